@@ -1,0 +1,32 @@
+# Two commands do it all on a fresh machine: `make demo` shows it, `make test` proves it.
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help install demo fake test lint format clean
+
+help:  ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install:  ## Set up .venv with uv, or with venv and pip; skipped when nothing changed
+	@sh client/launch --extras fakeproxy,dev
+
+demo: install  ## Create, prompt, pause, resume and delete a sandbox, offline, in seconds
+	@$(BIN)/python tests/demo.py
+
+fake: install  ## Serve the fake proxy on 127.0.0.1:8080 until Ctrl-C
+	@exec $(BIN)/sandbox-fakeproxy serve
+
+test: install lint  ## Lint, then run every test
+	@$(BIN)/pytest
+
+lint: install  ## Check format, rules and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+format: install  ## Rewrite the code in the project's format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:  ## Remove the environment and every cache
+	@rm -rf .venv .venv.lock .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Run commands in remote sandboxes: an MCP server and a terminal client."""

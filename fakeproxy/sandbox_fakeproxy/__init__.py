@@ -1,0 +1,1 @@
+"""A fake of the sandbox proxy: the whole API, offline."""
