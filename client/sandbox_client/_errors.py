@@ -1,0 +1,176 @@
+"""What can go wrong, and what the person who meets it needs to know.
+
+SandboxError
+├── ConfigError           the configuration on this machine
+├── InvalidInput          a name or an argument, refused before any request
+├── ProxyUnreachable      no answer came
+│   └── DeadlineExceeded  ... in the time it may take
+├── BrokenReply           an answer came that the contract does not know
+├── ProxyFailed           the proxy, or what stands before it, answered 5xx
+└── ProxyRefused          the proxy said no
+    ├── KeyRejected       401
+    ├── NotYours          403 and 404 alike: existence never leaks
+    ├── AlreadyExists     409
+    ├── QuotaReached      no room for another sandbox
+    ├── RateLimited       429
+    ├── NotReady          the sandbox cannot run a command yet
+    └── Paused            ... until it is resumed
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Verb = Literal["create", "status", "prompt", "list", "delete", "pause", "resume"]
+
+_VERB = re.compile(r"\{(create|status|prompt|list|delete|pause|resume)\}")
+
+
+class SandboxError(Exception):
+    """Say what happened, whose fault it is and what to do next.
+
+    `advice` names verbs in braces (`{resume}`), which `next_step` turns into the words of the
+    face that shows it: a tool's name for a model, a command line for a person.
+    `retryable` says that the same request may succeed later without a change by anybody.
+    """
+
+    fault: ClassVar[str] = "unknown."
+    advice: str = ""
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+        if advice is not None:
+            self.advice = advice
+        if retryable is not None:
+            self.retryable = retryable
+
+    def next_step(self, spell: Callable[[Verb], str]) -> str:
+        """Return the advice with each verb spelled by `spell`."""
+        return spell_verbs(self.advice, spell)
+
+    def explain(self, spell: Callable[[Verb], str]) -> str:
+        """Return the whole story in three labelled lines."""
+        return f"{self.message}\nFault: {self.fault}\nNext: {self.next_step(spell)}"
+
+
+def spell_verbs(text: str, spell: Callable[[Verb], str]) -> str:
+    """Return `text` with each `{verb}` in it spelled by `spell`."""
+    return _VERB.sub(lambda match: spell(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
+
+
+class ConfigError(SandboxError):
+    """The configuration is missing or cannot be used."""
+
+    fault = "the configuration on this machine; nothing was sent."
+
+
+class InvalidInput(SandboxError):
+    """A name or an argument cannot be right whatever the proxy says."""
+
+    fault = "the request; nothing was sent."
+
+
+class ProxyUnreachable(SandboxError):
+    """The proxy gave no answer."""
+
+    fault = "the network, the address in proxyUrl, or a proxy that is not running."
+    advice = "Check proxyUrl and that the proxy runs (GET /health answers without a key)."
+    retryable = True
+
+
+class DeadlineExceeded(ProxyUnreachable):
+    """The proxy gave no answer in the time that the call may take."""
+
+
+class BrokenReply(SandboxError):
+    """The reply is not what the contract says."""
+
+    fault = "the proxy, or something else that answers at proxyUrl; not the request."
+    advice = "Check that proxyUrl is the sandbox proxy's; if it is, tell its administrator."
+
+
+class ProxyFailed(SandboxError):
+    """The proxy failed at a request that may have been right."""
+
+    fault = "the proxy or what it stands on; not the request."
+    advice = (
+        "Look at what is there with {list}, then try again; if it stays, tell the administrator."
+    )
+    retryable = True
+
+
+class ProxyRefused(SandboxError):
+    """The proxy understood the request and said no."""
+
+    fault = "the request."
+    advice = "Change the request as the message says."
+
+
+class KeyRejected(ProxyRefused):
+    """The proxy does not accept the API key."""
+
+    fault = "the API key in the configuration."
+    advice = "Ask the proxy's administrator for a key, and put it into the configuration as apiKey."
+
+
+class NotYours(ProxyRefused):
+    """The sandbox does not exist, or belongs to somebody else: the proxy never says which."""
+
+    fault = "the request: the name, or the API key's owner."
+    advice = "See yours with {list}, or make it with {create}."
+
+
+class AlreadyExists(ProxyRefused):
+    """The name is taken by another sandbox of the same user."""
+
+    fault = "the request: the name is taken."
+    advice = (
+        "Use the one that is there ({status} shows it), choose another name, or {delete} it first."
+    )
+
+
+class QuotaReached(ProxyRefused):
+    """The user has as many sandboxes as the proxy allows, paused ones counted."""
+
+    fault = "the request: the quota is used up, and paused sandboxes count."
+    advice = "Remove one that is no longer needed: {list} shows them, {delete} removes one."
+
+
+class RateLimited(ProxyRefused):
+    """The proxy asks for fewer requests."""
+
+    fault = "the request: too many in too short a time."
+    advice = "Wait, then try again."
+    retryable = True
+
+
+class NotReady(ProxyRefused):
+    """The sandbox cannot run a command yet."""
+
+    fault = "nobody's: the sandbox is still starting. The command was not run."
+    advice = (
+        "Wait, ask {status}, and send it again when it is ready. A new sandbox usually takes"
+        " 10 to 30 s, a resumed one 4 to 24 s."
+    )
+    retryable = True
+
+
+class Paused(ProxyRefused):
+    """The sandbox is paused."""
+
+    fault = "nobody's: the sandbox is paused, its files are kept. The command was not run."
+    advice = "Resume it first with {resume}, then send the command again."

@@ -1,0 +1,392 @@
+"""The wire contract, pure: requests out, replies in, no I/O.
+
+Text that comes from the proxy is made fit for a terminal and free of the API key before it
+gets into an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar, cast
+from urllib.parse import quote, urlsplit
+
+from sandbox_client._errors import (
+    AlreadyExists,
+    BrokenReply,
+    InvalidInput,
+    KeyRejected,
+    NotReady,
+    NotYours,
+    ProxyFailed,
+    ProxyRefused,
+    QuotaReached,
+    RateLimited,
+    SandboxError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox_client._errors import Verb
+
+T = TypeVar("T")
+
+KEY_PREFIX = "sk_live_"
+
+MAX_NAME = 63
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+# The deployed proxy accepts a leading digit; such a sandbox never starts, and must be deletable.
+_EXISTING_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+COMMAND_MAY_RUN = (
+    "The command may have run, or may still be running, in the sandbox: look at its effects before"
+    " you send it again. Start long work in the background (nohup COMMAND > log 2>&1 &) and look"
+    " at the log with another command."
+)
+_NAME_RULE = (
+    f"A name has 1 to {MAX_NAME} characters: lower-case letters, digits and hyphens, a letter"
+    " first, no hyphen last."
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request about `sandbox`: `path` is percent-encoded and goes behind `proxyUrl`."""
+
+    verb: Verb
+    method: str
+    path: str
+    sandbox: str = ""
+    body: Mapping[str, object] | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice is the same as sending it once."""
+        return self.method == "GET"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. `secret` is what no text made from it may contain."""
+
+    status: int
+    body: bytes
+    content_type: str = ""
+    location: str = ""
+    retry_after: float | None = None
+    secret: str = field(default="", repr=False)
+
+    def json(self) -> object:
+        """Return the body's JSON value.
+
+        Raises:
+            BrokenReply: the body is an HTML page, empty, or not JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise BrokenReply(f"The proxy answered {self.status} with {self.form()}") from None
+
+    def form(self) -> str:
+        """Return the words for what the body is when it is not JSON."""
+        if not self.body.strip():
+            return "an empty body"
+        if "html" in self.content_type.lower() or self.body.lstrip()[:1] == b"<":
+            return "an HTML page, as load balancers and web servers send it"
+        return f"{len(self.body)} bytes that are not JSON"
+
+    def words(self) -> str:
+        """Return the proxy's own message: one line, without the key; empty where there is none."""
+        try:
+            content = _object(self.json(), "the reply")
+        except BrokenReply:
+            return ""
+        for name in ("message", "error", "detail"):
+            text = content.get(name)
+            if isinstance(text, list):  # FastAPI's 422
+                text = json.dumps(text)
+            if isinstance(text, str) and text.strip():
+                return self.clean(text)
+        return ""
+
+    def clean(self, text: str) -> str:
+        """Return `text` as one printable line of at most 300 characters, without the key."""
+        safe = text.replace(self.secret, "[key]") if self.secret else text
+        line = " ".join("".join(c if c.isprintable() else " " for c in safe).split())
+        return line if len(line) <= 300 else line[:299] + "…"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A sandbox as the proxy reports it; a list gives no replicas, reason or message."""
+
+    name: str
+    ready: bool
+    replicas: int | None = None
+    reason: str = ""
+    message: str = ""
+    namespace: str = ""
+    service: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command printed and how it ended; `exit_code` is None until it has."""
+
+    status: str
+    output: str
+    exit_code: int | None
+    session_id: str
+
+
+def check_name(name: str, *, new: bool = False) -> str:
+    """Return `name` when it can be a sandbox's, a `new` one's by the stricter rule.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    pattern = _NAME if new else _EXISTING_NAME
+    if len(name) <= MAX_NAME and pattern.fullmatch(name):
+        return name
+    shown = json.dumps(name if len(name) <= 80 else name[:79] + "…", ensure_ascii=False)
+    if KEY_PREFIX in name or not shown.isprintable():
+        shown = "a key" if KEY_PREFIX in name else "text that cannot be shown"
+    raise InvalidInput(
+        f"{shown} ({len(name)} characters) cannot be a sandbox's name",
+        advice=f"{_NAME_RULE} For example: my-sandbox.",
+    )
+
+
+def create(name: str, *, image: str | None, port: int) -> Request:
+    """Ask for a new sandbox; without an image the proxy takes its own default."""
+    check_name(name, new=True)
+    body: dict[str, object] = {"name": name, "port": port}
+    if image:
+        body["image"] = image
+    return Request("create", "POST", _path("api", "sandboxes"), name, body)
+
+
+def listing() -> Request:
+    """Ask for all sandboxes of the caller."""
+    return Request("list", "GET", _path("api", "sandboxes"))
+
+
+def status(name: str) -> Request:
+    """Ask for one sandbox's state."""
+    return Request("status", "GET", _path("api", "sandboxes", check_name(name)), name)
+
+
+def delete(name: str) -> Request:
+    """Ask to remove a sandbox and its files."""
+    return Request("delete", "DELETE", _path("api", "sandboxes", check_name(name)), name)
+
+
+def pause(name: str) -> Request:
+    """Ask to stop a sandbox and keep its files."""
+    return Request("pause", "POST", _path("api", "sandboxes", check_name(name), "pause"), name)
+
+
+def resume(name: str) -> Request:
+    """Ask to start a paused sandbox."""
+    return Request("resume", "POST", _path("api", "sandboxes", check_name(name), "resume"), name)
+
+
+def execute(name: str, command: str) -> Request:
+    """Ask the sandbox's runtime to run a shell command and wait for its end."""
+    check_name(name)
+    if not command.strip():
+        raise InvalidInput("The command is empty", advice="Say what the sandbox should run.")
+    path = _path("proxy", name, "v1", "shell", "exec")
+    return Request("prompt", "POST", path, name, {"command": command})
+
+
+def read_sandbox(reply: Reply) -> Sandbox:
+    """Read the reply to `status`."""
+    return _sandbox(_object(reply.json(), "the sandbox"), reply, whole=True)
+
+
+def read_listing(reply: Reply) -> list[Sandbox]:
+    """Read the reply to `listing`, newest first as the proxy sends it."""
+    content = _object(reply.json(), "the list")
+    rows = cast("list[object]", _member(content, "sandboxes", list))
+    return [_sandbox(_object(row, "a sandbox of the list"), reply, whole=False) for row in rows]
+
+
+def read_created(reply: Reply) -> str:
+    """Read the image from the reply to `create`; empty where the proxy does not name it."""
+    made = _object(_object(reply.json(), "the reply").get("sandbox", {}), "the new sandbox")
+    return reply.clean(_optional(made, "image"))
+
+
+def read_done(reply: Reply) -> None:
+    """Read the reply to `delete`, `pause` or `resume`: a success, or not what the contract says."""
+    if _object(reply.json(), "the reply").get("success") is not True:
+        raise BrokenReply(f"The proxy answered {reply.status} without success: {reply.words()}")
+
+
+def read_result(reply: Reply) -> CommandResult:
+    """Read the runtime's reply to `execute`; a command that fails is a success here.
+
+    Raises:
+        ProxyFailed: the runtime says that it could not run the command at all.
+        BrokenReply: the reply is not the runtime's.
+    """
+    content = _object(reply.json(), "the reply")
+    if content.get("success") is False:
+        raise ProxyFailed(
+            f"The sandbox's runtime did not run the command: {reply.words() or 'no reason given'}",
+            advice="Try again; if it stays, {delete} the sandbox and {create} it again.",
+        )
+    data = _object(content.get("data"), "data")
+    output, code = data.get("output"), data.get("exit_code")
+    if output is not None and not isinstance(output, str):
+        raise _unlike("data.output", "a string", output)
+    if code is not None and (isinstance(code, bool) or not isinstance(code, int)):
+        raise _unlike("data.exit_code", "a number", code)
+    return CommandResult(
+        status=reply.clean(_member(data, "status", str)),
+        # A lone surrogate is legal in JSON and in no output of ours.
+        output=(output or "").encode(errors="replace").decode(),
+        exit_code=code,
+        session_id=reply.clean(_optional(data, "session_id")),
+    )
+
+
+def refusal(request: Request, reply: Reply) -> SandboxError:
+    """Return the error that a reply outside 2xx means."""
+    said = reply.words()
+    if 300 <= reply.status < 400:
+        return _redirected(reply)
+    if reply.status == 401 and said:
+        return _key_rejected(said)
+    if reply.status >= 500:
+        return _failed(request, reply, said)
+    if not said:
+        return BrokenReply(f"The proxy answered {reply.status} with {_form(reply)}")
+    return _refused(request, reply, said)
+
+
+def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
+    about = f"'{request.sandbox}'"
+    if reply.status == 409:
+        return AlreadyExists(f"Sandbox {about} exists already: {said}")
+    if reply.status == 429:
+        return RateLimited(f"The proxy asks to wait: {said}", retry_after=reply.retry_after)
+    if reply.status == 403 and "quota" in said.lower():
+        return QuotaReached(f"No room for sandbox {about}: {said}")
+    if (reply.status == 404 and said.startswith("Route ")) or request.verb in {"create", "list"}:
+        return _misplaced(reply, said)
+    if (
+        reply.status == 404 and said == "Not Found"
+    ):  # FastAPI's words: the runtime's, not the proxy's
+        return ProxyRefused(
+            f"The runtime of sandbox {about} has no shell to run a command: {said}",
+            advice="{create} a sandbox from an image whose runtime has the shell API.",
+        )
+    if reply.status in {403, 404}:
+        return NotYours(f"No sandbox {about} of yours: {said}")
+    return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
+
+
+def _misplaced(reply: Reply, said: str) -> SandboxError:
+    if reply.status == 404:
+        return BrokenReply(
+            f"The proxy has no such route: {said}",
+            advice="Check the path in proxyUrl: the proxy's routes follow it with /api/.",
+        )
+    return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
+
+
+def _failed(request: Request, reply: Reply, said: str) -> SandboxError:
+    if "quota" in said.lower():
+        # The deployed proxy answers 500 here.
+        return QuotaReached(f"No room for sandbox '{request.sandbox}': {said}")
+    if reply.status == 503 and "not ready" in said.lower():
+        return NotReady(f"Sandbox '{request.sandbox}' is not ready: {said}")
+    words = f"The proxy failed ({reply.status}): {said}"
+    if not said:
+        words = f"The proxy answered {reply.status} with {_form(reply)}"
+    if request.verb == "prompt":
+        return ProxyFailed(words, advice=COMMAND_MAY_RUN, retryable=False)
+    return ProxyFailed(words, retry_after=reply.retry_after)
+
+
+def _form(reply: Reply) -> str:
+    try:
+        reply.json()
+    except BrokenReply:
+        return reply.form()
+    return "JSON that holds no message"
+
+
+def _redirected(reply: Reply) -> SandboxError:
+    try:
+        target = urlsplit(reply.location)
+        where = (
+            f" to {reply.clean(f'{target.scheme}://{target.hostname}')}" if target.hostname else ""
+        )
+    except ValueError:
+        where = ""
+    return BrokenReply(
+        f"The proxy answered a redirect ({reply.status}){where}, which is not followed: the key"
+        " goes to proxyUrl and nowhere else",
+        advice="Put the address that really answers into proxyUrl, with https:// if it asks so.",
+    )
+
+
+def _key_rejected(said: str) -> SandboxError:
+    lower = said.lower()
+    if "expired" in lower:
+        return KeyRejected(f"The API key has expired: {said}")
+    if "account" in lower:
+        return KeyRejected(
+            f"The key's user is not active: {said}",
+            advice="Ask the proxy's administrator to activate the user.",
+        )
+    if "inactive" in lower:
+        return KeyRejected(f"The API key was revoked: {said}")
+    return KeyRejected(f"The proxy does not know the API key: {said}")
+
+
+def _path(*segments: str) -> str:
+    return "".join("/" + quote(segment, safe="") for segment in segments)
+
+
+def _sandbox(content: Mapping[str, object], reply: Reply, *, whole: bool) -> Sandbox:
+    def text(name: str) -> str:
+        return reply.clean(_optional(content, name))
+
+    return Sandbox(
+        name=reply.clean(_member(content, "name", str)),
+        ready=_member(content, "ready", bool),
+        replicas=_member(content, "replicas", int) if whole else None,
+        reason=text("readyReason"),
+        message=text("readyMessage"),
+        namespace=text("namespace"),
+        service=text("service"),
+        created_at=text("createdAt"),
+    )
+
+
+def _object(value: object, what: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise _unlike(what, "an object", value)
+    return cast("dict[str, object]", value)
+
+
+def _member(content: Mapping[str, object], name: str, kind: type[T]) -> T:
+    value = content.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _unlike(name, f"a {kind.__name__}", value)
+    return value
+
+
+def _optional(content: Mapping[str, object], name: str) -> str:
+    return _member(content, name, str) if content.get(name) is not None else ""
+
+
+def _unlike(what: str, expected: str, value: object) -> BrokenReply:
+    got = "nothing" if value is None else f"a {type(value).__name__}"
+    return BrokenReply(f"The proxy's reply has {got} as {what}, where the contract says {expected}")
