@@ -13,8 +13,8 @@ SandboxError
     ├── AlreadyExists     409
     ├── QuotaReached      no room for another sandbox
     ├── RateLimited       429
-    ├── NotReady          the sandbox cannot run a command yet
-    └── Paused            ... until it is resumed
+    └── NotReady          the sandbox cannot run a command now
+        └── Paused        ... until it is resumed
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class SandboxError(Exception):
 
     `advice` names verbs in braces (`{resume}`), which `next_step` turns into the words of the
     face that shows it: a tool's name for a model, a command line for a person.
-    `retryable` says that the same request may succeed later without a change by anybody.
+    `retryable` says that the same request may succeed later without a change by anybody,
+    `retry_after` in how many seconds, where the proxy says so; `status` is the HTTP status.
     """
 
     fault: ClassVar[str] = "unknown."
@@ -49,10 +50,12 @@ class SandboxError(Exception):
         advice: str | None = None,
         retryable: bool | None = None,
         retry_after: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+        self.status = status
         if advice is not None:
             self.advice = advice
         if retryable is not None:
@@ -159,9 +162,9 @@ class RateLimited(ProxyRefused):
 
 
 class NotReady(ProxyRefused):
-    """The sandbox cannot run a command yet."""
+    """The sandbox cannot run a command now."""
 
-    fault = "nobody's: the sandbox is still starting. The command was not run."
+    fault = "nobody's: the sandbox's state."
     advice = (
         "Wait, ask {status}, and send it again when it is ready. A new sandbox usually takes"
         " 10 to 30 s, a resumed one 4 to 24 s."
@@ -169,8 +172,9 @@ class NotReady(ProxyRefused):
     retryable = True
 
 
-class Paused(ProxyRefused):
+class Paused(NotReady):
     """The sandbox is paused."""
 
-    fault = "nobody's: the sandbox is paused, its files are kept. The command was not run."
+    retryable = False
+    fault = "nobody's: the sandbox's state. Its files are kept."
     advice = "Resume it first with {resume}, then send the command again."

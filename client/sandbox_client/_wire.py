@@ -10,20 +10,12 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from sandbox_client._errors import (
-    AlreadyExists,
     BrokenReply,
     InvalidInput,
-    KeyRejected,
-    NotReady,
-    NotYours,
     ProxyFailed,
-    ProxyRefused,
-    QuotaReached,
-    RateLimited,
-    SandboxError,
 )
 
 if TYPE_CHECKING:
@@ -39,11 +31,6 @@ MAX_NAME = 63
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 # The deployed proxy accepts a leading digit; such a sandbox never starts, and must be deletable.
 _EXISTING_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-COMMAND_MAY_RUN = (
-    "The command may have run, or may still be running, in the sandbox: look at its effects before"
-    " you send it again. Start long work in the background (nohup COMMAND > log 2>&1 &) and look"
-    " at the log with another command."
-)
 _NAME_RULE = (
     f"A name has 1 to {MAX_NAME} characters: lower-case letters, digits and hyphens, a letter"
     " first, no hyphen last."
@@ -162,6 +149,8 @@ def check_name(name: str, *, new: bool = False) -> str:
 def create(name: str, *, image: str | None, port: int) -> Request:
     """Ask for a new sandbox; without an image the proxy takes its own default."""
     check_name(name, new=True)
+    if not 1 <= port <= 65535:
+        raise InvalidInput(f"port has value {port}", advice="Give a number from 1 to 65535.")
     body: dict[str, object] = {"name": name, "port": port}
     if image:
         body["image"] = image
@@ -252,102 +241,6 @@ def read_result(reply: Reply) -> CommandResult:
         exit_code=code,
         session_id=reply.clean(_optional(data, "session_id")),
     )
-
-
-def refusal(request: Request, reply: Reply) -> SandboxError:
-    """Return the error that a reply outside 2xx means."""
-    said = reply.words()
-    if 300 <= reply.status < 400:
-        return _redirected(reply)
-    if reply.status == 401 and said:
-        return _key_rejected(said)
-    if reply.status >= 500:
-        return _failed(request, reply, said)
-    if not said:
-        return BrokenReply(f"The proxy answered {reply.status} with {_form(reply)}")
-    return _refused(request, reply, said)
-
-
-def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
-    about = f"'{request.sandbox}'"
-    if reply.status == 409:
-        return AlreadyExists(f"Sandbox {about} exists already: {said}")
-    if reply.status == 429:
-        return RateLimited(f"The proxy asks to wait: {said}", retry_after=reply.retry_after)
-    if reply.status == 403 and "quota" in said.lower():
-        return QuotaReached(f"No room for sandbox {about}: {said}")
-    if (reply.status == 404 and said.startswith("Route ")) or request.verb in {"create", "list"}:
-        return _misplaced(reply, said)
-    if (
-        reply.status == 404 and said == "Not Found"
-    ):  # FastAPI's words: the runtime's, not the proxy's
-        return ProxyRefused(
-            f"The runtime of sandbox {about} has no shell to run a command: {said}",
-            advice="{create} a sandbox from an image whose runtime has the shell API.",
-        )
-    if reply.status in {403, 404}:
-        return NotYours(f"No sandbox {about} of yours: {said}")
-    return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
-
-
-def _misplaced(reply: Reply, said: str) -> SandboxError:
-    if reply.status == 404:
-        return BrokenReply(
-            f"The proxy has no such route: {said}",
-            advice="Check the path in proxyUrl: the proxy's routes follow it with /api/.",
-        )
-    return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
-
-
-def _failed(request: Request, reply: Reply, said: str) -> SandboxError:
-    if "quota" in said.lower():
-        # The deployed proxy answers 500 here.
-        return QuotaReached(f"No room for sandbox '{request.sandbox}': {said}")
-    if reply.status == 503 and "not ready" in said.lower():
-        return NotReady(f"Sandbox '{request.sandbox}' is not ready: {said}")
-    words = f"The proxy failed ({reply.status}): {said}"
-    if not said:
-        words = f"The proxy answered {reply.status} with {_form(reply)}"
-    if request.verb == "prompt":
-        return ProxyFailed(words, advice=COMMAND_MAY_RUN, retryable=False)
-    return ProxyFailed(words, retry_after=reply.retry_after)
-
-
-def _form(reply: Reply) -> str:
-    try:
-        reply.json()
-    except BrokenReply:
-        return reply.form()
-    return "JSON that holds no message"
-
-
-def _redirected(reply: Reply) -> SandboxError:
-    try:
-        target = urlsplit(reply.location)
-        where = (
-            f" to {reply.clean(f'{target.scheme}://{target.hostname}')}" if target.hostname else ""
-        )
-    except ValueError:
-        where = ""
-    return BrokenReply(
-        f"The proxy answered a redirect ({reply.status}){where}, which is not followed: the key"
-        " goes to proxyUrl and nowhere else",
-        advice="Put the address that really answers into proxyUrl, with https:// if it asks so.",
-    )
-
-
-def _key_rejected(said: str) -> SandboxError:
-    lower = said.lower()
-    if "expired" in lower:
-        return KeyRejected(f"The API key has expired: {said}")
-    if "account" in lower:
-        return KeyRejected(
-            f"The key's user is not active: {said}",
-            advice="Ask the proxy's administrator to activate the user.",
-        )
-    if "inactive" in lower:
-        return KeyRejected(f"The API key was revoked: {said}")
-    return KeyRejected(f"The proxy does not know the API key: {said}")
 
 
 def _path(*segments: str) -> str:

@@ -1,0 +1,309 @@
+"""The terminal commands: arguments and printing, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shlex
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NoReturn
+
+import anyio
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sandbox_client import _config
+from sandbox_client._content import (
+    ending,
+    list_content,
+    prompt_content,
+    readiness_content,
+    status_content,
+    unready_advice,
+)
+from sandbox_client._errors import ConfigError, InvalidInput, SandboxError, Verb, spell_verbs
+from sandbox_client._lifecycle import Readiness, State, reason_of, state_of
+from sandbox_client._proxy import Proxy
+from sandbox_client._sandboxes import Sandboxes
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from rich.status import Status
+
+OK, FAILED, USAGE, NOT_READY, NO_RESULT, INTERRUPTED = 0, 1, 2, 3, 125, 130
+
+_EPILOG = f"""\
+exit codes:
+  {OK}    done
+  {FAILED}    the proxy refused, failed or could not be reached
+  {USAGE}    wrong usage, or a configuration that cannot be used
+  {NOT_READY}    created or resumed, but not ready in time
+  {INTERRUPTED}  interrupted with Ctrl-C
+prompt ends with the command's own exit code, or {NO_RESULT} where there is none.
+
+The configuration is {_config.DEFAULT_PATH} (proxyUrl, apiKey);
+REMOTE_SANDBOX_CONFIG names another file.
+"""
+_COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Leave the command's own exit codes to the command: a wrong `prompt` ends with 125."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(NO_RESULT if self.prog.endswith(" prompt") else USAGE, f"error: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    common = _Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    top = _Parser(
+        prog="remote-sandbox",
+        description="Run commands in remote sandboxes: only the proxy's URL and a key are needed.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('async-remote-agent')}"
+    )
+    verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+
+    def add(verb: str, words: str, usage: str | None = None) -> argparse.ArgumentParser:
+        return verbs.add_parser(
+            verb, help=words, description=f"{words}.", usage=usage, parents=[common]
+        )
+
+    create = add("create", "Create a sandbox and wait until it is ready")
+    create.add_argument("name", help="lower-case letters, digits and hyphens, a letter first")
+    create.add_argument("--image", help="container image (default: as configured)")
+    create.add_argument("--port", type=int, help="the runtime's port (default: as configured)")
+    for verb, words in (
+        ("status", "Tell the state of a sandbox"),
+        ("delete", "Delete a sandbox and its files"),
+        ("pause", "Stop a sandbox and keep its files"),
+        ("resume", "Start a paused sandbox and wait until it is ready"),
+    ):
+        add(verb, words).add_argument("name", help="the sandbox's name")
+    add("list", "List your sandboxes, newest first")
+    prompt = add(
+        "prompt",
+        "Run a shell command in a sandbox, print its output and end with its exit code",
+        usage="remote-sandbox prompt [-h] [--json] NAME COMMAND [ARGUMENT ...]",
+    )
+    prompt.add_argument("name", metavar="NAME", help="the sandbox's name")
+    prompt.add_argument(
+        "command",
+        metavar="COMMAND",
+        nargs=argparse.REMAINDER,
+        help="one argument is a shell command ('ls | wc'); several are a program and its arguments",
+    )
+    verbs.add_parser("mcp", help="Serve MCP on standard input and output, for Gemini CLI")
+    return top
+
+
+def run(argv: Sequence[str]) -> int:
+    """Do what `argv` says and return the exit code."""
+    arguments = parser().parse_args(argv)
+    if arguments.verb == "mcp":  # with options that argparse took care of
+        from sandbox_client._server import serve
+
+        serve()
+        return OK
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows what it can
+    face = _Face(as_json=arguments.json, name=getattr(arguments, "name", ""))
+    try:
+        return anyio.run(_main, arguments, face)
+    except SandboxError as error:
+        face.error(error)
+        if arguments.verb == "prompt":
+            return NO_RESULT
+        return USAGE if isinstance(error, ConfigError | InvalidInput) else FAILED
+    except KeyboardInterrupt:
+        face.say(_interrupted(arguments.verb))
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (`… | head`); nor is there anybody to tell when Python flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+async def _main(arguments: argparse.Namespace, face: _Face) -> int:
+    async with Proxy(_config.load(os.environ)) as proxy:
+        return await _COMMANDS[arguments.verb](Sandboxes(proxy), arguments, face)
+
+
+class _Face:
+    """What a person sees: results on standard output, everything else on standard error."""
+
+    def __init__(self, *, as_json: bool, name: str) -> None:
+        self.as_json = as_json
+        self.name = name
+        # A pipe has no width to wrap at.
+        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        self._err = Console(highlight=False, stderr=True, soft_wrap=True)
+        self._live: Status | None = None
+        self._reason = ""
+
+    def spell(self, verb: Verb) -> str:
+        """Return the command line that does `verb` to this sandbox."""
+        line = f"remote-sandbox {verb}" + ("" if verb == "list" else f" {self.name or 'NAME'}")
+        return f"`{line} COMMAND`" if verb == "prompt" else f"`{line}`"
+
+    def say(self, text: str) -> None:
+        """Tell the person something that is not the result."""
+        self._err.print(Text(spell_verbs(text, self.spell)))
+
+    def result(self, text: Text | Table | str, content: object) -> None:
+        """Print the result, for a person or as JSON."""
+        if self.as_json:
+            print(json.dumps(content, indent=2))
+        else:
+            self._out.print(Text(spell_verbs(text, self.spell)) if isinstance(text, str) else text)
+
+    def error(self, error: SandboxError) -> None:
+        """Print what happened, whose fault it is and what to do next."""
+        step = error.next_step(self.spell)
+        if self.as_json:
+            story = {"message": error.message, "fault": error.fault, "next": step}
+            print(json.dumps({"error": story}, indent=2))
+            return
+        self._err.print(Text.assemble(("error: ", "bold red"), error.message))
+        self._err.print(Text.assemble(("fault: ", "bold"), error.fault))
+        self._err.print(Text.assemble(("next:  ", "bold"), step))
+
+    @contextlib.contextmanager
+    def waiting(self, what: str) -> Generator[None]:
+        """Show that something is under way: a line that changes, in a terminal."""
+        if not self._err.is_terminal:
+            yield
+            return
+        with self._err.status(Text(what)) as self._live:
+            yield
+        self._live = None
+
+    async def report(self, elapsed: float, limit: float | None, reason: str) -> None:
+        """Show how a wait goes on; where no line can change, a line for each new reason."""
+        at_most = "" if limit is None else f" of at most {limit:.0f}"
+        if self._live is not None:
+            self._live.update(Text(f"{reason}  {elapsed:.0f}{at_most} s"))
+        elif reason != self._reason:
+            self.say(f"{elapsed:5.1f} s  {reason}")
+        self._reason = reason
+
+
+async def _create(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+    with face.waiting(f"creating {arguments.name}"):
+        image, outcome = await sandboxes.create(
+            arguments.name, image=arguments.image, port=arguments.port, report=face.report
+        )
+    return _show_readiness(face, outcome, f"created from {image}" if image else "created")
+
+
+async def _resume(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+    with face.waiting(f"resuming {arguments.name}"):
+        outcome = await sandboxes.resume(arguments.name, report=face.report)
+    return _show_readiness(face, outcome, "resumed")
+
+
+def _show_readiness(face: _Face, outcome: Readiness, done: str) -> int:
+    content = readiness_content(face.name, outcome)
+    if outcome.ready:
+        face.result(f"{face.name} was {done} and is ready after {outcome.waited:.1f} s", content)
+        return OK
+    state = state_of(outcome.sandbox) if outcome.sandbox else State.PENDING
+    face.result(f"{face.name} was {done} but is NOT ready after {outcome.waited:.0f} s", content)
+    face.say(f"last reason: {outcome.reason}\nnext: {unready_advice(state)}")
+    return NOT_READY
+
+
+async def _status(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+    sandbox = await sandboxes.status(arguments.name)
+    state = state_of(sandbox)
+    text = Text.assemble(
+        f"{sandbox.name} is ",
+        (state.value, _COLOURS.get(state, "cyan")),
+        f": {reason_of(sandbox)}, created {sandbox.created_at}",
+    )
+    face.result(text, status_content(sandbox))
+    return OK
+
+
+async def _prompt(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+    with face.waiting("the command is running"):
+        result, seconds = await sandboxes.prompt(
+            arguments.name, _command(arguments.command), report=face.report
+        )
+    if face.as_json:
+        face.result("", prompt_content(face.name, result, seconds))
+    else:
+        sys.stdout.write(result.output)
+        sys.stdout.flush()
+    if result.status == "completed" and result.exit_code is not None:
+        # Only the low byte is a process's exit code; the proxy may say anything.
+        return result.exit_code & 0xFF
+    face.say(ending(result.status, result.exit_code, seconds))
+    return NO_RESULT
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return the shell command: one word as it is, several quoted so that none is split."""
+    given = words[1:] if words[:1] == ["--"] else words
+    return given[0] if len(given) == 1 else shlex.join(given)
+
+
+async def _list(sandboxes: Sandboxes, _: argparse.Namespace, face: _Face) -> int:
+    rows = await sandboxes.list()
+    content = list_content(rows)
+    if not rows:
+        face.result("No sandboxes. {create} makes one.", content)
+        return OK
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("NAME", "STATE", "CREATED"):
+        table.add_column(heading, no_wrap=True)
+    for sandbox, state in rows:
+        colour = _COLOURS.get(state, "cyan")
+        table.add_row(Text(sandbox.name), Text(state.value, colour), Text(sandbox.created_at))
+    face.result(table, content)
+    return OK
+
+
+async def _delete(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+    await sandboxes.delete(arguments.name)
+    face.result(f"{face.name} and its files were deleted", {"name": face.name, "deleted": True})
+    return OK
+
+
+async def _pause(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+    await sandboxes.pause(arguments.name)
+    text = f"{face.name} was paused: its files stay. {{resume}} starts it again."
+    face.result(text, {"name": face.name, "state": State.PAUSED.value})
+    return OK
+
+
+def _interrupted(verb: str) -> str:
+    if verb == "prompt":
+        return "interrupted: the command goes on in the sandbox, unless {pause} stops it"
+    if verb in {"create", "resume"}:
+        return "interrupted: the sandbox goes on starting; {status} tells how far it is"
+    return "interrupted"
+
+
+_COMMANDS = {
+    "create": _create,
+    "status": _status,
+    "prompt": _prompt,
+    "list": _list,
+    "delete": _delete,
+    "pause": _pause,
+    "resume": _resume,
+}

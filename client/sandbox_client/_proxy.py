@@ -1,0 +1,272 @@
+"""The one module that touches httpx: one client, deadlines, retries by verb, errors at the edge.
+
+The key goes to `proxyUrl` and nowhere else: redirects are not followed, and neither forward
+proxies nor .netrc are taken from the environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from typing import TYPE_CHECKING, cast
+
+import anyio
+import httpx
+import tenacity
+import truststore
+
+from sandbox_client import _wire
+from sandbox_client._errors import (
+    BrokenReply,
+    ConfigError,
+    DeadlineExceeded,
+    ProxyFailed,
+    ProxyUnreachable,
+    RateLimited,
+    SandboxError,
+)
+from sandbox_client._refusal import COMMAND_MAY_RUN, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Iterator
+    from typing import Self
+
+    from sandbox_client._config import Config
+
+READ_DEADLINE = 20.0  # seconds, retries included
+CHANGE_DEADLINE = 30.0
+# The proxy gives up after 300 s; its answer is better than our silence.
+COMMAND_DEADLINE = 310.0
+CONNECT_TIMEOUT = 5.0
+MAX_ATTEMPTS = 4
+MAX_RETRY_AFTER = 10.0  # seconds; a longer wait is the person's to decide
+MAX_REPLY_BYTES = 8 * 1024 * 1024
+
+
+class _UndeliveredError(ProxyUnreachable):
+    """The request certainly did not reach the proxy."""
+
+
+class Proxy:
+    """Talk to the proxy that `config` names, with its key.
+
+    `transport` and `sleep` (seconds) are passed in where no network or no time shall be spent.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self.config = config
+        self._sleep = sleep
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {config.api_key}"},
+            transport=transport,
+            # The machine's certificates, so that a company's own authority is trusted.
+            verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if transport is None else True,
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def send(self, request: _wire.Request, *, deadline: float | None = None) -> _wire.Reply:
+        """Send `request` and return the 2xx reply; `deadline` shortens the verb's own (seconds).
+
+        A GET is repeated after a connection fault, 429, 502, 503 and 504; nothing else ever is.
+
+        Raises:
+            SandboxError: no reply came, or it says no.
+        """
+        limit = _deadline(request)
+        if deadline is not None:
+            limit = min(limit, deadline)
+        try:
+            with anyio.fail_after(limit):
+                return await self._attempt(request)
+        except TimeoutError:
+            raise _too_late(request, limit) from None
+
+    async def _attempt(self, request: _wire.Request) -> _wire.Reply:
+        if not request.repeatable:
+            return await self._once(request)
+        retrying = tenacity.AsyncRetrying(
+            sleep=self._sleep,
+            retry=tenacity.retry_if_exception(_is_passing),
+            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
+            wait=_wait,
+            reraise=True,
+        )
+        return await retrying(self._once, request)
+
+    async def _once(self, request: _wire.Request) -> _wire.Reply:
+        url = self.config.proxy_url + request.path
+        with _translated(request, url):
+            async with self._client.stream(request.method, url, json=request.body) as response:
+                reply = _wire.Reply(
+                    status=response.status_code,
+                    body=await _read(response),
+                    content_type=response.headers.get("content-type", ""),
+                    location=response.headers.get("location", ""),
+                    retry_after=_seconds(response.headers.get("retry-after", "")),
+                    secret=self.config.api_key,
+                )
+        if 200 <= reply.status < 300:
+            return reply
+        raise refusal(request, reply)
+
+
+def _deadline(request: _wire.Request) -> float:
+    if request.verb == "prompt":
+        return COMMAND_DEADLINE
+    return READ_DEADLINE if request.repeatable else CHANGE_DEADLINE
+
+
+async def _read(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_REPLY_BYTES:
+            raise BrokenReply(f"The proxy's reply is larger than {MAX_REPLY_BYTES} bytes")
+    return bytes(body)
+
+
+def _seconds(header: str) -> float | None:
+    """Read Retry-After in its form that counts seconds; its dates are rare and clocks differ."""
+    return float(header) if header.isascii() and header.isdigit() and len(header) < 6 else None
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether a GET that met `error` may be sent again."""
+    if isinstance(error, DeadlineExceeded):
+        return False
+    if isinstance(error, SandboxError) and (error.retry_after or 0) > MAX_RETRY_AFTER:
+        return False
+    if isinstance(error, ProxyFailed):
+        return error.status in {502, 503, 504}
+    return isinstance(error, ProxyUnreachable | RateLimited) and error.retryable
+
+
+_backoff = tenacity.wait_exponential_jitter(initial=0.25, max=2.0, jitter=0.25)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, SandboxError) else None
+    return _backoff(state) if asked is None else asked
+
+
+def _too_late(request: _wire.Request, limit: float) -> SandboxError:
+    error = DeadlineExceeded(f"The proxy did not answer within {limit:g} s (time-out)")
+    return _after_sending(request, error)
+
+
+def _after_sending(request: _wire.Request, error: SandboxError) -> SandboxError:
+    """Return `error` with the advice for a request that may have had its effect."""
+    if request.verb == "prompt":
+        error.advice = COMMAND_MAY_RUN
+        error.retryable = False
+    elif not request.repeatable:
+        error.advice = (
+            "The proxy may have done it all the same: look with {list} before you repeat it. "
+            + error.advice
+        )
+    return error
+
+
+@contextlib.contextmanager
+def _translated(request: _wire.Request, url: str) -> Generator[None]:
+    try:
+        yield
+    except httpx.InvalidURL:
+        raise ConfigError(
+            "proxyUrl is not a URL that can be asked",
+            advice='Write it like "https://proxy.example.com".',
+        ) from None
+    except httpx.HTTPError as exc:
+        error = _fault(exc, httpx.URL(url))
+        if not isinstance(error, _UndeliveredError):
+            _after_sending(request, error)
+        raise error from exc
+
+
+def _fault(exc: httpx.HTTPError, url: httpx.URL) -> SandboxError:
+    """Return what an exception of httpx means to a person."""
+    where = f"{url.scheme}://{url.netloc.decode()}"
+    match exc:
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return _UndeliveredError(
+                f"Connecting to {where} took longer than {CONNECT_TIMEOUT:g} s (time-out)"
+            )
+        case httpx.TimeoutException():
+            return DeadlineExceeded(f"{where} did not answer in time (time-out)")
+        case httpx.ConnectError() | httpx.UnsupportedProtocol() | httpx.ProxyError():
+            return _connection_fault(exc, where)
+        case httpx.RemoteProtocolError():
+            return ProxyUnreachable(
+                f"{where} ended the connection, or does not speak HTTP",
+                advice="Check the scheme (http or https) and the port in proxyUrl, and that the"
+                " proxy runs.",
+            )
+        case httpx.DecodingError():
+            return BrokenReply(f"{where} sent a body whose compression cannot be undone")
+        case httpx.NetworkError():
+            return ProxyUnreachable(f"The connection to {where} broke")
+        case _:
+            return BrokenReply(f"{where} answered in a way that cannot be read")
+
+
+def _connection_fault(exc: httpx.HTTPError, where: str) -> SandboxError:
+    for cause in _causes(exc):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _tls(f"The certificate of {where} is not trusted: {cause.verify_message}")
+        if isinstance(cause, ssl.SSLError):
+            return _tls(f"TLS with {where} failed: {cause.reason or 'no reason given'}")
+        if isinstance(cause, socket.gaierror):
+            return _UndeliveredError(
+                f"Unknown host: {where} has no address",
+                advice="Check the host's name in proxyUrl, and the network.",
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return _UndeliveredError(
+                f"Connection refused: nothing listens at {where}",
+                advice="Start the proxy (`make fake` starts the fake one), or correct proxyUrl.",
+            )
+    return _UndeliveredError(f"{where} cannot be reached")
+
+
+def _tls(message: str) -> SandboxError:
+    return _UndeliveredError(
+        message,
+        advice="Check the scheme and host in proxyUrl; name a private authority's certificates in"
+        " SSL_CERT_FILE.",
+        retryable=False,
+    )
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """Yield `exc` and all that it came from, groups opened."""
+    pending: list[BaseException] = [exc]
+    seen: set[int] = set()
+    while pending:
+        current = pending.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        pending += [link for link in (current.__cause__, current.__context__) if link]
+        if isinstance(current, BaseExceptionGroup):
+            pending += cast("tuple[BaseException, ...]", current.exceptions)

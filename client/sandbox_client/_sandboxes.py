@@ -1,0 +1,152 @@
+"""The seven verbs, as the tools and the terminal commands share them."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sandbox_client import _wire
+from sandbox_client._errors import NotReady, Paused, ProxyFailed, ProxyUnreachable, SandboxError
+from sandbox_client._lifecycle import Readiness, State, reason_of, state_of, wait_until_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sandbox_client._lifecycle import Report
+    from sandbox_client._proxy import Proxy
+    from sandbox_client._wire import CommandResult, Reply, Request, Sandbox
+
+REPORT_INTERVAL = 2.0  # seconds, while a command runs
+DIAGNOSIS_DEADLINE = 10.0
+MAX_LOOKS = 20  # twice the quota: a list that is longer is not asked about row by row
+
+
+@dataclass(frozen=True)
+class Sandboxes:
+    """Do each verb through `proxy`; clock, sleep and randomness are passed in for tests."""
+
+    proxy: Proxy
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    random: Callable[[], float] = random.random
+
+    async def create(
+        self, name: str, *, image: str | None, port: int | None, report: Report
+    ) -> tuple[str, Readiness]:
+        """Create a sandbox and wait for it; return its image and how the wait ended."""
+        config = self.proxy.config
+        request = _wire.create(
+            name, image=image or config.default_image, port=port or config.default_port
+        )
+        made = _wire.read_created(await self.proxy.send(request))
+        return made, await self._wait(name, report)
+
+    async def status(self, name: str, *, deadline: float | None = None) -> Sandbox:
+        """Return the sandbox as it is now."""
+        reply = await self.proxy.send(_wire.status(name), deadline=deadline)
+        return _wire.read_sandbox(reply)
+
+    async def prompt(
+        self, name: str, command: str, *, report: Report
+    ) -> tuple[CommandResult, float]:
+        """Run a shell command once; return its result and the seconds it took."""
+        request = _wire.execute(name, command)
+        start = self.clock()
+        try:
+            reply = await self._send_reporting(request, report)
+        except SandboxError as error:
+            raise await self._diagnosis(name, error) from None
+        return _wire.read_result(reply), self.clock() - start
+
+    async def list(self) -> list[tuple[Sandbox, State]]:
+        """Return all sandboxes, newest first, each with its state.
+
+        The list alone calls a paused sandbox ready, so those that look ready are asked for.
+        """
+        rows = _wire.read_listing(await self.proxy.send(_wire.listing()))
+        looked: dict[int, Sandbox] = {}
+
+        async def look(index: int) -> None:
+            try:
+                looked[index] = await self.status(rows[index].name)
+            except SandboxError:
+                return  # deleted since, or a name that cannot be asked for: the list's word stands
+
+        async with anyio.create_task_group() as tasks:
+            for index, row in enumerate(rows[:MAX_LOOKS]):
+                if row.ready:
+                    tasks.start_soon(look, index)
+        whole = [looked.get(index, row) for index, row in enumerate(rows)]
+        return [(sandbox, state_of(sandbox)) for sandbox in whole]
+
+    async def delete(self, name: str) -> None:
+        """Remove a sandbox and its files."""
+        _wire.read_done(await self.proxy.send(_wire.delete(name)))
+
+    async def pause(self, name: str) -> None:
+        """Stop a sandbox and keep its files."""
+        _wire.read_done(await self.proxy.send(_wire.pause(name)))
+
+    async def resume(self, name: str, *, report: Report) -> Readiness:
+        """Start a paused sandbox and wait for it."""
+        _wire.read_done(await self.proxy.send(_wire.resume(name)))
+        return await self._wait(name, report)
+
+    async def _wait(self, name: str, report: Report) -> Readiness:
+        async def look(seconds: float) -> Sandbox:
+            return await self.status(name, deadline=seconds)
+
+        return await wait_until_ready(
+            look, report=report, clock=self.clock, sleep=self.sleep, random=self.random
+        )
+
+    async def _send_reporting(self, request: Request, report: Report) -> Reply:
+        """Send `request`, and report while the answer is awaited."""
+        start = self.clock()
+
+        async def tick() -> None:
+            while True:
+                # Not self.sleep: a command takes real time whatever clock the waits are on.
+                await anyio.sleep(REPORT_INTERVAL)
+                await report(self.clock() - start, None, "the command is running")
+
+        outcome: Reply | SandboxError = ProxyUnreachable("The proxy gave no answer")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tick)
+            try:
+                outcome = await self.proxy.send(request)
+            except SandboxError as error:  # as a value: a task group would wrap it
+                outcome = error
+            tasks.cancel_scope.cancel()
+        if isinstance(outcome, SandboxError):
+            raise outcome
+        return outcome
+
+    async def _diagnosis(self, name: str, error: SandboxError) -> SandboxError:
+        """Return what the sandbox's state says of a prompt's failure; else `error` itself.
+
+        The proxy answers alike for paused and starting, and the deployed one with a bare 500.
+        """
+        if not isinstance(error, NotReady | ProxyFailed):
+            return error
+        try:
+            sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+        except SandboxError:
+            return error
+        state, reason = state_of(sandbox), reason_of(sandbox)
+        refused = isinstance(error, NotReady)
+        outcome = "the command was not run" if refused else f"no result: {error.message}"
+        if state is State.PAUSED:
+            return Paused(f"Sandbox '{name}' is paused; {outcome}")
+        if state.is_over:
+            advice = "It will not become ready: {delete} it and {create} it again."
+            return NotReady(
+                f"Sandbox '{name}' is {state.value} ({reason}); {outcome}", advice=advice
+            )
+        if refused and state is not State.READY:
+            return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
+        return error

@@ -1,0 +1,163 @@
+"""The MCP server over stdio: the tools of `_tools` in the protocol's words.
+
+The low-level server, for exact control of schemas, text and errors.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import anyio
+import mcp_types as types
+from mcp.server.lowlevel.server import Server
+from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
+
+from sandbox_client import _config, _tools
+from sandbox_client._errors import SandboxError
+from sandbox_client._tool import Result, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcp.server.context import ServerRequestContext
+
+    from sandbox_client._config import Config
+    from sandbox_client._sandboxes import Sandboxes
+
+NAME = "remote-sandbox"  # no underscore: clients build tool names from it
+
+
+class Backend:
+    """The sandboxes of the configuration as it is now: an edit of the file is seen at once."""
+
+    def __init__(self, load: Callable[[], Config], connect: Callable[[Config], Sandboxes]) -> None:
+        self._load = load
+        self._connect = connect
+        self._sandboxes: Sandboxes | None = None
+
+    def sandboxes(self) -> Sandboxes:
+        """Return the sandboxes that the configuration leads to.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        config = self._load()
+        if self._sandboxes is None or self._sandboxes.proxy.config != config:
+            # The old one is not closed: a call may still be using it.
+            self._sandboxes = self._connect(config)
+        return self._sandboxes
+
+
+def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]]:
+    """Return a server with all tools, whatever the configuration looks like."""
+    tools = {tool.name: tool for tool in _tools.TOOLS}
+    listing = types.ListToolsResult(tools=[_listed(tool) for tool in tools.values()])
+
+    async def list_tools(
+        _: ServerRequestContext[dict[str, object]], __: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return listing
+
+    async def call_tool(
+        context: ServerRequestContext[dict[str, object]], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        tool = tools.get(params.name)
+        if tool is None:
+            known = ", ".join(tools)
+            raise MCPError(
+                code=types.INVALID_PARAMS,
+                message=f"Unknown tool: {params.name[:80]!r}. There are: {known}",
+            )
+        return _called(await _run(tool, params.arguments or {}, backend, _Progress(context)))
+
+    return Server(
+        NAME,
+        version=version,
+        title="Remote sandboxes",
+        instructions=_tools.INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def serve() -> None:
+    """Serve MCP on standard input and output until the input ends."""
+    anyio.run(_serve)
+
+
+async def _serve() -> None:
+    from importlib.metadata import version
+
+    server = create_server(
+        Backend(lambda: _config.load(os.environ), _connect), version=version("async-remote-agent")
+    )
+    async with stdio_server() as (reading, writing):
+        await server.run(reading, writing, server.create_initialization_options())
+
+
+def _connect(config: Config) -> Sandboxes:
+    # Here, since httpx costs a tenth of a second that no start should wait for.
+    from sandbox_client._proxy import Proxy
+    from sandbox_client._sandboxes import Sandboxes
+
+    return Sandboxes(Proxy(config))
+
+
+class _Progress:
+    """Report a wait as MCP progress, whose values must rise."""
+
+    def __init__(self, context: ServerRequestContext[dict[str, object]]) -> None:
+        self._session = context.session
+        self._last = 0.0
+
+    async def __call__(self, elapsed: float, limit: float | None, reason: str) -> None:
+        self._last = max(elapsed, self._last + 0.001)
+        message = f"{reason} ({elapsed:.1f} s)"
+        await self._session.report_progress(round(self._last, 3), limit, message)
+
+
+async def _run(
+    tool: Tool, arguments: dict[str, object], backend: Backend, report: _Progress
+) -> Result:
+    try:
+        return await tool.run(backend.sandboxes(), tool.check(arguments), report)
+    except SandboxError as error:
+        return _tools.render_error(error)
+    except Exception as error:  # noqa: BLE001  # the boundary: a fault of ours must be an answer too
+        # Type and place only: values may hold what is not ours to show.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} at {place.filename}:{place.lineno}"
+        print(f"remote-sandbox: internal error: {where}", file=sys.stderr)
+        return Result(
+            f"Internal error in remote-sandbox: {where}\nFault: remote-sandbox itself."
+            "\nNext: report it to the project with the line above.",
+            is_error=True,
+        )
+
+
+def _listed(tool: Tool) -> types.Tool:
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.input_schema(),
+        output_schema=tool.output_schema(),
+        annotations=types.ToolAnnotations(
+            read_only_hint=tool.read_only,
+            destructive_hint=tool.destructive,
+            idempotent_hint=tool.idempotent,
+            open_world_hint=True,
+        ),
+    )
+
+
+def _called(result: Result) -> types.CallToolResult:
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=result.text)],
+        structured_content=dict(result.content) if result.content is not None else None,
+        is_error=result.is_error,
+    )
