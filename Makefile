@@ -10,7 +10,7 @@ install:  ## Set up .venv with uv, or with venv and pip; skipped when nothing ch
 	@sh client/launch --extras fakeproxy,dev
 
 demo: install  ## Create, prompt, pause, resume and delete a sandbox, offline, in seconds
-	@$(BIN)/python tests/demo.py
+	@$(BIN)/python -m tests.demo
 
 fake: install  ## Serve the fake proxy on 127.0.0.1:8080 until Ctrl-C
 	@exec $(BIN)/sandbox-fakeproxy serve

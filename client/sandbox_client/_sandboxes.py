@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from dataclasses import dataclass
@@ -11,7 +12,14 @@ import anyio
 
 from sandbox_client import _wire
 from sandbox_client._errors import NotReady, Paused, ProxyFailed, ProxyUnreachable, SandboxError
-from sandbox_client._lifecycle import Readiness, State, reason_of, state_of, wait_until_ready
+from sandbox_client._lifecycle import (
+    Readiness,
+    State,
+    intervals,
+    reason_of,
+    state_of,
+    wait_until_ready,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
 
 REPORT_INTERVAL = 2.0  # seconds, while a command runs
 DIAGNOSIS_DEADLINE = 10.0
+SETTLING_LOOKS = 3  # about a second
 MAX_LOOKS = 20  # twice the quota: a list that is longer is not asked about row by row
 
 
@@ -134,7 +143,7 @@ class Sandboxes:
         if not isinstance(error, NotReady | ProxyFailed):
             return error
         try:
-            sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+            sandbox = await self._settled(name, refused=isinstance(error, NotReady))
         except SandboxError:
             return error
         state, reason = state_of(sandbox), reason_of(sandbox)
@@ -150,3 +159,16 @@ class Sandboxes:
         if refused and state is not State.READY:
             return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
         return error
+
+    async def _settled(self, name: str, *, refused: bool) -> Sandbox:
+        """Return the sandbox; after a refusal, once its status agrees that it is not ready.
+
+        Right after a pause the proxy refuses commands while its status is still the old one.
+        """
+        sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+        for interval in itertools.islice(intervals(self.random), SETTLING_LOOKS):
+            if not refused or state_of(sandbox) is not State.READY:
+                break
+            await self.sleep(interval)
+            sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+        return sandbox
