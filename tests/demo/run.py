@@ -283,7 +283,3 @@ async def _live(session: _Session) -> None:
     await session.call("Resume it", "resume_sandbox", expect=has("is ready"), name=NAME)
     await prompt("Read the file again", "cat note.txt", has("Hello from the sandbox"))
     await session.call("Delete it", "delete_sandbox", expect=has("deleted"), name=NAME)
-
-
-if __name__ == "__main__":
-    sys.exit(anyio.run(main))
