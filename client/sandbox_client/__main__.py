@@ -8,11 +8,11 @@ import sys
 def main() -> None:
     """Run the command line, or the MCP server without waiting for what only a terminal needs."""
     if sys.argv[1:] == ["mcp"]:
-        from sandbox_client._server import serve
+        from ._server import serve
 
         serve()
         return
-    from sandbox_client._cli import run
+    from ._cli import run
 
     sys.exit(run(sys.argv[1:]))
 

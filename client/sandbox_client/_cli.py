@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sandbox_client import _config
-from sandbox_client._content import (
+from . import _config
+from ._content import (
     ending,
     list_content,
     prompt_content,
@@ -26,10 +26,10 @@ from sandbox_client._content import (
     status_content,
     unready_advice,
 )
-from sandbox_client._errors import ConfigError, InvalidInput, SandboxError, Verb, spell_verbs
-from sandbox_client._lifecycle import Readiness, State, reason_of, state_of
-from sandbox_client._proxy import Proxy
-from sandbox_client._sandboxes import Sandboxes
+from ._errors import ConfigError, InvalidInput, SandboxError, Verb, spell_verbs
+from ._lifecycle import Readiness, State, reason_of, state_of
+from ._proxy import Proxy
+from ._sandboxes import Sandboxes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -113,7 +113,7 @@ def run(argv: Sequence[str]) -> int:
     """Do what `argv` says and return the exit code."""
     arguments = parser().parse_args(argv)
     if arguments.verb == "mcp":  # with options that argparse took care of
-        from sandbox_client._server import serve
+        from ._server import serve
 
         serve()
         return OK

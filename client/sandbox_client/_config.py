@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from sandbox_client._errors import ConfigError
-from sandbox_client._wire import KEY_PREFIX
+from ._errors import ConfigError
+from ._wire import KEY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox_client._lifecycle import Readiness, State, reason_of, state_of
+from ._lifecycle import Readiness, State, reason_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox_client._wire import CommandResult, Sandbox
+    from ._wire import CommandResult, Sandbox
 
 
 def readiness_content(name: str, outcome: Readiness) -> dict[str, object]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from sandbox_client._errors import NotYours, SandboxError
+from ._errors import NotYours, SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from sandbox_client._wire import Sandbox
+    from ._wire import Sandbox
 
 READY_DEADLINE = 60.0  # seconds
 FIRST_INTERVAL = 0.25

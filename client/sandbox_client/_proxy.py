@@ -16,8 +16,8 @@ import httpx
 import tenacity
 import truststore
 
-from sandbox_client import _wire
-from sandbox_client._errors import (
+from . import _wire
+from ._errors import (
     BrokenReply,
     ConfigError,
     DeadlineExceeded,
@@ -26,13 +26,13 @@ from sandbox_client._errors import (
     RateLimited,
     SandboxError,
 )
-from sandbox_client._refusal import COMMAND_MAY_RUN, refusal
+from ._refusal import COMMAND_MAY_RUN, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterator
     from typing import Self
 
-    from sandbox_client._config import Config
+    from ._config import Config
 
 READ_DEADLINE = 20.0  # seconds, retries included
 CHANGE_DEADLINE = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sandbox_client._errors import (
+from ._errors import (
     AlreadyExists,
     BrokenReply,
     KeyRejected,
@@ -19,7 +19,7 @@ from sandbox_client._errors import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_client._wire import Reply, Request
+    from ._wire import Reply, Request
 
 COMMAND_MAY_RUN = (
     "The command may have run, or may still be running, in the sandbox: look at its effects before"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sandbox_client import _wire
-from sandbox_client._errors import NotReady, Paused, ProxyFailed, ProxyUnreachable, SandboxError
-from sandbox_client._lifecycle import (
+from . import _wire
+from ._errors import NotReady, Paused, ProxyFailed, ProxyUnreachable, SandboxError
+from ._lifecycle import (
     Readiness,
     State,
     intervals,
@@ -24,9 +24,9 @@ from sandbox_client._lifecycle import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sandbox_client._lifecycle import Report
-    from sandbox_client._proxy import Proxy
-    from sandbox_client._wire import CommandResult, Reply, Request, Sandbox
+    from ._lifecycle import Report
+    from ._proxy import Proxy
+    from ._wire import CommandResult, Reply, Request, Sandbox
 
 REPORT_INTERVAL = 2.0  # seconds, while a command runs
 DIAGNOSIS_DEADLINE = 10.0

@@ -16,17 +16,17 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
-from sandbox_client import _config, _tools
-from sandbox_client._errors import SandboxError
-from sandbox_client._tool import Result, Tool
+from . import _config, _tools
+from ._errors import SandboxError
+from ._tool import Result, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcp.server.context import ServerRequestContext
 
-    from sandbox_client._config import Config
-    from sandbox_client._sandboxes import Sandboxes
+    from ._config import Config
+    from ._sandboxes import Sandboxes
 
 NAME = "remote-sandbox"  # no underscore: clients build tool names from it
 
@@ -101,8 +101,8 @@ async def _serve() -> None:
 
 def _connect(config: Config) -> Sandboxes:
     # Here, since httpx costs a tenth of a second that no start should wait for.
-    from sandbox_client._proxy import Proxy
-    from sandbox_client._sandboxes import Sandboxes
+    from ._proxy import Proxy
+    from ._sandboxes import Sandboxes
 
     return Sandboxes(Proxy(config))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox_client._errors import InvalidInput
+from ._errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from sandbox_client._lifecycle import Report
-    from sandbox_client._sandboxes import Sandboxes
+    from ._lifecycle import Report
+    from ._sandboxes import Sandboxes
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sandbox_client._content import (
+from ._content import (
     ending,
     list_content,
     prompt_content,
@@ -16,13 +16,13 @@ from sandbox_client._content import (
     status_content,
     unready_advice,
 )
-from sandbox_client._errors import SandboxError, Verb, spell_verbs
-from sandbox_client._lifecycle import READY_DEADLINE, Readiness, State, reason_of, state_of
-from sandbox_client._tool import Arguments, Parameter, Result, Tool
+from ._errors import SandboxError, Verb, spell_verbs
+from ._lifecycle import READY_DEADLINE, Readiness, State, reason_of, state_of
+from ._tool import Arguments, Parameter, Result, Tool
 
 if TYPE_CHECKING:
-    from sandbox_client._lifecycle import Report
-    from sandbox_client._sandboxes import Sandboxes
+    from ._lifecycle import Report
+    from ._sandboxes import Sandboxes
 
 MAX_OUTPUT = 30_000  # characters of a command's output in one result
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
-from sandbox_client._errors import (
+from ._errors import (
     BrokenReply,
     InvalidInput,
     ProxyFailed,
@@ -21,7 +21,7 @@ from sandbox_client._errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox_client._errors import Verb
+    from ._errors import Verb
 
 T = TypeVar("T")
 
