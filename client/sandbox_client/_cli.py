@@ -150,7 +150,9 @@ class _Face:
         self.name = name
         # A pipe has no width to wrap at.
         self._out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-        self._err = Console(highlight=False, stderr=True, soft_wrap=True)
+        self._err = Console(
+            highlight=False, stderr=True, width=None if sys.stderr.isatty() else 1000
+        )
         self._live: Status | None = None
         self._reason = ""
 
@@ -232,7 +234,7 @@ async def _status(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Fa
     text = Text.assemble(
         f"{sandbox.name} is ",
         (state.value, _COLOURS.get(state, "cyan")),
-        f": {reason_of(sandbox)}, created {sandbox.created_at}",
+        f" ({reason_of(sandbox)}), created {sandbox.created_at}",
     )
     face.result(text, status_content(sandbox))
     return OK

@@ -127,7 +127,8 @@ def _missing(path: Path) -> ConfigError:
         f"No configuration: {path} does not exist",
         advice=f'Create {path} with {{"proxyUrl": "https://your-proxy", "apiKey": "sk_live_…"}} and'
         f" `chmod 600` it (config.template.json is a start), or set REMOTE_SANDBOX_PROXY_URL and"
-        " REMOTE_SANDBOX_API_KEY. The proxy's administrator gives you both values.",
+        " REMOTE_SANDBOX_API_KEY. The proxy's administrator gives you both values; without a"
+        " proxy, `make fake` in the clone starts one on this machine and says how to get a key.",
     )
 
 

@@ -59,11 +59,11 @@ def list_content(rows: Sequence[tuple[Sandbox, State]]) -> dict[str, object]:
 def unready_advice(state: State) -> str:
     """Return what to do, verbs in braces, when a wait ended without readiness."""
     if state.is_over:
-        return "It will not become ready: {delete} it and {create} it again."
+        return "It will not become ready: remove it with {delete} and make it again with {create}."
     return (
         "It may still become ready: a new sandbox usually takes 10 to 30 s, an image that is"
-        " pulled for the first time some minutes. Ask {status} in a while; if it stays so, {delete}"
-        " it and check the image's name."
+        " pulled for the first time some minutes. Ask with {status} in a while; if it stays so,"
+        " remove it with {delete} and check the image's name."
     )
 
 

@@ -141,16 +141,14 @@ class AlreadyExists(ProxyRefused):
     """The name is taken by another sandbox of the same user."""
 
     fault = "the request: the name is taken."
-    advice = (
-        "Use the one that is there ({status} shows it), choose another name, or {delete} it first."
-    )
+    advice = "Use the one that is there, choose another name, or remove it first with {delete}."
 
 
 class QuotaReached(ProxyRefused):
     """The user has as many sandboxes as the proxy allows, paused ones counted."""
 
     fault = "the request: the quota is used up, and paused sandboxes count."
-    advice = "Remove one that is no longer needed: {list} shows them, {delete} removes one."
+    advice = "See yours with {list}, and remove one that is no longer needed with {delete}."
 
 
 class RateLimited(ProxyRefused):
@@ -166,7 +164,7 @@ class NotReady(ProxyRefused):
 
     fault = "nobody's: the sandbox's state."
     advice = (
-        "Wait, ask {status}, and send it again when it is ready. A new sandbox usually takes"
+        "Wait, ask with {status}, and send it again when it is ready. A new sandbox usually takes"
         " 10 to 30 s, a resumed one 4 to 24 s."
     )
     retryable = True

@@ -47,7 +47,7 @@ def refusal(request: Request, reply: Reply) -> SandboxError:
 def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
     about = f"'{request.sandbox}'"
     if reply.status == 409:
-        return AlreadyExists(f"Sandbox {about} exists already: {said}")
+        return AlreadyExists(f"The name {about} is taken: {said}")
     if reply.status == 403 and "quota" in said.lower():
         return QuotaReached(f"No room for sandbox {about}: {said}")
     if (reply.status == 404 and said.startswith("Route ")) or request.verb in {"create", "list"}:
@@ -57,7 +57,7 @@ def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
     ):  # FastAPI's words: the runtime's, not the proxy's
         return ProxyRefused(
             f"The runtime of sandbox {about} has no shell to run a command: {said}",
-            advice="{create} a sandbox from an image whose runtime has the shell API.",
+            advice="Make a sandbox with {create} from an image whose runtime has the shell API.",
         )
     if reply.status in {403, 404}:
         return NotYours(f"No sandbox {about} of yours: {said}")

@@ -152,7 +152,7 @@ class Sandboxes:
         if state is State.PAUSED:
             return Paused(f"Sandbox '{name}' is paused; {outcome}")
         if state.is_over:
-            advice = "It will not become ready: {delete} it and {create} it again."
+            advice = "It will not become ready: remove it with {delete}, make it with {create}."
             return NotReady(
                 f"Sandbox '{name}' is {state.value} ({reason}); {outcome}", advice=advice
             )
