@@ -160,7 +160,7 @@ def _is_passing(error: BaseException) -> bool:
     return isinstance(error, ProxyUnreachable | RateLimited) and error.retryable
 
 
-_backoff = tenacity.wait_exponential_jitter(initial=0.25, max=2.0, jitter=0.25)
+_backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=2.0, jitter=0.25)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -143,7 +143,7 @@ class Sandboxes:
         if not isinstance(error, NotReady | ProxyFailed):
             return error
         try:
-            sandbox = await self._settled(name, refused=isinstance(error, NotReady))
+            sandbox = await self._settled(name)
         except SandboxError:
             return error
         state, reason = state_of(sandbox), reason_of(sandbox)
@@ -160,14 +160,14 @@ class Sandboxes:
             return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
         return error
 
-    async def _settled(self, name: str, *, refused: bool) -> Sandbox:
-        """Return the sandbox; after a refusal, once its status agrees that it is not ready.
+    async def _settled(self, name: str) -> Sandbox:
+        """Return the sandbox once its status agrees that it cannot run commands, if it ever does.
 
         Right after a pause the proxy refuses commands while its status is still the old one.
         """
         sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
         for interval in itertools.islice(intervals(self.random), SETTLING_LOOKS):
-            if not refused or state_of(sandbox) is not State.READY:
+            if state_of(sandbox) is not State.READY:
                 break
             await self.sleep(interval)
             sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)

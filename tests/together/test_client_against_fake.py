@@ -1,0 +1,206 @@
+"""The client's verbs against the fake in process: real commands, virtual time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client import _sandboxes, _wire
+from sandbox_client._errors import (
+    AlreadyExists,
+    KeyRejected,
+    NotReady,
+    NotYours,
+    Paused,
+    QuotaReached,
+    SandboxError,
+)
+from sandbox_client._lifecycle import State
+
+from tests.together.pair import Pair, a_pair
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from sandbox_client._sandboxes import Sandboxes
+
+BOX = "my-sandbox"
+
+
+@pytest.fixture
+async def pair() -> AsyncGenerator[Pair]:
+    async with a_pair() as made:
+        yield made
+
+
+@pytest.fixture
+async def ada(pair: Pair) -> Sandboxes:
+    return await pair.a_client("ada")
+
+
+async def created(client: Sandboxes, pair: Pair, name: str = BOX) -> None:
+    _, outcome = await client.create(name, image=None, port=None, report=pair.report)
+    assert outcome.ready
+
+
+async def run(client: Sandboxes, pair: Pair, command: str) -> tuple[str, int | None]:
+    result, _ = await client.prompt(BOX, command, report=pair.report)
+    return result.output, result.exit_code
+
+
+async def test_create_waits_until_ready_and_reports_each_reason(pair: Pair, ada: Sandboxes) -> None:
+    image, outcome = await ada.create(BOX, image="an/image:1", port=None, report=pair.report)
+    assert image == "an/image:1"
+    assert outcome.ready
+    assert 2.0 <= outcome.waited < 4.0
+    assert [reason.partition(":")[0] for reason in dict.fromkeys(pair.reported)] == [
+        "pending",  # before the controller saw it
+        "pending",
+        "starting",
+    ]
+
+
+async def test_a_sandbox_that_never_becomes_ready_is_told_as_such() -> None:
+    async with a_pair(ready_after=3600) as pair:
+        ada = await pair.a_client()
+        _, outcome = await ada.create(BOX, image=None, port=None, report=pair.report)
+        assert not outcome.ready
+        assert outcome.waited == pytest.approx(60, abs=0.1)
+        assert outcome.reason == "pending: Pod exists with phase: Pending; Service Exists"
+
+
+async def test_the_default_image_of_the_configuration_is_used(pair: Pair) -> None:
+    made = await pair.key(await pair.user("ada"))
+    ada = pair.client(made["api_key"], default_image="a/default:2")
+    image, _ = await ada.create(BOX, image=None, port=None, report=pair.report)
+    assert image == "a/default:2"
+
+
+async def test_a_prompt_gives_output_and_exit_code(pair: Pair, ada: Sandboxes) -> None:
+    await created(ada, pair)
+    assert await run(ada, pair, "echo out; echo err >&2; exit 3") == ("out\nerr\n", 3)
+
+
+async def test_files_stay_over_a_pause_and_go_with_a_delete(pair: Pair, ada: Sandboxes) -> None:
+    await created(ada, pair)
+    await run(ada, pair, "echo kept > note")
+    await ada.pause(BOX)
+    assert (await ada.resume(BOX, report=pair.report)).ready
+    assert await run(ada, pair, "cat note") == ("kept\n", 0)
+    await ada.delete(BOX)
+    await created(ada, pair)
+    assert await run(ada, pair, "ls") == ("", 0)
+
+
+async def test_a_prompt_right_after_a_pause_is_told_to_resume(pair: Pair, ada: Sandboxes) -> None:
+    await created(ada, pair)
+    await ada.pause(BOX)  # the controller has not seen it: the status is still the old one
+    with pytest.raises(Paused, match="is paused; the command was not run"):
+        await run(ada, pair, "true")
+
+
+async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(pair: Pair, ada: Sandboxes) -> None:
+    await created(ada, pair)
+    await ada.pause(BOX)
+    pair.clock.advance(1)
+    await ada.proxy.send(_wire.resume(BOX))
+    pair.clock.advance(0.5)
+    with pytest.raises(NotReady, match="pending: Pod exists") as caught:
+        await run(ada, pair, "true")
+    assert not isinstance(caught.value, Paused)
+    assert "10 to 30 s" in caught.value.advice
+
+
+async def test_list_tells_paused_from_ready(pair: Pair, ada: Sandboxes) -> None:
+    await created(ada, pair, "one")
+    await created(ada, pair, "two")
+    await ada.pause("one")
+    pair.clock.advance(1)
+    rows = [(sandbox.name, state) for sandbox, state in await ada.list()]
+    assert rows == [("two", State.READY), ("one", State.PAUSED)]
+
+
+@pytest.mark.parametrize("verb", ["status", "prompt", "pause", "resume", "delete"])
+async def test_another_users_sandbox_and_none_at_all_look_alike(pair: Pair, verb: str) -> None:
+    await created(await pair.a_client("ada"), pair)
+    eve = await pair.a_client("eve")
+    for name in (BOX, "no-such-box"):
+        with pytest.raises(NotYours, match=f"No sandbox '{name}' of yours"):
+            await _do(eve, pair, verb, name)
+
+
+async def _do(client: Sandboxes, pair: Pair, verb: str, name: str) -> None:
+    match verb:
+        case "status":
+            await client.status(name)
+        case "prompt":
+            await client.prompt(name, "true", report=pair.report)
+        case "pause":
+            await client.pause(name)
+        case "resume":
+            await client.resume(name, report=pair.report)
+        case _:
+            await client.delete(name)
+
+
+async def test_a_name_is_free_once(pair: Pair, ada: Sandboxes) -> None:
+    await created(ada, pair)
+    with pytest.raises(AlreadyExists):
+        await created(ada, pair)
+    await created(await pair.a_client("bob"), pair)
+
+
+async def test_the_eleventh_sandbox_is_over_the_quota(pair: Pair, ada: Sandboxes) -> None:
+    for number in range(10):
+        await created(ada, pair, f"box-{number}")
+    with pytest.raises(QuotaReached, match="10"):
+        await created(ada, pair, "box-10")
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("unknown", "does not know the API key"),
+        ("revoked", "was revoked"),
+        ("expired", "has expired"),
+        ("inactive", "user is not active"),
+    ],
+)
+async def test_each_reason_for_a_bad_key_is_said(pair: Pair, case: str, words: str) -> None:
+    user_id = await pair.user("ada")
+    made = await pair.key(user_id, **({"expires_at": "2020-01-01"} if case == "expired" else {}))
+    key = made["api_key"]
+    if case == "unknown":
+        key = "sk_live_" + "x" * 32
+    elif case == "revoked":
+        await pair.ask("DELETE", f"/api/admin/apikeys/{made['key_info']['id']}")
+    elif case == "inactive":
+        await pair.ask("PUT", f"/api/admin/users/{user_id}", {"is_active": False})
+    with pytest.raises(KeyRejected, match=words) as caught:
+        await pair.client(key).list()
+    assert key not in str(caught.value)
+
+
+async def test_a_sandbox_that_is_deleted_while_it_starts_ends_the_wait(
+    pair: Pair, ada: Sandboxes
+) -> None:
+    async def delete_it(elapsed: float, limit: float | None, reason: str) -> None:
+        if elapsed > 1:
+            await ada.delete(BOX)
+
+    with pytest.raises(NotYours):
+        await ada.create(BOX, image=None, port=None, report=delete_it)
+
+
+async def test_a_command_that_a_pause_kills_gives_no_result(
+    pair: Pair, ada: Sandboxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_sandboxes, "REPORT_INTERVAL", 0.01)
+    await created(ada, pair)
+
+    async def pause(elapsed: float, limit: float | None, reason: str) -> None:
+        await ada.pause(BOX)
+
+    with pytest.raises(SandboxError, match="no result") as caught:
+        await ada.prompt(BOX, "sleep 60", report=pause)
+    assert isinstance(caught.value, Paused)
