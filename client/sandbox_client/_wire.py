@@ -226,7 +226,7 @@ def read_result(reply: Reply) -> CommandResult:
     if content.get("success") is False:
         raise ProxyFailed(
             f"The sandbox's runtime did not run the command: {reply.words() or 'no reason given'}",
-            advice="Try again; if it stays, remove the sandbox with {delete}, make it with {create}.",
+            advice="Try again; if it stays, remove the sandbox with {delete} and make a new one.",
         )
     data = _object(content.get("data"), "data")
     output, code = data.get("output"), data.get("exit_code")

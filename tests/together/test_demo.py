@@ -1,0 +1,90 @@
+"""`make demo`: what it shows, and that it leaves nothing behind however it ends."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.manifest import ROOT
+from tests.together.programs import DEADLINE, clean_environment, processes_at_home
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STEPS = (
+    "Start the fake proxy",
+    "Create a user",
+    "Create an API key for the user",
+    "Write the configuration",
+    "Start the MCP server as Gemini CLI does",
+    "Create a sandbox",
+    "Ask its status",
+    "Look around",
+    "Write a file",
+    "Read it with another prompt",
+    "List",
+    "Pause it",
+    "Try a prompt while it is paused",
+    "Resume it",
+    "Read the file again",
+    "Delete it",
+    "Stop the fake proxy",
+)
+
+
+def start_demo(home: Path) -> subprocess.Popen[str]:
+    temporary = home / "tmp"
+    temporary.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.demo"],
+        cwd=ROOT,
+        env=clean_environment(home, TMPDIR=str(temporary), PYTHONUNBUFFERED="1"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def assert_nothing_is_left(home: Path) -> None:
+    assert [path.name for path in home.rglob("*")] == ["tmp"]
+    assert processes_at_home(home) == []
+
+
+def test_the_demo_goes_through_every_step_and_leaves_nothing(tmp_path: Path) -> None:
+    with start_demo(tmp_path) as process:
+        said, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, said
+    assert tuple(re.findall(r"^ ?\d+\. (.+)$", said, re.MULTILINE)) == STEPS
+    assert said.rstrip().endswith("everything was cleaned up.")
+    assert re.search(r"sk_live_[\w-]{5}", said) is None, "a key is shown"
+    assert_nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("step", "how"),
+    [
+        ("Start the fake proxy", signal.SIGINT),
+        ("Create a user", signal.SIGINT),
+        ("Start the MCP server", signal.SIGINT),
+        ("Create a sandbox", signal.SIGINT),
+        ("Create a sandbox", signal.SIGTERM),
+        ("Pause it", signal.SIGINT),
+    ],
+)
+def test_ctrl_c_cleans_up_at_any_step(tmp_path: Path, step: str, how: signal.Signals) -> None:
+    with start_demo(tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if step in line:
+                process.send_signal(how)
+                break
+        said, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert_nothing_is_left(tmp_path)
