@@ -22,7 +22,7 @@ DEFAULT_PATH = "~/.config/gemini-remote-sandbox/config.json"
 DEFAULT_PORT = 8888
 MAX_FILE_BYTES = 1024 * 1024
 
-_VARIABLES = {
+VARIABLES = {
     "proxyUrl": "REMOTE_SANDBOX_PROXY_URL",
     "apiKey": "REMOTE_SANDBOX_API_KEY",
     "defaultImage": "REMOTE_SANDBOX_DEFAULT_IMAGE",
@@ -64,15 +64,13 @@ def load(environ: Mapping[str, str]) -> Config:
     """
     path = config_path(environ)
     named = bool(environ.get("REMOTE_SANDBOX_CONFIG", "").strip())
-    variables = {name: environ.get(variable, "").strip() for name, variable in _VARIABLES.items()}
+    variables = {name: environ.get(variable, "").strip() for name, variable in VARIABLES.items()}
     complete = bool(variables["proxyUrl"] and variables["apiKey"])
     content = _read(path, optional=complete and not named)
 
     def setting(name: str) -> _Setting:
         if variables[name]:
-            return _Setting(
-                name, variables[name], f"in the environment variable {_VARIABLES[name]}"
-            )
+            return _Setting(name, variables[name], f"in the environment variable {VARIABLES[name]}")
         return _Setting(name, content.get(name), f"in {path}")
 
     return Config(
@@ -160,7 +158,7 @@ def _required(setting: _Setting, content: Mapping[str, object]) -> _Setting:
         spelled = f" (there is {near[0]!r}: names are case-sensitive)" if near else ""
         raise ConfigError(
             f"{setting.name} is required {setting.place}{spelled}",
-            advice=f"Add it there, or set {_VARIABLES[setting.name]}."
+            advice=f"Add it there, or set {VARIABLES[setting.name]}."
             " config.template.json shows the form.",
         )
     return setting

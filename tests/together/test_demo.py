@@ -37,6 +37,25 @@ STEPS = (
 )
 
 
+# What differs from run to run: times, ports, ids.
+VOLATILE = re.compile(r"\d+\.\d(?= s)|(?<=127\.0\.0\.1:)\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\S+Z")
+
+
+def normal(text: str) -> str:
+    """Return `text` without what differs from run to run, and which reasons a wait caught."""
+    lines = (VOLATILE.sub("#", line).rstrip() for line in text.strip("\n").splitlines())
+    return "\n".join(line for line in lines if not line.startswith("      … "))
+
+
+def readme_session() -> list[str]:
+    """Return the parts of the session that the README shows."""
+    found = re.search(
+        r"^```\n( 6\. .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found is not None
+    return [normal(part) for part in found[1].split("[…]\n")]
+
+
 def start_demo(home: Path) -> subprocess.Popen[str]:
     temporary = home / "tmp"
     temporary.mkdir()
@@ -64,6 +83,8 @@ def test_the_demo_goes_through_every_step_and_leaves_nothing(tmp_path: Path) -> 
     assert said.rstrip().endswith("everything was cleaned up.")
     assert re.search(r"sk_live_[\w-]{5}", said) is None, "a key is shown"
     assert_nothing_is_left(tmp_path)
+    for part in readme_session():
+        assert part in normal(said), "the README's session is not what the demo prints"
 
 
 @pytest.mark.parametrize(

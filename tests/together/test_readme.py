@@ -1,0 +1,116 @@
+"""The README's commands, settings, tools and messages are true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from sandbox_client import _config
+from sandbox_client._cli import parser
+from sandbox_client._tools import TOOLS
+
+from tests.manifest import ROOT
+
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+WHEN_WRONG = "When something goes wrong"
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL))
+SHELL_LINES = [
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+def rows(section: str) -> list[list[str]]:
+    """Return the cells of a section's first table, without its heading."""
+    lines = [line for line in SECTIONS[section].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def code(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_every_make_target_that_is_named_exists_and_says_what_it_does() -> None:
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.MULTILINE))
+    assert {"demo", "test", "fake", "install", "lint"} <= named <= explained
+
+
+def test_make_help_lists_every_target() -> None:
+    said = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert set(re.findall(r"make ([a-z]+)", said)) == set(
+        re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)
+    )
+
+
+def test_the_tools_table_lists_every_tool_with_its_commands() -> None:
+    table = rows("In Gemini CLI")
+    assert {code(tool)[0] for tool, *_ in table} == {tool.name for tool in TOOLS}
+    for _, gemini, shell, _ in table:
+        command, *words = code(gemini)[0].split()
+        stem = command.removeprefix("/remote:")
+        assert (ROOT / f"commands/remote/{stem}.toml").exists()
+        wanted = ["remote-sandbox", stem, *(word for word in words if word != "[IMAGE]")]
+        assert code(shell)[0].split() == wanted
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in SHELL_LINES if line.startswith("remote-sandbox")]
+)
+def test_every_terminal_command_is_one(line: str) -> None:
+    for part in line.split(" && "):
+        arguments = parser().parse_args(shlex.split(part)[1:])
+        assert arguments.verb
+
+
+def test_the_settings_table_is_the_configuration() -> None:
+    table = {code(field)[0]: code(variable)[0] for field, variable, _ in rows("Configuration")}
+    assert table == _config.VARIABLES
+    assert _config.DEFAULT_PATH in SECTIONS["Configuration"]
+    assert str(_config.DEFAULT_PORT) in SECTIONS["Configuration"]
+    assert "REMOTE_SANDBOX_CONFIG" in SECTIONS["Configuration"]
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "sandbox_client", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for exit_code in re.findall(r"^  (\d+) ", said, re.MULTILINE):
+        assert re.search(rf"\b{exit_code}\b", SECTIONS["In a terminal"])
+    assert "125" in said
+
+
+@pytest.mark.parametrize("message", [code(cell) for cell, *_ in rows(WHEN_WRONG)])
+def test_every_message_of_the_troubleshooting_is_one_that_is_written(message: list[str]) -> None:
+    source = " ".join(path.read_text() for path in (ROOT / "client/sandbox_client").glob("*.py"))
+    # Strings are written over several lines, and names stand where the README says 'x'.
+    flat = re.sub(r'"\s*f?"', "", source)
+    for words in message:
+        pattern = re.escape(words).replace("'x'", r"('\{\w+\}'|\{about\})")
+        assert re.search(pattern, flat), words
+
+
+def test_every_path_that_is_named_exists() -> None:
+    linked = re.findall(r"\]\(([\w./-]+)\)", README)
+    named = [cell for where, _ in rows("How it is built") for cell in code(where)]
+    for path in [*linked, *named]:
+        assert (ROOT / path).exists(), path
+
+
+def test_no_lock_file_is_kept() -> None:
+    kept = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    lock = re.compile(r"(^|/)(uv\.lock|pylock.*|.*-lock\.json)$")
+    assert "LICENSE" in kept
+    assert not [path for path in kept if lock.search(path)]
