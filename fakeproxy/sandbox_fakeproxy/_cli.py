@@ -1,0 +1,137 @@
+"""The command line: arguments in, one line for what is wrong with them."""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from ._auth import UnusableAdminKey
+from ._data import DataUnusable
+from ._errors import StoreUnusable
+from ._listener import ListenerRefused
+from ._serve import Settings, serve
+
+_DEFAULT_DATA = user_state_path("sandbox-fakeproxy")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0 stopped, 2 could not start."""
+    options = _parser().parse_args(argv)
+    settings = Settings(
+        host=options.host,
+        port=options.port,
+        allow_remote=options.allow_remote,
+        data=None if options.ephemeral else options.data,
+        ready_after=options.ready_after,
+        reconcile_delay=options.reconcile_delay,
+        command_timeout=options.command_timeout,
+        verbose=options.verbose,
+    )
+    try:
+        serve(settings, os.environ)
+    except (DataUnusable, ListenerRefused, StoreUnusable, UnusableAdminKey) as exc:
+        print(f"sandbox-fakeproxy: {exc}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before the server has taken the signal over
+        pass
+    print("Fake proxy stopped", flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sandbox-fakeproxy", description="A fake of the sandbox proxy, offline."
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    serving = commands.add_parser(
+        "serve",
+        help="serve the fake proxy until Ctrl-C",
+        description="Serve the fake proxy until Ctrl-C. The admin key is ADMIN_API_KEY, or one"
+        " that is made on the first start, shown once and kept in the data directory.",
+    )
+    _add_address(serving)
+    _add_state(serving)
+    _add_times(serving)
+    serving.add_argument("--verbose", action="store_true", help="log each request on stderr")
+    return parser
+
+
+def _add_address(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("address")
+    group.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    group.add_argument(
+        "--port",
+        type=_port,
+        default=8080,
+        metavar="N",
+        help="port to listen on; 0 is any free one (%(default)s)",
+    )
+    group.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="accept a --host that other machines can reach. Dangerous: anyone with a key can then"
+        " run commands as you, on this machine",
+    )
+
+
+def _add_state(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("state")
+    group.add_argument(
+        "--data",
+        type=Path,
+        default=_DEFAULT_DATA,
+        metavar="DIR",
+        help="where state is kept (%(default)s)",
+    )
+    group.add_argument(
+        "--ephemeral", action="store_true", help="keep nothing: all is gone when the fake stops"
+    )
+
+
+def _add_times(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("times, in seconds")
+    for name, default, text in (
+        ("--ready-after", 2.0, "until a created or resumed sandbox is ready (%(default)g)"),
+        ("--reconcile-delay", 0.1, "until a change shows in a sandbox's status (%(default)g)"),
+    ):
+        group.add_argument(name, type=_seconds, default=default, metavar="S", help=text)
+    group.add_argument(
+        "--command-timeout",
+        type=_some_seconds,
+        default=300.0,
+        metavar="S",
+        help="after which a command is killed and answered with 504 (%(default)g)",
+    )
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is not a port: expected 0 to 65535")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if 0 <= value <= 1e9:
+        return value
+    raise argparse.ArgumentTypeError(f"'{text}' is not a time: expected seconds, 0 or more")
+
+
+def _some_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("expected more than 0 seconds")
+    return value
+
+
+def _version() -> str:
+    return f"sandbox-fakeproxy {version('async-remote-agent')}"

@@ -1,0 +1,32 @@
+"""What can go wrong, as values: one place turns them into HTTP, another into an exit code.
+
+Exception
+├── Refusal                   the proxy's own answer: a status and a message
+├── Unprocessable             the runtime's own answer to a body that does not fit (`_shell`)
+├── RuntimeFault              the runtime gave no answer (`_runtime`)
+│   ├── RuntimeUnreachable        it is gone, or went while the command ran: 502
+│   └── CommandTimeout            the command took too long: 504
+├── AlreadyExists             the store: a unique name is taken: 409
+├── StoreUnusable             the state is not one of ours: exit 2
+├── DataUnusable              it cannot be kept there (`_data`): exit 2
+├── ListenerRefused           no listening there (`_listener`): exit 2
+└── ValueError
+    └── UnusableAdminKey      no header can carry it (`_auth`): exit 2
+"""
+
+
+class Refusal(Exception):
+    """An answer other than the one that was asked for."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class AlreadyExists(Exception):
+    """A name that must be unique is taken."""
+
+
+class StoreUnusable(Exception):
+    """The state on disk cannot be read by this version."""

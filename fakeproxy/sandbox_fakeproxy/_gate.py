@@ -1,0 +1,83 @@
+"""Who may pass to a handler: authentication, then ownership, then what the request says."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ._auth import Authenticator
+from ._clock import Clock
+from ._errors import Refusal
+from ._http import Arguments, Reply, decode, read_arguments, write
+from ._records import Sandbox, User
+from ._store import Store
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+_Asked = TypeVar("_Asked")
+
+
+class Gate:
+    """Wrap handlers into endpoints, by who may call them."""
+
+    def __init__(self, authenticator: Authenticator, store: Store, clock: Clock) -> None:
+        self._authenticator = authenticator
+        self._store = store
+        self._clock = clock
+
+    def public(self, handler: Callable[[], Awaitable[Reply]]) -> Endpoint:
+        """Let anybody pass."""
+
+        async def endpoint(_request: Request) -> Response:
+            return write(await handler())
+
+        return endpoint
+
+    def admin(self, handler: Callable[[Arguments], Awaitable[Reply]]) -> Endpoint:
+        """Let the admin key pass."""
+
+        async def endpoint(request: Request) -> Response:
+            self.require_admin(request)
+            return write(await handler(await read_arguments(request)))
+
+        return endpoint
+
+    def user(self, handler: Callable[[User, Arguments], Awaitable[Reply]]) -> Endpoint:
+        """Let a user's key pass."""
+
+        async def endpoint(request: Request) -> Response:
+            user = self.require_user(request)
+            return write(await handler(user, await read_arguments(request)))
+
+        return endpoint
+
+    def owner(
+        self,
+        handler: Callable[[User, Sandbox, _Asked], Awaitable[Reply]],
+        read: Callable[[Request], Awaitable[_Asked]],
+    ) -> Endpoint:
+        """Let the key of a sandbox's owner pass. No other tells whether the sandbox exists."""
+
+        async def endpoint(request: Request) -> Response:
+            user = self.require_user(request)
+            name = decode(request.path_params["name"])
+            self._owned(user, name)
+            asked = await read(request)
+            # Reading may have taken its time: what counts is what the sandbox is now.
+            return write(await handler(user, self._owned(user, name), asked))
+
+        return endpoint
+
+    def require_admin(self, request: Request) -> None:
+        """Refuse any key but the admin's."""
+        self._authenticator.require_admin(request.headers.get("authorization"))
+
+    def require_user(self, request: Request) -> User:
+        """Return the user whose key it is, or refuse."""
+        return self._authenticator.user(request.headers.get("authorization"), self._clock.now())
+
+    def _owned(self, user: User, name: str) -> Sandbox:
+        sandbox = self._store.sandbox(user.id, name)
+        if sandbox is None:
+            raise Refusal(403, "You do not have access to this sandbox")
+        return sandbox

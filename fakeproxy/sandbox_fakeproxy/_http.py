@@ -1,0 +1,176 @@
+"""From an HTTP request to plain values, and from a handler's reply back to HTTP."""
+
+import codecs
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ._errors import Refusal
+
+BODY_LIMIT = 100 * 1024
+JsonObject = dict[str, Any]
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# As Node.js names it, whatever this version of Python does.
+_PHRASES = {413: "Payload Too Large"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a handler answers."""
+
+    body: Any
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a request says beyond its method and route, decoded."""
+
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: JsonObject = field(default_factory=dict[str, Any])
+
+
+def write(reply: Reply) -> Response:
+    """Turn a reply into HTTP."""
+    content = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(content, reply.status, media_type="application/json; charset=utf-8")
+
+
+def refusal_reply(refusal: Refusal) -> Reply:
+    """Word a refusal as the proxy does."""
+    phrase = _PHRASES.get(refusal.status) or HTTPStatus(refusal.status).phrase
+    return Reply({"error": phrase, "message": refusal.message}, refusal.status)
+
+
+async def read_arguments(request: Request) -> Arguments:
+    """Read a request to its end.
+
+    Raises:
+        Refusal: 400 or 413.
+    """
+    return Arguments(
+        params={name: decode(value) for name, value in request.path_params.items()},
+        query=request.query_params,
+        body=json_object(request.headers, await read_body(request, BODY_LIMIT)),
+    )
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        Refusal: 413 when it has more than `limit` bytes.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Refusal(413, f"The body has more than {limit} bytes")
+    return bytes(body)
+
+
+def decode(segment: str) -> str:
+    """Decode one segment of a path.
+
+    Raises:
+        Refusal: 400 when it is not percent-encoded UTF-8.
+    """
+    try:
+        if _BAD_ESCAPE.search(segment) is None:
+            return unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        pass
+    raise Refusal(400, f"Failed to decode param '{segment}'")
+
+
+def json_object(headers: Headers, body: bytes) -> JsonObject:
+    """Read a body as a JSON object: no body, an array, or another content type is an empty one.
+
+    Raises:
+        Refusal: 400 for anything else; 413 when a compressed body is too large.
+    """
+    charset = _json_charset(headers.get("content-type", ""))
+    if not body or charset is None:
+        return {}
+    value = parse_json(_inflate(body, headers.get("content-encoding", "identity")), charset)
+    if isinstance(value, dict):
+        return {str(name): each for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON
+    if isinstance(value, list):
+        return {}
+    raise Refusal(400, "The JSON body must be an object")
+
+
+def parse_json(body: bytes, charset: str = "utf-8") -> Any:
+    """Parse JSON as strictly as its standard.
+
+    Raises:
+        Refusal: 400 when it is malformed, or holds text that no reply could repeat.
+    """
+    try:
+        value = json.loads(body.decode(charset), parse_constant=_no_constant)
+        if b"\\u" in body:
+            # Half a surrogate pair: legal JSON, but no text that can be stored or sent.
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as exc:
+        raise Refusal(400, "Malformed JSON in the request body") from exc
+    return value
+
+
+def is_json(content_type: str) -> bool:
+    """Tell whether a content type is JSON's."""
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def _json_charset(content_type: str) -> str | None:
+    """Return the charset of JSON, or None when it is something else than JSON."""
+    if not is_json(content_type):
+        return None
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            charset = value.strip().strip('"').lower()
+            if not charset.startswith("utf-") or not _is_known(charset):
+                raise Refusal(400, f"Unsupported charset '{charset}': JSON is UTF-8")
+            return charset
+    return "utf-8"
+
+
+def _is_known(charset: str) -> bool:
+    try:
+        codecs.lookup(charset)
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
+def _inflate(body: bytes, encoding: str) -> bytes:
+    encoding = encoding.strip().lower()
+    if encoding == "identity":
+        return body
+    if encoding not in {"gzip", "deflate"}:
+        raise Refusal(400, f"Unsupported content encoding '{encoding}'")
+    either = zlib.decompressobj(wbits=47)  # a gzip or a zlib header, whichever comes
+    try:
+        inflated = either.decompress(body, BODY_LIMIT + 1)
+    except zlib.error as exc:
+        raise Refusal(400, f"The body is not {encoding}") from exc
+    if len(inflated) > BODY_LIMIT:
+        raise Refusal(413, f"The body has more than {BODY_LIMIT} bytes")
+    if not either.eof:
+        raise Refusal(400, f"The body is not {encoding}")
+    return inflated
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
