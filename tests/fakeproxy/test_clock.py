@@ -1,0 +1,79 @@
+from datetime import UTC, datetime
+
+import pytest
+from sandbox_fakeproxy import Clock, ManualClock, ScriptedRuntime, Store, SystemClock, create_app
+
+from tests.fakeproxy.world import Caller, World, assert_refused
+
+ADVANCE = "/_fake/clock/advance"
+
+
+async def test_an_administrator_moves_time_on(world: World, alice: Caller) -> None:
+    await alice("POST", "/api/sandboxes", {"name": "box"})
+    reply = await world.admin("POST", ADVANCE, {"seconds": 2})
+    assert reply.status_code == 200
+    assert reply.json() == {"success": True, "now": "2026-01-01T00:00:02.000Z"}
+    assert (await alice("GET", "/api/sandboxes/box")).json()["ready"] is True
+
+
+async def test_advances_add_up(world: World) -> None:
+    await world.admin("POST", ADVANCE, {"seconds": 0.25})
+    reply = await world.admin("POST", ADVANCE, {"seconds": 0.25})
+    assert reply.json()["now"] == "2026-01-01T00:00:00.500Z"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}",
+        b'{"seconds": null}',
+        b'{"seconds": "1"}',
+        b'{"seconds": true}',
+        b'{"seconds": [1]}',
+        b'{"seconds": -1}',
+        b'{"seconds": -0.001}',
+        b'{"seconds": NaN}',
+        b'{"seconds": Infinity}',
+        b'{"seconds": 1e999}',
+        b'{"seconds": 1e300}',
+        b'{"seconds": ' + b"9" * 400 + b"}",
+    ],
+)
+async def test_what_is_no_step_forward_is_400_and_moves_nothing(
+    world: World, content: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    reply = await world.admin("POST", ADVANCE, content=content, headers=headers)
+    assert reply.status_code == 400
+    assert world.clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def test_an_unknown_control_route_is_404(world: World) -> None:
+    reply = await world.admin("POST", "/_fake/nothing")
+    assert_refused(reply, 404, "Not Found", "Route POST /_fake/nothing not found")
+
+
+@pytest.mark.parametrize("clock", [SystemClock(), ManualClock()])
+def test_every_clock_goes_forward_only(clock: Clock) -> None:
+    before = clock.now()
+    clock.advance(3600)
+    after = clock.now()
+    assert after.tzinfo is UTC
+    assert (after - before).total_seconds() >= 3600
+    for seconds in (-1.0, float("nan"), float("inf"), 1e12):
+        with pytest.raises(ValueError, match="cannot be advanced"):
+            clock.advance(seconds)
+    assert (clock.now() - after).total_seconds() < 60
+
+
+def test_the_system_clock_tells_the_time() -> None:
+    assert abs((SystemClock().now() - datetime.now(UTC)).total_seconds()) < 5
+
+
+def test_a_clock_starts_where_the_store_says_time_had_come_to() -> None:
+    store = Store()
+    store.note_advance(1_000_000)
+    create_app(admin_key="k", store=store, runtime=ScriptedRuntime())
+    made = store.users()[0].created_at
+    assert (made - datetime.now(UTC)).total_seconds() > 999_000
+    store.close()

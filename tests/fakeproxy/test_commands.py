@@ -1,0 +1,275 @@
+from typing import Any
+
+import httpx
+import pytest
+from sandbox_fakeproxy import (
+    Command,
+    CommandTimeout,
+    Outcome,
+    RuntimeUnreachable,
+    ScriptedRuntime,
+)
+
+from tests.fakeproxy.world import Caller, World, a_world, assert_refused, exec_path
+
+BOX = "/api/sandboxes/box"
+TICK = 0.000001
+LS = {"command": "ls"}
+JSON = {"Content-Type": "application/json"}
+
+
+async def test_a_command_is_answered_in_the_runtimes_wrapper() -> None:
+    runtime = ScriptedRuntime(lambda _: Outcome("a\nb\n", 3))
+    async with a_world(runtime) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        reply = await alice("POST", exec_path(), {"command": "ls"})
+    assert reply.status_code == 200
+    answer = reply.json()
+    session_id = answer["data"].pop("session_id")
+    assert isinstance(session_id, str)
+    assert session_id
+    assert answer == {
+        "success": True,
+        "message": "Command executed",
+        "data": {
+            "command": "ls",
+            "status": "completed",
+            "output": "a\nb\n",
+            "console": [{"ps1": "gem@sandbox:/sandbox$ ", "command": "ls", "output": "a\nb\n"}],
+            "exit_code": 3,
+        },
+        "hint": None,
+    }
+    assert runtime.commands == [Command("ls")]
+
+
+async def test_each_command_has_a_session_of_its_own(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    replies = [await alice("POST", exec_path(), LS) for _ in range(2)]
+    assert len({reply.json()["data"]["session_id"] for reply in replies}) == 2
+
+
+async def test_there_is_no_service_before_the_first_reconcile(world: World, alice: Caller) -> None:
+    await alice("POST", "/api/sandboxes", {"name": "box"})
+    world.clock.advance(0.1 - TICK)
+    reply = await alice("POST", exec_path(), LS)
+    assert_refused(reply, 503, "Service Unavailable", "Sandbox service not ready")
+
+
+@pytest.mark.parametrize("after", [0.1, 1.5, 2 - TICK])
+async def test_a_sandbox_that_is_not_ready_runs_nothing(
+    world: World, alice: Caller, after: float
+) -> None:
+    await alice("POST", "/api/sandboxes", {"name": "box"})
+    world.clock.advance(after)
+    reply = await alice("POST", exec_path(), LS)
+    assert_refused(reply, 503, "Service Unavailable", "Sandbox not ready")
+    world.clock.advance(2 - after)
+    assert (await alice("POST", exec_path(), LS)).status_code == 200
+
+
+@pytest.mark.parametrize("after", [0, 0.1, 60])
+async def test_a_paused_sandbox_runs_nothing_from_the_request_on(
+    world: World, alice: Caller, after: float
+) -> None:
+    await world.sandbox(alice)
+    await alice("POST", f"{BOX}/pause")
+    world.clock.advance(after)
+    reply = await alice("POST", exec_path(), LS)
+    assert_refused(reply, 503, "Service Unavailable", "Sandbox not ready")
+
+
+@pytest.mark.parametrize("after", [0, 0.1, 2 - TICK])
+async def test_a_resumed_sandbox_runs_nothing_until_it_is_ready(
+    world: World, alice: Caller, after: float
+) -> None:
+    await world.sandbox(alice)
+    await alice("POST", f"{BOX}/pause")
+    world.clock.advance(60)
+    await alice("POST", f"{BOX}/resume")
+    world.clock.advance(after)
+    reply = await alice("POST", exec_path(), LS)
+    assert_refused(reply, 503, "Service Unavailable", "Sandbox not ready")
+    world.clock.advance(2 - after)
+    assert (await alice("POST", exec_path(), LS)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["", "v1", "v1/shell/view", "v1/shell/exec/more", "x?y=z", "%zz"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH"])
+async def test_any_other_path_is_404_in_the_runtimes_shape(
+    world: World, alice: Caller, method: str, path: str
+) -> None:
+    await world.sandbox(alice)
+    reply = await alice(method, f"/proxy/box/{path}")
+    assert reply.status_code == 404
+    assert reply.json() == {"detail": "Not Found"}
+
+
+async def test_another_method_is_405_in_the_runtimes_shape(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    reply = await alice("GET", exec_path())
+    assert reply.status_code == 405
+    assert reply.json() == {"detail": "Method Not Allowed"}
+
+
+async def test_a_trailing_slash_and_a_query_are_tolerated(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    assert (await alice("POST", f"{exec_path()}/?a=b", LS)).status_code == 200
+
+
+MISSING = {"loc": ["body", "command"], "msg": "Field required", "type": "missing"}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b"", {}),
+        (b"{}", JSON),
+        (b'{"command": "ls"}', {"Content-Type": "text/plain"}),
+    ],
+)
+async def test_a_command_is_required(
+    world: World, alice: Caller, content: bytes, headers: dict[str, str]
+) -> None:
+    await world.sandbox(alice)
+    reply = await alice("POST", exec_path(), content=content, headers=headers)
+    assert reply.status_code == 422
+    assert reply.json() == {"detail": [MISSING]}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"{", "json_invalid"),
+        (b"\xff", "json_invalid"),
+        (b"[]", "model_attributes_type"),
+        (b'"ls"', "model_attributes_type"),
+        (b"null", "model_attributes_type"),
+    ],
+)
+async def test_a_body_that_is_no_object_is_422(
+    world: World, alice: Caller, content: bytes, kind: str
+) -> None:
+    await world.sandbox(alice)
+    reply = await alice("POST", exec_path(), content=content, headers=JSON)
+    assert reply.status_code == 422
+    (issue,) = reply.json()["detail"]
+    assert set(issue) == {"loc", "msg", "type"}
+    assert issue["type"] == kind
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("command", 7),
+        ("command", None),
+        ("command", ["ls"]),
+        ("command", "a\0b"),
+        ("id", 7),
+        ("truncate", "no"),
+        ("truncate", None),
+        ("strict", 1),
+        ("hard_timeout", "5"),
+        ("hard_timeout", True),
+        ("hard_timeout", 0),
+        ("hard_timeout", -1),
+        ("exec_dir", "/tmp"),  # noqa: S108  (never used as a directory)
+        ("async_mode", True),
+        ("async_mode", 1),
+        ("timeout", 5),
+        ("timeout", 0),
+        ("no_change_timeout", 5),
+        ("no_change_timeout", 0),
+    ],
+)
+async def test_a_field_that_is_wrong_or_not_supported_yet_is_422_and_runs_nothing(
+    world: World, alice: Caller, field: str, value: object
+) -> None:
+    await world.sandbox(alice)
+    reply = await alice("POST", exec_path(), {**LS, field: value})
+    assert reply.status_code == 422
+    assert [issue["loc"] for issue in reply.json()["detail"]] == [["body", field]]
+    assert world.runtime.commands == []  # type: ignore[attr-defined]  # scripted
+
+
+async def test_every_default_is_accepted(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    defaults: dict[str, Any] = {
+        "id": None,
+        "exec_dir": None,
+        "strict": False,
+        "async_mode": False,
+        "timeout": None,
+        "no_change_timeout": 120,
+        "hard_timeout": None,
+        "truncate": True,
+        "unknown": 1,
+    }
+    assert (await alice("POST", exec_path(), LS | defaults)).status_code == 200
+
+
+async def test_limits_reach_the_runtime(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    await alice("POST", exec_path(), LS | {"hard_timeout": 2.5, "truncate": False})
+    assert world.runtime.commands == [Command("ls", 2.5, truncate=False)]  # type: ignore[attr-defined]  # scripted
+
+
+async def test_an_unknown_session_is_404(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    reply = await alice("POST", exec_path(), LS | {"id": "none-such"})
+    assert reply.status_code == 404
+    assert "Session not found" in reply.json()["message"]
+    assert reply.json()["success"] is False
+
+
+async def test_a_large_body_is_forwarded(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    reply = await alice("POST", exec_path(), LS | {"rest": "x" * 200_000})
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "error"),
+    [
+        (RuntimeUnreachable("gone"), 502, "Bad Gateway"),
+        (CommandTimeout("too long"), 504, "Gateway Timeout"),
+    ],
+)
+async def test_a_runtime_without_an_answer_is_a_gateway_fault(
+    fault: Exception, status: int, error: str
+) -> None:
+    def script(_command: Command) -> Outcome:
+        raise fault
+
+    async with a_world(ScriptedRuntime(script)) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        reply = await alice("POST", exec_path(), LS)
+        assert_refused(reply, status, error, str(fault))
+
+
+async def test_a_defect_is_500_in_the_proxys_shape_and_is_raised_to_the_test() -> None:
+    def script(_command: Command) -> Outcome:
+        raise ZeroDivisionError("inner words")
+
+    async with a_world(ScriptedRuntime(script)) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        with pytest.raises(ZeroDivisionError):
+            await alice("POST", exec_path(), LS)
+        served = httpx.ASGITransport(world.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=served, base_url="http://fake") as http:
+            reply = await Caller(http, alice.key)("POST", exec_path(), LS)
+        assert reply.status_code == 500
+        assert reply.json()["error"] == "Internal Server Error"
+        assert "inner words" not in reply.text
+
+
+async def test_pausing_and_deleting_tell_the_runtime(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    sandbox_id = world.sandbox_id("alice")
+    await alice("POST", f"{BOX}/pause")
+    await alice("DELETE", BOX)
+    assert world.runtime.stopped == [sandbox_id]  # type: ignore[attr-defined]  # scripted
+    assert world.runtime.removed == [sandbox_id]  # type: ignore[attr-defined]  # scripted

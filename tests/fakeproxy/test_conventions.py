@@ -1,0 +1,256 @@
+import gzip
+import re
+
+import pytest
+
+from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world, assert_refused
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def test_health_needs_no_key(world: World) -> None:
+    reply = await world.nobody("GET", "/health")
+    assert reply.status_code == 200
+    assert reply.json() == {
+        "status": "ok",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+        "database": "connected",
+    }
+
+
+async def test_health_admits_that_the_database_is_down(world: World) -> None:
+    world.store.close()
+    assert_refused(
+        await world.nobody("GET", "/health"),
+        503,
+        "Service Unavailable",
+        "The database does not answer",
+    )
+
+
+async def test_a_reply_is_json_in_utf_8(world: World) -> None:
+    reply = await world.nobody("GET", "/health")
+    assert reply.headers["content-type"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize("path", ["/health/", "/api/me/", "/api/sandboxes/"])
+async def test_a_trailing_slash_is_tolerated(alice: Caller, path: str) -> None:
+    assert (await alice("GET", path)).status_code == 200
+
+
+async def test_a_second_trailing_slash_is_not_tolerated(alice: Caller) -> None:
+    assert (await alice("GET", "/api/me//")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/nothing"),
+        ("GET", "/proxy"),
+        ("GET", "/proxy/"),
+        ("POST", "/proxy/box"),
+        ("POST", "/health"),
+        ("OPTIONS", "/health"),
+        ("GET", "/HEALTH"),
+        ("GET", "/caf%C3%A9"),
+        ("GET", "/bad%zz"),
+    ],
+)
+async def test_an_unknown_route_is_404_without_a_key(world: World, method: str, path: str) -> None:
+    reply = await world.nobody(method, path)
+    assert_refused(reply, 404, "Not Found", f"Route {method} {path} not found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/nothing"),
+        ("PATCH", "/api/sandboxes"),
+        ("OPTIONS", "/api/sandboxes"),
+        ("PUT", "/api/sandboxes/box"),
+        ("GET", "/api/sandboxes/box/pause"),
+        ("GET", "/api/sandboxes/a/b/c"),
+    ],
+)
+async def test_an_unknown_route_below_api_needs_a_key_first(
+    world: World, alice: Caller, method: str, path: str
+) -> None:
+    without = await world.nobody(method, path)
+    assert_refused(without, 401, "Unauthorized", "Missing Authorization header")
+    reply = await alice(method, path)
+    assert_refused(reply, 404, "Not Found", f"Route {method} {path} not found")
+
+
+async def test_an_unknown_route_below_admin_needs_the_admin_key(
+    world: World, alice: Caller
+) -> None:
+    assert (await world.nobody("GET", "/api/admin/nothing")).status_code == 401
+    assert (await alice("GET", "/api/admin/nothing")).status_code == 403
+    assert (await world.admin("GET", "/api/admin/nothing")).status_code == 404
+
+
+async def test_head_is_an_unknown_route_where_get_is_known(world: World, alice: Caller) -> None:
+    assert (await world.nobody("HEAD", "/health")).status_code == 404
+    assert (await world.nobody("HEAD", "/api/me")).status_code == 401
+    assert (await alice("HEAD", "/api/me")).status_code == 404
+
+
+async def test_an_unknown_route_leaves_the_query_out(world: World) -> None:
+    reply = await world.nobody("GET", "/nothing?a=b")
+    assert reply.json()["message"] == "Route GET /nothing not found"
+
+
+async def test_anything_below_a_sandbox_needs_a_key_first(world: World) -> None:
+    reply = await world.nobody("GET", "/proxy/box/")
+    assert_refused(reply, 401, "Unauthorized", "Missing Authorization header")
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b"{", JSON),
+        (b"   ", JSON),
+        (b"\xff\xfe{}", JSON),
+        (b"null", JSON),
+        (b"1", JSON),
+        (b'"text"', JSON),
+        (b"true", JSON),
+        (b'{"name": NaN}', JSON),
+        (b'{"name": "\\ud800"}', JSON),
+        (b"[" * 50_000, JSON),
+        (b'{"n": ' + b"9" * 5000 + b"}", JSON),
+        (b"{}", {"Content-Type": "application/json; charset=nonsense"}),
+        (b"{}", {"Content-Type": "application/json; charset=utf-nonsense"}),
+        (b"{}", {"Content-Type": "application/json; charset=latin-1"}),
+        (b"{}", JSON | {"Content-Encoding": "gzip"}),
+        (gzip.compress(b"{}")[:-4], JSON | {"Content-Encoding": "gzip"}),
+        (b"{}", JSON | {"Content-Encoding": "br"}),
+    ],
+)
+async def test_a_bad_body_is_400_and_only_after_authentication(
+    world: World, alice: Caller, content: bytes, headers: dict[str, str]
+) -> None:
+    for path in ("/api/sandboxes", "/api/me/apikeys"):
+        assert (
+            await world.nobody("POST", path, content=content, headers=headers)
+        ).status_code == 401
+        reply = await alice("POST", path, content=content, headers=headers)
+        assert reply.status_code == 400
+        assert reply.json()["error"] == "Bad Request"
+
+
+async def test_ownership_is_checked_before_the_body(alice: Caller) -> None:
+    reply = await alice("POST", "/api/sandboxes/none/pause", content=b"{", headers=JSON)
+    assert reply.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b"", {}),
+        (b"", JSON),
+        (b"{}", JSON),
+        (b"[]", JSON),
+        (b'[{"name": "x"}]', JSON),
+        (b'{"name": "x"}', {"Content-Type": "text/plain"}),
+        (b"name=x", {"Content-Type": "application/x-www-form-urlencoded"}),
+        (b'{"name": "x"}', {}),
+    ],
+)
+async def test_what_is_no_json_object_counts_as_an_empty_one(
+    alice: Caller, content: bytes, headers: dict[str, str]
+) -> None:
+    reply = await alice("POST", "/api/sandboxes", content=content, headers=headers)
+    assert_refused(reply, 400, "Bad Request", "name is required")
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b'{"name": "x"}', {"Content-Type": "Application/JSON"}),
+        (b'{"name": "x"}', {"Content-Type": 'application/json; charset="UTF-8"'}),
+        (
+            '{"name": "x"}'.encode("utf-16"),
+            {"Content-Type": "application/json; charset=utf-16"},
+        ),
+        (gzip.compress(b'{"name": "x"}'), JSON | {"Content-Encoding": "gzip"}),
+    ],
+)
+async def test_json_is_understood_however_it_is_labelled(
+    alice: Caller, content: bytes, headers: dict[str, str]
+) -> None:
+    reply = await alice("POST", "/api/sandboxes", content=content, headers=headers)
+    assert reply.status_code == 201
+
+
+async def test_a_body_of_100_kb_passes_and_one_byte_more_is_413(
+    world: World, alice: Caller
+) -> None:
+    body = b'{"name": "x", "rest": "' + b"r" * (100 * 1024 - 25) + b'"}'
+    assert len(body) == 100 * 1024
+    assert (await alice("POST", "/api/sandboxes", content=body, headers=JSON)).status_code == 201
+    longer = await alice("POST", "/api/sandboxes", content=body + b" ", headers=JSON)
+    assert_refused(longer, 413, "Payload Too Large", "The body has more than 102400 bytes")
+    unknown = await world.nobody("POST", "/api/sandboxes", content=body + b" ", headers=JSON)
+    assert unknown.status_code == 401
+
+
+async def test_a_compressed_body_counts_by_what_it_holds(alice: Caller) -> None:
+    bomb = gzip.compress(b'{"name": "' + b"x" * 10_000_000 + b'"}')
+    reply = await alice(
+        "POST", "/api/sandboxes", content=bomb, headers=JSON | {"Content-Encoding": "gzip"}
+    )
+    assert reply.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/api/sandboxes/%zz", "/api/sandboxes/%ff", "/proxy/%/x"])
+async def test_bad_percent_encoding_is_400_after_authentication(
+    world: World, alice: Caller, path: str
+) -> None:
+    # As bytes below httpx, which would mend the path.
+    async def get(key: dict[str, str]) -> int:
+        request = world.http.build_request("GET", "/", headers=key)
+        request.url = request.url.copy_with(raw_path=path.encode())
+        return (await world.http.send(request)).status_code
+
+    assert await get({}) == 401
+    assert await get({"Authorization": f"Bearer {alice.key}"}) == 400
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "%2e%2e%2Fme", "%00", "box%20", "BOX"])
+async def test_an_encoded_name_is_one_segment_and_nobodys_sandbox(
+    world: World, alice: Caller, name: str
+) -> None:
+    await world.sandbox(alice)
+    for path in (f"/api/sandboxes/{name}", f"/proxy/{name}/v1/shell/exec"):
+        reply = await alice("GET", path)
+        assert_refused(reply, 403, "Forbidden", "You do not have access to this sandbox")
+
+
+async def test_a_name_may_be_percent_encoded(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    assert (await alice("GET", "/api/sandboxes/%62ox")).status_code == 200
+
+
+async def test_times_are_iso_8601_in_utc_with_milliseconds(world: World) -> None:
+    world.clock.advance(0.1239)
+    timestamp = (await world.nobody("GET", "/health")).json()["timestamp"]
+    assert timestamp == "2026-01-01T00:00:00.123Z"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", timestamp)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:80"])
+async def test_a_host_of_its_own_is_served(host: str) -> None:
+    async with a_world(allowed_hosts=["localhost", "127.0.0.1", "[::1]"]) as world:
+        reply = await world.nobody("GET", "/health", headers={"Host": host})
+        assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.2", ""])
+async def test_a_foreign_host_is_refused_whoever_asks(host: str) -> None:
+    async with a_world(allowed_hosts=["localhost", "127.0.0.1", "[::1]"]) as world:
+        headers = {"Host": host, "Authorization": f"Bearer {ADMIN_KEY}"}
+        reply = await world.nobody("GET", "/api/admin/users", headers=headers)
+        assert reply.status_code == 421
+        assert reply.json()["error"] == "Misdirected Request"

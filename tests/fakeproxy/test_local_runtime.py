@@ -1,0 +1,392 @@
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from sandbox_fakeproxy import Command, CommandTimeout, LocalRuntime, Outcome, RuntimeUnreachable
+
+from tests.fakeproxy.processes import eventually, is_running, open_files, pids_in
+from tests.fakeproxy.world import World, a_world, exec_path
+
+BOX = "/api/sandboxes/box"
+# Writes the ids of what it starts to a file, as a test must not guess by a name.
+NOTE = "echo $! >> pids"
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> AsyncGenerator[LocalRuntime]:
+    made = LocalRuntime(tmp_path / "sandboxes")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def real(runtime: LocalRuntime) -> AsyncGenerator[World]:
+    async with a_world(runtime) as made:
+        yield made
+
+
+def work(tmp_path: Path, sandbox_id: str = "one") -> Path:
+    return tmp_path / "sandboxes" / sandbox_id / "sandbox"
+
+
+async def run(runtime: LocalRuntime, text: str, sandbox_id: str = "one") -> Outcome:
+    return await runtime.run(sandbox_id, Command(text))
+
+
+async def test_stdout_and_stderr_are_merged_in_order(runtime: LocalRuntime) -> None:
+    outcome = await run(runtime, "for i in 1 2 3; do echo out$i; echo err$i >&2; done")
+    assert outcome == Outcome("out1\nerr1\nout2\nerr2\nout3\nerr3\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("true", 0),
+        ("false", 1),
+        ("exit 42", 42),
+        ("kill -9 $$", 137),
+        ("kill -TERM $$", 143),
+        ("no-such-program-anywhere", 127),
+        ("if", 2),
+        ("", 0),
+        ("echo a | grep b", 1),
+    ],
+)
+async def test_the_exit_code_is_the_shells(runtime: LocalRuntime, text: str, code: int) -> None:
+    assert (await run(runtime, text)).exit_code == code
+
+
+async def test_a_command_runs_in_bash(runtime: LocalRuntime) -> None:
+    outcome = await run(runtime, "[[ abc == a* ]] && echo $0")
+    assert outcome.output.strip().endswith("bash")
+
+
+async def test_a_command_runs_in_the_sandboxs_own_directory(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    outcome = await run(runtime, "pwd; echo $HOME; echo hello > file")
+    home = tmp_path / "sandboxes" / "one" / "home"
+    assert outcome.output == f"{work(tmp_path)}\n{home}\n"
+    assert (work(tmp_path) / "file").read_text() == "hello\n"
+    assert (await run(runtime, "ls", "two")).output == ""
+
+
+async def test_the_environment_holds_nothing_of_the_fakes_own(
+    runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADMIN_API_KEY", "secret")
+    monkeypatch.setenv("SOME_TOKEN", "secret")
+    outcome = await run(runtime, "env")
+    names = {line.partition("=")[0] for line in outcome.output.splitlines()}
+    allowed = {"HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "TMPDIR", "USER"}
+    assert names - {"SHLVL", "_", "OLDPWD"} == allowed
+    assert "secret" not in outcome.output
+
+
+async def test_stdin_is_closed(runtime: LocalRuntime) -> None:
+    assert await run(runtime, "cat; read x; echo $?") == Outcome("1\n", 0)
+
+
+async def test_no_file_descriptor_is_inherited(runtime: LocalRuntime, tmp_path: Path) -> None:
+    with (tmp_path / "open").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        outcome = await run(
+            runtime, "for f in 3 4 5 6 7 8 9; do { true >&$f; } 2>&-; echo $?; done"
+        )
+    assert set(outcome.output.split()) == {"1"}
+
+
+async def test_a_command_is_a_process_group_and_session_of_its_own(
+    runtime: LocalRuntime,
+) -> None:
+    outcome = await run(runtime, "ps -o pid=,pgid=,sess= -p $$")
+    assert len(set(outcome.output.split())) == 1
+    assert int(outcome.output.split()[0]) != os.getpgrp()
+
+
+async def test_output_that_is_not_utf_8_is_replaced(runtime: LocalRuntime) -> None:
+    outcome = await run(runtime, r"printf 'a\377b\303\251c\303'")
+    assert outcome.output == "a\ufffdbéc\ufffd"
+
+
+async def test_output_of_30000_characters_is_whole(runtime: LocalRuntime) -> None:
+    outcome = await run(runtime, "head -c 29999 /dev/zero | tr '\\0' x; printf é")
+    assert outcome.output == "x" * 29_999 + "é"
+
+
+async def test_longer_output_keeps_head_and_tail_and_says_what_is_missing(
+    runtime: LocalRuntime,
+) -> None:
+    outcome = await run(runtime, "echo first; seq 100000; echo last")
+    whole = "first\n" + "".join(f"{n}\n" for n in range(1, 100_001)) + "last\n"
+    head, missing, tail = outcome.output.partition("\n[... ")
+    count, _, tail = tail.partition(" characters left out ...]\n")
+    assert missing
+    assert len(outcome.output) <= 30_000
+    assert whole.startswith(head)
+    assert whole.endswith(tail)
+    assert len(head) > 14_000
+    assert len(tail) > 14_000
+    assert len(head) + int(count) + len(tail) == len(whole)
+
+
+async def test_output_is_whole_on_request(runtime: LocalRuntime) -> None:
+    outcome = await runtime.run("one", Command("seq 100000", truncate=False))
+    assert outcome.output == "".join(f"{n}\n" for n in range(1, 100_001))
+
+
+async def test_output_without_end_stays_within_bounds(runtime: LocalRuntime) -> None:
+    outcome = await runtime.run(
+        "one", Command("head -c 50000000 /dev/zero | tr '\\0' y", truncate=False)
+    )
+    assert len(outcome.output) <= 10_000_000
+    assert "characters left out" in outcome.output
+
+
+async def test_a_background_job_does_not_hold_up_the_reply_and_lives_on(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    outcome = await run(runtime, f"sleep 1000 & {NOTE}; echo done")
+    assert outcome == Outcome("done\n", 0)
+    (pid,) = pids_in(work(tmp_path) / "pids")
+    assert is_running(pid)
+    await runtime.stop("one")
+    assert not is_running(pid)
+
+
+async def test_a_background_job_may_go_on_writing(runtime: LocalRuntime, tmp_path: Path) -> None:
+    # More than a pipe holds, after the shell has ended: unread, it would block or die of SIGPIPE.
+    await run(runtime, "(while ! test -e go; do sleep 0.01; done; seq 50000; echo $? > code) &")
+    (work(tmp_path) / "go").touch()
+    code = work(tmp_path) / "code"
+    await eventually(lambda: code.exists() and code.read_text() == "0\n")
+
+
+async def test_a_background_job_that_never_stops_writing_does_not_hold_up_the_reply(
+    runtime: LocalRuntime,
+) -> None:
+    outcome = await asyncio.wait_for(run(runtime, "yes & echo done"), 15)
+    assert outcome.exit_code == 0
+
+
+async def test_hard_timeout_kills_and_tells_the_output_so_far(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    text = f"sleep 1000 & {NOTE}; echo before; wait; echo after"
+    outcome = await runtime.run("one", Command(text, hard_timeout=1))
+    assert outcome == Outcome("before\n", None, "hard_timeout")
+    (pid,) = pids_in(work(tmp_path) / "pids")
+    await eventually(lambda: not is_running(pid))
+
+
+async def test_the_proxys_time_limit_kills_and_is_no_outcome(tmp_path: Path) -> None:
+    runtime = LocalRuntime(tmp_path / "sandboxes", time_limit=1)
+    text = f"sleep 1000 & {NOTE}; wait"
+    for hard_timeout in (None, 5):
+        with pytest.raises(CommandTimeout, match="longer than 1 s"):
+            await runtime.run("one", Command(text, hard_timeout=hard_timeout))
+    for pid in pids_in(work(tmp_path) / "pids"):
+        await eventually(lambda pid=pid: not is_running(pid))  # type: ignore[misc]  # its type is plain
+    await runtime.close()
+
+
+STRAGGLERS = [
+    "sleep 1000 & {note}",
+    "setsid sleep 1000 & {note}",
+    "setsid sleep 1000 >/dev/null 2>&1 & {note}",
+    "(trap '' TERM HUP INT; sleep 1000) & {note}",
+    "env -i sleep 1000 & {note}",
+    "nohup sleep 1000 >/dev/null 2>&1 & {note}",
+    "cd /; setsid sleep 1000 & cd -; {note}",
+]
+
+
+@pytest.mark.parametrize("straggler", STRAGGLERS)
+@pytest.mark.parametrize("verb", ["stop", "close", "remove"])
+async def test_whatever_still_runs_is_killed(
+    runtime: LocalRuntime, tmp_path: Path, straggler: str, verb: str
+) -> None:
+    note = f"echo $! >> {tmp_path}/pids"
+    await run(runtime, straggler.format(note=note))
+    (pid,) = pids_in(tmp_path / "pids")
+    assert is_running(pid)
+    await (runtime.close() if verb == "close" else getattr(runtime, verb)("one"))
+    await eventually(lambda: not is_running(pid))
+
+
+async def test_stopping_one_sandbox_leaves_the_others_alone(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    await run(runtime, f"sleep 1000 & {NOTE}", "two")
+    await run(runtime, f"sleep 1000 & {NOTE}", "one")
+    await runtime.stop("one")
+    (pid,) = pids_in(work(tmp_path, "two") / "pids")
+    assert is_running(pid)
+
+
+async def test_a_command_under_way_is_told_that_its_sandbox_stopped(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    running = asyncio.ensure_future(run(runtime, "echo $$ > pids; sleep 1000"))
+    await eventually(lambda: bool(pids_in(work(tmp_path) / "pids")))
+    await runtime.stop("one")
+    with pytest.raises(RuntimeUnreachable, match="stopped while the command ran"):
+        await asyncio.wait_for(running, 15)
+
+
+async def test_a_command_that_was_allowed_before_a_stop_does_not_start_after_it(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    for _ in range(20):
+        results = await asyncio.gather(
+            run(runtime, f"setsid sleep 1000 & {NOTE}; sleep 1000"),
+            runtime.stop("one"),
+            return_exceptions=True,
+        )
+        assert isinstance(results[0], RuntimeUnreachable)
+    for pid in pids_in(work(tmp_path) / "pids"):
+        assert not is_running(pid)
+
+
+async def test_a_cancelled_caller_does_not_stop_the_command(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    text = "touch started; while ! test -e go; do sleep 0.01; done; echo went > on"
+    running = asyncio.ensure_future(run(runtime, text))
+    await eventually((work(tmp_path) / "started").exists)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    (work(tmp_path) / "go").touch()
+    await eventually((work(tmp_path) / "on").exists)
+
+
+async def test_stopping_keeps_the_files_and_removing_removes_them(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    await run(runtime, "echo kept > file")
+    await runtime.stop("one")
+    assert (await run(runtime, "cat file")).output == "kept\n"
+    await runtime.remove("one")
+    assert list((tmp_path / "sandboxes").iterdir()) == []
+
+
+async def test_removing_never_follows_a_link(runtime: LocalRuntime, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "precious").touch()
+    await run(runtime, f"ln -s {outside} link; mkdir d; ln -s {outside} d/link; chmod 0 d .")
+    await runtime.remove("one")
+    assert (outside / "precious").exists()
+    assert outside.stat().st_mode & 0o777 == 0o755
+    assert list((tmp_path / "sandboxes").iterdir()) == []
+
+
+async def test_removing_what_never_ran_is_fine(runtime: LocalRuntime) -> None:
+    await runtime.stop("none")
+    await runtime.remove("none")
+
+
+async def test_a_closed_runtime_starts_nothing(runtime: LocalRuntime) -> None:
+    await runtime.close()
+    with pytest.raises(RuntimeUnreachable, match="stopping"):
+        await run(runtime, "true")
+
+
+async def test_a_command_too_long_for_the_machine_is_unreachable(runtime: LocalRuntime) -> None:
+    with pytest.raises(RuntimeUnreachable, match="cannot be started"):
+        await run(runtime, "#" * 5_000_000)
+
+
+async def test_no_file_descriptor_leaks(runtime: LocalRuntime) -> None:
+    await run(runtime, "true")
+    before = open_files()
+    await asyncio.gather(*(run(runtime, "echo x; sleep 1000 &") for _ in range(10)))
+    await runtime.stop("one")
+    await eventually(lambda: open_files() <= before)
+
+
+async def test_two_hundred_commands_at_once_all_get_their_own_output(
+    runtime: LocalRuntime,
+) -> None:
+    outcomes = await asyncio.gather(*(run(runtime, f"echo {n}; exit {n}") for n in range(200)))
+    assert [outcome.output for outcome in outcomes] == [f"{n}\n" for n in range(200)]
+    assert [outcome.exit_code for outcome in outcomes] == list(range(200))
+
+
+async def test_recovering_clears_what_a_killed_fake_left(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    await run(runtime, f"setsid sleep 1000 & {NOTE}")
+    await run(runtime, "touch orphan", "two")
+    (pid,) = pids_in(work(tmp_path) / "pids")
+    LocalRuntime(tmp_path / "sandboxes").recover(["one"])
+    assert not is_running(pid)
+    assert [path.name for path in (tmp_path / "sandboxes").iterdir()] == ["one"]
+
+
+async def test_a_runtime_of_its_own_directory_leaves_nothing_behind() -> None:
+    runtime = LocalRuntime()
+    directory = Path((await run(runtime, "pwd")).output.strip())
+    assert os.path.isdir(directory)  # noqa: ASYNC240, PTH112  (a moment in a test)
+    await runtime.close()
+    assert not os.path.isdir(directory)  # noqa: ASYNC240, PTH112  (a moment in a test)
+
+
+async def test_over_http_a_paused_sandbox_keeps_its_files_and_a_deleted_one_does_not(
+    real: World,
+) -> None:
+    alice = await real.user()
+    await real.sandbox(alice)
+    await alice("POST", exec_path(), {"command": "echo kept > file"})
+    await alice("POST", f"{BOX}/pause")
+    await alice("POST", f"{BOX}/resume")
+    real.clock.advance(2)
+    reply = await alice("POST", exec_path(), {"command": "cat file"})
+    assert reply.json()["data"]["output"] == "kept\n"
+    await alice("DELETE", BOX)
+    await real.sandbox(alice)
+    reply = await alice("POST", exec_path(), {"command": "ls -A"})
+    assert reply.json()["data"]["output"] == ""
+
+
+@pytest.mark.parametrize("end", ["pause", "delete", "delete user"])
+async def test_over_http_a_command_under_way_is_502_when_its_sandbox_ends(
+    real: World, tmp_path: Path, end: str
+) -> None:
+    alice = await real.user()
+    await real.sandbox(alice)
+    pids = tmp_path / "pids"
+    command = {"command": f"echo $$ > {pids}; sleep 1000"}
+    running = asyncio.ensure_future(alice("POST", exec_path(), command))
+    await eventually(lambda: bool(pids_in(pids)))
+    if end == "pause":
+        reply = await alice("POST", f"{BOX}/pause")
+    elif end == "delete":
+        reply = await alice("DELETE", BOX)
+    else:
+        reply = await real.admin("DELETE", f"/api/admin/users/{real.users['alice']}")
+    assert reply.status_code == 200
+    assert (await asyncio.wait_for(running, 15)).status_code == 502
+    assert not any(is_running(pid) for pid in pids_in(pids))
+
+
+async def test_over_http_commands_racing_a_delete_leave_nothing_running(
+    real: World, tmp_path: Path
+) -> None:
+    alice = await real.user()
+    pids = tmp_path / "pids"
+    command = {"command": f"setsid sleep 1000 & echo $! >> {pids}; sleep 1000"}
+    for _ in range(5):
+        await real.sandbox(alice)
+        replies = await asyncio.gather(
+            *(alice("POST", exec_path(), command) for _ in range(10)),
+            alice("DELETE", BOX),
+            *(alice("POST", exec_path(), command) for _ in range(10)),
+        )
+        assert {reply.status_code for reply in replies} <= {200, 403, 502}
+    assert not any(is_running(pid) for pid in pids_in(pids))
+    assert list((tmp_path / "sandboxes").iterdir()) == []

@@ -1,0 +1,440 @@
+"""The fake as a person meets it: a program in a terminal."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in
+
+JSON = {"Content-Type": "application/json"}
+STOP_PATIENCE = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
+PROGRAM = [sys.executable, "-m", "sandbox_fakeproxy"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+
+
+class Fake:
+    """A fake that was started, and what it has printed."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    async def read_banner(self) -> None:
+        assert self.process.stdout is not None
+        while not self.lines or not self.lines[-1].startswith("The last command"):
+            line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
+            assert line, "it ended before it listened"
+            self.lines.append(line.decode().rstrip("\n"))
+
+    @property
+    def url(self) -> str:
+        return self.lines[0].removeprefix("Fake proxy listening on ")
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    async def end(self, number: signal.Signals) -> tuple[int, str, str]:
+        """Send a signal; return the exit code and what was printed after it."""
+        self.process.send_signal(number)
+        out, err = await asyncio.wait_for(self.process.communicate(), STOP_PATIENCE)
+        assert self.process.returncode is not None
+        return self.process.returncode, out.decode(), err.decode()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    environment: dict[str, str], *arguments: str | Path, key: str | None = "admin-key"
+) -> AsyncGenerator[Fake]:
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM,
+        "serve",
+        *(["--port", "0"] if "--port" not in arguments else []),
+        *map(str, arguments),
+        env=environment | ({"ADMIN_API_KEY": key} if key else {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    fake = Fake(process)
+    try:
+        await fake.read_banner()
+        yield fake
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await asyncio.wait_for(process.communicate(), PATIENCE)
+
+
+def refused(environment: dict[str, str], *arguments: str | Path) -> str:
+    """Start a fake that cannot start; return its one line of complaint."""
+    done = subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    return done.stderr
+
+
+async def a_user(url: str, admin_key: str = "admin-key") -> httpx.AsyncClient:
+    """Add a user; return a client with a key of that user's."""
+    async with httpx.AsyncClient(
+        base_url=url, headers={"Authorization": f"Bearer {admin_key}"}
+    ) as admin:
+        made = await admin.post("/api/admin/users", json={"username": "alice"})
+        path = f"/api/admin/users/{made.json()['user']['id']}/apikeys"
+        key = (await admin.post(path)).json()["api_key"]
+    return httpx.AsyncClient(
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE
+    )
+
+
+async def execute(user: httpx.AsyncClient, command: str) -> Any:
+    reply = await user.post("/proxy/box/v1/shell/exec", json={"command": command})
+    assert reply.status_code == 200, reply.text
+    return reply.json()["data"]
+
+
+async def test_the_first_line_says_where_it_listens_and_it_does(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    async with serving(environment, "--data", tmp_path / "data") as fake:
+        assert fake.lines[0].startswith("Fake proxy listening on http://127.0.0.1:")
+        assert str(tmp_path / "data") in fake.text
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(f"{fake.url}/health")).status_code == 200
+
+
+async def test_a_restart_keeps_users_keys_sandboxes_files_and_time(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ("--data", tmp_path / "data")
+    async with serving(environment, *arguments) as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        admin = {"Authorization": "Bearer admin-key"}
+        advance = {"seconds": 86400}
+        moved = await user.post("/_fake/clock/advance", json=advance, headers=admin)
+        await execute(user, "echo kept > file")
+        assert (await fake.end(signal.SIGTERM))[0] == 0
+    async with serving(environment, *arguments) as fake:
+        user.base_url = fake.url
+        assert (await user.get("/api/sandboxes/box")).json()["ready"] is True
+        assert (await execute(user, "cat file"))["output"] == "kept\n"
+        now = (await user.get("/health")).json()["timestamp"]
+        assert now >= moved.json()["now"]
+    await user.aclose()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_stops_it_with_all_that_runs_and_all_that_waits(
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    pids = tmp_path / "pids"
+    async with serving(environment, "--ephemeral", "--ready-after", "0") as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        await execute(
+            user, f"setsid sleep 1000 & echo $! >> {pids}; sleep 1000 & echo $! >> {pids}"
+        )
+        waiting = asyncio.ensure_future(
+            user.post(
+                "/proxy/box/v1/shell/exec", json={"command": f"echo $$ >> {pids}; sleep 1000"}
+            )
+        )
+        await eventually(lambda: len(pids_in(pids)) == 3)
+        code, out, err = await fake.end(number)
+        assert (code, out, err) == (0, "Fake proxy stopped\n", "")
+        assert (await asyncio.wait_for(waiting, PATIENCE)).status_code == 502
+        assert not any(is_running(pid) for pid in pids_in(pids))
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("sandbox-fakeproxy-")]  # noqa: PTH208  (a moment in a test)
+    await user.aclose()
+
+
+async def test_a_request_that_is_never_sent_to_its_end_does_not_hold_up_the_stop(
+    environment: dict[str, str],
+) -> None:
+    async with serving(environment, "--ephemeral") as fake:
+        user = await a_user(fake.url)
+        port = int(fake.url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        key = user.headers["authorization"]
+        writer.write(
+            f"POST /api/sandboxes HTTP/1.1\r\nHost: localhost\r\nAuthorization: {key}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{".encode()
+        )
+        await writer.drain()
+        # Another answer on another connection: by then the half request has arrived.
+        assert (await user.get("/api/me")).status_code == 200
+        code, _, err = await fake.end(signal.SIGINT)
+        assert (code, err) == (0, "")
+        writer.close()
+    await user.aclose()
+
+
+async def test_after_a_kill_the_next_start_finds_its_state_and_ends_what_was_left(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    pids = tmp_path / "pids"
+    arguments = ("--data", tmp_path / "data", "--ready-after", "0")
+    async with serving(environment, *arguments) as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        await execute(user, f"setsid sleep 1000 & echo $! >> {pids}")
+        await fake.end(signal.SIGKILL)
+    (pid,) = pids_in(pids)
+    assert is_running(pid)
+    async with serving(environment, *arguments) as fake:
+        await eventually(lambda: not is_running(pid))
+        user.base_url = fake.url
+        assert (await execute(user, "echo $((6 * 7))"))["output"] == "42\n"
+    await user.aclose()
+
+
+async def test_a_caller_that_hangs_up_does_not_stop_the_command(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    async with serving(environment, "--ephemeral", "--ready-after", "0") as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        command = f"cd {tmp_path}; touch started; while ! test -e go; do sleep 0.01; done; touch on"
+        calling = asyncio.ensure_future(execute(user, command))
+        await eventually((tmp_path / "started").exists)
+        calling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await calling
+        await user.aclose()
+        (tmp_path / "go").touch()
+        await eventually((tmp_path / "on").exists)
+
+
+async def test_the_admin_key_is_made_once_shown_once_and_kept_for_its_owner_only(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    async with serving(environment, "--data", data, key=None) as fake:
+        key = (data / "admin.key").read_text().strip()
+        assert fake.text.count(key) == 1
+        user = await a_user(fake.url, key)
+        await user.aclose()
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    for name in ("admin.key", "state.sqlite3", "lock"):
+        assert stat.S_IMODE((data / name).stat().st_mode) == 0o600, name
+    async with serving(environment, "--data", data, key=None) as fake:
+        assert key not in fake.text
+        assert str(data / "admin.key") in fake.text
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=fake.url, headers=headers) as admin:
+            assert (await admin.get("/api/admin/users")).status_code == 200
+    async with serving(environment, "--data", data, key="from-the-environment") as fake:
+        assert "from-the-environment" not in fake.text
+        async with httpx.AsyncClient(base_url=fake.url, headers=headers) as admin:
+            assert (await admin.get("/api/admin/users")).status_code == 403
+
+
+@pytest.mark.parametrize("key", ["a-key-of-mine", None])
+@pytest.mark.parametrize("kept", [True, False])
+async def test_the_printed_lines_lead_from_nothing_to_a_config_that_works(
+    environment: dict[str, str], tmp_path: Path, key: str | None, *, kept: bool
+) -> None:
+    arguments = ["--data", tmp_path / "data dir"] if kept else ["--ephemeral"]
+    home = tmp_path / "home"
+    home.mkdir()
+    async with serving(environment, *arguments, key=key) as fake:
+        start = fake.lines.index(f"  URL={fake.url}")
+        lines = "\n".join(fake.lines[start : fake.lines.index("", start)])
+        shell = await asyncio.create_subprocess_exec(
+            "sh",
+            "-ec",
+            lines,
+            env=environment | ({"ADMIN_API_KEY": key} if key else {}),
+            stdout=subprocess.PIPE,
+        )
+        out, _ = await asyncio.wait_for(shell.communicate(), PATIENCE)
+        assert shell.returncode == 0
+        api_key = out.decode().strip()
+        config = home / ".config/gemini-remote-sandbox/config.json"
+        assert httpx.Response(200, content=config.read_bytes()).json() == {
+            "proxyUrl": fake.url,
+            "apiKey": api_key,
+        }
+        assert stat.S_IMODE(config.stat().st_mode) == 0o600
+        headers = {"Authorization": f"Bearer {api_key}"}
+        async with httpx.AsyncClient(base_url=fake.url, headers=headers) as http:
+            assert (await http.get("/api/me")).json()["user"]["username"] == "dev1"
+
+
+async def test_a_foreign_host_is_refused(environment: dict[str, str]) -> None:
+    async with serving(environment, "--ephemeral") as fake, httpx.AsyncClient() as http:
+        reply = await http.get(f"{fake.url}/health", headers={"Host": "evil.example"})
+        assert reply.status_code == 421
+        local = fake.url.replace("127.0.0.1", "localhost")
+        assert (await http.get(f"{local}/health")).status_code == 200
+
+
+async def test_a_large_body_without_a_key_gets_its_answer(environment: dict[str, str]) -> None:
+    async with serving(environment, "--ephemeral") as fake, httpx.AsyncClient() as http:
+        reply = await http.post(f"{fake.url}/api/sandboxes", content=b"x" * 5_000_000)
+        assert reply.status_code == 401
+
+
+async def test_nothing_secret_is_logged_even_verbosely(environment: dict[str, str]) -> None:
+    async with serving(environment, "--ephemeral", "--verbose") as fake:
+        user = await a_user(fake.url)
+        await user.get("/api/me")
+        _, out, err = await fake.end(signal.SIGINT)
+        assert '"GET /api/me HTTP/1.1" 200' in err
+        for secret in ("admin-key", user.headers["authorization"].split()[1]):
+            assert secret not in fake.text + out + err
+    await user.aclose()
+
+
+async def test_two_hundred_requests_at_once_are_all_answered(environment: dict[str, str]) -> None:
+    async with serving(environment, "--ephemeral") as fake:
+        user = await a_user(fake.url)
+        replies = await asyncio.gather(*(user.get("/api/sandboxes") for _ in range(200)))
+        assert {reply.status_code for reply in replies} == {200}
+    await user.aclose()
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_a_port_in_use_is_one_clear_line(environment: dict[str, str], taken: int) -> None:
+    line = refused(environment, "serve", "--ephemeral", "--port", str(taken))
+    assert line.count("\n") == 1
+    assert f"Cannot listen on 127.0.0.1 port {taken}: Address already in use" in line
+    assert "--port" in line
+
+
+async def test_a_data_directory_in_use_is_one_clear_line(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    async with serving(environment, "--data", tmp_path / "data"):
+        line = await asyncio.to_thread(
+            refused, environment, "serve", "--port", "0", "--data", tmp_path / "data"
+        )
+    assert line.count("\n") == 1
+    assert f"{tmp_path / 'data'} is in use by another sandbox-fakeproxy" in line
+
+
+def test_a_data_directory_that_cannot_be_made_is_one_clear_line(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    line = refused(environment, "serve", "--port", "0", "--data", tmp_path / "file" / "data")
+    assert line.count("\n") == 1
+    assert "cannot be used: Not a directory" in line
+
+
+def test_state_that_is_not_ours_is_one_clear_line(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "state.sqlite3").write_text("nothing that SQLite knows " * 100)
+    line = refused(environment, "serve", "--port", "0", "--data", tmp_path)
+    assert line.count("\n") == 1
+    assert "state.sqlite3 cannot be used as the fake proxy's state" in line
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104  (the refusal is the subject)
+def test_an_address_that_others_reach_is_refused_with_its_danger(
+    environment: dict[str, str], host: str
+) -> None:
+    line = refused(environment, "serve", "--ephemeral", "--port", "0", "--host", host)
+    assert line.count("\n") == 1
+    assert "run commands as you, on this machine" in line
+    assert "--allow-remote" in line
+
+
+async def test_with_allow_remote_any_host_is_served(environment: dict[str, str]) -> None:
+    arguments = ("--ephemeral", "--host", "0.0.0.0", "--allow-remote")  # noqa: S104  (ditto)
+    async with serving(environment, *arguments) as fake, httpx.AsyncClient() as http:
+        url = fake.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104  (ditto)
+        reply = await http.get(f"{url}/health", headers={"Host": "my-machine.lan"})
+        assert reply.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "COMMAND"),
+        (["serve", "--port", "65536"], "not a port"),
+        (["serve", "--port", "http"], "not a port"),
+        (["serve", "--ready-after", "-1"], "not a time"),
+        (["serve", "--ready-after", "nan"], "not a time"),
+        (["serve", "--reconcile-delay", "soon"], "not a time"),
+        (["serve", "--command-timeout", "0"], "more than 0"),
+        (["serve", "--ephemeral", "--host", "no.such.host.invalid"], "no address"),
+    ],
+)
+def test_a_bad_value_is_said_and_exits_2(
+    environment: dict[str, str], arguments: list[str], word: str
+) -> None:
+    assert word in refused(environment, *arguments).splitlines()[-1]
+
+
+def test_an_admin_key_that_no_header_can_carry_is_refused_without_being_shown(
+    environment: dict[str, str],
+) -> None:
+    environment["ADMIN_API_KEY"] = "two words"
+    line = refused(environment, "serve", "--ephemeral", "--port", "0")
+    assert line.count("\n") == 1
+    assert "ADMIN_API_KEY" in line
+    assert "two words" not in line
+
+
+def test_help_names_every_option_with_its_default(environment: dict[str, str]) -> None:
+    text = subprocess.run(
+        [*PROGRAM, "serve", "--help"],
+        env=environment | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    ).stdout
+    for line in ("(127.0.0.1)", "(8080)", "(2)", "(0.1)", "(300)", "times, in seconds"):
+        assert line in text
+    version = subprocess.run(
+        [*PROGRAM, "--version"], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert version.startswith("sandbox-fakeproxy 0.")
+
+
+async def test_memory_stays_bounded_whatever_a_command_writes(
+    environment: dict[str, str],
+) -> None:
+    arguments = ("--ephemeral", "--ready-after", "0", "--command-timeout", "2")
+    async with serving(environment, *arguments) as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        reply = await user.post("/proxy/box/v1/shell/exec", json={"command": "yes"})
+        assert reply.status_code == 504
+        assert reply.json()["error"] == "Gateway Timeout"
+        assert psutil.Process(fake.process.pid).memory_info().rss < 200_000_000
+    await user.aclose()

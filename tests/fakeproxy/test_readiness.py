@@ -1,0 +1,132 @@
+from typing import Any
+
+import pytest
+
+from tests.fakeproxy.world import Caller, World, a_world
+
+BOX = "/api/sandboxes/box"
+TICK = 0.000001
+IDENTITY = {"name": "box", "namespace": "user-alice", "createdAt": "2026-01-01T00:00:00.000Z"}
+NO_SERVICE = {"service": "pending", "serviceFQDN": "pending"}
+SERVICE = {"service": "box", "serviceFQDN": "box.user-alice.svc.cluster.local"}
+JUST_CREATED = {"replicas": 0, "ready": False}
+PENDING = {
+    "replicas": 1,
+    "ready": False,
+    "readyReason": "DependenciesNotReady",
+    "readyMessage": "Pod exists with phase: Pending; Service Exists",
+}
+STARTING = PENDING | {"readyMessage": "Pod is Running but not Ready; Service Exists"}
+READY = {
+    "replicas": 1,
+    "ready": True,
+    "readyReason": "DependenciesReady",
+    "readyMessage": "Pod is Ready; Service Exists",
+}
+PAUSED = READY | {
+    "replicas": 0,
+    "readyMessage": "Pod does not exist, replicas is 0; Service Exists",
+}
+
+
+async def status(caller: Caller) -> dict[str, Any]:
+    reply = await caller("GET", BOX)
+    assert reply.status_code == 200
+    shown: dict[str, Any] = reply.json()
+    assert {name: shown.pop(name) for name in IDENTITY} == IDENTITY
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (0, NO_SERVICE | JUST_CREATED),
+        (0.1 - TICK, NO_SERVICE | JUST_CREATED),
+        (0.1, SERVICE | PENDING),
+        (1.05 - TICK, SERVICE | PENDING),
+        (1.05, SERVICE | STARTING),
+        (2 - TICK, SERVICE | STARTING),
+        (2, SERVICE | READY),
+        (1_000_000, SERVICE | READY),
+    ],
+)
+async def test_a_created_sandbox_becomes_ready_at_the_exact_instant(
+    world: World, alice: Caller, after: float, expected: dict[str, Any]
+) -> None:
+    await alice("POST", "/api/sandboxes", {"name": "box"})
+    world.clock.advance(after)
+    assert await status(alice) == expected
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [(0, READY), (0.1 - TICK, READY), (0.1, PAUSED), (1_000_000, PAUSED)],
+)
+async def test_a_pause_shows_when_the_controller_has_seen_it(
+    world: World, alice: Caller, after: float, expected: dict[str, Any]
+) -> None:
+    await world.sandbox(alice)
+    await alice("POST", f"{BOX}/pause")
+    world.clock.advance(after)
+    assert await status(alice) == SERVICE | expected
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (0, PAUSED),
+        (0.1 - TICK, PAUSED),
+        (0.1, PENDING),
+        (1.05, STARTING),
+        (2 - TICK, STARTING),
+        (2, READY),
+    ],
+)
+async def test_a_resumed_sandbox_shows_paused_first_and_ready_at_the_exact_instant(
+    world: World, alice: Caller, after: float, expected: dict[str, Any]
+) -> None:
+    await world.sandbox(alice)
+    await alice("POST", f"{BOX}/pause")
+    world.clock.advance(60)
+    await alice("POST", f"{BOX}/resume")
+    world.clock.advance(after)
+    assert await status(alice) == SERVICE | expected
+
+
+async def test_resuming_a_running_sandbox_does_not_restart_it(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    await alice("POST", f"{BOX}/resume")
+    assert await status(alice) == SERVICE | READY
+
+
+async def test_pausing_again_does_not_delay_the_pause(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    await alice("POST", f"{BOX}/pause")
+    world.clock.advance(0.1)
+    await alice("POST", f"{BOX}/pause")
+    assert await status(alice) == SERVICE | PAUSED
+
+
+async def test_the_list_alone_cannot_tell_paused_from_ready(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    before = (await alice("GET", "/api/sandboxes")).json()
+    await alice("POST", f"{BOX}/pause")
+    world.clock.advance(60)
+    assert (await alice("GET", "/api/sandboxes")).json() == before
+
+
+async def test_a_sandbox_paused_before_it_was_seen_still_gets_its_service(
+    world: World, alice: Caller
+) -> None:
+    await alice("POST", "/api/sandboxes", {"name": "box"})
+    await alice("POST", f"{BOX}/pause")
+    assert await status(alice) == NO_SERVICE | JUST_CREATED
+    world.clock.advance(0.1)
+    assert await status(alice) == SERVICE | PAUSED
+
+
+async def test_without_any_delay_a_sandbox_is_ready_at_once() -> None:
+    async with a_world(ready_after=0) as world:
+        alice = await world.user("alice")
+        await alice("POST", "/api/sandboxes", {"name": "box"})
+        assert await status(alice) == SERVICE | READY

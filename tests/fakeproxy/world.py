@@ -1,0 +1,99 @@
+"""A fake proxy in process, and people with keys who talk to it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from sandbox_fakeproxy import ManualClock, Runtime, ScriptedRuntime, Store, create_app
+from starlette.applications import Starlette
+
+ADMIN_KEY = "an-admin-key"
+
+
+@dataclass
+class Caller:
+    """Somebody with a key; without one, nobody."""
+
+    http: httpx.AsyncClient
+    key: str | None = None
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        sent = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+        return await self.http.request(
+            method, path, json=body, content=content, headers=sent | (headers or {})
+        )
+
+
+@dataclass
+class World:
+    """The fake, and what a test moves and looks at."""
+
+    app: Starlette
+    http: httpx.AsyncClient
+    store: Store
+    clock: ManualClock
+    runtime: Runtime
+    users: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def admin(self) -> Caller:
+        return Caller(self.http, ADMIN_KEY)
+
+    @property
+    def nobody(self) -> Caller:
+        return Caller(self.http)
+
+    async def user(self, username: str = "alice") -> Caller:
+        """Add a user, and return somebody with a key of that user's."""
+        reply = await self.admin("POST", "/api/admin/users", {"username": username})
+        self.users[username] = reply.json()["user"]["id"]
+        return Caller(self.http, await self.key(username))
+
+    async def key(self, username: str, **fields: Any) -> str:
+        path = f"/api/admin/users/{self.users[username]}/apikeys"
+        key: str = (await self.admin("POST", path, fields)).json()["api_key"]
+        return key
+
+    async def sandbox(self, caller: Caller, name: str = "box") -> None:
+        """Make a sandbox and let time pass until it is ready."""
+        assert (await caller("POST", "/api/sandboxes", {"name": name})).status_code == 201
+        self.clock.advance(2)
+
+    def sandbox_id(self, username: str, name: str = "box") -> str:
+        sandbox = self.store.sandbox(self.users[username], name)
+        assert sandbox is not None
+        return sandbox.id
+
+
+@asynccontextmanager
+async def a_world(runtime: Runtime | None = None, **options: Any) -> AsyncGenerator[World]:
+    """Run a world; at its end, nothing runs any more."""
+    store, clock = Store(), ManualClock()
+    runtime = runtime or ScriptedRuntime()
+    app = create_app(admin_key=ADMIN_KEY, store=store, clock=clock, runtime=runtime, **options)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://fake", timeout=30) as http:
+        try:
+            yield World(app, http, store, clock, runtime)
+        finally:
+            await runtime.close()
+            store.close()
+
+
+def exec_path(name: str = "box") -> str:
+    return f"/proxy/{name}/v1/shell/exec"
+
+
+def assert_refused(reply: httpx.Response, status: int, error: str, message: str) -> None:
+    assert reply.status_code == status, reply.text
+    assert reply.json() == {"error": error, "message": message}
