@@ -64,11 +64,17 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     common = _Parser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    common.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,  # so that a verb's parser does not undo it before the verb
+        help="print the result as one JSON object",
+    )
     top = _Parser(
         prog="remote-sandbox",
         description="Run commands in remote sandboxes: only the proxy's URL and a key are needed.",
         epilog=_EPILOG,
+        parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument(
@@ -120,7 +126,7 @@ def run(argv: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows what it can
-    face = _Face(as_json=arguments.json, name=getattr(arguments, "name", ""))
+    face = _Face(as_json="json" in arguments, name=getattr(arguments, "name", ""))
     try:
         return anyio.run(_main, arguments, face)
     except SandboxError as error:
@@ -168,7 +174,7 @@ class _Face:
     def result(self, text: Text | Table | str, content: object) -> None:
         """Print the result, for a person or as JSON."""
         if self.as_json:
-            print(json.dumps(content, indent=2))
+            print(json.dumps(content, indent=2, ensure_ascii=False))
         else:
             self._out.print(Text(spell_verbs(text, self.spell)) if isinstance(text, str) else text)
 
@@ -177,7 +183,7 @@ class _Face:
         step = error.next_step(self.spell)
         if self.as_json:
             story = {"message": error.message, "fault": error.fault, "next": step}
-            print(json.dumps({"error": story}, indent=2))
+            print(json.dumps({"error": story}, indent=2, ensure_ascii=False))
             return
         self._err.print(Text.assemble(("error: ", "bold red"), error.message))
         self._err.print(Text.assemble(("fault: ", "bold"), error.fault))

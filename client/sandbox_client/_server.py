@@ -6,6 +6,7 @@ The low-level server, for exact control of schemas, text and errors.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -86,6 +87,14 @@ def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]
 
 def serve() -> None:
     """Serve MCP on standard input and output until the input ends."""
+    # Ctrl-C ends it at once: there is nothing to clean up, and a blocked read would hold it up.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.stdin.isatty():
+        print(
+            "remote-sandbox: the MCP server runs and waits for a client's messages here."
+            " Ctrl-C ends it.",
+            file=sys.stderr,
+        )
     anyio.run(_serve)
 
 
