@@ -135,7 +135,7 @@ def run(argv: Sequence[str]) -> int:
             return NO_RESULT
         return USAGE if isinstance(error, ConfigError | InvalidInput) else FAILED
     except KeyboardInterrupt:
-        face.say(_interrupted(arguments.verb))
+        face.say(spell_verbs(_interrupted(arguments.verb), face.spell))
         return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone (`… | head`); nor is there anybody to tell when Python flushes.
@@ -154,11 +154,9 @@ class _Face:
     def __init__(self, *, as_json: bool, name: str) -> None:
         self.as_json = as_json
         self.name = name
-        # A pipe has no width to wrap at.
+        # A table in a pipe has no terminal's width to keep to.
         self._out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-        self._err = Console(
-            highlight=False, stderr=True, width=None if sys.stderr.isatty() else 1000
-        )
+        self._err = Console(highlight=False, stderr=True, soft_wrap=not sys.stderr.isatty())
         self._live: Status | None = None
         self._reason = ""
 
@@ -169,14 +167,16 @@ class _Face:
 
     def say(self, text: str) -> None:
         """Tell the person something that is not the result."""
-        self._err.print(Text(spell_verbs(text, self.spell)))
+        self._err.print(Text(text))
 
     def result(self, text: Text | Table | str, content: object) -> None:
         """Print the result, for a person or as JSON."""
         if self.as_json:
             print(json.dumps(content, indent=2, ensure_ascii=False))
         else:
-            self._out.print(Text(spell_verbs(text, self.spell)) if isinstance(text, str) else text)
+            # A line stays a line where no terminal wraps it.
+            shown = Text(text) if isinstance(text, str) else text
+            self._out.print(shown, soft_wrap=not self._out.is_terminal)
 
     def error(self, error: SandboxError) -> None:
         """Print what happened, whose fault it is and what to do next."""
@@ -230,7 +230,8 @@ def _show_readiness(face: _Face, outcome: Readiness, done: str) -> int:
         return OK
     state = state_of(outcome.sandbox) if outcome.sandbox else State.PENDING
     face.result(f"{face.name} was {done} but is NOT ready after {outcome.waited:.0f} s", content)
-    face.say(f"last reason: {outcome.reason}\nnext: {unready_advice(state)}")
+    face.say(f"last reason: {outcome.reason}")
+    face.say(f"next: {spell_verbs(unready_advice(state), face.spell)}")
     return NOT_READY
 
 
@@ -257,8 +258,8 @@ async def _prompt(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Fa
         sys.stdout.write(result.output)
         sys.stdout.flush()
     if result.status == "completed" and result.exit_code is not None:
-        # Only the low byte is a process's exit code; the proxy may say anything.
-        return result.exit_code & 0xFF
+        # No process ends with another number, and cutting one down might make it a success.
+        return result.exit_code if 0 <= result.exit_code <= 255 else NO_RESULT
     face.say(ending(result.status, result.exit_code, seconds))
     return NO_RESULT
 
@@ -273,7 +274,7 @@ async def _list(sandboxes: Sandboxes, _: argparse.Namespace, face: _Face) -> int
     rows = await sandboxes.list()
     content = list_content(rows)
     if not rows:
-        face.result("No sandboxes. {create} makes one.", content)
+        face.result(f"No sandboxes. {face.spell('create')} makes one.", content)
         return OK
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("NAME", "STATE", "CREATED"):
@@ -293,7 +294,7 @@ async def _delete(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Fa
 
 async def _pause(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
     await sandboxes.pause(arguments.name)
-    text = f"{face.name} was paused: its files stay. {{resume}} starts it again."
+    text = f"{face.name} was paused: its files stay. {face.spell('resume')} starts it again."
     face.result(text, {"name": face.name, "state": State.PAUSED.value})
     return OK
 

@@ -71,7 +71,7 @@ def load(environ: Mapping[str, str]) -> Config:
     def setting(name: str) -> _Setting:
         if variables[name]:
             return _Setting(name, variables[name], f"in the environment variable {VARIABLES[name]}")
-        return _Setting(name, content.get(name), f"in {path}")
+        return _Setting(name, content.get(name), f"in {_place(path)}")
 
     return Config(
         proxy_url=_proxy_url(_required(setting("proxyUrl"), content)),
@@ -90,71 +90,87 @@ def config_path(environ: Mapping[str, str]) -> Path:
     return Path(home, path[2:]) if path.startswith("~/") else Path(path)
 
 
+def _place(path: Path) -> str:
+    """Return the path in printable words; a key that was put in its place is still a key."""
+    if KEY_PREFIX in str(path):
+        return "the file in REMOTE_SANDBOX_CONFIG, whose name looks like a key,"
+    return str(path).encode(errors="backslashreplace").decode()
+
+
 def _read(path: Path, *, optional: bool) -> dict[str, object]:
+    place = _place(path)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             # A pipe or a device would be waited for, and the server would hang.
             raise ConfigError(
-                f"{path} is not a file", advice="Name a JSON file in REMOTE_SANDBOX_CONFIG."
+                f"{place} is not a file", advice="Name a JSON file in REMOTE_SANDBOX_CONFIG."
             )
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         if optional:
             return {}
-        raise _missing(path) from None
+        raise _missing(place) from None
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not a path"
         raise ConfigError(
-            f"{path} cannot be read: {reason}",
-            advice=f"Make it readable for you and nobody else: chmod 600 {path}",
+            f"{place} cannot be read: {reason}",
+            advice=f"Make it readable for you and nobody else: chmod 600 {place}",
         ) from exc
-    content = _parse(path, raw)
+    content = _parse(place, raw)
     mode = stat.S_IMODE(status.st_mode)
     if content.get("apiKey") and mode & 0o077:
         raise ConfigError(
-            f"{path} holds apiKey and has mode {mode:04o}: others on this machine can read the key",
-            advice=f"Keep it to yourself: chmod 600 {path}",
+            f"{place} holds apiKey and has mode {mode:04o}:"
+            " others on this machine can read the key",
+            advice=f"Keep it to yourself: chmod 600 {place}",
         )
     return content
 
 
-def _missing(path: Path) -> ConfigError:
+def _missing(place: str) -> ConfigError:
     return ConfigError(
-        f"No configuration: {path} does not exist",
-        advice=f'Create {path} with {{"proxyUrl": "https://your-proxy", "apiKey": "sk_live_…"}} and'
-        f" `chmod 600` it (config.template.json is a start), or set REMOTE_SANDBOX_PROXY_URL and"
-        " REMOTE_SANDBOX_API_KEY. The proxy's administrator gives you both values; without a"
+        f"No configuration: {place} does not exist",
+        advice=f'Create {place} with {{"proxyUrl": "https://your-proxy", "apiKey": "sk_live_…"}}'
+        " and `chmod 600` it (config.template.json is a start), or set REMOTE_SANDBOX_PROXY_URL"
+        " and REMOTE_SANDBOX_API_KEY. The proxy's administrator gives you both values; without a"
         " proxy, `make fake` in the clone starts one on this machine and says how to get a key.",
     )
 
 
-def _parse(path: Path, raw: bytes) -> dict[str, object]:
+def _parse(place: str, raw: bytes) -> dict[str, object]:
     if len(raw) > MAX_FILE_BYTES:
         raise ConfigError(
-            f"{path} is larger than {MAX_FILE_BYTES} bytes",
+            f"{place} is larger than {MAX_FILE_BYTES} bytes",
             advice="A configuration is a small JSON object, as in config.template.json.",
         )
     advice = "Correct it there; config.template.json shows the form."
+    content: object = None
     try:
-        content: object = json.loads(raw.decode("utf-8-sig"))
+        content = json.loads(raw.decode("utf-8-sig"))
+        problem = ""
     except UnicodeDecodeError as exc:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {exc.start})", advice=advice) from None
+        problem = f"is not UTF-8 text (byte {exc.start})"
     except json.JSONDecodeError as exc:
-        # Without its chain: the exception holds the whole document, and so the key.
-        where = f"line {exc.lineno}, column {exc.colno}"
-        raise ConfigError(f"{path} is not JSON: {exc.msg} at {where}", advice=advice) from None
+        problem = f"is not JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}"
     except (ValueError, RecursionError):
-        raise ConfigError(f"{path} is not JSON that can be read", advice=advice) from None
+        problem = "is not JSON that can be read"
+    if problem:
+        # Out here, away from the exceptions: they hold the whole text, and so the key.
+        raise ConfigError(f"{place} {problem}", advice=advice)
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds {_shape(content)}, not a JSON object", advice=advice)
+        raise ConfigError(f"{place} holds {_shape(content)}, not a JSON object", advice=advice)
     return cast("dict[str, object]", content)
 
 
 def _required(setting: _Setting, content: Mapping[str, object]) -> _Setting:
     if setting.value is None or (isinstance(setting.value, str) and not setting.value.strip()):
-        near = [name for name in content if name.lower() == setting.name.lower() != name]
+        near = [
+            name
+            for name in content
+            if name != setting.name and name.lower() == setting.name.lower()
+        ]
         spelled = f" (there is {near[0]!r}: names are case-sensitive)" if near else ""
         raise ConfigError(
             f"{setting.name} is required {setting.place}{spelled}",
@@ -215,7 +231,7 @@ def _api_key(setting: _Setting) -> str:
 
 def _port(setting: _Setting) -> int:
     value = setting.value
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return DEFAULT_PORT
     if isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) <= 5:
         value = int(value)

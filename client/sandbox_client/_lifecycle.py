@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 READY_DEADLINE = 60.0  # seconds
 FIRST_INTERVAL = 0.25
 LONGEST_INTERVAL = 2.0
+JITTER = 0.2  # of an interval
 
 
 class Report(Protocol):
@@ -82,8 +83,8 @@ def intervals(random: Callable[[], float]) -> Iterator[float]:
     """
     interval = FIRST_INTERVAL
     while True:
-        yield min(LONGEST_INTERVAL, interval * (1 + 0.2 * random()))
-        interval = min(LONGEST_INTERVAL, interval * 1.5)
+        yield interval * (1 + JITTER * random())
+        interval = min(LONGEST_INTERVAL / (1 + JITTER), interval * 1.5)
 
 
 async def wait_until_ready(

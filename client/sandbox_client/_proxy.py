@@ -69,6 +69,7 @@ class Proxy:
             # The machine's certificates, so that a company's own authority is trusted.
             verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if transport is None else True,
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
+            event_hooks={"response": [_take_location]},
             follow_redirects=False,
             trust_env=False,
         )
@@ -114,19 +115,32 @@ class Proxy:
 
     async def _once(self, request: _wire.Request) -> _wire.Reply:
         url = self.config.proxy_url + request.path
-        with _translated(request, url):
-            async with self._client.stream(request.method, url, json=request.body) as response:
+        with _translated(request, self.config.proxy_url):
+            sent = _build(self._client, request, url)
+            async with contextlib.aclosing(await self._client.send(sent, stream=True)) as response:
                 reply = _wire.Reply(
                     status=response.status_code,
                     body=await _read(response),
                     content_type=response.headers.get("content-type", ""),
-                    location=response.headers.get("location", ""),
+                    location=response.extensions["location"],
                     retry_after=_seconds(response.headers.get("retry-after", "")),
                     secret=self.config.api_key,
                 )
         if 200 <= reply.status < 300:
             return reply
         raise refusal(request, reply)
+
+
+def _build(client: httpx.AsyncClient, request: _wire.Request, url: str) -> httpx.Request:
+    try:
+        return client.build_request(request.method, url, json=request.body)
+    except UnicodeError as exc:  # of an international name; httpx lets it pass
+        raise httpx.InvalidURL(str(exc)) from exc
+
+
+async def _take_location(response: httpx.Response) -> None:
+    """Hide a redirect's target from httpx, which reads it though it is not to be followed."""
+    response.extensions["location"] = response.headers.pop("location", "")
 
 
 def _deadline(request: _wire.Request) -> float:

@@ -49,7 +49,9 @@ class Sandboxes:
         """Create a sandbox and wait for it; return its image and how the wait ended."""
         config = self.proxy.config
         request = _wire.create(
-            name, image=image or config.default_image, port=port or config.default_port
+            name,
+            image=image or config.default_image,
+            port=config.default_port if port is None else port,
         )
         made = _wire.read_created(await self.proxy.send(request))
         return made, await self._wait(name, report)

@@ -67,15 +67,15 @@ def _readiness(name: str, outcome: Readiness, done: str) -> Result:
     content = readiness_content(name, outcome)
     if outcome.ready:
         after = f"ready after {outcome.waited:.1f} s"
-        words = f"Sandbox '{name}' was {done} and is {after}. Run commands in it with {{prompt}}."
-        return Result(spell_verbs(words, spell), content)
+        advice = f"Run commands in it with {spell('prompt')}."
+        return Result(f"Sandbox '{name}' was {done} and is {after}. {advice}", content)
     state = state_of(outcome.sandbox) if outcome.sandbox else State.PENDING
-    words = (
+    text = (
         f"Sandbox '{name}' was {done} but is NOT ready after {outcome.waited:.0f} s.\n"
         f"Last reason: {outcome.reason}\n"
-        f"Next: {unready_advice(state)}"
+        f"Next: {spell_verbs(unready_advice(state), spell)}"
     )
-    return Result(spell_verbs(words, spell), content)
+    return Result(text, content)
 
 
 async def _create(sandboxes: Sandboxes, arguments: Arguments, report: Report) -> Result:
@@ -112,7 +112,7 @@ async def _list(sandboxes: Sandboxes, _: Arguments, __: Report) -> Result:
     rows = await sandboxes.list()
     content = list_content(rows)
     if not rows:
-        return Result(spell_verbs("No sandboxes. {create} makes one.", spell), content)
+        return Result(f"No sandboxes. {spell('create')} makes one.", content)
     count = "1 sandbox" if len(rows) == 1 else f"{len(rows)} sandboxes"
     lines = [f"- {each.name}: {state.value}, created {each.created_at}" for each, state in rows]
     return Result("\n".join([f"{count}, newest first:", *lines]), content)
@@ -128,8 +128,10 @@ async def _delete(sandboxes: Sandboxes, arguments: Arguments, _: Report) -> Resu
 async def _pause(sandboxes: Sandboxes, arguments: Arguments, _: Report) -> Result:
     name = arguments.text("name")
     await sandboxes.pause(name)
-    words = f"Sandbox '{name}' was paused: its processes end, its files stay. {{resume}} starts it."
-    return Result(spell_verbs(words, spell), {"name": name, "state": State.PAUSED.value})
+    text = f"Sandbox '{name}' was paused: its processes end, its files stay. "
+    return Result(
+        f"{text}{spell('resume')} starts it.", {"name": name, "state": State.PAUSED.value}
+    )
 
 
 _NAME = Parameter("name", "string", "The sandbox's name, for example my-sandbox.")

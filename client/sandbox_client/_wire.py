@@ -99,8 +99,10 @@ class Reply:
 
     def clean(self, text: str) -> str:
         """Return `text` as one printable line of at most 300 characters, without the key."""
-        safe = text.replace(self.secret, "[key]") if self.secret else text
-        line = " ".join("".join(c if c.isprintable() else " " for c in safe).split())
+        # In any case: a host's name comes back in lower case.
+        if self.secret:
+            text = re.sub(re.escape(self.secret), "[key]", text, flags=re.IGNORECASE)
+        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return line if len(line) <= 300 else line[:299] + "…"
 
 
@@ -146,11 +148,17 @@ def check_name(name: str, *, new: bool = False) -> str:
     )
 
 
+def _check_text(what: str, text: str) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput(f"{what} is not valid Unicode text", advice="Write it as UTF-8.")
+
+
 def create(name: str, *, image: str | None, port: int) -> Request:
     """Ask for a new sandbox; without an image the proxy takes its own default."""
     check_name(name, new=True)
     if not 1 <= port <= 65535:
         raise InvalidInput(f"port has value {port}", advice="Give a number from 1 to 65535.")
+    _check_text("The image", image or "")
     body: dict[str, object] = {"name": name, "port": port}
     if image:
         body["image"] = image
@@ -187,6 +195,7 @@ def execute(name: str, command: str) -> Request:
     check_name(name)
     if not command.strip():
         raise InvalidInput("The command is empty", advice="Say what the sandbox should run.")
+    _check_text("The command", command)
     path = _path("proxy", name, "v1", "shell", "exec")
     return Request("prompt", "POST", path, name, {"command": command})
 
