@@ -1,0 +1,498 @@
+"""The terminal commands: what they print, where, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+from sandbox_client import __main__ as entry
+from sandbox_client import _cli
+from sandbox_client._proxy import Proxy
+from sandbox_client._sandboxes import Sandboxes
+
+from tests.client.doubles import (
+    CREATED_AT,
+    KEY,
+    URL,
+    Clock,
+    Routes,
+    done,
+    made,
+    page,
+    ran,
+    says,
+)
+from tests.client.states import (
+    ALPHA_FAILED,
+    ALPHA_PAUSED,
+    ALPHA_PENDING,
+    ALPHA_READY,
+    ALPHA_STARTING,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sandbox_client._config import Config
+
+    from tests.client.doubles import Answer, Answers, Handler
+
+
+VERBS = ("create", "status", "prompt", "list", "delete", "pause", "resume")
+GET = "GET /api/sandboxes/box"
+LIST = "GET /api/sandboxes"
+CREATE = "POST /api/sandboxes"
+EXEC = "POST /proxy/box/v1/shell/exec"
+PAUSE = "POST /api/sandboxes/box/pause"
+RESUME = "POST /api/sandboxes/box/resume"
+DELETE = "DELETE /api/sandboxes/box"
+BOX_LISTED = httpx.Response(200, json={"count": 1, "sandboxes": [ALPHA_PAUSED.listed()]})
+
+
+class Terminal:
+    """Runs commands over a proxy that is played; no test may end with the key on a stream."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self.routes = Routes({})
+        self.code: int | str | None = None
+        self.out = self.err = ""
+
+    def run(
+        self, *words: str, answers: Answers | None = None, handler: Handler | None = None
+    ) -> Terminal:
+        """Run `remote-sandbox` with `words`; keep its exit code and what it printed."""
+        self.routes = Routes(answers or {})
+        played: Handler = handler or self.routes
+        transport, clock = httpx.MockTransport(played), Clock()
+
+        def proxy(config: Config) -> Proxy:
+            return Proxy(config, transport=transport, sleep=clock.sleep)
+
+        def sandboxes(proxy: Proxy) -> Sandboxes:
+            return Sandboxes(proxy, clock=clock, sleep=clock.sleep, random=lambda: 0.0)
+
+        self._monkeypatch.setattr(_cli, "Proxy", proxy)
+        self._monkeypatch.setattr(_cli, "Sandboxes", sandboxes)
+        try:
+            self.code = _cli.run(words)
+        except SystemExit as exc:
+            self.code = exc.code
+        self.out, self.err = self._capsys.readouterr()
+        assert KEY not in self.out + self.err
+        assert "Traceback" not in self.err
+        return self
+
+
+@pytest.fixture
+def terminal(
+    clean_environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    monkeypatch.setenv("REMOTE_SANDBOX_PROXY_URL", URL)
+    monkeypatch.setenv("REMOTE_SANDBOX_API_KEY", KEY)
+    return Terminal(monkeypatch, capsys)
+
+
+_COMMANDS: dict[str, tuple[list[str], Answers]] = {
+    "create": (["box"], {CREATE: made(), GET: ALPHA_READY.response()}),
+    "status": (["box"], {GET: ALPHA_PAUSED.response()}),
+    "prompt": (["box", "ls"], {EXEC: ran("a\n")}),
+    "list": ([], {LIST: BOX_LISTED, GET: ALPHA_PAUSED.response()}),
+    "delete": (["box"], {DELETE: done()}),
+    "pause": (["box"], {PAUSE: done()}),
+    "resume": (["box"], {RESUME: done(), GET: ALPHA_READY.response()}),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_command_ends_with_0_and_prints_its_result(verb: str, terminal: Terminal) -> None:
+    words, answers = _COMMANDS[verb]
+
+    terminal.run(verb, *words, answers=answers)
+
+    assert terminal.code == 0
+    assert terminal.out.strip()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_command_prints_one_json_object_when_asked(verb: str, terminal: Terminal) -> None:
+    words, answers = _COMMANDS[verb]
+
+    terminal.run(verb, "--json", *words, answers=answers)
+
+    assert terminal.code == 0
+    assert isinstance(json.loads(terminal.out), dict)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "answer", [says(401, "API key has expired"), page(502)], ids=["refused", "failed"]
+)
+def test_each_commands_error_is_a_json_object_too(
+    verb: str, answer: Answer, terminal: Terminal
+) -> None:
+    words, answers = _COMMANDS[verb]
+
+    terminal.run(verb, "--json", *words, answers=dict.fromkeys([GET, *answers], answer))
+
+    assert terminal.code == (125 if verb == "prompt" else 1)
+    assert set(json.loads(terminal.out)["error"]) == {"message", "fault", "next"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_error_is_three_lines_on_standard_error_and_nothing_else(
+    verb: str, terminal: Terminal
+) -> None:
+    words, answers = _COMMANDS[verb]
+    refused = dict.fromkeys(answers, says(401, "API key has expired " + "x" * 250))
+
+    terminal.run(verb, *words, answers=refused)
+
+    assert terminal.out == ""
+    assert [line.split(":")[0] for line in terminal.err.splitlines()] == ["error", "fault", "next"]
+    assert "The API key has expired" in terminal.err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_command_explains_itself(verb: str, terminal: Terminal) -> None:
+    terminal.run(verb, "--help")
+
+    assert terminal.code == 0
+    assert f"remote-sandbox {verb}" in terminal.out
+    assert "--json" in terminal.out
+
+
+def test_the_help_names_all_commands_and_all_exit_codes(terminal: Terminal) -> None:
+    terminal.run("--help")
+
+    for verb in (*VERBS, "mcp"):
+        assert f"\n    {verb} " in terminal.out
+    for code in (0, 1, 2, 3, 130):
+        assert f"\n  {code} " in terminal.out
+    assert "125" in terminal.out
+    assert "~/.config/gemini-remote-sandbox/config.json" in terminal.out
+
+
+def test_the_version_is_the_distributions(terminal: Terminal) -> None:
+    terminal.run("--version")
+
+    assert terminal.code == 0
+    assert terminal.out.startswith("remote-sandbox 0.")
+
+
+def test_the_list_is_a_table(terminal: Terminal) -> None:
+    words, answers = _COMMANDS["list"]
+
+    terminal.run("list", *words, answers=answers)
+
+    heading, row = terminal.out.splitlines()
+    assert heading.split() == ["NAME", "STATE", "CREATED"]
+    assert row.split() == ["box", "paused", CREATED_AT]
+    assert heading.index("STATE") == row.index("paused")
+
+
+def test_a_long_name_is_not_cut_in_a_pipe(terminal: Terminal) -> None:
+    name = "a" * 63
+    listed = httpx.Response(200, json={"sandboxes": [ALPHA_PENDING.listed(name)]})
+
+    terminal.run("list", answers={LIST: listed})
+
+    assert name in terminal.out
+
+
+def test_an_empty_list_says_which_command_makes_a_sandbox(terminal: Terminal) -> None:
+    empty = httpx.Response(200, json={"count": 0, "sandboxes": []})
+
+    terminal.run("list", answers={LIST: empty})
+
+    assert terminal.code == 0
+    assert terminal.out == "No sandboxes. `remote-sandbox create NAME` makes one.\n"
+
+
+def test_a_long_reason_is_one_line_in_a_pipe(terminal: Terminal) -> None:
+    reason = "reason " * 40
+    body = ALPHA_PENDING.body() | {"readyMessage": reason}
+
+    terminal.run("status", "box", answers={GET: httpx.Response(200, json=body)})
+
+    assert len(terminal.out.splitlines()) == 1
+    assert reason.strip() in terminal.out
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(terminal: Terminal) -> None:
+    body = ALPHA_PENDING.body() | {"readyMessage": "[bold red]x[/] {delete}"}
+
+    terminal.run("status", "box", answers={GET: httpx.Response(200, json=body)})
+
+    assert "[bold red]x[/] {delete}" in terminal.out
+
+
+def test_create_tells_each_new_reason_while_it_waits(terminal: Terminal) -> None:
+    states = [ALPHA_PENDING, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY]
+    answers: Answers = {CREATE: made(), GET: [each.response() for each in states]}
+
+    terminal.run("create", "box", answers=answers)
+
+    assert terminal.code == 0
+    assert terminal.out == "box was created from aio:1 and is ready after 1.2 s\n"
+    pending, starting = terminal.err.splitlines()
+    assert pending == "  0.0 s  pending: Pod exists with phase: Pending; Service Exists"
+    assert "starting: Pod is Running but not Ready" in starting
+
+
+def test_create_passes_image_and_port_on(terminal: Terminal) -> None:
+    _, answers = _COMMANDS["create"]
+
+    terminal.run("create", "box", "--image", "mine:2", "--port", "81", answers=answers)
+
+    assert terminal.routes.bodies[0] == {"name": "box", "image": "mine:2", "port": 81}
+
+
+@pytest.mark.parametrize("verb", ["create", "resume"])
+def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(verb: str, terminal: Terminal) -> None:
+    answers: Answers = {CREATE: made(), RESUME: done(), GET: ALPHA_FAILED.response()}
+
+    terminal.run(verb, "box", answers=answers)
+
+    assert terminal.code == 3
+    assert "is NOT ready" in terminal.out
+    assert "last reason: failed: Pod exists with phase: Failed" in terminal.err
+    assert "`remote-sandbox delete box`" in terminal.err
+
+
+def test_a_wait_in_vain_is_still_one_json_object(terminal: Terminal) -> None:
+    terminal.run("create", "--json", "box", answers={CREATE: made(), GET: ALPHA_FAILED.response()})
+
+    assert terminal.code == 3
+    content = json.loads(terminal.out)
+    assert (content["ready"], content["state"]) == (False, "failed")
+    assert "Failed" in content["reason"]
+
+
+def test_a_reason_in_braces_is_the_proxys_own_and_left_alone(terminal: Terminal) -> None:
+    body = ALPHA_FAILED.body() | {"readyMessage": "phase: Failed {delete}"}
+
+    terminal.run("create", "box", answers={CREATE: made(), GET: httpx.Response(200, json=body)})
+
+    assert "last reason: failed: phase: Failed {delete}" in terminal.err
+
+
+@pytest.mark.parametrize(
+    "output", ["", "a\n", "no newline", "\x1b[1mbold\x1b[0m\n", "{delete} [red]\n", "x" * 500]
+)
+def test_prompt_prints_the_commands_own_output_and_nothing_else(
+    output: str, terminal: Terminal
+) -> None:
+    terminal.run("prompt", "box", "x", answers={EXEC: ran(output)})
+
+    assert (terminal.code, terminal.out, terminal.err) == (0, output, "")
+
+
+@pytest.mark.parametrize(("exit_code", "code"), [(0, 0), (1, 1), (2, 2), (127, 127), (255, 255)])
+def test_prompt_ends_with_the_commands_own_exit_code(
+    exit_code: int, code: int, terminal: Terminal
+) -> None:
+    terminal.run("prompt", "box", "x", answers={EXEC: ran("", exit_code)})
+
+    assert terminal.code == code
+
+
+@pytest.mark.parametrize("exit_code", [256, 65536, -256, -9, 10**30])
+def test_an_exit_code_that_no_process_has_is_never_taken_for_success(
+    exit_code: int, terminal: Terminal
+) -> None:
+    terminal.run("prompt", "box", "x", answers={EXEC: ran("", exit_code)})
+
+    assert isinstance(terminal.code, int)
+    assert 0 < terminal.code <= 255
+
+
+@pytest.mark.parametrize("status", ["running", "no_change_timeout", "hard_timeout", "terminated"])
+def test_a_command_without_an_end_prints_what_there_is_and_ends_with_125(
+    status: str, terminal: Terminal
+) -> None:
+    terminal.run("prompt", "box", "x", answers={EXEC: ran("so far\n", None, status)})
+
+    assert (terminal.code, terminal.out) == (125, "so far\n")
+    assert "not completed" in terminal.err
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["ls -la | wc"], "ls -la | wc"),
+        (["ls", "-la"], "ls -la"),
+        (["echo", "two words"], "echo 'two words'"),
+        (["echo", "$HOME", "it's", "*"], "echo '$HOME' 'it'\"'\"'s' '*'"),
+        (["echo", "a;b", ""], "echo 'a;b' ''"),
+        (["--", "ls", "-la"], "ls -la"),
+        (["--", "ls; ls"], "ls; ls"),
+        (["ls", "--json"], "ls --json"),
+        (["ls", "--help"], "ls --help"),
+        (["echo", "--", "x"], "echo -- x"),
+    ],
+    ids=str,
+)
+def test_one_word_is_a_shell_command_and_several_are_not_split(
+    words: list[str], command: str, terminal: Terminal
+) -> None:
+    terminal.run("prompt", "box", *words, answers={EXEC: ran()})
+
+    assert terminal.routes.bodies == [{"command": command}]
+
+
+def test_prompt_as_json_holds_output_and_exit_code(terminal: Terminal) -> None:
+    terminal.run("prompt", "--json", "box", "x", answers={EXEC: ran("a\n", 3)})
+
+    content = json.loads(terminal.out)
+    assert (content["output"], content["exit_code"], terminal.code) == ("a\n", 3, 3)
+
+
+def test_a_paused_sandbox_is_told_with_the_command_that_resumes_it(terminal: Terminal) -> None:
+    answers: Answers = {EXEC: says(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
+
+    terminal.run("prompt", "box", "ls", answers=answers)
+
+    assert terminal.code == 125
+    assert "error: Sandbox 'box' is paused" in terminal.err
+    assert "`remote-sandbox resume box`" in terminal.err
+    assert "resume_sandbox" not in terminal.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 2),
+        (["fly"], 2),
+        (["create"], 2),
+        (["create", "box", "--port", "many"], 2),
+        (["create", "box", "--port", "0"], 2),
+        (["status", "box", "more"], 2),
+        (["status", "../me"], 2),
+        (["list", "--all"], 2),
+        (["prompt"], 125),
+        (["prompt", "box"], 125),
+        (["prompt", "box", " "], 125),
+        (["prompt", "../me", "ls"], 125),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]  # words
+)
+def test_wrong_usage_ends_with_2_and_a_prompts_with_125(
+    words: list[str], code: int, terminal: Terminal
+) -> None:
+    answers = {CREATE: made(), GET: ALPHA_READY.response()}
+
+    terminal.run(*words, answers=answers)
+
+    assert terminal.code == code
+    assert terminal.out == ""
+    assert "error: " in terminal.err
+    assert terminal.routes.asked == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_configuration_that_cannot_be_used_ends_with_2(
+    verb: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REMOTE_SANDBOX_API_KEY")
+
+    terminal.run(verb, *_COMMANDS[verb][0])
+
+    assert terminal.code == (125 if verb == "prompt" else 2)
+    assert "config.json" in terminal.err
+
+
+async def interrupted(_: httpx.Request) -> httpx.Response:
+    """A proxy during whose answer somebody presses Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("prompt", "the command goes on in the sandbox"),
+        ("create", "the sandbox goes on starting"),
+        ("resume", "the sandbox goes on starting"),
+        ("list", "interrupted"),
+    ],
+)
+def test_ctrl_c_ends_with_130_and_says_what_goes_on(
+    verb: str, words: str, terminal: Terminal
+) -> None:
+    terminal.run(verb, *_COMMANDS[verb][0], handler=interrupted)
+
+    assert terminal.code == 130
+    assert words in terminal.err
+
+
+def test_a_command_line_that_is_no_utf_8_is_refused_and_no_traceback(terminal: Terminal) -> None:
+    terminal.run("prompt", "box", "echo \udcff", answers={EXEC: ran()})
+
+    assert terminal.code == 125
+    assert "error: " in terminal.err
+
+
+def test_output_that_the_terminal_cannot_show_is_no_fault(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+
+    terminal.run("prompt", "box", "x", answers={EXEC: ran("é\U0001f600\n")})
+
+    assert terminal.code == 0
+    narrow.seek(0)
+    assert narrow.read() == "??\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "started"),
+    [(["mcp"], "server"), (["list"], "command line"), (["mcp", "--help"], "command line")],
+)
+def test_mcp_alone_starts_the_server_without_the_command_line(
+    argv: list[str], started: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def note(name: str) -> Callable[..., int]:
+        def called(*_: object) -> int:
+            calls.append(name)
+            return 0
+
+        return called
+
+    monkeypatch.setattr("sandbox_client._server.serve", note("server"))
+    monkeypatch.setattr("sandbox_client._cli.run", note("command line"))
+    monkeypatch.setattr(sys, "argv", ["remote-sandbox", *argv])
+
+    with contextlib.suppress(SystemExit):
+        entry.main()
+
+    assert calls == [started]
+
+
+def test_a_config_file_is_read_from_the_default_place(
+    terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = home / ".config" / "gemini-remote-sandbox" / "config.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"proxyUrl": URL, "apiKey": KEY}))
+    path.chmod(0o600)
+    monkeypatch.delenv("REMOTE_SANDBOX_PROXY_URL")
+    monkeypatch.delenv("REMOTE_SANDBOX_API_KEY")
+
+    terminal.run("pause", "box", answers={PAUSE: done()})
+
+    assert terminal.code == 0

@@ -1,0 +1,526 @@
+"""One frozen `Config` from the file and the variables, or one message that says what to mend."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sandbox_client import _config
+from sandbox_client._config import Config, load
+from sandbox_client._errors import ConfigError
+
+from tests.client.doubles import KEY
+from tests.client.hostile import any_json, around_the_key, many
+from tests.client.leaks import all_words, hidden_words, spelled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+URL = "http://127.0.0.1:8080"
+FILE_URL = "https://file.test"
+OTHER_KEY = "sk_live_ffffffffffffffffffffffffffffffff"
+
+
+def write(home: Path, content: object, *, mode: int = 0o600) -> Path:
+    """Write the file of the default place: an object as JSON, bytes as they are."""
+    path = home / ".config" / "gemini-remote-sandbox" / "config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    path.chmod(mode)
+    return path
+
+
+def environ(home: Path, **variables: str) -> dict[str, str]:
+    return {"HOME": str(home)} | {
+        f"REMOTE_SANDBOX_{name}": value for name, value in variables.items()
+    }
+
+
+def failure(environ: Mapping[str, str]) -> ConfigError:
+    """Return the error of a configuration that cannot be used, checked for what must never be."""
+    with pytest.raises(ConfigError) as caught:
+        load(environ)
+    assert KEY not in all_words(caught.value)
+    assert caught.value.next_step(spelled), "an error without advice"
+    return caught.value
+
+
+def test_the_file_in_the_default_place_is_enough(home: Path) -> None:
+    write(
+        home,
+        {"proxyUrl": URL, "apiKey": KEY, "defaultImage": "aio:1", "defaultPort": 9000},
+    )
+
+    assert load(environ(home)) == Config(URL, KEY, "aio:1", 9000)
+
+
+def test_two_variables_are_enough(home: Path) -> None:
+    config = load(environ(home, PROXY_URL=URL, API_KEY=KEY))
+
+    assert config == Config(URL, KEY, None, 8888)
+
+
+def test_variables_win_over_the_file(home: Path) -> None:
+    write(
+        home,
+        {"proxyUrl": FILE_URL, "apiKey": OTHER_KEY, "defaultImage": "old", "defaultPort": 1},
+    )
+
+    config = load(
+        environ(home, PROXY_URL=URL, API_KEY=KEY, DEFAULT_IMAGE="aio:1", DEFAULT_PORT="9000")
+    )
+
+    assert config == Config(URL, KEY, "aio:1", 9000)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("PROXY_URL", URL, Config(URL, KEY, "old", 1)),
+        ("API_KEY", OTHER_KEY, Config(FILE_URL, OTHER_KEY, "old", 1)),
+        ("DEFAULT_IMAGE", "new", Config(FILE_URL, KEY, "new", 1)),
+        ("DEFAULT_PORT", "2", Config(FILE_URL, KEY, "old", 2)),
+    ],
+    ids=["proxyUrl", "apiKey", "defaultImage", "defaultPort"],
+)
+def test_each_variable_wins_over_its_own_field_only(
+    home: Path, variable: str, value: str, expected: Config
+) -> None:
+    write(home, {"proxyUrl": FILE_URL, "apiKey": KEY, "defaultImage": "old", "defaultPort": 1})
+
+    assert load(environ(home, **{variable: value})) == expected
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"], ids=repr)
+def test_a_blank_variable_is_an_unset_one(home: Path, blank: str) -> None:
+    write(home, {"proxyUrl": FILE_URL, "apiKey": KEY, "defaultImage": "old", "defaultPort": 1})
+    names = ("CONFIG", "PROXY_URL", "API_KEY", "DEFAULT_IMAGE", "DEFAULT_PORT")
+
+    config = load(environ(home, **dict.fromkeys(names, blank)))
+
+    assert config == Config(FILE_URL, KEY, "old", 1)
+
+
+@pytest.mark.parametrize("blank", ["", "   ", None], ids=repr)
+@pytest.mark.parametrize("field", ["defaultImage", "defaultPort"])
+def test_a_blank_optional_field_is_an_unset_one(home: Path, field: str, blank: str | None) -> None:
+    write(home, {"proxyUrl": URL, "apiKey": KEY, field: blank})
+
+    assert load(environ(home)) == Config(URL, KEY, None, 8888)
+
+
+def test_spaces_around_a_value_are_not_part_of_it(home: Path) -> None:
+    config = load(environ(home, PROXY_URL=f" {URL}\n", API_KEY=f"{KEY}\n", DEFAULT_PORT=" 80 "))
+
+    assert config == Config(URL, KEY, None, 80)
+
+
+@pytest.mark.parametrize("named", ["~/other.json", "{home}/other.json"])
+def test_another_file_can_be_named(home: Path, named: str) -> None:
+    write(home, {"proxyUrl": FILE_URL, "apiKey": OTHER_KEY})
+    other = write(home, {"proxyUrl": URL, "apiKey": KEY}).rename(home / "other.json")
+    assert other.exists()
+
+    assert load(environ(home, CONFIG=named.format(home=home))) == Config(URL, KEY)
+
+
+def test_the_environment_passed_in_is_the_only_one_read(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    write(elsewhere, {"proxyUrl": URL, "apiKey": KEY})
+    write(home, {"proxyUrl": FILE_URL, "apiKey": OTHER_KEY})
+    monkeypatch.setenv("REMOTE_SANDBOX_API_KEY", OTHER_KEY)
+
+    assert load({"HOME": str(elsewhere)}) == Config(URL, KEY)
+
+
+def test_a_named_file_must_exist_even_where_the_variables_are_enough(home: Path) -> None:
+    error = failure(environ(home, CONFIG="~/typo.json", PROXY_URL=URL, API_KEY=KEY))
+
+    assert str(home / "typo.json") in error.message
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080///", "http://127.0.0.1:8080"),
+        ("https://proxy.test/a/b", "https://proxy.test/a/b"),
+        ("https://proxy.test/a/b/", "https://proxy.test/a/b"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+    ],
+)
+def test_a_trailing_slash_and_a_path_prefix_both_work(home: Path, written: str, kept: str) -> None:
+    assert load(environ(home, PROXY_URL=written, API_KEY=KEY)).proxy_url == kept
+
+
+def test_a_config_does_not_change_and_does_not_show_its_key() -> None:
+    config = Config(URL, KEY)
+
+    assert KEY not in repr(config)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.api_key = "x"  # type: ignore[misc]  # the point of the test
+
+
+def test_the_template_is_refused_for_its_key_alone(home: Path) -> None:
+    template = Path(__file__).parents[2] / "config.template.json"
+    path = write(home, template.read_bytes())
+
+    error = failure(environ(home))
+
+    assert error.message == f"apiKey is still the placeholder of config.template.json in {path}"
+    assert load(environ(home, API_KEY=KEY)) == Config(URL, KEY)
+
+
+def test_a_missing_file_is_named_with_what_to_write_into_it(home: Path) -> None:
+    error = failure(environ(home))
+
+    assert f"{home}/.config/gemini-remote-sandbox/config.json" in error.message
+    for word in ("proxyUrl", "apiKey", "REMOTE_SANDBOX_PROXY_URL", "REMOTE_SANDBOX_API_KEY"):
+        assert word in error.advice
+
+
+@pytest.mark.parametrize("field", ["proxyUrl", "apiKey"])
+@pytest.mark.parametrize("content", [{}, {"{field}": ""}, {"{field}": None}, {"{field}": "  "}])
+def test_a_required_field_is_asked_for_by_name_and_file(
+    home: Path, field: str, content: dict[str, object]
+) -> None:
+    given = {"proxyUrl": URL, "apiKey": KEY}
+    del given[field]
+    path = write(home, given | {name.format(field=field): v for name, v in content.items()})
+
+    assert failure(environ(home)).message == f"{field} is required in {path}"
+
+
+def test_a_field_in_the_wrong_case_is_pointed_at(home: Path) -> None:
+    path = write(home, {"proxyURL": URL, "apiKey": KEY})
+
+    message = failure(environ(home)).message
+
+    assert message.startswith(f"proxyUrl is required in {path}")
+    assert "'proxyURL'" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "line 1, column 1"),
+        (b'{"apiKey": "%s",\n  "proxyUrl" 1}' % KEY.encode(), "line 2, column 14"),
+        (b'{"apiKey": "%s' % KEY.encode(), "line 1, column 12"),
+        (b'{"apiKey": "%s"}\n\n garbage' % KEY.encode(), "line 3, column 2"),
+    ],
+    ids=["empty", "missing colon", "cut off", "more behind it"],
+)
+def test_what_is_not_json_is_pointed_at_by_line_and_column(
+    home: Path, content: bytes, words: str
+) -> None:
+    path = write(home, content)
+
+    message = failure(environ(home)).message
+
+    assert message.startswith(f"{path} is not JSON")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xff" + KEY.encode(), "is not UTF-8 text"),
+        (b"[" * 100_000, "is not JSON"),
+        (b'{"defaultPort": ' + b"9" * 5000 + b"}", "is not JSON"),
+        (b"[]", "holds an array, not a JSON object"),
+        (b"null", "holds null, not a JSON object"),
+        (f'"{KEY}"'.encode(), f"holds a string of {len(KEY)} characters, not a JSON object"),
+        (b" " * (1024 * 1024 + 1), "is larger than"),
+    ],
+    ids=["not UTF-8", "too deep", "huge number", "array", "null", "string", "too large"],
+)
+def test_a_file_of_another_form_is_told_by_its_form(home: Path, content: bytes, words: str) -> None:
+    path = write(home, content)
+
+    assert failure(environ(home)).message.startswith(f"{path} {words}")
+
+
+def test_a_byte_order_mark_is_no_fault(home: Path) -> None:
+    write(home, b"\xef\xbb\xbf" + json.dumps({"proxyUrl": URL, "apiKey": KEY}).encode())
+
+    assert load(environ(home)) == Config(URL, KEY)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shape"),
+    [
+        ("proxyUrl", 8080, "a number"),
+        ("proxyUrl", [URL], "an array"),
+        ("proxyUrl", {"host": "x"}, "an object"),
+        ("apiKey", 12345678, "a number"),
+        ("apiKey", True, "true"),
+        ("apiKey", [KEY], "an array"),
+        ("defaultImage", 1, "a number"),
+        ("defaultImage", False, "false"),
+        ("defaultPort", "http", "a string of 4 characters"),
+        ("defaultPort", "-1", "a string of 2 characters"),
+        ("defaultPort", 0, "a number out of range"),
+        ("defaultPort", 65536, "a number out of range"),
+        ("defaultPort", True, "true"),
+        ("defaultPort", 80.5, "a fraction"),
+        ("defaultPort", [], "an array"),
+    ],
+)
+def test_a_wrong_type_is_told_by_field_shape_and_file(
+    home: Path, field: str, value: object, shape: str
+) -> None:
+    path = write(home, {"proxyUrl": URL, "apiKey": KEY, field: value})
+
+    message = failure(environ(home)).message
+
+    assert message.startswith(f"{field} is {shape}")
+    assert message.endswith(f"in {path}")
+
+
+def test_a_fault_of_a_variable_names_the_variable(home: Path) -> None:
+    write(home, {"proxyUrl": URL, "apiKey": KEY})
+
+    message = failure(environ(home, DEFAULT_PORT="many")).message
+
+    assert message.startswith("defaultPort is a string of 4 characters")
+    assert message.endswith("in the environment variable REMOTE_SANDBOX_DEFAULT_PORT")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("127.0.0.1:8080", "without http:// or https://"),
+        ("localhost", "without http:// or https://"),
+        ("//proxy.test", "without http:// or https://"),
+        ("ftp://proxy.test", "without http:// or https://"),
+        ("http://", "without http:// or https:// and a host"),
+        ("http:///path", "without http:// or https:// and a host"),
+        ("http://host:port", "is not a URL"),
+        ("http://host:99999", "is not a URL"),
+        ("http://[::1", "is not a URL"),
+        ("http://proxy.test?a=1", "query or fragment"),
+        ("http://proxy.test#a", "query or fragment"),
+        ("http://pro xy.test", "holds a space"),
+        ("http://pröxy.test", "outside ASCII"),
+        ("http://proxy\x00.test", "cannot be sent"),
+        ("http://user:hunter2@proxy.test", "user name or password"),
+    ],
+)
+def test_a_url_that_cannot_be_asked_is_refused(home: Path, url: str, words: str) -> None:
+    path = write(home, {"proxyUrl": url, "apiKey": KEY})
+
+    error = failure(environ(home))
+
+    assert error.message.startswith("proxyUrl ")
+    assert words in error.message
+    assert str(path) in error.message
+    assert "hunter2" not in all_words(error)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("admin-0123456789", "has 16 characters and does not start with sk_live_"),
+        ("Bearer " + KEY, "does not start with sk_live_"),
+        ("SK_LIVE_" + KEY[8:], "does not start with sk_live_"),
+        ("sk_live_YOUR_API_KEY_HERE", "is still the placeholder"),
+        ("your_api_key", "is still the placeholder"),
+        (KEY[:20] + " " + KEY[20:], "holds a space"),
+        (KEY + "é", "outside ASCII"),
+        (KEY + "\x00", "cannot be sent"),
+        (KEY + "\nX", "cannot be sent"),
+    ],
+    ids=ascii,
+)
+def test_a_key_that_cannot_be_a_users_is_refused_and_not_shown(
+    home: Path, key: str, words: str
+) -> None:
+    path = write(home, {"proxyUrl": URL, "apiKey": key})
+
+    error = failure(environ(home))
+
+    assert error.message.startswith("apiKey ")
+    assert words in error.message
+    assert str(path) in error.message
+    if "YOUR_API_KEY" not in key.upper():
+        assert key not in all_words(error)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o610])
+def test_a_file_with_a_key_that_others_can_reach_is_refused(home: Path, mode: int) -> None:
+    path = write(home, {"proxyUrl": URL, "apiKey": KEY}, mode=mode)
+
+    error = failure(environ(home))
+
+    assert f"{path} holds apiKey and has mode {mode:04o}" in error.message
+    assert f"chmod 600 {path}" in error.advice
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_a_file_for_its_owner_alone_is_accepted(home: Path, mode: int) -> None:
+    write(home, {"proxyUrl": URL, "apiKey": KEY}, mode=mode)
+
+    assert load(environ(home)) == Config(URL, KEY)
+
+
+def test_a_file_without_a_key_may_be_read_by_all(home: Path) -> None:
+    write(home, {"proxyUrl": URL}, mode=0o644)
+
+    assert load(environ(home, API_KEY=KEY)) == Config(URL, KEY)
+
+
+def test_a_directory_in_the_files_place_is_told_apart(home: Path) -> None:
+    assert failure(environ(home, CONFIG="~/")).message == f"{home} is not a file"
+
+
+@pytest.mark.timeout(5)
+def test_a_pipe_is_refused_and_not_waited_for(home: Path) -> None:
+    os.mkfifo(home / "pipe")
+
+    assert failure(environ(home, CONFIG="~/pipe")).message == f"{home / 'pipe'} is not a file"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/dev/null/config.json", "/" + "a" * 300, "/nul\x00byte", "~/loop"],
+    ids=["below a file", "name too long", "NUL byte", "loop of links"],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(home: Path, path: str) -> None:
+    (home / "loop").symlink_to(home / "loop")
+
+    message = failure(environ(home, CONFIG=path)).message
+
+    assert " cannot be read: " in message
+    assert path.removeprefix("~") in message
+
+
+def test_a_file_without_permission_is_named_with_the_reason(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(home, {"proxyUrl": URL, "apiKey": KEY})
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read all files, and tests may run as root
+
+    error = failure(environ(home))
+
+    assert error.message == f"{path} cannot be read: Permission denied"
+    assert f"chmod 600 {path}" in error.advice
+
+
+@pytest.mark.parametrize("variable", ["CONFIG", "PROXY_URL", "DEFAULT_PORT"])
+def test_a_key_in_the_wrong_variable_is_not_shown(home: Path, variable: str) -> None:
+    failure(environ(home, **({"PROXY_URL": URL, "API_KEY": OTHER_KEY} | {variable: KEY})))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"apiKey": "%s' % KEY.encode(), b"\xff%s" % KEY.encode(), b'["%s"]' % KEY.encode()],
+    ids=["not JSON", "not UTF-8", "not an object"],
+)
+def test_nothing_that_stands_behind_the_error_holds_the_key(home: Path, content: bytes) -> None:
+    write(home, content)
+
+    assert KEY not in hidden_words(failure(environ(home)))
+
+
+def _outcome(environ: Mapping[str, str]) -> str:
+    """Everything that is said about the configuration; the test fails on another exception."""
+    try:
+        config = load(environ)
+    except ConfigError as error:
+        return all_words(error)
+    assert config.proxy_url.startswith(("http://", "https://"))
+    assert config.api_key.startswith("sk_live_")
+    assert 1 <= config.default_port <= 65535
+    return repr(dataclasses.replace(config, default_image=None))
+
+
+_objects = st.dictionaries(
+    st.sampled_from(["proxyUrl", "apiKey", "defaultImage", "defaultPort", "ApiKey"]),
+    st.one_of(any_json, st.just(URL), st.just(KEY)),
+)
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all examples of a test."""
+    return tmp_path_factory.mktemp("home")
+
+
+@many
+@given(
+    content=st.one_of(
+        st.binary(max_size=200),
+        st.one_of(_objects, any_json).map(json.dumps).map(str.encode),
+        st.tuples(st.binary(), st.just(KEY.encode()), st.binary()).map(b"".join),
+    )
+)
+@example(content=b'{"apiKey": "\\ud800", "proxyUrl": "http://a"}')
+def test_any_bytes_in_the_file_are_a_config_or_a_config_error(
+    shared_home: Path, content: bytes
+) -> None:
+    write(shared_home, content)
+
+    said = _outcome(environ(shared_home))
+
+    assert KEY not in said
+    said.encode()  # it can be printed and sent
+
+
+# What an environment can hold: no NUL, and bytes that are no UTF-8 as lone surrogates.
+_clean = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
+_values = st.one_of(
+    _clean,
+    st.binary(max_size=20).map(lambda raw: os.fsdecode(raw.replace(b"\x00", b""))),
+    st.sampled_from([URL, KEY, "http://[", "8888", "~", "~/", ".", "/", "/dev/null", " ", "²"]),
+    st.builds(around_the_key, _clean, _clean),
+)
+
+
+@many
+@given(
+    values=st.dictionaries(
+        st.sampled_from(
+            [
+                "HOME",
+                *(
+                    f"REMOTE_SANDBOX_{name}"
+                    for name in ("CONFIG", "PROXY_URL", "API_KEY", "DEFAULT_IMAGE", "DEFAULT_PORT")
+                ),
+            ]
+        ),
+        _values,
+    )
+)
+@example(values={"REMOTE_SANDBOX_CONFIG": "/\udcff.json"})
+def test_any_environment_is_a_config_or_a_config_error(values: dict[str, str]) -> None:
+    said = _outcome({"HOME": "/nonexistent"} | values)
+
+    assert KEY not in said
+    said.encode()  # it can be printed and sent
+
+
+def test_the_default_place_is_the_one_of_the_earlier_extension() -> None:
+    assert _config.DEFAULT_PATH == "~/.config/gemini-remote-sandbox/config.json"
+    assert _config.DEFAULT_PORT == 8888
+
+
+def test_reading_the_file_does_not_change_it(home: Path) -> None:
+    path = write(home, {"proxyUrl": URL, "apiKey": KEY})
+    before = (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+
+    load(environ(home))
+
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == before

@@ -1,0 +1,396 @@
+"""The launcher in a made-up clone, with stand-ins for uv and Python: nothing is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+LAUNCH = Path(__file__).parents[2] / "client" / "launch"
+# What the launcher itself needs of a machine: no uv and no Python among them.
+_TOOLS = (
+    *("sh", "dirname", "cksum", "tr", "sort", "sed", "paste"),
+    *("mkdir", "rm", "cat", "touch", "chmod"),
+)
+
+# Stand-ins: each says on standard output and error what it was asked to do, and does the least.
+# The output shows that nothing of it reaches the launcher's own.
+_UV = """\
+echo "uv $*" >>"$LOG"
+echo "words of uv"
+case $1 in
+venv) for last; do :; done; "$STANDINS/environment" "$last" ;;
+pip)
+    [ ! -e "$STANDINS/offline" ] || exit 1
+    [ ! -e "$STANDINS/barrier" ] || read -r _ <"$STANDINS/barrier"
+    ;;
+esac
+"""
+_PYTHON = """\
+case $1 in
+-c) case $2 in *version_info*) exit ${OLD:-0} ;; esac ;;
+--version) echo "Python 3.9.1" ;;
+-m) echo "python $*" >>"$LOG"; echo "words of python"
+    [ "$2" != venv ] || "$STANDINS/environment" "$4" ;;
+esac
+"""
+# Makes a folder that looks like an environment; its command shows what it was started with.
+_ENVIRONMENT = """\
+rm -rf "$1"
+mkdir -p "$1/bin"
+cat >"$1/bin/python" <<'END'
+#!/bin/sh
+[ "$1" != -c ] || exit 0
+echo "environment's python $*" >>"$LOG"
+[ ! -e "$STANDINS/offline" ] || exit 1
+END
+cat >"$1/bin/tool" <<'END'
+#!/bin/sh
+for each; do echo "<$each>"; done
+echo "SSL_CERT_FILE=${SSL_CERT_FILE-unset}"
+exit 7
+END
+chmod +x "$1/bin/python" "$1/bin/tool"
+"""
+
+
+class Clone:
+    """A clone in a folder of its own, and a machine with nothing but what a test puts on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "a clone"
+        self.bin = folder / "bin"
+        self.log = folder / "log"
+        self.variables: dict[str, str] = {}
+        (self.root / "client").mkdir(parents=True)
+        shutil.copy(LAUNCH, self.root / "client" / "launch")
+        (self.root / "pyproject.toml").write_text("[project]\n")
+        self.bin.mkdir()
+        for tool in _TOOLS:
+            path = shutil.which(tool, path="/usr/bin:/bin")
+            assert path, f"{tool} is not on this machine"
+            (self.bin / tool).symlink_to(path)
+        self.put("environment", _ENVIRONMENT)
+
+    @property
+    def environment(self) -> Path:
+        return self.root / ".venv"
+
+    @property
+    def asked(self) -> list[str]:
+        """What uv and Python were asked to do, paths made short."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [line.replace(str(self.root), "ROOT") for line in lines]
+
+    def put(self, name: str, script: str) -> None:
+        """Put a program onto the machine."""
+        path = self.bin / name
+        path.write_text("#!/bin/sh\n" + script)
+        path.chmod(0o755)
+
+    def environ(self) -> dict[str, str]:
+        return {
+            "PATH": str(self.bin),
+            "LOG": str(self.log),
+            "STANDINS": str(self.bin),
+            **self.variables,
+        }
+
+    def command(self, *words: str) -> list[str]:
+        return ["/bin/sh", str(self.root / "client" / "launch"), *words]
+
+    def start(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Start the launcher with `words` and wait for its end."""
+        return subprocess.run(
+            self.command(*words),
+            env=self.environ(),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+@pytest.fixture
+def with_uv(clone: Clone) -> Clone:
+    clone.put("uv", _UV)
+    return clone
+
+
+@pytest.fixture
+def with_python(clone: Clone) -> Clone:
+    clone.put("python3", _PYTHON)
+    return clone
+
+
+@pytest.fixture
+def installed(with_uv: Clone) -> Clone:
+    """A clone with an environment that is up to date."""
+    assert with_uv.start("--extras", "dev").returncode == 0
+    with_uv.log.unlink()
+    return with_uv
+
+
+def test_uv_is_used_where_it_is_there_and_said(with_uv: Clone) -> None:
+    ended = with_uv.start("tool", "a", "b c", "")
+
+    assert with_uv.asked == [
+        "uv venv -q --clear --no-project --python >=3.11 ROOT/.venv",
+        (
+            "uv pip install -q --no-progress --compile-bytecode"
+            " --python ROOT/.venv/bin/python --editable ROOT"
+        ),
+    ]
+    assert f"making the environment in {with_uv.environment} with uv" in ended.stderr
+    assert ended.stdout == "<a>\n<b c>\n<>\nSSL_CERT_FILE=unset\n"
+    assert ended.returncode == 7
+
+
+def test_venv_and_pip_are_used_where_uv_is_not_there_and_said(with_python: Clone) -> None:
+    ended = with_python.start("tool")
+
+    assert with_python.asked == [
+        "python -m venv --clear ROOT/.venv",
+        "environment's python -m pip install -qq --disable-pip-version-check --editable ROOT",
+    ]
+    assert "with venv" in ended.stderr
+    assert ended.stdout == "SSL_CERT_FILE=unset\n"
+    assert ended.returncode == 7
+
+
+def test_the_words_of_the_installers_go_to_standard_error(with_uv: Clone) -> None:
+    ended = with_uv.start()
+
+    assert ended.stdout == ""
+    assert "words of uv" in ended.stderr
+    assert ended.returncode == 0
+
+
+def test_a_newer_python_is_found_beside_one_that_is_too_old(clone: Clone) -> None:
+    clone.put("python3", "exit 1")
+    clone.put("python3.12", _PYTHON)
+
+    ended = clone.start()
+
+    assert ended.returncode == 0
+    assert clone.asked[0] == "python -m venv --clear ROOT/.venv"
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["too old", "none"])
+def test_a_machine_without_python_and_uv_is_told_what_is_missing(clone: Clone, old: bool) -> None:
+    if old:
+        clone.put("python3", _PYTHON)
+        clone.variables = {"OLD": "1"}
+
+    ended = clone.start("tool")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Python 3.11 or newer is needed" in ended.stderr
+    assert ("Python 3.9.1" if old else "there is no python3") in ended.stderr
+    assert "or install uv" in ended.stderr
+    assert not (clone.root / ".venv.lock").exists()
+
+
+def test_an_environment_that_is_up_to_date_is_used_at_once(installed: Clone) -> None:
+    (installed.bin / "uv").unlink()
+    shutil.rmtree(installed.root / ".venv.lock", ignore_errors=True)
+
+    ended = installed.start("tool", "--flag", "*")
+
+    assert (ended.returncode, ended.stderr) == (7, "")
+    assert ended.stdout == "<--flag>\n<*>\nSSL_CERT_FILE=unset\n"
+
+
+def test_a_set_up_without_a_command_says_that_nothing_was_to_do(installed: Clone) -> None:
+    ended = installed.start("--extras", "dev")
+
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "is up to date" in ended.stderr
+    assert installed.asked == []
+
+
+@pytest.mark.parametrize(("value", "seen"), [("", "unset"), ("/ca.pem", "/ca.pem")])
+def test_a_blank_certificate_file_is_dropped(installed: Clone, value: str, seen: str) -> None:
+    installed.variables = {"SSL_CERT_FILE": value}
+
+    assert installed.start("tool").stdout == f"SSL_CERT_FILE={seen}\n"
+
+
+def test_a_change_of_the_packages_brings_the_environment_up_to_date_in_place(
+    installed: Clone,
+) -> None:
+    (installed.root / "pyproject.toml").write_text("[project]\nname = 'new'\n")
+
+    ended = installed.start("tool")
+
+    (line,) = installed.asked
+    assert line.endswith("--editable ROOT[dev]"), "extras that were there are kept"
+    assert "up to date with uv" in ended.stderr
+    assert installed.start("tool").stderr == ""
+
+
+def test_another_extra_is_added_to_those_that_are_there(installed: Clone) -> None:
+    installed.start("--extras", "fakeproxy")
+    installed.start("--extras", "dev,fakeproxy")
+
+    (line,) = installed.asked
+    assert line.endswith("--editable ROOT[dev,fakeproxy]")
+
+
+def test_a_moved_clone_gets_an_environment_of_its_own(installed: Clone) -> None:
+    installed.root = installed.root.rename(installed.root.with_name("moved"))
+
+    ended = installed.start("tool")
+
+    assert ended.returncode == 7
+    assert installed.asked[0].startswith("uv venv -q --clear")
+    assert f"making the environment in {installed.environment}" in ended.stderr
+
+
+def test_an_environment_whose_python_is_gone_is_made_again(installed: Clone) -> None:
+    python = installed.environment / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/nonexistent/python3.11")
+
+    assert installed.start("tool").returncode == 7
+    assert installed.asked[0].startswith("uv venv -q --clear")
+
+
+def test_a_set_up_that_failed_is_told_and_done_again(with_uv: Clone) -> None:
+    (with_uv.bin / "offline").touch()
+    failed = with_uv.start("tool")
+    (with_uv.bin / "offline").unlink()
+    ended = with_uv.start("tool")
+
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "Check the network" in failed.stderr
+    assert ended.returncode == 7
+    assert len(with_uv.asked) == 4
+    assert not (with_uv.root / ".venv.lock").exists()
+
+
+def test_an_update_that_failed_leaves_nothing_that_passes_for_up_to_date(installed: Clone) -> None:
+    packages = installed.root / "pyproject.toml"
+    before = packages.read_text()
+    packages.write_text("[project]\nname = 'new'\n")
+    (installed.bin / "offline").touch()
+    assert installed.start("tool").returncode == 1
+    (installed.bin / "offline").unlink()
+    packages.write_text(before)  # the environment may be half of each
+
+    installed.start("tool")
+
+    assert [line.split()[1] for line in installed.asked][-1] == "pip"
+    assert len(installed.asked) > 1
+
+
+def test_a_failed_pip_is_told_with_what_to_do(with_python: Clone) -> None:
+    (with_python.bin / "offline").touch()
+
+    failed = with_python.start("tool")
+
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "pip could not install the packages" in failed.stderr
+
+
+def test_a_set_up_that_was_killed_is_done_again(with_uv: Clone) -> None:
+    os.mkfifo(with_uv.bin / "barrier")
+    with (
+        subprocess.Popen(
+            with_uv.command("tool"), env=with_uv.environ(), stderr=subprocess.DEVNULL
+        ) as first,
+        (with_uv.bin / "barrier").open("w") as barrier,
+    ):  # opens once pip reads it
+        first.kill()
+        first.wait(timeout=10)
+        barrier.write("go\n")
+    (with_uv.bin / "barrier").unlink()
+
+    ended = with_uv.start("tool")
+
+    assert ended.returncode == 7
+    assert [line.split()[1] for line in with_uv.asked] == ["venv", "pip", "venv", "pip"]
+
+
+def test_two_starts_at_once_install_once(with_uv: Clone) -> None:
+    barrier = with_uv.bin / "barrier"
+    os.mkfifo(barrier)
+    # The second start comes to its first sleep while the first is installing: that lets it go on.
+    once = f'[ -e "$STANDINS/once" ] || {{ touch "$STANDINS/once"; echo go >"{barrier}"; }}'
+    with_uv.put("sleep", once)
+    pair = [
+        subprocess.Popen(
+            with_uv.command("tool"),
+            env=with_uv.environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        said = [each.communicate(timeout=30) for each in pair]
+    finally:
+        for each in pair:
+            each.kill()
+            each.wait()
+
+    assert [each.returncode for each in pair] == [7, 7]
+    assert [line.split()[1] for line in with_uv.asked] == ["venv", "pip"]
+    assert sum("waiting for it" in err for _, err in said) == 1
+
+
+def test_a_lock_that_a_killed_start_left_behind_is_taken_over(with_uv: Clone) -> None:
+    lock = with_uv.root / ".venv.lock"
+    lock.mkdir()
+    with subprocess.Popen(["/bin/sh", "-c", "exit 0"]) as gone:
+        gone.wait(timeout=10)
+    (lock / "pid").write_text(f"{gone.pid}\n")
+
+    assert with_uv.start("tool").returncode == 7
+    assert not lock.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_clone_that_cannot_be_written_says_so(with_uv: Clone) -> None:
+    with_uv.root.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        ended = with_uv.start("tool")
+    finally:
+        with_uv.root.chmod(stat.S_IRWXU)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "cannot be written" in ended.stderr
+
+
+def test_extras_without_a_list_are_refused(with_uv: Clone) -> None:
+    ended = with_uv.start("--extras")
+
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert "--extras needs a list" in ended.stderr
+    assert with_uv.asked == []
+
+
+def test_the_launcher_starts_from_any_folder_by_a_relative_path(installed: Clone) -> None:
+    ended = subprocess.run(
+        ["/bin/sh", "launch", "tool"],
+        env=installed.environ() | {"CDPATH": "/"},
+        cwd=installed.root / "client",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (7, "")

@@ -1,0 +1,282 @@
+"""What *ready* and *paused* mean in both profiles, and waiting for readiness on a clock of ours."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client import _wire
+from sandbox_client._errors import (
+    BrokenReply,
+    DeadlineExceeded,
+    KeyRejected,
+    NotYours,
+    ProxyFailed,
+    ProxyUnreachable,
+    RateLimited,
+    SandboxError,
+)
+from sandbox_client._lifecycle import (
+    Readiness,
+    State,
+    intervals,
+    reason_of,
+    state_of,
+    wait_until_ready,
+)
+from sandbox_client._wire import Sandbox
+
+from tests.client.doubles import Clock, Reports, reply_of
+from tests.client.hostile import many
+from tests.client.states import (
+    ALPHA_EXPIRED,
+    ALPHA_FAILED,
+    ALPHA_NEW,
+    ALPHA_PAUSED,
+    ALPHA_PENDING,
+    ALPHA_READY,
+    ALPHA_STALE,
+    ALPHA_STARTING,
+    BETA_EXPIRED,
+    BETA_FAILED,
+    BETA_PAUSED,
+    BETA_READY,
+    ROWS,
+    Row,
+)
+
+
+def sandbox(row: Row) -> Sandbox:
+    return _wire.read_sandbox(reply_of(row.response()))
+
+
+class Looks:
+    """Answers to the question for the status, in turn, the last one for ever."""
+
+    def __init__(self, *answers: Row | SandboxError) -> None:
+        self.answers = answers
+        self.given: list[float] = []
+
+    async def __call__(self, seconds: float) -> Sandbox:
+        answer = self.answers[min(len(self.given), len(self.answers) - 1)]
+        self.given.append(seconds)
+        if isinstance(answer, SandboxError):
+            raise answer
+        return sandbox(answer)
+
+
+async def wait(looks: Looks, clock: Clock, reports: Reports, random: float = 0.0) -> Readiness:
+    return await wait_until_ready(
+        looks, report=reports, clock=clock, sleep=clock.sleep, random=lambda: random
+    )
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))
+def test_each_row_of_the_contracts_tables_is_the_state_it_means(row: Row) -> None:
+    assert state_of(sandbox(row)) is row.state
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))
+def test_each_state_is_told_in_the_controllers_own_words(row: Row) -> None:
+    assert reason_of(sandbox(row)) == (row.message or "the controller has not seen it yet")
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_row_of_the_list_knows_ready_and_no_more(ready: bool) -> None:
+    listed = Sandbox(name="box", ready=ready)
+
+    assert state_of(listed) is (State.READY if ready else State.PENDING)
+
+
+def test_a_sandbox_with_one_replica_and_not_ready_is_never_ready() -> None:
+    assert state_of(Sandbox("box", ready=False, replicas=1, reason="DependenciesReady")) is (
+        State.PENDING
+    )
+
+
+def test_only_a_failed_or_an_expired_sandbox_is_over() -> None:
+    assert {state for state in State if state.is_over} == {State.FAILED, State.EXPIRED}
+
+
+@many
+@given(st.booleans(), st.none() | st.integers(), st.text(), st.text())
+def test_any_four_fields_are_some_state(
+    ready: bool, replicas: int | None, reason: str, message: str
+) -> None:
+    state = state_of(Sandbox("box", ready, replicas, reason, message))
+
+    assert state is not State.READY or ready
+
+
+def test_polls_are_a_quarter_of_a_second_apart_at_first_and_two_at_last() -> None:
+    waits = list(islice(intervals(lambda: 0.0), 20))
+
+    assert waits[0] == 0.25
+    assert waits == sorted(waits)
+    assert waits[-1] == pytest.approx(2.0, rel=0.25)
+
+
+@many
+@given(st.lists(st.floats(0, 1), min_size=30, max_size=30))
+def test_no_poll_is_sooner_or_later_than_the_bounds(numbers: list[float]) -> None:
+    random = iter(numbers)
+
+    for seconds in islice(intervals(lambda: next(random)), 20):
+        assert 0.25 <= seconds <= 2.0
+
+
+def test_every_interval_is_jittered_the_longest_too() -> None:
+    low, high = intervals(lambda: 0.0), intervals(lambda: 1.0)
+
+    for short, long in islice(zip(low, high, strict=False), 20):
+        assert short < long
+
+
+@pytest.mark.parametrize("row", [ALPHA_READY, BETA_READY], ids=lambda row: str(row.id))
+async def test_a_ready_sandbox_is_not_waited_for(row: Row, clock: Clock, reports: Reports) -> None:
+    outcome = await wait(Looks(row), clock, reports)
+
+    assert (outcome.ready, outcome.waited, outcome.reason) == (True, 0.0, "")
+    assert clock.slept == []
+
+
+async def test_a_wait_goes_through_all_states_and_tells_each(
+    clock: Clock, reports: Reports
+) -> None:
+    looks = Looks(ALPHA_NEW, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY)
+
+    outcome = await wait(looks, clock, reports)
+
+    assert outcome.ready
+    assert outcome.sandbox == sandbox(ALPHA_READY)
+    assert outcome.waited == sum(clock.slept)
+    assert reports.reasons == [
+        "pending: the controller has not seen it yet",
+        "pending: Pod exists with phase: Pending; Service Exists",
+        "starting: Pod is Running but not Ready; Service Exists",
+    ]
+    assert [elapsed for elapsed, _, _ in reports.told] == [0.0, 0.25, 0.25 + 0.375]
+    assert {limit for _, limit, _ in reports.told} == {60.0}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [(ALPHA_PAUSED, ALPHA_STALE, ALPHA_PENDING, ALPHA_READY), (BETA_PAUSED, BETA_READY)],
+    ids=["v1alpha1", "v1beta1"],
+)
+async def test_the_old_state_right_after_a_resume_is_waited_out(
+    rows: tuple[Row, ...], clock: Clock, reports: Reports
+) -> None:
+    looks = Looks(*rows)
+
+    outcome = await wait(looks, clock, reports)
+
+    assert outcome.ready
+    assert len(looks.given) == len(rows)
+
+
+async def test_a_sandbox_that_never_becomes_ready_is_given_up_after_60_s(
+    clock: Clock, reports: Reports
+) -> None:
+    outcome = await wait(Looks(ALPHA_PENDING, ALPHA_STARTING), clock, reports, random=0.5)
+
+    assert not outcome.ready
+    assert outcome.waited == pytest.approx(60.0)
+    assert outcome.reason == "starting: Pod is Running but not Ready; Service Exists"
+    assert outcome.sandbox == sandbox(ALPHA_STARTING)
+    assert min(clock.slept[:-1]) >= 0.25
+    assert max(clock.slept) <= 2.0
+
+
+@pytest.mark.parametrize(
+    "row",
+    [ALPHA_FAILED, BETA_FAILED, ALPHA_EXPIRED, BETA_EXPIRED],
+    ids=lambda row: str(row.id),
+)
+async def test_a_sandbox_that_is_over_ends_the_wait(
+    row: Row, clock: Clock, reports: Reports
+) -> None:
+    outcome = await wait(Looks(ALPHA_PENDING, row), clock, reports)
+
+    assert not outcome.ready
+    assert outcome.reason == f"{row.state.value}: {row.message}"
+    assert clock.slept == [0.25]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ProxyUnreachable("Connection refused"),
+        DeadlineExceeded("no answer"),
+        ProxyFailed("The proxy failed (500): hiccup", status=500),
+        RateLimited("slow down"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_passing_fault_is_a_reason_like_any_other(
+    fault: SandboxError, clock: Clock, reports: Reports
+) -> None:
+    outcome = await wait(Looks(fault, ALPHA_PENDING, fault, ALPHA_READY), clock, reports)
+
+    assert outcome.ready
+    assert reports.reasons[0] == f"its status cannot be read: {fault.message}"
+
+
+async def test_a_passing_fault_that_stays_is_the_last_reason(
+    clock: Clock, reports: Reports
+) -> None:
+    outcome = await wait(Looks(ProxyUnreachable("Connection refused")), clock, reports)
+
+    assert (outcome.ready, outcome.sandbox) == (False, None)
+    assert outcome.waited == pytest.approx(60.0)
+    assert outcome.reason == "its status cannot be read: Connection refused"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [KeyRejected("The API key has expired"), BrokenReply("an HTML page")],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_lasting_fault_ends_the_wait_with_the_state_seen_last(
+    fault: SandboxError, clock: Clock, reports: Reports
+) -> None:
+    outcome = await wait(Looks(ALPHA_STARTING, fault), clock, reports)
+
+    assert not outcome.ready
+    assert outcome.sandbox == sandbox(ALPHA_STARTING)
+    assert fault.message in outcome.reason
+    assert clock.slept == [0.25]
+
+
+async def test_a_sandbox_that_somebody_deleted_meanwhile_is_an_error(
+    clock: Clock, reports: Reports
+) -> None:
+    with pytest.raises(NotYours, match="gone"):
+        await wait(Looks(ALPHA_PENDING, NotYours("gone")), clock, reports)
+
+
+async def test_each_look_is_told_how_long_it_may_take(clock: Clock, reports: Reports) -> None:
+    looks = Looks(ALPHA_PENDING)
+
+    outcome = await wait(looks, clock, reports)
+
+    assert looks.given[:2] == [60.0, 59.75]
+    assert min(looks.given) == 1.0
+    assert outcome.waited <= 61.0
+
+
+async def test_a_look_that_takes_its_time_does_not_lengthen_the_wait(
+    clock: Clock, reports: Reports
+) -> None:
+    async def slow(seconds: float) -> Sandbox:
+        clock.now += min(25.0, seconds)
+        return sandbox(ALPHA_PENDING)
+
+    outcome = await wait_until_ready(
+        slow, report=reports, clock=clock, sleep=clock.sleep, random=lambda: 0.0
+    )
+
+    assert not outcome.ready
+    assert outcome.waited <= 61.0

@@ -1,0 +1,439 @@
+"""Every fault of a request as a person meets it: one SandboxError that says what and what next."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sandbox_client import _proxy, _wire
+from sandbox_client._errors import (
+    AlreadyExists,
+    BrokenReply,
+    ConfigError,
+    DeadlineExceeded,
+    KeyRejected,
+    NotReady,
+    NotYours,
+    ProxyFailed,
+    ProxyUnreachable,
+    QuotaReached,
+    RateLimited,
+    SandboxError,
+)
+from sandbox_client._proxy import Proxy
+
+from tests.client.doubles import CONFIG, KEY, URL, Answer, Clock, Upstream, page, proxy_over, says
+from tests.client.hostile import bodies, locations, some
+from tests.client.leaks import check_told
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    import respx
+    from sandbox_client._wire import Request
+
+STATUS = _wire.status("box")
+CREATE = _wire.create("box", image=None, port=8888)
+DELETE = _wire.delete("box")
+PROMPT = _wire.execute("box", "make")
+
+
+async def fault(answer: Answer, request: Request = STATUS) -> SandboxError:
+    """The error that the answer to `request` ends in."""
+    async with proxy_over(Upstream([answer])) as proxy:
+        with pytest.raises(SandboxError) as caught:
+            await proxy.send(request)
+    check_told(caught.value, secret=KEY)
+    return caught.value
+
+
+def caused(error: httpx.HTTPError, cause: BaseException) -> httpx.HTTPError:
+    """The exception as httpx raises it: over the socket's or TLS's own."""
+    error.__cause__ = cause
+    return error
+
+
+def _untrusted() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+def _wrong_version() -> ssl.SSLError:
+    error = ssl.SSLError(1, "[SSL] wrong version number")
+    error.reason = "WRONG_VERSION_NUMBER"
+    return error
+
+
+REFUSED = caused(httpx.ConnectError("failed"), ConnectionRefusedError(111, "refused"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (says(401, "Invalid API key"), KeyRejected, "does not know the API key: Invalid API key"),
+        (says(401, "API key is inactive"), KeyRejected, "was revoked: API key is inactive"),
+        (says(401, "API key has expired"), KeyRejected, "has expired: API key has expired"),
+        (says(401, "User account is inactive"), KeyRejected, "user is not active: User account"),
+        (says(403, "You do not have access"), NotYours, "No sandbox 'box' of yours"),
+        (says(404, "Sandbox not found"), NotYours, "No sandbox 'box' of yours"),
+        (says(409, "Sandbox 'box' already exists"), AlreadyExists, "already exists"),
+        (says(403, "Quota of 10 reached"), QuotaReached, "No room for sandbox 'box'"),
+        (says(500, "x is forbidden: exceeded quota: x"), QuotaReached, "No room for sandbox"),
+        (says(503, "Sandbox not ready"), NotReady, "is not ready: Sandbox not ready"),
+        (says(503, "Sandbox service not ready"), NotReady, "is not ready"),
+        (says(429, "slow down"), RateLimited, "fewer requests: slow down"),
+        (says(500, "database is down"), ProxyFailed, "failed (500): database is down"),
+        (page(502), ProxyFailed, "answered 502 with an HTML page"),
+        (page(404), BrokenReply, "answered 404 with an HTML page"),
+        (httpx.Response(400, content=b"\xff"), BrokenReply, "1 bytes that are not JSON"),
+        (
+            REFUSED,
+            ProxyUnreachable,
+            "Connection refused: nothing listens at http://proxy.test:8080",
+        ),
+        (
+            caused(httpx.ConnectError("x"), socket.gaierror(-2, "Name or service not known")),
+            ProxyUnreachable,
+            "Unknown host: http://proxy.test:8080",
+        ),
+        (
+            caused(httpx.ConnectError("x"), ExceptionGroup("", [OSError(), REFUSED])),
+            ProxyUnreachable,
+            "Connection refused",
+        ),
+        (
+            caused(httpx.ConnectError("x"), _untrusted()),
+            ProxyUnreachable,
+            "self-signed certificate",
+        ),
+        (caused(httpx.ConnectError("x"), _wrong_version()), ProxyUnreachable, "TLS with"),
+        (httpx.ConnectTimeout("x"), ProxyUnreachable, "longer than 5 s (time-out)"),
+        (httpx.ReadTimeout("x"), DeadlineExceeded, "(time-out)"),
+        (httpx.ConnectError("x"), ProxyUnreachable, "cannot be reached"),
+        (httpx.ReadError("x"), ProxyUnreachable, "connection to http://proxy.test:8080 broke"),
+        (httpx.RemoteProtocolError("x"), ProxyUnreachable, "does not speak HTTP"),
+    ],
+    ids=[
+        "key unknown",
+        "key revoked",
+        "key expired",
+        "user inactive",
+        "403",
+        "404",
+        "409",
+        "quota",
+        "quota as deployed",
+        "not ready",
+        "no service yet",
+        "429",
+        "500 with message",
+        "HTML page 502",
+        "HTML page 404",
+        "no JSON",
+        "refused",
+        "unknown host",
+        "refused by both addresses",
+        "untrusted certificate",
+        "no TLS there",
+        "connect time-out",
+        "read time-out",
+        "no route",
+        "reset",
+        "no HTTP",
+    ],
+)
+@pytest.mark.parametrize("request_", [STATUS, PROMPT], ids=["status", "prompt"])
+async def test_each_fault_is_told_in_its_own_words(
+    request_: Request, answer: Answer, kind: type[SandboxError], words: str
+) -> None:
+    error = await fault(answer, request_)
+
+    assert isinstance(error, kind)
+    assert words in error.message
+
+
+async def test_the_key_is_sent_as_a_bearer_and_the_body_as_json(
+    respx_mock: respx.MockRouter,
+) -> None:
+    route = respx_mock.post(f"{URL}/api/sandboxes").respond(201, json={"success": True})
+
+    async with Proxy(CONFIG) as proxy:
+        await proxy.send(CREATE)
+
+    request = route.calls.last.request
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["content-type"] == "application/json"
+    assert request.content == b'{"name":"box","port":8888}'
+
+
+@pytest.mark.parametrize(
+    "url", ["http://xn--a", "http://xn--zzzzzzzzzzz", "http://h/\x7f"], ids=ascii
+)
+async def test_a_url_that_httpx_cannot_read_is_a_fault_of_the_configuration(url: str) -> None:
+    async with Proxy(replace(CONFIG, proxy_url=url), sleep=Clock().sleep) as proxy:
+        with anyio.fail_after(10), pytest.raises(ConfigError, match="proxyUrl"):
+            await proxy.send(STATUS, deadline=1)
+
+
+async def test_a_path_prefix_stays_before_every_path(respx_mock: respx.MockRouter) -> None:
+    respx_mock.delete("http://proxy.test:8080/prefix/api/sandboxes/box").respond(200, json={})
+
+    async with Proxy(CONFIG) as proxy:
+        reply = await proxy.send(DELETE)
+
+    assert reply.status == 200
+
+
+_KINDS: dict[str, type[SandboxError]] = {
+    "HTTPError": BrokenReply,
+    "HTTPStatusError": BrokenReply,
+    "RequestError": BrokenReply,
+    "TooManyRedirects": BrokenReply,
+    "DecodingError": BrokenReply,
+    "TransportError": BrokenReply,
+    "ProtocolError": BrokenReply,
+    "LocalProtocolError": BrokenReply,
+    "RemoteProtocolError": ProxyUnreachable,
+    "TimeoutException": DeadlineExceeded,
+    "ReadTimeout": DeadlineExceeded,
+    "WriteTimeout": DeadlineExceeded,
+    "ConnectTimeout": ProxyUnreachable,
+    "PoolTimeout": ProxyUnreachable,
+    "NetworkError": ProxyUnreachable,
+    "ConnectError": ProxyUnreachable,
+    "ReadError": ProxyUnreachable,
+    "WriteError": ProxyUnreachable,
+    "CloseError": ProxyUnreachable,
+    "ProxyError": ProxyUnreachable,
+    "UnsupportedProtocol": ProxyUnreachable,
+    "InvalidURL": ConfigError,
+}
+# Raised by calls that the client does not make: a body read twice, a cookie looked up.
+_NEVER = {
+    "CookieConflict",
+    "StreamError",
+    "StreamConsumed",
+    "StreamClosed",
+    "RequestNotRead",
+    "ResponseNotRead",
+}
+_EXCEPTIONS: dict[str, type[Exception]] = {
+    name: value
+    for name, value in vars(httpx).items()
+    if isinstance(value, type) and issubclass(value, Exception)
+}
+
+
+def test_no_exception_of_httpx_is_forgotten() -> None:
+    assert set(_EXCEPTIONS) == set(_KINDS) | _NEVER
+
+
+@pytest.mark.parametrize("name", _KINDS)
+@pytest.mark.parametrize("request_", [STATUS, DELETE, PROMPT], ids=["GET", "DELETE", "prompt"])
+async def test_every_exception_of_httpx_becomes_an_error_of_ours(
+    name: str, request_: Request
+) -> None:
+    kind = _EXCEPTIONS[name]
+    response = httpx.Response(500, request=httpx.Request("GET", URL))
+    foreign = (
+        httpx.HTTPStatusError("secret words", request=response.request, response=response)
+        if kind is httpx.HTTPStatusError
+        else kind("secret words")
+    )
+
+    error = await fault(foreign, request_)
+
+    assert isinstance(error, _KINDS[name])
+    assert "secret words" not in error.message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [httpx.ReadError("x"), httpx.ReadTimeout("x"), httpx.RemoteProtocolError("x"), page(502)],
+    ids=["reset", "time-out", "cut", "502"],
+)
+async def test_a_lost_answer_to_a_prompt_says_that_the_command_may_have_run(
+    answer: Answer,
+) -> None:
+    error = await fault(answer, PROMPT)
+
+    assert "may have run" in error.advice
+    assert not error.retryable
+
+
+async def test_a_prompt_that_never_left_does_not_say_that_it_may_have_run() -> None:
+    error = await fault(REFUSED, PROMPT)
+
+    assert "may have run" not in error.advice
+    assert "nothing listens" in error.message
+
+
+@pytest.mark.parametrize("answer", [httpx.ReadError("x"), httpx.ReadTimeout("x")])
+@pytest.mark.parametrize("request_", [CREATE, DELETE], ids=["create", "delete"])
+async def test_a_lost_answer_to_a_change_says_to_look_first(
+    request_: Request, answer: Answer
+) -> None:
+    error = await fault(answer, request_)
+
+    assert "look with {list} before you repeat it" in error.advice
+
+
+async def never(_: httpx.Request) -> httpx.Response:
+    """A proxy that takes a request and gives no answer."""
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "request_", [STATUS, _wire.listing(), CREATE, DELETE, PROMPT], ids=lambda it: str(it.verb)
+)
+async def test_a_proxy_that_never_answers_is_given_up(request_: Request) -> None:
+    async with proxy_over(never) as proxy:
+        with anyio.fail_after(5), pytest.raises(DeadlineExceeded, match="time-out"):
+            await proxy.send(request_, deadline=0.01)
+
+
+@pytest.mark.parametrize(
+    ("request_", "constant"),
+    [(STATUS, "READ_DEADLINE"), (DELETE, "CHANGE_DEADLINE"), (PROMPT, "COMMAND_DEADLINE")],
+    ids=["GET", "DELETE", "prompt"],
+)
+async def test_every_verb_has_a_deadline_of_its_own(
+    request_: Request, constant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 < getattr(_proxy, constant) <= 310
+    monkeypatch.setattr(_proxy, constant, 0.01)
+
+    async with proxy_over(never) as proxy:
+        with anyio.fail_after(5), pytest.raises(DeadlineExceeded, match=r"within 0\.01 s"):
+            await proxy.send(request_)
+
+
+async def test_a_passed_deadline_does_not_lengthen_the_verbs_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_proxy, "READ_DEADLINE", 0.01)
+
+    async with proxy_over(never) as proxy:
+        with anyio.fail_after(5), pytest.raises(DeadlineExceeded):
+            await proxy.send(STATUS, deadline=1000)
+
+
+async def test_retries_do_not_outlast_the_deadline() -> None:
+    async def hang(_: float) -> None:
+        await anyio.sleep_forever()
+
+    transport = httpx.MockTransport(Upstream([page(502)]))
+    async with Proxy(CONFIG, transport=transport, sleep=hang) as proxy:
+        with anyio.fail_after(5), pytest.raises(DeadlineExceeded):
+            await proxy.send(STATUS, deadline=0.01)
+
+
+async def test_a_cancelled_call_ends_at_once() -> None:
+    async with proxy_over(never) as proxy:
+        with anyio.move_on_after(0.01) as scope:
+            await proxy.send(PROMPT)
+
+    assert scope.cancelled_caught
+
+
+async def test_a_reply_that_is_too_large_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_proxy, "MAX_REPLY_BYTES", 1000)
+    given = 0
+
+    async def endless(_: httpx.Request) -> httpx.Response:
+        async def chunks() -> AsyncGenerator[bytes]:
+            nonlocal given
+            while True:
+                given += 1
+                yield b"x" * 100
+
+        return httpx.Response(200, content=chunks())
+
+    async with proxy_over(endless) as proxy:
+        with pytest.raises(BrokenReply, match="larger than 1000 bytes"):
+            await proxy.send(STATUS)
+
+    assert given == 11
+
+
+async def test_a_reply_of_exactly_the_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_proxy, "MAX_REPLY_BYTES", 1000)
+
+    async with proxy_over(Upstream([httpx.Response(200, content=b"x" * 1000)])) as proxy:
+        assert len((await proxy.send(STATUS)).body) == 1000
+
+
+@pytest.mark.parametrize("command", ["\ud800", "echo \udcff"], ids=ascii)
+async def test_a_command_that_no_json_can_hold_is_refused_before_it_is_sent(command: str) -> None:
+    upstream = Upstream([says(500, "x")])
+
+    async with proxy_over(upstream) as proxy:
+        with pytest.raises(SandboxError):
+            await proxy.send(_wire.execute("box", command))
+
+    assert upstream.requests == []
+
+
+_header_texts = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=40)
+
+
+@some
+@given(
+    status=st.integers(100, 599),
+    body=bodies,
+    headers=st.fixed_dictionaries(
+        {},
+        optional={
+            "content-type": _header_texts,
+            "location": locations,
+            "retry-after": st.one_of(_header_texts, st.sampled_from(["0", "5", "-1", "1e9", "²"])),
+            "content-encoding": st.sampled_from(["gzip", "deflate", "br", "zstd", "x", ""]),
+            "set-cookie": _header_texts,
+            "www-authenticate": _header_texts,
+            "content-length": st.sampled_from(["0", "5", "x"]),
+        },
+    ),
+    request=st.sampled_from([STATUS, DELETE, PROMPT]),
+)
+@example(status=302, body=b"", headers={"location": "https://xn--a/"}, request=STATUS)
+@example(status=200, body=b"\x1f\x8bnot gzip", headers={"content-encoding": "gzip"}, request=PROMPT)
+async def test_any_reply_at_all_is_a_reply_or_a_sandbox_error(
+    status: int, body: bytes, headers: dict[str, str], request: Request
+) -> None:
+    def hostile(_: httpx.Request) -> httpx.Response:
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        return httpx.Response(status, headers=encoded, stream=httpx.ByteStream(body))
+
+    async with proxy_over(hostile) as proxy:
+        try:
+            reply = await proxy.send(request)
+        except SandboxError as error:
+            check_told(error, secret=KEY)
+        else:
+            assert 200 <= reply.status < 300
+
+
+async def test_an_error_says_nothing_of_the_path_that_was_asked() -> None:
+    error = await fault(REFUSED)
+
+    assert re.search(r"http://proxy\.test:8080$", error.message)
+
+
+async def test_waiting_is_on_the_sleep_that_was_passed_in(clock: Clock) -> None:
+    async with proxy_over(Upstream([page(502)]), clock) as proxy:
+        with pytest.raises(ProxyFailed):
+            await proxy.send(STATUS)
+
+    assert len(clock.slept) == 3

@@ -1,0 +1,212 @@
+"""Real sockets on loopback, where the socket itself is the subject. Every wait is bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from anyio.abc import SocketAttribute
+from sandbox_client import _wire
+from sandbox_client._errors import BrokenReply, ProxyUnreachable, SandboxError
+from sandbox_client._proxy import Proxy
+
+from tests.client.doubles import CONFIG, KEY, Clock
+from tests.client.leaks import all_words
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from anyio.abc import SocketStream
+
+STATUS = _wire.status("box")
+PROMPT = _wire.execute("box", "make")
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    serve: Callable[[SocketStream], Awaitable[None]],
+) -> AsyncGenerator[tuple[int, list[int]]]:
+    """A server that does `serve` to each connection: its port, and a mark for each connection."""
+    accepted: list[int] = []
+
+    async def handle(stream: SocketStream) -> None:
+        accepted.append(len(accepted))
+        async with stream:
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream):
+                await serve(stream)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield listener.extra(SocketAttribute.local_port), accepted  # noqa: S610  # not Django's
+        tasks.cancel_scope.cancel()
+
+
+def proxy_at(address: str, *, key: str = KEY) -> Proxy:
+    return Proxy(replace(CONFIG, proxy_url=address, api_key=key), sleep=Clock().sleep)
+
+
+async def fault(address: str, request: _wire.Request = STATUS, seconds: float = 10) -> SandboxError:
+    """The error that `request` to `address` ends in."""
+    async with proxy_at(address) as proxy:
+        with anyio.fail_after(20), pytest.raises(SandboxError) as caught:
+            await proxy.send(request, deadline=seconds)
+    assert KEY not in all_words(caught.value)
+    return caught.value
+
+
+def free_port() -> int:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_port_where_nothing_listens_is_a_refused_connection(host: str) -> None:
+    address = f"http://{host}:{free_port()}"
+
+    error = await fault(address)
+
+    assert error.message == f"Connection refused: nothing listens at {address}"
+
+
+async def test_the_key_goes_through_no_forward_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def take(stream: SocketStream) -> None:
+        await stream.receive()
+
+    async with listening(take) as (port, accepted):
+        for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+        error = await fault(f"http://127.0.0.1:{free_port()}")
+
+    assert "nothing listens" in error.message
+    assert accepted == []
+
+
+async def test_a_host_without_an_address_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)  # no test asks a name server
+
+    error = await fault("http://no-such-host.test:8080")
+
+    assert error.message == "Unknown host: http://no-such-host.test:8080 has no address"
+
+
+async def test_https_where_http_is_spoken_is_a_fault_of_tls() -> None:
+    async def plain(stream: SocketStream) -> None:
+        await stream.receive()
+        await stream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with listening(plain) as (port, accepted):
+        error = await fault(f"https://127.0.0.1:{port}")
+
+    assert "TLS with" in error.message
+    assert "scheme" in error.advice
+    assert len(accepted) == 1, "tried again although nothing can change"
+
+
+async def test_a_server_that_closes_at_once_is_asked_again_for_a_status() -> None:
+    async def close(_: SocketStream) -> None:
+        return
+
+    async with listening(close) as (port, accepted):
+        error = await fault(f"http://127.0.0.1:{port}")
+
+    assert isinstance(error, ProxyUnreachable)
+    assert len(accepted) == 4
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", b"\x00\xffnonsense\r\n\r\n"],
+    ids=["nothing", "half a reply", "garbage"],
+)
+async def test_a_prompt_is_sent_once_to_a_server_that_breaks_off(answer: bytes) -> None:
+    async def cut(stream: SocketStream) -> None:
+        await stream.receive()
+        await stream.send(answer)
+
+    async with listening(cut) as (port, accepted):
+        error = await fault(f"http://127.0.0.1:{port}", PROMPT)
+
+    assert isinstance(error, ProxyUnreachable)
+    assert "may have run" in error.advice
+    assert len(accepted) == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x15\x03\x01\x00\x02\x02\x50", b"\x00" * 5000, b"a" * 200_000],
+    ids=["ssh", "tls", "zeros", "a long line"],
+)
+async def test_a_server_that_speaks_something_else_is_told_as_such(garbage: bytes) -> None:
+    async def babble(stream: SocketStream) -> None:
+        await stream.receive()
+        await stream.send(garbage)
+
+    async with listening(babble) as (port, _):
+        error = await fault(f"http://127.0.0.1:{port}")
+
+    assert isinstance(error, ProxyUnreachable)
+    assert "does not speak HTTP" in error.message
+    assert "port in proxyUrl" in error.advice
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\r\n"],
+    ids=["body", "headers"],
+)
+async def test_a_server_that_drips_for_ever_is_given_up(head: bytes) -> None:
+    drop = b"1\r\nx\r\n" if b"chunked" in head else b"x: y\r\n"
+
+    async def drip(stream: SocketStream) -> None:
+        await stream.receive()
+        await stream.send(head)
+        while True:
+            await stream.send(drop)
+            await anyio.sleep(0.01)  # the drops are the subject: the deadline ends them
+
+    async with listening(drip) as (port, _):
+        error = await fault(f"http://127.0.0.1:{port}", seconds=0.2)
+
+    assert "within 0.2 s (time-out)" in error.message
+
+
+async def test_a_body_that_lies_about_its_compression_is_a_broken_reply() -> None:
+    async def lie(stream: SocketStream) -> None:
+        await stream.receive()
+        await stream.send(
+            b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello"
+        )
+
+    async with listening(lie) as (port, _):
+        error = await fault(f"http://127.0.0.1:{port}")
+
+    assert isinstance(error, BrokenReply)
+    assert "compression" in error.message
+
+
+async def test_one_connection_serves_many_requests() -> None:
+    async def answer(stream: SocketStream) -> None:
+        while True:
+            await stream.receive()
+            await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    async with (
+        listening(answer) as (port, accepted),
+        proxy_at(f"http://127.0.0.1:{port}") as proxy,
+    ):
+        for _ in range(3):
+            await proxy.send(STATUS)
+
+    assert len(accepted) == 1

@@ -1,0 +1,157 @@
+"""What a client sees of the tools before any is called, and how arguments are checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client._errors import InvalidInput
+from sandbox_client._tools import INSTRUCTIONS, TOOLS
+
+from tests.client.hostile import any_json, some, texts
+from tests.client.leaks import is_one_printable_line
+from tests.client.tools import BY_NAME, check_schema, every_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox_client._tool import Tool
+
+_ARGUMENTS: dict[str, tuple[dict[str, str], list[str]]] = {
+    "create_sandbox": ({"name": "string", "image": "string", "port": "integer"}, ["name"]),
+    "get_sandbox_status": ({"name": "string"}, ["name"]),
+    "send_prompt_to_sandbox": ({"name": "string", "command": "string"}, ["name", "command"]),
+    "list_sandboxes": ({}, []),
+    "delete_sandbox": ({"name": "string"}, ["name"]),
+    "pause_sandbox": ({"name": "string"}, ["name"]),
+    "resume_sandbox": ({"name": "string"}, ["name"]),
+}
+
+
+def _nested(schema: object) -> Iterator[dict[str, object]]:
+    if isinstance(schema, dict):
+        members: dict[str, object] = {str(k): v for k, v in schema.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any JSON
+        yield members
+        for value in members.values():
+            yield from _nested(value)
+
+
+def test_the_tools_are_those_of_the_earlier_extension() -> None:
+    assert {tool.name for tool in TOOLS} == set(_ARGUMENTS)
+
+
+@every_tool
+def test_each_tool_takes_the_arguments_that_its_users_know(tool: Tool) -> None:
+    types, required = _ARGUMENTS[tool.name]
+    schema = tool.input_schema()
+    properties = schema["properties"]
+
+    assert isinstance(properties, dict)
+    assert {name: inner["type"] for name, inner in properties.items()} == types  # pyright: ignore[reportUnknownVariableType]  # any JSON
+    assert schema["required"] == required
+    assert schema["type"] == "object"
+
+
+@every_tool
+def test_each_schema_is_one_that_every_client_can_read(tool: Tool) -> None:
+    for schema in (tool.input_schema(), tool.output_schema()):
+        check_schema(schema)
+        for inner in _nested(schema):
+            assert not {"anyOf", "oneOf", "allOf", "$ref", "title", "default"} & set(inner)
+            assert isinstance(inner.get("type", ""), str | dict), "a union of types"
+
+
+@every_tool
+def test_each_argument_says_what_it_is(tool: Tool) -> None:
+    assert all(each.description.endswith((".", "-la")) for each in tool.parameters)
+
+
+@every_tool
+def test_each_description_is_short_and_says_when_to_use_the_tool(tool: Tool) -> None:
+    assert 40 < len(tool.description) <= 300
+    assert "Returns" in tool.description
+    assert "\n" not in tool.description
+
+
+@every_tool
+def test_each_tool_tells_truly_what_it_may_do(tool: Tool) -> None:
+    assert tool.read_only is (tool.name in {"get_sandbox_status", "list_sandboxes"})
+    assert not (tool.read_only and tool.destructive)
+    if tool.name in {"delete_sandbox", "send_prompt_to_sandbox"}:
+        assert tool.destructive
+    if tool.name in {"create_sandbox", "send_prompt_to_sandbox"}:
+        assert not tool.idempotent
+    if tool.read_only or tool.name in {"pause_sandbox", "resume_sandbox"}:
+        assert tool.idempotent
+
+
+def test_the_instructions_name_only_tools_that_there_are() -> None:
+    named = {word.strip(".,;()") for word in INSTRUCTIONS.split() if "_" in word}
+
+    assert named <= set(BY_NAME)
+    assert "delete_sandbox" in named
+
+
+def test_wait_for_previous_is_accepted_and_ignored() -> None:
+    arguments = BY_NAME["list_sandboxes"].check({"wait_for_previous": True})
+
+    assert arguments.values == {}
+
+
+def test_null_is_an_argument_left_out() -> None:
+    arguments = BY_NAME["create_sandbox"].check({"name": "box", "image": None, "port": None})
+
+    assert (arguments.text("name"), arguments.text("image")) == ("box", "")
+    assert arguments.number("port") is None
+
+
+@pytest.mark.parametrize("value", [8888, 8888.0])
+def test_a_whole_number_is_a_number_in_either_form_of_json(value: float) -> None:
+    arguments = BY_NAME["create_sandbox"].check({"name": "box", "port": value})
+
+    assert arguments.number("port") == 8888
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("create_sandbox", {}, "Argument 'name' is missing"),
+        ("create_sandbox", {"name": None}, "Argument 'name' is missing"),
+        ("send_prompt_to_sandbox", {"name": "box"}, "Argument 'command' is missing"),
+        ("list_sandboxes", {"name": "box"}, "Unknown argument 'name'"),
+        ("pause_sandbox", {"name": "box", "force": True}, "Unknown argument 'force'"),
+        ("pause_sandbox", {"sandbox": "box"}, "Unknown argument 'sandbox'"),
+        ("create_sandbox", {"name": 1}, "Argument 'name' is a int, not a string"),
+        ("create_sandbox", {"name": ["box"]}, "Argument 'name' is a list, not a string"),
+        ("create_sandbox", {"name": "b", "port": "80"}, "Argument 'port' is a str, not a integer"),
+        ("create_sandbox", {"name": "b", "port": True}, "Argument 'port' is a bool"),
+        ("create_sandbox", {"name": "b", "port": 80.5}, "Argument 'port' is a float"),
+    ],
+)
+def test_a_missing_unknown_or_wrong_argument_is_named(
+    tool: str, arguments: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        BY_NAME[tool].check(arguments)
+
+    assert words in caught.value.message
+    assert caught.value.advice
+
+
+@some
+@given(
+    tool=st.sampled_from(TOOLS),
+    arguments=st.dictionaries(st.sampled_from(["name", "port", "command"]) | texts, any_json),
+)
+def test_any_arguments_are_checked_or_refused_in_one_line(
+    tool: Tool, arguments: dict[str, object]
+) -> None:
+    told = ["accepted"]
+    try:
+        tool.check(arguments)
+    except InvalidInput as error:
+        told.append(error.message)
+
+    assert all(is_one_printable_line(line) for line in told)

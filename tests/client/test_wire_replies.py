@@ -1,0 +1,236 @@
+"""Replies as values, or as one error that says what the proxy sent instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from hypothesis import example, given
+from sandbox_client import _wire
+from sandbox_client._errors import BrokenReply, ProxyFailed, SandboxError
+from sandbox_client._wire import CommandResult, Reply, Sandbox
+
+from tests.client.doubles import CREATED_AT, KEY, done, made, page, ran, reply_of, says
+from tests.client.hostile import bodies, many, texts
+from tests.client.leaks import check_told
+from tests.client.states import ALPHA_NEW, ALPHA_READY, ROWS, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_READERS: dict[str, Callable[[Reply], object]] = {
+    "sandbox": _wire.read_sandbox,
+    "listing": _wire.read_listing,
+    "created": _wire.read_created,
+    "done": _wire.read_done,
+    "result": _wire.read_result,
+}
+
+
+def json_reply(value: object, status: int = 200) -> Reply:
+    return reply_of(httpx.Response(status, json=value))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))
+def test_a_sandbox_is_read_with_all_four_fields(row: Row) -> None:
+    sandbox = _wire.read_sandbox(json_reply(row.body()))
+
+    assert (sandbox.ready, sandbox.replicas) == (row.ready, row.replicas)
+    assert (sandbox.reason, sandbox.message) == (row.reason or "", row.message or "")
+    assert (sandbox.name, sandbox.created_at) == ("box", CREATED_AT)
+
+
+def test_a_list_is_read_in_the_proxys_order_and_without_replicas() -> None:
+    rows = [ALPHA_READY.listed("new"), ALPHA_NEW.listed("old")]
+
+    listed = _wire.read_listing(json_reply({"count": 2, "sandboxes": rows}))
+
+    assert [(each.name, each.ready, each.replicas) for each in listed] == [
+        ("new", True, None),
+        ("old", False, None),
+    ]
+
+
+def test_an_empty_list_is_no_fault() -> None:
+    assert _wire.read_listing(json_reply({"count": 0, "sandboxes": []})) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "image"),
+    [
+        ({"success": True, "sandbox": {"name": "box", "image": "aio:1"}}, "aio:1"),
+        ({"success": True, "sandbox": {"name": "box", "image": None}}, ""),
+        ({"success": True, "sandbox": {}}, ""),
+        ({"success": True}, ""),
+    ],
+)
+def test_the_image_of_a_new_sandbox_is_read_where_it_is_named(value: object, image: str) -> None:
+    assert _wire.read_created(json_reply(value, 201)) == image
+
+
+def test_a_success_without_a_value_is_read() -> None:
+    _wire.read_done(reply_of(done("Sandbox 'box' paused successfully", replicas=0)))
+
+
+@pytest.mark.parametrize("value", [{}, {"success": False, "message": "no"}, {"success": "true"}])
+def test_what_does_not_say_success_is_none(value: object) -> None:
+    with pytest.raises(BrokenReply, match="without success"):
+        _wire.read_done(json_reply(value))
+
+
+@pytest.mark.parametrize(
+    ("response", "result"),
+    [
+        (ran("hello\n"), CommandResult("completed", "hello\n", 0, "s1")),
+        (ran("no such file", 2), CommandResult("completed", "no such file", 2, "s1")),
+        (ran("", None, "running"), CommandResult("running", "", None, "s1")),
+        (ran("x", None, "no_change_timeout"), CommandResult("no_change_timeout", "x", None, "s1")),
+        (ran("x", None, "hard_timeout"), CommandResult("hard_timeout", "x", None, "s1")),
+        (ran("x", -9, "terminated"), CommandResult("terminated", "x", -9, "s1")),
+    ],
+    ids=["done", "failed", "running", "silent", "killed", "terminated"],
+)
+def test_a_commands_result_is_read_as_the_runtime_says_it(
+    response: httpx.Response, result: CommandResult
+) -> None:
+    assert _wire.read_result(reply_of(response)) == result
+
+
+def test_output_is_kept_to_the_letter_but_for_what_cannot_be_printed() -> None:
+    body = b'{"data": {"status": "completed", "exit_code": 0, "output": "\\u001b[1m\\ud800\\n"}}'
+
+    assert _wire.read_result(Reply(200, body)).output == "\x1b[1m?\n"
+
+
+def test_a_runtime_that_did_not_run_the_command_is_a_failure_with_its_words() -> None:
+    with pytest.raises(ProxyFailed, match="Session not found: s9"):
+        _wire.read_result(json_reply({"success": False, "message": "Session not found: s9"}))
+
+
+@pytest.mark.parametrize("reader", _READERS)
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (page(200), "an HTML page"),
+        (httpx.Response(200, content=b"<!doctype html>"), "an HTML page"),
+        (httpx.Response(200), "an empty body"),
+        (httpx.Response(200, content=b"\xff\xfe\x00"), "3 bytes that are not JSON"),
+        (httpx.Response(200, json=[]), "a list"),
+        (httpx.Response(200, json="ok"), "a str"),
+        (httpx.Response(200, content=b"null"), "nothing"),
+    ],
+    ids=["HTML", "HTML without its type", "empty", "bytes", "array", "string", "null"],
+)
+def test_a_reply_of_another_form_is_told_by_its_form(
+    reader: str, response: httpx.Response, words: str
+) -> None:
+    with pytest.raises(BrokenReply, match=words) as caught:
+        _READERS[reader](reply_of(response))
+
+    assert "proxyUrl" in caught.value.advice
+
+
+def _without(field: str) -> dict[str, object]:
+    body = ALPHA_READY.body()
+    del body[field]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (_without("name"), "name"),
+        (_without("ready"), "ready"),
+        (_without("replicas"), "replicas"),
+        (ALPHA_READY.body() | {"name": 1}, "name"),
+        (ALPHA_READY.body() | {"ready": "true"}, "ready"),
+        (ALPHA_READY.body() | {"ready": 1}, "ready"),
+        (ALPHA_READY.body() | {"replicas": True}, "replicas"),
+        (ALPHA_READY.body() | {"replicas": "1"}, "replicas"),
+        (ALPHA_READY.body() | {"readyReason": 0}, "readyReason"),
+        (ALPHA_READY.body() | {"createdAt": 0}, "createdAt"),
+    ],
+)
+def test_a_sandbox_with_a_wrong_field_names_the_field(body: dict[str, object], field: str) -> None:
+    with pytest.raises(BrokenReply, match=f" as {field}, where the contract says "):
+        _wire.read_sandbox(json_reply(body))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"success": True}, "nothing as data"),
+        ({"success": True, "data": []}, "a list as data"),
+        ({"data": {"status": 1}}, "an? int as status"),
+        ({"data": {"status": "completed", "output": {}}}, "a dict as data.output"),
+        ({"data": {"status": "completed", "exit_code": "0"}}, "a str as data.exit_code"),
+        ({"data": {"status": "completed", "exit_code": True}}, "a bool as data.exit_code"),
+    ],
+)
+def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) -> None:
+    with pytest.raises(BrokenReply, match=words):
+        _wire.read_result(json_reply(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"error": "Conflict", "message": "Sandbox 'x' already exists"}, "already exists"),
+        ({"error": "Conflict"}, "Conflict"),
+        ({"error": "Conflict", "message": ""}, "Conflict"),
+        ({"error": "Conflict", "message": 7}, "Conflict"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["body"], "msg": "Field required"}]}, "Field required"),
+    ],
+)
+def test_the_proxys_message_comes_before_its_reason_phrase(value: object, words: str) -> None:
+    assert words in json_reply(value, 409).words()
+
+
+@pytest.mark.parametrize("value", [{}, [], "x", 1, None, {"message": None}, {"error": {}}])
+def test_a_reply_without_a_message_has_no_words(value: object) -> None:
+    assert json_reply(value, 400).words() == ""
+
+
+@many
+@given(text=texts)
+@example(text=f"a\r\nb\x1b[31m\u202e{KEY}" * 50)
+def test_the_proxys_text_becomes_one_short_printable_line_without_the_key(text: str) -> None:
+    line = reply_of(says(400, "")).clean(text)
+
+    assert line.isprintable()
+    assert len(line) <= 300
+    assert KEY not in line
+    assert line == line.strip()
+
+
+def test_a_reply_does_not_show_the_key_that_it_knows() -> None:
+    assert KEY not in repr(reply_of(made()))
+
+
+def _texts_of(value: object) -> list[str]:
+    """The texts of a value that are shown, a command's own output left out."""
+    if isinstance(value, list):
+        return [text for row in value for text in _texts_of(row)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # a list of anything
+    if isinstance(value, Sandbox):
+        return [value.name, value.reason, value.message, value.service, value.created_at]
+    if isinstance(value, CommandResult):
+        return [value.status, value.session_id]
+    return [value] if isinstance(value, str) else []
+
+
+@many
+@given(body=bodies)
+def test_any_body_is_a_value_or_a_sandbox_error_to_every_reader(body: bytes) -> None:
+    for read in _READERS.values():
+        try:
+            value = read(Reply(200, body, secret=KEY))
+        except SandboxError as error:
+            check_told(error, secret=KEY)
+            continue
+        for text in _texts_of(value):
+            assert text.isprintable()
+            assert KEY not in text
+        if isinstance(value, CommandResult):
+            value.output.encode()  # it can be printed and sent
