@@ -64,7 +64,10 @@ class Proxy:
         self.config = config
         self._sleep = sleep
         self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {config.api_key}"},
+            headers={
+                "Authorization": f"Bearer {config.api_key}",
+                "Accept-Encoding": "identity",
+            },
             transport=transport,
             # The machine's certificates, so that a company's own authority is trusted.
             verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if transport is None else True,
@@ -120,7 +123,7 @@ class Proxy:
             async with contextlib.aclosing(await self._client.send(sent, stream=True)) as response:
                 reply = _wire.Reply(
                     status=response.status_code,
-                    body=await _read(response),
+                    body=await _read(response, request),
                     content_type=response.headers.get("content-type", ""),
                     location=response.extensions["location"],
                     retry_after=_seconds(response.headers.get("retry-after", "")),
@@ -149,12 +152,17 @@ def _deadline(request: _wire.Request) -> float:
     return READ_DEADLINE if request.repeatable else CHANGE_DEADLINE
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response, request: _wire.Request) -> bytes:
+    if response.headers.get("content-encoding", "identity") != "identity":
+        # Not undone: a few compressed bytes can become more than there is memory for.
+        error = BrokenReply("The proxy's reply is compressed, which was not asked for")
+        raise _after_sending(request, error)
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_REPLY_BYTES:
-            raise BrokenReply(f"The proxy's reply is larger than {MAX_REPLY_BYTES} bytes")
+            error = BrokenReply(f"The proxy's reply is larger than {MAX_REPLY_BYTES} bytes")
+            raise _after_sending(request, error)
     return bytes(body)
 
 

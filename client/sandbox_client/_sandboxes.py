@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from . import _wire
-from ._errors import NotReady, Paused, ProxyFailed, ProxyUnreachable, SandboxError
+from ._errors import BrokenReply, NotReady, Paused, ProxyFailed, ProxyUnreachable, SandboxError
 from ._lifecycle import (
     Readiness,
     State,
@@ -20,6 +20,7 @@ from ._lifecycle import (
     state_of,
     wait_until_ready,
 )
+from ._refusal import COMMAND_MAY_RUN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -71,7 +72,11 @@ class Sandboxes:
             reply = await self._send_reporting(request, report)
         except SandboxError as error:
             raise await self._diagnosis(name, error) from None
-        return _wire.read_result(reply), self.clock() - start
+        try:
+            return _wire.read_result(reply), self.clock() - start
+        except BrokenReply as error:
+            error.advice = COMMAND_MAY_RUN
+            raise
 
     async def list(self) -> list[tuple[Sandbox, State]]:
         """Return all sandboxes, newest first, each with its state.
@@ -88,9 +93,8 @@ class Sandboxes:
                 return  # deleted since, or a name that cannot be asked for: the list's word stands
 
         async with anyio.create_task_group() as tasks:
-            for index, row in enumerate(rows[:MAX_LOOKS]):
-                if row.ready:
-                    tasks.start_soon(look, index)
+            for index in [index for index, row in enumerate(rows) if row.ready][:MAX_LOOKS]:
+                tasks.start_soon(look, index)
         whole = [looked.get(index, row) for index, row in enumerate(rows)]
         return [(sandbox, state_of(sandbox)) for sandbox in whole]
 

@@ -134,6 +134,16 @@ def test_each_command_prints_one_json_object_when_asked(verb: str, terminal: Ter
 
 
 @pytest.mark.parametrize("verb", VERBS)
+def test_json_may_be_asked_for_before_the_verb_too(verb: str, terminal: Terminal) -> None:
+    words, answers = _COMMANDS[verb]
+
+    terminal.run("--json", verb, *words, answers=answers)
+
+    assert terminal.code == 0
+    assert isinstance(json.loads(terminal.out), dict)
+
+
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
     "answer", [says(401, "API key has expired"), page(502)], ids=["refused", "failed"]
 )
@@ -435,6 +445,7 @@ def test_ctrl_c_ends_with_130_and_says_what_goes_on(
 
     assert terminal.code == 130
     assert words in terminal.err
+    assert "{" not in terminal.err, "a verb that was not spelled"
 
 
 def test_a_command_line_that_is_no_utf_8_is_refused_and_no_traceback(terminal: Terminal) -> None:

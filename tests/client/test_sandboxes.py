@@ -7,7 +7,7 @@ from dataclasses import replace
 import anyio
 import httpx
 import pytest
-from sandbox_client import _sandboxes
+from sandbox_client import _proxy, _sandboxes
 from sandbox_client._errors import (
     AlreadyExists,
     BrokenReply,
@@ -21,6 +21,7 @@ from sandbox_client._errors import (
     SandboxError,
 )
 from sandbox_client._lifecycle import State
+from sandbox_client._refusal import COMMAND_MAY_RUN
 
 from tests.client.doubles import (
     CONFIG,
@@ -404,3 +405,35 @@ async def test_no_verb_asks_anything_about_a_name_that_cannot_be(
                 await attempt
 
     assert proxy.asked == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        page(200),
+        httpx.Response(200, json={"data": {}}),
+        httpx.Response(200, content=b"x" * (_proxy.MAX_REPLY_BYTES + 1)),
+        httpx.Response(200, headers={"content-encoding": "br"}),
+    ],
+    ids=["a page", "no status", "too large", "compressed"],
+)
+async def test_a_prompt_whose_reply_cannot_be_read_may_have_run(
+    answer: httpx.Response, reports: Reports
+) -> None:
+    async with sandboxes_over(Routes({EXEC: answer})) as sandboxes:
+        with pytest.raises(BrokenReply) as caught:
+            await sandboxes.prompt("box", "make deploy", report=reports)
+
+    assert caught.value.advice == COMMAND_MAY_RUN
+
+
+async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_first() -> None:
+    waiting = [{"name": f"box-{n}", "ready": False} for n in range(_sandboxes.MAX_LOOKS)]
+    paused = {"name": "box", "ready": True}
+    proxy = Routes({LIST: listing(*waiting, paused), GET: ALPHA_PAUSED.response()})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        rows = await sandboxes.list()
+
+    assert rows[-1][1] is State.PAUSED
+    assert proxy.asked == [LIST, GET]
