@@ -428,8 +428,9 @@ async def test_a_prompt_whose_reply_cannot_be_read_may_have_run(
 
 
 async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_first() -> None:
-    waiting = [{"name": f"box-{n}", "ready": False} for n in range(_sandboxes.MAX_LOOKS)]
-    paused = {"name": "box", "ready": True}
+    count = _sandboxes.MAX_LOOKS
+    waiting: list[dict[str, object]] = [{"name": f"box-{n}", "ready": False} for n in range(count)]
+    paused: dict[str, object] = {"name": "box", "ready": True}
     proxy = Routes({LIST: listing(*waiting, paused), GET: ALPHA_PAUSED.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
