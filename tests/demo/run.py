@@ -29,7 +29,7 @@ from rich.markup import escape
 from tests.manifest import server_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from mcp.types import CallToolResult
 
@@ -37,6 +37,7 @@ NAME = "my-sandbox"
 START_DEADLINE = 20.0  # seconds
 STOP_DEADLINE = 5.0
 CALL_DEADLINE = 90.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
@@ -78,10 +79,12 @@ async def main() -> int:
     stopped = anyio.Event()
     failure: BaseException | None = None
     try:
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(_stop_on_signal, tasks.cancel_scope, stopped)
-            await _play(story)
-            tasks.cancel_scope.cancel()
+        # Around the task group, so that a second Ctrl-C cannot cut the cleaning up short.
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_stop_on_signal, signals, tasks.cancel_scope, stopped)
+                await _play(story)
+                tasks.cancel_scope.cancel()
     except* (DemoError, OSError, httpx.HTTPError) as group:
         failure = _first(group)
     if failure is not None:
@@ -95,16 +98,11 @@ async def main() -> int:
 
 
 async def _stop_on_signal(
-    scope: anyio.CancelScope,
-    stopped: anyio.Event,
-    *,
-    task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope, stopped: anyio.Event
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for _ in signals:
-            stopped.set()
-            scope.cancel()
+    async for _ in signals:
+        stopped.set()
+        scope.cancel()
 
 
 def _first(error: BaseException) -> BaseException:

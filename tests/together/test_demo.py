@@ -95,6 +95,7 @@ def test_the_demo_goes_through_every_step_and_leaves_nothing(tmp_path: Path) -> 
         ("Start the MCP server", signal.SIGINT),
         ("Create a sandbox", signal.SIGINT),
         ("Create a sandbox", signal.SIGTERM),
+        ("Create a sandbox", signal.SIGHUP),
         ("Pause it", signal.SIGINT),
     ],
 )
@@ -108,4 +109,21 @@ def test_ctrl_c_cleans_up_at_any_step(tmp_path: Path, step: str, how: signal.Sig
         said, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, said
     assert "Traceback" not in said
+    assert_nothing_is_left(tmp_path)
+
+
+def test_an_impatient_second_ctrl_c_does_not_cut_the_cleaning_up_short(tmp_path: Path) -> None:
+    with start_demo(tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Create a sandbox" in line:
+                break
+        running = len(processes_at_home(tmp_path))  # the demo, the server, the fake
+        process.send_signal(signal.SIGINT)
+        while len(processes_at_home(tmp_path)) == running:
+            pass  # until cleaning up has begun; pytest-timeout bounds it
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=DEADLINE)
+    assert running == 3
+    assert "everything was cleaned up" in said
     assert_nothing_is_left(tmp_path)
