@@ -26,7 +26,15 @@ from ._content import (
     status_content,
     unready_advice,
 )
-from ._errors import ConfigError, InvalidInput, SandboxError, Verb, spell_verbs
+from ._errors import (
+    ConfigError,
+    InvalidInput,
+    QuotaReached,
+    SandboxError,
+    Verb,
+    mask_keys,
+    spell_verbs,
+)
 from ._lifecycle import Readiness, State, reason_of, state_of
 from ._proxy import Proxy
 from ._sandboxes import Sandboxes
@@ -58,7 +66,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(NO_RESULT if self.prog.endswith(" prompt") else USAGE, f"error: {message}\n")
+        self.exit(
+            NO_RESULT if self.prog.endswith(" prompt") else USAGE, f"error: {mask_keys(message)}\n"
+        )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -180,6 +190,8 @@ class _Face:
 
     def error(self, error: SandboxError) -> None:
         """Print what happened, whose fault it is and what to do next."""
+        if isinstance(error, QuotaReached):
+            self.name = ""  # what to delete is another one than was asked for
         step = error.next_step(self.spell)
         if self.as_json:
             story = {"message": error.message, "fault": error.fault, "next": step}
@@ -250,7 +262,7 @@ async def _status(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Fa
 async def _prompt(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
     with face.waiting("the command is running"):
         result, seconds = await sandboxes.prompt(
-            arguments.name, _command(arguments.command), report=face.report
+            arguments.name, _command(arguments.command), report=face.report, whole=True
         )
     if face.as_json:
         face.result("", prompt_content(face.name, result, seconds))

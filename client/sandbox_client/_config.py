@@ -209,6 +209,8 @@ def _proxy_url(setting: _Setting) -> str:
         # A key that was put into the wrong field is still a key.
         shown = "a key" if KEY_PREFIX in url or "@" in url else repr(url)
         raise setting.fail(f"has value {shown}, without http:// or https:// and a host,", advice)
+    if KEY_PREFIX in url.lower():
+        raise setting.fail("holds what looks like an API key", "Put the key into apiKey.")
     if parts.query or parts.fragment:
         raise setting.fail("has a query or fragment, which a path cannot follow,", advice)
     return url.rstrip("/")

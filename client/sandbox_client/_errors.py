@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Verb = Literal["create", "status", "prompt", "list", "delete", "pause", "resume"]
 
+# Host names come back in lower case.
+_KEY = re.compile(r"sk_live_[\w-]+", re.IGNORECASE)
 _VERB = re.compile(r"\{(create|status|prompt|list|delete|pause|resume)\}")
 
 
@@ -52,8 +54,8 @@ class SandboxError(Exception):
         retry_after: float | None = None,
         status: int | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = mask_keys(message)
+        super().__init__(self.message)
         self.retry_after = retry_after
         self.status = status
         if advice is not None:
@@ -68,6 +70,11 @@ class SandboxError(Exception):
     def explain(self, spell: Callable[[Verb], str]) -> str:
         """Return the whole story in three labelled lines."""
         return f"{self.message}\nFault: {self.fault}\nNext: {self.next_step(spell)}"
+
+
+def mask_keys(text: str) -> str:
+    """Return `text` with what looks like an API key hidden, wherever it was put by mistake."""
+    return _KEY.sub("sk_live_…", text)
 
 
 def spell_verbs(text: str, spell: Callable[[Verb], str]) -> str:

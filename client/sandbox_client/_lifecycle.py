@@ -104,7 +104,8 @@ async def wait_until_ready(
     start = clock()
     seen: Sandbox | None = None
     reason = "its status has not been read yet"
-    for interval in intervals(random):
+    for usual in intervals(random):
+        interval = usual
         over = False
         try:
             seen = await look(max(1.0, start + deadline - clock()))
@@ -112,6 +113,7 @@ async def wait_until_ready(
             raise
         except SandboxError as error:
             reason, over = f"its status cannot be read: {error.message}", not error.retryable
+            interval = max(interval, error.retry_after or 0.0)
         else:
             state = state_of(seen)
             if state is State.READY:

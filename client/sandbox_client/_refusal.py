@@ -48,7 +48,7 @@ def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
     about = f"'{request.sandbox}'"
     if reply.status == 409:
         return AlreadyExists(f"The name {about} is taken: {said}")
-    if reply.status == 403 and "quota" in said.lower():
+    if request.verb == "create" and reply.status == 403 and "quota" in said.lower():
         return QuotaReached(f"No room for sandbox {about}: {said}")
     if (reply.status == 404 and said.startswith("Route ")) or request.verb in {"create", "list"}:
         return _misplaced(reply, said)
@@ -83,7 +83,7 @@ def _misplaced(reply: Reply, said: str) -> SandboxError:
 
 
 def _failed(request: Request, reply: Reply, said: str) -> SandboxError:
-    if "quota" in said.lower():
+    if request.verb == "create" and "quota" in said.lower():
         # The deployed proxy answers 500 here.
         return QuotaReached(f"No room for sandbox '{request.sandbox}': {said}")
     if reply.status == 503 and "not ready" in said.lower():

@@ -63,10 +63,13 @@ class Sandboxes:
         return _wire.read_sandbox(reply)
 
     async def prompt(
-        self, name: str, command: str, *, report: Report
+        self, name: str, command: str, *, report: Report, whole: bool = False
     ) -> tuple[CommandResult, float]:
-        """Run a shell command once; return its result and the seconds it took."""
-        request = _wire.execute(name, command)
+        """Run a shell command once; return its result and the seconds it took.
+
+        The runtime cuts output above 30,000 characters, unless it is asked for as a `whole`.
+        """
+        request = _wire.execute(name, command, whole=whole)
         start = self.clock()
         try:
             reply = await self._send_reporting(request, report)
@@ -156,7 +159,9 @@ class Sandboxes:
         refused = isinstance(error, NotReady)
         outcome = "the command was not run" if refused else f"no result: {error.message}"
         if state is State.PAUSED:
-            return Paused(f"Sandbox '{name}' is paused; {outcome}")
+            # Paused under the command: sending it again might do its work twice.
+            advice = None if refused else f"Resume it with {{resume}}. {COMMAND_MAY_RUN}"
+            return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=advice)
         if state.is_over:
             advice = "It will not become ready: remove it with {delete}, make it with {create}."
             return NotReady(

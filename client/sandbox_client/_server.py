@@ -18,7 +18,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
 from . import _config, _tools
-from ._errors import SandboxError
+from ._errors import SandboxError, mask_keys
 from ._tool import Result, Tool
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]
             known = ", ".join(tools)
             raise MCPError(
                 code=types.INVALID_PARAMS,
-                message=f"Unknown tool: {params.name[:80]!r}. There are: {known}",
+                message=f"Unknown tool: {mask_keys(params.name[:80])!r}. There are: {known}",
             )
         return _called(await _run(tool, params.arguments or {}, backend, _Progress(context)))
 

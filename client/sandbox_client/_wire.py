@@ -190,14 +190,20 @@ def resume(name: str) -> Request:
     return Request("resume", "POST", _path("api", "sandboxes", check_name(name), "resume"), name)
 
 
-def execute(name: str, command: str) -> Request:
-    """Ask the sandbox's runtime to run a shell command and wait for its end."""
+def execute(name: str, command: str, *, whole: bool = False) -> Request:
+    """Ask the sandbox's runtime to run a shell command and wait for its end.
+
+    It cuts output above 30,000 characters, unless it is asked for as a `whole`.
+    """
     check_name(name)
     if not command.strip():
         raise InvalidInput("The command is empty", advice="Say what the sandbox should run.")
     _check_text("The command", command)
     path = _path("proxy", name, "v1", "shell", "exec")
-    return Request("prompt", "POST", path, name, {"command": command})
+    body: dict[str, object] = {"command": command}
+    if whole:
+        body["truncate"] = False
+    return Request("prompt", "POST", path, name, body)
 
 
 def read_sandbox(reply: Reply) -> Sandbox:

@@ -43,6 +43,7 @@ class DataDirectory:
         except FileNotFoundError:
             kept = ""
         if kept:
+            self.admin_key_file.chmod(0o600)  # whatever became of it since
             return kept, False
         made = f"admin_{mint.token()}"
         with _private_file(self.admin_key_file) as file:

@@ -46,8 +46,10 @@ class Gate:
         """Let a user's key pass."""
 
         async def endpoint(request: Request) -> Response:
-            user = self.require_user(request)
-            return write(await handler(user, await read_arguments(request)))
+            self.require_user(request)
+            asked = await read_arguments(request)
+            # Reading may have taken its time: what counts is whose key it is now.
+            return write(await handler(self.require_user(request), asked))
 
         return endpoint
 
@@ -63,7 +65,8 @@ class Gate:
             name = decode(request.path_params["name"])
             self._owned(user, name)
             asked = await read(request)
-            # Reading may have taken its time: what counts is what the sandbox is now.
+            # Reading may have taken its time: what counts is what key and sandbox are now.
+            user = self.require_user(request)
             return write(await handler(user, self._owned(user, name), asked))
 
         return endpoint

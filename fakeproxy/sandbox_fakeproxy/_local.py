@@ -137,7 +137,7 @@ class LocalRuntime:
                 for directory in (place.work, place.home, place.scratch):
                     directory.mkdir(parents=True, exist_ok=True)
                 execution = await Execution.start(
-                    [self._shell, "-c", command.text],
+                    [self._shell, "-c", "--", command.text],
                     place.work,
                     self._environment(place),
                     Output(TRUNCATED_LIMIT if command.truncate else FULL_LIMIT),

@@ -357,7 +357,7 @@ def test_one_word_is_a_shell_command_and_several_are_not_split(
 ) -> None:
     terminal.run("prompt", "box", *words, answers={EXEC: ran()})
 
-    assert terminal.routes.bodies == [{"command": command}]
+    assert terminal.routes.bodies == [{"command": command, "truncate": False}]
 
 
 def test_prompt_as_json_holds_output_and_exit_code(terminal: Terminal) -> None:

@@ -62,3 +62,10 @@ def test_every_verb_is_spelled_wherever_it_stands() -> None:
     assert (
         spell_verbs(text, spelled) == "<create><status> <prompt> <list> <delete> <pause> <resume>"
     )
+
+
+@pytest.mark.parametrize("key", ["sk_live_" + "aB3-_" * 6, ("sk_live_" + "aB3" * 10).lower()])
+def test_a_key_that_strays_into_a_message_is_hidden(key: str) -> None:
+    error = SandboxError(f"Unknown host: http://{key} has no address")
+
+    assert str(error) == error.message == "Unknown host: http://sk_live_… has no address"

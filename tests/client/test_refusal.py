@@ -104,6 +104,14 @@ def test_a_used_up_quota_is_told_as_such(response: httpx.Response) -> None:
     assert not error.retryable
 
 
+@pytest.mark.parametrize("verb", ["status", "prompt", "delete", "pause", "resume", "list"])
+@pytest.mark.parametrize("status", [403, 500])
+def test_only_a_create_can_meet_the_quota(verb: str, status: int) -> None:
+    error = refusal(_REQUESTS[verb], reply_of(says(status, "write: Disk quota exceeded")))
+
+    assert not isinstance(error, QuotaReached)
+
+
 @pytest.mark.parametrize("said", ["Sandbox not ready", "Sandbox service not ready"])
 def test_not_ready_says_how_long_it_usually_takes(said: str) -> None:
     error = meaning("prompt", says(503, said, "Service Unavailable"), NotReady)

@@ -1,3 +1,5 @@
+from collections.abc import AsyncGenerator
+
 import pytest
 
 from tests.fakeproxy.world import ADMIN_KEY, Caller, World, assert_refused, exec_path
@@ -147,3 +149,23 @@ async def test_an_admin_key_that_no_header_can_carry_is_refused(key: str) -> Non
 
     with pytest.raises(ValueError, match="admin key must be printable ASCII"):
         create_app(admin_key=key, runtime=ScriptedRuntime())
+
+
+@pytest.mark.parametrize("path", ["/api/sandboxes", "/api/me/apikeys"])
+@pytest.mark.parametrize("fate", ["deleted", "deactivated"])
+async def test_a_user_who_goes_while_the_body_arrives_is_refused(
+    world: World, alice: Caller, path: str, fate: str
+) -> None:
+    user = f"/api/admin/users/{world.users['alice']}"
+
+    async def body() -> AsyncGenerator[bytes]:
+        yield b'{"name": '
+        if fate == "deleted":
+            await world.admin("DELETE", user)
+        else:
+            await world.admin("PUT", user, {"is_active": False})
+        yield b'"box"}'
+
+    headers = {"Authorization": f"Bearer {alice.key}", "Content-Type": "application/json"}
+    reply = await world.http.post(path, content=body(), headers=headers)
+    assert reply.status_code == 401

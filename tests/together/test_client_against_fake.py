@@ -81,6 +81,21 @@ async def test_a_prompt_gives_output_and_exit_code(pair: Pair, ada: Sandboxes) -
     assert await run(ada, pair, "echo out; echo err >&2; exit 3") == ("out\nerr\n", 3)
 
 
+async def test_a_command_may_begin_with_a_hyphen(pair: Pair, ada: Sandboxes) -> None:
+    await created(ada, pair)
+    output, exit_code = await run(ada, pair, "--json ls")
+    assert "--json" in output
+    assert exit_code == 127
+
+
+async def test_the_whole_of_a_long_output_can_be_asked_for(pair: Pair, ada: Sandboxes) -> None:
+    await created(ada, pair)
+    cut, _ = await ada.prompt(BOX, "seq 1 20000", report=pair.report)
+    whole, _ = await ada.prompt(BOX, "seq 1 20000", report=pair.report, whole=True)
+    assert len(cut.output) <= 30_100
+    assert whole.output.splitlines() == [str(number) for number in range(1, 20001)]
+
+
 async def test_files_stay_over_a_pause_and_go_with_a_delete(pair: Pair, ada: Sandboxes) -> None:
     await created(ada, pair)
     await run(ada, pair, "echo kept > note")
@@ -204,3 +219,4 @@ async def test_a_command_that_a_pause_kills_gives_no_result(
     with pytest.raises(SandboxError, match="no result") as caught:
         await ada.prompt(BOX, "sleep 60", report=pause)
     assert isinstance(caught.value, Paused)
+    assert "may have run" in caught.value.advice
