@@ -224,6 +224,17 @@ async def test_a_passing_fault_is_a_reason_like_any_other(
     assert reports.reasons[0] == f"its status cannot be read: {fault.message}"
 
 
+async def test_a_proxy_that_asks_to_wait_is_asked_again_no_sooner(
+    clock: Clock, reports: Reports
+) -> None:
+    busy = RateLimited("The proxy asks for fewer requests", retry_after=30.0)
+
+    outcome = await wait(Looks(busy, ALPHA_READY), clock, reports)
+
+    assert outcome.ready
+    assert clock.slept == [30.0]
+
+
 async def test_a_passing_fault_that_stays_is_the_last_reason(
     clock: Clock, reports: Reports
 ) -> None:
