@@ -8,11 +8,11 @@ from pathlib import Path
 _TO_A_KEY = r"""
 USER_ID=$(curl -sS $URL/api/admin/users -H "Authorization: Bearer $ADMIN_API_KEY" \
   -H 'Content-Type: application/json' -d "{\"username\": \"$NAME\"}" \
-  | sed 's/.*"id":"\([^"]*\)".*/\1/')
+  | sed -n 's/.*"id":"\([^"]*\)".*/\1/p')
 API_KEY=$(curl -sS -X POST $URL/api/admin/users/$USER_ID/apikeys \
-  -H "Authorization: Bearer $ADMIN_API_KEY" | sed 's/.*"api_key":"\([^"]*\)".*/\1/')
-echo $API_KEY
-(umask 077; set -C; cd; mkdir -p .config/gemini-remote-sandbox
+  -H "Authorization: Bearer $ADMIN_API_KEY" | sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p')
+echo ${API_KEY:-No key: is ADMIN_API_KEY right, and is no user called $NAME yet?}
+test -n "$API_KEY" && (umask 077; set -C; cd; mkdir -p .config/gemini-remote-sandbox
   printf '{"proxyUrl": "%s", "apiKey": "%s"}\n' $URL $API_KEY \
   > .config/gemini-remote-sandbox/config.json)
 """.strip()
@@ -53,6 +53,7 @@ def banner(greeting: Greeting) -> str:
             "",
             *(f"  {line}" for line in paste_lines(greeting)),
             "",
+            "Where there is a config already, put the key into that one: it is not overwritten.",
             "The last command writes the client's config, unless there is one. Ctrl-C stops this.",
         ]
     )
