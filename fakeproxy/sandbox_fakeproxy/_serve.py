@@ -108,7 +108,8 @@ class _Server(uvicorn.Server):
     def run_on(self, listening: socket.socket, text: str) -> None:
         """Serve on a socket, and print `text` once requests are answered."""
         self._banner = text
-        asyncio.run(self.serve(sockets=[listening]))
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self.serve(sockets=[listening]))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
