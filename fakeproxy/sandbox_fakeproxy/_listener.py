@@ -33,7 +33,8 @@ def listen(host: str, port: int, *, allow_remote: bool) -> Listener:
             f"--host {host} lets other machines in, and anyone with a key can then run commands"
             " as you, on this machine. Add --allow-remote if that is what you want."
         )
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Only where the protocol is said does asyncio send a small reply without waiting for more.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # Without it, a restart would wait until the last connections' time has run out.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

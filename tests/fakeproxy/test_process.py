@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sandbox_fakeproxy._listener import listen
 
 from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in
 
@@ -438,3 +439,9 @@ async def test_memory_stays_bounded_whatever_a_command_writes(
         assert reply.json()["error"] == "Gateway Timeout"
         assert psutil.Process(fake.process.pid).memory_info().rss < 200_000_000
     await user.aclose()
+
+
+def test_no_small_reply_is_held_back_for_more() -> None:
+    with listen("127.0.0.1", 0, allow_remote=False).socket as listening:
+        # asyncio sets TCP_NODELAY where the socket says that it is TCP's.
+        assert listening.proto == socket.IPPROTO_TCP
