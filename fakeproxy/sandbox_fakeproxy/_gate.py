@@ -9,7 +9,7 @@ from starlette.responses import Response
 from ._auth import Authenticator
 from ._clock import Clock
 from ._errors import Refusal
-from ._http import Arguments, Reply, decode, read_arguments, write
+from ._http import Arguments, Reply, decode, has_body, read_arguments, write
 from ._records import Sandbox, User
 from ._store import Store
 
@@ -46,10 +46,12 @@ class Gate:
         """Let a user's key pass."""
 
         async def endpoint(request: Request) -> Response:
-            self.require_user(request)
+            user = self.require_user(request)
             asked = await read_arguments(request)
-            # Reading may have taken its time: what counts is whose key it is now.
-            return write(await handler(self.require_user(request), asked))
+            if has_body(request.scope):
+                # Reading may have taken its time: what counts is whose key it is now.
+                user = self.require_user(request)
+            return write(await handler(user, asked))
 
         return endpoint
 
@@ -63,11 +65,13 @@ class Gate:
         async def endpoint(request: Request) -> Response:
             user = self.require_user(request)
             name = decode(request.path_params["name"])
-            self._owned(user, name)
+            sandbox = self._owned(user, name)
             asked = await read(request)
-            # Reading may have taken its time: what counts is what key and sandbox are now.
-            user = self.require_user(request)
-            return write(await handler(user, self._owned(user, name), asked))
+            if has_body(request.scope):
+                # Reading may have taken its time: what counts is what key and sandbox are now.
+                user = self.require_user(request)
+                sandbox = self._owned(user, name)
+            return write(await handler(user, sandbox, asked))
 
         return endpoint
 

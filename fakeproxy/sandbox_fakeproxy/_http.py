@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from ._errors import Refusal
 
@@ -64,6 +65,11 @@ async def read_arguments(request: Request) -> Arguments:
         query=request.query_params,
         body=json_object(request.headers, await read_body(request, BODY_LIMIT)),
     )
+
+
+def has_body(scope: Scope) -> bool:
+    """Tell whether a request has a body to wait for."""
+    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ._errors import Refusal
-from ._http import refusal_reply, write
+from ._http import has_body, refusal_reply, write
 
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 _PORT = re.compile(r":[0-9]*$")
@@ -69,7 +69,7 @@ class DrainedBodies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(scope):
+        if scope["type"] != "http" or not has_body(scope):
             await self._app(scope, receive, send)
             return
         ended = False
@@ -87,7 +87,3 @@ class DrainedBodies:
             await send(message)
 
         await self._app(scope, noted, drained)
-
-
-def _has_body(scope: Scope) -> bool:
-    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
