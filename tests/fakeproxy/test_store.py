@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import Store
+from sandbox_fakeproxy._clock import iso
 from sandbox_fakeproxy._errors import AlreadyExists, StoreUnusable
 from sandbox_fakeproxy._records import ApiKey, Sandbox, User
 
@@ -111,6 +112,21 @@ def test_a_key_is_never_kept_in_clear(tmp_path: Path) -> None:
     columns = {row[1] for row in store._db.execute("PRAGMA table_info(api_keys)")}  # pyright: ignore[reportPrivateUsage]  # the schema is the subject
     assert columns >= {"key_hash", "key_prefix"}
     assert not columns & {"key", "secret", "api_key"}
+    store.close()
+
+
+def test_the_use_of_a_key_is_kept_to_the_millisecond() -> None:
+    store = Store()
+    store.add_user(USER)
+    store.add_key(KEY, b"hash")
+    store.add_key(replace(KEY, id="k2"), b"other hash")
+    for microseconds in (0, 1, 999, 1000):
+        for key_id in ("k1", "k2"):
+            now = NOW + timedelta(microseconds=microseconds)
+            store.note_use(key_id, now)
+            (key,) = (key for key in store.keys("u1") if key.id == key_id)
+            assert key.last_used_at is not None
+            assert iso(key.last_used_at) == iso(now)
     store.close()
 
 
