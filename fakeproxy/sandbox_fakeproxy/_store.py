@@ -30,6 +30,8 @@ class Store:
             path or ":memory:", isolation_level=None, check_same_thread=False
         )
         self._db.row_factory = sqlite3.Row
+        # What `key_by_hash` has found, until a key or user it may be about changes.
+        self._known_keys: dict[bytes, tuple[bytes, ApiKey, User]] = {}
         self._noted: tuple[str, int] | None = None  # the use that was written last
         self.close = weakref.finalize(self, self._db.close)
         try:
@@ -116,6 +118,7 @@ class Store:
 
     def update_user(self, user: User) -> None:
         """Replace what may change of a user."""
+        self._known_keys.clear()
         self._db.execute(
             "UPDATE users SET email = ?, is_active = ?, updated_at = ? WHERE id = ?",
             (user.email, user.is_active, micros(user.updated_at), user.id),
@@ -123,6 +126,7 @@ class Store:
 
     def delete_user(self, user_id: str) -> None:
         """Forget a user with all keys and sandboxes."""
+        self._known_keys.clear()
         self._db.execute("DELETE FROM users WHERE id = ?", (user_id,))
 
     # Keys ---------------------------------------------------------------------------------------
@@ -159,7 +163,15 @@ class Store:
         return key_of(row) if row else None
 
     def key_by_hash(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
-        """Return the stored hash, the key and its user."""
+        """Return the stored hash, the key and its user; its `last_used_at` may be an older one."""
+        found = self._known_keys.get(key_hash)
+        if found is None:
+            found = self._look_up_key(key_hash)
+            if found is not None:
+                self._known_keys[key_hash] = found
+        return found
+
+    def _look_up_key(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
         row = self._db.execute("SELECT * FROM api_keys WHERE key_hash = ?", (key_hash,)).fetchone()
         if row is None:
             return None
@@ -169,6 +181,7 @@ class Store:
 
     def revoke_key(self, key_id: str) -> None:
         """Make a key useless; it stays listed."""
+        self._known_keys.clear()
         self._db.execute("UPDATE api_keys SET is_active = 0 WHERE id = ?", (key_id,))
 
     def note_use(self, key_id: str, now: datetime) -> None:

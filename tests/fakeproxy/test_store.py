@@ -115,6 +115,23 @@ def test_a_key_is_never_kept_in_clear(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_key_that_was_found_before_is_found_as_it_is_now() -> None:
+    store = Store()
+    store.add_user(USER)
+    assert store.key_by_hash(b"hash") is None
+    store.add_key(KEY, b"hash")
+    assert store.key_by_hash(b"hash") == (b"hash", KEY, USER)
+    store.revoke_key("k1")
+    revoked = replace(KEY, is_active=False)
+    assert store.key_by_hash(b"hash") == (b"hash", revoked, USER)
+    inactive = replace(USER, is_active=False)
+    store.update_user(inactive)
+    assert store.key_by_hash(b"hash") == (b"hash", revoked, inactive)
+    store.delete_user("u1")
+    assert store.key_by_hash(b"hash") is None
+    store.close()
+
+
 def test_the_use_of_a_key_is_kept_to_the_millisecond() -> None:
     store = Store()
     store.add_user(USER)
