@@ -20,6 +20,7 @@ from ._errors import Refusal
 BODY_LIMIT = 100 * 1024
 JsonObject = dict[str, Any]
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # As Node.js names it, whatever this version of Python does.
 _PHRASES = {413: "Payload Too Large"}
@@ -44,7 +45,7 @@ class Arguments:
 
 def write(reply: Reply) -> Response:
     """Turn a reply into HTTP."""
-    content = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")).encode()
+    content = _JSON.encode(reply.body).encode()
     return Response(content, reply.status, media_type="application/json; charset=utf-8")
 
 
@@ -62,9 +63,13 @@ async def read_arguments(request: Request) -> Arguments:
     """
     return Arguments(
         params={name: decode(value) for name, value in request.path_params.items()},
-        query=request.query_params,
-        body=json_object(request.headers, await read_body(request, BODY_LIMIT)),
+        query=request.query_params if request.scope["query_string"] else {},
+        body=await _read_json(request) if has_body(request.scope) else {},
     )
+
+
+async def _read_json(request: Request) -> JsonObject:
+    return json_object(request.headers, await read_body(request, BODY_LIMIT))
 
 
 def has_body(scope: Scope) -> bool:
