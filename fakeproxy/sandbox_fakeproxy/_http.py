@@ -21,6 +21,7 @@ BODY_LIMIT = 100 * 1024
 JsonObject = dict[str, Any]
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # As Node.js names it, whatever this version of Python does.
 _PHRASES = {413: "Payload Too Large"}
@@ -74,7 +75,10 @@ async def _read_json(request: Request) -> JsonObject:
 
 def has_body(scope: Scope) -> bool:
     """Tell whether a request has a body to wait for."""
-    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
+    for name, _ in scope["headers"]:  # noqa: SIM110  # any() takes thrice as long, on each request
+        if name in _BODY_HEADERS:
+            return True
+    return False
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -97,6 +101,8 @@ def decode(segment: str) -> str:
     Raises:
         Refusal: 400 when it is not percent-encoded UTF-8.
     """
+    if "%" not in segment:
+        return segment
     try:
         if _BAD_ESCAPE.search(segment) is None:
             return unquote(segment, errors="strict")
