@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ._administration import Administration
 from ._auth import Authenticator
@@ -166,6 +166,7 @@ class _ExactRoute(Route):
 
     def __init__(self, method: str | None, path: str, endpoint: Endpoint) -> None:
         super().__init__(path, endpoint)
+        self.app = _answering(endpoint)
         self.methods = None
         self._method = method
 
@@ -173,6 +174,16 @@ class _ExactRoute(Route):
         if self._method is not None and scope.get("method") != self._method:
             return Match.NONE, {}
         return super().matches(scope)
+
+
+def _answering(endpoint: Endpoint) -> ASGIApp:
+    """Call an endpoint without what Starlette wraps around it; errors reach `_refuse` as well."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
 
 
 # The one place that turns an error into HTTP.
