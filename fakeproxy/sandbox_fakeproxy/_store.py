@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ._errors import AlreadyExists, StoreUnusable
+from ._recall import Recall
 from ._records import ApiKey, Sandbox, User
 from ._schema import SCHEMA, VERSION, key_of, micros, micros_or_none, sandbox_of, user_of
 
@@ -30,9 +31,8 @@ class Store:
             path or ":memory:", isolation_level=None, check_same_thread=False
         )
         self._db.row_factory = sqlite3.Row
-        # What `key_by_hash` has found, until a key or user it may be about changes.
-        self._known_keys: dict[bytes, tuple[bytes, ApiKey, User]] = {}
         self._noted: tuple[str, int] | None = None  # the use that was written last
+        self._recall = Recall(self._db)
         self.close = weakref.finalize(self, self._db.close)
         try:
             self._open()
@@ -118,7 +118,6 @@ class Store:
 
     def update_user(self, user: User) -> None:
         """Replace what may change of a user."""
-        self._known_keys.clear()
         self._db.execute(
             "UPDATE users SET email = ?, is_active = ?, updated_at = ? WHERE id = ?",
             (user.email, user.is_active, micros(user.updated_at), user.id),
@@ -126,7 +125,6 @@ class Store:
 
     def delete_user(self, user_id: str) -> None:
         """Forget a user with all keys and sandboxes."""
-        self._known_keys.clear()
         self._db.execute("DELETE FROM users WHERE id = ?", (user_id,))
 
     # Keys ---------------------------------------------------------------------------------------
@@ -164,11 +162,10 @@ class Store:
 
     def key_by_hash(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
         """Return the stored hash, the key and its user; its `last_used_at` may be an older one."""
-        found = self._known_keys.get(key_hash)
-        if found is None:
-            found = self._look_up_key(key_hash)
-            if found is not None:
-                self._known_keys[key_hash] = found
+        known = self._recall.current().keys
+        found = known.get(key_hash) or self._look_up_key(key_hash)
+        if found is not None:
+            known[key_hash] = found
         return found
 
     def _look_up_key(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
@@ -181,7 +178,6 @@ class Store:
 
     def revoke_key(self, key_id: str) -> None:
         """Make a key useless; it stays listed."""
-        self._known_keys.clear()
         self._db.execute("UPDATE api_keys SET is_active = 0 WHERE id = ?", (key_id,))
 
     def note_use(self, key_id: str, now: datetime) -> None:
@@ -190,9 +186,10 @@ class Store:
         used = (key_id, micros(now) // 1000)
         if used != self._noted:
             self._noted = used
-            self._db.execute(
-                "UPDATE api_keys SET last_used_at = ? WHERE id = ?", (micros(now), key_id)
-            )
+            with self._recall.unaffected():
+                self._db.execute(
+                    "UPDATE api_keys SET last_used_at = ? WHERE id = ?", (micros(now), key_id)
+                )
 
     # Sandboxes ----------------------------------------------------------------------------------
 
@@ -234,6 +231,13 @@ class Store:
 
     def sandbox(self, user_id: str, name: str) -> Sandbox | None:
         """Return a user's sandbox of that name."""
+        known = self._recall.current().sandboxes
+        found = known.get((user_id, name)) or self._look_up_sandbox(user_id, name)
+        if found is not None:
+            known[user_id, name] = found
+        return found
+
+    def _look_up_sandbox(self, user_id: str, name: str) -> Sandbox | None:
         row = self._db.execute(
             "SELECT * FROM sandboxes WHERE user_id = ? AND name = ?", (user_id, name)
         ).fetchone()

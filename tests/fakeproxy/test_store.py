@@ -132,6 +132,45 @@ def test_a_key_that_was_found_before_is_found_as_it_is_now() -> None:
     store.close()
 
 
+def test_a_sandbox_that_was_found_before_is_found_as_it_is_now() -> None:
+    store = Store()
+    store.add_user(USER)
+    store.add_sandbox(SANDBOX)
+    assert store.sandbox("u1", "box") == SANDBOX
+    resumed = replace(SANDBOX, paused_at=None)
+    store.update_sandbox(resumed)
+    store.note_use("k1", NOW)
+    assert store.sandbox("u1", "box") == resumed
+    store.delete_sandbox(SANDBOX.id)
+    assert store.sandbox("u1", "box") is None
+    again = replace(SANDBOX, id="s2")
+    store.add_sandbox(again)
+    assert store.sandbox("u1", "box") == again
+    store.delete_user("u1")
+    assert store.sandbox("u1", "box") is None
+    store.close()
+
+
+def test_what_was_found_is_seldom_asked_again_and_takes_bounded_memory() -> None:
+    store = Store()
+    store.add_user(USER)
+    store.add_key(KEY, b"hash")
+    for number in range(2500):
+        store.add_sandbox(replace(SANDBOX, id=str(number), name=f"n{number}"))
+    asked: list[str] = []
+    store._db.set_trace_callback(asked.append)  # pyright: ignore[reportPrivateUsage]  # what it asks is the subject
+    for number in range(2500):
+        for _ in range(3):
+            assert store.sandbox("u1", f"n{number}") is not None
+    assert 2500 <= len(asked) < 2510
+    assert len(store._recall.sandboxes) <= 1000  # pyright: ignore[reportPrivateUsage]  # as is what it keeps
+    store.note_use("k1", NOW)
+    asked.clear()
+    assert store.sandbox("u1", "n2499") is not None
+    assert asked == []
+    store.close()
+
+
 def test_the_use_of_a_key_is_kept_to_the_millisecond() -> None:
     store = Store()
     store.add_user(USER)
