@@ -97,7 +97,9 @@ class LocalRuntime:
         async def remove() -> None:
             await self.stop(sandbox_id)
             self._places.pop(sandbox_id, None)
-            await asyncio.to_thread(_remove_tree, self._root / sandbox_id)
+            directory = self._root / sandbox_id
+            if directory.is_dir():  # not before a first command
+                await asyncio.to_thread(_remove_tree, directory)
 
         await self._to_its_end(remove())
 
