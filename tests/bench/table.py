@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.bench.figures import Row
 
-WIDTH = 108  # where the output is no terminal
+WIDTH = 110  # where the output is no terminal
 HEADINGS = ("min", "median", "max", "baseline", "ratio", "target", "met")
 
 
