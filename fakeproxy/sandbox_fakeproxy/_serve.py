@@ -100,6 +100,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 log_config=None,
                 access_log=verbose,
+                server_header=False,  # the deployed proxy is not uvicorn
                 timeout_graceful_shutdown=1,
             )
         )

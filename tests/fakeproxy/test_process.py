@@ -294,6 +294,11 @@ async def test_a_foreign_host_is_refused(environment: dict[str, str]) -> None:
         assert (await http.get(f"{local}/health")).status_code == 200
 
 
+async def test_a_reply_does_not_call_itself_uvicorns(environment: dict[str, str]) -> None:
+    async with serving(environment, "--ephemeral") as fake, httpx.AsyncClient() as http:
+        assert "server" not in (await http.get(f"{fake.url}/health")).headers
+
+
 async def test_a_large_body_without_a_key_gets_its_answer(environment: dict[str, str]) -> None:
     async with serving(environment, "--ephemeral") as fake, httpx.AsyncClient() as http:
         reply = await http.post(f"{fake.url}/api/sandboxes", content=b"x" * 5_000_000)
