@@ -7,19 +7,18 @@ They meet over HTTP, so that whatever judges this fake can judge a deployed prox
 from ._app import create_app
 from ._clock import Clock, ManualClock, SystemClock
 from ._local import LocalRuntime
-from ._runtime import Command, CommandTimeout, Outcome, Runtime, RuntimeFault, RuntimeUnreachable
+from ._runtime import Runtime, RuntimeUnreachable
 from ._scripted import ScriptedRuntime
+from ._shell import Command, Outcome
 from ._store import Store
 
 __all__ = [
     "Clock",
     "Command",
-    "CommandTimeout",
     "LocalRuntime",
     "ManualClock",
     "Outcome",
     "Runtime",
-    "RuntimeFault",
     "RuntimeUnreachable",
     "ScriptedRuntime",
     "Store",

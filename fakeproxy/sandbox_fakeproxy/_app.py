@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from ._administration import Administration
 from ._auth import Authenticator
@@ -36,7 +36,7 @@ from ._self_service import SelfService
 from ._store import Store
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     *,
     admin_key: str,
     clock: Clock | None = None,
@@ -44,16 +44,19 @@ def create_app(
     store: Store | None = None,
     ready_after: float = 2.0,
     reconcile_delay: float = 0.1,
+    command_timeout: float = 300.0,
+    upstream: ASGIApp | None = None,
     allowed_hosts: Collection[str] | None = None,
     random: Random | None = None,
 ) -> Starlette:
     """Make a fake proxy with state of its own; it needs no socket and no lifespan events.
 
     Without more, time is the machine's, state is in memory, and commands really run on this
-    machine, in a temporary directory. `ready_after` and `reconcile_delay` are in seconds of
-    `clock`. With `allowed_hosts`, requests for other hosts are refused. A seeded `random` makes
-    ids and keys predictable. The lifespan's end, or `await app.state.runtime.close()`, kills
-    what still runs.
+    machine, in a temporary directory. `ready_after`, `reconcile_delay` and `command_timeout`
+    (the proxy's 504) are in seconds of `clock`. `upstream` answers, below `/proxy/<name>`, what
+    the runtime has no path for. With `allowed_hosts`, requests for other hosts are refused. A
+    seeded `random` makes ids and keys predictable. The lifespan's end, or
+    `await app.state.runtime.close()`, kills what still runs.
 
     Raises:
         UnusableAdminKey: (a `ValueError`) the admin key is not one that a header can carry.
@@ -75,7 +78,9 @@ def create_app(
             *_user_routes(
                 gate,
                 Sandboxes(store, clock, mint, controller, runtime),
-                Forwarding(clock, mint, controller, runtime),
+                Forwarding(
+                    clock, controller, runtime, upstream=upstream, time_limit=command_timeout
+                ),
                 SelfService(store, keys),
             ),
             *_admin_routes(

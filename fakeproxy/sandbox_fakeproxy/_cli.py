@@ -106,7 +106,7 @@ def _add_times(serving: argparse.ArgumentParser) -> None:
         type=_some_seconds,
         default=300.0,
         metavar="S",
-        help="after which a command is killed and answered with 504 (%(default)g)",
+        help="after which the proxy answers 504; the command goes on (%(default)g)",
     )
 
 

@@ -2,10 +2,8 @@
 
 Exception
 ├── Refusal                   the proxy's own answer: a status and a message
-├── Unprocessable             the runtime's own answer to a body that does not fit (`_shell`)
-├── RuntimeFault              the runtime gave no answer (`_runtime`)
-│   ├── RuntimeUnreachable        it is gone, or went while the command ran: 502
-│   └── CommandTimeout            the command took too long: 504
+├── Unprocessable             the runtime's own answer to a body that does not fit (`_aio`)
+├── RuntimeUnreachable        the runtime is gone, or went while it was asked (`_runtime`): 502
 ├── AlreadyExists             the store: a unique name is taken: 409
 ├── StoreUnusable             the state is not one of ours: exit 2
 ├── DataUnusable              it cannot be kept there (`_data`): exit 2

@@ -55,7 +55,7 @@ class Gate:
 
     def owner(
         self,
-        handler: Callable[[User, Sandbox, _Asked], Awaitable[Reply]],
+        handler: Callable[[User, Sandbox, _Asked], Awaitable[Reply | Response]],
         read: Callable[[Request], Awaitable[_Asked]],
     ) -> Endpoint:
         """Let the key of a sandbox's owner pass. No other tells whether the sandbox exists."""

@@ -41,8 +41,10 @@ class Arguments:
     body: JsonObject = field(default_factory=dict[str, Any])
 
 
-def write(reply: Reply) -> Response:
-    """Turn a reply into HTTP."""
+def write(reply: Reply | Response) -> Response:
+    """Turn a reply into HTTP; what is HTTP already stays as it is."""
+    if isinstance(reply, Response):
+        return reply
     content = json.dumps(reply.body, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(content, reply.status, media_type="application/json; charset=utf-8")
 

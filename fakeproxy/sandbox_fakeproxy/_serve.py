@@ -55,7 +55,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
 
 def _serve(settings: Settings, data: DataDirectory, listener: Listener, given_key: str) -> None:
     store = Store(data.database if settings.data else None)
-    runtime = LocalRuntime(data.sandboxes, time_limit=settings.command_timeout)
+    runtime = LocalRuntime(data.sandboxes)
     admin_key, is_new = (given_key, False) if given_key else data.admin_key(Mint())
     app = create_app(
         admin_key=admin_key,
@@ -63,6 +63,7 @@ def _serve(settings: Settings, data: DataDirectory, listener: Listener, given_ke
         store=store,
         ready_after=settings.ready_after,
         reconcile_delay=settings.reconcile_delay,
+        command_timeout=settings.command_timeout,
         allowed_hosts=listener.allowed_hosts,
     )
     runtime.recover(store.sandbox_ids())

@@ -10,12 +10,10 @@ def test_the_public_names_are_these() -> None:
     assert sandbox_fakeproxy.__all__ == [
         "Clock",
         "Command",
-        "CommandTimeout",
         "LocalRuntime",
         "ManualClock",
         "Outcome",
         "Runtime",
-        "RuntimeFault",
         "RuntimeUnreachable",
         "ScriptedRuntime",
         "Store",
