@@ -28,3 +28,10 @@ class AlreadyExists(Exception):
 
 class StoreUnusable(Exception):
     """The state on disk cannot be read by this version."""
+
+
+def vanished(name: str) -> Refusal:
+    """Return the answer for a sandbox whose resource is gone."""
+    return Refusal(
+        502, f"The resource of sandbox '{name}' has vanished. Delete the sandbox to free its name"
+    )

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 
 from ._clock import Clock
 from ._controller import Controller
-from ._errors import Refusal
+from ._errors import Refusal, vanished
 from ._http import is_json, read_body
 from ._records import Sandbox, User
 from ._runtime import Runtime, RuntimeUnreachable
@@ -78,6 +78,8 @@ class Forwarding:
     async def forward(self, user: User, sandbox: Sandbox, asked: Request) -> Response:
         """Pass a request on, if the sandbox is ready for it."""
         now = self._clock.now()
+        if self._controller.has_vanished(sandbox, now):
+            raise vanished(sandbox.name)
         if not self._controller.has_service(sandbox, now):
             raise Refusal(503, "Sandbox service not ready")
         if not self._controller.accepts_commands(sandbox, now):

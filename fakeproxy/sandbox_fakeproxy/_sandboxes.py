@@ -5,11 +5,12 @@ from typing import Any
 
 from . import _fields as fields
 from ._clock import Clock, iso
-from ._controller import Controller, paused, resumed
-from ._errors import AlreadyExists, Refusal
+from ._controller import Controller
+from ._errors import AlreadyExists, Refusal, vanished
+from ._fates import fate_of_image
 from ._http import Arguments, Reply
 from ._mint import Mint
-from ._records import Sandbox, User
+from ._records import Intent, Sandbox, User
 from ._runtime import Runtime
 from ._store import Store
 
@@ -40,10 +41,9 @@ class Sandboxes:
                 f"Sandbox quota exceeded: a user may have {QUOTA} sandboxes, paused ones counted",
             )
         now = self._clock.now()
+        intent = Intent(fate_of_image(image), is_paused=False, since=now)
         try:
-            self._store.add_sandbox(
-                Sandbox(self._mint.uuid(), user.id, name, image, now, now, None)
-            )
+            self._store.add_sandbox(Sandbox(self._mint.uuid(), user.id, name, image, now, intent))
         except AlreadyExists as exc:
             raise Refusal(409, str(exc)) from exc
         return Reply(
@@ -60,17 +60,14 @@ class Sandboxes:
         now = self._clock.now()
         shown = [
             self._summary(user, sandbox, now)
-            | {
-                "ready": self._controller.condition(sandbox, now).ready,
-                "createdAt": iso(sandbox.created_at),
-            }
+            | {"ready": self._is_ready(sandbox, now), "createdAt": iso(sandbox.created_at)}
             for sandbox in self._store.sandboxes(user.id)
         ]
         return Reply({"count": len(shown), "sandboxes": shown})
 
     async def get(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Show a sandbox as the controller reports it now."""
-        now = self._clock.now()
+        now = self._now_that_it_exists(sandbox)
         condition = self._controller.condition(sandbox, now)
         shown = self._summary(user, sandbox, now)
         shown |= {"replicas": condition.replicas, "ready": condition.ready}
@@ -86,20 +83,35 @@ class Sandboxes:
 
     async def pause(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Kill what runs in a sandbox and keep its files."""
-        self._store.update_sandbox(paused(sandbox, self._clock.now()))
+        now = self._now_that_it_exists(sandbox)
+        self._store.update_sandbox(self._controller.paused(sandbox, now))
         await self._runtime.stop(sandbox.id)
         return _scaled(sandbox, "paused", 0)
 
     async def resume(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Let a paused sandbox become ready again."""
-        self._store.update_sandbox(resumed(sandbox, self._clock.now()))
+        now = self._now_that_it_exists(sandbox)
+        self._store.update_sandbox(self._controller.resumed(sandbox, now))
         return _scaled(sandbox, "resumed", 1)
 
+    def _now_that_it_exists(self, sandbox: Sandbox) -> datetime:
+        """Return the time, unless the sandbox's resource is gone by then."""
+        now = self._clock.now()
+        if self._controller.has_vanished(sandbox, now):
+            raise vanished(sandbox.name)
+        return now
+
+    def _is_ready(self, sandbox: Sandbox, now: datetime) -> bool:
+        return (
+            not self._controller.has_vanished(sandbox, now)
+            and self._controller.condition(sandbox, now).ready
+        )
+
     def _summary(self, user: User, sandbox: Sandbox, now: datetime) -> dict[str, Any]:
-        if self._controller.has_service(sandbox, now):
-            service = sandbox.name
-            address = f"{sandbox.name}.{user.namespace}.svc.cluster.local"
-        else:
+        service, address = sandbox.name, f"{sandbox.name}.{user.namespace}.svc.cluster.local"
+        if self._controller.has_vanished(sandbox, now):
+            service = address = "error"
+        elif not self._controller.has_service(sandbox, now):
             service = address = "pending"
         return {
             "name": sandbox.name,

@@ -3,14 +3,34 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from ._records import ApiKey, Sandbox, User
+from ._fates import Fate
+from ._records import ApiKey, Intent, Sandbox, User
 
-VERSION = 1
+VERSION = 2
 
 # Times are microseconds since 1970, so that they compare and sort exactly. `seq` breaks the tie
 # between rows of one instant; an index on (owner, created_at) holds it too, as every index of
 # SQLite ends with the row's key. AUTOINCREMENT never gives a number twice.
-SCHEMA = """
+_SANDBOXES = """
+CREATE TABLE sandboxes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    image TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    fate TEXT NOT NULL,
+    is_paused INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    fate_before TEXT,
+    is_paused_before INTEGER,
+    since_before INTEGER,
+    had_service INTEGER NOT NULL,
+    UNIQUE (user_id, name)
+);
+CREATE INDEX sandboxes_by_user ON sandboxes (user_id, created_at);
+"""
+_OTHERS = """
 CREATE TABLE users (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -33,22 +53,29 @@ CREATE TABLE api_keys (
     last_used_at INTEGER
 );
 CREATE INDEX api_keys_by_user ON api_keys (user_id, created_at);
-CREATE TABLE sandboxes (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    name TEXT NOT NULL,
-    image TEXT NOT NULL,
-    created_at INTEGER NOT NULL,
-    running_since INTEGER NOT NULL,
-    paused_at INTEGER,
-    UNIQUE (user_id, name)
-);
-CREATE INDEX sandboxes_by_user ON sandboxes (user_id, created_at);
 CREATE TABLE clock (seconds_advanced REAL NOT NULL);
 INSERT INTO clock VALUES (0);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
+SCHEMA = _OTHERS + _SANDBOXES
+# Version 1 knew no fates; it kept when a sandbox last started and, while paused, since when.
+_SET_ASIDE = """
+DROP INDEX sandboxes_by_user;
+ALTER TABLE sandboxes RENAME TO sandboxes_1;
+"""
+_COPY = """
+INSERT INTO sandboxes SELECT seq, id, user_id, name, image, created_at,
+    'running', paused_at IS NOT NULL, coalesce(paused_at, running_since),
+    CASE WHEN paused_at IS NOT NULL OR running_since > created_at THEN 'running' END,
+    CASE WHEN paused_at IS NOT NULL OR running_since > created_at THEN paused_at IS NULL END,
+    CASE WHEN paused_at IS NOT NULL THEN running_since
+         WHEN running_since > created_at THEN created_at END,
+    paused_at IS NOT NULL OR running_since > created_at
+    FROM sandboxes_1;
+DROP TABLE sandboxes_1;
+PRAGMA user_version = 2;
+"""
+FROM_VERSION_1 = _SET_ASIDE + _SANDBOXES + _COPY
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -106,6 +133,25 @@ def sandbox_of(row: sqlite3.Row) -> Sandbox:
         name=row["name"],
         image=row["image"],
         created_at=_moment(row["created_at"]),
-        running_since=_moment(row["running_since"]),
-        paused_at=_moment_or_none(row["paused_at"]),
+        asked=Intent(Fate(row["fate"]), bool(row["is_paused"]), _moment(row["since"])),
+        before=_before(row),
+        had_service=bool(row["had_service"]),
+    )
+
+
+def columns_of(sandbox: Sandbox) -> tuple[str | int | None, ...]:
+    """Write what may change of a sandbox, in the order of its columns."""
+    before = (None, None, None) if sandbox.before is None else _intent_columns(sandbox.before)
+    return (*_intent_columns(sandbox.asked), *before, sandbox.had_service)
+
+
+def _intent_columns(intent: Intent) -> tuple[str, bool, int]:
+    return intent.fate.value, intent.is_paused, micros(intent.since)
+
+
+def _before(row: sqlite3.Row) -> Intent | None:
+    if row["fate_before"] is None:
+        return None
+    return Intent(
+        Fate(row["fate_before"]), bool(row["is_paused_before"]), _moment(row["since_before"])
     )
