@@ -14,22 +14,24 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ._administration import Administration
 from ._auth import Authenticator
 from ._clock import Clock, SystemClock, iso
-from ._control import Control
+from ._control import Control, read_document
 from ._controller import Controller
 from ._errors import Refusal
+from ._fake import Fake, World
 from ._forwarding import Forwarding, read_forwarded
 from ._gate import Endpoint, Gate
 from ._http import Reply, read_arguments, refusal_reply, write
+from ._journal import Journal, Journaled, note_route
 from ._keys import Keys
 from ._local import LocalRuntime
 from ._middleware import DrainedBodies, KnownHosts, RawPaths
 from ._mint import Mint
-from ._records import User
+from ._profiles import DEFAULT_PROFILE, find_profile
 from ._runtime import Runtime
 from ._sandboxes import Sandboxes
 from ._self_service import SelfService
@@ -42,6 +44,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     clock: Clock | None = None,
     runtime: Runtime | None = None,
     store: Store | None = None,
+    profile: str = DEFAULT_PROFILE,
     ready_after: float = 2.0,
     reconcile_delay: float = 0.1,
     command_timeout: float = 300.0,
@@ -52,26 +55,28 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     """Make a fake proxy with state of its own; it needs no socket and no lifespan events.
 
     Without more, time is the machine's, state is in memory, and commands really run on this
-    machine, in a temporary directory. `ready_after`, `reconcile_delay` and `command_timeout`
+    machine, in a temporary directory. `profile` is whose statuses are shown: `v1alpha1` or
+    `v1beta1`. `ready_after`, `reconcile_delay` and `command_timeout`
     (the proxy's 504) are in seconds of `clock`. `upstream` answers, below `/proxy/<name>`, what
     the runtime has no path for. With `allowed_hosts`, requests for other hosts are refused. A
-    seeded `random` makes ids and keys predictable. The lifespan's end, or
-    `await app.state.runtime.close()`, kills what still runs.
+    seeded `random` makes ids and keys predictable. `app.state.fake` is what testers hold the fake
+    by. The lifespan's end, or `await app.state.runtime.close()`, kills what still runs.
 
     Raises:
         UnusableAdminKey: (a `ValueError`) the admin key is not one that a header can carry.
+        ValueError: there is no such profile.
     """
     store = store if store is not None else Store()
     clock = clock if clock is not None else SystemClock(store.seconds_advanced())
     runtime = runtime if runtime is not None else LocalRuntime()
     mint = Mint(random)
-    if store.is_new():
-        now = clock.now()
-        store.add_user(User(mint.uuid(), "admin", None, True, now, now))
-
-    controller = Controller(ready_after=ready_after, reconcile_delay=reconcile_delay)
+    controller = Controller(
+        ready_after=ready_after, reconcile_delay=reconcile_delay, profile=find_profile(profile)
+    )
+    journal = Journal(clock, admin_key)
     gate = Gate(Authenticator(store, admin_key), store, clock)
     keys = Keys(store, clock, mint)
+    fake = Fake(World(store, clock, mint, controller, runtime, journal, profile))
     hosts = [Middleware(KnownHosts, allowed=allowed_hosts)] if allowed_hosts is not None else []
     app = Starlette(
         routes=[
@@ -83,17 +88,22 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
                 ),
                 SelfService(store, keys),
             ),
-            *_admin_routes(
-                gate, Administration(store, clock, mint, keys, runtime), Control(store, clock)
-            ),
+            *_admin_routes(gate, Administration(store, clock, mint, keys, runtime)),
+            *_tester_routes(gate, Control(fake)),
             _ExactRoute("GET", "/health", gate.public(_health(store, clock))),
             *_unknown_routes(gate),
         ],
-        middleware=[Middleware(DrainedBodies), *hosts, Middleware(RawPaths)],
+        middleware=[
+            Middleware(Journaled, journal=journal),
+            Middleware(DrainedBodies),
+            *hosts,
+            Middleware(RawPaths),
+        ],
         exception_handlers={Refusal: _refuse, Exception: _break},
         lifespan=_closing(runtime),
     )
     app.state.runtime = runtime
+    app.state.fake = fake
     return app
 
 
@@ -118,7 +128,7 @@ def _user_routes(
     ]
 
 
-def _admin_routes(gate: Gate, administration: Administration, control: Control) -> list[BaseRoute]:
+def _admin_routes(gate: Gate, administration: Administration) -> list[BaseRoute]:
     users, user = "/api/admin/users", "/api/admin/users/{user_id}"
     return [
         _ExactRoute("POST", users, gate.admin(administration.create_user)),
@@ -129,7 +139,18 @@ def _admin_routes(gate: Gate, administration: Administration, control: Control) 
         _ExactRoute("POST", f"{user}/apikeys", gate.admin(administration.create_key)),
         _ExactRoute("GET", f"{user}/apikeys", gate.admin(administration.list_keys)),
         _ExactRoute("DELETE", "/api/admin/apikeys/{key_id}", gate.admin(administration.revoke_key)),
+    ]
+
+
+def _tester_routes(gate: Gate, control: Control) -> list[BaseRoute]:
+    fate = "/_fake/sandboxes/{username}/{name}/fate"
+    return [
+        _ExactRoute("POST", "/_fake/reset", gate.admin(control.reset)),
         _ExactRoute("POST", "/_fake/clock/advance", gate.admin(control.advance_clock)),
+        _ExactRoute("GET", "/_fake/journal", gate.admin(control.journal)),
+        _ExactRoute("GET", "/_fake/state", gate.admin(control.state)),
+        _ExactRoute("PUT", "/_fake/seed", gate.admin_sending(control.seed, read_document)),
+        _ExactRoute("PUT", fate, gate.admin(control.set_fate)),
     ]
 
 
@@ -148,9 +169,9 @@ def _unknown_routes(gate: Gate) -> list[BaseRoute]:
         await unknown(request)
 
     return [
-        _ExactRoute(None, "/api/admin/{path:path}", unknown_to_admins),
-        _ExactRoute(None, "/api/{path:path}", unknown_to_users),
-        _ExactRoute(None, "/{path:path}", unknown),
+        _ExactRoute(None, "/api/admin/{path:path}", unknown_to_admins, is_known=False),
+        _ExactRoute(None, "/api/{path:path}", unknown_to_users, is_known=False),
+        _ExactRoute(None, "/{path:path}", unknown, is_known=False),
     ]
 
 
@@ -169,15 +190,22 @@ class _ExactRoute(Route):
     Starlette would answer HEAD where GET is, and 405 for the others. None is any method.
     """
 
-    def __init__(self, method: str | None, path: str, endpoint: Endpoint) -> None:
+    def __init__(
+        self, method: str | None, path: str, endpoint: Endpoint, *, is_known: bool = True
+    ) -> None:
         super().__init__(path, endpoint)
         self.methods = None
         self._method = method
+        self._template = self.path_format if is_known else None
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if self._method is not None and scope.get("method") != self._method:
             return Match.NONE, {}
         return super().matches(scope)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        note_route(scope, self._template)
+        await super().handle(scope, receive, send)
 
 
 # The one place that turns an error into HTTP.
