@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -97,12 +99,14 @@ def refused(environment: dict[str, str], *arguments: str | Path) -> str:
     return done.stderr
 
 
-async def a_user(url: str, admin_key: str = "admin-key") -> httpx.AsyncClient:
+async def a_user(
+    url: str, admin_key: str = "admin-key", username: str = "alice"
+) -> httpx.AsyncClient:
     """Add a user; return a client with a key of that user's."""
     async with httpx.AsyncClient(
         base_url=url, headers={"Authorization": f"Bearer {admin_key}"}
     ) as admin:
-        made = await admin.post("/api/admin/users", json={"username": "alice"})
+        made = await admin.post("/api/admin/users", json={"username": username})
         path = f"/api/admin/users/{made.json()['user']['id']}/apikeys"
         key = (await admin.post(path)).json()["api_key"]
     return httpx.AsyncClient(
@@ -390,6 +394,10 @@ async def test_with_allow_remote_any_host_is_served(environment: dict[str, str])
         (["serve", "--ready-after", "nan"], "not a time"),
         (["serve", "--reconcile-delay", "soon"], "not a time"),
         (["serve", "--command-timeout", "0"], "more than 0"),
+        (["serve", "--profile", "v2"], "v1alpha1"),
+        (["serve", "--seed", "x"], "not a seed"),
+        (["serve", "--seed", "-1"], "not a seed"),
+        (["serve", "--seed-file", "no-such-file"], "no-such-file cannot be read: No such file"),
         (["serve", "--ephemeral", "--host", "no.such.host.invalid"], "no address"),
     ],
 )
@@ -418,12 +426,108 @@ def test_help_names_every_option_with_its_default(environment: dict[str, str]) -
         timeout=PATIENCE,
         check=True,
     ).stdout
-    for line in ("(127.0.0.1)", "(8080)", "(2)", "(0.1)", "(300)", "times, in seconds"):
+    for line in (
+        "(127.0.0.1)",
+        "(8080)",
+        "(2)",
+        "(0.1)",
+        "(300)",
+        "times, in seconds",
+        "(v1alpha1)",
+        "tests",
+    ):
         assert line in text
     version = subprocess.run(
         [*PROGRAM, "--version"], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert version.startswith("sandbox-fakeproxy 0.")
+
+
+KEY = "sk_live_" + "k" * 32
+SEED: Any = {
+    "users": [
+        {
+            "username": "alice",
+            "keys": [{"key": KEY}, {"name": "made"}],
+            "sandboxes": [{"name": "box", "state": "paused"}],
+        }
+    ]
+}
+
+
+@pytest.fixture
+def seed_file(tmp_path: Path) -> Path:
+    file = tmp_path / "seed.json"
+    file.write_text(json.dumps(SEED))
+    return file
+
+
+async def test_a_seed_file_is_the_world_in_the_profile_that_was_chosen(
+    environment: dict[str, str], seed_file: Path
+) -> None:
+    arguments = ("--ephemeral", "--profile", "v1beta1", "--seed-file", seed_file)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with (
+        serving(environment, *arguments) as fake,
+        httpx.AsyncClient(base_url=fake.url, headers=headers) as user,
+    ):
+        assert (await user.get("/api/me")).json()["user"]["username"] == "alice"
+        assert (await user.get("/api/sandboxes/box")).json()["readyReason"] == "SandboxSuspended"
+        _, out, _ = await fake.end(signal.SIGINT)
+    assert "The seed file's users are there: 1" in out
+    assert "  alice  sk_live_" in out
+    assert KEY not in fake.text + out
+
+
+async def test_a_seed_file_does_not_replace_state_that_is_there(
+    environment: dict[str, str], seed_file: Path, tmp_path: Path
+) -> None:
+    arguments = ("--data", tmp_path / "data", "--seed-file", seed_file)
+    async with serving(environment, *arguments) as fake:
+        await (await a_user(fake.url, username="bob")).aclose()
+    async with serving(environment, *arguments) as fake:
+        async with httpx.AsyncClient(headers={"Authorization": "Bearer admin-key"}) as admin:
+            state = (await admin.get(f"{fake.url}/_fake/state")).json()
+        _, out, _ = await fake.end(signal.SIGINT)
+    assert [user["username"] for user in state["users"]] == ["bob", "alice", "admin"]
+    assert "The seed file was not used: the state here is not new, and was kept." in out
+
+
+async def test_with_a_seed_a_start_from_nothing_makes_the_same_and_a_restart_goes_on(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    made: dict[str, list[tuple[str, ...]]] = {"a": [], "b": []}
+    for place, people in made.items():
+        for name in ("alice", "bob"):
+            arguments = ("--data", tmp_path / place, "--seed", "7")
+            async with serving(environment, *arguments) as fake:
+                user = await a_user(fake.url, username=name)
+                me = (await user.get("/api/me")).json()["user"]
+                people.append((me["id"], user.headers["Authorization"]))
+                await user.aclose()
+    assert made["a"] == made["b"]
+    assert len({*made["a"]}) == 2
+
+
+async def test_with_a_seed_the_admin_key_is_made_the_same_too(
+    environment: dict[str, str],
+) -> None:
+    keys: set[str] = set()
+    for _ in range(2):
+        async with serving(environment, "--ephemeral", "--seed", "7", key=None) as fake:
+            keys |= set(re.findall(r"admin_[\w-]{32}", fake.text))
+    assert len(keys) == 1
+
+
+def test_a_seed_file_at_fault_is_one_clear_line_with_the_place_and_no_key(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "seed.json"
+    file.write_text(json.dumps({"users": [{"username": "a", "keys": [{"key": f"{KEY}!"}]}]}))
+    line = refused(environment, "serve", "--ephemeral", "--port", "0", "--seed-file", file)
+    assert line.count("\n") == 1
+    assert f"--seed-file {file}: users[0].keys[0].key: expected sk_live_" in line
+    assert KEY not in line
 
 
 async def test_memory_stays_bounded_whatever_a_command_writes(
