@@ -93,14 +93,13 @@ class Controller:
         }.get(phase, self._reconcile_delay)
 
     def _changed(self, sandbox: Sandbox, asked: Intent) -> Sandbox:
-        if replace(asked, since=sandbox.asked.since) == sandbox.asked:
+        if _is_same(asked, sandbox.asked):
             return sandbox
-        return replace(
-            sandbox,
-            asked=asked,
-            before=self._seen(sandbox, asked.since),
-            had_service=self.has_service(sandbox, asked.since),
-        )
+        seen = self._seen(sandbox, asked.since)
+        if seen is not None and _is_same(asked, seen):
+            return replace(sandbox, asked=seen)  # taken back before the controller saw it
+        had_service = self.has_service(sandbox, asked.since)
+        return replace(sandbox, asked=asked, before=seen, had_service=had_service)
 
     def _seen(self, sandbox: Sandbox, now: datetime) -> Intent | None:
         """Return what the controller acts upon: None as long as it knows of no sandbox."""
@@ -123,3 +122,7 @@ class Controller:
         if running >= self._ready_after and seen.fate is not Fate.NEVER_READY:
             return Phase.READY
         return Phase.STARTING if running >= self._starting_after else Phase.PENDING
+
+
+def _is_same(one: Intent, other: Intent) -> bool:
+    return (one.fate, one.is_paused) == (other.fate, other.is_paused)

@@ -153,17 +153,27 @@ async def test_in_any_row_a_sandbox_is_paused_resumed_and_deleted(
 
 
 @pytest.mark.parametrize("profile", TABLES)
-async def test_resumed_before_the_pause_was_seen_it_never_shows_paused(
+@pytest.mark.parametrize("back", [["pause", "resume"], ["failed", "running"]])
+async def test_what_is_taken_back_before_the_controller_saw_it_has_never_been(
+    world: World, alice: Caller, profile: str, back: list[float | str]
+) -> None:
+    await lead(world, alice, [2, back[0], DELAY / 2, back[1]])
+    for after in (0, DELAY, 60):
+        world.clock.advance(after)
+        assert (await alice("GET", BOX)).json()["ready"] is True
+        assert (await alice("POST", exec_path(), {"command": "ls"})).status_code == 200
+
+
+@pytest.mark.parametrize("profile", TABLES)
+async def test_paused_again_before_the_resume_was_seen_it_stays_paused(
     world: World, alice: Caller, profile: str
 ) -> None:
-    await lead(world, alice, [2, "pause", DELAY / 2, "resume"])
-    assert (await alice("GET", BOX)).json()["ready"] is True
-    # Its processes were killed all the same, and none starts before it is ready again.
-    assert (await alice("POST", exec_path(), {"command": "ls"})).status_code == 503
-    world.clock.advance(DELAY)
-    assert (await alice("GET", BOX)).json()["readyMessage"] == PENDING[1]
-    world.clock.advance(2)
-    assert (await alice("POST", exec_path(), {"command": "ls"})).status_code == 200
+    await lead(world, alice, [2, "pause", 60, "resume", DELAY / 2, "pause"])
+    paused = TABLES[profile]["paused"]
+    for after in (0, DELAY, 60):
+        world.clock.advance(after)
+        shown = (await alice("GET", BOX)).json()
+        assert (shown["replicas"], shown["ready"]) == paused[:2]
 
 
 @pytest.mark.parametrize("profile", TABLES)

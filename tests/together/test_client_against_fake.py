@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 BOX = "my-sandbox"
 
 
-@pytest.fixture
-async def pair() -> AsyncGenerator[Pair]:
-    async with a_pair() as made:
+@pytest.fixture(params=["v1alpha1", "v1beta1"])
+async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
+    async with a_pair(profile=request.param) as made:
         yield made
 
 
