@@ -16,7 +16,7 @@ CREATE TABLE users (
     id TEXT NOT NULL UNIQUE,
     username TEXT NOT NULL UNIQUE,
     email TEXT,
-    is_active INTEGER NOT NULL,
+    is_active INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 );
@@ -45,6 +45,11 @@ CREATE TABLE sandboxes (
     UNIQUE (user_id, name)
 );
 CREATE INDEX sandboxes_by_user ON sandboxes (user_id, created_at);
+CREATE TABLE spent_names (
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (namespace, name)
+) WITHOUT ROWID;
 CREATE TABLE clock (seconds_advanced REAL NOT NULL);
 INSERT INTO clock VALUES (0);
 PRAGMA user_version = 1;
@@ -78,7 +83,7 @@ def user_of(row: sqlite3.Row) -> User:
         id=row["id"],
         username=row["username"],
         email=row["email"],
-        is_active=bool(row["is_active"]),
+        is_active=None if row["is_active"] is None else bool(row["is_active"]),
         created_at=_moment(row["created_at"]),
         updated_at=_moment(row["updated_at"]),
     )

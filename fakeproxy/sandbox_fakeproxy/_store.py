@@ -234,6 +234,24 @@ class Store:
             ),
         )
 
+    def spend_name(self, namespace: str, name: str) -> None:
+        """Let nobody have a name any more."""
+        self._db.execute("INSERT OR IGNORE INTO spent_names VALUES (?, ?)", (namespace, name))
+
+    def is_spent(self, namespace: str, name: str) -> bool:
+        """Tell whether nobody can have a name any more."""
+        row = self._db.execute(
+            "SELECT 1 FROM spent_names WHERE namespace = ? AND name = ?", (namespace, name)
+        ).fetchone()
+        return row is not None
+
+    def count_spent(self, namespace: str) -> int:
+        """Return how many names are spent in a namespace."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM spent_names WHERE namespace = ?", (namespace,)
+        ).fetchone()
+        return int(count)
+
     def delete_sandbox(self, sandbox_id: str) -> None:
         """Forget a sandbox."""
         self._db.execute("DELETE FROM sandboxes WHERE id = ?", (sandbox_id,))
