@@ -426,6 +426,8 @@ class Upstream:
                 return Response(b"\x00\xff", media_type="application/octet-stream")
             case "/scalar":
                 return Response("7", 418, media_type="application/json")
+            case _:
+                pass
         return JSONResponse(
             {
                 "method": request.method,
