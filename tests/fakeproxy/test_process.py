@@ -20,12 +20,15 @@ from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in
 
 JSON = {"Content-Type": "application/json"}
 STOP_PATIENCE = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
+PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # what runs in the process is covered too
 PROGRAM = [sys.executable, "-m", "sandbox_fakeproxy"]
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    own = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return passed | own
 
 
 class Fake:
