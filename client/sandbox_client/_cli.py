@@ -24,7 +24,7 @@ from ._content import (
     prompt_content,
     readiness_content,
     status_content,
-    unready_advice,
+    unready,
 )
 from ._errors import (
     ConfigError,
@@ -240,10 +240,10 @@ def _show_readiness(face: _Face, outcome: Readiness, done: str) -> int:
     if outcome.ready:
         face.result(f"{face.name} was {done} and is ready after {outcome.waited:.1f} s", content)
         return OK
-    state = state_of(outcome.sandbox) if outcome.sandbox else State.PENDING
-    face.result(f"{face.name} was {done} but is NOT ready after {outcome.waited:.0f} s", content)
-    face.say(f"last reason: {outcome.reason}")
-    face.say(f"next: {spell_verbs(unready_advice(state), face.spell)}")
+    if face.as_json:
+        face.result("", content)
+    else:
+        face.error(unready(f"{face.name} was {done}", outcome))
     return NOT_READY
 
 

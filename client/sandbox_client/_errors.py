@@ -14,7 +14,8 @@ SandboxError
     ├── QuotaReached      no room for another sandbox
     ├── RateLimited       429
     └── NotReady          the sandbox cannot run a command now
-        └── Paused        ... until it is resumed
+        ├── Paused        ... until it is resumed
+        └── NeverReady    ... and waiting does not help
 """
 
 from __future__ import annotations
@@ -183,3 +184,14 @@ class Paused(NotReady):
     retryable = False
     fault = "nobody's: the sandbox's state. Its files are kept."
     advice = "Resume it first with {resume}, then send the command again."
+
+
+class NeverReady(NotReady):
+    """The sandbox has failed or expired: no wait makes it ready."""
+
+    retryable = False
+    fault = "the sandbox's: its image, or the cluster it runs on."
+    advice = (
+        "Waiting does not help: remove it with {delete} and make it again with {create}; where the"
+        " reason does not lie in its image, tell the proxy's administrator."
+    )

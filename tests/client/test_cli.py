@@ -30,6 +30,7 @@ from tests.client.doubles import (
     says,
 )
 from tests.client.states import (
+    ALPHA_ERROR,
     ALPHA_FAILED,
     ALPHA_PAUSED,
     ALPHA_PENDING,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from sandbox_client._config import Config
 
     from tests.client.doubles import Answer, Answers, Handler
+    from tests.client.states import Row
 
 
 VERBS = ("create", "status", "prompt", "list", "delete", "pause", "resume")
@@ -268,15 +270,27 @@ def test_create_passes_image_and_port_on(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("verb", ["create", "resume"])
-def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(verb: str, terminal: Terminal) -> None:
-    answers: Answers = {CREATE: made(), RESUME: done(), GET: ALPHA_FAILED.response()}
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (ALPHA_PENDING, "but is NOT ready after 60 s: pending: Pod exists with phase: Pending"),
+        (ALPHA_FAILED, "but will not become ready: failed: Pod exists with phase: Failed"),
+        (ALPHA_ERROR, "but will not become ready: failed: Error seen: no quota"),
+    ],
+    ids=["late", "failed", "controller error"],
+)
+def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(
+    verb: str, row: Row, words: str, terminal: Terminal
+) -> None:
+    terminal.run(verb, "box", answers={CREATE: made(), RESUME: done(), GET: row.response()})
 
-    terminal.run(verb, "box", answers=answers)
-
-    assert terminal.code == 3
-    assert "is NOT ready" in terminal.out
-    assert "last reason: failed: Pod exists with phase: Failed" in terminal.err
-    assert "`remote-sandbox delete box`" in terminal.err
+    assert (terminal.code, terminal.out) == (3, "")
+    *_, error, fault, step = terminal.err.splitlines()
+    assert error.startswith("error: box was ")
+    assert words in error
+    assert fault.startswith("fault: ")
+    assert step.startswith("next:  ")
+    assert "`remote-sandbox delete box`" in step
 
 
 def test_a_wait_in_vain_is_still_one_json_object(terminal: Terminal) -> None:
@@ -293,7 +307,7 @@ def test_a_reason_in_braces_is_the_proxys_own_and_left_alone(terminal: Terminal)
 
     terminal.run("create", "box", answers={CREATE: made(), GET: httpx.Response(200, json=body)})
 
-    assert "last reason: failed: phase: Failed {delete}" in terminal.err
+    assert "failed: phase: Failed {delete}" in terminal.err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import anyio
 import httpx
 import pytest
-from sandbox_client import _proxy, _sandboxes
+from sandbox_client import _lifecycle, _proxy, _sandboxes
 from sandbox_client._errors import (
     AlreadyExists,
     BrokenReply,
@@ -253,7 +253,8 @@ async def test_a_prompt_to_a_failed_sandbox_says_that_waiting_does_not_help(
         with pytest.raises(NotReady, match="is failed") as caught:
             await sandboxes.prompt("box", "ls", report=reports)
 
-    assert "will not become ready" in caught.value.advice
+    assert "Waiting does not help" in caught.value.advice
+    assert not caught.value.retryable
 
 
 async def test_a_prompt_that_failed_in_a_ready_sandbox_stays_a_failure(reports: Reports) -> None:
@@ -298,7 +299,7 @@ async def test_a_refusal_that_the_state_cannot_explain_is_not_looked_into(
 async def test_a_running_command_is_reported_as_time_passes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_sandboxes, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0)
     told = anyio.Event()
     reports = Reports()
 

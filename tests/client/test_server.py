@@ -11,7 +11,7 @@ import mcp_types as types
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from sandbox_client import _config, _sandboxes
+from sandbox_client import _config, _lifecycle
 from sandbox_client._errors import ConfigError
 from sandbox_client._proxy import Proxy
 from sandbox_client._sandboxes import Sandboxes
@@ -171,7 +171,7 @@ async def test_progress_rises_and_carries_the_live_reason(mode: Mode) -> None:
 async def test_a_running_command_shows_progress_too(
     mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sandboxes, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0)
     told = anyio.Event()
     values: list[float] = []
 
