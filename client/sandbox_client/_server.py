@@ -113,6 +113,8 @@ def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]
 
 def serve() -> None:
     """Serve MCP on standard input and output until the input ends."""
+    if sys.stdin is None or sys.stdout is None:  # <&- or >&-
+        sys.exit("error: The MCP server talks on standard input and output, and one is closed.")
     # Ctrl-C ends it at once: there is nothing to clean up, and a blocked read would hold it up.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.stdin.isatty():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from sandbox_client._proxy import Proxy
 from sandbox_client._sandboxes import Sandboxes
 
 from tests.client.doubles import (
-    CREATED_AT,
     KEY,
     URL,
     Clock,
@@ -194,6 +194,48 @@ def test_the_help_names_all_commands_and_all_exit_codes(terminal: Terminal) -> N
     assert "~/.config/gemini-remote-sandbox/config.json" in terminal.out
 
 
+@pytest.mark.parametrize("words", [[], *([verb] for verb in (*VERBS, "mcp"))], ids=str)
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_line_of_the_help_is_broken_by_the_terminal(
+    words: list[str], columns: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    terminal.run(*words, "--help")
+
+    assert max(map(len, terminal.out.splitlines())) <= columns
+
+
+def test_the_help_of_mcp_says_what_it_does(terminal: Terminal) -> None:
+    terminal.run("mcp", "--help")
+
+    assert "Serve MCP on standard input and output until the input ends." in terminal.out
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "list"])
+def test_the_help_calls_the_name_what_the_errors_call_it(verb: str, terminal: Terminal) -> None:
+    terminal.run(verb, "--help")
+    assert " NAME" in terminal.out.splitlines()[0]
+    terminal.run(verb)
+    assert "the following arguments are required: NAME" in terminal.err
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ([], "remote-sandbox"),
+        (["fly"], "remote-sandbox"),
+        (["create"], "remote-sandbox create"),
+        (["prompt"], "remote-sandbox prompt"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_points_to_the_help(words: list[str], command: str, terminal: Terminal) -> None:
+    terminal.run(*words)
+
+    assert terminal.err.splitlines()[-1] == f"next:  `{command} --help` tells how it is used"
+
+
 def test_the_version_is_the_distributions(terminal: Terminal) -> None:
     terminal.run("--version")
 
@@ -208,8 +250,33 @@ def test_the_list_is_a_table(terminal: Terminal) -> None:
 
     heading, row = terminal.out.splitlines()
     assert heading.split() == ["NAME", "STATE", "CREATED"]
-    assert row.split() == ["box", "paused", CREATED_AT]
+    assert row.split() == ["box", "paused", "2026-01-02T03:04:05Z"]
     assert heading.index("STATE") == row.index("paused")
+    assert heading.index("CREATED") == row.index("2026")
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+@pytest.mark.parametrize("name", ["box", "a-name-of-30-characters-exactly", "a" * 63])
+def test_no_terminal_is_too_narrow_for_name_and_state(
+    name: str, columns: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("FORCE_COLOR", "NO_COLOR"):  # a terminal, in black and white
+        monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    listed = httpx.Response(
+        200, json={"sandboxes": [ALPHA_PENDING.listed(name), ALPHA_PENDING.listed("b")]}
+    )
+
+    terminal.run("list", answers={LIST: listed})
+
+    heading, first, second = lines = re.sub(r"\x1b\[\d*m", "", terminal.out).splitlines()
+    assert [line.split()[:2] for line in (first, second)] == [[name, "pending"], ["b", "pending"]]
+    assert lines == [line.rstrip() for line in lines]
+    if "CREATED" in heading:
+        assert max(map(len, lines)) <= columns
+    else:
+        assert len(f"{name}  pending  2026-01-02T03:04:05Z") > columns
 
 
 def test_a_long_name_is_not_cut_in_a_pipe(terminal: Terminal) -> None:

@@ -23,6 +23,7 @@ PACKAGES = {
 CLIENT_ORDER = (
     "__main__",
     "_cli",
+    "_face",
     "_server",
     "_tools",
     "_tool",
