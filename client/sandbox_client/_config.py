@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from ._errors import ConfigError
-from ._wire import KEY_PREFIX
+from ._errors import ConfigError, counted
+from ._wire import KEY_PREFIX, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -222,8 +222,8 @@ def _api_key(setting: _Setting) -> str:
         raise setting.fail("is still the placeholder of config.template.json", _KEY_ADVICE)
     if not key.startswith(KEY_PREFIX):
         raise setting.fail(
-            f"has {len(key)} characters and does not start with {KEY_PREFIX}: it looks like the"
-            " admin key or another secret, not a user's API key,",
+            f"has {counted(len(key), 'character')} and does not start with {KEY_PREFIX}: it looks"
+            " like the admin key or another secret, not a user's API key,",
             _KEY_ADVICE + " An admin key stays with the administrator.",
         )
     if not key.isascii() or " " in key:
@@ -238,7 +238,9 @@ def _port(setting: _Setting) -> int:
     if isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) <= 5:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise setting.fail(f"is {_shape(value)}", "Make it a whole number from 1 to 65535.")
+        shape = _shape(value)
+        shape += " out of range" if shape == "a number" else ""
+        raise setting.fail(f"is {shape}", "Make it a whole number from 1 to 65535.")
     return value
 
 
@@ -249,11 +251,9 @@ def _shape(value: object) -> str:
             return "null"
         case bool():
             return "true" if value else "false"
-        case int() | float():
-            return "a number out of range" if isinstance(value, int) else "a fraction"
+        case float():
+            return "a fraction"
         case str():
-            return f"a string of {len(value)} characters"
-        case list():
-            return "an array"
+            return f"a string of {counted(len(value), 'character')}"
         case _:
-            return "an object"
+            return kind_of(value)

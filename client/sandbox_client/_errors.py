@@ -78,6 +78,11 @@ def mask_keys(text: str) -> str:
     return _KEY.sub("sk_live_…", text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with the noun in its right form."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def spell_verbs(text: str, spell: Callable[[Verb], str]) -> str:
     """Return `text` with each `{verb}` in it spelled by `spell`."""
     return _VERB.sub(lambda match: spell(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb

@@ -12,11 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
-from ._errors import (
-    BrokenReply,
-    InvalidInput,
-    ProxyFailed,
-)
+from ._errors import BrokenReply, InvalidInput, ProxyFailed, counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +31,22 @@ _NAME_RULE = (
     f"A name has 1 to {MAX_NAME} characters: lower-case letters, digits and hyphens, a letter"
     " first, no hyphen last."
 )
+
+
+_KINDS: dict[type, str] = {
+    type(None): "nothing",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+
+
+def kind_of(value: object) -> str:
+    """Return what JSON calls a value of this kind, with its article."""
+    return _KINDS[type(value)]
 
 
 @dataclass(frozen=True)
@@ -79,9 +91,10 @@ class Reply:
         """Return the words for what the body is when it is not JSON."""
         if not self.body.strip():
             return "an empty body"
+        verb = "is" if len(self.body) == 1 else "are"
         if "html" in self.content_type.lower() or self.body.lstrip()[:1] == b"<":
             return "an HTML page, as load balancers and web servers send it"
-        return f"{len(self.body)} bytes that are not JSON"
+        return f"{counted(len(self.body), 'byte')} that {verb} not JSON"
 
     def words(self) -> str:
         """Return the proxy's own message: one line, without the key; empty where there is none."""
@@ -143,7 +156,7 @@ def check_name(name: str, *, new: bool = False) -> str:
     if KEY_PREFIX in name or not shown.isprintable():
         shown = "a key" if KEY_PREFIX in name else "text that cannot be shown"
     raise InvalidInput(
-        f"{shown} ({len(name)} characters) cannot be a sandbox's name",
+        f"{shown} ({counted(len(name), 'character')}) cannot be a sandbox's name",
         advice=f"{_NAME_RULE} For example: my-sandbox.",
     )
 
@@ -287,7 +300,7 @@ def _object(value: object, what: str) -> dict[str, object]:
 def _member(content: Mapping[str, object], name: str, kind: type[T]) -> T:
     value = content.get(name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _unlike(name, f"a {kind.__name__}", value)
+        raise _unlike(name, _KINDS[kind], value)
     return value
 
 
@@ -296,5 +309,6 @@ def _optional(content: Mapping[str, object], name: str) -> str:
 
 
 def _unlike(what: str, expected: str, value: object) -> BrokenReply:
-    got = "nothing" if value is None else f"a {type(value).__name__}"
-    return BrokenReply(f"The proxy's reply has {got} as {what}, where the contract says {expected}")
+    return BrokenReply(
+        f"The proxy's reply has {kind_of(value)} as {what}, where the contract says {expected}"
+    )

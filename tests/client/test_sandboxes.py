@@ -275,7 +275,7 @@ async def test_a_status_that_cannot_be_read_does_not_hide_the_prompts_own_failur
     proxy = Routes({EXEC: says(503, "Sandbox not ready"), GET: look})
 
     async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(NotReady, match="Sandbox not ready"):
+        with pytest.raises(NotReady, match="'box' is not ready"):
             await sandboxes.prompt("box", "ls", report=reports)
 
 

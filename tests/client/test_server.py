@@ -239,7 +239,7 @@ async def test_a_refusal_of_the_proxy_is_an_error_result_and_no_exception(mode: 
     ("arguments", "words"),
     [
         ({}, "Argument 'name' is missing"),
-        ({"name": 7}, "Argument 'name' is a int"),
+        ({"name": 7}, "Argument 'name' is a number, not a string"),
         ({"name": "box", "force": True}, "Unknown argument 'force'"),
         ({"name": "../me"}, "cannot be a sandbox's name"),
     ],

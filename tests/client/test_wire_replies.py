@@ -116,8 +116,8 @@ def test_a_runtime_that_did_not_run_the_command_is_a_failure_with_its_words() ->
         (httpx.Response(200, content=b"<!doctype html>"), "an HTML page"),
         (httpx.Response(200), "an empty body"),
         (httpx.Response(200, content=b"\xff\xfe\x00"), "3 bytes that are not JSON"),
-        (httpx.Response(200, json=[]), "a list"),
-        (httpx.Response(200, json="ok"), "a str"),
+        (httpx.Response(200, json=[]), "an array"),
+        (httpx.Response(200, json="ok"), "a string"),
         (httpx.Response(200, content=b"null"), "nothing"),
     ],
     ids=["HTML", "HTML without its type", "empty", "bytes", "array", "string", "null"],
@@ -161,11 +161,11 @@ def test_a_sandbox_with_a_wrong_field_names_the_field(body: dict[str, object], f
     ("value", "words"),
     [
         ({"success": True}, "nothing as data"),
-        ({"success": True, "data": []}, "a list as data"),
-        ({"data": {"status": 1}}, "an? int as status"),
-        ({"data": {"status": "completed", "output": {}}}, "a dict as data.output"),
-        ({"data": {"status": "completed", "exit_code": "0"}}, "a str as data.exit_code"),
-        ({"data": {"status": "completed", "exit_code": True}}, "a bool as data.exit_code"),
+        ({"success": True, "data": []}, "an array as data"),
+        ({"data": {"status": 1}}, "a number as status"),
+        ({"data": {"status": "completed", "output": {}}}, "an object as data.output"),
+        ({"data": {"status": "completed", "exit_code": "0"}}, "a string as data.exit_code"),
+        ({"data": {"status": "completed", "exit_code": True}}, "a boolean as data.exit_code"),
     ],
 )
 def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) -> None:
