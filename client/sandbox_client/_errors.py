@@ -4,6 +4,7 @@ SandboxError
 ├── ConfigError           the configuration on this machine
 ├── InvalidInput          a name or an argument, refused before any request
 ├── ProxyUnreachable      no answer came
+│   ├── Undelivered       ... and the request did not reach the proxy
 │   └── DeadlineExceeded  ... in the time it may take
 ├── BrokenReply           an answer came that the contract does not know
 ├── ProxyFailed           the proxy, or what stands before it, answered 5xx
@@ -31,6 +32,16 @@ Verb = Literal["create", "status", "prompt", "list", "delete", "pause", "resume"
 # Host names come back in lower case.
 _KEY = re.compile(r"sk_live_[\w-]+", re.IGNORECASE)
 _VERB = re.compile(r"\{(create|status|prompt|list|delete|pause|resume)\}")
+
+_KINDS: dict[type, str] = {
+    type(None): "nothing",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
 
 
 class SandboxError(Exception):
@@ -83,6 +94,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def kind_of(value: object) -> str:
+    """Return what JSON calls a value of this kind, with its article."""
+    return kind_named(type(value))
+
+
+def kind_named(kind: type) -> str:
+    """Return what JSON calls the values of a Python type, with the article."""
+    return _KINDS[kind]
+
+
 def spell_verbs(text: str, spell: Callable[[Verb], str]) -> str:
     """Return `text` with each `{verb}` in it spelled by `spell`."""
     return _VERB.sub(lambda match: spell(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
@@ -106,6 +127,10 @@ class ProxyUnreachable(SandboxError):
     fault = "the network, the address in proxyUrl, or a proxy that is not running."
     advice = "Check proxyUrl and that the proxy runs (GET /health answers without a key)."
     retryable = True
+
+
+class Undelivered(ProxyUnreachable):
+    """The request certainly did not reach the proxy."""
 
 
 class DeadlineExceeded(ProxyUnreachable):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._errors import InvalidInput
-from ._wire import kind_of
+from ._errors import InvalidInput, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

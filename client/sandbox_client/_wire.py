@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
-from ._errors import BrokenReply, InvalidInput, ProxyFailed, counted
+from ._errors import BrokenReply, InvalidInput, ProxyFailed, counted, kind_named, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,22 +31,6 @@ _NAME_RULE = (
     f"A name has 1 to {MAX_NAME} characters: lower-case letters, digits and hyphens, a letter"
     " first, no hyphen last."
 )
-
-
-_KINDS: dict[type, str] = {
-    type(None): "nothing",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-    dict: "an object",
-}
-
-
-def kind_of(value: object) -> str:
-    """Return what JSON calls a value of this kind, with its article."""
-    return _KINDS[type(value)]
 
 
 @dataclass(frozen=True)
@@ -300,7 +284,7 @@ def _object(value: object, what: str) -> dict[str, object]:
 def _member(content: Mapping[str, object], name: str, kind: type[T]) -> T:
     value = content.get(name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _unlike(name, _KINDS[kind], value)
+        raise _unlike(name, kind_named(kind), value)
     return value
 
 

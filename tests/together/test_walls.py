@@ -31,6 +31,7 @@ CLIENT_ORDER = (
     "_sandboxes",
     "_lifecycle",
     "_proxy",
+    "_tls",
     "_refusal",
     "_config",
     "_wire",
