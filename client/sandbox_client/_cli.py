@@ -37,7 +37,7 @@ exit codes:
   {OK}    done
   {FAILED}    the proxy refused, failed or could not be reached
   {USAGE}    wrong usage, or a configuration that cannot be used
-  {NOT_READY}    created or resumed, but not ready in time
+  {NOT_READY}    created or resumed, but not ready
   {INTERRUPTED}  interrupted with Ctrl-C
 prompt ends with the command's own exit code, or {NO_RESULT}
 where there is none.

@@ -75,10 +75,9 @@ class Reply:
         """Return the words for what the body is when it is not JSON."""
         if not self.body.strip():
             return "an empty body"
-        verb = "is" if len(self.body) == 1 else "are"
         if "html" in self.content_type.lower() or self.body.lstrip()[:1] == b"<":
             return "an HTML page, as load balancers and web servers send it"
-        return f"{counted(len(self.body), 'byte')} that {verb} not JSON"
+        return f"a body of {counted(len(self.body), 'byte')} that is not JSON"
 
     def words(self) -> str:
         """Return the proxy's own message: one line, without the key; empty where there is none."""

@@ -95,7 +95,7 @@ REFUSED = caused(httpx.ConnectError("failed"), ConnectionRefusedError(111, "refu
         (says(500, "database is down"), ProxyFailed, "failed (500): database is down"),
         (page(502), ProxyFailed, "answered 502 with an HTML page"),
         (page(404), BrokenReply, "answered 404 with an HTML page"),
-        (httpx.Response(400, content=b"\xff"), BrokenReply, "1 byte that is not JSON"),
+        (httpx.Response(400, content=b"\xff"), BrokenReply, "a body of 1 byte that is not JSON"),
         (
             REFUSED,
             ProxyUnreachable,

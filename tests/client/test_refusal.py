@@ -156,8 +156,8 @@ def test_a_page_in_the_place_of_a_refusal_is_a_broken_reply(verb: str, status: i
     ("content", "words"),
     [
         (b"", "an empty body"),
-        (b"oops", "4 bytes that are not JSON"),
-        (b"o", "1 byte that is not JSON"),
+        (b"oops", "a body of 4 bytes that is not JSON"),
+        (b"o", "a body of 1 byte that is not JSON"),
         (b"{}", "JSON that holds no message"),
         (b"[1]", "JSON that holds no message"),
     ],

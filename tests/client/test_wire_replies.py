@@ -115,7 +115,7 @@ def test_a_runtime_that_did_not_run_the_command_is_a_failure_with_its_words() ->
         (page(200), "an HTML page"),
         (httpx.Response(200, content=b"<!doctype html>"), "an HTML page"),
         (httpx.Response(200), "an empty body"),
-        (httpx.Response(200, content=b"\xff\xfe\x00"), "3 bytes that are not JSON"),
+        (httpx.Response(200, content=b"\xff\xfe\x00"), "a body of 3 bytes that is not JSON"),
         (httpx.Response(200, json=[]), "an array"),
         (httpx.Response(200, json="ok"), "a string"),
         (httpx.Response(200, content=b"null"), "nothing"),
