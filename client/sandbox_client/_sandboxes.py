@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DIAGNOSIS_DEADLINE = 10.0
 SETTLING_LOOKS = 3  # about a second
-MAX_LOOKS = 20  # twice the quota: a list that is longer is not asked about row by row
+MAX_LOOKS = 20  # twice the quota: of a longer list, only those that look ready at first
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Sandboxes:
     async def list(self) -> list[tuple[Sandbox, State]]:
         """Return all sandboxes, newest first, each with its state.
 
-        The list alone calls a paused sandbox ready, so those that look ready are asked for.
+        The list alone calls a paused sandbox ready, or like one that starts, so each is asked for.
         """
         rows = _wire.read_listing(await self.proxy.send(_wire.listing()))
         looked: dict[int, Sandbox] = {}
@@ -96,7 +96,9 @@ class Sandboxes:
                 return  # deleted since, or a name that cannot be asked for: the list's word stands
 
         async with anyio.create_task_group() as tasks:
-            for index in [index for index, row in enumerate(rows) if row.ready][:MAX_LOOKS]:
+            for index in sorted(range(len(rows)), key=lambda index: not rows[index].ready)[
+                :MAX_LOOKS
+            ]:
                 tasks.start_soon(look, index)
         whole = [looked.get(index, row) for index, row in enumerate(rows)]
         return [(sandbox, state_of(sandbox)) for sandbox in whole]

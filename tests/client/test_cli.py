@@ -264,11 +264,11 @@ def test_no_terminal_is_too_narrow_for_name_and_state(
         monkeypatch.setenv(variable, "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
-    listed = httpx.Response(
-        200, json={"sandboxes": [ALPHA_PENDING.listed(name), ALPHA_PENDING.listed("b")]}
-    )
+    rows = [ALPHA_PENDING.listed(name), ALPHA_PENDING.listed("b")]
+    looks = {f"GET /api/sandboxes/{each}": ALPHA_PENDING.response(each) for each in (name, "b")}
+    listed = httpx.Response(200, json={"sandboxes": rows})
 
-    terminal.run("list", answers={LIST: listed})
+    terminal.run("list", answers={LIST: listed, **looks})
 
     heading, first, second = lines = re.sub(r"\x1b\[\d*m", "", terminal.out).splitlines()
     assert [line.split()[:2] for line in (first, second)] == [[name, "pending"], ["b", "pending"]]
@@ -282,8 +282,9 @@ def test_no_terminal_is_too_narrow_for_name_and_state(
 def test_a_long_name_is_not_cut_in_a_pipe(terminal: Terminal) -> None:
     name = "a" * 63
     listed = httpx.Response(200, json={"sandboxes": [ALPHA_PENDING.listed(name)]})
+    look = ALPHA_PENDING.response(name)
 
-    terminal.run("list", answers={LIST: listed})
+    terminal.run("list", answers={LIST: listed, f"GET /api/sandboxes/{name}": look})
 
     assert name in terminal.out
 
