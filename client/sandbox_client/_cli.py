@@ -53,10 +53,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(
-            NO_RESULT if self.prog.endswith(" prompt") else USAGE,
-            f"error: {mask_keys(message)}\nnext:  `{self.prog} --help` tells how it is used\n",
-        )
+        face = Face(as_json=False, name="")
+        face.say(f"error: {mask_keys(message)}")
+        face.say(f"next:  `{self.prog} --help` tells how it is used")
+        self.exit(NO_RESULT if self.prog.endswith(" prompt") else USAGE)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ SandboxError
 ├── InvalidInput          a name or an argument, refused before any request
 ├── ProxyUnreachable      no answer came
 │   ├── Undelivered       ... and the request did not reach the proxy
+│   │   └── Distrusted    ... since no TLS came about
 │   └── DeadlineExceeded  ... in the time it may take
 ├── BrokenReply           an answer came that the contract does not know
 ├── ProxyFailed           the proxy, or what stands before it, answered 5xx
@@ -131,6 +132,13 @@ class ProxyUnreachable(SandboxError):
 
 class Undelivered(ProxyUnreachable):
     """The request certainly did not reach the proxy."""
+
+
+class Distrusted(Undelivered):
+    """The proxy's certificate was refused, or TLS is not spoken there."""
+
+    retryable = False
+    fault = "the address in proxyUrl, the proxy's certificate, or what this machine trusts."
 
 
 class DeadlineExceeded(ProxyUnreachable):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import truststore
 
-from ._errors import ConfigError, SandboxError, Undelivered
+from ._errors import ConfigError, Distrusted
 
 if TYPE_CHECKING:
     from ._config import Config
@@ -39,32 +39,29 @@ def trust(config: Config) -> ssl.SSLContext:
     return context
 
 
-def distrusted(cause: ssl.SSLCertVerificationError, where: str) -> SandboxError:
+def distrusted(cause: ssl.SSLCertVerificationError, where: str) -> Distrusted:
     """Return what a certificate that was refused means to a person."""
     if cause.verify_code in _OTHER_NAME:
-        return _fault(
+        return Distrusted(
             f"The certificate of {where} is another host's: {cause.verify_message}",
-            "Put the host's name that the certificate holds into proxyUrl, or ask the proxy's"
-            " administrator for a certificate that holds this one.",
+            advice="Put the host's name that the certificate holds into proxyUrl, or ask the"
+            " proxy's administrator for a certificate that holds this one.",
         )
     if cause.verify_code in _OTHER_TIME:
-        return _fault(
+        return Distrusted(
             f"The certificate of {where} is not valid today: {cause.verify_message}",
-            "Ask the proxy's administrator to renew it, and check this machine's clock.",
+            advice="Ask the proxy's administrator to renew it, and check this machine's clock.",
         )
-    return _fault(
+    return Distrusted(
         f"The certificate of {where} is not trusted: {cause.verify_message}",
-        "Check the host in proxyUrl; name a private authority's certificates in SSL_CERT_FILE.",
+        advice="Check the host in proxyUrl; name a private authority's certificates in"
+        " SSL_CERT_FILE.",
     )
 
 
-def broken(cause: ssl.SSLError, where: str) -> SandboxError:
+def broken(cause: ssl.SSLError, where: str) -> Distrusted:
     """Return what a failure to speak TLS means to a person."""
-    return _fault(
+    return Distrusted(
         f"TLS with {where} failed: {cause.reason or 'no reason given'}",
-        "Check the scheme (http or https) and the port in proxyUrl.",
+        advice="Check the scheme (http or https) and the port in proxyUrl.",
     )
-
-
-def _fault(message: str, advice: str) -> SandboxError:
-    return Undelivered(message, advice=advice, retryable=False)

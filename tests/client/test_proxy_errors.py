@@ -179,6 +179,7 @@ async def test_each_fault_of_a_certificate_gets_its_own_advice(
 
     assert words in error.message
     assert advice in error.advice
+    assert "certificate" in error.fault
     assert ("SSL_CERT_FILE" in error.advice) == (advice == "SSL_CERT_FILE")
     assert not error.retryable
 
