@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import _sandboxes, _wire
+from sandbox_client import _lifecycle, _wire
 from sandbox_client._errors import (
     AlreadyExists,
     KeyRejected,
@@ -211,7 +211,7 @@ async def test_a_sandbox_that_is_deleted_while_it_starts_ends_the_wait(
 async def test_a_command_that_a_pause_kills_gives_no_result(
     pair: Pair, ada: Sandboxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sandboxes, "REPORT_INTERVAL", 0.01)
+    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0.01)
     await created(ada, pair)
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
