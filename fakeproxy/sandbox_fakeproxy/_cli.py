@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reconcile_delay=options.reconcile_delay,
         command_timeout=options.command_timeout,
         profile=options.profile,
+        as_deployed=options.as_deployed,
         seed=options.seed,
         seed_file=options.seed_file,
         verbose=options.verbose,
@@ -109,6 +110,11 @@ def _add_tests(serving: argparse.ArgumentParser) -> None:
         help="the version of the sandbox controller whose statuses are shown (%(default)s)",
     )
     group.add_argument(
+        "--as-deployed",
+        action="store_true",
+        help="answer with the deployed proxy's quirks and bugs, where the fake would be sane",
+    )
+    group.add_argument(
         "--seed-file",
         type=Path,
         metavar="FILE",
@@ -134,9 +140,8 @@ def _add_times(serving: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--command-timeout",
         type=_some_seconds,
-        default=300.0,
         metavar="S",
-        help="after which the proxy answers 504; the command goes on (%(default)g)",
+        help="after which the proxy answers 504; the command goes on (300)",
     )
 
 

@@ -12,14 +12,46 @@ Exception
     └── UnusableAdminKey      no header can carry it (`_auth`): exit 2
 """
 
+from enum import Enum, auto
+
+
+class Fault(Enum):
+    """What the deployed proxy answers otherwise than it should; `_deployed` has the answers."""
+
+    MALFORMED_BODY = auto()
+    LARGE_BODY = auto()
+    UNKNOWN_ROUTE = auto()
+    UNKNOWN_ADMIN_ROUTE = auto()
+    BAD_ESCAPE = auto()
+    NUL_IN_NAME = auto()
+    USERNAME = auto()
+    EMAIL = auto()
+    IS_ACTIVE = auto()
+    ID = auto()
+    KEY_NAME = auto()
+    EXPIRES_AT = auto()
+    SANDBOX_NAME = auto()
+    IMAGE = auto()
+    QUOTA = auto()
+    NAMESPACE = auto()
+    SPENT = auto()
+    ORPHANS = auto()
+    LOST_RACE = auto()
+    VANISHED = auto()
+    PAUSED = auto()
+    UNREACHABLE = auto()
+    NO_JSON = auto()
+    TIME_LIMIT = auto()
+
 
 class Refusal(Exception):
     """An answer other than the one that was asked for."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, fault: Fault | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.fault = fault
 
 
 class AlreadyExists(Exception):
@@ -32,6 +64,5 @@ class StoreUnusable(Exception):
 
 def vanished(name: str) -> Refusal:
     """Return the answer for a sandbox whose resource is gone."""
-    return Refusal(
-        502, f"The resource of sandbox '{name}' has vanished. Delete the sandbox to free its name"
-    )
+    message = f"The resource of sandbox '{name}' has vanished. Delete the sandbox to free its name"
+    return Refusal(502, message, Fault.VANISHED)

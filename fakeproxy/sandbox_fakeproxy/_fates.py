@@ -37,3 +37,11 @@ def fate_of_image(image: str) -> Fate:
     path, slash, name = image.partition("@")[0].rpartition("/")
     name = name.partition(":")[0]
     return Fate(name) if path and slash and name in FATES else Fate.RUNNING
+
+
+def fate_of(name: str, image: str) -> Fate:
+    """Return what becomes of a sandbox by itself.
+
+    Kubernetes has no service whose name starts with a digit; only as deployed is one made so.
+    """
+    return Fate.CONTROLLER_ERROR if name[0].isdigit() else fate_of_image(image)

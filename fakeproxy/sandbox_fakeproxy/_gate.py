@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from ._auth import Authenticator
 from ._clock import Clock
-from ._errors import Refusal
+from ._errors import Fault, Refusal
 from ._http import Arguments, Reply, decode, read_arguments, write
 from ._journal import note_caller
 from ._records import Sandbox, User
@@ -80,6 +80,14 @@ class Gate:
 
         return endpoint
 
+    def require_key_of_area(self, request: Request) -> None:
+        """Refuse who has not the key that this part of the API needs."""
+        path = request.scope["path"].lower()
+        if path.startswith("/api/admin/"):
+            self.require_admin(request)
+        elif path.startswith("/api/"):
+            self.require_user(request)
+
     def require_admin(self, request: Request) -> None:
         """Refuse any key but the admin's."""
         self._authenticator.require_admin(request.headers.get("authorization"))
@@ -95,5 +103,6 @@ class Gate:
     def _owned(self, user: User, name: str) -> Sandbox:
         sandbox = self._store.sandbox(user.id, name)
         if sandbox is None:
-            raise Refusal(403, "You do not have access to this sandbox")
+            fault = Fault.NUL_IN_NAME if "\0" in name else None
+            raise Refusal(403, "You do not have access to this sandbox", fault)
         return sandbox

@@ -13,7 +13,7 @@ class User:
     id: str
     username: str
     email: str | None
-    is_active: bool
+    is_active: bool | None  # None only in the deployed proxy, where it is as good as False
     created_at: datetime
     updated_at: datetime
 

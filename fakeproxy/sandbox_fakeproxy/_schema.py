@@ -11,7 +11,29 @@ VERSION = 2
 # Times are microseconds since 1970, so that they compare and sort exactly. `seq` breaks the tie
 # between rows of one instant; an index on (owner, created_at) holds it too, as every index of
 # SQLite ends with the row's key. AUTOINCREMENT never gives a number twice.
-_SANDBOXES = """
+SCHEMA = """
+CREATE TABLE users (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    username TEXT NOT NULL UNIQUE,
+    email TEXT,
+    is_active INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+CREATE TABLE api_keys (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    key_hash BLOB NOT NULL UNIQUE,
+    key_prefix TEXT NOT NULL,
+    name TEXT,
+    is_active INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    last_used_at INTEGER
+);
+CREATE INDEX api_keys_by_user ON api_keys (user_id, created_at);
 CREATE TABLE sandboxes (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -29,41 +51,28 @@ CREATE TABLE sandboxes (
     UNIQUE (user_id, name)
 );
 CREATE INDEX sandboxes_by_user ON sandboxes (user_id, created_at);
-"""
-_OTHERS = """
-CREATE TABLE users (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    username TEXT NOT NULL UNIQUE,
-    email TEXT,
-    is_active INTEGER NOT NULL,
-    created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL
-);
-CREATE TABLE api_keys (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    key_hash BLOB NOT NULL UNIQUE,
-    key_prefix TEXT NOT NULL,
-    name TEXT,
-    is_active INTEGER NOT NULL,
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER,
-    last_used_at INTEGER
-);
-CREATE INDEX api_keys_by_user ON api_keys (user_id, created_at);
+CREATE TABLE spent_names (
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (namespace, name)
+) WITHOUT ROWID;
 CREATE TABLE clock (seconds_advanced REAL NOT NULL);
 INSERT INTO clock VALUES (0);
 PRAGMA user_version = 2;
 """
-SCHEMA = _OTHERS + _SANDBOXES
 # Version 1 knew no fates; it kept when a sandbox last started and, while paused, since when.
 _SET_ASIDE = """
+DROP INDEX api_keys_by_user;
 DROP INDEX sandboxes_by_user;
+DROP TABLE IF EXISTS spent_names;
+ALTER TABLE users RENAME TO users_1;
+ALTER TABLE api_keys RENAME TO api_keys_1;
 ALTER TABLE sandboxes RENAME TO sandboxes_1;
+ALTER TABLE clock RENAME TO clock_1;
 """
-_COPY = """
+_TAKE_OVER = """
+INSERT INTO users SELECT * FROM users_1;
+INSERT INTO api_keys SELECT * FROM api_keys_1;
 INSERT INTO sandboxes SELECT seq, id, user_id, name, image, created_at,
     'running', paused_at IS NOT NULL, coalesce(paused_at, running_since),
     CASE WHEN paused_at IS NOT NULL OR running_since > created_at THEN 'running' END,
@@ -72,10 +81,13 @@ INSERT INTO sandboxes SELECT seq, id, user_id, name, image, created_at,
          WHEN running_since > created_at THEN created_at END,
     paused_at IS NOT NULL OR running_since > created_at
     FROM sandboxes_1;
+UPDATE clock SET seconds_advanced = (SELECT seconds_advanced FROM clock_1);
+DROP TABLE api_keys_1;
 DROP TABLE sandboxes_1;
-PRAGMA user_version = 2;
+DROP TABLE users_1;
+DROP TABLE clock_1;
 """
-FROM_VERSION_1 = _SET_ASIDE + _SANDBOXES + _COPY
+FROM_VERSION_1 = _SET_ASIDE + SCHEMA + _TAKE_OVER
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -105,7 +117,7 @@ def user_of(row: sqlite3.Row) -> User:
         id=row["id"],
         username=row["username"],
         email=row["email"],
-        is_active=bool(row["is_active"]),
+        is_active=None if row["is_active"] is None else bool(row["is_active"]),
         created_at=_moment(row["created_at"]),
         updated_at=_moment(row["updated_at"]),
     )

@@ -105,7 +105,7 @@ def read_user(value: object, at: str) -> SeedUser:
     _refuse_repeated([(f"{at}.sandboxes[{i}].name", box.name) for i, box in enumerate(sandboxes)])
     return SeedUser(
         username=_read(f"{at}.username", fields.username, asked),
-        email=_read(f"{at}.email", fields.text, asked, "email"),
+        email=_read(f"{at}.email", fields.email, asked),
         is_active=_is_active(asked, at),
         keys=tuple(_key(each, where) for where, each in keys),
         sandboxes=sandboxes,
@@ -119,8 +119,8 @@ def _key(value: object, at: str) -> SeedKey:
         _refuse(f"{at}.key", f"expected {KEY_PREFIX} and 32 of A-Z, a-z, 0-9, '_' and '-'")
     return SeedKey(
         secret=secret,
-        name=_read(f"{at}.name", fields.text, asked, "name"),
-        expires_at=_read(f"{at}.expires_at", fields.expiry, asked),
+        name=_read(f"{at}.name", fields.key_name, asked),
+        expires_at=_read(f"{at}.expires_at", fields.expires_at, asked),
         is_active=_is_active(asked, at),
     )
 
@@ -143,7 +143,10 @@ def _sandbox(value: object, at: str) -> SeedSandbox:
 
 
 def _is_active(asked: JsonObject, at: str) -> bool:
-    return "is_active" not in asked or _read(f"{at}.is_active", fields.boolean, asked, "is_active")
+    value = asked.get("is_active", True)
+    if not isinstance(value, bool):
+        _refuse(f"{at}.is_active", "expected true or false")
+    return value
 
 
 def _object(value: object, at: str, known: set[str]) -> JsonObject:

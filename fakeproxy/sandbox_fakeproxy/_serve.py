@@ -37,8 +37,9 @@ class Settings:
     data: Path | None
     ready_after: float
     reconcile_delay: float
-    command_timeout: float
+    command_timeout: float | None
     profile: str
+    as_deployed: bool
     seed: int | None
     seed_file: Path | None
     verbose: bool
@@ -80,6 +81,7 @@ def _serve(
         reconcile_delay=settings.reconcile_delay,
         command_timeout=settings.command_timeout,
         profile=settings.profile,
+        as_deployed=settings.as_deployed,
         random=_random(settings),
         allowed_hosts=listener.allowed_hosts,
     )

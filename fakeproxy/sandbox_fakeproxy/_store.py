@@ -96,6 +96,7 @@ class Store:
     def forget_all(self) -> None:
         """Forget users, keys and sandboxes, as if there had been none; time stays where it is."""
         self._db.execute("DELETE FROM users")
+        self._db.execute("DELETE FROM spent_names")
         self._db.execute("DELETE FROM sqlite_sequence")
 
     def rows_made(self) -> int:
@@ -270,6 +271,24 @@ class Store:
             " is_paused_before = ?, since_before = ?, had_service = ? WHERE id = ?",
             (*columns_of(sandbox), sandbox.id),
         )
+
+    def spend_name(self, namespace: str, name: str) -> None:
+        """Let nobody have a name any more."""
+        self._db.execute("INSERT OR IGNORE INTO spent_names VALUES (?, ?)", (namespace, name))
+
+    def is_spent(self, namespace: str, name: str) -> bool:
+        """Tell whether nobody can have a name any more."""
+        row = self._db.execute(
+            "SELECT 1 FROM spent_names WHERE namespace = ? AND name = ?", (namespace, name)
+        ).fetchone()
+        return row is not None
+
+    def count_spent(self, namespace: str) -> int:
+        """Return how many names are spent in a namespace."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM spent_names WHERE namespace = ?", (namespace,)
+        ).fetchone()
+        return int(count)
 
     def delete_sandbox(self, sandbox_id: str) -> None:
         """Forget a sandbox."""

@@ -22,12 +22,16 @@ from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in
 
 JSON = {"Content-Type": "application/json"}
 STOP_PATIENCE = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
+PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # what runs in the process is covered too
+CONFIG = ".config/gemini-remote-sandbox/config.json"
 PROGRAM = [sys.executable, "-m", "sandbox_fakeproxy"]
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    own = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return passed | own
 
 
 class Fake:
@@ -39,7 +43,7 @@ class Fake:
 
     async def read_banner(self) -> None:
         assert self.process.stdout is not None
-        while not self.lines or not self.lines[-1].startswith("The last command"):
+        while not self.lines or self.lines[-1] != "Ctrl-C stops this.":
             line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
             assert line, "it ended before it listened"
             self.lines.append(line.decode().rstrip("\n"))
@@ -257,6 +261,17 @@ async def test_the_admin_key_is_made_once_shown_once_and_kept_for_its_owner_only
             assert (await admin.get("/api/admin/users")).status_code == 403
 
 
+async def pasted(fake: Fake, environment: dict[str, str]) -> tuple[int | None, str]:
+    """Run the printed lines in a shell; return its exit code and what it printed."""
+    start = fake.lines.index(f"  URL={fake.url}")
+    lines = "\n".join(fake.lines[start : fake.lines.index("", start)])
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-c", lines, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    out, _ = await asyncio.wait_for(shell.communicate(), PATIENCE)
+    return shell.returncode, out.decode()
+
+
 @pytest.mark.parametrize("key", ["a-key-of-mine", None])
 @pytest.mark.parametrize("kept", [True, False])
 async def test_the_printed_lines_lead_from_nothing_to_a_config_that_works(
@@ -266,19 +281,12 @@ async def test_the_printed_lines_lead_from_nothing_to_a_config_that_works(
     home = tmp_path / "home"
     home.mkdir()
     async with serving(environment, *arguments, key=key) as fake:
-        start = fake.lines.index(f"  URL={fake.url}")
-        lines = "\n".join(fake.lines[start : fake.lines.index("", start)])
-        shell = await asyncio.create_subprocess_exec(
-            "sh",
-            "-ec",
-            lines,
-            env=environment | ({"ADMIN_API_KEY": key} if key else {}),
-            stdout=subprocess.PIPE,
-        )
-        out, _ = await asyncio.wait_for(shell.communicate(), PATIENCE)
-        assert shell.returncode == 0
-        api_key = out.decode().strip()
-        config = home / ".config/gemini-remote-sandbox/config.json"
+        code, said = await pasted(fake, environment | ({"ADMIN_API_KEY": key} if key else {}))
+        assert code == 0
+        asked_for = "where ADMIN_API_KEY must be set too:" in " ".join(fake.lines)
+        assert asked_for == (key is not None)
+        api_key = said.strip()
+        config = home / CONFIG
         assert httpx.Response(200, content=config.read_bytes()).json() == {
             "proxyUrl": fake.url,
             "apiKey": api_key,
@@ -287,6 +295,57 @@ async def test_the_printed_lines_lead_from_nothing_to_a_config_that_works(
         headers = {"Authorization": f"Bearer {api_key}"}
         async with httpx.AsyncClient(base_url=fake.url, headers=headers) as http:
             assert (await http.get("/api/me")).json()["user"]["username"] == "dev1"
+
+
+async def test_the_printed_lines_pasted_twice_say_why_and_write_no_blank_key(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = tmp_path / "home" / CONFIG
+    config.parent.mkdir(parents=True)
+    async with serving(environment, "--ephemeral", key=None) as fake:
+        code, said = await pasted(fake, environment)
+        assert (code, said[:8]) == (0, "sk_live_")
+        config.unlink()
+        code, said = await pasted(fake, environment)
+        assert code != 0
+        assert "is no user called dev1 yet?" in said
+        assert not config.exists()
+
+
+async def test_the_printed_lines_with_a_wrong_admin_key_say_why_and_write_no_config(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    async with serving(environment, "--ephemeral", key="a-key-of-mine") as fake:
+        code, said = await pasted(fake, environment | {"ADMIN_API_KEY": "another"})
+        assert code != 0
+        assert "is ADMIN_API_KEY right" in said
+        assert not (tmp_path / "home" / CONFIG).exists()
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+async def test_no_printed_line_is_broken_by_the_terminal(
+    environment: dict[str, str], columns: str
+) -> None:
+    async with serving(environment | {"COLUMNS": columns}, "--ephemeral", key=None) as fake:
+        # A key is one long word, which stays whole.
+        widths = [len(line) for line in fake.lines if "admin_" not in line]
+        assert max(widths) <= min(int(columns), 100)
+
+
+async def test_a_blank_host_is_an_address_that_can_be_asked(environment: dict[str, str]) -> None:
+    arguments = ("--ephemeral", "--host", "")
+    async with serving(environment, *arguments) as fake, httpx.AsyncClient() as http:
+        assert (await http.get(f"{fake.url}/health")).status_code == 200
+
+
+def test_an_admin_key_that_is_a_directory_is_one_clear_line(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "admin.key").mkdir()
+    line = refused(environment, "serve", "--port", "0", "--data", tmp_path)
+    assert line.count("\n") == 1
+    assert f"{tmp_path / 'admin.key'} cannot be used: Is a directory" in line
 
 
 async def test_a_foreign_host_is_refused(environment: dict[str, str]) -> None:
@@ -465,7 +524,7 @@ def seed_file(tmp_path: Path) -> Path:
 async def test_a_seed_file_is_the_world_in_the_profile_that_was_chosen(
     environment: dict[str, str], seed_file: Path
 ) -> None:
-    arguments = ("--ephemeral", "--profile", "v1beta1", "--seed-file", seed_file)
+    arguments = ("--ephemeral", "--profile", "v1beta1", "--as-deployed", "--seed-file", seed_file)
     headers = {"Authorization": f"Bearer {KEY}"}
     async with (
         serving(environment, *arguments) as fake,
@@ -473,6 +532,7 @@ async def test_a_seed_file_is_the_world_in_the_profile_that_was_chosen(
     ):
         assert (await user.get("/api/me")).json()["user"]["username"] == "alice"
         assert (await user.get("/api/sandboxes/box")).json()["readyReason"] == "SandboxSuspended"
+        assert "endpoints" in (await user.get("/api/nothing")).json()  # as deployed
         _, out, _ = await fake.end(signal.SIGINT)
     assert "The seed file's users are there: 1" in out
     assert "  alice  sk_live_" in out
