@@ -14,6 +14,7 @@ from ._app import create_app
 from ._clock import Clock, ManualClock
 from ._journal import CAPACITY
 from ._local import LocalRuntime
+from ._own_loop import OwnLoop
 from ._runtime import Runtime
 from ._store import Store
 from ._thread import ServerThread
@@ -45,7 +46,7 @@ class FakeProxy:
         **options: Any,
     ) -> None:
         self.clock = clock()
-        self.runtime = LocalRuntime(directory) if runtime is None else runtime()
+        self.runtime: Runtime = OwnLoop(LocalRuntime(directory)) if runtime is None else runtime()
         self._store = Store()
         options.setdefault("random", Random(0))  # noqa: S311  (keys that a test can foretell)
         self.app = create_app(
@@ -94,14 +95,13 @@ class FakeProxy:
 
     def close(self) -> None:
         """Kill what still runs."""
-        # In a thread, as a loop may run in this one, or may have run and must not be replaced.
-        closing = threading.Thread(target=lambda: asyncio.run(self.runtime.close()))
-        closing.start()
-        closing.join()
-        self.forget()
-
-    def forget(self) -> None:
-        """Close what is kept in memory; by now, nothing runs."""
+        if isinstance(self.runtime, OwnLoop):
+            self.runtime.end()
+        else:
+            # In a thread, as a loop may run in this one, or may have run and must not be replaced.
+            closing = threading.Thread(target=lambda: asyncio.run(self.runtime.close()))
+            closing.start()
+            closing.join()
         self._store.close()
 
 
@@ -139,7 +139,7 @@ class FakeProxyServer:
             self._thread.call(self.runtime.close())
         finally:
             self._thread.__exit__(exc_type, exc, traceback)
-            self._proxy.forget()
+            self._proxy.close()
 
     def user(self, username: str = "alice") -> str:
         """Add a user, and return an API key of that user's."""

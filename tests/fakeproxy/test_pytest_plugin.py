@@ -5,6 +5,11 @@ import pytest
 pytest_plugins = ["pytester"]
 
 IN_PROCESS = """
+import asyncio
+import gc
+import threading
+
+import psutil
 import pytest
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +37,22 @@ async def test_what_is_left_running_is_ended(fake_proxy):
         fake_proxy.advance(2)
         body = {"command": "sleep 600 & echo $! > /dev/null"}
         assert (await http.post("/proxy/box/v1/shell/exec", json=body)).status_code == 200
+
+
+async def test_a_command_may_still_run_when_the_test_has_ended(fake_proxy):
+    http = fake_proxy.client(fake_proxy.user("alice"))
+    await http.post("/api/sandboxes", json={"name": "box"})
+    fake_proxy.advance(2)
+    body = {"command": "sleep 600"}
+    asking = asyncio.ensure_future(http.post("/proxy/box/v1/shell/exec", json=body))
+    while not psutil.Process().children():
+        await asyncio.sleep(0)
+
+
+def test_nothing_is_left_of_it():
+    gc.collect()
+    assert psutil.Process().children() == []
+    assert [each.name for each in threading.enumerate()] == ["MainThread"]
 
 
 @pytest.mark.fake_proxy(profile="v1beta1", ready_after=0)
@@ -164,7 +185,7 @@ def run(pytester: pytest.Pytester, tests: str) -> pytest.RunResult:
 
 
 def test_a_project_tests_against_a_fake_in_process(pytester: pytest.Pytester) -> None:
-    run(pytester, IN_PROCESS).assert_outcomes(passed=5)
+    run(pytester, IN_PROCESS).assert_outcomes(passed=7)
 
 
 def test_a_project_tests_against_a_fake_on_a_port(pytester: pytest.Pytester) -> None:
