@@ -1,6 +1,9 @@
 """Time: the machine's own, moved on by what testers ask for, or one that a test holds still."""
 
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Protocol
 
 # Far enough for any test, and near enough that adding a delay can never overflow a datetime.
@@ -14,8 +17,12 @@ class Clock(Protocol):
         """Return the time, aware and in UTC."""
         ...
 
+    async def sleep_until(self, moment: datetime) -> None:
+        """Return once the clock shows `moment`, by itself or because it was moved there."""
+        ...
+
     def advance(self, seconds: float) -> None:
-        """Move the time on.
+        """Move the time on, from any thread.
 
         Raises:
             ValueError: time would run backwards, or past the year 9000.
@@ -28,14 +35,26 @@ class SystemClock:
 
     def __init__(self, offset: float = 0.0) -> None:
         self._offset = timedelta(seconds=offset)
+        self._moves = _Moves()
 
     def now(self) -> datetime:
         """Return the machine's time plus the offset."""
         return datetime.now(UTC) + self._offset
 
+    async def sleep_until(self, moment: datetime) -> None:
+        """Wait for the machine's time, or for an advance that saves waiting."""
+        while True:
+            moved = self._moves.next()  # before looking, as another thread may move the clock
+            left = (moment - self.now()).total_seconds()
+            if left <= 0:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(moved, left)
+
     def advance(self, seconds: float) -> None:
         """Move the time on by `seconds`."""
         self._offset += _step(self.now(), seconds)
+        self._moves.tell()
 
 
 class ManualClock:
@@ -43,14 +62,53 @@ class ManualClock:
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
+        self._moves = _Moves()
 
     def now(self) -> datetime:
         """Return the time that the test has set."""
         return self._now
 
+    async def sleep_until(self, moment: datetime) -> None:
+        """Wait until the test has moved the clock that far."""
+        while True:
+            moved = self._moves.next()  # before looking, as another thread may move the clock
+            if self._now >= moment:
+                return
+            await moved
+
     def advance(self, seconds: float) -> None:
         """Move the time on by `seconds`."""
         self._now += _step(self._now, seconds)
+        self._moves.tell()
+
+
+class _Moves:
+    """Whoever waits for the next advance, in whichever thread's event loop."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def next(self) -> asyncio.Future[None]:
+        """Return a future that the next advance fulfils."""
+        moved = asyncio.get_running_loop().create_future()
+        with self._lock:
+            self._waiting = [each for each in self._waiting if not each.done()]
+            self._waiting.append(moved)
+        return moved
+
+    def tell(self) -> None:
+        """Wake all who wait."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for moved in waiting:
+            with suppress(RuntimeError):  # its loop has ended, and whoever waited with it
+                moved.get_loop().call_soon_threadsafe(_fulfil, moved)
+
+
+def _fulfil(moved: asyncio.Future[None]) -> None:
+    if not moved.done():
+        moved.set_result(None)
 
 
 def iso(moment: datetime) -> str:

@@ -46,7 +46,8 @@ def listen(host: str, port: int, *, allow_remote: bool) -> Listener:
             f"Cannot listen on {host} port {port}: {exc.strerror}."
             " Choose another port with --port; --port 0 takes any free one."
         ) from exc
-    shown = f"[{host}]" if ":" in host else host
+    named = host or address[0]
+    shown = f"[{named}]" if ":" in named else named
     return Listener(
         listening,
         f"http://{shown}:{listening.getsockname()[1]}",

@@ -8,16 +8,22 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ._aio import route
 from ._execution import Execution
 from ._output import FULL_LIMIT, TRUNCATED_LIMIT, Output
 from ._processes import group_exists, kill_all_below
-from ._runtime import Command, CommandTimeout, Outcome, RuntimeUnreachable
+from ._runtime import RuntimeUnreachable
+from ._shell import Command, Outcome, execute
 
 _T = TypeVar("_T")
 
@@ -53,19 +59,15 @@ class _Place:
 
 
 class LocalRuntime:
-    """Run commands below `root`, or below a temporary directory that goes when this object goes.
+    """Run commands below `root`, or below a temporary directory that goes when this object goes."""
 
-    A command may take `time_limit` seconds of real time.
-    """
-
-    def __init__(self, root: Path | None = None, *, time_limit: float = 300.0) -> None:
+    def __init__(self, root: Path | None = None) -> None:
         self._temporary: weakref.finalize[..., Any] | None = None
         if root is None:
             root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-"))
             self._temporary = weakref.finalize(self, _remove_tree, root)
         # The real path, as a process's working directory is compared with it (macOS links /tmp).
         self._root = root.resolve()
-        self._time_limit = time_limit
         self._shell = shutil.which("bash") or shutil.which("sh") or "/bin/sh"
         self._places: dict[str, _Place] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -78,12 +80,30 @@ class LocalRuntime:
             if directory.name not in sandbox_ids:
                 _remove_tree(directory)
 
+    def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
+        """Answer as the AIO runtime does, by really running commands."""
+        run = self._runner(sandbox_id)
+
+        async def exec_(request: Request) -> Response:
+            return await execute(request, run, lambda: str(uuid4()))
+
+        return route(request, {"/v1/shell/exec": {"POST": exec_}})
+
     async def run(self, sandbox_id: str, command: Command) -> Outcome:
         """Run a command to its end, also when the caller is cancelled."""
-        if self._closed:
-            raise RuntimeUnreachable("The fake proxy is stopping")
+        return await self._runner(sandbox_id)(command)
+
+    def _runner(self, sandbox_id: str) -> Callable[[Command], Awaitable[Outcome]]:
+        """Let commands run for as long as the sandbox is not stopped."""
         place = self._places.setdefault(sandbox_id, _Place(self._root / sandbox_id))
-        return await self._to_its_end(self._run(place, place.stops, command))
+        stops = place.stops
+
+        async def run(command: Command) -> Outcome:
+            if self._closed:
+                raise RuntimeUnreachable("The fake proxy is stopping")
+            return await self._to_its_end(self._run(place, stops, command))
+
+        return run
 
     async def stop(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and keep its files."""
@@ -120,15 +140,14 @@ class LocalRuntime:
     async def _run(self, place: _Place, stops: int, command: Command) -> Outcome:
         execution = await self._start(place, stops, command)
         finishing = asyncio.ensure_future(execution.finish())
-        limit = min(self._time_limit, command.hard_timeout or self._time_limit)
-        await asyncio.wait({finishing}, timeout=limit)
+        await asyncio.wait({finishing}, timeout=command.hard_timeout)
         timed_out = execution.kill()
         output, exit_code = await finishing
         self._let_go(place, execution)
         if execution.stopped:
             raise RuntimeUnreachable("The sandbox was stopped while the command ran")
         if timed_out:
-            return self._after_timeout(command, output)
+            return Outcome(output, None, "hard_timeout")
         return Outcome(output, exit_code)
 
     async def _start(self, place: _Place, stops: int, command: Command) -> Execution:
@@ -162,11 +181,6 @@ class LocalRuntime:
             "TMPDIR": str(place.scratch),
             "USER": "gem",
         }
-
-    def _after_timeout(self, command: Command, output: str) -> Outcome:
-        if command.hard_timeout is not None and command.hard_timeout <= self._time_limit:
-            return Outcome(output, None, "hard_timeout")
-        raise CommandTimeout(f"The command took longer than {self._time_limit:g} s and was killed")
 
     def _let_go(self, place: _Place, execution: Execution) -> None:
         """Forget a command whose shell has ended, except for the background jobs it left."""

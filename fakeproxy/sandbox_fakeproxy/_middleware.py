@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ._conduct import SANE
 from ._errors import Refusal
-from ._http import has_body, refusal_reply, write
+from ._http import has_body, write
 
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 _PORT = re.compile(r":[0-9]*$")
@@ -30,7 +31,7 @@ class RawPaths:
             sent: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
             path = quote(sent, safe=_PRINTABLE)
             scope = {**scope, "path": path, "sent_path": path}
-            if path != "/" and not path.startswith("/proxy/"):
+            if path != "/" and not path.lower().startswith("/proxy/"):
                 scope["path"] = path.removesuffix("/")
         await self._app(scope, receive, send)
 
@@ -53,7 +54,7 @@ class KnownHosts:
                 "The Host header names another host than this fake proxy listens on."
                 f" Expected one of: {', '.join(sorted(self._allowed))}",
             )
-            await write(refusal_reply(refusal))(scope, receive, send)
+            await write(SANE.reply(refusal))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -1,53 +1,35 @@
-"""What runs inside a sandbox, as an interface: really (`_local`) or as scripted (`_scripted`)."""
+"""What runs inside the sandboxes, as the proxy sees it: an HTTP service per sandbox.
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+It runs really (`_local`) or as a test scripts it (`_scripted`); both speak the AIO runtime's API
+(`_aio`). Requests and replies are Starlette's, as that is what a service is made of.
+"""
 
-Status = Literal["completed", "hard_timeout"]
+from collections.abc import Awaitable
+from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A shell command line, and how it may end. `hard_timeout` is in seconds."""
-
-    text: str
-    hard_timeout: float | None = None
-    truncate: bool = True
+from starlette.requests import Request
+from starlette.responses import Response
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a command ended; without an exit code when it did not end by itself."""
-
-    output: str = ""
-    exit_code: int | None = 0
-    status: Status = "completed"
-
-
-class RuntimeFault(Exception):
-    """The sandbox's runtime gave no answer."""
-
-
-class RuntimeUnreachable(RuntimeFault):
-    """The runtime is gone, or went while the command ran."""
-
-
-class CommandTimeout(RuntimeFault):
-    """The command took longer than the proxy waits; it was killed."""
+class RuntimeUnreachable(Exception):
+    """The runtime is gone, or went while it was asked."""
 
 
 class Runtime(Protocol):
     """What the proxy needs of the machine that runs the sandboxes.
 
-    What `run` does before its first await happens in one step with the caller's check that the
-    sandbox is ready; a `stop` after that step must not leave the command running.
+    What `answer` does before it returns its awaitable happens in one step with the caller's check
+    that the sandbox is ready; a `stop` after that step must not leave a command running.
     """
 
-    async def run(self, sandbox_id: str, command: Command) -> Outcome:
-        """Run a command to its end, also when the caller is cancelled.
+    def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
+        """Answer a request below `/proxy/<name>`; None where the runtime has no such path.
+
+        The request is whole: its body does not wait for the caller. It is answered to its end,
+        also when the caller has left.
 
         Raises:
-            RuntimeFault: there is no outcome to tell.
+            RuntimeUnreachable: there is no answer to give.
         """
         ...
 

@@ -1,8 +1,13 @@
 """A runtime for tests: it records what it is asked and answers as it is told."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
 
-from ._runtime import Command, Outcome
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ._aio import route
+from ._shell import Command, Outcome, execute
 
 
 def _succeed_silently(_command: Command) -> Outcome:
@@ -10,7 +15,7 @@ def _succeed_silently(_command: Command) -> Outcome:
 
 
 class ScriptedRuntime:
-    """Answer commands from a function, which may raise a `RuntimeFault`."""
+    """Answer commands from a function, which may raise `RuntimeUnreachable`."""
 
     def __init__(self, script: Callable[[Command], Outcome] = _succeed_silently) -> None:
         self._script = script
@@ -18,6 +23,16 @@ class ScriptedRuntime:
         self.stopped: list[str] = []
         self.removed: list[str] = []
         self.closed = False
+
+    def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
+        """Answer as the AIO runtime does, from the script."""
+
+        async def exec_(request: Request) -> Response:
+            return await execute(
+                request, lambda command: self.run(sandbox_id, command), lambda: str(uuid4())
+            )
+
+        return route(request, {"/v1/shell/exec": {"POST": exec_}})
 
     async def run(self, sandbox_id: str, command: Command) -> Outcome:  # noqa: ARG002  (protocol)
         """Record a command and answer as scripted."""

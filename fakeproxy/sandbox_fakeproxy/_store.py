@@ -15,7 +15,17 @@ from pathlib import Path
 from ._errors import AlreadyExists, StoreUnusable
 from ._recall import Recall
 from ._records import ApiKey, Sandbox, User
-from ._schema import SCHEMA, VERSION, key_of, micros, micros_or_none, sandbox_of, user_of
+from ._schema import (
+    FROM_VERSION_1,
+    SCHEMA,
+    VERSION,
+    columns_of,
+    key_of,
+    micros,
+    micros_or_none,
+    sandbox_of,
+    user_of,
+)
 
 
 class Store:
@@ -49,6 +59,8 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        elif version == 1:
+            self._db.executescript(f"BEGIN; {FROM_VERSION_1} COMMIT;")
         elif version != VERSION:
             raise StoreUnusable(f"it has version {version}, expected {VERSION}")
 
@@ -70,6 +82,30 @@ class Store:
     def note_advance(self, seconds: float) -> None:
         """Remember that time was moved on, so that a restart does not turn it back."""
         self._db.execute("UPDATE clock SET seconds_advanced = seconds_advanced + ?", (seconds,))
+
+    # All of it ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def all_or_nothing(self) -> Generator[None]:
+        """Keep all that is written within, or none of it."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def forget_all(self) -> None:
+        """Forget users, keys and sandboxes, as if there had been none; time stays where it is."""
+        self._db.execute("DELETE FROM users")
+        self._db.execute("DELETE FROM spent_names")
+        self._db.execute("DELETE FROM sqlite_sequence")
+
+    def rows_made(self) -> int:
+        """Return how many users, keys and sandboxes were ever made."""
+        (count,) = self._db.execute("SELECT coalesce(sum(seq), 0) FROM sqlite_sequence").fetchone()
+        return int(count)
 
     # Users --------------------------------------------------------------------------------------
 
@@ -115,6 +151,11 @@ class Store:
         """Tell whether a username is taken."""
         row = self._db.execute("SELECT 1 FROM users WHERE username = ?", (username,)).fetchone()
         return row is not None
+
+    def user_named(self, username: str) -> User | None:
+        """Return the user of that name."""
+        row = self._db.execute("SELECT * FROM users WHERE username = ?", (username,)).fetchone()
+        return user_of(row) if row else None
 
     def update_user(self, user: User) -> None:
         """Replace what may change of a user."""
@@ -201,16 +242,16 @@ class Store:
         """
         with _unique(f"Sandbox '{sandbox.name}' already exists"):
             self._db.execute(
-                "INSERT INTO sandboxes (id, user_id, name, image, created_at, running_since,"
-                " paused_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO sandboxes (id, user_id, name, image, created_at, fate, is_paused,"
+                " since, fate_before, is_paused_before, since_before, had_service)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     sandbox.id,
                     sandbox.user_id,
                     sandbox.name,
                     sandbox.image,
                     micros(sandbox.created_at),
-                    micros(sandbox.running_since),
-                    micros_or_none(sandbox.paused_at),
+                    *columns_of(sandbox),
                 ),
             )
 
@@ -250,13 +291,28 @@ class Store:
     def update_sandbox(self, sandbox: Sandbox) -> None:
         """Replace what may change of a sandbox."""
         self._db.execute(
-            "UPDATE sandboxes SET running_since = ?, paused_at = ? WHERE id = ?",
-            (
-                micros(sandbox.running_since),
-                micros_or_none(sandbox.paused_at),
-                sandbox.id,
-            ),
+            "UPDATE sandboxes SET fate = ?, is_paused = ?, since = ?, fate_before = ?,"
+            " is_paused_before = ?, since_before = ?, had_service = ? WHERE id = ?",
+            (*columns_of(sandbox), sandbox.id),
         )
+
+    def spend_name(self, namespace: str, name: str) -> None:
+        """Let nobody have a name any more."""
+        self._db.execute("INSERT OR IGNORE INTO spent_names VALUES (?, ?)", (namespace, name))
+
+    def is_spent(self, namespace: str, name: str) -> bool:
+        """Tell whether nobody can have a name any more."""
+        row = self._db.execute(
+            "SELECT 1 FROM spent_names WHERE namespace = ? AND name = ?", (namespace, name)
+        ).fetchone()
+        return row is not None
+
+    def count_spent(self, namespace: str) -> int:
+        """Return how many names are spent in a namespace."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM spent_names WHERE namespace = ?", (namespace,)
+        ).fetchone()
+        return int(count)
 
     def delete_sandbox(self, sandbox_id: str) -> None:
         """Forget a sandbox."""

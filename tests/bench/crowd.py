@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import Store
-from sandbox_fakeproxy._records import Sandbox, User
+from sandbox_fakeproxy._fates import Fate
+from sandbox_fakeproxy._records import Intent, Sandbox, User
 
 from tests.bench.figures import Row, Target
 from tests.bench.load import Exchange, load
@@ -63,6 +64,7 @@ def _store(data: Path, count: int) -> None:
         if number % QUOTA == 0:
             store.add_user(User(owner, owner, None, True, now, now))
         name = f"sandbox-{number}"
-        store.add_sandbox(Sandbox(name, owner, name, "image", now, now, None))
+        running = Intent(Fate.RUNNING, is_paused=False, since=now)
+        store.add_sandbox(Sandbox(name, owner, name, "image", now, running))
     database.execute("COMMIT")
     store.close()
