@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from ._aio import route
 from ._execution import Execution
+from ._files import Files
 from ._output import FULL_LIMIT, TRUNCATED_LIMIT, Output
 from ._processes import group_exists, kill_all_below
 from ._runtime import RuntimeUnreachable
@@ -41,6 +42,10 @@ class _Place:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     executions: set[Execution] = field(default_factory=set[Execution])
     groups: set[int] = field(default_factory=set[int])  # that outlived their shell
+    files: Files = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.files = Files(self.work, self.home)
 
     @property
     def work(self) -> Path:
@@ -82,12 +87,15 @@ class LocalRuntime:
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, by really running commands."""
+        if self._closed:
+            return _unreachable()
         run = self._runner(sandbox_id)
+        files = self._places[sandbox_id].files
 
         async def exec_(request: Request) -> Response:
             return await execute(request, run, lambda: str(uuid4()))
 
-        return route(request, {"/v1/shell/exec": {"POST": exec_}})
+        return route(request, {"/v1/shell/exec": {"POST": exec_}, **files.routes()})
 
     async def run(self, sandbox_id: str, command: Command) -> Outcome:
         """Run a command to its end, also when the caller is cancelled."""
@@ -205,6 +213,11 @@ async def _kill(places: Collection[_Place], directory: Path) -> None:
                 execution.release()
                 place.executions.discard(execution)
             place.groups.clear()
+    await asyncio.gather(*(place.files.halt() for place in places))
+
+
+async def _unreachable() -> Response:
+    raise RuntimeUnreachable("The fake proxy is stopping")
 
 
 def _remove_tree(directory: Path) -> None:
