@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -34,6 +35,7 @@ class ScriptedRuntime:
         self.removed: list[str] = []
         self.closed = False
         self._files: dict[str, Files] = {}
+        self._remove_root: weakref.finalize[..., Any] | None = None
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, from the script."""
@@ -70,8 +72,8 @@ class ScriptedRuntime:
         self.closed = True
         for files in self._files.values():
             await files.halt()
-        if self._files:
-            await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
+        if self._remove_root is not None:
+            await asyncio.to_thread(self._remove_root)
 
     def _files_of(self, sandbox_id: str) -> Files:
         if sandbox_id not in self._files:
@@ -83,5 +85,5 @@ class ScriptedRuntime:
     def _root(self) -> Path:
         root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-")).resolve()
         # Also when nobody closes it.
-        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+        self._remove_root = weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
         return root

@@ -55,9 +55,11 @@ class Tree:
             Misfit: the path is none, or leads out.
             OSError: it cannot be opened.
         """
-        if flags & os.O_CREAT and path.endswith(("/", "/.")):
-            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         with self.reach(path, make_parents=make_parents) as (directory, name):
+            if path.endswith(("/", "/.")):  # it says that it leads to a directory
+                if flags & os.O_CREAT:
+                    raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+                flags |= os.O_DIRECTORY
             safe = flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
             return os.open(name, safe, 0o666, dir_fd=directory)
 
