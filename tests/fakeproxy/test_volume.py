@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from sandbox_fakeproxy._faults import FileFault, Misfit
 from sandbox_fakeproxy._glob import Glob
 from sandbox_fakeproxy._search import search
-from sandbox_fakeproxy._tree import Tree
 from sandbox_fakeproxy._volume import Volume
 
 SECRET = "nobody's but the host's"
@@ -191,37 +190,35 @@ def test_a_write_through_a_dangling_link_makes_what_it_leads_to(host: Host) -> N
     assert (host.sandbox / "link").is_symlink()
 
 
-def test_a_directory_that_becomes_a_link_under_the_walk_leads_nowhere(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("path", "target"), [("/sandbox/name", "secret"), ("/sandbox/name/f", "elsewhere")]
+)
+def test_what_becomes_a_link_under_the_walk_is_not_followed(
+    host: Host, monkeypatch: pytest.MonkeyPatch, path: str, target: str
 ) -> None:
-    (host.sandbox / "d").mkdir()
+    name = host.sandbox / "name"
 
     class Swapping:
-        """The system's calls; after it was read that `d` is no link, `d` becomes one."""
+        """The system's calls; once it was read that `name` is no link, it becomes one."""
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(os, name)
+        def __getattr__(self, call: str) -> object:
+            return getattr(os, call)
 
-        def readlink(self, name: str, *, dir_fd: int) -> str:
+        def readlink(self, read: str, *, dir_fd: int) -> str:
             try:
-                return os.readlink(name, dir_fd=dir_fd)
+                return os.readlink(read, dir_fd=dir_fd)
             finally:
-                if name == "d":
-                    (host.sandbox / "d").rmdir()
-                    (host.sandbox / "d").symlink_to(host.top / "elsewhere")
+                if read == name.name:
+                    name.symlink_to(host.top / target)
 
-    monkeypatch.setattr("sandbox_fakeproxy._tree.os", Swapping())
-    with pytest.raises(FileFault) as caught:
-        host.volume.read("/sandbox/d/f")
-    assert caught.value.error_type in {"invalid_target", "invalid_path"}
-
-
-def test_a_file_that_becomes_a_link_under_the_walk_is_not_followed(host: Host) -> None:
-    tree = Tree(host.roots)
-    with tree.reach("/sandbox/f") as (directory, name):
-        (host.sandbox / "f").symlink_to(host.top / "secret")
-        with pytest.raises(OSError, match="symbolic"):
-            os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
+    for attempt in (lambda: host.volume.read(path), lambda: host.volume.write(path, b"written")):
+        name.unlink(missing_ok=True)
+        with monkeypatch.context() as patched:
+            patched.setattr("sandbox_fakeproxy._tree.os", Swapping())
+            with pytest.raises(FileFault) as caught:
+                attempt()
+        assert caught.value.error_type in {"invalid_target", "invalid_path"}
+    assert (host.top / "secret").read_text() == SECRET
 
 
 def test_no_walk_leaves_anything_open(host: Host) -> None:
