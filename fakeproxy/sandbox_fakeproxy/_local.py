@@ -23,6 +23,7 @@ from ._execution import Execution
 from ._files import Files
 from ._output import FULL_LIMIT, TRUNCATED_LIMIT, Output
 from ._processes import group_exists, kill_all_below
+from ._removal import remove_tree
 from ._runtime import RuntimeUnreachable
 from ._shell import Command, Outcome, execute
 
@@ -70,7 +71,7 @@ class LocalRuntime:
         self._temporary: weakref.finalize[..., Any] | None = None
         if root is None:
             root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-"))
-            self._temporary = weakref.finalize(self, _remove_tree, root)
+            self._temporary = weakref.finalize(self, remove_tree, root)
         # The real path, as a process's working directory is compared with it (macOS links /tmp).
         self._root = root.resolve()
         self._shell = shutil.which("bash") or shutil.which("sh") or "/bin/sh"
@@ -83,7 +84,7 @@ class LocalRuntime:
         kill_all_below(self._root)
         for directory in self._root.iterdir() if self._root.is_dir() else ():
             if directory.name not in sandbox_ids:
-                _remove_tree(directory)
+                remove_tree(directory)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, by really running commands."""
@@ -125,7 +126,7 @@ class LocalRuntime:
         async def remove() -> None:
             await self.stop(sandbox_id)
             self._places.pop(sandbox_id, None)
-            await asyncio.to_thread(_remove_tree, self._root / sandbox_id)
+            await asyncio.to_thread(remove_tree, self._root / sandbox_id)
 
         await self._to_its_end(remove())
 
@@ -218,16 +219,3 @@ async def _kill(places: Collection[_Place], directory: Path) -> None:
 
 async def _unreachable() -> Response:
     raise RuntimeUnreachable("The fake proxy is stopping")
-
-
-def _remove_tree(directory: Path) -> None:
-    """Remove a directory, what a command made unreadable too, and never what a link points to."""
-    if not directory.is_dir() or directory.is_symlink():
-        return
-    directory.chmod(0o700)
-    for parent, names, _ in os.walk(directory):
-        for name in names:
-            below = Path(parent, name)
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(directory, ignore_errors=True)

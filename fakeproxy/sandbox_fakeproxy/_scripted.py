@@ -4,7 +4,6 @@ Files are real, in a temporary directory that is made when they are first asked 
 """
 
 import asyncio
-import shutil
 import tempfile
 import weakref
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from starlette.responses import Response
 
 from ._aio import route
 from ._files import Files
+from ._removal import remove_tree
 from ._shell import Command, Outcome, execute
 
 
@@ -65,7 +65,7 @@ class ScriptedRuntime:
         self.removed.append(sandbox_id)
         if sandbox_id in self._files:
             await self._files.pop(sandbox_id).halt()
-            await asyncio.to_thread(shutil.rmtree, self._root / sandbox_id, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, self._root / sandbox_id)
 
     async def close(self) -> None:
         """Record that the fake has ended."""
@@ -85,5 +85,5 @@ class ScriptedRuntime:
     def _root(self) -> Path:
         root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-")).resolve()
         # Also when nobody closes it.
-        self._remove_root = weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+        self._remove_root = weakref.finalize(self, remove_tree, root)
         return root

@@ -2,13 +2,16 @@
 
 import base64
 import errno
+import json
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox_fakeproxy import LocalRuntime, ScriptedRuntime
+from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable, ScriptedRuntime
+from starlette.requests import Request
+from starlette.types import Message
 
 from tests.fakeproxy.files import API, Box
 from tests.fakeproxy.world import World, a_world, exec_path
@@ -636,6 +639,61 @@ async def test_files_outlive_a_pause_and_not_a_deletion(world: World, box: Box) 
     assert not box.sandbox.parent.exists()
     await world.sandbox(box.caller)
     assert (await box.fault("read", file="/sandbox/file"))["error_type"] == "not_found"
+
+
+def a_write(content: str) -> Request:
+    """Return a request as the runtime gets it."""
+    body = json.dumps({"file": "/sandbox/late", "content": content}).encode()
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/file/write",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(scope, receive)
+
+
+@pytest.mark.parametrize("end", ["stop", "remove"])
+@pytest.mark.parametrize("kind", [LocalRuntime, ScriptedRuntime])
+async def test_a_write_that_was_allowed_before_a_stop_is_not_done_after_it(
+    tmp_path: Path, end: str, kind: type[LocalRuntime] | type[ScriptedRuntime]
+) -> None:
+    runtime = LocalRuntime(tmp_path) if kind is LocalRuntime else ScriptedRuntime()
+    assert await runtime.answer("one", a_write("in time")) is not None
+    late = runtime.answer("one", a_write("too late"))
+    await getattr(runtime, end)("one")
+    with pytest.raises(RuntimeUnreachable):
+        await late
+    await runtime.close()
+    if kind is LocalRuntime:
+        kept = tmp_path / "one" / "sandbox" / "late"
+        assert kept.exists() == (end == "stop")
+        assert not kept.exists() or kept.read_text() == "in time"
+
+
+async def test_after_the_end_no_file_is_made(tmp_path: Path) -> None:
+    runtime = LocalRuntime(tmp_path)
+    await runtime.close()
+    with pytest.raises(RuntimeUnreachable):
+        await runtime.answer("one", a_write("too late"))
+    assert not names_below(tmp_path)
+
+
+async def test_a_sandbox_is_deleted_however_deep_its_files_are(box: Box) -> None:
+    await box.data("write", file="/sandbox" + "/d" * 1900 + "/f", content="deep")
+    (box.home / "closed").mkdir()
+    (box.home / "closed" / "file").touch()
+    (box.home / "closed").chmod(0)
+    (box.home / "link").symlink_to(box.sandbox.parent.parent)
+    reply = await box.caller("DELETE", "/api/sandboxes/box")
+    assert reply.status_code == 200
+    assert not box.sandbox.parent.exists()
+    assert box.sandbox.parent.parent.exists()
 
 
 async def test_files_are_their_sandboxs_own(world: World, box: Box) -> None:
