@@ -157,7 +157,7 @@ class _Walk:
         if self._directory is None:
             root = self._tree.root((*self._at, name))
             if root is not None:
-                self._directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._directory = os.open(root, _DIRECTORY)
         else:
             if self._make_parents:
                 with suppress(FileExistsError):

@@ -221,6 +221,24 @@ def test_what_becomes_a_link_under_the_walk_is_not_followed(
     assert (host.top / "secret").read_text() == SECRET
 
 
+def test_a_directory_of_the_volumes_own_that_became_a_link_is_not_followed(host: Host) -> None:
+    host.sandbox.rmdir()
+    host.sandbox.symlink_to(host.top / "elsewhere")
+    for path in ("/sandbox", "/sandbox/f"):
+        told = everything(host.volume, path)
+        assert SECRET not in told
+        assert "'f'" not in told
+    assert (host.top / "elsewhere" / "f").read_text() == SECRET
+
+
+def test_a_file_that_was_opened_and_never_read_is_closed(host: Host) -> None:
+    host.volume.write("/sandbox/f", b"x")
+    file = host.volume.open("/sandbox/f")
+    close = file.close
+    del file
+    assert not close.alive
+
+
 def test_no_walk_leaves_anything_open(host: Host) -> None:
     descriptors = Path("/dev/fd")
     (host.sandbox / "loop").symlink_to("loop")
