@@ -3,6 +3,9 @@
 Exception
 ├── Refusal                   the proxy's own answer: a status and a message
 ├── Unprocessable             the runtime's own answer to a body that does not fit (`_aio`)
+├── FileFault                 the runtime's own answer to what a file will not do (`_faults`)
+├── Misfit                    a path or a file that does not fit: a FileFault soon (`_faults`)
+├── BadExpression             no regular expression (`_search`): Unprocessable soon
 ├── RuntimeUnreachable        the runtime is gone, or went while it was asked (`_runtime`): 502
 ├── AlreadyExists             the store: a unique name is taken: 409
 ├── StoreUnusable             the state is not one of ours: exit 2

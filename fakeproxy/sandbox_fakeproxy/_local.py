@@ -20,8 +20,10 @@ from starlette.responses import Response
 
 from ._aio import route
 from ._execution import Execution
+from ._files import Files
 from ._output import FULL_LIMIT, TRUNCATED_LIMIT, Output
 from ._processes import group_exists, kill_all_below
+from ._removal import remove_tree
 from ._runtime import RuntimeUnreachable
 from ._shell import Command, Outcome, execute
 
@@ -41,6 +43,10 @@ class _Place:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     executions: set[Execution] = field(default_factory=set[Execution])
     groups: set[int] = field(default_factory=set[int])  # that outlived their shell
+    files: Files = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.files = Files(self.work, self.home)
 
     @property
     def work(self) -> Path:
@@ -65,7 +71,7 @@ class LocalRuntime:
         self._temporary: weakref.finalize[..., Any] | None = None
         if root is None:
             root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-"))
-            self._temporary = weakref.finalize(self, _remove_tree, root)
+            self._temporary = weakref.finalize(self, remove_tree, root)
         # The real path, as a process's working directory is compared with it (macOS links /tmp).
         self._root = root.resolve()
         self._shell = shutil.which("bash") or shutil.which("sh") or "/bin/sh"
@@ -78,16 +84,19 @@ class LocalRuntime:
         kill_all_below(self._root)
         for directory in self._root.iterdir() if self._root.is_dir() else ():
             if directory.name not in sandbox_ids:
-                _remove_tree(directory)
+                remove_tree(directory)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, by really running commands."""
+        if self._closed:
+            return _unreachable()
         run = self._runner(sandbox_id)
+        files = self._places[sandbox_id].files
 
         async def exec_(request: Request) -> Response:
             return await execute(request, run, lambda: str(uuid4()))
 
-        return route(request, {"/v1/shell/exec": {"POST": exec_}})
+        return route(request, {"/v1/shell/exec": {"POST": exec_}, **files.routes()})
 
     async def run(self, sandbox_id: str, command: Command) -> Outcome:
         """Run a command to its end, also when the caller is cancelled."""
@@ -119,7 +128,7 @@ class LocalRuntime:
             self._places.pop(sandbox_id, None)
             directory = self._root / sandbox_id
             if directory.is_dir():  # not before a first command
-                await asyncio.to_thread(_remove_tree, directory)
+                await asyncio.to_thread(remove_tree, directory)
 
         await self._to_its_end(remove())
 
@@ -207,16 +216,8 @@ async def _kill(places: Collection[_Place], directory: Path) -> None:
                 execution.release()
                 place.executions.discard(execution)
             place.groups.clear()
+    await asyncio.gather(*(place.files.halt() for place in places))
 
 
-def _remove_tree(directory: Path) -> None:
-    """Remove a directory, what a command made unreadable too, and never what a link points to."""
-    if not directory.is_dir() or directory.is_symlink():
-        return
-    directory.chmod(0o700)
-    for parent, names, _ in os.walk(directory):
-        for name in names:
-            below = Path(parent, name)
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(directory, ignore_errors=True)
+async def _unreachable() -> Response:
+    raise RuntimeUnreachable("The fake proxy is stopping")

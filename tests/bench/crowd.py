@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import Store
+from sandbox_fakeproxy._auth import digest
 from sandbox_fakeproxy._fates import Fate
-from sandbox_fakeproxy._records import Intent, Sandbox, User
+from sandbox_fakeproxy._records import ApiKey, Intent, Sandbox, User
 
 from tests.bench.figures import Row, Target
 from tests.bench.load import Exchange, load
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 FEW = 10
 QUOTA = 10  # sandboxes of a user
-NAME = "box"
 TIME_LIMIT = 10.0  # seconds for a round
 
 
@@ -37,19 +37,29 @@ async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
         for data, count in ((few, FEW), (many, effort.crowd)):
             _store(data, count)
         async with fake(few) as first, fake(many) as second:
-            keys = [await each.new_sandbox(NAME) for each in (first, second)]
             for number in range(effort.status_rounds):
                 progress(f"status among many, round {number + 1} of {effort.status_rounds}")
-                quiet.append(await _latency(first, keys[0], effort.status_requests))
-                crowded.append(await _latency(second, keys[1], effort.status_requests))
+                random = Random(number)
+                quiet.append(await _latency(first, FEW, effort.status_requests, random))
+                crowded.append(await _latency(second, effort.crowd, effort.status_requests, random))
     name = f"Fake: status among {effort.crowd:,}, not {FEW}"
     return [Row(name, "ms", crowded, quiet, Target("≤", 1.3))]
 
 
-async def _latency(proxy: Fake, key: str, requests: int) -> float:
-    get = Exchange.of("GET", f"/api/sandboxes/{NAME}", key=key, status=200)
-    done = await load(proxy.url, [[get]], seconds=TIME_LIMIT, rounds=requests)
-    return median(done.times) * 1e3
+async def _latency(proxy: Fake, count: int, requests: int, random: Random) -> float:
+    """Return the mean time for the status of one of `count` sandboxes, each time of another."""
+    asked = [_status(random.randrange(count)) for _ in range(requests)]
+    done = await load(proxy.url, [asked], seconds=TIME_LIMIT, rounds=1)
+    return done.times[0] / requests * 1e3
+
+
+def _status(number: int) -> Exchange:
+    path = f"/api/sandboxes/sandbox-{number}"
+    return Exchange.of("GET", path, key=_key(number // QUOTA), status=200)
+
+
+def _key(owner: int) -> str:
+    return f"sk_live_{owner:032}"
 
 
 def _store(data: Path, count: int) -> None:
@@ -63,6 +73,8 @@ def _store(data: Path, count: int) -> None:
         owner = f"crowd-{number // QUOTA}"
         if number % QUOTA == 0:
             store.add_user(User(owner, owner, None, True, now, now))
+            key = ApiKey(owner, owner, "sk_live_0000", None, True, now, None, None)
+            store.add_key(key, digest(_key(number // QUOTA)))
         name = f"sandbox-{number}"
         running = Intent(Fate.RUNNING, is_paused=False, since=now)
         store.add_sandbox(Sandbox(name, owner, name, "image", now, running))
