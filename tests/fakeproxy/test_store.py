@@ -341,6 +341,29 @@ def test_the_use_of_a_key_is_kept_to_the_millisecond() -> None:
     store.close()
 
 
+def test_the_uses_of_keys_are_on_disk_within_a_second_and_at_the_end(tmp_path: Path) -> None:
+    store, other = Store(tmp_path / "state"), Store(tmp_path / "state")
+    store.add_user(USER)
+    store.add_key(KEY, b"hash")
+
+    def written() -> list[datetime | None]:
+        return [key.last_used_at for key in other.keys("u1")]
+
+    first, second, third = (NOW + timedelta(seconds=seconds) for seconds in (0, 0.9, 1))
+    store.note_use("k1", first)
+    assert written() == [first]
+    store.note_use("k1", second)
+    assert written() == [first]
+    store.note_use("k1", third)
+    assert written() == [third]
+    last = third + timedelta(seconds=0.5)
+    store.note_use("k1", last)
+    store.close()
+    store.close()
+    assert written() == [last]
+    other.close()
+
+
 def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "state"
     file.write_text("this is no database, and it is long enough to be looked at as one" * 20)
