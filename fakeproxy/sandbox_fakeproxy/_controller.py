@@ -38,10 +38,15 @@ class Controller:
 
     # The status ---------------------------------------------------------------------------------
 
-    def condition(self, sandbox: Sandbox, now: datetime) -> Condition:
-        """Return what the controller reports of a sandbox whose resource exists."""
+    def condition(self, sandbox: Sandbox, now: datetime, phase: Phase | None = None) -> Condition:
+        """Return what the controller reports of a sandbox whose resource exists.
+
+        Whoever knows the phase at that time saves the work of finding it.
+        """
+        condition = self._profile[phase or self.phase(sandbox, now)]
+        if condition.replicas == 0:
+            return condition
         seen = self._seen(sandbox, now)
-        condition = self._profile[self._phase(seen, now)]
         return replace(condition, replicas=0) if seen and seen.is_paused else condition
 
     def phase(self, sandbox: Sandbox, now: datetime) -> Phase:

@@ -3,11 +3,11 @@
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from ._delivery import FORWARDED_LIMIT, Ask, parsed, request_of
 from ._errors import Fault, Refusal
-from ._http import Reply, is_json, read_body, write
+from ._http import is_json, read_body
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
@@ -40,7 +40,7 @@ async def followed(answer: Response, sent: Request, again: Ask) -> Response:
 def _json_alone(answer: Response, sent: Request) -> Response:
     if sent.method == "HEAD":
         raise Refusal(502, "The sandbox has answered without a body", Fault.NO_JSON)
-    return write(Reply(parsed(answer), answer.status_code))
+    return JSONResponse(parsed(answer), answer.status_code)
 
 
 async def _redirected(sent: Request, answer: Response) -> Request:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
+import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from ._errors import Fault, Refusal
 BODY_LIMIT = 100 * 1024
 JsonObject = dict[str, Any]
 
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_JSON = "application/json; charset=utf-8"
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -45,8 +46,7 @@ def write(reply: Reply | Response) -> Response:
     """Turn a reply into HTTP; what is HTTP already stays as it is."""
     if isinstance(reply, Response):
         return reply
-    content = _JSON.encode(reply.body).encode()
-    return Response(content, reply.status, media_type="application/json; charset=utf-8")
+    return Response(orjson.dumps(reply.body), reply.status, media_type=_JSON)
 
 
 async def read_arguments(request: Request) -> Arguments:

@@ -12,6 +12,7 @@ from ._errors import Refusal
 from ._http import has_body, write
 
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
+_MOST_SEEN = 100
 _PORT = re.compile(r":[0-9]*$")
 # A client that is still sending does not read: closing on it would lose the answer.
 _DRAIN_LIMIT = 64 * 1024 * 1024
@@ -29,7 +30,9 @@ class RawPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             sent: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-            path = quote(sent, safe=_PRINTABLE)
+            path = sent.decode("latin-1")
+            if not (path.isascii() and path.isprintable()) or " " in path:
+                path = quote(sent, safe=_PRINTABLE)
             scope = {**scope, "path": path, "sent_path": path}
             if path != "/" and not path.lower().startswith("/proxy/"):
                 scope["path"] = path.removesuffix("/")
@@ -46,6 +49,7 @@ class KnownHosts:
     def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
         self._app = app
         self._allowed = frozenset(host.lower() for host in allowed)
+        self._seen = set[bytes]()  # of which every request would have to be told the same
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_known(scope):
@@ -59,8 +63,15 @@ class KnownHosts:
         await self._app(scope, receive, send)
 
     def _is_known(self, scope: Scope) -> bool:
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        return len(hosts) == 1 and _PORT.sub("", hosts[0]).lower() in self._allowed
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1:
+            return False
+        if hosts[0] in self._seen:
+            return True
+        known = _PORT.sub("", hosts[0].decode("latin-1")).lower() in self._allowed
+        if known and len(self._seen) < _MOST_SEEN:
+            self._seen.add(hosts[0])
+        return known
 
 
 class DrainedBodies:

@@ -10,6 +10,7 @@ from ._errors import AlreadyExists, Fault, Refusal, vanished
 from ._fates import fate_of
 from ._http import Arguments, Reply
 from ._mint import Mint
+from ._profiles import Phase
 from ._records import Intent, Sandbox, User
 from ._runtime import Runtime
 from ._store import Store
@@ -79,22 +80,24 @@ class Sandboxes:
     async def list(self, user: User, _asked: Arguments) -> Reply:
         """List the caller's sandboxes: without replicas and reasons, as the deployed proxy does."""
         now = self._clock.now()
-        shown = [
-            self._summary(user, sandbox, now)
-            | {"ready": self._is_ready(sandbox, now), "createdAt": iso(sandbox.created_at)}
-            for sandbox in self._store.sandboxes(user.id)
-        ]
+        shown = [self._row(user, each, now) for each in self._store.sandboxes(user.id)]
         return Reply({"count": len(shown), "sandboxes": shown})
 
     async def get(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Show a sandbox as the controller reports it now."""
-        now = self._now_that_it_exists(sandbox)
-        condition = self._controller.condition(sandbox, now)
-        shown = self._summary(user, sandbox, now)
-        shown |= {"replicas": condition.replicas, "ready": condition.ready}
+        now = self._clock.now()
+        phase = self._controller.phase(sandbox, now)
+        if phase is Phase.VANISHED:
+            raise vanished(sandbox.name)
+        condition = self._controller.condition(sandbox, now, phase)
+        shown = self._summary(user, sandbox, now, phase)
+        shown["replicas"] = condition.replicas
+        shown["ready"] = condition.ready
         if condition.reason is not None:
-            shown |= {"readyReason": condition.reason, "readyMessage": condition.message}
-        return Reply(shown | {"createdAt": iso(sandbox.created_at)})
+            shown["readyReason"] = condition.reason
+            shown["readyMessage"] = condition.message
+        shown["createdAt"] = iso(sandbox.created_at)
+        return Reply(shown)
 
     async def delete(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Remove a sandbox with its files and what runs in it."""
@@ -134,21 +137,25 @@ class Sandboxes:
             raise vanished(sandbox.name)
         return now
 
-    def _is_ready(self, sandbox: Sandbox, now: datetime) -> bool:
-        return (
-            not self._controller.has_vanished(sandbox, now)
-            and self._controller.condition(sandbox, now).ready
-        )
+    def _row(self, user: User, sandbox: Sandbox, now: datetime) -> dict[str, Any]:
+        phase = self._controller.phase(sandbox, now)
+        row = self._summary(user, sandbox, now, phase)
+        is_there = phase is not Phase.VANISHED
+        row["ready"] = is_there and self._controller.condition(sandbox, now, phase).ready
+        row["createdAt"] = iso(sandbox.created_at)
+        return row
 
-    def _summary(self, user: User, sandbox: Sandbox, now: datetime) -> dict[str, Any]:
-        service, address = sandbox.name, f"{sandbox.name}.{user.namespace}.svc.cluster.local"
-        if self._controller.has_vanished(sandbox, now):
+    def _summary(self, user: User, sandbox: Sandbox, now: datetime, phase: Phase) -> dict[str, Any]:
+        namespace = user.namespace
+        if phase is Phase.VANISHED:
             service = address = "error"
-        elif not self._controller.has_service(sandbox, now):
+        elif self._controller.has_service(sandbox, now):
+            service, address = sandbox.name, f"{sandbox.name}.{namespace}.svc.cluster.local"
+        else:
             service = address = "pending"
         return {
             "name": sandbox.name,
-            "namespace": user.namespace,
+            "namespace": namespace,
             "serviceFQDN": address,
             "service": service,
         }
