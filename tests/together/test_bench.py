@@ -25,6 +25,7 @@ ROWS = (
     "Fake: create, get, delete",
     "Fake: peak memory after that",
     "Fake: status among 1,000, not 10",
+    "of another user's each time",
 )
 
 
