@@ -6,10 +6,11 @@ They meet over HTTP, so that whatever judges this fake can judge a deployed prox
 
 from ._app import create_app
 from ._clock import Clock, ManualClock, SystemClock
+from ._command import Command
 from ._local import LocalRuntime
 from ._runtime import Runtime, RuntimeUnreachable
+from ._script import Outcome
 from ._scripted import ScriptedRuntime
-from ._shell import Command, Outcome
 from ._store import Store
 
 __all__ = [
