@@ -13,7 +13,10 @@ from ._reports import Report
 from ._runtime import RuntimeUnreachable
 from ._sessions import Listener
 
-_GRACE = 0.5  # seconds between Ctrl-C and the end of everything in the session
+# Ctrl-C until the command heeds it, then the end of everything in the session. Once may not do:
+# a program that is just being started is still a copy of the shell, which heeds it otherwise.
+_PRESSES = 5
+_BETWEEN_PRESSES = 0.1  # seconds
 
 
 class Bash:
@@ -34,7 +37,9 @@ class Bash:
         self._life: Life | None = None
         self._starting = asyncio.Lock()
         self._number = 0
-        self._runs = False
+        self._script = ""
+        self._runs = self._has_begun = False
+        self._typed = ""
         self._fate: Status | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -45,8 +50,9 @@ class Bash:
         Raises:
             RuntimeUnreachable: no shell can be started, or it was closed meanwhile.
         """
-        self._runs, self._fate = True, None
+        self._runs, self._has_begun, self._fate = True, False, None
         self._number += 1
+        self._script, self._typed = self._script_of(command), ""
         async with self._starting:
             try:
                 life = await self._living()
@@ -55,16 +61,18 @@ class Bash:
                 raise RuntimeUnreachable(f"The shell cannot be started: {exc}") from exc
             if self._closed:
                 raise RuntimeUnreachable("The sandbox was stopped before the command could start")
-            life.run(self._number, self._script(command))
-        if self._fate is not None:  # killed before it was there
-            self._interrupt()
+            life.run(self._number, self._script)
+        if self._fate is not None:  # killed before there was a shell
+            self._press_ctrl_c()
         elif command.hard_timeout is not None:
             self._after(command.hard_timeout, lambda: self._end_command("hard_timeout"))
 
     def write(self, text: str) -> None:
         """Type something."""
-        if self._life is not None:
+        if self._has_begun and self._life is not None:
             self._life.terminal.type(text)
+        else:
+            self._typed += text
 
     def kill(self) -> None:
         """Begin to end the command."""
@@ -95,9 +103,13 @@ class Bash:
             self._listener.hear(self._clock.now(), chunk)
 
     def report(self, report: Report) -> None:
-        """Take the shell's word that a command has ended."""
+        """Take the shell's word that a command has begun or ended."""
         self.directory = self._place.to_callers(report.directory)
-        if report.number == self._number:
+        if report.number != self._number:
+            self._send_again()
+        elif report.exit_code is None:
+            self._begin()
+        else:
             self._end(report.exit_code)
 
     def die(self, exit_code: int) -> None:
@@ -109,15 +121,30 @@ class Bash:
             await asyncio.to_thread(self._place.make)
             life = Life(self._launch, self)
             await life.start(self._place.to_commands(self.directory))
+            if life.has_ended:
+                raise OSError("it ended before it could run anything")
             self._life = life
         return self._life
 
-    def _script(self, command: Command) -> str:
+    def _script_of(self, command: Command) -> str:
         if command.directory is None:
             return command.text
         links = "-L" if command.keep_links else "-P"
         where = shlex.quote(self._place.to_commands(command.directory))
         return f"builtin cd {links} -- {where} 2>/dev/null\n{command.text}"
+
+    def _send_again(self) -> None:
+        """Repeat a command of which a late Ctrl-C may have eaten a part."""
+        if self._runs and self._life is not None:
+            self._life.run(self._number, self._script)
+
+    def _begin(self) -> None:
+        """Do what had to wait until there was a command."""
+        self._has_begun = True
+        if self._typed:
+            self.write(self._typed)
+        if self._fate is not None:
+            self._press_ctrl_c()
 
     def _end(self, exit_code: int) -> None:
         if self._runs:
@@ -128,13 +155,18 @@ class Bash:
     def _end_command(self, fate: Status) -> None:
         if self._runs and self._fate is None:
             self._fate = fate
-            self._interrupt()
+            self._press_ctrl_c()
 
-    def _interrupt(self) -> None:
-        """Press Ctrl-C: what heeds it dies and leaves the shell as it was. The rest is killed."""
-        if self._life is not None:
+    def _press_ctrl_c(self, presses_left: int = _PRESSES) -> None:
+        """Let what heeds it die, and leave the shell as it was; the rest is killed."""
+        if self._life is None:
+            return
+        if presses_left == 0:
+            self._life.kill()
+            return
+        if self._has_begun:
             self._life.interrupt()
-            self._after(_GRACE, self._life.kill)
+        self._after(_BETWEEN_PRESSES, lambda: self._press_ctrl_c(presses_left - 1))
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         self._stop_timer()

@@ -26,6 +26,7 @@ _START = (
     ' eval "$__sandbox_state"; eval "$__sandbox_loop"'
 )
 _MOST_PENDING = 64 * 1024 * 1024  # more than a request may bring
+_START_PATIENCE = 30.0  # seconds; a hundred at once on a slow machine are still far from it
 _PATIENCE = 2.0  # seconds; a process that is not gone by then hangs in the kernel
 
 
@@ -53,7 +54,7 @@ class Owner(Protocol):
         ...
 
     def report(self, report: Report) -> None:
-        """Take the shell's word that a command has ended."""
+        """Take the shell's word that a command has begun or ended."""
         ...
 
     def die(self, exit_code: int) -> None:
@@ -79,9 +80,10 @@ class Life:
         self._leader: int | None = None
         self._process: Process | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._heard_of = asyncio.Event()
 
     async def start(self, directory: str) -> None:
-        """Start it, in a directory as commands call it.
+        """Start it, in a directory as commands call it, and wait until it reads commands.
 
         Raises:
             OSError: it cannot be started.
@@ -99,11 +101,16 @@ class Life:
         state = f"__sandbox_channel={quote(str(self._channel))}\n__sandbox_mark={self._mark}\n"
         go = f"builtin cd -- {quote(directory)} 2>/dev/null\nunset OLDPWD\n"
         self._put(state + go + _DRIVER.read_text(encoding="utf-8"))
+        try:
+            await asyncio.wait_for(self._heard_of.wait(), _START_PATIENCE)
+        except TimeoutError as exc:
+            await self.close()
+            raise OSError(f"It is silent for {_START_PATIENCE:g} s") from exc
 
     def run(self, number: int, script: str) -> None:
         """Run a script, whose end will be reported with this number."""
         self.terminal.make_plain()
-        self._put(str(number), script)
+        self._put(f"{self._mark} {number}", script)
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does, whatever the terminal's settings."""
@@ -149,6 +156,7 @@ class Life:
         self.terminal.drain()
         self._owner.hear(self._reports.flush())
         self.has_ended = True
+        self._heard_of.set()
         self._release()
         self._owner.die(128 - code if code < 0 else code)
 
@@ -156,6 +164,7 @@ class Life:
         for each in self._reports.read(chunk):
             if isinstance(each, Report):
                 self._lead(each.pid)
+                self._heard_of.set()
                 self._owner.report(each)
             else:
                 self._owner.hear(each)

@@ -8,10 +8,10 @@ _FIELDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A command has ended: the how-manieth, how, and where its shell is now."""
+    """A command has ended, and where its shell is now; without an exit code, it has begun."""
 
     number: int
-    exit_code: int
+    exit_code: int | None
     pid: int
     directory: str
 
@@ -55,4 +55,5 @@ class Reports:
 
 def _report(fields: list[bytes]) -> Report:
     number, code, pid, directory, _ = fields
-    return Report(int(number), int(code), int(pid), directory.decode(errors="replace"))
+    ended = int(code) if code else None
+    return Report(int(number), ended, int(pid), directory.decode(errors="replace"))

@@ -20,17 +20,33 @@ __sandbox_next() {
     case $- in *x*) __sandbox_flags='set -x; ' ;; esac
     case $- in *v*) __sandbox_flags="${__sandbox_flags}set -v; " ;; esac
     set +xv
-    builtin printf '\0%s\0%s\0%s\0%s\0%s\0' \
-        "$__sandbox_mark" "$__sandbox_number" "$__sandbox_code" "$$" "$PWD" >/dev/tty
+    __sandbox_report "$__sandbox_code"
     if ! __sandbox_read <"$__sandbox_channel"; then
         trap - EXIT
         exit 1  # whoever gave the commands is gone
     fi
+    __sandbox_report ''
     __sandbox_command=$__sandbox_flags$__sandbox_command
 }
 
+# Without an exit code, the command begins only now.
+__sandbox_report() {
+    builtin printf '\0%s\0%s\0%s\0%s\0%s\0' \
+        "$__sandbox_mark" "$__sandbox_number" "$1" "$$" "$PWD" >/dev/tty
+}
+
+# A Ctrl-C that comes late, while the next command is read, loses a part of that: then it is sent
+# again. So what is no head is skipped, and so is what has been read before.
 __sandbox_read() {
-    TMOUT= IFS= read -r -d '' __sandbox_number && TMOUT= IFS= read -r -d '' __sandbox_command
+    while TMOUT= IFS= read -r -d '' __sandbox_head; do
+        case $__sandbox_head in "$__sandbox_mark "*) ;; *) continue ;; esac
+        TMOUT= IFS= read -r -d '' __sandbox_command || return
+        if [ "${__sandbox_head#* }" -gt "$__sandbox_number" ]; then
+            __sandbox_number=${__sandbox_head#* }
+            return 0
+        fi
+    done
+    return 1
 }
 
 # `$?` for the next command. Left of `||`, it neither ends a shell with `set -e` nor meets a trap.
@@ -43,7 +59,7 @@ __sandbox_save() {
     __sandbox_errexit=+e
     case $- in *e*) __sandbox_errexit=-e ;; esac  # a subshell would not know
     __sandbox_traps=$(trap -p)
-    trap : INT  # a second Ctrl-C is too late
+    trap '' INT  # a second Ctrl-C is too late
     __sandbox_state=$(
         shopt -p
         declare -p
@@ -55,6 +71,7 @@ __sandbox_save() {
         set +o
         builtin printf 'set %s\n' "$__sandbox_errexit"
     )
+    trap : INT  # what is ignored now could not be trapped again
     set +xv
 }
 

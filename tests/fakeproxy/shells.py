@@ -1,5 +1,6 @@
 """A sandbox's shell API, asked as the proxy asks it, without the proxy."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from sandbox_fakeproxy import Runtime
 from starlette.requests import Request
 from starlette.types import Message
+
+from tests.fakeproxy.processes import PATIENCE
 
 JSON = [(b"content-type", b"application/json")]
 
@@ -74,3 +77,14 @@ class Box:
         """Make a session and return its id."""
         made: str = (await self.post("sessions/create", **fields))["session_id"]
         return made
+
+    async def until_it_wrote(self, text: str, session_id: str) -> None:
+        """Wait until the last command of a session has written something."""
+
+        async def looking() -> None:
+            console: list[Any] = []
+            while not console or text not in console[-1]["output"]:
+                console = (await self.post("view", id=session_id))["console"]
+                await asyncio.sleep(0.01)
+
+        await asyncio.wait_for(looking(), PATIENCE)

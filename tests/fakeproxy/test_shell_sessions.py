@@ -147,8 +147,7 @@ async def test_cat_does_not_swallow_the_next_command(box: Box) -> None:
 async def test_what_is_typed_reaches_the_command(box: Box) -> None:
     one = await box.session()
     asking = asyncio.ensure_future(box.run("read -p 'Name? ' name; echo Hello $name", id=one))
-    while "Name?" not in (await box.post("view", id=one))["output"].partition("\n")[2]:
-        await asyncio.sleep(0.01)
+    await box.until_it_wrote("Name?", one)
     written = await box.post("write", id=one, input="Ada", press_enter=True)
     assert set(written) == {"status"}
     assert await asyncio.wait_for(asking, PATIENCE) == Ran("Name? Hello Ada\n")
@@ -160,11 +159,12 @@ async def test_a_programs_settings_of_the_terminal_end_with_it(box: Box) -> None
     assert await box.run("echo a; stty -a | grep -c -- '-opost'", id=one) == Ran("a\n1\n")
 
 
-async def test_a_control_c_that_is_typed_interrupts(box: Box) -> None:
+async def test_a_control_c_that_is_typed_interrupts(box: Box, work: Path) -> None:
     one = await box.session()
-    await box.exec("x=1; echo $$ > pid; sleep 1000", id=one, async_mode=True)
+    await box.exec("touch started; sleep 1000", id=one, async_mode=True)
+    await eventually((work / "started").exists)
     await box.post("write", id=one, input="\x03", press_enter=False)
-    assert (await box.post("wait", id=one))["status"] in {"completed", "running"}
+    assert (await box.post("wait", id=one))["status"] == "completed"
     viewed = await box.post("view", id=one)
     assert (viewed["status"], viewed["exit_code"]) == ("completed", 130)
 
@@ -172,8 +172,7 @@ async def test_a_control_c_that_is_typed_interrupts(box: Box) -> None:
 async def test_kill_ends_the_command_and_keeps_the_session(box: Box, work: Path) -> None:
     one = await box.session()
     running = asyncio.ensure_future(box.run("x=1; cd /usr; echo a; sleep 1000", id=one))
-    while "a\n" not in (await box.post("view", id=one))["output"].partition("\n")[2]:
-        await asyncio.sleep(0.01)
+    await box.until_it_wrote("a\n", one)
     killed = await box.post("kill", id=one)
     assert killed == {"status": "terminated", "exit_code": None, "returncode": None}
     assert await asyncio.wait_for(running, PATIENCE) == Ran("a\n", None, "terminated")
@@ -181,10 +180,21 @@ async def test_kill_ends_the_command_and_keeps_the_session(box: Box, work: Path)
     assert await box.run("echo $x; pwd", id=one) == Ran("1\n/usr\n")
 
 
+async def test_a_kill_right_after_the_start_keeps_the_session_too(box: Box) -> None:
+    one = await box.session()
+    await box.exec("x=1", id=one)
+    for _ in range(20):
+        await box.exec("sleep 1000", id=one, async_mode=True)
+        assert (await box.post("kill", id=one))["status"] == "terminated"
+    assert await box.run("echo $x", id=one) == Ran("1\n")
+
+
 async def test_what_ignores_control_c_is_killed_with_its_session(box: Box, work: Path) -> None:
     one = await box.session()
     await box.exec("echo $$ > pids; cd /usr", id=one)
-    await box.exec("trap '' INT; (trap '' INT TERM HUP; exec sleep 1000)", id=one, async_mode=True)
+    text = "trap '' INT; touch ~/../sandbox/started; (trap '' INT TERM HUP; exec sleep 1000)"
+    await box.exec(text, id=one, async_mode=True)
+    await eventually((work / "started").exists)
     await box.post("kill", id=one)
     assert not any(is_running(pid) for pid in pids_in(work / "pids"))
     assert await box.run("pwd", id=one) == Ran("/usr\n")
@@ -289,9 +299,7 @@ async def test_an_exec_dir_that_is_not_there_is_refused_when_strict_and_else_ign
 async def test_sessions_are_made_once_listed_and_ended(box: Box, work: Path) -> None:
     made = await box.post("sessions/create", id="mine", exec_dir="/usr")
     assert made == {"session_id": "mine", "working_dir": "/usr"}
-    await box.exec(
-        "cd /; sleep 1000 & echo $! $$ | tr ' ' '\\n' > /$OLDPWD/../$HOME/pids", id="mine"
-    )
+    await box.exec("cd /; sleep 1000 & echo $! $$ | tr ' ' '\\n' > ~/pids", id="mine")
     again = await box.post("sessions/create", id="mine", exec_dir="/etc")
     assert again == {"session_id": "mine", "working_dir": "/"}
     listed = (await box.ask("GET", "sessions")).json["data"]["sessions"]
@@ -305,7 +313,9 @@ async def test_sessions_are_made_once_listed_and_ended(box: Box, work: Path) -> 
         "current_command",
     }
     assert (await box.ask("DELETE", "sessions/mine")).status == 200
-    assert not any(is_running(pid) for pid in pids_in(work.parent / "home" / "pids"))
+    pids = pids_in(work.parent / "home" / "pids")
+    assert len(pids) == 2
+    await eventually(lambda: not any(is_running(pid) for pid in pids))
     for method, path, body in [
         ("DELETE", "sessions/mine", None),
         ("POST", "view", {"id": "mine"}),
