@@ -76,10 +76,12 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(runtime: Runtime | None = None, **options: Any) -> AsyncGenerator[World]:
+async def a_world(
+    runtime: Runtime | None = None, *, clock: ManualClock | None = None, **options: Any
+) -> AsyncGenerator[World]:
     """Run a world; at its end, nothing runs any more."""
-    store, clock = Store(), ManualClock()
-    runtime = runtime or ScriptedRuntime()
+    store, clock = Store(), clock or ManualClock()
+    runtime = runtime or ScriptedRuntime(clock=clock)
     app = create_app(admin_key=ADMIN_KEY, store=store, clock=clock, runtime=runtime, **options)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://fake", timeout=30) as http:
