@@ -13,9 +13,17 @@ from platformdirs import user_state_path
 from ._auth import UnusableAdminKey
 from ._data import DataUnusable
 from ._errors import StoreUnusable
+from ._isolation import IsolationUnavailable
 from ._listener import ListenerRefused
 from ._serve import Settings, serve
 
+_CANNOT_START = (
+    DataUnusable,
+    IsolationUnavailable,
+    ListenerRefused,
+    StoreUnusable,
+    UnusableAdminKey,
+)
 _DEFAULT_DATA = user_state_path("sandbox-fakeproxy")
 
 
@@ -30,11 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         ready_after=options.ready_after,
         reconcile_delay=options.reconcile_delay,
         command_timeout=options.command_timeout,
+        isolation=options.isolation,
         verbose=options.verbose,
     )
     try:
         serve(settings, os.environ)
-    except (DataUnusable, ListenerRefused, StoreUnusable, UnusableAdminKey) as exc:
+    except _CANNOT_START as exc:
         print(f"sandbox-fakeproxy: {exc}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the server has taken the signal over
@@ -58,6 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_address(serving)
     _add_state(serving)
     _add_times(serving)
+    serving.add_argument(
+        "--isolation",
+        choices=["auto", "bubblewrap", "none"],
+        default="auto",
+        help="how commands see /sandbox and /home/gem under these names: with bubblewrap, or not;"
+        " auto is with it where it works (%(default)s)",
+    )
     serving.add_argument("--verbose", action="store_true", help="log each request on stderr")
     return parser
 

@@ -34,15 +34,15 @@ _PATIENCE = 2.0  # seconds; a process that is not gone by then hangs in the kern
 class Launch:
     """How a place's shells are started.
 
-    `wrapper` is what isolates them, if anything; `channels` is a directory; `leaders` collects
-    the ids of the process sessions that they lead.
+    `wrapper` is what isolates them, if anything; `channels` is a directory, and what they call
+    it; `leaders` collects the ids of the process sessions that they lead.
     """
 
     bash: str
     wrapper: Sequence[str]
     directory: Path
     environment: Mapping[str, str]
-    channels: Path
+    channels: tuple[Path, str]
     leaders: set[int]
 
 
@@ -72,7 +72,9 @@ class Life:
         self._owner = owner
         self._mark = uuid4().hex
         self._reports = Reports(self._mark)
-        self._channel = launch.channels / self._mark
+        channels, seen_as = launch.channels
+        self._channel = channels / self._mark
+        self._channel_name = f"{seen_as}/{self._mark}"
         os.mkfifo(self._channel, 0o600)
         # Open both ways: neither end waits for the other, and the shell never reads an end.
         self._commands = os.open(self._channel, os.O_RDWR | os.O_NONBLOCK)
@@ -98,7 +100,7 @@ class Life:
         if not self._launch.wrapper:
             self._lead(self._process.pid)
         self._watching = asyncio.ensure_future(self._watch(self._process))
-        state = f"__sandbox_channel={quote(str(self._channel))}\n__sandbox_mark={self._mark}\n"
+        state = f"__sandbox_channel={quote(self._channel_name)}\n__sandbox_mark={self._mark}\n"
         go = f"builtin cd -- {quote(directory)} 2>/dev/null\nunset OLDPWD\n"
         self._put(state + go + _DRIVER.read_text(encoding="utf-8"))
         try:
@@ -139,7 +141,7 @@ class Life:
 
     async def _spawn(self) -> Process:
         far = self.terminal.far
-        start = _START.format(terminal=quote(self.terminal.name), channel=quote(str(self._channel)))
+        start = _START.format(terminal=quote(self.terminal.name), channel=quote(self._channel_name))
         return await asyncio.create_subprocess_exec(
             *self._launch.wrapper,
             *(self._launch.bash, "--norc", "--noprofile", "-c", start, "bash"),

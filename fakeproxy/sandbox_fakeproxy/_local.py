@@ -20,8 +20,10 @@ from starlette.responses import Response
 from ._aio import Routes, route
 from ._bash import Bash
 from ._clock import SystemClock
+from ._isolation import CHANNELS, Choice
+from ._isolation import isolation as chosen
 from ._life import Launch
-from ._place import Place, remove_tree
+from ._place import HOME, SCRATCH, Place, remove_tree
 from ._processes import kill_all_below
 from ._runtime import RuntimeUnreachable
 from ._sessions import Listener, Sessions
@@ -46,10 +48,16 @@ class _Pod:
 class LocalRuntime:
     """Run commands below `root`, or below a temporary directory that goes when this object goes.
 
-    What its callers wait for takes the machine's time, whatever the proxy's clock shows.
+    What its callers wait for takes the machine's time, whatever the proxy's clock shows. With
+    `isolation`, commands see their directories as /sandbox and /home/gem; "auto" is so where the
+    machine allows it, and `isolation.sentence` says what it is.
+
+    Raises:
+        IsolationUnavailable: bubblewrap was asked for, and does not work on this machine.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, *, isolation: Choice = "auto") -> None:
+        self.isolation = chosen(isolation)
         self._temporary: weakref.finalize[..., Any] | None = None
         if root is None:
             root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-"))
@@ -76,8 +84,12 @@ class LocalRuntime:
         if self._closed:
             raise RuntimeUnreachable("The fake proxy is stopping")
         if sandbox_id not in self._pods:
-            self._pods[sandbox_id] = self._new_pod(Place(self._root / sandbox_id))
+            self._pods[sandbox_id] = self._new_pod(self.place(sandbox_id))
         return self._to_its_end(route(request, self._pods[sandbox_id].routes()))
+
+    def place(self, sandbox_id: str) -> Place:
+        """Return where a sandbox's files are."""
+        return Place(self._root / sandbox_id, isolated=self.isolation.wrapper is not None)
 
     async def stop(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and keep its files."""
@@ -106,8 +118,14 @@ class LocalRuntime:
 
     def _new_pod(self, place: Place) -> _Pod:
         leaders: set[int] = set()
+        wrapper = self.isolation.wrapper
         launch = Launch(
-            self._bash, (), place.directory, self._environment(place), place.channels, leaders
+            self._bash,
+            () if wrapper is None else wrapper(place),
+            place.directory,
+            self._environment(place),
+            (place.channels, str(place.channels) if wrapper is None else CHANNELS),
+            leaders,
         )
 
         def open_shell(listener: Listener, directory: str) -> Bash:
@@ -119,14 +137,14 @@ class LocalRuntime:
     def _environment(self, place: Place) -> dict[str, str]:
         """Return all that a command may know: nothing of the fake's own, no key and no token."""
         return {
-            "HOME": str(place.home),
+            "HOME": place.to_commands(HOME),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "LOGNAME": "gem",
             "PAGER": "cat",  # there is a terminal, and nobody in front of it
             "PATH": os.environ.get("PATH", os.defpath),
             "SHELL": self._bash,
             "TERM": "dumb",
-            "TMPDIR": str(place.scratch),
+            "TMPDIR": SCRATCH if place.isolated else str(place.scratch),
             "USER": "gem",
         }
 

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from ._app import create_app
 from ._banner import Greeting, banner
 from ._data import DataDirectory, opened
+from ._isolation import Choice
 from ._listener import Listener, listen
 from ._local import LocalRuntime
 from ._mint import Mint
@@ -35,6 +36,7 @@ class Settings:
     ready_after: float
     reconcile_delay: float
     command_timeout: float
+    isolation: Choice
     verbose: bool
 
 
@@ -43,6 +45,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
 
     Raises:
         DataUnusable: the state cannot be kept there.
+        IsolationUnavailable: commands cannot be isolated as was asked.
         ListenerRefused: the fake cannot listen there.
         StoreUnusable: the state there is not ours.
         UnusableAdminKey: the admin key is not one that a header can carry.
@@ -55,7 +58,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
 
 def _serve(settings: Settings, data: DataDirectory, listener: Listener, given_key: str) -> None:
     store = Store(data.database if settings.data else None)
-    runtime = LocalRuntime(data.sandboxes)
+    runtime = LocalRuntime(data.sandboxes, isolation=settings.isolation)
     admin_key, is_new = (given_key, False) if given_key else data.admin_key(Mint())
     app = create_app(
         admin_key=admin_key,

@@ -4,9 +4,11 @@ import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import psutil
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
 
+from tests.fakeproxy.isolations import WORKING
 from tests.fakeproxy.processes import eventually, is_running, open_files, pids_in
 from tests.fakeproxy.shells import Box, Ran
 from tests.fakeproxy.world import World, a_world, exec_path
@@ -16,9 +18,9 @@ BOX = "/api/sandboxes/box"
 NOTE = "echo $! >> pids"
 
 
-@pytest.fixture
-async def runtime(tmp_path: Path) -> AsyncGenerator[LocalRuntime]:
-    made = LocalRuntime(tmp_path / "sandboxes")
+@pytest.fixture(params=WORKING)
+async def runtime(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[LocalRuntime]:
+    made = LocalRuntime(tmp_path / "sandboxes", isolation=request.param)
     yield made
     await made.close()
 
@@ -70,7 +72,9 @@ async def test_a_command_runs_in_the_sandboxs_own_directory(
 ) -> None:
     outcome = await run(runtime, "pwd; echo $HOME; echo hello > file")
     home = tmp_path / "sandboxes" / "one" / "home"
-    assert outcome.output == f"{work(tmp_path)}\n{home}\n"
+    isolated = runtime.place("one").isolated
+    names = ("/sandbox", "/home/gem") if isolated else (work(tmp_path), home)
+    assert outcome.output == "{}\n{}\n".format(*names)
     assert (work(tmp_path) / "file").read_text() == "hello\n"
     assert (await run(runtime, "ls", "two")).output == ""
 
@@ -183,9 +187,8 @@ STRAGGLERS = [
 async def test_whatever_still_runs_is_killed(
     runtime: LocalRuntime, tmp_path: Path, straggler: str, verb: str
 ) -> None:
-    note = f"echo $! >> {tmp_path}/pids"
-    await run(runtime, straggler.format(note=note))
-    (pid,) = pids_in(tmp_path / "pids")
+    await run(runtime, straggler.format(note="echo $! >> ~/pids"))
+    (pid,) = pids_in(tmp_path / "sandboxes" / "one" / "home" / "pids")
     assert is_running(pid)
     await (runtime.close() if verb == "close" else getattr(runtime, verb)("one"))
     await eventually(lambda: not is_running(pid))
@@ -302,7 +305,7 @@ async def test_recovering_clears_what_a_killed_fake_left(
 
 
 async def test_a_runtime_of_its_own_directory_leaves_nothing_behind() -> None:
-    runtime = LocalRuntime()
+    runtime = LocalRuntime(isolation="none")
     directory = Path((await run(runtime, "pwd")).output.strip())
     assert os.path.isdir(directory)  # noqa: ASYNC240, PTH112  (a moment in a test)
     await runtime.close()
@@ -332,10 +335,11 @@ async def test_over_http_a_command_under_way_is_502_when_its_sandbox_ends(
 ) -> None:
     alice = await real.user()
     await real.sandbox(alice)
-    pids = tmp_path / "pids"
-    command = {"command": f"echo $$ > {pids}; sleep 1000"}
+    file = tmp_path / "sandboxes" / real.sandbox_id("alice") / "home" / "pids"
+    command = {"command": "echo $$ > ~/pids; sleep 1000"}
     running = asyncio.ensure_future(alice("POST", exec_path(), command))
-    await eventually(lambda: bool(pids_in(pids)))
+    await eventually(lambda: bool(pids_in(file)))
+    (pid,) = pids_in(file)
     if end == "pause":
         reply = await alice("POST", f"{BOX}/pause")
     elif end == "delete":
@@ -344,15 +348,16 @@ async def test_over_http_a_command_under_way_is_502_when_its_sandbox_ends(
         reply = await real.admin("DELETE", f"/api/admin/users/{real.users['alice']}")
     assert reply.status_code == 200
     assert (await asyncio.wait_for(running, 15)).status_code == 502
-    assert not any(is_running(pid) for pid in pids_in(pids))
+    assert not is_running(pid)
 
 
 async def test_over_http_commands_racing_a_delete_leave_nothing_running(
     real: World, tmp_path: Path
 ) -> None:
     alice = await real.user()
-    pids = tmp_path / "pids"
-    command = {"command": f"setsid sleep 1000 & echo $! >> {pids}; sleep 1000"}
+    # A length of sleep that is this test's own, to know its processes by.
+    sleep = f"sleep 1000.{os.getpid()}"
+    command = {"command": f"setsid {sleep} & {sleep}"}
     for _ in range(5):
         await real.sandbox(alice)
         replies = await asyncio.gather(
@@ -361,5 +366,11 @@ async def test_over_http_commands_racing_a_delete_leave_nothing_running(
             *(alice("POST", exec_path(), command) for _ in range(10)),
         )
         assert {reply.status_code for reply in replies} <= {200, 403, 502}
-    assert not any(is_running(pid) for pid in pids_in(pids))
+    assert [each for each in psutil.process_iter() if _runs(each, sleep)] == []
     assert list((tmp_path / "sandboxes").iterdir()) == []
+
+
+def _runs(process: psutil.Process, command: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline() == command.split()
+    return False

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 from sandbox_fakeproxy import LocalRuntime
 
+from tests.fakeproxy.isolations import WORKING
 from tests.fakeproxy.processes import eventually, is_running, open_files, pids_in
 from tests.fakeproxy.shells import Box, Ran
 
 PATIENCE = 15.0
 
 
-@pytest.fixture
-async def box(tmp_path: Path) -> AsyncGenerator[Box]:
-    runtime = LocalRuntime(tmp_path / "sandboxes")
+@pytest.fixture(params=WORKING)
+async def box(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[Box]:
+    runtime = LocalRuntime(tmp_path / "sandboxes", isolation=request.param)
     yield Box(runtime)
     await runtime.close()
 
@@ -192,9 +193,9 @@ async def test_a_kill_right_after_the_start_keeps_the_session_too(box: Box) -> N
 async def test_what_ignores_control_c_is_killed_with_its_session(box: Box, work: Path) -> None:
     one = await box.session()
     await box.exec("echo $$ > pids; cd /usr", id=one)
-    text = "trap '' INT; touch ~/../sandbox/started; (trap '' INT TERM HUP; exec sleep 1000)"
+    text = "trap '' INT; touch ~/started; (trap '' INT TERM HUP; exec sleep 1000)"
     await box.exec(text, id=one, async_mode=True)
-    await eventually((work / "started").exists)
+    await eventually((work.parent / "home" / "started").exists)
     await box.post("kill", id=one)
     assert not any(is_running(pid) for pid in pids_in(work / "pids"))
     assert await box.run("pwd", id=one) == Ran("/usr\n")
