@@ -171,7 +171,7 @@ async def test_a_signal_stops_it_with_all_that_runs_and_all_that_waits(
         code, out, err = await fake.end(number)
         assert (code, out, err) == (0, "Fake proxy stopped\n", "")
         assert (await asyncio.wait_for(waiting, PATIENCE)).status_code == 502
-        assert not any(is_running(pid) for pid in pids)
+        await eventually(lambda: not any(is_running(pid) for pid in pids))
     assert not [name for name in os.listdir(tmp_path) if name.startswith("sandbox-fakeproxy-")]  # noqa: PTH208  (a moment in a test)
     await user.aclose()
 

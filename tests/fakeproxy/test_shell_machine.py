@@ -75,7 +75,7 @@ class ASessionIsABash(RuleBasedStateMachine):
         self._loop = asyncio.new_event_loop()
         self._temporary = tempfile.TemporaryDirectory()
         root = Path(self._temporary.name).resolve()
-        self._runtime = LocalRuntime(root)
+        self._runtime = LocalRuntime(root, isolation="none")
         self._box = Box(self._runtime)
         self._plain = PlainBash(root / "one" / "sandbox")
 

@@ -197,7 +197,7 @@ async def test_what_ignores_control_c_is_killed_with_its_session(box: Box, work:
     await box.exec(text, id=one, async_mode=True)
     await eventually((work.parent / "home" / "started").exists)
     await box.post("kill", id=one)
-    assert not any(is_running(pid) for pid in pids_in(work / "pids"))
+    await eventually(lambda: not any(is_running(pid) for pid in pids_in(work / "pids")))
     assert await box.run("pwd", id=one) == Ran("/usr\n")
 
 
