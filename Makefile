@@ -1,7 +1,7 @@
 # Two commands do it all on a fresh machine: `make demo` shows it, `make test` proves it.
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo fake test lint format clean
+.PHONY: help install demo fake test bench lint format clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ fake: install  ## Serve the fake proxy on 127.0.0.1:8080 until Ctrl-C
 
 test: install lint  ## Lint, then run every test
 	@$(BIN)/pytest
+
+bench: install  ## Measure speed and memory beside the least that could do the work
+	@$(BIN)/python -m tests.bench
 
 lint: install  ## Check format, rules and types
 	@$(BIN)/ruff format --check .

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import json
 import os
 import shlex
 import sys
@@ -13,8 +10,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from . import _config
@@ -24,25 +19,16 @@ from ._content import (
     prompt_content,
     readiness_content,
     status_content,
-    unready_advice,
+    unready,
 )
-from ._errors import (
-    ConfigError,
-    InvalidInput,
-    QuotaReached,
-    SandboxError,
-    Verb,
-    mask_keys,
-    spell_verbs,
-)
+from ._errors import ConfigError, InvalidInput, SandboxError, mask_keys, spell_verbs
+from ._face import COLOURS, Face, OutputLost, forget_output, moment, open_streams, write
 from ._lifecycle import Readiness, State, reason_of, state_of
 from ._proxy import Proxy
 from ._sandboxes import Sandboxes
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    from rich.status import Status
+    from collections.abc import Sequence
 
 OK, FAILED, USAGE, NOT_READY, NO_RESULT, INTERRUPTED = 0, 1, 2, 3, 125, 130
 
@@ -51,14 +37,15 @@ exit codes:
   {OK}    done
   {FAILED}    the proxy refused, failed or could not be reached
   {USAGE}    wrong usage, or a configuration that cannot be used
-  {NOT_READY}    created or resumed, but not ready in time
+  {NOT_READY}    created or resumed, but not ready
   {INTERRUPTED}  interrupted with Ctrl-C
-prompt ends with the command's own exit code, or {NO_RESULT} where there is none.
+prompt ends with the command's own exit code, or {NO_RESULT}
+where there is none.
 
-The configuration is {_config.DEFAULT_PATH} (proxyUrl, apiKey);
+The configuration (proxyUrl, apiKey) is
+{_config.DEFAULT_PATH};
 REMOTE_SANDBOX_CONFIG names another file.
 """
-_COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,9 +53,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(
-            NO_RESULT if self.prog.endswith(" prompt") else USAGE, f"error: {mask_keys(message)}\n"
-        )
+        face = Face(as_json=False, name="")
+        face.say(f"error: {mask_keys(message)}")
+        face.say(f"next:  `{self.prog} --help` tells how it is used")
+        self.exit(NO_RESULT if self.prog.endswith(" prompt") else USAGE)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top = _Parser(
         prog="remote-sandbox",
-        description="Run commands in remote sandboxes: only the proxy's URL and a key are needed.",
+        description="Run commands in remote sandboxes, with a URL and a key.",
         epilog=_EPILOG,
         parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -98,7 +86,9 @@ def parser() -> argparse.ArgumentParser:
         )
 
     create = add("create", "Create a sandbox and wait until it is ready")
-    create.add_argument("name", help="lower-case letters, digits and hyphens, a letter first")
+    create.add_argument(
+        "name", metavar="NAME", help="lower-case letters, digits and hyphens, a letter first"
+    )
     create.add_argument("--image", help="container image (default: as configured)")
     create.add_argument("--port", type=int, help="the runtime's port (default: as configured)")
     for verb, words in (
@@ -107,12 +97,13 @@ def parser() -> argparse.ArgumentParser:
         ("pause", "Stop a sandbox and keep its files"),
         ("resume", "Start a paused sandbox and wait until it is ready"),
     ):
-        add(verb, words).add_argument("name", help="the sandbox's name")
+        add(verb, words).add_argument("name", metavar="NAME", help="the sandbox's name")
     add("list", "List your sandboxes, newest first")
     prompt = add(
         "prompt",
         "Run a shell command in a sandbox, print its output and end with its exit code",
-        usage="remote-sandbox prompt [-h] [--json] NAME COMMAND [ARGUMENT ...]",
+        usage="remote-sandbox prompt [-h] [--json] NAME COMMAND\n"
+        "                             [ARGUMENT ...]",
     )
     prompt.add_argument("name", metavar="NAME", help="the sandbox's name")
     prompt.add_argument(
@@ -121,22 +112,48 @@ def parser() -> argparse.ArgumentParser:
         nargs=argparse.REMAINDER,
         help="one argument is a shell command ('ls | wc'); several are a program and its arguments",
     )
-    verbs.add_parser("mcp", help="Serve MCP on standard input and output, for Gemini CLI")
+    words = "Serve MCP on standard input and output"
+    verbs.add_parser(
+        "mcp",
+        help=f"{words}, for Gemini CLI",
+        description=f"{words} until the input ends. Gemini CLI and other clients start it.",
+    )
     return top
 
 
 def run(argv: Sequence[str]) -> int:
     """Do what `argv` says and return the exit code."""
-    arguments = parser().parse_args(argv)
+    code = FAILED
+    try:
+        open_streams()
+        arguments = _parsed(argv)
+        code = NO_RESULT if arguments.verb == "prompt" else FAILED
+        return _do(arguments)
+    except BrokenPipeError:
+        # The reader has gone (`… | head`); nor is there anybody to tell when Python flushes.
+        forget_output()
+        return FAILED
+    except OutputLost as exc:
+        forget_output()
+        print(f"error: Standard output cannot be written: {exc}", file=sys.stderr)
+        return code
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    try:
+        return parser().parse_args(argv)
+    except SystemExit:
+        write("")  # the help, which argparse leaves in a buffer
+        raise
+
+
+def _do(arguments: argparse.Namespace) -> int:
     if arguments.verb == "mcp":  # with options that argparse took care of
         from ._server import serve
 
         serve()
         return OK
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows what it can
-    face = _Face(as_json="json" in arguments, name=getattr(arguments, "name", ""))
+    face = Face(as_json="json" in arguments, name=getattr(arguments, "name", ""))
     try:
         return anyio.run(_main, arguments, face)
     except SandboxError as error:
@@ -147,81 +164,14 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         face.say(spell_verbs(_interrupted(arguments.verb), face.spell))
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone (`… | head`); nor is there anybody to tell when Python flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
 
 
-async def _main(arguments: argparse.Namespace, face: _Face) -> int:
+async def _main(arguments: argparse.Namespace, face: Face) -> int:
     async with Proxy(_config.load(os.environ)) as proxy:
         return await _COMMANDS[arguments.verb](Sandboxes(proxy), arguments, face)
 
 
-class _Face:
-    """What a person sees: results on standard output, everything else on standard error."""
-
-    def __init__(self, *, as_json: bool, name: str) -> None:
-        self.as_json = as_json
-        self.name = name
-        # A table in a pipe has no terminal's width to keep to.
-        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-        self._err = Console(highlight=False, stderr=True, soft_wrap=not sys.stderr.isatty())
-        self._live: Status | None = None
-        self._reason = ""
-
-    def spell(self, verb: Verb) -> str:
-        """Return the command line that does `verb` to this sandbox."""
-        line = f"remote-sandbox {verb}" + ("" if verb == "list" else f" {self.name or 'NAME'}")
-        return f"`{line} COMMAND`" if verb == "prompt" else f"`{line}`"
-
-    def say(self, text: str) -> None:
-        """Tell the person something that is not the result."""
-        self._err.print(Text(text))
-
-    def result(self, text: Text | Table | str, content: object) -> None:
-        """Print the result, for a person or as JSON."""
-        if self.as_json:
-            print(json.dumps(content, indent=2, ensure_ascii=False))
-        else:
-            # A line stays a line where no terminal wraps it.
-            shown = Text(text) if isinstance(text, str) else text
-            self._out.print(shown, soft_wrap=not self._out.is_terminal)
-
-    def error(self, error: SandboxError) -> None:
-        """Print what happened, whose fault it is and what to do next."""
-        if isinstance(error, QuotaReached):
-            self.name = ""  # what to delete is another one than was asked for
-        step = error.next_step(self.spell)
-        if self.as_json:
-            story = {"message": error.message, "fault": error.fault, "next": step}
-            print(json.dumps({"error": story}, indent=2, ensure_ascii=False))
-            return
-        self._err.print(Text.assemble(("error: ", "bold red"), error.message))
-        self._err.print(Text.assemble(("fault: ", "bold"), error.fault))
-        self._err.print(Text.assemble(("next:  ", "bold"), step))
-
-    @contextlib.contextmanager
-    def waiting(self, what: str) -> Generator[None]:
-        """Show that something is under way: a line that changes, in a terminal."""
-        if not self._err.is_terminal:
-            yield
-            return
-        with self._err.status(Text(what)) as self._live:
-            yield
-        self._live = None
-
-    async def report(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Show how a wait goes on; where no line can change, a line for each new reason."""
-        at_most = "" if limit is None else f" of at most {limit:.0f}"
-        if self._live is not None:
-            self._live.update(Text(f"{reason}  {elapsed:.0f}{at_most} s"))
-        elif reason != self._reason:
-            self.say(f"{elapsed:5.1f} s  {reason}")
-        self._reason = reason
-
-
-async def _create(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+async def _create(sandboxes: Sandboxes, arguments: argparse.Namespace, face: Face) -> int:
     with face.waiting(f"creating {arguments.name}"):
         image, outcome = await sandboxes.create(
             arguments.name, image=arguments.image, port=arguments.port, report=face.report
@@ -229,37 +179,37 @@ async def _create(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Fa
     return _show_readiness(face, outcome, f"created from {image}" if image else "created")
 
 
-async def _resume(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+async def _resume(sandboxes: Sandboxes, arguments: argparse.Namespace, face: Face) -> int:
     with face.waiting(f"resuming {arguments.name}"):
         outcome = await sandboxes.resume(arguments.name, report=face.report)
     return _show_readiness(face, outcome, "resumed")
 
 
-def _show_readiness(face: _Face, outcome: Readiness, done: str) -> int:
+def _show_readiness(face: Face, outcome: Readiness, done: str) -> int:
     content = readiness_content(face.name, outcome)
     if outcome.ready:
         face.result(f"{face.name} was {done} and is ready after {outcome.waited:.1f} s", content)
         return OK
-    state = state_of(outcome.sandbox) if outcome.sandbox else State.PENDING
-    face.result(f"{face.name} was {done} but is NOT ready after {outcome.waited:.0f} s", content)
-    face.say(f"last reason: {outcome.reason}")
-    face.say(f"next: {spell_verbs(unready_advice(state), face.spell)}")
+    if face.as_json:
+        face.result("", content)
+    else:
+        face.error(unready(f"{face.name} was {done}", outcome))
     return NOT_READY
 
 
-async def _status(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+async def _status(sandboxes: Sandboxes, arguments: argparse.Namespace, face: Face) -> int:
     sandbox = await sandboxes.status(arguments.name)
     state = state_of(sandbox)
     text = Text.assemble(
         f"{sandbox.name} is ",
-        (state.value, _COLOURS.get(state, "cyan")),
-        f" ({reason_of(sandbox)}), created {sandbox.created_at}",
+        (state.value, COLOURS.get(state, "cyan")),
+        f" ({reason_of(sandbox)}), created {moment(sandbox.created_at)}",
     )
     face.result(text, status_content(sandbox))
     return OK
 
 
-async def _prompt(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+async def _prompt(sandboxes: Sandboxes, arguments: argparse.Namespace, face: Face) -> int:
     with face.waiting("the command is running"):
         result, seconds = await sandboxes.prompt(
             arguments.name, _command(arguments.command), report=face.report, whole=True
@@ -267,8 +217,7 @@ async def _prompt(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Fa
     if face.as_json:
         face.result("", prompt_content(face.name, result, seconds))
     else:
-        sys.stdout.write(result.output)
-        sys.stdout.flush()
+        write(result.output)
     if result.status == "completed" and result.exit_code is not None:
         # No process ends with another number, and cutting one down might make it a success.
         return result.exit_code if 0 <= result.exit_code <= 255 else NO_RESULT
@@ -282,29 +231,23 @@ def _command(words: Sequence[str]) -> str:
     return given[0] if len(given) == 1 else shlex.join(given)
 
 
-async def _list(sandboxes: Sandboxes, _: argparse.Namespace, face: _Face) -> int:
+async def _list(sandboxes: Sandboxes, _: argparse.Namespace, face: Face) -> int:
     rows = await sandboxes.list()
     content = list_content(rows)
     if not rows:
         face.result(f"No sandboxes. {face.spell('create')} makes one.", content)
         return OK
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("NAME", "STATE", "CREATED"):
-        table.add_column(heading, no_wrap=True)
-    for sandbox, state in rows:
-        colour = _COLOURS.get(state, "cyan")
-        table.add_row(Text(sandbox.name), Text(state.value, colour), Text(sandbox.created_at))
-    face.result(table, content)
+    face.table(rows, content)
     return OK
 
 
-async def _delete(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+async def _delete(sandboxes: Sandboxes, arguments: argparse.Namespace, face: Face) -> int:
     await sandboxes.delete(arguments.name)
     face.result(f"{face.name} and its files were deleted", {"name": face.name, "deleted": True})
     return OK
 
 
-async def _pause(sandboxes: Sandboxes, arguments: argparse.Namespace, face: _Face) -> int:
+async def _pause(sandboxes: Sandboxes, arguments: argparse.Namespace, face: Face) -> int:
     await sandboxes.pause(arguments.name)
     text = f"{face.name} was paused: its files stay. {face.spell('resume')} starts it again."
     face.result(text, {"name": face.name, "state": State.PAUSED.value})

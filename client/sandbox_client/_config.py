@@ -6,13 +6,15 @@ Nobody else reads the environment or the file. No message holds the key, only it
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from ._errors import ConfigError
+from ._errors import ConfigError, counted, kind_of
 from ._wire import KEY_PREFIX
 
 if TYPE_CHECKING:
@@ -36,12 +38,16 @@ _KEY_ADVICE = (
 
 @dataclass(frozen=True)
 class Config:
-    """Where the proxy is and who asks: `proxy_url` has no trailing slash and may have a path."""
+    """Where the proxy is and who asks: `proxy_url` has no trailing slash and may have a path.
+
+    `certificates` is a file of authorities that are trusted beside the machine's own.
+    """
 
     proxy_url: str
     api_key: str = field(repr=False)
     default_image: str | None = None
     default_port: int = DEFAULT_PORT
+    certificates: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,16 +84,25 @@ def load(environ: Mapping[str, str]) -> Config:
         api_key=_api_key(_required(setting("apiKey"), content)),
         default_image=_text(setting("defaultImage"), "an image's name") or None,
         default_port=_port(setting("defaultPort")),
+        certificates=environ.get("SSL_CERT_FILE", "").strip() or None,
     )
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
     """Return the file that `load` reads, whether it exists or not."""
     named = environ.get("REMOTE_SANDBOX_CONFIG", "").strip()
-    home = environ.get("HOME", "").strip() or "/"
     path = named or DEFAULT_PATH
     # Not expanduser(): it would look at another environment than the one that was passed in.
-    return Path(home, path[2:]) if path.startswith("~/") else Path(path)
+    return Path(_home(environ), path[2:]) if path.startswith("~/") else Path(path)
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    if "HOME" in environ:
+        return environ["HOME"].strip() or "/"
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:  # a container may run as somebody whom it does not know
+        return "/"
 
 
 def _place(path: Path) -> str:
@@ -222,8 +237,8 @@ def _api_key(setting: _Setting) -> str:
         raise setting.fail("is still the placeholder of config.template.json", _KEY_ADVICE)
     if not key.startswith(KEY_PREFIX):
         raise setting.fail(
-            f"has {len(key)} characters and does not start with {KEY_PREFIX}: it looks like the"
-            " admin key or another secret, not a user's API key,",
+            f"has {counted(len(key), 'character')} and does not start with {KEY_PREFIX}: it looks"
+            " like the admin key or another secret, not a user's API key,",
             _KEY_ADVICE + " An admin key stays with the administrator.",
         )
     if not key.isascii() or " " in key:
@@ -238,7 +253,9 @@ def _port(setting: _Setting) -> int:
     if isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) <= 5:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise setting.fail(f"is {_shape(value)}", "Make it a whole number from 1 to 65535.")
+        shape = _shape(value)
+        shape += " out of range" if shape == "a number" else ""
+        raise setting.fail(f"is {shape}", "Make it a whole number from 1 to 65535.")
     return value
 
 
@@ -249,11 +266,9 @@ def _shape(value: object) -> str:
             return "null"
         case bool():
             return "true" if value else "false"
-        case int() | float():
-            return "a number out of range" if isinstance(value, int) else "a fraction"
+        case float():
+            return "a fraction"
         case str():
-            return f"a string of {len(value)} characters"
-        case list():
-            return "an array"
+            return f"a string of {counted(len(value), 'character')}"
         case _:
-            return "an object"
+            return kind_of(value)

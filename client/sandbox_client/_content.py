@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._errors import NeverReady, NotReady
 from ._lifecycle import Readiness, State, reason_of, state_of
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ def list_content(rows: Sequence[tuple[Sandbox, State]]) -> dict[str, object]:
     return {"count": len(rows), "sandboxes": sandboxes}
 
 
-def unready_advice(state: State) -> str:
-    """Return what to do, verbs in braces, when a wait ended without readiness."""
-    if state.is_over:
-        return "It will not become ready: remove it with {delete} and make it again with {create}."
-    return (
-        "It may still become ready: a new sandbox usually takes 10 to 30 s, an image that is"
-        " pulled for the first time some minutes. Ask with {status} in a while; if it stays so,"
-        " remove it with {delete} and check the image's name."
+def unready(what: str, outcome: Readiness) -> NotReady:
+    """Return what there is to say of `what`, which was waited for in vain."""
+    if outcome.sandbox and state_of(outcome.sandbox).is_over:
+        return NeverReady(f"{what} but will not become ready: {outcome.reason}")
+    return NotReady(
+        f"{what} but is NOT ready after {outcome.waited:.0f} s: {outcome.reason}",
+        advice="It may still become ready: a new sandbox usually takes 10 to 30 s, an image that"
+        " is pulled for the first time some minutes. Ask with {status} in a while; if it stays so,"
+        " remove it with {delete} and check the image's name.",
     )
 
 

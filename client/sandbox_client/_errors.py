@@ -4,6 +4,8 @@ SandboxError
 ├── ConfigError           the configuration on this machine
 ├── InvalidInput          a name or an argument, refused before any request
 ├── ProxyUnreachable      no answer came
+│   ├── Undelivered       ... and the request did not reach the proxy
+│   │   └── Distrusted    ... since no TLS came about
 │   └── DeadlineExceeded  ... in the time it may take
 ├── BrokenReply           an answer came that the contract does not know
 ├── ProxyFailed           the proxy, or what stands before it, answered 5xx
@@ -14,7 +16,8 @@ SandboxError
     ├── QuotaReached      no room for another sandbox
     ├── RateLimited       429
     └── NotReady          the sandbox cannot run a command now
-        └── Paused        ... until it is resumed
+        ├── Paused        ... until it is resumed
+        └── NeverReady    ... and waiting does not help
 """
 
 from __future__ import annotations
@@ -30,6 +33,16 @@ Verb = Literal["create", "status", "prompt", "list", "delete", "pause", "resume"
 # Host names come back in lower case.
 _KEY = re.compile(r"sk_live_[\w-]+", re.IGNORECASE)
 _VERB = re.compile(r"\{(create|status|prompt|list|delete|pause|resume)\}")
+
+_KINDS: dict[type, str] = {
+    type(None): "nothing",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
 
 
 class SandboxError(Exception):
@@ -77,6 +90,21 @@ def mask_keys(text: str) -> str:
     return _KEY.sub("sk_live_…", text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with the noun in its right form."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def kind_of(value: object) -> str:
+    """Return what JSON calls a value of this kind, with its article."""
+    return kind_named(type(value))
+
+
+def kind_named(kind: type) -> str:
+    """Return what JSON calls the values of a Python type, with the article."""
+    return _KINDS[kind]
+
+
 def spell_verbs(text: str, spell: Callable[[Verb], str]) -> str:
     """Return `text` with each `{verb}` in it spelled by `spell`."""
     return _VERB.sub(lambda match: spell(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
@@ -100,6 +128,17 @@ class ProxyUnreachable(SandboxError):
     fault = "the network, the address in proxyUrl, or a proxy that is not running."
     advice = "Check proxyUrl and that the proxy runs (GET /health answers without a key)."
     retryable = True
+
+
+class Undelivered(ProxyUnreachable):
+    """The request certainly did not reach the proxy."""
+
+
+class Distrusted(Undelivered):
+    """The proxy's certificate was refused, or TLS is not spoken there."""
+
+    retryable = False
+    fault = "the address in proxyUrl, the proxy's certificate, or what this machine trusts."
 
 
 class DeadlineExceeded(ProxyUnreachable):
@@ -183,3 +222,14 @@ class Paused(NotReady):
     retryable = False
     fault = "nobody's: the sandbox's state. Its files are kept."
     advice = "Resume it first with {resume}, then send the command again."
+
+
+class NeverReady(NotReady):
+    """The sandbox has failed or expired: no wait makes it ready."""
+
+    retryable = False
+    fault = "the sandbox's: its image, or the cluster it runs on."
+    advice = (
+        "Waiting does not help: remove it with {delete} and make it again with {create}; where the"
+        " reason does not lie in its image, tell the proxy's administrator."
+    )

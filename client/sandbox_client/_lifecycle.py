@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
+
 from ._errors import NotYours, SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
     from ._wire import Sandbox
 
@@ -17,6 +20,7 @@ READY_DEADLINE = 60.0  # seconds
 FIRST_INTERVAL = 0.25
 LONGEST_INTERVAL = 2.0
 JITTER = 0.2  # of an interval
+REPORT_INTERVAL = 2.0  # seconds, while an answer is awaited
 
 
 class Report(Protocol):
@@ -62,7 +66,7 @@ def state_of(sandbox: Sandbox) -> State:
         return State.PAUSED
     if sandbox.reason == "SandboxExpired":
         return State.EXPIRED
-    if sandbox.reason == "PodFailed" or "phase: Failed" in sandbox.message:
+    if sandbox.reason in {"PodFailed", "ReconcilerError"} or "phase: Failed" in sandbox.message:
         return State.FAILED
     if sandbox.ready and sandbox.reason in {"", "DependenciesReady"}:
         # "Pod is Ready" and no more is v1beta1, where replicas mean nothing.
@@ -74,6 +78,28 @@ def state_of(sandbox: Sandbox) -> State:
 def reason_of(sandbox: Sandbox) -> str:
     """Return the controller's own words for the state, or ours where it has none yet."""
     return sandbox.message or sandbox.reason or "the controller has not seen it yet"
+
+
+@contextlib.asynccontextmanager
+async def reporting(tell: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    """Call `tell` every two seconds for as long as the body waits for an answer."""
+    failure: SandboxError | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_tick, tell)
+        try:
+            yield
+        except SandboxError as error:  # a task group would wrap it
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _tick(tell: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        # Real time, whatever clock the waits are on: an answer takes that too.
+        await anyio.sleep(REPORT_INTERVAL)
+        await tell()
 
 
 def intervals(random: Callable[[], float]) -> Iterator[float]:
@@ -104,11 +130,16 @@ async def wait_until_ready(
     start = clock()
     seen: Sandbox | None = None
     reason = "its status has not been read yet"
+
+    async def tell() -> None:
+        await report(clock() - start, deadline, reason)
+
     for usual in intervals(random):
         interval = usual
         over = False
         try:
-            seen = await look(max(1.0, start + deadline - clock()))
+            async with reporting(tell):
+                seen = await look(max(1.0, start + deadline - clock()))
         except NotYours:
             raise
         except SandboxError as error:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, cast
 import anyio
 import httpx
 import tenacity
-import truststore
 
-from . import _wire
+from . import _tls, _wire
 from ._errors import (
     BrokenReply,
     ConfigError,
@@ -25,6 +24,7 @@ from ._errors import (
     ProxyUnreachable,
     RateLimited,
     SandboxError,
+    Undelivered,
 )
 from ._refusal import COMMAND_MAY_RUN, refusal
 
@@ -42,10 +42,6 @@ CONNECT_TIMEOUT = 5.0
 MAX_ATTEMPTS = 4
 MAX_RETRY_AFTER = 10.0  # seconds; a longer wait is the person's to decide
 MAX_REPLY_BYTES = 8 * 1024 * 1024
-
-
-class _UndeliveredError(ProxyUnreachable):
-    """The request certainly did not reach the proxy."""
 
 
 class Proxy:
@@ -69,8 +65,7 @@ class Proxy:
                 "Accept-Encoding": "identity",
             },
             transport=transport,
-            # The machine's certificates, so that a company's own authority is trusted.
-            verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if transport is None else True,
+            verify=_tls.trust(config) if transport is None else True,
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
             event_hooks={"response": [_take_location]},
             follow_redirects=False,
@@ -220,7 +215,7 @@ def _translated(request: _wire.Request, url: str) -> Generator[None]:
         ) from None
     except httpx.HTTPError as exc:
         error = _fault(exc, httpx.URL(url))
-        if not isinstance(error, _UndeliveredError):
+        if not isinstance(error, Undelivered):
             _after_sending(request, error)
         raise error from exc
 
@@ -230,7 +225,7 @@ def _fault(exc: httpx.HTTPError, url: httpx.URL) -> SandboxError:
     where = f"{url.scheme}://{url.netloc.decode()}"
     match exc:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return _UndeliveredError(
+            return Undelivered(
                 f"Connecting to {where} took longer than {CONNECT_TIMEOUT:g} s (time-out)"
             )
         case httpx.TimeoutException():
@@ -254,29 +249,20 @@ def _fault(exc: httpx.HTTPError, url: httpx.URL) -> SandboxError:
 def _connection_fault(exc: httpx.HTTPError, where: str) -> SandboxError:
     for cause in _causes(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _tls(f"The certificate of {where} is not trusted: {cause.verify_message}")
+            return _tls.distrusted(cause, where)
         if isinstance(cause, ssl.SSLError):
-            return _tls(f"TLS with {where} failed: {cause.reason or 'no reason given'}")
+            return _tls.broken(cause, where)
         if isinstance(cause, socket.gaierror):
-            return _UndeliveredError(
+            return Undelivered(
                 f"Unknown host: {where} has no address",
                 advice="Check the host's name in proxyUrl, and the network.",
             )
         if isinstance(cause, ConnectionRefusedError):
-            return _UndeliveredError(
+            return Undelivered(
                 f"Connection refused: nothing listens at {where}",
                 advice="Start the proxy (`make fake` starts the fake one), or correct proxyUrl.",
             )
-    return _UndeliveredError(f"{where} cannot be reached")
-
-
-def _tls(message: str) -> SandboxError:
-    return _UndeliveredError(
-        message,
-        advice="Check the scheme and host in proxyUrl; name a private authority's certificates in"
-        " SSL_CERT_FILE.",
-        retryable=False,
-    )
+    return Undelivered(f"{where} cannot be reached")
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

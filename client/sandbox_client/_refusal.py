@@ -47,7 +47,8 @@ def refusal(request: Request, reply: Reply) -> SandboxError:
 def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
     about = f"'{request.sandbox}'"
     if reply.status == 409:
-        return AlreadyExists(f"The name {about} is taken: {said}")
+        known = f"Sandbox {about} already exists"
+        return AlreadyExists(_told(f"The name {about} is taken", said, known))
     if request.verb == "create" and reply.status == 403 and "quota" in said.lower():
         return QuotaReached(f"No room for sandbox {about}: {said}")
     if (reply.status == 404 and said.startswith("Route ")) or request.verb in {"create", "list"}:
@@ -87,7 +88,12 @@ def _failed(request: Request, reply: Reply, said: str) -> SandboxError:
         # The deployed proxy answers 500 here.
         return QuotaReached(f"No room for sandbox '{request.sandbox}': {said}")
     if reply.status == 503 and "not ready" in said.lower():
-        return NotReady(f"Sandbox '{request.sandbox}' is not ready: {said}")
+        ours = f"Sandbox '{request.sandbox}' is not ready"
+        return NotReady(_told(ours, said, "Sandbox not ready"))
+    if said and reply.status == 504 and request.verb == "prompt":
+        # Without the proxy's words: some say that the command was killed, and it goes on.
+        words = "The command did not end in the time that the proxy waits for (504, time-out)"
+        return ProxyFailed(words, advice=COMMAND_MAY_RUN, retryable=False, status=504)
     words = f"The proxy failed ({reply.status}): {said}"
     if not said:
         words = f"The proxy answered {reply.status} with {_form(reply)}"
@@ -122,12 +128,17 @@ def _redirected(reply: Reply) -> SandboxError:
 def _key_rejected(said: str) -> SandboxError:
     lower = said.lower()
     if "expired" in lower:
-        return KeyRejected(f"The API key has expired: {said}")
+        return KeyRejected(_told("The API key has expired", said, "API key has expired"))
     if "account" in lower:
         return KeyRejected(
-            f"The key's user is not active: {said}",
+            _told("The key's user is not active", said, "User account is inactive"),
             advice="Ask the proxy's administrator to activate the user.",
         )
     if "inactive" in lower:
         return KeyRejected(f"The API key was revoked: {said}")
     return KeyRejected(f"The proxy does not know the API key: {said}")
+
+
+def _told(ours: str, said: str, known: str) -> str:
+    """Return our words with the proxy's, unless those are the `known` ones and say no more."""
+    return ours if said == known else f"{ours}: {said}"

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from . import _wire
-from ._errors import BrokenReply, NotReady, Paused, ProxyFailed, ProxyUnreachable, SandboxError
+from ._errors import BrokenReply, NeverReady, NotReady, Paused, ProxyFailed, SandboxError
 from ._lifecycle import (
     Readiness,
     State,
     intervals,
     reason_of,
+    reporting,
     state_of,
     wait_until_ready,
 )
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
     from ._proxy import Proxy
     from ._wire import CommandResult, Reply, Request, Sandbox
 
-REPORT_INTERVAL = 2.0  # seconds, while a command runs
 DIAGNOSIS_DEADLINE = 10.0
 SETTLING_LOOKS = 3  # about a second
-MAX_LOOKS = 20  # twice the quota: a list that is longer is not asked about row by row
+MAX_LOOKS = 20  # twice the quota: of a longer list, only those that look ready at first
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Sandboxes:
     async def list(self) -> list[tuple[Sandbox, State]]:
         """Return all sandboxes, newest first, each with its state.
 
-        The list alone calls a paused sandbox ready, so those that look ready are asked for.
+        The list alone calls a paused sandbox ready, or like one that starts, so each is asked for.
         """
         rows = _wire.read_listing(await self.proxy.send(_wire.listing()))
         looked: dict[int, Sandbox] = {}
@@ -96,7 +96,9 @@ class Sandboxes:
                 return  # deleted since, or a name that cannot be asked for: the list's word stands
 
         async with anyio.create_task_group() as tasks:
-            for index in [index for index, row in enumerate(rows) if row.ready][:MAX_LOOKS]:
+            for index in sorted(range(len(rows)), key=lambda index: not rows[index].ready)[
+                :MAX_LOOKS
+            ]:
                 tasks.start_soon(look, index)
         whole = [looked.get(index, row) for index, row in enumerate(rows)]
         return [(sandbox, state_of(sandbox)) for sandbox in whole]
@@ -126,23 +128,11 @@ class Sandboxes:
         """Send `request`, and report while the answer is awaited."""
         start = self.clock()
 
-        async def tick() -> None:
-            while True:
-                # Not self.sleep: a command takes real time whatever clock the waits are on.
-                await anyio.sleep(REPORT_INTERVAL)
-                await report(self.clock() - start, None, "the command is running")
+        async def tell() -> None:
+            await report(self.clock() - start, None, "the command is running")
 
-        outcome: Reply | SandboxError = ProxyUnreachable("The proxy gave no answer")
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(tick)
-            try:
-                outcome = await self.proxy.send(request)
-            except SandboxError as error:  # as a value: a task group would wrap it
-                outcome = error
-            tasks.cancel_scope.cancel()
-        if isinstance(outcome, SandboxError):
-            raise outcome
-        return outcome
+        async with reporting(tell):
+            return await self.proxy.send(request)
 
     async def _diagnosis(self, name: str, error: SandboxError) -> SandboxError:
         """Return what the sandbox's state says of a prompt's failure; else `error` itself.
@@ -163,10 +153,7 @@ class Sandboxes:
             advice = None if refused else f"Resume it with {{resume}}. {COMMAND_MAY_RUN}"
             return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=advice)
         if state.is_over:
-            advice = "It will not become ready: remove it with {delete}, make it with {create}."
-            return NotReady(
-                f"Sandbox '{name}' is {state.value} ({reason}); {outcome}", advice=advice
-            )
+            return NeverReady(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
         if refused and state is not State.READY:
             return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
         return error

@@ -5,10 +5,12 @@ The low-level server, for exact control of schemas, text and errors.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import traceback
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,7 +24,7 @@ from ._errors import SandboxError, mask_keys
 from ._tool import Result, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from mcp.server.context import ServerRequestContext
 
@@ -32,25 +34,49 @@ if TYPE_CHECKING:
 NAME = "remote-sandbox"  # no underscore: clients build tool names from it
 
 
+@dataclass(eq=False)
+class _Lease:
+    """Sandboxes and how many calls are using them."""
+
+    sandboxes: Sandboxes
+    users: int = 0
+
+
 class Backend:
     """The sandboxes of the configuration as it is now: an edit of the file is seen at once."""
 
     def __init__(self, load: Callable[[], Config], connect: Callable[[Config], Sandboxes]) -> None:
         self._load = load
         self._connect = connect
-        self._sandboxes: Sandboxes | None = None
+        self._leases: list[_Lease] = []  # the last one is the configuration's
 
-    def sandboxes(self) -> Sandboxes:
-        """Return the sandboxes that the configuration leads to.
+    @contextlib.asynccontextmanager
+    async def sandboxes(self) -> AsyncGenerator[Sandboxes]:
+        """Lend the sandboxes that the configuration leads to.
 
         Raises:
             ConfigError: it cannot be used.
         """
-        config = self._load()
-        if self._sandboxes is None or self._sandboxes.proxy.config != config:
-            # The old one is not closed: a call may still be using it.
-            self._sandboxes = self._connect(config)
-        return self._sandboxes
+        lease = self._current(self._load())
+        lease.users += 1
+        try:
+            yield lease.sandboxes
+        finally:
+            lease.users -= 1
+            await self._close_unused()
+
+    def _current(self, config: Config) -> _Lease:
+        if not self._leases or self._leases[-1].sandboxes.proxy.config != config:
+            self._leases.append(_Lease(self._connect(config)))
+        return self._leases[-1]
+
+    async def _close_unused(self) -> None:
+        """Close what an edit of the configuration has replaced and no call uses any more."""
+        unused = [lease for lease in self._leases[:-1] if not lease.users]
+        self._leases = [lease for lease in self._leases if lease not in unused]
+        with anyio.CancelScope(shield=True):
+            for lease in unused:
+                await lease.sandboxes.proxy.close()
 
 
 def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]]:
@@ -87,6 +113,8 @@ def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]
 
 def serve() -> None:
     """Serve MCP on standard input and output until the input ends."""
+    if sys.stdin is None or sys.stdout is None:  # <&- or >&-
+        sys.exit("error: The MCP server talks on standard input and output, and one is closed.")
     # Ctrl-C ends it at once: there is nothing to clean up, and a blocked read would hold it up.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.stdin.isatty():
@@ -133,7 +161,8 @@ async def _run(
     tool: Tool, arguments: dict[str, object], backend: Backend, report: _Progress
 ) -> Result:
     try:
-        return await tool.run(backend.sandboxes(), tool.check(arguments), report)
+        async with backend.sandboxes() as sandboxes:
+            return await tool.run(sandboxes, tool.check(arguments), report)
     except SandboxError as error:
         return _tools.render_error(error)
     except Exception as error:  # noqa: BLE001  # the boundary: a fault of ours must be an answer too

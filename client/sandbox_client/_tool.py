@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._errors import InvalidInput
+from ._errors import InvalidInput, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -112,10 +112,10 @@ class Tool:
 def _typed(parameter: Parameter, value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # JSON has one kind of number
-    kind: type = {"string": str, "integer": int}[parameter.kind]
+    kind, expected = {"string": (str, "a string"), "integer": (int, "an integer")}[parameter.kind]
     if not isinstance(value, kind) or isinstance(value, bool):
         raise InvalidInput(
-            f"Argument {parameter.name!r} is a {type(value).__name__}, not a {parameter.kind}",
+            f"Argument {parameter.name!r} is {kind_of(value)}, not {expected}",
             advice=f"{parameter.name}: {parameter.description}",
         )
     return value

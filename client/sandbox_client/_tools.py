@@ -14,9 +14,9 @@ from ._content import (
     prompt_content,
     readiness_content,
     status_content,
-    unready_advice,
+    unready,
 )
-from ._errors import SandboxError, Verb, spell_verbs
+from ._errors import NeverReady, SandboxError, Verb
 from ._lifecycle import READY_DEADLINE, Readiness, State, reason_of, state_of
 from ._tool import Arguments, Parameter, Result, Tool
 
@@ -69,13 +69,9 @@ def _readiness(name: str, outcome: Readiness, done: str) -> Result:
         after = f"ready after {outcome.waited:.1f} s"
         advice = f"Run commands in it with {spell('prompt')}."
         return Result(f"Sandbox '{name}' was {done} and is {after}. {advice}", content)
-    state = state_of(outcome.sandbox) if outcome.sandbox else State.PENDING
-    text = (
-        f"Sandbox '{name}' was {done} but is NOT ready after {outcome.waited:.0f} s.\n"
-        f"Last reason: {outcome.reason}\n"
-        f"Next: {spell_verbs(unready_advice(state), spell)}"
-    )
-    return Result(text, content)
+    error = unready(f"Sandbox '{name}' was {done}", outcome)
+    # One that may still become ready was made as asked; one that cannot is a failure.
+    return Result(error.explain(spell), content, is_error=isinstance(error, NeverReady))
 
 
 async def _create(sandboxes: Sandboxes, arguments: Arguments, report: Report) -> Result:
@@ -84,7 +80,7 @@ async def _create(sandboxes: Sandboxes, arguments: Arguments, report: Report) ->
         name, image=arguments.text("image"), port=arguments.number("port"), report=report
     )
     result = _readiness(name, outcome, f"created from {image}" if image else "created")
-    return Result(result.text, {**(result.content or {}), "image": image})
+    return replace(result, content={**(result.content or {}), "image": image})
 
 
 async def _resume(sandboxes: Sandboxes, arguments: Arguments, report: Report) -> Result:

@@ -12,11 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
-from ._errors import (
-    BrokenReply,
-    InvalidInput,
-    ProxyFailed,
-)
+from ._errors import BrokenReply, InvalidInput, ProxyFailed, counted, kind_named, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +77,7 @@ class Reply:
             return "an empty body"
         if "html" in self.content_type.lower() or self.body.lstrip()[:1] == b"<":
             return "an HTML page, as load balancers and web servers send it"
-        return f"{len(self.body)} bytes that are not JSON"
+        return f"a body of {counted(len(self.body), 'byte')} that is not JSON"
 
     def words(self) -> str:
         """Return the proxy's own message: one line, without the key; empty where there is none."""
@@ -143,7 +139,7 @@ def check_name(name: str, *, new: bool = False) -> str:
     if KEY_PREFIX in name or not shown.isprintable():
         shown = "a key" if KEY_PREFIX in name else "text that cannot be shown"
     raise InvalidInput(
-        f"{shown} ({len(name)} characters) cannot be a sandbox's name",
+        f"{shown} ({counted(len(name), 'character')}) cannot be a sandbox's name",
         advice=f"{_NAME_RULE} For example: my-sandbox.",
     )
 
@@ -287,7 +283,7 @@ def _object(value: object, what: str) -> dict[str, object]:
 def _member(content: Mapping[str, object], name: str, kind: type[T]) -> T:
     value = content.get(name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _unlike(name, f"a {kind.__name__}", value)
+        raise _unlike(name, kind_named(kind), value)
     return value
 
 
@@ -296,5 +292,6 @@ def _optional(content: Mapping[str, object], name: str) -> str:
 
 
 def _unlike(what: str, expected: str, value: object) -> BrokenReply:
-    got = "nothing" if value is None else f"a {type(value).__name__}"
-    return BrokenReply(f"The proxy's reply has {got} as {what}, where the contract says {expected}")
+    return BrokenReply(
+        f"The proxy's reply has {kind_of(value)} as {what}, where the contract says {expected}"
+    )

@@ -5,7 +5,8 @@ from typing import Any
 
 from . import _fields as fields
 from ._clock import Clock, iso
-from ._errors import AlreadyExists, Refusal
+from ._conduct import Conduct
+from ._errors import AlreadyExists, Fault, Refusal
 from ._http import Arguments, Reply
 from ._keys import Keys
 from ._mint import Mint
@@ -18,17 +19,24 @@ class Administration:
     """What the admin key may do."""
 
     def __init__(
-        self, store: Store, clock: Clock, mint: Mint, keys: Keys, runtime: Runtime
+        self,
+        store: Store,
+        clock: Clock,
+        mint: Mint,
+        keys: Keys,
+        runtime: Runtime,
+        conduct: Conduct,
     ) -> None:
         self._store = store
         self._clock = clock
         self._mint = mint
         self._keys = keys
         self._runtime = runtime
+        self._conduct = conduct
 
     async def create_user(self, asked: Arguments) -> Reply:
         """Add a user."""
-        username, email = fields.username(asked.body), fields.text(asked.body, "email")
+        username, email = self._conduct.username(asked.body), self._conduct.email(asked.body)
         now = self._clock.now()
         user = User(self._mint.uuid(), username, email, True, now, now)
         try:
@@ -51,9 +59,9 @@ class Administration:
         """Change a user's e-mail, or let the user in or not."""
         before = user = self._user(asked)
         if "email" in asked.body:
-            user = replace(user, email=fields.text(asked.body, "email"))
+            user = replace(user, email=self._conduct.email(asked.body))
         if "is_active" in asked.body:
-            user = replace(user, is_active=fields.boolean(asked.body, "is_active"))
+            user = replace(user, is_active=self._conduct.is_active(asked.body))
         if user != before:
             user = replace(user, updated_at=self._clock.now())
             self._store.update_user(user)
@@ -66,8 +74,13 @@ class Administration:
         user = self._user(asked)
         sandboxes = self._store.sandboxes(user.id)
         self._store.delete_user(user.id)
+        if self._conduct.leaves_orphans:
+            for sandbox in sandboxes:
+                self._store.spend_name(user.namespace, sandbox.name)
         for sandbox in sandboxes:
             await self._runtime.remove(sandbox.id)
+        if self._conduct.leaves_orphans:
+            raise Refusal(500, "The user is gone and the sandboxes are not", Fault.ORPHANS)
         return Reply({"success": True, "message": f"User '{user.username}' deleted successfully"})
 
     async def create_key(self, asked: Arguments) -> Reply:

@@ -1,19 +1,31 @@
 """What a person reads when the fake starts: where it is, and the way to an API key."""
 
 import shlex
+import shutil
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-# sed, as a machine may have no jq; `set -C`, as somebody's config must not be lost.
+_WIDEST = 100  # columns; longer lines are hard to read
+
+# sed, as a machine may have no jq; `set -C`, as somebody's config must not be lost; lines that a
+# narrow terminal shows whole.
 _TO_A_KEY = r"""
-USER_ID=$(curl -sS $URL/api/admin/users -H "Authorization: Bearer $ADMIN_API_KEY" \
-  -H 'Content-Type: application/json' -d "{\"username\": \"$NAME\"}" \
-  | sed -n 's/.*"id":"\([^"]*\)".*/\1/p')
-API_KEY=$(curl -sS -X POST $URL/api/admin/users/$USER_ID/apikeys \
-  -H "Authorization: Bearer $ADMIN_API_KEY" | sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p')
-echo ${API_KEY:-No key: is ADMIN_API_KEY right, and is no user called $NAME yet?}
-test -n "$API_KEY" && (umask 077; set -C; cd; mkdir -p .config/gemini-remote-sandbox
-  printf '{"proxyUrl": "%s", "apiKey": "%s"}\n' $URL $API_KEY \
+AUTH="Authorization: Bearer $ADMIN_API_KEY"
+USER_ID=$(curl -sS $URL/api/admin/users -H "$AUTH" \
+  -H 'Content-Type: application/json' \
+  -d "{\"username\": \"$NAME\"}" |
+  sed -n 's/.*"id":"\([^"]*\)".*/\1/p')
+API_KEY=$(curl -sS -H "$AUTH" -X POST \
+  $URL/api/admin/users/$USER_ID/apikeys |
+  sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p')
+WHY="No key: is ADMIN_API_KEY right,"
+WHY="$WHY and is no user called $NAME yet?"
+echo "${API_KEY:-$WHY}"
+test -n "$API_KEY" && (umask 077; set -C; cd
+  mkdir -p .config/gemini-remote-sandbox
+  printf '{"proxyUrl": "%s", "apiKey": "%s"}\n' \
+  $URL $API_KEY \
   > .config/gemini-remote-sandbox/config.json)
 """.strip()
 
@@ -22,11 +34,12 @@ test -n "$API_KEY" && (umask 077; set -C; cd; mkdir -p .config/gemini-remote-san
 class Greeting:
     """What there is to say. Of the admin key's two fields, at most one is set.
 
-    `state` is None in memory; `new_admin_key` is shown once; `admin_key_file` is where it is kept;
-    `username` is free, so that the lines can be pasted.
+    `commands` says how they run; `state` is None in memory; `new_admin_key` is shown once;
+    `admin_key_file` is where it is kept; `username` is free, so that the lines can be pasted.
     """
 
     url: str
+    commands: str
     state: Path | None
     admin_key_file: Path | None
     new_admin_key: str | None
@@ -39,22 +52,24 @@ def listening(url: str) -> str:
 
 
 def banner(greeting: Greeting) -> str:
-    """Return all that is printed at the start."""
-    state = str(greeting.state) if greeting.state else "in memory; gone when it stops"
+    """Return all that is printed at the start, wrapped for the terminal but for what is pasted."""
     return "\n".join(
         [
             listening(greeting.url),
             "",
-            f"  State      {state}",
-            f"  Admin key  {_admin_key(greeting)}",
-            "  Commands   run as you, on this machine, each sandbox in a directory of its own",
+            *_entry("State", str(greeting.state or "in memory; gone when it stops")),
+            *_entry("Admin key", _admin_key(greeting)),
+            *_entry("Commands", greeting.commands),
             "",
-            "From nothing to an API key, in another terminal:",
+            *_wrapped(f"From nothing to an API key, in another terminal{_condition(greeting)}:"),
             "",
             *(f"  {line}" for line in paste_lines(greeting)),
             "",
-            "Where there is a config already, put the key into that one: it is not overwritten.",
-            "The last command writes the client's config, unless there is one. Ctrl-C stops this.",
+            *_wrapped(
+                "The last command writes the client's config. Where there is one already, put the"
+                " key into that: it is not overwritten."
+            ),
+            "Ctrl-C stops this.",
         ]
     )
 
@@ -67,6 +82,26 @@ def paste_lines(greeting: Greeting) -> list[str]:
         f"NAME={greeting.username}",
         *_TO_A_KEY.splitlines(),
     ]
+
+
+def _condition(greeting: Greeting) -> str:
+    is_given = greeting.admin_key_file is None and greeting.new_admin_key is None
+    return ", where ADMIN_API_KEY must be set too" if is_given else ""
+
+
+def _entry(name: str, text: str) -> list[str]:
+    return _wrapped(f"  {name:9}  {text}", under=" " * 13)
+
+
+def _wrapped(text: str, under: str = "") -> list[str]:
+    """Return lines that fit the terminal; paths and keys stay whole."""
+    return textwrap.wrap(
+        text,
+        min(_WIDEST, shutil.get_terminal_size().columns),
+        subsequent_indent=under,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _admin_key(greeting: Greeting) -> str:

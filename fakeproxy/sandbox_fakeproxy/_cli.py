@@ -15,12 +15,15 @@ from ._data import DataUnusable
 from ._errors import StoreUnusable
 from ._isolation import IsolationUnavailable
 from ._listener import ListenerRefused
+from ._profiles import DEFAULT_PROFILE, PROFILES
+from ._seed import SeedUnusable
 from ._serve import Settings, serve
 
 _CANNOT_START = (
     DataUnusable,
     IsolationUnavailable,
     ListenerRefused,
+    SeedUnusable,
     StoreUnusable,
     UnusableAdminKey,
 )
@@ -39,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         reconcile_delay=options.reconcile_delay,
         command_timeout=options.command_timeout,
         isolation=options.isolation,
+        profile=options.profile,
+        as_deployed=options.as_deployed,
+        seed=options.seed,
+        seed_file=options.seed_file,
         verbose=options.verbose,
     )
     try:
@@ -66,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_address(serving)
     _add_state(serving)
+    _add_tests(serving)
     _add_times(serving)
     serving.add_argument(
         "--isolation",
@@ -110,6 +118,35 @@ def _add_state(serving: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_tests(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("tests")
+    group.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default=DEFAULT_PROFILE,
+        help="the version of the sandbox controller whose statuses are shown (%(default)s)",
+    )
+    group.add_argument(
+        "--as-deployed",
+        action="store_true",
+        help="answer with the deployed proxy's quirks and bugs, where the fake would be sane",
+    )
+    group.add_argument(
+        "--seed-file",
+        type=Path,
+        metavar="FILE",
+        help="JSON of the users, keys and sandboxes to start with; state that is there already"
+        " is kept instead (none)",
+    )
+    group.add_argument(
+        "--seed",
+        type=_whole_number,
+        metavar="N",
+        help="make the same ids and keys on every start from nothing; anybody can foretell them"
+        " (none: nobody can)",
+    )
+
+
 def _add_times(serving: argparse.ArgumentParser) -> None:
     group = serving.add_argument_group("times, in seconds")
     for name, default, text in (
@@ -120,9 +157,8 @@ def _add_times(serving: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--command-timeout",
         type=_some_seconds,
-        default=300.0,
         metavar="S",
-        help="after which the proxy answers 504; the command goes on (%(default)g)",
+        help="after which the proxy answers 504; the command goes on (300)",
     )
 
 
@@ -130,6 +166,12 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"'{text}' is not a port: expected 0 to 65535")
+
+
+def _whole_number(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 18:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is not a seed: expected a number, 0 or more")
 
 
 def _seconds(text: str) -> float:

@@ -4,68 +4,26 @@ Nothing runs in the background: a status is computed from the record and the tim
 asks, so a thousand sandboxes cost what one costs, and a moved clock moves all of them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import Enum, auto
 
-from ._records import Sandbox
+from ._fates import Fate
+from ._profiles import V1ALPHA1, Condition, Phase, Profile
+from ._records import Intent, Sandbox
 
-
-class Phase(Enum):
-    """How far the controller has come with a sandbox."""
-
-    UNRECONCILED = auto()
-    PENDING = auto()
-    STARTING = auto()
-    READY = auto()
-    PAUSED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What the controller reports of a phase: the columns of the contract's readiness table."""
-
-    replicas: int
-    ready: bool
-    reason: str | None = None
-    message: str | None = None
-
-
-# A profile is one column of the contract: how one version of the controller words each phase.
-Profile = Mapping[Phase, Condition]
-
-V1ALPHA1: Profile = {
-    Phase.UNRECONCILED: Condition(0, ready=False),
-    Phase.PENDING: Condition(
-        1,
-        ready=False,
-        reason="DependenciesNotReady",
-        message="Pod exists with phase: Pending; Service Exists",
-    ),
-    Phase.STARTING: Condition(
-        1,
-        ready=False,
-        reason="DependenciesNotReady",
-        message="Pod is Running but not Ready; Service Exists",
-    ),
-    Phase.READY: Condition(
-        1, ready=True, reason="DependenciesReady", message="Pod is Ready; Service Exists"
-    ),
-    Phase.PAUSED: Condition(
-        0,
-        ready=True,
-        reason="DependenciesReady",
-        message="Pod does not exist, replicas is 0; Service Exists",
-    ),
+_PHASES = {
+    Fate.VANISHED: Phase.VANISHED,
+    Fate.CONTROLLER_ERROR: Phase.CONTROLLER_ERROR,
+    Fate.EXPIRED: Phase.EXPIRED,
 }
 
 
 class Controller:
-    """Tell a sandbox's status at a time.
+    """Tell a sandbox's status at a time, and what a change makes of its record.
 
-    `ready_after` counts from the request to create or resume; within it the first
-    `reconcile_delay` shows the old status, and pending and starting share the rest evenly.
+    A change shows `reconcile_delay` after it was asked for; until then the old status does.
+    `ready_after` counts from the request to create or resume; what it leaves of the delay, pending
+    and starting share evenly.
     """
 
     def __init__(
@@ -78,43 +36,93 @@ class Controller:
         self._starting_after = (self._start_delay + self._ready_after) / 2
         self._profile = profile
 
+    # The status ---------------------------------------------------------------------------------
+
     def condition(self, sandbox: Sandbox, now: datetime) -> Condition:
-        """Return what the controller reports of a sandbox."""
-        return self._profile[self.phase(sandbox, now)]
+        """Return what the controller reports of a sandbox whose resource exists."""
+        seen = self._seen(sandbox, now)
+        condition = self._profile[self._phase(seen, now)]
+        return replace(condition, replicas=0) if seen and seen.is_paused else condition
+
+    def phase(self, sandbox: Sandbox, now: datetime) -> Phase:
+        """Return how far the controller has come with a sandbox."""
+        return self._phase(self._seen(sandbox, now), now)
 
     def has_service(self, sandbox: Sandbox, now: datetime) -> bool:
         """Tell whether the controller has made the sandbox's service yet."""
-        return now - sandbox.created_at >= self._start_delay
+        return sandbox.had_service or (
+            self._has_seen(sandbox.asked, now) and sandbox.asked.fate is not Fate.CONTROLLER_ERROR
+        )
+
+    def has_vanished(self, sandbox: Sandbox, now: datetime) -> bool:
+        """Tell whether the sandbox's resource is gone."""
+        return self.phase(sandbox, now) is Phase.VANISHED
 
     def accepts_commands(self, sandbox: Sandbox, now: datetime) -> bool:
         """Tell whether a command may start.
 
-        A pause counts from the request, although the old status shows a moment longer: its
+        A pause or a fate counts from the request, although the old status shows a moment longer:
         processes are killed at once, and none may start after that.
         """
-        return sandbox.paused_at is None and self.phase(sandbox, now) is Phase.READY
+        return (
+            self._phase(sandbox.asked, now) is Phase.READY
+            and self.phase(sandbox, now) is Phase.READY
+        )
 
-    def phase(self, sandbox: Sandbox, now: datetime) -> Phase:
-        """Return how far the controller has come with a sandbox."""
-        if not self.has_service(sandbox, now):
+    # Changes ------------------------------------------------------------------------------------
+
+    def paused(self, sandbox: Sandbox, now: datetime) -> Sandbox:
+        """Ask that a sandbox be paused; asking again changes nothing."""
+        return self._changed(sandbox, Intent(sandbox.asked.fate, True, now))
+
+    def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
+        """Ask that a sandbox run again; asking it of a running one changes nothing."""
+        return self._changed(sandbox, Intent(sandbox.asked.fate, False, now))
+
+    def fated(self, sandbox: Sandbox, fate: Fate, now: datetime) -> Sandbox:
+        """Have something become of a sandbox; of a mended one, a new pod starts."""
+        return self._changed(sandbox, Intent(fate, sandbox.asked.is_paused, now))
+
+    def age(self, phase: Phase) -> timedelta:
+        """Return how long ago a sandbox was made that enters a phase now."""
+        return {
+            Phase.UNRECONCILED: timedelta(0),
+            Phase.PENDING: self._start_delay,
+            Phase.STARTING: self._starting_after,
+            Phase.READY: self._ready_after,
+        }.get(phase, self._reconcile_delay)
+
+    def _changed(self, sandbox: Sandbox, asked: Intent) -> Sandbox:
+        if _is_same(asked, sandbox.asked):
+            return sandbox
+        seen = self._seen(sandbox, asked.since)
+        if seen is not None and _is_same(asked, seen):
+            return replace(sandbox, asked=seen)  # taken back before the controller saw it
+        had_service = self.has_service(sandbox, asked.since)
+        return replace(sandbox, asked=asked, before=seen, had_service=had_service)
+
+    def _seen(self, sandbox: Sandbox, now: datetime) -> Intent | None:
+        """Return what the controller acts upon: None as long as it knows of no sandbox."""
+        return sandbox.asked if self._has_seen(sandbox.asked, now) else sandbox.before
+
+    def _has_seen(self, asked: Intent, now: datetime) -> bool:
+        starts = asked.fate is Fate.RUNNING and not asked.is_paused
+        return now - asked.since >= (self._start_delay if starts else self._reconcile_delay)
+
+    def _phase(self, seen: Intent | None, now: datetime) -> Phase:
+        if seen is None:
             return Phase.UNRECONCILED
-        if sandbox.paused_at is not None and now - sandbox.paused_at >= self._reconcile_delay:
+        if seen.fate in _PHASES:
+            return _PHASES[seen.fate]
+        if seen.is_paused:
             return Phase.PAUSED
-        running = now - sandbox.running_since
-        if running < self._start_delay:
-            return Phase.PAUSED  # resumed, and the controller has not seen it yet
-        if running >= self._ready_after:
+        if seen.fate is Fate.FAILED:
+            return Phase.FAILED
+        running = now - seen.since
+        if running >= self._ready_after and seen.fate is not Fate.NEVER_READY:
             return Phase.READY
         return Phase.STARTING if running >= self._starting_after else Phase.PENDING
 
 
-def paused(sandbox: Sandbox, now: datetime) -> Sandbox:
-    """Ask that a sandbox be paused; asking again changes nothing."""
-    return sandbox if sandbox.paused_at is not None else replace(sandbox, paused_at=now)
-
-
-def resumed(sandbox: Sandbox, now: datetime) -> Sandbox:
-    """Ask that a sandbox run again; asking it of a running one changes nothing."""
-    if sandbox.paused_at is None:
-        return sandbox
-    return replace(sandbox, paused_at=None, running_since=now)
+def _is_same(one: Intent, other: Intent) -> bool:
+    return (one.fate, one.is_paused) == (other.fate, other.is_paused)

@@ -37,18 +37,25 @@ class DataDirectory:
         return self.path / "admin.key"
 
     def admin_key(self, mint: Mint) -> tuple[str, bool]:
-        """Return the key that is kept here, and whether it was made just now."""
+        """Return the key that is kept here, and whether it was made just now.
+
+        Raises:
+            DataUnusable: it can neither be read nor written.
+        """
+        with _failures_named(f"The admin key's file {self.admin_key_file}"):
+            if kept := self._kept_admin_key():
+                self.admin_key_file.chmod(0o600)  # whatever became of it since
+                return kept, False
+            made = f"admin_{mint.token()}"
+            with _private_file(self.admin_key_file) as file:
+                os.write(file, f"{made}\n".encode())
+            return made, True
+
+    def _kept_admin_key(self) -> str:
         try:
-            kept = self.admin_key_file.read_text(encoding="ascii", errors="replace").strip()
+            return self.admin_key_file.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
-            kept = ""
-        if kept:
-            self.admin_key_file.chmod(0o600)  # whatever became of it since
-            return kept, False
-        made = f"admin_{mint.token()}"
-        with _private_file(self.admin_key_file) as file:
-            os.write(file, f"{made}\n".encode())
-        return made, True
+            return ""
 
 
 @contextmanager
@@ -65,13 +72,14 @@ def opened(path: Path | None) -> Generator[DataDirectory]:
             yield DataDirectory(Path(temporary).resolve())
         return
     data = DataDirectory(path.expanduser().absolute())
-    with _failures_named(data.path):
+    what = f"The data directory {data.path}"
+    with _failures_named(what):
         data.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(data.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         # The lock goes with the process, however that ends.
         _lock(lock, data.path)
-        with _failures_named(data.path):
+        with _failures_named(what):
             data.sandboxes.mkdir(mode=0o700, exist_ok=True)
             with _private_file(data.database, os.O_APPEND):
                 pass  # there before SQLite makes it for everybody to read
@@ -91,12 +99,12 @@ def _lock(file: int, path: Path) -> None:
 
 
 @contextmanager
-def _failures_named(path: Path) -> Generator[None]:
+def _failures_named(what: str) -> Generator[None]:
     try:
         yield
     except OSError as exc:
         raise DataUnusable(
-            f"The data directory {path} cannot be used: {exc.strerror}. Choose another with --data."
+            f"{what} cannot be used: {exc.strerror}. Choose another directory with --data."
         ) from exc
 
 

@@ -3,6 +3,9 @@
 Exception
 ├── Refusal                   the proxy's own answer: a status and a message
 ├── Unprocessable             the runtime's own answer to a body that does not fit (`_aio`)
+├── FileFault                 the runtime's own answer to what a file will not do (`_faults`)
+├── Misfit                    a path or a file that does not fit: a FileFault soon (`_faults`)
+├── BadExpression             no regular expression (`_search`): Unprocessable soon
 ├── RuntimeUnreachable        the runtime is gone, or went while it was asked (`_runtime`): 502
 ├── AlreadyExists             the store: a unique name is taken: 409
 ├── StoreUnusable             the state is not one of ours: exit 2
@@ -12,14 +15,46 @@ Exception
     └── UnusableAdminKey      no header can carry it (`_auth`): exit 2
 """
 
+from enum import Enum, auto
+
+
+class Fault(Enum):
+    """What the deployed proxy answers otherwise than it should; `_deployed` has the answers."""
+
+    MALFORMED_BODY = auto()
+    LARGE_BODY = auto()
+    UNKNOWN_ROUTE = auto()
+    UNKNOWN_ADMIN_ROUTE = auto()
+    BAD_ESCAPE = auto()
+    NUL_IN_NAME = auto()
+    USERNAME = auto()
+    EMAIL = auto()
+    IS_ACTIVE = auto()
+    ID = auto()
+    KEY_NAME = auto()
+    EXPIRES_AT = auto()
+    SANDBOX_NAME = auto()
+    IMAGE = auto()
+    QUOTA = auto()
+    NAMESPACE = auto()
+    SPENT = auto()
+    ORPHANS = auto()
+    LOST_RACE = auto()
+    VANISHED = auto()
+    PAUSED = auto()
+    UNREACHABLE = auto()
+    NO_JSON = auto()
+    TIME_LIMIT = auto()
+
 
 class Refusal(Exception):
     """An answer other than the one that was asked for."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, fault: Fault | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.fault = fault
 
 
 class AlreadyExists(Exception):
@@ -28,3 +63,9 @@ class AlreadyExists(Exception):
 
 class StoreUnusable(Exception):
     """The state on disk cannot be read by this version."""
+
+
+def vanished(name: str) -> Refusal:
+    """Return the answer for a sandbox whose resource is gone."""
+    message = f"The resource of sandbox '{name}' has vanished. Delete the sandbox to free its name"
+    return Refusal(502, message, Fault.VANISHED)

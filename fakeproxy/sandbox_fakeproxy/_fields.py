@@ -3,11 +3,11 @@
 import re
 from datetime import UTC, datetime
 
-from ._errors import Refusal
+from ._errors import Fault, Refusal
 from ._http import JsonObject
 
 TEXT_LIMIT = 255
-_IMAGE_LIMIT = 512
+IMAGE_LIMIT = 512
 # The namespace is `user-<username>`, and must itself fit into 63 characters.
 _USERNAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,56}[a-z0-9])?")
 _SANDBOX_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -24,6 +24,7 @@ def username(body: JsonObject) -> str:
             400,
             "username must be a DNS label of at most 58 characters: lower-case letters, digits"
             " and '-', starting and ending with a letter or digit",
+            Fault.USERNAME,
         )
     return value
 
@@ -38,6 +39,7 @@ def sandbox_name(body: JsonObject) -> str:
             400,
             "name must be a DNS label of at most 63 characters: lower-case letters, digits and"
             " '-', starting with a letter and ending with a letter or digit",
+            Fault.SANDBOX_NAME,
         )
     return value
 
@@ -47,28 +49,31 @@ def image(body: JsonObject, default: str) -> str:
     value = body.get("image")
     if value is None or value == "":
         return default
-    if not isinstance(value, str) or len(value) > _IMAGE_LIMIT:
-        raise Refusal(400, f"image must be text of at most {_IMAGE_LIMIT} characters")
+    if not isinstance(value, str) or len(value) > IMAGE_LIMIT:
+        message = f"image must be text of at most {IMAGE_LIMIT} characters"
+        raise Refusal(400, message, Fault.IMAGE)
     return value
 
 
-def text(body: JsonObject, field: str) -> str | None:
-    """Return an optional text of a bounded length."""
-    value = body.get(field)
-    if value is None or (isinstance(value, str) and len(value) <= TEXT_LIMIT):
-        return value
-    raise Refusal(400, f"{field} must be text of at most {TEXT_LIMIT} characters")
+def email(body: JsonObject) -> str | None:
+    """Return the e-mail address asked for."""
+    return _text(body, "email", Fault.EMAIL)
 
 
-def boolean(body: JsonObject, field: str) -> bool:
-    """Return a truth value that is there."""
-    value = body[field]
+def key_name(body: JsonObject) -> str | None:
+    """Return the name asked for a key."""
+    return _text(body, "name", Fault.KEY_NAME)
+
+
+def is_active(body: JsonObject) -> bool | None:
+    """Return whether a user shall be let in."""
+    value = body["is_active"]
     if isinstance(value, bool):
         return value
-    raise Refusal(400, f"{field} must be true or false")
+    raise Refusal(400, "is_active must be true or false", Fault.IS_ACTIVE)
 
 
-def expiry(body: JsonObject) -> datetime | None:
+def expires_at(body: JsonObject) -> datetime | None:
     """Return when a key shall expire; a time without a zone is in UTC."""
     value = body.get("expires_at")
     if value is None:
@@ -79,11 +84,19 @@ def expiry(body: JsonObject) -> datetime | None:
             return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise Refusal(400, "expires_at must be an ISO 8601 time, such as 2030-01-31T12:00:00Z")
+    message = "expires_at must be an ISO 8601 time, such as 2030-01-31T12:00:00Z"
+    raise Refusal(400, message, Fault.EXPIRES_AT)
 
 
 def uuid(value: str, what: str) -> str:
     """Return an id in its usual writing."""
     if _UUID.fullmatch(value) is None:
-        raise Refusal(400, f"{what} must be a UUID")
+        raise Refusal(400, f"{what} must be a UUID", Fault.ID)
     return value.lower()
+
+
+def _text(body: JsonObject, field: str, fault: Fault) -> str | None:
+    value = body.get(field)
+    if value is None or (isinstance(value, str) and len(value) <= TEXT_LIMIT):
+        return value
+    raise Refusal(400, f"{field} must be text of at most {TEXT_LIMIT} characters", fault)

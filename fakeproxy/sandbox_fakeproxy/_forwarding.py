@@ -1,55 +1,21 @@
 """What goes through the proxy to a sandbox's runtime: any method, any path below its name."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope
+from starlette.types import ASGIApp
 
 from ._clock import Clock
+from ._conduct import Conduct
 from ._controller import Controller
-from ._errors import Refusal
-from ._http import is_json, read_body
+from ._errors import Fault, Refusal, vanished
 from ._records import Sandbox, User
 from ._runtime import Runtime, RuntimeUnreachable
 from ._upstream import ask
-
-# What the fake holds in memory; far above the 100 KB that pass through the deployed proxy.
-FORWARDED_LIMIT = 16 * 1024 * 1024
-# The key is between the caller and the proxy, and no sandbox may see it; the others are between
-# the two ends of one connection.
-_KEPT_BACK = frozenset(
-    b"authorization connection content-length host keep-alive proxy-authenticate"
-    b" proxy-authorization te trailer transfer-encoding upgrade".split()
-)
-
-
-async def read_forwarded(request: Request) -> Request:
-    """Read a request that is the runtime's to understand, as the runtime gets it."""
-    body = await read_body(request, FORWARDED_LIMIT)
-    # The runtime answers a trailing slash by a redirect that the deployed proxy follows.
-    path = "/" + request.path_params["path"].removesuffix("/")
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": request.method,
-        "scheme": "http",
-        "path": unquote(path),
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": request.scope["query_string"],
-        "headers": _forwarded_headers(request, body),
-        "client": None,
-        "server": None,
-        "state": {},
-    }
-    return Request(scope, _receiving(body))
 
 
 class Forwarding:
@@ -64,6 +30,7 @@ class Forwarding:
         clock: Clock,
         controller: Controller,
         runtime: Runtime,
+        conduct: Conduct,
         *,
         upstream: ASGIApp | None,
         time_limit: float,
@@ -71,6 +38,7 @@ class Forwarding:
         self._clock = clock
         self._controller = controller
         self._runtime = runtime
+        self._conduct = conduct
         self._upstream = upstream
         self._time_limit = timedelta(seconds=time_limit)
         self._under_way: set[asyncio.Future[Response]] = set()
@@ -78,23 +46,30 @@ class Forwarding:
     async def forward(self, user: User, sandbox: Sandbox, asked: Request) -> Response:
         """Pass a request on, if the sandbox is ready for it."""
         now = self._clock.now()
+        if self._controller.has_vanished(sandbox, now):
+            raise vanished(sandbox.name)
         if not self._controller.has_service(sandbox, now):
             raise Refusal(503, "Sandbox service not ready")
-        if not self._controller.accepts_commands(sandbox, now):
+        if not self._controller.condition(sandbox, now).ready:
             raise Refusal(503, "Sandbox not ready")
+        if not self._controller.accepts_commands(sandbox, now):
+            raise Refusal(503, "Sandbox not ready", Fault.PAUSED)
         asked.scope["server"] = (f"{sandbox.name}.{user.namespace}.svc.cluster.local", 8080)
         # No await between the checks and this, or a pause might pass by.
         answer = self._runtime.answer(sandbox.id, asked)
-        return _checked(await self._within_time(self._or_upstream(answer, asked)))
+        return await self._within_time(self._answered(answer, asked))
 
-    async def _or_upstream(self, answer: Awaitable[Response | None], asked: Request) -> Response:
+    async def _answered(self, answer: Awaitable[Response | None], sent: Request) -> Response:
         try:
-            response = await answer
+            response = await answer or await self._ask_upstream(sent)
+            return await self._conduct.inbound(response, sent, self._ask_upstream)
         except RuntimeUnreachable as exc:
-            raise Refusal(502, str(exc)) from exc
-        if response is None and self._upstream is not None:
-            response = await ask(self._upstream, asked)
-        return response or JSONResponse({"detail": "Not Found"}, 404)
+            raise Refusal(502, str(exc), Fault.UNREACHABLE) from exc
+
+    async def _ask_upstream(self, request: Request) -> Response:
+        if self._upstream is None:
+            return JSONResponse({"detail": "Not Found"}, 404)
+        return await ask(self._upstream, request)
 
     async def _within_time(self, work: Coroutine[Any, Any, Response]) -> Response:
         """Wait for an answer; neither the time's end nor the caller's leaving ends the work."""
@@ -112,37 +87,12 @@ class Forwarding:
             return answering.result()
         seconds = self._time_limit.total_seconds()
         raise Refusal(
-            504, f"The sandbox has not answered within {seconds:g} s; what it runs goes on"
+            504,
+            f"The sandbox has not answered within {seconds:g} s; what it runs goes on",
+            Fault.TIME_LIMIT,
         )
 
     def _forget(self, answering: asyncio.Future[Response]) -> None:
         self._under_way.discard(answering)
         if not answering.cancelled():
             answering.exception()  # nobody may be left to hear it
-
-
-def _forwarded_headers(request: Request, body: bytes) -> list[tuple[bytes, bytes]]:
-    kept = [(name, value) for name, value in request.headers.raw if name.lower() not in _KEPT_BACK]
-    return [*kept, (b"content-length", str(len(body)).encode())]
-
-
-def _receiving(body: bytes) -> Receive:
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        return messages.pop() if messages else {"type": "http.disconnect"}
-
-    return receive
-
-
-def _checked(answer: Response) -> Response:
-    """Let an answer pass that is what it says it is: JSON where it says nothing else."""
-    says = answer.headers.get("content-type", "")
-    if says and not is_json(says):
-        return answer
-    try:
-        if isinstance(answer.body, bytes) and answer.body:
-            json.loads(answer.body)
-    except ValueError as exc:
-        raise Refusal(502, "The sandbox has answered something that is not JSON") from exc
-    return answer

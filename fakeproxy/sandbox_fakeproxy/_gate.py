@@ -8,8 +8,9 @@ from starlette.responses import Response
 
 from ._auth import Authenticator
 from ._clock import Clock
-from ._errors import Refusal
-from ._http import Arguments, Reply, decode, read_arguments, write
+from ._errors import Fault, Refusal
+from ._http import Arguments, Reply, decode, has_body, read_arguments, write
+from ._journal import note_caller
 from ._records import Sandbox, User
 from ._store import Store
 
@@ -35,10 +36,18 @@ class Gate:
 
     def admin(self, handler: Callable[[Arguments], Awaitable[Reply]]) -> Endpoint:
         """Let the admin key pass."""
+        return self.admin_sending(handler, read_arguments)
+
+    def admin_sending(
+        self,
+        handler: Callable[[_Asked], Awaitable[Reply]],
+        read: Callable[[Request], Awaitable[_Asked]],
+    ) -> Endpoint:
+        """Let the admin key pass, with a request that `read` understands."""
 
         async def endpoint(request: Request) -> Response:
             self.require_admin(request)
-            return write(await handler(await read_arguments(request)))
+            return write(await handler(await read(request)))
 
         return endpoint
 
@@ -46,10 +55,12 @@ class Gate:
         """Let a user's key pass."""
 
         async def endpoint(request: Request) -> Response:
-            self.require_user(request)
+            user = self.require_user(request)
             asked = await read_arguments(request)
-            # Reading may have taken its time: what counts is whose key it is now.
-            return write(await handler(self.require_user(request), asked))
+            if has_body(request.scope):
+                # Reading may have taken its time: what counts is whose key it is now.
+                user = self.require_user(request)
+            return write(await handler(user, asked))
 
         return endpoint
 
@@ -63,24 +74,39 @@ class Gate:
         async def endpoint(request: Request) -> Response:
             user = self.require_user(request)
             name = decode(request.path_params["name"])
-            self._owned(user, name)
+            sandbox = self._owned(user, name)
             asked = await read(request)
-            # Reading may have taken its time: what counts is what key and sandbox are now.
-            user = self.require_user(request)
-            return write(await handler(user, self._owned(user, name), asked))
+            if has_body(request.scope):
+                # Reading may have taken its time: what counts is what key and sandbox are now.
+                user = self.require_user(request)
+                sandbox = self._owned(user, name)
+            return write(await handler(user, sandbox, asked))
 
         return endpoint
+
+    def require_key_of_area(self, request: Request) -> None:
+        """Refuse who has not the key that this part of the API needs."""
+        path = request.scope["path"].lower()
+        if path.startswith("/api/admin/"):
+            self.require_admin(request)
+        elif path.startswith("/api/"):
+            self.require_user(request)
 
     def require_admin(self, request: Request) -> None:
         """Refuse any key but the admin's."""
         self._authenticator.require_admin(request.headers.get("authorization"))
+        note_caller(request.scope, "admin")
 
     def require_user(self, request: Request) -> User:
         """Return the user whose key it is, or refuse."""
-        return self._authenticator.user(request.headers.get("authorization"), self._clock.now())
+        header = request.headers.get("authorization")
+        user = self._authenticator.user(header, self._clock.now())
+        note_caller(request.scope, user.username)
+        return user
 
     def _owned(self, user: User, name: str) -> Sandbox:
         sandbox = self._store.sandbox(user.id, name)
         if sandbox is None:
-            raise Refusal(403, "You do not have access to this sandbox")
+            fault = Fault.NUL_IN_NAME if "\0" in name else None
+            raise Refusal(403, "You do not have access to this sandbox", fault)
         return sandbox

@@ -35,7 +35,7 @@ class Isolation:
     sentence: str
 
 
-_NONE = Isolation(None, "run as you, on this machine, each sandbox in a directory of its own")
+_NONE = Isolation(None, "run as you, on this machine, each sandbox in its own directory")
 
 
 def isolation(choice: Choice) -> Isolation:
@@ -68,7 +68,7 @@ def _bubblewrap() -> Isolation:
     _probe(wrapper)
     return Isolation(
         wrapper,
-        "run as you, on this machine, which they can read; /sandbox and /home/gem are theirs",
+        "run as you, on this machine, with a /sandbox and /home/gem of their own",
     )
 
 

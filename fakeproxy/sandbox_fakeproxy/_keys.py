@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from . import _fields as fields
 from ._auth import digest
 from ._clock import Clock, iso
+from ._conduct import Conduct
 from ._http import JsonObject, Reply
 from ._mint import PREFIX_SHOWN, Mint
 from ._records import ApiKey
@@ -14,10 +14,11 @@ from ._store import Store
 class Keys:
     """The keys of any user; who may touch which is the caller's to decide."""
 
-    def __init__(self, store: Store, clock: Clock, mint: Mint) -> None:
+    def __init__(self, store: Store, clock: Clock, mint: Mint, conduct: Conduct) -> None:
         self._store = store
         self._clock = clock
         self._mint = mint
+        self._conduct = conduct
 
     def create(self, user_id: str, body: JsonObject) -> Reply:
         """Make a key, and show it this once."""
@@ -26,10 +27,10 @@ class Keys:
             id=self._mint.uuid(),
             user_id=user_id,
             key_prefix=secret[:PREFIX_SHOWN],
-            name=fields.text(body, "name"),
+            name=self._conduct.key_name(body),
             is_active=True,
             created_at=self._clock.now(),
-            expires_at=fields.expiry(body),
+            expires_at=self._conduct.expires_at(body),
             last_used_at=None,
         )
         self._store.add_key(key, digest(secret))

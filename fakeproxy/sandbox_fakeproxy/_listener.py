@@ -33,7 +33,8 @@ def listen(host: str, port: int, *, allow_remote: bool) -> Listener:
             f"--host {host} lets other machines in, and anyone with a key can then run commands"
             " as you, on this machine. Add --allow-remote if that is what you want."
         )
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Only where the protocol is said does asyncio send a small reply without waiting for more.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # Without it, a restart would wait until the last connections' time has run out.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -45,7 +46,8 @@ def listen(host: str, port: int, *, allow_remote: bool) -> Listener:
             f"Cannot listen on {host} port {port}: {exc.strerror}."
             " Choose another port with --port; --port 0 takes any free one."
         ) from exc
-    shown = f"[{host}]" if ":" in host else host
+    named = host or address[0]
+    shown = f"[{named}]" if ":" in named else named
     return Listener(
         listening,
         f"http://{shown}:{listening.getsockname()[1]}",

@@ -20,11 +20,13 @@ from starlette.responses import Response
 from ._aio import Routes, route
 from ._bash import Bash
 from ._clock import SystemClock
+from ._files import Files
 from ._isolation import CHANNELS, Choice
 from ._isolation import isolation as chosen
 from ._life import Launch
-from ._place import HOME, SCRATCH, Place, remove_tree
+from ._place import HOME, SCRATCH, Place
 from ._processes import kill_all_below
+from ._removal import remove_tree
 from ._runtime import RuntimeUnreachable
 from ._sessions import Listener, Sessions
 from ._shell import shell_routes
@@ -38,11 +40,12 @@ class _Pod:
 
     place: Place
     sessions: Sessions
+    files: Files
     leaders: set[int]
 
     def routes(self) -> Routes:
         """Return everything that answers in it."""
-        return shell_routes(self.sessions)
+        return {**shell_routes(self.sessions), **self.files.routes()}
 
 
 class LocalRuntime:
@@ -76,13 +79,13 @@ class LocalRuntime:
         for directory in self._root.iterdir() if self._root.is_dir() else ():
             if directory.name not in sandbox_ids:
                 remove_tree(directory)
-            else:
-                remove_tree(Place(directory).channels)
+            elif (channels := Place(directory).channels).is_dir():
+                remove_tree(channels)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, by really running commands."""
         if self._closed:
-            raise RuntimeUnreachable("The fake proxy is stopping")
+            return _unreachable()
         if sandbox_id not in self._pods:
             self._pods[sandbox_id] = self._new_pod(self.place(sandbox_id))
         return self._to_its_end(route(request, self._pods[sandbox_id].routes()))
@@ -102,7 +105,9 @@ class LocalRuntime:
 
         async def remove() -> None:
             await self.stop(sandbox_id)
-            await asyncio.to_thread(remove_tree, self._root / sandbox_id)
+            directory = self._root / sandbox_id
+            if directory.is_dir():  # not before a first request
+                await asyncio.to_thread(remove_tree, directory)
 
         await self._to_its_end(remove())
 
@@ -131,8 +136,8 @@ class LocalRuntime:
         def open_shell(listener: Listener, directory: str) -> Bash:
             return Bash(place, launch, self._clock, listener, directory)
 
-        sessions = Sessions(lambda: place, self._clock, open_shell, lambda: str(uuid4()))
-        return _Pod(place, sessions, leaders)
+        sessions = Sessions(place, self._clock, open_shell, lambda: str(uuid4()))
+        return _Pod(place, sessions, Files(place.work, place.home), leaders)
 
     def _environment(self, place: Place) -> dict[str, str]:
         """Return all that a command may know: nothing of the fake's own, no key and no token."""
@@ -160,3 +165,8 @@ async def _kill(pods: Collection[_Pod], directory: Path) -> None:
     await asyncio.gather(*(pod.sessions.stop() for pod in pods))
     leaders = {leader for pod in pods for leader in pod.leaders}
     await asyncio.to_thread(kill_all_below, directory, leaders)
+    await asyncio.gather(*(pod.files.halt() for pod in pods))
+
+
+async def _unreachable() -> Response:
+    raise RuntimeUnreachable("The fake proxy is stopping")

@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ._conduct import SANE
 from ._errors import Refusal
-from ._http import refusal_reply, write
+from ._http import has_body, write
 
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 _PORT = re.compile(r":[0-9]*$")
@@ -30,7 +31,7 @@ class RawPaths:
             sent: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
             path = quote(sent, safe=_PRINTABLE)
             scope = {**scope, "path": path, "sent_path": path}
-            if path != "/" and not path.startswith("/proxy/"):
+            if path != "/" and not path.lower().startswith("/proxy/"):
                 scope["path"] = path.removesuffix("/")
         await self._app(scope, receive, send)
 
@@ -53,7 +54,7 @@ class KnownHosts:
                 "The Host header names another host than this fake proxy listens on."
                 f" Expected one of: {', '.join(sorted(self._allowed))}",
             )
-            await write(refusal_reply(refusal))(scope, receive, send)
+            await write(SANE.reply(refusal))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -69,7 +70,7 @@ class DrainedBodies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _has_body(scope):
+        if scope["type"] != "http" or not has_body(scope):
             await self._app(scope, receive, send)
             return
         ended = False
@@ -87,7 +88,3 @@ class DrainedBodies:
             await send(message)
 
         await self._app(scope, noted, drained)
-
-
-def _has_body(scope: Scope) -> bool:
-    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])

@@ -14,6 +14,19 @@ class Mint:
 
     def __init__(self, random: Random | None = None) -> None:
         self._random = random if random is not None else SystemRandom()
+        is_seeded = not isinstance(self._random, SystemRandom)
+        self._start = self._random.getstate() if is_seeded else None
+
+    def begin(self, made: int) -> None:
+        """Make the same again from here, or else what follows once `made` rows were made.
+
+        Without that, a restart would make the ids again that its state already holds.
+        """
+        if self._start is None:
+            return
+        self._random.setstate(self._start)
+        if made:
+            self._random.seed(f"{self._random.getrandbits(64)} {made}")
 
     def uuid(self) -> str:
         """Make an id."""

@@ -1,8 +1,6 @@
 """Where a sandbox's files are on this machine, and what they are called inside it."""
 
-import os
 import posixpath
-import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -71,16 +69,3 @@ class Place:
     def _names(self) -> list[tuple[str, Path]]:
         names = [(WORK, self.work), (HOME, self.home)]
         return [*names, (SCRATCH, self.scratch)] if self.isolated else names
-
-
-def remove_tree(directory: Path) -> None:
-    """Remove a directory, what a command made unreadable too, and never what a link points to."""
-    if not directory.is_dir() or directory.is_symlink():
-        return
-    directory.chmod(0o700)
-    for parent, names, _ in os.walk(directory):
-        for name in names:
-            below = Path(parent, name)
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(directory, ignore_errors=True)

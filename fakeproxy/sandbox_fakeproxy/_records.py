@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from ._fates import Fate
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -11,7 +13,7 @@ class User:
     id: str
     username: str
     email: str | None
-    is_active: bool
+    is_active: bool | None  # None only in the deployed proxy, where it is as good as False
     created_at: datetime
     updated_at: datetime
 
@@ -36,13 +38,27 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Intent:
+    """What the controller is to make of a sandbox, and when that was asked for."""
+
+    fate: Fate
+    is_paused: bool
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What was asked of a sandbox, and when; its status follows from that and the time."""
+    """What was asked of a sandbox; its status follows from that and the time.
+
+    `before` and `had_service` are what the controller acted upon, and whether it had made a
+    service, when `asked` was asked for: its status until it sees that.
+    """
 
     id: str
     user_id: str
     name: str
     image: str
     created_at: datetime
-    running_since: datetime
-    paused_at: datetime | None
+    asked: Intent
+    before: Intent | None = None
+    had_service: bool = False

@@ -3,17 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from . import _fields as fields
 from ._clock import Clock, iso
-from ._controller import Controller, paused, resumed
-from ._errors import AlreadyExists, Refusal
+from ._conduct import Conduct
+from ._controller import Controller
+from ._errors import AlreadyExists, Fault, Refusal, vanished
+from ._fates import fate_of
 from ._http import Arguments, Reply
 from ._mint import Mint
-from ._records import Sandbox, User
+from ._records import Intent, Sandbox, User
 from ._runtime import Runtime
 from ._store import Store
 
 QUOTA = 10
+NAMESPACE_LIMIT = 63  # as of every DNS label
 DEFAULT_IMAGE = "ghcr.io/agent-infra/sandbox:latest"
 
 
@@ -21,31 +23,36 @@ class Sandboxes:
     """What a user may do with sandboxes."""
 
     def __init__(
-        self, store: Store, clock: Clock, mint: Mint, controller: Controller, runtime: Runtime
+        self,
+        store: Store,
+        clock: Clock,
+        mint: Mint,
+        controller: Controller,
+        runtime: Runtime,
+        conduct: Conduct,
     ) -> None:
         self._store = store
         self._clock = clock
         self._mint = mint
         self._controller = controller
         self._runtime = runtime
+        self._conduct = conduct
 
     async def create(self, user: User, asked: Arguments) -> Reply:
         """Make a sandbox; it becomes ready as time passes."""
-        name = fields.sandbox_name(asked.body)
-        image = fields.image(asked.body, DEFAULT_IMAGE)
-        duplicate = self._store.sandbox(user.id, name) is not None
-        if not duplicate and self._store.count_sandboxes(user.id) >= QUOTA:
-            raise Refusal(
-                403,
-                f"Sandbox quota exceeded: a user may have {QUOTA} sandboxes, paused ones counted",
-            )
+        name = self._conduct.sandbox_name(asked.body)
+        image = self._conduct.image(asked.body, DEFAULT_IMAGE)
+        self._require_room(user, name)
+        await self._conduct.in_window()
+        if self._conduct.spends(name, image):
+            self._store.spend_name(user.namespace, name)
+            raise Refusal(500, f"Sandbox '{name}' was created by half", Fault.SPENT)
         now = self._clock.now()
+        intent = Intent(fate_of(name, image), is_paused=False, since=now)
         try:
-            self._store.add_sandbox(
-                Sandbox(self._mint.uuid(), user.id, name, image, now, now, None)
-            )
+            self._store.add_sandbox(Sandbox(self._mint.uuid(), user.id, name, image, now, intent))
         except AlreadyExists as exc:
-            raise Refusal(409, str(exc)) from exc
+            raise Refusal(409, str(exc), Fault.LOST_RACE) from exc
         return Reply(
             {
                 "success": True,
@@ -55,22 +62,33 @@ class Sandboxes:
             201,
         )
 
+    def _require_room(self, user: User, name: str) -> None:
+        """Refuse a name that is taken, and more sandboxes than a user may have."""
+        if self._store.sandbox(user.id, name) is not None:
+            raise Refusal(409, f"Sandbox '{name}' already exists")
+        if self._store.is_spent(user.namespace, name):
+            raise Refusal(409, f"Sandbox '{name}' exists by half", Fault.SPENT)
+        if len(user.namespace) > NAMESPACE_LIMIT:
+            message = f"Namespace '{user.namespace}' has more than {NAMESPACE_LIMIT} characters"
+            raise Refusal(400, message, Fault.NAMESPACE)
+        taken = self._store.count_sandboxes(user.id) + self._store.count_spent(user.namespace)
+        if taken >= QUOTA:
+            message = f"Sandbox quota exceeded: a user may have {QUOTA} sandboxes"
+            raise Refusal(403, f"{message}, paused ones counted", Fault.QUOTA)
+
     async def list(self, user: User, _asked: Arguments) -> Reply:
         """List the caller's sandboxes: without replicas and reasons, as the deployed proxy does."""
         now = self._clock.now()
         shown = [
             self._summary(user, sandbox, now)
-            | {
-                "ready": self._controller.condition(sandbox, now).ready,
-                "createdAt": iso(sandbox.created_at),
-            }
+            | {"ready": self._is_ready(sandbox, now), "createdAt": iso(sandbox.created_at)}
             for sandbox in self._store.sandboxes(user.id)
         ]
         return Reply({"count": len(shown), "sandboxes": shown})
 
     async def get(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Show a sandbox as the controller reports it now."""
-        now = self._clock.now()
+        now = self._now_that_it_exists(sandbox)
         condition = self._controller.condition(sandbox, now)
         shown = self._summary(user, sandbox, now)
         shown |= {"replicas": condition.replicas, "ready": condition.ready}
@@ -80,26 +98,53 @@ class Sandboxes:
 
     async def delete(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Remove a sandbox with its files and what runs in it."""
+        await self._in_window(sandbox)
+        if not self._conduct.deletes_vanished:
+            self._now_that_it_exists(sandbox)
         self._store.delete_sandbox(sandbox.id)
         await self._runtime.remove(sandbox.id)
         return Reply({"success": True, "message": f"Sandbox '{sandbox.name}' deleted successfully"})
 
     async def pause(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Kill what runs in a sandbox and keep its files."""
-        self._store.update_sandbox(paused(sandbox, self._clock.now()))
+        await self._in_window(sandbox)
+        now = self._now_that_it_exists(sandbox)
+        self._store.update_sandbox(self._controller.paused(sandbox, now))
         await self._runtime.stop(sandbox.id)
         return _scaled(sandbox, "paused", 0)
 
     async def resume(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Let a paused sandbox become ready again."""
-        self._store.update_sandbox(resumed(sandbox, self._clock.now()))
+        await self._in_window(sandbox)
+        now = self._now_that_it_exists(sandbox)
+        self._store.update_sandbox(self._controller.resumed(sandbox, now))
         return _scaled(sandbox, "resumed", 1)
 
+    async def _in_window(self, sandbox: Sandbox) -> None:
+        """Let others come between, where the proxy does, and lose to them."""
+        await self._conduct.in_window()
+        if self._store.sandbox(sandbox.user_id, sandbox.name) != sandbox:
+            message = f"Sandbox '{sandbox.name}' was changed meanwhile"
+            raise Refusal(409, message, Fault.LOST_RACE)
+
+    def _now_that_it_exists(self, sandbox: Sandbox) -> datetime:
+        """Return the time, unless the sandbox's resource is gone by then."""
+        now = self._clock.now()
+        if self._controller.has_vanished(sandbox, now):
+            raise vanished(sandbox.name)
+        return now
+
+    def _is_ready(self, sandbox: Sandbox, now: datetime) -> bool:
+        return (
+            not self._controller.has_vanished(sandbox, now)
+            and self._controller.condition(sandbox, now).ready
+        )
+
     def _summary(self, user: User, sandbox: Sandbox, now: datetime) -> dict[str, Any]:
-        if self._controller.has_service(sandbox, now):
-            service = sandbox.name
-            address = f"{sandbox.name}.{user.namespace}.svc.cluster.local"
-        else:
+        service, address = sandbox.name, f"{sandbox.name}.{user.namespace}.svc.cluster.local"
+        if self._controller.has_vanished(sandbox, now):
+            service = address = "error"
+        elif not self._controller.has_service(sandbox, now):
             service = address = "pending"
         return {
             "name": sandbox.name,

@@ -1,8 +1,14 @@
-"""A runtime for tests: it records what it is asked and answers as it is told."""
+"""A runtime for tests: it records what it is asked and answers as it is told.
 
+Files are real, in a temporary directory that is made when they are first asked for.
+"""
+
+import asyncio
 import tempfile
 import weakref
 from collections.abc import Awaitable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +19,9 @@ from starlette.responses import Response
 from ._aio import Routes, route
 from ._clock import Clock, SystemClock
 from ._command import Command
-from ._place import Place, remove_tree
+from ._files import Files
+from ._place import Place
+from ._removal import remove_tree
 from ._script import Outcome, Script, ScriptedShell
 from ._sessions import Listener, Sessions
 from ._shell import shell_routes
@@ -21,6 +29,23 @@ from ._shell import shell_routes
 
 def _succeed_silently(_command: Command) -> Outcome:
     return Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    """One sandbox from a start to a stop of it."""
+
+    sessions: Sessions
+    files: Files
+
+    def routes(self) -> Routes:
+        """Return everything that answers in it."""
+        return {**shell_routes(self.sessions), **self.files.routes()}
+
+    async def stop(self) -> None:
+        """Let it do nothing any more."""
+        await self.sessions.stop()
+        await self.files.halt()
 
 
 class ScriptedRuntime:
@@ -33,8 +58,8 @@ class ScriptedRuntime:
         self._script = script
         self._has_clock = clock is not None
         self._clock = clock if clock is not None else SystemClock()
-        self._sessions: dict[str, Sessions] = {}
-        self._root: Path | None = None
+        self._pods: dict[str, _Pod] = {}
+        self._remove_root: weakref.finalize[..., Any] | None = None
         self.commands: list[Command] = []
         self.stopped: list[str] = []
         self.removed: list[str] = []
@@ -42,50 +67,38 @@ class ScriptedRuntime:
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, from the script."""
-        return route(request, self._routes(sandbox_id))
-
-    def place(self, sandbox_id: str) -> Place:
-        """Return where a sandbox's files are: a temporary directory, made when it is asked for."""
-        if self._root is None:
-            self._root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-")).resolve()
-            self._remove_root: Any = weakref.finalize(self, remove_tree, self._root)
-        place = Place(self._root / sandbox_id)
-        place.make()
-        return place
+        if sandbox_id not in self._pods:
+            self._pods[sandbox_id] = self._new_pod(Place(self._root / sandbox_id))
+        return route(request, self._pods[sandbox_id].routes())
 
     async def stop(self, sandbox_id: str) -> None:
         """Record that a sandbox was paused."""
         self.stopped.append(sandbox_id)
-        await self._end_sessions(sandbox_id)
+        await self._stop(sandbox_id)
 
     async def remove(self, sandbox_id: str) -> None:
         """Record that a sandbox was deleted."""
         self.removed.append(sandbox_id)
-        await self._end_sessions(sandbox_id)
-        if self._root is not None:
-            remove_tree(self._root / sandbox_id)
+        await self._stop(sandbox_id)
+        if self._remove_root is not None and (self._root / sandbox_id).is_dir():
+            await asyncio.to_thread(remove_tree, self._root / sandbox_id)
 
     async def close(self) -> None:
         """Record that the fake has ended."""
         self.closed = True
-        for sandbox_id in list(self._sessions):
-            await self._end_sessions(sandbox_id)
-        if self._root is not None:
-            self._remove_root()
-            self._root = None
+        for sandbox_id in list(self._pods):
+            await self._stop(sandbox_id)
+        if self._remove_root is not None:
+            await asyncio.to_thread(self._remove_root)
 
-    def _routes(self, sandbox_id: str) -> Routes:
-        """Return everything that answers in a sandbox."""
-        if sandbox_id not in self._sessions:
-            self._sessions[sandbox_id] = Sessions(
-                lambda: self.place(sandbox_id), self._clock, self._shell, lambda: str(uuid4())
-            )
-        return shell_routes(self._sessions[sandbox_id])
+    async def _stop(self, sandbox_id: str) -> None:
+        pod = self._pods.pop(sandbox_id, None)
+        if pod is not None:
+            await pod.stop()
 
-    async def _end_sessions(self, sandbox_id: str) -> None:
-        sessions = self._sessions.pop(sandbox_id, None)
-        if sessions is not None:
-            await sessions.stop()
+    def _new_pod(self, place: Place) -> _Pod:
+        sessions = Sessions(place, self._clock, self._shell, lambda: str(uuid4()))
+        return _Pod(sessions, Files(place.work, place.home))
 
     def _shell(self, listener: Listener, directory: str) -> ScriptedShell:
         return ScriptedShell(self._ask, self._clock, listener, directory)
@@ -99,3 +112,10 @@ class ScriptedRuntime:
                 " to take them on: pass the app's own, ScriptedRuntime(script, clock=clock)."
             )
         return outcome
+
+    @cached_property
+    def _root(self) -> Path:
+        root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-")).resolve()
+        # Also when nobody closes it.
+        self._remove_root = weakref.finalize(self, remove_tree, root)
+        return root

@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,11 +16,13 @@ from starlette.applications import Starlette
 from ._app import create_app
 from ._banner import Greeting, banner
 from ._data import DataDirectory, opened
+from ._fake import Fake
 from ._isolation import Choice
 from ._listener import Listener, listen
 from ._local import LocalRuntime
 from ._mint import Mint
 from ._runtime import Runtime
+from ._seed import SeedUnusable, SeedUser, parse_seed
 from ._store import Store
 
 _GRACE = 0.3  # seconds for replies under way, once their commands are killed
@@ -35,8 +38,12 @@ class Settings:
     data: Path | None
     ready_after: float
     reconcile_delay: float
-    command_timeout: float
+    command_timeout: float | None
     isolation: Choice
+    profile: str
+    as_deployed: bool
+    seed: int | None
+    seed_file: Path | None
     verbose: bool
 
 
@@ -47,19 +54,28 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         DataUnusable: the state cannot be kept there.
         IsolationUnavailable: commands cannot be isolated as was asked.
         ListenerRefused: the fake cannot listen there.
+        SeedUnusable: the seed file cannot be read, or does not describe a world.
         StoreUnusable: the state there is not ours.
         UnusableAdminKey: the admin key is not one that a header can carry.
     """
+    users = _read_seed_file(settings.seed_file)
     with opened(settings.data) as data:
         listener = listen(settings.host, settings.port, allow_remote=settings.allow_remote)
         with listener.socket:
-            _serve(settings, data, listener, environ.get("ADMIN_API_KEY", "").strip())
+            _serve(settings, data, listener, users, environ.get("ADMIN_API_KEY", "").strip())
 
 
-def _serve(settings: Settings, data: DataDirectory, listener: Listener, given_key: str) -> None:
+def _serve(
+    settings: Settings,
+    data: DataDirectory,
+    listener: Listener,
+    users: list[SeedUser] | None,
+    given_key: str,
+) -> None:
     store = Store(data.database if settings.data else None)
+    is_new_state = store.is_new()
     runtime = LocalRuntime(data.sandboxes, isolation=settings.isolation)
-    admin_key, is_new = (given_key, False) if given_key else data.admin_key(Mint())
+    admin_key, is_new = (given_key, False) if given_key else data.admin_key(Mint(_random(settings)))
     app = create_app(
         admin_key=admin_key,
         runtime=runtime,
@@ -67,11 +83,16 @@ def _serve(settings: Settings, data: DataDirectory, listener: Listener, given_ke
         ready_after=settings.ready_after,
         reconcile_delay=settings.reconcile_delay,
         command_timeout=settings.command_timeout,
+        profile=settings.profile,
+        as_deployed=settings.as_deployed,
+        random=_random(settings),
         allowed_hosts=listener.allowed_hosts,
     )
     runtime.recover(store.sandbox_ids())
+    planted = "" if users is None else _plant(app.state.fake, users, is_new=is_new_state)
     greeting = Greeting(
         url=listener.url,
+        commands=runtime.isolation.sentence,
         state=settings.data and data.path,
         admin_key_file=None if given_key or settings.data is None else data.admin_key_file,
         new_admin_key=admin_key if is_new else None,
@@ -79,9 +100,43 @@ def _serve(settings: Settings, data: DataDirectory, listener: Listener, given_ke
     )
     server = _Server(app, runtime, verbose=settings.verbose)
     try:
-        server.run_on(listener.socket, banner(greeting))
+        server.run_on(listener.socket, banner(greeting) + planted)
     finally:
         store.close()
+
+
+def _random(settings: Settings) -> Random | None:
+    return None if settings.seed is None else Random(settings.seed)  # noqa: S311  (to be foretold)
+
+
+def _read_seed_file(file: Path | None) -> list[SeedUser] | None:
+    if file is None:
+        return None
+    try:
+        return parse_seed(file.read_bytes())
+    except OSError as exc:
+        raise SeedUnusable(f"--seed-file {file} cannot be read: {exc.strerror}") from exc
+    except SeedUnusable as exc:
+        raise SeedUnusable(f"--seed-file {file}: {exc}") from exc
+
+
+def _plant(fake: Fake, users: list[SeedUser], *, is_new: bool) -> str:
+    """Make the seed file's world, unless there is one; return what there is to say about it.
+
+    A key that stands in the file is not shown: its reader has it, and the terminal may be kept.
+    """
+    if not is_new:
+        return "\n\nThe seed file was not used: the state here is not new, and was kept."
+    given = {key.secret for user in users for key in user.keys}
+    made = fake.plant(users)["users"]
+    lines = [
+        f"  {user['username']}  {key['api_key']}"
+        for user in made
+        for key in user["keys"]
+        if key["api_key"] not in given
+    ]
+    said = f"\n\nThe seed file's users are there: {len(made)}."
+    return "\n".join([f"{said} Keys made for them, shown this once:", *lines]) if lines else said
 
 
 def _free_username(store: Store) -> str:
@@ -104,6 +159,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 log_config=None,
                 access_log=verbose,
+                server_header=False,  # the deployed proxy is not uvicorn
                 timeout_graceful_shutdown=1,
             )
         )
@@ -112,7 +168,8 @@ class _Server(uvicorn.Server):
     def run_on(self, listening: socket.socket, text: str) -> None:
         """Serve on a socket, and print `text` once requests are answered."""
         self._banner = text
-        asyncio.run(self.serve(sockets=[listening]))
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self.serve(sockets=[listening]))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -241,7 +241,7 @@ class Sessions:
 
     def __init__(
         self,
-        place: Callable[[], Place],
+        place: Place,
         clock: Clock,
         open_shell: OpenShell,
         new_id: Callable[[], str],
@@ -304,7 +304,7 @@ class Sessions:
 
     def has_directory(self, path: str) -> bool:
         """Tell whether a session can go there."""
-        return path in {WORK, HOME} or self._place().on_this_machine(path).is_dir()
+        return path in {WORK, HOME} or self._place.on_this_machine(path).is_dir()
 
     async def start(self, session: Session, command: Command) -> Run:
         """Start a command in a session.

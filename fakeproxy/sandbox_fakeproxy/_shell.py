@@ -6,7 +6,7 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ._aio import JsonObject, Routes, Unprocessable, done, issue, read_fields
+from ._aio import JsonObject, Routes, done, read_fields
 from ._body import Body
 from ._clock import iso
 from ._command import Command
@@ -154,9 +154,7 @@ class _ShellApi:
 def _command(body: Body) -> Command:
     text = body.text("command")
     if "\0" in text:
-        raise Unprocessable(
-            issue("command", "No command line can hold a NUL character", "value_error")
-        )
+        body.refuse("command", "No command line can hold a NUL character", "value_error")
     return Command(
         text,
         body.seconds("hard_timeout"),

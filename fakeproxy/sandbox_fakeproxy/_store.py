@@ -13,8 +13,19 @@ from datetime import datetime
 from pathlib import Path
 
 from ._errors import AlreadyExists, StoreUnusable
+from ._recall import Recall
 from ._records import ApiKey, Sandbox, User
-from ._schema import SCHEMA, VERSION, key_of, micros, micros_or_none, sandbox_of, user_of
+from ._schema import (
+    FROM_VERSION_1,
+    SCHEMA,
+    VERSION,
+    columns_of,
+    key_of,
+    micros,
+    micros_or_none,
+    sandbox_of,
+    user_of,
+)
 
 
 class Store:
@@ -30,6 +41,8 @@ class Store:
             path or ":memory:", isolation_level=None, check_same_thread=False
         )
         self._db.row_factory = sqlite3.Row
+        self._noted: tuple[str, int] | None = None  # the use that was written last
+        self._recall = Recall(self._db)
         self.close = weakref.finalize(self, self._db.close)
         try:
             self._open()
@@ -46,6 +59,8 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        elif version == 1:
+            self._db.executescript(f"BEGIN; {FROM_VERSION_1} COMMIT;")
         elif version != VERSION:
             raise StoreUnusable(f"it has version {version}, expected {VERSION}")
 
@@ -67,6 +82,30 @@ class Store:
     def note_advance(self, seconds: float) -> None:
         """Remember that time was moved on, so that a restart does not turn it back."""
         self._db.execute("UPDATE clock SET seconds_advanced = seconds_advanced + ?", (seconds,))
+
+    # All of it ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def all_or_nothing(self) -> Generator[None]:
+        """Keep all that is written within, or none of it."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def forget_all(self) -> None:
+        """Forget users, keys and sandboxes, as if there had been none; time stays where it is."""
+        self._db.execute("DELETE FROM users")
+        self._db.execute("DELETE FROM spent_names")
+        self._db.execute("DELETE FROM sqlite_sequence")
+
+    def rows_made(self) -> int:
+        """Return how many users, keys and sandboxes were ever made."""
+        (count,) = self._db.execute("SELECT coalesce(sum(seq), 0) FROM sqlite_sequence").fetchone()
+        return int(count)
 
     # Users --------------------------------------------------------------------------------------
 
@@ -113,6 +152,11 @@ class Store:
         row = self._db.execute("SELECT 1 FROM users WHERE username = ?", (username,)).fetchone()
         return row is not None
 
+    def user_named(self, username: str) -> User | None:
+        """Return the user of that name."""
+        row = self._db.execute("SELECT * FROM users WHERE username = ?", (username,)).fetchone()
+        return user_of(row) if row else None
+
     def update_user(self, user: User) -> None:
         """Replace what may change of a user."""
         self._db.execute(
@@ -158,7 +202,14 @@ class Store:
         return key_of(row) if row else None
 
     def key_by_hash(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
-        """Return the stored hash, the key and its user."""
+        """Return the stored hash, the key and its user; its `last_used_at` may be an older one."""
+        known = self._recall.current().keys
+        found = known.get(key_hash) or self._look_up_key(key_hash)
+        if found is not None:
+            known[key_hash] = found
+        return found
+
+    def _look_up_key(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
         row = self._db.execute("SELECT * FROM api_keys WHERE key_hash = ?", (key_hash,)).fetchone()
         if row is None:
             return None
@@ -172,7 +223,14 @@ class Store:
 
     def note_use(self, key_id: str, now: datetime) -> None:
         """Remember when a key last opened something."""
-        self._db.execute("UPDATE api_keys SET last_used_at = ? WHERE id = ?", (micros(now), key_id))
+        # The API shows milliseconds: under load, a write for each is enough.
+        used = (key_id, micros(now) // 1000)
+        if used != self._noted:
+            self._noted = used
+            with self._recall.unaffected():
+                self._db.execute(
+                    "UPDATE api_keys SET last_used_at = ? WHERE id = ?", (micros(now), key_id)
+                )
 
     # Sandboxes ----------------------------------------------------------------------------------
 
@@ -184,16 +242,16 @@ class Store:
         """
         with _unique(f"Sandbox '{sandbox.name}' already exists"):
             self._db.execute(
-                "INSERT INTO sandboxes (id, user_id, name, image, created_at, running_since,"
-                " paused_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO sandboxes (id, user_id, name, image, created_at, fate, is_paused,"
+                " since, fate_before, is_paused_before, since_before, had_service)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     sandbox.id,
                     sandbox.user_id,
                     sandbox.name,
                     sandbox.image,
                     micros(sandbox.created_at),
-                    micros(sandbox.running_since),
-                    micros_or_none(sandbox.paused_at),
+                    *columns_of(sandbox),
                 ),
             )
 
@@ -214,6 +272,13 @@ class Store:
 
     def sandbox(self, user_id: str, name: str) -> Sandbox | None:
         """Return a user's sandbox of that name."""
+        known = self._recall.current().sandboxes
+        found = known.get((user_id, name)) or self._look_up_sandbox(user_id, name)
+        if found is not None:
+            known[user_id, name] = found
+        return found
+
+    def _look_up_sandbox(self, user_id: str, name: str) -> Sandbox | None:
         row = self._db.execute(
             "SELECT * FROM sandboxes WHERE user_id = ? AND name = ?", (user_id, name)
         ).fetchone()
@@ -226,13 +291,28 @@ class Store:
     def update_sandbox(self, sandbox: Sandbox) -> None:
         """Replace what may change of a sandbox."""
         self._db.execute(
-            "UPDATE sandboxes SET running_since = ?, paused_at = ? WHERE id = ?",
-            (
-                micros(sandbox.running_since),
-                micros_or_none(sandbox.paused_at),
-                sandbox.id,
-            ),
+            "UPDATE sandboxes SET fate = ?, is_paused = ?, since = ?, fate_before = ?,"
+            " is_paused_before = ?, since_before = ?, had_service = ? WHERE id = ?",
+            (*columns_of(sandbox), sandbox.id),
         )
+
+    def spend_name(self, namespace: str, name: str) -> None:
+        """Let nobody have a name any more."""
+        self._db.execute("INSERT OR IGNORE INTO spent_names VALUES (?, ?)", (namespace, name))
+
+    def is_spent(self, namespace: str, name: str) -> bool:
+        """Tell whether nobody can have a name any more."""
+        row = self._db.execute(
+            "SELECT 1 FROM spent_names WHERE namespace = ? AND name = ?", (namespace, name)
+        ).fetchone()
+        return row is not None
+
+    def count_spent(self, namespace: str) -> int:
+        """Return how many names are spent in a namespace."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM spent_names WHERE namespace = ?", (namespace,)
+        ).fetchone()
+        return int(count)
 
     def delete_sandbox(self, sandbox_id: str) -> None:
         """Forget a sandbox."""

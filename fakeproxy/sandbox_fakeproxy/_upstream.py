@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message
 
-from ._errors import Refusal
+from ._runtime import RuntimeUnreachable
 
 _HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "upgrade")
 
@@ -16,7 +16,7 @@ async def ask(app: ASGIApp, request: Request) -> Response:
     An app that raises or ends without an answer is a service that resets the connection.
 
     Raises:
-        Refusal: 502, no answer came.
+        RuntimeUnreachable: no answer came.
     """
     started: Message = {}
     body = bytearray()
@@ -30,9 +30,9 @@ async def ask(app: ASGIApp, request: Request) -> Response:
     try:
         await app(request.scope, request.receive, send)
     except Exception as exc:  # whatever it is, to the caller it is a lost connection
-        raise Refusal(502, "The sandbox's service broke off without an answer") from exc
+        raise RuntimeUnreachable("The sandbox's service broke off without an answer") from exc
     if not started:
-        raise Refusal(502, "The sandbox's service ended without an answer")
+        raise RuntimeUnreachable("The sandbox's service ended without an answer")
     response = Response(bytes(body), started["status"])
     response.raw_headers = [
         (name, value) for name, value in started["headers"] if name.lower() != b"content-length"

@@ -97,7 +97,15 @@ ALPHA_EXPIRED = Row(
     "v1alpha1 expired", State.EXPIRED, False, 0, "SandboxExpired", "Sandbox has expired"
 )
 ALPHA_ERROR = Row(
-    "v1alpha1 controller error", State.PENDING, False, 1, "ReconcilerError", "Error seen: no quota"
+    "v1alpha1 controller error", State.FAILED, False, 1, "ReconcilerError", "Error seen: no quota"
+)
+ALPHA_EARLY_ERROR = Row(
+    "v1alpha1 controller error, no pod yet",
+    State.FAILED,
+    False,
+    0,
+    "ReconcilerError",
+    "Error seen: no name",
 )
 
 BETA_NEW = Row("v1beta1 just created", State.PENDING, False, 0, None, None)
@@ -116,7 +124,7 @@ BETA_EXPIRED = Row(
     "v1beta1 expired", State.EXPIRED, False, 0, "SandboxExpired", "Sandbox has expired"
 )
 BETA_ERROR = Row(
-    "v1beta1 controller error", State.PENDING, False, 0, "ReconcilerError", "Error seen: no quota"
+    "v1beta1 controller error", State.FAILED, False, 0, "ReconcilerError", "Error seen: no quota"
 )
 
 ROWS = (
@@ -129,6 +137,7 @@ ROWS = (
     ALPHA_FAILED,
     ALPHA_EXPIRED,
     ALPHA_ERROR,
+    ALPHA_EARLY_ERROR,
     BETA_NEW,
     BETA_PENDING,
     BETA_STARTING,

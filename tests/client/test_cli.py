@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from sandbox_client._proxy import Proxy
 from sandbox_client._sandboxes import Sandboxes
 
 from tests.client.doubles import (
-    CREATED_AT,
     KEY,
     URL,
     Clock,
@@ -30,6 +30,7 @@ from tests.client.doubles import (
     says,
 )
 from tests.client.states import (
+    ALPHA_ERROR,
     ALPHA_FAILED,
     ALPHA_PAUSED,
     ALPHA_PENDING,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from sandbox_client._config import Config
 
     from tests.client.doubles import Answer, Answers, Handler
+    from tests.client.states import Row
 
 
 VERBS = ("create", "status", "prompt", "list", "delete", "pause", "resume")
@@ -192,6 +194,48 @@ def test_the_help_names_all_commands_and_all_exit_codes(terminal: Terminal) -> N
     assert "~/.config/gemini-remote-sandbox/config.json" in terminal.out
 
 
+@pytest.mark.parametrize("words", [[], *([verb] for verb in (*VERBS, "mcp"))], ids=str)
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_line_of_the_help_is_broken_by_the_terminal(
+    words: list[str], columns: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    terminal.run(*words, "--help")
+
+    assert max(map(len, terminal.out.splitlines())) <= columns
+
+
+def test_the_help_of_mcp_says_what_it_does(terminal: Terminal) -> None:
+    terminal.run("mcp", "--help")
+
+    assert "Serve MCP on standard input and output until the input ends." in terminal.out
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "list"])
+def test_the_help_calls_the_name_what_the_errors_call_it(verb: str, terminal: Terminal) -> None:
+    terminal.run(verb, "--help")
+    assert " NAME" in terminal.out.splitlines()[0]
+    terminal.run(verb)
+    assert "the following arguments are required: NAME" in terminal.err
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ([], "remote-sandbox"),
+        (["fly"], "remote-sandbox"),
+        (["create"], "remote-sandbox create"),
+        (["prompt"], "remote-sandbox prompt"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_points_to_the_help(words: list[str], command: str, terminal: Terminal) -> None:
+    terminal.run(*words)
+
+    assert terminal.err.splitlines()[-1] == f"next:  `{command} --help` tells how it is used"
+
+
 def test_the_version_is_the_distributions(terminal: Terminal) -> None:
     terminal.run("--version")
 
@@ -206,15 +250,41 @@ def test_the_list_is_a_table(terminal: Terminal) -> None:
 
     heading, row = terminal.out.splitlines()
     assert heading.split() == ["NAME", "STATE", "CREATED"]
-    assert row.split() == ["box", "paused", CREATED_AT]
+    assert row.split() == ["box", "paused", "2026-01-02T03:04:05Z"]
     assert heading.index("STATE") == row.index("paused")
+    assert heading.index("CREATED") == row.index("2026")
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+@pytest.mark.parametrize("name", ["box", "a-name-of-30-characters-exactly", "a" * 63])
+def test_no_terminal_is_too_narrow_for_name_and_state(
+    name: str, columns: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("FORCE_COLOR", "NO_COLOR"):  # a terminal, in black and white
+        monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [ALPHA_PENDING.listed(name), ALPHA_PENDING.listed("b")]
+    looks = {f"GET /api/sandboxes/{each}": ALPHA_PENDING.response(each) for each in (name, "b")}
+    listed = httpx.Response(200, json={"sandboxes": rows})
+
+    terminal.run("list", answers={LIST: listed, **looks})
+
+    heading, first, second = lines = re.sub(r"\x1b\[\d*m", "", terminal.out).splitlines()
+    assert [line.split()[:2] for line in (first, second)] == [[name, "pending"], ["b", "pending"]]
+    assert lines == [line.rstrip() for line in lines]
+    if "CREATED" in heading:
+        assert max(map(len, lines)) <= columns
+    else:
+        assert len(f"{name}  pending  2026-01-02T03:04:05Z") > columns
 
 
 def test_a_long_name_is_not_cut_in_a_pipe(terminal: Terminal) -> None:
     name = "a" * 63
     listed = httpx.Response(200, json={"sandboxes": [ALPHA_PENDING.listed(name)]})
+    look = ALPHA_PENDING.response(name)
 
-    terminal.run("list", answers={LIST: listed})
+    terminal.run("list", answers={LIST: listed, f"GET /api/sandboxes/{name}": look})
 
     assert name in terminal.out
 
@@ -268,15 +338,27 @@ def test_create_passes_image_and_port_on(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("verb", ["create", "resume"])
-def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(verb: str, terminal: Terminal) -> None:
-    answers: Answers = {CREATE: made(), RESUME: done(), GET: ALPHA_FAILED.response()}
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (ALPHA_PENDING, "but is NOT ready after 60 s: pending: Pod exists with phase: Pending"),
+        (ALPHA_FAILED, "but will not become ready: failed: Pod exists with phase: Failed"),
+        (ALPHA_ERROR, "but will not become ready: failed: Error seen: no quota"),
+    ],
+    ids=["late", "failed", "controller error"],
+)
+def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(
+    verb: str, row: Row, words: str, terminal: Terminal
+) -> None:
+    terminal.run(verb, "box", answers={CREATE: made(), RESUME: done(), GET: row.response()})
 
-    terminal.run(verb, "box", answers=answers)
-
-    assert terminal.code == 3
-    assert "is NOT ready" in terminal.out
-    assert "last reason: failed: Pod exists with phase: Failed" in terminal.err
-    assert "`remote-sandbox delete box`" in terminal.err
+    assert (terminal.code, terminal.out) == (3, "")
+    *_, error, fault, step = terminal.err.splitlines()
+    assert error.startswith("error: box was ")
+    assert words in error
+    assert fault.startswith("fault: ")
+    assert step.startswith("next:  ")
+    assert "`remote-sandbox delete box`" in step
 
 
 def test_a_wait_in_vain_is_still_one_json_object(terminal: Terminal) -> None:
@@ -293,7 +375,7 @@ def test_a_reason_in_braces_is_the_proxys_own_and_left_alone(terminal: Terminal)
 
     terminal.run("create", "box", answers={CREATE: made(), GET: httpx.Response(200, json=body)})
 
-    assert "last reason: failed: phase: Failed {delete}" in terminal.err
+    assert "failed: phase: Failed {delete}" in terminal.err
 
 
 @pytest.mark.parametrize(

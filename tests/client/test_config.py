@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,6 +143,30 @@ def test_the_environment_passed_in_is_the_only_one_read(
     assert load({"HOME": str(elsewhere)}) == Config(URL, KEY)
 
 
+def test_without_home_the_password_database_says_where_home_is() -> None:
+    # As `sandbox-fakeproxy` and its shell lines find it: HOME in the environment is not needed.
+    folder = Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+    assert _config.config_path({}) == folder / ".config/gemini-remote-sandbox/config.json"
+
+
+def test_a_user_whom_the_machine_does_not_know_has_the_root_for_a_home(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+
+    assert _config.config_path({}) == Path("/.config/gemini-remote-sandbox/config.json")
+
+
+@pytest.mark.parametrize(("value", "kept"), [("/ca.pem", "/ca.pem"), ("", None), (" ", None)])
+def test_the_certificates_of_a_private_authority_are_taken_from_their_variable(
+    home: Path, value: str, kept: str | None
+) -> None:
+    config = load(environ(home, PROXY_URL=URL, API_KEY=KEY) | {"SSL_CERT_FILE": value})
+
+    assert config.certificates == kept
+
+
 def test_a_named_file_must_exist_even_where_the_variables_are_enough(home: Path) -> None:
     error = failure(environ(home, CONFIG="~/typo.json", PROXY_URL=URL, API_KEY=KEY))
 
@@ -268,6 +293,7 @@ def test_a_byte_order_mark_is_no_fault(home: Path) -> None:
         ("defaultImage", False, "false"),
         ("defaultPort", "http", "a string of 4 characters"),
         ("defaultPort", "-1", "a string of 2 characters"),
+        ("defaultPort", "x", "a string of 1 character"),
         ("defaultPort", 0, "a number out of range"),
         ("defaultPort", 65536, "a number out of range"),
         ("defaultPort", True, "true"),
@@ -282,8 +308,7 @@ def test_a_wrong_type_is_told_by_field_shape_and_file(
 
     message = failure(environ(home)).message
 
-    assert message.startswith(f"{field} is {shape}")
-    assert message.endswith(f"in {path}")
+    assert message == f"{field} is {shape} in {path}"
 
 
 def test_a_fault_of_a_variable_names_the_variable(home: Path) -> None:

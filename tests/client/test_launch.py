@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import stat
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -196,7 +199,8 @@ def test_a_machine_without_python_and_uv_is_told_what_is_missing(clone: Clone, o
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "Python 3.11 or newer is needed" in ended.stderr
-    assert ("Python 3.9.1" if old else "there is no python3") in ended.stderr
+    assert ("(Python 3.9.1)" if old else "(there is no python3)") in ended.stderr
+    assert "not found" not in ended.stderr
     assert "or install uv" in ended.stderr
     assert not (clone.root / ".venv.lock").exists()
 
@@ -394,3 +398,70 @@ def test_the_launcher_starts_from_any_folder_by_a_relative_path(installed: Clone
     )
 
     assert (ended.returncode, ended.stderr) == (7, "")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_the_commands_and_makes_nothing(with_uv: Clone, option: str) -> None:
+    ended = with_uv.start(option)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for word in ("remote-sandbox", "sandbox-fakeproxy", "--extras"):
+        assert f"\n  {word}" in ended.stdout
+    assert with_uv.asked == []
+
+
+def test_the_commands_that_are_named_are_those_of_the_project(with_uv: Clone) -> None:
+    packages = tomllib.loads((LAUNCH.parents[1] / "pyproject.toml").read_text())
+
+    said = with_uv.start("--help").stdout
+
+    assert set(re.findall(r"^  (\w+-\w+) ", said, re.MULTILINE)) == set(
+        packages["project"]["scripts"]
+    )
+
+
+def test_an_unknown_command_is_told_with_those_that_there_are(installed: Clone) -> None:
+    ended = installed.start("remote-sandbx", "list")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.count("\n") == 1
+    assert "there is no command 'remote-sandbx'" in ended.stderr
+    assert "There are: remote-sandbox (the client), sandbox-fakeproxy" in ended.stderr
+
+
+def test_packages_that_somebody_removed_are_installed_again(with_uv: Clone) -> None:
+    packages = with_uv.environment / "lib" / "python3.11" / "site-packages"
+    with_uv.put("environment", _ENVIRONMENT + f'mkdir -p "{packages}/one" "{packages}/two"\n')
+    with_uv.start()
+    (packages / "__pycache__").mkdir()
+    assert with_uv.start("tool").stderr == "", "more than there were is no reason"
+    with_uv.log.unlink()
+    for each in packages.iterdir():
+        each.rmdir()
+
+    ended = with_uv.start("tool")
+
+    assert ended.returncode == 7
+    assert [line.split()[1] for line in with_uv.asked] == ["pip"]
+    assert "up to date with uv" in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_set_up_says_so_in_our_words(with_uv: Clone, number: signal.Signals) -> None:
+    os.mkfifo(with_uv.bin / "barrier")
+    with subprocess.Popen(
+        with_uv.command("tool"),
+        env=with_uv.environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        with (with_uv.bin / "barrier").open("w"):  # opens once pip reads it
+            os.killpg(process.pid, number)  # as a terminal does, to the installer too
+        out, err = process.communicate(timeout=30)
+
+    assert (process.returncode, out) == (128 + number, "")
+    assert "interrupted: the environment is not ready; the next start makes it so" in err
+    assert "Check the network" not in err
+    assert not (with_uv.root / ".venv.lock").exists()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import islice
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _wire
+from sandbox_client import _lifecycle, _wire
 from sandbox_client._errors import (
     BrokenReply,
     DeadlineExceeded,
@@ -31,6 +32,8 @@ from sandbox_client._wire import Sandbox
 from tests.client.doubles import Clock, Reports, reply_of
 from tests.client.hostile import many
 from tests.client.states import (
+    ALPHA_EARLY_ERROR,
+    ALPHA_ERROR,
     ALPHA_EXPIRED,
     ALPHA_FAILED,
     ALPHA_NEW,
@@ -39,6 +42,7 @@ from tests.client.states import (
     ALPHA_READY,
     ALPHA_STALE,
     ALPHA_STARTING,
+    BETA_ERROR,
     BETA_EXPIRED,
     BETA_FAILED,
     BETA_PAUSED,
@@ -192,7 +196,10 @@ async def test_a_sandbox_that_never_becomes_ready_is_given_up_after_60_s(
 
 @pytest.mark.parametrize(
     "row",
-    [ALPHA_FAILED, BETA_FAILED, ALPHA_EXPIRED, BETA_EXPIRED],
+    [
+        *(ALPHA_FAILED, ALPHA_EXPIRED, ALPHA_ERROR, ALPHA_EARLY_ERROR),
+        *(BETA_FAILED, BETA_EXPIRED, BETA_ERROR),
+    ],
     ids=lambda row: str(row.id),
 )
 async def test_a_sandbox_that_is_over_ends_the_wait(
@@ -291,3 +298,34 @@ async def test_a_look_that_takes_its_time_does_not_lengthen_the_wait(
 
     assert not outcome.ready
     assert outcome.waited <= 61.0
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["the first look", "a later look"])
+async def test_a_look_that_takes_its_time_is_told_with_the_reason_so_far(
+    seen: bool, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0)
+    told = anyio.Event()
+    reports = Reports()
+    looks = [ALPHA_PENDING, ALPHA_READY] if seen else [ALPHA_READY]
+
+    async def report(elapsed: float, limit: float | None, reason: str) -> None:
+        await reports(elapsed, limit, reason)
+        if not seen or len(reports.told) > 1:
+            told.set()
+
+    async def slow(_: float) -> Sandbox:
+        row = looks.pop(0)
+        if not looks:
+            await told.wait()
+        return sandbox(row)
+
+    with anyio.fail_after(5):
+        outcome = await wait_until_ready(
+            slow, report=report, clock=clock, sleep=clock.sleep, random=lambda: 0.0
+        )
+
+    assert outcome.ready
+    expected = "pending: Pod exists" if seen else "its status has not been read yet"
+    assert reports.reasons[-1].startswith(expected)
+    assert {limit for _, limit, _ in reports.told} == {60.0}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
+import certifi
 import httpx
 import pytest
 from hypothesis import example, given
@@ -35,6 +36,7 @@ from tests.client.leaks import check_told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     import respx
     from sandbox_client._wire import Request
@@ -60,9 +62,11 @@ def caused(error: httpx.HTTPError, cause: BaseException) -> httpx.HTTPError:
     return error
 
 
-def _untrusted() -> ssl.SSLCertVerificationError:
+def _untrusted(
+    code: int = 18, words: str = "self-signed certificate"
+) -> ssl.SSLCertVerificationError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_message = "self-signed certificate"
+    error.verify_code, error.verify_message = code, words
     return error
 
 
@@ -80,18 +84,18 @@ REFUSED = caused(httpx.ConnectError("failed"), ConnectionRefusedError(111, "refu
     [
         (says(401, "Invalid API key"), KeyRejected, "does not know the API key: Invalid API key"),
         (says(401, "API key is inactive"), KeyRejected, "was revoked: API key is inactive"),
-        (says(401, "API key has expired"), KeyRejected, "has expired: API key has expired"),
-        (says(401, "User account is inactive"), KeyRejected, "user is not active: User account"),
+        (says(401, "API key has expired"), KeyRejected, "The API key has expired"),
+        (says(401, "User account is inactive"), KeyRejected, "user is not active"),
         (says(403, "You do not have access"), NotYours, "No sandbox 'box' of yours"),
         (says(404, "Sandbox not found"), NotYours, "No sandbox 'box' of yours"),
-        (says(409, "Sandbox 'box' already exists"), AlreadyExists, "already exists"),
-        (says(503, "Sandbox not ready"), NotReady, "is not ready: Sandbox not ready"),
+        (says(409, "Sandbox 'box' already exists"), AlreadyExists, "'box' is taken"),
+        (says(503, "Sandbox not ready"), NotReady, "Sandbox 'box' is not ready"),
         (says(503, "Sandbox service not ready"), NotReady, "is not ready"),
         (says(429, "slow down"), RateLimited, "fewer requests: slow down"),
         (says(500, "database is down"), ProxyFailed, "failed (500): database is down"),
         (page(502), ProxyFailed, "answered 502 with an HTML page"),
         (page(404), BrokenReply, "answered 404 with an HTML page"),
-        (httpx.Response(400, content=b"\xff"), BrokenReply, "1 bytes that are not JSON"),
+        (httpx.Response(400, content=b"\xff"), BrokenReply, "a body of 1 byte that is not JSON"),
         (
             REFUSED,
             ProxyUnreachable,
@@ -154,6 +158,60 @@ async def test_each_fault_is_told_in_its_own_words(
 
     assert isinstance(error, kind)
     assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "advice"),
+    [
+        (18, "is not trusted: words", "SSL_CERT_FILE"),
+        (20, "is not trusted: words", "SSL_CERT_FILE"),
+        (62, "is another host's: words", "name that the certificate holds into proxyUrl"),
+        (64, "is another host's: words", "name that the certificate holds into proxyUrl"),
+        (9, "is not valid today: words", "this machine's clock"),
+        (10, "is not valid today: words", "administrator to renew it"),
+    ],
+    ids=["self-signed", "unknown authority", "name", "address", "not yet", "expired"],
+)
+async def test_each_fault_of_a_certificate_gets_its_own_advice(
+    code: int, words: str, advice: str
+) -> None:
+    error = await fault(caused(httpx.ConnectError("x"), _untrusted(code, "words")), PROMPT)
+
+    assert words in error.message
+    assert advice in error.advice
+    assert "certificate" in error.fault
+    assert ("SSL_CERT_FILE" in error.advice) == (advice == "SSL_CERT_FILE")
+    assert not error.retryable
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file or directory"), (b"", "in PEM form"), (b"nonsense", "in PEM form")],
+    ids=["missing", "empty", "no certificate"],
+)
+def test_a_certificate_file_that_cannot_be_used_is_named(
+    content: bytes | None, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    config = replace(CONFIG, proxy_url="https://proxy.test", certificates=str(file))
+
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE names") as caught:
+        Proxy(config)
+
+    assert str(file) in caught.value.message
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("scheme", "file"), [("https", certifi.where()), ("http", "/no/such/file")]
+)
+async def test_a_certificate_file_that_is_sound_or_not_needed_is_no_fault(
+    scheme: str, file: str
+) -> None:
+    async with Proxy(replace(CONFIG, proxy_url=f"{scheme}://proxy.test", certificates=file)):
+        pass
 
 
 async def test_the_key_is_sent_as_a_bearer_and_the_body_as_json(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import anyio
 import httpx
 import pytest
-from sandbox_client import _proxy, _sandboxes
+from sandbox_client import _lifecycle, _proxy, _sandboxes
 from sandbox_client._errors import (
     AlreadyExists,
     BrokenReply,
@@ -36,7 +36,15 @@ from tests.client.doubles import (
     sandboxes_over,
     says,
 )
-from tests.client.states import ALPHA, ALPHA_PAUSED, ALPHA_READY, ALPHA_STALE, PROFILES, Profile
+from tests.client.states import (
+    ALPHA,
+    ALPHA_PAUSED,
+    ALPHA_PENDING,
+    ALPHA_READY,
+    ALPHA_STALE,
+    PROFILES,
+    Profile,
+)
 
 GET = "GET /api/sandboxes/box"
 LIST = "GET /api/sandboxes"
@@ -253,7 +261,8 @@ async def test_a_prompt_to_a_failed_sandbox_says_that_waiting_does_not_help(
         with pytest.raises(NotReady, match="is failed") as caught:
             await sandboxes.prompt("box", "ls", report=reports)
 
-    assert "will not become ready" in caught.value.advice
+    assert "Waiting does not help" in caught.value.advice
+    assert not caught.value.retryable
 
 
 async def test_a_prompt_that_failed_in_a_ready_sandbox_stays_a_failure(reports: Reports) -> None:
@@ -274,7 +283,7 @@ async def test_a_status_that_cannot_be_read_does_not_hide_the_prompts_own_failur
     proxy = Routes({EXEC: says(503, "Sandbox not ready"), GET: look})
 
     async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(NotReady, match="Sandbox not ready"):
+        with pytest.raises(NotReady, match="'box' is not ready"):
             await sandboxes.prompt("box", "ls", report=reports)
 
 
@@ -298,7 +307,7 @@ async def test_a_refusal_that_the_state_cannot_explain_is_not_looked_into(
 async def test_a_running_command_is_reported_as_time_passes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_sandboxes, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0)
     told = anyio.Event()
     reports = Reports()
 
@@ -319,30 +328,27 @@ async def test_a_running_command_is_reported_as_time_passes(
 
 
 @in_both_profiles
-async def test_list_asks_for_the_truth_of_those_that_look_ready(profile: Profile) -> None:
-    one, two = "GET /api/sandboxes/one", "GET /api/sandboxes/two"
-    proxy = Routes(
-        {
-            # What a list of v1alpha1 says of a paused sandbox, and of one that is ready.
-            LIST: listing(
-                ALPHA_READY.listed("one"),
-                ALPHA_PAUSED.listed("two"),
-                profile.pending.listed("three"),
-            ),
-            one: profile.ready.response("one"),
-            two: profile.paused.response("two"),
-        }
-    )
+async def test_list_tells_the_state_that_each_sandbox_is_really_in(profile: Profile) -> None:
+    rows = (profile.ready, profile.paused, profile.starting, profile.failed)
+    names = ("one", "two", "three", "four")
+    answers = {
+        f"GET /api/sandboxes/{name}": row.response(name)
+        for name, row in zip(names, rows, strict=True)
+    }
+    # Which says ready of a paused one in v1alpha1, and of none but the ready one in v1beta1.
+    listed = listing(*(row.listed(name) for name, row in zip(names, rows, strict=True)))
+    proxy = Routes({LIST: listed, **answers})
 
     async with sandboxes_over(proxy) as sandboxes:
-        rows = await sandboxes.list()
+        found = await sandboxes.list()
 
-    assert [(each.name, state) for each, state in rows] == [
+    assert [(each.name, state) for each, state in found] == [
         ("one", State.READY),
         ("two", State.PAUSED),
-        ("three", State.PENDING),
+        ("three", State.STARTING),
+        ("four", State.FAILED),
     ]
-    assert sorted(proxy.asked) == [LIST, one, two]
+    assert sorted(proxy.asked) == sorted([LIST, *answers])
 
 
 async def test_an_empty_list_asks_nothing_more() -> None:
@@ -431,12 +437,17 @@ async def test_a_prompt_whose_reply_cannot_be_read_may_have_run(
 
 async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_first() -> None:
     count = _sandboxes.MAX_LOOKS
-    waiting: list[dict[str, object]] = [{"name": f"box-{n}", "ready": False} for n in range(count)]
+    waiting = [ALPHA_PENDING.listed(f"box-{number}") for number in range(count)]
     paused: dict[str, object] = {"name": "box", "ready": True}
-    proxy = Routes({LIST: listing(*waiting, paused), GET: ALPHA_PAUSED.response()})
+    answers = {
+        f"GET /api/sandboxes/{row['name']}": ALPHA_PENDING.response(str(row["name"]))
+        for row in waiting
+    }
+    proxy = Routes({LIST: listing(*waiting, paused), GET: ALPHA_PAUSED.response(), **answers})
 
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
 
     assert rows[-1][1] is State.PAUSED
-    assert proxy.asked == [LIST, GET]
+    assert len(proxy.asked) == 1 + count
+    assert proxy.asked[1] == GET

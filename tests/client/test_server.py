@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -11,7 +12,7 @@ import mcp_types as types
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from sandbox_client import _config, _sandboxes
+from sandbox_client import _config, _lifecycle
 from sandbox_client._errors import ConfigError
 from sandbox_client._proxy import Proxy
 from sandbox_client._sandboxes import Sandboxes
@@ -171,7 +172,7 @@ async def test_progress_rises_and_carries_the_live_reason(mode: Mode) -> None:
 async def test_a_running_command_shows_progress_too(
     mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sandboxes, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0)
     told = anyio.Event()
     values: list[float] = []
 
@@ -238,7 +239,7 @@ async def test_a_refusal_of_the_proxy_is_an_error_result_and_no_exception(mode: 
     ("arguments", "words"),
     [
         ({}, "Argument 'name' is missing"),
-        ({"name": 7}, "Argument 'name' is a int"),
+        ({"name": 7}, "Argument 'name' is a number, not a string"),
         ({"name": "box", "force": True}, "Unknown argument 'force'"),
         ({"name": "../me"}, "cannot be a sandbox's name"),
     ],
@@ -321,8 +322,40 @@ async def test_calls_with_one_configuration_share_their_connections() -> None:
 
     backend = Backend(given, connect)
 
-    assert backend.sandboxes() is backend.sandboxes()
+    async with backend.sandboxes() as first, backend.sandboxes() as second:
+        assert first is second
+    async with backend.sandboxes() as third:
+        assert third is first
     assert made_for == [CONFIG]
+
+
+class Wire(httpx.MockTransport):
+    """Connections that know whether they were closed."""
+
+    def __init__(self) -> None:
+        super().__init__(Routes({}))
+        self.closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_connections_of_an_edited_configuration_are_closed_after_their_last_call() -> None:
+    wires: list[Wire] = []
+    config = CONFIG
+
+    def connect(config: Config) -> Sandboxes:
+        wires.append(Wire())
+        return Sandboxes(Proxy(config, transport=wires[-1]))
+
+    backend = Backend(lambda: config, connect)
+
+    async with backend.sandboxes():
+        config = replace(CONFIG, default_port=1)
+        async with backend.sandboxes():
+            pass
+        assert [wire.closed for wire in wires] == [False, False]
+    assert [wire.closed for wire in wires] == [True, False]
 
 
 async def test_two_calls_at_once_do_not_wait_for_one_another() -> None:

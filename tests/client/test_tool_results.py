@@ -57,9 +57,9 @@ async def test_a_wait_in_vain_says_not_ready_the_last_reason_and_what_to_do(
 
     result = await use(verb, BOX, answers)
 
-    what, reason, step = result.text.splitlines()
-    assert "is NOT ready after 60 s" in what
-    assert reason == f"Last reason: pending: {profile.pending.message}"
+    what, fault, step = result.text.splitlines()
+    assert what.endswith(f"is NOT ready after 60 s: pending: {profile.pending.message}")
+    assert fault == "Fault: nobody's: the sandbox's state."
     assert step.startswith("Next: It may still become ready")
     assert "get_sandbox_status" in step
     assert result.content is not None
@@ -67,13 +67,23 @@ async def test_a_wait_in_vain_says_not_ready_the_last_reason_and_what_to_do(
     assert not result.is_error
 
 
-@in_both_profiles
-async def test_a_failed_pod_says_that_waiting_does_not_help(profile: Profile) -> None:
-    result = await use("create_sandbox", BOX, {CREATE: made(), GET: profile.failed.response()})
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.state.is_over], ids=lambda row: str(row.id)
+)
+@pytest.mark.parametrize("verb", ["create_sandbox", "resume_sandbox"])
+async def test_a_sandbox_that_is_over_is_an_error_with_the_controllers_words(
+    verb: str, row: Row
+) -> None:
+    result = await use(verb, BOX, {CREATE: made(), RESUME: done(), GET: row.response()})
 
-    assert "is NOT ready after 0 s" in result.text
-    assert "will not become ready" in result.text
-    assert "delete_sandbox" in result.text
+    what, fault, step = result.text.splitlines()
+    assert what.endswith(f"but will not become ready: {row.state.value}: {row.message}")
+    assert fault == "Fault: the sandbox's: its image, or the cluster it runs on."
+    assert "Waiting does not help" in step
+    assert "delete_sandbox" in step
+    assert result.is_error
+    assert result.content is not None
+    assert result.content["ready"] is False
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))

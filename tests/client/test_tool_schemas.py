@@ -123,11 +123,23 @@ def test_a_whole_number_is_a_number_in_either_form_of_json(value: float) -> None
         ("list_sandboxes", {"name": "box"}, "Unknown argument 'name'"),
         ("pause_sandbox", {"name": "box", "force": True}, "Unknown argument 'force'"),
         ("pause_sandbox", {"sandbox": "box"}, "Unknown argument 'sandbox'"),
-        ("create_sandbox", {"name": 1}, "Argument 'name' is a int, not a string"),
-        ("create_sandbox", {"name": ["box"]}, "Argument 'name' is a list, not a string"),
-        ("create_sandbox", {"name": "b", "port": "80"}, "Argument 'port' is a str, not a integer"),
-        ("create_sandbox", {"name": "b", "port": True}, "Argument 'port' is a bool"),
-        ("create_sandbox", {"name": "b", "port": 80.5}, "Argument 'port' is a float"),
+        ("create_sandbox", {"name": 1}, "Argument 'name' is a number, not a string"),
+        ("create_sandbox", {"name": ["box"]}, "Argument 'name' is an array, not a string"),
+        (
+            "create_sandbox",
+            {"name": "b", "port": "80"},
+            "Argument 'port' is a string, not an integer",
+        ),
+        (
+            "create_sandbox",
+            {"name": "b", "port": True},
+            "Argument 'port' is a boolean, not an integer",
+        ),
+        (
+            "create_sandbox",
+            {"name": "b", "port": 80.5},
+            "Argument 'port' is a number, not an integer",
+        ),
     ],
 )
 def test_a_missing_unknown_or_wrong_argument_is_named(

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,14 +24,14 @@ import anyio
 import anyio.abc
 import httpx
 from mcp import Client, stdio_client
-from rich.console import Console
-from rich.markup import escape
 
+from tests.demo.story import ReaderGoneError, Story
 from tests.manifest import server_parameters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
+    from mcp import StdioServerParameters
     from mcp.types import CallToolResult
 
 NAME = "my-sandbox"
@@ -44,37 +45,18 @@ class DemoError(Exception):
     """A step did not answer what it should."""
 
 
-class Story:
-    """Print each step as a person likes to read it: what was asked, what came back, how long."""
-
-    def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
-        self._step = 0
-        self._start = time.monotonic()
-
-    def line(self, text: str, style: str = "") -> None:
-        self._console.print(escape(text), style=style)
-
-    def ask(self, title: str, request: str) -> None:
-        """Begin a step."""
-        self._step += 1
-        self._start = time.monotonic()
-        self.line(f"\n{self._step:2}. {title}", "bold")
-        self.line(f"    > {request}", "cyan")
-
-    def meanwhile(self, text: str) -> None:
-        self.line(f"      … {text}", "dim")
-
-    def answer(self, text: str) -> None:
-        """End a step with what came back."""
-        for line in text.splitlines():
-            self.line(f"    {line}")
-        self.line(f"    ({time.monotonic() - self._start:.1f} s)", "dim")
-
-
 async def main() -> int:
-    """Run the demo; return 0 when every step answered what it should, 130 after Ctrl-C."""
-    story = Story()
+    """Run the demo; return 0 when every step answered what it should, 130 after Ctrl-C.
+
+    It ends early, and quietly, when its reader does.
+    """
+    try:
+        return await _tell(Story())
+    except ReaderGoneError:
+        return 0
+
+
+async def _tell(story: Story) -> int:
     started = time.monotonic()
     stopped = anyio.Event()
     failure: BaseException | None = None
@@ -85,8 +67,10 @@ async def main() -> int:
                 tasks.start_soon(_stop_on_signal, signals, tasks.cancel_scope, stopped)
                 await _play(story)
                 tasks.cancel_scope.cancel()
-    except* (DemoError, OSError, httpx.HTTPError) as group:
+    except* (DemoError, OSError, ReaderGoneError, httpx.HTTPError) as group:
         failure = _first(group)
+    if isinstance(failure, ReaderGoneError):
+        raise failure
     if failure is not None:
         story.line(f"\nThe demo failed: {failure}; everything was cleaned up.", "bold red")
         return 1
@@ -201,8 +185,8 @@ async def _post(
 ) -> dict[str, Any]:
     story.ask(
         title,
-        f'curl {admin.base_url.join(path)} -H "Authorization: Bearer $ADMIN_API_KEY"'
-        f" --json '{json.dumps(body)}'",
+        f'curl -sS {admin.base_url.join(path)} -H "Authorization: Bearer $ADMIN_API_KEY"'
+        f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'",
     )
     reply = await admin.post(path, json=body)
     if reply.status_code != 201:
@@ -213,12 +197,16 @@ async def _post(
 
 async def _use(story: Story, config: Path) -> None:
     server, parameters = server_parameters({**os.environ, "REMOTE_SANDBOX_CONFIG": str(config)})
-    shown = " ".join([parameters.command, *parameters.args])
-    story.ask("Start the MCP server as Gemini CLI does", shown)
+    story.ask("Start the MCP server as Gemini CLI does", command_line(parameters))
     async with Client(stdio_client(parameters)) as client:
         tools = (await client.list_tools()).tools
         story.answer(f"{server} has {len(tools)} tools: {', '.join(tool.name for tool in tools)}")
         await _live(_Session(story, client))
+
+
+def command_line(parameters: StdioServerParameters) -> str:
+    """Return the command as a person would have to type it."""
+    return shlex.join([parameters.command, *parameters.args])
 
 
 class _Session:
@@ -244,7 +232,8 @@ class _Session:
             nonlocal last
             reason = (message or "").partition(" (")[0]
             if reason != last:
-                self._story.meanwhile(message or "")
+                with contextlib.suppress(ReaderGoneError):  # the answer's line meets it again
+                    self._story.meanwhile(message or "")
             last = reason
 
         with anyio.fail_after(CALL_DEADLINE):

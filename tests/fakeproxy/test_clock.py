@@ -5,6 +5,8 @@ from sandbox_fakeproxy import Clock, ManualClock, ScriptedRuntime, Store, System
 
 from tests.fakeproxy.world import Caller, World, assert_refused
 
+ON_A_PORT_TOO = True
+
 ADVANCE = "/_fake/clock/advance"
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world, assert_refused
 
+ON_A_PORT_TOO = True
+
 JSON = {"Content-Type": "application/json"}
 
 

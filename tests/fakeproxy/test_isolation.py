@@ -37,7 +37,7 @@ async def test_auto_is_the_best_that_works_here_and_says_so(tmp_path: Path) -> N
         assert ran == Ran("/sandbox\n/home/gem\n/home/gem\nkept\n")
         assert await box.run("ls -d /etc /dev/null") == Ran("/dev/null  /etc\n")
     else:
-        assert runtime.isolation.sentence.endswith("in a directory of its own")
+        assert runtime.isolation.sentence.endswith("each sandbox in its own directory")
     await runtime.close()
 
 

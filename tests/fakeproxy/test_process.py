@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -15,18 +17,23 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sandbox_fakeproxy._listener import listen
 
 from tests.fakeproxy.isolations import WORKING
 from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in
 
 JSON = {"Content-Type": "application/json"}
 STOP_PATIENCE = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
+PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # what runs in the process is covered too
+CONFIG = ".config/gemini-remote-sandbox/config.json"
 PROGRAM = [sys.executable, "-m", "sandbox_fakeproxy"]
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    own = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return passed | own
 
 
 class Fake:
@@ -38,7 +45,7 @@ class Fake:
 
     async def read_banner(self) -> None:
         assert self.process.stdout is not None
-        while not self.lines or not self.lines[-1].startswith("The last command"):
+        while not self.lines or self.lines[-1] != "Ctrl-C stops this.":
             line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
             assert line, "it ended before it listened"
             self.lines.append(line.decode().rstrip("\n"))
@@ -98,12 +105,14 @@ def refused(environment: dict[str, str], *arguments: str | Path) -> str:
     return done.stderr
 
 
-async def a_user(url: str, admin_key: str = "admin-key") -> httpx.AsyncClient:
+async def a_user(
+    url: str, admin_key: str = "admin-key", username: str = "alice"
+) -> httpx.AsyncClient:
     """Add a user; return a client with a key of that user's."""
     async with httpx.AsyncClient(
         base_url=url, headers={"Authorization": f"Bearer {admin_key}"}
     ) as admin:
-        made = await admin.post("/api/admin/users", json={"username": "alice"})
+        made = await admin.post("/api/admin/users", json={"username": username})
         path = f"/api/admin/users/{made.json()['user']['id']}/apikeys"
         key = (await admin.post(path)).json()["api_key"]
     return httpx.AsyncClient(
@@ -257,6 +266,17 @@ async def test_the_admin_key_is_made_once_shown_once_and_kept_for_its_owner_only
             assert (await admin.get("/api/admin/users")).status_code == 403
 
 
+async def pasted(fake: Fake, environment: dict[str, str]) -> tuple[int | None, str]:
+    """Run the printed lines in a shell; return its exit code and what it printed."""
+    start = fake.lines.index(f"  URL={fake.url}")
+    lines = "\n".join(fake.lines[start : fake.lines.index("", start)])
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-c", lines, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    out, _ = await asyncio.wait_for(shell.communicate(), PATIENCE)
+    return shell.returncode, out.decode()
+
+
 @pytest.mark.parametrize("key", ["a-key-of-mine", None])
 @pytest.mark.parametrize("kept", [True, False])
 async def test_the_printed_lines_lead_from_nothing_to_a_config_that_works(
@@ -266,19 +286,12 @@ async def test_the_printed_lines_lead_from_nothing_to_a_config_that_works(
     home = tmp_path / "home"
     home.mkdir()
     async with serving(environment, *arguments, key=key) as fake:
-        start = fake.lines.index(f"  URL={fake.url}")
-        lines = "\n".join(fake.lines[start : fake.lines.index("", start)])
-        shell = await asyncio.create_subprocess_exec(
-            "sh",
-            "-ec",
-            lines,
-            env=environment | ({"ADMIN_API_KEY": key} if key else {}),
-            stdout=subprocess.PIPE,
-        )
-        out, _ = await asyncio.wait_for(shell.communicate(), PATIENCE)
-        assert shell.returncode == 0
-        api_key = out.decode().strip()
-        config = home / ".config/gemini-remote-sandbox/config.json"
+        code, said = await pasted(fake, environment | ({"ADMIN_API_KEY": key} if key else {}))
+        assert code == 0
+        asked_for = "where ADMIN_API_KEY must be set too:" in " ".join(fake.lines)
+        assert asked_for == (key is not None)
+        api_key = said.strip()
+        config = home / CONFIG
         assert httpx.Response(200, content=config.read_bytes()).json() == {
             "proxyUrl": fake.url,
             "apiKey": api_key,
@@ -289,12 +302,68 @@ async def test_the_printed_lines_lead_from_nothing_to_a_config_that_works(
             assert (await http.get("/api/me")).json()["user"]["username"] == "dev1"
 
 
+async def test_the_printed_lines_pasted_twice_say_why_and_write_no_blank_key(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = tmp_path / "home" / CONFIG
+    config.parent.mkdir(parents=True)
+    async with serving(environment, "--ephemeral", key=None) as fake:
+        code, said = await pasted(fake, environment)
+        assert (code, said[:8]) == (0, "sk_live_")
+        config.unlink()
+        code, said = await pasted(fake, environment)
+        assert code != 0
+        assert "is no user called dev1 yet?" in said
+        assert not config.exists()
+
+
+async def test_the_printed_lines_with_a_wrong_admin_key_say_why_and_write_no_config(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    async with serving(environment, "--ephemeral", key="a-key-of-mine") as fake:
+        code, said = await pasted(fake, environment | {"ADMIN_API_KEY": "another"})
+        assert code != 0
+        assert "is ADMIN_API_KEY right" in said
+        assert not (tmp_path / "home" / CONFIG).exists()
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+async def test_no_printed_line_is_broken_by_the_terminal(
+    environment: dict[str, str], columns: str
+) -> None:
+    async with serving(environment | {"COLUMNS": columns}, "--ephemeral", key=None) as fake:
+        # A key is one long word, which stays whole.
+        widths = [len(line) for line in fake.lines if "admin_" not in line]
+        assert max(widths) <= min(int(columns), 100)
+
+
+async def test_a_blank_host_is_an_address_that_can_be_asked(environment: dict[str, str]) -> None:
+    arguments = ("--ephemeral", "--host", "")
+    async with serving(environment, *arguments) as fake, httpx.AsyncClient() as http:
+        assert (await http.get(f"{fake.url}/health")).status_code == 200
+
+
+def test_an_admin_key_that_is_a_directory_is_one_clear_line(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "admin.key").mkdir()
+    line = refused(environment, "serve", "--port", "0", "--data", tmp_path)
+    assert line.count("\n") == 1
+    assert f"{tmp_path / 'admin.key'} cannot be used: Is a directory" in line
+
+
 async def test_a_foreign_host_is_refused(environment: dict[str, str]) -> None:
     async with serving(environment, "--ephemeral") as fake, httpx.AsyncClient() as http:
         reply = await http.get(f"{fake.url}/health", headers={"Host": "evil.example"})
         assert reply.status_code == 421
         local = fake.url.replace("127.0.0.1", "localhost")
         assert (await http.get(f"{local}/health")).status_code == 200
+
+
+async def test_a_reply_does_not_call_itself_uvicorns(environment: dict[str, str]) -> None:
+    async with serving(environment, "--ephemeral") as fake, httpx.AsyncClient() as http:
+        assert "server" not in (await http.get(f"{fake.url}/health")).headers
 
 
 async def test_a_large_body_without_a_key_gets_its_answer(environment: dict[str, str]) -> None:
@@ -395,6 +464,10 @@ async def test_with_allow_remote_any_host_is_served(environment: dict[str, str])
         (["serve", "--reconcile-delay", "soon"], "not a time"),
         (["serve", "--command-timeout", "0"], "more than 0"),
         (["serve", "--isolation", "jail"], "invalid choice"),
+        (["serve", "--profile", "v2"], "v1alpha1"),
+        (["serve", "--seed", "x"], "not a seed"),
+        (["serve", "--seed", "-1"], "not a seed"),
+        (["serve", "--seed-file", "no-such-file"], "no-such-file cannot be read: No such file"),
         (["serve", "--ephemeral", "--host", "no.such.host.invalid"], "no address"),
     ],
 )
@@ -423,12 +496,110 @@ def test_help_names_every_option_with_its_default(environment: dict[str, str]) -
         timeout=PATIENCE,
         check=True,
     ).stdout
-    for line in ("(127.0.0.1)", "(8080)", "(2)", "(0.1)", "(300)", "times, in seconds", "(auto)"):
+    for line in (
+        "(127.0.0.1)",
+        "(8080)",
+        "(2)",
+        "(0.1)",
+        "(300)",
+        "times, in seconds",
+        "(v1alpha1)",
+        "tests",
+        "(auto)",
+    ):
         assert line in text
     version = subprocess.run(
         [*PROGRAM, "--version"], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert version.startswith("sandbox-fakeproxy 0.")
+
+
+KEY = "sk_live_" + "k" * 32
+SEED: Any = {
+    "users": [
+        {
+            "username": "alice",
+            "keys": [{"key": KEY}, {"name": "made"}],
+            "sandboxes": [{"name": "box", "state": "paused"}],
+        }
+    ]
+}
+
+
+@pytest.fixture
+def seed_file(tmp_path: Path) -> Path:
+    file = tmp_path / "seed.json"
+    file.write_text(json.dumps(SEED))
+    return file
+
+
+async def test_a_seed_file_is_the_world_in_the_profile_that_was_chosen(
+    environment: dict[str, str], seed_file: Path
+) -> None:
+    arguments = ("--ephemeral", "--profile", "v1beta1", "--as-deployed", "--seed-file", seed_file)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with (
+        serving(environment, *arguments) as fake,
+        httpx.AsyncClient(base_url=fake.url, headers=headers) as user,
+    ):
+        assert (await user.get("/api/me")).json()["user"]["username"] == "alice"
+        assert (await user.get("/api/sandboxes/box")).json()["readyReason"] == "SandboxSuspended"
+        assert "endpoints" in (await user.get("/api/nothing")).json()  # as deployed
+        _, out, _ = await fake.end(signal.SIGINT)
+    assert "The seed file's users are there: 1" in out
+    assert "  alice  sk_live_" in out
+    assert KEY not in fake.text + out
+
+
+async def test_a_seed_file_does_not_replace_state_that_is_there(
+    environment: dict[str, str], seed_file: Path, tmp_path: Path
+) -> None:
+    arguments = ("--data", tmp_path / "data", "--seed-file", seed_file)
+    async with serving(environment, *arguments) as fake:
+        await (await a_user(fake.url, username="bob")).aclose()
+    async with serving(environment, *arguments) as fake:
+        async with httpx.AsyncClient(headers={"Authorization": "Bearer admin-key"}) as admin:
+            state = (await admin.get(f"{fake.url}/_fake/state")).json()
+        _, out, _ = await fake.end(signal.SIGINT)
+    assert [user["username"] for user in state["users"]] == ["bob", "alice", "admin"]
+    assert "The seed file was not used: the state here is not new, and was kept." in out
+
+
+async def test_with_a_seed_a_start_from_nothing_makes_the_same_and_a_restart_goes_on(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    made: dict[str, list[tuple[str, ...]]] = {"a": [], "b": []}
+    for place, people in made.items():
+        for name in ("alice", "bob"):
+            arguments = ("--data", tmp_path / place, "--seed", "7")
+            async with serving(environment, *arguments) as fake:
+                user = await a_user(fake.url, username=name)
+                me = (await user.get("/api/me")).json()["user"]
+                people.append((me["id"], user.headers["Authorization"]))
+                await user.aclose()
+    assert made["a"] == made["b"]
+    assert len({*made["a"]}) == 2
+
+
+async def test_with_a_seed_the_admin_key_is_made_the_same_too(
+    environment: dict[str, str],
+) -> None:
+    keys: set[str] = set()
+    for _ in range(2):
+        async with serving(environment, "--ephemeral", "--seed", "7", key=None) as fake:
+            keys |= set(re.findall(r"admin_[\w-]{32}", fake.text))
+    assert len(keys) == 1
+
+
+def test_a_seed_file_at_fault_is_one_clear_line_with_the_place_and_no_key(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "seed.json"
+    file.write_text(json.dumps({"users": [{"username": "a", "keys": [{"key": f"{KEY}!"}]}]}))
+    line = refused(environment, "serve", "--ephemeral", "--port", "0", "--seed-file", file)
+    assert line.count("\n") == 1
+    assert f"--seed-file {file}: users[0].keys[0].key: expected sk_live_" in line
+    assert KEY not in line
 
 
 async def test_memory_stays_bounded_whatever_a_command_writes(
@@ -445,6 +616,15 @@ async def test_memory_stays_bounded_whatever_a_command_writes(
     await user.aclose()
 
 
+@pytest.mark.parametrize("isolation", WORKING)
+async def test_the_start_says_how_commands_are_isolated(
+    environment: dict[str, str], isolation: str
+) -> None:
+    async with serving(environment, "--ephemeral", "--isolation", isolation) as fake:
+        assert ("/sandbox and /home/gem" in fake.text) is (isolation == "bubblewrap")
+        assert ("in its own directory" in fake.text) is (isolation == "none")
+
+
 def test_an_isolation_that_does_not_work_is_one_clear_line(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -452,3 +632,9 @@ def test_an_isolation_that_does_not_work_is_one_clear_line(
     line = refused(environment, "serve", "--ephemeral", "--port", "0", "--isolation", "bubblewrap")
     assert line.count("\n") == 1
     assert "bwrap, which is not on the PATH" in line
+
+
+def test_no_small_reply_is_held_back_for_more() -> None:
+    with listen("127.0.0.1", 0, allow_remote=False).socket as listening:
+        # asyncio sets TCP_NODELAY where the socket says that it is TCP's.
+        assert listening.proto == socket.IPPROTO_TCP

@@ -6,6 +6,8 @@ import pytest
 
 from tests.fakeproxy.world import Caller, World, assert_refused, exec_path
 
+ON_A_PORT_TOO = True
+
 SANDBOXES = "/api/sandboxes"
 
 
@@ -121,7 +123,8 @@ async def test_anothers_sandbox_and_none_answer_alike(
     await world.sandbox(alice)
     reply = await bob(method, path)
     assert_refused(reply, 403, "Forbidden", "You do not have access to this sandbox")
-    assert reply.headers == reply_before.headers
+    for header in reply.headers.keys() - {"date"}:
+        assert reply.headers[header] == reply_before.headers[header]
     assert (await alice("GET", f"{SANDBOXES}/box")).json()["ready"] is True
 
 

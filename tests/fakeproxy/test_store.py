@@ -1,17 +1,63 @@
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import Store
+from sandbox_fakeproxy._clock import iso
 from sandbox_fakeproxy._errors import AlreadyExists, StoreUnusable
-from sandbox_fakeproxy._records import ApiKey, Sandbox, User
+from sandbox_fakeproxy._fates import Fate
+from sandbox_fakeproxy._records import ApiKey, Intent, Sandbox, User
 
 NOW = datetime(2026, 1, 1, 12, 30, 15, 123457, tzinfo=UTC)
 USER = User("u1", "alice", "a@example.org", True, NOW, NOW)
 KEY = ApiKey("k1", "u1", "sk_live_abcd", "laptop", True, NOW, NOW, None)
-SANDBOX = Sandbox("s1", "u1", "box", "image", NOW, NOW, NOW + timedelta(microseconds=1))
+SANDBOX = Sandbox("s1", "u1", "box", "image", NOW, Intent(Fate.RUNNING, False, NOW))
+CHANGED = replace(
+    SANDBOX,
+    asked=Intent(Fate.FAILED, True, NOW + timedelta(microseconds=1)),
+    before=SANDBOX.asked,
+    had_service=True,
+)
+
+# As the first version of the fake made it.
+VERSION_1 = """
+CREATE TABLE users (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, username TEXT NOT NULL UNIQUE,
+    email TEXT, is_active INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL
+);
+CREATE TABLE api_keys (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    key_hash BLOB NOT NULL UNIQUE, key_prefix TEXT NOT NULL, name TEXT, is_active INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER, last_used_at INTEGER
+);
+CREATE INDEX api_keys_by_user ON api_keys (user_id, created_at);
+CREATE TABLE sandboxes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name TEXT NOT NULL, image TEXT NOT NULL, created_at INTEGER NOT NULL,
+    running_since INTEGER NOT NULL, paused_at INTEGER, UNIQUE (user_id, name)
+);
+CREATE INDEX sandboxes_by_user ON sandboxes (user_id, created_at);
+CREATE TABLE clock (seconds_advanced REAL NOT NULL);
+INSERT INTO clock VALUES (0);
+PRAGMA user_version = 1;
+"""
+
+
+def at(micros: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+
+
+def running(since: int) -> Intent:
+    return Intent(Fate.RUNNING, False, at(since))
+
+
+def paused(since: int) -> Intent:
+    return Intent(Fate.RUNNING, True, at(since))
 
 
 def test_all_of_it_survives_a_restart(tmp_path: Path) -> None:
@@ -19,13 +65,16 @@ def test_all_of_it_survives_a_restart(tmp_path: Path) -> None:
     store.add_user(USER)
     store.add_key(KEY, b"hash")
     store.add_sandbox(SANDBOX)
+    store.update_sandbox(CHANGED)
+    store.add_sandbox(replace(SANDBOX, id="s2", name="other"))
     store.note_advance(1.5)
     store.note_advance(2)
     store.close()
     again = Store(tmp_path / "state")
     assert again.users() == [USER]
     assert again.key_by_hash(b"hash") == (b"hash", KEY, USER)
-    assert again.sandboxes("u1") == [SANDBOX]
+    assert again.sandboxes("u1") == [replace(SANDBOX, id="s2", name="other"), CHANGED]
+    assert again.rows_made() == 4
     assert again.seconds_advanced() == 3.5
     again.close()
 
@@ -84,24 +133,131 @@ def test_newest_is_first_also_within_one_instant() -> None:
     store.close()
 
 
+def plans(store: Store, asking: Callable[[Store], object]) -> list[str]:
+    """Return how each query that a call makes is answered."""
+    database = store._db  # pyright: ignore[reportPrivateUsage]  # its queries are the subject
+    asked: list[str] = []
+    database.set_trace_callback(asked.append)
+    asking(store)
+    database.set_trace_callback(None)
+    assert asked
+    return [row[3] for query in asked for row in database.execute(f"EXPLAIN QUERY PLAN {query}")]
+
+
+QUESTIONS: dict[str, Callable[[Store], object]] = {
+    "the user of an id": lambda store: store.user("u1"),
+    "the user of a name": lambda store: store.user_named("alice"),
+    "whether a name is taken": lambda store: store.has_username("alice"),
+    "a change of a user": lambda store: store.update_user(USER),
+    "the key of a secret": lambda store: store.key_by_hash(b"hash"),
+    "the key of an id": lambda store: store.key("k1"),
+    "the keys of a user": lambda store: store.keys("u1"),
+    "the revoking of a key": lambda store: store.revoke_key("k1"),
+    "the use of a key": lambda store: store.note_use("k1", NOW),
+    "the sandboxes of a user": lambda store: store.sandboxes("u1"),
+    "how many sandboxes a user has": lambda store: store.count_sandboxes("u1"),
+    "the sandbox of a name": lambda store: store.sandbox("u1", "box"),
+    "a change of a sandbox": lambda store: store.update_sandbox(CHANGED),
+    "the end of a sandbox": lambda store: store.delete_sandbox("s1"),
+    "the end of a user": lambda store: store.delete_user("u1"),
+}
+
+
+def with_one_of_each() -> Store:
+    store = Store()
+    store.add_user(USER)
+    store.add_key(KEY, b"hash")
+    store.add_sandbox(SANDBOX)
+    return store
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_of_a_request_is_answered_by_an_index(question: str) -> None:
+    store = with_one_of_each()
+    for plan in plans(store, QUESTIONS[question]):
+        assert plan.startswith("SEARCH"), plan  # no scan, no sorting
+        assert "INDEX" in plan, plan
+    store.close()
+
+
+def steps(store: Store, asking: Callable[[Store], object]) -> int:
+    """Return how many steps the database takes to answer."""
+    database = store._db  # pyright: ignore[reportPrivateUsage]  # its work is the subject
+    taken = 0
+
+    def step() -> None:
+        nonlocal taken
+        taken += 1
+
+    database.set_progress_handler(step, 1)
+    asking(store)
+    database.set_progress_handler(None, 1)
+    return taken
+
+
+def among(others: int) -> Store:
+    """Return one user's store with what others have, too."""
+    store = with_one_of_each()
+    with store.all_or_nothing():
+        for number in range(others):
+            other = f"o{number}"
+            store.add_user(replace(USER, id=other, username=other))
+            store.add_key(replace(KEY, id=other, user_id=other), other.encode())
+            store.add_sandbox(replace(SANDBOX, id=other, user_id=other))
+    return store
+
+
+def test_no_question_about_one_user_touches_what_is_anothers() -> None:
+    few, many = among(10), among(10_000)
+    costs = {question: steps(few, asking) for question, asking in QUESTIONS.items()}
+    assert costs == {question: steps(many, asking) for question, asking in QUESTIONS.items()}
+    assert min(costs.values()) > 0
+    few.close()
+    many.close()
+
+
 @pytest.mark.parametrize(
-    "question",
+    ("columns", "expected"),
     [
-        "SELECT * FROM api_keys WHERE key_hash = ?",
-        "SELECT * FROM api_keys WHERE user_id = ? ORDER BY created_at DESC, seq DESC",
-        "SELECT * FROM sandboxes WHERE user_id = ? ORDER BY created_at DESC, seq DESC",
-        "SELECT count(*) FROM sandboxes WHERE user_id = ?",
-        "SELECT * FROM sandboxes WHERE user_id = ? AND name = ''",
+        ("10, NULL", Sandbox("s", "u", "box", "i", at(10), running(10))),
+        ("10, 20", Sandbox("s", "u", "box", "i", at(10), paused(20), running(10), True)),
+        ("30, NULL", Sandbox("s", "u", "box", "i", at(10), running(30), paused(10), True)),
     ],
 )
-def test_every_question_of_a_request_is_answered_by_an_index(tmp_path: Path, question: str) -> None:
-    Store(tmp_path / "state").close()
+def test_the_state_of_version_1_is_taken_over(
+    tmp_path: Path, columns: str, expected: Sandbox
+) -> None:
     database = sqlite3.connect(tmp_path / "state")
-    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {question}", ("x",))]
+    database.executescript(VERSION_1)
+    database.execute("INSERT INTO users VALUES (1, 'u', 'alice', NULL, 1, 10, 10)")
+    sandbox = f"(7, 's', 'u', 'box', 'i', 10, {columns})"
+    database.execute(f"INSERT INTO sandboxes VALUES {sandbox}")  # noqa: S608  (the test's own)
+    database.execute("UPDATE clock SET seconds_advanced = 3.5")
+    database.commit()
     database.close()
-    assert len(plan) == 1, plan  # no scan, no sorting
-    assert "USING" in plan[0]
-    assert "INDEX" in plan[0]
+    for _ in range(2):
+        store = Store(tmp_path / "state")
+        assert store.sandboxes("u") == [expected]
+        assert store.seconds_advanced() == 3.5
+        store.close()
+    store = Store(tmp_path / "state")
+    assert plans(store, QUESTIONS["the sandboxes of a user"])[0].startswith("SEARCH")
+    with pytest.raises(AlreadyExists):
+        store.add_sandbox(replace(expected, id="s2"))
+    store.delete_user("u")
+    assert store.sandbox_ids() == []
+    store.close()
+
+
+def test_what_is_written_together_is_kept_together_or_not_at_all() -> None:
+    store = Store()
+    store.add_user(USER)
+    with pytest.raises(AlreadyExists), store.all_or_nothing():  # noqa: PT012  (the subject)
+        store.delete_user(USER.id)
+        store.add_user(replace(USER, id="u2"))
+        store.add_user(replace(USER, id="u3"))
+    assert store.users() == [USER]
+    store.close()
 
 
 def test_a_key_is_never_kept_in_clear(tmp_path: Path) -> None:
@@ -111,6 +267,77 @@ def test_a_key_is_never_kept_in_clear(tmp_path: Path) -> None:
     columns = {row[1] for row in store._db.execute("PRAGMA table_info(api_keys)")}  # pyright: ignore[reportPrivateUsage]  # the schema is the subject
     assert columns >= {"key_hash", "key_prefix"}
     assert not columns & {"key", "secret", "api_key"}
+    store.close()
+
+
+def test_a_key_that_was_found_before_is_found_as_it_is_now() -> None:
+    store = Store()
+    store.add_user(USER)
+    assert store.key_by_hash(b"hash") is None
+    store.add_key(KEY, b"hash")
+    assert store.key_by_hash(b"hash") == (b"hash", KEY, USER)
+    store.revoke_key("k1")
+    revoked = replace(KEY, is_active=False)
+    assert store.key_by_hash(b"hash") == (b"hash", revoked, USER)
+    inactive = replace(USER, is_active=False)
+    store.update_user(inactive)
+    assert store.key_by_hash(b"hash") == (b"hash", revoked, inactive)
+    store.delete_user("u1")
+    assert store.key_by_hash(b"hash") is None
+    store.close()
+
+
+def test_a_sandbox_that_was_found_before_is_found_as_it_is_now() -> None:
+    store = Store()
+    store.add_user(USER)
+    store.add_sandbox(SANDBOX)
+    assert store.sandbox("u1", "box") == SANDBOX
+    resumed = replace(SANDBOX, had_service=not SANDBOX.had_service)
+    store.update_sandbox(resumed)
+    store.note_use("k1", NOW)
+    assert store.sandbox("u1", "box") == resumed
+    store.delete_sandbox(SANDBOX.id)
+    assert store.sandbox("u1", "box") is None
+    again = replace(SANDBOX, id="s2")
+    store.add_sandbox(again)
+    assert store.sandbox("u1", "box") == again
+    store.delete_user("u1")
+    assert store.sandbox("u1", "box") is None
+    store.close()
+
+
+def test_what_was_found_is_seldom_asked_again_and_takes_bounded_memory() -> None:
+    store = Store()
+    store.add_user(USER)
+    store.add_key(KEY, b"hash")
+    for number in range(2500):
+        store.add_sandbox(replace(SANDBOX, id=str(number), name=f"n{number}"))
+    asked: list[str] = []
+    store._db.set_trace_callback(asked.append)  # pyright: ignore[reportPrivateUsage]  # what it asks is the subject
+    for number in range(2500):
+        for _ in range(3):
+            assert store.sandbox("u1", f"n{number}") is not None
+    assert 2500 <= len(asked) < 2510
+    assert len(store._recall.sandboxes) <= 1000  # pyright: ignore[reportPrivateUsage]  # as is what it keeps
+    store.note_use("k1", NOW)
+    asked.clear()
+    assert store.sandbox("u1", "n2499") is not None
+    assert asked == []
+    store.close()
+
+
+def test_the_use_of_a_key_is_kept_to_the_millisecond() -> None:
+    store = Store()
+    store.add_user(USER)
+    store.add_key(KEY, b"hash")
+    store.add_key(replace(KEY, id="k2"), b"other hash")
+    for microseconds in (0, 1, 999, 1000):
+        for key_id in ("k1", "k2"):
+            now = NOW + timedelta(microseconds=microseconds)
+            store.note_use(key_id, now)
+            (key,) = (key for key in store.keys("u1") if key.id == key_id)
+            assert key.last_used_at is not None
+            assert iso(key.last_used_at) == iso(now)
     store.close()
 
 
@@ -125,5 +352,5 @@ def test_the_state_of_another_version_is_refused(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "state")
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(StoreUnusable, match="version 99, expected 1"):
+    with pytest.raises(StoreUnusable, match="version 99, expected 2"):
         Store(tmp_path / "state")

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from sandbox_fakeproxy import ManualClock, Runtime, ScriptedRuntime, Store, create_app
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 ADMIN_KEY = "an-admin-key"
 
@@ -69,27 +70,57 @@ class World:
         assert (await caller("POST", "/api/sandboxes", {"name": name})).status_code == 201
         self.clock.advance(2)
 
+    async def fate(self, fate: str, username: str = "alice", name: str = "box") -> None:
+        """Have something become of a sandbox."""
+        path = f"/_fake/sandboxes/{username}/{name}/fate"
+        assert (await self.admin("PUT", path, {"fate": fate})).status_code == 200
+
     def sandbox_id(self, username: str, name: str = "box") -> str:
         sandbox = self.store.sandbox(self.users[username], name)
         assert sandbox is not None
         return sandbox.id
 
 
+@dataclass
+class Port:
+    """A port of this machine where one world after the other is served, as a server is slow."""
+
+    url: str = ""
+    app: Starlette | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"  # which tells the server that there is no lifespan
+        assert self.app is not None
+        await self.app(scope, receive, send)
+
+
 @asynccontextmanager
 async def a_world(
-    runtime: Runtime | None = None, *, clock: ManualClock | None = None, **options: Any
+    runtime: Runtime | None = None,
+    port: Port | None = None,
+    *,
+    clock: ManualClock | None = None,
+    **options: Any,
 ) -> AsyncGenerator[World]:
-    """Run a world; at its end, nothing runs any more."""
+    """Run a world, in process or on a port; at its end, nothing runs any more."""
     store, clock = Store(), clock or ManualClock()
     runtime = runtime or ScriptedRuntime(clock=clock)
-    app = create_app(admin_key=ADMIN_KEY, store=store, clock=clock, runtime=runtime, **options)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://fake", timeout=30) as http:
+    options.setdefault("admin_key", ADMIN_KEY)
+    app = create_app(store=store, clock=clock, runtime=runtime, **options)
+    async with _client(app, port) as http:
         try:
             yield World(app, http, store, clock, runtime)
         finally:
             await runtime.close()
             store.close()
+
+
+def _client(app: Starlette, port: Port | None) -> httpx.AsyncClient:
+    if port is None:
+        transport = httpx.ASGITransport(app)
+        return httpx.AsyncClient(transport=transport, base_url="http://fake", timeout=30)
+    port.app = app
+    return httpx.AsyncClient(base_url=port.url, timeout=30, trust_env=False)
 
 
 def exec_path(name: str = "box") -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.manifest import ROOT
+from tests.demo.run import command_line
+from tests.manifest import ROOT, server_parameters
 from tests.together.programs import DEADLINE, clean_environment, processes_at_home
 
 if TYPE_CHECKING:
@@ -127,3 +128,32 @@ def test_an_impatient_second_ctrl_c_does_not_cut_the_cleaning_up_short(tmp_path:
     assert running == 3
     assert "everything was cleaned up" in said
     assert_nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("last_line", ["Start the fake proxy", "pending: "])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_reader_that_goes_away_ends_it_quietly_whatever_the_encoding(
+    tmp_path: Path, last_line: str, encoding: str
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    demo = f'{sys.executable} -m tests.demo; echo "ended with $?" >&2'
+    result = subprocess.run(
+        ["sh", "-c", f"{{ {demo}; }} | sed '/{last_line}/q'"],
+        cwd=ROOT,
+        env=clean_environment(tmp_path, TMPDIR=str(tmp_path / "tmp"), PYTHONIOENCODING=encoding),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert last_line in result.stdout.splitlines()[-1]
+    assert result.stderr == "ended with 0\n"
+    assert_nothing_is_left(tmp_path)
+
+
+def test_the_servers_command_is_shown_as_it_can_be_typed(tmp_path: Path) -> None:
+    clone = tmp_path / "a clone"
+    clone.mkdir()
+    (clone / "gemini-extension.json").symlink_to(ROOT / "gemini-extension.json")
+    _, parameters = server_parameters({}, clone)
+    assert command_line(parameters) == f"sh '{clone}/client/launch' remote-sandbox mcp"

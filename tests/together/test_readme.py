@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox_client import _config
@@ -13,6 +15,12 @@ from sandbox_client._cli import parser
 from sandbox_client._tools import TOOLS
 
 from tests.manifest import ROOT
+from tests.together.programs import ADMIN_KEY, clean_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.together.programs import FakeProcess
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -68,6 +76,64 @@ def test_every_terminal_command_is_one(line: str) -> None:
     for part in line.split(" && "):
         arguments = parser().parse_args(shlex.split(part)[1:])
         assert arguments.verb
+
+
+@pytest.mark.parametrize("line", [line for line in SHELL_LINES if "sandbox-fakeproxy" in line])
+def test_every_option_of_the_fake_proxy_exists(line: str) -> None:
+    program, verb, *options = line.split()
+    assert program == ".venv/bin/sandbox-fakeproxy"
+    said = subprocess.run(
+        [sys.executable, "-m", "sandbox_fakeproxy", verb, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert {option for option in options if option.startswith("--")} <= set(said.split())
+
+
+def test_the_lines_for_users_and_keys_make_list_and_revoke_a_key(
+    tmp_path: Path, fake: FakeProcess
+) -> None:
+    lines = re.findall(r"^(?:AUTH|JSON|curl).*", SECTIONS["Users and keys"], re.MULTILINE)
+    ids: dict[str, str] = {}
+    replies: list[dict[str, Any]] = []
+    for line in lines[2:]:
+        for name, value in ids.items():
+            line = line.replace(name, value)  # noqa: PLW2901  # as a person fills it in
+        said = subprocess.run(
+            ["sh", "-c", "\n".join([*lines[:2], line])],
+            env=clean_environment(tmp_path, URL=fake.url, ADMIN_API_KEY=ADMIN_KEY),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        replies.append(json.loads(said))
+        if "user" in replies[-1]:
+            ids["USER_ID"] = replies[-1]["user"]["id"]
+        if "api_keys" in replies[-1]:
+            ids["KEY_ID"] = replies[-1]["api_keys"][0]["id"]
+    made, key, listed, revoked = replies
+    assert made["user"]["username"] == "ada"
+    assert key["api_key"].startswith("sk_live_")
+    assert listed["count"] == 1
+    assert revoked["success"] is True
+
+
+def test_the_template_is_installed_for_its_owner_alone(tmp_path: Path) -> None:
+    lines = re.findall(r"^(?:mkdir|install) .*", SECTIONS["Configuration"], re.MULTILINE)
+    subprocess.run(
+        ["sh", "-c", "\n".join(lines)], cwd=ROOT, env=clean_environment(tmp_path), check=True
+    )
+    path = tmp_path / _config.DEFAULT_PATH.removeprefix("~/")
+    assert path.read_bytes() == (ROOT / "config.template.json").read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_line_uses_a_variable_that_its_section_does_not_set() -> None:
+    for title, section in SECTIONS.items():
+        for block in re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL):
+            used = set(re.findall(r"\$([A-Z_]+)", block)) - {"ADMIN_API_KEY", "PWD", "PATH"}
+            assert used <= set(re.findall(r"^([A-Z_]+)=", section, re.MULTILINE)), title
 
 
 def test_the_settings_table_is_the_configuration() -> None:

@@ -107,8 +107,13 @@ async def test_an_edit_of_the_configuration_is_seen_without_a_restart(
 async def test_cancelling_a_call_leaves_the_server_answering(home: Path) -> None:
     async with a_client(home) as client:
         await client.call_tool("create_sandbox", {"name": BOX})
-        with anyio.move_on_after(0.5) as scope:
-            await client.call_tool("send_prompt_to_sandbox", {"name": BOX, "command": "sleep 60"})
+        begun = {"name": BOX, "command": "until test -e begun; do sleep 0.05; done"}
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                endless = {"name": BOX, "command": "touch begun; sleep 60"}
+                tasks.start_soon(client.call_tool, "send_prompt_to_sandbox", endless)
+                await client.call_tool("send_prompt_to_sandbox", begun)
+                scope.cancel()
         assert scope.cancelled_caught
         assert f"- {BOX}: ready" in text(await client.call_tool("list_sandboxes", {}))
 

@@ -33,6 +33,19 @@ def remote_sandbox(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def in_a_shell(home: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Run `remote-sandbox` with what a shell makes of the line: a pipe, a redirection."""
+    return subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m sandbox_client {line}"],
+        env=clean_environment(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
 def done(home: Path, *words: str) -> str:
     result = remote_sandbox(home, *words)
     assert result.returncode == 0, result.stderr
@@ -141,13 +154,35 @@ def test_ctrl_c_ends_with_130_and_says_what_goes_on(box: Path, fake: FakeProcess
 
 
 def test_a_reader_that_goes_away_is_no_error(box: Path) -> None:
-    line = f"{sys.executable} -m sandbox_client prompt {BOX} 'seq 5000' | head -n 1"
-    result = subprocess.run(
-        ["sh", "-c", line],
-        env=clean_environment(box),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    result = in_a_shell(box, f"prompt {BOX} 'seq 5000' | head -n 1")
     assert (result.stdout, result.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("words", ["list", "list --json", "prompt my-sandbox 'echo hi'", "--help"])
+def test_a_full_disk_is_one_clear_line(box: Path, words: str) -> None:
+    result = in_a_shell(box, f"{words} > /dev/full")
+    assert result.returncode == (125 if words.startswith("prompt") else 1)
+    assert result.stderr == ("error: Standard output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", ["list", "delete my-sandbox", "status no-such-box --json"])
+def test_without_a_standard_output_nothing_is_done_and_that_is_said(box: Path, words: str) -> None:
+    result = in_a_shell(box, f"{words} >&-")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "error: Standard output cannot be written: it is closed; nothing was done\n"
+    )
+    assert "my-sandbox" in done(box, "list")
+
+
+def test_without_a_standard_error_the_result_is_still_the_result(box: Path) -> None:
+    result = in_a_shell(box, "prompt my-sandbox 'echo hi' 2>&-")
+    assert (result.returncode, result.stdout) == (0, "hi\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_an_mcp_server_without_its_streams_says_so(tmp_path: Path, closed: str) -> None:
+    result = in_a_shell(tmp_path, f"mcp {closed}")
+    assert result.returncode == 1
+    assert "error: The MCP server talks on standard input and output" in result.stderr
+    assert "Traceback" not in result.stderr

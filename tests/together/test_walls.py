@@ -23,6 +23,7 @@ PACKAGES = {
 CLIENT_ORDER = (
     "__main__",
     "_cli",
+    "_face",
     "_server",
     "_tools",
     "_tool",
@@ -30,6 +31,7 @@ CLIENT_ORDER = (
     "_sandboxes",
     "_lifecycle",
     "_proxy",
+    "_tls",
     "_refusal",
     "_config",
     "_wire",

@@ -1,0 +1,44 @@
+"""Removing what a sandbox has left, however it was left."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory, what a command made unreadable too, and never what a link points to.
+
+    What is nested is first moved up, so that no depth is too deep for a path or for a recursion.
+    """
+    if directory.is_symlink() or not directory.is_dir():
+        return
+    ahead = [directory]
+    while ahead:
+        at = ahead.pop()
+        for below in _emptied(at):
+            moved = directory / uuid4().hex
+            with suppress(OSError):
+                below.chmod(0o700)  # or it could not be moved
+                ahead.append(below.rename(moved))
+        if at != directory:
+            with suppress(OSError):
+                at.rmdir()
+    with suppress(OSError):
+        directory.rmdir()
+
+
+def _emptied(directory: Path) -> list[Path]:
+    """Remove all but the directories from a directory, and return those."""
+    directories: list[Path] = []
+    with suppress(OSError):
+        directory.chmod(0o700)
+        with os.scandir(directory) as scanned:
+            entries = list(scanned)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(directory / entry.name)
+            else:
+                with suppress(OSError):
+                    (directory / entry.name).unlink()
+    return directories

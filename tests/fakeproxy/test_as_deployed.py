@@ -1,0 +1,553 @@
+"""What the deployed proxy answers otherwise than it should: `_deployed`, row by row."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+from sandbox_fakeproxy import Command, Outcome, RuntimeUnreachable, ScriptedRuntime
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from tests.fakeproxy.world import Caller, World, a_world, assert_refused, exec_path
+
+BOX = "/api/sandboxes/box"
+NO_UUID = "not-a-uuid"
+LABEL_63 = "u" * 63
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+async def world() -> AsyncGenerator[World]:
+    async with a_world(as_deployed=True) as made:
+        yield made
+
+
+def assert_500(reply: httpx.Response, message: str | None = None) -> None:
+    assert reply.status_code == 500, reply.text
+    body = reply.json()
+    assert body["error"] == "Internal server error"
+    assert body["message"] == message or (message is None and body["message"])
+
+
+# Routing ----------------------------------------------------------------------------------------
+
+
+async def test_paths_match_without_regard_to_case(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    assert (await alice("GET", "/API/Sandboxes/box")).status_code == 200
+    assert (await alice("POST", "/Proxy/box/v1/shell/exec", {"command": "ls"})).status_code == 200
+    assert (await alice("GET", "/api/sandboxes/BOX")).status_code == 403
+
+
+async def test_404_bodies_of_unknown_routes_carry_endpoints(world: World, alice: Caller) -> None:
+    for caller, path in ((world.nobody, "/nowhere"), (alice, "/api/nowhere")):
+        reply = await caller("GET", path)
+        assert reply.status_code == 404
+        assert reply.json()["message"] == f"Route GET {path} not found"
+        assert reply.json()["endpoints"]
+
+
+async def test_json_answers_carry_a_weak_etag(world: World, alice: Caller) -> None:
+    reply = await alice("GET", "/api/me")
+    assert reply.headers["etag"].startswith('W/"')
+    assert (await alice("GET", "/api/nowhere")).headers["etag"] != reply.headers["etag"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_if_none_match_answers_304(world: World, alice: Caller, method: str) -> None:
+    etag = (await alice("GET", "/api/me")).headers["etag"]
+    reply = await alice(method, "/api/me", headers={"If-None-Match": etag})
+    assert (reply.status_code, reply.content, reply.headers["etag"]) == (304, b"", etag)
+    other = await alice(method, "/api/me", headers={"If-None-Match": 'W/"other"'})
+    assert other.status_code == 200
+
+
+async def test_head_works_wherever_get_does(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    for path in ("/health", "/api/me", "/api/sandboxes", BOX):
+        shown, head = await alice("GET", path), await alice("HEAD", path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(shown.content))
+    assert (await alice("HEAD", f"{BOX}/pause")).status_code == 404
+
+
+async def test_head_below_proxy_is_500(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    assert (await alice("HEAD", "/proxy/box/v1/sandbox")).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [("/api/sandboxes", "GET, HEAD, POST"), (BOX, "DELETE, GET, HEAD"), (f"{BOX}/pause", "POST")],
+)
+async def test_options_on_a_known_route_lists_its_methods(
+    world: World, alice: Caller, path: str, allow: str
+) -> None:
+    reply = await alice("OPTIONS", path)
+    assert (reply.status_code, reply.text, reply.headers["allow"]) == (200, allow, allow)
+    assert (await world.nobody("OPTIONS", path)).status_code == 401
+
+
+async def test_options_on_an_unknown_route_is_404(world: World, alice: Caller) -> None:
+    assert (await alice("OPTIONS", "/api/nowhere")).status_code == 404
+    assert (await world.nobody("OPTIONS", "/health")).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "nowhere"), ("PATCH", "users")])
+async def test_an_unknown_admin_route_with_the_admin_key_is_401(
+    world: World, method: str, path: str
+) -> None:
+    reply = await world.admin(method, f"/api/admin/{path}")
+    assert reply.status_code == 401
+    assert reply.json() == {"error": "Unauthorized", "message": "Invalid API key"}
+
+
+async def test_headers_over_16_kb_are_431_and_empty(world: World, alice: Caller) -> None:
+    reply = await alice("GET", "/api/me", headers={"X-Long": "x" * 17_000})
+    assert (reply.status_code, reply.content) == (431, b"")
+    assert (await alice("GET", "/api/me", headers={"X-Long": "x" * 15_000})).status_code == 200
+
+
+async def test_a_badly_encoded_segment_is_500_after_authentication(
+    world: World, alice: Caller
+) -> None:
+    assert_500(await alice("GET", "/api/sandboxes/%zz"), "Failed to decode param '%zz'")
+    assert (await world.nobody("GET", "/api/sandboxes/%zz")).status_code == 401
+
+
+async def test_an_encoded_nul_is_500_after_authentication(world: World, alice: Caller) -> None:
+    assert_500(await alice("GET", "/api/sandboxes/%00"), "Failed to authorize request")
+    assert (await world.nobody("GET", "/api/sandboxes/%00")).status_code == 401
+
+
+# Bodies -----------------------------------------------------------------------------------------
+
+BAD_BODIES = [
+    pytest.param(b"{", JSON, id="malformed"),
+    pytest.param(b"7", JSON, id="a scalar"),
+    pytest.param(b"null", JSON, id="null"),
+    pytest.param(b"{}", {"Content-Type": "application/json; charset=latin-9"}, id="bad charset"),
+    pytest.param(b"{}", JSON | {"Content-Encoding": "gzip"}, id="bad gzip"),
+    pytest.param(json.dumps({"name": "x" * 102_400}).encode(), JSON, id="over 100 KB"),
+    pytest.param(
+        gzip.compress(b'{"a":"%s"}' % (b"x" * 102_400)),
+        JSON | {"Content-Encoding": "gzip"},
+        id="over 100 KB inflated",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "headers"), BAD_BODIES)
+@pytest.mark.parametrize("path", ["/api/sandboxes", "/nowhere", "/health", "/proxy/box/x"])
+async def test_a_bad_body_is_500_on_every_route_key_or_no_key(
+    world: World, alice: Caller, path: str, content: bytes, headers: dict[str, str]
+) -> None:
+    for caller in (world.nobody, alice):
+        assert_500(await caller("POST", path, content=content, headers=headers))
+
+
+# Users ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("username", ["", None, 0, False])
+async def test_a_falsy_username_is_400(world: World, username: Any) -> None:
+    reply = await world.admin("POST", "/api/admin/users", {"username": username})
+    assert (reply.status_code, reply.json()["message"]) == (400, "username is required")
+
+
+@pytest.mark.parametrize(("username", "text"), [(5, "5"), (7.0, "7"), (True, "true")])
+async def test_a_username_that_is_a_number_or_true_is_taken_as_its_text(
+    world: World, username: Any, text: str
+) -> None:
+    reply = await world.admin("POST", "/api/admin/users", {"username": username})
+    assert (reply.status_code, reply.json()["user"]["username"]) == (201, text)
+
+
+@pytest.mark.parametrize("username", ["Bob", "a.b", "-a", {"a": 1}, ["a"], 1.5, "u" * 64])
+async def test_any_other_username_is_500(world: World, username: Any) -> None:
+    assert_500(await world.admin("POST", "/api/admin/users", {"username": username}))
+
+
+async def test_emails_are_not_checked(world: World) -> None:
+    for email, kept in ((5, "5"), ("no address", "no address")):
+        body = {"username": f"u{kept[0]}", "email": email}
+        reply = await world.admin("POST", "/api/admin/users", body)
+        assert (reply.status_code, reply.json()["user"]["email"]) == (201, kept)
+    assert_500(await world.admin("POST", "/api/admin/users", {"username": "x", "email": "e" * 256}))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept", "status"), [(None, None, 401), ("yes", True, 200), (True, True, 200)]
+)
+async def test_is_active_takes_null_and_yes(
+    world: World, alice: Caller, sent: Any, kept: Any, status: int
+) -> None:
+    path = f"/api/admin/users/{world.users['alice']}"
+    reply = await world.admin("PUT", path, {"is_active": sent})
+    assert (reply.status_code, reply.json()["user"]["is_active"]) == (200, kept)
+    assert (await alice("GET", "/api/me")).status_code == status
+
+
+@pytest.mark.parametrize("sent", ["maybe", 1, 0, {}, []])
+async def test_any_other_is_active_is_500(world: World, alice: Caller, sent: Any) -> None:
+    path = f"/api/admin/users/{world.users['alice']}"
+    assert_500(await world.admin("PUT", path, {"is_active": sent}))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"users/{NO_UUID}"),
+        ("PUT", f"users/{NO_UUID}"),
+        ("DELETE", f"users/{NO_UUID}"),
+        ("GET", f"users/{NO_UUID}/apikeys"),
+        ("POST", f"users/{NO_UUID}/apikeys"),
+        ("DELETE", f"apikeys/{NO_UUID}"),
+    ],
+)
+async def test_any_id_that_is_no_uuid_is_500(world: World, method: str, path: str) -> None:
+    assert_500(await world.admin(method, f"/api/admin/{path}"))
+
+
+async def test_deleting_a_user_is_500_although_user_and_keys_are_gone(
+    world: World, alice: Caller
+) -> None:
+    path = f"/api/admin/users/{world.users['alice']}"
+    assert_500(await world.admin("DELETE", path))
+    assert (await alice("GET", "/api/me")).status_code == 401
+    assert (await world.admin("DELETE", path)).status_code == 404
+
+
+async def test_a_user_made_again_finds_the_old_sandbox_names_taken(
+    world: World, alice: Caller
+) -> None:
+    await world.sandbox(alice)
+    await world.admin("DELETE", f"/api/admin/users/{world.users['alice']}")
+    again = await world.user("alice")
+    assert_500(await again("POST", "/api/sandboxes", {"name": "box"}))
+    assert (await again("GET", BOX)).status_code == 403
+    assert (await again("POST", "/api/sandboxes", {"name": "other"})).status_code == 201
+
+
+# Keys -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (1_900_000_000_000, "2030-03-17T17:46:40.000Z"),
+        (True, "1970-01-01T00:00:00.001Z"),
+        ("", None),
+        (0, None),
+        (None, None),
+        ("2030-01-31T12:00:00Z", "2030-01-31T12:00:00.000Z"),
+    ],
+)
+async def test_expires_at_takes_milliseconds_and_empty(
+    world: World, alice: Caller, sent: Any, kept: str | None
+) -> None:
+    reply = await alice("POST", "/api/me/apikeys", {"expires_at": sent})
+    assert (reply.status_code, reply.json()["key_info"]["expires_at"]) == (201, kept)
+
+
+@pytest.mark.parametrize("sent", ["garbage", {"a": 1}, [1], 1e300])
+async def test_any_other_expires_at_is_500(world: World, alice: Caller, sent: Any) -> None:
+    assert_500(await alice("POST", "/api/me/apikeys", {"expires_at": sent}))
+
+
+async def test_a_keys_name_over_255_is_500(world: World, alice: Caller) -> None:
+    assert_500(await alice("POST", "/api/me/apikeys", {"name": "n" * 256}))
+
+
+# Sandbox names ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Box", "-a", "a-", "a_b", "a b", 5, True, ["a"], "b" * 254])
+async def test_a_name_that_is_no_label_is_500_and_not_spent(
+    world: World, alice: Caller, name: Any
+) -> None:
+    assert_500(await alice("POST", "/api/sandboxes", {"name": name}))
+    assert world.store.count_spent("user-alice") == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "a.b"},
+        {"name": "b" * 64},
+        {"name": "b" * 253},
+        {"name": "long-image", "image": "i" * 513},
+    ],
+)
+async def test_a_name_that_fails_by_half_is_spent(
+    world: World, alice: Caller, body: dict[str, str]
+) -> None:
+    assert_500(await alice("POST", "/api/sandboxes", body))
+    assert (await alice("GET", f"/api/sandboxes/{body['name']}")).status_code == 403
+    assert (await alice("GET", "/api/sandboxes")).json()["count"] == 0
+    assert_500(await alice("POST", "/api/sandboxes", {"name": body["name"]}))
+
+
+async def test_spent_names_count_against_the_quota(world: World, alice: Caller) -> None:
+    for number in range(10):
+        assert_500(await alice("POST", "/api/sandboxes", {"name": f"a.{number}"}))
+    reply = await alice("POST", "/api/sandboxes", {"name": "box"})
+    assert "exceeded quota" in reply.json()["message"]
+
+
+@pytest.mark.parametrize("image", [5, True, ["a"], {"a": 1}])
+async def test_an_image_that_is_no_text_is_500(world: World, alice: Caller, image: Any) -> None:
+    assert_500(await alice("POST", "/api/sandboxes", {"name": "box", "image": image}))
+
+
+async def test_any_text_is_an_image_and_empty_is_the_default(world: World, alice: Caller) -> None:
+    for name, image in (("odd", "no image at all!"), ("empty", "")):
+        reply = await alice("POST", "/api/sandboxes", {"name": name, "image": image})
+        assert reply.status_code == 201
+        assert reply.json()["sandbox"]["image"] == image or not image
+
+
+@pytest.mark.parametrize(("length", "status"), [(58, 201), (59, 500), (63, 500)])
+async def test_a_user_of_59_characters_cannot_create_a_sandbox(
+    world: World, length: int, status: int
+) -> None:
+    user = await world.user("u" * length)
+    assert (await user("POST", "/api/sandboxes", {"name": "box"})).status_code == status
+
+
+# Quota and races --------------------------------------------------------------------------------
+
+
+async def test_the_11th_sandbox_is_500_and_a_duplicate_comes_first(
+    world: World, alice: Caller
+) -> None:
+    for number in range(10):
+        body = {"name": f"box{number}"}
+        assert (await alice("POST", "/api/sandboxes", body)).status_code == 201
+    reply = await alice("POST", "/api/sandboxes", {"name": "more"})
+    assert_500(reply, reply.json()["message"])
+    assert "exceeded quota" in reply.json()["message"]
+    assert (await alice("POST", "/api/sandboxes", {"name": "box0"})).status_code == 409
+
+
+async def statuses(*requests: Any) -> list[int]:
+    return sorted(reply.status_code for reply in await asyncio.gather(*requests))
+
+
+async def test_of_concurrent_creates_one_is_201_and_the_rest_500(
+    world: World, alice: Caller
+) -> None:
+    body = {"name": "box"}
+    found = await statuses(*(alice("POST", "/api/sandboxes", body) for _ in range(5)))
+    assert found == [201, 500, 500, 500, 500]
+    assert (await alice("POST", "/api/sandboxes", body)).status_code == 409
+
+
+async def test_of_concurrent_deletes_one_is_200_and_the_rest_500(
+    world: World, alice: Caller
+) -> None:
+    await world.sandbox(alice)
+    assert await statuses(*(alice("DELETE", BOX) for _ in range(5))) == [200, 500, 500, 500, 500]
+    assert (await alice("DELETE", BOX)).status_code == 403
+
+
+async def test_of_a_pause_against_a_resume_some_are_500(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    verbs = ["pause", "resume"] * 3
+    found = await statuses(*(alice("POST", f"{BOX}/{verb}") for verb in verbs))
+    assert set(found) == {200, 500}
+
+
+# Below /proxy/ ----------------------------------------------------------------------------------
+
+
+async def test_a_paused_sandbox_is_500_fetch_failed(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    await alice("POST", f"{BOX}/pause")
+    assert_500(await alice("POST", exec_path(), {"command": "ls"}), "fetch failed")
+    world.clock.advance(1)
+    assert_500(await alice("POST", exec_path(), {"command": "ls"}), "fetch failed")
+
+
+async def test_a_runtime_that_refuses_is_500_fetch_failed() -> None:
+    def script(_command: Command) -> Outcome:
+        raise RuntimeUnreachable("gone")
+
+    async with a_world(ScriptedRuntime(script), as_deployed=True) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        assert_500(await alice("POST", exec_path(), {"command": "ls"}), "fetch failed")
+
+
+@pytest.mark.parametrize(("seconds", "given_up"), [(300.9, False), (301, True)])
+async def test_an_answer_that_takes_301_s_is_500(seconds: float, given_up: bool) -> None:
+    arrived, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.set()
+        await may_end.wait()
+        await JSONResponse({})(scope, receive, send)
+
+    async with a_world(upstream=slow, as_deployed=True) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        asking = asyncio.ensure_future(alice("GET", "/proxy/box/slow"))
+        await arrived.wait()
+        world.clock.advance(seconds)
+        if not given_up:
+            may_end.set()
+        assert (await asking).status_code == (500 if given_up else 200)
+        may_end.set()
+
+
+class Upstream:
+    """A service that says what it got, and redirects or talks nonsense where it is told to."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await (await self._answer(request))(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        match request.url.path:
+            case "/redirect":
+                return RedirectResponse("/landed", 302)
+            case "/keep":
+                return RedirectResponse("/landed", 307)
+            case "/loop":
+                return RedirectResponse("/loop", 302)
+            case "/text":
+                return Response("plain", media_type="text/plain")
+            case "/download":
+                return Response(b"\x00\xff", media_type="application/octet-stream")
+            case "/scalar":
+                return Response("7", 418, media_type="application/json")
+            case _:
+                pass
+        return JSONResponse(
+            {
+                "method": request.method,
+                "path": request.url.path,
+                "query": request.url.query,
+                "headers": sorted(request.headers),
+                "body": (await request.body()).decode(),
+            }
+        )
+
+
+@pytest.fixture
+async def caller() -> AsyncGenerator[Caller]:
+    async with a_world(upstream=Upstream(), as_deployed=True) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        yield alice
+
+
+@pytest.mark.parametrize(
+    ("sent", "path", "query"),
+    [
+        ("a%2Fb", "/a/b", ""),
+        ("a%3Fb=c", "/a", "b=c"),
+        ("a%253Fb", "/a%3Fb", ""),
+        ("a?x=1", "/a", ""),
+        ("a%20b", "/a b", ""),
+    ],
+)
+async def test_the_path_is_decoded_once_and_the_query_dropped(
+    caller: Caller, sent: str, path: str, query: str
+) -> None:
+    got = (await caller("GET", f"/proxy/box/{sent}")).json()
+    assert (got["path"], got["query"]) == (path, query)
+
+
+async def test_headers_are_dropped(caller: Caller) -> None:
+    got = (await caller("POST", "/proxy/box/x", {"a": 1}, headers={"X-Mine": "1"})).json()
+    assert got["headers"] == ["content-length", "content-type"]
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "body"),
+    [
+        (b'{"a": 1}', JSON, '{"a": 1}'),
+        (b"", {}, "{}"),
+        (b"plain", {"Content-Type": "text/plain"}, "{}"),
+        (b"\x00\xff", {"Content-Type": "application/octet-stream"}, "{}"),
+    ],
+)
+async def test_a_body_that_is_not_json_becomes_an_empty_object(
+    caller: Caller, content: bytes, headers: dict[str, str], body: str
+) -> None:
+    got = await caller("POST", "/proxy/box/x", content=content, headers=headers)
+    assert got.json()["body"] == body
+
+
+@pytest.mark.parametrize(("path", "method"), [("redirect", "GET"), ("keep", "POST")])
+async def test_redirects_are_followed_and_post_becomes_get(
+    caller: Caller, path: str, method: str
+) -> None:
+    reply = await caller("POST", f"/proxy/box/{path}", {"a": 1})
+    assert reply.status_code == 200
+    assert (reply.json()["path"], reply.json()["method"]) == ("/landed", method)
+
+
+async def test_redirects_without_end_are_500(caller: Caller) -> None:
+    assert_500(await caller("GET", "/proxy/box/loop"), "fetch failed")
+
+
+@pytest.mark.parametrize("path", ["text", "download"])
+async def test_a_reply_that_is_not_json_is_500(caller: Caller, path: str) -> None:
+    assert_500(await caller("GET", f"/proxy/box/{path}"))
+
+
+async def test_a_json_scalar_passes_with_its_status(caller: Caller) -> None:
+    reply = await caller("GET", "/proxy/box/scalar")
+    assert (reply.status_code, reply.json()) == (418, 7)
+
+
+# Health -----------------------------------------------------------------------------------------
+
+
+async def test_health_says_connected_with_the_database_down(world: World) -> None:
+    world.store.close()
+    reply = await world.nobody("GET", "/health")
+    assert (reply.status_code, reply.json()["database"]) == (200, "connected")
+
+
+# Backend gone ------------------------------------------------------------------------------------
+
+
+async def test_a_sandbox_that_has_vanished_is_500_and_stays_in_the_way(
+    world: World, alice: Caller
+) -> None:
+    await world.sandbox(alice)
+    await world.fate("vanished")
+    world.clock.advance(1)
+    (listed,) = (await alice("GET", "/api/sandboxes")).json()["sandboxes"]
+    assert (listed["service"], listed["serviceFQDN"]) == ("error", "error")
+    for _ in range(2):
+        for method, path in (
+            ("GET", "/api/sandboxes/box"),
+            ("POST", exec_path()),
+            ("DELETE", "/api/sandboxes/box"),
+        ):
+            reply = await alice(method, path)
+            assert_500(reply, "HTTP request failed")
+        assert (await alice("POST", "/api/sandboxes", {"name": "box"})).status_code == 409
+
+
+async def test_a_name_with_a_leading_digit_is_made_and_never_becomes_ready(
+    world: World, alice: Caller
+) -> None:
+    assert (await alice("POST", "/api/sandboxes", {"name": "9box"})).status_code == 201
+    world.clock.advance(1_000_000)
+    shown = (await alice("GET", "/api/sandboxes/9box")).json()
+    assert (shown["service"], shown["serviceFQDN"]) == ("pending", "pending")
+    assert (shown["replicas"], shown["ready"]) == (1, False)
+    assert shown["readyReason"] == "ReconcilerError"
+    assert shown["readyMessage"].startswith("Error seen: ")
+    reply = await alice("POST", exec_path("9box"), {"command": "ls"})
+    assert_refused(reply, 503, "Service Unavailable", "Sandbox service not ready")

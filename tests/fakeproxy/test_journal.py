@@ -1,0 +1,171 @@
+"""`GET /_fake/journal`: the last requests, and never a key or a body."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world, assert_refused
+
+ON_A_PORT_TOO = True
+
+JOURNAL = "/_fake/journal"
+
+
+async def requests(world: World, query: str = "") -> list[dict[str, Any]]:
+    reply = await world.admin("GET", f"{JOURNAL}{query}")
+    assert reply.status_code == 200
+    body = reply.json()
+    assert body["count"] == len(body["requests"])
+    listed: list[dict[str, Any]] = body["requests"]
+    return listed
+
+
+async def test_a_request_is_noted_with_its_route_its_caller_and_its_answer(
+    world: World, alice: Caller
+) -> None:
+    world.clock.advance(1.5)
+    await alice("GET", "/api/sandboxes/box?a=b")
+    (noted, *_) = await requests(world)
+    assert noted.pop("milliseconds") >= 0
+    assert noted == {
+        "time": "2026-01-01T00:00:01.500Z",
+        "method": "GET",
+        "path": "/api/sandboxes/box",
+        "route": "/api/sandboxes/{name}",
+        "caller": "alice",
+        "status": 403,
+    }
+    assert world.app.state.fake.journal(1)[0].items() >= noted.items()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route"),
+    [
+        ("GET", "/health", "/health"),
+        ("GET", "/health/", "/health"),
+        ("POST", "/api/sandboxes/a%2Fb/pause", "/api/sandboxes/{name}/pause"),
+        ("PATCH", "/proxy/box/v1/a/b", "/proxy/{name}/{path}"),
+        ("GET", "/api/nothing", None),
+        ("GET", "/api/admin/nothing", None),
+        ("HEAD", "/nothing", None),
+    ],
+)
+async def test_the_route_is_its_template_and_an_unknown_one_none(
+    world: World, method: str, path: str, route: str | None
+) -> None:
+    await world.nobody(method, path)
+    (noted,) = await requests(world)
+    assert (noted["method"], noted["path"], noted["route"]) == (method, path, route)
+
+
+async def test_the_caller_is_admin_a_user_or_nobody(world: World, alice: Caller) -> None:
+    await world.admin("GET", "/api/admin/users")
+    await alice("GET", "/api/me")
+    await alice("GET", "/api/admin/users")
+    await world.nobody("GET", "/api/me")
+    listed = await requests(world, "?limit=4")
+    assert [each["caller"] for each in listed] == [None, None, "alice", "admin"]
+    assert [each["status"] for each in listed] == [401, 403, 200, 200]
+
+
+async def test_the_newest_come_first_and_only_so_many_as_asked(world: World, alice: Caller) -> None:
+    for name in ("a", "b", "c"):
+        await alice("GET", f"/api/sandboxes/{name}")
+    newest = [each["path"][-1] for each in await requests(world, "?limit=2")]
+    assert newest == ["c", "b"]
+    assert await requests(world, "?limit=0") == []
+    assert len(await requests(world)) == 5
+
+
+@pytest.mark.parametrize("limit", ["-1", "x", "", "1.5", "1" * 10])
+async def test_a_limit_is_a_number(world: World, limit: str) -> None:
+    reply = await world.admin("GET", f"{JOURNAL}?limit={limit}")
+    message = f"limit has value '{limit}'. Expected a number, 0 or more"
+    assert_refused(reply, 400, "Bad Request", message)
+
+
+async def test_requests_below_fake_are_left_out(world: World) -> None:
+    await world.admin("POST", "/_fake/clock/advance", {"seconds": 1})
+    assert await requests(world) == []
+
+
+async def test_a_thousand_are_kept() -> None:
+    async with a_world() as world:
+        for number in range(1001):
+            await world.nobody("GET", f"/{number}")
+        paths = [each["path"] for each in await requests(world)]
+        assert paths == [f"/{number}" for number in range(1000, 0, -1)]
+
+
+async def test_a_request_under_way_is_there_without_a_status() -> None:
+    reached, over = asyncio.Event(), asyncio.Event()
+
+    async def upstream(_scope: object, _receive: object, _send: object) -> None:
+        reached.set()
+        await over.wait()
+
+    async with a_world(upstream=upstream) as world:
+        alice = await world.user("alice")
+        await world.sandbox(alice)
+        asking = asyncio.ensure_future(alice("GET", "/proxy/box/mine"))
+        await asyncio.wait_for(reached.wait(), 10)
+        (noted, *_) = await requests(world)
+        assert (noted["status"], noted["milliseconds"]) == (None, None)
+        assert noted["caller"] == "alice"
+        over.set()
+        assert (await asking).status_code == 502
+        assert (await requests(world))[0]["status"] == 502
+
+
+async def test_a_defect_is_noted_as_500() -> None:
+    async with a_world() as world:
+        alice = await world.user("alice")
+        world.store.close()
+        with pytest.raises(Exception, match="closed database"):
+            await alice("GET", "/api/me")
+        assert world.app.state.fake.journal(1)[0]["status"] == 500
+
+
+async def test_a_foreign_host_is_noted_too() -> None:
+    async with a_world(allowed_hosts=["fake"]) as world:
+        await world.nobody("GET", "/health", headers={"Host": "evil.example"})
+        (noted,) = await requests(world)
+        assert (noted["status"], noted["route"]) == (421, None)
+
+
+async def test_no_key_and_no_body_gets_in(world: World, alice: Caller) -> None:
+    made = (await alice("POST", "/api/me/apikeys", {"name": "the-body"})).json()
+    encoded = alice.key.replace("_", "%5F") if alice.key else ""
+    paths = [
+        f"/api/sandboxes/{alice.key}",
+        f"/api/sandboxes/x-{alice.key}-y?key={alice.key}",
+        f"/proxy/box/{made['api_key']}/{ADMIN_KEY}",
+        f"/{encoded}",
+        f"/{ADMIN_KEY.replace('-', '%2D')}/{ADMIN_KEY}",
+    ]
+    for path in paths:
+        await alice("GET", path)
+        await world.admin("GET", path)
+    said = (await world.admin("GET", JOURNAL)).text
+    assert alice.key is not None
+    for secret in (alice.key, alice.key[8:], made["api_key"][8:], ADMIN_KEY, "the-body", "%5F"):
+        assert secret not in said
+    shown = [each["path"] for each in await requests(world, "?limit=10")]
+    assert shown[::-2] == [
+        "/api/sandboxes/***",
+        "/api/sandboxes/x-***",
+        "/proxy/box/***/***",
+        "/***",
+        "/***/***",
+    ]
+
+
+@pytest.mark.parametrize("admin_key", ["admin", "users", "a/b", "api"])
+async def test_an_admin_key_that_is_a_word_of_the_api_hides_no_route(admin_key: str) -> None:
+    async with a_world(admin_key=admin_key) as world:
+        await world.nobody("GET", "/api/admin/users")
+        await world.nobody("GET", f"/x/{admin_key}")
+        hidden, route = world.app.state.fake.journal()
+        assert route["path"] == "/api/admin/users"
+        assert admin_key not in hidden["path"]

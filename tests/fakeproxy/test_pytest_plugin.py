@@ -1,0 +1,210 @@
+"""The plugin as another project uses it: pytest runs of their own."""
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+IN_PROCESS = """
+import asyncio
+import gc
+import threading
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+async def test_a_command_really_runs(fake_proxy):
+    async with fake_proxy.client(fake_proxy.user("alice")) as http:
+        assert (await http.post("/api/sandboxes", json={"name": "box"})).status_code == 201
+        assert (await http.get("/api/sandboxes/box")).json()["ready"] is False
+        fake_proxy.advance(2)
+        body = {"command": "echo $((6 * 7))"}
+        reply = await http.post("/proxy/box/v1/shell/exec", json=body)
+        assert reply.json()["data"]["output"].strip() == "42"
+    assert [request["status"] for request in fake_proxy.journal()] == [200, 200, 201]
+
+
+async def test_what_is_left_running_is_ended(fake_proxy):
+    async with fake_proxy.client(fake_proxy.user("alice")) as http:
+        await http.post("/api/sandboxes", json={"name": "box"})
+        fake_proxy.advance(2)
+        body = {"command": "sleep 600 & echo $! > /dev/null"}
+        assert (await http.post("/proxy/box/v1/shell/exec", json=body)).status_code == 200
+
+
+async def test_a_command_may_still_run_when_the_test_has_ended(fake_proxy):
+    http = fake_proxy.client(fake_proxy.user("alice"))
+    await http.post("/api/sandboxes", json={"name": "box"})
+    fake_proxy.advance(2)
+    body = {"command": "sleep 600"}
+    asking = asyncio.ensure_future(http.post("/proxy/box/v1/shell/exec", json=body))
+    while not psutil.Process().children():
+        await asyncio.sleep(0)
+
+
+def test_nothing_is_left_of_it():
+    gc.collect()
+    assert psutil.Process().children() == []
+    assert [each.name for each in threading.enumerate()] == ["MainThread"]
+
+
+@pytest.mark.fake_proxy(profile="v1beta1", ready_after=0)
+async def test_a_world_is_seeded_and_a_sandbox_fails(fake_proxy):
+    made = await fake_proxy.seed(
+        {"users": [{"username": "bob", "keys": [{}], "sandboxes": [{"name": "box"}]}]}
+    )
+    async with fake_proxy.client(made["users"][0]["keys"][0]["api_key"]) as http:
+        assert (await http.get("/api/sandboxes/box")).json()["ready"] is True
+        await fake_proxy.set_fate("bob", "box", "failed")
+        fake_proxy.clock.advance(1)
+        assert (await http.get("/api/sandboxes/box")).json()["readyReason"] == "PodFailed"
+        await fake_proxy.reset()
+        assert (await http.get("/api/sandboxes/box")).status_code == 401
+
+
+keys = []
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_keys_are_the_same_in_every_run(fake_proxy, run):
+    keys.append(fake_proxy.user("alice"))
+    assert keys[0] == keys[-1]
+    assert fake_proxy.state()["counts"] == {"users": 2, "keys": 1, "sandboxes": 0}
+"""
+
+ON_A_PORT = """
+import threading
+
+import httpx
+import pytest
+
+
+def test_a_command_really_runs(fake_proxy_server):
+    headers = {"Authorization": f"Bearer {fake_proxy_server.user('alice')}"}
+    with httpx.Client(base_url=fake_proxy_server.url, headers=headers) as http:
+        http.post("/api/sandboxes", json={"name": "box"})
+        assert http.get("/api/sandboxes/box").json()["ready"] is False
+        fake_proxy_server.advance(2)
+        assert http.get("/api/sandboxes/box").json()["ready"] is True
+        body = {"command": "echo $((6 * 7)); sleep 600 &"}
+        reply = http.post("/proxy/box/v1/shell/exec", json=body)
+        assert reply.json()["data"]["output"].strip() == "42"
+
+
+def test_a_request_under_way_does_not_hold_up_the_end(fake_proxy_server):
+    http = fake_proxy_server.client(fake_proxy_server.user())
+    http.post("/api/sandboxes", json={"name": "box"})
+    fake_proxy_server.clock.advance(2)
+    with pytest.raises(httpx.ReadTimeout):
+        body = {"command": "sleep 600"}
+        http.post("/proxy/box/v1/shell/exec", json=body, timeout=0.2)
+    assert fake_proxy_server.journal(1)[0]["status"] is None
+
+
+@pytest.mark.fake_proxy(profile="v1beta1")
+def test_the_fake_is_held_from_this_thread(fake_proxy_server):
+    made = fake_proxy_server.seed(
+        {"users": [{"username": "bob", "keys": [{}], "sandboxes": [{"name": "box"}]}]}
+    )
+    http = fake_proxy_server.client(made["users"][0]["keys"][0]["api_key"])
+    fake_proxy_server.set_fate("bob", "box", "expired")
+    fake_proxy_server.advance(1)
+    assert http.get("/api/sandboxes/box").json()["readyReason"] == "SandboxExpired"
+    assert fake_proxy_server.state()["profile"] == "v1beta1"
+    fake_proxy_server.reset()
+    assert http.get("/api/sandboxes/box").status_code == 401
+    admin = fake_proxy_server.client(fake_proxy_server.admin_key)
+    assert admin.get("/_fake/state").json()["counts"]["users"] == 1
+
+
+def test_nothing_is_left_of_the_others():
+    assert [each.name for each in threading.enumerate()] == ["MainThread"]
+"""
+
+SCRIPTED = """
+import pytest
+from sandbox_fakeproxy import Outcome, ScriptedRuntime
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.fake_proxy(
+        runtime=lambda: ScriptedRuntime(lambda command: Outcome(output="scripted")), ready_after=0
+    ),
+]
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.mark.fake_proxy(profile="v1beta1")
+async def test_commands_are_answered_as_scripted(fake_proxy):
+    async with fake_proxy.client(fake_proxy.user()) as http:
+        await http.post("/api/sandboxes", json={"name": "box"})
+        reply = await http.post("/proxy/box/v1/shell/exec", json={"command": "ls"})
+    assert reply.json()["data"]["output"] == "scripted"
+    assert [command.text for command in fake_proxy.runtime.commands] == ["ls"]
+    assert fake_proxy.state()["profile"] == "v1beta1"
+"""
+
+WITHOUT_THE_EXTRA = """
+import sys
+
+def pytest_configure(config):
+    for name in ("psutil", "starlette", "uvicorn"):
+        assert name not in sys.modules, name
+        sys.modules[name] = None
+"""
+
+ASKING_FOR_IT = """
+def test_that_needs_none_of_it():
+    pass
+
+
+def test_that_asks_for_it(fake_proxy):
+    pass
+
+
+def test_that_asks_for_a_server(fake_proxy_server):
+    pass
+"""
+
+
+def run(pytester: pytest.Pytester, tests: str) -> pytest.RunResult:
+    """Run tests as strictly as a project may: any warning, and any unknown marker, is an error."""
+    pytester.makepyfile(tests)
+    return pytester.runpytest_subprocess("-W", "error", "--strict-markers", timeout=50)
+
+
+def test_a_project_tests_against_a_fake_in_process(pytester: pytest.Pytester) -> None:
+    run(pytester, IN_PROCESS).assert_outcomes(passed=7)
+
+
+def test_a_project_tests_against_a_fake_on_a_port(pytester: pytest.Pytester) -> None:
+    run(pytester, ON_A_PORT).assert_outcomes(passed=4)
+
+
+def test_a_marker_says_how_the_fake_is_made(pytester: pytest.Pytester) -> None:
+    run(pytester, SCRIPTED).assert_outcomes(passed=1)
+
+
+def test_the_marker_is_explained(pytester: pytest.Pytester) -> None:
+    said = pytester.runpytest_subprocess("--markers").stdout.str()
+    assert "@pytest.mark.fake_proxy(**options)" in said
+
+
+def test_without_its_extra_the_plugin_disturbs_nobody_and_names_it(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(WITHOUT_THE_EXTRA)
+    result = run(pytester, ASKING_FOR_IT)
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines(["*pip install 'async-remote-agent?fakeproxy?'*"])

@@ -1,0 +1,259 @@
+"""`PUT /_fake/seed`, `GET /_fake/state` and `POST /_fake/reset`: a world at once, and none."""
+
+import json
+import re
+from random import Random
+from typing import Any
+
+import pytest
+from sandbox_fakeproxy import ScriptedRuntime, SeedUnusable
+
+from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world
+
+ON_A_PORT_TOO = True
+
+SEED = "/_fake/seed"
+KEY = "sk_live_" + "k" * 32
+ALICE: dict[str, Any] = {
+    "username": "alice",
+    "email": "alice@example.org",
+    "keys": [
+        {"key": KEY, "name": "known"},
+        {"name": "made"},
+        {"key": "sk_live_" + "r" * 32, "is_active": False},
+        {"key": "sk_live_" + "x" * 32, "expires_at": "2020-01-01T00:00:00Z"},
+    ],
+    "sandboxes": [
+        {"name": "ready"},
+        {"name": "paused", "state": "paused"},
+        {"name": "starting", "state": "starting", "image": "mine:1"},
+        {"name": "pending", "state": "pending"},
+        {"name": "created", "state": "created"},
+        {"name": "failed", "fate": "failed"},
+        {"name": "expired", "image": "fake/expired"},
+        {"name": "mended", "image": "fake/expired", "fate": "running"},
+        {"name": "vanished", "fate": "vanished"},
+        {"name": "failed-later", "state": "created", "fate": "failed"},
+    ],
+}
+PHASES = {
+    "ready": "ready",
+    "paused": "paused",
+    "starting": "starting",
+    "pending": "pending",
+    "created": "created",
+    "failed": "failed",
+    "expired": "expired",
+    "mended": "ready",
+    "vanished": "vanished",
+    "failed-later": "created",
+}
+
+
+async def state(world: World) -> dict[str, Any]:
+    reply = await world.admin("GET", "/_fake/state")
+    assert reply.status_code == 200
+    body: dict[str, Any] = reply.json()
+    return body
+
+
+async def plant(world: World, *users: dict[str, Any]) -> dict[str, Any]:
+    reply = await world.admin("PUT", SEED, {"users": users})
+    assert reply.status_code == 200, reply.text
+    made: dict[str, Any] = reply.json()
+    return made
+
+
+async def test_a_document_becomes_the_world(world: World) -> None:
+    await world.user("bob")
+    made = await plant(world, ALICE, {"username": "carol", "is_active": False, "keys": [{}]})
+    assert made["success"] is True
+    assert [user["username"] for user in made["users"]] == ["alice", "carol"]
+    keys = [key["api_key"] for key in made["users"][0]["keys"]]
+    assert keys[0] == KEY
+    assert re.fullmatch(r"sk_live_[A-Za-z0-9_-]{32}", keys[1])
+    assert [box["name"] for box in made["users"][0]["sandboxes"]] == list(PHASES)
+    users = (await world.admin("GET", "/api/admin/users")).json()["users"]
+    assert [user["username"] for user in users] == ["carol", "alice", "admin"]
+    for key in keys[:2]:
+        me = (await Caller(world.http, key)("GET", "/api/me")).json()["user"]
+        assert (me["username"], me["email"]) == ("alice", "alice@example.org")
+    carol = made["users"][1]["keys"][0]["api_key"]
+    for key, message in (
+        (keys[2], "API key is inactive"),
+        (keys[3], "API key has expired"),
+        (carol, "User account is inactive"),
+    ):
+        assert (await Caller(world.http, key)("GET", "/api/me")).json()["message"] == message
+
+
+async def test_seeded_sandboxes_are_at_once_as_far_as_the_document_says(world: World) -> None:
+    await plant(world, ALICE)
+    alice = Caller(world.http, KEY)
+    (user, _) = (await state(world))["users"]
+    assert {box["name"]: box["phase"] for box in user["sandboxes"]} == PHASES
+    paused = (await alice("GET", "/api/sandboxes/paused")).json()
+    assert (paused["ready"], paused["replicas"]) == (True, 0)
+    starting = (await alice("GET", "/api/sandboxes/starting")).json()
+    assert starting["readyMessage"] == "Pod is Running but not Ready; Service Exists"
+    world.clock.advance(2)
+    (user, _) = (await state(world))["users"]
+    later = dict.fromkeys(("starting", "pending", "created"), "ready")
+    assert {box["name"]: box["phase"] for box in user["sandboxes"]} == {
+        **PHASES,
+        **later,
+        "failed-later": "failed",
+    }
+
+
+async def test_without_delays_seeded_sandboxes_are_ready_too() -> None:
+    async with a_world(ready_after=0, reconcile_delay=0) as world:
+        await plant(world, ALICE)
+        (user, _) = (await state(world))["users"]
+        phases = {box["name"]: box["phase"] for box in user["sandboxes"]}
+        assert phases["ready"] == phases["created"] == "ready"
+        assert (phases["paused"], phases["failed"]) == ("paused", "failed")
+
+
+async def test_the_state_shows_all_there_is_but_no_secret(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    await world.fate("failed")
+    shown = await state(world)
+    assert shown["now"] == "2026-01-01T00:00:02.000Z"
+    assert shown["profile"] == "v1alpha1"
+    assert shown["counts"] == {"users": 2, "keys": 1, "sandboxes": 1}
+    (user, admin) = shown["users"]
+    assert admin["username"] == "admin"
+    assert user["username"] == "alice"
+    assert user["keys"][0]["key_prefix"] == str(alice.key)[:12]
+    assert user["sandboxes"][0] == {
+        "id": world.sandbox_id("alice"),
+        "name": "box",
+        "image": "ghcr.io/agent-infra/sandbox:latest",
+        "fate": "failed",
+        "phase": "ready",
+        "ready": True,
+        "is_paused": False,
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "changed_at": "2026-01-01T00:00:02.000Z",
+    }
+    for secret in (str(alice.key), ADMIN_KEY):
+        assert secret not in json.dumps(shown)
+
+
+async def test_a_reset_forgets_all_but_the_time(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    sandbox_id = world.sandbox_id("alice")
+    reply = await world.admin("POST", "/_fake/reset")
+    assert reply.status_code == 200
+    shown = await state(world)
+    assert shown["counts"] == {"users": 1, "keys": 0, "sandboxes": 0}
+    assert shown["users"][0]["username"] == "admin"
+    assert shown["now"] == "2026-01-01T00:00:02.000Z"
+    assert (await world.admin("GET", "/_fake/journal")).json()["count"] == 0
+    assert isinstance(world.runtime, ScriptedRuntime)
+    assert world.runtime.removed == [sandbox_id]
+    assert (await alice("GET", "/api/me")).status_code == 401
+    again = await world.user("alice")
+    assert (await again("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
+
+
+async def test_ids_and_keys_are_reproducible_also_after_a_reset() -> None:
+    worlds: list[Any] = []
+    for _ in range(2):
+        async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
+            for _ in range(2):
+                made = await plant(world, ALICE)
+                await world.admin("POST", "/_fake/reset")
+                bob = await world.user("bob")
+                worlds.append([made, bob.key, world.users["bob"]])
+    assert worlds[0] == worlds[1] == worlds[2] == worlds[3]
+
+
+async def test_without_a_seed_no_key_is_made_twice(world: World) -> None:
+    keys = {(await plant(world, ALICE))["users"][0]["keys"][1]["api_key"] for _ in range(3)}
+    assert len(keys) == 3
+
+
+async def test_the_admin_may_be_in_the_document(world: World) -> None:
+    await plant(world, {"username": "admin", "keys": [{"key": KEY}]})
+    assert (await state(world))["counts"]["users"] == 1
+    me = (await Caller(world.http, KEY)("GET", "/api/me")).json()["user"]
+    assert me["username"] == "admin"
+
+
+async def test_a_large_document_is_taken_whatever_its_content_type(world: World) -> None:
+    users: list[Any] = [
+        {"username": f"u{number}", "keys": [{}], "sandboxes": [{"name": "box"}]}
+        for number in range(2000)
+    ]
+    content = json.dumps({"users": users}).encode()
+    assert len(content) > 100 * 1024
+    reply = await world.admin("PUT", SEED, content=content)
+    assert reply.status_code == 200
+    assert (await state(world))["counts"] == {"users": 2001, "keys": 2000, "sandboxes": 2000}
+
+
+def user(**fields: Any) -> dict[str, Any]:
+    return {"users": [{"username": "bob"}, {"username": "carol", **fields}]}
+
+
+BAD: list[tuple[Any, str]] = [
+    ([], "the document: expected an object"),
+    (None, "the document: expected an object"),
+    ({}, "users: required: a list, which may be empty"),
+    ({"users": {}}, "users: expected a list"),
+    ({"users": [], "sandboxes": []}, "the document.sandboxes: unknown field; expected some of: "),
+    ({"users": ["bob"]}, "users[0]: expected an object"),
+    ({"users": [{}]}, "users[0].username: username is required"),
+    ({"users": [{"username": "B"}]}, "users[0].username: username must be a DNS label"),
+    ({"users": [{"username": "b"}] * 2}, "users[1].username: the same as one before it"),
+    (user(email=7), "users[1].email: email must be text"),
+    (user(is_active="yes"), "users[1].is_active: expected true or false"),
+    (user(name="x"), "users[1].name: unknown field; expected some of: email, is_active, keys,"),
+    (user(keys={}), "users[1].keys: expected a list"),
+    (user(keys=[{}, {"key": "sk_live_short"}]), "users[1].keys[1].key: expected sk_live_ and 32"),
+    (user(keys=[{"key": 7}]), "users[1].keys[0].key: expected sk_live_ and 32"),
+    (user(keys=[{"expires_at": "soon"}]), "users[1].keys[0].expires_at: expires_at must be an ISO"),
+    (user(keys=[{"key": KEY}] * 2), "users[1].keys[1].key: the same as one before it"),
+    (user(sandboxes=[{}]), "users[1].sandboxes[0].name: name is required"),
+    (user(sandboxes=[{"name": "9"}]), "users[1].sandboxes[0].name: name must be a DNS label"),
+    (user(sandboxes=[{"name": "a"}] * 2), "users[1].sandboxes[1].name: the same as one before"),
+    (user(sandboxes=[{"name": "a", "image": 7}]), "users[1].sandboxes[0].image: image must be"),
+    (user(sandboxes=[{"name": "a", "state": "up"}]), "users[1].sandboxes[0].state: expected one"),
+    (user(sandboxes=[{"name": "a", "state": []}]), "users[1].sandboxes[0].state: expected one of:"),
+    (user(sandboxes=[{"name": "a", "fate": "x"}]), "users[1].sandboxes[0].fate: fate must be one"),
+    (user(sandboxes=[{"name": f"a{n}"} for n in range(11)]), "users[1].sandboxes: at most 10"),
+]
+
+
+@pytest.mark.parametrize(("document", "message"), BAD)
+async def test_a_document_at_fault_is_400_with_the_place_and_changes_nothing(
+    world: World, alice: Caller, document: Any, message: str
+) -> None:
+    await world.sandbox(alice)
+    reply = await world.admin("PUT", SEED, content=json.dumps(document).encode())
+    assert reply.status_code == 400
+    assert reply.json()["message"].startswith(message)
+    assert "short" not in reply.text  # what was said to be a key
+    assert (await alice("GET", "/api/sandboxes/box")).json()["ready"] is True
+    with pytest.raises(SeedUnusable, match=re.escape(message)):
+        await world.app.state.fake.seed(document)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"users: []"])
+async def test_what_is_no_json_is_400(world: World, content: bytes) -> None:
+    reply = await world.admin("PUT", SEED, content=content)
+    assert reply.status_code == 400
+    assert reply.json()["message"] == "the document: expected JSON"
+
+
+async def test_a_user_is_added_in_process() -> None:
+    async with a_world() as world:
+        fake = world.app.state.fake
+        alice = Caller(world.http, fake.add_user("alice", email="a@example.org"))
+        assert (await alice("GET", "/api/me")).json()["user"]["email"] == "a@example.org"
+        with pytest.raises(ValueError, match="'alice' already exists"):
+            fake.add_user("alice")
+        with pytest.raises(ValueError, match="DNS label"):
+            fake.add_user("Not A Label")
