@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._app import create_app
     from ._clock import Clock, ManualClock, SystemClock
+    from ._command import Command
     from ._fake import Fake
     from ._in_tests import FakeProxy, FakeProxyServer
     from ._local import LocalRuntime
     from ._runtime import Runtime, RuntimeUnreachable
+    from ._script import Outcome
     from ._scripted import ScriptedRuntime
     from ._seed import SeedUnusable
-    from ._shell import Command, Outcome
     from ._store import Store
 
 __all__ = [
@@ -41,13 +42,13 @@ __all__ = [
 # also without its extra: what needs Starlette is imported when it is asked for.
 _HOMES = {
     "Clock": "_clock",
-    "Command": "_shell",
+    "Command": "_command",
     "Fake": "_fake",
     "FakeProxy": "_in_tests",
     "FakeProxyServer": "_in_tests",
     "LocalRuntime": "_local",
     "ManualClock": "_clock",
-    "Outcome": "_shell",
+    "Outcome": "_script",
     "Runtime": "_runtime",
     "RuntimeUnreachable": "_runtime",
     "ScriptedRuntime": "_scripted",

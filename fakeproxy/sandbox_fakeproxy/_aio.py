@@ -21,10 +21,17 @@ class Unprocessable(Exception):
         self.issues = list(issues)
 
 
-def done(message: str, data: Any, *, success: bool = True, status: int = 200) -> Response:
+def done(
+    message: str,
+    data: Any,
+    *,
+    success: bool = True,
+    status: int = 200,
+    hint: str | None = None,
+) -> Response:
     """Wrap an answer as the runtime does; a command that failed is a success of the API."""
     return JSONResponse(
-        {"success": success, "message": message, "data": data, "hint": None}, status
+        {"success": success, "message": message, "data": data, "hint": hint}, status
     )
 
 
@@ -57,14 +64,28 @@ async def read_fields(request: Request) -> JsonObject:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-async def route(request: Request, routes: Mapping[str, Mapping[str, Handler]]) -> Response | None:
-    """Answer by path and method, as FastAPI does; None for a path that is not there."""
-    methods = routes.get(request.scope["path"])
-    if methods is None:
+Routes = Mapping[str, Mapping[str, Handler]]
+
+
+async def route(request: Request, routes: Routes) -> Response | None:
+    """Answer by path and method, as FastAPI does; None for a path that is not there.
+
+    A path that ends in `/{id}` stands for every one whose last segment is not written out.
+    """
+    path: str = request.scope["path"]
+    parent, _, last = path.rpartition("/")
+    found = [routes[each] for each in (path, f"{parent}/{{id}}") if each in routes and last]
+    if not found:
         return None
-    handler = methods.get(request.method)
-    if handler is None:
-        return JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": ", ".join(methods)})
+    for methods in found:
+        if request.method in methods:
+            request.scope["path_params"] = {"id": last}
+            return await _answer(request, methods[request.method])
+    allowed = ", ".join(method for methods in found for method in methods)
+    return JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": allowed})
+
+
+async def _answer(request: Request, handler: Handler) -> Response:
     try:
         return await handler(request)
     except Unprocessable as exc:

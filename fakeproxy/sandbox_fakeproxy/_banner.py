@@ -34,11 +34,12 @@ test -n "$API_KEY" && (umask 077; set -C; cd
 class Greeting:
     """What there is to say. Of the admin key's two fields, at most one is set.
 
-    `state` is None in memory; `new_admin_key` is shown once; `admin_key_file` is where it is kept;
-    `username` is free, so that the lines can be pasted.
+    `commands` says how they run; `state` is None in memory; `new_admin_key` is shown once;
+    `admin_key_file` is where it is kept; `username` is free, so that the lines can be pasted.
     """
 
     url: str
+    commands: str
     state: Path | None
     admin_key_file: Path | None
     new_admin_key: str | None
@@ -58,7 +59,7 @@ def banner(greeting: Greeting) -> str:
             "",
             *_entry("State", str(greeting.state or "in memory; gone when it stops")),
             *_entry("Admin key", _admin_key(greeting)),
-            *_entry("Commands", "run as you, on this machine, each sandbox in its own directory"),
+            *_entry("Commands", greeting.commands),
             "",
             *_wrapped(f"From nothing to an API key, in another terminal{_condition(greeting)}:"),
             "",

@@ -3,9 +3,13 @@
 An optional field that is null has its default, as in the runtime's own description.
 """
 
+import math
+import posixpath
 from collections.abc import Collection
 
 from ._aio import Issue, JsonObject, Unprocessable, issue
+
+_MOST_SECONDS = 1e9
 
 
 class Body:
@@ -28,6 +32,25 @@ class Body:
             return value
         return ""
 
+    def optional_text(self, name: str) -> str | None:
+        """Return a text, if there is one."""
+        return None if self._fields.get(name) is None else self.text(name)
+
+    def directory(self, name: str) -> str | None:
+        """Return an absolute path, if there is one."""
+        path = self._fields.get(name)
+        if isinstance(path, str) and path.startswith("/") and "\0" not in path:
+            return posixpath.normpath("/" + path.lstrip("/"))
+        if path is not None:
+            self.refuse(name, "Input should be an absolute path", "value_error")
+        return None
+
+    def required_flag(self, name: str) -> bool:
+        """Return a truth value that must be there."""
+        if self._fields.get(name) is None:
+            self.refuse(name, "Field required", "missing")
+        return self.flag(name)
+
     def flag(self, name: str, *, default: bool = False) -> bool:
         """Return a truth value."""
         value = self._fields.get(name)
@@ -49,6 +72,31 @@ class Body:
             self.refuse(name, message, "greater_than_equal")
         else:
             return value
+        return None
+
+    def seconds(self, name: str) -> float | None:
+        """Return a length of time, if there is one."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+            self.refuse(name, "Input should be a valid number", "float_type")
+        elif value <= 0:
+            self.refuse(name, "Input should be greater than 0", "greater_than")
+        elif value > _MOST_SECONDS:
+            message = f"Input should be less than or equal to {_MOST_SECONDS:.0f}"
+            self.refuse(name, message, "less_than_equal")
+        else:
+            return value
+        return None
+
+    def whole_seconds(self, name: str) -> float | None:
+        """Return a length of time in whole seconds, if there is one."""
+        seconds = self.seconds(name)
+        if seconds is None or seconds == int(seconds):
+            return seconds
+        message = "Input should be a valid integer, got a number with a fractional part"
+        self.refuse(name, message, "int_from_float")
         return None
 
     def choice(self, name: str, *choices: str) -> str:

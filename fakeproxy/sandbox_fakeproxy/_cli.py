@@ -13,11 +13,20 @@ from platformdirs import user_state_path
 from ._auth import UnusableAdminKey
 from ._data import DataUnusable
 from ._errors import StoreUnusable
+from ._isolation import IsolationUnavailable
 from ._listener import ListenerRefused
 from ._profiles import DEFAULT_PROFILE, PROFILES
 from ._seed import SeedUnusable
 from ._serve import Settings, serve
 
+_CANNOT_START = (
+    DataUnusable,
+    IsolationUnavailable,
+    ListenerRefused,
+    SeedUnusable,
+    StoreUnusable,
+    UnusableAdminKey,
+)
 _DEFAULT_DATA = user_state_path("sandbox-fakeproxy")
 
 
@@ -32,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ready_after=options.ready_after,
         reconcile_delay=options.reconcile_delay,
         command_timeout=options.command_timeout,
+        isolation=options.isolation,
         profile=options.profile,
         as_deployed=options.as_deployed,
         seed=options.seed,
@@ -40,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         serve(settings, os.environ)
-    except (DataUnusable, ListenerRefused, SeedUnusable, StoreUnusable, UnusableAdminKey) as exc:
+    except _CANNOT_START as exc:
         print(f"sandbox-fakeproxy: {exc}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the server has taken the signal over
@@ -65,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_state(serving)
     _add_tests(serving)
     _add_times(serving)
+    serving.add_argument(
+        "--isolation",
+        choices=["auto", "bubblewrap", "none"],
+        default="auto",
+        help="how commands see /sandbox and /home/gem under these names: with bubblewrap, or not;"
+        " auto is with it where it works (%(default)s)",
+    )
     serving.add_argument("--verbose", action="store_true", help="log each request on stderr")
     return parser
 

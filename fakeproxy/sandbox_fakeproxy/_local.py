@@ -8,9 +8,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Coroutine
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Collection, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -18,64 +17,59 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ._aio import route
-from ._execution import Execution
+from ._aio import Routes, route
+from ._bash import Bash
+from ._clock import SystemClock
 from ._files import Files
-from ._output import FULL_LIMIT, TRUNCATED_LIMIT, Output
-from ._processes import group_exists, kill_all_below
+from ._isolation import CHANNELS, Choice
+from ._isolation import isolation as chosen
+from ._life import Launch
+from ._place import HOME, SCRATCH, Place
+from ._processes import kill_all_below
 from ._removal import remove_tree
 from ._runtime import RuntimeUnreachable
-from ._shell import Command, Outcome, execute
+from ._sessions import Listener, Sessions
+from ._shell import shell_routes
 
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True)
-class _Place:
-    """One sandbox on this machine.
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    """One sandbox from a start to a stop of it."""
 
-    `stops` counts pauses and deletions: a command that was allowed before one of them must not
-    start after it. `lock` orders starting against killing.
-    """
+    place: Place
+    sessions: Sessions
+    files: Files
+    leaders: set[int]
 
-    directory: Path
-    stops: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    executions: set[Execution] = field(default_factory=set[Execution])
-    groups: set[int] = field(default_factory=set[int])  # that outlived their shell
-    files: Files = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.files = Files(self.work, self.home)
-
-    @property
-    def work(self) -> Path:
-        """Where commands run; in the deployed runtime it is /sandbox."""
-        return self.directory / "sandbox"
-
-    @property
-    def home(self) -> Path:
-        """Their HOME; in the deployed runtime it is /home/gem."""
-        return self.directory / "home"
-
-    @property
-    def scratch(self) -> Path:
-        """Their TMPDIR."""
-        return self.directory / "tmp"
+    def routes(self) -> Routes:
+        """Return everything that answers in it."""
+        return {**shell_routes(self.sessions), **self.files.routes()}
 
 
 class LocalRuntime:
-    """Run commands below `root`, or below a temporary directory that goes when this object goes."""
+    """Run commands below `root`, or below a temporary directory that goes when this object goes.
 
-    def __init__(self, root: Path | None = None) -> None:
+    What its callers wait for takes the machine's time, whatever the proxy's clock shows. With
+    `isolation`, commands see their directories as /sandbox and /home/gem; "auto" is so where the
+    machine allows it, and `isolation.sentence` says what it is.
+
+    Raises:
+        IsolationUnavailable: bubblewrap was asked for, and does not work on this machine.
+    """
+
+    def __init__(self, root: Path | None = None, *, isolation: Choice = "auto") -> None:
+        self.isolation = chosen(isolation)
         self._temporary: weakref.finalize[..., Any] | None = None
         if root is None:
             root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-"))
             self._temporary = weakref.finalize(self, remove_tree, root)
         # The real path, as a process's working directory is compared with it (macOS links /tmp).
         self._root = root.resolve()
-        self._shell = shutil.which("bash") or shutil.which("sh") or "/bin/sh"
-        self._places: dict[str, _Place] = {}
+        self._bash = shutil.which("bash") or "/bin/bash"
+        self._clock = SystemClock()
+        self._pods: dict[str, _Pod] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -85,49 +79,34 @@ class LocalRuntime:
         for directory in self._root.iterdir() if self._root.is_dir() else ():
             if directory.name not in sandbox_ids:
                 remove_tree(directory)
+            elif (channels := Place(directory).channels).is_dir():
+                remove_tree(channels)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, by really running commands."""
         if self._closed:
             return _unreachable()
-        run = self._runner(sandbox_id)
-        files = self._places[sandbox_id].files
+        if sandbox_id not in self._pods:
+            self._pods[sandbox_id] = self._new_pod(self.place(sandbox_id))
+        return self._to_its_end(route(request, self._pods[sandbox_id].routes()))
 
-        async def exec_(request: Request) -> Response:
-            return await execute(request, run, lambda: str(uuid4()))
-
-        return route(request, {"/v1/shell/exec": {"POST": exec_}, **files.routes()})
-
-    async def run(self, sandbox_id: str, command: Command) -> Outcome:
-        """Run a command to its end, also when the caller is cancelled."""
-        return await self._runner(sandbox_id)(command)
-
-    def _runner(self, sandbox_id: str) -> Callable[[Command], Awaitable[Outcome]]:
-        """Let commands run for as long as the sandbox is not stopped."""
-        place = self._places.setdefault(sandbox_id, _Place(self._root / sandbox_id))
-        stops = place.stops
-
-        async def run(command: Command) -> Outcome:
-            if self._closed:
-                raise RuntimeUnreachable("The fake proxy is stopping")
-            return await self._to_its_end(self._run(place, stops, command))
-
-        return run
+    def place(self, sandbox_id: str) -> Place:
+        """Return where a sandbox's files are."""
+        return Place(self._root / sandbox_id, isolated=self.isolation.wrapper is not None)
 
     async def stop(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and keep its files."""
-        place = self._places.get(sandbox_id)
-        if place is not None:
-            await self._to_its_end(_kill([place], place.directory))
+        pod = self._pods.pop(sandbox_id, None)
+        if pod is not None:
+            await self._to_its_end(_kill([pod], pod.place.directory))
 
     async def remove(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and remove its files."""
 
         async def remove() -> None:
             await self.stop(sandbox_id)
-            self._places.pop(sandbox_id, None)
             directory = self._root / sandbox_id
-            if directory.is_dir():  # not before a first command
+            if directory.is_dir():  # not before a first request
                 await asyncio.to_thread(remove_tree, directory)
 
         await self._to_its_end(remove())
@@ -135,10 +114,44 @@ class LocalRuntime:
     async def close(self) -> None:
         """Kill every process and start no more."""
         self._closed = True
-        await self._to_its_end(_kill(list(self._places.values()), self._root))
+        pods = list(self._pods.values())
+        self._pods.clear()
+        await self._to_its_end(_kill(pods, self._root))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._temporary is not None:
             self._temporary()
+
+    def _new_pod(self, place: Place) -> _Pod:
+        leaders: set[int] = set()
+        wrapper = self.isolation.wrapper
+        launch = Launch(
+            self._bash,
+            () if wrapper is None else wrapper(place),
+            place.directory,
+            self._environment(place),
+            (place.channels, str(place.channels) if wrapper is None else CHANNELS),
+            leaders,
+        )
+
+        def open_shell(listener: Listener, directory: str) -> Bash:
+            return Bash(place, launch, self._clock, listener, directory)
+
+        sessions = Sessions(place, self._clock, open_shell, lambda: str(uuid4()))
+        return _Pod(place, sessions, Files(place.work, place.home), leaders)
+
+    def _environment(self, place: Place) -> dict[str, str]:
+        """Return all that a command may know: nothing of the fake's own, no key and no token."""
+        return {
+            "HOME": place.to_commands(HOME),
+            "LANG": os.environ.get("LANG", "C.UTF-8"),
+            "LOGNAME": "gem",
+            "PAGER": "cat",  # there is a terminal, and nobody in front of it
+            "PATH": os.environ.get("PATH", os.defpath),
+            "SHELL": self._bash,
+            "TERM": "dumb",
+            "TMPDIR": SCRATCH if place.isolated else str(place.scratch),
+            "USER": "gem",
+        }
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         task = asyncio.ensure_future(work)
@@ -146,77 +159,13 @@ class LocalRuntime:
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
 
-    async def _run(self, place: _Place, stops: int, command: Command) -> Outcome:
-        execution = await self._start(place, stops, command)
-        finishing = asyncio.ensure_future(execution.finish())
-        await asyncio.wait({finishing}, timeout=command.hard_timeout)
-        timed_out = execution.kill()
-        output, exit_code = await finishing
-        self._let_go(place, execution)
-        if execution.stopped:
-            raise RuntimeUnreachable("The sandbox was stopped while the command ran")
-        if timed_out:
-            return Outcome(output, None, "hard_timeout")
-        return Outcome(output, exit_code)
 
-    async def _start(self, place: _Place, stops: int, command: Command) -> Execution:
-        async with place.lock:
-            if place.stops != stops:
-                raise RuntimeUnreachable("The sandbox was stopped before the command could start")
-            try:
-                for directory in (place.work, place.home, place.scratch):
-                    directory.mkdir(parents=True, exist_ok=True)
-                execution = await Execution.start(
-                    [self._shell, "-c", "--", command.text],
-                    place.work,
-                    self._environment(place),
-                    Output(TRUNCATED_LIMIT if command.truncate else FULL_LIMIT),
-                )
-            except OSError as exc:
-                raise RuntimeUnreachable(f"The command cannot be started: {exc}") from exc
-            place.executions.add(execution)
-            return execution
-
-    def _environment(self, place: _Place) -> dict[str, str]:
-        """Return all that a command may know: nothing of the fake's own, no key and no token."""
-        return {
-            "HOME": str(place.home),
-            "LANG": os.environ.get("LANG", "C.UTF-8"),
-            "LOGNAME": "gem",
-            "PATH": os.environ.get("PATH", os.defpath),
-            "PWD": str(place.work),
-            "SHELL": self._shell,
-            "TERM": "dumb",
-            "TMPDIR": str(place.scratch),
-            "USER": "gem",
-        }
-
-    def _let_go(self, place: _Place, execution: Execution) -> None:
-        """Forget a command whose shell has ended, except for the background jobs it left."""
-        for finished in [each for each in place.executions if not each.is_draining]:
-            place.executions.discard(finished)
-        place.groups = {group for group in place.groups if group_exists(group)}
-        if group_exists(execution.group):
-            place.groups.add(execution.group)
-
-
-async def _kill(places: Collection[_Place], directory: Path) -> None:
-    """Kill all that runs in some places, which together are all there is below `directory`."""
-    for place in places:
-        place.stops += 1  # what was allowed before this does not start after it
-    async with AsyncExitStack() as locks:
-        for place in places:
-            await locks.enter_async_context(place.lock)
-            for execution in place.executions:
-                execution.stop()
-        groups = {group for place in places for group in place.groups}
-        await asyncio.to_thread(kill_all_below, directory, groups)
-        for place in places:
-            for execution in [each for each in place.executions if each.has_finished]:
-                execution.release()
-                place.executions.discard(execution)
-            place.groups.clear()
-    await asyncio.gather(*(place.files.halt() for place in places))
+async def _kill(pods: Collection[_Pod], directory: Path) -> None:
+    """Kill all that runs in some pods, which together are all there is below `directory`."""
+    await asyncio.gather(*(pod.sessions.stop() for pod in pods))
+    leaders = {leader for pod in pods for leader in pod.leaders}
+    await asyncio.to_thread(kill_all_below, directory, leaders)
+    await asyncio.gather(*(pod.files.halt() for pod in pods))
 
 
 async def _unreachable() -> Response:

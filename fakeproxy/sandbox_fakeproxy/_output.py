@@ -21,21 +21,17 @@ class Output:
         self._pending_size = 0
         self._size = 0
 
-    def feed(self, chunk: bytes, *, final: bool = False) -> None:
+    def feed(self, chunk: bytes) -> None:
         """Take what was read; bytes that are not UTF-8 become replacement characters."""
-        text = self._decoder.decode(chunk, final)
-        room = self._head_limit - min(self._size, self._head_limit)
-        self._size += len(text)
-        self._head.append(text[:room])
-        if room < len(text):
-            self._pending.append(text[room:])
-            self._pending_size += len(text) - room
-        if self._pending_size > self._tail_limit:
-            self._join_tail()
+        self._add(self._decoder.decode(chunk))
+
+    def finish(self) -> None:
+        """Say that no more belongs to what was fed: half a character is none."""
+        self._add(self._decoder.decode(b"", final=True))
+        self._decoder.reset()
 
     def text(self) -> str:
         """Return what was kept, saying how much was not."""
-        self.feed(b"", final=True)
         self._join_tail()
         head = "".join(self._head)
         if self._size <= self._head_limit + self._tail_limit:
@@ -44,7 +40,25 @@ class Output:
         left_out = self._size - len(head) - len(tail)
         return f"{head}\n[... {left_out} characters left out ...]\n{tail}"
 
+    def _add(self, text: str) -> None:
+        room = self._head_limit - min(self._size, self._head_limit)
+        self._size += len(text)
+        if room:
+            self._head.append(text[:room])
+        if room < len(text):
+            self._pending.append(text[room:])
+            self._pending_size += len(text) - room
+        if self._pending_size > self._tail_limit:
+            self._join_tail()
+
     def _join_tail(self) -> None:
         self._tail = "".join([self._tail, *self._pending])[-self._tail_limit :]
         self._pending.clear()
         self._pending_size = 0
+
+
+def shortened(text: str, limit: int = TRUNCATED_LIMIT) -> str:
+    """Return a text within `limit` characters, as if it had been collected so."""
+    output = Output(limit)
+    output.feed(text.encode())
+    return output.text()

@@ -17,6 +17,7 @@ from ._app import create_app
 from ._banner import Greeting, banner
 from ._data import DataDirectory, opened
 from ._fake import Fake
+from ._isolation import Choice
 from ._listener import Listener, listen
 from ._local import LocalRuntime
 from ._mint import Mint
@@ -38,6 +39,7 @@ class Settings:
     ready_after: float
     reconcile_delay: float
     command_timeout: float | None
+    isolation: Choice
     profile: str
     as_deployed: bool
     seed: int | None
@@ -50,6 +52,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
 
     Raises:
         DataUnusable: the state cannot be kept there.
+        IsolationUnavailable: commands cannot be isolated as was asked.
         ListenerRefused: the fake cannot listen there.
         SeedUnusable: the seed file cannot be read, or does not describe a world.
         StoreUnusable: the state there is not ours.
@@ -71,7 +74,7 @@ def _serve(
 ) -> None:
     store = Store(data.database if settings.data else None)
     is_new_state = store.is_new()
-    runtime = LocalRuntime(data.sandboxes)
+    runtime = LocalRuntime(data.sandboxes, isolation=settings.isolation)
     admin_key, is_new = (given_key, False) if given_key else data.admin_key(Mint(_random(settings)))
     app = create_app(
         admin_key=admin_key,
@@ -89,6 +92,7 @@ def _serve(
     planted = "" if users is None else _plant(app.state.fake, users, is_new=is_new_state)
     greeting = Greeting(
         url=listener.url,
+        commands=runtime.isolation.sentence,
         state=settings.data and data.path,
         admin_key_file=None if given_key or settings.data is None else data.admin_key_file,
         new_admin_key=admin_key if is_new else None,

@@ -1,120 +1,216 @@
-"""The runtime's shell API as values: what `exec` may be asked, and how its answer reads."""
+"""The runtime's shell API: requests in, a sandbox's sessions behind, answers in its words."""
 
-import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ._aio import JsonObject, Unprocessable, done, issue, read_fields
+from ._aio import JsonObject, Routes, done, read_fields
+from ._body import Body
+from ._clock import iso
+from ._command import Command
+from ._place import HOME
+from ._run import Answer, Limits, Run
+from ._sessions import (
+    NothingRuns,
+    Session,
+    SessionBusy,
+    SessionFault,
+    SessionNotFound,
+    Sessions,
+    age,
+)
 
-_PROMPT = "gem@sandbox:/sandbox$ "
-# What is not built yet may be sent with its default only: ignored, it would be misunderstood.
-_UNSUPPORTED: dict[str, tuple[object, ...]] = {
-    "exec_dir": (None,),
-    "async_mode": (None, False),
-    "timeout": (None,),
-    "no_change_timeout": (None, 120),
-}
-
-
-Status = Literal["completed", "hard_timeout"]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A shell command line, and how it may end. `hard_timeout` is in seconds."""
-
-    text: str
-    hard_timeout: float | None = None
-    truncate: bool = True
+_DEFAULT_WAIT = 60  # seconds
+_ENTER = "\r"  # what the key sends; the terminal makes a line's end of it
+_STATUS: dict[type[SessionFault], int] = {SessionNotFound: 404, SessionBusy: 409, NothingRuns: 409}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a command ended; without an exit code when it did not end by itself."""
-
-    output: str = ""
-    exit_code: int | None = 0
-    status: Status = "completed"
-
-
-@dataclass(frozen=True, slots=True)
-class ExecRequest:
-    """What `POST /v1/shell/exec` asks for."""
-
-    command: Command
-    session: str | None
-
-
-async def execute(
-    request: Request, run: Callable[[Command], Awaitable[Outcome]], new_id: Callable[[], str]
-) -> Response:
-    """Answer `POST /v1/shell/exec`."""
-    asked = parse_exec(await read_fields(request))
-    if asked.session is not None:
-        return done(f"Session not found: {asked.session}", None, success=False, status=404)
-    return executed(new_id(), asked.command, await run(asked.command))
+def shell_routes(sessions: Sessions) -> Routes:
+    """Return the shell API over a sandbox's sessions."""
+    api = _ShellApi(sessions)
+    listed = "/v1/shell/sessions"
+    return {
+        "/v1/shell/exec": {"POST": _named(api.execute)},
+        "/v1/shell/view": {"POST": _named(api.view)},
+        "/v1/shell/wait": {"POST": _named(api.wait)},
+        "/v1/shell/write": {"POST": _named(api.write)},
+        "/v1/shell/kill": {"POST": _named(api.kill)},
+        listed: {"GET": _named(api.list)},
+        f"{listed}/create": {"POST": _named(api.create)},
+        f"{listed}/{{id}}": {"DELETE": _named(api.delete)},
+    }
 
 
-def parse_exec(fields: JsonObject) -> ExecRequest:
-    """Read the body of `exec`.
+def _named(
+    handler: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Answer for a fault of the session that a request names."""
 
-    Raises:
-        Unprocessable: it does not fit.
-    """
-    issues = [
-        issue(name, f"The fake proxy supports only the default of {name} so far", "unsupported")
-        for name, accepted in _UNSUPPORTED.items()
-        if not any(fields.get(name) is each or fields.get(name) == each for each in accepted)
-    ]
-    issues += _command_issues(fields) + _hard_timeout_issues(fields)
-    session, truncate = fields.get("id"), fields.get("truncate", True)
-    if session is not None and not isinstance(session, str):
-        issues.append(issue("id", "Input should be a valid string", "string_type"))
-    issues += [
-        issue(name, "Input should be a valid boolean", "bool_type")
-        for name in ("truncate", "strict")
-        if not isinstance(fields.get(name, False), bool)
-    ]
-    if issues:
-        raise Unprocessable(*issues)
-    return ExecRequest(Command(fields["command"], fields.get("hard_timeout"), truncate), session)
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except SessionFault as exc:
+            return done(str(exc), None, success=False, status=_STATUS[type(exc)], hint=exc.hint)
+
+    return answer
 
 
-def executed(session: str, command: Command, outcome: Outcome) -> Response:
-    """Word a command's outcome; a command that failed is a success of the API."""
+class _ShellApi:
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    async def execute(self, request: Request) -> Response:
+        body = Body(await read_fields(request))
+        asked, session_id = _command(body), body.optional_text("id")
+        strict = body.flag("strict", default=False)
+        at_once = body.flag("async_mode", default=False)
+        timeout, silence = body.seconds("timeout"), body.whole_seconds("no_change_timeout")
+        body.check()
+        if session_id is not None:
+            self._sessions.get(session_id)
+        if asked.directory is not None and not self._sessions.has_directory(asked.directory):
+            if strict:
+                message = f"Directory not found: {asked.directory}"
+                hint = "Make it first, or leave strict out to run in the session's directory."
+                return done(message, None, success=False, status=400, hint=hint)
+            asked = Command(asked.text, asked.hard_timeout, asked.truncate)
+        session = await self._sessions.for_command(session_id)
+        run = await self._sessions.start(session, asked)
+        if at_once:
+            return _executed("Command started", session, run, Answer("running", ""))
+        limits = Limits(timeout, silence or session.silence)
+        answer = await self._sessions.wait(session, run, limits)
+        return _executed("Command executed", session, run, answer)
+
+    async def view(self, request: Request) -> Response:
+        session = self._sessions.get(await _session_id(request))
+        session.settle()
+        run = session.run
+        return done(
+            "Session viewed",
+            {
+                "output": "".join(map(_shown, session.runs)),
+                "session_id": session.id,
+                "status": _status(session),
+                "console": [_record(run, run.text) for run in session.runs],
+                "command": run and run.command.text,
+                "exit_code": run and run.exit_code,
+            },
+        )
+
+    async def wait(self, request: Request) -> Response:
+        body = Body(await read_fields(request))
+        session_id, seconds = body.text("id"), body.seconds("seconds")
+        body.check()
+        session = self._sessions.get(session_id)
+        session.settle()
+        if session.running is not None:
+            limits = Limits(seconds or _DEFAULT_WAIT)
+            await self._sessions.wait(session, session.running, limits)
+        return done("Waited", {"status": _status(session)})
+
+    async def write(self, request: Request) -> Response:
+        body = Body(await read_fields(request))
+        session_id, text = body.text("id"), body.text("input")
+        enter = body.required_flag("press_enter")
+        body.check()
+        session = self._sessions.get(session_id)
+        session.write(text + _ENTER if enter else text)
+        return done("Input written", {"status": _status(session)})
+
+    async def kill(self, request: Request) -> Response:
+        session = self._sessions.get(await _session_id(request))
+        await session.kill()
+        code = session.run and session.run.exit_code
+        data = {"status": _status(session), "exit_code": code, "returncode": code}
+        return done("Command ended", data)
+
+    async def list(self, _request: Request) -> Response:
+        sessions, now = self._sessions.all(), self._sessions.clock.now()
+        for session in sessions:
+            session.settle()
+        return done(
+            "Sessions listed",
+            {"sessions": {session.id: _information(session, now) for session in sessions}},
+        )
+
+    async def create(self, request: Request) -> Response:
+        body = Body(await read_fields(request))
+        session_id, directory = body.optional_text("id"), body.directory("exec_dir")
+        silence = body.whole_seconds("no_change_timeout")
+        body.check()
+        session = self._sessions.create(session_id, directory, silence)
+        data = {"session_id": session.id, "working_dir": session.shell.directory}
+        return done("Session created", data)
+
+    async def delete(self, request: Request) -> Response:
+        session_id = request.path_params["id"]
+        await self._sessions.end(session_id)
+        return done(f"Session {session_id} ended", None)
+
+
+def _command(body: Body) -> Command:
+    text = body.text("command")
+    if "\0" in text:
+        body.refuse("command", "No command line can hold a NUL character", "value_error")
+    return Command(
+        text,
+        body.seconds("hard_timeout"),
+        truncate=body.flag("truncate", default=True),
+        directory=body.directory("exec_dir"),
+        keep_links=body.flag("preserve_symlinks", default=False),
+    )
+
+
+async def _session_id(request: Request) -> str:
+    body = Body(await read_fields(request))
+    session_id = body.text("id")
+    body.check()
+    return session_id
+
+
+def _executed(message: str, session: Session, run: Run, answer: Answer) -> Response:
+    """Word how a command stands; a command that failed is a success of the API."""
     return done(
-        "Command executed",
+        message,
         {
-            "session_id": session,
-            "command": command.text,
-            "status": outcome.status,
-            "output": outcome.output,
-            "console": [{"ps1": _PROMPT, "command": command.text, "output": outcome.output}],
-            "exit_code": outcome.exit_code,
+            "session_id": session.id,
+            "command": run.command.text,
+            "status": answer.status,
+            "output": answer.output,
+            "console": [_record(run, answer.output)],
+            "exit_code": answer.exit_code,
         },
     )
 
 
-def _command_issues(fields: dict[str, Any]) -> list[dict[str, Any]]:
-    if "command" not in fields:
-        return [issue("command", "Field required", "missing")]
-    if not isinstance(fields["command"], str):
-        return [issue("command", "Input should be a valid string", "string_type")]
-    if "\0" in fields["command"]:
-        return [issue("command", "No command line can hold a NUL character", "value_error")]
-    return []
+def _record(run: Run, output: str) -> JsonObject:
+    return {"ps1": _prompt(run), "command": run.command.text, "output": output}
 
 
-def _hard_timeout_issues(fields: dict[str, Any]) -> list[dict[str, Any]]:
-    value = fields.get("hard_timeout")
-    if value is None:
-        return []
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return [issue("hard_timeout", "Input should be a valid number", "float_type")]
-    if not 0 < value < math.inf:
-        return [issue("hard_timeout", "Input should be greater than 0", "greater_than")]
-    return []
+def _shown(run: Run) -> str:
+    return f"{_prompt(run)}{run.command.text}\n{run.text}"
+
+
+def _prompt(run: Run) -> str:
+    inside = f"{run.directory}/".startswith(f"{HOME}/")
+    directory = "~" + run.directory.removeprefix(HOME) if inside else run.directory
+    return f"gem@sandbox:{directory}$ "
+
+
+def _status(session: Session) -> str:
+    """Say how the last command stands; where none was, nothing is left to wait for."""
+    return session.run.status if session.run is not None else "completed"
+
+
+def _information(session: Session, now: datetime) -> JsonObject:
+    return {
+        "working_dir": session.shell.directory,
+        "created_at": iso(session.created),
+        "last_used_at": iso(session.used),
+        "age_seconds": age(session, now),
+        "status": _status(session),
+        "current_command": session.running and session.running.command.text,
+    }

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from sandbox_fakeproxy._listener import listen
 
+from tests.fakeproxy.isolations import WORKING
 from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in
 
 JSON = {"Content-Type": "application/json"}
@@ -125,6 +126,11 @@ async def execute(user: httpx.AsyncClient, command: str) -> Any:
     return reply.json()["data"]
 
 
+def in_the_home(tmp_path: Path, name: str) -> Path:
+    """Return where the only sandbox's ~/name is, once something has been written there."""
+    return next(tmp_path.rglob(f"sandboxes/*/home/{name}"), tmp_path / "nothing")
+
+
 async def test_the_first_line_says_where_it_listens_and_it_does(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -156,27 +162,25 @@ async def test_a_restart_keeps_users_keys_sandboxes_files_and_time(
     await user.aclose()
 
 
+@pytest.mark.parametrize("isolation", WORKING)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_stops_it_with_all_that_runs_and_all_that_waits(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: str
 ) -> None:
-    pids = tmp_path / "pids"
-    async with serving(environment, "--ephemeral", "--ready-after", "0") as fake:
+    arguments = ("--ephemeral", "--ready-after", "0", "--isolation", isolation)
+    async with serving(environment, *arguments) as fake:
         user = await a_user(fake.url)
         await user.post("/api/sandboxes", json={"name": "box"})
-        await execute(
-            user, f"setsid sleep 1000 & echo $! >> {pids}; sleep 1000 & echo $! >> {pids}"
-        )
+        await execute(user, "setsid sleep 1000 & echo $! >> ~/pids; sleep 1000 & echo $! >> ~/pids")
         waiting = asyncio.ensure_future(
-            user.post(
-                "/proxy/box/v1/shell/exec", json={"command": f"echo $$ >> {pids}; sleep 1000"}
-            )
+            user.post("/proxy/box/v1/shell/exec", json={"command": "echo $$ >> ~/pids; sleep 1000"})
         )
-        await eventually(lambda: len(pids_in(pids)) == 3)
+        await eventually(lambda: len(pids_in(in_the_home(tmp_path, "pids"))) == 3)
+        pids = pids_in(in_the_home(tmp_path, "pids"))
         code, out, err = await fake.end(number)
         assert (code, out, err) == (0, "Fake proxy stopped\n", "")
         assert (await asyncio.wait_for(waiting, PATIENCE)).status_code == 502
-        assert not any(is_running(pid) for pid in pids_in(pids))
+        await eventually(lambda: not any(is_running(pid) for pid in pids))
     assert not [name for name in os.listdir(tmp_path) if name.startswith("sandbox-fakeproxy-")]  # noqa: PTH208  (a moment in a test)
     await user.aclose()
 
@@ -202,17 +206,17 @@ async def test_a_request_that_is_never_sent_to_its_end_does_not_hold_up_the_stop
     await user.aclose()
 
 
+@pytest.mark.parametrize("isolation", WORKING)
 async def test_after_a_kill_the_next_start_finds_its_state_and_ends_what_was_left(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, isolation: str
 ) -> None:
-    pids = tmp_path / "pids"
-    arguments = ("--data", tmp_path / "data", "--ready-after", "0")
+    arguments = ("--data", tmp_path / "data", "--ready-after", "0", "--isolation", isolation)
     async with serving(environment, *arguments) as fake:
         user = await a_user(fake.url)
         await user.post("/api/sandboxes", json={"name": "box"})
-        await execute(user, f"setsid sleep 1000 & echo $! >> {pids}")
+        await execute(user, "setsid sleep 1000 & echo $! >> ~/pids")
         await fake.end(signal.SIGKILL)
-    (pid,) = pids_in(pids)
+    (pid,) = pids_in(in_the_home(tmp_path, "pids"))
     assert is_running(pid)
     async with serving(environment, *arguments) as fake:
         await eventually(lambda: not is_running(pid))
@@ -227,15 +231,15 @@ async def test_a_caller_that_hangs_up_does_not_stop_the_command(
     async with serving(environment, "--ephemeral", "--ready-after", "0") as fake:
         user = await a_user(fake.url)
         await user.post("/api/sandboxes", json={"name": "box"})
-        command = f"cd {tmp_path}; touch started; while ! test -e go; do sleep 0.01; done; touch on"
+        command = "cd; touch started; while ! test -e go; do sleep 0.01; done; touch on"
         calling = asyncio.ensure_future(execute(user, command))
-        await eventually((tmp_path / "started").exists)
+        await eventually(lambda: in_the_home(tmp_path, "started").exists())
         calling.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await calling
         await user.aclose()
-        (tmp_path / "go").touch()
-        await eventually((tmp_path / "on").exists)
+        in_the_home(tmp_path, "started").with_name("go").touch()
+        await eventually(lambda: in_the_home(tmp_path, "on").exists())
 
 
 async def test_the_admin_key_is_made_once_shown_once_and_kept_for_its_owner_only(
@@ -459,6 +463,7 @@ async def test_with_allow_remote_any_host_is_served(environment: dict[str, str])
         (["serve", "--ready-after", "nan"], "not a time"),
         (["serve", "--reconcile-delay", "soon"], "not a time"),
         (["serve", "--command-timeout", "0"], "more than 0"),
+        (["serve", "--isolation", "jail"], "invalid choice"),
         (["serve", "--profile", "v2"], "v1alpha1"),
         (["serve", "--seed", "x"], "not a seed"),
         (["serve", "--seed", "-1"], "not a seed"),
@@ -500,6 +505,7 @@ def test_help_names_every_option_with_its_default(environment: dict[str, str]) -
         "times, in seconds",
         "(v1alpha1)",
         "tests",
+        "(auto)",
     ):
         assert line in text
     version = subprocess.run(
@@ -608,6 +614,24 @@ async def test_memory_stays_bounded_whatever_a_command_writes(
         assert reply.json()["error"] == "Gateway Timeout"
         assert psutil.Process(fake.process.pid).memory_info().rss < 200_000_000
     await user.aclose()
+
+
+@pytest.mark.parametrize("isolation", WORKING)
+async def test_the_start_says_how_commands_are_isolated(
+    environment: dict[str, str], isolation: str
+) -> None:
+    async with serving(environment, "--ephemeral", "--isolation", isolation) as fake:
+        assert ("/sandbox and /home/gem" in fake.text) is (isolation == "bubblewrap")
+        assert ("in its own directory" in fake.text) is (isolation == "none")
+
+
+def test_an_isolation_that_does_not_work_is_one_clear_line(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["PATH"] = str(tmp_path)
+    line = refused(environment, "serve", "--ephemeral", "--port", "0", "--isolation", "bubblewrap")
+    assert line.count("\n") == 1
+    assert "bwrap, which is not on the PATH" in line
 
 
 def test_no_small_reply_is_held_back_for_more() -> None:

@@ -96,11 +96,15 @@ class Port:
 
 @asynccontextmanager
 async def a_world(
-    runtime: Runtime | None = None, port: Port | None = None, **options: Any
+    runtime: Runtime | None = None,
+    port: Port | None = None,
+    *,
+    clock: ManualClock | None = None,
+    **options: Any,
 ) -> AsyncGenerator[World]:
     """Run a world, in process or on a port; at its end, nothing runs any more."""
-    store, clock = Store(), ManualClock()
-    runtime = runtime or ScriptedRuntime()
+    store, clock = Store(), clock or ManualClock()
+    runtime = runtime or ScriptedRuntime(clock=clock)
     options.setdefault("admin_key", ADMIN_KEY)
     app = create_app(store=store, clock=clock, runtime=runtime, **options)
     async with _client(app, port) as http:

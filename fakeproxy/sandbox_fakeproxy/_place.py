@@ -1,0 +1,71 @@
+"""Where a sandbox's files are on this machine, and what they are called inside it."""
+
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+WORK = "/sandbox"
+HOME = "/home/gem"
+SCRATCH = "/tmp"  # noqa: S108  (the name inside; on this machine it is a directory of its own)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One sandbox on this machine.
+
+    Where it is `isolated`, commands see its directories under the names of the deployed runtime;
+    elsewhere the API takes those names all the same.
+    """
+
+    directory: Path
+    isolated: bool = False
+
+    @property
+    def work(self) -> Path:
+        """Where commands run; in the deployed runtime it is /sandbox."""
+        return self.directory / "sandbox"
+
+    @property
+    def home(self) -> Path:
+        """Their HOME; in the deployed runtime it is /home/gem."""
+        return self.directory / "home"
+
+    @property
+    def scratch(self) -> Path:
+        """Their TMPDIR."""
+        return self.directory / "tmp"
+
+    @property
+    def channels(self) -> Path:
+        """What the fake tells its shells through; no command has to look at it."""
+        return self.directory / "channels"
+
+    def make(self) -> None:
+        """Make what is not there yet."""
+        for directory in (self.work, self.home, self.scratch, self.channels):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def on_this_machine(self, path: str) -> Path:
+        """Return where a path of the sandbox is here."""
+        path = posixpath.normpath(path)
+        for name, directory in self._names:
+            if PurePosixPath(path).is_relative_to(name):
+                return directory / PurePosixPath(path).relative_to(name)
+        return Path(path)
+
+    def to_commands(self, path: str) -> str:
+        """Return what commands call a path of the sandbox."""
+        return path if self.isolated else str(self.on_this_machine(path))
+
+    def to_callers(self, path: str) -> str:
+        """Return what the API calls a path that a command has named."""
+        if not self.isolated:
+            for name, directory in self._names:
+                if PurePosixPath(path).is_relative_to(directory):
+                    return str(PurePosixPath(name) / PurePosixPath(path).relative_to(directory))
+        return path
+
+    @property
+    def _names(self) -> list[tuple[str, Path]]:
+        names = [(WORK, self.work), (HOME, self.home)]
+        return [*names, (SCRATCH, self.scratch)] if self.isolated else names

@@ -1,0 +1,59 @@
+"""Tell what a shell reports from what its commands write: both come through one terminal."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_FIELDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A command has ended, and where its shell is now; without an exit code, it has begun."""
+
+    number: int
+    exit_code: int | None
+    pid: int
+    directory: str
+
+
+class Reports:
+    """Split a terminal's output. A report is its mark and four fields, each ended by a NUL."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = b"\0" + mark.encode() + b"\0"
+        self._rest = b""
+
+    def read(self, chunk: bytes) -> Iterator[bytes | Report]:
+        """Return output and reports in the order in which they came."""
+        rest = self._rest + chunk
+        while (found := rest.find(self._mark)) >= 0:
+            fields = rest[found + len(self._mark) :].split(b"\0", _FIELDS)
+            if len(fields) <= _FIELDS:
+                break
+            if found:
+                yield rest[:found]
+            yield _report(fields)
+            rest = fields[_FIELDS]
+        else:
+            found = len(rest) - self._begun(rest)
+        if found:
+            yield rest[:found]
+        self._rest = rest[found:]
+
+    def flush(self) -> bytes:
+        """Return what has been held back, as nothing follows that could make a report of it."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+    def _begun(self, rest: bytes) -> int:
+        """Return how much of the end may be the beginning of a mark."""
+        for size in range(min(len(self._mark) - 1, len(rest)), 0, -1):
+            if rest.endswith(self._mark[:size]):
+                return size
+        return 0
+
+
+def _report(fields: list[bytes]) -> Report:
+    number, code, pid, directory, _ = fields
+    ended = int(code) if code else None
+    return Report(int(number), ended, int(pid), directory.decode(errors="replace"))

@@ -1,0 +1,130 @@
+"""A terminal without a screen: what one process types and reads, and another takes for a person."""
+
+import asyncio
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Callable
+from contextlib import suppress
+
+_CHUNK = 65_536
+_CHUNKS_AT_ONCE = 16  # then others have their turn, however much a command writes
+_ROWS, _COLUMNS = 24, 80
+_MOST_PENDING = 1_000_000
+
+
+class Terminal:
+    """A pseudo-terminal whose far end, `name`, a shell opens.
+
+    It neither echoes what is typed nor changes line ends.
+    """
+
+    def __init__(self, hear: Callable[[bytes], None]) -> None:
+        self._hear = hear
+        self._near, self.far = os.openpty()
+        self.name = os.ttyname(self.far)
+        os.set_blocking(self._near, False)
+        size = struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0)
+        fcntl.ioctl(self.far, termios.TIOCSWINSZ, size)
+        self._typing = Sending(self._near)
+        self._is_open = True
+        self.make_plain()
+        asyncio.get_running_loop().add_reader(self._near, self._read)
+
+    def release_far(self) -> None:
+        """Leave the far end to the shell alone, so that its end can be seen."""
+        os.close(self.far)
+
+    def make_plain(self) -> None:
+        """Undo what a command has done to the terminal's settings."""
+        with suppress(termios.error):
+            modes = termios.tcgetattr(self._near)
+            modes[0] = termios.ICRNL
+            modes[1] &= ~termios.OPOST
+            modes[3] |= termios.ICANON | termios.ISIG
+            modes[3] &= ~(termios.ECHO | termios.ECHONL)
+            termios.tcsetattr(self._near, termios.TCSANOW, modes)
+
+    def type(self, text: str) -> None:
+        """Type something; what nobody reads is lost beyond a bound."""
+        if self._is_open:
+            self._typing.send(text.encode())
+
+    def foreground(self) -> int | None:
+        """Return the process group that Ctrl-C would reach."""
+        if not self._is_open:
+            return None
+        with suppress(OSError):
+            return os.tcgetpgrp(self._near) or None
+        return None
+
+    def drain(self) -> None:
+        """Read what is there just now."""
+        while self._is_open and self._read():
+            pass
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._is_open:
+            self._is_open = False
+            self._typing.close()
+            asyncio.get_running_loop().remove_reader(self._near)
+            os.close(self._near)
+
+    def _read(self) -> bool:
+        """Read a few chunks; tell whether there may be more just now."""
+        for _ in range(_CHUNKS_AT_ONCE):
+            try:
+                chunk = os.read(self._near, _CHUNK)
+            except BlockingIOError:
+                return False
+            except OSError:  # Linux: nobody holds the far end any more
+                chunk = b""
+            if not chunk:
+                asyncio.get_running_loop().remove_reader(self._near)
+                return False
+            self._hear(chunk)
+            if not self._is_open:
+                return False
+        return True
+
+
+class Sending:
+    """Send bytes to a descriptor as it takes them."""
+
+    def __init__(self, descriptor: int, limit: int = _MOST_PENDING) -> None:
+        self._descriptor = descriptor
+        self._limit = limit
+        self._pending = bytearray()
+        self._waits = False
+
+    def send(self, data: bytes) -> None:
+        """Send now or later."""
+        self._pending += data[: self._limit - len(self._pending)]
+        self._push()
+
+    def close(self) -> None:
+        """Send no more; the descriptor stays open."""
+        self._pending.clear()
+        self._wait(wanted=False)
+
+    def _push(self) -> None:
+        try:
+            while self._pending:
+                del self._pending[: os.write(self._descriptor, self._pending)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._pending.clear()
+        self._wait(wanted=bool(self._pending))
+
+    def _wait(self, *, wanted: bool) -> None:
+        if wanted == self._waits:
+            return
+        self._waits = wanted
+        loop = asyncio.get_running_loop()
+        if wanted:
+            loop.add_writer(self._descriptor, self._push)
+        else:
+            loop.remove_writer(self._descriptor)

@@ -1,0 +1,62 @@
+"""Commands under the names of the runtime, where this machine allows it."""
+
+from pathlib import Path
+
+import pytest
+from sandbox_fakeproxy import LocalRuntime
+from sandbox_fakeproxy._isolation import IsolationUnavailable
+
+from tests.fakeproxy.isolations import WORKING
+from tests.fakeproxy.shells import Box, Ran
+
+
+@pytest.mark.parametrize("choice", WORKING)
+async def test_files_are_where_the_api_says_whatever_the_isolation(
+    tmp_path: Path, choice: str
+) -> None:
+    runtime = LocalRuntime(tmp_path, isolation=choice)  # type: ignore[arg-type]  # of those that work
+    box = Box(runtime)
+    await box.exec("echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c")
+    place = runtime.place("one")
+    assert (place.on_this_machine("/sandbox/a")).read_text() == "work\n"
+    assert (place.on_this_machine("/home/gem/b")).read_text() == "home\n"
+    assert (place.scratch / "c").read_text() == "scratch\n"
+    ran = await box.run("cat b", exec_dir="/home/gem")
+    assert ran == Ran("home\n")
+    made = await box.post("sessions/create", exec_dir="/home/gem")
+    assert made["working_dir"] == "/home/gem"
+    await runtime.close()
+
+
+async def test_auto_is_the_best_that_works_here_and_says_so(tmp_path: Path) -> None:
+    runtime = LocalRuntime(tmp_path)
+    box = Box(runtime)
+    if "bubblewrap" in WORKING:
+        assert "/sandbox and /home/gem" in runtime.isolation.sentence
+        ran = await box.run("pwd; cd; pwd; echo $HOME; (echo x > /usr/new) 2>&- || echo kept")
+        assert ran == Ran("/sandbox\n/home/gem\n/home/gem\nkept\n")
+        assert await box.run("ls -d /etc /dev/null") == Ran("/dev/null  /etc\n")
+    else:
+        assert runtime.isolation.sentence.endswith("each sandbox in its own directory")
+    await runtime.close()
+
+
+async def test_without_bubblewrap_auto_is_none_and_asking_for_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(IsolationUnavailable, match="Install bubblewrap, or choose auto or none"):
+        LocalRuntime(tmp_path, isolation="bubblewrap")
+    assert not LocalRuntime(tmp_path).place("one").isolated
+
+
+async def test_a_bubblewrap_that_does_not_work_is_none_and_says_why_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho bwrap: No permissions >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(IsolationUnavailable, match="does not work on this machine: bwrap: No perm"):
+        LocalRuntime(tmp_path, isolation="bubblewrap")
+    assert not LocalRuntime(tmp_path).place("one").isolated

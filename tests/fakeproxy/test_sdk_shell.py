@@ -1,0 +1,132 @@
+"""The runtime's SDK, sync and async, through the proxy: each shell method of the contract."""
+
+# The SDK's types are inline, and it forgot to say so (py.typed).
+# pyright: reportMissingTypeStubs=false
+
+import time
+from collections.abc import AsyncGenerator, Generator
+
+import httpx
+import pytest
+from agent_sandbox import AsyncSandbox, Sandbox
+from agent_sandbox.core.api_error import ApiError
+from agent_sandbox.errors.unprocessable_entity_error import UnprocessableEntityError
+
+from tests.fakeproxy.processes import PATIENCE
+from tests.together.programs import FakeProcess, a_fake_process
+
+
+@pytest.fixture(scope="module")
+def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProcess]:
+    with a_fake_process(tmp_path_factory.mktemp("fake")) as running:
+        yield running
+
+
+@pytest.fixture
+def key(fake: FakeProcess) -> str:
+    """A key of a user whose sandbox `box` is ready."""
+    made = fake.new_key()
+    headers = {"Authorization": f"Bearer {made}"}
+    with httpx.Client(base_url=fake.url, headers=headers, trust_env=False) as http:
+        http.post("/api/sandboxes", json={"name": "box"})
+        deadline = time.monotonic() + PATIENCE
+        while not http.get("/api/sandboxes/box").json()["ready"]:
+            assert time.monotonic() < deadline, "it is never ready"
+    return made
+
+
+@pytest.fixture
+def sandbox(fake: FakeProcess, key: str) -> Generator[Sandbox]:
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(trust_env=False, timeout=PATIENCE) as http:
+        yield Sandbox(base_url=f"{fake.url}/proxy/box", headers=headers, httpx_client=http)
+
+
+@pytest.fixture
+async def asynchronous(fake: FakeProcess, key: str) -> AsyncGenerator[AsyncSandbox]:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
+        yield AsyncSandbox(base_url=f"{fake.url}/proxy/box", headers=headers, httpx_client=http)
+
+
+def test_each_method_of_the_sync_client(sandbox: Sandbox) -> None:
+    shell = sandbox.shell
+    created = shell.create_session(id="one", exec_dir="/sandbox", no_change_timeout=60).data
+    assert created is not None
+    assert (created.session_id, created.working_dir) == ("one", "/sandbox")
+
+    result = shell.exec_command(
+        command="cd /usr; export x=1; exit 3", id="one", strict=True, hard_timeout=60, truncate=True
+    ).data
+    assert result is not None
+    assert (result.status, result.exit_code, result.output) == ("completed", 3, "")
+
+    result = shell.exec_command(command="read line; echo $x $line", id="one", timeout=0.1).data
+    assert result is not None
+    assert (result.status, result.exit_code) == ("running", None)
+    written = shell.write_to_process(id="one", input="typed", press_enter=True).data
+    assert written is not None
+    waited = shell.wait_for_process(id="one", seconds=10).data
+    assert waited is not None
+    assert waited.status == "completed"
+    viewed = shell.view(id="one").data
+    assert viewed is not None
+    assert (viewed.session_id, viewed.status, viewed.exit_code) == ("one", "completed", 0)
+    assert viewed.command == "read line; echo $x $line"
+    assert viewed.console is not None
+    assert (viewed.console[-1].ps_1, viewed.console[-1].output) == (
+        "gem@sandbox:/usr$ ",
+        "1 typed\n",
+    )
+
+    shell.exec_command(command="sleep 1000", id="one", async_mode=True)
+    listed = shell.list_sessions().data
+    assert listed is not None
+    assert listed.sessions["one"].status == "running"
+    assert listed.sessions["one"].current_command == "sleep 1000"
+    killed = shell.kill_process(id="one").data
+    assert killed is not None
+    assert (killed.status, killed.exit_code, killed.returncode) == ("terminated", None, None)
+
+    assert shell.cleanup_session("one").success
+    with pytest.raises(ApiError) as caught:
+        shell.view(id="one")
+    assert caught.value.status_code == 404
+    with pytest.raises(UnprocessableEntityError):
+        shell.exec_command(command="pwd", exec_dir="relative")
+
+
+async def test_each_method_of_the_async_client(asynchronous: AsyncSandbox) -> None:
+    shell = asynchronous.shell
+    created = (await shell.create_session()).data
+    assert created is not None
+    one = created.session_id
+
+    result = (await shell.exec_command(command="cd /usr; false", id=one)).data
+    assert result is not None
+    assert (result.status, result.exit_code) == ("completed", 1)
+    result = (await shell.exec_command(command="cat", id=one, no_change_timeout=1)).data
+    assert result is not None
+    assert (result.status, result.exit_code) == ("no_change_timeout", None)
+    await shell.write_to_process(id=one, input="typed\n\x04", press_enter=False)
+    waited = (await shell.wait_for_process(id=one)).data
+    assert waited is not None
+    assert waited.status == "completed"
+    viewed = (await shell.view(id=one)).data
+    assert viewed is not None
+    assert viewed.output == "gem@sandbox:/sandbox$ cd /usr; false\ngem@sandbox:/usr$ cat\ntyped\n"
+
+    result = (await shell.exec_command(command="sleep 1000", id=one, hard_timeout=0.2)).data
+    assert result is not None
+    assert (result.status, result.exit_code) == ("hard_timeout", None)
+    killed = (await shell.kill_process(id=one)).data
+    assert killed is not None
+    assert (killed.status, killed.exit_code) == ("hard_timeout", None)
+
+    listed = (await shell.list_sessions()).data
+    assert listed is not None
+    assert listed.sessions[one].working_dir == "/usr"
+    assert (await shell.cleanup_session(one)).success
+    listed = (await shell.list_sessions()).data
+    assert listed is not None
+    assert one not in listed.sessions
