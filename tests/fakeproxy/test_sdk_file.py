@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pydantic
 import pytest
-from agent_sandbox import AsyncSandbox, Sandbox  # pyright: ignore[reportMissingTypeStubs]  # typed, and does not say so
-from agent_sandbox.core.api_error import ApiError  # pyright: ignore[reportMissingTypeStubs]  # typed, and does not say so
-from agent_sandbox.errors import UnprocessableEntityError  # pyright: ignore[reportMissingTypeStubs]  # typed, and does not say so
+from agent_sandbox import AsyncSandbox, Sandbox
+from agent_sandbox.core.api_error import ApiError
+from agent_sandbox.errors import UnprocessableEntityError
 
 from tests.together.programs import ADMIN_KEY, DEADLINE, a_fake_process
 
