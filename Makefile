@@ -2,7 +2,7 @@
 BIN := .venv/bin
 SDK := .cache/agent-sandbox
 .DEFAULT_GOAL := help
-.PHONY: help install demo fake test bench lint format clean sdk
+.PHONY: help install demo fake test bench sdk lint format clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ bench: install  ## Measure speed and memory beside the least that could do the w
 
 # The public client of the runtime's API, against which the fake is tested. It declares a cloud's whole
 # SDK, half a gigabyte that it never imports: so without what it declares.
-sdk: install
+sdk: install  ## Fetch the public client of the runtime, which the tests use
 	@test -d $(SDK) || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-deps --target $(SDK) 'agent-sandbox>=0.0.30'
 
