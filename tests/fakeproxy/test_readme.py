@@ -1,9 +1,13 @@
-"""What the fake's README says of testing is true."""
+"""What the fake's README says is true, its sessions included."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,3 +76,89 @@ def test_the_table_of_requests_is_all_there_is_below_fake() -> None:
     }
     named = re.findall(r"^\| `(?:GET|PUT|POST) (/_fake/[^ `[]+)", README, re.MULTILINE)
     assert {re.sub(r"<\w+>", "*", path) for path in named} == paths
+
+
+# The sessions ------------------------------------------------------------------------------------
+
+# A session's lines are one block: commands after a `$`, and what they answer, with `...` for what
+# differs from run to run.
+SESSIONS = re.findall(r"^```console([^\n]*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+NAMES = "as() {"
+DEADLINE = 50  # seconds; all sessions together take two
+
+
+@contextmanager
+def a_readmes_fake(folder: Path, *options: str) -> Generator[str]:
+    """Serve the fake with the README's world, and yield its URL."""
+    (document,) = blocks("json")
+    (folder / "world.json").write_text(document)
+    command = ["serve", "--ephemeral", "--port", "0", "--seed-file", "world.json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandbox_fakeproxy", *command, *options],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "ADMIN_API_KEY": "an-admin-key"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=DEADLINE)
+
+
+def steps(session: str) -> list[tuple[str, str]]:
+    """Return the commands of a session, each with what it is said to answer."""
+    found: list[tuple[str, str]] = []
+    for line in session.splitlines():
+        if line.startswith("$ "):
+            found.append((line.removeprefix("$ "), ""))
+        else:
+            command, answer = found[-1]
+            found[-1] = (command, f"{answer}{line}\n")
+    return found
+
+
+def run(folder: Path, url: str, commands: list[str]) -> list[str]:
+    """Run commands in one shell that has the README's names; return what each printed."""
+    (names,) = (block for block in blocks("sh") if NAMES in block)
+    end = "(the end of an answer)"
+    lines = [names.replace("http://127.0.0.1:8080", url)]
+    lines += [f"{command}\nprintf '{end}'" for command in commands]
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(lines)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.split(end)[:-1]
+
+
+@pytest.mark.parametrize(("where", "options"), [("", []), (" as-deployed", ["--as-deployed"])])
+def test_the_sessions_answer_what_they_are_said_to(
+    tmp_path: Path, where: str, options: list[str]
+) -> None:
+    told = [step for kind, session in SESSIONS if kind == where for step in steps(session)]
+    assert told
+    with a_readmes_fake(tmp_path, *options) as url:
+        answers = run(tmp_path, url, [command for command, _ in told])
+    for (command, said), answer in zip(told, answers, strict=True):
+        pattern = ".*?".join(re.escape(part) for part in said.strip().split("..."))
+        assert re.fullmatch(pattern, answer.strip(), re.DOTALL), f"{command}\n{answer}"
+
+
+def test_every_section_that_shows_the_fake_at_work_has_a_session() -> None:
+    sections = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    shown = {title for title, text in sections if "```console" in text}
+    assert shown >= {
+        "Seed it",
+        "Run commands in it",
+        "Its files",
+        "Move its time",
+        "Make it fail",
+        "What it does not do",
+    }
