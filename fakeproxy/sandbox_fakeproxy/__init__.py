@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._app import create_app
     from ._clock import Clock, ManualClock, SystemClock
-    from ._command import Command
-    from ._fake import Fake
-    from ._in_tests import FakeProxy, FakeProxyServer
-    from ._local import LocalRuntime
-    from ._runtime import Runtime, RuntimeUnreachable
-    from ._script import Outcome
-    from ._scripted import ScriptedRuntime
-    from ._seed import SeedUnusable
-    from ._store import Store
+    from ._control.fake import Fake
+    from ._control.seed import SeedUnusable
+    from ._local.runtime import LocalRuntime
+    from ._runtime.interface import Runtime, RuntimeUnreachable
+    from ._scripted.runtime import ScriptedRuntime
+    from ._scripted.script import Outcome
+    from ._shells.command import Command
+    from ._state.store import Store
+    from ._testing.in_tests import FakeProxy, FakeProxyServer
 
 __all__ = [
     "Clock",
@@ -42,18 +42,18 @@ __all__ = [
 # also without its extra: what needs Starlette is imported when it is asked for.
 _HOMES = {
     "Clock": "_clock",
-    "Command": "_command",
-    "Fake": "_fake",
-    "FakeProxy": "_in_tests",
-    "FakeProxyServer": "_in_tests",
-    "LocalRuntime": "_local",
+    "Command": "_shells.command",
+    "Fake": "_control.fake",
+    "FakeProxy": "_testing.in_tests",
+    "FakeProxyServer": "_testing.in_tests",
+    "LocalRuntime": "_local.runtime",
     "ManualClock": "_clock",
-    "Outcome": "_script",
-    "Runtime": "_runtime",
-    "RuntimeUnreachable": "_runtime",
-    "ScriptedRuntime": "_scripted",
-    "SeedUnusable": "_seed",
-    "Store": "_store",
+    "Outcome": "_scripted.script",
+    "Runtime": "_runtime.interface",
+    "RuntimeUnreachable": "_runtime.interface",
+    "ScriptedRuntime": "_scripted.runtime",
+    "SeedUnusable": "_control.seed",
+    "Store": "_state.store",
     "SystemClock": "_clock",
     "create_app": "_app",
 }

@@ -1,7 +1,7 @@
 """The fake proxy as one ASGI app: state behind it, routes on top.
 
-Reads inwards: this module knows the handlers, the handlers know the state (`_store`), what time
-does to it (`_controller`) and what runs (`_runtime`), and none of these knows HTTP.
+Reads inwards: this module knows the handlers (`_proxy`), the handlers know the state and what time
+does to it (`_state`) and what runs (`_runtime`), and the state knows no HTTP.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
@@ -15,29 +15,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, ExceptionHandler
 
-from ._administration import Administration
-from ._auth import Authenticator
 from ._clock import Clock, SystemClock, iso
-from ._conduct import SANE, Conduct
-from ._control import Control, read_document
-from ._controller import Controller
-from ._deployed import DEPLOYED
+from ._control.fake import Fake, World
+from ._control.routes import Control, read_document
+from ._deployed.table import DEPLOYED
 from ._errors import Fault, Refusal
-from ._fake import Fake, World
-from ._forwarding import Forwarding
-from ._gate import Gate
 from ._http import Reply, read_arguments, write
-from ._journal import Journal, Journaled
-from ._keys import Keys
-from ._local import LocalRuntime
-from ._middleware import DrainedBodies, KnownHosts, RawPaths
+from ._local.runtime import LocalRuntime
 from ._mint import Mint
-from ._profiles import DEFAULT_PROFILE, find_profile
-from ._route import ExactRoute
-from ._runtime import Runtime
-from ._sandboxes import Sandboxes
-from ._self_service import SelfService
-from ._store import Store
+from ._proxy.administration import Administration
+from ._proxy.auth import Authenticator
+from ._proxy.conduct import SANE, Conduct
+from ._proxy.forwarding import Forwarding
+from ._proxy.gate import Gate
+from ._proxy.journal import Journal, Journaled
+from ._proxy.keys import Keys
+from ._proxy.middleware import DrainedBodies, KnownHosts, RawPaths
+from ._proxy.route import ExactRoute
+from ._proxy.sandboxes import Sandboxes
+from ._proxy.self_service import SelfService
+from ._runtime.interface import Runtime
+from ._state.controller import Controller
+from ._state.profiles import DEFAULT_PROFILE, find_profile
+from ._state.store import Store
 
 
 def create_app(  # noqa: PLR0913  (settings, each with a name and a default)

@@ -2,17 +2,17 @@
 
 Exception
 ├── Refusal                   the proxy's own answer: a status and a message
-├── Unprocessable             the runtime's own answer to a body that does not fit (`_aio`)
-├── FileFault                 the runtime's own answer to what a file will not do (`_faults`)
-├── Misfit                    a path or a file that does not fit: a FileFault soon (`_faults`)
-├── BadExpression             no regular expression (`_search`): Unprocessable soon
+├── Unprocessable             the runtime's own answer to a body that does not fit (`_runtime.aio`)
+├── FileFault                 the runtime's own answer to what a file will not do (`_files.faults`)
+├── Misfit                    a path or a file that does not fit: a FileFault soon (`_files.faults`)
+├── BadExpression             no regular expression (`_files.search`): Unprocessable soon
 ├── RuntimeUnreachable        the runtime is gone, or went while it was asked (`_runtime`): 502
 ├── AlreadyExists             the store: a unique name is taken: 409
 ├── StoreUnusable             the state is not one of ours: exit 2
-├── DataUnusable              it cannot be kept there (`_data`): exit 2
-├── ListenerRefused           no listening there (`_listener`): exit 2
+├── DataUnusable              it cannot be kept there (`_serving.data`): exit 2
+├── ListenerRefused           no listening there (`_serving.listener`): exit 2
 └── ValueError
-    └── UnusableAdminKey      no header can carry it (`_auth`): exit 2
+    └── UnusableAdminKey      no header can carry it (`_proxy.auth`): exit 2
 """
 
 from enum import Enum, auto

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import Store
-from sandbox_fakeproxy._auth import digest
-from sandbox_fakeproxy._fates import Fate
-from sandbox_fakeproxy._records import ApiKey, Intent, Sandbox, User
+from sandbox_fakeproxy._proxy.auth import digest
+from sandbox_fakeproxy._state.fates import Fate
+from sandbox_fakeproxy._state.records import ApiKey, Intent, Sandbox, User
 
 from tests.bench.figures import Row, Target
 from tests.bench.load import Exchange, load

@@ -2,7 +2,7 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
-from sandbox_fakeproxy._thread import ServerThread
+from sandbox_fakeproxy._testing.thread import ServerThread
 
 from tests.fakeproxy.world import Caller, Port, World, a_world
 

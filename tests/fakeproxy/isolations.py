@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._isolation import IsolationUnavailable
+from sandbox_fakeproxy._local.isolation import IsolationUnavailable
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._isolation import Choice
+    from sandbox_fakeproxy._local.isolation import Choice
 
 
 def _works(choice: "Choice") -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, Store, create_app
-from sandbox_fakeproxy._fates import FATES
+from sandbox_fakeproxy._state.fates import FATES
 
 from tests.fakeproxy.world import ADMIN_KEY, Caller, World, assert_refused, exec_path
 

@@ -543,7 +543,7 @@ class BrokenDisk:
 async def test_a_fault_of_the_disk_has_its_type(
     box: Box, monkeypatch: pytest.MonkeyPatch, number: int, error_type: str, *, retryable: bool
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy._volume.os", BrokenDisk(number))
+    monkeypatch.setattr("sandbox_fakeproxy._files.volume.os", BrokenDisk(number))
     fault = await box.fault("write", file="/sandbox/file", content="x")
     assert (fault["error_type"], fault["retryable"]) == (error_type, retryable)
     assert os.strerror(number) in fault["message"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._isolation import IsolationUnavailable
+from sandbox_fakeproxy._local.isolation import IsolationUnavailable
 
 from tests.fakeproxy.isolations import WORKING
 from tests.fakeproxy.shells import Box, Ran

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from sandbox_fakeproxy._listener import listen
+from sandbox_fakeproxy._serving.listener import listen
 
 from tests.fakeproxy.isolations import WORKING
 from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import sandbox_fakeproxy
 from sandbox_fakeproxy import ScriptedRuntime, create_app
-from sandbox_fakeproxy._fates import FATES, fate_of_image
-from sandbox_fakeproxy._seed import STATES, parse_seed
+from sandbox_fakeproxy._control.seed import STATES, parse_seed
+from sandbox_fakeproxy._state.fates import FATES, fate_of_image
 from starlette.routing import Route
 
 pytest_plugins = ["pytester"]

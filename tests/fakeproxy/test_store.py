@@ -8,8 +8,8 @@ import pytest
 from sandbox_fakeproxy import Store
 from sandbox_fakeproxy._clock import iso
 from sandbox_fakeproxy._errors import AlreadyExists, StoreUnusable
-from sandbox_fakeproxy._fates import Fate
-from sandbox_fakeproxy._records import ApiKey, Intent, Sandbox, User
+from sandbox_fakeproxy._state.fates import Fate
+from sandbox_fakeproxy._state.records import ApiKey, Intent, Sandbox, User
 
 NOW = datetime(2026, 1, 1, 12, 30, 15, 123457, tzinfo=UTC)
 USER = User("u1", "alice", "a@example.org", True, NOW, NOW)

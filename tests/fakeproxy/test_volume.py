@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sandbox_fakeproxy._faults import FileFault, Misfit
-from sandbox_fakeproxy._glob import Glob
-from sandbox_fakeproxy._search import search
-from sandbox_fakeproxy._volume import Volume
+from sandbox_fakeproxy._files.faults import FileFault, Misfit
+from sandbox_fakeproxy._files.glob import Glob
+from sandbox_fakeproxy._files.search import search
+from sandbox_fakeproxy._files.volume import Volume
 
 SECRET = "nobody's but the host's"
 
@@ -214,7 +214,7 @@ def test_what_becomes_a_link_under_the_walk_is_not_followed(
     for attempt in (lambda: host.volume.read(path), lambda: host.volume.write(path, b"written")):
         name.unlink(missing_ok=True)
         with monkeypatch.context() as patched:
-            patched.setattr("sandbox_fakeproxy._tree.os", Swapping())
+            patched.setattr("sandbox_fakeproxy._files.tree.os", Swapping())
             with pytest.raises(FileFault) as caught:
                 attempt()
         assert caught.value.error_type in {"invalid_target", "invalid_path"}
@@ -279,7 +279,7 @@ def test_an_expression_without_end_is_ended(host: Host) -> None:
 
 def test_a_search_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     dying = [sys.executable, "-I", "-S", "-c", "raise MemoryError"]
-    monkeypatch.setattr("sandbox_fakeproxy._search._PROGRAM", dying)
+    monkeypatch.setattr("sandbox_fakeproxy._files.search._PROGRAM", dying)
     with pytest.raises(Misfit, match="simplify the expression"):
         search("a", "a", 30)
 

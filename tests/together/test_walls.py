@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +40,31 @@ CLIENT_ORDER = (
     "__init__",
 )
 
+# So do the fake's packages, and the modules beside them.
+FAKEPROXY_ORDER = (
+    "__main__",
+    "pytest_plugin",
+    "__init__",
+    "_testing",
+    "_serving",
+    "_app",
+    "_control",
+    "_deployed",
+    "_proxy",
+    "_local",
+    "_scripted",
+    "_shells",
+    "_files",
+    "_runtime",
+    "_state",
+    "_http",
+    "_mint",
+    "_clock",
+    "_errors",
+)
+FAKEPROXY = ROOT / "fakeproxy" / "sandbox_fakeproxy"
+FAKEPROXY_PACKAGES = sorted(path.parent.name for path in FAKEPROXY.glob("*/__init__.py"))
+
 
 def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
@@ -46,14 +72,15 @@ def sources(folder: str) -> list[Path]:
 
 def imported(path: Path) -> Iterator[str]:
     """Yield the full name of each module that the file imports, wherever in it."""
-    package = path.parent.name
+    source_root = next(each for each in path.parents if not (each / "__init__.py").exists())
+    package = path.relative_to(source_root).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = f"{package}.{base}".rstrip(".")
+                base = ".".join((*package[: len(package) + 1 - node.level], base)).rstrip(".")
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
@@ -70,6 +97,7 @@ def test_the_walls_are_looked_for_where_the_code_is() -> None:
     assert len(sources("client")) > 10
     assert len(sources("fakeproxy")) > 10
     assert "sandbox_client._errors" in set(imported(ROOT / "client/sandbox_client/_config.py"))
+    assert "sandbox_fakeproxy._files.tree" in set(imported(FAKEPROXY / "_files" / "volume.py"))
 
 
 def test_each_client_module_knows_only_those_further_in() -> None:
@@ -95,3 +123,36 @@ def test_only_the_server_touches_the_mcp_package() -> None:
         if any(name.split(".")[0] in {"mcp", "mcp_types"} for name in imported(path))
     }
     assert users == {"_server"}
+
+
+def room(name: str) -> str:
+    """Return which of the fake's packages, or modules beside them, a full name is in."""
+    return next((part for part in name.split(".")[1:2] if part in FAKEPROXY_ORDER), "__init__")
+
+
+def rooms_known_to(name: str) -> set[str]:
+    """Return what a package of the fake, or a module beside them, imports of the others."""
+    files = [FAKEPROXY / f"{name}.py", *(FAKEPROXY / name).rglob("*.py")]
+    names = {each for path in files if path.exists() for each in imported(path)}
+    return {room(each) for each in names if each.startswith("sandbox_fakeproxy.")} - {name}
+
+
+def test_each_of_the_fakes_packages_knows_only_those_further_in() -> None:
+    modules = {path.stem for path in FAKEPROXY.glob("*.py")}
+    assert modules | set(FAKEPROXY_PACKAGES) == set(FAKEPROXY_ORDER)
+    for number, name in enumerate(FAKEPROXY_ORDER):
+        further_out = rooms_known_to(name) - set(FAKEPROXY_ORDER[number + 1 :])
+        assert not further_out, f"{name} imports {further_out}, which are further out"
+
+
+@pytest.mark.parametrize("name", FAKEPROXY_PACKAGES)
+def test_each_of_the_fakes_packages_says_what_it_knows(name: str) -> None:
+    law = ast.get_docstring(ast.parse((FAKEPROXY / name / "__init__.py").read_text())) or ""
+    said = re.findall(r"`(\w+)`", law.rpartition("\n\nKnows ")[2])
+    assert sorted(rooms_known_to(name)) == said, f"{name} is not what its docstring says"
+
+
+def test_the_fakes_state_knows_no_http() -> None:
+    strangers = {"starlette", "uvicorn", "httpx"}
+    for path in (FAKEPROXY / "_state").glob("*.py"):
+        assert not strangers & {name.split(".")[0] for name in imported(path)}, path.name

@@ -1,0 +1,129 @@
+"""What the deployed proxy's web framework does around its routes."""
+
+import hashlib
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sandbox_fakeproxy._http import is_json, json_object, read_body, replayed
+from sandbox_fakeproxy._proxy.gate import Gate
+from sandbox_fakeproxy._proxy.route import ExactRoute
+
+ENDPOINTS = {
+    "health": "GET /health",
+    "me": "/api/me",
+    "sandboxes": "/api/sandboxes",
+    "admin": "/api/admin",
+    "proxy": "/proxy/:name/*",
+}
+
+
+def loosened(
+    gate: Gate, known: Sequence[ExactRoute], unknown: Sequence[ExactRoute]
+) -> list[ExactRoute]:
+    """Match any case, HEAD for GET, and OPTIONS; parse bodies before all else."""
+    options = _Options(gate, known)
+    for route in known:
+        if route.accepted and "GET" in route.accepted:
+            route.accepted.add("HEAD")
+    routes = [*known, options, *unknown]
+    for route in routes:
+        route.ignore_case()
+        route.app = _BodiesFirst(route.app)
+    return routes
+
+
+class _Options(ExactRoute):
+    """Answer OPTIONS where a route is, with the methods that it takes."""
+
+    def __init__(self, gate: Gate, known: Sequence[ExactRoute]) -> None:
+        super().__init__("OPTIONS", "/{path:path}", self._answer, is_known=False)
+        self._gate = gate
+        self._known = known
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if not self._methods(scope["path"]):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+    async def _answer(self, request: Request) -> Response:
+        self._gate.require_key_of_area(request)
+        methods = ", ".join(self._methods(request.scope["path"]))
+        return PlainTextResponse(methods, headers={"Allow": methods})
+
+    def _methods(self, path: str) -> list[str]:
+        found = (route.accepted or set() for route in self._known if route.path_regex.match(path))
+        return sorted({method for methods in found for method in methods})
+
+
+class _BodiesFirst:
+    """Parse a body before anybody asks who sends it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body = await read_body(request)
+        json_object(request.headers, body)
+        await self._app(scope, replayed(body), send)
+
+
+class HeaderLimit:
+    """Refuse headers of more than `limit` bytes, without a word."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = sum(len(name) + len(value) + 4 for name, value in scope.get("headers", ()))
+        app = Response(status_code=431) if size > self._limit else self._app
+        await app(scope, receive, send)
+
+
+class Conditional:
+    """Give JSON a weak ETag, answer 304 to who has it already, and HEAD without a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start: Message = {}
+        body = bytearray()
+
+        async def collected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+                return
+            body.extend(message.get("body", b""))
+            if not message.get("more_body", False):
+                for each in _conditional(scope, start, bytes(body)):
+                    await send(each)
+
+        await self._app(scope, receive, collected)
+
+
+def _conditional(scope: Scope, start: Message, body: bytes) -> list[Message]:
+    headers = list(start["headers"])
+    asks = scope["method"] in {"GET", "HEAD"}
+    if is_json(Headers(raw=headers).get("content-type", "")):
+        etag = f'W/"{len(body):x}-{hashlib.sha256(body).hexdigest()[:27]}"'
+        headers.append((b"etag", etag.encode()))
+        known = Headers(scope=scope).get("if-none-match", "")
+        if asks and start["status"] < 300 and (known == "*" or etag in known):
+            kept = [pair for pair in headers if not pair[0].startswith(b"content-")]
+            return [{**start, "status": 304, "headers": kept}, _body(b"")]
+    shown = b"" if scope["method"] == "HEAD" else body
+    return [{**start, "headers": headers}, _body(shown)]
+
+
+def _body(content: bytes) -> Message:
+    return {"type": "http.response.body", "body": content}

@@ -1,0 +1,45 @@
+"""The files of one sandbox over its life: made when first asked for, at rest when it is stopped."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sandbox_fakeproxy._runtime.aio import Handler
+from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
+
+from .about import about
+from .api import file_routes
+from .volume import Volume
+
+
+class Files:
+    """What is at /sandbox and /home/gem, which need not be there before they are asked for."""
+
+    def __init__(self, sandbox: Path, home: Path) -> None:
+        self._volume = Volume({"/sandbox": sandbox, "/home/gem": home})
+        self._halts = 0
+        self._running: set[asyncio.Future[Any]] = set()
+
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """Return the routes for one request: they work until the next `halt`."""
+        run = partial(self._run, self._halts)
+        return {"/v1/sandbox": {"GET": about}, **file_routes(self._volume, run)}
+
+    async def halt(self) -> None:
+        """Start nothing that was allowed before, and wait for what has started."""
+        self._halts += 1
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _run(self, halts: int, call: Callable[[], Any]) -> Any:
+        if halts != self._halts:
+            raise RuntimeUnreachable("The sandbox was stopped before its files could be reached")
+        working = asyncio.ensure_future(asyncio.to_thread(self._made, call))
+        self._running.add(working)
+        working.add_done_callback(self._running.discard)
+        return await asyncio.shield(working)
+
+    def _made(self, call: Callable[[], Any]) -> Any:
+        self._volume.make()
+        return call()

@@ -1,0 +1,91 @@
+"""Find and kill what runs in a sandbox, however it got away from the shell that started it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from sandbox_fakeproxy._runtime.place import WORK
+
+_PATIENCE = 2.0  # seconds; a process that cannot be killed by then hangs in the kernel
+_ROUND = 0.01
+
+
+def kill_session(leader: int) -> None:
+    """Kill whatever is in the process session of a shell, which is not yet reaped."""
+    for pid in _session(leader):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def session_has_others(leader: int) -> bool:
+    """Tell whether a shell's process session has more in it than the shell."""
+    return any(pid != leader for pid in _session(leader))
+
+
+def kill_all_below(directory: Path, leaders: Collection[int] = ()) -> None:
+    """Kill every process of the sandboxes below `directory`. Blocks until none is left.
+
+    They are known by their HOME, which a process keeps also after setsid; where they are isolated,
+    by the directory that they see as /sandbox; and, where neither can be read or HOME was unset,
+    by the shell whose process session they are in. A session's number may be used anew one day,
+    so there the working directory must agree too.
+    """
+    seen_as_work = set(_identities([directory / "sandbox", *directory.glob("*/sandbox")]))
+
+    def belongs(process: psutil.Process) -> bool:
+        if Path(_home(process)).is_relative_to(directory):
+            return True
+        if not seen_as_work.isdisjoint(_identities([Path(f"/proc/{process.pid}/root{WORK}")])):
+            return True
+        if not leaders or os.getsid(process.pid) not in leaders:
+            return False
+        return Path(process.cwd()).is_relative_to(directory)
+
+    _kill_until_none_is_left(belongs)
+
+
+def _session(leader: int) -> Iterator[int]:
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                yield pid
+
+
+def _identities(directories: Collection[Path]) -> Iterator[tuple[int, int]]:
+    for directory in directories:
+        with suppress(OSError):
+            found = directory.stat()
+            yield found.st_dev, found.st_ino
+
+
+def _kill_until_none_is_left(belongs: Callable[[psutil.Process], bool]) -> None:
+    """Kill again and again, as a process may fork while the others are looked through."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        found = list(_matching(belongs))
+        if not found or time.monotonic() > deadline:
+            return
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        time.sleep(_ROUND)
+
+
+def _matching(belongs: Callable[[psutil.Process], bool]) -> Iterator[psutil.Process]:
+    own = os.getpid()
+    for process in psutil.process_iter():
+        # Somebody else's process, or one that is just ending: not a sandbox's, either way.
+        with suppress(psutil.Error, OSError):
+            if process.pid != own and belongs(process):
+                yield process
+
+
+def _home(process: psutil.Process) -> str:
+    with suppress(psutil.AccessDenied):  # macOS hides the environment of its own programs
+        return process.environ().get("HOME", "")
+    return ""

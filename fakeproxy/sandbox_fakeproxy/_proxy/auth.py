@@ -1,0 +1,79 @@
+"""From an `Authorization` header to whoever may be asking."""
+
+import hashlib
+import hmac
+import re
+from datetime import datetime
+
+from sandbox_fakeproxy._errors import Refusal
+from sandbox_fakeproxy._state.records import User
+from sandbox_fakeproxy._state.store import Store
+
+# The scheme is case-sensitive and one space follows, as the deployed proxy has it.
+_BEARER = re.compile(r"Bearer ([^ ]+)")
+
+
+def digest(secret: str) -> bytes:
+    """Return the hash under which a secret is kept."""
+    # A header is latin-1 text, whatever bytes came; keys themselves are ASCII.
+    return hashlib.sha256(secret.encode("latin-1")).digest()
+
+
+class UnusableAdminKey(ValueError):
+    """The admin key is one that no request could carry."""
+
+
+class Authenticator:
+    """Tell whose key a request carries.
+
+    Raises:
+        UnusableAdminKey: no header can carry it.
+    """
+
+    def __init__(self, store: Store, admin_key: str) -> None:
+        if re.fullmatch(r"[!-~]+", admin_key) is None:
+            raise UnusableAdminKey(
+                "The admin key must be printable ASCII without spaces, and not empty."
+                " Set ADMIN_API_KEY to such a key, or unset it to have one made."
+            )
+        self._store = store
+        self._admin_digest = digest(admin_key)
+
+    def user(self, authorization: str | None, now: datetime) -> User:
+        """Return the user whose key it is, and note that it was used.
+
+        Raises:
+            Refusal: 401, with the first of the contract's reasons that applies.
+        """
+        key_digest = digest(_bearer(authorization))
+        found = self._store.key_by_hash(key_digest)
+        # The index found it by its hash already; the comparison that decides takes constant time.
+        if found is None or not hmac.compare_digest(found[0], key_digest):
+            raise Refusal(401, "Invalid API key")
+        _, key, user = found
+        if not key.is_active:
+            raise Refusal(401, "API key is inactive")
+        if not user.is_active:
+            raise Refusal(401, "User account is inactive")
+        if key.expires_at is not None and now >= key.expires_at:
+            raise Refusal(401, "API key has expired")
+        self._store.note_use(key.id, now)
+        return user
+
+    def require_admin(self, authorization: str | None) -> None:
+        """Let only the admin key pass.
+
+        Raises:
+            Refusal: 401 for a faulty header, 403 for any other key.
+        """
+        if not hmac.compare_digest(digest(_bearer(authorization)), self._admin_digest):
+            raise Refusal(403, "Invalid admin API key")
+
+
+def _bearer(authorization: str | None) -> str:
+    if authorization is None or not authorization.strip():
+        raise Refusal(401, "Missing Authorization header")
+    match = _BEARER.fullmatch(authorization)
+    if match is None:
+        raise Refusal(401, "Invalid Authorization header format. Expected: Bearer <api-key>")
+    return match[1]

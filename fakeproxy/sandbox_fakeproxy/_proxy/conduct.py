@@ -1,0 +1,101 @@
+"""Wherever the deployed proxy answers otherwise than it should: the choice, as one value.
+
+`Conduct()` is the sane proxy, the fake's default; `_deployed.DEPLOYED` is what is out there. Nobody
+else asks which of the two it is.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox_fakeproxy._errors import Fault, Refusal
+from sandbox_fakeproxy._http import JsonObject, Reply
+from sandbox_fakeproxy._state.store import Store
+
+from . import delivery, fields
+from .gate import Gate
+from .route import ExactRoute
+
+# As Node.js names it, whatever this version of Python does.
+_PHRASES = {413: "Payload Too Large"}
+
+
+_Routes = Callable[[Gate, Sequence[ExactRoute], Sequence[ExactRoute]], Sequence[ExactRoute]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a fault is answered with: a status and, unless the sane one's serves, a message."""
+
+    status: int
+    message: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def _as_listed(
+    _gate: Gate, known: Sequence[ExactRoute], unknown: Sequence[ExactRoute]
+) -> Sequence[ExactRoute]:
+    return [*known, *unknown]
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How the proxy behaves where there is a choice. The defaults are the sane ones."""
+
+    answers: Mapping[Fault, Answer] = field(default_factory=dict[Fault, Answer])
+    phrases: Mapping[int, str] = field(default_factory=lambda: _PHRASES)
+
+    # What is taken in a body.
+    username: Callable[[JsonObject], str] = fields.username
+    email: Callable[[JsonObject], str | None] = fields.email
+    is_active: Callable[[JsonObject], bool | None] = fields.is_active
+    key_name: Callable[[JsonObject], str | None] = fields.key_name
+    expires_at: Callable[[JsonObject], datetime | None] = fields.expires_at
+    sandbox_name: Callable[[JsonObject], str] = fields.sandbox_name
+    image: Callable[[JsonObject, str], str] = fields.image
+
+    # What is left behind: by a name that fails half-way, and by a user who is deleted.
+    spends: Callable[[str, str], bool] = lambda _name, _image: False
+    leaves_orphans: bool = False
+
+    # Whether a sandbox whose resource is gone can be deleted.
+    deletes_vanished: bool = True
+
+    # How long a change takes between the look and the deed, so that others may come between.
+    window: float = 0.0
+
+    # Routes, and what wraps them all.
+    routes: _Routes = _as_listed
+    middleware: Sequence[Middleware] = ()
+
+    # Below /proxy/.
+    read_forwarded: Callable[[Request], Awaitable[Request]] = delivery.read_forwarded
+    inbound: Callable[[Response, Request, delivery.Ask], Awaitable[Response]] = delivery.checked
+    time_limit: float = 300.0
+
+    health: Callable[[Store], bool] = Store.answers
+
+    async def in_window(self) -> None:
+        """Let others come between, where the proxy does."""
+        if self.window:
+            await asyncio.sleep(self.window)
+
+    def reply(self, refusal: Refusal) -> Reply:
+        """Word a refusal."""
+        answer = self.answers.get(refusal.fault) if refusal.fault else None
+        status = answer.status if answer else refusal.status
+        body = {
+            "error": self.phrases.get(status) or HTTPStatus(status).phrase,
+            "message": (answer and answer.message) or refusal.message,
+        }
+        return Reply(body | dict(answer.more if answer else {}), status)
+
+
+SANE = Conduct()

@@ -1,0 +1,92 @@
+"""How a request reaches a sandbox's runtime, and its answer the caller: both as they are."""
+
+import json
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox_fakeproxy._errors import Fault, Refusal
+from sandbox_fakeproxy._http import is_json, read_body, replayed
+
+Ask = Callable[[Request], Awaitable[Response]]
+
+# What the fake holds in memory; far above the 100 KB that pass through the deployed proxy.
+FORWARDED_LIMIT = 16 * 1024 * 1024
+# The key is between the caller and the proxy, and no sandbox may see it; the others are between
+# the two ends of one connection.
+_KEPT_BACK = frozenset(
+    b"authorization connection content-length host keep-alive proxy-authenticate"
+    b" proxy-authorization te trailer transfer-encoding upgrade".split()
+)
+
+
+async def read_forwarded(request: Request) -> Request:
+    """Read a request that is the runtime's to understand, as it was sent but for the key.
+
+    Raises:
+        Refusal: 413.
+    """
+    # The runtime answers a trailing slash by a redirect that the deployed proxy follows.
+    path = "/" + request.path_params["path"].removesuffix("/")
+    return request_of(
+        request.method,
+        path,
+        query=request.scope["query_string"],
+        headers=[pair for pair in request.headers.raw if pair[0].lower() not in _KEPT_BACK],
+        body=await read_body(request, FORWARDED_LIMIT),
+    )
+
+
+async def checked(answer: Response, _sent: Request, _again: Ask) -> Response:
+    """Let an answer pass that is what it says it is: JSON, where it says nothing else.
+
+    Raises:
+        Refusal: 502, it is not.
+    """
+    says = answer.headers.get("content-type", "")
+    if (not says or is_json(says)) and body_of(answer):
+        parsed(answer)
+    return answer
+
+
+def request_of(
+    method: str, path: str, *, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+) -> Request:
+    """Make a request as a runtime gets it. `path` is percent-encoded."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query,
+        "headers": [*headers, (b"content-length", str(len(body)).encode())],
+        "client": None,
+        "server": None,
+        "state": {},
+    }
+    return Request(scope, replayed(body))
+
+
+def body_of(answer: Response) -> bytes:
+    """Return the body, where it is not a stream."""
+    body = getattr(answer, "body", b"")
+    return body if isinstance(body, bytes) else bytes(body)
+
+
+def parsed(answer: Response) -> object:
+    """Return the JSON that an answer holds.
+
+    Raises:
+        Refusal: 502, it holds none.
+    """
+    try:
+        return json.loads(body_of(answer))
+    except ValueError as exc:
+        message = "The sandbox has answered something that is not JSON"
+        raise Refusal(502, message, Fault.NO_JSON) from exc

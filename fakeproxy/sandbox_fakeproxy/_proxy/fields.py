@@ -1,0 +1,102 @@
+"""The rules for what callers may name and send, each refused with a message that says the rule."""
+
+import re
+from datetime import UTC, datetime
+
+from sandbox_fakeproxy._errors import Fault, Refusal
+from sandbox_fakeproxy._http import JsonObject
+
+TEXT_LIMIT = 255
+IMAGE_LIMIT = 512
+# The namespace is `user-<username>`, and must itself fit into 63 characters.
+_USERNAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,56}[a-z0-9])?")
+_SANDBOX_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def username(body: JsonObject) -> str:
+    """Return the username asked for."""
+    value = body.get("username")
+    if not value:
+        raise Refusal(400, "username is required")
+    if not isinstance(value, str) or _USERNAME.fullmatch(value) is None:
+        raise Refusal(
+            400,
+            "username must be a DNS label of at most 58 characters: lower-case letters, digits"
+            " and '-', starting and ending with a letter or digit",
+            Fault.USERNAME,
+        )
+    return value
+
+
+def sandbox_name(body: JsonObject) -> str:
+    """Return the sandbox name asked for."""
+    value = body.get("name")
+    if not value:
+        raise Refusal(400, "name is required")
+    if not isinstance(value, str) or _SANDBOX_NAME.fullmatch(value) is None:
+        raise Refusal(
+            400,
+            "name must be a DNS label of at most 63 characters: lower-case letters, digits and"
+            " '-', starting with a letter and ending with a letter or digit",
+            Fault.SANDBOX_NAME,
+        )
+    return value
+
+
+def image(body: JsonObject, default: str) -> str:
+    """Return the image asked for, or the proxy's default."""
+    value = body.get("image")
+    if value is None or value == "":
+        return default
+    if not isinstance(value, str) or len(value) > IMAGE_LIMIT:
+        message = f"image must be text of at most {IMAGE_LIMIT} characters"
+        raise Refusal(400, message, Fault.IMAGE)
+    return value
+
+
+def email(body: JsonObject) -> str | None:
+    """Return the e-mail address asked for."""
+    return _text(body, "email", Fault.EMAIL)
+
+
+def key_name(body: JsonObject) -> str | None:
+    """Return the name asked for a key."""
+    return _text(body, "name", Fault.KEY_NAME)
+
+
+def is_active(body: JsonObject) -> bool | None:
+    """Return whether a user shall be let in."""
+    value = body["is_active"]
+    if isinstance(value, bool):
+        return value
+    raise Refusal(400, "is_active must be true or false", Fault.IS_ACTIVE)
+
+
+def expires_at(body: JsonObject) -> datetime | None:
+    """Return when a key shall expire; a time without a zone is in UTC."""
+    value = body.get("expires_at")
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    message = "expires_at must be an ISO 8601 time, such as 2030-01-31T12:00:00Z"
+    raise Refusal(400, message, Fault.EXPIRES_AT)
+
+
+def uuid(value: str, what: str) -> str:
+    """Return an id in its usual writing."""
+    if _UUID.fullmatch(value) is None:
+        raise Refusal(400, f"{what} must be a UUID", Fault.ID)
+    return value.lower()
+
+
+def _text(body: JsonObject, field: str, fault: Fault) -> str | None:
+    value = body.get(field)
+    if value is None or (isinstance(value, str) and len(value) <= TEXT_LIMIT):
+        return value
+    raise Refusal(400, f"{field} must be text of at most {TEXT_LIMIT} characters", fault)

@@ -1,0 +1,99 @@
+"""What goes through the proxy to a sandbox's runtime: any method, any path below its name."""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from sandbox_fakeproxy._clock import Clock
+from sandbox_fakeproxy._errors import Fault, Refusal, vanished
+from sandbox_fakeproxy._runtime.interface import Runtime, RuntimeUnreachable
+from sandbox_fakeproxy._state.controller import Controller
+from sandbox_fakeproxy._state.records import Sandbox, User
+
+from .conduct import Conduct
+from .upstream import ask
+
+
+class Forwarding:
+    """The way from a caller to the runtime.
+
+    The runtime is asked first, and then `upstream` for whatever path the runtime does not have.
+    An answer may take `time_limit` seconds of the clock; the work goes on after that.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        controller: Controller,
+        runtime: Runtime,
+        conduct: Conduct,
+        *,
+        upstream: ASGIApp | None,
+        time_limit: float,
+    ) -> None:
+        self._clock = clock
+        self._controller = controller
+        self._runtime = runtime
+        self._conduct = conduct
+        self._upstream = upstream
+        self._time_limit = timedelta(seconds=time_limit)
+        self._under_way: set[asyncio.Future[Response]] = set()
+
+    async def forward(self, user: User, sandbox: Sandbox, asked: Request) -> Response:
+        """Pass a request on, if the sandbox is ready for it."""
+        now = self._clock.now()
+        if self._controller.has_vanished(sandbox, now):
+            raise vanished(sandbox.name)
+        if not self._controller.has_service(sandbox, now):
+            raise Refusal(503, "Sandbox service not ready")
+        if not self._controller.condition(sandbox, now).ready:
+            raise Refusal(503, "Sandbox not ready")
+        if not self._controller.accepts_commands(sandbox, now):
+            raise Refusal(503, "Sandbox not ready", Fault.PAUSED)
+        asked.scope["server"] = (f"{sandbox.name}.{user.namespace}.svc.cluster.local", 8080)
+        # No await between the checks and this, or a pause might pass by.
+        answer = self._runtime.answer(sandbox.id, asked)
+        return await self._within_time(self._answered(answer, asked))
+
+    async def _answered(self, answer: Awaitable[Response | None], sent: Request) -> Response:
+        try:
+            response = await answer or await self._ask_upstream(sent)
+            return await self._conduct.inbound(response, sent, self._ask_upstream)
+        except RuntimeUnreachable as exc:
+            raise Refusal(502, str(exc), Fault.UNREACHABLE) from exc
+
+    async def _ask_upstream(self, request: Request) -> Response:
+        if self._upstream is None:
+            return JSONResponse({"detail": "Not Found"}, 404)
+        return await ask(self._upstream, request)
+
+    async def _within_time(self, work: Coroutine[Any, Any, Response]) -> Response:
+        """Wait for an answer; neither the time's end nor the caller's leaving ends the work."""
+        answering = asyncio.ensure_future(work)
+        self._under_way.add(answering)
+        answering.add_done_callback(self._forget)
+        deadline = asyncio.ensure_future(
+            self._clock.sleep_until(self._clock.now() + self._time_limit)
+        )
+        try:
+            await asyncio.wait({answering, deadline}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            deadline.cancel()
+        if answering.done():
+            return answering.result()
+        seconds = self._time_limit.total_seconds()
+        raise Refusal(
+            504,
+            f"The sandbox has not answered within {seconds:g} s; what it runs goes on",
+            Fault.TIME_LIMIT,
+        )
+
+    def _forget(self, answering: asyncio.Future[Response]) -> None:
+        self._under_way.discard(answering)
+        if not answering.cancelled():
+            answering.exception()  # nobody may be left to hear it

@@ -1,0 +1,113 @@
+"""Who may pass to a handler: authentication, then ownership, then what the request says."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox_fakeproxy._clock import Clock
+from sandbox_fakeproxy._errors import Fault, Refusal
+from sandbox_fakeproxy._http import Arguments, Reply, decode, has_body, read_arguments, write
+from sandbox_fakeproxy._state.records import Sandbox, User
+from sandbox_fakeproxy._state.store import Store
+
+from .auth import Authenticator
+from .journal import note_caller
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+_Asked = TypeVar("_Asked")
+
+
+class Gate:
+    """Wrap handlers into endpoints, by who may call them."""
+
+    def __init__(self, authenticator: Authenticator, store: Store, clock: Clock) -> None:
+        self._authenticator = authenticator
+        self._store = store
+        self._clock = clock
+
+    def public(self, handler: Callable[[], Awaitable[Reply]]) -> Endpoint:
+        """Let anybody pass."""
+
+        async def endpoint(_request: Request) -> Response:
+            return write(await handler())
+
+        return endpoint
+
+    def admin(self, handler: Callable[[Arguments], Awaitable[Reply]]) -> Endpoint:
+        """Let the admin key pass."""
+        return self.admin_sending(handler, read_arguments)
+
+    def admin_sending(
+        self,
+        handler: Callable[[_Asked], Awaitable[Reply]],
+        read: Callable[[Request], Awaitable[_Asked]],
+    ) -> Endpoint:
+        """Let the admin key pass, with a request that `read` understands."""
+
+        async def endpoint(request: Request) -> Response:
+            self.require_admin(request)
+            return write(await handler(await read(request)))
+
+        return endpoint
+
+    def user(self, handler: Callable[[User, Arguments], Awaitable[Reply]]) -> Endpoint:
+        """Let a user's key pass."""
+
+        async def endpoint(request: Request) -> Response:
+            user = self.require_user(request)
+            asked = await read_arguments(request)
+            if has_body(request.scope):
+                # Reading may have taken its time: what counts is whose key it is now.
+                user = self.require_user(request)
+            return write(await handler(user, asked))
+
+        return endpoint
+
+    def owner(
+        self,
+        handler: Callable[[User, Sandbox, _Asked], Awaitable[Reply | Response]],
+        read: Callable[[Request], Awaitable[_Asked]],
+    ) -> Endpoint:
+        """Let the key of a sandbox's owner pass. No other tells whether the sandbox exists."""
+
+        async def endpoint(request: Request) -> Response:
+            user = self.require_user(request)
+            name = decode(request.path_params["name"])
+            sandbox = self._owned(user, name)
+            asked = await read(request)
+            if has_body(request.scope):
+                # Reading may have taken its time: what counts is what key and sandbox are now.
+                user = self.require_user(request)
+                sandbox = self._owned(user, name)
+            return write(await handler(user, sandbox, asked))
+
+        return endpoint
+
+    def require_key_of_area(self, request: Request) -> None:
+        """Refuse who has not the key that this part of the API needs."""
+        path = request.scope["path"].lower()
+        if path.startswith("/api/admin/"):
+            self.require_admin(request)
+        elif path.startswith("/api/"):
+            self.require_user(request)
+
+    def require_admin(self, request: Request) -> None:
+        """Refuse any key but the admin's."""
+        self._authenticator.require_admin(request.headers.get("authorization"))
+        note_caller(request.scope, "admin")
+
+    def require_user(self, request: Request) -> User:
+        """Return the user whose key it is, or refuse."""
+        header = request.headers.get("authorization")
+        user = self._authenticator.user(header, self._clock.now())
+        note_caller(request.scope, user.username)
+        return user
+
+    def _owned(self, user: User, name: str) -> Sandbox:
+        sandbox = self._store.sandbox(user.id, name)
+        if sandbox is None:
+            fault = Fault.NUL_IN_NAME if "\0" in name else None
+            raise Refusal(403, "You do not have access to this sandbox", fault)
+        return sandbox

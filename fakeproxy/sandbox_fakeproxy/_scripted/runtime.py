@@ -1,0 +1,122 @@
+"""A runtime for tests: it records what it is asked and answers as it is told.
+
+Files are real, in a temporary directory that is made when they are first asked for.
+"""
+
+import asyncio
+import tempfile
+import weakref
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox_fakeproxy._clock import Clock, SystemClock
+from sandbox_fakeproxy._files.files import Files
+from sandbox_fakeproxy._files.removal import remove_tree
+from sandbox_fakeproxy._runtime.aio import Routes, route
+from sandbox_fakeproxy._runtime.place import Place
+from sandbox_fakeproxy._shells.api import shell_routes
+from sandbox_fakeproxy._shells.command import Command
+from sandbox_fakeproxy._shells.sessions import Listener, Sessions
+
+from .script import Outcome, Script, ScriptedShell
+
+
+def _succeed_silently(_command: Command) -> Outcome:
+    return Outcome()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    """One sandbox from a start to a stop of it."""
+
+    sessions: Sessions
+    files: Files
+
+    def routes(self) -> Routes:
+        """Return everything that answers in it."""
+        return {**shell_routes(self.sessions), **self.files.routes()}
+
+    async def stop(self) -> None:
+        """Let it do nothing any more."""
+        await self.sessions.stop()
+        await self.files.halt()
+
+
+class ScriptedRuntime:
+    """Answer commands from a function, which may raise `RuntimeUnreachable`.
+
+    What takes time takes it on `clock`, which is to be the app's own.
+    """
+
+    def __init__(self, script: Script = _succeed_silently, *, clock: Clock | None = None) -> None:
+        self._script = script
+        self._has_clock = clock is not None
+        self._clock = clock if clock is not None else SystemClock()
+        self._pods: dict[str, _Pod] = {}
+        self._remove_root: weakref.finalize[..., Any] | None = None
+        self.commands: list[Command] = []
+        self.stopped: list[str] = []
+        self.removed: list[str] = []
+        self.closed = False
+
+    def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
+        """Answer as the AIO runtime does, from the script."""
+        if sandbox_id not in self._pods:
+            self._pods[sandbox_id] = self._new_pod(Place(self._root / sandbox_id))
+        return route(request, self._pods[sandbox_id].routes())
+
+    async def stop(self, sandbox_id: str) -> None:
+        """Record that a sandbox was paused."""
+        self.stopped.append(sandbox_id)
+        await self._stop(sandbox_id)
+
+    async def remove(self, sandbox_id: str) -> None:
+        """Record that a sandbox was deleted."""
+        self.removed.append(sandbox_id)
+        await self._stop(sandbox_id)
+        if self._remove_root is not None and (self._root / sandbox_id).is_dir():
+            await asyncio.to_thread(remove_tree, self._root / sandbox_id)
+
+    async def close(self) -> None:
+        """Record that the fake has ended."""
+        self.closed = True
+        for sandbox_id in list(self._pods):
+            await self._stop(sandbox_id)
+        if self._remove_root is not None:
+            await asyncio.to_thread(self._remove_root)
+
+    async def _stop(self, sandbox_id: str) -> None:
+        pod = self._pods.pop(sandbox_id, None)
+        if pod is not None:
+            await pod.stop()
+
+    def _new_pod(self, place: Place) -> _Pod:
+        sessions = Sessions(place, self._clock, self._shell, lambda: str(uuid4()))
+        return _Pod(sessions, Files(place.work, place.home))
+
+    def _shell(self, listener: Listener, directory: str) -> ScriptedShell:
+        return ScriptedShell(self._ask, self._clock, listener, directory)
+
+    def _ask(self, command: Command) -> Outcome:
+        self.commands.append(command)
+        outcome = self._script(command)
+        if outcome.length and not self._has_clock:
+            raise ValueError(
+                f"The outcome of {command.text!r} takes {outcome.length:g} s, and there is no clock"
+                " to take them on: pass the app's own, ScriptedRuntime(script, clock=clock)."
+            )
+        return outcome
+
+    @cached_property
+    def _root(self) -> Path:
+        root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-")).resolve()
+        # Also when nobody closes it.
+        self._remove_root = weakref.finalize(self, remove_tree, root)
+        return root

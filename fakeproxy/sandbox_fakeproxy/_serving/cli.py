@@ -1,0 +1,196 @@
+"""The command line: arguments in, one line for what is wrong with them."""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from sandbox_fakeproxy._control.seed import SeedUnusable
+from sandbox_fakeproxy._errors import StoreUnusable
+from sandbox_fakeproxy._local.isolation import IsolationUnavailable
+from sandbox_fakeproxy._proxy.auth import UnusableAdminKey
+from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE, PROFILES
+
+from .data import DataUnusable
+from .listener import ListenerRefused
+from .serve import Settings, serve
+
+_CANNOT_START = (
+    DataUnusable,
+    IsolationUnavailable,
+    ListenerRefused,
+    SeedUnusable,
+    StoreUnusable,
+    UnusableAdminKey,
+)
+_DEFAULT_DATA = user_state_path("sandbox-fakeproxy")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0 stopped, 2 could not start."""
+    options = _parser().parse_args(argv)
+    settings = Settings(
+        host=options.host,
+        port=options.port,
+        allow_remote=options.allow_remote,
+        data=None if options.ephemeral else options.data,
+        ready_after=options.ready_after,
+        reconcile_delay=options.reconcile_delay,
+        command_timeout=options.command_timeout,
+        isolation=options.isolation,
+        profile=options.profile,
+        as_deployed=options.as_deployed,
+        seed=options.seed,
+        seed_file=options.seed_file,
+        verbose=options.verbose,
+    )
+    try:
+        serve(settings, os.environ)
+    except _CANNOT_START as exc:
+        print(f"sandbox-fakeproxy: {exc}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before the server has taken the signal over
+        pass
+    print("Fake proxy stopped", flush=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sandbox-fakeproxy", description="A fake of the sandbox proxy, offline."
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    serving = commands.add_parser(
+        "serve",
+        help="serve the fake proxy until Ctrl-C",
+        description="Serve the fake proxy until Ctrl-C. The admin key is ADMIN_API_KEY, or one"
+        " that is made on the first start, shown once and kept in the data directory.",
+    )
+    _add_address(serving)
+    _add_state(serving)
+    _add_tests(serving)
+    _add_times(serving)
+    serving.add_argument(
+        "--isolation",
+        choices=["auto", "bubblewrap", "none"],
+        default="auto",
+        help="how commands see /sandbox and /home/gem under these names: with bubblewrap, or not;"
+        " auto is with it where it works (%(default)s)",
+    )
+    serving.add_argument("--verbose", action="store_true", help="log each request on stderr")
+    return parser
+
+
+def _add_address(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("address")
+    group.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    group.add_argument(
+        "--port",
+        type=_port,
+        default=8080,
+        metavar="N",
+        help="port to listen on; 0 is any free one (%(default)s)",
+    )
+    group.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="accept a --host that other machines can reach. Dangerous: anyone with a key can then"
+        " run commands as you, on this machine",
+    )
+
+
+def _add_state(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("state")
+    group.add_argument(
+        "--data",
+        type=Path,
+        default=_DEFAULT_DATA,
+        metavar="DIR",
+        help="where state is kept (%(default)s)",
+    )
+    group.add_argument(
+        "--ephemeral", action="store_true", help="keep nothing: all is gone when the fake stops"
+    )
+
+
+def _add_tests(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("tests")
+    group.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default=DEFAULT_PROFILE,
+        help="the version of the sandbox controller whose statuses are shown (%(default)s)",
+    )
+    group.add_argument(
+        "--as-deployed",
+        action="store_true",
+        help="answer with the deployed proxy's quirks and bugs, where the fake would be sane",
+    )
+    group.add_argument(
+        "--seed-file",
+        type=Path,
+        metavar="FILE",
+        help="JSON of the users, keys and sandboxes to start with; state that is there already"
+        " is kept instead (none)",
+    )
+    group.add_argument(
+        "--seed",
+        type=_whole_number,
+        metavar="N",
+        help="make the same ids and keys on every start from nothing; anybody can foretell them"
+        " (none: nobody can)",
+    )
+
+
+def _add_times(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("times, in seconds")
+    for name, default, text in (
+        ("--ready-after", 2.0, "until a created or resumed sandbox is ready (%(default)g)"),
+        ("--reconcile-delay", 0.1, "until a change shows in a sandbox's status (%(default)g)"),
+    ):
+        group.add_argument(name, type=_seconds, default=default, metavar="S", help=text)
+    group.add_argument(
+        "--command-timeout",
+        type=_some_seconds,
+        metavar="S",
+        help="after which the proxy answers 504; the command goes on (300)",
+    )
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is not a port: expected 0 to 65535")
+
+
+def _whole_number(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 18:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is not a seed: expected a number, 0 or more")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if 0 <= value <= 1e9:
+        return value
+    raise argparse.ArgumentTypeError(f"'{text}' is not a time: expected seconds, 0 or more")
+
+
+def _some_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("expected more than 0 seconds")
+    return value
+
+
+def _version() -> str:
+    return f"sandbox-fakeproxy {version('async-remote-agent')}"

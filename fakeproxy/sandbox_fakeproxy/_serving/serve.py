@@ -1,0 +1,207 @@
+"""The fake as a process: state on disk, a socket, and an end that leaves nothing running."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import uvicorn
+from starlette.applications import Starlette
+
+from sandbox_fakeproxy._app import create_app
+from sandbox_fakeproxy._control.fake import Fake
+from sandbox_fakeproxy._control.seed import SeedUnusable, SeedUser, parse_seed
+from sandbox_fakeproxy._local.isolation import Choice
+from sandbox_fakeproxy._local.runtime import LocalRuntime
+from sandbox_fakeproxy._mint import Mint
+from sandbox_fakeproxy._runtime.interface import Runtime
+from sandbox_fakeproxy._state.store import Store
+
+from .banner import Greeting, banner
+from .data import DataDirectory, opened
+from .listener import Listener, listen
+
+_GRACE = 0.3  # seconds for replies under way, once their commands are killed
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person may choose. Times are in seconds; without `data`, state is in memory."""
+
+    host: str
+    port: int
+    allow_remote: bool
+    data: Path | None
+    ready_after: float
+    reconcile_delay: float
+    command_timeout: float | None
+    isolation: Choice
+    profile: str
+    as_deployed: bool
+    seed: int | None
+    seed_file: Path | None
+    verbose: bool
+
+
+def serve(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Serve until a signal comes.
+
+    Raises:
+        DataUnusable: the state cannot be kept there.
+        IsolationUnavailable: commands cannot be isolated as was asked.
+        ListenerRefused: the fake cannot listen there.
+        SeedUnusable: the seed file cannot be read, or does not describe a world.
+        StoreUnusable: the state there is not ours.
+        UnusableAdminKey: the admin key is not one that a header can carry.
+    """
+    users = _read_seed_file(settings.seed_file)
+    with opened(settings.data) as data:
+        listener = listen(settings.host, settings.port, allow_remote=settings.allow_remote)
+        with listener.socket:
+            _serve(settings, data, listener, users, environ.get("ADMIN_API_KEY", "").strip())
+
+
+def _serve(
+    settings: Settings,
+    data: DataDirectory,
+    listener: Listener,
+    users: list[SeedUser] | None,
+    given_key: str,
+) -> None:
+    store = Store(data.database if settings.data else None)
+    is_new_state = store.is_new()
+    runtime = LocalRuntime(data.sandboxes, isolation=settings.isolation)
+    admin_key, is_new = (given_key, False) if given_key else data.admin_key(Mint(_random(settings)))
+    app = create_app(
+        admin_key=admin_key,
+        runtime=runtime,
+        store=store,
+        ready_after=settings.ready_after,
+        reconcile_delay=settings.reconcile_delay,
+        command_timeout=settings.command_timeout,
+        profile=settings.profile,
+        as_deployed=settings.as_deployed,
+        random=_random(settings),
+        allowed_hosts=listener.allowed_hosts,
+    )
+    runtime.recover(store.sandbox_ids())
+    planted = "" if users is None else _plant(app.state.fake, users, is_new=is_new_state)
+    greeting = Greeting(
+        url=listener.url,
+        commands=runtime.isolation.sentence,
+        state=settings.data and data.path,
+        admin_key_file=None if given_key or settings.data is None else data.admin_key_file,
+        new_admin_key=admin_key if is_new else None,
+        username=_free_username(store),
+    )
+    server = _Server(app, runtime, verbose=settings.verbose)
+    try:
+        server.run_on(listener.socket, banner(greeting) + planted)
+    finally:
+        store.close()
+
+
+def _random(settings: Settings) -> Random | None:
+    return None if settings.seed is None else Random(settings.seed)  # noqa: S311  (to be foretold)
+
+
+def _read_seed_file(file: Path | None) -> list[SeedUser] | None:
+    if file is None:
+        return None
+    try:
+        return parse_seed(file.read_bytes())
+    except OSError as exc:
+        raise SeedUnusable(f"--seed-file {file} cannot be read: {exc.strerror}") from exc
+    except SeedUnusable as exc:
+        raise SeedUnusable(f"--seed-file {file}: {exc}") from exc
+
+
+def _plant(fake: Fake, users: list[SeedUser], *, is_new: bool) -> str:
+    """Make the seed file's world, unless there is one; return what there is to say about it.
+
+    A key that stands in the file is not shown: its reader has it, and the terminal may be kept.
+    """
+    if not is_new:
+        return "\n\nThe seed file was not used: the state here is not new, and was kept."
+    given = {key.secret for user in users for key in user.keys}
+    made = fake.plant(users)["users"]
+    lines = [
+        f"  {user['username']}  {key['api_key']}"
+        for user in made
+        for key in user["keys"]
+        if key["api_key"] not in given
+    ]
+    said = f"\n\nThe seed file's users are there: {len(made)}."
+    return "\n".join([f"{said} Keys made for them, shown this once:", *lines]) if lines else said
+
+
+def _free_username(store: Store) -> str:
+    number = 1
+    while store.has_username(name := f"dev{number}"):
+        number += 1
+    return name
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, except for how it starts and ends."""
+
+    def __init__(self, app: Starlette, runtime: Runtime, *, verbose: bool) -> None:
+        self._runtime = runtime
+        self._banner = ""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                ws="none",
+                log_config=None,
+                access_log=verbose,
+                server_header=False,  # the deployed proxy is not uvicorn
+                timeout_graceful_shutdown=1,
+            )
+        )
+        _set_up_logging(verbose=verbose)
+
+    def run_on(self, listening: socket.socket, text: str) -> None:
+        """Serve on a socket, and print `text` once requests are answered."""
+        self._banner = text
+        with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+            runner.run(self.serve(sockets=[listening]))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._banner, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn waits for requests under way, and those wait for their commands.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await self._runtime.close()
+        if self.server_state.tasks:
+            _, late = await asyncio.wait(self.server_state.tasks, timeout=_GRACE)
+            for task in late:
+                task.cancel()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        # uvicorn raises the signal again at the end, which would make an orderly stop a failure.
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _set_up_logging(*, verbose: bool) -> None:
+    """Log defects, and with `verbose` requests: method, path and status, never a header."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.access").setLevel(logging.INFO if verbose else logging.CRITICAL)

@@ -1,0 +1,125 @@
+"""A command under way, and how long those who wait for it wait.
+
+Pure: it is told what happens and when, in the order of the moments, and never looks at a clock.
+So a clock that jumps past several limits at once gives the verdict of one that moves bit by bit.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .command import Command, Status
+from .output import FULL_LIMIT, TRUNCATED_LIMIT, Output, shortened
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a command stands: an exit code only when it has ended by itself."""
+
+    status: Status
+    output: str
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a caller waits, in seconds: in all, and without output."""
+
+    timeout: float | None = None
+    silence: float | None = None
+
+
+class Run:
+    """One command of a session, from its start on."""
+
+    def __init__(self, command: Command, directory: str) -> None:
+        self.command = command
+        self.directory = directory  # where it was started, for the prompt
+        self.status: Status = "running"
+        self.exit_code: int | None = None
+        self.over = asyncio.Event()
+        self._output = Output(TRUNCATED_LIMIT if command.truncate else FULL_LIMIT)
+        self._kept: str | None = None
+        self._patiences: list[Patience] = []
+
+    @property
+    def text(self) -> str:
+        """Return what it has written so far."""
+        return self._output.text() if self._kept is None else self._kept
+
+    @property
+    def answer(self) -> Answer:
+        """Return how it stands."""
+        return Answer(self.status, self.text, self.exit_code)
+
+    def hear(self, moment: datetime, chunk: bytes) -> None:
+        """Take output; a background job may still write when the command itself is over."""
+        if self._kept is None:
+            for patience in self._patiences:
+                patience.hear(moment)
+            self._output.feed(chunk)
+
+    def end(self, moment: datetime, status: Status, exit_code: int | None) -> None:
+        """Take its end."""
+        for patience in self._patiences:
+            patience.look(moment, still_in_time=True)
+        self._output.finish()
+        self.status = status
+        self.exit_code = exit_code if status == "completed" else None
+        self.over.set()
+
+    def retire(self) -> None:
+        """Keep a bounded text only, as the session has gone on to another command."""
+        self._kept = shortened(self.text)
+
+    def begin_waiting(self, patience: "Patience") -> None:
+        """Tell somebody who waits what happens."""
+        self._patiences.append(patience)
+
+    def stop_waiting(self, patience: "Patience") -> None:
+        """Tell that one no more."""
+        self._patiences.remove(patience)
+
+
+class Patience:
+    """How long one caller goes on waiting for a command."""
+
+    def __init__(self, run: Run, now: datetime, limits: Limits) -> None:
+        self._run = run
+        self._until = None if limits.timeout is None else now + timedelta(seconds=limits.timeout)
+        self._silence = None if limits.silence is None else timedelta(seconds=limits.silence)
+        self._quiet_since = now
+        self._given_up: Answer | None = None
+
+    @property
+    def answer(self) -> Answer | None:
+        """Return what to tell the caller, once there is something."""
+        if self._given_up is None and self._run.over.is_set():
+            return self._run.answer
+        return self._given_up
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """Return when it ends, if nothing happens before."""
+        return min(self._ends, default=None)
+
+    def hear(self, moment: datetime) -> None:
+        """Take note of output."""
+        self.look(moment, still_in_time=True)
+        self._quiet_since = moment
+
+    def look(self, now: datetime, *, still_in_time: bool = False) -> None:
+        """Give up if the time for that has come; what happens at that very moment is in time."""
+        ends = self.ends_at
+        if self.answer is not None or ends is None or ends > now or (still_in_time and ends == now):
+            return
+        self._given_up = Answer(self._ends[ends], self._run.text)
+
+    @property
+    def _ends(self) -> dict[datetime, Status]:
+        ends: dict[datetime, Status] = {}
+        if self._until is not None:
+            ends[self._until] = "running"
+        if self._silence is not None:
+            ends[self._quiet_since + self._silence] = "no_change_timeout"
+        return ends
