@@ -83,7 +83,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     keys = Keys(store, clock, mint, conduct)
     time_limit = conduct.time_limit if command_timeout is None else command_timeout
     forwarding = Forwarding(
-        clock, controller, runtime, conduct, upstream=upstream, time_limit=time_limit
+        store, clock, controller, runtime, conduct, upstream=upstream, time_limit=time_limit
     )
     sandboxes = Sandboxes(store, clock, mint, controller, runtime, conduct)
     administration = Administration(store, clock, mint, keys, runtime, conduct)
@@ -91,12 +91,13 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     known = [
         *_user_routes(gate, sandboxes, forwarding, SelfService(store, keys), conduct),
         *_admin_routes(gate, administration),
-        *_tester_routes(gate, Control(fake)),
         ExactRoute("GET", "/health", gate.public(_health(store, clock, conduct))),
     ]
     hosts = [Middleware(KnownHosts, allowed=allowed_hosts)] if allowed_hosts is not None else []
     app = Starlette(
-        routes=conduct.routes(gate, known, [_unknown_route(gate)]),
+        routes=conduct.routes(
+            gate, known, _tester_routes(gate, Control(fake)), [_unknown_route(gate)]
+        ),
         middleware=[
             Middleware(Journaled, journal=journal),
             Middleware(DrainedBodies),
@@ -193,9 +194,10 @@ def _health(store: Store, clock: Clock, conduct: Conduct) -> Callable[[], Awaita
 def _error_handlers(conduct: Conduct) -> Mapping[Any, ExceptionHandler]:
     """Return the one place that turns an error into HTTP."""
 
-    async def refuse(_request: Request, exc: Exception) -> Response:
+    async def refuse(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, Refusal)  # noqa: S101  (Starlette types every handler so)
-        return write(conduct.reply(exc))
+        is_own = request.scope["path"].startswith("/_fake/")
+        return write((SANE if is_own else conduct).reply(exc))
 
     async def break_(_request: Request, _exc: Exception) -> Response:
         # Starlette raises the exception on, so that a test or the server's log shows the defect.

@@ -88,12 +88,12 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     return bytes(body)
 
 
-def replayed(body: bytes) -> Receive:
-    """Return what makes a request of a body that was read already."""
+def replayed(body: bytes, then: Receive) -> Receive:
+    """Return what makes a request of a body that was read already, and goes on as `then` says."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        return messages.pop() if messages else {"type": "http.disconnect"}
+        return messages.pop() if messages else await then()
 
     return receive
 
@@ -120,15 +120,24 @@ def json_object(headers: Headers, body: bytes) -> JsonObject:
     Raises:
         Refusal: 400 for anything else; 413 when a compressed body is too large.
     """
-    charset = _json_charset(headers.get("content-type", ""))
-    if not body or charset is None:
-        return {}
-    value = parse_json(_inflate(body, headers.get("content-encoding", "identity")), charset)
+    value = json_body(headers, body)
     if isinstance(value, dict):
         return {str(name): each for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON
     if isinstance(value, list):
         return {}
     raise _malformed("The JSON body must be an object")
+
+
+def json_body(headers: Headers, body: bytes) -> Any:
+    """Read a body as JSON: no body, or another content type, is an empty object.
+
+    Raises:
+        Refusal: 400 when it is malformed; 413 when a compressed body is too large.
+    """
+    charset = _json_charset(headers.get("content-type", ""))
+    if not body or charset is None:
+        return {}
+    return parse_json(_inflate(body, headers.get("content-encoding", "identity")), charset)
 
 
 def parse_json(body: bytes, charset: str = "utf-8") -> Any:
@@ -138,7 +147,7 @@ def parse_json(body: bytes, charset: str = "utf-8") -> Any:
         Refusal: 400 when it is malformed, or holds text that no reply could repeat.
     """
     try:
-        value = json.loads(body.decode(charset), parse_constant=_no_constant)
+        value = json.loads(body.decode(charset), parse_constant=no_constant)
         if b"\\u" in body:
             # Half a surrogate pair: legal JSON, but no text that can be stored or sent.
             json.dumps(value, ensure_ascii=False).encode()
@@ -196,5 +205,6 @@ def _malformed(message: str) -> Refusal:
     return Refusal(400, message, Fault.MALFORMED_BODY)
 
 
-def _no_constant(name: str) -> NoReturn:
+def no_constant(name: str) -> NoReturn:
+    """Refuse what Python's parser takes beyond JSON, such as NaN."""
     raise ValueError(f"{name} is no JSON")

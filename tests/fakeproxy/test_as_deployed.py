@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import httpx
@@ -19,6 +19,7 @@ BOX = "/api/sandboxes/box"
 NO_UUID = "not-a-uuid"
 LABEL_63 = "u" * 63
 JSON = {"Content-Type": "application/json"}
+UTF_16 = {"Content-Type": "application/json; charset=utf-16"}
 
 
 @pytest.fixture
@@ -168,7 +169,9 @@ async def test_a_username_that_is_a_number_or_true_is_taken_as_its_text(
     assert (reply.status_code, reply.json()["user"]["username"]) == (201, text)
 
 
-@pytest.mark.parametrize("username", ["Bob", "a.b", "-a", {"a": 1}, ["a"], 1.5, "u" * 64])
+@pytest.mark.parametrize(
+    "username", ["Bob", "a.b", "-a", {"a": 1}, ["a"], {}, [], 1.5, 1e21, 10**30, "u" * 64]
+)
 async def test_any_other_username_is_500(world: World, username: Any) -> None:
     assert_500(await world.admin("POST", "/api/admin/users", {"username": username}))
 
@@ -255,7 +258,7 @@ async def test_expires_at_takes_milliseconds_and_empty(
     assert (reply.status_code, reply.json()["key_info"]["expires_at"]) == (201, kept)
 
 
-@pytest.mark.parametrize("sent", ["garbage", {"a": 1}, [1], 1e300])
+@pytest.mark.parametrize("sent", ["garbage", {"a": 1}, {}, [1], [], 1e300])
 async def test_any_other_expires_at_is_500(world: World, alice: Caller, sent: Any) -> None:
     assert_500(await alice("POST", "/api/me/apikeys", {"expires_at": sent}))
 
@@ -267,7 +270,9 @@ async def test_a_keys_name_over_255_is_500(world: World, alice: Caller) -> None:
 # Sandbox names ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Box", "-a", "a-", "a_b", "a b", 5, True, ["a"], "b" * 254])
+@pytest.mark.parametrize(
+    "name", ["Box", "-a", "a-", "a_b", "a b", 5, True, ["a"], [], {}, "b" * 254]
+)
 async def test_a_name_that_is_no_label_is_500_and_not_spent(
     world: World, alice: Caller, name: Any
 ) -> None:
@@ -348,6 +353,22 @@ async def test_of_concurrent_creates_one_is_201_and_the_rest_500(
     assert (await alice("POST", "/api/sandboxes", body)).status_code == 409
 
 
+async def test_concurrent_creates_do_not_pass_the_quota(world: World, alice: Caller) -> None:
+    for number in range(8):
+        await alice("POST", "/api/sandboxes", {"name": f"box{number}"})
+    more = [alice("POST", "/api/sandboxes", {"name": f"more{number}"}) for number in range(6)]
+    assert await statuses(*more) == [201, 201, 500, 500, 500, 500]
+    assert (await alice("GET", "/api/sandboxes")).json()["count"] == 10
+
+
+async def test_a_create_whose_user_is_deleted_meanwhile_is_500(world: World, alice: Caller) -> None:
+    create = alice("POST", "/api/sandboxes", {"name": "box"})
+    delete = world.admin("DELETE", f"/api/admin/users/{world.users['alice']}")
+    for reply in await asyncio.gather(create, delete):
+        assert_500(reply)
+        assert "defect" not in reply.text
+
+
 async def test_of_concurrent_deletes_one_is_200_and_the_rest_500(
     world: World, alice: Caller
 ) -> None:
@@ -405,43 +426,36 @@ async def test_an_answer_that_takes_301_s_is_500(seconds: float, given_up: bool)
         may_end.set()
 
 
-class Upstream:
-    """A service that says what it got, and redirects or talks nonsense where it is told to."""
+ANSWERS: dict[str, Callable[[], Response]] = {
+    "/redirect": lambda: RedirectResponse("/landed", 302),
+    "/keep": lambda: RedirectResponse("/landed", 307),
+    "/loop": lambda: RedirectResponse("/loop", 302),
+    "/to-the-runtime": lambda: RedirectResponse("/v1/sandbox", 302),
+    "/text": lambda: Response("plain", media_type="text/plain"),
+    "/download": lambda: Response(b"\x00\xff", media_type="application/octet-stream"),
+    "/nan": lambda: Response("NaN", media_type="application/json"),
+    "/deep": lambda: Response("[" * 100_000, media_type="application/json"),
+    "/scalar": lambda: Response("7", 418, media_type="application/json"),
+}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        await (await self._answer(request))(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
-        match request.url.path:
-            case "/redirect":
-                return RedirectResponse("/landed", 302)
-            case "/keep":
-                return RedirectResponse("/landed", 307)
-            case "/loop":
-                return RedirectResponse("/loop", 302)
-            case "/text":
-                return Response("plain", media_type="text/plain")
-            case "/download":
-                return Response(b"\x00\xff", media_type="application/octet-stream")
-            case "/scalar":
-                return Response("7", 418, media_type="application/json")
-            case _:
-                pass
-        return JSONResponse(
-            {
-                "method": request.method,
-                "path": request.url.path,
-                "query": request.url.query,
-                "headers": sorted(request.headers),
-                "body": (await request.body()).decode(),
-            }
-        )
+async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say what came, and redirect or talk nonsense where the path says so."""
+    request = Request(scope, receive)
+    came = {
+        "body": (await request.body()).decode(),
+        "method": request.method,
+        "path": request.url.path,
+        "query": request.url.query,
+        "headers": sorted(request.headers),
+    }
+    answer = ANSWERS.get(request.url.path, lambda: JSONResponse(came))()
+    await answer(scope, receive, send)
 
 
 @pytest.fixture
 async def caller() -> AsyncGenerator[Caller]:
-    async with a_world(upstream=Upstream(), as_deployed=True) as world:
+    async with a_world(upstream=upstream, as_deployed=True) as world:
         alice = await world.user()
         await world.sandbox(alice)
         yield alice
@@ -464,6 +478,12 @@ async def test_the_path_is_decoded_once_and_the_query_dropped(
     assert (got["path"], got["query"]) == (path, query)
 
 
+@pytest.mark.parametrize("segment", ["%zz", "b%ff"])
+async def test_a_badly_encoded_segment_below_proxy_is_500(caller: Caller, segment: str) -> None:
+    reply = await caller("GET", f"/proxy/box/a/{segment}")
+    assert_500(reply, f"Failed to decode param '{segment}'")
+
+
 async def test_headers_are_dropped(caller: Caller) -> None:
     got = (await caller("POST", "/proxy/box/x", {"a": 1}, headers={"X-Mine": "1"})).json()
     assert got["headers"] == ["content-length", "content-type"]
@@ -472,7 +492,14 @@ async def test_headers_are_dropped(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("content", "headers", "body"),
     [
-        (b'{"a": 1}', JSON, '{"a": 1}'),
+        (b'{"a":1}', JSON, '{"a": 1}'),
+        (b"[1]", JSON, "[1]"),
+        (gzip.compress(b'{"a":1}'), JSON | {"Content-Encoding": "gzip"}, '{"a": 1}'),
+        (
+            '{"a":1}'.encode("utf-16"),
+            {"Content-Type": "application/json; charset=utf-16"},
+            '{"a": 1}',
+        ),
         (b"", {}, "{}"),
         (b"plain", {"Content-Type": "text/plain"}, "{}"),
         (b"\x00\xff", {"Content-Type": "application/octet-stream"}, "{}"),
@@ -485,20 +512,34 @@ async def test_a_body_that_is_not_json_becomes_an_empty_object(
     assert got.json()["body"] == body
 
 
-@pytest.mark.parametrize(("path", "method"), [("redirect", "GET"), ("keep", "POST")])
+@pytest.mark.parametrize(
+    ("path", "sent", "method", "body"),
+    [
+        ("redirect", "POST", "GET", ""),
+        ("redirect", "PUT", "PUT", '{"a": 1}'),
+        ("redirect", "GET", "GET", ""),
+        ("keep", "POST", "POST", '{"a": 1}'),
+    ],
+)
 async def test_redirects_are_followed_and_post_becomes_get(
-    caller: Caller, path: str, method: str
+    caller: Caller, path: str, sent: str, method: str, body: str
 ) -> None:
-    reply = await caller("POST", f"/proxy/box/{path}", {"a": 1})
+    reply = await caller(sent, f"/proxy/box/{path}", {"a": 1})
     assert reply.status_code == 200
-    assert (reply.json()["path"], reply.json()["method"]) == ("/landed", method)
+    landed = reply.json()
+    assert (landed["path"], landed["method"], landed["body"]) == ("/landed", method, body)
+
+
+async def test_a_redirect_to_the_runtimes_own_path_is_followed(caller: Caller) -> None:
+    reply = await caller("GET", "/proxy/box/to-the-runtime")
+    assert (reply.status_code, reply.json()["home_dir"]) == (200, "/home/gem")
 
 
 async def test_redirects_without_end_are_500(caller: Caller) -> None:
     assert_500(await caller("GET", "/proxy/box/loop"), "fetch failed")
 
 
-@pytest.mark.parametrize("path", ["text", "download"])
+@pytest.mark.parametrize("path", ["text", "download", "nan", "deep"])
 async def test_a_reply_that_is_not_json_is_500(caller: Caller, path: str) -> None:
     assert_500(await caller("GET", f"/proxy/box/{path}"))
 
@@ -506,6 +547,20 @@ async def test_a_reply_that_is_not_json_is_500(caller: Caller, path: str) -> Non
 async def test_a_json_scalar_passes_with_its_status(caller: Caller) -> None:
     reply = await caller("GET", "/proxy/box/scalar")
     assert (reply.status_code, reply.json()) == (418, 7)
+
+
+# The fake's own routes ---------------------------------------------------------------------------
+
+
+async def test_testers_routes_have_no_quirks(world: World) -> None:
+    reply = await world.admin("PUT", "/_fake/seed", content=b"{", headers=JSON)
+    assert (reply.status_code, reply.json()["error"]) == (400, "Bad Request")
+    long = {"users": [{"username": "bob", "email": "x" * 200}], "more": "x" * 102_400}
+    assert (await world.admin("PUT", "/_fake/seed", long)).status_code == 400
+    bad = {"content": b"{", "headers": JSON}
+    assert (await world.nobody("POST", "/_fake/reset", **bad)).status_code == 401  # type: ignore[arg-type]
+    assert (await world.admin("GET", "/_FAKE/state")).status_code == 404
+    assert (await world.admin("HEAD", "/_fake/state")).status_code == 404
 
 
 # Health -----------------------------------------------------------------------------------------

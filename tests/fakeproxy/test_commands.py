@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -9,8 +10,10 @@ from sandbox_fakeproxy import (
     RuntimeUnreachable,
     ScriptedRuntime,
 )
+from starlette.background import BackgroundTask
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tests.fakeproxy.world import Caller, World, a_world, assert_refused, exec_path
@@ -357,3 +360,47 @@ async def test_an_upstream_that_breaks_off_is_502() -> None:
             await world.sandbox(alice)
             reply = await alice("GET", "/proxy/box/page")
         assert (reply.status_code, reply.json()["error"]) == (502, "Bad Gateway")
+
+
+async def test_an_upstream_may_stream() -> None:
+    async def chunks() -> AsyncGenerator[bytes]:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield f"data: {number}\n\n".encode()
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = StreamingResponse(chunks(), media_type="text/event-stream")
+        await answer(scope, receive, send)
+
+    async with a_world(upstream=stream) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        reply = await alice("GET", "/proxy/box/events")
+    assert reply.text == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
+
+
+async def test_an_upstream_may_compress_its_json() -> None:
+    app = GZipMiddleware(JSONResponse({"a": "x" * 2000}))
+    async with a_world(upstream=app) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        reply = await alice("GET", "/proxy/box/x", headers={"Accept-Encoding": "gzip"})
+    assert (reply.status_code, reply.headers["content-encoding"]) == (200, "gzip")
+    assert reply.json() == {"a": "x" * 2000}
+
+
+async def test_an_upstreams_work_after_its_answer_delays_nobody() -> None:
+    may_end, ended = asyncio.Event(), asyncio.Event()
+
+    async def afterwards() -> None:
+        await may_end.wait()
+        ended.set()
+
+    app = JSONResponse({}, background=BackgroundTask(afterwards))
+    async with a_world(upstream=app) as world:
+        alice = await world.user()
+        await world.sandbox(alice)
+        assert (await alice("GET", "/proxy/box/x")).status_code == 200
+        assert not ended.is_set()
+        may_end.set()
+        await ended.wait()

@@ -1,29 +1,32 @@
 """What the deployed proxy makes of a request on its way to the runtime, and of the answer."""
 
+import json
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox_fakeproxy._errors import Fault, Refusal
-from sandbox_fakeproxy._http import is_json, read_body
-from sandbox_fakeproxy._proxy.delivery import FORWARDED_LIMIT, Ask, parsed, request_of
+from sandbox_fakeproxy._http import decode, json_body, read_body
+from sandbox_fakeproxy._proxy.delivery import Ask, Outbound, parsed, request_of
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_KEEP_METHOD = frozenset({307, 308})
+# As fetch has it: which redirects make GET of which method.
+_ALWAYS_AS_GET = frozenset({303})
+_AS_GET = {"POST": frozenset({301, 302, 303}), "HEAD": frozenset[int]()}
 _MOST_REDIRECTS = 20  # as fetch has it
 _BODILESS = frozenset({"GET", "HEAD"})
 
 
-async def read_rewritten(request: Request) -> Request:
+async def read_rewritten(request: Request) -> Outbound:
     """Decode the path once, drop query and headers, and send JSON whatever came."""
-    body = await read_body(request, FORWARDED_LIMIT)
-    says_json = is_json(request.headers.get("content-type", ""))
-    path, _, query = unquote("/" + request.path_params["path"]).partition("?")
-    return _json_request(request.method, path, query, body if body and says_json else b"{}")
+    value = json_body(request.headers, await read_body(request))
+    segments = request.path_params["path"].split("/")
+    path, _, query = "/".join(["", *map(decode, segments)]).partition("?")
+    return _json_request(request.method, path, query, json.dumps(value).encode())
 
 
-async def followed(answer: Response, sent: Request, again: Ask) -> Response:
+async def followed(answer: Response, sent: Outbound, again: Ask) -> Response:
     """Follow redirects, and pass JSON on with its status alone.
 
     Raises:
@@ -32,25 +35,25 @@ async def followed(answer: Response, sent: Request, again: Ask) -> Response:
     for _ in range(_MOST_REDIRECTS):
         if answer.status_code not in _REDIRECTS or "location" not in answer.headers:
             return _json_alone(answer, sent)
-        sent = await _redirected(sent, answer)
+        sent = _redirected(sent, answer)
         answer = await again(sent)
     raise Refusal(502, "The sandbox redirects without end", Fault.UNREACHABLE)
 
 
-def _json_alone(answer: Response, sent: Request) -> Response:
+def _json_alone(answer: Response, sent: Outbound) -> Response:
     if sent.method == "HEAD":
         raise Refusal(502, "The sandbox has answered without a body", Fault.NO_JSON)
     return JSONResponse(parsed(answer), answer.status_code)
 
 
-async def _redirected(sent: Request, answer: Response) -> Request:
+def _redirected(sent: Outbound, answer: Response) -> Outbound:
     target = urlsplit(urljoin(str(sent.url), answer.headers["location"]))
-    keeps = answer.status_code in _KEEP_METHOD or sent.method == "HEAD"
-    method = sent.method if keeps else "GET"
-    return _json_request(method, unquote(target.path), target.query, await sent.body())
+    to_get = answer.status_code in _AS_GET.get(sent.method, _ALWAYS_AS_GET)
+    method = "GET" if to_get else sent.method
+    return _json_request(method, unquote(target.path), target.query, sent.content)
 
 
-def _json_request(method: str, path: str, query: str, body: bytes) -> Request:
+def _json_request(method: str, path: str, query: str, body: bytes) -> Outbound:
     """Make a request of a decoded path."""
     return request_of(
         method,

@@ -1,7 +1,6 @@
 """What the deployed proxy takes in a body, where that is not what it should take."""
 
 import json
-import math
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -16,12 +15,13 @@ _LABEL = _USERNAME
 # What names a Kubernetes resource, and yet no service: with dots, or longer than a label.
 _RESOURCE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESOURCE_NAME_LIMIT = 253
+_MOST = 1e21  # JavaScript writes what is larger with an exponent
 
 
 def username(body: JsonObject) -> str:
     """Take a number or `true` as its text."""
     value = body.get("username")
-    if not value:
+    if _is_falsy(value):
         raise Refusal(400, "username is required")
     name = _text_of(value)
     if _USERNAME.fullmatch(name) is None:
@@ -53,7 +53,7 @@ def is_active(body: JsonObject) -> bool | None:
 def expires_at(body: JsonObject) -> datetime | None:
     """Take milliseconds since 1970, of which `true` is one, and anything falsy as none."""
     value = body.get("expires_at")
-    if not value:
+    if _is_falsy(value):
         return None
     if not isinstance(value, (int, float)):
         return sane.expires_at(body)
@@ -66,7 +66,7 @@ def expires_at(body: JsonObject) -> datetime | None:
 def sandbox_name(body: JsonObject) -> str:
     """Take a leading digit, and whatever may name a resource."""
     value = body.get("name")
-    if not value:
+    if _is_falsy(value):
         raise Refusal(400, "name is required")
     if isinstance(value, str) and _is_resource_name(value):
         return value
@@ -92,10 +92,18 @@ def _is_resource_name(value: str) -> bool:
     return len(value) <= _RESOURCE_NAME_LIMIT and _RESOURCE_NAME.fullmatch(value) is not None
 
 
+def _is_falsy(value: Any) -> bool:
+    """Tell what is false in JavaScript, where an empty list or object is not."""
+    return value is None or (not isinstance(value, (list, dict)) and not value)
+
+
 def _text_of(value: Any) -> str:
     """Write a JSON value as JavaScript would."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer() and math.isfinite(value):
-        return str(int(value))
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return json.dumps(value, ensure_ascii=False)
+    if abs(value) >= _MOST:
+        return "1e+21"  # or more, which is as little a name
+    number = float(value)
+    return str(int(number)) if number.is_integer() else str(number)

@@ -23,18 +23,23 @@ ENDPOINTS = {
 
 
 def loosened(
-    gate: Gate, known: Sequence[ExactRoute], unknown: Sequence[ExactRoute]
+    gate: Gate,
+    known: Sequence[ExactRoute],
+    own: Sequence[ExactRoute],
+    unknown: Sequence[ExactRoute],
 ) -> list[ExactRoute]:
-    """Match any case, HEAD for GET, and OPTIONS; parse bodies before all else."""
+    """Match any case, HEAD for GET, and OPTIONS; parse bodies before all else.
+
+    But not on the fake's own routes, which the deployed proxy has not.
+    """
     options = _Options(gate, known)
     for route in known:
         if route.accepted and "GET" in route.accepted:
             route.accepted.add("HEAD")
-    routes = [*known, options, *unknown]
-    for route in routes:
+    for route in (*known, options, *unknown):
         route.ignore_case()
         route.app = _BodiesFirst(route.app)
-    return routes
+    return [*known, options, *own, *unknown]
 
 
 class _Options(ExactRoute):
@@ -70,7 +75,7 @@ class _BodiesFirst:
         request = Request(scope, receive)
         body = await read_body(request)
         json_object(request.headers, body)
-        await self._app(scope, replayed(body), send)
+        await self._app(scope, replayed(body, receive), send)
 
 
 class HeaderLimit:
@@ -117,8 +122,8 @@ def _conditional(scope: Scope, start: Message, body: bytes) -> list[Message]:
     if is_json(Headers(raw=headers).get("content-type", "")):
         etag = f'W/"{len(body):x}-{hashlib.sha256(body).hexdigest()[:27]}"'
         headers.append((b"etag", etag.encode()))
-        known = Headers(scope=scope).get("if-none-match", "")
-        if asks and start["status"] < 300 and (known == "*" or etag in known):
+        known = Headers(scope=scope).get("if-none-match", "").split(",")
+        if asks and start["status"] < 300 and not {"*", etag}.isdisjoint(map(str.strip, known)):
             kept = [pair for pair in headers if not pair[0].startswith(b"content-")]
             return [{**start, "status": 304, "headers": kept}, _body(b"")]
     shown = b"" if scope["method"] == "HEAD" else body

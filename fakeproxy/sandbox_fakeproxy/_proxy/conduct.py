@@ -27,7 +27,8 @@ from .route import ExactRoute
 _PHRASES = {413: "Payload Too Large"}
 
 
-_Routes = Callable[[Gate, Sequence[ExactRoute], Sequence[ExactRoute]], Sequence[ExactRoute]]
+_Some = Sequence[ExactRoute]
+_Routes = Callable[[Gate, _Some, _Some, _Some], _Some]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,12 @@ class Answer:
 
 
 def _as_listed(
-    _gate: Gate, known: Sequence[ExactRoute], unknown: Sequence[ExactRoute]
+    _gate: Gate,
+    known: Sequence[ExactRoute],
+    own: Sequence[ExactRoute],
+    unknown: Sequence[ExactRoute],
 ) -> Sequence[ExactRoute]:
-    return [*known, *unknown]
+    return [*known, *own, *unknown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,10 @@ class Conduct:
     middleware: Sequence[Middleware] = ()
 
     # Below /proxy/.
-    read_forwarded: Callable[[Request], Awaitable[Request]] = delivery.read_forwarded
-    inbound: Callable[[Response, Request, delivery.Ask], Awaitable[Response]] = delivery.checked
+    read_forwarded: Callable[[Request], Awaitable[delivery.Outbound]] = delivery.read_forwarded
+    inbound: Callable[[Response, delivery.Outbound, delivery.Ask], Awaitable[Response]] = (
+        delivery.checked
+    )
     time_limit: float = 300.0
 
     health: Callable[[Store], bool] = Store.answers

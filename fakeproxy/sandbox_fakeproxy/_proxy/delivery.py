@@ -1,16 +1,16 @@
 """How a request reaches a sandbox's runtime, and its answer the caller: both as they are."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Scope
 
 from sandbox_fakeproxy._errors import Fault, Refusal
-from sandbox_fakeproxy._http import is_json, read_body, replayed
-
-Ask = Callable[[Request], Awaitable[Response]]
+from sandbox_fakeproxy._http import is_json, no_constant, read_body, replayed
 
 # What the fake holds in memory; far above the 100 KB that pass through the deployed proxy.
 FORWARDED_LIMIT = 16 * 1024 * 1024
@@ -22,7 +22,18 @@ _KEPT_BACK = frozenset(
 )
 
 
-async def read_forwarded(request: Request) -> Request:
+class Outbound(Request):
+    """A request on its way to a runtime; its body is at hand, however often it is sent."""
+
+    def __init__(self, scope: Scope, content: bytes) -> None:
+        super().__init__(scope, replayed(content, _stay))
+        self.content = content
+
+
+Ask = Callable[[Outbound], Awaitable[Response]]
+
+
+async def read_forwarded(request: Request) -> Outbound:
     """Read a request that is the runtime's to understand, as it was sent but for the key.
 
     Raises:
@@ -39,25 +50,26 @@ async def read_forwarded(request: Request) -> Request:
     )
 
 
-async def checked(answer: Response, _sent: Request, _again: Ask) -> Response:
+async def checked(answer: Response, _sent: Outbound, _again: Ask) -> Response:
     """Let an answer pass that is what it says it is: JSON, where it says nothing else.
 
     Raises:
         Refusal: 502, it is not.
     """
     says = answer.headers.get("content-type", "")
-    if (not says or is_json(says)) and body_of(answer):
+    is_plain = answer.headers.get("content-encoding", "identity") == "identity"
+    if is_plain and (not says or is_json(says)) and body_of(answer):
         parsed(answer)
     return answer
 
 
 def request_of(
     method: str, path: str, *, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes
-) -> Request:
+) -> Outbound:
     """Make a request as a runtime gets it. `path` is percent-encoded."""
     scope = {
         "type": "http",
-        "asgi": {"version": "3.0"},
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
@@ -70,7 +82,7 @@ def request_of(
         "server": None,
         "state": {},
     }
-    return Request(scope, replayed(body))
+    return Outbound(scope, body)
 
 
 def body_of(answer: Response) -> bytes:
@@ -86,7 +98,13 @@ def parsed(answer: Response) -> object:
         Refusal: 502, it holds none.
     """
     try:
-        return json.loads(body_of(answer))
-    except ValueError as exc:
+        return json.loads(body_of(answer), parse_constant=no_constant)
+    except (ValueError, RecursionError) as exc:
         message = "The sandbox has answered something that is not JSON"
         raise Refusal(502, message, Fault.NO_JSON) from exc
+
+
+async def _stay() -> Message:
+    """Never leave: whether the caller has left is nothing that a runtime is told."""
+    await asyncio.get_running_loop().create_future()
+    return {"type": "http.disconnect"}

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
@@ -14,8 +13,10 @@ from sandbox_fakeproxy._errors import Fault, Refusal, vanished
 from sandbox_fakeproxy._runtime.interface import Runtime, RuntimeUnreachable
 from sandbox_fakeproxy._state.controller import Controller
 from sandbox_fakeproxy._state.records import Sandbox, User
+from sandbox_fakeproxy._state.store import Store
 
 from .conduct import Conduct
+from .delivery import Ask, Outbound
 from .upstream import ask
 
 
@@ -28,6 +29,7 @@ class Forwarding:
 
     def __init__(
         self,
+        store: Store,
         clock: Clock,
         controller: Controller,
         runtime: Runtime,
@@ -36,6 +38,7 @@ class Forwarding:
         upstream: ASGIApp | None,
         time_limit: float,
     ) -> None:
+        self._store = store
         self._clock = clock
         self._controller = controller
         self._runtime = runtime
@@ -44,8 +47,22 @@ class Forwarding:
         self._time_limit = timedelta(seconds=time_limit)
         self._under_way: set[asyncio.Future[Response]] = set()
 
-    async def forward(self, user: User, sandbox: Sandbox, asked: Request) -> Response:
+    async def forward(self, user: User, sandbox: Sandbox, asked: Outbound) -> Response:
         """Pass a request on, if the sandbox is ready for it."""
+        answer = self._admitted(user, sandbox, asked)
+
+        async def again(request: Outbound) -> Response:
+            current = self._store.sandbox(user.id, sandbox.name)
+            if current is None or current.id != sandbox.id:
+                raise RuntimeUnreachable("The sandbox was deleted while it was asked")
+            return await self._admitted(user, current, request)
+
+        return await self._within_time(self._delivered(answer, asked, again))
+
+    def _admitted(
+        self, user: User, sandbox: Sandbox, asked: Outbound
+    ) -> Coroutine[Any, Any, Response]:
+        """Check that the sandbox is ready, and ask it in the same step: no pause comes between."""
         now = self._clock.now()
         if self._controller.has_vanished(sandbox, now):
             raise vanished(sandbox.name)
@@ -56,18 +73,18 @@ class Forwarding:
         if not self._controller.accepts_commands(sandbox, now):
             raise Refusal(503, "Sandbox not ready", Fault.PAUSED)
         asked.scope["server"] = (f"{sandbox.name}.{user.namespace}.svc.cluster.local", 8080)
-        # No await between the checks and this, or a pause might pass by.
-        answer = self._runtime.answer(sandbox.id, asked)
-        return await self._within_time(self._answered(answer, asked))
+        return self._or_upstream(self._runtime.answer(sandbox.id, asked), asked)
 
-    async def _answered(self, answer: Awaitable[Response | None], sent: Request) -> Response:
+    async def _or_upstream(self, answer: Awaitable[Response | None], asked: Outbound) -> Response:
+        return await answer or await self._ask_upstream(asked)
+
+    async def _delivered(self, answer: Awaitable[Response], sent: Outbound, again: Ask) -> Response:
         try:
-            response = await answer or await self._ask_upstream(sent)
-            return await self._conduct.inbound(response, sent, self._ask_upstream)
+            return await self._conduct.inbound(await answer, sent, again)
         except RuntimeUnreachable as exc:
             raise Refusal(502, str(exc), Fault.UNREACHABLE) from exc
 
-    async def _ask_upstream(self, request: Request) -> Response:
+    async def _ask_upstream(self, request: Outbound) -> Response:
         if self._upstream is None:
             return JSONResponse({"detail": "Not Found"}, 404)
         return await ask(self._upstream, request)

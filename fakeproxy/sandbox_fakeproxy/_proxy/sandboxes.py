@@ -44,8 +44,11 @@ class Sandboxes:
         """Make a sandbox; it becomes ready as time passes."""
         name = self._conduct.sandbox_name(asked.body)
         image = self._conduct.image(asked.body, DEFAULT_IMAGE)
-        self._require_room(user, name)
+        self._require_free(user, name)
         await self._conduct.in_window()
+        self._require_quota(user)
+        if self._store.user(user.id) is None:
+            raise Refusal(409, f"User '{user.username}' was deleted meanwhile", Fault.LOST_RACE)
         if self._conduct.spends(name, image):
             self._store.spend_name(user.namespace, name)
             raise Refusal(500, f"Sandbox '{name}' was created by half", Fault.SPENT)
@@ -64,8 +67,8 @@ class Sandboxes:
             201,
         )
 
-    def _require_room(self, user: User, name: str) -> None:
-        """Refuse a name that is taken, and more sandboxes than a user may have."""
+    def _require_free(self, user: User, name: str) -> None:
+        """Refuse a name that is taken, or can never be had."""
         if self._store.sandbox(user.id, name) is not None:
             raise Refusal(409, f"Sandbox '{name}' already exists")
         if self._store.is_spent(user.namespace, name):
@@ -73,6 +76,9 @@ class Sandboxes:
         if len(user.namespace) > NAMESPACE_LIMIT:
             message = f"Namespace '{user.namespace}' has more than {NAMESPACE_LIMIT} characters"
             raise Refusal(400, message, Fault.NAMESPACE)
+
+    def _require_quota(self, user: User) -> None:
+        """Refuse more sandboxes than a user may have."""
         taken = self._store.count_sandboxes(user.id) + self._store.count_spent(user.namespace)
         if taken >= QUOTA:
             message = f"Sandbox quota exceeded: a user may have {QUOTA} sandboxes"

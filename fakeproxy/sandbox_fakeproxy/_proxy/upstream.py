@@ -1,17 +1,21 @@
 """A service of a tester's own inside the sandboxes: any ASGI app, asked without a socket."""
 
+import asyncio
+
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Send
 
 from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
 
+# The event loop holds tasks weakly; these are nobody's any more once they have answered.
+_RUNNING = set[asyncio.Task[None] | None]()
 _HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "upgrade")
 
 
 async def ask(app: ASGIApp, request: Request) -> Response:
-    """Return what an app answers, whole.
+    """Return what an app answers, whole; what it does after that is its own affair.
 
     An app that raises or ends without an answer is a service that resets the connection.
 
@@ -20,19 +24,25 @@ async def ask(app: ASGIApp, request: Request) -> Response:
     """
     started: Message = {}
     body = bytearray()
+    whole = asyncio.Event()
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
             started.update(message)
         else:
             body.extend(message.get("body", b""))
+            if not message.get("more_body", False):
+                whole.set()
 
-    try:
-        await app(request.scope, request.receive, send)
-    except Exception as exc:  # whatever it is, to the caller it is a lost connection
-        raise RuntimeUnreachable("The sandbox's service broke off without an answer") from exc
-    if not started:
-        raise RuntimeUnreachable("The sandbox's service ended without an answer")
+    running = asyncio.ensure_future(_run(app, request, send))
+    waiting = asyncio.ensure_future(whole.wait())
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not whole.is_set():
+        why = "broke off" if running.exception() else "ended"
+        raise RuntimeUnreachable(f"The sandbox's service {why} without an answer") from (
+            running.exception()
+        )
     response = Response(bytes(body), started["status"])
     response.raw_headers = [
         (name, value) for name, value in started["headers"] if name.lower() != b"content-length"
@@ -42,3 +52,11 @@ async def ask(app: ASGIApp, request: Request) -> Response:
         del headers[name]
     headers["content-length"] = str(len(body))
     return response
+
+
+async def _run(app: ASGIApp, request: Request, send: Send) -> None:
+    _RUNNING.add(task := asyncio.current_task())
+    try:
+        await app(request.scope, request.receive, send)
+    finally:
+        _RUNNING.discard(task)
