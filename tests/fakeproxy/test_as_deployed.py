@@ -22,10 +22,12 @@ JSON = {"Content-Type": "application/json"}
 UTF_16 = {"Content-Type": "application/json; charset=utf-16"}
 
 
+ON_A_PORT_TOO = True
+
+
 @pytest.fixture
-async def world() -> AsyncGenerator[World]:
-    async with a_world(as_deployed=True) as made:
-        yield made
+def options() -> dict[str, Any]:
+    return {"as_deployed": True}
 
 
 def assert_500(reply: httpx.Response, message: str | None = None) -> None:
@@ -453,9 +455,10 @@ async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
-@pytest.fixture
-async def caller() -> AsyncGenerator[Caller]:
-    async with a_world(upstream=upstream, as_deployed=True) as world:
+@pytest.fixture(params=["in process", "on a port"])
+async def caller(request: pytest.FixtureRequest) -> AsyncGenerator[Caller]:
+    port = request.getfixturevalue("port") if request.param == "on a port" else None
+    async with a_world(port=port, upstream=upstream, as_deployed=True) as world:
         alice = await world.user()
         await world.sandbox(alice)
         yield alice

@@ -18,6 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from tests.fakeproxy.world import Caller, World, a_world, assert_refused, exec_path
 
+ON_A_PORT_TOO = True
+
 BOX = "/api/sandboxes/box"
 TICK = 0.000001
 LS = {"command": "ls"}
