@@ -12,8 +12,13 @@ from pathlib import Path
 
 import pytest
 import sandbox_fakeproxy
-from sandbox_fakeproxy import ScriptedRuntime, create_app
+from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
 from sandbox_fakeproxy._control.seed import STATES, parse_seed
+from sandbox_fakeproxy._files.files import Files
+from sandbox_fakeproxy._proxy.route import ExactRoute
+from sandbox_fakeproxy._runtime.place import Place
+from sandbox_fakeproxy._shells.api import shell_routes
+from sandbox_fakeproxy._shells.sessions import Listener, Sessions, Shell
 from sandbox_fakeproxy._state.fates import FATES, fate_of_image
 from starlette.routing import Route
 
@@ -76,6 +81,29 @@ def test_the_table_of_requests_is_all_there_is_below_fake() -> None:
     }
     named = re.findall(r"^\| `(?:GET|PUT|POST) (/_fake/[^ `[]+)", README, re.MULTILINE)
     assert {re.sub(r"<\w+>", "*", path) for path in named} == paths
+
+
+def no_shell(_listener: Listener, _directory: str) -> Shell:
+    raise AssertionError("nothing is run here")
+
+
+def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
+    app = create_app(admin_key="k", runtime=ScriptedRuntime())
+    own = {
+        (method, re.sub(r":\w+}", "}", route.path))
+        for route in app.routes
+        if isinstance(route, ExactRoute) and not route.path.startswith(("/_fake/", "/{path"))
+        for method in route.accepted or {"any method"}
+    }
+    place = Place(tmp_path, isolated=False)
+    sessions = Sessions(place, ManualClock(), no_shell, str)
+    runtime = {**shell_routes(sessions), **Files(place.work, place.home).routes()}
+    inside = {(method, path) for path, methods in runtime.items() for method in methods}
+    section = README.split("## What it answers")[1].split("\n## ")[0]
+    named = re.findall(r"`(?:(GET|POST|PUT|DELETE) )?(/[^`]+)`", section)
+    assert {(method or "any method", path) for method, path in named} == own | inside | {
+        ("any method", "/proxy/<name>")
+    }
 
 
 # The sessions ------------------------------------------------------------------------------------
