@@ -18,7 +18,7 @@ from sandbox_fakeproxy._control.fake import Fake
 from sandbox_fakeproxy._control.seed import SeedUnusable, SeedUser, parse_seed
 from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._local.runtime import LocalRuntime
-from sandbox_fakeproxy._mint import Mint
+from sandbox_fakeproxy._mint import Mint, seeded
 from sandbox_fakeproxy._runtime.interface import Runtime
 from sandbox_fakeproxy._state.store import Store
 
@@ -75,8 +75,14 @@ def _serve(
 ) -> None:
     store = Store(data.database if settings.data else None)
     is_new_state = store.is_new()
-    runtime = LocalRuntime(data.sandboxes, isolation=settings.isolation)
-    admin_key, is_new = (given_key, False) if given_key else data.admin_key(Mint(_random(settings)))
+    # A restart goes on where sessions are concerned, too: no client's old id names a new one.
+    runtime = LocalRuntime(
+        data.sandboxes,
+        isolation=settings.isolation,
+        seed=None if settings.seed is None else f"{settings.seed} {store.rows_made()}",
+    )
+    admin_mint = Mint(None if settings.seed is None else seeded(f"admin {settings.seed}"))
+    admin_key, is_new = (given_key, False) if given_key else data.admin_key(admin_mint)
     app = create_app(
         admin_key=admin_key,
         runtime=runtime,
