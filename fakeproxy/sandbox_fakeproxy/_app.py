@@ -63,8 +63,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     seconds of `clock`. `upstream` answers, below `/proxy/<name>`, what the runtime has no path
     for. With `allowed_hosts`, requests for other hosts are refused. A seeded `random` makes ids and
     keys predictable; a `runtime` of yours takes a `seed` of its own. `as_deployed` has the deployed
-    proxy's quirks and bugs. `app.state.fake` is what testers hold the fake by. The lifespan's end, or
-    `await app.state.runtime.close()`, kills what still runs.
+    proxy's quirks and bugs. `app.state.fake` is what testers hold the fake by. The lifespan's end,
+    or `await app.state.runtime.close()`, kills what still runs.
 
     Raises:
         UnusableAdminKey: (a `ValueError`) the admin key is not one that a header can carry.

@@ -281,6 +281,23 @@ async def test_a_document_at_fault_is_400_with_the_place_and_changes_nothing(
         await world.app.state.fake.seed(document)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {KEY: []},
+        user(**{KEY: True}),
+        user(keys=[{KEY: "laptop"}]),
+        user(sandboxes=[{"name": "a", "fate": KEY}]),
+        user(keys=[{"expires_at": KEY}]),
+        {"users": [{"username": KEY}]},
+    ],
+)
+async def test_a_key_in_a_wrong_place_is_not_shown(world: World, document: Any) -> None:
+    reply = await world.admin("PUT", SEED, document)
+    assert reply.status_code == 400
+    assert "kkk" not in reply.text
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"users: []"])
 async def test_what_is_no_json_is_400(world: World, content: bytes) -> None:
     reply = await world.admin("PUT", SEED, content=content)

@@ -83,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         help="how commands see /sandbox and /home/gem under these names: with bubblewrap, or not;"
         " auto is with it where it works (%(default)s)",
     )
-    serving.add_argument("--verbose", action="store_true", help="log each request on stderr")
+    serving.add_argument(
+        "--verbose",
+        action="store_true",
+        help="log each request on stderr: its method, path, status and milliseconds, and no key",
+    )
     return parser
 
 

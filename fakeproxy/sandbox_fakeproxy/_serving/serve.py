@@ -19,6 +19,7 @@ from sandbox_fakeproxy._control.seed import SeedUnusable, SeedUser, parse_seed
 from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._local.runtime import LocalRuntime
 from sandbox_fakeproxy._mint import Mint, seeded
+from sandbox_fakeproxy._proxy.journal import LOG as REQUESTS
 from sandbox_fakeproxy._runtime.interface import Runtime
 from sandbox_fakeproxy._state.store import Store
 
@@ -165,7 +166,7 @@ class _Server(uvicorn.Server):
                 lifespan="on",
                 ws="none",
                 log_config=None,
-                access_log=verbose,
+                access_log=False,  # it would show keys; the journal logs, and masks them
                 server_header=False,  # the deployed proxy is not uvicorn
                 timeout_graceful_shutdown=1,
             )
@@ -207,7 +208,7 @@ class _Server(uvicorn.Server):
 
 
 def _set_up_logging(*, verbose: bool) -> None:
-    """Log defects, and with `verbose` requests: method, path and status, never a header."""
+    """Log defects, and with `verbose` requests, as the journal words them."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    logging.getLogger("uvicorn.access").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    REQUESTS.setLevel(logging.INFO if verbose else logging.CRITICAL)
