@@ -60,7 +60,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     Without more, time is the machine's, state is in memory, and commands really run on this
     machine, in a temporary directory. `profile` is whose statuses are shown: `v1alpha1` or
     `v1beta1`. `ready_after`, `reconcile_delay` and `command_timeout` (the proxy's 504) are in
-    seconds of `clock`. `upstream` answers, below `/proxy/<name>`, what the runtime has no path
+    seconds of `clock`; a sandbox is ready after `ready_after` even if that is less than the delay.
+    `upstream` answers, below `/proxy/<name>`, what the runtime has no path
     for. With `allowed_hosts`, requests for other hosts are refused. A seeded `random` makes ids and
     keys predictable; a `runtime` of yours takes a `seed` of its own. `as_deployed` has the deployed
     proxy's quirks and bugs. `app.state.fake` is what testers hold the fake by. The lifespan's end,

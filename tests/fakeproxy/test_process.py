@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,7 @@ async def test_the_first_line_says_where_it_listens_and_it_does(
     async with serving(environment, "--data", tmp_path / "data") as fake:
         assert fake.lines[0].startswith("Fake proxy listening on http://127.0.0.1:")
         assert str(tmp_path / "data") in fake.text
+        assert "Answers" not in fake.text  # there is nothing to say
         async with httpx.AsyncClient() as http:
             assert (await http.get(f"{fake.url}/health")).status_code == 200
 
@@ -264,6 +266,41 @@ async def test_the_admin_key_is_made_once_shown_once_and_kept_for_its_owner_only
         assert "from-the-environment" not in fake.text
         async with httpx.AsyncClient(base_url=fake.url, headers=headers) as admin:
             assert (await admin.get("/api/admin/users")).status_code == 403
+
+
+async def test_an_empty_admin_key_file_that_others_may_read_is_closed_to_them(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "admin.key").touch(mode=0o644)
+    async with serving(environment, "--data", tmp_path, key=None):
+        assert (tmp_path / "admin.key").read_text().startswith("admin_")
+        assert stat.S_IMODE((tmp_path / "admin.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("reads_a_line", [True, False])
+def test_that_nobody_reads_what_it_says_is_no_failure(
+    environment: dict[str, str], *, reads_a_line: bool
+) -> None:
+    fake = subprocess.Popen(
+        [*PROGRAM, "serve", "--ephemeral", "--port", "0"],
+        env=environment | {"ADMIN_API_KEY": "admin-key"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert fake.stdout is not None
+    if reads_a_line:
+        fake.stdout.readline()
+    fake.stdout.close()
+    if not reads_a_line:  # it serves all the same
+        deadline = time.monotonic() + PATIENCE
+        while not (listening := psutil.Process(fake.pid).net_connections()):
+            assert time.monotonic() < deadline, "waited in vain"
+        url = f"http://127.0.0.1:{listening[0].laddr.port}/health"
+        assert httpx.get(url, timeout=PATIENCE, trust_env=False).status_code == 200
+    fake.send_signal(signal.SIGINT)
+    _, err = fake.communicate(timeout=PATIENCE)
+    assert (fake.returncode, err) == (0, "")
 
 
 async def pasted(fake: Fake, environment: dict[str, str]) -> tuple[int | None, str]:
@@ -454,6 +491,7 @@ async def test_with_allow_remote_any_host_is_served(environment: dict[str, str])
         (["serve", "--command-timeout", "0"], "more than 0"),
         (["serve", "--isolation", "jail"], "invalid choice"),
         (["serve", "--profile", "v2"], "v1alpha1"),
+        (["serve", "--ephemeral", "--data", "x"], "not allowed with"),
         (["serve", "--seed", "x"], "not a seed"),
         (["serve", "--seed", "-1"], "not a seed"),
         (["serve", "--seed-file", "no-such-file"], "no-such-file cannot be read: No such file"),
@@ -556,6 +594,10 @@ async def test_a_seed_file_is_the_world_in_the_profile_that_was_chosen(
     ):
         assert (await user.get("/api/me")).json()["user"]["username"] == "alice"
         assert (await user.get("/api/sandboxes/box")).json()["readyReason"] == "SandboxSuspended"
+        said = " ".join(fake.text.split())
+        assert (
+            "Answers statuses as the controller v1beta1 words them; all with the deployed" in said
+        )
         assert "endpoints" in (await user.get("/api/nothing")).json()  # as deployed
         _, out, _ = await fake.end(signal.SIGINT)
     assert "The seed file's users are there: 1" in out

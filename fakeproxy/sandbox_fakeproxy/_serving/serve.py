@@ -21,11 +21,13 @@ from sandbox_fakeproxy._local.runtime import LocalRuntime
 from sandbox_fakeproxy._mint import Mint, seeded
 from sandbox_fakeproxy._proxy.journal import LOG as REQUESTS
 from sandbox_fakeproxy._runtime.interface import Runtime
+from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE
 from sandbox_fakeproxy._state.store import Store
 
 from .banner import Greeting, banner
 from .data import DataDirectory, opened
 from .listener import Listener, listen
+from .saying import say
 
 _GRACE = 0.3  # seconds for replies under way, once their commands are killed
 
@@ -105,6 +107,7 @@ def _serve(
         admin_key_file=None if given_key or settings.data is None else data.admin_key_file,
         new_admin_key=admin_key if is_new else None,
         username=_free_username(store),
+        answers=_answers(settings),
     )
     server = _Server(app, runtime, verbose=settings.verbose)
     try:
@@ -147,6 +150,16 @@ def _plant(fake: Fake, users: list[SeedUser], *, is_new: bool) -> str:
     return "\n".join([f"{said} Keys made for them, shown this once:", *lines]) if lines else said
 
 
+def _answers(settings: Settings) -> str:
+    """Return how they differ from those of a fake that was started without a word."""
+    said: list[str] = []
+    if settings.profile != DEFAULT_PROFILE:
+        said.append(f"statuses as the controller {settings.profile} words them")
+    if settings.as_deployed:
+        said.append("all with the deployed proxy's quirks and bugs")
+    return "; ".join(said)
+
+
 def _free_username(store: Store) -> str:
     number = 1
     while store.has_username(name := f"dev{number}"):
@@ -181,7 +194,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(self._banner, flush=True)
+        say(self._banner)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn waits for requests under way, and those wait for their commands.
