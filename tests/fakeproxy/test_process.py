@@ -514,6 +514,26 @@ def test_an_admin_key_that_no_header_can_carry_is_refused_without_being_shown(
     assert "two words" not in line
 
 
+@pytest.mark.parametrize("missing", ["orjson", "platformdirs", "starlette"])
+def test_without_its_extra_it_says_what_to_install(
+    environment: dict[str, str], missing: str
+) -> None:
+    start = f"import sys; sys.modules[{missing!r}] = None; import sandbox_fakeproxy.__main__"
+    done = subprocess.run(
+        [sys.executable, "-c", start],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"sandbox-fakeproxy needs {missing}, which is not installed."
+        " Run: pip install 'async-remote-agent[fakeproxy]'\n"
+    )
+
+
 def test_help_names_every_option_with_its_default(environment: dict[str, str]) -> None:
     text = subprocess.run(
         [*PROGRAM, "serve", "--help"],

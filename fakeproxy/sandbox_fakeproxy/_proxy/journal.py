@@ -65,7 +65,9 @@ class Journal:
         """Note that a request is over."""
         entry.ended = perf_counter()
         if LOG.isEnabledFor(logging.INFO):
-            LOG.info("%(method)s %(path)s %(status)s %(milliseconds).1f ms", self._worded(entry))
+            said = self._worded(entry)
+            status = said["status"] or "-"  # without one, its caller has left
+            LOG.info("%s %s %s %.1f ms", said["method"], said["path"], status, said["milliseconds"])
 
     def clear(self) -> None:
         """Forget all requests."""
