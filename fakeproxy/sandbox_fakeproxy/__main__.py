@@ -2,7 +2,18 @@
 
 import sys
 
-from ._serving.cli import main
+try:
+    from ._serving.cli import main
+except ModuleNotFoundError as exc:
+    missing = (exc.name or "").partition(".")[0]
+    if missing == "sandbox_fakeproxy":
+        raise  # a defect of ours
+    print(
+        f"sandbox-fakeproxy needs {missing}, which is not installed."
+        " Run: pip install 'async-remote-agent[fakeproxy]'",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 __all__ = ["main"]
 

@@ -22,7 +22,7 @@ from ._deployed.table import DEPLOYED
 from ._errors import Fault, Refusal
 from ._http import Reply, read_arguments, write
 from ._local.runtime import LocalRuntime
-from ._mint import Mint
+from ._mint import Mint, seed_of
 from ._proxy.administration import Administration
 from ._proxy.auth import Authenticator
 from ._proxy.conduct import SANE, Conduct
@@ -60,11 +60,12 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     Without more, time is the machine's, state is in memory, and commands really run on this
     machine, in a temporary directory. `profile` is whose statuses are shown: `v1alpha1` or
     `v1beta1`. `ready_after`, `reconcile_delay` and `command_timeout` (the proxy's 504) are in
-    seconds of `clock`. `upstream` answers, below `/proxy/<name>`, what the runtime has no path
-    for. With `allowed_hosts`, requests for other hosts are refused. A
-    seeded `random` makes ids and keys predictable. `as_deployed` has the deployed proxy's quirks
-    and bugs. `app.state.fake` is what testers hold the fake by. The lifespan's end, or
-    `await app.state.runtime.close()`, kills what still runs.
+    seconds of `clock`; a sandbox is ready after `ready_after` even if that is less than the delay.
+    `upstream` answers, below `/proxy/<name>`, what the runtime has no path
+    for. With `allowed_hosts`, requests for other hosts are refused. A seeded `random` makes ids and
+    keys predictable; a `runtime` of yours takes a `seed` of its own. `as_deployed` has the deployed
+    proxy's quirks and bugs. `app.state.fake` is what testers hold the fake by. The lifespan's end,
+    or `await app.state.runtime.close()`, kills what still runs.
 
     Raises:
         UnusableAdminKey: (a `ValueError`) the admin key is not one that a header can carry.
@@ -72,7 +73,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     """
     store = store if store is not None else Store()
     clock = clock if clock is not None else SystemClock(store.seconds_advanced())
-    runtime = runtime if runtime is not None else LocalRuntime()
+    runtime = runtime if runtime is not None else LocalRuntime(seed=seed_of(random))
     mint = Mint(random)
     conduct = DEPLOYED if as_deployed else SANE
     controller = Controller(

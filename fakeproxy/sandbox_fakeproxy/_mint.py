@@ -1,6 +1,7 @@
 """Ids and keys, all made from one source of randomness."""
 
 import string
+from collections.abc import Callable, Collection
 from random import Random, SystemRandom
 from uuid import UUID
 
@@ -16,12 +17,15 @@ class Mint:
         self._random = random if random is not None else SystemRandom()
         is_seeded = not isinstance(self._random, SystemRandom)
         self._start = self._random.getstate() if is_seeded else None
+        self._given: Collection[str] = ()
 
-    def begin(self, made: int) -> None:
+    def begin(self, made: int, *, given: Collection[str] = ()) -> None:
         """Make the same again from here, or else what follows once `made` rows were made.
 
-        Without that, a restart would make the ids again that its state already holds.
+        Without that, a restart would make the ids again that its state already holds. No key that
+        is among `given` is made: somebody may know beforehand what a seed makes.
         """
+        self._given = given
         if self._start is None:
             return
         self._random.setstate(self._start)
@@ -34,8 +38,48 @@ class Mint:
 
     def api_key(self) -> str:
         """Make a user's API key."""
-        return KEY_PREFIX + self.token()
+        while (key := KEY_PREFIX + self.token()) in self._given:
+            pass
+        return key
 
     def token(self) -> str:
         """Make 32 characters that nobody guesses."""
         return "".join(self._random.choices(_KEY_ALPHABET, k=32))
+
+
+class SessionIds:
+    """Make the ids of sessions; with a seed, each sandbox's are the same in every run.
+
+    They follow from the sandbox's own id, so that no other sandbox's requests change them.
+    """
+
+    def __init__(self, seed: str | None = None) -> None:
+        self._seed = seed
+        self._mints: dict[str, Mint] = {}
+
+    def of(self, sandbox_id: str) -> Callable[[], str]:
+        """Return what makes a sandbox's; over pauses, none is made twice."""
+        if sandbox_id not in self._mints:
+            self._mints[sandbox_id] = Mint(self._random(sandbox_id))
+        return self._mints[sandbox_id].uuid
+
+    def forget(self, sandbox_id: str) -> None:
+        """Start over, for another sandbox of that id."""
+        self._mints.pop(sandbox_id, None)
+
+    def _random(self, sandbox_id: str) -> Random | None:
+        return None if self._seed is None else seeded(f"{self._seed} {sandbox_id}")
+
+
+def seeded(seed: str) -> Random:
+    """Return randomness that can be foretold, and shares nothing with that of another seed."""
+    return Random(seed)  # noqa: S311  (to be foretold)
+
+
+def seed_of(random: Random | None) -> str | None:
+    """Return a seed that follows from the state of `random`, which is left as it is."""
+    if random is None or isinstance(random, SystemRandom):
+        return None
+    copy = Random()  # noqa: S311  (to be foretold)
+    copy.setstate(random.getstate())
+    return str(copy.getrandbits(64))

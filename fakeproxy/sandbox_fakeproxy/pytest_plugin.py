@@ -7,6 +7,7 @@ made. pytest loads this module wherever the distribution is installed, so it imp
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "fake_proxy(**options): make the fake proxy of this test with these options of"
-        " sandbox_fakeproxy.create_app, and by clock= and runtime=, which make one",
+        " sandbox_fakeproxy.create_app but store=; clock= and runtime= are called to make one,"
+        " runtime= with the clock if it takes clock=",
     )
 
 
@@ -34,9 +36,7 @@ def fake_proxy(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FakeProxy]:
     """Return a fake proxy in process, on a clock that the test moves."""
-    _require_extra()
-    from . import FakeProxy
-
+    FakeProxy = _public("FakeProxy")  # noqa: N806  (a class)
     proxy = FakeProxy(tmp_path_factory.mktemp("fake-proxy"), **_options(request))
     yield proxy
     proxy.close()
@@ -47,25 +47,39 @@ def fake_proxy_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FakeProxyServer]:
     """Return a fake proxy on a port of this machine, on a clock that the test moves."""
-    _require_extra()
-    from . import FakeProxyServer
-
+    FakeProxyServer = _public("FakeProxyServer")  # noqa: N806  (a class)
     with FakeProxyServer(tmp_path_factory.mktemp("fake-proxy"), **_options(request)) as server:
         yield server
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return what the test's markers say, the closest one last."""
-    markers = reversed(list(request.node.iter_markers("fake_proxy")))
-    return {name: value for marker in markers for name, value in marker.kwargs.items()}
+    taken = inspect.signature(_public("create_app")).parameters.keys() - {"store"}
+    options: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("fake_proxy"))):
+        refused = [repr(value) for value in marker.args]
+        refused += [f"{name}=" for name in marker.kwargs if name not in taken]
+        if refused:
+            raise pytest.UsageError(
+                f"The marker fake_proxy has {', '.join(refused)}, which it does not take."
+                f" Expected some of: {', '.join(f'{name}=' for name in sorted(taken))}."
+            )
+        options |= marker.kwargs
+    return options
 
 
-def _require_extra() -> None:
+def _public(name: str) -> Any:
+    """Return what the package has by that name, which needs the extra."""
+    import sandbox_fakeproxy
+
     try:
-        for name in ("psutil", "starlette", "uvicorn"):
-            import_module(name)
-    except ModuleNotFoundError as exc:
+        import_module("python_multipart")  # which Starlette misses no sooner than in an upload
+        return getattr(sandbox_fakeproxy, name)
+    except ImportError as exc:
+        missing = (exc.name or "").partition(".")[0]
+        if missing == "sandbox_fakeproxy":
+            raise  # a defect of ours
         raise pytest.UsageError(
-            f"The fake proxy's fixtures need {exc.name}, which is not installed."
+            f"The fake proxy's fixtures need {missing}, which is not installed."
             " Run: pip install 'async-remote-agent[fakeproxy]'"
         ) from exc

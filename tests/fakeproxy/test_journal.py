@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world, assert_refused
 
@@ -159,6 +160,47 @@ async def test_no_key_and_no_body_gets_in(world: World, alice: Caller) -> None:
         "/***",
         "/***/***",
     ]
+
+
+@pytest.mark.parametrize("admin_key", ["a%41b-secret", "An-Admin-Key", "a/b-secret"])
+@pytest.mark.parametrize("encodings", [0, 1, 2, 3, 12])
+async def test_a_key_is_masked_however_it_is_encoded(admin_key: str, encodings: int) -> None:
+    key = admin_key if encodings else admin_key.upper()
+    for _ in range(encodings):
+        key = "".join(f"%{ord(character):02X}" for character in key)
+    async with a_world(admin_key=admin_key) as world:
+        await world.app(
+            {
+                "type": "http",
+                "method": "GET",
+                "path": "/",
+                "raw_path": f"/x/{key}"[:60_000].encode(),
+                "query_string": b"",
+                "headers": [],
+            },
+            nothing_more,
+            ignore,
+        )
+        (noted,) = world.app.state.fake.journal()
+    assert noted["path"] in {"/x/***", "***"}
+
+
+async def nothing_more() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def ignore(_message: Message) -> None:
+    pass
+
+
+@pytest.mark.parametrize("shown", range(1, 40, 3))
+async def test_a_path_that_is_cut_shows_no_beginning_of_a_key(world: World, shown: int) -> None:
+    for key in ("sk_live_" + "k" * 32, ADMIN_KEY):
+        await world.nobody("GET", "/x/" + "y" * (1997 - shown) + key)
+        await world.nobody("GET", "/x/" + "y" * (1996 - shown) + "/" + key)
+    for noted in await requests(world):
+        assert len(noted["path"]) <= 2000
+        assert noted["path"].rstrip("*/").strip("/x").strip("y") == ""
 
 
 @pytest.mark.parametrize("admin_key", ["admin", "users", "a/b", "api"])

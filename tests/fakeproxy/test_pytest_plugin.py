@@ -72,6 +72,23 @@ async def test_a_world_is_seeded_and_a_sandbox_fails(fake_proxy):
 keys = []
 
 
+sessions = []
+
+
+@pytest.mark.parametrize("requests_before", [0, 3])
+async def test_sessions_are_the_same_in_every_run(fake_proxy, requests_before):
+    async with fake_proxy.client(fake_proxy.user("alice")) as http:
+        for name in ("box", "other"):
+            await http.post("/api/sandboxes", json={"name": name})
+        fake_proxy.advance(2)
+        body = {"command": "true"}
+        for _ in range(requests_before):
+            await http.post("/proxy/other/v1/shell/exec", json=body)
+        reply = await http.post("/proxy/box/v1/shell/exec", json=body)
+    sessions.append(reply.json()["data"]["session_id"])
+    assert sessions[0] == sessions[-1]
+
+
 @pytest.mark.parametrize("run", [1, 2])
 def test_keys_are_the_same_in_every_run(fake_proxy, run):
     keys.append(fake_proxy.user("alice"))
@@ -129,6 +146,8 @@ def test_nothing_is_left_of_the_others():
 """
 
 SCRIPTED = """
+import asyncio
+
 import pytest
 from sandbox_fakeproxy import Outcome, ScriptedRuntime
 
@@ -153,15 +172,78 @@ async def test_commands_are_answered_as_scripted(fake_proxy):
     assert reply.json()["data"]["output"] == "scripted"
     assert [command.text for command in fake_proxy.runtime.commands] == ["ls"]
     assert fake_proxy.state()["profile"] == "v1beta1"
+
+
+def slow(clock):
+    return ScriptedRuntime(lambda command: Outcome(output="slow", seconds=60), clock=clock)
+
+
+@pytest.mark.parametrize("run", [1, 2])
+@pytest.mark.fake_proxy(runtime=slow)
+async def test_a_scripted_runtime_is_on_the_fakes_clock(fake_proxy, run):
+    async with fake_proxy.client(fake_proxy.user()) as http:
+        await http.post("/api/sandboxes", json={"name": "box"})
+        body = {"command": "ls"}
+        asking = asyncio.ensure_future(http.post("/proxy/box/v1/shell/exec", json=body))
+        while not fake_proxy.runtime.commands:
+            await asyncio.sleep(0)
+        fake_proxy.advance(60)
+        assert (await asking).json()["data"]["output"] == "slow"
+
+
+sessions = []
+
+
+@pytest.mark.parametrize("run", [1, 2])
+@pytest.mark.fake_proxy(runtime=ScriptedRuntime, admin_key="a-key-of-mine")
+def test_a_runtime_may_be_named_by_its_class(fake_proxy_server, run):
+    http = fake_proxy_server.client(fake_proxy_server.user())
+    http.post("/api/sandboxes", json={"name": "box"})
+    reply = http.post("/proxy/box/v1/shell/exec", json={"command": "ls"})
+    sessions.append(reply.json()["data"]["session_id"])
+    assert sessions[0] == sessions[-1]
+    assert fake_proxy_server.admin_key == "a-key-of-mine"
+    admin = fake_proxy_server.client("a-key-of-mine")
+    assert admin.get("/_fake/state").status_code == 200
+"""
+
+AT_FAULT = """
+import threading
+
+import pytest
+
+
+@pytest.mark.fake_proxy("v1beta1")
+def test_that_gives_no_name(fake_proxy):
+    pass
+
+
+@pytest.mark.fake_proxy(store=None)
+def test_that_has_a_store(fake_proxy):
+    pass
+
+
+@pytest.mark.fake_proxy(redy_after=0)
+def test_that_has_a_typo(fake_proxy_server):
+    pass
+
+
+@pytest.mark.fake_proxy(profile="v2")
+def test_that_has_a_bad_value(fake_proxy):
+    pass
+
+
+def test_nothing_is_left_of_them():
+    assert [each.name for each in threading.enumerate()] == ["MainThread"]
 """
 
 WITHOUT_THE_EXTRA = """
 import sys
 
 def pytest_configure(config):
-    for name in ("psutil", "starlette", "uvicorn"):
+    for name in ("orjson", "psutil", "python_multipart", "starlette", "uvicorn"):
         assert name not in sys.modules, name
-        sys.modules[name] = None
+    sys.modules["MISSING"] = None
 """
 
 ASKING_FOR_IT = """
@@ -185,7 +267,7 @@ def run(pytester: pytest.Pytester, tests: str) -> pytest.RunResult:
 
 
 def test_a_project_tests_against_a_fake_in_process(pytester: pytest.Pytester) -> None:
-    run(pytester, IN_PROCESS).assert_outcomes(passed=7)
+    run(pytester, IN_PROCESS).assert_outcomes(passed=9)
 
 
 def test_a_project_tests_against_a_fake_on_a_port(pytester: pytest.Pytester) -> None:
@@ -193,7 +275,7 @@ def test_a_project_tests_against_a_fake_on_a_port(pytester: pytest.Pytester) -> 
 
 
 def test_a_marker_says_how_the_fake_is_made(pytester: pytest.Pytester) -> None:
-    run(pytester, SCRIPTED).assert_outcomes(passed=1)
+    run(pytester, SCRIPTED).assert_outcomes(passed=5)
 
 
 def test_the_marker_is_explained(pytester: pytest.Pytester) -> None:
@@ -201,10 +283,26 @@ def test_the_marker_is_explained(pytester: pytest.Pytester) -> None:
     assert "@pytest.mark.fake_proxy(**options)" in said
 
 
+@pytest.mark.parametrize("missing", ["orjson", "psutil", "python_multipart", "starlette"])
 def test_without_its_extra_the_plugin_disturbs_nobody_and_names_it(
-    pytester: pytest.Pytester,
+    pytester: pytest.Pytester, missing: str
 ) -> None:
-    pytester.makeconftest(WITHOUT_THE_EXTRA)
+    pytester.makeconftest(WITHOUT_THE_EXTRA.replace("MISSING", missing))
     result = run(pytester, ASKING_FOR_IT)
     result.assert_outcomes(passed=1, errors=2)
-    result.stdout.fnmatch_lines(["*pip install 'async-remote-agent?fakeproxy?'*"])
+    result.stdout.fnmatch_lines(
+        [f"*need {missing}, which is not*pip install 'async-remote-agent?fakeproxy?'*"]
+    )
+
+
+def test_a_marker_at_fault_is_named_and_leaves_no_thread(pytester: pytest.Pytester) -> None:
+    result = run(pytester, AT_FAULT)
+    result.assert_outcomes(passed=1, errors=4)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*The marker fake_proxy has 'v1beta1', which it does not take. Expected some of: *",
+            "*The marker fake_proxy has store=, which*admin_key=, *clock=, *runtime=*",
+            "*The marker fake_proxy has redy_after=, which*",
+            "*ValueError: *v2*",
+        ]
+    )

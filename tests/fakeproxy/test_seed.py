@@ -170,6 +170,46 @@ async def test_ids_and_keys_are_reproducible_also_after_a_reset() -> None:
     assert worlds[0] == worlds[1] == worlds[2] == worlds[3]
 
 
+async def test_no_key_is_made_that_the_document_gives() -> None:
+    async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
+        foretold = [each["api_key"] for each in await keys_of_bob(world, {}, {}, {})]
+        given, *made = await keys_of_bob(world, {"key": foretold[0]}, {}, {"key": foretold[1]})
+        assert given["api_key"] == foretold[0]
+        bob = Caller(world.http, foretold[0])
+        later = (await bob("POST", "/api/me/apikeys", {})).json()["api_key"]
+        keys = {later, *foretold[:2], *(each["api_key"] for each in made)}
+        assert len(keys) == 4
+
+
+async def keys_of_bob(world: World, *keys: dict[str, Any]) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]]
+    made = (await plant(world, {"username": "bob", "keys": keys}))["users"][0]["keys"]
+    return made
+
+
+async def test_a_world_that_cannot_be_made_leaves_the_old_one_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
+        alice = await world.user("alice")
+        await world.sandbox(alice)
+        await alice("GET", "/api/sandboxes")
+        before = (await state(world), world.app.state.fake.journal())
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store, "add_sandbox", refuse)
+            with pytest.raises(OSError, match="no room"):
+                await world.app.state.fake.seed({"users": [ALICE]})
+        assert (await state(world), world.app.state.fake.journal()) == before
+        assert isinstance(world.runtime, ScriptedRuntime)
+        assert world.runtime.removed == []
+        assert (await alice("POST", "/api/me/apikeys", {})).status_code == 201
+        assert (await plant(world, ALICE))["success"] is True
+
+
+def refuse(_sandbox: object) -> None:
+    raise OSError("no room")
+
+
 async def test_without_a_seed_no_key_is_made_twice(world: World) -> None:
     keys = {(await plant(world, ALICE))["users"][0]["keys"][1]["api_key"] for _ in range(3)}
     assert len(keys) == 3
@@ -239,6 +279,23 @@ async def test_a_document_at_fault_is_400_with_the_place_and_changes_nothing(
     assert (await alice("GET", "/api/sandboxes/box")).json()["ready"] is True
     with pytest.raises(SeedUnusable, match=re.escape(message)):
         await world.app.state.fake.seed(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {KEY: []},
+        user(**{KEY: True}),
+        user(keys=[{KEY: "laptop"}]),
+        user(sandboxes=[{"name": "a", "fate": KEY}]),
+        user(keys=[{"expires_at": KEY}]),
+        {"users": [{"username": KEY}]},
+    ],
+)
+async def test_a_key_in_a_wrong_place_is_not_shown(world: World, document: Any) -> None:
+    reply = await world.admin("PUT", SEED, document)
+    assert reply.status_code == 400
+    assert "kkk" not in reply.text
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"users: []"])

@@ -180,6 +180,25 @@ def test_every_question_of_a_request_is_answered_by_an_index(question: str) -> N
     store.close()
 
 
+def assert_users_are_listed_without_sorting(store: Store) -> None:
+    (every,) = plans(store, lambda store: store.users())
+    (active,) = plans(store, lambda store: store.users(active_only=True))
+    assert every == "SCAN users USING INDEX users_by_age"
+    assert active == "SCAN users USING INDEX active_users_by_age"
+
+
+def test_users_are_listed_without_sorting_newest_first() -> None:
+    store = Store()
+    ages = {"old": timedelta(-1), "first": timedelta(0), "gone": timedelta(0), "new": timedelta(1)}
+    for name, age in ages.items():
+        user = User(name, name, None, name != "gone", NOW + age, NOW)
+        store.add_user(user)
+    assert [user.id for user in store.users()] == ["new", "gone", "first", "old"]
+    assert [user.id for user in store.users(active_only=True)] == ["new", "first", "old"]
+    assert_users_are_listed_without_sorting(store)
+    store.close()
+
+
 def steps(store: Store, asking: Callable[[Store], object]) -> int:
     """Return how many steps the database takes to answer."""
     database = store._db  # pyright: ignore[reportPrivateUsage]  # its work is the subject
@@ -242,6 +261,7 @@ def test_the_state_of_version_1_is_taken_over(
         store.close()
     store = Store(tmp_path / "state")
     assert plans(store, QUESTIONS["the sandboxes of a user"])[0].startswith("SEARCH")
+    assert_users_are_listed_without_sorting(store)
     with pytest.raises(AlreadyExists):
         store.add_sandbox(replace(expected, id="s2"))
     store.delete_user("u")

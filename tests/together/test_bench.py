@@ -6,10 +6,12 @@ import re
 import signal
 import subprocess
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bench.__main__ import main
 from tests.bench.figures import Row, Target
 from tests.manifest import ROOT
 from tests.together.programs import DEADLINE, clean_environment, processes_at_home
@@ -66,6 +68,22 @@ def test_ctrl_c_ends_the_bench_and_its_processes(tmp_path: Path) -> None:
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert_nothing_is_left(tmp_path)
+
+
+class Interrupted(ModuleType):
+    """A module whose import somebody interrupts."""
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_it_has_begun_ends_the_bench_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tests.bench.run", Interrupted("tests.bench.run"))
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    assert main() == 130
+    assert capsys.readouterr().err == "Stopped; nothing had been started.\n"
 
 
 @pytest.mark.parametrize(

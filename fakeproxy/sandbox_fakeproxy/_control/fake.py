@@ -1,5 +1,6 @@
 """What a tester may do to a fake proxy, in process; `routes` offers the same below `/_fake/`."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,6 +33,10 @@ class World:
     runtime: Runtime
     journal: Journal
     profile: str
+
+
+class _Rehearsed(Exception):
+    """All went well, and is to be taken back."""
 
 
 class Fake:
@@ -114,6 +119,8 @@ class Fake:
 
     async def replace(self, users: list[SeedUser]) -> dict[str, Any]:
         """Replace all there is by what was read from a document; return it with its new keys."""
+        self._rehearse(users)
+        # Files go before the new world is there: a seed may give its sandboxes the ids of the old.
         while sandbox_ids := self._store.sandbox_ids():
             self._store.forget_all()
             for sandbox_id in sandbox_ids:
@@ -122,14 +129,28 @@ class Fake:
 
     def plant(self, users: list[SeedUser]) -> dict[str, Any]:
         """Make what a document describes the only users; of sandboxes there must be none."""
-        self._world.journal.clear()
-        self._mint.begin(0)
         with self._store.all_or_nothing():
-            self._store.forget_all()
-            if all(user.username != ADMIN for user in users):
-                self._add_admin()
-            now = self._world.clock.now()
-            return {"users": [self._planting.user(user, now) for user in users]}
+            made = self._planted(users)
+        self._world.journal.clear()
+        return made
+
+    def _rehearse(self, users: list[SeedUser]) -> None:
+        """Plant and take it back, so that what cannot be planted destroys nothing."""
+        try:
+            with suppress(_Rehearsed), self._store.all_or_nothing():
+                self._planted(users)
+                raise _Rehearsed
+        finally:
+            self._mint.begin(self._store.rows_made())
+
+    def _planted(self, users: list[SeedUser]) -> dict[str, Any]:
+        given = {key.secret for user in users for key in user.keys if key.secret is not None}
+        self._mint.begin(0, given=given)
+        self._store.forget_all()
+        if all(user.username != ADMIN for user in users):
+            self._add_admin()
+        now = self._world.clock.now()
+        return {"users": [self._planting.user(user, now) for user in users]}
 
     def _add_admin(self) -> None:
         now = self._world.clock.now()

@@ -15,6 +15,7 @@ from sandbox_fakeproxy._state.fates import Fate, fate_of_image, find_fate
 from sandbox_fakeproxy._state.profiles import Phase
 
 STATES = (Phase.UNRECONCILED, Phase.PENDING, Phase.STARTING, Phase.READY, Phase.PAUSED)
+_ALMOST_KEY = re.compile(rf"{KEY_PREFIX}[\w-]+", re.IGNORECASE)
 _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{32}}")
 _T = TypeVar("_T")
 
@@ -171,7 +172,7 @@ def _read(at: str, rule: Callable[..., _T], *arguments: object) -> _T:
     try:
         return rule(*arguments)
     except (Refusal, ValueError) as exc:
-        raise SeedUnusable(f"{at}: {exc}") from exc
+        raise _fault(at, str(exc)) from exc
 
 
 def _refuse_repeated(named: list[tuple[str, str]]) -> None:
@@ -183,4 +184,9 @@ def _refuse_repeated(named: list[tuple[str, str]]) -> None:
 
 
 def _refuse(at: str, expected: str) -> NoReturn:
-    raise SeedUnusable(f"{at}: {expected}")
+    raise _fault(at, expected)
+
+
+def _fault(at: str, expected: str) -> SeedUnusable:
+    """Name what is wrong, and show no key: one may stand anywhere by mistake."""
+    return SeedUnusable(_ALMOST_KEY.sub("***", f"{at}: {expected}"))

@@ -2,5 +2,5 @@
 
 Every process of a sandbox, and every terminal, is made and ended in here.
 
-Knows `_clock`, `_files`, `_runtime` and `_shells`.
+Knows `_clock`, `_files`, `_mint`, `_runtime` and `_shells`.
 """

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Collection, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from sandbox_fakeproxy._clock import SystemClock
 from sandbox_fakeproxy._files.files import Files
 from sandbox_fakeproxy._files.removal import remove_tree
+from sandbox_fakeproxy._mint import SessionIds
 from sandbox_fakeproxy._runtime.aio import Routes, route
 from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
 from sandbox_fakeproxy._runtime.place import HOME, SCRATCH, Place
@@ -54,13 +54,16 @@ class LocalRuntime:
 
     What its callers wait for takes the machine's time, whatever the proxy's clock shows. With
     `isolation`, commands see their directories as /sandbox and /home/gem; "auto" is so where the
-    machine allows it, and `isolation.sentence` says what it is.
+    machine allows it, and `isolation.sentence` says what it is. With a `seed`, the same requests
+    make sessions of the same ids.
 
     Raises:
         IsolationUnavailable: bubblewrap was asked for, and does not work on this machine.
     """
 
-    def __init__(self, root: Path | None = None, *, isolation: Choice = "auto") -> None:
+    def __init__(
+        self, root: Path | None = None, *, isolation: Choice = "auto", seed: str | None = None
+    ) -> None:
         self.isolation = chosen(isolation)
         self._temporary: weakref.finalize[..., Any] | None = None
         if root is None:
@@ -70,6 +73,7 @@ class LocalRuntime:
         self._root = root.resolve()
         self._bash = shutil.which("bash") or "/bin/bash"
         self._clock = SystemClock()
+        self._session_ids = SessionIds(seed)
         self._pods: dict[str, _Pod] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -88,7 +92,7 @@ class LocalRuntime:
         if self._closed:
             return _unreachable()
         if sandbox_id not in self._pods:
-            self._pods[sandbox_id] = self._new_pod(self.place(sandbox_id))
+            self._pods[sandbox_id] = self._new_pod(sandbox_id)
         return self._to_its_end(route(request, self._pods[sandbox_id].routes()))
 
     def place(self, sandbox_id: str) -> Place:
@@ -105,6 +109,7 @@ class LocalRuntime:
         """Kill a sandbox's processes and remove its files."""
 
         async def remove() -> None:
+            self._session_ids.forget(sandbox_id)
             await self.stop(sandbox_id)
             directory = self._root / sandbox_id
             if directory.is_dir():  # not before a first request
@@ -122,7 +127,8 @@ class LocalRuntime:
         if self._temporary is not None:
             self._temporary()
 
-    def _new_pod(self, place: Place) -> _Pod:
+    def _new_pod(self, sandbox_id: str) -> _Pod:
+        place = self.place(sandbox_id)
         leaders: set[int] = set()
         wrapper = self.isolation.wrapper
         launch = Launch(
@@ -137,7 +143,7 @@ class LocalRuntime:
         def open_shell(listener: Listener, directory: str) -> Bash:
             return Bash(place, launch, self._clock, listener, directory)
 
-        sessions = Sessions(place, self._clock, open_shell, lambda: str(uuid4()))
+        sessions = Sessions(place, self._clock, open_shell, self._session_ids.of(sandbox_id))
         return _Pod(place, sessions, Files(place.work, place.home), leaders)
 
     def _environment(self, place: Place) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """The last requests, for testers: what was asked by whom, and how it was answered.
 
-It is on the way of every request, so it keeps values as they come and words them when asked. No
-key gets in: neither headers nor bodies nor queries are kept, and a path is masked when shown.
+It is on the way of every request, so it keeps values as they come and words them when asked, or
+when somebody reads the log. No key gets in: neither headers nor bodies nor queries are kept, and a
+path is masked when shown.
 """
 
+import logging
 import re
 from collections import deque
 from datetime import datetime
@@ -19,8 +21,10 @@ from sandbox_fakeproxy._mint import KEY_PREFIX
 
 CAPACITY = 1000
 _ENTRY = "sandbox_fakeproxy.journal"
+LOG = logging.getLogger("sandbox_fakeproxy.requests")  # on INFO, a line for each request
 _PATH_LIMIT = 2000  # bytes; nobody reads more, and a thousand of them stay in memory
 _MASK = "***"
+_ENCODINGS = 10  # of one another; what is encoded more often than that hides something
 
 
 class Entry:
@@ -45,15 +49,25 @@ class Journal:
     def __init__(self, clock: Clock, admin_key: str) -> None:
         self._clock = clock
         self._admin_key = admin_key
+        # In any case of letters: what is nearly a key is too much.
+        self._keys = re.compile(rf"{KEY_PREFIX}[\w-]*|{re.escape(admin_key)}", re.IGNORECASE)
         self._entries: deque[Entry] = deque(maxlen=CAPACITY)
 
     def begin(self, scope: Scope) -> Entry:
         """Note a request that comes in; those below `/_fake/` are left out."""
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        entry = Entry(self._clock.now(), scope["method"], path[:_PATH_LIMIT])
+        entry = Entry(self._clock.now(), scope["method"], self._cut(path))
         if not path.startswith(b"/_fake/"):
             self._entries.append(entry)
         return entry
+
+    def end(self, entry: Entry) -> None:
+        """Note that a request is over."""
+        entry.ended = perf_counter()
+        if LOG.isEnabledFor(logging.INFO):
+            said = self._worded(entry)
+            status = said["status"] or "-"  # without one, its caller has left
+            LOG.info("%s %s %s %.1f ms", said["method"], said["path"], status, said["milliseconds"])
 
     def clear(self) -> None:
         """Forget all requests."""
@@ -68,31 +82,44 @@ class Journal:
         return {
             "time": iso(entry.time),
             "method": self._masked(entry.method),
-            "path": self._masked_path(entry),
+            "path": self._masked_path(entry.path, entry.route),
             "route": entry.route,
             "caller": entry.caller,
             "status": entry.status,
             "milliseconds": None if ended is None else round((ended - entry.started) * 1000, 3),
         }
 
-    def _masked_path(self, entry: Entry) -> str:
-        path = entry.path.decode("ascii", "backslashreplace")
+    def _cut(self, path: bytes) -> bytes:
+        """Return what is kept of a path: of a key at the cut, nothing."""
+        if len(path) <= _PATH_LIMIT:
+            return path
+        return self._masked_path(path, route="").encode()[:_PATH_LIMIT]
+
+    def _masked_path(self, path: bytes, route: str | None) -> str:
+        text = path.decode("ascii", "backslashreplace")
         # An admin key may be a word of the API's own, such as `admin`.
-        literal = set((entry.route or "").split("/"))
+        literal = set((route or "").split("/"))
         masked = "/".join(
-            part if part in literal else self._masked(part) for part in path.split("/")
+            part if part in literal else self._masked(part) for part in text.split("/")
         )
-        if "/" in self._admin_key and self._admin_key in unquote(masked):
-            return _MASK
-        return masked
+        return _MASK if "/" in self._admin_key and self._holds_key(masked) else masked
 
     def _masked(self, part: str) -> str:
         # Only a part that holds a key in some encoding loses the rest of what it says, too.
-        if KEY_PREFIX in unquote(part) or self._admin_key in unquote(part):
-            kept = re.sub(rf"{KEY_PREFIX}[\w-]*", _MASK, part).replace(self._admin_key, _MASK)
-            hidden = KEY_PREFIX in unquote(kept) or self._admin_key in unquote(kept)
-            return _MASK if hidden or "%" in kept else kept
-        return part
+        if not self._holds_key(part):
+            return part
+        kept = self._keys.sub(_MASK, part)
+        return _MASK if "%" in kept or self._holds_key(kept) else kept
+
+    def _holds_key(self, text: str) -> bool:
+        """Tell whether a key is in a text as it is, or however often it is encoded."""
+        for _ in range(_ENCODINGS):
+            if self._keys.search(text):
+                return True
+            encoded, text = text, unquote(text)
+            if text == encoded:
+                return False
+        return True
 
 
 class Journaled:
@@ -119,7 +146,7 @@ class Journaled:
             entry.status = entry.status or 500
             raise
         finally:
-            entry.ended = perf_counter()
+            self._journal.end(entry)
 
 
 def note_caller(scope: Scope, caller: str) -> None:

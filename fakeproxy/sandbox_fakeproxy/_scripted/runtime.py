@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from starlette.responses import Response
 from sandbox_fakeproxy._clock import Clock, SystemClock
 from sandbox_fakeproxy._files.files import Files
 from sandbox_fakeproxy._files.removal import remove_tree
+from sandbox_fakeproxy._mint import SessionIds
 from sandbox_fakeproxy._runtime.aio import Routes, route
 from sandbox_fakeproxy._runtime.place import Place
 from sandbox_fakeproxy._shells.api import shell_routes
@@ -52,13 +52,21 @@ class _Pod:
 class ScriptedRuntime:
     """Answer commands from a function, which may raise `RuntimeUnreachable`.
 
-    What takes time takes it on `clock`, which is to be the app's own.
+    What takes time takes it on `clock`, which is to be the app's own. With a `seed`, the same
+    requests make sessions of the same ids.
     """
 
-    def __init__(self, script: Script = _succeed_silently, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        script: Script = _succeed_silently,
+        *,
+        clock: Clock | None = None,
+        seed: str | None = None,
+    ) -> None:
         self._script = script
         self._has_clock = clock is not None
         self._clock = clock if clock is not None else SystemClock()
+        self._session_ids = SessionIds(seed)
         self._pods: dict[str, _Pod] = {}
         self._remove_root: weakref.finalize[..., Any] | None = None
         self.commands: list[Command] = []
@@ -69,7 +77,7 @@ class ScriptedRuntime:
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, from the script."""
         if sandbox_id not in self._pods:
-            self._pods[sandbox_id] = self._new_pod(Place(self._root / sandbox_id))
+            self._pods[sandbox_id] = self._new_pod(sandbox_id)
         return route(request, self._pods[sandbox_id].routes())
 
     async def stop(self, sandbox_id: str) -> None:
@@ -80,6 +88,7 @@ class ScriptedRuntime:
     async def remove(self, sandbox_id: str) -> None:
         """Record that a sandbox was deleted."""
         self.removed.append(sandbox_id)
+        self._session_ids.forget(sandbox_id)
         await self._stop(sandbox_id)
         if self._remove_root is not None and (self._root / sandbox_id).is_dir():
             await asyncio.to_thread(remove_tree, self._root / sandbox_id)
@@ -97,8 +106,9 @@ class ScriptedRuntime:
         if pod is not None:
             await pod.stop()
 
-    def _new_pod(self, place: Place) -> _Pod:
-        sessions = Sessions(place, self._clock, self._shell, lambda: str(uuid4()))
+    def _new_pod(self, sandbox_id: str) -> _Pod:
+        place, new_id = Place(self._root / sandbox_id), self._session_ids.of(sandbox_id)
+        sessions = Sessions(place, self._clock, self._shell, new_id)
         return _Pod(sessions, Files(place.work, place.home))
 
     def _shell(self, listener: Listener, directory: str) -> ScriptedShell:

@@ -35,7 +35,8 @@ class Greeting:
     """What there is to say. Of the admin key's two fields, at most one is set.
 
     `commands` says how they run; `state` is None in memory; `new_admin_key` is shown once;
-    `admin_key_file` is where it is kept; `username` is free, so that the lines can be pasted.
+    `admin_key_file` is where it is kept; `username` is free, so that the lines can be pasted;
+    `answers` says how they are not as usual, if they are not.
     """
 
     url: str
@@ -44,6 +45,7 @@ class Greeting:
     admin_key_file: Path | None
     new_admin_key: str | None
     username: str
+    answers: str
 
 
 def listening(url: str) -> str:
@@ -60,6 +62,7 @@ def banner(greeting: Greeting) -> str:
             *_entry("State", str(greeting.state or "in memory; gone when it stops")),
             *_entry("Admin key", _admin_key(greeting)),
             *_entry("Commands", greeting.commands),
+            *(_entry("Answers", greeting.answers) if greeting.answers else ()),
             "",
             *_wrapped(f"From nothing to an API key, in another terminal{_condition(greeting)}:"),
             "",

@@ -18,6 +18,7 @@ from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE, PROFILES
 
 from .data import DataUnusable
 from .listener import ListenerRefused
+from .saying import say
 from .serve import Settings, serve
 
 _CANNOT_START = (
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         host=options.host,
         port=options.port,
         allow_remote=options.allow_remote,
-        data=None if options.ephemeral else options.data,
+        data=None if options.ephemeral else options.data or _DEFAULT_DATA,
         ready_after=options.ready_after,
         reconcile_delay=options.reconcile_delay,
         command_timeout=options.command_timeout,
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:  # before the server has taken the signal over
         pass
-    print("Fake proxy stopped", flush=True)
+    say("Fake proxy stopped")
     return 0
 
 
@@ -83,7 +84,11 @@ def _parser() -> argparse.ArgumentParser:
         help="how commands see /sandbox and /home/gem under these names: with bubblewrap, or not;"
         " auto is with it where it works (%(default)s)",
     )
-    serving.add_argument("--verbose", action="store_true", help="log each request on stderr")
+    serving.add_argument(
+        "--verbose",
+        action="store_true",
+        help="log each request on stderr: its method, path, status and milliseconds, and no key",
+    )
     return parser
 
 
@@ -106,13 +111,12 @@ def _add_address(serving: argparse.ArgumentParser) -> None:
 
 
 def _add_state(serving: argparse.ArgumentParser) -> None:
-    group = serving.add_argument_group("state")
+    group = serving.add_argument_group("state").add_mutually_exclusive_group()
     group.add_argument(
         "--data",
         type=Path,
-        default=_DEFAULT_DATA,
         metavar="DIR",
-        help="where state is kept (%(default)s)",
+        help=f"where state is kept ({_DEFAULT_DATA})".replace("%", "%%"),
     )
     group.add_argument(
         "--ephemeral", action="store_true", help="keep nothing: all is gone when the fake stops"
@@ -151,7 +155,11 @@ def _add_tests(serving: argparse.ArgumentParser) -> None:
 def _add_times(serving: argparse.ArgumentParser) -> None:
     group = serving.add_argument_group("times, in seconds")
     for name, default, text in (
-        ("--ready-after", 2.0, "until a created or resumed sandbox is ready (%(default)g)"),
+        (
+            "--ready-after",
+            2.0,
+            "until a created or resumed sandbox is ready, also if before the delay (%(default)g)",
+        ),
         ("--reconcile-delay", 0.1, "until a change shows in a sandbox's status (%(default)g)"),
     ):
         group.add_argument(name, type=_seconds, default=default, metavar="S", help=text)

@@ -112,6 +112,7 @@ def _failures_named(what: str) -> Generator[None]:
 def _private_file(path: Path, flags: int = os.O_TRUNC) -> Generator[int]:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
     try:
+        os.fchmod(file, 0o600)  # it may have been there, for others to read
         yield file
     finally:
         os.close(file)

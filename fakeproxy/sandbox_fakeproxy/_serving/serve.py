@@ -18,13 +18,16 @@ from sandbox_fakeproxy._control.fake import Fake
 from sandbox_fakeproxy._control.seed import SeedUnusable, SeedUser, parse_seed
 from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._local.runtime import LocalRuntime
-from sandbox_fakeproxy._mint import Mint
+from sandbox_fakeproxy._mint import Mint, seeded
+from sandbox_fakeproxy._proxy.journal import LOG as REQUESTS
 from sandbox_fakeproxy._runtime.interface import Runtime
+from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE
 from sandbox_fakeproxy._state.store import Store
 
 from .banner import Greeting, banner
 from .data import DataDirectory, opened
 from .listener import Listener, listen
+from .saying import say
 
 _GRACE = 0.3  # seconds for replies under way, once their commands are killed
 
@@ -75,8 +78,14 @@ def _serve(
 ) -> None:
     store = Store(data.database if settings.data else None)
     is_new_state = store.is_new()
-    runtime = LocalRuntime(data.sandboxes, isolation=settings.isolation)
-    admin_key, is_new = (given_key, False) if given_key else data.admin_key(Mint(_random(settings)))
+    # A restart goes on where sessions are concerned, too: no client's old id names a new one.
+    runtime = LocalRuntime(
+        data.sandboxes,
+        isolation=settings.isolation,
+        seed=None if settings.seed is None else f"{settings.seed} {store.rows_made()}",
+    )
+    admin_mint = Mint(None if settings.seed is None else seeded(f"admin {settings.seed}"))
+    admin_key, is_new = (given_key, False) if given_key else data.admin_key(admin_mint)
     app = create_app(
         admin_key=admin_key,
         runtime=runtime,
@@ -98,6 +107,7 @@ def _serve(
         admin_key_file=None if given_key or settings.data is None else data.admin_key_file,
         new_admin_key=admin_key if is_new else None,
         username=_free_username(store),
+        answers=_answers(settings),
     )
     server = _Server(app, runtime, verbose=settings.verbose)
     try:
@@ -140,6 +150,16 @@ def _plant(fake: Fake, users: list[SeedUser], *, is_new: bool) -> str:
     return "\n".join([f"{said} Keys made for them, shown this once:", *lines]) if lines else said
 
 
+def _answers(settings: Settings) -> str:
+    """Return how they differ from those of a fake that was started without a word."""
+    said: list[str] = []
+    if settings.profile != DEFAULT_PROFILE:
+        said.append(f"statuses as the controller {settings.profile} words them")
+    if settings.as_deployed:
+        said.append("all with the deployed proxy's quirks and bugs")
+    return "; ".join(said)
+
+
 def _free_username(store: Store) -> str:
     number = 1
     while store.has_username(name := f"dev{number}"):
@@ -159,7 +179,7 @@ class _Server(uvicorn.Server):
                 lifespan="on",
                 ws="none",
                 log_config=None,
-                access_log=verbose,
+                access_log=False,  # it would show keys; the journal logs, and masks them
                 server_header=False,  # the deployed proxy is not uvicorn
                 timeout_graceful_shutdown=1,
             )
@@ -174,7 +194,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(self._banner, flush=True)
+        say(self._banner)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn waits for requests under way, and those wait for their commands.
@@ -201,7 +221,7 @@ class _Server(uvicorn.Server):
 
 
 def _set_up_logging(*, verbose: bool) -> None:
-    """Log defects, and with `verbose` requests: method, path and status, never a header."""
+    """Log defects, and with `verbose` requests, as the journal words them."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    logging.getLogger("uvicorn.access").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    REQUESTS.setLevel(logging.INFO if verbose else logging.CRITICAL)

@@ -22,8 +22,8 @@ class Controller:
     """Tell a sandbox's status at a time, and what a change makes of its record.
 
     A change shows `reconcile_delay` after it was asked for; until then the old status does.
-    `ready_after` counts from the request to create or resume; what it leaves of the delay, pending
-    and starting share evenly.
+    `ready_after` counts from the request to create or resume, and holds even if it is less than the
+    delay; what the delay leaves of it, pending and starting share evenly.
     """
 
     def __init__(

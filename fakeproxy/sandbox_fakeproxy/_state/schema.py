@@ -21,6 +21,8 @@ CREATE TABLE users (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 );
+CREATE INDEX users_by_age ON users (created_at);
+CREATE INDEX active_users_by_age ON users (created_at) WHERE is_active;
 CREATE TABLE api_keys (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,

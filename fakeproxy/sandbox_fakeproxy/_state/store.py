@@ -31,6 +31,10 @@ from .schema import (
 _MOST_USES = 1_000  # of keys that wait to be written, and how long they may, in microseconds
 _USES_DELAY = 1_000_000
 
+# Two questions, each with an index of its own: neither sorts.
+_USERS = "SELECT * FROM users ORDER BY created_at DESC, seq DESC"
+_ACTIVE_USERS = "SELECT * FROM users WHERE is_active ORDER BY created_at DESC, seq DESC"
+
 
 class Store:
     """Keep the fake's state, in the file `path` or, without one, in memory.
@@ -147,10 +151,7 @@ class Store:
 
     def users(self, *, active_only: bool = False) -> list[User]:
         """Return all users, newest first."""
-        rows = self._db.execute(
-            "SELECT * FROM users WHERE is_active OR NOT ? ORDER BY created_at DESC, seq DESC",
-            (active_only,),
-        )
+        rows = self._db.execute(_ACTIVE_USERS if active_only else _USERS)
         return [user_of(row) for row in rows]
 
     def user(self, user_id: str) -> User | None:

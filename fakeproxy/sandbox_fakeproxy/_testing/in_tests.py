@@ -1,6 +1,7 @@
 """The fake as a test holds it: in process, or on a port of its own."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import httpx
 from sandbox_fakeproxy._app import create_app
 from sandbox_fakeproxy._clock import Clock, ManualClock
 from sandbox_fakeproxy._local.runtime import LocalRuntime
+from sandbox_fakeproxy._mint import seed_of
 from sandbox_fakeproxy._proxy.journal import CAPACITY
 from sandbox_fakeproxy._runtime.interface import Runtime
 from sandbox_fakeproxy._state.store import Store
@@ -32,26 +34,33 @@ class FakeProxy:
 
     `clock` and `runtime` make what the fake tells time by and runs commands with: unless others
     are named, a clock that stands still until it is moved, and this machine, below `directory`.
-    `options` are the others of `create_app`. What may end processes is to be awaited.
+    `runtime` is called with `clock=` and `seed=`, as far as it takes them. `options` are the others
+    of `create_app`, except for the store. What may end processes is to be awaited.
     """
 
     url = "http://fake-proxy"
-    admin_key = ADMIN_KEY
 
     def __init__(
         self,
         directory: Path,
         *,
         clock: Callable[[], Clock] = ManualClock,
-        runtime: Callable[[], Runtime] | None = None,
+        runtime: Callable[..., Runtime] | None = None,
+        admin_key: str = ADMIN_KEY,
         **options: Any,
     ) -> None:
-        self.clock = clock()
-        self.runtime: Runtime = OwnLoop(LocalRuntime(directory)) if runtime is None else runtime()
-        self._store = Store()
         options.setdefault("random", Random(0))  # noqa: S311  (keys that a test can foretell)
+        seed = seed_of(options["random"])
+        self.admin_key = admin_key
+        self.clock = clock()
+        self.runtime: Runtime = (
+            OwnLoop(LocalRuntime(directory, seed=seed))
+            if runtime is None
+            else _made(runtime, clock=self.clock, seed=seed)
+        )
+        self._store = Store()
         self.app = create_app(
-            admin_key=ADMIN_KEY,
+            admin_key=admin_key,
             clock=self.clock,
             runtime=self.runtime,
             store=self._store,
@@ -113,13 +122,12 @@ class FakeProxyServer:
     it is awaited, and all of it may be called from any thread.
     """
 
-    admin_key = ADMIN_KEY
-
     def __init__(self, directory: Path, **options: Any) -> None:
         self._proxy = FakeProxy(directory, **options)
         self._thread = ServerThread(self._proxy.app)
         self._clients: list[httpx.Client] = []
         self.url = self._thread.url
+        self.admin_key = self._proxy.admin_key
         self.clock = self._proxy.clock
         self.runtime = self._proxy.runtime
 
@@ -181,6 +189,12 @@ class FakeProxyServer:
             return work()
 
         return self._thread.call(there())
+
+
+def _made(runtime: Callable[..., Runtime], **offered: Any) -> Runtime:
+    """Call what makes a runtime, with what it takes of what there is."""
+    taken = inspect.signature(runtime).parameters
+    return runtime(**{name: value for name, value in offered.items() if name in taken})
 
 
 def _authorization(key: str | None) -> dict[str, str]:

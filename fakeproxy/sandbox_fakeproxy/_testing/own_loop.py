@@ -14,17 +14,16 @@ _T = TypeVar("_T")
 
 
 class OwnLoop:
-    """Have a runtime do its work in another thread, until `end`.
+    """Have a runtime do its work in another thread, from its first work until `end`.
 
     A test's loop ends with the test, and a command that still runs would go unattended.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._is_starting = threading.Lock()
         self._has_started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fake-proxy-runtime", daemon=True)
-        self._thread.start()
-        self._has_started.wait()
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the runtime does, before whatever it is asked after this."""
@@ -45,6 +44,7 @@ class OwnLoop:
 
     def end(self) -> None:
         """Close the runtime, and end its loop."""
+        self._start()
         asyncio.run_coroutine_threadsafe(self._runtime.close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._is_over.set)
         self._thread.join()
@@ -55,7 +55,14 @@ class OwnLoop:
         async def asked() -> _T:
             return await asking()
 
+        self._start()
         return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked(), self._loop))
+
+    def _start(self) -> None:
+        with self._is_starting:
+            if not self._has_started.is_set():
+                self._thread.start()
+                self._has_started.wait()
 
     def _run(self) -> None:
         with asyncio.Runner() as runner:
