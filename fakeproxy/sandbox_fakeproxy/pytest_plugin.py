@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from . import FakeProxy, FakeProxyServer
 
 __all__ = ["fake_proxy", "fake_proxy_server"]
+
+_FIXTURES = {"fake_proxy", "fake_proxy_server"}
+_SHOWN = 20  # requests
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,6 +32,19 @@ def pytest_configure(config: pytest.Config) -> None:
         " sandbox_fakeproxy.create_app but store=; clock= and runtime= are called to make one,"
         " runtime= with the clock if it takes clock=",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show, of a test that fails, what its fake proxy was asked last and how it stands."""
+    report = yield
+    if report.when == "call" and report.failed:
+        made: dict[str, Any] = getattr(item, "funcargs", {})
+        for name in sorted(_FIXTURES & made.keys()):
+            report.sections.append((name, _summary(made[name])))
+    return report
 
 
 @pytest.fixture
@@ -50,6 +66,22 @@ def fake_proxy_server(
     FakeProxyServer = _public("FakeProxyServer")  # noqa: N806  (a class)
     with FakeProxyServer(tmp_path_factory.mktemp("fake-proxy"), **_options(request)) as server:
         yield server
+
+
+def _summary(proxy: FakeProxy | FakeProxyServer) -> str:
+    """Word what whoever wonders why a test fails would ask a fake proxy, the newest last."""
+    state = proxy.state()
+    lines = [f"clock: {state['now']}, profile: {state['profile']}"]
+    for user in reversed(state["users"]):
+        lines += [
+            f"sandbox: {user['username']}'s {box['name']}, {box['phase']}"
+            for box in reversed(user["sandboxes"])
+        ]
+    lines += [
+        f"{asked['status'] or '...'} {asked['method']} {asked['path']} ({asked['caller']})"
+        for asked in reversed(proxy.journal(_SHOWN))
+    ]
+    return "\n".join(lines)
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:

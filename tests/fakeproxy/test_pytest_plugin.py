@@ -306,3 +306,27 @@ def test_a_marker_at_fault_is_named_and_leaves_no_thread(pytester: pytest.Pytest
             "*ValueError: *v2*",
         ]
     )
+
+
+def test_a_test_that_fails_shows_what_was_asked_and_how_things_stand(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("""
+        def test_too_early(fake_proxy_server):
+            http = fake_proxy_server.client(fake_proxy_server.user("alice"))
+            http.post("/api/sandboxes", json={"name": "box"})
+            fake_proxy_server.advance(1)
+            http.post("/proxy/box/v1/shell/exec", json={"command": "ls"}).raise_for_status()
+    """)
+    ran = pytester.runpytest_subprocess("-W", "error", timeout=50)
+    ran.assert_outcomes(failed=1)
+    ran.stdout.fnmatch_lines(
+        [
+            "*fake_proxy_server*",
+            "clock: 2026-01-01T00:00:01.000Z, profile: v1alpha1",
+            "sandbox: alice's box, *",
+            "201 POST /api/sandboxes (alice)",
+            "503 POST /proxy/box/v1/shell/exec (alice)",
+        ],
+        consecutive=False,
+    )

@@ -158,7 +158,7 @@ async def test_a_reset_forgets_all_but_the_time(world: World, alice: Caller) -> 
     assert (await again("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
 
 
-async def test_ids_and_keys_are_reproducible_also_after_a_reset() -> None:
+async def test_ids_and_keys_are_reproducible_over_resets_too() -> None:
     worlds: list[Any] = []
     for _ in range(2):
         async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
@@ -167,7 +167,21 @@ async def test_ids_and_keys_are_reproducible_also_after_a_reset() -> None:
                 await world.admin("POST", "/_fake/reset")
                 bob = await world.user("bob")
                 worlds.append([made, bob.key, world.users["bob"]])
-    assert worlds[0] == worlds[1] == worlds[2] == worlds[3]
+    assert worlds[:2] == worlds[2:]
+
+
+@pytest.mark.parametrize("forgetting", ["reset", "seed"])
+async def test_a_key_that_was_forgotten_opens_nothing_of_whoever_comes_then(
+    forgetting: str,
+) -> None:
+    async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
+        alice = await world.user("alice")
+        if forgetting == "reset":
+            await world.admin("POST", "/_fake/reset")
+            await world.user("carol")
+        else:
+            await keys_of_bob(world, {})
+        assert (await alice("GET", "/api/me")).status_code == 401
 
 
 async def test_no_key_is_made_that_the_document_gives() -> None:

@@ -1,6 +1,5 @@
 """What a tester may do to a fake proxy, in process; `routes` offers the same below `/_fake/`."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,10 +32,6 @@ class World:
     runtime: Runtime
     journal: Journal
     profile: str
-
-
-class _Rehearsed(Exception):
-    """All went well, and is to be taken back."""
 
 
 class Fake:
@@ -105,7 +100,7 @@ class Fake:
     async def reset(self) -> None:
         """Forget users, keys, sandboxes with what runs in them and their files, and the journal.
 
-        The user `admin` is there again, and seeded randomness starts over. Time stays.
+        The user `admin` is there again, and time stays. A key that was forgotten opens nothing.
         """
         await self.replace([])
 
@@ -119,38 +114,27 @@ class Fake:
 
     async def replace(self, users: list[SeedUser]) -> dict[str, Any]:
         """Replace all there is by what was read from a document; return it with its new keys."""
-        self._rehearse(users)
-        # Files go before the new world is there: a seed may give its sandboxes the ids of the old.
-        while sandbox_ids := self._store.sandbox_ids():
-            self._store.forget_all()
-            for sandbox_id in sandbox_ids:
-                await self._world.runtime.remove(sandbox_id)
-        return self.plant(users)
-
-    def plant(self, users: list[SeedUser]) -> dict[str, Any]:
-        """Make what a document describes the only users; of sandboxes there must be none."""
-        with self._store.all_or_nothing():
-            made = self._planted(users)
-        self._world.journal.clear()
+        forgotten = self._store.sandbox_ids()
+        made = self.plant(users)
+        for sandbox_id in forgotten:
+            await self._world.runtime.remove(sandbox_id)
         return made
 
-    def _rehearse(self, users: list[SeedUser]) -> None:
-        """Plant and take it back, so that what cannot be planted destroys nothing."""
-        try:
-            with suppress(_Rehearsed), self._store.all_or_nothing():
-                self._planted(users)
-                raise _Rehearsed
-        finally:
-            self._mint.begin(self._store.rows_made())
+    def plant(self, users: list[SeedUser]) -> dict[str, Any]:
+        """Make what a document describes the only users, or change nothing.
 
-    def _planted(self, users: list[SeedUser]) -> dict[str, Any]:
+        What was forgotten stays so: no id and no key of it is made again.
+        """
         given = {key.secret for user in users for key in user.keys if key.secret is not None}
-        self._mint.begin(0, given=given)
-        self._store.forget_all()
-        if all(user.username != ADMIN for user in users):
-            self._add_admin()
-        now = self._world.clock.now()
-        return {"users": [self._planting.user(user, now) for user in users]}
+        self._mint.begin(self._store.rows_made(), given=given)
+        with self._store.all_or_nothing():
+            self._store.forget_all()
+            if all(user.username != ADMIN for user in users):
+                self._add_admin()
+            now = self._world.clock.now()
+            made = {"users": [self._planting.user(user, now) for user in users]}
+        self._world.journal.clear()
+        return made
 
     def _add_admin(self) -> None:
         now = self._world.clock.now()

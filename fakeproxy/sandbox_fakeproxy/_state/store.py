@@ -112,10 +112,9 @@ class Store:
         self._db.execute("COMMIT")
 
     def forget_all(self) -> None:
-        """Forget users, keys and sandboxes, as if there had been none; time stays where it is."""
+        """Forget users, keys and sandboxes, but not how many there were; time stays where it is."""
         self._db.execute("DELETE FROM users")
         self._db.execute("DELETE FROM spent_names")
-        self._db.execute("DELETE FROM sqlite_sequence")
 
     def rows_made(self) -> int:
         """Return how many users, keys and sandboxes were ever made."""
