@@ -202,7 +202,8 @@ def _error_handlers(conduct: Conduct) -> Mapping[Any, ExceptionHandler]:
 
     async def break_(_request: Request, _exc: Exception) -> Response:
         # Starlette raises the exception on, so that a test or the server's log shows the defect.
-        return write(conduct.reply(Refusal(500, "The fake proxy has a defect; see its log")))
+        message = "The fake proxy, or what a test made it of, has a defect; see its log"
+        return write(conduct.reply(Refusal(500, message)))
 
     return {Refusal: refuse, Exception: break_}
 
