@@ -119,6 +119,7 @@ class Bash:
 
     async def _living(self) -> Life:
         if self._life is None or self._life.has_ended:
+            self._life = None  # what its follower reports is not to be answered to the dead
             await asyncio.to_thread(self._place.make)
             life = Life(self._launch, self)
             await life.start(self._place.to_commands(self.directory))

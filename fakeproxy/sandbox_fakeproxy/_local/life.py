@@ -95,8 +95,6 @@ class Life:
         except BaseException:
             self._release()
             raise
-        finally:
-            self.terminal.release_far()
         if not self._launch.wrapper:
             self._lead(self._process.pid)
         self._watching = asyncio.ensure_future(self._watch(self._process))

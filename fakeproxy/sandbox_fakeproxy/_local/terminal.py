@@ -17,7 +17,8 @@ _MOST_PENDING = 1_000_000
 class Terminal:
     """A pseudo-terminal whose far end, `name`, a shell opens.
 
-    It neither echoes what is typed nor changes line ends.
+    It neither echoes what is typed nor changes line ends. The far end stays open here too: a shell
+    that lets go of it for a while, as `exec` with redirections does, has not hung up.
     """
 
     def __init__(self, hear: Callable[[bytes], None]) -> None:
@@ -32,12 +33,10 @@ class Terminal:
         self.make_plain()
         asyncio.get_running_loop().add_reader(self._near, self._read)
 
-    def release_far(self) -> None:
-        """Leave the far end to the shell alone, so that its end can be seen."""
-        os.close(self.far)
-
     def make_plain(self) -> None:
         """Undo what a command has done to the terminal's settings."""
+        if not self._is_open:
+            return
         with suppress(termios.error):
             modes = termios.tcgetattr(self._near)
             modes[0] = termios.ICRNL
@@ -71,6 +70,7 @@ class Terminal:
             self._typing.close()
             asyncio.get_running_loop().remove_reader(self._near)
             os.close(self._near)
+            os.close(self.far)
 
     def _read(self) -> bool:
         """Read a few chunks; tell whether there may be more just now."""
@@ -79,7 +79,7 @@ class Terminal:
                 chunk = os.read(self._near, _CHUNK)
             except BlockingIOError:
                 return False
-            except OSError:  # Linux: nobody holds the far end any more
+            except OSError:  # Linux: it was hung up, as the shell has ended
                 chunk = b""
             if not chunk:
                 asyncio.get_running_loop().remove_reader(self._near)
@@ -101,13 +101,16 @@ class Sending:
 
     def send(self, data: bytes) -> None:
         """Send now or later."""
+        if self._descriptor < 0:
+            return
         self._pending += data[: self._limit - len(self._pending)]
         self._push()
 
     def close(self) -> None:
-        """Send no more; the descriptor stays open."""
+        """Send nothing ever again; the descriptor stays open, and its number may be reused."""
         self._pending.clear()
         self._wait(wanted=False)
+        self._descriptor = -1
 
     def _push(self) -> None:
         try:
