@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .faults import Misfit, faults
-from .glob import Glob, State
+from .patterns import Glob, State
 from .listing import Entry, Walk
 from .search import Found, search
 from .tree import Tree

@@ -305,7 +305,7 @@ class Sessions:
 
     def has_directory(self, path: str) -> bool:
         """Tell whether a session can go there."""
-        return path in {WORK, HOME} or self._place.on_this_machine(path).is_dir()
+        return path in {WORK, HOME} or self._place.has_directory(path)
 
     async def start(self, session: Session, command: Command) -> Run:
         """Start a command in a session.
