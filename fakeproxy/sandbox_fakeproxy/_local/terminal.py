@@ -11,7 +11,7 @@ from contextlib import suppress
 _CHUNK = 65_536
 _CHUNKS_AT_ONCE = 16  # then others have their turn, however much a command writes
 _ROWS, _COLUMNS = 24, 80
-_MOST_PENDING = 1_000_000
+TYPED_LIMIT = 16 * 1024 * 1024  # bytes; as much as a request may bring
 
 
 class Terminal:
@@ -45,10 +45,9 @@ class Terminal:
             modes[3] &= ~(termios.ECHO | termios.ECHONL)
             termios.tcsetattr(self._near, termios.TCSANOW, modes)
 
-    def type(self, text: str) -> None:
-        """Type something; what nobody reads is lost beyond a bound."""
-        if self._is_open:
-            self._typing.send(text.encode())
+    def type(self, text: str) -> bool:
+        """Type something, unless too much of what was typed is unread; tell whether it was."""
+        return self._typing.send(text.encode())
 
     def foreground(self) -> int | None:
         """Return the process group that Ctrl-C would reach."""
@@ -93,18 +92,22 @@ class Terminal:
 class Sending:
     """Send bytes to a descriptor as it takes them."""
 
-    def __init__(self, descriptor: int, limit: int = _MOST_PENDING) -> None:
+    def __init__(self, descriptor: int, limit: int = TYPED_LIMIT) -> None:
         self._descriptor = descriptor
         self._limit = limit
         self._pending = bytearray()
         self._waits = False
 
-    def send(self, data: bytes) -> None:
-        """Send now or later."""
+    def send(self, data: bytes) -> bool:
+        """Send all of it, now or later, or nothing where too much is waiting; tell which."""
         if self._descriptor < 0:
-            return
-        self._pending += data[: self._limit - len(self._pending)]
+            return True  # nobody is there to read it, as when a program has ended
         self._push()
+        fits = len(self._pending) + len(data) <= self._limit
+        if fits:
+            self._pending += data
+            self._push()
+        return fits
 
     def close(self) -> None:
         """Send nothing ever again; the descriptor stays open, and its number may be reused."""

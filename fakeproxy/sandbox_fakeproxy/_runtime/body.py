@@ -36,6 +36,14 @@ class Body:
         """Return a text, if there is one."""
         return None if self._fields.get(name) is None else self.text(name)
 
+    def segment(self, name: str) -> str | None:
+        """Return a text that can be a part of a URL's path, if there is one."""
+        value = self._fields.get(name)
+        if isinstance(value, str) and (value in {"", ".", ".."} or "/" in value):
+            message = "Input should not be empty, '.' or '..', or hold '/': it is part of a URL"
+            self.refuse(name, message, "value_error")
+        return self.optional_text(name)
+
     def directory(self, name: str) -> str | None:
         """Return an absolute path, if there is one."""
         path = self._fields.get(name)

@@ -59,16 +59,21 @@ class ScriptedShell:
         self._go_on(outcome)
         self.settle()
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> bool:
         """Type something; Ctrl-C ends the command as it does in a terminal."""
         if self._outcome is None:
-            return
+            return True
         if _CTRL_C in text:
             self._end(self._clock.now(), "completed", 130)
         elif self._outcome.on_input is not None:
             following = self._outcome.on_input(text)
             if following is not None:
                 self._go_on(following)
+        return True
+
+    def is_as_it_was(self) -> bool:
+        """Return True: it knows nothing that it could lose."""
+        return True
 
     def kill(self) -> None:
         """End the command."""
