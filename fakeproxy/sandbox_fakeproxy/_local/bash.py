@@ -40,7 +40,7 @@ class Bash:
         self._life: Life | None = None
         self._starting = asyncio.Lock()
         self._number = 0
-        self._script = ""
+        self._script = ("", "")  # the way to where it runs, and itself
         self._runs = self._has_begun = False
         self._typed = ""
         self._fate: Status | None = None
@@ -55,7 +55,7 @@ class Bash:
         """
         self._runs, self._has_begun, self._fate = True, False, None
         self._number += 1
-        self._script, self._typed = self._script_of(command), ""
+        self._script, self._typed = (self._way_to(command), command.text), ""
         async with self._starting:
             try:
                 life = await self._living()
@@ -66,7 +66,7 @@ class Bash:
                 self._fate = "terminated"
                 self._end(0)
                 return
-            life.run(self._number, self._script)
+            life.run(self._number, *self._script)
         if self._fate is not None:  # killed before there was a shell
             self._press_ctrl_c()
         elif command.hard_timeout is not None:
@@ -138,17 +138,17 @@ class Bash:
             self._life = life
         return self._life
 
-    def _script_of(self, command: Command) -> str:
+    def _way_to(self, command: Command) -> str:
         if command.directory is None:
-            return command.text
+            return ""
         links = "-L" if command.keep_links else "-P"
         where = shlex.quote(self._place.to_commands(command.directory))
-        return f"builtin cd {links} -- {where} 2>/dev/null\n{command.text}"
+        return f"builtin cd {links} -- {where}"
 
     def _send_again(self) -> None:
         """Repeat a command of which a late Ctrl-C may have eaten a part."""
         if self._runs and self._life is not None:
-            self._life.run(self._number, self._script)
+            self._life.run(self._number, *self._script)
 
     def _begin(self) -> None:
         """Do what had to wait until there was a command."""

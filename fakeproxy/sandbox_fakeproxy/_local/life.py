@@ -107,10 +107,10 @@ class Life:
             await self.close()
             raise OSError(f"It is silent for {_START_PATIENCE:g} s") from exc
 
-    def run(self, number: int, script: str) -> None:
-        """Run a script, whose end will be reported with this number."""
+    def run(self, number: int, go: str, script: str) -> None:
+        """Run a script, whose end will be reported with this number; `go` is for the driver first."""
         self.terminal.make_plain()
-        self._put(f"{self._mark} {number}", script)
+        self._put(f"{self._mark} {number}", go, script)
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does, whatever the terminal's settings."""
