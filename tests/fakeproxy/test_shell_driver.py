@@ -117,7 +117,19 @@ async def test_sigusr1_is_whatever_number_it_is_here(box: Box) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["read", "eval", "set", "trap", "exec", "exit", "return", "printf", "declare", "unset", "shift"],
+    [
+        "read",
+        "eval",
+        "set",
+        "trap",
+        "exec",
+        "exit",
+        "return",
+        "printf",
+        "declare",
+        "unset",
+        "shift",
+    ],
 )
 async def test_a_users_function_may_be_named_like_a_builtin(box: Box, name: str) -> None:
     one = await box.session()

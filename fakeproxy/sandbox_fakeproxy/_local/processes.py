@@ -28,9 +28,7 @@ def session_has_others(leader: int) -> bool:
     return any(pid != leader for pid in _session(leader))
 
 
-def kill_all_below(
-    directory: Path, works: Collection[Path], leaders: Collection[int] = ()
-) -> None:
+def kill_all_below(directory: Path, works: Collection[Path], leaders: Collection[int] = ()) -> None:
     """Kill every process of the sandboxes below `directory`. Blocks until none is left.
 
     They are known by their HOME, which a process keeps also after setsid; where they are isolated,

@@ -77,7 +77,8 @@ class _ShellApi:
         asked, session_id = _command(body), body.optional_text("id")
         strict = body.flag("strict", default=False)
         at_once = body.flag("async_mode", default=False)
-        timeout, silence = body.seconds("timeout"), body.whole_seconds("no_change_timeout")
+        timeout = body.seconds("timeout", or_none_at_all=True)
+        silence = body.whole_seconds("no_change_timeout")
         body.check()
         if session_id is not None:
             self._sessions.get(session_id)
@@ -113,12 +114,12 @@ class _ShellApi:
 
     async def wait(self, request: Request) -> Response:
         body = Body(await read_fields(request))
-        session_id, seconds = body.text("id"), body.seconds("seconds")
+        session_id, seconds = body.text("id"), body.seconds("seconds", or_none_at_all=True)
         body.check()
         session = self._sessions.get(session_id)
         session.settle()
         if session.running is not None:
-            limits = Limits(seconds or _DEFAULT_WAIT)
+            limits = Limits(_DEFAULT_WAIT if seconds is None else seconds)
             await self._sessions.wait(session, session.running, limits)
         return done("Waited", {"status": _status(session)})
 
