@@ -108,7 +108,7 @@ class Life:
             raise OSError(f"It is silent for {_START_PATIENCE:g} s") from exc
 
     def run(self, number: int, go: str, script: str) -> None:
-        """Run a script, whose end is reported with this number; `go` is what the driver does first."""
+        """Run a script, whose end has this number; the driver does `go` first."""
         self.terminal.make_plain()
         self._put(f"{self._mark} {number}", go, script)
 

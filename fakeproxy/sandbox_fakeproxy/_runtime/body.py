@@ -158,5 +158,5 @@ def _spelt(value: object, kind: Callable[[str], float]) -> object:
     return value
 
 
-def _is_nan(value: float) -> bool:
+def _is_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
