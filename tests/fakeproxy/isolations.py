@@ -18,4 +18,4 @@ def _works(choice: "Choice") -> bool:
 
 
 CHOICES: "tuple[Choice, ...]" = ("none", "bubblewrap")
-WORKING = [choice for choice in CHOICES if _works(choice)]
+WORKING: "list[Choice]" = [choice for choice in CHOICES if _works(choice)]

@@ -1,15 +1,18 @@
 """The runtime's file API through the proxy, row by row, on either runtime."""
 
+import asyncio
 import base64
 import errno
 import json
 import os
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable, ScriptedRuntime
+from sandbox_fakeproxy._files.search import Found
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -561,15 +564,15 @@ async def test_a_fault_of_the_disk_has_its_type(
         ("read", {"file": None}, ["file"]),
         (
             "read",
-            {"file": "/sandbox/x", "start_line": -1, "end_line": "2"},
+            {"file": "/sandbox/x", "start_line": -1, "end_line": "three"},
             ["start_line", "end_line"],
         ),
         ("read", {"file": "/sandbox/x", "start_line": True}, ["start_line"]),
-        ("read", {"file": "/sandbox/x", "sudo": "yes"}, ["sudo"]),
+        ("read", {"file": "/sandbox/x", "sudo": "perhaps"}, ["sudo"]),
         ("write", {}, ["file", "content"]),
         ("write", {"file": "/sandbox/x", "content": 1}, ["content"]),
         ("write", {"file": "/sandbox/x", "content": "", "encoding": "utf-16"}, ["encoding"]),
-        ("write", {"file": "/sandbox/x", "content": "", "append": 1}, ["append"]),
+        ("write", {"file": "/sandbox/x", "content": "", "append": 2}, ["append"]),
         ("list", {}, ["path"]),
         ("list", {"path": "/sandbox", "max_depth": 0}, ["max_depth"]),
         ("list", {"path": "/sandbox", "sort_by": "colour"}, ["sort_by"]),
@@ -723,3 +726,28 @@ async def test_a_scripted_runtime_has_files_too_and_leaves_none(
 
 def names_below(directory: Path) -> set[str]:
     return {path.name for path in directory.rglob("*")}
+
+
+async def test_slow_searches_in_one_sandbox_hold_up_no_other(
+    world: World, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slow(_text: str, _regex: str, _seconds: float) -> Found:
+        go_on.wait(15)
+        return Found([], [], truncated=False)
+
+    monkeypatch.setattr("sandbox_fakeproxy._files.volume.search", slow)
+    (box.sandbox / "file").write_text(TEXT)
+    searches = [
+        asyncio.ensure_future(box.data("search", file="/sandbox/file", regex="x"))
+        for _ in range(40)
+    ]
+    bob = await world.user("bob")
+    await world.sandbox(bob)
+    try:
+        asking = bob("POST", f"{API}/file/write", {"file": "/sandbox/file", "content": "bob's"})
+        assert (await asyncio.wait_for(asking, 10)).json()["success"] is True
+    finally:
+        go_on.set()
+        await asyncio.gather(*searches)

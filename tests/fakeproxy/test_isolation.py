@@ -60,3 +60,32 @@ async def test_a_bubblewrap_that_does_not_work_is_none_and_says_why_when_asked_f
     with pytest.raises(IsolationUnavailable, match="does not work on this machine: bwrap: No perm"):
         LocalRuntime(tmp_path, isolation="bubblewrap")
     assert not LocalRuntime(tmp_path).place("one").isolated
+
+
+async def test_a_link_in_a_sandbox_makes_no_stranger_one_of_its_processes(tmp_path: Path) -> None:
+    runtime = LocalRuntime(tmp_path / "sandboxes")
+    stranger = LocalRuntime(tmp_path / "strangers")
+    await Box(runtime).exec("true")
+    theirs = Box(stranger)
+    one = await theirs.session()
+    await theirs.exec("x=1", id=one)
+    # As it is on a machine with a /sandbox of its own: this leads to what a stranger sees there.
+    (runtime.place("one").home / "sandbox").symlink_to(stranger.place("one").work)
+    await runtime.stop("one")
+    assert await theirs.run("echo $x", id=one) == Ran("1\n")
+    await runtime.close()
+    await stranger.close()
+
+
+async def test_an_exec_dir_may_lead_through_absolute_links(tmp_path: Path) -> None:
+    for choice in WORKING:
+        runtime = LocalRuntime(tmp_path / choice, isolation=choice)
+        box = Box(runtime)
+        await box.exec("mkdir d; ln -s $PWD/d link; ln -s link/../link again; ln -s loop loop")
+        for name in ("link", "again", "link/../d"):
+            ran = await box.run("pwd -P", exec_dir=f"/sandbox/{name}", strict=True)
+            assert ran.output.endswith("/d\n")
+        for name in ("loop", "none", "x" * 300, "x/" * 3000):
+            asked = {"command": "pwd", "exec_dir": f"/sandbox/{name}", "strict": True}
+            assert (await box.ask("POST", "exec", asked)).status == 400
+        await runtime.close()

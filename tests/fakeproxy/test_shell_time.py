@@ -167,16 +167,14 @@ async def test_a_sessions_own_silence_is_its_default_only() -> None:
 
 async def test_a_scripted_command_answers_to_what_is_typed() -> None:
     timed = Timed(
-        Outcome(
-            "Name? ", seconds=math.inf, on_input=lambda text: Outcome(f"Hello {text.strip()}\n", 3)
-        )
+        Outcome("Name? ", seconds=math.inf, on_input=lambda text: Outcome(f"Hello {text!r}", 3))
     )
     one = await timed.box.session()
     running = timed.begin(id=one)
     await everybody_has_run()
     written = await timed.box.post("write", id=one, input="Ada", press_enter=True)
     assert written == {"status": "completed"}
-    assert await running == Ran("Name? Hello Ada\n", 3)
+    assert await running == Ran("Name? Hello 'Ada\\n'", 3)
 
 
 async def test_control_c_and_kill_end_a_scripted_command() -> None:
@@ -259,8 +257,9 @@ async def test_who_waits_when_the_sandbox_ends_is_told_502(verb: str) -> None:
         ("kill", {"id": 7}, ["id"]),
         ("wait", {"id": "x", "seconds": "soon"}, ["seconds"]),
         ("wait", {"seconds": -1}, ["id", "seconds"]),
+        ("wait", {"id": "x", "seconds": 10**400}, ["seconds"]),
         ("write", {"id": "x"}, ["input", "press_enter"]),
-        ("write", {"id": "x", "input": 7, "press_enter": "yes"}, ["input", "press_enter"]),
+        ("write", {"id": "x", "input": 7, "press_enter": "perhaps"}, ["input", "press_enter"]),
         ("sessions/create", {"exec_dir": "here"}, ["exec_dir"]),
         ("sessions/create", {"id": 7, "no_change_timeout": "x"}, ["id", "no_change_timeout"]),
         ("exec", {"timeout": "x", "id": 7}, ["command", "id", "timeout"]),
@@ -273,3 +272,33 @@ async def test_what_does_not_fit_is_422_with_all_that_is_wrong(
     assert reply.status == 422
     assert [issue["loc"] for issue in reply.json["detail"]] == [["body", name] for name in wrong]
     assert all(set(issue) == {"loc", "msg", "type"} for issue in reply.json["detail"])
+
+
+async def test_a_wait_of_no_time_is_a_poll() -> None:
+    timed = Timed(NEVER)
+    one = await timed.box.session()
+    assert await timed.box.run("it", id=one, timeout=0) == Ran("", None, "running")
+    assert await timed.box.post("wait", id=one, seconds=0) == {"status": "running"}
+
+
+async def test_numbers_and_truth_values_may_be_spelt() -> None:
+    timed = Timed(Outcome(seconds=3))
+    running = timed.begin(timeout="2", async_mode="no", truncate="True", no_change_timeout=" 9 ")
+    await timed.advance(2)
+    assert (await running).status == "running"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"exit_code": 256}, "'exit_code' is 256. Expected 0 to 255"),
+        ({"exit_code": -1}, "'exit_code' is -1"),
+        ({"seconds": -1}, "'seconds' is -1. Expected 0 or more, or math.inf"),
+        ({"seconds": math.nan}, "'seconds' is nan"),
+        ({"prints": [(-1, "a")]}, "'prints' has something after -1 s"),
+        ({"prints": [(math.inf, "a")]}, "'prints' has something after inf s"),
+    ],
+)
+def test_an_outcome_is_what_a_command_can_do(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Outcome(**wrong)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_fakeproxy._files.faults import FileFault, Misfit
-from sandbox_fakeproxy._files.glob import Glob
+from sandbox_fakeproxy._files.patterns import Glob
 from sandbox_fakeproxy._files.search import search
 from sandbox_fakeproxy._files.volume import Volume
 

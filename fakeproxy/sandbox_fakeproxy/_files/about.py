@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .transfer import HOME
+from sandbox_fakeproxy._runtime.place import HOME
 
 
 async def about(_request: Request) -> Response:

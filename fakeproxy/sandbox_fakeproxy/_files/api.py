@@ -20,7 +20,7 @@ from sandbox_fakeproxy._runtime.body import Body
 from .encoding import decoded
 from .entries import ORDERS, View, writable
 from .faults import FileFault, faults
-from .glob import Glob
+from .patterns import Glob
 from .search import BadExpression
 from .transfer import Run, download, failed, upload
 from .volume import Volume

@@ -2,23 +2,29 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sandbox_fakeproxy._runtime.aio import Handler
 from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
+from sandbox_fakeproxy._runtime.place import HOME, WORK
 
 from .about import about
 from .api import file_routes
 from .volume import Volume
+
+_AT_ONCE = 4  # calls on one sandbox's files
 
 
 class Files:
     """What is at /sandbox and /home/gem, which need not be there before they are asked for."""
 
     def __init__(self, sandbox: Path, home: Path) -> None:
-        self._volume = Volume({"/sandbox": sandbox, "/home/gem": home})
+        self._volume = Volume({WORK: sandbox, HOME: home})
+        # Its own: slow searches hold up nobody else's files.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="files")
         self._halts = 0
         self._running: set[asyncio.Future[Any]] = set()
 
@@ -33,13 +39,18 @@ class Files:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _run(self, halts: int, call: Callable[[], Any]) -> Any:
-        if halts != self._halts:
-            raise RuntimeUnreachable("The sandbox was stopped before its files could be reached")
-        working = asyncio.ensure_future(asyncio.to_thread(self._made, call))
+        self._check(halts)
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(self._threads, self._made, halts, call)
         self._running.add(working)
         working.add_done_callback(self._running.discard)
         return await asyncio.shield(working)
 
-    def _made(self, call: Callable[[], Any]) -> Any:
+    def _made(self, halts: int, call: Callable[[], Any]) -> Any:
+        self._check(halts)  # again, as it may have waited for a thread
         self._volume.make()
         return call()
+
+    def _check(self, halts: int) -> None:
+        if halts != self._halts:
+            raise RuntimeUnreachable("The sandbox was stopped before its files could be reached")

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from sandbox_fakeproxy._runtime.aio import Unprocessable, done, issue
+from sandbox_fakeproxy._runtime.place import HOME
 
 from .faults import FileFault
 from .volume import OpenFile, Volume
 
-HOME = "/home/gem"
 _PLACE = f"{HOME}/"  # of an upload without a path
 # How a call on the volume is made: it blocks, and the loop must not.
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]

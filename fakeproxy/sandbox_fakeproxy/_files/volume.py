@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from .faults import Misfit, faults
-from .glob import Glob, State
 from .listing import Entry, Walk
+from .patterns import Glob, State
 from .search import Found, search
 from .tree import Tree
 

@@ -13,11 +13,13 @@ from sandbox_fakeproxy._shells.sessions import Listener
 
 from .life import Launch, Life
 from .reports import Report
+from .terminal import TYPED_LIMIT
 
-# Ctrl-C until the command heeds it, then the end of everything in the session. Once may not do:
-# a program that is just being started is still a copy of the shell, which heeds it otherwise.
-_PRESSES = 5
-_BETWEEN_PRESSES = 0.1  # seconds
+# Ctrl-C twice, then the end of everything in the session. Once may not do: a program that is just
+# being started is still a copy of the shell, which heeds it otherwise. Between them is time for
+# what a program does when it is interrupted.
+_PRESSES = 2
+_BETWEEN_PRESSES = 1.5  # seconds
 
 
 class Bash:
@@ -38,7 +40,7 @@ class Bash:
         self._life: Life | None = None
         self._starting = asyncio.Lock()
         self._number = 0
-        self._script = ""
+        self._script = ("", "")  # the way to where it runs, and itself
         self._runs = self._has_begun = False
         self._typed = ""
         self._fate: Status | None = None
@@ -46,14 +48,14 @@ class Bash:
         self._closed = False
 
     async def start(self, command: Command) -> None:
-        """Start a command.
+        """Start a command, which ends at once if the session was closed meanwhile.
 
         Raises:
-            RuntimeUnreachable: no shell can be started, or it was closed meanwhile.
+            RuntimeUnreachable: no shell can be started.
         """
         self._runs, self._has_begun, self._fate = True, False, None
         self._number += 1
-        self._script, self._typed = self._script_of(command), ""
+        self._script, self._typed = (self._way_to(command), command.text), ""
         async with self._starting:
             try:
                 life = await self._living()
@@ -61,23 +63,31 @@ class Bash:
                 self._runs = False
                 raise RuntimeUnreachable(f"The shell cannot be started: {exc}") from exc
             if self._closed:
-                raise RuntimeUnreachable("The sandbox was stopped before the command could start")
-            life.run(self._number, self._script)
+                self._fate = "terminated"
+                self._end(0)
+                return
+            life.run(self._number, *self._script)
         if self._fate is not None:  # killed before there was a shell
             self._press_ctrl_c()
         elif command.hard_timeout is not None:
             self._after(command.hard_timeout, lambda: self._end_command("hard_timeout"))
 
-    def write(self, text: str) -> None:
-        """Type something."""
+    def write(self, text: str) -> bool:
+        """Type something; tell whether there was room for it."""
         if self._has_begun and self._life is not None:
-            self._life.terminal.type(text)
-        else:
+            return self._life.terminal.type(text)
+        fits = len((self._typed + text).encode()) <= TYPED_LIMIT
+        if fits:
             self._typed += text
+        return fits
 
     def kill(self) -> None:
         """Begin to end the command."""
         self._end_command("terminated")
+
+    def is_as_it_was(self) -> bool:
+        """Tell whether the shell that ran the last command is there to run the next one."""
+        return self._life is not None and not self._life.has_ended
 
     def settle(self) -> None:
         """Do nothing: what happens is told when it happens."""
@@ -119,6 +129,7 @@ class Bash:
 
     async def _living(self) -> Life:
         if self._life is None or self._life.has_ended:
+            self._life = None  # what its follower reports is not to be answered to the dead
             await asyncio.to_thread(self._place.make)
             life = Life(self._launch, self)
             await life.start(self._place.to_commands(self.directory))
@@ -127,17 +138,17 @@ class Bash:
             self._life = life
         return self._life
 
-    def _script_of(self, command: Command) -> str:
+    def _way_to(self, command: Command) -> str:
         if command.directory is None:
-            return command.text
+            return ""
         links = "-L" if command.keep_links else "-P"
         where = shlex.quote(self._place.to_commands(command.directory))
-        return f"builtin cd {links} -- {where} 2>/dev/null\n{command.text}"
+        return f"builtin cd {links} -- {where}"
 
     def _send_again(self) -> None:
         """Repeat a command of which a late Ctrl-C may have eaten a part."""
         if self._runs and self._life is not None:
-            self._life.run(self._number, self._script)
+            self._life.run(self._number, *self._script)
 
     def _begin(self) -> None:
         """Do what had to wait until there was a command."""

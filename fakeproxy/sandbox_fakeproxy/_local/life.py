@@ -95,8 +95,6 @@ class Life:
         except BaseException:
             self._release()
             raise
-        finally:
-            self.terminal.release_far()
         if not self._launch.wrapper:
             self._lead(self._process.pid)
         self._watching = asyncio.ensure_future(self._watch(self._process))
@@ -109,10 +107,10 @@ class Life:
             await self.close()
             raise OSError(f"It is silent for {_START_PATIENCE:g} s") from exc
 
-    def run(self, number: int, script: str) -> None:
-        """Run a script, whose end will be reported with this number."""
+    def run(self, number: int, go: str, script: str) -> None:
+        """Run a script, whose end has this number; the driver does `go` first."""
         self.terminal.make_plain()
-        self._put(f"{self._mark} {number}", script)
+        self._put(f"{self._mark} {number}", go, script)
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does, whatever the terminal's settings."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -27,15 +28,15 @@ def session_has_others(leader: int) -> bool:
     return any(pid != leader for pid in _session(leader))
 
 
-def kill_all_below(directory: Path, leaders: Collection[int] = ()) -> None:
+def kill_all_below(directory: Path, works: Collection[Path], leaders: Collection[int] = ()) -> None:
     """Kill every process of the sandboxes below `directory`. Blocks until none is left.
 
     They are known by their HOME, which a process keeps also after setsid; where they are isolated,
-    by the directory that they see as /sandbox; and, where neither can be read or HOME was unset,
-    by the shell whose process session they are in. A session's number may be used anew one day,
-    so there the working directory must agree too.
+    by the one of `works` that they see as /sandbox; and, where neither can be read or HOME was
+    unset, by the shell whose process session they are in. A session's number may be used anew one
+    day, so there the working directory must agree too.
     """
-    seen_as_work = set(_identities([directory / "sandbox", *directory.glob("*/sandbox")]))
+    seen_as_work = set(_identities(works))
 
     def belongs(process: psutil.Process) -> bool:
         if Path(_home(process)).is_relative_to(directory):
@@ -59,8 +60,10 @@ def _session(leader: int) -> Iterator[int]:
 def _identities(directories: Collection[Path]) -> Iterator[tuple[int, int]]:
     for directory in directories:
         with suppress(OSError):
-            found = directory.stat()
-            yield found.st_dev, found.st_ino
+            # Never through a link: a command may have made one to what strangers see.
+            found = directory.lstat()
+            if stat.S_ISDIR(found.st_mode):
+                yield found.st_dev, found.st_ino
 
 
 def _kill_until_none_is_left(belongs: Callable[[psutil.Process], bool]) -> None:

@@ -80,8 +80,9 @@ class LocalRuntime:
 
     def recover(self, sandbox_ids: Collection[str]) -> None:
         """Clear away what a fake that was killed has left: processes, and deleted sandboxes."""
-        kill_all_below(self._root)
-        for directory in self._root.iterdir() if self._root.is_dir() else ():
+        left = list(self._root.iterdir()) if self._root.is_dir() else []
+        kill_all_below(self._root, [Place(directory).work for directory in left])
+        for directory in left:
             if directory.name not in sandbox_ids:
                 remove_tree(directory)
             elif (channels := Place(directory).channels).is_dir():
@@ -171,7 +172,8 @@ async def _kill(pods: Collection[_Pod], directory: Path) -> None:
     """Kill all that runs in some pods, which together are all there is below `directory`."""
     await asyncio.gather(*(pod.sessions.stop() for pod in pods))
     leaders = {leader for pod in pods for leader in pod.leaders}
-    await asyncio.to_thread(kill_all_below, directory, leaders)
+    works = [pod.place.work for pod in pods]
+    await asyncio.to_thread(kill_all_below, directory, works, leaders)
     await asyncio.gather(*(pod.files.halt() for pod in pods))
 
 

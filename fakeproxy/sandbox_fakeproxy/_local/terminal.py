@@ -11,13 +11,14 @@ from contextlib import suppress
 _CHUNK = 65_536
 _CHUNKS_AT_ONCE = 16  # then others have their turn, however much a command writes
 _ROWS, _COLUMNS = 24, 80
-_MOST_PENDING = 1_000_000
+TYPED_LIMIT = 16 * 1024 * 1024  # bytes; as much as a request may bring
 
 
 class Terminal:
     """A pseudo-terminal whose far end, `name`, a shell opens.
 
-    It neither echoes what is typed nor changes line ends.
+    It neither echoes what is typed nor changes line ends. The far end stays open here too: a shell
+    that lets go of it for a while, as `exec` with redirections does, has not hung up.
     """
 
     def __init__(self, hear: Callable[[bytes], None]) -> None:
@@ -32,12 +33,10 @@ class Terminal:
         self.make_plain()
         asyncio.get_running_loop().add_reader(self._near, self._read)
 
-    def release_far(self) -> None:
-        """Leave the far end to the shell alone, so that its end can be seen."""
-        os.close(self.far)
-
     def make_plain(self) -> None:
         """Undo what a command has done to the terminal's settings."""
+        if not self._is_open:
+            return
         with suppress(termios.error):
             modes = termios.tcgetattr(self._near)
             modes[0] = termios.ICRNL
@@ -46,10 +45,9 @@ class Terminal:
             modes[3] &= ~(termios.ECHO | termios.ECHONL)
             termios.tcsetattr(self._near, termios.TCSANOW, modes)
 
-    def type(self, text: str) -> None:
-        """Type something; what nobody reads is lost beyond a bound."""
-        if self._is_open:
-            self._typing.send(text.encode())
+    def type(self, text: str) -> bool:
+        """Type something, unless too much of what was typed is unread; tell whether it was."""
+        return self._typing.send(text.encode())
 
     def foreground(self) -> int | None:
         """Return the process group that Ctrl-C would reach."""
@@ -71,6 +69,7 @@ class Terminal:
             self._typing.close()
             asyncio.get_running_loop().remove_reader(self._near)
             os.close(self._near)
+            os.close(self.far)
 
     def _read(self) -> bool:
         """Read a few chunks; tell whether there may be more just now."""
@@ -79,7 +78,7 @@ class Terminal:
                 chunk = os.read(self._near, _CHUNK)
             except BlockingIOError:
                 return False
-            except OSError:  # Linux: nobody holds the far end any more
+            except OSError:  # Linux: it was hung up, as the shell has ended
                 chunk = b""
             if not chunk:
                 asyncio.get_running_loop().remove_reader(self._near)
@@ -93,21 +92,28 @@ class Terminal:
 class Sending:
     """Send bytes to a descriptor as it takes them."""
 
-    def __init__(self, descriptor: int, limit: int = _MOST_PENDING) -> None:
+    def __init__(self, descriptor: int, limit: int = TYPED_LIMIT) -> None:
         self._descriptor = descriptor
         self._limit = limit
         self._pending = bytearray()
         self._waits = False
 
-    def send(self, data: bytes) -> None:
-        """Send now or later."""
-        self._pending += data[: self._limit - len(self._pending)]
+    def send(self, data: bytes) -> bool:
+        """Send all of it, now or later, or nothing where too much is waiting; tell which."""
+        if self._descriptor < 0:
+            return True  # nobody is there to read it, as when a program has ended
         self._push()
+        fits = len(self._pending) + len(data) <= self._limit
+        if fits:
+            self._pending += data
+            self._push()
+        return fits
 
     def close(self) -> None:
-        """Send no more; the descriptor stays open."""
+        """Send nothing ever again; the descriptor stays open, and its number may be reused."""
         self._pending.clear()
         self._wait(wanted=False)
+        self._descriptor = -1
 
     def _push(self) -> None:
         try:

@@ -1,15 +1,19 @@
 """The fields of a request to the runtime, read one by one and refused all at once.
 
-An optional field that is null has its default, as in the runtime's own description.
+An optional field that is null has its default, as in the runtime's own description. A text that
+spells a number or a truth value is one, as FastAPI takes it.
 """
 
 import math
 import posixpath
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from .aio import Issue, JsonObject, Unprocessable, issue
 
 _MOST_SECONDS = 1e9
+_TRUE = {"1", "on", "t", "true", "y", "yes"}
+_FALSE = {"0", "off", "f", "false", "n", "no"}
 
 
 class Body:
@@ -36,6 +40,14 @@ class Body:
         """Return a text, if there is one."""
         return None if self._fields.get(name) is None else self.text(name)
 
+    def segment(self, name: str) -> str | None:
+        """Return a text that can be a part of a URL's path, if there is one."""
+        value = self._fields.get(name)
+        if isinstance(value, str) and (value in {"", ".", ".."} or "/" in value):
+            message = "Input should not be empty, '.' or '..', or hold '/': it is part of a URL"
+            self.refuse(name, message, "value_error")
+        return self.optional_text(name)
+
     def directory(self, name: str) -> str | None:
         """Return an absolute path, if there is one."""
         path = self._fields.get(name)
@@ -56,13 +68,14 @@ class Body:
         value = self._fields.get(name)
         if value is None:
             return default
-        if not isinstance(value, bool):
+        spelt = str(value).lower() if isinstance(value, str | int) else ""
+        if spelt not in _TRUE | _FALSE:
             self.refuse(name, "Input should be a valid boolean", "bool_type")
-        return value is True
+        return spelt in _TRUE
 
     def number(self, name: str, *, least: int) -> int | None:
         """Return a whole number, if there is one."""
-        value = self._fields.get(name)
+        value = _spelt(self._fields.get(name), int)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
@@ -74,14 +87,16 @@ class Body:
             return value
         return None
 
-    def seconds(self, name: str) -> float | None:
-        """Return a length of time, if there is one."""
-        value = self._fields.get(name)
+    def seconds(self, name: str, *, or_none_at_all: bool = False) -> float | None:
+        """Return a length of time, if there is one; 0 only where that means something."""
+        value = _spelt(self._fields.get(name), float)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or _is_nan(value):
             self.refuse(name, "Input should be a valid number", "float_type")
-        elif value <= 0:
+        elif value < 0 and or_none_at_all:
+            self.refuse(name, "Input should be greater than or equal to 0", "greater_than_equal")
+        elif value <= 0 and not or_none_at_all:
             self.refuse(name, "Input should be greater than 0", "greater_than")
         elif value > _MOST_SECONDS:
             message = f"Input should be less than or equal to {_MOST_SECONDS:.0f}"
@@ -133,3 +148,15 @@ class Body:
         """
         if self._issues:
             raise Unprocessable(*self._issues)
+
+
+def _spelt(value: object, kind: Callable[[str], float]) -> object:
+    """Return the number that a text spells, and anything else as it is."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return kind(value)
+    return value
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 WORK = "/sandbox"
 HOME = "/home/gem"
+_LINK_LIMIT = 40  # as on Linux
 SCRATCH = "/tmp"  # noqa: S108  (the name inside; on this machine it is a directory of its own)
 
 
@@ -52,6 +53,27 @@ class Place:
             if PurePosixPath(path).is_relative_to(name):
                 return directory / PurePosixPath(path).relative_to(name)
         return Path(path)
+
+    def has_directory(self, path: str) -> bool:
+        """Tell whether commands can find a directory at a path of the sandbox."""
+        try:
+            return (self._led_to(path) if self.isolated else self.on_this_machine(path)).is_dir()
+        except OSError:  # its name is too long, or it may not be looked at
+            return False
+
+    def _led_to(self, path: str) -> Path:
+        """Follow links by hand, as what they lead to is a path of the sandbox too."""
+        at, ahead, links = PurePosixPath("/"), [*reversed(PurePosixPath(path).parts)], 0
+        while ahead:
+            name = ahead.pop()
+            here = at.parent if name == ".." else at / name
+            real = self.on_this_machine(str(here))
+            if name == ".." or not real.is_symlink() or links == _LINK_LIMIT:
+                at = here
+            else:
+                links += 1
+                ahead.extend(reversed(real.readlink().parts))
+        return self.on_this_machine(str(at))
 
     def to_commands(self, path: str) -> str:
         """Return what commands call a path of the sandbox."""

@@ -10,6 +10,7 @@ from sandbox_fakeproxy._shells.command import Command, Status
 from sandbox_fakeproxy._shells.sessions import Listener
 
 _CTRL_C = "\x03"
+_HIGHEST_CODE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,10 @@ class Outcome:
 
     `prints` are what it writes on the way, each with its seconds since the start; it does not end
     before the last of them. What is typed goes to `on_input`, which may return how the command
-    goes on from there, instead of what was to come.
+    goes on from there, instead of what was to come; Enter is a newline there, as for a program.
+
+    Raises:
+        ValueError: it is nothing that a command can do.
     """
 
     output: str = ""
@@ -26,6 +30,22 @@ class Outcome:
     seconds: float = 0.0
     prints: Sequence[tuple[float, str]] = ()
     on_input: "Callable[[str], Outcome | None] | None" = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no command does."""
+        if not 0 <= self.exit_code <= _HIGHEST_CODE:
+            raise ValueError(f"Outcome 'exit_code' is {self.exit_code!r}. Expected 0 to 255.")
+        if not self.seconds >= 0:
+            raise ValueError(
+                f"Outcome 'seconds' is {self.seconds!r}."
+                " Expected 0 or more, or math.inf for a command that never ends."
+            )
+        for seconds, _ in self.prints:
+            if not 0 <= seconds < math.inf:
+                raise ValueError(
+                    f"Outcome 'prints' has something after {seconds!r} s."
+                    " Expected 0 or more seconds since the start."
+                )
 
     @property
     def length(self) -> float:
@@ -59,16 +79,21 @@ class ScriptedShell:
         self._go_on(outcome)
         self.settle()
 
-    def write(self, text: str) -> None:
+    def write(self, text: str) -> bool:
         """Type something; Ctrl-C ends the command as it does in a terminal."""
         if self._outcome is None:
-            return
+            return True
         if _CTRL_C in text:
             self._end(self._clock.now(), "completed", 130)
         elif self._outcome.on_input is not None:
-            following = self._outcome.on_input(text)
+            following = self._outcome.on_input(text.replace("\r", "\n"))
             if following is not None:
                 self._go_on(following)
+        return True
+
+    def is_as_it_was(self) -> bool:
+        """Return True: it knows nothing that it could lose."""
+        return True
 
     def kill(self) -> None:
         """End the command."""

@@ -20,12 +20,22 @@ from .sessions import (
     SessionFault,
     SessionNotFound,
     Sessions,
+    TooMuchInput,
     age,
 )
 
 _DEFAULT_WAIT = 60  # seconds
 _ENTER = "\r"  # what the key sends; the terminal makes a line's end of it
-_STATUS: dict[type[SessionFault], int] = {SessionNotFound: 404, SessionBusy: 409, NothingRuns: 409}
+_STATUS: dict[type[SessionFault], int] = {
+    SessionNotFound: 404,
+    SessionBusy: 409,
+    NothingRuns: 409,
+    TooMuchInput: 409,
+}
+_LOST = (
+    "It did not heed Ctrl-C, so all that ran in the session was killed with its shell."
+    " The next command starts in a new shell, in the same directory, without what was set before."
+)
 
 
 def shell_routes(sessions: Sessions) -> Routes:
@@ -67,7 +77,8 @@ class _ShellApi:
         asked, session_id = _command(body), body.optional_text("id")
         strict = body.flag("strict", default=False)
         at_once = body.flag("async_mode", default=False)
-        timeout, silence = body.seconds("timeout"), body.whole_seconds("no_change_timeout")
+        timeout = body.seconds("timeout", or_none_at_all=True)
+        silence = body.whole_seconds("no_change_timeout")
         body.check()
         if session_id is not None:
             self._sessions.get(session_id)
@@ -103,12 +114,12 @@ class _ShellApi:
 
     async def wait(self, request: Request) -> Response:
         body = Body(await read_fields(request))
-        session_id, seconds = body.text("id"), body.seconds("seconds")
+        session_id, seconds = body.text("id"), body.seconds("seconds", or_none_at_all=True)
         body.check()
         session = self._sessions.get(session_id)
         session.settle()
         if session.running is not None:
-            limits = Limits(seconds or _DEFAULT_WAIT)
+            limits = Limits(_DEFAULT_WAIT if seconds is None else seconds)
             await self._sessions.wait(session, session.running, limits)
         return done("Waited", {"status": _status(session)})
 
@@ -123,10 +134,10 @@ class _ShellApi:
 
     async def kill(self, request: Request) -> Response:
         session = self._sessions.get(await _session_id(request))
-        await session.kill()
+        lost = await session.kill()
         code = session.run and session.run.exit_code
         data = {"status": _status(session), "exit_code": code, "returncode": code}
-        return done("Command ended", data)
+        return done("Command ended", data, hint=_LOST if lost else None)
 
     async def list(self, _request: Request) -> Response:
         sessions, now = self._sessions.all(), self._sessions.clock.now()
@@ -139,7 +150,7 @@ class _ShellApi:
 
     async def create(self, request: Request) -> Response:
         body = Body(await read_fields(request))
-        session_id, directory = body.optional_text("id"), body.directory("exec_dir")
+        session_id, directory = body.segment("id"), body.directory("exec_dir")
         silence = body.whole_seconds("no_change_timeout")
         body.check()
         session = self._sessions.create(session_id, directory, silence)

@@ -23,7 +23,8 @@ _KEPT_CHARACTERS = 300_000
 # └── SessionFault
 #     ├── SessionNotFound
 #     ├── SessionBusy       another command runs there
-#     └── NothingRuns       no command runs there
+#     ├── NothingRuns       no command runs there
+#     └── TooMuchInput      what was typed before is still unread
 
 
 class SessionFault(Exception):
@@ -57,6 +58,18 @@ class NothingRuns(SessionFault):
         super().__init__(f"Session {session_id} runs no command that could read input")
 
 
+class TooMuchInput(SessionFault):
+    """What was typed before is still unread, and there is no room for more."""
+
+    hint = "Nothing of it was typed. Let the command read, or kill it."
+
+    def __init__(self, session_id: str, size: int) -> None:
+        super().__init__(
+            f"Session {session_id} has no room for {size} characters more:"
+            " its command does not read what was typed before"
+        )
+
+
 class Shell(Protocol):
     """What a session needs of the shell that it is; what happens there it tells a `Listener`."""
 
@@ -73,12 +86,16 @@ class Shell(Protocol):
         """
         ...
 
-    def write(self, text: str) -> None:
-        """Type something."""
+    def write(self, text: str) -> bool:
+        """Type something, or nothing where there is no room for it; tell which."""
         ...
 
     def kill(self) -> None:
         """Begin to end the command; its end is told as `terminated`."""
+        ...
+
+    def is_as_it_was(self) -> bool:
+        """Tell whether the next command will find what the ones before have set."""
         ...
 
     def settle(self) -> None:
@@ -190,26 +207,33 @@ class Session:
         """Take note of all that has happened by now."""
         self.shell.settle()
 
-    async def kill(self) -> None:
-        """End the command that runs, if one does, and wait for its end."""
+    async def kill(self) -> bool:
+        """End the command that runs, if one does, and wait for its end.
+
+        Returns whether all that the session knew had to be given up for it.
+        """
         self.settle()
         self.used = self._clock.now()
-        if self.running is not None:
-            run = self.running
-            self.shell.kill()
-            await run.over.wait()
+        if self.running is None:
+            return False
+        run = self.running
+        self.shell.kill()
+        await run.over.wait()
+        return run.status == "terminated" and not self.shell.is_as_it_was()
 
     def write(self, text: str) -> None:
         """Type something to the command that runs.
 
         Raises:
             NothingRuns: there is none.
+            TooMuchInput: it does not read.
         """
         self.settle()
         self.used = self._clock.now()
         if self.running is None:
             raise NothingRuns(self.id)
-        self.shell.write(text)
+        if not self.shell.write(text):
+            raise TooMuchInput(self.id, len(text))
         self.settle()
 
     async def close(self) -> None:
@@ -305,7 +329,7 @@ class Sessions:
 
     def has_directory(self, path: str) -> bool:
         """Tell whether a session can go there."""
-        return path in {WORK, HOME} or self._place.on_this_machine(path).is_dir()
+        return path in {WORK, HOME} or self._place.has_directory(path)
 
     async def start(self, session: Session, command: Command) -> Run:
         """Start a command in a session.
