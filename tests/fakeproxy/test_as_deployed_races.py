@@ -1,0 +1,58 @@
+"""What the deployed proxy's races come to: in process, where it is certain that they are races."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.fakeproxy.test_as_deployed import BOX, assert_500
+from tests.fakeproxy.world import Caller, World
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    return {"as_deployed": True}
+
+
+async def statuses(*requests: Any) -> list[int]:
+    return sorted(reply.status_code for reply in await asyncio.gather(*requests))
+
+
+async def test_of_concurrent_creates_one_is_201_and_the_rest_500(
+    world: World, alice: Caller
+) -> None:
+    body = {"name": "box"}
+    found = await statuses(*(alice("POST", "/api/sandboxes", body) for _ in range(5)))
+    assert found == [201, 500, 500, 500, 500]
+    assert (await alice("POST", "/api/sandboxes", body)).status_code == 409
+
+
+async def test_concurrent_creates_do_not_pass_the_quota(world: World, alice: Caller) -> None:
+    for number in range(8):
+        await alice("POST", "/api/sandboxes", {"name": f"box{number}"})
+    more = [alice("POST", "/api/sandboxes", {"name": f"more{number}"}) for number in range(6)]
+    assert await statuses(*more) == [201, 201, 500, 500, 500, 500]
+    assert (await alice("GET", "/api/sandboxes")).json()["count"] == 10
+
+
+async def test_a_create_whose_user_is_deleted_meanwhile_is_500(world: World, alice: Caller) -> None:
+    create = alice("POST", "/api/sandboxes", {"name": "box"})
+    delete = world.admin("DELETE", f"/api/admin/users/{world.users['alice']}")
+    for reply in await asyncio.gather(create, delete):
+        assert_500(reply)
+        assert "defect" not in reply.text
+
+
+async def test_of_concurrent_deletes_one_is_200_and_the_rest_500(
+    world: World, alice: Caller
+) -> None:
+    await world.sandbox(alice)
+    assert await statuses(*(alice("DELETE", BOX) for _ in range(5))) == [200, 500, 500, 500, 500]
+    assert (await alice("DELETE", BOX)).status_code == 403
+
+
+async def test_of_a_pause_against_a_resume_some_are_500(world: World, alice: Caller) -> None:
+    await world.sandbox(alice)
+    verbs = ["pause", "resume"] * 3
+    found = await statuses(*(alice("POST", f"{BOX}/{verb}") for verb in verbs))
+    assert set(found) == {200, 500}
