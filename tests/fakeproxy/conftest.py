@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def port() -> Iterator[Port]:
     made = Port()
     with ServerThread(made) as server:
-        made.url = server.url
+        made.server = server
         yield made
 
 

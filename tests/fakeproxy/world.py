@@ -1,5 +1,6 @@
 """A fake proxy in process, and people with keys who talk to it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import Any
 
 import httpx
 from sandbox_fakeproxy import ManualClock, Runtime, ScriptedRuntime, Store, create_app
+from sandbox_fakeproxy._testing.thread import ServerThread
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
@@ -85,8 +87,18 @@ class World:
 class Port:
     """A port of this machine where one world after the other is served, as a server is slow."""
 
-    url: str = ""
+    server: ServerThread | None = None
     app: Starlette | None = None
+
+    @property
+    def url(self) -> str:
+        assert self.server is not None
+        return self.server.url
+
+    async def close(self, runtime: Runtime) -> None:
+        """Close a runtime where its processes are waited for: in the server's loop."""
+        assert self.server is not None
+        await asyncio.to_thread(self.server.call, _closed(runtime))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"  # which tells the server that there is no lifespan
@@ -111,8 +123,12 @@ async def a_world(
         try:
             yield World(app, http, store, clock, runtime)
         finally:
-            await runtime.close()
+            await (runtime.close() if port is None else port.close(runtime))
             store.close()
+
+
+async def _closed(runtime: Runtime) -> None:
+    await runtime.close()
 
 
 def _client(app: Starlette, port: Port | None) -> httpx.AsyncClient:
