@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 
+from tests.manifest import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
@@ -79,6 +81,27 @@ def a_fake_process(home: Path) -> Generator[FakeProcess]:
             process.communicate(timeout=DEADLINE)
         finally:
             process.kill()
+
+
+def start_module(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start one of the clone's programs, with a HOME and a temporary directory of its own."""
+    temporary = home / "tmp"
+    temporary.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=clean_environment(home, TMPDIR=str(temporary), PYTHONUNBUFFERED="1"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def assert_nothing_is_left(home: Path) -> None:
+    """Check that a program that `start_module` started has left no file and no process."""
+    assert [path.name for path in home.rglob("*")] == ["tmp"]
+    assert processes_at_home(home) == []
 
 
 def processes_at_home(home: Path) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,8 +12,12 @@ import pytest
 
 from tests.bench.__main__ import main
 from tests.bench.figures import Row, Target
-from tests.manifest import ROOT
-from tests.together.programs import DEADLINE, clean_environment, processes_at_home
+from tests.together.programs import (
+    DEADLINE,
+    assert_nothing_is_left,
+    processes_at_home,
+    start_module,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,27 +34,8 @@ ROWS = (
 )
 
 
-def start_bench(home: Path) -> subprocess.Popen[str]:
-    temporary = home / "tmp"
-    temporary.mkdir()
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.bench", "--quick"],
-        cwd=ROOT,
-        env=clean_environment(home, TMPDIR=str(temporary), PYTHONUNBUFFERED="1"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def assert_nothing_is_left(home: Path) -> None:
-    assert [path.name for path in home.rglob("*")] == ["tmp"]
-    assert processes_at_home(home) == []
-
-
 def test_the_bench_measures_every_row_and_leaves_nothing(tmp_path: Path) -> None:
-    with start_bench(tmp_path) as process:
+    with start_module(tmp_path, "tests.bench", "--quick") as process:
         said, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, said
     assert tuple(re.findall(r"^ *(\S.*?) \((?:ms|/s|MB)\) ", said, re.MULTILINE)) == ROWS
@@ -60,7 +44,7 @@ def test_the_bench_measures_every_row_and_leaves_nothing(tmp_path: Path) -> None
 
 
 def test_ctrl_c_ends_the_bench_and_its_processes(tmp_path: Path) -> None:
-    with start_bench(tmp_path) as process:
+    with start_module(tmp_path, "tests.bench", "--quick") as process:
         while len(processes_at_home(tmp_path)) < 2:
             assert process.poll() is None  # until something runs; pytest-timeout bounds it
         process.send_signal(signal.SIGINT)

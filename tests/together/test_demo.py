@@ -12,7 +12,13 @@ import pytest
 
 from tests.demo.run import command_line
 from tests.manifest import ROOT, server_parameters
-from tests.together.programs import DEADLINE, clean_environment, processes_at_home
+from tests.together.programs import (
+    DEADLINE,
+    assert_nothing_is_left,
+    clean_environment,
+    processes_at_home,
+    start_module,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,27 +63,8 @@ def readme_session() -> list[str]:
     return [normal(part) for part in found[1].split("[…]\n")]
 
 
-def start_demo(home: Path) -> subprocess.Popen[str]:
-    temporary = home / "tmp"
-    temporary.mkdir()
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.demo"],
-        cwd=ROOT,
-        env=clean_environment(home, TMPDIR=str(temporary), PYTHONUNBUFFERED="1"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def assert_nothing_is_left(home: Path) -> None:
-    assert [path.name for path in home.rglob("*")] == ["tmp"]
-    assert processes_at_home(home) == []
-
-
 def test_the_demo_goes_through_every_step_and_leaves_nothing(tmp_path: Path) -> None:
-    with start_demo(tmp_path) as process:
+    with start_module(tmp_path, "tests.demo") as process:
         said, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, said
     assert tuple(re.findall(r"^ ?\d+\. (.+)$", said, re.MULTILINE)) == STEPS
@@ -101,7 +88,7 @@ def test_the_demo_goes_through_every_step_and_leaves_nothing(tmp_path: Path) -> 
     ],
 )
 def test_ctrl_c_cleans_up_at_any_step(tmp_path: Path, step: str, how: signal.Signals) -> None:
-    with start_demo(tmp_path) as process:
+    with start_module(tmp_path, "tests.demo") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if step in line:
@@ -114,7 +101,7 @@ def test_ctrl_c_cleans_up_at_any_step(tmp_path: Path, step: str, how: signal.Sig
 
 
 def test_an_impatient_second_ctrl_c_does_not_cut_the_cleaning_up_short(tmp_path: Path) -> None:
-    with start_demo(tmp_path) as process:
+    with start_module(tmp_path, "tests.demo") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "Create a sandbox" in line:

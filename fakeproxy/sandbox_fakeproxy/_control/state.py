@@ -4,18 +4,20 @@ from datetime import datetime
 from typing import Any
 
 from sandbox_fakeproxy._clock import iso
+from sandbox_fakeproxy._proxy.administration import public
+from sandbox_fakeproxy._proxy.keys import listed
 from sandbox_fakeproxy._state.controller import Controller
 from sandbox_fakeproxy._state.profiles import Phase
-from sandbox_fakeproxy._state.records import ApiKey, Sandbox, User
+from sandbox_fakeproxy._state.records import Sandbox
 from sandbox_fakeproxy._state.store import Store
 
 
 def state_of(store: Store, controller: Controller, profile: str, now: datetime) -> dict[str, Any]:
     """Describe users, newest first, with their keys and sandboxes as they are now."""
     users = [
-        _user(user)
+        public(user)
         | {
-            "keys": [key_state(key) for key in store.keys(user.id)],
+            "keys": [listed(key) for key in store.keys(user.id)],
             "sandboxes": [
                 sandbox_state(sandbox, controller, now) for sandbox in store.sandboxes(user.id)
             ],
@@ -47,27 +49,4 @@ def sandbox_state(sandbox: Sandbox, controller: Controller, now: datetime) -> di
         "is_paused": sandbox.asked.is_paused,
         "created_at": iso(sandbox.created_at),
         "changed_at": iso(sandbox.asked.since),
-    }
-
-
-def key_state(key: ApiKey) -> dict[str, Any]:
-    """Describe a key by its prefix."""
-    return {
-        "id": key.id,
-        "key_prefix": key.key_prefix,
-        "name": key.name,
-        "is_active": key.is_active,
-        "created_at": iso(key.created_at),
-        "expires_at": iso(key.expires_at) if key.expires_at else None,
-        "last_used_at": iso(key.last_used_at) if key.last_used_at else None,
-    }
-
-
-def _user(user: User) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "username": user.username,
-        "email": user.email,
-        "is_active": user.is_active,
-        "created_at": iso(user.created_at),
     }

@@ -44,17 +44,17 @@ class Administration:
             self._store.add_user(user)
         except AlreadyExists as exc:
             raise Refusal(409, str(exc)) from exc
-        return Reply({"success": True, "user": _public(user)}, 201)
+        return Reply({"success": True, "user": public(user)}, 201)
 
     async def list_users(self, asked: Arguments) -> Reply:
         """List users."""
         found = self._store.users(active_only=asked.query.get("active_only") == "true")
-        return Reply({"count": len(found), "users": [_public(user) for user in found]})
+        return Reply({"count": len(found), "users": [public(user) for user in found]})
 
     async def get_user(self, asked: Arguments) -> Reply:
         """Show a user."""
         user = self._user(asked)
-        return Reply({"user": _public(user) | {"updated_at": iso(user.updated_at)}})
+        return Reply({"user": public(user) | {"updated_at": iso(user.updated_at)}})
 
     async def update_user(self, asked: Arguments) -> Reply:
         """Change a user's e-mail, or let the user in or not."""
@@ -66,7 +66,7 @@ class Administration:
         if user != before:
             user = replace(user, updated_at=self._clock.now())
             self._store.update_user(user)
-        shown = _public(user) | {"updated_at": iso(user.updated_at)}
+        shown = public(user) | {"updated_at": iso(user.updated_at)}
         del shown["created_at"]
         return Reply({"success": True, "user": shown})
 
@@ -106,7 +106,8 @@ class Administration:
         return user
 
 
-def _public(user: User) -> dict[str, Any]:
+def public(user: User) -> dict[str, Any]:
+    """Describe a user."""
     return {
         "id": user.id,
         "username": user.username,

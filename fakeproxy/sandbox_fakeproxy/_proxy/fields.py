@@ -16,32 +16,20 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 def username(body: JsonObject) -> str:
     """Return the username asked for."""
-    value = body.get("username")
-    if not value:
-        raise Refusal(400, "username is required")
-    if not isinstance(value, str) or _USERNAME.fullmatch(value) is None:
-        raise Refusal(
-            400,
-            "username must be a DNS label of at most 58 characters: lower-case letters, digits"
-            " and '-', starting and ending with a letter or digit",
-            Fault.USERNAME,
-        )
-    return value
+    rule = (
+        "at most 58 characters: lower-case letters, digits and '-', starting and ending with a"
+        " letter or digit"
+    )
+    return _label(body, "username", _USERNAME, rule, Fault.USERNAME)
 
 
 def sandbox_name(body: JsonObject) -> str:
     """Return the sandbox name asked for."""
-    value = body.get("name")
-    if not value:
-        raise Refusal(400, "name is required")
-    if not isinstance(value, str) or _SANDBOX_NAME.fullmatch(value) is None:
-        raise Refusal(
-            400,
-            "name must be a DNS label of at most 63 characters: lower-case letters, digits and"
-            " '-', starting with a letter and ending with a letter or digit",
-            Fault.SANDBOX_NAME,
-        )
-    return value
+    rule = (
+        "at most 63 characters: lower-case letters, digits and '-', starting with a letter and"
+        " ending with a letter or digit"
+    )
+    return _label(body, "name", _SANDBOX_NAME, rule, Fault.SANDBOX_NAME)
 
 
 def image(body: JsonObject, default: str) -> str:
@@ -93,6 +81,15 @@ def uuid(value: str, what: str) -> str:
     if _UUID.fullmatch(value) is None:
         raise Refusal(400, f"{what} must be a UUID", Fault.ID)
     return value.lower()
+
+
+def _label(body: JsonObject, field: str, pattern: re.Pattern[str], rule: str, fault: Fault) -> str:
+    value = body.get(field)
+    if not value:
+        raise Refusal(400, f"{field} is required")
+    if isinstance(value, str) and pattern.fullmatch(value) is not None:
+        return value
+    raise Refusal(400, f"{field} must be a DNS label of {rule}", fault)
 
 
 def _text(body: JsonObject, field: str, fault: Fault) -> str | None:

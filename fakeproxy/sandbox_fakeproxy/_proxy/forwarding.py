@@ -12,6 +12,7 @@ from sandbox_fakeproxy._clock import Clock
 from sandbox_fakeproxy._errors import Fault, Refusal, vanished
 from sandbox_fakeproxy._runtime.interface import Runtime, RuntimeUnreachable
 from sandbox_fakeproxy._state.controller import Controller
+from sandbox_fakeproxy._state.profiles import Phase
 from sandbox_fakeproxy._state.records import Sandbox, User
 from sandbox_fakeproxy._state.store import Store
 
@@ -64,11 +65,12 @@ class Forwarding:
     ) -> Coroutine[Any, Any, Response]:
         """Check that the sandbox is ready, and ask it in the same step: no pause comes between."""
         now = self._clock.now()
-        if self._controller.has_vanished(sandbox, now):
+        phase = self._controller.phase(sandbox, now)
+        if phase is Phase.VANISHED:
             raise vanished(sandbox.name)
         if not self._controller.has_service(sandbox, now):
             raise Refusal(503, "Sandbox service not ready")
-        if not self._controller.condition(sandbox, now).ready:
+        if not self._controller.condition(sandbox, now, phase).ready:
             raise Refusal(503, "Sandbox not ready")
         if not self._controller.accepts_commands(sandbox, now):
             raise Refusal(503, "Sandbox not ready", Fault.PAUSED)

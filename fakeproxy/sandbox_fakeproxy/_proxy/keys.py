@@ -47,20 +47,21 @@ class Keys:
 
     def list(self, user_id: str) -> Reply:
         """List a user's keys, the revoked ones too."""
-        keys = [
-            _info(key)
-            | {
-                "last_used_at": iso(key.last_used_at) if key.last_used_at else None,
-                "is_active": key.is_active,
-            }
-            for key in self._store.keys(user_id)
-        ]
+        keys = [listed(key) for key in self._store.keys(user_id)]
         return Reply({"count": len(keys), "api_keys": keys})
 
     def revoke(self, key: ApiKey) -> Reply:
         """Revoke a key; again is fine."""
         self._store.revoke_key(key.id)
         return Reply({"success": True, "message": "API key revoked successfully"})
+
+
+def listed(key: ApiKey) -> dict[str, Any]:
+    """Describe a key by all but its secret."""
+    return _info(key) | {
+        "last_used_at": iso(key.last_used_at) if key.last_used_at else None,
+        "is_active": key.is_active,
+    }
 
 
 def _info(key: ApiKey) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from sandbox_fakeproxy._http import has_body, write
 from .conduct import SANE
 
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
-_MOST_SEEN = 100
 _PORT = re.compile(r":[0-9]*$")
 # A client that is still sending does not read: closing on it would lose the answer.
 _DRAIN_LIMIT = 64 * 1024 * 1024
@@ -50,7 +49,6 @@ class KnownHosts:
     def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
         self._app = app
         self._allowed = frozenset(host.lower() for host in allowed)
-        self._seen = set[bytes]()  # of which every request would have to be told the same
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._is_known(scope):
@@ -65,14 +63,9 @@ class KnownHosts:
 
     def _is_known(self, scope: Scope) -> bool:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1:
-            return False
-        if hosts[0] in self._seen:
-            return True
-        known = _PORT.sub("", hosts[0].decode("latin-1")).lower() in self._allowed
-        if known and len(self._seen) < _MOST_SEEN:
-            self._seen.add(hosts[0])
-        return known
+        return len(hosts) == 1 and (
+            _PORT.sub("", hosts[0].decode("latin-1")).lower() in self._allowed
+        )
 
 
 class DrainedBodies:
