@@ -12,6 +12,7 @@ from contextlib import suppress
 from .aio import Issue, JsonObject, Unprocessable, issue
 
 _MOST_SECONDS = 1e9
+_FRACTION = "Input should be a valid integer, got a number with a fractional part"
 _TRUE = {"1", "on", "t", "true", "y", "yes"}
 _FALSE = {"0", "off", "f", "false", "n", "no"}
 
@@ -78,7 +79,11 @@ class Body:
         value = _spelt(self._fields.get(name), int)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, float):
+            self.refuse(name, _FRACTION, "int_from_float")
+        elif isinstance(value, bool) or not isinstance(value, int):
             self.refuse(name, "Input should be a valid integer", "int_type")
         elif value < least:
             message = f"Input should be greater than or equal to {least}"
@@ -110,8 +115,7 @@ class Body:
         seconds = self.seconds(name)
         if seconds is None or seconds == int(seconds):
             return seconds
-        message = "Input should be a valid integer, got a number with a fractional part"
-        self.refuse(name, message, "int_from_float")
+        self.refuse(name, _FRACTION, "int_from_float")
         return None
 
     def choice(self, name: str, *choices: str) -> str:
