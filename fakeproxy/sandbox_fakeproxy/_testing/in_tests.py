@@ -58,12 +58,12 @@ class FakeProxy:
             if runtime is None
             else _made(runtime, clock=self.clock, seed=seed)
         )
-        self._store = Store()
+        self.store = Store()
         self.app = create_app(
             admin_key=admin_key,
             clock=self.clock,
             runtime=self.runtime,
-            store=self._store,
+            store=self.store,
             **options,
         )
         self.transport = httpx.ASGITransport(self.app)
@@ -112,7 +112,7 @@ class FakeProxy:
             closing = threading.Thread(target=lambda: asyncio.run(self.runtime.close()))
             closing.start()
             closing.join()
-        self._store.close()
+        self.store.close()
 
 
 class FakeProxyServer:
@@ -130,6 +130,7 @@ class FakeProxyServer:
         self.admin_key = self._proxy.admin_key
         self.clock = self._proxy.clock
         self.runtime = self._proxy.runtime
+        self.store = self._proxy.store
 
     def __enter__(self) -> Self:
         self._thread.__enter__()
