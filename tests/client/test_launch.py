@@ -405,7 +405,7 @@ def test_help_names_the_commands_and_makes_nothing(with_uv: Clone, option: str) 
     ended = with_uv.start(option)
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    for word in ("remote-sandbox", "sandbox-fakeproxy", "--extras"):
+    for word in ("remote-sandbox", "sandbox-fakeproxy", "sandbox-contract", "--extras"):
         assert f"\n  {word}" in ended.stdout
     assert with_uv.asked == []
 

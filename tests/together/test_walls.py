@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,8 +63,61 @@ FAKEPROXY_ORDER = (
     "_clock",
     "_errors",
 )
-FAKEPROXY = ROOT / "fakeproxy" / "sandbox_fakeproxy"
-FAKEPROXY_PACKAGES = sorted(path.parent.name for path in FAKEPROXY.glob("*/__init__.py"))
+CONTRACT_ORDER = (
+    "__main__",
+    "_cli",
+    "test_proxy",
+    "pytest_plugin",
+    "_options",
+    "_fake_clock",
+    "__init__",
+    "_suite",
+    "_progress",
+    "_sweep",
+    "_trial",
+    "_judge",
+    "_checks",
+    "_run",
+    "_report",
+    "_target",
+    "_verdict",
+    "_clauses",
+    "probe",
+    "_wire",
+)
+
+
+@dataclass(frozen=True)
+class House:
+    """A package of packages that reads inwards: each room knows those after it, and only those."""
+
+    folder: str
+    name: str
+    order: tuple[str, ...]
+
+    @property
+    def root(self) -> Path:
+        return ROOT / self.folder / self.name
+
+    @property
+    def packages(self) -> list[str]:
+        return sorted(path.parent.name for path in self.root.glob("*/__init__.py"))
+
+    def room(self, name: str) -> str:
+        """Return which package, or module beside them, a full name is in."""
+        return next((part for part in name.split(".")[1:2] if part in self.order), "__init__")
+
+    def known_to(self, name: str) -> set[str]:
+        """Return what a package, or a module beside them, imports of the others."""
+        files = [self.root / f"{name}.py", *(self.root / name).rglob("*.py")]
+        names = {each for path in files if path.exists() for each in imported(path)}
+        return {self.room(each) for each in names if each.startswith(f"{self.name}.")} - {name}
+
+
+FAKEPROXY = House("fakeproxy", "sandbox_fakeproxy", FAKEPROXY_ORDER)
+CONTRACT = House("contract", "sandbox_contract", CONTRACT_ORDER)
+HOUSES = {house.folder: house for house in (FAKEPROXY, CONTRACT)}
+PACKAGES_IN_HOUSES = [(house, name) for house in HOUSES for name in HOUSES[house].packages]
 
 
 def sources(folder: str) -> list[Path]:
@@ -96,8 +150,9 @@ def test_no_package_imports_another(folder: str) -> None:
 def test_the_walls_are_looked_for_where_the_code_is() -> None:
     assert len(sources("client")) > 10
     assert len(sources("fakeproxy")) > 10
+    assert len(sources("contract")) > 10
     assert "sandbox_client._errors" in set(imported(ROOT / "client/sandbox_client/_config.py"))
-    assert "sandbox_fakeproxy._files.tree" in set(imported(FAKEPROXY / "_files" / "volume.py"))
+    assert "sandbox_fakeproxy._files.tree" in set(imported(FAKEPROXY.root / "_files" / "volume.py"))
 
 
 def test_each_client_module_knows_only_those_further_in() -> None:
@@ -125,34 +180,30 @@ def test_only_the_server_touches_the_mcp_package() -> None:
     assert users == {"_server"}
 
 
-def room(name: str) -> str:
-    """Return which of the fake's packages, or modules beside them, a full name is in."""
-    return next((part for part in name.split(".")[1:2] if part in FAKEPROXY_ORDER), "__init__")
-
-
-def rooms_known_to(name: str) -> set[str]:
-    """Return what a package of the fake, or a module beside them, imports of the others."""
-    files = [FAKEPROXY / f"{name}.py", *(FAKEPROXY / name).rglob("*.py")]
-    names = {each for path in files if path.exists() for each in imported(path)}
-    return {room(each) for each in names if each.startswith("sandbox_fakeproxy.")} - {name}
-
-
-def test_each_of_the_fakes_packages_knows_only_those_further_in() -> None:
-    modules = {path.stem for path in FAKEPROXY.glob("*.py")}
-    assert modules | set(FAKEPROXY_PACKAGES) == set(FAKEPROXY_ORDER)
-    for number, name in enumerate(FAKEPROXY_ORDER):
-        further_out = rooms_known_to(name) - set(FAKEPROXY_ORDER[number + 1 :])
+@pytest.mark.parametrize("house", HOUSES)
+def test_each_room_of_a_house_knows_only_those_further_in(house: str) -> None:
+    here = HOUSES[house]
+    modules = {path.stem for path in here.root.glob("*.py")}
+    assert modules | set(here.packages) == set(here.order)
+    for number, name in enumerate(here.order):
+        further_out = here.known_to(name) - set(here.order[number + 1 :])
         assert not further_out, f"{name} imports {further_out}, which are further out"
 
 
-@pytest.mark.parametrize("name", FAKEPROXY_PACKAGES)
-def test_each_of_the_fakes_packages_says_what_it_knows(name: str) -> None:
-    law = ast.get_docstring(ast.parse((FAKEPROXY / name / "__init__.py").read_text())) or ""
+@pytest.mark.parametrize(("house", "name"), PACKAGES_IN_HOUSES)
+def test_each_room_of_a_house_says_what_it_knows(house: str, name: str) -> None:
+    here = HOUSES[house]
+    law = ast.get_docstring(ast.parse((here.root / name / "__init__.py").read_text())) or ""
     said = re.findall(r"`(\w+)`", law.rpartition("\n\nKnows ")[2])
-    assert sorted(rooms_known_to(name)) == said, f"{name} is not what its docstring says"
+    assert sorted(here.known_to(name)) == said, f"{name} is not what its docstring says"
+
+
+def test_only_one_module_of_the_contract_touches_httpx() -> None:
+    users = {path.stem for path in sources("contract") if "httpx" in set(imported(path))}
+    assert users == {"caller"}
 
 
 def test_the_fakes_state_knows_no_http() -> None:
     strangers = {"starlette", "uvicorn", "httpx"}
-    for path in (FAKEPROXY / "_state").glob("*.py"):
+    for path in (FAKEPROXY.root / "_state").glob("*.py"):
         assert not strangers & {name.split(".")[0] for name in imported(path)}, path.name

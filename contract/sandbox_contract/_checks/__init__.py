@@ -1,0 +1,4 @@
+"""What tries each clause: one function a clause, which raises when the promise is broken.
+
+Knows `_clauses`, `_run`, `_wire`.
+"""

@@ -1,0 +1,247 @@
+"""What goes through the proxy to a sandbox, and what does not."""
+
+import asyncio
+import contextlib
+
+from sandbox_contract._run.people import Box, in_volume
+from sandbox_contract._run.run import Run
+from sandbox_contract._run.status import Phase
+from sandbox_contract._wire.expect import Reply, require
+
+from .registry import checks
+from .sandboxes import life
+
+_EXEC = "/v1/shell/exec"
+_NO_SERVICE, _NOT_READY = "Sandbox service not ready", "Sandbox not ready"
+_DEADLINE = 300.0  # seconds that the proxy waits for an answer
+_SECONDS = 20  # that a command waits for another to do its part, at most
+_HELD = 450  # seconds that a command is held, at most: more than the proxy waits for it
+
+
+# Not ready --------------------------------------------------------------------------------------
+
+
+@checks("commands.not-ready.503")
+async def a_command_that_comes_too_soon(run: Run) -> None:
+    reply = (await run.once(life)).early.expect(503)
+    is_no_service = reply.fields().get("message") == _NO_SERVICE
+    reply.expect_refusal(503, _NO_SERVICE if is_no_service else _NOT_READY)
+
+
+@checks("commands.not-ready.service")
+async def a_command_before_there_is_a_service(run: Run) -> None:
+    box = await run.new_box()
+    (await box.exec("true")).expect_refusal(503, _NO_SERVICE)
+    (await box.ask("/v1/sandbox", method="GET")).expect_refusal(503, _NO_SERVICE)
+
+
+@checks("commands.not-ready.pod")
+async def a_command_before_the_pod_is_ready(run: Run) -> None:
+    box = await run.new_box()
+    await run.until_phase(box, Phase.PENDING)
+    (await box.exec("true")).expect_refusal(503, _NOT_READY)
+    await run.until_phase(box, Phase.STARTING)
+    (await box.exec("true")).expect_refusal(503, _NOT_READY)
+
+
+@checks("commands.paused.runs-nothing")
+async def a_paused_sandbox_runs_nothing(run: Run) -> None:
+    box, file = await run.ready_box(), run.name("file")
+    (await box.pause()).expect(200)
+    await run.until_phase(box, Phase.PAUSED)
+    reply = await box.exec(in_volume(f"touch {file}"))
+    require(reply.status >= 400, "a refusal", reply, reply)
+    await run.ready_box()
+    found = await box.output(in_volume(f"ls {file} 2>/dev/null; true"))
+    require(found == "", "no file that the command would have made", found)
+
+
+@checks("commands.paused.503")
+async def a_paused_sandbox_says_so(run: Run) -> None:
+    box = await run.ready_box()
+    (await box.pause()).expect(200)
+    await run.until_phase(box, Phase.PAUSED)
+    (await box.exec("true")).expect_refusal(503)
+
+
+# There and back ---------------------------------------------------------------------------------
+
+
+@checks("commands.reply.unchanged")
+async def the_runtimes_refusals_pass(run: Run) -> None:
+    box = await run.ready_box()
+    unknown = (await box.exec("true", id=run.name("session"))).expect(404)
+    require("error" not in unknown.fields(), "the runtime's own words", unknown, unknown)
+    unfit = (await box.ask(_EXEC, {})).expect(422)
+    require(isinstance(unfit.fields()["detail"], list), "FastAPI's detail", unfit, unfit)
+
+
+def _probe(box: Box, path: str) -> str:
+    return box.runtime(f"/contract-probe/{path}")
+
+
+@checks("commands.method.any")
+async def any_method_reaches_the_runtime(run: Run) -> None:
+    box = await run.ready_box()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        for status in (200, 201, 400, 418, 500):
+            reply = await box.owner.call(method, _probe(box, f"status/{status}"))
+            reply.expect_fields(status, method=method, status=status)
+
+
+@checks("commands.query.forwarded")
+async def a_query_reaches_the_runtime(run: Run) -> None:
+    box, file = await run.ready_box(), f"/sandbox/{run.name('file')}"
+    await box.succeed("/v1/file/write", {"file": file, "content": '{"in": "json"}'})
+    reply = await box.owner.call("GET", box.runtime(f"/v1/file/download?path={file}"))
+    body = reply.expect(200).exchange.body
+    require(body == b'{"in": "json"}', "the file's content", reply, reply)
+
+
+@checks("commands.body.forwarded")
+async def an_upload_reaches_the_runtime(run: Run) -> None:
+    box, name = await run.ready_box(), run.name("file")
+    reply = await box.owner.call(
+        "POST",
+        box.runtime("/v1/file/upload"),
+        files={"file": (name, bytes(range(256))), "path": (None, f"/sandbox/{name}")},
+    )
+    reply.expect_fields(success=True)
+    counted = await box.output(in_volume(f"wc -c < {name}"))
+    require(counted.strip() == "256", "a file of 256 bytes", counted)
+
+
+@checks("commands.body.large")
+async def a_large_body_passes(run: Run) -> None:
+    box, file = await run.ready_box(), f"/sandbox/{run.name('file')}"
+    body = {"file": file, "content": "x" * 150_000}
+    written = await box.succeed("/v1/file/write", body)
+    require(written["bytes_written"] == 150_000, "150,000 bytes written", written)
+
+
+@checks("commands.reply.binary")
+async def a_binary_reply_passes(run: Run) -> None:
+    box, file = await run.ready_box(), f"/sandbox/{run.name('file')}"
+    body = {"file": file, "content": "AAEC/f7/", "encoding": "base64"}
+    await box.succeed("/v1/file/write", body)
+    reply = await box.owner.call("GET", box.runtime(f"/v1/file/download?path={file}"))
+    is_same = reply.expect(200).exchange.body == b"\x00\x01\x02\xfd\xfe\xff"
+    require(is_same, "the file's six bytes", reply.exchange.body, reply)
+
+
+@checks("commands.headers.forwarded")
+async def headers_reach_the_runtime(run: Run) -> None:
+    box = await run.ready_box()
+    sent = {"X-Contract": "a value", "Accept-Language": "tlh"}
+    reply = await box.owner.call("GET", _probe(box, "status/200"), headers=sent)
+    headers = reply.expect_fields()["headers"]
+    said = {name: headers.get(name.lower()) for name in sent}
+    require(said == sent, f"the headers {sent}", said, reply)
+
+
+@checks("commands.unreachable.reset")
+async def a_runtime_that_breaks_off(run: Run) -> None:
+    box = await run.ready_box()
+    (await box.owner.call("GET", _probe(box, "reset"))).expect_refusal(502)
+
+
+@checks("commands.unreachable.no-json")
+async def a_runtime_that_answers_no_json(run: Run) -> None:
+    box = await run.ready_box()
+    (await box.owner.call("GET", _probe(box, "no-json"))).expect_refusal(502)
+
+
+# Time -------------------------------------------------------------------------------------------
+
+
+def _until(file: str, seconds: int) -> str:
+    """Return what waits in a shell until a file is there, and no longer than some seconds."""
+    condition = f"[ -e {file} ] || [ $i -ge {seconds * 20} ]"
+    return f"i=0; until {condition}; do sleep 0.05; i=$((i+1)); done"
+
+
+class _Held:
+    """A command that goes on until it is let go, and how it is seen and let go from beside."""
+
+    def __init__(self, run: Run, box: Box) -> None:
+        self.box = box
+        self._name = run.name("held")
+
+    @property
+    def command(self) -> str:
+        """Return what runs until it is let go, or for a few minutes at most."""
+        loop = _until(f"{self._name}.go", _HELD)
+        return in_volume(f"touch {self._name}.on; {loop}; touch {self._name}.done")
+
+    async def has(self, what: str) -> bool:
+        """Wait until the command has come so far, in the sandbox, where that costs no requests."""
+        file = f"{self._name}.{what}"
+        command = in_volume(f"{_until(file, _SECONDS)}; ls {file}")
+        return bool((await self.box.run(command))["exit_code"] == 0)
+
+    async def let_go(self) -> None:
+        """Let it end."""
+        await self.box.run(in_volume(f"touch {self._name}.go"))
+
+
+async def _begun(held: _Held) -> asyncio.Task[Reply]:
+    """Return the request for a command, once that runs."""
+    asking = asyncio.ensure_future(held.box.exec(held.command, no_change_timeout=3600))
+    try:
+        require(await held.has("on"), f"a command that begins within {_SECONDS} s", "none")
+    except BaseException:
+        asking.cancel()
+        raise
+    return asking
+
+
+@checks("commands.deadline.504")
+async def a_command_beyond_the_deadline(run: Run) -> None:
+    held = _Held(run, await run.ready_box())
+    asking = await _begun(held)
+    try:
+        await run.target.time.pass_by(_DEADLINE)
+        reply = await _answer(run, asking)
+        reply.expect_refusal(504)
+    finally:
+        await held.let_go()
+        await _forget(asking)
+
+
+async def _answer(run: Run, asking: asyncio.Task[Reply]) -> Reply:
+    """Wait for an answer that is due; a proxy that is late has a little more of its time."""
+    done, _ = await asyncio.wait({asking}, timeout=0.5)
+    if not done:
+        await run.target.time.pass_by(5)
+        done, _ = await asyncio.wait({asking}, timeout=10)
+    require(done, f"an answer after {_DEADLINE:g} s", "none")
+    return asking.result()
+
+
+async def _forget(asking: asyncio.Task[Reply]) -> None:
+    asking.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await asking
+
+
+@checks("commands.deadline.within")
+async def a_command_within_the_deadline(run: Run) -> None:
+    held = _Held(run, await run.ready_box())
+    asking = await _begun(held)
+    try:
+        await run.target.time.pass_by(_DEADLINE - 1)
+        require(not asking.done(), "a command that is not cut off", "an answer")
+        await held.let_go()
+        data = (await asking).expect_fields(success=True)["data"]
+        require(data["status"] == "completed", "a command that has completed", data)
+    finally:
+        await held.let_go()
+        await _forget(asking)
+
+
+@checks("commands.disconnect.goes-on")
+async def a_command_whose_caller_has_gone(run: Run) -> None:
+    held = _Held(run, await run.ready_box())
+    await _forget(await _begun(held))
+    await held.let_go()
+    require(await held.has("done"), "a command that goes on to its end", "none")

@@ -1,0 +1,254 @@
+"""What holds on every route, and `/health`."""
+
+from sandbox_contract._run.people import MY_KEYS, SANDBOXES
+from sandbox_contract._run.run import Run
+from sandbox_contract._wire.caller import segment
+from sandbox_contract._wire.expect import Reply, require
+
+from .patterns import TIMESTAMP
+from .registry import checks
+from .routes import NO_ID
+from .sandboxes import NO_ACCESS, life
+
+_JSON = {"Content-Type": "application/json"}
+_LIMIT = 100 * 1024  # bytes of a body
+_NO_KEY = "Missing Authorization header"
+_NAME_REQUIRED = "name is required"
+
+
+# Health -----------------------------------------------------------------------------------------
+
+
+@checks("health.answer.no-key")
+async def health_needs_no_key(run: Run) -> None:
+    (await run.nobody("GET", "/health")).expect(200)
+
+
+@checks("health.answer.shape")
+async def health_says(run: Run) -> None:
+    reply = await run.nobody("GET", "/health")
+    reply.expect_fields(status="ok", timestamp=TIMESTAMP, database="connected")
+
+
+@checks("health.database.down")
+async def health_without_database(run: Run) -> None:
+    assert run.target.outage is not None  # noqa: S101  (what the clause needs)
+    with run.target.outage():
+        reply = await run.nobody("GET", "/health")
+    said = reply.fields().get("database")
+    require(said != "connected", "a database that is not said to be connected", reply, reply)
+    require(reply.status >= 500, "a status that says so too: 5xx", reply, reply)
+
+
+# Replies ----------------------------------------------------------------------------------------
+
+
+async def _refusals(run: Run) -> list[Reply]:
+    """Return an error of each kind that a user meets."""
+    alice = await run.alice()
+    missing = run.name("missing")
+    return [
+        await run.nobody("GET", "/api/me"),
+        await alice.call("GET", "/api/admin/users"),
+        await alice.call("POST", SANDBOXES, {}),
+        await alice.call("GET", f"{SANDBOXES}/{missing}"),
+        await alice.call("DELETE", f"{MY_KEYS}/{NO_ID}"),
+        await alice.call("GET", "/api/nowhere"),
+    ]
+
+
+@checks("conventions.error.shape")
+async def errors_have_one_shape(run: Run) -> None:
+    for reply, status in zip(await _refusals(run), (401, 403, 400, 403, 404, 404), strict=True):
+        reply.expect_refusal(status)
+
+
+@checks("conventions.reply.json")
+async def replies_say_that_they_are_json(run: Run) -> None:
+    alice = await run.alice()
+    answers = [await alice.call("GET", path) for path in ("/api/me", SANDBOXES, MY_KEYS)]
+    for reply in [*answers, await run.nobody("GET", "/health"), *await _refusals(run)]:
+        says = reply.headers.get("content-type", "nothing")
+        require(reply.is_json, "a content type of application/json", says, reply)
+
+
+@checks("conventions.timestamp.format")
+async def timestamps_have_one_form(run: Run) -> None:
+    alice = await run.alice()
+    key = await run.make_own_key(alice, expires_at="2100-01-31T12:00:00Z")
+    key.reply.expect_fields(201)
+    shown = key.reply.fields()["key_info"]
+    require(shown["created_at"] == TIMESTAMP, "created_at with milliseconds and Z", shown)
+    expiry = "2100-01-31T12:00:00.000Z"
+    require(shown["expires_at"] == expiry, f"expires_at {expiry}", shown, key.reply)
+    (await (await run.standing_box()).get()).expect_fields(createdAt=TIMESTAMP)
+
+
+# Paths ------------------------------------------------------------------------------------------
+
+
+@checks("conventions.path.trailing-slash")
+async def a_trailing_slash_is_tolerated(run: Run) -> None:
+    alice = await run.alice()
+    missing = f"{SANDBOXES}/{run.name('missing')}"
+    for path in ("/api/me", SANDBOXES, missing, "/api/nowhere/at-all"):
+        with_slash = await alice.call("GET", f"{path}/")
+        with_slash.expect((await alice.call("GET", path)).status)
+    (await alice.call("GET", "/api/me/")).expect_like(await alice.call("GET", "/api/me"))
+    (await run.nobody("GET", "/health/")).expect(200)
+
+
+@checks("conventions.name.case-sensitive")
+async def names_are_case_sensitive(run: Run) -> None:
+    (await run.once(life)).in_other_case.expect_refusal(403, NO_ACCESS)
+
+
+@checks("conventions.order.authentication-first")
+async def authentication_comes_first(run: Run) -> None:
+    missing = run.name("missing")
+    for method, path in (
+        ("POST", SANDBOXES),
+        ("POST", f"/proxy/{missing}/v1/shell/exec"),
+        ("DELETE", f"{MY_KEYS}/no-uuid"),
+        ("POST", "/api/admin/users"),
+    ):
+        (await run.nobody(method, path, {})).expect_refusal(401, _NO_KEY)
+
+
+@checks("conventions.order.ownership-second")
+async def ownership_comes_second(run: Run) -> None:
+    alice = await run.alice()
+    path = f"/proxy/{segment(run.name('missing'))}/v1/shell/exec"
+    (await alice.call("POST", path, {"command": 5})).expect_refusal(403, NO_ACCESS)
+
+
+@checks("conventions.order.malformed-after-authentication")
+async def malformed_json_without_a_key(run: Run) -> None:
+    for method, path in (("POST", SANDBOXES), ("POST", MY_KEYS), ("POST", "/api/admin/users")):
+        reply = await run.nobody(method, path, content=b'{"name": ', headers=_JSON)
+        reply.expect_refusal(401, _NO_KEY)
+
+
+# Unknown routes ---------------------------------------------------------------------------------
+
+
+def _unknown(method: str, path: str) -> str:
+    return f"Route {method} {path} not found"
+
+
+@checks("conventions.unknown-route.open")
+async def an_unknown_route_is_404(run: Run) -> None:
+    for method, path in (("GET", "/nowhere"), ("POST", "/health/nowhere"), ("PUT", "/")):
+        (await run.nobody(method, path)).expect_refusal(404, _unknown(method, path))
+
+
+@checks("conventions.unknown-route.api-without-key")
+async def an_unknown_api_route_needs_a_key(run: Run) -> None:
+    for path in ("/api/nowhere", "/api/me/nowhere", "/api/sandboxes/a/b/c"):
+        (await run.nobody("GET", path)).expect_refusal(401, _NO_KEY)
+
+
+@checks("conventions.unknown-route.api")
+async def an_unknown_api_route_is_404(run: Run) -> None:
+    alice = await run.alice()
+    for path in ("/api/nowhere", "/api/me/nowhere"):
+        (await alice.call("GET", path)).expect_refusal(404, _unknown("GET", path))
+
+
+@checks("conventions.unknown-route.method")
+async def an_unknown_method_is_404(run: Run) -> None:
+    alice = await run.alice()
+    for method, path in (("PATCH", SANDBOXES), ("DELETE", "/api/me"), ("PUT", MY_KEYS)):
+        (await alice.call(method, path)).expect_refusal(404, _unknown(method, path))
+
+
+@checks("conventions.unknown-route.admin-without-key")
+async def an_unknown_admin_route_needs_a_key(run: Run) -> None:
+    (await run.nobody("GET", "/api/admin/nowhere")).expect_refusal(401, _NO_KEY)
+
+
+@checks("conventions.unknown-route.admin")
+async def an_unknown_admin_route(run: Run) -> None:
+    path = "/api/admin/nowhere"
+    reply = (await run.admin("GET", path)).expect(404, 401)
+    run.note(f"{reply.status} with the admin key")
+    if reply.status == 404:
+        reply.expect_refusal(404, _unknown("GET", path))
+    else:
+        reply.expect_refusal(401, "Invalid API key")
+
+
+@checks("conventions.unknown-route.proxy-without-key")
+async def below_a_sandbox_everything_needs_a_key(run: Run) -> None:
+    for method, path in (("GET", "/proxy/any/"), ("PATCH", "/proxy/any/nowhere")):
+        (await run.nobody(method, path)).expect_refusal(401, _NO_KEY)
+
+
+@checks("conventions.unknown-route.bare-proxy")
+async def a_sandbox_with_nothing_after_it(run: Run) -> None:
+    (await run.nobody("GET", "/proxy/any")).expect_refusal(404, _unknown("GET", "/proxy/any"))
+
+
+# Bodies -----------------------------------------------------------------------------------------
+
+
+async def _sent(run: Run, content: bytes | None, content_type: str = "application/json") -> Reply:
+    """Ask for a sandbox with a body of one's own."""
+    alice = await run.alice()
+    headers = {} if content is None else {"Content-Type": content_type}
+    return await alice.call("POST", SANDBOXES, content=content, headers=headers)
+
+
+@checks("conventions.body.absent")
+async def no_body(run: Run) -> None:
+    (await _sent(run, None)).expect_refusal(400, _NAME_REQUIRED)
+
+
+@checks("conventions.body.empty-object")
+async def an_empty_object(run: Run) -> None:
+    (await _sent(run, b"{}")).expect_refusal(400, _NAME_REQUIRED)
+
+
+@checks("conventions.body.array")
+async def an_array(run: Run) -> None:
+    (await _sent(run, b'["name"]')).expect_refusal(400, _NAME_REQUIRED)
+
+
+@checks("conventions.body.other-type")
+async def another_content_type(run: Run) -> None:
+    named = f'{{"name": "{run.name("box")}"}}'.encode()
+    for content_type in ("text/plain", "application/x-www-form-urlencoded"):
+        (await _sent(run, named, content_type)).expect_refusal(400, _NAME_REQUIRED)
+
+
+def _of_size(size: int) -> bytes:
+    """Return JSON of that many bytes in which nothing is asked for."""
+    frame = b'{"unknown": ""}'
+    return frame[:-2] + b"x" * (size - len(frame)) + frame[-2:]
+
+
+@checks("conventions.body.large")
+async def a_large_body(run: Run) -> None:
+    (await _sent(run, _of_size(_LIMIT - 1024))).expect_refusal(400, _NAME_REQUIRED)
+
+
+@checks("conventions.body.too-large")
+async def a_body_that_is_too_large(run: Run) -> None:
+    (await _sent(run, _of_size(_LIMIT + 1024))).expect_refusal(413)
+
+
+@checks("conventions.body.malformed")
+async def malformed_json(run: Run) -> None:
+    for content in (b'{"name": ', b"{name: 1}", b"\xff\xfe", b'{"name": "a"} x'):
+        (await _sent(run, content)).expect_refusal(400)
+
+
+@checks("conventions.body.scalar")
+async def a_json_scalar(run: Run) -> None:
+    for content in (b"5", b'"name"', b"true"):
+        (await _sent(run, content)).expect_refusal(400)
+
+
+@checks("conventions.body.charset")
+async def a_bad_charset(run: Run) -> None:
+    (await _sent(run, b"{}", "application/json; charset=nonsense")).expect_refusal(400)

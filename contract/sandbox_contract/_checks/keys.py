@@ -1,0 +1,317 @@
+"""API keys: what the administrator's routes and a user's own have in common, and what not."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sandbox_contract._run.people import MY_KEYS, Key, Person, keys_path, revocation_path
+from sandbox_contract._run.run import Run
+from sandbox_contract._wire.caller import Caller
+from sandbox_contract._wire.expect import Json, Reply, require
+
+from .authentication import EXPIRED, INACTIVE
+from .patterns import COUNT, ID, KEY_FORM, TEXT, TIMESTAMP
+from .registry import checks
+from .routes import NO_ID
+
+_EXPIRY = "2100-01-31T12:00:00.000Z"
+_PREFIX_SHOWN = 12
+_NO_KEY = "API key not found"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where keys of one user are made, listed and revoked, and who may do it."""
+
+    run: Run
+    owner: Person
+    caller: Caller
+    path: str
+    revocation: Callable[[str], str]
+
+    async def make(self, **fields: Any) -> Key:
+        """Make a key, revoked at the clause's end."""
+        if self.path == MY_KEYS:
+            return await self.run.make_own_key(self.owner, **fields)
+        return await self.run.make_key(self.owner.id, **fields)
+
+    async def ask(self, **fields: Any) -> Reply:
+        """Ask for a key that is not to be had."""
+        return await self.caller("POST", self.path, fields)
+
+    async def listed(self) -> list[Json]:
+        """Return the keys in the order of the list."""
+        return list((await self.caller("GET", self.path)).expect_fields()["api_keys"])
+
+    async def row(self, key: Key) -> Json:
+        """Return what the list says of a key."""
+        rows = [each for each in await self.listed() if each.get("id") == key.id]
+        require(len(rows) == 1, f"one row of the key {key.id}", rows)
+        return rows[0]
+
+    async def revoke(self, key_id: str) -> Reply:
+        """Ask that a key be revoked."""
+        return await self.caller("DELETE", self.revocation(key_id))
+
+
+async def _administrators(run: Run) -> Desk:
+    visitor = await run.visitor()
+    return Desk(run, visitor, run.admin, keys_path(visitor.id), revocation_path)
+
+
+async def _own(run: Run) -> Desk:
+    alice = await run.alice()
+    return Desk(run, alice, alice.call, MY_KEYS, lambda key_id: f"{MY_KEYS}/{key_id}")
+
+
+_DESKS = {"admin": _administrators, "me": _own}
+_AtDesk = Callable[[Desk], Awaitable[None]]
+
+
+def at_each_desk(rule: str) -> Callable[[_AtDesk], _AtDesk]:
+    """Have a function try the same rule at the administrator's routes and at a user's own."""
+
+    def register(check: _AtDesk) -> _AtDesk:
+        for area, desk in _DESKS.items():
+            checks(f"{area}.{rule}")(partial(_try, check, desk))
+        return check
+
+    return register
+
+
+async def _try(check: _AtDesk, desk: Callable[[Run], Awaitable[Desk]], run: Run) -> None:
+    await check(await desk(run))
+
+
+# Made -------------------------------------------------------------------------------------------
+
+
+@at_each_desk("key-create.reply")
+async def a_key_is_made(desk: Desk) -> None:
+    name = desk.run.name("key")
+    key = await desk.make(name=name)
+    body = key.reply.expect_fields(201, success=True, message=TEXT, api_key=TEXT)
+    info = {
+        "id": ID,
+        "key_prefix": key.secret[:_PREFIX_SHOWN],
+        "name": name,
+        "created_at": TIMESTAMP,
+        "expires_at": None,
+    }
+    said = {field: body["key_info"].get(field, "nothing") for field in info}
+    require(said == info, f"key_info {info}", said, key.reply)
+
+
+@at_each_desk("key-create.works")
+async def a_key_works(desk: Desk) -> None:
+    key = await desk.make()
+    shown = (await desk.owner.saying(key.secret)("GET", "/api/me")).expect_fields()["user"]
+    require(shown["id"] == desk.owner.id, f"the user {desk.owner.id}", shown)
+
+
+@at_each_desk("key-create.expiry")
+async def a_keys_expiry_is_shown(desk: Desk) -> None:
+    key = await desk.make(expires_at=_EXPIRY)
+    said = key.reply.fields()["key_info"]["expires_at"]
+    require(said == _EXPIRY, f"expires_at {_EXPIRY}", said, key.reply)
+    row = await desk.row(key)
+    require(row["expires_at"] == _EXPIRY, f"a row with expires_at {_EXPIRY}", row)
+    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect(200)
+
+
+@at_each_desk("key-create.bad-expiry")
+async def an_expiry_that_is_none(desk: Desk) -> None:
+    for expiry in ("tomorrow", "2100-13-01T00:00:00Z"):
+        (await desk.ask(expires_at=expiry)).expect_refusal(400)
+
+
+@checks("admin.key-create.format")
+async def a_keys_form(run: Run) -> None:
+    desk = await _administrators(run)
+    keys = [await desk.make() for _ in range(3)]
+    for key in keys:
+        # Said without the key: what does not have its form may be a secret all the same.
+        require(KEY_FORM.fullmatch(key.secret), "sk_live_ and 32 characters", "another form")
+        prefix = key.reply.fields()["key_info"]["key_prefix"]
+        is_prefix = prefix == key.secret[:_PREFIX_SHOWN]
+        require(is_prefix, "a key_prefix of the key's first 12 characters", prefix, key.reply)
+    require(len({key.secret for key in keys}) == len(keys), "different keys", "one of them twice")
+
+
+@checks("admin.key-create.without-name")
+async def a_key_needs_no_name(run: Run) -> None:
+    desk = await _administrators(run)
+    key = await desk.make()
+    info = key.reply.fields()["key_info"]
+    require(info["name"] is None, "a key without a name", info, key.reply)
+    require(info["expires_at"] is None, "a key without an expiry", info, key.reply)
+    without_body = await run.admin("POST", desk.path)
+    run.redactor.keep(without_body.expect_fields(201)["api_key"])
+
+
+@checks("admin.key-create.past-expiry")
+async def an_expiry_in_the_past(run: Run) -> None:
+    desk = await _administrators(run)
+    key = await desk.make(expires_at="2001-01-01T00:00:00Z")
+    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect_refusal(401, EXPIRED)
+
+
+@checks("admin.key-create.bad-id")
+async def a_key_for_an_id_that_is_none(run: Run) -> None:
+    (await run.admin("POST", keys_path("no-uuid"), {})).expect_refusal(400)
+
+
+# Listed -----------------------------------------------------------------------------------------
+
+
+@at_each_desk("key-list.reply")
+async def keys_are_listed(desk: Desk) -> None:
+    key = await desk.make(name=desk.run.name("key"), expires_at=_EXPIRY)
+    row, info = await desk.row(key), key.reply.fields()["key_info"]
+    shown = {field: row.get(field, "nothing") for field in info}
+    require(shown == info, f"a row that says {info}", shown)
+    require(row["is_active"] is True, "a row that is active", row)
+    require(row["last_used_at"] is None, "a key that was not used yet", row)
+
+
+@at_each_desk("key-list.count")
+async def keys_are_counted(desk: Desk) -> None:
+    for _ in range(2):
+        await desk.make()
+        reply = await desk.caller("GET", desk.path)
+        keys = reply.expect_fields(count=COUNT)["api_keys"]
+        reply.expect_fields(count=len(keys))
+
+
+@at_each_desk("key-list.newest-first")
+async def keys_are_listed_newest_first(desk: Desk) -> None:
+    made = [(await desk.make()).id for _ in range(2)]
+    await desk.run.target.time.pass_by(0.001)
+    made.append((await desk.make()).id)
+    shown = [row["id"] for row in await desk.listed() if row["id"] in made]
+    require(shown == made[::-1], f"{made[::-1]}, in this order", shown)
+
+
+@at_each_desk("key-list.revoked")
+async def revoked_keys_stay_listed(desk: Desk) -> None:
+    key = await desk.make()
+    (await desk.revoke(key.id)).expect(200)
+    row = await desk.row(key)
+    require(row["is_active"] is False, "a row that is not active", row)
+
+
+@at_each_desk("key-list.no-secret")
+async def no_list_holds_a_key(desk: Desk) -> None:
+    key = await desk.make()
+    for reply in (
+        await desk.caller("GET", desk.path),
+        await desk.owner.saying(key.secret)("GET", "/api/me"),
+        await desk.revoke(key.id),
+        await desk.caller("GET", desk.path),
+    ):
+        holds = key.secret.encode() in reply.exchange.body
+        require(not holds, "an answer without the key", "one with it", reply)
+    require(_secrets(await desk.listed()) == [], "no field that holds a key", "some")
+
+
+def _secrets(rows: list[Json]) -> list[Json]:
+    """Return all that has a key's form in some rows."""
+    values = [value for row in rows for value in row.values()]
+    return [each for each in values if isinstance(each, str) and KEY_FORM.fullmatch(each)]
+
+
+@checks("admin.key-list.of-one-user")
+async def only_that_users_keys_are_listed(run: Run) -> None:
+    desk, other = await _administrators(run), await _administrators(run)
+    key = await other.make()
+    ids = [row["id"] for row in await desk.listed()]
+    require(key.id not in ids, "a list without another user's key", ids)
+    require(len(ids) == 1, "the one key that this user has", ids)
+
+
+@checks("me.key-list.own")
+async def only_ones_own_keys_are_listed(run: Run) -> None:
+    desk, bob = await _own(run), await run.bob()
+    key = await run.make_own_key(bob)
+    ids = [row["id"] for row in await desk.listed()]
+    require(key.id not in ids, "a list without another user's key", ids)
+
+
+@checks("admin.key-list.last-used")
+async def a_list_says_when_a_key_was_used(run: Run) -> None:
+    desk = await _administrators(run)
+    key = await desk.make()
+    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect(200)
+    row = await desk.row(key)
+    require(row["last_used_at"] == TIMESTAMP, "a time in last_used_at", row)
+
+
+# Revoked ----------------------------------------------------------------------------------------
+
+_REVOKED = "API key revoked successfully"
+
+
+@at_each_desk("key-revoke.reply")
+async def a_key_is_revoked(desk: Desk) -> None:
+    key = await desk.make()
+    (await desk.revoke(key.id)).expect_fields(success=True, message=_REVOKED)
+    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect_refusal(401, INACTIVE)
+
+
+@at_each_desk("key-revoke.again")
+async def a_key_is_revoked_again(desk: Desk) -> None:
+    key = await desk.make()
+    for _ in range(2):
+        (await desk.revoke(key.id)).expect_fields(success=True, message=_REVOKED)
+
+
+@at_each_desk("key-revoke.unknown")
+async def an_unknown_key(desk: Desk) -> None:
+    (await desk.revoke(NO_ID)).expect_refusal(404, _NO_KEY)
+
+
+@at_each_desk("key-revoke.bad-id")
+async def a_keys_id_that_is_none(desk: Desk) -> None:
+    (await desk.revoke("no-uuid")).expect_refusal(400)
+
+
+@checks("admin.key-revoke.one")
+async def the_users_other_keys_stay(run: Run) -> None:
+    desk = await _administrators(run)
+    key, other = await desk.make(), await desk.make()
+    await desk.revoke(key.id)
+    (await desk.owner.saying(other.secret)("GET", "/api/me")).expect(200)
+    (await desk.owner.call("GET", "/api/me")).expect(200)
+
+
+@checks("me.key-revoke.in-use")
+async def a_key_revokes_itself(run: Run) -> None:
+    desk = await _own(run)
+    key = await desk.make()
+    caller = desk.owner.saying(key.secret)
+    (await caller("DELETE", f"{MY_KEYS}/{key.id}")).expect_fields(success=True, message=_REVOKED)
+    (await caller("GET", "/api/me")).expect_refusal(401, INACTIVE)
+
+
+@checks("me.key-revoke.others")
+async def another_users_key(run: Run) -> None:
+    desk, bob = await _own(run), await run.bob()
+    key = await run.make_own_key(bob)
+    (await desk.revoke(key.id)).expect_refusal(403, "You do not own this API key")
+    (await bob.saying(key.secret)("GET", "/api/me")).expect(200)
+
+
+# Oneself ----------------------------------------------------------------------------------------
+
+
+@checks("me.show.reply")
+async def a_user_is_told_who_it_is(run: Run) -> None:
+    alice = await run.alice()
+    reply = await alice.call("GET", "/api/me")
+    user = reply.expect_fields()["user"]
+    require(user["id"] == ID, "an id", user, reply)
+    require("email" in user, "an e-mail, if only null", user, reply)
+    known = {"id": alice.id, "username": alice.username}
+    said = {field: user[field] for field in known}
+    require(said == known, f"the user {known}", said, reply)

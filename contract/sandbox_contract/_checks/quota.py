@@ -1,0 +1,126 @@
+"""At most ten sandboxes a user: one full house, judged clause by clause."""
+
+from dataclasses import dataclass
+
+from sandbox_contract._run.people import Box, Person
+from sandbox_contract._run.run import QUOTA, Run
+from sandbox_contract._wire.expect import Reply, Unsupported, require
+
+from .registry import checks
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rush:
+    """What was answered while a house was filled, and when several wanted its last place."""
+
+    seed: int
+    boxes: list[Box]
+    filling: list[Reply]
+    replies: list[Reply]
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FullHouse:
+    """What was answered when one user's house was full."""
+
+    rush: Rush
+    eleventh: Reply
+    with_one_paused: Reply
+    of_another_user: Reply | None
+    names: list[str]
+    after_a_deletion: Reply
+
+
+async def _tenant(run: Run) -> Person:
+    """Return whose house is filled: a user of this clause's own, where one can be made."""
+    return await run.visitor() if run.target.admin_key else await run.alice()
+
+
+async def rush(run: Run, seed: int, tenant: Person) -> Rush:
+    """Fill a house to its last place, and have several ask for that at once."""
+    boxes = [await run.vacant(tenant, "quota")]
+    room = QUOTA - len(await tenant.names())
+    boxes += [run.box(tenant, "quota") for _ in range(room - 2 + _AT_ONCE)]
+    kept = boxes[: room - 1]
+    filling = [await box.create() for box in kept]
+    replies = await run.wire.race(seed, *(box.create() for box in boxes[room - 1 :]))
+    return Rush(seed, boxes, filling, replies, await tenant.names())
+
+
+async def full_house(run: Run) -> FullHouse:
+    """Fill one user's house, and see what still fits."""
+    tenant = await _tenant(run)
+    rushed = await rush(run, run.seed, tenant)
+    eleventh = await run.box(tenant, "quota").create()
+    first = next((box for box in rushed.boxes if box.name in rushed.names), rushed.boxes[0])
+    await first.pause()
+    return FullHouse(
+        rush=rushed,
+        eleventh=eleventh,
+        with_one_paused=await run.box(tenant, "quota").create(),
+        of_another_user=await _elsewhere(run),
+        names=await tenant.names(),
+        after_a_deletion=await _in_place_of(run, first),
+    )
+
+
+async def _elsewhere(run: Run) -> Reply | None:
+    try:
+        return await (await run.vacant(await run.bob(), "quota")).create()
+    except Unsupported:
+        return None
+
+
+async def _in_place_of(run: Run, box: Box) -> Reply:
+    await box.delete()
+    return await run.box(box.owner, "quota").create()
+
+
+@checks("sandboxes.quota.room")
+async def ten_sandboxes_fit(run: Run) -> None:
+    seen = await run.once(full_house)
+    for reply in seen.rush.filling:
+        reply.expect(201)
+    last = [reply.status for reply in seen.rush.replies]
+    require(201 in last, "201 for one of those who asked for the last place", last)
+
+
+def _require_refused(reply: Reply) -> None:
+    require(reply.status >= 400, "a refusal", reply, reply)
+
+
+@checks("sandboxes.quota.held")
+async def an_eleventh_does_not_fit(run: Run) -> None:
+    seen = await run.once(full_house)
+    _require_refused(seen.eleventh)
+    require(len(seen.names) <= QUOTA, f"{QUOTA} sandboxes at most", seen.names)
+
+
+@checks("sandboxes.quota.paused")
+async def a_paused_one_counts(run: Run) -> None:
+    _require_refused((await run.once(full_house)).with_one_paused)
+
+
+@checks("sandboxes.quota.freed")
+async def a_deletion_makes_room(run: Run) -> None:
+    (await run.once(full_house)).after_a_deletion.expect(201)
+
+
+@checks("sandboxes.quota.per-user")
+async def another_user_has_room(run: Run) -> None:
+    reply = (await run.once(full_house)).of_another_user
+    if reply is None:
+        raise Unsupported("room for a sandbox of the second user")
+    reply.expect(201)
+
+
+@checks("sandboxes.quota.reply")
+async def an_eleventh_is_told_the_quota(run: Run) -> None:
+    reply = (await run.once(full_house)).eleventh
+    reply.expect_refusal(403)
+    said = str(reply.fields()["message"])
+    is_told = "quota" in said.lower() and str(QUOTA) in said
+    require(is_told, f"a message that says the quota of {QUOTA}", said, reply)

@@ -1,0 +1,230 @@
+"""The command `sandbox-contract`: arguments and printing, nothing else."""
+
+import argparse
+import difflib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+
+from ._clauses.catalogue import CLAUSES
+from ._clauses.clause import Clause, Level
+from ._options import Unusable, add_target_options, target_from
+from ._progress import Progress
+from ._report.diff import compare
+from ._report.diff import render as render_difference
+from ._report.files import write_reports
+from ._report.json_report import ReportUnreadable, read
+from ._report.terminal import render
+from ._run.leftovers import Leftover
+from ._run.preflight import CannotRun
+from ._sweep import sweep
+from ._trial import judge, new_run_id
+from ._verdict import Result
+
+CANNOT, INTERRUPTED = 2, 130
+_EPILOG = """\
+Keys are better in the environment than among the arguments: ADMIN_API_KEY, or API_KEY and
+SECOND_API_KEY. Exit codes of run: 0 every MUST holds, 1 a MUST fails, 2 the suite could not judge,
+130 Ctrl-C.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code."""
+    options = _parser().parse_args(arguments)
+    act: Callable[[argparse.Namespace], int] = options.act
+    before = signal.signal(signal.SIGTERM, _interrupt)  # to clean up then, too
+    try:
+        return act(options)
+    except (Unusable, CannotRun, ReportUnreadable) as exc:
+        _complain(str(exc))
+        return CANNOT
+    except KeyboardInterrupt:
+        _complain("Stopped.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has enough; nothing more may be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# What each command does -------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    target = target_from(vars(options), os.environ)
+    clauses = _chosen(options.only, options.level)
+    run_id = new_run_id()
+    said = Console(stderr=True)
+    said.print(
+        f"Judging {target.base_url} by {len(clauses)} clauses, run {run_id}."
+        " Ctrl-C ends it and cleans up.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with Progress(said, len(clauses)) as progress:
+        result = judge(
+            target,
+            clauses,
+            run_id=run_id,
+            seed=options.seed,
+            shuffle=options.shuffle,
+            listener=progress,
+        )
+    render(result, Console())
+    _write(result, options.report)
+    if not result.is_complete:
+        return INTERRUPTED
+    return result.exit_code
+
+
+def _write(result: Result, directory: Path | None) -> None:
+    if result.left:
+        _complain(f"To remove what is left: sandbox-contract sweep --run {result.run_id}")
+    if directory is not None:
+        for path in write_reports(result, directory):
+            print(path)
+
+
+def _list(options: argparse.Namespace) -> int:
+    for clause in _chosen(options.only, options.level):
+        needs = ", ".join(need.name.lower().replace("_", " ") for need in clause.needs)
+        print(f"{clause.id}  {clause.level}\n  {clause.sentence}\n  {clause.source}")
+        print(f"  needs: {needs}" if needs else "  needs nothing but a proxy", end="\n\n")
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    target = target_from(vars(options), os.environ)
+    if not target.keys:
+        raise Unusable("No key to look with: set ADMIN_API_KEY or API_KEY.")
+    count = 0
+
+    def tell(leftover: Leftover, fault: str | None) -> None:
+        nonlocal count
+        count += 1
+        done = "removed" if fault is None else "NOT removed"
+        print(f"{done}: {leftover.what}" + (f" ({fault})" if fault else ""))
+
+    is_clean = sweep(target, options.run, tell)
+    if not count:
+        print("Nothing is left" + (f" of run {options.run}." if options.run else " of any run."))
+    return 0 if is_clean else 1
+
+
+def _diff(options: argparse.Namespace) -> int:
+    first, second = (read(_text(path)) for path in (options.first, options.second))
+    difference = compare(first, second)
+    render_difference(difference, (str(options.first), str(options.second)), Console())
+    return 0 if difference.is_none else 1
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ReportUnreadable(f"{path} cannot be read as a report: {exc}") from exc
+
+
+# Arguments --------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sandbox-contract",
+        description="Judge a sandbox proxy by its contract.",
+        epilog="'sandbox-contract COMMAND --help' says more of each.",
+        allow_abbrev=False,
+    )
+    add = parser.add_subparsers(metavar="COMMAND", required=True).add_parser
+
+    run = _command(add, "run", _run, "judge a proxy", _EPILOG)
+    add_target_options(run.add_argument)
+    _add_choice(run)
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="another course of the races")
+    run.add_argument("--shuffle", type=int, metavar="N", help="another order of the clauses")
+    run.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write report.html, junit.xml and report.json into a directory",
+    )
+
+    _add_choice(_command(add, "list", _list, "print every clause"))
+
+    sweeping = _command(add, "sweep", _sweep, "remove what a killed run has left", _EPILOG)
+    add_target_options(sweeping.add_argument)
+    which = sweeping.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", metavar="ID", help="what this run has left")
+    which.add_argument("--all", action="store_true", help="what any run has left, or still uses")
+
+    differing = _command(add, "diff", _diff, "compare two reports: exit code 1 if they differ")
+    for name in ("first", "second"):
+        differing.add_argument(name, type=Path, metavar=f"{name.upper()}.json")
+    return parser
+
+
+def _command(
+    add: Callable[..., argparse.ArgumentParser],
+    name: str,
+    act: Callable[[argparse.Namespace], int],
+    told: str,
+    epilog: str = "",
+) -> argparse.ArgumentParser:
+    parser = add(
+        name,
+        help=told,
+        description=f"{told[0].upper()}{told[1:]}.",
+        epilog=epilog,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="only these clauses, or all whose ids begin so, such as sandboxes.quota",
+    )
+    parser.add_argument(
+        "--level", choices=[level.lower() for level in Level], help="only MUST, or only SHOULD"
+    )
+
+
+def _chosen(only: Sequence[str], level: str | None) -> list[Clause]:
+    """Return the clauses that were asked for, in the order of the catalogue."""
+    for wanted in only:
+        if not any(_is_of(clause, wanted) for clause in CLAUSES):
+            near = difflib.get_close_matches(wanted, [clause.id for clause in CLAUSES], 1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise Unusable(
+                f"--only has value {wanted!r}, and no clause begins so.{meant}"
+                " 'sandbox-contract list' prints them all."
+            )
+    chosen = [each for each in CLAUSES if not only or any(_is_of(each, one) for one in only)]
+    return [each for each in chosen if level in {None, each.level.lower()}]
+
+
+def _is_of(clause: Clause, wanted: str) -> bool:
+    return clause.id == wanted or clause.id.startswith(f"{wanted.rstrip('.')}.")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _complain(text: str) -> None:
+    print(f"sandbox-contract: {text}", file=sys.stderr)

@@ -1,0 +1,175 @@
+"""Whoever judges: tries clauses on a target, one by one, and removes what that has made."""
+
+import asyncio
+import traceback
+from dataclasses import replace
+from time import perf_counter
+from types import TracebackType
+from typing import Protocol, Self
+
+from ._checks.catalogue import check_of
+from ._clauses.clause import Clause, Need
+from ._run.preflight import preflight
+from ._run.run import Run
+from ._target import Target
+from ._verdict import Outcome, Verdict, broken
+from ._wire.expect import Unsupported, Violation
+
+# Seconds of this machine that a clause may take: only a hang takes as long.
+_PATIENCE = 120.0
+_WAITS = 4  # for a change, in one clause
+_LONG = 400.0  # more, where a clause is about the proxy's five minutes
+
+
+class Listener(Protocol):
+    """Who is told how a run goes on."""
+
+    def begins(self, clause: Clause) -> None:
+        """Hear that a clause is tried."""
+        ...
+
+    def waits(self, what: str, waited: float, budget: float) -> None:
+        """Hear what is waited for, since when and for how long at most, in seconds."""
+        ...
+
+    def ends(self, verdict: Verdict) -> None:
+        """Hear what was found."""
+        ...
+
+    def cleans(self) -> None:
+        """Hear that what was made is being removed."""
+        ...
+
+
+class Silence:
+    """A listener that keeps quiet."""
+
+    def begins(self, clause: Clause) -> None:
+        """Hear that a clause is tried."""
+
+    def waits(self, what: str, waited: float, budget: float) -> None:
+        """Hear what is waited for."""
+
+    def ends(self, verdict: Verdict) -> None:
+        """Hear what was found."""
+
+    def cleans(self) -> None:
+        """Hear that what was made is being removed."""
+
+
+class Judge:
+    """Try clauses on a target; the block's end removes what that has made.
+
+    The same `seed` finds the same: it decides what the model does and, on an app in process, in
+    which order concurrent requests come. `left` is what could not be removed.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        run_id: str,
+        seed: int = 0,
+        listener: Listener | None = None,
+    ) -> None:
+        self.target = target
+        self.left: list[str] = []
+        self._listener = listener or Silence()
+        self.run = Run(target, run_id, seed=seed, on_wait=self._listener.waits)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        self._runner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self._runner.run(self._leave())
+        finally:
+            self._runner.__exit__(exc_type, exc, traceback)
+
+    def prepare(self) -> list[str]:
+        """Return what earlier runs have left here, in words.
+
+        Raises:
+            CannotRun: nothing answers, a key does not work, or nothing could be removed.
+        """
+        return self._runner.run(preflight(self.run))
+
+    def try_clause(self, clause: Clause) -> Verdict:
+        """Try a clause, and remove what that has made."""
+        self._listener.begins(clause)
+        verdict = self._verdict(clause)
+        self._listener.ends(verdict)
+        return verdict
+
+    def _verdict(self, clause: Clause) -> Verdict:
+        missing = [need for need in clause.needs if not self.target.has(need)]
+        if missing:
+            needed = "; ".join(need.value for need in missing)
+            return Verdict(clause, Outcome.UNSUPPORTED, detail=f"needs {needed}")
+        started = perf_counter()
+        verdict = self._runner.run(self._tried(clause))
+        return replace(verdict, seconds=perf_counter() - started)
+
+    async def _tried(self, clause: Clause) -> Verdict:
+        self.run.begin()
+        try:
+            return self._shown(await self._found(clause))
+        finally:
+            self.left += await self.run.end()
+
+    async def _found(self, clause: Clause) -> Verdict:
+        patience = _PATIENCE + _WAITS * min(self.target.time.budget, 600.0)
+        if Need.LONG_WAIT in clause.needs:
+            patience += _LONG
+        try:
+            async with asyncio.timeout(patience):
+                await check_of(clause.id)(self.run)
+        except Unsupported as exc:
+            return Verdict(clause, Outcome.UNSUPPORTED, detail=f"needs {exc}")
+        except Violation as exc:
+            return self._broken(clause, exc)
+        except Exception as exc:  # noqa: BLE001  # whatever it is: the suite broke, not the target
+            return Verdict(clause, Outcome.ERROR, detail=_where(exc))
+        return Verdict(clause, Outcome.PASS)
+
+    def _broken(self, clause: Clause, violation: Violation) -> Verdict:
+        shown = violation.exchange
+        return Verdict(
+            clause,
+            broken(clause),
+            expected=violation.expected,
+            received=violation.received,
+            decisive=None if shown is None else shown.redacted(self.run.redactor),
+        )
+
+    def _shown(self, verdict: Verdict) -> Verdict:
+        """Add what a report shows beside, and mask keys."""
+        redactor = self.run.redactor
+        return replace(
+            verdict,
+            expected=redactor.text(verdict.expected),
+            received=redactor.text(verdict.received),
+            detail=redactor.text(verdict.detail),
+            notes=tuple(self.run.notes),
+            exchanges=[each.redacted(redactor) for each in self.run.exchanges],
+        )
+
+    async def _leave(self) -> None:
+        self._listener.cleans()
+        self.left += await self.run.leave()
+        await self.run.wire.close()
+
+
+def _where(exc: Exception) -> str:
+    """Say what broke, and in which line of the suite."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    own = [frame for frame in frames if "sandbox_contract" in frame.filename]
+    place = f" ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})" if own else ""
+    return f"{type(exc).__name__}: {exc}{place}"

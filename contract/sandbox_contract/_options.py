@@ -1,0 +1,170 @@
+"""Which proxy is judged, with which keys: the same options for the command and for pytest.
+
+pytest loads this module in every project where the distribution is installed, so it imports no
+more than it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ._target import Target, Time
+
+DEFAULT_READY_TIMEOUT = 180.0
+FATES = ("failed", "expired", "controller-error")
+
+
+class Unusable(ValueError):
+    """An option's value is not one; the message names it and says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A flag, and the variable that stands in for it where there is one."""
+
+    flag: str
+    help: str
+    variable: str | None = None
+    metavar: str | None = None
+    is_secret: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return how the parsed value is called."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+_TEXTS = (
+    Option("--proxy-url", "the proxy to judge", "PROXY_URL", "URL"),
+    Option(
+        "--admin-key",
+        "the admin key: users are made for the run, and deleted",
+        "ADMIN_API_KEY",
+        "KEY",
+        is_secret=True,
+    ),
+    Option("--api-key", "without an admin key: a user's key", "API_KEY", "KEY", is_secret=True),
+    Option(
+        "--second-api-key",
+        "without an admin key: another user's key",
+        "SECOND_API_KEY",
+        "KEY",
+        is_secret=True,
+    ),
+)
+NAMES = (*(option.name for option in _TEXTS), "ready_timeout", "long", "fate_image", "fake_clock")
+SECRETS = {option.flag: str(option.variable) for option in _TEXTS if option.is_secret}
+
+
+def add_target_options(add: Callable[..., object]) -> None:
+    """Add the options by `add`, which is argparse's way or pytest's."""
+    for option in _TEXTS:
+        told = f"{option.help} (or {option.variable})"
+        add(option.flag, metavar=option.metavar, default=None, help=told)
+    add(
+        "--ready-timeout",
+        metavar="SECONDS",
+        type=float,
+        default=DEFAULT_READY_TIMEOUT,
+        help="how long a sandbox may take to become ready or paused"
+        f" (default: {DEFAULT_READY_TIMEOUT:g})",
+    )
+    add("--long", action="store_true", help="try what takes five minutes, too")
+    add(
+        "--fate-image",
+        metavar="FATE=IMAGE",
+        action="append",
+        default=[],
+        help=f"an image whose sandboxes come to grief; FATE is one of {', '.join(FATES)}",
+    )
+    add(
+        "--fake-clock",
+        action="store_true",
+        help="the proxy is a fake: move its clock instead of waiting (needs the admin key)",
+    )
+
+
+def target_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Target:
+    """Return the target that options and variables say; a blank value counts as unset.
+
+    Raises:
+        Unusable: they say none that could be asked.
+    """
+    from ._target import Target
+
+    given = {option.name: _given(option, values, environ) for option in _TEXTS}
+    url = _url(given["proxy_url"])
+    return Target(
+        base_url=url,
+        admin_key=given["admin_key"],
+        api_key=given["api_key"],
+        second_api_key=given["second_api_key"],
+        time=_time(values, url, given["admin_key"]),
+        fate_images=dict(map(_fate, values["fate_image"])),
+        may_take_minutes=values["long"],
+    )
+
+
+def without_secrets(
+    arguments: Sequence[str], environ: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Return arguments and environment with every key in the latter: no process list shows that."""
+    kept, variables = list[str](), dict(environ)
+    rest = iter(arguments)
+    for argument in rest:
+        flag, is_joined, value = argument.partition("=")
+        if flag not in SECRETS:
+            kept.append(argument)
+        else:
+            variables[SECRETS[flag]] = value if is_joined else next(rest, "")
+    return kept, variables
+
+
+def _given(option: Option, values: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+    value = values[option.name] or environ.get(option.variable or "", "")
+    text = str(value).strip()
+    if option.is_secret and not (text.isascii() and " " not in text):
+        raise Unusable(f"{option.flag} is no key: expected printable ASCII without spaces.")
+    return text or None
+
+
+def _url(url: str | None) -> str:
+    if url is None:
+        raise Unusable("No proxy to judge: pass --proxy-url, or set PROXY_URL.")
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in {"http", "https"} or not rest or "?" in rest or "#" in rest:
+        raise Unusable(
+            f"--proxy-url has value {url!r}. Expected a whole address, such as"
+            " http://127.0.0.1:8080."
+        )
+    if "@" in rest.partition("/")[0]:
+        raise Unusable("--proxy-url holds a password. Expected an address without one.")
+    return url
+
+
+def _fate(text: str) -> tuple[str, str]:
+    fate, _, image = text.partition("=")
+    if fate not in FATES or not image:
+        raise Unusable(
+            f"--fate-image has value {text!r}. Expected FATE=IMAGE, FATE one of {', '.join(FATES)}."
+        )
+    return fate, image
+
+
+def _time(values: Mapping[str, Any], url: str, admin_key: str | None) -> Time:
+    from ._target import Advanced, Polled
+
+    budget = float(values["ready_timeout"])
+    if not 0 < budget < float("inf"):
+        raise Unusable(f"--ready-timeout has value {budget:g}. Expected seconds, more than 0.")
+    if not values["fake_clock"]:
+        return Polled(budget)
+    if admin_key is None:
+        raise Unusable("--fake-clock needs the admin key: pass --admin-key, or set ADMIN_API_KEY.")
+    from ._fake_clock import FakeClock
+
+    return Advanced(FakeClock(url, admin_key).advance, budget=budget)

@@ -1,0 +1,153 @@
+"""A run as JSON: all that was found, for programs and for a later comparison."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TypeAlias
+
+from sandbox_contract._clauses.clause import Clause
+from sandbox_contract._verdict import Outcome, Result, Verdict
+
+from .characters import cut
+
+FORMAT = 1
+_Json: TypeAlias = "dict[str, _Json] | list[_Json] | str | float | bool | None"
+
+
+class ReportUnreadable(ValueError):
+    """A text is no report of this format; the message says what is wrong in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What one run found of a clause."""
+
+    id: str
+    sentence: str
+    outcome: Outcome
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a comparison needs of a run; `judged` is by the clause's id, in the order of the run."""
+
+    target: str
+    run_id: str
+    started: str
+    judged: Mapping[str, Judged]
+
+
+def write(result: Result) -> str:
+    """Return a run as JSON."""
+    report = {
+        "format": FORMAT,
+        "target": result.target,
+        "run_id": result.run_id,
+        "started": result.started,
+        "seconds": round(result.seconds, 4),
+        "is_complete": result.is_complete,
+        "exit_code": result.exit_code,
+        "counts": dict(result.counts),
+        "settings": dict(result.settings),
+        "left": list(result.left),
+        "out_of_reach": list(result.out_of_reach),
+        "verdicts": [_written(verdict) for verdict in result.verdicts],
+    }
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+
+
+def read(text: str) -> Summary:
+    """Return what a written report says.
+
+    Raises:
+        ReportUnreadable: it is none, or of another format.
+    """
+    report = _parsed(text)
+    if (said := report.at("format").value) != FORMAT:
+        raise ReportUnreadable(f"'format' is {said!r}. Expected {FORMAT}.")
+    judged = [_judged(each) for each in report.at("verdicts").items()]
+    return Summary(
+        target=report.at("target").text(),
+        run_id=report.at("run_id").text(),
+        started=report.at("started").text(),
+        judged={each.id: each for each in judged},
+    )
+
+
+def _written(verdict: Verdict) -> dict[str, object]:
+    return _promise(verdict.clause) | {
+        "outcome": verdict.outcome,
+        "seconds": round(verdict.seconds, 4),
+        "expected": verdict.expected,
+        "received": verdict.received,
+        "detail": verdict.detail,
+        "notes": list(verdict.notes),
+        "exchanges": [asdict(exchange) for exchange in verdict.exchanges],
+        "decisive": verdict.decisive and asdict(verdict.decisive),
+    }
+
+
+def _promise(clause: Clause) -> dict[str, object]:
+    return {
+        "id": clause.id,
+        "area": clause.area,
+        "level": clause.level,
+        "word": clause.source.word,
+        "sentence": clause.sentence,
+        "source": {"section": clause.source.section, "row": clause.source.row},
+        "needs": [need.name for need in clause.needs],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A value within a report, and where it stands there."""
+
+    where: str
+    value: _Json
+
+    def at(self, name: str) -> "_Part":
+        where = f"{self.where}.{name}".lstrip(".")
+        if not isinstance(self.value, dict):
+            raise self.wrong("an object")
+        if name not in self.value:
+            raise ReportUnreadable(f"'{where}' is missing. Expected it in every report.")
+        return _Part(where, self.value[name])
+
+    def items(self) -> "list[_Part]":
+        if not isinstance(self.value, list):
+            raise self.wrong("a list")
+        return [_Part(f"{self.where}[{index}]", each) for index, each in enumerate(self.value)]
+
+    def text(self) -> str:
+        if not isinstance(self.value, str):
+            raise self.wrong("text")
+        return self.value
+
+    def wrong(self, expected: str) -> ReportUnreadable:
+        name = f"'{self.where}'" if self.where else "The report"
+        return ReportUnreadable(f"{name} is {cut(repr(self.value), 80)}. Expected {expected}.")
+
+
+def _parsed(text: str) -> _Part:
+    try:
+        return _Part("", json.loads(text))
+    except (json.JSONDecodeError, RecursionError) as exc:
+        raise ReportUnreadable(f"The report is not JSON: {exc}. Expected a report.json.") from exc
+
+
+def _judged(verdict: _Part) -> Judged:
+    return Judged(
+        id=verdict.at("id").text(),
+        sentence=verdict.at("sentence").text(),
+        outcome=_outcome(verdict.at("outcome")),
+        notes=tuple(note.text() for note in verdict.at("notes").items()),
+    )
+
+
+def _outcome(part: _Part) -> Outcome:
+    try:
+        return Outcome(part.text())
+    except ValueError as exc:
+        raise part.wrong(f"one of {', '.join(Outcome)}") from exc

@@ -1,0 +1,4 @@
+"""One run on one target: who acts in it, what it has made, and how it waits.
+
+Knows `_clauses`, `_target`, `_wire`.
+"""

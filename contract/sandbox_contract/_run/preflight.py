@@ -1,0 +1,68 @@
+"""Whether a run may start: something answers, the keys work, and what is made can be removed."""
+
+from sandbox_contract._wire.caller import Caller, Unreachable
+from sandbox_contract._wire.expect import Violation
+
+from .leftovers import leftovers
+from .people import SANDBOXES, USERS, user_path
+from .run import Run
+
+
+class CannotRun(Exception):
+    """The suite cannot judge this target; the message says why and what to do."""
+
+
+async def preflight(run: Run) -> list[str]:
+    """Return what earlier runs have left, in words, each with its run's id.
+
+    Raises:
+        CannotRun: nothing answers, a key does not work, or what is made could not be removed.
+    """
+    try:
+        await run.nobody("GET", "/health")
+        if run.target.admin_key:
+            await _as_admin(run)
+        for key in (run.target.api_key, run.target.second_api_key):
+            if key:
+                await _as_user(run, Caller.with_key(run.wire, key))
+        found = await leftovers(run.wire, run.target)
+    except Unreachable as exc:
+        raise CannotRun(f"{exc}. Start the proxy, or correct --proxy-url.") from exc
+    except Violation as exc:
+        raise CannotRun(run.redactor.text(f"The target does not answer as a proxy: {exc}")) from exc
+    return [f"{each.what} of run {each.run_id}" for each in found]
+
+
+async def _as_admin(run: Run) -> None:
+    """Make a user and remove it."""
+    listed = await run.admin("GET", USERS)
+    if listed.status in {401, 403}:
+        raise CannotRun(
+            f"The admin key is refused: {listed}. Pass the key that the proxy has as ADMIN_API_KEY."
+        )
+    listed.expect(200)
+    username = run.name("preflight")
+    made = (await run.admin("POST", USERS, {"username": username})).expect_fields(201)
+    path = user_path(str(made["user"]["id"]))
+    # The deployed proxy answers 500 although the user is gone: what counts is the next look.
+    deleted = await run.admin("DELETE", path)
+    if (await run.admin("GET", path)).status != 404:
+        raise CannotRun(
+            f"What the suite makes could not be removed: deleting user {username} was answered"
+            f" with {deleted}, and the user is still there. Nothing else was made."
+        )
+
+
+async def _as_user(run: Run, caller: Caller) -> None:
+    """Ask that a sandbox be deleted that was never made."""
+    shown = await caller("GET", SANDBOXES)
+    if shown.status == 401:
+        raise CannotRun(f"An API key is refused: {shown}. Pass a user's key that is active.")
+    shown.expect(200)
+    refused = await caller("DELETE", f"{SANDBOXES}/{run.name('preflight')}")
+    is_route = "route" not in str(refused).lower()
+    if refused.status not in {403, 404} or not is_route:
+        raise CannotRun(
+            "What the suite makes could not be removed: deleting a sandbox that does not exist was"
+            f" answered with {refused}, expected 403. Nothing was made."
+        )

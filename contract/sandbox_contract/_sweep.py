@@ -1,0 +1,47 @@
+"""What runs that were killed have left on a target: looked for, and removed."""
+
+import asyncio
+from collections.abc import Callable
+
+from ._run.leftovers import Leftover, leftovers
+from ._run.preflight import CannotRun
+from ._target import Target
+from ._wire.caller import Unreachable, Wire
+from ._wire.expect import Violation
+
+
+def sweep(target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]) -> bool:
+    """Remove what one run has left, or all of them; return whether nothing of it stays.
+
+    `tell` hears of each thing, with what kept it from being removed.
+
+    Raises:
+        CannotRun: nothing answers, or a key does not work.
+    """
+    return asyncio.run(_swept(target, run_id, tell))
+
+
+async def _swept(
+    target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]
+) -> bool:
+    wire = Wire(target.base_url, target.app)
+    try:
+        found = await leftovers(wire, target)
+        own = [each for each in found if run_id in {None, each.run_id}]
+        return all([await _removed(each, tell) for each in own])
+    except Unreachable as exc:
+        raise CannotRun(f"{exc}. Start the proxy, or correct --proxy-url.") from exc
+    except Violation as exc:
+        raise CannotRun(f"The target shows nothing to these keys: {exc}.") from exc
+    finally:
+        await wire.close()
+
+
+async def _removed(leftover: Leftover, tell: Callable[[Leftover, str | None], None]) -> bool:
+    try:
+        await leftover.remove()
+    except Violation as exc:
+        tell(leftover, str(exc))
+        return False
+    tell(leftover, None)
+    return True

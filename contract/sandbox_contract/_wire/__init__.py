@@ -1,0 +1,4 @@
+"""HTTP, as a judge sees it: what was sent, what came back, and what was expected instead.
+
+Knows nothing else.
+"""

@@ -1,0 +1,178 @@
+"""Somebody who asks the proxy: the one module that touches httpx."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+import truststore
+
+from .exchange import Exchange
+from .expect import NoAnswer, Reply
+from .interleaving import ASGIApp, Interleaved
+
+Observer = Callable[[Exchange], None]
+_PATIENCE = httpx.Timeout(60, connect=10)
+# Longer than the proxy's own 300 s, so that its answer to a command that takes longer is seen.
+LONG = 330.0
+
+
+class Unreachable(Exception):
+    """Nothing answers at the target's address; the message says why."""
+
+
+class Wire:
+    """The way to one target, and whoever listens to what goes over it."""
+
+    def __init__(self, base_url: str, app: ASGIApp | None) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._app = None if app is None else Interleaved(app)
+        self._client: httpx.AsyncClient | None = None
+        self.observers: list[Observer] = []
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        json: Any,
+        files: Any,
+        seconds: float | None,
+    ) -> Reply:
+        """Send a request and return its answer.
+
+        Raises:
+            NoAnswer: the target took the request and did not answer.
+            Unreachable: the target is not there.
+        """
+        client = self._opened()
+        # As a raw path it is sent as it is written, %2F and all.
+        request = client.build_request(
+            method,
+            httpx.URL(self.base_url).copy_with(raw_path=_raw(self.base_url, path)),
+            headers=dict(headers),
+            content=content,
+            json=json,
+            files=files,
+            timeout=_PATIENCE if seconds is None else httpx.Timeout(seconds, connect=10),
+        )
+        sent = await request.aread()
+        started = perf_counter()
+        try:
+            answer = await client.send(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as exc:
+            why = f"{type(exc).__name__}: {exc}".removesuffix(": ")
+            raise Unreachable(f"nothing answers at {self.base_url} ({why})") from exc
+        except httpx.TransportError as exc:
+            taken = perf_counter() - started
+            why = f"{type(exc).__name__} after {taken:.1f} s"
+            raise NoAnswer(f"an answer to {method} {path}", why) from exc
+        exchange = Exchange(
+            method=method,
+            path=path,
+            request_headers=_known(request.headers),
+            request_body=sent,
+            status=answer.status_code,
+            headers={name.lower(): value for name, value in answer.headers.items()},
+            body=answer.content,
+            seconds=perf_counter() - started,
+        )
+        for observer in self.observers:
+            observer(exchange)
+        return Reply(exchange)
+
+    async def race(self, seed: int, *requests: Awaitable[Reply]) -> list[Reply]:
+        """Send requests at the same time, and return their answers in the same order.
+
+        On an app in process, the seed decides who comes first at every step.
+        """
+        if self._app is None:
+            return list(await asyncio.gather(*requests))
+        async with self._app.in_order_of(seed):
+            return list(await asyncio.gather(*requests))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    def _opened(self) -> httpx.AsyncClient:
+        if self._client is None:
+            # Neither proxies nor redirects: a key goes to the target and nowhere else.
+            self._client = httpx.AsyncClient(transport=self._transport(), trust_env=False)
+        return self._client
+
+    def _transport(self) -> httpx.AsyncBaseTransport:
+        if self._app is None:
+            return httpx.AsyncHTTPTransport(verify=_trust(), trust_env=False)
+        return httpx.ASGITransport(self._app, raise_app_exceptions=False)
+
+
+class Caller:
+    """Somebody with an `Authorization` header, or with none."""
+
+    def __init__(self, wire: Wire, authorization: str | None = None) -> None:
+        self._wire = wire
+        self.authorization = authorization
+
+    @classmethod
+    def with_key(cls, wire: Wire, key: str) -> Self:
+        """Return who has a key."""
+        return cls(wire, f"Bearer {key}")
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        files: Any = None,
+        seconds: float | None = None,
+    ) -> Reply:
+        """Send a request; `seconds` is how long its answer may take."""
+        own = {} if self.authorization is None else {"Authorization": self.authorization}
+        return await self._wire.send(
+            method,
+            path,
+            headers=own | dict(headers or {}),
+            content=content,
+            json=json,
+            files=files,
+            seconds=seconds,
+        )
+
+    def saying(self, authorization: str | None) -> "Caller":
+        """Return who says something else in the header."""
+        return Caller(self._wire, authorization)
+
+
+def segment(name: str) -> str:
+    """Return a name as one segment of a path."""
+    return quote(name, safe="")
+
+
+def _raw(base_url: str, path: str) -> bytes:
+    return httpx.URL(base_url).raw_path.rstrip(b"/") + path.encode()
+
+
+def _known(headers: httpx.Headers) -> dict[str, str]:
+    """Return the headers that say something about a request."""
+    skipped = {"host", "accept", "accept-encoding", "connection", "user-agent"}
+    return {name: value for name, value in headers.items() if name not in skipped}
+
+
+def _trust() -> ssl.SSLContext:
+    """Trust what this machine trusts, and `SSL_CERT_FILE`."""
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if own := os.environ.get("SSL_CERT_FILE"):
+        context.load_verify_locations(own)
+    return context

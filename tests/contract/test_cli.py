@@ -1,0 +1,301 @@
+"""`sandbox-contract` as a person runs it: what it says, what it leaves, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from sandbox_contract._clauses.catalogue import CLAUSES
+from sandbox_contract._cli import main
+from sandbox_fakeproxy import SystemClock
+
+from tests.contract.wrong import ADMIN_KEY, instead, served
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from sandbox_fakeproxy import FakeProxy
+
+QUICK = ["--only", "health", "conventions"]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROXY_URL", "ADMIN_API_KEY", "API_KEY", "SECOND_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Generator[tuple[str, FakeProxy]]:
+    fake = served(tmp_path / "fake", clock=SystemClock, ready_after=0.2, reconcile_delay=0.0)
+    with fake as made:
+        yield made
+
+
+def call(url: str, key: str, method: str, path: str, body: Any = None) -> Any:
+    headers = {"Authorization": f"Bearer {key}"}
+    reply = httpx.request(
+        method, f"{url}{path}", json=body, headers=headers, trust_env=False, timeout=30
+    )
+    return reply.json()
+
+
+def usernames(url: str) -> list[str]:
+    return [user["username"] for user in call(url, ADMIN_KEY, "GET", "/api/admin/users")["users"]]
+
+
+# What a run comes to ----------------------------------------------------------------------------
+
+
+def test_a_proxy_that_keeps_its_promises_is_0(
+    proxy: tuple[str, FakeProxy], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, _ = proxy
+    reports = tmp_path / "reports"
+    arguments = ["run", "--proxy-url", url, "--admin-key", ADMIN_KEY, "--report", str(reports)]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert "Every MUST that could be judged holds." in said.out
+    assert re.search(r"^ *6/\d+ conventions.\S+ · \d+ to go", said.err, re.MULTILINE) is None
+    assert re.search(r"^\s*1/252 pass +health\.answer\.no-key +\d+\.\d s$", said.err, re.MULTILINE)
+    assert "to go   waiting for sandbox contract-" in said.err
+    assert sorted(path.name for path in reports.iterdir()) == [
+        "junit.xml",
+        "report.html",
+        "report.json",
+    ]
+    for text in (said.out, said.err, *(path.read_text() for path in reports.iterdir())):
+        assert ADMIN_KEY not in text
+        assert re.search(r"sk_live_[A-Za-z0-9_-]{32}", text) is None
+    assert usernames(url) == ["admin"]
+
+
+def test_a_must_that_fails_is_1_and_says_how(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = instead("GET", "/health", 200, {"status": "fine", "api_key": "sk_live_" + "x" * 32})
+    with served(tmp_path, wrong) as (url, _):
+        assert main(["run", "--proxy-url", url, "--only", "health"]) == 1
+    said = capsys.readouterr().out
+    assert "fail  health.answer.shape" in said
+    assert "GET /health says that status is ok" in said
+    assert re.search(r"request +GET /health\n", said)
+    assert re.search(r"expected +200 IsPartialDict\(status='ok'", said)
+    assert re.search(r'received +200 \{"status":"fine","api_key":"sk_live_\*\*\*"\}', said)
+    assert "1 MUST clause fails" in said
+
+
+def test_one_key_judges_what_it_allows_and_the_rest_says_what_it_needs(
+    proxy: tuple[str, FakeProxy],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url, fake = proxy
+    key = fake.user("zoe")
+    call(url, key, "POST", "/api/sandboxes", {"name": "mine"})
+    monkeypatch.setenv("API_KEY", key)
+    monkeypatch.setenv("PROXY_URL", url)
+    assert main(["run", "--report", str(tmp_path / "reports")]) == 0
+    report = json.loads((tmp_path / "reports" / "report.json").read_text())
+    judged = {each["id"]: each for each in report["verdicts"]}
+    lacking = {
+        clause.id: [need.name for need in clause.needs if need.name in {"ADMIN", "SECOND_USER"}]
+        for clause in CLAUSES
+    }
+    for clause_id, verdict in judged.items():
+        if lacking[clause_id]:
+            assert verdict["outcome"] == "unsupported"
+            assert verdict["detail"].startswith("needs ")
+    passed = sum(each["outcome"] == "pass" for each in judged.values())
+    assert passed > 160
+    assert "the admin key: pass --admin-key" in capsys.readouterr().out
+    assert [box["name"] for box in call(url, key, "GET", "/api/sandboxes")["sandboxes"]] == ["mine"]
+    keys = call(url, key, "GET", "/api/me/apikeys")["api_keys"]
+    assert [each["name"] for each in keys if each["is_active"]] == [None]
+
+
+def test_a_full_house_is_said_to_lack_room_and_is_left_alone(
+    proxy: tuple[str, FakeProxy],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url, fake = proxy
+    key = fake.user("zoe")
+    for number in range(10):
+        call(url, key, "POST", "/api/sandboxes", {"name": f"mine{number}"})
+    monkeypatch.setenv("API_KEY", key)
+    arguments = ["run", "--proxy-url", url, "--only", "sandboxes.quota", "sandboxes.delete"]
+    assert main(arguments) == 2
+    assert "room for a sandbox" in capsys.readouterr().out
+    assert call(url, key, "GET", "/api/sandboxes")["count"] == 10
+
+
+def test_without_a_key_the_open_part_is_judged(
+    proxy: tuple[str, FakeProxy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--proxy-url", proxy[0], *QUICK]) == 0
+    said = capsys.readouterr().out
+    assert "a user's key: pass --api-key, or --admin-key to have users made" in said
+
+
+def test_a_fakes_clock_is_moved_instead_of_waiting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(tmp_path, ready_after=100) as (url, _):
+        arguments = ["run", "--proxy-url", url, "--admin-key", ADMIN_KEY, "--fake-clock"]
+        assert main([*arguments, "--only", "readiness.ready", "sandboxes.resume"]) == 0
+    assert "readiness.ready.row" in capsys.readouterr().err
+
+
+# Where it refuses -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "No proxy to judge: pass --proxy-url, or set PROXY_URL."),
+        (["--proxy-url", "localhost:80"], "--proxy-url has value 'localhost:80'. Expected a whole"),
+        (["--proxy-url", "http://u:p@h"], "--proxy-url holds a password."),
+        (["--proxy-url", "http://127.0.0.1:1"], "nothing answers at http://127.0.0.1:1"),
+        (["--proxy-url", "http://h", "--admin-key", "a b"], "--admin-key is no key"),
+        (["--proxy-url", "http://h", "--ready-timeout", "0"], "--ready-timeout has value 0."),
+        (["--proxy-url", "http://h", "--ready-timeout", "nan"], "--ready-timeout has value nan."),
+        (["--proxy-url", "http://h", "--fate-image", "x"], "--fate-image has value 'x'."),
+        (["--proxy-url", "http://h", "--fake-clock"], "--fake-clock needs the admin key"),
+        (
+            ["--proxy-url", "http://h", "--only", "health.answer.shap"],
+            "Did you mean health.answer.shape?",
+        ),
+    ],
+)
+def test_what_cannot_be_judged_is_2_and_says_why(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_key_that_is_refused_is_2(
+    proxy: tuple[str, FakeProxy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, _ = proxy
+    assert main(["run", "--proxy-url", url, "--admin-key", "another-key"]) == 2
+    assert "The admin key is refused: 403" in capsys.readouterr().err
+    assert main(["run", "--proxy-url", url, "--api-key", "another-key"]) == 2
+    assert "An API key is refused: 401" in capsys.readouterr().err
+
+
+def test_where_it_could_not_clean_up_it_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = {"success": True}
+    with served(tmp_path / "a", instead("DELETE", "/api/admin/users/", 200, nothing)) as (url, _):
+        assert main(["run", "--proxy-url", url, "--admin-key", ADMIN_KEY]) == 2
+        assert "could not be removed" in capsys.readouterr().err
+        assert len(usernames(url)) == 2  # the one that the sentence names
+    gone = {"error": "Not Found", "message": "Route DELETE /api/sandboxes/x not found"}
+    with served(tmp_path / "b", instead("DELETE", "/api/sandboxes/", 404, gone)) as (url, fake):
+        key = fake.user("zoe")
+        assert main(["run", "--proxy-url", url, "--api-key", key]) == 2
+        assert "Nothing was made" in capsys.readouterr().err
+        assert call(url, key, "GET", "/api/sandboxes")["count"] == 0
+
+
+# The others -------------------------------------------------------------------------------------
+
+
+def test_list_prints_every_clause(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    for clause in CLAUSES:
+        assert f"{clause.id}  {clause.level}\n  {clause.sentence}\n  {clause.source}\n" in said
+
+
+def test_list_prints_those_of_a_level(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--level", "should", "--only", "sandboxes.quota"]) == 0
+    ids = re.findall(r"^(\S+)  (?:MUST|SHOULD)$", capsys.readouterr().out, re.MULTILINE)
+    assert ids == ["sandboxes.quota.reply"]
+
+
+def leave(url: str, fake: FakeProxy, run_id: str) -> str:
+    """Leave what a killed run would: a user with a sandbox; return the user's key."""
+    key = fake.user(f"contract-{run_id}-alice")
+    call(url, key, "POST", "/api/sandboxes", {"name": f"contract-{run_id}-box"})
+    return key
+
+
+def test_sweep_removes_what_one_run_has_left(
+    proxy: tuple[str, FakeProxy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, fake = proxy
+    leave(url, fake, "00aa11")
+    leave(url, fake, "22bb33")
+    fake.user("contract-lawyer")
+    arguments = ["sweep", "--proxy-url", url, "--admin-key", ADMIN_KEY]
+    assert main([*arguments, "--run", "00aa11"]) == 0
+    assert capsys.readouterr().out == "removed: user contract-00aa11-alice\n"
+    assert sorted(usernames(url)) == ["admin", "contract-22bb33-alice", "contract-lawyer"]
+    assert main([*arguments, "--all"]) == 0
+    assert sorted(usernames(url)) == ["admin", "contract-lawyer"]
+    assert main([*arguments, "--all"]) == 0
+    assert "Nothing is left of any run." in capsys.readouterr().out
+
+
+def test_sweep_with_a_users_key_removes_what_is_that_users(
+    proxy: tuple[str, FakeProxy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, fake = proxy
+    key = fake.user("zoe")
+    for name in ("mine", "contract-00aa11-box"):
+        call(url, key, "POST", "/api/sandboxes", {"name": name})
+    call(url, key, "POST", "/api/me/apikeys", {"name": "contract-00aa11-key"})
+    assert main(["sweep", "--proxy-url", url, "--api-key", key, "--all"]) == 0
+    said = capsys.readouterr().out
+    assert said == "removed: sandbox contract-00aa11-box\nremoved: key contract-00aa11-key\n"
+    assert [box["name"] for box in call(url, key, "GET", "/api/sandboxes")["sandboxes"]] == ["mine"]
+
+
+def test_sweep_says_what_it_could_not_remove(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = {"error": "Internal Server Error", "message": "no"}
+    with served(tmp_path, instead("DELETE", "/api/sandboxes/", 500, fault)) as (url, fake):
+        key = leave(url, fake, "00aa11")
+        assert main(["sweep", "--proxy-url", url, "--api-key", key, "--all"]) == 1
+    assert "NOT removed: sandbox contract-00aa11-box" in capsys.readouterr().out
+
+
+def test_sweep_needs_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--proxy-url", "http://h", "--all"]) == 2
+    assert "No key to look with" in capsys.readouterr().err
+
+
+def test_diff_shows_where_two_targets_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = list[str]()
+    for name in ("sane", "deployed"):
+        with served(tmp_path / name, as_deployed=name == "deployed") as (url, _):
+            reports = tmp_path / f"{name}-reports"
+            arguments = ["run", "--proxy-url", url, "--admin-key", ADMIN_KEY, *QUICK]
+            assert main([*arguments, "--report", str(reports)]) == 0
+            files.append(str(reports / "report.json"))
+    capsys.readouterr()
+    assert main(["diff", *files]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"pass +finding +conventions\.body\.malformed", said)
+    assert main(["diff", files[0], files[0]]) == 0
+    assert "No difference" in capsys.readouterr().out
+
+
+def test_diff_of_what_is_no_report_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other.json"
+    other.write_text("[]")
+    for path in (other, tmp_path / "missing.json"):
+        assert main(["diff", str(path), str(other)]) == 2
+        assert str(path.name) in capsys.readouterr().err or path == other

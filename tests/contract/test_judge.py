@@ -1,0 +1,313 @@
+"""What the judge makes of a check's end, and what a run leaves, waits for and remembers."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sandbox_contract import CLAUSES, Judge, Outcome, Result, Target, Verdict
+from sandbox_contract._clauses.catalogue import BY_ID
+from sandbox_contract._clauses.clause import Need
+from sandbox_contract._run.ledger import Ledger
+from sandbox_contract._run.leftovers import run_of
+from sandbox_contract._run.run import Run
+from sandbox_contract._run.status import Phase, phase_of, profile_of, rows_of
+from sandbox_contract._wire.caller import Unreachable
+from sandbox_contract._wire.expect import Unsupported, Violation
+from starlette.responses import JSONResponse
+
+from tests.contract.targets import in_process
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from starlette.types import Receive, Scope, Send
+
+MUST, SHOULD = (
+    BY_ID["health.answer.shape"],
+    BY_ID["conventions.order.malformed-after-authentication"],
+)
+
+
+async def fine(scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse({"status": "ok"})(scope, receive, send)
+
+
+def tried(
+    monkeypatch: pytest.MonkeyPatch,
+    check: Callable[[Run], Awaitable[None]],
+    clause: Any = MUST,
+    target: Target | None = None,
+) -> tuple[Verdict, Judge]:
+    def check_of(_clause_id: str) -> Callable[[Run], Awaitable[None]]:
+        return check
+
+    monkeypatch.setattr("sandbox_contract._judge.check_of", check_of)
+    target = target or Target(base_url="http://target", app=fine)
+    with Judge(target, run_id="00aa11") as judge:
+        return judge.try_clause(clause), judge
+
+
+# Ends of a check --------------------------------------------------------------------------------
+
+
+def test_a_must_that_is_broken_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(run: Run) -> None:
+        (await run.nobody("GET", "/health?key=sk_live_" + "x" * 32)).expect(201)
+
+    verdict, _ = tried(monkeypatch, check)
+    assert (verdict.outcome, verdict.expected) == (Outcome.FAIL, "201")
+    assert verdict.received == '200 {"status":"ok"}'
+    assert verdict.decisive is not None
+    assert verdict.decisive.request == "GET /health?key=sk_live_***"
+    assert [each.request for each in verdict.exchanges] == [verdict.decisive.request]
+
+
+def test_a_should_that_is_broken_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(_run: Run) -> None:
+        raise Violation("this", "that")
+
+    assert tried(monkeypatch, check, SHOULD)[0].outcome is Outcome.FINDING
+
+
+def test_a_check_that_breaks_is_an_error_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(run: Run) -> None:
+        run.note(str(1 // len(run.notes)))
+
+    verdict, _ = tried(monkeypatch, check)
+    assert verdict.outcome is Outcome.ERROR
+    assert re.fullmatch(r"ZeroDivisionError: .+ \(_judge\.py:\d+\)", verdict.detail)
+
+
+def test_a_target_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(_run: Run) -> None:
+        raise Unreachable("nothing answers")
+
+    verdict, _ = tried(monkeypatch, check)
+    assert verdict.outcome is Outcome.ERROR
+    assert verdict.detail.startswith("Unreachable: nothing answers")
+
+
+def test_what_turns_out_to_be_lacking_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(_run: Run) -> None:
+        raise Unsupported("more room")
+
+    verdict, _ = tried(monkeypatch, check)
+    assert (verdict.outcome, verdict.detail) == (Outcome.UNSUPPORTED, "needs more room")
+
+
+def test_what_a_run_lacks_is_said_and_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(_run: Run) -> None:
+        raise AssertionError("must not be tried")
+
+    for clause in CLAUSES:
+        if clause.needs:
+            verdict, _ = tried(monkeypatch, check, clause)
+            assert verdict.outcome is Outcome.UNSUPPORTED
+            lacking = [need for need in clause.needs if need not in {Need.WAITING, Need.RUNTIME}]
+            assert verdict.detail == "needs " + "; ".join(need.value for need in lacking)
+
+
+def test_notes_are_the_clauses_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(run: Run) -> None:
+        run.note("one way")
+        run.note("one way")
+
+    assert tried(monkeypatch, check)[0].notes == ("one way",)
+
+
+# What is left -----------------------------------------------------------------------------------
+
+
+def test_what_a_clause_makes_is_removed_though_it_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def check(run: Run) -> None:
+        visitor = await run.visitor()
+        await run.new_box(visitor)
+        assert await visitor.names()
+        raise Violation("this", "that")
+
+    with in_process(tmp_path) as target:
+        verdict, judge = tried(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        assert verdict.outcome is Outcome.FAIL
+        assert judge.left == []
+        with Judge(target, run_id="22bb33") as after:
+            assert after.prepare() == []
+
+
+async def test_things_are_removed_the_newest_first_and_one_that_stays_keeps_no_other() -> None:
+    removed, ledger = list[str](), Ledger()
+
+    async def remove(what: str) -> None:
+        if what == "second":
+            raise Violation("200", "500")
+        removed.append(what)
+
+    for what in ("first", "second", "third"):
+        ledger.note(what, partial(remove, what))
+    assert await ledger.settle() == ["second (expected 200, received 500)"]
+    assert removed == ["third", "first"]
+    assert await ledger.settle() == []
+
+
+def test_earlier_leftovers_are_told_with_their_run(tmp_path: Path) -> None:
+    with in_process(tmp_path) as target:
+        judge = Judge(target, run_id="00aa11")
+        with judge, Judge(target, run_id="22bb33") as other:
+            runner = judge._runner  # pyright: ignore[reportPrivateUsage]
+            runner.run(judge.run.alice())
+            assert other.prepare() == ["user contract-00aa11-alice of run 00aa11"]
+
+
+@pytest.mark.parametrize(
+    ("name", "run_id"),
+    [
+        ("contract-00aa11-box", "00aa11"),
+        ("-contract-00aa11-box", "00aa11"),
+        ("1contract-00aa11-box", "00aa11"),
+        ("contract-lawyer", None),
+        ("contract-00AA11-box", None),
+        ("my-contract-00aa11-box", None),
+        (None, None),
+    ],
+)
+def test_only_what_bears_a_runs_prefix_is_a_runs(name: str | None, run_id: str | None) -> None:
+    assert run_of(name) == run_id
+
+
+# Waiting and remembering ------------------------------------------------------------------------
+
+
+class Clock:
+    """A time that remembers by how much it was moved."""
+
+    budget, ready_after, reconcile_delay = 10.0, None, None
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+
+    async def pass_by(self, seconds: float) -> None:
+        self.steps.append(seconds)
+
+
+async def test_waiting_grows_longer_ends_in_time_and_is_told() -> None:
+    clock, told = Clock(), list[tuple[str, float]]()
+    target = Target(base_url="http://target", app=fine, time=clock)
+    run = Run(target, "00aa11", on_wait=lambda what, waited, _: told.append((what, waited)))
+
+    async def never() -> None:
+        return None
+
+    with pytest.raises(Violation, match="expected the end within 10 s, received not yet"):
+        await run.until("the end", never, last=lambda: "not yet")
+    assert 10 <= sum(clock.steps) <= 10.2
+    assert clock.steps[:-1] == sorted(clock.steps[:-1])
+    assert max(clock.steps) <= clock.budget / 90 + 0.01
+    assert told[0] == ("the end", 0.0)
+    assert [waited for _, waited in told] == sorted(waited for _, waited in told)
+
+
+async def test_what_is_there_already_is_not_waited_for() -> None:
+    clock = Clock()
+    run = Run(Target(base_url="http://target", app=fine, time=clock), "00aa11")
+
+    async def look() -> int:
+        return 5
+
+    assert await run.until("it", look, last=str) == 5
+    assert clock.steps == []
+
+
+async def test_an_observation_is_made_once_whatever_it_finds() -> None:
+    run, asked = Run(Target(base_url="http://target", app=fine), "00aa11"), list[str]()
+
+    async def good(_run: Run) -> int:
+        asked.append("good")
+        return 5
+
+    async def bad(_run: Run) -> int:
+        asked.append("bad")
+        raise Violation("this", "that")
+
+    for _ in range(2):
+        assert await run.once(good) == 5
+        with pytest.raises(Violation, match="expected this, received that"):
+            await run.once(bad)
+    assert asked == ["good", "bad"]
+
+
+# Statuses ---------------------------------------------------------------------------------------
+
+READY = {"replicas": 1, "ready": True, "readyReason": "DependenciesReady"}
+
+
+@pytest.mark.parametrize(
+    ("status", "phase", "profile"),
+    [
+        ({"replicas": 0, "ready": False}, Phase.CREATED, None),
+        (READY | {"readyMessage": "Pod is Ready; Service Exists"}, Phase.READY, "v1alpha1"),
+        (READY | {"readyMessage": "Pod is Ready", "replicas": 0}, Phase.READY, "v1beta1"),
+        (READY | {"readyMessage": "Pod is Ready"}, None, None),
+        (READY | {"readyMessage": "Pod is Ready; Service Exists", "replicas": True}, None, None),
+        (READY | {"readyMessage": "Pod is Ready; Service Exists", "ready": 1}, None, None),
+        (
+            {"replicas": 0, "ready": False, "readyReason": "SandboxSuspended"}
+            | {"readyMessage": "Sandbox is suspended"},
+            Phase.PAUSED,
+            "v1beta1",
+        ),
+        (
+            READY
+            | {"replicas": 0}
+            | {"readyMessage": "Pod does not exist, replicas is 0; Service Exists"},
+            Phase.PAUSED,
+            "v1alpha1",
+        ),
+        (
+            {"replicas": 1, "ready": False, "readyReason": "ReconcilerError"}
+            | {"readyMessage": "Error seen: anything"},
+            Phase.ERROR,
+            "v1alpha1",
+        ),
+        (
+            {"replicas": 0, "ready": False, "readyReason": "SandboxExpired"}
+            | {"readyMessage": "Sandbox has expired"},
+            Phase.EXPIRED,
+            None,
+        ),
+        ({}, None, None),
+    ],
+)
+def test_a_status_is_read_by_all_that_it_says(
+    status: dict[str, Any], phase: Phase | None, profile: str | None
+) -> None:
+    assert phase_of(status) is phase
+    assert profile_of(status) == profile
+    assert bool(rows_of(status)) == (phase is not None)
+
+
+# Results ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_complete", "exit_code"),
+    [
+        ([Outcome.PASS, Outcome.FINDING, Outcome.UNSUPPORTED], True, 0),
+        ([Outcome.PASS, Outcome.FAIL, Outcome.ERROR], True, 1),
+        ([Outcome.PASS, Outcome.ERROR], True, 2),
+        ([Outcome.UNSUPPORTED], True, 2),
+        ([], True, 2),
+        ([Outcome.PASS], False, 2),
+        ([Outcome.FAIL], False, 1),
+    ],
+)
+def test_the_exit_code_says_whether_every_must_holds(
+    outcomes: list[Outcome], is_complete: bool, exit_code: int
+) -> None:
+    verdicts = [Verdict(MUST, outcome) for outcome in outcomes]
+    result = Result("http://target", "00aa11", "", 0, verdicts, is_complete=is_complete)
+    assert result.exit_code == exit_code

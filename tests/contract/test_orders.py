@@ -1,0 +1,97 @@
+"""Races: what some order of the requests would have answered, and orders that replay."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_contract._checks.orders import Step, ends
+from sandbox_contract._checks.races import CREATE, DELETE
+from sandbox_contract._wire.caller import Caller, Wire
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from sandbox_contract._wire.expect import Reply
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "statuses", "wanted"),
+    [
+        (False, [CREATE, CREATE], [201, 409], {True}),
+        (False, [CREATE, CREATE], [409, 201], {True}),
+        (False, [CREATE, CREATE], [201, 201], set[bool]()),
+        (False, [CREATE, CREATE], [409, 409], set[bool]()),
+        (True, [DELETE, DELETE], [403, 200], {False}),
+        (True, [DELETE, DELETE], [200, 200], set[bool]()),
+        (False, [CREATE, DELETE], [201, 200], {False}),
+        (False, [CREATE, DELETE], [201, 403], {True}),
+        (False, [CREATE, DELETE], [409, 403], set[bool]()),
+        (False, [CREATE, DELETE, CREATE], [201, 200, 201], {True}),
+        # A 5xx may have been done, or not.
+        (False, [CREATE, CREATE], [201, 500], {True}),
+        (False, [CREATE], [500], {True, False}),
+        (True, [DELETE, CREATE], [500, 409], {True, False}),
+    ],
+)
+def test_answers_are_those_of_some_order_or_of_none(
+    start: bool, steps: list[Step[bool]], statuses: list[int], wanted: set[bool]
+) -> None:
+    assert ends(start, steps, statuses) == wanted
+
+
+@given(st.lists(st.sampled_from([CREATE, DELETE]), max_size=4), st.booleans(), st.randoms())
+def test_what_one_by_one_would_answer_is_always_legal(
+    steps: list[Step[bool]], start: bool, random: Any
+) -> None:
+    order = list(range(len(steps)))
+    random.shuffle(order)
+    state, statuses = start, [0] * len(steps)
+    for number in order:
+        statuses[number], state = steps[number].taken(state)
+    assert state in ends(start, steps, statuses)
+
+
+class Register:
+    """An app that looks and does with a step between, as no proxy should."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        self.order.append(scope["path"])
+        await PlainTextResponse("done")(scope, receive, send)
+
+
+async def raced(seed: int) -> list[str]:
+    app = Register()
+    wire = Wire("http://target", app)
+    caller = Caller(wire)
+    asked: list[Awaitable[Reply]] = [caller("GET", f"/{number}") for number in range(6)]
+    replies = await wire.race(seed, *asked)
+    await wire.close()
+    assert [reply.exchange.path for reply in replies] == [f"/{number}" for number in range(6)]
+    return app.order
+
+
+async def test_a_seed_replays_its_order() -> None:
+    for seed in range(5):
+        assert await raced(seed) == await raced(seed)
+
+
+async def test_seeds_try_many_orders() -> None:
+    orders = {tuple(await raced(seed)) for seed in range(20)}
+    assert len(orders) > 10
+
+
+async def test_what_is_not_raced_is_not_held_up() -> None:
+    app = Register()
+    wire = Wire("http://target", app)
+    asked = [Caller(wire)("GET", f"/{number}") for number in range(4)]
+    await asyncio.gather(*asked)
+    await wire.close()
+    assert app.order == [f"/{number}" for number in range(4)]

@@ -1,0 +1,130 @@
+"""`sandbox-contract` as a process: what Ctrl-C leaves, and what a process list shows."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.contract.test_cli import call, usernames
+from tests.contract.wrong import ADMIN_KEY, served
+from tests.manifest import ROOT
+from tests.together.programs import DEADLINE, clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+NEVER = 3600.0  # seconds until a sandbox is ready: longer than anybody waits here
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Generator[str]:
+    with served(tmp_path / "fake", ready_after=NEVER) as (url, _):
+        yield url
+
+
+def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sandbox_contract", *arguments],
+        cwd=ROOT,
+        env=clean_environment(home, PYTHONUNBUFFERED="1", **variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stderr is not None
+    said = list[str]()
+    while not said or words not in said[-1]:
+        line = process.stderr.readline()
+        assert line, "".join(said)  # pytest-timeout bounds a program that says nothing
+        said.append(line)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("only", ["readiness", "model"])
+def test_an_interrupted_run_cleans_up_and_says_what_it_had_found(
+    url: str, tmp_path: Path, number: signal.Signals, only: str
+) -> None:
+    arguments = ("run", "--proxy-url", url, "--only", "health", only)
+    with start(tmp_path, *arguments, ADMIN_API_KEY=ADMIN_KEY) as process:
+        wait_for(process, "waiting for sandbox contract-")
+        assert len(usernames(url)) > 1
+        process.send_signal(number)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "the run was not finished" in out
+    assert usernames(url) == ["admin"]
+
+
+def test_a_killed_run_is_swept(url: str, tmp_path: Path) -> None:
+    arguments = ("run", "--proxy-url", url, "--only", "readiness")
+    with start(tmp_path, *arguments, ADMIN_API_KEY=ADMIN_KEY) as process:
+        wait_for(process, "waiting for sandbox contract-")
+        process.kill()
+        process.communicate(timeout=DEADLINE)
+    (left,) = set(usernames(url)) - {"admin"}
+    run_id = left.split("-")[1]
+    arguments = ("sweep", "--proxy-url", url, "--run", run_id)
+    with start(tmp_path, *arguments, ADMIN_API_KEY=ADMIN_KEY) as process:
+        out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, err
+    assert out == f"removed: user {left}\n"
+    assert usernames(url) == ["admin"]
+
+
+def test_a_key_among_the_arguments_is_in_no_process_list(url: str, tmp_path: Path) -> None:
+    arguments = ("run", "--proxy-url", url, "--only", "readiness", "--admin-key", ADMIN_KEY)
+    with start(tmp_path, *arguments) as process:
+        wait_for(process, "waiting for sandbox contract-")
+        shown = psutil.Process(process.pid).cmdline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=DEADLINE)
+    assert "--only" in shown
+    assert ADMIN_KEY not in " ".join(shown)
+    assert call(url, ADMIN_KEY, "GET", "/api/admin/users")["count"] == 1
+
+
+def test_whoever_reads_no_further_gets_no_traceback(tmp_path: Path) -> None:
+    with start(tmp_path, "list") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert said == ""
+
+
+def test_help_fits_a_terminal_and_says_the_exit_codes(tmp_path: Path) -> None:
+    with start(tmp_path, "run", "--help", COLUMNS="80") as process:
+        out, _ = process.communicate(timeout=DEADLINE)
+    assert max(map(len, out.splitlines())) <= 80
+    assert "0 every MUST holds" in out
+
+
+def test_make_contract_judges_the_proxy_that_it_is_given(url: str, tmp_path: Path) -> None:
+    process = subprocess.run(
+        [
+            *("make", "--silent", "contract", f"PROXY_URL={url}", f"ADMIN_API_KEY={ADMIN_KEY}"),
+            "ARGS=--only health admin --level must",
+        ],
+        cwd=ROOT,
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert f"Judging {url} by " in process.stderr
+    assert "Every MUST holds." in process.stdout
+    assert usernames(url) == ["admin"]

@@ -1,0 +1,466 @@
+"""A run's reports: what they tell, and that nothing a target says can spoil them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html as markup
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+from sandbox_contract._clauses.clause import Clause, Need, Source, Word
+from sandbox_contract._report import diff, html, json_report, junit, terminal
+from sandbox_contract._report.files import write_reports
+from sandbox_contract._report.json_report import ReportUnreadable
+from sandbox_contract._verdict import Outcome, Result, Verdict
+from sandbox_contract._wire.exchange import Exchange, Shown
+from sandbox_contract._wire.redaction import Redactor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "sk_live_0123456789abcdef"
+HOSTILE = "<script>alert(1)</script>]]>&\x00\x1b[31m\u202e\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
+SPELT = r"\x00\x1b[31m\u202e\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
+LONG = "word " * 2000
+
+
+def clause(clause_id: str, *needs: Need, word: Word = Word.RULE) -> Clause:
+    return Clause(clause_id, f"What {clause_id} promises.", Source("Section", "row", word), needs)
+
+
+def exchange(body: str, path: str = "/api/sandboxes") -> Shown:
+    redactor = Redactor()
+    redactor.keep(SECRET)
+    return replace(
+        Exchange(
+            "POST",
+            path,
+            {"authorization": f"Bearer {SECRET}"},
+            f'{{"name":"a","key":"{SECRET}"}}'.encode(),
+            500,
+            {"x-hostile": "<b>bold</b>"},
+            b"",
+            0.25,
+        ).redacted(redactor),
+        body=body,
+    )
+
+
+EARLIER = exchange('{"earlier":[1]}', "/api/earlier")
+DECISIVE = exchange(HOSTILE)
+FAIL = Verdict(
+    clause("boxes.create.fails"),
+    Outcome.FAIL,
+    seconds=1.5,
+    expected="201",
+    received=f"500 {HOSTILE}",
+    exchanges=(EARLIER, DECISIVE),
+    decisive=DECISIVE,
+)
+FINDING = Verdict(
+    clause("boxes.create.finds", word=Word.BUG),
+    Outcome.FINDING,
+    expected="400",
+    received=f"500 {LONG}",
+    exchanges=(DECISIVE,),
+    decisive=DECISIVE,
+)
+ERROR = Verdict(clause("files.read.breaks"), Outcome.ERROR, detail="KeyError: 'x' (files.py:8)")
+PASS = Verdict(
+    clause("files.read.holds", word=Word.QUIRK), Outcome.PASS, notes=("worded as <v1alpha1>",)
+)
+UNSUPPORTED = Verdict(
+    clause("files.write.lacks", Need.ADMIN), Outcome.UNSUPPORTED, detail=f"needs {Need.ADMIN.value}"
+)
+RESULT = Result(
+    target="https://sandboxes.test/<base>",
+    run_id="0a1b2c",
+    started="2030-01-02T03:04:05+00:00",
+    seconds=63.2,
+    verdicts=(PASS, FAIL, FINDING, ERROR, UNSUPPORTED),
+    left=("sandbox act-0a1b2c-box1 [bold]",),
+    out_of_reach=("a sandbox in the namespace user-act-0a1b2c-<b>",),
+    settings={"--ready-timeout": "180"},
+)
+
+
+def printed(result: Result, *, is_terminal: bool = False, width: int = 80) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=is_terminal, width=width, color_system=None)
+    terminal.render(result, console)
+    return stream.getvalue()
+
+
+def only(*verdicts: Verdict, **changes: Any) -> Result:
+    return replace(RESULT, verdicts=verdicts, left=(), out_of_reach=(), **changes)
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text that is shown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def values(self, attribute: str) -> list[str]:
+        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_a_hostile_body_and_obeys_nothing_in_it() -> None:
+    text = html.write(RESULT)
+    assert [tag for tag, _ in Page(text).tags].count("script") == 1
+    assert markup.escape("<script>alert(1)</script>]]>&", quote=False) in text
+    assert SPELT in text
+    assert "49 żółć" not in text
+    assert "<b>bold</b>" not in text
+
+
+def test_the_page_lets_only_its_own_script_run_and_loads_nothing() -> None:
+    text = html.write(RESULT)
+    script = re.search(r"<script>(.*)</script>\n</body>", text, re.DOTALL)
+    assert script
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
+    page = Page(text)
+    assert not page.values("src")
+    assert all(link.startswith("#") for link in page.values("href"))
+    assert not re.search(r"@import|url\(", text)
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    page = Page(html.write(RESULT))
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    assert {link.removeprefix("#") for link in page.values("href")} <= set(ids)
+
+
+def test_the_page_tells_each_outcome_by_its_word_and_counts_it() -> None:
+    page = Page(html.write(RESULT))
+    text = " ".join(page.text.split())
+    for outcome in Outcome:
+        assert f"1 {outcome}" in text
+    assert "1 MUST clause fails" in text
+    assert "1 SHOULD clause is not met." in text
+    assert page.values("data-outcome").count("fail") == 2  # its filter and its row
+
+
+def test_the_page_shows_what_was_expected_and_the_exchanges_behind_it() -> None:
+    text = Page(html.write(RESULT)).text
+    for said in ("POST /api/sandboxes", "authorization: Bearer ***", "1 other exchange of this"):
+        assert said in text
+    assert '{\n  "name": "a",\n  "key": "***"\n}' in text
+    assert '{\n  "earlier": [\n    1\n  ]\n}' in text
+    assert "KeyError: 'x' (files.py:8)" in text
+
+
+def test_the_page_tells_notes_needs_settings_and_what_is_left() -> None:
+    text = Page(html.write(RESULT)).text
+    for said in ("worded as <v1alpha1>", Need.ADMIN.value, "--ready-timeout", *RESULT.left):
+        assert said in text
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"a":', "1" * 5000, "", "plain"])
+def test_the_page_shows_a_body_that_is_no_json_as_it_is(body: str) -> None:
+    shown = exchange(body)
+    assert body in Page(html.write(only(replace(FAIL, decisive=shown, exchanges=(shown,))))).text
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (only(PASS), "Every MUST holds"),
+        (only(PASS, FINDING), "Every MUST holds"),
+        (only(PASS, UNSUPPORTED), "Every MUST that could be judged holds"),
+        (only(PASS, is_complete=False), "Every MUST holds; the run was not finished"),
+        (only(PASS, ERROR), "No MUST fails, but the suite broke"),
+        (only(FAIL, FAIL, ERROR), "2 MUST clauses fail"),
+        (only(UNSUPPORTED), "No MUST could be judged"),
+        (only(), "Nothing was judged"),
+    ],
+)
+def test_every_report_for_people_says_what_the_run_comes_to(result: Result, said: str) -> None:
+    assert f"<title>{said}: https" in html.write(result)
+    assert printed(result).endswith(f"\n{said}.\n")
+
+
+# JUnit --------------------------------------------------------------------------------------------
+
+
+def parsed(result: Result) -> ET.Element:
+    return ET.fromstring(junit.write(result))  # noqa: S314  # this project wrote it
+
+
+def test_junit_has_a_suite_for_each_area_and_a_case_for_each_clause() -> None:
+    cases = {
+        suite.get("name"): [case.get("name") for case in suite.iter("testcase")]
+        for suite in parsed(RESULT)
+    }
+    assert cases == {
+        "files": ["files.read.holds", "files.read.breaks", "files.write.lacks"],
+        "boxes": ["boxes.create.fails", "boxes.create.finds"],
+    }
+
+
+def test_junit_counts_what_it_holds() -> None:
+    root = parsed(RESULT)
+    for element in (root, *root):
+        for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            assert element.get(name) == str(len(list(element.iter(tag))))
+        assert element.get("tests") == str(len(list(element.iter("testcase"))))
+    assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "5",
+        "failures": "1",
+        "errors": "1",
+        "skipped": "1",
+    }
+
+
+def test_junit_tells_a_finding_of_a_case_that_passes() -> None:
+    case = parsed(only(FINDING)).find(".//testcase")
+    assert case is not None
+    assert [child.tag for child in case] == ["properties", "system-out"]
+    assert case.find(".//property[@name='outcome'][@value='finding']") is not None
+    assert (case.findtext("system-out") or "").startswith("finding\nclause: What boxes.create")
+
+
+def test_junit_spells_what_xml_cannot_hold_and_keeps_the_rest() -> None:
+    failure = parsed(RESULT).find(".//failure")
+    assert failure is not None
+    for text in (failure.get("message") or "", failure.text or ""):
+        assert f"<script>alert(1)</script>]]>&{SPELT}" in text
+
+
+# JSON, and what a comparison reads of it ----------------------------------------------------------
+
+
+def test_json_holds_the_whole_run() -> None:
+    report = json.loads(json_report.write(RESULT))
+    assert report["format"] == 1
+    assert report["exit_code"] == RESULT.exit_code == 1
+    assert report["counts"] == dict.fromkeys(Outcome, 1)
+    assert report["left"] == list(RESULT.left)
+    assert report["out_of_reach"] == list(RESULT.out_of_reach)
+    verdict = report["verdicts"][1]
+    assert verdict["id"] == "boxes.create.fails"
+    assert (verdict["area"], verdict["level"], verdict["word"]) == ("boxes", "MUST", "RULE")
+    assert verdict["received"] == f"500 {HOSTILE}"
+    assert verdict["decisive"] == verdict["exchanges"][1]
+    assert report["verdicts"][4]["needs"] == ["ADMIN"]
+
+
+def test_a_written_report_is_read_back() -> None:
+    summary = json_report.read(json_report.write(RESULT))
+    assert (summary.target, summary.run_id) == (RESULT.target, RESULT.run_id)
+    assert [each.outcome for each in summary.judged.values()] == [
+        each.outcome for each in RESULT.verdicts
+    ]
+    assert summary.judged["files.read.holds"].notes == PASS.notes
+
+
+def changed(**changes: object) -> str:
+    return json.dumps(json.loads(json_report.write(RESULT)) | changes)
+
+
+def with_verdict(**changes: object) -> str:
+    verdict = {"id": "a.b.c", "sentence": "", "notes": [""], "outcome": "pass"}
+    return changed(verdicts=[verdict | changes])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<html>", "The report is not JSON: Expecting value: line 1 column 1 (char 0). Expected"),
+        ("[" * 100_000, "The report is not JSON"),
+        ("[1]", "The report is [1]. Expected an object."),
+        ("{}", "'format' is missing. Expected it in every report."),
+        (changed(format=2), "'format' is 2. Expected 1."),
+        (changed(target=3), "'target' is 3. Expected text."),
+        (changed(verdicts={}), "'verdicts' is {}. Expected a list."),
+        (changed(verdicts=["x"]), "'verdicts[0]' is 'x'. Expected an object."),
+        (changed(verdicts=[{"id": "a.b"}]), "'verdicts[0].sentence' is missing."),
+        (
+            with_verdict(outcome="passed"),
+            "'verdicts[0].outcome' is 'passed'. Expected one of pass, fail, finding, unsupported,",
+        ),
+        (with_verdict(notes=[0]), "'verdicts[0].notes[0]' is 0. Expected text."),
+    ],
+)
+def test_what_is_no_report_is_refused_with_what_is_wrong_in_it(text: str, said: str) -> None:
+    with pytest.raises(ReportUnreadable, match=re.escape(said)):
+        json_report.read(text)
+
+
+# Comparison ---------------------------------------------------------------------------------------
+
+
+def compared(a: Result, b: Result) -> diff.Difference:
+    return diff.compare(*(json_report.read(json_report.write(each)) for each in (a, b)))
+
+
+def told(difference: diff.Difference) -> str:
+    stream = io.StringIO()
+    diff.render(difference, ("staging.json", "live[red].json"), Console(file=stream, width=80))
+    return stream.getvalue()
+
+
+def test_equal_runs_have_no_difference_and_that_is_said() -> None:
+    difference = compared(RESULT, replace(RESULT, run_id="ffffff"))
+    assert difference.is_none
+    assert told(difference) == "No difference between staging.json and live[red].json.\n"
+
+
+def test_a_contradiction_is_told_apart_from_what_only_one_run_judged() -> None:
+    failed = replace(PASS, outcome=Outcome.FAIL)
+    judged = replace(UNSUPPORTED, outcome=Outcome.PASS)
+    difference = compared(only(PASS, UNSUPPORTED, ERROR), only(failed, judged, ERROR))
+    assert [pair.a.id for pair in difference.contradictions] == ["files.read.holds"]
+    assert [pair.a.id for pair in difference.unjudged] == ["files.write.lacks"]
+    text = told(difference)
+    assert "A  staging.json\nB  live[red].json\n" in text
+    assert "1 clause judged differently\n" in text
+    assert "  pass         fail         files.read.holds\n" in text
+    assert "1 clause judged in one run at most, which is no contradiction\n" in text
+    assert "  unsupported  pass         files.write.lacks\n" in text
+
+
+def test_another_right_answer_is_a_difference_of_notes() -> None:
+    other = replace(PASS, notes=())
+    difference = compared(only(PASS), only(other))
+    assert not difference.contradictions
+    assert len(difference.notes) == 1
+    assert "    A  worded as <v1alpha1>\n    B  no note\n" in told(difference)
+
+
+def test_clauses_of_only_one_run_are_listed() -> None:
+    difference = compared(only(PASS, FAIL), only(FAIL, ERROR))
+    assert [each.id for each in difference.only_a] == ["files.read.holds"]
+    assert [each.id for each in difference.only_b] == ["files.read.breaks"]
+    assert "1 clause in B only\n  error        files.read.breaks\n" in told(difference)
+
+
+# The terminal -------------------------------------------------------------------------------------
+
+
+def test_the_terminal_tells_the_worst_first_and_the_verdict_last() -> None:
+    text = printed(RESULT)
+    told_of = ["fail  boxes", "error  files", "finding  boxes", "unsupported  ", "2 things left"]
+    places = [text.index(each) for each in told_of]
+    assert places == sorted(places)
+    assert text.endswith(
+        "\n5 clauses: 1 fail, 1 error, 1 finding, 1 unsupported, 1 pass\n1 MUST clause fails.\n"
+    )
+
+
+def test_the_terminal_says_what_was_asked_expected_and_received() -> None:
+    text = printed(only(FAIL))
+    assert text.startswith(
+        "fail  boxes.create.fails\n"
+        "  What boxes.create.fails promises.\n"
+        '  request   POST /api/sandboxes {"name":"a","key":"***"}\n'
+        "  expected  201\n"
+        f"  received  500 <script>alert(1)</script>]]>&{SPELT}\n"
+    )
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_no_terminal_obeys_what_a_target_says(is_terminal: bool) -> None:
+    text = re.sub(r"\s+", "", printed(RESULT, is_terminal=is_terminal))
+    assert "".join(SPELT.split()) in text
+    assert "\x1b[31m" not in text
+    assert "\x00" not in text
+    assert "[bold]" in text
+
+
+def test_at_eighty_columns_every_line_fits_and_no_word_is_lost() -> None:
+    text = printed(only(replace(FAIL, received="some words " * 40)), is_terminal=True)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert max(map(len, plain.splitlines())) <= 80
+    assert plain.split().count("some") == plain.split().count("words") == 40
+    assert "\n            words some" in plain or "\n            some words" in plain
+
+
+def test_a_piped_line_stays_a_line_and_has_no_colour() -> None:
+    text = printed(only(replace(FAIL, received="some words " * 40)), width=40)
+    assert "received  " + "some words " * 39 + "some words" in text
+    assert "\x1b" not in text
+
+
+def test_a_very_long_answer_is_cut_with_how_much_is_missing() -> None:
+    text = printed(only(FINDING))
+    assert re.search(r"received  500 word .*… \(\d+ characters more\)\n", text)
+    assert len(text) < 600
+
+
+def test_unsupported_clauses_are_grouped_by_all_that_they_need() -> None:
+    both = f"needs {Need.USER.value}; {Need.FATES.value}"
+    waiting = f"needs {Need.WAITING.value}: expected ready within 3 s, received pending; no Service"
+    text = printed(
+        only(
+            UNSUPPORTED,
+            replace(UNSUPPORTED, detail=both),
+            replace(UNSUPPORTED, detail=both),
+            replace(UNSUPPORTED, detail=waiting),
+            replace(UNSUPPORTED, detail="needs the moon"),
+        )
+    )
+    assert f"      2  {Need.USER.value}\n         and {Need.FATES.value}\n" in text
+    assert f"      1  {Need.ADMIN.value}\n" in text
+    assert (
+        f"      1  {Need.WAITING.value}\n"
+        "         expected ready within 3 s, received pending; no Service\n" in text
+    )
+    assert "      1  the moon\n" in text
+
+
+# The files ----------------------------------------------------------------------------------------
+
+
+def test_reports_are_written_into_a_directory_that_need_not_exist(tmp_path: Path) -> None:
+    written = write_reports(RESULT, tmp_path / "a" / "b")
+    assert [path.name for path in written] == ["report.html", "junit.xml", "report.json"]
+    assert sorted(written) == sorted((tmp_path / "a" / "b").iterdir())
+    ET.parse(tmp_path / "a" / "b" / "junit.xml")  # noqa: S314  # this project wrote it
+    text = (tmp_path / "a" / "b" / "report.json").read_text(encoding="utf-8")
+    assert json.loads(text)["verdicts"][1]["received"] == f"500 {HOSTILE}"
+
+
+def test_no_report_holds_a_secret(tmp_path: Path) -> None:
+    for path in write_reports(RESULT, tmp_path):
+        text = path.read_text(encoding="utf-8")
+        assert SECRET not in text
+        assert "***" in text
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (page, *_) = write_reports(only(PASS), tmp_path)
+    before = page.read_text(encoding="utf-8")
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_reports(RESULT, tmp_path)
+    assert page.read_text(encoding="utf-8") == before
+    assert len(list(tmp_path.iterdir())) == 3

@@ -1,0 +1,118 @@
+"""The contract in somebody else's repository: pytest runs of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.contract.wrong import ADMIN_KEY, instead, served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+pytest_plugins = ["pytester"]
+
+# As in a project whose warnings are errors.
+QUIETLY = ("-p", "no:cacheprovider", "-W", "error")
+SOME = "health or conventions or run.end"
+SUBCLASS = """
+import pytest
+from sandbox_contract import Advanced, ProxyContract, Target
+from sandbox_fakeproxy import FakeProxy
+
+
+@pytest.fixture(scope="class")
+def target(tmp_path_factory):
+    proxy = FakeProxy(tmp_path_factory.mktemp("fake"), as_deployed=True)
+    clock = Advanced(proxy.advance, ready_after=2.0, reconcile_delay=0.1)
+    yield Target(base_url=proxy.url, app=proxy.app, admin_key=proxy.admin_key, time=clock)
+    proxy.close()
+
+
+class TestFake(ProxyContract):
+    pass
+"""
+
+
+def test_a_subclass_with_one_fixture_judges_its_target(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(SUBCLASS)
+    result = pytester.runpytest(*QUIETLY, "-rxs", "-k", SOME)
+    # As deployed: known bugs are findings, and of the clauses here one needs a database to break.
+    result.assert_outcomes(passed=23, xfailed=5, skipped=1, deselected=223)
+    result.stdout.fnmatch_lines(
+        ["XFAIL *conventions.body.malformed* - finding: expected 400, received 500 *"]
+    )
+    result.stdout.fnmatch_lines(["SKIPPED *needs a way to take the database down*"])
+
+
+def test_the_installed_suite_judges_the_proxy_at_an_address(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ADMIN_API_KEY", ADMIN_KEY)
+    with served(tmp_path) as (url, _):
+        result = pytester.runpytest(
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            SOME,
+            "--pyargs",
+            "sandbox_contract",
+            "--proxy-url",
+            url,
+        )
+    result.assert_outcomes(passed=28, skipped=1, deselected=223)
+
+
+def test_a_clause_that_fails_says_what_it_is_about(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    with served(tmp_path, instead("GET", "/health", 200, {"status": "fine"})) as (url, _):
+        result = pytester.runpytest(
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "health",
+            "--pyargs",
+            "sandbox_contract",
+            "--proxy-url",
+            url,
+        )
+    result.assert_outcomes(passed=1, failed=1, skipped=1, deselected=249)
+    result.stdout.fnmatch_lines(
+        [
+            "health.answer.shape (wire contract, Health: GET /health (RULE))",
+            "request:  GET /health",
+            "expected: 200 IsPartialDict(*",
+            'received: 200 {"status":"fine"}',
+        ]
+    )
+
+
+def test_without_an_address_it_says_what_is_missing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROXY_URL", raising=False)
+    result = pytester.runpytest(*QUIETLY, "-k", "health", "--pyargs", "sandbox_contract")
+    result.assert_outcomes(errors=3, deselected=249)
+    result.stdout.fnmatch_lines(["*No proxy to judge: pass --proxy-url, or set PROXY_URL."])
+
+
+def test_a_target_that_cannot_be_judged_is_no_pass(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROXY_URL", "http://127.0.0.1:1")
+    result = pytester.runpytest(*QUIETLY, "-k", "health", "--pyargs", "sandbox_contract")
+    result.assert_outcomes(errors=3, deselected=249)
+    result.stdout.fnmatch_lines(["*nothing answers at http://127.0.0.1:1*"])
+
+
+def test_the_plugin_loads_nothing_that_only_the_suite_needs() -> None:
+    script = "import sys, sandbox_contract.pytest_plugin; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    ).stdout.split()
+    assert "sandbox_contract._options" in loaded
+    assert {"httpx", "hypothesis", "dirty_equals", "jinja2", "rich"}.isdisjoint(loaded)

@@ -1,0 +1,218 @@
+"""Requests as a judge sends them, and what is expected of answers."""
+
+import json
+import re
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from sandbox_contract._wire.caller import Caller, Unreachable, Wire
+from sandbox_contract._wire.exchange import Exchange
+from sandbox_contract._wire.expect import NoAnswer, Reply, Violation, require
+from sandbox_contract._wire.redaction import Redactor
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.types import Receive, Scope, Send
+
+KEY = "sk_live_" + "k" * 32
+
+
+def reply(body: Any, status: int = 200, content_type: str = "application/json") -> Reply:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": content_type}
+    return Reply(Exchange("GET", "/x", {}, b"", status, headers, content, 0.1))
+
+
+# Redaction --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (f"Bearer {KEY}", "Bearer ***"),
+        (f"Basic {KEY}", "Basic ***"),
+        (KEY, "***"),
+        ("Bearer", "***"),
+        ("", ""),
+    ],
+)
+def test_of_an_authorization_header_the_scheme_is_shown(sent: str, shown: str) -> None:
+    assert Redactor().header("Authorization", sent) == shown
+
+
+def test_keys_are_masked_wherever_they_stand() -> None:
+    redactor = Redactor()
+    redactor.keep("an admin's secret")
+    redactor.keep(None)
+    text = f'{{"api_key": "{KEY}", "said": "an admin\'s secret"}}'
+    assert redactor.text(text) == '{"api_key": "sk_live_***", "said": "***"}'
+
+
+def test_of_two_secrets_the_one_within_the_other_leaves_no_trace() -> None:
+    redactor = Redactor()
+    redactor.keep("abc")
+    redactor.keep("abcdef")
+    assert redactor.text("abcdef abc") == "*** ***"
+
+
+def test_an_exchange_is_shown_without_keys_and_cut() -> None:
+    body = b'{"api_key": "' + KEY.encode() + b'", "more": "' + b"x" * 9000 + b'"}'
+    sent = {"authorization": f"Bearer {KEY}", "x-other": KEY}
+    exchange = Exchange("POST", f"/a/{KEY}", sent, b"\xff\xfe", 201, {"x": KEY}, body, 0.5)
+    shown = exchange.redacted(Redactor())
+    assert KEY not in repr(shown)
+    assert shown.request == "POST /a/sk_live_*** (2 bytes that are no text)"
+    assert re.fullmatch(r"201 \{.*x… \(\d+ characters more\)", shown.answer)
+
+
+# Expectations -----------------------------------------------------------------------------------
+
+
+def violated(expectation: Callable[[], object]) -> str:
+    with pytest.raises(Violation) as raised:
+        expectation()
+    return str(raised.value)
+
+
+def test_a_status_among_the_expected_ones_passes() -> None:
+    assert reply({}, 409).expect(201, 409).status == 409
+    said = violated(lambda: reply({}, 500).expect(201, 409))
+    assert said == "expected one of 201, 409, received 500 {}"
+
+
+def test_fields_may_be_more_and_must_be_right() -> None:
+    assert reply({"a": 1, "b": 2}).expect_fields(a=1)["b"] == 2
+    wrongs: list[Any] = [{"a": "1"}, {"b": 1}, [], 5, {"a": 2}]
+    for wrong in wrongs:
+        assert "a=1" in violated(partial(reply(wrong).expect_fields, 200, a=1))
+    assert violated(lambda: reply({"a": 1}, 201).expect_fields(a=1)).startswith("expected 200,")
+
+
+def test_a_field_that_is_missing_is_the_targets_fault() -> None:
+    body = reply({"user": {}}).expect_fields()
+    assert violated(lambda: body["user"]["id"]) == "expected a field 'id', received {}"
+
+
+def test_a_body_that_is_no_json_or_no_object_is_the_targets_fault() -> None:
+    assert "a body of JSON" in violated(reply(b"<html>").json)
+    assert "a JSON object" in violated(reply([]).fields)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "Forbidden"},
+        {"message": "no"},
+        {"error": "Nope", "message": "no"},
+        {"error": "Forbidden", "message": ""},
+        {"error": "Forbidden", "message": 5},
+        {"error": "Forbidden", "message": "yes"},
+        ["Forbidden", "no"],
+        b"Forbidden",
+    ],
+)
+def test_a_refusal_has_phrase_and_message(body: Any) -> None:
+    violated(lambda: reply(body, 403).expect_refusal(403, "no"))
+
+
+def test_a_refusal_may_be_told_by_a_part_of_its_message() -> None:
+    refused = reply({"error": "Forbidden", "message": "no: too many"}, 403)
+    refused.expect_refusal(403)
+    refused.expect_refusal(403, re.compile("too many"))
+    assert "and message 'too few'" in violated(
+        lambda: refused.expect_refusal(403, re.compile("too few"))
+    )
+
+
+@pytest.mark.parametrize("phrase", ["Payload Too Large", "Content Too Large"])
+def test_a_status_with_two_names_may_have_either(phrase: str) -> None:
+    reply({"error": phrase, "message": "too large"}, 413).expect_refusal(413)
+
+
+def test_an_answer_may_have_to_be_like_another() -> None:
+    reply({"a": 1}).expect_like(reply({"a": 1}))
+    assert "the same answer as" in violated(lambda: reply({"a": 1}).expect_like(reply({"a": 2})))
+    assert "the same answer as" in violated(lambda: reply({}, 403).expect_like(reply({}, 404)))
+
+
+def test_long_values_are_cut_in_a_sentence() -> None:
+    said = violated(lambda: require(False, "little", "x" * 5000))
+    assert len(said) < 700
+
+
+# Requests ---------------------------------------------------------------------------------------
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive)
+    if scope["path"].endswith("/moved"):
+        await RedirectResponse("/elsewhere")(scope, receive, send)
+        return
+    said = {
+        "path": "?".join(
+            filter(None, [scope["raw_path"].decode(), scope["query_string"].decode()])
+        ),
+        "authorization": request.headers.get("authorization"),
+        "body": (await request.body()).decode(),
+    }
+    await JSONResponse(said)(scope, receive, send)
+
+
+async def test_a_path_is_sent_as_it_is_written_below_the_base() -> None:
+    wire = Wire("http://target/prefix/", echo)
+    caller = Caller(wire)
+    for path in ("/a%2Fb", "/%2e%2e/x", "/a//b/", "/a?b=%2F&c"):
+        assert (await caller("GET", path)).fields()["path"] == f"/prefix{path}"
+    await wire.close()
+
+
+async def test_no_redirect_is_followed() -> None:
+    wire = Wire("http://target", echo)
+    (await Caller.with_key(wire, KEY)("GET", "/moved")).expect(307)
+    await wire.close()
+
+
+async def test_who_has_no_key_sends_no_header() -> None:
+    wire = Wire("http://target", echo)
+    nobody = Caller(wire)
+    assert (await nobody("GET", "/")).fields()["authorization"] is None
+    assert (await nobody.saying("")("GET", "/")).fields()["authorization"] == ""
+    said = (await Caller.with_key(wire, KEY)("POST", "/", {"a": 1})).fields()
+    assert (said["authorization"], said["body"]) == (f"Bearer {KEY}", '{"a":1}')
+    await wire.close()
+
+
+async def test_observers_see_every_exchange() -> None:
+    wire, seen = Wire("http://target", echo), list[Exchange]()
+    wire.observers.append(seen.append)
+    await Caller(wire)("PUT", "/x", content=b"abc")
+    assert [(each.method, each.path, each.request_body, each.status) for each in seen] == [
+        ("PUT", "/x", b"abc", 200)
+    ]
+    await wire.close()
+
+
+async def test_an_app_that_breaks_is_an_answer_of_500() -> None:
+    async def breaks(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise RuntimeError("a defect")
+
+    wire = Wire("http://target", breaks)
+    (await Caller(wire)("GET", "/")).expect(500)
+    await wire.close()
+
+
+async def test_nobody_at_the_address_is_not_the_targets_fault() -> None:
+    wire = Wire("http://127.0.0.1:1", None)
+    with pytest.raises(Unreachable, match=r"nothing answers at http://127\.0\.0\.1:1 \(Connect"):
+        await Caller(wire)("GET", "/")
+    await wire.close()
+
+
+async def test_no_answer_within_the_time_is_a_promise_broken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        wire = Wire(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
+        with pytest.raises(NoAnswer, match=r"an answer to GET /, received ReadTimeout after"):
+            await Caller(wire)("GET", "/", seconds=0.1)
+        await wire.close()
