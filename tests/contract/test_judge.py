@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MUST, SHOULD = (
     BY_ID["health.answer.shape"],
@@ -311,3 +312,27 @@ def test_the_exit_code_says_whether_every_must_holds(
     verdicts = [Verdict(MUST, outcome) for outcome in outcomes]
     result = Result("http://target", "00aa11", "", 0, verdicts, is_complete=is_complete)
     assert result.exit_code == exit_code
+
+
+def test_what_was_made_though_its_answer_was_lost_is_removed(tmp_path: Path) -> None:
+    def losing(app: ASGIApp) -> ASGIApp:
+        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+            is_lost = (scope["method"], scope["path"]) == ("POST", "/api/admin/users")
+            await app(scope, receive, discard if is_lost else send)
+            if is_lost:
+                await JSONResponse({"error": "Bad Gateway"}, 502)(scope, receive, send)
+
+        return wrapped
+
+    async def discard(_message: Message) -> None:
+        pass
+
+    with in_process(tmp_path) as target:
+        assert target.app is not None
+        unreliable = replace(target, app=losing(target.app))
+        with Judge(unreliable, run_id="00aa11") as judge:
+            verdict = judge.try_clause(BY_ID["admin.user-get.reply"])
+        assert verdict.outcome is Outcome.FAIL
+        assert judge.left == []
+        with Judge(target, run_id="22bb33") as after:
+            assert after.prepare() == []

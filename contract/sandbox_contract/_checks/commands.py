@@ -8,8 +8,8 @@ from sandbox_contract._run.run import Run
 from sandbox_contract._run.status import Phase
 from sandbox_contract._wire.expect import Reply, require
 
+from .life import life
 from .registry import checks
-from .sandboxes import life
 
 _EXEC = "/v1/shell/exec"
 _NO_SERVICE, _NOT_READY = "Sandbox service not ready", "Sandbox not ready"

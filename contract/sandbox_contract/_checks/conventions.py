@@ -5,10 +5,10 @@ from sandbox_contract._run.run import Run
 from sandbox_contract._wire.caller import segment
 from sandbox_contract._wire.expect import Reply, require
 
+from .life import NO_ACCESS, life
 from .patterns import TIMESTAMP
 from .registry import checks
 from .routes import NO_ID
-from .sandboxes import NO_ACCESS, life
 
 _JSON = {"Content-Type": "application/json"}
 _LIMIT = 100 * 1024  # bytes of a body

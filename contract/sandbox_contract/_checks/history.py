@@ -14,7 +14,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Unsupported, Violation
 
-from .machine import Chronicle, machine_of
+from .chronicle import Chronicle
+from .machine import machine_of
 from .registry import checks
 
 _T = TypeVar("_T")

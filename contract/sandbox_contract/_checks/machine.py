@@ -13,8 +13,9 @@ from sandbox_contract._run.run import Run
 from sandbox_contract._run.status import Phase, phase_of, said_of
 from sandbox_contract._wire.expect import Reply, Violation, require
 
+from .chronicle import Chronicle
+from .life import NO_ACCESS
 from .model import Delays, Intent, ModelBox, ModelKey, ModelUser
-from .sandboxes import NO_ACCESS
 
 Do = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -22,32 +23,6 @@ _WHO = st.sampled_from(("alice", "bob"))
 _WHAT = st.sampled_from(("one", "two"))
 _FAULT = 500
 _SOME, _MANY = 6, 12  # steps
-
-
-class Chronicle:
-    """The shortest history so far that broke a promise; looking for a shorter one has an end."""
-
-    def __init__(self, *, patience: float, clock: Callable[[], float]) -> None:
-        self.shortest: Violation | None = None
-        self.is_over = False
-        self._steps = 0
-        self._clock = clock
-        self._patience = patience
-        self._until: float | None = None
-
-    def record(self, violation: Violation, steps: list[str]) -> None:
-        """Keep a violation, if fewer steps lead to it than to any so far."""
-        if self._until is None:
-            self._until = self._clock() + self._patience
-        if self.shortest is None or len(steps) < self._steps:
-            self._steps = len(steps)
-            told = f"{violation.received}, after: {'; '.join(steps)}"
-            self.shortest = Violation(violation.expected, told, violation.exchange)
-
-    @property
-    def is_closed(self) -> bool:
-        """Tell whether to act no more."""
-        return self.is_over or (self._until is not None and self._clock() >= self._until)
 
 
 def machine_of(run: Run, do: Do, chronicle: Chronicle) -> type[RuleBasedStateMachine]:

@@ -4,9 +4,9 @@ from sandbox_contract._run.run import Run
 from sandbox_contract._run.status import Phase
 from sandbox_contract._wire.expect import require
 
+from .life import NO_ACCESS
 from .registry import checks
 from .routes import each_refused, sandbox_routes
-from .sandboxes import NO_ACCESS
 
 
 @checks("sandboxes.ownership.missing")

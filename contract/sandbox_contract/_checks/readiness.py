@@ -13,8 +13,8 @@ from sandbox_contract._run.status import (
 )
 from sandbox_contract._wire.expect import Json, Reply, Unsupported, require
 
+from .life import life
 from .registry import checks
-from .sandboxes import life
 
 _TICK = timedelta(milliseconds=1).total_seconds()
 _HOURS = 6 * 3600.0

@@ -9,8 +9,8 @@ from sandbox_contract._wire.caller import Caller, Wire, segment
 from sandbox_contract._wire.expect import Violation
 
 from .people import MY_KEYS, SANDBOXES, USERS, keys_path, user_path
-from .run import PREFIX
 
+PREFIX = "contract-"
 # Nothing of a person's own is likely to be called so. What is before it is there to be refused.
 _MADE = re.compile(rf"[-0-9]?{PREFIX}([0-9a-f]{{6}})-")
 

@@ -6,16 +6,16 @@ from typing import Any, TypeVar, cast
 
 from sandbox_contract._clauses.clause import Need
 from sandbox_contract._target import Target
-from sandbox_contract._wire.caller import Caller, Wire
+from sandbox_contract._wire.caller import Caller, Unreachable, Wire
 from sandbox_contract._wire.exchange import Exchange
 from sandbox_contract._wire.expect import Json, Reply, Unsupported, Violation
 from sandbox_contract._wire.redaction import Redactor
 
 from .ledger import Ledger
+from .leftovers import PREFIX, leftovers
 from .people import MY_KEYS, USERS, Box, Key, Person, keys_path, user_path
 from .status import Phase, phase_of, said_of
 
-PREFIX = "contract-"
 QUOTA = 10  # sandboxes of one user
 _FIRST_STEP = 0.1  # seconds
 _GROWTH = 1.5
@@ -269,7 +269,18 @@ class Run:
         """Remove all that this run has made; return what could not be."""
         left = await self._passing.settle() + await self._standing.settle()
         self._seen.clear()
-        return left
+        return left + await self._sweep()
+
+    async def _sweep(self) -> list[str]:
+        """Remove what was made all the same, where an answer was lost; return what could not be."""
+        sweeping = Ledger()
+        try:
+            for each in await leftovers(self.wire, self.target):
+                if each.run_id == self.id:
+                    sweeping.note(each.what, each.remove)
+        except (Violation, Unreachable) as exc:
+            return [f"perhaps more, since the target does not list it ({exc})"]
+        return await sweeping.settle()
 
     def _keep(self, exchange: Exchange) -> None:
         self._has_paused |= exchange.path.endswith("/pause")

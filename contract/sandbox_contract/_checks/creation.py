@@ -1,0 +1,149 @@
+"""Sandboxes made, and the names and fields that they are made with."""
+
+from sandbox_contract._run.people import SANDBOXES
+from sandbox_contract._run.run import Run
+from sandbox_contract._wire.expect import Reply, require
+
+from .life import NO_ACCESS, life
+from .patterns import TEXT
+from .registry import checks
+
+_LIMIT = 63  # characters of a name
+_IMAGE = "ghcr.io/agent-infra/sandbox:latest"
+
+
+@checks("sandboxes.create.reply")
+async def a_sandbox_is_made(run: Run) -> None:
+    seen = await run.once(life)
+    name, owner = seen.box.name, seen.box.owner
+    body = seen.created.expect_fields(
+        201, success=True, message=f"Sandbox '{name}' created successfully"
+    )
+    shown = {"name": name, "namespace": f"user-{owner.username}", "image": TEXT}
+    said = {field: body["sandbox"].get(field) for field in shown}
+    require(said == shown, f"a sandbox {shown}", said, seen.created)
+
+
+_UNKNOWN: dict[str, object] = {
+    "port": 1,
+    "replicas": 7,
+    "namespace": "user-nobody",
+    "unknown": {"a": [1]},
+}
+
+
+async def _at_its_longest(run: Run) -> Reply:
+    """Ask for a sandbox with all that may be asked of one."""
+    name = run.name("long").ljust(_LIMIT, "x")
+    box = await run.vacant(await run.alice(), name=name)
+    return await box.create(image=_IMAGE, **_UNKNOWN)
+
+
+async def _made_with(run: Run, name: str | None, **fields: object) -> Reply:
+    """Return the answer for a sandbox with some of that.
+
+    It is the one for all of it or, where that was refused, one that tells which is to blame.
+    """
+    reply = await run.once(_at_its_longest)
+    if reply.status == 201:
+        return reply
+    return await (await run.vacant(await run.alice(), name=name)).create(**fields)
+
+
+@checks("sandboxes.create.image")
+async def the_image_asked_for(run: Run) -> None:
+    reply = await _made_with(run, None, image=_IMAGE)
+    image = reply.expect_fields(201)["sandbox"]["image"]
+    require(image == _IMAGE, f"image {_IMAGE}", image, reply)
+
+
+@checks("sandboxes.create.default-image")
+async def the_default_image(run: Run) -> None:
+    default = (await run.once(life)).created.expect_fields(201)["sandbox"]["image"]
+    reply = (await run.once(life)).created_again
+    image = reply.expect_fields(201)["sandbox"]["image"]
+    require(image == default, f"the default image {default}", image, reply)
+
+
+@checks("sandboxes.create.unknown-fields")
+async def unknown_fields_are_ignored(run: Run) -> None:
+    reply = await _made_with(run, None, **_UNKNOWN)
+    shown, owner = reply.expect_fields(201)["sandbox"], await run.alice()
+    namespace = f"user-{owner.username}"
+    require(shown["namespace"] == namespace, f"namespace {namespace}", shown, reply)
+
+
+@checks("sandboxes.create.name-required")
+async def a_sandbox_without_a_name(run: Run) -> None:
+    alice = await run.alice()
+    for fields in ({}, {"image": "an:image"}, {"name": ""}, {"name": None}):
+        reply = await alice.call("POST", SANDBOXES, fields)
+        reply.expect_refusal(400, "name is required")
+
+
+@checks("sandboxes.create.duplicate")
+async def a_name_that_is_taken(run: Run) -> None:
+    seen = await run.once(life)
+    seen.duplicate.expect_refusal(409, f"Sandbox '{seen.box.name}' already exists")
+
+
+@checks("sandboxes.create.duplicate-changes-nothing")
+async def a_refused_duplicate_changes_nothing(run: Run) -> None:
+    seen = await run.once(life)
+    before, after = seen.shown.fields(), seen.shown_after_duplicate.expect_fields()
+    same = before.get("createdAt") == after.get("createdAt")
+    require(same, f"createdAt {before.get('createdAt')}", after, seen.shown_after_duplicate)
+
+
+@checks("sandboxes.create.name-per-user")
+async def a_name_is_unique_per_user(run: Run) -> None:
+    mine = await run.standing_box()
+    theirs = await run.vacant(await run.bob(), name=mine.name)
+    (await theirs.create()).expect(201)
+    for box in (mine, theirs):
+        (await box.get()).expect_fields(namespace=f"user-{box.owner.username}")
+    (await theirs.delete()).expect(200)
+    (await theirs.get()).expect_refusal(403, NO_ACCESS)
+    (await mine.get()).expect_fields(name=mine.name)
+
+
+@checks("sandboxes.create.longest-name")
+async def the_longest_name(run: Run) -> None:
+    reply = await _made_with(run, run.name("long").ljust(_LIMIT, "x"))
+    name = str(reply.expect_fields(201)["sandbox"]["name"])
+    require(len(name) == _LIMIT, f"a name of {_LIMIT} characters", name, reply)
+
+
+@checks("sandboxes.create.no-label")
+async def a_name_that_is_no_label(run: Run) -> None:
+    alice, base = await run.alice(), run.name("n")
+    for name in (f"-{base}", f"{base}-", f"{base}_", f"{base}/x", f"{base} x", f"{base}X"):
+        (await (await run.vacant(alice, name=name)).create()).expect_refusal(400)
+
+
+async def _refused(run: Run, name: str) -> None:
+    """Expect that a name is refused, of a user who is thrown away: it may stay taken for good."""
+    visitor = await run.visitor()
+    box = await run.vacant(visitor, name=name)
+    reply = await box.create()
+    if reply.status >= 500:
+        run.may_be_left(visitor)
+    reply.expect_refusal(400)
+    (await box.get()).expect_refusal(403, NO_ACCESS)
+
+
+@checks("sandboxes.create.dots")
+async def a_name_with_dots(run: Run) -> None:
+    await _refused(run, f"{run.name('n')}.x")
+
+
+@checks("sandboxes.create.too-long")
+async def a_name_that_is_too_long(run: Run) -> None:
+    for length in (_LIMIT + 1, 253, 300):
+        await _refused(run, run.name("n").ljust(length, "x"))
+
+
+@checks("sandboxes.create.leading-digit")
+async def a_name_that_starts_with_a_digit(run: Run) -> None:
+    name = f"1{run.name('n')}"
+    (await (await run.vacant(await run.alice(), name=name)).create()).expect_refusal(400)

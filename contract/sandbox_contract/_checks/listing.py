@@ -1,0 +1,96 @@
+"""Sandboxes listed and shown."""
+
+from sandbox_contract._run.people import SANDBOXES
+from sandbox_contract._run.run import Run
+from sandbox_contract._wire.expect import Json, Reply, require
+
+from .life import life
+from .patterns import COUNT, TEXT, TIMESTAMP
+from .registry import checks
+
+_LISTED = ("name", "namespace", "serviceFQDN", "service", "ready", "createdAt")
+
+
+def _row(reply: Reply, name: str) -> Json:
+    rows = [each for each in reply.expect_fields()["sandboxes"] if each.get("name") == name]
+    require(len(rows) == 1, f"one row of {name}", rows, reply)
+    return rows[0]
+
+
+@checks("sandboxes.list.reply")
+async def sandboxes_are_listed(run: Run) -> None:
+    seen = await run.once(life)
+    row = _row(seen.listed, seen.box.name)
+    wanted = {"namespace": f"user-{seen.box.owner.username}", "createdAt": TIMESTAMP}
+    wanted |= {"service": TEXT, "serviceFQDN": TEXT}
+    said = {field: row.get(field) for field in wanted}
+    require(said == wanted, f"a row that says {wanted}", row, seen.listed)
+    require(isinstance(row.get("ready"), bool), "ready true or false", row, seen.listed)
+
+
+@checks("sandboxes.list.count")
+async def sandboxes_are_counted(run: Run) -> None:
+    seen = await run.once(life)
+    for reply in (seen.listed, seen.listed_after):
+        boxes = reply.expect_fields(count=COUNT)["sandboxes"]
+        reply.expect_fields(count=len(boxes))
+
+
+@checks("sandboxes.list.newest-first")
+async def sandboxes_are_listed_newest_first(run: Run) -> None:
+    made = [(await run.standing_box()).name, (await run.new_box()).name]
+    await run.target.time.pass_by(0.001)
+    made.append((await run.new_box()).name)
+    order = made[::-1]
+    shown = [name for name in await (await run.alice()).names() if name in order]
+    require(shown == order, f"{order}, in this order", shown)
+
+
+@checks("sandboxes.list.own")
+async def only_ones_own_sandboxes_are_listed(run: Run) -> None:
+    theirs = await run.theirs()
+    names = await (await run.alice()).names()
+    require(theirs.name not in names, "a list without another user's sandbox", names)
+
+
+@checks("sandboxes.list.brief")
+async def a_list_is_brief(run: Run) -> None:
+    seen = await run.once(life)
+    row = _row(seen.listed, seen.box.name)
+    more = sorted({"replicas", "readyReason", "readyMessage"} & row.keys())
+    require(not more, "neither replicas nor a reason", more, seen.listed)
+
+
+@checks("sandboxes.list.agrees")
+async def a_list_agrees_with_what_is_shown(run: Run) -> None:
+    alice = await run.alice()
+    box = await run.ready_box()
+    for change in (box.get, box.pause, box.resume):
+        await change()
+        shown = await box.get()
+        reply = await alice.call("GET", SANDBOXES)
+        if (await box.get()).exchange.body == shown.exchange.body:  # and not between the two
+            _require_agreement(_row(reply, box.name), shown.fields(), reply)
+
+
+def _require_agreement(row: Json, status: Json, reply: Reply) -> None:
+    wanted = {field: status.get(field) for field in _LISTED}
+    said = {field: row.get(field) for field in _LISTED}
+    require(said == wanted, f"a row that says {wanted}", said, reply)
+
+
+@checks("sandboxes.get.reply")
+async def a_sandbox_is_shown(run: Run) -> None:
+    seen = await run.once(life)
+    fields = {"namespace": f"user-{seen.box.owner.username}", "createdAt": TIMESTAMP}
+    fields |= {"service": TEXT, "serviceFQDN": TEXT, "replicas": COUNT}
+    body = seen.shown.expect_fields(name=seen.box.name, **fields)
+    require(isinstance(body["ready"], bool), "ready true or false", body, seen.shown)
+
+
+@checks("sandboxes.get.service")
+async def a_sandboxs_service(run: Run) -> None:
+    box = await run.ready_box()
+    namespace = f"user-{box.owner.username}"
+    address = f"{box.name}.{namespace}.svc.cluster.local"
+    (await box.get()).expect_fields(service=box.name, serviceFQDN=address, namespace=namespace)
