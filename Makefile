@@ -2,19 +2,27 @@
 BIN := .venv/bin
 SDK := .cache/agent-sandbox
 .DEFAULT_GOAL := help
-.PHONY: help install demo fake test bench sdk lint format clean
+.PHONY: help install demo fake contract mutants test bench sdk lint format clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install:  ## Set up .venv with uv, or with venv and pip; skipped when nothing changed
-	@sh client/launch --extras fakeproxy,dev
+	@sh client/launch --extras contract,fakeproxy,dev
 
 demo: install  ## Create, prompt, pause, resume and delete a sandbox, offline, in seconds
 	@$(BIN)/python -m tests.demo
 
 fake: install  ## Serve the fake proxy on 127.0.0.1:8080 until Ctrl-C
 	@exec $(BIN)/sandbox-fakeproxy serve
+
+# What is given to make as NAME=VALUE reaches the command by its environment, keys too.
+contract: install  ## Judge the fake by the contract, or the proxy at PROXY_URL with ADMIN_API_KEY
+	@if [ -n "$(PROXY_URL)" ]; then exec $(BIN)/sandbox-contract run $(ARGS); \
+	  else exec $(BIN)/python -m tests.contract $(ARGS); fi
+
+mutants: install  ## Change the fake's source here and there, and count what the contract notices
+	@$(BIN)/python -m tests.mutation
 
 test: install lint  ## Lint, then run every test
 	@$(BIN)/pytest --cov

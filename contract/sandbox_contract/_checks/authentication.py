@@ -1,15 +1,31 @@
 """Who may pass: every case on every route."""
 
+import base64
 import hashlib
 from datetime import datetime, timedelta
 
-from sandbox_contract._run.people import MY_KEYS, SANDBOXES, Key, Person, user_path
+from sandbox_contract._run.people import (
+    MY_KEYS,
+    SANDBOXES,
+    USERS,
+    Key,
+    Person,
+    keys_path,
+    user_path,
+)
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Unsupported, require
 
 from .patterns import KEY_FORM
 from .registry import checks
-from .routes import admin_routes, altered, each_refused, sandbox_routes, user_routes
+from .routes import (
+    admin_routes,
+    altered,
+    each_refused,
+    each_without_effect,
+    sandbox_routes,
+    user_routes,
+)
 
 MISSING = "Missing Authorization header"
 FORMAT = "Invalid Authorization header format. Expected: Bearer <api-key>"
@@ -18,6 +34,7 @@ INACTIVE = "API key is inactive"
 DEACTIVATED = "User account is inactive"
 EXPIRED = "API key has expired"
 NOT_ADMIN = "Invalid admin API key"
+_PREFIX_SHOWN = 12  # characters of a key, which are no secret
 NOBODYS = "sk_live_" + "0" * 32
 TICK = timedelta(milliseconds=1)  # the finest that an expiry can be asked for
 
@@ -202,11 +219,14 @@ async def a_reactivated_user(run: Run) -> None:
 
 @checks("auth.refused.changes-nothing")
 async def what_is_refused_has_no_effect(run: Run) -> None:
-    box, name = await run.standing_box(), run.name("refused")
+    box = await run.ready_box()
+    revoked = await _revoked(run, box.owner)
+    callers = [run.nobody, box.owner.saying(NOBODYS), box.owner.saying(revoked.secret)]
+    await each_without_effect(run, box, callers)
+    before, name = await box.owner.names(), run.name("refused")
     run.box(box.owner, name=name)
-    before = await box.owner.names()
-    for caller in (run.nobody, box.owner.saying(NOBODYS)):
-        for route in [*user_routes(name), *sandbox_routes(box.name)]:
+    for caller in callers:
+        for route in user_routes(name):
             await route.ask(caller)
     after = await box.owner.names()
     require(after == before, f"the sandboxes {before} as they were", after)
@@ -227,6 +247,21 @@ async def a_faulty_header_on_admin_routes(run: Run) -> None:
     for authorization in (f"Basic {NOBODYS}", f"bearer {NOBODYS}", NOBODYS, "Bearer"):
         caller = run.nobody.saying(authorization)
         await each_refused(admin_routes("any"), caller, 401, FORMAT)
+
+
+@checks("auth.admin-refused.changes-nothing")
+async def what_is_refused_to_no_administrator_has_no_effect(run: Run) -> None:
+    visitor, name = await run.visitor(), run.name("refused")
+    for caller in (run.nobody, run.nobody.saying(f"Bearer {NOBODYS}"), visitor.call):
+        (await caller("POST", USERS, {"username": name})).expect(401, 403)
+        (await caller("PUT", user_path(visitor.id), {"is_active": False})).expect(401, 403)
+        (await caller("POST", keys_path(visitor.id), {})).expect(401, 403)
+        (await caller("DELETE", user_path(visitor.id))).expect(401, 403)
+    listed = (await run.admin("GET", USERS)).expect_fields()["users"]
+    names = [user["username"] for user in listed]
+    require(name not in names, f"a list without {name}", names)
+    keys = (await visitor.call("GET", MY_KEYS)).expect_fields()["api_keys"]
+    require(len(keys) == 1, "the one key that the user had", keys)
 
 
 @checks("auth.admin-key.unknown")
@@ -251,6 +286,12 @@ async def a_users_key_on_admin_routes(run: Run) -> None:
         (await alice.call(route.method, mine, route.body)).expect_refusal(403, NOT_ADMIN)
 
 
+def _in_base64(text: bytes) -> list[bytes]:
+    """Return how a text reads within something longer in base64, wherever it begins there."""
+    padded = (base64.b64encode(b"x" * before + text) for before in range(3))
+    return [each[4:-4] for each in padded]
+
+
 @checks("auth.secret.hashed")
 async def keys_are_stored_as_hashes(run: Run) -> None:
     if run.target.stored is None:
@@ -261,5 +302,7 @@ async def keys_are_stored_as_hashes(run: Run) -> None:
     forms = (digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode())
     # Its prefix is shown on purpose; what is after that is secret.
     require(KEY_FORM.fullmatch(key), "a key", "another form of key")
-    require(key[12:].encode() not in kept, "a key that is not stored in clear", "one that is")
+    clear = key[_PREFIX_SHOWN:].encode()
+    for form in (clear, clear.hex().encode(), clear.hex().upper().encode(), *_in_base64(clear)):
+        require(form not in kept, "a key that is not stored in clear", "one that is")
     require(any(form in kept for form in forms), "a key's SHA-256", "something else")

@@ -61,7 +61,7 @@ async def a_paused_sandbox_says_so(run: Run) -> None:
     box = await run.ready_box()
     (await box.pause()).expect(200)
     await run.until_phase(box, Phase.PAUSED)
-    (await box.exec("true")).expect_refusal(503)
+    (await box.exec("true")).expect_refusal(503, _NOT_READY)
 
 
 # There and back ---------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """What holds on every route, and `/health`."""
 
-from sandbox_contract._run.people import MY_KEYS, SANDBOXES
+import json
+
+from sandbox_contract._run.people import MY_KEYS, SANDBOXES, USERS, keys_path, user_path
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.caller import segment
 from sandbox_contract._wire.expect import Reply, require
@@ -96,11 +98,28 @@ async def a_trailing_slash_is_tolerated(run: Run) -> None:
         with_slash.expect((await alice.call("GET", path)).status)
     (await alice.call("GET", "/api/me/")).expect_like(await alice.call("GET", "/api/me"))
     (await run.nobody("GET", "/health/")).expect(200)
+    (await alice.call("POST", f"{SANDBOXES}/", {})).expect_refusal(400, _NAME_REQUIRED)
+    made = await alice.call("POST", f"{MY_KEYS}/", {"name": run.name("key")})
+    key_id = made.expect_fields(201)["key_info"]["id"]
+    (await alice.call("DELETE", f"{MY_KEYS}/{key_id}/")).expect(200)
+    for method, path in (("POST", "pause/"), ("POST", "resume/"), ("DELETE", "")):
+        (await alice.call(method, f"{missing}/{path}")).expect_refusal(403, NO_ACCESS)
+
+
+@checks("conventions.path.trailing-slash-admin")
+async def a_trailing_slash_is_tolerated_of_the_administrator(run: Run) -> None:
+    visitor = await run.visitor()
+    for path in (USERS, user_path(visitor.id), keys_path(visitor.id)):
+        (await run.admin("GET", f"{path}/")).expect_like(await run.admin("GET", path))
+    (await run.admin("POST", f"{USERS}/", {})).expect_refusal(400, "username is required")
+    (await run.admin("PUT", f"{user_path(visitor.id)}/", {})).expect(200)
 
 
 @checks("conventions.name.case-sensitive")
 async def names_are_case_sensitive(run: Run) -> None:
-    (await run.once(life)).in_other_case.expect_refusal(403, NO_ACCESS)
+    seen = await run.once(life)
+    for reply in (seen.in_other_case, seen.run_in_other_case):
+        reply.expect_refusal(403, NO_ACCESS)
 
 
 @checks("conventions.order.authentication-first")
@@ -167,6 +186,13 @@ async def an_unknown_admin_route_needs_a_key(run: Run) -> None:
     (await run.nobody("GET", "/api/admin/nowhere")).expect_refusal(401, _NO_KEY)
 
 
+@checks("conventions.unknown-route.admin-with-users-key")
+async def an_unknown_admin_route_needs_the_admin_key(run: Run) -> None:
+    alice = await run.alice()
+    reply = await alice.call("GET", "/api/admin/nowhere")
+    reply.expect_refusal(403, "Invalid admin API key")
+
+
 @checks("conventions.unknown-route.admin")
 async def an_unknown_admin_route(run: Run) -> None:
     path = "/api/admin/nowhere"
@@ -230,6 +256,18 @@ def _of_size(size: int) -> bytes:
 @checks("conventions.body.large")
 async def a_large_body(run: Run) -> None:
     (await _sent(run, _of_size(_LIMIT - 1024))).expect_refusal(400, _NAME_REQUIRED)
+
+
+@checks("conventions.body.utf-8")
+async def json_that_says_its_charset(run: Run) -> None:
+    alice = await run.alice()
+    for content_type in ("application/json; charset=utf-8", "Application/JSON;charset=UTF-8"):
+        name = run.name("key")
+        content, headers = json.dumps({"name": name}).encode(), {"Content-Type": content_type}
+        reply = await alice.call("POST", MY_KEYS, content=content, headers=headers)
+        info = reply.expect_fields(201)["key_info"]
+        require(info["name"] == name, f"a key named {name}", info, reply)
+        (await alice.call("DELETE", f"{MY_KEYS}/{info['id']}")).expect(200)
 
 
 @checks("conventions.body.too-large")

@@ -2,12 +2,14 @@
 
 from sandbox_contract._run.people import SANDBOXES
 from sandbox_contract._run.run import Run
-from sandbox_contract._wire.expect import Reply, require
+from sandbox_contract._run.status import Phase
+from sandbox_contract._wire.expect import Reply, require, same
 
 from .life import NO_ACCESS, life
 from .patterns import TEXT
 from .registry import checks
 
+_A_WHILE = 0.2  # seconds, in which a change would show
 _LIMIT = 63  # characters of a name
 _IMAGE = "ghcr.io/agent-infra/sandbox:latest"
 
@@ -89,10 +91,18 @@ async def a_name_that_is_taken(run: Run) -> None:
 
 @checks("sandboxes.create.duplicate-changes-nothing")
 async def a_refused_duplicate_changes_nothing(run: Run) -> None:
+    box = await run.ready_box()
+    (await box.pause()).expect(200)
+    paused = (await run.until_phase(box, Phase.PAUSED))[-1]
+    (await box.create(image="another:image")).expect_refusal(409)
+    await run.target.time.pass_by(_A_WHILE)
+    reply = await box.get()
+    require(same(reply.fields(), paused), f"the paused sandbox as it was: {paused}", reply, reply)
     seen = await run.once(life)
     before, after = seen.shown.fields(), seen.shown_after_duplicate.expect_fields()
-    same = before.get("createdAt") == after.get("createdAt")
-    require(same, f"createdAt {before.get('createdAt')}", after, seen.shown_after_duplicate)
+    is_older = before["createdAt"] == after["createdAt"]
+    expected = f"createdAt {before['createdAt']}"
+    require(is_older, expected, after, seen.shown_after_duplicate)
 
 
 @checks("sandboxes.create.name-per-user")

@@ -103,6 +103,8 @@ async def a_part_is_read(run: Run) -> None:
     await folder.write("a.txt", "".join(f"line {number}\n" for number in range(10)))
     part = await folder.read("a.txt", start_line=2, end_line=5)
     _require_text(part.rstrip("\n"), "line 2\nline 3\nline 4")
+    first = await folder.read("a.txt", start_line=0, end_line=1)
+    _require_text(first.rstrip("\n"), "line 0")
 
 
 @checks("files.list.reply")

@@ -120,9 +120,16 @@ async def a_keys_expiry_is_shown(desk: Desk) -> None:
     (await desk.owner.saying(key.secret)("GET", "/api/me")).expect(200)
 
 
+@at_each_desk("key-create.offset")
+async def an_expiry_in_another_time_zone(desk: Desk) -> None:
+    key = await desk.make(expires_at="2100-01-31T14:00:00+02:00")
+    said = key.reply.fields()["key_info"]["expires_at"]
+    require(said == _EXPIRY, f"expires_at {_EXPIRY}", said, key.reply)
+
+
 @at_each_desk("key-create.bad-expiry")
 async def an_expiry_that_is_none(desk: Desk) -> None:
-    for expiry in ("tomorrow", "2100-13-01T00:00:00Z"):
+    for expiry in ("tomorrow", "2100-13-01T00:00:00Z", {"year": 2100}):
         (await desk.ask(expires_at=expiry)).expect_refusal(400)
 
 
@@ -177,8 +184,10 @@ async def keys_are_listed(desk: Desk) -> None:
 
 @at_each_desk("key-list.count")
 async def keys_are_counted(desk: Desk) -> None:
-    for _ in range(2):
-        await desk.make()
+    for is_revoked in (False, True):
+        key = await desk.make()
+        if is_revoked:
+            (await desk.revoke(key.id)).expect(200)
         reply = await desk.caller("GET", desk.path)
         keys = reply.expect_fields(count=COUNT)["api_keys"]
         reply.expect_fields(count=len(keys))
@@ -186,9 +195,10 @@ async def keys_are_counted(desk: Desk) -> None:
 
 @at_each_desk("key-list.newest-first")
 async def keys_are_listed_newest_first(desk: Desk) -> None:
-    made = [(await desk.make()).id for _ in range(2)]
+    first, second = await desk.make(), await desk.make()
     await desk.run.target.time.pass_by(0.001)
-    made.append((await desk.make()).id)
+    made = [first.id, second.id, (await desk.make()).id]
+    (await desk.owner.saying(first.secret)("GET", "/api/me")).expect(200)
     shown = [row["id"] for row in await desk.listed() if row["id"] in made]
     require(shown == made[::-1], f"{made[::-1]}, in this order", shown)
 

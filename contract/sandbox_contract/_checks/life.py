@@ -22,6 +22,7 @@ class Life:
     early: Reply
     listed: Reply
     in_other_case: Reply
+    run_in_other_case: Reply
     duplicate: Reply
     shown_after_duplicate: Reply
     deleted: Reply
@@ -45,6 +46,7 @@ async def life(run: Run) -> Life:
         early=await box.exec("true"),
         listed=await alice.call("GET", SANDBOXES),
         in_other_case=await alice.call("GET", f"{SANDBOXES}/{box.name.upper()}"),
+        run_in_other_case=await Box(alice, box.name.upper()).exec("true"),
         duplicate=await box.create(image="another:image"),
         shown_after_duplicate=await box.get(),
         deleted=await box.delete(),

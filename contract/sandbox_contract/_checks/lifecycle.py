@@ -2,11 +2,14 @@
 
 from sandbox_contract._run.people import Box
 from sandbox_contract._run.run import Run
-from sandbox_contract._run.status import Phase
+from sandbox_contract._run.status import Phase, phase_of
 from sandbox_contract._wire.expect import Reply, require
 
+from .heartbeat import Heartbeat
 from .life import NO_ACCESS, life
 from .registry import checks
+
+_LOOKS, _A_WHILE = 3, 0.2  # and seconds between two
 
 
 @checks("sandboxes.delete.reply")
@@ -107,6 +110,41 @@ async def files_outlast_a_pause(run: Run) -> None:
     await run.ready_box()
     content = (await box.succeed("/v1/file/read", {"file": file}))["content"]
     require(content == text, f"the content {text!r}", content)
+
+
+@checks("sandboxes.pause.others-stay")
+async def other_sandboxes_stay_ready(run: Run) -> None:
+    kept, box = await run.ready_box(), await run.new_box()
+    (await box.pause()).expect(200)
+    for _ in range(_LOOKS):
+        require(await run.is_phase(kept, Phase.READY), "a sandbox that is ready still", "another")
+        await run.target.time.pass_by(_A_WHILE)
+
+
+@checks("sandboxes.pause.ends-work")
+async def a_pause_ends_what_runs(run: Run) -> None:
+    box = await run.ready_box()
+    heart = Heartbeat(run, box)
+    await heart.begin()
+    require(await heart.beats(), "a loop that runs in the background", "none")
+    (await box.pause()).expect(200)
+    await run.until_phase(box, Phase.PAUSED)
+    await run.ready_box()
+    require(not await heart.beats(), "nothing of before the pause that runs", "the loop")
+
+
+@checks("sandboxes.resume.running")
+async def a_running_sandbox_is_resumed(run: Run) -> None:
+    box = await run.ready_box()
+    session = (await box.run("export CONTRACT=kept"))["session_id"]
+    (await box.resume()).expect(200)
+    for _ in range(_LOOKS):
+        status = await box.get()
+        status.expect(200)
+        require(phase_of(status.fields()) is Phase.READY, "a sandbox that is ready", status, status)
+        await run.target.time.pass_by(_A_WHILE)
+    output = await box.output("echo $CONTRACT", id=session)
+    require(output == "kept", "the session that was there", output)
 
 
 @checks("sandboxes.resume.ready")

@@ -30,8 +30,10 @@ async def sandboxes_are_listed(run: Run) -> None:
 
 @checks("sandboxes.list.count")
 async def sandboxes_are_counted(run: Run) -> None:
-    seen = await run.once(life)
-    for reply in (seen.listed, seen.listed_after):
+    seen, box = await run.once(life), await run.ready_box()
+    (await box.pause()).expect(200)
+    with_one_paused = await box.owner.call("GET", SANDBOXES)
+    for reply in (seen.listed, seen.listed_after, with_one_paused):
         boxes = reply.expect_fields(count=COUNT)["sandboxes"]
         reply.expect_fields(count=len(boxes))
 
@@ -41,6 +43,7 @@ async def sandboxes_are_listed_newest_first(run: Run) -> None:
     made = [(await run.standing_box()).name, (await run.new_box()).name]
     await run.target.time.pass_by(0.001)
     made.append((await run.new_box()).name)
+    await (await run.standing_box()).pause()
     order = made[::-1]
     shown = [name for name in await (await run.alice()).names() if name in order]
     require(shown == order, f"{order}, in this order", shown)
@@ -64,7 +67,9 @@ async def a_list_is_brief(run: Run) -> None:
 @checks("sandboxes.list.agrees")
 async def a_list_agrees_with_what_is_shown(run: Run) -> None:
     alice = await run.alice()
-    box = await run.ready_box()
+    seen, box = await run.once(life), await run.ready_box()
+    row = _row(seen.listed, seen.box.name)
+    require(row["ready"] is False, "a row that is not ready", row, seen.listed)
     for change in (box.get, box.pause, box.resume):
         await change()
         shown = await box.get()

@@ -167,7 +167,9 @@ class History(RuleBasedStateMachine):
             require(reply.status >= _FAULT, "a refusal: 503", reply, reply)
             return
         data = reply.expect_fields(success=True)["data"]
-        lines = int(data["output"])
+        said = data["output"].strip()
+        require(said.isdecimal(), "a number of lines", said, reply)
+        lines = int(said)
         wanted = lines if known.lines is None else known.lines + 1
         require(lines == wanted, f"{wanted} lines, one of each command", data, reply)
         known.lines = lines

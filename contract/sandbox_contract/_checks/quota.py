@@ -28,6 +28,7 @@ class FullHouse:
 
     rush: Rush
     eleventh: Reply
+    duplicate: Reply
     with_one_paused: Reply
     of_another_user: Reply | None
     names: list[str]
@@ -60,6 +61,7 @@ async def full_house(run: Run) -> FullHouse:
     return FullHouse(
         rush=rushed,
         eleventh=eleventh,
+        duplicate=await first.create(),
         with_one_paused=await run.box(tenant, "quota").create(),
         of_another_user=await _elsewhere(run),
         names=await tenant.names(),
@@ -102,6 +104,11 @@ async def an_eleventh_does_not_fit(run: Run) -> None:
 @checks("sandboxes.quota.paused")
 async def a_paused_one_counts(run: Run) -> None:
     _require_refused((await run.once(full_house)).with_one_paused)
+
+
+@checks("sandboxes.quota.duplicate")
+async def a_taken_name_comes_first(run: Run) -> None:
+    (await run.once(full_house)).duplicate.expect_refusal(409)
 
 
 @checks("sandboxes.quota.freed")

@@ -93,6 +93,19 @@ async def other_creates_are_told(run: Run) -> None:
         _expect_none_but(each.replies, 201, 409)
 
 
+@checks("races.create.different")
+async def creates_of_different_names_all_win(run: Run) -> None:
+    alice = await run.alice()
+    for seed in _rounds(run, few=1):
+        boxes = [await run.vacant(alice, "race") for _ in range(2)]
+        replies = await run.wire.race(seed, *(box.create() for box in boxes))
+        _expect_none_but(replies, 201)
+        names = await alice.names()
+        missing = [box.name for box in boxes if box.name not in names]
+        require(not missing, f"all of them listed (interleaving {seed})", f"not {missing}")
+        await run.end()  # two at a time
+
+
 @checks("races.delete.one")
 async def one_delete_wins(run: Run) -> None:
     for each in await run.once(_deletes):

@@ -11,7 +11,7 @@ from sandbox_contract._run.status import (
     rows_of,
     said_of,
 )
-from sandbox_contract._wire.expect import Json, Reply, Unsupported, require
+from sandbox_contract._wire.expect import Json, Reply, Unsupported, require, same
 
 from .life import life
 from .registry import checks
@@ -164,6 +164,16 @@ async def a_ready_sandbox_stays_so(run: Run) -> None:
     (await box.exec("true")).expect(200)
 
 
+@checks("readiness.paused.lasts")
+async def a_paused_sandbox_stays_so(run: Run) -> None:
+    box = await run.ready_box()
+    (await box.pause()).expect(200)
+    before = (await run.until_phase(box, Phase.PAUSED))[-1]
+    await run.target.time.pass_by(_HOURS)
+    reply = await box.get()
+    require(same(reply.fields(), before), f"the paused sandbox as it was: {before}", reply, reply)
+
+
 @checks("readiness.change.old-status")
 async def the_old_status_shows_for_a_while(run: Run) -> None:
     reconciled, _ = _delays(run)
@@ -173,10 +183,11 @@ async def the_old_status_shows_for_a_while(run: Run) -> None:
         (box.resume, Phase.PAUSED, Phase.PENDING),
     ):
         (await change()).expect(200)
-        await run.target.time.pass_by(reconciled - _TICK)
-        _require_phase(await box.get(), before)
-        await run.target.time.pass_by(_TICK)
-        _require_phase(await box.get(), after)
+        for seconds, phase in ((0, before), (reconciled - _TICK, before), (_TICK, after)):
+            await run.target.time.pass_by(seconds)
+            reply = await box.get()
+            status = _require_phase(reply, phase)
+            require(status["service"] == box.name, f"service {box.name}", status, reply)
 
 
 # Grief ------------------------------------------------------------------------------------------

@@ -5,10 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sandbox_contract._run.people import MY_KEYS, SANDBOXES, USERS, keys_path, user_path
+from sandbox_contract._run.people import (
+    MY_KEYS,
+    SANDBOXES,
+    USERS,
+    Box,
+    in_volume,
+    keys_path,
+    user_path,
+)
+from sandbox_contract._run.run import Run
+from sandbox_contract._run.status import Phase
 from sandbox_contract._wire.caller import Caller
-from sandbox_contract._wire.expect import Reply
+from sandbox_contract._wire.expect import Reply, require
 
+_A_WHILE = 0.2  # seconds, in which a change would show
 NO_ID = str(UUID(int=0, version=4))  # a UUID that nothing has
 
 
@@ -25,12 +36,12 @@ class Route:
         return await caller(self.method, self.path, self.body)
 
 
-def sandbox_routes(name: str) -> list[Route]:
+def sandbox_routes(name: str, command: str = "true") -> list[Route]:
     """Return the routes of one sandbox; the one that deletes comes last."""
     path = f"{SANDBOXES}/{name}"
     return [
         Route("GET", path),
-        Route("POST", f"/proxy/{name}/v1/shell/exec", {"command": "true"}),
+        Route("POST", f"/proxy/{name}/v1/shell/exec", {"command": command}),
         Route("GET", f"/proxy/{name}/v1/sandbox"),
         Route("POST", f"{path}/pause"),
         Route("POST", f"{path}/resume"),
@@ -69,6 +80,33 @@ async def each_refused(routes: list[Route], caller: Caller, status: int, message
     """Expect that every route refuses a caller with a status and a message."""
     for route in routes:
         (await route.ask(caller)).expect_refusal(status, message)
+
+
+async def each_without_effect(run: Run, box: Box, callers: list[Caller]) -> None:
+    """Expect that what is refused to some callers leaves a sandbox that is ready as it was."""
+    owner, file = box.owner, run.name("refused")
+    before, names = (await box.get()).expect(200), await owner.names()
+    for caller in callers:
+        for route in sandbox_routes(box.name, in_volume(f"touch {file}")):
+            await route.ask(caller)
+            await run.target.time.pass_by(_A_WHILE)
+            (await box.get()).expect_like(before)
+    after = await owner.names()
+    require(after == names, f"the sandboxes {names} as they were", after)
+    found = await box.output(in_volume(f"ls {file} 2>/dev/null; true"))
+    require(found == "", "no command that was run", found)
+    await _each_leaves_it_paused(run, box, callers)
+
+
+async def _each_leaves_it_paused(run: Run, box: Box, callers: list[Caller]) -> None:
+    (await box.pause()).expect(200)
+    await run.until_phase(box, Phase.PAUSED)
+    before = (await box.get()).expect(200)
+    for caller in callers:
+        await caller("POST", f"{box.path}/resume")
+        await run.target.time.pass_by(_A_WHILE)
+        (await box.get()).expect_like(before)
+    (await box.resume()).expect(200)
 
 
 def altered(key: str) -> Iterator[str]:

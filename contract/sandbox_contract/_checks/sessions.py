@@ -6,6 +6,7 @@ from sandbox_contract._run.people import Box, in_volume
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Json, require
 
+from .heartbeat import Heartbeat
 from .patterns import ANY, TEXT
 from .registry import checks
 from .shell import NOT_FOUND, expect_data, stopped
@@ -75,15 +76,18 @@ async def a_session_is_made_once(run: Run) -> None:
 
 @checks("shell.session.delete")
 async def a_session_is_ended(run: Run) -> None:
-    box, session = await _opened(run)
+    heart = Heartbeat(run, await run.ready_box())
+    box, session = await _started(run, heart.loop)
     ended = await box.ask(f"{_SESSIONS}/{session}", method="DELETE")
     ended.expect_fields(success=True)
     (await box.exec("true", id=session)).expect_fields(404, message=NOT_FOUND)
+    require(not await heart.beats(), "a command that has ended", "one that runs")
 
 
 @checks("shell.view.reply")
 async def a_session_is_viewed(run: Run) -> None:
     box, session = await _opened(run)
+    await box.run("echo before", id=session)
     await box.run("echo seen", id=session)
     reply = await box.ask(_VIEW, {"id": session})
     data = expect_data(
@@ -92,7 +96,7 @@ async def a_session_is_viewed(run: Run) -> None:
         status="completed",
         command="echo seen",
         exit_code=0,
-        output=IsStr(regex=r"(?s).*seen.*"),
+        output=IsStr(regex=r"(?s).*before.*seen.*"),
     )
     records = data["console"]
     wanted = IsPartialDict(ps1=ANY, command="echo seen", output=IsStr(regex=r"(?s).*seen.*"))
@@ -126,14 +130,17 @@ async def a_wait_ends_in_time(run: Run) -> None:
 
 @checks("shell.write.input")
 async def what_is_written_reaches_the_command(run: Run) -> None:
-    box, session = await _started(run, 'read -r line; echo "got:$line"')
+    file = run.name("written")
+    box, session = await _started(run, in_volume(f"cat > {file}"))
     written = await box.ask(
         "/v1/shell/write", {"id": session, "input": "some words", "press_enter": True}
     )
     expect_data(written, status=TEXT)
+    end = {"id": session, "input": "\x04", "press_enter": False}
+    await box.succeed("/v1/shell/write", end)
     await box.succeed(_WAIT, {"id": session, "seconds": 20})
-    output = (await box.succeed(_VIEW, {"id": session}))["output"]
-    require("got:some words" in output, "a command that got the words", output)
+    got = await box.output(in_volume(f"cat -A {file}"))
+    require(got == "some words$", "a command that got the line, once", got)
 
 
 @checks("shell.kill.ends")

@@ -186,10 +186,19 @@ async def a_command_that_is_killed_in_time(run: Run) -> None:
     require(data["exit_code"] is None, "no exit code", data, reply)
 
 
+@checks("shell.exec.hard-timeout-ends")
+async def a_limit_ends_with_its_command(run: Run) -> None:
+    box = await run.ready_box()
+    session = (await box.run("true", hard_timeout=1))["session_id"]
+    await _require_output(box, "sleep 1.5; echo alive", "alive", id=session)
+
+
 @checks("shell.exec.truncate")
 async def long_output_is_cut(run: Run) -> None:
     box = await run.ready_box()
     command = "head -c 40000 /dev/zero | tr '\\0' x"
+    most = await box.output(f"head -c {_CUT - 1000} /dev/zero | tr '\\0' x")
+    require(most == "x" * (_CUT - 1000), f"all {_CUT - 1000} characters", f"{len(most)} characters")
     whole = (await box.run(command, truncate=False))["output"]
     require(whole.count("x") >= 40_000, "all 40,000 characters", f"{len(whole)} characters")
     cut = (await box.run(command))["output"]

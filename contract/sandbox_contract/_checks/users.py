@@ -4,13 +4,15 @@ from typing import Any
 
 from sandbox_contract._run.people import USERS, user_path
 from sandbox_contract._run.run import Run
-from sandbox_contract._wire.expect import Json, Reply, require
+from sandbox_contract._wire.expect import Json, Reply, require, same
 
 from .patterns import COUNT, ID, TIMESTAMP
 from .registry import checks
 from .routes import NO_ID
 
 LABEL_LIMIT = 58  # of a username, whose namespace `user-<username>` is a label
+EMAIL_LIMIT = 255
+_A_WHILE = 0.05  # seconds
 _NO_USER = "User not found"
 
 
@@ -71,6 +73,13 @@ async def the_longest_username(run: Run) -> None:
     (await run.make_user(_padded(run, LABEL_LIMIT))).expect(201)
 
 
+@checks("admin.user-create.longest-email")
+async def the_longest_email(run: Run) -> None:
+    email = "@example.org".rjust(EMAIL_LIMIT, "a")
+    _, user, reply = await _made(run, email=email)
+    _require_user(user, reply, email=email)
+
+
 @checks("admin.user-create.no-label")
 async def a_username_that_is_no_label(run: Run) -> None:
     base = run.name("u")
@@ -86,7 +95,7 @@ async def a_username_that_is_too_long(run: Run) -> None:
 
 @checks("admin.user-create.long-email")
 async def an_email_that_is_too_long(run: Run) -> None:
-    email = "a" * 250 + "@example.org"
+    email = "@example.org".rjust(EMAIL_LIMIT + 1, "a")
     (await run.make_user(run.name("user"), email=email)).expect_refusal(400)
 
 
@@ -95,15 +104,17 @@ async def users_are_listed(run: Run) -> None:
     username, user, _ = await _made(run)
     reply = await run.admin("GET", USERS)
     reply.expect_fields(count=COUNT)
-    (row,) = [each for each in reply.fields()["users"] if each["username"] == username] or [{}]
-    shown = {key: row.get(key) for key in user}
-    require(shown == user, f"a row that says {user}", shown, reply)
+    rows = [each for each in reply.fields()["users"] if each["username"] == username]
+    require(len(rows) == 1, f"one row of {username}", rows, reply)
+    shown = {key: rows[0][key] for key in user}
+    require(same(shown, user), f"a row that says {user}", shown, reply)
 
 
 @checks("admin.user-list.count")
 async def users_are_counted(run: Run) -> None:
-    for _ in range(2):
-        await _made(run)
+    for is_active in (True, False):
+        _, user, _ = await _made(run)
+        await run.admin("PUT", user_path(user["id"]), {"is_active": is_active})
         reply = await run.admin("GET", USERS)
         users = reply.expect_fields(count=COUNT)["users"]
         reply.expect_fields(count=len(users))
@@ -111,9 +122,11 @@ async def users_are_counted(run: Run) -> None:
 
 @checks("admin.user-list.newest-first")
 async def users_are_listed_newest_first(run: Run) -> None:
-    made = [(await _made(run))[0] for _ in range(3)]
+    first, user, _ = await _made(run)
+    made = [first, (await _made(run))[0]]
     await run.target.time.pass_by(0.001)
     made.append((await _made(run))[0])
+    await run.admin("PUT", user_path(user["id"]), {"email": "new@example.org"})
     listed = [each["username"] for each in await _listed(run)]
     shown = [name for name in listed if name in made]
     require(shown == made[::-1], f"{made[::-1]}, in this order", shown)
@@ -128,6 +141,8 @@ async def inactive_users_can_be_left_out(run: Run) -> None:
     require(username not in some, f"a list without {username}", some)
     require(active in some, f"a list with {active}", some)
     require(username in everybody, f"{username} in the whole list", everybody)
+    all_of_them = [each["username"] for each in await _listed(run, "?active_only=false")]
+    require(username in all_of_them, f"{username} with active_only=false", all_of_them)
 
 
 @checks("admin.user-list.admin")
@@ -167,6 +182,7 @@ async def a_user_is_changed(run: Run) -> None:
 @checks("admin.user-update.kept")
 async def a_change_is_kept(run: Run) -> None:
     _, user, _ = await _made(run, email="old@example.org")
+    _, other, _ = await _made(run, email="other@example.org")
     path = user_path(user["id"])
     await run.admin("PUT", path, {"email": "new@example.org"})
     reply = await run.admin("GET", path)
@@ -174,6 +190,8 @@ async def a_change_is_kept(run: Run) -> None:
     await run.admin("PUT", path, {"is_active": False})
     reply = await run.admin("GET", path)
     _require_user(reply.fields()["user"], reply, email="new@example.org", is_active=False)
+    reply = await run.admin("GET", user_path(other["id"]))
+    _require_user(reply.fields()["user"], reply, email="other@example.org", is_active=True)
 
 
 @checks("admin.user-update.nothing")
@@ -185,6 +203,26 @@ async def an_empty_change(run: Run) -> None:
     after = (await run.admin("GET", path)).expect_fields()["user"]
     kept = {key: after.get(key) for key in user}
     require(kept == user, f"a user as before: {user}", kept, before)
+
+
+@checks("admin.user-update.updated-at")
+async def a_change_is_dated(run: Run) -> None:
+    _, user, _ = await _made(run)
+    path = user_path(user["id"])
+    dates = [await _updated_at(run, path)]
+    for change in ({}, {"email": "new@example.org"}):
+        await run.target.time.pass_by(_A_WHILE)
+        await run.admin("PUT", path, change)
+        dates.append(await _updated_at(run, path))
+    made, unchanged, changed = dates
+    require(unchanged == made, f"updated_at {made}, as nothing changed", unchanged)
+    require(changed > made, f"updated_at later than {made}", changed)
+
+
+async def _updated_at(run: Run, path: str) -> str:
+    user = (await run.admin("GET", path)).expect_fields()["user"]
+    require(user["updated_at"] == TIMESTAMP, "a time in updated_at", user)
+    return str(user["updated_at"])
 
 
 @checks("admin.user-delete.reply")
@@ -220,10 +258,13 @@ async def other_users_stay(run: Run) -> None:
 
 @checks("admin.user-delete.frees-username")
 async def a_deleted_users_name_is_free(run: Run) -> None:
-    username, user, _ = await _made(run)
-    await run.admin("DELETE", user_path(user["id"]))
-    again = (await run.make_user(username)).expect_fields(201)["user"]
-    require(again["id"] != user["id"], "another id", again["id"])
+    first = await run.visitor()
+    (await first.call("GET", "/api/me")).expect(200)
+    await run.admin("DELETE", user_path(first.id))
+    second = await run.person(first.username)
+    require(second.id != first.id, f"another id than {first.id}", second.id)
+    (await first.call("GET", "/api/me")).expect_refusal(401, "Invalid API key")
+    (await second.call("GET", "/api/me")).expect(200)
 
 
 @checks("admin.user-delete.takes-sandboxes")

@@ -20,6 +20,12 @@ _rule(
     "A username of 58 characters is taken.",
     Need.ADMIN,
 )
+_rule(
+    "admin.user-create.longest-email",
+    "e-mail over 255",
+    "An e-mail address of 255 characters is taken.",
+    Need.ADMIN,
+)
 _bug(
     "admin.user-create.no-label",
     "usernames",
@@ -62,6 +68,12 @@ _PUT = "PUT /api/admin/users/:id"
 _rule("admin.user-update.reply", _PUT, "A user's e-mail is changed and shown.", Need.ADMIN)
 _rule("admin.user-update.kept", _PUT, "What was changed of a user stays changed.", Need.ADMIN)
 _rule("admin.user-update.nothing", _PUT, "An empty object changes nothing.", Need.ADMIN)
+_rule(
+    "admin.user-update.updated-at",
+    _PUT,
+    "updated_at moves on with a change, and not without one.",
+    Need.ADMIN,
+)
 _DELETE = "DELETE /api/admin/users/:id"
 _bug("admin.user-delete.reply", _DELETE, "Deleting a user is 200.", Need.ADMIN)
 _rule("admin.user-delete.gone", _DELETE, "A user who was deleted is gone: 404.", Need.ADMIN)
@@ -90,6 +102,12 @@ _rule(
 _rule("admin.key-create.works", _KEY, "A key that was made works, for that user.", Need.ADMIN)
 _rule("admin.key-create.without-name", _KEY, "A key needs neither name nor expiry.", Need.ADMIN)
 _rule("admin.key-create.expiry", _KEY, "A key's expiry is shown as it was asked.", Need.ADMIN)
+_rule(
+    "admin.key-create.offset",
+    _KEY,
+    "An expiry in another time zone is shown in UTC.",
+    Need.ADMIN,
+)
 _rule(
     "admin.key-create.past-expiry",
     "an expiry in the past",
@@ -137,6 +155,12 @@ _rule(
     "me.key-create.works", _MY_KEY, "A key of one's own making works, for the same user.", Need.USER
 )
 _rule("me.key-create.expiry", _MY_KEY, "A key's expiry is shown as it was asked.", Need.USER)
+_rule(
+    "me.key-create.offset",
+    _MY_KEY,
+    "An expiry in another time zone is shown in UTC.",
+    Need.USER,
+)
 _bug("me.key-create.bad-expiry", "a bad expires_at", "An expiry that is no time is 400.", Need.USER)
 _MY_KEYS = "GET /api/me/apikeys"
 _rule("me.key-list.reply", _MY_KEYS, "One's own keys are listed and described.", Need.USER)

@@ -74,8 +74,10 @@ _rule(
 _rule(
     "auth.refused.changes-nothing",
     "order of checks",
-    "What is refused without a key has no effect.",
+    "What is refused for want of a key that works has no effect.",
     Need.USER,
+    Need.WAITING,
+    Need.RUNTIME,
 )
 _rule(
     "auth.admin-header.missing",
@@ -86,6 +88,12 @@ _rule(
     "auth.admin-header.format",
     "admin routes: header faults",
     "With another scheme, a bare key or no key, every admin route is 401.",
+)
+_rule(
+    "auth.admin-refused.changes-nothing",
+    "order of checks",
+    "What is refused for want of the admin key has no effect.",
+    Need.ADMIN,
 )
 _rule(
     "auth.admin-key.unknown",

@@ -143,6 +143,12 @@ _quirk(
     *_READY,
 )
 _rule(
+    "shell.exec.hard-timeout-ends",
+    "hard_timeout",
+    "A command's hard_timeout ends nothing that comes after it.",
+    *_READY,
+)
+_rule(
     "shell.exec.truncate",
     "truncate",
     "Output above 30,000 characters is cut, unless truncate is false.",
@@ -154,7 +160,12 @@ _rule("shell.session.variables", _SESSION, "export lasts likewise.", *_READY)
 _rule("shell.session.apart", _SESSION, "One session's variables are not another's.", *_READY)
 _rule("shell.session.listed", "sessions", "Sessions are listed.", *_READY)
 _rule("shell.session.create", "create", "Making a session again gives the same.", *_READY)
-_rule("shell.session.delete", "DELETE", "A session that was ended is unknown.", *_READY)
+_rule(
+    "shell.session.delete",
+    "DELETE",
+    "An ended session is unknown, its command with it.",
+    *_READY,
+)
 _rule("shell.view.reply", "view", "A session's snapshot is shown.", *_READY)
 _rule("shell.view.exit-code", "exit_code", "exit_code is null until completed.", *_READY)
 _rule("shell.wait.ends", "wait", "wait answers when the command has ended.", *_READY)

@@ -30,6 +30,12 @@ _rule(
     Need.USER,
 )
 _rule(
+    "conventions.path.trailing-slash-admin",
+    "trailing slash",
+    "A trailing slash changes no answer to the administrator.",
+    Need.ADMIN,
+)
+_rule(
     "conventions.name.case-sensitive",
     "sandbox names",
     "A sandbox's name in other letters' case is another sandbox.",
@@ -78,6 +84,12 @@ _rule(
     "unknown route",
     "An unknown route below /api/admin/ is 401 without a key.",
 )
+_rule(
+    "conventions.unknown-route.admin-with-users-key",
+    "unknown route",
+    "An unknown route below /api/admin/ is 403 with a user's key.",
+    Need.USER,
+)
 _quirk(
     "conventions.unknown-route.admin",
     "unknown route with the admin key",
@@ -110,6 +122,12 @@ _rule(
     "conventions.body.large",
     "100 KB",
     "A body just below 100 KB is read.",
+    Need.USER,
+)
+_rule(
+    "conventions.body.utf-8",
+    "content types",
+    "JSON whose content type says its charset, UTF-8, is read.",
     Need.USER,
 )
 _bug("conventions.body.too-large", "over 100 KB", "A body over 100 KB is 413.", Need.USER)

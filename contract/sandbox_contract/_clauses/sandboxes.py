@@ -31,6 +31,7 @@ _rule(
     "a duplicate",
     "A refused duplicate leaves the sandbox as it was.",
     Need.USER,
+    Need.WAITING,
 )
 _rule(
     "sandboxes.create.name-per-user",
@@ -70,7 +71,13 @@ _bug(
 )
 _LIST = "GET /api/sandboxes"
 _rule("sandboxes.list.reply", _LIST, "One's sandboxes are listed and described.", Need.USER)
-_rule("sandboxes.list.count", _LIST, "The list of sandboxes carries their count.", Need.USER)
+_rule(
+    "sandboxes.list.count",
+    _LIST,
+    "The list of sandboxes, paused ones too, carries their count.",
+    Need.USER,
+    Need.WAITING,
+)
 _rule("sandboxes.list.newest-first", _LIST, "One's sandboxes are listed newest first.", Need.USER)
 _rule("sandboxes.list.own", _LIST, "Another user's sandbox is not listed.", Need.SECOND_USER)
 _rule(
@@ -84,6 +91,7 @@ _rule(
     _LIST,
     "The list says of a sandbox what is said when it is shown.",
     Need.USER,
+    Need.WAITING,
 )
 _GET = "GET /api/sandboxes/:name"
 _rule("sandboxes.get.reply", _GET, "A sandbox is shown with its status.", Need.USER)
@@ -105,14 +113,60 @@ _rule(
     "A paused sandbox can be deleted.",
     Need.USER,
 )
-_rule("sandboxes.delete.others-stay", _DELETE, "Deleting a sandbox leaves the others.", Need.USER)
+_rule(
+    "sandboxes.delete.others-stay",
+    _DELETE,
+    "Deleting a sandbox leaves the others.",
+    Need.USER,
+    Need.WAITING,
+)
+_ISOLATION = "two users may use the same name, in isolation"
+_rule(
+    "sandboxes.files.per-user",
+    _ISOLATION,
+    "Two users' sandboxes of one name share no files.",
+    Need.SECOND_USER,
+    Need.WAITING,
+    Need.RUNTIME,
+)
+_rule(
+    "sandboxes.files.per-sandbox",
+    _ISOLATION,
+    "Two sandboxes of one user share no files.",
+    Need.USER,
+    Need.WAITING,
+    Need.RUNTIME,
+)
+_rule(
+    "sandboxes.files.of-a-life",
+    _DELETE,
+    "A sandbox that takes a deleted one's name has none of its files.",
+    Need.USER,
+    Need.WAITING,
+    Need.RUNTIME,
+)
 _PAUSE = "POST /api/sandboxes/:name/pause"
 _rule("sandboxes.pause.reply", _PAUSE, "Pausing is 200 with 0 replicas.", Need.USER)
 _rule("sandboxes.pause.again", _PAUSE, "Pausing again is 200 with 0 replicas.", Need.USER)
 _rule(
+    "sandboxes.pause.others-stay",
+    _PAUSE,
+    "Pausing a sandbox leaves the others.",
+    Need.USER,
+    Need.WAITING,
+)
+_rule(
     "sandboxes.pause.keeps-files",
     "the persistent volume",
     "What is below /sandbox outlasts a pause.",
+    Need.USER,
+    Need.WAITING,
+    Need.RUNTIME,
+)
+_rule(
+    "sandboxes.pause.ends-work",
+    "paused",
+    "A pause ends what runs in the sandbox, in the background too.",
     Need.USER,
     Need.WAITING,
     Need.RUNTIME,
@@ -124,6 +178,14 @@ _rule(
     "sandboxes.resume.ready",
     _RESUME,
     "A resumed sandbox becomes ready and runs commands again.",
+    Need.USER,
+    Need.WAITING,
+    Need.RUNTIME,
+)
+_rule(
+    "sandboxes.resume.running",
+    _RESUME,
+    "Resuming a sandbox that runs leaves it ready, with what runs in it.",
     Need.USER,
     Need.WAITING,
     Need.RUNTIME,
@@ -147,11 +209,18 @@ _rule(
     "What is refused to a stranger leaves the sandbox as it was.",
     Need.SECOND_USER,
     Need.WAITING,
+    Need.RUNTIME,
 )
 _QUOTA = "at most 10 sandboxes a user"
 _rule("sandboxes.quota.room", _QUOTA, "A user may have 10 sandboxes.", Need.USER)
 _rule("sandboxes.quota.held", _QUOTA, "No user gets an 11th sandbox.", Need.USER)
 _rule("sandboxes.quota.paused", "paused ones counted", "A paused one counts.", Need.USER)
+_rule(
+    "sandboxes.quota.duplicate",
+    "the duplicate check comes first",
+    "In a full house, a name that is taken is 409.",
+    Need.USER,
+)
 _rule("sandboxes.quota.freed", _QUOTA, "A deleted sandbox makes room for another.", Need.USER)
 _rule(
     "sandboxes.quota.per-user",
@@ -242,6 +311,13 @@ _rule(
     "readiness.ready.lasts",
     "ready",
     "A sandbox that is ready stays so for hours.",
+    Need.USER,
+    Need.EXACT_CLOCK,
+)
+_rule(
+    "readiness.paused.lasts",
+    "paused",
+    "A sandbox that is paused stays so for hours.",
     Need.USER,
     Need.EXACT_CLOCK,
 )

@@ -13,6 +13,12 @@ _bug(
     "Of concurrent creates of one name, all but one are 409.",
     Need.USER,
 )
+_rule(
+    "races.create.different",
+    _CREATE,
+    "Concurrent creates of different names are all 201, and all are there.",
+    Need.USER,
+)
 _rule("races.delete.one", _DELETE, "Of concurrent deletes, one is 200.", Need.USER)
 _bug("races.delete.others", _DELETE, "Of concurrent deletes, all but one are 403.", Need.USER)
 _bug("races.scale.no-fault", _SCALE, "Pause against resume is never 5xx.", Need.USER)

@@ -1,5 +1,6 @@
 """A run: the people in it, their sandboxes, and the waiting."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -22,6 +23,7 @@ _GROWTH = 1.5
 _STEPS = 90  # of the longest kind in a budget
 _KEPT = 6  # exchanges of a clause
 
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _T = TypeVar("_T")
 OnWait = Callable[[str, float, float], None]
 
@@ -207,6 +209,7 @@ class Run:
             await time.pass_by(step)
             waited += step
             step = min(step * _GROWTH, time.budget / _STEPS, time.budget - waited + _FIRST_STEP)
+            step = round(step, 3)  # a clock that is moved stays on a tick that can be asked for
         return found
 
     async def until_phase(
@@ -235,7 +238,11 @@ class Run:
 
     async def now(self) -> str:
         """Return the time that the target says."""
-        return str((await self.nobody("GET", "/health")).expect_fields()["timestamp"])
+        reply = await self.nobody("GET", "/health")
+        timestamp: str = reply.expect_fields()["timestamp"]
+        if _TIMESTAMP.fullmatch(timestamp) is None:
+            raise Violation("a timestamp with milliseconds and Z", timestamp, reply.exchange)
+        return timestamp
 
     # What is shared -----------------------------------------------------------------------------
 

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from dirty_equals import IsPartialDict
 
@@ -38,10 +39,45 @@ class NoAnswer(Violation):
 
 
 class _Object(dict[str, Any]):
-    """A JSON object; what it lacks is the target's fault, not the check's."""
+    """A JSON object; what it lacks, or has in another shape, is the target's fault."""
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        for fields, shape, fits in _SHAPES:
+            if key in fields and not fits(value):
+                raise Violation(f"a field {key!r} that is {shape}", _worded(value))
+        return value
 
     def __missing__(self, key: str) -> Any:
         raise Violation(f"a field {key!r}", _worded(dict(self)))
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, _Object)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_object, cast("list[object]", value)))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+# By its name, what a field holds wherever it stands, so that no check need ask.
+_SHAPES: tuple[tuple[set[str], str, Callable[[object], bool]], ...] = (
+    ({"user", "sandbox", "key_info", "data", "headers"}, "an object", _is_object),
+    (
+        {"users", "sandboxes", "api_keys", "files", "console", "detail"},
+        "a list of objects",
+        _is_list,
+    ),
+    (
+        {"id", "username", "api_key", "message", "timestamp", "session_id", "output", "content"},
+        "text",
+        _is_text,
+    ),
+)
 
 
 class Reply:
@@ -106,6 +142,11 @@ class Reply:
         """Expect the same answer as another."""
         if (self.status, self.exchange.body) != (other.status, other.exchange.body):
             raise Violation(f"the same answer as {other}", str(self), self.exchange)
+
+
+def same(one: Json, other: Json) -> bool:
+    """Tell whether two values are the same JSON: 1 is not true, nor null what is missing."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def require(condition: object, expected: str, received: object, reply: Reply | None = None) -> None:

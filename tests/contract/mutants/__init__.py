@@ -1,0 +1,1 @@
+"""Wrong proxies, each with one mistake that the contract has to find."""

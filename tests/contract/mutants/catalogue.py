@@ -1,0 +1,61 @@
+"""Every wrong proxy, in the order of the contract."""
+
+from __future__ import annotations
+
+from . import (
+    admission,
+    authentication,
+    bodies,
+    commands,
+    conventions,
+    deletion,
+    disclosure,
+    files,
+    keys,
+    listing,
+    ownership,
+    quota,
+    races,
+    readiness,
+    refusals,
+    revocation,
+    routes,
+    sandboxes,
+    scaling,
+    sessions,
+    shell,
+    user_changes,
+    user_deletion,
+    user_views,
+    users,
+)
+
+_AREAS = (
+    conventions,
+    routes,
+    bodies,
+    authentication,
+    admission,
+    refusals,
+    users,
+    user_views,
+    user_changes,
+    user_deletion,
+    keys,
+    disclosure,
+    revocation,
+    sandboxes,
+    listing,
+    ownership,
+    deletion,
+    quota,
+    readiness,
+    scaling,
+    commands,
+    shell,
+    sessions,
+    files,
+    races,
+)
+KINDS = tuple(kind for area in _AREAS for kind in area.KINDS)
+MUTANTS = tuple(mutant for kind in KINDS for mutant in kind.mutants)

@@ -1,0 +1,302 @@
+"""Wrong proxies in how keys are made and listed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandbox_fakeproxy._errors import Refusal
+from sandbox_fakeproxy._proxy.administration import Administration
+from sandbox_fakeproxy._proxy.keys import Keys
+from sandbox_fakeproxy._proxy.self_service import SelfService
+from sandbox_fakeproxy._state.store import Store
+
+from .mutant import Kind
+from .rewriting import (
+    KEYS,
+    MINE,
+    answered,
+    asked,
+    body,
+    changing,
+    losing,
+    renaming,
+    setting,
+    status,
+    turning,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sandbox_fakeproxy._http import Arguments, JsonObject, Reply
+    from sandbox_fakeproxy._state.records import ApiKey, User
+
+
+# What is answered --------------------------------------------------------------------------------
+
+MADE = Kind("Making a key")
+for _id, _said, _change in (
+    ("status", "Making a key is 200", status(200)),
+    ("no-success", "The answer lacks success", body(losing("success"))),
+    ("success-text", "Success is a text", body(setting("success", "true"))),
+    ("no-message", "The answer lacks a message", body(losing("message"))),
+    ("no-key", "The answer lacks the key", body(losing("api_key"))),
+    ("null", "The key's description is null", body(setting("key_info", None))),
+    ("renamed", "The key's description has another name", body(renaming("key_info", "key"))),
+    ("no-prefix", "The description lacks key_prefix", body(losing("key_info.key_prefix"))),
+    ("no-name", "The description lacks the name", body(losing("key_info.name"))),
+    ("no-id", "The description lacks the id", body(losing("key_info.id"))),
+    ("no-expiry", "The description lacks expires_at", body(losing("key_info.expires_at"))),
+):
+    MADE.add(
+        f"keys.made.{_id}",
+        f"{_said}.",
+        answered(f"POST {KEYS}", _change),
+        "admin.key-create.reply",
+        "me.key-create.reply",
+    )
+MADE.add(
+    "keys.made.nameless",
+    "A key's name is forgotten.",
+    asked((f"POST {KEYS}", losing("name"))),
+    "admin.key-create.reply",
+    "me.key-create.reply",
+)
+MADE.add(
+    "keys.made.for-ever",
+    "A key's expiry is forgotten.",
+    asked((f"POST {KEYS}", losing("expires_at"))),
+    "admin.key-create.expiry",
+    "me.key-create.expiry",
+    "auth.key.expired",
+)
+MADE.add(
+    "keys.made.zone-ignored",
+    "The time zone of a key's expiry is ignored.",
+    asked((f"POST {KEYS}", turning("expires_at", lambda at: str(at).replace("+02:00", "Z")))),
+    "admin.key-create.offset",
+    "me.key-create.offset",
+)
+MADE.add(
+    "keys.made.expiry-local",
+    "A key's expiry is shown without its zone.",
+    answered(
+        rf"(GET|POST) {KEYS}", body(turning("key_info.expires_at", lambda at: at and at[:-1]))
+    ),
+    "admin.key-create.expiry",
+    "me.key-create.expiry",
+)
+
+
+class _Making(Keys):
+    """Keys that refuse to make some."""
+
+    def create(self, user_id: str, body: JsonObject) -> Reply:
+        self.check(body, self._clock.now())
+        return super().create(user_id, body)
+
+    def check(self, body: JsonObject, now: datetime) -> None:
+        """Refuse."""
+
+
+@MADE.of(
+    "keys.made.named-only",
+    "A key needs a name.",
+    "admin.key-create.without-name",
+)
+class NameRequired(_Making):
+    def check(self, body: JsonObject, now: datetime) -> None:
+        if not body.get("name"):
+            raise Refusal(400, "name is required")
+
+
+@MADE.of(
+    "keys.made.no-past",
+    "An expiry in the past is refused.",
+    "admin.key-create.past-expiry",
+    "auth.key.expired",
+)
+class NoPast(_Making):
+    def check(self, body: JsonObject, now: datetime) -> None:
+        expiry = self._conduct.expires_at(body)
+        if expiry is not None and expiry <= now:
+            raise Refusal(400, "expires_at must be in the future")
+
+
+@MADE.of(
+    "keys.made.for-the-first",
+    "A user's own new key is the first user's.",
+    "me.key-create.works",
+)
+class ForTheFirst(SelfService):
+    async def create_key(self, user: User, asked: Arguments) -> Reply:
+        return self._keys.create(self._store.users()[-1].id, asked.body)
+
+
+@MADE.of(
+    "keys.made.for-the-last",
+    "The administrator's new keys are for the user who was made first.",
+    "admin.key-create.works",
+)
+class ForTheFirstByAdmin(Administration):
+    async def create_key(self, asked: Arguments) -> Reply:
+        return self._keys.create(self._store.users()[-1].id, asked.body)
+
+
+# Lists -------------------------------------------------------------------------------------------
+
+LISTED = Kind("Lists of keys")
+for _id, _said, _change in (
+    ("name", "lack the name", losing("api_keys.*.name")),
+    ("expiry", "lack expires_at", losing("api_keys.*.expires_at")),
+    ("used", "lack last_used_at", losing("api_keys.*.last_used_at")),
+    ("active", "lack is_active", losing("api_keys.*.is_active")),
+    ("active-number", "have a number as is_active", turning("api_keys.*.is_active", int)),
+    ("active-text", "have a text as is_active", turning("api_keys.*.is_active", str)),
+    ("created", "have another created_at", setting("api_keys.*.created_at", "2026-01-01")),
+    ("null", "are null", setting("api_keys", None)),
+    ("renamed", "call the keys keys", renaming("api_keys", "keys")),
+):
+    LISTED.add(
+        f"keys.listed.{_id}",
+        f"Lists of keys {_said}.",
+        answered(f"GET {KEYS}", body(_change)),
+        "admin.key-list.reply",
+        "me.key-list.reply",
+    )
+
+_LISTS = {"me": MINE, "admin": r"/api/admin/users/[^/]+/apikeys"}
+
+
+for _area, _path in _LISTS.items():
+    LISTED.add(
+        f"keys.{_area}.count.more",
+        f"The count of keys at {_area} is one too many.",
+        answered(f"GET {_path}", body(turning("count", lambda count: count + 1))),
+        f"{_area}.key-list.count",
+    )
+    LISTED.add(
+        f"keys.{_area}.count.text",
+        f"The count of keys at {_area} is a text.",
+        answered(f"GET {_path}", body(turning("count", str))),
+        f"{_area}.key-list.count",
+    )
+    LISTED.add(
+        f"keys.{_area}.count.none",
+        f"The list of keys at {_area} has no count.",
+        answered(f"GET {_path}", body(losing("count"))),
+        f"{_area}.key-list.count",
+    )
+    LISTED.add(
+        f"keys.{_area}.oldest-first",
+        f"The keys at {_area} are listed oldest first.",
+        answered(f"GET {_path}", body(turning("api_keys", lambda rows: rows[::-1]))),
+        f"{_area}.key-list.newest-first",
+    )
+
+
+@LISTED.of(
+    "keys.listed.count-active",
+    "The count of keys leaves out the revoked ones, and the list does not.",
+    "admin.key-list.count",
+    "me.key-list.count",
+)
+class CountingActive(Keys):
+    def list(self, user_id: str) -> Reply:
+        reply = super().list(user_id)
+        reply.body["count"] = sum(row["is_active"] for row in reply.body["api_keys"])
+        return reply
+
+
+@LISTED.of(
+    "keys.listed.by-use",
+    "Keys are listed by when they were used last.",
+    "admin.key-list.newest-first",
+    "me.key-list.newest-first",
+)
+class ByUse(Store):
+    def keys(self, user_id: str) -> list[ApiKey]:
+        found = super().keys(user_id)
+        return sorted(found, key=lambda key: key.last_used_at is None)
+
+
+@LISTED.of(
+    "keys.listed.revoked-gone",
+    "A revoked key is not listed any more.",
+    "admin.key-list.revoked",
+    "me.key-list.revoked",
+)
+class ActiveOnly(Store):
+    def keys(self, user_id: str) -> list[ApiKey]:
+        return [key for key in super().keys(user_id) if key.is_active]
+
+
+@LISTED.of(
+    "keys.listed.revoked-active",
+    "A revoked key is listed as if it were active.",
+    "admin.key-list.revoked",
+    "me.key-list.revoked",
+)
+class AlwaysActive(Store):
+    def keys(self, user_id: str) -> list[ApiKey]:
+        return [replace(key, is_active=True) for key in super().keys(user_id)]
+
+
+@LISTED.of(
+    "keys.listed.everybodys",
+    "A list of keys is everybody's.",
+    "admin.key-list.of-one-user",
+    "me.key-list.own",
+)
+class Everybodys(Store):
+    def keys(self, user_id: str) -> list[ApiKey]:
+        return [key for user in self.users() for key in super(Everybodys, self).keys(user.id)]
+
+
+@LISTED.of(
+    "keys.listed.never-used",
+    "When a key was used is never noted.",
+    "admin.key-list.last-used",
+)
+class NeverUsed(Store):
+    def note_use(self, key_id: str, now: datetime) -> None:
+        pass
+
+
+@LISTED.of(
+    "keys.listed.all-used",
+    "Using a key counts as using all of that user's.",
+    "me.key-list.reply",
+)
+class AllUsed(Store):
+    def note_use(self, key_id: str, now: datetime) -> None:
+        used = self.key(key_id)
+        for key in self.keys(used.user_id) if used else ():
+            super().note_use(key.id, now)
+
+
+# Oneself -----------------------------------------------------------------------------------------
+
+ONESELF = Kind("A user shown to that user")
+for _id, _said, _change in (
+    ("no-id", "lacks the id", losing("user.id")),
+    ("no-email", "lacks the e-mail", losing("user.email")),
+    ("no-name", "lacks the username", losing("user.username")),
+    ("other", "is another user", setting("user.username", "admin")),
+    ("number", "has a number as id", setting("user.id", 1)),
+    ("flat", "is not below user", changing(lambda said: said["user"])),
+    ("null", "is null", setting("user", None)),
+):
+    ONESELF.add(
+        f"me.shown.{_id}",
+        f"The user whose key it is {_said}.",
+        answered("GET /api/me/?", body(_change)),
+        "me.show.reply",
+    )
+
+KINDS = (
+    ONESELF,
+    MADE,
+    LISTED,
+)

@@ -1,0 +1,168 @@
+"""Wrong proxies in how sandboxes are listed and shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
+from sandbox_fakeproxy._state.store import Store
+
+from .mutant import Kind
+from .rewriting import (
+    BOX,
+    BOXES,
+    answered,
+    body,
+    changing,
+    losing,
+    renaming,
+    setting,
+    turning,
+)
+
+if TYPE_CHECKING:
+    from sandbox_fakeproxy._http import Arguments, Reply
+    from sandbox_fakeproxy._state.records import Sandbox, User
+
+
+# Listed and shown --------------------------------------------------------------------------------
+
+LISTED = Kind("Sandboxes listed")
+for _id, _said, _change, _clause in (
+    ("no-namespace", "lacks namespaces", losing("sandboxes.*.namespace"), "reply"),
+    ("no-service", "lacks services", losing("sandboxes.*.service"), "reply"),
+    ("no-address", "lacks addresses", losing("sandboxes.*.serviceFQDN"), "reply"),
+    ("no-created", "lacks createdAt", losing("sandboxes.*.createdAt"), "reply"),
+    ("no-ready", "lacks ready", losing("sandboxes.*.ready"), "reply"),
+    ("ready-text", "has texts as ready", turning("sandboxes.*.ready", str), "reply"),
+    ("ready-number", "has numbers as ready", turning("sandboxes.*.ready", int), "reply"),
+    ("snake", "writes created_at", renaming("sandboxes.*.createdAt", "created_at"), "reply"),
+    ("renamed", "calls its rows items", renaming("sandboxes", "items"), "reply"),
+    ("null", "is null", setting("sandboxes", None), "reply"),
+    ("replicas", "says replicas", setting("sandboxes.*.replicas", 1), "brief"),
+    ("reason", "says a reason", setting("sandboxes.*.readyReason", "DependenciesReady"), "brief"),
+    ("more", "counts one too many", turning("count", lambda count: count + 1), "count"),
+    ("text", "has a text as count", turning("count", str), "count"),
+    ("none", "has no count", losing("count"), "count"),
+    ("oldest", "is oldest first", turning("sandboxes", lambda rows: rows[::-1]), "newest-first"),
+    (
+        "by-name",
+        "is in the order of names",
+        turning("sandboxes", lambda rows: sorted(rows, key=lambda row: str(row["name"]))),
+        "newest-first",
+    ),
+    ("never-ready", "never says ready", setting("sandboxes.*.ready", False), "agrees"),
+    ("always-ready", "always says ready", setting("sandboxes.*.ready", True), "agrees"),
+    ("pending", "says pending for ever", setting("sandboxes.*.service", "pending"), "agrees"),
+):
+    LISTED.add(
+        f"sandboxes.listed.{_id}",
+        f"The list of sandboxes {_said}.",
+        answered(f"GET {BOXES}", body(_change)),
+        f"sandboxes.list.{_clause}",
+    )
+
+
+@LISTED.of(
+    "sandboxes.listed.everybodys",
+    "Everybody's sandboxes are listed.",
+    "sandboxes.list.own",
+)
+class Everybodys(Store):
+    def sandboxes(self, user_id: str) -> list[Sandbox]:
+        return [box for user in self.users() for box in super(Everybodys, self).sandboxes(user.id)]
+
+
+@LISTED.of(
+    "sandboxes.listed.tie",
+    "Sandboxes of one instant are listed oldest first.",
+    "model.history.legal",
+)
+class Tied(Store):
+    def sandboxes(self, user_id: str) -> list[Sandbox]:
+        found = super().sandboxes(user_id)[::-1]
+        return sorted(found, key=lambda box: box.created_at, reverse=True)
+
+
+@LISTED.of(
+    "sandboxes.listed.by-change",
+    "Sandboxes are listed by when they were paused or resumed last.",
+    "sandboxes.list.newest-first",
+)
+class ByChange(Store):
+    def sandboxes(self, user_id: str) -> list[Sandbox]:
+        found = super().sandboxes(user_id)
+        return sorted(found, key=lambda box: box.asked.since, reverse=True)
+
+
+@LISTED.of(
+    "sandboxes.listed.page",
+    "No more than five sandboxes are listed.",
+    "races.quota.held",
+)
+class Page(Store):
+    def sandboxes(self, user_id: str) -> list[Sandbox]:
+        return super().sandboxes(user_id)[:5]
+
+
+@LISTED.of(
+    "sandboxes.listed.count-running",
+    "The count of sandboxes leaves out the paused ones, and the list does not.",
+    "sandboxes.list.count",
+)
+class CountingRunning(Sandboxes):
+    async def list(self, user: User, _asked: Arguments) -> Reply:
+        reply = await super().list(user, _asked)
+        reply.body["count"] = sum(not box.asked.is_paused for box in self._store.sandboxes(user.id))
+        return reply
+
+
+@LISTED.of(
+    "sandboxes.listed.running",
+    "Paused sandboxes are not listed.",
+    "sandboxes.list.agrees",
+)
+class RunningOnly(Store):
+    def sandboxes(self, user_id: str) -> list[Sandbox]:
+        return [box for box in super().sandboxes(user_id) if not box.asked.is_paused]
+
+
+SHOWN = Kind("A sandbox shown")
+for _id, _said, _change, _clause in (
+    ("no-namespace", "lacks its namespace", losing("namespace"), "sandboxes.get.reply"),
+    ("no-service", "lacks its service", losing("service"), "sandboxes.get.reply"),
+    ("no-address", "lacks its address", losing("serviceFQDN"), "sandboxes.get.reply"),
+    ("no-replicas", "lacks replicas", losing("replicas"), "sandboxes.get.reply"),
+    ("no-ready", "lacks ready", losing("ready"), "sandboxes.get.reply"),
+    ("no-created", "lacks createdAt", losing("createdAt"), "sandboxes.get.reply"),
+    ("replicas-text", "has a text as replicas", turning("replicas", str), "sandboxes.get.reply"),
+    ("ready-text", "has a text as ready", turning("ready", str), "sandboxes.get.reply"),
+    ("ready-number", "has a number as ready", turning("ready", int), "sandboxes.get.reply"),
+    ("snake", "has ready_reason", renaming("readyReason", "ready_reason"), "readiness.ready.row"),
+    ("list", "is in a list", changing(lambda said: [said]), "sandboxes.get.reply"),
+    ("null", "is null", changing(lambda _said: None), "sandboxes.get.reply"),
+    (
+        "wrapped",
+        "is below sandbox",
+        changing(lambda said: {"sandbox": said}),
+        "sandboxes.get.reply",
+    ),
+    ("pending", "says pending for ever", setting("service", "pending"), "sandboxes.get.service"),
+    (
+        "address",
+        "has an address without its namespace",
+        turning("serviceFQDN", lambda said: said.replace(".svc.cluster.local", "")),
+        "sandboxes.get.service",
+    ),
+):
+    SHOWN.add(
+        f"sandboxes.shown.{_id}",
+        f"A sandbox that is shown {_said}.",
+        answered(f"GET {BOX}", body(_change)),
+        _clause,
+    )
+
+KINDS = (
+    LISTED,
+    SHOWN,
+)

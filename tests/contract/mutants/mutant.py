@@ -1,0 +1,124 @@
+"""A wrong proxy: the fake with one mistake, made without a change to the fake's own files."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+from unittest.mock import patch
+
+import sandbox_fakeproxy._app as proxy_app
+from sandbox_fakeproxy._local import runtime as local_runtime
+from sandbox_fakeproxy._testing import in_tests
+
+from tests.contract.targets import in_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+    from types import ModuleType
+
+    from sandbox_contract import Target
+    from starlette.types import ASGIApp
+
+    Make = Callable[[Path], AbstractContextManager[Target]]
+
+_T = TypeVar("_T")
+# Where the fake makes what it is made of, by a name that can stand for something else.
+_HOMES: tuple[ModuleType, ...] = (proxy_app, in_tests, local_runtime)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A wrong proxy, and the clauses that are meant to find its mistake; `make` takes a place."""
+
+    id: str
+    kind: str
+    mistake: str
+    caught_by: tuple[str, ...]
+    make: Make
+
+
+class Kind:
+    """A kind of mistake, and the wrong proxies that make it."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.mutants: list[Mutant] = []
+
+    def add(
+        self,
+        mutant_id: str,
+        mistake: str,
+        make: Make,
+        *caught_by: str,
+    ) -> None:
+        """Add a wrong proxy."""
+        self.mutants.append(Mutant(mutant_id, self.title, mistake, caught_by, make))
+
+    def of(self, mutant_id: str, mistake: str, *caught_by: str) -> Callable[[type[_T]], type[_T]]:
+        """Add the fake that is made of the class below, in place of the one it derives from."""
+
+        def register(component: type[_T]) -> type[_T]:
+            self.add(mutant_id, mistake, made_of(component), *caught_by)
+            return component
+
+        return register
+
+
+def made_of(*components: type) -> Make:
+    """Return what makes a fake of these classes, each in place of the one it derives from."""
+
+    @contextmanager
+    def make(directory: Path) -> Generator[Target]:
+        with ExitStack() as stack:
+            for component in components:
+                name = _replaced_by(component).__name__
+                for home in _HOMES:
+                    if hasattr(home, name):
+                        stack.enter_context(patch.object(home, name, component))
+            yield stack.enter_context(in_process(directory))
+
+    return make
+
+
+def _replaced_by(component: type) -> type:
+    """Return the fake's own class that a wrong one derives from."""
+    own = [each for each in component.__mro__ if each.__module__.startswith("sandbox_fakeproxy.")]
+    return own[0]
+
+
+def replaced(name: str, value: object, *owners: object) -> Make:
+    """Return what makes a fake in which a name of modules or classes stands for something else."""
+
+    @contextmanager
+    def make(directory: Path) -> Generator[Target]:
+        with ExitStack() as stack:
+            for owner in owners:
+                stack.enter_context(patch.object(owner, name, value))
+            yield stack.enter_context(in_process(directory))
+
+    return make
+
+
+def set_to(**options: Any) -> Make:
+    """Return what makes a fake whose settings are not what it is said to have."""
+    return lambda directory: in_process(directory, **options)
+
+
+def behind(wrap: Callable[[ASGIApp], Any]) -> Make:
+    """Return what makes a fake with something before it that rewrites what passes."""
+
+    @contextmanager
+    def make(directory: Path) -> Generator[Target]:
+        with in_process(directory) as target:
+            assert target.app is not None
+            app: Any = target.app
+            yield replace(target, app=wrap(app))
+
+    return make
+
+
+def unchanged(directory: Path) -> AbstractContextManager[Target]:
+    """Make the fake as every wrong proxy is made, but with no mistake."""
+    return behind(lambda app: app)(directory)

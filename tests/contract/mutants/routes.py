@@ -1,0 +1,222 @@
+"""Wrong proxies in how they find a path, and where there is no route."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sandbox_fakeproxy._errors import Refusal
+from sandbox_fakeproxy._proxy.gate import Gate
+
+from .mutant import Kind
+from .rewriting import (
+    ANY,
+    INSIDE,
+    Answer,
+    answered,
+    body,
+    error,
+    plain,
+    refused,
+    routed,
+    setting,
+    status,
+    turning,
+)
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Scope
+
+    from .mutant import Make
+
+# Paths -------------------------------------------------------------------------------------------
+
+PATHS = Kind("Paths")
+
+
+def _strict_slash(answer: Answer) -> None:
+    error(404, "Not Found", "Not found")(answer)
+
+
+for _id, _said, _make in (
+    (
+        "slash-404",
+        "With a trailing slash, every path is unknown",
+        answered(r"\w+ /.+/", _strict_slash),
+    ),
+    (
+        "slash-redirect",
+        "With a trailing slash, every path is redirected",
+        answered(r"\w+ /.+/", status(307)),
+    ),
+    (
+        "slash-health",
+        "With a trailing slash, /health is unknown",
+        answered(r"GET /health/", _strict_slash),
+    ),
+    (
+        "slash-list",
+        "With a trailing slash, the list of sandboxes is unknown",
+        answered(r"GET /api/sandboxes/", _strict_slash),
+    ),
+    (
+        "slash-post",
+        "With a trailing slash, a POST has an unknown path",
+        answered(r"POST /api/.+/", _strict_slash),
+    ),
+    (
+        "slash-refused",
+        "With a trailing slash, what is refused is refused otherwise",
+        answered(r"GET /api/sandboxes/[^/]+/", status(404), on=403),
+    ),
+):
+    PATHS.add(f"conventions.path.{_id}", f"{_said}.", _make, "conventions.path.trailing-slash")
+
+
+PATHS.add(
+    "conventions.path.slash-admin",
+    "With a trailing slash, the administrator's paths are unknown.",
+    answered(r"\w+ /api/admin/.+/", _strict_slash),
+    "conventions.path.trailing-slash-admin",
+)
+
+
+def _lower(scope: Scope) -> Scope:
+    """Take a path's sandbox name without regard to case."""
+    raw: bytes = scope["raw_path"]
+    return {**scope, "path": scope["path"].lower(), "raw_path": raw.lower()}
+
+
+PATHS.add(
+    "conventions.path.any-case",
+    "Sandbox names are found without regard to case.",
+    routed(_lower),
+    "conventions.name.case-sensitive",
+)
+
+
+def _lower_proxy(scope: Scope) -> Scope:
+    return _lower(scope) if scope["path"].startswith("/proxy/") else scope
+
+
+PATHS.add(
+    "conventions.path.any-case-proxy",
+    "Below /proxy/, sandbox names are found without regard to case.",
+    routed(_lower_proxy),
+    "conventions.name.case-sensitive",
+)
+
+
+# Unknown routes ----------------------------------------------------------------------------------
+
+UNKNOWN = Kind("Unknown routes")
+
+
+def _on_unknown(change: Any) -> Make:
+    """Return what makes a proxy that answers otherwise where there is no route."""
+
+    def changed(answer: Answer) -> None:
+        if answer.body.startswith(b'{"error":"Not Found","message":"Route '):
+            change(answer)
+
+    return refused(ANY, changed)
+
+
+UNKNOWN.add(
+    "conventions.unknown.admin-404",
+    "An unknown route below /api/admin/ is 404 whatever the key.",
+    refused(r"\w+ /api/admin/nowhere", error(404, "Not Found", "Route GET not found")),
+    "conventions.unknown-route.admin-with-users-key",
+    "conventions.unknown-route.admin-without-key",
+)
+for _id, _said, _change in (
+    ("200", "200", status(200)),
+    ("401", "401", error(401, "Unauthorized", "Missing Authorization header")),
+    ("400", "400", error(400, "Bad Request", "Unknown route")),
+    ("message", "404 without method and path", body(setting("message", "Not found"))),
+    (
+        "get",
+        "404 with another method",
+        body(turning("message", lambda said: re.sub(r"Route \w+", "Route ANY", said))),
+    ),
+    ("page", "a page", plain("<html>Cannot GET</html>")),
+):
+    UNKNOWN.add(
+        f"conventions.unknown.{_id}",
+        f"An unknown route is {_said}.",
+        _on_unknown(_change),
+        "conventions.unknown-route.open",
+        "conventions.unknown-route.api",
+        "conventions.unknown-route.method",
+    )
+UNKNOWN.add(
+    "conventions.unknown.405",
+    "A method that a path does not take is 405.",
+    answered(
+        r"(PATCH|PUT|DELETE) /api/(sandboxes|me|me/apikeys)",
+        error(405, "Method Not Allowed", "Method not allowed"),
+        on=404,
+    ),
+    "conventions.unknown-route.method",
+)
+UNKNOWN.add(
+    "conventions.unknown.405-without-allow",
+    "A method that a path does not take is taken for GET.",
+    routed(
+        lambda scope: {**scope, "method": "GET"} if scope["method"] in {"PUT", "PATCH"} else scope
+    ),
+    "conventions.unknown-route.method",
+)
+UNKNOWN.add(
+    "conventions.unknown.admin",
+    "An unknown route below /api/admin/ is 403 with the admin key.",
+    answered(r"\w+ /api/admin/.*", error(403, "Forbidden", "Invalid admin API key"), on=404),
+    "conventions.unknown-route.admin",
+)
+UNKNOWN.add(
+    "conventions.unknown.bare-proxy",
+    "/proxy/<name> with nothing after it needs a key.",
+    answered(INSIDE.join([r"\w+ ", ""]), error(401, "Unauthorized", "Missing"), on=404),
+    "conventions.unknown-route.bare-proxy",
+)
+
+
+@UNKNOWN.of(
+    "conventions.unknown.no-key",
+    "An unknown route needs no key anywhere.",
+    "conventions.unknown-route.api-without-key",
+    "conventions.unknown-route.admin-without-key",
+)
+class NoArea(Gate):
+    def require_key_of_area(self, request: Request) -> None:
+        pass
+
+
+@UNKNOWN.of(
+    "conventions.unknown.always-key",
+    "An unknown route needs a key everywhere.",
+    "conventions.unknown-route.open",
+    "conventions.unknown-route.bare-proxy",
+)
+class EveryArea(Gate):
+    def require_key_of_area(self, request: Request) -> None:
+        self.require_user(request)
+
+
+@UNKNOWN.of(
+    "conventions.unknown.below-proxy",
+    "Below /proxy/<name>/, an unknown method needs no key.",
+    "conventions.unknown-route.proxy-without-key",
+)
+class BelowProxy(Gate):
+    def require_user(self, request: Request) -> Any:
+        if request.method == "PATCH" and request.url.path.startswith("/proxy/"):
+            raise Refusal(404, f"Route PATCH {request.url.path} not found")
+        return super().require_user(request)
+
+
+KINDS = (
+    PATHS,
+    UNKNOWN,
+)

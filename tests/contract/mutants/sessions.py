@@ -1,0 +1,272 @@
+"""Wrong runtimes behind the proxy: sessions, and what is done beside a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox_fakeproxy._shells.sessions import Session, SessionNotFound, Sessions
+
+from .mutant import Kind, replaced
+from .rewriting import (
+    EXEC,
+    INSIDE,
+    KILL,
+    SHELL,
+    VIEW,
+    WAIT,
+    WRITE,
+    answered,
+    asked,
+    body,
+    changing,
+    losing,
+    of_command,
+    refused,
+    setting,
+    status,
+    turning,
+)
+
+if TYPE_CHECKING:
+    from sandbox_fakeproxy._shells.run import Answer, Limits, Run
+
+SESSIONS = f"GET {SHELL}/sessions"
+
+CREATE = f"POST {SHELL}/sessions/create"
+
+
+# Sessions ----------------------------------------------------------------------------------------
+
+SESSION = Kind("Sessions")
+for _id, _said, _line, _clauses in (
+    ("forget-cd", "forget cd", changing(lambda line: f"({line}\n)"), ("directory", "variables")),
+    (
+        "forget-directory",
+        "forget where they are",
+        changing(lambda line: f"cd /; {line}"),
+        ("directory",),
+    ),
+    (
+        "forget-variables",
+        "forget what was exported",
+        changing(lambda line: f"unset CONTRACT; {line}"),
+        ("variables",),
+    ),
+):
+    SESSION.add(
+        f"shell.session.{_id}",
+        f"Sessions {_said}.",
+        asked((EXEC, of_command(_line))),
+        *(f"shell.session.{clause}" for clause in _clauses),
+    )
+
+
+@SESSION.of(
+    "shell.session.one",
+    "There is one session, whatever is asked for.",
+    "shell.session.apart",
+    "shell.exec.new-session",
+)
+class OneSession(Sessions):
+    async def for_command(self, session_id: str | None) -> Session:
+        return await super().for_command(session_id or next(iter(self._by_id), None))
+
+
+@SESSION.of(
+    "shell.session.made-silently",
+    "A command for a session that is not there makes it.",
+    "shell.exec.unknown-session",
+    "commands.reply.unchanged",
+)
+class MadeSilently(Sessions):
+    def get(self, session_id: str) -> Session:
+        try:
+            return super().get(session_id)
+        except SessionNotFound:
+            return self.create(session_id, None, None)
+
+
+@SESSION.of(
+    "shell.session.not-ended",
+    "Ending a session does nothing.",
+    "shell.session.delete",
+)
+class NotEnded(Sessions):
+    async def end(self, session_id: str) -> None:
+        self.get(session_id)
+
+
+@SESSION.of(
+    "shell.session.made-anew",
+    "Making a session again makes it anew.",
+    "shell.session.create",
+)
+class MadeAnew(Sessions):
+    def create(
+        self, session_id: str | None, directory: str | None, silence: float | None
+    ) -> Session:
+        self._by_id.pop(session_id or "", None)
+        return super().create(session_id, directory, silence)
+
+
+SESSION.add(
+    "shell.session.other-id",
+    "A session gets another id than it was asked for.",
+    asked((CREATE, losing("id"))),
+    "shell.session.create",
+)
+SESSION.add(
+    "shell.session.again-409",
+    "Making a session again is 409.",
+    answered(CREATE, status(409)),
+    "shell.session.create",
+)
+SESSION.add(
+    "shell.session.not-listed",
+    "No session is listed.",
+    answered(SESSIONS, body(setting("data.sessions", {}))),
+    "shell.session.listed",
+)
+for _id, _said, _matches, _clauses in (
+    ("exec", "A command", EXEC, ("shell.exec.unknown-session",)),
+    ("view", "A view", VIEW, ("shell.unknown.404",)),
+    ("wait", "A wait", WAIT, ("shell.unknown.404",)),
+    ("write", "Input", WRITE, ("shell.unknown.404",)),
+    ("kill", "A kill", KILL, ("shell.unknown.404",)),
+    ("delete", "Ending", f"DELETE {SHELL}/sessions/[^/]+", ("shell.unknown.404",)),
+):
+    SESSION.add(
+        f"shell.unknown.{_id}",
+        f"{_said} for a session that is not there is 200 without success.",
+        answered(_matches, status(200), on=404),
+        *_clauses,
+    )
+SESSION.add(
+    "shell.unknown.message",
+    "That a session is not there is said otherwise.",
+    refused(rf"\w+ {SHELL}/.*", body(setting("message", "No such session"))),
+    "shell.unknown.404",
+    "shell.exec.unknown-session",
+    "shell.session.delete",
+)
+
+
+# Beside a command --------------------------------------------------------------------------------
+
+BESIDE = Kind("View, wait, write and kill")
+for _id, _said, _change, _clause in (
+    ("nothing", "shows nothing", setting("data.output", ""), "reply"),
+    ("no-console", "has an empty console", setting("data.console", []), "reply"),
+    ("no-command", "lacks the command", losing("data.command"), "reply"),
+    ("no-session", "lacks session_id", losing("data.session_id"), "reply"),
+    ("no-exit", "lacks exit_code", losing("data.exit_code"), "reply"),
+    ("null", "has null as data", setting("data", None), "reply"),
+    ("output-null", "has null as output", setting("data.output", None), "reply"),
+    ("running", "says running for ever", setting("data.status", "running"), "reply"),
+    ("exit-0", "has exit code 0 always", setting("data.exit_code", 0), "exit-code"),
+    ("completed", "says completed too soon", setting("data.status", "completed"), "exit-code"),
+):
+    BESIDE.add(
+        f"shell.view.{_id}",
+        f"A view {_said}.",
+        answered(VIEW, body(_change)),
+        f"shell.view.{_clause}",
+    )
+BESIDE.add(
+    "shell.wait.not",
+    "A wait does not wait.",
+    asked((WAIT, setting("seconds", 0))),
+    "shell.wait.ends",
+)
+BESIDE.add(
+    "shell.wait.status",
+    "A wait always says completed.",
+    answered(WAIT, body(setting("data.status", "completed"))),
+    "shell.wait.limit",
+)
+BESIDE.add(
+    "shell.wait.no-status",
+    "A wait does not say how the command stands.",
+    answered(WAIT, body(losing("data.status"))),
+    "shell.wait.ends",
+)
+
+
+@BESIDE.of(
+    "shell.wait.kills",
+    "A wait that is over kills the command.",
+    "shell.wait.limit",
+)
+class WaitKills(Sessions):
+    async def wait(self, session: Session, run: Run, limits: Limits) -> Answer:
+        answer = await super().wait(session, run, limits)
+        if limits.silence is None and answer.status == "running":
+            await session.kill()
+        return answer
+
+
+for _id, _said, _change in (
+    ("dropped", "is dropped, but for Enter", setting("input", "")),
+    ("first", "loses all but the first word", turning("input", lambda text: text.split()[0])),
+    ("upper", "arrives in upper case", turning("input", str.upper)),
+    ("twice", "arrives twice", turning("input", lambda text: text * 2)),
+):
+    BESIDE.add(
+        f"shell.write.{_id}",
+        f"What is written {_said}.",
+        asked((WRITE, _change)),
+        "shell.write.input",
+    )
+BESIDE.add(
+    "shell.write.no-enter",
+    "press_enter is ignored.",
+    # Nobody waits for long here for what never comes.
+    asked((WRITE, setting("press_enter", False)), (WAIT, setting("seconds", 0.3))),
+    "shell.write.input",
+)
+
+
+async def _not_killed(_session: Session) -> bool:
+    return False
+
+
+BESIDE.add(
+    "shell.kill.not",
+    "Killing a command does nothing.",
+    replaced("kill", _not_killed, Session),
+    "shell.kill.ends",
+)
+BESIDE.add(
+    "shell.kill.running",
+    "Killing a command says that it runs.",
+    answered(KILL, body(setting("data.status", "running"))),
+    "shell.kill.ends",
+)
+for _field in ("exit_code", "returncode"):
+    BESIDE.add(
+        f"shell.kill.no-{_field.replace('_', '-')}",
+        f"The answer to a kill lacks {_field}.",
+        answered(KILL, body(losing(f"data.{_field}"))),
+        "shell.kill.ends",
+    )
+
+ABOUT = Kind("What a sandbox says about itself")
+for _id, _said, _change in (
+    ("home", "has another home", setting("home_dir", "/root")),
+    ("no-home", "does not say its home", losing("home_dir")),
+    ("no-version", "does not say its version", losing("version")),
+    ("no-detail", "says no detail", losing("detail")),
+    ("wrapped", "says all that below data", changing(lambda said: {"success": True, "data": said})),
+):
+    ABOUT.add(
+        f"shell.about.{_id}",
+        f"A sandbox {_said}.",
+        answered(f"GET {INSIDE}/v1/sandbox", body(_change)),
+        "shell.sandbox.about",
+    )
+
+KINDS = (
+    SESSION,
+    BESIDE,
+    ABOUT,
+)

@@ -1,0 +1,162 @@
+"""Wrong proxies in how users are listed and shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandbox_fakeproxy._proxy.administration import Administration
+from sandbox_fakeproxy._state.store import Store
+
+from .mutant import Kind
+from .rewriting import (
+    USER,
+    USERS,
+    answered,
+    body,
+    changing,
+    error,
+    losing,
+    renaming,
+    routed,
+    setting,
+    turning,
+)
+
+if TYPE_CHECKING:
+    from sandbox_fakeproxy._http import Arguments, Reply
+    from sandbox_fakeproxy._state.records import User
+
+# Listed and shown --------------------------------------------------------------------------------
+
+SHOWN = Kind("Users listed and shown")
+for _id, _said, _change, _clause in (
+    ("no-email", "lacks the e-mail", losing("users.*.email"), "reply"),
+    ("no-created", "lacks created_at", losing("users.*.created_at"), "reply"),
+    ("active-number", "has numbers as is_active", turning("users.*.is_active", int), "reply"),
+    ("renamed", "calls its rows items", renaming("users", "items"), "reply"),
+    ("null", "is null", setting("users", None), "reply"),
+    ("more", "counts one too many", turning("count", lambda count: count + 1), "count"),
+    ("text", "has a text as count", turning("count", str), "count"),
+    ("none", "has no count", losing("count"), "count"),
+    ("ten", "has ten as count", setting("count", 10), "count"),
+    ("oldest", "is oldest first", turning("users", lambda rows: rows[::-1]), "newest-first"),
+    (
+        "by-name",
+        "is in the order of names",
+        turning("users", lambda rows: sorted(rows, key=lambda row: str(row["username"]))),
+        "newest-first",
+    ),
+    (
+        "no-admin",
+        "hides the user named admin",
+        turning("users", lambda rows: [row for row in rows if row["username"] != "admin"]),
+        "admin",
+    ),
+):
+    SHOWN.add(
+        f"users.listed.{_id}",
+        f"The list of users {_said}.",
+        answered(f"GET {USERS}", body(_change)),
+        f"admin.user-list.{_clause}",
+    )
+
+
+@SHOWN.of(
+    "users.listed.tie",
+    "Users of one instant are listed oldest first.",
+    "admin.user-list.newest-first",
+)
+class Tied(Store):
+    def users(self, *, active_only: bool = False) -> list[User]:
+        found = super().users(active_only=active_only)[::-1]
+        return sorted(found, key=lambda user: user.created_at, reverse=True)
+
+
+@SHOWN.of(
+    "users.listed.by-change",
+    "Users are listed by when they were changed last.",
+    "admin.user-list.newest-first",
+)
+class ByChange(Store):
+    def users(self, *, active_only: bool = False) -> list[User]:
+        found = super().users(active_only=active_only)
+        return sorted(found, key=lambda user: user.updated_at, reverse=True)
+
+
+@SHOWN.of(
+    "users.listed.count-active",
+    "The count of users leaves out those who were deactivated, and the list does not.",
+    "admin.user-list.count",
+)
+class CountingActive(Administration):
+    async def list_users(self, asked: Arguments) -> Reply:
+        reply = await super().list_users(asked)
+        reply.body["count"] = sum(bool(row["is_active"]) for row in reply.body["users"])
+        return reply
+
+
+for _id, _said, _change in (
+    ("ignored", "active_only is ignored", changing(lambda scope: {**scope, "query_string": b""})),
+    (
+        "always",
+        "Users who were deactivated are never listed",
+        changing(lambda scope: {**scope, "query_string": b"active_only=true"}),
+    ),
+):
+    SHOWN.add(
+        f"users.active-only.{_id}",
+        f"{_said}.",
+        routed(_change),
+        "admin.user-list.active-only",
+    )
+
+
+@SHOWN.of(
+    "users.active-only.any-value",
+    "active_only leaves users out whatever its value.",
+    "admin.user-list.active-only",
+)
+class AnyValue(Administration):
+    async def list_users(self, asked: Arguments) -> Reply:
+        query = {"active_only": "true"} if "active_only" in asked.query else {}
+        return await super().list_users(replace(asked, query=query))
+
+
+@SHOWN.of(
+    "users.active-only.inverted",
+    "active_only lists those who were deactivated.",
+    "admin.user-list.active-only",
+)
+class Inverted(Store):
+    def users(self, *, active_only: bool = False) -> list[User]:
+        return [user for user in super().users() if not (active_only and user.is_active)]
+
+
+for _id, _said, _change in (
+    ("no-updated", "lacks updated_at", losing("user.updated_at")),
+    ("updated-number", "has a number as updated_at", setting("user.updated_at", 1767225600)),
+    ("no-email", "lacks the e-mail", losing("user.email")),
+    ("active-text", "has a text as is_active", turning("user.is_active", str)),
+    ("flat", "is not below user", changing(lambda said: said["user"])),
+):
+    SHOWN.add(
+        f"users.shown.{_id}",
+        f"A user who is shown {_said}.",
+        answered(f"GET {USER}", body(_change)),
+        "admin.user-get.reply",
+    )
+for _id, _said, _change in (
+    ("400", "400", error(400, "Bad Request", "User not found")),
+    ("200", "200 without a user", error(200, "OK", "User not found")),
+    ("message", "404 with another message", error(404, "Not Found", "No such user")),
+):
+    SHOWN.add(
+        f"users.unknown.{_id}",
+        f"A user who is not there is {_said}.",
+        answered(f"(GET|DELETE) {USER}", _change, on=404),
+        "admin.user-get.unknown",
+        "admin.user-delete.again",
+    )
+
+KINDS = (SHOWN,)
