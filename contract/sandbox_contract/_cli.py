@@ -1,14 +1,15 @@
 """The command `sandbox-contract`: arguments and printing, nothing else."""
 
 import argparse
+import contextlib
 import difflib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from rich.console import Console
 
@@ -25,7 +26,6 @@ from ._run.leftovers import Leftover
 from ._run.preflight import CannotRun
 from ._sweep import sweep
 from ._trial import judge, new_run_id
-from ._verdict import Result
 
 CANNOT, INTERRUPTED = 2, 130
 _EPILOG = """\
@@ -37,7 +37,11 @@ SECOND_API_KEY. Exit codes of run: 0 every MUST holds, 1 a MUST fails, 2 the sui
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # not shown as they are: one may be a key
+        flags = [each.partition("=")[0] for each in unknown if each.startswith("-")]
+        parser.error(f"unknown arguments: {', '.join(flags) or len(unknown)}")
     act: Callable[[argparse.Namespace], int] = options.act
     before = signal.signal(signal.SIGTERM, _interrupt)  # to clean up then, too
     try:
@@ -46,12 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(exc))
         return CANNOT
     except KeyboardInterrupt:
-        _complain("Stopped.")
+        _complain("Stopped, and perhaps not all was removed: see 'sandbox-contract sweep --help'.")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has enough; nothing more may be written, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
+    except OSError as exc:
+        _complain(f"{exc.filename or 'The system'}: {exc.strerror or exc}")
+        return CANNOT
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -62,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     target = target_from(vars(options), os.environ)
     clauses = _chosen(options.only, options.level)
+    if options.report is not None:
+        options.report.mkdir(parents=True, exist_ok=True)  # it fails now, or not at the end
     run_id = new_run_id()
     said = Console(stderr=True)
     said.print(
@@ -79,19 +88,22 @@ def _run(options: argparse.Namespace) -> int:
             shuffle=options.shuffle,
             listener=progress,
         )
-    render(result, Console())
-    _write(result, options.report)
-    if not result.is_complete:
-        return INTERRUPTED
-    return result.exit_code
-
-
-def _write(result: Result, directory: Path | None) -> None:
-    if result.left:
-        _complain(f"To remove what is left: sandbox-contract sweep --run {result.run_id}")
-    if directory is not None:
-        for path in write_reports(result, directory):
+    paths = [] if options.report is None else write_reports(result, options.report)
+    if result.left or not result.is_complete:
+        _complain(f"What may be left is removed by: sandbox-contract sweep --run {run_id}")
+    with contextlib.suppress(BrokenPipeError):  # whoever read the output has enough
+        render(result, Output())
+        for path in paths:
             print(path)
+    return result.exit_code if result.is_complete else INTERRUPTED
+
+
+class Output(Console):
+    """A console that leaves it to the command what a reader's leaving means."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise it on."""
+        raise BrokenPipeError
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -149,7 +161,13 @@ def _parser() -> argparse.ArgumentParser:
     run = _command(add, "run", _run, "judge a proxy", _EPILOG)
     add_target_options(run.add_argument)
     _add_choice(run)
-    run.add_argument("--seed", type=int, default=0, metavar="N", help="another course of the races")
+    run.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another course of races and histories",
+    )
     run.add_argument("--shuffle", type=int, metavar="N", help="another order of the clauses")
     run.add_argument(
         "--report",
@@ -163,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     sweeping = _command(add, "sweep", _sweep, "remove what a killed run has left", _EPILOG)
     add_target_options(sweeping.add_argument)
     which = sweeping.add_mutually_exclusive_group(required=True)
-    which.add_argument("--run", metavar="ID", help="what this run has left")
+    which.add_argument("--run", type=_run_id, metavar="ID", help="what this run has left")
     which.add_argument("--all", action="store_true", help="what any run has left, or still uses")
 
     differing = _command(add, "diff", _diff, "compare two reports: exit code 1 if they differ")
@@ -222,8 +240,14 @@ def _is_of(clause: Clause, wanted: str) -> bool:
     return clause.id == wanted or clause.id.startswith(f"{wanted.rstrip('.')}.")
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _run_id(text: str) -> str:
+    if re.fullmatch("[0-9a-f]{6}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no run's id, such as 0a1b2c")
+    return text
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)  # which ends what is under way before it cleans up
 
 
 def _complain(text: str) -> None:

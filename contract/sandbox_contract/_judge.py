@@ -73,7 +73,6 @@ class Judge:
         listener: Listener | None = None,
     ) -> None:
         self.target = target
-        self.left: list[str] = []
         self._listener = listener or Silence()
         self.run = Run(target, run_id, seed=seed, on_wait=self._listener.waits)
         self._runner = asyncio.Runner()
@@ -92,6 +91,11 @@ class Judge:
             self._runner.run(self._leave())
         finally:
             self._runner.__exit__(exc_type, exc, traceback)
+
+    @property
+    def left(self) -> list[str]:
+        """Return what could not be removed."""
+        return self.run.left
 
     def prepare(self) -> list[str]:
         """Return what earlier runs have left here, in words.
@@ -122,7 +126,7 @@ class Judge:
         try:
             return self._shown(await self._found(clause))
         finally:
-            self.left += await self.run.end()
+            await self.run.end()
 
     async def _found(self, clause: Clause) -> Verdict:
         patience = _PATIENCE + _WAITS * min(self.target.time.budget, 600.0)
@@ -163,7 +167,7 @@ class Judge:
 
     async def _leave(self) -> None:
         self._listener.cleans()
-        self.left += await self.run.leave()
+        await self.run.leave()
         await self.run.wire.close()
 
 

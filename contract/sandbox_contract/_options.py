@@ -56,33 +56,38 @@ _TEXTS = (
         is_secret=True,
     ),
 )
-NAMES = (*(option.name for option in _TEXTS), "ready_timeout", "long", "fate_image", "fake_clock")
+SETTINGS = ("ready-timeout", "long", "fate-image", "fake-clock")
 SECRETS = {option.flag: str(option.variable) for option in _TEXTS if option.is_secret}
 
 
-def add_target_options(add: Callable[..., object]) -> None:
-    """Add the options by `add`, which is argparse's way or pytest's."""
+def add_target_options(add: Callable[..., object], *, prefix: str = "--") -> None:
+    """Add the options by `add`, which is argparse's way or pytest's.
+
+    With another `prefix`, keys are not among them: they come by the environment.
+    """
     for option in _TEXTS:
+        if prefix != "--" and option.is_secret:
+            continue
         told = f"{option.help} (or {option.variable})"
         add(option.flag, metavar=option.metavar, default=None, help=told)
     add(
-        "--ready-timeout",
+        f"{prefix}ready-timeout",
         metavar="SECONDS",
         type=float,
         default=DEFAULT_READY_TIMEOUT,
         help="how long a sandbox may take to become ready or paused"
         f" (default: {DEFAULT_READY_TIMEOUT:g})",
     )
-    add("--long", action="store_true", help="try what takes five minutes, too")
+    add(f"{prefix}long", action="store_true", help="try what takes five minutes, too")
     add(
-        "--fate-image",
+        f"{prefix}fate-image",
         metavar="FATE=IMAGE",
         action="append",
         default=[],
         help=f"an image whose sandboxes come to grief; FATE is one of {', '.join(FATES)}",
     )
     add(
-        "--fake-clock",
+        f"{prefix}fake-clock",
         action="store_true",
         help="the proxy is a fake: move its clock instead of waiting (needs the admin key)",
     )
@@ -117,15 +122,16 @@ def without_secrets(
     rest = iter(arguments)
     for argument in rest:
         flag, is_joined, value = argument.partition("=")
-        if flag not in SECRETS:
-            kept.append(argument)
-        else:
-            variables[SECRETS[flag]] = value if is_joined else next(rest, "")
+        value = value if is_joined else next(rest, "") if flag in SECRETS else ""
+        if flag in SECRETS and value and not value.startswith("--"):
+            variables[SECRETS[flag]] = value
+        else:  # a flag without its value stays, to be told so
+            kept += [argument, value] if flag in SECRETS and value else [argument]
     return kept, variables
 
 
 def _given(option: Option, values: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
-    value = values[option.name] or environ.get(option.variable or "", "")
+    value = values.get(option.name) or environ.get(option.variable or "", "")
     text = str(value).strip()
     if option.is_secret and not (text.isascii() and " " not in text):
         raise Unusable(f"{option.flag} is no key: expected printable ASCII without spaces.")
@@ -141,6 +147,12 @@ def _url(url: str | None) -> str:
             f"--proxy-url has value {url!r}. Expected a whole address, such as"
             " http://127.0.0.1:8080."
         )
+    from ._wire.caller import NoAddress, check_address
+
+    try:
+        check_address(url)
+    except NoAddress as exc:
+        raise Unusable(f"--proxy-url has value {url!r}, which is no address: {exc}.") from exc
     if "@" in rest.partition("/")[0]:
         raise Unusable("--proxy-url holds a password. Expected an address without one.")
     return url

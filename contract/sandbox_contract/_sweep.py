@@ -8,6 +8,7 @@ from ._run.preflight import CannotRun
 from ._target import Target
 from ._wire.caller import Unreachable, Wire
 from ._wire.expect import Violation
+from ._wire.redaction import Redactor
 
 
 def sweep(target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]) -> bool:
@@ -24,7 +25,10 @@ def sweep(target: Target, run_id: str | None, tell: Callable[[Leftover, str | No
 async def _swept(
     target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]
 ) -> bool:
-    wire = Wire(target.base_url, target.app)
+    redactor = Redactor()
+    for key in target.keys:
+        redactor.keep(key)
+    wire = Wire(target.base_url, target.app, redactor)
     try:
         found = await leftovers(wire, target)
         own = [each for each in found if run_id in {None, each.run_id}]

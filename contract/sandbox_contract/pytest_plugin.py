@@ -1,6 +1,7 @@
-"""Options for `pytest --pyargs sandbox_contract`, the same as those of `sandbox-contract run`.
+"""Options for `pytest --pyargs sandbox_contract`, as of `sandbox-contract run`, but for the keys.
 
-pytest loads this module wherever the distribution is installed, so it imports no more.
+pytest loads this module wherever the distribution is installed, so it imports no more, and its
+options but the first bear a prefix that no other project's are likely to have.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from ._options import add_target_options
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["pytest_addoption"]
+__all__ = ["PREFIX", "pytest_addoption"]
+
+PREFIX = "--contract-"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what says which proxy is judged, with which keys."""
-    add_target_options(parser.getgroup("sandbox proxy contract").addoption)
+    """Add what says which proxy is judged, and how."""
+    add_target_options(parser.getgroup("sandbox proxy contract").addoption, prefix=PREFIX)

@@ -1,18 +1,22 @@
 """`pytest --pyargs sandbox_contract --proxy-url URL` judges the proxy at that address."""
 
 import os
+from typing import Any
 
 import pytest
 
-from ._options import NAMES, Unusable, target_from
+from ._options import SETTINGS, Unusable, target_from
 from ._suite import ProxyContract
 from ._target import Target
+from .pytest_plugin import PREFIX
 
 
 @pytest.fixture(scope="module")
 def target(pytestconfig: pytest.Config) -> Target:
-    """Supply the proxy that the options name."""
-    values = {name: pytestconfig.getoption(name) for name in NAMES}
+    """Supply the proxy that the options name, with the environment's keys."""
+    values: dict[str, Any] = {"proxy_url": pytestconfig.getoption("--proxy-url")}
+    for setting in SETTINGS:
+        values[setting.replace("-", "_")] = pytestconfig.getoption(f"{PREFIX}{setting}")
     try:
         return target_from(values, os.environ)
     except Unusable as exc:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sandbox_contract._clauses.catalogue import CLAUSES
 from sandbox_contract._cli import main
+from sandbox_contract._options import without_secrets
 from sandbox_fakeproxy import SystemClock
 
 from tests.contract.wrong import ADMIN_KEY, instead, served
@@ -61,7 +62,7 @@ def test_a_proxy_that_keeps_its_promises_is_0(
     said = capsys.readouterr()
     assert "Every MUST that could be judged holds." in said.out
     assert re.search(r"^ *6/\d+ conventions.\S+ · \d+ to go", said.err, re.MULTILINE) is None
-    assert re.search(r"^\s*1/252 pass +health\.answer\.no-key +\d+\.\d s$", said.err, re.MULTILINE)
+    assert re.search(r"^\s*1/271 pass +health\.answer\.no-key +\d+\.\d s$", said.err, re.MULTILINE)
     assert "to go   waiting for sandbox contract-" in said.err
     assert sorted(path.name for path in reports.iterdir()) == [
         "junit.xml",
@@ -161,6 +162,9 @@ def test_a_fakes_clock_is_moved_instead_of_waiting(
         ([], "No proxy to judge: pass --proxy-url, or set PROXY_URL."),
         (["--proxy-url", "localhost:80"], "--proxy-url has value 'localhost:80'. Expected a whole"),
         (["--proxy-url", "http://u:p@h"], "--proxy-url holds a password."),
+        (["--proxy-url", "http://127.0.0.1:99999"], "its port is 99999, expected 1 to 65535"),
+        (["--proxy-url", "http://[::1"], "which is no address"),
+        (["--proxy-url", "http://h", "--report", "/dev/null/x"], "/dev/null/x"),
         (["--proxy-url", "http://127.0.0.1:1"], "nothing answers at http://127.0.0.1:1"),
         (["--proxy-url", "http://h", "--admin-key", "a b"], "--admin-key is no key"),
         (["--proxy-url", "http://h", "--ready-timeout", "0"], "--ready-timeout has value 0."),
@@ -204,6 +208,64 @@ def test_where_it_could_not_clean_up_it_makes_nothing(
         assert main(["run", "--proxy-url", url, "--api-key", key]) == 2
         assert "Nothing was made" in capsys.readouterr().err
         assert call(url, key, "GET", "/api/sandboxes")["count"] == 0
+
+
+@pytest.mark.parametrize("arguments", [["--admin-kez", "a-secret"], ["a-secret"]])
+def test_what_may_be_a_key_is_not_shown(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", *arguments])
+    said = capsys.readouterr().err
+    assert "unknown arguments" in said
+    assert "a-secret" not in said
+
+
+def test_a_key_that_the_target_repeats_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"error": "Forbidden", "message": f"Invalid: {ADMIN_KEY}"}
+    with served(tmp_path, instead("GET", "/api/admin/users", 403, told)) as (url, _):
+        for command in (["run"], ["sweep", "--all"]):
+            assert main([*command, "--proxy-url", url, "--admin-key", ADMIN_KEY]) == 2
+    said = "".join(capsys.readouterr())
+    assert "Invalid: ***" in said
+    assert ADMIN_KEY not in said
+
+
+def test_a_redirecting_target_is_told_where_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(tmp_path, instead("GET", "/health", 308, {})) as (url, _):
+        assert main(["run", "--proxy-url", url]) == 2
+    assert "The target redirects to " in capsys.readouterr().err
+
+
+def test_certificates_that_cannot_be_read_are_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    assert main(["run", "--proxy-url", "https://127.0.0.1:1"]) == 2
+    assert "SSL_CERT_FILE names '/nowhere/ca.pem'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept", "key"),
+    [
+        (["run", "--admin-key", "k", "--long"], ["run", "--long"], "k"),
+        (["run", "--admin-key=k"], ["run"], "k"),
+        (["run", "--admin-key"], ["run", "--admin-key"], "before"),
+        (["run", "--admin-key", "--long"], ["run", "--admin-key", "--long"], "before"),
+        (["run", "--only", "x"], ["run", "--only", "x"], "before"),
+    ],
+)
+def test_keys_move_from_the_arguments_into_the_environment(
+    arguments: list[str], kept: list[str], key: str
+) -> None:
+    assert without_secrets(arguments, {"ADMIN_API_KEY": "before"}) == (
+        kept,
+        {"ADMIN_API_KEY": key},
+    )
 
 
 # The others -------------------------------------------------------------------------------------
@@ -268,6 +330,12 @@ def test_sweep_says_what_it_could_not_remove(
         key = leave(url, fake, "00aa11")
         assert main(["sweep", "--proxy-url", url, "--api-key", key, "--all"]) == 1
     assert "NOT removed: sandbox contract-00aa11-box" in capsys.readouterr().out
+
+
+def test_sweep_takes_no_id_that_no_run_has(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["sweep", "--proxy-url", "http://h", "--run", "contract-00aa11"])
+    assert "'contract-00aa11' is no run's id, such as 0a1b2c" in capsys.readouterr().err
 
 
 def test_sweep_needs_a_key(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_contract import CLAUSES, Judge, Outcome, Result, Target, Verdict
+from sandbox_contract import CLAUSES, Judge, Outcome, Result, Target, Verdict, judge
 from sandbox_contract._clauses.catalogue import BY_ID
 from sandbox_contract._clauses.clause import Need
 from sandbox_contract._run.ledger import Ledger
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from sandbox_contract._wire.exchange import Exchange
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MUST, SHOULD = (
@@ -48,8 +50,8 @@ def tried(
 
     monkeypatch.setattr("sandbox_contract._judge.check_of", check_of)
     target = target or Target(base_url="http://target", app=fine)
-    with Judge(target, run_id="00aa11") as judge:
-        return judge.try_clause(clause), judge
+    with Judge(target, run_id="00aa11") as judging:
+        return judging.try_clause(clause), judging
 
 
 # Ends of a check --------------------------------------------------------------------------------
@@ -133,9 +135,9 @@ def test_what_a_clause_makes_is_removed_though_it_fails(
         raise Violation("this", "that")
 
     with in_process(tmp_path) as target:
-        verdict, judge = tried(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        verdict, judging = tried(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
         assert verdict.outcome is Outcome.FAIL
-        assert judge.left == []
+        assert judging.left == []
         with Judge(target, run_id="22bb33") as after:
             assert after.prepare() == []
 
@@ -157,10 +159,10 @@ async def test_things_are_removed_the_newest_first_and_one_that_stays_keeps_no_o
 
 def test_earlier_leftovers_are_told_with_their_run(tmp_path: Path) -> None:
     with in_process(tmp_path) as target:
-        judge = Judge(target, run_id="00aa11")
-        with judge, Judge(target, run_id="22bb33") as other:
-            runner = judge._runner  # pyright: ignore[reportPrivateUsage]
-            runner.run(judge.run.alice())
+        judging = Judge(target, run_id="00aa11")
+        with judging, Judge(target, run_id="22bb33") as other:
+            runner = judging._runner  # pyright: ignore[reportPrivateUsage]
+            runner.run(judging.run.alice())
             assert other.prepare() == ["user contract-00aa11-alice of run 00aa11"]
 
 
@@ -330,9 +332,41 @@ def test_what_was_made_though_its_answer_was_lost_is_removed(tmp_path: Path) -> 
     with in_process(tmp_path) as target:
         assert target.app is not None
         unreliable = replace(target, app=losing(target.app))
-        with Judge(unreliable, run_id="00aa11") as judge:
-            verdict = judge.try_clause(BY_ID["admin.user-get.reply"])
+        with Judge(unreliable, run_id="00aa11") as judging:
+            verdict = judging.try_clause(BY_ID["admin.user-get.reply"])
         assert verdict.outcome is Outcome.FAIL
-        assert judge.left == []
+        assert judging.left == []
         with Judge(target, run_id="22bb33") as after:
             assert after.prepare() == []
+
+
+def test_the_sandbox_of_a_deactivated_owner_is_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def check(run: Run) -> None:
+        visitor = await run.visitor()
+        await run.new_box(visitor)
+        path = f"/api/admin/users/{visitor.id}"
+        (await run.admin("PUT", path, {"is_active": False})).expect(200)
+
+    with in_process(tmp_path, as_deployed=True) as target:
+        _, judging = tried(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        assert judging.left == []
+        asked = [(each.method, each.path.count("/")) for each in judging.run.exchanges]
+        assert ("DELETE", 3) in asked  # the sandbox, before the deployed proxy forgets it
+
+
+def test_whatever_is_made_bears_the_runs_prefix(tmp_path: Path) -> None:
+    named = list[str]()
+
+    def hold(exchange: Exchange) -> None:
+        made = exchange.method == "POST" and exchange.status == 201
+        if made and exchange.path.rstrip("/") in {"/api/sandboxes", "/api/admin/users"}:
+            body = json.loads(exchange.request_body)
+            named.append(body.get("name") or body["username"])
+
+    with in_process(tmp_path) as target:
+        result = judge(target, run_id="00aa11", observers=[hold])
+    assert len(named) > 100
+    assert [name for name in named if run_of(name) != "00aa11"] == []
+    assert result.exit_code == 0

@@ -115,7 +115,7 @@ def test_make_contract_judges_the_proxy_that_it_is_given(url: str, tmp_path: Pat
     process = subprocess.run(
         [
             *("make", "--silent", "contract", f"PROXY_URL={url}", f"ADMIN_API_KEY={ADMIN_KEY}"),
-            "ARGS=--only health admin --level must",
+            "ARGS=--only health me --level must",
         ],
         cwd=ROOT,
         env=clean_environment(tmp_path),

@@ -41,7 +41,7 @@ def test_a_subclass_with_one_fixture_judges_its_target(pytester: pytest.Pytester
     pytester.makepyfile(SUBCLASS)
     result = pytester.runpytest(*QUIETLY, "-rxs", "-k", SOME)
     # As deployed: known bugs are findings, and of the clauses here one needs a database to break.
-    result.assert_outcomes(passed=23, xfailed=5, skipped=1, deselected=223)
+    result.assert_outcomes(passed=26, xfailed=5, skipped=1, deselected=239)
     result.stdout.fnmatch_lines(
         ["XFAIL *conventions.body.malformed* - finding: expected 400, received 500 *"]
     )
@@ -63,7 +63,7 @@ def test_the_installed_suite_judges_the_proxy_at_an_address(
             "--proxy-url",
             url,
         )
-    result.assert_outcomes(passed=28, skipped=1, deselected=223)
+    result.assert_outcomes(passed=31, skipped=1, deselected=239)
 
 
 def test_a_clause_that_fails_says_what_it_is_about(
@@ -80,7 +80,7 @@ def test_a_clause_that_fails_says_what_it_is_about(
             "--proxy-url",
             url,
         )
-    result.assert_outcomes(passed=1, failed=1, skipped=1, deselected=249)
+    result.assert_outcomes(passed=1, failed=1, skipped=1, deselected=268)
     result.stdout.fnmatch_lines(
         [
             "health.answer.shape (wire contract, Health: GET /health (RULE))",
@@ -96,7 +96,7 @@ def test_without_an_address_it_says_what_is_missing(
 ) -> None:
     monkeypatch.delenv("PROXY_URL", raising=False)
     result = pytester.runpytest(*QUIETLY, "-k", "health", "--pyargs", "sandbox_contract")
-    result.assert_outcomes(errors=3, deselected=249)
+    result.assert_outcomes(errors=3, deselected=268)
     result.stdout.fnmatch_lines(["*No proxy to judge: pass --proxy-url, or set PROXY_URL."])
 
 
@@ -105,7 +105,7 @@ def test_a_target_that_cannot_be_judged_is_no_pass(
 ) -> None:
     monkeypatch.setenv("PROXY_URL", "http://127.0.0.1:1")
     result = pytester.runpytest(*QUIETLY, "-k", "health", "--pyargs", "sandbox_contract")
-    result.assert_outcomes(errors=3, deselected=249)
+    result.assert_outcomes(errors=3, deselected=268)
     result.stdout.fnmatch_lines(["*nothing answers at http://127.0.0.1:1*"])
 
 

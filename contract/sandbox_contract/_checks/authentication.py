@@ -51,14 +51,16 @@ def written(time: datetime) -> str:
 
 async def _refused_with(run: Run, authorization: str | None, message: str) -> None:
     caller = run.nobody.saying(authorization)
-    await each_refused(user_routes("any"), caller, 401, message)
+    await each_refused(user_routes(run.name("refused")), caller, 401, message)
 
 
 async def _refuses(run: Run, person: Person, key: str, message: str) -> None:
     """Expect that a key of a user's opens nothing, not even what that user has."""
     box = await run.standing_box()
     caller = person.saying(key)
-    await each_refused([*user_routes("any"), *sandbox_routes(box.name)], caller, 401, message)
+    await each_refused(
+        [*user_routes(run.name("refused")), *sandbox_routes(box.name)], caller, 401, message
+    )
 
 
 # Headers ----------------------------------------------------------------------------------------
@@ -108,12 +110,12 @@ async def nobodys_key(run: Run) -> None:
 async def nearly_a_key(run: Run) -> None:
     alice = await run.alice()
     for key in altered(alice.key):
-        await each_refused(user_routes("any"), alice.saying(key), 401, INVALID)
+        await each_refused(user_routes(run.name("refused")), alice.saying(key), 401, INVALID)
 
 
 @checks("auth.key.admin")
 async def the_admin_key(run: Run) -> None:
-    await each_refused(user_routes("any"), run.admin, 401, INVALID)
+    await each_refused(user_routes(run.name("refused")), run.admin, 401, INVALID)
 
 
 @checks("auth.key.deleted-user")
@@ -121,7 +123,7 @@ async def a_deleted_users_key(run: Run) -> None:
     visitor = await run.visitor()
     (await visitor.call("GET", "/api/me")).expect(200)
     await run.admin("DELETE", user_path(visitor.id))
-    await each_refused(user_routes("any"), visitor.call, 401, INVALID)
+    await each_refused(user_routes(run.name("refused")), visitor.call, 401, INVALID)
 
 
 async def _revoked(run: Run, person: Person) -> Key:
@@ -143,7 +145,7 @@ async def a_revoked_key_of_a_deactivated_user(run: Run) -> None:
     visitor = await run.visitor()
     key = await _revoked(run, visitor)
     await _set_active(run, visitor, active=False)
-    await each_refused(user_routes("any"), visitor.saying(key.secret), 401, INACTIVE)
+    await each_refused(user_routes(run.name("refused")), visitor.saying(key.secret), 401, INACTIVE)
 
 
 @checks("auth.key.expired")
@@ -178,7 +180,8 @@ async def a_key_that_expires_later(run: Run) -> None:
         answer.expect_refusal(401, EXPIRED)
         return True
 
-    await run.until("the key to have expired", look, last=lambda: "a key that works")
+    what, patience = "the key to have expired", 60.0
+    await run.until(what, look, last=lambda: "a key that works", at_least=patience)
     # Every clock may differ from another, but not by more than a request takes.
     require(moment(await run.now()) >= expiry, "a key that works until then", "one that expired")
 
@@ -192,7 +195,7 @@ async def a_key_at_the_instant_of_its_expiry(run: Run) -> None:
     (await caller("GET", "/api/me")).expect(200)
     (await caller("GET", SANDBOXES)).expect(200)
     await run.target.time.pass_by(TICK.total_seconds())
-    await each_refused(user_routes("any"), caller, 401, EXPIRED)
+    await each_refused(user_routes(run.name("refused")), caller, 401, EXPIRED)
 
 
 async def _set_active(run: Run, person: Person, *, active: bool) -> None:
@@ -206,7 +209,7 @@ async def a_deactivated_user(run: Run) -> None:
     other = await run.make_key(visitor.id)
     await _set_active(run, visitor, active=False)
     for key in (visitor.key, other.secret):
-        await each_refused(user_routes("any"), visitor.saying(key), 401, DEACTIVATED)
+        await each_refused(user_routes(run.name("refused")), visitor.saying(key), 401, DEACTIVATED)
 
 
 @checks("auth.user.reactivated")
@@ -239,14 +242,14 @@ async def what_is_refused_has_no_effect(run: Run) -> None:
 async def no_header_on_admin_routes(run: Run) -> None:
     for authorization in (None, ""):
         caller = run.nobody.saying(authorization)
-        await each_refused(admin_routes("any"), caller, 401, MISSING)
+        await each_refused(admin_routes(run.name("refused")), caller, 401, MISSING)
 
 
 @checks("auth.admin-header.format")
 async def a_faulty_header_on_admin_routes(run: Run) -> None:
     for authorization in (f"Basic {NOBODYS}", f"bearer {NOBODYS}", NOBODYS, "Bearer"):
         caller = run.nobody.saying(authorization)
-        await each_refused(admin_routes("any"), caller, 401, FORMAT)
+        await each_refused(admin_routes(run.name("refused")), caller, 401, FORMAT)
 
 
 @checks("auth.admin-refused.changes-nothing")
@@ -266,21 +269,25 @@ async def what_is_refused_to_no_administrator_has_no_effect(run: Run) -> None:
 
 @checks("auth.admin-key.unknown")
 async def nobodys_key_on_admin_routes(run: Run) -> None:
-    await each_refused(admin_routes("any"), run.nobody.saying(f"Bearer {NOBODYS}"), 403, NOT_ADMIN)
+    await each_refused(
+        admin_routes(run.name("refused")), run.nobody.saying(f"Bearer {NOBODYS}"), 403, NOT_ADMIN
+    )
 
 
 @checks("auth.admin-key.nearly")
 async def nearly_the_admin_key(run: Run) -> None:
     for key in altered(str(run.target.admin_key)):
         run.redactor.keep(key)
-        await each_refused(admin_routes("any"), run.nobody.saying(f"Bearer {key}"), 403, NOT_ADMIN)
+        await each_refused(
+            admin_routes(run.name("refused")), run.nobody.saying(f"Bearer {key}"), 403, NOT_ADMIN
+        )
 
 
 @checks("auth.admin-key.user")
 async def a_users_key_on_admin_routes(run: Run) -> None:
     alice = await run.alice()
-    await each_refused(admin_routes("any"), alice.call, 403, NOT_ADMIN)
-    own = [route for route in admin_routes("any") if "users/" in route.path]
+    await each_refused(admin_routes(run.name("refused")), alice.call, 403, NOT_ADMIN)
+    own = [route for route in admin_routes(run.name("refused")) if "users/" in route.path]
     for route in own:
         mine = route.path.replace(route.path.split("/")[4], alice.id)
         (await alice.call(route.method, mine, route.body)).expect_refusal(403, NOT_ADMIN)

@@ -1,6 +1,7 @@
 """What holds on every route, and `/health`."""
 
 import json
+from datetime import datetime, timedelta
 
 from sandbox_contract._run.people import MY_KEYS, SANDBOXES, USERS, keys_path, user_path
 from sandbox_contract._run.run import Run
@@ -14,6 +15,7 @@ from .routes import NO_ID
 
 _JSON = {"Content-Type": "application/json"}
 _LIMIT = 100 * 1024  # bytes of a body
+_CLOCKS_APART = timedelta(minutes=2)
 _NO_KEY = "Missing Authorization header"
 _NAME_REQUIRED = "name is required"
 
@@ -84,6 +86,9 @@ async def timestamps_have_one_form(run: Run) -> None:
     expiry = "2100-01-31T12:00:00.000Z"
     require(shown["expires_at"] == expiry, f"expires_at {expiry}", shown, key.reply)
     (await (await run.standing_box()).get()).expect_fields(createdAt=TIMESTAMP)
+    made, now = (datetime.fromisoformat(at) for at in (shown["created_at"], await run.now()))
+    is_now = abs(now - made) < _CLOCKS_APART
+    require(is_now, f"a time of making that is about {now}", shown, key.reply)
 
 
 # Paths ------------------------------------------------------------------------------------------
@@ -206,8 +211,9 @@ async def an_unknown_admin_route(run: Run) -> None:
 
 @checks("conventions.unknown-route.proxy-without-key")
 async def below_a_sandbox_everything_needs_a_key(run: Run) -> None:
-    for method, path in (("GET", "/proxy/any/"), ("PATCH", "/proxy/any/nowhere")):
-        (await run.nobody(method, path)).expect_refusal(401, _NO_KEY)
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        for path in ("/proxy/any/", "/proxy/any/nowhere", "/proxy/any/v1/file/list"):
+            (await run.nobody(method, path)).expect_refusal(401, _NO_KEY)
 
 
 @checks("conventions.unknown-route.bare-proxy")

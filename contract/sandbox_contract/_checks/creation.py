@@ -127,7 +127,17 @@ async def the_longest_name(run: Run) -> None:
 @checks("sandboxes.create.no-label")
 async def a_name_that_is_no_label(run: Run) -> None:
     alice, base = await run.alice(), run.name("n")
-    for name in (f"-{base}", f"{base}-", f"{base}_", f"{base}/x", f"{base} x", f"{base}X"):
+    for no_text in ([base], {"of": base}):
+        (await alice.call("POST", SANDBOXES, {"name": no_text})).expect_refusal(400)
+    for name in (
+        f"-{base}",
+        f"{base}-",
+        f"{base}_",
+        f"{base}/x",
+        f"{base} x",
+        f"{base}X",
+        f"{base}\n",
+    ):
         (await (await run.vacant(alice, name=name)).create()).expect_refusal(400)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Verbosity, seed, settings
@@ -30,32 +30,53 @@ _IN_PROCESS, _ON_A_PORT, _FOR_REAL = (20, 25), (12, 25), (4, 20)
 @checks("model.history.legal")
 async def every_history_is_legal(run: Run) -> None:
     chronicle = Chronicle(patience=_SHRINKING, clock=time.monotonic)
-    loop = asyncio.get_running_loop()
-
-    def do(work: Coroutine[Any, Any, _T]) -> _T:
-        """Do something in the loop of the run, from the thread of the machine."""
-        return asyncio.run_coroutine_threadsafe(work, loop).result(_PATIENCE)
-
-    working = asyncio.ensure_future(asyncio.to_thread(_work, run, do, chronicle))
+    acting = _Acting(asyncio.get_running_loop(), chronicle)
+    working = asyncio.ensure_future(asyncio.to_thread(_work, run, acting, chronicle))
     try:
         await asyncio.shield(working)
     except asyncio.CancelledError:
-        chronicle.is_over = True  # the machine ends at its next step
+        acting.end()
+        await asyncio.wait({working}, timeout=_PATIENCE)
         raise
     if chronicle.shortest is not None:
         raise chronicle.shortest
 
 
-def _work(run: Run, do: Any, chronicle: Chronicle) -> None:
+class _Acting:
+    """Do things in the loop of the run, from the thread of the machine."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, chronicle: Chronicle) -> None:
+        self._loop = loop
+        self._chronicle = chronicle
+        self._under_way: Future[Any] | None = None
+
+    def __call__(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do something, and wait for it.
+
+        Raises:
+            CancelledError: the run has ended meanwhile.
+        """
+        if self._chronicle.is_over:
+            work.close()
+            raise CancelledError
+        doing = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._under_way = doing
+        return doing.result(_PATIENCE)
+
+    def end(self) -> None:
+        """Do no more, and end what is under way."""
+        self._chronicle.is_over = True
+        if self._under_way is not None:
+            self._under_way.cancel()
+
+
+def _work(run: Run, do: _Acting, chronicle: Chronicle) -> None:
     """Let the machine run; what it finds is in the chronicle, whatever Hypothesis makes of it."""
     machine = seed(run.seed)(machine_of(run, do, chronicle))
     try:
         run_state_machine_as_test(machine, settings=_settings(run))
-    except (Violation, Flaky, CancelledError):
+    except (Violation, Unsupported, Flaky, CancelledError):
         if chronicle.shortest is None and not chronicle.is_over:
-            raise
-    except Unsupported:
-        if chronicle.shortest is None:
             raise
 
 

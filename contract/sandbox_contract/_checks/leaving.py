@@ -9,8 +9,8 @@ from .registry import checks
 
 @checks("run.end.nothing-left")
 async def nothing_is_left(run: Run) -> None:
-    left = await run.leave()
-    require(not left, "everything removed that was made", "; ".join(left))
+    await run.leave()
+    require(not run.left, "everything removed that was made", "; ".join(run.left))
     found = await leftovers(run.wire, run.target)
     own = [each.what for each in found if each.run_id == run.id]
     require(not own, f"nothing of run {run.id}", ", ".join(own))

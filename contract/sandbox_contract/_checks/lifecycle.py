@@ -50,7 +50,7 @@ async def a_paused_sandbox_is_deleted(run: Run) -> None:
 async def other_sandboxes_stay(run: Run) -> None:
     kept = await run.ready_box()
     before = (await kept.get()).expect(200)
-    (await run.once(life)).deleted.expect(200)
+    (await (await run.new_box()).delete()).expect(200)
     after = await kept.get()
     after.expect_fields(name=kept.name, createdAt=before.fields()["createdAt"])
     require(await run.is_phase(kept, Phase.READY), "a sandbox that is ready still", after, after)

@@ -1,6 +1,7 @@
 """The machine that acts on a proxy and on the model of it, and compares after every step."""
 
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -65,6 +66,8 @@ class History(RuleBasedStateMachine):
 
     def _user(self, who: str) -> ModelUser:
         """Return a user; where there is but one key, everybody is its user."""
+        if not self._users:
+            raise CancelledError  # there was no time to begin
         return self._users.get(who) or self._users["alice"]
 
     async def _refused(self, user: ModelUser, reply: Reply) -> bool:
@@ -99,7 +102,8 @@ class History(RuleBasedStateMachine):
         self._users = {who: ModelUser(person) for who, person in people.items()}
 
     def teardown(self) -> None:
-        self._do(self._run.end())
+        if not self._chronicle.is_over:  # else the run itself removes everything
+            self._do(self._run.end())
 
     # Sandboxes ----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sandbox_contract._run.people import Box, Person
 from sandbox_contract._run.run import QUOTA, Run
+from sandbox_contract._run.status import Phase
 from sandbox_contract._wire.expect import Reply, Unsupported, require
 
 from .registry import checks
@@ -58,6 +59,7 @@ async def full_house(run: Run) -> FullHouse:
     eleventh = await run.box(tenant, "quota").create()
     first = next((box for box in rushed.boxes if box.name in rushed.names), rushed.boxes[0])
     await first.pause()
+    await run.until_phase(first, Phase.PAUSED)
     return FullHouse(
         rush=rushed,
         eleventh=eleventh,

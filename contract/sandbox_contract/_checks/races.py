@@ -158,7 +158,7 @@ async def _scaled(run: Run, seed: int, box: Box) -> list[Reply]:
 
 @checks("races.scale.no-fault")
 async def pause_against_resume_is_no_fault(run: Run) -> None:
-    box = await run.standing_box()
+    box = await run.ready_box()
     for seed in _rounds(run):
         for reply in await _scaled(run, seed, box):
             require(reply.status < 500, f"no 5xx (interleaving {seed})", reply, reply)

@@ -145,16 +145,16 @@ async def what_is_written_reaches_the_command(run: Run) -> None:
 
 @checks("shell.kill.ends")
 async def a_command_is_killed(run: Run) -> None:
-    file = run.name("kill")
-    box, session = await _started(run, in_volume(f"sleep 300; touch {file}"))
+    heart = Heartbeat(run, await run.ready_box())
+    box, session = await _started(run, heart.loop)
+    require(await heart.beats(), "a command that runs", "none")
     reply = await box.ask(_KILL, {"id": session})
     data = reply.expect_fields(success=True)["data"]
     require(data["status"] != "running", "a status other than running", data, reply)
     require("exit_code" in data and "returncode" in data, "exit_code, returncode", data, reply)
     viewed = await box.succeed(_VIEW, {"id": session})
     require(viewed["status"] != "running", "a command that has ended", viewed)
-    found = await box.output(in_volume(f"ls {file} 2>/dev/null; true"))
-    require(found == "", "a command that did not come to its end", found)
+    require(not await heart.beats(), "a command that has ended", "one that runs")
 
 
 @checks("shell.unknown.404")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox_contract._run.people import USERS, user_path
+from sandbox_contract._run.people import USERS, keys_path, user_path
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Json, Reply, require, same
 
@@ -10,6 +10,7 @@ from .patterns import COUNT, ID, TIMESTAMP
 from .registry import checks
 from .routes import NO_ID
 
+_DOCUMENTED = ("id", "username", "email", "created_at", "is_active")
 LABEL_LIMIT = 58  # of a username, whose namespace `user-<username>` is a label
 EMAIL_LIMIT = 255
 _A_WHILE = 0.05  # seconds
@@ -20,7 +21,8 @@ async def _made(run: Run, **fields: Any) -> tuple[str, Json, Reply]:
     """Make a user; return the name, what is shown of it, and the answer."""
     username = run.name("user")
     reply = await run.make_user(username, **fields)
-    return username, reply.expect_fields(201)["user"], reply
+    user = reply.expect_fields(201)["user"]
+    return username, {field: user[field] for field in _DOCUMENTED}, reply
 
 
 async def _listed(run: Run, query: str = "") -> list[Json]:
@@ -71,6 +73,7 @@ async def a_username_that_is_taken(run: Run) -> None:
 @checks("admin.user-create.longest")
 async def the_longest_username(run: Run) -> None:
     (await run.make_user(_padded(run, LABEL_LIMIT))).expect(201)
+    (await run.make_user(f"1{run.name('user')}")).expect(201)
 
 
 @checks("admin.user-create.longest-email")
@@ -83,6 +86,8 @@ async def the_longest_email(run: Run) -> None:
 @checks("admin.user-create.no-label")
 async def a_username_that_is_no_label(run: Run) -> None:
     base = run.name("u")
+    for username in ([base], {"of": base}, f"{base}\n"):
+        (await run.make_user(username)).expect_refusal(400)
     for username in (f"-{base}", f"{base}-", f"{base}_", f"{base}.x", f"{base} x", f"{base}X"):
         (await run.make_user(username)).expect_refusal(400)
 
@@ -167,7 +172,9 @@ async def an_unknown_user(run: Run) -> None:
 @checks("admin.user-get.bad-id")
 async def a_users_id_that_is_none(run: Run) -> None:
     for user_id in ("no-uuid", "1"):
-        (await run.admin("GET", user_path(user_id))).expect_refusal(400)
+        for method in ("GET", "PUT", "DELETE"):
+            (await run.admin(method, user_path(user_id))).expect_refusal(400)
+        (await run.admin("GET", keys_path(user_id))).expect_refusal(400)
 
 
 @checks("admin.user-update.reply")
@@ -201,8 +208,8 @@ async def an_empty_change(run: Run) -> None:
     before = (await run.admin("GET", path)).expect(200)
     (await run.admin("PUT", path, {})).expect_fields(success=True)
     after = (await run.admin("GET", path)).expect_fields()["user"]
-    kept = {key: after.get(key) for key in user}
-    require(kept == user, f"a user as before: {user}", kept, before)
+    kept = {key: after[key] for key in user}
+    require(same(kept, user), f"a user as before: {user}", kept, before)
 
 
 @checks("admin.user-update.updated-at")

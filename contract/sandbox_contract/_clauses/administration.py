@@ -17,7 +17,7 @@ _rule("admin.user-create.taken", _CREATE, "A username that is taken is 409.", Ne
 _rule(
     "admin.user-create.longest",
     "usernames",
-    "A username of 58 characters is taken.",
+    "A username of 58 characters, and one that starts with a digit, is taken.",
     Need.ADMIN,
 )
 _rule(
@@ -155,6 +155,12 @@ _rule(
     "me.key-create.works", _MY_KEY, "A key of one's own making works, for the same user.", Need.USER
 )
 _rule("me.key-create.expiry", _MY_KEY, "A key's expiry is shown as it was asked.", Need.USER)
+_rule(
+    "me.key-create.format",
+    "keys",
+    "A key is sk_live_ and 32 characters, its prefix the first 12, and no two are the same.",
+    Need.USER,
+)
 _rule(
     "me.key-create.offset",
     _MY_KEY,

@@ -55,13 +55,13 @@ _bug(
     "sandboxes.create.dots",
     "names with dots",
     "A name with dots is 400, and leaves nothing behind.",
-    Need.USER,
+    Need.ADMIN,
 )
 _bug(
     "sandboxes.create.too-long",
     "names of 64 to 253 characters",
     "A name of 64 characters or more is 400, and leaves nothing behind.",
-    Need.USER,
+    Need.ADMIN,
 )
 _bug(
     "sandboxes.create.leading-digit",
@@ -78,7 +78,13 @@ _rule(
     Need.USER,
     Need.WAITING,
 )
-_rule("sandboxes.list.newest-first", _LIST, "One's sandboxes are listed newest first.", Need.USER)
+_rule(
+    "sandboxes.list.newest-first",
+    _LIST,
+    "One's sandboxes are listed newest first.",
+    Need.USER,
+    Need.WAITING,
+)
 _rule("sandboxes.list.own", _LIST, "Another user's sandbox is not listed.", Need.SECOND_USER)
 _rule(
     "sandboxes.list.brief",

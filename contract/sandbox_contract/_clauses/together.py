@@ -21,11 +21,11 @@ _rule(
 )
 _rule("races.delete.one", _DELETE, "Of concurrent deletes, one is 200.", Need.USER)
 _bug("races.delete.others", _DELETE, "Of concurrent deletes, all but one are 403.", Need.USER)
-_bug("races.scale.no-fault", _SCALE, "Pause against resume is never 5xx.", Need.USER)
+_bug("races.scale.no-fault", _SCALE, "Pause against resume is never 5xx.", Need.USER, Need.WAITING)
 _rule(
     "races.scale.legal",
     _SCALE,
-    "Pause against resume ends as one of the two would have left it.",
+    "Pause against resume comes to rest, ready or paused.",
     Need.USER,
     Need.WAITING,
 )
@@ -33,7 +33,7 @@ _rule(
     "races.quota.held",
     "at most 10 sandboxes a user",
     "Concurrent creates do not pass the quota.",
-    Need.ADMIN,
+    Need.USER,
 )
 _rule(
     "races.create-delete.legal",

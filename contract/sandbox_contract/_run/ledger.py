@@ -12,17 +12,16 @@ class Ledger:
         self._entries: list[tuple[str, Undo]] = []
 
     def note(self, what: str, undo: Undo) -> None:
-        """Remember something from before it is made: a lost answer may hide that it was."""
+        """Remember something, before it is made where its name is known by then."""
         self._entries.append((what, undo))
 
     async def settle(self) -> list[str]:
         """Remove everything, the newest first; return what could not be, with the reason."""
         left: list[str] = []
         while self._entries:
-            what, undo = self._entries[-1]
+            what, undo = self._entries.pop()
             try:
                 await undo()
             except Exception as exc:  # noqa: BLE001  # one that stays must not keep the others
                 left.append(f"{what} ({exc})")
-            self._entries.pop()
         return left

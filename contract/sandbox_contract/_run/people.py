@@ -1,6 +1,6 @@
 """Who acts in a run, and the sandboxes that are theirs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox_contract._wire.caller import LONG, Caller, segment
@@ -39,8 +39,8 @@ class Key:
     """An API key, just made."""
 
     id: str
-    secret: str
-    reply: Reply
+    secret: str = field(repr=False)
+    reply: Reply = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Person:
 
     username: str
     id: str
-    key: str
-    call: Caller
+    key: str = field(repr=False)
+    call: Caller = field(repr=False)
 
     def saying(self, key: str) -> Caller:
         """Return the caller who has another key."""

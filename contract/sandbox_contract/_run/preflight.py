@@ -19,18 +19,30 @@ async def preflight(run: Run) -> list[str]:
         CannotRun: nothing answers, a key does not work, or what is made could not be removed.
     """
     try:
-        await run.nobody("GET", "/health")
+        await _as_anybody(run)
         if run.target.admin_key:
             await _as_admin(run)
         for key in (run.target.api_key, run.target.second_api_key):
             if key:
                 await _as_user(run, Caller.with_key(run.wire, key))
         found = await leftovers(run.wire, run.target)
+    except CannotRun as exc:
+        raise CannotRun(run.redactor.text(str(exc))) from exc
     except Unreachable as exc:
         raise CannotRun(f"{exc}. Start the proxy, or correct --proxy-url.") from exc
     except Violation as exc:
         raise CannotRun(run.redactor.text(f"The target does not answer as a proxy: {exc}")) from exc
     return [f"{each.what} of run {each.run_id}" for each in found]
+
+
+async def _as_anybody(run: Run) -> None:
+    """Ask what needs no key."""
+    health = await run.nobody("GET", "/health")
+    if 300 <= health.status < 400:
+        raise CannotRun(
+            f"The target redirects to {health.headers.get('location', 'somewhere else')}."
+            " Judge what really answers: no key is sent on."
+        )
 
 
 async def _as_admin(run: Run) -> None:

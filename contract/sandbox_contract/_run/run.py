@@ -7,9 +7,9 @@ from typing import Any, TypeVar, cast
 
 from sandbox_contract._clauses.clause import Need
 from sandbox_contract._target import Target
-from sandbox_contract._wire.caller import Caller, Unreachable, Wire
+from sandbox_contract._wire.caller import Caller, Wire
 from sandbox_contract._wire.exchange import Exchange
-from sandbox_contract._wire.expect import Json, Reply, Unsupported, Violation
+from sandbox_contract._wire.expect import Json, NotInTime, Reply, Unsupported, Violation
 from sandbox_contract._wire.redaction import Redactor
 
 from .ledger import Ledger
@@ -44,11 +44,12 @@ class Run:
         self.redactor = Redactor()
         for key in target.keys:
             self.redactor.keep(key)
-        self.wire = Wire(target.base_url, target.app)
+        self.wire = Wire(target.base_url, target.app, self.redactor)
         self.wire.observers.append(self._keep)
         self.nobody = Caller(self.wire)
         self.exchanges: list[Exchange] = []
         self.notes: list[str] = []
+        self.left: list[str] = []
         self.out_of_reach: list[str] = []
         self._on_wait = on_wait or _hear_nothing
         self._standing = Ledger()
@@ -125,8 +126,8 @@ class Run:
         """Make another key for a user, as that user; it is revoked at the clause's end."""
         fields.setdefault("name", self.name("key"))
         key = self._key(await person.call("POST", MY_KEYS, fields))
-        path = f"{MY_KEYS}/{key.id}"
-        self._passing.note(f"key {fields['name']}", lambda: self._gone(person.call, path, "key"))
+        what = f"key {fields['name']}"
+        self._passing.note(what, lambda: self._revoke(person, f"{MY_KEYS}/{key.id}"))
         return key
 
     # Sandboxes ----------------------------------------------------------------------------------
@@ -159,16 +160,16 @@ class Run:
             Unsupported: it does not become so; the clauses of readiness say more.
         """
         start = await self.once(_started)
-        try:
-            if start.fault is not None:
-                raise start.fault
-            # After a pause, the status that shows may still be the one before.
-            if self._has_paused or not await self.is_phase(start.box, Phase.READY):
-                (await start.box.resume()).expect(200)
+        if start.fault is not None:
+            raise _not_ready(start.fault)
+        # After a pause, the status that shows may still be the one before.
+        if self._has_paused or not await self.is_phase(start.box, Phase.READY):
+            (await start.box.resume()).expect(200)
+            try:
                 await self.until_phase(start.box, Phase.READY)
-                self._has_paused = False
-        except Violation as exc:
-            raise Unsupported(f"{Need.WAITING.value}: {exc}") from exc
+            except NotInTime as exc:
+                raise _not_ready(exc) from exc
+            self._has_paused = False
         return start.box
 
     async def start(self) -> list[Json]:
@@ -193,22 +194,29 @@ class Run:
     # Time ---------------------------------------------------------------------------------------
 
     async def until(
-        self, what: str, look: Callable[[], Awaitable[_T | None]], *, last: Callable[[], str]
+        self,
+        what: str,
+        look: Callable[[], Awaitable[_T | None]],
+        *,
+        last: Callable[[], str],
+        at_least: float = 0.0,
     ) -> _T:
         """Let time pass until `look` returns something, and return that.
 
         Raises:
-            Violation: it does not within the target's budget; `last` says how it stood.
+            NotInTime: it does not within the target's budget, or within the seconds of `at_least`
+                if these are more; `last` says how it stood.
         """
         time = self.target.time
+        budget = max(time.budget, at_least)
         waited, step = 0.0, _FIRST_STEP
         while (found := await look()) is None:
-            if waited >= time.budget:
-                raise Violation(f"{what} within {time.budget:g} s", last())
-            self._on_wait(what, waited, time.budget)
+            if waited >= budget:
+                raise NotInTime(f"{what} within {budget:g} s", last())
+            self._on_wait(what, waited, budget)
             await time.pass_by(step)
             waited += step
-            step = min(step * _GROWTH, time.budget / _STEPS, time.budget - waited + _FIRST_STEP)
+            step = min(step * _GROWTH, budget / _STEPS, budget - waited + _FIRST_STEP)
             step = round(step, 3)  # a clock that is moved stays on a tick that can be asked for
         return found
 
@@ -268,15 +276,18 @@ class Run:
         self.exchanges.clear()
         self.notes.clear()
 
-    async def end(self) -> list[str]:
-        """Remove what the clause has made; return what could not be."""
-        return await self._passing.settle()
+    async def end(self) -> None:
+        """Remove what the clause has made; what could not be is in `left`."""
+        self._leave_behind(await self._passing.settle())
 
-    async def leave(self) -> list[str]:
-        """Remove all that this run has made; return what could not be."""
-        left = await self._passing.settle() + await self._standing.settle()
+    async def leave(self) -> None:
+        """Remove all that this run has made; what could not be is in `left`."""
+        self._leave_behind(await self._passing.settle() + await self._standing.settle())
         self._seen.clear()
-        return left + await self._sweep()
+        self._leave_behind(await self._sweep())
+
+    def _leave_behind(self, left: list[str]) -> None:
+        self.left += [self.redactor.text(each) for each in left]
 
     async def _sweep(self) -> list[str]:
         """Remove what was made all the same, where an answer was lost; return what could not be."""
@@ -285,7 +296,7 @@ class Run:
             for each in await leftovers(self.wire, self.target):
                 if each.run_id == self.id:
                     sweeping.note(each.what, each.remove)
-        except (Violation, Unreachable) as exc:
+        except Exception as exc:  # noqa: BLE001  # whatever a target lists
             return [f"perhaps more, since the target does not list it ({exc})"]
         return await sweeping.settle()
 
@@ -327,7 +338,15 @@ class Run:
             raise Unsupported(f"room for a sandbox: this user has {QUOTA} already; delete one")
 
     async def _delete_box(self, box: Box) -> None:
-        await self._gone(box.owner.call, box.path, "sandbox")
+        """Delete a sandbox, of a user too whom nobody lets in any more."""
+        reply = await box.delete()
+        if reply.status == 401 and self.target.admin_key:
+            user = await self.admin("PUT", user_path(box.owner.id), {"is_active": True})
+            if user.status == 404:
+                return  # it went with its owner
+            key = await self.make_key(box.owner.id)
+            reply = await box.owner.saying(key.secret)("DELETE", box.path)
+        _require_gone(reply)
 
     async def _delete_user(self, user_id: str) -> None:
         """Delete a user, whatever the answer; what counts is whether the user is gone."""
@@ -335,15 +354,24 @@ class Run:
         await self.admin("DELETE", path)
         (await self.admin("GET", path)).expect(404)
 
-    async def _gone(self, call: Caller, path: str, what: str) -> None:
-        """Delete something that may be gone already, or whose owner may be."""
-        reply = await call("DELETE", path)
-        if reply.status not in {200, 401, 403, 404}:
-            raise Violation(f"a deleted {what}", str(reply), reply.exchange)
+    async def _revoke(self, person: Person, path: str) -> None:
+        reply = await person.call("DELETE", path)
+        # A user who was made for the run goes, and takes the keys along.
+        if not (reply.status == 401 and self.target.admin_key):
+            _require_gone(reply)
+
+
+def _require_gone(reply: Reply) -> None:
+    """Expect that something is deleted, now or before."""
+    reply.expect(200, 403, 404)
 
 
 def _hear_nothing(_what: str, _waited: float, _budget: float) -> None:
     """Hear what is waited for."""
+
+
+def _not_ready(fault: Violation) -> Unsupported:
+    return Unsupported(f"{Need.WAITING.value}: {fault}")
 
 
 async def _alice(run: Run) -> Person:
@@ -371,7 +399,7 @@ async def _started(run: Run) -> _Start:
     box, statuses = await run.once(_standing_box), list[Json]()
     try:
         await run.until_phase(box, Phase.READY, statuses)
-    except Violation as exc:
+    except NotInTime as exc:
         return _Start(box, statuses, exc)
     return _Start(box, statuses)
 

@@ -14,21 +14,45 @@ import truststore
 from .exchange import Exchange
 from .expect import NoAnswer, Reply
 from .interleaving import ASGIApp, Interleaved
+from .redaction import Redactor
 
 Observer = Callable[[Exchange], None]
 _PATIENCE = httpx.Timeout(60, connect=10)
 # Longer than the proxy's own 300 s, so that its answer to a command that takes longer is seen.
 LONG = 330.0
+_LAST_PORT = 65_535
+_LAST_WORDS = 10.0  # seconds
 
 
 class Unreachable(Exception):
     """Nothing answers at the target's address; the message says why."""
 
 
+class NoAddress(ValueError):
+    """A text is no address that could be asked; the message says why."""
+
+
+def check_address(url: str) -> None:
+    """Refuse what is no address.
+
+    Raises:
+        NoAddress: it is none.
+    """
+    try:
+        port = httpx.URL(url).port
+    except httpx.InvalidURL as exc:
+        raise NoAddress(str(exc)) from exc
+    if port is not None and not 0 < port <= _LAST_PORT:
+        raise NoAddress(f"its port is {port}, expected 1 to {_LAST_PORT}")
+
+
 class Wire:
     """The way to one target, and whoever listens to what goes over it."""
 
-    def __init__(self, base_url: str, app: ASGIApp | None) -> None:
+    def __init__(
+        self, base_url: str, app: ASGIApp | None, redactor: Redactor | None = None
+    ) -> None:
+        self._redactor = redactor or Redactor()
         self.base_url = base_url.rstrip("/")
         self._app = None if app is None else Interleaved(app)
         self._client: httpx.AsyncClient | None = None
@@ -65,11 +89,13 @@ class Wire:
         sent = await request.aread()
         started = perf_counter()
         try:
-            answer = await client.send(request)
+            answer = await _to_the_end(client.send(request), is_making=_is_making(method, path))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as exc:
             why = f"{type(exc).__name__}: {exc}".removesuffix(": ")
+            if "CERTIFICATE_VERIFY_FAILED" in why:
+                why += "; SSL_CERT_FILE may name a private authority's certificates"
             raise Unreachable(f"nothing answers at {self.base_url} ({why})") from exc
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             taken = perf_counter() - started
             why = f"{type(exc).__name__} after {taken:.1f} s"
             raise NoAnswer(f"an answer to {method} {path}", why) from exc
@@ -82,6 +108,7 @@ class Wire:
             headers={name.lower(): value for name, value in answer.headers.items()},
             body=answer.content,
             seconds=perf_counter() - started,
+            redactor=self._redactor,
         )
         for observer in self.observers:
             observer(exchange)
@@ -113,6 +140,27 @@ class Wire:
         if self._app is None:
             return httpx.AsyncHTTPTransport(verify=_trust(), trust_env=False)
         return httpx.ASGITransport(self._app, raise_app_exceptions=False)
+
+
+def _is_making(method: str, path: str) -> bool:
+    """Tell whether a request makes something that has to be removed."""
+    return method == "POST" and path.startswith("/api/")
+
+
+async def _to_the_end(sending: Awaitable[httpx.Response], *, is_making: bool) -> httpx.Response:
+    """Return an answer; whoever is cancelled still waits for one, a little, to what makes things.
+
+    What is under way can be removed only when it is there.
+    """
+    asking = asyncio.ensure_future(sending)
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        if is_making:
+            await asyncio.wait({asking}, timeout=_LAST_WORDS)
+        asking.cancel()
+        await asyncio.wait({asking})
+        raise
 
 
 class Caller:
@@ -174,5 +222,10 @@ def _trust() -> ssl.SSLContext:
     """Trust what this machine trusts, and `SSL_CERT_FILE`."""
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if own := os.environ.get("SSL_CERT_FILE"):
-        context.load_verify_locations(own)
+        try:
+            context.load_verify_locations(own)
+        except OSError as exc:
+            raise Unreachable(
+                f"SSL_CERT_FILE names {own!r}, whose certificates cannot be read: {exc}"
+            ) from exc
     return context

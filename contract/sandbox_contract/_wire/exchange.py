@@ -1,7 +1,7 @@
 """One request and its answer: as it was for the check, and redacted for a report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .redaction import Redactor
 
@@ -20,6 +20,7 @@ class Exchange:
     headers: Mapping[str, str]
     body: bytes
     seconds: float
+    redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
 
     def redacted(self, redactor: Redactor) -> "Shown":
         """Return what a report may hold of it."""
@@ -29,10 +30,10 @@ class Exchange:
             request_headers={
                 name: redactor.header(name, value) for name, value in self.request_headers.items()
             },
-            request_body=redactor.text(_readable(self.request_body)),
+            request_body=_readable(self.request_body, redactor),
             status=self.status,
             headers={name: redactor.header(name, value) for name, value in self.headers.items()},
-            body=redactor.text(_readable(self.body)),
+            body=_readable(self.body, redactor),
             seconds=round(self.seconds, 4),
         )
 
@@ -61,10 +62,10 @@ class Shown:
         return f"{self.status}" + (f" {self.body}" if self.body else "")
 
 
-def _readable(body: bytes) -> str:
-    """Return a body as text, cut where nobody reads on."""
+def _readable(body: bytes, redactor: Redactor) -> str:
+    """Return a body as text without secrets, and then cut where nobody reads on."""
     try:
-        text = body.decode()
+        text = redactor.text(body.decode())
     except UnicodeDecodeError:
         return f"({len(body)} bytes that are no text)"
     if len(text) > _SHOWN:

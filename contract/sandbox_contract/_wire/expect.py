@@ -9,6 +9,7 @@ from typing import Any, cast
 from dirty_equals import IsPartialDict
 
 from .exchange import Exchange
+from .redaction import masked
 
 # Node.js and the newer standard name this status otherwise.
 _PHRASES = {413: ("Payload Too Large", "Content Too Large", "Request Entity Too Large")}
@@ -32,6 +33,10 @@ class Violation(Exception):
 
 class Unsupported(Exception):
     """The run lacks what the clause needs; the message says what."""
+
+
+class NotInTime(Violation):
+    """Something that the target did not do within its time."""
 
 
 class NoAnswer(Violation):
@@ -89,7 +94,8 @@ class Reply:
         self.headers = exchange.headers
 
     def __str__(self) -> str:
-        return f"{self.status} {_cut(self.exchange.body.decode(errors='replace'))}".strip()
+        said = self.exchange.redactor.text(self.exchange.body.decode(errors="replace"))
+        return f"{self.status} {_cut(said)}".strip()
 
     @property
     def is_json(self) -> bool:
@@ -126,7 +132,12 @@ class Reply:
 
     def expect_fields(self, status: int = 200, /, **fields: object) -> Json:
         """Expect a status and a JSON object with at least these fields; return it."""
-        return self.expect_json(IsPartialDict(**fields), status)
+        body = self.expect_json(IsPartialDict(**fields), status)
+        for name, wanted in fields.items():
+            # In JSON, true is no 1.
+            if isinstance(wanted, int) and type(body[name]) is not type(wanted):
+                raise Violation(f"{status} with {name} {wanted!r}", str(self), self.exchange)
+        return body
 
     def expect_refusal(self, status: int, message: "str | re.Pattern[str] | None" = None) -> None:
         """Expect an error in the proxy's form, and its message or a pattern within that."""
@@ -175,4 +186,5 @@ def _worded(value: object) -> str:
 
 
 def _cut(text: str) -> str:
+    text = masked(text)  # before it is cut, which may leave half of a key
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

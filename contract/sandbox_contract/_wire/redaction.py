@@ -7,6 +7,11 @@ _KEY = re.compile(r"sk_live_[A-Za-z0-9_-]{8,}")
 _SCHEME = re.compile(r"[A-Za-z]+ ")
 
 
+def masked(text: str) -> str:
+    """Return text without what looks like a user's key."""
+    return _KEY.sub(f"sk_live_{MASK}", text)
+
+
 class Redactor:
     """Mask every secret that a run knows of, and whatever looks like a user's key."""
 
@@ -22,7 +27,7 @@ class Redactor:
         """Return text without secrets."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, MASK)
-        return _KEY.sub(f"sk_live_{MASK}", text)
+        return masked(text)
 
     def header(self, name: str, value: str) -> str:
         """Return a header's value; of `Authorization`, no more than the scheme."""

@@ -153,6 +153,7 @@ for _id, _said, _form in (
         f"Keys {_said}.",
         _minted(_form),
         "admin.key-create.format",
+        "me.key-create.format",
     )
 for _size in (8, 11, 13, 40):
     FORM.add(
@@ -160,6 +161,7 @@ for _size in (8, 11, 13, 40):
         f"A key's prefix has {_size} characters.",
         replaced("PREFIX_SHOWN", _size, keys_module),
         "admin.key-create.format",
+        "me.key-create.format",
         "me.key-create.reply",
     )
 
@@ -168,6 +170,7 @@ for _size in (8, 11, 13, 40):
     "keys.form.same",
     "Keys follow from the user, and so a second one is the first.",
     "admin.key-create.format",
+    "me.key-create.format",
 )
 class SameAgain(Keys):
     def create(self, user_id: str, body: JsonObject) -> Reply:
