@@ -52,6 +52,7 @@ def usernames(url: str) -> list[str]:
 # What a run comes to ----------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(240)  # seconds, for a whole run in real time
 def test_a_proxy_that_keeps_its_promises_is_0(
     proxy: tuple[str, FakeProxy], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_must_that_fails_is_1_and_says_how(
     assert "1 MUST clause fails" in said
 
 
+@pytest.mark.timeout(240)  # seconds, for a whole run in real time
 def test_one_key_judges_what_it_allows_and_the_rest_says_what_it_needs(
     proxy: tuple[str, FakeProxy],
     tmp_path: Path,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sandbox_contract._wire.exchange import Exchange
 
+pytestmark = pytest.mark.timeout(240)  # seconds, for one or two whole runs
 each_way = pytest.mark.parametrize("way", WAYS)
 each_profile = pytest.mark.parametrize("profile", PROFILES)
 
@@ -60,7 +61,6 @@ def test_as_deployed_the_findings_are_the_known_bugs_and_nothing_fails(
     assert result.exit_code == 0
 
 
-@pytest.mark.timeout(180)  # seconds, for two whole runs
 @pytest.mark.parametrize("as_deployed", [False, True], ids=["sane", "as deployed"])
 def test_a_second_run_and_another_order_find_the_same(tmp_path: Path, *, as_deployed: bool) -> None:
     with WAYS["in process"](tmp_path, as_deployed=as_deployed) as target:

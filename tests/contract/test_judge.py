@@ -356,6 +356,7 @@ def test_the_sandbox_of_a_deactivated_owner_is_removed(
         assert ("DELETE", 3) in asked  # the sandbox, before the deployed proxy forgets it
 
 
+@pytest.mark.timeout(180)  # seconds, for a whole run
 def test_whatever_is_made_bears_the_runs_prefix(tmp_path: Path) -> None:
     named = list[str]()
 

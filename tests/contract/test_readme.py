@@ -8,17 +8,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 import sandbox_contract
 from sandbox_contract import Outcome
 from sandbox_fakeproxy import SystemClock
 
 from tests.contract.wrong import ADMIN_KEY, served
 from tests.manifest import ROOT
-
-if TYPE_CHECKING:
-    import pytest
 
 pytest_plugins = ["pytester"]
 
@@ -41,6 +38,7 @@ def steps(session: str) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.timeout(240)  # seconds, for two runs in real time
 def test_the_sessions_answer_what_they_are_said_to(tmp_path: Path) -> None:
     told = [step for session in blocks("console") for step in steps(session)]
     assert len(told) >= 6
@@ -57,7 +55,7 @@ def test_the_sessions_answer_what_they_are_said_to(tmp_path: Path) -> None:
             },
             capture_output=True,
             text=True,
-            timeout=55,
+            timeout=200,
             check=True,
         )
     answers = done.stdout.replace(url, "http://127.0.0.1:8080").split("(end)\n")[:-1]
