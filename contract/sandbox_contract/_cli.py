@@ -35,13 +35,19 @@ SECOND_API_KEY. Exit codes of run: 0 every MUST holds, 1 a MUST fails, 2 the sui
 """
 
 
+_SWEEP_EPILOG = """\
+Sandboxes of a run that had a user's key are seen with that key only: set API_KEY as for the run.
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code."""
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:  # not shown as they are: one may be a key
         flags = [each.partition("=")[0] for each in unknown if each.startswith("-")]
-        parser.error(f"unknown arguments: {', '.join(flags) or len(unknown)}")
+        many = f"too many arguments: {len(unknown)}"
+        parser.error(f"unknown arguments: {', '.join(flags)}" if flags else many)
     act: Callable[[argparse.Namespace], int] = options.act
     before = signal.signal(signal.SIGTERM, _interrupt)  # to clean up then, too
     try:
@@ -89,12 +95,12 @@ def _run(options: argparse.Namespace) -> int:
             listener=progress,
         )
     paths = [] if options.report is None else write_reports(result, options.report)
-    if result.left or not result.is_complete:
-        _complain(f"What may be left is removed by: sandbox-contract sweep --run {run_id}")
     with contextlib.suppress(BrokenPipeError):  # whoever read the output has enough
         render(result, Output())
         for path in paths:
             print(path)
+    if result.left or not result.is_complete:
+        _complain(f"What may be left is removed by: sandbox-contract sweep --run {run_id}")
     return result.exit_code if result.is_complete else INTERRUPTED
 
 
@@ -128,7 +134,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
     is_clean = sweep(target, options.run, tell)
     if not count:
-        print("Nothing is left" + (f" of run {options.run}." if options.run else " of any run."))
+        whose = f"run {options.run}" if options.run else "any run"
+        print(f"Nothing is left of {whose}, as far as these keys show.")
     return 0 if is_clean else 1
 
 
@@ -178,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_choice(_command(add, "list", _list, "print every clause"))
 
-    sweeping = _command(add, "sweep", _sweep, "remove what a killed run has left", _EPILOG)
+    sweeping = _command(add, "sweep", _sweep, "remove what a killed run has left", _SWEEP_EPILOG)
     add_target_options(sweeping.add_argument)
     which = sweeping.add_mutually_exclusive_group(required=True)
     which.add_argument("--run", type=_run_id, metavar="ID", help="what this run has left")

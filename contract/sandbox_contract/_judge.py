@@ -1,10 +1,14 @@
 """Whoever judges: tries clauses on a target, one by one, and removes what that has made."""
 
 import asyncio
+import signal
+import threading
 import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Protocol, Self
 
 from ._checks.catalogue import check_of
@@ -57,6 +61,27 @@ class Silence:
         """Hear that what was made is being removed."""
 
 
+@contextmanager
+def unhurried() -> Generator[None]:
+    """Let what is within come to its end on the first Ctrl-C; the second one ends it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = 0
+
+    def hear(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Judge:
     """Try clauses on a target; the block's end removes what that has made.
 
@@ -88,7 +113,8 @@ class Judge:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._runner.run(self._leave())
+            with unhurried():
+                self._runner.run(self._leave())
         finally:
             self._runner.__exit__(exc_type, exc, traceback)
 

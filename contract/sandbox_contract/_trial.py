@@ -1,5 +1,6 @@
 """A whole run: clauses in an order, on one target, to a result."""
 
+import asyncio
 import platform
 import secrets
 from collections.abc import Sequence
@@ -64,7 +65,7 @@ def _tried(judging: Judge, clauses: Sequence[Clause], verdicts: list[Verdict]) -
         judging.prepare()
         for clause in clauses:
             verdicts.append(judging.try_clause(clause))  # noqa: PERF401  # kept, as far as it comes
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter, where it came twice
         return False
     return True
 

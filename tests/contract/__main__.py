@@ -27,7 +27,9 @@ def main() -> int:
             name = f"{way}, {profile}"
             results[name] = _judged(way, profile, console)
             if options.report is not None:
-                write_reports(results[name], options.report / name.replace(", ", "-"))
+                write_reports(
+                    results[name], options.report / name.replace(", ", "-").replace(" ", "-")
+                )
             if not results[name].is_complete:
                 return 130
     console.print(_table(results))

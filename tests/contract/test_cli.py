@@ -12,6 +12,7 @@ from sandbox_contract._clauses.catalogue import CLAUSES
 from sandbox_contract._cli import main
 from sandbox_contract._options import without_secrets
 from sandbox_fakeproxy import SystemClock
+from starlette.responses import HTMLResponse
 
 from tests.contract.wrong import ADMIN_KEY, instead, served
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox_fakeproxy import FakeProxy
+    from starlette.types import Receive, Scope, Send
 
 QUICK = ["--only", "health", "conventions"]
 
@@ -116,7 +118,7 @@ def test_one_key_judges_what_it_allows_and_the_rest_says_what_it_needs(
             assert verdict["detail"].startswith("needs ")
     passed = sum(each["outcome"] == "pass" for each in judged.values())
     assert passed > 160
-    assert "the admin key: pass --admin-key" in capsys.readouterr().out
+    assert "the admin key: set ADMIN_API_KEY" in capsys.readouterr().out
     assert [box["name"] for box in call(url, key, "GET", "/api/sandboxes")["sandboxes"]] == ["mine"]
     keys = call(url, key, "GET", "/api/me/apikeys")["api_keys"]
     assert [each["name"] for each in keys if each["is_active"]] == [None]
@@ -143,7 +145,7 @@ def test_without_a_key_the_open_part_is_judged(
 ) -> None:
     assert main(["run", "--proxy-url", proxy[0], *QUICK]) == 0
     said = capsys.readouterr().out
-    assert "a user's key: pass --api-key, or --admin-key to have users made" in said
+    assert "a user's key: set API_KEY, or ADMIN_API_KEY to have users made" in said
 
 
 def test_a_fakes_clock_is_moved_instead_of_waiting(
@@ -219,7 +221,7 @@ def test_what_may_be_a_key_is_not_shown(
     with pytest.raises(SystemExit, match="2"):
         main(["run", *arguments])
     said = capsys.readouterr().err
-    assert "unknown arguments" in said
+    assert "unknown arguments" in said or "too many arguments: 1" in said
     assert "a-secret" not in said
 
 
@@ -241,6 +243,27 @@ def test_a_redirecting_target_is_told_where_to(
     with served(tmp_path, instead("GET", "/health", 308, {})) as (url, _):
         assert main(["run", "--proxy-url", url]) == 2
     assert "The target redirects to " in capsys.readouterr().err
+
+
+def test_what_is_no_proxy_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"  # which tells the server that there is no lifespan
+        await HTMLResponse("<h1>Not found</h1>", 404)(scope, receive, send)
+
+    with served(tmp_path, lambda _app: page) as (url, _):
+        assert main(["run", "--proxy-url", url]) == 2
+    said = capsys.readouterr().err
+    assert "does not answer as a proxy: GET /health is 404 with text/html" in said
+
+
+def test_two_keys_of_one_user_are_2(
+    proxy: tuple[str, FakeProxy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, fake = proxy
+    key = fake.user("zoe")
+    arguments = ["run", "--proxy-url", url, "--api-key", key, "--second-api-key", key]
+    assert main(arguments) == 2
+    assert "API_KEY and SECOND_API_KEY are both zoe's." in capsys.readouterr().err
 
 
 def test_certificates_that_cannot_be_read_are_2(
@@ -307,7 +330,7 @@ def test_sweep_removes_what_one_run_has_left(
     assert main([*arguments, "--all"]) == 0
     assert sorted(usernames(url)) == ["admin", "contract-lawyer"]
     assert main([*arguments, "--all"]) == 0
-    assert "Nothing is left of any run." in capsys.readouterr().out
+    assert "Nothing is left of any run, as far as these keys show." in capsys.readouterr().out
 
 
 def test_sweep_with_a_users_key_removes_what_is_that_users(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from tests.together.programs import DEADLINE, clean_environment
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 NEVER = 3600.0  # seconds until a sandbox is ready: longer than anybody waits here
 
@@ -64,6 +67,43 @@ def test_an_interrupted_run_cleans_up_and_says_what_it_had_found(
     assert "Traceback" not in err
     assert "the run was not finished" in out
     assert usernames(url) == ["admin"]
+
+
+class Holding:
+    """A fake that holds deletions of sandboxes up; `/held` answers when it does, `/go` ends it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._holds, self._goes = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"  # which tells the server that there is no lifespan
+        if scope["path"] == "/held":
+            await self._holds.wait()
+        if scope["path"] == "/go":
+            self._goes.set()
+        if scope["method"] == "DELETE" and scope["path"].startswith("/api/sandboxes/"):
+            self._holds.set()
+            await self._goes.wait()
+        await self._app(scope, receive, send)
+
+
+def test_a_ctrl_c_while_it_cleans_up_lets_it_come_to_its_end(tmp_path: Path) -> None:
+    arguments = ("run", "--only", "readiness")
+    with (
+        served(tmp_path / "fake", Holding, ready_after=NEVER) as (url, _),
+        start(tmp_path, *arguments, PROXY_URL=url, ADMIN_API_KEY=ADMIN_KEY) as process,
+    ):
+        wait_for(process, "waiting for sandbox contract-")
+        process.send_signal(signal.SIGINT)
+        call(url, ADMIN_KEY, "GET", "/held")
+        process.send_signal(signal.SIGINT)
+        call(url, ADMIN_KEY, "GET", "/go")
+        out, err = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
+        assert "the run was not finished" in out
+        assert usernames(url) == ["admin"]
 
 
 def test_a_killed_run_is_swept(url: str, tmp_path: Path) -> None:

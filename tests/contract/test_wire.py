@@ -52,9 +52,16 @@ def test_keys_are_masked_wherever_they_stand() -> None:
 
 def test_of_two_secrets_the_one_within_the_other_leaves_no_trace() -> None:
     redactor = Redactor()
-    redactor.keep("abc")
     redactor.keep("abcdef")
-    assert redactor.text("abcdef abc") == "*** ***"
+    redactor.keep("abcdefghi")
+    assert redactor.text("abcdefghi abcdef") == "*** ***"
+
+
+def test_a_key_that_is_no_more_than_a_word_is_masked_in_its_header_alone() -> None:
+    redactor = Redactor()
+    redactor.keep("admin")
+    assert redactor.text("/api/admin/users") == "/api/admin/users"
+    assert redactor.header("Authorization", "Bearer admin") == "Bearer ***"
 
 
 def test_an_exchange_is_shown_without_keys_and_cut() -> None:

@@ -26,9 +26,9 @@ class Word(StrEnum):
 class Need(Enum):
     """What a run must have for a clause to be judged, in words that say how to supply it."""
 
-    USER = "a user's key: pass --api-key, or --admin-key to have users made"
-    SECOND_USER = "a second user's key: pass --second-api-key, or --admin-key"
-    ADMIN = "the admin key: pass --admin-key"
+    USER = "a user's key: set API_KEY, or ADMIN_API_KEY to have users made"
+    SECOND_USER = "a second user's key: set SECOND_API_KEY beside API_KEY, or ADMIN_API_KEY"
+    ADMIN = "the admin key: set ADMIN_API_KEY"
     WAITING = "a sandbox that becomes ready, within --ready-timeout"
     RUNTIME = "a sandbox that runs commands"
     EXACT_CLOCK = "a clock that stands still until it is moved: only a fake in tests has one"

@@ -25,6 +25,8 @@ async def preflight(run: Run) -> list[str]:
         for key in (run.target.api_key, run.target.second_api_key):
             if key:
                 await _as_user(run, Caller.with_key(run.wire, key))
+        if run.target.api_key and run.target.second_api_key and not run.target.admin_key:
+            await _as_two_users(run)
         found = await leftovers(run.wire, run.target)
     except CannotRun as exc:
         raise CannotRun(run.redactor.text(str(exc))) from exc
@@ -42,6 +44,12 @@ async def _as_anybody(run: Run) -> None:
         raise CannotRun(
             f"The target redirects to {health.headers.get('location', 'somewhere else')}."
             " Judge what really answers: no key is sent on."
+        )
+    if not health.is_json:
+        raise CannotRun(
+            f"The target does not answer as a proxy: GET /health is {health.status} with"
+            f" {health.headers.get('content-type', 'no content type')}, expected JSON."
+            " Correct --proxy-url."
         )
 
 
@@ -62,6 +70,15 @@ async def _as_admin(run: Run) -> None:
         raise CannotRun(
             f"What the suite makes could not be removed: deleting user {username} was answered"
             f" with {deleted}, and the user is still there. Nothing else was made."
+        )
+
+
+async def _as_two_users(run: Run) -> None:
+    """Ask whose keys they are."""
+    alice, bob = await run.alice(), await run.bob()
+    if alice.id == bob.id:
+        raise CannotRun(
+            f"API_KEY and SECOND_API_KEY are both {alice.username}'s. Pass another user's key."
         )
 
 

@@ -4,6 +4,7 @@ import re
 
 MASK = "***"
 _KEY = re.compile(r"sk_live_[A-Za-z0-9_-]{8,}")
+_SHORTEST = 6  # characters
 _SCHEME = re.compile(r"[A-Za-z]+ ")
 
 
@@ -26,7 +27,8 @@ class Redactor:
     def text(self, text: str) -> str:
         """Return text without secrets."""
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+            if len(secret) >= _SHORTEST:  # a shorter one is guessed, and is a part of other words
+                text = text.replace(secret, MASK)
         return masked(text)
 
     def header(self, name: str, value: str) -> str:
