@@ -1,24 +1,12 @@
 """Judge a proxy from a terminal."""
 
 import os
+import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from ._options import without_secrets
-
-try:
-    from ._cli import main as _main
-except ModuleNotFoundError as exc:
-    missing = (exc.name or "").partition(".")[0]
-    if missing == "sandbox_contract":
-        raise  # a defect of ours
-    print(
-        f"sandbox-contract needs {missing}, which is not installed."
-        " Run: pip install 'async-remote-agent[contract]'",
-        file=sys.stderr,
-    )
-    sys.exit(2)
-
-__all__ = ["main"]
 
 
 def main() -> int:
@@ -28,7 +16,35 @@ def main() -> int:
     if kept != arguments:
         # Arguments are in the process list, for everybody on this machine to read.
         os.execve(sys.executable, [sys.executable, "-m", "sandbox_contract", *kept], variables)  # noqa: S606
-    return _main(arguments)
+    try:
+        with _ended_at_once():
+            from ._cli import main as run
+    except ModuleNotFoundError as exc:
+        return _told_what_is_missing(exc)
+    return run(arguments)
+
+
+@contextmanager
+def _ended_at_once() -> Generator[None]:
+    """While the packages load, let Ctrl-C end it without a word: nothing has been made yet."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # somebody has it ignored
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _told_what_is_missing(exc: ModuleNotFoundError) -> int:
+    missing = (exc.name or "").partition(".")[0]
+    if missing == "sandbox_contract":
+        raise exc  # a defect of ours
+    print(
+        f"sandbox-contract needs {missing}, which is not installed."
+        " Run: pip install 'async-remote-agent[contract]'",
+        file=sys.stderr,
+    )
+    return 2
 
 
 if __name__ == "__main__":

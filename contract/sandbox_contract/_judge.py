@@ -176,7 +176,7 @@ class Judge:
             broken(clause),
             expected=violation.expected,
             received=violation.received,
-            decisive=None if shown is None else shown.redacted(self.run.redactor),
+            decisive=None if shown is None else shown.redacted(),
         )
 
     def _shown(self, verdict: Verdict) -> Verdict:
@@ -188,7 +188,7 @@ class Judge:
             received=redactor.text(verdict.received),
             detail=redactor.text(verdict.detail),
             notes=tuple(self.run.notes),
-            exchanges=[each.redacted(redactor) for each in self.run.exchanges],
+            exchanges=[each.redacted() for each in self.run.exchanges],
         )
 
     async def _leave(self) -> None:

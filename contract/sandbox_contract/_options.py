@@ -24,12 +24,12 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A flag, and the variable that stands in for it where there is one."""
+    """A flag, and the variable that stands in for it."""
 
     flag: str
     help: str
-    variable: str | None = None
-    metavar: str | None = None
+    variable: str
+    metavar: str
     is_secret: bool = False
 
     @property
@@ -57,7 +57,7 @@ _TEXTS = (
     ),
 )
 SETTINGS = ("ready-timeout", "long", "fate-image", "fake-clock")
-SECRETS = {option.flag: str(option.variable) for option in _TEXTS if option.is_secret}
+SECRETS = {option.flag: option.variable for option in _TEXTS if option.is_secret}
 
 
 def add_target_options(add: Callable[..., object], *, prefix: str = "--") -> None:
@@ -122,16 +122,19 @@ def without_secrets(
     rest = iter(arguments)
     for argument in rest:
         flag, is_joined, value = argument.partition("=")
-        value = value if is_joined else next(rest, "") if flag in SECRETS else ""
+        parts = [argument]
+        if flag in SECRETS and not is_joined:
+            value = next(rest, "")
+            parts += [value] if value else []
         if flag in SECRETS and value and not value.startswith("--"):
             variables[SECRETS[flag]] = value
-        else:  # a flag without its value stays, to be told so
-            kept += [argument, value] if flag in SECRETS and value else [argument]
+        else:  # a flag without its value stays too, to be told so
+            kept += parts
     return kept, variables
 
 
 def _given(option: Option, values: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
-    value = values.get(option.name) or environ.get(option.variable or "", "")
+    value = values.get(option.name) or environ.get(option.variable, "")
     text = str(value).strip()
     if option.is_secret and not (text.isascii() and " " not in text):
         raise Unusable(f"{option.flag} is no key: expected printable ASCII without spaces.")

@@ -25,16 +25,13 @@ def sweep(target: Target, run_id: str | None, tell: Callable[[Leftover, str | No
 async def _swept(
     target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]
 ) -> bool:
-    redactor = Redactor()
-    for key in target.keys:
-        redactor.keep(key)
-    wire = Wire(target.base_url, target.app, redactor)
+    wire = Wire(target.base_url, target.app, Redactor(target.keys))
     try:
         found = await leftovers(wire, target)
         own = [each for each in found if run_id in {None, each.run_id}]
         return all([await _removed(each, tell) for each in own])
     except Unreachable as exc:
-        raise CannotRun(f"{exc}. Start the proxy, or correct --proxy-url.") from exc
+        raise CannotRun(str(exc)) from exc
     except Violation as exc:
         raise CannotRun(f"The target shows nothing to these keys: {exc}.") from exc
     finally:

@@ -37,8 +37,6 @@ def clause(clause_id: str, *needs: Need, word: Word = Word.RULE) -> Clause:
 
 
 def exchange(body: str, path: str = "/api/sandboxes") -> Shown:
-    redactor = Redactor()
-    redactor.keep(SECRET)
     return replace(
         Exchange(
             "POST",
@@ -49,7 +47,8 @@ def exchange(body: str, path: str = "/api/sandboxes") -> Shown:
             {"x-hostile": "<b>bold</b>"},
             b"",
             0.25,
-        ).redacted(redactor),
+            Redactor([SECRET]),
+        ).redacted(),
         body=body,
     )
 

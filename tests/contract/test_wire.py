@@ -68,7 +68,7 @@ def test_an_exchange_is_shown_without_keys_and_cut() -> None:
     body = b'{"api_key": "' + KEY.encode() + b'", "more": "' + b"x" * 9000 + b'"}'
     sent = {"authorization": f"Bearer {KEY}", "x-other": KEY}
     exchange = Exchange("POST", f"/a/{KEY}", sent, b"\xff\xfe", 201, {"x": KEY}, body, 0.5)
-    shown = exchange.redacted(Redactor())
+    shown = exchange.redacted()
     assert KEY not in repr(shown)
     assert shown.request == "POST /a/sk_live_*** (2 bytes that are no text)"
     assert re.fullmatch(r"201 \{.*x… \(\d+ characters more\)", shown.answer)

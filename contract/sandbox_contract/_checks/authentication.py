@@ -4,6 +4,7 @@ import base64
 import hashlib
 from datetime import datetime, timedelta
 
+from sandbox_contract._run.moments import written
 from sandbox_contract._run.people import (
     MY_KEYS,
     SANDBOXES,
@@ -11,12 +12,14 @@ from sandbox_contract._run.people import (
     Key,
     Person,
     keys_path,
+    own_key_path,
     user_path,
 )
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Unsupported, require
 
-from .patterns import KEY_FORM
+from .patterns import KEY_FORM, PREFIX_SHOWN
+from .refusals import BAD_HEADER, DEACTIVATED, EXPIRED, NO_HEADER, NOT_ADMIN, REVOKED, UNKNOWN_KEY
 from .registry import checks
 from .routes import (
     admin_routes,
@@ -27,26 +30,8 @@ from .routes import (
     user_routes,
 )
 
-MISSING = "Missing Authorization header"
-FORMAT = "Invalid Authorization header format. Expected: Bearer <api-key>"
-INVALID = "Invalid API key"
-INACTIVE = "API key is inactive"
-DEACTIVATED = "User account is inactive"
-EXPIRED = "API key has expired"
-NOT_ADMIN = "Invalid admin API key"
-_PREFIX_SHOWN = 12  # characters of a key, which are no secret
 NOBODYS = "sk_live_" + "0" * 32
 TICK = timedelta(milliseconds=1)  # the finest that an expiry can be asked for
-
-
-def moment(text: str) -> datetime:
-    """Return a time that the proxy wrote."""
-    return datetime.fromisoformat(text)
-
-
-def written(time: datetime) -> str:
-    """Write a time as the proxy does."""
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 async def _refused_with(run: Run, authorization: str | None, message: str) -> None:
@@ -68,33 +53,33 @@ async def _refuses(run: Run, person: Person, key: str, message: str) -> None:
 
 @checks("auth.header.missing")
 async def no_header(run: Run) -> None:
-    await _refused_with(run, None, MISSING)
+    await _refused_with(run, None, NO_HEADER)
 
 
 @checks("auth.header.empty")
 async def an_empty_header(run: Run) -> None:
-    await _refused_with(run, "", MISSING)
+    await _refused_with(run, "", NO_HEADER)
 
 
 @checks("auth.header.other-scheme")
 async def another_scheme(run: Run) -> None:
     for scheme in ("Basic", "Token"):
-        await _refused_with(run, f"{scheme} {NOBODYS}", FORMAT)
+        await _refused_with(run, f"{scheme} {NOBODYS}", BAD_HEADER)
 
 
 @checks("auth.header.lower-case")
 async def a_scheme_in_lower_case(run: Run) -> None:
-    await _refused_with(run, f"bearer {NOBODYS}", FORMAT)
+    await _refused_with(run, f"bearer {NOBODYS}", BAD_HEADER)
 
 
 @checks("auth.header.bare-key")
 async def a_key_without_a_scheme(run: Run) -> None:
-    await _refused_with(run, NOBODYS, FORMAT)
+    await _refused_with(run, NOBODYS, BAD_HEADER)
 
 
 @checks("auth.header.no-key")
 async def a_scheme_without_a_key(run: Run) -> None:
-    await _refused_with(run, "Bearer", FORMAT)
+    await _refused_with(run, "Bearer", BAD_HEADER)
 
 
 # Keys -------------------------------------------------------------------------------------------
@@ -103,19 +88,19 @@ async def a_scheme_without_a_key(run: Run) -> None:
 @checks("auth.key.unknown")
 async def nobodys_key(run: Run) -> None:
     for key in (NOBODYS, "x", "sk_live_"):
-        await _refused_with(run, f"Bearer {key}", INVALID)
+        await _refused_with(run, f"Bearer {key}", UNKNOWN_KEY)
 
 
 @checks("auth.key.nearly")
 async def nearly_a_key(run: Run) -> None:
     alice = await run.alice()
     for key in altered(alice.key):
-        await each_refused(user_routes(run.name("refused")), alice.saying(key), 401, INVALID)
+        await each_refused(user_routes(run.name("refused")), alice.saying(key), 401, UNKNOWN_KEY)
 
 
 @checks("auth.key.admin")
 async def the_admin_key(run: Run) -> None:
-    await each_refused(user_routes(run.name("refused")), run.admin, 401, INVALID)
+    await each_refused(user_routes(run.name("refused")), run.admin, 401, UNKNOWN_KEY)
 
 
 @checks("auth.key.deleted-user")
@@ -123,13 +108,13 @@ async def a_deleted_users_key(run: Run) -> None:
     visitor = await run.visitor()
     (await visitor.call("GET", "/api/me")).expect(200)
     await run.admin("DELETE", user_path(visitor.id))
-    await each_refused(user_routes(run.name("refused")), visitor.call, 401, INVALID)
+    await each_refused(user_routes(run.name("refused")), visitor.call, 401, UNKNOWN_KEY)
 
 
 async def _revoked(run: Run, person: Person) -> Key:
     key = await run.make_own_key(person)
     (await person.saying(key.secret)("GET", "/api/me")).expect(200)
-    (await person.call("DELETE", f"{MY_KEYS}/{key.id}")).expect(200)
+    (await person.call("DELETE", own_key_path(key.id))).expect(200)
     return key
 
 
@@ -137,7 +122,7 @@ async def _revoked(run: Run, person: Person) -> Key:
 async def a_revoked_key(run: Run) -> None:
     alice = await run.alice()
     key = await _revoked(run, alice)
-    await _refuses(run, alice, key.secret, INACTIVE)
+    await _refuses(run, alice, key.secret, REVOKED)
 
 
 @checks("auth.key.revoked-first")
@@ -145,7 +130,7 @@ async def a_revoked_key_of_a_deactivated_user(run: Run) -> None:
     visitor = await run.visitor()
     key = await _revoked(run, visitor)
     await _set_active(run, visitor, active=False)
-    await each_refused(user_routes(run.name("refused")), visitor.saying(key.secret), 401, INACTIVE)
+    await each_refused(user_routes(run.name("refused")), visitor.saying(key.secret), 401, REVOKED)
 
 
 @checks("auth.key.expired")
@@ -157,7 +142,7 @@ async def an_expired_key(run: Run) -> None:
 
 async def _expiring(run: Run, seconds: float) -> tuple[Key, datetime]:
     """Make a key that expires so many seconds from now, by the target's clock."""
-    expiry = moment(await run.now()) + timedelta(seconds=seconds)
+    expiry = await run.now() + timedelta(seconds=seconds)
     return await run.make_own_key(await run.alice(), expires_at=written(expiry)), expiry
 
 
@@ -168,13 +153,13 @@ async def a_key_that_expires_later(run: Run) -> None:
     key, expiry = await _expiring(run, seconds)
     caller = alice.saying(key.secret)
     reply = await caller("GET", "/api/me")
-    if moment(await run.now()) < expiry:  # a slow answer may come after it
+    if await run.now() < expiry:  # a slow answer may come after it
         reply.expect(200)
 
     async def look() -> bool | None:
         answer = await caller("GET", "/api/me")
         if answer.status == 200:
-            late = moment(await run.now()) - expiry
+            late = await run.now() - expiry
             require(late < timedelta(seconds=60), "a key that has expired", answer, answer)
             return None
         answer.expect_refusal(401, EXPIRED)
@@ -183,7 +168,7 @@ async def a_key_that_expires_later(run: Run) -> None:
     what, patience = "the key to have expired", 60.0
     await run.until(what, look, last=lambda: "a key that works", at_least=patience)
     # Every clock may differ from another, but not by more than a request takes.
-    require(moment(await run.now()) >= expiry, "a key that works until then", "one that expired")
+    require(await run.now() >= expiry, "a key that works until then", "one that expired")
 
 
 @checks("auth.key.expiry-instant")
@@ -242,14 +227,14 @@ async def what_is_refused_has_no_effect(run: Run) -> None:
 async def no_header_on_admin_routes(run: Run) -> None:
     for authorization in (None, ""):
         caller = run.nobody.saying(authorization)
-        await each_refused(admin_routes(run.name("refused")), caller, 401, MISSING)
+        await each_refused(admin_routes(run.name("refused")), caller, 401, NO_HEADER)
 
 
 @checks("auth.admin-header.format")
 async def a_faulty_header_on_admin_routes(run: Run) -> None:
     for authorization in (f"Basic {NOBODYS}", f"bearer {NOBODYS}", NOBODYS, "Bearer"):
         caller = run.nobody.saying(authorization)
-        await each_refused(admin_routes(run.name("refused")), caller, 401, FORMAT)
+        await each_refused(admin_routes(run.name("refused")), caller, 401, BAD_HEADER)
 
 
 @checks("auth.admin-refused.changes-nothing")
@@ -309,7 +294,7 @@ async def keys_are_stored_as_hashes(run: Run) -> None:
     forms = (digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode())
     # Its prefix is shown on purpose; what is after that is secret.
     require(KEY_FORM.fullmatch(key), "a key", "another form of key")
-    clear = key[_PREFIX_SHOWN:].encode()
+    clear = key[PREFIX_SHOWN:].encode()
     for form in (clear, clear.hex().encode(), clear.hex().upper().encode(), *_in_base64(clear)):
         require(form not in kept, "a key that is not stored in clear", "one that is")
     require(any(form in kept for form in forms), "a key's SHA-256", "something else")

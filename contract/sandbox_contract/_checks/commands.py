@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 
-from sandbox_contract._run.people import Box, in_volume
+from sandbox_contract._run.people import EXEC, Box, in_volume
 from sandbox_contract._run.run import Run
 from sandbox_contract._run.status import Phase
 from sandbox_contract._wire.expect import Reply, require
 
-from .life import life
+from .life import came_warm, life
+from .refusals import NO_SERVICE, NOT_READY
 from .registry import checks
 
-_EXEC = "/v1/shell/exec"
-_NO_SERVICE, _NOT_READY = "Sandbox service not ready", "Sandbox not ready"
 _DEADLINE = 300.0  # seconds that the proxy waits for an answer
 _SECONDS = 20  # that a command waits for another to do its part, at most
 _HELD = 450  # seconds that a command is held, at most: more than the proxy waits for it
@@ -24,28 +23,27 @@ _HELD = 450  # seconds that a command is held, at most: more than the proxy wait
 @checks("commands.not-ready.503")
 async def a_command_that_comes_too_soon(run: Run) -> None:
     reply = (await run.once(life)).early
-    if reply.status == 200 and run.target.time.ready_after is None:
-        run.note("ready at once, as from a pool of warm ones")
+    if came_warm(run, is_ready=reply.status == 200):
         return
     reply.expect(503)
-    is_no_service = reply.fields().get("message") == _NO_SERVICE
-    reply.expect_refusal(503, _NO_SERVICE if is_no_service else _NOT_READY)
+    is_no_service = reply.fields().get("message") == NO_SERVICE
+    reply.expect_refusal(503, NO_SERVICE if is_no_service else NOT_READY)
 
 
 @checks("commands.not-ready.service")
 async def a_command_before_there_is_a_service(run: Run) -> None:
     box = await run.new_box()
-    (await box.exec("true")).expect_refusal(503, _NO_SERVICE)
-    (await box.ask("/v1/sandbox", method="GET")).expect_refusal(503, _NO_SERVICE)
+    (await box.exec("true")).expect_refusal(503, NO_SERVICE)
+    (await box.ask("/v1/sandbox", method="GET")).expect_refusal(503, NO_SERVICE)
 
 
 @checks("commands.not-ready.pod")
 async def a_command_before_the_pod_is_ready(run: Run) -> None:
     box = await run.new_box()
     await run.until_phase(box, Phase.PENDING)
-    (await box.exec("true")).expect_refusal(503, _NOT_READY)
+    (await box.exec("true")).expect_refusal(503, NOT_READY)
     await run.until_phase(box, Phase.STARTING)
-    (await box.exec("true")).expect_refusal(503, _NOT_READY)
+    (await box.exec("true")).expect_refusal(503, NOT_READY)
 
 
 @checks("commands.paused.runs-nothing")
@@ -65,7 +63,7 @@ async def a_paused_sandbox_says_so(run: Run) -> None:
     box = await run.ready_box()
     (await box.pause()).expect(200)
     await run.until_phase(box, Phase.PAUSED)
-    (await box.exec("true")).expect_refusal(503, _NOT_READY)
+    (await box.exec("true")).expect_refusal(503, NOT_READY)
 
 
 # There and back ---------------------------------------------------------------------------------
@@ -76,7 +74,7 @@ async def the_runtimes_refusals_pass(run: Run) -> None:
     box = await run.ready_box()
     unknown = (await box.exec("true", id=run.name("session"))).expect(404)
     require("error" not in unknown.fields(), "the runtime's own words", unknown, unknown)
-    unfit = (await box.ask(_EXEC, {})).expect(422)
+    unfit = (await box.ask(EXEC, {})).expect(422)
     require(isinstance(unfit.fields()["detail"], list), "FastAPI's detail", unfit, unfit)
 
 

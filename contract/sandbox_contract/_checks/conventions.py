@@ -1,23 +1,30 @@
 """What holds on every route, and `/health`."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sandbox_contract._run.people import MY_KEYS, SANDBOXES, USERS, keys_path, user_path
+from sandbox_contract._run.moments import read
+from sandbox_contract._run.people import (
+    MY_KEYS,
+    SANDBOXES,
+    USERS,
+    keys_path,
+    own_key_path,
+    user_path,
+)
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.caller import segment
 from sandbox_contract._wire.expect import Reply, require
 
-from .life import NO_ACCESS, life
+from .life import life
 from .patterns import TIMESTAMP
+from .refusals import NAME_REQUIRED, NO_ACCESS, NO_HEADER, NOT_ADMIN, UNKNOWN_KEY, USERNAME_REQUIRED
 from .registry import checks
 from .routes import NO_ID
 
 _JSON = {"Content-Type": "application/json"}
 _LIMIT = 100 * 1024  # bytes of a body
 _CLOCKS_APART = timedelta(minutes=2)
-_NO_KEY = "Missing Authorization header"
-_NAME_REQUIRED = "name is required"
 
 
 # Health -----------------------------------------------------------------------------------------
@@ -56,7 +63,7 @@ async def _refusals(run: Run) -> list[Reply]:
         await alice.call("GET", "/api/admin/users"),
         await alice.call("POST", SANDBOXES, {}),
         await alice.call("GET", f"{SANDBOXES}/{missing}"),
-        await alice.call("DELETE", f"{MY_KEYS}/{NO_ID}"),
+        await alice.call("DELETE", own_key_path(NO_ID)),
         await alice.call("GET", "/api/nowhere"),
     ]
 
@@ -86,7 +93,7 @@ async def timestamps_have_one_form(run: Run) -> None:
     expiry = "2100-01-31T12:00:00.000Z"
     require(shown["expires_at"] == expiry, f"expires_at {expiry}", shown, key.reply)
     (await (await run.standing_box()).get()).expect_fields(createdAt=TIMESTAMP)
-    made, now = (datetime.fromisoformat(at) for at in (shown["created_at"], await run.now()))
+    made, now = read(shown["created_at"]), await run.now()
     is_now = abs(now - made) < _CLOCKS_APART
     require(is_now, f"a time of making that is about {now}", shown, key.reply)
 
@@ -103,10 +110,10 @@ async def a_trailing_slash_is_tolerated(run: Run) -> None:
         with_slash.expect((await alice.call("GET", path)).status)
     (await alice.call("GET", "/api/me/")).expect_like(await alice.call("GET", "/api/me"))
     (await run.nobody("GET", "/health/")).expect(200)
-    (await alice.call("POST", f"{SANDBOXES}/", {})).expect_refusal(400, _NAME_REQUIRED)
+    (await alice.call("POST", f"{SANDBOXES}/", {})).expect_refusal(400, NAME_REQUIRED)
     made = await alice.call("POST", f"{MY_KEYS}/", {"name": run.name("key")})
     key_id = made.expect_fields(201)["key_info"]["id"]
-    (await alice.call("DELETE", f"{MY_KEYS}/{key_id}/")).expect(200)
+    (await alice.call("DELETE", f"{own_key_path(key_id)}/")).expect(200)
     for method, path in (("POST", "pause/"), ("POST", "resume/"), ("DELETE", "")):
         (await alice.call(method, f"{missing}/{path}")).expect_refusal(403, NO_ACCESS)
 
@@ -116,7 +123,7 @@ async def a_trailing_slash_is_tolerated_of_the_administrator(run: Run) -> None:
     visitor = await run.visitor()
     for path in (USERS, user_path(visitor.id), keys_path(visitor.id)):
         (await run.admin("GET", f"{path}/")).expect_like(await run.admin("GET", path))
-    (await run.admin("POST", f"{USERS}/", {})).expect_refusal(400, "username is required")
+    (await run.admin("POST", f"{USERS}/", {})).expect_refusal(400, USERNAME_REQUIRED)
     (await run.admin("PUT", f"{user_path(visitor.id)}/", {})).expect(200)
 
 
@@ -133,10 +140,10 @@ async def authentication_comes_first(run: Run) -> None:
     for method, path in (
         ("POST", SANDBOXES),
         ("POST", f"/proxy/{missing}/v1/shell/exec"),
-        ("DELETE", f"{MY_KEYS}/no-uuid"),
+        ("DELETE", own_key_path("no-uuid")),
         ("POST", "/api/admin/users"),
     ):
-        (await run.nobody(method, path, {})).expect_refusal(401, _NO_KEY)
+        (await run.nobody(method, path, {})).expect_refusal(401, NO_HEADER)
 
 
 @checks("conventions.order.ownership-second")
@@ -150,7 +157,7 @@ async def ownership_comes_second(run: Run) -> None:
 async def malformed_json_without_a_key(run: Run) -> None:
     for method, path in (("POST", SANDBOXES), ("POST", MY_KEYS), ("POST", "/api/admin/users")):
         reply = await run.nobody(method, path, content=b'{"name": ', headers=_JSON)
-        reply.expect_refusal(401, _NO_KEY)
+        reply.expect_refusal(401, NO_HEADER)
 
 
 # Unknown routes ---------------------------------------------------------------------------------
@@ -169,7 +176,7 @@ async def an_unknown_route_is_404(run: Run) -> None:
 @checks("conventions.unknown-route.api-without-key")
 async def an_unknown_api_route_needs_a_key(run: Run) -> None:
     for path in ("/api/nowhere", "/api/me/nowhere", "/api/sandboxes/a/b/c"):
-        (await run.nobody("GET", path)).expect_refusal(401, _NO_KEY)
+        (await run.nobody("GET", path)).expect_refusal(401, NO_HEADER)
 
 
 @checks("conventions.unknown-route.api")
@@ -188,14 +195,14 @@ async def an_unknown_method_is_404(run: Run) -> None:
 
 @checks("conventions.unknown-route.admin-without-key")
 async def an_unknown_admin_route_needs_a_key(run: Run) -> None:
-    (await run.nobody("GET", "/api/admin/nowhere")).expect_refusal(401, _NO_KEY)
+    (await run.nobody("GET", "/api/admin/nowhere")).expect_refusal(401, NO_HEADER)
 
 
 @checks("conventions.unknown-route.admin-with-users-key")
 async def an_unknown_admin_route_needs_the_admin_key(run: Run) -> None:
     alice = await run.alice()
     reply = await alice.call("GET", "/api/admin/nowhere")
-    reply.expect_refusal(403, "Invalid admin API key")
+    reply.expect_refusal(403, NOT_ADMIN)
 
 
 @checks("conventions.unknown-route.admin")
@@ -206,14 +213,14 @@ async def an_unknown_admin_route(run: Run) -> None:
     if reply.status == 404:
         reply.expect_refusal(404, _unknown("GET", path))
     else:
-        reply.expect_refusal(401, "Invalid API key")
+        reply.expect_refusal(401, UNKNOWN_KEY)
 
 
 @checks("conventions.unknown-route.proxy-without-key")
 async def below_a_sandbox_everything_needs_a_key(run: Run) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         for path in ("/proxy/any/", "/proxy/any/nowhere", "/proxy/any/v1/file/list"):
-            (await run.nobody(method, path)).expect_refusal(401, _NO_KEY)
+            (await run.nobody(method, path)).expect_refusal(401, NO_HEADER)
 
 
 @checks("conventions.unknown-route.bare-proxy")
@@ -233,24 +240,24 @@ async def _sent(run: Run, content: bytes | None, content_type: str = "applicatio
 
 @checks("conventions.body.absent")
 async def no_body(run: Run) -> None:
-    (await _sent(run, None)).expect_refusal(400, _NAME_REQUIRED)
+    (await _sent(run, None)).expect_refusal(400, NAME_REQUIRED)
 
 
 @checks("conventions.body.empty-object")
 async def an_empty_object(run: Run) -> None:
-    (await _sent(run, b"{}")).expect_refusal(400, _NAME_REQUIRED)
+    (await _sent(run, b"{}")).expect_refusal(400, NAME_REQUIRED)
 
 
 @checks("conventions.body.array")
 async def an_array(run: Run) -> None:
-    (await _sent(run, b'["name"]')).expect_refusal(400, _NAME_REQUIRED)
+    (await _sent(run, b'["name"]')).expect_refusal(400, NAME_REQUIRED)
 
 
 @checks("conventions.body.other-type")
 async def another_content_type(run: Run) -> None:
     named = f'{{"name": "{run.name("box")}"}}'.encode()
     for content_type in ("text/plain", "application/x-www-form-urlencoded"):
-        (await _sent(run, named, content_type)).expect_refusal(400, _NAME_REQUIRED)
+        (await _sent(run, named, content_type)).expect_refusal(400, NAME_REQUIRED)
 
 
 def _of_size(size: int) -> bytes:
@@ -261,7 +268,7 @@ def _of_size(size: int) -> bytes:
 
 @checks("conventions.body.large")
 async def a_large_body(run: Run) -> None:
-    (await _sent(run, _of_size(_LIMIT - 1024))).expect_refusal(400, _NAME_REQUIRED)
+    (await _sent(run, _of_size(_LIMIT - 1024))).expect_refusal(400, NAME_REQUIRED)
 
 
 @checks("conventions.body.utf-8")
@@ -273,7 +280,7 @@ async def json_that_says_its_charset(run: Run) -> None:
         reply = await alice.call("POST", MY_KEYS, content=content, headers=headers)
         info = reply.expect_fields(201)["key_info"]
         require(info["name"] == name, f"a key named {name}", info, reply)
-        (await alice.call("DELETE", f"{MY_KEYS}/{info['id']}")).expect(200)
+        (await alice.call("DELETE", own_key_path(info["id"]))).expect(200)
 
 
 @checks("conventions.body.too-large")

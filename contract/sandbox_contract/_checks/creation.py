@@ -1,15 +1,15 @@
 """Sandboxes made, and the names and fields that they are made with."""
 
 from sandbox_contract._run.people import SANDBOXES
-from sandbox_contract._run.run import Run
+from sandbox_contract._run.run import A_WHILE, Run
 from sandbox_contract._run.status import Phase
 from sandbox_contract._wire.expect import Reply, require, same
 
-from .life import NO_ACCESS, life
+from .life import life
 from .patterns import TEXT
+from .refusals import NAME_REQUIRED, NO_ACCESS
 from .registry import checks
 
-_A_WHILE = 0.2  # seconds, in which a change would show
 _LIMIT = 63  # characters of a name
 _IMAGE = "ghcr.io/agent-infra/sandbox:latest"
 
@@ -80,7 +80,7 @@ async def a_sandbox_without_a_name(run: Run) -> None:
     alice = await run.alice()
     for fields in ({}, {"image": "an:image"}, {"name": ""}, {"name": None}):
         reply = await alice.call("POST", SANDBOXES, fields)
-        reply.expect_refusal(400, "name is required")
+        reply.expect_refusal(400, NAME_REQUIRED)
 
 
 @checks("sandboxes.create.duplicate")
@@ -95,7 +95,7 @@ async def a_refused_duplicate_changes_nothing(run: Run) -> None:
     (await box.pause()).expect(200)
     paused = (await run.until_phase(box, Phase.PAUSED))[-1]
     (await box.create(image="another:image")).expect_refusal(409)
-    await run.target.time.pass_by(_A_WHILE)
+    await run.target.time.pass_by(A_WHILE)
     reply = await box.get()
     require(same(reply.fields(), paused), f"the paused sandbox as it was: {paused}", reply, reply)
     seen = await run.once(life)

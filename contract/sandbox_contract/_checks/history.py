@@ -23,7 +23,6 @@ _PATIENCE = 600.0  # seconds for one step, which may wait for a pod
 _SHRINKING = 20.0  # seconds to look for a shorter history in
 # A target takes what it takes.
 _SLOW = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.large_base_example)
-# How many histories, and of how many steps.
 _IN_PROCESS, _ON_A_PORT, _FOR_REAL = (20, 25), (12, 25), (4, 20)
 
 
@@ -80,11 +79,16 @@ def _work(run: Run, do: _Acting, chronicle: Chronicle) -> None:
             raise
 
 
+def _sizes(run: Run) -> tuple[int, int]:
+    """Return how many histories there shall be, and of how many steps."""
+    if run.target.time.ready_after is None:
+        return _FOR_REAL
+    return _ON_A_PORT if run.target.app is None else _IN_PROCESS
+
+
 def _settings(run: Run) -> settings:
     is_real = run.target.time.ready_after is None
-    histories, steps = (
-        _FOR_REAL if is_real else _IN_PROCESS if run.target.app is not None else _ON_A_PORT
-    )
+    histories, steps = _sizes(run)
     # A shorter history is worth looking for where looking costs nothing.
     stages = [Stage.generate] if is_real else [Stage.generate, Stage.shrink]
     return settings(

@@ -5,20 +5,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sandbox_contract._run.people import MY_KEYS, Key, Person, keys_path, revocation_path
+from sandbox_contract._run.people import (
+    MY_KEYS,
+    Key,
+    Person,
+    keys_path,
+    own_key_path,
+    revocation_path,
+)
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.caller import Caller
 from sandbox_contract._wire.expect import Json, Reply, require, same
 
-from .authentication import EXPIRED, INACTIVE
-from .patterns import COUNT, ID, KEY_FORM, TEXT, TIMESTAMP
+from .patterns import COUNT, ID, KEY_FORM, PREFIX_SHOWN, TEXT, TIMESTAMP
+from .refusals import EXPIRED, NO_KEY, NOT_THE_OWNER, REVOKED
 from .registry import checks
 from .routes import NO_ID
 
 _EXPIRY = "2100-01-31T12:00:00.000Z"
-_PREFIX_SHOWN = 12
 _DOCUMENTED = ("id", "key_prefix", "name", "created_at", "expires_at")
-_NO_KEY = "API key not found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ async def _administrators(run: Run) -> Desk:
 
 async def _own(run: Run) -> Desk:
     alice = await run.alice()
-    return Desk(run, alice, alice.call, MY_KEYS, lambda key_id: f"{MY_KEYS}/{key_id}")
+    return Desk(run, alice, alice.call, MY_KEYS, own_key_path)
 
 
 _DESKS = {"admin": _administrators, "me": _own}
@@ -95,7 +100,7 @@ async def a_key_is_made(desk: Desk) -> None:
     body = key.reply.expect_fields(201, success=True, message=TEXT, api_key=TEXT)
     info = {
         "id": ID,
-        "key_prefix": key.secret[:_PREFIX_SHOWN],
+        "key_prefix": key.secret[:PREFIX_SHOWN],
         "name": name,
         "created_at": TIMESTAMP,
         "expires_at": None,
@@ -141,7 +146,7 @@ async def a_keys_form(desk: Desk) -> None:
         # Said without the key: what does not have its form may be a secret all the same.
         require(KEY_FORM.fullmatch(key.secret), "sk_live_ and 32 characters", "another form")
         prefix = key.reply.fields()["key_info"]["key_prefix"]
-        is_prefix = prefix == key.secret[:_PREFIX_SHOWN]
+        is_prefix = prefix == key.secret[:PREFIX_SHOWN]
         require(is_prefix, "a key_prefix of the key's first 12 characters", prefix, key.reply)
     require(len({key.secret for key in keys}) == len(keys), "different keys", "one of them twice")
 
@@ -267,7 +272,7 @@ _REVOKED = "API key revoked successfully"
 async def a_key_is_revoked(desk: Desk) -> None:
     key = await desk.make()
     (await desk.revoke(key.id)).expect_fields(success=True, message=_REVOKED)
-    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect_refusal(401, INACTIVE)
+    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect_refusal(401, REVOKED)
 
 
 @at_each_desk("key-revoke.again")
@@ -279,7 +284,7 @@ async def a_key_is_revoked_again(desk: Desk) -> None:
 
 @at_each_desk("key-revoke.unknown")
 async def an_unknown_key(desk: Desk) -> None:
-    (await desk.revoke(NO_ID)).expect_refusal(404, _NO_KEY)
+    (await desk.revoke(NO_ID)).expect_refusal(404, NO_KEY)
 
 
 @at_each_desk("key-revoke.bad-id")
@@ -301,15 +306,15 @@ async def a_key_revokes_itself(run: Run) -> None:
     desk = await _own(run)
     key = await desk.make()
     caller = desk.owner.saying(key.secret)
-    (await caller("DELETE", f"{MY_KEYS}/{key.id}")).expect_fields(success=True, message=_REVOKED)
-    (await caller("GET", "/api/me")).expect_refusal(401, INACTIVE)
+    (await caller("DELETE", own_key_path(key.id))).expect_fields(success=True, message=_REVOKED)
+    (await caller("GET", "/api/me")).expect_refusal(401, REVOKED)
 
 
 @checks("me.key-revoke.others")
 async def another_users_key(run: Run) -> None:
     desk, bob = await _own(run), await run.bob()
     key = await run.make_own_key(bob)
-    (await desk.revoke(key.id)).expect_refusal(403, "You do not own this API key")
+    (await desk.revoke(key.id)).expect_refusal(403, NOT_THE_OWNER)
     (await bob.saying(key.secret)("GET", "/api/me")).expect(200)
 
 

@@ -6,8 +6,6 @@ from sandbox_contract._run.people import SANDBOXES, Box
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Reply
 
-NO_ACCESS = "You do not have access to this sandbox"
-
 
 @dataclass(frozen=True, slots=True)
 class Life:
@@ -58,3 +56,11 @@ async def life(run: Run) -> Life:
         deleted_paused=await box.delete(),
         shown_at_last=await box.get(),
     )
+
+
+def came_warm(run: Run, *, is_ready: bool) -> bool:
+    """Tell whether a sandbox that is ready may be, by the first look: from a pool of warm ones."""
+    is_warm = is_ready and run.target.time.ready_after is None
+    if is_warm:
+        run.note("ready at once, as from a pool of warm ones")
+    return is_warm

@@ -1,15 +1,16 @@
 """Sandboxes deleted, paused and resumed."""
 
 from sandbox_contract._run.people import Box
-from sandbox_contract._run.run import Run
+from sandbox_contract._run.run import A_WHILE, Run
 from sandbox_contract._run.status import Phase, phase_of
 from sandbox_contract._wire.expect import Reply, require
 
 from .heartbeat import Heartbeat
-from .life import NO_ACCESS, life
+from .life import life
+from .refusals import NO_ACCESS
 from .registry import checks
 
-_LOOKS, _A_WHILE = 3, 0.2  # and seconds between two
+_LOOKS = 3
 
 
 @checks("sandboxes.delete.reply")
@@ -118,7 +119,7 @@ async def other_sandboxes_stay_ready(run: Run) -> None:
     (await box.pause()).expect(200)
     for _ in range(_LOOKS):
         require(await run.is_phase(kept, Phase.READY), "a sandbox that is ready still", "another")
-        await run.target.time.pass_by(_A_WHILE)
+        await run.target.time.pass_by(A_WHILE)
 
 
 @checks("sandboxes.pause.ends-work")
@@ -142,7 +143,7 @@ async def a_running_sandbox_is_resumed(run: Run) -> None:
         status = await box.get()
         status.expect(200)
         require(phase_of(status.fields()) is Phase.READY, "a sandbox that is ready", status, status)
-        await run.target.time.pass_by(_A_WHILE)
+        await run.target.time.pass_by(A_WHILE)
     output = await box.output("echo $CONTRACT", id=session)
     require(output == "kept", "the session that was there", output)
 

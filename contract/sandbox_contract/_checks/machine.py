@@ -2,21 +2,30 @@
 
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sandbox_contract._run.people import MY_KEYS, Box, in_volume, revocation_path, user_path
+from sandbox_contract._run.moments import written
+from sandbox_contract._run.people import (
+    MY_KEYS,
+    SANDBOXES,
+    Box,
+    in_volume,
+    own_key_path,
+    revocation_path,
+    user_path,
+)
 from sandbox_contract._run.run import Run
 from sandbox_contract._run.status import Phase, phase_of, said_of
 from sandbox_contract._wire.expect import Reply, Violation, require
 
 from .chronicle import Chronicle
-from .life import NO_ACCESS
 from .model import Delays, Intent, ModelBox, ModelKey, ModelUser
+from .refusals import NO_ACCESS, NO_KEY, NO_USER
 
 Do = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -207,14 +216,12 @@ class History(RuleBasedStateMachine):
             return
         if self._delays is None and seconds is not None and seconds > 0:
             seconds = None  # on such a clock, nobody knows when it is over
-        fields = {} if seconds is None else {"expires_at": await self._in(seconds)}
+        fields = {}
+        if seconds is not None:
+            fields["expires_at"] = written(await self._run.now() + timedelta(seconds=seconds))
         key = await self._run.make_own_key(user.person, **fields)
         expires = None if seconds is None else self._now + seconds * 1000
         user.keys.append(ModelKey(key, expires))
-
-    async def _in(self, seconds: int) -> str:
-        moment = datetime.fromisoformat(await self._run.now()) + timedelta(seconds=seconds)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     @rule(who=_WHO, number=st.integers(0, 3))
     def use_key(self, who: str, number: int) -> None:
@@ -246,10 +253,10 @@ class History(RuleBasedStateMachine):
         if is_admins:
             reply = await self._run.admin("DELETE", revocation_path(key.key.id))
             if user.is_deleted:
-                reply.expect_refusal(404, "API key not found")
+                reply.expect_refusal(404, NO_KEY)
                 return
         else:
-            reply = await user.person.call("DELETE", f"{MY_KEYS}/{key.key.id}")
+            reply = await user.person.call("DELETE", own_key_path(key.key.id))
             if await self._refused(user, reply):
                 return
         reply.expect_fields(200, success=True)
@@ -293,7 +300,7 @@ class History(RuleBasedStateMachine):
     async def _delete_user(self, user: ModelUser) -> None:
         reply = await self._run.admin("DELETE", user_path(user.person.id))
         if user.is_deleted:
-            reply.expect_refusal(404, "User not found")
+            reply.expect_refusal(404, NO_USER)
             return
         require(reply.status in {200, _FAULT}, "200", reply, reply)
         if reply.status == _FAULT:
@@ -355,7 +362,7 @@ class History(RuleBasedStateMachine):
 
     async def _compare(self) -> None:
         for user in self._users.values():
-            reply = await user.person.call("GET", "/api/sandboxes")
+            reply = await user.person.call("GET", SANDBOXES)
             if await self._refused(user, reply):
                 continue
             listed = [row["name"] for row in reply.expect_fields()["sandboxes"]]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from sandbox_contract._run.people import Box, Key, Person
 from sandbox_contract._run.status import Phase
 
+from .refusals import DEACTIVATED, EXPIRED, REVOKED, UNKNOWN_KEY
+
 STARTING = {Phase.CREATED, Phase.PENDING, Phase.STARTING, Phase.READY, Phase.PAUSED}
 
 
@@ -96,11 +98,11 @@ class ModelUser:
     def refusal(self, now: int, key: ModelKey | None = None) -> str | None:
         """Return with which words a key of this user is refused, the first one or another."""
         if self.is_deleted:
-            return "Invalid API key"
+            return UNKNOWN_KEY
         if key is not None and key.is_revoked:
-            return "API key is inactive"
+            return REVOKED
         if not self.is_active:
-            return "User account is inactive"
+            return DEACTIVATED
         if key is not None and key.expires is not None and now >= key.expires:
-            return "API key has expired"
+            return EXPIRED
         return None

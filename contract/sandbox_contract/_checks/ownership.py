@@ -3,7 +3,7 @@
 from sandbox_contract._run.run import Run
 from sandbox_contract._run.status import Phase
 
-from .life import NO_ACCESS
+from .refusals import NO_ACCESS
 from .registry import checks
 from .routes import each_refused, each_without_effect, sandbox_routes
 

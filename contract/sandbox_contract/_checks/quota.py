@@ -9,7 +9,7 @@ from sandbox_contract._wire.expect import Reply, Unsupported, require
 
 from .registry import checks
 
-_AT_ONCE = 4
+AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def rush(run: Run, seed: int, tenant: Person) -> Rush:
     """Fill a house to its last place, and have several ask for that at once."""
     boxes = [await run.vacant(tenant, "quota")]
     room = QUOTA - len(await tenant.names())
-    boxes += [run.box(tenant, "quota") for _ in range(room - 2 + _AT_ONCE)]
+    boxes += [run.box(tenant, "quota") for _ in range(room - 2 + AT_ONCE)]
     kept = boxes[: room - 1]
     filling = [await box.create() for box in kept]
     replies = await run.wire.race(seed, *(box.create() for box in boxes[room - 1 :]))

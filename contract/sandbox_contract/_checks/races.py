@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sandbox_contract._run.people import MY_KEYS, Box
+from sandbox_contract._run.people import Box, own_key_path
 from sandbox_contract._run.run import QUOTA, Run
 from sandbox_contract._run.status import Phase, phase_of, said_of
 from sandbox_contract._wire.expect import Reply, require
 
 from .orders import Step, require_legal
-from .quota import Rush, full_house, rush
+from .quota import AT_ONCE, Rush, full_house, rush
+from .refusals import REVOKED
 from .registry import checks
 
-_AT_ONCE = 4
 _MANY, _FEW = 12, 2  # rounds: where they cost nothing, and where each takes a sandbox
 
 
@@ -59,7 +59,7 @@ async def _creates(run: Run) -> list[_Round]:
     alice, rounds = await run.alice(), list[_Round]()
     for seed in _rounds(run):
         box = await run.vacant(alice, "race")
-        replies = await run.wire.race(seed, *(box.create() for _ in range(_AT_ONCE)))
+        replies = await run.wire.race(seed, *(box.create() for _ in range(AT_ONCE)))
         rounds.append(_Round(seed, box.name, replies, await alice.names()))
         await box.delete()
     return rounds
@@ -69,7 +69,7 @@ async def _deletes(run: Run) -> list[_Round]:
     alice, rounds = await run.alice(), list[_Round]()
     for seed in _rounds(run):
         box = await run.new_box(alice, "race")
-        replies = await run.wire.race(seed, *(box.delete() for _ in range(_AT_ONCE)))
+        replies = await run.wire.race(seed, *(box.delete() for _ in range(AT_ONCE)))
         rounds.append(_Round(seed, box.name, replies, await alice.names()))
     return rounds
 
@@ -82,7 +82,7 @@ def _require_one(each: _Round, status: int) -> None:
 @checks("races.create.one")
 async def one_create_wins(run: Run) -> None:
     for each in await run.once(_creates):
-        require_legal(False, [CREATE] * _AT_ONCE, each.replies, each.seed)
+        require_legal(False, [CREATE] * AT_ONCE, each.replies, each.seed)
         _require_one(each, 201)
         require(each.names.count(each.name) == 1, f"{each.name}, listed once", each.names)
 
@@ -109,7 +109,7 @@ async def creates_of_different_names_all_win(run: Run) -> None:
 @checks("races.delete.one")
 async def one_delete_wins(run: Run) -> None:
     for each in await run.once(_deletes):
-        require_legal(True, [DELETE] * _AT_ONCE, each.replies, each.seed)
+        require_legal(True, [DELETE] * AT_ONCE, each.replies, each.seed)
         _require_one(each, 200)
         require(each.name not in each.names, f"a list without {each.name}", each.names)
 
@@ -217,8 +217,8 @@ async def revoke_against_use(run: Run) -> None:
         caller = alice.saying(key.secret)
         _, *used = await run.wire.race(
             seed,
-            alice.call("DELETE", f"{MY_KEYS}/{key.id}"),
-            *(caller("GET", "/api/me") for _ in range(_AT_ONCE)),
+            alice.call("DELETE", own_key_path(key.id)),
+            *(caller("GET", "/api/me") for _ in range(AT_ONCE)),
         )
         _expect_none_but(used, 200, 401)
-        (await caller("GET", "/api/me")).expect_refusal(401, "API key is inactive")
+        (await caller("GET", "/api/me")).expect_refusal(401, REVOKED)

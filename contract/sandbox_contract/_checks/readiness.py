@@ -13,7 +13,8 @@ from sandbox_contract._run.status import (
 )
 from sandbox_contract._wire.expect import Json, Reply, Unsupported, require, same
 
-from .life import life
+from .life import came_warm, life
+from .refusals import NOT_READY
 from .registry import checks
 
 _TICK = timedelta(milliseconds=1).total_seconds()
@@ -34,14 +35,6 @@ def _note(run: Run, status: Json) -> None:
         run.note(f"in the words of {profile}")
 
 
-def _is_warm(run: Run, is_ready: bool) -> bool:
-    """Tell whether a sandbox may be ready by the time it is asked: from a pool of warm ones."""
-    is_warm = is_ready and run.target.time.ready_after is None
-    if is_warm:
-        run.note("ready at once, as from a pool of warm ones")
-    return is_warm
-
-
 # On any clock -----------------------------------------------------------------------------------
 
 
@@ -49,7 +42,7 @@ def _is_warm(run: Run, is_ready: bool) -> bool:
 async def a_new_sandbox_is_not_ready(run: Run) -> None:
     seen = await run.once(life)
     status = seen.shown.expect_fields(name=seen.box.name)
-    if _is_warm(run, phase_of(status) is Phase.READY):
+    if came_warm(run, is_ready=phase_of(status) is Phase.READY):
         return
     require(status["ready"] is False, "a sandbox that is not ready", status, seen.shown)
 
@@ -145,7 +138,7 @@ async def ready_at_the_instant(run: Run) -> None:
     box = await run.new_box()
     await run.target.time.pass_by(ready - _TICK)
     _require_phase(await box.get(), Phase.STARTING)
-    (await box.exec("true")).expect_refusal(503, "Sandbox not ready")
+    (await box.exec("true")).expect_refusal(503, NOT_READY)
     await run.target.time.pass_by(_TICK)
     _require_phase(await box.get(), Phase.READY)
     (await box.exec("true")).expect(200)

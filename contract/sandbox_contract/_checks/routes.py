@@ -12,14 +12,15 @@ from sandbox_contract._run.people import (
     Box,
     in_volume,
     keys_path,
+    own_key_path,
+    revocation_path,
     user_path,
 )
-from sandbox_contract._run.run import Run
+from sandbox_contract._run.run import A_WHILE, Run
 from sandbox_contract._run.status import Phase
 from sandbox_contract._wire.caller import Caller
 from sandbox_contract._wire.expect import Reply, require
 
-_A_WHILE = 0.2  # seconds, in which a change would show
 NO_ID = str(UUID(int=0, version=4))  # a UUID that nothing has
 
 
@@ -60,7 +61,7 @@ def user_routes(name: str) -> list[Route]:
         Route("GET", "/api/me"),
         Route("GET", MY_KEYS),
         Route("POST", MY_KEYS, {"name": name}),
-        Route("DELETE", f"{MY_KEYS}/{NO_ID}"),
+        Route("DELETE", own_key_path(NO_ID)),
         Route("GET", SANDBOXES),
         Route("POST", SANDBOXES, {"name": name}),
         *sandbox_routes(name),
@@ -77,7 +78,7 @@ def admin_routes(name: str) -> list[Route]:
         Route("DELETE", user_path(NO_ID)),
         Route("GET", keys_path(NO_ID)),
         Route("POST", keys_path(NO_ID), {}),
-        Route("DELETE", f"/api/admin/apikeys/{NO_ID}"),
+        Route("DELETE", revocation_path(NO_ID)),
     ]
 
 
@@ -94,7 +95,7 @@ async def each_without_effect(run: Run, box: Box, callers: list[Caller]) -> None
     for caller in callers:
         for route in sandbox_routes(box.name, in_volume(f"touch {file}")):
             await route.ask(caller)
-            await run.target.time.pass_by(_A_WHILE)
+            await run.target.time.pass_by(A_WHILE)
             (await box.get()).expect_like(before)
     after = await owner.names()
     require(after == names, f"the sandboxes {names} as they were", after)
@@ -109,7 +110,7 @@ async def _each_leaves_it_paused(run: Run, box: Box, callers: list[Caller]) -> N
     before = (await box.get()).expect(200)
     for caller in callers:
         await caller("POST", f"{box.path}/resume")
-        await run.target.time.pass_by(_A_WHILE)
+        await run.target.time.pass_by(A_WHILE)
         (await box.get()).expect_like(before)
     (await box.resume()).expect(200)
 

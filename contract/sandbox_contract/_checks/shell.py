@@ -4,14 +4,13 @@ from typing import Any
 
 from dirty_equals import IsPartialDict, IsStr
 
-from sandbox_contract._run.people import Box, in_volume
+from sandbox_contract._run.people import EXEC, Box, in_volume
 from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Json, Reply, require
 
 from .patterns import ANY, TEXT
 from .registry import checks
 
-_EXEC = "/v1/shell/exec"
 _CUT = 30_000  # characters of output
 _LONG = 300  # seconds: far more than a command of these runs before it is killed
 NOT_FOUND = IsStr(regex=r"(?s).*Session not found.*")
@@ -96,7 +95,7 @@ async def any_text_passes(run: Run) -> None:
 
 @checks("shell.exec.command-required")
 async def a_command_is_required(run: Run) -> None:
-    reply = (await (await run.ready_box()).ask(_EXEC, {"timeout": 5})).expect(422)
+    reply = (await (await run.ready_box()).ask(EXEC, {"timeout": 5})).expect(422)
     issues = reply.fields()["detail"]
     wanted = IsPartialDict(loc=["body", "command"], msg=TEXT, type=TEXT)
     require(wanted in issues, "an issue of body, command", issues, reply)

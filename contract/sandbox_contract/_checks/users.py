@@ -7,6 +7,7 @@ from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Json, Reply, require, same
 
 from .patterns import COUNT, ID, TIMESTAMP
+from .refusals import NO_USER, UNKNOWN_KEY, USERNAME_REQUIRED
 from .registry import checks
 from .routes import NO_ID
 
@@ -14,7 +15,6 @@ _DOCUMENTED = ("id", "username", "email", "created_at", "is_active")
 LABEL_LIMIT = 58  # of a username, whose namespace `user-<username>` is a label
 EMAIL_LIMIT = 255
 _A_WHILE = 0.05  # seconds
-_NO_USER = "User not found"
 
 
 async def _made(run: Run, **fields: Any) -> tuple[str, Json, Reply]:
@@ -59,7 +59,7 @@ async def a_user_without_email(run: Run) -> None:
 async def a_user_without_a_username(run: Run) -> None:
     for fields in ({}, {"email": "who@example.org"}, {"username": ""}, {"username": None}):
         reply = await run.admin("POST", USERS, fields)
-        reply.expect_refusal(400, "username is required")
+        reply.expect_refusal(400, USERNAME_REQUIRED)
 
 
 @checks("admin.user-create.taken")
@@ -166,7 +166,7 @@ async def a_user_is_shown(run: Run) -> None:
 
 @checks("admin.user-get.unknown")
 async def an_unknown_user(run: Run) -> None:
-    (await run.admin("GET", user_path(NO_ID))).expect_refusal(404, _NO_USER)
+    (await run.admin("GET", user_path(NO_ID))).expect_refusal(404, NO_USER)
 
 
 @checks("admin.user-get.bad-id")
@@ -243,7 +243,7 @@ async def a_user_is_deleted(run: Run) -> None:
 async def a_deleted_user_is_gone(run: Run) -> None:
     username, user, _ = await _made(run)
     await run.admin("DELETE", user_path(user["id"]))
-    (await run.admin("GET", user_path(user["id"]))).expect_refusal(404, _NO_USER)
+    (await run.admin("GET", user_path(user["id"]))).expect_refusal(404, NO_USER)
     names = [each["username"] for each in await _listed(run)]
     require(username not in names, f"a list without {username}", names)
 
@@ -252,7 +252,7 @@ async def a_deleted_user_is_gone(run: Run) -> None:
 async def a_user_is_deleted_again(run: Run) -> None:
     _, user, _ = await _made(run)
     await run.admin("DELETE", user_path(user["id"]))
-    (await run.admin("DELETE", user_path(user["id"]))).expect_refusal(404, _NO_USER)
+    (await run.admin("DELETE", user_path(user["id"]))).expect_refusal(404, NO_USER)
 
 
 @checks("admin.user-delete.others-stay")
@@ -270,7 +270,7 @@ async def a_deleted_users_name_is_free(run: Run) -> None:
     await run.admin("DELETE", user_path(first.id))
     second = await run.person(first.username)
     require(second.id != first.id, f"another id than {first.id}", second.id)
-    (await first.call("GET", "/api/me")).expect_refusal(401, "Invalid API key")
+    (await first.call("GET", "/api/me")).expect_refusal(401, UNKNOWN_KEY)
     (await second.call("GET", "/api/me")).expect(200)
 
 

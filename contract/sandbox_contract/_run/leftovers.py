@@ -8,7 +8,7 @@ from sandbox_contract._target import Target
 from sandbox_contract._wire.caller import Caller, Wire, segment
 from sandbox_contract._wire.expect import Violation
 
-from .people import MY_KEYS, SANDBOXES, USERS, keys_path, user_path
+from .people import MY_KEYS, SANDBOXES, USERS, keys_path, own_key_path, user_path
 
 PREFIX = "contract-"
 # Nothing of a person's own is likely to be called so. What is before it is there to be refused.
@@ -74,7 +74,7 @@ async def _belongings(caller: Caller) -> AsyncGenerator[Leftover]:
     for key in keys:
         # Revoked ones stay listed for good.
         if key["is_active"] and (run_id := run_of(key["name"])) is not None:
-            path = f"{MY_KEYS}/{segment(key['id'])}"
+            path = own_key_path(key["id"])
             yield Leftover(f"key {key['name']}", run_id, _removing(caller, path))
 
 

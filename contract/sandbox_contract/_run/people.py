@@ -9,6 +9,7 @@ from sandbox_contract._wire.expect import Json, Reply, Violation
 SANDBOXES = "/api/sandboxes"
 USERS = "/api/admin/users"
 MY_KEYS = "/api/me/apikeys"
+EXEC = "/v1/shell/exec"  # below a sandbox
 
 
 def user_path(user_id: str) -> str:
@@ -32,6 +33,11 @@ def in_volume(command: str) -> str:
     A fake that cannot show it under its name has it as the working directory.
     """
     return f"cd /sandbox 2>/dev/null; {command}"
+
+
+def own_key_path(key_id: str) -> str:
+    """Return where a user revokes a key of one's own."""
+    return f"{MY_KEYS}/{segment(key_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ class Box:
 
     async def exec(self, command: str, **fields: Any) -> Reply:
         """Have it run a command."""
-        return await self.ask("/v1/shell/exec", {"command": command, **fields})
+        return await self.ask(EXEC, {"command": command, **fields})
 
     async def run(self, command: str, **fields: Any) -> Json:
         """Have it run a command that completes; return the answer's `data`."""

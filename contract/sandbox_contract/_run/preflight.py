@@ -31,7 +31,7 @@ async def preflight(run: Run) -> list[str]:
     except CannotRun as exc:
         raise CannotRun(run.redactor.text(str(exc))) from exc
     except Unreachable as exc:
-        raise CannotRun(f"{exc}. Start the proxy, or correct --proxy-url.") from exc
+        raise CannotRun(str(exc)) from exc
     except Violation as exc:
         raise CannotRun(run.redactor.text(f"The target does not answer as a proxy: {exc}")) from exc
     return [f"{each.what} of run {each.run_id}" for each in found]
@@ -89,8 +89,8 @@ async def _as_user(run: Run, caller: Caller) -> None:
         raise CannotRun(f"An API key is refused: {shown}. Pass a user's key that is active.")
     shown.expect(200)
     refused = await caller("DELETE", f"{SANDBOXES}/{run.name('preflight')}")
-    is_route = "route" not in str(refused).lower()
-    if refused.status not in {403, 404} or not is_route:
+    is_no_route = "route" in str(refused).lower()
+    if refused.status not in {403, 404} or is_no_route:
         raise CannotRun(
             "What the suite makes could not be removed: deleting a sandbox that does not exist was"
             f" answered with {refused}, expected 403. Nothing was made."

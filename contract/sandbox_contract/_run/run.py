@@ -1,8 +1,8 @@
 """A run: the people in it, their sandboxes, and the waiting."""
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from sandbox_contract._clauses.clause import Need
@@ -14,16 +14,17 @@ from sandbox_contract._wire.redaction import Redactor
 
 from .ledger import Ledger
 from .leftovers import PREFIX, leftovers
-from .people import MY_KEYS, USERS, Box, Key, Person, keys_path, user_path
+from .moments import read
+from .people import MY_KEYS, USERS, Box, Key, Person, keys_path, own_key_path, user_path
 from .status import Phase, phase_of, said_of
 
 QUOTA = 10  # sandboxes of one user
+A_WHILE = 0.2  # seconds, in which a change would show
 _FIRST_STEP = 0.1  # seconds
 _GROWTH = 1.5
 _STEPS = 90  # of the longest kind in a budget
 _KEPT = 6  # exchanges of a clause
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _T = TypeVar("_T")
 OnWait = Callable[[str, float, float], None]
 
@@ -41,9 +42,7 @@ class Run:
         self.target = target
         self.id = run_id
         self.seed = seed
-        self.redactor = Redactor()
-        for key in target.keys:
-            self.redactor.keep(key)
+        self.redactor = Redactor(target.keys)
         self.wire = Wire(target.base_url, target.app, self.redactor)
         self.wire.observers.append(self._keep)
         self.nobody = Caller(self.wire)
@@ -127,7 +126,7 @@ class Run:
         fields.setdefault("name", self.name("key"))
         key = self._key(await person.call("POST", MY_KEYS, fields))
         what = f"key {fields['name']}"
-        self._passing.note(what, lambda: self._revoke(person, f"{MY_KEYS}/{key.id}"))
+        self._passing.note(what, lambda: self._revoke(person, own_key_path(key.id)))
         return key
 
     # Sandboxes ----------------------------------------------------------------------------------
@@ -244,13 +243,9 @@ class Run:
         """Tell whether a sandbox is in a phase."""
         return phase_of(await box.status()) is phase
 
-    async def now(self) -> str:
+    async def now(self) -> datetime:
         """Return the time that the target says."""
-        reply = await self.nobody("GET", "/health")
-        timestamp: str = reply.expect_fields()["timestamp"]
-        if _TIMESTAMP.fullmatch(timestamp) is None:
-            raise Violation("a timestamp with milliseconds and Z", timestamp, reply.exchange)
-        return timestamp
+        return read((await self.nobody("GET", "/health")).expect_fields()["timestamp"])
 
     # What is shared -----------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ _LAST_WORDS = 10.0  # seconds
 
 
 class Unreachable(Exception):
-    """Nothing answers at the target's address; the message says why."""
+    """Nothing answers at the target's address; the message says why and what to do."""
 
 
 class NoAddress(ValueError):
@@ -92,9 +92,8 @@ class Wire:
             answer = await _to_the_end(client.send(request), is_making=_is_making(method, path))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as exc:
             why = f"{type(exc).__name__}: {exc}".removesuffix(": ")
-            if "CERTIFICATE_VERIFY_FAILED" in why:
-                why += "; SSL_CERT_FILE may name a private authority's certificates"
-            raise Unreachable(f"nothing answers at {self.base_url} ({why})") from exc
+            message = f"nothing answers at {self.base_url} ({why}). {_advice(why)}"
+            raise Unreachable(message) from exc
         except httpx.RequestError as exc:
             taken = perf_counter() - started
             why = f"{type(exc).__name__} after {taken:.1f} s"
@@ -140,6 +139,15 @@ class Wire:
         if self._app is None:
             return httpx.AsyncHTTPTransport(verify=_trust(), trust_env=False)
         return httpx.ASGITransport(self._app, raise_app_exceptions=False)
+
+
+def _advice(why: str) -> str:
+    """Return what to do where nothing answers."""
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return "SSL_CERT_FILE may name a private authority's certificates."
+    if "WRONG_VERSION_NUMBER" in why:
+        return "It speaks no TLS there: correct https to http, or the port."
+    return "Start the proxy, or correct --proxy-url."
 
 
 def _is_making(method: str, path: str) -> bool:
@@ -226,6 +234,7 @@ def _trust() -> ssl.SSLContext:
             context.load_verify_locations(own)
         except OSError as exc:
             raise Unreachable(
-                f"SSL_CERT_FILE names {own!r}, whose certificates cannot be read: {exc}"
+                f"SSL_CERT_FILE names {own!r}, whose certificates cannot be read: {exc}."
+                " Name a file of certificates in PEM form, or unset it."
             ) from exc
     return context

@@ -22,8 +22,9 @@ class Exchange:
     seconds: float
     redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
 
-    def redacted(self, redactor: Redactor) -> "Shown":
+    def redacted(self) -> "Shown":
         """Return what a report may hold of it."""
+        redactor = self.redactor
         return Shown(
             method=self.method,
             path=redactor.text(self.path),

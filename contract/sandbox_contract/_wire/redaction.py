@@ -1,6 +1,7 @@
 """Keys are shown nowhere: in no report, no error, no line of progress."""
 
 import re
+from collections.abc import Iterable
 
 MASK = "***"
 _KEY = re.compile(r"sk_live_[A-Za-z0-9_-]{8,}")
@@ -16,8 +17,8 @@ def masked(text: str) -> str:
 class Redactor:
     """Mask every secret that a run knows of, and whatever looks like a user's key."""
 
-    def __init__(self) -> None:
-        self._secrets: set[str] = set()
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = set(secrets)
 
     def keep(self, secret: str | None) -> None:
         """Mask this from now on."""
