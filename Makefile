@@ -2,10 +2,10 @@
 BIN := .venv/bin
 SDK := .cache/agent-sandbox
 .DEFAULT_GOAL := help
-.PHONY: help install demo fake contract mutants test bench sdk lint format clean
+.PHONY: help install demo fake contract mutants test e2e bench sdk lint format clean
 
 help:  ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install:  ## Set up .venv with uv, or with venv and pip; skipped when nothing changed
 	@sh client/launch --extras contract,fakeproxy,dev
@@ -27,8 +27,12 @@ mutants: install  ## Change the fake's source here and there, and count what the
 # The contract judges whole fakes, hundreds of times: to count the lines that this runs takes thrice
 # as long, and the fake's own tests run all of them.
 test: install lint  ## Lint, then run every test
-	@$(BIN)/pytest --cov --ignore tests/contract
+	@$(BIN)/pytest --cov --ignore tests/contract --ignore tests/e2e
 	@$(BIN)/pytest tests/contract
+
+e2e: install sdk  ## Prove it with the programs that people use, from npm and PyPI
+	@$(BIN)/python -m tests.e2e.npm
+	@$(BIN)/pytest tests/e2e
 
 bench: install  ## Measure speed and memory beside the least that could do the work
 	@$(BIN)/python -m tests.bench

@@ -5,34 +5,38 @@ Nobody else reads the environment or the file. No message holds the key, only it
 
 from __future__ import annotations
 
-import json
+import ipaddress
 import os
 import pwd
-import stat
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ._errors import ConfigError, counted, kind_of
-from ._wire import KEY_PREFIX
+from . import _agent, _config_file
+from ._config_file import place_of, shape_of
+from ._errors import ConfigError, InvalidInput, counted
+from ._message import KEY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ._config_file import ConfigFile
+
 DEFAULT_PATH = "~/.config/gemini-remote-sandbox/config.json"
 DEFAULT_PORT = 8888
-MAX_FILE_BYTES = 1024 * 1024
 
 VARIABLES = {
     "proxyUrl": "REMOTE_SANDBOX_PROXY_URL",
     "apiKey": "REMOTE_SANDBOX_API_KEY",
     "defaultImage": "REMOTE_SANDBOX_DEFAULT_IMAGE",
     "defaultPort": "REMOTE_SANDBOX_DEFAULT_PORT",
+    "agentCommand": "REMOTE_SANDBOX_AGENT_COMMAND",
 }
 _KEY_ADVICE = (
-    "Ask the proxy's administrator for a user's API key (sk_live_ and 32 characters), and put it"
-    " there."
+    "Ask the proxy's administrator for a user's API key (sk_live_ and 32 characters), and give it"
+    " to `remote-sandbox login`, which checks it and writes it."
 )
 
 
@@ -47,7 +51,14 @@ class Config:
     api_key: str = field(repr=False)
     default_image: str | None = None
     default_port: int = DEFAULT_PORT
+    agent_command: str = _agent.DEFAULT_COMMAND
     certificates: str | None = None
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether the key travels over a network where others can read it."""
+        parts = urlsplit(self.proxy_url)
+        return parts.scheme == "http" and not _is_this_machine(parts.hostname or "")
 
 
 @dataclass(frozen=True)
@@ -68,24 +79,85 @@ def load(environ: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: it names the file or variable, the field, the value's shape and the fix.
     """
-    path = config_path(environ)
+    file = read_file(environ)
+    _config_file.check_mode(file)
+    return resolve(environ, file)
+
+
+def read_file(environ: Mapping[str, str]) -> ConfigFile:
+    """Return the file; it may be missing where the variables are enough and none is named.
+
+    Raises:
+        ConfigError: it cannot be read, or is no JSON object.
+    """
     named = bool(environ.get("REMOTE_SANDBOX_CONFIG", "").strip())
-    variables = {name: environ.get(variable, "").strip() for name, variable in VARIABLES.items()}
-    complete = bool(variables["proxyUrl"] and variables["apiKey"])
-    content = _read(path, optional=complete and not named)
+    complete = bool(_value_in(environ, "proxyUrl") and _value_in(environ, "apiKey"))
+    return _config_file.read(config_path(environ), optional=complete and not named)
 
-    def setting(name: str) -> _Setting:
-        if variables[name]:
-            return _Setting(name, variables[name], f"in the environment variable {VARIABLES[name]}")
-        return _Setting(name, content.get(name), f"in {_place(path)}")
 
+def resolve(environ: Mapping[str, str], file: ConfigFile) -> Config:
+    """Return the configuration of this file and the variables.
+
+    Raises:
+        ConfigError: a value is missing or cannot be used.
+    """
+    setting = partial(_setting, environ, file)
     return Config(
-        proxy_url=_proxy_url(_required(setting("proxyUrl"), content)),
-        api_key=_api_key(_required(setting("apiKey"), content)),
+        proxy_url=_proxy_url(_required(setting("proxyUrl"), file.content)),
+        api_key=_api_key(_required(setting("apiKey"), file.content)),
         default_image=_text(setting("defaultImage"), "an image's name") or None,
         default_port=_port(setting("defaultPort")),
-        certificates=environ.get("SSL_CERT_FILE", "").strip() or None,
+        # Looked at when an agent is run: whoever runs none need not be stopped by it.
+        agent_command=_text(setting("agentCommand"), "a command line") or _agent.DEFAULT_COMMAND,
+        certificates=_certificates(environ),
     )
+
+
+def given(environ: Mapping[str, str], url: str, key: str = "") -> Config:
+    """Return the configuration of a URL and a user's key as somebody gives them.
+
+    Without a key, none is sent.
+
+    Raises:
+        InvalidInput: one of them cannot be used.
+    """
+    place = "as given"
+    try:
+        return Config(
+            proxy_url=_proxy_url(_Setting("The URL", url, place)),
+            api_key=_api_key(_Setting("The key", key, place)) if key else "",
+            certificates=_certificates(environ),
+        )
+    except ConfigError as error:
+        raise InvalidInput(error.message, advice=error.advice) from None
+
+
+def winning(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that win over the file, by the name of the field."""
+    return {name: variable for name, variable in VARIABLES.items() if _value_in(environ, name)}
+
+
+def known_url(environ: Mapping[str, str], file: ConfigFile) -> str:
+    """Return the URL that is configured already; empty where there is none that can be used."""
+    try:
+        return _proxy_url(_setting(environ, file, "proxyUrl"))
+    except ConfigError:
+        return ""
+
+
+def _setting(environ: Mapping[str, str], file: ConfigFile, name: str) -> _Setting:
+    value = _value_in(environ, name)
+    if value:
+        return _Setting(name, value, f"in the environment variable {VARIABLES[name]}")
+    return _Setting(name, file.content.get(name), f"in {place_of(file.path)}")
+
+
+def _value_in(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(VARIABLES[name], "").strip()
+
+
+def _certificates(environ: Mapping[str, str]) -> str | None:
+    return environ.get("SSL_CERT_FILE", "").strip() or None
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
@@ -105,80 +177,6 @@ def _home(environ: Mapping[str, str]) -> str:
         return "/"
 
 
-def _place(path: Path) -> str:
-    """Return the path in printable words; a key that was put in its place is still a key."""
-    if KEY_PREFIX in str(path):
-        return "the file in REMOTE_SANDBOX_CONFIG, whose name looks like a key,"
-    return str(path).encode(errors="backslashreplace").decode()
-
-
-def _read(path: Path, *, optional: bool) -> dict[str, object]:
-    place = _place(path)
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            # A pipe or a device would be waited for, and the server would hang.
-            raise ConfigError(
-                f"{place} is not a file", advice="Name a JSON file in REMOTE_SANDBOX_CONFIG."
-            )
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        if optional:
-            return {}
-        raise _missing(place) from None
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "not a path"
-        raise ConfigError(
-            f"{place} cannot be read: {reason}",
-            advice=f"Make it readable for you and nobody else: chmod 600 {place}",
-        ) from exc
-    content = _parse(place, raw)
-    mode = stat.S_IMODE(status.st_mode)
-    if content.get("apiKey") and mode & 0o077:
-        raise ConfigError(
-            f"{place} holds apiKey and has mode {mode:04o}:"
-            " others on this machine can read the key",
-            advice=f"Keep it to yourself: chmod 600 {place}",
-        )
-    return content
-
-
-def _missing(place: str) -> ConfigError:
-    return ConfigError(
-        f"No configuration: {place} does not exist",
-        advice=f'Create {place} with {{"proxyUrl": "https://your-proxy", "apiKey": "sk_live_…"}}'
-        " and `chmod 600` it (config.template.json is a start), or set REMOTE_SANDBOX_PROXY_URL"
-        " and REMOTE_SANDBOX_API_KEY. The proxy's administrator gives you both values; without a"
-        " proxy, `make fake` in the clone starts one on this machine and says how to get a key.",
-    )
-
-
-def _parse(place: str, raw: bytes) -> dict[str, object]:
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError(
-            f"{place} is larger than {MAX_FILE_BYTES} bytes",
-            advice="A configuration is a small JSON object, as in config.template.json.",
-        )
-    advice = "Correct it there; config.template.json shows the form."
-    content: object = None
-    try:
-        content = json.loads(raw.decode("utf-8-sig"))
-        problem = ""
-    except UnicodeDecodeError as exc:
-        problem = f"is not UTF-8 text (byte {exc.start})"
-    except json.JSONDecodeError as exc:
-        problem = f"is not JSON: {exc.msg} at line {exc.lineno}, column {exc.colno}"
-    except (ValueError, RecursionError):
-        problem = "is not JSON that can be read"
-    if problem:
-        # Out here, away from the exceptions: they hold the whole text, and so the key.
-        raise ConfigError(f"{place} {problem}", advice=advice)
-    if not isinstance(content, dict):
-        raise ConfigError(f"{place} holds {_shape(content)}, not a JSON object", advice=advice)
-    return cast("dict[str, object]", content)
-
-
 def _required(setting: _Setting, content: Mapping[str, object]) -> _Setting:
     if setting.value is None or (isinstance(setting.value, str) and not setting.value.strip()):
         near = [
@@ -189,8 +187,8 @@ def _required(setting: _Setting, content: Mapping[str, object]) -> _Setting:
         spelled = f" (there is {near[0]!r}: names are case-sensitive)" if near else ""
         raise ConfigError(
             f"{setting.name} is required {setting.place}{spelled}",
-            advice=f"Add it there, or set {VARIABLES[setting.name]}."
-            " config.template.json shows the form.",
+            advice=f"Add it there, or set {VARIABLES[setting.name]}; config.template.json shows the"
+            " form. `remote-sandbox login` asks for it and writes it.",
         )
     return setting
 
@@ -199,7 +197,7 @@ def _text(setting: _Setting, expected: str) -> str:
     if setting.value is None:
         return ""
     if not isinstance(setting.value, str):
-        raise setting.fail(f"is {_shape(setting.value)}", f"Make it a string: {expected}.")
+        raise setting.fail(f"is {shape_of(setting.value)}", f"Make it a string: {expected}.")
     text = setting.value.strip()
     if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in text):
         raise setting.fail("holds characters that cannot be sent", f"Make it {expected}.")
@@ -239,11 +237,19 @@ def _api_key(setting: _Setting) -> str:
         raise setting.fail(
             f"has {counted(len(key), 'character')} and does not start with {KEY_PREFIX}: it looks"
             " like the admin key or another secret, not a user's API key,",
-            _KEY_ADVICE + " An admin key stays with the administrator.",
+            f"{_KEY_ADVICE} An admin key stays with the administrator:"
+            " `remote-sandbox login --admin` makes a user's key with it, and does not keep it.",
         )
     if not key.isascii() or " " in key:
         raise setting.fail("holds a space or a character outside ASCII", _KEY_ADVICE)
     return key
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _port(setting: _Setting) -> int:
@@ -253,22 +259,7 @@ def _port(setting: _Setting) -> int:
     if isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) <= 5:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        shape = _shape(value)
+        shape = shape_of(value)
         shape += " out of range" if shape == "a number" else ""
         raise setting.fail(f"is {shape}", "Make it a whole number from 1 to 65535.")
     return value
-
-
-def _shape(value: object) -> str:
-    """Return the words for a value's type and size, never the value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return "a fraction"
-        case str():
-            return f"a string of {counted(len(value), 'character')}"
-        case _:
-            return kind_of(value)

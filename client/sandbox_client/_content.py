@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._errors import NeverReady, NotReady
+from ._errors import NeverReady, NotReady, counted
+from ._excerpt import last_line, one_line
 from ._lifecycle import Readiness, State, reason_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
-    from ._wire import CommandResult, Sandbox
+    from ._excerpt import Excerpt
+    from ._prompts import Prompt
+    from ._sandboxes import Row
+    from ._shell_wire import SessionRow, Snapshot
+    from ._wire import Sandbox
+
+
+MAX_LISTED = 50  # sessions, the last used first
 
 
 def readiness_content(name: str, outcome: Readiness) -> dict[str, object]:
@@ -37,24 +46,97 @@ def status_content(sandbox: Sandbox) -> dict[str, object]:
     }
 
 
-def prompt_content(name: str, result: CommandResult, seconds: float) -> dict[str, object]:
-    """Return how a command ended, as an object; without an exit code where there is none."""
+def prompt_content(prompt: Prompt, shown: Excerpt) -> dict[str, object]:
+    """Return how a command stands, as an object; without an exit code where there is none."""
     content: dict[str, object] = {
-        "name": name,
-        "status": result.status,
-        "output": result.output,
-        "seconds": round(seconds, 1),
+        "name": prompt.name,
+        "session": prompt.session,
+        "status": prompt.seen.state,
+        "output": shown.text,
+        "next_after": shown.after,
+        "left_out": shown.left_out,
+        "seconds": round(prompt.seconds, 1),
     }
-    return content if result.exit_code is None else {**content, "exit_code": result.exit_code}
+    code = prompt.seen.exit_code
+    return content if code is None else {**content, "exit_code": code}
 
 
-def list_content(rows: Sequence[tuple[Sandbox, State]]) -> dict[str, object]:
+def sessions_content(
+    name: str, rows: Sequence[tuple[SessionRow, Snapshot | None]]
+) -> dict[str, object]:
+    """Return what runs and what ended in a sandbox, as an object."""
+    return {
+        "name": name,
+        "count": len(rows),
+        "sessions": [_session_content(row, seen) for row, seen in rows[:MAX_LISTED]],
+    }
+
+
+def _session_content(row: SessionRow, seen: Snapshot | None) -> dict[str, object]:
+    content: dict[str, object] = {
+        "session": row.id,
+        "status": _standing(row, seen),
+        "command": seen.command if seen else row.command,
+        "used_at": row.used_at,
+    }
+    code = seen.exit_code if seen else None
+    return content if code is None else {**content, "exit_code": code}
+
+
+def told_sessions(rows: Sequence[tuple[SessionRow, Snapshot | None]]) -> list[str]:
+    """Return a line for each of so many sessions, and one for how many more there are."""
+    lines = [told_session(row, seen) for row, seen in rows[:MAX_LISTED]]
+    more = len(rows) - len(lines)
+    return [*lines, f"… and {more} more"] if more else lines
+
+
+def told_session(row: SessionRow, seen: Snapshot | None) -> str:
+    """Return a line that tells what a session's last command does, or did."""
+    command = one_line(seen.command if seen else row.command)
+    words = {
+        "running": f"runs {command}",
+        "completed": f"ended with exit code {seen.exit_code if seen else 'unknown'}: {command}",
+        "killed": f"was killed: {command}",
+        "empty": "has run nothing",
+        "ended": "ended earlier; it was not looked at",
+    }
+    said = words[_standing(row, seen)]
+    line = last_line(seen.output) if seen else ""
+    return f"{row.id} {said}" + (f"\n    {line}" if line else "")
+
+
+def _standing(row: SessionRow, seen: Snapshot | None) -> str:
+    if seen is not None:
+        return seen.state
+    return "running" if row.running else "ended"
+
+
+def list_content(rows: Sequence[Row]) -> dict[str, object]:
     """Return a list of sandboxes, as an object."""
     sandboxes = [
-        {"name": sandbox.name, "state": state.value, "created_at": sandbox.created_at}
-        for sandbox, state in rows
+        {
+            "name": row.sandbox.name,
+            "state": row.state.value,
+            "created_at": row.sandbox.created_at,
+            "age": told_age(row.age),
+            "up_for_long": row.is_up_for_long,
+        }
+        for row in rows
     ]
     return {"count": len(rows), "sandboxes": sandboxes}
+
+
+def told_age(age: timedelta | None) -> str:
+    """Return an age in its largest unit."""
+    if age is None:
+        return "unknown"
+    minutes = max(0, int(age.total_seconds())) // 60
+    if minutes < 1:
+        return "< 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h" if hours < 24 else counted(hours // 24, "day")
 
 
 def unready(what: str, outcome: Readiness) -> NotReady:
@@ -69,15 +151,16 @@ def unready(what: str, outcome: Readiness) -> NotReady:
     )
 
 
-def ending(status: str, exit_code: int | None, seconds: float) -> str:
-    """Return the words for how a command ended, or that it has not."""
-    after = f"after {seconds:.1f} s"
-    if status == "completed":
-        return f"exit code {'unknown' if exit_code is None else exit_code}, {after}"
-    words = {
-        "hard_timeout": "killed at its time limit",
-        "terminated": "killed before it ended",
-        "no_change_timeout": "no new output for a long time; it still runs in the sandbox",
-        "running": "it still runs in the sandbox",
-    }
-    return f"not completed: {words.get(status, status)}, {after}"
+def ending(prompt: Prompt) -> str:
+    """Return the words for how a command stands."""
+    seen, after = prompt.seen, f", after {prompt.seconds:.1f} s" if prompt.started else ""
+    match seen.state:
+        case "completed":
+            return f"exit code {'unknown' if seen.exit_code is None else seen.exit_code}{after}"
+        case "killed":
+            return f"killed before it ended{after}"
+        case "empty":
+            return f"no command has run in session '{prompt.session}'"
+        case _:
+            waited = after or f", waited for {prompt.seconds:.1f} s"
+            return f"still running in session '{prompt.session}'{waited}"

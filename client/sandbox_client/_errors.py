@@ -3,18 +3,28 @@
 SandboxError
 ├── ConfigError           the configuration on this machine
 ├── InvalidInput          a name or an argument, refused before any request
+├── DiskFailed            a file of this machine cannot be read or written
+├── FileChanged           a file was not the same at the end of a copy as at its beginning
 ├── ProxyUnreachable      no answer came
 │   ├── Undelivered       ... and the request did not reach the proxy
 │   │   └── Distrusted    ... since no TLS came about
-│   └── DeadlineExceeded  ... in the time it may take
+│   ├── DeadlineExceeded  ... in the time it may take
+│   └── CommandLost       ... to a command, which may have been started
 ├── BrokenReply           an answer came that the contract does not know
 ├── ProxyFailed           the proxy, or what stands before it, answered 5xx
 └── ProxyRefused          the proxy said no
     ├── KeyRejected       401
+    │   └── AdminKeyRejected  403 on an administrator's route
     ├── NotYours          403 and 404 alike: existence never leaks
     ├── AlreadyExists     409
     ├── QuotaReached      no room for another sandbox
     ├── RateLimited       429
+    ├── SessionGone       no such session in the sandbox, or no more
+    ├── SessionBusy       the session runs another command
+    ├── FileRefused       the sandbox did not do it to a file
+    │   ├── NoSuchFile    ... there is none
+    │   ├── WrongKind     ... a directory where a file was meant, or the other way round
+    │   └── NotText       ... it holds something else
     └── NotReady          the sandbox cannot run a command now
         ├── Paused        ... until it is resumed
         └── NeverReady    ... and waiting does not help
@@ -23,16 +33,33 @@ SandboxError
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar, Literal
+import traceback
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Verb = Literal["create", "status", "prompt", "list", "delete", "pause", "resume"]
+Verb = Literal[
+    "create",
+    "status",
+    "run",
+    "output",
+    "sessions",
+    "cancel",
+    "agent",
+    "list",
+    "delete",
+    "pause",
+    "resume",
+    "check",
+    "read",
+    "write",
+    "files",
+]
 
 # Host names come back in lower case.
 _KEY = re.compile(r"sk_live_[\w-]+", re.IGNORECASE)
-_VERB = re.compile(r"\{(create|status|prompt|list|delete|pause|resume)\}")
+_VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
 
 _KINDS: dict[type, str] = {
     type(None): "nothing",
@@ -50,6 +77,7 @@ class SandboxError(Exception):
 
     `advice` names verbs in braces (`{resume}`), which `next_step` turns into the words of the
     face that shows it: a tool's name for a model, a command line for a person.
+    `printed` is what a command had printed before the error.
     `retryable` says that the same request may succeed later without a change by anybody,
     `retry_after` in how many seconds, where the proxy says so; `status` is the HTTP status.
     """
@@ -57,6 +85,7 @@ class SandboxError(Exception):
     fault: ClassVar[str] = "unknown."
     advice: str = ""
     retryable: bool = False
+    printed: str = ""
 
     def __init__(
         self,
@@ -90,9 +119,17 @@ def mask_keys(text: str) -> str:
     return _KEY.sub("sk_live_…", text)
 
 
+def place_of_fault(error: BaseException) -> str:
+    """Return an unexpected exception's type and place only: its words may hold what is secret."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {place.filename}:{place.lineno}"
+
+
 def counted(number: int, noun: str) -> str:
     """Return the number with the noun in its right form."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 def kind_of(value: object) -> str:
@@ -122,6 +159,21 @@ class InvalidInput(SandboxError):
     fault = "the request; nothing was sent."
 
 
+class DiskFailed(SandboxError):
+    """A file or a directory of this machine cannot be read or written."""
+
+    fault = "the path, or this machine's disk."
+    advice = "Check the path, its permissions and the room on the disk, then try again."
+
+
+class FileChanged(SandboxError):
+    """What a copy ended with is not what it began with; it was thrown away."""
+
+    fault = "nobody's: the file changed while it was copied, or a piece of it came twice."
+    advice = "Copy it again when nothing writes to it."
+    retryable = True
+
+
 class ProxyUnreachable(SandboxError):
     """The proxy gave no answer."""
 
@@ -143,6 +195,12 @@ class Distrusted(Undelivered):
 
 class DeadlineExceeded(ProxyUnreachable):
     """The proxy gave no answer in the time that the call may take."""
+
+
+class CommandLost(ProxyUnreachable):
+    """A command was sent, and nothing says whether it was started."""
+
+    retryable = False
 
 
 class BrokenReply(SandboxError):
@@ -173,7 +231,20 @@ class KeyRejected(ProxyRefused):
     """The proxy does not accept the API key."""
 
     fault = "the API key in the configuration."
-    advice = "Ask the proxy's administrator for a key, and put it into the configuration as apiKey."
+    advice = (
+        "Ask the proxy's administrator for a key, and give it to `remote-sandbox login`, which"
+        " checks it and writes it into the configuration."
+    )
+
+
+class AdminKeyRejected(KeyRejected):
+    """The proxy does not accept the admin key that was given to make a user or a key."""
+
+    fault = "the admin key that was given."
+    advice = (
+        "Give the proxy's ADMIN_API_KEY, which its administrator has. A user's key (sk_live_…) goes"
+        " to `remote-sandbox login` without --admin."
+    )
 
 
 class NotYours(ProxyRefused):
@@ -205,6 +276,50 @@ class RateLimited(ProxyRefused):
     retryable = True
 
 
+class SessionGone(ProxyRefused):
+    """The sandbox has no session of that id, or has it no more."""
+
+    fault = "the request: the session's id, or a pause of the sandbox, which ends its sessions."
+    advice = (
+        "See what runs and what ended with {sessions}. A pause ends every session; files are kept."
+    )
+
+
+class SessionBusy(ProxyRefused):
+    """A session runs one command at a time."""
+
+    fault = "the request: one session runs one command at a time."
+    advice = (
+        "Wait for its end with {output}, end it with {cancel}, or leave the session out to run"
+        " beside it."
+    )
+
+
+class FileRefused(ProxyRefused):
+    """The sandbox could not, or would not, do what was asked to a file of its own."""
+
+    fault = "the request: the path, or what may be done there."
+    advice = "Look at what is there with {files}, or choose a path below /sandbox."
+
+
+class NoSuchFile(FileRefused):
+    """The sandbox has nothing at that path."""
+
+    advice = "See what is there with {files}. A relative path starts at /sandbox."
+
+
+class WrongKind(FileRefused):
+    """A directory, or something else that is no file, where a file was meant; or a file instead."""
+
+    advice = "See with {files} what is a directory and what is a file."
+
+
+class NotText(FileRefused):
+    """The file is not UTF-8 text."""
+
+    advice = "Look at it with a command, {run}, or let the person copy it with `remote-sandbox cp`."
+
+
 class NotReady(ProxyRefused):
     """The sandbox cannot run a command now."""
 
@@ -221,7 +336,7 @@ class Paused(NotReady):
 
     retryable = False
     fault = "nobody's: the sandbox's state. Its files are kept."
-    advice = "Resume it first with {resume}, then send the command again."
+    advice = "Resume it first with {resume}, then try again."
 
 
 class NeverReady(NotReady):

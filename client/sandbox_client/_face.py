@@ -11,18 +11,35 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.text import Text
 
+from ._content import told_age
 from ._errors import QuotaReached, SandboxError, Verb
 from ._lifecycle import State
+from ._watch import OUT_OF_SIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from rich.console import RenderableType
+    from rich.progress import ProgressColumn
     from rich.status import Status
 
-    from ._wire import Sandbox
+    from ._sandboxes import Row
 
+_LINES: dict[Verb, str] = {
+    "list": "list",
+    "run": "prompt {name} COMMAND",
+    "output": "output -f {name} {session}",
+    "sessions": "output {name}",
+    "cancel": "cancel {name} {session}",
+    "agent": "agent {name} PROMPT",
+    "check": "doctor",
+    "read": "cp {name}:FILE FILE",
+    "write": "cp FILE {name}:FILE",
+    "files": "prompt {name} ls",
+}
 COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
 
 
@@ -73,21 +90,33 @@ class Face:
     def __init__(self, *, as_json: bool, name: str) -> None:
         self.as_json = as_json
         self.name = name
+        self.session = ""  # of a command that goes on
+        self._heard = 0  # characters
         self._out = Console(highlight=False)
-        self._err = Console(highlight=False, stderr=True, soft_wrap=not sys.stderr.isatty())
+        self._err = Console(highlight=False, stderr=True, soft_wrap=True)
         self._live: Status | None = None
         self._reason = ""
 
     def spell(self, verb: Verb) -> str:
         """Return the command line that does `verb` to this sandbox."""
-        line = f"remote-sandbox {verb}" + ("" if verb == "list" else f" {self.name or 'NAME'}")
-        return f"`{line} COMMAND`" if verb == "prompt" else f"`{line}`"
+        words = _LINES.get(verb, "{verb} {name}")
+        if verb == "output" and self.session:
+            words = (
+                f"output -f{f' --after {self._heard}' if self._heard else ''} {{name}} {{session}}"
+            )
+        line = words.format(verb=verb, name=self.name or "NAME", session=self.session or "SESSION")
+        return f"`remote-sandbox {line}`"
 
     def say(self, text: str) -> None:
         """Tell the person something that is not the result."""
         self._err.print(Text(text))
 
-    def result(self, text: Text | str, content: object) -> None:
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person reads the result as it is printed."""
+        return self._out.is_terminal
+
+    def result(self, text: RenderableType, content: object) -> None:
         """Print the result, for a person or as JSON."""
         if self.as_json:
             write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -99,7 +128,7 @@ class Face:
             )
         write(capture.get())
 
-    def table(self, rows: Sequence[tuple[Sandbox, State]], content: object) -> None:
+    def table(self, rows: Sequence[Row], content: object) -> None:
         """Print a line for each sandbox; no name is cut, whatever the terminal's width is."""
         if self.as_json:
             self.result("", content)
@@ -122,18 +151,48 @@ class Face:
         self._err.print(Text.assemble(("fault: ", "bold"), error.fault))
         self._err.print(Text.assemble(("next:  ", "bold"), step))
 
+    def opened(self, session: str, *, known: int = 0) -> None:
+        """Take the session that a command runs in, and how much of its output is `known`."""
+        self.session = session
+        self._heard = known
+
+    def hear(self, text: str) -> None:
+        """Print a command's output as it comes; from then on, that is all that is shown."""
+        if self.as_json:
+            return
+        self._heard += len(text)
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        write(text)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a line can change where the person looks."""
+        return self._err.is_terminal and not self.as_json
+
+    def progress(self, *columns: ProgressColumn) -> Progress:
+        """Return a bar of these columns, which goes away at its end."""
+        return Progress(*columns, console=self._err, transient=True)
+
     @contextlib.contextmanager
     def waiting(self, what: str) -> Generator[None]:
         """Show that something is under way: a line that changes, in a terminal."""
         if not self._err.is_terminal:
             yield
             return
-        with self._err.status(Text(what)) as self._live:
-            yield
-        self._live = None
+        with self._err.status(Text(what)) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
 
     async def report(self, elapsed: float, limit: float | None, reason: str) -> None:
         """Show how a wait goes on; where no line can change, a line for each new reason."""
+        if self._heard and not reason.startswith(OUT_OF_SIGHT):
+            self._reason = ""
+            return
         at_most = "" if limit is None else f" of at most {limit:.0f}"
         if self._live is not None:
             self._live.update(Text(f"{reason}  {elapsed:.0f}{at_most} s"))
@@ -147,24 +206,33 @@ def moment(timestamp: str) -> str:
     return re.sub(r"\.\d+(?=Z$)", "", timestamp)
 
 
-def _lines(rows: Sequence[tuple[Sandbox, State]], width: int | None) -> Text:
+def _lines(rows: Sequence[Row], width: int | None) -> Text:
     """Return the table; without the column of times where they are wider than `width`."""
-    cells = [(sandbox.name, state, moment(sandbox.created_at)) for sandbox, state in rows]
-    names = max(len("NAME"), *(len(name) for name, _, _ in cells))
-    states = max(len("STATE"), *(len(state.value) for _, state, _ in cells))
-    times = max(len("CREATED"), *(len(time) for _, _, time in cells))
-    fits = width is None or names + states + times + 4 <= width
-    if not fits:
-        states = 0  # the last column has no blanks behind it
+    cells = [
+        (row.sandbox.name, row.state, told_age(row.age), moment(row.sandbox.created_at), row)
+        for row in rows
+    ]
+    names = max(len("NAME"), *(len(cell[0]) for cell in cells))
+    states = max(len("STATE"), *(len(cell[1].value) for cell in cells))
+    ages = max(len("AGE"), *(len(cell[2]) for cell in cells))
+    times = max(len("CREATED"), *(len(cell[3]) for cell in cells))
+    fits = width is None or names + states + ages + times + 6 <= width
 
-    def line(name: str, state: Text, time: str) -> Text:
+    def line(name: str, state: Text, age: Text, time: str) -> Text:
         state.pad_right(max(0, states - len(state)))
-        return Text.assemble(name.ljust(names), "  ", state, f"  {time}" if fits else "")
+        if fits:  # the last column has no blanks behind it
+            age.pad_right(max(0, ages - len(age)))
+        return Text.assemble(name.ljust(names), "  ", state, "  ", age, f"  {time}" if fits else "")
 
-    heading = line("NAME", Text("STATE"), "CREATED")
+    heading = line("NAME", Text("STATE"), Text("AGE"), "CREATED")
     heading.stylize("bold")
     shown = [
-        line(name, Text(state.value, COLOURS.get(state, "cyan")), time)
-        for name, state, time in cells
+        line(
+            name,
+            Text(state.value, COLOURS.get(state, "cyan")),
+            Text(age, "bold yellow" if row.is_up_for_long else ""),
+            time,
+        )
+        for name, state, age, time, row in cells
     ]
     return Text("\n").join([heading, *shown])

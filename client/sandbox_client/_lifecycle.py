@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
-
-import anyio
+from typing import TYPE_CHECKING
 
 from ._errors import NotYours, SandboxError
+from ._waiting import intervals, reporting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
+    from ._waiting import Report, Timing
     from ._wire import Sandbox
 
 READY_DEADLINE = 60.0  # seconds
-FIRST_INTERVAL = 0.25
-LONGEST_INTERVAL = 2.0
-JITTER = 0.2  # of an interval
-REPORT_INTERVAL = 2.0  # seconds, while an answer is awaited
-
-
-class Report(Protocol):
-    """Told of a wait as it goes on."""
-
-    async def __call__(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Take the seconds gone, the seconds at most where they are known, and the reason."""
 
 
 class State(Enum):
@@ -80,46 +68,11 @@ def reason_of(sandbox: Sandbox) -> str:
     return sandbox.message or sandbox.reason or "the controller has not seen it yet"
 
 
-@contextlib.asynccontextmanager
-async def reporting(tell: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
-    """Call `tell` every two seconds for as long as the body waits for an answer."""
-    failure: SandboxError | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_tick, tell)
-        try:
-            yield
-        except SandboxError as error:  # a task group would wrap it
-            failure = error
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-
-
-async def _tick(tell: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        # Real time, whatever clock the waits are on: an answer takes that too.
-        await anyio.sleep(REPORT_INTERVAL)
-        await tell()
-
-
-def intervals(random: Callable[[], float]) -> Iterator[float]:
-    """Yield the seconds between polls: from 0.25 up to 2, each with up to a fifth of jitter.
-
-    `random` gives numbers from 0 to 1.
-    """
-    interval = FIRST_INTERVAL
-    while True:
-        yield interval * (1 + JITTER * random())
-        interval = min(LONGEST_INTERVAL / (1 + JITTER), interval * 1.5)
-
-
 async def wait_until_ready(
     look: Callable[[float], Awaitable[Sandbox]],
     *,
     report: Report,
-    clock: Callable[[], float],
-    sleep: Callable[[float], Awaitable[None]],
-    random: Callable[[], float],
+    timing: Timing,
     deadline: float = READY_DEADLINE,
 ) -> Readiness:
     """Poll `look` until the sandbox is ready, can no longer become so, or `deadline` has passed.
@@ -127,19 +80,19 @@ async def wait_until_ready(
     `look` is told how many seconds it has. A passing fault of the proxy is a reason like any
     other; a lasting one ends the wait. Only NotYours is raised: somebody deleted the sandbox.
     """
-    start = clock()
+    start = timing.clock()
     seen: Sandbox | None = None
     reason = "its status has not been read yet"
 
     async def tell() -> None:
-        await report(clock() - start, deadline, reason)
+        await report(timing.clock() - start, deadline, reason)
 
-    for usual in intervals(random):
+    for usual in intervals(timing.random):
         interval = usual
         over = False
         try:
             async with reporting(tell):
-                seen = await look(max(1.0, start + deadline - clock()))
+                seen = await look(max(1.0, start + deadline - timing.clock()))
         except NotYours:
             raise
         except SandboxError as error:
@@ -148,11 +101,11 @@ async def wait_until_ready(
         else:
             state = state_of(seen)
             if state is State.READY:
-                return Readiness(ready=True, waited=clock() - start, reason="", sandbox=seen)
+                return Readiness(ready=True, waited=timing.clock() - start, reason="", sandbox=seen)
             reason, over = f"{state.value}: {reason_of(seen)}", state.is_over
-        waited = clock() - start
+        waited = timing.clock() - start
         await report(waited, deadline, reason)
         if over or waited >= deadline:
             return Readiness(ready=False, waited=waited, reason=reason, sandbox=seen)
-        await sleep(min(interval, deadline - waited))
+        await timing.sleep(min(interval, deadline - waited))
     raise AssertionError  # pragma: no cover  # the intervals never end

@@ -1,4 +1,4 @@
-"""The one module that touches httpx: one client, deadlines, retries by verb, errors at the edge.
+"""The one module that touches httpx: one client, deadlines, retries, errors at the edge.
 
 The key goes to `proxyUrl` and nowhere else: redirects are not followed, and neither forward
 proxies nor .netrc are taken from the environment.
@@ -15,7 +15,7 @@ import anyio
 import httpx
 import tenacity
 
-from . import _tls, _wire
+from . import _tls
 from ._errors import (
     BrokenReply,
     ConfigError,
@@ -26,6 +26,7 @@ from ._errors import (
     SandboxError,
     Undelivered,
 )
+from ._message import Reply
 from ._refusal import COMMAND_MAY_RUN, refusal
 
 if TYPE_CHECKING:
@@ -33,15 +34,19 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ._config import Config
+    from ._message import Request
 
 READ_DEADLINE = 20.0  # seconds, retries included
 CHANGE_DEADLINE = 30.0
-# The proxy gives up after 300 s; its answer is better than our silence.
-COMMAND_DEADLINE = 310.0
+OUTPUT_DEADLINE = 120.0  # an output of megabytes on a slow line, as long as it keeps coming
 CONNECT_TIMEOUT = 5.0
+OUTPUT_TIMEOUT = 10.0  # seconds without a byte of it
 MAX_ATTEMPTS = 4
 MAX_RETRY_AFTER = 10.0  # seconds; a longer wait is the person's to decide
 MAX_REPLY_BYTES = 8 * 1024 * 1024
+# A view: the runtime keeps ten million characters of output, sends them twice, and spells some of
+# them with six.
+MAX_OUTPUT_BYTES = 128 * 1024 * 1024
 
 
 class Proxy:
@@ -60,10 +65,7 @@ class Proxy:
         self.config = config
         self._sleep = sleep
         self._client = httpx.AsyncClient(
-            headers={
-                "Authorization": f"Bearer {config.api_key}",
-                "Accept-Encoding": "identity",
-            },
+            headers={"Accept-Encoding": "identity"} | _authorization(config),
             transport=transport,
             verify=_tls.trust(config) if transport is None else True,
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
@@ -82,10 +84,13 @@ class Proxy:
         """Close the connections."""
         await self._client.aclose()
 
-    async def send(self, request: _wire.Request, *, deadline: float | None = None) -> _wire.Reply:
+    async def send(
+        self, request: Request, *, deadline: float | None = None, attempts: int = MAX_ATTEMPTS
+    ) -> Reply:
         """Send `request` and return the 2xx reply; `deadline` shortens the verb's own (seconds).
 
-        A GET is repeated after a connection fault, 429, 502, 503 and 504; nothing else ever is.
+        What is repeatable is repeated after a connection fault, 429, 502, 503 and 504, until there
+        were `attempts`.
 
         Raises:
             SandboxError: no reply came, or it says no.
@@ -95,28 +100,28 @@ class Proxy:
             limit = min(limit, deadline)
         try:
             with anyio.fail_after(limit):
-                return await self._attempt(request)
+                return await self._attempt(request, attempts)
         except TimeoutError:
             raise _too_late(request, limit) from None
 
-    async def _attempt(self, request: _wire.Request) -> _wire.Reply:
+    async def _attempt(self, request: Request, attempts: int) -> Reply:
         if not request.repeatable:
             return await self._once(request)
         retrying = tenacity.AsyncRetrying(
             sleep=self._sleep,
             retry=tenacity.retry_if_exception(_is_passing),
-            stop=tenacity.stop_after_attempt(MAX_ATTEMPTS),
+            stop=tenacity.stop_after_attempt(attempts),
             wait=_wait,
             reraise=True,
         )
         return await retrying(self._once, request)
 
-    async def _once(self, request: _wire.Request) -> _wire.Reply:
+    async def _once(self, request: Request) -> Reply:
         url = self.config.proxy_url + request.path
         with _translated(request, self.config.proxy_url):
             sent = _build(self._client, request, url)
             async with contextlib.aclosing(await self._client.send(sent, stream=True)) as response:
-                reply = _wire.Reply(
+                reply = Reply(
                     status=response.status_code,
                     body=await _read(response, request),
                     content_type=response.headers.get("content-type", ""),
@@ -129,9 +134,16 @@ class Proxy:
         raise refusal(request, reply)
 
 
-def _build(client: httpx.AsyncClient, request: _wire.Request, url: str) -> httpx.Request:
+def _authorization(config: Config) -> dict[str, str]:
+    """Return the header that holds the key; before there is one, /health can be asked without."""
+    return {"Authorization": f"Bearer {config.api_key}"} if config.api_key else {}
+
+
+def _build(client: httpx.AsyncClient, request: Request, url: str) -> httpx.Request:
+    idle = OUTPUT_TIMEOUT if request.operation == "view" else None
+    timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT, read=idle)
     try:
-        return client.build_request(request.method, url, json=request.body)
+        return client.build_request(request.method, url, json=request.body, timeout=timeout)
     except UnicodeError as exc:  # of an international name; httpx lets it pass
         raise httpx.InvalidURL(str(exc)) from exc
 
@@ -141,22 +153,26 @@ async def _take_location(response: httpx.Response) -> None:
     response.extensions["location"] = response.headers.pop("location", "")
 
 
-def _deadline(request: _wire.Request) -> float:
-    if request.verb == "prompt":
-        return COMMAND_DEADLINE
+def _deadline(request: Request) -> float:
+    if request.operation == "view":
+        return OUTPUT_DEADLINE
     return READ_DEADLINE if request.repeatable else CHANGE_DEADLINE
 
 
-async def _read(response: httpx.Response, request: _wire.Request) -> bytes:
+async def _read(response: httpx.Response, request: Request) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
         # Not undone: a few compressed bytes can become more than there is memory for.
         error = BrokenReply("The proxy's reply is compressed, which was not asked for")
         raise _after_sending(request, error)
+    limit = MAX_OUTPUT_BYTES if request.operation == "view" else MAX_REPLY_BYTES
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > MAX_REPLY_BYTES:
-            error = BrokenReply(f"The proxy's reply is larger than {MAX_REPLY_BYTES} bytes")
+        if len(body) > limit:
+            error = BrokenReply(
+                f"The proxy's reply is larger than {limit} bytes",
+                advice="Ask for less at once: some lines of a file, or the end of an output.",
+            )
             raise _after_sending(request, error)
     return bytes(body)
 
@@ -167,7 +183,7 @@ def _seconds(header: str) -> float | None:
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Whether a GET that met `error` may be sent again."""
+    """Whether what met `error` may meet something else soon."""
     if isinstance(error, DeadlineExceeded):
         return False
     if isinstance(error, SandboxError) and (error.retry_after or 0) > MAX_RETRY_AFTER:
@@ -186,14 +202,14 @@ def _wait(state: tenacity.RetryCallState) -> float:
     return _backoff(state) if asked is None else asked
 
 
-def _too_late(request: _wire.Request, limit: float) -> SandboxError:
+def _too_late(request: Request, limit: float) -> SandboxError:
     error = DeadlineExceeded(f"The proxy did not answer within {limit:g} s (time-out)")
     return _after_sending(request, error)
 
 
-def _after_sending(request: _wire.Request, error: SandboxError) -> SandboxError:
+def _after_sending(request: Request, error: SandboxError) -> SandboxError:
     """Return `error` with the advice for a request that may have had its effect."""
-    if request.verb == "prompt":
+    if request.operation == "execute":
         error.advice = COMMAND_MAY_RUN
         error.retryable = False
     elif not request.repeatable:
@@ -205,7 +221,7 @@ def _after_sending(request: _wire.Request, error: SandboxError) -> SandboxError:
 
 
 @contextlib.contextmanager
-def _translated(request: _wire.Request, url: str) -> Generator[None]:
+def _translated(request: Request, url: str) -> Generator[None]:
     try:
         yield
     except httpx.InvalidURL:

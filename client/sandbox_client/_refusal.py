@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ._errors import (
+    AdminKeyRejected,
     AlreadyExists,
     BrokenReply,
     KeyRejected,
@@ -16,15 +17,20 @@ from ._errors import (
     QuotaReached,
     RateLimited,
     SandboxError,
+    SessionBusy,
+    SessionGone,
 )
 
 if TYPE_CHECKING:
-    from ._wire import Reply, Request
+    from ._message import Operation, Reply, Request
+
+_IN_SESSION: set[Operation] = {"execute", "view", "kill"}
+_ON_FILES: set[Operation] = {"read file", "write file", "list files"}
+_NO_ROUTE = "Not Found"  # FastAPI's words: the runtime's, not the proxy's
 
 COMMAND_MAY_RUN = (
-    "The command may have run, or may still be running, in the sandbox: look at its effects before"
-    " you send it again. Start long work in the background (nohup COMMAND > log 2>&1 &) and look"
-    " at the log with another command."
+    "The command may have run, or may still be running, in the sandbox: look with {sessions} before"
+    " you send it again."
 )
 
 
@@ -35,6 +41,8 @@ def refusal(request: Request, reply: Reply) -> SandboxError:
         return _redirected(reply)
     if reply.status == 401 and said:
         return _key_rejected(said)
+    if request.operation == "users" and reply.status == 403 and said:
+        return AdminKeyRejected(f"The proxy does not accept the admin key: {said}")
     if reply.status >= 500:
         return _failed(request, reply, said)
     if reply.status == 429:
@@ -46,23 +54,39 @@ def refusal(request: Request, reply: Reply) -> SandboxError:
 
 def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
     about = f"'{request.sandbox}'"
+    if request.operation in _IN_SESSION and "session" in said.lower():
+        return _about_session(request, reply, said)
     if reply.status == 409:
         known = f"Sandbox {about} already exists"
         return AlreadyExists(_told(f"The name {about} is taken", said, known))
-    if request.verb == "create" and reply.status == 403 and "quota" in said.lower():
+    if request.operation == "create" and reply.status == 403 and "quota" in said.lower():
         return QuotaReached(f"No room for sandbox {about}: {said}")
-    if (reply.status == 404 and said.startswith("Route ")) or request.verb in {"create", "list"}:
+    if (reply.status == 404 and said.startswith("Route ")) or not request.sandbox:
         return _misplaced(reply, said)
-    if (
-        reply.status == 404 and said == "Not Found"
-    ):  # FastAPI's words: the runtime's, not the proxy's
-        return ProxyRefused(
-            f"The runtime of sandbox {about} has no shell to run a command: {said}",
-            advice="Make a sandbox with {create} from an image whose runtime has the shell API.",
-        )
+    if request.operation == "create":
+        return _misplaced(reply, said)
+    if reply.status == 404 and said == _NO_ROUTE:
+        return _no_such_api(request)
     if reply.status in {403, 404}:
         return NotYours(f"No sandbox {about} of yours: {said}")
     return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
+
+
+def _about_session(request: Request, reply: Reply, said: str) -> SandboxError:
+    where = f"Sandbox '{request.sandbox}'"
+    if reply.status == 409:
+        return SessionBusy(f"{where} cannot take the command now: {said}")
+    if reply.status == 404:
+        return SessionGone(f"{where} has no such session: {said}")
+    return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
+
+
+def _no_such_api(request: Request) -> SandboxError:
+    part = "file" if request.operation in _ON_FILES else "shell"
+    return ProxyRefused(
+        f"The runtime of sandbox '{request.sandbox}' has no {part} API: {_NO_ROUTE}",
+        advice=f"Make a sandbox with {{create}} from an image whose runtime has the {part} API.",
+    )
 
 
 def _rate_limited(reply: Reply, said: str) -> SandboxError:
@@ -84,20 +108,16 @@ def _misplaced(reply: Reply, said: str) -> SandboxError:
 
 
 def _failed(request: Request, reply: Reply, said: str) -> SandboxError:
-    if request.verb == "create" and "quota" in said.lower():
+    if request.operation == "create" and "quota" in said.lower():
         # The deployed proxy answers 500 here.
         return QuotaReached(f"No room for sandbox '{request.sandbox}': {said}")
     if reply.status == 503 and "not ready" in said.lower():
         ours = f"Sandbox '{request.sandbox}' is not ready"
         return NotReady(_told(ours, said, "Sandbox not ready"))
-    if said and reply.status == 504 and request.verb == "prompt":
-        # Without the proxy's words: some say that the command was killed, and it goes on.
-        words = "The command did not end in the time that the proxy waits for (504, time-out)"
-        return ProxyFailed(words, advice=COMMAND_MAY_RUN, retryable=False, status=504)
     words = f"The proxy failed ({reply.status}): {said}"
     if not said:
         words = f"The proxy answered {reply.status} with {_form(reply)}"
-    if request.verb == "prompt":
+    if request.operation == "execute":
         return ProxyFailed(words, advice=COMMAND_MAY_RUN, retryable=False, status=reply.status)
     return ProxyFailed(words, retry_after=reply.retry_after, status=reply.status)
 

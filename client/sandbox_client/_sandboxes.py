@@ -1,88 +1,113 @@
-"""The seven verbs, as the tools and the terminal commands share them."""
+"""A sandbox's life as the tools and the terminal commands share it: made, paused, resumed, deleted.
+
+What a lost reply leaves open is looked at before anybody is told that something failed.
+"""
 
 from __future__ import annotations
 
 import itertools
-import random
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import anyio
 
-from . import _wire
-from ._errors import BrokenReply, NeverReady, NotReady, Paused, ProxyFailed, SandboxError
-from ._lifecycle import (
-    Readiness,
-    State,
-    intervals,
-    reason_of,
-    reporting,
-    state_of,
-    wait_until_ready,
+from . import _account_wire, _wire
+from ._errors import (
+    AlreadyExists,
+    ConfigError,
+    NeverReady,
+    NotReady,
+    NotYours,
+    Paused,
+    ProxyFailed,
+    ProxyRefused,
+    SandboxError,
+    Undelivered,
 )
-from ._refusal import COMMAND_MAY_RUN
+from ._lifecycle import Readiness, State, reason_of, state_of, wait_until_ready
+from ._waiting import Timing, intervals
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
+    from typing import TypeVar
 
-    from ._lifecycle import Report
+    from ._message import Reply, Request
     from ._proxy import Proxy
-    from ._wire import CommandResult, Reply, Request, Sandbox
+    from ._waiting import Report
+    from ._wire import Sandbox
 
-DIAGNOSIS_DEADLINE = 10.0
+    T = TypeVar("T")
+
+DIAGNOSIS_DEADLINE = 5.0
 SETTLING_LOOKS = 3  # about a second
+LOST_DEADLINE = 10.0  # seconds in which what was asked for shows, if the proxy took it
+LONG = timedelta(days=1)
+_UP = {State.PENDING, State.STARTING, State.READY}
+NEVER = datetime.min.replace(tzinfo=UTC)
+SLACK = 2.0  # seconds between a request's start and what the proxy calls its creation
 MAX_LOOKS = 20  # twice the quota: of a longer list, only those that look ready at first
+_NEXT = {
+    State.READY: "Run commands in it with {run}",
+    State.PAUSED: "Start it again with {resume}",
+    State.FAILED: "Remove it with {delete}",
+    State.EXPIRED: "Remove it with {delete}",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A sandbox of a list: `age` is None where the proxy does not say when it was created."""
+
+    sandbox: Sandbox
+    state: State
+    age: timedelta | None
+
+    @property
+    def is_up_for_long(self) -> bool:
+        """Whether it was made more than a day ago and runs, or is about to."""
+        return self.age is not None and self.age > LONG and self.state in _UP
 
 
 @dataclass(frozen=True)
 class Sandboxes:
-    """Do each verb through `proxy`; clock, sleep and randomness are passed in for tests."""
+    """Do each verb through `proxy`."""
 
     proxy: Proxy
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    random: Callable[[], float] = random.random
+    timing: Timing = field(default_factory=Timing)
 
     async def create(
         self, name: str, *, image: str | None, port: int | None, report: Report
     ) -> tuple[str, Readiness]:
-        """Create a sandbox and wait for it; return its image and how the wait ended."""
+        """Create a sandbox and wait for it; return its image and how the wait ended.
+
+        The image is empty where the proxy does not name it.
+
+        Raises:
+            AlreadyExists: there is one of that name; the message gives its state.
+        """
         config = self.proxy.config
         request = _wire.create(
             name,
             image=image or config.default_image,
             port=config.default_port if port is None else port,
         )
-        made = _wire.read_created(await self.proxy.send(request))
-        return made, await self._wait(name, report)
+        start = self.timing.clock()
+        try:
+            made = await self._change(request, _wire.read_created, lambda seen: seen is not None)
+        except AlreadyExists as error:
+            raise await self._existing(name, error) from None
+        if made is None and await self._was_there(name, self.timing.clock() - start):
+            raise await self._existing(name, AlreadyExists(f"The name '{name}' is taken"))
+        return made or "", await self._wait(name, report)
 
     async def status(self, name: str, *, deadline: float | None = None) -> Sandbox:
         """Return the sandbox as it is now."""
         reply = await self.proxy.send(_wire.status(name), deadline=deadline)
         return _wire.read_sandbox(reply)
 
-    async def prompt(
-        self, name: str, command: str, *, report: Report, whole: bool = False
-    ) -> tuple[CommandResult, float]:
-        """Run a shell command once; return its result and the seconds it took.
-
-        The runtime cuts output above 30,000 characters, unless it is asked for as a `whole`.
-        """
-        request = _wire.execute(name, command, whole=whole)
-        start = self.clock()
-        try:
-            reply = await self._send_reporting(request, report)
-        except SandboxError as error:
-            raise await self._diagnosis(name, error) from None
-        try:
-            return _wire.read_result(reply), self.clock() - start
-        except BrokenReply as error:
-            error.advice = COMMAND_MAY_RUN
-            raise
-
-    async def list(self) -> list[tuple[Sandbox, State]]:
-        """Return all sandboxes, newest first, each with its state.
+    async def list(self) -> list[Row]:
+        """Return all sandboxes, newest first, each with its state and age.
 
         The list alone calls a paused sandbox ready, or like one that starts, so each is asked for.
         """
@@ -100,44 +125,44 @@ class Sandboxes:
                 :MAX_LOOKS
             ]:
                 tasks.start_soon(look, index)
-        whole = [looked.get(index, row) for index, row in enumerate(rows)]
-        return [(sandbox, state_of(sandbox)) for sandbox in whole]
+        now = self.timing.now()
+        return [_row(looked.get(index, row), now) for index, row in enumerate(rows)]
 
-    async def delete(self, name: str) -> None:
-        """Remove a sandbox and its files."""
-        _wire.read_done(await self.proxy.send(_wire.delete(name)))
+    async def delete(self, name: str) -> bool:
+        """Remove a sandbox and its files; False where that is seen, and the answer was lost.
+
+        Raises:
+            NotYours: there is none, or none any more.
+        """
+        try:
+            done = await self._change(_wire.delete(name), _read_done, lambda seen: seen is None)
+        except NotYours as error:
+            error.advice = "It may have been deleted before. See yours with {list}."
+            raise
+        return done is not None
 
     async def pause(self, name: str) -> None:
         """Stop a sandbox and keep its files."""
-        _wire.read_done(await self.proxy.send(_wire.pause(name)))
+        await self._change(
+            _wire.pause(name),
+            _read_done,
+            lambda seen: seen is not None and state_of(seen) is State.PAUSED,
+        )
 
     async def resume(self, name: str, *, report: Report) -> Readiness:
         """Start a paused sandbox and wait for it."""
-        _wire.read_done(await self.proxy.send(_wire.resume(name)))
+        await self._change(
+            _wire.resume(name),
+            _read_done,
+            lambda seen: seen is not None and state_of(seen) is not State.PAUSED,
+        )
         return await self._wait(name, report)
 
-    async def _wait(self, name: str, report: Report) -> Readiness:
-        async def look(seconds: float) -> Sandbox:
-            return await self.status(name, deadline=seconds)
+    async def diagnosis(self, name: str, error: SandboxError, *, undone: str = "") -> SandboxError:
+        """Return what the sandbox's state says of a failure of its runtime; else `error` itself.
 
-        return await wait_until_ready(
-            look, report=report, clock=self.clock, sleep=self.sleep, random=self.random
-        )
-
-    async def _send_reporting(self, request: Request, report: Report) -> Reply:
-        """Send `request`, and report while the answer is awaited."""
-        start = self.clock()
-
-        async def tell() -> None:
-            await report(self.clock() - start, None, "the command is running")
-
-        async with reporting(tell):
-            return await self.proxy.send(request)
-
-    async def _diagnosis(self, name: str, error: SandboxError) -> SandboxError:
-        """Return what the sandbox's state says of a prompt's failure; else `error` itself.
-
-        The proxy answers alike for paused and starting, and the deployed one with a bare 500.
+        `undone` says what certainly was not done; without it, a command may have been started. The
+        proxy answers alike for paused and starting, and the deployed one with a bare 500.
         """
         if not isinstance(error, NotReady | ProxyFailed):
             return error
@@ -146,17 +171,79 @@ class Sandboxes:
         except SandboxError:
             return error
         state, reason = state_of(sandbox), reason_of(sandbox)
-        refused = isinstance(error, NotReady)
-        outcome = "the command was not run" if refused else f"no result: {error.message}"
+        outcome = undone or f"no result: {error.message}"
         if state is State.PAUSED:
-            # Paused under the command: sending it again might do its work twice.
-            advice = None if refused else f"Resume it with {{resume}}. {COMMAND_MAY_RUN}"
-            return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=advice)
+            return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=_after_pause(undone))
         if state.is_over:
             return NeverReady(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
-        if refused and state is not State.READY:
+        if undone and isinstance(error, NotReady) and state is not State.READY:
             return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
         return error
+
+    async def _change(
+        self,
+        request: Request,
+        read: Callable[[Reply], T],
+        is_done: Callable[[Sandbox | None], bool],
+    ) -> T | None:
+        """Send `request` and read its reply; None where that is lost and the change is seen."""
+        try:
+            return read(await self.proxy.send(request))
+        except (ConfigError, ProxyRefused, Undelivered):
+            raise
+        except SandboxError:
+            if await self._came_true(request.sandbox, is_done):
+                return None
+            raise
+
+    async def _was_there(self, name: str, seconds: float) -> bool:
+        """Tell whether a sandbox is older than so many seconds, by the proxy's own clock."""
+        try:
+            now = _account_wire.read_health(await self.proxy.send(_account_wire.health())).time
+            row = _row(await self.status(name, deadline=DIAGNOSIS_DEADLINE), now or NEVER)
+        except SandboxError:
+            return False
+        return row.age is not None and row.age > timedelta(seconds=seconds + SLACK)
+
+    async def _came_true(self, name: str, is_done: Callable[[Sandbox | None], bool]) -> bool:
+        """Look whether a change came about, for as long as it may take to show."""
+        start = self.timing.clock()
+        for interval in intervals(self.timing.random):
+            seen: Sandbox | None = None
+            try:
+                seen = await self.status(name, deadline=LOST_DEADLINE)
+            except NotYours:
+                if is_done(None):
+                    return True
+            except SandboxError:
+                return False
+            if seen is not None and is_done(seen):
+                return True
+            if self.timing.clock() - start >= LOST_DEADLINE:
+                return False
+            await self.timing.sleep(interval)
+        raise AssertionError  # pragma: no cover  # the intervals never end
+
+    async def _existing(self, name: str, error: AlreadyExists) -> AlreadyExists:
+        """Return the error with the state of the sandbox that has the name."""
+        try:
+            sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+        except SandboxError:
+            return error
+        state = state_of(sandbox)
+        created = f", created {sandbox.created_at}" if sandbox.created_at else ""
+        step = _NEXT.get(state, "Ask with {status} until it is ready")
+        return AlreadyExists(
+            f"You have a sandbox '{name}' already: it is {state.value} ({reason_of(sandbox)})"
+            f"{created}. It was left as it is",
+            advice=f"{step}, or choose another name.",
+        )
+
+    async def _wait(self, name: str, report: Report) -> Readiness:
+        async def look(seconds: float) -> Sandbox:
+            return await self.status(name, deadline=seconds)
+
+        return await wait_until_ready(look, report=report, timing=self.timing)
 
     async def _settled(self, name: str) -> Sandbox:
         """Return the sandbox once its status agrees that it cannot run commands, if it ever does.
@@ -164,9 +251,35 @@ class Sandboxes:
         Right after a pause the proxy refuses commands while its status is still the old one.
         """
         sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
-        for interval in itertools.islice(intervals(self.random), SETTLING_LOOKS):
+        for interval in itertools.islice(intervals(self.timing.random), SETTLING_LOOKS):
             if state_of(sandbox) is not State.READY:
                 break
-            await self.sleep(interval)
+            await self.timing.sleep(interval)
             sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
         return sandbox
+
+
+def _read_done(reply: Reply) -> bool:
+    _wire.read_done(reply)
+    return True
+
+
+def _after_pause(undone: str) -> str | None:
+    if undone:
+        return None
+    # Sending it again might do its work twice.
+    return (
+        "Resume it with {resume}. What ran has ended with the pause, and its session: look at its"
+        " effects before you send it again."
+    )
+
+
+def _row(sandbox: Sandbox, now: datetime) -> Row:
+    return Row(sandbox, state_of(sandbox), _age(sandbox.created_at, now))
+
+
+def _age(created_at: str, now: datetime) -> timedelta | None:
+    try:
+        return now - datetime.fromisoformat(created_at)
+    except (ValueError, TypeError):  # no time, or one without its zone
+        return None

@@ -5,12 +5,9 @@ The low-level server, for exact control of schemas, text and errors.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
-import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,64 +16,20 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
-from . import _config, _tools
-from ._errors import SandboxError, mask_keys
-from ._tool import Result, Tool
+from . import _resources, _tools
+from ._backend import Backend
+from ._errors import InvalidInput, NotYours, SandboxError, mask_keys, place_of_fault
+from ._tools.speech import render_error
+from ._tools.tool import Result
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
-
     from mcp.server.context import ServerRequestContext
 
+    from ._client import Client
     from ._config import Config
-    from ._sandboxes import Sandboxes
+    from ._tools.tool import Tool
 
 NAME = "remote-sandbox"  # no underscore: clients build tool names from it
-
-
-@dataclass(eq=False)
-class _Lease:
-    """Sandboxes and how many calls are using them."""
-
-    sandboxes: Sandboxes
-    users: int = 0
-
-
-class Backend:
-    """The sandboxes of the configuration as it is now: an edit of the file is seen at once."""
-
-    def __init__(self, load: Callable[[], Config], connect: Callable[[Config], Sandboxes]) -> None:
-        self._load = load
-        self._connect = connect
-        self._leases: list[_Lease] = []  # the last one is the configuration's
-
-    @contextlib.asynccontextmanager
-    async def sandboxes(self) -> AsyncGenerator[Sandboxes]:
-        """Lend the sandboxes that the configuration leads to.
-
-        Raises:
-            ConfigError: it cannot be used.
-        """
-        lease = self._current(self._load())
-        lease.users += 1
-        try:
-            yield lease.sandboxes
-        finally:
-            lease.users -= 1
-            await self._close_unused()
-
-    def _current(self, config: Config) -> _Lease:
-        if not self._leases or self._leases[-1].sandboxes.proxy.config != config:
-            self._leases.append(_Lease(self._connect(config)))
-        return self._leases[-1]
-
-    async def _close_unused(self) -> None:
-        """Close what an edit of the configuration has replaced and no call uses any more."""
-        unused = [lease for lease in self._leases[:-1] if not lease.users]
-        self._leases = [lease for lease in self._leases if lease not in unused]
-        with anyio.CancelScope(shield=True):
-            for lease in unused:
-                await lease.sandboxes.proxy.close()
 
 
 def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]]:
@@ -101,6 +54,15 @@ def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]
             )
         return _called(await _run(tool, params.arguments or {}, backend, _Progress(context)))
 
+    async def read_resource(
+        _: ServerRequestContext[dict[str, object]], params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        text = await _read(backend, str(params.uri))
+        contents = types.TextResourceContents(
+            uri=params.uri, mime_type=_resources.MIME_TYPE, text=text
+        )
+        return types.ReadResourceResult(contents=[contents])
+
     return Server(
         NAME,
         version=version,
@@ -108,7 +70,47 @@ def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]
         instructions=_tools.INSTRUCTIONS,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        on_list_resources=_list_resources,
+        on_list_resource_templates=_list_resource_templates,
+        on_read_resource=read_resource,
     )
+
+
+async def _list_resources(
+    _: ServerRequestContext[dict[str, object]], __: types.PaginatedRequestParams | None
+) -> types.ListResourcesResult:
+    listed = types.Resource(
+        uri=_resources.LIST,
+        name="sandboxes",
+        title="Your sandboxes",
+        description="The person's own sandboxes: name, state and age of each, newest first.",
+        mime_type=_resources.MIME_TYPE,
+    )
+    return types.ListResourcesResult(resources=[listed])
+
+
+async def _list_resource_templates(
+    _: ServerRequestContext[dict[str, object]], __: types.PaginatedRequestParams | None
+) -> types.ListResourceTemplatesResult:
+    each = types.ResourceTemplate(
+        uri_template=_resources.TEMPLATE,
+        name="sandbox",
+        title="A sandbox",
+        description="The state of one sandbox and the controller's reason.",
+        mime_type=_resources.MIME_TYPE,
+    )
+    return types.ListResourceTemplatesResult(resource_templates=[each])
+
+
+async def _read(backend: Backend, uri: str) -> str:
+    try:
+        return await _resources.read(backend, uri)
+    except SandboxError as error:
+        is_ours = isinstance(error, InvalidInput | NotYours)
+        raise MCPError(
+            code=types.INVALID_PARAMS if is_ours else types.INTERNAL_ERROR,
+            message=render_error(error).text,
+        ) from None
 
 
 def serve() -> None:
@@ -129,19 +131,16 @@ def serve() -> None:
 async def _serve() -> None:
     from importlib.metadata import version
 
-    server = create_server(
-        Backend(lambda: _config.load(os.environ), _connect), version=version("async-remote-agent")
-    )
+    server = create_server(Backend(os.environ, _connect), version=version("async-remote-agent"))
     async with stdio_server() as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())
 
 
-def _connect(config: Config) -> Sandboxes:
+def _connect(config: Config) -> Client:
     # Here, since httpx costs a tenth of a second that no start should wait for.
-    from ._proxy import Proxy
-    from ._sandboxes import Sandboxes
+    from ._client import connect
 
-    return Sandboxes(Proxy(config))
+    return connect(config)
 
 
 class _Progress:
@@ -153,22 +152,20 @@ class _Progress:
 
     async def __call__(self, elapsed: float, limit: float | None, reason: str) -> None:
         self._last = max(elapsed, self._last + 0.001)
+        total = None if limit is None or self._last > limit else limit
         message = f"{reason} ({elapsed:.1f} s)"
-        await self._session.report_progress(round(self._last, 3), limit, message)
+        await self._session.report_progress(round(self._last, 3), total, message)
 
 
 async def _run(
     tool: Tool, arguments: dict[str, object], backend: Backend, report: _Progress
 ) -> Result:
     try:
-        async with backend.sandboxes() as sandboxes:
-            return await tool.run(sandboxes, tool.check(arguments), report)
+        return await tool.run(backend, tool.check(arguments), report)
     except SandboxError as error:
-        return _tools.render_error(error)
+        return render_error(error)
     except Exception as error:  # noqa: BLE001  # the boundary: a fault of ours must be an answer too
-        # Type and place only: values may hold what is not ours to show.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{type(error).__name__} at {place.filename}:{place.lineno}"
+        where = place_of_fault(error)
         print(f"remote-sandbox: internal error: {where}", file=sys.stderr)
         return Result(
             f"Internal error in remote-sandbox: {where}\nFault: remote-sandbox itself."
@@ -180,16 +177,19 @@ async def _run(
 def _listed(tool: Tool) -> types.Tool:
     return types.Tool(
         name=tool.name,
-        title=tool.title,
         description=tool.description,
         input_schema=tool.input_schema(),
         output_schema=tool.output_schema(),
-        annotations=types.ToolAnnotations(
-            read_only_hint=tool.read_only,
-            destructive_hint=tool.destructive,
-            idempotent_hint=tool.idempotent,
-            open_world_hint=True,
-        ),
+        annotations=_annotations(tool),
+    )
+
+
+def _annotations(tool: Tool) -> types.ToolAnnotations:
+    """Return what differs from the protocol's defaults: the list of tools is read at each start."""
+    if tool.read_only:
+        return types.ToolAnnotations(read_only_hint=True)
+    return types.ToolAnnotations(
+        destructive_hint=tool.destructive, idempotent_hint=tool.idempotent or None
     )
 
 

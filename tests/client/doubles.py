@@ -5,22 +5,34 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
+from sandbox_client._client import Client, over
 from sandbox_client._config import Config
+from sandbox_client._message import Reply
 from sandbox_client._proxy import Proxy
-from sandbox_client._sandboxes import Sandboxes
-from sandbox_client._wire import Reply
+from sandbox_client._waiting import Timing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from sandbox_client._sandboxes import Sandboxes
+
 KEY = "sk_live_0123456789abcdefABCDEF_-01234567"
 URL = "http://proxy.test:8080/prefix"
 CONFIG = Config(proxy_url=URL, api_key=KEY)
+SESSION = "prompt-1"  # that a command gets, where it names none
+MARK = "run-1"  # that a command gets in a session which may have others
+OPEN = "POST /proxy/box/v1/shell/sessions/create"
+EXEC = "POST /proxy/box/v1/shell/exec"
+VIEW = "POST /proxy/box/v1/shell/view"
+KILL = "POST /proxy/box/v1/shell/kill"
+SESSIONS = "GET /proxy/box/v1/shell/sessions"
 CREATED_AT = "2026-01-02T03:04:05.678Z"
+NOW = datetime(2026, 1, 4, tzinfo=UTC)  # 44 hours after that
 
 
 @dataclass
@@ -84,7 +96,10 @@ class Upstream:
 
 @dataclass
 class Routes:
-    """A proxy that answers by `METHOD /path`, in turn where there are several answers."""
+    """A proxy that answers by `METHOD /path`, in turn where there are several answers.
+
+    A session is opened for whoever asks, unless there is another answer.
+    """
 
     answers: Answers
     asked: list[str] = field(default_factory=list[str])
@@ -94,8 +109,9 @@ class Routes:
         route = f"{request.method} {request.url.path.removeprefix('/prefix')}"
         self.asked.append(route)
         self.bodies.append(json.loads(request.content) if request.content else None)
-        assert route in self.answers, f"{route} was asked; there are: {', '.join(self.answers)}"
-        given = self.answers[route]
+        known = {OPEN: opened(), **self.answers}
+        assert route in known, f"{route} was asked; there are: {', '.join(known)}"
+        given = known[route]
         answers = [given] if isinstance(given, httpx.Response | Exception) else given
         answer = answers[min(self.asked.count(route), len(answers)) - 1]
         if isinstance(answer, Exception):
@@ -115,16 +131,35 @@ async def proxy_over(
         yield proxy
 
 
+def timing(clock: Clock) -> Timing:
+    """Time that passes on `clock`, without jitter."""
+    return Timing(clock, clock.sleep, lambda: 0.0, lambda: NOW)
+
+
+@contextlib.asynccontextmanager
+async def client_over(
+    handler: Handler,
+    clock: Clock | None = None,
+    config: Config = CONFIG,
+) -> AsyncGenerator[Client]:
+    """A client of a proxy that `handler` plays, on `clock`."""
+    time = clock or Clock()
+    async with proxy_over(handler, time, config) as proxy:
+        client = over(proxy, timing(time))
+        yield replace(
+            client, prompts=replace(client.prompts, new_id=lambda: SESSION, new_mark=lambda: MARK)
+        )
+
+
 @contextlib.asynccontextmanager
 async def sandboxes_over(
     handler: Handler,
     clock: Clock | None = None,
     config: Config = CONFIG,
 ) -> AsyncGenerator[Sandboxes]:
-    """The verbs over a proxy that `handler` plays, on `clock`."""
-    time = clock or Clock()
-    async with proxy_over(handler, time, config) as proxy:
-        yield Sandboxes(proxy, clock=time, sleep=time.sleep, random=lambda: 0.0)
+    """The verbs of a sandbox's life over a proxy that `handler` plays, on `clock`."""
+    async with client_over(handler, clock, config) as client:
+        yield client.sandboxes
 
 
 def says(status: int, message: str, error: str = "Error", **headers: str) -> httpx.Response:
@@ -155,6 +190,46 @@ def ran(
     data = {"session_id": "s1", "command": "x", "status": status, "output": output, **more}
     body = {"success": True, "message": "ok", "data": {**data, "exit_code": exit_code}}
     return httpx.Response(200, json={**body, "hint": None})
+
+
+def opened(session: str = SESSION) -> httpx.Response:
+    """The runtime's reply to who asks for a session."""
+    data = {"session_id": session, "working_dir": "/sandbox"}
+    return httpx.Response(200, json={"success": True, "message": "ok", "data": data, "hint": None})
+
+
+def viewed(
+    output: str = "",
+    status: str = "running",
+    exit_code: int | None = None,
+    command: str = "make",
+    before: int = 0,
+) -> httpx.Response:
+    """The runtime's reply to who looks at a session: its last command after `before` others."""
+    earlier = {"ps1": "$ ", "command": "earlier", "output": "earlier\n"}
+    last = {"ps1": "$ ", "command": command, "output": output}
+    data = {
+        "session_id": SESSION,
+        "status": status,
+        "output": f"$ {command}\n{output}",
+        "console": [earlier] * before + [last],
+        "command": command,
+        "exit_code": exit_code,
+    }
+    return httpx.Response(200, json={"success": True, "message": "ok", "data": data, "hint": None})
+
+
+def sessions(**rows: dict[str, object]) -> httpx.Response:
+    """The runtime's list of its sessions."""
+    body = {"success": True, "message": "ok", "data": {"sessions": rows}, "hint": None}
+    return httpx.Response(200, json=body)
+
+
+def unused() -> httpx.Response:
+    """The runtime's reply to who looks at a session in which nothing has run."""
+    data: dict[str, object] = {"session_id": SESSION, "status": "completed", "console": []}
+    body = {"success": True, "message": "ok", "hint": None}
+    return httpx.Response(200, json={**body, "data": {**data, "output": ""}})
 
 
 def reply_of(response: httpx.Response, secret: str = KEY) -> Reply:

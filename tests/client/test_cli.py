@@ -8,26 +8,38 @@ import json
 import re
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from sandbox_client import __main__ as entry
-from sandbox_client import _cli
+from sandbox_client import _cli, _waiting
+from sandbox_client._client import Client, over
 from sandbox_client._proxy import Proxy
-from sandbox_client._sandboxes import Sandboxes
 
 from tests.client.doubles import (
+    EXEC,
     KEY,
+    KILL,
+    OPEN,
+    SESSION,
+    SESSIONS,
     URL,
+    VIEW,
     Clock,
     Routes,
     done,
     made,
+    opened,
     page,
     ran,
     says,
+    sessions,
+    timing,
+    viewed,
 )
 from tests.client.states import (
     ALPHA_ERROR,
@@ -48,11 +60,11 @@ if TYPE_CHECKING:
     from tests.client.states import Row
 
 
-VERBS = ("create", "status", "prompt", "list", "delete", "pause", "resume")
+RUNNING = ("prompt", "agent", "output")  # which end with the command's own exit code
+VERBS = ("create", "status", *RUNNING, "cancel", "list", "delete", "pause", "resume")
 GET = "GET /api/sandboxes/box"
 LIST = "GET /api/sandboxes"
 CREATE = "POST /api/sandboxes"
-EXEC = "POST /proxy/box/v1/shell/exec"
 PAUSE = "POST /api/sandboxes/box/pause"
 RESUME = "POST /api/sandboxes/box/resume"
 DELETE = "DELETE /api/sandboxes/box"
@@ -77,14 +89,11 @@ class Terminal:
         played: Handler = handler or self.routes
         transport, clock = httpx.MockTransport(played), Clock()
 
-        def proxy(config: Config) -> Proxy:
-            return Proxy(config, transport=transport, sleep=clock.sleep)
+        def connect(config: Config) -> Client:
+            client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing(clock))
+            return replace(client, prompts=replace(client.prompts, new_id=lambda: SESSION))
 
-        def sandboxes(proxy: Proxy) -> Sandboxes:
-            return Sandboxes(proxy, clock=clock, sleep=clock.sleep, random=lambda: 0.0)
-
-        self._monkeypatch.setattr(_cli, "Proxy", proxy)
-        self._monkeypatch.setattr(_cli, "Sandboxes", sandboxes)
+        self._monkeypatch.setattr(_cli, "connect", connect)
         try:
             self.code = _cli.run(words)
         except SystemExit as exc:
@@ -108,6 +117,9 @@ _COMMANDS: dict[str, tuple[list[str], Answers]] = {
     "create": (["box"], {CREATE: made(), GET: ALPHA_READY.response()}),
     "status": (["box"], {GET: ALPHA_PAUSED.response()}),
     "prompt": (["box", "ls"], {EXEC: ran("a\n")}),
+    "agent": (["box", "fix", "it"], {EXEC: ran("a\n")}),
+    "output": (["box", "s1"], {VIEW: viewed("a\n", "completed", 0)}),
+    "cancel": (["box", "s1"], {VIEW: viewed("a\n", "completed", 0)}),
     "list": ([], {LIST: BOX_LISTED, GET: ALPHA_PAUSED.response()}),
     "delete": (["box"], {DELETE: done()}),
     "pause": (["box"], {PAUSE: done()}),
@@ -154,9 +166,9 @@ def test_each_commands_error_is_a_json_object_too(
 ) -> None:
     words, answers = _COMMANDS[verb]
 
-    terminal.run(verb, "--json", *words, answers=dict.fromkeys([GET, *answers], answer))
+    terminal.run(verb, "--json", *words, answers=dict.fromkeys([GET, OPEN, *answers], answer))
 
-    assert terminal.code == (125 if verb == "prompt" else 1)
+    assert terminal.code == (125 if verb in RUNNING else 1)
     assert set(json.loads(terminal.out)["error"]) == {"message", "fault", "next"}
 
 
@@ -165,7 +177,7 @@ def test_an_error_is_three_lines_on_standard_error_and_nothing_else(
     verb: str, terminal: Terminal
 ) -> None:
     words, answers = _COMMANDS[verb]
-    refused = dict.fromkeys(answers, says(401, "API key has expired " + "x" * 250))
+    refused = dict.fromkeys([OPEN, *answers], says(401, "API key has expired " + "x" * 250))
 
     terminal.run(verb, *words, answers=refused)
 
@@ -249,8 +261,8 @@ def test_the_list_is_a_table(terminal: Terminal) -> None:
     terminal.run("list", *words, answers=answers)
 
     heading, row = terminal.out.splitlines()
-    assert heading.split() == ["NAME", "STATE", "CREATED"]
-    assert row.split() == ["box", "paused", "2026-01-02T03:04:05Z"]
+    assert heading.split() == ["NAME", "STATE", "AGE", "CREATED"]
+    assert row.split() == ["box", "paused", "1", "day", "2026-01-02T03:04:05Z"]
     assert heading.index("STATE") == row.index("paused")
     assert heading.index("CREATED") == row.index("2026")
 
@@ -276,7 +288,7 @@ def test_no_terminal_is_too_narrow_for_name_and_state(
     if "CREATED" in heading:
         assert max(map(len, lines)) <= columns
     else:
-        assert len(f"{name}  pending  2026-01-02T03:04:05Z") > columns
+        assert len(f"{name}  pending  1 day  2026-01-02T03:04:05Z") > columns
 
 
 def test_a_long_name_is_not_cut_in_a_pipe(terminal: Terminal) -> None:
@@ -408,14 +420,172 @@ def test_an_exit_code_that_no_process_has_is_never_taken_for_success(
     assert 0 < terminal.code <= 255
 
 
-@pytest.mark.parametrize("status", ["running", "no_change_timeout", "hard_timeout", "terminated"])
-def test_a_command_without_an_end_prints_what_there_is_and_ends_with_125(
+@pytest.mark.parametrize("status", ["hard_timeout", "terminated"])
+def test_a_command_that_was_killed_prints_what_there_is_and_ends_with_125(
     status: str, terminal: Terminal
 ) -> None:
     terminal.run("prompt", "box", "x", answers={EXEC: ran("so far\n", None, status)})
 
     assert (terminal.code, terminal.out) == (125, "so far\n")
-    assert "not completed" in terminal.err
+    assert "killed before it ended" in terminal.err
+
+
+def test_a_command_is_followed_to_its_end_and_its_output_printed_once_as_it_comes(
+    terminal: Terminal,
+) -> None:
+    views = [viewed("a\n"), viewed("a\n"), viewed("a\nb"), viewed("a\nb\n", "completed", 4)]
+
+    terminal.run("prompt", "box", "x", answers={EXEC: ran("", None, "running"), VIEW: views})
+
+    assert (terminal.code, terminal.out, terminal.err) == (4, "a\nb\n", "")
+
+
+def test_waiting_may_be_limited_and_says_how_to_go_on(terminal: Terminal) -> None:
+    answers: Answers = {EXEC: ran("", None, "running"), VIEW: viewed("so far\n")}
+
+    terminal.run("prompt", "--wait", "2.5", "box", "x", answers=answers)
+
+    assert (terminal.code, terminal.out) == (125, "so far\n")
+    assert terminal.err == (
+        f"still running in session '{SESSION}', after 2.5 s;"
+        f" `remote-sandbox output -f --after 7 box {SESSION}` follows it\n"
+    )
+
+
+@pytest.mark.parametrize("verb", ["prompt", "agent"])
+def test_a_detached_command_prints_its_session_and_is_not_waited_for(
+    verb: str, terminal: Terminal
+) -> None:
+    terminal.run(verb, "-d", "box", "x", answers={EXEC: ran("", None, "running")})
+
+    assert (terminal.code, terminal.out) == (0, f"{SESSION}\n")
+    assert f"`remote-sandbox output -f box {SESSION}` follows it" in terminal.err
+
+
+def test_an_agent_gets_its_prompt_as_one_word(terminal: Terminal) -> None:
+    terminal.run("agent", "box", "it's", "a; test", answers={EXEC: ran()})
+
+    assert terminal.routes.bodies[-1] == {
+        "id": SESSION,
+        "command": "cd /sandbox && gemini -y -p 'it'\"'\"'s a; test'",
+        "async_mode": True,
+        "truncate": False,
+    }
+
+
+def test_a_session_of_ones_own_is_asked_whether_it_is_free(terminal: Terminal) -> None:
+    answers: Answers = {OPEN: opened("build"), VIEW: viewed("x", command="make all")}
+
+    terminal.run("prompt", "--session", "build", "box", "x", answers=answers)
+
+    assert terminal.code == 125
+    assert "Session 'build' of sandbox 'box' runs 'make all'; this one was not run" in terminal.err
+    assert terminal.routes.asked == [OPEN, VIEW]
+
+
+def test_output_prints_what_there_is_and_says_that_it_goes_on(terminal: Terminal) -> None:
+    terminal.run("output", "box", "s1", answers={VIEW: viewed("a\nb\n")})
+
+    assert (terminal.code, terminal.out) == (0, "a\nb\n")
+    assert "still running in session 's1'" in terminal.err
+    assert "`remote-sandbox output -f --after 4 box s1`" in terminal.err
+
+
+def test_output_leaves_out_what_is_known_and_follows_to_the_end(terminal: Terminal) -> None:
+    views = [viewed("abc"), viewed("abcd"), viewed("abcde", "completed", 7)]
+
+    terminal.run("output", "-f", "--after", "3", "box", "s1", answers={VIEW: views})
+
+    assert (terminal.code, terminal.out, terminal.err) == (7, "de", "")
+
+
+def test_output_without_a_session_lists_what_runs_and_what_ended(terminal: Terminal) -> None:
+    row: dict[str, object] = {"status": "running", "current_command": "make"}
+    answers: Answers = {SESSIONS: sessions(s1=row), VIEW: viewed("line 7\n")}
+
+    terminal.run("output", "box", answers=answers)
+
+    assert (terminal.code, terminal.out) == (0, "s1 runs make\n    line 7\n")
+
+
+def test_a_sandbox_in_which_nothing_has_run_says_so(terminal: Terminal) -> None:
+    terminal.run("output", "box", answers={SESSIONS: sessions()})
+
+    assert (terminal.code, terminal.out) == (0, "Nothing has run in box since its start.\n")
+
+
+def test_cancel_kills_and_prints_what_was_printed(terminal: Terminal) -> None:
+    views = [viewed("so far\n"), viewed("so far\n", "terminated")]
+
+    terminal.run("cancel", "box", "s1", answers={VIEW: views, KILL: opened("s1")})
+
+    assert (terminal.code, terminal.out) == (0, "so far\n")
+    assert "killed before it ended" in terminal.err
+    assert terminal.routes.asked == [VIEW, KILL, VIEW]
+
+
+def test_a_command_that_cannot_be_killed_is_no_success(terminal: Terminal) -> None:
+    terminal.run("cancel", "box", "s1", answers={VIEW: viewed("x\n"), KILL: opened("s1")})
+
+    assert terminal.code == 125
+    assert "still running" in terminal.err
+
+
+def test_what_has_been_up_for_more_than_a_day_is_marked(terminal: Terminal) -> None:
+    listed = httpx.Response(200, json={"count": 1, "sandboxes": [ALPHA_READY.listed()]})
+
+    terminal.run("list", answers={LIST: listed, GET: ALPHA_READY.response()})
+
+    assert "up for more than a day: box" in terminal.err
+
+
+def test_what_cannot_be_meant_together_is_refused(terminal: Terminal) -> None:
+    terminal.run("prompt", "-d", "--wait", "3", "box", "ls")
+    assert terminal.code == 125
+    assert "--detach and --wait were both given" in terminal.err
+    terminal.run("output", "-f", "box")
+    assert terminal.code == 125
+    assert "`remote-sandbox output box`" in terminal.err
+
+
+def test_an_agent_that_is_not_there_is_told_with_what_to_do(terminal: Terminal) -> None:
+    terminal.run("agent", "box", "hi", answers={EXEC: ran("gemini: command not found\n", 127)})
+
+    assert terminal.code == 127
+    assert "name another one in agentCommand" in terminal.err
+
+
+def test_a_proxy_that_goes_away_is_told_while_it_is_tried(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
+
+    async def proxy(request: httpx.Request) -> httpx.Response:
+        operation = request.url.path.rpartition("/")[2]
+        if operation != "view":
+            return {"create": opened(), "exec": ran("", None, "running")}[operation]
+        views.append(None)
+        if 1 < len(views) < 8:
+            raise httpx.ConnectError("gone")
+        await anyio.lowlevel.checkpoint()
+        return viewed("a\n") if len(views) == 1 else viewed("a\nb\n", "completed", 0)
+
+    views: list[None] = []
+    terminal.run("prompt", "box", "x", handler=proxy)
+
+    assert (terminal.code, terminal.out) == (0, "a\nb\n")
+    assert "out of sight" in terminal.err
+    assert "still trying" in terminal.err
+
+
+@pytest.mark.parametrize("words", [["--wait", "x"], ["--wait", "-1"], ["--wait", "inf"]], ids=str)
+def test_a_wait_that_is_no_number_of_seconds_is_wrong_usage(
+    words: list[str], terminal: Terminal
+) -> None:
+    terminal.run("prompt", *words, "box", "ls")
+
+    assert terminal.code == 125
+    assert "number of seconds" in terminal.err
 
 
 @pytest.mark.parametrize(
@@ -439,7 +609,9 @@ def test_one_word_is_a_shell_command_and_several_are_not_split(
 ) -> None:
     terminal.run("prompt", "box", *words, answers={EXEC: ran()})
 
-    assert terminal.routes.bodies == [{"command": command, "truncate": False}]
+    body = terminal.routes.bodies[-1]
+    assert isinstance(body, dict)
+    assert body["command"] == command
 
 
 def test_prompt_as_json_holds_output_and_exit_code(terminal: Terminal) -> None:
@@ -499,7 +671,7 @@ def test_a_configuration_that_cannot_be_used_ends_with_2(
 
     terminal.run(verb, *_COMMANDS[verb][0])
 
-    assert terminal.code == (125 if verb == "prompt" else 2)
+    assert terminal.code == (125 if verb in RUNNING else 2)
     assert "config.json" in terminal.err
 
 
@@ -514,7 +686,8 @@ async def interrupted(_: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
-        ("prompt", "the command goes on in the sandbox"),
+        ("prompt", "nothing was run"),
+        ("agent", "nothing was run"),
         ("create", "the sandbox goes on starting"),
         ("resume", "the sandbox goes on starting"),
         ("list", "interrupted"),
@@ -528,6 +701,23 @@ def test_ctrl_c_ends_with_130_and_says_what_goes_on(
     assert terminal.code == 130
     assert words in terminal.err
     assert "{" not in terminal.err, "a verb that was not spelled"
+
+
+async def interrupted_when_run(request: httpx.Request) -> httpx.Response:
+    return opened() if request.url.path.endswith("/create") else await interrupted(request)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("verb", ["prompt", "agent"])
+def test_ctrl_c_leaves_the_command_running_and_says_how_to_get_back(
+    verb: str, terminal: Terminal
+) -> None:
+    terminal.run(verb, *_COMMANDS[verb][0], handler=interrupted_when_run)
+
+    assert terminal.code == 130
+    assert "the command goes on in the sandbox" in terminal.err
+    assert f"`remote-sandbox output -f box {SESSION}`" in terminal.err
+    assert f"`remote-sandbox cancel box {SESSION}`" in terminal.err
 
 
 def test_a_command_line_that_is_no_utf_8_is_refused_and_no_traceback(terminal: Terminal) -> None:

@@ -39,7 +39,7 @@ def test_an_error_is_explained_in_three_labelled_lines() -> None:
     assert story == [
         "Sandbox 'box' is paused",
         "Fault: nobody's: the sandbox's state. Its files are kept.",
-        "Next: Resume it first with <resume>, then send the command again.",
+        "Next: Resume it first with <resume>, then try again.",
     ]
 
 
@@ -57,11 +57,9 @@ def test_only_verbs_in_braces_are_spelled(text: str) -> None:
 
 
 def test_every_verb_is_spelled_wherever_it_stands() -> None:
-    text = "{create}{status} {prompt} {list} {delete} {pause} {resume}"
+    text = "{create}{status} {run} {list} {delete} {pause} {resume}"
 
-    assert (
-        spell_verbs(text, spelled) == "<create><status> <prompt> <list> <delete> <pause> <resume>"
-    )
+    assert spell_verbs(text, spelled) == "<create><status> <run> <list> <delete> <pause> <resume>"
 
 
 @pytest.mark.parametrize("key", ["sk_live_" + "aB3-_" * 6, ("sk_live_" + "aB3" * 10).lower()])

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _lifecycle, _wire
+from sandbox_client import _waiting, _wire
 from sandbox_client._errors import (
     BrokenReply,
     DeadlineExceeded,
@@ -22,14 +22,14 @@ from sandbox_client._errors import (
 from sandbox_client._lifecycle import (
     Readiness,
     State,
-    intervals,
     reason_of,
     state_of,
     wait_until_ready,
 )
+from sandbox_client._waiting import Timing, intervals
 from sandbox_client._wire import Sandbox
 
-from tests.client.doubles import Clock, Reports, reply_of
+from tests.client.doubles import Clock, Reports, reply_of, timing
 from tests.client.hostile import many
 from tests.client.states import (
     ALPHA_EARLY_ERROR,
@@ -73,7 +73,7 @@ class Looks:
 
 async def wait(looks: Looks, clock: Clock, reports: Reports, random: float = 0.0) -> Readiness:
     return await wait_until_ready(
-        looks, report=reports, clock=clock, sleep=clock.sleep, random=lambda: random
+        looks, report=reports, timing=Timing(clock, clock.sleep, lambda: random)
     )
 
 
@@ -292,9 +292,7 @@ async def test_a_look_that_takes_its_time_does_not_lengthen_the_wait(
         clock.now += min(25.0, seconds)
         return sandbox(ALPHA_PENDING)
 
-    outcome = await wait_until_ready(
-        slow, report=reports, clock=clock, sleep=clock.sleep, random=lambda: 0.0
-    )
+    outcome = await wait_until_ready(slow, report=reports, timing=timing(clock))
 
     assert not outcome.ready
     assert outcome.waited <= 61.0
@@ -304,7 +302,7 @@ async def test_a_look_that_takes_its_time_does_not_lengthen_the_wait(
 async def test_a_look_that_takes_its_time_is_told_with_the_reason_so_far(
     seen: bool, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
     told = anyio.Event()
     reports = Reports()
     looks = [ALPHA_PENDING, ALPHA_READY] if seen else [ALPHA_READY]
@@ -321,9 +319,7 @@ async def test_a_look_that_takes_its_time_is_told_with_the_reason_so_far(
         return sandbox(row)
 
     with anyio.fail_after(5):
-        outcome = await wait_until_ready(
-            slow, report=report, clock=clock, sleep=clock.sleep, random=lambda: 0.0
-        )
+        outcome = await wait_until_ready(slow, report=report, timing=timing(clock))
 
     assert outcome.ready
     expected = "pending: Pod exists" if seen else "its status has not been read yet"

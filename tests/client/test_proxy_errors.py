@@ -14,7 +14,7 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import _proxy, _wire
+from sandbox_client import _proxy, _shell_wire, _wire
 from sandbox_client._errors import (
     AlreadyExists,
     BrokenReply,
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import respx
-    from sandbox_client._wire import Request
+    from sandbox_client._message import Request
 
 STATUS = _wire.status("box")
 CREATE = _wire.create("box", image=None, port=8888)
 DELETE = _wire.delete("box")
-PROMPT = _wire.execute("box", "make")
+PROMPT = _shell_wire.execute("box", "s1", "make")
 
 
 async def fault(answer: Answer, request: Request = STATUS) -> SandboxError:
@@ -347,7 +347,7 @@ async def never(_: httpx.Request) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    "request_", [STATUS, _wire.listing(), CREATE, DELETE, PROMPT], ids=lambda it: str(it.verb)
+    "request_", [STATUS, _wire.listing(), CREATE, DELETE, PROMPT], ids=lambda it: str(it.operation)
 )
 async def test_a_proxy_that_never_answers_is_given_up(request_: Request) -> None:
     async with proxy_over(never) as proxy:
@@ -357,7 +357,7 @@ async def test_a_proxy_that_never_answers_is_given_up(request_: Request) -> None
 
 @pytest.mark.parametrize(
     ("request_", "constant"),
-    [(STATUS, "READ_DEADLINE"), (DELETE, "CHANGE_DEADLINE"), (PROMPT, "COMMAND_DEADLINE")],
+    [(STATUS, "READ_DEADLINE"), (DELETE, "CHANGE_DEADLINE"), (PROMPT, "CHANGE_DEADLINE")],
     ids=["GET", "DELETE", "prompt"],
 )
 async def test_every_verb_has_a_deadline_of_its_own(
@@ -434,7 +434,7 @@ async def test_a_command_that_no_json_can_hold_is_refused_before_it_is_sent(comm
 
     async with proxy_over(upstream) as proxy:
         with pytest.raises(SandboxError):
-            await proxy.send(_wire.execute("box", command))
+            await proxy.send(_shell_wire.execute("box", "s1", command))
 
     assert upstream.requests == []
 

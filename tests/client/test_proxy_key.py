@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from sandbox_client import _wire
+from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import BrokenReply
 from sandbox_client._proxy import Proxy
 
@@ -15,9 +15,9 @@ from tests.client.leaks import all_words, hidden_words
 
 if TYPE_CHECKING:
     import respx
-    from sandbox_client._wire import Request
+    from sandbox_client._message import Request
 
-_REQUESTS = [_wire.status("box"), _wire.delete("box"), _wire.execute("box", "ls")]
+_REQUESTS = [_wire.status("box"), _wire.delete("box"), _shell_wire.execute("box", "s1", "ls")]
 _PLACES = [
     "https://elsewhere.test/api/sandboxes/box",
     "//elsewhere.test/",
@@ -30,7 +30,7 @@ _PLACES = [
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("place", _PLACES)
-@pytest.mark.parametrize("request_", _REQUESTS, ids=lambda it: str(it.verb))
+@pytest.mark.parametrize("request_", _REQUESTS, ids=lambda it: str(it.operation))
 async def test_a_redirect_is_not_followed_wherever_it_leads(
     request_: Request, place: str, status: int
 ) -> None:

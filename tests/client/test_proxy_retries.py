@@ -1,4 +1,4 @@
-"""A GET is sent again where that can help; nothing else is ever sent twice."""
+"""What is repeatable is sent again where that can help; nothing else is ever sent twice."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from sandbox_client import _wire
+from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import SandboxError
 
 from tests.client.doubles import Answer, Clock, Upstream, page, proxy_over, ran, says
 from tests.client.states import ALPHA_READY
 
 if TYPE_CHECKING:
-    from sandbox_client._wire import Request
+    from sandbox_client._message import Request
 
 OK = ALPHA_READY.response()
 STATUS = _wire.status("box")
@@ -52,9 +52,17 @@ _LASTING: dict[str, Answer] = {
     "Retry-After of an hour": says(429, "slow down", retry_after="3600"),
     "503, Retry-After of an hour": says(503, "maintenance", retry_after="3600"),
 }
+_REPEATABLE = [
+    STATUS,
+    _wire.listing(),
+    _shell_wire.view("box", "s1"),
+    _shell_wire.open_session("box", "s1"),
+    _shell_wire.list_sessions("box"),
+]
 _ONCE: dict[str, Request] = {
     "create": _wire.create("box", image=None, port=8888),
-    "prompt": _wire.execute("box", "make"),
+    "kill": _shell_wire.kill("box", "s1"),
+    "execute": _shell_wire.execute("box", "s1", "make"),
     "delete": _wire.delete("box"),
     "pause": _wire.pause("box"),
     "resume": _wire.resume("box"),
@@ -62,8 +70,8 @@ _ONCE: dict[str, Request] = {
 
 
 @pytest.mark.parametrize("name", _PASSING)
-@pytest.mark.parametrize("request_", [STATUS, _wire.listing()], ids=["status", "list"])
-async def test_a_get_is_sent_again_after_a_passing_fault(
+@pytest.mark.parametrize("request_", _REPEATABLE, ids=lambda it: str(it.operation))
+async def test_what_is_repeatable_is_sent_again_after_a_passing_fault(
     request_: Request, name: str, clock: Clock
 ) -> None:
     upstream = Upstream([_PASSING[name], OK])
@@ -72,7 +80,7 @@ async def test_a_get_is_sent_again_after_a_passing_fault(
         reply = await proxy.send(request_)
 
     assert reply.status == 200
-    assert upstream.asked == [f"GET /prefix{request_.path}"] * 2
+    assert upstream.asked == [f"{request_.method} /prefix{request_.path}"] * 2
     assert len(clock.slept) == 1
 
 
@@ -104,7 +112,7 @@ async def test_a_get_is_not_sent_again_after_a_lasting_answer(name: str, clock: 
 
 @pytest.mark.parametrize("name", _PASSING | _LASTING)
 @pytest.mark.parametrize("verb", _ONCE)
-async def test_nothing_but_a_get_is_ever_sent_twice(verb: str, name: str, clock: Clock) -> None:
+async def test_nothing_else_is_ever_sent_twice(verb: str, name: str, clock: Clock) -> None:
     upstream = Upstream([(_PASSING | _LASTING)[name], ran()])
 
     async with proxy_over(upstream, clock) as proxy:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from anyio.abc import SocketAttribute
-from sandbox_client import _wire
+from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import BrokenReply, ProxyUnreachable, SandboxError
 from sandbox_client._proxy import Proxy
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from anyio.abc import SocketStream
+    from sandbox_client._message import Request
 
 STATUS = _wire.status("box")
-PROMPT = _wire.execute("box", "make")
+PROMPT = _shell_wire.execute("box", "s1", "make")
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +51,7 @@ def proxy_at(address: str, *, key: str = KEY) -> Proxy:
     return Proxy(replace(CONFIG, proxy_url=address, api_key=key), sleep=Clock().sleep)
 
 
-async def fault(address: str, request: _wire.Request = STATUS, seconds: float = 10) -> SandboxError:
+async def fault(address: str, request: Request = STATUS, seconds: float = 10) -> SandboxError:
     """The error that `request` to `address` ends in."""
     async with proxy_at(address) as proxy:
         with anyio.fail_after(20), pytest.raises(SandboxError) as caught:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _wire
+from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import (
     AlreadyExists,
     BrokenReply,
@@ -18,9 +18,11 @@ from sandbox_client._errors import (
     QuotaReached,
     RateLimited,
     SandboxError,
+    SessionBusy,
+    SessionGone,
 )
+from sandbox_client._message import Reply, Request
 from sandbox_client._refusal import refusal
-from sandbox_client._wire import Reply, Request
 
 from tests.client.doubles import KEY, page, reply_of, says
 from tests.client.hostile import bodies, locations, many, texts
@@ -30,12 +32,13 @@ _REQUESTS = {
     "create": _wire.create("box", image=None, port=8888),
     "list": _wire.listing(),
     "status": _wire.status("box"),
-    "prompt": _wire.execute("box", "ls"),
+    "execute": _shell_wire.execute("box", "s1", "ls"),
+    "view": _shell_wire.view("box", "s1"),
     "delete": _wire.delete("box"),
     "pause": _wire.pause("box"),
     "resume": _wire.resume("box"),
 }
-_ABOUT_ONE = ["status", "prompt", "delete", "pause", "resume"]
+_ABOUT_ONE = ["status", "execute", "delete", "pause", "resume"]
 _every_verb = pytest.mark.parametrize("verb", _REQUESTS)
 
 
@@ -106,7 +109,7 @@ def test_a_used_up_quota_is_told_as_such(response: httpx.Response) -> None:
     assert not error.retryable
 
 
-@pytest.mark.parametrize("verb", ["status", "prompt", "delete", "pause", "resume", "list"])
+@pytest.mark.parametrize("verb", ["status", "execute", "delete", "pause", "resume", "list"])
 @pytest.mark.parametrize("status", [403, 500])
 def test_only_a_create_can_meet_the_quota(verb: str, status: int) -> None:
     error = refusal(_REQUESTS[verb], reply_of(says(status, "write: Disk quota exceeded")))
@@ -116,7 +119,7 @@ def test_only_a_create_can_meet_the_quota(verb: str, status: int) -> None:
 
 @pytest.mark.parametrize("said", ["Sandbox not ready", "Sandbox service not ready"])
 def test_not_ready_says_how_long_it_usually_takes(said: str) -> None:
-    error = meaning("prompt", says(503, said, "Service Unavailable"), NotReady)
+    error = meaning("execute", says(503, said, "Service Unavailable"), NotReady)
 
     assert error.message.startswith("Sandbox 'box' is not ready")
     assert ("service" in error.message) == ("service" in said)
@@ -173,21 +176,27 @@ def test_a_refusal_without_words_is_told_by_its_form(
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_failed_prompt_warns_that_the_command_may_have_run(status: int) -> None:
-    error = meaning("prompt", says(status, "fetch failed"), ProxyFailed)
+    error = meaning("execute", says(status, "fetch failed"), ProxyFailed)
 
     assert "may have run" in error.advice
     assert "before you send it again" in error.advice.replace("\n", " ")
     assert not error.retryable
 
 
-def test_a_command_that_took_too_long_may_still_run_whatever_the_proxy_says_of_it() -> None:
-    said = "The command took longer than 300 s and was killed"
-    error = meaning("prompt", says(504, said, "Gateway Timeout"), ProxyFailed)
+def test_a_session_that_is_not_there_is_told_apart_from_a_sandbox_that_is_not() -> None:
+    error = meaning("view", says(404, "Session not found: s1"), SessionGone)
 
-    story = error.explain(spelled)
-    assert "did not end in the time that the proxy waits for (504, time-out)" in story
-    assert "may still be running" in story
-    assert "killed" not in story
+    assert error.message == "Sandbox 'box' has no such session: Session not found: s1"
+    assert "<sessions>" in error.next_step(spelled)
+    assert "pause" in error.fault
+
+
+def test_a_session_that_runs_something_else_says_what_can_be_done() -> None:
+    error = meaning("execute", says(409, "Session s1 still runs a command: make"), SessionBusy)
+
+    assert "still runs a command: make" in error.message
+    assert "<cancel>" in error.next_step(spelled)
+    assert not error.retryable
 
 
 @pytest.mark.parametrize("verb", ["create", "list"])

@@ -1,30 +1,28 @@
-"""The seven verbs, in both profiles, over a proxy that is played."""
+"""A sandbox's life, in both profiles, over a proxy that is played."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
-import anyio
 import httpx
 import pytest
-from sandbox_client import _lifecycle, _proxy, _sandboxes
+from sandbox_client import _sandboxes
 from sandbox_client._errors import (
     AlreadyExists,
-    BrokenReply,
     InvalidInput,
-    NotReady,
+    KeyRejected,
     NotYours,
-    Paused,
     ProxyFailed,
-    ProxyUnreachable,
     QuotaReached,
     SandboxError,
+    Undelivered,
 )
 from sandbox_client._lifecycle import State
-from sandbox_client._refusal import COMMAND_MAY_RUN
 
 from tests.client.doubles import (
     CONFIG,
+    CREATED_AT,
     Answer,
     Clock,
     Reports,
@@ -32,7 +30,6 @@ from tests.client.doubles import (
     done,
     made,
     page,
-    ran,
     sandboxes_over,
     says,
 )
@@ -49,7 +46,8 @@ from tests.client.states import (
 GET = "GET /api/sandboxes/box"
 LIST = "GET /api/sandboxes"
 CREATE = "POST /api/sandboxes"
-EXEC = "POST /proxy/box/v1/shell/exec"
+DELETE = "DELETE /api/sandboxes/box"
+PAUSE = "POST /api/sandboxes/box/pause"
 RESUME = "POST /api/sandboxes/box/resume"
 
 in_both_profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda it: str(it.name))
@@ -130,16 +128,14 @@ async def test_a_port_that_cannot_be_is_refused_and_not_replaced(
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (says(409, "Sandbox 'box' already exists"), AlreadyExists),
         (says(403, "Quota reached"), QuotaReached),
         (says(500, "exceeded quota"), QuotaReached),
-        (page(502), ProxyFailed),
-        (httpx.ReadError("reset"), ProxyUnreachable),
-        (httpx.Response(201, text="created"), BrokenReply),
+        (says(401, "expired"), KeyRejected),
+        (httpx.ConnectError("refused"), Undelivered),
     ],
-    ids=["409", "quota", "quota as deployed", "502", "reset", "no JSON"],
+    ids=["quota", "quota as deployed", "key", "undelivered"],
 )
-async def test_a_create_that_fails_is_sent_once_and_not_waited_for(
+async def test_a_create_that_is_refused_is_sent_once_and_not_looked_into(
     answer: Answer, kind: type[SandboxError], reports: Reports
 ) -> None:
     proxy = Routes({CREATE: answer})
@@ -149,6 +145,169 @@ async def test_a_create_that_fails_is_sent_once_and_not_waited_for(
             await sandboxes.create("box", image=None, port=None, report=reports)
 
     assert proxy.asked == [CREATE]
+
+
+@in_both_profiles
+@pytest.mark.parametrize(
+    ("state", "step"), [("ready", "{run}"), ("paused", "{resume}"), ("failed", "{delete}")]
+)
+async def test_a_name_that_one_has_already_is_told_with_its_state_and_what_to_do(
+    profile: Profile, state: str, step: str, reports: Reports
+) -> None:
+    row = getattr(profile, state)
+    proxy = Routes({CREATE: says(409, "Sandbox 'box' already exists"), GET: row.response()})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        with pytest.raises(AlreadyExists) as caught:
+            await sandboxes.create("box", image=None, port=None, report=reports)
+
+    assert f"You have a sandbox 'box' already: it is {state} (" in caught.value.message
+    assert "left as it is" in caught.value.message
+    assert step in caught.value.advice
+    assert proxy.asked == [CREATE, GET]
+
+
+async def test_a_name_whose_state_cannot_be_read_is_still_told_to_be_taken(
+    reports: Reports,
+) -> None:
+    proxy = Routes({CREATE: says(409, "Sandbox 'box' already exists"), GET: page(502)})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        with pytest.raises(AlreadyExists, match="The name 'box' is taken"):
+            await sandboxes.create("box", image=None, port=None, report=reports)
+
+
+LOST: dict[str, Answer] = {
+    "502": page(502),
+    "504": page(504),
+    "500": says(500, "socket hang up"),
+    "reset": httpx.ReadError("reset"),
+    "late": httpx.ReadTimeout("late"),
+    "no JSON": httpx.Response(200, text="done"),
+}
+in_each_way = pytest.mark.parametrize("lost", LOST)
+GONE = says(403, "You do not have access to this sandbox")
+
+
+@in_each_way
+@in_both_profiles
+async def test_a_create_whose_reply_is_lost_is_looked_for_and_waited_for(
+    profile: Profile, lost: str, reports: Reports
+) -> None:
+    looks = [GONE, profile.new.response(), profile.new.response(), profile.ready.response()]
+    health = {"status": "ok", "database": "connected", "timestamp": CREATED_AT}
+    proxy = Routes(
+        {CREATE: LOST[lost], GET: looks, "GET /health": httpx.Response(200, json=health)}
+    )
+
+    async with sandboxes_over(proxy) as sandboxes:
+        image, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
+
+    assert (image, outcome.ready) == ("", True)
+    assert proxy.asked.count(CREATE) == 1
+
+
+async def test_a_sandbox_that_was_there_before_is_not_taken_for_the_one_to_be_made(
+    reports: Reports,
+) -> None:
+    later = "2026-01-02T03:05:05.678Z"  # by the proxy's clock, a minute after its creation
+    health = {"status": "ok", "database": "connected", "timestamp": later}
+    answers = {
+        CREATE: page(504),
+        GET: ALPHA_READY.response(),
+        "GET /health": httpx.Response(200, json=health),
+    }
+
+    async with sandboxes_over(Routes(answers)) as sandboxes:
+        with pytest.raises(AlreadyExists, match="left as it is"):
+            await sandboxes.create("box", image="other:1", port=None, report=reports)
+
+
+@in_each_way
+async def test_a_create_that_came_to_nothing_is_told_as_it_failed(
+    lost: str, clock: Clock, reports: Reports
+) -> None:
+    proxy = Routes({CREATE: LOST[lost], GET: GONE})
+
+    async with sandboxes_over(proxy, clock) as sandboxes:
+        with pytest.raises(SandboxError) as caught:
+            await sandboxes.create("box", image=None, port=None, report=reports)
+
+    assert not isinstance(caught.value, NotYours)
+    assert proxy.asked.count(CREATE) == 1
+    assert 10 <= sum(clock.slept) <= 13, "what was asked for may take a while to show"
+
+
+@in_each_way
+@in_both_profiles
+async def test_a_delete_whose_reply_is_lost_is_done_when_the_sandbox_is_gone(
+    profile: Profile, lost: str
+) -> None:
+    proxy = Routes({DELETE: LOST[lost], GET: [profile.ready.response(), GONE]})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        assert not await sandboxes.delete("box"), "the proxy itself did not say so"
+
+    assert proxy.asked == [DELETE, GET, GET]
+
+
+@in_each_way
+@in_both_profiles
+async def test_a_pause_whose_reply_is_lost_is_done_when_the_sandbox_is_paused(
+    profile: Profile, lost: str
+) -> None:
+    looks = [profile.ready.response(), profile.paused.response()]
+    proxy = Routes({PAUSE: LOST[lost], GET: looks})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        await sandboxes.pause("box")
+
+    assert proxy.asked == [PAUSE, GET, GET]
+
+
+@in_each_way
+@in_both_profiles
+async def test_a_resume_whose_reply_is_lost_is_waited_for_like_any_other(
+    profile: Profile, lost: str, reports: Reports
+) -> None:
+    looks = [profile.paused.response(), profile.pending.response(), profile.ready.response()]
+    proxy = Routes({RESUME: LOST[lost], GET: looks})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        outcome = await sandboxes.resume("box", report=reports)
+
+    assert outcome.ready
+    assert proxy.asked.count(RESUME) == 1
+
+
+@pytest.mark.parametrize("verb", ["delete", "pause"])
+@in_each_way
+async def test_a_change_that_did_not_come_about_is_told_as_it_failed(
+    lost: str, verb: str, clock: Clock
+) -> None:
+    proxy = Routes({DELETE: LOST[lost], PAUSE: LOST[lost], GET: ALPHA_READY.response()})
+
+    async with sandboxes_over(proxy, clock) as sandboxes:
+        with pytest.raises(SandboxError):
+            await (sandboxes.delete("box") if verb == "delete" else sandboxes.pause("box"))
+
+
+async def test_a_change_that_cannot_be_looked_into_is_told_as_it_failed(clock: Clock) -> None:
+    proxy = Routes({PAUSE: page(502), GET: says(401, "API key has expired")})
+
+    async with sandboxes_over(proxy, clock) as sandboxes:
+        with pytest.raises(ProxyFailed, match="502"):
+            await sandboxes.pause("box")
+
+    assert proxy.asked == [PAUSE, GET]
+
+
+async def test_a_second_delete_says_that_it_may_be_done_already() -> None:
+    async with sandboxes_over(Routes({DELETE: GONE})) as sandboxes:
+        with pytest.raises(NotYours) as caught:
+            await sandboxes.delete("box")
+
+    assert "deleted before" in caught.value.advice
 
 
 @in_both_profiles
@@ -207,126 +366,6 @@ async def test_delete_and_pause_ask_once_and_believe_the_success(verb: str) -> N
     assert proxy.asked == [route]
 
 
-async def test_a_commands_failure_is_a_result(reports: Reports) -> None:
-    async with sandboxes_over(Routes({EXEC: ran("no such file\n", 2)})) as sandboxes:
-        result, seconds = await sandboxes.prompt("box", "cat x", report=reports)
-
-    assert (result.output, result.exit_code, seconds) == ("no such file\n", 2, 0.0)
-
-
-@in_both_profiles
-@pytest.mark.parametrize(
-    "answer",
-    [says(503, "Sandbox not ready"), says(500, "fetch failed")],
-    ids=["503", "500 as deployed"],
-)
-async def test_a_prompt_to_a_paused_sandbox_says_to_resume_it_first(
-    profile: Profile, answer: Answer, reports: Reports
-) -> None:
-    proxy = Routes({EXEC: answer, GET: profile.paused.response()})
-
-    async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(Paused, match="'box' is paused") as caught:
-            await sandboxes.prompt("box", "ls", report=reports)
-
-    assert "{resume}" in caught.value.advice
-    # Only a 503 says that nothing ran; after any other failure a second time may be one too many.
-    assert ("may have run" in caught.value.advice) == ("fetch failed" in caught.value.message)
-    assert proxy.asked == [EXEC, GET]
-
-
-@in_both_profiles
-async def test_a_prompt_to_a_starting_sandbox_says_to_wait(
-    profile: Profile, reports: Reports
-) -> None:
-    answers = {EXEC: says(503, "Sandbox not ready"), GET: profile.starting.response()}
-
-    async with sandboxes_over(Routes(answers)) as sandboxes:
-        with pytest.raises(NotReady, match="starting: Pod is Running but not Ready") as caught:
-            await sandboxes.prompt("box", "ls", report=reports)
-
-    assert not isinstance(caught.value, Paused)
-    assert "the command was not run" in caught.value.message
-    assert "10 to 30 s" in caught.value.advice
-
-
-@in_both_profiles
-@pytest.mark.parametrize("answer", [says(503, "Sandbox not ready"), says(500, "fetch failed")])
-async def test_a_prompt_to_a_failed_sandbox_says_that_waiting_does_not_help(
-    profile: Profile, answer: Answer, reports: Reports
-) -> None:
-    proxy = Routes({EXEC: answer, GET: profile.failed.response()})
-
-    async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(NotReady, match="is failed") as caught:
-            await sandboxes.prompt("box", "ls", report=reports)
-
-    assert "Waiting does not help" in caught.value.advice
-    assert not caught.value.retryable
-
-
-async def test_a_prompt_that_failed_in_a_ready_sandbox_stays_a_failure(reports: Reports) -> None:
-    proxy = Routes({EXEC: says(500, "fetch failed"), GET: ALPHA_READY.response()})
-
-    async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(ProxyFailed, match=r"failed \(500\): fetch failed") as caught:
-            await sandboxes.prompt("box", "ls", report=reports)
-
-    assert "may have run" in caught.value.advice
-    assert proxy.asked.count(EXEC) == 1
-
-
-@pytest.mark.parametrize("look", [says(500, "down"), page(502), says(401, "expired")])
-async def test_a_status_that_cannot_be_read_does_not_hide_the_prompts_own_failure(
-    look: httpx.Response, reports: Reports
-) -> None:
-    proxy = Routes({EXEC: says(503, "Sandbox not ready"), GET: look})
-
-    async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(NotReady, match="'box' is not ready"):
-            await sandboxes.prompt("box", "ls", report=reports)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [says(401, "expired"), says(403, "no"), httpx.ReadError("reset"), says(429, "slow")],
-    ids=["401", "403", "reset", "429"],
-)
-async def test_a_refusal_that_the_state_cannot_explain_is_not_looked_into(
-    answer: Answer, reports: Reports
-) -> None:
-    proxy = Routes({EXEC: answer})
-
-    async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(SandboxError):
-            await sandboxes.prompt("box", "ls", report=reports)
-
-    assert proxy.asked == [EXEC]
-
-
-async def test_a_running_command_is_reported_as_time_passes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0)
-    told = anyio.Event()
-    reports = Reports()
-
-    async def report(elapsed: float, limit: float | None, reason: str) -> None:
-        await reports(elapsed, limit, reason)
-        told.set()
-
-    async def slow(_: httpx.Request) -> httpx.Response:
-        await told.wait()
-        return ran("done")
-
-    async with sandboxes_over(slow) as sandboxes:
-        with anyio.fail_after(5):
-            result, _ = await sandboxes.prompt("box", "make", report=report)
-
-    assert result.output == "done"
-    assert set(reports.told) == {(0.0, None, "the command is running")}
-
-
 @in_both_profiles
 async def test_list_tells_the_state_that_each_sandbox_is_really_in(profile: Profile) -> None:
     rows = (profile.ready, profile.paused, profile.starting, profile.failed)
@@ -342,7 +381,7 @@ async def test_list_tells_the_state_that_each_sandbox_is_really_in(profile: Prof
     async with sandboxes_over(proxy) as sandboxes:
         found = await sandboxes.list()
 
-    assert [(each.name, state) for each, state in found] == [
+    assert [(row.sandbox.name, row.state) for row in found] == [
         ("one", State.READY),
         ("two", State.PAUSED),
         ("three", State.STARTING),
@@ -366,7 +405,7 @@ async def test_a_sandbox_deleted_since_the_list_does_not_break_it() -> None:
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
 
-    assert [each.name for each, _ in rows] == ["box"]
+    assert [row.sandbox.name for row in rows] == ["box"]
 
 
 async def test_a_list_with_hostile_names_asks_nothing_of_them() -> None:
@@ -376,7 +415,7 @@ async def test_a_list_with_hostile_names_asks_nothing_of_them() -> None:
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
 
-    assert [each.name for each, _ in rows] == names
+    assert [row.sandbox.name for row in rows] == names
     assert proxy.asked == [LIST]
 
 
@@ -404,7 +443,6 @@ async def test_no_verb_asks_anything_about_a_name_that_cannot_be(
         for attempt in (
             sandboxes.create(name, image=None, port=None, report=reports),
             sandboxes.status(name),
-            sandboxes.prompt(name, "ls", report=reports),
             sandboxes.delete(name),
             sandboxes.pause(name),
             sandboxes.resume(name, report=reports),
@@ -413,26 +451,6 @@ async def test_no_verb_asks_anything_about_a_name_that_cannot_be(
                 await attempt
 
     assert proxy.asked == []
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        page(200),
-        httpx.Response(200, json={"data": {}}),
-        httpx.Response(200, content=b"x" * (_proxy.MAX_REPLY_BYTES + 1)),
-        httpx.Response(200, headers={"content-encoding": "br"}),
-    ],
-    ids=["a page", "no status", "too large", "compressed"],
-)
-async def test_a_prompt_whose_reply_cannot_be_read_may_have_run(
-    answer: httpx.Response, reports: Reports
-) -> None:
-    async with sandboxes_over(Routes({EXEC: answer})) as sandboxes:
-        with pytest.raises(BrokenReply) as caught:
-            await sandboxes.prompt("box", "make deploy", report=reports)
-
-    assert caught.value.advice == COMMAND_MAY_RUN
 
 
 async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_first() -> None:
@@ -448,6 +466,40 @@ async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_fi
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
 
-    assert rows[-1][1] is State.PAUSED
+    assert rows[-1].state is State.PAUSED
     assert len(proxy.asked) == 1 + count
     assert proxy.asked[1] == GET
+
+
+@pytest.mark.parametrize(
+    ("created_at", "age", "is_long"),
+    [
+        ("2026-01-03T00:00:00.000Z", timedelta(days=1), False),
+        ("2026-01-02T23:59:59.999Z", timedelta(days=1, milliseconds=1), True),
+        ("2026-01-04T00:00:09.000Z", timedelta(seconds=-9), False),
+        ("yesterday", None, False),
+        ("2026-01-02T00:00:00", None, False),
+        ("", None, False),
+    ],
+)
+async def test_what_has_been_up_for_more_than_a_day_is_marked(
+    created_at: str, age: timedelta | None, is_long: bool
+) -> None:
+    body = ALPHA_READY.body() | {"createdAt": created_at}
+    answers = {LIST: listing(ALPHA_READY.listed()), GET: httpx.Response(200, json=body)}
+
+    async with sandboxes_over(Routes(answers)) as sandboxes:
+        (row,) = await sandboxes.list()
+
+    assert (row.age, row.is_up_for_long) == (age, is_long)
+
+
+async def test_a_paused_sandbox_is_not_up_however_old_it_is() -> None:
+    proxy = Routes({LIST: listing(ALPHA_PAUSED.listed()), GET: ALPHA_PAUSED.response()})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        (row,) = await sandboxes.list()
+
+    assert row.age is not None
+    assert row.age > timedelta(days=1)
+    assert not row.is_up_for_long

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+import json
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -12,18 +12,32 @@ import mcp_types as types
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from sandbox_client import _config, _lifecycle
-from sandbox_client._errors import ConfigError
+from sandbox_client import _waiting
+from sandbox_client._backend import Backend
+from sandbox_client._client import Client as SandboxClient
+from sandbox_client._client import over
 from sandbox_client._proxy import Proxy
-from sandbox_client._sandboxes import Sandboxes
-from sandbox_client._server import Backend, create_server
+from sandbox_client._server import create_server
 from sandbox_client._tools import INSTRUCTIONS, TOOLS
 
-from tests.client.doubles import CONFIG, KEY, URL, Clock, Routes, done, made, ran, says
+from tests.client.doubles import (
+    CONFIG,
+    EXEC,
+    KEY,
+    URL,
+    Clock,
+    Routes,
+    done,
+    made,
+    opened,
+    ran,
+    says,
+    timing,
+)
 from tests.client.states import ALPHA_NEW, ALPHA_PAUSED, ALPHA_PENDING, ALPHA_READY, ALPHA_STARTING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
     from sandbox_client._config import Config
@@ -34,31 +48,25 @@ Mode = Literal["legacy", "auto"]
 in_both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])
 
 GET = "GET /api/sandboxes/box"
-EXEC = "POST /proxy/box/v1/shell/exec"
 
 
-def given() -> Config:
-    return CONFIG
-
-
-def broken() -> Config:
-    raise ConfigError("apiKey is required in /x/config.json", advice="Add it there.")
+GIVEN = {"REMOTE_SANDBOX_PROXY_URL": URL, "REMOTE_SANDBOX_API_KEY": KEY}
+NOTHING = {"HOME": "/nonexistent"}
 
 
 @contextlib.asynccontextmanager
 async def talking(
     mode: Mode,
     handler: Handler,
-    load: Callable[[], Config] = given,
+    environ: Mapping[str, str] = GIVEN,
 ) -> AsyncGenerator[Client]:
     """A client of a server whose proxy `handler` plays, on a clock of ours."""
     clock, transport = Clock(), httpx.MockTransport(handler)
 
-    def connect(config: Config) -> Sandboxes:
-        proxy = Proxy(config, transport=transport, sleep=clock.sleep)
-        return Sandboxes(proxy, clock=clock, sleep=clock.sleep, random=lambda: 0.0)
+    def connect(config: Config) -> SandboxClient:
+        return over(Proxy(config, transport=transport, sleep=clock.sleep), timing(clock))
 
-    server = create_server(Backend(load, connect), version="1.2.3")
+    server = create_server(Backend(environ, connect), version="1.2.3")
     with anyio.fail_after(20):
         async with Client(server, mode=mode) as client:
             yield client
@@ -71,17 +79,26 @@ def text_of(result: types.CallToolResult) -> str:
 
 
 @in_both_eras
-@pytest.mark.parametrize("load", [given, broken], ids=["config", "no config"])
+@pytest.mark.parametrize("environ", [GIVEN, NOTHING], ids=["config", "no config"])
 async def test_the_tools_are_listed_whatever_the_configuration_is(
-    mode: Mode, load: Callable[[], Config]
+    mode: Mode, environ: dict[str, str]
 ) -> None:
-    async with talking(mode, Routes({}), load) as client:
+    async with talking(mode, Routes({}), environ) as client:
         listed = await client.list_tools()
 
     assert [tool.name for tool in listed.tools] == [tool.name for tool in TOOLS]
     for shown, tool in zip(listed.tools, TOOLS, strict=True):
         assert shown.input_schema == tool.input_schema()
         assert shown.output_schema == tool.output_schema()
+
+
+@in_both_eras
+async def test_the_list_of_tools_stays_small_as_it_is_sent(mode: Mode) -> None:
+    async with talking(mode, Routes({})) as client:
+        listed = await client.list_tools()
+
+    assert len(listed.tools) <= 14
+    assert len(listed.model_dump_json(by_alias=True, exclude_none=True)) <= 10_000
 
 
 @in_both_eras
@@ -93,9 +110,13 @@ async def test_annotations_tell_what_each_tool_may_do(mode: Mode) -> None:
     read_only = {name for name, each in shown.items() if each and each.read_only_hint}
     destructive = {name for name, each in shown.items() if each and each.destructive_hint}
     idempotent = {name for name, each in shown.items() if each and each.idempotent_hint}
-    assert read_only == {"get_sandbox_status", "list_sandboxes"}
+    assert read_only >= {"get_sandbox_status", "list_sandboxes", "get_prompt_output"}
     assert destructive >= {"delete_sandbox", "send_prompt_to_sandbox"}
-    assert idempotent >= {"get_sandbox_status", "list_sandboxes", "pause_sandbox"}
+    assert idempotent >= {"pause_sandbox", "resume_sandbox", "cancel_prompt"}
+    assert all(
+        each is not None and (each.read_only_hint or each.destructive_hint is not None)
+        for each in shown.values()
+    ), "what is not said is destructive"
     assert "create_sandbox" not in destructive | idempotent
 
 
@@ -172,7 +193,7 @@ async def test_progress_rises_and_carries_the_live_reason(mode: Mode) -> None:
 async def test_a_running_command_shows_progress_too(
     mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
     told = anyio.Event()
     values: list[float] = []
 
@@ -181,7 +202,9 @@ async def test_a_running_command_shows_progress_too(
         if len(values) >= 3:
             told.set()
 
-    async def slow(_: httpx.Request) -> httpx.Response:
+    async def slow(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/create"):
+            return opened()
         await told.wait()
         return ran("done")
 
@@ -197,6 +220,33 @@ async def test_a_running_command_shows_progress_too(
 
 
 @in_both_eras
+async def test_progress_never_goes_beyond_its_total(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
+    told: list[tuple[float, float | None]] = []
+    enough = anyio.Event()
+
+    async def watch(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total))
+        if len(told) >= 3:
+            enough.set()
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/create"):
+            return opened()
+        await enough.wait()
+        return ran("", None, "running")
+
+    async with talking(mode, slow) as client:
+        arguments = {"name": "box", "command": "make", "wait_seconds": 0}
+        await client.call_tool("send_prompt_to_sandbox", arguments, progress_callback=watch)
+
+    assert told
+    assert all(total is None or progress <= total for progress, total in told)
+
+
+@in_both_eras
 async def test_a_wait_without_a_progress_token_is_no_fault(mode: Mode) -> None:
     states = [ALPHA_PENDING.response(), ALPHA_READY.response()]
     routes = Routes({"POST /api/sandboxes/box/resume": done(), GET: states})
@@ -209,16 +259,16 @@ async def test_a_wait_without_a_progress_token_is_no_fault(mode: Mode) -> None:
 
 @in_both_eras
 async def test_without_a_configuration_every_call_says_what_to_mend(mode: Mode) -> None:
-    async with talking(mode, Routes({}), broken) as client:
+    environ = {**NOTHING, "REMOTE_SANDBOX_PROXY_URL": "ftp://x", "REMOTE_SANDBOX_API_KEY": KEY}
+    async with talking(mode, Routes({}), environ) as client:
         results = [await client.call_tool(name, arguments) for name, arguments, _ in _CALLS]
 
     for result in results:
         assert result.is_error
-        assert text_of(result).splitlines() == [
-            "apiKey is required in /x/config.json",
-            "Fault: the configuration on this machine; nothing was sent.",
-            "Next: Add it there.",
-        ]
+        what, fault, step = text_of(result).splitlines()
+        assert what.startswith("proxyUrl has value 'ftp://x', without http:// or https://")
+        assert fault == "Fault: the configuration on this machine; nothing was sent."
+        assert step.startswith("Next: Write it like")
 
 
 @in_both_eras
@@ -269,12 +319,14 @@ async def test_an_unknown_tool_is_an_error_of_the_protocol(mode: Mode) -> None:
 async def test_a_fault_of_ours_is_an_error_result_without_traceback_or_value(
     mode: Mode, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken_config() -> Config:
+    def connect(_: Config) -> SandboxClient:
         raise RuntimeError(f"the value {KEY}")
 
-    async with talking(mode, Routes({}), broken_config) as client:
-        result = await client.call_tool("list_sandboxes", {})
-        again = await client.list_tools()
+    server = create_server(Backend(GIVEN, connect), version="1.2.3")
+    with anyio.fail_after(20):
+        async with Client(server, mode=mode) as client:
+            result = await client.call_tool("list_sandboxes", {})
+            again = await client.list_tools()
 
     said = text_of(result) + capsys.readouterr().err
     assert result.is_error
@@ -303,7 +355,7 @@ async def test_an_edit_of_the_configuration_is_seen_at_the_next_call(home: Path)
     routes = Routes({GET: ALPHA_READY.response()})
     environ = {"HOME": str(home)}
 
-    async with talking("auto", routes, lambda: _config.load(environ)) as client:
+    async with talking("auto", routes, environ) as client:
         before = await client.call_tool("get_sandbox_status", {"name": "box"})
         environ |= {"REMOTE_SANDBOX_PROXY_URL": URL, "REMOTE_SANDBOX_API_KEY": KEY}
         after = await client.call_tool("get_sandbox_status", {"name": "box"})
@@ -316,15 +368,15 @@ async def test_an_edit_of_the_configuration_is_seen_at_the_next_call(home: Path)
 async def test_calls_with_one_configuration_share_their_connections() -> None:
     made_for: list[Config] = []
 
-    def connect(config: Config) -> Sandboxes:
+    def connect(config: Config) -> SandboxClient:
         made_for.append(config)
-        return Sandboxes(Proxy(config, transport=httpx.MockTransport(Routes({}))))
+        return over(Proxy(config, transport=httpx.MockTransport(Routes({}))))
 
-    backend = Backend(given, connect)
+    backend = Backend(GIVEN, connect)
 
-    async with backend.sandboxes() as first, backend.sandboxes() as second:
+    async with backend.client() as first, backend.client() as second:
         assert first is second
-    async with backend.sandboxes() as third:
+    async with backend.client() as third:
         assert third is first
     assert made_for == [CONFIG]
 
@@ -342,17 +394,17 @@ class Wire(httpx.MockTransport):
 
 async def test_connections_of_an_edited_configuration_are_closed_after_their_last_call() -> None:
     wires: list[Wire] = []
-    config = CONFIG
+    environ = dict(GIVEN)
 
-    def connect(config: Config) -> Sandboxes:
+    def connect(config: Config) -> SandboxClient:
         wires.append(Wire())
-        return Sandboxes(Proxy(config, transport=wires[-1]))
+        return over(Proxy(config, transport=wires[-1]))
 
-    backend = Backend(lambda: config, connect)
+    backend = Backend(environ, connect)
 
-    async with backend.sandboxes():
-        config = replace(CONFIG, default_port=1)
-        async with backend.sandboxes():
+    async with backend.client():
+        environ["REMOTE_SANDBOX_DEFAULT_PORT"] = "1"
+        async with backend.client():
             pass
         assert [wire.closed for wire in wires] == [False, False]
     assert [wire.closed for wire in wires] == [True, False]
@@ -365,6 +417,8 @@ async def test_two_calls_at_once_do_not_wait_for_one_another() -> None:
         if request.url.path.endswith("/exec"):
             await second.wait()
             return ran("slow")
+        if request.url.path.endswith("/create"):
+            return opened()
         second.set()
         return ALPHA_READY.response()
 
@@ -374,3 +428,85 @@ async def test_two_calls_at_once_do_not_wait_for_one_another() -> None:
         await client.call_tool("get_sandbox_status", {"name": "box"})
 
     assert second.is_set()
+
+
+@in_both_eras
+async def test_the_resources_are_the_list_and_each_sandbox(mode: Mode) -> None:
+    listed = httpx.Response(200, json={"count": 1, "sandboxes": [ALPHA_READY.listed()]})
+    routes = Routes({"GET /api/sandboxes": listed, GET: ALPHA_READY.response()})
+
+    async with talking(mode, routes) as client:
+        resources = (await client.list_resources()).resources
+        templates = (await client.list_resource_templates()).resource_templates
+        everything = await client.read_resource("sandbox://list")
+        one = await client.read_resource("sandbox://box")
+
+    assert [str(each.uri) for each in resources] == ["sandbox://list"]
+    assert [each.uri_template for each in templates] == ["sandbox://{name}"]
+    assert held(everything)["count"] == 1
+    assert (held(one)["name"], held(one)["state"]) == ("box", "ready")
+
+
+def held(result: types.ReadResourceResult) -> dict[str, object]:
+    (contents,) = result.contents
+    assert isinstance(contents, types.TextResourceContents)
+    assert contents.mime_type == "application/json"
+    held: dict[str, object] = json.loads(contents.text)
+    return held
+
+
+@in_both_eras
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("sandbox://../me", "cannot be a sandbox's name"),
+        ("sandbox://", "cannot be a sandbox's name"),
+        ("file:///etc/passwd", "none of a sandbox"),
+        ("sandbox://box", "No sandbox 'box' of yours"),
+    ],
+)
+async def test_a_resource_that_is_not_there_says_so(mode: Mode, uri: str, words: str) -> None:
+    async with talking(mode, Routes({GET: says(403, "no access")})) as client:
+        with pytest.raises(MCPError, match=words) as caught:
+            await client.read_resource(uri)
+
+    assert caught.value.error.code == -32602
+
+
+@in_both_eras
+async def test_without_a_configuration_resources_are_listed_and_say_what_to_mend(
+    mode: Mode,
+) -> None:
+    async with talking(mode, Routes({}), NOTHING) as client:
+        assert (await client.list_resources()).resources
+        with pytest.raises(MCPError, match="No configuration"):
+            await client.read_resource("sandbox://list")
+
+
+@in_both_eras
+async def test_cancelling_a_call_stops_the_waiting_and_not_the_command(mode: Mode) -> None:
+    looked, left = anyio.Event(), anyio.Event()
+
+    async def proxy(request: httpx.Request) -> httpx.Response:
+        operation = request.url.path.rpartition("/")[2]
+        assert operation != "kill"
+        if operation == "view":
+            looked.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                left.set()
+        return {"create": opened(), "exec": ran("", None, "running")}[operation]
+
+    async with talking(mode, proxy) as client:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                work = {"name": "box", "command": "make"}
+                tasks.start_soon(client.call_tool, "send_prompt_to_sandbox", work)
+                await looked.wait()
+                scope.cancel()
+        await left.wait()
+        listed = await client.list_tools()
+
+    assert scope.cancelled_caught
+    assert listed.tools, "the server lives on"

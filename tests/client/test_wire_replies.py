@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from hypothesis import example, given
-from sandbox_client import _wire
-from sandbox_client._errors import BrokenReply, ProxyFailed, SandboxError
-from sandbox_client._wire import CommandResult, Reply, Sandbox
+from sandbox_client import _shell_wire, _wire
+from sandbox_client._errors import BrokenReply, SandboxError
+from sandbox_client._message import Reply
+from sandbox_client._shell_wire import SessionRow, Snapshot
+from sandbox_client._wire import Sandbox
 
-from tests.client.doubles import CREATED_AT, KEY, done, made, page, ran, reply_of, says
+from tests.client.doubles import CREATED_AT, KEY, done, made, page, reply_of, says
 from tests.client.hostile import bodies, many, texts
 from tests.client.leaks import check_told
 from tests.client.states import ALPHA_NEW, ALPHA_READY, ROWS, Row
@@ -24,7 +26,9 @@ _READERS: dict[str, Callable[[Reply], object]] = {
     "listing": _wire.read_listing,
     "created": _wire.read_created,
     "done": _wire.read_done,
-    "result": _wire.read_result,
+    "executed": _shell_wire.read_executed,
+    "viewed": _shell_wire.read_view,
+    "sessions": _shell_wire.read_sessions,
 }
 
 
@@ -79,35 +83,6 @@ def test_what_does_not_say_success_is_none(value: object) -> None:
         _wire.read_done(json_reply(value))
 
 
-@pytest.mark.parametrize(
-    ("response", "result"),
-    [
-        (ran("hello\n"), CommandResult("completed", "hello\n", 0, "s1")),
-        (ran("no such file", 2), CommandResult("completed", "no such file", 2, "s1")),
-        (ran("", None, "running"), CommandResult("running", "", None, "s1")),
-        (ran("x", None, "no_change_timeout"), CommandResult("no_change_timeout", "x", None, "s1")),
-        (ran("x", None, "hard_timeout"), CommandResult("hard_timeout", "x", None, "s1")),
-        (ran("x", -9, "terminated"), CommandResult("terminated", "x", -9, "s1")),
-    ],
-    ids=["done", "failed", "running", "silent", "killed", "terminated"],
-)
-def test_a_commands_result_is_read_as_the_runtime_says_it(
-    response: httpx.Response, result: CommandResult
-) -> None:
-    assert _wire.read_result(reply_of(response)) == result
-
-
-def test_output_is_kept_to_the_letter_but_for_what_cannot_be_printed() -> None:
-    body = b'{"data": {"status": "completed", "exit_code": 0, "output": "\\u001b[1m\\ud800\\n"}}'
-
-    assert _wire.read_result(Reply(200, body)).output == "\x1b[1m?\n"
-
-
-def test_a_runtime_that_did_not_run_the_command_is_a_failure_with_its_words() -> None:
-    with pytest.raises(ProxyFailed, match="Session not found: s9"):
-        _wire.read_result(json_reply({"success": False, "message": "Session not found: s9"}))
-
-
 @pytest.mark.parametrize("reader", _READERS)
 @pytest.mark.parametrize(
     ("response", "words"),
@@ -160,22 +135,6 @@ def test_a_sandbox_with_a_wrong_field_names_the_field(body: dict[str, object], f
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ({"success": True}, "nothing as data"),
-        ({"success": True, "data": []}, "an array as data"),
-        ({"data": {"status": 1}}, "a number as status"),
-        ({"data": {"status": "completed", "output": {}}}, "an object as data.output"),
-        ({"data": {"status": "completed", "exit_code": "0"}}, "a string as data.exit_code"),
-        ({"data": {"status": "completed", "exit_code": True}}, "a boolean as data.exit_code"),
-    ],
-)
-def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) -> None:
-    with pytest.raises(BrokenReply, match=words):
-        _wire.read_result(json_reply(value))
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
         ({"error": "Conflict", "message": "Sandbox 'x' already exists"}, "already exists"),
         ({"error": "Conflict"}, "Conflict"),
         ({"error": "Conflict", "message": ""}, "Conflict"),
@@ -215,8 +174,8 @@ def _texts_of(value: object) -> list[str]:
         return [text for row in value for text in _texts_of(row)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # a list of anything
     if isinstance(value, Sandbox):
         return [value.name, value.reason, value.message, value.service, value.created_at]
-    if isinstance(value, CommandResult):
-        return [value.status, value.session_id]
+    if isinstance(value, SessionRow):
+        return [value.id, value.created_at, value.used_at]
     return [value] if isinstance(value, str) else []
 
 
@@ -232,5 +191,5 @@ def test_any_body_is_a_value_or_a_sandbox_error_to_every_reader(body: bytes) -> 
         for text in _texts_of(value):
             assert text.isprintable()
             assert KEY not in text
-        if isinstance(value, CommandResult):
+        if isinstance(value, Snapshot):
             value.output.encode()  # it can be printed and sent

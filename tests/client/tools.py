@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 from sandbox_client._errors import SandboxError
-from sandbox_client._tools import TOOLS, render_error
+from sandbox_client._tools import TOOLS
+from sandbox_client._tools.speech import render_error
 
-from tests.client.doubles import Reports, Routes, sandboxes_over
+from tests.client.doubles import Reports, Routes, client_over
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
-    from sandbox_client._tool import Result, Tool
+    from sandbox_client._client import Client
+    from sandbox_client._config import Config
+    from sandbox_client._tools.tool import Result, Tool
 
     from tests.client.doubles import Answers, Clock
 
@@ -42,6 +46,21 @@ def is_json(text: str) -> bool:
     return True
 
 
+class Lent:
+    """Access to one client, whatever the configuration is."""
+
+    def __init__(self, client: Client) -> None:
+        self.environ: Mapping[str, str] = {}
+        self._client = client
+
+    def connect(self, config: Config) -> Client:
+        return self._client
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncGenerator[Client]:
+        yield self._client
+
+
 async def use(
     name: str,
     arguments: Mapping[str, object],
@@ -50,9 +69,9 @@ async def use(
 ) -> Result:
     """The result of a call as a model gets it, checked for what all results keep."""
     tool = BY_NAME[name]
-    async with sandboxes_over(Routes(answers), clock) as sandboxes:
+    async with client_over(Routes(answers), clock) as client:
         try:
-            result = await tool.run(sandboxes, tool.check(arguments), Reports())
+            result = await tool.run(Lent(client), tool.check(arguments), Reports())
         except SandboxError as error:
             result = render_error(error)
     assert not is_json(result.text)

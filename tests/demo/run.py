@@ -29,7 +29,7 @@ from tests.demo.story import ReaderGoneError, Story
 from tests.manifest import server_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     from mcp import StdioServerParameters
     from mcp.types import CallToolResult
@@ -222,9 +222,9 @@ class _Session:
         tool: str,
         *,
         expect: Callable[[CallToolResult, str], bool] = lambda result, _: not result.is_error,
-        **arguments: str,
-    ) -> None:
-        """Call a tool and show the answer, which `expect` must find right."""
+        **arguments: object,
+    ) -> Mapping[str, object]:
+        """Call a tool, show the answer, which `expect` must find right, and return its object."""
         self._story.ask(title, f"{tool} {json.dumps(arguments)}" if arguments else tool)
         last = ""
 
@@ -242,6 +242,7 @@ class _Session:
         self._story.answer(text)
         if not expect(result, text):
             raise DemoError(f"{tool} did not answer what it should")
+        return result.structured_content or {}
 
 
 async def _live(session: _Session) -> None:
@@ -249,17 +250,28 @@ async def _live(session: _Session) -> None:
         return lambda result, text: not result.is_error and words in text
 
     async def prompt(
-        title: str, command: str, expect: Callable[[CallToolResult, str], bool]
-    ) -> None:
-        await session.call(
-            title, "send_prompt_to_sandbox", expect=expect, name=NAME, command=command
+        title: str, command: str, expect: Callable[[CallToolResult, str], bool], **more: object
+    ) -> Mapping[str, object]:
+        return await session.call(
+            title, "send_prompt_to_sandbox", expect=expect, name=NAME, command=command, **more
         )
 
+    await session.call("Check the connection", "check_connection", expect=has("passed"))
     await session.call("Create a sandbox", "create_sandbox", expect=has("is ready"), name=NAME)
     await session.call("Ask its status", "get_sandbox_status", expect=has("is ready"), name=NAME)
     await prompt("Look around", "ls -la", has("exit code 0"))
     await prompt("Write a file", "echo 'Hello from the sandbox' > note.txt", has("exit code 0"))
     await prompt("Read it with another prompt", "cat note.txt", has("Hello from the sandbox"))
+    work = "echo half of it; sleep 2; echo all of it"
+    begun = await prompt("Start what takes longer", work, has("still running"), wait_seconds=1)
+    await session.call(
+        "Collect the rest, from any client",
+        "get_prompt_output",
+        expect=has("all of it\n[exit code 0]"),
+        name=NAME,
+        session=begun["session"],
+        after=begun["next_after"],
+    )
     await session.call("List", "list_sandboxes", expect=has(f"{NAME}: ready"))
     await session.call("Pause it", "pause_sandbox", expect=has("paused"), name=NAME)
     await prompt(

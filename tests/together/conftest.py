@@ -4,11 +4,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.together.pair import a_pair
 from tests.together.programs import FakeProcess, a_fake_process
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import AsyncGenerator, Generator
     from pathlib import Path
+
+    from tests.together.pair import Pair
+
+KINDS = [
+    pytest.param({"profile": profile, "as_deployed": as_deployed}, id=f"{profile}-{kind}")
+    for profile in ("v1alpha1", "v1beta1")
+    for as_deployed, kind in ((False, "sane"), (True, "as-deployed"))
+]
+
+
+@pytest.fixture(params=KINDS)
+async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
+    """A fake of each kind in process, and clients of it."""
+    async with a_pair(**request.param) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
 import httpx
+from sandbox_client._client import Client, over
 from sandbox_client._config import Config
+from sandbox_client._prompts import Prompts
 from sandbox_client._proxy import Proxy
-from sandbox_client._sandboxes import Sandboxes
+from sandbox_client._waiting import Timing
 from sandbox_fakeproxy import ManualClock, Runtime, create_app
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
 ADMIN_KEY = "an-admin-key"
 URL = "http://fake"
@@ -24,7 +26,7 @@ URL = "http://fake"
 class Pair:
     """A fake that nobody else talks to, and clients of it."""
 
-    transport: httpx.ASGITransport
+    transport: httpx.AsyncBaseTransport
     clock: ManualClock
     reported: list[str] = field(default_factory=list[str])
 
@@ -49,19 +51,25 @@ class Pair:
         made: dict[str, Any] = await self.ask("POST", path, fields)
         return made
 
-    def client(self, key: str, **settings: Any) -> Sandboxes:
-        """Return a client whose waits take virtual time."""
+    def client(self, key: str, *, is_scripted: bool = False, **settings: Any) -> Client:
+        """Return a client whose waits take virtual time.
+
+        Commands that really run take real time, and are waited for on it, unless they are scripted.
+        """
         config = Config(proxy_url=URL, api_key=key, **settings)
-        return Sandboxes(
-            Proxy(config, transport=self.transport, sleep=self.sleep),
+        time = Timing(
             clock=lambda: self.clock.now().timestamp(),
             sleep=self.sleep,
             random=lambda: 0.5,
+            now=self.clock.now,
         )
+        client = over(Proxy(config, transport=self.transport, sleep=self.sleep), time)
+        return client if is_scripted else replace(client, prompts=Prompts(client.sandboxes))
 
-    async def a_client(self, name: str = "ada") -> Sandboxes:
+    async def a_client(self, name: str = "ada", *, is_scripted: bool = False) -> Client:
         """Return a client of a new user."""
-        return self.client((await self.key(await self.user(name)))["api_key"])
+        made = await self.key(await self.user(name))
+        return self.client(made["api_key"], is_scripted=is_scripted)
 
     async def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -74,10 +82,16 @@ class Pair:
 
 
 @asynccontextmanager
-async def a_pair(runtime: Runtime | None = None, **options: Any) -> AsyncGenerator[Pair]:
-    """Make a pair; at its end nothing runs and no file is left."""
+async def a_pair(
+    runtime: Callable[[ManualClock], Runtime] | None = None, **options: Any
+) -> AsyncGenerator[Pair]:
+    """Make a pair; at its end nothing runs and no file is left.
+
+    `runtime` makes what runs the commands; without it, this machine does.
+    """
     clock = ManualClock()
-    app = create_app(admin_key=ADMIN_KEY, clock=clock, runtime=runtime, **options)
+    made = runtime(clock) if runtime is not None else None
+    app = create_app(admin_key=ADMIN_KEY, clock=clock, runtime=made, **options)
     try:
         yield Pair(httpx.ASGITransport(app), clock)
     finally:

@@ -48,13 +48,15 @@ class FakeProcess:
             key: str = admin.post(path).json()["api_key"]
             return key
 
-    def write_config(self, home: Path) -> None:
-        """Write a new user's configuration where the client looks for it."""
+    def write_config(self, home: Path) -> str:
+        """Write a new user's configuration where the client looks for it, and return the key."""
         folder = home / ".config" / "gemini-remote-sandbox"
         folder.mkdir(parents=True)
         file = folder / "config.json"
         file.touch(mode=0o600)
-        file.write_text(json.dumps({"proxyUrl": self.url, "apiKey": self.new_key()}))
+        key = self.new_key()
+        file.write_text(json.dumps({"proxyUrl": self.url, "apiKey": key}))
+        return key
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import _lifecycle, _wire
+from sandbox_client import _waiting, _wire
 from sandbox_client._errors import (
     AlreadyExists,
     KeyRejected,
@@ -16,47 +16,35 @@ from sandbox_client._errors import (
     SandboxError,
 )
 from sandbox_client._lifecycle import State
+from sandbox_client._watch import Audience
 
 from tests.together.pair import Pair, a_pair
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from sandbox_client._sandboxes import Sandboxes
+    from sandbox_client._client import Client
 
 BOX = "my-sandbox"
 
 
-KINDS = [
-    pytest.param({"profile": profile, "as_deployed": as_deployed}, id=f"{profile}-{kind}")
-    for profile in ("v1alpha1", "v1beta1")
-    for as_deployed, kind in ((False, "sane"), (True, "as-deployed"))
-]
-
-
-@pytest.fixture(params=KINDS)
-async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
-    async with a_pair(**request.param) as made:
-        yield made
-
-
 @pytest.fixture
-async def ada(pair: Pair) -> Sandboxes:
+async def ada(pair: Pair) -> Client:
     return await pair.a_client("ada")
 
 
-async def created(client: Sandboxes, pair: Pair, name: str = BOX) -> None:
-    _, outcome = await client.create(name, image=None, port=None, report=pair.report)
+async def created(client: Client, pair: Pair, name: str = BOX) -> None:
+    _, outcome = await client.sandboxes.create(name, image=None, port=None, report=pair.report)
     assert outcome.ready
 
 
-async def run(client: Sandboxes, pair: Pair, command: str) -> tuple[str, int | None]:
-    result, _ = await client.prompt(BOX, command, report=pair.report)
-    return result.output, result.exit_code
+async def run(client: Client, pair: Pair, command: str) -> tuple[str, int | None]:
+    prompt = await client.prompts.send(BOX, command, audience=Audience(pair.report))
+    return prompt.seen.output, prompt.seen.exit_code
 
 
-async def test_create_waits_until_ready_and_reports_each_reason(pair: Pair, ada: Sandboxes) -> None:
-    image, outcome = await ada.create(BOX, image="an/image:1", port=None, report=pair.report)
+async def test_create_waits_until_ready_and_reports_each_reason(pair: Pair, ada: Client) -> None:
+    image, outcome = await ada.sandboxes.create(
+        BOX, image="an/image:1", port=None, report=pair.report
+    )
     assert image == "an/image:1"
     assert outcome.ready
     assert 2.0 <= outcome.waited < 4.0
@@ -70,7 +58,7 @@ async def test_create_waits_until_ready_and_reports_each_reason(pair: Pair, ada:
 async def test_a_sandbox_that_never_becomes_ready_is_told_as_such() -> None:
     async with a_pair(ready_after=3600) as pair:
         ada = await pair.a_client()
-        _, outcome = await ada.create(BOX, image=None, port=None, report=pair.report)
+        _, outcome = await ada.sandboxes.create(BOX, image=None, port=None, report=pair.report)
         assert not outcome.ready
         assert outcome.waited == pytest.approx(60, abs=0.1)
         assert outcome.reason == "pending: Pod exists with phase: Pending; Service Exists"
@@ -79,52 +67,53 @@ async def test_a_sandbox_that_never_becomes_ready_is_told_as_such() -> None:
 async def test_the_default_image_of_the_configuration_is_used(pair: Pair) -> None:
     made = await pair.key(await pair.user("ada"))
     ada = pair.client(made["api_key"], default_image="a/default:2")
-    image, _ = await ada.create(BOX, image=None, port=None, report=pair.report)
+    image, _ = await ada.sandboxes.create(BOX, image=None, port=None, report=pair.report)
     assert image == "a/default:2"
 
 
-async def test_a_prompt_gives_output_and_exit_code(pair: Pair, ada: Sandboxes) -> None:
+async def test_a_prompt_gives_output_and_exit_code(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
     assert await run(ada, pair, "echo out; echo err >&2; exit 3") == ("out\nerr\n", 3)
 
 
-async def test_a_command_may_begin_with_a_hyphen(pair: Pair, ada: Sandboxes) -> None:
+async def test_a_command_may_begin_with_a_hyphen(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
     output, exit_code = await run(ada, pair, "--json ls")
     assert "--json" in output
     assert exit_code == 127
 
 
-async def test_the_whole_of_a_long_output_can_be_asked_for(pair: Pair, ada: Sandboxes) -> None:
+async def test_a_long_output_is_there_in_whole(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
-    cut, _ = await ada.prompt(BOX, "seq 1 20000", report=pair.report)
-    whole, _ = await ada.prompt(BOX, "seq 1 20000", report=pair.report, whole=True)
-    assert len(cut.output) <= 30_100
-    assert whole.output.splitlines() == [str(number) for number in range(1, 20001)]
+    output, exit_code = await run(ada, pair, "seq 1 20000")
+    assert output.splitlines() == [str(number) for number in range(1, 20001)]
+    assert exit_code == 0
 
 
-async def test_files_stay_over_a_pause_and_go_with_a_delete(pair: Pair, ada: Sandboxes) -> None:
+async def test_files_stay_over_a_pause_and_go_with_a_delete(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
     await run(ada, pair, "echo kept > note")
-    await ada.pause(BOX)
-    assert (await ada.resume(BOX, report=pair.report)).ready
+    await ada.sandboxes.pause(BOX)
+    assert (await ada.sandboxes.resume(BOX, report=pair.report)).ready
     assert await run(ada, pair, "cat note") == ("kept\n", 0)
-    await ada.delete(BOX)
+    await ada.sandboxes.delete(BOX)
     await created(ada, pair)
     assert await run(ada, pair, "ls") == ("", 0)
 
 
-async def test_a_prompt_right_after_a_pause_is_told_to_resume(pair: Pair, ada: Sandboxes) -> None:
+async def test_a_prompt_right_after_a_pause_is_told_to_resume(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
-    await ada.pause(BOX)  # the controller has not seen it: the status is still the old one
+    await ada.sandboxes.pause(
+        BOX
+    )  # the controller has not seen it: the status is still the old one
     # The deployed proxy's 500 does not tell whether the command came through, only that it failed.
     with pytest.raises(Paused, match=r"is paused; (the command was not run|no result: .*failed)"):
         await run(ada, pair, "true")
 
 
-async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(pair: Pair, ada: Sandboxes) -> None:
+async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
-    await ada.pause(BOX)
+    await ada.sandboxes.pause(BOX)
     pair.clock.advance(1)
     await ada.proxy.send(_wire.resume(BOX))
     pair.clock.advance(0.5)
@@ -134,12 +123,12 @@ async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(pair: Pair, ada: S
     assert "10 to 30 s" in caught.value.advice
 
 
-async def test_list_tells_paused_from_ready(pair: Pair, ada: Sandboxes) -> None:
+async def test_list_tells_paused_from_ready(pair: Pair, ada: Client) -> None:
     await created(ada, pair, "one")
     await created(ada, pair, "two")
-    await ada.pause("one")
+    await ada.sandboxes.pause("one")
     pair.clock.advance(1)
-    rows = [(sandbox.name, state) for sandbox, state in await ada.list()]
+    rows = [(row.sandbox.name, row.state) for row in await ada.sandboxes.list()]
     assert rows == [("two", State.READY), ("one", State.PAUSED)]
 
 
@@ -152,28 +141,28 @@ async def test_another_users_sandbox_and_none_at_all_look_alike(pair: Pair, verb
             await _do(eve, pair, verb, name)
 
 
-async def _do(client: Sandboxes, pair: Pair, verb: str, name: str) -> None:
+async def _do(client: Client, pair: Pair, verb: str, name: str) -> None:
     match verb:
         case "status":
-            await client.status(name)
+            await client.sandboxes.status(name)
         case "prompt":
-            await client.prompt(name, "true", report=pair.report)
+            await client.prompts.send(name, "true", audience=Audience(pair.report))
         case "pause":
-            await client.pause(name)
+            await client.sandboxes.pause(name)
         case "resume":
-            await client.resume(name, report=pair.report)
+            await client.sandboxes.resume(name, report=pair.report)
         case _:
-            await client.delete(name)
+            await client.sandboxes.delete(name)
 
 
-async def test_a_name_is_free_once(pair: Pair, ada: Sandboxes) -> None:
+async def test_a_name_is_free_once(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
     with pytest.raises(AlreadyExists):
         await created(ada, pair)
     await created(await pair.a_client("bob"), pair)
 
 
-async def test_the_eleventh_sandbox_is_over_the_quota(pair: Pair, ada: Sandboxes) -> None:
+async def test_the_eleventh_sandbox_is_over_the_quota(pair: Pair, ada: Client) -> None:
     for number in range(10):
         await created(ada, pair, f"box-{number}")
     with pytest.raises(QuotaReached, match="10"):
@@ -200,31 +189,31 @@ async def test_each_reason_for_a_bad_key_is_said(pair: Pair, case: str, words: s
     elif case == "inactive":
         await pair.ask("PUT", f"/api/admin/users/{user_id}", {"is_active": False})
     with pytest.raises(KeyRejected, match=words) as caught:
-        await pair.client(key).list()
+        await pair.client(key).sandboxes.list()
     assert key not in str(caught.value)
 
 
 async def test_a_sandbox_that_is_deleted_while_it_starts_ends_the_wait(
-    pair: Pair, ada: Sandboxes
+    pair: Pair, ada: Client
 ) -> None:
     async def delete_it(elapsed: float, limit: float | None, reason: str) -> None:
         if elapsed > 1:
-            await ada.delete(BOX)
+            await ada.sandboxes.delete(BOX)
 
     with pytest.raises(NotYours):
-        await ada.create(BOX, image=None, port=None, report=delete_it)
+        await ada.sandboxes.create(BOX, image=None, port=None, report=delete_it)
 
 
 async def test_a_command_that_a_pause_kills_gives_no_result(
-    pair: Pair, ada: Sandboxes, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lifecycle, "REPORT_INTERVAL", 0.01)
+    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0.01)
     await created(ada, pair)
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
-        await ada.pause(BOX)
+        await ada.sandboxes.pause(BOX)
 
     with pytest.raises(SandboxError, match="no result") as caught:
-        await ada.prompt(BOX, "sleep 60", report=pause)
+        await ada.prompts.send(BOX, "sleep 60", audience=Audience(pause))
     assert isinstance(caught.value, Paused)
-    assert "may have run" in caught.value.advice
+    assert "What ran has ended with the pause" in caught.value.advice

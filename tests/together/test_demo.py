@@ -29,11 +29,14 @@ STEPS = (
     "Create an API key for the user",
     "Write the configuration",
     "Start the MCP server as Gemini CLI does",
+    "Check the connection",
     "Create a sandbox",
     "Ask its status",
     "Look around",
     "Write a file",
     "Read it with another prompt",
+    "Start what takes longer",
+    "Collect the rest, from any client",
     "List",
     "Pause it",
     "Try a prompt while it is paused",
@@ -45,7 +48,9 @@ STEPS = (
 
 
 # What differs from run to run: times, ports, ids.
-VOLATILE = re.compile(r"\d+\.\d(?= s)|(?<=127\.0\.0\.1:)\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\S+Z")
+VOLATILE = re.compile(
+    r"\d+\.\d(?= s)|(?<=127\.0\.0\.1:)\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\S+Z|(?<=prompt-)\w{8}"
+)
 
 
 def normal(text: str) -> str:
@@ -57,7 +62,7 @@ def normal(text: str) -> str:
 def readme_session() -> list[str]:
     """Return the parts of the session that the README shows."""
     found = re.search(
-        r"^```\n( 6\. .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+        r"^```\n( 7\. .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
     assert found is not None
     return [normal(part) for part in found[1].split("[…]\n")]

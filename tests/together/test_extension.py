@@ -25,13 +25,21 @@ COMMANDS = {
     "delete": "delete_sandbox",
     "pause": "pause_sandbox",
     "resume": "resume_sandbox",
+    "agent": "run_agent",
+    "output": "get_prompt_output",
+    "cancel": "cancel_prompt",
+    "doctor": "check_connection",
 }
+# What a model does by itself, and a person with `remote-sandbox cp`.
+_WITHOUT_ARGS = {"list", "doctor", "prompt", "agent"}
+WITHOUT_A_COMMAND = {"read_sandbox_file", "write_sandbox_file", "list_sandbox_files"}
 VARIABLES = (
     "REMOTE_SANDBOX_CONFIG",
     "REMOTE_SANDBOX_PROXY_URL",
     "REMOTE_SANDBOX_API_KEY",
     "REMOTE_SANDBOX_DEFAULT_IMAGE",
     "REMOTE_SANDBOX_DEFAULT_PORT",
+    "REMOTE_SANDBOX_AGENT_COMMAND",
 )
 
 
@@ -66,26 +74,31 @@ def test_a_variable_that_is_not_set_arrives_blank_and_counts_as_unset() -> None:
         load(parameters.env | {"HOME": "/nonexistent"})
 
 
-def test_there_is_a_command_for_each_tool() -> None:
+def test_there_is_a_command_for_each_tool_that_a_person_asks_for() -> None:
     assert {path.stem for path in (ROOT / "commands/remote").glob("*.toml")} == set(COMMANDS)
-    assert set(COMMANDS.values()) == {tool.name for tool in TOOLS}
+    assert set(COMMANDS.values()) == {tool.name for tool in TOOLS} - WITHOUT_A_COMMAND
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_calls_its_tool_with_what_the_person_typed(command: str) -> None:
     content = tomllib.loads((ROOT / f"commands/remote/{command}.toml").read_text())
     assert f"Call {COMMANDS[command]} once" in content["prompt"]
-    assert f"/remote:{command}" in content["description"]
-    assert ("{{args}}" in content["prompt"]) == (command != "list")
-    mentioned = set(re.findall(r"\b\w+_sandbox(?:es|_status)?\b", content["prompt"]))
+    usage, dash, _ = content["description"].partition(" - ")
+    shown = f"`/remote:{command} {usage}`" if dash else f"`/remote:{command}`"
+    assert shown in (ROOT / "README.md").read_text()
+    assert len(content["description"]) <= 65, "Gemini CLI cuts it"
+    # In {{args}} several spaces are one, and what is passed on has to keep its own.
+    assert ("{{args}}" in content["prompt"]) == (command not in _WITHOUT_ARGS)
+    mentioned = set(re.findall(r"\b[a-z]+_\w+\b", content["prompt"]))
     assert mentioned <= {tool.name for tool in TOOLS}
 
 
 def test_deleting_asks_first() -> None:
     name, _ = server_parameters({})
     (rule,) = tomllib.loads((ROOT / "policies/remote-sandbox.toml").read_text())["rule"]
-    assert rule["mcpName"] == name
-    assert rule["toolName"] == "delete_sandbox"
+    # By its full name alone: with `mcpName`, an interactive session with --yolo does not ask.
+    assert rule["toolName"] == f"mcp_{name}_delete_sandbox"
+    assert "mcpName" not in rule
     assert rule["decision"] == "ask_user"
 
 
@@ -102,6 +115,7 @@ def test_the_template_is_refused_until_a_key_is_put_in(tmp_path: Path) -> None:
 
 def test_the_context_speaks_of_tools_that_exist() -> None:
     context = (ROOT / "GEMINI.md").read_text()
-    mentioned = set(re.findall(r"`(\w+_sandbox(?:es|_status)?)`", context))
-    assert mentioned <= {tool.name for tool in TOOLS}
+    mentioned = set(re.findall(r"`([a-z]+_\w+)`", context))
+    arguments = {parameter.name for tool in TOOLS for parameter in tool.parameters}
+    assert mentioned <= {tool.name for tool in TOOLS} | arguments | {"next_after"}
     assert "delete_sandbox" in mentioned

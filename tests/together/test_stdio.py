@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 import pytest
 from mcp import Client, stdio_client
+from sandbox_client._tools import TOOLS
 
 from tests.manifest import server_parameters
 from tests.together.programs import DEADLINE, clean_environment, processes_at_home
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from tests.together.programs import FakeProcess
 
 BOX = "my-sandbox"
+HELLO = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}
 Era = Literal["legacy", "auto"]
 
 
@@ -78,11 +86,13 @@ async def test_without_a_configuration_it_starts_lists_and_advises(
     tmp_path: Path, mode: Era
 ) -> None:
     async with a_client(tmp_path, mode) as client:
-        assert len((await client.list_tools()).tools) == 7
+        assert [tool.name for tool in (await client.list_tools()).tools] == [
+            tool.name for tool in TOOLS
+        ]
         result = await client.call_tool("list_sandboxes", {})
     assert result.is_error
     assert "does not exist" in text(result)
-    assert "config.template.json" in text(result)
+    assert "remote-sandbox login" in text(result)
 
 
 async def test_the_variables_of_the_manifest_win_over_the_file(
@@ -116,6 +126,53 @@ async def test_cancelling_a_call_leaves_the_server_answering(home: Path) -> None
                 scope.cancel()
         assert scope.cancelled_caught
         assert f"- {BOX}: ready" in text(await client.call_tool("list_sandboxes", {}))
+
+
+def test_a_cancelled_call_says_that_the_command_goes_on_and_where(home: Path) -> None:
+    _, parameters = server_parameters({})
+    with subprocess.Popen(
+        [parameters.command, *parameters.args],
+        env=clean_environment(home) | (parameters.env or {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+
+        def send(**message: Any) -> None:
+            assert server.stdin is not None
+            server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+            server.stdin.flush()
+
+        def call(number: int, tool: str, **arguments: object) -> None:
+            meta = {"progressToken": number}
+            params = {"name": tool, "arguments": arguments, "_meta": meta}
+            send(id=number, method="tools/call", params=params)
+
+        messages = map(json.loads, server.stdout)
+        send(id=0, method="initialize", params=HELLO)
+        send(method="notifications/initialized")
+        call(1, "create_sandbox", name=BOX)
+        next(message for message in messages if message.get("id") == 1)
+        call(2, "send_prompt_to_sandbox", name=BOX, command="echo begun; sleep 60")
+        params = next(each["params"] for each in messages if is_progress(each, "begun"))
+        send(method="notifications/cancelled", params={"requestId": 2})
+        farewell = next(each["params"] for each in messages if is_progress(each, "goes on"))
+        session = re.search(r'"session": "([\w-]+)"', farewell["message"])
+        assert session is not None
+        call(3, "cancel_prompt", name=BOX, session=session[1])
+        killed = next(message for message in messages if message.get("id") == 3)
+        server.stdin.close()
+    assert farewell["progressToken"] == params["progressToken"] == 2
+    assert farewell["progress"] > params["progress"]
+    assert killed["result"]["content"][0]["text"].startswith("begun\n")
+
+
+def is_progress(message: dict[str, Any], words: str) -> bool:
+    return message.get("method") == "notifications/progress" and words in message["params"].get(
+        "message", ""
+    )
 
 
 def test_the_server_ends_when_its_input_does(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_list_is_a_table_and_json_an_object(box: Path) -> None:
     done(box, "create", "another")
     done(box, "pause", BOX)
     heading, *rows = done(box, "list").splitlines()
-    assert heading.split() == ["NAME", "STATE", "CREATED"]
+    assert heading.split() == ["NAME", "STATE", "AGE", "CREATED"]
     assert [row.split()[:2] for row in rows] == [["another", "ready"], [BOX, "paused"]]
     content = json.loads(done(box, "list", "--json"))
     assert content["count"] == 2

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._errors import InvalidInput, kind_of
+from sandbox_client._errors import InvalidInput, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
-    from ._lifecycle import Report
-    from ._sandboxes import Sandboxes
+    from sandbox_client._access import Access
+    from sandbox_client._waiting import Report
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,36 @@ class Result:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a tool: `kind` is a JSON type, string or integer."""
+    """One argument of a tool: `kind` is a JSON type: string, integer or boolean.
+
+    `bounds` are the least and the greatest of an integer, where there are such.
+    """
 
     name: str
     kind: str
     description: str
     required: bool = True
+    bounds: tuple[int, int | None] | None = None
 
     def schema(self) -> dict[str, object]:
         """Return its JSON schema: one explicit type, since unions have broken clients."""
         schema: dict[str, object] = {"type": self.kind, "description": self.description}
-        if self.kind == "integer":
-            schema |= {"minimum": 1, "maximum": 65535}
+        if self.bounds is not None:
+            least, greatest = self.bounds
+            schema["minimum"] = least
+            if greatest is not None:
+                schema["maximum"] = greatest
         return schema
+
+    def is_within(self, number: int) -> bool:
+        """Tell whether a number is within the bounds."""
+        least, greatest = self.bounds or (number, None)
+        return least <= number and (greatest is None or number <= greatest)
+
+    def extent(self) -> str:
+        """Return the words for the bounds."""
+        least, greatest = self.bounds or (None, None)
+        return f"{least} or more" if greatest is None else f"from {least} to {greatest}"
 
 
 @dataclass(frozen=True)
@@ -56,15 +74,27 @@ class Arguments:
         value = self.values.get(name)
         return value if isinstance(value, int) else None
 
+    def flag(self, name: str) -> bool:
+        """Return a boolean argument; false where an optional one was left out."""
+        return self.values.get(name) is True
+
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "string": (str, "a string"),
+    "integer": (int, "an integer"),
+    "boolean": (bool, "a boolean"),
+}
+
+Run = Callable[["Access", Arguments, "Report"], Awaitable[Result]]
+
 
 @dataclass(frozen=True)
 class Tool:
     """A tool as MCP lists it, and what it does."""
 
     name: str
-    title: str
     description: str
-    run: Callable[[Sandboxes, Arguments, Report], Awaitable[Result]]
+    run: Run
     parameters: tuple[Parameter, ...]
     output: Mapping[str, str]
     read_only: bool = False
@@ -73,11 +103,10 @@ class Tool:
 
     def input_schema(self) -> dict[str, object]:
         """Return the JSON schema of the arguments."""
-        return {
-            "type": "object",
-            "properties": {each.name: each.schema() for each in self.parameters},
-            "required": [each.name for each in self.parameters if each.required],
-        }
+        properties = {each.name: each.schema() for each in self.parameters}
+        required = [each.name for each in self.parameters if each.required]
+        schema: dict[str, object] = {"type": "object", "properties": properties}
+        return {**schema, "required": required} if required else schema
 
     def output_schema(self) -> dict[str, object]:
         """Return the JSON schema of the structured result; a trailing ? marks what may lack."""
@@ -112,10 +141,15 @@ class Tool:
 def _typed(parameter: Parameter, value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # JSON has one kind of number
-    kind, expected = {"string": (str, "a string"), "integer": (int, "an integer")}[parameter.kind]
-    if not isinstance(value, kind) or isinstance(value, bool):
+    kind, expected = _KINDS[parameter.kind]
+    if type(value) is not kind:  # exactly: true is an int to Python
         raise InvalidInput(
             f"Argument {parameter.name!r} is {kind_of(value)}, not {expected}",
             advice=f"{parameter.name}: {parameter.description}",
+        )
+    if kind is int and isinstance(value, int) and not parameter.is_within(value):
+        raise InvalidInput(
+            f"Argument {parameter.name!r} has value {value}",
+            advice=f"Give a whole number {parameter.extent()}.",
         )
     return value

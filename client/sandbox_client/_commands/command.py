@@ -1,0 +1,51 @@
+"""What a terminal command is: its arguments, what it does, its exit codes. None is named here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from sandbox_client._access import Access
+    from sandbox_client._face import Face
+
+OK, FAILED, USAGE, NOT_READY, NO_RESULT, INTERRUPTED = 0, 1, 2, 3, 125, 130
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument or option as argparse takes it."""
+
+    names: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def add_to(self, parser: ArgumentParser) -> None:
+        """Make `parser` take it."""
+        parser.add_argument(*self.names, **self.options)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line's verb: `words` are its help, `failed` the exit code where it gives no result.
+
+    `interrupted` says what Ctrl-C leaves behind, with verbs in braces.
+    """
+
+    verb: str
+    words: str
+    run: Callable[[Access, Namespace, Face], Awaitable[int]]
+    arguments: tuple[Argument, ...] = ()
+    usage: str | None = None
+    failed: int = FAILED
+    interrupted: Callable[[Face], str] = lambda _: "interrupted"
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    """Return an argument, spelled as for argparse."""
+    return Argument(names, options)
+
+
+NAME = argument("name", metavar="NAME", help="the sandbox's name")

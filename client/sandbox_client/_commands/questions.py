@@ -1,0 +1,144 @@
+"""Questions to whoever logs in: a person at a terminal, or a script with one line for a key."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import signal
+import sys
+import warnings
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.prompt import Confirm, Prompt
+from rich.text import Text
+
+from sandbox_client._errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+MAX_LINE = 4096  # bytes of standard input
+
+
+class Questions(Protocol):
+    """Who answers, and how often a wrong answer may be given."""
+
+    @property
+    def tries(self) -> int:
+        """Return how often the same question may be answered."""
+        ...
+
+    def text(self, question: str, default: str, /) -> str:
+        """Ask for a text."""
+        ...
+
+    def secret(self, question: str, /) -> str:
+        """Ask for what must not be shown."""
+        ...
+
+    def agreed(self, question: str, /, *, default: bool) -> bool:
+        """Ask for yes or no."""
+        ...
+
+
+class Person:
+    """Somebody at a terminal: what is asked and answered stays out of standard output."""
+
+    tries = 4
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+
+    def text(self, question: str, default: str, /) -> str:
+        """Ask for a text; the default is taken with Enter."""
+        with self._asking():
+            return Prompt.ask(
+                Text(question), console=self._console, default=default, show_default=bool(default)
+            ).strip()
+
+    def secret(self, question: str, /) -> str:
+        """Ask without showing what is typed."""
+        with self._asking():
+            # Not rich's, which asks before it hides: what is pasted at once would be shown.
+            return getpass.getpass(f"{question}: ").strip()
+
+    def agreed(self, question: str, /, *, default: bool) -> bool:
+        """Ask for yes or no."""
+        with self._asking():
+            return Confirm.ask(Text(question), console=self._console, default=default)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Generator[None]:
+        try:
+            with _interruptible(), warnings.catch_warnings():
+                warnings.simplefilter("error", getpass.GetPassWarning)
+                yield
+        except KeyboardInterrupt:
+            self._console.print()  # what follows begins on a line of its own
+            raise
+        except EOFError:
+            self._console.print()
+            raise InvalidInput(
+                "The input ended before the answer", advice="Start again, and answer the question."
+            ) from None
+        except getpass.GetPassWarning:
+            raise InvalidInput(
+                "This terminal cannot hide what is typed", advice=_WITHOUT_TERMINAL
+            ) from None
+
+
+class Script:
+    """Nobody who could be asked: defaults, and the first line of standard input for a key."""
+
+    tries = 1
+
+    def text(self, _: str, default: str, /) -> str:
+        """Return the default."""
+        return default
+
+    def secret(self, _: str, /) -> str:
+        """Return the line on standard input."""
+        with _interruptible():
+            line = sys.stdin.buffer.readline(MAX_LINE)
+        # Whatever is no text is refused later, without being shown.
+        return line.decode(errors="replace").strip()
+
+    def agreed(self, _: str, /, *, default: bool) -> bool:
+        """Return the default."""
+        return default
+
+
+_WITHOUT_TERMINAL = (
+    "Give the key as one line of a file or a pipe:"
+    " `remote-sandbox login --url URL --key-stdin < FILE`."
+)
+
+
+def questions(*, key_stdin: bool) -> Questions:
+    """Return who answers.
+
+    Raises:
+        InvalidInput: standard input is not what the options say.
+    """
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    if key_stdin and is_terminal:
+        raise InvalidInput(
+            "--key-stdin reads a file or a pipe, and standard input is a terminal",
+            advice="Leave --key-stdin out: you are asked for the key, and it is not shown.",
+        )
+    if key_stdin and sys.stdin is not None:
+        return Script()
+    if is_terminal and sys.stderr.isatty():
+        return Person()
+    raise InvalidInput("There is no terminal to ask on", advice=_WITHOUT_TERMINAL)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C end a question: the event loop would wait for its answer first."""
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)

@@ -1,0 +1,13 @@
+"""An examination of all that lies between this machine and the sandboxes.
+
+It never fails to answer: whatever goes wrong is a finding. A check that cannot be made since
+another one failed says which.
+
+Knows `_access`, `_account_wire`, `_config`, `_config_file`, `_errors`, `_message`, `_proxy`,
+`_sandboxes`, `_waiting`, `_wire`.
+"""
+
+from .examine import examine
+from .finding import Finding, findings_content, is_well, summary, told
+
+__all__ = ["Finding", "examine", "findings_content", "is_well", "summary", "told"]

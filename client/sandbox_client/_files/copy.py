@@ -1,0 +1,225 @@
+"""Copying between this machine and a sandbox: each file whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from sandbox_client._errors import FileChanged, FileRefused, NoSuchFile, SandboxError
+
+from . import disk, scripts, wire
+from .disk import Arriving
+from .files import new_token, unhashed
+from .scripts import HOME, Settling, Slice
+from .trees import Goal, Leaf, Tree, beside, goal, name_of, shown
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+
+    from .files import Files
+
+T = TypeVar("T")
+
+# Characters for the files of one command: with its script under 4,096, which is what a terminal
+# takes that edits no lines.
+MAX_LINE = 2_400
+MAX_BLOCKS = 32  # that lie packed in the sandbox at once: 16 MB
+
+
+class Watcher(Protocol):
+    """Told of a copy as it goes on."""
+
+    def begin(self, tree: Tree) -> None:
+        """Take what is to be copied."""
+
+    def moved(self, leaf: Leaf, size: int) -> None:
+        """Take that so many bytes more of a file were copied."""
+
+    def finished(self, leaf: Leaf) -> None:
+        """Take that a file has its name."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Copy between this machine and the sandbox `name`, file by file, and tell `watcher`."""
+
+    files: Files
+    name: str
+    watcher: Watcher
+
+    async def up(self, source: str, target: str, *, into: bool = False) -> None:
+        """Copy `source` of this machine to `target`, or into it where it is a directory.
+
+        Raises:
+            SandboxError: something was not copied; what was has its name, and nothing is left half.
+        """
+        whole = wire.absolute(target)
+        tree = await anyio.to_thread.run_sync(disk.survey, source)
+        is_into = into or target.endswith("/") or await self.files.is_directory(self.name, whole)
+        where = goal(tree, whole, into=is_into)
+        self.watcher.begin(tree)
+        if not tree.is_file:
+            await self._arrange(where.base, tree.directories)
+        for batch in _batches(tree.files, _itself):
+            await self._send(tree, where, batch)
+
+    async def down(self, source: str, target: str, *, into: bool = False) -> None:
+        """Copy `source` of the sandbox to `target` of this machine, or into it likewise.
+
+        Raises:
+            SandboxError: something was not copied; what was has its name, and nothing is left half.
+        """
+        whole = wire.absolute(source)
+        base, root = await self._place(whole)
+        scratch = f".remote-sandbox-{new_token()}"
+        async with self._scratched(base, scratch):
+            tree = await self._survey(whole, base, root, scratch)
+            if target.endswith("/"):
+                disk.make_directory(Path(target))
+            where = goal(tree, target.rstrip("/") or "/", into=into or disk.is_directory(target))
+            self.watcher.begin(tree)
+            if not tree.is_file:
+                for path in ("", *tree.directories):
+                    disk.make_directory(Path(where.base, path))
+            await self._fetch(tree, where, scratch)
+
+    async def _arrange(self, base: str, directories: Sequence[str]) -> None:
+        """Make the directories; the runtime makes the one in which a file is written."""
+        marker = beside("directory", new_token())
+        async with self.files.cleaned(self.name, base, [marker]):
+            await self.files.send(self.name, base, marker, [b""])
+            leaves = [Leaf(path, 0) for path in directories]
+            for batch in [*_batches(leaves, _itself)] or [[]]:
+                script = scripts.arrange(marker, [each.path for each in batch])
+                told = scripts.read_lines(await self._run(base, script))
+                for number, (_, said) in sorted(told.items()):
+                    path = shown(posixpath.join(base, batch[number].path))
+                    raise FileRefused(f"{path} in sandbox '{self.name}' was not made: {said}")
+
+    async def _send(self, tree: Tree, where: Goal, batch: Sequence[Leaf]) -> None:
+        parts: list[str] = []
+        settling: list[Settling] = []
+        async with self.files.cleaned(self.name, where.base, parts):
+            for leaf in batch:
+                path = where.path(leaf)
+                parts.append(beside(path, new_token()))
+                room = self.files.room(where.base, parts[-1])
+                pieces = self._watched(leaf, disk.pieces(Path(tree.base, leaf.path), room))
+                sent = await self.files.send(self.name, where.base, parts[-1], pieces)
+                settling.append(Settling(parts[-1], path, *sent, "run" if leaf.runs else "plain"))
+            await self.files.settle(
+                self.name, where.base, settling, lambda number: self.watcher.finished(batch[number])
+            )
+
+    def _watched(self, leaf: Leaf, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the pieces, and tell of each when it has gone."""
+        for piece in pieces:
+            yield piece
+            self.watcher.moved(leaf, len(piece))
+
+    async def _place(self, whole: str) -> tuple[str, str]:
+        """Return the directory from which a path is copied, and what it is called there."""
+        try:
+            await self.files.list(self.name, whole)
+        except NoSuchFile:
+            raise
+        except FileRefused:  # no directory, in whichever of the runtime's words
+            return posixpath.split(whole)
+        return whole, "."
+
+    @contextlib.asynccontextmanager
+    async def _scratched(self, base: str, scratch: str) -> AsyncGenerator[None]:
+        """Remove the scratch directory of the body."""
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True), contextlib.suppress(SandboxError):
+                await self._run(base, scripts.remove_scratch(scratch))
+
+    async def _survey(self, whole: str, base: str, root: str, scratch: str) -> Tree:
+        output = await self._run(base, scripts.survey(scratch, root))
+        for _, said in scripts.read_lines(output).values():
+            raise FileRefused(f"{shown(whole)} in sandbox '{self.name}' cannot all be read: {said}")
+        found = await self._read(f"{scratch}/list")
+        tree = scripts.read_survey(found, base, name_of(whole), is_file=root != ".")
+        if tree.is_file and not tree.files:
+            where = f"{shown(whole)} in sandbox '{self.name}'"
+            raise FileRefused(f"{where} is neither a file nor a directory")
+        return tree
+
+    async def _fetch(self, tree: Tree, where: Goal, scratch: str) -> None:
+        arriving: Arriving | None = None
+        digest = ""
+        try:
+            for batch in _batches(_slices(tree), lambda each: each.leaf, lambda each: each.count):
+                script = scripts.pack(scratch, batch)
+                told = scripts.read_lines(await self._run(tree.base, script))
+                for each in batch:
+                    said = self._packed(tree, each, told.get(each.number))
+                    if arriving is None:
+                        arriving = Arriving(Path(where.base, where.path(each.leaf)), new_token())
+                        digest = said
+                    await self._take(arriving, each, scratch)
+                    if each.is_last:
+                        arriving.finish(each.leaf.size, digest, runs=each.leaf.runs)
+                        arriving = None
+                        self.watcher.finished(each.leaf)
+        finally:
+            if arriving is not None:
+                arriving.discard()
+
+    async def _take(self, arriving: Arriving, part: Slice, scratch: str) -> None:
+        for name in part.names():
+            block = scripts.read_block(await self._read(f"{scratch}/{name}"))
+            arriving.take(block)
+            self.watcher.moved(part.leaf, len(block))
+
+    def _packed(self, tree: Tree, part: Slice, told: tuple[str, str] | None) -> str:
+        """Return the hash that the sandbox tells of a file with its first slice."""
+        where = f"{shown(posixpath.join(tree.base, part.leaf.path))} in sandbox '{self.name}'"
+        word, said = told or ("", "")
+        if word == "failed":
+            raise FileRefused(f"{where} cannot be read: {said}") if said else unhashed(where)
+        if part.start == 0 and word != str(part.leaf.size):
+            raise FileChanged(f"{where} was written to while it was copied")
+        return said
+
+    async def _run(self, base: str, command: str) -> str:
+        return await self.files.errands.run(self.name, base, command)
+
+    async def _read(self, path: str) -> str:
+        request = wire.read(self.name, f"{HOME}/{path}")
+        return wire.read_content(await self.files.ask(request))
+
+
+def _slices(tree: Tree) -> Iterator[Slice]:
+    for number, leaf in enumerate(tree.files):
+        yield from scripts.slices(number, leaf, MAX_BLOCKS)
+
+
+def _itself(leaf: Leaf) -> Leaf:
+    return leaf
+
+
+def _batches(
+    items: Iterable[T], leaf: Callable[[T], Leaf], cost: Callable[[T], int] = lambda _: 0
+) -> Iterator[list[T]]:
+    """Yield what goes into one command each: as much as its line may name and may lie packed."""
+    batch: list[T] = []
+    line = blocks = 0
+    for item in items:
+        room = scripts.room(leaf(item).path)
+        line += room
+        blocks += cost(item)
+        if batch and (line > MAX_LINE or blocks > MAX_BLOCKS):
+            yield batch
+            batch, line, blocks = [], room, cost(item)
+        batch.append(item)
+    if batch:
+        yield batch

@@ -1,0 +1,258 @@
+"""The tools of commands: send a prompt, follow it, cancel it, run an agent."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from sandbox_client import _agent
+from sandbox_client._access import with_client
+from sandbox_client._content import (
+    ending,
+    prompt_content,
+    sessions_content,
+    told_sessions,
+)
+from sandbox_client._excerpt import MAX_OUTPUT, Excerpt, head_and_tail, page, tail
+from sandbox_client._prompts import DEFAULT_WAIT, MAX_WAIT
+from sandbox_client._watch import Audience
+
+from .sandboxes import NAME
+from .speech import spell
+from .tool import Arguments, Parameter, Result, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from sandbox_client._client import Client
+    from sandbox_client._prompts import Prompt
+    from sandbox_client._waiting import Report
+
+RUNTIME_KEEPS = 9_900_000  # characters, or a few more
+FAREWELL = 1.0  # seconds in which a client that cancels may still be told something
+
+
+@dataclass
+class _Call:
+    """A call that may be cancelled while its command goes on."""
+
+    report: Report
+    name: str
+    session: str = ""
+
+    @property
+    def audience(self) -> Audience:
+        return Audience(self.report, opened=self._open)
+
+    def _open(self, session: str) -> None:
+        self.session = session
+
+    @asynccontextmanager
+    async def survived(self) -> AsyncGenerator[None]:
+        """Say on a cancellation that only the waiting has stopped."""
+        try:
+            yield
+        except anyio.get_cancelled_exc_class():
+            if self.session:
+                words = f"no longer waited for; the command goes on: {_next(self.name, self)}"
+                with anyio.move_on_after(FAREWELL, shield=True):
+                    await self.report(0.0, None, words)
+            raise
+
+
+async def _send(client: Client, arguments: Arguments, report: Report) -> Result:
+    name = arguments.text("name")
+    call = _Call(report, name)
+    async with call.survived():
+        prompt = await client.prompts.send(
+            name,
+            arguments.text("command"),
+            session=arguments.text("session") or None,
+            wait_seconds=_wait(arguments),
+            audience=call.audience,
+        )
+    if prompt.seen.state == "running":
+        return _answer(prompt, tail(prompt.seen.output))
+    return _answer(prompt, head_and_tail(prompt.seen.output))
+
+
+async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Result:
+    name = arguments.text("name")
+    template = client.proxy.config.agent_command
+    prompt = await client.prompts.send(
+        name,
+        _agent.command_line(template, arguments.text("prompt")),
+        wait_seconds=0.0,
+        audience=Audience(report),
+    )
+    result = _answer(prompt, tail(prompt.seen.output))
+    return replace(result, content={name: (result.content or {})[name] for name in _BEGUN})
+
+
+async def _output(client: Client, arguments: Arguments, report: Report) -> Result:
+    name, session = arguments.text("name"), arguments.text("session")
+    if not session:
+        return await _sessions(client, name)
+    after = arguments.number("after")
+    call = _Call(report, name, session)
+    async with call.survived():
+        prompt = await client.prompts.output(
+            name,
+            session,
+            after=after or 0,
+            wait_seconds=_wait(arguments),
+            audience=Audience(report),
+        )
+    output = prompt.seen.output
+    return _answer(prompt, head_and_tail(output) if after is None else page(output, after))
+
+
+async def _sessions(client: Client, name: str) -> Result:
+    rows = await client.prompts.sessions(name)
+    content = sessions_content(name, rows)
+    if not rows:
+        return Result(
+            f"Nothing has run in sandbox '{name}' since its start. {spell('run')} runs a command.",
+            content,
+        )
+    count = "1 session" if len(rows) == 1 else f"{len(rows)} sessions"
+    lines = [f"- {line}" for line in told_sessions(rows)]
+    end = f"{spell('output')} with one of them as session shows what it printed."
+    return Result("\n".join([f"{count} of '{name}', the last used first:", *lines, end]), content)
+
+
+async def _cancel(client: Client, arguments: Arguments, report: Report) -> Result:
+    name, session = arguments.text("name"), arguments.text("session")
+    prompt = await client.prompts.cancel(name, session, report=report)
+    return _answer(prompt, head_and_tail(prompt.seen.output))
+
+
+def _answer(prompt: Prompt, shown: Excerpt) -> Result:
+    """Return what a command has printed and how it stands, with what to do next."""
+    notes = [f"[{ending(prompt)}]"]
+    if prompt.was_over:
+        notes = [f"[it had ended before, with {ending(prompt)}: nothing was killed]"]
+    if prompt.unseen:
+        notes.append(f"[in the end it could not be reached: {prompt.unseen}]")
+    if len(prompt.seen.output) >= RUNTIME_KEEPS:
+        notes.append(
+            "[The runtime has left out the middle of so long an output: what comes now is at its"
+            " end, which is shown without `after`.]"
+        )
+    if prompt.seen.state == "running":
+        notes.append(f"[It goes on whether or not anybody asks. {_next_of(prompt, shown)}]")
+    text = "\n".join([shown.text.rstrip() or "(no output)", *notes])
+    return Result(text, prompt_content(prompt, shown))
+
+
+def _next_of(prompt: Prompt, shown: Excerpt) -> str:
+    follow = f'{spell("output")} {{"name": "{prompt.name}", "session": "{prompt.session}"'
+    return f'{follow}, "after": {shown.after}}} waits for more; {spell("cancel")} kills it.'
+
+
+def _next(name: str, call: _Call) -> str:
+    return f'{spell("output")} {{"name": "{name}", "session": "{call.session}"}} follows it'
+
+
+def _wait(arguments: Arguments) -> float:
+    seconds = arguments.number("wait_seconds")
+    return DEFAULT_WAIT if seconds is None else float(seconds)
+
+
+_SESSION = Parameter("session", "string", "The session that an earlier answer named.")
+_WAIT = Parameter(
+    "wait_seconds",
+    "integer",
+    f"How long to wait; {DEFAULT_WAIT:.0f} if left out, 0 not at all.",
+    required=False,
+    bounds=(0, int(MAX_WAIT)),
+)
+
+_BEGUN: Final = {"name": "string", "session": "string", "status": "string"}
+_STANDING: Final = {
+    **_BEGUN,
+    "output": "string",
+    "next_after": "integer",
+    "left_out": "integer",
+    "seconds": "number",
+    "exit_code?": "integer",
+}
+_FOLLOWED: Final = {
+    **{
+        name if name == "name" else f"{name.rstrip('?')}?": kind for name, kind in _STANDING.items()
+    },
+    "count?": "integer",
+    "sessions?": "array",
+}
+
+TOOLS: Final[tuple[Tool, ...]] = (
+    Tool(
+        name="send_prompt_to_sandbox",
+        description="Run a shell command in a ready sandbox. Use it for all work there. Returns"
+        " output and exit code if it ends within wait_seconds; else the session in which it goes"
+        " on, its output so far, and what to do next.",
+        run=with_client(_send),
+        parameters=(
+            NAME,
+            Parameter("command", "string", "The shell command, for example: ls -la"),
+            _WAIT,
+            Parameter(
+                "session",
+                "string",
+                "A shell to run in, where cd and export last; a new one if left out.",
+                required=False,
+            ),
+        ),
+        output=_STANDING,
+        destructive=True,
+    ),
+    Tool(
+        name="get_prompt_output",
+        description="Wait for more output of a command, or for its end. Use it with the session"
+        " that another tool named; without one it lists what runs and what ended. Returns only"
+        f" what is new after `after` characters, {MAX_OUTPUT} at most, and whether it runs, ended"
+        " (exit code) or was killed.",
+        run=with_client(_output),
+        parameters=(
+            NAME,
+            Parameter(_SESSION.name, _SESSION.kind, _SESSION.description, required=False),
+            _WAIT,
+            Parameter(
+                "after",
+                "integer",
+                "Characters known already: next_after of the answer before.",
+                required=False,
+                bounds=(0, None),
+            ),
+        ),
+        output=_FOLLOWED,
+        read_only=True,
+        idempotent=True,
+    ),
+    Tool(
+        name="cancel_prompt",
+        description="Kill the command that runs in a session. Use it when the person wants it to"
+        " stop: nothing else stops it. Returns what it had printed, and how it ended.",
+        run=with_client(_cancel),
+        parameters=(NAME, _SESSION),
+        output=_STANDING,
+        destructive=True,
+        idempotent=True,
+    ),
+    Tool(
+        name="run_agent",
+        description="Start a coding agent in a ready sandbox with a prompt in plain words. Use it"
+        " for work that the agent there shall do by itself. Returns at once with the session for"
+        " get_prompt_output.",
+        run=with_client(_agent_run),
+        parameters=(
+            NAME,
+            Parameter("prompt", "string", "What the agent shall do, in the person's words."),
+        ),
+        output=_BEGUN,
+        destructive=True,
+    ),
+)

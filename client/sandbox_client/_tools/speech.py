@@ -1,0 +1,44 @@
+"""How the client speaks to a model: tools by their names, errors as the whole story."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sandbox_client._excerpt import tail
+
+from .tool import Result
+
+if TYPE_CHECKING:
+    from sandbox_client._errors import SandboxError, Verb
+
+_TOOL_OF_VERB: Final[dict[Verb, str]] = {
+    "create": "create_sandbox",
+    "status": "get_sandbox_status",
+    "run": "send_prompt_to_sandbox",
+    "output": "get_prompt_output",
+    "sessions": "get_prompt_output",
+    "cancel": "cancel_prompt",
+    "agent": "run_agent",
+    "list": "list_sandboxes",
+    "delete": "delete_sandbox",
+    "pause": "pause_sandbox",
+    "resume": "resume_sandbox",
+    "check": "check_connection",
+    "read": "read_sandbox_file",
+    "write": "write_sandbox_file",
+    "files": "list_sandbox_files",
+}
+
+
+def spell(verb: Verb) -> str:
+    """Return the tool that does `verb`."""
+    return _TOOL_OF_VERB[verb]
+
+
+def render_error(error: SandboxError) -> Result:
+    """Return the whole story as text: what happened, whose fault it is, what to do next.
+
+    What a command had printed stands before it.
+    """
+    printed = f"{tail(error.printed).text.rstrip()}\n" if error.printed.strip() else ""
+    return Result(printed + error.explain(spell), is_error=True)

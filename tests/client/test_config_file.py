@@ -1,0 +1,161 @@
+"""The configuration's file is changed in one step, for its owner alone, and keeps what is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client._config_file import check_writable, read, write
+from sandbox_client._errors import ConfigError
+
+from tests.client.doubles import KEY
+from tests.client.hostile import any_json, some
+from tests.client.leaks import hidden_words
+
+NEW = {"proxyUrl": "http://127.0.0.1:8080", "apiKey": KEY}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "config.json"
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_file_and_its_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "config.json"
+    kept = os.umask(0)  # which forbids nothing
+    try:
+        write(path, NEW)
+    finally:
+        os.umask(kept)
+
+    assert json.loads(path.read_text()) == NEW
+    assert [mode_of(each) for each in (path, path.parent, path.parent.parent)] == [
+        0o600,
+        0o700,
+        0o700,
+    ]
+
+
+def test_the_key_is_never_in_a_file_that_others_can_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text("{}")
+    path.chmod(0o644)
+    modes: list[int] = []
+    replace = Path.replace
+
+    def seen(beside: Path, target: Path) -> Path:
+        modes.append(mode_of(beside))
+        assert KEY in beside.read_text()
+        return replace(beside, target)
+
+    monkeypatch.setattr(Path, "replace", seen)
+    write(path, NEW)
+
+    assert [*modes, mode_of(path)] == [0o600, 0o600]
+
+
+def test_what_else_is_in_the_file_stays_in_its_order(path: Path) -> None:
+    path.write_text(
+        '{"note": "ä", "apiKey": "old", "defaultPort": 9000, "proxyUrl": "x", "z": [1]}'
+    )
+
+    write(path, NEW)
+
+    kept = json.loads(path.read_text())
+    assert list(kept) == ["note", "apiKey", "defaultPort", "proxyUrl", "z"]
+    assert kept == {"note": "ä", "defaultPort": 9000, "z": [1], **NEW}
+    assert "ä" in path.read_text()
+
+
+@some
+@given(content=st.dictionaries(st.text(max_size=5), any_json, max_size=5))
+def test_whatever_is_in_the_file_comes_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, content: dict[str, object]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    path.write_text(json.dumps(content))
+
+    write(path, NEW)
+
+    expected = json.dumps({**json.loads(json.dumps(content)), **NEW})
+    assert json.dumps(json.loads(path.read_bytes())) == expected
+    assert read(path, optional=False).content["apiKey"] == KEY
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "null", '"x"'])
+def test_what_is_no_json_object_is_not_overwritten(path: Path, content: str) -> None:
+    path.write_text(content)
+
+    with pytest.raises(ConfigError) as caught:
+        write(path, NEW)
+
+    assert path.read_text() == content
+    assert "move it away" in caught.value.advice
+    assert KEY not in hidden_words(caught.value)
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    target = tmp_path / "dotfiles" / "config.json"
+    link = tmp_path / "config.json"
+    link.symlink_to(target)
+
+    write(link, NEW)
+
+    assert link.is_symlink()
+    assert json.loads(target.read_text()) == NEW
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_write_that_fails_half_way_leaves_the_file_as_it_was_and_nothing_beside_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: BaseException
+) -> None:
+    path.write_text('{"apiKey": "old"}')
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[step], fail)
+    with pytest.raises((ConfigError, KeyboardInterrupt)) as caught:
+        write(path, NEW)
+
+    assert path.read_text() == '{"apiKey": "old"}'
+    assert list(path.parent.iterdir()) == [path]
+    if isinstance(caught.value, ConfigError):
+        assert caught.value.message == f"{path} cannot be written: No space left on device"
+        assert KEY not in hidden_words(caught.value)
+
+
+def test_a_place_below_a_file_is_refused_before_anything_is_asked(path: Path) -> None:
+    path.write_text("")
+
+    with pytest.raises(ConfigError, match="is not a folder"):
+        check_writable(path / "a" / "config.json")
+
+
+def test_a_folder_that_takes_no_file_is_refused_before_anything_is_asked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:  # root may write everywhere, and tests may run as root
+        return False
+
+    monkeypatch.setattr(os, "access", refuse)
+
+    with pytest.raises(ConfigError, match="nothing can be made in"):
+        check_writable(path)
+
+
+def test_a_place_whose_folders_are_missing_can_be_written(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b" / "config.json")
+
+    assert list(tmp_path.iterdir()) == []

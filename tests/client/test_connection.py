@@ -1,0 +1,156 @@
+"""The examination as a model and as a person get it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+from sandbox_client import _cli
+from sandbox_client._tools import TOOLS
+
+from tests.client.access import PlayedAccess
+from tests.client.doubles import KEY, Reports, Routes, says
+from tests.client.tools import check_against, is_json
+
+if TYPE_CHECKING:
+    import pytest
+    from sandbox_client._client import Client
+    from sandbox_client._config import Config
+    from sandbox_client._tools.tool import Result
+
+    from tests.client.doubles import Answers
+
+VARIABLES = {
+    "HOME": "/nonexistent",
+    "REMOTE_SANDBOX_PROXY_URL": "http://127.0.0.1:8080",
+    "REMOTE_SANDBOX_API_KEY": KEY,
+}
+TOOL = next(tool for tool in TOOLS if tool.name == "check_connection")
+
+
+def answers(**others: httpx.Response) -> Answers:
+    moment = datetime.now(UTC).isoformat()
+    well = {"status": "ok", "database": "connected", "timestamp": moment}
+    return {
+        "GET /health": httpx.Response(200, json=well),
+        "GET /api/me": others.get("me", httpx.Response(200, json={"user": {"username": "ada"}})),
+        "GET /api/me/apikeys": httpx.Response(200, json={"count": 0, "api_keys": []}),
+        "GET /api/sandboxes": others.get("rows", httpx.Response(200, json={"sandboxes": []})),
+    }
+
+
+FULL = httpx.Response(
+    200, json={"sandboxes": [{"name": f"b{n}", "ready": True} for n in range(10)]}
+)
+
+
+async def called(played: Answers, environ: dict[str, str] | None = None) -> Result:
+    access = PlayedAccess(VARIABLES if environ is None else environ, Routes(played))
+    result = await TOOL.run(access, TOOL.check({}), Reports())
+    assert not result.is_error
+    assert not is_json(result.text)
+    assert KEY not in result.text + json.dumps(result.content)
+    check_against(TOOL.output_schema(), result.content)
+    return result
+
+
+async def test_a_model_gets_a_line_for_each_check_and_the_same_as_an_object() -> None:
+    result = await called(answers())
+
+    heading, *lines = result.text.splitlines()
+    assert heading == "The connection works: all 9 checks passed."
+    assert all(line.startswith("passed: ") for line in lines)
+    assert result.content is not None
+    assert result.content["ok"] is True
+    assert str(result.content["checks"]).count("'passed'") == 9
+
+
+async def test_a_failed_check_is_a_result_with_the_fix_below_it() -> None:
+    result = await called(answers(me=says(401, "Invalid API key")))
+
+    lines = result.text.splitlines()
+    failed = next(number for number, line in enumerate(lines) if line.startswith("failed: key: "))
+    assert lines[0] == "The connection does not work: 1 check of 9 failed."
+    assert lines[failed + 1].startswith("  Fix: ")
+    assert lines[failed + 2] == "not tried: sandboxes: since 'key' failed"
+    assert result.content is not None
+    assert result.content["ok"] is False
+
+
+async def test_without_any_configuration_it_answers_too() -> None:
+    result = await called({}, {"HOME": "/nonexistent"})
+
+    assert "failed: configuration: No configuration" in result.text
+    assert "`remote-sandbox login`" in result.text
+
+
+async def test_a_fix_names_the_tools_of_a_model() -> None:
+    assert "make room with delete_sandbox" in (await called(answers(rows=FULL))).text
+
+
+async def test_a_warning_is_no_failure() -> None:
+    result = await called(answers(rows=FULL))
+
+    assert result.content is not None
+    assert result.content["ok"] is True
+    assert result.text.startswith("The connection works, with 1 warning.")
+
+
+def test_the_tool_takes_little_of_the_room_that_all_tools_share() -> None:
+    listed = [TOOL.name, TOOL.description, TOOL.input_schema(), TOOL.output_schema()]
+
+    assert len(json.dumps(listed)) < 700
+    assert len(TOOL.description) <= 300
+    assert TOOL.read_only
+    assert TOOL.idempotent
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *words: str,
+    played: Answers | None = None,
+) -> tuple[int, str]:
+    """The exit code of `remote-sandbox doctor`, and its standard output."""
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+
+    def connected(config: Config) -> Client:
+        return PlayedAccess({}, Routes(played or answers())).connect(config)
+
+    monkeypatch.setattr(_cli, "connect", connected)
+    code = _cli.run(["doctor", *words])
+    out, err = capsys.readouterr()
+    assert KEY not in out + err
+    return code, out
+
+
+def test_a_person_gets_the_same_lines_and_0_where_nothing_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = run(monkeypatch, capsys, played=answers(rows=FULL))
+
+    assert code == 0
+    assert "passed: key: the proxy takes the key: it is ada's\n" in out
+    assert "  Fix: See them with `remote-sandbox list`; make room with" in out
+
+
+def test_a_failed_check_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = answers(me=says(401, "Invalid API key"))
+
+    assert run(monkeypatch, capsys, played=refused)[0] == 1
+
+
+def test_in_json_it_is_one_object(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = run(monkeypatch, capsys, "--json", played=answers(rows=FULL))
+
+    content = json.loads(out)
+    assert (code, content["ok"], len(content["checks"])) == (0, True, 9)
+    assert content["checks"][-1]["outcome"] == "warned"
+    assert "`remote-sandbox delete NAME`" in content["checks"][-1]["fix"]

@@ -1,0 +1,153 @@
+"""The files of this machine: written whole under their names, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from sandbox_client._errors import DiskFailed, FileChanged
+from sandbox_client._files import disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_file_has_its_name_only_once_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "f"
+    arriving = disk.Arriving(target, "0123abcd")
+    arriving.take(b"ne")
+    arriving.take(b"w")
+    assert not target.exists()
+    arriving.finish(3, digest(b"new"), runs=True)
+    assert target.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o777 & ~umask
+
+
+@pytest.mark.parametrize(("size", "of"), [(3, b"old"), (4, b"new")])
+def test_what_is_not_what_it_should_be_gets_no_name(tmp_path: Path, size: int, of: bytes) -> None:
+    arriving = disk.Arriving(tmp_path / "f", "0123abcd")
+    arriving.take(b"new")
+    with pytest.raises(FileChanged, match="is not what the sandbox has"):
+        arriving.finish(size, digest(of), runs=False)
+    arriving.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_arrives_can_be_read_by_nobody_else_until_it_is_whole(tmp_path: Path) -> None:
+    arriving = disk.Arriving(tmp_path / "f", "0123abcd")
+    (part,) = tmp_path.iterdir()
+    assert stat.S_IMODE(part.stat().st_mode) == 0o600
+    arriving.discard()
+    assert not part.exists()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    arriving = disk.Arriving(tmp_path / "f", "0123abcd")
+    (part,) = tmp_path.iterdir()
+    full = os.open("/dev/full", os.O_WRONLY)
+    written = next(each.fd for each in psutil.Process().open_files() if each.path == str(part))
+    os.dup2(full, written)
+    os.close(full)
+    with pytest.raises(DiskFailed, match=r"f cannot be written: No space left on device"):
+        arriving.take(b"x" * 1_000_000)
+    arriving.discard()
+    assert not part.exists()
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"abcdef")
+    reading = disk.pieces(file, 2)
+    assert next(reading) == b"ab"
+    file.write_bytes(b"abcdefgh")
+    with pytest.raises(FileChanged, match="written to while it was copied"):
+        list(reading)
+
+
+def test_an_empty_file_is_one_empty_piece(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    assert list(disk.pieces(tmp_path / "f", 10)) == [b""]
+
+
+@pytest.mark.parametrize("path", ["none", "a\0b"])
+def test_what_cannot_be_looked_at_is_told(tmp_path: Path, path: str) -> None:
+    with pytest.raises(DiskFailed, match=r"none cannot be read|cannot be a path"):
+        disk.survey(str(tmp_path / path))
+
+
+def arrive(target: Path, *, runs: bool = False) -> None:
+    arriving = disk.Arriving(target, "0123abcd")
+    arriving.take(b"new")
+    arriving.finish(3, digest(b"new"), runs=runs)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "f"
+    target.write_text("old")
+    target.chmod(mode)
+    arrive(target, runs=True)
+    assert target.read_text() == "new"
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("old", ["old", None])
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path, old: str | None) -> None:
+    (tmp_path / "deep").mkdir()
+    target, link = tmp_path / "deep/f", tmp_path / "link"
+    link.symlink_to("deep/f")
+    if old is not None:
+        target.write_text(old)
+    arrive(link)
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert not list(tmp_path.rglob("*.part-*"))
+
+
+def test_a_link_that_leads_to_itself_is_no_target(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(DiskFailed, match="Too many levels of symbolic links"):
+        disk.Arriving(tmp_path / "link", "0123abcd")
+
+
+def test_a_file_that_is_write_protected_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").write_text("old")
+
+    def may(_: Path, how: int) -> bool:  # root may write to anything
+        return how != os.W_OK
+
+    monkeypatch.setattr(os, "access", may)
+    with pytest.raises(DiskFailed, match=re.escape(f"{tmp_path}/f is write-protected")) as caught:
+        disk.Arriving(tmp_path / "f", "0123abcd")
+    assert "chmod u+w" in caught.value.advice
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_what_a_killed_copy_has_left_of_a_file_is_removed_after_an_hour(tmp_path: Path) -> None:
+    kept = {".f.part-00000001", ".f.part-notes", ".ff.part-00000003", "f"}
+    for name in {*kept, ".f.part-00000002"}:
+        (tmp_path / name).touch()
+        then = time.time() - (3_500 if name.endswith("1") else 3_700)
+        os.utime(tmp_path / name, (then, then))
+    arrive(tmp_path / "f")
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_device_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DiskFailed, match="/dev/null is neither a file nor a directory"):
+        disk.survey("/dev/null")

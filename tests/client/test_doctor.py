@@ -1,0 +1,499 @@
+"""The examination: each check has an outcome of its own and a fix, and it never fails to answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client._backend import Backend
+from sandbox_client._client import connect
+from sandbox_client._doctor import examine, patient
+from sandbox_client._doctor.finding import span
+
+from tests.client.access import PlayedAccess
+from tests.client.doubles import KEY, Clock, Reports, page, says
+from tests.client.hostile import bodies, some
+from tests.client.leaks import is_one_printable_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sandbox_client._doctor import Finding
+
+    from tests.client.doubles import Handler
+
+URL = "http://127.0.0.1:8080"
+START = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+NAMES = [
+    "configuration",
+    "file mode",
+    "encryption",
+    "proxy",
+    "health",
+    "latency",
+    "clock",
+    "key",
+    "sandboxes",
+]
+WELL: dict[str, object] = {"status": "ok", "database": "connected"}
+
+
+def iso(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def row(name: str, age: timedelta = timedelta()) -> dict[str, object]:
+    return {"name": name, "ready": True, "createdAt": iso(START - age)}
+
+
+def key_row(prefix: str, expires: timedelta | None, *, active: bool = True) -> dict[str, object]:
+    moment = None if expires is None else iso(START + expires)
+    return {"key_prefix": prefix, "expires_at": moment, "is_active": active}
+
+
+@dataclass
+class Played:
+    """A proxy on a clock that its answers move: `takes` seconds each, `inward` of it before it."""
+
+    clock: Clock = field(default_factory=Clock)
+    health: Mapping[str, object] | httpx.Response | Exception = field(default_factory=lambda: WELL)
+    me: httpx.Response | None = None
+    keys: list[dict[str, object]] | httpx.Response = field(
+        default_factory=lambda: [key_row(KEY[:12], None)]
+    )
+    sandboxes: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    takes: list[float] = field(default_factory=lambda: [0.01])
+    inward: float = 0.5
+    ahead: timedelta = timedelta()
+    asked: list[str] = field(default_factory=list[str])
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.clock.now - 1000.0)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        seconds = self.takes[min(len(self.asked), len(self.takes) - 1)]
+        self.asked.append(request.url.path)
+        self.clock.now += seconds * self.inward
+        answer = self._answer(request.url.path)
+        self.clock.now += seconds * (1 - self.inward)
+        if isinstance(answer, httpx.Response):
+            return httpx.Response(
+                answer.status_code, headers=answer.headers, content=answer.content
+            )
+        return httpx.Response(200, json=answer)
+
+    def _answer(self, path: str) -> object:
+        match path:
+            case "/health":
+                if isinstance(self.health, Exception):
+                    raise self.health
+                if isinstance(self.health, httpx.Response):
+                    return self.health
+                return {"timestamp": iso(self.now() + self.ahead), **self.health}
+            case "/api/me":
+                return self.me or {"user": {"id": "1", "username": "ada", "email": None}}
+            case "/api/me/apikeys":
+                return (
+                    self.keys
+                    if isinstance(self.keys, httpx.Response)
+                    else {"count": len(self.keys), "api_keys": self.keys}
+                )
+            case _:
+                return {"count": len(self.sandboxes), "sandboxes": self.sandboxes}
+
+
+def write(home: Path, content: object, mode: int = 0o600) -> Path:
+    path = home / ".config" / "gemini-remote-sandbox" / "config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    path.chmod(mode)
+    return path
+
+
+async def examined(
+    home: Path, played: Handler | None = None, clock: Clock | None = None, **variables: str
+) -> dict[str, Finding]:
+    """What each check found, after the checks that hold for every examination."""
+    proxy = Played() if played is None else played
+    time = proxy.clock if isinstance(proxy, Played) else clock or Clock()
+    access = PlayedAccess({"HOME": str(home), **variables}, proxy, time)
+    now = proxy.now if isinstance(proxy, Played) else lambda: START
+    found = await examine(access, report=Reports(), timing=access.timing, now=now)
+    assert [each.check for each in found] == NAMES
+    for each in found:
+        assert KEY not in f"{each.words}{each.fix}"
+        assert is_one_printable_line(each.words), ascii(each.words)
+        assert bool(each.fix) is (each.outcome in {"failed", "warned"})
+    return {each.check: each for each in found}
+
+
+def outcomes(found: Mapping[str, Finding]) -> dict[str, str]:
+    """The outcome of every check that did not pass."""
+    return {name: each.outcome for name, each in found.items() if each.outcome != "passed"}
+
+
+@pytest.fixture
+def configured(home: Path) -> Path:
+    write(home, {"proxyUrl": URL, "apiKey": KEY})
+    return home
+
+
+async def test_where_all_is_well_every_check_passes_and_tells_what_it_saw(configured: Path) -> None:
+    found = await examined(configured, Played(sandboxes=[row("a"), row("b")]))
+
+    assert outcomes(found) == {}
+    assert f"{configured}/.config" in found["configuration"].words
+    assert found["proxy"].words == f"{URL} answers"
+    assert found["latency"].words == "a request takes 10 ms (the median of 5)"
+    assert found["key"].words == "the proxy takes the key: it is ada's"
+    assert found["sandboxes"].words == "2 of 10, the usual quota; paused ones count"
+
+
+async def test_without_a_configuration_the_rest_says_why_it_was_not_tried(home: Path) -> None:
+    found = await examined(home)
+
+    assert outcomes(found) == {"configuration": "failed"} | dict.fromkeys(NAMES[1:], "not tried")
+    assert "`remote-sandbox login`" in found["configuration"].fix
+    assert found["file mode"].words.startswith("there is no file ")
+    assert {found[name].words for name in NAMES[2:]} == {"since 'configuration' failed"}
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+async def test_a_file_that_others_can_read_fails_alone_and_the_rest_is_examined(
+    home: Path, mode: int
+) -> None:
+    path = write(home, {"proxyUrl": URL, "apiKey": KEY}, mode)
+
+    found = await examined(home)
+
+    assert outcomes(found) == {"file mode": "failed"}
+    assert f"{mode:04o}" in found["file mode"].words
+    assert f"chmod 600 {path}" in found["file mode"].fix
+
+
+async def test_a_file_without_a_key_may_be_read_by_others(home: Path) -> None:
+    write(home, {"proxyUrl": URL}, 0o644)
+
+    assert outcomes(await examined(home, REMOTE_SANDBOX_API_KEY=KEY)) == {}
+
+
+async def test_a_file_that_is_no_json_may_hold_a_key_all_the_same(home: Path) -> None:
+    write(home, "").write_text(f'{{"apiKey": "{KEY}')
+    (home / ".config/gemini-remote-sandbox/config.json").chmod(0o644)
+
+    found = await examined(home)
+
+    assert (found["configuration"].outcome, found["file mode"].outcome) == ("failed", "failed")
+
+
+async def test_a_folder_in_the_files_place_gets_no_advice_about_its_mode(home: Path) -> None:
+    (home / "folder").mkdir(mode=0o755)
+
+    found = await examined(home, REMOTE_SANDBOX_CONFIG="~/folder")
+
+    assert (found["configuration"].outcome, found["file mode"].outcome) == ("failed", "not tried")
+
+
+async def test_where_each_value_comes_from_is_told(home: Path) -> None:
+    path = write(home, {"proxyUrl": URL, "apiKey": "x", "defaultImage": "", "defaultPort": 80})
+
+    found = await examined(home, REMOTE_SANDBOX_API_KEY=KEY, REMOTE_SANDBOX_DEFAULT_IMAGE="aio:1")
+
+    assert found["configuration"].words == (
+        f"proxyUrl, defaultPort from {path}; apiKey from REMOTE_SANDBOX_API_KEY;"
+        " defaultImage from REMOTE_SANDBOX_DEFAULT_IMAGE"
+    )
+
+
+async def test_variables_alone_are_a_configuration_without_a_file(home: Path) -> None:
+    found = await examined(home, REMOTE_SANDBOX_API_KEY=KEY, REMOTE_SANDBOX_PROXY_URL=URL)
+
+    assert outcomes(found) == {}
+    assert found["file mode"].words.startswith("there is no file ")
+
+
+async def test_a_key_of_another_length_is_warned_about_by_its_length(home: Path) -> None:
+    write(home, {"proxyUrl": URL, "apiKey": KEY[:-1]})
+
+    found = await examined(home)
+
+    assert outcomes(found) == {"configuration": "warned"}
+    assert "39 characters, a whole one 40" in found["configuration"].words
+    assert KEY[:-1] not in found["configuration"].words
+
+
+@pytest.mark.parametrize(
+    ("url", "outcome"),
+    [
+        ("http://proxy.test", "warned"),
+        ("http://10.0.0.1:8080", "warned"),
+        ("http://localhost.example.com", "warned"),
+        ("https://proxy.test", "passed"),
+        ("HTTPS://proxy.test", "passed"),
+        ("http://localhost:8080", "passed"),
+        ("http://LOCALHOST:8080", "passed"),
+        ("http://127.9.9.9", "passed"),
+        ("http://[::1]:8080", "passed"),
+    ],
+)
+async def test_a_key_that_travels_in_clear_over_a_network_is_warned_about(
+    home: Path, url: str, outcome: str
+) -> None:
+    write(home, {"proxyUrl": url, "apiKey": KEY})
+
+    found = (await examined(home))["encryption"]
+
+    assert found.outcome == outcome
+    assert found.words.startswith("https:") is url.lower().startswith("https:")
+
+
+async def test_a_proxy_that_cannot_be_reached_is_asked_once_and_nothing_else_is_tried(
+    configured: Path,
+) -> None:
+    played = Played(health=httpx.ConnectError("no"))
+
+    found = await examined(configured, played)
+
+    assert outcomes(found) == {"proxy": "failed"} | dict.fromkeys(NAMES[4:], "not tried")
+    assert {found[name].words for name in NAMES[4:]} == {"since 'proxy' failed"}
+    assert played.asked == ["/health"]
+
+
+async def test_certificates_that_cannot_be_read_are_told_with_the_variable(home: Path) -> None:
+    write(home, {"proxyUrl": "https://proxy.test", "apiKey": KEY})
+    access = Backend({"HOME": str(home), "SSL_CERT_FILE": "/no/such.pem"}, connect)
+
+    found = {each.check: each for each in await examine(access, report=Reports())}
+
+    assert found["proxy"].outcome == "failed"
+    assert "SSL_CERT_FILE names '/no/such.pem'" in found["proxy"].words
+
+
+@pytest.mark.parametrize(
+    ("health", "words"),
+    [
+        ({"status": "ok", "database": "disconnected"}, "database 'disconnected'"),
+        ({"status": "ok"}, "database 'not told'"),
+        ({"status": "degraded", "database": "connected"}, "status 'degraded'"),
+        ({"status": 1}, "a number as status"),
+        (says(503, "The database does not answer"), "The database does not answer"),
+        (page(502), "an HTML page"),
+        (says(404, "Route GET /health not found"), "no such route"),
+        (httpx.Response(301, headers={"location": "https://other.test/"}), "a redirect"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else "health",
+)
+async def test_a_proxy_that_is_not_well_fails_in_a_line_of_its_own_and_the_key_is_still_tried(
+    configured: Path, health: Mapping[str, object] | httpx.Response, words: str
+) -> None:
+    found = await examined(configured, Played(health=health))
+
+    assert outcomes(found) == {"health": "failed", "latency": "not tried", "clock": "not tried"}
+    assert words in found["health"].words
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Invalid API key", "does not know the API key"),
+        ("API key has expired", "has expired"),
+        ("API key is inactive", "was revoked"),
+    ],
+)
+async def test_a_key_that_is_not_taken_fails_beside_a_proxy_that_is_well(
+    configured: Path, said: str, words: str
+) -> None:
+    found = await examined(configured, Played(me=says(401, said)))
+
+    assert outcomes(found) == {"key": "failed", "sandboxes": "not tried"}
+    assert words in found["key"].words
+    assert "`remote-sandbox login`" in found["key"].fix
+
+
+async def test_a_key_that_a_variable_gives_is_not_mended_by_the_file_alone(
+    configured: Path,
+) -> None:
+    refused = Played(me=says(401, "Invalid API key"))
+
+    found = await examined(configured, refused, REMOTE_SANDBOX_API_KEY=KEY)
+
+    assert "REMOTE_SANDBOX_API_KEY, which wins over the file: unset that" in found["key"].fix
+
+
+@pytest.mark.parametrize(
+    ("ahead", "outcome", "words"),
+    [
+        (timedelta(), "passed", "agrees with this machine's"),
+        (timedelta(seconds=29), "passed", "29.0 s ahead of this machine's"),
+        (timedelta(seconds=-29), "passed", "29.0 s behind this machine's"),
+        (timedelta(seconds=31), "warned", "31.0 s ahead of this machine's"),
+        (timedelta(hours=-3), "warned", "3 hours behind this machine's"),
+    ],
+    ids=str,
+)
+async def test_a_clock_that_is_wrong_by_more_than_30_s_is_warned_about(
+    configured: Path, ahead: timedelta, outcome: str, words: str
+) -> None:
+    found = await examined(configured, Played(ahead=ahead))
+
+    assert found["clock"].outcome == outcome
+    assert words in found["clock"].words
+
+
+async def test_a_slow_way_is_no_wrong_clock(configured: Path) -> None:
+    found = await examined(configured, Played(takes=[70.0]))
+
+    assert outcomes(found) == {"latency": "warned"}
+    assert found["latency"].words == "a request takes 70.0 s (the median of 1)"
+
+
+async def test_the_clock_is_read_from_the_quickest_request(configured: Path) -> None:
+    # The last sample takes its time on the way back only, which halving cannot know.
+    played = Played(takes=[0.0, 0.0, 0.0, 60.0], inward=0.0)
+
+    found = await examined(configured, played)
+
+    assert found["clock"].words == "the proxy's clock agrees with this machine's"
+
+
+async def test_a_single_slow_request_makes_no_slow_proxy(configured: Path) -> None:
+    found = await examined(configured, Played(takes=[5.0, 1.5, 0.2]))
+
+    assert found["latency"].words == "a request takes 200 ms (the median of 4)"
+
+
+async def test_a_proxy_that_tells_no_time_is_warned_about(configured: Path) -> None:
+    found = await examined(configured, Played(health={**WELL, "timestamp": "yesterday"}))
+
+    assert outcomes(found) == {"clock": "warned"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "outcome", "words"),
+    [
+        ([key_row(KEY[:12], timedelta(days=6))], "warned", "ada's, and expires in 6 days"),
+        ([key_row(KEY[:12], timedelta(days=8))], "passed", "ada's, and expires in 8 days"),
+        ([key_row(KEY[:12], None)], "passed", "it is ada's"),
+        ([key_row("sk_live_none", timedelta(days=1))], "passed", "it is ada's"),
+        ([key_row("", timedelta(days=1))], "passed", "it is ada's"),
+        ([key_row(KEY[:12], timedelta(days=1))] * 2, "passed", "it is ada's"),
+        (
+            [
+                key_row(KEY[:12], timedelta(days=1), active=False),
+                key_row(KEY[:12], timedelta(hours=5)),
+            ],
+            "warned",
+            "in 5 hours (2026-03-04 10:06 UTC)",
+        ),
+        (says(500, "Internal server error"), "passed", "it is ada's"),
+    ],
+    ids=["soon", "later", "never", "another", "no prefix", "two alike", "a revoked one", "untold"],
+)
+async def test_the_keys_expiry_is_told_only_where_it_is_certain_which_key_it_is(
+    configured: Path, keys: list[dict[str, object]] | httpx.Response, outcome: str, words: str
+) -> None:
+    found = await examined(configured, Played(keys=keys))
+
+    assert found["key"].outcome == outcome
+    assert found["key"].words.endswith(words) or f"{words} (" in found["key"].words
+
+
+async def test_an_expiry_is_told_by_the_proxys_clock(configured: Path) -> None:
+    keys = [key_row(KEY[:12], timedelta(days=4))]
+
+    found = await examined(configured, Played(keys=keys, ahead=timedelta(days=1)))
+
+    assert "expires in 3 days (2026-03-08 05:06 UTC)" in found["key"].words
+
+
+async def test_a_used_up_quota_is_warned_about(configured: Path) -> None:
+    found = await examined(configured, Played(sandboxes=[row(f"box-{n}") for n in range(10)]))
+
+    assert outcomes(found) == {"sandboxes": "warned"}
+    assert found["sandboxes"].words.startswith("10 of 10")
+    assert "{delete}" in found["sandboxes"].fix
+
+
+async def test_what_is_older_than_a_day_is_named(configured: Path) -> None:
+    ages = [row("young", timedelta(hours=23))]
+    ages += [row(f"old-{n}", timedelta(hours=25)) for n in range(5)]
+
+    found = await examined(configured, Played(sandboxes=ages))
+
+    assert outcomes(found) == {}
+    assert found["sandboxes"].words.endswith("; older than a day: old-0, old-1, old-2 and 2 more")
+
+
+async def test_a_fault_of_its_own_is_a_finding_by_type_and_place_only(configured: Path) -> None:
+    def broken(_: httpx.Request) -> httpx.Response:
+        raise ValueError(f"it holds {KEY}")
+
+    found = await examined(configured, broken)
+
+    assert found["proxy"].outcome == "failed"
+    assert "internal error in remote-sandbox: ValueError at " in found["proxy"].words
+    assert "it holds" not in found["proxy"].words
+
+
+async def test_a_proxy_that_never_answers_is_given_up(
+    configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patient, "STEP_DEADLINE", 0.05)
+
+    async def silent(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    with anyio.fail_after(5):
+        found = await examined(configured, silent)
+
+    assert "did not answer within 0.05 s" in found["proxy"].words
+
+
+async def test_what_it_is_doing_is_reported(configured: Path) -> None:
+    reports, played = Reports(), Played()
+    access = PlayedAccess({"HOME": str(configured)}, played, played.clock)
+
+    await examine(access, report=reports, timing=access.timing, now=played.now)
+
+    assert reports.reasons == [
+        f"looking at the {name}" for name in ("proxy", "latency", "key", "sandboxes")
+    ]
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all examples of a test."""
+    home = tmp_path_factory.mktemp("home")
+    write(home, {"proxyUrl": URL, "apiKey": KEY})
+    return home
+
+
+@some
+@given(answers=st.lists(st.tuples(st.sampled_from([200, 200, 401, 500]), bodies), min_size=1))
+def test_whatever_the_proxy_answers_every_check_has_an_outcome(
+    shared_home: Path, answers: list[tuple[int, bytes]]
+) -> None:
+    asked = iter(answers * 10)
+
+    def hostile(_: httpx.Request) -> httpx.Response:
+        status, body = next(asked)
+        return httpx.Response(status, content=body)
+
+    anyio.run(examined, shared_home, hostile)
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [(0.04, "0.0 s"), (119, "119.0 s"), (120, "2 minutes"), (7200, "2 hours"), (172800, "2 days")],
+)
+def test_a_length_of_time_is_told_in_a_fitting_unit(length: float, words: str) -> None:
+    assert span(timedelta(seconds=length)) == words

@@ -1,0 +1,218 @@
+"""What the sandbox's shell is told to do to files, and what it tells back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client._errors import BrokenReply, FileRefused
+from sandbox_client._files import scripts
+from sandbox_client._files.scripts import BLOCK, Settling, Slice
+from sandbox_client._files.trees import Goal, Leaf, Tree, beside, goal, is_below, name_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox_client._files.scripts import Manner
+
+
+def run(here: Path, command: str) -> str:
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=here,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(here)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    ).stdout
+
+
+def settling(here: Path, name: str, data: bytes, sent: bytes, manner: Manner = "plain") -> Settling:
+    part = f".{name}.part-0123abcd"
+    (here / part).write_bytes(data)
+    return Settling(part, name, len(sent), hashlib.sha256(sent).hexdigest(), manner)
+
+
+def settle(here: Path, name: str, manner: Manner = "plain", around: str = "{}") -> tuple[str, str]:
+    command = scripts.settle([settling(here, name, b"new" * 300, b"new" * 300, manner)])
+    return scripts.read_lines(run(here, around.format(command)))[0]
+
+
+def test_each_file_of_a_command_is_told_of_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    command = scripts.settle(
+        [
+            settling(tmp_path, "good 'name' -", b"x", b"x"),
+            settling(tmp_path, "short", b"x", b"xy"),
+            settling(tmp_path, "other", b"x", b"y"),
+            settling(tmp_path, "folder", b"x", b"x"),
+        ]
+    )
+    assert scripts.read_lines(run(tmp_path, command)) == {
+        0: ("done", ""),
+        1: ("differs", ""),
+        2: ("differs", ""),
+        3: ("failed", "it is a directory"),
+    }
+    assert (tmp_path / "good 'name' -").read_text() == "x"
+    assert not (tmp_path / "short").exists()
+
+
+def test_a_command_is_one_line_that_no_alias_changes(tmp_path: Path) -> None:
+    command = scripts.settle([settling(tmp_path, "new\nline", b"", b"")])
+    assert command.isprintable()
+    run(tmp_path, f"shopt -s expand_aliases; alias mv=false rm=false wc=false\n{command}")
+    assert (tmp_path / "new\nline").exists()
+
+
+@pytest.mark.parametrize("without", ["--reference", "stat -Lc"])
+@pytest.mark.parametrize("mode", [0o600, 0o755])
+def test_a_file_that_is_replaced_keeps_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, without: str
+) -> None:
+    script = scripts._SETTLE.replace(without, "--none")  # pyright: ignore[reportPrivateUsage]  # other tools
+    monkeypatch.setattr(scripts, "_SETTLE", script)
+    (tmp_path / "f").touch()
+    (tmp_path / "f").chmod(mode)
+    assert settle(tmp_path, "f", "run") == ("done", "")
+    assert (tmp_path / "f").read_text() == "new" * 300
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("to", ["deep/er 'f'\n", "deep/none"])
+@pytest.mark.parametrize("manner", ["plain", "append"])
+def test_a_link_stays_and_what_it_leads_to_is_written(
+    tmp_path: Path, to: str, manner: Manner
+) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/er 'f'\n").touch()
+    (tmp_path / "link").symlink_to(to)
+    assert settle(tmp_path, "link", manner) == ("done", "")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / to).read_text() == "new" * 300
+    assert not list(tmp_path.rglob("*.part-*"))
+
+
+def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("no/such/place")
+    assert settle(tmp_path, "link") == ("failed", "it is a link that leads nowhere")
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write all")
+@pytest.mark.parametrize("manner", ["plain", "append"])
+def test_a_file_that_is_write_protected_is_left_alone(tmp_path: Path, manner: Manner) -> None:
+    (tmp_path / "f").write_text("old")
+    (tmp_path / "f").chmod(0o444)
+    around = "setpriv --bounding-set -all {}" if os.geteuid() == 0 else "{}"
+    word, said = settle(tmp_path, "f", manner, around)
+    assert (word, said) == ("failed", "it is write-protected (chmod u+w lifts that)")
+    assert (tmp_path / "f").read_text() == "old"
+
+
+def test_an_append_that_ends_early_says_so(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("old" * 200)
+    word, said = settle(tmp_path, "f", "append", "trap '' XFSZ; ulimit -f 1; {}")
+    assert word == "failed"
+    assert said.startswith("some of it may be at its end:")
+
+
+def test_an_append_keeps_what_others_append_meanwhile(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("a") as log:
+        assert settle(tmp_path, "log", "append") == ("done", "")
+        log.write("other")
+    assert (tmp_path / "log").read_text() == "new" * 300 + "other"
+
+
+def test_what_a_killed_copy_has_left_of_a_file_is_removed_after_an_hour(tmp_path: Path) -> None:
+    name = "a *[b]"
+    kept = {f".{name}.part-00000001", f".{name}.part-notes", ".a b.part-00000003"}
+    for each in {*kept, f".{name}.part-00000002"}:
+        (tmp_path / each).touch()
+        then = time.time() - (3_500 if each.endswith("1") else 3_700)
+        os.utime(tmp_path / each, (then, then))
+    assert settle(tmp_path, name) == ("done", "")
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, name}
+
+
+def test_an_output_without_its_end_is_an_error_that_tells_its_last_line() -> None:
+    with pytest.raises(FileRefused, match="ended early: sh: not found"):
+        scripts.read_lines("@0 done\nsh: not found\n")
+    with pytest.raises(FileRefused, match="it printed nothing"):
+        scripts.read_lines("")
+
+
+def test_the_line_ends_of_a_terminal_do_not_matter() -> None:
+    assert scripts.read_lines("noise\r\n@0 done\r\n@1 12 abc\r\n@end\r\n") == {
+        0: ("done", ""),
+        1: ("12", "abc"),
+    }
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "a//b", "a/./b", ""])
+def test_a_name_that_leads_out_of_the_directory_is_refused(path: str) -> None:
+    content = base64.b64encode(f"f1 ./{path}\0".encode()).decode()
+    assert not is_below(path)
+    with pytest.raises(BrokenReply, match="leads out of its directory"):
+        scripts.read_survey(content, "/sandbox", "x", is_file=False)
+
+
+@given(st.integers(0, 200 * BLOCK), st.integers(1, 40))
+def test_slices_cover_a_file_once(size: int, most: int) -> None:
+    slices = scripts.slices(0, Leaf("f", size), most)
+    blocks = [name for each in slices for name in each.names()]
+    assert blocks == [f"0.{number}" for number in range(-(-size // BLOCK))]
+    assert [each.is_last for each in slices] == [False] * (len(slices) - 1) + [True]
+    assert all(each.count <= most for each in slices)
+
+
+def test_a_file_is_packed_block_by_block_with_its_size_and_hash(tmp_path: Path) -> None:
+    data = bytes(range(256)) * (2 * BLOCK // 256) + b"end"
+    (tmp_path / "f").write_bytes(data)
+    (tmp_path / "scratch").mkdir()
+    command = scripts.pack("scratch", [Slice(7, Leaf("f", len(data)), 0, 3)])
+    told = scripts.read_lines(run(tmp_path, command))
+    assert told == {7: (str(len(data)), hashlib.sha256(data).hexdigest())}
+    blocks = [(tmp_path / "scratch" / f"7.{number}").read_text() for number in range(3)]
+    assert b"".join(map(scripts.read_block, blocks)) == data
+
+
+@pytest.mark.parametrize(
+    ("is_file", "target", "into", "expected"),
+    [
+        (True, "/sandbox/x", False, Goal("/sandbox", "x")),
+        (True, "/sandbox/x", True, Goal("/sandbox/x", "name")),
+        (True, "x", False, Goal("", "x")),
+        (False, "/sandbox/x", False, Goal("/sandbox/x")),
+        (False, "/sandbox/x", True, Goal("/sandbox/x/name")),
+    ],
+)
+def test_where_a_tree_goes(is_file: bool, target: str, into: bool, expected: Goal) -> None:
+    assert goal(Tree("/b", "name", is_file, ()), target, into=into) == expected
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=255))
+def test_the_name_of_a_part_fits_and_stands_beside_the_file(name: str) -> None:
+    directory, _, part = beside(f"a/{name}", "0123abcd").rpartition("/")
+    assert directory == "a"
+    assert len(part.encode()) <= 255
+    assert part.startswith(".")
+    assert part.endswith(".part-0123abcd")
+
+
+def test_a_path_that_ends_in_dots_has_no_name_of_its_own() -> None:
+    assert [name_of(path) for path in ("a/b", "a/b/", "a/.", "..", "/", ".")] == [
+        "b",
+        "b",
+        *[""] * 4,
+    ]

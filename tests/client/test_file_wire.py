@@ -1,0 +1,166 @@
+"""Requests to the file API and what its replies mean, without any of it being sent."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client._errors import (
+    BrokenReply,
+    FileRefused,
+    InvalidInput,
+    NoSuchFile,
+    NotText,
+    SandboxError,
+    WrongKind,
+)
+from sandbox_client._files import wire
+from sandbox_client._message import Reply
+
+KEY = "sk_live_0123456789abcdefABCDEF_-01234567"
+
+
+def reply(data: object, *, success: object = True, message: str = "done") -> Reply:
+    body = {"success": success, "message": message, "data": data, "hint": None}
+    return Reply(200, json.dumps(body).encode(), secret=KEY)
+
+
+def fault(kind: str, said: str = "no", *, retryable: bool = False) -> Reply:
+    data = {
+        "path": "/sandbox/f",
+        "operation": "write",
+        "message": said,
+        "error_type": kind,
+        "retryable": retryable,
+    }
+    return reply(data, success=False, message=said)
+
+
+def test_lines_are_asked_for_only_where_some_are_meant() -> None:
+    assert wire.read("box", "/f").body == {"file": "/f"}
+    some = wire.read("box", "/f", start=0, end=3)
+    assert some.body == {"file": "/f", "start_line": 0, "end_line": 3}
+    assert (some.method, some.path, some.operation) == (
+        "POST",
+        "/proxy/box/v1/file/read",
+        "read file",
+    )
+
+
+def test_only_a_write_that_appends_is_never_repeated_by_itself() -> None:
+    assert wire.read("box", "/f").repeatable
+    assert wire.listing("box", "/").repeatable
+    assert wire.write("box", "/f", b"", append=False).repeatable
+    assert not wire.write("box", "/f", b"", append=True).repeatable
+
+
+_paths = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4_000).filter(
+    lambda path: len(path.encode()) <= 4_000
+)
+
+
+@given(_paths, st.integers(1, 255))
+def test_what_fits_is_under_100_kb_as_it_is_sent_whatever_the_path(path: str, byte: int) -> None:
+    whole = wire.absolute(path)
+    piece = bytes([byte]) * wire.room(whole)
+    request = wire.write("box", whole, piece, append=True)
+    sent = httpx.Request("POST", "http://proxy.test", json=request.body).content
+    assert 50_000 < len(sent) < 100_000
+    assert base64.b64decode(json.loads(sent)["content"]) == piece
+
+
+@pytest.mark.parametrize(
+    ("path", "whole"),
+    [
+        ("", "/sandbox"),
+        (".", "/sandbox/."),
+        ("a/b/", "/sandbox/a/b"),
+        ("/etc//hosts", "/etc//hosts"),
+        ("/", "/"),
+        ("-x", "/sandbox/-x"),
+    ],
+)
+def test_a_relative_path_starts_where_commands_do(path: str, whole: str) -> None:
+    assert wire.absolute(path) == whole
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5_000, "é" * 2_500])
+def test_a_path_that_none_can_be_is_refused_before_anything_is_sent(path: str) -> None:
+    with pytest.raises(InvalidInput):
+        wire.absolute(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("not_found", NoSuchFile),
+        ("invalid_target", WrongKind),
+        ("decode_error", NotText),
+        ("permission_denied", FileRefused),
+        ("already_exists", FileRefused),
+        ("invalid_path", FileRefused),
+        ("read_only_filesystem", FileRefused),
+        ("no_space_left", FileRefused),
+        ("io_error", FileRefused),
+        ("one that is new", FileRefused),
+    ],
+)
+def test_each_fault_of_a_file_is_an_error_with_its_words_and_advice(
+    kind: str, error: type[SandboxError]
+) -> None:
+    with pytest.raises(error, match="The sandbox could not write /sandbox/f: disk on fire") as told:
+        wire.read_content(fault(kind, "disk on fire"))
+    assert type(told.value) is error
+    assert told.value.advice
+    assert not told.value.retryable
+
+
+def test_a_fault_that_passes_may_be_tried_again() -> None:
+    with pytest.raises(FileRefused) as told:
+        wire.read_listing(fault("io_error", retryable=True))
+    assert told.value.retryable
+
+
+def test_a_fault_tells_no_key_and_is_one_line() -> None:
+    with pytest.raises(FileRefused) as told:
+        wire.read_content(fault("io_error", f"a\n\x1b[2J{KEY}"))
+    assert KEY not in told.value.message
+    assert told.value.message.isprintable()
+
+
+def test_a_fault_without_details_is_still_a_fault() -> None:
+    with pytest.raises(FileRefused, match="could not do it to the file: it broke"):
+        wire.read_content(reply(None, success=False, message="it broke"))
+
+
+def test_a_write_that_wrote_less_is_not_taken_for_one() -> None:
+    wire.read_written(reply({"file": "/f", "bytes_written": 3}), 3)
+    with pytest.raises(BrokenReply, match="wrote 2 bytes of 3"):
+        wire.read_written(reply({"file": "/f", "bytes_written": 2}), 3)
+
+
+def test_a_listing_tells_names_sizes_and_whether_there_is_more() -> None:
+    rows = [
+        {"name": "a", "is_directory": True, "size": None},
+        {"name": "b\ud800", "is_directory": False, "size": 7},
+    ]
+    listing = wire.read_listing(reply({"path": "/", "files": rows}))
+    assert listing.entries == (wire.Entry("a", True), wire.Entry("b?", False, 7))
+    assert listing.is_whole
+    assert not wire.read_listing(reply({"files": [], "truncated": True})).is_whole
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_other_reply_is_a_clear_error(data: object) -> None:
+    for read in (wire.read_content, wire.read_listing):
+        with pytest.raises(SandboxError):
+            read(reply({"content": data, "files": [data]} if not isinstance(data, str) else data))

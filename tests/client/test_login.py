@@ -1,0 +1,512 @@
+"""A login asks, checks both answers, and writes the configuration; or nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client import _login
+from sandbox_client._commands.login import Login
+from sandbox_client._errors import (
+    ConfigError,
+    InvalidInput,
+    KeyRejected,
+    ProxyFailed,
+    SandboxError,
+)
+from sandbox_client._face import Face
+
+from tests.client.access import PlayedAccess, PlayedPerson
+from tests.client.doubles import KEY, says
+from tests.client.hostile import some
+from tests.client.leaks import hidden_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+URL = "http://127.0.0.1:8080"
+ADMIN = "an-admin-key"
+OLD_KEY = "sk_live_ffffffffffffffffffffffffffffffff"
+WELL = {"status": "ok", "database": "connected", "timestamp": "2026-01-01T00:00:00.000Z"}
+USERS = "/api/admin/users"
+
+
+def user_row(name: str, *, is_active: bool = True) -> dict[str, object]:
+    return {"id": f"id-of-{name}", "username": name, "is_active": is_active}
+
+
+@dataclass
+class Played:
+    """A proxy with users and keys; `faults` are answered first, by `METHOD /path`."""
+
+    users: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    keys: dict[str, str] = field(default_factory=lambda: {KEY: "ada"})
+    faults: dict[str, list[httpx.Response | Exception]] = field(
+        default_factory=dict[str, "list[httpx.Response | Exception]"]
+    )
+    asked: list[str] = field(default_factory=list[str])
+    named: list[str] = field(default_factory=list[str])
+    sent: dict[str, list[str]] = field(default_factory=dict[str, "list[str]"])
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        route = f"{request.method} {request.url.path}"
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        self.asked.append(route)
+        self.sent.setdefault(route, []).append(key)
+        if self.faults.get(route):
+            fault = self.faults[route].pop(0)
+            if isinstance(fault, Exception):
+                raise fault
+            return fault
+        if request.url.path == "/health":
+            return httpx.Response(200, json=WELL)
+        if request.url.path == "/api/me":
+            return self._me(key)
+        if key != ADMIN:
+            return says(403, "Invalid admin API key", "Forbidden")
+        return self._administrate(request)
+
+    def _me(self, key: str) -> httpx.Response:
+        if key not in self.keys:
+            return says(401, "Invalid API key", "Unauthorized")
+        return httpx.Response(200, json={"user": {"username": self.keys[key]}})
+
+    def _administrate(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={"count": len(self.users), "users": self.users})
+        body = json.loads(request.content)
+        if request.url.path == USERS:
+            self.users.append(user_row(body["username"]))
+            return httpx.Response(201, json={"success": True, "user": self.users[-1]})
+        self.named.append(body["name"])
+        owner = request.url.path.split("/")[-2].removeprefix("id-of-")
+        self.keys[OLD_KEY] = owner
+        return httpx.Response(201, json={"success": True, "api_key": OLD_KEY})
+
+
+@dataclass
+class Conversation:
+    """One login of a person at a home folder, and what came of it."""
+
+    home: Path
+    capsys: pytest.CaptureFixture[str]
+    proxy: Played = field(default_factory=Played)
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    out: str = ""
+    err: str = ""
+
+    @property
+    def path(self) -> Path:
+        return self.home / ".config" / "gemini-remote-sandbox" / "config.json"
+
+    @property
+    def written(self) -> dict[str, object]:
+        content: dict[str, object] = json.loads(self.path.read_text())
+        return content
+
+    def write(self, content: Mapping[str, object] | str) -> None:
+        self.path.parent.mkdir(parents=True)
+        text = content if isinstance(content, str) else json.dumps(content)
+        self.path.write_text(text)
+
+    async def login(
+        self,
+        person: PlayedPerson,
+        *,
+        url: str | None = None,
+        user: str | None = None,
+        is_admin: bool = False,
+        as_json: bool = False,
+    ) -> None:
+        """Log in; no key may be told to anybody, and every answer must have been asked for."""
+        access = PlayedAccess({"HOME": str(self.home), **self.variables}, self.proxy)
+        face, hidden = Face(as_json=as_json, name=""), ""
+        try:
+            assert await Login(access, face, person).run(url=url, user=user, is_admin=is_admin) == 0
+            assert not person.texts + person.secrets + person.agrees
+        except SandboxError as error:
+            hidden = hidden_words(error)
+            raise
+        finally:
+            self.out, self.err = self.capsys.readouterr()
+            said = self.out + self.err + "".join(person.asked) + hidden
+            assert not [key for key in (KEY, ADMIN, OLD_KEY) if key in said]
+
+
+@pytest.fixture
+def conversation(home: Path, capsys: pytest.CaptureFixture[str]) -> Conversation:
+    return Conversation(home, capsys)
+
+
+async def test_a_url_and_a_key_are_checked_and_written_for_their_owner_alone(
+    conversation: Conversation,
+) -> None:
+    person = PlayedPerson(texts=[URL], secrets=[KEY])
+
+    await conversation.login(person)
+
+    assert conversation.written == {"proxyUrl": URL, "apiKey": KEY}
+    assert stat.S_IMODE(conversation.path.stat().st_mode) == 0o600
+    assert conversation.proxy.asked == ["GET /health", "GET /api/me"]
+    assert f"The key is ada's. It is in {conversation.path} now" in conversation.out
+    assert "Next: `remote-sandbox create my-sandbox`" in conversation.out
+
+
+async def test_the_key_is_sent_to_nobody_before_the_proxy_has_answered(
+    conversation: Conversation,
+) -> None:
+    await conversation.login(PlayedPerson(texts=[URL], secrets=[KEY]))
+
+    assert conversation.proxy.sent == {"GET /health": [""], "GET /api/me": [KEY]}
+
+
+async def test_what_else_was_configured_is_kept(conversation: Conversation) -> None:
+    conversation.write({"defaultImage": "aio:1", "apiKey": OLD_KEY, "note": 1, "proxyUrl": "old"})
+
+    await conversation.login(PlayedPerson(texts=[URL], secrets=[KEY]))
+
+    assert list(conversation.written.items()) == [
+        ("defaultImage", "aio:1"),
+        ("apiKey", KEY),
+        ("note", 1),
+        ("proxyUrl", URL),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("configured", "variable", "offered"),
+    [
+        (None, None, URL),
+        ("https://file.test/", None, "https://file.test"),
+        ("https://file.test", "https://variable.test", "https://variable.test"),
+        ("no URL", None, URL),
+        (8080, None, URL),
+    ],
+)
+async def test_enter_takes_the_url_that_is_configured_or_the_fake_proxys(
+    conversation: Conversation, configured: object, variable: str | None, offered: str
+) -> None:
+    if configured is not None:
+        conversation.write({"proxyUrl": configured})
+    if variable is not None:
+        conversation.variables["REMOTE_SANDBOX_PROXY_URL"] = variable
+    person = PlayedPerson(texts=[""], secrets=[KEY])
+
+    await conversation.login(person)
+
+    assert person.asked[0] == f"The proxy's URL [{offered}]"
+    assert conversation.written["proxyUrl"] == offered
+
+
+async def test_a_wrong_url_is_asked_for_again_with_what_was_typed(
+    conversation: Conversation,
+) -> None:
+    conversation.proxy.faults = {"GET /health": [httpx.ConnectError("no")] * 2}
+    person = PlayedPerson(texts=["proxy.test", "http://proxy.test", URL], secrets=[KEY])
+
+    await conversation.login(person)
+
+    assert person.asked[:3] == [
+        f"The proxy's URL [{URL}]",
+        "The proxy's URL [proxy.test]",
+        "The proxy's URL [http://proxy.test]",
+    ]
+    assert "without http:// or https://" in conversation.err
+    assert "http://proxy.test cannot be reached" in conversation.err
+
+
+async def test_a_wrong_key_is_asked_for_again_and_the_url_is_not(
+    conversation: Conversation,
+) -> None:
+    person = PlayedPerson(texts=[URL], secrets=["", OLD_KEY, KEY])
+
+    await conversation.login(person)
+
+    assert "error: No key was given" in conversation.err
+    assert "error: The proxy does not know the API key" in conversation.err
+    assert [question.partition(" (")[0] for question in person.asked[1:]] == ["Your API key"] * 3
+    assert conversation.written["apiKey"] == KEY
+
+
+async def test_enter_tries_the_same_key_again_after_a_fault_that_was_not_its_own(
+    conversation: Conversation,
+) -> None:
+    conversation.proxy.faults = {"GET /api/me": [says(500, "Internal server error")]}
+    person = PlayedPerson(texts=[URL], secrets=[KEY, ""])
+
+    await conversation.login(person)
+
+    assert "Enter tries the same again" in person.asked[-1]
+    assert conversation.written["apiKey"] == KEY
+
+
+@pytest.mark.parametrize(
+    ("person", "error"),
+    [
+        (PlayedPerson(texts=["x", "x", "x", "x"]), InvalidInput),
+        (PlayedPerson(texts=[URL], secrets=[OLD_KEY] * 4), KeyRejected),
+        (PlayedPerson(texts=[URL], secrets=[OLD_KEY], tries=1), KeyRejected),
+    ],
+    ids=["URL", "key", "one try"],
+)
+async def test_after_the_last_try_the_file_is_as_it_was(
+    conversation: Conversation, person: PlayedPerson, error: type[SandboxError]
+) -> None:
+    conversation.write(before := {"apiKey": OLD_KEY, "proxyUrl": URL})
+
+    with pytest.raises(error):
+        await conversation.login(person)
+
+    assert conversation.written == before
+
+
+async def test_a_proxy_that_is_not_well_is_told_and_gets_no_key(
+    conversation: Conversation,
+) -> None:
+    ill = httpx.Response(200, json={**WELL, "database": "disconnected"})
+    conversation.proxy.faults = {"GET /health": [ill]}
+
+    with pytest.raises(ProxyFailed, match="database 'disconnected'"):
+        await conversation.login(PlayedPerson(texts=[URL], tries=1))
+
+    assert conversation.proxy.asked == ["GET /health"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("{", "is not JSON"), ("[]", "holds an array, not a JSON object")]
+)
+async def test_a_file_that_is_no_configuration_is_refused_before_anything_is_asked(
+    conversation: Conversation, content: str, words: str
+) -> None:
+    conversation.write(content)
+
+    with pytest.raises(ConfigError, match=words) as caught:
+        await conversation.login(PlayedPerson())
+
+    assert "move it away" in caught.value.advice
+    assert conversation.path.read_text() == content
+    assert conversation.proxy.asked == []
+
+
+async def test_a_place_that_cannot_be_written_is_refused_before_anything_is_asked(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:  # root may write everywhere, and tests may run as root
+        return False
+
+    monkeypatch.setattr(os, "access", refuse)
+
+    with pytest.raises(ConfigError, match="cannot be written: nothing can be made in"):
+        await conversation.login(PlayedPerson())
+
+
+async def test_the_file_that_is_named_is_written(conversation: Conversation, home: Path) -> None:
+    conversation.variables["REMOTE_SANDBOX_CONFIG"] = "~/other.json"
+
+    await conversation.login(PlayedPerson(texts=[URL], secrets=[KEY]))
+
+    assert json.loads((home / "other.json").read_text())["apiKey"] == KEY
+    assert not conversation.path.exists()
+
+
+async def test_variables_that_win_over_what_was_written_are_named(
+    conversation: Conversation,
+) -> None:
+    conversation.variables |= {
+        "REMOTE_SANDBOX_API_KEY": OLD_KEY,
+        "REMOTE_SANDBOX_DEFAULT_IMAGE": "aio:1",
+    }
+
+    await conversation.login(PlayedPerson(texts=[URL], secrets=[KEY]))
+
+    assert "Warning: REMOTE_SANDBOX_API_KEY is set and wins over the file" in conversation.err
+    assert "DEFAULT_IMAGE" not in conversation.err
+
+
+@pytest.mark.parametrize(("url", "warned"), [("http://proxy.test", True), (URL, False)])
+async def test_a_key_that_would_travel_in_clear_is_warned_about_before_it_is_asked_for(
+    conversation: Conversation, url: str, warned: bool
+) -> None:
+    person = PlayedPerson(secrets=[KEY])
+
+    await conversation.login(person, url=url)
+
+    assert ("Warning: http is not encrypted" in conversation.err) is warned
+
+
+async def test_in_json_the_result_is_one_object(conversation: Conversation) -> None:
+    await conversation.login(PlayedPerson(secrets=["", KEY]), url=URL, as_json=True)
+
+    assert json.loads(conversation.out) == {
+        "config": str(conversation.path),
+        "proxy_url": URL,
+        "user": "ada",
+        "made": [],
+    }
+
+
+async def test_an_admin_key_makes_a_user_and_a_key_and_is_not_kept(
+    conversation: Conversation,
+) -> None:
+    await conversation.login(PlayedPerson(texts=[URL, "ben"], secrets=[ADMIN]), is_admin=True)
+
+    assert conversation.written == {"proxyUrl": URL, "apiKey": OLD_KEY}
+    assert conversation.proxy.keys[OLD_KEY] == "ben"
+    assert conversation.proxy.named == [_login.key_name()]
+    assert "User 'ben' was made." in conversation.err
+    assert "The key is ben's." in conversation.out
+    assert ADMIN not in conversation.path.read_text()
+
+
+async def test_an_admin_key_that_was_given_as_a_users_is_taken_as_one_after_asking(
+    conversation: Conversation,
+) -> None:
+    person = PlayedPerson(texts=[URL, "ben"], secrets=[ADMIN], agrees=[True])
+
+    await conversation.login(person)
+
+    assert "Is it the admin key? [False]" in person.asked[2]
+    assert conversation.written["apiKey"] == OLD_KEY
+
+
+async def test_what_is_neither_key_is_asked_for_again(conversation: Conversation) -> None:
+    person = PlayedPerson(texts=[URL], secrets=["hunter2", KEY], agrees=[False])
+
+    await conversation.login(person)
+
+    assert "The key has 7 characters and does not start with sk_live_" in conversation.err
+    assert "hunter2" not in conversation.err
+    assert USERS not in "".join(conversation.proxy.asked)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("not-the-admin-key", "The proxy does not accept the admin key: Invalid admin API key"),
+        ("pass word", "The admin key (9 characters) holds a space or a character that cannot"),
+        ("schlüssel", "The admin key (9 characters) holds a space or a character that cannot"),
+        ("", "No admin key was given"),
+    ],
+)
+async def test_a_wrong_admin_key_is_asked_for_again_and_not_shown(
+    conversation: Conversation, wrong: str, words: str
+) -> None:
+    person = PlayedPerson(texts=["ben"], secrets=[wrong, ADMIN])
+
+    await conversation.login(person, url=URL, is_admin=True)
+
+    assert words in conversation.err.replace("\n", " ")
+    assert not wrong or wrong not in conversation.err
+    assert conversation.written["apiKey"] == OLD_KEY
+
+
+async def test_a_user_who_is_there_gets_another_key_which_is_said(
+    conversation: Conversation,
+) -> None:
+    conversation.proxy.users = [user_row("eve"), user_row("ben")]
+    person = PlayedPerson(texts=["ben"], secrets=[ADMIN], agrees=[True])
+
+    await conversation.login(person, url=URL, is_admin=True)
+
+    assert person.asked[-1] == "User 'ben' exists already. Make another key for it? [True]"
+    assert f"POST {USERS}" not in conversation.proxy.asked
+    assert f"POST {USERS}/id-of-ben/apikeys" in conversation.proxy.asked
+    assert "User 'ben' was there already." in conversation.err
+
+
+async def test_a_user_made_by_somebody_else_meanwhile_is_taken(conversation: Conversation) -> None:
+    taken = says(409, "User with username 'ben' already exists", "Conflict")
+    none = httpx.Response(200, json={"count": 0, "users": []})
+    conversation.proxy.users = [user_row("ben")]
+    conversation.proxy.faults = {f"POST {USERS}": [taken], f"GET {USERS}": [none, none]}
+
+    await conversation.login(PlayedPerson(texts=["ben"], secrets=[ADMIN]), url=URL, is_admin=True)
+
+    assert conversation.written["apiKey"] == OLD_KEY
+
+
+async def test_another_name_is_asked_for_where_a_user_is_not_meant_or_not_active(
+    conversation: Conversation,
+) -> None:
+    conversation.proxy.users = [user_row("ben"), user_row("eve", is_active=False)]
+    person = PlayedPerson(texts=["eve", "ben", "ada"], secrets=[ADMIN], agrees=[False])
+
+    await conversation.login(person, url=URL, is_admin=True)
+
+    assert "User 'eve' is not active" in conversation.err
+    assert "User 'ben' is left alone" in conversation.err
+    assert conversation.proxy.keys[OLD_KEY] == "ada"
+
+
+async def test_what_was_made_is_told_where_the_rest_fails(conversation: Conversation) -> None:
+    made_key = f"POST {USERS}/id-of-ben/apikeys"
+    conversation.proxy.faults = {made_key: [says(500, "Internal server error")]}
+
+    with pytest.raises(ProxyFailed):
+        await conversation.login(
+            PlayedPerson(secrets=[ADMIN], tries=1), url=URL, user="ben", is_admin=True
+        )
+
+    assert "The proxy keeps what was made: user 'ben'." in conversation.err
+    assert not conversation.path.exists()
+
+
+async def test_a_user_whose_key_could_not_be_made_is_taken_at_the_next_try(
+    conversation: Conversation,
+) -> None:
+    made_key = f"POST {USERS}/id-of-ben/apikeys"
+    conversation.proxy.faults = {made_key: [httpx.ReadError("broke")]}
+    person = PlayedPerson(texts=[""], secrets=[ADMIN], agrees=[True])
+
+    await conversation.login(person, url=URL, user="ben", is_admin=True)
+
+    assert "The proxy may have done it all the same. Log in again" in conversation.err
+    assert conversation.proxy.asked.count(f"POST {USERS}") == 1
+    assert conversation.written["apiKey"] == OLD_KEY
+
+
+async def test_what_the_proxy_says_back_never_shows_the_admin_key(
+    conversation: Conversation,
+) -> None:
+    conversation.proxy.faults = {f"GET {USERS}": [says(500, f"no such row: {ADMIN}")]}
+
+    with pytest.raises(ProxyFailed, match=r"no such row: \[key\]"):
+        await conversation.login(PlayedPerson(secrets=[ADMIN], tries=1), url=URL, is_admin=True)
+
+
+@pytest.mark.parametrize(
+    ("local", "name"),
+    [
+        ("ada", "ada"),
+        ("Ada.Lovelace", "ada-lovelace"),
+        ("_svc_", "svc"),
+        ("DOMAIN\\ada", "domain-ada"),
+        ("a" * 57 + "-b", "a" * 57),
+        ("ädä", "d"),
+        ("日本", ""),
+    ],
+)
+def test_a_machines_user_name_is_made_fit_for_the_proxy(local: str, name: str) -> None:
+    assert _login.user_name_of(local) == name
+
+
+@some
+@given(local=st.text(max_size=80))
+def test_a_name_that_was_made_fit_can_be_a_users_or_is_empty(local: str) -> None:
+    name = _login.user_name_of(local)
+
+    assert not name or _login.check_user_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "Ada", "-ada", "ada-", "a.b", "a" * 59, "ada\n", "../x"])
+def test_a_name_that_cannot_be_a_users_is_refused_before_it_is_sent(name: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be a user's name"):
+        _login.check_user_name(name)

@@ -1,0 +1,198 @@
+"""The runtime's shell API as values: what is asked for, and how each reply is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from sandbox_client import _shell_wire
+from sandbox_client._errors import BrokenReply, InvalidInput, ProxyFailed
+from sandbox_client._message import Reply
+from sandbox_client._shell_wire import SessionRow, Snapshot
+
+from tests.client.doubles import KEY, opened, page, ran, reply_of, unused, viewed
+
+if TYPE_CHECKING:
+    from sandbox_client._shell_wire import State
+
+
+def json_reply(value: object, status: int = 200) -> Reply:
+    return reply_of(httpx.Response(status, json=value))
+
+
+def test_a_command_is_asked_for_so_that_it_is_answered_at_once_and_nothing_is_cut() -> None:
+    request = _shell_wire.execute("box", "s1", "make")
+
+    assert request.path == "/proxy/box/v1/shell/exec"
+    assert request.body == {"id": "s1", "command": "make", "async_mode": True, "truncate": False}
+
+
+def test_only_what_starts_or_kills_a_command_is_not_repeatable() -> None:
+    requests = (
+        _shell_wire.open_session("box", "s1"),
+        _shell_wire.view("box", "s1"),
+        _shell_wire.list_sessions("box"),
+        _shell_wire.execute("box", "s1", "ls"),
+        _shell_wire.kill("box", "s1"),
+    )
+
+    assert [request.repeatable for request in requests] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("", "empty"), (" \n\t", "empty"), ("a\0b", "NUL"), ("a\ud800", "Unicode")],
+    ids=["nothing", "blanks", "NUL", "surrogate"],
+)
+def test_a_command_that_no_shell_can_take_is_refused(command: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        _shell_wire.execute("box", "s1", command)
+
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "session", ["", " ", "a/b", "../x", "a b", "x" * 65, "é", "a\n", "-x", ".x", KEY], ids=ascii
+)
+def test_an_id_that_could_lead_elsewhere_is_refused_in_one_line(session: str) -> None:
+    for ask in (_shell_wire.open_session, _shell_wire.view, _shell_wire.kill):
+        with pytest.raises(InvalidInput, match="cannot be a session") as caught:
+            ask("box", session)
+        assert caught.value.message.isprintable()
+        assert KEY not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("response", "seen"),
+    [
+        (ran("hi\n"), Snapshot("completed", "hi\n", 0, "x")),
+        (ran("no such file", 2), Snapshot("completed", "no such file", 2, "x")),
+        (ran("", None, "running"), Snapshot("running", "", None, "x")),
+        (ran("x", None, "no_change_timeout"), Snapshot("running", "x", None, "x")),
+        (ran("x", None, "hard_timeout"), Snapshot("killed", "x", None, "x")),
+        (ran("x", -9, "terminated"), Snapshot("killed", "x", -9, "x")),
+        (ran("x", None, "something_new"), Snapshot("running", "x", None, "x")),
+    ],
+    ids=["done", "failed", "running", "silent", "killed", "terminated", "unknown"],
+)
+def test_how_a_command_stands_is_read_as_the_runtime_says_it(
+    response: httpx.Response, seen: Snapshot
+) -> None:
+    assert _shell_wire.read_executed(reply_of(response)) == seen
+
+
+def test_output_is_kept_to_the_letter_but_for_what_cannot_be_printed() -> None:
+    body = b'{"data": {"status": "completed", "exit_code": 0, "output": "\\u001b[1m\\ud800\\n"}}'
+
+    assert _shell_wire.read_executed(Reply(200, body)).output == "\x1b[1m?\n"
+
+
+def test_a_runtime_that_did_not_run_the_command_is_a_failure_with_its_words() -> None:
+    with pytest.raises(ProxyFailed, match="no shell left"):
+        _shell_wire.read_executed(json_reply({"success": False, "message": "no shell left"}))
+
+
+@pytest.mark.parametrize(
+    ("response", "state", "output", "code"),
+    [
+        (viewed("a\n"), "running", "a\n", None),
+        (viewed("a\n", "completed", 3, before=2), "completed", "a\n", 3),
+        (viewed("a\n", "terminated"), "killed", "a\n", None),
+        (unused(), "empty", "", None),
+    ],
+    ids=["running", "third of a session", "killed", "nothing has run"],
+)
+def test_a_session_is_read_by_its_last_command(
+    response: httpx.Response, state: State, output: str, code: int | None
+) -> None:
+    seen = _shell_wire.read_view(reply_of(response))
+
+    assert (seen.state, seen.output, seen.exit_code) == (state, output, code)
+    assert seen.command == ("" if state == "empty" else "make")
+
+
+def test_a_marked_command_is_found_among_others_and_shown_without_its_mark() -> None:
+    ours = viewed("a\n", "completed", 3, command=": run-1; make", before=2)
+
+    seen = _shell_wire.read_view(reply_of(ours), "run-1")
+
+    assert (seen.state, seen.output, seen.exit_code, seen.command) == (
+        "completed",
+        "a\n",
+        3,
+        "make",
+    )
+
+
+def test_another_ones_command_is_never_taken_for_a_marked_one() -> None:
+    others = viewed("b\n", "completed", 0, command=": run-2; make", before=2)
+
+    assert _shell_wire.read_view(reply_of(others), "run-1").state == "empty"
+
+
+def test_how_a_command_ended_is_not_known_once_the_session_has_gone_on() -> None:
+    console = [
+        {"command": ": run-1; make", "output": "ours\n"},
+        {"command": "other", "output": "theirs\n"},
+    ]
+    data = {"status": "running", "console": console, "command": "other", "exit_code": None}
+
+    seen = _shell_wire.read_view(json_reply({"success": True, "data": data}), "run-1")
+
+    assert (seen.state, seen.output, seen.exit_code) == ("completed", "ours\n", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"success": True}, "nothing as data"),
+        ({"success": True, "data": []}, "an array as data"),
+        ({"data": {"status": 1}}, "a number as status"),
+        ({"data": {"status": "completed", "output": {}}}, "an object as data.output"),
+        ({"data": {"status": "completed", "exit_code": "0"}}, "a string as exit_code"),
+        ({"data": {"status": "completed", "exit_code": True}}, "a boolean as exit_code"),
+    ],
+)
+def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) -> None:
+    with pytest.raises(BrokenReply, match=words):
+        _shell_wire.read_executed(json_reply(value))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"status": "running", "console": {}}, "an object as console"),
+        ({"status": "running", "console": ["x"]}, "a string as data.console"),
+        ({"console": [{"output": "x"}]}, "nothing as status"),
+        ({"status": "running", "console": [{"output": 1}]}, "a number as data.console"),
+    ],
+)
+def test_a_view_with_a_wrong_field_names_the_field(data: object, words: str) -> None:
+    with pytest.raises(BrokenReply, match=words):
+        _shell_wire.read_view(json_reply({"success": True, "data": data}))
+
+
+def test_sessions_are_read_the_last_used_first() -> None:
+    sessions = {
+        "old": {"status": "completed", "last_used_at": "2026-01-01T00:00:00.000Z"},
+        "new": {
+            "status": "running",
+            "current_command": "make",
+            "created_at": "2026-01-01T00:00:00.000Z",
+            "last_used_at": "2026-01-02T00:00:00.000Z",
+        },
+    }
+
+    rows = _shell_wire.read_sessions(json_reply({"success": True, "data": {"sessions": sessions}}))
+
+    assert rows == [
+        SessionRow("new", True, "make", "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"),
+        SessionRow("old", False, "", "", "2026-01-01T00:00:00.000Z"),
+    ]
+
+
+def test_a_session_that_was_opened_is_no_more_than_that() -> None:
+    _shell_wire.read_done(reply_of(opened()))
+    with pytest.raises(BrokenReply, match="an HTML page"):
+        _shell_wire.read_done(reply_of(page(200)))
