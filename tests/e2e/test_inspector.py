@@ -1,0 +1,152 @@
+"""MCP Inspector against the very command of `gemini-extension.json`, in each era."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.npm import INSPECTOR
+from tests.manifest import server_parameters
+from tests.together.programs import DEADLINE, clean_environment, processes_at_home
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A test starts the Inspector and the server a dozen times, each time for a second; the first one
+# may install the Inspector.
+pytestmark = pytest.mark.timeout(300)
+
+ERAS = {"legacy": "2025-11-25", "auto": "2026-07-28", "modern": "2026-07-28"}
+BOX = "inspected"
+EARLIER = object()  # what an answer of an earlier row held under that name
+
+# What is called, in this order, and what the answer says. Each tool has a row.
+CALLS: list[tuple[str, dict[str, object], str]] = [
+    ("list_sandboxes", {}, r"^No sandboxes"),
+    ("create_sandbox", {"name": BOX}, r"is ready after"),
+    ("get_sandbox_status", {"name": EARLIER}, r"^Sandbox 'inspected' is ready"),
+    ("send_prompt_to_sandbox", {"name": BOX, "command": "echo $((6*7))"}, r"^42\n\[exit code 0"),
+    (
+        "send_prompt_to_sandbox",
+        {"name": BOX, "command": "echo begun; sleep 60", "wait_seconds": 0},
+        r"still running in session",
+    ),
+    (
+        "get_prompt_output",
+        {"name": BOX, "session": EARLIER, "after": 0},
+        r"^begun\n\[still running",
+    ),
+    ("cancel_prompt", {"name": BOX, "session": EARLIER}, r"^begun\n\[killed before it ended"),
+    ("run_agent", {"name": BOX, "prompt": "it's $(hostname)"}, r"still running in session"),
+    ("get_prompt_output", {"name": BOX}, r"^3 sessions of 'inspected'"),
+    ("check_connection", {}, r"passed"),
+    (
+        "write_sandbox_file",
+        {"name": BOX, "path": "note.txt", "content": "first\nsecond\n"},
+        r"note\.txt",
+    ),
+    ("read_sandbox_file", {"name": BOX, "path": "note.txt"}, r"^first\nsecond"),
+    ("list_sandbox_files", {"name": BOX}, r"note\.txt"),
+    ("pause_sandbox", {"name": BOX}, r"was paused"),
+    ("resume_sandbox", {"name": BOX}, r"is ready after"),
+    ("delete_sandbox", {"name": BOX}, r"were deleted"),
+]
+
+# Each resource and each template that is listed: the URI to read, and what it says.
+RESOURCES: dict[str, tuple[str, str]] = {
+    "sandbox://list": ("sandbox://list", r'"name": "inspected"'),
+    "sandbox://{name}": (f"sandbox://{BOX}", r'"state": "ready"'),
+}
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """The Inspector's command line, for a person with a home folder and one era."""
+
+    home: Path
+    era: str
+
+    def run(self, method: str, *words: str) -> Any:
+        """Return the result of a method, after a run without a word of complaint."""
+        done = self.start("--method", method, *words)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert complaints(done.stderr) == []
+        answer = json.loads(done.stdout)
+        assert answer.keys() == {"result"}, answer  # or findings too
+        return answer["result"]
+
+    def call(self, tool: str, arguments: dict[str, object]) -> Any:
+        """Return the result of a tool that does not fail."""
+        words = ["--tool-name", tool, "--tool-args-json", json.dumps(arguments)]
+        return self.run("tools/call", *words)
+
+    def start(self, *words: str) -> subprocess.CompletedProcess[str]:
+        name, server = server_parameters({})
+        settings = {"command": server.command, "args": server.args, "env": server.env}
+        config = self.home / "servers.json"
+        config.write_text(json.dumps({"mcpServers": {name: settings}}))
+        options = ["--config", str(config), "--server", name, "--protocol-era", self.era]
+        return subprocess.run(
+            [*INSPECTOR.command(), "--cli", *options, "--format", "json", *words],
+            env=clean_environment(self.home, MCP_INSPECTOR_SECRET_STORE="memory"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+
+@pytest.fixture(params=ERAS)
+def inspector(home: Path, request: pytest.FixtureRequest) -> Inspector:
+    return Inspector(home, request.param)
+
+
+def complaints(stderr: str) -> list[str]:
+    """Return what is on stderr besides the Inspector's words about its store of secrets."""
+    store = ("[mcp-inspector] Secrets are not", "[mcp-inspector] How the secret store")
+    return [line for line in stderr.splitlines() if line and not line.startswith(store)]
+
+
+def test_these_are_all_eras_that_the_inspector_knows(tmp_path: Path) -> None:
+    refused = Inspector(tmp_path, "none").start("--method", "tools/list")
+    (known,) = re.findall(r"Valid eras are: ([\w, ]+)", refused.stderr)
+    assert set(known.split(", ")) == set(ERAS)
+
+
+def test_each_tool_is_listed_without_a_finding_and_called(inspector: Inspector) -> None:
+    assert inspector.run("initialize")["protocolVersion"] == ERAS[inspector.era]
+    listed = inspector.run("tools/list", "--strict")["tools"]
+    assert {tool["name"] for tool in listed} == {tool for tool, _, _ in CALLS}
+    held: dict[str, object] = {}
+    for tool, given, says in CALLS:
+        arguments = {k: held[k] if v is EARLIER else v for k, v in given.items()}
+        result = inspector.call(tool, arguments)
+        (block,) = result["content"]
+        assert re.search(says, block["text"]), f"{tool} said: {block['text']}"
+        held |= result["structuredContent"]
+    assert processes_at_home(inspector.home) == []
+
+
+def test_each_resource_is_listed_and_read(inspector: Inspector) -> None:
+    inspector.call("create_sandbox", {"name": BOX})
+    listed = inspector.run("resources/list")["resources"]
+    templates = inspector.run("resources/templates/list")["resourceTemplates"]
+    named = {each["uri"] for each in listed} | {each["uriTemplate"] for each in templates}
+    assert named == set(RESOURCES)
+    for uri, says in RESOURCES.values():
+        (content,) = inspector.run("resources/read", "--uri", uri)["contents"]
+        assert re.search(says, content["text"]), f"{uri} said: {content['text']}"
+
+
+def test_a_tool_that_fails_is_a_failure_for_the_inspector_too(inspector: Inspector) -> None:
+    words = ["--tool-name", "get_sandbox_status", "--tool-arg", "name=missing"]
+    done = inspector.start("--method", "tools/call", *words)
+    assert done.returncode == 5, done.stderr
+    (block,) = json.loads(done.stdout)["result"]["content"]
+    assert block["text"].startswith("No sandbox 'missing' of yours")
