@@ -1,8 +1,10 @@
 import asyncio
 import contextlib
+import gc
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -239,6 +241,27 @@ async def test_a_cancelled_caller_does_not_stop_the_command(
         await running
     (work(tmp_path) / "go").touch()
     await eventually((work(tmp_path) / "on").exists)
+
+
+async def test_a_stop_under_a_command_whose_caller_has_left_is_nobodys_error(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    loop = asyncio.get_running_loop()
+    told: list[dict[str, Any]] = []
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+    try:
+        running = asyncio.ensure_future(run(runtime, "touch started; sleep 60"))
+        await eventually((work(tmp_path) / "started").exists)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await runtime.stop("one")
+        await asyncio.sleep(0)
+        gc.collect()
+    finally:
+        loop.set_exception_handler(before)
+    assert told == []
 
 
 async def test_stopping_keeps_the_files_and_removing_removes_them(

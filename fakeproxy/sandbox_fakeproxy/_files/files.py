@@ -43,8 +43,13 @@ class Files:
         loop = asyncio.get_running_loop()
         working = loop.run_in_executor(self._threads, self._made, halts, call)
         self._running.add(working)
-        working.add_done_callback(self._running.discard)
+        working.add_done_callback(self._forget)
         return await asyncio.shield(working)
+
+    def _forget(self, working: asyncio.Future[Any]) -> None:
+        self._running.discard(working)
+        if not working.cancelled():
+            working.exception()  # nobody may be left to hear it
 
     def _made(self, halts: int, call: Callable[[], Any]) -> Any:
         self._check(halts)  # again, as it may have waited for a thread
