@@ -85,12 +85,12 @@ def _session_content(row: SessionRow, seen: Snapshot | None) -> dict[str, object
 
 def told_sessions(rows: Sequence[tuple[SessionRow, Snapshot | None]]) -> list[str]:
     """Return a line for each of so many sessions, and one for how many more there are."""
-    lines = [told_session(row, seen) for row, seen in rows[:MAX_LISTED]]
+    lines = [_told_session(row, seen) for row, seen in rows[:MAX_LISTED]]
     more = len(rows) - len(lines)
     return [*lines, f"… and {more} more"] if more else lines
 
 
-def told_session(row: SessionRow, seen: Snapshot | None) -> str:
+def _told_session(row: SessionRow, seen: Snapshot | None) -> str:
     """Return a line that tells what a session's last command does, or did."""
     command = one_line(seen.command if seen else row.command)
     words = {
@@ -152,7 +152,12 @@ def unready(what: str, outcome: Readiness) -> NotReady:
 
 
 def ending(prompt: Prompt) -> str:
-    """Return the words for how a command stands."""
+    """Return the words for how a command stands, and that there was nothing left to kill."""
+    words = _ending(prompt)
+    return f"it had ended before, with {words}: nothing was killed" if prompt.was_over else words
+
+
+def _ending(prompt: Prompt) -> str:
     seen, after = prompt.seen, f", after {prompt.seconds:.1f} s" if prompt.started else ""
     match seen.state:
         case "completed":

@@ -348,3 +348,8 @@ class NeverReady(NotReady):
         "Waiting does not help: remove it with {delete} and make it again with {create}; where the"
         " reason does not lie in its image, tell the proxy's administrator."
     )
+
+
+# What says for certain that the request had no effect. After any other error it may have had one:
+# who sent it looks before telling anybody.
+NOTHING_DONE = (ConfigError, ProxyRefused, Undelivered)

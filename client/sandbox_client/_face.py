@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LINES: dict[Verb, str] = {
     "list": "list",
     "run": "prompt {name} COMMAND",
-    "output": "output -f {name} {session}",
+    "output": "output -f{known} {name} {session}",
     "sessions": "output {name}",
     "cancel": "cancel {name} {session}",
     "agent": "agent {name} PROMPT",
@@ -100,11 +100,12 @@ class Face:
     def spell(self, verb: Verb) -> str:
         """Return the command line that does `verb` to this sandbox."""
         words = _LINES.get(verb, "{verb} {name}")
-        if verb == "output" and self.session:
-            words = (
-                f"output -f{f' --after {self._heard}' if self._heard else ''} {{name}} {{session}}"
-            )
-        line = words.format(verb=verb, name=self.name or "NAME", session=self.session or "SESSION")
+        line = words.format(
+            verb=verb,
+            name=self.name or "NAME",
+            session=self.session or "SESSION",
+            known=f" --after {self._heard}" if self._heard else "",
+        )
         return f"`remote-sandbox {line}`"
 
     def say(self, text: str) -> None:

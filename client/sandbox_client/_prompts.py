@@ -17,14 +17,12 @@ import anyio
 
 from . import _shell_wire
 from ._errors import (
+    NOTHING_DONE,
     BrokenReply,
     CommandLost,
-    ConfigError,
     InvalidInput,
-    ProxyRefused,
     SandboxError,
     SessionBusy,
-    Undelivered,
 )
 from ._excerpt import one_line
 from ._waiting import Timing, reporting
@@ -183,6 +181,10 @@ class Prompts:
         is_alive = not _has_ended(prompt.seen)
         return replace(prompt, unseen=lost) if is_alive and lost else prompt
 
+    async def end(self, name: str, session: str) -> None:
+        """End a session with all that runs in it."""
+        await self.sandboxes.proxy.send(_shell_wire.end_session(name, session))
+
     @contextlib.contextmanager
     def _alone(self, run: Run) -> Generator[None]:
         """Keep this client's other commands out, from looking whether it is free until it is not.
@@ -216,7 +218,7 @@ class Prompts:
         """Send the command once; where the answer is lost, look whether it was started."""
         try:
             reply = await self.sandboxes.proxy.send(request, deadline=ACCEPT_DEADLINE)
-        except (ConfigError, ProxyRefused, Undelivered) as error:
+        except NOTHING_DONE as error:
             raise await self.sandboxes.diagnosis(
                 request.sandbox, error, undone="the command was not run"
             ) from None
@@ -296,7 +298,7 @@ class Prompts:
             try:
                 await self.sandboxes.proxy.send(_shell_wire.kill(run.name, run.session))
                 lost = ""
-            except (ConfigError, ProxyRefused, Undelivered):
+            except NOTHING_DONE:
                 raise
             except SandboxError as error:
                 lost = error.message

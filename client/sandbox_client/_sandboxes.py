@@ -14,16 +14,14 @@ import anyio
 
 from . import _account_wire, _wire
 from ._errors import (
+    NOTHING_DONE,
     AlreadyExists,
-    ConfigError,
     NeverReady,
     NotReady,
     NotYours,
     Paused,
     ProxyFailed,
-    ProxyRefused,
     SandboxError,
-    Undelivered,
 )
 from ._lifecycle import Readiness, State, reason_of, state_of, wait_until_ready
 from ._waiting import Timing, intervals
@@ -189,7 +187,7 @@ class Sandboxes:
         """Send `request` and read its reply; None where that is lost and the change is seen."""
         try:
             return read(await self.proxy.send(request))
-        except (ConfigError, ProxyRefused, Undelivered):
+        except NOTHING_DONE:
             raise
         except SandboxError:
             if await self._came_true(request.sandbox, is_done):
@@ -275,11 +273,5 @@ def _after_pause(undone: str) -> str | None:
 
 
 def _row(sandbox: Sandbox, now: datetime) -> Row:
-    return Row(sandbox, state_of(sandbox), _age(sandbox.created_at, now))
-
-
-def _age(created_at: str, now: datetime) -> timedelta | None:
-    try:
-        return now - datetime.fromisoformat(created_at)
-    except (ValueError, TypeError):  # no time, or one without its zone
-        return None
+    created = _account_wire.time_of(sandbox.created_at)
+    return Row(sandbox, state_of(sandbox), None if created is None else now - created)

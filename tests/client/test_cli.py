@@ -524,6 +524,13 @@ def test_cancel_kills_and_prints_what_was_printed(terminal: Terminal) -> None:
     assert terminal.routes.asked == [VIEW, KILL, VIEW]
 
 
+def test_cancelling_what_has_ended_says_that_nothing_was_killed(terminal: Terminal) -> None:
+    terminal.run("cancel", "box", "s1", answers={VIEW: viewed("all\n", "completed", 3)})
+
+    assert (terminal.code, terminal.out) == (0, "all\n")
+    assert terminal.err == "it had ended before, with exit code 3: nothing was killed\n"
+
+
 def test_a_command_that_cannot_be_killed_is_no_success(terminal: Terminal) -> None:
     terminal.run("cancel", "box", "s1", answers={VIEW: viewed("x\n"), KILL: opened("s1")})
 

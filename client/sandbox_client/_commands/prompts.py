@@ -56,7 +56,7 @@ async def _send(
     if arguments.detach and arguments.wait is not None:
         raise InvalidInput(
             "--detach and --wait were both given",
-            advice="Leave one of them out: -d waits not at all.",
+            advice="Leave one of them out: -d does not wait.",
         )
     with face.waiting("starting the command"):
         prompt = await client.prompts.send(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from sandbox_client._errors import SandboxError, place_of_fault
@@ -16,6 +15,7 @@ from .patient import Patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from sandbox_client._access import Access
     from sandbox_client._waiting import Report
@@ -25,17 +25,12 @@ if TYPE_CHECKING:
 _CHECKS: Final = (*machine.CHECKS, *way.CHECKS, *account.CHECKS)
 
 
-def utc_now() -> datetime:
-    """Return this machine's time."""
-    return datetime.now(UTC)
-
-
 async def examine(
     access: Access,
     *,
     report: Report,
     timing: Timing | None = None,
-    now: Callable[[], datetime] = utc_now,
+    now: Callable[[], datetime] | None = None,
 ) -> list[Finding]:
     """Return what each check found, in their order."""
     time = timing or Timing()
@@ -46,7 +41,7 @@ async def examine(
 
     found: list[Finding] = []
     async with AsyncExitStack() as closing, reporting(tell):
-        patient = Patient(access, time, now, closing)
+        patient = Patient(access, time, now or time.now, closing)
         for check in _CHECKS:
             under_way = check.name
             lacking = _lacking(check, found)

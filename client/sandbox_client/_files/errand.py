@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sandbox_client import _shell_wire
 from sandbox_client._errors import FileRefused, SandboxError
 from sandbox_client._excerpt import last_line
 from sandbox_client._watch import Audience
@@ -50,7 +49,7 @@ class Errands:
         finally:
             # With what may still run there: nothing goes on behind the back of one who cleans up.
             with anyio.move_on_after(FAREWELL, shield=True), contextlib.suppress(SandboxError):
-                await prompts.sandboxes.proxy.send(_shell_wire.end_session(name, session))
+                await prompts.end(name, session)
         if prompt.seen.state != "completed":
             raise FileRefused(
                 f"A command on the files of sandbox '{name}' did not end well"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -57,7 +58,8 @@ class _Call:
             yield
         except anyio.get_cancelled_exc_class():
             if self.session:
-                words = f"no longer waited for; the command goes on: {_next(self.name, self)}"
+                goes_on = _call_of_output(self.name, self.session)
+                words = f"no longer waited for; the command goes on: {goes_on} follows it"
                 with anyio.move_on_after(FAREWELL, shield=True):
                     await self.report(0.0, None, words)
             raise
@@ -133,8 +135,6 @@ async def _cancel(client: Client, arguments: Arguments, report: Report) -> Resul
 def _answer(prompt: Prompt, shown: Excerpt) -> Result:
     """Return what a command has printed and how it stands, with what to do next."""
     notes = [f"[{ending(prompt)}]"]
-    if prompt.was_over:
-        notes = [f"[it had ended before, with {ending(prompt)}: nothing was killed]"]
     if prompt.unseen:
         notes.append(f"[in the end it could not be reached: {prompt.unseen}]")
     if len(prompt.seen.output) >= RUNTIME_KEEPS:
@@ -143,18 +143,18 @@ def _answer(prompt: Prompt, shown: Excerpt) -> Result:
             " end, which is shown without `after`.]"
         )
     if prompt.seen.state == "running":
-        notes.append(f"[It goes on whether or not anybody asks. {_next_of(prompt, shown)}]")
+        follow = _call_of_output(prompt.name, prompt.session, after=shown.after)
+        notes.append(
+            f"[It goes on whether or not anybody asks. {follow} waits for more; {spell('cancel')}"
+            " kills it.]"
+        )
     text = "\n".join([shown.text.rstrip() or "(no output)", *notes])
     return Result(text, prompt_content(prompt, shown))
 
 
-def _next_of(prompt: Prompt, shown: Excerpt) -> str:
-    follow = f'{spell("output")} {{"name": "{prompt.name}", "session": "{prompt.session}"'
-    return f'{follow}, "after": {shown.after}}} waits for more; {spell("cancel")} kills it.'
-
-
-def _next(name: str, call: _Call) -> str:
-    return f'{spell("output")} {{"name": "{name}", "session": "{call.session}"}} follows it'
+def _call_of_output(name: str, session: str, **more: int) -> str:
+    """Return the call that gets back to a command, as a model can copy it."""
+    return f"{spell('output')} {json.dumps({'name': name, 'session': session, **more})}"
 
 
 def _wait(arguments: Arguments) -> float:
