@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from ._config import Config
 
 
+def print_warning(warning: str) -> None:
+    """Print a warning where an MCP host keeps its log of the server."""
+    print(f"remote-sandbox: {warning}", file=sys.stderr)
+
+
 @dataclass(eq=False)
 class _Lease:
     """A client and how many calls are using it."""
@@ -28,9 +34,16 @@ class _Lease:
 class Backend:
     """The client of the configuration as it is now: an edit of the file is seen at once."""
 
-    def __init__(self, environ: Mapping[str, str], connect: Callable[[Config], Client]) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        connect: Callable[[Config], Client],
+        warn: Callable[[str], None] = print_warning,
+    ) -> None:
         self.environ = environ
         self.connect = connect
+        self._warn = warn
+        self._warned: set[str] = set()
         self._leases: list[_Lease] = []  # the last one is the configuration's
 
     @contextlib.asynccontextmanager
@@ -40,13 +53,19 @@ class Backend:
         Raises:
             ConfigError: it cannot be used.
         """
-        lease = self._current(_config.load(self.environ))
+        lease = self._current(_config.load(self.environ, warn=self._warn_once))
         lease.users += 1
         try:
             yield lease.client
         finally:
             lease.users -= 1
             await self._close_unused()
+
+    def _warn_once(self, warning: str) -> None:
+        """Pass on a warning that earlier calls have not given: the file is read at each call."""
+        if warning not in self._warned:
+            self._warned.add(warning)
+            self._warn(warning)
 
     def _current(self, config: Config) -> _Lease:
         if not self._leases or self._leases[-1].client.proxy.config != config:

@@ -19,7 +19,7 @@ from ._errors import ConfigError, InvalidInput, SandboxError, mask_keys, spell_v
 from ._face import Face, OutputLost, forget_output, open_streams, write
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from ._commands.command import Command
     from ._config import Config
@@ -134,7 +134,7 @@ def _serve() -> int:
 def _do(command: Command, arguments: argparse.Namespace) -> int:
     face = Face(as_json="json" in arguments, name=getattr(arguments, "name", ""))
     try:
-        return anyio.run(command.run, _Access(os.environ), arguments, face)
+        return anyio.run(command.run, _Access(os.environ, face.say), arguments, face)
     except SandboxError as error:
         face.error(error)
         is_misuse = isinstance(error, ConfigError | InvalidInput)
@@ -152,14 +152,15 @@ def _misused(command: Command | None) -> int:
 class _Access:
     """A client for the one command that this process does."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
         self.environ = environ
+        self._warn = warn
 
     def connect(self, config: Config) -> Client:
         return connect(config)
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncGenerator[Client]:
-        client = self.connect(_config.load(self.environ))
+        client = self.connect(_config.load(self.environ, warn=self._warn))
         async with client.proxy:
             yield client

@@ -1,6 +1,6 @@
-"""The configuration: one frozen `Config` from one `load(environ)`.
+"""Load the configuration from the environment and the configuration file.
 
-Nobody else reads the environment or the file. No message holds the key, only its shape.
+No other module reads either of them. A message never holds the key, only its shape.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import pwd
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,11 @@ from urllib.parse import urlsplit
 
 from . import _agent, _config_file
 from ._config_file import place_of, shape_of
-from ._errors import ConfigError, InvalidInput, counted
+from ._errors import ConfigError, InvalidInput, pluralize
 from ._message import KEY_PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ._config_file import ConfigFile
 
@@ -34,6 +35,9 @@ VARIABLES = {
     "defaultPort": "REMOTE_SANDBOX_DEFAULT_PORT",
     "agentCommand": "REMOTE_SANDBOX_AGENT_COMMAND",
 }
+CONFIG_VARIABLE = "REMOTE_SANDBOX_CONFIG"
+CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
+_REFERENCE = re.compile(r"\$\{[^{}]*\}")
 _KEY_ADVICE = (
     "Ask the proxy's administrator for a user's API key (sk_live_ and 32 characters), and give it"
     " to `remote-sandbox login`, which checks it and writes it."
@@ -73,15 +77,23 @@ class _Setting:
         return ConfigError(f"{self.name} {problem} {self.place}", advice=advice)
 
 
-def load(environ: Mapping[str, str]) -> Config:
+def _ignore(_: str) -> None:
+    """Discard a warning."""
+
+
+def load(environ: Mapping[str, str], *, warn: Callable[[str], None] = _ignore) -> Config:
     """Return the configuration from the file and the variables, which win over it.
+
+    `warn` is called with a sentence if other users of this machine have access to the key.
 
     Raises:
         ConfigError: it names the file or variable, the field, the value's shape and the fix.
     """
     file = read_file(environ)
-    _config_file.check_mode(file)
-    return resolve(environ, file)
+    config = resolve(environ, file)
+    if warning := file.warning():
+        warn(f"Warning: {warning}")
+    return config
 
 
 def read_file(environ: Mapping[str, str]) -> ConfigFile:
@@ -90,8 +102,8 @@ def read_file(environ: Mapping[str, str]) -> ConfigFile:
     Raises:
         ConfigError: it cannot be read, or is no JSON object.
     """
-    named = bool(environ.get("REMOTE_SANDBOX_CONFIG", "").strip())
-    complete = bool(_value_in(environ, "proxyUrl") and _value_in(environ, "apiKey"))
+    named = bool(_variable(environ, CONFIG_VARIABLE))
+    complete = {"proxyUrl", "apiKey"} <= winning(environ).keys()
     return _config_file.read(config_path(environ), optional=complete and not named)
 
 
@@ -134,7 +146,7 @@ def given(environ: Mapping[str, str], url: str, key: str = "") -> Config:
 
 def winning(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that win over the file, by the name of the field."""
-    return {name: variable for name, variable in VARIABLES.items() if _value_in(environ, name)}
+    return {name: variable for name, variable in VARIABLES.items() if _variable(environ, variable)}
 
 
 def known_url(environ: Mapping[str, str], file: ConfigFile) -> str:
@@ -146,24 +158,28 @@ def known_url(environ: Mapping[str, str], file: ConfigFile) -> str:
 
 
 def _setting(environ: Mapping[str, str], file: ConfigFile, name: str) -> _Setting:
-    value = _value_in(environ, name)
+    value = _variable(environ, VARIABLES[name])
     if value:
         return _Setting(name, value, f"in the environment variable {VARIABLES[name]}")
     return _Setting(name, file.content.get(name), f"in {place_of(file.path)}")
 
 
-def _value_in(environ: Mapping[str, str], name: str) -> str:
-    return environ.get(VARIABLES[name], "").strip()
+def _variable(environ: Mapping[str, str], name: str) -> str:
+    """Return the value of a variable; empty if it is unset, blank or an unexpanded reference.
+
+    Some MCP hosts pass an unset variable as `${NAME}` or `${user_config.name}`.
+    """
+    value = environ.get(name, "").strip()
+    return "" if _REFERENCE.fullmatch(value) else value
 
 
 def _certificates(environ: Mapping[str, str]) -> str | None:
-    return environ.get("SSL_CERT_FILE", "").strip() or None
+    return _variable(environ, CERTIFICATES_VARIABLE) or None
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
     """Return the file that `load` reads, whether it exists or not."""
-    named = environ.get("REMOTE_SANDBOX_CONFIG", "").strip()
-    path = named or DEFAULT_PATH
+    path = _variable(environ, CONFIG_VARIABLE) or DEFAULT_PATH
     # Not expanduser(): it would look at another environment than the one that was passed in.
     return Path(_home(environ), path[2:]) if path.startswith("~/") else Path(path)
 
@@ -235,7 +251,7 @@ def _api_key(setting: _Setting) -> str:
         raise setting.fail("is still the placeholder of config.template.json", _KEY_ADVICE)
     if not key.startswith(KEY_PREFIX):
         raise setting.fail(
-            f"has {counted(len(key), 'character')} and does not start with {KEY_PREFIX}: it looks"
+            f"has {pluralize(len(key), 'character')} and does not start with {KEY_PREFIX}: it looks"
             " like the admin key or another secret, not a user's API key,",
             f"{_KEY_ADVICE} An admin key stays with the administrator:"
             " `remote-sandbox login --admin` makes a user's key with it, and does not keep it.",

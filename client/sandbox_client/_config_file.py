@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ._errors import ConfigError, counted, kind_of
+from ._errors import ConfigError, pluralize, kind_of
 from ._message import KEY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_FILE_BYTES = 1024 * 1024
-_FOR_OTHERS = 0o077  # the bits of a mode that let others in
+_READ_BY_OTHERS = 0o044
+_WRITE_BY_OTHERS = 0o022
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,15 @@ class ConfigFile:
     content: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
     mode: int | None = None
 
-    @property
-    def shows_key(self) -> bool:
-        """Whether others on this machine can read a key in it."""
-        return bool(self.content.get("apiKey")) and bool((self.mode or 0) & _FOR_OTHERS)
+    def warning(self) -> str:
+        """Return the warning that others have access to the key; empty if they have not."""
+        access = access_of_others(self.mode or 0)
+        if not access or not self.content.get("apiKey"):
+            return ""
+        place = place_of(self.path)
+        return (
+            f"{place} holds apiKey and has mode {self.mode:04o}: {access}. {private_advice(place)}"
+        )
 
 
 def read(path: Path, *, optional: bool) -> ConfigFile:
@@ -56,24 +62,21 @@ def read(path: Path, *, optional: bool) -> ConfigFile:
         reason = exc.strerror if isinstance(exc, OSError) else "not a path"
         raise ConfigError(
             f"{place} cannot be read: {reason}",
-            advice=f"Make it readable for you and nobody else: chmod 600 {place}",
+            advice=f"Make it readable for you alone: chmod 600 {place}",
         ) from exc
     return ConfigFile(path, _parse(place, raw), mode)
 
 
-def check_mode(file: ConfigFile) -> None:
-    """Refuse a file that shows the key to others.
+def access_of_others(mode: int) -> str:
+    """Return what the bits of `mode` let other users do; empty if they let them do nothing."""
+    rights = (("read", _READ_BY_OTHERS), ("change", _WRITE_BY_OTHERS))
+    allowed = [verb for verb, bits in rights if mode & bits]
+    return f"others on this machine can {' and '.join(allowed)} it" if allowed else ""
 
-    Raises:
-        ConfigError: it does.
-    """
-    if file.shows_key:
-        place = place_of(file.path)
-        raise ConfigError(
-            f"{place} holds apiKey and has mode {file.mode:04o}:"
-            " others on this machine can read the key",
-            advice=f"Keep it to yourself: chmod 600 {place}",
-        )
+
+def private_advice(place: str) -> str:
+    """Return the advice that makes a file private."""
+    return f"Keep it to yourself: chmod 600 {place}"
 
 
 def write(path: Path, changes: Mapping[str, object]) -> None:
@@ -125,7 +128,7 @@ def shape_of(value: object) -> str:
         case float():
             return "a fraction"
         case str():
-            return f"a string of {counted(len(value), 'character')}"
+            return f"a string of {pluralize(len(value), 'character')}"
         case _:
             return kind_of(value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._errors import NeverReady, NotReady, counted
+from ._errors import NeverReady, NotReady, pluralize
 from ._excerpt import last_line, one_line
 from ._lifecycle import Readiness, State, reason_of, state_of
 
@@ -136,7 +136,7 @@ def told_age(age: timedelta | None) -> str:
     if minutes < 60:
         return f"{minutes} min"
     hours = minutes // 60
-    return f"{hours} h" if hours < 24 else counted(hours // 24, "day")
+    return f"{hours} h" if hours < 24 else pluralize(hours // 24, "day")
 
 
 def unready(what: str, outcome: Readiness) -> NotReady:

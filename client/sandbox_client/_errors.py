@@ -125,11 +125,12 @@ def place_of_fault(error: BaseException) -> str:
     return f"{type(error).__name__} at {place.filename}:{place.lineno}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return the number with the noun in its right form."""
+def pluralize(number: int, noun: str) -> str:
+    """Return the number with the noun in its singular or plural form."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
+    ends_in_consonant_y = noun.endswith("y") and noun[-2:-1] not in {"a", "e", "o", "u"}
+    return f"{number} {noun.removesuffix('y')}ies" if ends_in_consonant_y else f"{number} {noun}s"
 
 
 def kind_of(value: object) -> str:

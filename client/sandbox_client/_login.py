@@ -16,7 +16,7 @@ from ._errors import (
     InvalidInput,
     ProxyFailed,
     ProxyUnreachable,
-    counted,
+    pluralize,
     mask_keys,
 )
 
@@ -112,7 +112,7 @@ def administration(access: Access, config: Config, admin_key: str) -> Administra
         raise InvalidInput("No admin key was given", advice="Paste the proxy's ADMIN_API_KEY.")
     if not admin_key.isascii() or not admin_key.isprintable() or " " in admin_key:
         raise InvalidInput(
-            f"The admin key ({counted(len(admin_key), 'character')}) holds a space or a character"
+            f"The admin key ({pluralize(len(admin_key), 'character')}) holds a space or a character"
             " that cannot be sent",
             advice="Give the proxy's ADMIN_API_KEY, all of it and nothing else.",
         )
@@ -128,7 +128,7 @@ def check_user_name(name: str) -> str:
     if len(name) <= MAX_USER_NAME and _USER_NAME.fullmatch(name):
         return name
     raise InvalidInput(
-        f"{mask_keys(ascii(name[:80]))} ({counted(len(name), 'character')}) cannot be a user's"
+        f"{mask_keys(ascii(name[:80]))} ({pluralize(len(name), 'character')}) cannot be a user's"
         " name",
         advice=f"A name has 1 to {MAX_USER_NAME} characters: lower-case letters, digits and"
         " hyphens, none of these at either end. For example: ada.",

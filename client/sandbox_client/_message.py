@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 from urllib.parse import quote
 
-from ._errors import BrokenReply, InvalidInput, counted, kind_named, kind_of
+from ._errors import BrokenReply, InvalidInput, pluralize, kind_named, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,7 @@ class Reply:
             return "an empty body"
         if "html" in self.content_type.lower() or self.body.lstrip()[:1] == b"<":
             return "an HTML page, as load balancers and web servers send it"
-        return f"a body of {counted(len(self.body), 'byte')} that is not JSON"
+        return f"a body of {pluralize(len(self.body), 'byte')} that is not JSON"
 
     def words(self) -> str:
         """Return the proxy's own message: one line, without the key; empty where there is none."""

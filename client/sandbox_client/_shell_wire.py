@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from ._errors import InvalidInput, ProxyFailed, counted
+from ._errors import InvalidInput, ProxyFailed, pluralize
 from ._message import (
     KEY_PREFIX,
     Request,
@@ -69,7 +69,7 @@ def check_session(session: str) -> str:
         return session
     shown = repr(session[:80]) if session.isprintable() and KEY_PREFIX not in session else "it"
     raise InvalidInput(
-        f"{shown} ({counted(len(session), 'character')}) cannot be a session's id",
+        f"{shown} ({pluralize(len(session), 'character')}) cannot be a session's id",
         advice="Give 1 to 64 letters, digits, dots, hyphens and underscores, or leave it out.",
     )
 

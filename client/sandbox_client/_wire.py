@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from ._errors import BrokenReply, InvalidInput, counted
+from ._errors import BrokenReply, InvalidInput, pluralize
 from ._message import (
     KEY_PREFIX,
     Request,
@@ -60,7 +60,7 @@ def check_name(name: str, *, new: bool = False) -> str:
     if KEY_PREFIX in name or not shown.isprintable():
         shown = "a key" if KEY_PREFIX in name else "text that cannot be shown"
     raise InvalidInput(
-        f"{shown} ({counted(len(name), 'character')}) cannot be a sandbox's name",
+        f"{shown} ({pluralize(len(name), 'character')}) cannot be a sandbox's name",
         advice=f"{_NAME_RULE} For example: my-sandbox.",
     )
 

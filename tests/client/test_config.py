@@ -14,7 +14,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client import _config
-from sandbox_client._config import Config, load
+from sandbox_client._config import (
+    CERTIFICATES_VARIABLE,
+    CONFIG_VARIABLE,
+    VARIABLES,
+    Config,
+    load,
+)
 from sandbox_client._errors import ConfigError
 
 from tests.client.doubles import KEY
@@ -99,14 +105,36 @@ def test_each_variable_wins_over_its_own_field_only(
     assert load(environ(home, **{variable: value})) == expected
 
 
-@pytest.mark.parametrize("blank", ["", " ", "\t\n"], ids=repr)
-def test_a_blank_variable_is_an_unset_one(home: Path, blank: str) -> None:
-    write(home, {"proxyUrl": FILE_URL, "apiKey": KEY, "defaultImage": "old", "defaultPort": 1})
-    names = ("CONFIG", "PROXY_URL", "API_KEY", "DEFAULT_IMAGE", "DEFAULT_PORT")
+@pytest.mark.parametrize(
+    "unset",
+    ["", " ", "\t\n", "${%s}", " ${%s} ", "${user_config.api_key}", "${%s:-}", "${}"],
+    ids=repr,
+)
+def test_a_blank_variable_or_an_unexpanded_reference_counts_as_unset(
+    home: Path, unset: str
+) -> None:
+    write(
+        home,
+        {
+            "proxyUrl": FILE_URL,
+            "apiKey": KEY,
+            "defaultImage": "old",
+            "defaultPort": 1,
+            "agentCommand": "agent {prompt}",
+        },
+    )
+    names = [CONFIG_VARIABLE, CERTIFICATES_VARIABLE, *VARIABLES.values()]
 
-    config = load(environ(home, **dict.fromkeys(names, blank)))
+    config = load({"HOME": str(home)} | {name: unset.replace("%s", name) for name in names})
 
-    assert config == Config(FILE_URL, KEY, "old", 1)
+    assert config == Config(FILE_URL, KEY, "old", 1, "agent {prompt}", None)
+
+
+@pytest.mark.parametrize("value", ["a${B}", "${A}${B}", "$A", "${A"])
+def test_a_value_that_only_contains_a_reference_is_a_value(home: Path, value: str) -> None:
+    config = load(environ(home, PROXY_URL=URL, API_KEY=KEY, DEFAULT_IMAGE=value))
+
+    assert config.default_image == value
 
 
 @pytest.mark.parametrize("blank", ["", "   ", None], ids=repr)
@@ -380,14 +408,34 @@ def test_a_key_that_cannot_be_a_users_is_refused_and_not_shown(
         assert key not in all_words(error)
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o610])
-def test_a_file_with_a_key_that_others_can_reach_is_refused(home: Path, mode: int) -> None:
+def warnings_of(environ: Mapping[str, str]) -> list[str]:
+    """Load the configuration and return its warnings."""
+    warnings: list[str] = []
+    load(environ, warn=warnings.append)
+    return warnings
+
+
+@pytest.mark.parametrize(
+    ("mode", "access"),
+    [
+        (0o644, "read it"),
+        (0o640, "read it"),
+        (0o604, "read it"),
+        (0o620, "change it"),
+        (0o602, "change it"),
+        (0o664, "read and change it"),
+    ],
+)
+def test_a_file_with_a_key_that_others_can_reach_is_used_with_a_warning(
+    home: Path, mode: int, access: str
+) -> None:
     path = write(home, {"proxyUrl": URL, "apiKey": KEY}, mode=mode)
 
-    error = failure(environ(home))
-
-    assert f"{path} holds apiKey and has mode {mode:04o}" in error.message
-    assert f"chmod 600 {path}" in error.advice
+    assert load(environ(home)) == Config(URL, KEY)
+    assert warnings_of(environ(home)) == [
+        f"Warning: {path} holds apiKey and has mode {mode:04o}: others on this machine can {access}."
+        f" Keep it to yourself: chmod 600 {path}"
+    ]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
@@ -395,6 +443,7 @@ def test_a_file_for_its_owner_alone_is_accepted(home: Path, mode: int) -> None:
     write(home, {"proxyUrl": URL, "apiKey": KEY}, mode=mode)
 
     assert load(environ(home)) == Config(URL, KEY)
+    assert warnings_of(environ(home)) == []
 
 
 def test_a_file_without_a_key_may_be_read_by_all(home: Path) -> None:

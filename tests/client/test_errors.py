@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 from sandbox_client import _errors
-from sandbox_client._errors import Paused, ProxyUnreachable, SandboxError, spell_verbs
+from sandbox_client._errors import (
+    Paused,
+    ProxyUnreachable,
+    SandboxError,
+    pluralize,
+    spell_verbs,
+)
 
 from tests.client.leaks import spelled
 
@@ -60,6 +66,20 @@ def test_every_verb_is_spelled_wherever_it_stands() -> None:
     text = "{create}{status} {run} {list} {delete} {pause} {resume}"
 
     assert spell_verbs(text, spelled) == "<create><status> <run> <list> <delete> <pause> <resume>"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "expected"),
+    [
+        (1, "day", "1 day"),
+        (3, "day", "3 days"),
+        (0, "entry", "0 entries"),
+        (2, "entry", "2 entries"),
+        (2, "byte", "2 bytes"),
+    ],
+)
+def test_a_noun_agrees_with_its_number(number: int, noun: str, expected: str) -> None:
+    assert pluralize(number, noun) == expected
 
 
 @pytest.mark.parametrize("key", ["sk_live_" + "aB3-_" * 6, ("sk_live_" + "aB3" * 10).lower()])

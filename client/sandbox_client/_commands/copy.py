@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from sandbox_client._access import with_client
-from sandbox_client._errors import InvalidInput, SandboxError, counted
+from sandbox_client._errors import InvalidInput, SandboxError, pluralize
 from sandbox_client._files.copy import Copy
 from sandbox_client._files.trees import shown
 from sandbox_client._wire import check_name
@@ -115,8 +115,8 @@ def _tell_what_is_done(copying: Copying, face: Face) -> None:
     """Say what was copied, and what was not."""
     if not copying.files and not copying.ahead:
         return
-    done = f"{counted(len(copying.files), 'file')} copied"
-    left = f"{counted(len(copying.ahead), 'file')} not copied"
+    done = f"{pluralize(len(copying.files), 'file')} copied"
+    left = f"{pluralize(len(copying.ahead), 'file')} not copied"
     first = f", from {shown(copying.ahead[0].path)} on" if copying.ahead else ""
     face.say(f"{done} whole, {left}{first}; no file is left half")
 
@@ -130,7 +130,7 @@ def _show(copying: Copying, face: Face, target: str) -> None:
         "bytes": copying.bytes,
         "skipped": [{"path": each.path, "why": each.why} for each in copying.skipped],
     }
-    files, size = counted(len(copying.files), "file"), counted(copying.bytes, "byte")
+    files, size = pluralize(len(copying.files), "file"), pluralize(copying.bytes, "byte")
     skipped = f"; {len(copying.skipped)} skipped" if copying.skipped else ""
     face.result(f"{files} ({size}) copied to {target}{skipped}", content)
 

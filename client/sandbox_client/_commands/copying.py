@@ -15,7 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from sandbox_client._errors import counted
+from sandbox_client._errors import pluralize
 from sandbox_client._files.trees import shown
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Copying:
         self.ahead.remove(leaf)
         self.files.append(leaf)
         if self._bar is None:
-            self._face.say(f"copied {shown(leaf.path)} ({counted(leaf.size, 'byte')})")
+            self._face.say(f"copied {shown(leaf.path)} ({pluralize(leaf.size, 'byte')})")
 
 
 def _short(path: str) -> str:

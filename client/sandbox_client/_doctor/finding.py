@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sandbox_client._errors import counted, mask_keys, spell_verbs
+from sandbox_client._errors import pluralize, mask_keys, spell_verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,10 +41,10 @@ def summary(findings: Sequence[Finding]) -> str:
     warned = sum(each.outcome == "warned" for each in findings)
     if failed:
         return (
-            f"The connection does not work: {counted(failed, 'check')} of {len(findings)} failed."
+            f"The connection does not work: {pluralize(failed, 'check')} of {len(findings)} failed."
         )
     if warned:
-        return f"The connection works, with {counted(warned, 'warning')}."
+        return f"The connection works, with {pluralize(warned, 'warning')}."
     return f"The connection works: all {len(findings)} checks passed."
 
 

@@ -6,8 +6,8 @@ from stat import S_IMODE
 from typing import TYPE_CHECKING, Final
 
 from sandbox_client import _config
-from sandbox_client._config_file import place_of
-from sandbox_client._errors import counted
+from sandbox_client._config_file import access_of_others, place_of, private_advice
+from sandbox_client._errors import pluralize
 
 from .finding import Finding
 from .patient import Check
@@ -32,7 +32,7 @@ async def _configuration(patient: Patient) -> Finding:
         return Finding("passed", words)
     return Finding(
         "warned",
-        f"{words}; the key has {counted(length, 'character')}, a whole one {KEY_LENGTH}",
+        f"{words}; the key has {pluralize(length, 'character')}, a whole one {KEY_LENGTH}",
         "Compare it with the key that you were given, or give it again with"
         " `remote-sandbox login`.",
     )
@@ -54,15 +54,12 @@ async def _file_mode(patient: Patient) -> Finding:
         words = f"there is no file {place}"
         return Finding("not tried", words) if patient.file is None else Finding("passed", words)
     mode = S_IMODE(path.stat().st_mode)
-    if not mode & 0o077:
-        return Finding("passed", f"{mode:04o}: nobody else can read it")
-    if patient.file and not patient.file.shows_key:
+    access = access_of_others(mode)
+    if not access:
+        return Finding("passed", f"{mode:04o}: others on this machine cannot read it")
+    if patient.file and not patient.file.warning():
         return Finding("passed", f"{mode:04o}, and there is no key in it")
-    return Finding(
-        "failed",
-        f"{mode:04o}: others on this machine can read what is in it",
-        f"Keep it to yourself: chmod 600 {place}",
-    )
+    return Finding("warned", f"{mode:04o}: {access}", private_advice(place))
 
 
 async def _encryption(patient: Patient) -> Finding:

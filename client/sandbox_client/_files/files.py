@@ -25,7 +25,7 @@ from sandbox_client._errors import (
     RateLimited,
     SandboxError,
     Undelivered,
-    counted,
+    pluralize,
 )
 from sandbox_client._excerpt import MAX_OUTPUT
 from sandbox_client._proxy import MAX_RETRY_AFTER
@@ -229,7 +229,7 @@ class Files:
         there = int(told) if told.isdigit() else 0
         if there not in {before, before + size}:
             raise FileChanged(
-                f"{shown(path)} in sandbox '{name}' has {counted(there, 'byte')} in the middle of"
+                f"{shown(path)} in sandbox '{name}' has {pluralize(there, 'byte')} in the middle of"
                 f" the copy, where {before} or {before + size} were expected"
             )
         return there == before + size
@@ -243,7 +243,7 @@ class Files:
         with contextlib.suppress(SandboxError):
             for entry in (await self.list(name, base)).entries:
                 if entry.name == target and entry.size is not None:
-                    return f": {counted(entry.size, 'byte')}"
+                    return f": {pluralize(entry.size, 'byte')}"
         return ""
 
 

@@ -18,7 +18,7 @@ from sandbox_client._errors import (
     NoSuchFile,
     NotText,
     WrongKind,
-    counted,
+    pluralize,
 )
 from sandbox_client._message import Request, as_object, check_text, member, optional, path_of
 from sandbox_client._wire import check_name
@@ -76,7 +76,7 @@ def absolute(path: str) -> str:
     size = len(path.encode())
     if size > MAX_PATH - len(WORK) - 1:
         raise InvalidInput(
-            f"The path has {counted(size, 'byte')}", advice=f"Give {MAX_PATH - 16} at most."
+            f"The path has {pluralize(size, 'byte')}", advice=f"Give {MAX_PATH - 16} at most."
         )
     whole = path if path.startswith("/") else f"{WORK}/{path}"
     return whole.rstrip("/") or "/"
@@ -139,7 +139,7 @@ def read_written(reply: Reply, size: int) -> None:
     """
     written = member(_data(reply), "bytes_written", int)
     if written != size:
-        raise BrokenReply(f"The sandbox wrote {counted(written, 'byte')} of {size}")
+        raise BrokenReply(f"The sandbox wrote {pluralize(written, 'byte')} of {size}")
 
 
 def read_listing(reply: Reply) -> Listing:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sandbox_client._access import with_client
 from sandbox_client._agent import quote
-from sandbox_client._errors import InvalidInput, counted
+from sandbox_client._errors import InvalidInput, pluralize
 from sandbox_client._excerpt import MAX_OUTPUT, lines
 from sandbox_client._files.trees import shown
 from sandbox_client._files.wire import WORK, absolute, check_content
@@ -43,7 +43,7 @@ async def _write(client: Client, arguments: Arguments, _: Report) -> Result:
     data = check_content(arguments.text("content"))
     append = arguments.flag("append")
     await client.files.write(name, path, data, append=append)
-    done = f"{counted(len(data), 'byte')} {'appended' if append else 'written'}"
+    done = f"{pluralize(len(data), 'byte')} {'appended' if append else 'written'}"
     content = {"name": name, "bytes": len(data)}
     return Result(f"{done} to {shown(path)} in sandbox '{name}'.", content)
 
@@ -58,7 +58,7 @@ async def _list(client: Client, arguments: Arguments, _: Report) -> Result:
         "entries": [_entry_content(each) for each in entries],
         "left_out": left_out,
     }
-    told = [f"{shown(path)} in sandbox '{name}' has {counted(len(listing.entries), 'entry')}:"]
+    told = [f"{shown(path)} in sandbox '{name}' has {pluralize(len(listing.entries), 'entry')}:"]
     told += [f"- {_told(each)}" for each in entries]
     if left_out or not listing.is_whole:
         more = f"{left_out}" if listing.is_whole else f"{left_out} or more"
@@ -75,7 +75,7 @@ def _told(entry: Entry) -> str:
     name = shown(entry.name)
     if entry.is_directory:
         return f"{name}/"
-    return name if entry.size is None else f"{name} ({counted(entry.size, 'byte')})"
+    return name if entry.size is None else f"{name} ({pluralize(entry.size, 'byte')})"
 
 
 def _path(words: str, *, required: bool = True) -> Parameter:
