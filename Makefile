@@ -27,12 +27,12 @@ mutants: install  ## Change the fake's source here and there, and count what the
 # The contract judges whole fakes, hundreds of times: to count the lines that this runs takes thrice
 # as long, and the fake's own tests run all of them.
 test: install lint  ## Lint, then run every test
-	@$(BIN)/pytest --cov --ignore tests/contract --ignore tests/e2e
-	@$(BIN)/pytest tests/contract
+	@$(BIN)/python -m pytest --cov --ignore tests/contract --ignore tests/e2e
+	@$(BIN)/python -m pytest tests/contract
 
 e2e: install sdk  ## Prove it with the programs that people use, from npm and PyPI
 	@$(BIN)/python -m tests.e2e.npm
-	@$(BIN)/pytest tests/e2e
+	@$(BIN)/python -m pytest tests/e2e
 
 bench: install  ## Measure speed and memory beside the least that could do the work
 	@$(BIN)/python -m tests.bench
@@ -44,14 +44,14 @@ sdk: install  ## Fetch the public client of the runtime, which the tests use
 	  --no-deps --target $(SDK) 'agent-sandbox>=0.0.30'
 
 lint: install sdk  ## Check format, rules and types
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/pyright
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -m pyright
 
 format: install  ## Rewrite the code in the project's format
-	@$(BIN)/ruff format .
-	@$(BIN)/ruff check --fix .
+	@$(BIN)/python -m ruff format .
+	@$(BIN)/python -m ruff check --fix .
 
 clean:  ## Remove the environment and every cache
 	@rm -rf .venv .venv.lock .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

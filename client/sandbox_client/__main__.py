@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> None:
-    """Run the command line, or the MCP server without waiting for what only a terminal needs."""
+    """Run the command line, or the MCP server without importing what only a terminal needs.
+
+    Until a command does its work, Ctrl-C ends the process without a word; an ignored one stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.argv[1:] == ["mcp"]:
         from ._server import serve
 

@@ -14,9 +14,24 @@ import anyio
 from . import _config
 from ._client import Client, connect
 from ._commands import COMMANDS
-from ._commands.command import FAILED, INTERRUPTED, NO_RESULT, NOT_READY, OK, USAGE
+from ._commands.command import (
+    FAILED,
+    INTERRUPTED,
+    NO_RESULT,
+    NOT_READY,
+    OK,
+    USAGE,
+    interruptible,
+)
 from ._errors import ConfigError, InvalidInput, SandboxError, mask_keys, spell_verbs
-from ._face import Face, OutputLost, forget_output, open_streams, write
+from ._face import (
+    Face,
+    OutputLost,
+    drop_unusable_sizes,
+    forget_output,
+    open_streams,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -99,6 +114,7 @@ def run(argv: Sequence[str]) -> int:
     """Do what `argv` says and return the exit code."""
     code = FAILED
     try:
+        drop_unusable_sizes(os.environ)
         open_streams()
         arguments = _parsed(argv)
         if arguments.verb == "mcp":  # with options that argparse took care of
@@ -134,7 +150,8 @@ def _serve() -> int:
 def _do(command: Command, arguments: argparse.Namespace) -> int:
     face = Face(as_json="json" in arguments, name=getattr(arguments, "name", ""))
     try:
-        return anyio.run(command.run, _Access(os.environ, face.say), arguments, face)
+        with interruptible():
+            return anyio.run(command.run, _Access(os.environ, face.say), arguments, face)
     except SandboxError as error:
         face.error(error)
         is_misuse = isinstance(error, ConfigError | InvalidInput)

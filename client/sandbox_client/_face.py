@@ -20,7 +20,7 @@ from ._lifecycle import State
 from ._watch import OUT_OF_SIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, MutableMapping, Sequence
 
     from rich.console import RenderableType
     from rich.progress import ProgressColumn
@@ -43,8 +43,38 @@ _LINES: dict[Verb, str] = {
 COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
 
 
+MIN_COLUMNS = 20  # a narrower terminal shows nothing that can be read
+_SIZE = re.compile(r"0*[1-9][0-9]{0,3}", re.ASCII)
+
+
 class OutputLost(Exception):
     """The result cannot be written to standard output, for the reason in the message."""
+
+
+def drop_unusable_sizes(environ: MutableMapping[str, str]) -> None:
+    """Remove a COLUMNS or LINES that is no terminal's size: rich would show nothing, or fail."""
+    for name, least in (("COLUMNS", MIN_COLUMNS), ("LINES", 1)):
+        value = environ.get(name, "")
+        if not _SIZE.fullmatch(value) or int(value) < least:
+            environ.pop(name, None)
+
+
+def console_on(*, stderr: bool = False) -> Console:
+    """Return a console on standard output or error.
+
+    The stream alone tells whether it is a terminal. FORCE_COLOR and its kin, which rich would ask
+    too, put colours into a pipe, but no wrapped lines and no moving ones.
+    """
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    forces_colour = os.environ.get("FORCE_COLOR", "") not in {"", "0"}
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        soft_wrap=stderr,
+        force_terminal=is_terminal,
+        force_interactive=is_terminal and os.environ.get("TERM") not in {"dumb", "unknown"},
+        color_system="standard" if forces_colour and not is_terminal else "auto",
+    )
 
 
 def open_streams() -> None:
@@ -92,8 +122,8 @@ class Face:
         self.name = name
         self.session = ""  # of a command that goes on
         self._heard = 0  # characters
-        self._out = Console(highlight=False)
-        self._err = Console(highlight=False, stderr=True, soft_wrap=True)
+        self._out = console_on()
+        self._err = console_on(stderr=True)
         self._live: Status | None = None
         self._reason = ""
 
@@ -170,7 +200,7 @@ class Face:
     @property
     def is_live(self) -> bool:
         """Whether a line can change where the person looks."""
-        return self._err.is_terminal and not self.as_json
+        return self._err.is_interactive and not self.as_json
 
     def progress(self, *columns: ProgressColumn) -> Progress:
         """Return a bar of these columns, which goes away at its end."""
@@ -179,7 +209,7 @@ class Face:
     @contextlib.contextmanager
     def waiting(self, what: str) -> Generator[None]:
         """Show that something is under way: a line that changes, in a terminal."""
-        if not self._err.is_terminal:
+        if not self._err.is_interactive:
             yield
             return
         with self._err.status(Text(what)) as live:

@@ -6,7 +6,6 @@ The low-level server, for exact control of schemas, text and errors.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -114,11 +113,13 @@ async def _read(backend: Backend, uri: str) -> str:
 
 
 def serve() -> None:
-    """Serve MCP on standard input and output until the input ends."""
+    """Serve MCP on standard input and output until the input ends.
+
+    `main` has left Ctrl-C to the system: there is nothing to clean up, and a blocked read would
+    delay a KeyboardInterrupt.
+    """
     if sys.stdin is None or sys.stdout is None:  # <&- or >&-
         sys.exit("error: The MCP server talks on standard input and output, and one is closed.")
-    # Ctrl-C ends it at once: there is nothing to clean up, and a blocked read would hold it up.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.stdin.isatty():
         print(
             "remote-sandbox: the MCP server runs and waits for a client's messages here."

@@ -272,8 +272,7 @@ def test_the_list_is_a_table(terminal: Terminal) -> None:
 def test_no_terminal_is_too_narrow_for_name_and_state(
     name: str, columns: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for variable in ("FORCE_COLOR", "NO_COLOR"):  # a terminal, in black and white
-        monkeypatch.setenv(variable, "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     rows = [ALPHA_PENDING.listed(name), ALPHA_PENDING.listed("b")]
@@ -289,6 +288,59 @@ def test_no_terminal_is_too_narrow_for_name_and_state(
         assert max(map(len, lines)) <= columns
     else:
         assert len(f"{name}  pending  1 day  2026-01-02T03:04:05Z") > columns
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("COLUMNS", "0"),
+        ("COLUMNS", "1"),
+        ("COLUMNS", "²"),
+        ("LINES", "0"),
+        ("LINES", "²"),
+        ("TTY_COMPATIBLE", "1"),
+        ("FORCE_COLOR", ""),
+        ("FORCE_COLOR", "0"),
+    ],
+)
+def test_no_variable_breaks_or_silences_what_goes_into_a_pipe(
+    variable: str, value: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, answers = _COMMANDS["list"]
+    expected = terminal.run("list", *words, answers=answers).out
+    monkeypatch.setenv(variable, value)
+
+    terminal.run("list", *words, answers=answers)
+
+    assert (terminal.code, terminal.out, terminal.err) == (0, expected, "")
+    assert expected.count("\n") == 2
+
+
+def test_colours_that_are_forced_change_nothing_else_in_a_pipe(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {CREATE: made(), GET: ALPHA_READY.response()}
+    plain = terminal.run("create", "box", answers=answers)
+    expected = (plain.out, plain.err)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    terminal.run("create", "box", answers=answers)
+
+    assert (terminal.out, terminal.err) == expected
+    coloured = terminal.run("status", "box", answers={GET: ALPHA_READY.response()}).out
+    assert "box is \x1b[32mready\x1b[0m" in coloured
+
+
+def test_a_dumb_terminal_gets_a_line_for_each_reason(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    answers = {CREATE: made(), GET: [ALPHA_PENDING.response(), ALPHA_READY.response()]}
+
+    terminal.run("create", "box", answers=answers)
+
+    assert "pending: " in terminal.err
+    assert "\x1b" not in terminal.err
 
 
 def test_a_long_name_is_not_cut_in_a_pipe(terminal: Terminal) -> None:
@@ -773,16 +825,18 @@ def test_mcp_alone_starts_the_server_without_the_command_line(
     assert calls == [started]
 
 
-def test_a_config_file_is_read_from_the_default_place(
+def test_a_config_file_that_others_can_read_is_used_with_a_warning(
     terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = home / ".config" / "gemini-remote-sandbox" / "config.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"proxyUrl": URL, "apiKey": KEY}))
-    path.chmod(0o600)
+    path.chmod(0o644)
     monkeypatch.delenv("REMOTE_SANDBOX_PROXY_URL")
     monkeypatch.delenv("REMOTE_SANDBOX_API_KEY")
 
-    terminal.run("pause", "box", answers={PAUSE: done()})
+    terminal.run("status", "box", answers={GET: ALPHA_READY.response()})
 
     assert terminal.code == 0
+    assert terminal.err.startswith(f"Warning: {path} holds apiKey and has mode 0644: ")
+    assert f"chmod 600 {path}" in terminal.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -16,8 +17,8 @@ import pytest
 LAUNCH = Path(__file__).parents[2] / "client" / "launch"
 # What the launcher itself needs of a machine: no uv and no Python among them.
 _TOOLS = (
-    *("sh", "dirname", "cksum", "tr", "sort", "sed", "paste"),
-    *("mkdir", "rm", "cat", "touch", "chmod"),
+    *("sh", "dirname", "cksum", "tr", "sort", "sed", "paste", "env", "readlink"),
+    *("mkdir", "rm", "cat", "touch", "chmod", "mv"),
 )
 
 # Stand-ins: each says on standard output and error what it was asked to do, and does the least.
@@ -34,6 +35,7 @@ pip)
 esac
 """
 _PYTHON = """\
+[ "$1" != -I ] || shift
 case $1 in
 -c) case $2 in *version_info*) exit ${OLD:-0} ;; esac ;;
 --version) echo "Python 3.9.1" ;;
@@ -65,7 +67,7 @@ class Clone:
     """A clone in a folder of its own, and a machine with nothing but what a test puts on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / "a clone"
+        self.root = folder / "it's \"a\" clone with $HOME, `x` and [y]"
         self.bin = folder / "bin"
         self.log = folder / "log"
         self.variables: dict[str, str] = {}
@@ -151,7 +153,7 @@ def test_uv_is_used_where_it_is_there_and_said(with_uv: Clone) -> None:
         "uv venv -q --clear --no-project --python >=3.11 ROOT/.venv",
         (
             "uv pip install -q --no-progress --compile-bytecode"
-            " --python ROOT/.venv/bin/python --editable ROOT"
+            " --python ROOT/.venv/bin/python --editable ."
         ),
     ]
     assert f"making the environment in {with_uv.environment} with uv" in ended.stderr
@@ -164,7 +166,7 @@ def test_venv_and_pip_are_used_where_uv_is_not_there_and_said(with_python: Clone
 
     assert with_python.asked == [
         "python -m venv --clear ROOT/.venv",
-        "environment's python -m pip install -qq --disable-pip-version-check --editable ROOT",
+        "environment's python -m pip install -qq --disable-pip-version-check --editable .",
     ]
     assert "with venv" in ended.stderr
     assert ended.stdout == "SSL_CERT_FILE=unset\n"
@@ -223,8 +225,11 @@ def test_a_set_up_without_a_command_says_that_nothing_was_to_do(installed: Clone
     assert installed.asked == []
 
 
-@pytest.mark.parametrize(("value", "seen"), [("", "unset"), ("/ca.pem", "/ca.pem")])
-def test_a_blank_certificate_file_is_dropped(installed: Clone, value: str, seen: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [("", "unset"), ("${SSL_CERT_FILE}", "unset"), ("/ca.pem", "/ca.pem"), ("/$a{b}", "/$a{b}")],
+)
+def test_a_blank_certificate_file_or_an_unexpanded_reference_is_dropped(installed: Clone, value: str, seen: str) -> None:
     installed.variables = {"SSL_CERT_FILE": value}
 
     assert installed.start("tool").stdout == f"SSL_CERT_FILE={seen}\n"
@@ -238,7 +243,7 @@ def test_a_change_of_the_packages_brings_the_environment_up_to_date_in_place(
     ended = installed.start("tool")
 
     (line,) = installed.asked
-    assert line.endswith("--editable ROOT[dev]"), "extras that were there are kept"
+    assert line.endswith("--editable .[dev]"), "extras that were there are kept"
     assert "up to date with uv" in ended.stderr
     assert installed.start("tool").stderr == ""
 
@@ -248,7 +253,7 @@ def test_another_extra_is_added_to_those_that_are_there(installed: Clone) -> Non
     installed.start("--extras", "dev,fakeproxy")
 
     (line,) = installed.asked
-    assert line.endswith("--editable ROOT[dev,fakeproxy]")
+    assert line.endswith("--editable .[dev,fakeproxy]")
 
 
 def test_a_moved_clone_gets_an_environment_of_its_own(installed: Clone) -> None:
@@ -400,6 +405,79 @@ def test_the_launcher_starts_from_any_folder_by_a_relative_path(installed: Clone
     assert (ended.returncode, ended.stderr) == (7, "")
 
 
+@pytest.mark.parametrize("is_relative", [True, False], ids=["relative", "absolute"])
+def test_the_launcher_starts_through_a_chain_of_symbolic_links(
+    installed: Clone, tmp_path: Path, is_relative: bool
+) -> None:
+    launcher = installed.root / "client" / "launch"
+    link = tmp_path / "links" / "sandbox"
+    link.parent.mkdir()
+    link.symlink_to(os.path.relpath(launcher, link.parent) if is_relative else launcher)
+    (tmp_path / "link").symlink_to("links/sandbox")
+
+    ended = subprocess.run(
+        ["/bin/sh", "link", "tool"],
+        env=installed.environ(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (7, "")
+
+
+def test_a_first_start_leaves_the_callers_directory_and_variables_to_the_command(
+    with_uv: Clone, tmp_path: Path
+) -> None:
+    with_uv.put("environment", _ENVIRONMENT.replace("for each;", 'pwd; echo "$PYTHONPATH"; for each;'))
+    with_uv.variables = {"PYTHONPATH": "/mine"}
+
+    assert with_uv.start("tool").stdout.splitlines()[:2] == ["/", "/mine"]
+
+
+def test_the_installers_see_no_variable_that_changes_python(with_uv: Clone) -> None:
+    with_uv.put("uv", 'echo "[$PYTHONPATH$PYTHONHOME$PIP_USER]" >>"$LOG"\n' + _UV)
+    with_uv.variables = {"PYTHONPATH": "/mine", "PYTHONHOME": "/mine", "PIP_USER": "1"}
+
+    with_uv.start()
+
+    assert [line for line in with_uv.asked if line.startswith("[")] == ["[]", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        ("remote-sandbox", "sandbox_client"),
+        ("sandbox-fakeproxy", "sandbox_fakeproxy"),
+        ("sandbox-contract", "sandbox_contract"),
+    ],
+)
+def test_a_command_starts_python_without_the_callers_variables(
+    installed: Clone, command: str, module: str
+) -> None:
+    installed.start(command, "a b", "$c")
+
+    assert installed.asked == [
+        f"environment's python -I -S ROOT/client/start.py {module} a b $c",
+    ]
+
+
+def test_git_checks_the_files_out_with_line_feeds_whatever_it_is_configured_to_do() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--eol"],
+        cwd=LAUNCH.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    ).stdout.splitlines()
+
+    assert listed
+    assert [line for line in listed if "attr/text=auto eol=lf" not in line] == []
+
+
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_names_the_commands_and_makes_nothing(with_uv: Clone, option: str) -> None:
     ended = with_uv.start(option)
@@ -431,7 +509,8 @@ def test_an_unknown_command_is_told_with_those_that_there_are(installed: Clone) 
 
 def test_packages_that_somebody_removed_are_installed_again(with_uv: Clone) -> None:
     packages = with_uv.environment / "lib" / "python3.11" / "site-packages"
-    with_uv.put("environment", _ENVIRONMENT + f'mkdir -p "{packages}/one" "{packages}/two"\n')
+    folders = " ".join(shlex.quote(str(packages / each)) for each in ("one", "two"))
+    with_uv.put("environment", _ENVIRONMENT + f"mkdir -p {folders}\n")
     with_uv.start()
     (packages / "__pycache__").mkdir()
     assert with_uv.start("tool").stderr == "", "more than there were is no reason"

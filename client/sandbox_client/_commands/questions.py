@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
 from rich.prompt import Confirm, Prompt
 from rich.text import Text
 
 from sandbox_client._errors import InvalidInput
+from sandbox_client._face import console_on
+
+from .command import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -48,7 +49,7 @@ class Person:
     tries = 4
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console_on(stderr=True)
 
     def text(self, question: str, default: str, /) -> str:
         """Ask for a text; the default is taken with Enter."""
@@ -71,7 +72,7 @@ class Person:
     @contextlib.contextmanager
     def _asking(self) -> Generator[None]:
         try:
-            with _interruptible(), warnings.catch_warnings():
+            with interruptible(), warnings.catch_warnings():
                 warnings.simplefilter("error", getpass.GetPassWarning)
                 yield
         except KeyboardInterrupt:
@@ -99,7 +100,7 @@ class Script:
 
     def secret(self, _: str, /) -> str:
         """Return the line on standard input."""
-        with _interruptible():
+        with interruptible():
             line = sys.stdin.buffer.readline(MAX_LINE)
         # Whatever is no text is refused later, without being shown.
         return line.decode(errors="replace").strip()
@@ -132,13 +133,3 @@ def questions(*, key_stdin: bool) -> Questions:
     if is_terminal and sys.stderr.isatty():
         return Person()
     raise InvalidInput("There is no terminal to ask on", advice=_WITHOUT_TERMINAL)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Generator[None]:
-    """Let Ctrl-C end a question: the event loop would wait for its answer first."""
-    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, kept)
