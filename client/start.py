@@ -5,8 +5,11 @@
 without a traceback.
 """
 
-# `signal` would import `enum`, which takes most of the time until Ctrl-C can be handled.
-import _signal
+TYPE_CHECKING = False  # importing `typing` would take as long as all the rest
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal  # `signal` would import `enum`, during which Ctrl-C printed a traceback
 
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)

@@ -46,7 +46,7 @@ exit codes:
   {OK}    done
   {FAILED}    the proxy refused, failed or could not be reached
   {USAGE}    wrong usage, or a configuration that cannot be used
-  {NOT_READY}    created or resumed, but not ready
+  {NOT_READY}    accepted, but not ready, or not paused, yet
   {INTERRUPTED}  interrupted with Ctrl-C
 prompt, agent and output end with the command's own exit
 code, or {NO_RESULT} where there is none; cp ends with {FAILED}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ._errors import ConfigError, pluralize, kind_of
+from ._errors import ConfigError, kind_of, pluralize
 from ._message import KEY_PREFIX
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ._errors import NeverReady, NotReady, pluralize
 from ._excerpt import last_line, one_line
-from ._lifecycle import Readiness, State, reason_of, state_of
+from ._lifecycle import State, WaitResult, reason_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 MAX_LISTED = 50  # sessions, the last used first
 
 
-def readiness_content(name: str, outcome: Readiness) -> dict[str, object]:
+def readiness_content(name: str, outcome: WaitResult) -> dict[str, object]:
     """Return how a wait for readiness ended, as an object."""
     state = state_of(outcome.sandbox) if outcome.sandbox else State.PENDING
     content: dict[str, object] = {
         "name": name,
         "state": state.value,
-        "ready": outcome.ready,
+        "ready": outcome.reached,
         "waited_seconds": round(outcome.waited, 1),
     }
-    return content if outcome.ready else {**content, "reason": outcome.reason}
+    return content if outcome.reached else {**content, "reason": outcome.reason}
 
 
 def status_content(sandbox: Sandbox) -> dict[str, object]:
@@ -139,15 +139,29 @@ def told_age(age: timedelta | None) -> str:
     return f"{hours} h" if hours < 24 else pluralize(hours // 24, "day")
 
 
-def unready(what: str, outcome: Readiness) -> NotReady:
-    """Return what there is to say of `what`, which was waited for in vain."""
+def readiness_error(done: str, outcome: WaitResult) -> NotReady:
+    """Return the error for a sandbox that was `done` (created, resumed) and is not ready."""
     if outcome.sandbox and state_of(outcome.sandbox).is_over:
-        return NeverReady(f"{what} but will not become ready: {outcome.reason}")
+        return NeverReady(f"{done} but will not become ready: {outcome.reason}")
     return NotReady(
-        f"{what} but is NOT ready after {outcome.waited:.0f} s: {outcome.reason}",
+        f"{done} but is NOT ready after {outcome.waited:.0f} s: {outcome.reason}",
         advice="It may still become ready: a new sandbox usually takes 10 to 30 s, an image that"
         " is pulled for the first time some minutes. Ask with {status} in a while; if it stays so,"
         " remove it with {delete} and check the image's name.",
+    )
+
+
+def pause_content(name: str, outcome: WaitResult) -> dict[str, object]:
+    """Return how a pause ended, as an object: the state is the one that the status shows."""
+    state = state_of(outcome.sandbox).value if outcome.sandbox else "unknown"
+    return {"name": name, "state": state}
+
+
+def unseen_pause(sandbox: str, outcome: WaitResult) -> str:
+    """Return the words for a pause that was accepted and does not show; a verb is in braces."""
+    return (
+        f"The pause of {sandbox} was accepted and does not show yet after {outcome.waited:.0f} s"
+        f" ({outcome.reason}). Ask with {{status}} in a while."
     )
 
 

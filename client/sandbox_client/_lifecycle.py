@@ -1,4 +1,4 @@
-"""What *ready* and *paused* mean in either controller's words, and waiting for readiness."""
+"""Tell a sandbox's state from its status, and wait for a state."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._wire import Sandbox
 
 READY_DEADLINE = 60.0  # seconds
+PAUSE_DEADLINE = 15.0
 
 
 class State(Enum):
@@ -35,10 +36,13 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
-class Readiness:
-    """How a wait ended: `sandbox` is None when its status could never be read."""
+class WaitResult:
+    """How a wait for a state ended: after `waited` seconds, `reached` or not.
 
-    ready: bool
+    `reason` says why not, and `sandbox` is None if its status could never be read.
+    """
+
+    reached: bool
     waited: float
     reason: str
     sandbox: Sandbox | None
@@ -68,17 +72,22 @@ def reason_of(sandbox: Sandbox) -> str:
     return sandbox.message or sandbox.reason or "the controller has not seen it yet"
 
 
-async def wait_until_ready(
+async def wait_for_state(
+    goal: State,
     look: Callable[[float], Awaitable[Sandbox]],
     *,
     report: Report,
     timing: Timing,
-    deadline: float = READY_DEADLINE,
-) -> Readiness:
-    """Poll `look` until the sandbox is ready, can no longer become so, or `deadline` has passed.
+    deadline: float,
+) -> WaitResult:
+    """Poll `look` until the sandbox is in the state `goal`, or for `deadline` seconds.
 
-    `look` is told how many seconds it has. A passing fault of the proxy is a reason like any
-    other; a lasting one ends the wait. Only NotYours is raised: somebody deleted the sandbox.
+    A wait for `State.READY` also ends when the sandbox can no longer become ready. `look` gets the
+    seconds that it may take. An error that is retryable is a reason to go on waiting, another one
+    ends the wait.
+
+    Raises:
+        NotYours: the sandbox was deleted meanwhile.
     """
     start = timing.clock()
     seen: Sandbox | None = None
@@ -100,12 +109,14 @@ async def wait_until_ready(
             interval = max(interval, error.retry_after or 0.0)
         else:
             state = state_of(seen)
-            if state is State.READY:
-                return Readiness(ready=True, waited=timing.clock() - start, reason="", sandbox=seen)
-            reason, over = f"{state.value}: {reason_of(seen)}", state.is_over
+            if state is goal:
+                waited = timing.clock() - start
+                return WaitResult(reached=True, waited=waited, reason="", sandbox=seen)
+            reason = f"{state.value}: {reason_of(seen)}"
+            over = goal is State.READY and state.is_over
         waited = timing.clock() - start
         await report(waited, deadline, reason)
         if over or waited >= deadline:
-            return Readiness(ready=False, waited=waited, reason=reason, sandbox=seen)
+            return WaitResult(reached=False, waited=waited, reason=reason, sandbox=seen)
         await timing.sleep(min(interval, deadline - waited))
     raise AssertionError  # pragma: no cover  # the intervals never end

@@ -16,8 +16,8 @@ from ._errors import (
     InvalidInput,
     ProxyFailed,
     ProxyUnreachable,
-    pluralize,
     mask_keys,
+    pluralize,
 )
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 from urllib.parse import quote
 
-from ._errors import BrokenReply, InvalidInput, pluralize, kind_named, kind_of
+from ._errors import BrokenReply, InvalidInput, kind_named, kind_of, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,15 @@ from ._errors import (
     ProxyFailed,
     SandboxError,
 )
-from ._lifecycle import Readiness, State, reason_of, state_of, wait_until_ready
+from ._lifecycle import (
+    PAUSE_DEADLINE,
+    READY_DEADLINE,
+    State,
+    WaitResult,
+    reason_of,
+    state_of,
+    wait_for_state,
+)
 from ._waiting import Timing, intervals
 
 if TYPE_CHECKING:
@@ -76,7 +84,7 @@ class Sandboxes:
 
     async def create(
         self, name: str, *, image: str | None, port: int | None, report: Report
-    ) -> tuple[str, Readiness]:
+    ) -> tuple[str, WaitResult]:
         """Create a sandbox and wait for it; return its image and how the wait ended.
 
         The image is empty where the proxy does not name it.
@@ -97,7 +105,7 @@ class Sandboxes:
             raise await self._existing(name, error) from None
         if made is None and await self._was_there(name, self.timing.clock() - start):
             raise await self._existing(name, AlreadyExists(f"The name '{name}' is taken"))
-        return made or "", await self._wait(name, report)
+        return made or "", await self._wait(State.READY, name, report, READY_DEADLINE)
 
     async def status(self, name: str, *, deadline: float | None = None) -> Sandbox:
         """Return the sandbox as it is now."""
@@ -139,22 +147,24 @@ class Sandboxes:
             raise
         return done is not None
 
-    async def pause(self, name: str) -> None:
-        """Stop a sandbox and keep its files."""
+    async def pause(self, name: str, *, report: Report) -> WaitResult:
+        """Stop a sandbox, keep its files and wait until its status shows the pause."""
         await self._change(
             _wire.pause(name),
             _read_done,
             lambda seen: seen is not None and state_of(seen) is State.PAUSED,
         )
+        return await self._wait(State.PAUSED, name, report, PAUSE_DEADLINE)
 
-    async def resume(self, name: str, *, report: Report) -> Readiness:
-        """Start a paused sandbox and wait for it."""
+    async def resume(self, name: str, *, report: Report) -> tuple[bool, WaitResult]:
+        """Start a paused sandbox and wait for it; return whether it was ready before, too."""
+        was_ready = await self._is_ready(name)
         await self._change(
             _wire.resume(name),
             _read_done,
             lambda seen: seen is not None and state_of(seen) is not State.PAUSED,
         )
-        return await self._wait(name, report)
+        return was_ready, await self._wait(State.READY, name, report, READY_DEADLINE)
 
     async def diagnosis(self, name: str, error: SandboxError, *, undone: str = "") -> SandboxError:
         """Return what the sandbox's state says of a failure of its runtime; else `error` itself.
@@ -237,11 +247,20 @@ class Sandboxes:
             advice=f"{step}, or choose another name.",
         )
 
-    async def _wait(self, name: str, report: Report) -> Readiness:
+    async def _is_ready(self, name: str) -> bool:
+        """Return whether the status says ready now; False if it cannot be read."""
+        try:
+            return state_of(await self.status(name, deadline=DIAGNOSIS_DEADLINE)) is State.READY
+        except SandboxError:
+            return False
+
+    async def _wait(self, goal: State, name: str, report: Report, deadline: float) -> WaitResult:
         async def look(seconds: float) -> Sandbox:
             return await self.status(name, deadline=seconds)
 
-        return await wait_until_ready(look, report=report, timing=self.timing)
+        return await wait_for_state(
+            goal, look, report=report, timing=self.timing, deadline=deadline
+        )
 
     async def _settled(self, name: str) -> Sandbox:
         """Return the sandbox once its status agrees that it cannot run commands, if it ever does.

@@ -145,7 +145,11 @@ def _connect(config: Config) -> Client:
 
 
 class _Progress:
-    """Report a wait as MCP progress, whose values must rise."""
+    """Report a wait as MCP progress, whose values must rise.
+
+    No code reports from a shielded scope: some clients drop the connection for progress of a call
+    that they have cancelled.
+    """
 
     def __init__(self, context: ServerRequestContext[dict[str, object]]) -> None:
         self._session = context.session

@@ -122,7 +122,7 @@ _COMMANDS: dict[str, tuple[list[str], Answers]] = {
     "cancel": (["box", "s1"], {VIEW: viewed("a\n", "completed", 0)}),
     "list": ([], {LIST: BOX_LISTED, GET: ALPHA_PAUSED.response()}),
     "delete": (["box"], {DELETE: done()}),
-    "pause": (["box"], {PAUSE: done()}),
+    "pause": (["box"], {PAUSE: done(), GET: ALPHA_PAUSED.response()}),
     "resume": (["box"], {RESUME: done(), GET: ALPHA_READY.response()}),
 }
 
@@ -335,9 +335,9 @@ def test_a_dumb_terminal_gets_a_line_for_each_reason(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    answers = {CREATE: made(), GET: [ALPHA_PENDING.response(), ALPHA_READY.response()]}
+    looks = [ALPHA_PENDING.response(), ALPHA_READY.response()]
 
-    terminal.run("create", "box", answers=answers)
+    terminal.run("create", "box", answers={CREATE: made(), GET: looks})
 
     assert "pending: " in terminal.err
     assert "\x1b" not in terminal.err

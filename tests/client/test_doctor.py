@@ -175,7 +175,7 @@ async def test_a_file_that_others_can_read_is_a_warning_and_the_connection_works
     found = await examined(home)
 
     assert outcomes(found) == {"file mode": "warned"}
-    assert summary(found) == "The connection works, with 1 warning."
+    assert summary(list(found.values())) == "The connection works, with 1 warning."
     assert f"{mode:04o}" in found["file mode"].words
     assert f"chmod 600 {path}" in found["file mode"].fix
 

@@ -67,7 +67,7 @@ class Clone:
     """A clone in a folder of its own, and a machine with nothing but what a test puts on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / "it's \"a\" clone with $HOME, `x` and [y]"
+        self.root = folder / 'it\'s "a" clone with $HOME, `x` and [y]'
         self.bin = folder / "bin"
         self.log = folder / "log"
         self.variables: dict[str, str] = {}
@@ -229,7 +229,9 @@ def test_a_set_up_without_a_command_says_that_nothing_was_to_do(installed: Clone
     ("value", "seen"),
     [("", "unset"), ("${SSL_CERT_FILE}", "unset"), ("/ca.pem", "/ca.pem"), ("/$a{b}", "/$a{b}")],
 )
-def test_a_blank_certificate_file_or_an_unexpanded_reference_is_dropped(installed: Clone, value: str, seen: str) -> None:
+def test_a_blank_certificate_file_or_an_unexpanded_reference_is_dropped(
+    installed: Clone, value: str, seen: str
+) -> None:
     installed.variables = {"SSL_CERT_FILE": value}
 
     assert installed.start("tool").stdout == f"SSL_CERT_FILE={seen}\n"
@@ -431,7 +433,9 @@ def test_the_launcher_starts_through_a_chain_of_symbolic_links(
 def test_a_first_start_leaves_the_callers_directory_and_variables_to_the_command(
     with_uv: Clone, tmp_path: Path
 ) -> None:
-    with_uv.put("environment", _ENVIRONMENT.replace("for each;", 'pwd; echo "$PYTHONPATH"; for each;'))
+    with_uv.put(
+        "environment", _ENVIRONMENT.replace("for each;", 'pwd; echo "$PYTHONPATH"; for each;')
+    )
     with_uv.variables = {"PYTHONPATH": "/mine"}
 
     assert with_uv.start("tool").stdout.splitlines()[:2] == ["/", "/mine"]

@@ -20,11 +20,12 @@ from sandbox_client._errors import (
     SandboxError,
 )
 from sandbox_client._lifecycle import (
-    Readiness,
+    READY_DEADLINE,
     State,
+    WaitResult,
     reason_of,
     state_of,
-    wait_until_ready,
+    wait_for_state,
 )
 from sandbox_client._waiting import Timing, intervals
 from sandbox_client._wire import Sandbox
@@ -71,9 +72,10 @@ class Looks:
         return sandbox(answer)
 
 
-async def wait(looks: Looks, clock: Clock, reports: Reports, random: float = 0.0) -> Readiness:
-    return await wait_until_ready(
-        looks, report=reports, timing=Timing(clock, clock.sleep, lambda: random)
+async def wait(looks: Looks, clock: Clock, reports: Reports, random: float = 0.0) -> WaitResult:
+    time = Timing(clock, clock.sleep, lambda: random)
+    return await wait_for_state(
+        State.READY, looks, report=reports, timing=time, deadline=READY_DEADLINE
     )
 
 
@@ -142,7 +144,7 @@ def test_every_interval_is_jittered_the_longest_too() -> None:
 async def test_a_ready_sandbox_is_not_waited_for(row: Row, clock: Clock, reports: Reports) -> None:
     outcome = await wait(Looks(row), clock, reports)
 
-    assert (outcome.ready, outcome.waited, outcome.reason) == (True, 0.0, "")
+    assert (outcome.reached, outcome.waited, outcome.reason) == (True, 0.0, "")
     assert clock.slept == []
 
 
@@ -153,7 +155,7 @@ async def test_a_wait_goes_through_all_states_and_tells_each(
 
     outcome = await wait(looks, clock, reports)
 
-    assert outcome.ready
+    assert outcome.reached
     assert outcome.sandbox == sandbox(ALPHA_READY)
     assert outcome.waited == sum(clock.slept)
     assert reports.reasons == [
@@ -177,7 +179,7 @@ async def test_the_old_state_right_after_a_resume_is_waited_out(
 
     outcome = await wait(looks, clock, reports)
 
-    assert outcome.ready
+    assert outcome.reached
     assert len(looks.given) == len(rows)
 
 
@@ -186,7 +188,7 @@ async def test_a_sandbox_that_never_becomes_ready_is_given_up_after_60_s(
 ) -> None:
     outcome = await wait(Looks(ALPHA_PENDING, ALPHA_STARTING), clock, reports, random=0.5)
 
-    assert not outcome.ready
+    assert not outcome.reached
     assert outcome.waited == pytest.approx(60.0)
     assert outcome.reason == "starting: Pod is Running but not Ready; Service Exists"
     assert outcome.sandbox == sandbox(ALPHA_STARTING)
@@ -207,7 +209,7 @@ async def test_a_sandbox_that_is_over_ends_the_wait(
 ) -> None:
     outcome = await wait(Looks(ALPHA_PENDING, row), clock, reports)
 
-    assert not outcome.ready
+    assert not outcome.reached
     assert outcome.reason == f"{row.state.value}: {row.message}"
     assert clock.slept == [0.25]
 
@@ -227,7 +229,7 @@ async def test_a_passing_fault_is_a_reason_like_any_other(
 ) -> None:
     outcome = await wait(Looks(fault, ALPHA_PENDING, fault, ALPHA_READY), clock, reports)
 
-    assert outcome.ready
+    assert outcome.reached
     assert reports.reasons[0] == f"its status cannot be read: {fault.message}"
 
 
@@ -238,7 +240,7 @@ async def test_a_proxy_that_asks_to_wait_is_asked_again_no_sooner(
 
     outcome = await wait(Looks(busy, ALPHA_READY), clock, reports)
 
-    assert outcome.ready
+    assert outcome.reached
     assert clock.slept == [30.0]
 
 
@@ -247,7 +249,7 @@ async def test_a_passing_fault_that_stays_is_the_last_reason(
 ) -> None:
     outcome = await wait(Looks(ProxyUnreachable("Connection refused")), clock, reports)
 
-    assert (outcome.ready, outcome.sandbox) == (False, None)
+    assert (outcome.reached, outcome.sandbox) == (False, None)
     assert outcome.waited == pytest.approx(60.0)
     assert outcome.reason == "its status cannot be read: Connection refused"
 
@@ -262,7 +264,7 @@ async def test_a_lasting_fault_ends_the_wait_with_the_state_seen_last(
 ) -> None:
     outcome = await wait(Looks(ALPHA_STARTING, fault), clock, reports)
 
-    assert not outcome.ready
+    assert not outcome.reached
     assert outcome.sandbox == sandbox(ALPHA_STARTING)
     assert fault.message in outcome.reason
     assert clock.slept == [0.25]
@@ -292,9 +294,11 @@ async def test_a_look_that_takes_its_time_does_not_lengthen_the_wait(
         clock.now += min(25.0, seconds)
         return sandbox(ALPHA_PENDING)
 
-    outcome = await wait_until_ready(slow, report=reports, timing=timing(clock))
+    outcome = await wait_for_state(
+        State.READY, slow, report=reports, timing=timing(clock), deadline=READY_DEADLINE
+    )
 
-    assert not outcome.ready
+    assert not outcome.reached
     assert outcome.waited <= 61.0
 
 
@@ -319,9 +323,11 @@ async def test_a_look_that_takes_its_time_is_told_with_the_reason_so_far(
         return sandbox(row)
 
     with anyio.fail_after(5):
-        outcome = await wait_until_ready(slow, report=report, timing=timing(clock))
+        outcome = await wait_for_state(
+            State.READY, slow, report=report, timing=timing(clock), deadline=READY_DEADLINE
+        )
 
-    assert outcome.ready
+    assert outcome.reached
     expected = "pending: Pod exists" if seen else "its status has not been read yet"
     assert reports.reasons[-1].startswith(expected)
     assert {limit for _, limit, _ in reports.told} == {60.0}

@@ -67,7 +67,7 @@ async def test_create_waits_through_the_states_until_ready(
     async with sandboxes_over(proxy, clock) as sandboxes:
         image, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
 
-    assert (image, outcome.ready) == ("aio:1", True)
+    assert (image, outcome.reached) == ("aio:1", True)
     assert outcome.waited == sum(clock.slept) > 0
     assert proxy.asked == [CREATE, GET, GET, GET, GET]
     assert [reason.split(":")[0] for reason in reports.reasons] == [
@@ -86,7 +86,7 @@ async def test_create_tells_the_truth_when_readiness_does_not_come(
     async with sandboxes_over(proxy, clock) as sandboxes:
         _, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
 
-    assert not outcome.ready
+    assert not outcome.reached
     assert outcome.waited == pytest.approx(60)
     assert "Pending" in outcome.reason
 
@@ -203,7 +203,7 @@ async def test_a_create_whose_reply_is_lost_is_looked_for_and_waited_for(
     async with sandboxes_over(proxy) as sandboxes:
         image, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
 
-    assert (image, outcome.ready) == ("", True)
+    assert (image, outcome.reached) == ("", True)
     assert proxy.asked.count(CREATE) == 1
 
 
@@ -254,15 +254,16 @@ async def test_a_delete_whose_reply_is_lost_is_done_when_the_sandbox_is_gone(
 @in_each_way
 @in_both_profiles
 async def test_a_pause_whose_reply_is_lost_is_done_when_the_sandbox_is_paused(
-    profile: Profile, lost: str
+    profile: Profile, lost: str, reports: Reports
 ) -> None:
     looks = [profile.ready.response(), profile.paused.response()]
     proxy = Routes({PAUSE: LOST[lost], GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        await sandboxes.pause("box")
+        outcome = await sandboxes.pause("box", report=reports)
 
-    assert proxy.asked == [PAUSE, GET, GET]
+    assert outcome.reached
+    assert proxy.asked.count(PAUSE) == 1
 
 
 @in_each_way
@@ -270,34 +271,39 @@ async def test_a_pause_whose_reply_is_lost_is_done_when_the_sandbox_is_paused(
 async def test_a_resume_whose_reply_is_lost_is_waited_for_like_any_other(
     profile: Profile, lost: str, reports: Reports
 ) -> None:
-    looks = [profile.paused.response(), profile.pending.response(), profile.ready.response()]
-    proxy = Routes({RESUME: LOST[lost], GET: looks})
+    looks = [profile.paused, profile.paused, profile.pending, profile.ready]
+    proxy = Routes({RESUME: LOST[lost], GET: [each.response() for each in looks]})
 
     async with sandboxes_over(proxy) as sandboxes:
-        outcome = await sandboxes.resume("box", report=reports)
+        _, outcome = await sandboxes.resume("box", report=reports)
 
-    assert outcome.ready
+    assert outcome.reached
     assert proxy.asked.count(RESUME) == 1
 
 
 @pytest.mark.parametrize("verb", ["delete", "pause"])
 @in_each_way
 async def test_a_change_that_did_not_come_about_is_told_as_it_failed(
-    lost: str, verb: str, clock: Clock
+    lost: str, verb: str, clock: Clock, reports: Reports
 ) -> None:
     proxy = Routes({DELETE: LOST[lost], PAUSE: LOST[lost], GET: ALPHA_READY.response()})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
+        change = (
+            sandboxes.delete("box") if verb == "delete" else sandboxes.pause("box", report=reports)
+        )
         with pytest.raises(SandboxError):
-            await (sandboxes.delete("box") if verb == "delete" else sandboxes.pause("box"))
+            await change
 
 
-async def test_a_change_that_cannot_be_looked_into_is_told_as_it_failed(clock: Clock) -> None:
+async def test_a_change_that_cannot_be_looked_into_is_told_as_it_failed(
+    clock: Clock, reports: Reports
+) -> None:
     proxy = Routes({PAUSE: page(502), GET: says(401, "API key has expired")})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
         with pytest.raises(ProxyFailed, match="502"):
-            await sandboxes.pause("box")
+            await sandboxes.pause("box", report=reports)
 
     assert proxy.asked == [PAUSE, GET]
 
@@ -314,28 +320,72 @@ async def test_a_second_delete_says_that_it_may_be_done_already() -> None:
 async def test_resume_waits_out_the_state_from_before_it(
     profile: Profile, clock: Clock, reports: Reports
 ) -> None:
-    states = [profile.paused, profile.pending, profile.ready]
+    states = [profile.paused, profile.paused, profile.pending, profile.ready]
     proxy = Routes({RESUME: done(replicas=1), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        outcome = await sandboxes.resume("box", report=reports)
+        was_ready, outcome = await sandboxes.resume("box", report=reports)
 
-    assert outcome.ready
-    assert proxy.asked == [RESUME, GET, GET, GET]
+    assert (was_ready, outcome.reached) == (False, True)
+    assert proxy.asked == [GET, RESUME, GET, GET, GET]
+
+
+@in_both_profiles
+async def test_resume_tells_that_a_ready_sandbox_was_ready(
+    profile: Profile, reports: Reports
+) -> None:
+    proxy = Routes({RESUME: done(replicas=1), GET: profile.ready.response()})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        was_ready, outcome = await sandboxes.resume("box", report=reports)
+
+    assert (was_ready, outcome.reached) == (True, True)
+
+
+@in_both_profiles
+async def test_pause_waits_until_the_status_shows_it(
+    profile: Profile, clock: Clock, reports: Reports
+) -> None:
+    states = [profile.ready, profile.ready, profile.paused]
+    proxy = Routes({PAUSE: done(), GET: [each.response() for each in states]})
+
+    async with sandboxes_over(proxy, clock) as sandboxes:
+        outcome = await sandboxes.pause("box", report=reports)
+
+    assert outcome.reached
+    assert proxy.asked == [PAUSE, GET, GET, GET]
+
+
+@in_both_profiles
+@pytest.mark.parametrize("state", ["ready", "failed"])
+async def test_a_pause_that_does_not_show_is_waited_for_15_seconds(
+    state: str, profile: Profile, clock: Clock, reports: Reports
+) -> None:
+    row = profile.ready if state == "ready" else profile.failed
+    proxy = Routes({PAUSE: done(), GET: row.response()})
+
+    async with sandboxes_over(proxy, clock) as sandboxes:
+        outcome = await sandboxes.pause("box", report=reports)
+
+    assert not outcome.reached
+    assert outcome.waited == pytest.approx(15.0)
+    assert outcome.reason.startswith(f"{state}: ")
 
 
 async def test_resume_does_not_take_ready_without_a_replica_for_ready(reports: Reports) -> None:
-    proxy = Routes({RESUME: done(), GET: [ALPHA_STALE.response(), ALPHA_READY.response()]})
+    looks = [ALPHA_STALE.response(), ALPHA_STALE.response(), ALPHA_READY.response()]
+    proxy = Routes({RESUME: done(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        outcome = await sandboxes.resume("box", report=reports)
+        was_ready, outcome = await sandboxes.resume("box", report=reports)
 
-    assert outcome.ready
-    assert proxy.asked.count(GET) == 2
+    assert (was_ready, outcome.reached) == (False, True)
+    assert proxy.asked.count(GET) == 3
 
 
 async def test_a_sandbox_deleted_during_the_wait_ends_it(reports: Reports) -> None:
-    proxy = Routes({RESUME: done(), GET: [ALPHA.pending.response(), says(403, "no access")]})
+    looks = [ALPHA.pending.response(), ALPHA.pending.response(), says(403, "no access")]
+    proxy = Routes({RESUME: done(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(NotYours):
@@ -345,23 +395,22 @@ async def test_a_sandbox_deleted_during_the_wait_ends_it(reports: Reports) -> No
 async def test_a_wait_outlives_a_proxy_that_fails_for_a_while(
     clock: Clock, reports: Reports
 ) -> None:
-    answers: list[Answer] = [*[httpx.ConnectError("x")] * 4, ALPHA_READY.response()]
+    answers: list[Answer] = [*[httpx.ConnectError("x")] * 8, ALPHA_READY.response()]
     proxy = Routes({RESUME: done(), GET: answers})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        outcome = await sandboxes.resume("box", report=reports)
+        _, outcome = await sandboxes.resume("box", report=reports)
 
-    assert outcome.ready
+    assert outcome.reached
     assert "cannot be read" in reports.reasons[0]
 
 
-@pytest.mark.parametrize("verb", ["delete", "pause"])
-async def test_delete_and_pause_ask_once_and_believe_the_success(verb: str) -> None:
-    route = "DELETE /api/sandboxes/box" if verb == "delete" else "POST /api/sandboxes/box/pause"
+async def test_delete_asks_once_and_believes_the_success() -> None:
+    route = "DELETE /api/sandboxes/box"
     proxy = Routes({route: done()})
 
     async with sandboxes_over(proxy) as sandboxes:
-        await (sandboxes.delete("box") if verb == "delete" else sandboxes.pause("box"))
+        await sandboxes.delete("box")
 
     assert proxy.asked == [route]
 
@@ -444,7 +493,7 @@ async def test_no_verb_asks_anything_about_a_name_that_cannot_be(
             sandboxes.create(name, image=None, port=None, report=reports),
             sandboxes.status(name),
             sandboxes.delete(name),
-            sandboxes.pause(name),
+            sandboxes.pause(name, report=reports),
             sandboxes.resume(name, report=reports),
         ):
             with pytest.raises(InvalidInput):

@@ -145,7 +145,11 @@ _CALLS: list[tuple[str, dict[str, object], Routes]] = [
         Routes({"GET /api/sandboxes": httpx.Response(200, json={"count": 0, "sandboxes": []})}),
     ),
     ("delete_sandbox", {"name": "box"}, Routes({"DELETE /api/sandboxes/box": done()})),
-    ("pause_sandbox", {"name": "box"}, Routes({"POST /api/sandboxes/box/pause": done()})),
+    (
+        "pause_sandbox",
+        {"name": "box"},
+        Routes({"POST /api/sandboxes/box/pause": done(), GET: ALPHA_PAUSED.response()}),
+    ),
     (
         "resume_sandbox",
         {"name": "box"},

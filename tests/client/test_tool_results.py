@@ -337,8 +337,27 @@ async def test_a_wait_out_of_bounds_is_an_error_that_says_the_bounds(seconds: in
     assert "from 0 to 240" in result.text
 
 
+async def test_a_pause_that_does_not_show_says_so_and_the_state_that_does() -> None:
+    result = await use("pause_sandbox", BOX, {PAUSE: done(), GET: ALPHA_READY.response()})
+
+    assert result.text == (
+        "The pause of sandbox 'box' was accepted and does not show yet after 15 s"
+        f" (ready: {ALPHA_READY.message}). Ask with get_sandbox_status in a while."
+    )
+    assert result.content == {"name": "box", "state": "ready"}
+    assert not result.is_error
+
+
+async def test_resume_says_that_a_ready_sandbox_was_ready() -> None:
+    result = await use("resume_sandbox", BOX, {RESUME: done(), GET: ALPHA_READY.response()})
+
+    assert result.text == "Sandbox 'box' was ready already: there was nothing to resume."
+    assert result.content is not None
+    assert result.content["ready"] is True
+
+
 async def test_pause_and_delete_say_what_became_of_the_files() -> None:
-    paused = await use("pause_sandbox", BOX, {PAUSE: done()})
+    paused = await use("pause_sandbox", BOX, {PAUSE: done(), GET: ALPHA_PAUSED.response()})
     deleted = await use("delete_sandbox", BOX, {DELETE: done()})
 
     assert "files stay. resume_sandbox" in paused.text

@@ -122,24 +122,46 @@ def test_the_instructions_name_only_tools_that_there_are() -> None:
     assert "delete_sandbox" in named
 
 
-def test_wait_for_previous_is_accepted_and_ignored() -> None:
-    arguments = BY_NAME["list_sandboxes"].check({"wait_for_previous": True})
+@pytest.mark.parametrize("name", ["pause_sandbox", "list_sandboxes"])
+def test_wait_for_previous_is_accepted_and_ignored(name: str) -> None:
+    arguments = BY_NAME[name].check({"name": "box", "wait_for_previous": True})
 
-    assert arguments.values == {}
-
-
-def test_null_is_an_argument_left_out() -> None:
-    arguments = BY_NAME["create_sandbox"].check({"name": "box", "image": None, "port": None})
-
-    assert (arguments.text("name"), arguments.text("image")) == ("box", "")
-    assert arguments.number("port") is None
+    assert "wait_for_previous" not in arguments.values
 
 
-@pytest.mark.parametrize("value", [8888, 8888.0])
-def test_a_whole_number_is_a_number_in_either_form_of_json(value: float) -> None:
+@pytest.mark.parametrize("arguments", [{"name": "box"}, {"": None}, {"random_string": 1, "a": []}])
+@pytest.mark.parametrize("name", ["list_sandboxes", "check_connection"])
+def test_a_tool_without_parameters_ignores_any_argument(
+    name: str, arguments: dict[str, object]
+) -> None:
+    assert BY_NAME[name].check(arguments).values == {}
+
+
+@pytest.mark.parametrize("left_out", [None, ""])
+def test_null_and_an_empty_string_leave_an_optional_argument_out(left_out: object) -> None:
+    created = BY_NAME["create_sandbox"].check({"name": "box", "image": left_out, "port": left_out})
+    written = BY_NAME["write_sandbox_file"].check(
+        {"name": "box", "path": "/a", "content": "", "append": left_out}
+    )
+
+    assert created.values == {"name": "box"}
+    assert written.values == {"name": "box", "path": "/a", "content": ""}
+
+
+@pytest.mark.parametrize("value", [8888, 8888.0, "8888"])
+def test_a_whole_number_may_have_a_fraction_of_zero_or_be_a_string(value: float | str) -> None:
     arguments = BY_NAME["create_sandbox"].check({"name": "box", "port": value})
 
     assert arguments.number("port") == 8888
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", True), ("false", False), (True, True)])
+def test_a_boolean_may_be_a_string(value: object, expected: bool) -> None:
+    arguments = BY_NAME["write_sandbox_file"].check(
+        {"name": "box", "path": "/a", "content": "", "append": value}
+    )
+
+    assert arguments.flag("append") is expected
 
 
 @pytest.mark.parametrize(
@@ -148,15 +170,23 @@ def test_a_whole_number_is_a_number_in_either_form_of_json(value: float) -> None
         ("create_sandbox", {}, "Argument 'name' is missing"),
         ("create_sandbox", {"name": None}, "Argument 'name' is missing"),
         ("send_prompt_to_sandbox", {"name": "box"}, "Argument 'command' is missing"),
-        ("list_sandboxes", {"name": "box"}, "Unknown argument 'name'"),
         ("pause_sandbox", {"name": "box", "force": True}, "Unknown argument 'force'"),
         ("pause_sandbox", {"sandbox": "box"}, "Unknown argument 'sandbox'"),
         ("create_sandbox", {"name": 1}, "Argument 'name' is a number, not a string"),
         ("create_sandbox", {"name": ["box"]}, "Argument 'name' is an array, not a string"),
         (
             "create_sandbox",
-            {"name": "b", "port": "80"},
+            {"name": "b", "port": "80.0"},
             "Argument 'port' is a string, not an integer",
+        ),
+        ("create_sandbox", {"name": "b", "port": " 80"}, "Argument 'port' is a string"),
+        ("create_sandbox", {"name": "b", "port": "٨٠"}, "Argument 'port' is a string"),
+        ("create_sandbox", {"name": "b", "port": "9" * 5000}, "Argument 'port' is a string"),
+        ("create_sandbox", {"name": "b", "port": "70000"}, "Argument 'port' has value 70000"),
+        (
+            "write_sandbox_file",
+            {"name": "b", "path": "/a", "content": "", "append": "True"},
+            "Argument 'append' is a string, not a boolean",
         ),
         (
             "create_sandbox",

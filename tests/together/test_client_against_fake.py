@@ -15,7 +15,7 @@ from sandbox_client._errors import (
     QuotaReached,
     SandboxError,
 )
-from sandbox_client._lifecycle import State
+from sandbox_client._lifecycle import State, state_of
 from sandbox_client._watch import Audience
 
 from tests.together.pair import Pair, a_pair
@@ -33,7 +33,7 @@ async def ada(pair: Pair) -> Client:
 
 async def created(client: Client, pair: Pair, name: str = BOX) -> None:
     _, outcome = await client.sandboxes.create(name, image=None, port=None, report=pair.report)
-    assert outcome.ready
+    assert outcome.reached
 
 
 async def run(client: Client, pair: Pair, command: str) -> tuple[str, int | None]:
@@ -46,7 +46,7 @@ async def test_create_waits_until_ready_and_reports_each_reason(pair: Pair, ada:
         BOX, image="an/image:1", port=None, report=pair.report
     )
     assert image == "an/image:1"
-    assert outcome.ready
+    assert outcome.reached
     assert 2.0 <= outcome.waited < 4.0
     assert [reason.partition(":")[0] for reason in dict.fromkeys(pair.reported)] == [
         "pending",  # before the controller saw it
@@ -59,7 +59,7 @@ async def test_a_sandbox_that_never_becomes_ready_is_told_as_such() -> None:
     async with a_pair(ready_after=3600) as pair:
         ada = await pair.a_client()
         _, outcome = await ada.sandboxes.create(BOX, image=None, port=None, report=pair.report)
-        assert not outcome.ready
+        assert not outcome.reached
         assert outcome.waited == pytest.approx(60, abs=0.1)
         assert outcome.reason == "pending: Pod exists with phase: Pending; Service Exists"
 
@@ -93,8 +93,9 @@ async def test_a_long_output_is_there_in_whole(pair: Pair, ada: Client) -> None:
 async def test_files_stay_over_a_pause_and_go_with_a_delete(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
     await run(ada, pair, "echo kept > note")
-    await ada.sandboxes.pause(BOX)
-    assert (await ada.sandboxes.resume(BOX, report=pair.report)).ready
+    await ada.sandboxes.pause(BOX, report=pair.report)
+    was_ready, outcome = await ada.sandboxes.resume(BOX, report=pair.report)
+    assert (was_ready, outcome.reached) == (False, True)
     assert await run(ada, pair, "cat note") == ("kept\n", 0)
     await ada.sandboxes.delete(BOX)
     await created(ada, pair)
@@ -103,17 +104,32 @@ async def test_files_stay_over_a_pause_and_go_with_a_delete(pair: Pair, ada: Cli
 
 async def test_a_prompt_right_after_a_pause_is_told_to_resume(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
-    await ada.sandboxes.pause(
-        BOX
-    )  # the controller has not seen it: the status is still the old one
+    await ada.proxy.send(_wire.pause(BOX))  # the status does not show it yet
     # The deployed proxy's 500 does not tell whether the command came through, only that it failed.
     with pytest.raises(Paused, match=r"is paused; (the command was not run|no result: .*failed)"):
         await run(ada, pair, "true")
 
 
+async def test_a_pause_is_over_when_it_shows(pair: Pair, ada: Client) -> None:
+    await created(ada, pair)
+
+    outcome = await ada.sandboxes.pause(BOX, report=pair.report)
+
+    assert outcome.reached
+    assert state_of(await ada.sandboxes.status(BOX)) is State.PAUSED
+
+
+async def test_a_ready_sandbox_that_is_resumed_was_ready(pair: Pair, ada: Client) -> None:
+    await created(ada, pair)
+
+    was_ready, outcome = await ada.sandboxes.resume(BOX, report=pair.report)
+
+    assert (was_ready, outcome.reached) == (True, True)
+
+
 async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(pair: Pair, ada: Client) -> None:
     await created(ada, pair)
-    await ada.sandboxes.pause(BOX)
+    await ada.sandboxes.pause(BOX, report=pair.report)
     pair.clock.advance(1)
     await ada.proxy.send(_wire.resume(BOX))
     pair.clock.advance(0.5)
@@ -126,7 +142,7 @@ async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(pair: Pair, ada: C
 async def test_list_tells_paused_from_ready(pair: Pair, ada: Client) -> None:
     await created(ada, pair, "one")
     await created(ada, pair, "two")
-    await ada.sandboxes.pause("one")
+    await ada.sandboxes.pause("one", report=pair.report)
     pair.clock.advance(1)
     rows = [(row.sandbox.name, row.state) for row in await ada.sandboxes.list()]
     assert rows == [("two", State.READY), ("one", State.PAUSED)]
@@ -148,7 +164,7 @@ async def _do(client: Client, pair: Pair, verb: str, name: str) -> None:
         case "prompt":
             await client.prompts.send(name, "true", audience=Audience(pair.report))
         case "pause":
-            await client.sandboxes.pause(name)
+            await client.sandboxes.pause(name, report=pair.report)
         case "resume":
             await client.sandboxes.resume(name, report=pair.report)
         case _:
@@ -211,7 +227,7 @@ async def test_a_command_that_a_pause_kills_gives_no_result(
     await created(ada, pair)
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
-        await ada.sandboxes.pause(BOX)
+        await ada.proxy.send(_wire.pause(BOX))
 
     with pytest.raises(SandboxError, match="no result") as caught:
         await ada.prompts.send(BOX, "sleep 60", audience=Audience(pause))

@@ -110,7 +110,7 @@ async def test_a_used_up_quota_is_warned_about_and_counts_the_paused(pair: Pair)
     sandboxes = pair.client(key).sandboxes
     for number in range(10):
         await sandboxes.create(f"box-{number}", image=None, port=None, report=pair.report)
-    await sandboxes.pause("box-0")
+    await sandboxes.pause("box-0", report=pair.report)
     pair.clock.advance(timedelta(days=2).total_seconds())
 
     outcomes, found = await examined(pair, key)

@@ -202,7 +202,7 @@ async def test_each_fault_of_a_file_has_its_own_error_and_advice(box: Box) -> No
 @pytest.mark.parametrize("kind", EVERY_KIND)
 async def test_in_a_paused_sandbox_every_tool_says_so(tmp_path: Path, kind: dict[str, Any]) -> None:
     async with a_box(tmp_path / "sandboxes", **kind) as box:
-        await box.client.sandboxes.pause(BOX)
+        await box.client.sandboxes.pause(BOX, report=box.pair.report)
         box.pair.clock.advance(5)
         for name, arguments in (
             ("read_sandbox_file", {"path": "f"}),

@@ -299,7 +299,7 @@ async def test_two_calls_at_once_for_one_session_run_one_command(pair: Pair, ada
 async def test_a_pause_ends_a_command_and_its_session(pair: Pair, ada: Client) -> None:
     audience = Audience(pair.report)
     prompt = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, audience=audience)
-    await ada.sandboxes.pause(BOX)
+    await ada.sandboxes.pause(BOX, report=pair.report)
     pair.clock.advance(1)
 
     with pytest.raises(Paused, match=r"nothing can be looked at|no result"):

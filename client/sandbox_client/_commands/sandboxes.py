@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from sandbox_client._access import with_client
-from sandbox_client._content import list_content, readiness_content, status_content, unready
+from sandbox_client._content import (
+    list_content,
+    pause_content,
+    readiness_content,
+    readiness_error,
+    status_content,
+    unseen_pause,
+)
+from sandbox_client._errors import spell_verbs
 from sandbox_client._face import COLOURS, moment
-from sandbox_client._lifecycle import Readiness, State, reason_of, state_of
+from sandbox_client._lifecycle import WaitResult, reason_of, state_of
 
 from .command import NAME, NOT_READY, OK, Command, argument
 
@@ -30,19 +38,23 @@ async def _create(client: Client, arguments: Namespace, face: Face) -> int:
 
 async def _resume(client: Client, arguments: Namespace, face: Face) -> int:
     with face.waiting(f"resuming {arguments.name}"):
-        outcome = await client.sandboxes.resume(arguments.name, report=face.report)
+        was_ready, outcome = await client.sandboxes.resume(arguments.name, report=face.report)
+    if was_ready and outcome.reached:
+        text = f"{face.name} was ready already: there was nothing to resume"
+        face.result(text, readiness_content(face.name, outcome))
+        return OK
     return _show_readiness(face, outcome, "resumed")
 
 
-def _show_readiness(face: Face, outcome: Readiness, done: str) -> int:
+def _show_readiness(face: Face, outcome: WaitResult, done: str) -> int:
     content = readiness_content(face.name, outcome)
-    if outcome.ready:
+    if outcome.reached:
         face.result(f"{face.name} was {done} and is ready after {outcome.waited:.1f} s", content)
         return OK
     if face.as_json:
         face.result("", content)
     else:
-        face.error(unready(f"{face.name} was {done}", outcome))
+        face.error(readiness_error(f"{face.name} was {done}", outcome))
     return NOT_READY
 
 
@@ -80,10 +92,13 @@ async def _delete(client: Client, arguments: Namespace, face: Face) -> int:
 
 
 async def _pause(client: Client, arguments: Namespace, face: Face) -> int:
-    await client.sandboxes.pause(arguments.name)
-    text = f"{face.name} was paused: its files stay. {face.spell('resume')} starts it again."
-    face.result(text, {"name": face.name, "state": State.PAUSED.value})
-    return OK
+    with face.waiting(f"pausing {arguments.name}"):
+        outcome = await client.sandboxes.pause(arguments.name, report=face.report)
+    text = f"{face.name} is paused: its files stay. {face.spell('resume')} starts it again."
+    if not outcome.reached:
+        text = spell_verbs(unseen_pause(face.name, outcome), face.spell)
+    face.result(text, pause_content(face.name, outcome))
+    return OK if outcome.reached else NOT_READY
 
 
 def _starts(_: Face) -> str:
@@ -108,7 +123,13 @@ COMMANDS: Final = (
     ),
     Command("status", "Tell the state of a sandbox", with_client(_status), (NAME,)),
     Command("delete", "Delete a sandbox and its files", with_client(_delete), (NAME,)),
-    Command("pause", "Stop a sandbox and keep its files", with_client(_pause), (NAME,)),
+    Command(
+        "pause",
+        "Stop a sandbox and keep its files",
+        with_client(_pause),
+        (NAME,),
+        interrupted=lambda _: "interrupted: the pause may go on; {status} tells whether it shows",
+    ),
     Command(
         "resume",
         "Start a paused sandbox and wait until it is ready",

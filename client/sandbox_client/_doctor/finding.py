@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sandbox_client._errors import pluralize, mask_keys, spell_verbs
+from sandbox_client._errors import mask_keys, pluralize, spell_verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
-
-import anyio
 
 from sandbox_client import _agent
 from sandbox_client._access import with_client
@@ -26,56 +23,22 @@ from .speech import spell
 from .tool import Arguments, Parameter, Result, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from sandbox_client._client import Client
     from sandbox_client._prompts import Prompt
     from sandbox_client._waiting import Report
 
 RUNTIME_KEEPS = 9_900_000  # characters, or a few more
-FAREWELL = 1.0  # seconds in which a client that cancels may still be told something
-
-
-@dataclass
-class _Call:
-    """A call that may be cancelled while its command goes on."""
-
-    report: Report
-    name: str
-    session: str = ""
-
-    @property
-    def audience(self) -> Audience:
-        return Audience(self.report, opened=self._open)
-
-    def _open(self, session: str) -> None:
-        self.session = session
-
-    @asynccontextmanager
-    async def survived(self) -> AsyncGenerator[None]:
-        """Say on a cancellation that only the waiting has stopped."""
-        try:
-            yield
-        except anyio.get_cancelled_exc_class():
-            if self.session:
-                goes_on = _call_of_output(self.name, self.session)
-                words = f"no longer waited for; the command goes on: {goes_on} follows it"
-                with anyio.move_on_after(FAREWELL, shield=True):
-                    await self.report(0.0, None, words)
-            raise
 
 
 async def _send(client: Client, arguments: Arguments, report: Report) -> Result:
     name = arguments.text("name")
-    call = _Call(report, name)
-    async with call.survived():
-        prompt = await client.prompts.send(
-            name,
-            arguments.text("command"),
-            session=arguments.text("session") or None,
-            wait_seconds=_wait(arguments),
-            audience=call.audience,
-        )
+    prompt = await client.prompts.send(
+        name,
+        arguments.text("command"),
+        session=arguments.text("session") or None,
+        wait_seconds=_wait(arguments),
+        audience=Audience(report),
+    )
     if prompt.seen.state == "running":
         return _answer(prompt, tail(prompt.seen.output))
     return _answer(prompt, head_and_tail(prompt.seen.output))
@@ -99,15 +62,13 @@ async def _output(client: Client, arguments: Arguments, report: Report) -> Resul
     if not session:
         return await _sessions(client, name)
     after = arguments.number("after")
-    call = _Call(report, name, session)
-    async with call.survived():
-        prompt = await client.prompts.output(
-            name,
-            session,
-            after=after or 0,
-            wait_seconds=_wait(arguments),
-            audience=Audience(report),
-        )
+    prompt = await client.prompts.output(
+        name,
+        session,
+        after=after or 0,
+        wait_seconds=_wait(arguments),
+        audience=Audience(report),
+    )
     output = prompt.seen.output
     return _answer(prompt, head_and_tail(output) if after is None else page(output, after))
 

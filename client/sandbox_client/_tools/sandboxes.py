@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 from sandbox_client._access import with_client
 from sandbox_client._content import (
     list_content,
+    pause_content,
     readiness_content,
+    readiness_error,
     status_content,
     told_age,
-    unready,
+    unseen_pause,
 )
-from sandbox_client._errors import NeverReady
-from sandbox_client._lifecycle import READY_DEADLINE, Readiness, State, reason_of, state_of
+from sandbox_client._errors import NeverReady, spell_verbs
+from sandbox_client._lifecycle import READY_DEADLINE, WaitResult, reason_of, state_of
 
 from .speech import spell
 from .tool import Arguments, Parameter, Result, Tool
@@ -25,13 +27,13 @@ if TYPE_CHECKING:
     from sandbox_client._waiting import Report
 
 
-def _readiness(name: str, outcome: Readiness, done: str) -> Result:
+def _readiness(name: str, outcome: WaitResult, done: str) -> Result:
     content = readiness_content(name, outcome)
-    if outcome.ready:
+    if outcome.reached:
         after = f"ready after {outcome.waited:.1f} s"
         advice = f"Run commands in it with {spell('run')}."
         return Result(f"Sandbox '{name}' was {done} and is {after}. {advice}", content)
-    error = unready(f"Sandbox '{name}' was {done}", outcome)
+    error = readiness_error(f"Sandbox '{name}' was {done}", outcome)
     # One that may still become ready was made as asked; one that cannot is a failure.
     return Result(error.explain(spell), content, is_error=isinstance(error, NeverReady))
 
@@ -47,7 +49,11 @@ async def _create(client: Client, arguments: Arguments, report: Report) -> Resul
 
 async def _resume(client: Client, arguments: Arguments, report: Report) -> Result:
     name = arguments.text("name")
-    return _readiness(name, await client.sandboxes.resume(name, report=report), "resumed")
+    was_ready, outcome = await client.sandboxes.resume(name, report=report)
+    if was_ready and outcome.reached:
+        text = f"Sandbox '{name}' was ready already: there was nothing to resume."
+        return Result(text, readiness_content(name, outcome))
+    return _readiness(name, outcome, "resumed")
 
 
 async def _status(client: Client, arguments: Arguments, _: Report) -> Result:
@@ -82,13 +88,14 @@ async def _delete(client: Client, arguments: Arguments, _: Report) -> Result:
     return Result(text, {"name": name, "deleted": True})
 
 
-async def _pause(client: Client, arguments: Arguments, _: Report) -> Result:
+async def _pause(client: Client, arguments: Arguments, report: Report) -> Result:
     name = arguments.text("name")
-    await client.sandboxes.pause(name)
-    text = f"Sandbox '{name}' was paused: its processes end, its files stay. "
-    return Result(
-        f"{text}{spell('resume')} starts it.", {"name": name, "state": State.PAUSED.value}
-    )
+    outcome = await client.sandboxes.pause(name, report=report)
+    content = pause_content(name, outcome)
+    if not outcome.reached:
+        return Result(spell_verbs(unseen_pause(f"sandbox '{name}'", outcome), spell), content)
+    text = f"Sandbox '{name}' is paused: its processes have ended, its files stay. "
+    return Result(f"{text}{spell('resume')} starts it.", content)
 
 
 NAME = Parameter("name", "string", "The sandbox's name.")
@@ -166,8 +173,8 @@ TOOLS: Final[tuple[Tool, ...]] = (
     ),
     Tool(
         name="pause_sandbox",
-        description="Stop a sandbox: its processes end, its files stay. Use it to save resources"
-        " between sessions. Returns a confirmation.",
+        description="Stop a sandbox and wait until that shows: processes end, files stay."
+        " Use it to save resources between sessions. Returns its state.",
         run=with_client(_pause),
         parameters=(NAME,),
         output={"name": "string", "state": "string"},

@@ -1,7 +1,8 @@
-"""What an MCP tool is: its schemas, and how its arguments are checked. No tool is named here."""
+"""Define an MCP tool: its schemas, and how its arguments are checked."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ class Arguments:
         return self.values.get(name) is True
 
 
+_INTEGER = re.compile("-?(0|[1-9][0-9]{0,17})")
 _KINDS: dict[str, tuple[type, str]] = {
     "string": (str, "a string"),
     "integer": (int, "an integer"),
@@ -117,30 +119,36 @@ class Tool:
         }
 
     def check(self, arguments: Mapping[str, object]) -> Arguments:
-        """Return the arguments; null counts as left out, as clients send it.
+        """Return the arguments in the types that the parameters have.
+
+        Clients send null and empty strings for what was left out, and numbers and booleans as
+        strings; to a tool without parameters, some send an argument all the same.
 
         Raises:
             InvalidInput: one is missing, unknown or of another type.
         """
+        if not self.parameters:
+            return Arguments({})
         # Gemini CLI adds this one to every tool's schema and forwards it.
         given = {k: v for k, v in arguments.items() if v is not None and k != "wait_for_previous"}
         known = {each.name: each for each in self.parameters}
-        advice = f"{self.name} takes {', '.join(known) or 'no arguments'}."
+        advice = f"{self.name} takes {', '.join(known)}."
         for name in given:
             if name not in known:
                 raise InvalidInput(f"Unknown argument {name[:80]!r}", advice=advice)
+        values: dict[str, object] = {}
         for name, parameter in known.items():
-            if name not in given:
+            value = given.get(name)
+            if value is None or (value == "" and not parameter.required):
                 if parameter.required:
                     raise InvalidInput(f"Argument {name!r} is missing", advice=advice)
                 continue
-            given[name] = _typed(parameter, given[name])
-        return Arguments(given)
+            values[name] = _typed(parameter, value)
+        return Arguments(values)
 
 
 def _typed(parameter: Parameter, value: object) -> object:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # JSON has one kind of number
+    value = _converted(parameter.kind, value)
     kind, expected = _KINDS[parameter.kind]
     if type(value) is not kind:  # exactly: true is an int to Python
         raise InvalidInput(
@@ -152,4 +160,15 @@ def _typed(parameter: Parameter, value: object) -> object:
             f"Argument {parameter.name!r} has value {value}",
             advice=f"Give a whole number {parameter.extent()}.",
         )
+    return value
+
+
+def _converted(kind: str, value: object) -> object:
+    """Return a value as the JSON type `kind` where it is exactly one in another form."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # JSON has one kind of number
+    if isinstance(value, str) and kind == "integer" and _INTEGER.fullmatch(value):
+        return int(value)
+    if isinstance(value, str) and kind == "boolean":
+        return {"true": True, "false": False}.get(value, value)
     return value
