@@ -38,8 +38,11 @@ class Watching:
         self.finished_paths: list[str] = []
         self.skipped: list[str] = []
         self.bytes = 0
+        self.total = 0
 
     def begin(self, tree: Tree) -> None:
+        assert self.bytes == 0, "the total grows while the copy is under way"
+        self.total += sum(each.size for each in tree.files)
         self.skipped += [f"{each.path}: {each.why}" for each in tree.skipped]
 
     def moved(self, leaf: Leaf, size: int) -> None:
@@ -64,13 +67,13 @@ def here(tmp_path: Path) -> Path:
 
 async def up(box: Box, source: Path | str, target: str, **how: Any) -> Watching:
     watching = Watching()
-    await Copy(box.client.files, BOX, watching).up(str(source), target, **how)
+    await Copy(box.client.files, BOX, watching).up([str(source)], target, **how)
     return watching
 
 
 async def down(box: Box, source: str, target: Path | str, **how: Any) -> Watching:
     watching = Watching()
-    await Copy(box.client.files, BOX, watching).down(source, str(target), **how)
+    await Copy(box.client.files, BOX, watching).down([source], str(target), **how)
     return watching
 
 
@@ -105,6 +108,20 @@ def make_tree(root: Path) -> None:
     (root / "run.sh").chmod(0o755)
     for number, name in enumerate(("q\"u'ote", "new\nline", "-rf", "$HOME", "grün 😀", "*", "~")):
         (root / "a b/deep" / name).write_bytes(bytes([number, 0, 255]))
+
+
+async def test_the_total_of_several_sources_is_known_before_the_first_byte_is_copied(
+    box: Box, here: Path
+) -> None:
+    fill(here / "tree", {"a": b"1" * 1000, "b": b"2" * 2000})
+    (here / "file").write_bytes(b"3" * 4000)
+    sources = [str(here / "tree"), str(here / "file")]
+    copied_up, copied_down = Watching(), Watching()
+    await Copy(box.client.files, BOX, copied_up).up(sources, "there")
+    await Copy(box.client.files, BOX, copied_down).down(["there/tree", "there/file"], str(here))
+    assert (copied_up.total, copied_up.bytes) == (7000, 7000)
+    assert (copied_down.total, copied_down.bytes) == (7000, 7000)
+    assert await box.leftovers() == []
 
 
 async def test_a_tree_goes_there_and_back_and_is_the_same(box: Box, here: Path) -> None:

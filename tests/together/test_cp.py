@@ -127,11 +127,23 @@ def test_what_is_not_there_ends_with_1(box: Path) -> None:
     assert "none cannot be read: No such file or directory" in result.stderr
 
 
-def test_a_failure_says_what_was_copied_and_what_was_not(box: Path) -> None:
+def test_a_source_that_is_not_there_ends_it_before_anything_is_copied(box: Path) -> None:
     (box / "here/a").write_text("x")
     result = remote_sandbox(box, "cp", "a", "none", f"{BOX}:into/")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "error: none cannot be read: No such file or directory" in result.stderr
+    assert names(box) == []
+
+
+def test_a_failure_says_what_was_copied_and_what_was_not(box: Path) -> None:
+    for name in ("a", "b"):
+        (box / "here" / name).write_text("x")
+    names(box, "mkdir -p into/b/below")
+    result = remote_sandbox(box, "cp", "a", "b", f"{BOX}:into/")
     assert result.returncode == 1
-    assert "1 file copied whole, 0 files not copied; no file is left half" in result.stderr
+    assert "1 file copied whole, 1 file not copied, from b on; no file is left half" in (
+        result.stderr
+    )
 
 
 def test_ctrl_c_cleans_up_and_says_what_is_done_and_what_is_not(box: Path) -> None:

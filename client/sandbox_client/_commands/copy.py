@@ -78,11 +78,9 @@ async def _copy(client: Client, arguments: Namespace, face: Face) -> int:
     face.name = name
     copying = Copying(face)
     copy = Copy(client.files, name, copying)
-    into = len(sources) > 1
 
     async def work() -> None:
-        for source in sources:
-            await (copy.up if is_up else copy.down)(source, target, into=into)
+        await (copy.up if is_up else copy.down)(sources, target)
 
     try:
         with copying.shown():
@@ -95,7 +93,7 @@ async def _copy(client: Client, arguments: Namespace, face: Face) -> int:
 
 
 async def _as_a_task(work: Callable[[], Awaitable[None]]) -> None:
-    """Do work where Ctrl-C meets it as a cancellation that what is shielded can outlast."""
+    """Run `work` in a child task: Ctrl-C cancels it, shielded cleanup still finishes."""
     failure: SandboxError | None = None
 
     async def kept() -> None:

@@ -53,41 +53,63 @@ class Copy:
     name: str
     watcher: Watcher
 
-    async def up(self, source: str, target: str, *, into: bool = False) -> None:
-        """Copy `source` of this machine to `target`, or into it where it is a directory.
+    async def up(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
+        """Copy files and directories of this machine to `target` in the sandbox.
+
+        Several sources are copied into it, and so is one if `into` is set or `target` is a
+        directory. All sources are listed before the first is copied.
 
         Raises:
             SandboxError: something was not copied; what was has its name, and nothing is left half.
         """
         whole = wire.absolute(target)
-        tree = await anyio.to_thread.run_sync(disk.survey, source)
-        is_into = into or target.endswith("/") or await self.files.is_directory(self.name, whole)
-        where = goal(tree, whole, into=is_into)
-        self.watcher.begin(tree)
+        trees = [await anyio.to_thread.run_sync(disk.survey, each) for each in sources]
+        is_into = (
+            into
+            or len(trees) > 1
+            or target.endswith("/")
+            or await self.files.is_directory(self.name, whole)
+        )
+        for tree in trees:
+            self.watcher.begin(tree)
+        for tree in trees:
+            await self._send_tree(tree, goal(tree, whole, into=is_into))
+
+    async def down(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
+        """Copy files and directories of the sandbox to `target` on this machine, as `up` does.
+
+        Raises:
+            SandboxError: something was not copied; what was has its name, and nothing is left half.
+        """
+        async with contextlib.AsyncExitStack() as scratches:
+            found = [await self._found(scratches, wire.absolute(each)) for each in sources]
+            if target.endswith("/"):
+                disk.make_directory(Path(target))
+            is_into = into or len(found) > 1 or disk.is_directory(target)
+            for tree, _ in found:
+                self.watcher.begin(tree)
+            for tree, scratch in found:
+                where = goal(tree, target.rstrip("/") or "/", into=is_into)
+                await self._fetch_tree(tree, where, scratch)
+
+    async def _send_tree(self, tree: Tree, where: Goal) -> None:
         if not tree.is_file:
             await self._arrange(where.base, tree.directories)
         for batch in _batches(tree.files, _itself):
             await self._send(tree, where, batch)
 
-    async def down(self, source: str, target: str, *, into: bool = False) -> None:
-        """Copy `source` of the sandbox to `target` of this machine, or into it likewise.
-
-        Raises:
-            SandboxError: something was not copied; what was has its name, and nothing is left half.
-        """
-        whole = wire.absolute(source)
+    async def _found(self, scratches: contextlib.AsyncExitStack, whole: str) -> tuple[Tree, str]:
+        """List a path of the sandbox; return that and the scratch directory for its content."""
         base, root = await self._place(whole)
         scratch = f".remote-sandbox-{new_token()}"
-        async with self._scratched(base, scratch):
-            tree = await self._survey(whole, base, root, scratch)
-            if target.endswith("/"):
-                disk.make_directory(Path(target))
-            where = goal(tree, target.rstrip("/") or "/", into=into or disk.is_directory(target))
-            self.watcher.begin(tree)
-            if not tree.is_file:
-                for path in ("", *tree.directories):
-                    disk.make_directory(Path(where.base, path))
-            await self._fetch(tree, where, scratch)
+        await scratches.enter_async_context(self._scratched(base, scratch))
+        return await self._survey(whole, base, root, scratch), scratch
+
+    async def _fetch_tree(self, tree: Tree, where: Goal, scratch: str) -> None:
+        if not tree.is_file:
+            for path in ("", *tree.directories):
+                disk.make_directory(Path(where.base, path))
+        await self._fetch(tree, where, scratch)
 
     async def _arrange(self, base: str, directories: Sequence[str]) -> None:
         """Make the directories; the runtime makes the one in which a file is written."""
