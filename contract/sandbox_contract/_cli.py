@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ._clauses.catalogue import CLAUSES
 from ._clauses.clause import Clause, Level
+from ._distribution import version
 from ._options import Unusable, add_target_options, target_from
 from ._progress import Progress
 from ._report.diff import compare
@@ -163,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="'sandbox-contract COMMAND --help' says more of each.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     add = parser.add_subparsers(metavar="COMMAND", required=True).add_parser
 
     run = _command(add, "run", _run, "judge a proxy", _EPILOG)

@@ -78,6 +78,7 @@ FAKEPROXY_ORDER = (
     "_mint",
     "_clock",
     "_errors",
+    "_distribution",
 )
 CONTRACT_ORDER = (
     "__main__",
@@ -100,6 +101,7 @@ CONTRACT_ORDER = (
     "_clauses",
     "probe",
     "_wire",
+    "_distribution",
 )
 
 
