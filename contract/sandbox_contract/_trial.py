@@ -45,16 +45,18 @@ def judge(
     verdicts: list[Verdict] = []
     with Judge(target, run_id=run_id, seed=seed, listener=listener) as judging:
         judging.run.wire.observers += observers
-        is_complete = _tried(judging, _ordered(clauses, shuffle), verdicts)
+        is_finished = _tried(judging, _ordered(clauses, shuffle), verdicts)
     return Result(
         target=target.base_url,
         run_id=run_id,
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         seconds=round(perf_counter() - begun, 3),
         verdicts=sorted(verdicts, key=lambda verdict: clauses.index(verdict.clause)),
+        total=len(CLAUSES),
+        selected=len(clauses),
         left=judging.left,
         out_of_reach=judging.run.out_of_reach,
-        is_complete=is_complete,
+        interrupted=not is_finished,
         settings=_settings(target, seed, shuffle),
     )
 

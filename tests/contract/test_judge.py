@@ -297,22 +297,22 @@ def test_a_status_is_read_by_all_that_it_says(
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "is_complete", "exit_code"),
+    ("outcomes", "interrupted", "exit_code"),
     [
-        ([Outcome.PASS, Outcome.FINDING, Outcome.UNSUPPORTED], True, 0),
-        ([Outcome.PASS, Outcome.FAIL, Outcome.ERROR], True, 1),
-        ([Outcome.PASS, Outcome.ERROR], True, 2),
-        ([Outcome.UNSUPPORTED], True, 2),
-        ([], True, 2),
-        ([Outcome.PASS], False, 2),
-        ([Outcome.FAIL], False, 1),
+        ([Outcome.PASS, Outcome.FINDING, Outcome.UNSUPPORTED], False, 0),
+        ([Outcome.PASS, Outcome.FAIL, Outcome.ERROR], False, 1),
+        ([Outcome.PASS, Outcome.ERROR], False, 2),
+        ([Outcome.UNSUPPORTED], False, 2),
+        ([], False, 2),
+        ([Outcome.PASS], True, 130),
+        ([Outcome.FAIL], True, 130),
     ],
 )
 def test_the_exit_code_says_whether_every_must_holds(
-    outcomes: list[Outcome], is_complete: bool, exit_code: int
+    outcomes: list[Outcome], interrupted: bool, exit_code: int
 ) -> None:
     verdicts = [Verdict(MUST, outcome) for outcome in outcomes]
-    result = Result("http://target", "00aa11", "", 0, verdicts, is_complete=is_complete)
+    result = Result("http://target", "00aa11", "", 0, verdicts, 9, 9, interrupted=interrupted)
     assert result.exit_code == exit_code
 
 

@@ -31,7 +31,9 @@ def render(result: Result, console: Console) -> None:
     _render_lacks(result, console)
     _render_left(result, console)
     _print(console, Text(tally(result)))
-    _print(console, Text(f"{headline(result)}.", f"bold {STYLES[standing(result)]}"))
+    said = _hung("", f"{headline(result)}.", console)
+    said.stylize(f"bold {STYLES[standing(result)]}")
+    _print(console, said)
 
 
 def _render_verdict(verdict: Verdict, console: Console) -> None:
