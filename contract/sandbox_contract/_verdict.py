@@ -79,7 +79,7 @@ class Result:
 
     `total` is how many clauses the contract has, `selected` how many the run was asked to judge.
     `left` is what could not be removed; `out_of_reach` what the proxy has left in its cluster,
-    where no request removes it.
+    where no request removes it. `target_version` is None where the target tells none.
     """
 
     target: str
@@ -92,6 +92,8 @@ class Result:
     left: Sequence[str] = ()
     out_of_reach: Sequence[str] = ()
     interrupted: bool = False
+    suite_version: str = "unknown"
+    target_version: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property

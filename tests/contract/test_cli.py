@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -96,6 +97,16 @@ def test_a_must_that_fails_is_1_and_says_how(
     assert re.search(r"expected +200 IsPartialDict\(status='ok'", said)
     assert re.search(r'received +200 \{"status":"fine","api_key":"sk_live_\*\*\*"\}', said)
     assert "1 MUST clause fails" in said
+
+
+def test_the_versions_of_suite_and_target_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(tmp_path, instead("GET", "/health", 200, {"version": "2.4.1"})) as (url, _):
+        main(["run", "--proxy-url", url, "--only", "health"])
+    suite = version("async-remote-agent")
+    said = capsys.readouterr().out
+    assert f"\nsandbox-contract {suite}; version of the target: 2.4.1\n" in said
 
 
 @pytest.mark.timeout(240)  # seconds, for a whole run in real time

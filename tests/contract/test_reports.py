@@ -89,6 +89,8 @@ RESULT = Result(
     selected=5,
     left=("sandbox act-0a1b2c-box1 [bold]",),
     out_of_reach=("a sandbox in the namespace user-act-0a1b2c-<b>",),
+    suite_version="1.2.3",
+    target_version=f"proxy <4.5> {HOSTILE}",
     settings={"--ready-timeout": "180"},
 )
 
@@ -244,6 +246,25 @@ def test_every_report_for_people_says_what_the_run_comes_to(result: Result, said
     assert printed(result).endswith(f"\n{said}.\n")
 
 
+def test_every_report_tells_the_versions_of_suite_and_target() -> None:
+    told = f"proxy <4.5> <script>alert(1)</script>]]>&{SPELT}"
+    text = Page(html.write(RESULT)).text
+    assert "sandbox-contract 1.2.3" in text
+    assert told in text
+    assert f"sandbox-contract 1.2.3; version of the target: {told}\n" in printed(RESULT)
+    report = json.loads(json_report.write(RESULT))
+    assert report["suite_version"] == "1.2.3"
+    assert report["target_version"] == RESULT.target_version
+
+
+def test_every_report_tells_that_a_target_tells_no_version() -> None:
+    result = replace(RESULT, target_version=None)
+    assert "<code>not told</code>" in html.write(result)
+    assert "; version of the target: not told\n" in printed(result)
+    assert parsed(result).find(".//property[@name='target_version'][@value='not told']") is not None
+    assert json.loads(json_report.write(result))["target_version"] is None
+
+
 # JUnit --------------------------------------------------------------------------------------------
 
 
@@ -300,7 +321,9 @@ def test_junit_tells_how_much_of_the_contract_was_judged() -> None:
     assert root.get("name") == f"sandbox-contract, partial: {said}"
     told = {each.get("name"): each.get("value") for each in root.iterfind("*/properties/property")}
     assert told == {
+        "suite_version": "1.2.3",
         "target": RESULT.target,
+        "target_version": f"proxy <4.5> <script>alert(1)</script>]]>&{SPELT}",
         "run_id": RESULT.run_id,
         "is_complete": "false",
         "interrupted": "true",

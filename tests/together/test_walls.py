@@ -89,6 +89,7 @@ CONTRACT_ORDER = (
     "_fake_clock",
     "__init__",
     "_suite",
+    "_pytest_summary",
     "_progress",
     "_sweep",
     "_trial",

@@ -22,6 +22,7 @@ from .characters import visible
 from .grouping import by_area, by_lack, by_outcome
 from .words import (
     MEANINGS,
+    NOT_TOLD,
     TOLD,
     WORST_FIRST,
     conclusion,
@@ -77,6 +78,7 @@ def write(result: Result) -> str:
     return environment.get_template("report.html.jinja").render(
         result=result,
         headline=headline(result),
+        target_version=result.target_version or NOT_TOLD,
         conclusion=conclusion(result),
         coverage=coverage_of(result),
         remarks=remarks(result),

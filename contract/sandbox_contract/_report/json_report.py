@@ -53,7 +53,9 @@ def write(result: Result) -> str:
     """Return a run as JSON."""
     report = {
         "format": FORMAT,
+        "suite_version": result.suite_version,
         "target": result.target,
+        "target_version": result.target_version,
         "run_id": result.run_id,
         "started": result.started,
         "seconds": round(result.seconds, 4),

@@ -8,7 +8,7 @@ from sandbox_contract._verdict import Outcome, Result, Verdict
 
 from .characters import visible
 from .grouping import by_area
-from .words import coverage_of
+from .words import NOT_TOLD, coverage_of
 
 _NAME = "sandbox-contract"
 # JUnit knows no fifth answer: a finding passes, and its case says what was found.
@@ -39,7 +39,9 @@ def _suite(area: str, verdicts: Sequence[Verdict], result: Result) -> ET.Element
 def _about(result: Result) -> dict[str, str]:
     coverage = result.coverage
     return {
+        "suite_version": result.suite_version,
         "target": result.target,
+        "target_version": result.target_version or NOT_TOLD,
         "run_id": result.run_id,
         "is_complete": str(result.is_complete).lower(),
         "interrupted": str(result.interrupted).lower(),

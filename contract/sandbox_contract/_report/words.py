@@ -12,6 +12,7 @@ MEANINGS: Mapping[Outcome, str] = {
     Outcome.UNSUPPORTED: "Not judged: this run lacks what the clause needs.",
     Outcome.PASS: "The target does what the clause says.",
 }
+NOT_TOLD = "not told"  # where a target's version would stand
 WORST_FIRST = tuple(MEANINGS)
 # What there is more to say of than its name.
 TOLD = (Outcome.FAIL, Outcome.ERROR, Outcome.FINDING)
@@ -64,6 +65,11 @@ def told_coverage(coverage: Coverage) -> str:
         f" {coverage.judged} judged, {sum(coverage.not_judged.values())} not judged"
         + (f" ({', '.join(why)})" if why else "")
     )
+
+
+def told_versions(suite: str, target: str | None) -> str:
+    """Return the versions of the suite and of the target."""
+    return f"sandbox-contract {suite}; version of the target: {target or NOT_TOLD}"
 
 
 def standing(result: Result) -> Outcome:
