@@ -6,12 +6,16 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from ._distribution import install_command, version
 from ._options import without_secrets
 
 
 def main() -> int:
     """Run the command; with a key among its arguments, start again without."""
     arguments = sys.argv[1:]
+    if arguments == ["--version"]:  # here, since it needs no extra
+        print(f"sandbox-contract {version()}")
+        return 0
     kept, variables = without_secrets(arguments, os.environ)
     if kept != arguments:
         # Arguments are in the process list, for everybody on this machine to read.
@@ -41,7 +45,7 @@ def _told_what_is_missing(exc: ModuleNotFoundError) -> int:
         raise exc  # a defect of ours
     print(
         f"sandbox-contract needs {missing}, which is not installed."
-        " Run: pip install 'async-remote-agent[contract]'",
+        f" Run: {install_command('contract')}",
         file=sys.stderr,
     )
     return 2

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ._clauses.catalogue import CLAUSES
 from ._clauses.clause import Clause, Level
+from ._distribution import version
 from ._options import Unusable, add_target_options, target_from
 from ._progress import Progress
 from ._report.diff import compare
@@ -30,8 +31,9 @@ from ._trial import judge, new_run_id
 CANNOT, INTERRUPTED = 2, 130
 _EPILOG = """\
 Keys are better in the environment than among the arguments: ADMIN_API_KEY, or API_KEY and
-SECOND_API_KEY. Exit codes of run: 0 every MUST holds, 1 a MUST fails, 2 the suite could not judge,
-130 Ctrl-C.
+SECOND_API_KEY. Exit codes of run: 0 every MUST that was judged holds, 1 a MUST fails, 2 nothing was
+judged or the suite broke, 130 Ctrl-C. A run of some clauses, by --only, by --level or for want of a
+key, ends as the judged ones do, and every report counts the others.
 """
 
 
@@ -80,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
     run_id = new_run_id()
     said = Console(stderr=True)
     said.print(
-        f"Judging {target.base_url} by {len(clauses)} clauses, run {run_id}."
+        f"Judging {target.base_url} by {len(clauses)} of {len(CLAUSES)} clauses, run {run_id}."
         " Ctrl-C ends it and cleans up.",
         highlight=False,
         soft_wrap=True,
@@ -99,9 +101,9 @@ def _run(options: argparse.Namespace) -> int:
         render(result, Output())
         for path in paths:
             print(path)
-    if result.left or not result.is_complete:
+    if result.left or result.interrupted:
         _complain(f"What may be left is removed by: sandbox-contract sweep --run {run_id}")
-    return result.exit_code if result.is_complete else INTERRUPTED
+    return result.exit_code
 
 
 class Output(Console):
@@ -142,6 +144,8 @@ def _sweep(options: argparse.Namespace) -> int:
 def _diff(options: argparse.Namespace) -> int:
     first, second = (read(_text(path)) for path in (options.first, options.second))
     difference = compare(first, second)
+    if not difference.compared:
+        raise ReportUnreadable("The reports have no clause in common: there is nothing to compare.")
     render_difference(difference, (str(options.first), str(options.second)), Console())
     return 0 if difference.is_none else 1
 
@@ -163,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="'sandbox-contract COMMAND --help' says more of each.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     add = parser.add_subparsers(metavar="COMMAND", required=True).add_parser
 
     run = _command(add, "run", _run, "judge a proxy", _EPILOG)
@@ -239,8 +244,13 @@ def _chosen(only: Sequence[str], level: str | None) -> list[Clause]:
                 f"--only has value {wanted!r}, and no clause begins so.{meant}"
                 " 'sandbox-contract list' prints them all."
             )
-    chosen = [each for each in CLAUSES if not only or any(_is_of(each, one) for one in only)]
-    return [each for each in chosen if level in {None, each.level.lower()}]
+    named = [each for each in CLAUSES if not only or any(_is_of(each, one) for one in only)]
+    chosen = [each for each in named if level in {None, each.level.lower()}]
+    if not chosen:
+        raise Unusable(
+            f"--only and --level select no clause: none of these is a {str(level).upper()}."
+        )
+    return chosen
 
 
 def _is_of(clause: Clause, wanted: str) -> bool:

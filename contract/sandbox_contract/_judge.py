@@ -86,7 +86,8 @@ class Judge:
     """Try clauses on a target; the block's end removes what that has made.
 
     The same `seed` finds the same: it decides what the model does and, on an app in process, in
-    which order concurrent requests come. `left` is what could not be removed.
+    which order concurrent requests come. `verdicts` are those so far, `left` is what could not be
+    removed.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Judge:
         self.target = target
         self._listener = listener or Silence()
         self.run = Run(target, run_id, seed=seed, on_wait=self._listener.waits)
+        self.verdicts: list[Verdict] = []
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -135,6 +137,7 @@ class Judge:
         """Try a clause, and remove what that has made."""
         self._listener.begins(clause)
         verdict = self._verdict(clause)
+        self.verdicts.append(verdict)
         self._listener.ends(verdict)
         return verdict
 

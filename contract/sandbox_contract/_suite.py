@@ -2,16 +2,20 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from ._clauses.catalogue import CLAUSES
 from ._clauses.clause import Clause
+from ._distribution import version
 from ._judge import Judge
+from ._pytest_summary import add_lines
+from ._report.words import told_coverage, told_versions
 from ._run.preflight import CannotRun
 from ._target import Target
 from ._trial import new_run_id
-from ._verdict import Outcome, Verdict
+from ._verdict import Coverage, Outcome, Verdict
 
 
 class ProxyContract:
@@ -22,28 +26,63 @@ class ProxyContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def judge(cls, target: Target) -> Iterator[Judge]:
+    def judge(
+        cls,
+        target: Target,
+        request: pytest.FixtureRequest,
+        record_testsuite_property: Callable[[str, object], None],
+    ) -> Iterator[Judge]:
         """Supply a judge; what was made is removed after the last clause."""
-        with Judge(target, run_id=new_run_id()) as judge:
-            try:
-                judge.prepare()
-            except CannotRun as exc:
-                pytest.fail(str(exc), pytrace=False)
-            yield judge
+        judge = Judge(target, run_id=new_run_id())
+        try:
+            with judge:
+                _prepare(judge)
+                yield judge
+        finally:
+            _summarize(judge, request, record_testsuite_property)
         for what in judge.run.out_of_reach:
             warnings.warn(f"The proxy may have left in its cluster: {what}", stacklevel=1)
         if judge.left:
             pytest.fail(f"This run has left: {'; '.join(judge.left)}", pytrace=False)
 
     @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.id)
-    def test_clause(
-        self, judge: Judge, clause: Clause, record_property: Callable[[str, object], None]
-    ) -> None:
+    def test_clause(self, judge: Judge, clause: Clause, request: pytest.FixtureRequest) -> None:
         """Try one clause."""
         verdict = judge.try_clause(clause)
-        for note in verdict.notes:
-            record_property("note", note)
+        # The fixture record_property would warn at every clause, in pytest's usual JUnit format.
+        request.node.user_properties.extend(("note", note) for note in verdict.notes)
         _tell(verdict)
+
+
+def _prepare(judge: Judge) -> None:
+    try:
+        judge.prepare()
+    except CannotRun as exc:
+        pytest.fail(str(exc), pytrace=False)
+
+
+def _summarize(
+    judge: Judge, request: pytest.FixtureRequest, record: Callable[[str, object], None]
+) -> None:
+    """Add the coverage and the versions to the terminal summary and to JUnit's properties."""
+    tested: str = request.node.nodeid
+    coverage = Coverage.of(judge.verdicts, selected=_selected(request), total=len(CLAUSES))
+    versions = told_versions(version(), judge.run.target_version)
+    add_lines(request.config, f"{tested}: {told_coverage(coverage)}", versions)
+    record(f"{tested} coverage", told_coverage(coverage))
+    record(f"{tested} versions", versions)
+
+
+def _selected(request: pytest.FixtureRequest) -> int:
+    """Return how many clauses are left to this class after -k, --deselect and their like."""
+    items = [each for each in request.session.items if each.parent is request.node]
+    return len({clause.id for clause in map(_clause_of, items) if clause is not None})
+
+
+def _clause_of(item: pytest.Item) -> Clause | None:
+    callspec: Any = getattr(item, "callspec", None)  # of a subclass's own test, maybe none
+    clause = callspec.params.get("clause") if callspec else None
+    return clause if isinstance(clause, Clause) else None
 
 
 def _tell(verdict: Verdict) -> None:

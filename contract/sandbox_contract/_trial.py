@@ -10,9 +10,10 @@ from time import perf_counter
 
 from ._clauses.catalogue import CLAUSES, LAST
 from ._clauses.clause import Clause
+from ._distribution import version
 from ._judge import Judge, Listener
 from ._target import Target
-from ._verdict import Result, Verdict
+from ._verdict import Result
 from ._wire.caller import Observer
 
 
@@ -42,29 +43,32 @@ def judge(
     """
     run_id = run_id or new_run_id()
     started, begun = datetime.now(UTC), perf_counter()
-    verdicts: list[Verdict] = []
     with Judge(target, run_id=run_id, seed=seed, listener=listener) as judging:
         judging.run.wire.observers += observers
-        is_complete = _tried(judging, _ordered(clauses, shuffle), verdicts)
+        is_finished = _tried(judging, _ordered(clauses, shuffle))
     return Result(
         target=target.base_url,
         run_id=run_id,
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         seconds=round(perf_counter() - begun, 3),
-        verdicts=sorted(verdicts, key=lambda verdict: clauses.index(verdict.clause)),
+        verdicts=sorted(judging.verdicts, key=lambda verdict: clauses.index(verdict.clause)),
+        total=len(CLAUSES),
+        selected=len(clauses),
         left=judging.left,
         out_of_reach=judging.run.out_of_reach,
-        is_complete=is_complete,
+        interrupted=not is_finished,
+        suite_version=version(),
+        target_version=judging.run.target_version,
         settings=_settings(target, seed, shuffle),
     )
 
 
-def _tried(judging: Judge, clauses: Sequence[Clause], verdicts: list[Verdict]) -> bool:
+def _tried(judging: Judge, clauses: Sequence[Clause]) -> bool:
     """Try clauses; return whether it came to the last one."""
     try:
         judging.prepare()
         for clause in clauses:
-            verdicts.append(judging.try_clause(clause))  # noqa: PERF401  # kept, as far as it comes
+            judging.try_clause(clause)
     except (KeyboardInterrupt, asyncio.CancelledError):  # the latter, where it came twice
         return False
     return True

@@ -1,9 +1,10 @@
 """What a run finds of each clause, as values that a report can hold."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from ._clauses.clause import Clause, Level
 from ._wire.exchange import Shown
@@ -39,11 +40,46 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many clauses of the contract a run selected, and how many of these it judged.
+
+    `not_judged` counts the others of the selected ones by reason.
+    """
+
+    total: int
+    selected: int
+    judged: int
+    not_judged: Mapping[str, int]
+
+    @classmethod
+    def of(cls, verdicts: Iterable[Verdict], *, selected: int, total: int) -> Self:
+        """Count the verdicts on the selected clauses; those without a verdict were not tried."""
+        counted = Counter(verdict.outcome for verdict in verdicts)
+        unsupported, error = counted[Outcome.UNSUPPORTED], counted[Outcome.ERROR]
+        return cls(
+            total=total,
+            selected=selected,
+            judged=counted.total() - unsupported - error,
+            not_judged={
+                "unsupported": unsupported,
+                "error": error,
+                "not tried": selected - counted.total(),
+            },
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether every clause of the contract was judged."""
+        return self.judged == self.total
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A whole run.
 
+    `total` is how many clauses the contract has, `selected` how many the run was asked to judge.
     `left` is what could not be removed; `out_of_reach` what the proxy has left in its cluster,
-    where no request removes it.
+    where no request removes it. `target_version` is None where the target tells none.
     """
 
     target: str
@@ -51,9 +87,13 @@ class Result:
     started: str
     seconds: float
     verdicts: Sequence[Verdict]
+    total: int
+    selected: int
     left: Sequence[str] = ()
     out_of_reach: Sequence[str] = ()
-    is_complete: bool = True
+    interrupted: bool = False
+    suite_version: str = "unknown"
+    target_version: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -68,13 +108,28 @@ class Result:
         return {outcome: counted[outcome] for outcome in Outcome}
 
     @property
+    def coverage(self) -> Coverage:
+        """Return how much of the contract was judged."""
+        return Coverage.of(self.verdicts, selected=self.selected, total=self.total)
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether the run came to its end and judged every clause of the contract."""
+        return self.coverage.is_complete and not self.interrupted
+
+    @property
     def exit_code(self) -> int:
-        """Return 0 when every MUST holds, 1 when one fails, 2 when the suite could not judge."""
+        """Return the exit code of `sandbox-contract run`.
+
+        130 when it was interrupted, 1 when a MUST fails, 2 when the suite broke or judged nothing,
+        and else 0: a selection of clauses that hold is a success.
+        """
         counts = self.counts
+        if self.interrupted:
+            return 130
         if counts[Outcome.FAIL]:
             return 1
-        has_judged = counts[Outcome.PASS] or counts[Outcome.FINDING]
-        return 0 if has_judged and self.is_complete and not counts[Outcome.ERROR] else 2
+        return 0 if self.coverage.judged and not counts[Outcome.ERROR] else 2
 
 
 def broken(clause: Clause) -> Outcome:

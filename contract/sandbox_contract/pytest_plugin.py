@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._options import add_target_options
+from ._pytest_summary import write_summary
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["PREFIX", "pytest_addoption"]
+__all__ = ["PREFIX", "pytest_addoption", "pytest_terminal_summary"]
 
 PREFIX = "--contract-"
 
@@ -21,3 +22,10 @@ PREFIX = "--contract-"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what says which proxy is judged, and how."""
     add_target_options(parser.getgroup("sandbox proxy contract").addoption, prefix=PREFIX)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how much of the contract was judged."""
+    write_summary(terminalreporter, config)

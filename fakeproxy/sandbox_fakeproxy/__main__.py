@@ -2,6 +2,8 @@
 
 import sys
 
+from ._distribution import install_command
+
 try:
     from ._serving.cli import main
 except ModuleNotFoundError as exc:
@@ -10,7 +12,7 @@ except ModuleNotFoundError as exc:
         raise  # a defect of ours
     print(
         f"sandbox-fakeproxy needs {missing}, which is not installed."
-        " Run: pip install 'async-remote-agent[fakeproxy]'",
+        f" Run: {install_command('fakeproxy')}",
         file=sys.stderr,
     )
     sys.exit(2)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ._distribution import install_command
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
@@ -113,5 +115,5 @@ def _public(name: str) -> Any:
             raise  # a defect of ours
         raise pytest.UsageError(
             f"The fake proxy's fixtures need {missing}, which is not installed."
-            " Run: pip install 'async-remote-agent[fakeproxy]'"
+            f" Run: {install_command('fakeproxy')}"
         ) from exc

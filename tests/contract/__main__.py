@@ -30,8 +30,8 @@ def main() -> int:
                 write_reports(
                     results[name], options.report / name.replace(", ", "-").replace(" ", "-")
                 )
-            if not results[name].is_complete:
-                return 130
+            if results[name].interrupted:
+                return results[name].exit_code
     console.print(_table(results))
     return max(result.exit_code for result in results.values())
 

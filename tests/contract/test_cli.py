@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -63,7 +64,12 @@ def test_a_proxy_that_keeps_its_promises_is_0(
     arguments = ["run", "--proxy-url", url, "--admin-key", ADMIN_KEY, "--report", str(reports)]
     assert main(arguments) == 0
     said = capsys.readouterr()
-    assert "Every MUST that could be judged holds." in said.out
+    assert re.search(
+        r"^Every MUST that was judged holds: 271 of 271 clauses were selected, \d+ judged,"
+        r" (\d+) not judged \(\1 unsupported\)\.$",
+        said.out,
+        re.MULTILINE,
+    )
     assert re.search(r"^ *6/\d+ conventions.\S+ · \d+ to go", said.err, re.MULTILINE) is None
     assert re.search(r"^\s*1/271 pass +health\.answer\.no-key +\d+\.\d s$", said.err, re.MULTILINE)
     assert "to go   waiting for sandbox contract-" in said.err
@@ -91,6 +97,16 @@ def test_a_must_that_fails_is_1_and_says_how(
     assert re.search(r"expected +200 IsPartialDict\(status='ok'", said)
     assert re.search(r'received +200 \{"status":"fine","api_key":"sk_live_\*\*\*"\}', said)
     assert "1 MUST clause fails" in said
+
+
+def test_the_versions_of_suite_and_target_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(tmp_path, instead("GET", "/health", 200, {"version": "2.4.1"})) as (url, _):
+        main(["run", "--proxy-url", url, "--only", "health"])
+    suite = version("async-remote-agent")
+    said = capsys.readouterr().out
+    assert f"\nsandbox-contract {suite}; version of the target: 2.4.1\n" in said
 
 
 @pytest.mark.timeout(240)  # seconds, for a whole run in real time
@@ -178,6 +194,10 @@ def test_a_fakes_clock_is_moved_instead_of_waiting(
         (
             ["--proxy-url", "http://h", "--only", "health.answer.shap"],
             "Did you mean health.answer.shape?",
+        ),
+        (
+            ["--proxy-url", "http://h", "--only", "health.answer", "--level", "should"],
+            "--only and --level select no clause: none of these is a SHOULD.",
         ),
     ],
 )
@@ -384,6 +404,18 @@ def test_diff_shows_where_two_targets_differ(
     assert re.search(r"pass +finding +conventions\.body\.malformed", said)
     assert main(["diff", files[0], files[0]]) == 0
     assert "No difference" in capsys.readouterr().out
+
+
+def test_diff_of_reports_without_a_common_clause_is_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report: dict[str, Any] = {"format": 1, "target": "", "run_id": "", "started": ""}
+    verdict: dict[str, Any] = {"sentence": "", "outcome": "pass", "notes": []}
+    files = [tmp_path / f"{name}.json" for name in ("one.clause", "other.clause")]
+    for file in files:
+        file.write_text(json.dumps(report | {"verdicts": [verdict | {"id": file.stem}]}))
+    assert main(["diff", *map(str, files)]) == 2
+    assert "The reports have no clause in common" in capsys.readouterr().err
 
 
 def test_diff_of_what_is_no_report_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

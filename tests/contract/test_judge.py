@@ -18,7 +18,7 @@ from sandbox_contract._run.run import Run
 from sandbox_contract._run.status import Phase, phase_of, profile_of, rows_of
 from sandbox_contract._wire.caller import Unreachable
 from sandbox_contract._wire.expect import Unsupported, Violation
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from tests.contract.targets import in_process
 
@@ -293,26 +293,60 @@ def test_a_status_is_read_by_all_that_it_says(
     assert bool(rows_of(status)) == (phase is not None)
 
 
+# Versions ---------------------------------------------------------------------------------------
+
+KEY = "sk_live_" + "x" * 32
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "told"),
+    [
+        ({"version": "2.4.1"}, {"server": "express"}, "2.4.1"),
+        ({}, {"server": "express/5"}, "express/5 (header Server)"),
+        ({"version": 5}, {}, None),
+        ({"version": " \n"}, {"server": ""}, None),
+        ({"version": "1\n2 \x1b[31m\u202e\ud800"}, {}, "1 2 ?[31m??"),
+        ({"version": f"1 {KEY} an-admin-key"}, {}, "1 sk_live_*** ***"),
+        ({"version": "9" * 81}, {}, "9" * 80 + "…"),
+    ],
+)
+def test_the_version_of_a_target_is_what_its_health_tells(
+    fields: dict[str, Any], headers: dict[str, str], told: str | None
+) -> None:
+    async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+        is_health = scope["path"] == "/health"
+        body = {"status": "ok"} | fields if is_health else {"error": "Unauthorized"}
+        text = json.dumps(body)  # which Starlette would write as UTF-8, without surrogates
+        reply = Response(text, 200 if is_health else 401, headers, "application/json")
+        await reply(scope, receive, send)
+
+    target = Target(base_url="http://target", app=telling)
+    with Judge(target, run_id="00aa11") as judging:
+        judging.run.redactor.keep("an-admin-key")
+        judging.prepare()
+        assert judging.run.target_version == told
+
+
 # Results ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "is_complete", "exit_code"),
+    ("outcomes", "interrupted", "exit_code"),
     [
-        ([Outcome.PASS, Outcome.FINDING, Outcome.UNSUPPORTED], True, 0),
-        ([Outcome.PASS, Outcome.FAIL, Outcome.ERROR], True, 1),
-        ([Outcome.PASS, Outcome.ERROR], True, 2),
-        ([Outcome.UNSUPPORTED], True, 2),
-        ([], True, 2),
-        ([Outcome.PASS], False, 2),
-        ([Outcome.FAIL], False, 1),
+        ([Outcome.PASS, Outcome.FINDING, Outcome.UNSUPPORTED], False, 0),
+        ([Outcome.PASS, Outcome.FAIL, Outcome.ERROR], False, 1),
+        ([Outcome.PASS, Outcome.ERROR], False, 2),
+        ([Outcome.UNSUPPORTED], False, 2),
+        ([], False, 2),
+        ([Outcome.PASS], True, 130),
+        ([Outcome.FAIL], True, 130),
     ],
 )
 def test_the_exit_code_says_whether_every_must_holds(
-    outcomes: list[Outcome], is_complete: bool, exit_code: int
+    outcomes: list[Outcome], interrupted: bool, exit_code: int
 ) -> None:
     verdicts = [Verdict(MUST, outcome) for outcome in outcomes]
-    result = Result("http://target", "00aa11", "", 0, verdicts, is_complete=is_complete)
+    result = Result("http://target", "00aa11", "", 0, verdicts, 9, 9, interrupted=interrupted)
     assert result.exit_code == exit_code
 
 

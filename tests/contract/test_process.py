@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -148,7 +149,7 @@ def test_help_fits_a_terminal_and_says_the_exit_codes(tmp_path: Path) -> None:
     with start(tmp_path, "run", "--help", COLUMNS="80") as process:
         out, _ = process.communicate(timeout=DEADLINE)
     assert max(map(len, out.splitlines())) <= 80
-    assert "0 every MUST holds" in out
+    assert "0 every MUST that was judged holds" in " ".join(out.split())
 
 
 def test_make_contract_judges_the_proxy_that_it_is_given(url: str, tmp_path: Path) -> None:
@@ -166,5 +167,8 @@ def test_make_contract_judges_the_proxy_that_it_is_given(url: str, tmp_path: Pat
     )
     assert process.returncode == 0, process.stderr
     assert f"Judging {url} by " in process.stderr
-    assert "Every MUST holds." in process.stdout
+    assert re.search(
+        r"Every MUST that was judged holds: (\d+) of 271 clauses were selected, \1 judged, 0 not",
+        process.stdout,
+    )
     assert usernames(url) == ["admin"]

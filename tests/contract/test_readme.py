@@ -79,8 +79,8 @@ def test_the_outcomes_are_all_there_are() -> None:
 
 def test_every_option_that_is_named_is_one() -> None:
     said = ""
-    for command in ("run", "sweep", "list", "diff"):
-        arguments = [sys.executable, "-m", "sandbox_contract", command, "--help"]
+    for command in ([], ["run"], ["sweep"], ["list"], ["diff"]):
+        arguments = [sys.executable, "-m", "sandbox_contract", *command, "--help"]
         said += subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
     # Those of the plugin bear a prefix, and the fake has its own.
     text = README.replace("--pyargs", "").replace("--contract-", "--").replace("--as-deployed", "")

@@ -85,8 +85,12 @@ RESULT = Result(
     started="2030-01-02T03:04:05+00:00",
     seconds=63.2,
     verdicts=(PASS, FAIL, FINDING, ERROR, UNSUPPORTED),
+    total=5,
+    selected=5,
     left=("sandbox act-0a1b2c-box1 [bold]",),
     out_of_reach=("a sandbox in the namespace user-act-0a1b2c-<b>",),
+    suite_version="1.2.3",
+    target_version=f"proxy <4.5> {HOSTILE}",
     settings={"--ready-timeout": "180"},
 )
 
@@ -99,7 +103,9 @@ def printed(result: Result, *, is_terminal: bool = False, width: int = 80) -> st
 
 
 def only(*verdicts: Verdict, **changes: Any) -> Result:
-    return replace(RESULT, verdicts=verdicts, left=(), out_of_reach=(), **changes)
+    """Return a run that tried all of a contract that has only these clauses."""
+    numbers = {"total": len(verdicts), "selected": len(verdicts)}
+    return replace(RESULT, verdicts=verdicts, left=(), out_of_reach=(), **numbers | changes)
 
 
 class Page(HTMLParser):
@@ -186,19 +192,77 @@ def test_the_page_shows_a_body_that_is_no_json_as_it_is(body: str) -> None:
 @pytest.mark.parametrize(
     ("result", "said"),
     [
-        (only(PASS), "Every MUST holds"),
-        (only(PASS, FINDING), "Every MUST holds"),
-        (only(PASS, UNSUPPORTED), "Every MUST that could be judged holds"),
-        (only(PASS, is_complete=False), "Every MUST holds; the run was not finished"),
-        (only(PASS, ERROR), "No MUST fails, but the suite broke"),
-        (only(FAIL, FAIL, ERROR), "2 MUST clauses fail"),
-        (only(UNSUPPORTED), "No MUST could be judged"),
-        (only(), "Nothing was judged"),
+        (only(PASS), "Every MUST holds: all 1 clause were judged"),
+        (only(PASS, FINDING), "Every MUST holds: all 2 clauses were judged"),
+        (
+            only(PASS, FINDING, total=271),
+            (
+                "Every MUST that was judged holds:"
+                " 2 of 271 clauses were selected, 2 judged, 0 not judged"
+            ),
+        ),
+        (
+            only(PASS, UNSUPPORTED),
+            (
+                "Every MUST that was judged holds:"
+                " 2 of 2 clauses were selected, 1 judged, 1 not judged (1 unsupported)"
+            ),
+        ),
+        (
+            only(PASS, UNSUPPORTED, total=9, selected=5, interrupted=True),
+            (
+                "Every MUST that was judged holds: 5 of 9 clauses were selected, 1 judged,"
+                " 4 not judged (1 unsupported, 3 not tried); the run was not finished"
+            ),
+        ),
+        (
+            only(PASS, ERROR),
+            (
+                "No MUST fails, but the suite broke:"
+                " 2 of 2 clauses were selected, 1 judged, 1 not judged (1 error)"
+            ),
+        ),
+        (
+            only(FAIL, FAIL, total=3),
+            "2 MUST clauses fail: 2 of 3 clauses were selected, 2 judged, 0 not judged",
+        ),
+        (
+            only(FINDING, total=3),
+            "No MUST was judged: 1 of 3 clauses was selected, 1 judged, 0 not judged",
+        ),
+        (
+            only(selected=3, total=3, interrupted=True),
+            (
+                "Nothing was judged: 3 of 3 clauses were selected, 0 judged,"
+                " 3 not judged (3 not tried); the run was not finished"
+            ),
+        ),
     ],
 )
 def test_every_report_for_people_says_what_the_run_comes_to(result: Result, said: str) -> None:
-    assert f"<title>{said}: https" in html.write(result)
+    page = html.write(result)
+    assert f"<title>{said}: https" in page
+    assert re.sub(r"<.*?>", "", page.split("<h1>")[1].split("</h1>")[0])[1:] == said
     assert printed(result).endswith(f"\n{said}.\n")
+
+
+def test_every_report_tells_the_versions_of_suite_and_target() -> None:
+    told = f"proxy <4.5> <script>alert(1)</script>]]>&{SPELT}"
+    text = Page(html.write(RESULT)).text
+    assert "sandbox-contract 1.2.3" in text
+    assert told in text
+    assert f"sandbox-contract 1.2.3; version of the target: {told}\n" in printed(RESULT)
+    report = json.loads(json_report.write(RESULT))
+    assert report["suite_version"] == "1.2.3"
+    assert report["target_version"] == RESULT.target_version
+
+
+def test_every_report_tells_that_a_target_tells_no_version() -> None:
+    result = replace(RESULT, target_version=None)
+    assert "<code>not told</code>" in html.write(result)
+    assert "; version of the target: not told\n" in printed(result)
+    assert parsed(result).find(".//property[@name='target_version'][@value='not told']") is not None
+    assert json.loads(json_report.write(result))["target_version"] is None
 
 
 # JUnit --------------------------------------------------------------------------------------------
@@ -248,12 +312,39 @@ def test_junit_spells_what_xml_cannot_hold_and_keeps_the_rest() -> None:
         assert f"<script>alert(1)</script>]]>&{SPELT}" in text
 
 
+def test_junit_tells_how_much_of_the_contract_was_judged() -> None:
+    root = parsed(only(PASS, UNSUPPORTED, total=9, selected=5, interrupted=True))
+    said = (
+        "5 of 9 clauses were selected, 1 judged, 4 not judged (1 unsupported, 3 not tried);"
+        " the run was not finished"
+    )
+    assert root.get("name") == f"sandbox-contract, partial: {said}"
+    told = {each.get("name"): each.get("value") for each in root.iterfind("*/properties/property")}
+    assert told == {
+        "suite_version": "1.2.3",
+        "target": RESULT.target,
+        "target_version": f"proxy <4.5> <script>alert(1)</script>]]>&{SPELT}",
+        "run_id": RESULT.run_id,
+        "is_complete": "false",
+        "interrupted": "true",
+        "coverage": said,
+        "clauses_total": "9",
+        "clauses_selected": "5",
+        "clauses_judged": "1",
+        "clauses_not_judged": "4",
+    }
+
+
+def test_junit_names_a_complete_run_without_more_words() -> None:
+    assert parsed(only(PASS)).get("name") == "sandbox-contract"
+
+
 # JSON, and what a comparison reads of it ----------------------------------------------------------
 
 
 def test_json_holds_the_whole_run() -> None:
     report = json.loads(json_report.write(RESULT))
-    assert report["format"] == 1
+    assert report["format"] == 2
     assert report["exit_code"] == RESULT.exit_code == 1
     assert report["counts"] == dict.fromkeys(Outcome, 1)
     assert report["left"] == list(RESULT.left)
@@ -266,13 +357,49 @@ def test_json_holds_the_whole_run() -> None:
     assert report["verdicts"][4]["needs"] == ["ADMIN"]
 
 
+def test_json_tells_how_much_of_the_contract_was_judged() -> None:
+    report = json.loads(json_report.write(only(PASS, UNSUPPORTED, total=9, selected=5)))
+    assert (report["is_complete"], report["interrupted"]) == (False, False)
+    assert report["clauses"] == {
+        "total": 9,
+        "selected": 5,
+        "judged": 1,
+        "not_judged": 4,
+        "reasons": {"unsupported": 1, "error": 0, "not_tried": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "is_complete", "interrupted"),
+    [
+        (only(PASS, FINDING), True, False),
+        (only(PASS, total=2), False, False),
+        (only(PASS, UNSUPPORTED), False, False),
+        (only(PASS, interrupted=True), False, True),
+    ],
+)
+def test_a_run_is_complete_when_it_ended_and_judged_every_clause(
+    result: Result, is_complete: bool, interrupted: bool
+) -> None:
+    report = json.loads(json_report.write(result))
+    assert (report["is_complete"], report["interrupted"]) == (is_complete, interrupted)
+
+
 def test_a_written_report_is_read_back() -> None:
     summary = json_report.read(json_report.write(RESULT))
     assert (summary.target, summary.run_id) == (RESULT.target, RESULT.run_id)
+    assert (summary.total, summary.selected) == (RESULT.total, RESULT.selected)
     assert [each.outcome for each in summary.judged.values()] == [
         each.outcome for each in RESULT.verdicts
     ]
     assert summary.judged["files.read.holds"].notes == PASS.notes
+
+
+def test_a_report_of_the_format_before_is_read_without_the_numbers() -> None:
+    report = json.loads(json_report.write(RESULT)) | {"format": 1}
+    del report["clauses"]
+    summary = json_report.read(json.dumps(report))
+    assert (summary.total, summary.selected, len(summary.judged)) == (None, None, 5)
 
 
 def changed(**changes: object) -> str:
@@ -291,7 +418,8 @@ def with_verdict(**changes: object) -> str:
         ("[" * 100_000, "The report is not JSON"),
         ("[1]", "The report is [1]. Expected an object."),
         ("{}", "'format' is missing. Expected it in every report."),
-        (changed(format=2), "'format' is 2. Expected 1."),
+        (changed(format=3), "'format' is 3. Expected one of (1, 2)."),
+        (changed(clauses={"total": "5"}), "'clauses.total' is '5'. Expected a whole number."),
         (changed(target=3), "'target' is 3. Expected text."),
         (changed(verdicts={}), "'verdicts' is {}. Expected a list."),
         (changed(verdicts=["x"]), "'verdicts[0]' is 'x'. Expected an object."),
@@ -334,7 +462,7 @@ def test_a_contradiction_is_told_apart_from_what_only_one_run_judged() -> None:
     assert [pair.a.id for pair in difference.contradictions] == ["files.read.holds"]
     assert [pair.a.id for pair in difference.unjudged] == ["files.write.lacks"]
     text = told(difference)
-    assert "A  staging.json\nB  live[red].json\n" in text
+    assert "A  staging.json  (3 of 3 clauses selected, 3 tried)\nB  live[red].json  (" in text
     assert "1 clause judged differently\n" in text
     assert "  pass         fail         files.read.holds\n" in text
     assert "1 clause judged in one run at most, which is no contradiction\n" in text
@@ -349,11 +477,25 @@ def test_another_right_answer_is_a_difference_of_notes() -> None:
     assert "    A  worded as <v1alpha1>\n    B  no note\n" in told(difference)
 
 
-def test_clauses_of_only_one_run_are_listed() -> None:
+def test_clauses_that_one_run_did_not_select_are_no_difference() -> None:
+    difference = compared(only(PASS, FAIL), only(PASS, total=2))
+    assert difference.is_none
+    assert told(difference) == (
+        "A  staging.json  (2 of 2 clauses selected, 2 tried)\n"
+        "B  live[red].json  (1 of 2 clauses selected, 1 tried)\n"
+        "\n"
+        "No difference in the 1 clause that both runs tried\n"
+        "\n"
+        "1 clause tried in A only, not compared\n"
+    )
+
+
+def test_clauses_that_the_other_suite_lacks_are_named() -> None:
     difference = compared(only(PASS, FAIL), only(FAIL, ERROR))
     assert [each.id for each in difference.only_a] == ["files.read.holds"]
     assert [each.id for each in difference.only_b] == ["files.read.breaks"]
-    assert "1 clause in B only\n  error        files.read.breaks\n" in told(difference)
+    said = told(difference)
+    assert "1 clause tried in B only, not compared\n  error        files.read.breaks\n" in said
 
 
 # The terminal -------------------------------------------------------------------------------------
@@ -365,7 +507,8 @@ def test_the_terminal_tells_the_worst_first_and_the_verdict_last() -> None:
     places = [text.index(each) for each in told_of]
     assert places == sorted(places)
     assert text.endswith(
-        "\n5 clauses: 1 fail, 1 error, 1 finding, 1 unsupported, 1 pass\n1 MUST clause fails.\n"
+        "\n5 clauses: 1 fail, 1 error, 1 finding, 1 unsupported, 1 pass\n1 MUST clause fails:"
+        " 5 of 5 clauses were selected, 3 judged, 2 not judged (1 unsupported, 1 error).\n"
     )
 
 

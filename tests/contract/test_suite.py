@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from tests.contract.wrong import ADMIN_KEY, instead, served
@@ -17,6 +18,7 @@ pytest_plugins = ["pytester"]
 
 # As in a project whose warnings are errors.
 QUIETLY = ("-p", "no:cacheprovider", "-W", "error")
+DISTRIBUTION = "async-remote-agent"
 SOME = "health or conventions or run.end"
 SUBCLASS = """
 import pytest
@@ -46,6 +48,13 @@ def test_a_subclass_with_one_fixture_judges_its_target(pytester: pytest.Pytester
         ["XFAIL *conventions.body.malformed* - finding: expected 400, received 500 *"]
     )
     result.stdout.fnmatch_lines(["SKIPPED *needs a way to take the database down*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*= sandbox proxy contract =*",
+            "*::TestFake: 32 of 271 clauses were selected, 31 judged, 1 not judged (1 unsupported)",
+            "sandbox-contract *; version of the target: not told",
+        ]
+    )
 
 
 def test_the_installed_suite_judges_the_proxy_at_an_address(
@@ -79,8 +88,16 @@ def test_a_clause_that_fails_says_what_it_is_about(
             "sandbox_contract",
             "--proxy-url",
             url,
+            "--junitxml",
+            "junit.xml",
         )
     result.assert_outcomes(passed=1, failed=1, skipped=1, deselected=268)
+    suite = (pytester.path / "junit.xml").read_text()
+    assert (
+        'TestProxy coverage" value="3 of 271 clauses were selected, 2 judged,'
+        ' 1 not judged (1 unsupported)" />' in suite
+    )
+    assert f'TestProxy versions" value="sandbox-contract {version(DISTRIBUTION)}; version' in suite
     result.stdout.fnmatch_lines(
         [
             "health.answer.shape (wire contract, Health: GET /health (RULE))",
@@ -107,6 +124,7 @@ def test_a_target_that_cannot_be_judged_is_no_pass(
     result = pytester.runpytest(*QUIETLY, "-k", "health", "--pyargs", "sandbox_contract")
     result.assert_outcomes(errors=3, deselected=268)
     result.stdout.fnmatch_lines(["*nothing answers at http://127.0.0.1:1*"])
+    result.stdout.fnmatch_lines(["*0 judged, 3 not judged (3 not tried)"])
 
 
 def test_the_plugin_loads_nothing_that_only_the_suite_needs() -> None:

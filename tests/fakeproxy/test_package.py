@@ -1,7 +1,12 @@
 import ast
+import sys
 from pathlib import Path
 
+import pytest
 import sandbox_fakeproxy
+from sandbox_fakeproxy._distribution import install_command
+
+from tests.manifest import ROOT
 
 SOURCE = Path(sandbox_fakeproxy.__file__).parent
 
@@ -38,3 +43,21 @@ def test_the_fake_imports_neither_the_client_nor_the_contract() -> None:
                 names = [node.module or ""]
             for name in names:
                 assert name.split(".")[0] not in {"sandbox_client", "sandbox_contract"}, path
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        (ROOT / ".venv", f"sh {ROOT}/client/launch --extras fakeproxy"),
+        ("/venv", f"pip install '{ROOT}[fakeproxy]'"),
+    ],
+)
+def test_what_is_missing_is_installed_from_the_clone(
+    prefix: Path | str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    assert install_command("fakeproxy") == expected
+
+
+def test_an_installation_that_is_no_clone_names_a_placeholder(tmp_path: Path) -> None:
+    assert install_command("fakeproxy", tmp_path) == "pip install '/path/to/the/clone[fakeproxy]'"

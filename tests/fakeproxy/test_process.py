@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from sandbox_fakeproxy._distribution import install_command
 from sandbox_fakeproxy._serving.listener import listen
 
 from tests.fakeproxy.isolations import WORKING
@@ -530,7 +531,7 @@ def test_without_its_extra_it_says_what_to_install(
     assert done.returncode == 2
     assert done.stderr == (
         f"sandbox-fakeproxy needs {missing}, which is not installed."
-        " Run: pip install 'async-remote-agent[fakeproxy]'\n"
+        f" Run: {install_command('fakeproxy')}\n"
     )
 
 

@@ -78,6 +78,7 @@ FAKEPROXY_ORDER = (
     "_mint",
     "_clock",
     "_errors",
+    "_distribution",
 )
 CONTRACT_ORDER = (
     "__main__",
@@ -88,6 +89,7 @@ CONTRACT_ORDER = (
     "_fake_clock",
     "__init__",
     "_suite",
+    "_pytest_summary",
     "_progress",
     "_sweep",
     "_trial",
@@ -100,6 +102,7 @@ CONTRACT_ORDER = (
     "_clauses",
     "probe",
     "_wire",
+    "_distribution",
 )
 
 

@@ -1,6 +1,6 @@
 """Two runs side by side: where one target answers otherwise than another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -37,12 +37,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where two runs differ.
+    """Where two runs differ, in the clauses that both tried.
 
     `contradictions` were judged by both, and otherwise. `unjudged` were not judged by one of them
     at least, which contradicts nothing. `notes` came to the same, by another right answer.
+    `only_a` and `only_b` were tried by one run, and are no difference.
     """
 
+    a: Summary
+    b: Summary
+    compared: int
     contradictions: Sequence[Pair]
     unjudged: Sequence[Pair]
     notes: Sequence[Pair]
@@ -51,15 +55,17 @@ class Difference:
 
     @property
     def is_none(self) -> bool:
-        """Tell whether the runs found the same."""
-        found = (self.contradictions, self.unjudged, self.notes, self.only_a, self.only_b)
-        return not any(found)
+        """Tell whether the runs found the same of the clauses that both tried."""
+        return not any((self.contradictions, self.unjudged, self.notes))
 
 
 def compare(a: Summary, b: Summary) -> Difference:
     """Return where two runs differ."""
     pairs = [Pair(each, b.judged[each.id]) for each in a.judged.values() if each.id in b.judged]
     return Difference(
+        a=a,
+        b=b,
+        compared=len(pairs),
         contradictions=[each for each in pairs if each.differs and each.is_judged],
         unjudged=[each for each in pairs if each.differs and not each.is_judged],
         notes=[
@@ -74,18 +80,21 @@ def compare(a: Summary, b: Summary) -> Difference:
 
 def render(difference: Difference, names: tuple[str, str], console: Console) -> None:
     """Print where two runs differ, or that they do not; `names` say which run is which."""
-    if difference.is_none:
+    if difference.is_none and not (difference.only_a or difference.only_b):
         _print(console, Text(visible(f"No difference between {names[0]} and {names[1]}.")))
         return
-    for letter, name in zip("AB", names, strict=True):
-        _print(console, Text.assemble((letter, "bold"), f"  {visible(name)}"))
+    for letter, name, run in zip("AB", names, (difference.a, difference.b), strict=True):
+        _print(console, Text.assemble((letter, "bold"), f"  {visible(name)}{_selected(run)}"))
+    if difference.is_none:
+        number = plural(difference.compared, "clause")
+        _print(console, Text(f"\nNo difference in the {number} that both runs tried", "bold"))
     _render_pairs(console, "judged differently", difference.contradictions)
     _render_notes(console, difference.notes)
     _render_pairs(
         console, "judged in one run at most, which is no contradiction", difference.unjudged
     )
-    for letter, only in (("A", difference.only_a), ("B", difference.only_b)):
-        _render_only(console, letter, only)
+    _render_only(console, "A", difference.only_a, difference.b)
+    _render_only(console, "B", difference.only_b, difference.a)
 
 
 def _missing(here: Summary, there: Summary) -> list[Judged]:
@@ -113,12 +122,18 @@ def _render_notes(console: Console, pairs: Sequence[Pair]) -> None:
             _print(console, Text(f"    {letter}  {visible('; '.join(notes) or 'no note')}"))
 
 
-def _render_only(console: Console, letter: str, only: Iterable[Judged]) -> None:
-    clauses = list(only)
-    if not clauses:
+def _selected(run: Summary) -> str:
+    if run.total is None:
+        return ""
+    return f"  ({run.selected} of {plural(run.total, 'clause')} selected, {len(run.judged)} tried)"
+
+
+def _render_only(console: Console, letter: str, only: Sequence[Judged], other: Summary) -> None:
+    """Print which clauses one run tried alone: by name where the other's contract lacks them."""
+    if not only:
         return
-    _heading(console, len(clauses), f"in {letter} only")
-    for judged in clauses:
+    _heading(console, len(only), f"tried in {letter} only, not compared")
+    for judged in only if other.has_tried_all else ():
         _print(console, Text.assemble("  ", _word(judged.outcome), visible(judged.id)))
 
 

@@ -20,7 +20,19 @@ from sandbox_contract._wire.exchange import Shown
 
 from .characters import visible
 from .grouping import by_area, by_lack, by_outcome
-from .words import MEANINGS, TOLD, WORST_FIRST, duration, headline, plural, remarks, standing
+from .words import (
+    MEANINGS,
+    NOT_TOLD,
+    TOLD,
+    WORST_FIRST,
+    conclusion,
+    coverage_of,
+    duration,
+    headline,
+    plural,
+    remarks,
+    standing,
+)
 
 # An outcome is told by its word and by its sign; its colour only repeats them.
 _SIGNS: Mapping[Outcome, str] = {
@@ -66,6 +78,9 @@ def write(result: Result) -> str:
     return environment.get_template("report.html.jinja").render(
         result=result,
         headline=headline(result),
+        target_version=result.target_version or NOT_TOLD,
+        conclusion=conclusion(result),
+        coverage=coverage_of(result),
         remarks=remarks(result),
         tone=standing(result),
         areas=[Area(*each) for each in by_area(result.verdicts).items()],

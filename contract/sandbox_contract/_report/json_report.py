@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 from sandbox_contract._clauses.clause import Clause
-from sandbox_contract._verdict import Outcome, Result, Verdict
+from sandbox_contract._verdict import Coverage, Outcome, Result, Verdict
 
 from .characters import cut
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, 2)  # 1 has neither the numbers of clauses nor versions
 _Json: TypeAlias = "dict[str, _Json] | list[_Json] | str | float | bool | None"
 
 
@@ -30,24 +31,38 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a comparison needs of a run; `judged` is by the clause's id, in the order of the run."""
+    """What a comparison needs of a run; `judged` is by the clause's id, in the order of the run.
+
+    `total` and `selected` are numbers of clauses, which a report of format 1 does not tell.
+    """
 
     target: str
     run_id: str
     started: str
     judged: Mapping[str, Judged]
+    total: int | None = None
+    selected: int | None = None
+
+    @property
+    def has_tried_all(self) -> bool:
+        """Tell whether the run is known to have tried every clause of its contract."""
+        return len(self.judged) == self.total
 
 
 def write(result: Result) -> str:
     """Return a run as JSON."""
     report = {
         "format": FORMAT,
+        "suite_version": result.suite_version,
         "target": result.target,
+        "target_version": result.target_version,
         "run_id": result.run_id,
         "started": result.started,
         "seconds": round(result.seconds, 4),
         "is_complete": result.is_complete,
+        "interrupted": result.interrupted,
         "exit_code": result.exit_code,
+        "clauses": _numbers(result.coverage),
         "counts": dict(result.counts),
         "settings": dict(result.settings),
         "left": list(result.left),
@@ -64,15 +79,28 @@ def read(text: str) -> Summary:
         ReportUnreadable: it is none, or of another format.
     """
     report = _parsed(text)
-    if (said := report.at("format").value) != FORMAT:
-        raise ReportUnreadable(f"'format' is {said!r}. Expected {FORMAT}.")
+    if (said := report.at("format").value) not in _READ:
+        raise ReportUnreadable(f"'format' is {said!r}. Expected one of {_READ}.")
     judged = [_judged(each) for each in report.at("verdicts").items()]
     return Summary(
         target=report.at("target").text(),
         run_id=report.at("run_id").text(),
         started=report.at("started").text(),
         judged={each.id: each for each in judged},
+        total=None if said == 1 else report.at("clauses").at("total").number(),
+        selected=None if said == 1 else report.at("clauses").at("selected").number(),
     )
+
+
+def _numbers(coverage: Coverage) -> dict[str, object]:
+    reasons = {reason.replace(" ", "_"): number for reason, number in coverage.not_judged.items()}
+    return {
+        "total": coverage.total,
+        "selected": coverage.selected,
+        "judged": coverage.judged,
+        "not_judged": sum(reasons.values()),
+        "reasons": reasons,
+    }
 
 
 def _written(verdict: Verdict) -> dict[str, object]:
@@ -123,6 +151,11 @@ class _Part:
     def text(self) -> str:
         if not isinstance(self.value, str):
             raise self.wrong("text")
+        return self.value
+
+    def number(self) -> int:
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            raise self.wrong("a whole number")
         return self.value
 
     def wrong(self, expected: str) -> ReportUnreadable:

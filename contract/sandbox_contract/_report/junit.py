@@ -8,6 +8,7 @@ from sandbox_contract._verdict import Outcome, Result, Verdict
 
 from .characters import visible
 from .grouping import by_area
+from .words import NOT_TOLD, coverage_of
 
 _NAME = "sandbox-contract"
 # JUnit knows no fifth answer: a finding passes, and its case says what was found.
@@ -17,7 +18,9 @@ _COUNTED = {"failures": Outcome.FAIL, "errors": Outcome.ERROR, "skipped": Outcom
 
 def write(result: Result) -> str:
     """Return a run as JUnit XML."""
-    root = ET.Element("testsuites", {"name": _NAME, **_counts(result.verdicts, result.seconds)})
+    # Some readers take no properties here, and a run that tried nothing has no suite below.
+    name = _NAME if result.is_complete else f"{_NAME}, partial: {coverage_of(result)}"
+    root = ET.Element("testsuites", {"name": name, **_counts(result.verdicts, result.seconds)})
     for area, verdicts in by_area(result.verdicts).items():
         root.append(_suite(area, verdicts, result))
     ET.indent(root)
@@ -28,14 +31,26 @@ def _suite(area: str, verdicts: Sequence[Verdict], result: Result) -> ET.Element
     counts = _counts(verdicts, sum(each.seconds for each in verdicts))
     names = {"name": area, "timestamp": visible(result.started)}
     suite = ET.Element("testsuite", names | counts)
-    about = {
-        "target": result.target,
-        "run_id": result.run_id,
-        "is_complete": str(result.is_complete).lower(),
-    }
-    suite.append(_properties(about))
+    suite.append(_properties(_about(result)))
     suite.extend(_case(verdict) for verdict in verdicts)
     return suite
+
+
+def _about(result: Result) -> dict[str, str]:
+    coverage = result.coverage
+    return {
+        "suite_version": result.suite_version,
+        "target": result.target,
+        "target_version": result.target_version or NOT_TOLD,
+        "run_id": result.run_id,
+        "is_complete": str(result.is_complete).lower(),
+        "interrupted": str(result.interrupted).lower(),
+        "coverage": coverage_of(result),
+        "clauses_total": str(coverage.total),
+        "clauses_selected": str(coverage.selected),
+        "clauses_judged": str(coverage.judged),
+        "clauses_not_judged": str(sum(coverage.not_judged.values())),
+    }
 
 
 def _counts(verdicts: Sequence[Verdict], seconds: float) -> dict[str, str]:

@@ -9,7 +9,7 @@ from sandbox_contract._verdict import Outcome, Result, Verdict
 
 from .characters import cut, visible
 from .grouping import by_lack, by_outcome
-from .words import TOLD, headline, plural, standing, tally
+from .words import TOLD, headline, plural, standing, tally, told_versions
 
 STYLES: Mapping[Outcome, str] = {
     Outcome.PASS: "green",
@@ -30,8 +30,12 @@ def render(result: Result, console: Console) -> None:
             _render_verdict(verdict, console)
     _render_lacks(result, console)
     _render_left(result, console)
+    versions = told_versions(result.suite_version, result.target_version)
+    _print(console, _hung("", versions, console))
     _print(console, Text(tally(result)))
-    _print(console, Text(f"{headline(result)}.", f"bold {STYLES[standing(result)]}"))
+    said = _hung("", f"{headline(result)}.", console)
+    said.stylize(f"bold {STYLES[standing(result)]}")
+    _print(console, said)
 
 
 def _render_verdict(verdict: Verdict, console: Console) -> None:

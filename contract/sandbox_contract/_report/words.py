@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sandbox_contract._clauses.clause import Level
-from sandbox_contract._verdict import Outcome, Result
+from sandbox_contract._verdict import Coverage, Outcome, Result
 
 MEANINGS: Mapping[Outcome, str] = {
     Outcome.FAIL: "A MUST is broken: the target does something else.",
@@ -12,6 +12,7 @@ MEANINGS: Mapping[Outcome, str] = {
     Outcome.UNSUPPORTED: "Not judged: this run lacks what the clause needs.",
     Outcome.PASS: "The target does what the clause says.",
 }
+NOT_TOLD = "not told"  # where a target's version would stand
 WORST_FIRST = tuple(MEANINGS)
 # What there is more to say of than its name.
 TOLD = (Outcome.FAIL, Outcome.ERROR, Outcome.FINDING)
@@ -29,15 +30,54 @@ def tally(result: Result) -> str:
 
 
 def headline(result: Result) -> str:
-    """Return what the run says of the target, in one sentence without its full stop."""
-    said = _of_musts(result)
-    return said if result.is_complete else f"{said}; the run was not finished"
+    """Return the conclusion and the coverage, in one sentence without its full stop."""
+    return f"{conclusion(result)}: {coverage_of(result)}"
+
+
+def conclusion(result: Result) -> str:
+    """Return what the run says of the target's MUSTs, as a clause of a sentence."""
+    counts, musts = result.counts, _musts(result)
+    if not result.verdicts:
+        return "Nothing was judged"
+    if counts[Outcome.FAIL]:
+        return _verb(counts[Outcome.FAIL], "MUST clause", "fails", "fail")
+    if Outcome.PASS not in musts:
+        return "No MUST was judged"
+    if counts[Outcome.ERROR]:
+        return "No MUST fails, but the suite broke"
+    return "Every MUST holds" if result.is_complete else "Every MUST that was judged holds"
+
+
+def coverage_of(result: Result) -> str:
+    """Return how much of the contract the run judged, and whether it came to its end."""
+    said = told_coverage(result.coverage)
+    return f"{said}; the run was not finished" if result.interrupted else said
+
+
+def told_coverage(coverage: Coverage) -> str:
+    """Return how many clauses were selected, judged and not judged, with the reasons."""
+    if coverage.is_complete:
+        return f"all {plural(coverage.total, 'clause')} were judged"
+    why = [f"{number} {reason}" for reason, number in coverage.not_judged.items() if number]
+    verb = "was" if coverage.selected == 1 else "were"
+    return (
+        f"{coverage.selected} of {plural(coverage.total, 'clause')} {verb} selected,"
+        f" {coverage.judged} judged, {sum(coverage.not_judged.values())} not judged"
+        + (f" ({', '.join(why)})" if why else "")
+    )
+
+
+def told_versions(suite: str, target: str | None) -> str:
+    """Return the versions of the suite and of the target."""
+    return f"sandbox-contract {suite}; version of the target: {target or NOT_TOLD}"
 
 
 def standing(result: Result) -> Outcome:
     """Return as what the run as a whole is shown."""
+    if result.counts[Outcome.FAIL]:
+        return Outcome.FAIL
     if result.exit_code:
-        return Outcome.FAIL if result.exit_code == 1 else Outcome.ERROR
+        return Outcome.ERROR
     return Outcome.PASS if Outcome.PASS in _musts(result) else Outcome.UNSUPPORTED
 
 
@@ -63,21 +103,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
-
-
-def _of_musts(result: Result) -> str:
-    counts, musts = result.counts, _musts(result)
-    if not result.verdicts:
-        return "Nothing was judged"
-    if counts[Outcome.FAIL]:
-        return _verb(counts[Outcome.FAIL], "MUST clause", "fails", "fail")
-    if Outcome.PASS not in musts:
-        return "No MUST could be judged"
-    if counts[Outcome.ERROR]:
-        return "No MUST fails, but the suite broke"
-    if Outcome.UNSUPPORTED in musts:
-        return "Every MUST that could be judged holds"
-    return "Every MUST holds"
 
 
 def _musts(result: Result) -> set[Outcome]:

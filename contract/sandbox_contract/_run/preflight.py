@@ -6,6 +6,7 @@ from sandbox_contract._wire.expect import Violation
 from .leftovers import leftovers
 from .people import SANDBOXES, USERS, user_path
 from .run import Run
+from .target_version import target_version
 
 
 class CannotRun(Exception):
@@ -51,6 +52,7 @@ async def _as_anybody(run: Run) -> None:
             f" {health.headers.get('content-type', 'no content type')}, expected JSON."
             " Correct --proxy-url."
         )
+    run.target_version = target_version(health)
 
 
 async def _as_admin(run: Run) -> None:

@@ -50,6 +50,7 @@ class Run:
         self.notes: list[str] = []
         self.left: list[str] = []
         self.out_of_reach: list[str] = []
+        self.target_version: str | None = None
         self._on_wait = on_wait or _hear_nothing
         self._standing = Ledger()
         self._passing = Ledger()
