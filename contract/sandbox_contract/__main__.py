@@ -3,46 +3,49 @@
 import os
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-
-from ._distribution import install_command, version
-from ._options import without_secrets
 
 
 def main() -> int:
-    """Run the command; with a key among its arguments, start again without."""
+    """Run the command and return its exit code.
+
+    While packages are imported, Ctrl-C ends the process silently; an ignored one stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # see `_hide_secrets`
     arguments = sys.argv[1:]
     if arguments == ["--version"]:  # here, since it needs no extra
+        from ._distribution import version
+
         print(f"sandbox-contract {version()}")
         return 0
-    kept, variables = without_secrets(arguments, os.environ)
-    if kept != arguments:
-        # Arguments are in the process list, for everybody on this machine to read.
-        os.execve(sys.executable, [sys.executable, "-m", "sandbox_contract", *kept], variables)  # noqa: S606
+    _hide_secrets(arguments)
     try:
-        with _ended_at_once():
-            from ._cli import main as run
+        from ._cli import main as run
     except ModuleNotFoundError as exc:
-        return _told_what_is_missing(exc)
+        return _report_missing(exc)
     return run(arguments)
 
 
-@contextmanager
-def _ended_at_once() -> Generator[None]:
-    """While the packages load, let Ctrl-C end it without a word: nothing has been made yet."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # somebody has it ignored
-        return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _hide_secrets(arguments: list[str]) -> None:
+    """Start again without the keys among the arguments: any user can read the process list."""
+    from ._options import without_secrets
+
+    kept, variables = without_secrets(arguments, os.environ)
+    if kept != arguments:
+        isolated = ["-I"] if sys.flags.isolated else []
+        # A Ctrl-C waits until Python can handle it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        command = [sys.executable, *isolated, "-m", "sandbox_contract", *kept]
+        os.execve(sys.executable, command, variables)  # noqa: S606
 
 
-def _told_what_is_missing(exc: ModuleNotFoundError) -> int:
+def _report_missing(exc: ModuleNotFoundError) -> int:
     missing = (exc.name or "").partition(".")[0]
     if missing == "sandbox_contract":
-        raise exc  # a defect of ours
+        raise exc  # a defect of this package
+    from ._distribution import install_command
+
     print(
         f"sandbox-contract needs {missing}, which is not installed."
         f" Run: {install_command('contract')}",

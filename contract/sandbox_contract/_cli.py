@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -51,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         many = f"too many arguments: {len(unknown)}"
         parser.error(f"unknown arguments: {', '.join(flags)}" if flags else many)
     act: Callable[[argparse.Namespace], int] = options.act
-    before = signal.signal(signal.SIGTERM, _interrupt)  # to clean up then, too
     try:
-        return act(options)
+        with _interruptible():
+            return act(options)
     except (Unusable, CannotRun, ReportUnreadable) as exc:
         _complain(str(exc))
         return CANNOT
@@ -67,8 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as exc:
         _complain(f"{exc.filename or 'The system'}: {exc.strerror or exc}")
         return CANNOT
+
+
+@contextlib.contextmanager
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt in the body, so that it cleans up.
+
+    A Ctrl-C that this process ignores, as a shell's background job does, stays ignored.
+    """
+    ctrl_c, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    if ctrl_c is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGINT, ctrl_c)
 
 
 # What each command does -------------------------------------------------------------------------
@@ -264,6 +279,8 @@ def _run_id(text: str) -> str:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)  # which ends what is under way before it cleans up
 
 

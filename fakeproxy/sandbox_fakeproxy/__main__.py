@@ -1,23 +1,36 @@
 """Start the fake proxy from a terminal."""
 
+import signal
 import sys
 
-from ._distribution import install_command
 
-try:
-    from ._serving.cli import main
-except ModuleNotFoundError as exc:
+def main() -> int:
+    """Run the command line and return the exit code.
+
+    While packages are imported, Ctrl-C ends the process silently; an ignored one stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        from ._serving.cli import main as run
+    except ModuleNotFoundError as exc:
+        return _report_missing(exc)
+    return run()
+
+
+def _report_missing(exc: ModuleNotFoundError) -> int:
     missing = (exc.name or "").partition(".")[0]
     if missing == "sandbox_fakeproxy":
-        raise  # a defect of ours
+        raise exc  # a defect of this package
+    from ._distribution import install_command
+
     print(
         f"sandbox-fakeproxy needs {missing}, which is not installed."
         f" Run: {install_command('fakeproxy')}",
         file=sys.stderr,
     )
-    sys.exit(2)
+    return 2
 
-__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -519,7 +519,10 @@ def test_an_admin_key_that_no_header_can_carry_is_refused_without_being_shown(
 def test_without_its_extra_it_says_what_to_install(
     environment: dict[str, str], missing: str
 ) -> None:
-    start = f"import sys; sys.modules[{missing!r}] = None; import sandbox_fakeproxy.__main__"
+    start = (
+        f"import sys; sys.modules[{missing!r}] = None;"
+        " from sandbox_fakeproxy.__main__ import main; sys.exit(main())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", start],
         env=environment,

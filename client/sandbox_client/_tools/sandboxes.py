@@ -94,7 +94,7 @@ async def _pause(client: Client, arguments: Arguments, report: Report) -> Result
     content = pause_content(name, outcome)
     if not outcome.reached:
         return Result(spell_verbs(unseen_pause(f"sandbox '{name}'", outcome), spell), content)
-    text = f"Sandbox '{name}' is paused: its processes have ended, its files stay. "
+    text = f"Sandbox '{name}' is paused: its processes end, its files stay. "
     return Result(f"{text}{spell('resume')} starts it.", content)
 
 

@@ -3,8 +3,10 @@
 import argparse
 import math
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         verbose=options.verbose,
     )
     try:
-        serve(settings, os.environ)
+        with _interruptible():
+            serve(settings, os.environ)
     except _CANNOT_START as exc:
         print(f"sandbox-fakeproxy: {exc}", file=sys.stderr)
         return 2
@@ -59,6 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         pass
     say("Fake proxy stopped")
     return 0
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt in the body, unless this process ignores it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _parser() -> argparse.ArgumentParser:
