@@ -11,10 +11,9 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-
 from ._clauses.catalogue import CLAUSES
 from ._clauses.clause import Clause, Level
+from ._console import complain, discard, prepare, standard_error, standard_output
 from ._distribution import version
 from ._options import Unusable, add_target_options, target_from
 from ._progress import Progress
@@ -44,6 +43,7 @@ Sandboxes of a run that had a user's key are seen with that key only: set API_KE
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code."""
+    prepare()
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:  # not shown as they are: one may be a key
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has enough; nothing more may be written, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return INTERRUPTED
     except OSError as exc:
         _complain(f"{exc.filename or 'The system'}: {exc.strerror or exc}")
@@ -95,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.report is not None:
         options.report.mkdir(parents=True, exist_ok=True)  # it fails now, or not at the end
     run_id = new_run_id()
-    said = Console(stderr=True)
+    said = standard_error()
     said.print(
         f"Judging {target.base_url} by {len(clauses)} of {len(CLAUSES)} clauses, run {run_id}."
         " Ctrl-C ends it and cleans up.",
@@ -113,20 +113,12 @@ def _run(options: argparse.Namespace) -> int:
         )
     paths = [] if options.report is None else write_reports(result, options.report)
     with contextlib.suppress(BrokenPipeError):  # whoever read the output has enough
-        render(result, Output())
+        render(result, standard_output())
         for path in paths:
             print(path)
     if result.left or result.interrupted:
         _complain(f"What may be left is removed by: sandbox-contract sweep --run {run_id}")
     return result.exit_code
-
-
-class Output(Console):
-    """A console that leaves it to the command what a reader's leaving means."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise it on."""
-        raise BrokenPipeError
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -161,7 +153,7 @@ def _diff(options: argparse.Namespace) -> int:
     difference = compare(first, second)
     if not difference.compared:
         raise ReportUnreadable("The reports have no clause in common: there is nothing to compare.")
-    render_difference(difference, (str(options.first), str(options.second)), Console())
+    render_difference(difference, (str(options.first), str(options.second)), standard_output())
     return 0 if difference.is_none else 1
 
 
@@ -285,4 +277,4 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _complain(text: str) -> None:
-    print(f"sandbox-contract: {text}", file=sys.stderr)
+    complain(f"sandbox-contract: {text}")

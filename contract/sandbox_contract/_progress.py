@@ -61,8 +61,9 @@ class Progress:
         self._show("removing what this run has made")
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._status = self._console.status("")
+        if self._console.is_interactive:
+            spinner = "line" if self._console.options.ascii_only else "dots"
+            self._status = self._console.status("", spinner=spinner)
             self._status.start()
         return self
 

@@ -6,22 +6,26 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from sandbox_contract import CLAUSES, Outcome, Result, judge
+from sandbox_contract._console import standard_error, standard_output
 from sandbox_contract._progress import Progress
 from sandbox_contract._report.files import write_reports
 from sandbox_contract._report.terminal import render
 
 from tests.contract.targets import PROFILES, WAYS
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.contract", description=__doc__)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write each run's reports here")
     options = parser.parse_args()
-    console, results = Console(), dict[str, Result]()
+    console, results = standard_output(), dict[str, Result]()
     for profile in PROFILES:
         for way in WAYS:
             name = f"{way}, {profile}"
@@ -41,7 +45,7 @@ def _judged(way: str, profile: str, console: Console) -> Result:
     with (
         tempfile.TemporaryDirectory() as directory,
         WAYS[way](Path(directory), profile=profile) as target,
-        Progress(Console(stderr=True), len(CLAUSES), is_brief=True) as progress,
+        Progress(standard_error(), len(CLAUSES), is_brief=True) as progress,
     ):
         result = judge(target, listener=progress)
     if result.counts[Outcome.PASS] < len(result.verdicts) or result.left:

@@ -97,7 +97,13 @@ RESULT = Result(
 
 def printed(result: Result, *, is_terminal: bool = False, width: int = 80) -> str:
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=is_terminal, width=width, color_system=None)
+    console = Console(
+        file=stream,
+        force_terminal=is_terminal,
+        soft_wrap=not is_terminal,
+        width=width,
+        color_system=None,
+    )
     terminal.render(result, console)
     return stream.getvalue()
 

@@ -91,6 +91,7 @@ CONTRACT_ORDER = (
     "_suite",
     "_pytest_summary",
     "_progress",
+    "_console",
     "_sweep",
     "_trial",
     "_judge",

@@ -87,10 +87,10 @@ def _render_left(result: Result, console: Console) -> None:
 
 
 def _hung(label: str, said: str, console: Console) -> Text:
-    """Return text with its later lines set below its first, wrapped where a terminal is."""
+    """Return text with its later lines set below its first, wrapped unless lines stay lines."""
     text = Text(visible(said).expandtabs(2))
     room = max(_NARROWEST, console.width - len(label))
-    lines = text.wrap(console, room) if console.is_terminal else text.split("\n")
+    lines = text.wrap(console, room) if not console.soft_wrap else text.split("\n")
     for line in lines:
         line.rstrip()
     return Text.assemble((label, "dim"), Text("\n" + " " * len(label)).join(lines))
