@@ -6,6 +6,7 @@ more than it needs.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ _TEXTS = (
     ),
 )
 SETTINGS = ("ready-timeout", "long", "fate-image", "fake-clock")
+_REFERENCE = re.compile(r"\$\{[^{}]*\}")  # a variable that nothing has expanded
 SECRETS = {option.flag: option.variable for option in _TEXTS if option.is_secret}
 
 
@@ -94,7 +96,9 @@ def add_target_options(add: Callable[..., object], *, prefix: str = "--") -> Non
 
 
 def target_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Target:
-    """Return the target that options and variables say; a blank value counts as unset.
+    """Return the target that options and variables say.
+
+    A blank value and an unexpanded reference, such as `${API_KEY}`, count as unset.
 
     Raises:
         Unusable: they say none that could be asked.
@@ -136,6 +140,8 @@ def without_secrets(
 def _given(option: Option, values: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
     value = values.get(option.name) or environ.get(option.variable, "")
     text = str(value).strip()
+    if _REFERENCE.fullmatch(text):
+        return None
     if option.is_secret and not (text.isascii() and " " not in text):
         raise Unusable(f"{option.flag} is no key: expected printable ASCII without spaces.")
     return text or None

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sandbox_contract._clauses.catalogue import CLAUSES
 from sandbox_contract._cli import main
-from sandbox_contract._options import without_secrets
+from sandbox_contract._options import target_from, without_secrets
 from sandbox_fakeproxy import SystemClock
 from starlette.responses import HTMLResponse
 
@@ -314,6 +314,19 @@ def test_keys_move_from_the_arguments_into_the_environment(
 
 
 # The others -------------------------------------------------------------------------------------
+
+
+def test_a_variable_that_nothing_has_expanded_counts_as_unset() -> None:
+    values = {"ready_timeout": 1.0, "long": False, "fate_image": [], "fake_clock": False}
+    variables = {
+        "PROXY_URL": "http://127.0.0.1:1",
+        "ADMIN_API_KEY": "${ADMIN_API_KEY}",
+        "API_KEY": "${user_config.api_key}",
+    }
+
+    target = target_from(values, variables)
+
+    assert (target.admin_key, target.api_key) == (None, None)
 
 
 def test_list_prints_every_clause(capsys: pytest.CaptureFixture[str]) -> None:

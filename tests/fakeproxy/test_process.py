@@ -249,7 +249,8 @@ async def test_the_admin_key_is_made_once_shown_once_and_kept_for_its_owner_only
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    async with serving(environment, "--data", data, key=None) as fake:
+    # A reference that nothing has expanded is no key.
+    async with serving(environment, "--data", data, key="${ADMIN_API_KEY}") as fake:
         key = (data / "admin.key").read_text().strip()
         assert fake.text.count(key) == 1
         user = await a_user(fake.url, key)

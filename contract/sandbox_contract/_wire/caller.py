@@ -229,7 +229,8 @@ def _known(headers: httpx.Headers) -> dict[str, str]:
 def _trust() -> ssl.SSLContext:
     """Trust what this machine trusts, and `SSL_CERT_FILE`."""
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if own := os.environ.get("SSL_CERT_FILE"):
+    own = os.environ.get("SSL_CERT_FILE", "").strip()
+    if own and not own.startswith("${"):  # a reference that nothing has expanded
         try:
             context.load_verify_locations(own)
         except OSError as exc:

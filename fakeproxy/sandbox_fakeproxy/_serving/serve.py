@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import signal
 import socket
 from collections.abc import Generator, Mapping
@@ -66,7 +67,13 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     with opened(settings.data) as data:
         listener = listen(settings.host, settings.port, allow_remote=settings.allow_remote)
         with listener.socket:
-            _serve(settings, data, listener, users, environ.get("ADMIN_API_KEY", "").strip())
+            _serve(settings, data, listener, users, _given_key(environ))
+
+
+def _given_key(environ: Mapping[str, str]) -> str:
+    """Return the admin key of the environment; empty if it is unset or an unexpanded reference."""
+    key = environ.get("ADMIN_API_KEY", "").strip()
+    return "" if re.fullmatch(r"\$\{[^{}]*\}", key) else key
 
 
 def _serve(
