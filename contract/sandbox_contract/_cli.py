@@ -100,7 +100,6 @@ def _run(options: argparse.Namespace) -> int:
         f"Judging {target.base_url} by {len(clauses)} of {len(CLAUSES)} clauses, run {run_id}."
         " Ctrl-C ends it and cleans up.",
         highlight=False,
-        soft_wrap=True,
     )
     with Progress(said, len(clauses)) as progress:
         result = judge(

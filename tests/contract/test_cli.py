@@ -317,7 +317,12 @@ def test_keys_move_from_the_arguments_into_the_environment(
 
 
 def test_a_variable_that_nothing_has_expanded_counts_as_unset() -> None:
-    values = {"ready_timeout": 1.0, "long": False, "fate_image": [], "fake_clock": False}
+    values: dict[str, Any] = {
+        "ready_timeout": 1.0,
+        "long": False,
+        "fate_image": [],
+        "fake_clock": False,
+    }
     variables = {
         "PROXY_URL": "http://127.0.0.1:1",
         "ADMIN_API_KEY": "${ADMIN_API_KEY}",
