@@ -11,7 +11,7 @@ install:  ## Set up .venv with uv, or with venv and pip; skipped when nothing ch
 	@sh client/launch --extras contract,fakeproxy,dev
 
 demo: install  ## Create, prompt, pause, resume and delete a sandbox, offline, in seconds
-	@$(BIN)/python -m tests.demo
+	@$(BIN)/python -m tools.demo
 
 fake: install  ## Serve the fake proxy on 127.0.0.1:8080 until Ctrl-C
 	@exec $(BIN)/sandbox-fakeproxy serve
@@ -35,7 +35,7 @@ e2e: install sdk  ## Prove it with the programs that people use, from npm and Py
 	@$(BIN)/python -m pytest tests/e2e
 
 bench: install  ## Measure speed and memory beside the least that could do the work
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tools.bench
 
 # The public client of the runtime's API, against which the fake is tested. It declares a cloud's whole
 # SDK, half a gigabyte that it never imports: so without what it declares.

@@ -12,7 +12,7 @@ import pytest
 from sandbox_contract._console import prepare
 
 from tests.contract.wrong import instead, served
-from tests.together.programs import DEADLINE, clean_environment
+from tests.integration.programs import DEADLINE, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_contract._distribution import install_command
 
-from tests.manifest import ROOT
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,6 @@ import psutil
 import pytest
 from sandbox_contract import CLAUSES
 
-from tests.manifest import ROOT
 from tests.mutation.baseline import LAST, Baseline
 from tests.mutation.children import Failure, Overdue, answers
 from tests.mutation.modules import modules, mutants, sampled
@@ -26,6 +25,7 @@ from tests.mutation.reach import IMPORT, Reach
 from tests.mutation.run import finding_of
 from tests.mutation.sites import mutated, mutations
 from tests.mutation.trial import Fate, Finding, trying
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ import pytest
 
 from tests.contract.test_cli import call, usernames
 from tests.contract.wrong import ADMIN_KEY, served
-from tests.manifest import ROOT
-from tests.together.programs import DEADLINE, clean_environment
+from tests.integration.programs import DEADLINE, clean_environment
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -15,7 +15,7 @@ from sandbox_contract import Outcome
 from sandbox_fakeproxy import SystemClock
 
 from tests.contract.wrong import ADMIN_KEY, served
-from tests.manifest import ROOT
+from tools.manifest import ROOT
 
 pytest_plugins = ["pytester"]
 

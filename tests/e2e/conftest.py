@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.together.programs import FakeProcess, a_fake_process
+from tests.integration.programs import FakeProcess, a_fake_process
 
 if TYPE_CHECKING:
     from collections.abc import Generator

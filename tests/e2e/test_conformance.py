@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.e2e.npm import CONFORMANCE
-from tests.together.programs import DEADLINE, clean_environment, start_module
+from tests.integration.programs import DEADLINE, clean_environment, start_module
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.npm import INSPECTOR
-from tests.manifest import server_parameters
-from tests.together.programs import DEADLINE, clean_environment, processes_at_home
+from tests.integration.programs import DEADLINE, clean_environment, processes_at_home
+from tools.manifest import server_parameters
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ import pytest
 from mcp import Client, MCPError, stdio_client
 from sandbox_fakeproxy import FakeProxyServer, Outcome, ScriptedRuntime
 
-from tests.manifest import server_parameters
-from tests.together.programs import DEADLINE, clean_environment, processes_at_home
+from tests.integration.programs import DEADLINE, clean_environment, processes_at_home
+from tools.manifest import server_parameters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e import npm
-from tests.manifest import ROOT
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Generator

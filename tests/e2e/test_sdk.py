@@ -17,7 +17,7 @@ import pytest
 from agent_sandbox import Sandbox
 from agent_sandbox.core.api_error import ApiError
 
-from tests.together.programs import DEADLINE, FakeProcess, clean_environment
+from tests.integration.programs import DEADLINE, FakeProcess, clean_environment
 
 BOX = "shared"
 OCTETS = bytes(range(256)) * 2000  # half a megabyte

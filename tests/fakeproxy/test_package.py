@@ -6,7 +6,7 @@ import pytest
 import sandbox_fakeproxy
 from sandbox_fakeproxy._distribution import install_command
 
-from tests.manifest import ROOT
+from tools.manifest import ROOT
 
 SOURCE = Path(sandbox_fakeproxy.__file__).parent
 

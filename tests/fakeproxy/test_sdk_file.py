@@ -12,7 +12,7 @@ from agent_sandbox import AsyncSandbox, Sandbox
 from agent_sandbox.core.api_error import ApiError
 from agent_sandbox.errors import UnprocessableEntityError
 
-from tests.together.programs import ADMIN_KEY, DEADLINE, a_fake_process
+from tests.integration.programs import ADMIN_KEY, DEADLINE, a_fake_process
 
 OCTETS = bytes(range(256)) * 1000
 

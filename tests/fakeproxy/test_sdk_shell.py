@@ -13,7 +13,7 @@ from agent_sandbox.core.api_error import ApiError
 from agent_sandbox.errors.unprocessable_entity_error import UnprocessableEntityError
 
 from tests.fakeproxy.processes import PATIENCE
-from tests.together.programs import FakeProcess, a_fake_process
+from tests.integration.programs import FakeProcess, a_fake_process
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ from sandbox_fakeproxy._testing.thread import ServerThread
 from tests.e2e.gemini.model import ScriptedModel
 from tests.e2e.gemini.owner import Owner
 from tests.e2e.gemini.program import Gemini, a_gemini
-from tests.manifest import ROOT
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from tests.together.programs import FakeProcess
+    from tests.integration.programs import FakeProcess
 
 
 @pytest.fixture(scope="session")

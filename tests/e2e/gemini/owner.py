@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.together.programs import ADMIN_KEY
+from tests.integration.programs import ADMIN_KEY
 
 if TYPE_CHECKING:
-    from tests.together.programs import FakeProcess
+    from tests.integration.programs import FakeProcess
 
 
 class Owner:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.npm import GEMINI_CLI
-from tests.together.programs import clean_environment, processes_at_home
+from tests.integration.programs import clean_environment, processes_at_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

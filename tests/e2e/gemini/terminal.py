@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyte
 
 from tests.e2e.npm import GEMINI_CLI
-from tests.together.programs import DEADLINE
+from tests.integration.programs import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.gemini.commands import BOX, ROWS, SESSION, Row
 from tests.e2e.gemini.model import PREFIX, call, pass_on
-from tests.manifest import ROOT
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from tests.e2e.gemini.model import ScriptedModel

@@ -9,15 +9,15 @@ import pytest
 
 from tests.e2e.gemini.model import call, pass_on
 from tests.e2e.gemini.program import EXTENSION, a_gemini, with_installers
-from tests.manifest import ROOT
-from tests.together.programs import DEADLINE
+from tests.integration.programs import DEADLINE
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.gemini.model import ScriptedModel
     from tests.e2e.gemini.program import Gemini
-    from tests.together.programs import FakeProcess
+    from tests.integration.programs import FakeProcess
 
 pytestmark = pytest.mark.timeout(300)  # its first start makes an environment
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.gemini.program import a_gemini
 from tests.e2e.npm import NODE
-from tests.together.programs import DEADLINE
+from tests.integration.programs import DEADLINE
 
 if TYPE_CHECKING:
     from pathlib import Path

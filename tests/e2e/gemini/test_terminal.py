@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.gemini.commands import BOX
 from tests.e2e.gemini.model import call, pass_on, say
 from tests.e2e.gemini.terminal import ESCAPE, Terminal, a_terminal
-from tests.together.programs import processes_at_home
+from tests.integration.programs import processes_at_home
 
 if TYPE_CHECKING:
     from collections.abc import Generator

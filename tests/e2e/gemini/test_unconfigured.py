@@ -8,7 +8,7 @@ import pytest
 from sandbox_client._tools import TOOLS
 
 from tests.e2e.gemini.model import PREFIX, call, pass_on
-from tests.manifest import ROOT
+from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from tests.e2e.gemini.model import ScriptedModel

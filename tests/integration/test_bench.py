@@ -1,0 +1,91 @@
+"""`make bench`: it measures everything and leaves nothing behind. Figures are for people."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.programs import (
+    DEADLINE,
+    assert_nothing_is_left,
+    processes_at_home,
+    start_module,
+)
+from tools.bench.__main__ import main
+from tools.bench.figures import Row, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = (
+    "MCP server: start to tools/list",
+    "Tool call get_sandbox_status",
+    "beyond its HTTP request",
+    "Fake: authenticated GET",
+    "Fake: create, get, delete",
+    "Fake: peak memory after that",
+    "Fake: status among 1,000, not 10",
+    "of another user's each time",
+)
+
+
+def test_the_bench_measures_every_row_and_leaves_nothing(tmp_path: Path) -> None:
+    with start_module(tmp_path, "tools.bench", "--quick") as process:
+        said, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, said
+    assert tuple(re.findall(r"^ *(\S.*?) \((?:ms|/s|MB)\) ", said, re.MULTILINE)) == ROWS
+    assert re.search(r"Measured on \d+ cores, .+, Python 3\.", said)
+    assert_nothing_is_left(tmp_path)
+
+
+def test_ctrl_c_ends_the_bench_and_its_processes(tmp_path: Path) -> None:
+    with start_module(tmp_path, "tools.bench", "--quick") as process:
+        while len(processes_at_home(tmp_path)) < 2:
+            assert process.poll() is None  # until something runs; pytest-timeout bounds it
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert_nothing_is_left(tmp_path)
+
+
+class Interrupted(ModuleType):
+    """A module whose import somebody interrupts."""
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_it_has_begun_ends_the_bench_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tools.bench.run", Interrupted("tools.bench.run"))
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    assert main() == 130
+    assert capsys.readouterr().err == "Stopped; nothing had been started.\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "is_met"),
+    [
+        (None, None),
+        (Target("≤", 2), True),
+        (Target("≤", 1.9), False),
+        (Target("≥", 2), True),
+        (Target("≥", 2.1), False),
+        (Target("≤", 6, of="median"), True),
+        (Target("≤", 5, of="median"), False),
+    ],
+)
+def test_a_target_is_met_by_the_middle_of_what_was_measured_together(
+    target: Target | None, *, is_met: bool | None
+) -> None:
+    # The ratios are 2, 20 and 1: one bad moment of the machine does not decide.
+    row = Row("x", "ms", figures=[4, 40, 6], baseline=[2, 2, 6], target=target)
+    assert row.ratio == 2
+    assert row.is_met is is_met

@@ -1,0 +1,121 @@
+"""The Gemini CLI extension: what the manifest, the commands and the policy promise each other."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client._config import load
+from sandbox_client._errors import ConfigError
+from sandbox_client._tools import TOOLS
+
+from tools.manifest import ROOT, server_parameters
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMANDS = {
+    "create": "create_sandbox",
+    "status": "get_sandbox_status",
+    "prompt": "send_prompt_to_sandbox",
+    "list": "list_sandboxes",
+    "delete": "delete_sandbox",
+    "pause": "pause_sandbox",
+    "resume": "resume_sandbox",
+    "agent": "run_agent",
+    "output": "get_prompt_output",
+    "cancel": "cancel_prompt",
+    "doctor": "check_connection",
+}
+# What a model does by itself, and a person with `remote-sandbox cp`.
+_WITHOUT_ARGS = {"list", "doctor", "prompt", "agent"}
+WITHOUT_A_COMMAND = {"read_sandbox_file", "write_sandbox_file", "list_sandbox_files"}
+VARIABLES = (
+    "REMOTE_SANDBOX_CONFIG",
+    "REMOTE_SANDBOX_PROXY_URL",
+    "REMOTE_SANDBOX_API_KEY",
+    "REMOTE_SANDBOX_DEFAULT_IMAGE",
+    "REMOTE_SANDBOX_DEFAULT_PORT",
+    "REMOTE_SANDBOX_AGENT_COMMAND",
+)
+
+
+def test_the_manifest_names_the_extension_and_its_context() -> None:
+    manifest = json.loads((ROOT / "gemini-extension.json").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert manifest["name"] == "async-remote-agent-extension"
+    assert manifest["version"] == project["version"]
+    assert (ROOT / manifest["contextFileName"]).read_text().startswith("# Remote sandboxes")
+    assert "settings" not in manifest, "`gemini extensions link` would ask for each"
+
+
+def test_the_server_has_a_name_that_policies_can_split() -> None:
+    name, parameters = server_parameters({})
+    assert "_" not in name
+    assert parameters.args[0] == str(ROOT / "client" / "launch")
+    assert all(len(f"mcp_{name}_{tool.name}") <= 63 for tool in TOOLS)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_each_variable_reaches_the_server(variable: str) -> None:
+    _, parameters = server_parameters({variable: "a-value"})
+    assert parameters.env is not None
+    assert parameters.env[variable] == "a-value"
+
+
+def test_a_variable_that_is_not_set_arrives_blank_and_counts_as_unset() -> None:
+    _, parameters = server_parameters({})
+    assert parameters.env is not None
+    assert {parameters.env[variable] for variable in VARIABLES} == {""}
+    with pytest.raises(ConfigError, match="No configuration"):
+        load(parameters.env | {"HOME": "/nonexistent"})
+
+
+def test_there_is_a_command_for_each_tool_that_a_person_asks_for() -> None:
+    assert {path.stem for path in (ROOT / "commands/remote").glob("*.toml")} == set(COMMANDS)
+    assert set(COMMANDS.values()) == {tool.name for tool in TOOLS} - WITHOUT_A_COMMAND
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_calls_its_tool_with_what_the_person_typed(command: str) -> None:
+    content = tomllib.loads((ROOT / f"commands/remote/{command}.toml").read_text())
+    assert f"Call {COMMANDS[command]} once" in content["prompt"]
+    usage, dash, _ = content["description"].partition(" - ")
+    shown = f"`/remote:{command} {usage}`" if dash else f"`/remote:{command}`"
+    assert shown in (ROOT / "README.md").read_text()
+    assert len(content["description"]) <= 65, "Gemini CLI cuts it"
+    # In {{args}} several spaces are one, and what is passed on has to keep its own.
+    assert ("{{args}}" in content["prompt"]) == (command not in _WITHOUT_ARGS)
+    mentioned = set(re.findall(r"\b[a-z]+_\w+\b", content["prompt"]))
+    assert mentioned <= {tool.name for tool in TOOLS}
+
+
+def test_deleting_asks_first() -> None:
+    name, _ = server_parameters({})
+    (rule,) = tomllib.loads((ROOT / "policies/remote-sandbox.toml").read_text())["rule"]
+    # By its full name alone: with `mcpName`, an interactive session with --yolo does not ask.
+    assert rule["toolName"] == f"mcp_{name}_delete_sandbox"
+    assert "mcpName" not in rule
+    assert rule["decision"] == "ask_user"
+
+
+def test_the_template_is_refused_until_a_key_is_put_in(tmp_path: Path) -> None:
+    template = json.loads((ROOT / "config.template.json").read_text())
+    file = tmp_path / "config.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(template))
+    with pytest.raises(ConfigError, match="apiKey is still the placeholder"):
+        load({"REMOTE_SANDBOX_CONFIG": str(file)})
+    file.write_text(json.dumps({**template, "apiKey": "sk_live_" + "x" * 32}))
+    assert load({"REMOTE_SANDBOX_CONFIG": str(file)}).proxy_url == template["proxyUrl"]
+
+
+def test_the_context_speaks_of_tools_that_exist() -> None:
+    context = (ROOT / "GEMINI.md").read_text()
+    mentioned = set(re.findall(r"`([a-z]+_\w+)`", context))
+    arguments = {parameter.name for tool in TOOLS for parameter in tool.parameters}
+    assert mentioned <= {tool.name for tool in TOOLS} | arguments | {"next_after"}
+    assert "delete_sandbox" in mentioned

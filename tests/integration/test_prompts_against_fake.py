@@ -1,0 +1,336 @@
+"""Commands that outlive their call, against the fake: real ones, and an hour of virtual time."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+from sandbox_client import _agent, _prompts
+from sandbox_client._client import over
+from sandbox_client._errors import Paused, SessionBusy, SessionGone
+from sandbox_client._proxy import Proxy
+from sandbox_client._watch import Audience
+from sandbox_fakeproxy import ManualClock, Outcome, ScriptedRuntime
+
+from tests.integration.pair import Pair, a_pair
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from sandbox_client._client import Client
+    from sandbox_client._prompts import Prompt
+    from sandbox_fakeproxy import Command
+
+BOX = "my-sandbox"
+HOUR = "work for 60 minutes"
+WORK = "work for 5 minutes"
+
+
+@pytest.fixture
+async def ada(pair: Pair) -> Client:
+    client = await pair.a_client("ada")
+    await client.sandboxes.create(BOX, image=None, port=None, report=pair.report)
+    return client
+
+
+def script(command: Command) -> Outcome:
+    """Work that prints a line each minute and ends with 5; all else ends at once, or never."""
+    text = re.sub(r"^: run-\w+; ", "", command.text)  # as it was marked
+    if text.startswith("work for "):
+        minutes = int(text.split()[2])
+        prints = [(60.0 * minute, f"minute {minute}\n") for minute in range(minutes)]
+        return Outcome(prints=prints, seconds=60.0 * minutes, exit_code=5)
+    return Outcome(seconds=math.inf) if text == "for ever" else Outcome("done\n")
+
+
+@asynccontextmanager
+async def scripted(**options: bool | str) -> AsyncGenerator[tuple[Pair, Client, ScriptedRuntime]]:
+    """A client whose commands take virtual time, and what runs them."""
+    made: list[ScriptedRuntime] = []
+
+    def runtime(clock: ManualClock) -> ScriptedRuntime:
+        made.append(ScriptedRuntime(script, clock=clock))
+        return made[0]
+
+    async with a_pair(runtime, **options) as pair:
+        client = await pair.a_client(is_scripted=True)
+        await client.sandboxes.create(BOX, image=None, port=None, report=pair.report)
+        yield pair, client, made[0]
+
+
+class Way(httpx.AsyncBaseTransport):
+    """The way to a proxy, on which something may happen to an answer or a request."""
+
+    def __init__(self, proxy: httpx.AsyncBaseTransport) -> None:
+        self.proxy = proxy
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.proxy.handle_async_request(request)
+
+
+class LosingWay(Way):
+    """Lose the answer to the first request for a route, which is delivered all the same."""
+
+    def __init__(self, proxy: httpx.AsyncBaseTransport, route: str, how: str) -> None:
+        super().__init__(proxy)
+        self._route, self._how = route, how
+        self.lost = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self.proxy.handle_async_request(request)
+        if self.lost or not request.url.path.endswith(self._route):
+            return answer
+        self.lost += 1
+        if self._how == "cut":
+            raise httpx.ReadError("reset by peer")
+        return httpx.Response(504, html="<html><h1>Gateway Time-out</h1></html>")
+
+
+class OldRuntimeWay(Way):
+    """Lead to a runtime that knows neither `async_mode` nor `timeout`: it answers at the end."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/exec"):
+            fields = json.loads(request.content)
+            fields = {k: v for k, v in fields.items() if k not in {"async_mode", "timeout"}}
+            headers = {k: v for k, v in request.headers.items() if k != "content-length"}
+            request = httpx.Request(request.method, request.url, headers=headers, json=fields)
+        return await self.proxy.handle_async_request(request)
+
+
+def by(way: httpx.AsyncBaseTransport, client: Client, pair: Pair) -> Client:
+    """The same client on another way to the same proxy."""
+    time = client.prompts.timing
+    return over(Proxy(client.proxy.config, transport=way, sleep=pair.sleep), time)
+
+
+@pytest.mark.parametrize("as_deployed", [False, True], ids=["sane", "as deployed"])
+async def test_an_hours_work_is_started_once_and_collected_by_another_client(
+    as_deployed: bool,
+) -> None:
+    async with scripted(as_deployed=as_deployed) as (pair, client, runtime):
+        prompt = await client.prompts.send(BOX, HOUR, audience=Audience(pair.report))
+        assert (prompt.seen.state, prompt.seen.output) == ("running", "minute 0\n")
+        assert prompt.seconds == pytest.approx(45)
+
+        # All that the second one knows is configuration, sandbox and session.
+        second = over(
+            Proxy(client.proxy.config, transport=pair.transport, sleep=pair.sleep),
+            client.prompts.timing,
+        )
+        collected = prompt.seen.output
+        answers = 0
+        while prompt.seen.state == "running":
+            prompt = await second.prompts.output(
+                BOX, prompt.session, after=len(collected), audience=Audience(pair.report)
+            )
+            collected += prompt.seen.output[len(collected) :]
+            answers += 1
+            assert answers < 200
+
+        assert prompt.seen.exit_code == 5
+        assert collected == "".join(f"minute {minute}\n" for minute in range(60))
+        assert [command.text for command in runtime.commands] == [HOUR]
+
+
+async def test_no_request_lasts_as_long_as_a_load_balancers_patience() -> None:
+    async with scripted() as (pair, client, _):
+        lasted: list[float] = []
+
+        class Timed(Way):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                start = pair.clock.now()
+                answer = await self.proxy.handle_async_request(request)
+                lasted.append((pair.clock.now() - start).total_seconds())
+                return answer
+
+        timed = by(Timed(pair.transport), client, pair)
+        prompt = await timed.prompts.send(
+            BOX, WORK, wait_seconds=None, audience=Audience(pair.report)
+        )
+
+    assert prompt.seconds == pytest.approx(300, abs=2)
+    assert len(lasted) > 100
+    assert set(lasted) == {0.0}
+
+
+@pytest.mark.parametrize("how", ["cut", "504"])
+@pytest.mark.parametrize("route", ["/sessions/create", "/exec", "/view"])
+async def test_a_lost_answer_loses_nothing_and_runs_nothing_twice(route: str, how: str) -> None:
+    async with scripted() as (pair, client, runtime):
+        way = LosingWay(pair.transport, route, how)
+        prompt = await by(way, client, pair).prompts.send(
+            BOX, WORK, wait_seconds=None, audience=Audience(pair.report)
+        )
+
+    assert way.lost == 1
+    assert prompt.seen.exit_code == 5
+    assert prompt.seen.output.count("minute") == 5
+    assert [command.text for command in runtime.commands] == [WORK]
+
+
+async def test_a_runtime_too_old_for_the_soft_limits_leaves_the_same_handle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_prompts, "ACCEPT_DEADLINE", 0.2)  # real seconds, which the answer takes
+    async with scripted() as (pair, client, runtime):
+        old = by(OldRuntimeWay(pair.transport), client, pair)
+        prompt = await old.prompts.send(BOX, WORK, audience=Audience(pair.report))
+        assert prompt.seen.state == "running"
+        quick = await old.prompts.send(BOX, "echo", audience=Audience(pair.report))
+        pair.clock.advance(600)
+        prompt = await old.prompts.output(BOX, prompt.session, audience=Audience(pair.report))
+
+    assert (prompt.seen.state, prompt.seen.exit_code) == ("completed", 5)
+    assert (quick.seen.state, quick.seen.output) == ("completed", "done\n")
+    assert [command.text for command in runtime.commands] == [WORK, "echo"]
+
+
+async def test_another_client_cancels_it_and_gets_what_it_had_printed() -> None:
+    async with scripted() as (pair, client, _):
+        prompt = await client.prompts.send(BOX, WORK, audience=Audience(pair.report))
+        pair.clock.advance(100)
+        second = by(Way(pair.transport), client, pair)
+        killed = await second.prompts.cancel(BOX, prompt.session, report=pair.report)
+        again = await client.prompts.cancel(BOX, prompt.session, report=pair.report)
+
+    assert (killed.seen.state, killed.seen.output) == ("killed", "minute 0\nminute 1\nminute 2\n")
+    assert again.seen == killed.seen
+
+
+async def test_what_runs_and_what_ended_is_known_to_any_client() -> None:
+    async with scripted() as (pair, client, _):
+        for command in ("echo", WORK, "for ever"):
+            await client.prompts.send(
+                BOX, command, session=command.replace(" ", "-"), audience=Audience(pair.report)
+            )
+            pair.clock.advance(60)
+        await client.prompts.cancel(BOX, "for-ever", report=pair.report)
+        rows = await by(Way(pair.transport), client, pair).prompts.sessions(BOX)
+
+    standing = {row.id: (seen.state, seen.command) for row, seen in rows if seen is not None}
+    assert standing == {
+        "echo": ("completed", "echo"),
+        "work-for-5-minutes": ("running", WORK),
+        "for-ever": ("killed", "for ever"),
+    }
+
+
+async def test_a_session_of_ones_own_keeps_its_directory_and_variables(
+    pair: Pair, ada: Client
+) -> None:
+    async def run(command: str) -> str:
+        audience = Audience(pair.report)
+        prompt = await ada.prompts.send(BOX, command, session="mine", audience=audience)
+        return prompt.seen.output
+
+    await run("mkdir -p deep && cd deep && export COLOUR=blue")
+    assert await run('echo "$COLOUR in ${PWD##*/}"') == "blue in deep\n"
+
+
+async def test_a_command_is_followed_to_its_own_end_in_a_session_that_others_use_too(
+    pair: Pair, ada: Client
+) -> None:
+    other = over(ada.proxy)
+    audience = Audience(pair.report)
+    shared, waiting = "mine", "until test -e go; do :; done; echo mine"
+    mine: list[Prompt] = []
+
+    async def run_mine() -> None:
+        mine.append(await ada.prompts.send(BOX, waiting, session=shared, audience=audience))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_mine)
+        await ada.prompts.send(BOX, "touch go", audience=audience)
+    theirs = await other.prompts.send(
+        BOX, "echo theirs; (exit 7)", session=shared, audience=audience
+    )
+
+    assert (mine[0].seen.output, mine[0].seen.exit_code) == ("mine\n", 0)
+    assert (theirs.seen.output, theirs.seen.exit_code) == ("theirs\n", 7)
+    assert theirs.seen.command == "echo theirs; (exit 7)", "without what marks it"
+
+
+async def test_commands_in_one_session_never_overlap(pair: Pair, ada: Client) -> None:
+    audience = Audience(pair.report)
+    await ada.prompts.send(BOX, "sleep 60", session="mine", wait_seconds=0, audience=audience)
+
+    with pytest.raises(SessionBusy, match="runs 'sleep 60'"):
+        await ada.prompts.send(BOX, "touch twice", session="mine", audience=audience)
+
+    seen = await ada.prompts.send(BOX, "ls", audience=audience)
+    assert "twice" not in seen.seen.output
+    killed = await ada.prompts.cancel(BOX, "mine", report=pair.report)
+    assert killed.seen.state == "killed"
+
+
+async def test_two_calls_at_once_for_one_session_run_one_command(pair: Pair, ada: Client) -> None:
+    refused: list[SessionBusy] = []
+
+    async def send(number: int) -> None:
+        try:
+            await ada.prompts.send(
+                BOX,
+                f"echo {number} | tee -a ran; sleep 60",
+                session="mine",
+                wait_seconds=0,
+                audience=Audience(pair.report),
+            )
+        except SessionBusy as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(send, number)
+
+    assert len(refused) == 4
+    await ada.prompts.output(BOX, "mine", audience=Audience(pair.report))  # it has begun
+    await ada.prompts.cancel(BOX, "mine", report=pair.report)
+    seen = await ada.prompts.send(BOX, "cat ran", audience=Audience(pair.report))
+    assert len(seen.seen.output.split()) == 1
+
+
+async def test_a_pause_ends_a_command_and_its_session(pair: Pair, ada: Client) -> None:
+    audience = Audience(pair.report)
+    prompt = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, audience=audience)
+    await ada.sandboxes.pause(BOX, report=pair.report)
+    pair.clock.advance(1)
+
+    with pytest.raises(Paused, match=r"nothing can be looked at|no result"):
+        await ada.prompts.output(BOX, prompt.session, audience=audience)
+
+    await ada.sandboxes.resume(BOX, report=pair.report)
+    with pytest.raises(SessionGone):
+        await ada.prompts.output(BOX, prompt.session, audience=audience)
+
+
+async def test_a_command_that_prints_very_much_is_read_page_by_page(
+    pair: Pair, ada: Client
+) -> None:
+    prompt = await ada.prompts.send(BOX, "seq 1 300000", audience=Audience(pair.report))
+
+    assert prompt.seen.state == "completed"
+    assert len(prompt.seen.output) == sum(len(f"{n}\n") for n in range(1, 300_001))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        'it\'s "quoted" `touch pwned` $(touch pwned) $HOME; touch pwned & # *',
+        "two\nlines\tand a tab, and wow!!",
+        "'; touch pwned; echo '",
+    ],
+)
+async def test_an_agent_gets_its_prompt_to_the_letter(pair: Pair, ada: Client, prompt: str) -> None:
+    command = _agent.command_line("printf '%s' {prompt} > asked && ls", prompt)
+    ran = await ada.prompts.send(BOX, command, audience=Audience(pair.report))
+    asked = await ada.prompts.send(BOX, "cat asked", audience=Audience(pair.report))
+
+    assert ran.seen.output.split() == ["asked"]
+    assert asked.seen.output == prompt

@@ -1,0 +1,62 @@
+"""Measure everything in turn; leave no process and no file behind, however it ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+from rich.console import Console
+
+from tools.bench import calls, crowd, startup, table, throughput
+from tools.bench.load import LoadFailed
+from tools.bench.servers import ServerFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tools.bench.effort import Effort
+    from tools.bench.figures import Row
+
+MEASUREMENTS = (startup.measure, calls.measure, throughput.measure, crowd.measure)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def run(effort: Effort, *, check: bool) -> int:
+    """Print the table.
+
+    Return 0, or 1 when `check` finds a target missed, 2 when a measurement broke, 130 after Ctrl-C.
+    """
+    rows: list[Row] = []
+    is_broken = False
+    try:
+        with anyio.open_signal_receiver(*SIGNALS) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_cancel_on_signal, signals, tasks.cancel_scope)
+                rows = await _measure(effort)
+                tasks.cancel_scope.cancel()
+    except* (LoadFailed, ServerFailed, OSError, httpx.HTTPError) as broken:
+        print(f"The bench broke: {broken.exceptions[0]!r}", file=sys.stderr)
+        is_broken = True
+    if is_broken:
+        return 2
+    if not rows:
+        print("Stopped; everything was cleaned up.", file=sys.stderr)
+        return 130
+    table.show(rows)
+    return 1 if check and any(row.is_met is False for row in rows) else 0
+
+
+async def _measure(effort: Effort) -> list[Row]:
+    with Console(stderr=True).status("starting") as status:
+        progress: Callable[[str], None] = status.update
+        return [row for measure in MEASUREMENTS for row in await measure(effort, progress)]
+
+
+async def _cancel_on_signal(
+    signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope
+) -> None:
+    async for _ in signals:
+        scope.cancel()
