@@ -2,6 +2,7 @@ import gzip
 import re
 
 import pytest
+from starlette.types import Message, Scope
 
 from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world, assert_refused
 
@@ -92,10 +93,57 @@ async def test_an_unknown_route_below_admin_needs_the_admin_key(
     assert (await world.admin("GET", "/api/admin/nothing")).status_code == 404
 
 
-async def test_head_is_an_unknown_route_where_get_is_known(world: World, alice: Caller) -> None:
-    assert (await world.nobody("HEAD", "/health")).status_code == 404
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health",
+        "/api/me",
+        "/api/me/apikeys",
+        "/api/sandboxes",
+        "/api/sandboxes/box",
+        "/api/sandboxes/other",
+        "/api/admin/users",
+        "/_fake/state",
+        "/proxy/box/v1/sandbox",
+        "/proxy/box/v1/file/download?path=/sandbox/notes.txt",
+    ],
+)
+async def test_head_answers_as_get_does_without_a_body(
+    world: World, alice: Caller, path: str
+) -> None:
+    await world.sandbox(alice)
+    file = {"file": "/sandbox/notes.txt", "content": "hello"}
+    await alice("POST", "/proxy/box/v1/file/write", file)
+    caller = world.admin if path.startswith(("/api/admin", "/_fake")) else alice
+    get, head = await caller("GET", path), await caller("HEAD", path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    get_headers = {name: value for name, value in get.headers.items() if name != "date"}
+    assert {name: head.headers[name] for name in get_headers} == get_headers
+    assert int(head.headers["content-length"]) == len(get.content)
+
+
+async def test_a_response_to_head_holds_no_body_before_a_server_sees_it(world: World) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    for path in ("/health", "/nothing"):
+        scope: Scope = {"type": "http", "method": "HEAD", "path": path, "query_string": b""}
+        await world.app({**scope, "headers": []}, receive, send)
+    assert [message["status"] for message in sent if "status" in message] == [200, 404]
+    assert [message["body"] for message in sent if "body" in message] == [b"", b""]
+
+
+async def test_head_of_a_route_without_get_is_404_with_the_key_of_its_area(
+    world: World, alice: Caller
+) -> None:
+    assert (await world.nobody("HEAD", "/nothing")).status_code == 404
     assert (await world.nobody("HEAD", "/api/me")).status_code == 401
-    assert (await alice("HEAD", "/api/me")).status_code == 404
+    assert (await alice("HEAD", "/api/sandboxes/box/pause")).status_code == 404
 
 
 async def test_an_unknown_route_leaves_the_query_out(world: World) -> None:

@@ -28,14 +28,11 @@ def loosened(
     own: Sequence[ExactRoute],
     unknown: Sequence[ExactRoute],
 ) -> list[ExactRoute]:
-    """Match any case, HEAD for GET, and OPTIONS; parse bodies before all else.
+    """Match paths in any case, answer OPTIONS, and parse each body before authentication.
 
-    But not on the fake's own routes, which the deployed proxy has not.
+    The fake's own routes stay as they are: the deployed proxy does not have them.
     """
     options = _Options(gate, known)
-    for route in known:
-        if route.accepted and "GET" in route.accepted:
-            route.accepted.add("HEAD")
     for route in (*known, options, *unknown):
         route.ignore_case()
         route.app = _BodiesFirst(route.app)
@@ -92,7 +89,7 @@ class HeaderLimit:
 
 
 class Conditional:
-    """Give JSON a weak ETag, answer 304 to who has it already, and HEAD without a body."""
+    """Add a weak ETag to JSON responses, and answer 304 to a request that already has it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -126,8 +123,7 @@ def _conditional(scope: Scope, start: Message, body: bytes) -> list[Message]:
         if asks and start["status"] < 300 and not {"*", etag}.isdisjoint(map(str.strip, known)):
             kept = [pair for pair in headers if not pair[0].startswith(b"content-")]
             return [{**start, "status": 304, "headers": kept}, _body(b"")]
-    shown = b"" if scope["method"] == "HEAD" else body
-    return [{**start, "headers": headers}, _body(shown)]
+    return [{**start, "headers": headers}, _body(body)]
 
 
 def _body(content: bytes) -> Message:

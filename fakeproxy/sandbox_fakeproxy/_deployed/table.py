@@ -85,9 +85,9 @@ DEPLOYED = Conduct(
     # Races: what the deployed proxy's backend takes its time for.
     window=0.01,
     # § Routing: "Paths match without regard to case." "OPTIONS on a known route with a key: 200,
-    # the methods as text and in `Allow`; without one 401; on an unknown one 404." "HEAD works
-    # wherever GET does (not below `/proxy/`, where it is 500)." Bodies: "are parsed before anything
-    # else, on every route, the unknown and `/health` included, key or no key."
+    # the methods as text and in `Allow`; without one 401; on an unknown one 404." "`OPTIONS
+    # /health` is 404." Bodies: "are parsed before anything else, on every route, the unknown and
+    # `/health` included, key or no key."
     routes=loosened,
     middleware=(
         # § Routing: "Headers over 16 KB: 431, empty."
@@ -99,7 +99,8 @@ DEPLOYED = Conduct(
     # query string and headers are dropped, a body that is not JSON becomes `{}`."
     read_forwarded=delivery.read_rewritten,
     # § Below `/proxy/`: "redirects are followed (POST becomes GET), a reply that is not JSON is
-    # 500, a JSON scalar passes."
+    # 500, a JSON scalar passes." § Routing: "HEAD works wherever GET does (not below `/proxy/`,
+    # where it is 500)."
     inbound=delivery.followed,
     # § Commands (its table): "500 at 301 s."
     time_limit=301.0,

@@ -68,6 +68,25 @@ class KnownHosts:
         )
 
 
+class BodilessHead:
+    """Remove the body from every response to HEAD; a route answers HEAD as it answers GET."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app(scope, receive, send_without_body)
+
+
 class DrainedBodies:
     """Read what is left of a body before an answer is sent that did not need it."""
 
