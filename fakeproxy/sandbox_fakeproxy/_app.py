@@ -80,7 +80,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         ready_after=ready_after, reconcile_delay=reconcile_delay, profile=find_profile(profile)
     )
     journal = Journal(clock, admin_key)
-    gate = Gate(Authenticator(store, admin_key), store, clock)
+    gate = Gate(Authenticator(store, admin_key, conduct.credentials), store, clock)
     keys = Keys(store, clock, mint, conduct)
     time_limit = conduct.time_limit if command_timeout is None else command_timeout
     forwarding = Forwarding(

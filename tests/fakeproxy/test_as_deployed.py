@@ -242,6 +242,13 @@ async def test_a_user_made_again_finds_the_old_sandbox_names_taken(
 # Keys -------------------------------------------------------------------------------------------
 
 
+async def test_two_blanks_before_a_key_make_it_an_unknown_key(world: World, alice: Caller) -> None:
+    for blanks in ("  ", "   "):
+        headers = {"Authorization": f"Bearer{blanks}{alice.key}"}
+        reply = await world.nobody("GET", "/api/me", headers=headers)
+        assert_refused(reply, 401, "Unauthorized", "Invalid API key")
+
+
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [

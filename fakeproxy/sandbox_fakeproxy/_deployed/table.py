@@ -4,6 +4,8 @@ The lines after § are from the contract's section *As deployed, in detail*, or 
 What is not in the table, the deployed proxy does as it should.
 """
 
+import re
+
 from starlette.middleware import Middleware
 
 from sandbox_fakeproxy._errors import Fault
@@ -63,6 +65,9 @@ DEPLOYED = Conduct(
         # § Backend gone: "get and exec 500 `HTTP request failed`, delete 500."
         Fault.VANISHED: Answer(500, "HTTP request failed"),
     },
+    # § Keys: "`Bearer` with two blanks before the key is 401 `Invalid API key`." The second blank
+    # counts as the first character of the key.
+    credentials=re.compile(r"Bearer ( *[^ ]+)"),
     # § Users: "A falsy username is 400; a number or `true` is taken as its text."
     username=fields.username,
     # § Users: "E-mails are not checked (a number is taken)."

@@ -5,6 +5,7 @@ else asks which of the two it is.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,7 @@ from sandbox_fakeproxy._errors import Fault, Refusal
 from sandbox_fakeproxy._http import JsonObject, Reply
 from sandbox_fakeproxy._state.store import Store
 
-from . import delivery, fields
+from . import auth, delivery, fields
 from .gate import Gate
 from .route import ExactRoute
 
@@ -55,6 +56,9 @@ class Conduct:
 
     answers: Mapping[Fault, Answer] = field(default_factory=dict[Fault, Answer])
     phrases: Mapping[int, str] = field(default_factory=lambda: _PHRASES)
+
+    # The key in an `Authorization` header: group 1.
+    credentials: re.Pattern[str] = auth.CREDENTIALS
 
     # What is taken in a body.
     username: Callable[[JsonObject], str] = fields.username

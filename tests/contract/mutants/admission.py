@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -23,13 +24,14 @@ from .gates import (
     forgiving,
 )
 from .mutant import Kind, made_of, replaced
-from .rewriting import changing
+from .rewriting import changing, routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from starlette.requests import Request
+    from starlette.types import Scope
 
     from .mutant import Make
 
@@ -39,6 +41,37 @@ TICK = timedelta(milliseconds=1)
 
 
 # Keys --------------------------------------------------------------------------------------------
+
+
+def _unstripped(path: str, blank: bytes) -> Callable[[Scope], Scope]:
+    """Return a change that replaces a blank at the end of `Authorization` by a letter."""
+
+    def kept(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+        is_kept = name == b"authorization" and value.endswith(blank)
+        return name, (value.rstrip() + b"x" if is_kept else value)
+
+    def change(scope: Scope) -> Scope:
+        if re.fullmatch(path, scope["path"]) is None:
+            return scope
+        return {**scope, "headers": [kept(*pair) for pair in scope["headers"]]}
+
+    return change
+
+
+STRIPPED = Kind("Blanks after a key")
+for _id, _said, _clause, _path in (
+    ("user", "after a user's key", "auth.header.blanks-after", "/(api/(me|sandboxes)|proxy).*"),
+    ("me", "after a key that asks whose it is", "auth.header.blanks-after", "/api/me"),
+    ("proxy", "after a key below /proxy/", "auth.header.blanks-after", "/proxy/.*"),
+    ("admin", "after the admin key", "auth.admin-header.blanks-after", "/api/admin/.*"),
+):
+    for _kind, _name, _blank in (("blank", "A blank", b" "), ("tab", "A tab", b"\t")):
+        STRIPPED.add(
+            f"auth.{_kind}-after.{_id}",
+            f"{_name} {_said} is taken for a part of it.",
+            routed(_unstripped(_path, _blank)),
+            _clause,
+        )
 
 LET_IN = Kind("A key that should open nothing")
 for _id, _message, _clause, _said in (
@@ -255,6 +288,7 @@ class FirstUse(Store):
 
 
 KINDS = (
+    STRIPPED,
     LET_IN,
     EXPIRY,
     KEPT_OUT,
