@@ -30,7 +30,7 @@ from ._proxy.forwarding import Forwarding
 from ._proxy.gate import Gate
 from ._proxy.journal import Journal, Journaled
 from ._proxy.keys import Keys
-from ._proxy.middleware import BodilessHead, DrainedBodies, KnownHosts, RawPaths
+from ._proxy.middleware import BodilessHead, DrainedBodies, KnownHosts, LimitedHeaders, RawPaths
 from ._proxy.route import ExactRoute
 from ._proxy.sandboxes import Sandboxes
 from ._proxy.self_service import SelfService
@@ -101,6 +101,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         ),
         middleware=[
             Middleware(Journaled, journal=journal),
+            Middleware(LimitedHeaders),
             Middleware(BodilessHead),
             Middleware(DrainedBodies),
             *hosts,

@@ -110,12 +110,6 @@ async def test_an_unknown_admin_route_with_the_admin_key_is_401(
     assert reply.json() == {"error": "Unauthorized", "message": "Invalid API key"}
 
 
-async def test_headers_over_16_kb_are_431_and_empty(world: World, alice: Caller) -> None:
-    reply = await alice("GET", "/api/me", headers={"X-Long": "x" * 17_000})
-    assert (reply.status_code, reply.content) == (431, b"")
-    assert (await alice("GET", "/api/me", headers={"X-Long": "x" * 15_000})).status_code == 200
-
-
 async def test_a_badly_encoded_segment_is_500_after_authentication(
     world: World, alice: Caller
 ) -> None:

@@ -246,6 +246,27 @@ async def test_a_body_of_100_kb_passes_and_one_byte_more_is_413(
     assert unknown.status_code == 401
 
 
+async def test_a_body_without_end_is_not_read_to_its_end(world: World, alice: Caller) -> None:
+    read = 0
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        nonlocal read
+        read += 1_000_000
+        return {"type": "http.request", "body": bytes(1_000_000), "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    for authorization, status in ((f"Bearer {alice.key}", 413), ("", 401)):
+        headers = [(b"authorization", authorization.encode()), (b"content-length", b"1" * 15)]
+        scope: Scope = {"type": "http", "method": "POST", "path": "/api/sandboxes"}
+        await world.app({**scope, "query_string": b"", "headers": headers}, receive, send)
+        start, _ = sent[-2:]
+        assert (start["status"], (b"connection", b"close") in start["headers"]) == (status, True)
+    assert read < 150_000_000
+
+
 async def test_a_compressed_body_counts_by_what_it_holds(alice: Caller) -> None:
     bomb = gzip.compress(b'{"name": "' + b"x" * 10_000_000 + b'"}')
     reply = await alice(
@@ -288,6 +309,18 @@ async def test_times_are_iso_8601_in_utc_with_milliseconds(world: World) -> None
     timestamp = (await world.nobody("GET", "/health")).json()["timestamp"]
     assert timestamp == "2026-01-01T00:00:00.123Z"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", timestamp)
+
+
+async def test_header_fields_over_16_kb_are_431_and_empty_whoever_asks(
+    world: World, alice: Caller
+) -> None:
+    for caller in (alice, world.nobody):
+        reply = await caller("GET", "/api/me", headers={"X-Long": "x" * 17_000})
+        assert (reply.status_code, reply.content) == (431, b"")
+        reply = await caller("GET", f"/api/{'x' * 17_000}")
+        assert (reply.status_code, reply.content) == (431, b"")
+    reply = await alice("GET", "/api/me", headers={"X-Long": "x" * 15_000})
+    assert reply.status_code == 200
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:80"])

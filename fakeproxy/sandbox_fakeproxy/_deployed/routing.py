@@ -75,19 +75,6 @@ class _BodiesFirst:
         await self._app(scope, replayed(body, receive), send)
 
 
-class HeaderLimit:
-    """Refuse headers of more than `limit` bytes, without a word."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size = sum(len(name) + len(value) + 4 for name, value in scope.get("headers", ()))
-        app = Response(status_code=431) if size > self._limit else self._app
-        await app(scope, receive, send)
-
-
 class Conditional:
     """Add a weak ETag to JSON responses, and answer 304 to a request that already has it."""
 

@@ -12,7 +12,7 @@ from sandbox_fakeproxy._errors import Fault
 from sandbox_fakeproxy._proxy.conduct import Answer, Conduct
 
 from . import delivery, fields
-from .routing import ENDPOINTS, Conditional, HeaderLimit, loosened
+from .routing import ENDPOINTS, Conditional, loosened
 
 DEPLOYED = Conduct(
     # "An unexpected fault is always 500 `Internal server error` with some backend's text."
@@ -94,12 +94,8 @@ DEPLOYED = Conduct(
     # /health` is 404." Bodies: "are parsed before anything else, on every route, the unknown and
     # `/health` included, key or no key."
     routes=loosened,
-    middleware=(
-        # § Routing: "Headers over 16 KB: 431, empty."
-        Middleware(HeaderLimit, limit=16 * 1024),
-        # § Routing: "JSON answers carry a weak ETag, and `If-None-Match` answers 304."
-        Middleware(Conditional),
-    ),
+    # § Routing: "JSON answers carry a weak ETag, and `If-None-Match` answers 304."
+    middleware=(Middleware(Conditional),),
     # § Below `/proxy/`: "The path is decoded once (`%2F` is a slash, `%3F` starts a query), the
     # query string and headers are dropped, a body that is not JSON becomes `{}`."
     read_forwarded=delivery.read_rewritten,
