@@ -88,7 +88,9 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     )
     sandboxes = Sandboxes(store, clock, mint, controller, runtime, conduct)
     administration = Administration(store, clock, mint, keys, runtime, conduct)
-    fake = Fake(World(store, clock, mint, controller, runtime, journal, profile))
+    fake = Fake(
+        World(store, clock, mint, controller, runtime, journal, profile, conduct.admin_email)
+    )
     known = [
         *_user_routes(gate, sandboxes, forwarding, SelfService(store, keys), conduct),
         *_admin_routes(gate, administration),

@@ -32,7 +32,7 @@ def loosened(
 
     The fake's own routes stay as they are: the deployed proxy does not have them.
     """
-    options = _Options(gate, known)
+    options = _Options(gate, [route for route in known if route.path != "/health"])
     for route in (*known, options, *unknown):
         route.ignore_case()
         route.app = _BodiesFirst(route.app)

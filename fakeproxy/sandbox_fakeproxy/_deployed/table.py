@@ -40,7 +40,7 @@ DEPLOYED = Conduct(
         Fault.ID: Answer(500),
         # § Users: "DELETE: 500, although the user and the keys are gone."
         Fault.ORPHANS: Answer(500),
-        # § Keys: "garbage is 500; a key's name over 255 is 500."
+        # § Keys: "garbage is 500"; a name "over 255 characters is 500."
         Fault.EXPIRES_AT: Answer(500),
         Fault.KEY_NAME: Answer(500),
         # § Sandbox names: "Not a label, or not a string: 500." "An image that is not a string:
@@ -78,8 +78,13 @@ DEPLOYED = Conduct(
     leaves_orphans=True,
     # § Backend gone: "delete 500."
     deletes_vanished=False,
-    # § Keys: "`expires_at` as a number (milliseconds) or `true` is taken, `""` is none."
+    # § Keys: "`expires_at` as a number (milliseconds, up to 8.64e15, shown as `+275760-09-13T…`) or
+    # `true` is taken, `""` is none."
     expires_at=fields.expires_at,
+    # § Keys: "A key's name may be any JSON value and is stored as its text."
+    key_name=fields.key_name,
+    # § Keys: "The user `admin` that exists from the start has an e-mail address."
+    admin_email="admin@example.com",
     # § Sandbox names: "A leading digit: 201, then `ReconcilerError` for ever." (`_state.fates`) "An
     # image: any text is accepted."
     sandbox_name=fields.sandbox_name,

@@ -5,6 +5,7 @@ import hmac
 import re
 from datetime import datetime
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._state.records import User
 from sandbox_fakeproxy._state.store import Store
@@ -61,7 +62,7 @@ class Authenticator:
             raise Refusal(401, "API key is inactive")
         if not user.is_active:
             raise Refusal(401, "User account is inactive")
-        if key.expires_at is not None and now >= key.expires_at:
+        if key.expires_at is not None and Instant.of(now) >= key.expires_at:
             raise Refusal(401, "API key has expired")
         self._store.note_use(key.id, now)
         return user

@@ -8,7 +8,6 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Fault, Refusal
 from sandbox_fakeproxy._http import JsonObject, Reply
 from sandbox_fakeproxy._state.store import Store
@@ -65,9 +65,12 @@ class Conduct:
     email: Callable[[JsonObject], str | None] = fields.email
     is_active: Callable[[JsonObject], bool | None] = fields.is_active
     key_name: Callable[[JsonObject], str | None] = fields.key_name
-    expires_at: Callable[[JsonObject], datetime | None] = fields.expires_at
+    expires_at: Callable[[JsonObject], Instant | None] = fields.expires_at
     sandbox_name: Callable[[JsonObject], str] = fields.sandbox_name
     image: Callable[[JsonObject, str], str] = fields.image
+
+    # The e-mail address of the user `admin`.
+    admin_email: str | None = None
 
     # What is left behind: by a name that fails half-way, and by a user who is deleted.
     spends: Callable[[str, str], bool] = lambda _name, _image: False

@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy import auth, keys
 from sandbox_fakeproxy._proxy.auth import Authenticator, digest
@@ -225,7 +226,8 @@ class ByTheDay(Store):
         found = super().key_by_hash(key_hash)
         if found is None or found[1].expires_at is None:
             return found
-        end = found[1].expires_at.replace(hour=23, minute=59, second=59)
+        day = 86_400_000_000  # microseconds
+        end = Instant((found[1].expires_at.micros // day + 1) * day - 1)
         return found[0], replace(found[1], expires_at=end), found[2]
 
 
