@@ -52,9 +52,12 @@ DEPLOYED = Conduct(
         Fault.SPENT: Answer(500),
         # § Quota: "500, the message holding `exceeded quota`."
         Fault.QUOTA: Answer(500, "The sandbox cannot be created: exceeded quota, limit 10"),
-        # § Races: "Concurrent creates: one 201, the rest 500. Deletes: one 200, the rest 500. Pause
-        # against resume: some 500."
+        # § Races: "Concurrent creates: one 201, the rest 500. Deletes: one 200, the rest 500, 403
+        # or 404 `Sandbox not found` (below `/proxy/` without a `message`). Pause against resume:
+        # some 500."
         Fault.LOST_RACE: Answer(500),
+        Fault.DELETED_MEANWHILE: Answer(404, "Sandbox not found"),
+        Fault.DELETED_BELOW_PROXY: Answer(404, body={"error": "Sandbox not found"}),
         # § Below `/proxy/`: "Paused or refused: 500 `fetch failed`."
         Fault.PAUSED: Answer(500, "fetch failed"),
         Fault.UNREACHABLE: Answer(500, "fetch failed"),
@@ -92,8 +95,9 @@ DEPLOYED = Conduct(
     # § Sandbox names: "With a dot, or 64-253 characters, or with an image over 512 characters: 500,
     # and the name is spent: it counts against the quota, GET says 403, creating it again 500."
     spends=fields.spends,
-    # Races: what the deployed proxy's backend takes its time for.
+    # § Races: which loser is told what is chance on the deployed proxy; here they take turns.
     window=0.01,
+    gone=(Fault.DELETED_MEANWHILE, Fault.LOST_RACE),
     # § Routing: "Paths match without regard to case." "OPTIONS on a known route with a key: 200,
     # the methods as text and in `Allow`; without one 401; on an unknown one 404." "`OPTIONS
     # /health` is 404." Bodies: "are parsed before anything else, on every route, the unknown and

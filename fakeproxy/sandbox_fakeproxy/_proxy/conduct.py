@@ -34,11 +34,15 @@ _Routes = Callable[[Gate, _Some, _Some, _Some], _Some]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a fault is answered with: a status and, unless the sane one's serves, a message."""
+    """What a fault is answered with: a status and, unless the sane one's serves, a message.
+
+    `more` are fields beside these, and `body` replaces all of them.
+    """
 
     status: int
     message: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    body: Mapping[str, Any] | None = None
 
 
 def _as_listed(
@@ -79,8 +83,10 @@ class Conduct:
     # Whether a sandbox whose resource is gone can be deleted.
     deletes_vanished: bool = True
 
-    # How long a change takes between the look and the deed, so that others may come between.
+    # Seconds between the look-up of a sandbox and its use, in which other requests may come.
     window: float = 0.0
+    # The faults of those who find that a sandbox was deleted in that time, one after the other.
+    gone: Sequence[Fault] = (Fault.LOST_RACE,)
 
     # Routes, and what wraps them all.
     routes: _Routes = _as_listed
@@ -103,6 +109,8 @@ class Conduct:
     def reply(self, refusal: Refusal) -> Reply:
         """Word a refusal."""
         answer = self.answers.get(refusal.fault) if refusal.fault else None
+        if answer is not None and answer.body is not None:
+            return Reply(answer.body, answer.status)
         status = answer.status if answer else refusal.status
         body = {
             "error": self.phrases.get(status) or HTTPStatus(status).phrase,
