@@ -30,7 +30,7 @@ from ._proxy.forwarding import Forwarding
 from ._proxy.gate import Gate
 from ._proxy.journal import Journal, Journaled
 from ._proxy.keys import Keys
-from ._proxy.middleware import DrainedBodies, KnownHosts, RawPaths
+from ._proxy.middleware import BodilessHead, DrainedBodies, KnownHosts, LimitedHeaders, RawPaths
 from ._proxy.route import ExactRoute
 from ._proxy.sandboxes import Sandboxes
 from ._proxy.self_service import SelfService
@@ -80,7 +80,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         ready_after=ready_after, reconcile_delay=reconcile_delay, profile=find_profile(profile)
     )
     journal = Journal(clock, admin_key)
-    gate = Gate(Authenticator(store, admin_key), store, clock)
+    gate = Gate(Authenticator(store, admin_key, conduct.credentials), store, clock)
     keys = Keys(store, clock, mint, conduct)
     time_limit = conduct.time_limit if command_timeout is None else command_timeout
     forwarding = Forwarding(
@@ -88,7 +88,9 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     )
     sandboxes = Sandboxes(store, clock, mint, controller, runtime, conduct)
     administration = Administration(store, clock, mint, keys, runtime, conduct)
-    fake = Fake(World(store, clock, mint, controller, runtime, journal, profile))
+    fake = Fake(
+        World(store, clock, mint, controller, runtime, journal, profile, conduct.admin_email)
+    )
     known = [
         *_user_routes(gate, sandboxes, forwarding, SelfService(store, keys), conduct),
         *_admin_routes(gate, administration),
@@ -101,6 +103,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         ),
         middleware=[
             Middleware(Journaled, journal=journal),
+            Middleware(LimitedHeaders),
+            Middleware(BodilessHead),
             Middleware(DrainedBodies),
             *hosts,
             *conduct.middleware,

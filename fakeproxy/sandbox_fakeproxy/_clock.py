@@ -2,12 +2,37 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, Self
 
 # Far enough for any test, and near enough that adding a delay can never overflow a datetime.
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_400_YEARS = timedelta(days=146_097) // _MICROSECOND  # after which the calendar repeats itself
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Instant:
+    """A time as microseconds since 1970, in any year; a datetime ends with the year 9999."""
+
+    micros: int
+
+    @classmethod
+    def of(cls, moment: datetime) -> Self:
+        """Return the instant of an aware datetime."""
+        return cls((moment - _EPOCH) // _MICROSECOND)
+
+    def iso(self) -> str:
+        """Write it as the API does; from the year 10000 on, with a sign and six digits."""
+        cycles, rest = divmod(self.micros, _400_YEARS)
+        within = _EPOCH + rest * _MICROSECOND
+        year = within.year + 400 * cycles
+        return (f"{year:04}" if 0 <= year <= 9999 else f"{year:+07}") + iso(within)[4:]
 
 
 class Clock(Protocol):

@@ -40,6 +40,8 @@ class Fault(Enum):
     SPENT = auto()
     ORPHANS = auto()
     LOST_RACE = auto()
+    DELETED_MEANWHILE = auto()
+    DELETED_BELOW_PROXY = auto()
     VANISHED = auto()
     PAUSED = auto()
     UNREACHABLE = auto()

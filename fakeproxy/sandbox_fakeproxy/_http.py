@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope
 from ._errors import Fault, Refusal
 
 BODY_LIMIT = 100 * 1024
+HEADER_LIMIT = 16 * 1024  # bytes, as in Node.js: a request's URL, field names and field values
 JsonObject = dict[str, Any]
 
 _JSON = "application/json; charset=utf-8"

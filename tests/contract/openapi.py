@@ -71,10 +71,11 @@ def operations() -> tuple[Operation, ...]:
 
 
 def operation_for(method: str, path: str) -> Operation | None:
-    """Return the operation that a request is of, if it is of one."""
+    """Return the operation that a request belongs to, if there is one: for HEAD, that of GET."""
     path = urlsplit(path).path.removesuffix("/")
+    method = "GET" if method.upper() == "HEAD" else method.upper()
     for each in operations():
-        if each.method == method.upper() and _pattern(each.path).fullmatch(path):
+        if each.method == method and _pattern(each.path).fullmatch(path):
             return each
     return None
 
@@ -107,6 +108,8 @@ def problems(
     if media_type not in content:
         expected = ", ".join(content.value)
         return [f"{told} with content type '{content_type}'. Expected one of: {expected}"]
+    if method.upper() == "HEAD":
+        return [f"{told} with a body"] if body else []
     return [f"{told}, and {each}" for each in _unfit(content[media_type], body)]
 
 

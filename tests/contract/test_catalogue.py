@@ -79,7 +79,7 @@ def test_the_routes_that_are_tried_are_all_that_there_are() -> None:
         (method, route.path_format)
         for route in app.routes
         if isinstance(route, ExactRoute) and "/api/" in route.path_format
-        for method in route.accepted or ()
+        for method in (route.accepted or set[str]()) - {"HEAD"}  # which has clauses of its own
     }
     tried = [*user_routes("{name}"), *admin_routes("any")]
     ids = r"[0-9a-f]{8}-[0-9a-f-]{27}"

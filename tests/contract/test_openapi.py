@@ -189,8 +189,13 @@ def test_the_document_has_the_routes_of_the_fake_and_no_others(fake: FakeProxy) 
         if isinstance(route, ExactRoute) and not route.path.startswith("/_fake/")
         for method in route.accepted or ()  # what takes any method is the way to the runtime
     }
-    documented = {(each.method, anonymous(each.path)) for each in operations()}
-    assert {each for each in documented if not each[1].startswith("/proxy/")} == served
+    documented = {
+        (method, anonymous(each.path))
+        for each in operations()
+        if not each.path.startswith("/proxy/")
+        for method in (("GET", "HEAD") if each.method == "GET" else (each.method,))
+    }
+    assert documented == served
 
 
 @pytest.mark.parametrize("operation", INSIDE, ids=lambda each: each.definition.value["operationId"])
@@ -279,6 +284,13 @@ def test_an_answer_that_is_as_the_document_says_is_no_problem() -> None:
     octets = {"CONTENT-TYPE": "application/octet-stream"}
     path = "/proxy/box/v1/file/download?path=/sandbox/blob"
     assert problems("get", path, 200, octets, b"\x00") == []
+
+
+def test_a_response_to_head_is_described_by_get_and_has_no_body() -> None:
+    assert problems("HEAD", "/health", 200, JSON, b"") == []
+    (problem,) = problems("HEAD", "/health", 200, JSON, b"{}")
+    assert problem == "HEAD /health answered 200 with a body"
+    assert problems("HEAD", "/health", 404, JSON, b"") != []
 
 
 @pytest.mark.parametrize(

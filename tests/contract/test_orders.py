@@ -1,21 +1,28 @@
 """Races: what some order of the requests would have answered, and orders that replay."""
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_contract._checks.orders import Step, ends
+from sandbox_contract._checks.orders import Step, ends, require_legal
 from sandbox_contract._checks.races import CREATE, DELETE
 from sandbox_contract._wire.caller import Caller, Wire
+from sandbox_contract._wire.exchange import Exchange
+from sandbox_contract._wire.expect import Reply, Violation
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from sandbox_contract._wire.expect import Reply
+
+def reply(body: Any, status: int = 200) -> Reply:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "text/html" if isinstance(body, bytes) else "application/json"}
+    return Reply(Exchange("DELETE", "/x", {}, b"", status, headers, content, 0.1))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,30 @@ def test_answers_are_those_of_some_order_or_of_none(
     start: bool, steps: list[Step[bool]], statuses: list[int], wanted: set[bool]
 ) -> None:
     assert ends(start, steps, statuses) == wanted
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_legal"),
+    [
+        (404, {"error": "Not Found", "message": "Sandbox not found"}, True),
+        (404, {"error": "Sandbox not found"}, True),
+        (404, {"error": "Not Found", "message": "User not found"}, False),
+        (404, {"error": ["Sandbox not found"]}, False),
+        (404, b"<html>Sandbox not found</html>", False),
+        (409, {"error": "Sandbox not found"}, False),
+    ],
+)
+def test_who_finds_a_sandbox_deleted_meanwhile_may_be_told_so_by_404(
+    status: int, body: Any, is_legal: bool
+) -> None:
+    replies = [reply({}), reply(body, status)]
+    if is_legal:
+        assert require_legal(True, [DELETE, DELETE], replies, seed=1) == {False}
+    else:
+        with pytest.raises(Violation, match="delete 200, delete 4"):
+            require_legal(True, [DELETE, DELETE], replies, seed=1)
+    with pytest.raises(Violation):
+        require_legal(True, [DELETE], replies[1:], seed=1)
 
 
 @given(st.lists(st.sampled_from([CREATE, DELETE]), max_size=4), st.booleans(), st.randoms())

@@ -1,5 +1,6 @@
 """Requests as a judge sends them, and what is expected of answers."""
 
+import asyncio
 import json
 import re
 import socket
@@ -222,4 +223,50 @@ async def test_no_answer_within_the_time_is_a_promise_broken() -> None:
         wire = Wire(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
         with pytest.raises(NoAnswer, match=r"an answer to GET /, received ReadTimeout after"):
             await Caller(wire)("GET", "/", seconds=0.1)
+        await wire.close()
+
+
+async def test_blanks_around_a_headers_value_are_sent_as_they_are() -> None:
+    received: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 201 Created\r\nX-Mine: yes\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        wire = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base", None)
+        reply = await Caller(wire, "Bearer key \t")("GET", "/a%2Fb")
+        await wire.close()
+    assert (reply.expect_fields(201), reply.headers["x-mine"]) == ({}, "yes")
+    line, *fields = received[0].split(b"\r\n")
+    assert line == b"GET /base/a%2Fb HTTP/1.1"
+    assert b"Authorization: Bearer key \t" in fields
+
+
+@pytest.mark.parametrize("said", [b"", b"nonsense\r\n\r\n"])
+async def test_an_answer_to_such_a_request_that_is_no_http_is_no_answer(said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        wire = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+        with pytest.raises(NoAnswer):
+            await Caller(wire, "Bearer key ")("GET", "/")
+        await wire.close()
+
+
+async def test_such_a_request_too_may_find_nobody_or_wait_in_vain() -> None:
+    wire = Wire("http://127.0.0.1:1", None)
+    with pytest.raises(Unreachable):
+        await Caller(wire, "Bearer key ")("GET", "/")
+    await wire.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        wire = Wire(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
+        with pytest.raises(NoAnswer, match="ReadTimeout"):
+            await Caller(wire, "Bearer key ")("GET", "/", seconds=0.1)
         await wire.close()

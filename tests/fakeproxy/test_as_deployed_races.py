@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.fakeproxy.test_as_deployed import BOX, assert_500
-from tests.fakeproxy.world import Caller, World
+from tests.fakeproxy.world import Caller, World, assert_refused, exec_path
 
 
 @pytest.fixture
@@ -43,12 +43,37 @@ async def test_a_create_whose_user_is_deleted_meanwhile_is_500(world: World, ali
         assert "defect" not in reply.text
 
 
-async def test_of_concurrent_deletes_one_is_200_and_the_rest_500(
+async def test_of_concurrent_deletes_one_is_200_and_the_rest_404_or_500(
     world: World, alice: Caller
 ) -> None:
     await world.sandbox(alice)
-    assert await statuses(*(alice("DELETE", BOX) for _ in range(5))) == [200, 500, 500, 500, 500]
+    replies = await asyncio.gather(*(alice("DELETE", BOX) for _ in range(5)))
+    assert sorted(reply.status_code for reply in replies) == [200, 404, 404, 500, 500]
+    for reply in replies:
+        if reply.status_code == 404:
+            assert_refused(reply, 404, "Not Found", "Sandbox not found")
     assert (await alice("DELETE", BOX)).status_code == 403
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+async def test_a_change_of_a_sandbox_that_is_deleted_meanwhile_may_be_404(
+    world: World, alice: Caller, verb: str
+) -> None:
+    await world.sandbox(alice)
+    deleted, changed = await asyncio.gather(alice("DELETE", BOX), alice("POST", f"{BOX}/{verb}"))
+    assert deleted.status_code == 200
+    assert_refused(changed, 404, "Not Found", "Sandbox not found")
+
+
+async def test_a_command_in_a_sandbox_that_is_deleted_meanwhile_is_404_without_a_message(
+    world: World, alice: Caller
+) -> None:
+    await world.sandbox(alice)
+    deleted, ran = await asyncio.gather(
+        alice("DELETE", BOX), alice("POST", exec_path(), {"command": "ls"})
+    )
+    assert deleted.status_code == 200
+    assert (ran.status_code, ran.json()) == (404, {"error": "Sandbox not found"})
 
 
 async def test_of_a_pause_against_a_resume_some_are_500(world: World, alice: Caller) -> None:

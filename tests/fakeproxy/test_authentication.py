@@ -69,6 +69,24 @@ async def test_a_scheme_without_a_key_is_401_on_every_route(method: str, path: s
         assert_refused(reply, 401, "Unauthorized", FORMAT)
 
 
+@pytest.mark.parametrize("after", [" ", "\t", " \t  "])
+async def test_blanks_after_a_key_are_stripped(after: str) -> None:
+    # In process only: on a port, httpx refuses to send them. The contract sends them there.
+    for as_deployed in (False, True):
+        async with a_world(as_deployed=as_deployed) as world:
+            alice = await world.user("alice")
+            for key, path in ((alice.key, "/api/me"), (ADMIN_KEY, "/api/admin/users")):
+                caller = Caller(world.http, f"{key}{after}")
+                assert (await caller("GET", path)).status_code == 200
+
+
+@pytest.mark.parametrize("header", [" ", "\t", " \t"])
+async def test_a_header_of_blanks_is_a_missing_one(header: str) -> None:
+    async with a_world() as world:
+        reply = await world.nobody("GET", "/api/me", headers={"Authorization": header})
+        assert_refused(reply, 401, "Unauthorized", "Missing Authorization header")
+
+
 @pytest.mark.parametrize(("method", "path"), USER_ROUTES)
 @pytest.mark.parametrize("key", ["sk_live_" + "x" * 32, ADMIN_KEY, "\xff\xfe"])
 async def test_an_unknown_key_is_401_on_every_user_route(

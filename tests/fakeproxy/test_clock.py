@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 from sandbox_fakeproxy import Clock, ManualClock, ScriptedRuntime, Store, SystemClock, create_app
+from sandbox_fakeproxy._clock import Instant
 
 from tests.fakeproxy.world import Caller, World, assert_refused
 
@@ -79,3 +80,21 @@ def test_a_clock_starts_where_the_store_says_time_had_come_to() -> None:
     made = store.users()[0].created_at
     assert (made - datetime.now(UTC)).total_seconds() > 999_000
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "+010000-01-01T00:00:00.000Z"),
+        (8_640_000_000_000_000, "+275760-09-13T00:00:00.000Z"),
+        (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+        (-62_167_219_200_001, "-000001-12-31T23:59:59.999Z"),
+        (-8_640_000_000_000_000, "-271821-04-20T00:00:00.000Z"),
+    ],
+)
+def test_an_instant_of_any_year_is_written_as_javascript_does(milliseconds: int, text: str) -> None:
+    assert Instant(milliseconds * 1000).iso() == text

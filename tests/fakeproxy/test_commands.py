@@ -364,6 +364,20 @@ async def test_an_upstream_that_breaks_off_is_502() -> None:
         assert (reply.status_code, reply.json()["error"]) == (502, "Bad Gateway")
 
 
+async def test_head_of_an_upstream_keeps_the_length_of_the_body_it_leaves_out() -> None:
+    async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["method"] == "HEAD"
+        await Response(headers={"content-length": "5"}, media_type="text/plain")(
+            scope, receive, send
+        )
+
+    async with a_world(upstream=upstream) as world:
+        alice = await world.user("alice")
+        await world.sandbox(alice)
+        reply = await alice("HEAD", "/proxy/box/mine")
+    assert (reply.status_code, reply.headers["content-length"]) == (200, "5")
+
+
 async def test_an_upstream_may_stream() -> None:
     async def chunks() -> AsyncGenerator[bytes]:
         for number in range(3):

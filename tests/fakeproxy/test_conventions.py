@@ -2,6 +2,7 @@ import gzip
 import re
 
 import pytest
+from starlette.types import Message, Scope
 
 from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world, assert_refused
 
@@ -92,10 +93,57 @@ async def test_an_unknown_route_below_admin_needs_the_admin_key(
     assert (await world.admin("GET", "/api/admin/nothing")).status_code == 404
 
 
-async def test_head_is_an_unknown_route_where_get_is_known(world: World, alice: Caller) -> None:
-    assert (await world.nobody("HEAD", "/health")).status_code == 404
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health",
+        "/api/me",
+        "/api/me/apikeys",
+        "/api/sandboxes",
+        "/api/sandboxes/box",
+        "/api/sandboxes/other",
+        "/api/admin/users",
+        "/_fake/state",
+        "/proxy/box/v1/sandbox",
+        "/proxy/box/v1/file/download?path=/sandbox/notes.txt",
+    ],
+)
+async def test_head_answers_as_get_does_without_a_body(
+    world: World, alice: Caller, path: str
+) -> None:
+    await world.sandbox(alice)
+    file = {"file": "/sandbox/notes.txt", "content": "hello"}
+    await alice("POST", "/proxy/box/v1/file/write", file)
+    caller = world.admin if path.startswith(("/api/admin", "/_fake")) else alice
+    get, head = await caller("GET", path), await caller("HEAD", path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    get_headers = {name: value for name, value in get.headers.items() if name != "date"}
+    assert {name: head.headers[name] for name in get_headers} == get_headers
+    assert int(head.headers["content-length"]) == len(get.content)
+
+
+async def test_a_response_to_head_holds_no_body_before_a_server_sees_it(world: World) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    for path in ("/health", "/nothing"):
+        scope: Scope = {"type": "http", "method": "HEAD", "path": path, "query_string": b""}
+        await world.app({**scope, "headers": []}, receive, send)
+    assert [message["status"] for message in sent if "status" in message] == [200, 404]
+    assert [message["body"] for message in sent if "body" in message] == [b"", b""]
+
+
+async def test_head_of_a_route_without_get_is_404_with_the_key_of_its_area(
+    world: World, alice: Caller
+) -> None:
+    assert (await world.nobody("HEAD", "/nothing")).status_code == 404
     assert (await world.nobody("HEAD", "/api/me")).status_code == 401
-    assert (await alice("HEAD", "/api/me")).status_code == 404
+    assert (await alice("HEAD", "/api/sandboxes/box/pause")).status_code == 404
 
 
 async def test_an_unknown_route_leaves_the_query_out(world: World) -> None:
@@ -198,6 +246,27 @@ async def test_a_body_of_100_kb_passes_and_one_byte_more_is_413(
     assert unknown.status_code == 401
 
 
+async def test_a_body_without_end_is_not_read_to_its_end(world: World, alice: Caller) -> None:
+    read = 0
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        nonlocal read
+        read += 1_000_000
+        return {"type": "http.request", "body": bytes(1_000_000), "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    for authorization, status in ((f"Bearer {alice.key}", 413), ("", 401)):
+        headers = [(b"authorization", authorization.encode()), (b"content-length", b"1" * 15)]
+        scope: Scope = {"type": "http", "method": "POST", "path": "/api/sandboxes"}
+        await world.app({**scope, "query_string": b"", "headers": headers}, receive, send)
+        start, _ = sent[-2:]
+        assert (start["status"], (b"connection", b"close") in start["headers"]) == (status, True)
+    assert read < 150_000_000
+
+
 async def test_a_compressed_body_counts_by_what_it_holds(alice: Caller) -> None:
     bomb = gzip.compress(b'{"name": "' + b"x" * 10_000_000 + b'"}')
     reply = await alice(
@@ -240,6 +309,18 @@ async def test_times_are_iso_8601_in_utc_with_milliseconds(world: World) -> None
     timestamp = (await world.nobody("GET", "/health")).json()["timestamp"]
     assert timestamp == "2026-01-01T00:00:00.123Z"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", timestamp)
+
+
+async def test_header_fields_over_16_kb_are_431_and_empty_whoever_asks(
+    world: World, alice: Caller
+) -> None:
+    for caller in (alice, world.nobody):
+        reply = await caller("GET", "/api/me", headers={"X-Long": "x" * 17_000})
+        assert (reply.status_code, reply.content) == (431, b"")
+        reply = await caller("GET", f"/api/{'x' * 17_000}")
+        assert (reply.status_code, reply.content) == (431, b"")
+    reply = await alice("GET", "/api/me", headers={"X-Long": "x" * 15_000})
+    assert reply.status_code == 200
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:80"])

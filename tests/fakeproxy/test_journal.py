@@ -49,6 +49,7 @@ async def test_a_request_is_noted_with_its_route_its_caller_and_its_answer(
         ("PATCH", "/proxy/box/v1/a/b", "/proxy/{name}/{path}"),
         ("GET", "/api/nothing", None),
         ("GET", "/api/admin/nothing", None),
+        ("HEAD", "/health", "/health"),
         ("HEAD", "/nothing", None),
     ],
 )

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import Store
-from sandbox_fakeproxy._clock import iso
+from sandbox_fakeproxy._clock import Instant, iso
 from sandbox_fakeproxy._errors import AlreadyExists, StoreUnusable
 from sandbox_fakeproxy._state.fates import Fate
 from sandbox_fakeproxy._state.records import ApiKey, Intent, Sandbox, User
 
 NOW = datetime(2026, 1, 1, 12, 30, 15, 123457, tzinfo=UTC)
 USER = User("u1", "alice", "a@example.org", True, NOW, NOW)
-KEY = ApiKey("k1", "u1", "sk_live_abcd", "laptop", True, NOW, NOW, None)
+KEY = ApiKey("k1", "u1", "sk_live_abcd", "laptop", True, NOW, Instant.of(NOW), None)
 SANDBOX = Sandbox("s1", "u1", "box", "image", NOW, Intent(Fate.RUNNING, False, NOW))
 CHANGED = replace(
     SANDBOX,

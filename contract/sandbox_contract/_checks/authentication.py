@@ -19,9 +19,20 @@ from sandbox_contract._run.run import Run
 from sandbox_contract._wire.expect import Unsupported, require
 
 from .patterns import KEY_FORM, PREFIX_SHOWN
-from .refusals import BAD_HEADER, DEACTIVATED, EXPIRED, NO_HEADER, NOT_ADMIN, REVOKED, UNKNOWN_KEY
+from .refusals import (
+    BAD_HEADER,
+    DEACTIVATED,
+    EXPIRED,
+    NO_ACCESS,
+    NO_HEADER,
+    NO_USER,
+    NOT_ADMIN,
+    REVOKED,
+    UNKNOWN_KEY,
+)
 from .registry import checks
 from .routes import (
+    NO_ID,
     admin_routes,
     altered,
     each_refused,
@@ -80,6 +91,26 @@ async def a_key_without_a_scheme(run: Run) -> None:
 @checks("auth.header.no-key")
 async def a_scheme_without_a_key(run: Run) -> None:
     await _refused_with(run, "Bearer", BAD_HEADER)
+
+
+_BLANKS = (" ", "\t", " \t ")
+
+
+@checks("auth.header.blanks-after")
+async def blanks_after_a_key(run: Run) -> None:
+    alice = await run.alice()
+    for blanks in _BLANKS:
+        caller = alice.saying(f"{alice.key}{blanks}")
+        for path in ("/api/me", SANDBOXES):
+            (await caller("GET", path)).expect(200)
+        (await caller("GET", f"/proxy/{run.name('missing')}/any")).expect_refusal(403, NO_ACCESS)
+
+
+@checks("auth.admin-header.blanks-after")
+async def blanks_after_the_admin_key(run: Run) -> None:
+    for blanks in _BLANKS:
+        caller = run.nobody.saying(f"Bearer {run.target.admin_key}{blanks}")
+        (await caller("GET", user_path(NO_ID))).expect_refusal(404, NO_USER)
 
 
 # Keys -------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ NOT_ADMIN = "Invalid admin API key"
 
 # Whatever is asked for.
 NO_ACCESS = "You do not have access to this sandbox"
+DELETED = "Sandbox not found"  # 404, and only while a request to delete it is under way
 NO_USER = "User not found"
 NO_KEY = "API key not found"
 NOT_THE_OWNER = "You do not own this API key"

@@ -15,6 +15,18 @@ for _id, _row, _sentence in (
 ):
     _rule(f"auth.header.{_id}", _row, _sentence)
 _rule(
+    "auth.header.blanks-after",
+    "blanks after the key",
+    "Blanks after the key are stripped: it opens what it opens without them.",
+    Need.USER,
+)
+_rule(
+    "auth.admin-header.blanks-after",
+    "blanks after the key",
+    "Blanks after the admin key are stripped: it opens what it opens without them.",
+    Need.ADMIN,
+)
+_rule(
     "auth.key.unknown",
     "unknown key",
     "A key that nobody was given is 401 on every user's route.",

@@ -42,6 +42,26 @@ _rule(
     Need.USER,
 )
 _rule(
+    "conventions.head.as-get",
+    "HEAD answers wherever GET does",
+    "HEAD is answered wherever GET is, with its status and headers and no body.",
+    Need.USER,
+)
+_rule(
+    "conventions.head.admin",
+    "HEAD answers wherever GET does",
+    "On admin routes, HEAD is answered wherever GET is, with its status and headers and no body.",
+    Need.ADMIN,
+)
+_bug(
+    "conventions.head.below-proxy",
+    "HEAD below /proxy/",
+    "Below /proxy/, HEAD is answered wherever GET is, with its status and headers and no body.",
+    Need.USER,
+    Need.WAITING,
+    Need.RUNTIME,
+)
+_rule(
     "conventions.order.authentication-first",
     "order of checks",
     "Who has no key hears so before anything about the body.",

@@ -4,6 +4,8 @@ import asyncio
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import perf_counter
 from typing import Any, Self
 from urllib.parse import quote
@@ -137,8 +139,58 @@ class Wire:
 
     def _transport(self) -> httpx.AsyncBaseTransport:
         if self._app is None:
-            return httpx.AsyncHTTPTransport(verify=_trust(), trust_env=False)
+            return _NetworkTransport(_trust())
         return httpx.ASGITransport(self._app, raise_app_exceptions=False)
+
+
+class _NetworkTransport(httpx.AsyncBaseTransport):
+    """Send requests over the network, those with blanks around a header's value too.
+
+    httpx refuses to send such a request, and `http.client` does not.
+    """
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        self._trust = trust
+        self._pool = httpx.AsyncHTTPTransport(verify=trust, trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if any(value != value.strip() for _, value in request.headers.raw):
+            return await asyncio.to_thread(_sent_verbatim, request, self._trust)
+        return await self._pool.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+def _sent_verbatim(request: httpx.Request, trust: ssl.SSLContext) -> httpx.Response:
+    """Send a request on a connection of its own, with its headers as they are."""
+    url, seconds = request.url, request.extensions["timeout"]["read"]
+    connection: HTTPConnection
+    if url.scheme == "https":
+        connection = HTTPSConnection(url.host, url.port, timeout=seconds, context=trust)
+    else:
+        connection = HTTPConnection(url.host, url.port, timeout=seconds)
+    with closing(connection):
+        try:
+            connection.connect()
+        except OSError as exc:
+            raise httpx.ConnectError(str(exc), request=request) from exc
+        try:
+            return _exchanged(connection, request)
+        except TimeoutError as exc:
+            raise httpx.ReadTimeout(str(exc), request=request) from exc
+        except (OSError, HTTPException) as exc:
+            raise httpx.RemoteProtocolError(str(exc), request=request) from exc
+
+
+def _exchanged(connection: HTTPConnection, request: httpx.Request) -> httpx.Response:
+    target = request.url.raw_path.decode("ascii")
+    connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+    for name, value in request.headers.raw:
+        connection.putheader(name, value)
+    connection.endheaders(request.content)
+    answer = connection.getresponse()
+    return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
 
 
 def _advice(why: str) -> str:

@@ -32,6 +32,7 @@ class World:
     runtime: Runtime
     journal: Journal
     profile: str
+    admin_email: str | None = None
 
 
 class Fake:
@@ -138,7 +139,9 @@ class Fake:
 
     def _add_admin(self) -> None:
         now = self._world.clock.now()
-        self._store.add_user(User(self._mint.uuid(), ADMIN, None, True, now, now))
+        self._store.add_user(
+            User(self._mint.uuid(), ADMIN, self._world.admin_email, True, now, now)
+        )
 
     def _sandbox(self, username: str, name: str) -> Sandbox:
         user = self._store.user_named(username)

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._http import JsonObject, parse_json
 from sandbox_fakeproxy._mint import KEY_PREFIX
@@ -30,7 +30,7 @@ class SeedKey:
 
     secret: str | None
     name: str | None
-    expires_at: datetime | None
+    expires_at: Instant | None
     is_active: bool
 
 

@@ -2,9 +2,9 @@
 
 import json
 import re
-from datetime import UTC, datetime
 from typing import Any
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Fault, Refusal
 from sandbox_fakeproxy._http import JsonObject
 from sandbox_fakeproxy._proxy import fields as sane
@@ -16,6 +16,8 @@ _LABEL = _USERNAME
 _RESOURCE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESOURCE_NAME_LIMIT = 253
 _MOST = 1e21  # JavaScript writes what is larger with an exponent
+# Milliseconds: the earliest time of PostgreSQL, 4714 BC, and the last of JavaScript.
+_EARLIEST, _LATEST = -210_866_803_200_000, 8_640_000_000_000_000
 
 
 def username(body: JsonObject) -> str:
@@ -50,17 +52,27 @@ def is_active(body: JsonObject) -> bool | None:
     raise Refusal(400, "The database takes no such truth value", Fault.IS_ACTIVE)
 
 
-def expires_at(body: JsonObject) -> datetime | None:
-    """Take milliseconds since 1970, of which `true` is one, and anything falsy as none."""
+def key_name(body: JsonObject) -> str | None:
+    """Take any JSON value as its text."""
+    value = body.get("name")
+    if value is None:
+        return None
+    text = _text_of(value)
+    if len(text) > sane.TEXT_LIMIT:
+        raise Refusal(400, "The name does not fit into the database", Fault.KEY_NAME)
+    return text
+
+
+def expires_at(body: JsonObject) -> Instant | None:
+    """Take milliseconds since 1970, `true` as one of them, and a falsy value as none."""
     value = body.get("expires_at")
     if _is_falsy(value):
         return None
     if not isinstance(value, (int, float)):
         return sane.expires_at(body)
-    try:
-        return datetime.fromtimestamp(value / 1000, UTC)
-    except (ValueError, OverflowError, OSError) as exc:
-        raise Refusal(400, "The database takes no such time", Fault.EXPIRES_AT) from exc
+    if _EARLIEST <= value <= _LATEST:
+        return Instant(int(value) * 1000)  # JavaScript drops fractions of a millisecond
+    raise Refusal(400, "The database takes no such time", Fault.EXPIRES_AT)
 
 
 def sandbox_name(body: JsonObject) -> str:
@@ -102,8 +114,11 @@ def _text_of(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return json.dumps(value, ensure_ascii=False)
-    if abs(value) >= _MOST:
-        return "1e+21"  # or more, which is as little a name
-    number = float(value)
-    return str(int(number)) if number.is_integer() else str(number)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        number = float(value)
+    except OverflowError:
+        return "Infinity" if value > 0 else "-Infinity"
+    if abs(number) < _MOST and number.is_integer():
+        return str(int(number))
+    return str(number).replace("e-0", "e-")

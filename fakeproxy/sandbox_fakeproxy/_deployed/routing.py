@@ -28,14 +28,11 @@ def loosened(
     own: Sequence[ExactRoute],
     unknown: Sequence[ExactRoute],
 ) -> list[ExactRoute]:
-    """Match any case, HEAD for GET, and OPTIONS; parse bodies before all else.
+    """Match paths in any case, answer OPTIONS, and parse each body before authentication.
 
-    But not on the fake's own routes, which the deployed proxy has not.
+    The fake's own routes stay as they are: the deployed proxy does not have them.
     """
-    options = _Options(gate, known)
-    for route in known:
-        if route.accepted and "GET" in route.accepted:
-            route.accepted.add("HEAD")
+    options = _Options(gate, [route for route in known if route.path != "/health"])
     for route in (*known, options, *unknown):
         route.ignore_case()
         route.app = _BodiesFirst(route.app)
@@ -78,21 +75,8 @@ class _BodiesFirst:
         await self._app(scope, replayed(body, receive), send)
 
 
-class HeaderLimit:
-    """Refuse headers of more than `limit` bytes, without a word."""
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size = sum(len(name) + len(value) + 4 for name, value in scope.get("headers", ()))
-        app = Response(status_code=431) if size > self._limit else self._app
-        await app(scope, receive, send)
-
-
 class Conditional:
-    """Give JSON a weak ETag, answer 304 to who has it already, and HEAD without a body."""
+    """Add a weak ETag to JSON responses, and answer 304 to a request that already has it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -126,8 +110,7 @@ def _conditional(scope: Scope, start: Message, body: bytes) -> list[Message]:
         if asks and start["status"] < 300 and not {"*", etag}.isdisjoint(map(str.strip, known)):
             kept = [pair for pair in headers if not pair[0].startswith(b"content-")]
             return [{**start, "status": 304, "headers": kept}, _body(b"")]
-    shown = b"" if scope["method"] == "HEAD" else body
-    return [{**start, "headers": headers}, _body(shown)]
+    return [{**start, "headers": headers}, _body(body)]
 
 
 def _body(content: bytes) -> Message:

@@ -4,13 +4,15 @@ The lines after § are from the contract's section *As deployed, in detail*, or 
 What is not in the table, the deployed proxy does as it should.
 """
 
+import re
+
 from starlette.middleware import Middleware
 
 from sandbox_fakeproxy._errors import Fault
 from sandbox_fakeproxy._proxy.conduct import Answer, Conduct
 
 from . import delivery, fields
-from .routing import ENDPOINTS, Conditional, HeaderLimit, loosened
+from .routing import ENDPOINTS, Conditional, loosened
 
 DEPLOYED = Conduct(
     # "An unexpected fault is always 500 `Internal server error` with some backend's text."
@@ -38,7 +40,7 @@ DEPLOYED = Conduct(
         Fault.ID: Answer(500),
         # § Users: "DELETE: 500, although the user and the keys are gone."
         Fault.ORPHANS: Answer(500),
-        # § Keys: "garbage is 500; a key's name over 255 is 500."
+        # § Keys: "garbage is 500"; a name "over 255 characters is 500."
         Fault.EXPIRES_AT: Answer(500),
         Fault.KEY_NAME: Answer(500),
         # § Sandbox names: "Not a label, or not a string: 500." "An image that is not a string:
@@ -50,9 +52,12 @@ DEPLOYED = Conduct(
         Fault.SPENT: Answer(500),
         # § Quota: "500, the message holding `exceeded quota`."
         Fault.QUOTA: Answer(500, "The sandbox cannot be created: exceeded quota, limit 10"),
-        # § Races: "Concurrent creates: one 201, the rest 500. Deletes: one 200, the rest 500. Pause
-        # against resume: some 500."
+        # § Races: "Concurrent creates: one 201, the rest 500. Deletes: one 200, the rest 500, 403
+        # or 404 `Sandbox not found` (below `/proxy/` without a `message`). Pause against resume:
+        # some 500."
         Fault.LOST_RACE: Answer(500),
+        Fault.DELETED_MEANWHILE: Answer(404, "Sandbox not found"),
+        Fault.DELETED_BELOW_PROXY: Answer(404, body={"error": "Sandbox not found"}),
         # § Below `/proxy/`: "Paused or refused: 500 `fetch failed`."
         Fault.PAUSED: Answer(500, "fetch failed"),
         Fault.UNREACHABLE: Answer(500, "fetch failed"),
@@ -63,6 +68,9 @@ DEPLOYED = Conduct(
         # § Backend gone: "get and exec 500 `HTTP request failed`, delete 500."
         Fault.VANISHED: Answer(500, "HTTP request failed"),
     },
+    # § Keys: "`Bearer` with two blanks before the key is 401 `Invalid API key`." The second blank
+    # counts as the first character of the key.
+    credentials=re.compile(r"Bearer ( *[^ ]+)"),
     # § Users: "A falsy username is 400; a number or `true` is taken as its text."
     username=fields.username,
     # § Users: "E-mails are not checked (a number is taken)."
@@ -73,8 +81,13 @@ DEPLOYED = Conduct(
     leaves_orphans=True,
     # § Backend gone: "delete 500."
     deletes_vanished=False,
-    # § Keys: "`expires_at` as a number (milliseconds) or `true` is taken, `""` is none."
+    # § Keys: "`expires_at` as a number (milliseconds, up to 8.64e15, shown as `+275760-09-13T…`) or
+    # `true` is taken, `""` is none."
     expires_at=fields.expires_at,
+    # § Keys: "A key's name may be any JSON value and is stored as its text."
+    key_name=fields.key_name,
+    # § Keys: "The user `admin` that exists from the start has an e-mail address."
+    admin_email="admin@example.com",
     # § Sandbox names: "A leading digit: 201, then `ReconcilerError` for ever." (`_state.fates`) "An
     # image: any text is accepted."
     sandbox_name=fields.sandbox_name,
@@ -82,24 +95,22 @@ DEPLOYED = Conduct(
     # § Sandbox names: "With a dot, or 64-253 characters, or with an image over 512 characters: 500,
     # and the name is spent: it counts against the quota, GET says 403, creating it again 500."
     spends=fields.spends,
-    # Races: what the deployed proxy's backend takes its time for.
+    # § Races: which loser is told what is chance on the deployed proxy; here they take turns.
     window=0.01,
+    gone=(Fault.DELETED_MEANWHILE, Fault.LOST_RACE),
     # § Routing: "Paths match without regard to case." "OPTIONS on a known route with a key: 200,
-    # the methods as text and in `Allow`; without one 401; on an unknown one 404." "HEAD works
-    # wherever GET does (not below `/proxy/`, where it is 500)." Bodies: "are parsed before anything
-    # else, on every route, the unknown and `/health` included, key or no key."
+    # the methods as text and in `Allow`; without one 401; on an unknown one 404." "`OPTIONS
+    # /health` is 404." Bodies: "are parsed before anything else, on every route, the unknown and
+    # `/health` included, key or no key."
     routes=loosened,
-    middleware=(
-        # § Routing: "Headers over 16 KB: 431, empty."
-        Middleware(HeaderLimit, limit=16 * 1024),
-        # § Routing: "JSON answers carry a weak ETag, and `If-None-Match` answers 304."
-        Middleware(Conditional),
-    ),
+    # § Routing: "JSON answers carry a weak ETag, and `If-None-Match` answers 304."
+    middleware=(Middleware(Conditional),),
     # § Below `/proxy/`: "The path is decoded once (`%2F` is a slash, `%3F` starts a query), the
     # query string and headers are dropped, a body that is not JSON becomes `{}`."
     read_forwarded=delivery.read_rewritten,
     # § Below `/proxy/`: "redirects are followed (POST becomes GET), a reply that is not JSON is
-    # 500, a JSON scalar passes."
+    # 500, a JSON scalar passes." § Routing: "HEAD works wherever GET does (not below `/proxy/`,
+    # where it is 500)."
     inbound=delivery.followed,
     # § Commands (its table): "500 at 301 s."
     time_limit=301.0,

@@ -5,9 +5,9 @@ else asks which of the two it is.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -15,11 +15,12 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Fault, Refusal
 from sandbox_fakeproxy._http import JsonObject, Reply
 from sandbox_fakeproxy._state.store import Store
 
-from . import delivery, fields
+from . import auth, delivery, fields
 from .gate import Gate
 from .route import ExactRoute
 
@@ -33,11 +34,15 @@ _Routes = Callable[[Gate, _Some, _Some, _Some], _Some]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a fault is answered with: a status and, unless the sane one's serves, a message."""
+    """What a fault is answered with: a status and, unless the sane one's serves, a message.
+
+    `more` are fields beside these, and `body` replaces all of them.
+    """
 
     status: int
     message: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    body: Mapping[str, Any] | None = None
 
 
 def _as_listed(
@@ -56,14 +61,20 @@ class Conduct:
     answers: Mapping[Fault, Answer] = field(default_factory=dict[Fault, Answer])
     phrases: Mapping[int, str] = field(default_factory=lambda: _PHRASES)
 
+    # The key in an `Authorization` header: group 1.
+    credentials: re.Pattern[str] = auth.CREDENTIALS
+
     # What is taken in a body.
     username: Callable[[JsonObject], str] = fields.username
     email: Callable[[JsonObject], str | None] = fields.email
     is_active: Callable[[JsonObject], bool | None] = fields.is_active
     key_name: Callable[[JsonObject], str | None] = fields.key_name
-    expires_at: Callable[[JsonObject], datetime | None] = fields.expires_at
+    expires_at: Callable[[JsonObject], Instant | None] = fields.expires_at
     sandbox_name: Callable[[JsonObject], str] = fields.sandbox_name
     image: Callable[[JsonObject, str], str] = fields.image
+
+    # The e-mail address of the user `admin`.
+    admin_email: str | None = None
 
     # What is left behind: by a name that fails half-way, and by a user who is deleted.
     spends: Callable[[str, str], bool] = lambda _name, _image: False
@@ -72,8 +83,10 @@ class Conduct:
     # Whether a sandbox whose resource is gone can be deleted.
     deletes_vanished: bool = True
 
-    # How long a change takes between the look and the deed, so that others may come between.
+    # Seconds between the look-up of a sandbox and its use, in which other requests may come.
     window: float = 0.0
+    # The faults of those who find that a sandbox was deleted in that time, one after the other.
+    gone: Sequence[Fault] = (Fault.LOST_RACE,)
 
     # Routes, and what wraps them all.
     routes: _Routes = _as_listed
@@ -96,6 +109,8 @@ class Conduct:
     def reply(self, refusal: Refusal) -> Reply:
         """Word a refusal."""
         answer = self.answers.get(refusal.fault) if refusal.fault else None
+        if answer is not None and answer.body is not None:
+            return Reply(answer.body, answer.status)
         status = answer.status if answer else refusal.status
         body = {
             "error": self.phrases.get(status) or HTTPStatus(status).phrase,

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Fault, Refusal
 from sandbox_fakeproxy._http import JsonObject
 
@@ -61,15 +62,15 @@ def is_active(body: JsonObject) -> bool | None:
     raise Refusal(400, "is_active must be true or false", Fault.IS_ACTIVE)
 
 
-def expires_at(body: JsonObject) -> datetime | None:
-    """Return when a key shall expire; a time without a zone is in UTC."""
+def expires_at(body: JsonObject) -> Instant | None:
+    """Return when a key expires; a time without a zone is in UTC."""
     value = body.get("expires_at")
     if value is None:
         return None
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
-            return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+            return Instant.of(moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC))
     except (ValueError, OverflowError):
         pass
     message = "expires_at must be an ISO 8601 time, such as 2030-01-31T12:00:00Z"

@@ -50,6 +50,8 @@ class Forwarding:
 
     async def forward(self, user: User, sandbox: Sandbox, asked: Outbound) -> Response:
         """Pass a request on, if the sandbox is ready for it."""
+        if self._conduct.window:
+            sandbox = await self._after_window(sandbox)
         answer = self._admitted(user, sandbox, asked)
 
         async def again(request: Outbound) -> Response:
@@ -59,6 +61,15 @@ class Forwarding:
             return await self._admitted(user, current, request)
 
         return await self._within_time(self._delivered(answer, asked, again))
+
+    async def _after_window(self, sandbox: Sandbox) -> Sandbox:
+        """Return the sandbox as it is after others had time to change or delete it."""
+        await self._conduct.in_window()
+        current = self._store.sandbox(sandbox.user_id, sandbox.name)
+        if current is None or current.id != sandbox.id:
+            message = "You do not have access to this sandbox"
+            raise Refusal(403, message, Fault.DELETED_BELOW_PROXY)
+        return current
 
     def _admitted(
         self, user: User, sandbox: Sandbox, asked: Outbound

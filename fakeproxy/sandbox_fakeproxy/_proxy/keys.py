@@ -70,5 +70,5 @@ def _info(key: ApiKey) -> dict[str, Any]:
         "key_prefix": key.key_prefix,
         "name": key.name,
         "created_at": iso(key.created_at),
-        "expires_at": iso(key.expires_at) if key.expires_at else None,
+        "expires_at": key.expires_at.iso() if key.expires_at else None,
     }

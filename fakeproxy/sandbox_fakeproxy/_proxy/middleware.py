@@ -5,10 +5,11 @@ import string
 from collections.abc import Collection
 from urllib.parse import quote
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._http import has_body, write
+from sandbox_fakeproxy._http import HEADER_LIMIT, has_body, write
 
 from .conduct import SANE
 
@@ -68,8 +69,50 @@ class KnownHosts:
         )
 
 
+class LimitedHeaders:
+    """Answer 431 with an empty body where header fields exceed `HEADER_LIMIT`.
+
+    On a port, the server's protocol does so before it has read them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_too_large = scope["type"] == "http" and _header_size(scope) > HEADER_LIMIT
+        app = Response(status_code=431) if is_too_large else self._app
+        await app(scope, receive, send)
+
+
+def _header_size(scope: Scope) -> int:
+    url = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"])
+    return url + sum(len(name) + len(value) for name, value in scope["headers"])
+
+
+class BodilessHead:
+    """Remove the body from every response to HEAD; a route answers HEAD as it answers GET."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app(scope, receive, send_without_body)
+
+
 class DrainedBodies:
-    """Read what is left of a body before an answer is sent that did not need it."""
+    """Read the rest of a body before a response is sent that did not need it.
+
+    Of a body that goes on after `_DRAIN_LIMIT` bytes, the rest is not read: the connection ends.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,10 +129,15 @@ class DrainedBodies:
             ended = message["type"] != "http.request" or not message.get("more_body", False)
             return message
 
-        async def drained(message: Message) -> None:
+        async def drain() -> bool:
             room = _DRAIN_LIMIT
             while not ended and room > 0:
                 room -= len((await noted()).get("body", b""))
+            return ended
+
+        async def drained(message: Message) -> None:
+            if message["type"] == "http.response.start" and not await drain():
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             await send(message)
 
         await self._app(scope, noted, drained)

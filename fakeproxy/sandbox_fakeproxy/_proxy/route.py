@@ -1,4 +1,4 @@
-"""A route that matches a method as strictly as a path: on another method, it is not there."""
+"""A route that answers one method, and HEAD where that is GET; for any other it does not exist."""
 
 import re
 
@@ -11,9 +11,10 @@ from .journal import note_route
 
 
 class ExactRoute(Route):
-    """One method and path; None is any method. What is not known has no name in the journal.
+    """Match one method and path; a `method` of None matches any.
 
-    Starlette would answer HEAD where GET is, and 405 for the others.
+    GET matches HEAD too. For other methods Starlette's own route would answer 405. A route that is
+    not `is_known` has no name in the request log.
     """
 
     def __init__(
@@ -23,7 +24,7 @@ class ExactRoute(Route):
         self.app = _answering(endpoint)
         self.methods = None
         self._template = self.path_format if is_known else None
-        self.accepted = None if method is None else {method}
+        self.accepted = _accepted(method)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match a request."""
@@ -39,6 +40,12 @@ class ExactRoute(Route):
     def ignore_case(self) -> None:
         """Match the path without regard to case."""
         self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+
+
+def _accepted(method: str | None) -> set[str] | None:
+    if method is None:
+        return None
+    return {"GET", "HEAD"} if method == "GET" else {method}
 
 
 def _answering(endpoint: Endpoint) -> ASGIApp:

@@ -1,6 +1,7 @@
 """The sandbox routes: make, list, show, pause, resume, delete."""
 
 from datetime import datetime
+from itertools import cycle
 from typing import Any
 
 from sandbox_fakeproxy._clock import Clock, iso
@@ -39,6 +40,7 @@ class Sandboxes:
         self._controller = controller
         self._runtime = runtime
         self._conduct = conduct
+        self._gone = cycle(conduct.gone)
 
     async def create(self, user: User, asked: Arguments) -> Reply:
         """Make a sandbox; it becomes ready as time passes."""
@@ -133,9 +135,12 @@ class Sandboxes:
     async def _in_window(self, sandbox: Sandbox) -> None:
         """Let others come between, where the proxy does, and lose to them."""
         await self._conduct.in_window()
-        if self._store.sandbox(sandbox.user_id, sandbox.name) != sandbox:
-            message = f"Sandbox '{sandbox.name}' was changed meanwhile"
-            raise Refusal(409, message, Fault.LOST_RACE)
+        current = self._store.sandbox(sandbox.user_id, sandbox.name)
+        if current == sandbox:
+            return
+        is_gone = current is None or current.id != sandbox.id
+        fault = next(self._gone) if is_gone else Fault.LOST_RACE
+        raise Refusal(409, f"Sandbox '{sandbox.name}' was changed meanwhile", fault)
 
     def _now_that_it_exists(self, sandbox: Sandbox) -> datetime:
         """Return the time, unless the sandbox's resource is gone by then."""

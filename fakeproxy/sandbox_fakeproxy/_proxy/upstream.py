@@ -2,7 +2,6 @@
 
 import asyncio
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Send
@@ -11,7 +10,7 @@ from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
 
 # The event loop holds tasks weakly; these are nobody's any more once they have answered.
 _RUNNING = set[asyncio.Task[None] | None]()
-_HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "upgrade")
+_HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
 
 
 async def ask(app: ASGIApp, request: Request) -> Response:
@@ -44,13 +43,11 @@ async def ask(app: ASGIApp, request: Request) -> Response:
             running.exception()
         )
     response = Response(bytes(body), started["status"])
-    response.raw_headers = [
-        (name, value) for name, value in started["headers"] if name.lower() != b"content-length"
-    ]
-    headers = MutableHeaders(raw=response.raw_headers)
-    for name in _HOP_BY_HOP:
-        del headers[name]
-    headers["content-length"] = str(len(body))
+    # The Content-Length of a response to HEAD is that of the body left out.
+    dropped = _HOP_BY_HOP if request.method == "HEAD" else _HOP_BY_HOP | {b"content-length"}
+    response.raw_headers = [pair for pair in started["headers"] if pair[0].lower() not in dropped]
+    if request.method != "HEAD":
+        response.headers["content-length"] = str(len(body))
     return response
 
 

@@ -68,19 +68,21 @@ Routes = Mapping[str, Mapping[str, Handler]]
 
 
 async def route(request: Request, routes: Routes) -> Response | None:
-    """Answer by path and method, as FastAPI does; None for a path that is not there.
+    """Answer by path and method; return None for a path that does not exist.
 
-    A path that ends in `/{id}` stands for every one whose last segment is not written out.
+    HEAD calls the handler of GET; the proxy leaves the body out. Another method is 405, as FastAPI
+    answers it. A path that ends in `/{id}` matches any last segment without a path of its own.
     """
+    method = "GET" if request.method == "HEAD" else request.method
     path: str = request.scope["path"]
     parent, _, last = path.rpartition("/")
     found = [routes[each] for each in (path, f"{parent}/{{id}}") if each in routes and last]
     if not found:
         return None
     for methods in found:
-        if request.method in methods:
+        if method in methods:
             request.scope["path_params"] = {"id": last}
-            return await _answer(request, methods[request.method])
+            return await _answer(request, methods[method])
     allowed = ", ".join(method for methods in found for method in methods)
     return JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": allowed})
 

@@ -28,6 +28,7 @@ from sandbox_fakeproxy._state.store import Store
 from .banner import Greeting, banner
 from .data import DataDirectory, opened
 from .listener import Listener, listen
+from .protocol import LimitedHttpProtocol
 from .saying import say
 
 _GRACE = 0.3  # seconds for replies under way, once their commands are killed
@@ -183,6 +184,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=LimitedHttpProtocol,
                 lifespan="on",
                 ws="none",
                 log_config=None,

@@ -2,5 +2,5 @@
 
 It knows neither HTTP nor what runs: the time is an argument, and a record is a value.
 
-Knows `_errors`.
+Knows `_clock` and `_errors`.
 """

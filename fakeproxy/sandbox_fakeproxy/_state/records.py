@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from sandbox_fakeproxy._clock import Instant
+
 from .fates import Fate
 
 
@@ -33,7 +35,7 @@ class ApiKey:
     name: str | None
     is_active: bool
     created_at: datetime
-    expires_at: datetime | None
+    expires_at: Instant | None
     last_used_at: datetime | None
 
 

@@ -3,6 +3,8 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
+from sandbox_fakeproxy._clock import Instant
+
 from .fates import Fate
 from .records import ApiKey, Intent, Sandbox, User
 
@@ -92,12 +94,11 @@ DROP TABLE clock_1;
 FROM_VERSION_1 = _SET_ASIDE + SCHEMA + _TAKE_OVER
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def micros(moment: datetime) -> int:
     """Write a time as the database keeps it."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return Instant.of(moment).micros
 
 
 def micros_or_none(moment: datetime | None) -> int | None:
@@ -106,7 +107,7 @@ def micros_or_none(moment: datetime | None) -> int | None:
 
 
 def _moment(micros: int) -> datetime:
-    return _EPOCH + micros * _MICROSECOND
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def _moment_or_none(micros: int | None) -> datetime | None:
@@ -134,7 +135,7 @@ def key_of(row: sqlite3.Row) -> ApiKey:
         name=row["name"],
         is_active=bool(row["is_active"]),
         created_at=_moment(row["created_at"]),
-        expires_at=_moment_or_none(row["expires_at"]),
+        expires_at=None if row["expires_at"] is None else Instant(row["expires_at"]),
         last_used_at=_moment_or_none(row["last_used_at"]),
     )
 

@@ -194,7 +194,7 @@ class Store:
                 key.name,
                 key.is_active,
                 micros(key.created_at),
-                micros_or_none(key.expires_at),
+                key.expires_at and key.expires_at.micros,
                 micros_or_none(key.last_used_at),
             ),
         )

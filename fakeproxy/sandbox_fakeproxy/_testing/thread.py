@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sandbox_fakeproxy._serving.listener import listen
+from sandbox_fakeproxy._serving.protocol import LimitedHttpProtocol
 
 _PATIENCE = 30.0  # seconds until something that takes one counts as stuck
 _T = TypeVar("_T")
@@ -60,6 +61,7 @@ class _Server(uvicorn.Server):
         self.has_started = threading.Event()
         config = uvicorn.Config(
             app,
+            http=LimitedHttpProtocol,
             lifespan="auto",
             ws="none",
             log_config=None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy import auth, keys
 from sandbox_fakeproxy._proxy.auth import Authenticator, digest
@@ -23,13 +25,14 @@ from .gates import (
     forgiving,
 )
 from .mutant import Kind, made_of, replaced
-from .rewriting import changing
+from .rewriting import changing, routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from starlette.requests import Request
+    from starlette.types import Scope
 
     from .mutant import Make
 
@@ -39,6 +42,37 @@ TICK = timedelta(milliseconds=1)
 
 
 # Keys --------------------------------------------------------------------------------------------
+
+
+def _unstripped(path: str, blank: bytes) -> Callable[[Scope], Scope]:
+    """Return a change that replaces a blank at the end of `Authorization` by a letter."""
+
+    def kept(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+        is_kept = name == b"authorization" and value.endswith(blank)
+        return name, (value.rstrip() + b"x" if is_kept else value)
+
+    def change(scope: Scope) -> Scope:
+        if re.fullmatch(path, scope["path"]) is None:
+            return scope
+        return {**scope, "headers": [kept(*pair) for pair in scope["headers"]]}
+
+    return change
+
+
+STRIPPED = Kind("Blanks after a key")
+for _id, _said, _clause, _path in (
+    ("user", "after a user's key", "auth.header.blanks-after", "/(api/(me|sandboxes)|proxy).*"),
+    ("me", "after a key that asks whose it is", "auth.header.blanks-after", "/api/me"),
+    ("proxy", "after a key below /proxy/", "auth.header.blanks-after", "/proxy/.*"),
+    ("admin", "after the admin key", "auth.admin-header.blanks-after", "/api/admin/.*"),
+):
+    for _kind, _name, _blank in (("blank", "A blank", b" "), ("tab", "A tab", b"\t")):
+        STRIPPED.add(
+            f"auth.{_kind}-after.{_id}",
+            f"{_name} {_said} is taken for a part of it.",
+            routed(_unstripped(_path, _blank)),
+            _clause,
+        )
 
 LET_IN = Kind("A key that should open nothing")
 for _id, _message, _clause, _said in (
@@ -192,7 +226,8 @@ class ByTheDay(Store):
         found = super().key_by_hash(key_hash)
         if found is None or found[1].expires_at is None:
             return found
-        end = found[1].expires_at.replace(hour=23, minute=59, second=59)
+        day = 86_400_000_000  # microseconds
+        end = Instant((found[1].expires_at.micros // day + 1) * day - 1)
         return found[0], replace(found[1], expires_at=end), found[2]
 
 
@@ -255,6 +290,7 @@ class FirstUse(Store):
 
 
 KINDS = (
+    STRIPPED,
     LET_IN,
     EXPIRY,
     KEPT_OUT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy.administration import Administration
 from sandbox_fakeproxy._proxy.keys import Keys
@@ -120,7 +121,7 @@ class NameRequired(_Making):
 class NoPast(_Making):
     def check(self, body: JsonObject, now: datetime) -> None:
         expiry = self._conduct.expires_at(body)
-        if expiry is not None and expiry <= now:
+        if expiry is not None and expiry <= Instant.of(now):
             raise Refusal(400, "expires_at must be in the future")
 
 

@@ -15,6 +15,7 @@ from sandbox_fakeproxy._state.fates import Fate
 from sandbox_fakeproxy._state.store import Store
 
 from .mutant import Kind, replaced
+from .rewriting import BOX, EXEC, answered, error
 
 if TYPE_CHECKING:
     from sandbox_fakeproxy._http import Arguments, Reply
@@ -104,6 +105,21 @@ RACES.add(
     replaced("in_window", _windowed, Conduct),
     "races.delete.one",
     "races.scale.legal",
+)
+
+
+RACES.add(
+    "races.delete.unknown",
+    "Who comes second when a sandbox is deleted is told that the user is unknown.",
+    answered(f"DELETE {BOX}", error(404, "Not Found", "User not found"), on=403),
+    "races.delete.one",
+    "races.create-delete.legal",
+)
+RACES.add(
+    "races.delete.still-404",
+    "A command in a sandbox that was deleted is 404 for good.",
+    answered(EXEC, error(404, "Not Found", "Sandbox not found"), on=403),
+    "races.exec-delete.legal",
 )
 
 

@@ -49,9 +49,10 @@ class Answer:
         else:
             self.body += message.get("body", b"")
 
-    async def pass_on(self, send: Send) -> None:
-        """Send it."""
-        self.headers[b"content-length"] = str(len(self.body)).encode()
+    async def pass_on(self, send: Send, method: str) -> None:
+        """Send it, as the response to a method."""
+        if method != "HEAD":  # which has the length of a body that is not sent
+            self.headers[b"content-length"] = str(len(self.body)).encode()
         start = {"type": "http.response.start", "status": self.status}
         await send({**start, "headers": list(self.headers.items())})
         await send({"type": "http.response.body", "body": self.body})
@@ -82,7 +83,7 @@ class Rewritten:
         await self._app(scope, receive, taken)
         if answer.status in self._statuses:
             self._change(answer)
-        await answer.pass_on(send)
+        await answer.pass_on(send, scope["method"])
 
 
 class Reworded:

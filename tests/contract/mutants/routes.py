@@ -22,6 +22,7 @@ from .rewriting import (
     setting,
     status,
     turning,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -107,6 +108,56 @@ PATHS.add(
     "conventions.name.case-sensitive",
 )
 
+
+# HEAD --------------------------------------------------------------------------------------------
+
+HEAD = Kind("HEAD")
+
+
+def _long(answer: Answer) -> None:
+    answer.headers[b"content-length"] = b"0"
+
+
+for _id, _said, _paths, _change in (
+    ("404", "is an unknown route", "/.*", status(404)),
+    ("405", "is 405", "/.*", status(405)),
+    ("204", "is 204", "/.*", status(204)),
+    ("health", "of /health is an unknown route", "/health", status(404)),
+    ("list", "of the list of sandboxes is an unknown route", "/api/sandboxes", status(404)),
+    ("box", "of a sandbox is an unknown route", "/api/sandboxes/[^/]+", status(404)),
+    ("keys", "of a user's own keys is an unknown route", "/api/me/apikeys", status(404)),
+    ("type", "says another content type than GET", "/api/.*", typed("text/plain")),
+    ("length", "says another length than GET", "/.*", _long),
+):
+    HEAD.add(
+        f"conventions.head.{_id}",
+        f"HEAD {_said}.",
+        answered(f"HEAD {_paths}", _change),
+        "conventions.head.as-get",
+    )
+for _id, _said, _paths in (
+    ("admin", "of every admin route", "/api/admin/.*"),
+    ("admin-users", "of the list of users", "/api/admin/users"),
+    ("admin-keys", "of a user's keys", "/api/admin/users/[^/]+/apikeys"),
+):
+    HEAD.add(
+        f"conventions.head.{_id}",
+        f"HEAD {_said} is an unknown route.",
+        answered(f"HEAD {_paths}", status(404)),
+        "conventions.head.admin",
+    )
+HEAD.add(
+    "conventions.head.unlocked",
+    "HEAD needs no key.",
+    answered("HEAD /api/me", status(200), on=401),
+    "conventions.head.as-get",
+)
+HEAD.add(
+    "conventions.head.everywhere",
+    "HEAD is 200 on every route, whatever the route takes.",
+    answered("HEAD /.*", status(200), on=404),
+    "conventions.head.as-get",
+)
 
 # Unknown routes ----------------------------------------------------------------------------------
 
@@ -218,5 +269,6 @@ class BelowProxy(Gate):
 
 KINDS = (
     PATHS,
+    HEAD,
     UNKNOWN,
 )

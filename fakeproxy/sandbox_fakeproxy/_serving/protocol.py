@@ -1,0 +1,141 @@
+"""The server's HTTP/1.1 protocol: uvicorn's on httptools, which has no limits of its own."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from sandbox_fakeproxy._http import HEADER_LIMIT
+
+HEADER_TIMEOUT = 60.0  # seconds, as in Node.js
+_LINGER = 2.0  # seconds
+_STEP = 1024  # bytes that are parsed at once: what may be kept unparsed and not yet counted
+_TOO_LARGE = b"431 Request Header Fields Too Large"
+_TOO_SLOW = b"408 Request Timeout"
+
+
+class _HeadersTooLarge(Exception):
+    """The header fields of a request exceed the limit; raised to stop the parser."""
+
+
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """Refuse a request whose header fields are too large or take too long to arrive.
+
+    The limit is `HEADER_LIMIT` bytes for the URL and all field names and values of one request, as
+    Node.js counts them; trailers after a chunked body count anew. Bytes that the parser keeps to
+    itself, because no field has ended yet, count too: no client fills the memory. A request over
+    the limit is 431, one whose header fields are incomplete after `HEADER_TIMEOUT` is 408. Both
+    have an empty body, and the connection ends.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._counted = 0  # bytes of the fields of this request that the parser has passed on
+        self._unparsed = 0  # bytes since the parser has last passed on anything
+        self._has_progressed = False
+        self._awaits_headers = True
+        self._is_refused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._limit_time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        start = 0
+        while start < len(data) and not (self._is_refused or self.transport.is_closing()):
+            size = _STEP if self._awaits_headers else len(data)
+            self._feed(data[start : start + size])
+            start += size
+        self._limit_time()
+
+    def _feed(self, data: bytes) -> None:
+        self._has_progressed = False
+        super().data_received(data)
+        self._unparsed = 0 if self._has_progressed else self._unparsed + len(data)
+        if self._counted + self._unparsed > HEADER_LIMIT and not self._is_refused:
+            self._refuse(_TOO_LARGE)
+
+    def send_400_response(self, msg: str) -> None:
+        if self._counted > HEADER_LIMIT:
+            self._refuse(_TOO_LARGE)
+        else:
+            super().send_400_response(msg)
+
+    # Parser callbacks ---------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._has_progressed = self._awaits_headers = True
+        self._counted = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._has_progressed = True
+        self._awaits_headers = False
+        self._counted = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._has_progressed = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._has_progressed = True
+        super().on_message_complete()
+
+    def _count(self, size: int) -> None:
+        self._has_progressed = True
+        self._counted += size
+        if self._counted > HEADER_LIMIT:
+            raise _HeadersTooLarge
+
+    # The end ------------------------------------------------------------------------------------
+
+    def _limit_time(self) -> None:
+        """Keep a timer running as long as header fields are awaited."""
+        if not self._awaits_headers or self._is_refused:
+            self._stop_timer()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(HEADER_TIMEOUT, self._refuse, _TOO_SLOW)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, status: bytes) -> None:
+        """Answer with a status, and close the connection after all responses under way."""
+        self._is_refused = True
+        if _is_under_way(self.cycle):
+            self._end_after_response()
+            return
+        self.transport.write(
+            b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status
+        )
+        # To close while the client still sends would reset the connection, and lose the answer.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(_LINGER, self.transport.close)
+
+    def _end_after_response(self) -> None:
+        if self.cycle.more_body:  # which does not arrive any more
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+
+def _is_under_way(cycle: RequestResponseCycle | None) -> bool:
+    """Tell whether a request, if there was one, still waits for its response."""
+    return cycle is not None and not cycle.response_complete
