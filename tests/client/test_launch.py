@@ -49,7 +49,7 @@ rm -rf "$1"
 mkdir -p "$1/bin"
 cat >"$1/bin/python" <<'END'
 #!/bin/sh
-[ "$1" != -c ] || exit 0
+[ "$2" != -c ] || exit 0
 echo "environment's python $*" >>"$LOG"
 [ ! -e "$STANDINS/offline" ] || exit 1
 END
