@@ -407,6 +407,27 @@ def test_the_launcher_starts_from_any_folder_by_a_relative_path(installed: Clone
     assert (ended.returncode, ended.stderr) == (7, "")
 
 
+def test_another_python_gets_an_environment_of_its_own(with_python: Clone) -> None:
+    with_python.put("python3.13", _PYTHON)
+    with_python.start()
+
+    ended = with_python.start("--python", "3.13", "--extras", "dev", "tool")
+
+    assert ended.returncode == 7
+    assert with_python.asked[-2:] == [
+        "python -m venv --clear ROOT/.venv-3.13",
+        "environment's python -m pip install -qq --disable-pip-version-check --editable .[dev]",
+    ]
+    assert with_python.environment.exists()
+
+
+def test_a_python_that_is_not_installed_is_named(with_python: Clone) -> None:
+    ended = with_python.start("--python", "3.99", "tool")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Python 3.99 is needed and is not on the PATH" in ended.stderr
+
+
 @pytest.mark.parametrize("is_relative", [True, False], ids=["relative", "absolute"])
 def test_the_launcher_starts_through_a_chain_of_symbolic_links(
     installed: Clone, tmp_path: Path, is_relative: bool
