@@ -168,4 +168,4 @@ def _launcher_messages() -> Iterator[Message]:
 
 def _without_variables(shell: str) -> str:
     """Return words of the shell with a gap for each of its variables and commands."""
-    return re.sub(r"\$\([^)]*\)|\$\w+", GAP, shell)
+    return re.sub(r"\$\([^)]*\)|\$\{\w+:?-[^}]*\}|\$\w+", GAP, shell)
