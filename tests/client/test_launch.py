@@ -51,6 +51,7 @@ cat >"$1/bin/python" <<'END'
 #!/bin/sh
 [ "$2" != -c ] || exit 0
 echo "environment's python $*" >>"$LOG"
+[ -z "${PYTHONEXECUTABLE-}${__PYVENV_LAUNCHER__-}" ] || echo "led astray" >>"$LOG"
 [ ! -e "$STANDINS/offline" ] || exit 1
 END
 cat >"$1/bin/tool" <<'END'
@@ -482,11 +483,13 @@ def test_the_installers_see_no_variable_that_changes_python(with_uv: Clone) -> N
 def test_a_command_starts_python_without_the_callers_variables(
     installed: Clone, command: str, module: str
 ) -> None:
+    installed.variables = {"PYTHONEXECUTABLE": "/mine", "__PYVENV_LAUNCHER__": "/mine"}
+    directly = [str(installed.environment / "bin" / command), "a b", "$c"]
+    subprocess.run(directly, env=installed.environ(), timeout=30, check=True)
     installed.start(command, "a b", "$c")
 
-    assert installed.asked == [
-        f"environment's python -I -S ROOT/client/start.py {module} a b $c",
-    ]
+    started = f"environment's python -I -S ROOT/client/start.py {module} a b $c"
+    assert installed.asked == [started, started]
 
 
 def test_git_checks_the_files_out_with_line_feeds_whatever_it_is_configured_to_do() -> None:
