@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sandbox_client._agent import DEFAULT_COMMAND, command_line, quote, template_fault
 from sandbox_client._errors import ConfigError, InvalidInput
 
-from tests.client.hostile import some
-from tests.client.leaks import spelled
+from tests.client.secrecy import format_verb
+from tests.client.strategies import some_examples
 
 prompts = st.text(
     st.one_of(
@@ -32,7 +32,7 @@ def as_bash_reads(command: str) -> list[str]:
     return done.stdout.decode().split("\0")[:-1]
 
 
-@some
+@some_examples
 @given(prompt=prompts)
 @example(prompt='it\'s $(rm -rf /) `id` "x" $HOME !! \\ \n;\ttrue & # *')
 @example(prompt="'; rm -rf / #")
@@ -41,13 +41,13 @@ def test_no_character_of_a_prompt_reaches_the_shell_as_syntax(prompt: str) -> No
     assert as_bash_reads(quote(prompt)) == [prompt]
 
 
-@some
+@some_examples
 @given(prompt=prompts)
 def test_a_terminal_is_typed_nothing_that_it_would_act_on(prompt: str) -> None:
     assert quote(prompt).isprintable(), "one line, without a tab or a control character"
 
 
-@some
+@some_examples
 @given(prompt=prompts)
 def test_a_shell_that_recalls_its_history_finds_no_sign_of_it(prompt: str) -> None:
     assert "!" not in quote(prompt)
@@ -98,7 +98,7 @@ def test_a_template_whose_own_quotes_would_undo_ours_is_refused(template: str, w
     assert bool(fault) == bool(words)
 
 
-@some
+@some_examples
 @given(prompt=prompts)
 def test_a_template_that_is_accepted_hands_the_prompt_over_whole(prompt: str) -> None:
     for template in ("a 'b c' {prompt} \"d\"", "a \\' {prompt}", 'x"y\'"z {prompt}'):
@@ -111,7 +111,7 @@ def test_the_advice_for_a_template_shows_where_the_prompt_goes() -> None:
     with pytest.raises(ConfigError, match=r"agentCommand holds \{prompt\} 0 times") as caught:
         command_line("foo", "hi")
 
-    assert "gemini -y -p {prompt}" in caught.value.next_step(spelled)
+    assert "gemini -y -p {prompt}" in caught.value.next_step(format_verb)
 
 
 @pytest.mark.parametrize(("prompt", "words"), [("", "empty"), (" \n", "empty"), ("a\0", "NUL")])

@@ -20,7 +20,15 @@ from sandbox_client import _cli, _waiting
 from sandbox_client._client import Client, over
 from sandbox_client._proxy import Proxy
 
-from tests.client.doubles import (
+from tests.client.statuses import (
+    ALPHA_ERROR,
+    ALPHA_FAILED,
+    ALPHA_PAUSED,
+    ALPHA_PENDING,
+    ALPHA_READY,
+    ALPHA_STARTING,
+)
+from tests.client.stubs import (
     EXEC,
     KEY,
     KILL,
@@ -29,25 +37,17 @@ from tests.client.doubles import (
     SESSIONS,
     URL,
     VIEW,
-    Clock,
-    Routes,
-    done,
-    made,
-    opened,
-    page,
-    ran,
-    says,
-    sessions,
-    timing,
-    viewed,
-)
-from tests.client.states import (
-    ALPHA_ERROR,
-    ALPHA_FAILED,
-    ALPHA_PAUSED,
-    ALPHA_PENDING,
-    ALPHA_READY,
-    ALPHA_STARTING,
+    FakeClock,
+    RouteStub,
+    created,
+    error_reply,
+    executed,
+    html_page,
+    session_list,
+    session_opened,
+    succeeded,
+    timing_on,
+    view_of,
 )
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
     from sandbox_client._config import Config
 
-    from tests.client.doubles import Answer, Answers, Handler
-    from tests.client.states import Row
+    from tests.client.statuses import StatusRow
+    from tests.client.stubs import Answer, Answers, Handler
 
 
 RUNNING = ("prompt", "agent", "output")  # which end with the command's own exit code
@@ -77,7 +77,7 @@ class Terminal:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
-        self.routes = Routes({})
+        self.routes = RouteStub({})
         self.code: int | str | None = None
         self.out = self.err = ""
 
@@ -85,12 +85,12 @@ class Terminal:
         self, *words: str, answers: Answers | None = None, handler: Handler | None = None
     ) -> Terminal:
         """Run `remote-sandbox` with `words`; keep its exit code and what it printed."""
-        self.routes = Routes(answers or {})
+        self.routes = RouteStub(answers or {})
         played: Handler = handler or self.routes
-        transport, clock = httpx.MockTransport(played), Clock()
+        transport, clock = httpx.MockTransport(played), FakeClock()
 
         def connect(config: Config) -> Client:
-            client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing(clock))
+            client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
             return replace(client, prompts=replace(client.prompts, new_id=lambda: SESSION))
 
         self._monkeypatch.setattr(_cli, "connect", connect)
@@ -114,16 +114,16 @@ def terminal(
 
 
 _COMMANDS: dict[str, tuple[list[str], Answers]] = {
-    "create": (["box"], {CREATE: made(), GET: ALPHA_READY.response()}),
+    "create": (["box"], {CREATE: created(), GET: ALPHA_READY.response()}),
     "status": (["box"], {GET: ALPHA_PAUSED.response()}),
-    "prompt": (["box", "ls"], {EXEC: ran("a\n")}),
-    "agent": (["box", "fix", "it"], {EXEC: ran("a\n")}),
-    "output": (["box", "s1"], {VIEW: viewed("a\n", "completed", 0)}),
-    "cancel": (["box", "s1"], {VIEW: viewed("a\n", "completed", 0)}),
+    "prompt": (["box", "ls"], {EXEC: executed("a\n")}),
+    "agent": (["box", "fix", "it"], {EXEC: executed("a\n")}),
+    "output": (["box", "s1"], {VIEW: view_of("a\n", "completed", 0)}),
+    "cancel": (["box", "s1"], {VIEW: view_of("a\n", "completed", 0)}),
     "list": ([], {LIST: BOX_LISTED, GET: ALPHA_PAUSED.response()}),
-    "delete": (["box"], {DELETE: done()}),
-    "pause": (["box"], {PAUSE: done(), GET: ALPHA_PAUSED.response()}),
-    "resume": (["box"], {RESUME: done(), GET: ALPHA_READY.response()}),
+    "delete": (["box"], {DELETE: succeeded()}),
+    "pause": (["box"], {PAUSE: succeeded(), GET: ALPHA_PAUSED.response()}),
+    "resume": (["box"], {RESUME: succeeded(), GET: ALPHA_READY.response()}),
 }
 
 
@@ -159,7 +159,7 @@ def test_json_may_be_asked_for_before_the_verb_too(verb: str, terminal: Terminal
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
-    "answer", [says(401, "API key has expired"), page(502)], ids=["refused", "failed"]
+    "answer", [error_reply(401, "API key has expired"), html_page(502)], ids=["refused", "failed"]
 )
 def test_each_commands_error_is_a_json_object_too(
     verb: str, answer: Answer, terminal: Terminal
@@ -177,7 +177,7 @@ def test_an_error_is_three_lines_on_standard_error_and_nothing_else(
     verb: str, terminal: Terminal
 ) -> None:
     words, answers = _COMMANDS[verb]
-    refused = dict.fromkeys([OPEN, *answers], says(401, "API key has expired " + "x" * 250))
+    refused = dict.fromkeys([OPEN, *answers], error_reply(401, "API key has expired " + "x" * 250))
 
     terminal.run(verb, *words, answers=refused)
 
@@ -319,7 +319,7 @@ def test_no_variable_breaks_or_silences_what_goes_into_a_pipe(
 def test_colours_that_are_forced_change_nothing_else_in_a_pipe(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = {CREATE: made(), GET: ALPHA_READY.response()}
+    answers = {CREATE: created(), GET: ALPHA_READY.response()}
     plain = terminal.run("create", "box", answers=answers)
     expected = (plain.out, plain.err)
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -337,7 +337,7 @@ def test_a_dumb_terminal_gets_a_line_for_each_reason(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     looks = [ALPHA_PENDING.response(), ALPHA_READY.response()]
 
-    terminal.run("create", "box", answers={CREATE: made(), GET: looks})
+    terminal.run("create", "box", answers={CREATE: created(), GET: looks})
 
     assert "pending: " in terminal.err
     assert "\x1b" not in terminal.err
@@ -382,7 +382,7 @@ def test_what_looks_like_markup_is_printed_as_it_is(terminal: Terminal) -> None:
 
 def test_create_tells_each_new_reason_while_it_waits(terminal: Terminal) -> None:
     states = [ALPHA_PENDING, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY]
-    answers: Answers = {CREATE: made(), GET: [each.response() for each in states]}
+    answers: Answers = {CREATE: created(), GET: [each.response() for each in states]}
 
     terminal.run("create", "box", answers=answers)
 
@@ -412,9 +412,9 @@ def test_create_passes_image_and_port_on(terminal: Terminal) -> None:
     ids=["late", "failed", "controller error"],
 )
 def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(
-    verb: str, row: Row, words: str, terminal: Terminal
+    verb: str, row: StatusRow, words: str, terminal: Terminal
 ) -> None:
-    terminal.run(verb, "box", answers={CREATE: made(), RESUME: done(), GET: row.response()})
+    terminal.run(verb, "box", answers={CREATE: created(), RESUME: succeeded(), GET: row.response()})
 
     assert (terminal.code, terminal.out) == (3, "")
     *_, error, fault, step = terminal.err.splitlines()
@@ -426,7 +426,9 @@ def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(
 
 
 def test_a_wait_in_vain_is_still_one_json_object(terminal: Terminal) -> None:
-    terminal.run("create", "--json", "box", answers={CREATE: made(), GET: ALPHA_FAILED.response()})
+    terminal.run(
+        "create", "--json", "box", answers={CREATE: created(), GET: ALPHA_FAILED.response()}
+    )
 
     assert terminal.code == 3
     content = json.loads(terminal.out)
@@ -437,7 +439,7 @@ def test_a_wait_in_vain_is_still_one_json_object(terminal: Terminal) -> None:
 def test_a_reason_in_braces_is_the_proxys_own_and_left_alone(terminal: Terminal) -> None:
     body = ALPHA_FAILED.body() | {"readyMessage": "phase: Failed {delete}"}
 
-    terminal.run("create", "box", answers={CREATE: made(), GET: httpx.Response(200, json=body)})
+    terminal.run("create", "box", answers={CREATE: created(), GET: httpx.Response(200, json=body)})
 
     assert "failed: phase: Failed {delete}" in terminal.err
 
@@ -448,7 +450,7 @@ def test_a_reason_in_braces_is_the_proxys_own_and_left_alone(terminal: Terminal)
 def test_prompt_prints_the_commands_own_output_and_nothing_else(
     output: str, terminal: Terminal
 ) -> None:
-    terminal.run("prompt", "box", "x", answers={EXEC: ran(output)})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed(output)})
 
     assert (terminal.code, terminal.out, terminal.err) == (0, output, "")
 
@@ -457,7 +459,7 @@ def test_prompt_prints_the_commands_own_output_and_nothing_else(
 def test_prompt_ends_with_the_commands_own_exit_code(
     exit_code: int, code: int, terminal: Terminal
 ) -> None:
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("", exit_code)})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("", exit_code)})
 
     assert terminal.code == code
 
@@ -466,7 +468,7 @@ def test_prompt_ends_with_the_commands_own_exit_code(
 def test_an_exit_code_that_no_process_has_is_never_taken_for_success(
     exit_code: int, terminal: Terminal
 ) -> None:
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("", exit_code)})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("", exit_code)})
 
     assert isinstance(terminal.code, int)
     assert 0 < terminal.code <= 255
@@ -476,7 +478,7 @@ def test_an_exit_code_that_no_process_has_is_never_taken_for_success(
 def test_a_command_that_was_killed_prints_what_there_is_and_ends_with_125(
     status: str, terminal: Terminal
 ) -> None:
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("so far\n", None, status)})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("so far\n", None, status)})
 
     assert (terminal.code, terminal.out) == (125, "so far\n")
     assert "killed before it ended" in terminal.err
@@ -485,15 +487,15 @@ def test_a_command_that_was_killed_prints_what_there_is_and_ends_with_125(
 def test_a_command_is_followed_to_its_end_and_its_output_printed_once_as_it_comes(
     terminal: Terminal,
 ) -> None:
-    views = [viewed("a\n"), viewed("a\n"), viewed("a\nb"), viewed("a\nb\n", "completed", 4)]
+    views = [view_of("a\n"), view_of("a\n"), view_of("a\nb"), view_of("a\nb\n", "completed", 4)]
 
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("", None, "running"), VIEW: views})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("", None, "running"), VIEW: views})
 
     assert (terminal.code, terminal.out, terminal.err) == (4, "a\nb\n", "")
 
 
 def test_waiting_may_be_limited_and_says_how_to_go_on(terminal: Terminal) -> None:
-    answers: Answers = {EXEC: ran("", None, "running"), VIEW: viewed("so far\n")}
+    answers: Answers = {EXEC: executed("", None, "running"), VIEW: view_of("so far\n")}
 
     terminal.run("prompt", "--wait", "2.5", "box", "x", answers=answers)
 
@@ -508,14 +510,14 @@ def test_waiting_may_be_limited_and_says_how_to_go_on(terminal: Terminal) -> Non
 def test_a_detached_command_prints_its_session_and_is_not_waited_for(
     verb: str, terminal: Terminal
 ) -> None:
-    terminal.run(verb, "-d", "box", "x", answers={EXEC: ran("", None, "running")})
+    terminal.run(verb, "-d", "box", "x", answers={EXEC: executed("", None, "running")})
 
     assert (terminal.code, terminal.out) == (0, f"{SESSION}\n")
     assert f"`remote-sandbox output -f box {SESSION}` follows it" in terminal.err
 
 
 def test_an_agent_gets_its_prompt_as_one_word(terminal: Terminal) -> None:
-    terminal.run("agent", "box", "it's", "a; test", answers={EXEC: ran()})
+    terminal.run("agent", "box", "it's", "a; test", answers={EXEC: executed()})
 
     assert terminal.routes.bodies[-1] == {
         "id": SESSION,
@@ -526,7 +528,7 @@ def test_an_agent_gets_its_prompt_as_one_word(terminal: Terminal) -> None:
 
 
 def test_a_session_of_ones_own_is_asked_whether_it_is_free(terminal: Terminal) -> None:
-    answers: Answers = {OPEN: opened("build"), VIEW: viewed("x", command="make all")}
+    answers: Answers = {OPEN: session_opened("build"), VIEW: view_of("x", command="make all")}
 
     terminal.run("prompt", "--session", "build", "box", "x", answers=answers)
 
@@ -536,7 +538,7 @@ def test_a_session_of_ones_own_is_asked_whether_it_is_free(terminal: Terminal) -
 
 
 def test_output_prints_what_there_is_and_says_that_it_goes_on(terminal: Terminal) -> None:
-    terminal.run("output", "box", "s1", answers={VIEW: viewed("a\nb\n")})
+    terminal.run("output", "box", "s1", answers={VIEW: view_of("a\nb\n")})
 
     assert (terminal.code, terminal.out) == (0, "a\nb\n")
     assert "still running in session 's1'" in terminal.err
@@ -544,7 +546,7 @@ def test_output_prints_what_there_is_and_says_that_it_goes_on(terminal: Terminal
 
 
 def test_output_leaves_out_what_is_known_and_follows_to_the_end(terminal: Terminal) -> None:
-    views = [viewed("abc"), viewed("abcd"), viewed("abcde", "completed", 7)]
+    views = [view_of("abc"), view_of("abcd"), view_of("abcde", "completed", 7)]
 
     terminal.run("output", "-f", "--after", "3", "box", "s1", answers={VIEW: views})
 
@@ -553,7 +555,7 @@ def test_output_leaves_out_what_is_known_and_follows_to_the_end(terminal: Termin
 
 def test_output_without_a_session_lists_what_runs_and_what_ended(terminal: Terminal) -> None:
     row: dict[str, object] = {"status": "running", "current_command": "make"}
-    answers: Answers = {SESSIONS: sessions(s1=row), VIEW: viewed("line 7\n")}
+    answers: Answers = {SESSIONS: session_list(s1=row), VIEW: view_of("line 7\n")}
 
     terminal.run("output", "box", answers=answers)
 
@@ -561,15 +563,15 @@ def test_output_without_a_session_lists_what_runs_and_what_ended(terminal: Termi
 
 
 def test_a_sandbox_in_which_nothing_has_run_says_so(terminal: Terminal) -> None:
-    terminal.run("output", "box", answers={SESSIONS: sessions()})
+    terminal.run("output", "box", answers={SESSIONS: session_list()})
 
     assert (terminal.code, terminal.out) == (0, "Nothing has run in box since its start.\n")
 
 
 def test_cancel_kills_and_prints_what_was_printed(terminal: Terminal) -> None:
-    views = [viewed("so far\n"), viewed("so far\n", "terminated")]
+    views = [view_of("so far\n"), view_of("so far\n", "terminated")]
 
-    terminal.run("cancel", "box", "s1", answers={VIEW: views, KILL: opened("s1")})
+    terminal.run("cancel", "box", "s1", answers={VIEW: views, KILL: session_opened("s1")})
 
     assert (terminal.code, terminal.out) == (0, "so far\n")
     assert "killed before it ended" in terminal.err
@@ -577,14 +579,14 @@ def test_cancel_kills_and_prints_what_was_printed(terminal: Terminal) -> None:
 
 
 def test_cancelling_what_has_ended_says_that_nothing_was_killed(terminal: Terminal) -> None:
-    terminal.run("cancel", "box", "s1", answers={VIEW: viewed("all\n", "completed", 3)})
+    terminal.run("cancel", "box", "s1", answers={VIEW: view_of("all\n", "completed", 3)})
 
     assert (terminal.code, terminal.out) == (0, "all\n")
     assert terminal.err == "it had ended before, with exit code 3: nothing was killed\n"
 
 
 def test_a_command_that_cannot_be_killed_is_no_success(terminal: Terminal) -> None:
-    terminal.run("cancel", "box", "s1", answers={VIEW: viewed("x\n"), KILL: opened("s1")})
+    terminal.run("cancel", "box", "s1", answers={VIEW: view_of("x\n"), KILL: session_opened("s1")})
 
     assert terminal.code == 125
     assert "still running" in terminal.err
@@ -608,7 +610,7 @@ def test_what_cannot_be_meant_together_is_refused(terminal: Terminal) -> None:
 
 
 def test_an_agent_that_is_not_there_is_told_with_what_to_do(terminal: Terminal) -> None:
-    terminal.run("agent", "box", "hi", answers={EXEC: ran("gemini: command not found\n", 127)})
+    terminal.run("agent", "box", "hi", answers={EXEC: executed("gemini: command not found\n", 127)})
 
     assert terminal.code == 127
     assert "name another one in agentCommand" in terminal.err
@@ -622,12 +624,12 @@ def test_a_proxy_that_goes_away_is_told_while_it_is_tried(
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
         if operation != "view":
-            return {"create": opened(), "exec": ran("", None, "running")}[operation]
+            return {"create": session_opened(), "exec": executed("", None, "running")}[operation]
         views.append(None)
         if 1 < len(views) < 8:
             raise httpx.ConnectError("gone")
         await anyio.lowlevel.checkpoint()
-        return viewed("a\n") if len(views) == 1 else viewed("a\nb\n", "completed", 0)
+        return view_of("a\n") if len(views) == 1 else view_of("a\nb\n", "completed", 0)
 
     views: list[None] = []
     terminal.run("prompt", "box", "x", handler=proxy)
@@ -666,7 +668,7 @@ def test_a_wait_that_is_no_number_of_seconds_is_wrong_usage(
 def test_one_word_is_a_shell_command_and_several_are_not_split(
     words: list[str], command: str, terminal: Terminal
 ) -> None:
-    terminal.run("prompt", "box", *words, answers={EXEC: ran()})
+    terminal.run("prompt", "box", *words, answers={EXEC: executed()})
 
     body = terminal.routes.bodies[-1]
     assert isinstance(body, dict)
@@ -674,14 +676,14 @@ def test_one_word_is_a_shell_command_and_several_are_not_split(
 
 
 def test_prompt_as_json_holds_output_and_exit_code(terminal: Terminal) -> None:
-    terminal.run("prompt", "--json", "box", "x", answers={EXEC: ran("a\n", 3)})
+    terminal.run("prompt", "--json", "box", "x", answers={EXEC: executed("a\n", 3)})
 
     content = json.loads(terminal.out)
     assert (content["output"], content["exit_code"], terminal.code) == ("a\n", 3, 3)
 
 
 def test_a_paused_sandbox_is_told_with_the_command_that_resumes_it(terminal: Terminal) -> None:
-    answers: Answers = {EXEC: says(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
+    answers: Answers = {EXEC: error_reply(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
 
     terminal.run("prompt", "box", "ls", answers=answers)
 
@@ -712,7 +714,7 @@ def test_a_paused_sandbox_is_told_with_the_command_that_resumes_it(terminal: Ter
 def test_wrong_usage_ends_with_2_and_a_prompts_with_125(
     words: list[str], code: int, terminal: Terminal
 ) -> None:
-    answers = {CREATE: made(), GET: ALPHA_READY.response()}
+    answers = {CREATE: created(), GET: ALPHA_READY.response()}
 
     terminal.run(*words, answers=answers)
 
@@ -763,7 +765,7 @@ def test_ctrl_c_ends_with_130_and_says_what_goes_on(
 
 
 async def interrupted_when_run(request: httpx.Request) -> httpx.Response:
-    return opened() if request.url.path.endswith("/create") else await interrupted(request)
+    return session_opened() if request.url.path.endswith("/create") else await interrupted(request)
 
 
 @pytest.mark.timeout(20)
@@ -780,7 +782,7 @@ def test_ctrl_c_leaves_the_command_running_and_says_how_to_get_back(
 
 
 def test_a_command_line_that_is_no_utf_8_is_refused_and_no_traceback(terminal: Terminal) -> None:
-    terminal.run("prompt", "box", "echo \udcff", answers={EXEC: ran()})
+    terminal.run("prompt", "box", "echo \udcff", answers={EXEC: executed()})
 
     assert terminal.code == 125
     assert "error: " in terminal.err
@@ -792,7 +794,7 @@ def test_output_that_the_terminal_cannot_show_is_no_fault(
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
 
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("é\U0001f600\n")})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("é\U0001f600\n")})
 
     assert terminal.code == 0
     narrow.seek(0)

@@ -23,9 +23,9 @@ from sandbox_client._config import (
 )
 from sandbox_client._errors import ConfigError
 
-from tests.client.doubles import KEY
-from tests.client.hostile import any_json, around_the_key, many
-from tests.client.leaks import all_words, hidden_words, spelled
+from tests.client.secrecy import chained_text, format_verb, shown_text
+from tests.client.strategies import any_json, many_examples, text_around_key
+from tests.client.stubs import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,8 +54,8 @@ def failure(environ: Mapping[str, str]) -> ConfigError:
     """Return the error of a configuration that cannot be used, checked for what must never be."""
     with pytest.raises(ConfigError) as caught:
         load(environ)
-    assert KEY not in all_words(caught.value)
-    assert caught.value.next_step(spelled), "an error without advice"
+    assert KEY not in shown_text(caught.value)
+    assert caught.value.next_step(format_verb), "an error without advice"
     return caught.value
 
 
@@ -376,7 +376,7 @@ def test_a_url_that_cannot_be_asked_is_refused(home: Path, url: str, words: str)
     assert error.message.startswith("proxyUrl ")
     assert words in error.message
     assert str(path) in error.message
-    assert "hunter2" not in all_words(error)
+    assert "hunter2" not in shown_text(error)
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_a_key_that_cannot_be_a_users_is_refused_and_not_shown(
     assert words in error.message
     assert str(path) in error.message
     if "YOUR_API_KEY" not in key.upper():
-        assert key not in all_words(error)
+        assert key not in shown_text(error)
 
 
 def warnings_of(environ: Mapping[str, str]) -> list[str]:
@@ -505,7 +505,7 @@ def test_a_key_in_the_wrong_variable_is_not_shown(home: Path, variable: str) -> 
 def test_nothing_that_stands_behind_the_error_holds_the_key(home: Path, content: bytes) -> None:
     write(home, content)
 
-    assert KEY not in hidden_words(failure(environ(home)))
+    assert KEY not in chained_text(failure(environ(home)))
 
 
 def _outcome(environ: Mapping[str, str]) -> str:
@@ -513,7 +513,7 @@ def _outcome(environ: Mapping[str, str]) -> str:
     try:
         config = load(environ)
     except ConfigError as error:
-        return all_words(error)
+        return shown_text(error)
     assert config.proxy_url.startswith(("http://", "https://"))
     assert config.api_key.startswith("sk_live_")
     assert 1 <= config.default_port <= 65535
@@ -532,7 +532,7 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@many
+@many_examples
 @given(
     content=st.one_of(
         st.binary(max_size=200),
@@ -558,11 +558,11 @@ _values = st.one_of(
     _clean,
     st.binary(max_size=20).map(lambda raw: os.fsdecode(raw.replace(b"\x00", b""))),
     st.sampled_from([URL, KEY, "http://[", "8888", "~", "~/", ".", "/", "/dev/null", " ", "²"]),
-    st.builds(around_the_key, _clean, _clean),
+    st.builds(text_around_key, _clean, _clean),
 )
 
 
-@many
+@many_examples
 @given(
     values=st.dictionaries(
         st.sampled_from(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sandbox_client._config_file import check_writable, read, write
 from sandbox_client._errors import ConfigError
 
-from tests.client.doubles import KEY
-from tests.client.hostile import any_json, some
-from tests.client.leaks import hidden_words
+from tests.client.secrecy import chained_text
+from tests.client.strategies import any_json, some_examples
+from tests.client.stubs import KEY
 
 NEW = {"proxyUrl": "http://127.0.0.1:8080", "apiKey": KEY}
 
@@ -77,7 +77,7 @@ def test_what_else_is_in_the_file_stays_in_its_order(path: Path) -> None:
     assert "ä" in path.read_text()
 
 
-@some
+@some_examples
 @given(content=st.dictionaries(st.text(max_size=5), any_json, max_size=5))
 def test_whatever_is_in_the_file_comes_back_equal(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, object]
@@ -101,7 +101,7 @@ def test_what_is_no_json_object_is_not_overwritten(path: Path, content: str) -> 
 
     assert path.read_text() == content
     assert "move it away" in caught.value.advice
-    assert KEY not in hidden_words(caught.value)
+    assert KEY not in chained_text(caught.value)
 
 
 def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_write_that_fails_half_way_leaves_the_file_as_it_was_and_nothing_besid
     assert list(path.parent.iterdir()) == [path]
     if isinstance(caught.value, ConfigError):
         assert caught.value.message == f"{path} cannot be written: No space left on device"
-        assert KEY not in hidden_words(caught.value)
+        assert KEY not in chained_text(caught.value)
 
 
 def test_a_place_below_a_file_is_refused_before_anything_is_asked(path: Path) -> None:

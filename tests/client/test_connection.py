@@ -10,9 +10,9 @@ import httpx
 from sandbox_client import _cli
 from sandbox_client._tools import TOOLS
 
-from tests.client.access import PlayedAccess
-from tests.client.doubles import KEY, Reports, Routes, says
-from tests.client.tools import check_against, is_json
+from tests.client.interaction import StubAccess
+from tests.client.stubs import KEY, RecordedProgress, RouteStub, error_reply
+from tests.client.tool_calls import assert_matches, is_json
 
 if TYPE_CHECKING:
     import pytest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sandbox_client._config import Config
     from sandbox_client._tools.tool import Result
 
-    from tests.client.doubles import Answers
+    from tests.client.stubs import Answers
 
 VARIABLES = {
     "HOME": "/nonexistent",
@@ -47,12 +47,12 @@ FULL = httpx.Response(
 
 
 async def called(played: Answers, environ: dict[str, str] | None = None) -> Result:
-    access = PlayedAccess(VARIABLES if environ is None else environ, Routes(played))
-    result = await TOOL.run(access, TOOL.check({}), Reports())
+    access = StubAccess(VARIABLES if environ is None else environ, RouteStub(played))
+    result = await TOOL.run(access, TOOL.check({}), RecordedProgress())
     assert not result.is_error
     assert not is_json(result.text)
     assert KEY not in result.text + json.dumps(result.content)
-    check_against(TOOL.output_schema(), result.content)
+    assert_matches(TOOL.output_schema(), result.content)
     return result
 
 
@@ -68,7 +68,7 @@ async def test_a_model_gets_a_line_for_each_check_and_the_same_as_an_object() ->
 
 
 async def test_a_failed_check_is_a_result_with_the_fix_below_it() -> None:
-    result = await called(answers(me=says(401, "Invalid API key")))
+    result = await called(answers(me=error_reply(401, "Invalid API key")))
 
     lines = result.text.splitlines()
     failed = next(number for number, line in enumerate(lines) if line.startswith("failed: key: "))
@@ -118,7 +118,7 @@ def run(
         monkeypatch.setenv(name, value)
 
     def connected(config: Config) -> Client:
-        return PlayedAccess({}, Routes(played or answers())).connect(config)
+        return StubAccess({}, RouteStub(played or answers())).connect(config)
 
     monkeypatch.setattr(_cli, "connect", connected)
     code = _cli.run(["doctor", *words])
@@ -140,7 +140,7 @@ def test_a_person_gets_the_same_lines_and_0_where_nothing_failed(
 def test_a_failed_check_ends_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refused = answers(me=says(401, "Invalid API key"))
+    refused = answers(me=error_reply(401, "Invalid API key"))
 
     assert run(monkeypatch, capsys, played=refused)[0] == 1
 

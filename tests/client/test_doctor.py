@@ -17,10 +17,10 @@ from sandbox_client._client import connect
 from sandbox_client._doctor import examine, patient, summary
 from sandbox_client._doctor.finding import span
 
-from tests.client.access import PlayedAccess
-from tests.client.doubles import KEY, Clock, Reports, page, says
-from tests.client.hostile import bodies, some
-from tests.client.leaks import is_one_printable_line
+from tests.client.interaction import StubAccess
+from tests.client.secrecy import is_one_printable_line
+from tests.client.strategies import hostile_bodies, some_examples
+from tests.client.stubs import KEY, FakeClock, RecordedProgress, error_reply, html_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sandbox_client._doctor import Finding
 
-    from tests.client.doubles import Handler
+    from tests.client.stubs import Handler
 
 URL = "http://127.0.0.1:8080"
 START = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -63,7 +63,7 @@ def key_row(prefix: str, expires: timedelta | None, *, active: bool = True) -> d
 class Played:
     """A proxy on a clock that its answers move: `takes` seconds each, `inward` of it before it."""
 
-    clock: Clock = field(default_factory=Clock)
+    clock: FakeClock = field(default_factory=FakeClock)
     health: Mapping[str, object] | httpx.Response | Exception = field(default_factory=lambda: WELL)
     me: httpx.Response | None = None
     keys: list[dict[str, object]] | httpx.Response = field(
@@ -119,14 +119,14 @@ def write(home: Path, content: object, mode: int = 0o600) -> Path:
 
 
 async def examined(
-    home: Path, played: Handler | None = None, clock: Clock | None = None, **variables: str
+    home: Path, played: Handler | None = None, clock: FakeClock | None = None, **variables: str
 ) -> dict[str, Finding]:
     """What each check found, after the checks that hold for every examination."""
     proxy = Played() if played is None else played
-    time = proxy.clock if isinstance(proxy, Played) else clock or Clock()
-    access = PlayedAccess({"HOME": str(home), **variables}, proxy, time)
+    time = proxy.clock if isinstance(proxy, Played) else clock or FakeClock()
+    access = StubAccess({"HOME": str(home), **variables}, proxy, time)
     now = proxy.now if isinstance(proxy, Played) else lambda: START
-    found = await examine(access, report=Reports(), timing=access.timing, now=now)
+    found = await examine(access, report=RecordedProgress(), timing=access.timing, now=now)
     assert [each.check for each in found] == NAMES
     for each in found:
         assert KEY not in f"{each.words}{each.fix}"
@@ -272,7 +272,7 @@ async def test_certificates_that_cannot_be_read_are_told_with_the_variable(home:
     write(home, {"proxyUrl": "https://proxy.test", "apiKey": KEY})
     access = Backend({"HOME": str(home), "SSL_CERT_FILE": "/no/such.pem"}, connect)
 
-    found = {each.check: each for each in await examine(access, report=Reports())}
+    found = {each.check: each for each in await examine(access, report=RecordedProgress())}
 
     assert found["proxy"].outcome == "failed"
     assert "SSL_CERT_FILE names '/no/such.pem'" in found["proxy"].words
@@ -285,9 +285,9 @@ async def test_certificates_that_cannot_be_read_are_told_with_the_variable(home:
         ({"status": "ok"}, "database 'not told'"),
         ({"status": "degraded", "database": "connected"}, "status 'degraded'"),
         ({"status": 1}, "a number as status"),
-        (says(503, "The database does not answer"), "The database does not answer"),
-        (page(502), "an HTML page"),
-        (says(404, "Route GET /health not found"), "no such route"),
+        (error_reply(503, "The database does not answer"), "The database does not answer"),
+        (html_page(502), "an HTML page"),
+        (error_reply(404, "Route GET /health not found"), "no such route"),
         (httpx.Response(301, headers={"location": "https://other.test/"}), "a redirect"),
     ],
     ids=lambda value: None if isinstance(value, str) else "health",
@@ -312,7 +312,7 @@ async def test_a_proxy_that_is_not_well_fails_in_a_line_of_its_own_and_the_key_i
 async def test_a_key_that_is_not_taken_fails_beside_a_proxy_that_is_well(
     configured: Path, said: str, words: str
 ) -> None:
-    found = await examined(configured, Played(me=says(401, said)))
+    found = await examined(configured, Played(me=error_reply(401, said)))
 
     assert outcomes(found) == {"key": "failed", "sandboxes": "not tried"}
     assert words in found["key"].words
@@ -322,7 +322,7 @@ async def test_a_key_that_is_not_taken_fails_beside_a_proxy_that_is_well(
 async def test_a_key_that_a_variable_gives_is_not_mended_by_the_file_alone(
     configured: Path,
 ) -> None:
-    refused = Played(me=says(401, "Invalid API key"))
+    refused = Played(me=error_reply(401, "Invalid API key"))
 
     found = await examined(configured, refused, REMOTE_SANDBOX_API_KEY=KEY)
 
@@ -394,7 +394,7 @@ async def test_a_proxy_that_tells_no_time_is_warned_about(configured: Path) -> N
             "warned",
             "in 5 hours (2026-03-04 10:06 UTC)",
         ),
-        (says(500, "Internal server error"), "passed", "it is ada's"),
+        (error_reply(500, "Internal server error"), "passed", "it is ada's"),
     ],
     ids=["soon", "later", "never", "another", "no prefix", "two alike", "a revoked one", "untold"],
 )
@@ -460,12 +460,12 @@ async def test_a_proxy_that_never_answers_is_given_up(
 
 
 async def test_what_it_is_doing_is_reported(configured: Path) -> None:
-    reports, played = Reports(), Played()
-    access = PlayedAccess({"HOME": str(configured)}, played, played.clock)
+    progress, played = RecordedProgress(), Played()
+    access = StubAccess({"HOME": str(configured)}, played, played.clock)
 
-    await examine(access, report=reports, timing=access.timing, now=played.now)
+    await examine(access, report=progress, timing=access.timing, now=played.now)
 
-    assert reports.reasons == [
+    assert progress.reasons == [
         f"looking at the {name}" for name in ("proxy", "latency", "key", "sandboxes")
     ]
 
@@ -478,8 +478,10 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@some
-@given(answers=st.lists(st.tuples(st.sampled_from([200, 200, 401, 500]), bodies), min_size=1))
+@some_examples
+@given(
+    answers=st.lists(st.tuples(st.sampled_from([200, 200, 401, 500]), hostile_bodies), min_size=1)
+)
 def test_whatever_the_proxy_answers_every_check_has_an_outcome(
     shared_home: Path, answers: list[tuple[int, bytes]]
 ) -> None:

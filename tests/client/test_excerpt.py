@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, last_line, page, tail
 
-from tests.client.hostile import many
+from tests.client.strategies import many_examples
 
 outputs = st.text(st.characters(codec="utf-8"), max_size=60)
 
@@ -40,7 +40,7 @@ def test_a_tail_says_how_to_get_what_stands_before_it() -> None:
     assert (shown.after, shown.left_out) == (8, 5)
 
 
-@many
+@many_examples
 @given(output=outputs, after=st.integers(0, 70), limit=st.integers(1, 20))
 def test_pages_put_together_are_all_that_follows(output: str, after: int, limit: int) -> None:
     collected, place = "", after
@@ -55,7 +55,7 @@ def test_pages_put_together_are_all_that_follows(output: str, after: int, limit:
     assert collected == output[after:]
 
 
-@many
+@many_examples
 @given(output=outputs, limit=st.integers(2, 20))
 def test_nothing_is_shown_beyond_the_limit_but_the_words_for_it(output: str, limit: int) -> None:
     for shown in (head_and_tail(output, limit), tail(output, limit), page(output, 0, limit)):
@@ -84,7 +84,7 @@ def test_the_last_line_that_says_something_is_fit_for_progress(output: str, line
     assert last_line(output) == line
 
 
-@many
+@many_examples
 @given(output=st.text(max_size=300))
 def test_the_last_line_is_short_and_printable_whatever_was_printed(output: str) -> None:
     line = last_line(output)

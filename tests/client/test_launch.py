@@ -316,15 +316,15 @@ def test_a_failed_pip_is_told_with_what_to_do(with_python: Clone) -> None:
 
 def test_a_set_up_that_was_killed_is_done_again(with_uv: Clone) -> None:
     os.mkfifo(with_uv.bin / "barrier")
-    with (
-        subprocess.Popen(
-            with_uv.command("tool"), env=with_uv.environ(), stderr=subprocess.DEVNULL
-        ) as first,
-        (with_uv.bin / "barrier").open("w") as barrier,
-    ):  # opens once pip reads it
-        first.kill()
+    with subprocess.Popen(
+        with_uv.command("tool"),
+        env=with_uv.environ(),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as first:
+        with (with_uv.bin / "barrier").open("w"):  # opens once the installer reads it
+            os.killpg(first.pid, signal.SIGKILL)  # the installer too: it would finish the set-up
         first.wait(timeout=10)
-        barrier.write("go\n")
     (with_uv.bin / "barrier").unlink()
 
     ended = with_uv.start("tool")

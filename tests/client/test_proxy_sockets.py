@@ -14,8 +14,8 @@ from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import BrokenReply, ProxyUnreachable, SandboxError
 from sandbox_client._proxy import Proxy
 
-from tests.client.doubles import CONFIG, KEY, Clock
-from tests.client.leaks import all_words
+from tests.client.secrecy import shown_text
+from tests.client.stubs import CONFIG, KEY, FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -48,7 +48,7 @@ async def listening(
 
 
 def proxy_at(address: str, *, key: str = KEY) -> Proxy:
-    return Proxy(replace(CONFIG, proxy_url=address, api_key=key), sleep=Clock().sleep)
+    return Proxy(replace(CONFIG, proxy_url=address, api_key=key), sleep=FakeClock().sleep)
 
 
 async def fault(address: str, request: Request = STATUS, seconds: float = 10) -> SandboxError:
@@ -56,7 +56,7 @@ async def fault(address: str, request: Request = STATUS, seconds: float = 10) ->
     async with proxy_at(address) as proxy:
         with anyio.fail_after(20), pytest.raises(SandboxError) as caught:
             await proxy.send(request, deadline=seconds)
-    assert KEY not in all_words(caught.value)
+    assert KEY not in shown_text(caught.value)
     return caught.value
 
 

@@ -20,20 +20,7 @@ from sandbox_client._errors import (
 )
 from sandbox_client._lifecycle import State
 
-from tests.client.doubles import (
-    CONFIG,
-    CREATED_AT,
-    Answer,
-    Clock,
-    Reports,
-    Routes,
-    done,
-    made,
-    page,
-    sandboxes_over,
-    says,
-)
-from tests.client.states import (
+from tests.client.statuses import (
     ALPHA,
     ALPHA_PAUSED,
     ALPHA_PENDING,
@@ -41,6 +28,19 @@ from tests.client.states import (
     ALPHA_STALE,
     PROFILES,
     Profile,
+)
+from tests.client.stubs import (
+    CONFIG,
+    CREATED_AT,
+    Answer,
+    FakeClock,
+    RecordedProgress,
+    RouteStub,
+    created,
+    error_reply,
+    html_page,
+    sandboxes_over,
+    succeeded,
 )
 
 GET = "GET /api/sandboxes/box"
@@ -59,18 +59,18 @@ def listing(*rows: dict[str, object]) -> httpx.Response:
 
 @in_both_profiles
 async def test_create_waits_through_the_states_until_ready(
-    profile: Profile, clock: Clock, reports: Reports
+    profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     states = [profile.new, profile.pending, profile.starting, profile.ready]
-    proxy = Routes({CREATE: made(image="aio:1"), GET: [each.response() for each in states]})
+    proxy = RouteStub({CREATE: created(image="aio:1"), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        image, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
+        image, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert (image, outcome.reached) == ("aio:1", True)
     assert outcome.waited == sum(clock.slept) > 0
     assert proxy.asked == [CREATE, GET, GET, GET, GET]
-    assert [reason.split(":")[0] for reason in reports.reasons] == [
+    assert [reason.split(":")[0] for reason in progress.reasons] == [
         "pending",
         "pending",
         "starting",
@@ -79,12 +79,12 @@ async def test_create_waits_through_the_states_until_ready(
 
 @in_both_profiles
 async def test_create_tells_the_truth_when_readiness_does_not_come(
-    profile: Profile, clock: Clock, reports: Reports
+    profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: made(), GET: profile.pending.response()})
+    proxy = RouteStub({CREATE: created(), GET: profile.pending.response()})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        _, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
+        _, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert not outcome.reached
     assert outcome.waited == pytest.approx(60)
@@ -101,26 +101,26 @@ async def test_create_tells_the_truth_when_readiness_does_not_come(
     ids=["defaults", "blank image", "given"],
 )
 async def test_create_sends_what_was_given_or_else_the_configured_defaults(
-    image: str | None, port: int | None, body: object, reports: Reports
+    image: str | None, port: int | None, body: object, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: made(), GET: ALPHA_READY.response()})
+    proxy = RouteStub({CREATE: created(), GET: ALPHA_READY.response()})
     config = replace(CONFIG, default_image="default:1", default_port=7)
 
     async with sandboxes_over(proxy, config=config) as sandboxes:
-        await sandboxes.create("box", image=image, port=port, report=reports)
+        await sandboxes.create("box", image=image, port=port, report=progress)
 
     assert proxy.bodies[0] == body
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
 async def test_a_port_that_cannot_be_is_refused_and_not_replaced(
-    port: int, reports: Reports
+    port: int, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: made(), GET: ALPHA_READY.response()})
+    proxy = RouteStub({CREATE: created(), GET: ALPHA_READY.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(InvalidInput, match=f"port has value {port}"):
-            await sandboxes.create("box", image=None, port=port, report=reports)
+            await sandboxes.create("box", image=None, port=port, report=progress)
 
     assert proxy.asked == []
 
@@ -128,21 +128,21 @@ async def test_a_port_that_cannot_be_is_refused_and_not_replaced(
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (says(403, "Quota reached"), QuotaReached),
-        (says(500, "exceeded quota"), QuotaReached),
-        (says(401, "expired"), KeyRejected),
+        (error_reply(403, "Quota reached"), QuotaReached),
+        (error_reply(500, "exceeded quota"), QuotaReached),
+        (error_reply(401, "expired"), KeyRejected),
         (httpx.ConnectError("refused"), Undelivered),
     ],
     ids=["quota", "quota as deployed", "key", "undelivered"],
 )
 async def test_a_create_that_is_refused_is_sent_once_and_not_looked_into(
-    answer: Answer, kind: type[SandboxError], reports: Reports
+    answer: Answer, kind: type[SandboxError], progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: answer})
+    proxy = RouteStub({CREATE: answer})
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(kind):
-            await sandboxes.create("box", image=None, port=None, report=reports)
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert proxy.asked == [CREATE]
 
@@ -152,14 +152,16 @@ async def test_a_create_that_is_refused_is_sent_once_and_not_looked_into(
     ("state", "step"), [("ready", "{run}"), ("paused", "{resume}"), ("failed", "{delete}")]
 )
 async def test_a_name_that_one_has_already_is_told_with_its_state_and_what_to_do(
-    profile: Profile, state: str, step: str, reports: Reports
+    profile: Profile, state: str, step: str, progress: RecordedProgress
 ) -> None:
     row = getattr(profile, state)
-    proxy = Routes({CREATE: says(409, "Sandbox 'box' already exists"), GET: row.response()})
+    proxy = RouteStub(
+        {CREATE: error_reply(409, "Sandbox 'box' already exists"), GET: row.response()}
+    )
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(AlreadyExists) as caught:
-            await sandboxes.create("box", image=None, port=None, report=reports)
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert f"You have a sandbox 'box' already: it is {state} (" in caught.value.message
     assert "left as it is" in caught.value.message
@@ -168,70 +170,72 @@ async def test_a_name_that_one_has_already_is_told_with_its_state_and_what_to_do
 
 
 async def test_a_name_whose_state_cannot_be_read_is_still_told_to_be_taken(
-    reports: Reports,
+    progress: RecordedProgress,
 ) -> None:
-    proxy = Routes({CREATE: says(409, "Sandbox 'box' already exists"), GET: page(502)})
+    proxy = RouteStub(
+        {CREATE: error_reply(409, "Sandbox 'box' already exists"), GET: html_page(502)}
+    )
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(AlreadyExists, match="The name 'box' is taken"):
-            await sandboxes.create("box", image=None, port=None, report=reports)
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
 
 LOST: dict[str, Answer] = {
-    "502": page(502),
-    "504": page(504),
-    "500": says(500, "socket hang up"),
+    "502": html_page(502),
+    "504": html_page(504),
+    "500": error_reply(500, "socket hang up"),
     "reset": httpx.ReadError("reset"),
     "late": httpx.ReadTimeout("late"),
     "no JSON": httpx.Response(200, text="done"),
 }
 in_each_way = pytest.mark.parametrize("lost", LOST)
-GONE = says(403, "You do not have access to this sandbox")
+GONE = error_reply(403, "You do not have access to this sandbox")
 
 
 @in_each_way
 @in_both_profiles
 async def test_a_create_whose_reply_is_lost_is_looked_for_and_waited_for(
-    profile: Profile, lost: str, reports: Reports
+    profile: Profile, lost: str, progress: RecordedProgress
 ) -> None:
     looks = [GONE, profile.new.response(), profile.new.response(), profile.ready.response()]
     health = {"status": "ok", "database": "connected", "timestamp": CREATED_AT}
-    proxy = Routes(
+    proxy = RouteStub(
         {CREATE: LOST[lost], GET: looks, "GET /health": httpx.Response(200, json=health)}
     )
 
     async with sandboxes_over(proxy) as sandboxes:
-        image, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
+        image, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert (image, outcome.reached) == ("", True)
     assert proxy.asked.count(CREATE) == 1
 
 
 async def test_a_sandbox_that_was_there_before_is_not_taken_for_the_one_to_be_made(
-    reports: Reports,
+    progress: RecordedProgress,
 ) -> None:
     later = "2026-01-02T03:05:05.678Z"  # by the proxy's clock, a minute after its creation
     health = {"status": "ok", "database": "connected", "timestamp": later}
     answers = {
-        CREATE: page(504),
+        CREATE: html_page(504),
         GET: ALPHA_READY.response(),
         "GET /health": httpx.Response(200, json=health),
     }
 
-    async with sandboxes_over(Routes(answers)) as sandboxes:
+    async with sandboxes_over(RouteStub(answers)) as sandboxes:
         with pytest.raises(AlreadyExists, match="left as it is"):
-            await sandboxes.create("box", image="other:1", port=None, report=reports)
+            await sandboxes.create("box", image="other:1", port=None, report=progress)
 
 
 @in_each_way
 async def test_a_create_that_came_to_nothing_is_told_as_it_failed(
-    lost: str, clock: Clock, reports: Reports
+    lost: str, clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: LOST[lost], GET: GONE})
+    proxy = RouteStub({CREATE: LOST[lost], GET: GONE})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
         with pytest.raises(SandboxError) as caught:
-            await sandboxes.create("box", image=None, port=None, report=reports)
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert not isinstance(caught.value, NotYours)
     assert proxy.asked.count(CREATE) == 1
@@ -243,7 +247,7 @@ async def test_a_create_that_came_to_nothing_is_told_as_it_failed(
 async def test_a_delete_whose_reply_is_lost_is_done_when_the_sandbox_is_gone(
     profile: Profile, lost: str
 ) -> None:
-    proxy = Routes({DELETE: LOST[lost], GET: [profile.ready.response(), GONE]})
+    proxy = RouteStub({DELETE: LOST[lost], GET: [profile.ready.response(), GONE]})
 
     async with sandboxes_over(proxy) as sandboxes:
         assert not await sandboxes.delete("box"), "the proxy itself did not say so"
@@ -254,13 +258,13 @@ async def test_a_delete_whose_reply_is_lost_is_done_when_the_sandbox_is_gone(
 @in_each_way
 @in_both_profiles
 async def test_a_pause_whose_reply_is_lost_is_done_when_the_sandbox_is_paused(
-    profile: Profile, lost: str, reports: Reports
+    profile: Profile, lost: str, progress: RecordedProgress
 ) -> None:
     looks = [profile.ready.response(), profile.paused.response()]
-    proxy = Routes({PAUSE: LOST[lost], GET: looks})
+    proxy = RouteStub({PAUSE: LOST[lost], GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        outcome = await sandboxes.pause("box", report=reports)
+        outcome = await sandboxes.pause("box", report=progress)
 
     assert outcome.reached
     assert proxy.asked.count(PAUSE) == 1
@@ -269,13 +273,13 @@ async def test_a_pause_whose_reply_is_lost_is_done_when_the_sandbox_is_paused(
 @in_each_way
 @in_both_profiles
 async def test_a_resume_whose_reply_is_lost_is_waited_for_like_any_other(
-    profile: Profile, lost: str, reports: Reports
+    profile: Profile, lost: str, progress: RecordedProgress
 ) -> None:
     looks = [profile.paused, profile.paused, profile.pending, profile.ready]
-    proxy = Routes({RESUME: LOST[lost], GET: [each.response() for each in looks]})
+    proxy = RouteStub({RESUME: LOST[lost], GET: [each.response() for each in looks]})
 
     async with sandboxes_over(proxy) as sandboxes:
-        _, outcome = await sandboxes.resume("box", report=reports)
+        _, outcome = await sandboxes.resume("box", report=progress)
 
     assert outcome.reached
     assert proxy.asked.count(RESUME) == 1
@@ -284,32 +288,32 @@ async def test_a_resume_whose_reply_is_lost_is_waited_for_like_any_other(
 @pytest.mark.parametrize("verb", ["delete", "pause"])
 @in_each_way
 async def test_a_change_that_did_not_come_about_is_told_as_it_failed(
-    lost: str, verb: str, clock: Clock, reports: Reports
+    lost: str, verb: str, clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({DELETE: LOST[lost], PAUSE: LOST[lost], GET: ALPHA_READY.response()})
+    proxy = RouteStub({DELETE: LOST[lost], PAUSE: LOST[lost], GET: ALPHA_READY.response()})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
         change = (
-            sandboxes.delete("box") if verb == "delete" else sandboxes.pause("box", report=reports)
+            sandboxes.delete("box") if verb == "delete" else sandboxes.pause("box", report=progress)
         )
         with pytest.raises(SandboxError):
             await change
 
 
 async def test_a_change_that_cannot_be_looked_into_is_told_as_it_failed(
-    clock: Clock, reports: Reports
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({PAUSE: page(502), GET: says(401, "API key has expired")})
+    proxy = RouteStub({PAUSE: html_page(502), GET: error_reply(401, "API key has expired")})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
         with pytest.raises(ProxyFailed, match="502"):
-            await sandboxes.pause("box", report=reports)
+            await sandboxes.pause("box", report=progress)
 
     assert proxy.asked == [PAUSE, GET]
 
 
 async def test_a_second_delete_says_that_it_may_be_done_already() -> None:
-    async with sandboxes_over(Routes({DELETE: GONE})) as sandboxes:
+    async with sandboxes_over(RouteStub({DELETE: GONE})) as sandboxes:
         with pytest.raises(NotYours) as caught:
             await sandboxes.delete("box")
 
@@ -318,13 +322,13 @@ async def test_a_second_delete_says_that_it_may_be_done_already() -> None:
 
 @in_both_profiles
 async def test_resume_waits_out_the_state_from_before_it(
-    profile: Profile, clock: Clock, reports: Reports
+    profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     states = [profile.paused, profile.paused, profile.pending, profile.ready]
-    proxy = Routes({RESUME: done(replicas=1), GET: [each.response() for each in states]})
+    proxy = RouteStub({RESUME: succeeded(replicas=1), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=reports)
+        was_ready, outcome = await sandboxes.resume("box", report=progress)
 
     assert (was_ready, outcome.reached) == (False, True)
     assert proxy.asked == [GET, RESUME, GET, GET, GET]
@@ -332,25 +336,25 @@ async def test_resume_waits_out_the_state_from_before_it(
 
 @in_both_profiles
 async def test_resume_tells_that_a_ready_sandbox_was_ready(
-    profile: Profile, reports: Reports
+    profile: Profile, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({RESUME: done(replicas=1), GET: profile.ready.response()})
+    proxy = RouteStub({RESUME: succeeded(replicas=1), GET: profile.ready.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=reports)
+        was_ready, outcome = await sandboxes.resume("box", report=progress)
 
     assert (was_ready, outcome.reached) == (True, True)
 
 
 @in_both_profiles
 async def test_pause_waits_until_the_status_shows_it(
-    profile: Profile, clock: Clock, reports: Reports
+    profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     states = [profile.ready, profile.ready, profile.paused]
-    proxy = Routes({PAUSE: done(), GET: [each.response() for each in states]})
+    proxy = RouteStub({PAUSE: succeeded(), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        outcome = await sandboxes.pause("box", report=reports)
+        outcome = await sandboxes.pause("box", report=progress)
 
     assert outcome.reached
     assert proxy.asked == [PAUSE, GET, GET, GET]
@@ -359,55 +363,57 @@ async def test_pause_waits_until_the_status_shows_it(
 @in_both_profiles
 @pytest.mark.parametrize("state", ["ready", "failed"])
 async def test_a_pause_that_does_not_show_is_waited_for_15_seconds(
-    state: str, profile: Profile, clock: Clock, reports: Reports
+    state: str, profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     row = profile.ready if state == "ready" else profile.failed
-    proxy = Routes({PAUSE: done(), GET: row.response()})
+    proxy = RouteStub({PAUSE: succeeded(), GET: row.response()})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        outcome = await sandboxes.pause("box", report=reports)
+        outcome = await sandboxes.pause("box", report=progress)
 
     assert not outcome.reached
     assert outcome.waited == pytest.approx(15.0)
     assert outcome.reason.startswith(f"{state}: ")
 
 
-async def test_resume_does_not_take_ready_without_a_replica_for_ready(reports: Reports) -> None:
+async def test_resume_does_not_take_ready_without_a_replica_for_ready(
+    progress: RecordedProgress,
+) -> None:
     looks = [ALPHA_STALE.response(), ALPHA_STALE.response(), ALPHA_READY.response()]
-    proxy = Routes({RESUME: done(), GET: looks})
+    proxy = RouteStub({RESUME: succeeded(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=reports)
+        was_ready, outcome = await sandboxes.resume("box", report=progress)
 
     assert (was_ready, outcome.reached) == (False, True)
     assert proxy.asked.count(GET) == 3
 
 
-async def test_a_sandbox_deleted_during_the_wait_ends_it(reports: Reports) -> None:
-    looks = [ALPHA.pending.response(), ALPHA.pending.response(), says(403, "no access")]
-    proxy = Routes({RESUME: done(), GET: looks})
+async def test_a_sandbox_deleted_during_the_wait_ends_it(progress: RecordedProgress) -> None:
+    looks = [ALPHA.pending.response(), ALPHA.pending.response(), error_reply(403, "no access")]
+    proxy = RouteStub({RESUME: succeeded(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(NotYours):
-            await sandboxes.resume("box", report=reports)
+            await sandboxes.resume("box", report=progress)
 
 
 async def test_a_wait_outlives_a_proxy_that_fails_for_a_while(
-    clock: Clock, reports: Reports
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
     answers: list[Answer] = [*[httpx.ConnectError("x")] * 8, ALPHA_READY.response()]
-    proxy = Routes({RESUME: done(), GET: answers})
+    proxy = RouteStub({RESUME: succeeded(), GET: answers})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        _, outcome = await sandboxes.resume("box", report=reports)
+        _, outcome = await sandboxes.resume("box", report=progress)
 
     assert outcome.reached
-    assert "cannot be read" in reports.reasons[0]
+    assert "cannot be read" in progress.reasons[0]
 
 
 async def test_delete_asks_once_and_believes_the_success() -> None:
     route = "DELETE /api/sandboxes/box"
-    proxy = Routes({route: done()})
+    proxy = RouteStub({route: succeeded()})
 
     async with sandboxes_over(proxy) as sandboxes:
         await sandboxes.delete("box")
@@ -425,7 +431,7 @@ async def test_list_tells_the_state_that_each_sandbox_is_really_in(profile: Prof
     }
     # Which says ready of a paused one in v1alpha1, and of none but the ready one in v1beta1.
     listed = listing(*(row.listed(name) for name, row in zip(names, rows, strict=True)))
-    proxy = Routes({LIST: listed, **answers})
+    proxy = RouteStub({LIST: listed, **answers})
 
     async with sandboxes_over(proxy) as sandboxes:
         found = await sandboxes.list()
@@ -440,7 +446,7 @@ async def test_list_tells_the_state_that_each_sandbox_is_really_in(profile: Prof
 
 
 async def test_an_empty_list_asks_nothing_more() -> None:
-    proxy = Routes({LIST: listing()})
+    proxy = RouteStub({LIST: listing()})
 
     async with sandboxes_over(proxy) as sandboxes:
         assert await sandboxes.list() == []
@@ -449,7 +455,7 @@ async def test_an_empty_list_asks_nothing_more() -> None:
 
 
 async def test_a_sandbox_deleted_since_the_list_does_not_break_it() -> None:
-    proxy = Routes({LIST: listing(ALPHA_READY.listed()), GET: says(403, "no access")})
+    proxy = RouteStub({LIST: listing(ALPHA_READY.listed()), GET: error_reply(403, "no access")})
 
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
@@ -459,7 +465,7 @@ async def test_a_sandbox_deleted_since_the_list_does_not_break_it() -> None:
 
 async def test_a_list_with_hostile_names_asks_nothing_of_them() -> None:
     names = ["../me", "", "a/b", "BOX", "a" * 64]
-    proxy = Routes({LIST: listing(*(ALPHA_READY.listed(name) for name in names))})
+    proxy = RouteStub({LIST: listing(*(ALPHA_READY.listed(name) for name in names))})
 
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
@@ -484,17 +490,17 @@ async def test_a_list_of_thousands_is_not_asked_about_row_by_row() -> None:
 
 @pytest.mark.parametrize("name", ["../me", "", "BOX", "a" * 64, "box\n"], ids=ascii)
 async def test_no_verb_asks_anything_about_a_name_that_cannot_be(
-    name: str, reports: Reports
+    name: str, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({})
+    proxy = RouteStub({})
 
     async with sandboxes_over(proxy) as sandboxes:
         for attempt in (
-            sandboxes.create(name, image=None, port=None, report=reports),
+            sandboxes.create(name, image=None, port=None, report=progress),
             sandboxes.status(name),
             sandboxes.delete(name),
-            sandboxes.pause(name, report=reports),
-            sandboxes.resume(name, report=reports),
+            sandboxes.pause(name, report=progress),
+            sandboxes.resume(name, report=progress),
         ):
             with pytest.raises(InvalidInput):
                 await attempt
@@ -510,7 +516,7 @@ async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_fi
         f"GET /api/sandboxes/{row['name']}": ALPHA_PENDING.response(str(row["name"]))
         for row in waiting
     }
-    proxy = Routes({LIST: listing(*waiting, paused), GET: ALPHA_PAUSED.response(), **answers})
+    proxy = RouteStub({LIST: listing(*waiting, paused), GET: ALPHA_PAUSED.response(), **answers})
 
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
@@ -537,14 +543,14 @@ async def test_what_has_been_up_for_more_than_a_day_is_marked(
     body = ALPHA_READY.body() | {"createdAt": created_at}
     answers = {LIST: listing(ALPHA_READY.listed()), GET: httpx.Response(200, json=body)}
 
-    async with sandboxes_over(Routes(answers)) as sandboxes:
+    async with sandboxes_over(RouteStub(answers)) as sandboxes:
         (row,) = await sandboxes.list()
 
     assert (row.age, row.is_up_for_long) == (age, is_long)
 
 
 async def test_a_paused_sandbox_is_not_up_however_old_it_is() -> None:
-    proxy = Routes({LIST: listing(ALPHA_PAUSED.listed()), GET: ALPHA_PAUSED.response()})
+    proxy = RouteStub({LIST: listing(ALPHA_PAUSED.listed()), GET: ALPHA_PAUSED.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
         (row,) = await sandboxes.list()

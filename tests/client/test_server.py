@@ -20,21 +20,27 @@ from sandbox_client._proxy import Proxy
 from sandbox_client._server import create_server
 from sandbox_client._tools import INSTRUCTIONS, TOOLS
 
-from tests.client.doubles import (
+from tests.client.statuses import (
+    ALPHA_NEW,
+    ALPHA_PAUSED,
+    ALPHA_PENDING,
+    ALPHA_READY,
+    ALPHA_STARTING,
+)
+from tests.client.stubs import (
     CONFIG,
     EXEC,
     KEY,
     URL,
-    Clock,
-    Routes,
-    done,
-    made,
-    opened,
-    ran,
-    says,
-    timing,
+    FakeClock,
+    RouteStub,
+    created,
+    error_reply,
+    executed,
+    session_opened,
+    succeeded,
+    timing_on,
 )
-from tests.client.states import ALPHA_NEW, ALPHA_PAUSED, ALPHA_PENDING, ALPHA_READY, ALPHA_STARTING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
 
     from sandbox_client._config import Config
 
-    from tests.client.doubles import Handler
+    from tests.client.stubs import Handler
 
 Mode = Literal["legacy", "auto"]
 in_both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])
@@ -61,10 +67,10 @@ async def talking(
     environ: Mapping[str, str] = GIVEN,
 ) -> AsyncGenerator[Client]:
     """A client of a server whose proxy `handler` plays, on a clock of ours."""
-    clock, transport = Clock(), httpx.MockTransport(handler)
+    clock, transport = FakeClock(), httpx.MockTransport(handler)
 
     def connect(config: Config) -> SandboxClient:
-        return over(Proxy(config, transport=transport, sleep=clock.sleep), timing(clock))
+        return over(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
 
     server = create_server(Backend(environ, connect), version="1.2.3")
     with anyio.fail_after(20):
@@ -83,7 +89,7 @@ def text_of(result: types.CallToolResult) -> str:
 async def test_the_tools_are_listed_whatever_the_configuration_is(
     mode: Mode, environ: dict[str, str]
 ) -> None:
-    async with talking(mode, Routes({}), environ) as client:
+    async with talking(mode, RouteStub({}), environ) as client:
         listed = await client.list_tools()
 
     assert [tool.name for tool in listed.tools] == [tool.name for tool in TOOLS]
@@ -94,7 +100,7 @@ async def test_the_tools_are_listed_whatever_the_configuration_is(
 
 @in_both_eras
 async def test_the_list_of_tools_stays_small_as_it_is_sent(mode: Mode) -> None:
-    async with talking(mode, Routes({})) as client:
+    async with talking(mode, RouteStub({})) as client:
         listed = await client.list_tools()
 
     assert len(listed.tools) <= 14
@@ -103,7 +109,7 @@ async def test_the_list_of_tools_stays_small_as_it_is_sent(mode: Mode) -> None:
 
 @in_both_eras
 async def test_annotations_tell_what_each_tool_may_do(mode: Mode) -> None:
-    async with talking(mode, Routes({})) as client:
+    async with talking(mode, RouteStub({})) as client:
         listed = await client.list_tools()
 
     shown = {tool.name: tool.annotations for tool in listed.tools}
@@ -122,7 +128,7 @@ async def test_annotations_tell_what_each_tool_may_do(mode: Mode) -> None:
 
 @in_both_eras
 async def test_the_server_says_who_it_is_without_an_underscore(mode: Mode) -> None:
-    async with talking(mode, Routes({})) as client:
+    async with talking(mode, RouteStub({})) as client:
         info, instructions = client.server_info, client.instructions
 
     assert info is not None
@@ -131,29 +137,33 @@ async def test_the_server_says_who_it_is_without_an_underscore(mode: Mode) -> No
     assert instructions == INSTRUCTIONS
 
 
-_CALLS: list[tuple[str, dict[str, object], Routes]] = [
+_CALLS: list[tuple[str, dict[str, object], RouteStub]] = [
     (
         "create_sandbox",
         {"name": "box"},
-        Routes({"POST /api/sandboxes": made(), GET: ALPHA_READY.response()}),
+        RouteStub({"POST /api/sandboxes": created(), GET: ALPHA_READY.response()}),
     ),
-    ("get_sandbox_status", {"name": "box"}, Routes({GET: ALPHA_PAUSED.response()})),
-    ("send_prompt_to_sandbox", {"name": "box", "command": "ls"}, Routes({EXEC: ran("a\n")})),
+    ("get_sandbox_status", {"name": "box"}, RouteStub({GET: ALPHA_PAUSED.response()})),
+    (
+        "send_prompt_to_sandbox",
+        {"name": "box", "command": "ls"},
+        RouteStub({EXEC: executed("a\n")}),
+    ),
     (
         "list_sandboxes",
         {},
-        Routes({"GET /api/sandboxes": httpx.Response(200, json={"count": 0, "sandboxes": []})}),
+        RouteStub({"GET /api/sandboxes": httpx.Response(200, json={"count": 0, "sandboxes": []})}),
     ),
-    ("delete_sandbox", {"name": "box"}, Routes({"DELETE /api/sandboxes/box": done()})),
+    ("delete_sandbox", {"name": "box"}, RouteStub({"DELETE /api/sandboxes/box": succeeded()})),
     (
         "pause_sandbox",
         {"name": "box"},
-        Routes({"POST /api/sandboxes/box/pause": done(), GET: ALPHA_PAUSED.response()}),
+        RouteStub({"POST /api/sandboxes/box/pause": succeeded(), GET: ALPHA_PAUSED.response()}),
     ),
     (
         "resume_sandbox",
         {"name": "box"},
-        Routes({"POST /api/sandboxes/box/resume": done(), GET: ALPHA_READY.response()}),
+        RouteStub({"POST /api/sandboxes/box/resume": succeeded(), GET: ALPHA_READY.response()}),
     ),
 ]
 
@@ -163,7 +173,7 @@ _CALLS: list[tuple[str, dict[str, object], Routes]] = [
     ("name", "arguments", "routes"), _CALLS, ids=[name for name, _, _ in _CALLS]
 )
 async def test_each_tool_answers_with_text_and_an_object(
-    mode: Mode, name: str, arguments: dict[str, object], routes: Routes
+    mode: Mode, name: str, arguments: dict[str, object], routes: RouteStub
 ) -> None:
     async with talking(mode, routes) as client:  # which checks the object against the schema
         result = await client.call_tool(name, arguments | {"wait_for_previous": False})
@@ -181,7 +191,7 @@ async def test_progress_rises_and_carries_the_live_reason(mode: Mode) -> None:
         told.append((progress, total, message))
 
     states = [each.response() for each in (ALPHA_NEW, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY)]
-    routes = Routes({"POST /api/sandboxes": made(), GET: states})
+    routes = RouteStub({"POST /api/sandboxes": created(), GET: states})
     async with talking(mode, routes) as client:
         await client.call_tool("create_sandbox", {"name": "box"}, progress_callback=watch)
 
@@ -208,9 +218,9 @@ async def test_a_running_command_shows_progress_too(
 
     async def slow(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/create"):
-            return opened()
+            return session_opened()
         await told.wait()
-        return ran("done")
+        return executed("done")
 
     async with talking(mode, slow) as client:
         result = await client.call_tool(
@@ -238,9 +248,9 @@ async def test_progress_never_goes_beyond_its_total(
 
     async def slow(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/create"):
-            return opened()
+            return session_opened()
         await enough.wait()
-        return ran("", None, "running")
+        return executed("", None, "running")
 
     async with talking(mode, slow) as client:
         arguments = {"name": "box", "command": "make", "wait_seconds": 0}
@@ -253,7 +263,7 @@ async def test_progress_never_goes_beyond_its_total(
 @in_both_eras
 async def test_a_wait_without_a_progress_token_is_no_fault(mode: Mode) -> None:
     states = [ALPHA_PENDING.response(), ALPHA_READY.response()]
-    routes = Routes({"POST /api/sandboxes/box/resume": done(), GET: states})
+    routes = RouteStub({"POST /api/sandboxes/box/resume": succeeded(), GET: states})
 
     async with talking(mode, routes) as client:
         result = await client.call_tool("resume_sandbox", {"name": "box"})
@@ -264,7 +274,7 @@ async def test_a_wait_without_a_progress_token_is_no_fault(mode: Mode) -> None:
 @in_both_eras
 async def test_without_a_configuration_every_call_says_what_to_mend(mode: Mode) -> None:
     environ = {**NOTHING, "REMOTE_SANDBOX_PROXY_URL": "ftp://x", "REMOTE_SANDBOX_API_KEY": KEY}
-    async with talking(mode, Routes({}), environ) as client:
+    async with talking(mode, RouteStub({}), environ) as client:
         results = [await client.call_tool(name, arguments) for name, arguments, _ in _CALLS]
 
     for result in results:
@@ -277,7 +287,7 @@ async def test_without_a_configuration_every_call_says_what_to_mend(mode: Mode) 
 
 @in_both_eras
 async def test_a_refusal_of_the_proxy_is_an_error_result_and_no_exception(mode: Mode) -> None:
-    refused = Routes({"POST /api/sandboxes/box/pause": says(403, "no access")})
+    refused = RouteStub({"POST /api/sandboxes/box/pause": error_reply(403, "no access")})
 
     async with talking(mode, refused) as client:
         result = await client.call_tool("pause_sandbox", {"name": "box"})
@@ -301,7 +311,7 @@ async def test_a_refusal_of_the_proxy_is_an_error_result_and_no_exception(mode: 
 async def test_wrong_arguments_are_an_error_result_that_names_them(
     mode: Mode, arguments: dict[str, object], words: str
 ) -> None:
-    async with talking(mode, Routes({})) as client:
+    async with talking(mode, RouteStub({})) as client:
         result = await client.call_tool("pause_sandbox", arguments)
 
     assert result.is_error
@@ -310,7 +320,7 @@ async def test_wrong_arguments_are_an_error_result_that_names_them(
 
 @in_both_eras
 async def test_an_unknown_tool_is_an_error_of_the_protocol(mode: Mode) -> None:
-    async with talking(mode, Routes({})) as client:
+    async with talking(mode, RouteStub({})) as client:
         with pytest.raises(MCPError) as caught:
             await client.call_tool("drop_sandbox", {})
 
@@ -346,7 +356,7 @@ async def test_a_fault_of_ours_is_an_error_result_without_traceback_or_value(
 async def test_a_command_that_cannot_be_sent_is_the_requests_fault(
     mode: Mode, command: str
 ) -> None:
-    async with talking(mode, Routes({EXEC: ran()})) as client:
+    async with talking(mode, RouteStub({EXEC: executed()})) as client:
         result = await client.call_tool(
             "send_prompt_to_sandbox", {"name": "box", "command": command}
         )
@@ -356,7 +366,7 @@ async def test_a_command_that_cannot_be_sent_is_the_requests_fault(
 
 
 async def test_an_edit_of_the_configuration_is_seen_at_the_next_call(home: Path) -> None:
-    routes = Routes({GET: ALPHA_READY.response()})
+    routes = RouteStub({GET: ALPHA_READY.response()})
     environ = {"HOME": str(home)}
 
     async with talking("auto", routes, environ) as client:
@@ -374,7 +384,7 @@ async def test_calls_with_one_configuration_share_their_connections() -> None:
 
     def connect(config: Config) -> SandboxClient:
         made_for.append(config)
-        return over(Proxy(config, transport=httpx.MockTransport(Routes({}))))
+        return over(Proxy(config, transport=httpx.MockTransport(RouteStub({}))))
 
     backend = Backend(GIVEN, connect)
 
@@ -389,7 +399,7 @@ class Wire(httpx.MockTransport):
     """Connections that know whether they were closed."""
 
     def __init__(self) -> None:
-        super().__init__(Routes({}))
+        super().__init__(RouteStub({}))
         self.closed = False
 
     async def aclose(self) -> None:
@@ -420,9 +430,9 @@ async def test_two_calls_at_once_do_not_wait_for_one_another() -> None:
     async def proxy(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/exec"):
             await second.wait()
-            return ran("slow")
+            return executed("slow")
         if request.url.path.endswith("/create"):
-            return opened()
+            return session_opened()
         second.set()
         return ALPHA_READY.response()
 
@@ -437,7 +447,7 @@ async def test_two_calls_at_once_do_not_wait_for_one_another() -> None:
 @in_both_eras
 async def test_the_resources_are_the_list_and_each_sandbox(mode: Mode) -> None:
     listed = httpx.Response(200, json={"count": 1, "sandboxes": [ALPHA_READY.listed()]})
-    routes = Routes({"GET /api/sandboxes": listed, GET: ALPHA_READY.response()})
+    routes = RouteStub({"GET /api/sandboxes": listed, GET: ALPHA_READY.response()})
 
     async with talking(mode, routes) as client:
         resources = (await client.list_resources()).resources
@@ -470,7 +480,7 @@ def held(result: types.ReadResourceResult) -> dict[str, object]:
     ],
 )
 async def test_a_resource_that_is_not_there_says_so(mode: Mode, uri: str, words: str) -> None:
-    async with talking(mode, Routes({GET: says(403, "no access")})) as client:
+    async with talking(mode, RouteStub({GET: error_reply(403, "no access")})) as client:
         with pytest.raises(MCPError, match=words) as caught:
             await client.read_resource(uri)
 
@@ -481,7 +491,7 @@ async def test_a_resource_that_is_not_there_says_so(mode: Mode, uri: str, words:
 async def test_without_a_configuration_resources_are_listed_and_say_what_to_mend(
     mode: Mode,
 ) -> None:
-    async with talking(mode, Routes({}), NOTHING) as client:
+    async with talking(mode, RouteStub({}), NOTHING) as client:
         assert (await client.list_resources()).resources
         with pytest.raises(MCPError, match="No configuration"):
             await client.read_resource("sandbox://list")
@@ -500,7 +510,7 @@ async def test_cancelling_a_call_stops_the_waiting_and_not_the_command(mode: Mod
                 await anyio.sleep_forever()
             finally:
                 left.set()
-        return {"create": opened(), "exec": ran("", None, "running")}[operation]
+        return {"create": session_opened(), "exec": executed("", None, "running")}[operation]
 
     async with talking(mode, proxy) as client:
         with anyio.CancelScope() as scope:

@@ -11,14 +11,22 @@ from sandbox_client._errors import BrokenReply, InvalidInput, ProxyFailed
 from sandbox_client._message import Reply
 from sandbox_client._shell_wire import SessionRow, Snapshot
 
-from tests.client.doubles import KEY, opened, page, ran, reply_of, unused, viewed
+from tests.client.stubs import (
+    KEY,
+    as_reply,
+    executed,
+    html_page,
+    session_opened,
+    unused_session,
+    view_of,
+)
 
 if TYPE_CHECKING:
     from sandbox_client._shell_wire import State
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
-    return reply_of(httpx.Response(status, json=value))
+    return as_reply(httpx.Response(status, json=value))
 
 
 def test_a_command_is_asked_for_so_that_it_is_answered_at_once_and_nothing_is_cut() -> None:
@@ -66,20 +74,20 @@ def test_an_id_that_could_lead_elsewhere_is_refused_in_one_line(session: str) ->
 @pytest.mark.parametrize(
     ("response", "seen"),
     [
-        (ran("hi\n"), Snapshot("completed", "hi\n", 0, "x")),
-        (ran("no such file", 2), Snapshot("completed", "no such file", 2, "x")),
-        (ran("", None, "running"), Snapshot("running", "", None, "x")),
-        (ran("x", None, "no_change_timeout"), Snapshot("running", "x", None, "x")),
-        (ran("x", None, "hard_timeout"), Snapshot("killed", "x", None, "x")),
-        (ran("x", -9, "terminated"), Snapshot("killed", "x", -9, "x")),
-        (ran("x", None, "something_new"), Snapshot("running", "x", None, "x")),
+        (executed("hi\n"), Snapshot("completed", "hi\n", 0, "x")),
+        (executed("no such file", 2), Snapshot("completed", "no such file", 2, "x")),
+        (executed("", None, "running"), Snapshot("running", "", None, "x")),
+        (executed("x", None, "no_change_timeout"), Snapshot("running", "x", None, "x")),
+        (executed("x", None, "hard_timeout"), Snapshot("killed", "x", None, "x")),
+        (executed("x", -9, "terminated"), Snapshot("killed", "x", -9, "x")),
+        (executed("x", None, "something_new"), Snapshot("running", "x", None, "x")),
     ],
     ids=["done", "failed", "running", "silent", "killed", "terminated", "unknown"],
 )
 def test_how_a_command_stands_is_read_as_the_runtime_says_it(
     response: httpx.Response, seen: Snapshot
 ) -> None:
-    assert _shell_wire.read_executed(reply_of(response)) == seen
+    assert _shell_wire.read_executed(as_reply(response)) == seen
 
 
 def test_output_is_kept_to_the_letter_but_for_what_cannot_be_printed() -> None:
@@ -96,26 +104,26 @@ def test_a_runtime_that_did_not_run_the_command_is_a_failure_with_its_words() ->
 @pytest.mark.parametrize(
     ("response", "state", "output", "code"),
     [
-        (viewed("a\n"), "running", "a\n", None),
-        (viewed("a\n", "completed", 3, before=2), "completed", "a\n", 3),
-        (viewed("a\n", "terminated"), "killed", "a\n", None),
-        (unused(), "empty", "", None),
+        (view_of("a\n"), "running", "a\n", None),
+        (view_of("a\n", "completed", 3, before=2), "completed", "a\n", 3),
+        (view_of("a\n", "terminated"), "killed", "a\n", None),
+        (unused_session(), "empty", "", None),
     ],
     ids=["running", "third of a session", "killed", "nothing has run"],
 )
 def test_a_session_is_read_by_its_last_command(
     response: httpx.Response, state: State, output: str, code: int | None
 ) -> None:
-    seen = _shell_wire.read_view(reply_of(response))
+    seen = _shell_wire.read_view(as_reply(response))
 
     assert (seen.state, seen.output, seen.exit_code) == (state, output, code)
     assert seen.command == ("" if state == "empty" else "make")
 
 
 def test_a_marked_command_is_found_among_others_and_shown_without_its_mark() -> None:
-    ours = viewed("a\n", "completed", 3, command=": run-1; make", before=2)
+    ours = view_of("a\n", "completed", 3, command=": run-1; make", before=2)
 
-    seen = _shell_wire.read_view(reply_of(ours), "run-1")
+    seen = _shell_wire.read_view(as_reply(ours), "run-1")
 
     assert (seen.state, seen.output, seen.exit_code, seen.command) == (
         "completed",
@@ -126,9 +134,9 @@ def test_a_marked_command_is_found_among_others_and_shown_without_its_mark() -> 
 
 
 def test_another_ones_command_is_never_taken_for_a_marked_one() -> None:
-    others = viewed("b\n", "completed", 0, command=": run-2; make", before=2)
+    others = view_of("b\n", "completed", 0, command=": run-2; make", before=2)
 
-    assert _shell_wire.read_view(reply_of(others), "run-1").state == "empty"
+    assert _shell_wire.read_view(as_reply(others), "run-1").state == "empty"
 
 
 def test_how_a_command_ended_is_not_known_once_the_session_has_gone_on() -> None:
@@ -193,6 +201,6 @@ def test_sessions_are_read_the_last_used_first() -> None:
 
 
 def test_a_session_that_was_opened_is_no_more_than_that() -> None:
-    _shell_wire.read_done(reply_of(opened()))
+    _shell_wire.read_done(as_reply(session_opened()))
     with pytest.raises(BrokenReply, match="an HTML page"):
-        _shell_wire.read_done(reply_of(page(200)))
+        _shell_wire.read_done(as_reply(html_page(200)))

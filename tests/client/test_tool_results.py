@@ -10,7 +10,15 @@ import pytest
 from sandbox_client._errors import Verb
 from sandbox_client._tools.speech import spell
 
-from tests.client.doubles import (
+from tests.client.statuses import (
+    ALPHA_PAUSED,
+    ALPHA_READY,
+    PROFILES,
+    STATUS_ROWS,
+    Profile,
+    StatusRow,
+)
+from tests.client.stubs import (
     CREATED_AT,
     EXEC,
     KILL,
@@ -18,17 +26,16 @@ from tests.client.doubles import (
     SESSIONS,
     VIEW,
     Answers,
-    done,
-    made,
-    opened,
-    page,
-    ran,
-    says,
-    sessions,
-    viewed,
+    created,
+    error_reply,
+    executed,
+    html_page,
+    session_list,
+    session_opened,
+    succeeded,
+    view_of,
 )
-from tests.client.states import ALPHA_PAUSED, ALPHA_READY, PROFILES, ROWS, Profile, Row
-from tests.client.tools import BY_NAME, is_json, use
+from tests.client.tool_calls import TOOLS_BY_NAME, call_tool, is_json
 
 BOX = {"name": "box"}
 GET = "GET /api/sandboxes/box"
@@ -44,11 +51,11 @@ in_both_profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda it: s
 @in_both_profiles
 async def test_create_says_from_what_and_that_it_is_ready(profile: Profile) -> None:
     answers: Answers = {
-        CREATE: made(image="aio:1"),
+        CREATE: created(image="aio:1"),
         GET: [profile.new.response(), profile.ready.response()],
     }
 
-    result = await use("create_sandbox", BOX, answers)
+    result = await call_tool("create_sandbox", BOX, answers)
 
     assert result.text == (
         "Sandbox 'box' was created from aio:1 and is ready after 0.2 s."
@@ -68,9 +75,9 @@ async def test_create_says_from_what_and_that_it_is_ready(profile: Profile) -> N
 async def test_a_wait_in_vain_says_not_ready_the_last_reason_and_what_to_do(
     verb: str, profile: Profile
 ) -> None:
-    answers = {CREATE: made(), RESUME: done(), GET: profile.pending.response()}
+    answers = {CREATE: created(), RESUME: succeeded(), GET: profile.pending.response()}
 
-    result = await use(verb, BOX, answers)
+    result = await call_tool(verb, BOX, answers)
 
     what, fault, step = result.text.splitlines()
     assert what.endswith(f"is NOT ready after 60 s: pending: {profile.pending.message}")
@@ -83,13 +90,15 @@ async def test_a_wait_in_vain_says_not_ready_the_last_reason_and_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.state.is_over], ids=lambda row: str(row.id)
+    "row", [row for row in STATUS_ROWS if row.state.is_over], ids=lambda row: str(row.id)
 )
 @pytest.mark.parametrize("verb", ["create_sandbox", "resume_sandbox"])
 async def test_a_sandbox_that_is_over_is_an_error_with_the_controllers_words(
-    verb: str, row: Row
+    verb: str, row: StatusRow
 ) -> None:
-    result = await use(verb, BOX, {CREATE: made(), RESUME: done(), GET: row.response()})
+    result = await call_tool(
+        verb, BOX, {CREATE: created(), RESUME: succeeded(), GET: row.response()}
+    )
 
     what, fault, step = result.text.splitlines()
     assert what.endswith(f"but will not become ready: {row.state.value}: {row.message}")
@@ -101,9 +110,9 @@ async def test_a_sandbox_that_is_over_is_an_error_with_the_controllers_words(
     assert result.content["ready"] is False
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))
-async def test_status_says_each_state_with_the_controllers_reason(row: Row) -> None:
-    result = await use("get_sandbox_status", BOX, {GET: row.response()})
+@pytest.mark.parametrize("row", STATUS_ROWS, ids=lambda row: str(row.id))
+async def test_status_says_each_state_with_the_controllers_reason(row: StatusRow) -> None:
+    result = await call_tool("get_sandbox_status", BOX, {GET: row.response()})
 
     assert f"Sandbox 'box' is {row.state.value}" in result.text
     assert (row.message or "not seen it yet") in result.text
@@ -119,7 +128,7 @@ async def test_the_list_has_a_line_for_each_sandbox() -> None:
         GET: ALPHA_PAUSED.response(),
     }
 
-    result = await use("list_sandboxes", {}, answers)
+    result = await call_tool("list_sandboxes", {}, answers)
 
     assert result.text == "1 sandbox, newest first:\n- box: paused, made 1 day ago"
     assert result.content == {
@@ -143,7 +152,7 @@ async def test_the_list_marks_what_has_been_up_for_more_than_a_day() -> None:
         GET: ALPHA_READY.response(),
     }
 
-    result = await use("list_sandboxes", {}, answers)
+    result = await call_tool("list_sandboxes", {}, answers)
 
     assert "- box: ready, made 1 day ago: UP FOR MORE THAN A DAY, pause or delete" in result.text
 
@@ -151,14 +160,16 @@ async def test_the_list_marks_what_has_been_up_for_more_than_a_day() -> None:
 async def test_an_empty_list_says_what_makes_a_sandbox() -> None:
     empty = httpx.Response(200, json={"count": 0, "sandboxes": []})
 
-    result = await use("list_sandboxes", {}, {LIST: empty})
+    result = await call_tool("list_sandboxes", {}, {LIST: empty})
 
     assert result.text == "No sandboxes. create_sandbox makes one."
     assert result.content == {"count": 0, "sandboxes": []}
 
 
 async def test_a_commands_output_stands_before_how_it_ended() -> None:
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "ls"}, {EXEC: ran("a\nb\n", 2)})
+    result = await call_tool(
+        "send_prompt_to_sandbox", BOX | {"command": "ls"}, {EXEC: executed("a\nb\n", 2)}
+    )
 
     assert result.text == "a\nb\n[exit code 2, after 0.0 s]"
     assert result.content == {
@@ -176,7 +187,9 @@ async def test_a_commands_output_stands_before_how_it_ended() -> None:
 
 @pytest.mark.parametrize("output", ["{}", '{"a": 1}', "[1, 2]", "7", '"x"', "null", "", "true\n"])
 async def test_output_that_is_json_does_not_make_the_text_json(output: str) -> None:
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: ran(output)})
+    result = await call_tool(
+        "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed(output)}
+    )
 
     assert not is_json(result.text)
     assert result.content is not None
@@ -185,9 +198,9 @@ async def test_output_that_is_json_does_not_make_the_text_json(output: str) -> N
 
 async def test_a_command_that_goes_on_is_a_handle_with_its_tail_and_what_to_do_next() -> None:
     output = "x" * 10_000 + "the end\n"
-    answers: Answers = {EXEC: ran("", None, "running"), VIEW: viewed(output)}
+    answers: Answers = {EXEC: executed("", None, "running"), VIEW: view_of(output)}
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     lines = result.text.splitlines()
     assert lines[0] == "[… 6008 characters left out; after=0 shows them …]"
@@ -205,9 +218,9 @@ async def test_a_command_that_goes_on_is_a_handle_with_its_tail_and_what_to_do_n
 
 
 async def test_a_command_that_was_killed_says_so_and_has_no_exit_code() -> None:
-    answers = {EXEC: ran("so far", None, "terminated")}
+    answers = {EXEC: executed("so far", None, "terminated")}
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     assert result.text == "so far\n[killed before it ended, after 0.0 s]"
     assert result.content is not None
@@ -218,16 +231,16 @@ async def test_a_command_that_was_killed_says_so_and_has_no_exit_code() -> None:
 async def test_an_agent_is_started_and_not_waited_for() -> None:
     arguments = BOX | {"prompt": "fix it's bug; rm -rf /"}
 
-    result = await use("run_agent", arguments, {EXEC: ran("", None, "running")})
+    result = await call_tool("run_agent", arguments, {EXEC: executed("", None, "running")})
 
     assert result.text.startswith("(no output)\n[still running in session")
     assert "get_prompt_output" in result.text
 
 
 async def test_only_what_is_new_is_returned_with_where_to_go_on() -> None:
-    answers = {VIEW: viewed("known, and new")}
+    answers = {VIEW: view_of("known, and new")}
 
-    result = await use("get_prompt_output", BOX | {"session": "s1", "after": 11}, answers)
+    result = await call_tool("get_prompt_output", BOX | {"session": "s1", "after": 11}, answers)
 
     assert result.text.startswith("new\n[still running in session 's1', waited for 0.0 s]")
     assert result.content is not None
@@ -236,11 +249,11 @@ async def test_only_what_is_new_is_returned_with_where_to_go_on() -> None:
 
 async def test_a_long_output_can_be_read_to_its_end_page_by_page() -> None:
     output = "".join(f"{number}\n" for number in range(20_000))
-    answers = {VIEW: viewed(output, "completed", 0)}
+    answers = {VIEW: view_of(output, "completed", 0)}
     collected, after = "", 0
     for _ in range(10):
         arguments = BOX | {"session": "s1", "after": after}
-        result = await use("get_prompt_output", arguments, answers)
+        result = await call_tool("get_prompt_output", arguments, answers)
         assert len(result.text) < 31_000
         assert result.content is not None
         place = result.content["next_after"]
@@ -254,10 +267,12 @@ async def test_a_long_output_can_be_read_to_its_end_page_by_page() -> None:
 
 
 async def test_without_a_session_what_runs_and_what_ended_is_listed() -> None:
-    listed = sessions(s1={"status": "completed", "last_used_at": "2"}, s2={"status": "completed"})
-    views = [viewed("a\nb\n", "completed", 3, command="make"), viewed("", command="sleep 9")]
+    listed = session_list(
+        s1={"status": "completed", "last_used_at": "2"}, s2={"status": "completed"}
+    )
+    views = [view_of("a\nb\n", "completed", 3, command="make"), view_of("", command="sleep 9")]
 
-    result = await use("get_prompt_output", BOX, {SESSIONS: listed, VIEW: views})
+    result = await call_tool("get_prompt_output", BOX, {SESSIONS: listed, VIEW: views})
 
     assert result.text.splitlines() == [
         "2 sessions of 'box', the last used first:",
@@ -271,29 +286,31 @@ async def test_without_a_session_what_runs_and_what_ended_is_listed() -> None:
 
 
 async def test_cancel_says_what_was_printed_and_how_it_ended() -> None:
-    views = [viewed("so far\n"), viewed("so far\n", "terminated")]
+    views = [view_of("so far\n"), view_of("so far\n", "terminated")]
 
-    result = await use("cancel_prompt", BOX | {"session": "s1"}, {VIEW: views, KILL: opened()})
+    result = await call_tool(
+        "cancel_prompt", BOX | {"session": "s1"}, {VIEW: views, KILL: session_opened()}
+    )
 
     assert result.text == "so far\n[killed before it ended]"
 
 
 async def test_cancelling_what_has_ended_says_that_nothing_was_killed() -> None:
-    answers = {VIEW: viewed("all\n", "completed", 3)}
+    answers = {VIEW: view_of("all\n", "completed", 3)}
 
-    result = await use("cancel_prompt", BOX | {"session": "s1"}, answers)
+    result = await call_tool("cancel_prompt", BOX | {"session": "s1"}, answers)
 
     assert result.text == "all\n[it had ended before, with exit code 3: nothing was killed]"
 
 
 async def test_an_error_shows_what_was_printed_before_it() -> None:
     answers: Answers = {
-        EXEC: ran("", None, "running"),
-        VIEW: [viewed("so far\n"), says(503, "Sandbox not ready")],
+        EXEC: executed("", None, "running"),
+        VIEW: [view_of("so far\n"), error_reply(503, "Sandbox not ready")],
         GET: ALPHA_PAUSED.response(),
     }
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     assert result.is_error
     assert result.text.startswith("so far\nSandbox 'box' is paused; no result")
@@ -302,7 +319,9 @@ async def test_an_error_shows_what_was_printed_before_it() -> None:
 async def test_very_many_sessions_are_counted_and_not_all_listed() -> None:
     many: dict[str, dict[str, object]] = {f"s{n}": {"status": "completed"} for n in range(500)}
 
-    result = await use("get_prompt_output", BOX, {SESSIONS: sessions(**many), VIEW: viewed("x")})
+    result = await call_tool(
+        "get_prompt_output", BOX, {SESSIONS: session_list(**many), VIEW: view_of("x")}
+    )
 
     assert result.text.startswith("500 sessions of 'box'")
     assert "- … and 450 more" in result.text
@@ -311,9 +330,9 @@ async def test_very_many_sessions_are_counted_and_not_all_listed() -> None:
 
 async def test_long_output_is_cut_in_the_middle_in_text_and_object_alike() -> None:
     output = "head" + "x" * 100_000 + "tail"
-    answers = {EXEC: ran(output), VIEW: viewed(output, "completed", 0)}
+    answers = {EXEC: executed(output), VIEW: view_of(output, "completed", 0)}
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     assert len(result.text) < 31_000
     assert result.content is not None
@@ -330,7 +349,7 @@ async def test_long_output_is_cut_in_the_middle_in_text_and_object_alike() -> No
 async def test_a_wait_out_of_bounds_is_an_error_that_says_the_bounds(seconds: int) -> None:
     arguments = BOX | {"command": "x", "wait_seconds": seconds}
 
-    result = await use("send_prompt_to_sandbox", arguments, {})
+    result = await call_tool("send_prompt_to_sandbox", arguments, {})
 
     assert result.is_error
     assert f"'wait_seconds' has value {seconds}" in result.text
@@ -338,7 +357,9 @@ async def test_a_wait_out_of_bounds_is_an_error_that_says_the_bounds(seconds: in
 
 
 async def test_a_pause_that_does_not_show_says_so_and_the_state_that_does() -> None:
-    result = await use("pause_sandbox", BOX, {PAUSE: done(), GET: ALPHA_READY.response()})
+    result = await call_tool(
+        "pause_sandbox", BOX, {PAUSE: succeeded(), GET: ALPHA_READY.response()}
+    )
 
     assert result.text == (
         "The pause of sandbox 'box' was accepted and does not show yet after 15 s"
@@ -349,7 +370,9 @@ async def test_a_pause_that_does_not_show_says_so_and_the_state_that_does() -> N
 
 
 async def test_resume_says_that_a_ready_sandbox_was_ready() -> None:
-    result = await use("resume_sandbox", BOX, {RESUME: done(), GET: ALPHA_READY.response()})
+    result = await call_tool(
+        "resume_sandbox", BOX, {RESUME: succeeded(), GET: ALPHA_READY.response()}
+    )
 
     assert result.text == "Sandbox 'box' was ready already: there was nothing to resume."
     assert result.content is not None
@@ -357,8 +380,10 @@ async def test_resume_says_that_a_ready_sandbox_was_ready() -> None:
 
 
 async def test_pause_and_delete_say_what_became_of_the_files() -> None:
-    paused = await use("pause_sandbox", BOX, {PAUSE: done(), GET: ALPHA_PAUSED.response()})
-    deleted = await use("delete_sandbox", BOX, {DELETE: done()})
+    paused = await call_tool(
+        "pause_sandbox", BOX, {PAUSE: succeeded(), GET: ALPHA_PAUSED.response()}
+    )
+    deleted = await call_tool("delete_sandbox", BOX, {DELETE: succeeded()})
 
     assert "files stay. resume_sandbox" in paused.text
     assert paused.content == {"name": "box", "state": "paused"}
@@ -367,18 +392,26 @@ async def test_pause_and_delete_say_what_became_of_the_files() -> None:
 
 
 _FAULTS: dict[str, tuple[str, Answers, str]] = {
-    "bad key": ("pause_sandbox", {PAUSE: says(401, "API key has expired")}, "has expired"),
-    "not yours": ("pause_sandbox", {PAUSE: says(403, "no access")}, "list_sandboxes"),
+    "bad key": ("pause_sandbox", {PAUSE: error_reply(401, "API key has expired")}, "has expired"),
+    "not yours": ("pause_sandbox", {PAUSE: error_reply(403, "no access")}, "list_sandboxes"),
     "exists": (
         "create_sandbox",
-        {CREATE: says(409, "Sandbox 'box' already exists"), GET: ALPHA_READY.response()},
+        {CREATE: error_reply(409, "Sandbox 'box' already exists"), GET: ALPHA_READY.response()},
         "already: it is ready",
     ),
-    "quota": ("create_sandbox", {CREATE: says(500, "exceeded quota")}, "delete_sandbox"),
+    "quota": ("create_sandbox", {CREATE: error_reply(500, "exceeded quota")}, "delete_sandbox"),
     "unreachable": ("delete_sandbox", {DELETE: httpx.ConnectError("x")}, "cannot be reached"),
-    "page": ("delete_sandbox", {DELETE: page(502), GET: says(401, "x")}, "an HTML page"),
+    "page": (
+        "delete_sandbox",
+        {DELETE: html_page(502), GET: error_reply(401, "x")},
+        "an HTML page",
+    ),
     "broken": ("get_sandbox_status", {GET: httpx.Response(200, text="?")}, "not JSON"),
-    "failed": ("pause_sandbox", {PAUSE: says(500, "disk full"), GET: page(502)}, "disk full"),
+    "failed": (
+        "pause_sandbox",
+        {PAUSE: error_reply(500, "disk full"), GET: html_page(502)},
+        "disk full",
+    ),
     "bad name": ("pause_sandbox", {}, "cannot be a sandbox's name"),
 }
 
@@ -388,7 +421,7 @@ async def test_every_error_is_three_lines_what_whose_fault_and_what_next(fault: 
     tool, answers, words = _FAULTS[fault]
     arguments = {"name": "../me"} if fault == "bad name" else BOX
 
-    result = await use(tool, arguments, answers)
+    result = await call_tool(tool, arguments, answers)
 
     assert result.is_error
     what, whose, step = result.text.splitlines()
@@ -399,9 +432,9 @@ async def test_every_error_is_three_lines_what_whose_fault_and_what_next(fault: 
 
 
 async def test_advice_for_a_model_names_tools_and_no_commands() -> None:
-    answers = {EXEC: says(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
+    answers = {EXEC: error_reply(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "ls"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "ls"}, answers)
 
     assert "Resume it first with resume_sandbox" in result.text
     assert "remote-sandbox" not in result.text
@@ -409,12 +442,12 @@ async def test_advice_for_a_model_names_tools_and_no_commands() -> None:
 
 
 def test_every_verb_is_spelled_as_a_tool() -> None:
-    assert {spell(verb) for verb in get_args(Verb)} >= set(BY_NAME)
+    assert {spell(verb) for verb in get_args(Verb)} >= set(TOOLS_BY_NAME)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
 async def test_a_port_that_cannot_be_is_an_error_that_names_it(port: int) -> None:
-    result = await use("create_sandbox", BOX | {"port": port}, {CREATE: made()})
+    result = await call_tool("create_sandbox", BOX | {"port": port}, {CREATE: created()})
 
     assert result.is_error
     assert f"'port' has value {port}" in result.text
@@ -422,8 +455,8 @@ async def test_a_port_that_cannot_be_is_an_error_that_names_it(port: int) -> Non
 
 
 async def test_braces_in_a_commands_output_or_a_reason_are_left_alone() -> None:
-    result = await use(
-        "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: ran("use {delete} now")}
+    result = await call_tool(
+        "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed("use {delete} now")}
     )
 
     assert "use {delete} now" in result.text
@@ -431,14 +464,14 @@ async def test_braces_in_a_commands_output_or_a_reason_are_left_alone() -> None:
 
 async def test_a_reason_in_braces_is_the_proxys_own_and_left_alone() -> None:
     body = PROFILES[0].pending.body() | {"readyMessage": "template {delete} left"}
-    answers = {CREATE: made(), GET: httpx.Response(200, json=body)}
+    answers = {CREATE: created(), GET: httpx.Response(200, json=body)}
 
-    result = await use("create_sandbox", BOX, answers)
+    result = await call_tool("create_sandbox", BOX, answers)
 
     assert "template {delete} left" in result.text
 
 
 def test_the_object_of_every_tool_is_described() -> None:
-    for tool in BY_NAME.values():
+    for tool in TOOLS_BY_NAME.values():
         assert json.dumps(tool.output_schema())
         assert "name" in tool.output or not tool.parameters

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sandbox_client._errors import InvalidInput
 from sandbox_client._tools import INSTRUCTIONS, TOOLS
 
-from tests.client.hostile import any_json, some, texts
-from tests.client.leaks import is_one_printable_line
-from tests.client.tools import BY_NAME, check_schema, every_tool
+from tests.client.secrecy import is_one_printable_line
+from tests.client.strategies import any_json, hostile_texts, some_examples
+from tests.client.tool_calls import TOOLS_BY_NAME, assert_is_schema, every_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def test_each_tool_takes_the_arguments_that_its_users_know(tool: Tool) -> None:
 @every_tool
 def test_each_schema_is_one_that_every_client_can_read(tool: Tool) -> None:
     for schema in (tool.input_schema(), tool.output_schema()):
-        check_schema(schema)
+        assert_is_schema(schema)
         for inner in _nested(schema):
             assert not {"anyOf", "oneOf", "allOf", "$ref", "title", "default"} & set(inner)
             assert isinstance(inner.get("type", ""), str | dict), "a union of types"
@@ -118,13 +118,13 @@ def test_each_tool_tells_truly_what_it_may_do(tool: Tool) -> None:
 def test_the_instructions_name_only_tools_that_there_are() -> None:
     named = {word.strip(".,;()") for word in INSTRUCTIONS.split() if "_" in word}
 
-    assert named <= set(BY_NAME)
+    assert named <= set(TOOLS_BY_NAME)
     assert "delete_sandbox" in named
 
 
 @pytest.mark.parametrize("name", ["pause_sandbox", "list_sandboxes"])
 def test_wait_for_previous_is_accepted_and_ignored(name: str) -> None:
-    arguments = BY_NAME[name].check({"name": "box", "wait_for_previous": True})
+    arguments = TOOLS_BY_NAME[name].check({"name": "box", "wait_for_previous": True})
 
     assert "wait_for_previous" not in arguments.values
 
@@ -134,13 +134,15 @@ def test_wait_for_previous_is_accepted_and_ignored(name: str) -> None:
 def test_a_tool_without_parameters_ignores_any_argument(
     name: str, arguments: dict[str, object]
 ) -> None:
-    assert BY_NAME[name].check(arguments).values == {}
+    assert TOOLS_BY_NAME[name].check(arguments).values == {}
 
 
 @pytest.mark.parametrize("left_out", [None, ""])
 def test_null_and_an_empty_string_leave_an_optional_argument_out(left_out: object) -> None:
-    created = BY_NAME["create_sandbox"].check({"name": "box", "image": left_out, "port": left_out})
-    written = BY_NAME["write_sandbox_file"].check(
+    created = TOOLS_BY_NAME["create_sandbox"].check(
+        {"name": "box", "image": left_out, "port": left_out}
+    )
+    written = TOOLS_BY_NAME["write_sandbox_file"].check(
         {"name": "box", "path": "/a", "content": "", "append": left_out}
     )
 
@@ -150,14 +152,14 @@ def test_null_and_an_empty_string_leave_an_optional_argument_out(left_out: objec
 
 @pytest.mark.parametrize("value", [8888, 8888.0, "8888"])
 def test_a_whole_number_may_have_a_fraction_of_zero_or_be_a_string(value: float | str) -> None:
-    arguments = BY_NAME["create_sandbox"].check({"name": "box", "port": value})
+    arguments = TOOLS_BY_NAME["create_sandbox"].check({"name": "box", "port": value})
 
     assert arguments.number("port") == 8888
 
 
 @pytest.mark.parametrize(("value", "expected"), [("true", True), ("false", False), (True, True)])
 def test_a_boolean_may_be_a_string(value: object, expected: bool) -> None:
-    arguments = BY_NAME["write_sandbox_file"].check(
+    arguments = TOOLS_BY_NAME["write_sandbox_file"].check(
         {"name": "box", "path": "/a", "content": "", "append": value}
     )
 
@@ -204,16 +206,18 @@ def test_a_missing_unknown_or_wrong_argument_is_named(
     tool: str, arguments: dict[str, object], words: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
-        BY_NAME[tool].check(arguments)
+        TOOLS_BY_NAME[tool].check(arguments)
 
     assert words in caught.value.message
     assert caught.value.advice
 
 
-@some
+@some_examples
 @given(
     tool=st.sampled_from(TOOLS),
-    arguments=st.dictionaries(st.sampled_from(["name", "port", "command"]) | texts, any_json),
+    arguments=st.dictionaries(
+        st.sampled_from(["name", "port", "command"]) | hostile_texts, any_json
+    ),
 )
 def test_any_arguments_are_checked_or_refused_in_one_line(
     tool: Tool, arguments: dict[str, object]
