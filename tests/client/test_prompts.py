@@ -1,4 +1,4 @@
-"""Commands that outlive the call: started once, followed, found again, cancelled."""
+"""Commands in sessions: started once, followed, found again, cancelled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sandbox_client._errors import (
 )
 from sandbox_client._watch import GAP, Audience
 
-from tests.client.statuses import ALPHA_READY, PROFILES, Profile
+from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
 from tests.client.stubs import (
     EXEC,
     KILL,
@@ -65,7 +65,6 @@ LOST: dict[str, Answer] = {
     "no status": httpx.Response(200, json={"success": True, "data": {}}),
     "too large": httpx.Response(200, content=b"x" * (_proxy.MAX_REPLY_BYTES + 1)),
 }
-in_each_way = pytest.mark.parametrize("lost", LOST)
 in_both_profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda it: str(it.name))
 
 
@@ -100,7 +99,7 @@ async def output(
         )
 
 
-async def test_the_session_is_there_before_the_command_is_sent() -> None:
+async def test_the_session_is_opened_before_the_command_is_sent() -> None:
     proxy = RouteStub({EXEC: RUNNING, VIEW: view_of("hi\n", "completed", 0)})
 
     await send(proxy)
@@ -115,7 +114,7 @@ async def test_the_session_is_there_before_the_command_is_sent() -> None:
     }
 
 
-async def test_a_command_that_ends_in_time_is_answered_whole(clock: FakeClock) -> None:
+async def test_a_command_that_ends_in_time_returns_its_whole_output(clock: FakeClock) -> None:
     views = [view_of("a"), view_of("ab"), view_of("abc\n", "completed", 2)]
 
     prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
@@ -130,7 +129,7 @@ async def test_a_command_that_ends_in_time_is_answered_whole(clock: FakeClock) -
     assert clock.slept
 
 
-async def test_a_runtime_that_knows_no_asynchronous_mode_is_taken_at_its_word() -> None:
+async def test_a_runtime_without_asynchronous_mode_answers_at_once() -> None:
     proxy = RouteStub({EXEC: executed("all at once\n", 0)})
 
     prompt = await send(proxy)
@@ -140,7 +139,7 @@ async def test_a_runtime_that_knows_no_asynchronous_mode_is_taken_at_its_word() 
 
 
 @pytest.mark.parametrize("wait_seconds", [0.0, 3.0, 45.0, 240.0])
-async def test_a_command_that_takes_longer_is_a_handle_after_that_time(
+async def test_a_command_that_takes_longer_returns_its_session(
     wait_seconds: float, clock: FakeClock
 ) -> None:
     proxy = RouteStub({EXEC: RUNNING, VIEW: view_of("so far\n")})
@@ -154,7 +153,7 @@ async def test_a_command_that_takes_longer_is_a_handle_after_that_time(
     assert prompt.seen.output == ("so far\n" if wait_seconds else "")
 
 
-async def test_not_waiting_at_all_asks_no_more_than_it_takes_to_start() -> None:
+async def test_a_wait_of_0_s_sends_no_request_after_the_start() -> None:
     proxy = RouteStub({EXEC: RUNNING})
 
     await send(proxy, wait_seconds=0)
@@ -162,14 +161,14 @@ async def test_not_waiting_at_all_asks_no_more_than_it_takes_to_start() -> None:
     assert proxy.asked == [OPEN, EXEC]
 
 
-async def test_looks_are_close_at_first_and_a_second_apart_later(clock: FakeClock) -> None:
+async def test_the_poll_interval_grows_from_20_ms_to_1_s(clock: FakeClock) -> None:
     await send(RouteStub({EXEC: RUNNING, VIEW: view_of()}), clock, wait_seconds=10)
 
     assert clock.slept[:5] == [0.02, 0.04, 0.08, 0.16, 0.32]
     assert max(clock.slept) <= 1.0
 
 
-async def test_looking_at_a_long_output_does_not_take_all_the_time(clock: FakeClock) -> None:
+async def test_slow_views_are_polled_less_often(clock: FakeClock) -> None:
     def slow(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/view"):
             clock.now += 2.0
@@ -183,8 +182,8 @@ async def test_looking_at_a_long_output_does_not_take_all_the_time(clock: FakeCl
     assert clock.slept[2] == pytest.approx(5.0), "but no longer than is reasonable"
 
 
-@in_each_way
-async def test_a_lost_answer_leaves_a_handle_that_works_and_nothing_runs_twice(lost: str) -> None:
+@pytest.mark.parametrize("lost", LOST)
+async def test_a_command_with_a_lost_reply_is_found_and_not_sent_again(lost: str) -> None:
     views = [unused_session(), view_of("hi\n"), view_of("hi\n", "completed", 0)]
     proxy = RouteStub({EXEC: LOST[lost], VIEW: views, GET: ALPHA_READY.response()})
 
@@ -194,11 +193,8 @@ async def test_a_lost_answer_leaves_a_handle_that_works_and_nothing_runs_twice(l
     assert proxy.asked.count(EXEC) == 1
 
 
-@in_each_way
-async def test_a_command_that_never_arrives_is_an_error_with_the_handle(
-    lost: str, clock: FakeClock
-) -> None:
-    proxy = RouteStub({EXEC: LOST[lost], VIEW: unused_session(), GET: ALPHA_READY.response()})
+async def test_a_command_that_never_arrives_is_an_error_with_the_session(clock: FakeClock) -> None:
+    proxy = RouteStub({EXEC: html_page(504), VIEW: unused_session(), GET: ALPHA_READY.response()})
 
     with pytest.raises(CommandLost) as caught:
         await send(proxy, clock)
@@ -213,7 +209,7 @@ async def test_a_command_that_never_arrives_is_an_error_with_the_handle(
 OURS = f": {MARK}; make"
 
 
-async def test_a_lost_answer_in_a_used_session_is_not_mistaken_for_another_command() -> None:
+async def test_a_lost_command_in_a_used_session_is_found_by_its_mark() -> None:
     before = view_of("old\n", "completed", 0, command="make", before=1)
     others = view_of("theirs\n", "completed", 0, command=": run-2; make", before=2)
     after = view_of("new\n", "completed", 7, command=OURS, before=3)
@@ -225,7 +221,7 @@ async def test_a_lost_answer_in_a_used_session_is_not_mistaken_for_another_comma
     assert proxy.asked == [OPEN, VIEW, EXEC, VIEW, VIEW, VIEW]
 
 
-async def test_another_clients_command_is_never_reported_as_ones_own(clock: FakeClock) -> None:
+async def test_another_clients_command_is_not_mistaken_for_a_lost_one(clock: FakeClock) -> None:
     others = view_of("theirs\n", "completed", 0, command=": run-2; make", before=2)
     proxy = RouteStub({EXEC: html_page(504), VIEW: [unused_session(), others]})
 
@@ -233,7 +229,7 @@ async def test_another_clients_command_is_never_reported_as_ones_own(clock: Fake
         await send(proxy, clock, session="s1")
 
 
-async def test_a_session_that_goes_on_to_another_command_does_not_take_the_wait_along() -> None:
+async def test_a_wait_ends_when_the_session_runs_another_command() -> None:
     ours = view_of("ours\n", command=OURS)
     others = view_of("theirs\n", command="other", before=1)
     proxy = RouteStub({EXEC: RUNNING, VIEW: [unused_session(), ours, others]})
@@ -244,7 +240,7 @@ async def test_a_session_that_goes_on_to_another_command_does_not_take_the_wait_
     assert prompt.seen.exit_code is None, "which nobody knows any more"
 
 
-async def test_an_answer_that_may_have_been_cut_is_looked_at_whole() -> None:
+async def test_a_possibly_truncated_output_is_read_again_whole() -> None:
     whole = "x" * 100_000
     proxy = RouteStub({EXEC: executed(whole[:30_000]), VIEW: view_of(whole, "completed", 0)})
 
@@ -253,8 +249,8 @@ async def test_an_answer_that_may_have_been_cut_is_looked_at_whole() -> None:
     assert len(prompt.seen.output) == 100_000
 
 
-async def test_what_was_printed_before_a_pause_is_told_with_the_error() -> None:
-    paused = PROFILES[0].paused.response()
+async def test_the_output_before_a_pause_is_in_the_error() -> None:
+    paused = ALPHA.paused.response()
     views = [view_of("so far\n"), error_reply(503, "Sandbox not ready")]
 
     with pytest.raises(Paused) as caught:
@@ -264,7 +260,7 @@ async def test_what_was_printed_before_a_pause_is_told_with_the_error() -> None:
     assert "ended with the pause" in caught.value.advice
 
 
-async def test_a_cancelled_call_knows_whether_its_command_runs_before_it_ends() -> None:
+async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
     asked: list[str] = []
     arrived, answered = anyio.Event(), anyio.Event()
 
@@ -300,7 +296,7 @@ async def test_a_cancelled_call_knows_whether_its_command_runs_before_it_ends() 
     assert asked.count("exec") == 1
 
 
-async def test_a_command_whose_session_cannot_be_looked_at_says_so(clock: FakeClock) -> None:
+async def test_a_lost_command_with_an_unreadable_session_is_an_error(clock: FakeClock) -> None:
     proxy = RouteStub({EXEC: html_page(504), VIEW: httpx.ConnectError("down")})
 
     with pytest.raises(CommandLost, match="cannot be looked at"):
@@ -319,9 +315,7 @@ async def test_a_command_whose_session_cannot_be_looked_at_says_so(clock: FakeCl
     ],
     ids=["401", "403", "409", "404", "refused", "success false"],
 )
-async def test_a_command_that_was_certainly_not_run_is_not_looked_for(
-    answer: Answer, kind: type[SandboxError]
-) -> None:
+async def test_a_refused_command_is_not_looked_up(answer: Answer, kind: type[SandboxError]) -> None:
     proxy = RouteStub({EXEC: answer})
 
     with pytest.raises(kind):
@@ -330,30 +324,27 @@ async def test_a_command_that_was_certainly_not_run_is_not_looked_for(
     assert proxy.asked == [OPEN, EXEC]
 
 
-@in_both_profiles
-@pytest.mark.parametrize("route", [OPEN, EXEC])
 @pytest.mark.parametrize(
-    "answer",
-    [error_reply(503, "Sandbox not ready"), error_reply(500, "fetch failed")],
-    ids=["503", "deployed"],
+    ("route", "status", "may_have_run"),
+    [(OPEN, 503, False), (OPEN, 500, False), (EXEC, 503, False), (EXEC, 500, True)],
 )
-async def test_a_prompt_to_a_paused_sandbox_says_to_resume_it_first(
-    profile: Profile, route: str, answer: httpx.Response
+async def test_a_command_to_a_paused_sandbox_advises_to_resume_it(
+    route: str, status: int, may_have_run: bool
 ) -> None:
-    proxy = RouteStub({route: answer, VIEW: answer, GET: profile.paused.response()})
+    # The deployed proxy replies 500 where it should reply 503.
+    answer = error_reply(status, "Sandbox not ready" if status == 503 else "fetch failed")
+    proxy = RouteStub({route: answer, VIEW: answer, GET: ALPHA.paused.response()})
 
     with pytest.raises(Paused, match="'box' is paused") as caught:
         await send(proxy)
 
     assert "{resume}" in caught.value.advice
-    # After a 500 to the command itself, a second time may be one too many.
-    is_open = route == EXEC and answer.status_code == 500
-    assert ("What ran has ended" in caught.value.advice) == is_open
-    assert ("the command was not run" in caught.value.message) != is_open
+    assert ("What ran has ended" in caught.value.advice) == may_have_run
+    assert ("the command was not run" in caught.value.message) != may_have_run
 
 
 @in_both_profiles
-async def test_a_prompt_to_a_starting_sandbox_says_to_wait(profile: Profile) -> None:
+async def test_a_command_to_a_starting_sandbox_advises_to_wait(profile: Profile) -> None:
     proxy = RouteStub(
         {OPEN: error_reply(503, "Sandbox not ready"), GET: profile.starting.response()}
     )
@@ -367,14 +358,13 @@ async def test_a_prompt_to_a_starting_sandbox_says_to_wait(profile: Profile) -> 
 
 
 @in_both_profiles
-@pytest.mark.parametrize(
-    "answer", [error_reply(503, "Sandbox not ready"), error_reply(500, "fetch failed")]
-)
-async def test_a_prompt_to_a_failed_sandbox_says_that_waiting_does_not_help(
-    profile: Profile, answer: Answer
+async def test_a_command_to_a_failed_sandbox_says_that_waiting_does_not_help(
+    profile: Profile,
 ) -> None:
+    answers = {OPEN: error_reply(503, "Sandbox not ready"), GET: profile.failed.response()}
+
     with pytest.raises(NotReady, match="is failed") as caught:
-        await send(RouteStub({OPEN: answer, GET: profile.failed.response()}))
+        await send(RouteStub(answers))
 
     assert "Waiting does not help" in caught.value.advice
     assert not caught.value.retryable
@@ -383,14 +373,14 @@ async def test_a_prompt_to_a_failed_sandbox_says_that_waiting_does_not_help(
 @pytest.mark.parametrize(
     "look", [error_reply(500, "down"), html_page(502), error_reply(401, "expired")]
 )
-async def test_a_status_that_cannot_be_read_does_not_hide_the_prompts_own_failure(
+async def test_an_unreadable_status_does_not_replace_the_commands_error(
     look: httpx.Response,
 ) -> None:
     with pytest.raises(NotReady, match="'box' is not ready"):
         await send(RouteStub({OPEN: error_reply(503, "Sandbox not ready"), GET: look}))
 
 
-async def test_a_session_that_is_busy_runs_nothing_else() -> None:
+async def test_a_busy_session_refuses_another_command() -> None:
     proxy = RouteStub({VIEW: view_of("x", command="sleep 60")})
 
     with pytest.raises(SessionBusy, match="'s1' of sandbox 'box' runs 'sleep 60'"):
@@ -399,7 +389,7 @@ async def test_a_session_that_is_busy_runs_nothing_else() -> None:
     assert EXEC not in proxy.asked
 
 
-async def test_two_commands_at_once_in_one_session_never_overlap() -> None:
+async def test_two_concurrent_commands_in_one_session_do_not_overlap() -> None:
     arrived, go_on = anyio.Event(), anyio.Event()
     asked: list[str] = []
 
@@ -437,7 +427,7 @@ async def test_two_commands_at_once_in_one_session_never_overlap() -> None:
     assert asked.count("exec") == 1
 
 
-async def test_a_proxy_that_fails_for_a_while_only_delays_the_next_look(clock: FakeClock) -> None:
+async def test_a_transient_failure_delays_the_next_view(clock: FakeClock) -> None:
     views: list[Answer] = [
         view_of("a"),
         *[httpx.ConnectError("x")] * 4,
@@ -449,7 +439,7 @@ async def test_a_proxy_that_fails_for_a_while_only_delays_the_next_look(clock: F
     assert (prompt.seen.output, prompt.unseen) == ("ab", "")
 
 
-async def test_a_look_that_hangs_does_not_lengthen_the_wait_by_much(
+async def test_a_hanging_view_does_not_extend_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_prompts, "LOOK_DEADLINE", 0.02)  # real seconds, which the look takes
@@ -470,7 +460,7 @@ async def test_a_look_that_hangs_does_not_lengthen_the_wait_by_much(
     assert "time-out" in prompt.unseen
 
 
-async def test_a_proxy_that_stays_away_still_leaves_the_handle(clock: FakeClock) -> None:
+async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) -> None:
     views: list[Answer] = [view_of("a"), httpx.ConnectError("x")]
 
     prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
@@ -480,15 +470,11 @@ async def test_a_proxy_that_stays_away_still_leaves_the_handle(clock: FakeClock)
 
 
 @in_both_profiles
-@pytest.mark.parametrize(
-    "answer",
-    [error_reply(503, "Sandbox not ready"), error_reply(500, "fetch failed")],
-    ids=["503", "deployed"],
-)
-async def test_a_pause_under_a_command_ends_the_wait_and_names_the_session(
-    profile: Profile, answer: Answer
+async def test_a_pause_during_a_command_ends_the_wait_and_names_the_session(
+    profile: Profile,
 ) -> None:
-    proxy = RouteStub({EXEC: RUNNING, VIEW: [view_of("a"), answer], GET: profile.paused.response()})
+    views = [view_of("a"), error_reply(503, "Sandbox not ready")]
+    proxy = RouteStub({EXEC: RUNNING, VIEW: views, GET: profile.paused.response()})
 
     with pytest.raises(Paused, match="no result") as caught:
         await send(proxy)
@@ -496,7 +482,7 @@ async def test_a_pause_under_a_command_ends_the_wait_and_names_the_session(
     assert SESSION in caught.value.advice
 
 
-async def test_a_kill_that_is_lost_on_the_way_is_sent_again(progress: RecordedProgress) -> None:
+async def test_a_kill_without_effect_is_sent_again(progress: RecordedProgress) -> None:
     views = [view_of("x"), view_of("x"), view_of("x", "terminated")]
     proxy = RouteStub({VIEW: views, KILL: [html_page(504), session_opened()]})
 
@@ -507,7 +493,7 @@ async def test_a_kill_that_is_lost_on_the_way_is_sent_again(progress: RecordedPr
     assert proxy.asked.count(KILL) == 2
 
 
-async def test_a_command_that_cannot_be_killed_is_told_with_the_reason(
+async def test_a_failed_kill_is_reported_with_its_reason(
     clock: FakeClock, progress: RecordedProgress
 ) -> None:
     proxy = RouteStub({VIEW: view_of("x"), KILL: html_page(504)})
@@ -519,7 +505,7 @@ async def test_a_command_that_cannot_be_killed_is_told_with_the_reason(
     assert "504" in prompt.unseen
 
 
-async def test_a_report_tells_the_last_line_of_the_output(
+async def test_progress_shows_the_last_line_of_the_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
@@ -553,7 +539,7 @@ async def test_progress_comes_at_least_every_two_seconds() -> None:
     assert _waiting.REPORT_INTERVAL < 2.0
 
 
-async def test_the_audience_hears_the_session_first_and_then_each_character_once() -> None:
+async def test_a_listener_gets_the_session_and_then_each_character_once() -> None:
     heard: list[str] = []
     views = [view_of("a"), view_of("a"), view_of("abc"), view_of("abcd", "completed", 0)]
 
@@ -564,7 +550,7 @@ async def test_the_audience_hears_the_session_first_and_then_each_character_once
     assert heard == [SESSION, "a", "bc", "d"]
 
 
-async def test_what_the_runtime_leaves_out_is_not_passed_over_in_silence() -> None:
+async def test_a_gap_in_the_output_is_marked() -> None:
     heard: list[str] = []
     views = [view_of("0123456789"), view_of("01234[…]xy"), view_of("01234[…]yz", "completed", 0)]
 
@@ -575,7 +561,7 @@ async def test_what_the_runtime_leaves_out_is_not_passed_over_in_silence() -> No
     assert heard == ["0123456789", f"{GAP}01234[…]yz"]
 
 
-async def test_a_cancelled_call_stops_waiting_and_kills_nothing() -> None:
+async def test_a_cancelled_call_does_not_kill_the_command() -> None:
     proxy = RouteStub({EXEC: RUNNING, VIEW: view_of("a")})
     async with client_over(proxy) as client:
         with anyio.CancelScope() as scope:
@@ -591,7 +577,7 @@ async def test_a_cancelled_call_stops_waiting_and_kills_nothing() -> None:
     assert KILL not in proxy.asked
 
 
-async def test_output_waits_for_more_than_is_known() -> None:
+async def test_output_waits_for_new_characters() -> None:
     views = [view_of("abc"), view_of("abc"), view_of("abcd")]
     proxy = RouteStub({VIEW: views})
 
@@ -601,14 +587,14 @@ async def test_output_waits_for_more_than_is_known() -> None:
     assert proxy.asked == [VIEW] * 3
 
 
-async def test_output_that_is_there_is_not_waited_for(clock: FakeClock) -> None:
+async def test_existing_output_is_returned_at_once(clock: FakeClock) -> None:
     prompt = await output(RouteStub({VIEW: view_of("abc")}), clock)
 
     assert prompt.seen.output == "abc"
     assert clock.slept == []
 
 
-async def test_output_that_does_not_come_is_waited_for_so_long_and_no_longer(
+async def test_a_wait_for_output_ends_at_its_limit(
     clock: FakeClock,
 ) -> None:
     prompt = await output(RouteStub({VIEW: view_of("abc")}), clock, after=3, wait_seconds=7)
@@ -626,7 +612,7 @@ async def test_output_that_does_not_come_is_waited_for_so_long_and_no_longer(
         (unused_session(), "empty", None),
     ],
 )
-async def test_output_says_whether_it_ended_or_was_killed(
+async def test_output_tells_how_the_command_ended(
     view: httpx.Response, state: str, code: int | None
 ) -> None:
     prompt = await output(RouteStub({VIEW: view}), after=100)
@@ -634,19 +620,19 @@ async def test_output_says_whether_it_ended_or_was_killed(
     assert (prompt.seen.state, prompt.seen.exit_code) == (state, code)
 
 
-async def test_a_session_that_is_gone_says_where_to_look() -> None:
+async def test_an_unknown_session_advises_to_list_sessions() -> None:
     with pytest.raises(SessionGone, match="no such session") as caught:
         await output(RouteStub({VIEW: NO_SESSION}))
 
     assert "{sessions}" in caught.value.advice
 
 
-async def test_less_than_nothing_cannot_be_known() -> None:
+async def test_a_negative_number_of_characters_is_refused() -> None:
     with pytest.raises(InvalidInput, match="after has value -1"):
         await output(RouteStub({}), after=-1)
 
 
-async def test_cancel_kills_and_gives_what_was_printed(progress: RecordedProgress) -> None:
+async def test_cancel_kills_the_command_and_returns_its_output(progress: RecordedProgress) -> None:
     views = [view_of("so far\n"), view_of("so far\n"), view_of("so far\n^C", "terminated")]
     proxy = RouteStub({VIEW: views, KILL: session_opened()})
 
@@ -657,7 +643,7 @@ async def test_cancel_kills_and_gives_what_was_printed(progress: RecordedProgres
     assert proxy.asked == [VIEW, KILL, VIEW, VIEW]
 
 
-async def test_cancel_of_what_has_ended_kills_nothing(progress: RecordedProgress) -> None:
+async def test_cancel_of_an_ended_command_sends_no_kill(progress: RecordedProgress) -> None:
     proxy = RouteStub({VIEW: view_of("all\n", "completed", 0)})
 
     async with client_over(proxy) as client:
@@ -667,8 +653,8 @@ async def test_cancel_of_what_has_ended_kills_nothing(progress: RecordedProgress
     assert proxy.asked == [VIEW]
 
 
-@in_each_way
-async def test_a_kill_whose_answer_is_lost_is_known_by_the_session(
+@pytest.mark.parametrize("lost", ["reset", "no JSON"])
+async def test_a_kill_with_a_lost_reply_is_confirmed_by_the_session(
     lost: str, progress: RecordedProgress
 ) -> None:
     views = [view_of("x"), view_of("x", "terminated")]
@@ -681,7 +667,7 @@ async def test_a_kill_whose_answer_is_lost_is_known_by_the_session(
     assert proxy.asked.count(KILL) == 1
 
 
-async def test_what_runs_and_what_ended_is_listed_with_how_it_ended() -> None:
+async def test_sessions_are_listed_with_their_last_command() -> None:
     listed = session_list(
         s1={"status": "completed", "last_used_at": "2026-01-01T00:00:00Z"},
         s2={"status": "running", "current_command": "x", "last_used_at": "2026-01-02T00:00:00Z"},
@@ -695,7 +681,7 @@ async def test_what_runs_and_what_ended_is_listed_with_how_it_ended() -> None:
     assert [seen and seen.exit_code for _, seen in rows] == [3, 3]
 
 
-async def test_a_list_of_very_many_sessions_is_not_looked_into_one_by_one() -> None:
+async def test_a_long_list_of_sessions_is_viewed_in_part() -> None:
     many: dict[str, dict[str, object]] = {f"s{n}": {"status": "completed"} for n in range(500)}
     proxy = RouteStub({SESSIONS: session_list(**many), VIEW: NO_SESSION})
 
