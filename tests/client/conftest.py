@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.stubs import FakeClock, RecordedProgress
+from tests.client.stubs import KEY, URL, FakeClock, RecordedProgress
+from tests.client.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -63,3 +64,13 @@ def clock() -> FakeClock:
 @pytest.fixture
 def progress() -> RecordedProgress:
     return RecordedProgress()
+
+
+@pytest.fixture
+def terminal(
+    clean_environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    """Return a terminal whose environment holds a URL and a key."""
+    monkeypatch.setenv("REMOTE_SANDBOX_PROXY_URL", URL)
+    monkeypatch.setenv("REMOTE_SANDBOX_API_KEY", KEY)
+    return Terminal(monkeypatch, capsys)

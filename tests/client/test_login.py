@@ -1,4 +1,4 @@
-"""A login asks, checks both answers, and writes the configuration; or nothing is changed."""
+"""Login: questions, checks of the answers, and the configuration that is written."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Played:
 
 @dataclass
 class Conversation:
-    """One login of a person at a home folder, and what came of it."""
+    """One login in a home folder, with its output."""
 
     home: Path
     capsys: pytest.CaptureFixture[str]
@@ -126,7 +126,7 @@ class Conversation:
         is_admin: bool = False,
         as_json: bool = False,
     ) -> None:
-        """Log in; no key may be told to anybody, and every answer must have been asked for."""
+        """Log in; no key may be printed, and all answers must be used."""
         access = StubAccess({"HOME": str(self.home), **self.variables}, self.proxy)
         face, hidden = Face(as_json=as_json, name=""), ""
         try:
@@ -146,7 +146,7 @@ def conversation(home: Path, capsys: pytest.CaptureFixture[str]) -> Conversation
     return Conversation(home, capsys)
 
 
-async def test_a_url_and_a_key_are_checked_and_written_for_their_owner_alone(
+async def test_a_url_and_a_key_are_checked_and_written_to_a_private_file(
     conversation: Conversation,
 ) -> None:
     person = ScriptedUser(texts=[URL], secrets=[KEY])
@@ -160,7 +160,7 @@ async def test_a_url_and_a_key_are_checked_and_written_for_their_owner_alone(
     assert "Next: `remote-sandbox create my-sandbox`" in conversation.out
 
 
-async def test_the_key_is_sent_to_nobody_before_the_proxy_has_answered(
+async def test_the_key_is_not_sent_before_the_proxy_has_answered(
     conversation: Conversation,
 ) -> None:
     await conversation.login(ScriptedUser(texts=[URL], secrets=[KEY]))
@@ -168,7 +168,7 @@ async def test_the_key_is_sent_to_nobody_before_the_proxy_has_answered(
     assert conversation.proxy.sent == {"GET /health": [""], "GET /api/me": [KEY]}
 
 
-async def test_what_else_was_configured_is_kept(conversation: Conversation) -> None:
+async def test_other_fields_are_kept(conversation: Conversation) -> None:
     conversation.write({"defaultImage": "aio:1", "apiKey": OLD_KEY, "note": 1, "proxyUrl": "old"})
 
     await conversation.login(ScriptedUser(texts=[URL], secrets=[KEY]))
@@ -191,7 +191,7 @@ async def test_what_else_was_configured_is_kept(conversation: Conversation) -> N
         (8080, None, URL),
     ],
 )
-async def test_enter_takes_the_url_that_is_configured_or_the_fake_proxys(
+async def test_the_default_url_is_the_configured_one(
     conversation: Conversation, configured: object, variable: str | None, offered: str
 ) -> None:
     if configured is not None:
@@ -206,7 +206,7 @@ async def test_enter_takes_the_url_that_is_configured_or_the_fake_proxys(
     assert conversation.written["proxyUrl"] == offered
 
 
-async def test_a_wrong_url_is_asked_for_again_with_what_was_typed(
+async def test_a_wrong_url_is_asked_for_again(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.faults = {"GET /health": [httpx.ConnectError("no")] * 2}
@@ -223,7 +223,7 @@ async def test_a_wrong_url_is_asked_for_again_with_what_was_typed(
     assert "http://proxy.test cannot be reached" in conversation.err
 
 
-async def test_a_wrong_key_is_asked_for_again_and_the_url_is_not(
+async def test_a_wrong_key_is_asked_for_again(
     conversation: Conversation,
 ) -> None:
     person = ScriptedUser(texts=[URL], secrets=["", OLD_KEY, KEY])
@@ -236,7 +236,7 @@ async def test_a_wrong_key_is_asked_for_again_and_the_url_is_not(
     assert conversation.written["apiKey"] == KEY
 
 
-async def test_enter_tries_the_same_key_again_after_a_fault_that_was_not_its_own(
+async def test_enter_tries_the_same_key_again(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.faults = {"GET /api/me": [error_reply(500, "Internal server error")]}
@@ -257,7 +257,7 @@ async def test_enter_tries_the_same_key_again_after_a_fault_that_was_not_its_own
     ],
     ids=["URL", "key", "one try"],
 )
-async def test_after_the_last_try_the_file_is_as_it_was(
+async def test_the_file_is_unchanged_after_the_last_attempt(
     conversation: Conversation, person: ScriptedUser, error: type[SandboxError]
 ) -> None:
     conversation.write(before := {"apiKey": OLD_KEY, "proxyUrl": URL})
@@ -268,7 +268,7 @@ async def test_after_the_last_try_the_file_is_as_it_was(
     assert conversation.written == before
 
 
-async def test_a_proxy_that_is_not_well_is_told_and_gets_no_key(
+async def test_an_unhealthy_proxy_gets_no_key(
     conversation: Conversation,
 ) -> None:
     ill = httpx.Response(200, json={**WELL, "database": "disconnected"})
@@ -283,7 +283,7 @@ async def test_a_proxy_that_is_not_well_is_told_and_gets_no_key(
 @pytest.mark.parametrize(
     ("content", "words"), [("{", "is not JSON"), ("[]", "holds an array, not a JSON object")]
 )
-async def test_a_file_that_is_no_configuration_is_refused_before_anything_is_asked(
+async def test_an_unreadable_file_is_refused_before_any_question(
     conversation: Conversation, content: str, words: str
 ) -> None:
     conversation.write(content)
@@ -296,7 +296,7 @@ async def test_a_file_that_is_no_configuration_is_refused_before_anything_is_ask
     assert conversation.proxy.asked == []
 
 
-async def test_a_place_that_cannot_be_written_is_refused_before_anything_is_asked(
+async def test_an_unwritable_place_is_refused_before_any_question(
     conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> bool:  # root may write everywhere, and tests may run as root
@@ -308,7 +308,7 @@ async def test_a_place_that_cannot_be_written_is_refused_before_anything_is_aske
         await conversation.login(ScriptedUser())
 
 
-async def test_the_file_that_is_named_is_written(conversation: Conversation, home: Path) -> None:
+async def test_the_file_of_the_variable_is_written(conversation: Conversation, home: Path) -> None:
     conversation.variables["REMOTE_SANDBOX_CONFIG"] = "~/other.json"
 
     await conversation.login(ScriptedUser(texts=[URL], secrets=[KEY]))
@@ -317,7 +317,7 @@ async def test_the_file_that_is_named_is_written(conversation: Conversation, hom
     assert not conversation.path.exists()
 
 
-async def test_variables_that_win_over_what_was_written_are_named(
+async def test_variables_that_override_the_file_are_named(
     conversation: Conversation,
 ) -> None:
     conversation.variables |= {
@@ -332,7 +332,7 @@ async def test_variables_that_win_over_what_was_written_are_named(
 
 
 @pytest.mark.parametrize(("url", "warned"), [("http://proxy.test", True), (URL, False)])
-async def test_a_key_that_would_travel_in_clear_is_warned_about_before_it_is_asked_for(
+async def test_an_unencrypted_url_is_a_warning(
     conversation: Conversation, url: str, warned: bool
 ) -> None:
     person = ScriptedUser(secrets=[KEY])
@@ -342,7 +342,7 @@ async def test_a_key_that_would_travel_in_clear_is_warned_about_before_it_is_ask
     assert ("Warning: http is not encrypted" in conversation.err) is warned
 
 
-async def test_in_json_the_result_is_one_object(conversation: Conversation) -> None:
+async def test_the_result_in_json_is_one_object(conversation: Conversation) -> None:
     await conversation.login(ScriptedUser(secrets=["", KEY]), url=URL, as_json=True)
 
     assert json.loads(conversation.out) == {
@@ -366,7 +366,7 @@ async def test_an_admin_key_makes_a_user_and_a_key_and_is_not_kept(
     assert ADMIN not in conversation.path.read_text()
 
 
-async def test_an_admin_key_that_was_given_as_a_users_is_taken_as_one_after_asking(
+async def test_an_admin_key_in_place_of_a_users_is_used_after_a_question(
     conversation: Conversation,
 ) -> None:
     person = ScriptedUser(texts=[URL, "ben"], secrets=[ADMIN], agrees=[True])
@@ -377,7 +377,7 @@ async def test_an_admin_key_that_was_given_as_a_users_is_taken_as_one_after_aski
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_what_is_neither_key_is_asked_for_again(conversation: Conversation) -> None:
+async def test_text_that_is_no_key_is_asked_for_again(conversation: Conversation) -> None:
     person = ScriptedUser(texts=[URL], secrets=["hunter2", KEY], agrees=[False])
 
     await conversation.login(person)
@@ -408,7 +408,7 @@ async def test_a_wrong_admin_key_is_asked_for_again_and_not_shown(
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_a_user_who_is_there_gets_another_key_which_is_said(
+async def test_an_existing_user_gets_another_key_after_a_question(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.users = [user_row("eve"), user_row("ben")]
@@ -422,7 +422,7 @@ async def test_a_user_who_is_there_gets_another_key_which_is_said(
     assert "User 'ben' was there already." in conversation.err
 
 
-async def test_a_user_made_by_somebody_else_meanwhile_is_taken(conversation: Conversation) -> None:
+async def test_a_concurrently_created_user_is_used(conversation: Conversation) -> None:
     taken = error_reply(409, "User with username 'ben' already exists", "Conflict")
     none = httpx.Response(200, json={"count": 0, "users": []})
     conversation.proxy.users = [user_row("ben")]
@@ -433,7 +433,7 @@ async def test_a_user_made_by_somebody_else_meanwhile_is_taken(conversation: Con
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_another_name_is_asked_for_where_a_user_is_not_meant_or_not_active(
+async def test_another_name_is_asked_for_instead_of_an_inactive_or_declined_user(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.users = [user_row("ben"), user_row("eve", is_active=False)]
@@ -446,7 +446,7 @@ async def test_another_name_is_asked_for_where_a_user_is_not_meant_or_not_active
     assert conversation.proxy.keys[OLD_KEY] == "ada"
 
 
-async def test_what_was_made_is_told_where_the_rest_fails(conversation: Conversation) -> None:
+async def test_a_failure_names_the_user_that_was_made(conversation: Conversation) -> None:
     made_key = f"POST {USERS}/id-of-ben/apikeys"
     conversation.proxy.faults = {made_key: [error_reply(500, "Internal server error")]}
 
@@ -459,7 +459,7 @@ async def test_what_was_made_is_told_where_the_rest_fails(conversation: Conversa
     assert not conversation.path.exists()
 
 
-async def test_a_user_whose_key_could_not_be_made_is_taken_at_the_next_try(
+async def test_the_next_attempt_uses_the_user_that_was_made(
     conversation: Conversation,
 ) -> None:
     made_key = f"POST {USERS}/id-of-ben/apikeys"
@@ -473,7 +473,7 @@ async def test_a_user_whose_key_could_not_be_made_is_taken_at_the_next_try(
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_what_the_proxy_says_back_never_shows_the_admin_key(
+async def test_an_echoed_admin_key_is_not_shown(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.faults = {f"GET {USERS}": [error_reply(500, f"no such row: {ADMIN}")]}
@@ -494,19 +494,19 @@ async def test_what_the_proxy_says_back_never_shows_the_admin_key(
         ("日本", ""),
     ],
 )
-def test_a_machines_user_name_is_made_fit_for_the_proxy(local: str, name: str) -> None:
+def test_a_local_user_name_is_converted(local: str, name: str) -> None:
     assert _login.user_name_of(local) == name
 
 
 @some_examples
 @given(local=st.text(max_size=80))
-def test_a_name_that_was_made_fit_can_be_a_users_or_is_empty(local: str) -> None:
+def test_a_converted_user_name_is_valid_or_empty(local: str) -> None:
     name = _login.user_name_of(local)
 
     assert not name or _login.check_user_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "Ada", "-ada", "ada-", "a.b", "a" * 59, "ada\n", "../x"])
-def test_a_name_that_cannot_be_a_users_is_refused_before_it_is_sent(name: str) -> None:
+def test_an_invalid_user_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="cannot be a user's name"):
         _login.check_user_name(name)

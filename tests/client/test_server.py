@@ -516,3 +516,20 @@ def test_the_server_says_in_a_terminal_that_it_waits_for_messages(
 
     assert len(started) == 1
     assert "waits for a client's messages here. Ctrl-C ends it." in capsys.readouterr().err
+
+
+async def test_a_warning_is_given_once_for_all_calls(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / ".config/gemini-remote-sandbox/config.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"proxyUrl": URL, "apiKey": KEY}))
+    path.chmod(0o644)
+
+    async with mcp_client(
+        "auto", RouteStub({GET: ALPHA_READY.response()}), {"HOME": str(home)}
+    ) as client:
+        for _ in range(2):
+            await client.call_tool("get_sandbox_status", {"name": "box"})
+
+    assert capsys.readouterr().err.count("remote-sandbox: Warning: ") == 1
