@@ -10,18 +10,20 @@ from shlex import quote
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
+from sandbox_fakeproxy._local.isolation import Choice
 
-from tests.fakeproxy.isolations import WORKING
+from tests.fakeproxy.isolations import in_each_isolation
 from tests.fakeproxy.shells import Box, Ran
 
 
-@pytest.fixture(params=WORKING)
-async def box(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[Box]:
-    runtime = LocalRuntime(tmp_path / "sandboxes", isolation=request.param)
+@pytest.fixture
+async def box(tmp_path: Path, isolation: Choice) -> AsyncGenerator[Box]:
+    runtime = LocalRuntime(tmp_path / "sandboxes", isolation=isolation)
     yield Box(runtime)
     await runtime.close()
 
 
+@in_each_isolation
 async def test_what_follows_a_dead_shell_writes_to_nobody_elses_descriptor(box: Box) -> None:
     one = await box.session()
     await box.exec("kill -9 $$", id=one)
@@ -72,7 +74,8 @@ async def test_a_program_has_time_to_clean_up_when_it_is_killed(box: Box) -> Non
     assert await box.run("echo $x", id=one) == Ran("1\n")
 
 
-async def test_a_kill_that_takes_all_of_the_session_says_so(box: Box) -> None:
+@in_each_isolation
+async def test_a_kill_that_takes_all_of_the_session_says_so(quick_kills: None, box: Box) -> None:
     one = await box.session()
     running = asyncio.ensure_future(box.run("trap '' INT; echo on; sleep 1000", id=one))
     await box.until_it_wrote("on\n", one)
@@ -82,6 +85,7 @@ async def test_a_kill_that_takes_all_of_the_session_says_so(box: Box) -> None:
     assert (await running).status == "terminated"
 
 
+@in_each_isolation
 async def test_who_waits_for_a_command_of_a_session_that_ends_is_told_terminated(box: Box) -> None:
     for _ in range(5):
         one = await box.session()
