@@ -18,6 +18,7 @@ import psutil
 import pytest
 from sandbox_fakeproxy import ScriptedRuntime, Store, create_app
 from sandbox_fakeproxy._distribution import install_command
+from sandbox_fakeproxy._local.signals import with_default_signals
 from sandbox_fakeproxy._serving.data import opened
 
 from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in
@@ -66,15 +67,22 @@ class Fake:
         return self.process.returncode, out.decode(), err.decode()
 
 
+def nohup(command: list[str]) -> list[str]:
+    """Return a command that starts as `nohup sh -c '… &'` does: with signals ignored."""
+    return ["sh", "-c", "trap '' INT QUIT HUP; exec \"$@\"", "sh", *command]
+
+
 @contextlib.asynccontextmanager
 async def serving(
-    environment: dict[str, str], *arguments: str | Path, key: str | None = "admin-key"
+    environment: dict[str, str],
+    *arguments: str | Path,
+    key: str | None = "admin-key",
+    in_the_background: bool = False,
 ) -> AsyncGenerator[Fake]:
+    """Start a fake; end it with the block, if it still runs."""
+    command = [*PROGRAM, "serve", "--port", "0", *map(str, arguments)]
     process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        "serve",
-        *(["--port", "0"] if "--port" not in arguments else []),
-        *map(str, arguments),
+        *(nohup(command) if in_the_background else with_default_signals(command)),
         env=environment | ({"ADMIN_API_KEY": key} if key else {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -178,6 +186,24 @@ async def test_a_signal_stops_it_with_all_that_runs_and_all_that_waits(
         assert (await asyncio.wait_for(waiting, PATIENCE)).status_code == 502
         await eventually(lambda: not any(is_running(pid) for pid in pids))
     assert not [name for name in os.listdir(tmp_path) if name.startswith("sandbox-fakeproxy-")]  # noqa: PTH208  (a moment in a test)
+    await user.aclose()
+
+
+async def test_in_the_background_a_hangup_does_not_stop_it_and_a_kill_ends_a_command(
+    environment: dict[str, str],
+) -> None:
+    arguments = ("--ephemeral", "--ready-after", "0")
+    async with serving(environment, *arguments, in_the_background=True) as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        fake.process.send_signal(signal.SIGHUP)
+        shell = "/proxy/box/v1/shell"
+        body = {"command": "sleep 1000", "async_mode": True}
+        session = (await user.post(f"{shell}/exec", json=body)).json()["data"]["session_id"]
+        killed = (await user.post(f"{shell}/kill", json={"id": session})).json()
+        assert killed["data"]["status"] == "terminated"
+        assert killed["hint"] is None  # it heeded Ctrl-C
+        assert (await fake.end(signal.SIGINT))[0] == 0
     await user.aclose()
 
 
