@@ -784,7 +784,7 @@ def test_resume_of_a_ready_sandbox_says_so(terminal: Terminal) -> None:
 
     assert (terminal.code, terminal.out) == (
         0,
-        "box was ready already: there was nothing to resume\n",
+        "box is ready, and was ready before\n",
     )
 
 
