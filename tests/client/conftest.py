@@ -70,7 +70,7 @@ def progress() -> RecordedProgress:
 def terminal(
     clean_environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Terminal:
-    """Return a terminal whose environment holds a URL and a key."""
+    """Return a terminal with a URL and a key in its environment."""
     monkeypatch.setenv("REMOTE_SANDBOX_PROXY_URL", URL)
     monkeypatch.setenv("REMOTE_SANDBOX_API_KEY", KEY)
     return Terminal(monkeypatch, capsys)

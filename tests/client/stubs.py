@@ -128,7 +128,7 @@ async def proxy_over(
     clock: FakeClock | None = None,
     config: Config = CONFIG,
 ) -> AsyncGenerator[Proxy]:
-    """Yield a transport whose requests `handler` answers and which sleeps on `clock`."""
+    """Yield a transport over `handler` that sleeps on `clock`."""
     transport = httpx.MockTransport(handler)
     async with Proxy(config, transport=transport, sleep=(clock or FakeClock()).sleep) as proxy:
         yield proxy
@@ -145,7 +145,7 @@ async def client_over(
     clock: FakeClock | None = None,
     config: Config = CONFIG,
 ) -> AsyncGenerator[Client]:
-    """Yield a client whose requests `handler` answers, on `clock`, with fixed ids."""
+    """Yield a client over `handler`, on `clock`, with fixed ids."""
     time = clock or FakeClock()
     async with proxy_over(handler, time, config) as proxy:
         client = over(proxy, timing_on(time))
@@ -208,7 +208,7 @@ def view_of(
     command: str = "make",
     before: int = 0,
 ) -> httpx.Response:
-    """Return the runtime's view of a session whose last command follows `before` earlier ones."""
+    """Return the runtime's view of a session: its last command after `before` earlier ones."""
     earlier = {"ps1": "$ ", "command": "earlier", "output": "earlier\n"}
     last = {"ps1": "$ ", "command": command, "output": output}
     data = {

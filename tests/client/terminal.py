@@ -32,7 +32,7 @@ class Terminal:
     def run(
         self, *words: str, answers: Answers | None = None, handler: Handler | None = None
     ) -> Terminal:
-        """Run `remote-sandbox` with `words`; keep its exit code and what it printed."""
+        """Run `remote-sandbox` with `words`; keep its exit code and its output."""
         self.routes = RouteStub(answers or {})
         transport, clock = httpx.MockTransport(handler or self.routes), FakeClock()
 

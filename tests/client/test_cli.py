@@ -895,3 +895,23 @@ def test_an_ignored_sigint_stays_ignored(terminal: Terminal) -> None:
 
     assert terminal.code == 0
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(signal.default_int_handler, signal.SIG_DFL), (signal.SIG_IGN, signal.SIG_IGN)],
+    ids=["default", "ignored"],
+)
+def test_main_leaves_ctrl_c_to_the_system_until_a_command_runs(
+    before: signal.Handlers, after: signal.Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(
+        "sandbox_client._server.serve", lambda: seen.append(signal.getsignal(signal.SIGINT))
+    )
+    monkeypatch.setattr(sys, "argv", ["remote-sandbox", "mcp"])
+    signal.signal(signal.SIGINT, before)
+
+    entry.main()
+
+    assert seen == [after]

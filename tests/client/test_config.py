@@ -548,7 +548,7 @@ def test_any_bytes_in_the_file_are_a_config_or_a_config_error(
     said.encode()  # it can be printed and sent
 
 
-# What an environment can hold: no NUL, and bytes that are no UTF-8 as lone surrogates.
+# Values that an environment can hold: no NUL, and invalid UTF-8 as lone surrogates.
 _clean = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
 _values = st.one_of(
     _clean,

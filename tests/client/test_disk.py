@@ -22,7 +22,7 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def test_a_file_has_its_name_only_once_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "f"
     arriving = disk.Arriving(target, "0123abcd")
     arriving.take(b"ne")
@@ -153,7 +153,7 @@ def test_a_device_is_no_file(tmp_path: Path) -> None:
         disk.survey("/dev/null")
 
 
-def test_a_tree_is_surveyed_with_what_is_skipped(tmp_path: Path) -> None:
+def test_a_survey_lists_files_directories_and_skipped_entries(tmp_path: Path) -> None:
     (tmp_path / "deep/empty").mkdir(parents=True)
     (tmp_path / "deep/f").write_bytes(b"abc")
     (tmp_path / "link-to-file").symlink_to("deep/f")

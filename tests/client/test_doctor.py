@@ -61,7 +61,7 @@ def key_row(prefix: str, expires: timedelta | None, *, active: bool = True) -> d
 
 @dataclass
 class DoctorStub:
-    """A proxy whose replies take `takes` seconds, the share `inward` of it on the way there."""
+    """A proxy that replies after `takes` seconds, the share `inward` of them on the way there."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     health: Mapping[str, object] | httpx.Response | Exception = field(default_factory=lambda: WELL)

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 LAUNCH = Path(__file__).parents[2] / "client" / "launch"
-# What the launcher itself needs of a machine: no uv and no Python among them.
+# The programs that the launcher itself needs: no uv and no Python among them.
 _TOOLS = (
     *("sh", "dirname", "cksum", "tr", "sort", "sed", "paste", "env", "readlink"),
     *("mkdir", "rm", "cat", "touch", "chmod", "mv"),
 )
 
-# Stand-ins: each says on standard output and error what it was asked to do, and does the least.
+# Stubs: each logs its command line, prints, and does the least.
 # The output shows that nothing of it reaches the launcher's own.
 _UV = """\
 echo "uv $*" >>"$LOG"
@@ -43,7 +43,7 @@ case $1 in
     [ "$2" != venv ] || "$STANDINS/environment" "$4" ;;
 esac
 """
-# Makes a folder that looks like an environment; its command shows what it was started with.
+# Makes a folder that looks like an environment; its command prints its arguments.
 _ENVIRONMENT = """\
 rm -rf "$1"
 mkdir -p "$1/bin"
@@ -501,7 +501,7 @@ def test_a_command_starts_python_without_the_callers_variables(
     assert installed.asked == [started, started]
 
 
-def test_git_checks_the_files_out_with_line_feeds_whatever_it_is_configured_to_do() -> None:
+def test_git_checks_files_out_with_line_feeds_in_any_configuration() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "--eol"],
         cwd=LAUNCH.parents[1],

@@ -100,7 +100,7 @@ def test_a_row_of_a_list_is_ready_or_pending(ready: bool) -> None:
     assert state_of(listed) is (State.READY if ready else State.PENDING)
 
 
-def test_a_sandbox_that_is_not_ready_is_pending_whatever_its_replicas() -> None:
+def test_a_sandbox_that_is_not_ready_is_pending_with_replicas_too() -> None:
     assert state_of(Sandbox("box", ready=False, replicas=1, reason="DependenciesReady")) is (
         State.PENDING
     )

@@ -44,7 +44,7 @@ def user_row(name: str, *, is_active: bool = True) -> dict[str, object]:
 
 
 @dataclass
-class Played:
+class AccountStub:
     """A proxy with users and keys; `faults` are answered first, by `METHOD /path`."""
 
     users: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
@@ -98,7 +98,7 @@ class Conversation:
 
     home: Path
     capsys: pytest.CaptureFixture[str]
-    proxy: Played = field(default_factory=Played)
+    proxy: AccountStub = field(default_factory=AccountStub)
     variables: dict[str, str] = field(default_factory=dict[str, str])
     out: str = ""
     err: str = ""

@@ -130,7 +130,7 @@ async def test_a_repeatable_request_is_not_sent_again_after_a_permanent_fault(
 
 
 @pytest.mark.parametrize("fault", _TRANSIENT | _PERMANENT)
-async def test_a_command_is_sent_once_whatever_the_fault(fault: str, clock: FakeClock) -> None:
+async def test_a_command_is_sent_once_after_any_fault(fault: str, clock: FakeClock) -> None:
     upstream = SequenceStub([(_TRANSIENT | _PERMANENT)[fault], executed()])
 
     async with proxy_over(upstream, clock) as proxy:

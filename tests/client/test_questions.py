@@ -1,4 +1,4 @@
-"""The questions of a login: who answers them, and answers that a terminal cannot give."""
+"""The questions of a login, to a person at a terminal or to a script."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ async def mcp_client(
     handler: Handler,
     environ: Mapping[str, str] = GIVEN,
 ) -> AsyncGenerator[Client]:
-    """Yield an MCP client of a server whose proxy is `handler`, on a fake clock."""
+    """Yield an MCP client of a server over `handler`, on a fake clock."""
     clock, transport = FakeClock(), httpx.MockTransport(handler)
 
     def connect(config: Config) -> SandboxClient:
