@@ -19,7 +19,7 @@ from sandbox_client._errors import DiskFailed, FileChanged, FileRefused, NoSuchF
 from sandbox_client._files import copy, scripts
 from sandbox_client._files.copy import Copy
 
-from tests.fakeproxy.isolations import WORKING
+from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS as WORKING
 from tests.integration.boxes import BOX, KINDS, Box, Fate, a_box
 
 if TYPE_CHECKING:
