@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sandbox_fakeproxy import LocalRuntime
 
-from tests.fakeproxy.shells import Box
+from tests.fakeproxy.shell_api import ShellApi
 
 NAMES = st.sampled_from(["a", "b", "PATHS"])
 TEXTS = st.text(st.sampled_from("xyzé \t\n'\"\\$*~;&|#"), max_size=6)
@@ -76,7 +76,7 @@ class ASessionIsABash(RuleBasedStateMachine):
         self._temporary = tempfile.TemporaryDirectory()
         root = Path(self._temporary.name).resolve()
         self._runtime = LocalRuntime(root, isolation="none")
-        self._box = Box(self._runtime)
+        self._box = ShellApi(self._runtime)
         self._plain = PlainBash(root / "one" / "sandbox")
 
     def teardown(self) -> None:
