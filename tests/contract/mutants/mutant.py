@@ -117,8 +117,3 @@ def behind(wrap: Callable[[ASGIApp], Any]) -> Make:
             yield replace(target, app=wrap(app))
 
     return make
-
-
-def unchanged(directory: Path) -> AbstractContextManager[Target]:
-    """Make the fake as every wrong proxy is made, but with no mistake."""
-    return behind(lambda app: app)(directory)
