@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_contract import CLAUSES, Judge, Outcome, Result, Target, Verdict, judge
+from sandbox_contract import CLAUSES, Judge, Outcome, Result, Target, Verdict
 from sandbox_contract._clauses.catalogue import BY_ID
 from sandbox_contract._clauses.clause import Need
 from sandbox_contract._run.ledger import Ledger
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from sandbox_contract._wire.exchange import Exchange
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MUST, SHOULD = (
@@ -388,20 +387,3 @@ def test_the_sandbox_of_a_deactivated_owner_is_removed(
         assert judging.left == []
         asked = [(each.method, each.path.count("/")) for each in judging.run.exchanges]
         assert ("DELETE", 3) in asked  # the sandbox, before the deployed proxy forgets it
-
-
-@pytest.mark.timeout(180)  # seconds, for a whole run
-def test_whatever_is_made_bears_the_runs_prefix(tmp_path: Path) -> None:
-    named = list[str]()
-
-    def hold(exchange: Exchange) -> None:
-        made = exchange.method == "POST" and exchange.status == 201
-        if made and exchange.path.rstrip("/") in {"/api/sandboxes", "/api/admin/users"}:
-            body = json.loads(exchange.request_body)
-            named.append(body.get("name") or body["username"])
-
-    with in_process(tmp_path) as target:
-        result = judge(target, run_id="00aa11", observers=[hold])
-    assert len(named) > 100
-    assert [name for name in named if run_of(name) != "00aa11"] == []
-    assert result.exit_code == 0
