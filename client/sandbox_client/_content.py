@@ -161,7 +161,7 @@ def unseen_pause(sandbox: str, outcome: WaitResult) -> str:
     """Return the words for a pause that was accepted and does not show; a verb is in braces."""
     return (
         f"The pause of {sandbox} was accepted and does not show yet after {outcome.waited:.0f} s"
-        f" ({outcome.reason}). Ask with {{status}} in a while."
+        f" ({outcome.reason}). Ask with {{status}} in a while, and do not resume before it shows."
     )
 
 

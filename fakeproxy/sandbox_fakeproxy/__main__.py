@@ -11,6 +11,11 @@ def main() -> int:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.argv[1:] == ["--version"]:  # here, since it needs no extra
+        from importlib.metadata import version
+
+        print(f"sandbox-fakeproxy {version('async-remote-agent')}")
+        return 0
     try:
         from ._serving.cli import main as run
     except ModuleNotFoundError as exc:

@@ -83,10 +83,18 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     gate = Gate(Authenticator(store, admin_key, conduct.credentials), store, clock)
     keys = Keys(store, clock, mint, conduct)
     time_limit = conduct.time_limit if command_timeout is None else command_timeout
+    changing = set[str]()
     forwarding = Forwarding(
-        store, clock, controller, runtime, conduct, upstream=upstream, time_limit=time_limit
+        store,
+        clock,
+        controller,
+        runtime,
+        conduct,
+        changing=changing,
+        upstream=upstream,
+        time_limit=time_limit,
     )
-    sandboxes = Sandboxes(store, clock, mint, controller, runtime, conduct)
+    sandboxes = Sandboxes(store, clock, mint, controller, runtime, conduct, changing=changing)
     administration = Administration(store, clock, mint, keys, runtime, conduct)
     fake = Fake(
         World(store, clock, mint, controller, runtime, journal, profile, conduct.admin_email)

@@ -49,8 +49,9 @@ rm -rf "$1"
 mkdir -p "$1/bin"
 cat >"$1/bin/python" <<'END'
 #!/bin/sh
-[ "$1" != -c ] || exit 0
+[ "$2" != -c ] || exit 0
 echo "environment's python $*" >>"$LOG"
+[ -z "${PYTHONEXECUTABLE-}${__PYVENV_LAUNCHER__-}" ] || echo "led astray" >>"$LOG"
 [ ! -e "$STANDINS/offline" ] || exit 1
 END
 cat >"$1/bin/tool" <<'END'
@@ -407,6 +408,27 @@ def test_the_launcher_starts_from_any_folder_by_a_relative_path(installed: Clone
     assert (ended.returncode, ended.stderr) == (7, "")
 
 
+def test_another_python_gets_an_environment_of_its_own(with_python: Clone) -> None:
+    with_python.put("python3.13", _PYTHON)
+    with_python.start()
+
+    ended = with_python.start("--python", "3.13", "--extras", "dev", "tool")
+
+    assert ended.returncode == 7
+    assert with_python.asked[-2:] == [
+        "python -m venv --clear ROOT/.venv-3.13",
+        "environment's python -m pip install -qq --disable-pip-version-check --editable .[dev]",
+    ]
+    assert with_python.environment.exists()
+
+
+def test_a_python_that_is_not_installed_is_named(with_python: Clone) -> None:
+    ended = with_python.start("--python", "3.99", "tool")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Python 3.99 is needed and is not on the PATH" in ended.stderr
+
+
 @pytest.mark.parametrize("is_relative", [True, False], ids=["relative", "absolute"])
 def test_the_launcher_starts_through_a_chain_of_symbolic_links(
     installed: Clone, tmp_path: Path, is_relative: bool
@@ -461,11 +483,13 @@ def test_the_installers_see_no_variable_that_changes_python(with_uv: Clone) -> N
 def test_a_command_starts_python_without_the_callers_variables(
     installed: Clone, command: str, module: str
 ) -> None:
+    installed.variables = {"PYTHONEXECUTABLE": "/mine", "__PYVENV_LAUNCHER__": "/mine"}
+    directly = [str(installed.environment / "bin" / command), "a b", "$c"]
+    subprocess.run(directly, env=installed.environ(), timeout=30, check=True)
     installed.start(command, "a b", "$c")
 
-    assert installed.asked == [
-        f"environment's python -I -S ROOT/client/start.py {module} a b $c",
-    ]
+    started = f"environment's python -I -S ROOT/client/start.py {module} a b $c"
+    assert installed.asked == [started, started]
 
 
 def test_git_checks_the_files_out_with_line_feeds_whatever_it_is_configured_to_do() -> None:

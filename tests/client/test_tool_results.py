@@ -342,7 +342,8 @@ async def test_a_pause_that_does_not_show_says_so_and_the_state_that_does() -> N
 
     assert result.text == (
         "The pause of sandbox 'box' was accepted and does not show yet after 15 s"
-        f" (ready: {ALPHA_READY.message}). Ask with get_sandbox_status in a while."
+        f" (ready: {ALPHA_READY.message}). Ask with get_sandbox_status in a while, and do"
+        " not resume before it shows."
     )
     assert result.content == {"name": "box", "state": "ready"}
     assert not result.is_error
@@ -351,9 +352,9 @@ async def test_a_pause_that_does_not_show_says_so_and_the_state_that_does() -> N
 async def test_resume_says_that_a_ready_sandbox_was_ready() -> None:
     result = await use("resume_sandbox", BOX, {RESUME: done(), GET: ALPHA_READY.response()})
 
-    assert result.text == "Sandbox 'box' was ready already: there was nothing to resume."
+    assert result.text == "Sandbox 'box' is ready, and was ready before."
     assert result.content is not None
-    assert result.content["ready"] is True
+    assert (result.content["ready"], result.content["was_ready"]) == (True, True)
 
 
 async def test_pause_and_delete_say_what_became_of_the_files() -> None:

@@ -65,13 +65,14 @@ def test_a_proxy_that_keeps_its_promises_is_0(
     assert main(arguments) == 0
     said = capsys.readouterr()
     assert re.search(
-        r"^Every MUST that was judged holds: 271 of 271 clauses were selected, \d+ judged,"
-        r" (\d+) not judged \(\1 unsupported\)\.$",
+        r"^Every MUST that was judged holds: (\d+) of \1 clauses were selected, \d+ judged,"
+        r" (\d+) not judged \(\2 unsupported\)\.$",
         said.out,
         re.MULTILINE,
     )
     assert re.search(r"^ *6/\d+ conventions.\S+ · \d+ to go", said.err, re.MULTILINE) is None
-    assert re.search(r"^\s*1/271 pass +health\.answer\.no-key +\d+\.\d s$", said.err, re.MULTILINE)
+    first = rf"^\s*1/{len(CLAUSES)} pass +health\.answer\.no-key +\d+\.\d s$"
+    assert re.search(first, said.err, re.MULTILINE)
     assert "to go   waiting for sandbox contract-" in said.err
     assert sorted(path.name for path in reports.iterdir()) == [
         "junit.xml",

@@ -9,6 +9,7 @@ import sys
 from typing import IO, TYPE_CHECKING
 
 import pytest
+from sandbox_contract import CLAUSES
 from sandbox_contract._console import prepare
 
 from tests.contract.wrong import instead, served
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 CONCLUSION = (
     "Every MUST that was judged holds:"
-    " 3 of 271 clauses were selected, 2 judged, 1 not judged (1 unsupported)."
+    f" 3 of {len(CLAUSES)} clauses were selected, 2 judged, 1 not judged (1 unsupported)."
 )
 LINE = "  1/3 pass        health.answer.no-key  "
 CURSOR = ("\x1b[?", "\x1b[1A", "\x1b[2K", "\r")

@@ -168,7 +168,7 @@ def test_make_contract_judges_the_proxy_that_it_is_given(url: str, tmp_path: Pat
     assert process.returncode == 0, process.stderr
     assert f"Judging {url} by " in process.stderr
     assert re.search(
-        r"Every MUST that was judged holds: (\d+) of 271 clauses were selected, \1 judged, 0 not",
+        r"Every MUST that was judged holds: (\d+) of \d+ clauses were selected, \1 judged, 0 not",
         process.stdout,
     )
     assert usernames(url) == ["admin"]

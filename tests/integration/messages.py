@@ -97,7 +97,7 @@ def client_messages() -> list[Message]:
 
 
 def program_messages(package: str, calls: set[str]) -> list[Message]:
-    """Return the messages with which a program ends that cannot do what it was asked for."""
+    """Return the messages with which a program ends when it cannot do its work."""
     return [message for path, tree in trees(package) for message in _called(path, tree, calls)]
 
 
@@ -160,7 +160,7 @@ def _returned(path: str, tree: ast.Module, functions: set[str]) -> Iterator[Mess
 
 
 def _launcher_messages() -> Iterator[Message]:
-    """Yield what the launcher ends with: the strings after `fail`, over continued lines."""
+    """Yield the strings after `fail` in the launcher, over continued lines."""
     for said in re.findall(r'\bfail ((?:"[^"]*"[ \\\n]*)+)', LAUNCHER):
         whole = re.sub(r'"[ \\\n]*"?', " ", said).strip()
         yield Message(_without_variables(whole), "client/launch")
@@ -168,4 +168,4 @@ def _launcher_messages() -> Iterator[Message]:
 
 def _without_variables(shell: str) -> str:
     """Return words of the shell with a gap for each of its variables and commands."""
-    return re.sub(r"\$\([^)]*\)|\$\w+", GAP, shell)
+    return re.sub(r"\$\([^)]*\)|\$\{\w+:?-[^}]*\}|\$\w+", GAP, shell)

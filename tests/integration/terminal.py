@@ -1,4 +1,4 @@
-"""A terminal of 80 columns in which a test types, and reads what a person would see."""
+"""A pseudo-terminal of 80 columns: a test types into it and reads the screen."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\r")
 
 @dataclass
 class Terminal:
-    """`remote-sandbox` in a terminal, whose other end is `end`."""
+    """`remote-sandbox` in a pseudo-terminal; `end` is the test's end of it."""
 
     process: subprocess.Popen[bytes]
     end: int
@@ -40,7 +40,7 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """All that was shown, without colours."""
+        """The output so far, without escape sequences."""
         return _ESCAPES.sub("", self.raw.decode(errors="replace"))
 
     def answer(self, question: str, text: str) -> None:
@@ -60,7 +60,7 @@ class Terminal:
 
     @property
     def is_hiding(self) -> bool:
-        """Whether what is typed is not shown."""
+        """Whether the terminal hides typed characters."""
         return not termios.tcgetattr(self.end)[3] & termios.ECHO
 
     def finish(self) -> int:
@@ -70,7 +70,7 @@ class Terminal:
         return self.process.wait(DEADLINE)
 
     def _read(self) -> bool:
-        """Read what comes next; False at the end."""
+        """Read the next output; return False at the end."""
         ready, _, _ = select.select([self.end], [], [], DEADLINE)
         assert ready, f"nothing came for {DEADLINE:.0f} s; there is:\n{self.screen}"
         with contextlib.suppress(OSError):  # EIO: the program has closed the terminal

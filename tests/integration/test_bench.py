@@ -1,4 +1,4 @@
-"""`make bench`: it measures everything and leaves nothing behind. Figures are for people."""
+"""`make bench` measures every row and leaves nothing behind. No test asserts a figure."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ ROWS = (
 )
 
 
+@pytest.mark.check  # it takes ten seconds
 def test_the_bench_measures_every_row_and_leaves_nothing(tmp_path: Path) -> None:
     with start_module(tmp_path, "tools.bench", "--quick") as process:
         said, _ = process.communicate(timeout=DEADLINE)
@@ -55,7 +56,7 @@ def test_ctrl_c_ends_the_bench_and_its_processes(tmp_path: Path) -> None:
 
 
 class Interrupted(ModuleType):
-    """A module whose import somebody interrupts."""
+    """A module whose import is interrupted."""
 
     def __getattr__(self, name: str) -> object:
         raise KeyboardInterrupt

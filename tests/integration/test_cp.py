@@ -180,7 +180,7 @@ def test_in_a_terminal_a_bar_shows_how_far_it_is(box: Path) -> None:
 
 
 def in_a_terminal(home: Path, *words: str) -> str:
-    """Run `remote-sandbox` in a pseudo-terminal and return what it showed."""
+    """Run `remote-sandbox` in a pseudo-terminal and return its output."""
     near, far = pty.openpty()
     shown = bytearray()
 

@@ -47,7 +47,7 @@ esac
 
 
 def steps() -> list[tuple[str, str]]:
-    """Return the commands of each block that runs here, and what they show; empty if not said."""
+    """Return each block that runs here with the output that the page shows for it, if any."""
     following = [*BLOCKS[1:], ("", "")]
     return [
         (commands, after if kind == "text" else "")
@@ -74,7 +74,7 @@ def kubectl_in(folder: Path, url: str) -> None:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory, fake: FakeProcess) -> tuple[Path, list[str]]:
-    """Run all blocks in one shell; return its directory, and what each block printed."""
+    """Run all blocks in one shell; return its directory and the output of each block."""
     folder, programs = tmp_path_factory.mktemp("deploy"), tmp_path_factory.mktemp("programs")
     kubectl_in(programs, fake.url)
     blocks = [f"{filled_in(commands)}\necho '{END}'" for commands, _ in steps()]

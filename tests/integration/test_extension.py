@@ -1,4 +1,4 @@
-"""The Gemini CLI extension: what the manifest, the commands and the policy promise each other."""
+"""The Gemini CLI extension: manifest, commands and policy agree with the tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMMANDS = {
     "cancel": "cancel_prompt",
     "doctor": "check_connection",
 }
-# What a model does by itself, and a person with `remote-sandbox cp`.
+# A model calls these by itself; a person uses `remote-sandbox cp`.
 _WITHOUT_ARGS = {"list", "doctor", "prompt", "agent"}
 WITHOUT_A_COMMAND = {"read_sandbox_file", "write_sandbox_file", "list_sandbox_files"}
 VARIABLES = (
@@ -87,7 +87,7 @@ def test_a_command_calls_its_tool_with_what_the_person_typed(command: str) -> No
     shown = f"`/remote:{command} {usage}`" if dash else f"`/remote:{command}`"
     assert shown in (ROOT / "README.md").read_text()
     assert len(content["description"]) <= 65, "Gemini CLI cuts it"
-    # In {{args}} several spaces are one, and what is passed on has to keep its own.
+    # {{args}} turns several spaces into one, and a prompt has to keep its own.
     assert ("{{args}}" in content["prompt"]) == (command not in _WITHOUT_ARGS)
     mentioned = set(re.findall(r"\b[a-z]+_\w+\b", content["prompt"]))
     assert mentioned <= {tool.name for tool in TOOLS}

@@ -1,4 +1,4 @@
-"""The start of the three programs: whatever the environment holds, and whenever Ctrl-C comes."""
+"""The start of the three programs: in a hostile environment, and interrupted by Ctrl-C."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def plain(text: str) -> str:
 
 
 def pattern(row: str) -> re.Pattern[str]:
-    """Return what finds a row's pieces in a message, in their order."""
+    """Return the pattern that finds the pieces of a row in a message, in their order."""
     pieces = [re.escape(piece) for piece in plain(row).split(GAP) if piece.strip()]
     assert pieces, f"{row} has no words"
     return re.compile(".*".join(pieces))

@@ -1,9 +1,4 @@
-"""The terminal commands: what each verb does, prints and ends with.
-
-Knows `_access`, `_account_wire`, `_agent`, `_client`, `_config`, `_config_file`, `_content`,
-`_doctor`, `_errors`, `_excerpt`, `_face`, `_files`, `_lifecycle`, `_login`, `_message`, `_prompts`,
-`_watch`, `_wire`.
-"""
+"""The terminal commands: what each verb does, prints and ends with."""
 
 from __future__ import annotations
 

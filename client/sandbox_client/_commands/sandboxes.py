@@ -40,8 +40,8 @@ async def _resume(client: Client, arguments: Namespace, face: Face) -> int:
     with face.waiting(f"resuming {arguments.name}"):
         was_ready, outcome = await client.sandboxes.resume(arguments.name, report=face.report)
     if was_ready and outcome.reached:
-        text = f"{face.name} was ready already: there was nothing to resume"
-        face.result(text, readiness_content(face.name, outcome))
+        content = {**readiness_content(face.name, outcome), "was_ready": True}
+        face.result(f"{face.name} is ready, and was ready before", content)
         return OK
     return _show_readiness(face, outcome, "resumed")
 

@@ -2,9 +2,6 @@
 
 It never fails to answer: whatever goes wrong is a finding. A check that cannot be made since
 another one failed says which.
-
-Knows `_access`, `_account_wire`, `_config`, `_config_file`, `_errors`, `_message`, `_proxy`,
-`_sandboxes`, `_waiting`, `_wire`.
 """
 
 from .examine import examine

@@ -1,8 +1,4 @@
-"""The MCP tools, without the MCP package: names, schemas, and how a result or an error reads.
-
-Knows `_access`, `_agent`, `_client`, `_content`, `_doctor`, `_errors`, `_excerpt`, `_files`,
-`_lifecycle`, `_prompts`, `_sandboxes`, `_waiting`, `_watch`.
-"""
+"""The MCP tools, without the MCP package: names, schemas, and how a result or an error reads."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ async def _resume(client: Client, arguments: Arguments, report: Report) -> Resul
     name = arguments.text("name")
     was_ready, outcome = await client.sandboxes.resume(name, report=report)
     if was_ready and outcome.reached:
-        text = f"Sandbox '{name}' was ready already: there was nothing to resume."
-        return Result(text, readiness_content(name, outcome))
+        text = f"Sandbox '{name}' is ready, and was ready before."
+        return Result(text, {**readiness_content(name, outcome), "was_ready": True})
     return _readiness(name, outcome, "resumed")
 
 

@@ -80,7 +80,7 @@ class Arguments:
         return self.values.get(name) is True
 
 
-_INTEGER = re.compile("-?(0|[1-9][0-9]{0,17})")
+_INTEGER = re.compile("-?(0|[1-9][0-9]{0,99})")
 _KINDS: dict[str, tuple[type, str]] = {
     "string": (str, "a string"),
     "integer": (int, "an integer"),

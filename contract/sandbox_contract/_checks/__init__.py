@@ -1,4 +1,1 @@
-"""What tries each clause: one function a clause, which raises when the promise is broken.
-
-Knows `_clauses`, `_run`, `_wire`.
-"""
+"""What tries each clause: one function a clause, which raises when the promise is broken."""

@@ -8,6 +8,7 @@ from sandbox_contract._run.run import Run
 from sandbox_contract._run.status import Phase
 from sandbox_contract._wire.expect import Reply, require
 
+from .heads import expect_head_as_get
 from .life import came_warm, life
 from .refusals import NO_SERVICE, NOT_READY
 from .registry import checks
@@ -89,6 +90,12 @@ async def any_method_reaches_the_runtime(run: Run) -> None:
         for status in (200, 201, 400, 418, 500):
             reply = await box.owner.call(method, _probe(box, f"status/{status}"))
             reply.expect_fields(status, method=method, status=status)
+
+
+@checks("commands.head.as-get")
+async def head_is_answered_as_get_is(run: Run) -> None:
+    box = await run.ready_box()
+    await expect_head_as_get(box.owner.call, box.runtime("/v1/sandbox"))
 
 
 @checks("commands.query.forwarded")

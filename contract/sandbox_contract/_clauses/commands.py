@@ -46,6 +46,12 @@ _rule(
     *_READY,
     Need.PROBE,
 )
+_bug(
+    "commands.head.as-get",
+    "HEAD below /proxy/ (Conventions)",
+    "Below /proxy/, HEAD is answered wherever GET is, with its status and headers and no body.",
+    *_READY,
+)
 _bug("commands.query.forwarded", "query string", "A query string reaches the runtime.", *_READY)
 _bug("commands.body.forwarded", "non-JSON bodies", "An upload reaches the runtime.", *_READY)
 _bug("commands.body.large", "bodies over 100 KB", "A body over 100 KB passes.", *_READY)

@@ -53,14 +53,6 @@ _rule(
     "On admin routes, HEAD is answered wherever GET is, with its status and headers and no body.",
     Need.ADMIN,
 )
-_bug(
-    "conventions.head.below-proxy",
-    "HEAD below /proxy/",
-    "Below /proxy/, HEAD is answered wherever GET is, with its status and headers and no body.",
-    Need.USER,
-    Need.WAITING,
-    Need.RUNTIME,
-)
 _rule(
     "conventions.order.authentication-first",
     "order of checks",

@@ -1,4 +1,1 @@
-"""One run on one target: who acts in it, what it has made, and how it waits.
-
-Knows `_clauses`, `_target`, `_wire`.
-"""
+"""One run on one target: who acts in it, what it has made, and how it waits."""

@@ -6,14 +6,11 @@ _LENGTH = 80  # characters
 
 
 def target_version(health: Reply) -> str | None:
-    """Return the version in an answer of `GET /health`, fit to be shown, or None.
+    """Return the field `version` of an answer to `GET /health`, fit to be shown, or None.
 
-    It is the field `version` of the body, or else the header `Server`.
+    A header `Server` names the web server or what stands before it, and not the proxy's version.
     """
-    if told := _shown(_field(health), health):
-        return told
-    server = _shown(health.headers.get("server"), health)
-    return f"{server} (header Server)" if server else None
+    return _shown(_field(health), health) or None
 
 
 def _field(health: Reply) -> object:

@@ -1,4 +1,1 @@
-"""HTTP, as a judge sees it: what was sent, what came back, and what was expected instead.
-
-Knows nothing else.
-"""
+"""HTTP, as a judge sees it: what was sent, what came back, and what was expected instead."""

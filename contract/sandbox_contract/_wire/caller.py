@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
@@ -282,7 +283,7 @@ def _trust() -> ssl.SSLContext:
     """Trust what this machine trusts, and `SSL_CERT_FILE`."""
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     own = os.environ.get("SSL_CERT_FILE", "").strip()
-    if own and not own.startswith("${"):  # a reference that nothing has expanded
+    if own and not re.fullmatch(r"\$\{[^{}]*\}", own):  # a reference that nothing has expanded
         try:
             context.load_verify_locations(own)
         except OSError as exc:

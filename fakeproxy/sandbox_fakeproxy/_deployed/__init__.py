@@ -1,4 +1,1 @@
-"""The deployed proxy's quirks and bugs: the table, and what its rows need.
-
-Knows `_clock`, `_errors`, `_http` and `_proxy`.
-"""
+"""The deployed proxy's quirks and bugs: the table, and what its rows need."""

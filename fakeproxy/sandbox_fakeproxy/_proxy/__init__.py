@@ -2,6 +2,4 @@
 
 Its routes are the wire contract's. It knows a runtime by the interface only, and of the deployed
 proxy no more than where it may differ (`conduct`).
-
-Knows `_clock`, `_errors`, `_http`, `_mint`, `_runtime` and `_state`.
 """

@@ -1,7 +1,7 @@
 """What goes through the proxy to a sandbox's runtime: any method, any path below its name."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Container, Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +36,7 @@ class Forwarding:
         runtime: Runtime,
         conduct: Conduct,
         *,
+        changing: Container[str],
         upstream: ASGIApp | None,
         time_limit: float,
     ) -> None:
@@ -44,13 +45,14 @@ class Forwarding:
         self._controller = controller
         self._runtime = runtime
         self._conduct = conduct
+        self._changing = changing
         self._upstream = upstream
         self._time_limit = timedelta(seconds=time_limit)
         self._under_way: set[asyncio.Future[Response]] = set()
 
     async def forward(self, user: User, sandbox: Sandbox, asked: Outbound) -> Response:
         """Pass a request on, if the sandbox is ready for it."""
-        if self._conduct.window:
+        if sandbox.id in self._changing:
             sandbox = await self._after_window(sandbox)
         answer = self._admitted(user, sandbox, asked)
 

@@ -33,13 +33,17 @@ class Sandboxes:
         controller: Controller,
         runtime: Runtime,
         conduct: Conduct,
+        *,
+        changing: set[str],
     ) -> None:
+        """Keep the ids of sandboxes that a request is about to change in `changing`."""
         self._store = store
         self._clock = clock
         self._mint = mint
         self._controller = controller
         self._runtime = runtime
         self._conduct = conduct
+        self._changing = changing
         self._gone = cycle(conduct.gone)
 
     async def create(self, user: User, asked: Arguments) -> Reply:
@@ -134,7 +138,11 @@ class Sandboxes:
 
     async def _in_window(self, sandbox: Sandbox) -> None:
         """Let others come between, where the proxy does, and lose to them."""
-        await self._conduct.in_window()
+        self._changing.add(sandbox.id)
+        try:
+            await self._conduct.in_window()
+        finally:
+            self._changing.discard(sandbox.id)
         current = self._store.sandbox(sandbox.user_id, sandbox.name)
         if current == sandbox:
             return

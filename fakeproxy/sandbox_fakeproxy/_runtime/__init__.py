@@ -2,6 +2,4 @@
 
 That is the interface, the frame of the HTTP API behind it, and where a sandbox is on this machine.
 It does not know which runtimes there are.
-
-Knows `_errors` and `_http`.
 """

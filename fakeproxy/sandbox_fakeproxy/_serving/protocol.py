@@ -25,7 +25,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     Node.js counts them; trailers after a chunked body count anew. Bytes that the parser keeps to
     itself, because no field has ended yet, count too: no client fills the memory. A request over
     the limit is 431, one whose header fields are incomplete after `HEADER_TIMEOUT` is 408. Both
-    have an empty body, and the connection ends.
+    have an empty body, and the connection ends: without an answer for too large trailers, and for
+    a request that came before the answer to another one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -18,7 +18,7 @@ from sandbox_client._proxy import Proxy
 from sandbox_client._watch import Audience
 from sandbox_fakeproxy import ManualClock, Outcome, ScriptedRuntime
 
-from tests.integration.pair import Pair, a_pair
+from tests.integration.in_process import InProcessFake, in_process_fake
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,9 +33,9 @@ WORK = "work for 5 minutes"
 
 
 @pytest.fixture
-async def ada(pair: Pair) -> Client:
-    client = await pair.a_client("ada")
-    await client.sandboxes.create(BOX, image=None, port=None, report=pair.report)
+async def ada(in_process: InProcessFake) -> Client:
+    client = await in_process.a_client("ada")
+    await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
     return client
 
 
@@ -50,18 +50,20 @@ def script(command: Command) -> Outcome:
 
 
 @asynccontextmanager
-async def scripted(**options: bool | str) -> AsyncGenerator[tuple[Pair, Client, ScriptedRuntime]]:
-    """A client whose commands take virtual time, and what runs them."""
+async def scripted(
+    **options: bool | str,
+) -> AsyncGenerator[tuple[InProcessFake, Client, ScriptedRuntime]]:
+    """Open an in-process fake, a client and the scripted runtime of its commands."""
     made: list[ScriptedRuntime] = []
 
     def runtime(clock: ManualClock) -> ScriptedRuntime:
         made.append(ScriptedRuntime(script, clock=clock))
         return made[0]
 
-    async with a_pair(runtime, **options) as pair:
-        client = await pair.a_client(is_scripted=True)
-        await client.sandboxes.create(BOX, image=None, port=None, report=pair.report)
-        yield pair, client, made[0]
+    async with in_process_fake(runtime, **options) as in_process:
+        client = await in_process.a_client(is_scripted=True)
+        await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
+        yield in_process, client, made[0]
 
 
 class Way(httpx.AsyncBaseTransport):
@@ -104,31 +106,28 @@ class OldRuntimeWay(Way):
         return await self.proxy.handle_async_request(request)
 
 
-def by(way: httpx.AsyncBaseTransport, client: Client, pair: Pair) -> Client:
+def by(way: httpx.AsyncBaseTransport, client: Client, in_process: InProcessFake) -> Client:
     """The same client on another way to the same proxy."""
     time = client.prompts.timing
-    return over(Proxy(client.proxy.config, transport=way, sleep=pair.sleep), time)
+    return over(Proxy(client.proxy.config, transport=way, sleep=in_process.sleep), time)
 
 
-@pytest.mark.parametrize("as_deployed", [False, True], ids=["sane", "as deployed"])
-async def test_an_hours_work_is_started_once_and_collected_by_another_client(
-    as_deployed: bool,
-) -> None:
-    async with scripted(as_deployed=as_deployed) as (pair, client, runtime):
-        prompt = await client.prompts.send(BOX, HOUR, audience=Audience(pair.report))
+async def test_an_hours_work_is_started_once_and_collected_by_another_client() -> None:
+    async with scripted(as_deployed=True) as (in_process, client, runtime):
+        prompt = await client.prompts.send(BOX, HOUR, audience=Audience(in_process.report))
         assert (prompt.seen.state, prompt.seen.output) == ("running", "minute 0\n")
         assert prompt.seconds == pytest.approx(45)
 
         # All that the second one knows is configuration, sandbox and session.
         second = over(
-            Proxy(client.proxy.config, transport=pair.transport, sleep=pair.sleep),
+            Proxy(client.proxy.config, transport=in_process.transport, sleep=in_process.sleep),
             client.prompts.timing,
         )
         collected = prompt.seen.output
         answers = 0
         while prompt.seen.state == "running":
             prompt = await second.prompts.output(
-                BOX, prompt.session, after=len(collected), audience=Audience(pair.report)
+                BOX, prompt.session, after=len(collected), audience=Audience(in_process.report)
             )
             collected += prompt.seen.output[len(collected) :]
             answers += 1
@@ -140,19 +139,19 @@ async def test_an_hours_work_is_started_once_and_collected_by_another_client(
 
 
 async def test_no_request_lasts_as_long_as_a_load_balancers_patience() -> None:
-    async with scripted() as (pair, client, _):
+    async with scripted() as (in_process, client, _):
         lasted: list[float] = []
 
         class Timed(Way):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-                start = pair.clock.now()
+                start = in_process.clock.now()
                 answer = await self.proxy.handle_async_request(request)
-                lasted.append((pair.clock.now() - start).total_seconds())
+                lasted.append((in_process.clock.now() - start).total_seconds())
                 return answer
 
-        timed = by(Timed(pair.transport), client, pair)
+        timed = by(Timed(in_process.transport), client, in_process)
         prompt = await timed.prompts.send(
-            BOX, WORK, wait_seconds=None, audience=Audience(pair.report)
+            BOX, WORK, wait_seconds=None, audience=Audience(in_process.report)
         )
 
     assert prompt.seconds == pytest.approx(300, abs=2)
@@ -163,10 +162,10 @@ async def test_no_request_lasts_as_long_as_a_load_balancers_patience() -> None:
 @pytest.mark.parametrize("how", ["cut", "504"])
 @pytest.mark.parametrize("route", ["/sessions/create", "/exec", "/view"])
 async def test_a_lost_answer_loses_nothing_and_runs_nothing_twice(route: str, how: str) -> None:
-    async with scripted() as (pair, client, runtime):
-        way = LosingWay(pair.transport, route, how)
-        prompt = await by(way, client, pair).prompts.send(
-            BOX, WORK, wait_seconds=None, audience=Audience(pair.report)
+    async with scripted() as (in_process, client, runtime):
+        way = LosingWay(in_process.transport, route, how)
+        prompt = await by(way, client, in_process).prompts.send(
+            BOX, WORK, wait_seconds=None, audience=Audience(in_process.report)
         )
 
     assert way.lost == 1
@@ -179,13 +178,13 @@ async def test_a_runtime_too_old_for_the_soft_limits_leaves_the_same_handle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_prompts, "ACCEPT_DEADLINE", 0.2)  # real seconds, which the answer takes
-    async with scripted() as (pair, client, runtime):
-        old = by(OldRuntimeWay(pair.transport), client, pair)
-        prompt = await old.prompts.send(BOX, WORK, audience=Audience(pair.report))
+    async with scripted() as (in_process, client, runtime):
+        old = by(OldRuntimeWay(in_process.transport), client, in_process)
+        prompt = await old.prompts.send(BOX, WORK, audience=Audience(in_process.report))
         assert prompt.seen.state == "running"
-        quick = await old.prompts.send(BOX, "echo", audience=Audience(pair.report))
-        pair.clock.advance(600)
-        prompt = await old.prompts.output(BOX, prompt.session, audience=Audience(pair.report))
+        quick = await old.prompts.send(BOX, "echo", audience=Audience(in_process.report))
+        in_process.clock.advance(600)
+        prompt = await old.prompts.output(BOX, prompt.session, audience=Audience(in_process.report))
 
     assert (prompt.seen.state, prompt.seen.exit_code) == ("completed", 5)
     assert (quick.seen.state, quick.seen.output) == ("completed", "done\n")
@@ -193,26 +192,29 @@ async def test_a_runtime_too_old_for_the_soft_limits_leaves_the_same_handle(
 
 
 async def test_another_client_cancels_it_and_gets_what_it_had_printed() -> None:
-    async with scripted() as (pair, client, _):
-        prompt = await client.prompts.send(BOX, WORK, audience=Audience(pair.report))
-        pair.clock.advance(100)
-        second = by(Way(pair.transport), client, pair)
-        killed = await second.prompts.cancel(BOX, prompt.session, report=pair.report)
-        again = await client.prompts.cancel(BOX, prompt.session, report=pair.report)
+    async with scripted() as (in_process, client, _):
+        prompt = await client.prompts.send(BOX, WORK, audience=Audience(in_process.report))
+        in_process.clock.advance(100)
+        second = by(Way(in_process.transport), client, in_process)
+        killed = await second.prompts.cancel(BOX, prompt.session, report=in_process.report)
+        again = await client.prompts.cancel(BOX, prompt.session, report=in_process.report)
 
     assert (killed.seen.state, killed.seen.output) == ("killed", "minute 0\nminute 1\nminute 2\n")
     assert again.seen == killed.seen
 
 
 async def test_what_runs_and_what_ended_is_known_to_any_client() -> None:
-    async with scripted() as (pair, client, _):
+    async with scripted() as (in_process, client, _):
         for command in ("echo", WORK, "for ever"):
             await client.prompts.send(
-                BOX, command, session=command.replace(" ", "-"), audience=Audience(pair.report)
+                BOX,
+                command,
+                session=command.replace(" ", "-"),
+                audience=Audience(in_process.report),
             )
-            pair.clock.advance(60)
-        await client.prompts.cancel(BOX, "for-ever", report=pair.report)
-        rows = await by(Way(pair.transport), client, pair).prompts.sessions(BOX)
+            in_process.clock.advance(60)
+        await client.prompts.cancel(BOX, "for-ever", report=in_process.report)
+        rows = await by(Way(in_process.transport), client, in_process).prompts.sessions(BOX)
 
     standing = {row.id: (seen.state, seen.command) for row, seen in rows if seen is not None}
     assert standing == {
@@ -223,10 +225,10 @@ async def test_what_runs_and_what_ended_is_known_to_any_client() -> None:
 
 
 async def test_a_session_of_ones_own_keeps_its_directory_and_variables(
-    pair: Pair, ada: Client
+    in_process: InProcessFake, ada: Client
 ) -> None:
     async def run(command: str) -> str:
-        audience = Audience(pair.report)
+        audience = Audience(in_process.report)
         prompt = await ada.prompts.send(BOX, command, session="mine", audience=audience)
         return prompt.seen.output
 
@@ -235,10 +237,10 @@ async def test_a_session_of_ones_own_keeps_its_directory_and_variables(
 
 
 async def test_a_command_is_followed_to_its_own_end_in_a_session_that_others_use_too(
-    pair: Pair, ada: Client
+    in_process: InProcessFake, ada: Client
 ) -> None:
     other = over(ada.proxy)
-    audience = Audience(pair.report)
+    audience = Audience(in_process.report)
     shared, waiting = "mine", "until test -e go; do :; done; echo mine"
     mine: list[Prompt] = []
 
@@ -257,8 +259,10 @@ async def test_a_command_is_followed_to_its_own_end_in_a_session_that_others_use
     assert theirs.seen.command == "echo theirs; (exit 7)", "without what marks it"
 
 
-async def test_commands_in_one_session_never_overlap(pair: Pair, ada: Client) -> None:
-    audience = Audience(pair.report)
+async def test_commands_in_one_session_never_overlap(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    audience = Audience(in_process.report)
     await ada.prompts.send(BOX, "sleep 60", session="mine", wait_seconds=0, audience=audience)
 
     with pytest.raises(SessionBusy, match="runs 'sleep 60'"):
@@ -266,11 +270,13 @@ async def test_commands_in_one_session_never_overlap(pair: Pair, ada: Client) ->
 
     seen = await ada.prompts.send(BOX, "ls", audience=audience)
     assert "twice" not in seen.seen.output
-    killed = await ada.prompts.cancel(BOX, "mine", report=pair.report)
+    killed = await ada.prompts.cancel(BOX, "mine", report=in_process.report)
     assert killed.seen.state == "killed"
 
 
-async def test_two_calls_at_once_for_one_session_run_one_command(pair: Pair, ada: Client) -> None:
+async def test_two_calls_at_once_for_one_session_run_one_command(
+    in_process: InProcessFake, ada: Client
+) -> None:
     refused: list[SessionBusy] = []
 
     async def send(number: int) -> None:
@@ -280,7 +286,7 @@ async def test_two_calls_at_once_for_one_session_run_one_command(pair: Pair, ada
                 f"echo {number} | tee -a ran; sleep 60",
                 session="mine",
                 wait_seconds=0,
-                audience=Audience(pair.report),
+                audience=Audience(in_process.report),
             )
         except SessionBusy as error:
             refused.append(error)
@@ -290,30 +296,32 @@ async def test_two_calls_at_once_for_one_session_run_one_command(pair: Pair, ada
             tasks.start_soon(send, number)
 
     assert len(refused) == 4
-    await ada.prompts.output(BOX, "mine", audience=Audience(pair.report))  # it has begun
-    await ada.prompts.cancel(BOX, "mine", report=pair.report)
-    seen = await ada.prompts.send(BOX, "cat ran", audience=Audience(pair.report))
+    await ada.prompts.output(BOX, "mine", audience=Audience(in_process.report))  # it has begun
+    await ada.prompts.cancel(BOX, "mine", report=in_process.report)
+    seen = await ada.prompts.send(BOX, "cat ran", audience=Audience(in_process.report))
     assert len(seen.seen.output.split()) == 1
 
 
-async def test_a_pause_ends_a_command_and_its_session(pair: Pair, ada: Client) -> None:
-    audience = Audience(pair.report)
+async def test_a_pause_ends_a_command_and_its_session(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    audience = Audience(in_process.report)
     prompt = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, audience=audience)
-    await ada.sandboxes.pause(BOX, report=pair.report)
-    pair.clock.advance(1)
+    await ada.sandboxes.pause(BOX, report=in_process.report)
+    in_process.clock.advance(1)
 
     with pytest.raises(Paused, match=r"nothing can be looked at|no result"):
         await ada.prompts.output(BOX, prompt.session, audience=audience)
 
-    await ada.sandboxes.resume(BOX, report=pair.report)
+    await ada.sandboxes.resume(BOX, report=in_process.report)
     with pytest.raises(SessionGone):
         await ada.prompts.output(BOX, prompt.session, audience=audience)
 
 
 async def test_a_command_that_prints_very_much_is_read_page_by_page(
-    pair: Pair, ada: Client
+    in_process: InProcessFake, ada: Client
 ) -> None:
-    prompt = await ada.prompts.send(BOX, "seq 1 300000", audience=Audience(pair.report))
+    prompt = await ada.prompts.send(BOX, "seq 1 300000", audience=Audience(in_process.report))
 
     assert prompt.seen.state == "completed"
     assert len(prompt.seen.output) == sum(len(f"{n}\n") for n in range(1, 300_001))
@@ -327,10 +335,12 @@ async def test_a_command_that_prints_very_much_is_read_page_by_page(
         "'; touch pwned; echo '",
     ],
 )
-async def test_an_agent_gets_its_prompt_to_the_letter(pair: Pair, ada: Client, prompt: str) -> None:
+async def test_an_agent_gets_its_prompt_to_the_letter(
+    in_process: InProcessFake, ada: Client, prompt: str
+) -> None:
     command = _agent.command_line("printf '%s' {prompt} > asked && ls", prompt)
-    ran = await ada.prompts.send(BOX, command, audience=Audience(pair.report))
-    asked = await ada.prompts.send(BOX, "cat asked", audience=Audience(pair.report))
+    ran = await ada.prompts.send(BOX, command, audience=Audience(in_process.report))
+    asked = await ada.prompts.send(BOX, "cat asked", audience=Audience(in_process.report))
 
     assert ran.seen.output.split() == ["asked"]
     assert asked.seen.output == prompt

@@ -22,7 +22,8 @@ from sandbox_client._errors import (
 )
 from sandbox_client._tools import files as file_tools
 
-from tests.integration.boxes import BOX, EVERY_KIND, KINDS, Box, a_box
+from tests.integration.conftest import KINDS
+from tests.integration.sandbox import BOX, ReadySandbox, ready_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -50,26 +51,26 @@ class Lent:
         yield self.lent
 
 
-@pytest.fixture(params=KINDS)
-async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Box]:
-    async with a_box(tmp_path / "sandboxes", **request.param) as made:
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncGenerator[ReadySandbox]:
+    async with ready_sandbox(tmp_path / "sandboxes") as made:
         yield made
 
 
-async def use(box: Box, name: str, **arguments: object) -> Result:
+async def use(box: ReadySandbox, name: str, **arguments: object) -> Result:
     tool = TOOLS[name]
     checked = tool.check({"name": BOX, **arguments})
-    result = await tool.run(Lent(box.client, {}), checked, box.pair.report)
+    result = await tool.run(Lent(box.client, {}), checked, box.in_process.report)
     assert not result.is_error
     jsonschema.validate(result.content, tool.output_schema())  # pyright: ignore[reportUnknownMemberType]  # untyped
     return result
 
 
-async def content_of(box: Box, name: str, **arguments: object) -> dict[str, Any]:
+async def content_of(box: ReadySandbox, name: str, **arguments: object) -> dict[str, Any]:
     return dict((await use(box, name, **arguments)).content or {})
 
 
-async def test_a_file_is_written_read_appended_to_and_listed(box: Box) -> None:
+async def test_a_file_is_written_read_appended_to_and_listed(box: ReadySandbox) -> None:
     text = 'grün "quoted" \\ 😀\r\nlast line without an end'
     written = await use(box, "write_sandbox_file", path="a/b c/note.txt", content=text)
     assert "/sandbox/a/b c/note.txt" in written.text
@@ -85,7 +86,7 @@ async def test_a_file_is_written_read_appended_to_and_listed(box: Box) -> None:
     assert await box.leftovers() == []
 
 
-async def test_a_long_text_is_written_in_pieces_and_read_on_line_by_line(box: Box) -> None:
+async def test_a_long_text_is_written_in_pieces_and_read_on_line_by_line(box: ReadySandbox) -> None:
     text = "".join(f"line {number} {'x' * (number % 90)}\n" for number in range(1, 9_001))
     await use(box, "write_sandbox_file", path="log", content=text)
     assert (box.work / "log").read_text() == text
@@ -102,7 +103,7 @@ async def test_a_long_text_is_written_in_pieces_and_read_on_line_by_line(box: Bo
     assert found == text
 
 
-async def test_some_lines_are_read_by_their_numbers(box: Box) -> None:
+async def test_some_lines_are_read_by_their_numbers(box: ReadySandbox) -> None:
     (box.work / "f").write_text("one\ntwo\nthree\nfour\n")
     read = await content_of(box, "read_sandbox_file", path="f", start_line=2, end_line=3)
     assert read["content"] == "two\nthree\n"
@@ -110,7 +111,7 @@ async def test_some_lines_are_read_by_their_numbers(box: Box) -> None:
         await use(box, "read_sandbox_file", path="f", start_line=2, end_line=1)
 
 
-async def test_a_line_longer_than_a_reply_is_told_as_such(box: Box) -> None:
+async def test_a_line_longer_than_a_reply_is_told_as_such(box: ReadySandbox) -> None:
     (box.work / "f").write_text("x" * 50_000 + "\nsecond\n")
     read = await content_of(box, "read_sandbox_file", path="f")
     assert "20008 characters left out, the rest of line 1 among them" in read["content"]
@@ -120,7 +121,7 @@ async def test_a_line_longer_than_a_reply_is_told_as_such(box: Box) -> None:
 
 @pytest.mark.parametrize("end", ["", "\n"])
 async def test_the_rest_of_a_long_line_is_printed_by_the_command_that_is_told(
-    box: Box, end: str
+    box: ReadySandbox, end: str
 ) -> None:
     line = "".join(chr(0x4E00 + number % 5_000) for number in range(100_000))
     (box.work / "a b").write_text(f"first\n{line}{end}")
@@ -136,7 +137,7 @@ async def test_the_rest_of_a_long_line_is_printed_by_the_command_that_is_told(
     assert shown + ran.stdout.decode() == f"{line}\n", "cut ends what it prints"
 
 
-async def test_an_empty_file_is_not_a_line_past_the_end(box: Box) -> None:
+async def test_an_empty_file_is_not_a_line_past_the_end(box: ReadySandbox) -> None:
     (box.work / "empty").touch()
     assert (await use(box, "read_sandbox_file", path="empty")).text == "(the file is empty)"
     (box.work / "f").write_text("one\n")
@@ -144,22 +145,22 @@ async def test_an_empty_file_is_not_a_line_past_the_end(box: Box) -> None:
         await use(box, "read_sandbox_file", path="f", start_line=9)
 
 
-async def test_more_lines_than_a_reply_can_show_are_never_asked_for(box: Box) -> None:
+async def test_more_lines_than_a_reply_can_show_are_never_asked_for(box: ReadySandbox) -> None:
     (box.work / "f").write_text("\n" * 200_000)
     read = await content_of(box, "read_sandbox_file", path="f")
     assert read["next_line"] == 30_001
-    asked = json.loads(box.line.of("read")[-1].content)
+    asked = json.loads(box.transport.of("read")[-1].content)
     assert asked["end_line"] - asked["start_line"] == 30_001
 
 
 @pytest.mark.parametrize("data", [bytes(range(256)), b"text with\0a nul"])
-async def test_a_binary_file_is_told_as_such_with_its_size(box: Box, data: bytes) -> None:
+async def test_a_binary_file_is_told_as_such_with_its_size(box: ReadySandbox, data: bytes) -> None:
     (box.work / "blob").write_bytes(data)
     with pytest.raises(NotText, match=rf"/sandbox/blob .* is binary, not text: {len(data)} bytes"):
         await use(box, "read_sandbox_file", path="blob")
 
 
-async def test_a_long_listing_says_how_much_is_left_out(box: Box) -> None:
+async def test_a_long_listing_says_how_much_is_left_out(box: ReadySandbox) -> None:
     for number in range(250):
         (box.work / f"file-{number:03}").touch()
     listed = await use(box, "list_sandbox_files")
@@ -169,7 +170,7 @@ async def test_a_long_listing_says_how_much_is_left_out(box: Box) -> None:
     assert "50 left out" in listed.text
 
 
-async def test_what_replaces_a_file_has_its_mode(box: Box) -> None:
+async def test_what_replaces_a_file_has_its_mode(box: ReadySandbox) -> None:
     (box.work / "run.sh").write_text("old")
     (box.work / "run.sh").chmod(0o755)
     await use(box, "write_sandbox_file", path="run.sh", content="new")
@@ -182,7 +183,7 @@ async def test_what_replaces_a_file_has_its_mode(box: Box) -> None:
     assert not os.access(box.work / "plain", os.X_OK)
 
 
-async def test_each_fault_of_a_file_has_its_own_error_and_advice(box: Box) -> None:
+async def test_each_fault_of_a_file_has_its_own_error_and_advice(box: ReadySandbox) -> None:
     with pytest.raises(NoSuchFile, match="/sandbox/none") as missing:
         await use(box, "read_sandbox_file", path="none")
     assert "{files}" in missing.value.advice
@@ -199,11 +200,11 @@ async def test_each_fault_of_a_file_has_its_own_error_and_advice(box: Box) -> No
     assert await box.leftovers() == []
 
 
-@pytest.mark.parametrize("kind", EVERY_KIND)
+@pytest.mark.parametrize("kind", KINDS)
 async def test_in_a_paused_sandbox_every_tool_says_so(tmp_path: Path, kind: dict[str, Any]) -> None:
-    async with a_box(tmp_path / "sandboxes", **kind) as box:
-        await box.client.sandboxes.pause(BOX, report=box.pair.report)
-        box.pair.clock.advance(5)
+    async with ready_sandbox(tmp_path / "sandboxes", **kind) as box:
+        await box.client.sandboxes.pause(BOX, report=box.in_process.report)
+        box.in_process.clock.advance(5)
         for name, arguments in (
             ("read_sandbox_file", {"path": "f"}),
             ("write_sandbox_file", {"path": "f", "content": "x"}),
@@ -213,7 +214,7 @@ async def test_in_a_paused_sandbox_every_tool_says_so(tmp_path: Path, kind: dict
                 await use(box, name, **arguments)
 
 
-async def test_an_append_whose_answer_is_lost_is_not_doubled(box: Box) -> None:
+async def test_an_append_whose_answer_is_lost_is_not_doubled(box: ReadySandbox) -> None:
     (box.work / "log").write_text("before\n")
     lost: list[str] = []
 
@@ -223,7 +224,7 @@ async def test_an_append_whose_answer_is_lost_is_not_doubled(box: Box) -> None:
         lost.append(request.url.path)
         return "answer lost"
 
-    box.line.fate = lose_each_once
+    box.transport.delivery = lose_each_once
     await use(box, "write_sandbox_file", path="log", content="after\n", append=True)
     assert (box.work / "log").read_text() == "before\nafter\n"
     assert any(path.endswith("/exec") for path in lost)

@@ -23,12 +23,12 @@ from sandbox_client._face import Face
 from sandbox_client._proxy import Proxy
 from sandbox_client._waiting import Timing
 
-from tests.integration.pair import ADMIN_KEY, Pair, a_pair
+from tests.integration.in_process import ADMIN_KEY, InProcessFake
 from tests.integration.programs import DEADLINE, clean_environment
 from tests.integration.terminal import a_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
     from sandbox_client._client import Client
@@ -40,80 +40,81 @@ if TYPE_CHECKING:
 LOOPBACK = "http://localhost"
 
 
-def timing(pair: Pair) -> Timing:
-    return Timing(lambda: pair.clock.now().timestamp(), pair.sleep, lambda: 0.5)
+def timing(in_process: InProcessFake) -> Timing:
+    return Timing(lambda: in_process.clock.now().timestamp(), in_process.sleep, lambda: 0.5)
 
 
-def access_to(pair: Pair, environ: Mapping[str, str]) -> Backend:
-    """Access to the fake of a pair, whatever host the configuration names."""
+def access_to(in_process: InProcessFake, environ: Mapping[str, str]) -> Backend:
+    """Return a provider of clients of the in-process fake, whatever host is configured."""
 
     def connect(config: Config) -> Client:
-        return over(Proxy(config, transport=pair.transport, sleep=pair.sleep), timing(pair))
+        return over(
+            Proxy(config, transport=in_process.transport, sleep=in_process.sleep),
+            timing(in_process),
+        )
 
     return Backend(environ, connect)
 
 
-@pytest.fixture(params=[False, True], ids=["sane", "as-deployed"])
-async def pair(request: pytest.FixtureRequest) -> AsyncGenerator[Pair]:
-    async with a_pair(as_deployed=request.param) as made:
-        yield made
-
-
 async def examined(
-    pair: Pair, key: str, ahead: timedelta = timedelta()
+    in_process: InProcessFake, key: str, ahead: timedelta = timedelta()
 ) -> tuple[dict[str, str], dict[str, Finding]]:
     """The outcomes that are not `passed`, and all findings by their names."""
     variables = {"REMOTE_SANDBOX_PROXY_URL": LOOPBACK, "REMOTE_SANDBOX_API_KEY": key}
-    access = access_to(pair, {"HOME": "/nonexistent", **variables})
+    access = access_to(in_process, {"HOME": "/nonexistent", **variables})
     found = {
         each.check: each
         for each in await examine(
             access,
-            report=pair.report,
-            timing=timing(pair),
-            now=lambda: pair.clock.now() - ahead,
+            report=in_process.report,
+            timing=timing(in_process),
+            now=lambda: in_process.clock.now() - ahead,
         )
     }
     assert key not in str(found)
     return {name: each.outcome for name, each in found.items() if each.outcome != "passed"}, found
 
 
-async def test_a_users_key_passes_every_check(pair: Pair) -> None:
-    key = (await pair.key(await pair.user("ada")))["api_key"]
+async def test_a_users_key_passes_every_check(in_process: InProcessFake) -> None:
+    key = (await in_process.key(await in_process.user("ada")))["api_key"]
 
-    outcomes, found = await examined(pair, key)
+    outcomes, found = await examined(in_process, key)
 
     assert outcomes == {}
     assert found["key"].words.endswith("it is ada's")
 
 
-async def test_an_unknown_key_fails_beside_a_proxy_that_is_well(pair: Pair) -> None:
-    outcomes, found = await examined(pair, "sk_live_" + "0" * 32)
+async def test_an_unknown_key_fails_beside_a_proxy_that_is_well(in_process: InProcessFake) -> None:
+    outcomes, found = await examined(in_process, "sk_live_" + "0" * 32)
 
     assert outcomes == {"key": "failed", "sandboxes": "not tried"}
     assert "does not know the API key" in found["key"].words
 
 
-async def test_a_key_that_expires_soon_and_a_wrong_clock_are_warned_about(pair: Pair) -> None:
-    expires_at = (pair.clock.now() + timedelta(days=3)).isoformat()
-    key = (await pair.key(await pair.user("ada"), expires_at=expires_at))["api_key"]
+async def test_a_key_that_expires_soon_and_a_wrong_clock_are_warned_about(
+    in_process: InProcessFake,
+) -> None:
+    expires_at = (in_process.clock.now() + timedelta(days=3)).isoformat()
+    key = (await in_process.key(await in_process.user("ada"), expires_at=expires_at))["api_key"]
 
-    outcomes, found = await examined(pair, key, ahead=timedelta(minutes=5))
+    outcomes, found = await examined(in_process, key, ahead=timedelta(minutes=5))
 
     assert outcomes == {"clock": "warned", "key": "warned"}
     assert found["clock"].words == "the proxy's clock is 5 minutes ahead of this machine's"
     assert "expires in 3 days" in found["key"].words
 
 
-async def test_a_used_up_quota_is_warned_about_and_counts_the_paused(pair: Pair) -> None:
-    key = (await pair.key(await pair.user("ada")))["api_key"]
-    sandboxes = pair.client(key).sandboxes
+async def test_a_used_up_quota_is_warned_about_and_counts_the_paused(
+    in_process: InProcessFake,
+) -> None:
+    key = (await in_process.key(await in_process.user("ada")))["api_key"]
+    sandboxes = in_process.client(key).sandboxes
     for number in range(10):
-        await sandboxes.create(f"box-{number}", image=None, port=None, report=pair.report)
-    await sandboxes.pause("box-0", report=pair.report)
-    pair.clock.advance(timedelta(days=2).total_seconds())
+        await sandboxes.create(f"box-{number}", image=None, port=None, report=in_process.report)
+    await sandboxes.pause("box-0", report=in_process.report)
+    in_process.clock.advance(timedelta(days=2).total_seconds())
 
-    outcomes, found = await examined(pair, key)
+    outcomes, found = await examined(in_process, key)
 
     assert outcomes == {"sandboxes": "warned"}
     assert found["sandboxes"].words.startswith("10 of 10")
@@ -122,7 +123,7 @@ async def test_a_used_up_quota_is_warned_about_and_counts_the_paused(pair: Pair)
 
 @dataclass
 class AnAdministrator:
-    """Whoever logs in with the admin key, and agrees."""
+    """The answers of a person who logs in with the admin key and agrees."""
 
     tries: int = 1
 
@@ -137,9 +138,9 @@ class AnAdministrator:
 
 
 async def test_a_login_with_the_admin_key_makes_a_user_and_then_another_key(
-    pair: Pair, tmp_path: Path
+    in_process: InProcessFake, tmp_path: Path
 ) -> None:
-    access = access_to(pair, {"HOME": str(tmp_path)})
+    access = access_to(in_process, {"HOME": str(tmp_path)})
     keys: set[str] = set()
     for _ in range(2):
         login = Login(access, Face(as_json=True, name=""), AnAdministrator())
@@ -148,7 +149,7 @@ async def test_a_login_with_the_admin_key_makes_a_user_and_then_another_key(
 
     assert len(keys) == 2
     for key in keys:
-        assert (await examined(pair, key))[0] == {}
+        assert (await examined(in_process, key))[0] == {}
 
 
 def doctor(home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -200,6 +201,7 @@ def a_deaf_host() -> Generator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
+@pytest.mark.check  # a real six seconds, as the deadline is
 @pytest.mark.timeout(20)
 def test_a_host_that_never_answers_ends_within_ten_seconds(home: Path) -> None:
     with a_deaf_host() as url:

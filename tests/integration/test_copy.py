@@ -1,4 +1,4 @@
-"""Copies between this machine and the fake in process: whole or not at all, whatever happens."""
+"""Copies to and from an in-process fake: each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox_client._files import copy, scripts
 from sandbox_client._files.copy import Copy
 
 from tests.fakeproxy.isolations import WORKING
-from tests.integration.boxes import BOX, KINDS, Box, Fate, a_box
+from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -32,7 +32,7 @@ BIG = bytes(range(256)) * 12_000 + b"odd end"  # three megabytes: dozens of piec
 
 
 class Watching:
-    """A watcher that remembers."""
+    """A watcher that records the progress of a copy."""
 
     def __init__(self) -> None:
         self.finished_paths: list[str] = []
@@ -52,9 +52,9 @@ class Watching:
         self.finished_paths.append(leaf.path)
 
 
-@pytest.fixture(params=KINDS)
-async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Box]:
-    async with a_box(tmp_path / "sandboxes", **request.param) as made:
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncGenerator[ReadySandbox]:
+    async with ready_sandbox(tmp_path / "sandboxes") as made:
         yield made
 
 
@@ -65,20 +65,20 @@ def here(tmp_path: Path) -> Path:
     return folder
 
 
-async def up(box: Box, source: Path | str, target: str, **how: Any) -> Watching:
+async def up(box: ReadySandbox, source: Path | str, target: str, **how: Any) -> Watching:
     watching = Watching()
     await Copy(box.client.files, BOX, watching).up([str(source)], target, **how)
     return watching
 
 
-async def down(box: Box, source: str, target: Path | str, **how: Any) -> Watching:
+async def down(box: ReadySandbox, source: str, target: Path | str, **how: Any) -> Watching:
     watching = Watching()
     await Copy(box.client.files, BOX, watching).down([source], str(target), **how)
     return watching
 
 
 def contents(root: Path) -> dict[str, bytes | None]:
-    """What is below a directory: the bytes of files, None for directories."""
+    """Return the bytes of each file below a directory, and None for each directory."""
     return {
         str(path.relative_to(root)): None if path.is_dir() else path.read_bytes()
         for path in root.rglob("*")
@@ -111,7 +111,7 @@ def make_tree(root: Path) -> None:
 
 
 async def test_the_total_of_several_sources_is_known_before_the_first_byte_is_copied(
-    box: Box, here: Path
+    box: ReadySandbox, here: Path
 ) -> None:
     fill(here / "tree", {"a": b"1" * 1000, "b": b"2" * 2000})
     (here / "file").write_bytes(b"3" * 4000)
@@ -124,7 +124,7 @@ async def test_the_total_of_several_sources_is_known_before_the_first_byte_is_co
     assert await box.leftovers() == []
 
 
-async def test_a_tree_goes_there_and_back_and_is_the_same(box: Box, here: Path) -> None:
+async def test_a_tree_goes_there_and_back_and_is_the_same(box: ReadySandbox, here: Path) -> None:
     make_tree(here / "tree")
     there = await up(box, here / "tree", "new/place")
     assert contents(box.work / "new/place") == contents(here / "tree")
@@ -142,7 +142,7 @@ async def test_a_tree_goes_there_and_back_and_is_the_same(box: Box, here: Path) 
 async def test_it_is_the_same_however_commands_see_their_directories(
     tmp_path: Path, here: Path, isolation: str
 ) -> None:
-    async with a_box(tmp_path / "sandboxes", isolation=isolation, as_deployed=True) as box:
+    async with ready_sandbox(tmp_path / "sandboxes", isolation=isolation, as_deployed=True) as box:
         make_tree(here / "tree")
         for place in ("/sandbox/x", "/home/gem/x"):
             await up(box, here / "tree", place)
@@ -167,13 +167,13 @@ async def _there_and_back(files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder, "here")
         fill(here, files)
-        async with a_box(Path(folder, "sandboxes"), as_deployed=True) as box:
+        async with ready_sandbox(Path(folder, "sandboxes"), as_deployed=True) as box:
             await up(box, here, "x")
             await down(box, "x", Path(folder, "back"))
         assert contents(Path(folder, "back")) == dict(files)
 
 
-async def test_a_file_goes_to_a_name_or_into_a_directory(box: Box, here: Path) -> None:
+async def test_a_file_goes_to_a_name_or_into_a_directory(box: ReadySandbox, here: Path) -> None:
     source = here / "note"
     source.write_text("x")
     (box.work / "folder").mkdir()
@@ -190,7 +190,7 @@ async def test_a_file_goes_to_a_name_or_into_a_directory(box: Box, here: Path) -
 
 
 async def test_a_directory_goes_into_one_that_is_there_and_its_dot_into_it(
-    box: Box, here: Path
+    box: ReadySandbox, here: Path
 ) -> None:
     (here / "tree").mkdir()
     (here / "tree/f").write_text("x")
@@ -205,7 +205,7 @@ async def test_a_directory_goes_into_one_that_is_there_and_its_dot_into_it(
 
 
 async def test_a_copy_over_what_is_there_replaces_files_and_keeps_the_rest(
-    box: Box, here: Path
+    box: ReadySandbox, here: Path
 ) -> None:
     (here / "tree").mkdir()
     (here / "tree/f").write_text("new")
@@ -220,7 +220,7 @@ async def test_a_copy_over_what_is_there_replaces_files_and_keeps_the_rest(
 
 
 async def test_links_to_files_are_files_and_the_rest_is_skipped_and_said(
-    box: Box, here: Path
+    box: ReadySandbox, here: Path
 ) -> None:
     for root in (here / "tree", box.work / "tree"):
         (root / "folder").mkdir(parents=True)
@@ -241,151 +241,155 @@ async def test_links_to_files_are_files_and_the_rest_is_skipped_and_said(
     assert contents(here / "copy") == expected
 
 
-async def test_many_files_go_in_few_commands(box: Box, here: Path) -> None:
+async def test_many_files_go_in_few_commands(box: ReadySandbox, here: Path) -> None:
     (here / "tree").mkdir()
     for number in range(65):
         (here / "tree" / f"file {number}").write_text(str(number))
     await up(box, here / "tree", "x")
     await down(box, "x", here / "back")
     assert contents(here / "back") == contents(here / "tree")
-    commands = [each for each in box.line.sent if each.url.path.endswith("/v1/shell/exec")]
+    commands = [each for each in box.transport.sent if each.url.path.endswith("/v1/shell/exec")]
     assert len(commands) < 12
     assert all(len(json.loads(each.content)["command"]) < 4_096 for each in commands)
 
 
-def _each_once(route: str, fate: Fate) -> Callable[[httpx.Request], Fate]:
-    """Give each piece to a route this fate the first time it is sent."""
+def _each_once(route: str, delivery: Delivery) -> Callable[[httpx.Request], Delivery]:
+    """Give each piece to a route this delivery the first time it is sent."""
     seen: set[bytes] = set()
 
-    def decide(request: httpx.Request) -> Fate:
+    def decide(request: httpx.Request) -> Delivery:
         if not request.url.path.endswith(route) or request.content in seen:
             return "delivered"
         seen.add(request.content)
-        return fate
+        return delivery
 
     return decide
 
 
-@pytest.mark.parametrize("fate", ["answer lost", "request lost", "refused for now"])
+@pytest.mark.parametrize("delivery", ["answer lost", "request lost", "refused for now"])
 async def test_no_piece_is_lost_or_doubled_where_each_first_answer_is(
-    box: Box, here: Path, fate: Fate
+    box: ReadySandbox, here: Path, delivery: Delivery
 ) -> None:
     data = os.urandom(400_000)  # no two pieces are the same
     (here / "f").write_bytes(data)
-    box.line.fate = _each_once("/v1/file/write", fate)
+    box.transport.delivery = _each_once("/v1/file/write", delivery)
     await up(box, here / "f", "f")
     assert (box.work / "f").read_bytes() == data
-    box.line.fate = _each_once("/v1/file/read", fate)
+    box.transport.delivery = _each_once("/v1/file/read", delivery)
     await down(box, "f", here / "back")
     assert (here / "back").read_bytes() == data
     assert await box.leftovers() == []
 
 
-async def test_a_file_gets_its_name_once_where_that_answer_is_lost(box: Box, here: Path) -> None:
+async def test_a_file_gets_its_name_once_where_that_answer_is_lost(
+    box: ReadySandbox, here: Path
+) -> None:
     (here / "f").write_text("x")
-    box.line.fate = _each_once("/v1/shell/exec", "answer lost")
+    box.transport.delivery = _each_once("/v1/shell/exec", "answer lost")
     await up(box, here / "f", "f")
     assert (box.work / "f").read_text() == "x"
     assert await box.leftovers() == []
 
 
-def _after(number: int, route: str, fate: Fate) -> Callable[[httpx.Request], Fate]:
+def _after(number: int, route: str, delivery: Delivery) -> Callable[[httpx.Request], Delivery]:
     """Let so many requests to a route through, and none after them."""
     count = 0
 
-    def decide(request: httpx.Request) -> Fate:
+    def decide(request: httpx.Request) -> Delivery:
         nonlocal count
         count += request.url.path.endswith(route)
-        return fate if count > number and request.url.path.endswith(route) else "delivered"
+        return delivery if count > number and request.url.path.endswith(route) else "delivered"
 
     return decide
 
 
 @pytest.mark.parametrize("before", [None, b"what was there"])
 async def test_a_line_that_breaks_in_the_middle_leaves_what_was_there(
-    box: Box, here: Path, before: bytes | None
+    box: ReadySandbox, here: Path, before: bytes | None
 ) -> None:
     (here / "f").write_bytes(BIG)
     if before is not None:
         (box.work / "f").write_bytes(before)
         (here / "back").write_bytes(before)
-    box.line.fate = _after(7, "/v1/file/write", "request lost")
+    box.transport.delivery = _after(7, "/v1/file/write", "request lost")
     with pytest.raises(SandboxError):
         await up(box, here / "f", "f")
     assert contents(box.work) == ({} if before is None else {"f": before})
     (box.work / "source").write_bytes(BIG)
-    box.line.fate = _after(3, "/v1/file/read", "request lost")
+    box.transport.delivery = _after(3, "/v1/file/read", "request lost")
     with pytest.raises(SandboxError):
         await down(box, "source", here / "back")
     assert contents(here) == {"f": BIG} | ({} if before is None else {"back": before})
     assert await box.leftovers() == []
 
 
-async def test_what_cannot_be_removed_is_named(box: Box, here: Path) -> None:
+async def test_what_cannot_be_removed_is_named(box: ReadySandbox, here: Path) -> None:
     (here / "f").write_bytes(BIG)
-    box.line.fate = _after(0, "", "request lost")
+    box.transport.delivery = _after(0, "", "request lost")
     with pytest.raises(SandboxError):
         await up(box, here / "f", "f")
 
     broken = False
 
-    def breaks(request: httpx.Request) -> Fate:
+    def breaks(request: httpx.Request) -> Delivery:
         nonlocal broken
-        broken = broken or len(box.line.of("write")) > 4
+        broken = broken or len(box.transport.of("write")) > 4
         return "request lost" if broken else "delivered"
 
-    box.line.sent.clear()
-    box.line.fate = breaks
+    box.transport.sent.clear()
+    box.transport.delivery = breaks
     with pytest.raises(SandboxError) as caught:
         await up(box, here / "f", "f")
     assert "What was sent may be left: /sandbox/.*.part-*" in caught.value.advice
     assert not (box.work / "f").exists()
 
 
-async def test_a_part_that_somebody_changes_does_not_get_the_name(box: Box, here: Path) -> None:
+async def test_a_part_that_somebody_changes_does_not_get_the_name(
+    box: ReadySandbox, here: Path
+) -> None:
     (here / "f").write_bytes(b"a" * 100_000)
 
-    def spoil(request: httpx.Request) -> Fate:
+    def spoil(request: httpx.Request) -> Delivery:
         if request.url.path.endswith("/exec"):
             for part in box.work.glob(".f.part-*"):
                 part.write_bytes(b"b" * 100_000)  # the size is right
         return "delivered"
 
-    box.line.fate = spoil
+    box.transport.delivery = spoil
     with pytest.raises(FileChanged, match=r"What arrived for /sandbox/f .* is not what was sent"):
         await up(box, here / "f", "f")
     assert contents(box.work) == {}
 
 
 async def test_a_file_here_that_changes_while_it_is_copied_is_not_taken(
-    box: Box, here: Path
+    box: ReadySandbox, here: Path
 ) -> None:
     (here / "f").write_bytes(BIG)
 
-    def grow(request: httpx.Request) -> Fate:
-        if len(box.line.of("write")) == 3:
+    def grow(request: httpx.Request) -> Delivery:
+        if len(box.transport.of("write")) == 3:
             with (here / "f").open("ab") as file:
                 file.write(b"more")
         return "delivered"
 
-    box.line.fate = grow
+    box.transport.delivery = grow
     with pytest.raises(FileChanged, match="was written to while it was copied"):
         await up(box, here / "f", "f")
     assert contents(box.work) == {}
 
 
 async def test_a_file_there_that_changes_while_it_is_copied_is_not_taken(
-    box: Box, here: Path, monkeypatch: pytest.MonkeyPatch
+    box: ReadySandbox, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copy, "MAX_BLOCKS", 1)
     (box.work / "f").write_bytes(BIG)
 
-    def change(request: httpx.Request) -> Fate:
-        if len(box.line.of("read")) == 3:
+    def change(request: httpx.Request) -> Delivery:
+        if len(box.transport.of("read")) == 3:
             (box.work / "f").write_bytes(bytes(len(BIG)))
         return "delivered"
 
-    box.line.fate = change
+    box.transport.delivery = change
     with pytest.raises(FileChanged, match="is not what the sandbox has"):
         await down(box, "f", here / "f")
     assert contents(here) == {}
@@ -393,7 +397,9 @@ async def test_a_file_there_that_changes_while_it_is_copied_is_not_taken(
 
 
 @pytest.mark.parametrize("number", [1, 4, 9])
-async def test_a_cancelled_copy_leaves_nothing_half(box: Box, here: Path, number: int) -> None:
+async def test_a_cancelled_copy_leaves_nothing_half(
+    box: ReadySandbox, here: Path, number: int
+) -> None:
     (here / "tree").mkdir()
     (here / "tree/first").write_text("x")
     (here / "tree/second").write_bytes(BIG)
@@ -401,18 +407,18 @@ async def test_a_cancelled_copy_leaves_nothing_half(box: Box, here: Path, number
     (box.work / "there/big").write_bytes(BIG)
 
     async def cancelled_at(route: str, work: Callable[[], Any]) -> None:
-        box.line.sent.clear()
+        box.transport.sent.clear()
         with anyio.CancelScope() as scope:
 
-            def cancel(request: httpx.Request) -> Fate:
-                if len(box.line.of(route)) == number:
+            def cancel(request: httpx.Request) -> Delivery:
+                if len(box.transport.of(route)) == number:
                     scope.cancel()
                 return "delivered"
 
-            box.line.fate = cancel
+            box.transport.delivery = cancel
             await work()
         assert scope.cancelled_caught
-        box.line.fate = lambda _: "delivered"
+        box.transport.delivery = lambda _: "delivered"
 
     await cancelled_at("write", lambda: up(box, here / "tree", "x"))
     assert {path.name for path in (box.work / "x").glob("**/*") if path.is_file()} <= {"first"}
@@ -423,7 +429,7 @@ async def test_a_cancelled_copy_leaves_nothing_half(box: Box, here: Path, number
 
 
 async def test_what_was_whole_before_a_failure_stays(
-    box: Box, here: Path, monkeypatch: pytest.MonkeyPatch
+    box: ReadySandbox, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copy, "MAX_LINE", 1)
     (here / "tree").mkdir()
@@ -436,7 +442,7 @@ async def test_what_was_whole_before_a_failure_stays(
     assert await box.leftovers() == []
 
 
-async def test_what_is_not_there_or_has_another_kind_is_said(box: Box, here: Path) -> None:
+async def test_what_is_not_there_or_has_another_kind_is_said(box: ReadySandbox, here: Path) -> None:
     with pytest.raises(DiskFailed, match=r"no-such.* cannot be read: No such file"):
         await up(box, here / "no-such", "x")
     with pytest.raises(NoSuchFile, match="/sandbox/no-such"):
@@ -458,7 +464,7 @@ async def test_what_is_not_there_or_has_another_kind_is_said(box: Box, here: Pat
 
 
 async def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_copied(
-    box: Box, here: Path
+    box: ReadySandbox, here: Path
 ) -> None:
     bad = os.fsdecode(b"bad\xff")
     for root in (here / "tree", box.work / "tree"):
@@ -482,7 +488,7 @@ def _without(monkeypatch: pytest.MonkeyPatch, *tools: str) -> None:
 
 
 async def test_python_hashes_where_no_other_tool_does(
-    box: Box, here: Path, monkeypatch: pytest.MonkeyPatch
+    box: ReadySandbox, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _without(monkeypatch, "sha256sum", "shasum")
     (here / "f").write_bytes(BIG)
@@ -492,7 +498,7 @@ async def test_python_hashes_where_no_other_tool_does(
 
 
 async def test_without_any_hash_nothing_is_taken_on_trust(
-    box: Box, here: Path, monkeypatch: pytest.MonkeyPatch
+    box: ReadySandbox, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _without(monkeypatch, "sha256sum", "shasum", "python3")
     (here / "f").write_text("x")
@@ -505,7 +511,7 @@ async def test_without_any_hash_nothing_is_taken_on_trust(
     assert set(contents(here)) == {"f"}
 
 
-async def test_what_is_replaced_keeps_its_mode_and_its_links(box: Box, here: Path) -> None:
+async def test_what_is_replaced_keeps_its_mode_and_its_links(box: ReadySandbox, here: Path) -> None:
     for root in (here, box.work):
         (root / "new").write_text("new")
         (root / "new").chmod(0o755)
@@ -523,7 +529,7 @@ async def test_what_is_replaced_keeps_its_mode_and_its_links(box: Box, here: Pat
 
 
 async def test_what_a_killed_copy_has_left_packed_is_removed_after_an_hour(
-    box: Box, here: Path
+    box: ReadySandbox, here: Path
 ) -> None:
     (box.work / "f").write_text("x")
     names = [f".remote-sandbox-{token}" for token in ("00000001", "00000002", "notes")]

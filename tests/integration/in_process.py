@@ -1,4 +1,4 @@
-"""The client and the fake in one process: a virtual clock that the client's waits move."""
+"""The client and the fake in one process, on a virtual clock that the client's waits advance."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ URL = "http://fake"
 
 
 @dataclass
-class Pair:
-    """A fake that nobody else talks to, and clients of it."""
+class InProcessFake:
+    """A fake of one test, its clock, and clients of it."""
 
     transport: httpx.AsyncBaseTransport
     clock: ManualClock
     reported: list[str] = field(default_factory=list[str])
 
     async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Send an administrator's request and return the reply's JSON."""
+        """Send a request with the admin key and return the JSON of the reply."""
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         async with httpx.AsyncClient(transport=self.transport, base_url=URL) as http:
             reply = await http.request(method, path, json=body, headers=headers)
@@ -39,14 +39,14 @@ class Pair:
         return reply.json()
 
     async def user(self, name: str) -> str:
-        """Make a user and return its id."""
+        """Create a user and return its id."""
         user_id: str = (await self.ask("POST", "/api/admin/users", {"username": name}))["user"][
             "id"
         ]
         return user_id
 
     async def key(self, user_id: str, **fields: str) -> dict[str, Any]:
-        """Make an API key and return the reply that shows it once."""
+        """Create an API key and return the reply, which shows it once."""
         path = f"/api/admin/users/{user_id}/apikeys"
         made: dict[str, Any] = await self.ask("POST", path, fields)
         return made
@@ -54,7 +54,7 @@ class Pair:
     def client(self, key: str, *, is_scripted: bool = False, **settings: Any) -> Client:
         """Return a client whose waits take virtual time.
 
-        Commands that really run take real time, and are waited for on it, unless they are scripted.
+        Commands run in real time, and so do the waits for them, unless the runtime is scripted.
         """
         config = Config(proxy_url=URL, api_key=key, **settings)
         time = Timing(
@@ -77,22 +77,22 @@ class Pair:
         self.clock.advance(seconds)
 
     async def report(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Remember what a wait reported."""
+        """Record the reason that a wait reports."""
         self.reported.append(reason)
 
 
 @asynccontextmanager
-async def a_pair(
+async def in_process_fake(
     runtime: Callable[[ManualClock], Runtime] | None = None, **options: Any
-) -> AsyncGenerator[Pair]:
-    """Make a pair; at its end nothing runs and no file is left.
+) -> AsyncGenerator[InProcessFake]:
+    """Make an in-process fake, and close its runtime at the end.
 
-    `runtime` makes what runs the commands; without it, this machine does.
+    `runtime` returns the runtime for the clock; the default runs commands on this machine.
     """
     clock = ManualClock()
     made = runtime(clock) if runtime is not None else None
     app = create_app(admin_key=ADMIN_KEY, clock=clock, runtime=made, **options)
     try:
-        yield Pair(httpx.ASGITransport(app), clock)
+        yield InProcessFake(httpx.ASGITransport(app), clock)
     finally:
         await app.state.runtime.close()

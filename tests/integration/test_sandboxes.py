@@ -1,0 +1,257 @@
+"""The client's verbs against the fake in process: real commands, virtual time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client import _waiting, _wire
+from sandbox_client._errors import (
+    AlreadyExists,
+    KeyRejected,
+    NotReady,
+    NotYours,
+    Paused,
+    QuotaReached,
+    SandboxError,
+)
+from sandbox_client._lifecycle import State, state_of
+from sandbox_client._watch import Audience
+
+from tests.integration.in_process import InProcessFake, in_process_fake
+
+if TYPE_CHECKING:
+    from sandbox_client._client import Client
+
+BOX = "my-sandbox"
+
+
+@pytest.fixture
+async def ada(in_process: InProcessFake) -> Client:
+    return await in_process.a_client("ada")
+
+
+async def created(client: Client, in_process: InProcessFake, name: str = BOX) -> None:
+    _, outcome = await client.sandboxes.create(
+        name, image=None, port=None, report=in_process.report
+    )
+    assert outcome.reached
+
+
+async def run(client: Client, in_process: InProcessFake, command: str) -> tuple[str, int | None]:
+    prompt = await client.prompts.send(BOX, command, audience=Audience(in_process.report))
+    return prompt.seen.output, prompt.seen.exit_code
+
+
+async def test_create_waits_until_ready_and_reports_each_reason(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    image, outcome = await ada.sandboxes.create(
+        BOX, image="an/image:1", port=None, report=in_process.report
+    )
+    assert image == "an/image:1"
+    assert outcome.reached
+    assert 2.0 <= outcome.waited < 4.0
+    assert [reason.partition(":")[0] for reason in dict.fromkeys(in_process.reported)] == [
+        "pending",  # before the controller saw it
+        "pending",
+        "starting",
+    ]
+
+
+async def test_a_sandbox_that_never_becomes_ready_is_told_as_such() -> None:
+    async with in_process_fake(ready_after=3600) as in_process:
+        ada = await in_process.a_client()
+        _, outcome = await ada.sandboxes.create(
+            BOX, image=None, port=None, report=in_process.report
+        )
+        assert not outcome.reached
+        assert outcome.waited == pytest.approx(60, abs=0.1)
+        assert outcome.reason == "pending: Pod exists with phase: Pending; Service Exists"
+
+
+async def test_the_default_image_of_the_configuration_is_used(in_process: InProcessFake) -> None:
+    made = await in_process.key(await in_process.user("ada"))
+    ada = in_process.client(made["api_key"], default_image="a/default:2")
+    image, _ = await ada.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
+    assert image == "a/default:2"
+
+
+async def test_a_prompt_gives_output_and_exit_code(in_process: InProcessFake, ada: Client) -> None:
+    await created(ada, in_process)
+    assert await run(ada, in_process, "echo out; echo err >&2; exit 3") == ("out\nerr\n", 3)
+
+
+async def test_a_command_may_begin_with_a_hyphen(in_process: InProcessFake, ada: Client) -> None:
+    await created(ada, in_process)
+    output, exit_code = await run(ada, in_process, "--json ls")
+    assert "--json" in output
+    assert exit_code == 127
+
+
+async def test_a_long_output_is_there_in_whole(in_process: InProcessFake, ada: Client) -> None:
+    await created(ada, in_process)
+    output, exit_code = await run(ada, in_process, "seq 1 20000")
+    assert output.splitlines() == [str(number) for number in range(1, 20001)]
+    assert exit_code == 0
+
+
+async def test_files_stay_over_a_pause_and_go_with_a_delete(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    await created(ada, in_process)
+    await run(ada, in_process, "echo kept > note")
+    await ada.sandboxes.pause(BOX, report=in_process.report)
+    was_ready, outcome = await ada.sandboxes.resume(BOX, report=in_process.report)
+    assert (was_ready, outcome.reached) == (False, True)
+    assert await run(ada, in_process, "cat note") == ("kept\n", 0)
+    await ada.sandboxes.delete(BOX)
+    await created(ada, in_process)
+    assert await run(ada, in_process, "ls") == ("", 0)
+
+
+async def test_a_prompt_right_after_a_pause_is_told_to_resume(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    await created(ada, in_process)
+    await ada.proxy.send(_wire.pause(BOX))  # the status does not show it yet
+    # The deployed proxy's 500 does not tell whether the command came through, only that it failed.
+    with pytest.raises(Paused, match=r"is paused; (the command was not run|no result: .*failed)"):
+        await run(ada, in_process, "true")
+
+
+async def test_a_pause_is_over_when_it_shows(in_process: InProcessFake, ada: Client) -> None:
+    await created(ada, in_process)
+
+    outcome = await ada.sandboxes.pause(BOX, report=in_process.report)
+
+    assert outcome.reached
+    assert state_of(await ada.sandboxes.status(BOX)) is State.PAUSED
+
+
+async def test_a_ready_sandbox_that_is_resumed_was_ready(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    await created(ada, in_process)
+
+    was_ready, outcome = await ada.sandboxes.resume(BOX, report=in_process.report)
+
+    assert (was_ready, outcome.reached) == (True, True)
+
+
+async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    await created(ada, in_process)
+    await ada.sandboxes.pause(BOX, report=in_process.report)
+    in_process.clock.advance(1)
+    await ada.proxy.send(_wire.resume(BOX))
+    in_process.clock.advance(0.5)
+    with pytest.raises(NotReady, match="pending: Pod exists") as caught:
+        await run(ada, in_process, "true")
+    assert not isinstance(caught.value, Paused)
+    assert "10 to 30 s" in caught.value.advice
+
+
+async def test_list_tells_paused_from_ready(in_process: InProcessFake, ada: Client) -> None:
+    await created(ada, in_process, "one")
+    await created(ada, in_process, "two")
+    await ada.sandboxes.pause("one", report=in_process.report)
+    in_process.clock.advance(1)
+    rows = [(row.sandbox.name, row.state) for row in await ada.sandboxes.list()]
+    assert rows == [("two", State.READY), ("one", State.PAUSED)]
+
+
+@pytest.mark.parametrize("verb", ["status", "prompt", "pause", "resume", "delete"])
+async def test_another_users_sandbox_and_none_at_all_look_alike(
+    in_process: InProcessFake, verb: str
+) -> None:
+    await created(await in_process.a_client("ada"), in_process)
+    eve = await in_process.a_client("eve")
+    for name in (BOX, "no-such-box"):
+        with pytest.raises(NotYours, match=f"No sandbox '{name}' of yours"):
+            await _do(eve, in_process, verb, name)
+
+
+async def _do(client: Client, in_process: InProcessFake, verb: str, name: str) -> None:
+    match verb:
+        case "status":
+            await client.sandboxes.status(name)
+        case "prompt":
+            await client.prompts.send(name, "true", audience=Audience(in_process.report))
+        case "pause":
+            await client.sandboxes.pause(name, report=in_process.report)
+        case "resume":
+            await client.sandboxes.resume(name, report=in_process.report)
+        case _:
+            await client.sandboxes.delete(name)
+
+
+async def test_a_name_is_free_once(in_process: InProcessFake, ada: Client) -> None:
+    await created(ada, in_process)
+    with pytest.raises(AlreadyExists):
+        await created(ada, in_process)
+    await created(await in_process.a_client("bob"), in_process)
+
+
+async def test_the_eleventh_sandbox_is_over_the_quota(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    for number in range(10):
+        await created(ada, in_process, f"box-{number}")
+    with pytest.raises(QuotaReached, match="10"):
+        await created(ada, in_process, "box-10")
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("unknown", "does not know the API key"),
+        ("revoked", "was revoked"),
+        ("expired", "has expired"),
+        ("inactive", "user is not active"),
+    ],
+)
+async def test_each_reason_for_a_bad_key_is_said(
+    in_process: InProcessFake, case: str, words: str
+) -> None:
+    user_id = await in_process.user("ada")
+    made = await in_process.key(
+        user_id, **({"expires_at": "2020-01-01"} if case == "expired" else {})
+    )
+    key = made["api_key"]
+    if case == "unknown":
+        key = "sk_live_" + "x" * 32
+    elif case == "revoked":
+        await in_process.ask("DELETE", f"/api/admin/apikeys/{made['key_info']['id']}")
+    elif case == "inactive":
+        await in_process.ask("PUT", f"/api/admin/users/{user_id}", {"is_active": False})
+    with pytest.raises(KeyRejected, match=words) as caught:
+        await in_process.client(key).sandboxes.list()
+    assert key not in str(caught.value)
+
+
+async def test_a_sandbox_that_is_deleted_while_it_starts_ends_the_wait(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    async def delete_it(elapsed: float, limit: float | None, reason: str) -> None:
+        if elapsed > 1:
+            await ada.sandboxes.delete(BOX)
+
+    with pytest.raises(NotYours):
+        await ada.sandboxes.create(BOX, image=None, port=None, report=delete_it)
+
+
+async def test_a_command_that_a_pause_kills_gives_no_result(
+    in_process: InProcessFake, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0.01)
+    await created(ada, in_process)
+
+    async def pause(elapsed: float, limit: float | None, reason: str) -> None:
+        await ada.proxy.send(_wire.pause(BOX))
+
+    with pytest.raises(SandboxError, match="no result") as caught:
+        await ada.prompts.send(BOX, "sleep 60", audience=Audience(pause))
+    assert isinstance(caught.value, Paused)
+    assert "What ran has ended with the pause" in caught.value.advice
