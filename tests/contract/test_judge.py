@@ -1,15 +1,16 @@
-"""What the judge makes of a check's end, and what a run leaves, waits for and remembers."""
+"""A check's outcome, and a run's cleanup, waiting and memory."""
 
 from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_contract import CLAUSES, Judge, Outcome, Result, Target, Verdict
+from sandbox_contract import Advanced, Judge, Outcome, Result, Target, Verdict
 from sandbox_contract._clauses.catalogue import BY_ID
 from sandbox_contract._clauses.clause import Need
 from sandbox_contract._run.ledger import Ledger
@@ -38,7 +39,7 @@ async def fine(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse({"status": "ok"})(scope, receive, send)
 
 
-def tried(
+def try_check(
     monkeypatch: pytest.MonkeyPatch,
     check: Callable[[Run], Awaitable[None]],
     clause: Any = MUST,
@@ -60,7 +61,7 @@ def test_a_must_that_is_broken_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(run: Run) -> None:
         (await run.nobody("GET", "/health?key=sk_live_" + "x" * 32)).expect(201)
 
-    verdict, _ = tried(monkeypatch, check)
+    verdict, _ = try_check(monkeypatch, check)
     assert (verdict.outcome, verdict.expected) == (Outcome.FAIL, "201")
     assert verdict.received == '200 {"status":"ok"}'
     assert verdict.decisive is not None
@@ -72,14 +73,14 @@ def test_a_should_that_is_broken_is_a_finding(monkeypatch: pytest.MonkeyPatch) -
     async def check(_run: Run) -> None:
         raise Violation("this", "that")
 
-    assert tried(monkeypatch, check, SHOULD)[0].outcome is Outcome.FINDING
+    assert try_check(monkeypatch, check, SHOULD)[0].outcome is Outcome.FINDING
 
 
 def test_a_check_that_breaks_is_an_error_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(run: Run) -> None:
         run.note(str(1 // len(run.notes)))
 
-    verdict, _ = tried(monkeypatch, check)
+    verdict, _ = try_check(monkeypatch, check)
     assert verdict.outcome is Outcome.ERROR
     assert re.fullmatch(r"ZeroDivisionError: .+ \(_judge\.py:\d+\)", verdict.detail)
 
@@ -88,7 +89,7 @@ def test_a_target_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     async def check(_run: Run) -> None:
         raise Unreachable("nothing answers")
 
-    verdict, _ = tried(monkeypatch, check)
+    verdict, _ = try_check(monkeypatch, check)
     assert verdict.outcome is Outcome.ERROR
     assert verdict.detail.startswith("Unreachable: nothing answers")
 
@@ -97,20 +98,47 @@ def test_what_turns_out_to_be_lacking_is_unsupported(monkeypatch: pytest.MonkeyP
     async def check(_run: Run) -> None:
         raise Unsupported("more room")
 
-    verdict, _ = tried(monkeypatch, check)
+    verdict, _ = try_check(monkeypatch, check)
     assert (verdict.outcome, verdict.detail) == (Outcome.UNSUPPORTED, "needs more room")
 
 
-def test_what_a_run_lacks_is_said_and_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_need_is_named_and_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(_run: Run) -> None:
         raise AssertionError("must not be tried")
 
-    for clause in CLAUSES:
-        if clause.needs:
-            verdict, _ = tried(monkeypatch, check, clause)
-            assert verdict.outcome is Outcome.UNSUPPORTED
-            lacking = [need for need in clause.needs if need not in {Need.WAITING, Need.RUNTIME}]
-            assert verdict.detail == "needs " + "; ".join(need.value for need in lacking)
+    needs = (Need.WAITING, Need.ADMIN, Need.PROBE)
+    verdict, _ = try_check(monkeypatch, check, replace(MUST, needs=needs))
+    assert verdict.outcome is Outcome.UNSUPPORTED
+    assert verdict.detail == f"needs {Need.ADMIN.value}; {Need.PROBE.value}"
+
+
+STANDING_CLOCK = Advanced(lambda _seconds: None, ready_after=2.0)
+MOVING_CLOCK = Advanced(lambda _seconds: None)
+
+
+@pytest.mark.parametrize(
+    ("given", "supplied"),
+    [
+        ({}, set[Need]()),
+        ({"api_key": "a"}, {Need.USER}),
+        ({"second_api_key": "b"}, set[Need]()),
+        ({"api_key": "a", "second_api_key": "b"}, {Need.USER, Need.SECOND_USER}),
+        ({"admin_key": "c"}, {Need.USER, Need.SECOND_USER, Need.ADMIN}),
+        ({"time": STANDING_CLOCK}, {Need.EXACT_CLOCK, Need.LONG_WAIT}),
+        ({"time": MOVING_CLOCK}, set[Need]()),
+        ({"may_take_minutes": True}, {Need.LONG_WAIT}),
+        ({"serves_probe": True}, {Need.PROBE}),
+        ({"fate_images": {"failed": "an:image"}}, {Need.FATES}),
+        ({"outage": nullcontext}, {Need.OUTAGE}),
+        ({"stored": bytes}, {Need.STORAGE}),
+    ],
+)
+def test_a_target_supplies_the_needs_that_it_was_given(
+    given: dict[str, Any], supplied: set[Need]
+) -> None:
+    target = Target(base_url="http://target", **given)
+    always = {Need.WAITING, Need.RUNTIME}  # a clause finds out whether a sandbox becomes ready
+    assert {need for need in Need if target.has(need)} == supplied | always
 
 
 def test_notes_are_the_clauses_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +146,7 @@ def test_notes_are_the_clauses_own(monkeypatch: pytest.MonkeyPatch) -> None:
         run.note("one way")
         run.note("one way")
 
-    assert tried(monkeypatch, check)[0].notes == ("one way",)
+    assert try_check(monkeypatch, check)[0].notes == ("one way",)
 
 
 # What is left -----------------------------------------------------------------------------------
@@ -134,7 +162,7 @@ def test_what_a_clause_makes_is_removed_though_it_fails(
         raise Violation("this", "that")
 
     with in_process(tmp_path) as target:
-        verdict, judging = tried(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        verdict, judging = try_check(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
         assert verdict.outcome is Outcome.FAIL
         assert judging.left == []
         with Judge(target, run_id="22bb33") as after:
@@ -185,7 +213,7 @@ def test_only_what_bears_a_runs_prefix_is_a_runs(name: str | None, run_id: str |
 
 
 class Clock:
-    """A time that remembers by how much it was moved."""
+    """A clock that records each step by which it was moved."""
 
     budget, ready_after, reconcile_delay = 10.0, None, None
 
@@ -383,7 +411,7 @@ def test_the_sandbox_of_a_deactivated_owner_is_removed(
         (await run.admin("PUT", path, {"is_active": False})).expect(200)
 
     with in_process(tmp_path, as_deployed=True) as target:
-        _, judging = tried(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        _, judging = try_check(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
         assert judging.left == []
         asked = [(each.method, each.path.count("/")) for each in judging.run.exchanges]
         assert ("DELETE", 3) in asked  # the sandbox, before the deployed proxy forgets it

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.contract.serving import ADMIN_KEY, serve_fake
 from tests.contract.test_cli import call, usernames
-from tests.contract.wrong import ADMIN_KEY, served
 from tests.integration.programs import DEADLINE, clean_environment
 from tools.manifest import ROOT
 
@@ -23,25 +23,30 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-NEVER = 3600.0  # seconds until a sandbox is ready: longer than anybody waits here
+NEVER = 3600.0  # seconds until a sandbox is ready: longer than any test waits
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Generator[str]:
-    with served(tmp_path / "fake", ready_after=NEVER) as (url, _):
+    with serve_fake(tmp_path / "fake", ready_after=NEVER) as (url, _):
         yield url
 
 
 def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "sandbox_contract", *arguments],
-        cwd=ROOT,
-        env=clean_environment(home, PYTHONUNBUFFERED="1", **variables),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A shell ignores SIGINT in background jobs, and a process inherits that, but no handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sandbox_contract", *arguments],
+            cwd=ROOT,
+            env=clean_environment(home, PYTHONUNBUFFERED="1", **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_for(process: subprocess.Popen[str], words: str) -> None:
@@ -53,8 +58,14 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
         said.append(line)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("only", ["readiness", "model"])
+@pytest.mark.parametrize(
+    ("number", "only"),
+    [
+        (signal.SIGINT, "readiness"),
+        (signal.SIGTERM, "readiness"),
+        (signal.SIGINT, "model"),  # which acts from another thread
+    ],
+)
 def test_an_interrupted_run_cleans_up_and_says_what_it_had_found(
     url: str, tmp_path: Path, number: signal.Signals, only: str
 ) -> None:
@@ -71,7 +82,7 @@ def test_an_interrupted_run_cleans_up_and_says_what_it_had_found(
 
 
 class Holding:
-    """A fake that holds deletions of sandboxes up; `/held` answers when it does, `/go` ends it."""
+    """Delay deletions of sandboxes: GET /held returns once one waits, GET /go lets it go on."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -92,7 +103,7 @@ class Holding:
 def test_a_ctrl_c_while_it_cleans_up_lets_it_come_to_its_end(tmp_path: Path) -> None:
     arguments = ("run", "--only", "readiness")
     with (
-        served(tmp_path / "fake", Holding, ready_after=NEVER) as (url, _),
+        serve_fake(tmp_path / "fake", Holding, ready_after=NEVER) as (url, _),
         start(tmp_path, *arguments, PROXY_URL=url, ADMIN_API_KEY=ADMIN_KEY) as process,
     ):
         wait_for(process, "waiting for sandbox contract-")
@@ -135,7 +146,7 @@ def test_a_key_among_the_arguments_is_in_no_process_list(url: str, tmp_path: Pat
     assert call(url, ADMIN_KEY, "GET", "/api/admin/users")["count"] == 1
 
 
-def test_whoever_reads_no_further_gets_no_traceback(tmp_path: Path) -> None:
+def test_a_reader_that_leaves_gets_no_traceback(tmp_path: Path) -> None:
     with start(tmp_path, "list") as process:
         assert process.stdout is not None
         process.stdout.readline()
