@@ -11,7 +11,7 @@ from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy.delivery import Outbound, request_of
 from sandbox_fakeproxy._proxy.forwarding import Forwarding
 
-from .mutant import Kind, set_to
+from .mutant import Kind, with_settings
 from .rewriting import (
     INSIDE,
     Answer,
@@ -271,7 +271,7 @@ for _seconds in (30.0, 120.0, 298.0):
     TIME.add(
         f"commands.time.{_seconds:.0f}",
         f"A command is cut off after {_seconds:.0f} s.",
-        set_to(command_timeout=_seconds),
+        with_settings(command_timeout=_seconds),
         "commands.deadline.within",
     )
 

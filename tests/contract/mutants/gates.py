@@ -9,7 +9,7 @@ from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy.auth import digest
 from sandbox_fakeproxy._proxy.gate import Endpoint, Gate
 
-from .mutant import made_of
+from .mutant import with_components
 
 if TYPE_CHECKING:
     from sandbox_fakeproxy._state.records import Sandbox, User
@@ -164,4 +164,4 @@ def before(name: str, gate: type[Gate]) -> Make:
             kind = gate if handler.__qualname__ == name else Gate
             return kind(self._authenticator, self._store, self._clock)
 
-    return made_of(Mixed)
+    return with_components(Mixed)

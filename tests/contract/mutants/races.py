@@ -14,7 +14,7 @@ from sandbox_fakeproxy._state.controller import Controller
 from sandbox_fakeproxy._state.fates import Fate
 from sandbox_fakeproxy._state.store import Store
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import BOX, EXEC, answered, error
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ async def _windowed(_conduct: Conduct) -> None:
 RACES.add(
     "races.lost-409",
     "Who comes second when a sandbox is changed is told 409, whatever is changed.",
-    replaced("in_window", _windowed, Conduct),
+    with_patched("in_window", _windowed, Conduct),
     "races.delete.one",
     "races.scale.legal",
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .mutant import behind
+from .mutant import with_middleware
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -138,12 +138,12 @@ def _changed(body: bytes, change: JsonChange) -> bytes:
 def answered(matches: str, change: AnswerChange, *, on: int | None = None) -> Make:
     """Return what makes a proxy that answers some requests otherwise: the successes, or `on`."""
     statuses = _SUCCESSES if on is None else range(on, on + 1)
-    return behind(lambda app: Rewritten(app, matches, change, statuses))
+    return with_middleware(lambda app: Rewritten(app, matches, change, statuses))
 
 
 def refused(matches: str, change: AnswerChange) -> Make:
     """Return what makes a proxy that refuses some requests otherwise."""
-    return behind(lambda app: Rewritten(app, matches, change, _REFUSALS))
+    return with_middleware(lambda app: Rewritten(app, matches, change, _REFUSALS))
 
 
 def asked(*rewordings: tuple[str, JsonChange]) -> Make:
@@ -154,7 +154,7 @@ def asked(*rewordings: tuple[str, JsonChange]) -> Make:
             app = Reworded(app, matches, change)
         return app
 
-    return behind(wrap)
+    return with_middleware(wrap)
 
 
 def routed(change: Callable[[Scope], Scope]) -> Make:
@@ -166,7 +166,7 @@ def routed(change: Callable[[Scope], Scope]) -> Make:
 
         return rerouted
 
-    return behind(wrap)
+    return with_middleware(wrap)
 
 
 # Changes ----------------------------------------------------------------------------------------

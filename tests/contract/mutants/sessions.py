@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy._shells.sessions import Session, SessionNotFound, Sessions
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import (
     EXEC,
     INSIDE,
@@ -233,7 +233,7 @@ async def _not_killed(_session: Session) -> bool:
 BESIDE.add(
     "shell.kill.not",
     "Killing a command does nothing.",
-    replaced("kill", _not_killed, Session),
+    with_patched("kill", _not_killed, Session),
     "shell.kill.ends",
 )
 BESIDE.add(

@@ -9,7 +9,7 @@ from sandbox_fakeproxy._local.runtime import LocalRuntime
 from sandbox_fakeproxy._proxy.delivery import request_of
 from sandbox_fakeproxy._shells import output, run
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import (
     EXEC,
     VIEW,
@@ -287,7 +287,7 @@ FIELDS.add(
 FIELDS.add(
     "shell.asked.cut-short",
     "Output above 10,000 characters is cut.",
-    replaced("TRUNCATED_LIMIT", 10_000, output, run),
+    with_patched("TRUNCATED_LIMIT", 10_000, output, run),
     "shell.exec.truncate",
 )
 FIELDS.add(
