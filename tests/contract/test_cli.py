@@ -50,7 +50,7 @@ def usernames(url: str) -> list[str]:
     return [user["username"] for user in call(url, ADMIN_KEY, "GET", "/api/admin/users")["users"]]
 
 
-# What a run comes to ----------------------------------------------------------------------------
+# Outcomes of a run ----------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(240)  # seconds, for a whole run in real time
@@ -374,7 +374,7 @@ def test_list_prints_those_of_a_level(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def leave(url: str, fake: FakeProxy, run_id: str) -> str:
-    """Leave what a killed run would: a user with a sandbox; return the user's key."""
+    """Create the user and sandbox that a killed run would leave; return the user's key."""
     key = fake.user(f"contract-{run_id}-alice")
     call(url, key, "POST", "/api/sandboxes", {"name": f"contract-{run_id}-box"})
     return key

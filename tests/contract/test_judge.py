@@ -10,9 +10,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_contract import Advanced, Judge, Outcome, Result, Target, Verdict
-from sandbox_contract._clauses.catalogue import BY_ID
+from sandbox_contract import (
+    CLAUSES,
+    Advanced,
+    Clause,
+    Judge,
+    Outcome,
+    Result,
+    Target,
+    Verdict,
+    judge,
+)
+from sandbox_contract._clauses.catalogue import BY_ID, LAST
 from sandbox_contract._clauses.clause import Need
+from sandbox_contract._judge import Silence
 from sandbox_contract._run.ledger import Ledger
 from sandbox_contract._run.leftovers import run_of
 from sandbox_contract._run.run import Run
@@ -149,7 +160,7 @@ def test_notes_are_the_clauses_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert try_check(monkeypatch, check)[0].notes == ("one way",)
 
 
-# What is left -----------------------------------------------------------------------------------
+# Cleanup ----------------------------------------------------------------------------------------
 
 
 def test_what_a_clause_makes_is_removed_though_it_fails(
@@ -268,6 +279,42 @@ async def test_an_observation_is_made_once_whatever_it_finds() -> None:
         with pytest.raises(Violation, match="expected this, received that"):
             await run.once(bad)
     assert asked == ["good", "bad"]
+
+
+# Orders and ends of a run -----------------------------------------------------------------------
+
+
+def test_a_shuffled_run_ends_with_the_last_clause_and_reports_in_the_listed_order() -> None:
+    begun = list[str]()
+
+    class Listener(Silence):
+        def begins(self, clause: Clause) -> None:
+            begun.append(clause.id)
+
+    clauses = [*CLAUSES[:8], BY_ID[LAST]]
+    target = Target(base_url="http://target", app=fine)
+    result = judge(target, clauses, shuffle=1, listener=Listener())
+    assert begun[-1] == LAST
+    assert begun != [clause.id for clause in clauses]
+    assert [each.clause for each in result.verdicts] == clauses
+
+
+def test_ctrl_c_ends_a_run_with_the_verdicts_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def holds(_run: Run) -> None:
+        pass
+
+    async def interrupted(_run: Run) -> None:
+        raise KeyboardInterrupt
+
+    def check_of(clause_id: str) -> Callable[[Run], Awaitable[None]]:
+        return interrupted if clause_id == SHOULD.id else holds
+
+    monkeypatch.setattr("sandbox_contract._judge.check_of", check_of)
+    clauses = [MUST, SHOULD, BY_ID["health.answer.no-key"]]
+    clauses = [replace(each, needs=()) for each in clauses]
+    result = judge(Target(base_url="http://target", app=fine), clauses)
+    assert [each.clause.id for each in result.verdicts] == [MUST.id]
+    assert (result.interrupted, result.exit_code) == (True, 130)
 
 
 # Statuses ---------------------------------------------------------------------------------------

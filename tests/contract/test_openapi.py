@@ -64,7 +64,7 @@ CONFIG: dict[str, Any] = {
             "checks": MAY_ACCEPT_WHAT_DOES_NOT_FIT,
         },
         {
-            # Of `active_only`, whatever is not `true` is taken and means nothing.
+            # Every value of `active_only` but `true` is accepted and ignored.
             "include-operation-id": "listUsers",
             "checks": MAY_ACCEPT_WHAT_DOES_NOT_FIT,
         },
@@ -86,7 +86,7 @@ CONFIG: dict[str, Any] = {
             | {"positive_data_acceptance": {"expected-statuses": [200, 400, 404, 409]}},
         },
         {
-            # A part of a form is octets, whatever they stand for.
+            # Any octets are a valid part of a form.
             "include-operation-id": "uploadFile",
             "checks": MAY_ACCEPT_WHAT_DOES_NOT_FIT,
         },
@@ -187,7 +187,7 @@ def test_the_document_has_the_routes_of_the_fake_and_no_others(fake: FakeProxy) 
         (method, anonymous(route.path))
         for route in fake.app.routes
         if isinstance(route, ExactRoute) and not route.path.startswith("/_fake/")
-        for method in route.accepted or ()  # what takes any method is the way to the runtime
+        for method in route.accepted or ()  # routes for any method lead to the runtime
     }
     documented = {
         (method, anonymous(each.path))

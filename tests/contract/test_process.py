@@ -1,4 +1,4 @@
-"""`sandbox-contract` as a process: what Ctrl-C leaves, and what a process list shows."""
+"""`sandbox-contract` as a process: Ctrl-C, SIGTERM, SIGKILL, and the process list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the contract's README says is true, its sessions included."""
+"""The contract's README is true, its sessions included."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def blocks(language: str) -> list[str]:
 
 
 def steps(session: str) -> list[tuple[str, str]]:
-    """Return the commands of a session, each with what it is said to answer."""
+    """Return the commands of a session, each with its expected output."""
     return [
         (command, said)
         for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]

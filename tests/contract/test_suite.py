@@ -1,4 +1,4 @@
-"""The contract in somebody else's repository: pytest runs of their own."""
+"""The contract in another repository: pytest runs that judge a proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pytester"]
 
-# As in a project whose warnings are errors.
+# As in a project in which warnings are errors.
 QUIETLY = ("-p", "no:cacheprovider", "-W", "error")
 DISTRIBUTION = "async-remote-agent"
 SOME = "health or conventions or run.end"

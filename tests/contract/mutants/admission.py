@@ -153,7 +153,7 @@ class UserIsAdmin(Gate):
 
 
 def _digest_of(seen: Callable[[str], str]) -> Make:
-    """Return what makes a proxy that looks at a part of each key."""
+    """Compare only a part of each key."""
     return with_patched("digest", changing(lambda secret: digest(seen(secret))), auth, keys)
 
 
@@ -240,7 +240,7 @@ EXPIRY.add(
 )
 
 
-# Whom it should let in ---------------------------------------------------------------------------
+# Refused users ---------------------------------------------------------------------------------
 
 KEPT_OUT = Kind("Somebody kept out")
 

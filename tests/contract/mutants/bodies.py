@@ -1,4 +1,4 @@
-"""Wrong proxies in how they read bodies, and what they check first."""
+"""Wrong proxies in how they read bodies, and in the order of their checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BODIES = Kind("Bodies")
 
 
 def _reading(change: Any) -> Make:
-    """Return what makes a proxy that reads bodies otherwise."""
+    """Have the proxy read bodies in another way."""
     return with_patched("json_object", change, _http)
 
 

@@ -1,4 +1,4 @@
-"""Wrong proxies in what goes through them to a sandbox, and what comes back."""
+"""Wrong proxies in how they forward requests to a sandbox, and its answers."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class _Eager(Forwarding):
     def instead(
         self, sandbox: Sandbox, asked: Outbound, refusal: Refusal
     ) -> Coroutine[Any, Any, Response]:
-        """Ask what is not ready."""
+        """Forward a request to a sandbox that is not ready."""
         del refusal
         return self._or_upstream(self._runtime.answer(sandbox.id, asked), asked)
 

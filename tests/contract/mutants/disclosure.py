@@ -1,4 +1,4 @@
-"""Wrong proxies in how keys look, and who gets to see them."""
+"""Wrong proxies in the form of keys, and in showing them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SECRETS = Kind("A key shown or kept")
 
 
 class _Indiscreet(Keys):
-    """Keys that remember what they made."""
+    """A key generator that remembers the keys that it made."""
 
     def create(self, user_id: str, body: JsonObject) -> Reply:
         reply = super().create(user_id, body)
@@ -132,7 +132,7 @@ FORM = Kind("A key's form")
 
 
 def _minted(form: Callable[[str], str]) -> Make:
-    """Return what makes a proxy whose keys look otherwise."""
+    """Give keys another form."""
 
     class Other(Mint):
         def api_key(self) -> str:

@@ -34,7 +34,7 @@ DOWNLOAD = f"GET {FILE}/download"
 
 
 def _opened(volume: Any, path: str, flags: int) -> Any:
-    """Open a file whose directories are not made."""
+    """Open a file, and do not make its directories."""
     return volume._tree.open(path, flags, make_parents=False)
 
 

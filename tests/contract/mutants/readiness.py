@@ -1,4 +1,4 @@
-"""Wrong proxies in when a status changes, and what it says."""
+"""Wrong proxies in the time at which a status changes, and in its text."""
 
 from __future__ import annotations
 
@@ -148,13 +148,13 @@ class Restarting(Controller):
         return replace(sandbox, asked=Intent(sandbox.asked.fate, False, now))
 
 
-# What is said ------------------------------------------------------------------------------------
+# Texts -------------------------------------------------------------------------------------------
 
 SAID = Kind("What a status says")
 
 
 def _saying(phase: Phase, **changes: Any) -> Make:
-    """Return what makes a proxy that words a phase otherwise."""
+    """Change the text of a phase."""
     profile = {**V1ALPHA1, phase: replace(V1ALPHA1[phase], **changes)}
     return with_patched("find_profile", changing(lambda _name: profile), proxy_app)
 

@@ -83,7 +83,7 @@ MADE.add(
 
 
 def _nothing_with(field: str) -> JsonChange:
-    """Return the change that leaves nothing of what asks for a field."""
+    """Return the change that drops a field from a request."""
     return lambda said: {} if field in said else said
 
 

@@ -1,4 +1,4 @@
-"""Wrong runtimes behind the proxy: sessions, and what is done beside a command."""
+"""Wrong runtimes behind the proxy: sessions, and requests beside a running command."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ for _id, _said, _change in (
 BESIDE.add(
     "shell.write.no-enter",
     "press_enter is ignored.",
-    # Nobody waits for long here for what never comes.
+    # Tests wait only briefly for an answer that never comes.
     asked((WRITE, setting("press_enter", False)), (WAIT, setting("seconds", 0.3))),
     "shell.write.input",
 )
