@@ -33,20 +33,15 @@ def url(tmp_path: Path) -> Generator[str]:
 
 
 def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    # A shell ignores SIGINT in background jobs, and a process inherits that, but no handler.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "sandbox_contract", *arguments],
-            cwd=ROOT,
-            env=clean_environment(home, PYTHONUNBUFFERED="1", **variables),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return subprocess.Popen(
+        [sys.executable, "-m", "sandbox_contract", *arguments],
+        cwd=ROOT,
+        env=clean_environment(home, PYTHONUNBUFFERED="1", **variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def wait_for(process: subprocess.Popen[str], words: str) -> None:
