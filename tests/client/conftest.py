@@ -1,15 +1,18 @@
-"""A clean environment for each test: nobody's HOME, variables, proxies or terminal."""
+"""Fixtures of all client tests: a clean environment, the default SIGINT handler, a fake clock."""
 
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.doubles import Clock, Reports
+from tests.client.stubs import KEY, URL, FakeClock, RecordedProgress
+from tests.client.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 _TERMINAL = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
@@ -24,7 +27,7 @@ def anyio_backend() -> str:
 def clean_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """None of the variables that the client or a terminal reads, and a HOME without a file."""
+    """Unset the variables that the client and a terminal read; set HOME to a missing folder."""
     for name in os.environ:
         if (
             name.startswith(("REMOTE_SANDBOX_", "SSL_CERT_", "XDG_"))
@@ -36,9 +39,17 @@ def clean_environment(
     monkeypatch.setenv("TERM", "dumb")
 
 
+@pytest.fixture(autouse=True)
+def default_sigint() -> Generator[None]:
+    """Handle SIGINT as a foreground process does: a background shell starts pytest ignoring it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def home(clean_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A HOME that the test may fill."""
+    """Return an empty folder that HOME names."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
@@ -46,10 +57,20 @@ def home(clean_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def reports() -> Reports:
-    return Reports()
+def progress() -> RecordedProgress:
+    return RecordedProgress()
+
+
+@pytest.fixture
+def terminal(
+    clean_environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    """Return a terminal with a URL and a key in its environment."""
+    monkeypatch.setenv("REMOTE_SANDBOX_PROXY_URL", URL)
+    monkeypatch.setenv("REMOTE_SANDBOX_API_KEY", KEY)
+    return Terminal(monkeypatch, capsys)

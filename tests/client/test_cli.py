@@ -1,4 +1,4 @@
-"""The terminal commands: what they print, where, and how they end."""
+"""The terminal commands: standard output, standard error and exit codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import re
 import signal
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,11 +15,17 @@ import anyio.lowlevel
 import httpx
 import pytest
 from sandbox_client import __main__ as entry
-from sandbox_client import _cli, _waiting
-from sandbox_client._client import Client, over
-from sandbox_client._proxy import Proxy
+from sandbox_client import _waiting
 
-from tests.client.doubles import (
+from tests.client.statuses import (
+    ALPHA_ERROR,
+    ALPHA_FAILED,
+    ALPHA_PAUSED,
+    ALPHA_PENDING,
+    ALPHA_READY,
+    ALPHA_STARTING,
+)
+from tests.client.stubs import (
     EXEC,
     KEY,
     KILL,
@@ -29,39 +34,27 @@ from tests.client.doubles import (
     SESSIONS,
     URL,
     VIEW,
-    Clock,
-    Routes,
-    done,
-    made,
-    opened,
-    page,
-    ran,
-    says,
-    sessions,
-    timing,
-    viewed,
-)
-from tests.client.states import (
-    ALPHA_ERROR,
-    ALPHA_FAILED,
-    ALPHA_PAUSED,
-    ALPHA_PENDING,
-    ALPHA_READY,
-    ALPHA_STARTING,
+    created,
+    error_reply,
+    executed,
+    html_page,
+    session_list,
+    session_opened,
+    succeeded,
+    view_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandbox_client._config import Config
-
-    from tests.client.doubles import Answer, Answers, Handler
-    from tests.client.states import Row
+    from tests.client.statuses import StatusRow
+    from tests.client.stubs import Answers
+    from tests.client.terminal import Terminal
 
 
 RUNNING = ("prompt", "agent", "output")  # which end with the command's own exit code
-VERBS = ("create", "status", *RUNNING, "cancel", "list", "delete", "pause", "resume")
+COMMANDS = ("create", "status", *RUNNING, "cancel", "list", "delete", "pause", "resume")
 GET = "GET /api/sandboxes/box"
 LIST = "GET /api/sandboxes"
 CREATE = "POST /api/sandboxes"
@@ -71,134 +64,74 @@ DELETE = "DELETE /api/sandboxes/box"
 BOX_LISTED = httpx.Response(200, json={"count": 1, "sandboxes": [ALPHA_PAUSED.listed()]})
 
 
-class Terminal:
-    """Runs commands over a proxy that is played; no test may end with the key on a stream."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-        self.routes = Routes({})
-        self.code: int | str | None = None
-        self.out = self.err = ""
-
-    def run(
-        self, *words: str, answers: Answers | None = None, handler: Handler | None = None
-    ) -> Terminal:
-        """Run `remote-sandbox` with `words`; keep its exit code and what it printed."""
-        self.routes = Routes(answers or {})
-        played: Handler = handler or self.routes
-        transport, clock = httpx.MockTransport(played), Clock()
-
-        def connect(config: Config) -> Client:
-            client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing(clock))
-            return replace(client, prompts=replace(client.prompts, new_id=lambda: SESSION))
-
-        self._monkeypatch.setattr(_cli, "connect", connect)
-        try:
-            self.code = _cli.run(words)
-        except SystemExit as exc:
-            self.code = exc.code
-        self.out, self.err = self._capsys.readouterr()
-        assert KEY not in self.out + self.err
-        assert "Traceback" not in self.err
-        return self
-
-
-@pytest.fixture
-def terminal(
-    clean_environment: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Terminal:
-    monkeypatch.setenv("REMOTE_SANDBOX_PROXY_URL", URL)
-    monkeypatch.setenv("REMOTE_SANDBOX_API_KEY", KEY)
-    return Terminal(monkeypatch, capsys)
-
-
 _COMMANDS: dict[str, tuple[list[str], Answers]] = {
-    "create": (["box"], {CREATE: made(), GET: ALPHA_READY.response()}),
+    "create": (["box"], {CREATE: created(), GET: ALPHA_READY.response()}),
     "status": (["box"], {GET: ALPHA_PAUSED.response()}),
-    "prompt": (["box", "ls"], {EXEC: ran("a\n")}),
-    "agent": (["box", "fix", "it"], {EXEC: ran("a\n")}),
-    "output": (["box", "s1"], {VIEW: viewed("a\n", "completed", 0)}),
-    "cancel": (["box", "s1"], {VIEW: viewed("a\n", "completed", 0)}),
+    "prompt": (["box", "ls"], {EXEC: executed("a\n")}),
+    "agent": (["box", "fix", "it"], {EXEC: executed("a\n")}),
+    "output": (["box", "s1"], {VIEW: view_of("a\n", "completed", 0)}),
+    "cancel": (["box", "s1"], {VIEW: view_of("a\n", "completed", 0)}),
     "list": ([], {LIST: BOX_LISTED, GET: ALPHA_PAUSED.response()}),
-    "delete": (["box"], {DELETE: done()}),
-    "pause": (["box"], {PAUSE: done(), GET: ALPHA_PAUSED.response()}),
-    "resume": (["box"], {RESUME: done(), GET: ALPHA_READY.response()}),
+    "delete": (["box"], {DELETE: succeeded()}),
+    "pause": (["box"], {PAUSE: succeeded(), GET: ALPHA_PAUSED.response()}),
+    "resume": (["box"], {RESUME: succeeded(), GET: ALPHA_READY.response()}),
 }
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_each_command_ends_with_0_and_prints_its_result(verb: str, terminal: Terminal) -> None:
-    words, answers = _COMMANDS[verb]
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_ends_with_0_and_prints_its_result(command: str, terminal: Terminal) -> None:
+    words, answers = _COMMANDS[command]
 
-    terminal.run(verb, *words, answers=answers)
+    terminal.run(command, *words, answers=answers)
 
     assert terminal.code == 0
     assert terminal.out.strip()
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_each_command_prints_one_json_object_when_asked(verb: str, terminal: Terminal) -> None:
-    words, answers = _COMMANDS[verb]
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_prints_one_json_object_with_json(command: str, terminal: Terminal) -> None:
+    words, answers = _COMMANDS[command]
 
-    terminal.run(verb, "--json", *words, answers=answers)
-
-    assert terminal.code == 0
-    assert isinstance(json.loads(terminal.out), dict)
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_json_may_be_asked_for_before_the_verb_too(verb: str, terminal: Terminal) -> None:
-    words, answers = _COMMANDS[verb]
-
-    terminal.run("--json", verb, *words, answers=answers)
+    terminal.run(command, "--json", *words, answers=answers)
 
     assert terminal.code == 0
     assert isinstance(json.loads(terminal.out), dict)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize(
-    "answer", [says(401, "API key has expired"), page(502)], ids=["refused", "failed"]
-)
-def test_each_commands_error_is_a_json_object_too(
-    verb: str, answer: Answer, terminal: Terminal
-) -> None:
-    words, answers = _COMMANDS[verb]
+def test_json_may_come_before_the_command(terminal: Terminal) -> None:
+    words, answers = _COMMANDS["status"]
 
-    terminal.run(verb, "--json", *words, answers=dict.fromkeys([GET, OPEN, *answers], answer))
+    terminal.run("--json", "status", *words, answers=answers)
 
-    assert terminal.code == (125 if verb in RUNNING else 1)
+    assert terminal.code == 0
+    assert isinstance(json.loads(terminal.out), dict)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_error_of_each_command_is_a_json_object_too(command: str, terminal: Terminal) -> None:
+    words, answers = _COMMANDS[command]
+    refused = error_reply(401, "API key has expired")
+
+    terminal.run(command, "--json", *words, answers=dict.fromkeys([GET, OPEN, *answers], refused))
+
+    assert terminal.code == (125 if command in RUNNING else 1)
     assert set(json.loads(terminal.out)["error"]) == {"message", "fault", "next"}
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_an_error_is_three_lines_on_standard_error_and_nothing_else(
-    verb: str, terminal: Terminal
-) -> None:
-    words, answers = _COMMANDS[verb]
-    refused = dict.fromkeys([OPEN, *answers], says(401, "API key has expired " + "x" * 250))
+def test_an_error_is_three_lines_on_standard_error(terminal: Terminal) -> None:
+    refused = error_reply(401, "API key has expired " + "x" * 250)
 
-    terminal.run(verb, *words, answers=refused)
+    terminal.run("status", "box", answers={GET: refused})
 
     assert terminal.out == ""
     assert [line.split(":")[0] for line in terminal.err.splitlines()] == ["error", "fault", "next"]
     assert "The API key has expired" in terminal.err
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_each_command_explains_itself(verb: str, terminal: Terminal) -> None:
-    terminal.run(verb, "--help")
-
-    assert terminal.code == 0
-    assert f"remote-sandbox {verb}" in terminal.out
-    assert "--json" in terminal.out
-
-
 def test_the_help_names_all_commands_and_all_exit_codes(terminal: Terminal) -> None:
     terminal.run("--help")
 
-    for verb in (*VERBS, "mcp"):
+    for verb in (*COMMANDS, "mcp"):
         assert f"\n    {verb} " in terminal.out
     for code in (0, 1, 2, 3, 130):
         assert f"\n  {code} " in terminal.out
@@ -206,16 +139,17 @@ def test_the_help_names_all_commands_and_all_exit_codes(terminal: Terminal) -> N
     assert "~/.config/gemini-remote-sandbox/config.json" in terminal.out
 
 
-@pytest.mark.parametrize("words", [[], *([verb] for verb in (*VERBS, "mcp"))], ids=str)
-@pytest.mark.parametrize("columns", [60, 80])
-def test_no_line_of_the_help_is_broken_by_the_terminal(
-    words: list[str], columns: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("words", [[], *([command] for command in (*COMMANDS, "mcp"))], ids=str)
+def test_no_line_of_the_help_is_wider_than_60_columns(
+    words: list[str], terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("COLUMNS", "60")
 
     terminal.run(*words, "--help")
 
-    assert max(map(len, terminal.out.splitlines())) <= columns
+    assert terminal.code == 0
+    assert terminal.out.startswith(" ".join(["usage: remote-sandbox", *words]))
+    assert max(map(len, terminal.out.splitlines())) <= 60
 
 
 def test_the_help_of_mcp_says_what_it_does(terminal: Terminal) -> None:
@@ -224,11 +158,11 @@ def test_the_help_of_mcp_says_what_it_does(terminal: Terminal) -> None:
     assert "Serve MCP on standard input and output until the input ends." in terminal.out
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "list"])
-def test_the_help_calls_the_name_what_the_errors_call_it(verb: str, terminal: Terminal) -> None:
-    terminal.run(verb, "--help")
+@pytest.mark.parametrize("command", ["status", "prompt"])
+def test_help_and_errors_call_the_name_alike(command: str, terminal: Terminal) -> None:
+    terminal.run(command, "--help")
     assert " NAME" in terminal.out.splitlines()[0]
-    terminal.run(verb)
+    terminal.run(command)
     assert "the following arguments are required: NAME" in terminal.err
 
 
@@ -267,9 +201,10 @@ def test_the_list_is_a_table(terminal: Terminal) -> None:
     assert heading.index("CREATED") == row.index("2026")
 
 
-@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
-@pytest.mark.parametrize("name", ["box", "a-name-of-30-characters-exactly", "a" * 63])
-def test_no_terminal_is_too_narrow_for_name_and_state(
+@pytest.mark.parametrize(
+    ("name", "columns"), [("box", 20), ("box", 80), ("a" * 30, 60), ("a" * 63, 20), ("a" * 63, 200)]
+)
+def test_a_narrow_terminal_shows_the_whole_name_and_state(
     name: str, columns: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -303,7 +238,7 @@ def test_no_terminal_is_too_narrow_for_name_and_state(
         ("FORCE_COLOR", "0"),
     ],
 )
-def test_no_variable_breaks_or_silences_what_goes_into_a_pipe(
+def test_no_variable_changes_the_output_into_a_pipe(
     variable: str, value: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words, answers = _COMMANDS["list"]
@@ -316,10 +251,10 @@ def test_no_variable_breaks_or_silences_what_goes_into_a_pipe(
     assert expected.count("\n") == 2
 
 
-def test_colours_that_are_forced_change_nothing_else_in_a_pipe(
+def test_forced_colours_change_nothing_else_in_a_pipe(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = {CREATE: made(), GET: ALPHA_READY.response()}
+    answers = {CREATE: created(), GET: ALPHA_READY.response()}
     plain = terminal.run("create", "box", answers=answers)
     expected = (plain.out, plain.err)
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -337,7 +272,7 @@ def test_a_dumb_terminal_gets_a_line_for_each_reason(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     looks = [ALPHA_PENDING.response(), ALPHA_READY.response()]
 
-    terminal.run("create", "box", answers={CREATE: made(), GET: looks})
+    terminal.run("create", "box", answers={CREATE: created(), GET: looks})
 
     assert "pending: " in terminal.err
     assert "\x1b" not in terminal.err
@@ -372,7 +307,7 @@ def test_a_long_reason_is_one_line_in_a_pipe(terminal: Terminal) -> None:
     assert reason.strip() in terminal.out
 
 
-def test_what_looks_like_markup_is_printed_as_it_is(terminal: Terminal) -> None:
+def test_markup_in_a_message_is_printed_literally(terminal: Terminal) -> None:
     body = ALPHA_PENDING.body() | {"readyMessage": "[bold red]x[/] {delete}"}
 
     terminal.run("status", "box", answers={GET: httpx.Response(200, json=body)})
@@ -380,9 +315,9 @@ def test_what_looks_like_markup_is_printed_as_it_is(terminal: Terminal) -> None:
     assert "[bold red]x[/] {delete}" in terminal.out
 
 
-def test_create_tells_each_new_reason_while_it_waits(terminal: Terminal) -> None:
+def test_create_prints_each_new_reason(terminal: Terminal) -> None:
     states = [ALPHA_PENDING, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY]
-    answers: Answers = {CREATE: made(), GET: [each.response() for each in states]}
+    answers: Answers = {CREATE: created(), GET: [each.response() for each in states]}
 
     terminal.run("create", "box", answers=answers)
 
@@ -411,10 +346,10 @@ def test_create_passes_image_and_port_on(terminal: Terminal) -> None:
     ],
     ids=["late", "failed", "controller error"],
 )
-def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(
-    verb: str, row: Row, words: str, terminal: Terminal
+def test_a_readiness_timeout_ends_with_3_and_the_next_step(
+    verb: str, row: StatusRow, words: str, terminal: Terminal
 ) -> None:
-    terminal.run(verb, "box", answers={CREATE: made(), RESUME: done(), GET: row.response()})
+    terminal.run(verb, "box", answers={CREATE: created(), RESUME: succeeded(), GET: row.response()})
 
     assert (terminal.code, terminal.out) == (3, "")
     *_, error, fault, step = terminal.err.splitlines()
@@ -425,8 +360,10 @@ def test_a_wait_in_vain_ends_with_3_and_says_what_to_do(
     assert "`remote-sandbox delete box`" in step
 
 
-def test_a_wait_in_vain_is_still_one_json_object(terminal: Terminal) -> None:
-    terminal.run("create", "--json", "box", answers={CREATE: made(), GET: ALPHA_FAILED.response()})
+def test_a_readiness_timeout_is_one_json_object(terminal: Terminal) -> None:
+    terminal.run(
+        "create", "--json", "box", answers={CREATE: created(), GET: ALPHA_FAILED.response()}
+    )
 
     assert terminal.code == 3
     content = json.loads(terminal.out)
@@ -434,10 +371,10 @@ def test_a_wait_in_vain_is_still_one_json_object(terminal: Terminal) -> None:
     assert "Failed" in content["reason"]
 
 
-def test_a_reason_in_braces_is_the_proxys_own_and_left_alone(terminal: Terminal) -> None:
+def test_braces_in_a_reason_are_kept(terminal: Terminal) -> None:
     body = ALPHA_FAILED.body() | {"readyMessage": "phase: Failed {delete}"}
 
-    terminal.run("create", "box", answers={CREATE: made(), GET: httpx.Response(200, json=body)})
+    terminal.run("create", "box", answers={CREATE: created(), GET: httpx.Response(200, json=body)})
 
     assert "failed: phase: Failed {delete}" in terminal.err
 
@@ -445,10 +382,8 @@ def test_a_reason_in_braces_is_the_proxys_own_and_left_alone(terminal: Terminal)
 @pytest.mark.parametrize(
     "output", ["", "a\n", "no newline", "\x1b[1mbold\x1b[0m\n", "{delete} [red]\n", "x" * 500]
 )
-def test_prompt_prints_the_commands_own_output_and_nothing_else(
-    output: str, terminal: Terminal
-) -> None:
-    terminal.run("prompt", "box", "x", answers={EXEC: ran(output)})
+def test_prompt_prints_exactly_the_commands_output(output: str, terminal: Terminal) -> None:
+    terminal.run("prompt", "box", "x", answers={EXEC: executed(output)})
 
     assert (terminal.code, terminal.out, terminal.err) == (0, output, "")
 
@@ -457,43 +392,41 @@ def test_prompt_prints_the_commands_own_output_and_nothing_else(
 def test_prompt_ends_with_the_commands_own_exit_code(
     exit_code: int, code: int, terminal: Terminal
 ) -> None:
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("", exit_code)})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("", exit_code)})
 
     assert terminal.code == code
 
 
 @pytest.mark.parametrize("exit_code", [256, 65536, -256, -9, 10**30])
-def test_an_exit_code_that_no_process_has_is_never_taken_for_success(
-    exit_code: int, terminal: Terminal
-) -> None:
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("", exit_code)})
+def test_an_impossible_exit_code_is_no_success(exit_code: int, terminal: Terminal) -> None:
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("", exit_code)})
 
     assert isinstance(terminal.code, int)
     assert 0 < terminal.code <= 255
 
 
 @pytest.mark.parametrize("status", ["hard_timeout", "terminated"])
-def test_a_command_that_was_killed_prints_what_there_is_and_ends_with_125(
+def test_a_killed_command_prints_its_output_and_ends_with_125(
     status: str, terminal: Terminal
 ) -> None:
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("so far\n", None, status)})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("so far\n", None, status)})
 
     assert (terminal.code, terminal.out) == (125, "so far\n")
     assert "killed before it ended" in terminal.err
 
 
-def test_a_command_is_followed_to_its_end_and_its_output_printed_once_as_it_comes(
+def test_prompt_prints_output_once_until_the_command_ends(
     terminal: Terminal,
 ) -> None:
-    views = [viewed("a\n"), viewed("a\n"), viewed("a\nb"), viewed("a\nb\n", "completed", 4)]
+    views = [view_of("a\n"), view_of("a\n"), view_of("a\nb"), view_of("a\nb\n", "completed", 4)]
 
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("", None, "running"), VIEW: views})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("", None, "running"), VIEW: views})
 
     assert (terminal.code, terminal.out, terminal.err) == (4, "a\nb\n", "")
 
 
-def test_waiting_may_be_limited_and_says_how_to_go_on(terminal: Terminal) -> None:
-    answers: Answers = {EXEC: ran("", None, "running"), VIEW: viewed("so far\n")}
+def test_a_limited_wait_prints_the_command_that_follows_it(terminal: Terminal) -> None:
+    answers: Answers = {EXEC: executed("", None, "running"), VIEW: view_of("so far\n")}
 
     terminal.run("prompt", "--wait", "2.5", "box", "x", answers=answers)
 
@@ -505,17 +438,15 @@ def test_waiting_may_be_limited_and_says_how_to_go_on(terminal: Terminal) -> Non
 
 
 @pytest.mark.parametrize("verb", ["prompt", "agent"])
-def test_a_detached_command_prints_its_session_and_is_not_waited_for(
-    verb: str, terminal: Terminal
-) -> None:
-    terminal.run(verb, "-d", "box", "x", answers={EXEC: ran("", None, "running")})
+def test_a_detached_command_prints_its_session(verb: str, terminal: Terminal) -> None:
+    terminal.run(verb, "-d", "box", "x", answers={EXEC: executed("", None, "running")})
 
     assert (terminal.code, terminal.out) == (0, f"{SESSION}\n")
     assert f"`remote-sandbox output -f box {SESSION}` follows it" in terminal.err
 
 
 def test_an_agent_gets_its_prompt_as_one_word(terminal: Terminal) -> None:
-    terminal.run("agent", "box", "it's", "a; test", answers={EXEC: ran()})
+    terminal.run("agent", "box", "it's", "a; test", answers={EXEC: executed()})
 
     assert terminal.routes.bodies[-1] == {
         "id": SESSION,
@@ -525,8 +456,8 @@ def test_an_agent_gets_its_prompt_as_one_word(terminal: Terminal) -> None:
     }
 
 
-def test_a_session_of_ones_own_is_asked_whether_it_is_free(terminal: Terminal) -> None:
-    answers: Answers = {OPEN: opened("build"), VIEW: viewed("x", command="make all")}
+def test_a_busy_session_is_refused(terminal: Terminal) -> None:
+    answers: Answers = {OPEN: session_opened("build"), VIEW: view_of("x", command="make all")}
 
     terminal.run("prompt", "--session", "build", "box", "x", answers=answers)
 
@@ -535,62 +466,62 @@ def test_a_session_of_ones_own_is_asked_whether_it_is_free(terminal: Terminal) -
     assert terminal.routes.asked == [OPEN, VIEW]
 
 
-def test_output_prints_what_there_is_and_says_that_it_goes_on(terminal: Terminal) -> None:
-    terminal.run("output", "box", "s1", answers={VIEW: viewed("a\nb\n")})
+def test_output_of_a_running_command_says_that_it_runs(terminal: Terminal) -> None:
+    terminal.run("output", "box", "s1", answers={VIEW: view_of("a\nb\n")})
 
     assert (terminal.code, terminal.out) == (0, "a\nb\n")
     assert "still running in session 's1'" in terminal.err
     assert "`remote-sandbox output -f --after 4 box s1`" in terminal.err
 
 
-def test_output_leaves_out_what_is_known_and_follows_to_the_end(terminal: Terminal) -> None:
-    views = [viewed("abc"), viewed("abcd"), viewed("abcde", "completed", 7)]
+def test_output_follows_from_a_position_to_the_end(terminal: Terminal) -> None:
+    views = [view_of("abc"), view_of("abcd"), view_of("abcde", "completed", 7)]
 
     terminal.run("output", "-f", "--after", "3", "box", "s1", answers={VIEW: views})
 
     assert (terminal.code, terminal.out, terminal.err) == (7, "de", "")
 
 
-def test_output_without_a_session_lists_what_runs_and_what_ended(terminal: Terminal) -> None:
+def test_output_without_a_session_lists_the_sessions(terminal: Terminal) -> None:
     row: dict[str, object] = {"status": "running", "current_command": "make"}
-    answers: Answers = {SESSIONS: sessions(s1=row), VIEW: viewed("line 7\n")}
+    answers: Answers = {SESSIONS: session_list(s1=row), VIEW: view_of("line 7\n")}
 
     terminal.run("output", "box", answers=answers)
 
     assert (terminal.code, terminal.out) == (0, "s1 runs make\n    line 7\n")
 
 
-def test_a_sandbox_in_which_nothing_has_run_says_so(terminal: Terminal) -> None:
-    terminal.run("output", "box", answers={SESSIONS: sessions()})
+def test_output_without_any_session_says_so(terminal: Terminal) -> None:
+    terminal.run("output", "box", answers={SESSIONS: session_list()})
 
     assert (terminal.code, terminal.out) == (0, "Nothing has run in box since its start.\n")
 
 
-def test_cancel_kills_and_prints_what_was_printed(terminal: Terminal) -> None:
-    views = [viewed("so far\n"), viewed("so far\n", "terminated")]
+def test_cancel_kills_the_command_and_prints_its_output(terminal: Terminal) -> None:
+    views = [view_of("so far\n"), view_of("so far\n", "terminated")]
 
-    terminal.run("cancel", "box", "s1", answers={VIEW: views, KILL: opened("s1")})
+    terminal.run("cancel", "box", "s1", answers={VIEW: views, KILL: session_opened("s1")})
 
     assert (terminal.code, terminal.out) == (0, "so far\n")
     assert "killed before it ended" in terminal.err
     assert terminal.routes.asked == [VIEW, KILL, VIEW]
 
 
-def test_cancelling_what_has_ended_says_that_nothing_was_killed(terminal: Terminal) -> None:
-    terminal.run("cancel", "box", "s1", answers={VIEW: viewed("all\n", "completed", 3)})
+def test_cancel_of_an_ended_command_says_that_nothing_was_killed(terminal: Terminal) -> None:
+    terminal.run("cancel", "box", "s1", answers={VIEW: view_of("all\n", "completed", 3)})
 
     assert (terminal.code, terminal.out) == (0, "all\n")
     assert terminal.err == "it had ended before, with exit code 3: nothing was killed\n"
 
 
-def test_a_command_that_cannot_be_killed_is_no_success(terminal: Terminal) -> None:
-    terminal.run("cancel", "box", "s1", answers={VIEW: viewed("x\n"), KILL: opened("s1")})
+def test_a_failed_kill_is_no_success(terminal: Terminal) -> None:
+    terminal.run("cancel", "box", "s1", answers={VIEW: view_of("x\n"), KILL: session_opened("s1")})
 
     assert terminal.code == 125
     assert "still running" in terminal.err
 
 
-def test_what_has_been_up_for_more_than_a_day_is_marked(terminal: Terminal) -> None:
+def test_a_sandbox_up_for_more_than_a_day_is_named(terminal: Terminal) -> None:
     listed = httpx.Response(200, json={"count": 1, "sandboxes": [ALPHA_READY.listed()]})
 
     terminal.run("list", answers={LIST: listed, GET: ALPHA_READY.response()})
@@ -598,7 +529,7 @@ def test_what_has_been_up_for_more_than_a_day_is_marked(terminal: Terminal) -> N
     assert "up for more than a day: box" in terminal.err
 
 
-def test_what_cannot_be_meant_together_is_refused(terminal: Terminal) -> None:
+def test_contradicting_options_are_refused(terminal: Terminal) -> None:
     terminal.run("prompt", "-d", "--wait", "3", "box", "ls")
     assert terminal.code == 125
     assert "--detach and --wait were both given" in terminal.err
@@ -607,14 +538,14 @@ def test_what_cannot_be_meant_together_is_refused(terminal: Terminal) -> None:
     assert "`remote-sandbox output box`" in terminal.err
 
 
-def test_an_agent_that_is_not_there_is_told_with_what_to_do(terminal: Terminal) -> None:
-    terminal.run("agent", "box", "hi", answers={EXEC: ran("gemini: command not found\n", 127)})
+def test_a_missing_agent_advises_to_install_it(terminal: Terminal) -> None:
+    terminal.run("agent", "box", "hi", answers={EXEC: executed("gemini: command not found\n", 127)})
 
     assert terminal.code == 127
     assert "name another one in agentCommand" in terminal.err
 
 
-def test_a_proxy_that_goes_away_is_told_while_it_is_tried(
+def test_an_unreachable_proxy_is_reported_while_waiting(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
@@ -622,12 +553,12 @@ def test_a_proxy_that_goes_away_is_told_while_it_is_tried(
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
         if operation != "view":
-            return {"create": opened(), "exec": ran("", None, "running")}[operation]
+            return {"create": session_opened(), "exec": executed("", None, "running")}[operation]
         views.append(None)
         if 1 < len(views) < 8:
             raise httpx.ConnectError("gone")
         await anyio.lowlevel.checkpoint()
-        return viewed("a\n") if len(views) == 1 else viewed("a\nb\n", "completed", 0)
+        return view_of("a\n") if len(views) == 1 else view_of("a\nb\n", "completed", 0)
 
     views: list[None] = []
     terminal.run("prompt", "box", "x", handler=proxy)
@@ -638,9 +569,7 @@ def test_a_proxy_that_goes_away_is_told_while_it_is_tried(
 
 
 @pytest.mark.parametrize("words", [["--wait", "x"], ["--wait", "-1"], ["--wait", "inf"]], ids=str)
-def test_a_wait_that_is_no_number_of_seconds_is_wrong_usage(
-    words: list[str], terminal: Terminal
-) -> None:
+def test_a_wait_must_be_a_number_of_seconds(words: list[str], terminal: Terminal) -> None:
     terminal.run("prompt", *words, "box", "ls")
 
     assert terminal.code == 125
@@ -663,10 +592,10 @@ def test_a_wait_that_is_no_number_of_seconds_is_wrong_usage(
     ],
     ids=str,
 )
-def test_one_word_is_a_shell_command_and_several_are_not_split(
+def test_one_argument_is_a_shell_command_and_several_are_quoted(
     words: list[str], command: str, terminal: Terminal
 ) -> None:
-    terminal.run("prompt", "box", *words, answers={EXEC: ran()})
+    terminal.run("prompt", "box", *words, answers={EXEC: executed()})
 
     body = terminal.routes.bodies[-1]
     assert isinstance(body, dict)
@@ -674,14 +603,14 @@ def test_one_word_is_a_shell_command_and_several_are_not_split(
 
 
 def test_prompt_as_json_holds_output_and_exit_code(terminal: Terminal) -> None:
-    terminal.run("prompt", "--json", "box", "x", answers={EXEC: ran("a\n", 3)})
+    terminal.run("prompt", "--json", "box", "x", answers={EXEC: executed("a\n", 3)})
 
     content = json.loads(terminal.out)
     assert (content["output"], content["exit_code"], terminal.code) == ("a\n", 3, 3)
 
 
-def test_a_paused_sandbox_is_told_with_the_command_that_resumes_it(terminal: Terminal) -> None:
-    answers: Answers = {EXEC: says(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
+def test_a_paused_sandbox_names_the_command_that_resumes_it(terminal: Terminal) -> None:
+    answers: Answers = {EXEC: error_reply(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
 
     terminal.run("prompt", "box", "ls", answers=answers)
 
@@ -712,7 +641,7 @@ def test_a_paused_sandbox_is_told_with_the_command_that_resumes_it(terminal: Ter
 def test_wrong_usage_ends_with_2_and_a_prompts_with_125(
     words: list[str], code: int, terminal: Terminal
 ) -> None:
-    answers = {CREATE: made(), GET: ALPHA_READY.response()}
+    answers = {CREATE: created(), GET: ALPHA_READY.response()}
 
     terminal.run(*words, answers=answers)
 
@@ -722,20 +651,20 @@ def test_wrong_usage_ends_with_2_and_a_prompts_with_125(
     assert terminal.routes.asked == []
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_configuration_that_cannot_be_used_ends_with_2(
-    verb: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("command", "code"), [("list", 2), ("prompt", 125)])
+def test_an_unusable_configuration_ends_with_2_and_a_prompts_with_125(
+    command: str, code: int, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REMOTE_SANDBOX_API_KEY")
 
-    terminal.run(verb, *_COMMANDS[verb][0])
+    terminal.run(command, *_COMMANDS[command][0])
 
-    assert terminal.code == (125 if verb in RUNNING else 2)
+    assert terminal.code == code
     assert "config.json" in terminal.err
 
 
 async def interrupted(_: httpx.Request) -> httpx.Response:
-    """A proxy during whose answer somebody presses Ctrl-C."""
+    """Send SIGINT to this process during the request."""
     signal.raise_signal(signal.SIGINT)
     await anyio.sleep_forever()
     raise AssertionError
@@ -752,7 +681,7 @@ async def interrupted(_: httpx.Request) -> httpx.Response:
         ("list", "interrupted"),
     ],
 )
-def test_ctrl_c_ends_with_130_and_says_what_goes_on(
+def test_ctrl_c_ends_with_130_and_tells_what_continues(
     verb: str, words: str, terminal: Terminal
 ) -> None:
     terminal.run(verb, *_COMMANDS[verb][0], handler=interrupted)
@@ -763,12 +692,12 @@ def test_ctrl_c_ends_with_130_and_says_what_goes_on(
 
 
 async def interrupted_when_run(request: httpx.Request) -> httpx.Response:
-    return opened() if request.url.path.endswith("/create") else await interrupted(request)
+    return session_opened() if request.url.path.endswith("/create") else await interrupted(request)
 
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("verb", ["prompt", "agent"])
-def test_ctrl_c_leaves_the_command_running_and_says_how_to_get_back(
+def test_ctrl_c_leaves_the_command_running_and_tells_its_session(
     verb: str, terminal: Terminal
 ) -> None:
     terminal.run(verb, *_COMMANDS[verb][0], handler=interrupted_when_run)
@@ -779,20 +708,20 @@ def test_ctrl_c_leaves_the_command_running_and_says_how_to_get_back(
     assert f"`remote-sandbox cancel box {SESSION}`" in terminal.err
 
 
-def test_a_command_line_that_is_no_utf_8_is_refused_and_no_traceback(terminal: Terminal) -> None:
-    terminal.run("prompt", "box", "echo \udcff", answers={EXEC: ran()})
+def test_a_command_line_that_is_not_utf_8_is_refused(terminal: Terminal) -> None:
+    terminal.run("prompt", "box", "echo \udcff", answers={EXEC: executed()})
 
     assert terminal.code == 125
     assert "error: " in terminal.err
 
 
-def test_output_that_the_terminal_cannot_show_is_no_fault(
+def test_unencodable_output_is_replaced(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
 
-    terminal.run("prompt", "box", "x", answers={EXEC: ran("é\U0001f600\n")})
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("é\U0001f600\n")})
 
     assert terminal.code == 0
     narrow.seek(0)
@@ -825,7 +754,7 @@ def test_mcp_alone_starts_the_server_without_the_command_line(
     assert calls == [started]
 
 
-def test_a_config_file_that_others_can_read_is_used_with_a_warning(
+def test_a_readable_config_file_is_used_with_a_warning(
     terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = home / ".config" / "gemini-remote-sandbox" / "config.json"
@@ -840,3 +769,149 @@ def test_a_config_file_that_others_can_read_is_used_with_a_warning(
     assert terminal.code == 0
     assert terminal.err.startswith(f"Warning: {path} holds apiKey and has mode 0644: ")
     assert f"chmod 600 {path}" in terminal.err
+
+
+def test_a_pause_that_is_not_visible_yet_ends_with_3(terminal: Terminal) -> None:
+    terminal.run("pause", "box", answers={PAUSE: succeeded(), GET: ALPHA_READY.response()})
+
+    assert terminal.code == 3
+    assert "does not show yet after 15 s" in terminal.out
+    assert "`remote-sandbox status box`" in terminal.out
+
+
+def test_resume_of_a_ready_sandbox_says_so(terminal: Terminal) -> None:
+    terminal.run("resume", "box", answers={RESUME: succeeded(), GET: ALPHA_READY.response()})
+
+    assert (terminal.code, terminal.out) == (
+        0,
+        "box is ready, and was ready before\n",
+    )
+
+
+def test_delete_with_a_lost_reply_says_that_the_sandbox_is_gone(terminal: Terminal) -> None:
+    gone = error_reply(404, "Sandbox not found")
+
+    terminal.run("delete", "box", answers={DELETE: html_page(502), GET: gone})
+
+    assert terminal.code == 0
+    assert terminal.out == "box is not there any more; the proxy's own answer was lost\n"
+
+
+def test_a_used_up_quota_names_no_sandbox_to_delete(terminal: Terminal) -> None:
+    terminal.run("create", "box", answers={CREATE: error_reply(403, "Quota reached")})
+
+    assert "`remote-sandbox delete NAME`" in terminal.err
+
+
+class BrokenStream(io.StringIO):
+    """A standard output that fails with `error` at each write of some text."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str, /) -> int:
+        if text:
+            raise self.error
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BrokenPipeError(32, "Broken pipe"), ""),
+        (OSError(28, "No space left on device"), "cannot be written: No space left on device"),
+    ],
+    ids=["closed pipe", "full disk"],
+)
+def test_output_that_cannot_be_written_ends_with_1(
+    error: OSError, words: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", BrokenStream(error))
+
+    terminal.run("status", "box", answers={GET: ALPHA_READY.response()})
+
+    assert terminal.code == 1
+    assert words in terminal.err
+    assert bool(terminal.err) == bool(words)
+
+
+def test_a_closed_standard_output_is_refused_before_the_command_runs(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+
+    terminal.run("delete", "box", answers={DELETE: succeeded()})
+
+    assert terminal.code == 1
+    assert "it is closed; nothing was done" in terminal.err
+    assert terminal.routes.asked == []
+
+
+def test_a_wait_changes_one_line_of_an_interactive_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    looks = [ALPHA_PENDING.response(), ALPHA_READY.response()]
+
+    terminal.run("create", "box", answers={CREATE: created(), GET: looks})
+
+    assert terminal.code == 0
+    assert "\x1b[?25l" in terminal.err, "the cursor is hidden while the line changes"
+    assert "pending: " not in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.err).splitlines()[-1]
+
+
+def test_the_changing_line_ends_when_output_comes(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("a\n")})
+
+    assert (terminal.code, terminal.out) == (0, "a\n")
+
+
+def test_mcp_with_options_of_the_parser_starts_the_server(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr("sandbox_client._server.serve", lambda: started.append(True))
+
+    terminal.run("--json", "mcp")
+
+    assert (terminal.code, started) == (0, [True])
+
+
+def test_an_ignored_sigint_stays_ignored(terminal: Terminal) -> None:
+    def proxy(_: httpx.Request) -> httpx.Response:
+        signal.raise_signal(signal.SIGINT)
+        return ALPHA_READY.response()
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    terminal.run("status", "box", handler=proxy)
+
+    assert terminal.code == 0
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(signal.default_int_handler, signal.SIG_DFL), (signal.SIG_IGN, signal.SIG_IGN)],
+    ids=["default", "ignored"],
+)
+def test_main_leaves_ctrl_c_to_the_system_until_a_command_runs(
+    before: signal.Handlers, after: signal.Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr(
+        "sandbox_client._server.serve", lambda: seen.append(signal.getsignal(signal.SIGINT))
+    )
+    monkeypatch.setattr(sys, "argv", ["remote-sandbox", "mcp"])
+    signal.signal(signal.SIGINT, before)
+
+    entry.main()
+
+    assert seen == [after]

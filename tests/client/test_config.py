@@ -1,4 +1,4 @@
-"""One frozen `Config` from the file and the variables, or one message that says what to mend."""
+"""The configuration from the file and the variables, or one error that says how to fix it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from sandbox_client._config import (
 )
 from sandbox_client._errors import ConfigError
 
-from tests.client.doubles import KEY
-from tests.client.hostile import any_json, around_the_key, many
-from tests.client.leaks import all_words, hidden_words, spelled
+from tests.client.secrecy import chained_text, format_verb, shown_text
+from tests.client.strategies import any_json, many_examples, text_around_key
+from tests.client.stubs import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,15 +51,15 @@ def environ(home: Path, **variables: str) -> dict[str, str]:
 
 
 def failure(environ: Mapping[str, str]) -> ConfigError:
-    """Return the error of a configuration that cannot be used, checked for what must never be."""
+    """Return the error of an unusable configuration; it has advice and no key."""
     with pytest.raises(ConfigError) as caught:
         load(environ)
-    assert KEY not in all_words(caught.value)
-    assert caught.value.next_step(spelled), "an error without advice"
+    assert KEY not in shown_text(caught.value)
+    assert caught.value.next_step(format_verb), "an error without advice"
     return caught.value
 
 
-def test_the_file_in_the_default_place_is_enough(home: Path) -> None:
+def test_the_file_in_the_default_place_is_read(home: Path) -> None:
     write(
         home,
         {"proxyUrl": URL, "apiKey": KEY, "defaultImage": "aio:1", "defaultPort": 9000},
@@ -68,7 +68,7 @@ def test_the_file_in_the_default_place_is_enough(home: Path) -> None:
     assert load(environ(home)) == Config(URL, KEY, "aio:1", 9000)
 
 
-def test_two_variables_are_enough(home: Path) -> None:
+def test_two_variables_need_no_file(home: Path) -> None:
     config = load(environ(home, PROXY_URL=URL, API_KEY=KEY))
 
     assert config == Config(URL, KEY, None, 8888)
@@ -97,7 +97,7 @@ def test_variables_win_over_the_file(home: Path) -> None:
     ],
     ids=["proxyUrl", "apiKey", "defaultImage", "defaultPort"],
 )
-def test_each_variable_wins_over_its_own_field_only(
+def test_each_variable_replaces_its_own_field_only(
     home: Path, variable: str, value: str, expected: Config
 ) -> None:
     write(home, {"proxyUrl": FILE_URL, "apiKey": KEY, "defaultImage": "old", "defaultPort": 1})
@@ -139,7 +139,7 @@ def test_a_value_that_only_contains_a_reference_is_a_value(home: Path, value: st
 
 @pytest.mark.parametrize("blank", ["", "   ", None], ids=repr)
 @pytest.mark.parametrize("field", ["defaultImage", "defaultPort"])
-def test_a_blank_optional_field_is_an_unset_one(home: Path, field: str, blank: str | None) -> None:
+def test_a_blank_optional_field_counts_as_unset(home: Path, field: str, blank: str | None) -> None:
     write(home, {"proxyUrl": URL, "apiKey": KEY, field: blank})
 
     assert load(environ(home)) == Config(URL, KEY, None, 8888)
@@ -160,7 +160,7 @@ def test_another_file_can_be_named(home: Path, named: str) -> None:
     assert load(environ(home, CONFIG=named.format(home=home))) == Config(URL, KEY)
 
 
-def test_the_environment_passed_in_is_the_only_one_read(
+def test_no_other_environment_than_the_argument_is_read(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -178,7 +178,7 @@ def test_without_home_the_password_database_says_where_home_is() -> None:
     assert _config.config_path({}) == folder / ".config/gemini-remote-sandbox/config.json"
 
 
-def test_a_user_whom_the_machine_does_not_know_has_the_root_for_a_home(
+def test_an_unknown_user_has_the_root_directory_as_home(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
@@ -223,7 +223,7 @@ def test_a_config_does_not_change_and_does_not_show_its_key() -> None:
         config.api_key = "x"  # type: ignore[misc]  # the point of the test
 
 
-def test_the_template_is_refused_for_its_key_alone(home: Path) -> None:
+def test_the_template_is_refused_for_its_placeholder_key_only(home: Path) -> None:
     template = Path(__file__).parents[2] / "config.template.json"
     path = write(home, template.read_bytes())
 
@@ -233,7 +233,7 @@ def test_the_template_is_refused_for_its_key_alone(home: Path) -> None:
     assert load(environ(home, API_KEY=KEY)) == Config(URL, KEY)
 
 
-def test_a_missing_file_is_named_with_what_to_write_into_it(home: Path) -> None:
+def test_a_missing_file_is_named_with_its_required_fields(home: Path) -> None:
     error = failure(environ(home))
 
     assert f"{home}/.config/gemini-remote-sandbox/config.json" in error.message
@@ -243,7 +243,7 @@ def test_a_missing_file_is_named_with_what_to_write_into_it(home: Path) -> None:
 
 @pytest.mark.parametrize("field", ["proxyUrl", "apiKey"])
 @pytest.mark.parametrize("content", [{}, {"{field}": ""}, {"{field}": None}, {"{field}": "  "}])
-def test_a_required_field_is_asked_for_by_name_and_file(
+def test_a_missing_required_field_is_named_with_its_file(
     home: Path, field: str, content: dict[str, object]
 ) -> None:
     given = {"proxyUrl": URL, "apiKey": KEY}
@@ -253,7 +253,7 @@ def test_a_required_field_is_asked_for_by_name_and_file(
     assert failure(environ(home)).message == f"{field} is required in {path}"
 
 
-def test_a_field_in_the_wrong_case_is_pointed_at(home: Path) -> None:
+def test_a_field_in_the_wrong_case_is_named(home: Path) -> None:
     path = write(home, {"proxyURL": URL, "apiKey": KEY})
 
     message = failure(environ(home)).message
@@ -272,9 +272,7 @@ def test_a_field_in_the_wrong_case_is_pointed_at(home: Path) -> None:
     ],
     ids=["empty", "missing colon", "cut off", "more behind it"],
 )
-def test_what_is_not_json_is_pointed_at_by_line_and_column(
-    home: Path, content: bytes, words: str
-) -> None:
+def test_invalid_json_is_located_by_line_and_column(home: Path, content: bytes, words: str) -> None:
     path = write(home, content)
 
     message = failure(environ(home)).message
@@ -296,13 +294,13 @@ def test_what_is_not_json_is_pointed_at_by_line_and_column(
     ],
     ids=["not UTF-8", "too deep", "huge number", "array", "null", "string", "too large"],
 )
-def test_a_file_of_another_form_is_told_by_its_form(home: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_no_json_object_is_described(home: Path, content: bytes, words: str) -> None:
     path = write(home, content)
 
     assert failure(environ(home)).message.startswith(f"{path} {words}")
 
 
-def test_a_byte_order_mark_is_no_fault(home: Path) -> None:
+def test_a_byte_order_mark_is_accepted(home: Path) -> None:
     write(home, b"\xef\xbb\xbf" + json.dumps({"proxyUrl": URL, "apiKey": KEY}).encode())
 
     assert load(environ(home)) == Config(URL, KEY)
@@ -329,7 +327,7 @@ def test_a_byte_order_mark_is_no_fault(home: Path) -> None:
         ("defaultPort", [], "an array"),
     ],
 )
-def test_a_wrong_type_is_told_by_field_shape_and_file(
+def test_a_value_of_a_wrong_type_is_named_by_field_type_and_file(
     home: Path, field: str, value: object, shape: str
 ) -> None:
     path = write(home, {"proxyUrl": URL, "apiKey": KEY, field: value})
@@ -339,7 +337,7 @@ def test_a_wrong_type_is_told_by_field_shape_and_file(
     assert message == f"{field} is {shape} in {path}"
 
 
-def test_a_fault_of_a_variable_names_the_variable(home: Path) -> None:
+def test_an_invalid_variable_is_named(home: Path) -> None:
     write(home, {"proxyUrl": URL, "apiKey": KEY})
 
     message = failure(environ(home, DEFAULT_PORT="many")).message
@@ -368,7 +366,7 @@ def test_a_fault_of_a_variable_names_the_variable(home: Path) -> None:
         ("http://user:hunter2@proxy.test", "user name or password"),
     ],
 )
-def test_a_url_that_cannot_be_asked_is_refused(home: Path, url: str, words: str) -> None:
+def test_an_invalid_url_is_refused(home: Path, url: str, words: str) -> None:
     path = write(home, {"proxyUrl": url, "apiKey": KEY})
 
     error = failure(environ(home))
@@ -376,7 +374,7 @@ def test_a_url_that_cannot_be_asked_is_refused(home: Path, url: str, words: str)
     assert error.message.startswith("proxyUrl ")
     assert words in error.message
     assert str(path) in error.message
-    assert "hunter2" not in all_words(error)
+    assert "hunter2" not in shown_text(error)
 
 
 @pytest.mark.parametrize(
@@ -394,9 +392,7 @@ def test_a_url_that_cannot_be_asked_is_refused(home: Path, url: str, words: str)
     ],
     ids=ascii,
 )
-def test_a_key_that_cannot_be_a_users_is_refused_and_not_shown(
-    home: Path, key: str, words: str
-) -> None:
+def test_an_invalid_key_is_refused_and_not_shown(home: Path, key: str, words: str) -> None:
     path = write(home, {"proxyUrl": URL, "apiKey": key})
 
     error = failure(environ(home))
@@ -405,7 +401,7 @@ def test_a_key_that_cannot_be_a_users_is_refused_and_not_shown(
     assert words in error.message
     assert str(path) in error.message
     if "YOUR_API_KEY" not in key.upper():
-        assert key not in all_words(error)
+        assert key not in shown_text(error)
 
 
 def warnings_of(environ: Mapping[str, str]) -> list[str]:
@@ -426,7 +422,7 @@ def warnings_of(environ: Mapping[str, str]) -> list[str]:
         (0o664, "read and change it"),
     ],
 )
-def test_a_file_with_a_key_that_others_can_reach_is_used_with_a_warning(
+def test_a_key_file_with_access_for_others_is_used_with_a_warning(
     home: Path, mode: int, access: str
 ) -> None:
     path = write(home, {"proxyUrl": URL, "apiKey": KEY}, mode=mode)
@@ -438,25 +434,25 @@ def test_a_file_with_a_key_that_others_can_reach_is_used_with_a_warning(
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
-def test_a_file_for_its_owner_alone_is_accepted(home: Path, mode: int) -> None:
+def test_a_private_file_has_no_warning(home: Path, mode: int) -> None:
     write(home, {"proxyUrl": URL, "apiKey": KEY}, mode=mode)
 
     assert load(environ(home)) == Config(URL, KEY)
     assert warnings_of(environ(home)) == []
 
 
-def test_a_file_without_a_key_may_be_read_by_all(home: Path) -> None:
+def test_a_file_without_a_key_may_be_public(home: Path) -> None:
     write(home, {"proxyUrl": URL}, mode=0o644)
 
     assert load(environ(home, API_KEY=KEY)) == Config(URL, KEY)
 
 
-def test_a_directory_in_the_files_place_is_told_apart(home: Path) -> None:
+def test_a_directory_is_no_file(home: Path) -> None:
     assert failure(environ(home, CONFIG="~/")).message == f"{home} is not a file"
 
 
 @pytest.mark.timeout(5)
-def test_a_pipe_is_refused_and_not_waited_for(home: Path) -> None:
+def test_a_pipe_is_refused_without_reading_it(home: Path) -> None:
     os.mkfifo(home / "pipe")
 
     assert failure(environ(home, CONFIG="~/pipe")).message == f"{home / 'pipe'} is not a file"
@@ -502,18 +498,18 @@ def test_a_key_in_the_wrong_variable_is_not_shown(home: Path, variable: str) -> 
     [b'{"apiKey": "%s' % KEY.encode(), b"\xff%s" % KEY.encode(), b'["%s"]' % KEY.encode()],
     ids=["not JSON", "not UTF-8", "not an object"],
 )
-def test_nothing_that_stands_behind_the_error_holds_the_key(home: Path, content: bytes) -> None:
+def test_no_cause_of_the_error_holds_the_key(home: Path, content: bytes) -> None:
     write(home, content)
 
-    assert KEY not in hidden_words(failure(environ(home)))
+    assert KEY not in chained_text(failure(environ(home)))
 
 
 def _outcome(environ: Mapping[str, str]) -> str:
-    """Everything that is said about the configuration; the test fails on another exception."""
+    """Return all text about the configuration; any exception but ConfigError fails the test."""
     try:
         config = load(environ)
     except ConfigError as error:
-        return all_words(error)
+        return shown_text(error)
     assert config.proxy_url.startswith(("http://", "https://"))
     assert config.api_key.startswith("sk_live_")
     assert 1 <= config.default_port <= 65535
@@ -532,7 +528,7 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@many
+@many_examples
 @given(
     content=st.one_of(
         st.binary(max_size=200),
@@ -552,17 +548,17 @@ def test_any_bytes_in_the_file_are_a_config_or_a_config_error(
     said.encode()  # it can be printed and sent
 
 
-# What an environment can hold: no NUL, and bytes that are no UTF-8 as lone surrogates.
+# Values that an environment can hold: no NUL, and invalid UTF-8 as lone surrogates.
 _clean = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
 _values = st.one_of(
     _clean,
     st.binary(max_size=20).map(lambda raw: os.fsdecode(raw.replace(b"\x00", b""))),
     st.sampled_from([URL, KEY, "http://[", "8888", "~", "~/", ".", "/", "/dev/null", " ", "²"]),
-    st.builds(around_the_key, _clean, _clean),
+    st.builds(text_around_key, _clean, _clean),
 )
 
 
-@many
+@many_examples
 @given(
     values=st.dictionaries(
         st.sampled_from(
@@ -585,7 +581,7 @@ def test_any_environment_is_a_config_or_a_config_error(values: dict[str, str]) -
     said.encode()  # it can be printed and sent
 
 
-def test_the_default_place_is_the_one_of_the_earlier_extension() -> None:
+def test_the_default_place_and_port() -> None:
     assert _config.DEFAULT_PATH == "~/.config/gemini-remote-sandbox/config.json"
     assert _config.DEFAULT_PORT == 8888
 

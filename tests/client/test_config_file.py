@@ -1,4 +1,4 @@
-"""The configuration's file is changed in one step, for its owner alone, and keeps what is in it."""
+"""The configuration file: changed in one step, private, other members kept."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sandbox_client._config_file import check_writable, read, write
 from sandbox_client._errors import ConfigError
 
-from tests.client.doubles import KEY
-from tests.client.hostile import any_json, some
-from tests.client.leaks import hidden_words
+from tests.client.secrecy import chained_text
+from tests.client.strategies import any_json, some_examples
+from tests.client.stubs import KEY
 
 NEW = {"proxyUrl": "http://127.0.0.1:8080", "apiKey": KEY}
 
@@ -29,7 +29,7 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_new_file_and_its_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
+def test_a_new_file_and_its_folders_are_private(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "config.json"
     kept = os.umask(0)  # which forbids nothing
     try:
@@ -45,9 +45,7 @@ def test_a_new_file_and_its_folders_are_for_their_owner_alone(tmp_path: Path) ->
     ]
 
 
-def test_the_key_is_never_in_a_file_that_others_can_read(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_key_is_never_in_a_public_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text("{}")
     path.chmod(0o644)
     modes: list[int] = []
@@ -64,7 +62,7 @@ def test_the_key_is_never_in_a_file_that_others_can_read(
     assert [*modes, mode_of(path)] == [0o600, 0o600]
 
 
-def test_what_else_is_in_the_file_stays_in_its_order(path: Path) -> None:
+def test_other_members_are_kept_in_order(path: Path) -> None:
     path.write_text(
         '{"note": "ä", "apiKey": "old", "defaultPort": 9000, "proxyUrl": "x", "z": [1]}'
     )
@@ -77,12 +75,12 @@ def test_what_else_is_in_the_file_stays_in_its_order(path: Path) -> None:
     assert "ä" in path.read_text()
 
 
-@some
+@some_examples
 @given(content=st.dictionaries(st.text(max_size=5), any_json, max_size=5))
-def test_whatever_is_in_the_file_comes_back_equal(
+def test_any_other_members_are_kept_equal(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, object]
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / "any.json"
+    path = tmp_path_factory.mktemp("config") / "any.json"
     path.write_text(json.dumps(content))
 
     write(path, NEW)
@@ -93,7 +91,7 @@ def test_whatever_is_in_the_file_comes_back_equal(
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "null", '"x"'])
-def test_what_is_no_json_object_is_not_overwritten(path: Path, content: str) -> None:
+def test_a_file_that_is_no_json_object_is_not_overwritten(path: Path, content: str) -> None:
     path.write_text(content)
 
     with pytest.raises(ConfigError) as caught:
@@ -101,10 +99,10 @@ def test_what_is_no_json_object_is_not_overwritten(path: Path, content: str) -> 
 
     assert path.read_text() == content
     assert "move it away" in caught.value.advice
-    assert KEY not in hidden_words(caught.value)
+    assert KEY not in chained_text(caught.value)
 
 
-def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+def test_a_link_is_kept_and_its_target_is_written(tmp_path: Path) -> None:
     target = tmp_path / "dotfiles" / "config.json"
     link = tmp_path / "config.json"
     link.symlink_to(target)
@@ -117,7 +115,7 @@ def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_write_that_fails_half_way_leaves_the_file_as_it_was_and_nothing_beside_it(
+def test_a_failed_write_keeps_the_file_and_leaves_no_other(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: BaseException
 ) -> None:
     path.write_text('{"apiKey": "old"}')
@@ -133,17 +131,17 @@ def test_a_write_that_fails_half_way_leaves_the_file_as_it_was_and_nothing_besid
     assert list(path.parent.iterdir()) == [path]
     if isinstance(caught.value, ConfigError):
         assert caught.value.message == f"{path} cannot be written: No space left on device"
-        assert KEY not in hidden_words(caught.value)
+        assert KEY not in chained_text(caught.value)
 
 
-def test_a_place_below_a_file_is_refused_before_anything_is_asked(path: Path) -> None:
+def test_a_place_below_a_file_is_not_writable(path: Path) -> None:
     path.write_text("")
 
     with pytest.raises(ConfigError, match="is not a folder"):
         check_writable(path / "a" / "config.json")
 
 
-def test_a_folder_that_takes_no_file_is_refused_before_anything_is_asked(
+def test_a_folder_without_permission_is_not_writable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> bool:  # root may write everywhere, and tests may run as root
@@ -155,7 +153,7 @@ def test_a_folder_that_takes_no_file_is_refused_before_anything_is_asked(
         check_writable(path)
 
 
-def test_a_place_whose_folders_are_missing_can_be_written(tmp_path: Path) -> None:
+def test_a_place_with_missing_folders_is_writable(tmp_path: Path) -> None:
     check_writable(tmp_path / "a" / "b" / "config.json")
 
     assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,9 @@
-"""The examination as a model and as a person get it."""
+"""The checks of the connection, as the tool and as the command `doctor` show them."""
 
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ import httpx
 from sandbox_client import _cli
 from sandbox_client._tools import TOOLS
 
-from tests.client.access import PlayedAccess
-from tests.client.doubles import KEY, Reports, Routes, says
-from tests.client.tools import check_against, is_json
+from tests.client.interaction import StubAccess
+from tests.client.stubs import KEY, RecordedProgress, RouteStub, error_reply
+from tests.client.tool_calls import assert_matches, is_json
 
 if TYPE_CHECKING:
     import pytest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sandbox_client._config import Config
     from sandbox_client._tools.tool import Result
 
-    from tests.client.doubles import Answers
+    from tests.client.stubs import Answers
 
 VARIABLES = {
     "HOME": "/nonexistent",
@@ -47,16 +48,16 @@ FULL = httpx.Response(
 
 
 async def called(played: Answers, environ: dict[str, str] | None = None) -> Result:
-    access = PlayedAccess(VARIABLES if environ is None else environ, Routes(played))
-    result = await TOOL.run(access, TOOL.check({}), Reports())
+    access = StubAccess(VARIABLES if environ is None else environ, RouteStub(played))
+    result = await TOOL.run(access, TOOL.check({}), RecordedProgress())
     assert not result.is_error
     assert not is_json(result.text)
     assert KEY not in result.text + json.dumps(result.content)
-    check_against(TOOL.output_schema(), result.content)
+    assert_matches(TOOL.output_schema(), result.content)
     return result
 
 
-async def test_a_model_gets_a_line_for_each_check_and_the_same_as_an_object() -> None:
+async def test_the_tool_returns_a_line_and_an_object_for_each_check() -> None:
     result = await called(answers())
 
     heading, *lines = result.text.splitlines()
@@ -67,8 +68,8 @@ async def test_a_model_gets_a_line_for_each_check_and_the_same_as_an_object() ->
     assert str(result.content["checks"]).count("'passed'") == 9
 
 
-async def test_a_failed_check_is_a_result_with_the_fix_below_it() -> None:
-    result = await called(answers(me=says(401, "Invalid API key")))
+async def test_a_failed_check_has_its_fix_below_it() -> None:
+    result = await called(answers(me=error_reply(401, "Invalid API key")))
 
     lines = result.text.splitlines()
     failed = next(number for number, line in enumerate(lines) if line.startswith("failed: key: "))
@@ -79,14 +80,14 @@ async def test_a_failed_check_is_a_result_with_the_fix_below_it() -> None:
     assert result.content["ok"] is False
 
 
-async def test_without_any_configuration_it_answers_too() -> None:
+async def test_a_missing_configuration_is_a_failed_check() -> None:
     result = await called({}, {"HOME": "/nonexistent"})
 
     assert "failed: configuration: No configuration" in result.text
     assert "`remote-sandbox login`" in result.text
 
 
-async def test_a_fix_names_the_tools_of_a_model() -> None:
+async def test_a_fix_names_tools() -> None:
     assert "make room with delete_sandbox" in (await called(answers(rows=FULL))).text
 
 
@@ -98,7 +99,7 @@ async def test_a_warning_is_no_failure() -> None:
     assert result.text.startswith("The connection works, with 1 warning.")
 
 
-def test_the_tool_takes_little_of_the_room_that_all_tools_share() -> None:
+def test_the_tools_description_is_short() -> None:
     listed = [TOOL.name, TOOL.description, TOOL.input_schema(), TOOL.output_schema()]
 
     assert len(json.dumps(listed)) < 700
@@ -113,12 +114,12 @@ def run(
     *words: str,
     played: Answers | None = None,
 ) -> tuple[int, str]:
-    """The exit code of `remote-sandbox doctor`, and its standard output."""
+    """Return the exit code of `remote-sandbox doctor` and its standard output."""
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
 
     def connected(config: Config) -> Client:
-        return PlayedAccess({}, Routes(played or answers())).connect(config)
+        return StubAccess({}, RouteStub(played or answers())).connect(config)
 
     monkeypatch.setattr(_cli, "connect", connected)
     code = _cli.run(["doctor", *words])
@@ -127,7 +128,7 @@ def run(
     return code, out
 
 
-def test_a_person_gets_the_same_lines_and_0_where_nothing_failed(
+def test_doctor_prints_the_same_lines_and_ends_with_0(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out = run(monkeypatch, capsys, played=answers(rows=FULL))
@@ -137,15 +138,15 @@ def test_a_person_gets_the_same_lines_and_0_where_nothing_failed(
     assert "  Fix: See them with `remote-sandbox list`; make room with" in out
 
 
-def test_a_failed_check_ends_with_1(
+def test_doctor_ends_with_1_after_a_failed_check(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    refused = answers(me=says(401, "Invalid API key"))
+    refused = answers(me=error_reply(401, "Invalid API key"))
 
     assert run(monkeypatch, capsys, played=refused)[0] == 1
 
 
-def test_in_json_it_is_one_object(
+def test_doctor_prints_one_json_object(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out = run(monkeypatch, capsys, "--json", played=answers(rows=FULL))
@@ -154,3 +155,19 @@ def test_in_json_it_is_one_object(
     assert (code, content["ok"], len(content["checks"])) == (0, True, 9)
     assert content["checks"][-1]["outcome"] == "warned"
     assert "`remote-sandbox delete NAME`" in content["checks"][-1]["fix"]
+
+
+def test_a_terminal_shows_a_column_for_each_part_of_a_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    failing = answers(me=error_reply(401, "Invalid API key"))
+
+    _, out = run(monkeypatch, capsys, played=failing)
+
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert "✓ passed    proxy         http://127.0.0.1:8080 answers" in lines
+    key = next(number for number, line in enumerate(lines) if line.startswith("✗ failed    key"))
+    assert lines[key + 1].startswith("  Fix: ")
+    assert lines[-1] == "The connection does not work: 1 check of 9 failed."

@@ -1,4 +1,4 @@
-"""The files of this machine: written whole under their names, or not at all."""
+"""The files of this machine: surveyed, read in pieces, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def test_a_file_has_its_name_only_once_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "f"
     arriving = disk.Arriving(target, "0123abcd")
     arriving.take(b"ne")
@@ -37,7 +37,7 @@ def test_a_file_has_its_name_only_once_it_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "of"), [(3, b"old"), (4, b"new")])
-def test_what_is_not_what_it_should_be_gets_no_name(tmp_path: Path, size: int, of: bytes) -> None:
+def test_a_file_of_another_size_or_hash_gets_no_name(tmp_path: Path, size: int, of: bytes) -> None:
     arriving = disk.Arriving(tmp_path / "f", "0123abcd")
     arriving.take(b"new")
     with pytest.raises(FileChanged, match="is not what the sandbox has"):
@@ -46,7 +46,7 @@ def test_what_is_not_what_it_should_be_gets_no_name(tmp_path: Path, size: int, o
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_arrives_can_be_read_by_nobody_else_until_it_is_whole(tmp_path: Path) -> None:
+def test_a_part_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     arriving = disk.Arriving(tmp_path / "f", "0123abcd")
     (part,) = tmp_path.iterdir()
     assert stat.S_IMODE(part.stat().st_mode) == 0o600
@@ -54,7 +54,7 @@ def test_what_arrives_can_be_read_by_nobody_else_until_it_is_whole(tmp_path: Pat
     assert not part.exists()
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_part(tmp_path: Path) -> None:
     arriving = disk.Arriving(tmp_path / "f", "0123abcd")
     (part,) = tmp_path.iterdir()
     full = os.open("/dev/full", os.O_WRONLY)
@@ -67,7 +67,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     assert not part.exists()
 
 
-def test_a_file_that_is_written_to_while_it_is_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"abcdef")
     reading = disk.pieces(file, 2)
@@ -83,7 +83,7 @@ def test_an_empty_file_is_one_empty_piece(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["none", "a\0b"])
-def test_what_cannot_be_looked_at_is_told(tmp_path: Path, path: str) -> None:
+def test_a_path_that_cannot_be_read_is_an_error(tmp_path: Path, path: str) -> None:
     with pytest.raises(DiskFailed, match=r"none cannot be read|cannot be a path"):
         disk.survey(str(tmp_path / path))
 
@@ -95,7 +95,7 @@ def arrive(target: Path, *, runs: bool = False) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
-def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     target = tmp_path / "f"
     target.write_text("old")
     target.chmod(mode)
@@ -105,7 +105,7 @@ def test_a_file_that_is_replaced_keeps_its_mode(tmp_path: Path, mode: int) -> No
 
 
 @pytest.mark.parametrize("old", ["old", None])
-def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path, old: str | None) -> None:
+def test_a_link_is_kept_and_its_target_is_replaced(tmp_path: Path, old: str | None) -> None:
     (tmp_path / "deep").mkdir()
     target, link = tmp_path / "deep/f", tmp_path / "link"
     link.symlink_to("deep/f")
@@ -117,13 +117,13 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path, old: str 
     assert not list(tmp_path.rglob("*.part-*"))
 
 
-def test_a_link_that_leads_to_itself_is_no_target(tmp_path: Path) -> None:
+def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("link")
     with pytest.raises(DiskFailed, match="Too many levels of symbolic links"):
         disk.Arriving(tmp_path / "link", "0123abcd")
 
 
-def test_a_file_that_is_write_protected_is_not_replaced(
+def test_a_write_protected_file_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "f").write_text("old")
@@ -138,7 +138,7 @@ def test_a_file_that_is_write_protected_is_not_replaced(
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
-def test_what_a_killed_copy_has_left_of_a_file_is_removed_after_an_hour(tmp_path: Path) -> None:
+def test_parts_of_a_killed_copy_are_removed_after_an_hour(tmp_path: Path) -> None:
     kept = {".f.part-00000001", ".f.part-notes", ".ff.part-00000003", "f"}
     for name in {*kept, ".f.part-00000002"}:
         (tmp_path / name).touch()
@@ -151,3 +151,38 @@ def test_what_a_killed_copy_has_left_of_a_file_is_removed_after_an_hour(tmp_path
 def test_a_device_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(DiskFailed, match="/dev/null is neither a file nor a directory"):
         disk.survey("/dev/null")
+
+
+def test_a_survey_lists_files_directories_and_skipped_entries(tmp_path: Path) -> None:
+    (tmp_path / "deep/empty").mkdir(parents=True)
+    (tmp_path / "deep/f").write_bytes(b"abc")
+    (tmp_path / "link-to-file").symlink_to("deep/f")
+    (tmp_path / "link-to-directory").symlink_to("deep")
+    (tmp_path / "link-to-nothing").symlink_to("none")
+    os.mkfifo(tmp_path / "pipe")
+
+    tree = disk.survey(str(tmp_path))
+
+    assert [(leaf.path, leaf.size) for leaf in tree.files] == [("link-to-file", 3), ("deep/f", 3)]
+    assert tree.directories == ("deep", "deep/empty")
+    assert {each.path: each.why for each in tree.skipped} == {
+        "link-to-directory": "a link to a directory, not followed",
+        "link-to-nothing": "a link that leads to no file",
+        "pipe": "neither a file nor a directory",
+    }
+
+
+def test_a_name_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"f-\xff")).touch()
+
+    with pytest.raises(DiskFailed, match=r"A name on this machine is not UTF-8: 'f-\\udcff'"):
+        disk.survey(str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("folder", "a directory"), ("pipe", "no file")])
+def test_a_file_cannot_replace_anything_but_a_file(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(DiskFailed, match=f"{name} is {kind}, and a file should have that name"):
+        disk.Arriving(tmp_path / name, "0123abcd")

@@ -1,4 +1,4 @@
-"""The examination: each check has an outcome of its own and a fix, and it never fails to answer."""
+"""The checks of the connection: each has an outcome and a fix, and none raises."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sandbox_client._client import connect
 from sandbox_client._doctor import examine, patient, summary
 from sandbox_client._doctor.finding import span
 
-from tests.client.access import PlayedAccess
-from tests.client.doubles import KEY, Clock, Reports, page, says
-from tests.client.hostile import bodies, some
-from tests.client.leaks import is_one_printable_line
+from tests.client.interaction import StubAccess
+from tests.client.secrecy import is_one_printable_line
+from tests.client.strategies import hostile_bodies, some_examples
+from tests.client.stubs import KEY, FakeClock, RecordedProgress, error_reply, html_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sandbox_client._doctor import Finding
 
-    from tests.client.doubles import Handler
+    from tests.client.stubs import Handler
 
 URL = "http://127.0.0.1:8080"
 START = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -60,10 +60,10 @@ def key_row(prefix: str, expires: timedelta | None, *, active: bool = True) -> d
 
 
 @dataclass
-class Played:
-    """A proxy on a clock that its answers move: `takes` seconds each, `inward` of it before it."""
+class DoctorStub:
+    """A proxy that replies after `takes` seconds, the share `inward` of them on the way there."""
 
-    clock: Clock = field(default_factory=Clock)
+    clock: FakeClock = field(default_factory=FakeClock)
     health: Mapping[str, object] | httpx.Response | Exception = field(default_factory=lambda: WELL)
     me: httpx.Response | None = None
     keys: list[dict[str, object]] | httpx.Response = field(
@@ -119,14 +119,14 @@ def write(home: Path, content: object, mode: int = 0o600) -> Path:
 
 
 async def examined(
-    home: Path, played: Handler | None = None, clock: Clock | None = None, **variables: str
+    home: Path, played: Handler | None = None, clock: FakeClock | None = None, **variables: str
 ) -> dict[str, Finding]:
-    """What each check found, after the checks that hold for every examination."""
-    proxy = Played() if played is None else played
-    time = proxy.clock if isinstance(proxy, Played) else clock or Clock()
-    access = PlayedAccess({"HOME": str(home), **variables}, proxy, time)
-    now = proxy.now if isinstance(proxy, Played) else lambda: START
-    found = await examine(access, report=Reports(), timing=access.timing, now=now)
+    """Return the finding of each check, after assertions that hold for all."""
+    proxy = DoctorStub() if played is None else played
+    time = proxy.clock if isinstance(proxy, DoctorStub) else clock or FakeClock()
+    access = StubAccess({"HOME": str(home), **variables}, proxy, time)
+    now = proxy.now if isinstance(proxy, DoctorStub) else lambda: START
+    found = await examine(access, report=RecordedProgress(), timing=access.timing, now=now)
     assert [each.check for each in found] == NAMES
     for each in found:
         assert KEY not in f"{each.words}{each.fix}"
@@ -136,7 +136,7 @@ async def examined(
 
 
 def outcomes(found: Mapping[str, Finding]) -> dict[str, str]:
-    """The outcome of every check that did not pass."""
+    """Return the outcome of each check that did not pass."""
     return {name: each.outcome for name, each in found.items() if each.outcome != "passed"}
 
 
@@ -146,8 +146,8 @@ def configured(home: Path) -> Path:
     return home
 
 
-async def test_where_all_is_well_every_check_passes_and_tells_what_it_saw(configured: Path) -> None:
-    found = await examined(configured, Played(sandboxes=[row("a"), row("b")]))
+async def test_every_check_passes_with_its_finding(configured: Path) -> None:
+    found = await examined(configured, DoctorStub(sandboxes=[row("a"), row("b")]))
 
     assert outcomes(found) == {}
     assert f"{configured}/.config" in found["configuration"].words
@@ -157,7 +157,7 @@ async def test_where_all_is_well_every_check_passes_and_tells_what_it_saw(config
     assert found["sandboxes"].words == "2 of 10, the usual quota; paused ones count"
 
 
-async def test_without_a_configuration_the_rest_says_why_it_was_not_tried(home: Path) -> None:
+async def test_without_a_configuration_the_other_checks_are_not_tried(home: Path) -> None:
     found = await examined(home)
 
     assert outcomes(found) == {"configuration": "failed"} | dict.fromkeys(NAMES[1:], "not tried")
@@ -167,9 +167,7 @@ async def test_without_a_configuration_the_rest_says_why_it_was_not_tried(home: 
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
-async def test_a_file_that_others_can_read_is_a_warning_and_the_connection_works(
-    home: Path, mode: int
-) -> None:
+async def test_a_public_key_file_is_a_warning(home: Path, mode: int) -> None:
     path = write(home, {"proxyUrl": URL, "apiKey": KEY}, mode)
 
     found = await examined(home)
@@ -180,13 +178,13 @@ async def test_a_file_that_others_can_read_is_a_warning_and_the_connection_works
     assert f"chmod 600 {path}" in found["file mode"].fix
 
 
-async def test_a_file_without_a_key_may_be_read_by_others(home: Path) -> None:
+async def test_a_file_without_a_key_may_be_public(home: Path) -> None:
     write(home, {"proxyUrl": URL}, 0o644)
 
     assert outcomes(await examined(home, REMOTE_SANDBOX_API_KEY=KEY)) == {}
 
 
-async def test_a_file_that_is_no_json_may_hold_a_key_all_the_same(home: Path) -> None:
+async def test_a_public_file_that_is_not_json_is_a_warning(home: Path) -> None:
     write(home, "").write_text(f'{{"apiKey": "{KEY}')
     (home / ".config/gemini-remote-sandbox/config.json").chmod(0o644)
 
@@ -195,7 +193,7 @@ async def test_a_file_that_is_no_json_may_hold_a_key_all_the_same(home: Path) ->
     assert (found["configuration"].outcome, found["file mode"].outcome) == ("failed", "warned")
 
 
-async def test_a_folder_in_the_files_place_gets_no_advice_about_its_mode(home: Path) -> None:
+async def test_the_mode_of_a_folder_is_not_checked(home: Path) -> None:
     (home / "folder").mkdir(mode=0o755)
 
     found = await examined(home, REMOTE_SANDBOX_CONFIG="~/folder")
@@ -203,7 +201,7 @@ async def test_a_folder_in_the_files_place_gets_no_advice_about_its_mode(home: P
     assert (found["configuration"].outcome, found["file mode"].outcome) == ("failed", "not tried")
 
 
-async def test_where_each_value_comes_from_is_told(home: Path) -> None:
+async def test_the_source_of_each_value_is_named(home: Path) -> None:
     path = write(home, {"proxyUrl": URL, "apiKey": "x", "defaultImage": "", "defaultPort": 80})
 
     found = await examined(home, REMOTE_SANDBOX_API_KEY=KEY, REMOTE_SANDBOX_DEFAULT_IMAGE="aio:1")
@@ -214,14 +212,14 @@ async def test_where_each_value_comes_from_is_told(home: Path) -> None:
     )
 
 
-async def test_variables_alone_are_a_configuration_without_a_file(home: Path) -> None:
+async def test_variables_need_no_file(home: Path) -> None:
     found = await examined(home, REMOTE_SANDBOX_API_KEY=KEY, REMOTE_SANDBOX_PROXY_URL=URL)
 
     assert outcomes(found) == {}
     assert found["file mode"].words.startswith("there is no file ")
 
 
-async def test_a_key_of_another_length_is_warned_about_by_its_length(home: Path) -> None:
+async def test_a_key_of_another_length_is_a_warning(home: Path) -> None:
     write(home, {"proxyUrl": URL, "apiKey": KEY[:-1]})
 
     found = await examined(home)
@@ -245,7 +243,7 @@ async def test_a_key_of_another_length_is_warned_about_by_its_length(home: Path)
         ("http://[::1]:8080", "passed"),
     ],
 )
-async def test_a_key_that_travels_in_clear_over_a_network_is_warned_about(
+async def test_an_unencrypted_url_is_a_warning_except_on_this_machine(
     home: Path, url: str, outcome: str
 ) -> None:
     write(home, {"proxyUrl": url, "apiKey": KEY})
@@ -256,10 +254,10 @@ async def test_a_key_that_travels_in_clear_over_a_network_is_warned_about(
     assert found.words.startswith("https:") is url.lower().startswith("https:")
 
 
-async def test_a_proxy_that_cannot_be_reached_is_asked_once_and_nothing_else_is_tried(
+async def test_an_unreachable_proxy_gets_one_request(
     configured: Path,
 ) -> None:
-    played = Played(health=httpx.ConnectError("no"))
+    played = DoctorStub(health=httpx.ConnectError("no"))
 
     found = await examined(configured, played)
 
@@ -268,11 +266,11 @@ async def test_a_proxy_that_cannot_be_reached_is_asked_once_and_nothing_else_is_
     assert played.asked == ["/health"]
 
 
-async def test_certificates_that_cannot_be_read_are_told_with_the_variable(home: Path) -> None:
+async def test_unreadable_certificates_are_named_with_their_variable(home: Path) -> None:
     write(home, {"proxyUrl": "https://proxy.test", "apiKey": KEY})
     access = Backend({"HOME": str(home), "SSL_CERT_FILE": "/no/such.pem"}, connect)
 
-    found = {each.check: each for each in await examine(access, report=Reports())}
+    found = {each.check: each for each in await examine(access, report=RecordedProgress())}
 
     assert found["proxy"].outcome == "failed"
     assert "SSL_CERT_FILE names '/no/such.pem'" in found["proxy"].words
@@ -285,17 +283,17 @@ async def test_certificates_that_cannot_be_read_are_told_with_the_variable(home:
         ({"status": "ok"}, "database 'not told'"),
         ({"status": "degraded", "database": "connected"}, "status 'degraded'"),
         ({"status": 1}, "a number as status"),
-        (says(503, "The database does not answer"), "The database does not answer"),
-        (page(502), "an HTML page"),
-        (says(404, "Route GET /health not found"), "no such route"),
+        (error_reply(503, "The database does not answer"), "The database does not answer"),
+        (html_page(502), "an HTML page"),
+        (error_reply(404, "Route GET /health not found"), "no such route"),
         (httpx.Response(301, headers={"location": "https://other.test/"}), "a redirect"),
     ],
     ids=lambda value: None if isinstance(value, str) else "health",
 )
-async def test_a_proxy_that_is_not_well_fails_in_a_line_of_its_own_and_the_key_is_still_tried(
+async def test_an_unhealthy_proxy_fails_one_check_and_the_key_is_tried(
     configured: Path, health: Mapping[str, object] | httpx.Response, words: str
 ) -> None:
-    found = await examined(configured, Played(health=health))
+    found = await examined(configured, DoctorStub(health=health))
 
     assert outcomes(found) == {"health": "failed", "latency": "not tried", "clock": "not tried"}
     assert words in found["health"].words
@@ -309,20 +307,18 @@ async def test_a_proxy_that_is_not_well_fails_in_a_line_of_its_own_and_the_key_i
         ("API key is inactive", "was revoked"),
     ],
 )
-async def test_a_key_that_is_not_taken_fails_beside_a_proxy_that_is_well(
-    configured: Path, said: str, words: str
-) -> None:
-    found = await examined(configured, Played(me=says(401, said)))
+async def test_a_rejected_key_fails_its_own_check(configured: Path, said: str, words: str) -> None:
+    found = await examined(configured, DoctorStub(me=error_reply(401, said)))
 
     assert outcomes(found) == {"key": "failed", "sandboxes": "not tried"}
     assert words in found["key"].words
     assert "`remote-sandbox login`" in found["key"].fix
 
 
-async def test_a_key_that_a_variable_gives_is_not_mended_by_the_file_alone(
+async def test_a_rejected_key_from_a_variable_advises_to_unset_it(
     configured: Path,
 ) -> None:
-    refused = Played(me=says(401, "Invalid API key"))
+    refused = DoctorStub(me=error_reply(401, "Invalid API key"))
 
     found = await examined(configured, refused, REMOTE_SANDBOX_API_KEY=KEY)
 
@@ -340,39 +336,39 @@ async def test_a_key_that_a_variable_gives_is_not_mended_by_the_file_alone(
     ],
     ids=str,
 )
-async def test_a_clock_that_is_wrong_by_more_than_30_s_is_warned_about(
+async def test_a_clock_difference_above_30_s_is_a_warning(
     configured: Path, ahead: timedelta, outcome: str, words: str
 ) -> None:
-    found = await examined(configured, Played(ahead=ahead))
+    found = await examined(configured, DoctorStub(ahead=ahead))
 
     assert found["clock"].outcome == outcome
     assert words in found["clock"].words
 
 
-async def test_a_slow_way_is_no_wrong_clock(configured: Path) -> None:
-    found = await examined(configured, Played(takes=[70.0]))
+async def test_a_slow_connection_is_no_wrong_clock(configured: Path) -> None:
+    found = await examined(configured, DoctorStub(takes=[70.0]))
 
     assert outcomes(found) == {"latency": "warned"}
     assert found["latency"].words == "a request takes 70.0 s (the median of 1)"
 
 
-async def test_the_clock_is_read_from_the_quickest_request(configured: Path) -> None:
+async def test_the_clock_is_compared_by_the_fastest_request(configured: Path) -> None:
     # The last sample takes its time on the way back only, which halving cannot know.
-    played = Played(takes=[0.0, 0.0, 0.0, 60.0], inward=0.0)
+    played = DoctorStub(takes=[0.0, 0.0, 0.0, 60.0], inward=0.0)
 
     found = await examined(configured, played)
 
     assert found["clock"].words == "the proxy's clock agrees with this machine's"
 
 
-async def test_a_single_slow_request_makes_no_slow_proxy(configured: Path) -> None:
-    found = await examined(configured, Played(takes=[5.0, 1.5, 0.2]))
+async def test_latency_is_the_median(configured: Path) -> None:
+    found = await examined(configured, DoctorStub(takes=[5.0, 1.5, 0.2]))
 
     assert found["latency"].words == "a request takes 200 ms (the median of 4)"
 
 
-async def test_a_proxy_that_tells_no_time_is_warned_about(configured: Path) -> None:
-    found = await examined(configured, Played(health={**WELL, "timestamp": "yesterday"}))
+async def test_a_health_reply_without_a_time_is_a_warning(configured: Path) -> None:
+    found = await examined(configured, DoctorStub(health={**WELL, "timestamp": "yesterday"}))
 
     assert outcomes(found) == {"clock": "warned"}
 
@@ -394,46 +390,46 @@ async def test_a_proxy_that_tells_no_time_is_warned_about(configured: Path) -> N
             "warned",
             "in 5 hours (2026-03-04 10:06 UTC)",
         ),
-        (says(500, "Internal server error"), "passed", "it is ada's"),
+        (error_reply(500, "Internal server error"), "passed", "it is ada's"),
     ],
     ids=["soon", "later", "never", "another", "no prefix", "two alike", "a revoked one", "untold"],
 )
-async def test_the_keys_expiry_is_told_only_where_it_is_certain_which_key_it_is(
+async def test_the_expiry_is_shown_if_the_key_is_certain(
     configured: Path, keys: list[dict[str, object]] | httpx.Response, outcome: str, words: str
 ) -> None:
-    found = await examined(configured, Played(keys=keys))
+    found = await examined(configured, DoctorStub(keys=keys))
 
     assert found["key"].outcome == outcome
     assert found["key"].words.endswith(words) or f"{words} (" in found["key"].words
 
 
-async def test_an_expiry_is_told_by_the_proxys_clock(configured: Path) -> None:
+async def test_the_expiry_is_counted_by_the_proxys_clock(configured: Path) -> None:
     keys = [key_row(KEY[:12], timedelta(days=4))]
 
-    found = await examined(configured, Played(keys=keys, ahead=timedelta(days=1)))
+    found = await examined(configured, DoctorStub(keys=keys, ahead=timedelta(days=1)))
 
     assert "expires in 3 days (2026-03-08 05:06 UTC)" in found["key"].words
 
 
-async def test_a_used_up_quota_is_warned_about(configured: Path) -> None:
-    found = await examined(configured, Played(sandboxes=[row(f"box-{n}") for n in range(10)]))
+async def test_a_used_up_quota_is_a_warning(configured: Path) -> None:
+    found = await examined(configured, DoctorStub(sandboxes=[row(f"box-{n}") for n in range(10)]))
 
     assert outcomes(found) == {"sandboxes": "warned"}
     assert found["sandboxes"].words.startswith("10 of 10")
     assert "{delete}" in found["sandboxes"].fix
 
 
-async def test_what_is_older_than_a_day_is_named(configured: Path) -> None:
+async def test_sandboxes_older_than_a_day_are_named(configured: Path) -> None:
     ages = [row("young", timedelta(hours=23))]
     ages += [row(f"old-{n}", timedelta(hours=25)) for n in range(5)]
 
-    found = await examined(configured, Played(sandboxes=ages))
+    found = await examined(configured, DoctorStub(sandboxes=ages))
 
     assert outcomes(found) == {}
     assert found["sandboxes"].words.endswith("; older than a day: old-0, old-1, old-2 and 2 more")
 
 
-async def test_a_fault_of_its_own_is_a_finding_by_type_and_place_only(configured: Path) -> None:
+async def test_an_internal_error_is_a_finding_with_type_and_place(configured: Path) -> None:
     def broken(_: httpx.Request) -> httpx.Response:
         raise ValueError(f"it holds {KEY}")
 
@@ -444,7 +440,7 @@ async def test_a_fault_of_its_own_is_a_finding_by_type_and_place_only(configured
     assert "it holds" not in found["proxy"].words
 
 
-async def test_a_proxy_that_never_answers_is_given_up(
+async def test_a_silent_proxy_fails_after_the_deadline(
     configured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patient, "STEP_DEADLINE", 0.05)
@@ -459,13 +455,13 @@ async def test_a_proxy_that_never_answers_is_given_up(
     assert "did not answer within 0.05 s" in found["proxy"].words
 
 
-async def test_what_it_is_doing_is_reported(configured: Path) -> None:
-    reports, played = Reports(), Played()
-    access = PlayedAccess({"HOME": str(configured)}, played, played.clock)
+async def test_each_slow_check_is_reported(configured: Path) -> None:
+    progress, played = RecordedProgress(), DoctorStub()
+    access = StubAccess({"HOME": str(configured)}, played, played.clock)
 
-    await examine(access, report=reports, timing=access.timing, now=played.now)
+    await examine(access, report=progress, timing=access.timing, now=played.now)
 
-    assert reports.reasons == [
+    assert progress.reasons == [
         f"looking at the {name}" for name in ("proxy", "latency", "key", "sandboxes")
     ]
 
@@ -478,9 +474,11 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@some
-@given(answers=st.lists(st.tuples(st.sampled_from([200, 200, 401, 500]), bodies), min_size=1))
-def test_whatever_the_proxy_answers_every_check_has_an_outcome(
+@some_examples
+@given(
+    answers=st.lists(st.tuples(st.sampled_from([200, 200, 401, 500]), hostile_bodies), min_size=1)
+)
+def test_every_check_has_an_outcome_for_any_reply(
     shared_home: Path, answers: list[tuple[int, bytes]]
 ) -> None:
     asked = iter(answers * 10)
@@ -496,5 +494,5 @@ def test_whatever_the_proxy_answers_every_check_has_an_outcome(
     ("length", "words"),
     [(0.04, "0.0 s"), (119, "119.0 s"), (120, "2 minutes"), (7200, "2 hours"), (172800, "2 days")],
 )
-def test_a_length_of_time_is_told_in_a_fitting_unit(length: float, words: str) -> None:
+def test_a_duration_is_shown_in_a_fitting_unit(length: float, words: str) -> None:
     assert span(timedelta(seconds=length)) == words

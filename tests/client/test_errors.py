@@ -1,6 +1,8 @@
-"""The tree of errors: each says what happened, whose fault it is and what to do next."""
+"""The tree of errors: each has a message, a fault and advice."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 from sandbox_client import _errors
@@ -12,7 +14,7 @@ from sandbox_client._errors import (
     spell_verbs,
 )
 
-from tests.client.leaks import spelled
+from tests.client.secrecy import format_verb
 
 
 def _tree(root: type[SandboxError]) -> list[type[SandboxError]]:
@@ -22,25 +24,25 @@ def _tree(root: type[SandboxError]) -> list[type[SandboxError]]:
 _PUBLIC = [each for each in _tree(SandboxError) if each.__module__ == _errors.__name__]
 
 
-@pytest.mark.parametrize("kind", _PUBLIC, ids=lambda kind: str(kind.__name__))
-def test_every_error_of_the_tree_is_drawn_at_the_top_of_its_module(
-    kind: type[SandboxError],
-) -> None:
-    assert kind.__name__ in (_errors.__doc__ or "")
+def test_the_tree_at_the_head_of_the_module_has_every_error() -> None:
+    drawn = re.findall(r"^[ │├└─]*([A-Z]\w+)(?:  .*)?$", _errors.__doc__ or "", re.MULTILINE)
+
+    assert sorted(drawn) == sorted(each.__name__ for each in _PUBLIC)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [each for each in _PUBLIC if each is not SandboxError],
-    ids=lambda kind: str(kind.__name__),
-)
-def test_every_error_says_whose_fault_it_is(kind: type[SandboxError]) -> None:
-    assert kind.fault != SandboxError.fault
-    assert kind.fault.endswith(".")
+def test_every_error_has_a_fault() -> None:
+    without = [
+        each.__name__
+        for each in _PUBLIC
+        if each is not SandboxError
+        and (each.fault == SandboxError.fault or not each.fault.endswith("."))
+    ]
+
+    assert without == []
 
 
 def test_an_error_is_explained_in_three_labelled_lines() -> None:
-    story = Paused("Sandbox 'box' is paused").explain(spelled).splitlines()
+    story = Paused("Sandbox 'box' is paused").explain(format_verb).splitlines()
 
     assert story == [
         "Sandbox 'box' is paused",
@@ -49,23 +51,25 @@ def test_an_error_is_explained_in_three_labelled_lines() -> None:
     ]
 
 
-def test_an_errors_own_advice_replaces_its_kinds() -> None:
+def test_an_errors_own_advice_replaces_the_one_of_its_class() -> None:
     error = ProxyUnreachable("no", advice="Ask {status}.", retryable=False, status=502)
 
-    assert error.next_step(spelled) == "Ask <status>."
+    assert error.next_step(format_verb) == "Ask <status>."
     assert (error.retryable, error.status) == (False, 502)
     assert ProxyUnreachable.retryable
 
 
 @pytest.mark.parametrize("text", ["{nonsense}", "{}", "{", "{Delete}", "{delete", "{{x}}"])
-def test_only_verbs_in_braces_are_spelled(text: str) -> None:
-    assert spell_verbs(text, spelled) == text
+def test_text_in_braces_that_is_no_verb_is_kept(text: str) -> None:
+    assert spell_verbs(text, format_verb) == text
 
 
-def test_every_verb_is_spelled_wherever_it_stands() -> None:
+def test_every_verb_in_braces_is_formatted() -> None:
     text = "{create}{status} {run} {list} {delete} {pause} {resume}"
 
-    assert spell_verbs(text, spelled) == "<create><status> <run> <list> <delete> <pause> <resume>"
+    assert (
+        spell_verbs(text, format_verb) == "<create><status> <run> <list> <delete> <pause> <resume>"
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def test_a_noun_agrees_with_its_number(number: int, noun: str, expected: str) ->
 
 
 @pytest.mark.parametrize("key", ["sk_live_" + "aB3-_" * 6, ("sk_live_" + "aB3" * 10).lower()])
-def test_a_key_that_strays_into_a_message_is_hidden(key: str) -> None:
+def test_a_key_in_a_message_is_hidden(key: str) -> None:
     error = SandboxError(f"Unknown host: http://{key} has no address")
 
     assert str(error) == error.message == "Unknown host: http://sk_live_… has no address"

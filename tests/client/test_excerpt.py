@@ -1,4 +1,4 @@
-"""What of a long output is shown, and that the rest can be reached."""
+"""Excerpts of a long output, and how to reach the rest."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, last_line, page, tail
+from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, last_line, lines, page, tail
 
-from tests.client.hostile import many
+from tests.client.strategies import many_examples
 
 outputs = st.text(st.characters(codec="utf-8"), max_size=60)
 
 
-def test_what_fits_is_shown_as_it_is() -> None:
+def test_a_short_output_is_shown_whole() -> None:
     for shown in (head_and_tail("a\nb"), tail("a\nb"), page("a\nb", 0)):
         assert (shown.text, shown.after, shown.left_out) == ("a\nb", 3, 0)
 
 
 @pytest.mark.parametrize("length", [11, 12, 13, 1000])
-def test_the_middle_that_is_left_out_is_counted_and_its_place_is_told(length: int) -> None:
+def test_the_omitted_middle_is_counted_and_located(length: int) -> None:
     output = "".join(chr(0x4E00 + number) for number in range(length))
 
     shown = head_and_tail(output, limit=10)
@@ -33,36 +33,36 @@ def test_the_middle_that_is_left_out_is_counted_and_its_place_is_told(length: in
     assert shown.after == length
 
 
-def test_a_tail_says_how_to_get_what_stands_before_it() -> None:
+def test_a_tail_tells_how_to_read_the_beginning() -> None:
     shown = tail("abcdefgh", limit=3)
 
     assert shown.text == "[… 5 characters left out; after=0 shows them …]\nfgh"
     assert (shown.after, shown.left_out) == (8, 5)
 
 
-@many
+@many_examples
 @given(output=outputs, after=st.integers(0, 70), limit=st.integers(1, 20))
-def test_pages_put_together_are_all_that_follows(output: str, after: int, limit: int) -> None:
+def test_consecutive_pages_are_the_whole_output(output: str, after: int, limit: int) -> None:
     collected, place = "", after
     for _ in range(100):
         shown = page(output, place, limit)
         collected += output[min(place, len(output)) : shown.after]
         assert shown.text.startswith(output[place : shown.after])
-        assert shown.left_out == len(output) - shown.after
+        assert 0 <= shown.left_out == len(output) - shown.after
         place = shown.after
         if not shown.left_out:
             break
     assert collected == output[after:]
 
 
-@many
+@many_examples
 @given(output=outputs, limit=st.integers(2, 20))
-def test_nothing_is_shown_beyond_the_limit_but_the_words_for_it(output: str, limit: int) -> None:
+def test_an_excerpt_keeps_its_limit_except_for_the_marker(output: str, limit: int) -> None:
     for shown in (head_and_tail(output, limit), tail(output, limit), page(output, 0, limit)):
         assert len(shown.text) <= limit + 60 + 2 * len(str(len(output)))
 
 
-def test_a_reply_holds_thirty_thousand_characters() -> None:
+def test_a_reply_has_at_most_30000_characters() -> None:
     assert MAX_OUTPUT == 30_000
     assert len(head_and_tail("x" * 10**6).text) < 30_100
 
@@ -80,14 +80,51 @@ def test_a_reply_holds_thirty_thousand_characters() -> None:
         ("x" * 500, "x" * 119 + "…"),
     ],
 )
-def test_the_last_line_that_says_something_is_fit_for_progress(output: str, line: str) -> None:
+def test_the_last_line_with_text_is_shown_without_escapes(output: str, line: str) -> None:
     assert last_line(output) == line
 
 
-@many
+@many_examples
 @given(output=st.text(max_size=300))
-def test_the_last_line_is_short_and_printable_whatever_was_printed(output: str) -> None:
+def test_the_last_line_is_always_short_and_printable(output: str) -> None:
     line = last_line(output)
 
     assert line.isprintable()
     assert len(line) <= 120
+
+
+def test_a_page_past_the_end_is_empty_and_ends_at_the_end() -> None:
+    shown = page("abc", 7)
+
+    assert (shown.text, shown.after, shown.left_out) == ("", 3, 0)
+
+
+def test_lines_end_at_a_line_and_tell_the_next_one() -> None:
+    shown = lines("one\ntwo\nthree\n", 5, "/f", limit=9)
+
+    assert shown.text == "one\ntwo\n[… 6 characters left out; start_line=7 goes on …]\n"
+    assert (shown.after, shown.left_out) == (7, 6)
+
+
+def test_lines_that_fit_are_shown_whole() -> None:
+    shown = lines("one\ntwo\n", 5, "/f")
+
+    assert (shown.text, shown.left_out) == ("one\ntwo\n", 0)
+
+
+def test_a_long_line_tells_the_command_that_prints_its_rest() -> None:
+    shown = lines("ééé\nnext\n", 2, "'/a b'", limit=2)
+
+    assert shown.text == (
+        "éé\n[… 7 characters left out, the rest of line 2 among them:"
+        " sed -n 2p '/a b' | cut -b 5- prints it; start_line=3 goes on …]\n"
+    )
+    assert shown.after == 3
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_long_last_line_has_no_next_line(end: str) -> None:
+    shown = lines("x" * 9 + end, 1, "/f", limit=4)
+
+    assert "goes on" not in shown.text
+    assert shown.after == 0

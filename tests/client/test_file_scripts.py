@@ -1,4 +1,4 @@
-"""What the sandbox's shell is told to do to files, and what it tells back."""
+"""The shell scripts that work on a sandbox's files, run by bash, and how their output is read."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from sandbox_client._errors import BrokenReply, FileRefused
 from sandbox_client._files import scripts
 from sandbox_client._files.scripts import BLOCK, Settling, Slice
 from sandbox_client._files.trees import Goal, Leaf, Tree, beside, goal, is_below, name_of
+
+from tests.client.strategies import some_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +50,7 @@ def settle(here: Path, name: str, manner: Manner = "plain", around: str = "{}") 
     return scripts.read_lines(run(here, around.format(command)))[0]
 
 
-def test_each_file_of_a_command_is_told_of_by_itself(tmp_path: Path) -> None:
+def test_each_file_of_a_command_has_its_own_outcome(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     command = scripts.settle(
         [
@@ -68,7 +70,7 @@ def test_each_file_of_a_command_is_told_of_by_itself(tmp_path: Path) -> None:
     assert not (tmp_path / "short").exists()
 
 
-def test_a_command_is_one_line_that_no_alias_changes(tmp_path: Path) -> None:
+def test_a_command_is_one_line_without_aliases(tmp_path: Path) -> None:
     command = scripts.settle([settling(tmp_path, "new\nline", b"", b"")])
     assert command.isprintable()
     run(tmp_path, f"shopt -s expand_aliases; alias mv=false rm=false wc=false\n{command}")
@@ -77,7 +79,7 @@ def test_a_command_is_one_line_that_no_alias_changes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("without", ["--reference", "stat -Lc"])
 @pytest.mark.parametrize("mode", [0o600, 0o755])
-def test_a_file_that_is_replaced_keeps_its_mode(
+def test_a_replaced_file_keeps_its_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, without: str
 ) -> None:
     script = scripts._SETTLE.replace(without, "--none")  # pyright: ignore[reportPrivateUsage]  # other tools
@@ -91,9 +93,7 @@ def test_a_file_that_is_replaced_keeps_its_mode(
 
 @pytest.mark.parametrize("to", ["deep/er 'f'\n", "deep/none"])
 @pytest.mark.parametrize("manner", ["plain", "append"])
-def test_a_link_stays_and_what_it_leads_to_is_written(
-    tmp_path: Path, to: str, manner: Manner
-) -> None:
+def test_a_link_is_kept_and_its_target_is_written(tmp_path: Path, to: str, manner: Manner) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep/er 'f'\n").touch()
     (tmp_path / "link").symlink_to(to)
@@ -103,7 +103,7 @@ def test_a_link_stays_and_what_it_leads_to_is_written(
     assert not list(tmp_path.rglob("*.part-*"))
 
 
-def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path: Path) -> None:
+def test_a_dangling_link_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("no/such/place")
     assert settle(tmp_path, "link") == ("failed", "it is a link that leads nowhere")
     assert (tmp_path / "link").is_symlink()
@@ -111,7 +111,7 @@ def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write all")
 @pytest.mark.parametrize("manner", ["plain", "append"])
-def test_a_file_that_is_write_protected_is_left_alone(tmp_path: Path, manner: Manner) -> None:
+def test_a_write_protected_file_is_not_changed(tmp_path: Path, manner: Manner) -> None:
     (tmp_path / "f").write_text("old")
     (tmp_path / "f").chmod(0o444)
     around = "setpriv --bounding-set -all {}" if os.geteuid() == 0 else "{}"
@@ -120,21 +120,21 @@ def test_a_file_that_is_write_protected_is_left_alone(tmp_path: Path, manner: Ma
     assert (tmp_path / "f").read_text() == "old"
 
 
-def test_an_append_that_ends_early_says_so(tmp_path: Path) -> None:
+def test_a_partial_append_is_reported(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("old" * 200)
     word, said = settle(tmp_path, "f", "append", "trap '' XFSZ; ulimit -f 1; {}")
     assert word == "failed"
     assert said.startswith("some of it may be at its end:")
 
 
-def test_an_append_keeps_what_others_append_meanwhile(tmp_path: Path) -> None:
+def test_an_append_keeps_concurrent_appends(tmp_path: Path) -> None:
     with (tmp_path / "log").open("a") as log:
         assert settle(tmp_path, "log", "append") == ("done", "")
         log.write("other")
     assert (tmp_path / "log").read_text() == "new" * 300 + "other"
 
 
-def test_what_a_killed_copy_has_left_of_a_file_is_removed_after_an_hour(tmp_path: Path) -> None:
+def test_parts_of_a_killed_copy_are_removed_after_an_hour(tmp_path: Path) -> None:
     name = "a *[b]"
     kept = {f".{name}.part-00000001", f".{name}.part-notes", ".a b.part-00000003"}
     for each in {*kept, f".{name}.part-00000002"}:
@@ -145,14 +145,14 @@ def test_what_a_killed_copy_has_left_of_a_file_is_removed_after_an_hour(tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {*kept, name}
 
 
-def test_an_output_without_its_end_is_an_error_that_tells_its_last_line() -> None:
+def test_an_output_without_its_end_is_an_error_with_its_last_line() -> None:
     with pytest.raises(FileRefused, match="ended early: sh: not found"):
         scripts.read_lines("@0 done\nsh: not found\n")
     with pytest.raises(FileRefused, match="it printed nothing"):
         scripts.read_lines("")
 
 
-def test_the_line_ends_of_a_terminal_do_not_matter() -> None:
+def test_the_line_ends_of_a_terminal_are_accepted() -> None:
     assert scripts.read_lines("noise\r\n@0 done\r\n@1 12 abc\r\n@end\r\n") == {
         0: ("done", ""),
         1: ("12", "abc"),
@@ -160,13 +160,14 @@ def test_the_line_ends_of_a_terminal_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "a//b", "a/./b", ""])
-def test_a_name_that_leads_out_of_the_directory_is_refused(path: str) -> None:
+def test_a_path_outside_the_directory_is_refused(path: str) -> None:
     content = base64.b64encode(f"f1 ./{path}\0".encode()).decode()
     assert not is_below(path)
     with pytest.raises(BrokenReply, match="leads out of its directory"):
         scripts.read_survey(content, "/sandbox", "x", is_file=False)
 
 
+@some_examples
 @given(st.integers(0, 200 * BLOCK), st.integers(1, 40))
 def test_slices_cover_a_file_once(size: int, most: int) -> None:
     slices = scripts.slices(0, Leaf("f", size), most)
@@ -197,12 +198,13 @@ def test_a_file_is_packed_block_by_block_with_its_size_and_hash(tmp_path: Path) 
         (False, "/sandbox/x", True, Goal("/sandbox/x/name")),
     ],
 )
-def test_where_a_tree_goes(is_file: bool, target: str, into: bool, expected: Goal) -> None:
+def test_the_target_of_a_tree(is_file: bool, target: str, into: bool, expected: Goal) -> None:
     assert goal(Tree("/b", "name", is_file, ()), target, into=into) == expected
 
 
+@some_examples
 @given(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=255))
-def test_the_name_of_a_part_fits_and_stands_beside_the_file(name: str) -> None:
+def test_the_name_of_a_part_is_valid_and_in_the_same_directory(name: str) -> None:
     directory, _, part = beside(f"a/{name}", "0123abcd").rpartition("/")
     assert directory == "a"
     assert len(part.encode()) <= 255
@@ -210,9 +212,73 @@ def test_the_name_of_a_part_fits_and_stands_beside_the_file(name: str) -> None:
     assert part.endswith(".part-0123abcd")
 
 
-def test_a_path_that_ends_in_dots_has_no_name_of_its_own() -> None:
+def test_a_path_that_ends_in_dots_has_no_name() -> None:
     assert [name_of(path) for path in ("a/b", "a/b/", "a/.", "..", "/", ".")] == [
         "b",
         "b",
         *[""] * 4,
     ]
+
+
+def test_a_name_that_is_not_utf_8_is_refused() -> None:
+    content = base64.b64encode(b"f1 ./f-\xff\0").decode()
+
+    with pytest.raises(FileRefused, match="A name in the sandbox is not UTF-8"):
+        scripts.read_survey(content, "/sandbox", "x", is_file=False)
+
+
+def test_a_survey_is_read_with_its_kinds() -> None:
+    content = base64.b64encode(b"d .\0d ./d\0x2 ./d/run\0t ./to\0l ./gone\0o ./pipe\0").decode()
+
+    tree = scripts.read_survey(content, "/b", "x", is_file=False)
+
+    assert tree.files == (Leaf("d/run", 2, runs=True),)
+    assert tree.directories == ("d",)
+    assert [each.path for each in tree.skipped] == ["to", "gone", "pipe"]
+
+
+def test_text_that_is_no_base64_is_refused() -> None:
+    with pytest.raises(BrokenReply, match="base64 cannot be read"):
+        scripts.read_block("%")
+
+
+def test_directories_are_made_and_the_marker_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "marker").touch()
+    (tmp_path / "file").touch()
+
+    output = run(tmp_path, scripts.arrange("marker", ["a/b", "file"]))
+
+    assert scripts.read_lines(output)[1][0] == "failed"
+    assert (tmp_path / "a/b").is_dir()
+    assert not (tmp_path / "marker").exists()
+
+
+def test_the_size_of_a_file_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"12345")
+
+    assert scripts.read_lines(run(tmp_path, scripts.measure("f"))) == {0: ("size", "5")}
+
+
+def test_a_scratch_directory_and_parts_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch/f").touch()
+    (tmp_path / "part").touch()
+
+    run(tmp_path, scripts.remove_scratch("scratch"))
+    run(tmp_path, scripts.remove(["part", "none"]))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_surveyed_by_its_script(tmp_path: Path) -> None:
+    (tmp_path / "tree/d").mkdir(parents=True)
+    (tmp_path / "tree/d/f").write_bytes(b"abc")
+    (tmp_path / "tree/link").symlink_to("d")
+
+    output = run(tmp_path / "tree", scripts.survey("scratch", ".").replace('"$HOME"', ".."))
+
+    assert scripts.read_lines(output) == {}
+    listed = (tmp_path / "scratch/list").read_text()
+    tree = scripts.read_survey(listed, "/b", "tree", is_file=False)
+    assert (tree.files, tree.directories) == ((Leaf("d/f", 3),), ("d",))
+    assert [each.path for each in tree.skipped] == ["link"]

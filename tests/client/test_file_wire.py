@@ -1,4 +1,4 @@
-"""Requests to the file API and what its replies mean, without any of it being sent."""
+"""Requests to the file API and its replies, without a transport."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from sandbox_client._errors import (
 from sandbox_client._files import wire
 from sandbox_client._message import Reply
 
-KEY = "sk_live_0123456789abcdefABCDEF_-01234567"
+from tests.client.strategies import some_examples
+from tests.client.stubs import KEY
 
 
 def reply(data: object, *, success: object = True, message: str = "done") -> Reply:
@@ -40,7 +41,7 @@ def fault(kind: str, said: str = "no", *, retryable: bool = False) -> Reply:
     return reply(data, success=False, message=said)
 
 
-def test_lines_are_asked_for_only_where_some_are_meant() -> None:
+def test_a_read_request_holds_line_numbers_only_if_given() -> None:
     assert wire.read("box", "/f").body == {"file": "/f"}
     some = wire.read("box", "/f", start=0, end=3)
     assert some.body == {"file": "/f", "start_line": 0, "end_line": 3}
@@ -51,7 +52,7 @@ def test_lines_are_asked_for_only_where_some_are_meant() -> None:
     )
 
 
-def test_only_a_write_that_appends_is_never_repeated_by_itself() -> None:
+def test_only_an_append_is_not_repeatable() -> None:
     assert wire.read("box", "/f").repeatable
     assert wire.listing("box", "/").repeatable
     assert wire.write("box", "/f", b"", append=False).repeatable
@@ -63,8 +64,9 @@ _paths = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size
 )
 
 
+@some_examples
 @given(_paths, st.integers(1, 255))
-def test_what_fits_is_under_100_kb_as_it_is_sent_whatever_the_path(path: str, byte: int) -> None:
+def test_a_full_piece_is_under_100_kb_for_any_path(path: str, byte: int) -> None:
     whole = wire.absolute(path)
     piece = bytes([byte]) * wire.room(whole)
     request = wire.write("box", whole, piece, append=True)
@@ -84,12 +86,12 @@ def test_what_fits_is_under_100_kb_as_it_is_sent_whatever_the_path(path: str, by
         ("-x", "/sandbox/-x"),
     ],
 )
-def test_a_relative_path_starts_where_commands_do(path: str, whole: str) -> None:
+def test_a_relative_path_starts_in_the_working_directory(path: str, whole: str) -> None:
     assert wire.absolute(path) == whole
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5_000, "é" * 2_500])
-def test_a_path_that_none_can_be_is_refused_before_anything_is_sent(path: str) -> None:
+def test_an_invalid_path_is_refused(path: str) -> None:
     with pytest.raises(InvalidInput):
         wire.absolute(path)
 
@@ -109,9 +111,7 @@ def test_a_path_that_none_can_be_is_refused_before_anything_is_sent(path: str) -
         ("one that is new", FileRefused),
     ],
 )
-def test_each_fault_of_a_file_is_an_error_with_its_words_and_advice(
-    kind: str, error: type[SandboxError]
-) -> None:
+def test_each_error_type_has_its_class_and_advice(kind: str, error: type[SandboxError]) -> None:
     with pytest.raises(error, match="The sandbox could not write /sandbox/f: disk on fire") as told:
         wire.read_content(fault(kind, "disk on fire"))
     assert type(told.value) is error
@@ -119,31 +119,31 @@ def test_each_fault_of_a_file_is_an_error_with_its_words_and_advice(
     assert not told.value.retryable
 
 
-def test_a_fault_that_passes_may_be_tried_again() -> None:
+def test_a_retryable_error_is_marked() -> None:
     with pytest.raises(FileRefused) as told:
         wire.read_listing(fault("io_error", retryable=True))
     assert told.value.retryable
 
 
-def test_a_fault_tells_no_key_and_is_one_line() -> None:
+def test_an_error_is_one_line_without_the_key() -> None:
     with pytest.raises(FileRefused) as told:
         wire.read_content(fault("io_error", f"a\n\x1b[2J{KEY}"))
     assert KEY not in told.value.message
     assert told.value.message.isprintable()
 
 
-def test_a_fault_without_details_is_still_a_fault() -> None:
+def test_an_error_without_details_has_its_message() -> None:
     with pytest.raises(FileRefused, match="could not do it to the file: it broke"):
         wire.read_content(reply(None, success=False, message="it broke"))
 
 
-def test_a_write_that_wrote_less_is_not_taken_for_one() -> None:
+def test_a_short_write_is_an_error() -> None:
     wire.read_written(reply({"file": "/f", "bytes_written": 3}), 3)
     with pytest.raises(BrokenReply, match="wrote 2 bytes of 3"):
         wire.read_written(reply({"file": "/f", "bytes_written": 2}), 3)
 
 
-def test_a_listing_tells_names_sizes_and_whether_there_is_more() -> None:
+def test_a_listing_has_names_sizes_and_whether_it_is_whole() -> None:
     rows = [
         {"name": "a", "is_directory": True, "size": None},
         {"name": "b\ud800", "is_directory": False, "size": 7},
@@ -154,13 +154,14 @@ def test_a_listing_tells_names_sizes_and_whether_there_is_more() -> None:
     assert not wire.read_listing(reply({"files": [], "truncated": True})).is_whole
 
 
+@some_examples
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_any_other_reply_is_a_clear_error(data: object) -> None:
+def test_any_other_reply_is_a_sandbox_error(data: object) -> None:
     for read in (wire.read_content, wire.read_listing):
         with pytest.raises(SandboxError):
             read(reply({"content": data, "files": [data]} if not isinstance(data, str) else data))

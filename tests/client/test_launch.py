@@ -1,4 +1,4 @@
-"""The launcher in a made-up clone, with stand-ins for uv and Python: nothing is installed."""
+"""The launcher in a temporary clone, with stubs for uv and Python: nothing is installed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 LAUNCH = Path(__file__).parents[2] / "client" / "launch"
-# What the launcher itself needs of a machine: no uv and no Python among them.
+# The programs that the launcher itself needs: no uv and no Python among them.
 _TOOLS = (
     *("sh", "dirname", "cksum", "tr", "sort", "sed", "paste", "env", "readlink"),
     *("mkdir", "rm", "cat", "touch", "chmod", "mv"),
 )
 
-# Stand-ins: each says on standard output and error what it was asked to do, and does the least.
+# Stubs: each logs its command line, prints, and does the least.
 # The output shows that nothing of it reaches the launcher's own.
 _UV = """\
 echo "uv $*" >>"$LOG"
@@ -43,7 +43,7 @@ case $1 in
     [ "$2" != venv ] || "$STANDINS/environment" "$4" ;;
 esac
 """
-# Makes a folder that looks like an environment; its command shows what it was started with.
+# Makes a folder that looks like an environment; its command prints its arguments.
 _ENVIRONMENT = """\
 rm -rf "$1"
 mkdir -p "$1/bin"
@@ -65,7 +65,7 @@ chmod +x "$1/bin/python" "$1/bin/tool"
 
 
 class Clone:
-    """A clone in a folder of its own, and a machine with nothing but what a test puts on it."""
+    """A temporary clone, and a PATH that holds only the programs of the test."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / 'it\'s "a" clone with $HOME, `x` and [y]'
@@ -88,7 +88,7 @@ class Clone:
 
     @property
     def asked(self) -> list[str]:
-        """What uv and Python were asked to do, paths made short."""
+        """Return the command lines of uv and Python, with ROOT for the clone."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [line.replace(str(self.root), "ROOT") for line in lines]
 
@@ -147,7 +147,7 @@ def installed(with_uv: Clone) -> Clone:
     return with_uv
 
 
-def test_uv_is_used_where_it_is_there_and_said(with_uv: Clone) -> None:
+def test_uv_is_used_if_present(with_uv: Clone) -> None:
     ended = with_uv.start("tool", "a", "b c", "")
 
     assert with_uv.asked == [
@@ -162,7 +162,7 @@ def test_uv_is_used_where_it_is_there_and_said(with_uv: Clone) -> None:
     assert ended.returncode == 7
 
 
-def test_venv_and_pip_are_used_where_uv_is_not_there_and_said(with_python: Clone) -> None:
+def test_venv_and_pip_are_used_without_uv(with_python: Clone) -> None:
     ended = with_python.start("tool")
 
     assert with_python.asked == [
@@ -174,7 +174,7 @@ def test_venv_and_pip_are_used_where_uv_is_not_there_and_said(with_python: Clone
     assert ended.returncode == 7
 
 
-def test_the_words_of_the_installers_go_to_standard_error(with_uv: Clone) -> None:
+def test_the_output_of_the_installers_goes_to_standard_error(with_uv: Clone) -> None:
     ended = with_uv.start()
 
     assert ended.stdout == ""
@@ -193,7 +193,7 @@ def test_a_newer_python_is_found_beside_one_that_is_too_old(clone: Clone) -> Non
 
 
 @pytest.mark.parametrize("old", [True, False], ids=["too old", "none"])
-def test_a_machine_without_python_and_uv_is_told_what_is_missing(clone: Clone, old: bool) -> None:
+def test_a_missing_python_is_reported(clone: Clone, old: bool) -> None:
     if old:
         clone.put("python3", _PYTHON)
         clone.variables = {"OLD": "1"}
@@ -208,7 +208,7 @@ def test_a_machine_without_python_and_uv_is_told_what_is_missing(clone: Clone, o
     assert not (clone.root / ".venv.lock").exists()
 
 
-def test_an_environment_that_is_up_to_date_is_used_at_once(installed: Clone) -> None:
+def test_an_up_to_date_environment_is_used_at_once(installed: Clone) -> None:
     (installed.bin / "uv").unlink()
     shutil.rmtree(installed.root / ".venv.lock", ignore_errors=True)
 
@@ -218,7 +218,7 @@ def test_an_environment_that_is_up_to_date_is_used_at_once(installed: Clone) -> 
     assert ended.stdout == "<--flag>\n<*>\nSSL_CERT_FILE=unset\n"
 
 
-def test_a_set_up_without_a_command_says_that_nothing_was_to_do(installed: Clone) -> None:
+def test_a_set_up_without_a_command_says_that_it_is_up_to_date(installed: Clone) -> None:
     ended = installed.start("--extras", "dev")
 
     assert (ended.returncode, ended.stdout) == (0, "")
@@ -238,7 +238,7 @@ def test_a_blank_certificate_file_or_an_unexpanded_reference_is_dropped(
     assert installed.start("tool").stdout == f"SSL_CERT_FILE={seen}\n"
 
 
-def test_a_change_of_the_packages_brings_the_environment_up_to_date_in_place(
+def test_changed_packages_update_the_environment_in_place(
     installed: Clone,
 ) -> None:
     (installed.root / "pyproject.toml").write_text("[project]\nname = 'new'\n")
@@ -251,7 +251,7 @@ def test_a_change_of_the_packages_brings_the_environment_up_to_date_in_place(
     assert installed.start("tool").stderr == ""
 
 
-def test_another_extra_is_added_to_those_that_are_there(installed: Clone) -> None:
+def test_another_extra_is_added_to_the_installed_ones(installed: Clone) -> None:
     installed.start("--extras", "fakeproxy")
     installed.start("--extras", "dev,fakeproxy")
 
@@ -269,7 +269,7 @@ def test_a_moved_clone_gets_an_environment_of_its_own(installed: Clone) -> None:
     assert f"making the environment in {installed.environment}" in ended.stderr
 
 
-def test_an_environment_whose_python_is_gone_is_made_again(installed: Clone) -> None:
+def test_an_environment_without_its_python_is_made_again(installed: Clone) -> None:
     python = installed.environment / "bin" / "python"
     python.unlink()
     python.symlink_to("/nonexistent/python3.11")
@@ -278,7 +278,7 @@ def test_an_environment_whose_python_is_gone_is_made_again(installed: Clone) -> 
     assert installed.asked[0].startswith("uv venv -q --clear")
 
 
-def test_a_set_up_that_failed_is_told_and_done_again(with_uv: Clone) -> None:
+def test_a_failed_set_up_is_reported_and_repeated(with_uv: Clone) -> None:
     (with_uv.bin / "offline").touch()
     failed = with_uv.start("tool")
     (with_uv.bin / "offline").unlink()
@@ -291,7 +291,7 @@ def test_a_set_up_that_failed_is_told_and_done_again(with_uv: Clone) -> None:
     assert not (with_uv.root / ".venv.lock").exists()
 
 
-def test_an_update_that_failed_leaves_nothing_that_passes_for_up_to_date(installed: Clone) -> None:
+def test_a_failed_update_is_repeated(installed: Clone) -> None:
     packages = installed.root / "pyproject.toml"
     before = packages.read_text()
     packages.write_text("[project]\nname = 'new'\n")
@@ -306,7 +306,7 @@ def test_an_update_that_failed_leaves_nothing_that_passes_for_up_to_date(install
     assert len(installed.asked) > 1
 
 
-def test_a_failed_pip_is_told_with_what_to_do(with_python: Clone) -> None:
+def test_a_failed_pip_is_reported(with_python: Clone) -> None:
     (with_python.bin / "offline").touch()
 
     failed = with_python.start("tool")
@@ -315,17 +315,17 @@ def test_a_failed_pip_is_told_with_what_to_do(with_python: Clone) -> None:
     assert "pip could not install the packages" in failed.stderr
 
 
-def test_a_set_up_that_was_killed_is_done_again(with_uv: Clone) -> None:
+def test_a_killed_set_up_is_repeated(with_uv: Clone) -> None:
     os.mkfifo(with_uv.bin / "barrier")
-    with (
-        subprocess.Popen(
-            with_uv.command("tool"), env=with_uv.environ(), stderr=subprocess.DEVNULL
-        ) as first,
-        (with_uv.bin / "barrier").open("w") as barrier,
-    ):  # opens once pip reads it
-        first.kill()
+    with subprocess.Popen(
+        with_uv.command("tool"),
+        env=with_uv.environ(),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as first:
+        with (with_uv.bin / "barrier").open("w"):  # opens once the installer reads it
+            os.killpg(first.pid, signal.SIGKILL)  # the installer too: it would finish the set-up
         first.wait(timeout=10)
-        barrier.write("go\n")
     (with_uv.bin / "barrier").unlink()
 
     ended = with_uv.start("tool")
@@ -334,7 +334,7 @@ def test_a_set_up_that_was_killed_is_done_again(with_uv: Clone) -> None:
     assert [line.split()[1] for line in with_uv.asked] == ["venv", "pip", "venv", "pip"]
 
 
-def test_two_starts_at_once_install_once(with_uv: Clone) -> None:
+def test_two_concurrent_starts_install_once(with_uv: Clone) -> None:
     barrier = with_uv.bin / "barrier"
     os.mkfifo(barrier)
     # The second start comes to its first sleep while the first is installing: that lets it go on.
@@ -362,7 +362,7 @@ def test_two_starts_at_once_install_once(with_uv: Clone) -> None:
     assert sum("waiting for it" in err for _, err in said) == 1
 
 
-def test_a_lock_that_a_killed_start_left_behind_is_taken_over(with_uv: Clone) -> None:
+def test_the_lock_of_a_killed_start_is_taken_over(with_uv: Clone) -> None:
     lock = with_uv.root / ".venv.lock"
     lock.mkdir()
     with subprocess.Popen(["/bin/sh", "-c", "exit 0"]) as gone:
@@ -373,11 +373,20 @@ def test_a_lock_that_a_killed_start_left_behind_is_taken_over(with_uv: Clone) ->
     assert not lock.exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_clone_that_cannot_be_written_says_so(with_uv: Clone) -> None:
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write all")
+def test_a_read_only_clone_is_reported(with_uv: Clone) -> None:
+    as_owner = ["setpriv", "--bounding-set", "-all"] if os.geteuid() == 0 else []
     with_uv.root.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
-        ended = with_uv.start("tool")
+        ended = subprocess.run(
+            [*as_owner, *with_uv.command("tool")],
+            env=with_uv.environ(),
+            executable=shutil.which("setpriv") if as_owner else None,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
     finally:
         with_uv.root.chmod(stat.S_IRWXU)
 
@@ -492,7 +501,7 @@ def test_a_command_starts_python_without_the_callers_variables(
     assert installed.asked == [started, started]
 
 
-def test_git_checks_the_files_out_with_line_feeds_whatever_it_is_configured_to_do() -> None:
+def test_git_checks_files_out_with_line_feeds_in_any_configuration() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "--eol"],
         cwd=LAUNCH.parents[1],
@@ -516,7 +525,7 @@ def test_help_names_the_commands_and_makes_nothing(with_uv: Clone, option: str) 
     assert with_uv.asked == []
 
 
-def test_the_commands_that_are_named_are_those_of_the_project(with_uv: Clone) -> None:
+def test_the_help_names_the_commands_of_the_project(with_uv: Clone) -> None:
     packages = tomllib.loads((LAUNCH.parents[1] / "pyproject.toml").read_text())
 
     said = with_uv.start("--help").stdout
@@ -526,7 +535,7 @@ def test_the_commands_that_are_named_are_those_of_the_project(with_uv: Clone) ->
     )
 
 
-def test_an_unknown_command_is_told_with_those_that_there_are(installed: Clone) -> None:
+def test_an_unknown_command_is_reported_with_the_known_ones(installed: Clone) -> None:
     ended = installed.start("remote-sandbx", "list")
 
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -535,7 +544,7 @@ def test_an_unknown_command_is_told_with_those_that_there_are(installed: Clone) 
     assert "There are: remote-sandbox (the client), sandbox-fakeproxy" in ended.stderr
 
 
-def test_packages_that_somebody_removed_are_installed_again(with_uv: Clone) -> None:
+def test_removed_packages_are_installed_again(with_uv: Clone) -> None:
     packages = with_uv.environment / "lib" / "python3.11" / "site-packages"
     folders = " ".join(shlex.quote(str(packages / each)) for each in ("one", "two"))
     with_uv.put("environment", _ENVIRONMENT + f"mkdir -p {folders}\n")
@@ -554,7 +563,7 @@ def test_packages_that_somebody_removed_are_installed_again(with_uv: Clone) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_set_up_says_so_in_our_words(with_uv: Clone, number: signal.Signals) -> None:
+def test_an_interrupted_set_up_is_reported(with_uv: Clone, number: signal.Signals) -> None:
     os.mkfifo(with_uv.bin / "barrier")
     with subprocess.Popen(
         with_uv.command("tool"),

@@ -1,4 +1,4 @@
-"""What *ready* and *paused* mean in both profiles, and waiting for readiness on a clock of ours."""
+"""The states of a sandbox in both controller profiles, and the wait for one on a fake clock."""
 
 from __future__ import annotations
 
@@ -30,12 +30,7 @@ from sandbox_client._lifecycle import (
 from sandbox_client._waiting import Timing, intervals
 from sandbox_client._wire import Sandbox
 
-from tests.client.doubles import Clock, Reports, reply_of, timing
-from tests.client.hostile import many
-from tests.client.states import (
-    ALPHA_EARLY_ERROR,
-    ALPHA_ERROR,
-    ALPHA_EXPIRED,
+from tests.client.statuses import (
     ALPHA_FAILED,
     ALPHA_NEW,
     ALPHA_PAUSED,
@@ -43,24 +38,24 @@ from tests.client.states import (
     ALPHA_READY,
     ALPHA_STALE,
     ALPHA_STARTING,
-    BETA_ERROR,
     BETA_EXPIRED,
-    BETA_FAILED,
     BETA_PAUSED,
     BETA_READY,
-    ROWS,
-    Row,
+    STATUS_ROWS,
+    StatusRow,
 )
+from tests.client.strategies import many_examples
+from tests.client.stubs import FakeClock, RecordedProgress, as_reply, timing_on
 
 
-def sandbox(row: Row) -> Sandbox:
-    return _wire.read_sandbox(reply_of(row.response()))
+def sandbox(row: StatusRow) -> Sandbox:
+    return _wire.read_sandbox(as_reply(row.response()))
 
 
-class Looks:
-    """Answers to the question for the status, in turn, the last one for ever."""
+class StatusSequence:
+    """Return the statuses in order, then repeat the last; an error among them is raised."""
 
-    def __init__(self, *answers: Row | SandboxError) -> None:
+    def __init__(self, *answers: StatusRow | SandboxError) -> None:
         self.answers = answers
         self.given: list[float] = []
 
@@ -72,43 +67,52 @@ class Looks:
         return sandbox(answer)
 
 
-async def wait(looks: Looks, clock: Clock, reports: Reports, random: float = 0.0) -> WaitResult:
+async def wait(
+    looks: StatusSequence, clock: FakeClock, progress: RecordedProgress, random: float = 0.0
+) -> WaitResult:
     time = Timing(clock, clock.sleep, lambda: random)
     return await wait_for_state(
-        State.READY, looks, report=reports, timing=time, deadline=READY_DEADLINE
+        State.READY, looks, report=progress, timing=time, deadline=READY_DEADLINE
     )
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))
-def test_each_row_of_the_contracts_tables_is_the_state_it_means(row: Row) -> None:
+@pytest.mark.parametrize("row", STATUS_ROWS, ids=lambda row: str(row.id))
+def test_each_row_of_the_readiness_table_has_its_state(row: StatusRow) -> None:
     assert state_of(sandbox(row)) is row.state
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))
-def test_each_state_is_told_in_the_controllers_own_words(row: Row) -> None:
-    assert reason_of(sandbox(row)) == (row.message or "the controller has not seen it yet")
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (ALPHA_NEW, "the controller has not seen it yet"),
+        (ALPHA_PENDING, "Pod exists with phase: Pending; Service Exists"),
+    ],
+    ids=["no condition yet", "with a message"],
+)
+def test_the_reason_is_the_controllers_message(row: StatusRow, reason: str) -> None:
+    assert reason_of(sandbox(row)) == reason
 
 
 @pytest.mark.parametrize("ready", [True, False])
-def test_a_row_of_the_list_knows_ready_and_no_more(ready: bool) -> None:
+def test_a_row_of_a_list_is_ready_or_pending(ready: bool) -> None:
     listed = Sandbox(name="box", ready=ready)
 
     assert state_of(listed) is (State.READY if ready else State.PENDING)
 
 
-def test_a_sandbox_with_one_replica_and_not_ready_is_never_ready() -> None:
+def test_a_sandbox_that_is_not_ready_is_pending_with_replicas_too() -> None:
     assert state_of(Sandbox("box", ready=False, replicas=1, reason="DependenciesReady")) is (
         State.PENDING
     )
 
 
-def test_only_a_failed_or_an_expired_sandbox_is_over() -> None:
+def test_only_failed_and_expired_are_final() -> None:
     assert {state for state in State if state.is_over} == {State.FAILED, State.EXPIRED}
 
 
-@many
+@many_examples
 @given(st.booleans(), st.none() | st.integers(), st.text(), st.text())
-def test_any_four_fields_are_some_state(
+def test_any_combination_of_fields_has_a_state(
     ready: bool, replicas: int | None, reason: str, message: str
 ) -> None:
     state = state_of(Sandbox("box", ready, replicas, reason, message))
@@ -116,7 +120,7 @@ def test_any_four_fields_are_some_state(
     assert state is not State.READY or ready
 
 
-def test_polls_are_a_quarter_of_a_second_apart_at_first_and_two_at_last() -> None:
+def test_the_poll_interval_grows_from_a_quarter_of_a_second_to_two() -> None:
     waits = list(islice(intervals(lambda: 0.0), 20))
 
     assert waits[0] == 0.25
@@ -124,16 +128,16 @@ def test_polls_are_a_quarter_of_a_second_apart_at_first_and_two_at_last() -> Non
     assert waits[-1] == pytest.approx(2.0, rel=0.25)
 
 
-@many
+@many_examples
 @given(st.lists(st.floats(0, 1), min_size=30, max_size=30))
-def test_no_poll_is_sooner_or_later_than_the_bounds(numbers: list[float]) -> None:
+def test_every_poll_interval_is_within_the_bounds(numbers: list[float]) -> None:
     random = iter(numbers)
 
     for seconds in islice(intervals(lambda: next(random)), 20):
         assert 0.25 <= seconds <= 2.0
 
 
-def test_every_interval_is_jittered_the_longest_too() -> None:
+def test_every_poll_interval_has_jitter() -> None:
     low, high = intervals(lambda: 0.0), intervals(lambda: 1.0)
 
     for short, long in islice(zip(low, high, strict=False), 20):
@@ -141,30 +145,30 @@ def test_every_interval_is_jittered_the_longest_too() -> None:
 
 
 @pytest.mark.parametrize("row", [ALPHA_READY, BETA_READY], ids=lambda row: str(row.id))
-async def test_a_ready_sandbox_is_not_waited_for(row: Row, clock: Clock, reports: Reports) -> None:
-    outcome = await wait(Looks(row), clock, reports)
+async def test_a_ready_sandbox_ends_the_wait_at_once(
+    row: StatusRow, clock: FakeClock, progress: RecordedProgress
+) -> None:
+    outcome = await wait(StatusSequence(row), clock, progress)
 
     assert (outcome.reached, outcome.waited, outcome.reason) == (True, 0.0, "")
     assert clock.slept == []
 
 
-async def test_a_wait_goes_through_all_states_and_tells_each(
-    clock: Clock, reports: Reports
-) -> None:
-    looks = Looks(ALPHA_NEW, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY)
+async def test_a_wait_reports_each_state(clock: FakeClock, progress: RecordedProgress) -> None:
+    looks = StatusSequence(ALPHA_NEW, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY)
 
-    outcome = await wait(looks, clock, reports)
+    outcome = await wait(looks, clock, progress)
 
     assert outcome.reached
     assert outcome.sandbox == sandbox(ALPHA_READY)
     assert outcome.waited == sum(clock.slept)
-    assert reports.reasons == [
+    assert progress.reasons == [
         "pending: the controller has not seen it yet",
         "pending: Pod exists with phase: Pending; Service Exists",
         "starting: Pod is Running but not Ready; Service Exists",
     ]
-    assert [elapsed for elapsed, _, _ in reports.told] == [0.0, 0.25, 0.25 + 0.375]
-    assert {limit for _, limit, _ in reports.told} == {60.0}
+    assert [elapsed for elapsed, _, _ in progress.reports] == [0.0, 0.25, 0.25 + 0.375]
+    assert {limit for _, limit, _ in progress.reports} == {60.0}
 
 
 @pytest.mark.parametrize(
@@ -172,21 +176,21 @@ async def test_a_wait_goes_through_all_states_and_tells_each(
     [(ALPHA_PAUSED, ALPHA_STALE, ALPHA_PENDING, ALPHA_READY), (BETA_PAUSED, BETA_READY)],
     ids=["v1alpha1", "v1beta1"],
 )
-async def test_the_old_state_right_after_a_resume_is_waited_out(
-    rows: tuple[Row, ...], clock: Clock, reports: Reports
+async def test_a_stale_state_after_a_resume_does_not_end_the_wait(
+    rows: tuple[StatusRow, ...], clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    looks = Looks(*rows)
+    looks = StatusSequence(*rows)
 
-    outcome = await wait(looks, clock, reports)
+    outcome = await wait(looks, clock, progress)
 
     assert outcome.reached
     assert len(looks.given) == len(rows)
 
 
-async def test_a_sandbox_that_never_becomes_ready_is_given_up_after_60_s(
-    clock: Clock, reports: Reports
+async def test_a_wait_for_readiness_ends_after_60_s(
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    outcome = await wait(Looks(ALPHA_PENDING, ALPHA_STARTING), clock, reports, random=0.5)
+    outcome = await wait(StatusSequence(ALPHA_PENDING, ALPHA_STARTING), clock, progress, random=0.5)
 
     assert not outcome.reached
     assert outcome.waited == pytest.approx(60.0)
@@ -198,16 +202,13 @@ async def test_a_sandbox_that_never_becomes_ready_is_given_up_after_60_s(
 
 @pytest.mark.parametrize(
     "row",
-    [
-        *(ALPHA_FAILED, ALPHA_EXPIRED, ALPHA_ERROR, ALPHA_EARLY_ERROR),
-        *(BETA_FAILED, BETA_EXPIRED, BETA_ERROR),
-    ],
+    [ALPHA_FAILED, BETA_EXPIRED],
     ids=lambda row: str(row.id),
 )
-async def test_a_sandbox_that_is_over_ends_the_wait(
-    row: Row, clock: Clock, reports: Reports
+async def test_a_final_state_ends_the_wait(
+    row: StatusRow, clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    outcome = await wait(Looks(ALPHA_PENDING, row), clock, reports)
+    outcome = await wait(StatusSequence(ALPHA_PENDING, row), clock, progress)
 
     assert not outcome.reached
     assert outcome.reason == f"{row.state.value}: {row.message}"
@@ -224,30 +225,28 @@ async def test_a_sandbox_that_is_over_ends_the_wait(
     ],
     ids=lambda fault: type(fault).__name__,
 )
-async def test_a_passing_fault_is_a_reason_like_any_other(
-    fault: SandboxError, clock: Clock, reports: Reports
+async def test_a_retryable_error_is_reported_and_the_wait_goes_on(
+    fault: SandboxError, clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    outcome = await wait(Looks(fault, ALPHA_PENDING, fault, ALPHA_READY), clock, reports)
+    outcome = await wait(StatusSequence(fault, ALPHA_PENDING, fault, ALPHA_READY), clock, progress)
 
     assert outcome.reached
-    assert reports.reasons[0] == f"its status cannot be read: {fault.message}"
+    assert progress.reasons[0] == f"its status cannot be read: {fault.message}"
 
 
-async def test_a_proxy_that_asks_to_wait_is_asked_again_no_sooner(
-    clock: Clock, reports: Reports
-) -> None:
+async def test_a_poll_waits_for_retry_after(clock: FakeClock, progress: RecordedProgress) -> None:
     busy = RateLimited("The proxy asks for fewer requests", retry_after=30.0)
 
-    outcome = await wait(Looks(busy, ALPHA_READY), clock, reports)
+    outcome = await wait(StatusSequence(busy, ALPHA_READY), clock, progress)
 
     assert outcome.reached
     assert clock.slept == [30.0]
 
 
-async def test_a_passing_fault_that_stays_is_the_last_reason(
-    clock: Clock, reports: Reports
+async def test_a_lasting_retryable_error_is_the_reason_at_the_end(
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    outcome = await wait(Looks(ProxyUnreachable("Connection refused")), clock, reports)
+    outcome = await wait(StatusSequence(ProxyUnreachable("Connection refused")), clock, progress)
 
     assert (outcome.reached, outcome.sandbox) == (False, None)
     assert outcome.waited == pytest.approx(60.0)
@@ -259,10 +258,10 @@ async def test_a_passing_fault_that_stays_is_the_last_reason(
     [KeyRejected("The API key has expired"), BrokenReply("an HTML page")],
     ids=lambda fault: type(fault).__name__,
 )
-async def test_a_lasting_fault_ends_the_wait_with_the_state_seen_last(
-    fault: SandboxError, clock: Clock, reports: Reports
+async def test_a_permanent_error_ends_the_wait_with_the_last_state(
+    fault: SandboxError, clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    outcome = await wait(Looks(ALPHA_STARTING, fault), clock, reports)
+    outcome = await wait(StatusSequence(ALPHA_STARTING, fault), clock, progress)
 
     assert not outcome.reached
     assert outcome.sandbox == sandbox(ALPHA_STARTING)
@@ -270,32 +269,34 @@ async def test_a_lasting_fault_ends_the_wait_with_the_state_seen_last(
     assert clock.slept == [0.25]
 
 
-async def test_a_sandbox_that_somebody_deleted_meanwhile_is_an_error(
-    clock: Clock, reports: Reports
+async def test_a_sandbox_deleted_during_the_wait_is_an_error(
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
     with pytest.raises(NotYours, match="gone"):
-        await wait(Looks(ALPHA_PENDING, NotYours("gone")), clock, reports)
+        await wait(StatusSequence(ALPHA_PENDING, NotYours("gone")), clock, progress)
 
 
-async def test_each_look_is_told_how_long_it_may_take(clock: Clock, reports: Reports) -> None:
-    looks = Looks(ALPHA_PENDING)
+async def test_each_poll_gets_the_seconds_that_are_left(
+    clock: FakeClock, progress: RecordedProgress
+) -> None:
+    looks = StatusSequence(ALPHA_PENDING)
 
-    outcome = await wait(looks, clock, reports)
+    outcome = await wait(looks, clock, progress)
 
     assert looks.given[:2] == [60.0, 59.75]
     assert min(looks.given) == 1.0
     assert outcome.waited <= 61.0
 
 
-async def test_a_look_that_takes_its_time_does_not_lengthen_the_wait(
-    clock: Clock, reports: Reports
+async def test_a_slow_poll_does_not_extend_the_wait(
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
     async def slow(seconds: float) -> Sandbox:
         clock.now += min(25.0, seconds)
         return sandbox(ALPHA_PENDING)
 
     outcome = await wait_for_state(
-        State.READY, slow, report=reports, timing=timing(clock), deadline=READY_DEADLINE
+        State.READY, slow, report=progress, timing=timing_on(clock), deadline=READY_DEADLINE
     )
 
     assert not outcome.reached
@@ -303,17 +304,17 @@ async def test_a_look_that_takes_its_time_does_not_lengthen_the_wait(
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["the first look", "a later look"])
-async def test_a_look_that_takes_its_time_is_told_with_the_reason_so_far(
-    seen: bool, clock: Clock, monkeypatch: pytest.MonkeyPatch
+async def test_a_slow_poll_reports_the_last_reason(
+    seen: bool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
     told = anyio.Event()
-    reports = Reports()
+    progress = RecordedProgress()
     looks = [ALPHA_PENDING, ALPHA_READY] if seen else [ALPHA_READY]
 
     async def report(elapsed: float, limit: float | None, reason: str) -> None:
-        await reports(elapsed, limit, reason)
-        if not seen or len(reports.told) > 1:
+        await progress(elapsed, limit, reason)
+        if not seen or len(progress.reports) > 1:
             told.set()
 
     async def slow(_: float) -> Sandbox:
@@ -324,10 +325,10 @@ async def test_a_look_that_takes_its_time_is_told_with_the_reason_so_far(
 
     with anyio.fail_after(5):
         outcome = await wait_for_state(
-            State.READY, slow, report=report, timing=timing(clock), deadline=READY_DEADLINE
+            State.READY, slow, report=report, timing=timing_on(clock), deadline=READY_DEADLINE
         )
 
     assert outcome.reached
     expected = "pending: Pod exists" if seen else "its status has not been read yet"
-    assert reports.reasons[-1].startswith(expected)
-    assert {limit for _, limit, _ in reports.told} == {60.0}
+    assert progress.reasons[-1].startswith(expected)
+    assert {limit for _, limit, _ in progress.reports} == {60.0}

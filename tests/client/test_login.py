@@ -1,4 +1,4 @@
-"""A login asks, checks both answers, and writes the configuration; or nothing is changed."""
+"""Login: questions, checks of the answers, and the configuration that is written."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from sandbox_client._errors import (
 )
 from sandbox_client._face import Face
 
-from tests.client.access import PlayedAccess, PlayedPerson
-from tests.client.doubles import KEY, says
-from tests.client.hostile import some
-from tests.client.leaks import hidden_words
+from tests.client.interaction import ScriptedUser, StubAccess
+from tests.client.secrecy import chained_text
+from tests.client.strategies import some_examples
+from tests.client.stubs import KEY, error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def user_row(name: str, *, is_active: bool = True) -> dict[str, object]:
 
 
 @dataclass
-class Played:
+class AccountStub:
     """A proxy with users and keys; `faults` are answered first, by `METHOD /path`."""
 
     users: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
@@ -71,12 +71,12 @@ class Played:
         if request.url.path == "/api/me":
             return self._me(key)
         if key != ADMIN:
-            return says(403, "Invalid admin API key", "Forbidden")
+            return error_reply(403, "Invalid admin API key", "Forbidden")
         return self._administrate(request)
 
     def _me(self, key: str) -> httpx.Response:
         if key not in self.keys:
-            return says(401, "Invalid API key", "Unauthorized")
+            return error_reply(401, "Invalid API key", "Unauthorized")
         return httpx.Response(200, json={"user": {"username": self.keys[key]}})
 
     def _administrate(self, request: httpx.Request) -> httpx.Response:
@@ -94,11 +94,11 @@ class Played:
 
 @dataclass
 class Conversation:
-    """One login of a person at a home folder, and what came of it."""
+    """One login in a home folder, with its output."""
 
     home: Path
     capsys: pytest.CaptureFixture[str]
-    proxy: Played = field(default_factory=Played)
+    proxy: AccountStub = field(default_factory=AccountStub)
     variables: dict[str, str] = field(default_factory=dict[str, str])
     out: str = ""
     err: str = ""
@@ -119,21 +119,21 @@ class Conversation:
 
     async def login(
         self,
-        person: PlayedPerson,
+        person: ScriptedUser,
         *,
         url: str | None = None,
         user: str | None = None,
         is_admin: bool = False,
         as_json: bool = False,
     ) -> None:
-        """Log in; no key may be told to anybody, and every answer must have been asked for."""
-        access = PlayedAccess({"HOME": str(self.home), **self.variables}, self.proxy)
+        """Log in; no key may be printed, and all answers must be used."""
+        access = StubAccess({"HOME": str(self.home), **self.variables}, self.proxy)
         face, hidden = Face(as_json=as_json, name=""), ""
         try:
             assert await Login(access, face, person).run(url=url, user=user, is_admin=is_admin) == 0
             assert not person.texts + person.secrets + person.agrees
         except SandboxError as error:
-            hidden = hidden_words(error)
+            hidden = chained_text(error)
             raise
         finally:
             self.out, self.err = self.capsys.readouterr()
@@ -146,10 +146,10 @@ def conversation(home: Path, capsys: pytest.CaptureFixture[str]) -> Conversation
     return Conversation(home, capsys)
 
 
-async def test_a_url_and_a_key_are_checked_and_written_for_their_owner_alone(
+async def test_a_url_and_a_key_are_checked_and_written_to_a_private_file(
     conversation: Conversation,
 ) -> None:
-    person = PlayedPerson(texts=[URL], secrets=[KEY])
+    person = ScriptedUser(texts=[URL], secrets=[KEY])
 
     await conversation.login(person)
 
@@ -160,18 +160,18 @@ async def test_a_url_and_a_key_are_checked_and_written_for_their_owner_alone(
     assert "Next: `remote-sandbox create my-sandbox`" in conversation.out
 
 
-async def test_the_key_is_sent_to_nobody_before_the_proxy_has_answered(
+async def test_the_key_is_not_sent_before_the_proxy_has_answered(
     conversation: Conversation,
 ) -> None:
-    await conversation.login(PlayedPerson(texts=[URL], secrets=[KEY]))
+    await conversation.login(ScriptedUser(texts=[URL], secrets=[KEY]))
 
     assert conversation.proxy.sent == {"GET /health": [""], "GET /api/me": [KEY]}
 
 
-async def test_what_else_was_configured_is_kept(conversation: Conversation) -> None:
+async def test_other_fields_are_kept(conversation: Conversation) -> None:
     conversation.write({"defaultImage": "aio:1", "apiKey": OLD_KEY, "note": 1, "proxyUrl": "old"})
 
-    await conversation.login(PlayedPerson(texts=[URL], secrets=[KEY]))
+    await conversation.login(ScriptedUser(texts=[URL], secrets=[KEY]))
 
     assert list(conversation.written.items()) == [
         ("defaultImage", "aio:1"),
@@ -191,14 +191,14 @@ async def test_what_else_was_configured_is_kept(conversation: Conversation) -> N
         (8080, None, URL),
     ],
 )
-async def test_enter_takes_the_url_that_is_configured_or_the_fake_proxys(
+async def test_the_default_url_is_the_configured_one(
     conversation: Conversation, configured: object, variable: str | None, offered: str
 ) -> None:
     if configured is not None:
         conversation.write({"proxyUrl": configured})
     if variable is not None:
         conversation.variables["REMOTE_SANDBOX_PROXY_URL"] = variable
-    person = PlayedPerson(texts=[""], secrets=[KEY])
+    person = ScriptedUser(texts=[""], secrets=[KEY])
 
     await conversation.login(person)
 
@@ -206,11 +206,11 @@ async def test_enter_takes_the_url_that_is_configured_or_the_fake_proxys(
     assert conversation.written["proxyUrl"] == offered
 
 
-async def test_a_wrong_url_is_asked_for_again_with_what_was_typed(
+async def test_a_wrong_url_is_asked_for_again(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.faults = {"GET /health": [httpx.ConnectError("no")] * 2}
-    person = PlayedPerson(texts=["proxy.test", "http://proxy.test", URL], secrets=[KEY])
+    person = ScriptedUser(texts=["proxy.test", "http://proxy.test", URL], secrets=[KEY])
 
     await conversation.login(person)
 
@@ -223,10 +223,10 @@ async def test_a_wrong_url_is_asked_for_again_with_what_was_typed(
     assert "http://proxy.test cannot be reached" in conversation.err
 
 
-async def test_a_wrong_key_is_asked_for_again_and_the_url_is_not(
+async def test_a_wrong_key_is_asked_for_again(
     conversation: Conversation,
 ) -> None:
-    person = PlayedPerson(texts=[URL], secrets=["", OLD_KEY, KEY])
+    person = ScriptedUser(texts=[URL], secrets=["", OLD_KEY, KEY])
 
     await conversation.login(person)
 
@@ -236,11 +236,11 @@ async def test_a_wrong_key_is_asked_for_again_and_the_url_is_not(
     assert conversation.written["apiKey"] == KEY
 
 
-async def test_enter_tries_the_same_key_again_after_a_fault_that_was_not_its_own(
+async def test_enter_tries_the_same_key_again(
     conversation: Conversation,
 ) -> None:
-    conversation.proxy.faults = {"GET /api/me": [says(500, "Internal server error")]}
-    person = PlayedPerson(texts=[URL], secrets=[KEY, ""])
+    conversation.proxy.faults = {"GET /api/me": [error_reply(500, "Internal server error")]}
+    person = ScriptedUser(texts=[URL], secrets=[KEY, ""])
 
     await conversation.login(person)
 
@@ -251,14 +251,14 @@ async def test_enter_tries_the_same_key_again_after_a_fault_that_was_not_its_own
 @pytest.mark.parametrize(
     ("person", "error"),
     [
-        (PlayedPerson(texts=["x", "x", "x", "x"]), InvalidInput),
-        (PlayedPerson(texts=[URL], secrets=[OLD_KEY] * 4), KeyRejected),
-        (PlayedPerson(texts=[URL], secrets=[OLD_KEY], tries=1), KeyRejected),
+        (ScriptedUser(texts=["x", "x", "x", "x"]), InvalidInput),
+        (ScriptedUser(texts=[URL], secrets=[OLD_KEY] * 4), KeyRejected),
+        (ScriptedUser(texts=[URL], secrets=[OLD_KEY], tries=1), KeyRejected),
     ],
     ids=["URL", "key", "one try"],
 )
-async def test_after_the_last_try_the_file_is_as_it_was(
-    conversation: Conversation, person: PlayedPerson, error: type[SandboxError]
+async def test_the_file_is_unchanged_after_the_last_attempt(
+    conversation: Conversation, person: ScriptedUser, error: type[SandboxError]
 ) -> None:
     conversation.write(before := {"apiKey": OLD_KEY, "proxyUrl": URL})
 
@@ -268,14 +268,14 @@ async def test_after_the_last_try_the_file_is_as_it_was(
     assert conversation.written == before
 
 
-async def test_a_proxy_that_is_not_well_is_told_and_gets_no_key(
+async def test_an_unhealthy_proxy_gets_no_key(
     conversation: Conversation,
 ) -> None:
     ill = httpx.Response(200, json={**WELL, "database": "disconnected"})
     conversation.proxy.faults = {"GET /health": [ill]}
 
     with pytest.raises(ProxyFailed, match="database 'disconnected'"):
-        await conversation.login(PlayedPerson(texts=[URL], tries=1))
+        await conversation.login(ScriptedUser(texts=[URL], tries=1))
 
     assert conversation.proxy.asked == ["GET /health"]
 
@@ -283,20 +283,20 @@ async def test_a_proxy_that_is_not_well_is_told_and_gets_no_key(
 @pytest.mark.parametrize(
     ("content", "words"), [("{", "is not JSON"), ("[]", "holds an array, not a JSON object")]
 )
-async def test_a_file_that_is_no_configuration_is_refused_before_anything_is_asked(
+async def test_an_unreadable_file_is_refused_before_any_question(
     conversation: Conversation, content: str, words: str
 ) -> None:
     conversation.write(content)
 
     with pytest.raises(ConfigError, match=words) as caught:
-        await conversation.login(PlayedPerson())
+        await conversation.login(ScriptedUser())
 
     assert "move it away" in caught.value.advice
     assert conversation.path.read_text() == content
     assert conversation.proxy.asked == []
 
 
-async def test_a_place_that_cannot_be_written_is_refused_before_anything_is_asked(
+async def test_an_unwritable_place_is_refused_before_any_question(
     conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> bool:  # root may write everywhere, and tests may run as root
@@ -305,19 +305,19 @@ async def test_a_place_that_cannot_be_written_is_refused_before_anything_is_aske
     monkeypatch.setattr(os, "access", refuse)
 
     with pytest.raises(ConfigError, match="cannot be written: nothing can be made in"):
-        await conversation.login(PlayedPerson())
+        await conversation.login(ScriptedUser())
 
 
-async def test_the_file_that_is_named_is_written(conversation: Conversation, home: Path) -> None:
+async def test_the_file_of_the_variable_is_written(conversation: Conversation, home: Path) -> None:
     conversation.variables["REMOTE_SANDBOX_CONFIG"] = "~/other.json"
 
-    await conversation.login(PlayedPerson(texts=[URL], secrets=[KEY]))
+    await conversation.login(ScriptedUser(texts=[URL], secrets=[KEY]))
 
     assert json.loads((home / "other.json").read_text())["apiKey"] == KEY
     assert not conversation.path.exists()
 
 
-async def test_variables_that_win_over_what_was_written_are_named(
+async def test_variables_that_override_the_file_are_named(
     conversation: Conversation,
 ) -> None:
     conversation.variables |= {
@@ -325,25 +325,25 @@ async def test_variables_that_win_over_what_was_written_are_named(
         "REMOTE_SANDBOX_DEFAULT_IMAGE": "aio:1",
     }
 
-    await conversation.login(PlayedPerson(texts=[URL], secrets=[KEY]))
+    await conversation.login(ScriptedUser(texts=[URL], secrets=[KEY]))
 
     assert "Warning: REMOTE_SANDBOX_API_KEY is set and wins over the file" in conversation.err
     assert "DEFAULT_IMAGE" not in conversation.err
 
 
 @pytest.mark.parametrize(("url", "warned"), [("http://proxy.test", True), (URL, False)])
-async def test_a_key_that_would_travel_in_clear_is_warned_about_before_it_is_asked_for(
+async def test_an_unencrypted_url_is_a_warning(
     conversation: Conversation, url: str, warned: bool
 ) -> None:
-    person = PlayedPerson(secrets=[KEY])
+    person = ScriptedUser(secrets=[KEY])
 
     await conversation.login(person, url=url)
 
     assert ("Warning: http is not encrypted" in conversation.err) is warned
 
 
-async def test_in_json_the_result_is_one_object(conversation: Conversation) -> None:
-    await conversation.login(PlayedPerson(secrets=["", KEY]), url=URL, as_json=True)
+async def test_the_result_in_json_is_one_object(conversation: Conversation) -> None:
+    await conversation.login(ScriptedUser(secrets=["", KEY]), url=URL, as_json=True)
 
     assert json.loads(conversation.out) == {
         "config": str(conversation.path),
@@ -356,7 +356,7 @@ async def test_in_json_the_result_is_one_object(conversation: Conversation) -> N
 async def test_an_admin_key_makes_a_user_and_a_key_and_is_not_kept(
     conversation: Conversation,
 ) -> None:
-    await conversation.login(PlayedPerson(texts=[URL, "ben"], secrets=[ADMIN]), is_admin=True)
+    await conversation.login(ScriptedUser(texts=[URL, "ben"], secrets=[ADMIN]), is_admin=True)
 
     assert conversation.written == {"proxyUrl": URL, "apiKey": OLD_KEY}
     assert conversation.proxy.keys[OLD_KEY] == "ben"
@@ -366,10 +366,10 @@ async def test_an_admin_key_makes_a_user_and_a_key_and_is_not_kept(
     assert ADMIN not in conversation.path.read_text()
 
 
-async def test_an_admin_key_that_was_given_as_a_users_is_taken_as_one_after_asking(
+async def test_an_admin_key_in_place_of_a_users_is_used_after_a_question(
     conversation: Conversation,
 ) -> None:
-    person = PlayedPerson(texts=[URL, "ben"], secrets=[ADMIN], agrees=[True])
+    person = ScriptedUser(texts=[URL, "ben"], secrets=[ADMIN], agrees=[True])
 
     await conversation.login(person)
 
@@ -377,8 +377,8 @@ async def test_an_admin_key_that_was_given_as_a_users_is_taken_as_one_after_aski
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_what_is_neither_key_is_asked_for_again(conversation: Conversation) -> None:
-    person = PlayedPerson(texts=[URL], secrets=["hunter2", KEY], agrees=[False])
+async def test_text_that_is_no_key_is_asked_for_again(conversation: Conversation) -> None:
+    person = ScriptedUser(texts=[URL], secrets=["hunter2", KEY], agrees=[False])
 
     await conversation.login(person)
 
@@ -399,7 +399,7 @@ async def test_what_is_neither_key_is_asked_for_again(conversation: Conversation
 async def test_a_wrong_admin_key_is_asked_for_again_and_not_shown(
     conversation: Conversation, wrong: str, words: str
 ) -> None:
-    person = PlayedPerson(texts=["ben"], secrets=[wrong, ADMIN])
+    person = ScriptedUser(texts=["ben"], secrets=[wrong, ADMIN])
 
     await conversation.login(person, url=URL, is_admin=True)
 
@@ -408,11 +408,11 @@ async def test_a_wrong_admin_key_is_asked_for_again_and_not_shown(
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_a_user_who_is_there_gets_another_key_which_is_said(
+async def test_an_existing_user_gets_another_key_after_a_question(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.users = [user_row("eve"), user_row("ben")]
-    person = PlayedPerson(texts=["ben"], secrets=[ADMIN], agrees=[True])
+    person = ScriptedUser(texts=["ben"], secrets=[ADMIN], agrees=[True])
 
     await conversation.login(person, url=URL, is_admin=True)
 
@@ -422,22 +422,22 @@ async def test_a_user_who_is_there_gets_another_key_which_is_said(
     assert "User 'ben' was there already." in conversation.err
 
 
-async def test_a_user_made_by_somebody_else_meanwhile_is_taken(conversation: Conversation) -> None:
-    taken = says(409, "User with username 'ben' already exists", "Conflict")
+async def test_a_concurrently_created_user_is_used(conversation: Conversation) -> None:
+    taken = error_reply(409, "User with username 'ben' already exists", "Conflict")
     none = httpx.Response(200, json={"count": 0, "users": []})
     conversation.proxy.users = [user_row("ben")]
     conversation.proxy.faults = {f"POST {USERS}": [taken], f"GET {USERS}": [none, none]}
 
-    await conversation.login(PlayedPerson(texts=["ben"], secrets=[ADMIN]), url=URL, is_admin=True)
+    await conversation.login(ScriptedUser(texts=["ben"], secrets=[ADMIN]), url=URL, is_admin=True)
 
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_another_name_is_asked_for_where_a_user_is_not_meant_or_not_active(
+async def test_another_name_is_asked_for_instead_of_an_inactive_or_declined_user(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.users = [user_row("ben"), user_row("eve", is_active=False)]
-    person = PlayedPerson(texts=["eve", "ben", "ada"], secrets=[ADMIN], agrees=[False])
+    person = ScriptedUser(texts=["eve", "ben", "ada"], secrets=[ADMIN], agrees=[False])
 
     await conversation.login(person, url=URL, is_admin=True)
 
@@ -446,25 +446,25 @@ async def test_another_name_is_asked_for_where_a_user_is_not_meant_or_not_active
     assert conversation.proxy.keys[OLD_KEY] == "ada"
 
 
-async def test_what_was_made_is_told_where_the_rest_fails(conversation: Conversation) -> None:
+async def test_a_failure_names_the_user_that_was_made(conversation: Conversation) -> None:
     made_key = f"POST {USERS}/id-of-ben/apikeys"
-    conversation.proxy.faults = {made_key: [says(500, "Internal server error")]}
+    conversation.proxy.faults = {made_key: [error_reply(500, "Internal server error")]}
 
     with pytest.raises(ProxyFailed):
         await conversation.login(
-            PlayedPerson(secrets=[ADMIN], tries=1), url=URL, user="ben", is_admin=True
+            ScriptedUser(secrets=[ADMIN], tries=1), url=URL, user="ben", is_admin=True
         )
 
     assert "The proxy keeps what was made: user 'ben'." in conversation.err
     assert not conversation.path.exists()
 
 
-async def test_a_user_whose_key_could_not_be_made_is_taken_at_the_next_try(
+async def test_the_next_attempt_uses_the_user_that_was_made(
     conversation: Conversation,
 ) -> None:
     made_key = f"POST {USERS}/id-of-ben/apikeys"
     conversation.proxy.faults = {made_key: [httpx.ReadError("broke")]}
-    person = PlayedPerson(texts=[""], secrets=[ADMIN], agrees=[True])
+    person = ScriptedUser(texts=[""], secrets=[ADMIN], agrees=[True])
 
     await conversation.login(person, url=URL, user="ben", is_admin=True)
 
@@ -473,13 +473,13 @@ async def test_a_user_whose_key_could_not_be_made_is_taken_at_the_next_try(
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_what_the_proxy_says_back_never_shows_the_admin_key(
+async def test_an_echoed_admin_key_is_not_shown(
     conversation: Conversation,
 ) -> None:
-    conversation.proxy.faults = {f"GET {USERS}": [says(500, f"no such row: {ADMIN}")]}
+    conversation.proxy.faults = {f"GET {USERS}": [error_reply(500, f"no such row: {ADMIN}")]}
 
     with pytest.raises(ProxyFailed, match=r"no such row: \[key\]"):
-        await conversation.login(PlayedPerson(secrets=[ADMIN], tries=1), url=URL, is_admin=True)
+        await conversation.login(ScriptedUser(secrets=[ADMIN], tries=1), url=URL, is_admin=True)
 
 
 @pytest.mark.parametrize(
@@ -494,19 +494,19 @@ async def test_what_the_proxy_says_back_never_shows_the_admin_key(
         ("日本", ""),
     ],
 )
-def test_a_machines_user_name_is_made_fit_for_the_proxy(local: str, name: str) -> None:
+def test_a_local_user_name_is_converted(local: str, name: str) -> None:
     assert _login.user_name_of(local) == name
 
 
-@some
+@some_examples
 @given(local=st.text(max_size=80))
-def test_a_name_that_was_made_fit_can_be_a_users_or_is_empty(local: str) -> None:
+def test_a_converted_user_name_is_valid_or_empty(local: str) -> None:
     name = _login.user_name_of(local)
 
     assert not name or _login.check_user_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "Ada", "-ada", "ada-", "a.b", "a" * 59, "ada\n", "../x"])
-def test_a_name_that_cannot_be_a_users_is_refused_before_it_is_sent(name: str) -> None:
+def test_an_invalid_user_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="cannot be a user's name"):
         _login.check_user_name(name)

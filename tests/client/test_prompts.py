@@ -1,4 +1,4 @@
-"""Commands that outlive the call: started once, followed, found again, cancelled."""
+"""Commands in sessions: started once, followed, found again, cancelled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from sandbox_client._errors import (
 )
 from sandbox_client._watch import GAP, Audience
 
-from tests.client.doubles import (
+from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
+from tests.client.stubs import (
     EXEC,
     KILL,
     MARK,
@@ -33,31 +34,30 @@ from tests.client.doubles import (
     VIEW,
     Answer,
     Answers,
-    Clock,
-    Reports,
-    Routes,
+    FakeClock,
+    RecordedProgress,
+    RouteStub,
     client_over,
-    opened,
-    page,
-    ran,
-    says,
-    sessions,
-    unused,
-    viewed,
+    error_reply,
+    executed,
+    html_page,
+    session_list,
+    session_opened,
+    unused_session,
+    view_of,
 )
-from tests.client.states import ALPHA_READY, PROFILES, Profile
 
 if TYPE_CHECKING:
     from sandbox_client._prompts import Prompt
 
 GET = "GET /api/sandboxes/box"
-RUNNING = ran("", None, "running")
-NO_SESSION = says(404, f"Session not found: {SESSION}")
+RUNNING = executed("", None, "running")
+NO_SESSION = error_reply(404, f"Session not found: {SESSION}")
 LOST: dict[str, Answer] = {
-    "load balancer's 504": page(504),
-    "proxy's 504": says(504, "The runtime did not answer within 300 s"),
-    "502": page(502),
-    "500 as deployed": says(500, "fetch failed"),
+    "load balancer's 504": html_page(504),
+    "proxy's 504": error_reply(504, "The runtime did not answer within 300 s"),
+    "502": html_page(502),
+    "500 as deployed": error_reply(500, "fetch failed"),
     "reset": httpx.ReadError("reset"),
     "late": httpx.ReadTimeout("late"),
     "cut": httpx.RemoteProtocolError("Server disconnected"),
@@ -65,17 +65,16 @@ LOST: dict[str, Answer] = {
     "no status": httpx.Response(200, json={"success": True, "data": {}}),
     "too large": httpx.Response(200, content=b"x" * (_proxy.MAX_REPLY_BYTES + 1)),
 }
-in_each_way = pytest.mark.parametrize("lost", LOST)
 in_both_profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda it: str(it.name))
 
 
 async def send(
-    proxy: Routes,
-    clock: Clock | None = None,
+    proxy: RouteStub,
+    clock: FakeClock | None = None,
     *,
     session: str | None = None,
     wait_seconds: float | None = 45,
-    reports: Reports | None = None,
+    progress: RecordedProgress | None = None,
 ) -> Prompt:
     async with client_over(proxy, clock) as client:
         return await client.prompts.send(
@@ -83,21 +82,25 @@ async def send(
             "make",
             session=session,
             wait_seconds=wait_seconds,
-            audience=Audience(reports or Reports()),
+            audience=Audience(progress or RecordedProgress()),
         )
 
 
 async def output(
-    proxy: Routes, clock: Clock | None = None, *, after: int = 0, wait_seconds: float = 45
+    proxy: RouteStub, clock: FakeClock | None = None, *, after: int = 0, wait_seconds: float = 45
 ) -> Prompt:
     async with client_over(proxy, clock) as client:
         return await client.prompts.output(
-            "box", SESSION, after=after, wait_seconds=wait_seconds, audience=Audience(Reports())
+            "box",
+            SESSION,
+            after=after,
+            wait_seconds=wait_seconds,
+            audience=Audience(RecordedProgress()),
         )
 
 
-async def test_the_session_is_there_before_the_command_is_sent() -> None:
-    proxy = Routes({EXEC: RUNNING, VIEW: viewed("hi\n", "completed", 0)})
+async def test_the_session_is_opened_before_the_command_is_sent() -> None:
+    proxy = RouteStub({EXEC: RUNNING, VIEW: view_of("hi\n", "completed", 0)})
 
     await send(proxy)
 
@@ -111,10 +114,10 @@ async def test_the_session_is_there_before_the_command_is_sent() -> None:
     }
 
 
-async def test_a_command_that_ends_in_time_is_answered_whole(clock: Clock) -> None:
-    views = [viewed("a"), viewed("ab"), viewed("abc\n", "completed", 2)]
+async def test_a_command_that_ends_in_time_returns_its_whole_output(clock: FakeClock) -> None:
+    views = [view_of("a"), view_of("ab"), view_of("abc\n", "completed", 2)]
 
-    prompt = await send(Routes({EXEC: RUNNING, VIEW: views}), clock)
+    prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
     assert (prompt.name, prompt.session) == ("box", SESSION)
     assert (prompt.seen.state, prompt.seen.output, prompt.seen.exit_code) == (
@@ -126,8 +129,8 @@ async def test_a_command_that_ends_in_time_is_answered_whole(clock: Clock) -> No
     assert clock.slept
 
 
-async def test_a_runtime_that_knows_no_asynchronous_mode_is_taken_at_its_word() -> None:
-    proxy = Routes({EXEC: ran("all at once\n", 0)})
+async def test_a_runtime_without_asynchronous_mode_answers_at_once() -> None:
+    proxy = RouteStub({EXEC: executed("all at once\n", 0)})
 
     prompt = await send(proxy)
 
@@ -136,10 +139,10 @@ async def test_a_runtime_that_knows_no_asynchronous_mode_is_taken_at_its_word() 
 
 
 @pytest.mark.parametrize("wait_seconds", [0.0, 3.0, 45.0, 240.0])
-async def test_a_command_that_takes_longer_is_a_handle_after_that_time(
-    wait_seconds: float, clock: Clock
+async def test_a_command_that_takes_longer_returns_its_session(
+    wait_seconds: float, clock: FakeClock
 ) -> None:
-    proxy = Routes({EXEC: RUNNING, VIEW: viewed("so far\n")})
+    proxy = RouteStub({EXEC: RUNNING, VIEW: view_of("so far\n")})
 
     prompt = await send(proxy, clock, wait_seconds=wait_seconds)
 
@@ -150,37 +153,39 @@ async def test_a_command_that_takes_longer_is_a_handle_after_that_time(
     assert prompt.seen.output == ("so far\n" if wait_seconds else "")
 
 
-async def test_not_waiting_at_all_asks_no_more_than_it_takes_to_start() -> None:
-    proxy = Routes({EXEC: RUNNING})
+async def test_a_wait_of_0_s_sends_no_request_after_the_start() -> None:
+    proxy = RouteStub({EXEC: RUNNING})
 
     await send(proxy, wait_seconds=0)
 
     assert proxy.asked == [OPEN, EXEC]
 
 
-async def test_looks_are_close_at_first_and_a_second_apart_later(clock: Clock) -> None:
-    await send(Routes({EXEC: RUNNING, VIEW: viewed()}), clock, wait_seconds=10)
+async def test_the_poll_interval_grows_from_20_ms_to_1_s(clock: FakeClock) -> None:
+    await send(RouteStub({EXEC: RUNNING, VIEW: view_of()}), clock, wait_seconds=10)
 
     assert clock.slept[:5] == [0.02, 0.04, 0.08, 0.16, 0.32]
     assert max(clock.slept) <= 1.0
 
 
-async def test_looking_at_a_long_output_does_not_take_all_the_time(clock: Clock) -> None:
+async def test_slow_views_are_polled_less_often(clock: FakeClock) -> None:
     def slow(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/view"):
             clock.now += 2.0
-        return Routes({EXEC: RUNNING, VIEW: viewed()})(request)
+        return RouteStub({EXEC: RUNNING, VIEW: view_of()})(request)
 
     async with client_over(slow, clock) as client:
-        await client.prompts.send("box", "make", wait_seconds=200, audience=Audience(Reports()))
+        await client.prompts.send(
+            "box", "make", wait_seconds=200, audience=Audience(RecordedProgress())
+        )
 
     assert clock.slept[2] == pytest.approx(5.0), "but no longer than is reasonable"
 
 
-@in_each_way
-async def test_a_lost_answer_leaves_a_handle_that_works_and_nothing_runs_twice(lost: str) -> None:
-    views = [unused(), viewed("hi\n"), viewed("hi\n", "completed", 0)]
-    proxy = Routes({EXEC: LOST[lost], VIEW: views, GET: ALPHA_READY.response()})
+@pytest.mark.parametrize("lost", LOST)
+async def test_a_command_with_a_lost_reply_is_found_and_not_sent_again(lost: str) -> None:
+    views = [unused_session(), view_of("hi\n"), view_of("hi\n", "completed", 0)]
+    proxy = RouteStub({EXEC: LOST[lost], VIEW: views, GET: ALPHA_READY.response()})
 
     prompt = await send(proxy)
 
@@ -188,11 +193,8 @@ async def test_a_lost_answer_leaves_a_handle_that_works_and_nothing_runs_twice(l
     assert proxy.asked.count(EXEC) == 1
 
 
-@in_each_way
-async def test_a_command_that_never_arrives_is_an_error_with_the_handle(
-    lost: str, clock: Clock
-) -> None:
-    proxy = Routes({EXEC: LOST[lost], VIEW: unused(), GET: ALPHA_READY.response()})
+async def test_a_command_that_never_arrives_is_an_error_with_the_session(clock: FakeClock) -> None:
+    proxy = RouteStub({EXEC: html_page(504), VIEW: unused_session(), GET: ALPHA_READY.response()})
 
     with pytest.raises(CommandLost) as caught:
         await send(proxy, clock)
@@ -207,11 +209,11 @@ async def test_a_command_that_never_arrives_is_an_error_with_the_handle(
 OURS = f": {MARK}; make"
 
 
-async def test_a_lost_answer_in_a_used_session_is_not_mistaken_for_another_command() -> None:
-    before = viewed("old\n", "completed", 0, command="make", before=1)
-    others = viewed("theirs\n", "completed", 0, command=": run-2; make", before=2)
-    after = viewed("new\n", "completed", 7, command=OURS, before=3)
-    proxy = Routes({EXEC: page(504), VIEW: [before, before, others, after]})
+async def test_a_lost_command_in_a_used_session_is_found_by_its_mark() -> None:
+    before = view_of("old\n", "completed", 0, command="make", before=1)
+    others = view_of("theirs\n", "completed", 0, command=": run-2; make", before=2)
+    after = view_of("new\n", "completed", 7, command=OURS, before=3)
+    proxy = RouteStub({EXEC: html_page(504), VIEW: [before, before, others, after]})
 
     prompt = await send(proxy, session="s1")
 
@@ -219,18 +221,18 @@ async def test_a_lost_answer_in_a_used_session_is_not_mistaken_for_another_comma
     assert proxy.asked == [OPEN, VIEW, EXEC, VIEW, VIEW, VIEW]
 
 
-async def test_another_clients_command_is_never_reported_as_ones_own(clock: Clock) -> None:
-    others = viewed("theirs\n", "completed", 0, command=": run-2; make", before=2)
-    proxy = Routes({EXEC: page(504), VIEW: [unused(), others]})
+async def test_another_clients_command_is_not_mistaken_for_a_lost_one(clock: FakeClock) -> None:
+    others = view_of("theirs\n", "completed", 0, command=": run-2; make", before=2)
+    proxy = RouteStub({EXEC: html_page(504), VIEW: [unused_session(), others]})
 
     with pytest.raises(CommandLost, match="shows no sign of it"):
         await send(proxy, clock, session="s1")
 
 
-async def test_a_session_that_goes_on_to_another_command_does_not_take_the_wait_along() -> None:
-    ours = viewed("ours\n", command=OURS)
-    others = viewed("theirs\n", command="other", before=1)
-    proxy = Routes({EXEC: RUNNING, VIEW: [unused(), ours, others]})
+async def test_a_wait_ends_when_the_session_runs_another_command() -> None:
+    ours = view_of("ours\n", command=OURS)
+    others = view_of("theirs\n", command="other", before=1)
+    proxy = RouteStub({EXEC: RUNNING, VIEW: [unused_session(), ours, others]})
 
     prompt = await send(proxy, session="s1")
 
@@ -238,27 +240,27 @@ async def test_a_session_that_goes_on_to_another_command_does_not_take_the_wait_
     assert prompt.seen.exit_code is None, "which nobody knows any more"
 
 
-async def test_an_answer_that_may_have_been_cut_is_looked_at_whole() -> None:
+async def test_a_possibly_truncated_output_is_read_again_whole() -> None:
     whole = "x" * 100_000
-    proxy = Routes({EXEC: ran(whole[:30_000]), VIEW: viewed(whole, "completed", 0)})
+    proxy = RouteStub({EXEC: executed(whole[:30_000]), VIEW: view_of(whole, "completed", 0)})
 
     prompt = await send(proxy)
 
     assert len(prompt.seen.output) == 100_000
 
 
-async def test_what_was_printed_before_a_pause_is_told_with_the_error() -> None:
-    paused = PROFILES[0].paused.response()
-    views = [viewed("so far\n"), says(503, "Sandbox not ready")]
+async def test_the_output_before_a_pause_is_in_the_error() -> None:
+    paused = ALPHA.paused.response()
+    views = [view_of("so far\n"), error_reply(503, "Sandbox not ready")]
 
     with pytest.raises(Paused) as caught:
-        await send(Routes({EXEC: RUNNING, VIEW: views, GET: paused}))
+        await send(RouteStub({EXEC: RUNNING, VIEW: views, GET: paused}))
 
     assert caught.value.printed == "so far\n"
     assert "ended with the pause" in caught.value.advice
 
 
-async def test_a_cancelled_call_knows_whether_its_command_runs_before_it_ends() -> None:
+async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
     asked: list[str] = []
     arrived, answered = anyio.Event(), anyio.Event()
 
@@ -268,7 +270,7 @@ async def test_a_cancelled_call_knows_whether_its_command_runs_before_it_ends() 
             arrived.set()
             await answered.wait()
             return RUNNING
-        return opened("s1") if asked[-1] == "create" else unused()
+        return session_opened("s1") if asked[-1] == "create" else unused_session()
 
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
@@ -278,7 +280,7 @@ async def test_a_cancelled_call_knows_whether_its_command_runs_before_it_ends() 
                     with anyio.CancelScope() as scope:
                         scopes.append(scope)
                         await client.prompts.send(
-                            "box", "a", session="s1", audience=Audience(Reports())
+                            "box", "a", session="s1", audience=Audience(RecordedProgress())
                         )
 
                 scopes: list[anyio.CancelScope] = []
@@ -287,15 +289,15 @@ async def test_a_cancelled_call_knows_whether_its_command_runs_before_it_ends() 
                 scopes[0].cancel()
                 with pytest.raises(SessionBusy):  # it is not over while its command is on the way
                     await client.prompts.send(
-                        "box", "b", session="s1", audience=Audience(Reports())
+                        "box", "b", session="s1", audience=Audience(RecordedProgress())
                     )
                 answered.set()
 
     assert asked.count("exec") == 1
 
 
-async def test_a_command_whose_session_cannot_be_looked_at_says_so(clock: Clock) -> None:
-    proxy = Routes({EXEC: page(504), VIEW: httpx.ConnectError("down")})
+async def test_a_lost_command_with_an_unreadable_session_is_an_error(clock: FakeClock) -> None:
+    proxy = RouteStub({EXEC: html_page(504), VIEW: httpx.ConnectError("down")})
 
     with pytest.raises(CommandLost, match="cannot be looked at"):
         await send(proxy, clock)
@@ -304,19 +306,17 @@ async def test_a_command_whose_session_cannot_be_looked_at_says_so(clock: Clock)
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (says(401, "expired"), KeyRejected),
-        (says(403, "no"), NotYours),
-        (says(409, "Session s1 still runs a command: x"), SessionBusy),
+        (error_reply(401, "expired"), KeyRejected),
+        (error_reply(403, "no"), NotYours),
+        (error_reply(409, "Session s1 still runs a command: x"), SessionBusy),
         (NO_SESSION, SessionGone),
         (httpx.ConnectError("refused"), Undelivered),
         (httpx.Response(200, json={"success": False, "message": "no shell"}), ProxyFailed),
     ],
     ids=["401", "403", "409", "404", "refused", "success false"],
 )
-async def test_a_command_that_was_certainly_not_run_is_not_looked_for(
-    answer: Answer, kind: type[SandboxError]
-) -> None:
-    proxy = Routes({EXEC: answer})
+async def test_a_refused_command_is_not_looked_up(answer: Answer, kind: type[SandboxError]) -> None:
+    proxy = RouteStub({EXEC: answer})
 
     with pytest.raises(kind):
         await send(proxy)
@@ -324,29 +324,30 @@ async def test_a_command_that_was_certainly_not_run_is_not_looked_for(
     assert proxy.asked == [OPEN, EXEC]
 
 
-@in_both_profiles
-@pytest.mark.parametrize("route", [OPEN, EXEC])
 @pytest.mark.parametrize(
-    "answer", [says(503, "Sandbox not ready"), says(500, "fetch failed")], ids=["503", "deployed"]
+    ("route", "status", "may_have_run"),
+    [(OPEN, 503, False), (OPEN, 500, False), (EXEC, 503, False), (EXEC, 500, True)],
 )
-async def test_a_prompt_to_a_paused_sandbox_says_to_resume_it_first(
-    profile: Profile, route: str, answer: httpx.Response
+async def test_a_command_to_a_paused_sandbox_advises_to_resume_it(
+    route: str, status: int, may_have_run: bool
 ) -> None:
-    proxy = Routes({route: answer, VIEW: answer, GET: profile.paused.response()})
+    # The deployed proxy replies 500 where it should reply 503.
+    answer = error_reply(status, "Sandbox not ready" if status == 503 else "fetch failed")
+    proxy = RouteStub({route: answer, VIEW: answer, GET: ALPHA.paused.response()})
 
     with pytest.raises(Paused, match="'box' is paused") as caught:
         await send(proxy)
 
     assert "{resume}" in caught.value.advice
-    # After a 500 to the command itself, a second time may be one too many.
-    is_open = route == EXEC and answer.status_code == 500
-    assert ("What ran has ended" in caught.value.advice) == is_open
-    assert ("the command was not run" in caught.value.message) != is_open
+    assert ("What ran has ended" in caught.value.advice) == may_have_run
+    assert ("the command was not run" in caught.value.message) != may_have_run
 
 
 @in_both_profiles
-async def test_a_prompt_to_a_starting_sandbox_says_to_wait(profile: Profile) -> None:
-    proxy = Routes({OPEN: says(503, "Sandbox not ready"), GET: profile.starting.response()})
+async def test_a_command_to_a_starting_sandbox_advises_to_wait(profile: Profile) -> None:
+    proxy = RouteStub(
+        {OPEN: error_reply(503, "Sandbox not ready"), GET: profile.starting.response()}
+    )
 
     with pytest.raises(NotReady, match="starting: Pod is Running but not Ready") as caught:
         await send(proxy)
@@ -357,27 +358,30 @@ async def test_a_prompt_to_a_starting_sandbox_says_to_wait(profile: Profile) -> 
 
 
 @in_both_profiles
-@pytest.mark.parametrize("answer", [says(503, "Sandbox not ready"), says(500, "fetch failed")])
-async def test_a_prompt_to_a_failed_sandbox_says_that_waiting_does_not_help(
-    profile: Profile, answer: Answer
+async def test_a_command_to_a_failed_sandbox_says_that_waiting_does_not_help(
+    profile: Profile,
 ) -> None:
+    answers = {OPEN: error_reply(503, "Sandbox not ready"), GET: profile.failed.response()}
+
     with pytest.raises(NotReady, match="is failed") as caught:
-        await send(Routes({OPEN: answer, GET: profile.failed.response()}))
+        await send(RouteStub(answers))
 
     assert "Waiting does not help" in caught.value.advice
     assert not caught.value.retryable
 
 
-@pytest.mark.parametrize("look", [says(500, "down"), page(502), says(401, "expired")])
-async def test_a_status_that_cannot_be_read_does_not_hide_the_prompts_own_failure(
+@pytest.mark.parametrize(
+    "look", [error_reply(500, "down"), html_page(502), error_reply(401, "expired")]
+)
+async def test_an_unreadable_status_does_not_replace_the_commands_error(
     look: httpx.Response,
 ) -> None:
     with pytest.raises(NotReady, match="'box' is not ready"):
-        await send(Routes({OPEN: says(503, "Sandbox not ready"), GET: look}))
+        await send(RouteStub({OPEN: error_reply(503, "Sandbox not ready"), GET: look}))
 
 
-async def test_a_session_that_is_busy_runs_nothing_else() -> None:
-    proxy = Routes({VIEW: viewed("x", command="sleep 60")})
+async def test_a_busy_session_refuses_another_command() -> None:
+    proxy = RouteStub({VIEW: view_of("x", command="sleep 60")})
 
     with pytest.raises(SessionBusy, match="'s1' of sandbox 'box' runs 'sleep 60'"):
         await send(proxy, session="s1")
@@ -385,26 +389,28 @@ async def test_a_session_that_is_busy_runs_nothing_else() -> None:
     assert EXEC not in proxy.asked
 
 
-async def test_two_commands_at_once_in_one_session_never_overlap() -> None:
+async def test_two_concurrent_commands_in_one_session_do_not_overlap() -> None:
     arrived, go_on = anyio.Event(), anyio.Event()
     asked: list[str] = []
 
     async def proxy(request: httpx.Request) -> httpx.Response:
         asked.append(request.url.path.rpartition("/")[2])
         if asked[-1] == "create":
-            return opened("s1")
+            return session_opened("s1")
         if asked[-1] == "exec":
             arrived.set()
             await go_on.wait()
-            return ran("first\n")
-        return unused()
+            return executed("first\n")
+        return unused_session()
 
     async with client_over(proxy) as client:
         first: list[Prompt] = []
 
         async def start() -> None:
             first.append(
-                await client.prompts.send("box", "a", session="s1", audience=Audience(Reports()))
+                await client.prompts.send(
+                    "box", "a", session="s1", audience=Audience(RecordedProgress())
+                )
             )
 
         with anyio.fail_after(5):
@@ -413,7 +419,7 @@ async def test_two_commands_at_once_in_one_session_never_overlap() -> None:
                 await arrived.wait()
                 with pytest.raises(SessionBusy):
                     await client.prompts.send(
-                        "box", "b", session="s1", audience=Audience(Reports())
+                        "box", "b", session="s1", audience=Audience(RecordedProgress())
                     )
                 go_on.set()
 
@@ -421,19 +427,19 @@ async def test_two_commands_at_once_in_one_session_never_overlap() -> None:
     assert asked.count("exec") == 1
 
 
-async def test_a_proxy_that_fails_for_a_while_only_delays_the_next_look(clock: Clock) -> None:
+async def test_a_transient_failure_delays_the_next_view(clock: FakeClock) -> None:
     views: list[Answer] = [
-        viewed("a"),
+        view_of("a"),
         *[httpx.ConnectError("x")] * 4,
-        viewed("ab", "completed", 0),
+        view_of("ab", "completed", 0),
     ]
 
-    prompt = await send(Routes({EXEC: RUNNING, VIEW: views}), clock)
+    prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
     assert (prompt.seen.output, prompt.unseen) == ("ab", "")
 
 
-async def test_a_look_that_hangs_does_not_lengthen_the_wait_by_much(
+async def test_a_hanging_view_does_not_extend_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_prompts, "LOOK_DEADLINE", 0.02)  # real seconds, which the look takes
@@ -442,35 +448,33 @@ async def test_a_look_that_hangs_does_not_lengthen_the_wait_by_much(
         operation = request.url.path.rpartition("/")[2]
         if operation == "view":
             await anyio.sleep_forever()
-        return {"create": opened(), "exec": RUNNING}[operation]
+        return {"create": session_opened(), "exec": RUNNING}[operation]
 
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
             prompt = await client.prompts.send(
-                "box", "make", wait_seconds=0.01, audience=Audience(Reports())
+                "box", "make", wait_seconds=0.01, audience=Audience(RecordedProgress())
             )
 
     assert prompt.seen.state == "running"
     assert "time-out" in prompt.unseen
 
 
-async def test_a_proxy_that_stays_away_still_leaves_the_handle(clock: Clock) -> None:
-    views: list[Answer] = [viewed("a"), httpx.ConnectError("x")]
+async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) -> None:
+    views: list[Answer] = [view_of("a"), httpx.ConnectError("x")]
 
-    prompt = await send(Routes({EXEC: RUNNING, VIEW: views}), clock)
+    prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
     assert (prompt.seen.state, prompt.seen.output) == ("running", "a")
     assert "cannot be reached" in prompt.unseen
 
 
 @in_both_profiles
-@pytest.mark.parametrize(
-    "answer", [says(503, "Sandbox not ready"), says(500, "fetch failed")], ids=["503", "deployed"]
-)
-async def test_a_pause_under_a_command_ends_the_wait_and_names_the_session(
-    profile: Profile, answer: Answer
+async def test_a_pause_during_a_command_ends_the_wait_and_names_the_session(
+    profile: Profile,
 ) -> None:
-    proxy = Routes({EXEC: RUNNING, VIEW: [viewed("a"), answer], GET: profile.paused.response()})
+    views = [view_of("a"), error_reply(503, "Sandbox not ready")]
+    proxy = RouteStub({EXEC: RUNNING, VIEW: views, GET: profile.paused.response()})
 
     with pytest.raises(Paused, match="no result") as caught:
         await send(proxy)
@@ -478,102 +482,104 @@ async def test_a_pause_under_a_command_ends_the_wait_and_names_the_session(
     assert SESSION in caught.value.advice
 
 
-async def test_a_kill_that_is_lost_on_the_way_is_sent_again(reports: Reports) -> None:
-    views = [viewed("x"), viewed("x"), viewed("x", "terminated")]
-    proxy = Routes({VIEW: views, KILL: [page(504), opened()]})
+async def test_a_kill_without_effect_is_sent_again(progress: RecordedProgress) -> None:
+    views = [view_of("x"), view_of("x"), view_of("x", "terminated")]
+    proxy = RouteStub({VIEW: views, KILL: [html_page(504), session_opened()]})
 
     async with client_over(proxy) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=reports)
+        prompt = await client.prompts.cancel("box", SESSION, report=progress)
 
     assert prompt.seen.state == "killed"
     assert proxy.asked.count(KILL) == 2
 
 
-async def test_a_command_that_cannot_be_killed_is_told_with_the_reason(
-    clock: Clock, reports: Reports
+async def test_a_failed_kill_is_reported_with_its_reason(
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({VIEW: viewed("x"), KILL: page(504)})
+    proxy = RouteStub({VIEW: view_of("x"), KILL: html_page(504)})
 
     async with client_over(proxy, clock) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=reports)
+        prompt = await client.prompts.cancel("box", SESSION, report=progress)
 
     assert prompt.seen.state == "running"
     assert "504" in prompt.unseen
 
 
-async def test_a_report_tells_the_last_line_of_the_output(
+async def test_progress_shows_the_last_line_of_the_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
-    told, reports = anyio.Event(), Reports()
+    told, progress = anyio.Event(), RecordedProgress()
 
     async def report(elapsed: float, limit: float | None, reason: str) -> None:
-        await reports(elapsed, limit, reason)
+        await progress(elapsed, limit, reason)
         if reason == "step 2":
             told.set()
 
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
         if operation != "view":
-            return {"create": opened(), "exec": RUNNING}[operation]
+            return {"create": session_opened(), "exec": RUNNING}[operation]
         views.append(None)
         if len(views) > 1:
             await told.wait()
-            return viewed("", "completed", 0)
-        return viewed("step 1\n\x1b[1mstep 2\x1b[0m\n")
+            return view_of("", "completed", 0)
+        return view_of("step 1\n\x1b[1mstep 2\x1b[0m\n")
 
     views: list[None] = []
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
             await client.prompts.send("box", "make", audience=Audience(report))
 
-    assert {limit for _, limit, _ in reports.told} == {45.0}
-    assert set(reports.reasons) >= {"step 2"}
+    assert {limit for _, limit, _ in progress.reports} == {45.0}
+    assert set(progress.reasons) >= {"step 2"}
 
 
 async def test_progress_comes_at_least_every_two_seconds() -> None:
     assert _waiting.REPORT_INTERVAL < 2.0
 
 
-async def test_the_audience_hears_the_session_first_and_then_each_character_once() -> None:
+async def test_a_listener_gets_the_session_and_then_each_character_once() -> None:
     heard: list[str] = []
-    views = [viewed("a"), viewed("a"), viewed("abc"), viewed("abcd", "completed", 0)]
+    views = [view_of("a"), view_of("a"), view_of("abc"), view_of("abcd", "completed", 0)]
 
-    async with client_over(Routes({EXEC: RUNNING, VIEW: views})) as client:
-        audience = Audience(Reports(), opened=heard.append, hear=heard.append)
+    async with client_over(RouteStub({EXEC: RUNNING, VIEW: views})) as client:
+        audience = Audience(RecordedProgress(), opened=heard.append, hear=heard.append)
         await client.prompts.send("box", "make", audience=audience)
 
     assert heard == [SESSION, "a", "bc", "d"]
 
 
-async def test_what_the_runtime_leaves_out_is_not_passed_over_in_silence() -> None:
+async def test_a_gap_in_the_output_is_marked() -> None:
     heard: list[str] = []
-    views = [viewed("0123456789"), viewed("01234[…]xy"), viewed("01234[…]yz", "completed", 0)]
+    views = [view_of("0123456789"), view_of("01234[…]xy"), view_of("01234[…]yz", "completed", 0)]
 
-    async with client_over(Routes({EXEC: RUNNING, VIEW: views})) as client:
-        audience = Audience(Reports(), hear=heard.append)
+    async with client_over(RouteStub({EXEC: RUNNING, VIEW: views})) as client:
+        audience = Audience(RecordedProgress(), hear=heard.append)
         await client.prompts.send("box", "make", audience=audience)
 
     assert heard == ["0123456789", f"{GAP}01234[…]yz"]
 
 
-async def test_a_cancelled_call_stops_waiting_and_kills_nothing() -> None:
-    proxy = Routes({EXEC: RUNNING, VIEW: viewed("a")})
+async def test_a_cancelled_call_does_not_kill_the_command() -> None:
+    proxy = RouteStub({EXEC: RUNNING, VIEW: view_of("a")})
     async with client_over(proxy) as client:
         with anyio.CancelScope() as scope:
 
             def stop(_: str) -> None:
                 scope.cancel()
 
-            await client.prompts.send("box", "make", audience=Audience(Reports(), hear=stop))
+            await client.prompts.send(
+                "box", "make", audience=Audience(RecordedProgress(), hear=stop)
+            )
 
     assert scope.cancelled_caught
     assert KILL not in proxy.asked
 
 
-async def test_output_waits_for_more_than_is_known() -> None:
-    views = [viewed("abc"), viewed("abc"), viewed("abcd")]
-    proxy = Routes({VIEW: views})
+async def test_output_waits_for_new_characters() -> None:
+    views = [view_of("abc"), view_of("abc"), view_of("abcd")]
+    proxy = RouteStub({VIEW: views})
 
     prompt = await output(proxy, after=3)
 
@@ -581,17 +587,17 @@ async def test_output_waits_for_more_than_is_known() -> None:
     assert proxy.asked == [VIEW] * 3
 
 
-async def test_output_that_is_there_is_not_waited_for(clock: Clock) -> None:
-    prompt = await output(Routes({VIEW: viewed("abc")}), clock)
+async def test_existing_output_is_returned_at_once(clock: FakeClock) -> None:
+    prompt = await output(RouteStub({VIEW: view_of("abc")}), clock)
 
     assert prompt.seen.output == "abc"
     assert clock.slept == []
 
 
-async def test_output_that_does_not_come_is_waited_for_so_long_and_no_longer(
-    clock: Clock,
+async def test_a_wait_for_output_ends_at_its_limit(
+    clock: FakeClock,
 ) -> None:
-    prompt = await output(Routes({VIEW: viewed("abc")}), clock, after=3, wait_seconds=7)
+    prompt = await output(RouteStub({VIEW: view_of("abc")}), clock, after=3, wait_seconds=7)
 
     assert prompt.seen.state == "running"
     assert sum(clock.slept) == pytest.approx(7)
@@ -600,84 +606,84 @@ async def test_output_that_does_not_come_is_waited_for_so_long_and_no_longer(
 @pytest.mark.parametrize(
     ("view", "state", "code"),
     [
-        (viewed("abc", "completed", 5), "completed", 5),
-        (viewed("abc", "terminated"), "killed", None),
-        (viewed("abc", "hard_timeout"), "killed", None),
-        (unused(), "empty", None),
+        (view_of("abc", "completed", 5), "completed", 5),
+        (view_of("abc", "terminated"), "killed", None),
+        (view_of("abc", "hard_timeout"), "killed", None),
+        (unused_session(), "empty", None),
     ],
 )
-async def test_output_says_whether_it_ended_or_was_killed(
+async def test_output_tells_how_the_command_ended(
     view: httpx.Response, state: str, code: int | None
 ) -> None:
-    prompt = await output(Routes({VIEW: view}), after=100)
+    prompt = await output(RouteStub({VIEW: view}), after=100)
 
     assert (prompt.seen.state, prompt.seen.exit_code) == (state, code)
 
 
-async def test_a_session_that_is_gone_says_where_to_look() -> None:
+async def test_an_unknown_session_advises_to_list_sessions() -> None:
     with pytest.raises(SessionGone, match="no such session") as caught:
-        await output(Routes({VIEW: NO_SESSION}))
+        await output(RouteStub({VIEW: NO_SESSION}))
 
     assert "{sessions}" in caught.value.advice
 
 
-async def test_less_than_nothing_cannot_be_known() -> None:
+async def test_a_negative_number_of_characters_is_refused() -> None:
     with pytest.raises(InvalidInput, match="after has value -1"):
-        await output(Routes({}), after=-1)
+        await output(RouteStub({}), after=-1)
 
 
-async def test_cancel_kills_and_gives_what_was_printed(reports: Reports) -> None:
-    views = [viewed("so far\n"), viewed("so far\n"), viewed("so far\n^C", "terminated")]
-    proxy = Routes({VIEW: views, KILL: opened()})
+async def test_cancel_kills_the_command_and_returns_its_output(progress: RecordedProgress) -> None:
+    views = [view_of("so far\n"), view_of("so far\n"), view_of("so far\n^C", "terminated")]
+    proxy = RouteStub({VIEW: views, KILL: session_opened()})
 
     async with client_over(proxy) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=reports)
+        prompt = await client.prompts.cancel("box", SESSION, report=progress)
 
     assert (prompt.seen.state, prompt.seen.output) == ("killed", "so far\n^C")
     assert proxy.asked == [VIEW, KILL, VIEW, VIEW]
 
 
-async def test_cancel_of_what_has_ended_kills_nothing(reports: Reports) -> None:
-    proxy = Routes({VIEW: viewed("all\n", "completed", 0)})
+async def test_cancel_of_an_ended_command_sends_no_kill(progress: RecordedProgress) -> None:
+    proxy = RouteStub({VIEW: view_of("all\n", "completed", 0)})
 
     async with client_over(proxy) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=reports)
+        prompt = await client.prompts.cancel("box", SESSION, report=progress)
 
     assert (prompt.seen.state, prompt.seen.exit_code, prompt.was_over) == ("completed", 0, True)
     assert proxy.asked == [VIEW]
 
 
-@in_each_way
-async def test_a_kill_whose_answer_is_lost_is_known_by_the_session(
-    lost: str, reports: Reports
+@pytest.mark.parametrize("lost", ["reset", "no JSON"])
+async def test_a_kill_with_a_lost_reply_is_confirmed_by_the_session(
+    lost: str, progress: RecordedProgress
 ) -> None:
-    views = [viewed("x"), viewed("x", "terminated")]
-    proxy = Routes({VIEW: views, KILL: LOST[lost], GET: ALPHA_READY.response()})
+    views = [view_of("x"), view_of("x", "terminated")]
+    proxy = RouteStub({VIEW: views, KILL: LOST[lost], GET: ALPHA_READY.response()})
 
     async with client_over(proxy) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=reports)
+        prompt = await client.prompts.cancel("box", SESSION, report=progress)
 
     assert prompt.seen.state == "killed"
     assert proxy.asked.count(KILL) == 1
 
 
-async def test_what_runs_and_what_ended_is_listed_with_how_it_ended() -> None:
-    listed = sessions(
+async def test_sessions_are_listed_with_their_last_command() -> None:
+    listed = session_list(
         s1={"status": "completed", "last_used_at": "2026-01-01T00:00:00Z"},
         s2={"status": "running", "current_command": "x", "last_used_at": "2026-01-02T00:00:00Z"},
     )
-    answers: Answers = {SESSIONS: listed, VIEW: viewed("a\n", "completed", 3)}
+    answers: Answers = {SESSIONS: listed, VIEW: view_of("a\n", "completed", 3)}
 
-    async with client_over(Routes(answers)) as client:
+    async with client_over(RouteStub(answers)) as client:
         rows = await client.prompts.sessions("box")
 
     assert [row.id for row, _ in rows] == ["s2", "s1"]
     assert [seen and seen.exit_code for _, seen in rows] == [3, 3]
 
 
-async def test_a_list_of_very_many_sessions_is_not_looked_into_one_by_one() -> None:
+async def test_a_long_list_of_sessions_is_viewed_in_part() -> None:
     many: dict[str, dict[str, object]] = {f"s{n}": {"status": "completed"} for n in range(500)}
-    proxy = Routes({SESSIONS: sessions(**many), VIEW: NO_SESSION})
+    proxy = RouteStub({SESSIONS: session_list(**many), VIEW: NO_SESSION})
 
     async with client_over(proxy) as client:
         rows = await client.prompts.sessions("box")

@@ -1,4 +1,4 @@
-"""What is repeatable is sent again where that can help; nothing else is ever sent twice."""
+"""Retries: a repeatable request is sent again after a transient fault, any other is sent once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ import pytest
 from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import SandboxError
 
-from tests.client.doubles import Answer, Clock, Upstream, page, proxy_over, ran, says
-from tests.client.states import ALPHA_READY
+from tests.client.statuses import ALPHA_READY
+from tests.client.stubs import (
+    Answer,
+    FakeClock,
+    SequenceStub,
+    error_reply,
+    executed,
+    html_page,
+    proxy_over,
+)
 
 if TYPE_CHECKING:
     from sandbox_client._message import Request
@@ -18,39 +26,39 @@ if TYPE_CHECKING:
 OK = ALPHA_READY.response()
 STATUS = _wire.status("box")
 
-_PASSING: dict[str, Answer] = {
+_TRANSIENT: dict[str, Answer] = {
     "connection refused": httpx.ConnectError("refused"),
     "connection reset": httpx.ReadError("reset"),
     "connection cut": httpx.RemoteProtocolError("Server disconnected"),
     "connect time-out": httpx.ConnectTimeout("late"),
     "no HTTP": httpx.RemoteProtocolError("illegal"),
     "write fault": httpx.WriteError("reset"),
-    "502": says(502, "Bad gateway"),
-    "502 page": page(502),
-    "503": says(503, "Service Unavailable"),
-    "503 page": page(503),
-    "504": says(504, "Gateway Timeout"),
-    "504 page": page(504),
-    "429": says(429, "slow down"),
-    "429 with Retry-After": says(429, "slow down", retry_after="3"),
-    "503 with Retry-After": says(503, "maintenance", retry_after="3"),
+    "502": error_reply(502, "Bad gateway"),
+    "502 page": html_page(502),
+    "503": error_reply(503, "Service Unavailable"),
+    "503 page": html_page(503),
+    "504": error_reply(504, "Gateway Timeout"),
+    "504 page": html_page(504),
+    "429": error_reply(429, "slow down"),
+    "429 with Retry-After": error_reply(429, "slow down", retry_after="3"),
+    "503 with Retry-After": error_reply(503, "maintenance", retry_after="3"),
 }
-_LASTING: dict[str, Answer] = {
-    "401": says(401, "Invalid API key"),
-    "403": says(403, "no"),
-    "404": says(404, "no"),
-    "409": says(409, "exists"),
-    "418": says(418, "teapot"),
-    "500": says(500, "fetch failed"),
-    "501": says(501, "no"),
-    "not ready": says(503, "Sandbox not ready"),
-    "no service": says(503, "Sandbox service not ready"),
-    "quota": says(500, "exceeded quota"),
+_PERMANENT: dict[str, Answer] = {
+    "401": error_reply(401, "Invalid API key"),
+    "403": error_reply(403, "no"),
+    "404": error_reply(404, "no"),
+    "409": error_reply(409, "exists"),
+    "418": error_reply(418, "teapot"),
+    "500": error_reply(500, "fetch failed"),
+    "501": error_reply(501, "no"),
+    "not ready": error_reply(503, "Sandbox not ready"),
+    "no service": error_reply(503, "Sandbox service not ready"),
+    "quota": error_reply(500, "exceeded quota"),
     "redirect": httpx.Response(302, headers={"location": "https://elsewhere.test/"}),
     "redirect 307": httpx.Response(307, headers={"location": "https://elsewhere.test/"}),
-    "page 404": page(404),
-    "Retry-After of an hour": says(429, "slow down", retry_after="3600"),
-    "503, Retry-After of an hour": says(503, "maintenance", retry_after="3600"),
+    "page 404": html_page(404),
+    "Retry-After of an hour": error_reply(429, "slow down", retry_after="3600"),
+    "503, Retry-After of an hour": error_reply(503, "maintenance", retry_after="3600"),
 }
 _REPEATABLE = [
     STATUS,
@@ -69,26 +77,35 @@ _ONCE: dict[str, Request] = {
 }
 
 
-@pytest.mark.parametrize("name", _PASSING)
-@pytest.mark.parametrize("request_", _REPEATABLE, ids=lambda it: str(it.operation))
-async def test_what_is_repeatable_is_sent_again_after_a_passing_fault(
-    request_: Request, name: str, clock: Clock
+@pytest.mark.parametrize("fault", _TRANSIENT)
+async def test_a_repeatable_request_is_sent_again_after_a_transient_fault(
+    fault: str, clock: FakeClock
 ) -> None:
-    upstream = Upstream([_PASSING[name], OK])
+    upstream = SequenceStub([_TRANSIENT[fault], OK])
 
     async with proxy_over(upstream, clock) as proxy:
-        reply = await proxy.send(request_)
+        reply = await proxy.send(STATUS)
 
     assert reply.status == 200
-    assert upstream.asked == [f"{request_.method} /prefix{request_.path}"] * 2
+    assert upstream.asked == [f"GET /prefix{STATUS.path}"] * 2
     assert len(clock.slept) == 1
 
 
-@pytest.mark.parametrize("name", _PASSING)
-async def test_a_get_is_given_up_after_four_times_with_the_last_fault(
-    name: str, clock: Clock
+@pytest.mark.parametrize("request_", _REPEATABLE, ids=lambda it: str(it.operation))
+async def test_every_repeatable_request_is_sent_again(request_: Request) -> None:
+    upstream = SequenceStub([html_page(502), OK])
+
+    async with proxy_over(upstream) as proxy:
+        await proxy.send(request_)
+
+    assert upstream.asked == [f"{request_.method} /prefix{request_.path}"] * 2
+
+
+@pytest.mark.parametrize("fault", ["connection refused", "502 page", "429 with Retry-After"])
+async def test_a_repeatable_request_is_sent_four_times_at_most(
+    fault: str, clock: FakeClock
 ) -> None:
-    upstream = Upstream([_PASSING[name]])
+    upstream = SequenceStub([_TRANSIENT[fault]])
 
     async with proxy_over(upstream, clock) as proxy:
         with pytest.raises(SandboxError):
@@ -98,9 +115,11 @@ async def test_a_get_is_given_up_after_four_times_with_the_last_fault(
     assert len(clock.slept) == 3
 
 
-@pytest.mark.parametrize("name", _LASTING)
-async def test_a_get_is_not_sent_again_after_a_lasting_answer(name: str, clock: Clock) -> None:
-    upstream = Upstream([_LASTING[name], OK])
+@pytest.mark.parametrize("fault", _PERMANENT)
+async def test_a_repeatable_request_is_not_sent_again_after_a_permanent_fault(
+    fault: str, clock: FakeClock
+) -> None:
+    upstream = SequenceStub([_PERMANENT[fault], OK])
 
     async with proxy_over(upstream, clock) as proxy:
         with pytest.raises(SandboxError):
@@ -110,21 +129,31 @@ async def test_a_get_is_not_sent_again_after_a_lasting_answer(name: str, clock: 
     assert clock.slept == []
 
 
-@pytest.mark.parametrize("name", _PASSING | _LASTING)
-@pytest.mark.parametrize("verb", _ONCE)
-async def test_nothing_else_is_ever_sent_twice(verb: str, name: str, clock: Clock) -> None:
-    upstream = Upstream([(_PASSING | _LASTING)[name], ran()])
+@pytest.mark.parametrize("fault", _TRANSIENT | _PERMANENT)
+async def test_a_command_is_sent_once_after_any_fault(fault: str, clock: FakeClock) -> None:
+    upstream = SequenceStub([(_TRANSIENT | _PERMANENT)[fault], executed()])
 
     async with proxy_over(upstream, clock) as proxy:
         with pytest.raises(SandboxError):
-            await proxy.send(_ONCE[verb])
+            await proxy.send(_ONCE["execute"])
 
     assert len(upstream.requests) == 1
     assert clock.slept == []
 
 
-async def test_the_waits_between_tries_grow(clock: Clock) -> None:
-    async with proxy_over(Upstream([page(502)]), clock) as proxy:
+@pytest.mark.parametrize("operation", _ONCE)
+async def test_every_request_that_is_not_repeatable_is_sent_once(operation: str) -> None:
+    upstream = SequenceStub([httpx.ConnectError("refused"), executed()])
+
+    async with proxy_over(upstream) as proxy:
+        with pytest.raises(SandboxError):
+            await proxy.send(_ONCE[operation])
+
+    assert len(upstream.requests) == 1
+
+
+async def test_the_waits_between_attempts_grow(clock: FakeClock) -> None:
+    async with proxy_over(SequenceStub([html_page(502)]), clock) as proxy:
         with pytest.raises(SandboxError):
             await proxy.send(STATUS)
 
@@ -139,10 +168,10 @@ async def test_the_waits_between_tries_grow(clock: Clock) -> None:
     ("header", "waits"),
     [("0", [0.0]), ("1", [1.0]), ("10", [10.0])],
 )
-async def test_retry_after_is_waited_for_to_the_second(
-    status: int, header: str, waits: list[float], clock: Clock
+async def test_retry_after_sets_the_wait_in_seconds(
+    status: int, header: str, waits: list[float], clock: FakeClock
 ) -> None:
-    upstream = Upstream([says(status, "slow down", retry_after=header), OK])
+    upstream = SequenceStub([error_reply(status, "slow down", retry_after=header), OK])
 
     async with proxy_over(upstream, clock) as proxy:
         await proxy.send(STATUS)
@@ -151,10 +180,10 @@ async def test_retry_after_is_waited_for_to_the_second(
 
 
 @pytest.mark.parametrize("header", ["soon", "-5", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
-async def test_a_retry_after_that_counts_no_seconds_is_the_usual_wait(
-    header: str, clock: Clock
+async def test_a_retry_after_without_a_number_of_seconds_is_ignored(
+    header: str, clock: FakeClock
 ) -> None:
-    upstream = Upstream([says(429, "slow down", retry_after=header), OK])
+    upstream = SequenceStub([error_reply(429, "slow down", retry_after=header), OK])
 
     async with proxy_over(upstream, clock) as proxy:
         await proxy.send(STATUS)
@@ -162,8 +191,8 @@ async def test_a_retry_after_that_counts_no_seconds_is_the_usual_wait(
     assert 0.25 <= clock.slept[0] <= 0.5
 
 
-async def test_a_retry_after_that_is_too_long_is_left_to_the_person(clock: Clock) -> None:
-    upstream = Upstream([says(429, "slow down", retry_after="90")])
+async def test_a_long_retry_after_is_not_waited_for_but_shown(clock: FakeClock) -> None:
+    upstream = SequenceStub([error_reply(429, "slow down", retry_after="90")])
 
     async with proxy_over(upstream, clock) as proxy:
         with pytest.raises(SandboxError) as caught:

@@ -1,4 +1,4 @@
-"""Real sockets on loopback, where the socket itself is the subject. Every wait is bounded."""
+"""Connection faults over real sockets on loopback, with bounded waits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import BrokenReply, ProxyUnreachable, SandboxError
 from sandbox_client._proxy import Proxy
 
-from tests.client.doubles import CONFIG, KEY, Clock
-from tests.client.leaks import all_words
+from tests.client.secrecy import shown_text
+from tests.client.stubs import CONFIG, KEY, FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -31,7 +31,7 @@ PROMPT = _shell_wire.execute("box", "s1", "make")
 async def listening(
     serve: Callable[[SocketStream], Awaitable[None]],
 ) -> AsyncGenerator[tuple[int, list[int]]]:
-    """A server that does `serve` to each connection: its port, and a mark for each connection."""
+    """Run `serve` for each connection; yield the port and a list with an item per connection."""
     accepted: list[int] = []
 
     async def handle(stream: SocketStream) -> None:
@@ -48,15 +48,15 @@ async def listening(
 
 
 def proxy_at(address: str, *, key: str = KEY) -> Proxy:
-    return Proxy(replace(CONFIG, proxy_url=address, api_key=key), sleep=Clock().sleep)
+    return Proxy(replace(CONFIG, proxy_url=address, api_key=key), sleep=FakeClock().sleep)
 
 
 async def fault(address: str, request: Request = STATUS, seconds: float = 10) -> SandboxError:
-    """The error that `request` to `address` ends in."""
+    """Send `request` to `address` and return the error."""
     async with proxy_at(address) as proxy:
         with anyio.fail_after(20), pytest.raises(SandboxError) as caught:
             await proxy.send(request, deadline=seconds)
-    assert KEY not in all_words(caught.value)
+    assert KEY not in shown_text(caught.value)
     return caught.value
 
 
@@ -68,7 +68,7 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_port_where_nothing_listens_is_a_refused_connection(host: str) -> None:
+async def test_a_closed_port_is_a_refused_connection(host: str) -> None:
     address = f"http://{host}:{free_port()}"
 
     error = await fault(address)
@@ -76,7 +76,7 @@ async def test_a_port_where_nothing_listens_is_a_refused_connection(host: str) -
     assert error.message == f"Connection refused: nothing listens at {address}"
 
 
-async def test_the_key_goes_through_no_forward_proxy_of_the_environment(
+async def test_forward_proxies_of_the_environment_are_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def take(stream: SocketStream) -> None:
@@ -102,7 +102,7 @@ async def test_a_host_without_an_address_is_unknown(monkeypatch: pytest.MonkeyPa
     assert error.message == "Unknown host: http://no-such-host.test:8080 has no address"
 
 
-async def test_https_where_http_is_spoken_is_a_fault_of_tls() -> None:
+async def test_https_to_an_http_server_is_a_tls_error() -> None:
     async def plain(stream: SocketStream) -> None:
         await stream.receive()
         await stream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -115,7 +115,7 @@ async def test_https_where_http_is_spoken_is_a_fault_of_tls() -> None:
     assert len(accepted) == 1, "tried again although nothing can change"
 
 
-async def test_a_server_that_closes_at_once_is_asked_again_for_a_status() -> None:
+async def test_a_status_request_is_repeated_when_the_server_closes() -> None:
     async def close(_: SocketStream) -> None:
         return
 
@@ -131,7 +131,7 @@ async def test_a_server_that_closes_at_once_is_asked_again_for_a_status() -> Non
     [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", b"\x00\xffnonsense\r\n\r\n"],
     ids=["nothing", "half a reply", "garbage"],
 )
-async def test_a_prompt_is_sent_once_to_a_server_that_breaks_off(answer: bytes) -> None:
+async def test_a_command_is_sent_once_when_the_server_breaks_off(answer: bytes) -> None:
     async def cut(stream: SocketStream) -> None:
         await stream.receive()
         await stream.send(answer)
@@ -149,7 +149,7 @@ async def test_a_prompt_is_sent_once_to_a_server_that_breaks_off(answer: bytes) 
     [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x15\x03\x01\x00\x02\x02\x50", b"\x00" * 5000, b"a" * 200_000],
     ids=["ssh", "tls", "zeros", "a long line"],
 )
-async def test_a_server_that_speaks_something_else_is_told_as_such(garbage: bytes) -> None:
+async def test_a_server_of_another_protocol_is_an_error(garbage: bytes) -> None:
     async def babble(stream: SocketStream) -> None:
         await stream.receive()
         await stream.send(garbage)
@@ -167,7 +167,7 @@ async def test_a_server_that_speaks_something_else_is_told_as_such(garbage: byte
     [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"HTTP/1.1 200 OK\r\n"],
     ids=["body", "headers"],
 )
-async def test_a_server_that_drips_for_ever_is_given_up(head: bytes) -> None:
+async def test_an_endless_slow_reply_ends_at_the_deadline(head: bytes) -> None:
     drop = b"1\r\nx\r\n" if b"chunked" in head else b"x: y\r\n"
 
     async def drip(stream: SocketStream) -> None:
@@ -183,7 +183,7 @@ async def test_a_server_that_drips_for_ever_is_given_up(head: bytes) -> None:
     assert "within 0.2 s (time-out)" in error.message
 
 
-async def test_a_compressed_body_that_nobody_asked_for_is_a_broken_reply() -> None:
+async def test_an_unrequested_compressed_body_is_refused() -> None:
     async def lie(stream: SocketStream) -> None:
         await stream.receive()
         await stream.send(
@@ -197,7 +197,7 @@ async def test_a_compressed_body_that_nobody_asked_for_is_a_broken_reply() -> No
     assert "is compressed" in error.message
 
 
-async def test_one_connection_serves_many_requests() -> None:
+async def test_requests_share_a_connection() -> None:
     async def answer(stream: SocketStream) -> None:
         while True:
             await stream.receive()

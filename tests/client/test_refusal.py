@@ -1,4 +1,4 @@
-"""What a reply outside 2xx means, in the words of the issue's table."""
+"""The error for each reply outside 2xx."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _shell_wire, _wire
+from sandbox_client import _account_wire, _shell_wire, _wire
 from sandbox_client._errors import (
+    AdminKeyRejected,
     AlreadyExists,
     BrokenReply,
     KeyRejected,
@@ -21,12 +22,13 @@ from sandbox_client._errors import (
     SessionBusy,
     SessionGone,
 )
+from sandbox_client._files import wire as _file_wire
 from sandbox_client._message import Reply, Request
 from sandbox_client._refusal import refusal
 
-from tests.client.doubles import KEY, page, reply_of, says
-from tests.client.hostile import bodies, locations, many, texts
-from tests.client.leaks import all_words, is_one_printable_line, spelled
+from tests.client.secrecy import format_verb, is_one_printable_line, shown_text
+from tests.client.strategies import hostile_bodies, hostile_locations, hostile_texts, many_examples
+from tests.client.stubs import KEY, as_reply, error_reply, html_page
 
 _REQUESTS = {
     "create": _wire.create("box", image=None, port=8888),
@@ -37,23 +39,24 @@ _REQUESTS = {
     "delete": _wire.delete("box"),
     "pause": _wire.pause("box"),
     "resume": _wire.resume("box"),
+    "read file": _file_wire.read("box", "/f"),
+    "users": _account_wire.users(),
 }
 _ABOUT_ONE = ["status", "execute", "delete", "pause", "resume"]
-_every_verb = pytest.mark.parametrize("verb", _REQUESTS)
+every_operation = pytest.mark.parametrize("operation", _REQUESTS)
 
 
-def meaning(verb: str, response: httpx.Response, kind: type[SandboxError]) -> SandboxError:
-    """The error that the reply means, checked for its exact kind and for what all keep."""
-    error = refusal(_REQUESTS[verb], reply_of(response))
+def mapped(operation: str, response: httpx.Response, kind: type[SandboxError]) -> SandboxError:
+    """Return the error for the reply, after checking its exact class, message and advice."""
+    error = refusal(_REQUESTS[operation], as_reply(response))
     assert type(error) is kind, f"{type(error).__name__}: {error}"
     assert is_one_printable_line(error.message)
-    assert error.next_step(spelled)
+    assert error.next_step(format_verb)
     return error
 
 
-@_every_verb
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("said", "message"),
     [
         ("Invalid API key", "The proxy does not know the API key: Invalid API key"),
         ("API key is inactive", "The API key was revoked: API key is inactive"),
@@ -65,91 +68,99 @@ def meaning(verb: str, response: httpx.Response, kind: type[SandboxError]) -> Sa
     ],
     ids=["unknown", "revoked", "expired", "other words", "user inactive", "header lost on the way"],
 )
-def test_a_bad_key_is_told_with_the_proxys_own_reason(verb: str, said: str, words: str) -> None:
-    error = meaning(verb, says(401, said, "Unauthorized"), KeyRejected)
+def test_401_is_a_rejected_key_with_the_proxys_reason(said: str, message: str) -> None:
+    error = mapped("status", error_reply(401, said, "Unauthorized"), KeyRejected)
 
-    assert error.message == words
+    assert error.message == message
     assert "key" in error.fault
     assert "administrator" in error.advice
     assert not error.retryable
 
 
-@pytest.mark.parametrize("verb", _ABOUT_ONE)
-def test_403_and_404_say_alike_that_there_is_no_such_sandbox_of_yours(verb: str) -> None:
+@every_operation
+def test_401_is_a_rejected_key_for_every_operation(operation: str) -> None:
+    mapped(operation, error_reply(401, "Invalid API key"), KeyRejected)
+
+
+@pytest.mark.parametrize("operation", _ABOUT_ONE)
+def test_403_and_404_have_the_same_message_and_advice(operation: str) -> None:
     said = "You do not have access to this sandbox"
-    errors = [meaning(verb, says(status, said), NotYours) for status in (403, 404)]
+    errors = [mapped(operation, error_reply(status, said), NotYours) for status in (403, 404)]
 
     assert [error.message for error in errors] == [f"No sandbox 'box' of yours: {said}"] * 2
-    assert "<list>" in errors[0].next_step(spelled)
+    assert "<list>" in errors[0].next_step(format_verb)
     assert errors[0].advice == errors[1].advice
 
 
-def test_409_says_that_the_name_is_taken() -> None:
-    error = meaning("create", says(409, "Sandbox 'box' already exists"), AlreadyExists)
+def test_409_to_create_is_a_taken_name() -> None:
+    error = mapped("create", error_reply(409, "Sandbox 'box' already exists"), AlreadyExists)
 
     assert error.message == "The name 'box' is taken"
     assert "taken" in error.fault
-    assert "<delete>" in error.next_step(spelled)
+    assert "<delete>" in error.next_step(format_verb)
 
 
 @pytest.mark.parametrize(
     "response",
     [
-        says(403, "Quota reached: at most 10 sandboxes"),
-        says(500, 'pods "box" is forbidden: exceeded quota: sandboxes', "Internal server error"),
+        error_reply(403, "Quota reached: at most 10 sandboxes"),
+        error_reply(
+            500, 'pods "box" is forbidden: exceeded quota: sandboxes', "Internal server error"
+        ),
     ],
     ids=["403", "500 as deployed"],
 )
-def test_a_used_up_quota_is_told_as_such(response: httpx.Response) -> None:
-    error = meaning("create", response, QuotaReached)
+def test_a_used_up_quota_has_its_own_error(response: httpx.Response) -> None:
+    error = mapped("create", response, QuotaReached)
 
     assert "No room for sandbox 'box'" in error.message
     assert "paused sandboxes count" in error.fault
-    assert "<delete>" in error.next_step(spelled)
+    assert "<delete>" in error.next_step(format_verb)
     assert not error.retryable
 
 
-@pytest.mark.parametrize("verb", ["status", "execute", "delete", "pause", "resume", "list"])
 @pytest.mark.parametrize("status", [403, 500])
-def test_only_a_create_can_meet_the_quota(verb: str, status: int) -> None:
-    error = refusal(_REQUESTS[verb], reply_of(says(status, "write: Disk quota exceeded")))
+def test_only_create_reports_a_used_up_quota(status: int) -> None:
+    reply = as_reply(error_reply(status, "write: Disk quota exceeded"))
 
-    assert not isinstance(error, QuotaReached)
+    assert not isinstance(refusal(_REQUESTS["execute"], reply), QuotaReached)
 
 
 @pytest.mark.parametrize("said", ["Sandbox not ready", "Sandbox service not ready"])
-def test_not_ready_says_how_long_it_usually_takes(said: str) -> None:
-    error = meaning("execute", says(503, said, "Service Unavailable"), NotReady)
+def test_not_ready_tells_the_usual_seconds(said: str) -> None:
+    error = mapped("execute", error_reply(503, said, "Service Unavailable"), NotReady)
 
     assert error.message.startswith("Sandbox 'box' is not ready")
     assert ("service" in error.message) == ("service" in said)
     assert "10 to 30 s" in error.advice
-    assert "<status>" in error.next_step(spelled)
+    assert "<status>" in error.next_step(format_verb)
 
 
-@_every_verb
 @pytest.mark.parametrize("status", [500, 501, 502, 503, 520, 599])
-def test_a_failure_is_told_with_the_proxys_message(verb: str, status: int) -> None:
-    error = meaning(verb, says(status, "Unable to reach the database"), ProxyFailed)
+def test_5xx_is_a_failure_with_the_proxys_message(status: int) -> None:
+    error = mapped("status", error_reply(status, "Unable to reach the database"), ProxyFailed)
 
     assert error.message == f"The proxy failed ({status}): Unable to reach the database"
     assert "not the request" in error.fault
     assert error.status == status
 
 
-@_every_verb
+@every_operation
+def test_5xx_is_a_failure_for_every_operation(operation: str) -> None:
+    mapped(operation, error_reply(500, "Unable to reach the database"), ProxyFailed)
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_load_balancers_page_is_told_as_such(verb: str, status: int) -> None:
-    error = meaning(verb, page(status), ProxyFailed)
+def test_an_html_page_with_5xx_is_a_failure_without_the_pages_text(status: int) -> None:
+    error = mapped("status", html_page(status), ProxyFailed)
 
     assert error.message.startswith(f"The proxy answered {status} with an HTML page")
     assert "Bad Gateway" not in error.message
 
 
-@_every_verb
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418])
-def test_a_page_in_the_place_of_a_refusal_is_a_broken_reply(verb: str, status: int) -> None:
-    error = meaning(verb, page(status), BrokenReply)
+def test_an_html_page_with_4xx_is_an_invalid_reply(status: int) -> None:
+    error = mapped("status", html_page(status), BrokenReply)
 
     assert f"answered {status} with an HTML page" in error.message
     assert "proxyUrl" in error.advice
@@ -166,61 +177,79 @@ def test_a_page_in_the_place_of_a_refusal_is_a_broken_reply(verb: str, status: i
     ],
 )
 @pytest.mark.parametrize("status", [400, 500])
-def test_a_refusal_without_words_is_told_by_its_form(
+def test_an_error_without_a_message_tells_the_form_of_its_body(
     status: int, content: bytes, words: str
 ) -> None:
-    error = refusal(_REQUESTS["status"], reply_of(httpx.Response(status, content=content)))
+    error = refusal(_REQUESTS["status"], as_reply(httpx.Response(status, content=content)))
 
     assert error.message == f"The proxy answered {status} with {words}"
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_failed_prompt_warns_that_the_command_may_have_run(status: int) -> None:
-    error = meaning("execute", says(status, "fetch failed"), ProxyFailed)
+def test_5xx_to_a_command_warns_that_it_may_have_run(status: int) -> None:
+    error = mapped("execute", error_reply(status, "fetch failed"), ProxyFailed)
 
     assert "may have run" in error.advice
     assert "before you send it again" in error.advice.replace("\n", " ")
     assert not error.retryable
 
 
-def test_a_session_that_is_not_there_is_told_apart_from_a_sandbox_that_is_not() -> None:
-    error = meaning("view", says(404, "Session not found: s1"), SessionGone)
+@pytest.mark.parametrize(
+    ("operation", "part"), [("execute", "shell"), ("view", "shell"), ("read file", "file")]
+)
+def test_a_runtime_without_the_api_advises_another_image(operation: str, part: str) -> None:
+    error = mapped(operation, error_reply(404, "Not Found"), ProxyRefused)
+
+    assert error.message == f"The runtime of sandbox 'box' has no {part} API: Not Found"
+    assert "image" in error.advice
+
+
+def test_403_from_an_administrators_route_is_a_rejected_admin_key() -> None:
+    error = mapped("users", error_reply(403, "Invalid admin API key"), AdminKeyRejected)
+
+    assert error.message == "The proxy does not accept the admin key: Invalid admin API key"
+
+
+def test_an_unknown_session_is_not_an_unknown_sandbox() -> None:
+    error = mapped("view", error_reply(404, "Session not found: s1"), SessionGone)
 
     assert error.message == "Sandbox 'box' has no such session: Session not found: s1"
-    assert "<sessions>" in error.next_step(spelled)
+    assert "<sessions>" in error.next_step(format_verb)
     assert "pause" in error.fault
 
 
-def test_a_session_that_runs_something_else_says_what_can_be_done() -> None:
-    error = meaning("execute", says(409, "Session s1 still runs a command: make"), SessionBusy)
+def test_a_busy_session_advises_to_wait_or_cancel() -> None:
+    error = mapped(
+        "execute", error_reply(409, "Session s1 still runs a command: make"), SessionBusy
+    )
 
     assert "still runs a command: make" in error.message
-    assert "<cancel>" in error.next_step(spelled)
+    assert "<cancel>" in error.next_step(format_verb)
     assert not error.retryable
 
 
-@pytest.mark.parametrize("verb", ["create", "list"])
-def test_403_without_a_sandbox_in_question_does_not_speak_of_one(verb: str) -> None:
-    error = meaning(verb, says(403, "Namespace is terminating"), ProxyRefused)
+@pytest.mark.parametrize("operation", ["create", "list"])
+def test_403_to_create_and_list_names_no_sandbox(operation: str) -> None:
+    error = mapped(operation, error_reply(403, "Namespace is terminating"), ProxyRefused)
 
     assert error.message == "The proxy refused the request (403): Namespace is terminating"
 
 
-@_every_verb
-def test_a_route_that_is_not_there_points_at_the_path_in_proxy_url(verb: str) -> None:
-    error = meaning(verb, says(404, "Route GET /x/api/sandboxes not found"), BrokenReply)
+@every_operation
+def test_an_unknown_route_points_at_the_path_in_proxy_url(operation: str) -> None:
+    error = mapped(operation, error_reply(404, "Route GET /x/api/sandboxes not found"), BrokenReply)
 
     assert "path in proxyUrl" in error.advice
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_another_refusal_is_told_with_status_and_message(status: int) -> None:
-    error = meaning("pause", says(status, "too much"), ProxyRefused)
+def test_any_other_4xx_has_its_status_and_message(status: int) -> None:
+    error = mapped("pause", error_reply(status, "too much"), ProxyRefused)
 
     assert error.message == f"The proxy refused the request ({status}): too much"
 
 
-def test_429_says_how_long_to_wait() -> None:
+def test_429_tells_the_seconds_to_wait() -> None:
     reply = Reply(429, b'{"message": "slow down"}', retry_after=7.0)
 
     error = refusal(_REQUESTS["status"], reply)
@@ -231,44 +260,44 @@ def test_429_says_how_long_to_wait() -> None:
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399])
-@_every_verb
-def test_a_redirect_is_told_by_where_it_leads_and_not_followed(verb: str, status: int) -> None:
+def test_3xx_names_the_host_of_the_redirect(status: int) -> None:
     response = httpx.Response(status, headers={"location": "https://login.test/in?next=1"})
 
-    error = meaning(verb, response, BrokenReply)
+    error = mapped("status", response, BrokenReply)
 
     assert f"redirect ({status}) to https://login.test," in error.message
     assert "next=1" not in error.message
     assert "proxyUrl" in error.advice
 
 
-def test_a_redirect_that_echoes_the_key_does_not_show_it_in_any_case() -> None:
+def test_a_key_in_a_redirect_is_hidden_in_upper_and_lower_case() -> None:
     response = httpx.Response(302, headers={"location": f"https://{KEY}.test/{KEY}?{KEY}"})
 
-    error = meaning("list", response, BrokenReply)
+    error = mapped("list", response, BrokenReply)
 
-    assert KEY.lower() not in all_words(error).lower()
+    assert KEY.lower() not in shown_text(error).lower()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 429, 500, 503])
-@_every_verb
-def test_a_refusal_that_echoes_the_key_does_not_show_it(verb: str, status: int) -> None:
-    error = refusal(_REQUESTS[verb], reply_of(says(status, f"no\n{KEY}\x1b[31m", error=KEY)))
+def test_an_echoed_key_is_not_shown(status: int) -> None:
+    reply = as_reply(error_reply(status, f"no\n{KEY}\x1b[31m", error=KEY))
 
-    assert KEY not in all_words(error)
+    error = refusal(_REQUESTS["status"], reply)
+
+    assert KEY not in shown_text(error)
     assert is_one_printable_line(error.message)
 
 
-@many
+@many_examples
 @given(
     request=st.sampled_from(list(_REQUESTS.values())),
     status=st.integers(-1, 999).filter(lambda status: not 200 <= status < 300),
-    body=bodies,
-    content_type=texts,
-    location=locations,
+    body=hostile_bodies,
+    content_type=hostile_texts,
+    location=hostile_locations,
     retry_after=st.one_of(st.none(), st.floats(0, 99999)),
 )
-def test_any_reply_outside_2xx_is_a_sandbox_error_of_one_line(
+def test_any_reply_outside_2xx_is_one_printable_line(
     request: Request,
     status: int,
     body: bytes,
@@ -282,5 +311,5 @@ def test_any_reply_outside_2xx_is_a_sandbox_error_of_one_line(
 
     assert isinstance(error, SandboxError)
     assert is_one_printable_line(error.message)
-    assert KEY not in all_words(error)
+    assert KEY not in shown_text(error)
     assert len(error.message) < 500

@@ -1,4 +1,4 @@
-"""A sandbox's life, in both profiles, over a proxy that is played."""
+"""The life of a sandbox over a stub proxy, in both controller profiles."""
 
 from __future__ import annotations
 
@@ -20,20 +20,7 @@ from sandbox_client._errors import (
 )
 from sandbox_client._lifecycle import State
 
-from tests.client.doubles import (
-    CONFIG,
-    CREATED_AT,
-    Answer,
-    Clock,
-    Reports,
-    Routes,
-    done,
-    made,
-    page,
-    sandboxes_over,
-    says,
-)
-from tests.client.states import (
+from tests.client.statuses import (
     ALPHA,
     ALPHA_PAUSED,
     ALPHA_PENDING,
@@ -41,6 +28,20 @@ from tests.client.states import (
     ALPHA_STALE,
     PROFILES,
     Profile,
+    StatusRow,
+)
+from tests.client.stubs import (
+    CONFIG,
+    CREATED_AT,
+    Answer,
+    FakeClock,
+    RecordedProgress,
+    RouteStub,
+    created,
+    error_reply,
+    html_page,
+    sandboxes_over,
+    succeeded,
 )
 
 GET = "GET /api/sandboxes/box"
@@ -59,18 +60,18 @@ def listing(*rows: dict[str, object]) -> httpx.Response:
 
 @in_both_profiles
 async def test_create_waits_through_the_states_until_ready(
-    profile: Profile, clock: Clock, reports: Reports
+    profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     states = [profile.new, profile.pending, profile.starting, profile.ready]
-    proxy = Routes({CREATE: made(image="aio:1"), GET: [each.response() for each in states]})
+    proxy = RouteStub({CREATE: created(image="aio:1"), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        image, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
+        image, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert (image, outcome.reached) == ("aio:1", True)
     assert outcome.waited == sum(clock.slept) > 0
     assert proxy.asked == [CREATE, GET, GET, GET, GET]
-    assert [reason.split(":")[0] for reason in reports.reasons] == [
+    assert [reason.split(":")[0] for reason in progress.reasons] == [
         "pending",
         "pending",
         "starting",
@@ -78,13 +79,13 @@ async def test_create_waits_through_the_states_until_ready(
 
 
 @in_both_profiles
-async def test_create_tells_the_truth_when_readiness_does_not_come(
-    profile: Profile, clock: Clock, reports: Reports
+async def test_create_reports_a_readiness_timeout(
+    profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: made(), GET: profile.pending.response()})
+    proxy = RouteStub({CREATE: created(), GET: profile.pending.response()})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        _, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
+        _, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert not outcome.reached
     assert outcome.waited == pytest.approx(60)
@@ -100,27 +101,26 @@ async def test_create_tells_the_truth_when_readiness_does_not_come(
     ],
     ids=["defaults", "blank image", "given"],
 )
-async def test_create_sends_what_was_given_or_else_the_configured_defaults(
-    image: str | None, port: int | None, body: object, reports: Reports
+async def test_create_sends_the_arguments_or_the_configured_defaults(
+    image: str | None, port: int | None, body: object, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: made(), GET: ALPHA_READY.response()})
+    proxy = RouteStub({CREATE: created(), GET: ALPHA_READY.response()})
     config = replace(CONFIG, default_image="default:1", default_port=7)
 
     async with sandboxes_over(proxy, config=config) as sandboxes:
-        await sandboxes.create("box", image=image, port=port, report=reports)
+        await sandboxes.create("box", image=image, port=port, report=progress)
 
     assert proxy.bodies[0] == body
 
 
-@pytest.mark.parametrize("port", [0, -1, 65536])
-async def test_a_port_that_cannot_be_is_refused_and_not_replaced(
-    port: int, reports: Reports
+async def test_port_0_is_refused_and_not_replaced_by_the_default(
+    progress: RecordedProgress,
 ) -> None:
-    proxy = Routes({CREATE: made(), GET: ALPHA_READY.response()})
+    proxy = RouteStub({CREATE: created(), GET: ALPHA_READY.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(InvalidInput, match=f"port has value {port}"):
-            await sandboxes.create("box", image=None, port=port, report=reports)
+        with pytest.raises(InvalidInput, match="port has value 0"):
+            await sandboxes.create("box", image=None, port=0, report=progress)
 
     assert proxy.asked == []
 
@@ -128,188 +128,183 @@ async def test_a_port_that_cannot_be_is_refused_and_not_replaced(
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (says(403, "Quota reached"), QuotaReached),
-        (says(500, "exceeded quota"), QuotaReached),
-        (says(401, "expired"), KeyRejected),
+        (error_reply(403, "Quota reached"), QuotaReached),
+        (error_reply(500, "exceeded quota"), QuotaReached),
+        (error_reply(401, "expired"), KeyRejected),
         (httpx.ConnectError("refused"), Undelivered),
     ],
     ids=["quota", "quota as deployed", "key", "undelivered"],
 )
-async def test_a_create_that_is_refused_is_sent_once_and_not_looked_into(
-    answer: Answer, kind: type[SandboxError], reports: Reports
+async def test_a_refused_create_is_sent_once_and_not_looked_up(
+    answer: Answer, kind: type[SandboxError], progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: answer})
+    proxy = RouteStub({CREATE: answer})
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(kind):
-            await sandboxes.create("box", image=None, port=None, report=reports)
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert proxy.asked == [CREATE]
 
 
-@in_both_profiles
 @pytest.mark.parametrize(
-    ("state", "step"), [("ready", "{run}"), ("paused", "{resume}"), ("failed", "{delete}")]
+    ("row", "step"),
+    [(ALPHA.ready, "{run}"), (ALPHA.paused, "{resume}"), (ALPHA.failed, "{delete}")],
+    ids=["ready", "paused", "failed"],
 )
-async def test_a_name_that_one_has_already_is_told_with_its_state_and_what_to_do(
-    profile: Profile, state: str, step: str, reports: Reports
+async def test_an_existing_name_is_reported_with_its_state_and_the_next_step(
+    row: StatusRow, step: str, progress: RecordedProgress
 ) -> None:
-    row = getattr(profile, state)
-    proxy = Routes({CREATE: says(409, "Sandbox 'box' already exists"), GET: row.response()})
+    proxy = RouteStub(
+        {CREATE: error_reply(409, "Sandbox 'box' already exists"), GET: row.response()}
+    )
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(AlreadyExists) as caught:
-            await sandboxes.create("box", image=None, port=None, report=reports)
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
-    assert f"You have a sandbox 'box' already: it is {state} (" in caught.value.message
+    assert f"You have a sandbox 'box' already: it is {row.state.value} (" in caught.value.message
     assert "left as it is" in caught.value.message
     assert step in caught.value.advice
     assert proxy.asked == [CREATE, GET]
 
 
-async def test_a_name_whose_state_cannot_be_read_is_still_told_to_be_taken(
-    reports: Reports,
+async def test_an_existing_name_is_reported_without_a_readable_state(
+    progress: RecordedProgress,
 ) -> None:
-    proxy = Routes({CREATE: says(409, "Sandbox 'box' already exists"), GET: page(502)})
+    proxy = RouteStub(
+        {CREATE: error_reply(409, "Sandbox 'box' already exists"), GET: html_page(502)}
+    )
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(AlreadyExists, match="The name 'box' is taken"):
-            await sandboxes.create("box", image=None, port=None, report=reports)
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
 
 LOST: dict[str, Answer] = {
-    "502": page(502),
-    "504": page(504),
-    "500": says(500, "socket hang up"),
+    "502": html_page(502),
+    "504": html_page(504),
+    "500": error_reply(500, "socket hang up"),
     "reset": httpx.ReadError("reset"),
     "late": httpx.ReadTimeout("late"),
     "no JSON": httpx.Response(200, text="done"),
 }
-in_each_way = pytest.mark.parametrize("lost", LOST)
-GONE = says(403, "You do not have access to this sandbox")
+GONE = error_reply(403, "You do not have access to this sandbox")
 
 
-@in_each_way
-@in_both_profiles
-async def test_a_create_whose_reply_is_lost_is_looked_for_and_waited_for(
-    profile: Profile, lost: str, reports: Reports
+@pytest.mark.parametrize("lost", LOST)
+async def test_a_create_with_a_lost_reply_is_looked_up_and_waited_for(
+    lost: str, progress: RecordedProgress
 ) -> None:
-    looks = [GONE, profile.new.response(), profile.new.response(), profile.ready.response()]
+    looks = [GONE, ALPHA.new.response(), ALPHA.new.response(), ALPHA.ready.response()]
     health = {"status": "ok", "database": "connected", "timestamp": CREATED_AT}
-    proxy = Routes(
+    proxy = RouteStub(
         {CREATE: LOST[lost], GET: looks, "GET /health": httpx.Response(200, json=health)}
     )
 
     async with sandboxes_over(proxy) as sandboxes:
-        image, outcome = await sandboxes.create("box", image=None, port=None, report=reports)
+        image, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert (image, outcome.reached) == ("", True)
     assert proxy.asked.count(CREATE) == 1
 
 
-async def test_a_sandbox_that_was_there_before_is_not_taken_for_the_one_to_be_made(
-    reports: Reports,
+async def test_an_older_sandbox_is_not_mistaken_for_the_created_one(
+    progress: RecordedProgress,
 ) -> None:
     later = "2026-01-02T03:05:05.678Z"  # by the proxy's clock, a minute after its creation
     health = {"status": "ok", "database": "connected", "timestamp": later}
     answers = {
-        CREATE: page(504),
+        CREATE: html_page(504),
         GET: ALPHA_READY.response(),
         "GET /health": httpx.Response(200, json=health),
     }
 
-    async with sandboxes_over(Routes(answers)) as sandboxes:
+    async with sandboxes_over(RouteStub(answers)) as sandboxes:
         with pytest.raises(AlreadyExists, match="left as it is"):
-            await sandboxes.create("box", image="other:1", port=None, report=reports)
+            await sandboxes.create("box", image="other:1", port=None, report=progress)
 
 
-@in_each_way
-async def test_a_create_that_came_to_nothing_is_told_as_it_failed(
-    lost: str, clock: Clock, reports: Reports
+async def test_a_create_without_effect_raises_its_own_error_after_10_s(
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({CREATE: LOST[lost], GET: GONE})
+    proxy = RouteStub({CREATE: html_page(504), GET: GONE})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        with pytest.raises(SandboxError) as caught:
-            await sandboxes.create("box", image=None, port=None, report=reports)
+        with pytest.raises(ProxyFailed, match="504"):
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
-    assert not isinstance(caught.value, NotYours)
     assert proxy.asked.count(CREATE) == 1
-    assert 10 <= sum(clock.slept) <= 13, "what was asked for may take a while to show"
+    assert 10 <= sum(clock.slept) <= 13, "the effect may take a while to show"
 
 
-@in_each_way
-@in_both_profiles
-async def test_a_delete_whose_reply_is_lost_is_done_when_the_sandbox_is_gone(
-    profile: Profile, lost: str
-) -> None:
-    proxy = Routes({DELETE: LOST[lost], GET: [profile.ready.response(), GONE]})
+async def test_a_delete_with_a_lost_reply_is_done_once_the_sandbox_is_gone() -> None:
+    proxy = RouteStub({DELETE: html_page(502), GET: [ALPHA.ready.response(), GONE]})
 
     async with sandboxes_over(proxy) as sandboxes:
-        assert not await sandboxes.delete("box"), "the proxy itself did not say so"
+        assert not await sandboxes.delete("box"), "the proxy itself did not confirm it"
 
     assert proxy.asked == [DELETE, GET, GET]
 
 
-@in_each_way
 @in_both_profiles
-async def test_a_pause_whose_reply_is_lost_is_done_when_the_sandbox_is_paused(
-    profile: Profile, lost: str, reports: Reports
+async def test_a_pause_with_a_lost_reply_is_done_once_the_sandbox_is_paused(
+    profile: Profile, progress: RecordedProgress
 ) -> None:
     looks = [profile.ready.response(), profile.paused.response()]
-    proxy = Routes({PAUSE: LOST[lost], GET: looks})
+    proxy = RouteStub({PAUSE: html_page(502), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        outcome = await sandboxes.pause("box", report=reports)
+        outcome = await sandboxes.pause("box", report=progress)
 
     assert outcome.reached
     assert proxy.asked.count(PAUSE) == 1
 
 
-@in_each_way
 @in_both_profiles
-async def test_a_resume_whose_reply_is_lost_is_waited_for_like_any_other(
-    profile: Profile, lost: str, reports: Reports
+async def test_a_resume_with_a_lost_reply_is_waited_for(
+    profile: Profile, progress: RecordedProgress
 ) -> None:
     looks = [profile.paused, profile.paused, profile.pending, profile.ready]
-    proxy = Routes({RESUME: LOST[lost], GET: [each.response() for each in looks]})
+    proxy = RouteStub({RESUME: html_page(502), GET: [each.response() for each in looks]})
 
     async with sandboxes_over(proxy) as sandboxes:
-        _, outcome = await sandboxes.resume("box", report=reports)
+        _, outcome = await sandboxes.resume("box", report=progress)
 
     assert outcome.reached
     assert proxy.asked.count(RESUME) == 1
 
 
-@pytest.mark.parametrize("verb", ["delete", "pause"])
-@in_each_way
-async def test_a_change_that_did_not_come_about_is_told_as_it_failed(
-    lost: str, verb: str, clock: Clock, reports: Reports
+async def test_a_delete_without_effect_raises_its_own_error() -> None:
+    proxy = RouteStub({DELETE: html_page(502), GET: ALPHA_READY.response()})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        with pytest.raises(ProxyFailed, match="502"):
+            await sandboxes.delete("box")
+
+
+async def test_a_pause_without_effect_raises_its_own_error(progress: RecordedProgress) -> None:
+    proxy = RouteStub({PAUSE: html_page(502), GET: ALPHA_READY.response()})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        with pytest.raises(ProxyFailed, match="502"):
+            await sandboxes.pause("box", report=progress)
+
+
+async def test_a_change_that_cannot_be_looked_up_raises_its_own_error(
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({DELETE: LOST[lost], PAUSE: LOST[lost], GET: ALPHA_READY.response()})
-
-    async with sandboxes_over(proxy, clock) as sandboxes:
-        change = (
-            sandboxes.delete("box") if verb == "delete" else sandboxes.pause("box", report=reports)
-        )
-        with pytest.raises(SandboxError):
-            await change
-
-
-async def test_a_change_that_cannot_be_looked_into_is_told_as_it_failed(
-    clock: Clock, reports: Reports
-) -> None:
-    proxy = Routes({PAUSE: page(502), GET: says(401, "API key has expired")})
+    proxy = RouteStub({PAUSE: html_page(502), GET: error_reply(401, "API key has expired")})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
         with pytest.raises(ProxyFailed, match="502"):
-            await sandboxes.pause("box", report=reports)
+            await sandboxes.pause("box", report=progress)
 
     assert proxy.asked == [PAUSE, GET]
 
 
-async def test_a_second_delete_says_that_it_may_be_done_already() -> None:
-    async with sandboxes_over(Routes({DELETE: GONE})) as sandboxes:
+async def test_a_second_delete_says_that_the_sandbox_may_be_deleted() -> None:
+    async with sandboxes_over(RouteStub({DELETE: GONE})) as sandboxes:
         with pytest.raises(NotYours) as caught:
             await sandboxes.delete("box")
 
@@ -317,40 +312,40 @@ async def test_a_second_delete_says_that_it_may_be_done_already() -> None:
 
 
 @in_both_profiles
-async def test_resume_waits_out_the_state_from_before_it(
-    profile: Profile, clock: Clock, reports: Reports
+async def test_resume_ignores_the_state_from_before_it(
+    profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     states = [profile.paused, profile.paused, profile.pending, profile.ready]
-    proxy = Routes({RESUME: done(replicas=1), GET: [each.response() for each in states]})
+    proxy = RouteStub({RESUME: succeeded(replicas=1), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=reports)
+        was_ready, outcome = await sandboxes.resume("box", report=progress)
 
     assert (was_ready, outcome.reached) == (False, True)
     assert proxy.asked == [GET, RESUME, GET, GET, GET]
 
 
 @in_both_profiles
-async def test_resume_tells_that_a_ready_sandbox_was_ready(
-    profile: Profile, reports: Reports
+async def test_resume_of_a_ready_sandbox_reports_that_it_was_ready(
+    profile: Profile, progress: RecordedProgress
 ) -> None:
-    proxy = Routes({RESUME: done(replicas=1), GET: profile.ready.response()})
+    proxy = RouteStub({RESUME: succeeded(replicas=1), GET: profile.ready.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=reports)
+        was_ready, outcome = await sandboxes.resume("box", report=progress)
 
     assert (was_ready, outcome.reached) == (True, True)
 
 
 @in_both_profiles
-async def test_pause_waits_until_the_status_shows_it(
-    profile: Profile, clock: Clock, reports: Reports
+async def test_pause_waits_until_the_status_is_paused(
+    profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     states = [profile.ready, profile.ready, profile.paused]
-    proxy = Routes({PAUSE: done(), GET: [each.response() for each in states]})
+    proxy = RouteStub({PAUSE: succeeded(), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        outcome = await sandboxes.pause("box", report=reports)
+        outcome = await sandboxes.pause("box", report=progress)
 
     assert outcome.reached
     assert proxy.asked == [PAUSE, GET, GET, GET]
@@ -358,56 +353,58 @@ async def test_pause_waits_until_the_status_shows_it(
 
 @in_both_profiles
 @pytest.mark.parametrize("state", ["ready", "failed"])
-async def test_a_pause_that_does_not_show_is_waited_for_15_seconds(
-    state: str, profile: Profile, clock: Clock, reports: Reports
+async def test_a_wait_for_a_pause_ends_after_15_s(
+    state: str, profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     row = profile.ready if state == "ready" else profile.failed
-    proxy = Routes({PAUSE: done(), GET: row.response()})
+    proxy = RouteStub({PAUSE: succeeded(), GET: row.response()})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        outcome = await sandboxes.pause("box", report=reports)
+        outcome = await sandboxes.pause("box", report=progress)
 
     assert not outcome.reached
     assert outcome.waited == pytest.approx(15.0)
     assert outcome.reason.startswith(f"{state}: ")
 
 
-async def test_resume_does_not_take_ready_without_a_replica_for_ready(reports: Reports) -> None:
+async def test_resume_does_not_count_a_sandbox_without_replicas_as_ready(
+    progress: RecordedProgress,
+) -> None:
     looks = [ALPHA_STALE.response(), ALPHA_STALE.response(), ALPHA_READY.response()]
-    proxy = Routes({RESUME: done(), GET: looks})
+    proxy = RouteStub({RESUME: succeeded(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=reports)
+        was_ready, outcome = await sandboxes.resume("box", report=progress)
 
     assert (was_ready, outcome.reached) == (False, True)
     assert proxy.asked.count(GET) == 3
 
 
-async def test_a_sandbox_deleted_during_the_wait_ends_it(reports: Reports) -> None:
-    looks = [ALPHA.pending.response(), ALPHA.pending.response(), says(403, "no access")]
-    proxy = Routes({RESUME: done(), GET: looks})
+async def test_a_sandbox_deleted_during_the_wait_ends_it(progress: RecordedProgress) -> None:
+    looks = [ALPHA.pending.response(), ALPHA.pending.response(), error_reply(403, "no access")]
+    proxy = RouteStub({RESUME: succeeded(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(NotYours):
-            await sandboxes.resume("box", report=reports)
+            await sandboxes.resume("box", report=progress)
 
 
-async def test_a_wait_outlives_a_proxy_that_fails_for_a_while(
-    clock: Clock, reports: Reports
+async def test_a_wait_survives_transient_failures_of_the_proxy(
+    clock: FakeClock, progress: RecordedProgress
 ) -> None:
     answers: list[Answer] = [*[httpx.ConnectError("x")] * 8, ALPHA_READY.response()]
-    proxy = Routes({RESUME: done(), GET: answers})
+    proxy = RouteStub({RESUME: succeeded(), GET: answers})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        _, outcome = await sandboxes.resume("box", report=reports)
+        _, outcome = await sandboxes.resume("box", report=progress)
 
     assert outcome.reached
-    assert "cannot be read" in reports.reasons[0]
+    assert "cannot be read" in progress.reasons[0]
 
 
-async def test_delete_asks_once_and_believes_the_success() -> None:
+async def test_delete_is_one_request() -> None:
     route = "DELETE /api/sandboxes/box"
-    proxy = Routes({route: done()})
+    proxy = RouteStub({route: succeeded()})
 
     async with sandboxes_over(proxy) as sandboxes:
         await sandboxes.delete("box")
@@ -416,7 +413,7 @@ async def test_delete_asks_once_and_believes_the_success() -> None:
 
 
 @in_both_profiles
-async def test_list_tells_the_state_that_each_sandbox_is_really_in(profile: Profile) -> None:
+async def test_list_reads_the_status_of_each_sandbox(profile: Profile) -> None:
     rows = (profile.ready, profile.paused, profile.starting, profile.failed)
     names = ("one", "two", "three", "four")
     answers = {
@@ -425,7 +422,7 @@ async def test_list_tells_the_state_that_each_sandbox_is_really_in(profile: Prof
     }
     # Which says ready of a paused one in v1alpha1, and of none but the ready one in v1beta1.
     listed = listing(*(row.listed(name) for name, row in zip(names, rows, strict=True)))
-    proxy = Routes({LIST: listed, **answers})
+    proxy = RouteStub({LIST: listed, **answers})
 
     async with sandboxes_over(proxy) as sandboxes:
         found = await sandboxes.list()
@@ -439,8 +436,8 @@ async def test_list_tells_the_state_that_each_sandbox_is_really_in(profile: Prof
     assert sorted(proxy.asked) == sorted([LIST, *answers])
 
 
-async def test_an_empty_list_asks_nothing_more() -> None:
-    proxy = Routes({LIST: listing()})
+async def test_an_empty_list_is_one_request() -> None:
+    proxy = RouteStub({LIST: listing()})
 
     async with sandboxes_over(proxy) as sandboxes:
         assert await sandboxes.list() == []
@@ -448,8 +445,8 @@ async def test_an_empty_list_asks_nothing_more() -> None:
     assert proxy.asked == [LIST]
 
 
-async def test_a_sandbox_deleted_since_the_list_does_not_break_it() -> None:
-    proxy = Routes({LIST: listing(ALPHA_READY.listed()), GET: says(403, "no access")})
+async def test_a_list_keeps_a_sandbox_that_was_deleted_meanwhile() -> None:
+    proxy = RouteStub({LIST: listing(ALPHA_READY.listed()), GET: error_reply(403, "no access")})
 
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
@@ -457,9 +454,9 @@ async def test_a_sandbox_deleted_since_the_list_does_not_break_it() -> None:
     assert [row.sandbox.name for row in rows] == ["box"]
 
 
-async def test_a_list_with_hostile_names_asks_nothing_of_them() -> None:
+async def test_list_sends_no_request_for_invalid_names() -> None:
     names = ["../me", "", "a/b", "BOX", "a" * 64]
-    proxy = Routes({LIST: listing(*(ALPHA_READY.listed(name) for name in names))})
+    proxy = RouteStub({LIST: listing(*(ALPHA_READY.listed(name) for name in names))})
 
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
@@ -468,7 +465,7 @@ async def test_a_list_with_hostile_names_asks_nothing_of_them() -> None:
     assert proxy.asked == [LIST]
 
 
-async def test_a_list_of_thousands_is_not_asked_about_row_by_row() -> None:
+async def test_list_limits_the_requests_for_a_long_list() -> None:
     rows = [ALPHA_READY.listed(f"box{number}") for number in range(2000)]
 
     def proxy(request: httpx.Request) -> httpx.Response:
@@ -482,19 +479,16 @@ async def test_a_list_of_thousands_is_not_asked_about_row_by_row() -> None:
     assert len(asked) <= 1 + 20
 
 
-@pytest.mark.parametrize("name", ["../me", "", "BOX", "a" * 64, "box\n"], ids=ascii)
-async def test_no_verb_asks_anything_about_a_name_that_cannot_be(
-    name: str, reports: Reports
-) -> None:
-    proxy = Routes({})
+async def test_no_operation_sends_an_invalid_name(progress: RecordedProgress) -> None:
+    proxy = RouteStub({})
 
     async with sandboxes_over(proxy) as sandboxes:
         for attempt in (
-            sandboxes.create(name, image=None, port=None, report=reports),
-            sandboxes.status(name),
-            sandboxes.delete(name),
-            sandboxes.pause(name, report=reports),
-            sandboxes.resume(name, report=reports),
+            sandboxes.create("../me", image=None, port=None, report=progress),
+            sandboxes.status("../me"),
+            sandboxes.delete("../me"),
+            sandboxes.pause("../me", report=progress),
+            sandboxes.resume("../me", report=progress),
         ):
             with pytest.raises(InvalidInput):
                 await attempt
@@ -502,7 +496,7 @@ async def test_no_verb_asks_anything_about_a_name_that_cannot_be(
     assert proxy.asked == []
 
 
-async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_first() -> None:
+async def test_list_asks_for_ready_sandboxes_first() -> None:
     count = _sandboxes.MAX_LOOKS
     waiting = [ALPHA_PENDING.listed(f"box-{number}") for number in range(count)]
     paused: dict[str, object] = {"name": "box", "ready": True}
@@ -510,7 +504,7 @@ async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_fi
         f"GET /api/sandboxes/{row['name']}": ALPHA_PENDING.response(str(row["name"]))
         for row in waiting
     }
-    proxy = Routes({LIST: listing(*waiting, paused), GET: ALPHA_PAUSED.response(), **answers})
+    proxy = RouteStub({LIST: listing(*waiting, paused), GET: ALPHA_PAUSED.response(), **answers})
 
     async with sandboxes_over(proxy) as sandboxes:
         rows = await sandboxes.list()
@@ -531,20 +525,20 @@ async def test_only_so_many_rows_of_a_list_are_asked_about_and_the_ready_ones_fi
         ("", None, False),
     ],
 )
-async def test_what_has_been_up_for_more_than_a_day_is_marked(
+async def test_a_sandbox_that_is_up_for_more_than_a_day_is_marked(
     created_at: str, age: timedelta | None, is_long: bool
 ) -> None:
     body = ALPHA_READY.body() | {"createdAt": created_at}
     answers = {LIST: listing(ALPHA_READY.listed()), GET: httpx.Response(200, json=body)}
 
-    async with sandboxes_over(Routes(answers)) as sandboxes:
+    async with sandboxes_over(RouteStub(answers)) as sandboxes:
         (row,) = await sandboxes.list()
 
     assert (row.age, row.is_up_for_long) == (age, is_long)
 
 
-async def test_a_paused_sandbox_is_not_up_however_old_it_is() -> None:
-    proxy = Routes({LIST: listing(ALPHA_PAUSED.listed()), GET: ALPHA_PAUSED.response()})
+async def test_an_old_paused_sandbox_is_not_marked() -> None:
+    proxy = RouteStub({LIST: listing(ALPHA_PAUSED.listed()), GET: ALPHA_PAUSED.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
         (row,) = await sandboxes.list()

@@ -1,4 +1,4 @@
-"""The runtime's shell API as values: what is asked for, and how each reply is read."""
+"""Requests to the shell API and its replies, without a transport."""
 
 from __future__ import annotations
 
@@ -11,24 +11,32 @@ from sandbox_client._errors import BrokenReply, InvalidInput, ProxyFailed
 from sandbox_client._message import Reply
 from sandbox_client._shell_wire import SessionRow, Snapshot
 
-from tests.client.doubles import KEY, opened, page, ran, reply_of, unused, viewed
+from tests.client.stubs import (
+    KEY,
+    as_reply,
+    executed,
+    html_page,
+    session_opened,
+    unused_session,
+    view_of,
+)
 
 if TYPE_CHECKING:
     from sandbox_client._shell_wire import State
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
-    return reply_of(httpx.Response(status, json=value))
+    return as_reply(httpx.Response(status, json=value))
 
 
-def test_a_command_is_asked_for_so_that_it_is_answered_at_once_and_nothing_is_cut() -> None:
+def test_a_command_is_asynchronous_and_not_truncated() -> None:
     request = _shell_wire.execute("box", "s1", "make")
 
     assert request.path == "/proxy/box/v1/shell/exec"
     assert request.body == {"id": "s1", "command": "make", "async_mode": True, "truncate": False}
 
 
-def test_only_what_starts_or_kills_a_command_is_not_repeatable() -> None:
+def test_only_execute_and_kill_are_not_repeatable() -> None:
     requests = (
         _shell_wire.open_session("box", "s1"),
         _shell_wire.view("box", "s1"),
@@ -45,7 +53,7 @@ def test_only_what_starts_or_kills_a_command_is_not_repeatable() -> None:
     [("", "empty"), (" \n\t", "empty"), ("a\0b", "NUL"), ("a\ud800", "Unicode")],
     ids=["nothing", "blanks", "NUL", "surrogate"],
 )
-def test_a_command_that_no_shell_can_take_is_refused(command: str, words: str) -> None:
+def test_an_invalid_command_is_refused(command: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words) as caught:
         _shell_wire.execute("box", "s1", command)
 
@@ -55,7 +63,7 @@ def test_a_command_that_no_shell_can_take_is_refused(command: str, words: str) -
 @pytest.mark.parametrize(
     "session", ["", " ", "a/b", "../x", "a b", "x" * 65, "é", "a\n", "-x", ".x", KEY], ids=ascii
 )
-def test_an_id_that_could_lead_elsewhere_is_refused_in_one_line(session: str) -> None:
+def test_an_invalid_session_id_is_refused_in_one_line(session: str) -> None:
     for ask in (_shell_wire.open_session, _shell_wire.view, _shell_wire.kill):
         with pytest.raises(InvalidInput, match="cannot be a session") as caught:
             ask("box", session)
@@ -66,29 +74,27 @@ def test_an_id_that_could_lead_elsewhere_is_refused_in_one_line(session: str) ->
 @pytest.mark.parametrize(
     ("response", "seen"),
     [
-        (ran("hi\n"), Snapshot("completed", "hi\n", 0, "x")),
-        (ran("no such file", 2), Snapshot("completed", "no such file", 2, "x")),
-        (ran("", None, "running"), Snapshot("running", "", None, "x")),
-        (ran("x", None, "no_change_timeout"), Snapshot("running", "x", None, "x")),
-        (ran("x", None, "hard_timeout"), Snapshot("killed", "x", None, "x")),
-        (ran("x", -9, "terminated"), Snapshot("killed", "x", -9, "x")),
-        (ran("x", None, "something_new"), Snapshot("running", "x", None, "x")),
+        (executed("hi\n"), Snapshot("completed", "hi\n", 0, "x")),
+        (executed("no such file", 2), Snapshot("completed", "no such file", 2, "x")),
+        (executed("", None, "running"), Snapshot("running", "", None, "x")),
+        (executed("x", None, "no_change_timeout"), Snapshot("running", "x", None, "x")),
+        (executed("x", None, "hard_timeout"), Snapshot("killed", "x", None, "x")),
+        (executed("x", -9, "terminated"), Snapshot("killed", "x", -9, "x")),
+        (executed("x", None, "something_new"), Snapshot("running", "x", None, "x")),
     ],
     ids=["done", "failed", "running", "silent", "killed", "terminated", "unknown"],
 )
-def test_how_a_command_stands_is_read_as_the_runtime_says_it(
-    response: httpx.Response, seen: Snapshot
-) -> None:
-    assert _shell_wire.read_executed(reply_of(response)) == seen
+def test_the_state_of_a_command_is_read(response: httpx.Response, seen: Snapshot) -> None:
+    assert _shell_wire.read_executed(as_reply(response)) == seen
 
 
-def test_output_is_kept_to_the_letter_but_for_what_cannot_be_printed() -> None:
+def test_only_lone_surrogates_of_an_output_are_replaced() -> None:
     body = b'{"data": {"status": "completed", "exit_code": 0, "output": "\\u001b[1m\\ud800\\n"}}'
 
     assert _shell_wire.read_executed(Reply(200, body)).output == "\x1b[1m?\n"
 
 
-def test_a_runtime_that_did_not_run_the_command_is_a_failure_with_its_words() -> None:
+def test_a_reply_without_success_is_a_failure_with_its_message() -> None:
     with pytest.raises(ProxyFailed, match="no shell left"):
         _shell_wire.read_executed(json_reply({"success": False, "message": "no shell left"}))
 
@@ -96,26 +102,26 @@ def test_a_runtime_that_did_not_run_the_command_is_a_failure_with_its_words() ->
 @pytest.mark.parametrize(
     ("response", "state", "output", "code"),
     [
-        (viewed("a\n"), "running", "a\n", None),
-        (viewed("a\n", "completed", 3, before=2), "completed", "a\n", 3),
-        (viewed("a\n", "terminated"), "killed", "a\n", None),
-        (unused(), "empty", "", None),
+        (view_of("a\n"), "running", "a\n", None),
+        (view_of("a\n", "completed", 3, before=2), "completed", "a\n", 3),
+        (view_of("a\n", "terminated"), "killed", "a\n", None),
+        (unused_session(), "empty", "", None),
     ],
     ids=["running", "third of a session", "killed", "nothing has run"],
 )
 def test_a_session_is_read_by_its_last_command(
     response: httpx.Response, state: State, output: str, code: int | None
 ) -> None:
-    seen = _shell_wire.read_view(reply_of(response))
+    seen = _shell_wire.read_view(as_reply(response))
 
     assert (seen.state, seen.output, seen.exit_code) == (state, output, code)
     assert seen.command == ("" if state == "empty" else "make")
 
 
-def test_a_marked_command_is_found_among_others_and_shown_without_its_mark() -> None:
-    ours = viewed("a\n", "completed", 3, command=": run-1; make", before=2)
+def test_a_marked_command_is_found_and_shown_without_its_mark() -> None:
+    ours = view_of("a\n", "completed", 3, command=": run-1; make", before=2)
 
-    seen = _shell_wire.read_view(reply_of(ours), "run-1")
+    seen = _shell_wire.read_view(as_reply(ours), "run-1")
 
     assert (seen.state, seen.output, seen.exit_code, seen.command) == (
         "completed",
@@ -125,13 +131,13 @@ def test_a_marked_command_is_found_among_others_and_shown_without_its_mark() -> 
     )
 
 
-def test_another_ones_command_is_never_taken_for_a_marked_one() -> None:
-    others = viewed("b\n", "completed", 0, command=": run-2; make", before=2)
+def test_a_command_with_another_mark_is_not_ours() -> None:
+    others = view_of("b\n", "completed", 0, command=": run-2; make", before=2)
 
-    assert _shell_wire.read_view(reply_of(others), "run-1").state == "empty"
+    assert _shell_wire.read_view(as_reply(others), "run-1").state == "empty"
 
 
-def test_how_a_command_ended_is_not_known_once_the_session_has_gone_on() -> None:
+def test_the_exit_code_is_unknown_after_a_later_command() -> None:
     console = [
         {"command": ": run-1; make", "output": "ours\n"},
         {"command": "other", "output": "theirs\n"},
@@ -192,7 +198,7 @@ def test_sessions_are_read_the_last_used_first() -> None:
     ]
 
 
-def test_a_session_that_was_opened_is_no_more_than_that() -> None:
-    _shell_wire.read_done(reply_of(opened()))
+def test_the_reply_to_open_session_is_read() -> None:
+    _shell_wire.read_done(as_reply(session_opened()))
     with pytest.raises(BrokenReply, match="an HTML page"):
-        _shell_wire.read_done(reply_of(page(200)))
+        _shell_wire.read_done(as_reply(html_page(200)))

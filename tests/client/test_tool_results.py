@@ -1,4 +1,4 @@
-"""What a model reads: a text that says it all, and an object that fits the tool's own schema."""
+"""The results of tools: a text for the model and an object that conforms to the schema."""
 
 from __future__ import annotations
 
@@ -10,25 +10,36 @@ import pytest
 from sandbox_client._errors import Verb
 from sandbox_client._tools.speech import spell
 
-from tests.client.doubles import (
+from tests.client.statuses import (
+    ALPHA_FAILED,
+    ALPHA_NEW,
+    ALPHA_PAUSED,
+    ALPHA_READY,
+    BETA_EXPIRED,
+    BETA_PAUSED,
+    PROFILES,
+    Profile,
+    StatusRow,
+)
+from tests.client.stubs import (
     CREATED_AT,
     EXEC,
     KILL,
     SESSION,
     SESSIONS,
     VIEW,
+    Answer,
     Answers,
-    done,
-    made,
-    opened,
-    page,
-    ran,
-    says,
-    sessions,
-    viewed,
+    created,
+    error_reply,
+    executed,
+    html_page,
+    session_list,
+    session_opened,
+    succeeded,
+    view_of,
 )
-from tests.client.states import ALPHA_PAUSED, ALPHA_READY, PROFILES, ROWS, Profile, Row
-from tests.client.tools import BY_NAME, is_json, use
+from tests.client.tool_calls import TOOLS_BY_NAME, call_tool, is_json
 
 BOX = {"name": "box"}
 GET = "GET /api/sandboxes/box"
@@ -42,13 +53,13 @@ in_both_profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda it: s
 
 
 @in_both_profiles
-async def test_create_says_from_what_and_that_it_is_ready(profile: Profile) -> None:
+async def test_create_names_the_image_and_the_seconds(profile: Profile) -> None:
     answers: Answers = {
-        CREATE: made(image="aio:1"),
+        CREATE: created(image="aio:1"),
         GET: [profile.new.response(), profile.ready.response()],
     }
 
-    result = await use("create_sandbox", BOX, answers)
+    result = await call_tool("create_sandbox", BOX, answers)
 
     assert result.text == (
         "Sandbox 'box' was created from aio:1 and is ready after 0.2 s."
@@ -65,12 +76,12 @@ async def test_create_says_from_what_and_that_it_is_ready(profile: Profile) -> N
 
 @in_both_profiles
 @pytest.mark.parametrize("verb", ["create_sandbox", "resume_sandbox"])
-async def test_a_wait_in_vain_says_not_ready_the_last_reason_and_what_to_do(
+async def test_a_readiness_timeout_tells_the_last_reason_and_the_next_step(
     verb: str, profile: Profile
 ) -> None:
-    answers = {CREATE: made(), RESUME: done(), GET: profile.pending.response()}
+    answers = {CREATE: created(), RESUME: succeeded(), GET: profile.pending.response()}
 
-    result = await use(verb, BOX, answers)
+    result = await call_tool(verb, BOX, answers)
 
     what, fault, step = result.text.splitlines()
     assert what.endswith(f"is NOT ready after 60 s: pending: {profile.pending.message}")
@@ -83,13 +94,14 @@ async def test_a_wait_in_vain_says_not_ready_the_last_reason_and_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.state.is_over], ids=lambda row: str(row.id)
+    ("verb", "row"),
+    [("create_sandbox", ALPHA_FAILED), ("resume_sandbox", BETA_EXPIRED)],
+    ids=["create", "resume"],
 )
-@pytest.mark.parametrize("verb", ["create_sandbox", "resume_sandbox"])
-async def test_a_sandbox_that_is_over_is_an_error_with_the_controllers_words(
-    verb: str, row: Row
-) -> None:
-    result = await use(verb, BOX, {CREATE: made(), RESUME: done(), GET: row.response()})
+async def test_a_sandbox_that_cannot_become_ready_is_an_error(verb: str, row: StatusRow) -> None:
+    result = await call_tool(
+        verb, BOX, {CREATE: created(), RESUME: succeeded(), GET: row.response()}
+    )
 
     what, fault, step = result.text.splitlines()
     assert what.endswith(f"but will not become ready: {row.state.value}: {row.message}")
@@ -101,9 +113,9 @@ async def test_a_sandbox_that_is_over_is_an_error_with_the_controllers_words(
     assert result.content["ready"] is False
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))
-async def test_status_says_each_state_with_the_controllers_reason(row: Row) -> None:
-    result = await use("get_sandbox_status", BOX, {GET: row.response()})
+@pytest.mark.parametrize("row", [ALPHA_NEW, ALPHA_READY, BETA_PAUSED], ids=lambda row: str(row.id))
+async def test_status_tells_the_state_and_the_controllers_reason(row: StatusRow) -> None:
+    result = await call_tool("get_sandbox_status", BOX, {GET: row.response()})
 
     assert f"Sandbox 'box' is {row.state.value}" in result.text
     assert (row.message or "not seen it yet") in result.text
@@ -119,7 +131,7 @@ async def test_the_list_has_a_line_for_each_sandbox() -> None:
         GET: ALPHA_PAUSED.response(),
     }
 
-    result = await use("list_sandboxes", {}, answers)
+    result = await call_tool("list_sandboxes", {}, answers)
 
     assert result.text == "1 sandbox, newest first:\n- box: paused, made 1 day ago"
     assert result.content == {
@@ -136,29 +148,31 @@ async def test_the_list_has_a_line_for_each_sandbox() -> None:
     }
 
 
-async def test_the_list_marks_what_has_been_up_for_more_than_a_day() -> None:
+async def test_the_list_marks_a_sandbox_up_for_more_than_a_day() -> None:
     rows = [ALPHA_READY.listed()]
     answers = {
         LIST: httpx.Response(200, json={"count": 1, "sandboxes": rows}),
         GET: ALPHA_READY.response(),
     }
 
-    result = await use("list_sandboxes", {}, answers)
+    result = await call_tool("list_sandboxes", {}, answers)
 
     assert "- box: ready, made 1 day ago: UP FOR MORE THAN A DAY, pause or delete" in result.text
 
 
-async def test_an_empty_list_says_what_makes_a_sandbox() -> None:
+async def test_an_empty_list_names_create_sandbox() -> None:
     empty = httpx.Response(200, json={"count": 0, "sandboxes": []})
 
-    result = await use("list_sandboxes", {}, {LIST: empty})
+    result = await call_tool("list_sandboxes", {}, {LIST: empty})
 
     assert result.text == "No sandboxes. create_sandbox makes one."
     assert result.content == {"count": 0, "sandboxes": []}
 
 
-async def test_a_commands_output_stands_before_how_it_ended() -> None:
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "ls"}, {EXEC: ran("a\nb\n", 2)})
+async def test_a_commands_output_comes_before_its_exit_code() -> None:
+    result = await call_tool(
+        "send_prompt_to_sandbox", BOX | {"command": "ls"}, {EXEC: executed("a\nb\n", 2)}
+    )
 
     assert result.text == "a\nb\n[exit code 2, after 0.0 s]"
     assert result.content == {
@@ -174,20 +188,22 @@ async def test_a_commands_output_stands_before_how_it_ended() -> None:
     assert not result.is_error
 
 
-@pytest.mark.parametrize("output", ["{}", '{"a": 1}', "[1, 2]", "7", '"x"', "null", "", "true\n"])
-async def test_output_that_is_json_does_not_make_the_text_json(output: str) -> None:
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: ran(output)})
+@pytest.mark.parametrize("output", ['{"a": 1}', "7", ""])
+async def test_the_text_is_not_json_when_the_output_is(output: str) -> None:
+    result = await call_tool(
+        "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed(output)}
+    )
 
     assert not is_json(result.text)
     assert result.content is not None
     assert result.content["output"] == output
 
 
-async def test_a_command_that_goes_on_is_a_handle_with_its_tail_and_what_to_do_next() -> None:
+async def test_a_running_command_has_its_session_its_tail_and_the_next_call() -> None:
     output = "x" * 10_000 + "the end\n"
-    answers: Answers = {EXEC: ran("", None, "running"), VIEW: viewed(output)}
+    answers: Answers = {EXEC: executed("", None, "running"), VIEW: view_of(output)}
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     lines = result.text.splitlines()
     assert lines[0] == "[… 6008 characters left out; after=0 shows them …]"
@@ -204,10 +220,10 @@ async def test_a_command_that_goes_on_is_a_handle_with_its_tail_and_what_to_do_n
     assert not result.is_error
 
 
-async def test_a_command_that_was_killed_says_so_and_has_no_exit_code() -> None:
-    answers = {EXEC: ran("so far", None, "terminated")}
+async def test_a_killed_command_has_no_exit_code() -> None:
+    answers = {EXEC: executed("so far", None, "terminated")}
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     assert result.text == "so far\n[killed before it ended, after 0.0 s]"
     assert result.content is not None
@@ -215,19 +231,19 @@ async def test_a_command_that_was_killed_says_so_and_has_no_exit_code() -> None:
     assert "exit_code" not in result.content
 
 
-async def test_an_agent_is_started_and_not_waited_for() -> None:
+async def test_run_agent_starts_the_agent_without_waiting() -> None:
     arguments = BOX | {"prompt": "fix it's bug; rm -rf /"}
 
-    result = await use("run_agent", arguments, {EXEC: ran("", None, "running")})
+    result = await call_tool("run_agent", arguments, {EXEC: executed("", None, "running")})
 
     assert result.text.startswith("(no output)\n[still running in session")
     assert "get_prompt_output" in result.text
 
 
-async def test_only_what_is_new_is_returned_with_where_to_go_on() -> None:
-    answers = {VIEW: viewed("known, and new")}
+async def test_output_after_a_position_is_the_new_part() -> None:
+    answers = {VIEW: view_of("known, and new")}
 
-    result = await use("get_prompt_output", BOX | {"session": "s1", "after": 11}, answers)
+    result = await call_tool("get_prompt_output", BOX | {"session": "s1", "after": 11}, answers)
 
     assert result.text.startswith("new\n[still running in session 's1', waited for 0.0 s]")
     assert result.content is not None
@@ -236,11 +252,11 @@ async def test_only_what_is_new_is_returned_with_where_to_go_on() -> None:
 
 async def test_a_long_output_can_be_read_to_its_end_page_by_page() -> None:
     output = "".join(f"{number}\n" for number in range(20_000))
-    answers = {VIEW: viewed(output, "completed", 0)}
+    answers = {VIEW: view_of(output, "completed", 0)}
     collected, after = "", 0
     for _ in range(10):
         arguments = BOX | {"session": "s1", "after": after}
-        result = await use("get_prompt_output", arguments, answers)
+        result = await call_tool("get_prompt_output", arguments, answers)
         assert len(result.text) < 31_000
         assert result.content is not None
         place = result.content["next_after"]
@@ -253,11 +269,13 @@ async def test_a_long_output_can_be_read_to_its_end_page_by_page() -> None:
     assert after == len(output)
 
 
-async def test_without_a_session_what_runs_and_what_ended_is_listed() -> None:
-    listed = sessions(s1={"status": "completed", "last_used_at": "2"}, s2={"status": "completed"})
-    views = [viewed("a\nb\n", "completed", 3, command="make"), viewed("", command="sleep 9")]
+async def test_output_without_a_session_lists_the_sessions() -> None:
+    listed = session_list(
+        s1={"status": "completed", "last_used_at": "2"}, s2={"status": "completed"}
+    )
+    views = [view_of("a\nb\n", "completed", 3, command="make"), view_of("", command="sleep 9")]
 
-    result = await use("get_prompt_output", BOX, {SESSIONS: listed, VIEW: views})
+    result = await call_tool("get_prompt_output", BOX, {SESSIONS: listed, VIEW: views})
 
     assert result.text.splitlines() == [
         "2 sessions of 'box', the last used first:",
@@ -270,50 +288,54 @@ async def test_without_a_session_what_runs_and_what_ended_is_listed() -> None:
     assert result.content["count"] == 2
 
 
-async def test_cancel_says_what_was_printed_and_how_it_ended() -> None:
-    views = [viewed("so far\n"), viewed("so far\n", "terminated")]
+async def test_cancel_returns_the_output_and_how_it_ended() -> None:
+    views = [view_of("so far\n"), view_of("so far\n", "terminated")]
 
-    result = await use("cancel_prompt", BOX | {"session": "s1"}, {VIEW: views, KILL: opened()})
+    result = await call_tool(
+        "cancel_prompt", BOX | {"session": "s1"}, {VIEW: views, KILL: session_opened()}
+    )
 
     assert result.text == "so far\n[killed before it ended]"
 
 
-async def test_cancelling_what_has_ended_says_that_nothing_was_killed() -> None:
-    answers = {VIEW: viewed("all\n", "completed", 3)}
+async def test_cancel_of_an_ended_command_says_that_nothing_was_killed() -> None:
+    answers = {VIEW: view_of("all\n", "completed", 3)}
 
-    result = await use("cancel_prompt", BOX | {"session": "s1"}, answers)
+    result = await call_tool("cancel_prompt", BOX | {"session": "s1"}, answers)
 
     assert result.text == "all\n[it had ended before, with exit code 3: nothing was killed]"
 
 
-async def test_an_error_shows_what_was_printed_before_it() -> None:
+async def test_an_error_shows_the_output_before_it() -> None:
     answers: Answers = {
-        EXEC: ran("", None, "running"),
-        VIEW: [viewed("so far\n"), says(503, "Sandbox not ready")],
+        EXEC: executed("", None, "running"),
+        VIEW: [view_of("so far\n"), error_reply(503, "Sandbox not ready")],
         GET: ALPHA_PAUSED.response(),
     }
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     assert result.is_error
     assert result.text.startswith("so far\nSandbox 'box' is paused; no result")
 
 
-async def test_very_many_sessions_are_counted_and_not_all_listed() -> None:
+async def test_a_long_list_of_sessions_is_shown_in_part() -> None:
     many: dict[str, dict[str, object]] = {f"s{n}": {"status": "completed"} for n in range(500)}
 
-    result = await use("get_prompt_output", BOX, {SESSIONS: sessions(**many), VIEW: viewed("x")})
+    result = await call_tool(
+        "get_prompt_output", BOX, {SESSIONS: session_list(**many), VIEW: view_of("x")}
+    )
 
     assert result.text.startswith("500 sessions of 'box'")
     assert "- … and 450 more" in result.text
     assert len(result.text) < 10_000
 
 
-async def test_long_output_is_cut_in_the_middle_in_text_and_object_alike() -> None:
+async def test_a_long_output_is_cut_in_text_and_object() -> None:
     output = "head" + "x" * 100_000 + "tail"
-    answers = {EXEC: ran(output), VIEW: viewed(output, "completed", 0)}
+    answers = {EXEC: executed(output), VIEW: view_of(output, "completed", 0)}
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     assert len(result.text) < 31_000
     assert result.content is not None
@@ -326,19 +348,21 @@ async def test_long_output_is_cut_in_the_middle_in_text_and_object_alike() -> No
     assert shown in result.text
 
 
-@pytest.mark.parametrize("seconds", [-1, 241, 10**9])
-async def test_a_wait_out_of_bounds_is_an_error_that_says_the_bounds(seconds: int) -> None:
+@pytest.mark.parametrize("seconds", [-1, 241])
+async def test_a_wait_out_of_bounds_names_the_bounds(seconds: int) -> None:
     arguments = BOX | {"command": "x", "wait_seconds": seconds}
 
-    result = await use("send_prompt_to_sandbox", arguments, {})
+    result = await call_tool("send_prompt_to_sandbox", arguments, {})
 
     assert result.is_error
     assert f"'wait_seconds' has value {seconds}" in result.text
     assert "from 0 to 240" in result.text
 
 
-async def test_a_pause_that_does_not_show_says_so_and_the_state_that_does() -> None:
-    result = await use("pause_sandbox", BOX, {PAUSE: done(), GET: ALPHA_READY.response()})
+async def test_a_pause_that_is_not_visible_yet_tells_the_state() -> None:
+    result = await call_tool(
+        "pause_sandbox", BOX, {PAUSE: succeeded(), GET: ALPHA_READY.response()}
+    )
 
     assert result.text == (
         "The pause of sandbox 'box' was accepted and does not show yet after 15 s"
@@ -349,17 +373,21 @@ async def test_a_pause_that_does_not_show_says_so_and_the_state_that_does() -> N
     assert not result.is_error
 
 
-async def test_resume_says_that_a_ready_sandbox_was_ready() -> None:
-    result = await use("resume_sandbox", BOX, {RESUME: done(), GET: ALPHA_READY.response()})
+async def test_resume_of_a_ready_sandbox_says_so() -> None:
+    result = await call_tool(
+        "resume_sandbox", BOX, {RESUME: succeeded(), GET: ALPHA_READY.response()}
+    )
 
     assert result.text == "Sandbox 'box' is ready, and was ready before."
     assert result.content is not None
     assert (result.content["ready"], result.content["was_ready"]) == (True, True)
 
 
-async def test_pause_and_delete_say_what_became_of_the_files() -> None:
-    paused = await use("pause_sandbox", BOX, {PAUSE: done(), GET: ALPHA_PAUSED.response()})
-    deleted = await use("delete_sandbox", BOX, {DELETE: done()})
+async def test_pause_keeps_the_files_and_delete_removes_them() -> None:
+    paused = await call_tool(
+        "pause_sandbox", BOX, {PAUSE: succeeded(), GET: ALPHA_PAUSED.response()}
+    )
+    deleted = await call_tool("delete_sandbox", BOX, {DELETE: succeeded()})
 
     assert "files stay. resume_sandbox" in paused.text
     assert paused.content == {"name": "box", "state": "paused"}
@@ -368,28 +396,36 @@ async def test_pause_and_delete_say_what_became_of_the_files() -> None:
 
 
 _FAULTS: dict[str, tuple[str, Answers, str]] = {
-    "bad key": ("pause_sandbox", {PAUSE: says(401, "API key has expired")}, "has expired"),
-    "not yours": ("pause_sandbox", {PAUSE: says(403, "no access")}, "list_sandboxes"),
+    "bad key": ("pause_sandbox", {PAUSE: error_reply(401, "API key has expired")}, "has expired"),
+    "not yours": ("pause_sandbox", {PAUSE: error_reply(403, "no access")}, "list_sandboxes"),
     "exists": (
         "create_sandbox",
-        {CREATE: says(409, "Sandbox 'box' already exists"), GET: ALPHA_READY.response()},
+        {CREATE: error_reply(409, "Sandbox 'box' already exists"), GET: ALPHA_READY.response()},
         "already: it is ready",
     ),
-    "quota": ("create_sandbox", {CREATE: says(500, "exceeded quota")}, "delete_sandbox"),
+    "quota": ("create_sandbox", {CREATE: error_reply(500, "exceeded quota")}, "delete_sandbox"),
     "unreachable": ("delete_sandbox", {DELETE: httpx.ConnectError("x")}, "cannot be reached"),
-    "page": ("delete_sandbox", {DELETE: page(502), GET: says(401, "x")}, "an HTML page"),
+    "page": (
+        "delete_sandbox",
+        {DELETE: html_page(502), GET: error_reply(401, "x")},
+        "an HTML page",
+    ),
     "broken": ("get_sandbox_status", {GET: httpx.Response(200, text="?")}, "not JSON"),
-    "failed": ("pause_sandbox", {PAUSE: says(500, "disk full"), GET: page(502)}, "disk full"),
+    "failed": (
+        "pause_sandbox",
+        {PAUSE: error_reply(500, "disk full"), GET: html_page(502)},
+        "disk full",
+    ),
     "bad name": ("pause_sandbox", {}, "cannot be a sandbox's name"),
 }
 
 
 @pytest.mark.parametrize("fault", _FAULTS)
-async def test_every_error_is_three_lines_what_whose_fault_and_what_next(fault: str) -> None:
+async def test_every_error_is_three_lines(fault: str) -> None:
     tool, answers, words = _FAULTS[fault]
     arguments = {"name": "../me"} if fault == "bad name" else BOX
 
-    result = await use(tool, arguments, answers)
+    result = await call_tool(tool, arguments, answers)
 
     assert result.is_error
     what, whose, step = result.text.splitlines()
@@ -399,47 +435,80 @@ async def test_every_error_is_three_lines_what_whose_fault_and_what_next(fault: 
     assert words in result.text
 
 
-async def test_advice_for_a_model_names_tools_and_no_commands() -> None:
-    answers = {EXEC: says(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
+async def test_advice_names_tools_and_no_commands() -> None:
+    answers = {EXEC: error_reply(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
 
-    result = await use("send_prompt_to_sandbox", BOX | {"command": "ls"}, answers)
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "ls"}, answers)
 
     assert "Resume it first with resume_sandbox" in result.text
     assert "remote-sandbox" not in result.text
     assert "{" not in result.text
 
 
-def test_every_verb_is_spelled_as_a_tool() -> None:
-    assert {spell(verb) for verb in get_args(Verb)} >= set(BY_NAME)
+def test_every_verb_has_a_tool() -> None:
+    assert {spell(verb) for verb in get_args(Verb)} >= set(TOOLS_BY_NAME)
 
 
-@pytest.mark.parametrize("port", [0, -1, 65536])
-async def test_a_port_that_cannot_be_is_an_error_that_names_it(port: int) -> None:
-    result = await use("create_sandbox", BOX | {"port": port}, {CREATE: made()})
+@pytest.mark.parametrize("port", [0, 65536])
+async def test_an_invalid_port_is_named(port: int) -> None:
+    result = await call_tool("create_sandbox", BOX | {"port": port}, {CREATE: created()})
 
     assert result.is_error
     assert f"'port' has value {port}" in result.text
     assert "65535" in result.text
 
 
-async def test_braces_in_a_commands_output_or_a_reason_are_left_alone() -> None:
-    result = await use(
-        "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: ran("use {delete} now")}
+async def test_braces_in_an_output_are_kept() -> None:
+    result = await call_tool(
+        "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed("use {delete} now")}
     )
 
     assert "use {delete} now" in result.text
 
 
-async def test_a_reason_in_braces_is_the_proxys_own_and_left_alone() -> None:
+async def test_braces_in_a_reason_are_kept() -> None:
     body = PROFILES[0].pending.body() | {"readyMessage": "template {delete} left"}
-    answers = {CREATE: made(), GET: httpx.Response(200, json=body)}
+    answers = {CREATE: created(), GET: httpx.Response(200, json=body)}
 
-    result = await use("create_sandbox", BOX, answers)
+    result = await call_tool("create_sandbox", BOX, answers)
 
     assert "template {delete} left" in result.text
 
 
-def test_the_object_of_every_tool_is_described() -> None:
-    for tool in BY_NAME.values():
+def test_every_tool_has_an_output_schema() -> None:
+    for tool in TOOLS_BY_NAME.values():
         assert json.dumps(tool.output_schema())
         assert "name" in tool.output or not tool.parameters
+
+
+async def test_a_very_long_output_says_that_the_runtime_cut_its_middle() -> None:
+    answers = {VIEW: view_of("x" * 9_900_000, "completed", 0)}
+
+    result = await call_tool("get_prompt_output", BOX | {"session": "s1", "after": 0}, answers)
+
+    assert "The runtime has left out the middle of so long an output" in result.text
+
+
+async def test_output_of_a_sandbox_without_sessions_names_the_next_tool() -> None:
+    result = await call_tool("get_prompt_output", BOX, {SESSIONS: session_list()})
+
+    assert result.text == (
+        "Nothing has run in sandbox 'box' since its start. send_prompt_to_sandbox runs a command."
+    )
+
+
+async def test_an_unreachable_command_tells_why() -> None:
+    views: list[Answer] = [view_of("a"), httpx.ConnectError("x")]
+    answers: Answers = {EXEC: executed("", None, "running"), VIEW: views}
+
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+
+    assert "[in the end it could not be reached: " in result.text
+
+
+async def test_delete_with_a_lost_reply_says_that_the_sandbox_is_gone() -> None:
+    answers: Answers = {DELETE: html_page(502), GET: error_reply(404, "Sandbox not found")}
+
+    result = await call_tool("delete_sandbox", BOX, answers)
+
+    assert result.text == "There is no sandbox 'box' any more; the proxy's own answer was lost."

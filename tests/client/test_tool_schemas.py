@@ -1,4 +1,4 @@
-"""What a client sees of the tools before any is called, and how arguments are checked."""
+"""The schemas, descriptions and annotations of tools, and the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sandbox_client._errors import InvalidInput
 from sandbox_client._tools import INSTRUCTIONS, TOOLS
 
-from tests.client.hostile import any_json, some, texts
-from tests.client.leaks import is_one_printable_line
-from tests.client.tools import BY_NAME, check_schema, every_tool
+from tests.client.secrecy import is_one_printable_line
+from tests.client.strategies import any_json, hostile_texts, some_examples
+from tests.client.tool_calls import TOOLS_BY_NAME, assert_is_schema, every_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,12 +66,12 @@ def _nested(schema: object) -> Iterator[dict[str, object]]:
             yield from _nested(value)
 
 
-def test_the_tools_are_those_that_are_documented_here() -> None:
+def test_the_table_has_every_tool() -> None:
     assert {tool.name for tool in TOOLS} == set(_ARGUMENTS)
 
 
 @every_tool
-def test_each_tool_takes_the_arguments_that_its_users_know(tool: Tool) -> None:
+def test_each_tool_has_its_arguments(tool: Tool) -> None:
     types, required = _ARGUMENTS[tool.name]
     schema = tool.input_schema()
     properties = schema["properties"]
@@ -83,48 +83,45 @@ def test_each_tool_takes_the_arguments_that_its_users_know(tool: Tool) -> None:
 
 
 @every_tool
-def test_each_schema_is_one_that_every_client_can_read(tool: Tool) -> None:
+def test_each_tool_is_described_in_the_form_that_every_client_reads(tool: Tool) -> None:
     for schema in (tool.input_schema(), tool.output_schema()):
-        check_schema(schema)
+        assert_is_schema(schema)
         for inner in _nested(schema):
             assert not {"anyOf", "oneOf", "allOf", "$ref", "title", "default"} & set(inner)
             assert isinstance(inner.get("type", ""), str | dict), "a union of types"
-
-
-@every_tool
-def test_each_argument_says_what_it_is(tool: Tool) -> None:
     assert all(each.description.endswith((".", "-la")) for each in tool.parameters)
-
-
-@every_tool
-def test_each_description_is_short_and_says_when_to_use_the_tool(tool: Tool) -> None:
     assert 40 < len(tool.description) <= 300
     assert "Returns" in tool.description
     assert "\n" not in tool.description
 
 
-@every_tool
-def test_each_tool_tells_truly_what_it_may_do(tool: Tool) -> None:
-    assert tool.read_only is (tool.name in _READING)
-    assert not (tool.read_only and tool.destructive)
-    if tool.name in {"delete_sandbox", "send_prompt_to_sandbox", "run_agent", "cancel_prompt"}:
-        assert tool.destructive
-    if tool.name in {"create_sandbox", "send_prompt_to_sandbox", "run_agent"}:
-        assert not tool.idempotent
-    if tool.read_only or tool.name in {"pause_sandbox", "resume_sandbox"}:
-        assert tool.idempotent
+def test_the_annotations_of_all_tools() -> None:
+    assert {tool.name for tool in TOOLS if tool.read_only} == _READING
+    assert {tool.name for tool in TOOLS if tool.destructive} == {
+        "delete_sandbox",
+        "pause_sandbox",
+        "send_prompt_to_sandbox",
+        "cancel_prompt",
+        "run_agent",
+        "write_sandbox_file",
+    }
+    assert {tool.name for tool in TOOLS if tool.idempotent} == _READING | {
+        "cancel_prompt",
+        "pause_sandbox",
+        "resume_sandbox",
+    }
 
 
-def test_the_instructions_name_only_tools_that_there_are() -> None:
+def test_the_instructions_name_existing_tools_only() -> None:
     named = {word.strip(".,;()") for word in INSTRUCTIONS.split() if "_" in word}
 
-    assert named <= set(BY_NAME)
+    assert named <= set(TOOLS_BY_NAME)
     assert "delete_sandbox" in named
 
 
 @pytest.mark.parametrize("name", ["pause_sandbox", "list_sandboxes"])
 def test_wait_for_previous_is_accepted_and_ignored(name: str) -> None:
-    arguments = BY_NAME[name].check({"name": "box", "wait_for_previous": True})
+    arguments = TOOLS_BY_NAME[name].check({"name": "box", "wait_for_previous": True})
 
     assert "wait_for_previous" not in arguments.values
 
@@ -134,13 +131,15 @@ def test_wait_for_previous_is_accepted_and_ignored(name: str) -> None:
 def test_a_tool_without_parameters_ignores_any_argument(
     name: str, arguments: dict[str, object]
 ) -> None:
-    assert BY_NAME[name].check(arguments).values == {}
+    assert TOOLS_BY_NAME[name].check(arguments).values == {}
 
 
 @pytest.mark.parametrize("left_out", [None, ""])
-def test_null_and_an_empty_string_leave_an_optional_argument_out(left_out: object) -> None:
-    created = BY_NAME["create_sandbox"].check({"name": "box", "image": left_out, "port": left_out})
-    written = BY_NAME["write_sandbox_file"].check(
+def test_null_and_an_empty_string_omit_an_optional_argument(left_out: object) -> None:
+    created = TOOLS_BY_NAME["create_sandbox"].check(
+        {"name": "box", "image": left_out, "port": left_out}
+    )
+    written = TOOLS_BY_NAME["write_sandbox_file"].check(
         {"name": "box", "path": "/a", "content": "", "append": left_out}
     )
 
@@ -149,15 +148,15 @@ def test_null_and_an_empty_string_leave_an_optional_argument_out(left_out: objec
 
 
 @pytest.mark.parametrize("value", [8888, 8888.0, "8888"])
-def test_a_whole_number_may_have_a_fraction_of_zero_or_be_a_string(value: float | str) -> None:
-    arguments = BY_NAME["create_sandbox"].check({"name": "box", "port": value})
+def test_an_integer_may_be_a_float_or_a_string(value: float | str) -> None:
+    arguments = TOOLS_BY_NAME["create_sandbox"].check({"name": "box", "port": value})
 
     assert arguments.number("port") == 8888
 
 
 @pytest.mark.parametrize(("value", "expected"), [("true", True), ("false", False), (True, True)])
 def test_a_boolean_may_be_a_string(value: object, expected: bool) -> None:
-    arguments = BY_NAME["write_sandbox_file"].check(
+    arguments = TOOLS_BY_NAME["write_sandbox_file"].check(
         {"name": "box", "path": "/a", "content": "", "append": value}
     )
 
@@ -200,22 +199,24 @@ def test_a_boolean_may_be_a_string(value: object, expected: bool) -> None:
         ),
     ],
 )
-def test_a_missing_unknown_or_wrong_argument_is_named(
+def test_a_missing_unknown_or_mistyped_argument_is_named(
     tool: str, arguments: dict[str, object], words: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
-        BY_NAME[tool].check(arguments)
+        TOOLS_BY_NAME[tool].check(arguments)
 
     assert words in caught.value.message
     assert caught.value.advice
 
 
-@some
+@some_examples
 @given(
     tool=st.sampled_from(TOOLS),
-    arguments=st.dictionaries(st.sampled_from(["name", "port", "command"]) | texts, any_json),
+    arguments=st.dictionaries(
+        st.sampled_from(["name", "port", "command"]) | hostile_texts, any_json
+    ),
 )
-def test_any_arguments_are_checked_or_refused_in_one_line(
+def test_any_arguments_are_accepted_or_refused_in_one_line(
     tool: Tool, arguments: dict[str, object]
 ) -> None:
     told = ["accepted"]
@@ -227,5 +228,5 @@ def test_any_arguments_are_checked_or_refused_in_one_line(
     assert all(is_one_printable_line(line) for line in told)
 
 
-def test_the_tools_are_few() -> None:
+def test_there_are_at_most_14_tools() -> None:
     assert len(TOOLS) <= 14

@@ -1,4 +1,4 @@
-"""Replies as values, or as one error that says what the proxy sent instead."""
+"""Reading replies: values, or one error that describes the reply."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sandbox_client._message import Reply
 from sandbox_client._shell_wire import SessionRow, Snapshot
 from sandbox_client._wire import Sandbox
 
-from tests.client.doubles import CREATED_AT, KEY, done, made, page, reply_of, says
-from tests.client.hostile import bodies, many, texts
-from tests.client.leaks import check_told
-from tests.client.states import ALPHA_NEW, ALPHA_READY, ROWS, Row
+from tests.client.secrecy import assert_presentable
+from tests.client.statuses import ALPHA_NEW, ALPHA_READY, BETA_PAUSED, StatusRow
+from tests.client.strategies import hostile_bodies, hostile_texts, many_examples
+from tests.client.stubs import CREATED_AT, KEY, as_reply, created, error_reply, html_page, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,11 +33,11 @@ _READERS: dict[str, Callable[[Reply], object]] = {
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
-    return reply_of(httpx.Response(status, json=value))
+    return as_reply(httpx.Response(status, json=value))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.id))
-def test_a_sandbox_is_read_with_all_four_fields(row: Row) -> None:
+@pytest.mark.parametrize("row", [ALPHA_NEW, ALPHA_READY, BETA_PAUSED], ids=lambda row: str(row.id))
+def test_a_status_is_read_with_all_its_fields(row: StatusRow) -> None:
     sandbox = _wire.read_sandbox(json_reply(row.body()))
 
     assert (sandbox.ready, sandbox.replicas) == (row.ready, row.replicas)
@@ -56,7 +56,7 @@ def test_a_list_is_read_in_the_proxys_order_and_without_replicas() -> None:
     ]
 
 
-def test_an_empty_list_is_no_fault() -> None:
+def test_an_empty_list_is_read() -> None:
     assert _wire.read_listing(json_reply({"count": 0, "sandboxes": []})) == []
 
 
@@ -69,25 +69,24 @@ def test_an_empty_list_is_no_fault() -> None:
         ({"success": True}, ""),
     ],
 )
-def test_the_image_of_a_new_sandbox_is_read_where_it_is_named(value: object, image: str) -> None:
+def test_the_image_of_a_new_sandbox_is_read_if_present(value: object, image: str) -> None:
     assert _wire.read_created(json_reply(value, 201)) == image
 
 
 def test_a_success_without_a_value_is_read() -> None:
-    _wire.read_done(reply_of(done("Sandbox 'box' paused successfully", replicas=0)))
+    _wire.read_done(as_reply(succeeded("Sandbox 'box' paused successfully", replicas=0)))
 
 
 @pytest.mark.parametrize("value", [{}, {"success": False, "message": "no"}, {"success": "true"}])
-def test_what_does_not_say_success_is_none(value: object) -> None:
+def test_a_reply_without_success_is_refused(value: object) -> None:
     with pytest.raises(BrokenReply, match="without success"):
         _wire.read_done(json_reply(value))
 
 
-@pytest.mark.parametrize("reader", _READERS)
 @pytest.mark.parametrize(
     ("response", "words"),
     [
-        (page(200), "an HTML page"),
+        (html_page(200), "an HTML page"),
         (httpx.Response(200, content=b"<!doctype html>"), "an HTML page"),
         (httpx.Response(200), "an empty body"),
         (httpx.Response(200, content=b"\xff\xfe\x00"), "a body of 3 bytes that is not JSON"),
@@ -97,13 +96,19 @@ def test_what_does_not_say_success_is_none(value: object) -> None:
     ],
     ids=["HTML", "HTML without its type", "empty", "bytes", "array", "string", "null"],
 )
-def test_a_reply_of_another_form_is_told_by_its_form(
-    reader: str, response: httpx.Response, words: str
+def test_a_reply_that_is_no_object_is_described_by_its_form(
+    response: httpx.Response, words: str
 ) -> None:
     with pytest.raises(BrokenReply, match=words) as caught:
-        _READERS[reader](reply_of(response))
+        _wire.read_sandbox(as_reply(response))
 
     assert "proxyUrl" in caught.value.advice
+
+
+@pytest.mark.parametrize("reader", _READERS)
+def test_every_reader_refuses_an_array(reader: str) -> None:
+    with pytest.raises(BrokenReply, match="an array"):
+        _READERS[reader](json_reply([]))
 
 
 def _without(field: str) -> dict[str, object]:
@@ -152,11 +157,11 @@ def test_a_reply_without_a_message_has_no_words(value: object) -> None:
     assert json_reply(value, 400).words() == ""
 
 
-@many
-@given(text=texts)
+@many_examples
+@given(text=hostile_texts)
 @example(text=f"a\r\nb\x1b[31m\u202e{KEY}" * 50)
 def test_the_proxys_text_becomes_one_short_printable_line_without_the_key(text: str) -> None:
-    line = reply_of(says(400, "")).clean(text)
+    line = as_reply(error_reply(400, "")).clean(text)
 
     assert line.isprintable()
     assert len(line) <= 300
@@ -164,12 +169,18 @@ def test_the_proxys_text_becomes_one_short_printable_line_without_the_key(text: 
     assert line == line.strip()
 
 
-def test_a_reply_does_not_show_the_key_that_it_knows() -> None:
-    assert KEY not in repr(reply_of(made()))
+def test_the_secret_is_hidden_in_upper_and_lower_case() -> None:
+    reply = as_reply(error_reply(400, ""), secret="Admin-Key")  # not in the form of a user's key
+
+    assert reply.clean("no such host: admin-key.test") == "no such host: [key].test"
+
+
+def test_the_repr_of_a_reply_hides_the_key() -> None:
+    assert KEY not in repr(as_reply(created()))
 
 
 def _texts_of(value: object) -> list[str]:
-    """The texts of a value that are shown, a command's own output left out."""
+    """The hostile_texts of a value that are shown, a command's own output left out."""
     if isinstance(value, list):
         return [text for row in value for text in _texts_of(row)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # a list of anything
     if isinstance(value, Sandbox):
@@ -179,14 +190,14 @@ def _texts_of(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@many
-@given(body=bodies)
+@many_examples
+@given(body=hostile_bodies)
 def test_any_body_is_a_value_or_a_sandbox_error_to_every_reader(body: bytes) -> None:
     for read in _READERS.values():
         try:
             value = read(Reply(200, body, secret=KEY))
         except SandboxError as error:
-            check_told(error, secret=KEY)
+            assert_presentable(error, secret=KEY)
             continue
         for text in _texts_of(value):
             assert text.isprintable()

@@ -12,24 +12,32 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client import _message, _shell_wire, _wire
 from sandbox_client._errors import InvalidInput
+from sandbox_client._files import wire as _file_wire
 
-from tests.client.doubles import KEY
-from tests.client.hostile import many, texts
-from tests.client.leaks import all_words, check_told, is_one_printable_line
+from tests.client.secrecy import assert_presentable, is_one_printable_line, shown_text
+from tests.client.strategies import hostile_texts, many_examples
+from tests.client.stubs import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox_client._message import Request
 
-_ASKS: dict[str, Callable[[str], Request]] = {
+_REQUESTS: dict[str, Callable[[str], Request]] = {
     "create": lambda name: _wire.create(name, image=None, port=8888),
     "status": _wire.status,
-    "view": lambda name: _shell_wire.view(name, "s1"),
-    "execute": lambda name: _shell_wire.execute(name, "s1", "ls"),
     "delete": _wire.delete,
     "pause": _wire.pause,
     "resume": _wire.resume,
+    "open session": lambda name: _shell_wire.open_session(name, "s1"),
+    "execute": lambda name: _shell_wire.execute(name, "s1", "ls"),
+    "view": lambda name: _shell_wire.view(name, "s1"),
+    "kill": lambda name: _shell_wire.kill(name, "s1"),
+    "end session": lambda name: _shell_wire.end_session(name, "s1"),
+    "list sessions": _shell_wire.list_sessions,
+    "read file": lambda name: _file_wire.read(name, "/f"),
+    "write file": lambda name: _file_wire.write(name, "/f", b"", append=False),
+    "list files": lambda name: _file_wire.listing(name, "/"),
 }
 _BAD_NAMES = [
     "",
@@ -62,25 +70,29 @@ _BAD_NAMES = [
 ]
 
 
-@pytest.mark.parametrize("verb", _ASKS)
 @pytest.mark.parametrize("name", _BAD_NAMES, ids=lambda name: ascii(name)[:20])
-def test_a_name_that_cannot_be_is_refused_by_every_verb(verb: str, name: str) -> None:
+def test_an_invalid_name_is_refused_in_one_line_without_a_key(name: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        _ASKS[verb](name)
+        _wire.check_name(name)
 
     assert is_one_printable_line(caught.value.message)
     assert len(caught.value.message) < 300
-    assert KEY not in all_words(caught.value)
+    assert KEY not in shown_text(caught.value)
     assert "lower-case letters, digits and hyphens" in caught.value.advice
 
 
-@pytest.mark.parametrize("verb", _ASKS)
+@pytest.mark.parametrize("operation", _REQUESTS)
+def test_every_request_checks_the_name(operation: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be a sandbox's name"):
+        _REQUESTS[operation]("../me")
+
+
 @pytest.mark.parametrize("name", ["a", "my-sandbox", "a1", "a--b", "a" * 63], ids=str)
-def test_a_name_by_the_rule_is_accepted_by_every_verb(verb: str, name: str) -> None:
-    assert _ASKS[verb](name).sandbox == name
+def test_a_valid_name_is_accepted(name: str) -> None:
+    assert _wire.check_name(name, new=True) == name
 
 
-def test_a_name_with_a_leading_digit_is_not_made_but_can_be_deleted() -> None:
+def test_a_leading_digit_is_refused_for_a_new_sandbox_only() -> None:
     with pytest.raises(InvalidInput, match="1box"):
         _wire.create("1box", image=None, port=8888)
 
@@ -91,10 +103,10 @@ _LETTERS = string.ascii_lowercase
 _MIDDLE = _LETTERS + string.digits + "-"
 
 
-@many
+@many_examples
 @given(
     name=st.one_of(
-        texts,
+        hostile_texts,
         st.text(_MIDDLE, max_size=70),
         st.text(_MIDDLE + "A._/\n%é", max_size=8),
         st.from_regex(r"\A[a-z]([-a-z0-9]{0,61}[a-z0-9])?\n?\Z"),
@@ -103,7 +115,7 @@ _MIDDLE = _LETTERS + string.digits + "-"
 @example(name="a" * 63)
 @example(name="a" * 64)
 @example(name="a\n")
-def test_a_new_name_is_accepted_exactly_when_the_rule_says_so(name: str) -> None:
+def test_a_new_name_is_accepted_if_and_only_if_it_follows_the_rule(name: str) -> None:
     # The rule of the wire contract in other words than the client's.
     by_rule = (
         1 <= len(name) <= 63
@@ -115,12 +127,12 @@ def test_a_new_name_is_accepted_exactly_when_the_rule_says_so(name: str) -> None
         accepted = _wire.check_name(name, new=True) == name
     except InvalidInput as error:
         accepted = False
-        check_told(error, secret=KEY)
+        assert_presentable(error, secret=KEY)
 
     assert accepted == by_rule
 
 
-@many
+@many_examples
 @given(segments=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=4))
 @example(segments=["..", "me"])
 @example(segments=["a/b?c#d%2e"])
@@ -132,7 +144,7 @@ def test_every_path_segment_is_percent_encoded(segments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "method", "path", "body"),
+    ("operation", "method", "path", "body"),
     [
         ("create", "POST", "/api/sandboxes", {"name": "box", "port": 8888}),
         ("status", "GET", "/api/sandboxes/box", None),
@@ -143,24 +155,24 @@ def test_every_path_segment_is_percent_encoded(segments: list[str]) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_verb_asks_what_the_contract_says(
-    verb: str, method: str, path: str, body: object
+def test_each_request_has_the_method_path_and_body_of_the_contract(
+    operation: str, method: str, path: str, body: object
 ) -> None:
-    request = _ASKS[verb]("box")
+    request = _REQUESTS[operation]("box")
 
-    assert (request.operation, request.method, request.path) == (verb, method, path)
+    assert (request.operation, request.method, request.path) == (operation, method, path)
     assert request.body == body
-    assert request.repeatable is (verb in {"status", "view"})
+    assert request.repeatable is (operation in {"status", "view"})
 
 
-def test_the_list_is_asked_for_without_a_name() -> None:
+def test_the_list_request_has_no_name() -> None:
     request = _wire.listing()
 
     assert (request.method, request.path, request.body) == ("GET", "/api/sandboxes", None)
     assert request.repeatable
 
 
-def test_an_image_is_sent_where_there_is_one() -> None:
+def test_a_create_request_holds_the_image() -> None:
     assert _wire.create("box", image="aio:2", port=80).body == {
         "name": "box",
         "image": "aio:2",
@@ -169,13 +181,13 @@ def test_an_image_is_sent_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("port", [-1, 0, 65536, 10**30])
-def test_a_port_that_cannot_be_is_refused(port: int) -> None:
+def test_an_invalid_port_is_refused(port: int) -> None:
     with pytest.raises(InvalidInput, match=str(port)):
         _wire.create("box", image=None, port=port)
 
 
 @pytest.mark.parametrize("command", [" ls ", "a\nb", "echo '$HOME' \"%s\"", "é 😀"])
-def test_a_command_is_sent_as_it_was_written(command: str) -> None:
+def test_a_command_is_sent_unchanged(command: str) -> None:
     body = _shell_wire.execute("box", "s1", command).body
 
     assert body is not None

@@ -2,17 +2,10 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
+from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._testing.thread import ServerThread
 
 from tests.fakeproxy.world import Caller, Port, World, a_world
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of a module that says so on a real port too: the table's every row."""
-    module = metafunc.definition.getparent(pytest.Module)
-    assert module is not None
-    if "world" in metafunc.fixturenames and hasattr(module.obj, "ON_A_PORT_TOO"):
-        metafunc.parametrize("world", ["in process", "on a port"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -24,16 +17,26 @@ def port() -> Iterator[Port]:
 
 
 @pytest.fixture
+def isolation() -> Choice:
+    """Return the quickest isolation; `in_each_isolation` replaces it."""
+    return "none"
+
+
+@pytest.fixture
+def quick_kills(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a kill press Ctrl-C again, and then give up, after 0.2 s instead of 1.5 s."""
+    monkeypatch.setattr("sandbox_fakeproxy._local.bash._BETWEEN_PRESSES", 0.2)
+
+
+@pytest.fixture
 def options() -> dict[str, Any]:
     """Return the options of the test's world; a module may have others."""
     return {}
 
 
 @pytest.fixture
-async def world(request: pytest.FixtureRequest, options: dict[str, Any]) -> AsyncGenerator[World]:
-    is_served = getattr(request, "param", None) == "on a port"
-    port = request.getfixturevalue("port") if is_served else None
-    async with a_world(port=port, **options) as made:
+async def world(options: dict[str, Any]) -> AsyncGenerator[World]:
+    async with a_world(**options) as made:
         yield made
 
 

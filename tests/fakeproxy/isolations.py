@@ -1,15 +1,11 @@
-"""The isolations that work on this machine: the tests of what runs are run with each."""
+"""How the commands of a test are isolated: not at all, unless the test is about that."""
 
-from typing import TYPE_CHECKING
-
+import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._local.isolation import IsolationUnavailable
-
-if TYPE_CHECKING:
-    from sandbox_fakeproxy._local.isolation import Choice
+from sandbox_fakeproxy._local.isolation import Choice, IsolationUnavailable
 
 
-def _works(choice: "Choice") -> bool:
+def _works(choice: Choice) -> bool:
     try:
         LocalRuntime(isolation=choice)
     except IsolationUnavailable:
@@ -17,5 +13,8 @@ def _works(choice: "Choice") -> bool:
     return True
 
 
-CHOICES: "tuple[Choice, ...]" = ("none", "bubblewrap")
-WORKING: "list[Choice]" = [choice for choice in CHOICES if _works(choice)]
+_CHOICES: tuple[Choice, ...] = ("none", "bubblewrap")
+WORKING: list[Choice] = [choice for choice in _CHOICES if _works(choice)]
+
+# Replaces the fixture `isolation`: runs a test with each isolation that works on this machine.
+in_each_isolation = pytest.mark.parametrize("isolation", WORKING)

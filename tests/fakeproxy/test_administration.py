@@ -5,8 +5,6 @@ import pytest
 
 from tests.fakeproxy.world import Caller, World, assert_refused
 
-ON_A_PORT_TOO = True
-
 USERS = "/api/admin/users"
 NO_ID = "00000000-0000-4000-8000-000000000000"
 NOW = "2026-01-01T00:00:00.000Z"

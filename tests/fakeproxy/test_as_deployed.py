@@ -22,9 +22,6 @@ JSON = {"Content-Type": "application/json"}
 UTF_16 = {"Content-Type": "application/json; charset=utf-16"}
 
 
-ON_A_PORT_TOO = True
-
-
 @pytest.fixture
 def options() -> dict[str, Any]:
     return {"as_deployed": True}
@@ -140,12 +137,17 @@ BAD_BODIES = [
 
 
 @pytest.mark.parametrize(("content", "headers"), BAD_BODIES)
-@pytest.mark.parametrize("path", ["/api/sandboxes", "/nowhere", "/health", "/proxy/box/x"])
-async def test_a_bad_body_is_500_on_every_route_key_or_no_key(
-    world: World, alice: Caller, path: str, content: bytes, headers: dict[str, str]
+async def test_a_bad_body_is_500(
+    world: World, alice: Caller, content: bytes, headers: dict[str, str]
 ) -> None:
-    for caller in (world.nobody, alice):
-        assert_500(await caller("POST", path, content=content, headers=headers))
+    assert_500(await alice("POST", "/api/sandboxes", content=content, headers=headers))
+
+
+@pytest.mark.parametrize("path", ["/api/sandboxes", "/nowhere", "/health", "/proxy/box/x"])
+async def test_a_bad_body_is_500_on_every_route_before_authentication(
+    world: World, path: str
+) -> None:
+    assert_500(await world.nobody("POST", path, content=b"{", headers=JSON))
 
 
 # Users ------------------------------------------------------------------------------------------
@@ -461,10 +463,9 @@ async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
-@pytest.fixture(params=["in process", "on a port"])
-async def caller(request: pytest.FixtureRequest) -> AsyncGenerator[Caller]:
-    port = request.getfixturevalue("port") if request.param == "on a port" else None
-    async with a_world(port=port, upstream=upstream, as_deployed=True) as world:
+@pytest.fixture
+async def caller() -> AsyncGenerator[Caller]:
+    async with a_world(upstream=upstream, as_deployed=True) as world:
         alice = await world.user()
         await world.sandbox(alice)
         yield alice
@@ -503,7 +504,7 @@ async def test_headers_are_dropped(caller: Caller) -> None:
     [
         (b'{"a":1}', JSON, '{"a": 1}'),
         (b"[1]", JSON, "[1]"),
-        (gzip.compress(b'{"a":1}'), JSON | {"Content-Encoding": "gzip"}, '{"a": 1}'),
+        (gzip.compress(b'{"a":1}', mtime=0), JSON | {"Content-Encoding": "gzip"}, '{"a": 1}'),
         (
             '{"a":1}'.encode("utf-16"),
             {"Content-Type": "application/json; charset=utf-16"},

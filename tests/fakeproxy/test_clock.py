@@ -6,8 +6,6 @@ from sandbox_fakeproxy._clock import Instant
 
 from tests.fakeproxy.world import Caller, World, assert_refused
 
-ON_A_PORT_TOO = True
-
 ADVANCE = "/_fake/clock/advance"
 
 

@@ -22,10 +22,9 @@ from tests.fakeproxy.world import World, a_world, exec_path
 TEXT = "zero\none\ntwo\nthree\n"
 
 
-@pytest.fixture(params=["in process", "on a port"])
-async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[World]:
-    port = request.getfixturevalue("port") if request.param == "on a port" else None
-    async with a_world(LocalRuntime(tmp_path / "sandboxes"), port) as made:
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncGenerator[World]:
+    async with a_world(LocalRuntime(tmp_path / "sandboxes")) as made:
         yield made
 
 

@@ -90,7 +90,7 @@ def assert_an_answer(status: int, body: bytes) -> None:
     assert b"Traceback" not in body
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     METHODS, PATHS, st.binary(max_size=40), TYPES, BODIES, st.sampled_from(["admin", "alice", ""])
 )
@@ -109,7 +109,7 @@ def test_whatever_is_sent_the_answer_is_json_and_never_a_500(
     asyncio.run(scenario())
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     st.text(max_size=70)
     | st.from_regex(r"[a-z0-9-]{1,66}", fullmatch=True)

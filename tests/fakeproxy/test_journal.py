@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from sandbox_fakeproxy import ManualClock
+from sandbox_fakeproxy._proxy.journal import Journal
 from starlette.types import Message
 
 from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world, assert_refused
-
-ON_A_PORT_TOO = True
 
 JOURNAL = "/_fake/journal"
 
@@ -92,12 +92,11 @@ async def test_requests_below_fake_are_left_out(world: World) -> None:
     assert await requests(world) == []
 
 
-async def test_a_thousand_are_kept() -> None:
-    async with a_world() as world:
-        for number in range(1001):
-            await world.nobody("GET", f"/{number}")
-        paths = [each["path"] for each in await requests(world)]
-        assert paths == [f"/{number}" for number in range(1000, 0, -1)]
+def test_a_thousand_are_kept() -> None:
+    journal = Journal(ManualClock(), ADMIN_KEY)
+    for number in range(1001):
+        journal.begin({"type": "http", "method": "GET", "path": f"/{number}"})
+    assert [each["path"] for each in journal.shown()] == [f"/{n}" for n in range(1000, 0, -1)]
 
 
 async def test_a_request_under_way_is_there_without_a_status() -> None:
@@ -163,8 +162,16 @@ async def test_no_key_and_no_body_gets_in(world: World, alice: Caller) -> None:
     ]
 
 
-@pytest.mark.parametrize("admin_key", ["a%41b-secret", "An-Admin-Key", "a/b-secret"])
-@pytest.mark.parametrize("encodings", [0, 1, 2, 3, 12])
+@pytest.mark.parametrize(
+    ("admin_key", "encodings"),
+    [
+        *(("An-Admin-Key", encodings) for encodings in (0, 1, 2, 3, 12)),
+        ("a%41b-secret", 0),
+        ("a%41b-secret", 1),
+        ("a/b-secret", 0),
+        ("a/b-secret", 1),
+    ],
+)
 async def test_a_key_is_masked_however_it_is_encoded(admin_key: str, encodings: int) -> None:
     key = admin_key if encodings else admin_key.upper()
     for _ in range(encodings):
@@ -194,7 +201,7 @@ async def ignore(_message: Message) -> None:
     pass
 
 
-@pytest.mark.parametrize("shown", range(1, 40, 3))
+@pytest.mark.parametrize("shown", [1, 4, 7, 10, 25, 39])
 async def test_a_path_that_is_cut_shows_no_beginning_of_a_key(world: World, shown: int) -> None:
     for key in ("sk_live_" + "k" * 32, ADMIN_KEY):
         await world.nobody("GET", "/x/" + "y" * (1997 - shown) + key)

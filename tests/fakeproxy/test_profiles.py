@@ -7,8 +7,6 @@ from sandbox_fakeproxy import ScriptedRuntime, create_app
 
 from tests.fakeproxy.world import Caller, World, assert_refused, exec_path
 
-ON_A_PORT_TOO = True
-
 BOX = "/api/sandboxes/box"
 DELAY = 0.1
 # Each row: what leads there, as moves of the clock, verbs and fates.
@@ -121,7 +119,8 @@ async def test_the_row_of_the_readiness_table_is_shown(
     assert not listed.keys() & {"replicas", "readyReason", "readyMessage"}
 
 
-@pytest.mark.parametrize(("profile", "row"), EVERY_ROW)
+@pytest.mark.parametrize("profile", ["v1alpha1"])
+@pytest.mark.parametrize("row", V1ALPHA1)
 async def test_a_command_runs_only_where_the_row_is_ready_and_nothing_else_was_asked_for(
     world: World, alice: Caller, profile: str, row: str
 ) -> None:
@@ -135,7 +134,8 @@ async def test_a_command_runs_only_where_the_row_is_ready_and_nothing_else_was_a
         assert_refused(reply, 503, "Service Unavailable", "Sandbox not ready")
 
 
-@pytest.mark.parametrize(("profile", "row"), EVERY_ROW)
+@pytest.mark.parametrize("profile", ["v1alpha1"])
+@pytest.mark.parametrize("row", V1ALPHA1)
 async def test_in_any_row_a_sandbox_is_paused_resumed_and_deleted(
     world: World, alice: Caller, profile: str, row: str
 ) -> None:

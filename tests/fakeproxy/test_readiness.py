@@ -4,8 +4,6 @@ import pytest
 
 from tests.fakeproxy.world import Caller, World, a_world
 
-ON_A_PORT_TOO = True
-
 BOX = "/api/sandboxes/box"
 TICK = 0.000001
 IDENTITY = {"name": "box", "namespace": "user-alice", "createdAt": "2026-01-01T00:00:00.000Z"}

@@ -6,8 +6,6 @@ import pytest
 
 from tests.fakeproxy.world import Caller, World, assert_refused, exec_path
 
-ON_A_PORT_TOO = True
-
 SANDBOXES = "/api/sandboxes"
 
 

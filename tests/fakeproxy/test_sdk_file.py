@@ -11,8 +11,9 @@ import pytest
 from agent_sandbox import AsyncSandbox, Sandbox
 from agent_sandbox.core.api_error import ApiError
 from agent_sandbox.errors import UnprocessableEntityError
+from sandbox_fakeproxy import FakeProxyServer
 
-from tests.integration.programs import ADMIN_KEY, DEADLINE, a_fake_process
+DEADLINE = 30.0  # seconds
 
 OCTETS = bytes(range(256)) * 1000
 
@@ -27,13 +28,10 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
-    with a_fake_process(tmp_path_factory.mktemp("home")) as fake:
-        headers = {"Authorization": f"Bearer {fake.new_key()}"}
-        with httpx.Client(base_url=fake.url, trust_env=False) as http:
-            http.post("/api/sandboxes", json={"name": "box"}, headers=headers)
-            admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
-            http.post("/_fake/clock/advance", json={"seconds": 2}, headers=admin)
-        yield Place(f"{fake.url}/proxy/box", headers)
+    with FakeProxyServer(tmp_path_factory.mktemp("sandboxes"), ready_after=0) as fake:
+        key = fake.user("alice")
+        fake.client(key).post("/api/sandboxes", json={"name": "box"})
+        yield Place(f"{fake.url}/proxy/box", {"Authorization": f"Bearer {key}"})
 
 
 @pytest.fixture

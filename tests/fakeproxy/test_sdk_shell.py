@@ -3,7 +3,6 @@
 # The SDK's types are inline, and it forgot to say so (py.typed).
 # pyright: reportMissingTypeStubs=false
 
-import time
 from collections.abc import AsyncGenerator, Generator
 
 import httpx
@@ -11,39 +10,34 @@ import pytest
 from agent_sandbox import AsyncSandbox, Sandbox
 from agent_sandbox.core.api_error import ApiError
 from agent_sandbox.errors.unprocessable_entity_error import UnprocessableEntityError
+from sandbox_fakeproxy import FakeProxyServer
 
 from tests.fakeproxy.processes import PATIENCE
-from tests.integration.programs import FakeProcess, a_fake_process
 
 
 @pytest.fixture(scope="module")
-def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProcess]:
-    with a_fake_process(tmp_path_factory.mktemp("fake")) as running:
+def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProxyServer]:
+    with FakeProxyServer(tmp_path_factory.mktemp("sandboxes"), ready_after=0) as running:
         yield running
 
 
 @pytest.fixture
-def key(fake: FakeProcess) -> str:
+def key(fake: FakeProxyServer, request: pytest.FixtureRequest) -> str:
     """A key of a user whose sandbox `box` is ready."""
-    made = fake.new_key()
-    headers = {"Authorization": f"Bearer {made}"}
-    with httpx.Client(base_url=fake.url, headers=headers, trust_env=False) as http:
-        http.post("/api/sandboxes", json={"name": "box"})
-        deadline = time.monotonic() + PATIENCE
-        while not http.get("/api/sandboxes/box").json()["ready"]:
-            assert time.monotonic() < deadline, "it is never ready"
+    made = fake.user("sync" if "sandbox" in request.fixturenames else "async")
+    fake.client(made).post("/api/sandboxes", json={"name": "box"})
     return made
 
 
 @pytest.fixture
-def sandbox(fake: FakeProcess, key: str) -> Generator[Sandbox]:
+def sandbox(fake: FakeProxyServer, key: str) -> Generator[Sandbox]:
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(trust_env=False, timeout=PATIENCE) as http:
         yield Sandbox(base_url=f"{fake.url}/proxy/box", headers=headers, httpx_client=http)
 
 
 @pytest.fixture
-async def asynchronous(fake: FakeProcess, key: str) -> AsyncGenerator[AsyncSandbox]:
+async def asynchronous(fake: FakeProxyServer, key: str) -> AsyncGenerator[AsyncSandbox]:
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
         yield AsyncSandbox(base_url=f"{fake.url}/proxy/box", headers=headers, httpx_client=http)

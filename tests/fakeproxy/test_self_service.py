@@ -1,7 +1,5 @@
 from tests.fakeproxy.world import Caller, World, assert_refused
 
-ON_A_PORT_TOO = True
-
 KEYS = "/api/me/apikeys"
 NO_ID = "00000000-0000-4000-8000-000000000000"
 

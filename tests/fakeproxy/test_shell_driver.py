@@ -9,19 +9,64 @@ from pathlib import Path
 from shlex import quote
 
 import pytest
-from sandbox_fakeproxy import LocalRuntime
+from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
+from sandbox_fakeproxy._local.isolation import Choice
 
-from tests.fakeproxy.isolations import WORKING
+from tests.fakeproxy.isolations import in_each_isolation
 from tests.fakeproxy.shells import Box, Ran
 
 
-@pytest.fixture(params=WORKING)
-async def box(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[Box]:
-    runtime = LocalRuntime(tmp_path / "sandboxes", isolation=request.param)
+@pytest.fixture
+async def box(tmp_path: Path, isolation: Choice) -> AsyncGenerator[Box]:
+    runtime = LocalRuntime(tmp_path / "sandboxes", isolation=isolation)
     yield Box(runtime)
     await runtime.close()
 
 
+async def test_a_shell_that_cannot_be_started_is_an_unreachable_runtime(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _name: "/no/such/bash")
+    runtime = LocalRuntime(tmp_path, isolation="none")
+    with pytest.raises(RuntimeUnreachable, match="The shell cannot be started"):
+        await Box(runtime).run("true")
+    await runtime.close()
+
+
+@pytest.mark.parametrize("shell", ["exit 3", "exec sleep 1000"])
+async def test_a_shell_that_ends_or_says_nothing_at_its_start_is_an_unreachable_runtime(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shell: str
+) -> None:
+    (tmp_path / "bash").write_text(f"#!/bin/sh\n{shell}\n")
+    (tmp_path / "bash").chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda _name: str(tmp_path / "bash"))
+    monkeypatch.setattr("sandbox_fakeproxy._local.life._START_PATIENCE", 0.2)
+    runtime = LocalRuntime(tmp_path / "sandboxes", isolation="none")
+    with pytest.raises(RuntimeUnreachable, match="The shell cannot be started"):
+        await Box(runtime).run("true")
+    await runtime.close()
+
+
+async def test_input_before_the_shell_has_started_reaches_the_command(box: Box) -> None:
+    one = await box.session()
+    ran, written = await asyncio.gather(
+        box.run("read line; echo $line", id=one),
+        box.ask("POST", "write", {"id": one, "input": "early", "press_enter": True}),
+    )
+    assert written.status == 200
+    assert ran == Ran("early\n")
+
+
+async def test_a_kill_before_the_shell_has_started_ends_the_command(box: Box) -> None:
+    one = await box.session()
+    ran, killed = await asyncio.gather(
+        box.run("sleep 1000", id=one), box.ask("POST", "kill", {"id": one})
+    )
+    assert killed.json["data"]["status"] == "terminated"
+    assert ran.status == "terminated"
+
+
+@in_each_isolation
 async def test_what_follows_a_dead_shell_writes_to_nobody_elses_descriptor(box: Box) -> None:
     one = await box.session()
     await box.exec("kill -9 $$", id=one)
@@ -72,7 +117,8 @@ async def test_a_program_has_time_to_clean_up_when_it_is_killed(box: Box) -> Non
     assert await box.run("echo $x", id=one) == Ran("1\n")
 
 
-async def test_a_kill_that_takes_all_of_the_session_says_so(box: Box) -> None:
+@in_each_isolation
+async def test_a_kill_that_takes_all_of_the_session_says_so(quick_kills: None, box: Box) -> None:
     one = await box.session()
     running = asyncio.ensure_future(box.run("trap '' INT; echo on; sleep 1000", id=one))
     await box.until_it_wrote("on\n", one)
@@ -82,6 +128,7 @@ async def test_a_kill_that_takes_all_of_the_session_says_so(box: Box) -> None:
     assert (await running).status == "terminated"
 
 
+@in_each_isolation
 async def test_who_waits_for_a_command_of_a_session_that_ends_is_told_terminated(box: Box) -> None:
     for _ in range(5):
         one = await box.session()

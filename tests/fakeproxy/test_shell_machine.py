@@ -179,6 +179,6 @@ class ASessionIsABash(RuleBasedStateMachine):
 
 
 ASessionIsABash.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=12, deadline=None, derandomize=True
+    max_examples=20, stateful_step_count=8, deadline=None, derandomize=True
 )
 TestASessionIsABash = ASessionIsABash.TestCase

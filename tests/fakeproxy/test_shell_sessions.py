@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
+from sandbox_fakeproxy._local.isolation import Choice
 
-from tests.fakeproxy.isolations import WORKING
+from tests.fakeproxy.isolations import in_each_isolation
 from tests.fakeproxy.processes import eventually, is_running, open_files, pids_in
 from tests.fakeproxy.shells import Box, Ran
 
 PATIENCE = 15.0
 
 
-@pytest.fixture(params=WORKING)
-async def box(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncGenerator[Box]:
-    runtime = LocalRuntime(tmp_path / "sandboxes", isolation=request.param)
+@pytest.fixture
+async def box(tmp_path: Path, isolation: Choice) -> AsyncGenerator[Box]:
+    runtime = LocalRuntime(tmp_path / "sandboxes", isolation=isolation)
     yield Box(runtime)
     await runtime.close()
 
@@ -26,6 +27,7 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "sandboxes" / "one" / "sandbox"
 
 
+@in_each_isolation
 async def test_a_session_keeps_directory_variables_functions_and_options(box: Box) -> None:
     one = await box.session()
     await box.exec("mkdir -p d; cd d; a=1; export b=2; f() { echo f$1; }; set -- x y", id=one)
@@ -100,6 +102,7 @@ async def test_a_failure_under_set_e_ends_one_command_after_another(box: Box) ->
     ("death", "code"),
     [("kill -9 $$", 137), ("exec false", 1), ("trap 'echo mine' EXIT; exit 4", 4)],
 )
+@in_each_isolation
 async def test_a_shell_that_is_dead_is_followed_by_another_where_it_was(
     box: Box, death: str, code: int
 ) -> None:
@@ -160,6 +163,7 @@ async def test_a_programs_settings_of_the_terminal_end_with_it(box: Box) -> None
     assert await box.run("echo a; stty -a | grep -c -- '-opost'", id=one) == Ran("a\n1\n")
 
 
+@in_each_isolation
 async def test_a_control_c_that_is_typed_interrupts(box: Box, work: Path) -> None:
     one = await box.session()
     await box.exec("touch started; sleep 1000", id=one, async_mode=True)
@@ -170,6 +174,7 @@ async def test_a_control_c_that_is_typed_interrupts(box: Box, work: Path) -> Non
     assert (viewed["status"], viewed["exit_code"]) == ("completed", 130)
 
 
+@in_each_isolation
 async def test_kill_ends_the_command_and_keeps_the_session(box: Box, work: Path) -> None:
     one = await box.session()
     running = asyncio.ensure_future(box.run("x=1; cd /usr; echo a; sleep 1000", id=one))
@@ -190,7 +195,9 @@ async def test_a_kill_right_after_the_start_keeps_the_session_too(box: Box) -> N
     assert await box.run("echo $x", id=one) == Ran("1\n")
 
 
-async def test_what_ignores_control_c_is_killed_with_its_session(box: Box, work: Path) -> None:
+async def test_what_ignores_control_c_is_killed_with_its_session(
+    quick_kills: None, box: Box, work: Path
+) -> None:
     one = await box.session()
     await box.exec("echo $$ > pids; cd /usr", id=one)
     text = "trap '' INT; touch ~/started; (trap '' INT TERM HUP; exec sleep 1000)"
@@ -237,13 +244,6 @@ async def test_timeout_answers_and_the_command_goes_on(box: Box, work: Path) -> 
     assert viewed["console"][-1]["output"] == "a\nb\n"
 
 
-async def test_no_change_timeout_answers_a_silent_command_that_goes_on(box: Box) -> None:
-    one = await box.session(no_change_timeout=1)
-    ran = await box.run("echo a; sleep 1000", id=one)
-    assert ran == Ran("a\n", None, "no_change_timeout")
-    assert (await box.post("view", id=one))["status"] == "running"
-
-
 async def test_async_mode_answers_at_once(box: Box) -> None:
     one = await box.session()
     ran = await box.run("sleep 1000", id=one, async_mode=True)
@@ -270,6 +270,7 @@ async def test_commands_at_once_in_one_session_are_refused_and_never_mixed(box: 
     }
 
 
+@in_each_isolation
 async def test_exec_dir_is_where_the_session_goes(box: Box, tmp_path: Path) -> None:
     one = await box.session()
     await box.exec("mkdir d; ln -s d link", id=one)
@@ -297,6 +298,7 @@ async def test_an_exec_dir_that_is_not_there_is_refused_when_strict_and_else_ign
     ]
 
 
+@in_each_isolation
 async def test_sessions_are_made_once_listed_and_ended(box: Box, work: Path) -> None:
     made = await box.post("sessions/create", id="mine", exec_dir="/usr")
     assert made == {"session_id": "mine", "working_dir": "/usr"}
@@ -335,20 +337,21 @@ async def test_a_session_that_exec_made_can_be_used_again(box: Box) -> None:
     assert await box.run("echo $x", id=made["session_id"]) == Ran("1\n")
 
 
-async def test_of_the_sessions_that_exec_made_the_oldest_idle_ones_end(box: Box) -> None:
-    await box.session(id="asked")
-    first = (await box.exec("true"))["session_id"]
+async def test_a_session_with_a_background_job_is_no_idle_one(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox_fakeproxy._shells.sessions._IDLE_UNASKED", 1)
     busy = (await box.exec("sleep 1000 &"))["session_id"]
-    for _ in range(22):
-        await box.exec("true")
+    first = (await box.exec("true"))["session_id"]
+    await box.exec("true")
+    await box.exec("true")
     listed = (await box.ask("GET", "sessions")).json["data"]["sessions"]
-    assert len(listed) <= 24
     assert first not in listed
-    assert {"asked", busy} <= set(listed)
+    assert busy in listed
     assert await box.run("jobs | grep -c Running", id=busy) == Ran("1\n")
 
 
-async def test_a_view_is_the_sessions_snapshot_within_bounds(box: Box) -> None:
+async def test_a_view_is_the_sessions_snapshot(box: Box) -> None:
     one = await box.session()
     await box.exec("cd /usr; seq 100000", id=one, truncate=False)
     await box.exec("cd; echo b", id=one)
@@ -357,12 +360,8 @@ async def test_a_view_is_the_sessions_snapshot_within_bounds(box: Box) -> None:
     assert viewed["output"].startswith("gem@sandbox:/sandbox$ cd /usr; seq 100000\n1\n2\n")
     assert viewed["output"].endswith("100000\ngem@sandbox:/usr$ cd; echo b\nb\n")
     assert len(viewed["output"]) < 31_000
-    for n in range(150):
-        await box.exec(f"echo {n}; seq 2000", id=one)
-    viewed = await box.post("view", id=one)
-    assert len(viewed["console"]) <= 100
-    assert len(viewed["output"]) < 400_000
-    assert viewed["console"][-1]["ps1"] == "gem@sandbox:~$ "
+    assert set(viewed) == {"output", "session_id", "status", "console", "command", "exit_code"}
+    assert viewed["console"][-1]["ps1"] == "gem@sandbox:/usr$ "
 
 
 async def test_a_character_that_arrives_in_halves_is_whole(box: Box, work: Path) -> None:
@@ -375,6 +374,7 @@ async def test_a_character_that_arrives_in_halves_is_whole(box: Box, work: Path)
     assert (await box.post("view", id=one))["console"][-1]["output"] == "é\n"
 
 
+@in_each_isolation
 async def test_sessions_see_one_anothers_processes(box: Box) -> None:
     await box.exec("sleep 1000 & echo $! > pid")
     assert await box.run("kill -0 $(cat pid) && kill $(cat pid)") == Ran("")
@@ -388,6 +388,7 @@ async def test_after_a_stop_the_sessions_are_gone_and_the_files_are_there(box: B
     assert await box.run("cat file") == Ran("kept\n")
 
 
+@in_each_isolation
 async def test_ended_sessions_leave_no_descriptor_and_no_file(box: Box, work: Path) -> None:
     await box.exec("true")
     before = open_files()

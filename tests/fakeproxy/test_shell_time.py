@@ -83,7 +83,7 @@ async def test_an_answer_comes_at_its_moment_and_not_a_tick_before(
     st.integers(1, 8),
     st.lists(st.integers(1, 9), min_size=1, max_size=6),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_a_clock_that_jumps_gives_the_answers_of_one_that_ticks(
     prints: list[int], seconds: float, limits: dict[str, int], silence: int, jumps: list[int]
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_clock_that_jumps_gives_the_answers_of_one_that_ticks(
 
     async def scenario() -> None:
         total = max(40, sum(jumps))
-        ticking = await answered([0.5] * (total * 2))
+        ticking = await answered([1.0] * total)
         assert await answered([*jumps, total - sum(jumps)]) == ticking
         assert await answered([total]) == ticking
 
@@ -230,6 +230,33 @@ async def test_an_outcome_that_takes_time_needs_a_clock() -> None:
     box = Box(ScriptedRuntime(lambda _: Outcome(seconds=1)))
     with pytest.raises(ValueError, match=r"takes 1 s.*pass the app's own"):
         await box.run("it")
+
+
+async def test_of_the_sessions_that_exec_made_all_but_the_20_last_used_idle_ones_end() -> None:
+    box = Timed(Outcome()).box
+    await box.session(id="asked")
+    made = [(await box.exec("it"))["session_id"] for _ in range(22)]
+    listed = (await box.ask("GET", "sessions")).json["data"]["sessions"]
+    assert list(listed) == ["asked", *made[1:]]  # the one just made does not count yet
+    await box.exec("it", id=made[1])  # which is asked for by that
+    await box.exec("it")
+    listed = (await box.ask("GET", "sessions")).json["data"]["sessions"]
+    assert {"asked", made[1]} <= set(listed)
+
+
+async def test_a_view_keeps_100_commands_and_300_000_characters() -> None:
+    box = Timed(Outcome("x" * 10_000)).box
+    one = await box.session()
+    for _ in range(110):
+        await box.exec("it", id=one)
+    viewed = await box.post("view", id=one)
+    assert 25 <= len(viewed["console"]) <= 100
+    assert 300_000 - 10_000 < len(viewed["output"]) < 400_000
+    box = Timed(Outcome()).box
+    one = await box.session()
+    for _ in range(110):
+        await box.exec("it", id=one)
+    assert len((await box.post("view", id=one))["console"]) == 100
 
 
 @pytest.mark.parametrize("verb", ["pause", "delete"])

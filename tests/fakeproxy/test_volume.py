@@ -81,7 +81,7 @@ TARGETS = RELATIVE.filter(lambda target: target and not target.endswith(("/", "/
 LINKS = st.dictionaries(NAMES, PATHS, max_size=5)
 
 
-@settings(max_examples=300, deadline=None)  # a slow disk is no defect
+@settings(max_examples=100, deadline=None)  # a slow disk is no defect
 @given(sandbox_links=LINKS, home_links=LINKS, paths=st.lists(PATHS, min_size=1, max_size=5))
 def test_nothing_outside_is_ever_read_or_changed(
     sandbox_links: dict[str, str], home_links: dict[str, str], paths: list[str]
@@ -119,7 +119,7 @@ def everything(volume: Volume, path: str) -> str:
     return "\n".join(told)
 
 
-@settings(max_examples=300, deadline=None)  # ditto
+@settings(max_examples=100, deadline=None)  # ditto
 @given(links=st.dictionaries(NAMES, TARGETS, max_size=5), path=RELATIVE)
 def test_what_is_read_is_what_the_kernel_would_read(links: dict[str, str], path: str) -> None:
     with a_host() as host:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from .processes import kill_session, session_has_others
 from .reports import Report, Reports
+from .signals import with_default_signals
 from .terminal import Sending, Terminal
 
 _DRIVER = Path(__file__).with_name("driver.sh")
@@ -140,9 +141,9 @@ class Life:
     async def _spawn(self) -> Process:
         far = self.terminal.far
         start = _START.format(terminal=quote(self.terminal.name), channel=quote(self._channel_name))
+        bash = (self._launch.bash, "--norc", "--noprofile", "-c", start, "bash")
         return await asyncio.create_subprocess_exec(
-            *self._launch.wrapper,
-            *(self._launch.bash, "--norc", "--noprofile", "-c", start, "bash"),
+            *with_default_signals([*self._launch.wrapper, *bash]),
             stdin=far,
             stdout=far,
             stderr=far,

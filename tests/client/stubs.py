@@ -1,4 +1,4 @@
-"""Stand-ins for time, for the proxy, and for what it answers."""
+"""Stubs for the clock, the progress callback and the proxy, and builders of its replies."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 KEY = "sk_live_0123456789abcdefABCDEF_-01234567"
 URL = "http://proxy.test:8080/prefix"
 CONFIG = Config(proxy_url=URL, api_key=KEY)
-SESSION = "prompt-1"  # that a command gets, where it names none
-MARK = "run-1"  # that a command gets in a session which may have others
+SESSION = "prompt-1"  # the id of a new session
+MARK = "run-1"  # the mark of a command in a named session
 OPEN = "POST /proxy/box/v1/shell/sessions/create"
 EXEC = "POST /proxy/box/v1/shell/exec"
 VIEW = "POST /proxy/box/v1/shell/view"
@@ -36,8 +36,8 @@ NOW = datetime(2026, 1, 4, tzinfo=UTC)  # 44 hours after that
 
 
 @dataclass
-class Clock:
-    """Time that passes only when somebody sleeps."""
+class FakeClock:
+    """A clock that only `sleep` advances; `slept` lists the seconds of each call."""
 
     now: float = 1000.0
     slept: list[float] = field(default_factory=list[float])
@@ -51,19 +51,19 @@ class Clock:
 
 
 @dataclass
-class Reports:
-    """What a wait told as it went on."""
+class RecordedProgress:
+    """A progress callback that records its calls: seconds elapsed, seconds at most, reason."""
 
-    told: list[tuple[float, float | None, str]] = field(
+    reports: list[tuple[float, float | None, str]] = field(
         default_factory=list[tuple[float, float | None, str]]
     )
 
     async def __call__(self, elapsed: float, limit: float | None, reason: str) -> None:
-        self.told.append((elapsed, limit, reason))
+        self.reports.append((elapsed, limit, reason))
 
     @property
     def reasons(self) -> list[str]:
-        return [reason for _, _, reason in self.told]
+        return [reason for _, _, reason in self.reports]
 
 
 Answer = httpx.Response | Exception
@@ -75,8 +75,11 @@ Handler = (
 
 
 @dataclass
-class Upstream:
-    """A proxy that gives `answers` in turn, the last one for ever, and remembers what was asked."""
+class SequenceStub:
+    """A proxy that replies with `answers` in order, then repeats the last; it records requests.
+
+    An exception among the answers is raised instead.
+    """
 
     answers: Sequence[Answer]
     requests: list[httpx.Request] = field(default_factory=list[httpx.Request])
@@ -86,7 +89,7 @@ class Upstream:
         self.requests.append(request)
         if isinstance(answer, Exception):
             raise answer
-        # A fresh one each time: a response is read once.
+        # A new object for each request: a response can be read once.
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
     @property
@@ -95,10 +98,10 @@ class Upstream:
 
 
 @dataclass
-class Routes:
-    """A proxy that answers by `METHOD /path`, in turn where there are several answers.
+class RouteStub:
+    """A proxy that replies by `METHOD /path`: one answer, or a list in order and then its last.
 
-    A session is opened for whoever asks, unless there is another answer.
+    It opens a session unless `answers` says otherwise. A request without an answer fails the test.
     """
 
     answers: Answers
@@ -109,8 +112,8 @@ class Routes:
         route = f"{request.method} {request.url.path.removeprefix('/prefix')}"
         self.asked.append(route)
         self.bodies.append(json.loads(request.content) if request.content else None)
-        known = {OPEN: opened(), **self.answers}
-        assert route in known, f"{route} was asked; there are: {', '.join(known)}"
+        known = {OPEN: session_opened(), **self.answers}
+        assert route in known, f"no answer for {route}; there are: {', '.join(known)}"
         given = known[route]
         answers = [given] if isinstance(given, httpx.Response | Exception) else given
         answer = answers[min(self.asked.count(route), len(answers)) - 1]
@@ -122,30 +125,30 @@ class Routes:
 @contextlib.asynccontextmanager
 async def proxy_over(
     handler: Handler,
-    clock: Clock | None = None,
+    clock: FakeClock | None = None,
     config: Config = CONFIG,
 ) -> AsyncGenerator[Proxy]:
-    """A client whose requests `handler` answers, and which sleeps on `clock`."""
+    """Yield a transport over `handler` that sleeps on `clock`."""
     transport = httpx.MockTransport(handler)
-    async with Proxy(config, transport=transport, sleep=(clock or Clock()).sleep) as proxy:
+    async with Proxy(config, transport=transport, sleep=(clock or FakeClock()).sleep) as proxy:
         yield proxy
 
 
-def timing(clock: Clock) -> Timing:
-    """Time that passes on `clock`, without jitter."""
+def timing_on(clock: FakeClock) -> Timing:
+    """Return the client's timing on `clock`, without jitter."""
     return Timing(clock, clock.sleep, lambda: 0.0, lambda: NOW)
 
 
 @contextlib.asynccontextmanager
 async def client_over(
     handler: Handler,
-    clock: Clock | None = None,
+    clock: FakeClock | None = None,
     config: Config = CONFIG,
 ) -> AsyncGenerator[Client]:
-    """A client of a proxy that `handler` plays, on `clock`."""
-    time = clock or Clock()
+    """Yield a client over `handler`, on `clock`, with fixed ids."""
+    time = clock or FakeClock()
     async with proxy_over(handler, time, config) as proxy:
-        client = over(proxy, timing(time))
+        client = over(proxy, timing_on(time))
         yield replace(
             client, prompts=replace(client.prompts, new_id=lambda: SESSION, new_mark=lambda: MARK)
         )
@@ -154,58 +157,58 @@ async def client_over(
 @contextlib.asynccontextmanager
 async def sandboxes_over(
     handler: Handler,
-    clock: Clock | None = None,
+    clock: FakeClock | None = None,
     config: Config = CONFIG,
 ) -> AsyncGenerator[Sandboxes]:
-    """The verbs of a sandbox's life over a proxy that `handler` plays, on `clock`."""
+    """Yield the sandbox operations of `client_over`."""
     async with client_over(handler, clock, config) as client:
         yield client.sandboxes
 
 
-def says(status: int, message: str, error: str = "Error", **headers: str) -> httpx.Response:
-    """The proxy's form of an error."""
+def error_reply(status: int, message: str, error: str = "Error", **headers: str) -> httpx.Response:
+    """Return an error in the proxy's JSON form."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.Response(status, json={"error": error, "message": message}, headers=named)
 
 
-def page(status: int) -> httpx.Response:
-    """A load balancer's form of an error."""
+def html_page(status: int) -> httpx.Response:
+    """Return an error page as a load balancer sends it."""
     return httpx.Response(status, html="<html><h1>Bad Gateway</h1></html>")
 
 
-def made(name: str = "box", image: str = "aio:1") -> httpx.Response:
+def created(name: str = "box", image: str = "aio:1") -> httpx.Response:
     sandbox = {"name": name, "namespace": "user-ada", "image": image}
     message = f"Sandbox '{name}' created successfully"
     return httpx.Response(201, json={"success": True, "message": message, "sandbox": sandbox})
 
 
-def done(message: str = "done", **more: object) -> httpx.Response:
+def succeeded(message: str = "done", **more: object) -> httpx.Response:
     return httpx.Response(200, json={"success": True, "message": message, **more})
 
 
-def ran(
+def executed(
     output: str = "", exit_code: int | None = 0, status: str = "completed", **more: object
 ) -> httpx.Response:
-    """The runtime's reply to a command."""
+    """Return the runtime's reply to a command."""
     data = {"session_id": "s1", "command": "x", "status": status, "output": output, **more}
     body = {"success": True, "message": "ok", "data": {**data, "exit_code": exit_code}}
     return httpx.Response(200, json={**body, "hint": None})
 
 
-def opened(session: str = SESSION) -> httpx.Response:
-    """The runtime's reply to who asks for a session."""
+def session_opened(session: str = SESSION) -> httpx.Response:
+    """Return the runtime's reply to a request for a session."""
     data = {"session_id": session, "working_dir": "/sandbox"}
     return httpx.Response(200, json={"success": True, "message": "ok", "data": data, "hint": None})
 
 
-def viewed(
+def view_of(
     output: str = "",
     status: str = "running",
     exit_code: int | None = None,
     command: str = "make",
     before: int = 0,
 ) -> httpx.Response:
-    """The runtime's reply to who looks at a session: its last command after `before` others."""
+    """Return the runtime's view of a session: its last command after `before` earlier ones."""
     earlier = {"ps1": "$ ", "command": "earlier", "output": "earlier\n"}
     last = {"ps1": "$ ", "command": command, "output": output}
     data = {
@@ -219,21 +222,21 @@ def viewed(
     return httpx.Response(200, json={"success": True, "message": "ok", "data": data, "hint": None})
 
 
-def sessions(**rows: dict[str, object]) -> httpx.Response:
-    """The runtime's list of its sessions."""
+def session_list(**rows: dict[str, object]) -> httpx.Response:
+    """Return the runtime's list of sessions, by id."""
     body = {"success": True, "message": "ok", "data": {"sessions": rows}, "hint": None}
     return httpx.Response(200, json=body)
 
 
-def unused() -> httpx.Response:
-    """The runtime's reply to who looks at a session in which nothing has run."""
+def unused_session() -> httpx.Response:
+    """Return the runtime's view of a session that has run no command."""
     data: dict[str, object] = {"session_id": SESSION, "status": "completed", "console": []}
     body = {"success": True, "message": "ok", "hint": None}
     return httpx.Response(200, json={**body, "data": {**data, "output": ""}})
 
 
-def reply_of(response: httpx.Response, secret: str = KEY) -> Reply:
-    """The response as `_wire` takes it."""
+def as_reply(response: httpx.Response, secret: str = KEY) -> Reply:
+    """Return the response in the form that the pure readers take."""
     headers = response.headers
     return Reply(
         status=response.status_code,

@@ -1,4 +1,4 @@
-"""The wire contract's Readiness and Profiles tables, row by row, as the proxy sends them."""
+"""The rows of the wire contract's Readiness and Profiles tables, as the proxy sends them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import httpx
 from sandbox_client._lifecycle import State
 
-from tests.client.doubles import CREATED_AT
+from tests.client.stubs import CREATED_AT
 
 
 @dataclass(frozen=True)
-class Row:
-    """One state of a sandbox in one profile, and what it has to be taken for."""
+class StatusRow:
+    """One status of a sandbox in one controller profile, and the state that it means."""
 
     id: str
     state: State
@@ -22,7 +22,7 @@ class Row:
     message: str | None
 
     def body(self, name: str = "box") -> dict[str, object]:
-        """What GET of one sandbox answers."""
+        """Return the body of the reply to GET of one sandbox."""
         new = self.reason is None
         body: dict[str, object] = {
             "name": name,
@@ -38,7 +38,7 @@ class Row:
         return body
 
     def listed(self, name: str = "box") -> dict[str, object]:
-        """What the list says: neither replicas nor reason."""
+        """Return the sandbox's row in a list: without replicas, reason and message."""
         left_out = {"replicas", "readyReason", "readyMessage"}
         return {key: value for key, value in self.body(name).items() if key not in left_out}
 
@@ -49,8 +49,8 @@ class Row:
 _WAITING = "DependenciesNotReady"
 _EXISTS = "; Service Exists"
 
-ALPHA_NEW = Row("v1alpha1 just created", State.PENDING, False, 0, None, None)
-ALPHA_PENDING = Row(
+ALPHA_NEW = StatusRow("v1alpha1 just created", State.PENDING, False, 0, None, None)
+ALPHA_PENDING = StatusRow(
     "v1alpha1 pending",
     State.PENDING,
     False,
@@ -58,7 +58,7 @@ ALPHA_PENDING = Row(
     _WAITING,
     f"Pod exists with phase: Pending{_EXISTS}",
 )
-ALPHA_STARTING = Row(
+ALPHA_STARTING = StatusRow(
     "v1alpha1 starting",
     State.STARTING,
     False,
@@ -66,10 +66,10 @@ ALPHA_STARTING = Row(
     _WAITING,
     f"Pod is Running but not Ready{_EXISTS}",
 )
-ALPHA_READY = Row(
+ALPHA_READY = StatusRow(
     "v1alpha1 ready", State.READY, True, 1, "DependenciesReady", f"Pod is Ready{_EXISTS}"
 )
-ALPHA_PAUSED = Row(
+ALPHA_PAUSED = StatusRow(
     "v1alpha1 paused",
     State.PAUSED,
     True,
@@ -77,7 +77,7 @@ ALPHA_PAUSED = Row(
     "DependenciesReady",
     f"Pod does not exist, replicas is 0{_EXISTS}",
 )
-ALPHA_STALE = Row(
+ALPHA_STALE = StatusRow(
     "v1alpha1 right after a resume, not counted yet",
     State.PENDING,
     True,
@@ -85,7 +85,7 @@ ALPHA_STALE = Row(
     "DependenciesReady",
     f"Pod is Ready{_EXISTS}",
 )
-ALPHA_FAILED = Row(
+ALPHA_FAILED = StatusRow(
     "v1alpha1 failed pod",
     State.FAILED,
     False,
@@ -93,13 +93,13 @@ ALPHA_FAILED = Row(
     _WAITING,
     f"Pod exists with phase: Failed{_EXISTS}",
 )
-ALPHA_EXPIRED = Row(
+ALPHA_EXPIRED = StatusRow(
     "v1alpha1 expired", State.EXPIRED, False, 0, "SandboxExpired", "Sandbox has expired"
 )
-ALPHA_ERROR = Row(
+ALPHA_ERROR = StatusRow(
     "v1alpha1 controller error", State.FAILED, False, 1, "ReconcilerError", "Error seen: no quota"
 )
-ALPHA_EARLY_ERROR = Row(
+ALPHA_EARLY_ERROR = StatusRow(
     "v1alpha1 controller error, no pod yet",
     State.FAILED,
     False,
@@ -108,26 +108,26 @@ ALPHA_EARLY_ERROR = Row(
     "Error seen: no name",
 )
 
-BETA_NEW = Row("v1beta1 just created", State.PENDING, False, 0, None, None)
-BETA_PENDING = Row(
+BETA_NEW = StatusRow("v1beta1 just created", State.PENDING, False, 0, None, None)
+BETA_PENDING = StatusRow(
     "v1beta1 pending", State.PENDING, False, 0, _WAITING, f"Pod exists with phase: Pending{_EXISTS}"
 )
-BETA_STARTING = Row(
+BETA_STARTING = StatusRow(
     "v1beta1 starting", State.STARTING, False, 0, _WAITING, f"Pod is Running but not Ready{_EXISTS}"
 )
-BETA_READY = Row("v1beta1 ready", State.READY, True, 0, "DependenciesReady", "Pod is Ready")
-BETA_PAUSED = Row(
+BETA_READY = StatusRow("v1beta1 ready", State.READY, True, 0, "DependenciesReady", "Pod is Ready")
+BETA_PAUSED = StatusRow(
     "v1beta1 paused", State.PAUSED, False, 0, "SandboxSuspended", "Sandbox is suspended"
 )
-BETA_FAILED = Row("v1beta1 failed pod", State.FAILED, False, 0, "PodFailed", "Pod failed")
-BETA_EXPIRED = Row(
+BETA_FAILED = StatusRow("v1beta1 failed pod", State.FAILED, False, 0, "PodFailed", "Pod failed")
+BETA_EXPIRED = StatusRow(
     "v1beta1 expired", State.EXPIRED, False, 0, "SandboxExpired", "Sandbox has expired"
 )
-BETA_ERROR = Row(
+BETA_ERROR = StatusRow(
     "v1beta1 controller error", State.FAILED, False, 0, "ReconcilerError", "Error seen: no quota"
 )
 
-ROWS = (
+STATUS_ROWS = (
     ALPHA_NEW,
     ALPHA_PENDING,
     ALPHA_STARTING,
@@ -151,15 +151,15 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Profile:
-    """One controller's words for the states that the verbs meet."""
+    """The statuses of one controller version that the operations meet."""
 
     name: str
-    new: Row
-    pending: Row
-    starting: Row
-    ready: Row
-    paused: Row
-    failed: Row
+    new: StatusRow
+    pending: StatusRow
+    starting: StatusRow
+    ready: StatusRow
+    paused: StatusRow
+    failed: StatusRow
 
 
 ALPHA = Profile(

@@ -1,4 +1,4 @@
-"""Everything that an exception says, and to whom."""
+"""Assertions that no key is shown: in messages, reprs, tracebacks and chained exceptions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from sandbox_client._errors import Verb
 
 
-def spelled(verb: Verb) -> str:
+def format_verb(verb: Verb) -> str:
+    """Return the verb in angle brackets, to see that advice was formatted."""
     return f"<{verb}>"
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception and all that stand behind it, shown by a traceback or not."""
+    """Yield the exception and all its causes and contexts."""
     pending: list[BaseException] = [error]
     while pending:
         current = pending.pop()
@@ -26,23 +27,23 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         pending += [link for link in (current.__cause__, current.__context__) if link]
 
 
-def all_words(error: BaseException) -> str:
-    """The messages, reprs, advice and the traceback of the exception as a person meets them."""
+def shown_text(error: BaseException) -> str:
+    """Return all text of the exception that a user may see: message, repr, advice, traceback."""
     words = [str(error), repr(error), "".join(traceback.format_exception(error))]
     if isinstance(error, SandboxError):
-        words += [error.message, error.advice, error.fault, error.explain(spelled)]
+        words += [error.message, error.advice, error.fault, error.explain(format_verb)]
     return "\n".join(words)
 
 
-def hidden_words(error: BaseException) -> str:
-    """The same of the whole chain, with what a traceback leaves out."""
+def chained_text(error: BaseException) -> str:
+    """Return messages, reprs and arguments of the whole chain, suppressed contexts included."""
     return "\n".join(f"{each}\n{each!r}\n{each.args!r}" for each in chain(error))
 
 
-def check_told(error: SandboxError, *, secret: str) -> None:
-    """Fail where the error is not told in one printable line, or tells the secret."""
+def assert_presentable(error: SandboxError, *, secret: str) -> None:
+    """Assert that the message is one printable line and that nothing shows the secret."""
     assert is_one_printable_line(error.message), ascii(error.message)
-    assert secret not in all_words(error)
+    assert secret not in shown_text(error)
 
 
 def is_one_printable_line(text: str) -> bool:

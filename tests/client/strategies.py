@@ -1,4 +1,4 @@
-"""Strategies for what an enemy, a broken machine or a tired person may send."""
+"""Hypothesis strategies for hostile or broken input: texts, JSON, reply bodies, redirects."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import json
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from tests.client.doubles import KEY
+from tests.client.stubs import KEY
 
 # Without a database: nothing is left in the working tree. Without a deadline: machines differ.
-many = settings(
+many_examples = settings(
     max_examples=100,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-some = settings(many, max_examples=40)
+some_examples = settings(many_examples, max_examples=40)
 
 
-def around_the_key(before: str, after: str) -> str:
+def text_around_key(before: str, after: str) -> str:
     return f"{before}{KEY}{after}"
 
 
@@ -35,25 +35,27 @@ def _listed(rows: object) -> dict[str, object]:
     return {"count": 1, "sandboxes": rows}
 
 
-texts = st.one_of(
+hostile_texts = st.one_of(
     st.text(max_size=40),
     st.sampled_from(
         ["", " ", "\n", "\x1b[31m", "\u202e", "\ud800", "[red]x", "{delete}", "a" * 400]
     ),
-    st.builds(around_the_key, st.text(max_size=5), st.text(max_size=5)),
+    st.builds(text_around_key, st.text(max_size=5), st.text(max_size=5)),
 )
 
 any_json = st.recursive(
     st.one_of(
         st.sampled_from([None, True, False, 0, -1, 1.5, float("inf"), 10**400, KEY]),
         st.integers(),
-        texts,
+        hostile_texts,
     ),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(hostile_texts, inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
-# The members that the readers look for, with anything at all in them.
+# The members that the readers look for, with any value.
 _FIELDS = [
     "error",
     "message",
@@ -82,7 +84,7 @@ nested_json = st.one_of(
     st.lists(likely_json, max_size=3).map(_listed),
 )
 
-bodies = st.one_of(
+hostile_bodies = st.one_of(
     st.binary(max_size=200),
     st.one_of(any_json, nested_json).map(json.dumps).map(str.encode),
     st.sampled_from(
@@ -98,7 +100,7 @@ bodies = st.one_of(
     ),
 )
 
-locations = st.one_of(
+hostile_locations = st.one_of(
     st.sampled_from(
         [
             "",

@@ -1,4 +1,4 @@
-"""The tools over a proxy that is played, and what every result has to keep."""
+"""Call a tool over a stub proxy, with the checks that hold for every result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox_client._errors import SandboxError
 from sandbox_client._tools import TOOLS
 from sandbox_client._tools.speech import render_error
 
-from tests.client.doubles import Reports, Routes, client_over
+from tests.client.stubs import RecordedProgress, RouteStub, client_over
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from sandbox_client._config import Config
     from sandbox_client._tools.tool import Result, Tool
 
-    from tests.client.doubles import Answers, Clock
+    from tests.client.stubs import Answers, FakeClock
 
-BY_NAME: dict[str, Tool] = {tool.name: tool for tool in TOOLS}
+TOOLS_BY_NAME: dict[str, Tool] = {tool.name: tool for tool in TOOLS}
 every_tool = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: str(tool.name))
 
 
-def check_against(schema: Mapping[str, object], value: object) -> None:
-    """Fail where `value` is not what `schema` says."""
+def assert_matches(schema: Mapping[str, object], value: object) -> None:
+    """Assert that `value` conforms to `schema`."""
     jsonschema.validate(value, dict(schema))  # pyright: ignore[reportUnknownMemberType]  # untyped
 
 
-def check_schema(schema: Mapping[str, object]) -> None:
-    """Fail where `schema` is no JSON schema."""
+def assert_is_schema(schema: Mapping[str, object]) -> None:
+    """Assert that `schema` is a valid JSON schema."""
     jsonschema.Draft202012Validator.check_schema(dict(schema))  # pyright: ignore[reportUnknownMemberType]  # untyped
 
 
 def is_json(text: str) -> bool:
-    """Whether a client that looks for JSON would take the text for it."""
+    """Return whether the text parses as JSON."""
     try:
         json.loads(text)
     except ValueError:
@@ -46,8 +46,8 @@ def is_json(text: str) -> bool:
     return True
 
 
-class Lent:
-    """Access to one client, whatever the configuration is."""
+class LentClient:
+    """Access that always lends the same client."""
 
     def __init__(self, client: Client) -> None:
         self.environ: Mapping[str, str] = {}
@@ -61,21 +61,21 @@ class Lent:
         yield self._client
 
 
-async def use(
+async def call_tool(
     name: str,
     arguments: Mapping[str, object],
     answers: Answers,
-    clock: Clock | None = None,
+    clock: FakeClock | None = None,
 ) -> Result:
-    """The result of a call as a model gets it, checked for what all results keep."""
-    tool = BY_NAME[name]
-    async with client_over(Routes(answers), clock) as client:
+    """Return the result that a model gets, checked against the tool's output schema."""
+    tool = TOOLS_BY_NAME[name]
+    async with client_over(RouteStub(answers), clock) as client:
         try:
-            result = await tool.run(Lent(client), tool.check(arguments), Reports())
+            result = await tool.run(LentClient(client), tool.check(arguments), RecordedProgress())
         except SandboxError as error:
             result = render_error(error)
     assert not is_json(result.text)
     if not result.is_error:
-        check_against(tool.output_schema(), result.content)
+        assert_matches(tool.output_schema(), result.content)
         json.dumps(result.content)
     return result

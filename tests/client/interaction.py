@@ -1,4 +1,4 @@
-"""Access to a proxy that is played, and a person who answers what a login asks."""
+"""Access to a stub proxy, and a scripted user for the questions of a login."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sandbox_client._backend import Backend
 from sandbox_client._client import over
 from sandbox_client._proxy import Proxy
 
-from tests.client.doubles import Clock, timing
+from tests.client.stubs import FakeClock, timing_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from sandbox_client._client import Client
     from sandbox_client._config import Config
 
-    from tests.client.doubles import Handler
+    from tests.client.stubs import Handler
 
 
-class PlayedAccess(Backend):
-    """What a tool or a command works with, where `handler` plays the proxy on `clock`."""
+class StubAccess(Backend):
+    """Access for a tool or a command: `handler` answers the requests, `clock` counts the time."""
 
     def __init__(
-        self, environ: Mapping[str, str], handler: Handler, clock: Clock | None = None
+        self, environ: Mapping[str, str], handler: Handler, clock: FakeClock | None = None
     ) -> None:
-        time = clock or Clock()
-        self.timing = timing(time)
+        time = clock or FakeClock()
+        self.timing = timing_on(time)
 
         def connect(config: Config) -> Client:
             transport = httpx.MockTransport(handler)
@@ -38,8 +38,8 @@ class PlayedAccess(Backend):
 
 
 @dataclass
-class PlayedPerson:
-    """Answers in turn, and fails the test where one more is asked than there are answers.
+class ScriptedUser:
+    """A user who gives the answers in order; one question too many fails the test.
 
     An empty text takes the default, as Enter does.
     """

@@ -1,0 +1,227 @@
+"""An in-memory stand-in for a sandbox's file API and for the shell scripts of the client."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import posixpath
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+from sandbox_client._files.scripts import BLOCK, HOME
+
+from tests.client.statuses import ALPHA_READY, StatusRow
+from tests.client.stubs import executed, session_opened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A word that only one of the client's scripts has.
+_SCRIPTS = {
+    "settle": "place()",
+    "arrange": "mkdir -p",
+    "measure": "@0 size",
+    "survey": "find -H",
+    "pack": "dd if",
+    "remove": 'rm -rf "$@"',
+}
+
+
+class LostReply(Exception):
+    """Put into `SandboxStub.replies`: the request has its effect, and its reply is lost."""
+
+
+@dataclass
+class SandboxStub:
+    """A sandbox `box`: its `files` by absolute path, and the operations that were asked for.
+
+    `replies` holds, for an operation (`read`, `write`, `list`, or the name of a script), replies in
+    order that replace the usual one; None stands for the usual one. `kinds` marks executable files
+    (x), links to a directory (t) and to nothing (l), and devices (o) for `survey`.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    directories: set[str] = field(default_factory=lambda: {"/", "/sandbox", HOME})
+    kinds: dict[str, str] = field(default_factory=dict[str, str])
+    replies: dict[str, list[httpx.Response | Exception | None]] = field(
+        default_factory=dict[str, "list[httpx.Response | Exception | None]"]
+    )
+    asked: list[str] = field(default_factory=list[str])
+    bodies: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    sessions: set[str] = field(default_factory=set[str])
+    status: StatusRow = ALPHA_READY
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content or b"{}")
+        route = request.url.path.partition("/v1/")[2]
+        match route.split("/"):
+            case ["file", operation]:
+                return self._reply(operation, body)
+            case ["shell", "sessions", "create"]:
+                self.sessions.add(body["id"])
+                return session_opened(body["id"])
+            case ["shell", "sessions", session] if request.method == "DELETE":
+                self.sessions.discard(session)
+                return httpx.Response(200, json={"success": True})
+            case ["shell", "exec"]:
+                command = str(body["command"])
+                script = next(name for name, word in _SCRIPTS.items() if word in command)
+                return self._reply(script, body)
+            case _:
+                assert request.url.path.endswith("/api/sandboxes/box"), request.url
+                return self.status.response()
+
+    def count(self, operation: str) -> int:
+        """Return how often an operation was asked for."""
+        return self.asked.count(operation)
+
+    def leftovers(self) -> list[str]:
+        """Return the parts, scratch files and sessions that a copy should have removed."""
+        left = [path for path in self.files if ".part-" in path or ".remote-sandbox-" in path]
+        return [*left, *self.sessions]
+
+    def _reply(self, operation: str, body: dict[str, object]) -> httpx.Response:
+        self.asked.append(operation)
+        self.bodies.append(body)
+        planned = self.replies.get(operation, [])
+        reply = planned.pop(0) if planned else None
+        if isinstance(reply, Exception) and not isinstance(reply, LostReply):
+            raise reply
+        if isinstance(reply, httpx.Response):
+            return reply
+        usual = self._run(operation, body) if operation in _SCRIPTS else self._file(operation, body)
+        if reply is not None:
+            raise httpx.ReadError("the connection broke")
+        return usual
+
+    def _file(self, operation: str, body: dict[str, object]) -> httpx.Response:
+        path = str(body.get("file", body.get("path")))
+        if operation == "write":
+            data = base64.b64decode(str(body["content"]))
+            before = self.files.get(path, b"") if body["append"] else b""
+            self.files[path] = before + data
+            self.directories.add(posixpath.dirname(path))
+            return file_reply({"bytes_written": len(data)})
+        if operation == "list":
+            return self._list(path)
+        if path in self.directories:
+            return file_error("invalid_target", path, "is a directory")
+        if path not in self.files:
+            return file_error("not_found", path, "no such file")
+        try:
+            lines = self.files[path].decode().splitlines(keepends=True)
+        except UnicodeDecodeError:
+            return file_error("decode_error", path, "not UTF-8")
+        start, end = body.get("start_line"), body.get("end_line")
+        assert isinstance(start, int | None)
+        assert isinstance(end, int | None)
+        return file_reply({"content": "".join(lines[start:end])})
+
+    def _list(self, path: str) -> httpx.Response:
+        if path in self.files:
+            return file_error("invalid_target", path, "not a directory")
+        if path not in self.directories:
+            return file_error("not_found", path, "no such directory")
+        rows = [
+            {"name": posixpath.basename(each), "is_directory": False, "size": len(data)}
+            for each, data in sorted(self.files.items())
+            if posixpath.dirname(each) == path
+        ]
+        rows += [
+            {"name": posixpath.basename(each), "is_directory": True, "size": None}
+            for each in sorted(self.directories - {"/"})
+            if posixpath.dirname(each) == path
+        ]
+        return file_reply({"files": rows})
+
+    def _run(self, script: str, body: dict[str, object]) -> httpx.Response:
+        base = str(body["exec_dir"])
+        words = shlex.split(str(body["command"]))[4:]  # behind: sh -c SCRIPT sh
+        paths = [self._absolute(base, word) for word in words]
+        match script:
+            case "settle":
+                lines = self._settle(paths, words)
+            case "arrange":
+                self.files.pop(paths[0], None)
+                self.directories.update(paths[1:])
+                lines = []
+            case "measure":
+                lines = [f"@0 size {len(self.files.get(paths[0], b''))}"]
+            case "survey":
+                lines = self._survey(paths[0], paths[1])
+            case "pack":
+                lines = self._pack(paths, words)
+            case _:
+                gone = tuple(f"{path}/" for path in paths)
+                for path in [each for each in self.files if each in paths or each.startswith(gone)]:
+                    del self.files[path]
+                lines = []
+        return executed("".join(f"{line}\r\n" for line in [*lines, "@end"]))
+
+    def _absolute(self, base: str, word: str) -> str:
+        return posixpath.normpath(posixpath.join(base, word.replace("$HOME", HOME)))
+
+    def _settle(self, paths: Sequence[str], words: Sequence[str]) -> list[str]:
+        lines: list[str] = []
+        for number, at in enumerate(range(0, len(words), 5)):
+            part, path, manner, size, digest = *paths[at : at + 2], *words[at + 2 : at + 5]
+            data = self.files.get(part, b"")
+            if (str(len(data)), hashlib.sha256(data).hexdigest()) != (size, digest):
+                lines.append(f"@{number} differs")
+            elif path in self.directories:
+                lines.append(f"@{number} failed it is a directory")
+            else:
+                before = self.files.get(path, b"") if manner == "append" else b""
+                self.files[path] = before + self.files.pop(part)
+                self.kinds[path] = "x" if manner == "run" else "f"
+                lines.append(f"@{number} done")
+        return lines
+
+    def _survey(self, scratch: str, root: str) -> list[str]:
+        records: list[str] = []
+        for path in sorted({*self.files, *self.directories, *self.kinds}):
+            if path != root and not path.startswith(f"{root}/"):
+                continue
+            shown = f"./{posixpath.relpath(path, root)}" if root in self.directories else path
+            if root not in self.directories:
+                shown = f"./{posixpath.basename(path)}"
+            if path in self.files:
+                kind = self.kinds.get(path, "f")
+                records.append(f"{kind}{len(self.files[path])} {shown}\0")
+            elif path != root:
+                records.append(f"{self.kinds.get(path, 'd')} {shown}\0")
+        self.files[f"{scratch}/list"] = base64.b64encode("".join(records).encode())
+        return []
+
+    def _pack(self, paths: Sequence[str], words: Sequence[str]) -> list[str]:
+        lines: list[str] = []
+        for at in range(1, len(words), 4):
+            number, path = words[at], paths[at + 1]
+            start, count = int(words[at + 2]), int(words[at + 3])
+            data = self.files[path]
+            if start == 0:
+                lines.append(f"@{number} {len(data)} {hashlib.sha256(data).hexdigest()}")
+            for block in range(start, start + count):
+                packed = base64.encodebytes(data[block * BLOCK : (block + 1) * BLOCK])
+                self.files[f"{paths[0]}/{number}.{block}"] = packed
+        return lines
+
+
+def file_reply(data: object) -> httpx.Response:
+    """Return a success of the file API."""
+    return httpx.Response(200, json={"success": True, "message": "ok", "data": data, "hint": None})
+
+
+def file_error(kind: str, path: str, message: str) -> httpx.Response:
+    """Return an error of the file API, which it sends with status 200."""
+    data = {"path": path, "operation": "read", "message": message, "error_type": kind}
+    body = {"success": False, "message": message, "data": data, "hint": None}
+    return httpx.Response(200, json=body)
+
+
+def script_output(*lines: str) -> httpx.Response:
+    """Return the reply to a script that printed these lines and ended."""
+    return executed("".join(f"{line}\r\n" for line in [*lines, "@end"]))

@@ -1,0 +1,51 @@
+"""Run terminal commands in this process, over a stub proxy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import httpx
+from sandbox_client import _cli
+from sandbox_client._client import Client, over
+from sandbox_client._proxy import Proxy
+
+from tests.client.stubs import KEY, SESSION, FakeClock, RouteStub, timing_on
+
+if TYPE_CHECKING:
+    import pytest
+    from sandbox_client._config import Config
+
+    from tests.client.stubs import Answers, Handler
+
+
+class Terminal:
+    """Runs `remote-sandbox` over a stub proxy; the key on a stream fails the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self.routes = RouteStub({})
+        self.code: int | str | None = None
+        self.out = self.err = ""
+
+    def run(
+        self, *words: str, answers: Answers | None = None, handler: Handler | None = None
+    ) -> Terminal:
+        """Run `remote-sandbox` with `words`; keep its exit code and its output."""
+        self.routes = RouteStub(answers or {})
+        transport, clock = httpx.MockTransport(handler or self.routes), FakeClock()
+
+        def connect(config: Config) -> Client:
+            client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
+            return replace(client, prompts=replace(client.prompts, new_id=lambda: SESSION))
+
+        self._monkeypatch.setattr(_cli, "connect", connect)
+        try:
+            self.code = _cli.run(words)
+        except SystemExit as exc:
+            self.code = exc.code
+        self.out, self.err = self._capsys.readouterr()
+        assert KEY not in self.out + self.err
+        assert "Traceback" not in self.err
+        return self

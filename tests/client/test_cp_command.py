@@ -1,0 +1,167 @@
+"""`remote-sandbox cp`: its arguments, its lines, its exit codes, over an in-memory sandbox."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client._commands.copy import places
+from sandbox_client._errors import InvalidInput
+
+from tests.client.file_stub import SandboxStub, file_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.client.terminal import Terminal
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder that is the current one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("sources", "target", "expected"),
+    [
+        (["f"], "box:", ("box", ["f"], "", True)),
+        (["f", "g"], "box:dir", ("box", ["f", "g"], "dir", True)),
+        (["box:f"], ".", ("box", ["f"], ".", False)),
+        (["box:a:b"], "/x", ("box", ["a:b"], "/x", False)),
+        (["./a:b"], "box:", ("box", ["./a:b"], "", True)),
+        (["1box:f"], ".", ("1box", ["f"], ".", False)),
+    ],
+)
+def test_a_colon_separates_the_sandbox_from_the_path(
+    sources: list[str], target: str, expected: tuple[str, list[str], str, bool]
+) -> None:
+    assert places(sources, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("sources", "target", "words"),
+    [
+        (["f"], "g", "Source and target are both on this machine"),
+        (["box:f"], "box:g", "Source and target are both in sandboxes"),
+        (["box:f", "f"], "g", "The sources are not all in one place"),
+        (["a:f", "b:f"], "g", "The sources are not all in one place"),
+        ([""], "box:", "A path is empty"),
+        (["f"], "../:x", "both on this machine"),
+        (["f"], "BOX:x", "cannot be a sandbox's name"),
+    ],
+)
+def test_arguments_that_are_no_copy_are_refused(
+    sources: list[str], target: str, words: str
+) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        places(sources, target)
+
+    assert "Write NAME:PATH" in caught.value.advice
+
+
+def test_a_copy_prints_a_line_for_each_file_and_a_summary(here: Path, terminal: Terminal) -> None:
+    (here / "tree").mkdir()
+    (here / "tree/a").write_bytes(b"abc")
+    (here / "tree/b").write_bytes(b"x")
+    sandbox = SandboxStub()
+
+    terminal.run("cp", "-r", "tree", "box:new", handler=sandbox)
+
+    assert (terminal.code, terminal.out) == (0, "2 files (4 bytes) copied to box:new\n")
+    assert terminal.err.splitlines() == ["copied a (3 bytes)", "copied b (1 byte)"]
+    assert sandbox.files == {"/sandbox/new/a": b"abc", "/sandbox/new/b": b"x"}
+
+
+def test_a_copy_from_the_sandbox(here: Path, terminal: Terminal) -> None:
+    terminal.run("cp", "box:f", ".", handler=SandboxStub({"/sandbox/f": b"data"}))
+
+    assert (terminal.code, terminal.out) == (0, "1 file (4 bytes) copied to .\n")
+    assert (here / "f").read_bytes() == b"data"
+
+
+def test_a_skipped_link_is_named_and_ends_with_1(here: Path, terminal: Terminal) -> None:
+    (here / "tree").mkdir()
+    (here / "tree/link").symlink_to("nothing")
+
+    terminal.run("cp", "tree", "box:", handler=SandboxStub())
+
+    assert terminal.code == 1
+    assert terminal.err == "skipped link: a link that leads to no file\n"
+    assert terminal.out == "0 files (0 bytes) copied to box:; 1 skipped\n"
+
+
+def test_a_copy_in_json_is_one_object(here: Path, terminal: Terminal) -> None:
+    (here / "tree").mkdir()
+    (here / "tree/f").write_bytes(b"abc")
+    (here / "tree/link").symlink_to("nothing")
+
+    terminal.run("cp", "--json", "tree", "box:new", handler=SandboxStub())
+
+    assert json.loads(terminal.out) == {
+        "name": "box",
+        "target": "box:new",
+        "files": 1,
+        "directories": 1,
+        "bytes": 3,
+        "skipped": [{"path": "link", "why": "a link that leads to no file"}],
+    }
+
+
+def test_a_refused_file_is_counted_with_those_after_it(here: Path, terminal: Terminal) -> None:
+    for name in ("a", "b", "c"):
+        (here / name).write_bytes(b"x")
+    full = file_error("no_space_left", "/sandbox/b", "disk full")
+    sandbox = SandboxStub(replies={"write": [None, full]})
+
+    terminal.run("cp", "a", "b", "c", "box:new", handler=sandbox)
+
+    assert terminal.code == 1
+    copied, summary, error, *_ = terminal.err.splitlines()
+    assert copied == "copied a (1 byte)"
+    assert summary == "1 file copied whole, 2 files not copied, from b on; no file is left half"
+    assert "disk full" in error
+
+
+def test_a_missing_source_prints_no_summary(here: Path, terminal: Terminal) -> None:
+    terminal.run("cp", "none", "box:", handler=SandboxStub())
+
+    assert terminal.code == 1
+    assert [line.split(":")[0] for line in terminal.err.splitlines()] == ["error", "fault", "next"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["f", "g"], ["box:f"], ["BOX:f", "."]],
+    ids=["no sandbox", "no target", "invalid name"],
+)
+def test_wrong_usage_ends_with_2(words: list[str], terminal: Terminal) -> None:
+    sandbox = SandboxStub()
+
+    terminal.run("cp", *words, handler=sandbox)
+
+    assert terminal.code == 2
+    assert "error: " in terminal.err
+    assert sandbox.asked == []
+
+
+def test_an_interactive_terminal_shows_a_bar(
+    here: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    name = "a-name-that-is-longer-than-thirty-characters"
+    (here / name).write_bytes(b"x")
+
+    terminal.run("cp", name, "box:f", handler=SandboxStub())
+
+    assert (terminal.code, terminal.out) == (0, "1 file (1 byte) copied to box:f\n")
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.err)
+    assert "copied" not in shown
+    assert f"…{name[-29:]}" in shown

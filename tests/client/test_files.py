@@ -1,0 +1,345 @@
+"""Files of a sandbox, read, listed and written over an in-memory sandbox."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+from sandbox_client._errors import (
+    FileChanged,
+    FileRefused,
+    NotText,
+    Paused,
+    ProxyFailed,
+    ProxyUnreachable,
+    RateLimited,
+    SandboxError,
+)
+from sandbox_client._files.files import MAX_LINES, pieces_of
+
+from tests.client.file_stub import LostReply, SandboxStub, file_error, file_reply, script_output
+from tests.client.statuses import ALPHA_PAUSED
+from tests.client.stubs import FakeClock, client_over, error_reply, executed
+
+if TYPE_CHECKING:
+    from sandbox_client._files.wire import Listing
+
+PIECE = 72_000  # bytes in one request
+
+
+async def read(sandbox: SandboxStub, path: str, first: int = 1, last: int | None = None) -> str:
+    async with client_over(sandbox) as client:
+        return await client.files.read("box", path, first=first, last=last)
+
+
+async def listing(sandbox: SandboxStub, path: str) -> Listing:
+    async with client_over(sandbox) as client:
+        return await client.files.list("box", path)
+
+
+async def write(
+    sandbox: SandboxStub,
+    path: str,
+    data: bytes,
+    clock: FakeClock | None = None,
+    *,
+    append: bool = False,
+) -> None:
+    async with client_over(sandbox, clock) as client:
+        await client.files.write("box", path, data, append=append)
+
+
+async def failure(
+    sandbox: SandboxStub, data: bytes, clock: FakeClock | None = None
+) -> SandboxError:
+    """Write to /sandbox/f and return the error; no part, session or file may be left."""
+    with pytest.raises(SandboxError) as caught:
+        await write(sandbox, "f", data, clock)
+    assert sandbox.leftovers() == []
+    assert "/sandbox/f" not in sandbox.files
+    return caught.value
+
+
+async def test_a_text_file_is_read_from_the_working_directory() -> None:
+    assert await read(SandboxStub({"/sandbox/a/f": "grün\n".encode()}), "a/f") == "grün\n"
+
+
+async def test_lines_are_read_by_their_numbers() -> None:
+    sandbox = SandboxStub({"/f": b"one\ntwo\nthree\nfour\n"})
+
+    assert await read(sandbox, "/f", 2, 3) == "two\nthree\n"
+
+
+@pytest.mark.parametrize("last", [None, 10**6])
+async def test_a_read_asks_for_no_more_lines_than_a_reply_can_show(last: int | None) -> None:
+    sandbox = SandboxStub({"/f": b"\n" * 9})
+
+    await read(sandbox, "/f", 5, last)
+
+    assert sandbox.bodies == [{"file": "/f", "start_line": 4, "end_line": 4 + MAX_LINES}]
+
+
+async def test_a_first_line_past_the_end_is_an_error() -> None:
+    with pytest.raises(FileRefused, match=r"/sandbox/f in sandbox 'box' ends before line 9"):
+        await read(SandboxStub({"/sandbox/f": b"one\n"}), "f", 9)
+
+
+async def test_an_empty_file_is_read() -> None:
+    assert await read(SandboxStub({"/sandbox/f": b""}), "f") == ""
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"a\0b"], ids=["not UTF-8", "NUL"])
+async def test_a_binary_file_is_refused_with_its_size(data: bytes) -> None:
+    with pytest.raises(NotText, match=rf"f in sandbox 'box' is binary, not text: {len(data)} byte"):
+        await read(SandboxStub({"/sandbox/f": data}), "f")
+
+
+async def test_a_binary_file_is_refused_without_a_size_where_the_list_fails() -> None:
+    sandbox = SandboxStub({"/sandbox/f": b"\0"})
+    sandbox.replies["list"] = [file_error("permission_denied", "/sandbox", "no")]
+
+    with pytest.raises(NotText, match=r"is binary, not text$"):
+        await read(sandbox, "f")
+
+
+async def test_a_directory_is_listed() -> None:
+    sandbox = SandboxStub({"/sandbox/a/f": b"abc"}, {"/sandbox", "/sandbox/a", "/sandbox/a/d"})
+
+    entries = (await listing(sandbox, "a")).entries
+
+    assert [(each.name, each.is_directory, each.size) for each in entries] == [
+        ("f", False, 3),
+        ("d", True, None),
+    ]
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/sandbox", True), ("/f", False), ("/x", False)])
+async def test_only_a_directory_is_one(path: str, expected: bool) -> None:
+    async with client_over(SandboxStub({"/f": b""})) as client:
+        assert await client.files.is_directory("box", path) is expected
+
+
+async def test_a_paused_sandbox_is_reported_instead_of_the_files_error() -> None:
+    not_ready = error_reply(503, "Sandbox not ready")
+    sandbox = SandboxStub(status=ALPHA_PAUSED, replies={"read": [not_ready]})
+
+    with pytest.raises(Paused, match="'box' is paused; nothing was done"):
+        await read(sandbox, "f")
+
+
+async def test_a_file_is_written_beside_its_name_and_then_renamed() -> None:
+    sandbox = SandboxStub()
+
+    await write(sandbox, "a/f", b"new")
+
+    assert sandbox.files == {"/sandbox/a/f": b"new"}
+    assert sandbox.asked == ["write", "settle"]
+    assert re.fullmatch(r"/sandbox/a/\.f\.part-[0-9a-f]{8}", str(sandbox.bodies[0]["file"]))
+    assert sandbox.leftovers() == []
+
+
+@pytest.mark.parametrize("size", [0, PIECE, PIECE + 1, 3 * PIECE])
+async def test_a_file_is_sent_in_pieces(size: int) -> None:
+    sandbox = SandboxStub()
+    data = bytes(number % 251 for number in range(size))
+
+    await write(sandbox, "f", data)
+
+    assert sandbox.files == {"/sandbox/f": data}
+    pieces = max(1, -(-size // PIECE))
+    assert sandbox.asked == ["write"] * pieces + ["settle"]
+    assert [body["append"] for body in sandbox.bodies[:-1]] == [False] + [True] * (pieces - 1)
+
+
+def test_pieces_are_the_whole_in_order() -> None:
+    assert list(pieces_of(b"abcde", 2)) == [b"ab", b"cd", b"e"]
+    assert list(pieces_of(b"", 2)) == [b""]
+
+
+async def test_text_is_appended_once() -> None:
+    sandbox = SandboxStub({"/sandbox/log": b"old\n"})
+
+    await write(sandbox, "log", b"new\n", append=True)
+
+    assert sandbox.files == {"/sandbox/log": b"old\nnew\n"}
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "words"),
+    [
+        ("@0 differs", FileChanged, "is not what was sent"),
+        ("@0 unhashed", FileRefused, "has neither sha256sum, shasum nor python3"),
+        ("@0 failed it is a directory", FileRefused, "was not written: it is a directory"),
+        ("@0 failed", FileRefused, "was not written: the shell did not say why"),
+        ("noise", FileRefused, "was not written: the shell did not say why"),
+    ],
+)
+async def test_a_file_that_gets_no_name_is_an_error(
+    line: str, kind: type[SandboxError], words: str
+) -> None:
+    sandbox = SandboxStub(replies={"settle": [script_output(line)]})
+
+    error = await failure(sandbox, b"new")
+
+    assert type(error) is kind
+    assert words in error.message
+    assert sandbox.asked == ["write", "settle", "remove"]
+
+
+async def test_a_write_to_a_directory_is_refused_and_leaves_no_part() -> None:
+    sandbox = SandboxStub(directories={"/sandbox", "/sandbox/f"})
+
+    error = await failure(sandbox, b"new")
+
+    assert error.message == "/sandbox/f in sandbox 'box' was not written: it is a directory"
+
+
+async def test_a_piece_with_a_lost_reply_that_arrived_is_not_sent_again(clock: FakeClock) -> None:
+    sandbox = SandboxStub(replies={"write": [None, LostReply()]})
+    data = b"x" * (2 * PIECE)
+
+    await write(sandbox, "f", data, clock)
+
+    assert sandbox.files == {"/sandbox/f": data}
+    assert (sandbox.count("write"), sandbox.count("measure")) == (2, 1)
+    assert clock.slept[0] == 1.0, "the piece may arrive a moment later"
+
+
+async def test_a_piece_that_did_not_arrive_is_sent_again(clock: FakeClock) -> None:
+    sandbox = SandboxStub(replies={"write": [None, httpx.ReadError("reset")]})
+    data = b"x" * (2 * PIECE)
+
+    await write(sandbox, "f", data, clock)
+
+    assert sandbox.files == {"/sandbox/f": data}
+    assert (sandbox.count("write"), sandbox.count("measure")) == (3, 1)
+
+
+async def test_a_piece_is_sent_four_times_at_most() -> None:
+    sandbox = SandboxStub(replies={"write": [None, *[httpx.ReadError("reset")] * 9]})
+
+    error = await failure(sandbox, b"x" * (2 * PIECE))
+
+    assert isinstance(error, ProxyUnreachable)
+    assert sandbox.count("write") == 1 + 4
+
+
+@pytest.mark.parametrize("size", ["0", "7", "many"])
+async def test_a_part_of_another_size_is_an_error(size: str) -> None:
+    lost = httpx.ReadError("reset")
+    sandbox = SandboxStub(
+        replies={"write": [None, lost], "measure": [script_output(f"@0 size {size}")]}
+    )
+
+    error = await failure(sandbox, b"x" * (2 * PIECE))
+
+    assert isinstance(error, FileChanged)
+    assert f"where {PIECE} or {2 * PIECE} were expected" in error.message
+
+
+async def test_a_lost_piece_that_cannot_be_measured_is_the_error() -> None:
+    sandbox = SandboxStub(
+        replies={
+            "write": [None, error_reply(500, "disk on fire")],
+            "measure": [error_reply(403, "no access")],
+        }
+    )
+
+    error = await failure(sandbox, b"x" * (2 * PIECE))
+
+    assert isinstance(error, ProxyFailed)
+    assert "disk on fire" in error.message
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "slept"), [({}, 1.0), ({"retry_after": "3"}, 3.0), ({"retry_after": "90"}, 10)]
+)
+async def test_a_rate_limited_piece_is_sent_again_without_measuring(
+    retry_after: dict[str, str], slept: float, clock: FakeClock
+) -> None:
+    busy = error_reply(429, "slow down", **retry_after)
+    sandbox = SandboxStub(replies={"write": [None, busy]})
+
+    await write(sandbox, "f", b"x" * (2 * PIECE), clock)
+
+    assert (sandbox.count("write"), sandbox.count("measure")) == (3, 0)
+    assert clock.slept[0] == slept
+
+
+async def test_a_lasting_rate_limit_is_the_error() -> None:
+    busy = error_reply(429, "slow down", retry_after="90")
+
+    error = await failure(SandboxStub(replies={"write": [None, *[busy] * 4]}), b"x" * 2 * PIECE)
+
+    assert isinstance(error, RateLimited)
+
+
+async def test_a_refused_piece_is_not_sent_again() -> None:
+    full = file_error("no_space_left", "/sandbox/f", "disk full")
+
+    error = await failure(SandboxStub(replies={"write": [None, full]}), b"x" * 2 * PIECE)
+
+    assert "disk full" in error.message
+    assert "Make room" in error.advice
+
+
+async def test_a_piece_that_was_written_in_part_is_an_error() -> None:
+    short = file_reply({"bytes_written": 3})
+    sandbox = SandboxStub(replies={"write": [short], "measure": [script_output("@0 size 3")]})
+
+    error = await failure(sandbox, b"12345")
+
+    assert isinstance(error, FileChanged)
+
+
+async def test_a_part_that_cannot_be_removed_is_named_in_the_advice() -> None:
+    sandbox = SandboxStub(
+        replies={"settle": [script_output("@0 differs")], "remove": [error_reply(403, "no")]}
+    )
+
+    with pytest.raises(FileChanged) as caught:
+        await write(sandbox, "a/f", b"new")
+
+    assert caught.value.advice.endswith("What was sent may be left: /sandbox/a/.*.part-*")
+
+
+async def test_a_cancelled_write_finishes_its_piece_and_removes_the_part() -> None:
+    sandbox = SandboxStub()
+    with anyio.CancelScope() as scope:
+
+        def proxy(request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/file/write"):
+                scope.cancel()
+            return sandbox(request)
+
+        async with client_over(proxy) as client:
+            await client.files.write("box", "f", b"x" * (3 * PIECE))
+
+    assert scope.cancelled_caught
+    assert sandbox.asked == ["write", "remove"]
+    assert sandbox.files == {}
+    assert sandbox.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (executed("half of it", None, "terminated"), r"did not end well \(killed\): half of it"),
+        (executed("", None, "terminated"), r"did not end well \(killed\): it printed nothing"),
+        (executed("sh: not found\n"), "ended early: sh: not found"),
+    ],
+    ids=["killed", "killed silently", "without its last line"],
+)
+async def test_a_script_that_does_not_end_is_an_error_and_its_session_is_ended(
+    reply: httpx.Response, words: str
+) -> None:
+    sandbox = SandboxStub(replies={"settle": [reply]})
+
+    error = await failure(sandbox, b"new")
+
+    assert isinstance(error, FileRefused)
+    assert re.search(words, error.message)
+    assert sandbox.sessions == set()

@@ -1,0 +1,134 @@
+"""The questions of a login, to a person at a terminal or to a script."""
+
+from __future__ import annotations
+
+import builtins
+import getpass
+import io
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client._commands.questions import Person, Script, questions
+from sandbox_client._errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def standard_input(text: bytes, *, is_terminal: bool = False) -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BytesIO(text))
+    stream.isatty = lambda: is_terminal  # type: ignore[method-assign]  # a stand-in
+    return stream
+
+
+@pytest.fixture
+def in_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make standard input and standard error terminals."""
+    monkeypatch.setattr(sys, "stdin", standard_input(b"", is_terminal=True))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+
+def answer(text: str) -> Callable[..., str]:
+    return lambda *_: text
+
+
+def test_a_person_is_asked_in_a_terminal(in_terminal: None) -> None:
+    assert isinstance(questions(key_stdin=False), Person)
+
+
+def test_a_script_gives_the_key_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", standard_input(b" sk_live_1 \nmore\n"))
+
+    asked = questions(key_stdin=True)
+
+    assert isinstance(asked, Script)
+    assert asked.tries == 1
+    assert asked.secret("Your API key") == "sk_live_1"
+    assert asked.text("The proxy's URL", "http://proxy.test") == "http://proxy.test"
+    assert asked.agreed("Make another key?", default=True)
+    assert not asked.agreed("Is it the admin key?", default=False)
+
+
+def test_a_key_from_a_terminal_is_refused_with_key_stdin(in_terminal: None) -> None:
+    with pytest.raises(InvalidInput, match="standard input is a terminal") as caught:
+        questions(key_stdin=True)
+
+    assert "Leave --key-stdin out" in caught.value.advice
+
+
+@pytest.mark.parametrize("key_stdin", [True, False])
+def test_a_closed_standard_input_is_refused(
+    key_stdin: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(InvalidInput, match="There is no terminal to ask on") as caught:
+        questions(key_stdin=key_stdin)
+
+    assert "--key-stdin < FILE" in caught.value.advice
+
+
+def test_a_pipe_without_key_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", standard_input(b"sk_live_1\n"))
+
+    with pytest.raises(InvalidInput, match="There is no terminal to ask on"):
+        questions(key_stdin=False)
+
+
+@pytest.mark.parametrize(("typed", "text"), [(" x ", "x"), ("", "http://default.test")])
+def test_a_text_is_asked_for_on_standard_error(
+    typed: str, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(builtins, "input", answer(typed))
+
+    assert Person().text("The [URL]", "http://default.test") == text
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "The [URL] (http://default.test): ")
+
+
+def test_a_yes_or_no_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "input", answer("n"))
+
+    assert not Person().agreed("Make another key?", default=True)
+
+
+def test_a_secret_is_read_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(getpass, "getpass", answer(" sk_live_1 "))
+
+    assert Person().secret("Your API key") == "sk_live_1"
+
+
+def test_a_secret_is_refused_where_the_terminal_echoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def echo(_: str) -> str:
+        warnings.warn("Can not control echo", getpass.GetPassWarning, stacklevel=1)
+        return "sk_live_1"
+
+    monkeypatch.setattr(getpass, "getpass", echo)
+
+    with pytest.raises(InvalidInput, match="cannot hide what is typed"):
+        Person().secret("Your API key")
+
+
+def test_the_end_of_the_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*_: object) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(builtins, "input", end)
+
+    with pytest.raises(InvalidInput, match="The input ended before the answer"):
+        Person().text("The URL", "")
+
+
+def test_ctrl_c_at_a_question_ends_the_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(builtins, "input", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        Person().text("The URL", "")
+    assert capsys.readouterr().err.endswith("\n")

@@ -1,0 +1,154 @@
+"""The app behind its server: each route once on a real socket, and what only a socket shows."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sandbox_fakeproxy import LocalRuntime
+
+from tests.fakeproxy.processes import eventually
+from tests.fakeproxy.world import Caller, Port, World, a_world, exec_path
+
+USER = "/api/admin/users/{user_id}"
+BOX = "/api/sandboxes/box"
+FILE = "/proxy/box/v1/file"
+UPLOAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nhi\r\n--x--\r\n'
+
+
+@pytest.fixture
+async def world(port: Port) -> AsyncGenerator[World]:
+    async with a_world(port=port) as served:
+        yield served
+
+
+@pytest.fixture
+async def alice(world: World) -> Caller:
+    """Return a user with a sandbox that is ready and holds a file."""
+    alice = await world.user("alice")
+    await world.sandbox(alice)
+    await alice("POST", f"{FILE}/write", {"file": "/sandbox/f", "content": "hello"})
+    return alice
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/health", None, 200),
+        ("GET", "/nowhere", None, 404),
+        ("GET", "/api/me", None, 200),
+        ("GET", "/api/me/apikeys", None, 200),
+        ("POST", "/api/me/apikeys", {"name": "laptop"}, 201),
+        ("DELETE", "/api/me/apikeys/{key_id}", None, 200),
+        ("GET", "/api/sandboxes", None, 200),
+        ("POST", "/api/sandboxes", {"name": "other"}, 201),
+        ("GET", BOX, None, 200),
+        ("DELETE", BOX, None, 200),
+        ("POST", f"{BOX}/pause", None, 200),
+        ("POST", f"{BOX}/resume", None, 200),
+        ("POST", exec_path(), {"command": "ls"}, 200),
+        ("POST", f"{FILE}/read", {"file": "/sandbox/f"}, 200),
+        ("GET", f"{FILE}/download?path=/sandbox/f", None, 200),
+        ("GET", "/proxy/box/v1/sandbox", None, 200),
+        ("PATCH", "/proxy/box/unknown", None, 404),
+        ("GET", "/api/admin/users", None, 200),
+        ("POST", "/api/admin/users", {"username": "bob"}, 201),
+        ("GET", USER, None, 200),
+        ("PUT", USER, {"email": "a@example.org"}, 200),
+        ("DELETE", USER, None, 200),
+        ("GET", f"{USER}/apikeys", None, 200),
+        ("POST", f"{USER}/apikeys", None, 201),
+        ("DELETE", "/api/admin/apikeys/{key_id}", None, 200),
+        ("POST", "/_fake/clock/advance", {"seconds": 1}, 200),
+        ("POST", "/_fake/reset", None, 200),
+        ("GET", "/_fake/journal?limit=1", None, 200),
+        ("GET", "/_fake/state", None, 200),
+        ("PUT", "/_fake/seed", {"users": []}, 200),
+        ("PUT", "/_fake/sandboxes/alice/box/fate", {"fate": "failed"}, 200),
+    ],
+)
+async def test_each_route_is_served(
+    world: World, alice: Caller, method: str, path: str, body: Any, status: int
+) -> None:
+    keys = (await alice("GET", "/api/me/apikeys")).json()["api_keys"]
+    path = path.format(user_id=world.users["alice"], key_id=keys[0]["id"])
+    is_admins = path.startswith(("/api/admin/", "/_fake/"))
+    reply = await (world.admin if is_admins else alice)(method, path, body)
+    assert reply.status_code == status, reply.text
+
+
+async def test_a_form_is_uploaded(alice: Caller) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    reply = await alice("POST", f"{FILE}/upload", content=UPLOAD, headers=headers)
+    assert reply.json()["data"] == {"file_path": "/home/gem/f", "file_size": 2, "success": True}
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/me"])
+async def test_after_a_head_the_connection_serves_the_next_request(
+    alice: Caller, path: str
+) -> None:
+    get, head = await alice("GET", path), await alice("HEAD", path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-length"] == str(len(get.content))
+    assert (await alice("GET", "/api/me")).status_code == 200
+
+
+async def test_a_304_has_no_body(port: Port) -> None:
+    async with a_world(port=port, as_deployed=True) as world:
+        alice = await world.user("alice")
+        etag = (await alice("GET", "/api/me")).headers["etag"]
+        reply = await alice("GET", "/api/me", headers={"If-None-Match": etag})
+        assert (reply.status_code, reply.content) == (304, b"")
+        assert (await alice("GET", "/api/me")).status_code == 200
+
+
+async def test_a_large_body_is_refused_with_an_answer(world: World, alice: Caller) -> None:
+    body = b"x" * 5_000_000
+    headers = {"Content-Type": "application/json"}
+    assert (await world.nobody("POST", "/api/sandboxes", content=body)).status_code == 401
+    reply = await alice("POST", "/api/sandboxes", content=body, headers=headers)
+    assert reply.status_code == 413
+
+
+async def test_a_body_may_come_in_chunks(alice: Caller) -> None:
+    async def chunks() -> AsyncGenerator[bytes]:
+        yield b'{"name": '
+        yield b'"other"}'
+
+    headers = {"Authorization": f"Bearer {alice.key}", "Content-Type": "application/json"}
+    reply = await alice.http.post("/api/sandboxes", content=chunks(), headers=headers)
+    assert reply.status_code == 201
+
+
+async def test_a_caller_that_hangs_up_does_not_stop_the_command(port: Port, tmp_path: Path) -> None:
+    async with a_world(LocalRuntime(tmp_path), port) as world:
+        alice = await world.user("alice")
+        await world.sandbox(alice)
+        work = tmp_path / world.sandbox_id("alice") / "sandbox"
+        command = "touch started; while ! test -e go; do sleep 0.01; done; touch on"
+        calling = asyncio.ensure_future(alice("POST", exec_path(), {"command": command}))
+        await eventually((work / "started").exists)
+        calling.cancel()
+        await asyncio.wait({calling})
+        (work / "go").touch()
+        await eventually((work / "on").exists)
+
+
+async def test_badly_encoded_paths_and_keys_reach_the_app(world: World, alice: Caller) -> None:
+    request = world.http.build_request("GET", "/", headers={"Authorization": f"Bearer {alice.key}"})
+    request.url = request.url.copy_with(raw_path=b"/api/sandboxes/%zz")  # httpx would mend it
+    assert (await world.http.send(request)).status_code == 400
+    headers = [(b"Authorization", b"Bearer \xff\xfe")]
+    assert (await world.http.get("/api/me", headers=headers)).status_code == 401
+
+
+async def test_a_hundred_requests_at_once_are_all_answered(world: World, alice: Caller) -> None:
+    limits = httpx.Limits(max_connections=100)
+    async with httpx.AsyncClient(
+        base_url=world.http.base_url, limits=limits, timeout=30, trust_env=False
+    ) as http:
+        caller = Caller(http, alice.key)
+        replies = await asyncio.gather(*(caller("GET", "/api/sandboxes") for _ in range(100)))
+    assert {reply.status_code for reply in replies} == {200}

@@ -1,0 +1,64 @@
+"""A fake that was started in the background, as by `nohup … &`: its commands heed signals."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import pytest
+from sandbox_fakeproxy import LocalRuntime
+from sandbox_fakeproxy._local.isolation import Choice
+from sandbox_fakeproxy._local.signals import with_default_signals
+
+from tests.fakeproxy.isolations import in_each_isolation
+from tests.fakeproxy.shells import Box, Ran
+
+IGNORED = [signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM]
+
+
+@pytest.fixture
+def in_the_background() -> Generator[None]:
+    """Ignore what a background process ignores, and block a signal too."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+async def box(in_the_background: None, tmp_path: Path, isolation: Choice) -> AsyncGenerator[Box]:
+    runtime = LocalRuntime(tmp_path, isolation=isolation)
+    yield Box(runtime)
+    await runtime.close()
+
+
+@in_each_isolation
+async def test_a_kill_interrupts_the_command_and_keeps_the_session(box: Box) -> None:
+    one = await box.session()
+    running = asyncio.ensure_future(box.run("x=1; echo on; sleep 1000", id=one))
+    await box.until_it_wrote("on\n", one)
+    killed = await box.ask("POST", "kill", {"id": one})
+    assert killed.json["data"]["status"] == "terminated"
+    assert killed.json["hint"] is None  # it heeded Ctrl-C
+    assert await running == Ran("on\n", None, "terminated")
+    assert await box.run("echo $x", id=one) == Ran("1\n")
+
+
+@pytest.mark.parametrize("name", ["INT", "HUP", "TERM", "USR1"])
+async def test_a_command_is_ended_by_a_signal(box: Box, name: str) -> None:
+    number = signal.Signals[f"SIG{name}"]
+    ran = await box.run(f"bash -c 'kill -{name} $$; echo no'", timeout=5)
+    assert ran.exit_code == 128 + number
+    assert "no\n" not in ran.output
+
+
+def test_in_the_foreground_nothing_is_put_before_a_command() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    others = {number: signal.signal(number, signal.SIG_DFL) for number in IGNORED[1:]}
+    try:
+        assert with_default_signals(["bash"]) == ["bash"]
+    finally:
+        for number, handler in {signal.SIGINT: before, **others}.items():
+            signal.signal(number, handler)
