@@ -1,4 +1,4 @@
-"""The contract's OpenAPI document, and what it says about an answer."""
+"""The contract's OpenAPI document, and how an answer differs from it."""
 
 import json
 import re
@@ -36,7 +36,7 @@ class Node:
         return key in self.value
 
     def parts(self) -> "dict[str, Node]":
-        """Return what is in it."""
+        """Return the nodes in it by key."""
         return {key: self[key] for key in self.value}
 
 
@@ -51,7 +51,7 @@ class Operation:
 
 @cache
 def resolved(pointer: str) -> Node:
-    """Return what a pointer leads to, and where that really is."""
+    """Return the node at a pointer, after references."""
     value = _REGISTRY.resolver(_URI).lookup(f"#{pointer}").contents
     if list(value) == ["$ref"]:
         return resolved(value["$ref"].removeprefix("#"))
@@ -81,7 +81,7 @@ def operation_for(method: str, path: str) -> Operation | None:
 
 
 def examples() -> Iterator[tuple[str, object, Node]]:
-    """Yield every example of the document: where it is, what it is, and its schema."""
+    """Yield every example of the document: its pointer, value and schema."""
     for node in _described(DOCUMENT, ""):
         if "example" in node:
             yield f"{node.pointer}/example", node.value["example"], node["schema"]
@@ -93,7 +93,7 @@ def examples() -> Iterator[tuple[str, object, Node]]:
 def problems(
     method: str, path: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> list[str]:
-    """Say in what an answer is not as the document has it."""
+    """Return how an answer differs from the document."""
     operation = operation_for(method, path)
     if operation is None:
         return [f"{method} {path} is no operation of the document"]
@@ -114,7 +114,7 @@ def problems(
 
 
 def unfit(schema: Node, value: Any) -> list[str]:
-    """Say in what a value does not fit a schema of the document."""
+    """Return how a value differs from a schema of the document."""
     return [
         f"{error.json_path} is wrong: {error.message}"
         for error in _validator(schema.pointer).iter_errors(value)  # pyright: ignore[reportUnknownMemberType]  # typed in part

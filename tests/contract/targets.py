@@ -68,7 +68,7 @@ def target_of(proxy: FakeProxy | FakeProxyServer, **more: Any) -> Target:
 @contextmanager
 def outage(store: Store) -> Generator[None]:
     """Have the fake's database refuse every question."""
-    db = store._db  # pyright: ignore[reportPrivateUsage]  # nobody but this test breaks it
+    db = store._db  # pyright: ignore[reportPrivateUsage]  # no public way breaks it
     db.set_authorizer(_deny)
     try:
         yield
@@ -82,5 +82,5 @@ def _deny(*_asked: object) -> int:
 
 def stored(store: Store) -> bytes:
     """Return all that the fake's database holds; blobs are in it in hexadecimal."""
-    db = store._db  # pyright: ignore[reportPrivateUsage]  # nobody but this test looks inside
+    db = store._db  # pyright: ignore[reportPrivateUsage]  # no public way reads it
     return "\n".join(db.iterdump()).encode()

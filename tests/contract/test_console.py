@@ -1,18 +1,21 @@
-"""What `sandbox-contract` writes to terminals and pipes of every kind."""
+"""The output of `sandbox-contract` on terminals and pipes of every kind."""
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import subprocess
 import sys
-from typing import IO, TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
 from sandbox_contract import CLAUSES
+from sandbox_contract._cli import main
 from sandbox_contract._console import prepare
 
-from tests.contract.wrong import instead, served
+from tests.contract.serving import replace_answer, serve_fake
 from tests.integration.programs import DEADLINE, clean_environment
 
 if TYPE_CHECKING:
@@ -25,43 +28,72 @@ CONCLUSION = (
 )
 LINE = "  1/3 pass        health.answer.no-key  "
 CURSOR = ("\x1b[?", "\x1b[1A", "\x1b[2K", "\r")
+OF_THE_CONSOLE = (
+    *("COLUMNS", "LINES", "TERM", "COLORTERM", "FORCE_COLOR", "NO_COLOR"),
+    *("TTY_COMPATIBLE", "TTY_INTERACTIVE", "JUPYTER_COLUMNS", "JUPYTER_LINES"),
+    *("PROXY_URL", "ADMIN_API_KEY", "API_KEY", "SECOND_API_KEY"),
+)
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    with served(tmp_path_factory.mktemp("fake")) as (url, _):
+    with serve_fake(tmp_path_factory.mktemp("fake")) as (url, _):
         yield url
 
 
-def run_command(
-    url: str,
-    home: Path,
-    variables: dict[str, str],
-    stdout: int | IO[bytes] = subprocess.PIPE,
-    stderr: int | IO[bytes] = subprocess.PIPE,
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sandbox_contract", "run", "--only", "health", "--proxy-url", url],
-        env=clean_environment(home) | variables,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+def judge_health(
+    url: str, stdout: TextIO, stderr: TextIO, variables: dict[str, str]
+) -> int | str | None:
+    """Run the command on two streams, with no variable of the console but these."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OF_THE_CONSOLE:
+            patch.delenv(name, raising=False)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "stdout", stdout)
+        patch.setattr(sys, "stderr", stderr)
+        code = main(["run", "--only", "health", "--proxy-url", url])
+        stdout.flush()
+        stderr.flush()
+    return code
 
 
-def on_a_terminal(url: str, home: Path, **variables: str) -> str:
-    """Return what a terminal of 80 columns is sent."""
+def pipe(encoding: str = "utf-8") -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+
+
+def written(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+def on_pipes(url: str, **variables: str) -> tuple[str, str]:
+    """Return the output and the progress that two pipes receive from a run that is 0."""
+    out, err = pipe(), pipe()
+    assert judge_health(url, out, err, variables) == 0
+    return written(out), written(err)
+
+
+def on_a_terminal(url: str, **variables: str) -> str:
+    """Return all that a terminal of 80 columns receives from a run that is 0."""
     master, slave = pty.openpty()
+    with ThreadPoolExecutor(1) as reader:  # a terminal that is not read is full after 4 KB
+        received = reader.submit(read_to_end, master)
+        with os.fdopen(slave, "w") as terminal:
+            assert judge_health(url, terminal, terminal, {"COLUMNS": "80"} | variables) == 0
+        return received.result()
+
+
+def read_to_end(terminal: int) -> str:
+    received = b""
     try:
-        with os.fdopen(slave, "wb") as end:
-            done = run_command(url, home, {"COLUMNS": "80"} | variables, stdout=end, stderr=end)
-        assert done.returncode == 0
-        return os.read(master, 1 << 16).decode()
+        while part := os.read(terminal, 4096):
+            received += part
+    except OSError:  # Linux says the end of a terminal so
+        pass
     finally:
-        os.close(master)
+        os.close(terminal)
+    return received.decode()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +108,7 @@ def on_a_terminal(url: str, home: Path, **variables: str) -> str:
         ({"FORCE_COLOR": "1", "NO_COLOR": ""}, {"FORCE_COLOR": "1", "NO_COLOR": ""}),
     ],
 )
-def test_variables_that_no_library_survives_are_dropped(
+def test_variables_that_break_a_library_are_dropped(
     given: dict[str, str], kept: dict[str, str]
 ) -> None:
     prepare(given)
@@ -84,58 +116,54 @@ def test_variables_that_no_library_survives_are_dropped(
 
 
 @pytest.mark.parametrize("size", ["0", "1", "²"])
-def test_a_pipe_gets_whole_lines_whatever_the_size(url: str, tmp_path: Path, size: str) -> None:
-    done = run_command(url, tmp_path, {"COLUMNS": size, "LINES": "0"})
-    assert done.returncode == 0
-    assert done.stdout.endswith(f"\n{CONCLUSION}\n")
-    assert LINE in done.stderr
+def test_a_pipe_gets_whole_lines_at_any_size(url: str, size: str) -> None:
+    out, err = on_pipes(url, COLUMNS=size, LINES="0")
+    assert out.endswith(f"\n{CONCLUSION}\n")
+    assert LINE in err
 
 
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"])
-def test_a_pipe_gets_neither_cursor_control_nor_wrapped_lines(
-    url: str, tmp_path: Path, variable: str
-) -> None:
-    done = run_command(url, tmp_path, {variable: "1", "TERM": "xterm", "COLUMNS": "40"})
-    assert LINE in done.stderr
-    assert not [code for code in CURSOR if code in done.stdout + done.stderr]
-    assert CONCLUSION in done.stdout
-    assert ("\x1b[36munsupported" in done.stdout) is (variable != "TTY_INTERACTIVE")
+def test_a_pipe_gets_neither_cursor_control_nor_wrapped_lines(url: str, variable: str) -> None:
+    out, err = on_pipes(url, **{variable: "1", "TERM": "xterm", "COLUMNS": "40"})
+    assert LINE in err
+    assert not [code for code in CURSOR if code in out + err]
+    assert CONCLUSION in out
+    assert ("\x1b[36munsupported" in out) is (variable != "TTY_INTERACTIVE")
 
 
 @pytest.mark.parametrize("term", ["", "dumb", "unknown"])
-def test_a_terminal_without_a_cursor_gets_plain_lines(url: str, tmp_path: Path, term: str) -> None:
-    text = on_a_terminal(url, tmp_path, TERM=term)
+def test_a_terminal_without_a_cursor_gets_plain_lines(url: str, term: str) -> None:
+    text = on_a_terminal(url, TERM=term)
     assert LINE in text
     assert "\x1b" not in text
 
 
-def test_a_blank_force_color_leaves_a_terminal_its_colours(url: str, tmp_path: Path) -> None:
-    text = on_a_terminal(url, tmp_path, TERM="xterm", FORCE_COLOR="")
+def test_a_blank_force_color_leaves_a_terminal_its_colours(url: str) -> None:
+    text = on_a_terminal(url, TERM="xterm", FORCE_COLOR="")
     assert "\x1b[36munsupported" in text
     assert "\x1b[2K" in text
     assert LINE not in text
 
 
-def test_no_color_leaves_a_terminal_no_colour(url: str, tmp_path: Path) -> None:
-    text = on_a_terminal(url, tmp_path, TERM="xterm", NO_COLOR="1")
-    assert "\x1b[36m" not in text
+def test_no_color_leaves_a_terminal_no_colour(url: str) -> None:
+    assert "\x1b[36m" not in on_a_terminal(url, TERM="xterm", NO_COLOR="1")
 
 
-def test_what_an_encoding_lacks_is_replaced(tmp_path: Path) -> None:
-    with served(tmp_path / "fake", instead("GET", "/health", 200, {"status": "żółć"})) as (url, _):
-        done = run_command(url, tmp_path, {"PYTHONIOENCODING": "ascii:strict"})
-    assert done.returncode == 1
-    assert 'received  200 {"status":"????"}' in done.stdout
-    assert "Traceback" not in done.stderr
+def test_characters_that_an_encoding_lacks_are_replaced(tmp_path: Path) -> None:
+    status = replace_answer("GET", "/health", 200, {"status": "żółć"})
+    out, err = pipe("ascii"), pipe("ascii")
+    with serve_fake(tmp_path / "fake", status) as (url, _):
+        assert judge_health(url, out, err, {}) == 1
+    assert 'received  200 {"status":"????"}' in written(out)
 
 
-def test_a_run_goes_on_when_nobody_reads_its_progress(url: str, tmp_path: Path) -> None:
+def test_a_run_goes_on_when_its_progress_is_not_read(url: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "wb") as end:
-        done = run_command(url, tmp_path, {}, stderr=end)
-    assert done.returncode == 0
-    assert done.stdout.endswith(f"\n{CONCLUSION}\n")
+    out = pipe()
+    with os.fdopen(writer, "w", buffering=1) as unread:
+        assert judge_health(url, out, unread, {}) == 0
+    assert written(out).endswith(f"\n{CONCLUSION}\n")
 
 
 def test_a_complaint_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:

@@ -1,17 +1,29 @@
-"""What the judge makes of a check's end, and what a run leaves, waits for and remembers."""
+"""A check's outcome, and a run's cleanup, waiting and memory."""
 
 from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_contract import CLAUSES, Judge, Outcome, Result, Target, Verdict, judge
-from sandbox_contract._clauses.catalogue import BY_ID
+from sandbox_contract import (
+    CLAUSES,
+    Advanced,
+    Clause,
+    Judge,
+    Outcome,
+    Result,
+    Target,
+    Verdict,
+    judge,
+)
+from sandbox_contract._clauses.catalogue import BY_ID, LAST
 from sandbox_contract._clauses.clause import Need
+from sandbox_contract._judge import Silence
 from sandbox_contract._run.ledger import Ledger
 from sandbox_contract._run.leftovers import run_of
 from sandbox_contract._run.run import Run
@@ -26,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from sandbox_contract._wire.exchange import Exchange
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MUST, SHOULD = (
@@ -39,7 +50,7 @@ async def fine(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse({"status": "ok"})(scope, receive, send)
 
 
-def tried(
+def try_check(
     monkeypatch: pytest.MonkeyPatch,
     check: Callable[[Run], Awaitable[None]],
     clause: Any = MUST,
@@ -61,7 +72,7 @@ def test_a_must_that_is_broken_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(run: Run) -> None:
         (await run.nobody("GET", "/health?key=sk_live_" + "x" * 32)).expect(201)
 
-    verdict, _ = tried(monkeypatch, check)
+    verdict, _ = try_check(monkeypatch, check)
     assert (verdict.outcome, verdict.expected) == (Outcome.FAIL, "201")
     assert verdict.received == '200 {"status":"ok"}'
     assert verdict.decisive is not None
@@ -73,14 +84,14 @@ def test_a_should_that_is_broken_is_a_finding(monkeypatch: pytest.MonkeyPatch) -
     async def check(_run: Run) -> None:
         raise Violation("this", "that")
 
-    assert tried(monkeypatch, check, SHOULD)[0].outcome is Outcome.FINDING
+    assert try_check(monkeypatch, check, SHOULD)[0].outcome is Outcome.FINDING
 
 
 def test_a_check_that_breaks_is_an_error_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(run: Run) -> None:
         run.note(str(1 // len(run.notes)))
 
-    verdict, _ = tried(monkeypatch, check)
+    verdict, _ = try_check(monkeypatch, check)
     assert verdict.outcome is Outcome.ERROR
     assert re.fullmatch(r"ZeroDivisionError: .+ \(_judge\.py:\d+\)", verdict.detail)
 
@@ -89,7 +100,7 @@ def test_a_target_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     async def check(_run: Run) -> None:
         raise Unreachable("nothing answers")
 
-    verdict, _ = tried(monkeypatch, check)
+    verdict, _ = try_check(monkeypatch, check)
     assert verdict.outcome is Outcome.ERROR
     assert verdict.detail.startswith("Unreachable: nothing answers")
 
@@ -98,20 +109,47 @@ def test_what_turns_out_to_be_lacking_is_unsupported(monkeypatch: pytest.MonkeyP
     async def check(_run: Run) -> None:
         raise Unsupported("more room")
 
-    verdict, _ = tried(monkeypatch, check)
+    verdict, _ = try_check(monkeypatch, check)
     assert (verdict.outcome, verdict.detail) == (Outcome.UNSUPPORTED, "needs more room")
 
 
-def test_what_a_run_lacks_is_said_and_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_need_is_named_and_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(_run: Run) -> None:
         raise AssertionError("must not be tried")
 
-    for clause in CLAUSES:
-        if clause.needs:
-            verdict, _ = tried(monkeypatch, check, clause)
-            assert verdict.outcome is Outcome.UNSUPPORTED
-            lacking = [need for need in clause.needs if need not in {Need.WAITING, Need.RUNTIME}]
-            assert verdict.detail == "needs " + "; ".join(need.value for need in lacking)
+    needs = (Need.WAITING, Need.ADMIN, Need.PROBE)
+    verdict, _ = try_check(monkeypatch, check, replace(MUST, needs=needs))
+    assert verdict.outcome is Outcome.UNSUPPORTED
+    assert verdict.detail == f"needs {Need.ADMIN.value}; {Need.PROBE.value}"
+
+
+STANDING_CLOCK = Advanced(lambda _seconds: None, ready_after=2.0)
+MOVING_CLOCK = Advanced(lambda _seconds: None)
+
+
+@pytest.mark.parametrize(
+    ("given", "supplied"),
+    [
+        ({}, set[Need]()),
+        ({"api_key": "a"}, {Need.USER}),
+        ({"second_api_key": "b"}, set[Need]()),
+        ({"api_key": "a", "second_api_key": "b"}, {Need.USER, Need.SECOND_USER}),
+        ({"admin_key": "c"}, {Need.USER, Need.SECOND_USER, Need.ADMIN}),
+        ({"time": STANDING_CLOCK}, {Need.EXACT_CLOCK, Need.LONG_WAIT}),
+        ({"time": MOVING_CLOCK}, set[Need]()),
+        ({"may_take_minutes": True}, {Need.LONG_WAIT}),
+        ({"serves_probe": True}, {Need.PROBE}),
+        ({"fate_images": {"failed": "an:image"}}, {Need.FATES}),
+        ({"outage": nullcontext}, {Need.OUTAGE}),
+        ({"stored": bytes}, {Need.STORAGE}),
+    ],
+)
+def test_a_target_supplies_the_needs_that_it_was_given(
+    given: dict[str, Any], supplied: set[Need]
+) -> None:
+    target = Target(base_url="http://target", **given)
+    always = {Need.WAITING, Need.RUNTIME}  # a clause finds out whether a sandbox becomes ready
+    assert {need for need in Need if target.has(need)} == supplied | always
 
 
 def test_notes_are_the_clauses_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,10 +157,10 @@ def test_notes_are_the_clauses_own(monkeypatch: pytest.MonkeyPatch) -> None:
         run.note("one way")
         run.note("one way")
 
-    assert tried(monkeypatch, check)[0].notes == ("one way",)
+    assert try_check(monkeypatch, check)[0].notes == ("one way",)
 
 
-# What is left -----------------------------------------------------------------------------------
+# Cleanup ----------------------------------------------------------------------------------------
 
 
 def test_what_a_clause_makes_is_removed_though_it_fails(
@@ -135,7 +173,7 @@ def test_what_a_clause_makes_is_removed_though_it_fails(
         raise Violation("this", "that")
 
     with in_process(tmp_path) as target:
-        verdict, judging = tried(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        verdict, judging = try_check(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
         assert verdict.outcome is Outcome.FAIL
         assert judging.left == []
         with Judge(target, run_id="22bb33") as after:
@@ -186,7 +224,7 @@ def test_only_what_bears_a_runs_prefix_is_a_runs(name: str | None, run_id: str |
 
 
 class Clock:
-    """A time that remembers by how much it was moved."""
+    """A clock that records each step by which it was moved."""
 
     budget, ready_after, reconcile_delay = 10.0, None, None
 
@@ -241,6 +279,42 @@ async def test_an_observation_is_made_once_whatever_it_finds() -> None:
         with pytest.raises(Violation, match="expected this, received that"):
             await run.once(bad)
     assert asked == ["good", "bad"]
+
+
+# Orders and ends of a run -----------------------------------------------------------------------
+
+
+def test_a_shuffled_run_ends_with_the_last_clause_and_reports_in_the_listed_order() -> None:
+    begun = list[str]()
+
+    class Listener(Silence):
+        def begins(self, clause: Clause) -> None:
+            begun.append(clause.id)
+
+    clauses = [*CLAUSES[:8], BY_ID[LAST]]
+    target = Target(base_url="http://target", app=fine)
+    result = judge(target, clauses, shuffle=1, listener=Listener())
+    assert begun[-1] == LAST
+    assert begun != [clause.id for clause in clauses]
+    assert [each.clause for each in result.verdicts] == clauses
+
+
+def test_ctrl_c_ends_a_run_with_the_verdicts_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def holds(_run: Run) -> None:
+        pass
+
+    async def interrupted(_run: Run) -> None:
+        raise KeyboardInterrupt
+
+    def check_of(clause_id: str) -> Callable[[Run], Awaitable[None]]:
+        return interrupted if clause_id == SHOULD.id else holds
+
+    monkeypatch.setattr("sandbox_contract._judge.check_of", check_of)
+    clauses = [MUST, SHOULD, BY_ID["health.answer.no-key"]]
+    clauses = [replace(each, needs=()) for each in clauses]
+    result = judge(Target(base_url="http://target", app=fine), clauses)
+    assert [each.clause.id for each in result.verdicts] == [MUST.id]
+    assert (result.interrupted, result.exit_code) == (True, 130)
 
 
 # Statuses ---------------------------------------------------------------------------------------
@@ -384,24 +458,7 @@ def test_the_sandbox_of_a_deactivated_owner_is_removed(
         (await run.admin("PUT", path, {"is_active": False})).expect(200)
 
     with in_process(tmp_path, as_deployed=True) as target:
-        _, judging = tried(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        _, judging = try_check(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
         assert judging.left == []
         asked = [(each.method, each.path.count("/")) for each in judging.run.exchanges]
         assert ("DELETE", 3) in asked  # the sandbox, before the deployed proxy forgets it
-
-
-@pytest.mark.timeout(180)  # seconds, for a whole run
-def test_whatever_is_made_bears_the_runs_prefix(tmp_path: Path) -> None:
-    named = list[str]()
-
-    def hold(exchange: Exchange) -> None:
-        made = exchange.method == "POST" and exchange.status == 201
-        if made and exchange.path.rstrip("/") in {"/api/sandboxes", "/api/admin/users"}:
-            body = json.loads(exchange.request_body)
-            named.append(body.get("name") or body["username"])
-
-    with in_process(tmp_path) as target:
-        result = judge(target, run_id="00aa11", observers=[hold])
-    assert len(named) > 100
-    assert [name for name in named if run_of(name) != "00aa11"] == []
-    assert result.exit_code == 0

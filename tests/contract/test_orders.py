@@ -1,4 +1,4 @@
-"""Races: what some order of the requests would have answered, and orders that replay."""
+"""Races: answers that some order of the requests explains, and orders that replay."""
 
 import asyncio
 import json

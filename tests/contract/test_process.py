@@ -1,4 +1,4 @@
-"""`sandbox-contract` as a process: what Ctrl-C leaves, and what a process list shows."""
+"""`sandbox-contract` as a process: Ctrl-C, SIGTERM, SIGKILL, and the process list."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.contract.serving import ADMIN_KEY, serve_fake
 from tests.contract.test_cli import call, usernames
-from tests.contract.wrong import ADMIN_KEY, served
 from tests.integration.programs import DEADLINE, clean_environment
 from tools.manifest import ROOT
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-NEVER = 3600.0  # seconds until a sandbox is ready: longer than anybody waits here
+NEVER = 3600.0  # seconds until a sandbox is ready: longer than any test waits
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Generator[str]:
-    with served(tmp_path / "fake", ready_after=NEVER) as (url, _):
+    with serve_fake(tmp_path / "fake", ready_after=NEVER) as (url, _):
         yield url
 
 
@@ -53,8 +53,14 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
         said.append(line)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("only", ["readiness", "model"])
+@pytest.mark.parametrize(
+    ("number", "only"),
+    [
+        (signal.SIGINT, "readiness"),
+        (signal.SIGTERM, "readiness"),
+        (signal.SIGINT, "model"),  # which acts from another thread
+    ],
+)
 def test_an_interrupted_run_cleans_up_and_says_what_it_had_found(
     url: str, tmp_path: Path, number: signal.Signals, only: str
 ) -> None:
@@ -71,7 +77,7 @@ def test_an_interrupted_run_cleans_up_and_says_what_it_had_found(
 
 
 class Holding:
-    """A fake that holds deletions of sandboxes up; `/held` answers when it does, `/go` ends it."""
+    """Delay deletions of sandboxes: GET /held returns once one waits, GET /go lets it go on."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -92,7 +98,7 @@ class Holding:
 def test_a_ctrl_c_while_it_cleans_up_lets_it_come_to_its_end(tmp_path: Path) -> None:
     arguments = ("run", "--only", "readiness")
     with (
-        served(tmp_path / "fake", Holding, ready_after=NEVER) as (url, _),
+        serve_fake(tmp_path / "fake", Holding, ready_after=NEVER) as (url, _),
         start(tmp_path, *arguments, PROXY_URL=url, ADMIN_API_KEY=ADMIN_KEY) as process,
     ):
         wait_for(process, "waiting for sandbox contract-")
@@ -135,7 +141,7 @@ def test_a_key_among_the_arguments_is_in_no_process_list(url: str, tmp_path: Pat
     assert call(url, ADMIN_KEY, "GET", "/api/admin/users")["count"] == 1
 
 
-def test_whoever_reads_no_further_gets_no_traceback(tmp_path: Path) -> None:
+def test_a_reader_that_leaves_gets_no_traceback(tmp_path: Path) -> None:
     with start(tmp_path, "list") as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -1,4 +1,4 @@
-"""A run's reports: what they tell, and that nothing a target says can spoil them."""
+"""A run's reports: their content, and that no hostile answer of a target breaks them."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def test_junit_names_a_complete_run_without_more_words() -> None:
     assert parsed(only(PASS)).get("name") == "sandbox-contract"
 
 
-# JSON, and what a comparison reads of it ----------------------------------------------------------
+# JSON, written and read again -------------------------------------------------------------------
 
 
 def test_json_holds_the_whole_run() -> None:

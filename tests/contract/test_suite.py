@@ -1,4 +1,4 @@
-"""The contract in somebody else's repository: pytest runs of their own."""
+"""The contract in another repository: pytest runs that judge a proxy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_contract import CLAUSES
 
-from tests.contract.wrong import ADMIN_KEY, instead, served
+from tests.contract.serving import ADMIN_KEY, replace_answer, serve_fake
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pytester"]
 
-# As in a project whose warnings are errors.
+# As in a project in which warnings are errors.
 QUIETLY = ("-p", "no:cacheprovider", "-W", "error")
 DISTRIBUTION = "async-remote-agent"
 SOME = "health or conventions or run.end"
@@ -63,7 +63,7 @@ def test_the_installed_suite_judges_the_proxy_at_an_address(
     pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ADMIN_API_KEY", ADMIN_KEY)
-    with served(tmp_path) as (url, _):
+    with serve_fake(tmp_path) as (url, _):
         result = pytester.runpytest(
             "-p",
             "no:cacheprovider",
@@ -80,7 +80,10 @@ def test_the_installed_suite_judges_the_proxy_at_an_address(
 def test_a_clause_that_fails_says_what_it_is_about(
     pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
-    with served(tmp_path, instead("GET", "/health", 200, {"status": "fine"})) as (url, _):
+    with serve_fake(tmp_path, replace_answer("GET", "/health", 200, {"status": "fine"})) as (
+        url,
+        _,
+    ):
         result = pytester.runpytest(
             "-p",
             "no:cacheprovider",

@@ -1,4 +1,4 @@
-"""Requests as a judge sends them, and what is expected of answers."""
+"""Requests as a judge sends them, and expectations of answers."""
 
 import asyncio
 import json

@@ -1,10 +1,8 @@
 """Every clause, in the order of a run."""
 
-from collections.abc import Mapping
-
 from .administration import ADMINISTRATION, SELF_SERVICE
 from .authentication import AUTHENTICATION
-from .clause import Clause
+from .clause import clauses_by_id
 from .commands import COMMANDS, FILES, SHELL
 from .conventions import CONVENTIONS, HEALTH
 from .sandboxes import PROFILES, READINESS, SANDBOXES
@@ -26,5 +24,5 @@ SECTIONS = (
     HISTORIES,
 )
 CLAUSES = tuple(clause for section in SECTIONS for clause in section.clauses)
-BY_ID: Mapping[str, Clause] = {clause.id: clause for clause in CLAUSES}
+BY_ID = clauses_by_id(CLAUSES)
 LAST = "run.end.nothing-left"

@@ -1,7 +1,12 @@
 """A clause: one promise of the proxy, in one sentence, and where it was made."""
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+
+_ID = re.compile(r"[a-z]+(\.[a-z0-9]+(-[a-z0-9]+)*){2}")
+_SENTENCE = re.compile(r"[A-Z0-9a-z/].*\.")
 
 
 class Level(StrEnum):
@@ -53,12 +58,26 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One promise. `id` is `area.subject.rule`, and stays what it is for good."""
+    """One promise. `id` is `area.subject.rule`, and stays what it is for good.
+
+    Raises:
+        ValueError: the id, the sentence, the source or the needs are malformed.
+    """
 
     id: str
     sentence: str
     source: Source
     needs: tuple[Need, ...] = ()
+
+    def __post_init__(self) -> None:
+        if _ID.fullmatch(self.id) is None:
+            raise ValueError(f"Clause id {self.id!r} is not area.subject.rule")
+        if _SENTENCE.fullmatch(self.sentence) is None:
+            raise ValueError(f"Clause {self.id}: {self.sentence!r} is not a sentence")
+        if not self.source.row:
+            raise ValueError(f"Clause {self.id}: the source names no row")
+        if len(set(self.needs)) < len(self.needs):
+            raise ValueError(f"Clause {self.id}: a need is repeated")
 
     @property
     def level(self) -> Level:
@@ -94,3 +113,22 @@ class Section:
         self, clause_id: str, row: str, sentence: str, word: Word, needs: tuple[Need, ...]
     ) -> None:
         self.clauses.append(Clause(clause_id, sentence, Source(self.title, row, word), needs))
+
+
+def clauses_by_id(clauses: Iterable[Clause]) -> Mapping[str, Clause]:
+    """Return the clauses by id.
+
+    Raises:
+        ValueError: two clauses have the same id, or make the same promise.
+    """
+    by_id: dict[str, Clause] = {}
+    promises: dict[tuple[str, Source], str] = {}
+    for clause in clauses:
+        if clause.id in by_id:
+            raise ValueError(f"Two clauses have the id {clause.id}")
+        promise = clause.sentence, clause.source
+        if promise in promises:
+            raise ValueError(f"{promises[promise]} and {clause.id} make the same promise")
+        by_id[clause.id] = clause
+        promises[promise] = clause.id
+    return by_id

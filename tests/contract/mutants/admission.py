@@ -24,7 +24,7 @@ from .gates import (
     UNKNOWN,
     forgiving,
 )
-from .mutant import Kind, made_of, replaced
+from .mutant import Kind, with_components, with_patched
 from .rewriting import changing, routed
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ for _id, _message, _clause, _said in (
     ("deactivated", DEACTIVATED, "auth.user.deactivated", "Who was deactivated is still let in"),
     ("unknown", UNKNOWN, "auth.key.unknown", "Any key opens everything"),
 ):
-    LET_IN.add(f"auth.let-in.{_id}", f"{_said}.", made_of(forgiving(_message)), _clause)
+    LET_IN.add(f"auth.let-in.{_id}", f"{_said}.", with_components(forgiving(_message)), _clause)
 
 
 @LET_IN.of(
@@ -153,8 +153,8 @@ class UserIsAdmin(Gate):
 
 
 def _digest_of(seen: Callable[[str], str]) -> Make:
-    """Return what makes a proxy that looks at a part of each key."""
-    return replaced("digest", changing(lambda secret: digest(seen(secret))), auth, keys)
+    """Compare only a part of each key."""
+    return with_patched("digest", changing(lambda secret: digest(seen(secret))), auth, keys)
 
 
 for _id, _said, _seen in (
@@ -186,7 +186,7 @@ for _id, _said, _is_same in (
     LET_IN.add(
         f"auth.let-in.nearly-admin.{_id}",
         f"The admin key is compared {_said}.",
-        made_of(_Admins),
+        with_components(_Admins),
         "auth.admin-key.nearly",
     )
 
@@ -210,7 +210,7 @@ for _id, _said, _late in (
     EXPIRY.add(
         f"auth.expiry.{_id}",
         f"A key expires {_said}.",
-        made_of(_Late),
+        with_components(_Late),
         "auth.key.expiry-instant",
     )
 
@@ -234,13 +234,13 @@ class ByTheDay(Store):
 EXPIRY.add(
     "auth.expiry.forgotten",
     "An expiry is taken and has no effect.",
-    made_of(forgiving(EXPIRED)),
+    with_components(forgiving(EXPIRED)),
     "auth.key.expires-later",
     "admin.key-create.past-expiry",
 )
 
 
-# Whom it should let in ---------------------------------------------------------------------------
+# Refused users ---------------------------------------------------------------------------------
 
 KEPT_OUT = Kind("Somebody kept out")
 

@@ -74,7 +74,7 @@ for _handler in ("Administration.delete_user", "Administration.create_key"):
     )
 
 
-# What is done all the same -----------------------------------------------------------------------
+# Performed all the same -------------------------------------------------------------------------
 
 TOO_LATE = Kind("A refusal that comes when the deed is done")
 for _handler in ("Sandboxes.delete", "Sandboxes.pause", "Sandboxes.resume"):

@@ -1,4 +1,4 @@
-"""Wrong proxies in how they read bodies, and what they check first."""
+"""Wrong proxies in how they read bodies, and in the order of their checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox_fakeproxy import _http
 from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy.gate import Gate
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,8 +22,8 @@ BODIES = Kind("Bodies")
 
 
 def _reading(change: Any) -> Make:
-    """Return what makes a proxy that reads bodies otherwise."""
-    return replaced("json_object", change, _http)
+    """Have the proxy read bodies in another way."""
+    return with_patched("json_object", change, _http)
 
 
 def _object(headers: Any, sent: bytes) -> dict[str, Any]:

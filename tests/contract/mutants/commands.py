@@ -1,4 +1,4 @@
-"""Wrong proxies in what goes through them to a sandbox, and what comes back."""
+"""Wrong proxies in how they forward requests to a sandbox, and its answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy.delivery import Outbound, request_of
 from sandbox_fakeproxy._proxy.forwarding import Forwarding
 
-from .mutant import Kind, set_to
+from .mutant import Kind, with_settings
 from .rewriting import (
     INSIDE,
     Answer,
@@ -96,7 +96,7 @@ class _Eager(Forwarding):
     def instead(
         self, sandbox: Sandbox, asked: Outbound, refusal: Refusal
     ) -> Coroutine[Any, Any, Response]:
-        """Ask what is not ready."""
+        """Forward a request to a sandbox that is not ready."""
         del refusal
         return self._or_upstream(self._runtime.answer(sandbox.id, asked), asked)
 
@@ -271,7 +271,7 @@ for _seconds in (30.0, 120.0, 298.0):
     TIME.add(
         f"commands.time.{_seconds:.0f}",
         f"A command is cut off after {_seconds:.0f} s.",
-        set_to(command_timeout=_seconds),
+        with_settings(command_timeout=_seconds),
         "commands.deadline.within",
     )
 

@@ -1,4 +1,4 @@
-"""Wrong proxies in the form of what they answer on every route, and in `/health`."""
+"""Wrong proxies in the form of their answers on every route, and in `/health`."""
 
 from __future__ import annotations
 

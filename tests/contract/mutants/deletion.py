@@ -1,4 +1,4 @@
-"""Wrong proxies in how sandboxes are deleted, and what outlasts them."""
+"""Wrong proxies in how sandboxes are deleted, and in the data that outlasts them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class NotDeleted(Store):
 
 
 class _Hiding(Store):
-    """A store that hides what was deleted, and keeps it."""
+    """A store that hides deleted sandboxes, and keeps them."""
 
     def delete_sandbox(self, sandbox_id: str) -> None:
         self._gone.add(sandbox_id)

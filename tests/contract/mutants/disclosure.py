@@ -1,4 +1,4 @@
-"""Wrong proxies in how keys look, and who gets to see them."""
+"""Wrong proxies in the form of keys, and in showing them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox_fakeproxy._proxy import auth
 from sandbox_fakeproxy._proxy import keys as keys_module
 from sandbox_fakeproxy._proxy.keys import Keys
 
-from .mutant import Kind, made_of, replaced
+from .mutant import Kind, with_components, with_patched
 from .rewriting import (
     changing,
 )
@@ -34,7 +34,7 @@ SECRETS = Kind("A key shown or kept")
 
 
 class _Indiscreet(Keys):
-    """Keys that remember what they made."""
+    """A key generator that remembers the keys that it made."""
 
     def create(self, user_id: str, body: JsonObject) -> Reply:
         reply = super().create(user_id, body)
@@ -109,7 +109,7 @@ for _id, _said, _form in (
     SECRETS.add(
         f"keys.secret.kept.{_id}",
         f"Beside its hash, a key is kept {_said}.",
-        made_of(_kept(_form)),
+        with_components(_kept(_form)),
         "auth.secret.hashed",
     )
 for _id, _said, _digest in (
@@ -121,7 +121,7 @@ for _id, _said, _digest in (
     SECRETS.add(
         f"keys.secret.stored.{_id}",
         f"A key is stored {_said}.",
-        replaced("digest", _digest, auth, keys_module),
+        with_patched("digest", _digest, auth, keys_module),
         "auth.secret.hashed",
     )
 
@@ -132,13 +132,13 @@ FORM = Kind("A key's form")
 
 
 def _minted(form: Callable[[str], str]) -> Make:
-    """Return what makes a proxy whose keys look otherwise."""
+    """Give keys another form."""
 
     class Other(Mint):
         def api_key(self) -> str:
             return form(super().api_key())
 
-    return made_of(Other)
+    return with_components(Other)
 
 
 for _id, _said, _form in (
@@ -159,7 +159,7 @@ for _size in (8, 11, 13, 40):
     FORM.add(
         f"keys.form.shown-{_size}",
         f"A key's prefix has {_size} characters.",
-        replaced("PREFIX_SHOWN", _size, keys_module),
+        with_patched("PREFIX_SHOWN", _size, keys_module),
         "admin.key-create.format",
         "me.key-create.format",
         "me.key-create.reply",

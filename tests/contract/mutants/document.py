@@ -14,18 +14,19 @@ DOCUMENT = Path(__file__).parents[3] / "contract" / "MUTANTS.md"
 _INTRODUCTION = """\
 # Wrong proxies
 
-Whether a conformance suite is worth anything shows on proxies that do not conform. Below are
-{count} of them: each is the fake proxy with one mistake, seeded without a change to the fake's own
-files. `tests/contract/test_mutants.py` makes every one and tries the clauses named beside it, and
-each of those must fail; on the fake as it is, all of them pass.
+A conformance suite is as good as the mistakes that it finds. Below are {count} wrong proxies: each
+is the fake proxy with one mistake, made without a change to the fake's own files.
+`tests/contract/test_mutants.py` makes each proxy, judges it by the clauses named beside it, and
+expects every one of them to fail. On the fake itself they all pass. `make test` tries the first
+proxy of each kind, `make check` tries all of them.
 
-**To read it:** a row is one wrong proxy: its id, its mistake, and the clauses that are meant to
-find it. More clauses may fail on it than are named.
+**Read it:** a row is one wrong proxy: its id, its mistake, and the clauses that must find it. More
+clauses may fail on it than are named.
 
-**To add one:** add it to a kind in `tests/contract/mutants/`. A component that is wrong derives
-from the fake's own and is registered by `@KIND.of(id, mistake, *clauses)`; what is wrong in a
-request or an answer is one `KIND.add(id, mistake, asked(…) or answered(…), *clauses)`. Then run
-`python -m tests.contract.mutants`, which writes this file; `--check` compares only.
+**Add one:** add it to a kind in `tests/contract/mutants/`. A wrong component derives from the
+fake's own class and is registered by `@KIND.of(id, mistake, *clauses)`. A wrong answer is one
+`KIND.add(id, mistake, answered(…), *clauses)`, a misread request the same with `asked(…)`. Then
+run `python -m tests.contract.mutants`, which writes this file; with `--check` it only compares.
 """
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox_fakeproxy._files.volume import Volume
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import (
     INSIDE,
     answered,
@@ -34,7 +34,7 @@ DOWNLOAD = f"GET {FILE}/download"
 
 
 def _opened(volume: Any, path: str, flags: int) -> Any:
-    """Open a file whose directories are not made."""
+    """Open a file, and do not make its directories."""
     return volume._tree.open(path, flags, make_parents=False)
 
 
@@ -105,7 +105,7 @@ for _id, _said, _change in (
 WRITTEN.add(
     "files.written.no-parents",
     "A file's directories are not made.",
-    replaced("_open", _opened, Volume),
+    with_patched("_open", _opened, Volume),
     "files.write.parents",
 )
 for _id, _said, _change in (

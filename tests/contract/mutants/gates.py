@@ -1,4 +1,4 @@
-"""Gates that let pass whom they should not: before every handler, or before a single one."""
+"""Authentication and authorization that accept too much, on all routes or on one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy.auth import digest
 from sandbox_fakeproxy._proxy.gate import Endpoint, Gate
 
-from .mutant import made_of
+from .mutant import with_components
 
 if TYPE_CHECKING:
     from sandbox_fakeproxy._state.records import Sandbox, User
@@ -60,12 +60,12 @@ def handler_id(handler: str) -> str:
 
 
 class Forgiving(Gate):
-    """A gate that lets pass who would be refused with some of these messages."""
+    """Accept requests that would be refused with one of these messages; with none, all."""
 
     forgiven: ClassVar[tuple[str, ...]] = ()
 
     def require_user(self, request: Request) -> User:
-        """Return the user whose key it is, or somebody."""
+        """Return the key's user, or another user in place of a refusal."""
         try:
             return super().require_user(request)
         except Refusal as refusal:
@@ -74,7 +74,7 @@ class Forgiving(Gate):
             return self._somebody(request)
 
     def require_admin(self, request: Request) -> None:
-        """Let pass."""
+        """Accept the request in place of a refusal."""
         try:
             super().require_admin(request)
         except Refusal as refusal:
@@ -82,14 +82,14 @@ class Forgiving(Gate):
                 raise
 
     def _somebody(self, request: Request) -> User:
-        """Return the user whose key it would be, or else the first one that there is."""
+        """Return the user of the key, valid or not, or else the last user of the store."""
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         found = self._store.key_by_hash(digest(key))
         return found[2] if found else self._store.users()[-1]
 
 
 class Indifferent(Gate):
-    """A gate that lets everybody pass to everybody's sandboxes."""
+    """Give every user access to the sandboxes of all users."""
 
     def _owned(self, user: User, name: str) -> Sandbox:
         for each in [user, *self._store.users()]:
@@ -99,11 +99,11 @@ class Indifferent(Gate):
 
 
 class Open(Forgiving, Indifferent):
-    """A gate that lets everybody pass to everything."""
+    """Accept every request, for every sandbox."""
 
 
 def forgiving(*messages: str) -> type[Gate]:
-    """Return a gate that lets pass who would be refused with these messages."""
+    """Return a gate that accepts requests that would be refused with these messages."""
 
     class Lenient(Forgiving):
         forgiven = messages
@@ -112,7 +112,7 @@ def forgiving(*messages: str) -> type[Gate]:
 
 
 def hasty(*messages: str) -> type[Gate]:
-    """Return a gate that refuses with these messages only when the deed is done."""
+    """Return a gate that performs the request before it refuses it with these messages."""
 
     class Hasty(Gate):
         def user(self, handler: Any) -> Endpoint:
@@ -142,13 +142,13 @@ def hasty(*messages: str) -> type[Gate]:
 
 
 async def _done(lax: Endpoint, request: Request) -> None:
-    """Do a deed as far as it can be done."""
+    """Perform a request, and ignore its refusal."""
     with contextlib.suppress(Refusal):
         await lax(request)
 
 
 def before(name: str, gate: type[Gate]) -> Make:
-    """Return what makes a proxy whose gate is another one before a single handler."""
+    """Put another gate before a single handler."""
 
     class Mixed(Gate):
         def user(self, handler: Any) -> Endpoint:
@@ -164,4 +164,4 @@ def before(name: str, gate: type[Gate]) -> Make:
             kind = gate if handler.__qualname__ == name else Gate
             return kind(self._authenticator, self._store, self._clock)
 
-    return made_of(Mixed)
+    return with_components(Mixed)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sandbox_fakeproxy._state.records import ApiKey, User
 
 
-# What is answered --------------------------------------------------------------------------------
+# Answers ---------------------------------------------------------------------------------------
 
 MADE = Kind("Making a key")
 for _id, _said, _change in (

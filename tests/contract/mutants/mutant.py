@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     Make = Callable[[Path], AbstractContextManager[Target]]
 
 _T = TypeVar("_T")
-# Where the fake makes what it is made of, by a name that can stand for something else.
+# The modules in which the fake looks its components up by name.
 _HOMES: tuple[ModuleType, ...] = (proxy_app, in_tests, local_runtime)
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A wrong proxy, and the clauses that are meant to find its mistake; `make` takes a place."""
+    """A wrong proxy, and the clauses that must find its mistake; `make` takes a directory."""
 
     id: str
     kind: str
@@ -57,17 +57,17 @@ class Kind:
         self.mutants.append(Mutant(mutant_id, self.title, mistake, caught_by, make))
 
     def of(self, mutant_id: str, mistake: str, *caught_by: str) -> Callable[[type[_T]], type[_T]]:
-        """Add the fake that is made of the class below, in place of the one it derives from."""
+        """Add a fake in which the decorated class replaces the one it derives from."""
 
         def register(component: type[_T]) -> type[_T]:
-            self.add(mutant_id, mistake, made_of(component), *caught_by)
+            self.add(mutant_id, mistake, with_components(component), *caught_by)
             return component
 
         return register
 
 
-def made_of(*components: type) -> Make:
-    """Return what makes a fake of these classes, each in place of the one it derives from."""
+def with_components(*components: type) -> Make:
+    """Replace the fake's own classes by these, each by the one that derives from it."""
 
     @contextmanager
     def make(directory: Path) -> Generator[Target]:
@@ -88,8 +88,8 @@ def _replaced_by(component: type) -> type:
     return own[0]
 
 
-def replaced(name: str, value: object, *owners: object) -> Make:
-    """Return what makes a fake in which a name of modules or classes stands for something else."""
+def with_patched(name: str, value: object, *owners: object) -> Make:
+    """Bind a name of these modules or classes to another value while the fake runs."""
 
     @contextmanager
     def make(directory: Path) -> Generator[Target]:
@@ -101,13 +101,13 @@ def replaced(name: str, value: object, *owners: object) -> Make:
     return make
 
 
-def set_to(**options: Any) -> Make:
-    """Return what makes a fake whose settings are not what it is said to have."""
+def with_settings(**options: Any) -> Make:
+    """Make the fake with settings that its target does not declare."""
     return lambda directory: in_process(directory, **options)
 
 
-def behind(wrap: Callable[[ASGIApp], Any]) -> Make:
-    """Return what makes a fake with something before it that rewrites what passes."""
+def with_middleware(wrap: Callable[[ASGIApp], Any]) -> Make:
+    """Put a middleware before the fake, which rewrites requests or answers."""
 
     @contextmanager
     def make(directory: Path) -> Generator[Target]:
@@ -117,8 +117,3 @@ def behind(wrap: Callable[[ASGIApp], Any]) -> Make:
             yield replace(target, app=wrap(app))
 
     return make
-
-
-def unchanged(directory: Path) -> AbstractContextManager[Target]:
-    """Make the fake as every wrong proxy is made, but with no mistake."""
-    return behind(lambda app: app)(directory)

@@ -9,7 +9,7 @@ from sandbox_fakeproxy._proxy import sandboxes as sandboxes_module
 from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
 from sandbox_fakeproxy._state.store import Store
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import (
     BOXES,
     answered,
@@ -27,20 +27,20 @@ TOO_MANY = Kind("The quota")
 TOO_MANY.add(
     "sandboxes.quota.9",
     "A user may have 9 sandboxes.",
-    replaced("QUOTA", 9, sandboxes_module),
+    with_patched("QUOTA", 9, sandboxes_module),
     "sandboxes.quota.room",
 )
 TOO_MANY.add(
     "sandboxes.quota.11",
     "A user may have 11 sandboxes.",
-    replaced("QUOTA", 11, sandboxes_module),
+    with_patched("QUOTA", 11, sandboxes_module),
     "sandboxes.quota.held",
     "races.quota.held",
 )
 TOO_MANY.add(
     "sandboxes.quota.none",
     "A user may have any number of sandboxes.",
-    replaced("QUOTA", 1_000_000, sandboxes_module),
+    with_patched("QUOTA", 1_000_000, sandboxes_module),
     "sandboxes.quota.held",
     "sandboxes.quota.paused",
     "races.quota.held",

@@ -14,7 +14,7 @@ from sandbox_fakeproxy._state.controller import Controller
 from sandbox_fakeproxy._state.fates import Fate
 from sandbox_fakeproxy._state.store import Store
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import BOX, EXEC, answered, error
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ async def _windowed(_conduct: Conduct) -> None:
 RACES.add(
     "races.lost-409",
     "Who comes second when a sandbox is changed is told 409, whatever is changed.",
-    replaced("in_window", _windowed, Conduct),
+    with_patched("in_window", _windowed, Conduct),
     "races.delete.one",
     "races.scale.legal",
 )
@@ -140,14 +140,14 @@ LATE = Kind("Changes that take effect when somebody has asked once more")
 
 
 class _Lagging(Store):
-    """A store in which what is changed is found unchanged the first time."""
+    """A store whose first read after a change returns the old value."""
 
     def note(self, changed: str) -> None:
-        """Remember that something has changed, and that nobody has asked for it since."""
+        """Record that something has changed and has not been read since."""
         self._unseen.add(changed)
 
     def is_unseen(self, changed: str) -> bool:
-        """Tell whether nobody has asked for it; the next time, somebody has."""
+        """Tell whether this is the first read since the change."""
         is_unseen = changed in self._unseen
         self._unseen.discard(changed)
         return is_unseen

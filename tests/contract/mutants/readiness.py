@@ -1,4 +1,4 @@
-"""Wrong proxies in when a status changes, and what it says."""
+"""Wrong proxies in the time at which a status changes, and in its text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox_fakeproxy._state.records import Intent, Sandbox
 
 from tests.contract.targets import READY_AFTER, RECONCILE_DELAY
 
-from .mutant import Kind, replaced, set_to
+from .mutant import Kind, with_patched, with_settings
 from .rewriting import BOX, answered, body, changing, losing, turning
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ for _id, _said, _options, _clauses in (
     TIMES.add(
         f"readiness.time.{_id}",
         f"A sandbox is {_said}.",
-        set_to(**_options),
+        with_settings(**_options),
         *(f"readiness.{clause}" for clause in _clauses),
     )
 
@@ -148,15 +148,15 @@ class Restarting(Controller):
         return replace(sandbox, asked=Intent(sandbox.asked.fate, False, now))
 
 
-# What is said ------------------------------------------------------------------------------------
+# Texts -------------------------------------------------------------------------------------------
 
 SAID = Kind("What a status says")
 
 
 def _saying(phase: Phase, **changes: Any) -> Make:
-    """Return what makes a proxy that words a phase otherwise."""
+    """Change the text of a phase."""
     profile = {**V1ALPHA1, phase: replace(V1ALPHA1[phase], **changes)}
-    return replaced("find_profile", changing(lambda _name: profile), proxy_app)
+    return with_patched("find_profile", changing(lambda _name: profile), proxy_app)
 
 
 for _phase, _clause in (
@@ -231,7 +231,7 @@ SAID.add(
 SAID.add(
     "readiness.said.paused-as-ready",
     "A paused sandbox says that it is ready, and nothing of being paused.",
-    replaced(
+    with_patched(
         "find_profile",
         changing(lambda _name: {**V1ALPHA1, Phase.PAUSED: V1ALPHA1[Phase.READY]}),
         proxy_app,
@@ -241,7 +241,7 @@ SAID.add(
 SAID.add(
     "readiness.said.expired-as-failed",
     "An expired sandbox says that its pod failed.",
-    replaced(
+    with_patched(
         "find_profile",
         changing(lambda _name: {**V1ALPHA1, Phase.EXPIRED: V1ALPHA1[Phase.FAILED]}),
         proxy_app,
@@ -251,7 +251,7 @@ SAID.add(
 SAID.add(
     "readiness.said.both",
     "Ready is worded as one controller does, and paused as the other.",
-    replaced(
+    with_patched(
         "find_profile",
         changing(lambda _name: {**V1ALPHA1, Phase.PAUSED: V1BETA1[Phase.PAUSED]}),
         proxy_app,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .mutant import Make
     from .rewriting import Answer
 
-# What is said of whom ----------------------------------------------------------------------------
+# Messages ---------------------------------------------------------------------------------------
 
 SAID = Kind("The reason that is given for a refusal")
 
@@ -53,7 +53,7 @@ class RevokedLast(Authenticator):
 
 
 def _instead(message: str, code: int, phrase: str, said: str) -> Make:
-    """Return what makes a proxy that says something else to whom it refuses with a message."""
+    """Change the refusals that have this message."""
 
     def change(answer: Answer) -> None:
         if json.loads(answer.body).get("message") == message:
@@ -116,7 +116,7 @@ HEADERS = Kind("The Authorization header")
 
 
 def _header(change: Callable[[str], str | None]) -> Make:
-    """Return what makes a proxy that reads another header than was sent."""
+    """Have the proxy read another Authorization header than was sent."""
 
     def changed(scope: Scope) -> Scope:
         headers = {name: value for name, value in scope["headers"] if name != b"authorization"}

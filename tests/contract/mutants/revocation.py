@@ -9,7 +9,7 @@ from sandbox_fakeproxy._proxy.keys import Keys
 from sandbox_fakeproxy._proxy.self_service import SelfService
 from sandbox_fakeproxy._state.store import Store
 
-from .mutant import Kind, made_of
+from .mutant import Kind, with_components
 from .rewriting import (
     MINE,
     answered,
@@ -166,7 +166,7 @@ class NotInUse(SelfService):
 REVOKED.add(
     "keys.revoked.not-in-use",
     "A key cannot revoke itself.",
-    made_of(LastUsed, NotInUse),
+    with_components(LastUsed, NotInUse),
     "me.key-revoke.in-use",
 )
 

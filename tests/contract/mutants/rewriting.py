@@ -1,4 +1,4 @@
-"""What stands before a fake and rewrites what is asked of it, or what it answers."""
+"""Middleware that rewrites requests to a fake, or its answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .mutant import behind
+from .mutant import with_middleware
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,7 +62,7 @@ AnswerChange = Callable[[Answer], object]
 
 
 class Rewritten:
-    """An app whose answers are changed: those to some requests, of some statuses."""
+    """Change the answers to some requests, if they have some statuses."""
 
     def __init__(self, app: ASGIApp, matches: str, change: AnswerChange, statuses: range) -> None:
         self._app = app
@@ -87,7 +87,7 @@ class Rewritten:
 
 
 class Reworded:
-    """An app that understands some requests otherwise than they were sent."""
+    """Change the JSON bodies of some requests."""
 
     def __init__(self, app: ASGIApp, matches: str, change: JsonChange) -> None:
         self._app = app
@@ -124,7 +124,7 @@ def _of_size(scope: Scope, size: int) -> Scope:
 
 
 def _changed(body: bytes, change: JsonChange) -> bytes:
-    """Change what a body says; what is no JSON stays as it is."""
+    """Change a JSON body; any other body stays as it is."""
     try:
         value = json.loads(body)
     except ValueError:
@@ -136,29 +136,29 @@ def _changed(body: bytes, change: JsonChange) -> bytes:
 
 
 def answered(matches: str, change: AnswerChange, *, on: int | None = None) -> Make:
-    """Return what makes a proxy that answers some requests otherwise: the successes, or `on`."""
+    """Change the answers to some requests: the successes, or those of the status `on`."""
     statuses = _SUCCESSES if on is None else range(on, on + 1)
-    return behind(lambda app: Rewritten(app, matches, change, statuses))
+    return with_middleware(lambda app: Rewritten(app, matches, change, statuses))
 
 
 def refused(matches: str, change: AnswerChange) -> Make:
-    """Return what makes a proxy that refuses some requests otherwise."""
-    return behind(lambda app: Rewritten(app, matches, change, _REFUSALS))
+    """Change the refusals of some requests."""
+    return with_middleware(lambda app: Rewritten(app, matches, change, _REFUSALS))
 
 
 def asked(*rewordings: tuple[str, JsonChange]) -> Make:
-    """Return what makes a proxy that takes what some requests say for something else."""
+    """Change the bodies of some requests."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
         for matches, change in rewordings:
             app = Reworded(app, matches, change)
         return app
 
-    return behind(wrap)
+    return with_middleware(wrap)
 
 
 def routed(change: Callable[[Scope], Scope]) -> Make:
-    """Return what makes a proxy that takes a request's line or headers for others."""
+    """Change the line or the headers of requests."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def rerouted(scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,14 +166,14 @@ def routed(change: Callable[[Scope], Scope]) -> Make:
 
         return rerouted
 
-    return behind(wrap)
+    return with_middleware(wrap)
 
 
 # Changes ----------------------------------------------------------------------------------------
 
 
 def changing(change: JsonChange) -> JsonChange:
-    """Return a change as it is; it says what a function in a table of changes takes."""
+    """Return the change itself, typed for a table of changes."""
     return change
 
 
@@ -208,7 +208,7 @@ def error(code: int, phrase: str, message: str) -> AnswerChange:
 
 
 def body(change: JsonChange) -> AnswerChange:
-    """Return the change of what a body of JSON says."""
+    """Return the change of an answer's JSON body."""
     return lambda answer: setattr(answer, "body", _changed(answer.body, change))
 
 

@@ -165,7 +165,7 @@ UNKNOWN = Kind("Unknown routes")
 
 
 def _on_unknown(change: Any) -> Make:
-    """Return what makes a proxy that answers otherwise where there is no route."""
+    """Change the answers to unknown routes."""
 
     def changed(answer: Answer) -> None:
         if answer.body.startswith(b'{"error":"Not Found","message":"Route '):

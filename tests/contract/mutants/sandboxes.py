@@ -14,7 +14,7 @@ from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
 from sandbox_fakeproxy._state.records import Sandbox, User
 from sandbox_fakeproxy._state.store import Store
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import (
     BOXES,
     answered,
@@ -77,13 +77,13 @@ def _image(said: JsonObject, default: str) -> str:
 MADE.add(
     "sandboxes.made.image-empty",
     "An empty image is taken as it is.",
-    replaced("SANE", replace(SANE, image=_image), proxy_app),
+    with_patched("SANE", replace(SANE, image=_image), proxy_app),
     "sandboxes.create.default-image",
 )
 
 
 def _nothing_with(field: str) -> JsonChange:
-    """Return the change that leaves nothing of what asks for a field."""
+    """Return the change that drops a field from a request."""
     return lambda said: {} if field in said else said
 
 
@@ -131,7 +131,7 @@ for _id, _said, _pattern in (
     MADE.add(
         f"sandboxes.made.{_id}",
         f"{_said}.",
-        replaced("_SANDBOX_NAME", re.compile(_pattern), rules),
+        with_patched("_SANDBOX_NAME", re.compile(_pattern), rules),
         "sandboxes.create.longest-name",
     )
 

@@ -1,4 +1,4 @@
-"""Wrong runtimes behind the proxy: sessions, and what is done beside a command."""
+"""Wrong runtimes behind the proxy: sessions, and requests beside a running command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy._shells.sessions import Session, SessionNotFound, Sessions
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import (
     EXEC,
     INSIDE,
@@ -220,7 +220,7 @@ for _id, _said, _change in (
 BESIDE.add(
     "shell.write.no-enter",
     "press_enter is ignored.",
-    # Nobody waits for long here for what never comes.
+    # Tests wait only briefly for an answer that never comes.
     asked((WRITE, setting("press_enter", False)), (WAIT, setting("seconds", 0.3))),
     "shell.write.input",
 )
@@ -233,7 +233,7 @@ async def _not_killed(_session: Session) -> bool:
 BESIDE.add(
     "shell.kill.not",
     "Killing a command does nothing.",
-    replaced("kill", _not_killed, Session),
+    with_patched("kill", _not_killed, Session),
     "shell.kill.ends",
 )
 BESIDE.add(

@@ -9,7 +9,7 @@ from sandbox_fakeproxy._local.runtime import LocalRuntime
 from sandbox_fakeproxy._proxy.delivery import request_of
 from sandbox_fakeproxy._shells import output, run
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import (
     EXEC,
     VIEW,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .rewriting import Json, JsonChange
 
 
-# What is answered --------------------------------------------------------------------------------
+# Answers ---------------------------------------------------------------------------------------
 
 ANSWER = Kind("A command's answer")
 for _id, _said, _change, _clause in (
@@ -133,7 +133,7 @@ ANSWER.add(
 
 
 def _late_kill(asked: Json) -> Json:
-    """Have a command's limit outlive it, and end what comes after."""
+    """Keep a command's time limit running after its end, so that it ends the next command."""
     seconds = asked.get("hard_timeout")
     if seconds is None:
         return asked
@@ -162,11 +162,11 @@ ANSWER.add(
 
 
 def _running_as(status: str) -> JsonChange:
-    """Return the change of the status of what runs."""
+    """Return the change of a running command's status."""
     return lambda said: status if said == "running" else said
 
 
-# What is asked -----------------------------------------------------------------------------------
+# Requests ----------------------------------------------------------------------------------------
 
 FIELDS = Kind("What a command is asked with")
 for _id, _said, _change, _clauses in (
@@ -287,7 +287,7 @@ FIELDS.add(
 FIELDS.add(
     "shell.asked.cut-short",
     "Output above 10,000 characters is cut.",
-    replaced("TRUNCATED_LIMIT", 10_000, output, run),
+    with_patched("TRUNCATED_LIMIT", 10_000, output, run),
     "shell.exec.truncate",
 )
 FIELDS.add(

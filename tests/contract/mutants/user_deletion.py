@@ -115,7 +115,7 @@ class KeysRevived(Store):
 
 
 class _Deleting(Store):
-    """A store that keeps who was deleted, as inactive."""
+    """A store that keeps deleted users as inactive ones."""
 
     def delete_user(self, user_id: str) -> None:
         gone = self.user(user_id)

@@ -11,7 +11,7 @@ from sandbox_fakeproxy._proxy import fields as rules
 from sandbox_fakeproxy._proxy.administration import Administration
 from sandbox_fakeproxy._state.store import Store
 
-from .mutant import Kind, replaced
+from .mutant import Kind, with_patched
 from .rewriting import (
     USERS,
     answered,
@@ -63,7 +63,7 @@ for _id, _said, _change in (
 MADE.add(
     "users.made.email-254",
     "An e-mail address may have 254 characters.",
-    replaced("TEXT_LIMIT", 254, rules),
+    with_patched("TEXT_LIMIT", 254, rules),
     "admin.user-create.longest-email",
 )
 MADE.add(
@@ -140,7 +140,7 @@ for _id, _said, _pattern in (
     MADE.add(
         f"users.made.{_id}",
         f"{_said}.",
-        replaced("_USERNAME", re.compile(_pattern), rules),
+        with_patched("_USERNAME", re.compile(_pattern), rules),
         "admin.user-create.longest",
     )
 

@@ -1,4 +1,4 @@
-"""A fake proxy on a port that answers some requests wrongly."""
+"""Serve a fake proxy on a port, behind a middleware that answers some requests wrongly."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ ADMIN_KEY = "an-admin-key-for-tests"
 
 
 @contextmanager
-def served(
-    directory: Path, wrong: Callable[[ASGIApp], ASGIApp] | None = None, **options: Any
+def serve_fake(
+    directory: Path, middleware: Callable[[ASGIApp], ASGIApp] | None = None, **options: Any
 ) -> Generator[tuple[str, FakeProxy]]:
-    """Serve a fake, wrapped; return its address and the fake."""
+    """Serve a fake behind a middleware; yield its address and the fake."""
     proxy = FakeProxy(directory, admin_key=ADMIN_KEY, **options)
     try:
-        with ServerThread(proxy.app if wrong is None else wrong(proxy.app)) as server:
+        with ServerThread(proxy.app if middleware is None else middleware(proxy.app)) as server:
             yield server.url, proxy
     finally:
         proxy.close()
 
 
-def instead(method: str, prefix: str, status: int, body: Any) -> Callable[[ASGIApp], ASGIApp]:
-    """Answer a method below a path with something else."""
+def replace_answer(
+    method: str, prefix: str, status: int, body: Any
+) -> Callable[[ASGIApp], ASGIApp]:
+    """Return a middleware that answers a method below a path with this status and body."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-            is_it = scope.get("method") == method and scope["path"].startswith(prefix)
-            await (JSONResponse(body, status) if is_it else app)(scope, receive, send)
+            matches = scope.get("method") == method and scope["path"].startswith(prefix)
+            await (JSONResponse(body, status) if matches else app)(scope, receive, send)
 
         return wrapped
 
