@@ -139,7 +139,7 @@ async def test_a_user_is_deleted_with_keys_and_sandboxes(fake: FakeApp, alice: C
         ("GET", f"{USERS}/%s/apikeys"),
     ],
 )
-async def test_a_user_who_does_not_exist_is_404_and_an_id_that_is_none_400(
+async def test_an_unknown_user_is_404_and_a_malformed_id_400(
     fake: FakeApp, method: str, path: str
 ) -> None:
     reply = await fake.admin.request(method, path % NO_ID)

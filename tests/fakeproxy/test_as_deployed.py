@@ -1,4 +1,4 @@
-"""What the deployed proxy answers otherwise than it should: `_deployed`, row by row."""
+"""The quirks of the deployed proxy, one test per row of `_deployed/table.py`."""
 
 import asyncio
 import gzip
@@ -454,7 +454,7 @@ ANSWERS: dict[str, Callable[[], Response]] = {
 
 
 async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say what came, and redirect or talk nonsense where the path says so."""
+    """Echo the request as JSON, or answer as `ANSWERS` has it for the path."""
     request = Request(scope, receive)
     came = {
         "body": (await request.body()).decode(),

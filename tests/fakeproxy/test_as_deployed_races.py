@@ -1,4 +1,4 @@
-"""What the deployed proxy's races come to: in process, where it is certain that they are races."""
+"""Races in the deployed proxy, in process, where the requests certainly overlap."""
 
 import asyncio
 from typing import Any

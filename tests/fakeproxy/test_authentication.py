@@ -166,7 +166,7 @@ async def test_an_admin_key_that_no_header_can_carry_is_refused(key: str) -> Non
 
 @pytest.mark.parametrize("path", ["/api/sandboxes", "/api/me/apikeys"])
 @pytest.mark.parametrize("fate", ["deleted", "deactivated"])
-async def test_a_user_who_goes_while_the_body_arrives_is_refused(
+async def test_a_user_removed_while_the_body_arrives_is_refused(
     fake: FakeApp, alice: Client, path: str, fate: str
 ) -> None:
     user = f"/api/admin/users/{fake.users['alice']}"

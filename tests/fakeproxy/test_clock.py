@@ -40,7 +40,7 @@ async def test_advances_add_up(fake: FakeApp) -> None:
         b'{"seconds": ' + b"9" * 400 + b"}",
     ],
 )
-async def test_what_is_no_step_forward_is_400_and_moves_nothing(
+async def test_an_invalid_number_of_seconds_is_400_and_moves_no_time(
     fake: FakeApp, content: bytes
 ) -> None:
     headers = {"Content-Type": "application/json"}

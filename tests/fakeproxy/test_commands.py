@@ -314,7 +314,7 @@ async def test_after_300_s_the_proxy_gives_up_and_the_work_goes_on() -> None:
         await ended.wait()
 
 
-async def test_an_upstream_gets_what_was_sent_but_never_the_key() -> None:
+async def test_an_upstream_gets_the_request_without_the_key() -> None:
     seen: list[Request] = []
 
     async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -412,7 +412,7 @@ async def test_an_upstream_may_compress_its_json() -> None:
     assert reply.json() == {"a": "x" * 2000}
 
 
-async def test_an_upstreams_work_after_its_answer_delays_nobody() -> None:
+async def test_an_upstreams_background_task_does_not_delay_the_response() -> None:
     may_end, ended = asyncio.Event(), asyncio.Event()
 
     async def afterwards() -> None:

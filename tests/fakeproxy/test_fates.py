@@ -1,4 +1,4 @@
-"""What testers may have become of a sandbox, by its image's name or at any time."""
+"""Fates of a sandbox, set by its image's name or with `PUT /_fake/sandboxes/…/fate`."""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ async def create(caller: Client, image: str) -> None:
         ("fake/failed@sha256:0", "failed"),
     ],
 )
-async def test_an_image_whose_name_ends_so_brings_the_fate(
+async def test_an_image_name_that_ends_in_a_fate_sets_it(
     fake: FakeApp, alice: Client, image: str, fate: str
 ) -> None:
     await create(alice, image)
@@ -70,7 +70,7 @@ async def test_a_fate_comes_at_any_time_and_running_mends_it(
     assert reply.status_code == 200
     assert reply.json()["success"] is True
     assert reply.json()["sandbox"]["fate"] == fate
-    assert reply.json()["sandbox"]["phase"] == "ready"  # nobody has seen it yet
+    assert reply.json()["sandbox"]["phase"] == "ready"  # the controller has not seen it yet
     fake.clock.advance(0.1)
     assert (await shown(alice))["ready"] is (fate == "running")
     await fake.set_fate("running")
@@ -80,7 +80,7 @@ async def test_a_fate_comes_at_any_time_and_running_mends_it(
     assert (await shown(alice))["ready"] is True
 
 
-async def test_a_fate_kills_what_runs_at_once_and_the_same_again_does_nothing(
+async def test_a_fate_kills_running_commands_at_once_and_the_same_fate_again_does_nothing(
     fake: FakeApp, alice: Client
 ) -> None:
     await fake.ready_sandbox(alice)
@@ -153,7 +153,7 @@ async def test_no_fate_is_400_with_those_there_are(
     assert_error(reply, 400, "Bad Request", f"fate must be one of: {', '.join(FATES)}")
 
 
-async def test_a_fate_of_nobodys_sandbox_is_404(fake: FakeApp, alice: Client) -> None:
+async def test_a_fate_of_an_unknown_sandbox_is_404(fake: FakeApp, alice: Client) -> None:
     reply = await fake.admin.request("PUT", FATE, {"fate": "failed"})
     assert_error(reply, 404, "Not Found", "User 'alice' has no sandbox 'box'")
     reply = await fake.admin.request("PUT", FATE.replace("alice", "eve"), {"fate": "failed"})

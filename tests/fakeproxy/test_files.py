@@ -41,7 +41,7 @@ async def files(fake: FakeApp, tmp_path: Path) -> FileApi:
 # Reading and writing.
 
 
-async def test_what_is_written_is_read_with_parents_made(files: FileApi) -> None:
+async def test_a_written_file_is_read_back_and_its_parents_are_made(files: FileApi) -> None:
     written = await files.succeed("write", file="/sandbox/a/b/c.txt", content="grüß\n")
     assert written == {"file": "/sandbox/a/b/c.txt", "bytes_written": 7}
     read = await files.succeed("read", file="/sandbox/a/b/c.txt")
@@ -199,7 +199,7 @@ async def test_a_list_tells_of_each_entry_and_counts(files: FileApi) -> None:
         ({"sort_by": "type"}, [".h", "a", "c.py", "d.txt"]),
     ],
 )
-async def test_a_list_shows_what_is_asked_for_in_order(
+async def test_a_list_applies_its_filters_and_order(
     files: FileApi, fields: dict[str, Any], paths: list[str]
 ) -> None:
     for name in (".h/e", "a/b/f.py", "a/g.txt", "c.py", "d.txt"):
@@ -223,7 +223,7 @@ async def test_a_list_by_size_without_sizes_and_with_permissions(files: FileApi)
     assert {(each["size"], each["permissions"]) for each in data["files"]} == {(None, "640")}
 
 
-async def test_a_link_is_listed_as_what_it_leads_to_and_not_descended(files: FileApi) -> None:
+async def test_a_link_is_listed_as_its_target_and_not_descended(files: FileApi) -> None:
     (files.home / "real").mkdir()
     (files.home / "real" / "file").write_text("123")
     (files.sandbox / "dir").symlink_to("/home/gem/real")
@@ -299,7 +299,7 @@ async def test_a_search_without_a_match_is_empty(files: FileApi) -> None:
 
 
 @pytest.mark.parametrize("regex", ["(", "*", "a{99999999999999}", "(?P<a>)(?P<a>)"])
-async def test_what_is_no_expression_is_refused(files: FileApi, regex: str) -> None:
+async def test_an_invalid_regular_expression_is_refused(files: FileApi, regex: str) -> None:
     (files.sandbox / "file").touch()
     assert await files.invalid_fields("search", file="/sandbox/file", regex=regex) == ["regex"]
 
@@ -338,7 +338,7 @@ async def test_a_pattern_that_climbs_is_refused(files: FileApi, glob: str) -> No
 # Up and down.
 
 
-async def test_what_is_uploaded_is_downloaded(files: FileApi) -> None:
+async def test_an_uploaded_file_is_downloaded(files: FileApi) -> None:
     content = bytes(range(256)) * 4000
     reply = await files.upload("here.bin", content, path="/sandbox/new/there.bin")
     assert reply.json()["data"] == {
@@ -354,7 +354,7 @@ async def test_what_is_uploaded_is_downloaded(files: FileApi) -> None:
     assert reply.headers["content-disposition"] == 'attachment; filename="there.bin"'
 
 
-async def test_a_download_passes_unchanged_whatever_it_looks_like(files: FileApi) -> None:
+async def test_a_download_that_looks_like_json_passes_unchanged(files: FileApi) -> None:
     (files.sandbox / "größe.json").write_text("{no json")
     reply = await files.download("/sandbox/größe.json")
     assert reply.text == "{no json"
@@ -601,7 +601,7 @@ async def test_each_field_that_does_not_fit_is_named(
 
 
 @pytest.mark.parametrize("name", ["grep", "glob", "str_replace_editor", "watch", "stat", "", "x"])
-async def test_what_the_contract_does_not_name_is_404(files: FileApi, name: str) -> None:
+async def test_an_operation_outside_the_contract_is_404(files: FileApi, name: str) -> None:
     reply = await files.request(name)
     assert (reply.status_code, reply.json()) == (404, {"detail": "Not Found"})
 
@@ -622,7 +622,7 @@ async def test_sudo_is_taken_and_reaches_no_further(files: FileApi) -> None:
 # The sandbox around the files.
 
 
-async def test_a_sandbox_says_what_it_is_without_a_wrapper(files: FileApi) -> None:
+async def test_the_description_of_a_sandbox_has_no_wrapper(files: FileApi) -> None:
     reply = await files.client.request("GET", f"{API}/sandbox")
     assert reply.status_code == 200
     about = reply.json()

@@ -94,7 +94,7 @@ def assert_an_answer(status: int, body: bytes) -> None:
 @given(
     METHODS, PATHS, st.binary(max_size=40), TYPES, BODIES, st.sampled_from(["admin", "alice", ""])
 )
-def test_whatever_is_sent_the_answer_is_json_and_never_a_500(
+def test_any_request_is_answered_with_json_and_never_a_500(
     method: str, path: bytes, header: bytes, kind: bytes, body: bytes, who: str
 ) -> None:
     async def scenario() -> None:

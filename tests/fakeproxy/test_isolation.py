@@ -11,9 +11,7 @@ from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 
 @pytest.mark.parametrize("choice", AVAILABLE_ISOLATIONS)
-async def test_files_are_where_the_api_says_whatever_the_isolation(
-    tmp_path: Path, choice: str
-) -> None:
+async def test_files_are_at_the_apis_paths_with_each_isolation(tmp_path: Path, choice: str) -> None:
     runtime = LocalRuntime(tmp_path, isolation=choice)  # type: ignore[arg-type]  # of those that work
     shell = ShellApi(runtime)
     await shell.exec("echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c")
@@ -69,7 +67,7 @@ async def test_a_link_in_a_sandbox_makes_no_stranger_one_of_its_processes(tmp_pa
     theirs = ShellApi(stranger)
     one = await theirs.session()
     await theirs.exec("x=1", id=one)
-    # As it is on a machine with a /sandbox of its own: this leads to what a stranger sees there.
+    # As on a machine with a /sandbox of its own: the link leads to another sandbox's directory.
     (runtime.place("one").home / "sandbox").symlink_to(stranger.place("one").work)
     await runtime.stop("one")
     assert await theirs.run("echo $x", id=one) == CommandResult("1\n")

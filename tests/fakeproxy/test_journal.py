@@ -61,7 +61,7 @@ async def test_the_route_is_its_template_and_an_unknown_one_none(
     assert (noted["method"], noted["path"], noted["route"]) == (method, path, route)
 
 
-async def test_the_caller_is_admin_a_user_or_nobody(fake: FakeApp, alice: Client) -> None:
+async def test_the_caller_is_admin_a_username_or_none(fake: FakeApp, alice: Client) -> None:
     await fake.admin.request("GET", "/api/admin/users")
     await alice.request("GET", "/api/me")
     await alice.request("GET", "/api/admin/users")

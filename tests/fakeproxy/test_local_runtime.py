@@ -17,7 +17,7 @@ from tests.fakeproxy.processes import is_running, open_files, pids_in, wait_unti
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 BOX = "/api/sandboxes/box"
-# Writes the ids of what it starts to a file, as a test must not guess by a name.
+# Writes the id of the background process to a file, as a test must not guess it by a name.
 NOTE = "echo $! >> pids"
 
 
@@ -127,7 +127,7 @@ async def test_output_of_30000_characters_is_whole(runtime: LocalRuntime) -> Non
     assert outcome.output == "x" * 29_999 + "é"
 
 
-async def test_longer_output_keeps_head_and_tail_and_says_what_is_missing(
+async def test_longer_output_keeps_head_and_tail_and_counts_the_rest(
     runtime: LocalRuntime,
 ) -> None:
     outcome = await run(runtime, "echo first; seq 100000; echo last")
@@ -182,9 +182,7 @@ async def test_a_background_job_that_never_stops_writing_does_not_hold_up_the_re
 
 
 @with_each_isolation
-async def test_whatever_still_runs_is_killed_by_a_stop(
-    runtime: LocalRuntime, tmp_path: Path
-) -> None:
+async def test_every_process_is_killed_by_a_stop(runtime: LocalRuntime, tmp_path: Path) -> None:
     stragglers = [
         "sleep 1000",
         "setsid sleep 1000",
@@ -202,7 +200,7 @@ async def test_whatever_still_runs_is_killed_by_a_stop(
 
 
 @pytest.mark.parametrize("verb", ["close", "remove"])
-async def test_whatever_still_runs_is_killed_by_a_close_and_a_removal(
+async def test_every_process_is_killed_by_a_close_and_a_removal(
     runtime: LocalRuntime, tmp_path: Path, verb: str
 ) -> None:
     await run(runtime, "setsid sleep 1000 & echo $! >> ~/pids")
@@ -260,7 +258,7 @@ async def test_a_cancelled_caller_does_not_stop_the_command(
     await wait_until((work(tmp_path) / "on").exists)
 
 
-async def test_a_stop_under_a_command_whose_caller_has_left_is_nobodys_error(
+async def test_a_stop_under_a_command_whose_caller_has_left_logs_no_error(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -303,7 +301,7 @@ async def test_removing_never_follows_a_link(runtime: LocalRuntime, tmp_path: Pa
     assert list((tmp_path / "sandboxes").iterdir()) == []
 
 
-async def test_removing_what_never_ran_is_fine(runtime: LocalRuntime) -> None:
+async def test_removing_a_sandbox_that_never_ran_is_fine(runtime: LocalRuntime) -> None:
     await runtime.stop("none")
     await runtime.remove("none")
 
@@ -335,7 +333,7 @@ async def test_a_hundred_commands_at_once_all_get_their_own_output(
 
 
 @with_each_isolation
-async def test_recovering_clears_what_a_killed_fake_left(
+async def test_recovering_clears_the_leftovers_of_a_killed_fake(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     await run(runtime, f"setsid sleep 1000 & {NOTE}")

@@ -1,4 +1,4 @@
-"""The app behind its server: each route once on a real socket, and what only a socket shows."""
+"""The app behind its server: each route once on a real socket, and socket-level behaviour."""
 
 import asyncio
 from collections.abc import AsyncGenerator

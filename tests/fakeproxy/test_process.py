@@ -25,7 +25,7 @@ from tests.fakeproxy.processes import TIMEOUT, is_running, pids_in, wait_until
 
 JSON = {"Content-Type": "application/json"}
 STOP_TIMEOUT = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
-PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # what runs in the process is covered too
+PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # the process is covered too
 CONFIG = ".config/gemini-remote-sandbox/config.json"
 PROGRAM = [sys.executable, "-m", "sandbox_fakeproxy"]
 
@@ -38,7 +38,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 class Fake:
-    """A fake that was started, and what it has printed."""
+    """A fake that runs as a process, and the lines that it has printed."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -60,7 +60,7 @@ class Fake:
         return "\n".join(self.lines)
 
     async def end(self, number: signal.Signals) -> tuple[int, str, str]:
-        """Send a signal; return the exit code and what was printed after it."""
+        """Send a signal; return the exit code, and stdout and stderr since the banner."""
         self.process.send_signal(number)
         out, err = await asyncio.wait_for(self.process.communicate(), STOP_TIMEOUT)
         assert self.process.returncode is not None
@@ -228,7 +228,7 @@ async def test_a_request_that_is_never_sent_to_its_end_does_not_hold_up_the_stop
     await user.aclose()
 
 
-async def test_after_a_kill_the_next_start_finds_its_state_and_ends_what_was_left(
+async def test_after_a_kill_the_next_start_finds_its_state_and_ends_leftover_processes(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = ("--data", tmp_path / "data", "--ready-after", "0", "--isolation", "none")
@@ -272,9 +272,7 @@ async def test_the_admin_key_is_made_once_shown_once_and_kept_for_its_owner_only
 
 
 @pytest.mark.parametrize("reads_a_line", [True, False])
-def test_that_nobody_reads_what_it_says_is_no_failure(
-    environment: dict[str, str], *, reads_a_line: bool
-) -> None:
+def test_a_closed_stdout_is_no_failure(environment: dict[str, str], *, reads_a_line: bool) -> None:
     fake = subprocess.Popen(
         [*PROGRAM, "serve", "--ephemeral", "--port", "0"],
         env=environment | {"ADMIN_API_KEY": "admin-key"},
@@ -298,7 +296,7 @@ def test_that_nobody_reads_what_it_says_is_no_failure(
 
 
 async def pasted(fake: Fake, environment: dict[str, str]) -> tuple[int | None, str]:
-    """Run the printed lines in a shell; return its exit code and what it printed."""
+    """Run the printed lines in a shell; return its exit code and output."""
     start = fake.lines.index(f"  URL={fake.url}")
     lines = "\n".join(fake.lines[start : fake.lines.index("", start)])
     shell = await asyncio.create_subprocess_exec(
@@ -359,7 +357,7 @@ async def test_the_printed_lines_with_a_wrong_admin_key_say_why_and_write_no_con
 
 
 @pytest.mark.parametrize("missing", ["platformdirs", "starlette"])
-def test_without_its_extra_it_says_what_to_install(
+def test_without_its_extra_it_names_the_package_to_install(
     environment: dict[str, str], missing: str
 ) -> None:
     start = (
@@ -423,7 +421,7 @@ def seed_file(tmp_path: Path) -> Path:
     return file
 
 
-async def test_a_seed_file_is_the_world_in_the_profile_that_was_chosen(
+async def test_a_seed_file_is_loaded_with_the_chosen_profile(
     environment: dict[str, str], seed_file: Path
 ) -> None:
     arguments = ("--ephemeral", "--profile", "v1beta1", "--as-deployed", "--seed-file", seed_file)
@@ -487,7 +485,7 @@ async def test_with_a_seed_a_start_from_nothing_makes_the_same_and_a_restart_goe
     assert not any(piece in key for piece in pieces for _, key, _ in made["a"])
 
 
-async def test_memory_stays_bounded_whatever_a_command_writes(
+async def test_memory_stays_bounded_when_a_command_writes_without_end(
     environment: dict[str, str],
 ) -> None:
     arguments = ("--ephemeral", "--ready-after", "0", "--command-timeout", "0.5")

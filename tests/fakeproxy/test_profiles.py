@@ -9,7 +9,7 @@ from tests.fakeproxy.fake_app import Client, FakeApp, assert_error, exec_path
 
 BOX = "/api/sandboxes/box"
 DELAY = 0.1
-# Each row: what leads there, as moves of the clock, verbs and fates.
+# The steps to each row: seconds to advance, verbs and fates.
 WAYS: dict[str, list[float | str]] = {
     "just created": [],
     "pending": [DELAY],
@@ -154,7 +154,7 @@ async def test_in_any_row_a_sandbox_is_paused_resumed_and_deleted(
 
 @pytest.mark.parametrize("profile", TABLES)
 @pytest.mark.parametrize("back", [["pause", "resume"], ["failed", "running"]])
-async def test_what_is_taken_back_before_the_controller_saw_it_has_never_been(
+async def test_a_change_taken_back_before_the_controller_saw_it_has_no_effect(
     fake: FakeApp, alice: Client, profile: str, back: list[float | str]
 ) -> None:
     await lead(fake, alice, [2, back[0], DELAY / 2, back[1]])

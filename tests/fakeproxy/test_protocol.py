@@ -1,4 +1,4 @@
-"""What the server refuses before a request reaches the app: on a real socket."""
+"""Requests that the server refuses before they reach the app, on a real socket."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from tests.fakeproxy.fake_app import FakeApp, SharedServer, fake_app
 PATIENCE = 20.0  # seconds
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: fake\r\n"
-# What counts of it: the URL, names and values.
+# The URL, the names and the values count.
 HEALTH_SIZE = len("/healthHostfake")
 
 
@@ -169,7 +169,7 @@ async def test_a_response_under_way_is_completed_before_the_connection_ends(
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health HT", HEALTH])
-async def test_header_fields_that_never_end_are_408(
+async def test_unfinished_header_fields_are_408(
     fake: FakeApp, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     monkeypatch.setattr(protocol, "HEADER_TIMEOUT", 0.05)
@@ -178,7 +178,7 @@ async def test_header_fields_that_never_end_are_408(
         assert_refused_with(await connection.read_to_end(), b"HTTP/1.1 408 Request Timeout")
 
 
-async def test_a_request_that_is_no_http_is_still_400(fake: FakeApp) -> None:
+async def test_a_request_that_is_not_http_is_400(fake: FakeApp) -> None:
     async with connected(fake) as connection:
         await connection.send(b"no request at all\r\n\r\n")
         assert (await connection.read_to_end()).startswith(b"HTTP/1.1 400 Bad Request\r\n")

@@ -23,7 +23,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProxyServer]
 
 @pytest.fixture
 def key(fake: FakeProxyServer, request: pytest.FixtureRequest) -> str:
-    """A key of a user whose sandbox `box` is ready."""
+    """Return a key of a user with a sandbox `box` that is ready."""
     made = fake.user("sync" if "sandbox" in request.fixturenames else "async")
     fake.client(made).post("/api/sandboxes", json={"name": "box"})
     return made

@@ -1,4 +1,4 @@
-"""`PUT /_fake/seed`, `GET /_fake/state` and `POST /_fake/reset`: a fake at once, and none."""
+"""`PUT /_fake/seed`, `GET /_fake/state` and `POST /_fake/reset`: set, show and clear all state."""
 
 import json
 import re
@@ -62,7 +62,7 @@ async def plant(fake: FakeApp, *users: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-async def test_a_document_becomes_the_world(fake: FakeApp) -> None:
+async def test_a_document_replaces_all_state(fake: FakeApp) -> None:
     await fake.new_user("bob")
     made = await plant(fake, ALICE, {"username": "carol", "is_active": False, "keys": [{}]})
     assert made["success"] is True
@@ -169,7 +169,7 @@ async def test_ids_and_keys_are_reproducible_over_resets_too() -> None:
 
 
 @pytest.mark.parametrize("forgetting", ["reset", "seed"])
-async def test_a_key_that_was_forgotten_opens_nothing_of_whoever_comes_then(
+async def test_a_forgotten_key_does_not_open_a_later_user(
     forgetting: str,
 ) -> None:
     async with fake_app(random=Random(7)) as fake:  # noqa: S311  (to be foretold)
@@ -199,7 +199,7 @@ async def keys_of_bob(fake: FakeApp, *keys: dict[str, Any]) -> list[dict[str, An
     return made
 
 
-async def test_a_world_that_cannot_be_made_leaves_the_old_one_whole(
+async def test_a_seed_that_fails_half_way_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with fake_app(random=Random(7)) as fake:  # noqa: S311  (to be foretold)
@@ -234,7 +234,7 @@ async def test_the_admin_may_be_in_the_document(fake: FakeApp) -> None:
     assert me["username"] == "admin"
 
 
-async def test_a_large_document_is_taken_whatever_its_content_type(fake: FakeApp) -> None:
+async def test_a_large_document_is_accepted_with_any_content_type(fake: FakeApp) -> None:
     users: list[Any] = [
         {"username": f"u{n}", "email": "e" * 250, "keys": [{}], "sandboxes": [{"name": "box"}]}
         for n in range(400)
@@ -287,7 +287,7 @@ async def test_a_document_at_fault_is_400_with_the_place_and_changes_nothing(
     reply = await fake.admin.request("PUT", SEED, content=json.dumps(document).encode())
     assert reply.status_code == 400
     assert reply.json()["message"].startswith(message)
-    assert "short" not in reply.text  # what was said to be a key
+    assert "short" not in reply.text  # from the malformed key
     assert (await alice.request("GET", "/api/sandboxes/box")).json()["ready"] is True
     with pytest.raises(SeedUnusable, match=re.escape(message)):
         await fake.app.state.fake.seed(document)
@@ -311,7 +311,7 @@ async def test_a_key_in_a_wrong_place_is_not_shown(fake: FakeApp, document: Any)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"users: []"])
-async def test_what_is_no_json_is_400(fake: FakeApp, content: bytes) -> None:
+async def test_a_document_that_is_not_json_is_400(fake: FakeApp, content: bytes) -> None:
     reply = await fake.admin.request("PUT", SEED, content=content)
     assert reply.status_code == 400
     assert reply.json()["message"] == "the document: expected JSON"

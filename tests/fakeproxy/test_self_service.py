@@ -4,7 +4,7 @@ KEYS = "/api/me/apikeys"
 NO_ID = "00000000-0000-4000-8000-000000000000"
 
 
-async def test_a_user_asks_who_they_are(fake: FakeApp, alice: Client) -> None:
+async def test_me_returns_the_user_of_the_key(fake: FakeApp, alice: Client) -> None:
     reply = await alice.request("GET", "/api/me")
     assert reply.status_code == 200
     user = {"id": fake.users["alice"], "username": "alice", "email": None}

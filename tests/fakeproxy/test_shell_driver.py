@@ -1,4 +1,4 @@
-"""Whatever a command does to its shell, the fake's side of it holds."""
+"""Commands that break, disable or replace their own shell."""
 
 import asyncio
 import signal
@@ -67,7 +67,7 @@ async def test_a_kill_before_the_shell_has_started_ends_the_command(shell: Shell
 
 
 @with_each_isolation
-async def test_what_follows_a_dead_shell_writes_to_nobody_elses_descriptor(shell: ShellApi) -> None:
+async def test_the_shell_after_a_dead_one_writes_to_no_reused_descriptor(shell: ShellApi) -> None:
     one = await shell.session()
     await shell.exec("kill -9 $$", id=one)
     with ExitStack() as stack:
@@ -86,7 +86,7 @@ async def test_a_session_whose_streams_all_lead_elsewhere_goes_on(shell: ShellAp
     assert await shell.run("cat out.log >/dev/tty", id=one, timeout=3) == CommandResult("logged\n")
 
 
-async def test_whatever_is_typed_arrives_whole_or_is_refused(shell: ShellApi) -> None:
+async def test_typed_input_arrives_whole(shell: ShellApi) -> None:
     one = await shell.session()
     await shell.exec("wc -c", id=one, async_mode=True)
     line = "x" * 999 + "\n"
@@ -96,7 +96,7 @@ async def test_whatever_is_typed_arrives_whole_or_is_refused(shell: ShellApi) ->
     assert (await shell.post("view", id=one))["console"][-1]["output"] == "3000000\n"
 
 
-async def test_what_there_is_no_room_for_is_refused_whole(shell: ShellApi) -> None:
+async def test_input_without_room_is_refused_whole(shell: ShellApi) -> None:
     one = await shell.session()
     await shell.exec("sleep 1000", id=one, async_mode=True)
     asked = {"id": one, "input": "x" * 10_000_000, "press_enter": False}
@@ -131,7 +131,7 @@ async def test_a_kill_that_takes_all_of_the_session_says_so(
 
 
 @with_each_isolation
-async def test_who_waits_for_a_command_of_a_session_that_ends_is_told_terminated(
+async def test_an_exec_in_a_session_that_is_deleted_answers_terminated(
     shell: ShellApi,
 ) -> None:
     for _ in range(5):
@@ -162,7 +162,7 @@ async def test_a_shell_that_a_signal_ends_reports_it_as_bash_does(
     assert await shell.run("echo $x", id=one) == CommandResult("1\n")
 
 
-async def test_sigusr1_is_whatever_number_it_is_here(shell: ShellApi) -> None:
+async def test_the_exit_code_of_sigusr1_is_this_platforms(shell: ShellApi) -> None:
     assert (await shell.run("kill -USR1 $$")).exit_code == 128 + signal.SIGUSR1
 
 
@@ -201,7 +201,7 @@ async def test_a_users_alias_may_be_named_like_a_builtin(shell: ShellApi, name: 
 
 
 @pytest.mark.parametrize("end", ["set -n", "builtin() { :; }"])
-async def test_what_disables_the_shell_itself_ends_it_and_not_the_session(
+async def test_a_command_that_disables_the_shell_does_not_end_the_session(
     shell: ShellApi, end: str
 ) -> None:
     one = await shell.session()

@@ -39,7 +39,7 @@ async def test_a_session_keeps_directory_variables_functions_and_options(shell: 
     assert ran == CommandResult("d 1 2\nf1\ny\nalias\n0027\n2 3\n2\n")
 
 
-async def test_what_a_command_sees_of_the_one_before_it_is_its_exit_code(shell: ShellApi) -> None:
+async def test_a_command_sees_the_exit_code_of_the_one_before(shell: ShellApi) -> None:
     one = await shell.session()
     assert (await shell.run("(exit 7)", id=one)).exit_code == 7
     assert (await shell.run("echo $?", id=one)).output == "7\n"
@@ -68,7 +68,7 @@ async def test_a_background_job_belongs_to_its_session(shell: ShellApi) -> None:
         ("kill -INT $$", 130),
     ],
 )
-async def test_whatever_ends_a_shell_leaves_the_session_as_it_was(
+async def test_a_command_that_ends_the_shell_leaves_the_session_as_it_was(
     shell: ShellApi, ending: str, code: int
 ) -> None:
     one = await shell.session()
@@ -150,7 +150,7 @@ async def test_cat_does_not_swallow_the_next_command(shell: ShellApi) -> None:
     assert await shell.run("echo next", id=one) == CommandResult("next\n")
 
 
-async def test_what_is_typed_reaches_the_command(shell: ShellApi) -> None:
+async def test_typed_input_reaches_the_command(shell: ShellApi) -> None:
     one = await shell.session()
     asking = asyncio.ensure_future(shell.run("read -p 'Name? ' name; echo Hello $name", id=one))
     await shell.wait_for_output("Name?", one)
@@ -199,7 +199,7 @@ async def test_a_kill_right_after_the_start_keeps_the_session_too(shell: ShellAp
     assert await shell.run("echo $x", id=one) == CommandResult("1\n")
 
 
-async def test_what_ignores_control_c_is_killed_with_its_session(
+async def test_a_command_that_ignores_control_c_is_killed_with_its_session(
     quick_kills: None, shell: ShellApi, work: Path
 ) -> None:
     one = await shell.session()
@@ -235,7 +235,7 @@ async def test_hard_timeout_ends_the_command_with_its_output_so_far(
     assert await shell.run("pwd", id=one) == CommandResult("/usr\n")
 
 
-async def test_hard_timeout_ends_a_command_that_nobody_waits_for(shell: ShellApi) -> None:
+async def test_hard_timeout_ends_an_asynchronous_command(shell: ShellApi) -> None:
     one = await shell.session()
     await shell.exec("sleep 1000", id=one, async_mode=True, hard_timeout=0.2)
     assert (await shell.post("wait", id=one))["status"] == "hard_timeout"

@@ -1,4 +1,4 @@
-"""What the shell API's callers wait for, to the tick: scripted commands on a movable clock."""
+"""The shell API's timeouts, to the tick: scripted commands on a manual clock."""
 
 import asyncio
 import math
@@ -17,7 +17,7 @@ NEVER = Outcome(seconds=math.inf)
 
 
 class Timed:
-    """A shell whose commands do what one outcome says, and its clock."""
+    """A shell whose commands all have one outcome, and its clock."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.clock = ManualClock()
@@ -108,7 +108,7 @@ def test_a_clock_that_jumps_gives_the_answers_of_one_that_ticks(
     asyncio.run(scenario())
 
 
-async def test_hard_timeout_ends_at_its_moment_also_when_nobody_waits() -> None:
+async def test_hard_timeout_ends_an_asynchronous_command_at_its_moment() -> None:
     timed = Timed(Outcome("a", seconds=math.inf, prints=[(2, "b"), (4, "c")]))
     one = await timed.shell.session()
     assert await timed.begin(id=one, async_mode=True, hard_timeout=3) == CommandResult(
@@ -167,7 +167,7 @@ async def test_a_sessions_own_silence_is_its_default_only() -> None:
     assert (await running).status == "no_change_timeout"
 
 
-async def test_a_scripted_command_answers_to_what_is_typed() -> None:
+async def test_a_scripted_command_answers_typed_input() -> None:
     timed = Timed(
         Outcome("Name? ", seconds=math.inf, on_input=lambda text: Outcome(f"Hello {text!r}", 3))
     )
@@ -201,7 +201,7 @@ async def test_writing_where_nothing_runs_is_refused() -> None:
     assert reply.json["message"] == f"Session {one} runs no command that could read input"
 
 
-async def test_a_list_tells_age_use_and_what_runs() -> None:
+async def test_a_list_shows_age_last_use_and_the_running_command() -> None:
     timed = Timed(NEVER)
     await timed.shell.session(id="one")
     timed.clock.advance(5.9)
@@ -262,7 +262,7 @@ async def test_a_view_keeps_100_commands_and_300_000_characters() -> None:
 
 
 @pytest.mark.parametrize("verb", ["pause", "delete"])
-async def test_who_waits_when_the_sandbox_ends_is_told_502(verb: str) -> None:
+async def test_an_exec_in_a_sandbox_that_ends_is_502(verb: str) -> None:
     clock = ManualClock()
     runtime = ScriptedRuntime(lambda _: NEVER, clock=clock)
     async with fake_app(runtime, clock=clock) as fake:
@@ -294,7 +294,7 @@ async def test_who_waits_when_the_sandbox_ends_is_told_502(verb: str) -> None:
         ("exec", {"timeout": "x", "id": 7}, ["command", "id", "timeout"]),
     ],
 )
-async def test_what_does_not_fit_is_422_with_all_that_is_wrong(
+async def test_invalid_fields_are_422_and_all_named(
     path: str, body: dict[str, Any], wrong: list[str]
 ) -> None:
     reply = await Timed(Outcome()).shell.request("POST", path, body)
@@ -328,6 +328,8 @@ async def test_numbers_and_truth_values_may_be_spelt() -> None:
         ({"prints": [(math.inf, "a")]}, "'prints' has something after inf s"),
     ],
 )
-def test_an_outcome_is_what_a_command_can_do(wrong: dict[str, Any], message: str) -> None:
+def test_an_outcome_that_no_command_can_have_is_refused(
+    wrong: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         Outcome(**wrong)

@@ -18,7 +18,7 @@ IGNORED = [signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM]
 
 @pytest.fixture
 def in_the_background() -> Generator[None]:
-    """Ignore what a background process ignores, and block a signal too."""
+    """Ignore the signals that a background process ignores, and block another."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     yield
