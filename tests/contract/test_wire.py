@@ -111,13 +111,13 @@ def test_true_is_no_number(body: Any, wanted: object) -> None:
 @pytest.mark.parametrize(
     ("body", "field", "shape"),
     [
-        ({"user": []}, "user", "an object"),
-        ({"users": {}}, "users", "a list of objects"),
-        ({"users": [{}, 1]}, "users", "a list of objects"),
-        ({"id": 5}, "id", "text"),
+        (b'{"user": []}', "user", "an object"),
+        (b'{"users": {}}', "users", "a list of objects"),
+        (b'{"users": [{}, 1]}', "users", "a list of objects"),
+        (b'{"id": 5}', "id", "text"),
     ],
 )
-def test_a_field_of_another_shape_is_the_targets_fault(body: Any, field: str, shape: str) -> None:
+def test_a_field_of_another_shape_is_the_targets_fault(body: bytes, field: str, shape: str) -> None:
     fields = reply(body).expect_fields()
     assert f"a field {field!r} that is {shape}" in violated(lambda: fields[field])
 
