@@ -291,7 +291,7 @@ def test_a_shuffled_run_ends_with_the_last_clause_and_reports_in_the_listed_orde
         def begins(self, clause: Clause) -> None:
             begun.append(clause.id)
 
-    clauses = [*CLAUSES[:8], BY_ID[LAST]]
+    clauses = [*CLAUSES[:20], BY_ID[LAST]]
     target = Target(base_url="http://target", app=fine)
     result = judge(target, clauses, shuffle=1, listener=Listener())
     assert begun[-1] == LAST

@@ -103,6 +103,25 @@ def test_a_field_that_is_missing_is_the_targets_fault() -> None:
     assert violated(lambda: body["user"]["id"]) == "expected a field 'id', received {}"
 
 
+@pytest.mark.parametrize(("body", "wanted"), [({"a": 1}, True), ({"a": True}, 1), ({"a": 1.0}, 1)])
+def test_true_is_no_number(body: Any, wanted: object) -> None:
+    assert f"with a {wanted!r}" in violated(lambda: reply(body).expect_fields(a=wanted))
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "shape"),
+    [
+        (b'{"user": []}', "user", "an object"),
+        (b'{"users": {}}', "users", "a list of objects"),
+        (b'{"users": [{}, 1]}', "users", "a list of objects"),
+        (b'{"id": 5}', "id", "text"),
+    ],
+)
+def test_a_field_of_another_shape_is_the_targets_fault(body: bytes, field: str, shape: str) -> None:
+    fields = reply(body).expect_fields()
+    assert f"a field {field!r} that is {shape}" in violated(lambda: fields[field])
+
+
 def test_a_body_that_is_no_json_or_no_object_is_the_targets_fault() -> None:
     assert "a body of JSON" in violated(reply(b"<html>").json)
     assert "a JSON object" in violated(reply([]).fields)
