@@ -7,16 +7,19 @@ RUN := $(BIN)/python -m
 # Each worker keeps to a row of tests, so that a module's fake proxy is started once or twice.
 PYTEST := $(RUN) pytest --numprocesses auto --dist worksteal
 .DEFAULT_GOAL := help
-.PHONY: help install demo fake contract test test-client test-fakeproxy test-contract \
+.PHONY: help install sdk demo fake contract test test-client test-fakeproxy test-contract \
   test-integration check coverage e2e lowest bench lint format clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The public client of the runtime's API, against which the fake is tested, declares a cloud's whole
-# SDK, half a gigabyte that it never imports: it is installed without its dependencies.
 install:  ## Set up .venv with uv, or with venv and pip; skipped when nothing changed
 	@sh client/launch $(addprefix --python ,$(PYTHON)) --extras contract,fakeproxy,dev
+	@$(MAKE) --no-print-directory sdk
+
+# The public client of the runtime's API, against which the fake is tested, declares a cloud's whole
+# SDK, half a gigabyte that it never imports: it is installed without its dependencies.
+sdk:  ## Fetch the public client of the runtime, which tests use; part of make install
 	@test -d $(SDK) || $(RUN) pip install --quiet --disable-pip-version-check \
 	  --no-deps --target $(SDK) 'agent-sandbox>=0.0.30'
 

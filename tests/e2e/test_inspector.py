@@ -52,7 +52,7 @@ CALLS: list[tuple[str, dict[str, object], str]] = [
     ),
     ("read_sandbox_file", {"name": BOX, "path": "note.txt"}, r"^first\nsecond"),
     ("list_sandbox_files", {"name": BOX}, r"note\.txt"),
-    ("pause_sandbox", {"name": BOX}, r"was paused"),
+    ("pause_sandbox", {"name": BOX}, r"is paused"),
     ("resume_sandbox", {"name": BOX}, r"is ready after"),
     ("delete_sandbox", {"name": BOX}, r"were deleted"),
 ]

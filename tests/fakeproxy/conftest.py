@@ -5,20 +5,19 @@ import pytest
 from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._testing.thread import ServerThread
 
-from tests.fakeproxy.world import Caller, Port, World, a_world
+from tests.fakeproxy.fake_app import Client, FakeApp, SharedServer, fake_app
 
 
 @pytest.fixture(scope="session")
-def port() -> Iterator[Port]:
-    made = Port()
-    with ServerThread(made) as server:
-        made.server = server
-        yield made
+def shared_server() -> Iterator[SharedServer]:
+    server = SharedServer()
+    with ServerThread(server) as server.thread:
+        yield server
 
 
 @pytest.fixture
 def isolation() -> Choice:
-    """Return the quickest isolation; `in_each_isolation` replaces it."""
+    """Return the quickest isolation; `with_each_isolation` replaces it."""
     return "none"
 
 
@@ -30,21 +29,22 @@ def quick_kills(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    """Return the options of the test's world; a module may have others."""
+    """Return the options of `create_app` for the fixture `fake`; a module may replace them."""
     return {}
 
 
 @pytest.fixture
-async def world(options: dict[str, Any]) -> AsyncGenerator[World]:
-    async with a_world(**options) as made:
-        yield made
+async def fake(options: dict[str, Any]) -> AsyncGenerator[FakeApp]:
+    """Return a fake proxy in process, on a clock that the test advances."""
+    async with fake_app(**options) as fake:
+        yield fake
 
 
 @pytest.fixture
-async def alice(world: World) -> Caller:
-    return await world.user("alice")
+async def alice(fake: FakeApp) -> Client:
+    return await fake.new_user("alice")
 
 
 @pytest.fixture
-async def bob(world: World) -> Caller:
-    return await world.user("bob")
+async def bob(fake: FakeApp) -> Client:
+    return await fake.new_user("bob")

@@ -1,4 +1,4 @@
-"""Waiting, within bounds, for what other processes do."""
+"""Bounded waiting for other processes."""
 
 import asyncio
 import os
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE = 15.0  # seconds; far more than anything here takes on a busy machine
+TIMEOUT = 15.0  # seconds; far more than anything here takes on a busy machine
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     """Wait until a condition about another process holds."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"the condition did not hold within {TIMEOUT:g} s"
         await asyncio.sleep(0.01)
 
 

@@ -2,7 +2,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tests.fakeproxy.world import ADMIN_KEY, Caller, World, assert_refused, exec_path
+from tests.fakeproxy.fake_app import ADMIN_KEY, Client, FakeApp, assert_error, exec_path
 
 FORMAT = "Invalid Authorization header format. Expected: Bearer <api-key>"
 USER_ROUTES = [
@@ -54,104 +54,106 @@ ADMIN_ROUTES = [
         ("Bearer two words", FORMAT),
     ],
 )
-async def test_a_faulty_header_is_401(world: World, header: str, message: str) -> None:
-    reply = await world.nobody("GET", "/api/me", headers={"Authorization": header})
-    assert_refused(reply, 401, "Unauthorized", message)
+async def test_a_faulty_header_is_401(fake: FakeApp, header: str, message: str) -> None:
+    reply = await fake.anonymous.request("GET", "/api/me", headers={"Authorization": header})
+    assert_error(reply, 401, "Unauthorized", message)
 
 
 @pytest.mark.parametrize(("method", "path"), USER_ROUTES + ADMIN_ROUTES)
-async def test_every_route_needs_a_header(world: World, method: str, path: str) -> None:
-    reply = await world.nobody(method, path)
-    assert_refused(reply, 401, "Unauthorized", "Missing Authorization header")
+async def test_every_route_needs_a_header(fake: FakeApp, method: str, path: str) -> None:
+    reply = await fake.anonymous.request(method, path)
+    assert_error(reply, 401, "Unauthorized", "Missing Authorization header")
 
 
 @pytest.mark.parametrize("after", [" ", "\t", " \t  "])
-async def test_blanks_after_a_key_are_stripped(world: World, alice: Caller, after: str) -> None:
+async def test_blanks_after_a_key_are_stripped(fake: FakeApp, alice: Client, after: str) -> None:
     for key, path in ((alice.key, "/api/me"), (ADMIN_KEY, "/api/admin/users")):
-        reply = await world.nobody("GET", path, headers={"Authorization": f"Bearer {key}{after}"})
+        reply = await fake.anonymous.request(
+            "GET", path, headers={"Authorization": f"Bearer {key}{after}"}
+        )
         assert reply.status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path"), USER_ROUTES)
-async def test_every_user_route_needs_a_users_key(world: World, method: str, path: str) -> None:
-    reply = await world.admin(method, path)
-    assert_refused(reply, 401, "Unauthorized", "Invalid API key")
+async def test_every_user_route_needs_a_users_key(fake: FakeApp, method: str, path: str) -> None:
+    reply = await fake.admin.request(method, path)
+    assert_error(reply, 401, "Unauthorized", "Invalid API key")
 
 
 @pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES)
 async def test_every_admin_route_needs_the_admin_key(
-    world: World, alice: Caller, method: str, path: str
+    fake: FakeApp, alice: Client, method: str, path: str
 ) -> None:
-    reply = await alice(method, path)
-    assert_refused(reply, 403, "Forbidden", "Invalid admin API key")
+    reply = await alice.request(method, path)
+    assert_error(reply, 403, "Forbidden", "Invalid admin API key")
 
 
 @pytest.mark.parametrize("key", [b"sk_live_" + b"x" * 32, b"\xff\xfe"])
-async def test_an_unknown_key_opens_nothing(world: World, key: bytes) -> None:
+async def test_an_unknown_key_opens_nothing(fake: FakeApp, key: bytes) -> None:
     headers = [(b"Authorization", b"Bearer " + key)]  # as bytes: no text may hold all of them
-    reply = await world.http.get("/api/me", headers=headers)
-    assert_refused(reply, 401, "Unauthorized", "Invalid API key")
-    reply = await world.http.get("/api/admin/users", headers=headers)
-    assert_refused(reply, 403, "Forbidden", "Invalid admin API key")
+    reply = await fake.http.get("/api/me", headers=headers)
+    assert_error(reply, 401, "Unauthorized", "Invalid API key")
+    reply = await fake.http.get("/api/admin/users", headers=headers)
+    assert_error(reply, 403, "Forbidden", "Invalid admin API key")
 
 
-async def revoke(world: World, username: str) -> None:
-    path = f"/api/admin/users/{world.users[username]}/apikeys"
-    for key in (await world.admin("GET", path)).json()["api_keys"]:
-        await world.admin("DELETE", f"/api/admin/apikeys/{key['id']}")
+async def revoke(fake: FakeApp, username: str) -> None:
+    path = f"/api/admin/users/{fake.users[username]}/apikeys"
+    for key in (await fake.admin.request("GET", path)).json()["api_keys"]:
+        await fake.admin.request("DELETE", f"/api/admin/apikeys/{key['id']}")
 
 
-async def set_active(world: World, username: str, *, active: bool) -> None:
-    path = f"/api/admin/users/{world.users[username]}"
-    await world.admin("PUT", path, {"is_active": active})
+async def set_active(fake: FakeApp, username: str, *, active: bool) -> None:
+    path = f"/api/admin/users/{fake.users[username]}"
+    await fake.admin.request("PUT", path, {"is_active": active})
 
 
-async def test_a_revoked_key_opens_nothing(world: World, alice: Caller) -> None:
-    await revoke(world, "alice")
-    reply = await alice("GET", "/api/me")
-    assert_refused(reply, 401, "Unauthorized", "API key is inactive")
+async def test_a_revoked_key_opens_nothing(fake: FakeApp, alice: Client) -> None:
+    await revoke(fake, "alice")
+    reply = await alice.request("GET", "/api/me")
+    assert_error(reply, 401, "Unauthorized", "API key is inactive")
 
 
 async def test_a_deactivated_user_is_refused_until_activated_again(
-    world: World, alice: Caller
+    fake: FakeApp, alice: Client
 ) -> None:
-    await set_active(world, "alice", active=False)
-    reply = await alice("GET", "/api/me")
-    assert_refused(reply, 401, "Unauthorized", "User account is inactive")
-    await set_active(world, "alice", active=True)
-    assert (await alice("GET", "/api/me")).status_code == 200
+    await set_active(fake, "alice", active=False)
+    reply = await alice.request("GET", "/api/me")
+    assert_error(reply, 401, "Unauthorized", "User account is inactive")
+    await set_active(fake, "alice", active=True)
+    assert (await alice.request("GET", "/api/me")).status_code == 200
 
 
-async def test_a_key_opens_until_the_instant_of_its_expiry(world: World, alice: Caller) -> None:
-    late = Caller(world.http, await world.key("alice", expires_at="2026-01-01T01:00:00Z"))
-    world.clock.advance(3599.999999)
-    assert (await late("GET", "/api/me")).status_code == 200
-    world.clock.advance(0.000001)
-    reply = await late("GET", "/api/me")
-    assert_refused(reply, 401, "Unauthorized", "API key has expired")
+async def test_a_key_opens_until_the_instant_of_its_expiry(fake: FakeApp, alice: Client) -> None:
+    late = Client(fake.http, await fake.new_key("alice", expires_at="2026-01-01T01:00:00Z"))
+    fake.clock.advance(3599.999999)
+    assert (await late.request("GET", "/api/me")).status_code == 200
+    fake.clock.advance(0.000001)
+    reply = await late.request("GET", "/api/me")
+    assert_error(reply, 401, "Unauthorized", "API key has expired")
 
 
 async def test_an_expiry_in_the_past_is_accepted_and_the_key_expired(
-    world: World, alice: Caller
+    fake: FakeApp, alice: Client
 ) -> None:
-    late = Caller(world.http, await world.key("alice", expires_at="2020-01-01"))
-    reply = await late("GET", "/api/me")
-    assert_refused(reply, 401, "Unauthorized", "API key has expired")
+    late = Client(fake.http, await fake.new_key("alice", expires_at="2020-01-01"))
+    reply = await late.request("GET", "/api/me")
+    assert_error(reply, 401, "Unauthorized", "API key has expired")
 
 
 async def test_revoked_is_said_before_inactive_and_inactive_before_expired(
-    world: World, alice: Caller
+    fake: FakeApp, alice: Client
 ) -> None:
-    late = Caller(world.http, await world.key("alice", expires_at="2020-01-01"))
-    await set_active(world, "alice", active=False)
-    assert (await late("GET", "/api/me")).json()["message"] == "User account is inactive"
-    await revoke(world, "alice")
-    assert (await late("GET", "/api/me")).json()["message"] == "API key is inactive"
+    late = Client(fake.http, await fake.new_key("alice", expires_at="2020-01-01"))
+    await set_active(fake, "alice", active=False)
+    assert (await late.request("GET", "/api/me")).json()["message"] == "User account is inactive"
+    await revoke(fake, "alice")
+    assert (await late.request("GET", "/api/me")).json()["message"] == "API key is inactive"
 
 
-async def test_the_key_of_a_deleted_user_is_unknown(world: World, alice: Caller) -> None:
-    await world.admin("DELETE", f"/api/admin/users/{world.users['alice']}")
-    assert_refused(await alice("GET", "/api/me"), 401, "Unauthorized", "Invalid API key")
+async def test_the_key_of_a_deleted_user_is_unknown(fake: FakeApp, alice: Client) -> None:
+    await fake.admin.request("DELETE", f"/api/admin/users/{fake.users['alice']}")
+    assert_error(await alice.request("GET", "/api/me"), 401, "Unauthorized", "Invalid API key")
 
 
 @pytest.mark.parametrize("key", ["", "two words", "é", "line\n"])
@@ -164,19 +166,19 @@ async def test_an_admin_key_that_no_header_can_carry_is_refused(key: str) -> Non
 
 @pytest.mark.parametrize("path", ["/api/sandboxes", "/api/me/apikeys"])
 @pytest.mark.parametrize("fate", ["deleted", "deactivated"])
-async def test_a_user_who_goes_while_the_body_arrives_is_refused(
-    world: World, alice: Caller, path: str, fate: str
+async def test_a_user_removed_while_the_body_arrives_is_refused(
+    fake: FakeApp, alice: Client, path: str, fate: str
 ) -> None:
-    user = f"/api/admin/users/{world.users['alice']}"
+    user = f"/api/admin/users/{fake.users['alice']}"
 
     async def body() -> AsyncGenerator[bytes]:
         yield b'{"name": '
         if fate == "deleted":
-            await world.admin("DELETE", user)
+            await fake.admin.request("DELETE", user)
         else:
-            await world.admin("PUT", user, {"is_active": False})
+            await fake.admin.request("PUT", user, {"is_active": False})
         yield b'"box"}'
 
     headers = {"Authorization": f"Bearer {alice.key}", "Content-Type": "application/json"}
-    reply = await world.http.post(path, content=body(), headers=headers)
+    reply = await fake.http.post(path, content=body(), headers=headers)
     assert reply.status_code == 401

@@ -4,22 +4,22 @@ import pytest
 from sandbox_fakeproxy import Clock, ManualClock, ScriptedRuntime, Store, SystemClock, create_app
 from sandbox_fakeproxy._clock import Instant
 
-from tests.fakeproxy.world import Caller, World, assert_refused
+from tests.fakeproxy.fake_app import Client, FakeApp, assert_error
 
 ADVANCE = "/_fake/clock/advance"
 
 
-async def test_an_administrator_moves_time_on(world: World, alice: Caller) -> None:
-    await alice("POST", "/api/sandboxes", {"name": "box"})
-    reply = await world.admin("POST", ADVANCE, {"seconds": 2})
+async def test_an_administrator_moves_time_on(fake: FakeApp, alice: Client) -> None:
+    await alice.request("POST", "/api/sandboxes", {"name": "box"})
+    reply = await fake.admin.request("POST", ADVANCE, {"seconds": 2})
     assert reply.status_code == 200
     assert reply.json() == {"success": True, "now": "2026-01-01T00:00:02.000Z"}
-    assert (await alice("GET", "/api/sandboxes/box")).json()["ready"] is True
+    assert (await alice.request("GET", "/api/sandboxes/box")).json()["ready"] is True
 
 
-async def test_advances_add_up(world: World) -> None:
-    await world.admin("POST", ADVANCE, {"seconds": 0.25})
-    reply = await world.admin("POST", ADVANCE, {"seconds": 0.25})
+async def test_advances_add_up(fake: FakeApp) -> None:
+    await fake.admin.request("POST", ADVANCE, {"seconds": 0.25})
+    reply = await fake.admin.request("POST", ADVANCE, {"seconds": 0.25})
     assert reply.json()["now"] == "2026-01-01T00:00:00.500Z"
 
 
@@ -40,18 +40,18 @@ async def test_advances_add_up(world: World) -> None:
         b'{"seconds": ' + b"9" * 400 + b"}",
     ],
 )
-async def test_what_is_no_step_forward_is_400_and_moves_nothing(
-    world: World, content: bytes
+async def test_an_invalid_number_of_seconds_is_400_and_moves_no_time(
+    fake: FakeApp, content: bytes
 ) -> None:
     headers = {"Content-Type": "application/json"}
-    reply = await world.admin("POST", ADVANCE, content=content, headers=headers)
+    reply = await fake.admin.request("POST", ADVANCE, content=content, headers=headers)
     assert reply.status_code == 400
-    assert world.clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
+    assert fake.clock.now() == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_an_unknown_control_route_is_404(world: World) -> None:
-    reply = await world.admin("POST", "/_fake/nothing")
-    assert_refused(reply, 404, "Not Found", "Route POST /_fake/nothing not found")
+async def test_an_unknown_control_route_is_404(fake: FakeApp) -> None:
+    reply = await fake.admin.request("POST", "/_fake/nothing")
+    assert_error(reply, 404, "Not Found", "Route POST /_fake/nothing not found")
 
 
 @pytest.mark.parametrize("clock", [SystemClock(), ManualClock()])

@@ -1,4 +1,4 @@
-"""The command line in this process: what it refuses, and what it prints."""
+"""The command line, run in this process: refusals, help and the text at the start."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What testers may have become of a sandbox, by its image's name or at any time."""
+"""Fates of a sandbox, set by its image's name or with `PUT /_fake/sandboxes/…/fate`."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, Store, create_app
 from sandbox_fakeproxy._state.fates import FATES
 
-from tests.fakeproxy.world import ADMIN_KEY, Caller, World, assert_refused, exec_path
+from tests.fakeproxy.fake_app import ADMIN_KEY, Client, FakeApp, assert_error, exec_path
 
 BOX = "/api/sandboxes/box"
 FATE = "/_fake/sandboxes/alice/box/fate"
@@ -20,15 +20,15 @@ REASONS = {
 }
 
 
-async def shown(caller: Caller) -> dict[str, Any]:
-    reply = await caller("GET", BOX)
+async def shown(caller: Client) -> dict[str, Any]:
+    reply = await caller.request("GET", BOX)
     assert reply.status_code == 200
     body: dict[str, Any] = reply.json()
     return body
 
 
-async def create(caller: Caller, image: str) -> None:
-    reply = await caller("POST", "/api/sandboxes", {"name": "box", "image": image})
+async def create(caller: Client, image: str) -> None:
+    reply = await caller.request("POST", "/api/sandboxes", {"name": "box", "image": image})
     assert reply.status_code == 201
     assert reply.json()["sandbox"]["image"] == image
 
@@ -41,12 +41,12 @@ async def create(caller: Caller, image: str) -> None:
         ("fake/failed@sha256:0", "failed"),
     ],
 )
-async def test_an_image_whose_name_ends_so_brings_the_fate(
-    world: World, alice: Caller, image: str, fate: str
+async def test_an_image_name_that_ends_in_a_fate_sets_it(
+    fake: FakeApp, alice: Client, image: str, fate: str
 ) -> None:
     await create(alice, image)
     assert "readyReason" not in await shown(alice)
-    world.clock.advance(1_000)
+    fake.clock.advance(1_000)
     status = await shown(alice)
     assert status["readyReason"] == REASONS[fate]
     assert status["ready"] is (fate == "running")
@@ -55,79 +55,79 @@ async def test_an_image_whose_name_ends_so_brings_the_fate(
 @pytest.mark.parametrize(
     "image", ["failed", "failed:1", "/failed", "a/failed/b", "a/unfailed", "/"]
 )
-async def test_any_other_image_runs(world: World, alice: Caller, image: str) -> None:
+async def test_any_other_image_runs(fake: FakeApp, alice: Client, image: str) -> None:
     await create(alice, image)
-    world.clock.advance(2)
+    fake.clock.advance(2)
     assert (await shown(alice))["ready"] is True
 
 
 @pytest.mark.parametrize("fate", [fate for fate in REASONS if fate != "running"])
 async def test_a_fate_comes_at_any_time_and_running_mends_it(
-    world: World, alice: Caller, fate: str
+    fake: FakeApp, alice: Client, fate: str
 ) -> None:
-    await world.sandbox(alice)
-    reply = await world.admin("PUT", FATE, {"fate": fate})
+    await fake.ready_sandbox(alice)
+    reply = await fake.admin.request("PUT", FATE, {"fate": fate})
     assert reply.status_code == 200
     assert reply.json()["success"] is True
     assert reply.json()["sandbox"]["fate"] == fate
-    assert reply.json()["sandbox"]["phase"] == "ready"  # nobody has seen it yet
-    world.clock.advance(0.1)
+    assert reply.json()["sandbox"]["phase"] == "ready"  # the controller has not seen it yet
+    fake.clock.advance(0.1)
     assert (await shown(alice))["ready"] is (fate == "running")
-    await world.fate("running")
-    world.clock.advance(0.1)
+    await fake.set_fate("running")
+    fake.clock.advance(0.1)
     assert (await shown(alice))["readyMessage"] == "Pod exists with phase: Pending; Service Exists"
-    world.clock.advance(1.9)
+    fake.clock.advance(1.9)
     assert (await shown(alice))["ready"] is True
 
 
-async def test_a_fate_kills_what_runs_at_once_and_the_same_again_does_nothing(
-    world: World, alice: Caller
+async def test_a_fate_kills_running_commands_at_once_and_the_same_fate_again_does_nothing(
+    fake: FakeApp, alice: Client
 ) -> None:
-    await world.sandbox(alice)
-    assert isinstance(world.runtime, ScriptedRuntime)
+    await fake.ready_sandbox(alice)
+    assert isinstance(fake.runtime, ScriptedRuntime)
     for _ in range(2):
-        await world.fate("failed")
-        assert world.runtime.stopped == [world.sandbox_id("alice")]
-        world.clock.advance(0.06)
+        await fake.set_fate("failed")
+        assert fake.runtime.stopped == [fake.sandbox_id("alice")]
+        fake.clock.advance(0.06)
     assert (await shown(alice))["ready"] is False
-    assert (await alice("POST", exec_path(), {"command": "ls"})).status_code == 503
+    assert (await alice.request("POST", exec_path(), {"command": "ls"})).status_code == 503
 
 
-async def test_a_fate_outlasts_a_pause(world: World, alice: Caller) -> None:
+async def test_a_fate_outlasts_a_pause(fake: FakeApp, alice: Client) -> None:
     await create(alice, "fake/failed")
-    world.clock.advance(1)
-    await alice("POST", f"{BOX}/pause")
-    world.clock.advance(1)
+    fake.clock.advance(1)
+    await alice.request("POST", f"{BOX}/pause")
+    fake.clock.advance(1)
     assert (await shown(alice))["replicas"] == 0
-    await alice("POST", f"{BOX}/resume")
-    world.clock.advance(1)
+    await alice.request("POST", f"{BOX}/resume")
+    fake.clock.advance(1)
     assert "Failed" in (await shown(alice))["readyMessage"]
 
 
 async def test_a_controller_that_fails_from_the_start_never_makes_a_service(
-    world: World, alice: Caller
+    fake: FakeApp, alice: Client
 ) -> None:
     await create(alice, "fake/controller-error")
-    world.clock.advance(60)
+    fake.clock.advance(60)
     assert (await shown(alice))["service"] == "pending"
-    reply = await alice("POST", exec_path(), {"command": "ls"})
-    assert_refused(reply, 503, "Service Unavailable", "Sandbox service not ready")
-    await alice("POST", f"{BOX}/pause")
-    world.clock.advance(60)
+    reply = await alice.request("POST", exec_path(), {"command": "ls"})
+    assert_error(reply, 503, "Service Unavailable", "Sandbox service not ready")
+    await alice.request("POST", f"{BOX}/pause")
+    fake.clock.advance(60)
     assert (await shown(alice))["service"] == "pending"
-    await alice("POST", f"{BOX}/resume")
-    await world.fate("running")
-    world.clock.advance(60)
+    await alice.request("POST", f"{BOX}/resume")
+    await fake.set_fate("running")
+    fake.clock.advance(60)
     assert (await shown(alice))["service"] == "box"
 
 
 async def test_a_sandbox_that_vanished_is_in_the_way_until_it_is_deleted(
-    world: World, alice: Caller
+    fake: FakeApp, alice: Client
 ) -> None:
-    await world.sandbox(alice)
-    await world.fate("vanished")
+    await fake.ready_sandbox(alice)
+    await fake.set_fate("vanished")
     assert (await shown(alice))["ready"] is True
-    world.clock.advance(0.1)
+    fake.clock.advance(0.1)
     for method, path in (
         ("GET", BOX),
         ("POST", f"{BOX}/pause"),
@@ -135,29 +135,29 @@ async def test_a_sandbox_that_vanished_is_in_the_way_until_it_is_deleted(
         ("POST", exec_path()),
     ):
         message = "The resource of sandbox 'box' has vanished. Delete the sandbox to free its name"
-        assert_refused(await alice(method, path), 502, "Bad Gateway", message)
-    (listed,) = (await alice("GET", "/api/sandboxes")).json()["sandboxes"]
+        assert_error(await alice.request(method, path), 502, "Bad Gateway", message)
+    (listed,) = (await alice.request("GET", "/api/sandboxes")).json()["sandboxes"]
     assert (listed["service"], listed["serviceFQDN"]) == ("error", "error")
     assert listed["ready"] is False
-    assert (await alice("POST", "/api/sandboxes", {"name": "box"})).status_code == 409
-    assert (await alice("DELETE", BOX)).status_code == 200
-    assert (await alice("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
+    assert (await alice.request("POST", "/api/sandboxes", {"name": "box"})).status_code == 409
+    assert (await alice.request("DELETE", BOX)).status_code == 200
+    assert (await alice.request("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
 
 
 @pytest.mark.parametrize("body", [{}, {"fate": None}, {"fate": "Failed"}, {"fate": ["failed"]}])
 async def test_no_fate_is_400_with_those_there_are(
-    world: World, alice: Caller, body: dict[str, Any]
+    fake: FakeApp, alice: Client, body: dict[str, Any]
 ) -> None:
-    await world.sandbox(alice)
-    reply = await world.admin("PUT", FATE, body)
-    assert_refused(reply, 400, "Bad Request", f"fate must be one of: {', '.join(FATES)}")
+    await fake.ready_sandbox(alice)
+    reply = await fake.admin.request("PUT", FATE, body)
+    assert_error(reply, 400, "Bad Request", f"fate must be one of: {', '.join(FATES)}")
 
 
-async def test_a_fate_of_nobodys_sandbox_is_404(world: World, alice: Caller) -> None:
-    reply = await world.admin("PUT", FATE, {"fate": "failed"})
-    assert_refused(reply, 404, "Not Found", "User 'alice' has no sandbox 'box'")
-    reply = await world.admin("PUT", FATE.replace("alice", "eve"), {"fate": "failed"})
-    assert_refused(reply, 404, "Not Found", "There is no user 'eve'")
+async def test_a_fate_of_an_unknown_sandbox_is_404(fake: FakeApp, alice: Client) -> None:
+    reply = await fake.admin.request("PUT", FATE, {"fate": "failed"})
+    assert_error(reply, 404, "Not Found", "User 'alice' has no sandbox 'box'")
+    reply = await fake.admin.request("PUT", FATE.replace("alice", "eve"), {"fate": "failed"})
+    assert_error(reply, 404, "Not Found", "There is no user 'eve'")
 
 
 async def test_a_fate_survives_a_restart(tmp_path: Path) -> None:

@@ -16,42 +16,42 @@ from sandbox_fakeproxy._files.search import Found
 from starlette.requests import Request
 from starlette.types import Message
 
-from tests.fakeproxy.files import API, Box
-from tests.fakeproxy.world import World, a_world, exec_path
+from tests.fakeproxy.fake_app import FakeApp, exec_path, fake_app
+from tests.fakeproxy.file_api import API, FileApi
 
 TEXT = "zero\none\ntwo\nthree\n"
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncGenerator[World]:
-    async with a_world(LocalRuntime(tmp_path / "sandboxes")) as made:
+async def fake(tmp_path: Path) -> AsyncGenerator[FakeApp]:
+    async with fake_app(LocalRuntime(tmp_path / "sandboxes")) as made:
         yield made
 
 
 @pytest.fixture
-async def box(world: World, tmp_path: Path) -> Box:
-    alice = await world.user("alice")
-    await world.sandbox(alice)
-    place = tmp_path / "sandboxes" / world.sandbox_id("alice")
+async def files(fake: FakeApp, tmp_path: Path) -> FileApi:
+    alice = await fake.new_user("alice")
+    await fake.ready_sandbox(alice)
+    place = tmp_path / "sandboxes" / fake.sandbox_id("alice")
     for name in ("sandbox", "home"):
         (place / name).mkdir(parents=True)
-    return Box(alice, place / "sandbox", place / "home")
+    return FileApi(alice, place / "sandbox", place / "home")
 
 
 # Reading and writing.
 
 
-async def test_what_is_written_is_read_with_parents_made(box: Box) -> None:
-    written = await box.data("write", file="/sandbox/a/b/c.txt", content="grüß\n")
+async def test_a_written_file_is_read_back_and_its_parents_are_made(files: FileApi) -> None:
+    written = await files.succeed("write", file="/sandbox/a/b/c.txt", content="grüß\n")
     assert written == {"file": "/sandbox/a/b/c.txt", "bytes_written": 7}
-    read = await box.data("read", file="/sandbox/a/b/c.txt")
+    read = await files.succeed("read", file="/sandbox/a/b/c.txt")
     assert read == {"file": "/sandbox/a/b/c.txt", "content": "grüß\n"}
-    assert (box.sandbox / "a/b/c.txt").read_bytes() == b"gr\xc3\xbc\xc3\x9f\n"
+    assert (files.sandbox / "a/b/c.txt").read_bytes() == b"gr\xc3\xbc\xc3\x9f\n"
 
 
-async def test_home_is_a_place_of_its_own(box: Box) -> None:
-    await box.data("write", file="/home/gem/.profile", content="x")
-    assert (box.home / ".profile").read_text() == "x"
+async def test_home_is_a_place_of_its_own(files: FileApi) -> None:
+    await files.succeed("write", file="/home/gem/.profile", content="x")
+    assert (files.home / ".profile").read_text() == "x"
 
 
 @pytest.mark.parametrize(
@@ -71,33 +71,33 @@ async def test_home_is_a_place_of_its_own(box: Box) -> None:
     ],
 )
 async def test_lines_are_read_from_0_and_before_the_end(
-    box: Box, lines: dict[str, int], content: str
+    files: FileApi, lines: dict[str, int], content: str
 ) -> None:
-    (box.sandbox / "file").write_text(TEXT)
-    assert (await box.data("read", file="/sandbox/file", **lines))["content"] == content
+    (files.sandbox / "file").write_text(TEXT)
+    assert (await files.succeed("read", file="/sandbox/file", **lines))["content"] == content
 
 
-async def test_line_ends_are_kept_as_they_are(box: Box) -> None:
-    await box.data("write", file="/sandbox/file", content="a\r\nb\u2028c\n")
-    assert (await box.data("read", file="/sandbox/file", end_line=1))["content"] == "a\r\n"
-    assert (await box.data("read", file="/sandbox/file"))["content"] == "a\r\nb\u2028c\n"
+async def test_line_ends_are_kept_as_they_are(files: FileApi) -> None:
+    await files.succeed("write", file="/sandbox/file", content="a\r\nb\u2028c\n")
+    assert (await files.succeed("read", file="/sandbox/file", end_line=1))["content"] == "a\r\n"
+    assert (await files.succeed("read", file="/sandbox/file"))["content"] == "a\r\nb\u2028c\n"
 
 
-async def test_a_write_replaces_and_an_append_adds(box: Box) -> None:
-    await box.data("write", file="/sandbox/file", content="a longer text")
-    await box.data("write", file="/sandbox/file", content="a")
-    assert (await box.data("write", file="/sandbox/file", content="b", append=True)) == {
+async def test_a_write_replaces_and_an_append_adds(files: FileApi) -> None:
+    await files.succeed("write", file="/sandbox/file", content="a longer text")
+    await files.succeed("write", file="/sandbox/file", content="a")
+    assert (await files.succeed("write", file="/sandbox/file", content="b", append=True)) == {
         "file": "/sandbox/file",
         "bytes_written": 1,
     }
-    assert (box.sandbox / "file").read_text() == "ab"
+    assert (files.sandbox / "file").read_text() == "ab"
 
 
-async def test_a_write_keeps_the_inode_and_the_mode(box: Box) -> None:
-    file = box.sandbox / "run.sh"
+async def test_a_write_keeps_the_inode_and_the_mode(files: FileApi) -> None:
+    file = files.sandbox / "run.sh"
     file.touch(0o755)
     before = file.stat()
-    await box.data("write", file="/sandbox/run.sh", content="echo")
+    await files.succeed("write", file="/sandbox/run.sh", content="echo")
     assert (file.stat().st_ino, file.stat().st_mode) == (before.st_ino, before.st_mode)
 
 
@@ -120,10 +120,10 @@ async def test_a_write_keeps_the_inode_and_the_mode(box: Box) -> None:
     ],
 )
 async def test_each_encoding_writes_its_bytes(
-    box: Box, fields: dict[str, Any], written: bytes
+    files: FileApi, fields: dict[str, Any], written: bytes
 ) -> None:
-    data = await box.data("write", file="/sandbox/file", **fields)
-    assert (box.sandbox / "file").read_bytes() == written
+    data = await files.succeed("write", file="/sandbox/file", **fields)
+    assert (files.sandbox / "file").read_bytes() == written
     assert data["bytes_written"] == len(written)
 
 
@@ -137,22 +137,22 @@ async def test_each_encoding_writes_its_bytes(
     ],
 )
 async def test_content_that_is_not_in_its_encoding_is_a_decode_error_and_writes_nothing(
-    box: Box, fields: dict[str, str]
+    files: FileApi, fields: dict[str, str]
 ) -> None:
-    fault = await box.fault("write", file="/sandbox/file", **fields)
+    fault = await files.fail("write", file="/sandbox/file", **fields)
     assert fault["error_type"] == "decode_error"
-    assert not (box.sandbox / "file").exists()
+    assert not (files.sandbox / "file").exists()
 
 
 # Listing.
 
 
-async def test_a_list_tells_of_each_entry_and_counts(box: Box) -> None:
-    (box.sandbox / "b.txt").write_text("12345")
-    (box.sandbox / "a").mkdir()
-    (box.sandbox / "a" / "deep").touch()
-    os.utime(box.sandbox / "b.txt", (1.5, 1.5))
-    data = await box.data("list", path="/sandbox")
+async def test_a_list_tells_of_each_entry_and_counts(files: FileApi) -> None:
+    (files.sandbox / "b.txt").write_text("12345")
+    (files.sandbox / "a").mkdir()
+    (files.sandbox / "a" / "deep").touch()
+    os.utime(files.sandbox / "b.txt", (1.5, 1.5))
+    data = await files.succeed("list", path="/sandbox")
     assert {key: data[key] for key in data if key != "files"} == {
         "path": "/sandbox",
         "total_count": 2,
@@ -199,38 +199,38 @@ async def test_a_list_tells_of_each_entry_and_counts(box: Box) -> None:
         ({"sort_by": "type"}, [".h", "a", "c.py", "d.txt"]),
     ],
 )
-async def test_a_list_shows_what_is_asked_for_in_order(
-    box: Box, fields: dict[str, Any], paths: list[str]
+async def test_a_list_applies_its_filters_and_order(
+    files: FileApi, fields: dict[str, Any], paths: list[str]
 ) -> None:
     for name in (".h/e", "a/b/f.py", "a/g.txt", "c.py", "d.txt"):
-        (box.sandbox / name).parent.mkdir(parents=True, exist_ok=True)
-        (box.sandbox / name).touch()
-    os.utime(box.sandbox / "d.txt", (1, 1))
-    os.utime(box.sandbox / "c.py", (2, 2))
-    os.utime(box.sandbox / ".h", (3, 3))
-    data = await box.data("list", path="/sandbox", **fields)
+        (files.sandbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (files.sandbox / name).touch()
+    os.utime(files.sandbox / "d.txt", (1, 1))
+    os.utime(files.sandbox / "c.py", (2, 2))
+    os.utime(files.sandbox / ".h", (3, 3))
+    data = await files.succeed("list", path="/sandbox", **fields)
     assert [each["path"].removeprefix("/sandbox/") for each in data["files"]] == paths
 
 
-async def test_a_list_by_size_without_sizes_and_with_permissions(box: Box) -> None:
+async def test_a_list_by_size_without_sizes_and_with_permissions(files: FileApi) -> None:
     for name, size in (("a", 3), ("b", 1), ("c", 2)):
-        (box.sandbox / name).write_bytes(b"x" * size)
-        (box.sandbox / name).chmod(0o640)
-    data = await box.data(
+        (files.sandbox / name).write_bytes(b"x" * size)
+        (files.sandbox / name).chmod(0o640)
+    data = await files.succeed(
         "list", path="/sandbox", sort_by="size", include_size=False, include_permissions=True
     )
     assert [each["name"] for each in data["files"]] == ["b", "c", "a"]
     assert {(each["size"], each["permissions"]) for each in data["files"]} == {(None, "640")}
 
 
-async def test_a_link_is_listed_as_what_it_leads_to_and_not_descended(box: Box) -> None:
-    (box.home / "real").mkdir()
-    (box.home / "real" / "file").write_text("123")
-    (box.sandbox / "dir").symlink_to("/home/gem/real")
-    (box.sandbox / "file").symlink_to("/home/gem/real/file")
-    (box.sandbox / "loop").symlink_to("/sandbox")
-    (box.sandbox / "out").symlink_to("/etc")
-    data = await box.data("list", path="/sandbox", recursive=True)
+async def test_a_link_is_listed_as_its_target_and_not_descended(files: FileApi) -> None:
+    (files.home / "real").mkdir()
+    (files.home / "real" / "file").write_text("123")
+    (files.sandbox / "dir").symlink_to("/home/gem/real")
+    (files.sandbox / "file").symlink_to("/home/gem/real/file")
+    (files.sandbox / "loop").symlink_to("/sandbox")
+    (files.sandbox / "out").symlink_to("/etc")
+    data = await files.succeed("list", path="/sandbox", recursive=True)
     assert [(each["name"], each["is_directory"]) for each in data["files"]] == [
         ("dir", True),
         ("file", False),
@@ -240,66 +240,68 @@ async def test_a_link_is_listed_as_what_it_leads_to_and_not_descended(box: Box) 
     assert data["files"][1]["size"] == 3
 
 
-async def test_a_list_that_is_too_long_says_so(box: Box) -> None:
+async def test_a_list_that_is_too_long_says_so(files: FileApi) -> None:
     for number in range(10_001):
-        (box.sandbox / str(number)).touch()
-    data = await box.data("list", path="/sandbox")
+        (files.sandbox / str(number)).touch()
+    data = await files.succeed("list", path="/sandbox")
     assert (data["total_count"], data["truncated"]) == (10_000, True)
-    data = await box.data("find", path="/sandbox", glob="*")
+    data = await files.succeed("find", path="/sandbox", glob="*")
     assert (len(data["files"]), data["truncated"]) == (10_000, True)
 
 
-async def test_a_name_that_is_not_utf_8_does_not_spoil_the_list(box: Box) -> None:
+async def test_a_name_that_is_not_utf_8_does_not_spoil_the_list(files: FileApi) -> None:
     try:
-        (box.sandbox / os.fsdecode(b"\xff.txt")).touch()
+        (files.sandbox / os.fsdecode(b"\xff.txt")).touch()
     except OSError:
         return  # a filesystem that has only names in UTF-8
-    assert (await box.data("list", path="/sandbox"))["files"][0]["name"] == "\ufffd.txt"
-    assert (await box.data("find", path="/sandbox", glob="*"))["files"] == ["/sandbox/\ufffd.txt"]
+    assert (await files.succeed("list", path="/sandbox"))["files"][0]["name"] == "\ufffd.txt"
+    assert (await files.succeed("find", path="/sandbox", glob="*"))["files"] == [
+        "/sandbox/\ufffd.txt"
+    ]
 
 
 # Replacing, searching, finding.
 
 
-async def test_a_replacement_is_everywhere_and_counted(box: Box) -> None:
-    (box.sandbox / "file").write_text("a-b-c")
-    data = await box.data("replace", file="/sandbox/file", old_str="-", new_str="")
+async def test_a_replacement_is_everywhere_and_counted(files: FileApi) -> None:
+    (files.sandbox / "file").write_text("a-b-c")
+    data = await files.succeed("replace", file="/sandbox/file", old_str="-", new_str="")
     assert data == {"file": "/sandbox/file", "replaced_count": 2}
-    assert (box.sandbox / "file").read_text() == "abc"
-    data = await box.data("replace", file="/sandbox/file", old_str="-", new_str="+")
+    assert (files.sandbox / "file").read_text() == "abc"
+    data = await files.succeed("replace", file="/sandbox/file", old_str="-", new_str="+")
     assert data["replaced_count"] == 0
 
 
-async def test_a_replacement_that_would_not_fit_into_memory_is_refused(box: Box) -> None:
-    (box.sandbox / "file").write_text("a" * 100_000)
-    fault = await box.fault("replace", file="/sandbox/file", old_str="a", new_str="b" * 50_000)
+async def test_a_replacement_that_would_not_fit_into_memory_is_refused(files: FileApi) -> None:
+    (files.sandbox / "file").write_text("a" * 100_000)
+    fault = await files.fail("replace", file="/sandbox/file", old_str="a", new_str="b" * 50_000)
     assert fault["error_type"] == "invalid_target"
-    assert (box.sandbox / "file").stat().st_size == 100_000
+    assert (files.sandbox / "file").stat().st_size == 100_000
 
 
-async def test_a_search_answers_lines_and_their_numbers_from_0(box: Box) -> None:
-    (box.sandbox / "file").write_text(TEXT)
-    data = await box.data("search", file="/sandbox/file", regex="^t|r.*o$")
+async def test_a_search_answers_lines_and_their_numbers_from_0(files: FileApi) -> None:
+    (files.sandbox / "file").write_text(TEXT)
+    data = await files.succeed("search", file="/sandbox/file", regex="^t|r.*o$")
     assert data == {
         "file": "/sandbox/file",
         "matches": ["zero", "two", "three"],
         "line_numbers": [0, 2, 3],
     }
     line = data["line_numbers"][1]
-    read = await box.data("read", file="/sandbox/file", start_line=line, end_line=line + 1)
+    read = await files.succeed("read", file="/sandbox/file", start_line=line, end_line=line + 1)
     assert read["content"] == "two\n"
 
 
-async def test_a_search_without_a_match_is_empty(box: Box) -> None:
-    (box.sandbox / "file").write_text(TEXT)
-    data = await box.data("search", file="/sandbox/file", regex="^$")
+async def test_a_search_without_a_match_is_empty(files: FileApi) -> None:
+    (files.sandbox / "file").write_text(TEXT)
+    data = await files.succeed("search", file="/sandbox/file", regex="^$")
     assert (data["matches"], data["line_numbers"]) == ([], [])
 
 
 @pytest.mark.parametrize("regex", ["(", "*", "a{99999999999999}", "(?P<a>)(?P<a>)"])
-async def test_what_is_no_expression_is_refused(box: Box, regex: str) -> None:
-    (box.sandbox / "file").touch()
-    assert await box.refused("search", file="/sandbox/file", regex=regex) == ["regex"]
+async def test_an_invalid_regular_expression_is_refused(files: FileApi, regex: str) -> None:
+    (files.sandbox / "file").touch()
+    assert await files.invalid_fields("search", file="/sandbox/file", regex=regex) == ["regex"]
 
 
 @pytest.mark.parametrize(
@@ -319,32 +321,32 @@ async def test_what_is_no_expression_is_refused(box: Box, regex: str) -> None:
     ],
 )
 async def test_files_are_found_by_a_pattern_of_their_path(
-    box: Box, glob: str, found: list[str]
+    files: FileApi, glob: str, found: list[str]
 ) -> None:
     for name in ("a.py", "d/b.py", "d/e/c.py", ".hidden", ".d/x.py"):
-        (box.sandbox / name).parent.mkdir(parents=True, exist_ok=True)
-        (box.sandbox / name).touch()
-    data = await box.data("find", path="/sandbox", glob=glob)
+        (files.sandbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (files.sandbox / name).touch()
+    data = await files.succeed("find", path="/sandbox", glob=glob)
     assert data == {"path": "/sandbox", "files": [f"/sandbox/{name}" for name in found]}
 
 
 @pytest.mark.parametrize("glob", ["", "/etc/*", "../*", "a/../../*", "."])
-async def test_a_pattern_that_climbs_is_refused(box: Box, glob: str) -> None:
-    assert await box.refused("find", path="/sandbox", glob=glob) == ["glob"]
+async def test_a_pattern_that_climbs_is_refused(files: FileApi, glob: str) -> None:
+    assert await files.invalid_fields("find", path="/sandbox", glob=glob) == ["glob"]
 
 
 # Up and down.
 
 
-async def test_what_is_uploaded_is_downloaded(box: Box) -> None:
+async def test_an_uploaded_file_is_downloaded(files: FileApi) -> None:
     content = bytes(range(256)) * 4000
-    reply = await box.upload("here.bin", content, path="/sandbox/new/there.bin")
+    reply = await files.upload("here.bin", content, path="/sandbox/new/there.bin")
     assert reply.json()["data"] == {
         "file_path": "/sandbox/new/there.bin",
         "file_size": len(content),
         "success": True,
     }
-    reply = await box.download("/sandbox/new/there.bin")
+    reply = await files.download("/sandbox/new/there.bin")
     assert reply.status_code == 200
     assert reply.content == content
     assert reply.headers["content-type"] == "application/octet-stream"
@@ -352,29 +354,31 @@ async def test_what_is_uploaded_is_downloaded(box: Box) -> None:
     assert reply.headers["content-disposition"] == 'attachment; filename="there.bin"'
 
 
-async def test_a_download_passes_unchanged_whatever_it_looks_like(box: Box) -> None:
-    (box.sandbox / "größe.json").write_text("{no json")
-    reply = await box.download("/sandbox/größe.json")
+async def test_a_download_that_looks_like_json_passes_unchanged(files: FileApi) -> None:
+    (files.sandbox / "größe.json").write_text("{no json")
+    reply = await files.download("/sandbox/größe.json")
     assert reply.text == "{no json"
     disposition = "attachment; filename*=utf-8''gr%C3%B6%C3%9Fe.json"
     assert reply.headers["content-disposition"] == disposition
 
 
-async def test_an_upload_without_a_path_goes_home_under_its_own_name(box: Box) -> None:
-    reply = await box.upload("notes.txt", b"x")
+async def test_an_upload_without_a_path_goes_home_under_its_own_name(files: FileApi) -> None:
+    reply = await files.upload("notes.txt", b"x")
     assert reply.json()["data"]["file_path"] == "/home/gem/notes.txt"
-    assert (box.home / "notes.txt").read_bytes() == b"x"
+    assert (files.home / "notes.txt").read_bytes() == b"x"
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", "."])
-async def test_an_upload_without_a_path_needs_a_name_that_is_none(box: Box, name: str) -> None:
-    reply = await box.upload(name, b"x")
+async def test_an_upload_without_a_path_needs_a_name_that_is_none(
+    files: FileApi, name: str
+) -> None:
+    reply = await files.upload(name, b"x")
     assert reply.status_code == 422
     assert reply.json()["detail"][0]["loc"] == ["body", "path"]
 
 
-async def test_an_upload_that_cannot_be_kept_is_a_fault(box: Box) -> None:
-    reply = await box.upload("x", b"x", path="/etc/x")
+async def test_an_upload_that_cannot_be_kept_is_a_fault(files: FileApi) -> None:
+    reply = await files.upload("x", b"x", path="/etc/x")
     assert reply.status_code == 200
     assert reply.json()["success"] is False
     assert reply.json()["data"]["error_type"] == "permission_denied"
@@ -391,9 +395,9 @@ async def test_an_upload_that_cannot_be_kept_is_a_fault(box: Box) -> None:
     ],
 )
 async def test_an_upload_that_is_no_form_with_a_file_is_refused(
-    box: Box, content_type: str, body: bytes, status: int
+    files: FileApi, content_type: str, body: bytes, status: int
 ) -> None:
-    reply = await box.caller(
+    reply = await files.client.request(
         "POST", f"{API}/file/upload", content=body, headers={"Content-Type": content_type}
     )
     assert reply.status_code == status, reply.text
@@ -410,16 +414,16 @@ async def test_an_upload_that_is_no_form_with_a_file_is_refused(
     ],
 )
 async def test_a_download_that_cannot_be_had_says_why(
-    box: Box, path: str, status: int, error_type: str
+    files: FileApi, path: str, status: int, error_type: str
 ) -> None:
-    reply = await box.download(path)
+    reply = await files.download(path)
     assert reply.status_code == status
     assert reply.json()["success"] is False
     assert reply.json()["data"]["error_type"] == error_type
 
 
-async def test_a_download_needs_a_path(box: Box) -> None:
-    reply = await box.caller("GET", f"{API}/file/download")
+async def test_a_download_needs_a_path(files: FileApi) -> None:
+    reply = await files.client.request("GET", f"{API}/file/download")
     assert reply.status_code == 422
     assert reply.json()["detail"][0]["loc"] == ["query", "path"]
 
@@ -427,7 +431,7 @@ async def test_a_download_needs_a_path(box: Box) -> None:
 # Faults, each by its error_type.
 
 
-async def test_not_found(box: Box) -> None:
+async def test_not_found(files: FileApi) -> None:
     for operation, fields in {
         "read": {"file": "/sandbox/missing"},
         "replace": {"file": "/sandbox/missing", "old_str": "a", "new_str": "b"},
@@ -435,7 +439,7 @@ async def test_not_found(box: Box) -> None:
         "list": {"path": "/sandbox/missing"},
         "find": {"path": "/sandbox/missing", "glob": "*"},
     }.items():
-        fault = await box.fault(operation, **fields)
+        fault = await files.fail(operation, **fields)
         assert fault["error_type"] == "not_found"
         assert fault["path"] == "/sandbox/missing"
         assert fault["retryable"] is False
@@ -445,8 +449,8 @@ async def test_not_found(box: Box) -> None:
     "path",
     ["/", "/home", "/etc/passwd", "/sandbox/../etc/passwd", "/sandbox/out/passwd", "/sandboxes/x"],
 )
-async def test_permission_denied_outside(box: Box, path: str) -> None:
-    (box.sandbox / "out").symlink_to("/etc")
+async def test_permission_denied_outside(files: FileApi, path: str) -> None:
+    (files.sandbox / "out").symlink_to("/etc")
     for operation, fields in {
         "read": {"file": path},
         "write": {"file": path, "content": ""},
@@ -455,13 +459,13 @@ async def test_permission_denied_outside(box: Box, path: str) -> None:
         "list": {"path": path},
         "find": {"path": path, "glob": "*"},
     }.items():
-        assert (await box.fault(operation, **fields))["error_type"] == "permission_denied"
+        assert (await files.fail(operation, **fields))["error_type"] == "permission_denied"
 
 
-async def test_invalid_target(box: Box) -> None:
-    (box.sandbox / "dir").mkdir()
-    (box.sandbox / "file").touch()
-    os.mkfifo(box.sandbox / "pipe")
+async def test_invalid_target(files: FileApi) -> None:
+    (files.sandbox / "dir").mkdir()
+    (files.sandbox / "file").touch()
+    os.mkfifo(files.sandbox / "pipe")
     for operation, fields in [
         ("read", {"file": "/sandbox/dir"}),
         ("read", {"file": "/sandbox/pipe"}),
@@ -477,27 +481,27 @@ async def test_invalid_target(box: Box) -> None:
         ("list", {"path": "/sandbox/file"}),
         ("find", {"path": "/sandbox/file", "glob": "*"}),
     ]:
-        fault = await box.fault(operation, **fields)
+        fault = await files.fail(operation, **fields)
         assert fault["error_type"] == "invalid_target", (operation, fields, fault)
 
 
 @pytest.mark.parametrize(
     "path", ["", "file", "./file", "~/file", "/sandbox/a\0b", "/sandbox/" + "a" * 256, "/a" * 2049]
 )
-async def test_invalid_path(box: Box, path: str) -> None:
-    assert (await box.fault("read", file=path))["error_type"] == "invalid_path"
-    assert (await box.fault("write", file=path, content=""))["error_type"] == "invalid_path"
+async def test_invalid_path(files: FileApi, path: str) -> None:
+    assert (await files.fail("read", file=path))["error_type"] == "invalid_path"
+    assert (await files.fail("write", file=path, content=""))["error_type"] == "invalid_path"
 
 
-async def test_invalid_path_in_a_ring_of_links(box: Box) -> None:
-    (box.sandbox / "a").symlink_to("b")
-    (box.sandbox / "b").symlink_to("a")
-    assert (await box.fault("read", file="/sandbox/a"))["error_type"] == "invalid_path"
+async def test_invalid_path_in_a_ring_of_links(files: FileApi) -> None:
+    (files.sandbox / "a").symlink_to("b")
+    (files.sandbox / "b").symlink_to("a")
+    assert (await files.fail("read", file="/sandbox/a"))["error_type"] == "invalid_path"
 
 
-async def test_decode_error(box: Box) -> None:
-    (box.sandbox / "file").write_bytes(b"ok\xff")
-    fault = await box.fault("read", file="/sandbox/file")
+async def test_decode_error(files: FileApi) -> None:
+    (files.sandbox / "file").write_bytes(b"ok\xff")
+    fault = await files.fail("read", file="/sandbox/file")
     assert fault["error_type"] == "decode_error"
     assert "byte 2" in fault["message"]
     assert "download" in fault["message"]
@@ -505,17 +509,17 @@ async def test_decode_error(box: Box) -> None:
         "search": {"regex": "a"},
         "replace": {"old_str": "a", "new_str": "b"},
     }.items():
-        fault = await box.fault(operation, file="/sandbox/file", **fields)
+        fault = await files.fail(operation, file="/sandbox/file", **fields)
         assert fault["error_type"] == "decode_error"
 
 
-async def test_text_that_is_too_large_is_an_invalid_target_and_downloads(box: Box) -> None:
-    with (box.sandbox / "file").open("wb") as file:
+async def test_text_that_is_too_large_is_an_invalid_target_and_downloads(files: FileApi) -> None:
+    with (files.sandbox / "file").open("wb") as file:
         file.truncate(16 * 1024 * 1024 + 1)
-    fault = await box.fault("read", file="/sandbox/file")
+    fault = await files.fail("read", file="/sandbox/file")
     assert fault["error_type"] == "invalid_target"
     assert "download" in fault["message"]
-    assert len((await box.download("/sandbox/file")).content) == 16 * 1024 * 1024 + 1
+    assert len((await files.download("/sandbox/file")).content) == 16 * 1024 * 1024 + 1
 
 
 class BrokenDisk:
@@ -545,10 +549,15 @@ class BrokenDisk:
     ],
 )
 async def test_a_fault_of_the_disk_has_its_type(
-    box: Box, monkeypatch: pytest.MonkeyPatch, number: int, error_type: str, *, retryable: bool
+    files: FileApi,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    error_type: str,
+    *,
+    retryable: bool,
 ) -> None:
     monkeypatch.setattr("sandbox_fakeproxy._files.volume.os", BrokenDisk(number))
-    fault = await box.fault("write", file="/sandbox/file", content="x")
+    fault = await files.fail("write", file="/sandbox/file", content="x")
     assert (fault["error_type"], fault["retryable"]) == (error_type, retryable)
     assert os.strerror(number) in fault["message"]
 
@@ -586,35 +595,35 @@ async def test_a_fault_of_the_disk_has_its_type(
     ],
 )
 async def test_each_field_that_does_not_fit_is_named(
-    box: Box, operation: str, fields: dict[str, Any], at_fault: list[str]
+    files: FileApi, operation: str, fields: dict[str, Any], at_fault: list[str]
 ) -> None:
-    assert await box.refused(operation, **fields) == at_fault
+    assert await files.invalid_fields(operation, **fields) == at_fault
 
 
 @pytest.mark.parametrize("name", ["grep", "glob", "str_replace_editor", "watch", "stat", "", "x"])
-async def test_what_the_contract_does_not_name_is_404(box: Box, name: str) -> None:
-    reply = await box(name)
+async def test_an_operation_outside_the_contract_is_404(files: FileApi, name: str) -> None:
+    reply = await files.request(name)
     assert (reply.status_code, reply.json()) == (404, {"detail": "Not Found"})
 
 
-async def test_another_method_is_405(box: Box) -> None:
-    reply = await box.caller("GET", f"{API}/file/read")
+async def test_another_method_is_405(files: FileApi) -> None:
+    reply = await files.client.request("GET", f"{API}/file/read")
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
-    reply = await box.caller("POST", f"{API}/file/download")
+    reply = await files.client.request("POST", f"{API}/file/download")
     assert (reply.status_code, reply.headers["allow"]) == (405, "GET")
 
 
-async def test_sudo_is_taken_and_reaches_no_further(box: Box) -> None:
-    fault = await box.fault("read", file="/etc/passwd", sudo=True)
+async def test_sudo_is_taken_and_reaches_no_further(files: FileApi) -> None:
+    fault = await files.fail("read", file="/etc/passwd", sudo=True)
     assert fault["error_type"] == "permission_denied"
-    await box.data("write", file="/sandbox/file", content="", sudo=True)
+    await files.succeed("write", file="/sandbox/file", content="", sudo=True)
 
 
 # The sandbox around the files.
 
 
-async def test_a_sandbox_says_what_it_is_without_a_wrapper(box: Box) -> None:
-    reply = await box.caller("GET", f"{API}/sandbox")
+async def test_the_description_of_a_sandbox_has_no_wrapper(files: FileApi) -> None:
+    reply = await files.client.request("GET", f"{API}/sandbox")
     assert reply.status_code == 200
     about = reply.json()
     assert set(about) == {"success", "message", "home_dir", "version", "detail"}
@@ -623,27 +632,27 @@ async def test_a_sandbox_says_what_it_is_without_a_wrapper(box: Box) -> None:
     assert set(about["detail"]) == {"system", "runtime", "utils"}
 
 
-async def test_commands_and_the_api_share_their_files(box: Box) -> None:
+async def test_commands_and_the_api_share_their_files(files: FileApi) -> None:
     command = 'echo hi > file; ln -s "$HOME/note" link; echo there > ~/note'
-    await box.caller("POST", exec_path(), {"command": command})
-    assert (await box.data("read", file="/sandbox/file"))["content"] == "hi\n"
-    assert (await box.data("read", file="/sandbox/link"))["content"] == "there\n"
-    await box.data("write", file="/home/gem/new", content="from the API")
-    reply = await box.caller("POST", exec_path(), {"command": "cat ~/new"})
+    await files.client.request("POST", exec_path(), {"command": command})
+    assert (await files.succeed("read", file="/sandbox/file"))["content"] == "hi\n"
+    assert (await files.succeed("read", file="/sandbox/link"))["content"] == "there\n"
+    await files.succeed("write", file="/home/gem/new", content="from the API")
+    reply = await files.client.request("POST", exec_path(), {"command": "cat ~/new"})
     assert reply.json()["data"]["output"] == "from the API"
 
 
-async def test_files_outlive_a_pause_and_not_a_deletion(world: World, box: Box) -> None:
-    await box.data("write", file="/sandbox/file", content="x")
-    await box.caller("POST", "/api/sandboxes/box/pause")
-    assert (await box("read", file="/sandbox/file")).status_code == 503
-    await box.caller("POST", "/api/sandboxes/box/resume")
-    world.clock.advance(2)
-    assert (await box.data("read", file="/sandbox/file"))["content"] == "x"
-    await box.caller("DELETE", "/api/sandboxes/box")
-    assert not box.sandbox.parent.exists()
-    await world.sandbox(box.caller)
-    assert (await box.fault("read", file="/sandbox/file"))["error_type"] == "not_found"
+async def test_files_outlive_a_pause_and_not_a_deletion(fake: FakeApp, files: FileApi) -> None:
+    await files.succeed("write", file="/sandbox/file", content="x")
+    await files.client.request("POST", "/api/sandboxes/box/pause")
+    assert (await files.request("read", file="/sandbox/file")).status_code == 503
+    await files.client.request("POST", "/api/sandboxes/box/resume")
+    fake.clock.advance(2)
+    assert (await files.succeed("read", file="/sandbox/file"))["content"] == "x"
+    await files.client.request("DELETE", "/api/sandboxes/box")
+    assert not files.sandbox.parent.exists()
+    await fake.ready_sandbox(files.client)
+    assert (await files.fail("read", file="/sandbox/file"))["error_type"] == "not_found"
 
 
 def a_write(content: str) -> Request:
@@ -689,23 +698,23 @@ async def test_after_the_end_no_file_is_made(tmp_path: Path) -> None:
     assert not names_below(tmp_path)
 
 
-async def test_a_sandbox_is_deleted_however_deep_its_files_are(box: Box) -> None:
-    await box.data("write", file="/sandbox" + "/d" * 1900 + "/f", content="deep")
-    (box.home / "closed").mkdir()
-    (box.home / "closed" / "file").touch()
-    (box.home / "closed").chmod(0)
-    (box.home / "link").symlink_to(box.sandbox.parent.parent)
-    reply = await box.caller("DELETE", "/api/sandboxes/box")
+async def test_a_sandbox_is_deleted_however_deep_its_files_are(files: FileApi) -> None:
+    await files.succeed("write", file="/sandbox" + "/d" * 1900 + "/f", content="deep")
+    (files.home / "closed").mkdir()
+    (files.home / "closed" / "file").touch()
+    (files.home / "closed").chmod(0)
+    (files.home / "link").symlink_to(files.sandbox.parent.parent)
+    reply = await files.client.request("DELETE", "/api/sandboxes/box")
     assert reply.status_code == 200
-    assert not box.sandbox.parent.exists()
-    assert box.sandbox.parent.parent.exists()
+    assert not files.sandbox.parent.exists()
+    assert files.sandbox.parent.parent.exists()
 
 
-async def test_files_are_their_sandboxs_own(world: World, box: Box) -> None:
-    await box.data("write", file="/sandbox/file", content="alice's")
-    bob = await world.user("bob")
-    await world.sandbox(bob)
-    reply = await bob("POST", f"{API}/file/read", {"file": "/sandbox/file"})
+async def test_files_are_their_sandboxs_own(fake: FakeApp, files: FileApi) -> None:
+    await files.succeed("write", file="/sandbox/file", content="alice's")
+    bob = await fake.new_user("bob")
+    await fake.ready_sandbox(bob)
+    reply = await bob.request("POST", f"{API}/file/read", {"file": "/sandbox/file"})
     assert reply.json()["data"]["error_type"] == "not_found"
 
 
@@ -713,14 +722,14 @@ async def test_a_scripted_runtime_has_files_too_and_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    async with a_world(ScriptedRuntime()) as world:
-        alice = await world.user()
-        await world.sandbox(alice)
-        box = Box(alice, tmp_path, tmp_path)
-        await box.data("write", file="/sandbox/a", content="x")
-        assert (await box.data("read", file="/sandbox/a"))["content"] == "x"
+    async with fake_app(ScriptedRuntime()) as fake:
+        alice = await fake.new_user()
+        await fake.ready_sandbox(alice)
+        files = FileApi(alice, tmp_path, tmp_path)
+        await files.succeed("write", file="/sandbox/a", content="x")
+        assert (await files.succeed("read", file="/sandbox/a"))["content"] == "x"
         assert "a" in names_below(tmp_path)
-        await alice("DELETE", "/api/sandboxes/box")
+        await alice.request("DELETE", "/api/sandboxes/box")
         assert "a" not in names_below(tmp_path)
     assert not names_below(tmp_path)
 
@@ -730,7 +739,7 @@ def names_below(directory: Path) -> set[str]:
 
 
 async def test_slow_searches_in_one_sandbox_hold_up_no_other(
-    world: World, box: Box, monkeypatch: pytest.MonkeyPatch
+    fake: FakeApp, files: FileApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
 
@@ -739,15 +748,17 @@ async def test_slow_searches_in_one_sandbox_hold_up_no_other(
         return Found([], [], truncated=False)
 
     monkeypatch.setattr("sandbox_fakeproxy._files.volume.search", slow)
-    (box.sandbox / "file").write_text(TEXT)
+    (files.sandbox / "file").write_text(TEXT)
     searches = [
-        asyncio.ensure_future(box.data("search", file="/sandbox/file", regex="x"))
+        asyncio.ensure_future(files.succeed("search", file="/sandbox/file", regex="x"))
         for _ in range(40)
     ]
-    bob = await world.user("bob")
-    await world.sandbox(bob)
+    bob = await fake.new_user("bob")
+    await fake.ready_sandbox(bob)
     try:
-        asking = bob("POST", f"{API}/file/write", {"file": "/sandbox/file", "content": "bob's"})
+        asking = bob.request(
+            "POST", f"{API}/file/write", {"file": "/sandbox/file", "content": "bob's"}
+        )
         assert (await asyncio.wait_for(asking, 10)).json()["success"] is True
     finally:
         go_on.set()

@@ -6,36 +6,34 @@ import pytest
 from sandbox_fakeproxy import LocalRuntime
 from sandbox_fakeproxy._local.isolation import IsolationUnavailable
 
-from tests.fakeproxy.isolations import WORKING
-from tests.fakeproxy.shells import Box, Ran
+from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
+from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 
-@pytest.mark.parametrize("choice", WORKING)
-async def test_files_are_where_the_api_says_whatever_the_isolation(
-    tmp_path: Path, choice: str
-) -> None:
+@pytest.mark.parametrize("choice", AVAILABLE_ISOLATIONS)
+async def test_files_are_at_the_apis_paths_with_each_isolation(tmp_path: Path, choice: str) -> None:
     runtime = LocalRuntime(tmp_path, isolation=choice)  # type: ignore[arg-type]  # of those that work
-    box = Box(runtime)
-    await box.exec("echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c")
+    shell = ShellApi(runtime)
+    await shell.exec("echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c")
     place = runtime.place("one")
     assert (place.on_this_machine("/sandbox/a")).read_text() == "work\n"
     assert (place.on_this_machine("/home/gem/b")).read_text() == "home\n"
     assert (place.scratch / "c").read_text() == "scratch\n"
-    ran = await box.run("cat b", exec_dir="/home/gem")
-    assert ran == Ran("home\n")
-    made = await box.post("sessions/create", exec_dir="/home/gem")
+    ran = await shell.run("cat b", exec_dir="/home/gem")
+    assert ran == CommandResult("home\n")
+    made = await shell.post("sessions/create", exec_dir="/home/gem")
     assert made["working_dir"] == "/home/gem"
     await runtime.close()
 
 
 async def test_auto_is_the_best_that_works_here_and_says_so(tmp_path: Path) -> None:
     runtime = LocalRuntime(tmp_path)
-    box = Box(runtime)
-    if "bubblewrap" in WORKING:
+    shell = ShellApi(runtime)
+    if "bubblewrap" in AVAILABLE_ISOLATIONS:
         assert "/sandbox and /home/gem" in runtime.isolation.sentence
-        ran = await box.run("pwd; cd; pwd; echo $HOME; (echo x > /usr/new) 2>&- || echo kept")
-        assert ran == Ran("/sandbox\n/home/gem\n/home/gem\nkept\n")
-        assert await box.run("ls -d /etc /dev/null") == Ran("/dev/null  /etc\n")
+        ran = await shell.run("pwd; cd; pwd; echo $HOME; (echo x > /usr/new) 2>&- || echo kept")
+        assert ran == CommandResult("/sandbox\n/home/gem\n/home/gem\nkept\n")
+        assert await shell.run("ls -d /etc /dev/null") == CommandResult("/dev/null  /etc\n")
     else:
         assert runtime.isolation.sentence.endswith("each sandbox in its own directory")
     await runtime.close()
@@ -65,27 +63,27 @@ async def test_a_bubblewrap_that_does_not_work_is_none_and_says_why_when_asked_f
 async def test_a_link_in_a_sandbox_makes_no_stranger_one_of_its_processes(tmp_path: Path) -> None:
     runtime = LocalRuntime(tmp_path / "sandboxes")
     stranger = LocalRuntime(tmp_path / "strangers")
-    await Box(runtime).exec("true")
-    theirs = Box(stranger)
+    await ShellApi(runtime).exec("true")
+    theirs = ShellApi(stranger)
     one = await theirs.session()
     await theirs.exec("x=1", id=one)
-    # As it is on a machine with a /sandbox of its own: this leads to what a stranger sees there.
+    # As on a machine with a /sandbox of its own: the link leads to another sandbox's directory.
     (runtime.place("one").home / "sandbox").symlink_to(stranger.place("one").work)
     await runtime.stop("one")
-    assert await theirs.run("echo $x", id=one) == Ran("1\n")
+    assert await theirs.run("echo $x", id=one) == CommandResult("1\n")
     await runtime.close()
     await stranger.close()
 
 
 async def test_an_exec_dir_may_lead_through_absolute_links(tmp_path: Path) -> None:
-    for choice in WORKING:
+    for choice in AVAILABLE_ISOLATIONS:
         runtime = LocalRuntime(tmp_path / choice, isolation=choice)
-        box = Box(runtime)
-        await box.exec("mkdir d; ln -s $PWD/d link; ln -s link/../link again; ln -s loop loop")
+        shell = ShellApi(runtime)
+        await shell.exec("mkdir d; ln -s $PWD/d link; ln -s link/../link again; ln -s loop loop")
         for name in ("link", "again", "link/../d"):
-            ran = await box.run("pwd -P", exec_dir=f"/sandbox/{name}", strict=True)
+            ran = await shell.run("pwd -P", exec_dir=f"/sandbox/{name}", strict=True)
             assert ran.output.endswith("/d\n")
         for name in ("loop", "none", "x" * 300, "x/" * 3000):
             asked = {"command": "pwd", "exec_dir": f"/sandbox/{name}", "strict": True}
-            assert (await box.ask("POST", "exec", asked)).status == 400
+            assert (await shell.request("POST", "exec", asked)).status == 400
         await runtime.close()

@@ -11,13 +11,13 @@ import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
 from sandbox_fakeproxy._local.isolation import Choice
 
-from tests.fakeproxy.isolations import in_each_isolation
-from tests.fakeproxy.processes import eventually, is_running, open_files, pids_in
-from tests.fakeproxy.shells import Box, Ran
-from tests.fakeproxy.world import World, a_world, exec_path
+from tests.fakeproxy.available_isolations import with_each_isolation
+from tests.fakeproxy.fake_app import FakeApp, exec_path, fake_app
+from tests.fakeproxy.processes import is_running, open_files, pids_in, wait_until
+from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 BOX = "/api/sandboxes/box"
-# Writes the ids of what it starts to a file, as a test must not guess by a name.
+# Writes the id of the background process to a file, as a test must not guess it by a name.
 NOTE = "echo $! >> pids"
 
 
@@ -29,8 +29,8 @@ async def runtime(tmp_path: Path, isolation: Choice) -> AsyncGenerator[LocalRunt
 
 
 @pytest.fixture
-async def real(runtime: LocalRuntime) -> AsyncGenerator[World]:
-    async with a_world(runtime) as made:
+async def real(runtime: LocalRuntime) -> AsyncGenerator[FakeApp]:
+    async with fake_app(runtime) as made:
         yield made
 
 
@@ -38,13 +38,15 @@ def work(tmp_path: Path, sandbox_id: str = "one") -> Path:
     return tmp_path / "sandboxes" / sandbox_id / "sandbox"
 
 
-async def run(runtime: LocalRuntime, text: str, sandbox_id: str = "one", **fields: object) -> Ran:
-    return await Box(runtime, sandbox_id).run(text, **fields)
+async def run(
+    runtime: LocalRuntime, text: str, sandbox_id: str = "one", **fields: object
+) -> CommandResult:
+    return await ShellApi(runtime, sandbox_id).run(text, **fields)
 
 
 async def test_stdout_and_stderr_are_merged_in_order(runtime: LocalRuntime) -> None:
     outcome = await run(runtime, "for i in 1 2 3; do echo out$i; echo err$i >&2; done")
-    assert outcome == Ran("out1\nerr1\nout2\nerr2\nout3\nerr3\n", 0)
+    assert outcome == CommandResult("out1\nerr1\nout2\nerr2\nout3\nerr3\n", 0)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ async def test_a_command_runs_in_bash(runtime: LocalRuntime) -> None:
     assert outcome.output.strip().endswith("bash")
 
 
-@in_each_isolation
+@with_each_isolation
 async def test_a_command_runs_in_the_sandboxs_own_directory(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
@@ -83,7 +85,7 @@ async def test_a_command_runs_in_the_sandboxs_own_directory(
     assert (await run(runtime, "ls", "two")).output == ""
 
 
-@in_each_isolation
+@with_each_isolation
 async def test_the_environment_holds_nothing_of_the_fakes_own(
     runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +98,7 @@ async def test_the_environment_holds_nothing_of_the_fakes_own(
     assert "secret" not in outcome.output
 
 
-@in_each_isolation
+@with_each_isolation
 async def test_no_file_descriptor_is_inherited(runtime: LocalRuntime, tmp_path: Path) -> None:
     with (tmp_path / "open").open("w") as file:
         os.set_inheritable(file.fileno(), True)
@@ -106,7 +108,7 @@ async def test_no_file_descriptor_is_inherited(runtime: LocalRuntime, tmp_path: 
     assert set(outcome.output.split()) == {"1"}
 
 
-@in_each_isolation
+@with_each_isolation
 async def test_a_command_is_a_process_group_and_session_of_its_own(
     runtime: LocalRuntime,
 ) -> None:
@@ -125,7 +127,7 @@ async def test_output_of_30000_characters_is_whole(runtime: LocalRuntime) -> Non
     assert outcome.output == "x" * 29_999 + "é"
 
 
-async def test_longer_output_keeps_head_and_tail_and_says_what_is_missing(
+async def test_longer_output_keeps_head_and_tail_and_counts_the_rest(
     runtime: LocalRuntime,
 ) -> None:
     outcome = await run(runtime, "echo first; seq 100000; echo last")
@@ -152,16 +154,16 @@ async def test_output_without_end_stays_within_bounds(runtime: LocalRuntime) -> 
     assert "characters left out" in outcome.output
 
 
-@in_each_isolation
+@with_each_isolation
 async def test_a_background_job_does_not_hold_up_the_reply_and_lives_on(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     outcome = await run(runtime, f"sleep 1000 & {NOTE}; echo done")
-    assert outcome == Ran("done\n", 0)
+    assert outcome == CommandResult("done\n", 0)
     (pid,) = pids_in(work(tmp_path) / "pids")
     assert is_running(pid)
     await runtime.stop("one")
-    await eventually(lambda: not is_running(pid))
+    await wait_until(lambda: not is_running(pid))
 
 
 async def test_a_background_job_may_go_on_writing(runtime: LocalRuntime, tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ async def test_a_background_job_may_go_on_writing(runtime: LocalRuntime, tmp_pat
     await run(runtime, "(while ! test -e go; do sleep 0.01; done; seq 50000; echo $? > code) &")
     (work(tmp_path) / "go").touch()
     code = work(tmp_path) / "code"
-    await eventually(lambda: code.exists() and code.read_text() == "0\n")
+    await wait_until(lambda: code.exists() and code.read_text() == "0\n")
 
 
 async def test_a_background_job_that_never_stops_writing_does_not_hold_up_the_reply(
@@ -179,10 +181,8 @@ async def test_a_background_job_that_never_stops_writing_does_not_hold_up_the_re
     assert outcome.exit_code == 0
 
 
-@in_each_isolation
-async def test_whatever_still_runs_is_killed_by_a_stop(
-    runtime: LocalRuntime, tmp_path: Path
-) -> None:
+@with_each_isolation
+async def test_every_process_is_killed_by_a_stop(runtime: LocalRuntime, tmp_path: Path) -> None:
     stragglers = [
         "sleep 1000",
         "setsid sleep 1000",
@@ -196,21 +196,21 @@ async def test_whatever_still_runs_is_killed_by_a_stop(
     pids = pids_in(tmp_path / "sandboxes" / "one" / "home" / "pids")
     assert [is_running(pid) for pid in pids] == [True] * len(stragglers)
     await runtime.stop("one")
-    await eventually(lambda: not any(is_running(pid) for pid in pids))
+    await wait_until(lambda: not any(is_running(pid) for pid in pids))
 
 
 @pytest.mark.parametrize("verb", ["close", "remove"])
-async def test_whatever_still_runs_is_killed_by_a_close_and_a_removal(
+async def test_every_process_is_killed_by_a_close_and_a_removal(
     runtime: LocalRuntime, tmp_path: Path, verb: str
 ) -> None:
     await run(runtime, "setsid sleep 1000 & echo $! >> ~/pids")
     (pid,) = pids_in(tmp_path / "sandboxes" / "one" / "home" / "pids")
     assert is_running(pid)
     await (runtime.close() if verb == "close" else runtime.remove("one"))
-    await eventually(lambda: not is_running(pid))
+    await wait_until(lambda: not is_running(pid))
 
 
-@in_each_isolation
+@with_each_isolation
 async def test_stopping_one_sandbox_leaves_the_others_alone(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
@@ -225,7 +225,7 @@ async def test_a_command_under_way_is_told_that_its_sandbox_stopped(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     running = asyncio.ensure_future(run(runtime, "echo $$ > pids; sleep 1000"))
-    await eventually(lambda: bool(pids_in(work(tmp_path) / "pids")))
+    await wait_until(lambda: bool(pids_in(work(tmp_path) / "pids")))
     await runtime.stop("one")
     with pytest.raises(RuntimeUnreachable, match="stopped while the command ran"):
         await asyncio.wait_for(running, 15)
@@ -242,7 +242,7 @@ async def test_a_command_that_was_allowed_before_a_stop_does_not_start_after_it(
         )
         assert isinstance(results[0], RuntimeUnreachable)
     pids = pids_in(work(tmp_path) / "pids")
-    await eventually(lambda: not any(is_running(pid) for pid in pids))
+    await wait_until(lambda: not any(is_running(pid) for pid in pids))
 
 
 async def test_a_cancelled_caller_does_not_stop_the_command(
@@ -250,15 +250,15 @@ async def test_a_cancelled_caller_does_not_stop_the_command(
 ) -> None:
     text = "touch started; while ! test -e go; do sleep 0.01; done; echo went > on"
     running = asyncio.ensure_future(run(runtime, text))
-    await eventually((work(tmp_path) / "started").exists)
+    await wait_until((work(tmp_path) / "started").exists)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
     (work(tmp_path) / "go").touch()
-    await eventually((work(tmp_path) / "on").exists)
+    await wait_until((work(tmp_path) / "on").exists)
 
 
-async def test_a_stop_under_a_command_whose_caller_has_left_is_nobodys_error(
+async def test_a_stop_under_a_command_whose_caller_has_left_logs_no_error(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -267,7 +267,7 @@ async def test_a_stop_under_a_command_whose_caller_has_left_is_nobodys_error(
     loop.set_exception_handler(lambda _, context: told.append(context))
     try:
         running = asyncio.ensure_future(run(runtime, "touch started; sleep 60"))
-        await eventually((work(tmp_path) / "started").exists)
+        await wait_until((work(tmp_path) / "started").exists)
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
@@ -289,7 +289,7 @@ async def test_stopping_keeps_the_files_and_removing_removes_them(
     assert list((tmp_path / "sandboxes").iterdir()) == []
 
 
-@in_each_isolation
+@with_each_isolation
 async def test_removing_never_follows_a_link(runtime: LocalRuntime, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o755)
@@ -301,7 +301,7 @@ async def test_removing_never_follows_a_link(runtime: LocalRuntime, tmp_path: Pa
     assert list((tmp_path / "sandboxes").iterdir()) == []
 
 
-async def test_removing_what_never_ran_is_fine(runtime: LocalRuntime) -> None:
+async def test_removing_a_sandbox_that_never_ran_is_fine(runtime: LocalRuntime) -> None:
     await runtime.stop("none")
     await runtime.remove("none")
 
@@ -313,7 +313,7 @@ async def test_a_closed_runtime_starts_nothing(runtime: LocalRuntime) -> None:
 
 
 async def test_a_command_may_be_as_long_as_a_request(runtime: LocalRuntime) -> None:
-    assert await run(runtime, "#" * 1_000_000 + "\necho done") == Ran("done\n")
+    assert await run(runtime, "#" * 1_000_000 + "\necho done") == CommandResult("done\n")
 
 
 async def test_no_file_descriptor_leaks(runtime: LocalRuntime) -> None:
@@ -321,7 +321,7 @@ async def test_no_file_descriptor_leaks(runtime: LocalRuntime) -> None:
     before = open_files()
     await asyncio.gather(*(run(runtime, "echo x; sleep 1000 &") for _ in range(10)))
     await runtime.stop("one")
-    await eventually(lambda: open_files() <= before)
+    await wait_until(lambda: open_files() <= before)
 
 
 async def test_a_hundred_commands_at_once_all_get_their_own_output(
@@ -332,15 +332,15 @@ async def test_a_hundred_commands_at_once_all_get_their_own_output(
     assert [outcome.exit_code for outcome in outcomes] == list(range(100))
 
 
-@in_each_isolation
-async def test_recovering_clears_what_a_killed_fake_left(
+@with_each_isolation
+async def test_recovering_clears_the_leftovers_of_a_killed_fake(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     await run(runtime, f"setsid sleep 1000 & {NOTE}")
     await run(runtime, "touch orphan", "two")
     (pid,) = pids_in(work(tmp_path) / "pids")
     LocalRuntime(tmp_path / "sandboxes").recover(["one"])
-    await eventually(lambda: not is_running(pid))
+    await wait_until(lambda: not is_running(pid))
     assert [path.name for path in (tmp_path / "sandboxes").iterdir()] == ["one"]
 
 
@@ -353,58 +353,58 @@ async def test_a_runtime_of_its_own_directory_leaves_nothing_behind() -> None:
 
 
 async def test_over_http_a_paused_sandbox_keeps_its_files_and_a_deleted_one_does_not(
-    real: World,
+    real: FakeApp,
 ) -> None:
-    alice = await real.user()
-    await real.sandbox(alice)
-    await alice("POST", exec_path(), {"command": "echo kept > file"})
-    await alice("POST", f"{BOX}/pause")
-    await alice("POST", f"{BOX}/resume")
+    alice = await real.new_user()
+    await real.ready_sandbox(alice)
+    await alice.request("POST", exec_path(), {"command": "echo kept > file"})
+    await alice.request("POST", f"{BOX}/pause")
+    await alice.request("POST", f"{BOX}/resume")
     real.clock.advance(2)
-    reply = await alice("POST", exec_path(), {"command": "cat file"})
+    reply = await alice.request("POST", exec_path(), {"command": "cat file"})
     assert reply.json()["data"]["output"] == "kept\n"
-    await alice("DELETE", BOX)
-    await real.sandbox(alice)
-    reply = await alice("POST", exec_path(), {"command": "ls -A"})
+    await alice.request("DELETE", BOX)
+    await real.ready_sandbox(alice)
+    reply = await alice.request("POST", exec_path(), {"command": "ls -A"})
     assert reply.json()["data"]["output"] == ""
 
 
 @pytest.mark.parametrize("end", ["pause", "delete", "delete user"])
 async def test_over_http_a_command_under_way_is_502_when_its_sandbox_ends(
-    real: World, tmp_path: Path, end: str
+    real: FakeApp, tmp_path: Path, end: str
 ) -> None:
-    alice = await real.user()
-    await real.sandbox(alice)
+    alice = await real.new_user()
+    await real.ready_sandbox(alice)
     file = tmp_path / "sandboxes" / real.sandbox_id("alice") / "home" / "pids"
     command = {"command": "echo $$ > ~/pids; sleep 1000"}
-    running = asyncio.ensure_future(alice("POST", exec_path(), command))
-    await eventually(lambda: bool(pids_in(file)))
+    running = asyncio.ensure_future(alice.request("POST", exec_path(), command))
+    await wait_until(lambda: bool(pids_in(file)))
     (pid,) = pids_in(file)
     if end == "pause":
-        reply = await alice("POST", f"{BOX}/pause")
+        reply = await alice.request("POST", f"{BOX}/pause")
     elif end == "delete":
-        reply = await alice("DELETE", BOX)
+        reply = await alice.request("DELETE", BOX)
     else:
-        reply = await real.admin("DELETE", f"/api/admin/users/{real.users['alice']}")
+        reply = await real.admin.request("DELETE", f"/api/admin/users/{real.users['alice']}")
     assert reply.status_code == 200
     assert (await asyncio.wait_for(running, 15)).status_code == 502
-    await eventually(lambda: not is_running(pid))
+    await wait_until(lambda: not is_running(pid))
 
 
-@in_each_isolation
+@with_each_isolation
 async def test_over_http_commands_racing_a_delete_leave_nothing_running(
-    real: World, tmp_path: Path
+    real: FakeApp, tmp_path: Path
 ) -> None:
-    alice = await real.user()
+    alice = await real.new_user()
     # A length of sleep that is this test's own, to know its processes by.
     sleep = f"sleep 1000.{os.getpid()}"
     command = {"command": f"setsid {sleep} & {sleep}"}
     for _ in range(5):
-        await real.sandbox(alice)
+        await real.ready_sandbox(alice)
         replies = await asyncio.gather(
-            *(alice("POST", exec_path(), command) for _ in range(10)),
-            alice("DELETE", BOX),
-            *(alice("POST", exec_path(), command) for _ in range(10)),
+            *(alice.request("POST", exec_path(), command) for _ in range(10)),
+            alice.request("DELETE", BOX),
+            *(alice.request("POST", exec_path(), command) for _ in range(10)),
         )
         assert {reply.status_code for reply in replies} <= {200, 403, 502}
     assert [each for each in psutil.process_iter() if _runs(each, sleep)] == []

@@ -1,4 +1,4 @@
-"""The app behind its server: each route once on a real socket, and what only a socket shows."""
+"""The app behind its server: each route once on a real socket, and socket-level behaviour."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,8 +9,8 @@ import httpx
 import pytest
 from sandbox_fakeproxy import LocalRuntime
 
-from tests.fakeproxy.processes import eventually
-from tests.fakeproxy.world import Caller, Port, World, a_world, exec_path
+from tests.fakeproxy.fake_app import Client, FakeApp, SharedServer, exec_path, fake_app
+from tests.fakeproxy.processes import wait_until
 
 USER = "/api/admin/users/{user_id}"
 BOX = "/api/sandboxes/box"
@@ -19,17 +19,17 @@ UPLOAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\
 
 
 @pytest.fixture
-async def world(port: Port) -> AsyncGenerator[World]:
-    async with a_world(port=port) as served:
+async def fake(shared_server: SharedServer) -> AsyncGenerator[FakeApp]:
+    async with fake_app(server=shared_server) as served:
         yield served
 
 
 @pytest.fixture
-async def alice(world: World) -> Caller:
+async def alice(fake: FakeApp) -> Client:
     """Return a user with a sandbox that is ready and holds a file."""
-    alice = await world.user("alice")
-    await world.sandbox(alice)
-    await alice("POST", f"{FILE}/write", {"file": "/sandbox/f", "content": "hello"})
+    alice = await fake.new_user("alice")
+    await fake.ready_sandbox(alice)
+    await alice.request("POST", f"{FILE}/write", {"file": "/sandbox/f", "content": "hello"})
     return alice
 
 
@@ -70,49 +70,49 @@ async def alice(world: World) -> Caller:
     ],
 )
 async def test_each_route_is_served(
-    world: World, alice: Caller, method: str, path: str, body: Any, status: int
+    fake: FakeApp, alice: Client, method: str, path: str, body: Any, status: int
 ) -> None:
-    keys = (await alice("GET", "/api/me/apikeys")).json()["api_keys"]
-    path = path.format(user_id=world.users["alice"], key_id=keys[0]["id"])
+    keys = (await alice.request("GET", "/api/me/apikeys")).json()["api_keys"]
+    path = path.format(user_id=fake.users["alice"], key_id=keys[0]["id"])
     is_admins = path.startswith(("/api/admin/", "/_fake/"))
-    reply = await (world.admin if is_admins else alice)(method, path, body)
+    reply = await (fake.admin if is_admins else alice).request(method, path, body)
     assert reply.status_code == status, reply.text
 
 
-async def test_a_form_is_uploaded(alice: Caller) -> None:
+async def test_a_form_is_uploaded(alice: Client) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    reply = await alice("POST", f"{FILE}/upload", content=UPLOAD, headers=headers)
+    reply = await alice.request("POST", f"{FILE}/upload", content=UPLOAD, headers=headers)
     assert reply.json()["data"] == {"file_path": "/home/gem/f", "file_size": 2, "success": True}
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/me"])
 async def test_after_a_head_the_connection_serves_the_next_request(
-    alice: Caller, path: str
+    alice: Client, path: str
 ) -> None:
-    get, head = await alice("GET", path), await alice("HEAD", path)
+    get, head = await alice.request("GET", path), await alice.request("HEAD", path)
     assert (head.status_code, head.content) == (get.status_code, b"")
     assert head.headers["content-length"] == str(len(get.content))
-    assert (await alice("GET", "/api/me")).status_code == 200
+    assert (await alice.request("GET", "/api/me")).status_code == 200
 
 
-async def test_a_304_has_no_body(port: Port) -> None:
-    async with a_world(port=port, as_deployed=True) as world:
-        alice = await world.user("alice")
-        etag = (await alice("GET", "/api/me")).headers["etag"]
-        reply = await alice("GET", "/api/me", headers={"If-None-Match": etag})
+async def test_a_304_has_no_body(shared_server: SharedServer) -> None:
+    async with fake_app(server=shared_server, as_deployed=True) as fake:
+        alice = await fake.new_user("alice")
+        etag = (await alice.request("GET", "/api/me")).headers["etag"]
+        reply = await alice.request("GET", "/api/me", headers={"If-None-Match": etag})
         assert (reply.status_code, reply.content) == (304, b"")
-        assert (await alice("GET", "/api/me")).status_code == 200
+        assert (await alice.request("GET", "/api/me")).status_code == 200
 
 
-async def test_a_large_body_is_refused_with_an_answer(world: World, alice: Caller) -> None:
+async def test_a_large_body_is_refused_with_an_answer(fake: FakeApp, alice: Client) -> None:
     body = b"x" * 5_000_000
     headers = {"Content-Type": "application/json"}
-    assert (await world.nobody("POST", "/api/sandboxes", content=body)).status_code == 401
-    reply = await alice("POST", "/api/sandboxes", content=body, headers=headers)
+    assert (await fake.anonymous.request("POST", "/api/sandboxes", content=body)).status_code == 401
+    reply = await alice.request("POST", "/api/sandboxes", content=body, headers=headers)
     assert reply.status_code == 413
 
 
-async def test_a_body_may_come_in_chunks(alice: Caller) -> None:
+async def test_a_body_may_come_in_chunks(alice: Client) -> None:
     async def chunks() -> AsyncGenerator[bytes]:
         yield b'{"name": '
         yield b'"other"}'
@@ -122,33 +122,37 @@ async def test_a_body_may_come_in_chunks(alice: Caller) -> None:
     assert reply.status_code == 201
 
 
-async def test_a_caller_that_hangs_up_does_not_stop_the_command(port: Port, tmp_path: Path) -> None:
-    async with a_world(LocalRuntime(tmp_path), port) as world:
-        alice = await world.user("alice")
-        await world.sandbox(alice)
-        work = tmp_path / world.sandbox_id("alice") / "sandbox"
+async def test_a_caller_that_hangs_up_does_not_stop_the_command(
+    shared_server: SharedServer, tmp_path: Path
+) -> None:
+    async with fake_app(LocalRuntime(tmp_path), shared_server) as fake:
+        alice = await fake.new_user("alice")
+        await fake.ready_sandbox(alice)
+        work = tmp_path / fake.sandbox_id("alice") / "sandbox"
         command = "touch started; while ! test -e go; do sleep 0.01; done; touch on"
-        calling = asyncio.ensure_future(alice("POST", exec_path(), {"command": command}))
-        await eventually((work / "started").exists)
+        calling = asyncio.ensure_future(alice.request("POST", exec_path(), {"command": command}))
+        await wait_until((work / "started").exists)
         calling.cancel()
         await asyncio.wait({calling})
         (work / "go").touch()
-        await eventually((work / "on").exists)
+        await wait_until((work / "on").exists)
 
 
-async def test_badly_encoded_paths_and_keys_reach_the_app(world: World, alice: Caller) -> None:
-    request = world.http.build_request("GET", "/", headers={"Authorization": f"Bearer {alice.key}"})
+async def test_badly_encoded_paths_and_keys_reach_the_app(fake: FakeApp, alice: Client) -> None:
+    request = fake.http.build_request("GET", "/", headers={"Authorization": f"Bearer {alice.key}"})
     request.url = request.url.copy_with(raw_path=b"/api/sandboxes/%zz")  # httpx would mend it
-    assert (await world.http.send(request)).status_code == 400
+    assert (await fake.http.send(request)).status_code == 400
     headers = [(b"Authorization", b"Bearer \xff\xfe")]
-    assert (await world.http.get("/api/me", headers=headers)).status_code == 401
+    assert (await fake.http.get("/api/me", headers=headers)).status_code == 401
 
 
-async def test_a_hundred_requests_at_once_are_all_answered(world: World, alice: Caller) -> None:
+async def test_a_hundred_requests_at_once_are_all_answered(fake: FakeApp, alice: Client) -> None:
     limits = httpx.Limits(max_connections=100)
     async with httpx.AsyncClient(
-        base_url=world.http.base_url, limits=limits, timeout=30, trust_env=False
+        base_url=fake.http.base_url, limits=limits, timeout=30, trust_env=False
     ) as http:
-        caller = Caller(http, alice.key)
-        replies = await asyncio.gather(*(caller("GET", "/api/sandboxes") for _ in range(100)))
+        caller = Client(http, alice.key)
+        replies = await asyncio.gather(
+            *(caller.request("GET", "/api/sandboxes") for _ in range(100))
+        )
     assert {reply.status_code for reply in replies} == {200}

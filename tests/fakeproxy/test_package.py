@@ -52,7 +52,7 @@ def test_the_fake_imports_neither_the_client_nor_the_contract() -> None:
         ("/venv", f"pip install '{ROOT}[fakeproxy]'"),
     ],
 )
-def test_what_is_missing_is_installed_from_the_clone(
+def test_a_missing_package_is_installed_from_the_clone(
     prefix: Path | str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "prefix", str(prefix))

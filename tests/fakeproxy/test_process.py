@@ -21,11 +21,11 @@ from sandbox_fakeproxy._distribution import install_command
 from sandbox_fakeproxy._local.signals import with_default_signals
 from sandbox_fakeproxy._serving.data import opened
 
-from tests.fakeproxy.processes import PATIENCE, eventually, is_running, pids_in
+from tests.fakeproxy.processes import TIMEOUT, is_running, pids_in, wait_until
 
 JSON = {"Content-Type": "application/json"}
-STOP_PATIENCE = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
-PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # what runs in the process is covered too
+STOP_TIMEOUT = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
+PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # the process is covered too
 CONFIG = ".config/gemini-remote-sandbox/config.json"
 PROGRAM = [sys.executable, "-m", "sandbox_fakeproxy"]
 
@@ -38,7 +38,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 class Fake:
-    """A fake that was started, and what it has printed."""
+    """A fake that runs as a process, and the lines that it has printed."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -47,7 +47,7 @@ class Fake:
     async def read_banner(self) -> None:
         assert self.process.stdout is not None
         while not self.lines or self.lines[-1] != "Ctrl-C stops this.":
-            line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
+            line = await asyncio.wait_for(self.process.stdout.readline(), TIMEOUT)
             assert line, "it ended before it listened"
             self.lines.append(line.decode().rstrip("\n"))
 
@@ -60,9 +60,9 @@ class Fake:
         return "\n".join(self.lines)
 
     async def end(self, number: signal.Signals) -> tuple[int, str, str]:
-        """Send a signal; return the exit code and what was printed after it."""
+        """Send a signal; return the exit code, and stdout and stderr since the banner."""
         self.process.send_signal(number)
-        out, err = await asyncio.wait_for(self.process.communicate(), STOP_PATIENCE)
+        out, err = await asyncio.wait_for(self.process.communicate(), STOP_TIMEOUT)
         assert self.process.returncode is not None
         return self.process.returncode, out.decode(), err.decode()
 
@@ -95,7 +95,7 @@ async def serving(
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
-            await asyncio.wait_for(process.communicate(), PATIENCE)
+            await asyncio.wait_for(process.communicate(), TIMEOUT)
 
 
 async def a_user(
@@ -109,7 +109,7 @@ async def a_user(
         path = f"/api/admin/users/{made.json()['user']['id']}/apikeys"
         key = (await admin.post(path)).json()["api_key"]
     return httpx.AsyncClient(
-        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT
     )
 
 
@@ -179,12 +179,12 @@ async def test_a_signal_stops_it_with_all_that_runs_and_all_that_waits(
         waiting = asyncio.ensure_future(
             user.post("/proxy/box/v1/shell/exec", json={"command": "echo $$ >> ~/pids; sleep 1000"})
         )
-        await eventually(lambda: len(pids_in(in_the_home(tmp_path, "pids"))) == 3)
+        await wait_until(lambda: len(pids_in(in_the_home(tmp_path, "pids"))) == 3)
         pids = pids_in(in_the_home(tmp_path, "pids"))
         code, out, err = await fake.end(number)
         assert (code, out, err) == (0, "Fake proxy stopped\n", "")
-        assert (await asyncio.wait_for(waiting, PATIENCE)).status_code == 502
-        await eventually(lambda: not any(is_running(pid) for pid in pids))
+        assert (await asyncio.wait_for(waiting, TIMEOUT)).status_code == 502
+        await wait_until(lambda: not any(is_running(pid) for pid in pids))
     assert not [name for name in os.listdir(tmp_path) if name.startswith("sandbox-fakeproxy-")]  # noqa: PTH208  (a moment in a test)
     await user.aclose()
 
@@ -228,7 +228,7 @@ async def test_a_request_that_is_never_sent_to_its_end_does_not_hold_up_the_stop
     await user.aclose()
 
 
-async def test_after_a_kill_the_next_start_finds_its_state_and_ends_what_was_left(
+async def test_after_a_kill_the_next_start_finds_its_state_and_ends_leftover_processes(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = ("--data", tmp_path / "data", "--ready-after", "0", "--isolation", "none")
@@ -240,7 +240,7 @@ async def test_after_a_kill_the_next_start_finds_its_state_and_ends_what_was_lef
     (pid,) = pids_in(in_the_home(tmp_path, "pids"))
     assert is_running(pid)
     async with serving(environment, *arguments) as fake:
-        await eventually(lambda: not is_running(pid))
+        await wait_until(lambda: not is_running(pid))
         user.base_url = fake.url
         assert (await execute(user, "echo $((6 * 7))"))["output"] == "42\n"
     await user.aclose()
@@ -272,9 +272,7 @@ async def test_the_admin_key_is_made_once_shown_once_and_kept_for_its_owner_only
 
 
 @pytest.mark.parametrize("reads_a_line", [True, False])
-def test_that_nobody_reads_what_it_says_is_no_failure(
-    environment: dict[str, str], *, reads_a_line: bool
-) -> None:
+def test_a_closed_stdout_is_no_failure(environment: dict[str, str], *, reads_a_line: bool) -> None:
     fake = subprocess.Popen(
         [*PROGRAM, "serve", "--ephemeral", "--port", "0"],
         env=environment | {"ADMIN_API_KEY": "admin-key"},
@@ -287,24 +285,24 @@ def test_that_nobody_reads_what_it_says_is_no_failure(
         fake.stdout.readline()
     fake.stdout.close()
     if not reads_a_line:  # it serves all the same
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not (listening := psutil.Process(fake.pid).net_connections()):
             assert time.monotonic() < deadline, "waited in vain"
         url = f"http://127.0.0.1:{listening[0].laddr.port}/health"
-        assert httpx.get(url, timeout=PATIENCE, trust_env=False).status_code == 200
+        assert httpx.get(url, timeout=TIMEOUT, trust_env=False).status_code == 200
     fake.send_signal(signal.SIGINT)
-    _, err = fake.communicate(timeout=PATIENCE)
+    _, err = fake.communicate(timeout=TIMEOUT)
     assert (fake.returncode, err) == (0, "")
 
 
 async def pasted(fake: Fake, environment: dict[str, str]) -> tuple[int | None, str]:
-    """Run the printed lines in a shell; return its exit code and what it printed."""
+    """Run the printed lines in a shell; return its exit code and output."""
     start = fake.lines.index(f"  URL={fake.url}")
     lines = "\n".join(fake.lines[start : fake.lines.index("", start)])
     shell = await asyncio.create_subprocess_exec(
         "sh", "-c", lines, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    out, _ = await asyncio.wait_for(shell.communicate(), PATIENCE)
+    out, _ = await asyncio.wait_for(shell.communicate(), TIMEOUT)
     return shell.returncode, out.decode()
 
 
@@ -359,7 +357,7 @@ async def test_the_printed_lines_with_a_wrong_admin_key_say_why_and_write_no_con
 
 
 @pytest.mark.parametrize("missing", ["platformdirs", "starlette"])
-def test_without_its_extra_it_says_what_to_install(
+def test_without_its_extra_it_names_the_package_to_install(
     environment: dict[str, str], missing: str
 ) -> None:
     start = (
@@ -371,7 +369,7 @@ def test_without_its_extra_it_says_what_to_install(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert done.returncode == 2
@@ -423,7 +421,7 @@ def seed_file(tmp_path: Path) -> Path:
     return file
 
 
-async def test_a_seed_file_is_the_world_in_the_profile_that_was_chosen(
+async def test_a_seed_file_is_loaded_with_the_chosen_profile(
     environment: dict[str, str], seed_file: Path
 ) -> None:
     arguments = ("--ephemeral", "--profile", "v1beta1", "--as-deployed", "--seed-file", seed_file)
@@ -487,7 +485,7 @@ async def test_with_a_seed_a_start_from_nothing_makes_the_same_and_a_restart_goe
     assert not any(piece in key for piece in pieces for _, key, _ in made["a"])
 
 
-async def test_memory_stays_bounded_whatever_a_command_writes(
+async def test_memory_stays_bounded_when_a_command_writes_without_end(
     environment: dict[str, str],
 ) -> None:
     arguments = ("--ephemeral", "--ready-after", "0", "--command-timeout", "0.5")

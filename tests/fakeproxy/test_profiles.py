@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from sandbox_fakeproxy import ScriptedRuntime, create_app
 
-from tests.fakeproxy.world import Caller, World, assert_refused, exec_path
+from tests.fakeproxy.fake_app import Client, FakeApp, assert_error, exec_path
 
 BOX = "/api/sandboxes/box"
 DELAY = 0.1
-# Each row: what leads there, as moves of the clock, verbs and fates.
+# The steps to each row: seconds to advance, verbs and fates.
 WAYS: dict[str, list[float | str]] = {
     "just created": [],
     "pending": [DELAY],
@@ -89,31 +89,31 @@ def options(profile: str) -> dict[str, Any]:
     return {"profile": profile}
 
 
-async def lead(world: World, caller: Caller, way: list[float | str]) -> None:
+async def lead(fake: FakeApp, caller: Client, way: list[float | str]) -> None:
     """Make a sandbox and lead it along a way."""
-    assert (await caller("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
+    assert (await caller.request("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
     for step in way:
         if not isinstance(step, str):
-            world.clock.advance(step)
+            fake.clock.advance(step)
         elif step in {"pause", "resume"}:
-            assert (await caller("POST", f"{BOX}/{step}")).status_code == 200
+            assert (await caller.request("POST", f"{BOX}/{step}")).status_code == 200
         else:
-            await world.fate(step)
+            await fake.set_fate(step)
 
 
 @pytest.mark.parametrize(("profile", "row"), EVERY_ROW)
 async def test_the_row_of_the_readiness_table_is_shown(
-    world: World, alice: Caller, profile: str, row: str
+    fake: FakeApp, alice: Client, profile: str, row: str
 ) -> None:
-    await lead(world, alice, WAYS[row])
-    shown = (await alice("GET", BOX)).json()
+    await lead(fake, alice, WAYS[row])
+    shown = (await alice.request("GET", BOX)).json()
     replicas, ready, (reason, message) = TABLES[profile][row]
     assert (shown["replicas"], shown["ready"]) == (replicas, ready)
     assert (shown.get("readyReason"), shown.get("readyMessage")) == (reason, message)
     assert ("readyReason" in shown) == ("readyMessage" in shown) == (reason is not None)
     service = "pending" if row == "just created" else "box"
     assert shown["service"] == service
-    listed = (await alice("GET", "/api/sandboxes")).json()["sandboxes"][0]
+    listed = (await alice.request("GET", "/api/sandboxes")).json()["sandboxes"][0]
     assert listed["ready"] is ready
     assert listed["service"] == service
     assert not listed.keys() & {"replicas", "readyReason", "readyMessage"}
@@ -122,68 +122,68 @@ async def test_the_row_of_the_readiness_table_is_shown(
 @pytest.mark.parametrize("profile", ["v1alpha1"])
 @pytest.mark.parametrize("row", V1ALPHA1)
 async def test_a_command_runs_only_where_the_row_is_ready_and_nothing_else_was_asked_for(
-    world: World, alice: Caller, profile: str, row: str
+    fake: FakeApp, alice: Client, profile: str, row: str
 ) -> None:
-    await lead(world, alice, WAYS[row])
-    reply = await alice("POST", exec_path(), {"command": "ls"})
+    await lead(fake, alice, WAYS[row])
+    reply = await alice.request("POST", exec_path(), {"command": "ls"})
     if row in {"ready", "resumed"}:
         assert reply.status_code == 200
     elif row == "just created":
-        assert_refused(reply, 503, "Service Unavailable", "Sandbox service not ready")
+        assert_error(reply, 503, "Service Unavailable", "Sandbox service not ready")
     else:
-        assert_refused(reply, 503, "Service Unavailable", "Sandbox not ready")
+        assert_error(reply, 503, "Service Unavailable", "Sandbox not ready")
 
 
 @pytest.mark.parametrize("profile", ["v1alpha1"])
 @pytest.mark.parametrize("row", V1ALPHA1)
 async def test_in_any_row_a_sandbox_is_paused_resumed_and_deleted(
-    world: World, alice: Caller, profile: str, row: str
+    fake: FakeApp, alice: Client, profile: str, row: str
 ) -> None:
-    await lead(world, alice, WAYS[row])
+    await lead(fake, alice, WAYS[row])
     for verb, replicas in (("pause", 0), ("resume", 1)):
-        reply = await alice("POST", f"{BOX}/{verb}")
+        reply = await alice.request("POST", f"{BOX}/{verb}")
         assert reply.status_code == 200
         assert reply.json()["replicas"] == replicas
-    assert (await alice("DELETE", BOX)).status_code == 200
-    assert (await alice("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
-    fresh = (await alice("GET", BOX)).json()
+    assert (await alice.request("DELETE", BOX)).status_code == 200
+    assert (await alice.request("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
+    fresh = (await alice.request("GET", BOX)).json()
     assert (fresh["ready"], fresh["service"]) == (False, "pending")
-    world.clock.advance(2)
-    assert (await alice("GET", BOX)).json()["ready"] is True
+    fake.clock.advance(2)
+    assert (await alice.request("GET", BOX)).json()["ready"] is True
 
 
 @pytest.mark.parametrize("profile", TABLES)
 @pytest.mark.parametrize("back", [["pause", "resume"], ["failed", "running"]])
-async def test_what_is_taken_back_before_the_controller_saw_it_has_never_been(
-    world: World, alice: Caller, profile: str, back: list[float | str]
+async def test_a_change_taken_back_before_the_controller_saw_it_has_no_effect(
+    fake: FakeApp, alice: Client, profile: str, back: list[float | str]
 ) -> None:
-    await lead(world, alice, [2, back[0], DELAY / 2, back[1]])
+    await lead(fake, alice, [2, back[0], DELAY / 2, back[1]])
     for after in (0, DELAY, 60):
-        world.clock.advance(after)
-        assert (await alice("GET", BOX)).json()["ready"] is True
-        assert (await alice("POST", exec_path(), {"command": "ls"})).status_code == 200
+        fake.clock.advance(after)
+        assert (await alice.request("GET", BOX)).json()["ready"] is True
+        assert (await alice.request("POST", exec_path(), {"command": "ls"})).status_code == 200
 
 
 @pytest.mark.parametrize("profile", TABLES)
 async def test_paused_again_before_the_resume_was_seen_it_stays_paused(
-    world: World, alice: Caller, profile: str
+    fake: FakeApp, alice: Client, profile: str
 ) -> None:
-    await lead(world, alice, [2, "pause", 60, "resume", DELAY / 2, "pause"])
+    await lead(fake, alice, [2, "pause", 60, "resume", DELAY / 2, "pause"])
     paused = TABLES[profile]["paused"]
     for after in (0, DELAY, 60):
-        world.clock.advance(after)
-        shown = (await alice("GET", BOX)).json()
+        fake.clock.advance(after)
+        shown = (await alice.request("GET", BOX)).json()
         assert (shown["replicas"], shown["ready"]) == paused[:2]
 
 
 @pytest.mark.parametrize("profile", TABLES)
 async def test_paused_while_pending_it_shows_pending_and_then_paused(
-    world: World, alice: Caller, profile: str
+    fake: FakeApp, alice: Client, profile: str
 ) -> None:
-    await lead(world, alice, [0.5, "pause"])
-    assert (await alice("GET", BOX)).json()["readyMessage"] == PENDING[1]
-    world.clock.advance(DELAY)
-    shown = (await alice("GET", BOX)).json()
+    await lead(fake, alice, [0.5, "pause"])
+    assert (await alice.request("GET", BOX)).json()["readyMessage"] == PENDING[1]
+    fake.clock.advance(DELAY)
+    shown = (await alice.request("GET", BOX)).json()
     assert shown["ready"] is TABLES[profile]["paused"][1]
 
 

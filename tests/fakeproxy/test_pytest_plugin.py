@@ -262,8 +262,8 @@ def test_that_asks_for_a_server(fake_proxy_server):
 
 
 STRICTLY = ("-W", "error", "--strict-markers")
-# Not every plugin of this machine, which takes a second and more. That the distribution announces
-# this one is what the README's example shows.
+# To load every plugin of this machine takes a second and more. The README's example loads them,
+# and so tests the entry point.
 ONLY_PLUGINS = ("--disable-plugin-autoload", "-p", "anyio", "-p", "sandbox_fakeproxy.pytest_plugin")
 
 
@@ -291,7 +291,7 @@ def test_the_marker_is_explained(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("missing", ["python_multipart", "starlette"])
-def test_without_its_extra_the_plugin_disturbs_nobody_and_names_it(
+def test_without_its_extra_the_plugin_only_fails_tests_that_use_it(
     pytester: pytest.Pytester, missing: str
 ) -> None:
     pytester.makeconftest(WITHOUT_THE_EXTRA.replace("MISSING", missing))
@@ -314,7 +314,7 @@ def test_a_marker_at_fault_is_named_and_leaves_no_thread(pytester: pytest.Pytest
     )
 
 
-def test_a_test_that_fails_shows_what_was_asked_and_how_things_stand(
+def test_a_failed_test_shows_the_last_requests_and_the_state(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile("""

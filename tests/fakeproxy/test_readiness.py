@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakeproxy.world import Caller, World, a_world
+from tests.fakeproxy.fake_app import Client, FakeApp, fake_app
 
 BOX = "/api/sandboxes/box"
 TICK = 0.000001
@@ -29,8 +29,8 @@ PAUSED = READY | {
 }
 
 
-async def status(caller: Caller) -> dict[str, Any]:
-    reply = await caller("GET", BOX)
+async def status(caller: Client) -> dict[str, Any]:
+    reply = await caller.request("GET", BOX)
     assert reply.status_code == 200
     shown: dict[str, Any] = reply.json()
     assert {name: shown.pop(name) for name in IDENTITY} == IDENTITY
@@ -51,10 +51,10 @@ async def status(caller: Caller) -> dict[str, Any]:
     ],
 )
 async def test_a_created_sandbox_becomes_ready_at_the_exact_instant(
-    world: World, alice: Caller, after: float, expected: dict[str, Any]
+    fake: FakeApp, alice: Client, after: float, expected: dict[str, Any]
 ) -> None:
-    await alice("POST", "/api/sandboxes", {"name": "box"})
-    world.clock.advance(after)
+    await alice.request("POST", "/api/sandboxes", {"name": "box"})
+    fake.clock.advance(after)
     assert await status(alice) == expected
 
 
@@ -63,11 +63,11 @@ async def test_a_created_sandbox_becomes_ready_at_the_exact_instant(
     [(0, READY), (0.1 - TICK, READY), (0.1, PAUSED), (1_000_000, PAUSED)],
 )
 async def test_a_pause_shows_when_the_controller_has_seen_it(
-    world: World, alice: Caller, after: float, expected: dict[str, Any]
+    fake: FakeApp, alice: Client, after: float, expected: dict[str, Any]
 ) -> None:
-    await world.sandbox(alice)
-    await alice("POST", f"{BOX}/pause")
-    world.clock.advance(after)
+    await fake.ready_sandbox(alice)
+    await alice.request("POST", f"{BOX}/pause")
+    fake.clock.advance(after)
     assert await status(alice) == SERVICE | expected
 
 
@@ -83,50 +83,50 @@ async def test_a_pause_shows_when_the_controller_has_seen_it(
     ],
 )
 async def test_a_resumed_sandbox_shows_paused_first_and_ready_at_the_exact_instant(
-    world: World, alice: Caller, after: float, expected: dict[str, Any]
+    fake: FakeApp, alice: Client, after: float, expected: dict[str, Any]
 ) -> None:
-    await world.sandbox(alice)
-    await alice("POST", f"{BOX}/pause")
-    world.clock.advance(60)
-    await alice("POST", f"{BOX}/resume")
-    world.clock.advance(after)
+    await fake.ready_sandbox(alice)
+    await alice.request("POST", f"{BOX}/pause")
+    fake.clock.advance(60)
+    await alice.request("POST", f"{BOX}/resume")
+    fake.clock.advance(after)
     assert await status(alice) == SERVICE | expected
 
 
-async def test_resuming_a_running_sandbox_does_not_restart_it(world: World, alice: Caller) -> None:
-    await world.sandbox(alice)
-    await alice("POST", f"{BOX}/resume")
+async def test_resuming_a_running_sandbox_does_not_restart_it(fake: FakeApp, alice: Client) -> None:
+    await fake.ready_sandbox(alice)
+    await alice.request("POST", f"{BOX}/resume")
     assert await status(alice) == SERVICE | READY
 
 
-async def test_pausing_again_does_not_delay_the_pause(world: World, alice: Caller) -> None:
-    await world.sandbox(alice)
-    await alice("POST", f"{BOX}/pause")
-    world.clock.advance(0.1)
-    await alice("POST", f"{BOX}/pause")
+async def test_pausing_again_does_not_delay_the_pause(fake: FakeApp, alice: Client) -> None:
+    await fake.ready_sandbox(alice)
+    await alice.request("POST", f"{BOX}/pause")
+    fake.clock.advance(0.1)
+    await alice.request("POST", f"{BOX}/pause")
     assert await status(alice) == SERVICE | PAUSED
 
 
-async def test_the_list_alone_cannot_tell_paused_from_ready(world: World, alice: Caller) -> None:
-    await world.sandbox(alice)
-    before = (await alice("GET", "/api/sandboxes")).json()
-    await alice("POST", f"{BOX}/pause")
-    world.clock.advance(60)
-    assert (await alice("GET", "/api/sandboxes")).json() == before
+async def test_the_list_alone_cannot_tell_paused_from_ready(fake: FakeApp, alice: Client) -> None:
+    await fake.ready_sandbox(alice)
+    before = (await alice.request("GET", "/api/sandboxes")).json()
+    await alice.request("POST", f"{BOX}/pause")
+    fake.clock.advance(60)
+    assert (await alice.request("GET", "/api/sandboxes")).json() == before
 
 
 async def test_a_sandbox_paused_before_it_was_seen_still_gets_its_service(
-    world: World, alice: Caller
+    fake: FakeApp, alice: Client
 ) -> None:
-    await alice("POST", "/api/sandboxes", {"name": "box"})
-    await alice("POST", f"{BOX}/pause")
+    await alice.request("POST", "/api/sandboxes", {"name": "box"})
+    await alice.request("POST", f"{BOX}/pause")
     assert await status(alice) == NO_SERVICE | JUST_CREATED
-    world.clock.advance(0.1)
+    fake.clock.advance(0.1)
     assert await status(alice) == SERVICE | PAUSED
 
 
 async def test_without_any_delay_a_sandbox_is_ready_at_once() -> None:
-    async with a_world(ready_after=0) as world:
-        alice = await world.user("alice")
-        await alice("POST", "/api/sandboxes", {"name": "box"})
+    async with fake_app(ready_after=0) as fake:
+        alice = await fake.new_user("alice")
+        await alice.request("POST", "/api/sandboxes", {"name": "box"})
         assert await status(alice) == SERVICE | READY

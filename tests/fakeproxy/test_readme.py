@@ -1,4 +1,4 @@
-"""What the fake's README says is true, its sessions included."""
+"""The statements and console sessions of the fake's README."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def test_the_pytest_example_passes(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-W", "error", timeout=50).assert_outcomes(passed=2)
 
 
-def test_the_example_without_pytest_prints_what_it_is_said_to() -> None:
+def test_the_example_without_pytest_prints_the_stated_output() -> None:
     (example,) = (block for block in blocks("python") if "asyncio.run(" in block)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
@@ -51,7 +51,7 @@ def test_the_example_without_pytest_prints_what_it_is_said_to() -> None:
     assert "It prints `ran ls`." in README
 
 
-def test_the_seed_is_one_and_shows_every_field() -> None:
+def test_the_seed_is_valid_and_shows_every_field() -> None:
     (document,) = blocks("json")
     (alice,) = parse_seed(document.encode())
     assert len(alice.keys) == 2
@@ -137,7 +137,7 @@ def a_readmes_fake(folder: Path, *options: str) -> Generator[str]:
 
 
 def steps(session: str) -> list[tuple[str, str]]:
-    """Return the commands of a session, each with what it is said to answer."""
+    """Return the commands of a session, each with its stated output."""
     found: list[tuple[str, str]] = []
     for line in session.splitlines():
         if line.startswith("$ "):
@@ -149,7 +149,7 @@ def steps(session: str) -> list[tuple[str, str]]:
 
 
 def run(folder: Path, url: str, commands: list[str]) -> list[str]:
-    """Run commands in one shell that has the README's names; return what each printed."""
+    """Run commands in one shell that has the README's names; return the output of each."""
     (names,) = (block for block in blocks("sh") if NAMES in block)
     end = "(the end of an answer)"
     lines = [names.replace("http://127.0.0.1:8080", url)]
@@ -167,7 +167,7 @@ def run(folder: Path, url: str, commands: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("where", "options"), [("", []), (" as-deployed", ["--as-deployed"])])
-def test_the_sessions_answer_what_they_are_said_to(
+def test_the_console_sessions_print_the_stated_output(
     tmp_path: Path, where: str, options: list[str]
 ) -> None:
     told = [step for kind, session in SESSIONS if kind == where for step in steps(session)]

@@ -47,7 +47,7 @@ async def async_sdk(place: Place) -> AsyncGenerator[AsyncSandbox]:
 
 
 def there(value: Any) -> Any:
-    """Return what the client declares optional and a success always has."""
+    """Return a value that the client declares optional and a success always has."""
     assert value is not None
     return value
 
@@ -99,14 +99,14 @@ async def test_every_file_method_of_the_contract_works_async(async_sdk: AsyncSan
     assert b"".join(blocks) == OCTETS
 
 
-def test_a_sandbox_says_what_it_is(sdk: Sandbox) -> None:
+def test_a_sandbox_describes_itself(sdk: Sandbox) -> None:
     context = sdk.sandbox.get_context()
     assert context.success is True
     assert context.home_dir == context.detail.system.home_dir == "/home/gem"
     assert all(tool.bin for tool in context.detail.runtime.python)
 
 
-async def test_a_sandbox_says_what_it_is_async(async_sdk: AsyncSandbox) -> None:
+async def test_a_sandbox_describes_itself_async(async_sdk: AsyncSandbox) -> None:
     assert (await async_sdk.sandbox.get_context()).home_dir == "/home/gem"
 
 
@@ -130,7 +130,7 @@ def test_a_request_that_does_not_fit_is_the_clients_own_error(sdk: Sandbox) -> N
     assert caught.value.body.detail[0].loc == ["body", "start_line"]
 
 
-def test_a_download_of_what_is_missing_is_404(sdk: Sandbox) -> None:
+def test_a_download_of_a_missing_file_is_404(sdk: Sandbox) -> None:
     with pytest.raises(ApiError) as caught:
         b"".join(sdk.file.download_file(path="/sandbox/missing"))
     assert caught.value.status_code == 404

@@ -12,7 +12,7 @@ from agent_sandbox.core.api_error import ApiError
 from agent_sandbox.errors.unprocessable_entity_error import UnprocessableEntityError
 from sandbox_fakeproxy import FakeProxyServer
 
-from tests.fakeproxy.processes import PATIENCE
+from tests.fakeproxy.processes import TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProxyServer]
 
 @pytest.fixture
 def key(fake: FakeProxyServer, request: pytest.FixtureRequest) -> str:
-    """A key of a user whose sandbox `box` is ready."""
+    """Return a key of a user with a sandbox `box` that is ready."""
     made = fake.user("sync" if "sandbox" in request.fixturenames else "async")
     fake.client(made).post("/api/sandboxes", json={"name": "box"})
     return made
@@ -32,14 +32,14 @@ def key(fake: FakeProxyServer, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def sandbox(fake: FakeProxyServer, key: str) -> Generator[Sandbox]:
     headers = {"Authorization": f"Bearer {key}"}
-    with httpx.Client(trust_env=False, timeout=PATIENCE) as http:
+    with httpx.Client(trust_env=False, timeout=TIMEOUT) as http:
         yield Sandbox(base_url=f"{fake.url}/proxy/box", headers=headers, httpx_client=http)
 
 
 @pytest.fixture
 async def asynchronous(fake: FakeProxyServer, key: str) -> AsyncGenerator[AsyncSandbox]:
     headers = {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as http:
         yield AsyncSandbox(base_url=f"{fake.url}/proxy/box", headers=headers, httpx_client=http)
 
 

@@ -1,4 +1,4 @@
-"""`PUT /_fake/seed`, `GET /_fake/state` and `POST /_fake/reset`: a world at once, and none."""
+"""`PUT /_fake/seed`, `GET /_fake/state` and `POST /_fake/reset`: set, show and clear all state."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sandbox_fakeproxy import ScriptedRuntime, SeedUnusable
 
-from tests.fakeproxy.world import ADMIN_KEY, Caller, World, a_world
+from tests.fakeproxy.fake_app import ADMIN_KEY, Client, FakeApp, fake_app
 
 SEED = "/_fake/seed"
 KEY = "sk_live_" + "k" * 32
@@ -48,33 +48,33 @@ PHASES = {
 }
 
 
-async def state(world: World) -> dict[str, Any]:
-    reply = await world.admin("GET", "/_fake/state")
+async def state(fake: FakeApp) -> dict[str, Any]:
+    reply = await fake.admin.request("GET", "/_fake/state")
     assert reply.status_code == 200
     body: dict[str, Any] = reply.json()
     return body
 
 
-async def plant(world: World, *users: dict[str, Any]) -> dict[str, Any]:
-    reply = await world.admin("PUT", SEED, {"users": users})
+async def plant(fake: FakeApp, *users: dict[str, Any]) -> dict[str, Any]:
+    reply = await fake.admin.request("PUT", SEED, {"users": users})
     assert reply.status_code == 200, reply.text
     made: dict[str, Any] = reply.json()
     return made
 
 
-async def test_a_document_becomes_the_world(world: World) -> None:
-    await world.user("bob")
-    made = await plant(world, ALICE, {"username": "carol", "is_active": False, "keys": [{}]})
+async def test_a_document_replaces_all_state(fake: FakeApp) -> None:
+    await fake.new_user("bob")
+    made = await plant(fake, ALICE, {"username": "carol", "is_active": False, "keys": [{}]})
     assert made["success"] is True
     assert [user["username"] for user in made["users"]] == ["alice", "carol"]
     keys = [key["api_key"] for key in made["users"][0]["keys"]]
     assert keys[0] == KEY
     assert re.fullmatch(r"sk_live_[A-Za-z0-9_-]{32}", keys[1])
     assert [box["name"] for box in made["users"][0]["sandboxes"]] == list(PHASES)
-    users = (await world.admin("GET", "/api/admin/users")).json()["users"]
+    users = (await fake.admin.request("GET", "/api/admin/users")).json()["users"]
     assert [user["username"] for user in users] == ["carol", "alice", "admin"]
     for key in keys[:2]:
-        me = (await Caller(world.http, key)("GET", "/api/me")).json()["user"]
+        me = (await Client(fake.http, key).request("GET", "/api/me")).json()["user"]
         assert (me["username"], me["email"]) == ("alice", "alice@example.org")
     carol = made["users"][1]["keys"][0]["api_key"]
     for key, message in (
@@ -82,20 +82,20 @@ async def test_a_document_becomes_the_world(world: World) -> None:
         (keys[3], "API key has expired"),
         (carol, "User account is inactive"),
     ):
-        assert (await Caller(world.http, key)("GET", "/api/me")).json()["message"] == message
+        assert (await Client(fake.http, key).request("GET", "/api/me")).json()["message"] == message
 
 
-async def test_seeded_sandboxes_are_at_once_as_far_as_the_document_says(world: World) -> None:
-    await plant(world, ALICE)
-    alice = Caller(world.http, KEY)
-    (user, _) = (await state(world))["users"]
+async def test_seeded_sandboxes_are_at_once_as_far_as_the_document_says(fake: FakeApp) -> None:
+    await plant(fake, ALICE)
+    alice = Client(fake.http, KEY)
+    (user, _) = (await state(fake))["users"]
     assert {box["name"]: box["phase"] for box in user["sandboxes"]} == PHASES
-    paused = (await alice("GET", "/api/sandboxes/paused")).json()
+    paused = (await alice.request("GET", "/api/sandboxes/paused")).json()
     assert (paused["ready"], paused["replicas"]) == (True, 0)
-    starting = (await alice("GET", "/api/sandboxes/starting")).json()
+    starting = (await alice.request("GET", "/api/sandboxes/starting")).json()
     assert starting["readyMessage"] == "Pod is Running but not Ready; Service Exists"
-    world.clock.advance(2)
-    (user, _) = (await state(world))["users"]
+    fake.clock.advance(2)
+    (user, _) = (await state(fake))["users"]
     later = dict.fromkeys(("starting", "pending", "created"), "ready")
     assert {box["name"]: box["phase"] for box in user["sandboxes"]} == {
         **PHASES,
@@ -105,18 +105,18 @@ async def test_seeded_sandboxes_are_at_once_as_far_as_the_document_says(world: W
 
 
 async def test_without_delays_seeded_sandboxes_are_ready_too() -> None:
-    async with a_world(ready_after=0, reconcile_delay=0) as world:
-        await plant(world, ALICE)
-        (user, _) = (await state(world))["users"]
+    async with fake_app(ready_after=0, reconcile_delay=0) as fake:
+        await plant(fake, ALICE)
+        (user, _) = (await state(fake))["users"]
         phases = {box["name"]: box["phase"] for box in user["sandboxes"]}
         assert phases["ready"] == phases["created"] == "ready"
         assert (phases["paused"], phases["failed"]) == ("paused", "failed")
 
 
-async def test_the_state_shows_all_there_is_but_no_secret(world: World, alice: Caller) -> None:
-    await world.sandbox(alice)
-    await world.fate("failed")
-    shown = await state(world)
+async def test_the_state_shows_all_there_is_but_no_secret(fake: FakeApp, alice: Client) -> None:
+    await fake.ready_sandbox(alice)
+    await fake.set_fate("failed")
+    shown = await state(fake)
     assert shown["now"] == "2026-01-01T00:00:02.000Z"
     assert shown["profile"] == "v1alpha1"
     assert shown["counts"] == {"users": 2, "keys": 1, "sandboxes": 1}
@@ -125,7 +125,7 @@ async def test_the_state_shows_all_there_is_but_no_secret(world: World, alice: C
     assert user["username"] == "alice"
     assert user["keys"][0]["key_prefix"] == str(alice.key)[:12]
     assert user["sandboxes"][0] == {
-        "id": world.sandbox_id("alice"),
+        "id": fake.sandbox_id("alice"),
         "name": "box",
         "image": "ghcr.io/agent-infra/sandbox:latest",
         "fate": "failed",
@@ -139,111 +139,111 @@ async def test_the_state_shows_all_there_is_but_no_secret(world: World, alice: C
         assert secret not in json.dumps(shown)
 
 
-async def test_a_reset_forgets_all_but_the_time(world: World, alice: Caller) -> None:
-    await world.sandbox(alice)
-    sandbox_id = world.sandbox_id("alice")
-    reply = await world.admin("POST", "/_fake/reset")
+async def test_a_reset_forgets_all_but_the_time(fake: FakeApp, alice: Client) -> None:
+    await fake.ready_sandbox(alice)
+    sandbox_id = fake.sandbox_id("alice")
+    reply = await fake.admin.request("POST", "/_fake/reset")
     assert reply.status_code == 200
-    shown = await state(world)
+    shown = await state(fake)
     assert shown["counts"] == {"users": 1, "keys": 0, "sandboxes": 0}
     assert shown["users"][0]["username"] == "admin"
     assert shown["now"] == "2026-01-01T00:00:02.000Z"
-    assert (await world.admin("GET", "/_fake/journal")).json()["count"] == 0
-    assert isinstance(world.runtime, ScriptedRuntime)
-    assert world.runtime.removed == [sandbox_id]
-    assert (await alice("GET", "/api/me")).status_code == 401
-    again = await world.user("alice")
-    assert (await again("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
+    assert (await fake.admin.request("GET", "/_fake/journal")).json()["count"] == 0
+    assert isinstance(fake.runtime, ScriptedRuntime)
+    assert fake.runtime.removed == [sandbox_id]
+    assert (await alice.request("GET", "/api/me")).status_code == 401
+    again = await fake.new_user("alice")
+    assert (await again.request("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
 
 
 async def test_ids_and_keys_are_reproducible_over_resets_too() -> None:
     worlds: list[Any] = []
     for _ in range(2):
-        async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
+        async with fake_app(random=Random(7)) as fake:  # noqa: S311  (to be foretold)
             for _ in range(2):
-                made = await plant(world, ALICE)
-                await world.admin("POST", "/_fake/reset")
-                bob = await world.user("bob")
-                worlds.append([made, bob.key, world.users["bob"]])
+                made = await plant(fake, ALICE)
+                await fake.admin.request("POST", "/_fake/reset")
+                bob = await fake.new_user("bob")
+                worlds.append([made, bob.key, fake.users["bob"]])
     assert worlds[:2] == worlds[2:]
 
 
 @pytest.mark.parametrize("forgetting", ["reset", "seed"])
-async def test_a_key_that_was_forgotten_opens_nothing_of_whoever_comes_then(
+async def test_a_forgotten_key_does_not_open_a_later_user(
     forgetting: str,
 ) -> None:
-    async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
-        alice = await world.user("alice")
+    async with fake_app(random=Random(7)) as fake:  # noqa: S311  (to be foretold)
+        alice = await fake.new_user("alice")
         if forgetting == "reset":
-            await world.admin("POST", "/_fake/reset")
-            await world.user("carol")
+            await fake.admin.request("POST", "/_fake/reset")
+            await fake.new_user("carol")
         else:
-            await keys_of_bob(world, {})
-        assert (await alice("GET", "/api/me")).status_code == 401
+            await keys_of_bob(fake, {})
+        assert (await alice.request("GET", "/api/me")).status_code == 401
 
 
 async def test_no_key_is_made_that_the_document_gives() -> None:
-    async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
-        foretold = [each["api_key"] for each in await keys_of_bob(world, {}, {}, {})]
-        given, *made = await keys_of_bob(world, {"key": foretold[0]}, {}, {"key": foretold[1]})
+    async with fake_app(random=Random(7)) as fake:  # noqa: S311  (to be foretold)
+        foretold = [each["api_key"] for each in await keys_of_bob(fake, {}, {}, {})]
+        given, *made = await keys_of_bob(fake, {"key": foretold[0]}, {}, {"key": foretold[1]})
         assert given["api_key"] == foretold[0]
-        bob = Caller(world.http, foretold[0])
-        later = (await bob("POST", "/api/me/apikeys", {})).json()["api_key"]
+        bob = Client(fake.http, foretold[0])
+        later = (await bob.request("POST", "/api/me/apikeys", {})).json()["api_key"]
         keys = {later, *foretold[:2], *(each["api_key"] for each in made)}
         assert len(keys) == 4
 
 
-async def keys_of_bob(world: World, *keys: dict[str, Any]) -> list[dict[str, Any]]:
+async def keys_of_bob(fake: FakeApp, *keys: dict[str, Any]) -> list[dict[str, Any]]:
     made: list[dict[str, Any]]
-    made = (await plant(world, {"username": "bob", "keys": keys}))["users"][0]["keys"]
+    made = (await plant(fake, {"username": "bob", "keys": keys}))["users"][0]["keys"]
     return made
 
 
-async def test_a_world_that_cannot_be_made_leaves_the_old_one_whole(
+async def test_a_seed_that_fails_half_way_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with a_world(random=Random(7)) as world:  # noqa: S311  (to be foretold)
-        alice = await world.user("alice")
-        await world.sandbox(alice)
-        await alice("GET", "/api/sandboxes")
-        before = (await state(world), world.app.state.fake.journal())
+    async with fake_app(random=Random(7)) as fake:  # noqa: S311  (to be foretold)
+        alice = await fake.new_user("alice")
+        await fake.ready_sandbox(alice)
+        await alice.request("GET", "/api/sandboxes")
+        before = (await state(fake), fake.app.state.fake.journal())
         with monkeypatch.context() as patched:
-            patched.setattr(world.store, "add_sandbox", refuse)
+            patched.setattr(fake.store, "add_sandbox", refuse)
             with pytest.raises(OSError, match="no room"):
-                await world.app.state.fake.seed({"users": [ALICE]})
-        assert (await state(world), world.app.state.fake.journal()) == before
-        assert isinstance(world.runtime, ScriptedRuntime)
-        assert world.runtime.removed == []
-        assert (await alice("POST", "/api/me/apikeys", {})).status_code == 201
-        assert (await plant(world, ALICE))["success"] is True
+                await fake.app.state.fake.seed({"users": [ALICE]})
+        assert (await state(fake), fake.app.state.fake.journal()) == before
+        assert isinstance(fake.runtime, ScriptedRuntime)
+        assert fake.runtime.removed == []
+        assert (await alice.request("POST", "/api/me/apikeys", {})).status_code == 201
+        assert (await plant(fake, ALICE))["success"] is True
 
 
 def refuse(_sandbox: object) -> None:
     raise OSError("no room")
 
 
-async def test_without_a_seed_no_key_is_made_twice(world: World) -> None:
-    keys = {(await plant(world, ALICE))["users"][0]["keys"][1]["api_key"] for _ in range(3)}
+async def test_without_a_seed_no_key_is_made_twice(fake: FakeApp) -> None:
+    keys = {(await plant(fake, ALICE))["users"][0]["keys"][1]["api_key"] for _ in range(3)}
     assert len(keys) == 3
 
 
-async def test_the_admin_may_be_in_the_document(world: World) -> None:
-    await plant(world, {"username": "admin", "keys": [{"key": KEY}]})
-    assert (await state(world))["counts"]["users"] == 1
-    me = (await Caller(world.http, KEY)("GET", "/api/me")).json()["user"]
+async def test_the_admin_may_be_in_the_document(fake: FakeApp) -> None:
+    await plant(fake, {"username": "admin", "keys": [{"key": KEY}]})
+    assert (await state(fake))["counts"]["users"] == 1
+    me = (await Client(fake.http, KEY).request("GET", "/api/me")).json()["user"]
     assert me["username"] == "admin"
 
 
-async def test_a_large_document_is_taken_whatever_its_content_type(world: World) -> None:
+async def test_a_large_document_is_accepted_with_any_content_type(fake: FakeApp) -> None:
     users: list[Any] = [
         {"username": f"u{n}", "email": "e" * 250, "keys": [{}], "sandboxes": [{"name": "box"}]}
         for n in range(400)
     ]
     content = json.dumps({"users": users}).encode()
     assert len(content) > 100 * 1024
-    reply = await world.admin("PUT", SEED, content=content)
+    reply = await fake.admin.request("PUT", SEED, content=content)
     assert reply.status_code == 200
-    assert (await state(world))["counts"] == {"users": 401, "keys": 400, "sandboxes": 400}
+    assert (await state(fake))["counts"] == {"users": 401, "keys": 400, "sandboxes": 400}
 
 
 def user(**fields: Any) -> dict[str, Any]:
@@ -281,16 +281,16 @@ BAD: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("document", "message"), BAD)
 async def test_a_document_at_fault_is_400_with_the_place_and_changes_nothing(
-    world: World, alice: Caller, document: Any, message: str
+    fake: FakeApp, alice: Client, document: Any, message: str
 ) -> None:
-    await world.sandbox(alice)
-    reply = await world.admin("PUT", SEED, content=json.dumps(document).encode())
+    await fake.ready_sandbox(alice)
+    reply = await fake.admin.request("PUT", SEED, content=json.dumps(document).encode())
     assert reply.status_code == 400
     assert reply.json()["message"].startswith(message)
-    assert "short" not in reply.text  # what was said to be a key
-    assert (await alice("GET", "/api/sandboxes/box")).json()["ready"] is True
+    assert "short" not in reply.text  # from the malformed key
+    assert (await alice.request("GET", "/api/sandboxes/box")).json()["ready"] is True
     with pytest.raises(SeedUnusable, match=re.escape(message)):
-        await world.app.state.fake.seed(document)
+        await fake.app.state.fake.seed(document)
 
 
 @pytest.mark.parametrize(
@@ -304,25 +304,25 @@ async def test_a_document_at_fault_is_400_with_the_place_and_changes_nothing(
         {"users": [{"username": KEY}]},
     ],
 )
-async def test_a_key_in_a_wrong_place_is_not_shown(world: World, document: Any) -> None:
-    reply = await world.admin("PUT", SEED, document)
+async def test_a_key_in_a_wrong_place_is_not_shown(fake: FakeApp, document: Any) -> None:
+    reply = await fake.admin.request("PUT", SEED, document)
     assert reply.status_code == 400
     assert "kkk" not in reply.text
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"users: []"])
-async def test_what_is_no_json_is_400(world: World, content: bytes) -> None:
-    reply = await world.admin("PUT", SEED, content=content)
+async def test_a_document_that_is_not_json_is_400(fake: FakeApp, content: bytes) -> None:
+    reply = await fake.admin.request("PUT", SEED, content=content)
     assert reply.status_code == 400
     assert reply.json()["message"] == "the document: expected JSON"
 
 
 async def test_a_user_is_added_in_process() -> None:
-    async with a_world() as world:
-        fake = world.app.state.fake
-        alice = Caller(world.http, fake.add_user("alice", email="a@example.org"))
-        assert (await alice("GET", "/api/me")).json()["user"]["email"] == "a@example.org"
+    async with fake_app() as fake:
+        control = fake.app.state.fake
+        alice = Client(fake.http, control.add_user("alice", email="a@example.org"))
+        assert (await alice.request("GET", "/api/me")).json()["user"]["email"] == "a@example.org"
         with pytest.raises(ValueError, match="'alice' already exists"):
-            fake.add_user("alice")
+            control.add_user("alice")
         with pytest.raises(ValueError, match="DNS label"):
-            fake.add_user("Not A Label")
+            control.add_user("Not A Label")

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sandbox_fakeproxy import LocalRuntime
 
-from tests.fakeproxy.shells import Box
+from tests.fakeproxy.shell_api import ShellApi
 
 NAMES = st.sampled_from(["a", "b", "PATHS"])
 TEXTS = st.text(st.sampled_from("xyzé \t\n'\"\\$*~;&|#"), max_size=6)
 DIRECTORIES = st.sampled_from(["/", "/usr", "/usr/bin", "..", ".", "-", "/none"])
-# What there is to see: where it is, and what it knows, exported or not.
+# Shows the directory, the exit code, and variables and functions, exported or not.
 LOOK = (
     'printf "%s|" "$PWD" "$?" "${a-unset}" "${b-unset}" "${PATHS-unset}" "${list[*]-unset}" "$-";'
     " type -t f g; bash -c 'echo \"[${a-}|${b-}|${PATHS-}]\"'; umask"
@@ -38,7 +38,7 @@ class PlainBash:
         self._before: list[str] = []
 
     def run(self, text: str) -> tuple[str, int]:
-        """Run everything anew up to the last command, and return what that one did."""
+        """Run everything anew up to the last command; return its output and exit code."""
         mark = "-- the last command --"
         parts = [f"eval {quoted(before)} >/dev/null 2>&1 </dev/null" for before in self._before]
         script = "\n".join(
@@ -63,12 +63,12 @@ class PlainBash:
         return done.stdout.decode().partition(f"{mark}\n")[2], done.returncode
 
     def keep(self, text: str) -> None:
-        """Let what comes know of a command."""
+        """Run `text` before each later command."""
         self._before.append(text)
 
 
 class ASessionIsABash(RuleBasedStateMachine):
-    """Whatever is run, a session shows what a plain bash shows."""
+    """A session and a plain bash show the same after each command."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class ASessionIsABash(RuleBasedStateMachine):
         self._temporary = tempfile.TemporaryDirectory()
         root = Path(self._temporary.name).resolve()
         self._runtime = LocalRuntime(root, isolation="none")
-        self._box = Box(self._runtime)
+        self._box = ShellApi(self._runtime)
         self._plain = PlainBash(root / "one" / "sandbox")
 
     def teardown(self) -> None:
@@ -98,7 +98,7 @@ class ASessionIsABash(RuleBasedStateMachine):
         return await self._box.exec(text, id="it")
 
     def _both(self, text: str, *, kept: str | None = None) -> None:
-        """Run a command on both sides; `kept` is what stays of it."""
+        """Run a command on both sides; `kept` replaces it before later commands."""
         assert self._session(text) == self._plain.run(text), text
         self._plain.keep(text if kept is None else kept)
         self._look()

@@ -1,4 +1,4 @@
-"""What the shell API's callers wait for, to the tick: scripted commands on a movable clock."""
+"""The shell API's timeouts, to the tick: scripted commands on a manual clock."""
 
 import asyncio
 import math
@@ -9,23 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_fakeproxy import Command, ManualClock, Outcome, ScriptedRuntime
 
-from tests.fakeproxy.shells import Box, Ran
-from tests.fakeproxy.world import a_world, exec_path
+from tests.fakeproxy.fake_app import exec_path, fake_app
+from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 TICK = 0.000001
 NEVER = Outcome(seconds=math.inf)
 
 
 class Timed:
-    """A box whose commands do what one outcome says, and its clock."""
+    """A shell whose commands all have one outcome, and its clock."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.clock = ManualClock()
         self.runtime = ScriptedRuntime(lambda _: outcome, clock=self.clock)
-        self.box = Box(self.runtime)
+        self.shell = ShellApi(self.runtime)
 
-    def begin(self, **fields: Any) -> asyncio.Task[Ran]:
-        return asyncio.ensure_future(self.box.run("it", **fields))
+    def begin(self, **fields: Any) -> asyncio.Task[CommandResult]:
+        return asyncio.ensure_future(self.shell.run("it", **fields))
 
     async def advance(self, seconds: float) -> None:
         await everybody_has_run()
@@ -41,28 +41,28 @@ async def everybody_has_run() -> None:
 @pytest.mark.parametrize(
     ("outcome", "fields", "after", "ran"),
     [
-        (Outcome("a", 3, seconds=5), {}, 5, Ran("a", 3)),
-        (Outcome("a", prints=[(2, "b"), (4, "c")]), {}, 4, Ran("abc")),
-        (NEVER, {}, 120, Ran("", None, "no_change_timeout")),
-        (NEVER, {"no_change_timeout": 7}, 7, Ran("", None, "no_change_timeout")),
-        (NEVER, {"timeout": 2.5}, 2.5, Ran("", None, "running")),
-        (NEVER, {"hard_timeout": 2.5}, 2.5, Ran("", None, "hard_timeout")),
-        (NEVER, {"timeout": 2, "hard_timeout": 3}, 2, Ran("", None, "running")),
-        (NEVER, {"timeout": 3, "hard_timeout": 2}, 2, Ran("", None, "hard_timeout")),
-        (NEVER, {"timeout": 3, "hard_timeout": 3}, 3, Ran("", None, "hard_timeout")),
-        (Outcome("a", seconds=3), {"timeout": 3}, 3, Ran("a")),
-        (Outcome("a", seconds=3), {"hard_timeout": 3}, 3, Ran("a")),
-        (Outcome("a", seconds=3), {"no_change_timeout": 3}, 3, Ran("a")),
+        (Outcome("a", 3, seconds=5), {}, 5, CommandResult("a", 3)),
+        (Outcome("a", prints=[(2, "b"), (4, "c")]), {}, 4, CommandResult("abc")),
+        (NEVER, {}, 120, CommandResult("", None, "no_change_timeout")),
+        (NEVER, {"no_change_timeout": 7}, 7, CommandResult("", None, "no_change_timeout")),
+        (NEVER, {"timeout": 2.5}, 2.5, CommandResult("", None, "running")),
+        (NEVER, {"hard_timeout": 2.5}, 2.5, CommandResult("", None, "hard_timeout")),
+        (NEVER, {"timeout": 2, "hard_timeout": 3}, 2, CommandResult("", None, "running")),
+        (NEVER, {"timeout": 3, "hard_timeout": 2}, 2, CommandResult("", None, "hard_timeout")),
+        (NEVER, {"timeout": 3, "hard_timeout": 3}, 3, CommandResult("", None, "hard_timeout")),
+        (Outcome("a", seconds=3), {"timeout": 3}, 3, CommandResult("a")),
+        (Outcome("a", seconds=3), {"hard_timeout": 3}, 3, CommandResult("a")),
+        (Outcome("a", seconds=3), {"no_change_timeout": 3}, 3, CommandResult("a")),
         (
             Outcome(seconds=math.inf, prints=[(7, "a"), (14, "b")]),
             {"no_change_timeout": 7},
             21,
-            Ran("ab", None, "no_change_timeout"),
+            CommandResult("ab", None, "no_change_timeout"),
         ),
     ],
 )
 async def test_an_answer_comes_at_its_moment_and_not_a_tick_before(
-    outcome: Outcome, fields: dict[str, Any], after: float, ran: Ran
+    outcome: Outcome, fields: dict[str, Any], after: float, ran: CommandResult
 ) -> None:
     timed = Timed(outcome)
     running = timed.begin(**fields)
@@ -89,14 +89,14 @@ def test_a_clock_that_jumps_gives_the_answers_of_one_that_ticks(
 ) -> None:
     outcome = Outcome("+", seconds=seconds, prints=[(each, str(each)) for each in prints])
 
-    async def answered(steps: list[float]) -> tuple[Ran, Ran]:
+    async def answered(steps: list[float]) -> tuple[CommandResult, CommandResult]:
         timed = Timed(outcome)
-        one = await timed.box.session()
+        one = await timed.shell.session()
         running = timed.begin(id=one, no_change_timeout=silence, **limits)
         for step in steps:
             await timed.advance(step)
-        viewed = await timed.box.post("view", id=one)
-        end = Ran(viewed["console"][-1]["output"], viewed["exit_code"], viewed["status"])
+        viewed = await timed.shell.post("view", id=one)
+        end = CommandResult(viewed["console"][-1]["output"], viewed["exit_code"], viewed["status"])
         return await asyncio.wait_for(running, 5), end
 
     async def scenario() -> None:
@@ -108,27 +108,29 @@ def test_a_clock_that_jumps_gives_the_answers_of_one_that_ticks(
     asyncio.run(scenario())
 
 
-async def test_hard_timeout_ends_at_its_moment_also_when_nobody_waits() -> None:
+async def test_hard_timeout_ends_an_asynchronous_command_at_its_moment() -> None:
     timed = Timed(Outcome("a", seconds=math.inf, prints=[(2, "b"), (4, "c")]))
-    one = await timed.box.session()
-    assert await timed.begin(id=one, async_mode=True, hard_timeout=3) == Ran("", None, "running")
+    one = await timed.shell.session()
+    assert await timed.begin(id=one, async_mode=True, hard_timeout=3) == CommandResult(
+        "", None, "running"
+    )
     timed.clock.advance(3 - TICK)
-    assert (await timed.box.post("view", id=one))["status"] == "running"
+    assert (await timed.shell.post("view", id=one))["status"] == "running"
     timed.clock.advance(100)
-    viewed = await timed.box.post("view", id=one)
+    viewed = await timed.shell.post("view", id=one)
     assert (viewed["status"], viewed["exit_code"]) == ("hard_timeout", None)
     assert viewed["console"][-1]["output"] == "ab"
 
 
 async def test_an_answered_command_goes_on_and_is_viewed_later() -> None:
     timed = Timed(Outcome("a", 3, prints=[(10, "b")]))
-    one = await timed.box.session()
+    one = await timed.shell.session()
     running = timed.begin(id=one, timeout=4)
     await timed.advance(4)
-    assert await running == Ran("a", None, "running")
-    assert (await timed.box.ask("POST", "exec", {"command": "it", "id": one})).status == 409
+    assert await running == CommandResult("a", None, "running")
+    assert (await timed.shell.request("POST", "exec", {"command": "it", "id": one})).status == 409
     timed.clock.advance(6)
-    viewed = await timed.box.post("view", id=one)
+    viewed = await timed.shell.post("view", id=one)
     assert (viewed["status"], viewed["exit_code"]) == ("completed", 3)
     assert viewed["output"] == "gem@sandbox:/sandbox$ it\nab"
 
@@ -141,10 +143,10 @@ async def test_wait_waits_for_the_end_and_for_60_s_unless_told_otherwise(
     seconds: float | None, after: float, status: str
 ) -> None:
     timed = Timed(Outcome(seconds=90))
-    one = await timed.box.session()
+    one = await timed.shell.session()
     await timed.begin(id=one, async_mode=True)
     asked = {"id": one} | ({} if seconds is None else {"seconds": seconds})
-    waiting = asyncio.ensure_future(timed.box.post("wait", **asked))
+    waiting = asyncio.ensure_future(timed.shell.post("wait", **asked))
     await timed.advance(after - TICK)
     assert not waiting.done()
     await timed.advance(TICK)
@@ -153,11 +155,11 @@ async def test_wait_waits_for_the_end_and_for_60_s_unless_told_otherwise(
 
 async def test_a_sessions_own_silence_is_its_default_only() -> None:
     timed = Timed(NEVER)
-    one = await timed.box.session(no_change_timeout=5)
+    one = await timed.shell.session(no_change_timeout=5)
     running = timed.begin(id=one)
     await timed.advance(5)
     assert (await running).status == "no_change_timeout"
-    await timed.box.post("kill", id=one)
+    await timed.shell.post("kill", id=one)
     running = timed.begin(id=one, no_change_timeout=6)
     await timed.advance(5)
     assert not running.done()
@@ -165,46 +167,46 @@ async def test_a_sessions_own_silence_is_its_default_only() -> None:
     assert (await running).status == "no_change_timeout"
 
 
-async def test_a_scripted_command_answers_to_what_is_typed() -> None:
+async def test_a_scripted_command_answers_typed_input() -> None:
     timed = Timed(
         Outcome("Name? ", seconds=math.inf, on_input=lambda text: Outcome(f"Hello {text!r}", 3))
     )
-    one = await timed.box.session()
+    one = await timed.shell.session()
     running = timed.begin(id=one)
     await everybody_has_run()
-    written = await timed.box.post("write", id=one, input="Ada", press_enter=True)
+    written = await timed.shell.post("write", id=one, input="Ada", press_enter=True)
     assert written == {"status": "completed"}
-    assert await running == Ran("Name? Hello 'Ada\\n'", 3)
+    assert await running == CommandResult("Name? Hello 'Ada\\n'", 3)
 
 
 async def test_control_c_and_kill_end_a_scripted_command() -> None:
     timed = Timed(NEVER)
-    one = await timed.box.session()
+    one = await timed.shell.session()
     running = timed.begin(id=one)
     await everybody_has_run()
-    await timed.box.post("write", id=one, input="\x03", press_enter=False)
-    assert await running == Ran("", 130)
+    await timed.shell.post("write", id=one, input="\x03", press_enter=False)
+    assert await running == CommandResult("", 130)
     running = timed.begin(id=one)
     await everybody_has_run()
-    assert (await timed.box.post("kill", id=one))["status"] == "terminated"
-    assert await running == Ran("", None, "terminated")
+    assert (await timed.shell.post("kill", id=one))["status"] == "terminated"
+    assert await running == CommandResult("", None, "terminated")
 
 
 async def test_writing_where_nothing_runs_is_refused() -> None:
     timed = Timed(Outcome())
-    one = await timed.box.session()
+    one = await timed.shell.session()
     asked = {"id": one, "input": "x", "press_enter": True}
-    reply = await timed.box.ask("POST", "write", asked)
+    reply = await timed.shell.request("POST", "write", asked)
     assert (reply.status, reply.json["success"]) == (409, False)
     assert reply.json["message"] == f"Session {one} runs no command that could read input"
 
 
-async def test_a_list_tells_age_use_and_what_runs() -> None:
+async def test_a_list_shows_age_last_use_and_the_running_command() -> None:
     timed = Timed(NEVER)
-    await timed.box.session(id="one")
+    await timed.shell.session(id="one")
     timed.clock.advance(5.9)
     await timed.begin(id="one", async_mode=True)
-    listed = (await timed.box.ask("GET", "sessions")).json["data"]["sessions"]
+    listed = (await timed.shell.request("GET", "sessions")).json["data"]["sessions"]
     assert listed == {
         "one": {
             "working_dir": "/sandbox",
@@ -219,7 +221,7 @@ async def test_a_list_tells_age_use_and_what_runs() -> None:
 
 async def test_a_script_sees_the_command_with_its_session_and_directory() -> None:
     timed = Timed(Outcome())
-    await timed.box.session(id="one", exec_dir="/home/gem")
+    await timed.shell.session(id="one", exec_dir="/home/gem")
     await timed.begin(id="one", exec_dir="/sandbox", truncate=False, hard_timeout=2)
     assert timed.runtime.commands == [Command("it", 2, truncate=False, directory="/sandbox")]
     assert timed.runtime.commands[0].session == "one"
@@ -227,51 +229,51 @@ async def test_a_script_sees_the_command_with_its_session_and_directory() -> Non
 
 
 async def test_an_outcome_that_takes_time_needs_a_clock() -> None:
-    box = Box(ScriptedRuntime(lambda _: Outcome(seconds=1)))
+    shell = ShellApi(ScriptedRuntime(lambda _: Outcome(seconds=1)))
     with pytest.raises(ValueError, match=r"takes 1 s.*pass the app's own"):
-        await box.run("it")
+        await shell.run("it")
 
 
 async def test_of_the_sessions_that_exec_made_all_but_the_20_last_used_idle_ones_end() -> None:
-    box = Timed(Outcome()).box
-    await box.session(id="asked")
-    made = [(await box.exec("it"))["session_id"] for _ in range(22)]
-    listed = (await box.ask("GET", "sessions")).json["data"]["sessions"]
+    shell = Timed(Outcome()).shell
+    await shell.session(id="asked")
+    made = [(await shell.exec("it"))["session_id"] for _ in range(22)]
+    listed = (await shell.request("GET", "sessions")).json["data"]["sessions"]
     assert list(listed) == ["asked", *made[1:]]  # the one just made does not count yet
-    await box.exec("it", id=made[1])  # which is asked for by that
-    await box.exec("it")
-    listed = (await box.ask("GET", "sessions")).json["data"]["sessions"]
+    await shell.exec("it", id=made[1])  # which is asked for by that
+    await shell.exec("it")
+    listed = (await shell.request("GET", "sessions")).json["data"]["sessions"]
     assert {"asked", made[1]} <= set(listed)
 
 
 async def test_a_view_keeps_100_commands_and_300_000_characters() -> None:
-    box = Timed(Outcome("x" * 10_000)).box
-    one = await box.session()
+    shell = Timed(Outcome("x" * 10_000)).shell
+    one = await shell.session()
     for _ in range(110):
-        await box.exec("it", id=one)
-    viewed = await box.post("view", id=one)
+        await shell.exec("it", id=one)
+    viewed = await shell.post("view", id=one)
     assert 25 <= len(viewed["console"]) <= 100
     assert 300_000 - 10_000 < len(viewed["output"]) < 400_000
-    box = Timed(Outcome()).box
-    one = await box.session()
+    shell = Timed(Outcome()).shell
+    one = await shell.session()
     for _ in range(110):
-        await box.exec("it", id=one)
-    assert len((await box.post("view", id=one))["console"]) == 100
+        await shell.exec("it", id=one)
+    assert len((await shell.post("view", id=one))["console"]) == 100
 
 
 @pytest.mark.parametrize("verb", ["pause", "delete"])
-async def test_who_waits_when_the_sandbox_ends_is_told_502(verb: str) -> None:
+async def test_an_exec_in_a_sandbox_that_ends_is_502(verb: str) -> None:
     clock = ManualClock()
     runtime = ScriptedRuntime(lambda _: NEVER, clock=clock)
-    async with a_world(runtime, clock=clock) as world:
-        alice = await world.user()
-        await world.sandbox(alice)
-        asking = asyncio.ensure_future(alice("POST", exec_path(), {"command": "it"}))
+    async with fake_app(runtime, clock=clock) as fake:
+        alice = await fake.new_user()
+        await fake.ready_sandbox(alice)
+        asking = asyncio.ensure_future(alice.request("POST", exec_path(), {"command": "it"}))
         await everybody_has_run()
         if verb == "pause":
-            await alice("POST", "/api/sandboxes/box/pause")
+            await alice.request("POST", "/api/sandboxes/box/pause")
         else:
-            await alice("DELETE", "/api/sandboxes/box")
+            await alice.request("DELETE", "/api/sandboxes/box")
         reply = await asyncio.wait_for(asking, 5)
         assert reply.status_code == 502
         assert reply.json()["message"] == "The sandbox was stopped while the command ran"
@@ -292,10 +294,10 @@ async def test_who_waits_when_the_sandbox_ends_is_told_502(verb: str) -> None:
         ("exec", {"timeout": "x", "id": 7}, ["command", "id", "timeout"]),
     ],
 )
-async def test_what_does_not_fit_is_422_with_all_that_is_wrong(
+async def test_invalid_fields_are_422_and_all_named(
     path: str, body: dict[str, Any], wrong: list[str]
 ) -> None:
-    reply = await Timed(Outcome()).box.ask("POST", path, body)
+    reply = await Timed(Outcome()).shell.request("POST", path, body)
     assert reply.status == 422
     assert [issue["loc"] for issue in reply.json["detail"]] == [["body", name] for name in wrong]
     assert all(set(issue) == {"loc", "msg", "type"} for issue in reply.json["detail"])
@@ -303,9 +305,9 @@ async def test_what_does_not_fit_is_422_with_all_that_is_wrong(
 
 async def test_a_wait_of_no_time_is_a_poll() -> None:
     timed = Timed(NEVER)
-    one = await timed.box.session()
-    assert await timed.box.run("it", id=one, timeout=0) == Ran("", None, "running")
-    assert await timed.box.post("wait", id=one, seconds=0) == {"status": "running"}
+    one = await timed.shell.session()
+    assert await timed.shell.run("it", id=one, timeout=0) == CommandResult("", None, "running")
+    assert await timed.shell.post("wait", id=one, seconds=0) == {"status": "running"}
 
 
 async def test_numbers_and_truth_values_may_be_spelt() -> None:
@@ -326,6 +328,8 @@ async def test_numbers_and_truth_values_may_be_spelt() -> None:
         ({"prints": [(math.inf, "a")]}, "'prints' has something after inf s"),
     ],
 )
-def test_an_outcome_is_what_a_command_can_do(wrong: dict[str, Any], message: str) -> None:
+def test_an_outcome_that_no_command_can_have_is_refused(
+    wrong: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         Outcome(**wrong)

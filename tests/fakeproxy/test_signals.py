@@ -10,15 +10,15 @@ from sandbox_fakeproxy import LocalRuntime
 from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._local.signals import with_default_signals
 
-from tests.fakeproxy.isolations import in_each_isolation
-from tests.fakeproxy.shells import Box, Ran
+from tests.fakeproxy.available_isolations import with_each_isolation
+from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 IGNORED = [signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM]
 
 
 @pytest.fixture
 def in_the_background() -> Generator[None]:
-    """Ignore what a background process ignores, and block a signal too."""
+    """Ignore the signals that a background process ignores, and block another."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     yield
@@ -28,28 +28,30 @@ def in_the_background() -> Generator[None]:
 
 
 @pytest.fixture
-async def box(in_the_background: None, tmp_path: Path, isolation: Choice) -> AsyncGenerator[Box]:
+async def shell(
+    in_the_background: None, tmp_path: Path, isolation: Choice
+) -> AsyncGenerator[ShellApi]:
     runtime = LocalRuntime(tmp_path, isolation=isolation)
-    yield Box(runtime)
+    yield ShellApi(runtime)
     await runtime.close()
 
 
-@in_each_isolation
-async def test_a_kill_interrupts_the_command_and_keeps_the_session(box: Box) -> None:
-    one = await box.session()
-    running = asyncio.ensure_future(box.run("x=1; echo on; sleep 1000", id=one))
-    await box.until_it_wrote("on\n", one)
-    killed = await box.ask("POST", "kill", {"id": one})
+@with_each_isolation
+async def test_a_kill_interrupts_the_command_and_keeps_the_session(shell: ShellApi) -> None:
+    one = await shell.session()
+    running = asyncio.ensure_future(shell.run("x=1; echo on; sleep 1000", id=one))
+    await shell.wait_for_output("on\n", one)
+    killed = await shell.request("POST", "kill", {"id": one})
     assert killed.json["data"]["status"] == "terminated"
     assert killed.json["hint"] is None  # it heeded Ctrl-C
-    assert await running == Ran("on\n", None, "terminated")
-    assert await box.run("echo $x", id=one) == Ran("1\n")
+    assert await running == CommandResult("on\n", None, "terminated")
+    assert await shell.run("echo $x", id=one) == CommandResult("1\n")
 
 
 @pytest.mark.parametrize("name", ["INT", "HUP", "TERM", "USR1"])
-async def test_a_command_is_ended_by_a_signal(box: Box, name: str) -> None:
+async def test_a_command_is_ended_by_a_signal(shell: ShellApi, name: str) -> None:
     number = signal.Signals[f"SIG{name}"]
-    ran = await box.run(f"bash -c 'kill -{name} $$; echo no'", timeout=5)
+    ran = await shell.run(f"bash -c 'kill -{name} $$; echo no'", timeout=5)
     assert ran.exit_code == 128 + number
     assert "no\n" not in ran.output
 

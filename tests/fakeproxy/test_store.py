@@ -82,7 +82,7 @@ def test_all_of_it_survives_a_restart(tmp_path: Path) -> None:
 def test_nothing_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     store = Store(tmp_path / "state")
     store.add_user(USER)
-    # What is on disk now is what another process would find.
+    # Another process would find the same on the disk.
     other = Store(tmp_path / "state")
     assert other.users() == [USER]
     other.close()
@@ -102,7 +102,7 @@ def test_names_are_unique_by_the_schema() -> None:
     store.close()
 
 
-def test_nothing_belongs_to_nobody_by_the_schema() -> None:
+def test_a_key_and_a_sandbox_need_a_user_by_the_schema() -> None:
     store = Store()
     with pytest.raises(sqlite3.IntegrityError):
         store.add_sandbox(SANDBOX)
@@ -215,7 +215,7 @@ def steps(store: Store, asking: Callable[[Store], object]) -> int:
 
 
 def among(others: int) -> Store:
-    """Return one user's store with what others have, too."""
+    """Return a store with one user's rows and those of `others` users."""
     store = with_one_of_each()
     with store.all_or_nothing():
         for number in range(others):
@@ -226,7 +226,7 @@ def among(others: int) -> Store:
     return store
 
 
-def test_no_question_about_one_user_touches_what_is_anothers() -> None:
+def test_no_query_about_one_user_reads_rows_of_others() -> None:
     few, many = among(10), among(1_000)
     costs = {question: steps(few, asking) for question, asking in QUESTIONS.items()}
     assert costs == {question: steps(many, asking) for question, asking in QUESTIONS.items()}
@@ -269,7 +269,7 @@ def test_the_state_of_version_1_is_taken_over(
     store.close()
 
 
-def test_what_is_written_together_is_kept_together_or_not_at_all() -> None:
+def test_a_transaction_is_kept_whole_or_not_at_all() -> None:
     store = Store()
     store.add_user(USER)
     with pytest.raises(AlreadyExists), store.all_or_nothing():  # noqa: PT012  (the subject)
@@ -328,19 +328,19 @@ def test_a_sandbox_that_was_found_before_is_found_as_it_is_now() -> None:
     store.close()
 
 
-def test_what_was_found_is_seldom_asked_again_and_takes_bounded_memory() -> None:
+def test_rows_are_cached_in_bounded_memory() -> None:
     store = Store()
     store.add_user(USER)
     store.add_key(KEY, b"hash")
     for number in range(2500):
         store.add_sandbox(replace(SANDBOX, id=str(number), name=f"n{number}"))
     asked: list[str] = []
-    store._db.set_trace_callback(asked.append)  # pyright: ignore[reportPrivateUsage]  # what it asks is the subject
+    store._db.set_trace_callback(asked.append)  # pyright: ignore[reportPrivateUsage]  # its queries are the subject
     for number in range(2500):
         for _ in range(3):
             assert store.sandbox("u1", f"n{number}") is not None
     assert 2500 <= len(asked) < 2510
-    assert len(store._recall.sandboxes) <= 1000  # pyright: ignore[reportPrivateUsage]  # as is what it keeps
+    assert len(store._recall.sandboxes) <= 1000  # pyright: ignore[reportPrivateUsage]  # as is its cache
     store.note_use("k1", NOW)
     asked.clear()
     assert store.sandbox("u1", "n2499") is not None

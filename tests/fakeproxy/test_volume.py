@@ -1,4 +1,4 @@
-"""The law of a volume: whatever it is asked, nothing outside its two directories is touched."""
+"""A volume touches nothing outside its two directories, for any path and any links."""
 
 import os
 import resource
@@ -121,7 +121,7 @@ def everything(volume: Volume, path: str) -> str:
 
 @settings(max_examples=100, deadline=None)  # ditto
 @given(links=st.dictionaries(NAMES, TARGETS, max_size=5), path=RELATIVE)
-def test_what_is_read_is_what_the_kernel_would_read(links: dict[str, str], path: str) -> None:
+def test_a_read_returns_what_the_kernel_would_read(links: dict[str, str], path: str) -> None:
     with a_host() as host:
         for name, target in links.items():
             (host.sandbox / name).symlink_to(target)
@@ -183,7 +183,7 @@ def test_a_link_that_leads_out_is_refused(host: Host, target: str) -> None:
         assert caught.value.error_type == "permission_denied"
 
 
-def test_a_write_through_a_dangling_link_makes_what_it_leads_to(host: Host) -> None:
+def test_a_write_through_a_dangling_link_creates_its_target(host: Host) -> None:
     (host.sandbox / "link").symlink_to("new/file")
     host.volume.write("/sandbox/link", b"x")
     assert (host.sandbox / "new" / "file").read_text() == "x"
@@ -193,7 +193,7 @@ def test_a_write_through_a_dangling_link_makes_what_it_leads_to(host: Host) -> N
 @pytest.mark.parametrize(
     ("path", "target"), [("/sandbox/name", "secret"), ("/sandbox/name/f", "elsewhere")]
 )
-def test_what_becomes_a_link_under_the_walk_is_not_followed(
+def test_a_name_that_becomes_a_link_during_the_walk_is_not_followed(
     host: Host, monkeypatch: pytest.MonkeyPatch, path: str, target: str
 ) -> None:
     name = host.sandbox / "name"
@@ -248,7 +248,7 @@ def test_no_walk_leaves_anything_open(host: Host) -> None:
     assert len(list(descriptors.iterdir())) == before
 
 
-def test_a_pipe_holds_nobody_up(host: Host) -> None:
+def test_a_pipe_does_not_block(host: Host) -> None:
     os.mkfifo(host.sandbox / "pipe")
     assert "device or a pipe" in everything(host.volume, "/sandbox/pipe")
 

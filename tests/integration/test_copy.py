@@ -19,7 +19,7 @@ from sandbox_client._errors import DiskFailed, FileChanged, FileRefused, NoSuchF
 from sandbox_client._files import copy, scripts
 from sandbox_client._files.copy import Copy
 
-from tests.fakeproxy.isolations import WORKING
+from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ async def test_a_tree_goes_there_and_back_and_is_the_same(box: ReadySandbox, her
     assert not any(".part-" in path for path in contents(here))
 
 
-@pytest.mark.parametrize("isolation", WORKING)
+@pytest.mark.parametrize("isolation", AVAILABLE_ISOLATIONS)
 async def test_it_is_the_same_however_commands_see_their_directories(
     tmp_path: Path, here: Path, isolation: str
 ) -> None:

@@ -98,7 +98,7 @@ ROWS = {
         tool="pause_sandbox",
         arguments={"name": BOX},
         asked=f"POST /api/sandboxes/{BOX}/pause 200",
-        told=f"Sandbox '{BOX}' was paused",
+        told=f"Sandbox '{BOX}' is paused",
         after=PAUSED,
     ),
     "resume": Row(

@@ -1,4 +1,4 @@
-"""How the commands of a test are isolated: not at all, unless the test is about that."""
+"""The isolations of commands that work on this machine."""
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
@@ -14,7 +14,7 @@ def _works(choice: Choice) -> bool:
 
 
 _CHOICES: tuple[Choice, ...] = ("none", "bubblewrap")
-WORKING: list[Choice] = [choice for choice in _CHOICES if _works(choice)]
+AVAILABLE_ISOLATIONS: list[Choice] = [choice for choice in _CHOICES if _works(choice)]
 
 # Replaces the fixture `isolation`: runs a test with each isolation that works on this machine.
-in_each_isolation = pytest.mark.parametrize("isolation", WORKING)
+with_each_isolation = pytest.mark.parametrize("isolation", AVAILABLE_ISOLATIONS)

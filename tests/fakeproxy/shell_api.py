@@ -1,4 +1,4 @@
-"""A sandbox's shell API, asked as the proxy asks it, without the proxy."""
+"""A client of a runtime's shell API that calls the runtime directly, without a proxy."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from sandbox_fakeproxy import Runtime
 from starlette.requests import Request
 from starlette.types import Message
 
-from tests.fakeproxy.processes import PATIENCE
+from tests.fakeproxy.processes import TIMEOUT
 
 JSON = [(b"content-type", b"application/json")]
 
@@ -21,7 +21,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """How a command ended."""
 
     output: str
@@ -30,13 +30,13 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Box:
-    """One sandbox."""
+class ShellApi:
+    """The shell API of one sandbox."""
 
     runtime: Runtime
     sandbox_id: str = "one"
 
-    async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
+    async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
         """Send a request below /v1/shell/."""
         sent = json.dumps(body or {}).encode()
 
@@ -58,33 +58,33 @@ class Box:
         return Reply(response.status_code, json.loads(bytes(response.body)))
 
     async def post(self, path: str, **body: Any) -> Any:
-        """Send a request that works, and return its data."""
-        reply = await self.ask("POST", path, body)
+        """Send a request, check that it succeeds, and return its data."""
+        reply = await self.request("POST", path, body)
         assert reply.status == 200, reply.json
         assert reply.json["success"] is True
         return reply.json["data"]
 
     async def exec(self, command: str, **fields: Any) -> Any:
-        """Run a command and return the data of the answer."""
+        """Run a command and return the data of the reply."""
         return await self.post("exec", command=command, **fields)
 
-    async def run(self, command: str, **fields: Any) -> Ran:
+    async def run(self, command: str, **fields: Any) -> CommandResult:
         """Run a command and return how it ended."""
         data = await self.exec(command, **fields)
-        return Ran(data["output"], data["exit_code"], data["status"])
+        return CommandResult(data["output"], data["exit_code"], data["status"])
 
     async def session(self, **fields: Any) -> str:
-        """Make a session and return its id."""
+        """Create a session and return its id."""
         made: str = (await self.post("sessions/create", **fields))["session_id"]
         return made
 
-    async def until_it_wrote(self, text: str, session_id: str) -> None:
-        """Wait until the last command of a session has written something."""
+    async def wait_for_output(self, text: str, session_id: str) -> None:
+        """Wait until the output of a session's last command holds `text`."""
 
-        async def looking() -> None:
+        async def poll() -> None:
             console: list[Any] = []
             while not console or text not in console[-1]["output"]:
                 console = (await self.post("view", id=session_id))["console"]
                 await asyncio.sleep(0.01)
 
-        await asyncio.wait_for(looking(), PATIENCE)
+        await asyncio.wait_for(poll(), TIMEOUT)
