@@ -34,8 +34,8 @@ contract: install  ## Judge the fake by the contract, or the proxy at PROXY_URL 
 	@if [ -n "$(PROXY_URL)" ]; then exec $(BIN)/sandbox-contract run $(ARGS); \
 	  else exec $(RUN) tests.contract $(ARGS); fi
 
-test: install  ## Lint, then run the tests: about 5 minutes on two cores
-	@echo "make test: format, rules and types (1 minute), then the tests (4 minutes on two cores)"
+test: install  ## Lint, then run the tests: about 3 minutes on two cores
+	@echo "make test: format, rules and types (half a minute), then the tests (2 to 3 minutes on two cores)"
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST) $(ARGS)
 
