@@ -1,6 +1,7 @@
 """Where a sandbox's files are on this machine, and what they are called inside it."""
 
 import posixpath
+import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -50,25 +51,29 @@ class Place:
         """Return where a path of the sandbox is here."""
         path = posixpath.normpath(path)
         for name, directory in self._names:
-            if PurePosixPath(path).is_relative_to(name):
-                return directory / PurePosixPath(path).relative_to(name)
+            if _is_in(path, name):
+                return directory / path[len(name) + 1 :]
         return Path(path)
 
     def has_directory(self, path: str) -> bool:
         """Tell whether commands can find a directory at a path of the sandbox."""
         try:
             return (self._led_to(path) if self.isolated else self.on_this_machine(path)).is_dir()
-        except OSError:  # its name is too long, or it may not be looked at
+        except OSError:  # a part of it is missing, too long or may not be read
             return False
 
     def _led_to(self, path: str) -> Path:
-        """Follow links by hand, as what they lead to is a path of the sandbox too."""
+        """Follow links by hand, as what they lead to is a path of the sandbox too.
+
+        Raises:
+            OSError: a part of the path does not exist, so the rest is not looked at.
+        """
         at, ahead, links = PurePosixPath("/"), [*reversed(PurePosixPath(path).parts)], 0
         while ahead:
             name = ahead.pop()
             here = at.parent if name == ".." else at / name
             real = self.on_this_machine(str(here))
-            if name == ".." or not real.is_symlink() or links == _LINK_LIMIT:
+            if not stat.S_ISLNK(real.lstat().st_mode) or links == _LINK_LIMIT:
                 at = here
             else:
                 links += 1
@@ -83,11 +88,19 @@ class Place:
         """Return what the API calls a path that a command has named."""
         if not self.isolated:
             for name, directory in self._names:
-                if PurePosixPath(path).is_relative_to(directory):
-                    return str(PurePosixPath(name) / PurePosixPath(path).relative_to(directory))
+                if _is_in(path, str(directory)):
+                    return name + path[len(str(directory)) :]
         return path
 
     @property
     def _names(self) -> list[tuple[str, Path]]:
         names = [(WORK, self.work), (HOME, self.home)]
         return [*names, (SCRATCH, self.scratch)] if self.isolated else names
+
+
+def _is_in(path: str, directory: str) -> bool:
+    """Tell whether a normal path is a directory or below it.
+
+    `PurePath.is_relative_to` would say the same, but in quadratic time.
+    """
+    return path == directory or path.startswith(f"{directory}/")
