@@ -1,9 +1,8 @@
-"""Fixtures of all client tests: a clean environment, the default SIGINT handler, a fake clock."""
+"""Fixtures of all client tests: a clean environment, a home, a clock and a terminal."""
 
 from __future__ import annotations
 
 import os
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,15 +11,9 @@ from tests.client.stubs import KEY, URL, FakeClock, RecordedProgress
 from tests.client.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
 _TERMINAL = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +30,6 @@ def clean_environment(
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "nobody"))
     monkeypatch.setenv("TERM", "dumb")
-
-
-@pytest.fixture(autouse=True)
-def default_sigint() -> Generator[None]:
-    """Handle SIGINT as a foreground process does: a background shell starts pytest ignoring it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

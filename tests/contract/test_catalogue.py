@@ -29,7 +29,7 @@ def test_there_are_as_many_clauses_as_the_contract_has_promises() -> None:
     assert sum(clause.level is Level.SHOULD for clause in CLAUSES) >= 30
 
 
-def test_the_last_clause_is_that_nothing_is_left() -> None:
+def test_the_last_clause_checks_for_leftovers() -> None:
     assert IDS[-1] == LAST
 
 
@@ -105,7 +105,7 @@ def test_the_routes_that_are_tried_are_all_that_there_are() -> None:
     }
 
 
-def test_the_package_has_what_it_says_and_no_more() -> None:
+def test_the_package_exports_exactly_the_listed_names() -> None:
     assert sorted(sandbox_contract.__all__, key=str.lower) == sorted(
         [
             "Advanced",

@@ -129,7 +129,7 @@ def test_the_versions_of_suite_and_target_are_told(
     ],
     ids=["some clauses", "all clauses"],
 )
-def test_one_key_judges_what_it_allows_and_the_rest_says_what_it_needs(
+def test_with_one_key_clauses_that_need_another_name_the_need(
     only: list[str],
     least: int,
     proxy: tuple[str, FakeProxy],
@@ -222,7 +222,7 @@ def test_a_fakes_clock_is_moved_instead_of_waiting(
         ),
     ],
 )
-def test_what_cannot_be_judged_is_2_and_says_why(
+def test_a_target_that_cannot_be_judged_ends_with_2_and_the_reason(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", *arguments]) == 2
@@ -239,7 +239,7 @@ def test_a_key_that_is_refused_is_2(
     assert "An API key is refused: 401" in capsys.readouterr().err
 
 
-def test_where_it_could_not_clean_up_it_makes_nothing(
+def test_without_a_way_to_clean_up_nothing_is_created(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nothing = {"success": True}
@@ -261,7 +261,7 @@ def test_where_it_could_not_clean_up_it_makes_nothing(
 
 
 @pytest.mark.parametrize("arguments", [["--admin-kez", "a-secret"], ["a-secret"]])
-def test_what_may_be_a_key_is_not_shown(
+def test_an_argument_that_may_be_a_key_is_not_shown(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -291,7 +291,9 @@ def test_a_redirecting_target_is_told_where_to(
     assert "The target redirects to " in capsys.readouterr().err
 
 
-def test_what_is_no_proxy_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_without_a_proxy_ends_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"  # which tells the server that there is no lifespan
         await HTMLResponse("<h1>Not found</h1>", 404)(scope, receive, send)
@@ -342,7 +344,7 @@ def test_keys_move_from_the_arguments_into_the_environment(
 # The others -------------------------------------------------------------------------------------
 
 
-def test_a_variable_that_nothing_has_expanded_counts_as_unset() -> None:
+def test_an_unexpanded_variable_counts_as_unset() -> None:
     values: dict[str, Any] = {
         "ready_timeout": 1.0,
         "long": False,
@@ -380,7 +382,7 @@ def leave(url: str, fake: FakeProxy, run_id: str) -> str:
     return key
 
 
-def test_sweep_removes_what_one_run_has_left(
+def test_sweep_removes_the_leftovers_of_one_run(
     proxy: tuple[str, FakeProxy], capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, fake = proxy
@@ -397,7 +399,7 @@ def test_sweep_removes_what_one_run_has_left(
     assert "Nothing is left of any run, as far as these keys show." in capsys.readouterr().out
 
 
-def test_sweep_with_a_users_key_removes_what_is_that_users(
+def test_sweep_with_a_users_key_removes_that_users_sandboxes(
     proxy: tuple[str, FakeProxy], capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, fake = proxy
@@ -411,7 +413,7 @@ def test_sweep_with_a_users_key_removes_what_is_that_users(
     assert [box["name"] for box in call(url, key, "GET", "/api/sandboxes")["sandboxes"]] == ["mine"]
 
 
-def test_sweep_says_what_it_could_not_remove(
+def test_sweep_names_leftovers_that_it_could_not_remove(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fault = {"error": "Internal Server Error", "message": "no"}
@@ -466,7 +468,9 @@ def test_diff_of_reports_without_a_common_clause_is_2(
     assert "The reports have no clause in common" in capsys.readouterr().err
 
 
-def test_diff_of_what_is_no_report_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_of_a_file_that_is_no_report_ends_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = tmp_path / "other.json"
     other.write_text("[]")
     for path in (other, tmp_path / "missing.json"):

@@ -166,7 +166,7 @@ def test_a_run_goes_on_when_its_progress_is_not_read(url: str) -> None:
     assert written(out).endswith(f"\n{CONCLUSION}\n")
 
 
-def test_a_complaint_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+def test_a_warning_that_cannot_be_written_does_not_change_the_result(tmp_path: Path) -> None:
     program = f"{sys.executable} -m sandbox_contract diff missing missing"
     for closing in ("2>&-", "2>/dev/full"):
         done = subprocess.run(

@@ -105,7 +105,9 @@ def test_a_target_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     assert verdict.detail.startswith("Unreachable: nothing answers")
 
 
-def test_what_turns_out_to_be_lacking_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_need_found_missing_during_a_check_makes_the_clause_unsupported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def check(_run: Run) -> None:
         raise Unsupported("more room")
 
@@ -113,7 +115,7 @@ def test_what_turns_out_to_be_lacking_is_unsupported(monkeypatch: pytest.MonkeyP
     assert (verdict.outcome, verdict.detail) == (Outcome.UNSUPPORTED, "needs more room")
 
 
-def test_a_missing_need_is_named_and_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_need_is_named_without_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(_run: Run) -> None:
         raise AssertionError("must not be tried")
 
@@ -163,9 +165,7 @@ def test_notes_are_the_clauses_own(monkeypatch: pytest.MonkeyPatch) -> None:
 # Cleanup ----------------------------------------------------------------------------------------
 
 
-def test_what_a_clause_makes_is_removed_though_it_fails(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_failing_check_is_cleaned_up_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async def check(run: Run) -> None:
         visitor = await run.visitor()
         await run.new_box(visitor)
@@ -216,7 +216,9 @@ def test_earlier_leftovers_are_told_with_their_run(tmp_path: Path) -> None:
         (None, None),
     ],
 )
-def test_only_what_bears_a_runs_prefix_is_a_runs(name: str | None, run_id: str | None) -> None:
+def test_only_names_with_the_runs_prefix_belong_to_the_run(
+    name: str | None, run_id: str | None
+) -> None:
     assert run_of(name) == run_id
 
 
@@ -252,7 +254,7 @@ async def test_waiting_grows_longer_ends_in_time_and_is_told() -> None:
     assert [waited for _, waited in told] == sorted(waited for _, waited in told)
 
 
-async def test_what_is_there_already_is_not_waited_for() -> None:
+async def test_an_existing_sandbox_is_not_waited_for() -> None:
     clock = Clock()
     run = Run(Target(base_url="http://target", app=fine, time=clock), "00aa11")
 
@@ -263,7 +265,7 @@ async def test_what_is_there_already_is_not_waited_for() -> None:
     assert clock.steps == []
 
 
-async def test_an_observation_is_made_once_whatever_it_finds() -> None:
+async def test_an_observation_is_made_once_even_if_it_fails() -> None:
     run, asked = Run(Target(base_url="http://target", app=fine), "00aa11"), list[str]()
 
     async def good(_run: Run) -> int:
@@ -384,7 +386,7 @@ KEY = "sk_live_" + "x" * 32
         ({"version": "9" * 81}, {}, "9" * 80 + "…"),
     ],
 )
-def test_the_version_of_a_target_is_what_its_health_tells(
+def test_the_targets_version_comes_from_health(
     fields: dict[str, Any], headers: dict[str, str], told: str | None
 ) -> None:
     async def telling(scope: Scope, receive: Receive, send: Send) -> None:
@@ -424,7 +426,7 @@ def test_the_exit_code_says_whether_every_must_holds(
     assert result.exit_code == exit_code
 
 
-def test_what_was_made_though_its_answer_was_lost_is_removed(tmp_path: Path) -> None:
+def test_a_resource_whose_creation_response_was_lost_is_removed(tmp_path: Path) -> None:
     def losing(app: ASGIApp) -> ASGIApp:
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
             is_lost = (scope["method"], scope["path"]) == ("POST", "/api/admin/users")

@@ -77,7 +77,7 @@ def test_every_clause_that_can_fail_finds_something() -> None:
     assert MUST - {clause for mutant in MUTANTS for clause in mutant.caught_by} == set()
 
 
-def test_the_document_says_what_the_catalogue_says() -> None:
+def test_the_document_lists_the_catalogue() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == document(), (
         "Run: python -m tests.contract.mutants"
     )

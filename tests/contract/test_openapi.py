@@ -81,7 +81,7 @@ CONFIG: dict[str, Any] = {
         },
         {
             # The same. And with `strict`, a directory that is not there is 400.
-            "include-operation-id": "execCommand",
+            "include-operation-id": "executeCommand",
             "checks": MAY_ACCEPT_WHAT_DOES_NOT_FIT
             | {"positive_data_acceptance": {"expected-statuses": [200, 400, 404, 409]}},
         },
@@ -199,7 +199,7 @@ def test_the_document_has_the_routes_of_the_fake_and_no_others(fake: FakeProxy) 
 
 
 @pytest.mark.parametrize("operation", INSIDE, ids=lambda each: each.definition.value["operationId"])
-async def test_what_the_document_has_below_a_sandbox_the_runtime_has(
+async def test_the_runtime_has_every_documented_path_below_a_sandbox(
     fake: FakeProxy, operation: Operation
 ) -> None:
     there = await furnished(fake, operation.path)
@@ -215,7 +215,7 @@ def test_every_example_is_as_its_schema_says() -> None:
     assert len(wrong) > 50
 
 
-def test_whatever_is_sent_or_answered_has_an_example() -> None:
+def test_every_body_has_an_example() -> None:
     without = [
         body.pointer
         for operation in operations()

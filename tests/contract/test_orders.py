@@ -61,9 +61,7 @@ def test_answers_are_those_of_some_order_or_of_none(
         (409, {"error": "Sandbox not found"}, False),
     ],
 )
-def test_who_finds_a_sandbox_deleted_meanwhile_may_be_told_so_by_404(
-    status: int, body: Any, is_legal: bool
-) -> None:
+def test_a_request_that_races_a_delete_may_be_404(status: int, body: Any, is_legal: bool) -> None:
     replies = [reply({}), reply(body, status)]
     if is_legal:
         assert require_legal(True, [DELETE, DELETE], replies, seed=1) == {False}
@@ -76,7 +74,7 @@ def test_who_finds_a_sandbox_deleted_meanwhile_may_be_told_so_by_404(
 
 @settings(deadline=None)  # a busy machine takes longer than the default of 0.2 s
 @given(st.lists(st.sampled_from([CREATE, DELETE]), max_size=4), st.booleans(), st.randoms())
-def test_what_one_by_one_would_answer_is_always_legal(
+def test_answers_of_a_sequential_run_are_always_legal(
     steps: list[Step[bool]], start: bool, random: Any
 ) -> None:
     order = list(range(len(steps)))
@@ -120,7 +118,7 @@ async def test_seeds_try_many_orders() -> None:
     assert len(orders) > 10
 
 
-async def test_what_is_not_raced_is_not_held_up() -> None:
+async def test_requests_outside_a_race_are_not_held_up() -> None:
     app = Register()
     wire = Wire("http://target", app)
     asked = [Caller(wire)("GET", f"/{number}") for number in range(4)]

@@ -61,7 +61,7 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
         (signal.SIGINT, "model"),  # which acts from another thread
     ],
 )
-def test_an_interrupted_run_cleans_up_and_says_what_it_had_found(
+def test_an_interrupted_run_cleans_up_and_reports_its_findings(
     url: str, tmp_path: Path, number: signal.Signals, only: str
 ) -> None:
     arguments = ("run", "--proxy-url", url, "--only", "health", only)

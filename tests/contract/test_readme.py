@@ -39,7 +39,7 @@ def steps(session: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_sessions_answer_what_they_are_said_to(tmp_path: Path) -> None:
+def test_the_readmes_sessions_give_the_shown_answers(tmp_path: Path) -> None:
     told = [step for session in blocks("console") for step in steps(session)]
     assert len(told) >= 6
     with serve_fake(tmp_path / "fake", clock=SystemClock, ready_after=0.2) as (url, _):

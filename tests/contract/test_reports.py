@@ -136,7 +136,7 @@ class Page(HTMLParser):
 # The page -----------------------------------------------------------------------------------------
 
 
-def test_the_page_shows_a_hostile_body_and_obeys_nothing_in_it() -> None:
+def test_the_page_escapes_a_hostile_body() -> None:
     text = html.write(RESULT)
     assert [tag for tag, _ in Page(text).tags].count("script") == 1
     assert markup.escape("<script>alert(1)</script>]]>&", quote=False) in text
@@ -145,7 +145,7 @@ def test_the_page_shows_a_hostile_body_and_obeys_nothing_in_it() -> None:
     assert "<b>bold</b>" not in text
 
 
-def test_the_page_lets_only_its_own_script_run_and_loads_nothing() -> None:
+def test_the_page_runs_only_its_own_script_and_loads_no_resources() -> None:
     text = html.write(RESULT)
     script = re.search(r"<script>(.*)</script>\n</body>", text, re.DOTALL)
     assert script
@@ -174,7 +174,7 @@ def test_the_page_tells_each_outcome_by_its_word_and_counts_it() -> None:
     assert page.values("data-outcome").count("fail") == 2  # its filter and its row
 
 
-def test_the_page_shows_what_was_expected_and_the_exchanges_behind_it() -> None:
+def test_the_page_shows_the_expectation_and_its_exchanges() -> None:
     text = Page(html.write(RESULT)).text
     for said in ("POST /api/sandboxes", "authorization: Bearer ***", "1 other exchange of this"):
         assert said in text
@@ -183,7 +183,7 @@ def test_the_page_shows_what_was_expected_and_the_exchanges_behind_it() -> None:
     assert "KeyError: 'x' (files.py:8)" in text
 
 
-def test_the_page_tells_notes_needs_settings_and_what_is_left() -> None:
+def test_the_page_shows_notes_needs_settings_and_leftovers() -> None:
     text = Page(html.write(RESULT)).text
     for said in ("worded as <v1alpha1>", Need.ADMIN.value, "--ready-timeout", *RESULT.left):
         assert said in text
@@ -245,7 +245,7 @@ def test_the_page_shows_a_body_that_is_no_json_as_it_is(body: str) -> None:
         ),
     ],
 )
-def test_every_report_for_people_says_what_the_run_comes_to(result: Result, said: str) -> None:
+def test_every_readable_report_gives_the_result_of_the_run(result: Result, said: str) -> None:
     page = html.write(result)
     assert f"<title>{said}: https" in page
     assert re.sub(r"<.*?>", "", page.split("<h1>")[1].split("</h1>")[0])[1:] == said
@@ -289,7 +289,7 @@ def test_junit_has_a_suite_for_each_area_and_a_case_for_each_clause() -> None:
     }
 
 
-def test_junit_counts_what_it_holds() -> None:
+def test_junit_totals_match_its_cases() -> None:
     root = parsed(RESULT)
     for element in (root, *root):
         for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -311,7 +311,7 @@ def test_junit_tells_a_finding_of_a_case_that_passes() -> None:
     assert (case.findtext("system-out") or "").startswith("finding\nclause: What boxes.create")
 
 
-def test_junit_spells_what_xml_cannot_hold_and_keeps_the_rest() -> None:
+def test_junit_spells_out_only_characters_that_xml_cannot_hold() -> None:
     failure = parsed(RESULT).find(".//failure")
     assert failure is not None
     for text in (failure.get("message") or "", failure.text or ""):
@@ -437,7 +437,7 @@ def with_verdict(**changes: object) -> str:
         (with_verdict(notes=[0]), "'verdicts[0].notes[0]' is 0. Expected text."),
     ],
 )
-def test_what_is_no_report_is_refused_with_what_is_wrong_in_it(text: str, said: str) -> None:
+def test_a_malformed_report_is_refused_with_the_fault_in_it(text: str, said: str) -> None:
     with pytest.raises(ReportUnreadable, match=re.escape(said)):
         json_report.read(text)
 
@@ -461,7 +461,7 @@ def test_equal_runs_have_no_difference_and_that_is_said() -> None:
     assert told(difference) == "No difference between staging.json and live[red].json.\n"
 
 
-def test_a_contradiction_is_told_apart_from_what_only_one_run_judged() -> None:
+def test_diff_separates_contradictions_from_clauses_of_one_run_only() -> None:
     failed = replace(PASS, outcome=Outcome.FAIL)
     judged = replace(UNSUPPORTED, outcome=Outcome.PASS)
     difference = compared(only(PASS, UNSUPPORTED, ERROR), only(failed, judged, ERROR))
@@ -518,7 +518,7 @@ def test_the_terminal_tells_the_worst_first_and_the_verdict_last() -> None:
     )
 
 
-def test_the_terminal_says_what_was_asked_expected_and_received() -> None:
+def test_the_terminal_shows_the_request_the_expectation_and_the_answer() -> None:
     text = printed(only(FAIL))
     assert text.startswith(
         "fail  boxes.create.fails\n"
@@ -530,7 +530,7 @@ def test_the_terminal_says_what_was_asked_expected_and_received() -> None:
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_no_terminal_obeys_what_a_target_says(is_terminal: bool) -> None:
+def test_control_characters_from_a_target_do_not_reach_the_terminal(is_terminal: bool) -> None:
     text = re.sub(r"\s+", "", printed(RESULT, is_terminal=is_terminal))
     assert "".join(SPELT.split()) in text
     assert "\x1b[31m" not in text

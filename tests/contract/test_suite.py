@@ -77,7 +77,7 @@ def test_the_installed_suite_judges_the_proxy_at_an_address(
     result.assert_outcomes(passed=33, skipped=1, deselected=len(CLAUSES) - 34)
 
 
-def test_a_clause_that_fails_says_what_it_is_about(
+def test_a_failing_clause_is_described_in_the_pytest_report(
     pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
     with serve_fake(tmp_path, replace_answer("GET", "/health", 200, {"status": "fine"})) as (
@@ -113,7 +113,7 @@ def test_a_clause_that_fails_says_what_it_is_about(
     )
 
 
-def test_without_an_address_it_says_what_is_missing(
+def test_without_an_address_the_missing_setting_is_named(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PROXY_URL", raising=False)
@@ -132,7 +132,7 @@ def test_a_target_that_cannot_be_judged_is_no_pass(
     result.stdout.fnmatch_lines(["*0 judged, 3 not judged (3 not tried)"])
 
 
-def test_the_plugin_loads_nothing_that_only_the_suite_needs() -> None:
+def test_the_plugin_does_not_import_the_suites_dependencies() -> None:
     script = "import sys, sandbox_contract.pytest_plugin; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30

@@ -201,7 +201,7 @@ async def test_no_redirect_is_followed() -> None:
     await wire.close()
 
 
-async def test_who_has_no_key_sends_no_header() -> None:
+async def test_without_a_key_no_authorization_header_is_sent() -> None:
     wire = Wire("http://target", echo)
     nobody = Caller(wire)
     assert (await nobody("GET", "/")).fields()["authorization"] is None
@@ -230,7 +230,7 @@ async def test_an_app_that_breaks_is_an_answer_of_500() -> None:
     await wire.close()
 
 
-async def test_nobody_at_the_address_is_not_the_targets_fault() -> None:
+async def test_a_refused_connection_is_not_the_targets_fault() -> None:
     wire = Wire("http://127.0.0.1:1", None)
     with pytest.raises(Unreachable, match=r"nothing answers at http://127\.0\.0\.1:1 \(Connect"):
         await Caller(wire)("GET", "/")
@@ -279,7 +279,7 @@ async def test_an_answer_to_such_a_request_that_is_no_http_is_no_answer(said: by
         await wire.close()
 
 
-async def test_such_a_request_too_may_find_nobody_or_wait_in_vain() -> None:
+async def test_a_raw_request_may_be_refused_or_time_out() -> None:
     wire = Wire("http://127.0.0.1:1", None)
     with pytest.raises(Unreachable):
         await Caller(wire, "Bearer key ")("GET", "/")

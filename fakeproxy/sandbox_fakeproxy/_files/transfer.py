@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
@@ -44,8 +45,8 @@ async def upload(volume: Volume, run: Run, request: Request) -> Response:
             if not isinstance(path, str | None):
                 raise Unprocessable(issue("path", "Input should be a valid string", "string_type"))
             data, path = await file.read(), path or _PLACE + _own_name(file)
-    except MultiPartException as exc:
-        return JSONResponse({"detail": exc.message}, 400)
+    except (MultiPartException, FormParserError) as exc:  # the latter before Starlette 1.10
+        return JSONResponse({"detail": str(exc)}, 400)
     try:
         size = await run(partial(volume.write, path, data, operation="upload"))
     except FileFault as exc:
