@@ -1,1 +1,1 @@
-"""Programs that use the packages: the demo, the benchmarks."""
+"""Programs that use the packages: the demo and the benchmarks."""

@@ -1,4 +1,4 @@
-"""Read `gemini-extension.json` as Gemini CLI does: the command that starts the MCP server."""
+"""Read the MCP server's command from `gemini-extension.json`, as Gemini CLI does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 def server_parameters(
     environ: Mapping[str, str], extension: Path = ROOT
 ) -> tuple[str, StdioServerParameters]:
-    """Return the server's name and how to start it, variables filled in; an unset one is blank."""
+    """Return the server's name, and its command with variables replaced; unset ones are blank."""
     manifest = json.loads((extension / "gemini-extension.json").read_text())
     name, server = _only(manifest["mcpServers"])
     known = {"extensionPath": str(extension), "/": os.sep}

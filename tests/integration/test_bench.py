@@ -17,7 +17,7 @@ from tests.integration.programs import (
     start_module,
 )
 from tools.bench.__main__ import main
-from tools.bench.figures import Row, Target
+from tools.bench.measurement import Row, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ ROWS = (
     "Fake: create, get, delete",
     "Fake: peak memory after that",
     "Fake: status among 1,000, not 10",
-    "of another user's each time",
+    "of a random user each time",
 )
 
 
@@ -87,6 +87,6 @@ def test_a_target_is_met_by_the_middle_of_what_was_measured_together(
     target: Target | None, *, is_met: bool | None
 ) -> None:
     # The ratios are 2, 20 and 1: one bad moment of the machine does not decide.
-    row = Row("x", "ms", figures=[4, 40, 6], baseline=[2, 2, 6], target=target)
+    row = Row("x", "ms", values=[4, 40, 6], baseline=[2, 2, 6], target=target)
     assert row.ratio == 2
     assert row.is_met is is_met

@@ -1,1 +1,1 @@
-"""`make bench`: how quick and how small the product is, beside the least that could do its work."""
+"""`make bench`: speed and memory of the product, compared with minimal baselines."""

@@ -1,4 +1,4 @@
-"""Run the bench."""
+"""Start the benchmarks: `python -m tools.bench`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import sys
 
 
 def main() -> int:
-    """Measure every row and print the table; with --check, return 1 if a target was missed."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure it all.")
-    parser.add_argument("--quick", action="store_true", help="measure each once, for a look")
+    """Run all benchmarks and print the table; return the exit code of `run`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench", description="Run all benchmarks."
+    )
+    parser.add_argument("--quick", action="store_true", help="measure each once")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     options = parser.parse_args()
     try:
-        # Here, as they take a second in which Ctrl-C may come.
+        # Imported inside `try`: the imports take a second, in which Ctrl-C may be pressed.
         import anyio  # noqa: PLC0415
 
         from tools.bench.effort import FULL, QUICK  # noqa: PLC0415
@@ -23,7 +25,7 @@ def main() -> int:
             return await run(QUICK if options.quick else FULL, check=options.check)
 
         return anyio.run(measure, backend_options={"use_uvloop": True})
-    except KeyboardInterrupt:  # before the bench has taken the signal over
+    except KeyboardInterrupt:  # before `run` handles signals
         print("Stopped; nothing had been started.", file=sys.stderr)
         return 130
 

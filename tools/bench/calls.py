@@ -1,11 +1,11 @@
-"""What a tool call takes beyond the HTTP request that it makes."""
+"""The latency of a tool call, compared with the HTTP request that it sends."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from tools.bench.figures import Row
+from tools.bench.measurement import Row
 from tools.bench.servers import ServerFailed, fake
 from tools.bench.stdio import Session, session
 from tools.manifest import server_parameters
@@ -22,7 +22,7 @@ WARM_UP = 2
 
 
 async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
-    """Ask for a sandbox's status by tool and by bare request in turn, of one fake."""
+    """Get a sandbox's status by a tool call and by a bare request, alternately."""
     progress("tool calls")
     calls: list[float] = []
     requests: list[float] = []
@@ -38,10 +38,10 @@ async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
                 calls.append(await _call(tools))
                 requests.append(await _request(http))
     calls, requests = calls[WARM_UP:], requests[WARM_UP:]
-    beyond = [call - request for call, request in zip(calls, requests, strict=True)]
+    overhead = [call - request for call, request in zip(calls, requests, strict=True)]
     return [
         Row("Tool call get_sandbox_status", "ms", calls, requests),
-        Row("  beyond its HTTP request", "ms", beyond),
+        Row("  beyond its HTTP request", "ms", overhead),
     ]
 
 
@@ -52,7 +52,7 @@ async def _call(tools: Session) -> float:
     )
     took = (time.perf_counter() - start) * 1e3
     if result.get("isError"):
-        raise ServerFailed(f"The tool answered {result}")
+        raise ServerFailed(f"The tool returned {result}")
     return took
 
 

@@ -1,4 +1,4 @@
-"""How much is measured: enough for figures that hold, or just enough to see each of them."""
+"""The numbers of repetitions: FULL for reproducible values, QUICK to try every benchmark."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How often, how long and with how much."""
+    """The numbers of repetitions, durations and sizes of all benchmarks."""
 
     starts: int  # of each MCP server
     calls: int  # of a tool
-    rounds: int  # of load on the fake, each with one on the baseline
+    rounds: int  # of load on the fake, each followed by one on the baseline
     load_seconds: float  # of each round
     status_rounds: int
     status_requests: int  # in each round
-    crowd: int  # sandboxes stored
+    stored_sandboxes: int
 
 
 FULL = Effort(
@@ -25,7 +25,7 @@ FULL = Effort(
     load_seconds=1.0,
     status_rounds=12,
     status_requests=250,
-    crowd=100_000,
+    stored_sandboxes=100_000,
 )
 QUICK = Effort(
     starts=1,
@@ -34,5 +34,5 @@ QUICK = Effort(
     load_seconds=0.1,
     status_rounds=1,
     status_requests=10,
-    crowd=1_000,
+    stored_sandboxes=1_000,
 )

@@ -1,4 +1,4 @@
-"""The least that is an MCP server: no tools, over stdio, on the package that the product uses."""
+"""The baseline of the MCP server: one without tools, on the same package, over stdio."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 async def list_tools(
     _: ServerRequestContext[dict[str, object]], __: types.PaginatedRequestParams | None
 ) -> types.ListToolsResult:
-    """List none."""
+    """Return an empty list of tools."""
     return types.ListToolsResult(tools=[])
 
 
 async def main() -> None:
-    """Serve until the input ends."""
+    """Serve until the end of the input."""
     server = Server("empty", on_list_tools=list_tools)
     async with stdio_server() as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())

@@ -1,6 +1,6 @@
-"""A small HTTP/1.1 client, quick enough to load a server: open connections, requests made before.
+"""A minimal HTTP/1.1 client for load tests, with open connections and prebuilt requests.
 
-httpx takes longer for a request than the servers that are measured take to answer it.
+httpx takes longer to send a request than the measured servers take to respond.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PATIENCE = 20.0  # seconds beyond what was asked for, until the server counts as hung
+GRACE = 20.0  # seconds after the end of the load, until the server counts as hung
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class LoadFailed(Exception):
-    """The server did not answer as it should."""
+    """The server sent an unexpected response, or none in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request as its bytes, and the status of the one right answer."""
+    """The bytes of a request, and the status of the expected response."""
 
     request: bytes
     status: int
@@ -36,7 +36,7 @@ class Exchange:
     def of(
         cls, method: str, path: str, *, key: str, status: int, body: dict[str, str] | None = None
     ) -> Exchange:
-        """Write a request."""
+        """Build the request from its parts."""
         lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {key}"]
         content = b""
         if body is not None:
@@ -46,58 +46,57 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """How long each round of a script took, over all connections, and all of them together."""
+class LoadResult:
+    """The seconds of each round of all connections, and of the whole load."""
 
     times: Sequence[float]
     seconds: float
 
     @property
     def rate(self) -> float:
-        """Return rounds per second."""
+        """Rounds per second."""
         return len(self.times) / self.seconds
 
 
 async def load(
     url: str, scripts: Sequence[Sequence[Exchange]], *, seconds: float, rounds: int | None = None
-) -> Loaded:
-    """Repeat each script on a connection of its own; return how long its rounds took.
+) -> LoadResult:
+    """Repeat each script on its own connection and return the times of the rounds.
 
-    It ends after `seconds`, or when every connection has done its `rounds`; a round that was
-    begun is done to its end.
+    No round starts after `seconds`, nor on a connection that has completed `rounds` of them.
 
     Raises:
-        LoadFailed: an answer is wrong, or late.
+        LoadFailed: a response is unexpected, or late.
     """
     port = urlsplit(url).port or 80
     connections = [_Connection(script, rounds) for script in scripts]
     start = 0.0
     try:
-        async with asyncio.timeout(seconds + PATIENCE):
+        async with asyncio.timeout(seconds + GRACE):
             for connection in connections:
                 await connection.open(port)
             start = time.perf_counter()
             for connection in connections:
                 connection.start(until=start + seconds)
-            await _awake(asyncio.gather(*(connection.ended for connection in connections)))
+            await _busy_wait(asyncio.gather(*(connection.ended for connection in connections)))
     except (OSError, TimeoutError) as exc:
-        raise LoadFailed(f"{url} does not answer under load: {exc!r}") from exc
+        raise LoadFailed(f"{url} does not respond under load: {exc!r}") from exc
     finally:
         for connection in connections:
             connection.close()
     took = time.perf_counter() - start
-    return Loaded([each for connection in connections for each in connection.times], took)
+    return LoadResult([each for connection in connections for each in connection.times], took)
 
 
-async def _awake(work: asyncio.Future[list[None]]) -> None:
-    """Wait without sleeping: to wake a client costs the server, and more the faster it is."""
-    while not work.done():  # noqa: ASYNC110  (not to sleep is the purpose)
+async def _busy_wait(work: asyncio.Future[list[None]]) -> None:
+    """Wait without sleeping: waking this process would take time from a server on the same core."""
+    while not work.done():  # noqa: ASYNC110  (busy on purpose)
         await asyncio.sleep(0)
     await work
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, on which a script is repeated."""
+    """A connection that repeats a script."""
 
     def __init__(self, script: Sequence[Exchange], rounds: int | None) -> None:
         self.times: list[float] = []
@@ -107,7 +106,7 @@ class _Connection(asyncio.Protocol):
         self._step = 0
         self._received = b""
         self._began = self._until = 0.0
-        self._transport = asyncio.Transport()  # until it is open
+        self._transport = asyncio.Transport()  # a placeholder until `open`
 
     async def open(self, port: int) -> None:
         """Connect to a server on this machine."""
@@ -119,7 +118,7 @@ class _Connection(asyncio.Protocol):
         self._fail(f"the server closed the connection: {exc!r}")
 
     def start(self, *, until: float) -> None:
-        """Send the first request; begin no round after `until`."""
+        """Send the first request; start no round after `until`, a value of perf_counter."""
         self._until = until
         self._began = time.perf_counter()
         self._send()
@@ -135,18 +134,18 @@ class _Connection(asyncio.Protocol):
         if length is None:
             self._received = received
             if head_end >= 0:
-                self._fail(f"a reply without a length: {received!r}")
+                self._fail(f"a response without a Content-Length: {received!r}")
             return
         if len(received) < head_end + len(_HEAD_END) + int(length[1]):
             self._received = received
             return
         self._received = b""
         if int(received[9:12]) != self._script[self._step].status:
-            self._fail(f"{self._script[self._step]} was answered with {received!r}")
+            self._fail(f"{self._script[self._step]} got the response {received!r}")
             return
-        self._go_on()
+        self._next_step()
 
-    def _go_on(self) -> None:
+    def _next_step(self) -> None:
         self._step += 1
         if self._step == len(self._script):
             self._step = 0

@@ -1,4 +1,4 @@
-"""Measure everything in turn; leave no process and no file behind, however it ends."""
+"""Run all benchmarks; leave no process and no file behind, also after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 import httpx
 from rich.console import Console
 
-from tools.bench import calls, crowd, startup, table, throughput
+from tools.bench import calls, many_sandboxes, startup, table, throughput
 from tools.bench.load import LoadFailed
 from tools.bench.servers import ServerFailed
 
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from tools.bench.effort import Effort
-    from tools.bench.figures import Row
+    from tools.bench.measurement import Row
 
-MEASUREMENTS = (startup.measure, calls.measure, throughput.measure, crowd.measure)
+MEASUREMENTS = (startup.measure, calls.measure, throughput.measure, many_sandboxes.measure)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def run(effort: Effort, *, check: bool) -> int:
-    """Print the table.
+    """Run all benchmarks and print the table.
 
-    Return 0, or 1 when `check` finds a target missed, 2 when a measurement broke, 130 after Ctrl-C.
+    Return 0, or 1 if `check` is set and a target is missed, 2 if a benchmark failed, 130 after a
+    signal.
     """
     rows: list[Row] = []
-    is_broken = False
+    has_failed = False
     try:
         with anyio.open_signal_receiver(*SIGNALS) as signals:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_cancel_on_signal, signals, tasks.cancel_scope)
                 rows = await _measure(effort)
                 tasks.cancel_scope.cancel()
-    except* (LoadFailed, ServerFailed, OSError, httpx.HTTPError) as broken:
-        print(f"The bench broke: {broken.exceptions[0]!r}", file=sys.stderr)
-        is_broken = True
-    if is_broken:
+    except* (LoadFailed, ServerFailed, OSError, httpx.HTTPError) as group:
+        print(f"The benchmark failed: {group.exceptions[0]!r}", file=sys.stderr)
+        has_failed = True
+    if has_failed:
         return 2
     if not rows:
         print("Stopped; everything was cleaned up.", file=sys.stderr)

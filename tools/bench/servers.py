@@ -1,4 +1,4 @@
-"""The servers that are measured, each a process of its own, and what memory they take."""
+"""Start the measured HTTP servers as processes, and read their memory use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STOP_DEADLINE = 10.0
 
 
 class ServerFailed(Exception):
-    """A server did not start."""
+    """A server did not start, or did not respond as expected."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Server:
     pid: int
 
     def peak_memory(self) -> float:
-        """Return the most megabytes it ever had in memory; where nobody counts that, those now."""
+        """Return the peak resident memory in megabytes; outside Linux, the current one."""
         status = Path(f"/proc/{self.pid}/status")
         if status.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
             return int(peak[1]) * 1024 / 1e6
@@ -50,12 +50,12 @@ class Server:
 
 @dataclass
 class Fake(Server):
-    """A running fake proxy, and users of it."""
+    """A running fake proxy."""
 
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def new_key(self) -> str:
-        """Make a user of its own and return a key."""
+        """Create a user with an API key and return the key."""
         async with self.client(ADMIN_KEY) as admin:
             made = await admin.post(
                 "/api/admin/users", json={"username": f"u{next(self._numbers)}"}
@@ -65,21 +65,21 @@ class Fake(Server):
             return key
 
     async def new_sandbox(self, name: str) -> str:
-        """Make a user with a sandbox, and return the key of it."""
+        """Create a user with a sandbox and return the user's API key."""
         key = await self.new_key()
         async with self.client(key) as user:
             (await user.post("/api/sandboxes", json={"name": name})).raise_for_status()
         return key
 
     def client(self, key: str) -> httpx.AsyncClient:
-        """Return a client with a key."""
+        """Return an HTTP client that sends a key."""
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False)
 
 
 @asynccontextmanager
 async def fake(data: Path | None = None) -> AsyncGenerator[Fake]:
-    """Serve a fake whose sandboxes are ready at once, in memory or from a data directory."""
+    """Serve a fake proxy with sandboxes ready at once, in memory or from a data directory."""
     state = ["--ephemeral"] if data is None else ["--data", str(data)]
     times = ["--ready-after", "0", "--reconcile-delay", "0"]
     async with _serving("sandbox_fakeproxy", "serve", "--port", "0", *state, *times) as started:
@@ -88,8 +88,8 @@ async def fake(data: Path | None = None) -> AsyncGenerator[Fake]:
 
 @asynccontextmanager
 async def bare_route(content: str) -> AsyncGenerator[Server]:
-    """Serve the least that answers with a JSON: see `tools.bench.baseline`."""
-    async with _serving("tools.bench.baseline", content) as started:
+    """Serve a JSON text on every path: see `tools.bench.bare_route`."""
+    async with _serving("tools.bench.bare_route", content) as started:
         yield Server(*started)
 
 
@@ -105,7 +105,7 @@ async def _serving(module: str, *arguments: str) -> AsyncGenerator[tuple[str, in
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C in the terminal is the bench's to pass on
+        start_new_session=True,  # Ctrl-C reaches only the benchmark, which stops it
     )
     try:
         yield await _announced_url(process), process.pid
@@ -115,24 +115,24 @@ async def _serving(module: str, *arguments: str) -> AsyncGenerator[tuple[str, in
 
 async def _announced_url(process: Process) -> str:
     assert process.stdout is not None
-    said = ""
+    output = ""
     try:
         async with asyncio.timeout(START_DEADLINE):
             while line := (await process.stdout.readline()).decode():
-                said += line
+                output += line
                 if match := re.search(r"http://127\.0\.0\.1:\d+", line):
                     return match[0]
     except TimeoutError:
         pass
-    raise ServerFailed(f"A server did not start; it said:\n{said}")
+    raise ServerFailed(f"A server did not start; its output:\n{output}")
 
 
 async def stop(process: Process) -> None:
-    """End a process with Ctrl-C, and with force when that does not help."""
+    """Stop a process with SIGINT, or with SIGKILL if it still runs after STOP_DEADLINE."""
     with anyio.CancelScope(shield=True):
-        for way in (signal.SIGINT, signal.SIGKILL):
+        for number in (signal.SIGINT, signal.SIGKILL):
             if process.returncode is None:
-                process.send_signal(way)
+                process.send_signal(number)
             with anyio.move_on_after(STOP_DEADLINE):
                 await process.wait()
                 return

@@ -1,4 +1,4 @@
-"""How long a client waits from starting the MCP server until it has the list of tools."""
+"""The time from starting the MCP server until a client has the list of tools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from tools.bench.figures import Row, Target
+from tools.bench.measurement import Row, Target
 from tools.bench.stdio import session
 from tools.manifest import server_parameters
 
@@ -19,12 +19,13 @@ EMPTY = (sys.executable, "-m", "tools.bench.empty_server")
 
 
 async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
-    """Start the extension's server and an empty one in turn."""
+    """Start the extension's server and an empty one, alternately."""
     _, extension = server_parameters({})
     command = [extension.command, *extension.args]
     ours: list[float] = []
     empty: list[float] = []
-    await _start(command, extension.env or {})  # what the first start finds cold is not ours
+    # Not measured: the first start fills the file caches.
+    await _start(command, extension.env or {})
     for number in range(effort.starts):
         progress(f"MCP server start {number + 1} of {effort.starts}")
         ours.append(await _start(command, extension.env or {}))

@@ -1,4 +1,4 @@
-"""An MCP server as a process, spoken to line by line: no client's own time is measured."""
+"""Start an MCP server and exchange JSON lines with it, without the overhead of an MCP client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ANSWER_DEADLINE = 60.0  # seconds
 LINE_LIMIT = 1024 * 1024
-GREETING = {
+INITIALIZE = {
     "protocolVersion": "2025-06-18",
     "capabilities": {},
     "clientInfo": {"name": "bench", "version": "1"},
@@ -34,15 +34,15 @@ class Session:
         self._ids = itertools.count()
 
     async def initialize(self) -> None:
-        """Greet the server."""
-        await self.request("initialize", GREETING)
+        """Do the initialization handshake."""
+        await self.request("initialize", INITIALIZE)
         self._write({"method": "notifications/initialized"})
 
     async def request(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request and return its result.
 
         Raises:
-            ServerFailed: there is none, or none in time.
+            ServerFailed: the server responded with an error, or ended.
         """
         request_id = next(self._ids)
         self._write({"id": request_id, "method": method, "params": params or {}})
@@ -50,7 +50,7 @@ class Session:
             while (message := await self._read()).get("id") != request_id:
                 pass  # a notification
         if "result" not in message:
-            raise ServerFailed(f"{method} was answered with {message}")
+            raise ServerFailed(f"{method} got the response {message}")
         result: dict[str, Any] = message["result"]
         return result
 
@@ -62,7 +62,7 @@ class Session:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
-            raise ServerFailed("The MCP server ended without an answer")
+            raise ServerFailed("The MCP server ended without a response")
         message: dict[str, Any] = json.loads(line)
         return message
 
@@ -71,7 +71,7 @@ class Session:
 async def session(
     command: Sequence[str], environment: Mapping[str, str]
 ) -> AsyncGenerator[Session]:
-    """Start an MCP server, and end it as clients do: by ending its input."""
+    """Start an MCP server; at the end close its input, as clients do, and wait for its exit."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The figures as a table that a person reads."""
+"""Print the measured values as a table."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tools.bench.figures import Row
+    from tools.bench.measurement import Row
 
-WIDTH = 120  # where the output is no terminal
+WIDTH = 120  # if the output is not a terminal
 LEGEND = (
-    "A ratio is the median of each figure to the baseline that was measured right after it: an"
-    " empty server on the same mcp package; the same request made by httpx; a bare Starlette route"
-    " on the same uvicorn; a fake with ten sandboxes. What has no target is there to be watched."
+    "A ratio is the median of the ratios of each value to the baseline measured right after it. The"
+    " baselines: an empty server on the same mcp package; the same request sent by httpx; a bare"
+    " Starlette route on the same uvicorn; a fake with ten sandboxes. Rows without a target are for"
+    " comparison only."
 )
 HEADINGS = ("min", "median", "max", "baseline", "ratio", "target", "met")
 
 
 def show(rows: Iterable[Row]) -> None:
-    """Print the rows, and what they were measured on."""
+    """Print the rows, a legend and a description of the machine."""
     table = Table("", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -41,12 +42,12 @@ def show(rows: Iterable[Row]) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    figures = [min(row.figures), median(row.figures), max(row.figures)]
+    values = [min(row.values), median(row.values), max(row.values)]
     baseline = _number(median(row.baseline)) if row.baseline else ""
     ratio = f"{row.ratio:.2f} x" if row.ratio is not None else ""
     return [
         f"{row.name} ({row.unit})",
-        *map(_number, figures),
+        *map(_number, values),
         baseline,
         ratio,
         _target(row),

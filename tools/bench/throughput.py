@@ -1,11 +1,11 @@
-"""How much the fake answers at once, beside a bare route, and what memory that takes."""
+"""Throughput and memory of the fake proxy under load, compared with a bare route."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.bench.figures import Row, Target
 from tools.bench.load import Exchange, load
+from tools.bench.measurement import Row, Target
 from tools.bench.servers import Fake, Server, bare_route, fake
 
 if TYPE_CHECKING:
@@ -16,25 +16,27 @@ if TYPE_CHECKING:
 CONNECTIONS = 32
 NAME = "box"
 PATH = "/api/sandboxes"
-EACH_USER = 8  # connections that create, below the quota of ten sandboxes
+CONNECTIONS_PER_USER = 8  # each has a sandbox at a time; the quota of a user is ten
 
 
 async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
-    """Load the fake and the bare route in turn."""
+    """Load the fake proxy and the bare route, alternately."""
     async with fake() as proxy:
         key = await proxy.new_sandbox(NAME)
         async with proxy.client(key) as http:
             shown = (await http.get(f"{PATH}/{NAME}")).raise_for_status().text
         async with bare_route(shown) as bare:
-            both = _Both(proxy, bare, effort, progress)
+            alternating = _AlternatingLoad(proxy, bare, effort, progress)
             get = [Exchange.of("GET", f"{PATH}/{NAME}", key=key, status=200)]
-            gets, bare_gets = await both.rates(f"GET {PATH}/{NAME}", [get] * CONNECTIONS)
+            get_rates, bare_get_rates = await alternating.rates(
+                f"GET {PATH}/{NAME}", [get] * CONNECTIONS
+            )
             cycles = await _cycles(proxy)
-            lives, bare_lives = await both.rates("create, get, delete", cycles)
+            cycle_rates, bare_cycle_rates = await alternating.rates("create, get, delete", cycles)
             peak, bare_peak = proxy.peak_memory(), bare.peak_memory()
     return [
-        Row("Fake: authenticated GET", "/s", gets, bare_gets, Target("≥", 0.6)),
-        Row("Fake: create, get, delete", "/s", lives, bare_lives),
+        Row("Fake: authenticated GET", "/s", get_rates, bare_get_rates, Target("≥", 0.6)),
+        Row("Fake: create, get, delete", "/s", cycle_rates, bare_cycle_rates),
         Row(
             "Fake: peak memory after that", "MB", [peak], [bare_peak], Target("≤", 60, of="median")
         ),
@@ -42,7 +44,7 @@ async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
 
 
 async def _cycles(proxy: Fake) -> list[list[Exchange]]:
-    keys = [await proxy.new_key() for _ in range(CONNECTIONS // EACH_USER)]
+    keys = [await proxy.new_key() for _ in range(CONNECTIONS // CONNECTIONS_PER_USER)]
     return [_cycle(keys[number % len(keys)], f"cycle-{number}") for number in range(CONNECTIONS)]
 
 
@@ -54,8 +56,8 @@ def _cycle(key: str, name: str) -> list[Exchange]:
     ]
 
 
-class _Both:
-    """The fake and the bare route, under the same load in turn."""
+class _AlternatingLoad:
+    """The same load on the fake proxy and the bare route, alternately."""
 
     def __init__(
         self, proxy: Server, bare: Server, effort: Effort, progress: Callable[[str], None]
@@ -66,15 +68,15 @@ class _Both:
         self._progress = progress
 
     async def rates(
-        self, what: str, scripts: Sequence[Sequence[Exchange]]
+        self, label: str, scripts: Sequence[Sequence[Exchange]]
     ) -> tuple[list[float], list[float]]:
-        """Return how often a second each did the scripts, round by round."""
+        """Return the script runs per second of the fake and of the bare route, for each round."""
         proxy: list[float] = []
         bare: list[float] = []
-        # The bare route has one answer for all.
+        # The bare route has the same response for all requests.
         bare_scripts = [[Exchange(each.request, 200) for each in script] for script in scripts]
         for number in range(self._effort.rounds):
-            self._progress(f"{what}, round {number + 1} of {self._effort.rounds}")
+            self._progress(f"{label}, round {number + 1} of {self._effort.rounds}")
             proxy.append(await self._rate(self._proxy, scripts))
             bare.append(await self._rate(self._bare, bare_scripts))
         return proxy, bare

@@ -1,1 +1,1 @@
-"""`make demo`: the whole product in one run."""
+"""`make demo`: every main feature in one run."""

@@ -1,4 +1,4 @@
-"""Run the demo."""
+"""Start the demo: `python -m tools.demo`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 
 def start() -> None:
-    """Run the demo."""
-    # While the packages load, Ctrl-C ends at once: nothing has been started yet.
+    """Run the demo and exit with its exit code."""
+    # Until the packages are imported, Ctrl-C kills the process: nothing needs cleanup yet.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     import anyio  # noqa: PLC0415  # after the line above
 

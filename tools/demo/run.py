@@ -1,7 +1,6 @@
-"""The whole product in one run: a fake proxy, an MCP server, and a real MCP client between them.
+"""Run the demo: a fake proxy, the MCP server, and an MCP client that calls its tools.
 
-Everything is on this machine and throw-away: `make demo` leaves no process and no file behind,
-however it ends.
+All of it runs on this machine. The demo leaves no process and no file behind, also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ import anyio.abc
 import httpx
 from mcp import Client, stdio_client
 
-from tools.demo.story import ReaderGoneError, Story
+from tools.demo.step_printer import OutputClosed, StepPrinter
 from tools.manifest import server_parameters
 
 if TYPE_CHECKING:
@@ -42,42 +41,43 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
-    """A step did not answer what it should."""
+    """A step failed or returned an unexpected result."""
 
 
 async def main() -> int:
-    """Run the demo; return 0 when every step answered what it should, 130 after Ctrl-C.
+    """Run the demo and return its exit code.
 
-    It ends early, and quietly, when its reader does.
+    It is 0 when every step succeeded or the reader closed the output, 1 when a step failed, and
+    130 after a signal.
     """
     try:
-        return await _tell(Story())
-    except ReaderGoneError:
+        return await _run_until_signal(StepPrinter())
+    except OutputClosed:
         return 0
 
 
-async def _tell(story: Story) -> int:
+async def _run_until_signal(steps: StepPrinter) -> int:
     started = time.monotonic()
     stopped = anyio.Event()
     failure: BaseException | None = None
     try:
-        # Around the task group, so that a second Ctrl-C cannot cut the cleaning up short.
+        # Around the task group, so that a second Ctrl-C does not interrupt the cleanup.
         with anyio.open_signal_receiver(*SIGNALS) as signals:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_stop_on_signal, signals, tasks.cancel_scope, stopped)
-                await _play(story)
+                await _run_steps(steps)
                 tasks.cancel_scope.cancel()
-    except* (DemoError, OSError, ReaderGoneError, httpx.HTTPError) as group:
-        failure = _first(group)
-    if isinstance(failure, ReaderGoneError):
+    except* (DemoError, OSError, OutputClosed, httpx.HTTPError) as group:
+        failure = _first_cause(group)
+    if isinstance(failure, OutputClosed):
         raise failure
     if failure is not None:
-        story.line(f"\nThe demo failed: {failure}; everything was cleaned up.", "bold red")
+        steps.line(f"\nThe demo failed: {failure}; everything was cleaned up.", "bold red")
         return 1
     if stopped.is_set():
-        story.line("\nStopped; everything was cleaned up.", "bold")
+        steps.line("\nStopped; everything was cleaned up.", "bold")
         return 130
-    story.line(f"\nDone in {time.monotonic() - started:.0f} s; everything was cleaned up.", "bold")
+    steps.line(f"\nDone in {time.monotonic() - started:.0f} s; everything was cleaned up.", "bold")
     return 0
 
 
@@ -89,26 +89,26 @@ async def _stop_on_signal(
         scope.cancel()
 
 
-def _first(error: BaseException) -> BaseException:
-    """Return what went wrong first, out of the groups that task groups wrap it in."""
+def _first_cause(error: BaseException) -> BaseException:
+    """Return the first exception inside nested exception groups."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("tuple[BaseException, ...]", error.exceptions)[0]
     return error
 
 
-async def _play(story: Story) -> None:
+async def _run_steps(steps: StepPrinter) -> None:
     with tempfile.TemporaryDirectory(prefix="async-remote-agent-demo-") as folder:
         admin_key = secrets.token_urlsafe(24)
-        async with _fake_proxy(story, Path(folder), admin_key) as url:
-            config = await _administrate(story, url, admin_key, Path(folder))
-            await _use(story, config)
-            story.ask("Stop the fake proxy", "Ctrl-C")
-        story.answer("stopped")
+        async with _fake_proxy(steps, Path(folder), admin_key) as url:
+            config = await _create_user(steps, url, admin_key, Path(folder))
+            await _use_mcp_server(steps, config)
+            steps.begin("Stop the fake proxy", "Ctrl-C")
+        steps.end("stopped")
 
 
 @contextlib.asynccontextmanager
-async def _fake_proxy(story: Story, folder: Path, admin_key: str) -> AsyncGenerator[str]:
-    story.ask("Start the fake proxy", "sandbox-fakeproxy serve --port 0 --data $THROW_AWAY")
+async def _fake_proxy(steps: StepPrinter, folder: Path, admin_key: str) -> AsyncGenerator[str]:
+    steps.begin("Start the fake proxy", "sandbox-fakeproxy serve --port 0 --data $TEMP_DIR")
     process = await anyio.open_process(
         [
             sys.executable,
@@ -123,11 +123,11 @@ async def _fake_proxy(story: Story, folder: Path, admin_key: str) -> AsyncGenera
         env={**os.environ, "ADMIN_API_KEY": admin_key, "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C in the terminal is the demo's to pass on
+        start_new_session=True,  # Ctrl-C reaches only the demo, which stops the fake
     )
     try:
         url = await _announced_url(process)
-        story.answer(f"listening on {url}")
+        steps.end(f"listening on {url}")
         yield url
     finally:
         with anyio.CancelScope(shield=True):
@@ -137,83 +137,83 @@ async def _fake_proxy(story: Story, folder: Path, admin_key: str) -> AsyncGenera
 async def _announced_url(process: anyio.abc.Process) -> str:
     if process.stdout is None:
         raise DemoError("the fake proxy has no output")
-    said = ""
+    output = ""
     with anyio.move_on_after(START_DEADLINE):
         async for chunk in process.stdout:
-            said += chunk.decode(errors="replace")
-            if match := re.search(r"http://127\.0\.0\.1:\d+", said):
+            output += chunk.decode(errors="replace")
+            if match := re.search(r"http://127\.0\.0\.1:\d+", output):
                 return match[0]
-    raise DemoError(f"the fake proxy did not start; it said:\n{said}")
+    raise DemoError(f"the fake proxy did not start; its output:\n{output}")
 
 
 async def _stop(process: anyio.abc.Process) -> None:
-    """End the process with Ctrl-C, and with force when that does not help."""
-    for way in (signal.SIGINT, signal.SIGKILL):
+    """Stop the process with SIGINT, or with SIGKILL if it still runs after STOP_DEADLINE."""
+    for number in (signal.SIGINT, signal.SIGKILL):
         if process.returncode is None:
-            process.send_signal(way)
+            process.send_signal(number)
         with anyio.move_on_after(STOP_DEADLINE):
             await process.wait()
             break
     await process.aclose()
 
 
-async def _administrate(story: Story, url: str, admin_key: str, folder: Path) -> Path:
-    """Make a user, a key and a configuration, with the requests that curl would send."""
+async def _create_user(steps: StepPrinter, url: str, admin_key: str, folder: Path) -> Path:
+    """Create a user and a key, showing each request as a curl command; write the configuration."""
     async with httpx.AsyncClient(
         base_url=url, headers={"Authorization": f"Bearer {admin_key}"}, trust_env=False
     ) as admin:
         created = await _post(
-            story, admin, "Create a user", "/api/admin/users", {"username": "ada"}
+            steps, admin, "Create a user", "/api/admin/users", {"username": "ada"}
         )
         user = created["user"]
-        story.answer(f"201 user {user['username']}, id {user['id']}")
+        steps.end(f"201 user {user['username']}, id {user['id']}")
         path = f"/api/admin/users/{user['id']}/apikeys"
-        made = await _post(story, admin, "Create an API key for the user", path, {"name": "demo"})
-        story.answer(
+        made = await _post(steps, admin, "Create an API key for the user", path, {"name": "demo"})
+        steps.end(
             f"201 key {made['key_info']['key_prefix']}… (shown once, kept in the configuration)"
         )
     config = folder / "config.json"
-    story.ask("Write the configuration", "config.json, mode 0600")
+    steps.begin("Write the configuration", "config.json, mode 0600")
     config.touch(mode=0o600)
     config.write_text(json.dumps({"proxyUrl": url, "apiKey": made["api_key"]}))
-    story.answer(f'{{"proxyUrl": "{url}", "apiKey": "{made["key_info"]["key_prefix"]}…"}}')
+    steps.end(f'{{"proxyUrl": "{url}", "apiKey": "{made["key_info"]["key_prefix"]}…"}}')
     return config
 
 
 async def _post(
-    story: Story, admin: httpx.AsyncClient, title: str, path: str, body: dict[str, str]
+    steps: StepPrinter, admin: httpx.AsyncClient, title: str, path: str, body: dict[str, str]
 ) -> dict[str, Any]:
-    story.ask(
+    steps.begin(
         title,
         f'curl -sS {admin.base_url.join(path)} -H "Authorization: Bearer $ADMIN_API_KEY"'
         f" -H 'Content-Type: application/json' -d '{json.dumps(body)}'",
     )
     reply = await admin.post(path, json=body)
     if reply.status_code != 201:
-        raise DemoError(f"POST {path} answered {reply.status_code}: {reply.text}")
+        raise DemoError(f"POST {path} returned {reply.status_code}: {reply.text}")
     content: dict[str, Any] = reply.json()
     return content
 
 
-async def _use(story: Story, config: Path) -> None:
+async def _use_mcp_server(steps: StepPrinter, config: Path) -> None:
     server, parameters = server_parameters({**os.environ, "REMOTE_SANDBOX_CONFIG": str(config)})
-    story.ask("Start the MCP server as Gemini CLI does", command_line(parameters))
+    steps.begin("Start the MCP server as Gemini CLI does", command_line(parameters))
     async with Client(stdio_client(parameters)) as client:
         tools = (await client.list_tools()).tools
-        story.answer(f"{server} has {len(tools)} tools: {', '.join(tool.name for tool in tools)}")
-        await _live(_Session(story, client))
+        steps.end(f"{server} has {len(tools)} tools: {', '.join(tool.name for tool in tools)}")
+        await _use_sandbox(_Session(steps, client))
 
 
 def command_line(parameters: StdioServerParameters) -> str:
-    """Return the command as a person would have to type it."""
+    """Return the server's command, quoted for a shell."""
     return shlex.join([parameters.command, *parameters.args])
 
 
 class _Session:
-    """One person's calls, each a step of the story."""
+    """An MCP session; each tool call is printed as a step."""
 
-    def __init__(self, story: Story, client: Client) -> None:
-        self._story = story
+    def __init__(self, steps: StepPrinter, client: Client) -> None:
+        self._steps = steps
         self._client = client
 
     async def call(
@@ -224,28 +224,32 @@ class _Session:
         expect: Callable[[CallToolResult, str], bool] = lambda result, _: not result.is_error,
         **arguments: object,
     ) -> Mapping[str, object]:
-        """Call a tool, show the answer, which `expect` must find right, and return its object."""
-        self._story.ask(title, f"{tool} {json.dumps(arguments)}" if arguments else tool)
+        """Call a tool, print the result and return its structured content.
+
+        Raises:
+            DemoError: `expect` returned False for the result.
+        """
+        self._steps.begin(title, f"{tool} {json.dumps(arguments)}" if arguments else tool)
         last = ""
 
         async def show(progress: float, total: float | None, message: str | None) -> None:
             nonlocal last
             reason = (message or "").partition(" (")[0]
             if reason != last:
-                with contextlib.suppress(ReaderGoneError):  # the answer's line meets it again
-                    self._story.meanwhile(message or "")
+                with contextlib.suppress(OutputClosed):  # raised again by the next line
+                    self._steps.progress(message or "")
             last = reason
 
         with anyio.fail_after(CALL_DEADLINE):
             result = await self._client.call_tool(tool, arguments, progress_callback=show)
         text = "\n".join(block.text for block in result.content if block.type == "text")
-        self._story.answer(text)
+        self._steps.end(text)
         if not expect(result, text):
-            raise DemoError(f"{tool} did not answer what it should")
+            raise DemoError(f"{tool} returned an unexpected result")
         return result.structured_content or {}
 
 
-async def _live(session: _Session) -> None:
+async def _use_sandbox(session: _Session) -> None:
     def has(words: str) -> Callable[[CallToolResult, str], bool]:
         return lambda result, text: not result.is_error and words in text
 
@@ -258,14 +262,14 @@ async def _live(session: _Session) -> None:
 
     await session.call("Check the connection", "check_connection", expect=has("passed"))
     await session.call("Create a sandbox", "create_sandbox", expect=has("is ready"), name=NAME)
-    await session.call("Ask its status", "get_sandbox_status", expect=has("is ready"), name=NAME)
-    await prompt("Look around", "ls -la", has("exit code 0"))
+    await session.call("Get its status", "get_sandbox_status", expect=has("is ready"), name=NAME)
+    await prompt("List its files", "ls -la", has("exit code 0"))
     await prompt("Write a file", "echo 'Hello from the sandbox' > note.txt", has("exit code 0"))
     await prompt("Read it with another prompt", "cat note.txt", has("Hello from the sandbox"))
     work = "echo half of it; sleep 2; echo all of it"
-    begun = await prompt("Start what takes longer", work, has("still running"), wait_seconds=1)
+    begun = await prompt("Start a long command", work, has("still running"), wait_seconds=1)
     await session.call(
-        "Collect the rest, from any client",
+        "Get the rest of its output",
         "get_prompt_output",
         expect=has("all of it\n[exit code 0]"),
         name=NAME,

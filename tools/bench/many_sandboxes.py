@@ -1,4 +1,4 @@
-"""Whether one sandbox's status takes longer when many are stored."""
+"""The latency of a sandbox's status with many stored sandboxes, compared with few."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sandbox_fakeproxy._proxy.auth import digest
 from sandbox_fakeproxy._state.fates import Fate
 from sandbox_fakeproxy._state.records import ApiKey, Intent, Sandbox, User
 
-from tools.bench.figures import Row, Target
 from tools.bench.load import Exchange, load
+from tools.bench.measurement import Row, Target
 from tools.bench.servers import Fake, fake
 
 if TYPE_CHECKING:
@@ -23,44 +23,44 @@ if TYPE_CHECKING:
     from tools.bench.effort import Effort
 
 FEW = 10
-QUOTA = 10  # sandboxes of a user
-TIME_LIMIT = 10.0  # seconds for a round
+QUOTA = 10  # sandboxes per user
+TIME_LIMIT = 10.0  # seconds per round
 
 
 async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
-    """Ask two fakes in turn, of which one has few sandboxes and the other many.
+    """Get statuses from a fake proxy with few sandboxes and from one with many, alternately.
 
-    Both answer what a person's client asks, the status of one user's sandboxes again and again.
-    The many are also asked for another's each time, which leaves nothing to remember.
+    The requests of a round are for the sandboxes of one user, as a client sends them. The fake with
+    many also gets requests for random users, which its caches do not help.
     """
-    quiet, crowded, strangers = list[float](), list[float](), list[float]()
+    few_times, many_times, random_user_times = list[float](), list[float](), list[float]()
     with TemporaryDirectory(prefix="async-remote-agent-bench-") as folder:
         few, many = Path(folder, "few"), Path(folder, "many")
-        progress(f"storing {effort.crowd:,} sandboxes")
-        for data, count in ((few, FEW), (many, effort.crowd)):
+        progress(f"storing {effort.stored_sandboxes:,} sandboxes")
+        for data, count in ((few, FEW), (many, effort.stored_sandboxes)):
             _store(data, count)
         async with fake(few) as first, fake(many) as second:
             for number in range(effort.status_rounds):
                 progress(f"status among many, round {number + 1} of {effort.status_rounds}")
-                random = Random(number)  # noqa: S311  (the same questions in each run)
-                user = random.randrange(effort.crowd // QUOTA) * QUOTA
+                random = Random(number)  # noqa: S311  (the same requests in each run)
+                user = random.randrange(effort.stored_sandboxes // QUOTA) * QUOTA
                 own = [random.randrange(QUOTA) for _ in range(effort.status_requests)]
-                others = [random.randrange(effort.crowd) for _ in own]
-                quiet.append(await _latency(first, own))
-                crowded.append(await _latency(second, [user + each for each in own]))
-                strangers.append(await _latency(second, others))
-    name = f"Fake: status among {effort.crowd:,}, not {FEW}"
+                others = [random.randrange(effort.stored_sandboxes) for _ in own]
+                few_times.append(await _latency(first, own))
+                many_times.append(await _latency(second, [user + each for each in own]))
+                random_user_times.append(await _latency(second, others))
+    name = f"Fake: status among {effort.stored_sandboxes:,}, not {FEW}"
     return [
-        Row(name, "ms", crowded, quiet, Target("≤", 1.3)),
-        Row("  of another user's each time", "ms", strangers, quiet),
+        Row(name, "ms", many_times, few_times, Target("≤", 1.3)),
+        Row("  of a random user each time", "ms", random_user_times, few_times),
     ]
 
 
 async def _latency(proxy: Fake, sandboxes: Sequence[int]) -> float:
-    """Return the mean time for the status of a sandbox, in milliseconds."""
-    asked = [_status(number) for number in sandboxes]
-    done = await load(proxy.url, [asked], seconds=TIME_LIMIT, rounds=1)
-    return done.times[0] / len(asked) * 1e3
+    """Return the mean time of a status request, in milliseconds."""
+    exchanges = [_status(number) for number in sandboxes]
+    done = await load(proxy.url, [exchanges], seconds=TIME_LIMIT, rounds=1)
+    return done.times[0] / len(exchanges) * 1e3
 
 
 def _status(number: int) -> Exchange:
@@ -73,14 +73,14 @@ def _key(owner: int) -> str:
 
 
 def _store(data: Path, count: int) -> None:
-    """Fill a data directory's database with sandboxes, as many for each user as one may have."""
+    """Write a data directory with `count` sandboxes, QUOTA per user."""
     data.mkdir(mode=0o700)
     store = Store(data / "state.sqlite3")
-    database = store._db  # pyright: ignore[reportPrivateUsage]  # for one transaction
+    database = store._db  # pyright: ignore[reportPrivateUsage]  # one transaction for all sandboxes
     now = datetime.now(UTC)
     database.execute("BEGIN")
     for number in range(count):
-        owner = f"crowd-{number // QUOTA}"
+        owner = f"user-{number // QUOTA}"
         if number % QUOTA == 0:
             store.add_user(User(owner, owner, None, True, now, now))
             key = ApiKey(owner, owner, "sk_live_0000", None, True, now, None, None)

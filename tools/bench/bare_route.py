@@ -1,4 +1,4 @@
-"""The least that could answer over HTTP: one Starlette route, on uvicorn as the fake has it."""
+"""The baseline of the fake proxy: one Starlette route on uvicorn, with the fake's settings."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def main(content: str) -> None:
-    """Answer every request with `content`, which is JSON, until a signal comes."""
+    """Respond to every request with the JSON text `content`, until a signal."""
     reply = json.loads(content)
 
-    async def answer(_: Request) -> JSONResponse:
+    async def respond(_: Request) -> JSONResponse:
         return JSONResponse(reply)
 
-    app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST", "DELETE"])])
-    listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
+    app = Starlette(routes=[Route("/{path:path}", respond, methods=["GET", "POST", "DELETE"])])
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
-    uvicorn.Server(config).run([listening])
+    uvicorn.Server(config).run([listener])
 
 
 if __name__ == "__main__":
