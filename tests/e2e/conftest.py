@@ -1,25 +1,5 @@
-from __future__ import annotations
+"""Fixtures of all end-to-end tests: the fake proxy and a home directory, as in `integration`."""
 
-from typing import TYPE_CHECKING
+from tests.integration.conftest import fake, home
 
-import pytest
-
-from tests.integration.programs import FakeProcess, a_fake_process
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-    from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProcess]:
-    """The fake proxy as a process on a free port, for all tests of a module."""
-    with a_fake_process(tmp_path_factory.mktemp("fake")) as running:
-        yield running
-
-
-@pytest.fixture
-def home(tmp_path: Path, fake: FakeProcess) -> Path:
-    """A home folder whose configuration is a new user's of the fake."""
-    fake.write_config(tmp_path)
-    return tmp_path
+__all__ = ["fake", "home"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.npm import INSPECTOR
-from tests.integration.programs import DEADLINE, clean_environment, processes_at_home
+from tests.integration.programs import DEADLINE, clean_environment, processes_with_home
 from tools.manifest import server_parameters
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_each_tool_is_listed_without_a_finding_and_called(inspector: Inspector) 
         (block,) = result["content"]
         assert re.search(says, block["text"]), f"{tool} said: {block['text']}"
         held |= result["structuredContent"]
-    assert processes_at_home(inspector.home) == []
+    assert processes_with_home(inspector.home) == []
 
 
 def test_each_resource_is_listed_and_read(inspector: Inspector) -> None:

@@ -12,7 +12,7 @@ import pytest
 from mcp import Client, MCPError, stdio_client
 from sandbox_fakeproxy import FakeProxyServer, Outcome, ScriptedRuntime
 
-from tests.integration.programs import DEADLINE, clean_environment, processes_at_home
+from tests.integration.programs import DEADLINE, clean_environment, processes_with_home
 from tools.manifest import server_parameters
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ async def test_a_second_client_collects_what_the_first_one_did_not_live_to_see(
             tasks.start_soon(wait, client)
             await half_done.wait()
             kill_the_server(home)
-    assert processes_at_home(home) == []
+    assert processes_with_home(home) == []
 
     async with a_client(home, second) as client:
         (session,) = sessions(await call(client, "get_prompt_output"))

@@ -1,3 +1,5 @@
+"""Fixtures of the integration tests: a fake proxy in this process, and one in its own."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -5,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.in_process import in_process_fake
-from tests.integration.programs import FakeProcess, a_fake_process
+from tests.integration.programs import FakeProcess, fake_process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -13,30 +15,30 @@ if TYPE_CHECKING:
 
     from tests.integration.in_process import InProcessFake
 
-# The client reads the profile and the deployed proxy's faults independently of each other, so two
-# of the four combinations cover both.
-KINDS = [
+# The client handles the profile and the deployed proxy's faults independently, so two of the four
+# combinations cover both.
+PROXY_KINDS = [
     pytest.param({"profile": "v1alpha1", "as_deployed": True}, id="v1alpha1-as-deployed"),
     pytest.param({"profile": "v1beta1", "as_deployed": False}, id="v1beta1"),
 ]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=PROXY_KINDS)
 async def in_process(request: pytest.FixtureRequest) -> AsyncGenerator[InProcessFake]:
-    """An in-process fake of each profile, as it should be and as deployed."""
+    """A fake proxy in this process, of each kind in PROXY_KINDS."""
     async with in_process_fake(**request.param) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProcess]:
-    """A fake proxy in a process of its own, for all tests of a module."""
-    with a_fake_process(tmp_path_factory.mktemp("fake")) as running:
+    """A fake proxy in its own process, shared by the tests of a module."""
+    with fake_process(tmp_path_factory.mktemp("fake")) as running:
         yield running
 
 
 @pytest.fixture
 def home(tmp_path: Path, fake: FakeProcess) -> Path:
-    """A home directory with the configuration of a new user of the fake."""
+    """A home directory with the configuration of a new user of the fake proxy."""
     fake.write_config(tmp_path)
     return tmp_path

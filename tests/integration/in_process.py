@@ -1,4 +1,4 @@
-"""The client and the fake in one process, on a virtual clock that the client's waits advance."""
+"""The client and the fake proxy in one process; the client's waits advance a virtual clock."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ URL = "http://fake"
 
 @dataclass
 class InProcessFake:
-    """A fake of one test, its clock, and clients of it."""
+    """A fake proxy in this process, its clock, and a factory of clients."""
 
     transport: httpx.AsyncBaseTransport
     clock: ManualClock
-    reported: list[str] = field(default_factory=list[str])
+    reported_reasons: list[str] = field(default_factory=list[str])
 
-    async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    async def request_as_admin(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> Any:
         """Send a request with the admin key and return the JSON of the reply."""
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         async with httpx.AsyncClient(transport=self.transport, base_url=URL) as http:
@@ -38,23 +40,22 @@ class InProcessFake:
         assert reply.is_success, reply.text
         return reply.json()
 
-    async def user(self, name: str) -> str:
+    async def new_user(self, name: str) -> str:
         """Create a user and return its id."""
-        user_id: str = (await self.ask("POST", "/api/admin/users", {"username": name}))["user"][
-            "id"
-        ]
+        reply = await self.request_as_admin("POST", "/api/admin/users", {"username": name})
+        user_id: str = reply["user"]["id"]
         return user_id
 
-    async def key(self, user_id: str, **fields: str) -> dict[str, Any]:
-        """Create an API key and return the reply, which shows it once."""
+    async def new_key(self, user_id: str, **fields: str) -> dict[str, Any]:
+        """Create an API key and return the reply, the only one that contains the whole key."""
         path = f"/api/admin/users/{user_id}/apikeys"
-        made: dict[str, Any] = await self.ask("POST", path, fields)
+        made: dict[str, Any] = await self.request_as_admin("POST", path, fields)
         return made
 
     def client(self, key: str, *, is_scripted: bool = False, **settings: Any) -> Client:
-        """Return a client whose waits take virtual time.
+        """Return a client that waits in virtual time.
 
-        Commands run in real time, and so do the waits for them, unless the runtime is scripted.
+        It waits for commands in real time unless `is_scripted`: a local runtime runs real commands.
         """
         config = Config(proxy_url=URL, api_key=key, **settings)
         time = Timing(
@@ -66,28 +67,28 @@ class InProcessFake:
         client = over(Proxy(config, transport=self.transport, sleep=self.sleep), time)
         return client if is_scripted else replace(client, prompts=Prompts(client.sandboxes))
 
-    async def a_client(self, name: str = "ada", *, is_scripted: bool = False) -> Client:
-        """Return a client of a new user."""
-        made = await self.key(await self.user(name))
+    async def new_client(self, name: str = "ada", *, is_scripted: bool = False) -> Client:
+        """Create a user and return a client with a key of that user."""
+        made = await self.new_key(await self.new_user(name))
         return self.client(made["api_key"], is_scripted=is_scripted)
 
     async def sleep(self, seconds: float) -> None:
-        """Let virtual time pass."""
+        """Advance the virtual clock."""
         await anyio.lowlevel.checkpoint()
         self.clock.advance(seconds)
 
     async def report(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Record the reason that a wait reports."""
-        self.reported.append(reason)
+        """Record the reason for a wait."""
+        self.reported_reasons.append(reason)
 
 
 @asynccontextmanager
 async def in_process_fake(
     runtime: Callable[[ManualClock], Runtime] | None = None, **options: Any
 ) -> AsyncGenerator[InProcessFake]:
-    """Make an in-process fake, and close its runtime at the end.
+    """Create a fake proxy in this process and close its runtime at the end.
 
-    `runtime` returns the runtime for the clock; the default runs commands on this machine.
+    `runtime` creates the runtime from the clock; by default, commands run on this machine.
     """
     clock = ManualClock()
     made = runtime(clock) if runtime is not None else None

@@ -1,6 +1,6 @@
-"""The messages that the programs can print, read from their source by its syntax tree.
+"""Extract the messages that the programs can print from their source.
 
-A message is text in which `…` stands for each part that is only known when the program runs.
+In a message, `…` stands for each part that is only known at run time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 GAP = "…"
 LAUNCHER = (ROOT / "client" / "launch").read_text()
 
-# Calls whose first argument is a message, besides the errors of the client.
+# Functions that take a message as their first argument; the client's errors are found by class.
 CLIENT_CALLS = {"fail", "_told"}
-# The functions that return a part of a message.
+# Functions that return a part of a message.
 CLIENT_PARTS = {"template_fault", "form"}
 FAKE_PROXY_CALLS = {
     "ArgumentTypeError",
@@ -46,7 +46,7 @@ CONTRACT_CALLS = {
 
 @dataclass(frozen=True)
 class Message:
-    """A message, and the line of source that it stands on."""
+    """A message and its place in the source, as `path:line`."""
 
     text: str
     place: str
@@ -54,13 +54,13 @@ class Message:
 
 @cache
 def trees(package: str) -> list[tuple[str, ast.Module]]:
-    """Return each module of a package, with its path in the repository."""
+    """Return the path and the syntax tree of each module of a package."""
     paths = sorted((ROOT / package).rglob("*.py"))
     return [(str(path.relative_to(ROOT)), ast.parse(path.read_text())) for path in paths]
 
 
 def text_of(node: ast.expr) -> str:
-    """Return a string expression's text, with a gap for all that is not literal."""
+    """Return the text of a string expression, with GAP for each part that is not literal."""
     match node:
         case ast.Constant(value=str(value)):
             return value
@@ -73,7 +73,7 @@ def text_of(node: ast.expr) -> str:
 
 
 def all_texts() -> list[str]:
-    """Return every string literal of the three packages, and the words of the launcher."""
+    """Return every string literal of the three packages and every line of the launcher."""
     found = [
         text_of(node)
         for package in ("client", "fakeproxy", "contract")
@@ -81,28 +81,33 @@ def all_texts() -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp)
     ]
-    return [*found, *(_without_variables(line) for line in LAUNCHER.splitlines())]
+    return [*found, *(_replace_variables(line) for line in LAUNCHER.splitlines())]
 
 
 def client_messages() -> list[Message]:
-    """Return the messages of the client's errors, of its findings and of its launcher."""
+    """Return the messages of the client's errors, diagnostic findings and launcher."""
     modules = trees("client")
-    calls = _family("SandboxError", [tree for _, tree in modules]) | CLIENT_CALLS
+    calls = _subclasses("SandboxError", [tree for _, tree in modules]) | CLIENT_CALLS
     found = [
         message
         for path, tree in modules
-        for message in [*_called(path, tree, calls), *_returned(path, tree, CLIENT_PARTS)]
+        for message in [
+            *_passed_messages(path, tree, calls),
+            *_returned_messages(path, tree, CLIENT_PARTS),
+        ]
     ]
     return [*found, *_launcher_messages()]
 
 
 def program_messages(package: str, calls: set[str]) -> list[Message]:
-    """Return the messages with which a program ends when it cannot do its work."""
-    return [message for path, tree in trees(package) for message in _called(path, tree, calls)]
+    """Return the messages that the functions named in `calls` take."""
+    return [
+        message for path, tree in trees(package) for message in _passed_messages(path, tree, calls)
+    ]
 
 
-def _family(base: str, modules: Iterable[ast.Module]) -> set[str]:
-    """Return the names of a class and of all that derive from it."""
+def _subclasses(base: str, modules: Iterable[ast.Module]) -> set[str]:
+    """Return the names of a class and all its subclasses."""
     parents = {
         node.name: {each.id for each in node.bases if isinstance(each, ast.Name)}
         for tree in modules
@@ -115,16 +120,19 @@ def _family(base: str, modules: Iterable[ast.Module]) -> set[str]:
     return names
 
 
-def _called(path: str, tree: ast.Module, calls: set[str]) -> Iterator[Message]:
-    """Yield the messages in calls of these names, and in the variables that are passed to them."""
+def _passed_messages(path: str, tree: ast.Module, calls: set[str]) -> Iterator[Message]:
+    """Yield the messages that calls take, literally or in a variable of the same function."""
     for scope in ast.walk(tree):
         if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        passed = [said for node in ast.walk(scope) for said in _arguments(node, calls)]
-        for said in passed:
-            yield Message(text_of(said), f"{path}:{said.lineno}")
+        passed = [argument for node in ast.walk(scope) for argument in _arguments(node, calls)]
+        for argument in passed:
+            yield Message(text_of(argument), f"{path}:{argument.lineno}")
         names = {
-            node.id for said in passed for node in ast.walk(said) if isinstance(node, ast.Name)
+            node.id
+            for argument in passed
+            for node in ast.walk(argument)
+            if isinstance(node, ast.Name)
         }
         for node in ast.walk(scope):
             if isinstance(node, ast.Assign | ast.AugAssign) and _targets(node) & names:
@@ -132,7 +140,7 @@ def _called(path: str, tree: ast.Module, calls: set[str]) -> Iterator[Message]:
 
 
 def _arguments(node: ast.AST, calls: set[str]) -> list[ast.expr]:
-    """Return the argument of a call that is its message, if it has one."""
+    """Return the message argument of a call as a list, empty if the call takes none."""
     if not isinstance(node, ast.Call):
         return []
     name = node.func.attr if isinstance(node.func, ast.Attribute) else name_of(node.func)
@@ -142,7 +150,7 @@ def _arguments(node: ast.AST, calls: set[str]) -> list[ast.expr]:
 
 
 def name_of(node: ast.expr) -> str:
-    """Return the name that an expression is; empty if it is none."""
+    """Return the identifier of a name expression, or "" for another expression."""
     return node.id if isinstance(node, ast.Name) else ""
 
 
@@ -151,7 +159,7 @@ def _targets(node: ast.Assign | ast.AugAssign) -> set[str]:
     return {name_of(target) for target in targets}
 
 
-def _returned(path: str, tree: ast.Module, functions: set[str]) -> Iterator[Message]:
+def _returned_messages(path: str, tree: ast.Module, functions: set[str]) -> Iterator[Message]:
     for scope in ast.walk(tree):
         if isinstance(scope, ast.FunctionDef) and scope.name in functions:
             for node in ast.walk(scope):
@@ -160,12 +168,12 @@ def _returned(path: str, tree: ast.Module, functions: set[str]) -> Iterator[Mess
 
 
 def _launcher_messages() -> Iterator[Message]:
-    """Yield the strings after `fail` in the launcher, over continued lines."""
-    for said in re.findall(r'\bfail ((?:"[^"]*"[ \\\n]*)+)', LAUNCHER):
-        whole = re.sub(r'"[ \\\n]*"?', " ", said).strip()
-        yield Message(_without_variables(whole), "client/launch")
+    """Yield the strings after `fail` in the launcher, joined over continued lines."""
+    for strings in re.findall(r'\bfail ((?:"[^"]*"[ \\\n]*)+)', LAUNCHER):
+        whole = re.sub(r'"[ \\\n]*"?', " ", strings).strip()
+        yield Message(_replace_variables(whole), "client/launch")
 
 
-def _without_variables(shell: str) -> str:
-    """Return words of the shell with a gap for each of its variables and commands."""
+def _replace_variables(shell: str) -> str:
+    """Return shell text with GAP for each variable and command substitution."""
     return re.sub(r"\$\([^)]*\)|\$\{\w+:?-[^}]*\}|\$\w+", GAP, shell)

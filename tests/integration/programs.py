@@ -1,4 +1,4 @@
-"""The project's programs as processes, started and ended by the tests."""
+"""Start the project's programs as processes and check that they leave nothing behind."""
 
 from __future__ import annotations
 
@@ -22,24 +22,53 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-DEADLINE = 30.0  # seconds: far more than any step takes, so that only a hang meets it
+DEADLINE = 30.0  # seconds; every step takes far less, so only a hang reaches it
 ADMIN_KEY = "an-admin-key-for-tests"
 
 
 def clean_environment(home: Path, **variables: str) -> dict[str, str]:
-    """Return an environment with nothing of the machine's but the path."""
+    """Return an environment that inherits only PATH from this process."""
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **variables}
+
+
+def config_path(home: Path) -> Path:
+    """Return the path of the client's configuration below a home directory."""
+    return home / ".config" / "gemini-remote-sandbox" / "config.json"
+
+
+def write_config(home: Path, url: str, key: str) -> None:
+    """Write the client's configuration with a proxy's URL and an API key."""
+    file = config_path(home)
+    file.parent.mkdir(parents=True)
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({"proxyUrl": url, "apiKey": key}))
+
+
+def run_remote_sandbox(
+    home: Path, *arguments: str, cwd: Path | None = None, stdin: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `remote-sandbox` without a terminal and return its exit code and output."""
+    return subprocess.run(
+        [sys.executable, "-m", "sandbox_client", *arguments],
+        cwd=cwd,
+        env=clean_environment(home, **variables),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
 
 
 @dataclass
 class FakeProcess:
-    """A running fake proxy, and users of it."""
+    """A fake proxy that runs as a process."""
 
     url: str
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def new_key(self) -> str:
-        """Make a user of its own and return a key."""
+        """Create a user with an API key and return the key."""
         with httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, trust_env=False
         ) as admin:
@@ -49,19 +78,15 @@ class FakeProcess:
             return key
 
     def write_config(self, home: Path) -> str:
-        """Write a new user's configuration where the client looks for it, and return the key."""
-        folder = home / ".config" / "gemini-remote-sandbox"
-        folder.mkdir(parents=True)
-        file = folder / "config.json"
-        file.touch(mode=0o600)
+        """Write a configuration with the key of a new user, and return the key."""
         key = self.new_key()
-        file.write_text(json.dumps({"proxyUrl": self.url, "apiKey": key}))
+        write_config(home, self.url, key)
         return key
 
 
 @contextlib.contextmanager
-def a_fake_process(home: Path) -> Generator[FakeProcess]:
-    """Serve a fake that becomes ready at once; end it with Ctrl-C."""
+def fake_process(home: Path) -> Generator[FakeProcess]:
+    """Serve a fake proxy with sandboxes ready after 0.2 s; end it with Ctrl-C."""
     process = subprocess.Popen(
         f"{sys.executable} -m sandbox_fakeproxy serve --ephemeral --port 0"
         " --ready-after 0.2 --reconcile-delay 0".split(),
@@ -86,7 +111,7 @@ def a_fake_process(home: Path) -> Generator[FakeProcess]:
 
 
 def start_module(home: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start one of the clone's programs, with a HOME and a temporary directory of its own."""
+    """Start `python -m` in the clone, with its own HOME and temporary directory."""
     temporary = home / "tmp"
     temporary.mkdir()
     return subprocess.Popen(
@@ -100,14 +125,14 @@ def start_module(home: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def assert_nothing_is_left(home: Path) -> None:
-    """Check that a program that `start_module` started has left no file and no process."""
+def assert_nothing_left(home: Path) -> None:
+    """Check that a program started by `start_module` left no file and no process behind."""
     assert [path.name for path in home.rglob("*")] == ["tmp"]
-    assert processes_at_home(home) == []
+    assert processes_with_home(home) == []
 
 
-def processes_at_home(home: Path) -> list[str]:
-    """Return the command lines of all processes whose HOME is `home`."""
+def processes_with_home(home: Path) -> list[str]:
+    """Return the command lines of all processes with `home` as HOME."""
     found: list[str] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

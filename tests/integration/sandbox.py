@@ -1,4 +1,4 @@
-"""A ready sandbox of an in-process fake, reached through a transport that may lose messages."""
+"""A ready sandbox of an in-process fake, behind a transport that can lose messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _delivered(request: httpx.Request) -> Delivery:
 
 @dataclass
 class UnreliableTransport(httpx.AsyncBaseTransport):
-    """Record each request, and lose it or its answer where `delivery` says so."""
+    """Record each request, and deliver, lose or refuse it as `delivery` decides."""
 
     inner: httpx.AsyncBaseTransport
     delivery: Callable[[httpx.Request], Delivery] = _delivered
@@ -44,21 +44,21 @@ class UnreliableTransport(httpx.AsyncBaseTransport):
         self.sent.append(request)
         delivery = self.delivery(request)
         if delivery == "request lost":
-            raise httpx.ReadError("the connection broke before anything arrived")
+            raise httpx.ReadError("the connection broke before the request was delivered")
         if delivery == "refused for now":
             return httpx.Response(429, json={"error": "Too Many Requests", "message": "wait"})
         answer = await self.inner.handle_async_request(request)
         if delivery == "answer lost":
             await answer.aread()
-            raise httpx.ReadError("the connection broke after the request had arrived")
+            raise httpx.ReadError("the connection broke after the request was delivered")
         return answer
 
-    def of(self, route: str) -> list[httpx.Request]:
-        """Return the requests to the file API's route of that name."""
+    def file_requests(self, route: str) -> list[httpx.Request]:
+        """Return the requests to a route of the file API, such as `read`."""
         return [each for each in self.sent if each.url.path.endswith(f"/v1/file/{route}")]
 
-    def check_that_a_deployed_proxy_forwards_it(self) -> None:
-        """Fail if a request has a query, or a body that is not JSON under 100 KB."""
+    def assert_deployed_proxy_forwards_requests(self) -> None:
+        """Check that no request has a query, or a body other than JSON under 100 KB."""
         for each in self.sent:
             assert len(each.content) < 100_000
             assert each.url.query == b""
@@ -68,7 +68,7 @@ class UnreliableTransport(httpx.AsyncBaseTransport):
 
 @dataclass
 class ReadySandbox:
-    """A ready sandbox: `work` is its /sandbox on this machine, `home` its /home/gem."""
+    """A ready sandbox and its directories on this machine."""
 
     client: Client
     transport: UnreliableTransport
@@ -77,14 +77,16 @@ class ReadySandbox:
 
     @property
     def work(self) -> Path:
+        """The directory that commands see as /sandbox."""
         return next(self.root.glob("*/sandbox"))
 
     @property
     def home(self) -> Path:
+        """The directory that commands see as /home/gem."""
         return next(self.root.glob("*/home"))
 
     async def leftovers(self) -> list[str]:
-        """Return the temporary files and sessions that a copy should have removed."""
+        """Return the temporary files, archives and sessions that a copy did not remove."""
         left = [path.name for path in self.root.rglob(".*") if ".part-" in path.name]
         packed = [path.name for path in self.home.glob(".remote-sandbox-*")]
         sessions = await self.client.prompts.sessions(BOX)
@@ -95,24 +97,25 @@ class ReadySandbox:
 async def ready_sandbox(
     root: Path, *, isolation: Any = "none", **kind: Any
 ) -> AsyncGenerator[ReadySandbox]:
-    """Create a sandbox of the fake, which answers as the deployed proxy unless `kind` says else.
+    """Create a sandbox of a fake proxy that has the deployed proxy's faults by default.
 
-    At the end, check that a deployed proxy would forward all requests.
+    `kind` has further options of the fake. At the end, check that a deployed proxy would forward
+    each request.
     """
     runtime = LocalRuntime(root, isolation=isolation)
     async with in_process_fake(lambda _: runtime, **{"as_deployed": True, **kind}) as in_process:
-        key = (await in_process.key(await in_process.user("ada")))["api_key"]
+        key = (await in_process.new_key(await in_process.new_user("ada")))["api_key"]
         transport = UnreliableTransport(in_process.transport)
         proxy = Proxy(
             Config(proxy_url=URL, api_key=key), transport=transport, sleep=in_process.sleep
         )
         timing = Timing(lambda: in_process.clock.now().timestamp(), in_process.sleep, lambda: 0.5)
         async with proxy:
-            # Commands really run: they are waited for on the machine's time.
+            # Commands really run, so the waits for them take real time.
             sandboxes = Sandboxes(proxy, timing)
             prompts = Prompts(sandboxes)
             client = Client(proxy, sandboxes, prompts, Files(sandboxes, Errands(prompts)))
             await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
-            await client.files.list(BOX, ".")  # now its directories are there
+            await client.files.list(BOX, ".")  # creates its directories
             yield ReadySandbox(client, transport, in_process, root)
-            transport.check_that_a_deployed_proxy_forwards_it()
+            transport.assert_deployed_proxy_forwards_requests()

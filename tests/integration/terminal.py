@@ -1,27 +1,22 @@
-"""A pseudo-terminal of 80 columns: a test types into it and reads the screen."""
+"""`remote-sandbox` in a terminal of 80 columns: a test types lines and reads the output."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import pty
 import re
-import select
-import struct
-import subprocess
 import sys
 import termios
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.integration.programs import DEADLINE, clean_environment
+from tests.integration.pseudo_terminal import PseudoTerminal, open_pseudo_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-# The program opens /dev/tty, so the terminal has to be its own.
+# A login opens /dev/tty: the pseudo-terminal has to be the controlling one.
 _START = (
     "import fcntl, runpy, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     " runpy.run_module('sandbox_client', run_name='__main__', alter_sys=True)"
@@ -30,74 +25,58 @@ _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\r")
 
 
 @dataclass
-class Terminal:
-    """`remote-sandbox` in a pseudo-terminal; `end` is the test's end of it."""
+class RemoteSandboxTerminal:
+    """A terminal that runs `remote-sandbox`."""
 
-    process: subprocess.Popen[bytes]
-    end: int
-    raw: bytearray = field(default_factory=bytearray)
-    seen: int = 0
+    pseudo: PseudoTerminal
+    _received: bytearray = field(default_factory=bytearray)
+    _waited_for: int = 0  # where in `output` the text ends that was waited for last
 
     @property
-    def screen(self) -> str:
-        """The output so far, without escape sequences."""
-        return _ESCAPES.sub("", self.raw.decode(errors="replace"))
+    def output(self) -> str:
+        """All output so far, without escape sequences."""
+        return _ESCAPES.sub("", self._received.decode(errors="replace"))
 
     def answer(self, question: str, text: str) -> None:
-        """Wait for a question that was not answered before, and type a line."""
+        """Wait for a question, then type a line."""
         self.wait_for(question)
         self.type(f"{text}\n")
 
-    def type(self, text: str) -> None:
-        """Press these keys."""
-        os.write(self.end, text.encode())
+    def type(self, keys: str) -> None:
+        """Send keys to the program."""
+        self.pseudo.type(keys)
 
-    def wait_for(self, words: str) -> None:
-        """Read until `words` are shown, after those that were waited for before."""
-        while words not in self.screen[self.seen :]:
-            assert self._read(), f"{words!r} never came; there is:\n{self.screen}"
-        self.seen = self.screen.index(words, self.seen) + len(words)
+    def wait_for(self, text: str) -> None:
+        """Read output until `text` follows the text of the last `wait_for`."""
+        while text not in self.output[self._waited_for :]:
+            assert self._read(), f"the program ended without {text!r} in:\n{self.output}"
+        self._waited_for = self.output.index(text, self._waited_for) + len(text)
 
     @property
-    def is_hiding(self) -> bool:
+    def hides_input(self) -> bool:
         """Whether the terminal hides typed characters."""
-        return not termios.tcgetattr(self.end)[3] & termios.ECHO
+        return not termios.tcgetattr(self.pseudo.fd)[3] & termios.ECHO
 
     def finish(self) -> int:
-        """Read to the end and return the exit code."""
+        """Read the remaining output and return the exit code."""
         while self._read():
             pass
-        return self.process.wait(DEADLINE)
+        return self.pseudo.process.wait(DEADLINE)
 
     def _read(self) -> bool:
         """Read the next output; return False at the end."""
-        ready, _, _ = select.select([self.end], [], [], DEADLINE)
-        assert ready, f"nothing came for {DEADLINE:.0f} s; there is:\n{self.screen}"
-        with contextlib.suppress(OSError):  # EIO: the program has closed the terminal
-            self.raw += (data := os.read(self.end, 65536))
-            return bool(data)
-        return False
+        data = self.pseudo.read(DEADLINE)
+        assert data is not None, f"no output for {DEADLINE:.0f} s after:\n{self.output}"
+        self._received += data
+        return bool(data)
 
 
 @contextlib.contextmanager
-def a_terminal(home: Path, *words: str, **variables: str) -> Generator[Terminal]:
-    """Start `remote-sandbox` with `words` in a terminal of its own."""
-    end, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _START, *words],
-            env=clean_environment(home, TERM="xterm-256color", **variables),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        try:
-            yield Terminal(process, end)
-        finally:
-            process.kill()
-            process.wait(DEADLINE)
-    finally:
-        os.close(end)
+def open_terminal(
+    home: Path, *arguments: str, **variables: str
+) -> Generator[RemoteSandboxTerminal]:
+    """Start `remote-sandbox` with `arguments` in a terminal; kill it at the end."""
+    command = [sys.executable, "-c", _START, *arguments]
+    env = clean_environment(home, TERM="xterm-256color", **variables)
+    with open_pseudo_terminal(command, env=env, size=(40, 80)) as pseudo:
+        yield RemoteSandboxTerminal(pseudo)

@@ -1,4 +1,4 @@
-"""`make bench` measures every row and leaves nothing behind. No test asserts a figure."""
+"""`make bench` measures every row and leaves nothing behind. No test checks a measured value."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from tests.integration.programs import (
     DEADLINE,
-    assert_nothing_is_left,
-    processes_at_home,
+    assert_nothing_left,
+    processes_with_home,
     start_module,
 )
 from tools.bench.__main__ import main
@@ -34,38 +34,38 @@ ROWS = (
 )
 
 
-@pytest.mark.check  # it takes ten seconds
-def test_the_bench_measures_every_row_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.check  # takes ten seconds
+def test_the_bench_measures_every_row_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with start_module(tmp_path, "tools.bench", "--quick") as process:
-        said, _ = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0, said
-    assert tuple(re.findall(r"^ *(\S.*?) \((?:ms|/s|MB)\) ", said, re.MULTILINE)) == ROWS
-    assert re.search(r"Measured on \d+ cores, .+, Python 3\.", said)
-    assert_nothing_is_left(tmp_path)
+        output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, output
+    assert tuple(re.findall(r"^ *(\S.*?) \((?:ms|/s|MB)\) ", output, re.MULTILINE)) == ROWS
+    assert re.search(r"Measured on \d+ cores, .+, Python 3\.", output)
+    assert_nothing_left(tmp_path)
 
 
 def test_ctrl_c_ends_the_bench_and_its_processes(tmp_path: Path) -> None:
     with start_module(tmp_path, "tools.bench", "--quick") as process:
-        while len(processes_at_home(tmp_path)) < 2:
-            assert process.poll() is None  # until something runs; pytest-timeout bounds it
+        while len(processes_with_home(tmp_path)) < 2:
+            assert process.poll() is None  # waits for a child process; pytest-timeout bounds it
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
-    assert_nothing_is_left(tmp_path)
+        output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert_nothing_left(tmp_path)
 
 
-class Interrupted(ModuleType):
-    """A module whose import is interrupted."""
+class InterruptingModule(ModuleType):
+    """A module that raises KeyboardInterrupt when a name is imported from it."""
 
     def __getattr__(self, name: str) -> object:
         raise KeyboardInterrupt
 
 
-def test_ctrl_c_before_it_has_begun_ends_the_bench_quietly(
+def test_ctrl_c_during_imports_ends_the_bench_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tools.bench.run", Interrupted("tools.bench.run"))
+    monkeypatch.setitem(sys.modules, "tools.bench.run", InterruptingModule("tools.bench.run"))
     monkeypatch.setattr(sys, "argv", ["bench"])
     assert main() == 130
     assert capsys.readouterr().err == "Stopped; nothing had been started.\n"
@@ -83,10 +83,10 @@ def test_ctrl_c_before_it_has_begun_ends_the_bench_quietly(
         (Target("≤", 5, of="median"), False),
     ],
 )
-def test_a_target_is_met_by_the_middle_of_what_was_measured_together(
+def test_a_target_is_compared_with_the_median(
     target: Target | None, *, is_met: bool | None
 ) -> None:
-    # The ratios are 2, 20 and 1: one bad moment of the machine does not decide.
+    # The ratios are 2, 20 and 1: one outlier does not decide.
     row = Row("x", "ms", values=[4, 40, 6], baseline=[2, 2, 6], target=target)
     assert row.ratio == 2
     assert row.is_met is is_met

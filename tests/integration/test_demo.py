@@ -1,4 +1,4 @@
-"""`make demo`: its output, and that it leaves nothing behind after any end."""
+"""`make demo` prints the session that the README shows and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from tests.integration.programs import (
     DEADLINE,
-    assert_nothing_is_left,
+    assert_nothing_left,
     clean_environment,
-    processes_at_home,
+    processes_with_home,
     start_module,
 )
 from tools.demo.run import command_line
@@ -46,42 +46,41 @@ STEPS = (
     "Stop the fake proxy",
 )
 
-
 # Times, ports and ids differ from run to run.
 VOLATILE = re.compile(
     r"\d+\.\d(?= s)|(?<=127\.0\.0\.1:)\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\S+Z|(?<=prompt-)\w{8}"
 )
 
 
-def normal(text: str) -> str:
-    """Return `text` without progress lines, and with # for what differs from run to run."""
+def normalized(text: str) -> str:
+    """Return `text` without progress lines, with # for each part that differs from run to run."""
     lines = (VOLATILE.sub("#", line).rstrip() for line in text.strip("\n").splitlines())
     return "\n".join(line for line in lines if not line.startswith("      … "))
 
 
 def readme_session() -> list[str]:
-    """Return the parts of the session that the README shows."""
+    """Return the parts of the demo's output that the README shows."""
     found = re.search(
         r"^```\n( 7\. .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
     assert found is not None
-    return [normal(part) for part in found[1].split("[…]\n")]
+    return [normalized(part) for part in found[1].split("[…]\n")]
 
 
-def test_the_demo_goes_through_every_step_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_demo_prints_every_step_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with start_module(tmp_path, "tools.demo") as process:
-        said, _ = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0, said
-    assert tuple(re.findall(r"^ ?\d+\. (.+)$", said, re.MULTILINE)) == STEPS
-    assert said.rstrip().endswith("everything was cleaned up.")
-    assert re.search(r"sk_live_[\w-]{5}", said) is None, "a key is shown"
-    assert_nothing_is_left(tmp_path)
+        output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, output
+    assert tuple(re.findall(r"^ ?\d+\. (.+)$", output, re.MULTILINE)) == STEPS
+    assert output.rstrip().endswith("everything was cleaned up.")
+    assert re.search(r"sk_live_[\w-]{5}", output) is None, "a key is shown"
+    assert_nothing_left(tmp_path)
     for part in readme_session():
-        assert part in normal(said), "the README's session is not what the demo prints"
+        assert part in normalized(output), "the README shows another output"
 
 
 @pytest.mark.parametrize(
-    ("step", "how"),
+    ("step", "number"),
     [
         ("Create a sandbox", signal.SIGINT),
         pytest.param("Start the fake proxy", signal.SIGINT, marks=pytest.mark.check),
@@ -92,35 +91,35 @@ def test_the_demo_goes_through_every_step_and_leaves_nothing(tmp_path: Path) -> 
         pytest.param("Pause it", signal.SIGINT, marks=pytest.mark.check),
     ],
 )
-def test_ctrl_c_cleans_up_at_any_step(tmp_path: Path, step: str, how: signal.Signals) -> None:
+def test_a_signal_at_any_step_cleans_up(tmp_path: Path, step: str, number: signal.Signals) -> None:
     with start_module(tmp_path, "tools.demo") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if step in line:
-                process.send_signal(how)
+                process.send_signal(number)
                 break
-        said, _ = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
-    assert_nothing_is_left(tmp_path)
+        output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert_nothing_left(tmp_path)
 
 
 @pytest.mark.check
-def test_an_impatient_second_ctrl_c_does_not_cut_the_cleaning_up_short(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_does_not_interrupt_the_cleanup(tmp_path: Path) -> None:
     with start_module(tmp_path, "tools.demo") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "Create a sandbox" in line:
                 break
-        running = len(processes_at_home(tmp_path))  # the demo, the server, the fake
+        running = len(processes_with_home(tmp_path))  # the demo, the server, the fake
         process.send_signal(signal.SIGINT)
-        while len(processes_at_home(tmp_path)) == running:
-            pass  # until cleaning up has begun; pytest-timeout bounds it
+        while len(processes_with_home(tmp_path)) == running:
+            pass  # waits for the cleanup to start; pytest-timeout bounds it
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=DEADLINE)
+        output, _ = process.communicate(timeout=DEADLINE)
     assert running == 3
-    assert "everything was cleaned up" in said
-    assert_nothing_is_left(tmp_path)
+    assert "everything was cleaned up" in output
+    assert_nothing_left(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +129,7 @@ def test_an_impatient_second_ctrl_c_does_not_cut_the_cleaning_up_short(tmp_path:
         pytest.param("pending: ", "utf-8", marks=pytest.mark.check),
     ],
 )
-def test_a_reader_that_goes_away_ends_it_quietly_whatever_the_encoding(
+def test_a_closed_pipe_ends_the_demo_without_an_error(
     tmp_path: Path, last_line: str, encoding: str
 ) -> None:
     (tmp_path / "tmp").mkdir()
@@ -146,10 +145,10 @@ def test_a_reader_that_goes_away_ends_it_quietly_whatever_the_encoding(
     )
     assert last_line in result.stdout.splitlines()[-1]
     assert result.stderr == "ended with 0\n"
-    assert_nothing_is_left(tmp_path)
+    assert_nothing_left(tmp_path)
 
 
-def test_the_servers_command_is_shown_as_it_can_be_typed(tmp_path: Path) -> None:
+def test_the_servers_command_is_quoted_for_a_shell(tmp_path: Path) -> None:
     clone = tmp_path / "a clone"
     clone.mkdir()
     (clone / "gemini-extension.json").symlink_to(ROOT / "gemini-extension.json")

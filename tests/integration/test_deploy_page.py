@@ -1,8 +1,8 @@
-"""The commands of docs/deploy.md, run as a person types them, against the fake proxy.
+"""The commands of docs/deploy.md, run against the fake proxy.
 
-A block that starts with "```sh" runs here, and "```text" after it is what it shows; `...` stands
-for what differs from run to run. A block that starts with "```sh cluster" needs a cluster, docker
-or a network, and does not run.
+A block that starts with "```sh" is run, and a "```text" block after it is its expected output, in
+which `...` stands for any text. A block that starts with "```sh cluster" needs a cluster, docker or
+a network, and is not run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ BLOCKS: list[tuple[str, str]] = re.findall(
 END = "(the end of a block)"
 DEADLINE = 50  # seconds; all blocks together take six
 
-PASTED = {  # whose answers begin with the newest
+# Commands that list the ids which the page tells readers to paste, newest first.
+ID_COMMANDS = {
     "USER_ID": 'admin "$URL/api/admin/users"',
     "KEY_ID": 'admin "$URL/api/admin/users/$USER_ID/apikeys"',
 }
 
-# Answers the two questions of the page that the fake has no cluster for.
+# A replacement of kubectl that answers the two queries of the page.
 KUBECTL = """\
 #!/bin/sh
 case "$*" in
@@ -47,7 +48,7 @@ esac
 
 
 def steps() -> list[tuple[str, str]]:
-    """Return each block that runs here with the output that the page shows for it, if any."""
+    """Return each block to run, with its expected output, "" if the page shows none."""
     following = [*BLOCKS[1:], ("", "")]
     return [
         (commands, after if kind == "text" else "")
@@ -56,15 +57,16 @@ def steps() -> list[tuple[str, str]]:
     ]
 
 
-def filled_in(commands: str) -> str:
-    """Return the commands with the ids that a person pastes from the answers."""
-    for name, question in PASTED.items():
+def with_ids(commands: str) -> str:
+    """Return the commands with PASTE-THE-ID replaced by a command that prints the id."""
+    for name, list_command in ID_COMMANDS.items():
         first = 'grep -o \'"id":"[^"]*\' | head -n 1 | cut -d \'"\' -f 4'
-        commands = commands.replace(f"{name}=PASTE-THE-ID", f"{name}=$({question} | {first})")
+        commands = commands.replace(f"{name}=PASTE-THE-ID", f"{name}=$({list_command} | {first})")
     return commands
 
 
-def kubectl_in(folder: Path, url: str) -> None:
+def write_kubectl(folder: Path, url: str) -> None:
+    """Write a `kubectl` that returns the address of the fake and its admin key."""
     program = folder / "kubectl"
     secret = base64.b64encode(ADMIN_KEY.encode()).decode()
     host = url.removeprefix("http://")
@@ -73,11 +75,11 @@ def kubectl_in(folder: Path, url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory, fake: FakeProcess) -> tuple[Path, list[str]]:
+def results(tmp_path_factory: pytest.TempPathFactory, fake: FakeProcess) -> tuple[Path, list[str]]:
     """Run all blocks in one shell; return its directory and the output of each block."""
     folder, programs = tmp_path_factory.mktemp("deploy"), tmp_path_factory.mktemp("programs")
-    kubectl_in(programs, fake.url)
-    blocks = [f"{filled_in(commands)}\necho '{END}'" for commands, _ in steps()]
+    write_kubectl(programs, fake.url)
+    blocks = [f"{with_ids(commands)}\necho '{END}'" for commands, _ in steps()]
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-ec", "set -o pipefail\n" + "\n".join(blocks)],
@@ -92,28 +94,28 @@ def shown(tmp_path_factory: pytest.TempPathFactory, fake: FakeProcess) -> tuple[
     return folder, done.stdout.split(END)[:-1]
 
 
-def test_the_commands_show_what_the_page_says(shown: tuple[Path, list[str]]) -> None:
-    _, answers = shown
+def test_the_commands_print_the_output_in_the_page(results: tuple[Path, list[str]]) -> None:
+    _, outputs = results
     assert len(steps()) >= 9
-    for (commands, said), answer in zip(steps(), answers, strict=True):
-        pattern = ".*?".join(re.escape(part) for part in said.strip().split("..."))
-        if said:
-            assert re.fullmatch(pattern, answer.strip(), re.DOTALL), f"{commands}\n{answer}"
+    for (commands, expected), output in zip(steps(), outputs, strict=True):
+        pattern = ".*?".join(re.escape(part) for part in expected.strip().split("..."))
+        if expected:
+            assert re.fullmatch(pattern, output.strip(), re.DOTALL), f"{commands}\n{output}"
 
 
-def test_a_key_is_kept_in_a_file_that_only_its_owner_can_read(
-    shown: tuple[Path, list[str]],
+def test_the_key_is_written_to_a_file_that_only_its_owner_can_read(
+    results: tuple[Path, list[str]],
 ) -> None:
-    folder, answers = shown
+    folder, outputs = results
     key = (folder / "grace.key").read_text()
     assert re.fullmatch(r"sk_live_[\w-]{32}\n", key)
     assert (folder / "grace.key").stat().st_mode & 0o777 == 0o600
-    assert key.strip() not in "".join(answers)
-    assert ADMIN_KEY not in "".join(answers)
+    assert key.strip() not in "".join(outputs)
+    assert ADMIN_KEY not in "".join(outputs)
 
 
-def test_no_key_is_an_argument_of_a_program() -> None:
-    """A process list shows arguments; `printf`, which the shell has built in, is no process."""
+def test_no_key_is_a_command_line_argument() -> None:
+    """A process list shows arguments, except those of `printf`, which is built into the shell."""
     for language, commands in BLOCKS:
         if language.startswith("sh"):
             for line in commands.splitlines():

@@ -1,4 +1,4 @@
-"""All pages: their links lead somewhere, and the commands in their sentences exist."""
+"""The links in all pages have targets, and the commands in docs/ exist."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PROGRAMS = {
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub gives to a page's headings."""
+    """Return the anchors that GitHub generates from the headings of a page."""
     without_code = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         path, _, anchor = link.partition("#")
         if "://" in path:
@@ -48,7 +48,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @cache
 def help_of(program: str, verb: str) -> str:
-    """Return the help of a program's command; it fails where there is no such command."""
+    """Return the help of a program's command; an unknown command raises CalledProcessError."""
     return subprocess.run(
         [sys.executable, "-m", PROGRAMS[program], verb, "--help"],
         capture_output=True,
@@ -58,7 +58,7 @@ def help_of(program: str, verb: str) -> str:
 
 
 @pytest.mark.parametrize("page", DOCS, ids=[page.name for page in DOCS])
-def test_every_command_in_a_sentence_exists_with_its_options(page: Path) -> None:
+def test_every_inline_command_exists_with_its_options(page: Path) -> None:
     named = re.findall(rf"`({'|'.join(PROGRAMS)}) ([a-z]+)([^`]*)`", page.read_text())
     assert named
     for program, verb, rest in named:

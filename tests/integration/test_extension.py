@@ -30,8 +30,9 @@ COMMANDS = {
     "cancel": "cancel_prompt",
     "doctor": "check_connection",
 }
-# A model calls these by itself; a person uses `remote-sandbox cp`.
-_WITHOUT_ARGS = {"list", "doctor", "prompt", "agent"}
+# Commands with a prompt file that does not contain {{args}}.
+WITHOUT_ARGS = {"list", "doctor", "prompt", "agent"}
+# Only models call these tools; users copy files with `remote-sandbox cp`.
 WITHOUT_A_COMMAND = {"read_sandbox_file", "write_sandbox_file", "list_sandbox_files"}
 VARIABLES = (
     "REMOTE_SANDBOX_CONFIG",
@@ -43,7 +44,7 @@ VARIABLES = (
 )
 
 
-def test_the_manifest_names_the_extension_and_its_context() -> None:
+def test_the_manifest_has_the_name_version_and_context_file() -> None:
     manifest = json.loads((ROOT / "gemini-extension.json").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert manifest["name"] == "async-remote-agent-extension"
@@ -52,7 +53,7 @@ def test_the_manifest_names_the_extension_and_its_context() -> None:
     assert "settings" not in manifest, "`gemini extensions link` would ask for each"
 
 
-def test_the_server_has_a_name_that_policies_can_split() -> None:
+def test_the_servers_name_has_no_underscore_and_tool_names_fit_in_63_characters() -> None:
     name, parameters = server_parameters({})
     assert "_" not in name
     assert parameters.args[0] == str(ROOT / "client" / "launch")
@@ -66,7 +67,7 @@ def test_each_variable_reaches_the_server(variable: str) -> None:
     assert parameters.env[variable] == "a-value"
 
 
-def test_a_variable_that_is_not_set_arrives_blank_and_counts_as_unset() -> None:
+def test_an_unset_variable_is_passed_as_blank_and_counts_as_unset() -> None:
     _, parameters = server_parameters({})
     assert parameters.env is not None
     assert {parameters.env[variable] for variable in VARIABLES} == {""}
@@ -74,35 +75,35 @@ def test_a_variable_that_is_not_set_arrives_blank_and_counts_as_unset() -> None:
         load(parameters.env | {"HOME": "/nonexistent"})
 
 
-def test_there_is_a_command_for_each_tool_that_a_person_asks_for() -> None:
+def test_each_tool_but_those_for_models_has_a_command() -> None:
     assert {path.stem for path in (ROOT / "commands/remote").glob("*.toml")} == set(COMMANDS)
     assert set(COMMANDS.values()) == {tool.name for tool in TOOLS} - WITHOUT_A_COMMAND
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_calls_its_tool_with_what_the_person_typed(command: str) -> None:
+def test_a_command_tells_the_model_to_call_its_tool_with_the_arguments(command: str) -> None:
     content = tomllib.loads((ROOT / f"commands/remote/{command}.toml").read_text())
     assert f"Call {COMMANDS[command]} once" in content["prompt"]
     usage, dash, _ = content["description"].partition(" - ")
     shown = f"`/remote:{command} {usage}`" if dash else f"`/remote:{command}`"
     assert shown in (ROOT / "README.md").read_text()
-    assert len(content["description"]) <= 65, "Gemini CLI cuts it"
-    # {{args}} turns several spaces into one, and a prompt has to keep its own.
-    assert ("{{args}}" in content["prompt"]) == (command not in _WITHOUT_ARGS)
+    assert len(content["description"]) <= 65, "Gemini CLI truncates it"
+    # {{args}} collapses runs of spaces, which a shell command or a prompt has to keep.
+    assert ("{{args}}" in content["prompt"]) == (command not in WITHOUT_ARGS)
     mentioned = set(re.findall(r"\b[a-z]+_\w+\b", content["prompt"]))
     assert mentioned <= {tool.name for tool in TOOLS}
 
 
-def test_deleting_asks_first() -> None:
+def test_the_policy_asks_the_user_before_a_delete() -> None:
     name, _ = server_parameters({})
     (rule,) = tomllib.loads((ROOT / "policies/remote-sandbox.toml").read_text())["rule"]
-    # By its full name alone: with `mcpName`, an interactive session with --yolo does not ask.
+    # With `mcpName`, an interactive session with --yolo would not ask.
     assert rule["toolName"] == f"mcp_{name}_delete_sandbox"
     assert "mcpName" not in rule
     assert rule["decision"] == "ask_user"
 
 
-def test_the_template_is_refused_until_a_key_is_put_in(tmp_path: Path) -> None:
+def test_the_template_is_refused_until_its_key_is_replaced(tmp_path: Path) -> None:
     template = json.loads((ROOT / "config.template.json").read_text())
     file = tmp_path / "config.json"
     file.touch(mode=0o600)
@@ -113,7 +114,7 @@ def test_the_template_is_refused_until_a_key_is_put_in(tmp_path: Path) -> None:
     assert load({"REMOTE_SANDBOX_CONFIG": str(file)}).proxy_url == template["proxyUrl"]
 
 
-def test_the_context_speaks_of_tools_that_exist() -> None:
+def test_the_context_file_names_only_existing_tools() -> None:
     context = (ROOT / "GEMINI.md").read_text()
     mentioned = set(re.findall(r"`([a-z]+_\w+)`", context))
     arguments = {parameter.name for tool in TOOLS for parameter in tool.parameters}

@@ -1,4 +1,4 @@
-"""Commands that outlive their call, against the fake: real ones, and an hour of virtual time."""
+"""Prompts against the fake proxy: real commands, and scripted ones that take virtual minutes."""
 
 from __future__ import annotations
 
@@ -34,14 +34,17 @@ WORK = "work for 5 minutes"
 
 @pytest.fixture
 async def ada(in_process: InProcessFake) -> Client:
-    client = await in_process.a_client("ada")
+    client = await in_process.new_client("ada")
     await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
     return client
 
 
 def script(command: Command) -> Outcome:
-    """Work that prints a line each minute and ends with 5; all else ends at once, or never."""
-    text = re.sub(r"^: run-\w+; ", "", command.text)  # as it was marked
+    """Return a line per minute and exit code 5 for `work for N minutes`.
+
+    The command `for ever` never ends, any other ends at once.
+    """
+    text = re.sub(r"^: run-\w+; ", "", command.text)  # without the client's mark
     if text.startswith("work for "):
         minutes = int(text.split()[2])
         prints = [(60.0 * minute, f"minute {minute}\n") for minute in range(minutes)]
@@ -53,7 +56,7 @@ def script(command: Command) -> Outcome:
 async def scripted(
     **options: bool | str,
 ) -> AsyncGenerator[tuple[InProcessFake, Client, ScriptedRuntime]]:
-    """Open an in-process fake, a client and the scripted runtime of its commands."""
+    """Create a fake proxy with a scripted runtime, and a client with a ready sandbox."""
     made: list[ScriptedRuntime] = []
 
     def runtime(clock: ManualClock) -> ScriptedRuntime:
@@ -61,13 +64,13 @@ async def scripted(
         return made[0]
 
     async with in_process_fake(runtime, **options) as in_process:
-        client = await in_process.a_client(is_scripted=True)
+        client = await in_process.new_client(is_scripted=True)
         await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
         yield in_process, client, made[0]
 
 
-class Way(httpx.AsyncBaseTransport):
-    """The way to a proxy, on which something may happen to an answer or a request."""
+class ForwardingTransport(httpx.AsyncBaseTransport):
+    """Forward each request to the fake proxy; subclasses change requests or responses."""
 
     def __init__(self, proxy: httpx.AsyncBaseTransport) -> None:
         self.proxy = proxy
@@ -76,8 +79,8 @@ class Way(httpx.AsyncBaseTransport):
         return await self.proxy.handle_async_request(request)
 
 
-class LosingWay(Way):
-    """Lose the answer to the first request for a route, which is delivered all the same."""
+class ResponseLosingTransport(ForwardingTransport):
+    """Deliver the first request to a route, but lose its response."""
 
     def __init__(self, proxy: httpx.AsyncBaseTransport, route: str, how: str) -> None:
         super().__init__(proxy)
@@ -85,17 +88,17 @@ class LosingWay(Way):
         self.lost = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        answer = await self.proxy.handle_async_request(request)
+        response = await self.proxy.handle_async_request(request)
         if self.lost or not request.url.path.endswith(self._route):
-            return answer
+            return response
         self.lost += 1
         if self._how == "cut":
             raise httpx.ReadError("reset by peer")
         return httpx.Response(504, html="<html><h1>Gateway Time-out</h1></html>")
 
 
-class OldRuntimeWay(Way):
-    """Lead to a runtime that knows neither `async_mode` nor `timeout`: it answers at the end."""
+class OldRuntimeTransport(ForwardingTransport):
+    """Imitate a runtime without `async_mode` and `timeout`: it responds when the command ends."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/exec"):
@@ -106,80 +109,84 @@ class OldRuntimeWay(Way):
         return await self.proxy.handle_async_request(request)
 
 
-def by(way: httpx.AsyncBaseTransport, client: Client, in_process: InProcessFake) -> Client:
-    """The same client on another way to the same proxy."""
+def client_over(
+    transport: httpx.AsyncBaseTransport, client: Client, in_process: InProcessFake
+) -> Client:
+    """Return a client with the configuration of `client` and another transport."""
     time = client.prompts.timing
-    return over(Proxy(client.proxy.config, transport=way, sleep=in_process.sleep), time)
+    return over(Proxy(client.proxy.config, transport=transport, sleep=in_process.sleep), time)
 
 
-async def test_an_hours_work_is_started_once_and_collected_by_another_client() -> None:
+async def test_a_second_client_collects_the_output_of_an_hour_long_command() -> None:
     async with scripted(as_deployed=True) as (in_process, client, runtime):
         prompt = await client.prompts.send(BOX, HOUR, audience=Audience(in_process.report))
         assert (prompt.seen.state, prompt.seen.output) == ("running", "minute 0\n")
         assert prompt.seconds == pytest.approx(45)
 
-        # All that the second one knows is configuration, sandbox and session.
+        # The second client shares only the configuration, sandbox name and session id.
         second = over(
             Proxy(client.proxy.config, transport=in_process.transport, sleep=in_process.sleep),
             client.prompts.timing,
         )
         collected = prompt.seen.output
-        answers = 0
+        calls = 0
         while prompt.seen.state == "running":
             prompt = await second.prompts.output(
                 BOX, prompt.session, after=len(collected), audience=Audience(in_process.report)
             )
             collected += prompt.seen.output[len(collected) :]
-            answers += 1
-            assert answers < 200
+            calls += 1
+            assert calls < 200
 
         assert prompt.seen.exit_code == 5
         assert collected == "".join(f"minute {minute}\n" for minute in range(60))
         assert [command.text for command in runtime.commands] == [HOUR]
 
 
-async def test_no_request_lasts_as_long_as_a_load_balancers_patience() -> None:
+async def test_no_request_is_held_open_while_a_command_runs() -> None:
     async with scripted() as (in_process, client, _):
-        lasted: list[float] = []
+        durations: list[float] = []
 
-        class Timed(Way):
+        class TimedTransport(ForwardingTransport):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 start = in_process.clock.now()
-                answer = await self.proxy.handle_async_request(request)
-                lasted.append((in_process.clock.now() - start).total_seconds())
-                return answer
+                response = await self.proxy.handle_async_request(request)
+                durations.append((in_process.clock.now() - start).total_seconds())
+                return response
 
-        timed = by(Timed(in_process.transport), client, in_process)
+        timed = client_over(TimedTransport(in_process.transport), client, in_process)
         prompt = await timed.prompts.send(
             BOX, WORK, wait_seconds=None, audience=Audience(in_process.report)
         )
 
     assert prompt.seconds == pytest.approx(300, abs=2)
-    assert len(lasted) > 100
-    assert set(lasted) == {0.0}
+    assert len(durations) > 100
+    assert set(durations) == {0.0}
 
 
 @pytest.mark.parametrize("how", ["cut", "504"])
 @pytest.mark.parametrize("route", ["/sessions/create", "/exec", "/view"])
-async def test_a_lost_answer_loses_nothing_and_runs_nothing_twice(route: str, how: str) -> None:
+async def test_after_a_lost_response_the_command_runs_once_with_all_its_output(
+    route: str, how: str
+) -> None:
     async with scripted() as (in_process, client, runtime):
-        way = LosingWay(in_process.transport, route, how)
-        prompt = await by(way, client, in_process).prompts.send(
+        transport = ResponseLosingTransport(in_process.transport, route, how)
+        prompt = await client_over(transport, client, in_process).prompts.send(
             BOX, WORK, wait_seconds=None, audience=Audience(in_process.report)
         )
 
-    assert way.lost == 1
+    assert transport.lost == 1
     assert prompt.seen.exit_code == 5
     assert prompt.seen.output.count("minute") == 5
     assert [command.text for command in runtime.commands] == [WORK]
 
 
-async def test_a_runtime_too_old_for_the_soft_limits_leaves_the_same_handle(
+async def test_a_runtime_without_async_mode_still_gives_a_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_prompts, "ACCEPT_DEADLINE", 0.2)  # real seconds, which the answer takes
+    monkeypatch.setattr(_prompts, "ACCEPT_DEADLINE", 0.2)  # real seconds
     async with scripted() as (in_process, client, runtime):
-        old = by(OldRuntimeWay(in_process.transport), client, in_process)
+        old = client_over(OldRuntimeTransport(in_process.transport), client, in_process)
         prompt = await old.prompts.send(BOX, WORK, audience=Audience(in_process.report))
         assert prompt.seen.state == "running"
         quick = await old.prompts.send(BOX, "echo", audience=Audience(in_process.report))
@@ -191,11 +198,11 @@ async def test_a_runtime_too_old_for_the_soft_limits_leaves_the_same_handle(
     assert [command.text for command in runtime.commands] == [WORK, "echo"]
 
 
-async def test_another_client_cancels_it_and_gets_what_it_had_printed() -> None:
+async def test_another_client_cancels_a_command_and_gets_its_output() -> None:
     async with scripted() as (in_process, client, _):
         prompt = await client.prompts.send(BOX, WORK, audience=Audience(in_process.report))
         in_process.clock.advance(100)
-        second = by(Way(in_process.transport), client, in_process)
+        second = client_over(ForwardingTransport(in_process.transport), client, in_process)
         killed = await second.prompts.cancel(BOX, prompt.session, report=in_process.report)
         again = await client.prompts.cancel(BOX, prompt.session, report=in_process.report)
 
@@ -203,7 +210,7 @@ async def test_another_client_cancels_it_and_gets_what_it_had_printed() -> None:
     assert again.seen == killed.seen
 
 
-async def test_what_runs_and_what_ended_is_known_to_any_client() -> None:
+async def test_any_client_lists_running_and_ended_sessions() -> None:
     async with scripted() as (in_process, client, _):
         for command in ("echo", WORK, "for ever"):
             await client.prompts.send(
@@ -214,17 +221,19 @@ async def test_what_runs_and_what_ended_is_known_to_any_client() -> None:
             )
             in_process.clock.advance(60)
         await client.prompts.cancel(BOX, "for-ever", report=in_process.report)
-        rows = await by(Way(in_process.transport), client, in_process).prompts.sessions(BOX)
+        rows = await client_over(
+            ForwardingTransport(in_process.transport), client, in_process
+        ).prompts.sessions(BOX)
 
-    standing = {row.id: (seen.state, seen.command) for row, seen in rows if seen is not None}
-    assert standing == {
+    states = {row.id: (seen.state, seen.command) for row, seen in rows if seen is not None}
+    assert states == {
         "echo": ("completed", "echo"),
         "work-for-5-minutes": ("running", WORK),
         "for-ever": ("killed", "for ever"),
     }
 
 
-async def test_a_session_of_ones_own_keeps_its_directory_and_variables(
+async def test_a_named_session_keeps_its_directory_and_variables(
     in_process: InProcessFake, ada: Client
 ) -> None:
     async def run(command: str) -> str:
@@ -236,7 +245,7 @@ async def test_a_session_of_ones_own_keeps_its_directory_and_variables(
     assert await run('echo "$COLOUR in ${PWD##*/}"') == "blue in deep\n"
 
 
-async def test_a_command_is_followed_to_its_own_end_in_a_session_that_others_use_too(
+async def test_each_client_follows_its_own_command_in_a_shared_session(
     in_process: InProcessFake, ada: Client
 ) -> None:
     other = over(ada.proxy)
@@ -256,7 +265,7 @@ async def test_a_command_is_followed_to_its_own_end_in_a_session_that_others_use
 
     assert (mine[0].seen.output, mine[0].seen.exit_code) == ("mine\n", 0)
     assert (theirs.seen.output, theirs.seen.exit_code) == ("theirs\n", 7)
-    assert theirs.seen.command == "echo theirs; (exit 7)", "without what marks it"
+    assert theirs.seen.command == "echo theirs; (exit 7)", "the client's mark is shown"
 
 
 async def test_commands_in_one_session_never_overlap(
@@ -296,7 +305,8 @@ async def test_two_calls_at_once_for_one_session_run_one_command(
             tasks.start_soon(send, number)
 
     assert len(refused) == 4
-    await ada.prompts.output(BOX, "mine", audience=Audience(in_process.report))  # it has begun
+    # Until the command has started.
+    await ada.prompts.output(BOX, "mine", audience=Audience(in_process.report))
     await ada.prompts.cancel(BOX, "mine", report=in_process.report)
     seen = await ada.prompts.send(BOX, "cat ran", audience=Audience(in_process.report))
     assert len(seen.seen.output.split()) == 1
@@ -318,7 +328,7 @@ async def test_a_pause_ends_a_command_and_its_session(
         await ada.prompts.output(BOX, prompt.session, audience=audience)
 
 
-async def test_a_command_that_prints_very_much_is_read_page_by_page(
+async def test_an_output_of_several_pages_is_read_whole(
     in_process: InProcessFake, ada: Client
 ) -> None:
     prompt = await ada.prompts.send(BOX, "seq 1 300000", audience=Audience(in_process.report))
@@ -335,7 +345,7 @@ async def test_a_command_that_prints_very_much_is_read_page_by_page(
         "'; touch pwned; echo '",
     ],
 )
-async def test_an_agent_gets_its_prompt_to_the_letter(
+async def test_an_agent_receives_its_prompt_unchanged(
     in_process: InProcessFake, ada: Client, prompt: str
 ) -> None:
     command = _agent.command_line("printf '%s' {prompt} > asked && ls", prompt)

@@ -1,4 +1,4 @@
-"""The README's commands, settings and tools are true."""
+"""The commands, settings and tools in the README exist."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def code(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def test_every_make_target_that_is_named_exists_and_says_what_it_does() -> None:
+def test_every_make_target_in_the_readme_exists_with_a_description() -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", README, re.MULTILINE))
     explained = set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, re.MULTILINE))
     assert {"demo", "test", "check", "fake", "lint"} <= named <= explained
 
 
 def test_make_help_lists_every_target() -> None:
-    said = subprocess.run(
+    output = subprocess.run(
         ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    assert set(re.findall(r"make ([a-z0-9-]+)", said)) == set(
+    assert set(re.findall(r"make ([a-z0-9-]+)", output)) == set(
         re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE)
     )
 
@@ -72,7 +72,7 @@ def test_the_tools_table_lists_every_tool_with_its_commands() -> None:
 @pytest.mark.parametrize(
     "line", [line for line in SHELL_LINES if line.startswith("remote-sandbox")]
 )
-def test_every_terminal_command_is_one(line: str) -> None:
+def test_every_terminal_command_parses(line: str) -> None:
     for part in line.split(" && "):
         arguments = parser().parse_args(shlex.split(part, comments=True)[1:])
         assert arguments.verb
@@ -82,16 +82,16 @@ def test_every_terminal_command_is_one(line: str) -> None:
 def test_every_option_of_the_fake_proxy_exists(line: str) -> None:
     program, verb, *options = line.split()
     assert program == ".venv/bin/sandbox-fakeproxy"
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-m", "sandbox_fakeproxy", verb, "--help"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert {option for option in options if option.startswith("--")} <= set(said.split())
+    assert {option for option in options if option.startswith("--")} <= set(output.split())
 
 
-def test_the_template_is_installed_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_template_is_installed_readable_by_its_owner_only(tmp_path: Path) -> None:
     lines = re.findall(r"^(?:mkdir|install) .*", SECTIONS["Configuration"], re.MULTILINE)
     subprocess.run(
         ["sh", "-c", "\n".join(lines)], cwd=ROOT, env=clean_environment(tmp_path), check=True
@@ -101,14 +101,14 @@ def test_the_template_is_installed_for_its_owner_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_no_line_uses_a_variable_that_its_section_does_not_set() -> None:
+def test_every_variable_in_a_shell_block_is_set_in_its_section() -> None:
     for title, section in SECTIONS.items():
         for block in re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL):
             used = set(re.findall(r"\$([A-Z_]+)", block)) - {"ADMIN_API_KEY", "PWD", "PATH"}
             assert used <= set(re.findall(r"^([A-Z_]+)=", section, re.MULTILINE)), title
 
 
-def test_the_settings_table_is_the_configuration() -> None:
+def test_the_settings_table_matches_the_configuration() -> None:
     table = {code(field)[0]: code(variable)[0] for field, variable, _ in rows("Configuration")}
     assert table == _config.VARIABLES
     assert _config.DEFAULT_PATH in SECTIONS["Configuration"]
@@ -116,27 +116,27 @@ def test_the_settings_table_is_the_configuration() -> None:
     assert "REMOTE_SANDBOX_CONFIG" in SECTIONS["Configuration"]
 
 
-def test_the_exit_codes_are_those_of_the_help() -> None:
-    said = subprocess.run(
+def test_the_exit_codes_match_the_help() -> None:
+    output = subprocess.run(
         [sys.executable, "-m", "sandbox_client", "--help"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    for exit_code in re.findall(r"^  (\d+) ", said, re.MULTILINE):
+    for exit_code in re.findall(r"^  (\d+) ", output, re.MULTILINE):
         assert re.search(rf"\b{exit_code}\b", SECTIONS["In a terminal"])
-    assert "125" in said
+    assert "125" in output
 
 
-def test_every_place_in_the_table_exists() -> None:
+def test_every_path_in_the_table_exists() -> None:
     for path in [cell for where, _ in rows("How it is built") for cell in code(where)]:
         assert (ROOT / path).exists(), path
 
 
-def test_no_lock_file_is_kept() -> None:
-    kept = subprocess.run(
+def test_no_lock_file_is_committed() -> None:
+    committed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
     lock = re.compile(r"(^|/)(uv\.lock|pylock.*|.*-lock\.json)$")
-    assert "LICENSE" in kept
-    assert not [path for path in kept if lock.search(path)]
+    assert "LICENSE" in committed
+    assert not [path for path in committed if lock.search(path)]

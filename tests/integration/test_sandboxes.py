@@ -1,4 +1,4 @@
-"""The client's verbs against the fake in process: real commands, virtual time."""
+"""Sandboxes and prompts against a fake proxy in this process, in virtual time."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ BOX = "my-sandbox"
 
 @pytest.fixture
 async def ada(in_process: InProcessFake) -> Client:
-    return await in_process.a_client("ada")
+    return await in_process.new_client("ada")
 
 
-async def created(client: Client, in_process: InProcessFake, name: str = BOX) -> None:
+async def create(client: Client, in_process: InProcessFake, name: str = BOX) -> None:
     _, outcome = await client.sandboxes.create(
         name, image=None, port=None, report=in_process.report
     )
@@ -52,16 +52,16 @@ async def test_create_waits_until_ready_and_reports_each_reason(
     assert image == "an/image:1"
     assert outcome.reached
     assert 2.0 <= outcome.waited < 4.0
-    assert [reason.partition(":")[0] for reason in dict.fromkeys(in_process.reported)] == [
-        "pending",  # before the controller saw it
+    assert [reason.partition(":")[0] for reason in dict.fromkeys(in_process.reported_reasons)] == [
+        "pending",  # before the controller has seen the sandbox
         "pending",
         "starting",
     ]
 
 
-async def test_a_sandbox_that_never_becomes_ready_is_told_as_such() -> None:
+async def test_create_gives_up_after_60_seconds_and_returns_the_reason() -> None:
     async with in_process_fake(ready_after=3600) as in_process:
-        ada = await in_process.a_client()
+        ada = await in_process.new_client()
         _, outcome = await ada.sandboxes.create(
             BOX, image=None, port=None, report=in_process.report
         )
@@ -71,57 +71,61 @@ async def test_a_sandbox_that_never_becomes_ready_is_told_as_such() -> None:
 
 
 async def test_the_default_image_of_the_configuration_is_used(in_process: InProcessFake) -> None:
-    made = await in_process.key(await in_process.user("ada"))
+    made = await in_process.new_key(await in_process.new_user("ada"))
     ada = in_process.client(made["api_key"], default_image="a/default:2")
     image, _ = await ada.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
     assert image == "a/default:2"
 
 
-async def test_a_prompt_gives_output_and_exit_code(in_process: InProcessFake, ada: Client) -> None:
-    await created(ada, in_process)
+async def test_a_prompt_returns_output_and_exit_code(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    await create(ada, in_process)
     assert await run(ada, in_process, "echo out; echo err >&2; exit 3") == ("out\nerr\n", 3)
 
 
 async def test_a_command_may_begin_with_a_hyphen(in_process: InProcessFake, ada: Client) -> None:
-    await created(ada, in_process)
+    await create(ada, in_process)
     output, exit_code = await run(ada, in_process, "--json ls")
     assert "--json" in output
     assert exit_code == 127
 
 
-async def test_a_long_output_is_there_in_whole(in_process: InProcessFake, ada: Client) -> None:
-    await created(ada, in_process)
+async def test_a_long_output_is_complete(in_process: InProcessFake, ada: Client) -> None:
+    await create(ada, in_process)
     output, exit_code = await run(ada, in_process, "seq 1 20000")
     assert output.splitlines() == [str(number) for number in range(1, 20001)]
     assert exit_code == 0
 
 
-async def test_files_stay_over_a_pause_and_go_with_a_delete(
+async def test_files_survive_a_pause_but_not_a_delete(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    await created(ada, in_process)
+    await create(ada, in_process)
     await run(ada, in_process, "echo kept > note")
     await ada.sandboxes.pause(BOX, report=in_process.report)
     was_ready, outcome = await ada.sandboxes.resume(BOX, report=in_process.report)
     assert (was_ready, outcome.reached) == (False, True)
     assert await run(ada, in_process, "cat note") == ("kept\n", 0)
     await ada.sandboxes.delete(BOX)
-    await created(ada, in_process)
+    await create(ada, in_process)
     assert await run(ada, in_process, "ls") == ("", 0)
 
 
-async def test_a_prompt_right_after_a_pause_is_told_to_resume(
+async def test_a_prompt_right_after_a_pause_raises_paused(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    await created(ada, in_process)
-    await ada.proxy.send(_wire.pause(BOX))  # the status does not show it yet
-    # The deployed proxy's 500 does not tell whether the command came through, only that it failed.
+    await create(ada, in_process)
+    await ada.proxy.send(_wire.pause(BOX))  # the status does not show the pause yet
+    # The deployed proxy responds with 500, which does not tell whether the command was started.
     with pytest.raises(Paused, match=r"is paused; (the command was not run|no result: .*failed)"):
         await run(ada, in_process, "true")
 
 
-async def test_a_pause_is_over_when_it_shows(in_process: InProcessFake, ada: Client) -> None:
-    await created(ada, in_process)
+async def test_pause_returns_when_the_status_is_paused(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    await create(ada, in_process)
 
     outcome = await ada.sandboxes.pause(BOX, report=in_process.report)
 
@@ -129,20 +133,20 @@ async def test_a_pause_is_over_when_it_shows(in_process: InProcessFake, ada: Cli
     assert state_of(await ada.sandboxes.status(BOX)) is State.PAUSED
 
 
-async def test_a_ready_sandbox_that_is_resumed_was_ready(
+async def test_resume_of_a_ready_sandbox_returns_that_it_was_ready(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    await created(ada, in_process)
+    await create(ada, in_process)
 
     was_ready, outcome = await ada.sandboxes.resume(BOX, report=in_process.report)
 
     assert (was_ready, outcome.reached) == (True, True)
 
 
-async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(
+async def test_a_prompt_to_a_starting_sandbox_raises_not_ready_with_the_usual_wait(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    await created(ada, in_process)
+    await create(ada, in_process)
     await ada.sandboxes.pause(BOX, report=in_process.report)
     in_process.clock.advance(1)
     await ada.proxy.send(_wire.resume(BOX))
@@ -153,9 +157,11 @@ async def test_a_prompt_to_a_starting_sandbox_is_told_to_wait(
     assert "10 to 30 s" in caught.value.advice
 
 
-async def test_list_tells_paused_from_ready(in_process: InProcessFake, ada: Client) -> None:
-    await created(ada, in_process, "one")
-    await created(ada, in_process, "two")
+async def test_list_shows_which_sandbox_is_paused_and_which_is_ready(
+    in_process: InProcessFake, ada: Client
+) -> None:
+    await create(ada, in_process, "one")
+    await create(ada, in_process, "two")
     await ada.sandboxes.pause("one", report=in_process.report)
     in_process.clock.advance(1)
     rows = [(row.sandbox.name, row.state) for row in await ada.sandboxes.list()]
@@ -163,17 +169,17 @@ async def test_list_tells_paused_from_ready(in_process: InProcessFake, ada: Clie
 
 
 @pytest.mark.parametrize("verb", ["status", "prompt", "pause", "resume", "delete"])
-async def test_another_users_sandbox_and_none_at_all_look_alike(
+async def test_another_users_sandbox_and_a_missing_one_give_the_same_error(
     in_process: InProcessFake, verb: str
 ) -> None:
-    await created(await in_process.a_client("ada"), in_process)
-    eve = await in_process.a_client("eve")
+    await create(await in_process.new_client("ada"), in_process)
+    eve = await in_process.new_client("eve")
     for name in (BOX, "no-such-box"):
         with pytest.raises(NotYours, match=f"No sandbox '{name}' of yours"):
-            await _do(eve, in_process, verb, name)
+            await call_verb(eve, in_process, verb, name)
 
 
-async def _do(client: Client, in_process: InProcessFake, verb: str, name: str) -> None:
+async def call_verb(client: Client, in_process: InProcessFake, verb: str, name: str) -> None:
     match verb:
         case "status":
             await client.sandboxes.status(name)
@@ -187,20 +193,20 @@ async def _do(client: Client, in_process: InProcessFake, verb: str, name: str) -
             await client.sandboxes.delete(name)
 
 
-async def test_a_name_is_free_once(in_process: InProcessFake, ada: Client) -> None:
-    await created(ada, in_process)
+async def test_a_name_is_unique_per_user(in_process: InProcessFake, ada: Client) -> None:
+    await create(ada, in_process)
     with pytest.raises(AlreadyExists):
-        await created(ada, in_process)
-    await created(await in_process.a_client("bob"), in_process)
+        await create(ada, in_process)
+    await create(await in_process.new_client("bob"), in_process)
 
 
-async def test_the_eleventh_sandbox_is_over_the_quota(
+async def test_the_eleventh_sandbox_exceeds_the_quota(
     in_process: InProcessFake, ada: Client
 ) -> None:
     for number in range(10):
-        await created(ada, in_process, f"box-{number}")
+        await create(ada, in_process, f"box-{number}")
     with pytest.raises(QuotaReached, match="10"):
-        await created(ada, in_process, "box-10")
+        await create(ada, in_process, "box-10")
 
 
 @pytest.mark.parametrize(
@@ -212,41 +218,43 @@ async def test_the_eleventh_sandbox_is_over_the_quota(
         ("inactive", "user is not active"),
     ],
 )
-async def test_each_reason_for_a_bad_key_is_said(
+async def test_a_rejected_key_gives_its_reason(
     in_process: InProcessFake, case: str, words: str
 ) -> None:
-    user_id = await in_process.user("ada")
-    made = await in_process.key(
+    user_id = await in_process.new_user("ada")
+    made = await in_process.new_key(
         user_id, **({"expires_at": "2020-01-01"} if case == "expired" else {})
     )
     key = made["api_key"]
     if case == "unknown":
         key = "sk_live_" + "x" * 32
     elif case == "revoked":
-        await in_process.ask("DELETE", f"/api/admin/apikeys/{made['key_info']['id']}")
+        await in_process.request_as_admin("DELETE", f"/api/admin/apikeys/{made['key_info']['id']}")
     elif case == "inactive":
-        await in_process.ask("PUT", f"/api/admin/users/{user_id}", {"is_active": False})
+        await in_process.request_as_admin(
+            "PUT", f"/api/admin/users/{user_id}", {"is_active": False}
+        )
     with pytest.raises(KeyRejected, match=words) as caught:
         await in_process.client(key).sandboxes.list()
     assert key not in str(caught.value)
 
 
-async def test_a_sandbox_that_is_deleted_while_it_starts_ends_the_wait(
+async def test_deleting_a_starting_sandbox_ends_the_wait_for_it(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    async def delete_it(elapsed: float, limit: float | None, reason: str) -> None:
+    async def delete_sandbox(elapsed: float, limit: float | None, reason: str) -> None:
         if elapsed > 1:
             await ada.sandboxes.delete(BOX)
 
     with pytest.raises(NotYours):
-        await ada.sandboxes.create(BOX, image=None, port=None, report=delete_it)
+        await ada.sandboxes.create(BOX, image=None, port=None, report=delete_sandbox)
 
 
-async def test_a_command_that_a_pause_kills_gives_no_result(
+async def test_a_command_killed_by_a_pause_raises_paused(
     in_process: InProcessFake, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0.01)
-    await created(ada, in_process)
+    await create(ada, in_process)
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
         await ada.proxy.send(_wire.pause(BOX))

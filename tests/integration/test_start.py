@@ -1,4 +1,4 @@
-"""The start of the three programs: in a hostile environment, and interrupted by Ctrl-C."""
+"""The three programs at startup: with hostile environment variables, and interrupted by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROGRAMS = {
     "sandbox-fakeproxy": "sandbox_fakeproxy",
     "sandbox-contract": "sandbox_contract",
 }
-# Starts a program that gets SIGINT when it imports the module in the first argument.
+# Runs a program and sends it SIGINT when it imports the module in the first argument.
 INTERRUPTED_IMPORT = """\
 import os, signal, sys
 from importlib import import_module
@@ -37,15 +37,13 @@ sys.exit(import_module(f"{package}.__main__").main())
 """
 
 
-def start_py(module: str, *arguments: str) -> list[str]:
-    """Return the command line that `.venv/bin` has for the program of `module`."""
+def start_command(module: str, *arguments: str) -> list[str]:
+    """Return the command line of the script in `.venv/bin` that runs `module`."""
     return [sys.executable, "-I", "-S", str(ROOT / "client" / "start.py"), module, *arguments]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_the_version_is_told_whatever_the_environment_does_to_python(
-    program: str, tmp_path: Path
-) -> None:
+def test_version_ignores_environment_variables_of_python(program: str, tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     hostile = {
         "PYTHONPATH": str(tmp_path),
@@ -61,7 +59,7 @@ def test_the_version_is_told_whatever_the_environment_does_to_python(
     }
 
     result = subprocess.run(
-        start_py(PROGRAMS[program], "--version"),
+        start_command(PROGRAMS[program], "--version"),
         env=clean_environment(tmp_path, **hostile),
         capture_output=True,
         text=True,
@@ -74,13 +72,13 @@ def test_the_version_is_told_whatever_the_environment_does_to_python(
 
 
 @pytest.mark.parametrize("module", PROGRAMS.values())
-def test_a_ctrl_c_before_python_can_handle_it_ends_the_program_silently(
+def test_ctrl_c_before_python_can_handle_it_ends_the_program_silently(
     module: str, tmp_path: Path
 ) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # as `env --block-signal` does
     try:
         process = subprocess.Popen(
-            start_py(module, "--help"),
+            start_command(module, "--help"),
             env=clean_environment(tmp_path),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -97,7 +95,7 @@ def test_a_ctrl_c_before_python_can_handle_it_ends_the_program_silently(
 def interrupt_import(
     home: Path, module: str, package: str, *arguments: str, is_ignored: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Start a program and interrupt it when it imports `module`."""
+    """Run a program and interrupt it when it imports `module`."""
     start = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" if is_ignored else ""
     return subprocess.run(
         [sys.executable, "-c", start + INTERRUPTED_IMPORT, module, package, *arguments],
@@ -124,7 +122,7 @@ def interrupt_import(
         ("sandbox_contract", ["list"], "httpx"),
     ],
 )
-def test_a_ctrl_c_during_an_import_ends_the_program_silently(
+def test_ctrl_c_during_an_import_ends_the_program_silently(
     package: str, arguments: list[str], module: str, tmp_path: Path
 ) -> None:
     result = interrupt_import(tmp_path, module, package, *arguments)
@@ -140,7 +138,7 @@ def test_a_ctrl_c_during_an_import_ends_the_program_silently(
         ("sandbox_contract", "httpx"),
     ],
 )
-def test_a_ctrl_c_that_is_ignored_stays_ignored(package: str, module: str, tmp_path: Path) -> None:
+def test_an_ignored_sigint_stays_ignored(package: str, module: str, tmp_path: Path) -> None:
     result = interrupt_import(tmp_path, module, package, "--help", is_ignored=True)
 
     assert (result.returncode, result.stderr) == (0, "")

@@ -1,23 +1,21 @@
-"""MCP over real stdio, through the very command of `gemini-extension.json`."""
+"""MCP over stdio, with the server that `gemini-extension.json` starts."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from contextlib import asynccontextmanager
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from mcp import Client, stdio_client
 from sandbox_client._tools import TOOLS
 
-from tests.integration.programs import DEADLINE, clean_environment, processes_at_home
+from tests.integration.mcp_client import Era, mcp_client
+from tests.integration.programs import DEADLINE, clean_environment
 from tools.manifest import server_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from mcp.types import CallToolResult
@@ -25,24 +23,11 @@ if TYPE_CHECKING:
     from tests.integration.programs import FakeProcess
 
 BOX = "my-sandbox"
-HELLO = {
+INITIALIZE = {
     "protocolVersion": "2025-06-18",
     "capabilities": {},
     "clientInfo": {"name": "test", "version": "1"},
 }
-Era = Literal["legacy", "auto"]
-
-
-@asynccontextmanager
-async def a_client(home: Path, mode: Era = "legacy", **variables: str) -> AsyncGenerator[Client]:
-    _, parameters = server_parameters(variables)
-    parameters.env = clean_environment(home) | (parameters.env or {})
-    # Opened here: the transport would keep pytest's stand-in for stderr.
-    with (home / "stderr").open("w") as errors, anyio.fail_after(DEADLINE):
-        async with Client(stdio_client(parameters, errlog=errors), mode=mode) as client:
-            yield client
-    assert (home / "stderr").read_text() == ""
-    assert processes_at_home(home) == []
 
 
 def text(result: CallToolResult) -> str:
@@ -51,14 +36,14 @@ def text(result: CallToolResult) -> str:
     return block.text
 
 
-@pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_a_sandbox_is_made_used_paused_resumed_and_deleted(home: Path, mode: Era) -> None:
+@pytest.mark.parametrize("era", ["legacy", "auto"])
+async def test_a_sandbox_is_created_used_paused_resumed_and_deleted(home: Path, era: Era) -> None:
     reasons: list[str] = []
 
     async def progress(progress: float, total: float | None, message: str | None) -> None:
         reasons.append(message or "")
 
-    async with a_client(home, mode) as client:
+    async with mcp_client(home, era) as client:
 
         async def call(tool: str, **arguments: Any) -> CallToolResult:
             return await client.call_tool(tool, arguments, progress_callback=progress)
@@ -81,11 +66,11 @@ async def test_a_sandbox_is_made_used_paused_resumed_and_deleted(home: Path, mod
         assert "deleted" in text(await call("delete_sandbox", name=BOX))
 
 
-@pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_without_a_configuration_it_starts_lists_and_advises(
-    tmp_path: Path, mode: Era
+@pytest.mark.parametrize("era", ["legacy", "auto"])
+async def test_without_a_configuration_the_server_lists_its_tools_and_a_call_advises_login(
+    tmp_path: Path, era: Era
 ) -> None:
-    async with a_client(tmp_path, mode) as client:
+    async with mcp_client(tmp_path, era) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == [
             tool.name for tool in TOOLS
         ]
@@ -95,27 +80,27 @@ async def test_without_a_configuration_it_starts_lists_and_advises(
     assert "remote-sandbox login" in text(result)
 
 
-async def test_the_variables_of_the_manifest_win_over_the_file(
+async def test_variables_of_the_manifest_override_the_configuration_file(
     home: Path, fake: FakeProcess
 ) -> None:
     key = fake.new_key()
-    async with a_client(home) as client:
+    async with mcp_client(home) as client:
         await client.call_tool("create_sandbox", {"name": BOX})
-    async with a_client(home, REMOTE_SANDBOX_API_KEY=key) as client:
+    async with mcp_client(home, REMOTE_SANDBOX_API_KEY=key) as client:
         assert text(await client.call_tool("list_sandboxes", {})).startswith("No sandboxes")
 
 
-async def test_an_edit_of_the_configuration_is_seen_without_a_restart(
+async def test_an_edited_configuration_takes_effect_without_a_restart(
     tmp_path: Path, fake: FakeProcess
 ) -> None:
-    async with a_client(tmp_path) as client:
+    async with mcp_client(tmp_path) as client:
         assert (await client.call_tool("list_sandboxes", {})).is_error
         fake.write_config(tmp_path)
         assert text(await client.call_tool("list_sandboxes", {})).startswith("No sandboxes")
 
 
-async def test_cancelling_a_call_leaves_the_server_answering(home: Path) -> None:
-    async with a_client(home) as client:
+async def test_the_server_responds_after_a_cancelled_call(home: Path) -> None:
+    async with mcp_client(home) as client:
         await client.call_tool("create_sandbox", {"name": BOX})
         begun = {"name": BOX, "command": "until test -e begun; do sleep 0.05; done"}
         with anyio.CancelScope() as scope:
@@ -151,7 +136,7 @@ def test_a_cancelled_call_sends_no_more_progress_and_its_command_goes_on(home: P
             send(id=number, method="tools/call", params=params)
 
         messages = map(json.loads, server.stdout)
-        send(id=0, method="initialize", params=HELLO)
+        send(id=0, method="initialize", params=INITIALIZE)
         send(method="notifications/initialized")
         call(1, "create_sandbox", name=BOX)
         next(message for message in messages if message.get("id") == 1)
@@ -175,7 +160,7 @@ def is_progress(message: dict[str, Any], words: str) -> bool:
     )
 
 
-def test_the_server_ends_when_its_input_does(tmp_path: Path) -> None:
+def test_the_server_exits_at_the_end_of_its_input(tmp_path: Path) -> None:
     _, parameters = server_parameters({})
     result = subprocess.run(
         [parameters.command, *parameters.args],

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md has a row for each message, and no row for a message that is gone."""
+"""docs/troubleshooting.md has a row for each message, and each row quotes an existing message."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.integration.messages import GAP, Message
 from tools.manifest import ROOT
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-EARLIER = "If you come from the earlier extension"
+EARLIER_EXTENSION = "If you come from the earlier extension"
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
-# Messages that need no row of their own, each with the reason.
+# Messages that need no row, each with the reason.
 WITHOUT_A_ROW = {
-    "… cannot be …: …": "its verb is put in: `cannot be read` and the others have rows",
-    "… in sandbox …": "other messages begin with this place",
-    "Sandbox … already exists": "the proxy's words, which the client recognizes",
-    "the proxy takes the key: it is …s": "the first half of a finding that is no fault",
+    "… cannot be …: …": "has a row for each verb, such as `cannot be read`",
+    "… in sandbox …": "the beginning of other messages",
+    "Sandbox … already exists": "a message of the proxy, which the client recognizes",
+    "the proxy takes the key: it is …s": "the first half of a finding that passed",
 }
 
 
@@ -36,26 +36,31 @@ def code(cell: str) -> list[str]:
 def rows() -> list[str]:
     """Return the messages that the page explains."""
     explained = [
-        code(row[0]) for section in SECTIONS if section != EARLIER for row in cells(section)
+        code(row[0])
+        for section in SECTIONS
+        if section != EARLIER_EXTENSION
+        for row in cells(section)
     ]
-    return [said for each in explained for said in each]
+    return [message for each in explained for message in each]
 
 
-def plain(text: str) -> str:
-    """Return a message with each gap as one sign, whether or not it stands in quotation marks."""
+def normalized(text: str) -> str:
+    """Return a message with plain gaps instead of quoted ones, and single spaces."""
     return re.sub(f"'?{GAP}'?", GAP, " ".join(text.split()))
 
 
 def pattern(row: str) -> re.Pattern[str]:
-    """Return the pattern that finds the pieces of a row in a message, in their order."""
-    pieces = [re.escape(piece) for piece in plain(row).split(GAP) if piece.strip()]
-    assert pieces, f"{row} has no words"
+    """Return a pattern that matches a message with the literal parts of a row in this order."""
+    pieces = [re.escape(piece) for piece in normalized(row).split(GAP) if piece.strip()]
+    assert pieces, f"{row} has no literal part"
     return re.compile(".*".join(pieces))
 
 
 def is_recognizable(message: Message) -> bool:
-    """Tell whether a message has words of its own: two in a row, outside its gaps."""
-    return any(re.search(r"[\w'-]+ [\w'-]+", piece) for piece in plain(message.text).split(GAP))
+    """Return whether a message has two literal words in a row."""
+    return any(
+        re.search(r"[\w'-]+ [\w'-]+", piece) for piece in normalized(message.text).split(GAP)
+    )
 
 
 SOURCES = {
@@ -72,22 +77,22 @@ def test_every_message_has_a_row(program: str) -> None:
         f"{message.place}: {message.text}"
         for message in SOURCES[program]
         if is_recognizable(message)
-        and plain(message.text) not in WITHOUT_A_ROW
-        and not any(each.search(plain(message.text)) for each in patterns)
+        and normalized(message.text) not in WITHOUT_A_ROW
+        and not any(each.search(normalized(message.text)) for each in patterns)
     ]
     assert not missing, "\n".join(["docs/troubleshooting.md has no row for:", *missing])
 
 
-def test_every_row_is_a_message() -> None:
-    texts = "\n".join({plain(text) for text in messages.all_texts()})
-    now = [said for _, client, _ in cells(EARLIER) for said in code(client)]
-    gone = [row for row in {*rows(), *now} if not pattern(row).search(texts)]
-    assert not gone, f"no program says: {gone}"
+def test_every_row_quotes_an_existing_message() -> None:
+    texts = "\n".join({normalized(text) for text in messages.all_texts()})
+    current = [text for _, client, _ in cells(EARLIER_EXTENSION) for text in code(client)]
+    unknown = [row for row in {*rows(), *current} if not pattern(row).search(texts)]
+    assert not unknown, f"no program prints: {unknown}"
 
 
-def test_an_exempt_message_is_still_one() -> None:
-    said = {plain(message.text) for each in SOURCES.values() for message in each}
-    assert WITHOUT_A_ROW.keys() <= said
+def test_every_message_exempt_from_a_row_exists() -> None:
+    found = {normalized(message.text) for each in SOURCES.values() for message in each}
+    assert WITHOUT_A_ROW.keys() <= found
 
 
 @pytest.mark.parametrize(
@@ -98,12 +103,12 @@ def test_an_exempt_message_is_still_one() -> None:
         ("client", messages.CLIENT_CALLS),
     ],
 )
-def test_every_call_that_is_searched_is_made(package: str, calls: set[str]) -> None:
+def test_every_function_searched_for_messages_is_called(package: str, calls: set[str]) -> None:
     assert all(messages.program_messages(package, {call}) for call in calls)
 
 
-def test_the_words_that_users_of_the_earlier_extension_know_are_there() -> None:
-    known = re.findall(r'"([^"]+)"', " ".join(row[0] for row in cells(EARLIER)))
+def test_the_messages_of_the_earlier_extension_are_explained() -> None:
+    known = re.findall(r'"([^"]+)"', " ".join(row[0] for row in cells(EARLIER_EXTENSION)))
     assert {
         "proxyUrl is required",
         "apiKey is required",

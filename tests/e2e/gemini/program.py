@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.npm import GEMINI_CLI
-from tests.integration.programs import clean_environment, processes_at_home
+from tests.integration.programs import clean_environment, processes_with_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +93,7 @@ class Gemini:
             text=True,
             timeout=DEADLINE,
         )
-        assert processes_at_home(self.home) == []
+        assert processes_with_home(self.home) == []
         return ended
 
     def extensions(self, *words: str | Path) -> str:

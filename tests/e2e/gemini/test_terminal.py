@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.gemini.commands import BOX
 from tests.e2e.gemini.model import call, pass_on, say
 from tests.e2e.gemini.terminal import ESCAPE, Terminal, a_terminal
-from tests.integration.programs import processes_at_home
+from tests.integration.programs import processes_with_home
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -42,7 +42,7 @@ def a_session(gemini: Gemini, model: ScriptedModel, *words: str) -> Generator[Te
         terminal.submit("/quit")
         assert terminal.wait_for_the_end() == 0
         assert "Goodbye" in terminal.shown
-    assert processes_at_home(gemini.home) == []
+    assert processes_with_home(gemini.home) == []
 
 
 def test_a_person_sees_which_commands_there_are_and_what_a_tool_answers(
