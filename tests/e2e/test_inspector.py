@@ -1,4 +1,4 @@
-"""MCP Inspector against the very command of `gemini-extension.json`, in each era."""
+"""MCP Inspector with the server that `gemini-extension.json` starts, in each protocol era."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tools.manifest import server_parameters
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A test starts the Inspector and the server a dozen times, each time for a second; the first one
-# may install the Inspector.
+# A test starts the Inspector and the server a dozen times, a second each; the first test may
+# install the Inspector.
 pytestmark = pytest.mark.timeout(300)
 
 ERAS = {"legacy": "2025-11-25", "auto": "2026-07-28", "modern": "2026-07-28"}
 BOX = "inspected"
-EARLIER = object()  # what an answer of an earlier row held under that name
+EARLIER = object()  # replaced by the value of that name in an earlier result
 
-# What is called, in this order, and what the answer says. Each tool has a row.
+# Calls in order, with their arguments and a pattern of the result; every tool is called.
 CALLS: list[tuple[str, dict[str, object], str]] = [
     ("list_sandboxes", {}, r"^No sandboxes"),
     ("create_sandbox", {"name": BOX}, r"is ready after"),
@@ -57,7 +57,7 @@ CALLS: list[tuple[str, dict[str, object], str]] = [
     ("delete_sandbox", {"name": BOX}, r"were deleted"),
 ]
 
-# Each resource and each template that is listed: the URI to read, and what it says.
+# For each listed resource or template: a URI to read, and a pattern of the content.
 RESOURCES: dict[str, tuple[str, str]] = {
     "sandbox://list": ("sandbox://list", r'"name": "inspected"'),
     "sandbox://{name}": (f"sandbox://{BOX}", r'"state": "ready"'),
@@ -66,26 +66,27 @@ RESOURCES: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Inspector:
-    """The Inspector's command line, for a person with a home folder and one era."""
+    """The Inspector's command line, with a home directory and a protocol era."""
 
     home: Path
     era: str
 
     def run(self, method: str, *words: str) -> Any:
-        """Return the result of a method, after a run without a word of complaint."""
+        """Return the result of a method, which has to succeed without a warning."""
         done = self.start("--method", method, *words)
         assert done.returncode == 0, done.stderr + done.stdout
-        assert complaints(done.stderr) == []
+        assert warnings(done.stderr) == []
         answer = json.loads(done.stdout)
-        assert answer.keys() == {"result"}, answer  # or findings too
+        assert answer.keys() == {"result"}, answer  # a finding would be another key
         return answer["result"]
 
     def call(self, tool: str, arguments: dict[str, object]) -> Any:
-        """Return the result of a tool that does not fail."""
+        """Return the result of a tool, which has to succeed."""
         words = ["--tool-name", tool, "--tool-args-json", json.dumps(arguments)]
         return self.run("tools/call", *words)
 
     def start(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the Inspector with the server of `gemini-extension.json`."""
         name, server = server_parameters({})
         settings = {"command": server.command, "args": server.args, "env": server.env}
         config = self.home / "servers.json"
@@ -107,13 +108,13 @@ def inspector(home: Path, request: pytest.FixtureRequest) -> Inspector:
     return Inspector(home, request.param)
 
 
-def complaints(stderr: str) -> list[str]:
-    """Return what is on stderr besides the Inspector's words about its store of secrets."""
+def warnings(stderr: str) -> list[str]:
+    """Return the lines of stderr, except those about the Inspector's secret store."""
     store = ("[mcp-inspector] Secrets are not", "[mcp-inspector] How the secret store")
     return [line for line in stderr.splitlines() if line and not line.startswith(store)]
 
 
-def test_these_are_all_eras_that_the_inspector_knows(tmp_path: Path) -> None:
+def test_every_era_of_the_inspector_is_tested(tmp_path: Path) -> None:
     refused = Inspector(tmp_path, "none").start("--method", "tools/list")
     (known,) = re.findall(r"Valid eras are: ([\w, ]+)", refused.stderr)
     assert set(known.split(", ")) == set(ERAS)
@@ -123,13 +124,13 @@ def test_each_tool_is_listed_without_a_finding_and_called(inspector: Inspector) 
     assert inspector.run("initialize")["protocolVersion"] == ERAS[inspector.era]
     listed = inspector.run("tools/list", "--strict")["tools"]
     assert {tool["name"] for tool in listed} == {tool for tool, _, _ in CALLS}
-    held: dict[str, object] = {}
-    for tool, given, says in CALLS:
-        arguments = {k: held[k] if v is EARLIER else v for k, v in given.items()}
+    earlier: dict[str, object] = {}
+    for tool, given, pattern in CALLS:
+        arguments = {k: earlier[k] if v is EARLIER else v for k, v in given.items()}
         result = inspector.call(tool, arguments)
         (block,) = result["content"]
-        assert re.search(says, block["text"]), f"{tool} said: {block['text']}"
-        held |= result["structuredContent"]
+        assert re.search(pattern, block["text"]), f"{tool} returned: {block['text']}"
+        earlier |= result["structuredContent"]
     assert processes_with_home(inspector.home) == []
 
 
@@ -139,12 +140,12 @@ def test_each_resource_is_listed_and_read(inspector: Inspector) -> None:
     templates = inspector.run("resources/templates/list")["resourceTemplates"]
     named = {each["uri"] for each in listed} | {each["uriTemplate"] for each in templates}
     assert named == set(RESOURCES)
-    for uri, says in RESOURCES.values():
+    for uri, pattern in RESOURCES.values():
         (content,) = inspector.run("resources/read", "--uri", uri)["contents"]
-        assert re.search(says, content["text"]), f"{uri} said: {content['text']}"
+        assert re.search(pattern, content["text"]), f"{uri} contains: {content['text']}"
 
 
-def test_a_tool_that_fails_is_a_failure_for_the_inspector_too(inspector: Inspector) -> None:
+def test_a_failed_tool_call_fails_the_inspectors_run(inspector: Inspector) -> None:
     words = ["--tool-name", "get_sandbox_status", "--tool-arg", "name=missing"]
     done = inspector.start("--method", "tools/call", *words)
     assert done.returncode == 5, done.stderr

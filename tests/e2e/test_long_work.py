@@ -1,35 +1,34 @@
-"""Ten minutes' work that outlives its client, through the MCP package's own client in each era."""
+"""A command of ten virtual minutes outlives the MCP server that started it, in each era."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import anyio
 import psutil
 import pytest
-from mcp import Client, MCPError, stdio_client
+from mcp import MCPError
 from sandbox_fakeproxy import FakeProxyServer, Outcome, ScriptedRuntime
 
-from tests.integration.programs import DEADLINE, clean_environment, processes_with_home
-from tools.manifest import server_parameters
+from tests.integration.mcp_client import Era, mcp_client
+from tests.integration.programs import processes_with_home, write_config
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import Generator
     from pathlib import Path
 
+    from mcp import Client
     from mcp.types import CallToolResult
     from sandbox_fakeproxy import Clock, Command
 
 BOX = "my-sandbox"
 WORK = "work for ten minutes"
 MINUTES = 10
-Era = Literal["legacy", "auto"]
 
 
 def script(command: Command) -> Outcome:
-    """A line at the start of each minute, and an exit code of its own at the end."""
+    """Print a line at the start of each minute and end with exit code 7."""
     assert command.text == WORK
     prints = [(60.0 * minute, f"minute {minute}\n") for minute in range(MINUTES)]
     return Outcome(prints=prints, seconds=60.0 * MINUTES, exit_code=7)
@@ -37,7 +36,7 @@ def script(command: Command) -> Outcome:
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Generator[FakeProxyServer]:
-    """A fake proxy whose clock stands still until it is moved, on a port."""
+    """A fake proxy on a free port; only the test advances its clock."""
     folder = tmp_path / "fake"
     folder.mkdir()
 
@@ -50,54 +49,45 @@ def proxy(tmp_path: Path) -> Generator[FakeProxyServer]:
 
 @pytest.fixture
 def home(tmp_path: Path, proxy: FakeProxyServer) -> Path:
-    file = tmp_path / "home" / ".config" / "gemini-remote-sandbox" / "config.json"
-    file.parent.mkdir(parents=True)
-    file.touch(mode=0o600)
-    file.write_text(json.dumps({"proxyUrl": proxy.url, "apiKey": proxy.user()}))
+    """A home directory with the configuration of a new user of the fake proxy."""
+    write_config(tmp_path / "home", proxy.url, proxy.user())
     return tmp_path / "home"
 
 
-@contextlib.asynccontextmanager
-async def a_client(home: Path, era: Era) -> AsyncGenerator[Client]:
-    """A client of an MCP server of its own, started as Gemini CLI does it."""
-    _, parameters = server_parameters({})
-    parameters.env = clean_environment(home) | (parameters.env or {})
-    with (home / "stderr").open("w") as errors, anyio.fail_after(DEADLINE):
-        async with Client(stdio_client(parameters, errlog=errors), mode=era) as client:
-            yield client
-
-
-async def call(client: Client, tool: str, **arguments: object) -> CallToolResult:
+async def call_tool(client: Client, tool: str, **arguments: object) -> CallToolResult:
+    """Call a tool for the sandbox; it has to succeed."""
     result = await client.call_tool(tool, {"name": BOX, **arguments})
     assert not result.is_error, result.content
     return result
 
 
-def held(result: CallToolResult, name: str) -> object:
+def field(result: CallToolResult, name: str) -> object:
+    """Return a field of the structured result."""
     assert result.structured_content is not None
     return result.structured_content[name]
 
 
-def kill_the_server(home: Path) -> None:
-    """End the MCP server as the machine does that runs out of memory."""
+def kill_server(home: Path) -> None:
+    """Kill the MCP server, as the kernel does when memory runs out."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if process.environ().get("HOME") == str(home):
                 process.kill()
 
 
-def sessions(result: CallToolResult) -> list[str]:
-    rows = held(result, "sessions")
+def session_ids(result: CallToolResult) -> list[str]:
+    rows = field(result, "sessions")
     assert isinstance(rows, list)
     return [row["session"] for row in rows]  # pyright: ignore[reportUnknownVariableType]  # any JSON
 
 
-def lines(first: int, end: int) -> str:
+def output_lines(first: int, end: int) -> str:
+    """Return the output from minute `first` to before minute `end`."""
     return "".join(f"minute {minute}\n" for minute in range(first, end))
 
 
 @pytest.mark.parametrize(("first", "second"), [("legacy", "auto"), ("auto", "legacy")])
-async def test_a_second_client_collects_what_the_first_one_did_not_live_to_see(
+async def test_a_second_client_collects_the_output_after_the_first_server_was_killed(
     home: Path, proxy: FakeProxyServer, first: Era, second: Era
 ) -> None:
     half_done = anyio.Event()
@@ -113,23 +103,26 @@ async def test_a_second_client_collects_what_the_first_one_did_not_live_to_see(
         with pytest.raises(MCPError, match=r"[Cc]onnection closed"):
             await client.call_tool("send_prompt_to_sandbox", prompt, progress_callback=watch)
 
-    async with a_client(home, first) as client:
-        await call(client, "create_sandbox")
+    async with mcp_client(home, first) as client:
+        await call_tool(client, "create_sandbox")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait, client)
             await half_done.wait()
-            kill_the_server(home)
+            kill_server(home)
     assert processes_with_home(home) == []
 
-    async with a_client(home, second) as client:
-        (session,) = sessions(await call(client, "get_prompt_output"))
-        half = await call(client, "get_prompt_output", session=session)
-        assert (held(half, "status"), held(half, "output")) == ("running", lines(0, 5))
+    async with mcp_client(home, second) as client:
+        (session,) = session_ids(await call_tool(client, "get_prompt_output"))
+        half = await call_tool(client, "get_prompt_output", session=session)
+        assert (field(half, "status"), field(half, "output")) == ("running", output_lines(0, 5))
         proxy.advance(60 * MINUTES / 2 + 1)
-        rest = await call(
-            client, "get_prompt_output", session=session, after=held(half, "next_after")
+        rest = await call_tool(
+            client, "get_prompt_output", session=session, after=field(half, "next_after")
         )
-        assert (held(rest, "status"), held(rest, "output")) == ("completed", lines(5, MINUTES))
-        assert held(rest, "exit_code") == 7
+        assert (field(rest, "status"), field(rest, "output")) == (
+            "completed",
+            output_lines(5, MINUTES),
+        )
+        assert field(rest, "exit_code") == 7
     assert isinstance(proxy.runtime, ScriptedRuntime)
     assert [command.text for command in proxy.runtime.commands] == [WORK]

@@ -1,3 +1,5 @@
+"""The installation of npm programs for the end-to-end tests, and its errors."""
+
 from __future__ import annotations
 
 import os
@@ -17,18 +19,20 @@ if TYPE_CHECKING:
 
 PROGRAM = npm.Program("@example/greeter", "1.2.3", "greet")
 
-# Stands for npm: makes what an install makes, or half of it, and counts its runs.
-INSTALLS = """
+# A fake npm, completed by one of the scripts below: it records its arguments in the file `runs`.
+FAKE_NPM = """
 const fs = require("node:fs"), path = require("node:path");
 const folder = process.argv[process.argv.indexOf("--prefix") + 1];
 fs.appendFileSync(path.join(__dirname, "runs"), process.argv.slice(2).join(" ") + "\\n");
 fs.mkdirSync(path.join(folder, "node_modules", ".bin"), { recursive: true });
 """
-COMPLETES = 'fs.writeFileSync(path.join(folder, "node_modules/.bin/greet"), "console.log(7)");'
-BREAKS_OFF = 'console.log("the network went away"); process.exit(3);'
+INSTALL_PROGRAM = (
+    'fs.writeFileSync(path.join(folder, "node_modules/.bin/greet"), "console.log(7)");'
+)
+FAIL = 'console.log("the network went away"); process.exit(3);'
 
-# A plugin for pytest that gives it another cache folder, where nothing is installed.
-NOTHING_INSTALLED = """
+# A pytest plugin that replaces the cache folder with an empty one.
+EMPTY_CACHE_PLUGIN = """
 from pathlib import Path
 
 def pytest_configure() -> None:
@@ -39,7 +43,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder, where npm has no settings but those that a test gives."""
+    """An empty cache folder; npm has no settings other than those of the test."""
     for variable in [name for name in os.environ if name.lower().startswith("npm_config_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -48,30 +52,30 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def closed() -> Generator[str]:
-    """The address of a port on which nobody listens, nor can anybody begin to."""
-    with socket.socket() as kept:
-        kept.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{kept.getsockname()[1]}/"
+def closed_url() -> Generator[str]:
+    """The URL of a port that is reserved but refuses connections."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{reserved.getsockname()[1]}/"
 
 
-def play_npm(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let a script stand for npm, and return the file with a line for each run of it."""
-    stand_in = folder / "npm.js"
-    stand_in.write_text(INSTALLS + script)
-    monkeypatch.setattr(npm, "NPM", stand_in)
+def replace_npm(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Replace npm by a fake one, and return the file with a line for each run of it."""
+    fake_npm = folder / "npm.js"
+    fake_npm.write_text(FAKE_NPM + script)
+    monkeypatch.setattr(npm, "NPM", fake_npm)
     return folder / "runs"
 
 
-def without_registry(home: Path, closed: str) -> dict[str, str]:
-    """Return an environment from which neither npm nor pip reaches a registry."""
+def without_registry(home: Path, closed_url: str) -> dict[str, str]:
+    """Return an environment in which npm and pip cannot reach a registry."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
-        "npm_config_registry": closed,
+        "npm_config_registry": closed_url,
         "npm_config_fetch_retries": "0",
         "PIP_CONFIG_FILE": os.devnull,
-        "PIP_INDEX_URL": closed,
+        "PIP_INDEX_URL": closed_url,
         "PIP_RETRIES": "0",
     }
 
@@ -79,10 +83,12 @@ def without_registry(home: Path, closed: str) -> dict[str, str]:
 def test_a_program_is_installed_once_and_runs(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = play_npm(tmp_path, COMPLETES, monkeypatch)
+    runs = replace_npm(tmp_path, INSTALL_PROGRAM, monkeypatch)
     for _ in range(2):
-        said = subprocess.run(PROGRAM.command(), capture_output=True, text=True, check=True).stdout
-        assert said == "7\n"
+        output = subprocess.run(
+            PROGRAM.command(), capture_output=True, text=True, check=True
+        ).stdout
+        assert output == "7\n"
     assert [path.name for path in cache.iterdir()] == ["greeter-1.2.3"]
     (words,) = runs.read_text().splitlines()
     assert words.startswith("install @example/greeter@1.2.3 ")
@@ -91,14 +97,14 @@ def test_a_program_is_installed_once_and_runs(
     )
 
 
-def test_an_install_that_breaks_off_leaves_nothing_and_is_done_again(
+def test_a_failed_install_leaves_nothing_behind_and_is_repeated(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = play_npm(tmp_path, BREAKS_OFF, monkeypatch)
+    runs = replace_npm(tmp_path, FAIL, monkeypatch)
     with pytest.raises(npm.NotInstalled, match=r"greeter@1\.2\.3.*code 3:\nthe network went away"):
         PROGRAM.command()
     assert list(cache.iterdir()) == []
-    play_npm(tmp_path, COMPLETES, monkeypatch)
+    replace_npm(tmp_path, INSTALL_PROGRAM, monkeypatch)
     PROGRAM.command()
     assert len(runs.read_text().splitlines()) == 2
 
@@ -106,16 +112,16 @@ def test_an_install_that_breaks_off_leaves_nothing_and_is_done_again(
 def test_a_package_without_the_command_is_not_installed(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    play_npm(tmp_path, "", monkeypatch)
+    replace_npm(tmp_path, "", monkeypatch)
     with pytest.raises(npm.NotInstalled, match="has no command 'greet'"):
         PROGRAM.command()
     assert list(cache.iterdir()) == []
 
 
-def test_an_npm_that_never_ends_is_ended(
+def test_an_npm_that_hangs_is_killed(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    play_npm(tmp_path, "setInterval(() => {}, 1000);", monkeypatch)
+    replace_npm(tmp_path, "setInterval(() => {}, 1000);", monkeypatch)
     monkeypatch.setattr(npm, "DEADLINE", 1.0)
     with pytest.raises(npm.NotInstalled, match=r"greeter@1\.2\.3.*took over 1 seconds"):
         PROGRAM.command()
@@ -124,32 +130,32 @@ def test_an_npm_that_never_ends_is_ended(
 
 @pytest.mark.parametrize("name", ["npm_config_globalconfig", "NPM_CONFIG_GLOBALCONFIG"])
 def test_npm_reads_the_global_settings_that_the_environment_names(
-    cache: Path, tmp_path: Path, closed: str, monkeypatch: pytest.MonkeyPatch, name: str
+    cache: Path, tmp_path: Path, closed_url: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     settings = tmp_path / "npmrc"
-    settings.write_text(f"registry={closed}\nfetch-retries=0\n")
+    settings.write_text(f"registry={closed_url}\nfetch-retries=0\n")
     monkeypatch.setenv(name, str(settings))
     with pytest.raises(npm.NotInstalled, match="ECONNREFUSED"):
         PROGRAM.command()
 
 
 def test_npm_reads_the_global_settings_beside_the_machines_node(
-    cache: Path, tmp_path: Path, closed: str, monkeypatch: pytest.MonkeyPatch
+    cache: Path, tmp_path: Path, closed_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "node").touch(mode=0o755)
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "npmrc").write_text(f"registry={closed}\nfetch-retries=0\n")
+    (tmp_path / "etc" / "npmrc").write_text(f"registry={closed_url}\nfetch-retries=0\n")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     with pytest.raises(npm.NotInstalled, match="ECONNREFUSED"):
         PROGRAM.command()
 
 
-def test_make_e2e_installs_first_and_names_each_program_that_cannot_be(
-    cache: Path, tmp_path: Path, closed: str, monkeypatch: pytest.MonkeyPatch
+def test_make_e2e_installs_first_and_names_each_program_that_npm_cannot_install(
+    cache: Path, tmp_path: Path, closed_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "\t@$(RUN) tests.e2e.npm\n" in (ROOT / "Makefile").read_text()
-    for name, value in without_registry(tmp_path, closed).items():
+    for name, value in without_registry(tmp_path, closed_url).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as failed:
         npm.main()
@@ -162,15 +168,15 @@ def test_make_e2e_installs_first_and_names_each_program_that_cannot_be(
     [("test_inspector.py", npm.INSPECTOR), ("test_conformance.py", npm.CONFORMANCE)],
 )
 def test_tests_of_a_program_that_cannot_be_installed_fail_and_name_it(
-    tmp_path: Path, closed: str, module: str, program: npm.Program
+    tmp_path: Path, closed_url: str, module: str, program: npm.Program
 ) -> None:
-    (tmp_path / "nothing_installed.py").write_text(NOTHING_INSTALLED)
-    words = f"-m pytest -q -p no:cacheprovider -p nothing_installed tests/e2e/{module}"
+    (tmp_path / "empty_cache_plugin.py").write_text(EMPTY_CACHE_PLUGIN)
+    words = f"-m pytest -q -p no:cacheprovider -p empty_cache_plugin tests/e2e/{module}"
     done = subprocess.run(
         [sys.executable, *words.split()],
         check=False,
         cwd=ROOT,
-        env=without_registry(tmp_path, closed) | {"PYTHONPATH": str(tmp_path)},
+        env=without_registry(tmp_path, closed_url) | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
     )
@@ -183,13 +189,13 @@ def test_tests_of_a_program_that_cannot_be_installed_fail_and_name_it(
 
 
 def test_make_sdk_without_a_registry_fails_and_names_the_package(
-    tmp_path: Path, closed: str
+    tmp_path: Path, closed_url: str
 ) -> None:
     done = subprocess.run(
         ["make", "sdk", f"SDK={tmp_path / 'sdk'}"],
         check=False,
         cwd=ROOT,
-        env=without_registry(tmp_path, closed),
+        env=without_registry(tmp_path, closed_url),
         capture_output=True,
         text=True,
     )

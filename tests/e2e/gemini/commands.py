@@ -1,4 +1,4 @@
-"""Each command of the extension, as a person types it, and what is to come of it."""
+"""The `/remote:` commands of the extension, with the expected requests and results."""
 
 from __future__ import annotations
 
@@ -11,110 +11,110 @@ PAUSED = {BOX: "paused"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One command: the words after its name, what the model makes of them, and what happens."""
+class CommandCase:
+    """A command with its arguments, the tool call of the scripted model, and the outcome."""
 
-    words: str
+    typed: str  # the arguments after the command's name
     tool: str
     arguments: dict[str, str]
-    asked: str | None  # of the proxy, once
-    told: str  # a pattern of what the model receives and the person sees
-    before: dict[str, str] = field(default_factory=lambda: READY)
-    after: dict[str, str] = field(default_factory=lambda: READY)
-    runs: str | None = None  # in the sandbox, in SESSION
+    request: str | None  # sent to the proxy exactly once; None: no request at all
+    pattern: str  # matches the tool's result
+    phases_before: dict[str, str] = field(default_factory=lambda: READY)
+    phases_after: dict[str, str] = field(default_factory=lambda: READY)
+    running: str | None = None  # a command that runs in SESSION before the test
 
 
-# What only the sandbox's shell is to understand, each space and line end included.
+# Only the sandbox's shell may interpret this: quotes, spaces and line ends must be kept.
 COMMAND = """tr a-z A-Z <<'END'
   it's "indented"  `so` $far
 END"""
 
-ORDER = """Fix it's "bug";  rm -rf /
+AGENT_PROMPT = """Fix it's "bug";  rm -rf /
 and say `why`, $HOME"""
 
-ROWS = {
-    "create": Row(
-        words=BOX,
+CASES = {
+    "create": CommandCase(
+        typed=BOX,
         tool="create_sandbox",
         arguments={"name": BOX},
-        asked="POST /api/sandboxes 201",
-        told=f"Sandbox '{BOX}' was created .+ ready after",
-        before={},
+        request="POST /api/sandboxes 201",
+        pattern=f"Sandbox '{BOX}' was created .+ ready after",
+        phases_before={},
     ),
-    "status": Row(
-        words=BOX,
+    "status": CommandCase(
+        typed=BOX,
         tool="get_sandbox_status",
         arguments={"name": BOX},
-        asked=f"GET /api/sandboxes/{BOX} 200",
-        told=f"Sandbox '{BOX}' is ready",
+        request=f"GET /api/sandboxes/{BOX} 200",
+        pattern=f"Sandbox '{BOX}' is ready",
     ),
-    "prompt": Row(
-        words=f"{BOX} {COMMAND}",
+    "prompt": CommandCase(
+        typed=f"{BOX} {COMMAND}",
         tool="send_prompt_to_sandbox",
         arguments={"name": BOX, "command": COMMAND},
-        asked=f"POST /proxy/{BOX}/v1/shell/exec 200",
-        told=r"  IT'S \"INDENTED\"  `SO` \$FAR\n",
+        request=f"POST /proxy/{BOX}/v1/shell/exec 200",
+        pattern=r"  IT'S \"INDENTED\"  `SO` \$FAR\n",
     ),
-    # The prompt is one word to the shell of the sandbox, whose home has no agent.
-    "agent": Row(
-        words=f"{BOX} {ORDER}",
+    # The sandbox's shell gets the prompt as one word; the fake proxy has no agent to run.
+    "agent": CommandCase(
+        typed=f"{BOX} {AGENT_PROMPT}",
         tool="run_agent",
-        arguments={"name": BOX, "prompt": ORDER},
-        asked=f"POST /proxy/{BOX}/v1/shell/exec 200",
-        told=r"still running in session 'prompt-\w+'",
+        arguments={"name": BOX, "prompt": AGENT_PROMPT},
+        request=f"POST /proxy/{BOX}/v1/shell/exec 200",
+        pattern=r"still running in session 'prompt-\w+'",
     ),
-    "output": Row(
-        words=f"{BOX} {SESSION}",
+    "output": CommandCase(
+        typed=f"{BOX} {SESSION}",
         tool="get_prompt_output",
         arguments={"name": BOX, "session": SESSION},
-        asked=f"POST /proxy/{BOX}/v1/shell/view 200",
-        told=r"begun\n\[still running in session 'work'",
-        runs="echo begun; sleep 60",
+        request=f"POST /proxy/{BOX}/v1/shell/view 200",
+        pattern=r"begun\n\[still running in session 'work'",
+        running="echo begun; sleep 60",
     ),
-    "cancel": Row(
-        words=f"{BOX} {SESSION}",
+    "cancel": CommandCase(
+        typed=f"{BOX} {SESSION}",
         tool="cancel_prompt",
         arguments={"name": BOX, "session": SESSION},
-        asked=f"POST /proxy/{BOX}/v1/shell/kill 200",
-        told=r"begun\n\[killed before it ended\]",
-        runs="echo begun; sleep 60",
+        request=f"POST /proxy/{BOX}/v1/shell/kill 200",
+        pattern=r"begun\n\[killed before it ended\]",
+        running="echo begun; sleep 60",
     ),
-    "doctor": Row(
-        words="",
+    "doctor": CommandCase(
+        typed="",
         tool="check_connection",
         arguments={},
-        asked="GET /api/me 200",
-        told="passed",
+        request="GET /api/me 200",
+        pattern="passed",
     ),
-    "list": Row(
-        words="",
+    "list": CommandCase(
+        typed="",
         tool="list_sandboxes",
         arguments={},
-        asked="GET /api/sandboxes 200",
-        told=f"{BOX}: ready",
+        request="GET /api/sandboxes 200",
+        pattern=f"{BOX}: ready",
     ),
-    "pause": Row(
-        words=BOX,
+    "pause": CommandCase(
+        typed=BOX,
         tool="pause_sandbox",
         arguments={"name": BOX},
-        asked=f"POST /api/sandboxes/{BOX}/pause 200",
-        told=f"Sandbox '{BOX}' is paused",
-        after=PAUSED,
+        request=f"POST /api/sandboxes/{BOX}/pause 200",
+        pattern=f"Sandbox '{BOX}' is paused",
+        phases_after=PAUSED,
     ),
-    "resume": Row(
-        words=BOX,
+    "resume": CommandCase(
+        typed=BOX,
         tool="resume_sandbox",
         arguments={"name": BOX},
-        asked=f"POST /api/sandboxes/{BOX}/resume 200",
-        told=f"Sandbox '{BOX}' was resumed .+ ready after",
-        before=PAUSED,
+        request=f"POST /api/sandboxes/{BOX}/resume 200",
+        pattern=f"Sandbox '{BOX}' was resumed .+ ready after",
+        phases_before=PAUSED,
     ),
-    # Nobody is there to be asked, so it is refused, --yolo or not.
-    "delete": Row(
-        words=BOX,
+    # Without a terminal no user can confirm, so Gemini CLI refuses, with --yolo too.
+    "delete": CommandCase(
+        typed=BOX,
         tool="delete_sandbox",
         arguments={"name": BOX},
-        asked=None,
-        told="delete_sandbox .+ requires user confirmation",
+        request=None,
+        pattern="delete_sandbox .+ requires user confirmation",
     ),
 }

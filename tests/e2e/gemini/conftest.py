@@ -1,3 +1,5 @@
+"""Fixtures of the tests with Gemini CLI."""
+
 from __future__ import annotations
 
 import shutil
@@ -6,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox_fakeproxy._testing.thread import ServerThread
 
+from tests.e2e.gemini.gemini_cli import GeminiCLI, set_up_gemini
 from tests.e2e.gemini.model import ScriptedModel
-from tests.e2e.gemini.owner import Owner
-from tests.e2e.gemini.program import Gemini, a_gemini
+from tests.e2e.gemini.proxy_user import ProxyUser
 from tools.manifest import ROOT
 
 if TYPE_CHECKING:
@@ -19,10 +21,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def linked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home folder with this clone linked as an extension."""
+def linked_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home directory of Gemini CLI, in which this clone is linked as an extension."""
     home = tmp_path_factory.mktemp("linked")
-    a_gemini(home).extensions("link", ROOT, "--consent")
+    set_up_gemini(home).extensions("link", ROOT, "--consent")
     return home
 
 
@@ -38,15 +40,15 @@ def model_url(model: ScriptedModel) -> Generator[str]:
 
 
 @pytest.fixture
-def gemini(linked: Path, tmp_path: Path, model_url: str) -> Generator[Gemini]:
-    """Gemini CLI with the extension and without a configuration; it turns to nobody else."""
-    shutil.copytree(linked / ".gemini", tmp_path / ".gemini")
-    program = a_gemini(tmp_path, model_url)
+def gemini(linked_home: Path, tmp_path: Path, model_url: str) -> Generator[GeminiCLI]:
+    """Gemini CLI with the extension but no configuration; at the end, no connection was refused."""
+    shutil.copytree(linked_home / ".gemini", tmp_path / ".gemini")
+    program = set_up_gemini(tmp_path, model_url)
     yield program
-    assert program.strangers == set()
+    assert program.refused_hosts == set()
 
 
 @pytest.fixture
-def owner(fake: FakeProcess, gemini: Gemini) -> Owner:
-    """The user of the fake whose key is in Gemini CLI's configuration."""
-    return Owner(fake, fake.write_config(gemini.home))
+def user(fake: FakeProcess, gemini: GeminiCLI) -> ProxyUser:
+    """A new user of the fake proxy; the extension is configured with the user's key."""
+    return ProxyUser(fake, fake.write_config(gemini.home))

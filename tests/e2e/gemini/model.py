@@ -1,4 +1,4 @@
-"""A stand-in of the model's API: it takes its turns from a script, and keeps each request."""
+"""A fake of the Gemini API that responds with scripted turns and records each request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
-    from starlette.requests import Request as HTTPRequest
+    from starlette.requests import Request
 
-PREFIX = "mcp_remote-sandbox_"  # what Gemini CLI puts before the name of each of our tools
+PREFIX = "mcp_remote-sandbox_"  # which Gemini CLI puts before each tool's name
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the model was sent for one turn."""
+class ModelRequest:
+    """The request for one turn of the model."""
 
     content: dict[str, Any]
 
@@ -34,19 +34,19 @@ class Request:
 
     @property
     def context(self) -> str:
-        """What it is told before anything is said."""
+        """The first message, which contains the context files of the extensions."""
         text: str = self.content["contents"][0]["parts"][0]["text"]
         return text
 
     @property
-    def said(self) -> str:
-        """The words that the turn began with."""
-        words: str = self._last["text"]
-        return words
+    def user_text(self) -> str:
+        """The last message, if it is a text of the user."""
+        text: str = self._last["text"]
+        return text
 
     @property
-    def received(self) -> str:
-        """What the tool answered, or why it did not."""
+    def tool_result(self) -> str:
+        """The last message, if it is the result or the error of a tool call."""
         response: dict[str, str] = self._last["functionResponse"]["response"]
         (text,) = response.values()
         return text
@@ -57,48 +57,50 @@ class Request:
         return part
 
 
-Turn = Callable[[Request], dict[str, Any]]
+Turn = Callable[[ModelRequest], dict[str, Any]]
 
 
-def call(tool: str, **arguments: object) -> Turn:
+def call_tool(tool: str, **arguments: object) -> Turn:
     """Return a turn that calls a tool."""
     return lambda _: {"functionCall": {"name": PREFIX + tool, "args": arguments}}
 
 
-def say(words: str) -> Turn:
-    """Return a turn that says something."""
-    return lambda _: {"text": words}
+def say(text: str) -> Turn:
+    """Return a turn that prints a text."""
+    return lambda _: {"text": text}
 
 
-def pass_on(request: Request) -> dict[str, Any]:
-    """Take a turn that says what the tool has answered."""
-    return {"text": request.received}
+def repeat_tool_result(request: ModelRequest) -> dict[str, Any]:
+    """A turn that prints the result of the tool call."""
+    return {"text": request.tool_result}
 
 
 class ScriptedModel:
-    """The model's API as an app, for one conversation."""
+    """The API as an ASGI app, for one conversation."""
 
     def __init__(self) -> None:
-        self.requests: list[Request] = []
+        self.requests: list[ModelRequest] = []
         self._turns: list[Turn] = []
         self.app = Starlette(
-            routes=[Route("/v1beta/models/{model}:{method}", self._answer, methods=["POST"])]
+            routes=[Route("/v1beta/models/{model}:{method}", self._respond, methods=["POST"])]
         )
 
-    def script(self, *turns: Turn) -> None:
-        """Say which turns come next."""
+    def add_turns(self, *turns: Turn) -> None:
+        """Append turns to the script."""
         self._turns.extend(turns)
 
-    async def _answer(self, http: HTTPRequest) -> Response:
-        request = Request(await http.json())
+    async def _respond(self, http: Request) -> Response:
+        request = ModelRequest(await http.json())
         match http.path_params["method"]:
             case "streamGenerateContent":
                 self.requests.append(request)
-                if not self._turns:  # a status that is not tried again
-                    return JSONResponse({"error": {"message": "No turn is left"}}, 400)
+                if not self._turns:  # a status that Gemini CLI does not retry
+                    return JSONResponse(
+                        {"error": {"message": "The script has no further turn"}}, 400
+                    )
                 event = json.dumps(_candidate(self._turns.pop(0)(request)))
                 return Response(f"data: {event}\r\n\r\n", media_type="text/event-stream")
-            case "generateContent":  # for itself, such as a session's title
+            case "generateContent":  # a request of Gemini CLI itself, such as for a title
                 return JSONResponse(_candidate({"text": "A title"}))
             case _:
                 return JSONResponse({"totalTokens": 1})

@@ -1,13 +1,8 @@
-"""A person at a terminal: Gemini CLI on one side, a screen and keys on the other."""
+"""Gemini CLI in a terminal: a test types keys and reads the screen."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import pty
-import select
-import subprocess
-import termios
 import time
 from typing import TYPE_CHECKING
 
@@ -15,116 +10,97 @@ import pyte
 
 from tests.e2e.npm import GEMINI_CLI
 from tests.integration.programs import DEADLINE
+from tests.integration.pseudo_terminal import PseudoTerminal, open_pseudo_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from tests.e2e.gemini.program import Gemini
+    from tests.e2e.gemini.gemini_cli import GeminiCLI
 
 COLUMNS, LINES = 110, 50
-STILL = 0.5  # seconds without a change, after which nothing more is about to be drawn
+STILL = 0.5  # seconds without output, after which the screen counts as complete
 ESCAPE = "\x1b"
 
 
 class Screen(pyte.Screen):
-    """A screen that answers what the program asks of the terminal."""
+    """A screen that answers the terminal queries of the program."""
 
-    def __init__(self, keyboard: int) -> None:
+    def __init__(self, pseudo: PseudoTerminal) -> None:
         super().__init__(COLUMNS, LINES)
-        self._keyboard = keyboard
+        self._pseudo = pseudo
 
     def write_process_input(self, data: str) -> None:
-        """Give an answer where keys come from."""
-        os.write(self._keyboard, data.encode())
+        """Send the answer to a query, which the program reads like typed keys."""
+        self._pseudo.type(data)
 
     def select_graphic_rendition(self, *attrs: int, private: bool = False) -> None:
-        """Leave what is private alone: it asks about keys, and pyte does not know it."""
+        """Ignore private sequences: they query the keyboard mode, which pyte does not support."""
         if not private:
             super().select_graphic_rendition(*attrs)
 
 
-class Terminal:
-    """A pseudo-terminal in which Gemini CLI runs."""
+class GeminiTerminal:
+    """A terminal that runs Gemini CLI."""
 
-    def __init__(self, descriptor: int, process: subprocess.Popen[bytes]) -> None:
-        self._descriptor = descriptor
-        self._process = process
-        self._screen = Screen(descriptor)
+    def __init__(self, pseudo: PseudoTerminal) -> None:
+        self._pseudo = pseudo
+        self._screen = Screen(pseudo)
         self._stream = pyte.ByteStream(self._screen)
 
     @property
     def shown(self) -> str:
-        """What the screen shows."""
+        """The text on the screen."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
-    def press(self, keys: str) -> None:
-        """Press keys."""
-        os.write(self._descriptor, keys.encode())
+    def type(self, keys: str) -> None:
+        """Send keys to the program."""
+        self._pseudo.type(keys)
 
     def enter(self) -> None:
-        """Look at what is typed, and press Enter.
-
-        While it looks for completions, Gemini CLI takes no notice of Enter.
-        """
+        """Press Enter once the screen is still: Gemini CLI ignores it while it completes."""
         self.wait_until_still()
-        self.press("\r")
+        self.type("\r")
 
     def submit(self, line: str) -> None:
-        """Type a line, and press Enter once it is on the screen."""
+        """Type a line, wait until it is on the screen, and press Enter."""
         before = self.shown.count(line)
-        self.press(line)
+        self.type(line)
         self.wait_for(line, times=before + 1)
         self.enter()
 
-    def wait_for(self, words: str, times: int = 1) -> None:
-        """Look at the screen until it shows `words`, so many times."""
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Read output until the screen shows `text` at least `times` times."""
         deadline = time.monotonic() + DEADLINE
-        while self.shown.count(words) < times:
-            seen = self._look(deadline - time.monotonic())
-            assert seen, f"{words!r} is not on the screen:\n{self.shown}"
+        while self.shown.count(text) < times:
+            seen = self._read(deadline - time.monotonic())
+            assert seen, f"{text!r} is not on the screen:\n{self.shown}"
 
     def wait_until_still(self) -> None:
-        """Look at the screen until nothing changes any more."""
+        """Read output until the screen has not changed for STILL seconds."""
         deadline = time.monotonic() + DEADLINE
-        while self._look(STILL):
+        while self._read(STILL):
             assert time.monotonic() < deadline, f"The screen still changes:\n{self.shown}"
 
-    def wait_for_the_end(self) -> int:
-        """Look at the screen until the program ends, and return its exit code."""
+    def finish(self) -> int:
+        """Read the remaining output and return the exit code."""
         deadline = time.monotonic() + DEADLINE
-        while self._look(deadline - time.monotonic()):
+        while self._read(deadline - time.monotonic()):
             pass
-        return self._process.wait(DEADLINE)
+        return self._pseudo.process.wait(DEADLINE)
 
-    def _look(self, patience: float) -> bool:
-        """Show what the program writes next, if it does so within `patience` seconds."""
-        if not select.select([self._descriptor], [], [], max(0, patience))[0]:
-            return False
-        with contextlib.suppress(OSError):  # Linux's way to say that nobody writes any more
-            if written := os.read(self._descriptor, 65536):
-                self._stream.feed(written)
-                return True
-        return False
+    def _read(self, timeout: float) -> bool:
+        """Draw the next output; return False at its end or after `timeout` seconds without any."""
+        data = self._pseudo.read(timeout)
+        if data:
+            self._stream.feed(data)
+        return bool(data)
 
 
 @contextlib.contextmanager
-def a_terminal(gemini: Gemini, *words: str) -> Generator[Terminal]:
-    """Start Gemini CLI in a terminal; at the end nothing of it runs."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (LINES, COLUMNS))
-    process = subprocess.Popen(
-        [*GEMINI_CLI.command(), *words],
-        cwd=gemini.workspace,
-        env=gemini.environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    try:
-        yield Terminal(ours, process)
-    finally:
-        process.kill()
-        process.wait(DEADLINE)
-        os.close(ours)
+def open_gemini_terminal(gemini: GeminiCLI, *arguments: str) -> Generator[GeminiTerminal]:
+    """Start Gemini CLI in a terminal; kill it at the end."""
+    command = [*GEMINI_CLI.command(), *arguments]
+    with open_pseudo_terminal(
+        command, env=gemini.environment(), cwd=gemini.workspace, size=(LINES, COLUMNS)
+    ) as pseudo:
+        yield GeminiTerminal(pseudo)

@@ -1,4 +1,4 @@
-"""Each `/remote:` command, typed where nobody is at the keyboard."""
+"""Each `/remote:` command, run by Gemini CLI without a terminal."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.gemini.commands import BOX, ROWS, SESSION, Row
-from tests.e2e.gemini.model import PREFIX, call, pass_on
+from tests.e2e.gemini.commands import BOX, CASES, SESSION, CommandCase
+from tests.e2e.gemini.model import PREFIX, call_tool, repeat_tool_result
 from tools.manifest import ROOT
 
 if TYPE_CHECKING:
+    from tests.e2e.gemini.gemini_cli import GeminiCLI
     from tests.e2e.gemini.model import ScriptedModel
-    from tests.e2e.gemini.owner import Owner
-    from tests.e2e.gemini.program import Gemini
+    from tests.e2e.gemini.proxy_user import ProxyUser
 
 pytestmark = pytest.mark.timeout(300)  # the first test may install the program
 
 COMMANDS = ROOT / "commands" / "remote"
 
 
-def expanded(command: str, words: str) -> str:
-    """Return what the model is to be told when a person types a command."""
+def expanded_prompt(command: str, typed: str) -> str:
+    """Return the text that the model receives for a command and its arguments."""
     prompt: str = tomllib.loads((COMMANDS / f"{command}.toml").read_text())["prompt"]
-    if not words or "{{args}}" in prompt:
-        return prompt.replace("{{args}}", words)
-    return f"{prompt}\n\n/remote:{command} {words}"
+    if not typed or "{{args}}" in prompt:
+        return prompt.replace("{{args}}", typed)
+    return f"{prompt}\n\n/remote:{command} {typed}"
 
 
-def test_every_command_of_the_extension_is_typed_here() -> None:
-    assert set(ROWS) == {path.stem for path in COMMANDS.glob("*.toml")}
+def test_every_command_of_the_extension_has_a_case() -> None:
+    assert set(CASES) == {path.stem for path in COMMANDS.glob("*.toml")}
 
 
-@pytest.mark.parametrize(("command", "row"), ROWS.items(), ids=ROWS)
-def test_a_command_reaches_the_proxy_the_model_and_the_person(
-    command: str, row: Row, gemini: Gemini, model: ScriptedModel, owner: Owner
+@pytest.mark.parametrize(("command", "case"), CASES.items(), ids=CASES)
+def test_a_command_has_the_expected_request_and_result(
+    command: str, case: CommandCase, gemini: GeminiCLI, model: ScriptedModel, user: ProxyUser
 ) -> None:
-    for name, phase in row.before.items():
-        owner.make(name, paused=phase == "paused")
-    if row.runs:
-        owner.run(BOX, SESSION, row.runs)
-    before = len(owner.asked())
-    model.script(call(row.tool, **row.arguments), pass_on)
+    for name, phase in case.phases_before.items():
+        user.create_sandbox(name, paused=phase == "paused")
+    if case.running:
+        user.start_command(BOX, SESSION, case.running)
+    before = len(user.requests())
+    model.add_turns(call_tool(case.tool, **case.arguments), repeat_tool_result)
 
-    seen = gemini.type(f"/remote:{command} {row.words}".rstrip())
+    run = gemini.prompt(f"/remote:{command} {case.typed}".rstrip())
 
-    asked = owner.asked()[before:]
-    assert asked.count(row.asked) == 1 if row.asked else asked == []
-    assert owner.sandboxes() == row.after
+    requests = user.requests()[before:]
+    assert requests.count(case.request) == 1 if case.request else requests == []
+    assert user.sandbox_phases() == case.phases_after
     first, second = model.requests
-    assert PREFIX + row.tool in first.tools
-    assert first.said == expanded(command, row.words)
-    assert re.search(row.told, second.received)
-    assert seen.result["status"] == ("success" if row.asked else "error")
-    assert re.search(row.told, seen.result["output"])
-    assert seen.words == second.received
+    assert PREFIX + case.tool in first.tools
+    assert first.user_text == expanded_prompt(command, case.typed)
+    assert re.search(case.pattern, second.tool_result)
+    assert run.tool_result["status"] == ("success" if case.request else "error")
+    assert re.search(case.pattern, run.tool_result["output"])
+    assert run.model_text == second.tool_result

@@ -1,4 +1,4 @@
-"""The extension in the hands of Gemini CLI: checked, linked, installed, started."""
+"""Gemini CLI validates, links, installs and starts the extension."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.gemini.model import call, pass_on
-from tests.e2e.gemini.program import EXTENSION, a_gemini, with_installers
+from tests.e2e.gemini.gemini_cli import EXTENSION, set_up_gemini, with_installer_settings
+from tests.e2e.gemini.model import call_tool, repeat_tool_result
 from tests.integration.programs import DEADLINE
 from tools.manifest import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.e2e.gemini.gemini_cli import GeminiCLI
     from tests.e2e.gemini.model import ScriptedModel
-    from tests.e2e.gemini.program import Gemini
     from tests.integration.programs import FakeProcess
 
-pytestmark = pytest.mark.timeout(300)  # its first start makes an environment
+pytestmark = pytest.mark.timeout(300)  # its first start creates an environment
 
-# What 0.61 turns to at any command for extensions, whatever the settings say of statistics.
-STATISTICS = {"play.googleapis.com"}
+# Gemini CLI 0.61 connects to it in any extension command, even with statistics disabled.
+STATISTICS_HOSTS = {"play.googleapis.com"}
 
 
 @pytest.fixture
@@ -34,37 +34,39 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bare(tmp_path: Path, model_url: str) -> Gemini:
+def plain_gemini(tmp_path: Path, model_url: str) -> GeminiCLI:
     """Gemini CLI without the extension."""
     (tmp_path / "home").mkdir()
-    return a_gemini(tmp_path / "home", model_url)
+    return set_up_gemini(tmp_path / "home", model_url)
 
 
-def test_a_clone_is_a_valid_extension(bare: Gemini, clone: Path) -> None:
-    assert "has been successfully validated" in bare.extensions("validate", clone)
-    assert bare.strangers <= STATISTICS
+def test_a_clone_is_a_valid_extension(plain_gemini: GeminiCLI, clone: Path) -> None:
+    assert "has been successfully validated" in plain_gemini.extensions("validate", clone)
+    assert plain_gemini.refused_hosts <= STATISTICS_HOSTS
 
 
-def test_a_clone_is_linked_where_it_is(bare: Gemini, clone: Path) -> None:
-    said = bare.extensions("link", clone, "--consent")
-    assert f'Extension "{EXTENSION}" linked successfully and enabled' in said
-    listed = bare.extensions("list")
+def test_a_clone_is_linked_in_place(plain_gemini: GeminiCLI, clone: Path) -> None:
+    output = plain_gemini.extensions("link", clone, "--consent")
+    assert f'Extension "{EXTENSION}" linked successfully and enabled' in output
+    listed = plain_gemini.extensions("list")
     assert f"Path: {clone}\n" in listed
     assert "remote-sandbox" in listed.partition("MCP servers:")[2]
-    assert bare.strangers <= STATISTICS
+    assert plain_gemini.refused_hosts <= STATISTICS_HOSTS
 
 
-def test_a_clone_is_installed_and_its_first_start_makes_what_it_needs(
-    bare: Gemini, clone: Path, fake: FakeProcess, model: ScriptedModel
+def test_an_installed_clone_creates_its_environment_on_the_first_start(
+    plain_gemini: GeminiCLI, clone: Path, fake: FakeProcess, model: ScriptedModel
 ) -> None:
-    said = bare.extensions("install", clone, "--consent")
-    assert f'Extension "{EXTENSION}" installed successfully and enabled' in said
-    assert bare.strangers <= STATISTICS
-    installed = bare.home / ".gemini" / "extensions" / EXTENSION
+    output = plain_gemini.extensions("install", clone, "--consent")
+    assert f'Extension "{EXTENSION}" installed successfully and enabled' in output
+    assert plain_gemini.refused_hosts <= STATISTICS_HOSTS
+    installed = plain_gemini.home / ".gemini" / "extensions" / EXTENSION
     assert not (installed / ".venv").exists()
 
-    fake.write_config(bare.home)
-    model.script(call("list_sandboxes"), pass_on)
-    seen = with_installers(bare).type("/remote:list")
-    assert (installed / ".venv" / ".installed").exists(), "`sh client/launch` says what failed"
-    assert "No sandboxes" in seen.result["output"]
+    fake.write_config(plain_gemini.home)
+    model.add_turns(call_tool("list_sandboxes"), repeat_tool_result)
+    run = with_installer_settings(plain_gemini).prompt("/remote:list")
+    assert (installed / ".venv" / ".installed").exists(), (
+        "run `sh client/launch` in a clone to see the error"
+    )
+    assert "No sandboxes" in run.tool_result["output"]

@@ -1,4 +1,4 @@
-"""What holds Gemini CLI to this machine, and tells whom else it turned to."""
+"""`only_loopback.cjs` refuses connections to other hosts and records them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.gemini.program import a_gemini
+from tests.e2e.gemini.gemini_cli import set_up_gemini
 from tests.e2e.npm import NODE
 from tests.integration.programs import DEADLINE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.gemini.program import Gemini
+    from tests.e2e.gemini.gemini_cli import GeminiCLI
 
 FETCH = """
 fetch(process.argv[1]).then(
@@ -22,8 +22,8 @@ fetch(process.argv[1]).then(
 """
 
 
-def fetched(gemini: Gemini, url: str) -> str:
-    """Ask for a URL as Gemini CLI would, and return the reply's status or what went wrong."""
+def fetch(gemini: GeminiCLI, url: str) -> str:
+    """Fetch a URL in the environment of Gemini CLI and return the status or the error."""
     return subprocess.run(
         [NODE, "-e", FETCH, url],
         check=True,
@@ -35,15 +35,15 @@ def fetched(gemini: Gemini, url: str) -> str:
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1/", "https://sandbox.example/"])
-def test_another_machine_is_refused_and_written_down(url: str, tmp_path: Path) -> None:
-    gemini = a_gemini(tmp_path)
+def test_another_host_is_refused_and_recorded(url: str, tmp_path: Path) -> None:
+    gemini = set_up_gemini(tmp_path)
     host = url.split("/")[2]
-    assert fetched(gemini, url) == f"{host} is not on this machine\n"
-    assert gemini.strangers == {host}
+    assert fetch(gemini, url) == f"{host} is not on this machine\n"
+    assert gemini.refused_hosts == {host}
 
 
-def test_this_machine_is_reached(model_url: str, tmp_path: Path) -> None:
-    gemini = a_gemini(tmp_path)
-    assert fetched(gemini, model_url) == "404\n"
-    assert fetched(gemini, model_url.replace("127.0.0.1", "localhost")) == "404\n"
-    assert gemini.strangers == set()
+def test_this_machine_is_not_refused(model_url: str, tmp_path: Path) -> None:
+    gemini = set_up_gemini(tmp_path)
+    assert fetch(gemini, model_url) == "404\n"
+    assert fetch(gemini, model_url.replace("127.0.0.1", "localhost")) == "404\n"
+    assert gemini.refused_hosts == set()

@@ -1,4 +1,4 @@
-"""Gemini CLI with a person at the keyboard."""
+"""Gemini CLI in a terminal."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.gemini.commands import BOX
-from tests.e2e.gemini.model import call, pass_on, say
-from tests.e2e.gemini.terminal import ESCAPE, Terminal, a_terminal
+from tests.e2e.gemini.model import call_tool, repeat_tool_result, say
+from tests.e2e.gemini.terminal import ESCAPE, GeminiTerminal, open_gemini_terminal
 from tests.integration.programs import processes_with_home
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from tests.e2e.gemini.gemini_cli import GeminiCLI
     from tests.e2e.gemini.model import ScriptedModel
-    from tests.e2e.gemini.owner import Owner
-    from tests.e2e.gemini.program import Gemini
+    from tests.e2e.gemini.proxy_user import ProxyUser
 
 pytestmark = pytest.mark.timeout(300)  # the first test may install the program
 
@@ -26,13 +26,15 @@ DELETE = f"DELETE /api/sandboxes/{BOX} 200"
 
 
 @contextlib.contextmanager
-def a_session(gemini: Gemini, model: ScriptedModel, *words: str) -> Generator[Terminal]:
-    """Start Gemini CLI in a terminal, and leave it again.
+def gemini_session(
+    gemini: GeminiCLI, model: ScriptedModel, *words: str
+) -> Generator[GeminiTerminal]:
+    """Start Gemini CLI in a terminal, and leave it with /quit.
 
-    Until the extension's server is there, it keeps a person's words waiting, but no command.
+    The first prompt waits until the extension's server has started; a command would not.
     """
-    model.script(say("Good day."))
-    with a_terminal(gemini, *words) as terminal:
+    model.add_turns(say("Good day."))
+    with open_gemini_terminal(gemini, *words) as terminal:
         terminal.wait_for("Type your message")
         terminal.submit("hello")
         terminal.wait_for("Good day.")
@@ -40,47 +42,47 @@ def a_session(gemini: Gemini, model: ScriptedModel, *words: str) -> Generator[Te
         yield terminal
         terminal.wait_until_still()
         terminal.submit("/quit")
-        assert terminal.wait_for_the_end() == 0
+        assert terminal.finish() == 0
         assert "Goodbye" in terminal.shown
     assert processes_with_home(gemini.home) == []
 
 
-def test_a_person_sees_which_commands_there_are_and_what_a_tool_answers(
-    gemini: Gemini, model: ScriptedModel, owner: Owner
+def test_commands_are_completed_and_the_result_of_a_tool_is_shown(
+    gemini: GeminiCLI, model: ScriptedModel, user: ProxyUser
 ) -> None:
-    owner.make(BOX)
-    with a_session(gemini, model, "--yolo") as terminal:
-        terminal.press("/remote:")
+    user.create_sandbox(BOX)
+    with gemini_session(gemini, model, "--yolo") as terminal:
+        terminal.type("/remote:")
         terminal.wait_for("NAME COMMAND - run a shell command in a sandbox")
-        terminal.press("list")
+        terminal.type("list")
         terminal.wait_for("* /remote:list")
-        model.script(call("list_sandboxes"), pass_on)
+        model.add_turns(call_tool("list_sandboxes"), repeat_tool_result)
         terminal.enter()
         terminal.wait_for("✓  list_sandboxes (remote-sandbox MCP Server)")
         terminal.wait_for(f"- {BOX}: ready")
 
 
 @pytest.mark.parametrize("mode", [(), ("--yolo",)], ids=["by default", "with --yolo"])
-def test_a_person_is_asked_before_a_sandbox_is_deleted(
-    gemini: Gemini, model: ScriptedModel, owner: Owner, mode: tuple[str, ...]
+def test_a_delete_needs_the_users_confirmation(
+    gemini: GeminiCLI, model: ScriptedModel, user: ProxyUser, mode: tuple[str, ...]
 ) -> None:
-    owner.make(BOX)
-    delete = call("delete_sandbox", name=BOX)
-    with a_session(gemini, model, *mode) as terminal:
-        model.script(delete)
+    user.create_sandbox(BOX)
+    delete = call_tool("delete_sandbox", name=BOX)
+    with gemini_session(gemini, model, *mode) as terminal:
+        model.add_turns(delete)
         terminal.submit(f"/remote:delete {BOX}")
         terminal.wait_for(QUESTION)
-        terminal.press(ESCAPE)
+        terminal.type(ESCAPE)
         terminal.wait_for("Request cancelled.")
         terminal.wait_until_still()
         assert QUESTION not in terminal.shown
-        assert DELETE not in owner.asked()
+        assert DELETE not in user.requests()
 
-        model.script(delete, pass_on)
+        model.add_turns(delete, repeat_tool_result)
         terminal.submit(f"/remote:delete {BOX}")
         terminal.wait_for(QUESTION)
-        assert owner.sandboxes() == {BOX: "ready"}
+        assert user.sandbox_phases() == {BOX: "ready"}
         terminal.enter()
         terminal.wait_for(f"Sandbox '{BOX}' and its files were deleted.")
-        assert owner.asked().count(DELETE) == 1
-        assert owner.sandboxes() == {}
+        assert user.requests().count(DELETE) == 1
+        assert user.sandbox_phases() == {}

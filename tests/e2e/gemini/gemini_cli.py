@@ -1,4 +1,4 @@
-"""Gemini CLI as a person has it: a home folder, settings, a model, and words typed at it."""
+"""Gemini CLI as a process, with its own home directory and a scripted model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.integration.programs import clean_environment, processes_with_home
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEADLINE = 240.0  # seconds: the first start of an installed extension makes its environment
-NOBODY = "http://127.0.0.1:9"  # where no model listens
+DEADLINE = 240.0  # seconds; the first start of an installed extension creates its environment
+NO_MODEL = "http://127.0.0.1:9"  # a port without a listener
 EXTENSION = "async-remote-agent-extension"
 ONLY_LOOPBACK = Path(__file__).with_name("only_loopback.cjs")
 SETTINGS: dict[str, object] = {
@@ -29,45 +29,45 @@ SETTINGS: dict[str, object] = {
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a person sees of a run with `-o stream-json`."""
+class StreamedRun:
+    """The events that Gemini CLI prints with `-o stream-json`."""
 
     events: list[dict[str, Any]]
 
     @property
-    def words(self) -> str:
-        """What the model says."""
-        said = (each["content"] for each in self.events if each.get("role") == "assistant")
-        return "".join(said)
+    def model_text(self) -> str:
+        """The text of the model."""
+        parts = (each["content"] for each in self.events if each.get("role") == "assistant")
+        return "".join(parts)
 
     @property
-    def result(self) -> dict[str, Any]:
-        """How the only tool call ended."""
+    def tool_result(self) -> dict[str, Any]:
+        """The result of the only tool call."""
         (result,) = (each for each in self.events if each["type"] == "tool_result")
         return result
 
 
 @dataclass(frozen=True)
-class Gemini:
-    """Gemini CLI with a home of its own, held to this machine."""
+class GeminiCLI:
+    """Gemini CLI with its own home directory; it can connect only to this machine."""
 
     home: Path
-    model: str
+    model_url: str
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def workspace(self) -> Path:
-        """The folder where it is started."""
+        """The working directory of Gemini CLI."""
         return self.home / "workspace"
 
     @property
-    def strangers(self) -> set[str]:
-        """The other machines that it turned to, in vain."""
-        file = self.home / "strangers"
+    def refused_hosts(self) -> set[str]:
+        """The other hosts that Gemini CLI tried to connect to."""
+        file = self.home / "refused-hosts"
         return set(file.read_text().split()) if file.exists() else set()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment that it is started in."""
+        """Return the environment variables of Gemini CLI."""
         return clean_environment(
             self.home,
             COLORTERM="truecolor",
@@ -75,16 +75,16 @@ class Gemini:
             GEMINI_API_KEY="none",
             GEMINI_CLI_NO_RELAUNCH="true",
             GEMINI_CLI_TRUST_WORKSPACE="true",
-            GOOGLE_GEMINI_BASE_URL=self.model,
+            GOOGLE_GEMINI_BASE_URL=self.model_url,
             NODE_OPTIONS=f'--require "{ONLY_LOOPBACK}"',
-            STRANGERS=str(self.home / "strangers"),
+            REFUSED_HOSTS=str(self.home / "refused-hosts"),
             **self.variables,
         )
 
-    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        """Start it with `words` and nobody at the keyboard, and wait for its end."""
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run Gemini CLI without a terminal; check that no process is left."""
         ended = subprocess.run(
-            [*GEMINI_CLI.command(), *words],
+            [*GEMINI_CLI.command(), *arguments],
             check=False,
             cwd=self.workspace,
             env=self.environment(),
@@ -96,34 +96,34 @@ class Gemini:
         assert processes_with_home(self.home) == []
         return ended
 
-    def extensions(self, *words: str | Path) -> str:
-        """Run one of its commands for extensions, and return what it says."""
-        ended = self.run("extensions", *words)
+    def extensions(self, *arguments: str | Path) -> str:
+        """Run `gemini extensions` and return its output."""
+        ended = self.run("extensions", *arguments)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout + ended.stderr
 
-    def type(self, prompt: str) -> Seen:
-        """Give it a prompt without a terminal, with leave to use tools."""
+    def prompt(self, prompt: str) -> StreamedRun:
+        """Run a prompt without a terminal and with --yolo, which approves tool calls."""
         ended = self.run("-p", prompt, "--yolo", "-o", "stream-json")
         assert ended.returncode == 0, ended.stdout + ended.stderr
-        return Seen([json.loads(line) for line in ended.stdout.splitlines()])
+        return StreamedRun([json.loads(line) for line in ended.stdout.splitlines()])
 
 
-def a_gemini(home: Path, model: str = NOBODY) -> Gemini:
-    """Give Gemini CLI its settings and a workspace."""
-    gemini = Gemini(home, model)
+def set_up_gemini(home: Path, model_url: str = NO_MODEL) -> GeminiCLI:
+    """Write the settings of Gemini CLI and create its workspace."""
+    gemini = GeminiCLI(home, model_url)
     gemini.workspace.mkdir()
     (home / ".gemini").mkdir(exist_ok=True)
     (home / ".gemini" / "settings.json").write_text(json.dumps(SETTINGS))
     return gemini
 
 
-def with_installers(gemini: Gemini) -> Gemini:
-    """Let pip and uv find at its home what this machine has told them."""
+def with_installer_settings(gemini: GeminiCLI) -> GeminiCLI:
+    """Return a copy that has this machine's settings of pip and uv, to install the extension."""
     for settings in (".config/pip", ".config/uv", ".pip"):
-        if (theirs := Path.home() / settings).exists():
+        if (source := Path.home() / settings).exists():
             (gemini.home / settings).parent.mkdir(parents=True, exist_ok=True)
-            (gemini.home / settings).symlink_to(theirs)
-    told = ("PIP_", "UV_", "SSL_CERT_")
-    variables = {name: os.environ[name] for name in os.environ if name.startswith(told)}
+            (gemini.home / settings).symlink_to(source)
+    prefixes = ("PIP_", "UV_", "SSL_CERT_")
+    variables = {name: os.environ[name] for name in os.environ if name.startswith(prefixes)}
     return replace(gemini, variables=variables)

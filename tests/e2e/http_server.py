@@ -1,8 +1,8 @@
-"""The MCP server over HTTP on a free port of this machine, for programs that speak nothing else.
+"""Serve the MCP server over HTTP, for programs that do not support stdio.
 
-    python -m tests.e2e.served
+    python -m tests.e2e.http_server
 
-It prints its address, and Ctrl-C ends it.
+It listens on a free port of this machine, prints its URL and runs until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sandbox_client._access import Access
     from sandbox_client._waiting import Report
 
-GRACE = 5  # seconds for open streams, once Ctrl-C has come
+GRACE = 5  # seconds that open streams may last after Ctrl-C
 
 
 async def _count(_: Access, __: Arguments, report: Report) -> Result:
@@ -35,12 +35,14 @@ async def _count(_: Access, __: Arguments, report: Report) -> Result:
 
 
 def suite_tools() -> list[Tool]:
-    """Return tools of the names that the official suite calls: ours, or what runs as ours do."""
-    ours = {tool.name: tool for tool in _tools.TOOLS}
+    """Return tools with the names that the conformance suite calls, derived from the product's."""
+    tools = {tool.name: tool for tool in _tools.TOOLS}
     return [
-        replace(ours["list_sandboxes"], name="test_simple_text"),
-        replace(ours["get_sandbox_status"], name="test_error_handling"),  # called without a name
-        replace(ours["list_sandboxes"], name="test_tool_with_progress", run=_count),
+        replace(tools["list_sandboxes"], name="test_simple_text"),
+        replace(
+            tools["get_sandbox_status"], name="test_error_handling"
+        ),  # the suite calls it without the required name
+        replace(tools["list_sandboxes"], name="test_tool_with_progress", run=_count),
     ]
 
 
@@ -48,11 +50,11 @@ def main() -> None:
     backend = Backend(os.environ, connect)
     with mock.patch.object(_tools, "TOOLS", (*_tools.TOOLS, *suite_tools())):
         server = create_server(backend, version=version("async-remote-agent"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
     app = server.streamable_http_app()
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=GRACE)
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":
