@@ -66,7 +66,7 @@ e2e: install  ## Prove it with the programs that people use, from npm and PyPI
 	@$(RUN) tests.e2e.npm
 	@$(RUN) pytest tests/e2e
 
-lowest: ## Run the tests with the lowest allowed version of each dependency; needs uv
+lowest: install  ## Run the tests with the lowest allowed version of each dependency; needs uv
 	@uv venv --quiet --clear --python 3.11 .venv-lowest
 	@uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct \
 	  --editable '.[contract,fakeproxy,dev]'

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._app import create_app
     from ._clock import Clock, ManualClock, SystemClock
+    from ._control.document import InvalidDocument
     from ._control.fake import Fake
-    from ._control.seed import SeedUnusable
     from ._local.runtime import LocalRuntime
     from ._runtime.interface import Runtime, RuntimeUnreachable
     from ._scripted.runtime import ScriptedRuntime
@@ -26,13 +26,13 @@ __all__ = [
     "Fake",
     "FakeProxy",
     "FakeProxyServer",
+    "InvalidDocument",
     "LocalRuntime",
     "ManualClock",
     "Outcome",
     "Runtime",
     "RuntimeUnreachable",
     "ScriptedRuntime",
-    "SeedUnusable",
     "Store",
     "SystemClock",
     "create_app",
@@ -46,13 +46,13 @@ _HOMES = {
     "Fake": "_control.fake",
     "FakeProxy": "_testing.in_tests",
     "FakeProxyServer": "_testing.in_tests",
+    "InvalidDocument": "_control.document",
     "LocalRuntime": "_local.runtime",
     "ManualClock": "_clock",
     "Outcome": "_scripted.script",
     "Runtime": "_runtime.interface",
     "RuntimeUnreachable": "_runtime.interface",
     "ScriptedRuntime": "_scripted.runtime",
-    "SeedUnusable": "_control.seed",
     "Store": "_state.store",
     "SystemClock": "_clock",
     "create_app": "_app",

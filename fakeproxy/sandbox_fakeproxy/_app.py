@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, ExceptionHandler
 
 from ._clock import Clock, SystemClock, iso
 from ._control.fake import Fake, World
+from ._control.injection import FaultInjection
 from ._control.routes import Control, read_document
 from ._deployed.table import DEPLOYED
 from ._errors import Fault, Refusal
@@ -28,9 +29,9 @@ from ._proxy.auth import Authenticator
 from ._proxy.conduct import SANE, Conduct
 from ._proxy.forwarding import Forwarding
 from ._proxy.gate import Gate
-from ._proxy.journal import Journal, Journaled
 from ._proxy.keys import Keys
 from ._proxy.middleware import BodilessHead, DrainedBodies, KnownHosts, LimitedHeaders, RawPaths
+from ._proxy.request_log import LogRequests, RequestLog
 from ._proxy.route import ExactRoute
 from ._proxy.sandboxes import Sandboxes
 from ._proxy.self_service import SelfService
@@ -54,6 +55,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     as_deployed: bool = False,
     allowed_hosts: Collection[str] | None = None,
     random: Random | None = None,
+    log_bodies: bool = False,
 ) -> Starlette:
     """Make a fake proxy with state of its own; it needs no socket and no lifespan events.
 
@@ -63,7 +65,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     seconds of `clock`; a sandbox is ready after `ready_after` even if that is less than the delay.
     `upstream` answers, below `/proxy/<name>`, what the runtime has no path
     for. With `allowed_hosts`, requests for other hosts are refused. A seeded `random` makes ids and
-    keys predictable; a `runtime` of yours takes a `seed` of its own. `as_deployed` has the deployed
+    keys predictable; a `runtime` of yours takes a `seed` of its own. With `log_bodies`, the request
+    log keeps queries and bodies, with keys masked. `as_deployed` has the deployed
     proxy's quirks and bugs. `app.state.fake` is what testers hold the fake by. The lifespan's end,
     or `await app.state.runtime.close()`, kills what still runs.
 
@@ -79,8 +82,9 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     controller = Controller(
         ready_after=ready_after, reconcile_delay=reconcile_delay, profile=find_profile(profile)
     )
-    journal = Journal(clock, admin_key)
-    gate = Gate(Authenticator(store, admin_key, conduct.credentials), store, clock)
+    request_log = RequestLog(clock, admin_key, keeps_bodies=log_bodies)
+    authenticator = Authenticator(store, admin_key, conduct.credentials)
+    gate = Gate(authenticator, store, clock)
     keys = Keys(store, clock, mint, conduct)
     time_limit = conduct.time_limit if command_timeout is None else command_timeout
     changing = set[str]()
@@ -97,7 +101,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     sandboxes = Sandboxes(store, clock, mint, controller, runtime, conduct, changing=changing)
     administration = Administration(store, clock, mint, keys, runtime, conduct)
     fake = Fake(
-        World(store, clock, mint, controller, runtime, journal, profile, conduct.admin_email)
+        World(store, clock, mint, controller, runtime, request_log, profile, conduct.admin_email)
     )
     known = [
         *_user_routes(gate, sandboxes, forwarding, SelfService(store, keys), conduct),
@@ -110,13 +114,19 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
             gate, known, _tester_routes(gate, Control(fake)), [_unknown_route(gate)]
         ),
         middleware=[
-            Middleware(Journaled, journal=journal),
+            Middleware(LogRequests, log=request_log),
             Middleware(LimitedHeaders),
             Middleware(BodilessHead),
             Middleware(DrainedBodies),
             *hosts,
             *conduct.middleware,
             Middleware(RawPaths),
+            Middleware(
+                FaultInjection,
+                faults=fake.faults,
+                clock=clock,
+                find_username=authenticator.find_username,
+            ),
         ],
         exception_handlers=_error_handlers(conduct),
         lifespan=_closing(runtime),
@@ -172,7 +182,13 @@ def _tester_routes(gate: Gate, control: Control) -> list[ExactRoute]:
     return [
         ExactRoute("POST", "/_fake/reset", gate.admin(control.reset)),
         ExactRoute("POST", "/_fake/clock/advance", gate.admin(control.advance_clock)),
-        ExactRoute("GET", "/_fake/journal", gate.admin(control.journal)),
+        ExactRoute("GET", "/_fake/requests", gate.admin(control.requests)),
+        ExactRoute("GET", "/_fake/journal", gate.admin(control.requests)),  # until version 0.2
+        ExactRoute("GET", "/_fake/faults", gate.admin(control.list_faults)),
+        ExactRoute(
+            "PUT", "/_fake/faults", gate.admin_sending(control.replace_faults, read_document)
+        ),
+        ExactRoute("DELETE", "/_fake/faults", gate.admin(control.clear_faults)),
         ExactRoute("GET", "/_fake/state", gate.admin(control.state)),
         ExactRoute("PUT", "/_fake/seed", gate.admin_sending(control.seed, read_document)),
         ExactRoute("PUT", fate, gate.admin(control.set_fate)),

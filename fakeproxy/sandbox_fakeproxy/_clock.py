@@ -60,7 +60,7 @@ class SystemClock:
 
     def __init__(self, offset: float = 0.0) -> None:
         self._offset = timedelta(seconds=offset)
-        self._moves = _Moves()
+        self._moves = Waiters()
 
     def now(self) -> datetime:
         """Return the machine's time plus the offset."""
@@ -69,7 +69,7 @@ class SystemClock:
     async def sleep_until(self, moment: datetime) -> None:
         """Wait for the machine's time, or for an advance that saves waiting."""
         while True:
-            moved = self._moves.next()  # before looking, as another thread may move the clock
+            moved = self._moves.wait()  # before looking, as another thread may move the clock
             left = (moment - self.now()).total_seconds()
             if left <= 0:
                 return
@@ -79,7 +79,7 @@ class SystemClock:
     def advance(self, seconds: float) -> None:
         """Move the time on by `seconds`."""
         self._offset += _step(self.now(), seconds)
-        self._moves.tell()
+        self._moves.wake()
 
 
 class ManualClock:
@@ -87,7 +87,7 @@ class ManualClock:
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
-        self._moves = _Moves()
+        self._moves = Waiters()
 
     def now(self) -> datetime:
         """Return the time that the test has set."""
@@ -96,7 +96,7 @@ class ManualClock:
     async def sleep_until(self, moment: datetime) -> None:
         """Wait until the test has moved the clock that far."""
         while True:
-            moved = self._moves.next()  # before looking, as another thread may move the clock
+            moved = self._moves.wait()  # before looking, as another thread may move the clock
             if self._now >= moment:
                 return
             await moved
@@ -104,26 +104,26 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Move the time on by `seconds`."""
         self._now += _step(self._now, seconds)
-        self._moves.tell()
+        self._moves.wake()
 
 
-class _Moves:
-    """Whoever waits for the next advance, in whichever thread's event loop."""
+class Waiters:
+    """Tasks that wait for the next change of something, each in the event loop of some thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._waiting: list[asyncio.Future[None]] = []
 
-    def next(self) -> asyncio.Future[None]:
-        """Return a future that the next advance fulfils."""
+    def wait(self) -> asyncio.Future[None]:
+        """Return a future that the next change fulfils."""
         moved = asyncio.get_running_loop().create_future()
         with self._lock:
             self._waiting = [each for each in self._waiting if not each.done()]
             self._waiting.append(moved)
         return moved
 
-    def tell(self) -> None:
-        """Wake all who wait."""
+    def wake(self) -> None:
+        """Fulfil the futures of all tasks that wait now."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for moved in waiting:

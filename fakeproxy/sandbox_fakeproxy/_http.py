@@ -19,6 +19,7 @@ from ._errors import Fault, Refusal
 
 BODY_LIMIT = 100 * 1024
 HEADER_LIMIT = 16 * 1024  # bytes, as in Node.js: a request's URL, field names and field values
+TRANSPORT = "sandbox_fakeproxy.transport"  # the key of a scope that the fake's own server adds
 JsonObject = dict[str, Any]
 
 _JSON = "application/json; charset=utf-8"

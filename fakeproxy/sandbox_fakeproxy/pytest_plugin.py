@@ -71,7 +71,7 @@ def fake_proxy_server(
 
 
 def _summary(proxy: FakeProxy | FakeProxyServer) -> str:
-    """Word what whoever wonders why a test fails would ask a fake proxy, the newest last."""
+    """Summarize a fake proxy's sandboxes and last requests for a failed test, the newest last."""
     state = proxy.state()
     lines = [f"clock: {state['now']}, profile: {state['profile']}"]
     for user in reversed(state["users"]):
@@ -79,10 +79,8 @@ def _summary(proxy: FakeProxy | FakeProxyServer) -> str:
             f"sandbox: {user['username']}'s {box['name']}, {box['phase']}"
             for box in reversed(user["sandboxes"])
         ]
-    lines += [
-        f"{asked['status'] or '...'} {asked['method']} {asked['path']} ({asked['caller']})"
-        for asked in reversed(proxy.journal(_SHOWN))
-    ]
+    describe_request = import_module("sandbox_fakeproxy._control.state").describe_request
+    lines += [describe_request(request) for request in reversed(proxy.requests(limit=_SHOWN))]
     return "\n".join(lines)
 
 

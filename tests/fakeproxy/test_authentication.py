@@ -31,7 +31,7 @@ ADMIN_ROUTES = [
     ("DELETE", f"/api/admin/apikeys/{NO_ID}"),
     ("POST", "/_fake/clock/advance"),
     ("POST", "/_fake/reset"),
-    ("GET", "/_fake/journal"),
+    ("GET", "/_fake/requests"),
     ("GET", "/_fake/state"),
     ("PUT", "/_fake/seed"),
     ("PUT", "/_fake/sandboxes/alice/box/fate"),

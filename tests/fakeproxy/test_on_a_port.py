@@ -63,7 +63,7 @@ async def alice(fake: FakeApp) -> Client:
         ("DELETE", "/api/admin/apikeys/{key_id}", None, 200),
         ("POST", "/_fake/clock/advance", {"seconds": 1}, 200),
         ("POST", "/_fake/reset", None, 200),
-        ("GET", "/_fake/journal?limit=1", None, 200),
+        ("GET", "/_fake/requests?limit=1", None, 200),
         ("GET", "/_fake/state", None, 200),
         ("PUT", "/_fake/seed", {"users": []}, 200),
         ("PUT", "/_fake/sandboxes/alice/box/fate", {"fate": "failed"}, 200),

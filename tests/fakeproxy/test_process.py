@@ -387,7 +387,7 @@ async def test_verbose_logs_each_request_in_a_line_without_its_keys(
         key = user.headers["Authorization"].removeprefix("Bearer ")
         await user.get(f"/api/sandboxes/{key}?key={key}&admin=admin-key")
         await user.get("/proxy/box/admin-key?token=admin-key")
-        await user.get("/_fake/journal")
+        await user.get("/_fake/requests")
         _, out, err = await fake.end(signal.SIGINT)
     await user.aclose()
     for secret in ("admin-key", key[8:]):
@@ -398,7 +398,7 @@ async def test_verbose_logs_each_request_in_a_line_without_its_keys(
     assert lines[2:] == [
         "GET /api/sandboxes/*** 403",
         "GET /proxy/box/*** 403",
-        "GET /_fake/journal 403",
+        "GET /_fake/requests 403",
     ]
 
 

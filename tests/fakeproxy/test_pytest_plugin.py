@@ -29,7 +29,7 @@ async def test_a_command_really_runs(fake_proxy):
         body = {"command": "echo $((6 * 7))"}
         reply = await http.post("/proxy/box/v1/shell/exec", json=body)
         assert reply.json()["data"]["output"].strip() == "42"
-    assert [request["status"] for request in fake_proxy.journal()] == [200, 200, 201]
+    assert [request["status"] for request in fake_proxy.requests()] == [200, 200, 201]
 
 
 async def test_what_is_left_running_is_ended(fake_proxy):
@@ -123,7 +123,7 @@ def test_a_request_under_way_does_not_hold_up_the_end(fake_proxy_server):
     with pytest.raises(httpx.ReadTimeout):
         body = {"command": "sleep 600"}
         http.post("/proxy/box/v1/shell/exec", json=body, timeout=0.2)
-    assert fake_proxy_server.journal(1)[0]["status"] is None
+    assert fake_proxy_server.requests(limit=1)[0]["status"] is None
 
 
 @pytest.mark.fake_proxy(profile="v1beta1")

@@ -31,11 +31,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def test_the_pytest_example_passes(pytester: pytest.Pytester) -> None:
-    (example,) = (block for block in blocks("python") if "def test_" in block)
+def test_the_pytest_examples_pass(pytester: pytest.Pytester) -> None:
+    examples = [block for block in blocks("python") if "def test_" in block]
     backend = "import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n\n"
-    pytester.makepyfile(backend + example)
-    pytester.runpytest_subprocess("-W", "error", timeout=50).assert_outcomes(passed=2)
+    pytester.makepyfile(backend + "\n\n".join(examples))
+    pytester.runpytest_subprocess("-W", "error", timeout=50).assert_outcomes(passed=3)
 
 
 def test_the_example_without_pytest_prints_the_stated_output() -> None:
@@ -53,7 +53,7 @@ def test_the_example_without_pytest_prints_the_stated_output() -> None:
 
 def test_the_seed_is_valid_and_shows_every_field() -> None:
     (document,) = blocks("json")
-    (alice,) = parse_seed(document.encode())
+    (alice,) = parse_seed(document.encode(), has_port=False).users
     assert len(alice.keys) == 2
     assert {box.name for box in alice.sandboxes} == {"box", "asleep", "young", "broken"}
     assert set(json.loads(document)["users"][0]) == {
@@ -79,7 +79,8 @@ def test_the_table_of_requests_is_all_there_is_below_fake() -> None:
         for route in app.routes
         if isinstance(route, Route) and route.path.startswith("/_fake/")
     }
-    named = re.findall(r"^\| `(?:GET|PUT|POST) (/_fake/[^ `[]+)", README, re.MULTILINE)
+    rows = "\n".join(re.findall(r"^\| (`(?:GET|PUT|POST) /_fake/[^|]+)", README, re.MULTILINE))
+    named = re.findall(r"`(?:GET|PUT|POST|DELETE) (/_fake/[^ `]+)", rows)
     assert {re.sub(r"<\w+>", "*", path) for path in named} == paths
 
 
@@ -142,6 +143,8 @@ def steps(session: str) -> list[tuple[str, str]]:
     for line in session.splitlines():
         if line.startswith("$ "):
             found.append((line.removeprefix("$ "), ""))
+        elif line.startswith("> "):  # a command's next line
+            found[-1] = (found[-1][0] + line.removeprefix(">"), "")
         else:
             command, answer = found[-1]
             found[-1] = (command, f"{answer}{line}\n")
@@ -188,5 +191,6 @@ def test_every_section_that_shows_the_fake_at_work_has_a_session() -> None:
         "Its files",
         "Move its time",
         "Make it fail",
+        "Break its answers",
         "What it does not do",
     }

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from sandbox_fakeproxy import ScriptedRuntime, SeedUnusable
+from sandbox_fakeproxy import InvalidDocument, ScriptedRuntime
 
 from tests.fakeproxy.fake_app import ADMIN_KEY, Client, FakeApp, fake_app
 
@@ -148,7 +148,7 @@ async def test_a_reset_forgets_all_but_the_time(fake: FakeApp, alice: Client) ->
     assert shown["counts"] == {"users": 1, "keys": 0, "sandboxes": 0}
     assert shown["users"][0]["username"] == "admin"
     assert shown["now"] == "2026-01-01T00:00:02.000Z"
-    assert (await fake.admin.request("GET", "/_fake/journal")).json()["count"] == 0
+    assert (await fake.admin.request("GET", "/_fake/requests")).json()["count"] == 0
     assert isinstance(fake.runtime, ScriptedRuntime)
     assert fake.runtime.removed == [sandbox_id]
     assert (await alice.request("GET", "/api/me")).status_code == 401
@@ -206,12 +206,12 @@ async def test_a_seed_that_fails_half_way_changes_nothing(
         alice = await fake.new_user("alice")
         await fake.ready_sandbox(alice)
         await alice.request("GET", "/api/sandboxes")
-        before = (await state(fake), fake.app.state.fake.journal())
+        before = (await state(fake), fake.app.state.fake.requests())
         with monkeypatch.context() as patched:
             patched.setattr(fake.store, "add_sandbox", refuse)
             with pytest.raises(OSError, match="no room"):
                 await fake.app.state.fake.seed({"users": [ALICE]})
-        assert (await state(fake), fake.app.state.fake.journal()) == before
+        assert (await state(fake), fake.app.state.fake.requests()) == before
         assert isinstance(fake.runtime, ScriptedRuntime)
         assert fake.runtime.removed == []
         assert (await alice.request("POST", "/api/me/apikeys", {})).status_code == 201
@@ -289,7 +289,7 @@ async def test_a_document_at_fault_is_400_with_the_place_and_changes_nothing(
     assert reply.json()["message"].startswith(message)
     assert "short" not in reply.text  # from the malformed key
     assert (await alice.request("GET", "/api/sandboxes/box")).json()["ready"] is True
-    with pytest.raises(SeedUnusable, match=re.escape(message)):
+    with pytest.raises(InvalidDocument, match=re.escape(message)):
         await fake.app.state.fake.seed(document)
 
 

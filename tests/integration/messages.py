@@ -28,7 +28,7 @@ FAKE_PROXY_CALLS = {
     "DataUnusable",
     "IsolationUnavailable",
     "ListenerRefused",
-    "SeedUnusable",
+    "InvalidDocument",
     "StoreUnusable",
     "UnusableAdminKey",
     "UsageError",

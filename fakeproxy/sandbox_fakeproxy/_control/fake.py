@@ -1,5 +1,6 @@
 """What a tester may do to a fake proxy, in process; `routes` offers the same below `/_fake/`."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,18 +8,17 @@ from typing import Any
 from sandbox_fakeproxy._clock import Clock
 from sandbox_fakeproxy._errors import AlreadyExists
 from sandbox_fakeproxy._mint import Mint
-from sandbox_fakeproxy._proxy.journal import CAPACITY, Journal
+from sandbox_fakeproxy._proxy.request_log import CAPACITY, RequestFilter, RequestLog
 from sandbox_fakeproxy._runtime.interface import Runtime
 from sandbox_fakeproxy._state.controller import Controller
 from sandbox_fakeproxy._state.fates import find_fate
 from sandbox_fakeproxy._state.records import Sandbox, User
 from sandbox_fakeproxy._state.store import Store
 
+from .faults import Faults
 from .planting import Planting
-from .seed import SeedUser, read_seed, read_user
-from .state import sandbox_state, state_of
-
-ADMIN = "admin"  # a user of that name exists from the start
+from .seed import ADMIN, Seed, read_seed, read_user
+from .state import explain_requests, sandbox_state, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,20 @@ class World:
     mint: Mint
     controller: Controller
     runtime: Runtime
-    journal: Journal
+    request_log: RequestLog
     profile: str
     admin_email: str | None = None
 
 
 class Fake:
-    """The fake proxy of an app, as `app.state.fake`."""
+    """The fake proxy of an app, as `app.state.fake`. `faults` are those that are armed."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.faults = Faults(lambda: {user.username for user in world.store.users()})
         self._store = world.store
         self._mint = world.mint
+        self._log = world.request_log
         self._planting = Planting(world.store, world.mint, world.controller)
         self._mint.begin(self._store.rows_made())
         if self._store.is_new():
@@ -57,9 +59,58 @@ class Fake:
         self._store.note_advance(seconds)
         return self._world.clock.now()
 
-    def journal(self, limit: int = CAPACITY) -> list[dict[str, Any]]:
-        """Return the last requests, newest first: at most 1,000 are kept."""
-        return self._world.journal.shown(limit)
+    def requests(self, *, limit: int = CAPACITY, **chosen: Any) -> list[dict[str, Any]]:
+        """Return the last requests, the newest first: at most 1,000 are kept.
+
+        `chosen` are fields of a `RequestFilter`: method, route, user, status, since and json.
+
+        Raises:
+            ValueError: `json` is asked for, and the log keeps no bodies.
+        """
+        return self._log.find(limit, self._filter(chosen))
+
+    def assert_requested(
+        self, method: str, route: str, *, times: int | None = None, **chosen: Any
+    ) -> None:
+        """Fail unless a request was made `times` times, or without `times` at least once.
+
+        Example: `fake.assert_requested("POST", "/api/sandboxes", times=1, user="alice")`.
+
+        Raises:
+            AssertionError: it was not; the message shows the requests that are closest.
+            ValueError: `json` is asked for, and the log keeps no bodies.
+        """
+        wanted = self._filter({"method": method, "route": route, **chosen})
+        found = len(self._log.find(CAPACITY, wanted))
+        if found != times if times is not None else not found:
+            raise AssertionError(explain_requests(self._log, wanted, times, found))
+
+    async def wait_for_request(
+        self, method: str, route: str, *, within: float = 10.0, **chosen: Any
+    ) -> dict[str, Any]:
+        """Return the newest such request that is over, once there is one.
+
+        `within` is in seconds of real time.
+
+        Raises:
+            TimeoutError: there was none in time; the message shows the requests that are closest.
+            ValueError: `json` is asked for, and the log keeps no bodies.
+        """
+        wanted = self._filter({"method": method, "route": route, **chosen})
+        try:
+            return await asyncio.wait_for(self._log.wait_for(wanted), within)
+        except TimeoutError:
+            message = f"Within {within:g} s: {explain_requests(self._log, wanted, None, 0)}"
+            raise TimeoutError(message) from None
+
+    def _filter(self, chosen: dict[str, Any]) -> RequestFilter:
+        wanted = RequestFilter(**chosen)
+        if wanted.needs_bodies and not self._log.keeps_bodies:
+            raise ValueError(
+                "Requests cannot be chosen by json: the log keeps no bodies. Make the fake with"
+                " log_bodies=True, or start it with --log-bodies."
+            )
+        return wanted
 
     def state(self) -> dict[str, Any]:
         """Return users, keys and sandboxes as they are now; no key's secret is among it."""
@@ -99,42 +150,43 @@ class Fake:
         return sandbox_state(after, self._world.controller, now)
 
     async def reset(self) -> None:
-        """Forget users, keys, sandboxes with what runs in them and their files, and the journal.
+        """Forget users, keys, sandboxes with their processes and files, faults and requests.
 
         The user `admin` is there again, and time stays. A key that was forgotten opens nothing.
         """
-        await self.replace([])
+        await self.replace(Seed())
 
     async def seed(self, document: object) -> dict[str, Any]:
         """Replace all there is by what a document describes; return it with its new keys.
 
         Raises:
-            SeedUnusable: (a `ValueError`) the document is at fault; nothing has changed.
+            InvalidDocument: (a `ValueError`) the document is at fault; nothing has changed.
         """
-        return await self.replace(read_seed(document))
+        return await self.replace(read_seed(document, has_port=self.faults.has_port))
 
-    async def replace(self, users: list[SeedUser]) -> dict[str, Any]:
+    async def replace(self, seed: Seed) -> dict[str, Any]:
         """Replace all there is by what was read from a document; return it with its new keys."""
         forgotten = self._store.sandbox_ids()
-        made = self.plant(users)
+        made = self.plant(seed)
         for sandbox_id in forgotten:
             await self._world.runtime.remove(sandbox_id)
         return made
 
-    def plant(self, users: list[SeedUser]) -> dict[str, Any]:
+    def plant(self, seed: Seed) -> dict[str, Any]:
         """Make what a document describes the only users, or change nothing.
 
         What was forgotten stays so: no id and no key of it is made again.
         """
-        given = {key.secret for user in users for key in user.keys if key.secret is not None}
+        given = {key.secret for user in seed.users for key in user.keys if key.secret is not None}
         self._mint.begin(self._store.rows_made(), given=given)
         with self._store.all_or_nothing():
             self._store.forget_all()
-            if all(user.username != ADMIN for user in users):
+            if all(user.username != ADMIN for user in seed.users):
                 self._add_admin()
             now = self._world.clock.now()
-            made = {"users": [self._planting.user(user, now) for user in users]}
-        self._world.journal.clear()
+            made = {"users": [self._planting.user(user, now) for user in seed.users]}
+        self._log.clear()
+        self.faults.arm(seed.faults)
         return made
 
     def _add_admin(self) -> None:

@@ -3,19 +3,24 @@
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
 
 from starlette.requests import Request
 
 from sandbox_fakeproxy._clock import iso
 from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._http import Arguments, Reply, read_body
-from sandbox_fakeproxy._proxy.journal import CAPACITY
+from sandbox_fakeproxy._proxy.request_log import CAPACITY
 from sandbox_fakeproxy._state.fates import find_fate
 
+from .document import parse_document
 from .fake import Fake
 from .seed import parse_seed
 
-_SEED_LIMIT = 16 * 1024 * 1024
+_REQUEST_FILTERS = frozenset({"limit", "method", "route", "user", "status", "since"})
+_EXAMPLE_TIME = "2026-01-31T12:00:00Z"
+_DOCUMENT_LIMIT = 16 * 1024 * 1024
 
 
 class Control:
@@ -39,13 +44,36 @@ class Control:
         with _refused():
             return Reply({"success": True, "now": iso(self._fake.advance(seconds))})
 
-    async def journal(self, asked: Arguments) -> Reply:
-        """List the last requests, newest first."""
-        limit = asked.query.get("limit", str(CAPACITY))
-        if not (limit.isascii() and limit.isdigit() and 1 <= len(limit) <= 9):
-            raise Refusal(400, f"limit has value '{limit}'. Expected a number, 0 or more")
-        requests = self._fake.journal(int(limit))
+    async def requests(self, asked: Arguments) -> Reply:
+        """List the last requests that fit the query, the newest first."""
+        unknown = sorted(asked.query.keys() - _REQUEST_FILTERS)
+        if unknown:
+            expected = ", ".join(sorted(_REQUEST_FILTERS))
+            raise Refusal(400, f"Unknown query '{unknown[0]}'. Expected some of: {expected}")
+        query = dict(asked.query)
+        limit = _number(query.pop("limit", str(CAPACITY)), "limit")
+        chosen: dict[str, Any] = dict(query)
+        if "status" in query:
+            chosen["status"] = _number(query["status"], "status")
+        if "since" in query:
+            chosen["since"] = _moment(query["since"], "since")
+        requests = self._fake.requests(limit=limit, **chosen)
         return Reply({"count": len(requests), "requests": requests})
+
+    async def list_faults(self, _asked: Arguments) -> Reply:
+        """List the armed faults."""
+        return Reply({"faults": self._fake.faults.armed()})
+
+    async def replace_faults(self, content: bytes) -> Reply:
+        """Arm exactly the faults of a document."""
+        with _refused():
+            self._fake.faults.replace(parse_document(content))
+        return Reply({"success": True, "faults": self._fake.faults.armed()})
+
+    async def clear_faults(self, _asked: Arguments) -> Reply:
+        """Disarm all faults."""
+        self._fake.faults.clear()
+        return Reply({"success": True, "faults": []})
 
     async def state(self, _asked: Arguments) -> Reply:
         """Show what there is."""
@@ -54,7 +82,8 @@ class Control:
     async def seed(self, content: bytes) -> Reply:
         """Replace what there is by what a document describes."""
         with _refused():
-            made = await self._fake.replace(parse_seed(content))
+            seed = parse_seed(content, has_port=self._fake.faults.has_port)
+            made = await self._fake.replace(seed)
         return Reply({"success": True} | made)
 
     async def set_fate(self, asked: Arguments) -> Reply:
@@ -66,9 +95,25 @@ class Control:
         return Reply({"success": True, "sandbox": sandbox})
 
 
+def _number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 9):
+        raise Refusal(400, f"{name} has value '{text}'. Expected a number, 0 or more")
+    return int(text)
+
+
+def _moment(text: str, name: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Refusal(400, f"{name} has value '{text}'. Expected a time such as {_EXAMPLE_TIME}")
+    return moment
+
+
 async def read_document(request: Request) -> bytes:
-    """Read a seed as it was sent, whatever its content type says: it must be JSON anyway."""
-    return await read_body(request, _SEED_LIMIT)
+    """Read a seed or faults as they were sent; they must be JSON, whatever the content type."""
+    return await read_body(request, _DOCUMENT_LIMIT)
 
 
 @contextmanager

@@ -1,27 +1,27 @@
 """A whole world as one document: users with their keys and sandboxes, read before any is made."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._http import JsonObject, parse_json
+from sandbox_fakeproxy._http import JsonObject
 from sandbox_fakeproxy._mint import KEY_PREFIX
 from sandbox_fakeproxy._proxy import fields
 from sandbox_fakeproxy._proxy.sandboxes import DEFAULT_IMAGE, QUOTA
 from sandbox_fakeproxy._state.fates import Fate, fate_of_image, find_fate
 from sandbox_fakeproxy._state.profiles import Phase
 
+from .document import invalid, parse_document, read_list, read_object, refuse
+from .faults import Fault, read_faults
+
+ADMIN = "admin"  # a user of that name exists from the start
+
 STATES = (Phase.UNRECONCILED, Phase.PENDING, Phase.STARTING, Phase.READY, Phase.PAUSED)
-_ALMOST_KEY = re.compile(rf"{KEY_PREFIX}[\w-]+", re.IGNORECASE)
 _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{32}}")
 _T = TypeVar("_T")
-
-
-class SeedUnusable(ValueError):
-    """A document does not describe a world; the message says where in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +55,33 @@ class SeedUser:
     sandboxes: tuple[SeedSandbox, ...]
 
 
-def parse_seed(content: bytes) -> list[SeedUser]:
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A whole world: its users, and the faults that are armed."""
+
+    users: list[SeedUser] = field(default_factory=list[SeedUser])
+    faults: list[Fault] = field(default_factory=list[Fault])
+
+
+def parse_seed(content: bytes, *, has_port: bool) -> Seed:
     """Read a document from its JSON.
 
     Raises:
-        SeedUnusable: it does not describe a world.
+        InvalidDocument: it does not describe a world.
     """
-    try:
-        document = parse_json(content)
-    except Refusal as exc:
-        raise SeedUnusable("the document: expected JSON") from exc
-    return read_seed(document)
+    return read_seed(parse_document(content), has_port=has_port)
 
 
-def read_seed(document: object) -> list[SeedUser]:
-    """Read a document.
+def read_seed(document: object, *, has_port: bool) -> Seed:
+    """Read a document; `has_port` says whether its faults may break connections.
 
     Raises:
-        SeedUnusable: it does not describe a world.
+        InvalidDocument: it does not describe a world.
     """
-    asked = _object(document, "the document", {"users"})
+    asked = read_object(document, "the document", {"users", "faults"})
     if "users" not in asked:
-        _refuse("users", "required: a list, which may be empty")
-    users = [read_user(each, at) for at, each in _list(asked, "users", "users")]
+        refuse("users", "required: a list, which may be empty")
+    users = [read_user(each, at) for at, each in read_list(asked, "users", "users")]
     _refuse_repeated([(f"users[{i}].username", user.username) for i, user in enumerate(users)])
     _refuse_repeated(
         [
@@ -87,22 +91,23 @@ def read_seed(document: object) -> list[SeedUser]:
             if key.secret is not None
         ]
     )
-    return users
+    usernames = {ADMIN, *(user.username for user in users)}
+    return Seed(users, read_faults(asked, usernames, has_port=has_port))
 
 
 def read_user(value: object, at: str) -> SeedUser:
     """Read one user with keys and sandboxes; errors name `at`.
 
     Raises:
-        SeedUnusable: it does not describe a user.
+        InvalidDocument: it does not describe a user.
     """
-    asked = _object(value, at, {"username", "email", "is_active", "keys", "sandboxes"})
-    keys = _list(asked, "keys", f"{at}.keys")
+    asked = read_object(value, at, {"username", "email", "is_active", "keys", "sandboxes"})
+    keys = read_list(asked, "keys", f"{at}.keys")
     sandboxes = tuple(
-        _sandbox(each, where) for where, each in _list(asked, "sandboxes", f"{at}.sandboxes")
+        _sandbox(each, where) for where, each in read_list(asked, "sandboxes", f"{at}.sandboxes")
     )
     if len(sandboxes) > QUOTA:
-        _refuse(f"{at}.sandboxes", f"at most {QUOTA}, which is a user's quota")
+        refuse(f"{at}.sandboxes", f"at most {QUOTA}, which is a user's quota")
     _refuse_repeated([(f"{at}.sandboxes[{i}].name", box.name) for i, box in enumerate(sandboxes)])
     return SeedUser(
         username=_read(f"{at}.username", fields.username, asked),
@@ -114,10 +119,10 @@ def read_user(value: object, at: str) -> SeedUser:
 
 
 def _key(value: object, at: str) -> SeedKey:
-    asked = _object(value, at, {"key", "name", "expires_at", "is_active"})
+    asked = read_object(value, at, {"key", "name", "expires_at", "is_active"})
     secret = asked.get("key")
     if secret is not None and not (isinstance(secret, str) and _KEY.fullmatch(secret)):
-        _refuse(f"{at}.key", f"expected {KEY_PREFIX} and 32 of A-Z, a-z, 0-9, '_' and '-'")
+        refuse(f"{at}.key", f"expected {KEY_PREFIX} and 32 of A-Z, a-z, 0-9, '_' and '-'")
     return SeedKey(
         secret=secret,
         name=_read(f"{at}.name", fields.key_name, asked),
@@ -127,11 +132,11 @@ def _key(value: object, at: str) -> SeedKey:
 
 
 def _sandbox(value: object, at: str) -> SeedSandbox:
-    asked = _object(value, at, {"name", "image", "state", "fate"})
+    asked = read_object(value, at, {"name", "image", "state", "fate"})
     image = _read(f"{at}.image", fields.image, asked, DEFAULT_IMAGE)
     state = asked.get("state", Phase.READY)
     if state not in STATES:
-        _refuse(f"{at}.state", f"expected one of: {', '.join(STATES)}")
+        refuse(f"{at}.state", f"expected one of: {', '.join(STATES)}")
     asked_fate = asked.get("fate")
     return SeedSandbox(
         name=_read(f"{at}.name", fields.sandbox_name, asked),
@@ -146,25 +151,8 @@ def _sandbox(value: object, at: str) -> SeedSandbox:
 def _is_active(asked: JsonObject, at: str) -> bool:
     value = asked.get("is_active", True)
     if not isinstance(value, bool):
-        _refuse(f"{at}.is_active", "expected true or false")
+        refuse(f"{at}.is_active", "expected true or false")
     return value
-
-
-def _object(value: object, at: str, known: set[str]) -> JsonObject:
-    if not isinstance(value, dict):
-        _refuse(at, "expected an object")
-    read: JsonObject = {str(name): each for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON
-    for name in sorted(read.keys() - known):
-        _refuse(f"{at}.{name}", f"unknown field; expected some of: {', '.join(sorted(known))}")
-    return read
-
-
-def _list(asked: JsonObject, name: str, at: str) -> Iterator[tuple[str, Any]]:
-    value = asked.get(name, [])
-    if not isinstance(value, list):
-        _refuse(at, "expected a list")
-    for number, each in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # JSON
-        yield f"{at}[{number}]", each
 
 
 def _read(at: str, rule: Callable[..., _T], *arguments: object) -> _T:
@@ -172,21 +160,12 @@ def _read(at: str, rule: Callable[..., _T], *arguments: object) -> _T:
     try:
         return rule(*arguments)
     except (Refusal, ValueError) as exc:
-        raise _fault(at, str(exc)) from exc
+        raise invalid(at, str(exc)) from exc
 
 
 def _refuse_repeated(named: list[tuple[str, str]]) -> None:
     met: set[str] = set()
     for at, value in named:
         if value in met:
-            _refuse(at, "the same as one before it")
+            refuse(at, "the same as one before it")
         met.add(value)
-
-
-def _refuse(at: str, expected: str) -> NoReturn:
-    raise _fault(at, expected)
-
-
-def _fault(at: str, expected: str) -> SeedUnusable:
-    """Name what is wrong, and show no key: one may stand anywhere by mistake."""
-    return SeedUnusable(_ALMOST_KEY.sub("***", f"{at}: {expected}"))

@@ -1,15 +1,19 @@
 """All that the fake remembers, as one document for testers' eyes: no secret is in it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sandbox_fakeproxy._clock import iso
 from sandbox_fakeproxy._proxy.administration import public
 from sandbox_fakeproxy._proxy.keys import listed
+from sandbox_fakeproxy._proxy.request_log import RequestFilter, RequestLog
 from sandbox_fakeproxy._state.controller import Controller
 from sandbox_fakeproxy._state.profiles import Phase
 from sandbox_fakeproxy._state.records import Sandbox
 from sandbox_fakeproxy._state.store import Store
+
+_SHOWN = 5  # requests
 
 
 def state_of(store: Store, controller: Controller, profile: str, now: datetime) -> dict[str, Any]:
@@ -50,3 +54,28 @@ def sandbox_state(sandbox: Sandbox, controller: Controller, now: datetime) -> di
         "created_at": iso(sandbox.created_at),
         "changed_at": iso(sandbox.asked.since),
     }
+
+
+def describe_request(request: Mapping[str, Any]) -> str:
+    """Describe a logged request in one line."""
+    fault = f" [{request['fault']}]" if request["fault"] else ""
+    said = f"{request['status'] or '...'} {request['method']} {request['path']}"
+    return f"{said} ({request['caller']}){fault}"
+
+
+def explain_requests(log: RequestLog, wanted: RequestFilter, times: int | None, found: int) -> str:
+    """Explain that requests were made another number of times than was expected."""
+    expected = (
+        "at least one request" if times is None else f"{times} request{'s' if times != 1 else ''}"
+    )
+    said = f"expected {expected} {wanted.method} {wanted.route}, but there were {found}."
+    closest = log.closest(wanted, _SHOWN)
+    if not closest:
+        return f"{said} No request was made at all."
+    lines = [f"{said} The closest:"]
+    for request, names in closest:
+        differs = f"another {', '.join(names)}" if names else "as expected"
+        body = request["request_body"] if "json" in names else None
+        differs += "" if body is None else f" {body}"
+        lines.append(f"  {describe_request(request)}: {differs}")
+    return "\n".join(lines)

@@ -67,6 +67,14 @@ class Authenticator:
         self._store.note_use(key.id, now)
         return user
 
+    def find_username(self, authorization: str | None) -> str | None:
+        """Return the name of the user whose key it is, whether or not it opens anything."""
+        try:
+            found = self._store.key_by_hash(digest(self._key_in(authorization)))
+        except Refusal:
+            return None
+        return found and found[2].username
+
     def require_admin(self, authorization: str | None) -> None:
         """Let only the admin key pass.
 

@@ -13,7 +13,7 @@ from sandbox_fakeproxy._state.records import Sandbox, User
 from sandbox_fakeproxy._state.store import Store
 
 from .auth import Authenticator
-from .journal import note_caller
+from .request_log import note_caller
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 _Asked = TypeVar("_Asked")

@@ -7,7 +7,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .gate import Endpoint
-from .journal import note_route
+from .request_log import note_route
 
 
 class ExactRoute(Route):

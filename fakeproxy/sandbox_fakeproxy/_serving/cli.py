@@ -12,7 +12,7 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
-from sandbox_fakeproxy._control.seed import SeedUnusable
+from sandbox_fakeproxy._control.document import InvalidDocument
 from sandbox_fakeproxy._errors import StoreUnusable
 from sandbox_fakeproxy._local.isolation import IsolationUnavailable
 from sandbox_fakeproxy._proxy.auth import UnusableAdminKey
@@ -27,7 +27,7 @@ _CANNOT_START = (
     DataUnusable,
     IsolationUnavailable,
     ListenerRefused,
-    SeedUnusable,
+    InvalidDocument,
     StoreUnusable,
     UnusableAdminKey,
 )
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         as_deployed=options.as_deployed,
         seed=options.seed,
         seed_file=options.seed_file,
+        log_bodies=options.log_bodies,
         verbose=options.verbose,
     )
     try:
@@ -100,6 +101,11 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="how commands see /sandbox and /home/gem under these names: with bubblewrap, or not;"
         " auto is with it where it works (%(default)s)",
+    )
+    serving.add_argument(
+        "--log-bodies",
+        action="store_true",
+        help="keep queries and bodies in the log at /_fake/requests too, with keys masked",
     )
     serving.add_argument(
         "--verbose",

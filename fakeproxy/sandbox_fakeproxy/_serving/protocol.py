@@ -1,17 +1,20 @@
 """The server's HTTP/1.1 protocol: uvicorn's on httptools, which has no limits of its own."""
 
 import asyncio
-from typing import Any
+import logging
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from sandbox_fakeproxy._http import HEADER_LIMIT
+from sandbox_fakeproxy._http import HEADER_LIMIT, TRANSPORT
 
 HEADER_TIMEOUT = 60.0  # seconds, as in Node.js
 _LINGER = 2.0  # seconds
 _STEP = 1024  # bytes that are parsed at once: what may be kept unparsed and not yet counted
 _TOO_LARGE = b"431 Request Header Fields Too Large"
 _TOO_SLOW = b"408 Request Timeout"
+_DROPPED = logging.getLogger(f"{__name__}.dropped")
+_DROPPED.disabled = True
 
 
 class _HeadersTooLarge(Exception):
@@ -67,12 +70,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         else:
             super().send_400_response(msg)
 
+    def drop(self) -> None:
+        """End the connection at once; that its request is cancelled then is not logged."""
+        if _is_under_way(self.cycle):
+            self.cycle.logger = _DROPPED
+        self.transport.abort()
+
     # Parser callbacks ---------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self._has_progressed = self._awaits_headers = True
         self._counted = 0
         super().on_message_begin()
+        cast("dict[str, Any]", self.scope)[TRANSPORT] = self.transport
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))

@@ -15,12 +15,13 @@ import uvicorn
 from starlette.applications import Starlette
 
 from sandbox_fakeproxy._app import create_app
+from sandbox_fakeproxy._control.document import InvalidDocument
 from sandbox_fakeproxy._control.fake import Fake
-from sandbox_fakeproxy._control.seed import SeedUnusable, SeedUser, parse_seed
+from sandbox_fakeproxy._control.seed import Seed, parse_seed
 from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._local.runtime import LocalRuntime
 from sandbox_fakeproxy._mint import Mint, seeded
-from sandbox_fakeproxy._proxy.journal import LOG as REQUESTS
+from sandbox_fakeproxy._proxy.request_log import LOG as REQUESTS
 from sandbox_fakeproxy._runtime.interface import Runtime
 from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE
 from sandbox_fakeproxy._state.store import Store
@@ -50,6 +51,7 @@ class Settings:
     as_deployed: bool
     seed: int | None
     seed_file: Path | None
+    log_bodies: bool
     verbose: bool
 
 
@@ -60,15 +62,15 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         DataUnusable: the state cannot be kept there.
         IsolationUnavailable: commands cannot be isolated as was asked.
         ListenerRefused: the fake cannot listen there.
-        SeedUnusable: the seed file cannot be read, or does not describe a world.
+        InvalidDocument: the seed file cannot be read, or does not describe a world.
         StoreUnusable: the state there is not ours.
         UnusableAdminKey: the admin key is not one that a header can carry.
     """
-    users = _read_seed_file(settings.seed_file)
+    seed = _read_seed_file(settings.seed_file)
     with opened(settings.data) as data:
         listener = listen(settings.host, settings.port, allow_remote=settings.allow_remote)
         with listener.socket:
-            _serve(settings, data, listener, users, _given_key(environ))
+            _serve(settings, data, listener, seed, _given_key(environ))
 
 
 def _given_key(environ: Mapping[str, str]) -> str:
@@ -81,7 +83,7 @@ def _serve(
     settings: Settings,
     data: DataDirectory,
     listener: Listener,
-    users: list[SeedUser] | None,
+    seed: Seed | None,
     given_key: str,
 ) -> None:
     store = Store(data.database if settings.data else None)
@@ -105,9 +107,12 @@ def _serve(
         as_deployed=settings.as_deployed,
         random=_random(settings),
         allowed_hosts=listener.allowed_hosts,
+        log_bodies=settings.log_bodies,
     )
+    fake: Fake = app.state.fake
+    fake.faults.has_port = True
     runtime.recover(store.sandbox_ids())
-    planted = "" if users is None else _plant(app.state.fake, users, is_new=is_new_state)
+    planted = "" if seed is None else _plant(fake, seed, is_new=is_new_state)
     greeting = Greeting(
         url=listener.url,
         commands=runtime.isolation.sentence,
@@ -128,26 +133,26 @@ def _random(settings: Settings) -> Random | None:
     return None if settings.seed is None else Random(settings.seed)  # noqa: S311  (to be foretold)
 
 
-def _read_seed_file(file: Path | None) -> list[SeedUser] | None:
+def _read_seed_file(file: Path | None) -> Seed | None:
     if file is None:
         return None
     try:
-        return parse_seed(file.read_bytes())
+        return parse_seed(file.read_bytes(), has_port=True)
     except OSError as exc:
-        raise SeedUnusable(f"--seed-file {file} cannot be read: {exc.strerror}") from exc
-    except SeedUnusable as exc:
-        raise SeedUnusable(f"--seed-file {file}: {exc}") from exc
+        raise InvalidDocument(f"--seed-file {file} cannot be read: {exc.strerror}") from exc
+    except InvalidDocument as exc:
+        raise InvalidDocument(f"--seed-file {file}: {exc}") from exc
 
 
-def _plant(fake: Fake, users: list[SeedUser], *, is_new: bool) -> str:
+def _plant(fake: Fake, seed: Seed, *, is_new: bool) -> str:
     """Make the seed file's world, unless there is one; return what there is to say about it.
 
     A key that stands in the file is not shown: its reader has it, and the terminal may be kept.
     """
     if not is_new:
         return "\n\nThe seed file was not used: the state here is not new, and was kept."
-    given = {key.secret for user in users for key in user.keys}
-    made = fake.plant(users)["users"]
+    given = {key.secret for user in seed.users for key in user.keys}
+    made = fake.plant(seed)["users"]
     lines = [
         f"  {user['username']}  {key['api_key']}"
         for user in made
@@ -188,7 +193,7 @@ class _Server(uvicorn.Server):
                 lifespan="on",
                 ws="none",
                 log_config=None,
-                access_log=False,  # it would show keys; the journal logs, and masks them
+                access_log=False,  # it would show keys; the request log masks them
                 server_header=False,  # the deployed proxy is not uvicorn
                 timeout_graceful_shutdown=1,
             )
@@ -230,7 +235,7 @@ class _Server(uvicorn.Server):
 
 
 def _set_up_logging(*, verbose: bool) -> None:
-    """Log defects, and with `verbose` requests, as the journal words them."""
+    """Log defects, and with `verbose` requests, as the request log describes them."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     REQUESTS.setLevel(logging.INFO if verbose else logging.CRITICAL)

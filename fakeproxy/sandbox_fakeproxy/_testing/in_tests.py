@@ -7,26 +7,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
 from sandbox_fakeproxy._app import create_app
 from sandbox_fakeproxy._clock import Clock, ManualClock
+from sandbox_fakeproxy._control.faults import Faults
 from sandbox_fakeproxy._local.runtime import LocalRuntime
 from sandbox_fakeproxy._mint import seed_of
-from sandbox_fakeproxy._proxy.journal import CAPACITY
+from sandbox_fakeproxy._proxy.request_log import CAPACITY
 from sandbox_fakeproxy._runtime.interface import Runtime
 from sandbox_fakeproxy._state.store import Store
 
 from .own_loop import OwnLoop
-from .thread import ServerThread
+from .thread import PATIENCE, ServerThread
 
 if TYPE_CHECKING:
     from sandbox_fakeproxy._control.fake import Fake
 
 ADMIN_KEY = "fake-proxy-admin-key"
-_T = TypeVar("_T")
 
 
 class FakeProxy:
@@ -83,9 +83,26 @@ class FakeProxy:
         """Move time on."""
         self.fake.advance(seconds)
 
-    def journal(self, limit: int = CAPACITY) -> list[dict[str, Any]]:
-        """Return the last requests, newest first."""
-        return self.fake.journal(limit)
+    @property
+    def faults(self) -> Faults:
+        """The armed faults."""
+        return self.fake.faults
+
+    def requests(self, *, limit: int = CAPACITY, **chosen: Any) -> list[dict[str, Any]]:
+        """Return the last requests that fit, the newest first: see `Fake.requests`."""
+        return self.fake.requests(limit=limit, **chosen)
+
+    def assert_requested(
+        self, method: str, route: str, *, times: int | None = None, **chosen: Any
+    ) -> None:
+        """Fail unless there was such a request: see `Fake.assert_requested`."""
+        self.fake.assert_requested(method, route, times=times, **chosen)
+
+    async def wait_for_request(
+        self, method: str, route: str, *, within: float = 10.0, **chosen: Any
+    ) -> dict[str, Any]:
+        """Return such a request once it is over: see `Fake.wait_for_request`."""
+        return await self.fake.wait_for_request(method, route, within=within, **chosen)
 
     def state(self) -> dict[str, Any]:
         """Return users, keys and sandboxes as they are now."""
@@ -118,13 +135,15 @@ class FakeProxy:
 class FakeProxyServer:
     """A fake proxy on a port of this machine until the block's end, in a thread of its own.
 
-    It is made as `FakeProxy` is, and does what that does, for anything that speaks HTTP; none of
-    it is awaited, and all of it may be called from any thread.
+    It is made as `FakeProxy` is, and does the same for anything that speaks HTTP; none of its
+    methods is awaited, and all may be called from any thread.
     """
 
     def __init__(self, directory: Path, **options: Any) -> None:
         self._proxy = FakeProxy(directory, **options)
         self._thread = ServerThread(self._proxy.app)
+        self._proxy.faults.has_port = True
+        self.faults = ServedFaults(self._proxy.faults, self._thread)
         self._clients: list[httpx.Client] = []
         self.url = self._thread.url
         self.admin_key = self._proxy.admin_key
@@ -153,7 +172,7 @@ class FakeProxyServer:
 
     def user(self, username: str = "alice") -> str:
         """Add a user, and return an API key of that user's."""
-        return self._in_its_loop(lambda: self._proxy.user(username))
+        return self._thread.run(lambda: self._proxy.user(username))
 
     def client(self, key: str | None = None) -> httpx.Client:
         """Return an HTTP client that sends a key, and is closed when the server is."""
@@ -163,15 +182,38 @@ class FakeProxyServer:
 
     def advance(self, seconds: float) -> None:
         """Move time on."""
-        self._in_its_loop(lambda: self._proxy.advance(seconds))
+        self._thread.run(lambda: self._proxy.advance(seconds))
 
-    def journal(self, limit: int = CAPACITY) -> list[dict[str, Any]]:
-        """Return the last requests, newest first."""
-        return self._in_its_loop(lambda: self._proxy.journal(limit))
+    def stop(self) -> None:
+        """Play an outage: end all connections and refuse new ones. State and commands go on."""
+        self._thread.stop()
+
+    def start(self) -> None:
+        """End an outage, on the same port."""
+        self._thread.start()
+
+    def requests(self, *, limit: int = CAPACITY, **chosen: Any) -> list[dict[str, Any]]:
+        """Return the last requests that fit, the newest first: see `Fake.requests`."""
+        return self._thread.run(lambda: self._proxy.requests(limit=limit, **chosen))
+
+    def assert_requested(
+        self, method: str, route: str, *, times: int | None = None, **chosen: Any
+    ) -> None:
+        """Fail unless there was such a request: see `Fake.assert_requested`."""
+        self._thread.run(lambda: self._proxy.assert_requested(method, route, times=times, **chosen))
+
+    def wait_for_request(
+        self, method: str, route: str, *, within: float = 10.0, **chosen: Any
+    ) -> dict[str, Any]:
+        """Return such a request once it is over: see `Fake.wait_for_request`."""
+        return self._thread.call(
+            self._proxy.wait_for_request(method, route, within=within, **chosen),
+            timeout=within + PATIENCE,
+        )
 
     def state(self) -> dict[str, Any]:
         """Return users, keys and sandboxes as they are now."""
-        return self._in_its_loop(self._proxy.state)
+        return self._thread.run(self._proxy.state)
 
     def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Replace all there is by what a document describes; return it with its new keys."""
@@ -185,11 +227,29 @@ class FakeProxyServer:
         """Have something become of a sandbox."""
         return self._thread.call(self._proxy.set_fate(username, name, fate))
 
-    def _in_its_loop(self, work: Callable[[], _T]) -> _T:
-        async def there() -> _T:
-            return work()
 
-        return self._thread.call(there())
+class ServedFaults:
+    """The armed faults of a fake on a port, for use from any thread."""
+
+    def __init__(self, faults: Faults, thread: ServerThread) -> None:
+        self._faults = faults
+        self._thread = thread
+
+    def add(self, **fields: Any) -> None:
+        """Arm one more fault: see `Faults.add`."""
+        self._thread.run(lambda: self._faults.add(**fields))
+
+    def replace(self, document: object) -> None:
+        """Arm exactly the faults of a document: see `Faults.replace`."""
+        self._thread.run(lambda: self._faults.replace(document))
+
+    def clear(self) -> None:
+        """Disarm all faults."""
+        self._thread.run(self._faults.clear)
+
+    def armed(self) -> list[dict[str, Any]]:
+        """Return the armed faults: see `Faults.armed`."""
+        return self._thread.run(self._faults.armed)
 
 
 def _made(runtime: Callable[..., Runtime], **offered: Any) -> Runtime:

@@ -1,0 +1,89 @@
+"""The operations of the API, and patterns that match their paths.
+
+A pattern is a path in which `{name}` stands for one segment, and `{path}` for all that follow.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+
+# By their ids in contract/openapi.yaml; a test keeps the two alike.
+OPERATIONS: Mapping[str, tuple[str, str]] = {
+    "getHealth": ("GET", "/health"),
+    "getMe": ("GET", "/api/me"),
+    "listMyKeys": ("GET", "/api/me/apikeys"),
+    "createMyKey": ("POST", "/api/me/apikeys"),
+    "revokeMyKey": ("DELETE", "/api/me/apikeys/{key_id}"),
+    "listSandboxes": ("GET", "/api/sandboxes"),
+    "createSandbox": ("POST", "/api/sandboxes"),
+    "getSandbox": ("GET", "/api/sandboxes/{name}"),
+    "deleteSandbox": ("DELETE", "/api/sandboxes/{name}"),
+    "pauseSandbox": ("POST", "/api/sandboxes/{name}/pause"),
+    "resumeSandbox": ("POST", "/api/sandboxes/{name}/resume"),
+    "listUsers": ("GET", "/api/admin/users"),
+    "createUser": ("POST", "/api/admin/users"),
+    "getUser": ("GET", "/api/admin/users/{user_id}"),
+    "updateUser": ("PUT", "/api/admin/users/{user_id}"),
+    "deleteUser": ("DELETE", "/api/admin/users/{user_id}"),
+    "listUserKeys": ("GET", "/api/admin/users/{user_id}/apikeys"),
+    "createUserKey": ("POST", "/api/admin/users/{user_id}/apikeys"),
+    "revokeKey": ("DELETE", "/api/admin/apikeys/{key_id}"),
+    "executeCommand": ("POST", "/proxy/{name}/v1/shell/exec"),
+    "viewSession": ("POST", "/proxy/{name}/v1/shell/view"),
+    "waitForCommand": ("POST", "/proxy/{name}/v1/shell/wait"),
+    "writeToCommand": ("POST", "/proxy/{name}/v1/shell/write"),
+    "killCommand": ("POST", "/proxy/{name}/v1/shell/kill"),
+    "listSessions": ("GET", "/proxy/{name}/v1/shell/sessions"),
+    "createSession": ("POST", "/proxy/{name}/v1/shell/sessions/create"),
+    "deleteSession": ("DELETE", "/proxy/{name}/v1/shell/sessions/{id}"),
+    "readFile": ("POST", "/proxy/{name}/v1/file/read"),
+    "writeFile": ("POST", "/proxy/{name}/v1/file/write"),
+    "listDirectory": ("POST", "/proxy/{name}/v1/file/list"),
+    "replaceInFile": ("POST", "/proxy/{name}/v1/file/replace"),
+    "searchFile": ("POST", "/proxy/{name}/v1/file/search"),
+    "findFiles": ("POST", "/proxy/{name}/v1/file/find"),
+    "uploadFile": ("POST", "/proxy/{name}/v1/file/upload"),
+    "downloadFile": ("GET", "/proxy/{name}/v1/file/download"),
+    "describeSandbox": ("GET", "/proxy/{name}/v1/sandbox"),
+}
+ANY_RUNTIME_PATH = "/proxy/{name}/{path}"  # with any method
+PATTERNS = frozenset({pattern for _, pattern in OPERATIONS.values()} | {ANY_RUNTIME_PATH})
+
+
+@cache
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return a regular expression that fully matches the paths of a pattern.
+
+    Its groups have the names of the pattern's parameters, in which a percent-encoded segment stays
+    encoded.
+    """
+    parts = (_compile_part(part) for part in re.split(r"({\w+})", pattern))
+    return re.compile("".join(parts))
+
+
+def find_pattern(path: str) -> str | None:
+    """Return the pattern of the API that is, or matches, a path; None if there is none."""
+    if path in PATTERNS:
+        return path
+    if "{" in path:
+        return None
+    found = [each for each in sorted(PATTERNS) if compile_pattern(each).fullmatch(path)]
+    return max(found, key=_literal_segments, default=None)
+
+
+def methods_of(pattern: str) -> frozenset[str] | None:
+    """Return the methods of a pattern; None if it takes any."""
+    if pattern == ANY_RUNTIME_PATH:
+        return None
+    return frozenset(method for method, each in OPERATIONS.values() if each == pattern)
+
+
+def _compile_part(part: str) -> str:
+    if not part.startswith("{"):
+        return re.escape(part)
+    name = part.strip("{}")
+    return f"(?P<{name}>.*)" if name == "path" else f"(?P<{name}>[^/]+)"
+
+
+def _literal_segments(pattern: str) -> int:
+    return sum(not segment.startswith("{") for segment in pattern.split("/"))
