@@ -36,7 +36,7 @@ class ProxyUser:
 
     def requests(self) -> list[str]:
         """Return method, path and status of each of the user's requests, oldest first."""
-        requests = self._request(ADMIN_KEY, "GET", "/_fake/journal")["requests"]
+        requests = self._request(ADMIN_KEY, "GET", "/_fake/requests")["requests"]
         return [
             f"{each['method']} {each['path']} {each['status']}"
             for each in reversed(requests)
