@@ -1,4 +1,4 @@
-"""An MCP client of the server that `gemini-extension.json` starts."""
+"""MCP clients: of the server that `gemini-extension.json` starts, and of one in this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
 import anyio
+import httpx
 from mcp import Client, stdio_client
+from sandbox_client._backend import Backend
+from sandbox_client._client import over
+from sandbox_client._proxy import Proxy
+from sandbox_client._server import create_server
 
 from tests.integration.programs import DEADLINE, clean_environment, processes_with_home
 from tools.manifest import server_parameters
@@ -14,6 +19,9 @@ from tools.manifest import server_parameters
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from sandbox_client._client import Client as ProxyClient
+    from sandbox_client._config import Config
 
 Era = Literal["legacy", "auto"]
 
@@ -29,3 +37,41 @@ async def mcp_client(home: Path, era: Era = "legacy", **variables: str) -> Async
             yield client
     assert (home / "stderr").read_text() == ""
     assert processes_with_home(home) == []
+
+
+class RecordingTransport(httpx.AsyncHTTPTransport):
+    """Record each request as its method and path, such as `POST /api/sandboxes`."""
+
+    def __init__(self, sent: list[str]) -> None:
+        super().__init__()
+        self._sent = sent
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._sent.append(f"{request.method} {request.url.path}")
+        return await super().handle_async_request(request)
+
+
+@asynccontextmanager
+async def in_process_client(
+    url: str, key: str, sent: list[str] | None = None, **variables: str
+) -> AsyncGenerator[Client]:
+    """Yield a client of a server in this process, which uses the proxy at `url`.
+
+    `sent` collects the requests to the proxy; `variables` are further environment variables.
+    """
+    environ = {
+        "HOME": "/nonexistent",
+        "REMOTE_SANDBOX_PROXY_URL": url,
+        "REMOTE_SANDBOX_API_KEY": key,
+        **variables,
+    }
+    made: list[ProxyClient] = []
+
+    def connect(config: Config) -> ProxyClient:
+        made.append(over(Proxy(config, transport=RecordingTransport([] if sent is None else sent))))
+        return made[-1]
+
+    async with Client(create_server(Backend(environ, connect), version="0")) as client:
+        yield client
+    for each in made:
+        await each.proxy.close()
