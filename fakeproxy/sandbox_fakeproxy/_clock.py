@@ -124,6 +124,8 @@ class Waiters:
 
     def wake(self) -> None:
         """Fulfil the futures of all tasks that wait now."""
+        if not self._waiting:
+            return
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for moved in waiting:

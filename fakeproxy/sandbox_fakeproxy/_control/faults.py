@@ -101,9 +101,7 @@ class Faults:
         self.has_port = False
         self._usernames = usernames
         self._armed: list[_Armed] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._armed)
+        self.armed_count = 0  # an attribute, as each request looks at it
 
     def add(self, **fields: Any) -> None:
         """Arm one more fault, whose fields are those of the document: `add(do="hang", times=1)`.
@@ -112,7 +110,7 @@ class Faults:
             InvalidDocument: (a `ValueError`) a field is unknown or wrong.
         """
         fault = read_fault(fields, "fault", self._usernames(), has_port=self.has_port)
-        self._armed.append(_Armed(fault))
+        self._set([*self._armed, _Armed(fault)])
 
     def replace(self, document: object) -> None:
         """Arm exactly the faults of a document, `{"faults": […]}`.
@@ -127,11 +125,11 @@ class Faults:
 
     def arm(self, faults: list[Fault]) -> None:
         """Arm exactly these faults."""
-        self._armed = [_Armed(fault) for fault in faults]
+        self._set([_Armed(fault) for fault in faults])
 
     def clear(self) -> None:
         """Disarm all faults."""
-        self._armed = []
+        self._set([])
 
     def armed(self) -> list[dict[str, Any]]:
         """Return the armed faults as they were given.
@@ -140,6 +138,9 @@ class Faults:
         will meet; None is without end.
         """
         return [each.describe() for each in self._armed]
+
+    def _set(self, armed: "list[_Armed]") -> None:
+        self._armed, self.armed_count = armed, len(armed)
 
     def take(self, method: str, path: str, user: Callable[[], str | None]) -> Fault | None:
         """Count a request, and return the fault that acts on it.

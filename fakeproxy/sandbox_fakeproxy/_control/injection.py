@@ -45,11 +45,14 @@ class FaultInjection:
         self._clock = clock
         self._find_username = find_username
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fault = self._take(scope) if self._faults else None
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # No coroutine of its own: it is on the way of every request, and faults are rare.
+        fault = self._take(scope) if self._faults.armed_count else None
         if fault is None:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
+        return self._inject(fault, scope, receive, send)
+
+    async def _inject(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         self._log(scope, fault)
         if fault.delay:
             await self._wait(fault.delay)

@@ -290,27 +290,39 @@ class LogRequests:
             await self._app(scope, receive, send)
             return
         scope[_REQUEST] = request = self._log.begin(scope)
+        if request.bodies is not None:
+            receive, send = _kept(request.bodies, receive, send)
 
         async def logged(message: Message) -> None:
             if request.status is None and message["type"] == "http.response.start":
                 request.status = message["status"]
-            if request.bodies is not None and message["type"] == "http.response.body":
-                request.bodies[1].add(message)
             await send(message)
 
-        async def received() -> Message:
-            message = await receive()
-            if request.bodies is not None and message["type"] == "http.request":
-                request.bodies[0].add(message)
-            return message
-
         try:
-            await self._app(scope, received if self._log.keeps_bodies else receive, logged)
+            await self._app(scope, receive, logged)
         except Exception:
             request.status = request.status or 500
             raise
         finally:
             self._log.end(request)
+
+
+def _kept(bodies: tuple[_Body, _Body], receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Return what receives and sends the same, and keeps the bodies."""
+    sent, answered = bodies
+
+    async def received() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            sent.add(message)
+        return message
+
+    async def kept(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            answered.add(message)
+        await send(message)
+
+    return received, kept
 
 
 def note_caller(scope: Scope, caller: str) -> None:
