@@ -119,7 +119,6 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
             Middleware(BodilessHead),
             Middleware(DrainedBodies),
             *hosts,
-            *conduct.middleware,
             Middleware(RawPaths),
             Middleware(
                 FaultInjection,
@@ -127,6 +126,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
                 clock=clock,
                 find_username=authenticator.find_username,
             ),
+            *conduct.middleware,
         ],
         exception_handlers=_error_handlers(conduct),
         lifespan=_closing(runtime),

@@ -89,6 +89,8 @@ async def test_reset_clears_the_faults_and_a_seed_brings_its_own(fake: FakeApp) 
             "faults[0].method: /api/sandboxes has no method 'PUT'; expected one of: GET, POST",
         ),
         ({"method": "GET ", "do": "hang"}, "faults[0].method: 'GET ' is no method"),
+        ({"method": "get", "do": "hang"}, "faults[0].method: 'get' is no method"),
+        ({"answer": {"body": 2**70}}, "faults[0].answer.body: expected JSON with numbers"),
         ({"user": "bob", "do": "hang"}, "faults[0].user: there is no user 'bob'"),
         (
             {"operation": "createSandbox", "sandbox": "box", "do": "hang"},

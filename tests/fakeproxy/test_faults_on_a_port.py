@@ -31,23 +31,25 @@ def server(shared_server: FakeProxyServer) -> FakeProxyServer:
 def raw_answer(server: FakeProxyServer, key: str, *, advance: int = 0) -> tuple[bytes, bool]:
     """Create a sandbox; return all bytes of the answer, and whether a reset ended them.
 
-    `advance` moves the fake's clock by that many single seconds, each after a byte of the answer.
+    `advance` moves the fake's clock by so many seconds once the headers have arrived; then the
+    answer is read until it has as many bytes.
     """
     address = urlsplit(server.url)
     request = (
         f"POST /api/sandboxes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
         'Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{"name":"box"}'
     )
-    answer = b""
+    answer, seconds, wanted = b"", advance, 0
     with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT) as connection:
         connection.sendall(request.encode())
         try:
             while chunk := connection.recv(65536):
                 answer += chunk
                 if advance and b"\r\n\r\n" in answer:
-                    advance -= 1
-                    server.advance(1)
-                elif "trickle" in str(server.faults.armed()) and b"\r\n\r\n" in answer:
+                    server.advance(advance)
+                    advance = 0
+                    wanted = len(answer.split(b"\r\n\r\n")[0]) + 4 + seconds
+                if seconds and len(answer) >= wanted:
                     return answer, False
         except ConnectionResetError:
             return answer, True

@@ -301,6 +301,21 @@ async def test_bodies_and_queries_are_kept_on_demand(logging_bodies: FakeApp) ->
     assert (me["query"], me["request_body"], me["request_bytes"]) == ("", None, 0)
 
 
+@pytest.mark.parametrize("body", [b"1" * 30, b'{"name":"\\ud800"}', b"[" * 300 + b"]" * 300])
+async def test_json_that_no_reply_could_repeat_is_shown(
+    logging_bodies: FakeApp, body: bytes
+) -> None:
+    await logging_bodies.anonymous.request("POST", "/", content=body)
+    (noted,) = await requests(logging_bodies)
+    assert noted["request_bytes"] == len(body)
+
+
+async def test_any_route_may_be_asked_for(fake: FakeApp) -> None:
+    await fake.anonymous.request("GET", "/x/1/1")
+    assert len(await requests(fake, "?route=/x/{a}/{a}")) == 1
+    assert len(await requests(fake, "?route=/{name}/{name}/{1}")) == 1
+
+
 async def test_a_large_body_is_not_kept(logging_bodies: FakeApp) -> None:
     for size in (65536, 65537):
         await logging_bodies.anonymous.request("POST", "/", content=b"x" * size)

@@ -76,7 +76,8 @@ class Fault:
 
     def meets(self, method: str, path: str) -> bool:
         """Tell whether a request's method and path, percent-encoded, are among those meant."""
-        if self.method is not None and self.method != ("GET" if method == "HEAD" else method):
+        accepted = {method, "GET"} if method == "HEAD" else {method}
+        if self.method is not None and self.method not in accepted:
             return False
         if self.path is None and self.sandbox is None:
             return True
@@ -244,7 +245,7 @@ def _read_target(fields: JsonObject, at: str) -> tuple[str | None, str | None]:
                 f"unknown operation '{operation}'; expected one of: {', '.join(OPERATIONS)}",
             )
         return OPERATIONS[operation]
-    if method is not None and not _TOKEN.fullmatch(method):
+    if method is not None and not re.fullmatch("[A-Z]+", method):
         refuse(f"{at}.method", f"'{method}' is no method; expected one such as GET")
     if path is None:
         return method, None
@@ -300,9 +301,15 @@ def _read_content(fields: JsonObject, at: str) -> tuple[bytes, str | None]:
     if len(given) > 1:
         refuse(f"{at}.{given[1]}", f"not with {given[0]}: expected one body")
     if "body" in fields:
-        return orjson.dumps(fields["body"]), "application/json; charset=utf-8"
+        try:
+            return orjson.dumps(fields["body"]), "application/json; charset=utf-8"
+        except TypeError:
+            refuse(f"{at}.body", "expected JSON with numbers of at most 64 bits")
     if "text" in fields:
-        return (_optional_text(fields, at, "text") or "").encode(), "text/plain"
+        try:
+            return (_optional_text(fields, at, "text") or "").encode(), "text/plain"
+        except UnicodeEncodeError:
+            refuse(f"{at}.text", "expected text that UTF-8 can hold")
     try:
         encoded = _optional_text(fields, at, "base64") or ""
         return base64.b64decode(encoded, validate=True), None

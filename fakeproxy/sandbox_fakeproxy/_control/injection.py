@@ -61,7 +61,7 @@ class FaultInjection:
         elif fault.action is None:
             await self._app(scope, receive, send)
         else:
-            await _ACTIONS[fault.action](_Request(self._app, scope, receive, send, self._wait))
+            await _ACTIONS[fault.action](_Request(self._app, scope, receive, send, self._clock))
 
     def _take(self, scope: Scope) -> Fault | None:
         if scope["type"] != "http" or scope["path"].startswith("/_fake/"):
@@ -94,7 +94,7 @@ class _Request:
     scope: Scope
     receive: Receive
     send: Send
-    wait: Callable[[float], Awaitable[None]]
+    clock: Clock
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -186,10 +186,12 @@ async def _hang(request: _Request) -> None:
 async def _trickle(request: _Request) -> None:
     answer = await request.answer()
     await request.send(answer.start(promised=len(answer.body)))
+    started = request.clock.now()
     left = asyncio.ensure_future(request.disconnected())
     try:
         for number in range(len(answer.body)):
-            second = asyncio.ensure_future(request.wait(1))
+            moment = started + timedelta(seconds=number + 1)
+            second = asyncio.ensure_future(request.clock.sleep_until(moment))
             await asyncio.wait({second, left}, return_when=asyncio.FIRST_COMPLETED)
             second.cancel()
             if left.done():

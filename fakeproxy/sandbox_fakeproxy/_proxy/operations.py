@@ -5,7 +5,7 @@ A pattern is a path in which `{name}` stands for one segment, and `{path}` for a
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 
 # By their ids in contract/openapi.yaml; a test keeps the two alike.
 OPERATIONS: Mapping[str, tuple[str, str]] = {
@@ -47,18 +47,18 @@ OPERATIONS: Mapping[str, tuple[str, str]] = {
     "describeSandbox": ("GET", "/proxy/{name}/v1/sandbox"),
 }
 ANY_RUNTIME_PATH = "/proxy/{name}/{path}"  # with any method
+_SEGMENT_OF_NAME = "(?:[^/]+)"
 PATTERNS = frozenset({pattern for _, pattern in OPERATIONS.values()} | {ANY_RUNTIME_PATH})
 
 
-@cache
+@lru_cache(maxsize=256)  # of which callers may choose some
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Return a regular expression that fully matches the paths of a pattern.
 
-    Its groups have the names of the pattern's parameters, in which a percent-encoded segment stays
-    encoded.
+    The first `{name}` is a group of that name; a percent-encoded segment stays encoded in it.
     """
-    parts = (_compile_part(part) for part in re.split(r"({\w+})", pattern))
-    return re.compile("".join(parts))
+    parts = [_compile_part(part) for part in re.split(r"({\w+})", pattern)]
+    return re.compile("".join(parts).replace(_SEGMENT_OF_NAME, "(?P<name>[^/]+)", 1))
 
 
 def find_pattern(path: str) -> str | None:
@@ -81,8 +81,7 @@ def methods_of(pattern: str) -> frozenset[str] | None:
 def _compile_part(part: str) -> str:
     if not part.startswith("{"):
         return re.escape(part)
-    name = part.strip("{}")
-    return f"(?P<{name}>.*)" if name == "path" else f"(?P<{name}>[^/]+)"
+    return {"{path}": ".*", "{name}": _SEGMENT_OF_NAME}.get(part, "[^/]+")
 
 
 def _literal_segments(pattern: str) -> int:

@@ -4,7 +4,6 @@ Every request is logged, so values are kept as they come and are only formatted 
 Keys are masked then; headers are never kept.
 """
 
-import json
 import logging
 import re
 from collections import deque
@@ -16,6 +15,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
+import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox_fakeproxy._clock import Clock, Waiters, iso, steady
@@ -125,9 +125,11 @@ class _Body:
         return bytes(self._content) if self.size <= LOGGED_BODY_LIMIT else None
 
     def json(self) -> Any:
-        """Return the JSON in it, or `_ANY` if there is none."""
-        with suppress(ValueError, RecursionError):
-            return json.loads(self.content or b"")
+        """Return the JSON in it, or `_ANY` if there is none that a reply could repeat."""
+        with suppress(ValueError, TypeError, RecursionError):
+            value = orjson.loads(self.content or b"")
+            orjson.dumps(value)
+            return value
         return _ANY
 
 
