@@ -1,7 +1,6 @@
 """Time: the machine's own, moved on by what testers ask for, or one that a test holds still."""
 
 import asyncio
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,8 +11,6 @@ from typing import Protocol, Self
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
-# It counts a suspended machine's time too, where the system has such a clock.
-_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _400_YEARS = timedelta(days=146_097) // _MICROSECOND  # after which the calendar repeats itself
@@ -58,38 +55,16 @@ class Clock(Protocol):
         ...
 
 
-def steady() -> float:
-    """Return seconds that never jump, stand still or go back.
-
-    Libraries that freeze or move time in tests replace functions such as `time.monotonic`, but not
-    this clock.
-    """
-    return time.clock_gettime(_STEADY)
-
-
-class SteadyEventLoop(asyncio.SelectorEventLoop):
-    """An event loop whose timers run while a test freezes time."""
-
-    def time(self) -> float:
-        """Return the loop's time in seconds."""
-        return steady()
-
-
 class SystemClock:
-    """The machine's time plus every advance so far.
-
-    The machine's wall clock is read once: after that, its steps change nothing.
-    """
+    """The machine's time plus every advance so far."""
 
     def __init__(self, offset: float = 0.0) -> None:
-        self._started = datetime.now(UTC)
-        self._steady_start = steady()
         self._offset = timedelta(seconds=offset)
         self._moves = Waiters()
 
     def now(self) -> datetime:
-        """Return the time of the start, plus what has passed since, plus the offset."""
-        return self._started + timedelta(seconds=steady() - self._steady_start) + self._offset
+        """Return the machine's time plus the offset."""
+        return datetime.now(UTC) + self._offset
 
     async def sleep_until(self, moment: datetime) -> None:
         """Wait for the machine's time, or for an advance that saves waiting."""

@@ -1,19 +1,8 @@
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
-from freezegun import freeze_time
-from sandbox_fakeproxy import (
-    Clock,
-    FakeProxy,
-    FakeProxyServer,
-    ManualClock,
-    ScriptedRuntime,
-    Store,
-    SystemClock,
-    create_app,
-)
-from sandbox_fakeproxy._clock import Instant, steady
+from sandbox_fakeproxy import Clock, ManualClock, ScriptedRuntime, Store, SystemClock, create_app
+from sandbox_fakeproxy._clock import Instant
 
 from tests.fakeproxy.fake_app import Client, FakeApp, assert_error
 
@@ -107,46 +96,3 @@ def test_a_clock_starts_where_the_store_says_time_had_come_to() -> None:
 )
 def test_an_instant_of_any_year_is_written_as_javascript_does(milliseconds: int, text: str) -> None:
     assert Instant(milliseconds * 1000).iso() == text
-
-
-# A wall clock that stands still or steps ---------------------------------------------------------
-
-
-def test_the_machines_wall_clock_may_step_or_stand_still() -> None:
-    clock = SystemClock(offset=5)
-    before = clock.now()
-    with freeze_time("2020-01-01"):
-        frozen = clock.now()
-    after = clock.now()
-    assert before < frozen < after < before + timedelta(seconds=30)
-
-
-def test_a_server_is_used_and_stopped_while_time_is_frozen(tmp_path: Path) -> None:
-    started = steady()
-    with FakeProxyServer(tmp_path, clock=SystemClock, ready_after=0.2) as server:
-        http = server.client(server.user())
-        with freeze_time("2020-01-01"):
-            http.post("/api/sandboxes", json={"name": "box"})
-            while not http.get("/api/sandboxes/box").json()["ready"]:
-                pass
-            reply = http.post(
-                "/proxy/box/v1/shell/exec", json={"command": "sleep 60", "timeout": 0.2}
-            )
-            assert reply.json()["data"]["status"] == "running"
-            server.stop()
-            server.start()
-            server.wait_for_request("POST", "/proxy/{name}/{path}")
-            server.stop()
-    assert steady() - started < 20
-
-
-async def test_in_process_a_command_is_answered_while_time_is_frozen(tmp_path: Path) -> None:
-    proxy = FakeProxy(tmp_path, ready_after=0)
-    async with proxy.client(proxy.user()) as http:
-        await http.post("/api/sandboxes", json={"name": "box"})
-        with freeze_time("2020-01-01"):
-            reply = await http.post(
-                "/proxy/box/v1/shell/exec", json={"command": "sleep 60", "timeout": 0.2}
-            )
-    proxy.close()
-    assert reply.json()["data"]["status"] == "running"

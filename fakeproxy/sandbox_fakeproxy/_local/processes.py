@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 
-from sandbox_fakeproxy._clock import steady
 from sandbox_fakeproxy._runtime.place import WORK
 
 _PATIENCE = 2.0  # seconds; a process that cannot be killed by then hangs in the kernel
@@ -69,10 +68,10 @@ def _identities(directories: Collection[Path]) -> Iterator[tuple[int, int]]:
 
 def _kill_until_none_is_left(belongs: Callable[[psutil.Process], bool]) -> None:
     """Kill again and again, as a process may fork while the others are looked through."""
-    deadline = steady() + _PATIENCE
+    deadline = time.monotonic() + _PATIENCE
     while True:
         found = list(_matching(belongs))
-        if not found or steady() > deadline:
+        if not found or time.monotonic() > deadline:
             return
         for process in found:
             with suppress(psutil.Error):

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import uvicorn
 from starlette.types import ASGIApp
 
-from sandbox_fakeproxy._clock import SteadyEventLoop
 from sandbox_fakeproxy._serving.listener import Listener, listen
 from sandbox_fakeproxy._serving.protocol import LimitedHttpProtocol
 
@@ -30,7 +29,7 @@ class ServerThread:
         self._listener: Listener | None = listen("127.0.0.1", 0, allow_remote=False)
         self.url = self._listener.url
         self._server: _Server | None = None
-        self._loop = SteadyEventLoop()
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="fake-proxy", daemon=True)
 
     def __enter__(self) -> Self:
