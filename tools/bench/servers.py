@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,12 +78,19 @@ class Fake(Server):
 
 
 @asynccontextmanager
-async def fake(data: Path | None = None) -> AsyncGenerator[Fake]:
+async def fake(
+    data: Path | None = None, *, module: str = "sandbox_fakeproxy"
+) -> AsyncGenerator[Fake]:
     """Serve a fake proxy with sandboxes ready at once, in memory or from a data directory."""
     state = ["--ephemeral"] if data is None else ["--data", str(data)]
     times = ["--ready-after", "0", "--reconcile-delay", "0"]
-    async with _serving("sandbox_fakeproxy", "serve", "--port", "0", *state, *times) as started:
+    async with _serving(module, "serve", "--port", "0", *state, *times) as started:
         yield Fake(*started)
+
+
+def fake_without_faults() -> AbstractAsyncContextManager[Fake]:
+    """Serve a fake proxy that cannot inject faults: see `tools.bench.without_faults`."""
+    return fake(module="tools.bench.without_faults")
 
 
 @asynccontextmanager
