@@ -9,7 +9,7 @@ import pytest
 from sandbox_fakeproxy import InvalidDocument
 from sandbox_fakeproxy._control.faults import ACTIONS, IN_PROCESS_ACTIONS, PORT_ACTIONS, Faults
 
-from tests.fakeproxy.fake_app import Client, FakeApp, exec_path
+from tests.fakeproxy.fake_app import Client, FakeApp, exec_path, fake_app
 from tests.fakeproxy.processes import wait_until
 
 FAULTS = "/_fake/faults"
@@ -43,6 +43,14 @@ async def test_put_replaces_the_faults_get_lists_them_and_delete_clears_them(
     assert listed.json() == {"faults": [{**document["faults"][0], "hits": 1, "left": 2}]}
     assert cleared.json()["faults"] == (await fake.admin.request("GET", FAULTS)).json()["faults"]
     assert await statuses(alice, "GET /api/me") == [200]
+
+
+async def test_listed_faults_can_be_armed_again(fake: FakeApp, alice: Client) -> None:
+    faults_of(fake).add(operation="getMe", times=2, answer=BUSY)
+    await alice.request("GET", "/api/me")
+    listed = (await fake.admin.request("GET", FAULTS)).json()
+    assert (await fake.admin.request("PUT", FAULTS, listed)).status_code == 200
+    assert await statuses(alice, *["GET /api/me"] * 3) == [503, 503, 200]
 
 
 async def test_a_fault_without_times_is_never_spent(fake: FakeApp, alice: Client) -> None:
@@ -99,8 +107,9 @@ async def test_reset_clears_the_faults_and_a_seed_brings_its_own(fake: FakeApp) 
         ({"skip": -1, "do": "hang"}, "faults[0].skip: expected a whole number, 0 or more"),
         ({"times": 0, "do": "hang"}, "faults[0].times: expected a whole number, 1 or more"),
         ({"times": True, "do": "hang"}, "faults[0].times: expected a whole number, 1 or more"),
-        ({"delay": -1}, "faults[0].delay: expected seconds, 0 or more"),
-        ({"delay": "1"}, "faults[0].delay: expected seconds, 0 or more"),
+        ({"delay": -1}, "faults[0].delay: expected 0 to 1,000,000,000 seconds"),
+        ({"delay": 10**400}, "faults[0].delay: expected 0 to"),
+        ({"delay": "1"}, "faults[0].delay: expected seconds, a number"),
         ({"answer": {"status": 99}}, "faults[0].answer.status: expected 200 to 599"),
         ({"answer": {"status": 204, "text": "x"}}, "faults[0].answer.status: 204 has no body"),
         ({"answer": {"code": 1}}, "faults[0].answer.code: unknown field"),
@@ -185,6 +194,26 @@ async def test_a_fault_of_a_user_meets_that_users_key(
     assert await statuses(bob, "GET /api/me") == [503]
     assert await statuses(fake.anonymous, "GET /api/me") == [401]
     assert await statuses(Client(fake.http, "sk_live_unknown"), "GET /api/me") == [401]
+
+
+async def test_a_fault_of_the_user_admin_meets_the_admin_key(fake: FakeApp, alice: Client) -> None:
+    faults_of(fake).add(user="admin", answer=BUSY)
+    assert await statuses(fake.admin, "GET /api/admin/users") == [503]
+    assert await statuses(alice, "GET /api/me") == [200]
+    assert fake.app.state.fake.requests(status=503)[0]["caller"] == "admin"
+
+
+@pytest.mark.parametrize(("as_deployed", "status"), [(True, 418), (False, 404)])
+async def test_a_fault_meets_paths_in_any_case_where_the_deployed_proxy_takes_them(
+    as_deployed: bool, status: int
+) -> None:
+    async with fake_app(as_deployed=as_deployed) as fake:
+        alice = await fake.new_user("alice")
+        faults_of(fake).add(operation="getSandbox", sandbox="box", answer={"status": 418})
+        assert await statuses(alice, "GET /API/Sandboxes/box") == [status]
+        assert await statuses(alice, "GET /api/sandboxes/BOX") == [403]
+        (_, request) = fake.app.state.fake.requests(user="alice")
+        assert request["route"] == (SANDBOX if as_deployed else None)
 
 
 async def test_skip_and_times_count_the_requests_that_fit(fake: FakeApp, alice: Client) -> None:

@@ -1,6 +1,7 @@
 """Every fault on a real socket, and outages."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,8 @@ import httpx
 import pytest
 from sandbox_fakeproxy import FakeProxyServer, ScriptedRuntime
 from sandbox_fakeproxy._control.faults import ACTIONS
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 TIMEOUT = 10.0  # seconds; far more than any answer here takes
 
@@ -28,20 +31,26 @@ def server(shared_server: FakeProxyServer) -> FakeProxyServer:
     return shared_server
 
 
-def raw_answer(server: FakeProxyServer, key: str, *, advance: int = 0) -> tuple[bytes, bool]:
+def connect(server: FakeProxyServer) -> socket.socket:
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout=TIMEOUT)
+
+
+def raw_answer(
+    server: FakeProxyServer, key: str, *, body: bytes = b'{"name":"box"}', advance: int = 0
+) -> tuple[bytes, bool]:
     """Create a sandbox; return all bytes of the answer, and whether a reset ended them.
 
     `advance` moves the fake's clock by so many seconds once the headers have arrived; then the
     answer is read until it has as many bytes.
     """
-    address = urlsplit(server.url)
     request = (
         f"POST /api/sandboxes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-        'Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{"name":"box"}'
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     answer, seconds, wanted = b"", advance, 0
-    with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT) as connection:
-        connection.sendall(request.encode())
+    with connect(server) as connection:
+        connection.sendall(request.encode() + body)
         try:
             while chunk := connection.recv(65536):
                 answer += chunk
@@ -91,6 +100,15 @@ def test_drop_after_commit_does_the_work_and_answers_nothing(server: FakeProxySe
     assert has_box(server)
     (request,) = server.requests(limit=1)
     assert (request["status"], request["fault"]) == (None, "drop-after-commit")
+
+
+@pytest.mark.parametrize("action", ["drop-after-commit", "truncate", "garbage"])
+def test_a_connection_ends_without_a_reset_though_the_app_reads_no_body(
+    server: FakeProxyServer, action: str
+) -> None:
+    server.faults.add(do=action)
+    _, was_reset = raw_answer(server, "unknown", body=b"x" * 1_000_000)
+    assert not was_reset
 
 
 def test_truncate_ends_the_connection_after_half_of_the_body(server: FakeProxyServer) -> None:
@@ -156,7 +174,15 @@ def test_after_a_fault_the_server_answers(server: FakeProxyServer, action: str) 
     http = server.client()
     with suppress(httpx.HTTPError):
         http.get("/health", timeout=0.1)
+    assert server.faults.armed()[0]["hits"] == 1
     assert http.get("/health", timeout=TIMEOUT).status_code == 200
+
+
+def test_pipelined_requests_under_a_fault_end_with_the_connection(server: FakeProxyServer) -> None:
+    server.faults.add(operation="getHealth", do="hang")
+    with connect(server) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+    server.wait_for_request("GET", "/health", within=TIMEOUT)
 
 
 # Outages -----------------------------------------------------------------------------------------
@@ -177,18 +203,67 @@ def test_a_stopped_server_refuses_connections_and_keeps_its_state(tmp_path: Path
 
 
 def test_a_stop_ends_requests_under_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    received = threading.Event()
+
+    async def hang(scope: Scope, receive: Receive, _send: Send) -> None:
+        received.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    with (
+        FakeProxyServer(tmp_path, runtime=ScriptedRuntime, ready_after=0, upstream=hang) as server,
+        connect(server) as connection,
+    ):
+        http = server.client(key := server.user())
+        http.post("/api/sandboxes", json={"name": "box"})
+        head = f"GET /proxy/box/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+        connection.sendall(head.encode() * 2)  # the second one waits for the first one
+        assert received.wait(TIMEOUT)
+        server.stop()
+        assert connection.recv(1) == b""
+        server.start()
+        assert http.get("/health").status_code == 200
+    assert caplog.records == []
+
+
+def test_a_start_says_that_the_port_is_taken(tmp_path: Path) -> None:
     with FakeProxyServer(tmp_path, runtime=ScriptedRuntime) as server:
-        server.faults.add(do="hang", times=1)
-        address = urlsplit(server.url)
-        with socket.create_connection((address.hostname, address.port), timeout=TIMEOUT) as asking:
-            asking.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-            while not server.faults.armed()[0]["hits"]:
-                pass
-            server.stop()
-            assert asking.recv(1) == b""
+        server.stop()
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", urlsplit(server.url).port or 0))
+            other.listen()
+            with pytest.raises(RuntimeError, match=f"has taken the address {server.url} since"):
+                server.start()
         server.start()
         assert server.client().get("/health").status_code == 200
-    assert caplog.records == []
+
+
+def test_outside_its_block_a_server_says_so(tmp_path: Path) -> None:
+    server = FakeProxyServer(tmp_path, runtime=ScriptedRuntime)
+    for use in (lambda: server.url, server.user, server.start):
+        with pytest.raises(RuntimeError, match="use it inside its `with` block"):
+            use()
+    with server:
+        assert server.client().get("/health").status_code == 200
+    with pytest.raises(RuntimeError, match="use it inside its `with` block"):
+        server.state()
+
+
+def test_a_call_from_the_servers_own_thread_is_refused(tmp_path: Path) -> None:
+    servers: list[FakeProxyServer] = []
+
+    async def upstream(scope: Scope, receive: Receive, send: Send) -> None:
+        with pytest.raises(RuntimeError, match="would wait for itself") as refused:
+            servers[0].state()
+        await PlainTextResponse(str(refused.value))(scope, receive, send)
+
+    with FakeProxyServer(
+        tmp_path, runtime=ScriptedRuntime, ready_after=0, upstream=upstream
+    ) as server:
+        servers.append(server)
+        http = server.client(server.user())
+        http.post("/api/sandboxes", json={"name": "box"})
+        assert http.get("/proxy/box/x").status_code == 200
 
 
 def test_a_command_goes_on_during_an_outage(tmp_path: Path) -> None:

@@ -42,12 +42,16 @@ def read_object(value: object, at: str, known: Iterable[str]) -> JsonObject:
     return read
 
 
-def read_list(fields: JsonObject, name: str, at: str) -> Iterator[tuple[str, Any]]:
-    """Yield each item of a list, which may be absent, with its place.
+def read_list(
+    fields: JsonObject, name: str, at: str, *, is_required: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Yield each item of a list with its place.
 
     Raises:
-        InvalidDocument: it is no list.
+        InvalidDocument: it is no list, or is required and absent.
     """
+    if is_required and name not in fields:
+        refuse(at, "required: a list, which may be empty")
     value = fields.get(name, [])
     if not isinstance(value, list):
         refuse(at, "expected a list")

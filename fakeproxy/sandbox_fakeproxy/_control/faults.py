@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
@@ -37,10 +36,15 @@ _FIELDS = (
     *("operation", "method", "path", "user", "sandbox"),
     *("skip", "times", "delay", "answer", "do"),
 )
+_REPORTED = ("hits", "left")  # what a list of the armed faults adds: it can be armed again
 _BODIES = ("body", "text", "base64")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a method's or header field's name in HTTP
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+_PATHS_OF_A_SANDBOX = (
+    *("/api/sandboxes/{name}", "/api/sandboxes/{name}/{path}"),
+    *("/proxy/{name}", "/proxy/{name}/{path}"),
+)
 _LONGEST_DELAY = 1e9  # seconds
 
 
@@ -74,22 +78,21 @@ class Fault:
     action: str | None = None
     document: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    def meets(self, method: str, path: str) -> bool:
-        """Tell whether a request's method and path, percent-encoded, are among those meant."""
+    def meets(self, method: str, path: str, *, ignores_case: bool) -> bool:
+        """Tell whether a request has the method and the path of this fault.
+
+        `path` is percent-encoded. With `ignores_case`, its literal parts match in any case.
+        """
         accepted = {method, "GET"} if method == "HEAD" else {method}
         if self.method is not None and self.method not in accepted:
             return False
         if self.path is None and self.sandbox is None:
             return True
-        pattern = compile_pattern(self.path) if self.path is not None else _ANY_SANDBOX
-        found = pattern.fullmatch(path)
-        if found is None:
-            return False
-        return self.sandbox is None or self.sandbox == unquote(found.groupdict().get("name", ""))
-
-
-# A fault of a sandbox without a path is one of all requests below the sandbox's own paths.
-_ANY_SANDBOX = re.compile(r"/(?:api/sandboxes|proxy)/(?P<name>[^/]+)(?:/.*)?")
+        for pattern in _PATHS_OF_A_SANDBOX if self.path is None else [self.path]:
+            found = compile_pattern(pattern, ignores_case=ignores_case).fullmatch(path)
+            if found is not None:
+                return self.sandbox in {None, unquote(found.groupdict().get("name", ""))}
+        return False
 
 
 class Faults:
@@ -102,7 +105,11 @@ class Faults:
         self.has_port = False
         self._usernames = usernames
         self._armed: list[_Armed] = []
-        self.armed_count = 0  # an attribute, as each request looks at it
+
+    @property
+    def are_armed(self) -> bool:
+        """Tell whether there is any armed fault."""
+        return bool(self._armed)
 
     def add(self, **fields: Any) -> None:
         """Arm one more fault, whose fields are those of the document: `add(do="hang", times=1)`.
@@ -111,7 +118,7 @@ class Faults:
             InvalidDocument: (a `ValueError`) a field is unknown or wrong.
         """
         fault = read_fault(fields, "fault", self._usernames(), has_port=self.has_port)
-        self._set([*self._armed, _Armed(fault)])
+        self._armed.append(_Armed(fault))
 
     def replace(self, document: object) -> None:
         """Arm exactly the faults of a document, `{"faults": […]}`.
@@ -120,17 +127,16 @@ class Faults:
             InvalidDocument: (a `ValueError`) the document is wrong; the faults stay as they are.
         """
         fields = read_object(document, "the document", {"faults"})
-        if "faults" not in fields:
-            refuse("faults", "required: a list, which may be empty")
-        self.arm(read_faults(fields, self._usernames(), has_port=self.has_port))
+        faults = read_faults(fields, self._usernames(), has_port=self.has_port, is_required=True)
+        self.arm(faults)
 
     def arm(self, faults: list[Fault]) -> None:
         """Arm exactly these faults."""
-        self._set([_Armed(fault) for fault in faults])
+        self._armed = [_Armed(fault) for fault in faults]
 
     def clear(self) -> None:
         """Disarm all faults."""
-        self._set([])
+        self._armed = []
 
     def armed(self) -> list[dict[str, Any]]:
         """Return the armed faults as they were given.
@@ -140,16 +146,15 @@ class Faults:
         """
         return [each.describe() for each in self._armed]
 
-    def _set(self, armed: "list[_Armed]") -> None:
-        self._armed, self.armed_count = armed, len(armed)
-
-    def take(self, method: str, path: str, user: Callable[[], str | None]) -> Fault | None:
+    def take(
+        self, method: str, path: str, user: Callable[[], str | None], *, ignores_case: bool
+    ) -> Fault | None:
         """Count a request, and return the fault that acts on it.
 
         `user` returns the name of the user whose key the request carries.
         """
         for each in self._armed:
-            if each.is_spent or not each.fault.meets(method, path):
+            if each.is_spent or not each.fault.meets(method, path, ignores_case=ignores_case):
                 continue
             if each.fault.user is not None and each.fault.user != user():
                 continue
@@ -186,15 +191,17 @@ class _Armed:
         return {**self.fault.document, "hits": self._hits, "left": left}
 
 
-def read_faults(fields: JsonObject, usernames: Container[str], *, has_port: bool) -> list[Fault]:
-    """Read the list `faults` of a document, which may be absent.
+def read_faults(
+    fields: JsonObject, usernames: Container[str], *, has_port: bool, is_required: bool = False
+) -> list[Fault]:
+    """Read the list `faults` of a document.
 
     Raises:
         InvalidDocument: it is wrong.
     """
     return [
         read_fault(each, at, usernames, has_port=has_port)
-        for at, each in read_list(fields, "faults", "faults")
+        for at, each in read_list(fields, "faults", "faults", is_required=is_required)
     ]
 
 
@@ -204,14 +211,16 @@ def read_fault(value: object, at: str, usernames: Container[str], *, has_port: b
     Raises:
         InvalidDocument: it is wrong.
     """
-    fields = read_object(value, at, _FIELDS)
+    fields = read_object(value, at, (*_FIELDS, *_REPORTED))
     method, path = _read_target(fields, at)
     user = _optional_text(fields, at, "user")
     if user is not None and user not in usernames:
         refuse(f"{at}.user", f"there is no user '{user}'")
     delay = fields.get("delay", 0)
-    if not _is_number(delay) or not 0 <= delay <= _LONGEST_DELAY:
-        refuse(f"{at}.delay", "expected seconds, 0 or more")
+    if isinstance(delay, bool) or not isinstance(delay, (int, float)):
+        refuse(f"{at}.delay", "expected seconds, a number")
+    if not 0 <= delay <= _LONGEST_DELAY:
+        refuse(f"{at}.delay", f"expected 0 to {_LONGEST_DELAY:,.0f} seconds")
     if not fields.keys() & {"answer", "do", "delay"}:
         refuse(at, "expected answer, do or delay: the fault has no effect")
     if "answer" in fields and "do" in fields:
@@ -228,7 +237,7 @@ def read_fault(value: object, at: str, usernames: Container[str], *, has_port: b
         action=_read_action(fields["do"], f"{at}.do", has_port=has_port)
         if "do" in fields
         else None,
-        document=fields,
+        document={name: each for name, each in fields.items() if name not in _REPORTED},
     )
 
 
@@ -339,7 +348,3 @@ def _optional_text(fields: JsonObject, at: str, name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         refuse(f"{at}.{name}", "expected text")
     return value
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in {int, float} and math.isfinite(value)  # type: ignore[arg-type]

@@ -38,16 +38,19 @@ class FaultInjection:
         app: ASGIApp,
         faults: Faults,
         clock: Clock,
-        find_username: Callable[[str | None], str | None],
+        find_caller: Callable[[str | None], str | None],
+        *,
+        ignores_case: bool,
     ) -> None:
         self._app = app
         self._faults = faults
         self._clock = clock
-        self._find_username = find_username
+        self._find_caller = find_caller
+        self._ignores_case = ignores_case
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # No coroutine of its own: it is on the way of every request, and faults are rare.
-        fault = self._take(scope) if self._faults.armed_count else None
+        fault = self._take(scope) if self._faults.are_armed else None
         if fault is None:
             return self._app(scope, receive, send)
         return self._inject(fault, scope, receive, send)
@@ -67,18 +70,20 @@ class FaultInjection:
         if scope["type"] != "http" or scope["path"].startswith("/_fake/"):
             return None
         path = scope["path"].removesuffix("/") or "/"
-        return self._faults.take(scope["method"], path, lambda: self._username(scope))
+        return self._faults.take(
+            scope["method"], path, lambda: self._caller(scope), ignores_case=self._ignores_case
+        )
 
-    def _username(self, scope: Scope) -> str | None:
-        return self._find_username(Headers(scope=scope).get("authorization"))
+    def _caller(self, scope: Scope) -> str | None:
+        return self._find_caller(Headers(scope=scope).get("authorization"))
 
     def _log(self, scope: Scope, fault: Fault) -> None:
         """Log what the app logs of a request, as the fault may keep it from the app."""
         note_fault(scope, fault.action or ("answer" if fault.answer else "delay"))
-        username = self._username(scope)
-        if username is not None:
-            note_caller(scope, username)
-        pattern = find_pattern(scope["path"])
+        caller = self._caller(scope)
+        if caller is not None:
+            note_caller(scope, caller)
+        pattern = find_pattern(scope["path"], ignores_case=self._ignores_case)
         is_forwarded = pattern is not None and pattern.startswith("/proxy/")
         note_route(scope, ANY_RUNTIME_PATH if is_forwarded else pattern)
 
@@ -86,15 +91,22 @@ class FaultInjection:
         await self._clock.sleep_until(self._clock.now() + timedelta(seconds=seconds))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Request:
     """A request that meets a fault, and the app that would answer it."""
 
     app: ASGIApp
     scope: Scope
-    receive: Receive
+    source: Receive
     send: Send
     clock: Clock
+    is_read: bool = False  # as far as its body goes
+
+    async def receive(self) -> Message:
+        """Receive the next part of the request, for the app or for a fault."""
+        message = await self.source()
+        self.is_read = not message.get("more_body", False)
+        return message
 
     @property
     def transport(self) -> asyncio.Transport:
@@ -105,6 +117,7 @@ class _Request:
         """Let the app do its work, and return its whole answer."""
         answer = _Answer()
         await self.app(self.scope, self.receive, answer.take)
+        await self.read_body()
         return answer
 
     async def respond(self, response: Response) -> None:
@@ -122,9 +135,9 @@ class _Request:
             pass
 
     async def read_body(self) -> None:
-        """Read the request's body: a close before its end would reset the connection."""
-        while (await self.receive()).get("more_body", False):
-            pass
+        """Read the rest of the request's body: a close before its end would be a reset."""
+        while not self.is_read:
+            await self.receive()
 
     async def close(self) -> None:
         """Close the connection after what was written."""
@@ -145,7 +158,7 @@ class _Answer:
 
     status: int = 500
     headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
 
     async def take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -281,5 +294,5 @@ def _response(answer: FaultAnswer) -> Response:
     )
 
 
-def _body(content: bytes, *, more: bool) -> Message:
-    return {"type": "http.response.body", "body": content, "more_body": more}
+def _body(content: bytes | bytearray, *, more: bool) -> Message:
+    return {"type": "http.response.body", "body": bytes(content), "more_body": more}

@@ -79,9 +79,8 @@ def read_seed(document: object, *, has_port: bool) -> Seed:
         InvalidDocument: it does not describe a world.
     """
     asked = read_object(document, "the document", {"users", "faults"})
-    if "users" not in asked:
-        refuse("users", "required: a list, which may be empty")
-    users = [read_user(each, at) for at, each in read_list(asked, "users", "users")]
+    listed = read_list(asked, "users", "users", is_required=True)
+    users = [read_user(each, at) for at, each in listed]
     _refuse_repeated([(f"users[{i}].username", user.username) for i, user in enumerate(users)])
     _refuse_repeated(
         [

@@ -12,6 +12,7 @@ from sandbox_fakeproxy._state.store import Store
 
 # The scheme is case-sensitive, and exactly one space follows it.
 CREDENTIALS = re.compile(r"Bearer ([^ ]+)")
+ADMIN_CALLER = "admin"  # under which requests with the admin key are logged
 _BLANKS = " \t"  # which HTTP allows around the value of any header field
 
 
@@ -67,12 +68,18 @@ class Authenticator:
         self._store.note_use(key.id, now)
         return user
 
-    def find_username(self, authorization: str | None) -> str | None:
-        """Return the name of the user whose key it is, whether or not it opens anything."""
+    def find_caller(self, authorization: str | None) -> str | None:
+        """Return the name under which a request is logged, even if its key is not accepted.
+
+        It is a user's name, `admin` for the admin key, and None for an unknown key.
+        """
         try:
-            found = self._store.key_by_hash(digest(self._key_in(authorization)))
+            key_digest = digest(self._key_in(authorization))
         except Refusal:
             return None
+        if hmac.compare_digest(key_digest, self._admin_digest):
+            return ADMIN_CALLER
+        found = self._store.key_by_hash(key_digest)
         return found and found[2].username
 
     def require_admin(self, authorization: str | None) -> None:

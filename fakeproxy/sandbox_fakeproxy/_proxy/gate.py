@@ -12,7 +12,7 @@ from sandbox_fakeproxy._http import Arguments, Reply, decode, has_body, read_arg
 from sandbox_fakeproxy._state.records import Sandbox, User
 from sandbox_fakeproxy._state.store import Store
 
-from .auth import Authenticator
+from .auth import ADMIN_CALLER, Authenticator
 from .request_log import note_caller
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -96,7 +96,7 @@ class Gate:
     def require_admin(self, request: Request) -> None:
         """Refuse any key but the admin's."""
         self._authenticator.require_admin(request.headers.get("authorization"))
-        note_caller(request.scope, "admin")
+        note_caller(request.scope, ADMIN_CALLER)
 
     def require_user(self, request: Request) -> User:
         """Return the user whose key it is, or refuse."""

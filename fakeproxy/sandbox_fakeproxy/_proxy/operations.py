@@ -52,22 +52,28 @@ PATTERNS = frozenset({pattern for _, pattern in OPERATIONS.values()} | {ANY_RUNT
 
 
 @lru_cache(maxsize=256)  # of which callers may choose some
-def compile_pattern(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str, *, ignores_case: bool = False) -> re.Pattern[str]:
     """Return a regular expression that fully matches the paths of a pattern.
 
-    The first `{name}` is a group of that name; a percent-encoded segment stays encoded in it.
+    With `ignores_case`, its literal parts match in any case, as in the deployed proxy. The first
+    `{name}` is a group of that name; a percent-encoded segment stays encoded in it.
     """
     parts = [_compile_part(part) for part in re.split(r"({\w+})", pattern)]
-    return re.compile("".join(parts).replace(_SEGMENT_OF_NAME, "(?P<name>[^/]+)", 1))
+    expression = "".join(parts).replace(_SEGMENT_OF_NAME, "(?P<name>[^/]+)", 1)
+    return re.compile(expression, re.IGNORECASE if ignores_case else 0)
 
 
-def find_pattern(path: str) -> str | None:
+def find_pattern(path: str, *, ignores_case: bool = False) -> str | None:
     """Return the pattern of the API that is, or matches, a path; None if there is none."""
     if path in PATTERNS:
         return path
     if "{" in path:
         return None
-    found = [each for each in sorted(PATTERNS) if compile_pattern(each).fullmatch(path)]
+    found = [
+        each
+        for each in sorted(PATTERNS)
+        if compile_pattern(each, ignores_case=ignores_case).fullmatch(path)
+    ]
     return max(found, key=_literal_segments, default=None)
 
 

@@ -40,6 +40,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._awaits_headers = True
         self._is_refused = False
         self._timer: asyncio.TimerHandle | None = None
+        # Requests without a whole response: the running one, and pipelined ones after it.
+        self._unanswered: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -48,6 +50,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        # uvicorn tells the newest request only, which may be one that waits for the running one.
+        for cycle in self._unanswered:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         start = 0
@@ -71,9 +78,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def drop(self) -> None:
-        """End the connection at once; that its request is cancelled then is not logged."""
-        if _is_under_way(self.cycle):
-            self.cycle.logger = _DROPPED
+        """End the connection at once; that its requests are cancelled then is not logged."""
+        for cycle in self._unanswered:
+            cycle.logger = _DROPPED
         self.transport.abort()
 
     # Parser callbacks ---------------------------------------------------------------------------
@@ -97,6 +104,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._awaits_headers = False
         self._counted = 0
         super().on_headers_complete()
+        # An upgrade, which is refused later, leaves the previous cycle or None.
+        known = [*self._unanswered, self.cycle]
+        self._unanswered = [each for each in dict.fromkeys(known) if _is_under_way(each)]
 
     def on_body(self, body: bytes) -> None:
         self._has_progressed = True

@@ -145,11 +145,15 @@ class FakeProxyServer:
         self._proxy.faults.has_port = True
         self.faults = ServedFaults(self._proxy.faults, self._thread)
         self._clients: list[httpx.Client] = []
-        self.url = self._thread.url
         self.admin_key = self._proxy.admin_key
         self.clock = self._proxy.clock
         self.runtime = self._proxy.runtime
         self.store = self._proxy.store
+
+    @property
+    def url(self) -> str:
+        """The address of the server, which is known from the block's start on."""
+        return self._thread.url
 
     def __enter__(self) -> Self:
         self._thread.__enter__()
