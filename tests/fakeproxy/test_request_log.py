@@ -330,7 +330,14 @@ async def test_keys_are_masked_in_bodies_and_queries(logging_bodies: FakeApp) ->
     assert alice.key is not None
     for key in (alice.key, made, ADMIN_KEY):
         escaped = key.replace("_", "\\u005f").replace("-", "\\u002d")
-        bodies = [f"key={key}", json.dumps({key: [key]}), f'"{escaped}"', key.replace("_", "%5F")]
+        command = json.dumps({"command": f'curl -d {{"key": "{escaped}"}}'})
+        bodies = [
+            command,
+            f"key={key}",
+            json.dumps({key: [key]}),
+            f'"{escaped}"',
+            key.replace("_", "%5F"),
+        ]
         for body in bodies:
             await alice.request("POST", f"/api/x?k={key}", content=body.encode())
     said = (await logging_bodies.admin.request("GET", REQUESTS)).text
@@ -402,5 +409,17 @@ async def test_wait_for_request_returns_a_request_once_it_is_over(fake: FakeApp)
 
 async def test_wait_for_request_ends_in_time(fake: FakeApp) -> None:
     await fake.anonymous.request("GET", "/health")
-    with pytest.raises(TimeoutError, match=r"(?s)Within 0.01 s: .*200 GET /health .*method"):
+    with pytest.raises(TimeoutError) as failed:
         await fake.app.state.fake.wait_for_request("POST", "/health", within=0.01)
+    first, closest = str(failed.value).splitlines()
+    assert first == "no request POST /health was over within 0.01 s. The closest:"
+    assert closest == "  200 GET /health (None): another method"
+
+
+async def test_wait_for_request_shows_the_request_that_is_under_way(fake: FakeApp) -> None:
+    fake.app.state.fake.faults.add(do="hang")
+    hanging = asyncio.ensure_future(fake.anonymous.request("GET", "/health"))
+    with pytest.raises(TimeoutError, match=r"GET /health .*: as expected, but not over yet"):
+        await fake.app.state.fake.wait_for_request("GET", "/health", within=0.01)
+    hanging.cancel()
+    await asyncio.wait({hanging})

@@ -18,7 +18,7 @@ from sandbox_fakeproxy._state.store import Store
 from .faults import Faults
 from .planting import Planting
 from .seed import ADMIN, Seed, read_seed, read_user
-from .state import explain_requests, sandbox_state, state_of
+from .state import describe_closest, explain_count, sandbox_state, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Fake:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.faults = Faults(lambda: {user.username for user in world.store.users()})
+        self.faults = Faults(lambda: {ADMIN, *(user.username for user in world.store.users())})
         self._store = world.store
         self._mint = world.mint
         self._log = world.request_log
@@ -83,7 +83,7 @@ class Fake:
         wanted = self._filter({"method": method, "route": route, **chosen})
         found = len(self._log.find(CAPACITY, wanted))
         if found != times if times is not None else not found:
-            raise AssertionError(explain_requests(self._log, wanted, times, found))
+            raise AssertionError(explain_count(self._log, wanted, times, found))
 
     async def wait_for_request(
         self, method: str, route: str, *, within: float = 10.0, **chosen: Any
@@ -100,8 +100,10 @@ class Fake:
         try:
             return await asyncio.wait_for(self._log.wait_for(wanted), within)
         except TimeoutError:
-            message = f"Within {within:g} s: {explain_requests(self._log, wanted, None, 0)}"
-            raise TimeoutError(message) from None
+            raise TimeoutError(
+                f"no request {method} {route} was over within {within:g} s."
+                f" {describe_closest(self._log, wanted)}"
+            ) from None
 
     def _filter(self, chosen: dict[str, Any]) -> RequestFilter:
         wanted = RequestFilter(**chosen)

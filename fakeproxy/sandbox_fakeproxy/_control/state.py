@@ -63,18 +63,25 @@ def describe_request(request: Mapping[str, Any]) -> str:
     return f"{said} ({request['caller']}){fault}"
 
 
-def explain_requests(log: RequestLog, wanted: RequestFilter, times: int | None, found: int) -> str:
+def explain_count(log: RequestLog, wanted: RequestFilter, times: int | None, found: int) -> str:
     """Explain that requests were made another number of times than was expected."""
     expected = (
         "at least one request" if times is None else f"{times} request{'s' if times != 1 else ''}"
     )
     said = f"expected {expected} {wanted.method} {wanted.route}, but there were {found}."
+    return f"{said} {describe_closest(log, wanted)}"
+
+
+def describe_closest(log: RequestLog, wanted: RequestFilter) -> str:
+    """Describe the logged requests that fit a filter best, and how each differs from it."""
     closest = log.closest(wanted, _SHOWN)
     if not closest:
-        return f"{said} No request was made at all."
-    lines = [f"{said} The closest:"]
+        return "No request was made at all."
+    lines = ["The closest:"]
     for request, names in closest:
         differs = f"another {', '.join(names)}" if names else "as expected"
+        if request["milliseconds"] is None:
+            differs += ", but not over yet"
         body = request["request_body"] if "json" in names else None
         differs += "" if body is None else f" {body}"
         lines.append(f"  {describe_request(request)}: {differs}")

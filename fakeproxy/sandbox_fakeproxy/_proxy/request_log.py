@@ -32,6 +32,7 @@ _REQUEST = "sandbox_fakeproxy.logged_request"  # the key of a scope
 _PATH_LIMIT = 2000  # bytes
 _MASK = "***"
 _ENCODINGS = 10  # of one another; text that is encoded more often is taken for a key
+_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")  # a character in JSON
 _ANY: Any = object()
 
 
@@ -270,14 +271,18 @@ class RequestLog:
         return _MASK if "%" in kept or self._holds_key(kept) else kept
 
     def _holds_key(self, text: str) -> bool:
-        """Tell whether a key is in a text as it is, or however often it is encoded."""
+        """Tell whether a key is in a text, percent-encoded or escaped as in JSON or not."""
         for _ in range(_ENCODINGS):
             if self._keys.search(text):
                 return True
-            encoded, text = text, unquote(text)
+            encoded, text = text, _ESCAPE.sub(_unescaped, unquote(text))
             if text == encoded:
                 return False
         return True
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16))
 
 
 class LogRequests:
