@@ -171,9 +171,12 @@ def test_no_other_environment_than_the_argument_is_read(
     assert load({"HOME": str(elsewhere)}) == Config(URL, KEY)
 
 
-def test_without_home_the_password_database_says_where_home_is() -> None:
+def test_without_home_the_password_database_says_where_home_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # As `sandbox-fakeproxy` and its shell lines find it: HOME in the environment is not needed.
-    folder = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    monkeypatch.setattr(os, "getuid", lambda: 0)  # this process's own user may have no entry
+    folder = Path(pwd.getpwuid(0).pw_dir)
 
     assert _config.config_path({}) == folder / ".config/gemini-remote-sandbox/config.json"
 

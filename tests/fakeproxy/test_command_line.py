@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import pwd
 import socket
 import stat
 from collections.abc import Callable
@@ -83,6 +84,21 @@ def test_a_data_directory_that_cannot_be_made_is_one_clear_line(
     line = refused("serve", "--port", "0", "--data", tmp_path / "file" / "data")
     assert line.count("\n") == 1
     assert "cannot be used: Not a directory" in line
+
+
+def test_a_user_without_a_home_directory_is_told_what_to_choose(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_user(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_user)
+    assert "There is no home directory to keep state in. Set HOME, or choose" in refused("serve")
+    with contextlib.suppress(SystemExit):
+        main(["serve", "--help"])
+    assert "(none, as HOME is not set)" in capsys.readouterr().out
 
 
 def test_state_of_another_program_is_one_clear_line(refused: Refused, tmp_path: Path) -> None:

@@ -31,17 +31,25 @@ _CANNOT_START = (
     StoreUnusable,
     UnusableAdminKey,
 )
-_DEFAULT_DATA = user_state_path("sandbox-fakeproxy")
+_NO_HOME = (
+    "There is no home directory to keep state in. Set HOME, or choose a directory with --data, or"
+    " use --ephemeral."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 stopped, 2 could not start."""
-    options = _parser().parse_args(argv)
+    default_data = _default_data()
+    options = _parser(default_data).parse_args(argv)
+    data = options.data or default_data
+    if data is None and not options.ephemeral:
+        print(f"sandbox-fakeproxy: {_NO_HOME}", file=sys.stderr)
+        return 2
     settings = Settings(
         host=options.host,
         port=options.port,
         allow_remote=options.allow_remote,
-        data=None if options.ephemeral else options.data or _DEFAULT_DATA,
+        data=None if options.ephemeral else data,
         ready_after=options.ready_after,
         reconcile_delay=options.reconcile_delay,
         command_timeout=options.command_timeout,
@@ -79,7 +87,15 @@ def _interruptible() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _default_data() -> Path | None:
+    """Return the data directory of this user; None if the user has no home directory."""
+    try:
+        return user_state_path("sandbox-fakeproxy").expanduser()
+    except RuntimeError:  # as in a container that runs as a user without an entry
+        return None
+
+
+def _parser(default_data: Path | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sandbox-fakeproxy", description="A fake of the sandbox proxy, offline."
     )
@@ -92,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         " that is made on the first start, shown once and kept in the data directory.",
     )
     _add_address(serving)
-    _add_state(serving)
+    _add_state(serving, default_data)
     _add_tests(serving)
     _add_times(serving)
     serving.add_argument(
@@ -133,13 +149,14 @@ def _add_address(serving: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_state(serving: argparse.ArgumentParser) -> None:
+def _add_state(serving: argparse.ArgumentParser, default_data: Path | None) -> None:
+    default = default_data or "none, as HOME is not set"
     group = serving.add_argument_group("state").add_mutually_exclusive_group()
     group.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
-        help=f"where state is kept ({_DEFAULT_DATA})".replace("%", "%%"),
+        help=f"where state is kept ({default})".replace("%", "%%"),
     )
     group.add_argument(
         "--ephemeral", action="store_true", help="keep nothing: all is gone when the fake stops"
