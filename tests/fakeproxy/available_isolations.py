@@ -13,7 +13,7 @@ def _works(choice: Choice) -> bool:
     return True
 
 
-_CHOICES: tuple[Choice, ...] = ("none", "bubblewrap")
+_CHOICES: tuple[Choice, ...] = ("none", "required")
 AVAILABLE_ISOLATIONS: list[Choice] = [choice for choice in _CHOICES if _works(choice)]
 
 # Replaces the fixture `isolation`: runs a test with each isolation that works on this machine.

@@ -1,6 +1,7 @@
 """Bounded waiting for other processes."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -22,16 +23,33 @@ async def wait_until(condition: Callable[[], bool]) -> None:
 def is_running(pid: int) -> bool:
     """Tell whether a process runs; a zombie does not."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return pid != 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
 def pids_in(file: Path) -> list[int]:
-    """Return the process ids that commands have written, a line each."""
+    """Return this machine's ids of the processes whose ids commands have written, a line each.
+
+    The file is in one of a sandbox's directories. A process that has ended is 0.
+    """
     if not file.exists():
         return []
-    return [int(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    lines = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [_pid_on_this_machine(int(line), file.parent.parent / "sandbox") for line in lines]
+
+
+def _pid_on_this_machine(pid: int, work: Path) -> int:
+    """Return the id of a process that has another id in the jail which has `work` as /sandbox."""
+    for process in psutil.process_iter():
+        folder = Path(f"/proc/{process.pid}")
+        with contextlib.suppress(OSError):
+            ids = (folder / "status").read_text().partition("NSpid:")[2].split("\n")[0].split()
+            if len(ids) == 1 and process.pid == pid and not (work.parent / "accounts").exists():
+                return pid
+            if len(ids) > 1 and int(ids[-1]) == pid and work.samefile(folder / "root/sandbox"):
+                return process.pid
+    return 0
 
 
 def open_files() -> int:

@@ -142,9 +142,9 @@ def test_an_isolation_that_does_not_work_is_one_clear_line(
     refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    line = refused("serve", "--ephemeral", "--port", "0", "--isolation", "bubblewrap")
+    line = refused("serve", "--ephemeral", "--port", "0", "--isolation", "required")
     assert line.count("\n") == 1
-    assert "bwrap, which is not on the PATH" in line
+    assert "the program bwrap is not on the PATH; install bubblewrap" in line
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104  (the refusal is the subject)

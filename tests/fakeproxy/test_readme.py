@@ -98,7 +98,7 @@ def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
     }
     place = Place(tmp_path, isolated=False)
     sessions = Sessions(place, ManualClock(), no_shell, str)
-    runtime = {**shell_routes(sessions), **Files(place.work, place.home).routes()}
+    runtime = {**shell_routes(sessions), **Files(place).routes()}
     inside = {(method, path) for path, methods in runtime.items() for method in methods}
     section = README.split("## What it answers")[1].split("\n## ")[0]
     named = re.findall(r"`(?:(GET|POST|PUT|DELETE) )?(/[^`]+)`", section)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
+from sandbox_fakeproxy._cleanup.guardian import GUARDIAN
 from sandbox_fakeproxy._local.isolation import Choice
 
 from tests.fakeproxy.available_isolations import with_each_isolation
@@ -402,6 +403,7 @@ async def test_after_a_stop_the_sessions_are_gone_and_the_files_are_there(shell:
 
 @with_each_isolation
 async def test_ended_sessions_leave_no_descriptor_and_no_file(shell: ShellApi, work: Path) -> None:
+    GUARDIAN.watch(work, is_temporary=False)  # which has a pipe, that a first command opens
     await shell.exec("true")
     before = open_files()
     for n in range(3):
@@ -412,3 +414,4 @@ async def test_ended_sessions_leave_no_descriptor_and_no_file(shell: ShellApi, w
         assert (await shell.request("DELETE", f"sessions/s{n}")).status == 200
     await wait_until(lambda: open_files() <= before)
     assert len(list((work.parent / "channels").iterdir())) == 1
+    GUARDIAN.forget(work)

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sandbox_fakeproxy._runtime.aio import Handler
 from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
-from sandbox_fakeproxy._runtime.place import HOME, WORK
+from sandbox_fakeproxy._runtime.place import HOME, WORK, Place
 
 from .about import about
 from .api import file_routes
@@ -21,8 +20,8 @@ _AT_ONCE = 4  # calls on one sandbox's files
 class Files:
     """What is at /sandbox and /home/gem, which need not be there before they are asked for."""
 
-    def __init__(self, sandbox: Path, home: Path) -> None:
-        self._volume = Volume({WORK: sandbox, HOME: home})
+    def __init__(self, place: Place) -> None:
+        self._volume = Volume({WORK: place.work, HOME: place.home}, owner=place.owner)
         # Its own: slow searches hold up nobody else's files.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="files")
         self._halts = 0

@@ -22,7 +22,8 @@ _LINK_LIMIT = 40  # as on Linux
 class Tree:
     """Directories of this machine under the names that a sandbox knows them by."""
 
-    def __init__(self, roots: Mapping[str, Path]) -> None:
+    def __init__(self, roots: Mapping[str, Path], owner: int | None = None) -> None:
+        self.owner = owner  # of what is made, if another user than this process's
         self._roots = {_names(name): str(path) for name, path in roots.items()}
         self._inside = " and ".join(sorted(roots))
 
@@ -30,6 +31,8 @@ class Tree:
         """Make the directories, where they are not there yet."""
         for root in self._roots.values():
             Path(root).mkdir(parents=True, exist_ok=True)
+            if self.owner is not None:
+                os.chown(root, self.owner, self.owner, follow_symlinks=False)
 
     @contextmanager
     def reach(self, path: str, *, make_parents: bool = False) -> Generator[tuple[int, str]]:
@@ -61,7 +64,10 @@ class Tree:
                     raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
                 flags |= os.O_DIRECTORY
             safe = flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            return os.open(name, safe, 0o666, dir_fd=directory)
+            file = os.open(name, safe, 0o666, dir_fd=directory)
+            if flags & os.O_CREAT and self.owner is not None:
+                os.fchown(file, self.owner, self.owner)
+            return file
 
     def stat(self, path: str) -> os.stat_result:
         """Return what is known of a file, of a link's target if it is a link.
@@ -160,12 +166,17 @@ class _Walk:
                 self._directory = os.open(root, _DIRECTORY)
         else:
             if self._make_parents:
-                with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=self._directory)
+                self._make(name, self._directory)
             below = os.open(name, _DIRECTORY, dir_fd=self._directory)
             self.leave()
             self._directory = below
         self._at = (*self._at, name)
+
+    def _make(self, name: str, directory: int) -> None:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=directory)
+            if (owner := self._tree.owner) is not None:
+                os.chown(name, owner, owner, dir_fd=directory, follow_symlinks=False)
 
 
 def _names(path: str) -> _Names:

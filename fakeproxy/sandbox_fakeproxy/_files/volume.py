@@ -44,8 +44,14 @@ class OpenFile:
 class Volume:
     """Directories of this machine, confined, under the names that a sandbox knows them by."""
 
-    def __init__(self, roots: Mapping[str, Path], *, search_seconds: float = 5.0) -> None:
-        self._tree = Tree(roots)
+    def __init__(
+        self,
+        roots: Mapping[str, Path],
+        *,
+        owner: int | None = None,
+        search_seconds: float = 5.0,
+    ) -> None:
+        self._tree = Tree(roots, owner)
         self._search_seconds = search_seconds
         self._changing = threading.Lock()  # a replacement reads and then writes
 

@@ -11,7 +11,8 @@ from sandbox_fakeproxy._runtime.place import Place
 from sandbox_fakeproxy._shells.command import Command, Status
 from sandbox_fakeproxy._shells.sessions import Listener
 
-from .life import Launch, Life
+from .life import Life
+from .machine import Machine
 from .reports import Report
 from .terminal import TYPED_LIMIT
 
@@ -30,11 +31,11 @@ class Bash:
     """
 
     def __init__(
-        self, place: Place, launch: Launch, clock: Clock, listener: Listener, directory: str
+        self, place: Place, machine: Machine, clock: Clock, listener: Listener, directory: str
     ) -> None:
         self.directory = directory
         self._place = place
-        self._launch = launch
+        self._machine = machine
         self._clock = clock
         self._listener = listener
         self._life: Life | None = None
@@ -131,7 +132,7 @@ class Bash:
         if self._life is None or self._life.has_ended:
             self._life = None  # what its follower reports is not to be answered to the dead
             await asyncio.to_thread(self._place.make)
-            life = Life(self._launch, self)
+            life = Life(self._machine, self._place, self)
             await life.start(self._place.to_commands(self.directory))
             if life.has_ended:
                 raise OSError("it ended before it could run anything")

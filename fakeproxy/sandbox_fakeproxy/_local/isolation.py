@@ -1,26 +1,29 @@
-"""Where the machine allows it, commands see their directories under the names of the runtime.
-
-With bubblewrap: /sandbox, /home/gem and /tmp are the sandbox's own, and the rest of the machine
-is there to read. Processes stay the machine's, as one session must see what another has started.
-It is about names, and still no jail.
-"""
+"""The choice of isolation: a jail for each sandbox where the machine allows it, or none."""
 
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from sandbox_fakeproxy._runtime.place import HOME, SCRATCH, WORK, Place
+from sandbox_fakeproxy._runtime.place import HOME, SCRATCH, Place
 
-CHANNELS = "/.channels"
-_PATIENCE = 5.0  # seconds for the probe
-_OWN = {WORK, SCRATCH, "/dev", "/proc", "/home", CHANNELS}
+from .bubblewrap import ROOTS_UID, Bubblewrap
+from .jail import JailedMachine
+from .limits import Limits
+from .machine import Machine, SharedMachine
 
-Choice = Literal["auto", "bubblewrap", "none"]
+_PATIENCE = 10.0  # seconds for the probe
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PROBE = "test -w . && test -r /proc/self/stat && test -c /dev/pts/ptmx && setsid true"
+
+Choice = Literal["auto", "required", "none"]
+Network = Literal["host", "none"]
 
 
 class IsolationUnavailable(Exception):
@@ -29,79 +32,73 @@ class IsolationUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """How the commands of a place are isolated, and how to say so when the fake starts."""
+    """How commands run; without `jail`, among the processes of this machine."""
 
-    wrapper: Callable[[Place], Sequence[str]] | None
-    sentence: str
+    jail: Bubblewrap | None
+    sentence: str  # says so when the fake starts
+
+    def place(self, directory: Path) -> Place:
+        """Return the place of a sandbox whose files are below a directory."""
+        if self.jail is None:
+            return Place(directory)
+        return Place(directory, isolated=True, owner=ROOTS_UID if os.getuid() == 0 else None)
+
+    def machine(self, place: Place, starter: Executor) -> Machine:
+        """Return what the shells of a place run on.
+
+        `starter` has one thread, which starts all processes: the event loop does not stand still
+        meanwhile, and the thread lasts as long as they may, as jails end with it.
+        """
+        path = os.environ.get("PATH", os.defpath)
+        if self.jail is None:
+            bash = shutil.which("bash") or "/bin/bash"
+            return SharedMachine(place, bash, _environment(place, bash, path), starter)
+        bash = shutil.which("bash", path=_SYSTEM_PATH) or "/bin/bash"
+        environment = _environment(place, bash, _SYSTEM_PATH)
+        return JailedMachine(self.jail, place, bash, environment, starter)
 
 
-_NONE = Isolation(None, "run as you, on this machine, each sandbox in its own directory")
-
-
-def isolation(choice: Choice) -> Isolation:
-    """Return what was chosen; `auto` is bubblewrap where that works.
+def choose_isolation(
+    choice: Choice,
+    *,
+    network: Network = "host",
+    limits: Limits | None = None,
+    hidden: tuple[Path, ...] = (),
+) -> Isolation:
+    """Return what was chosen; `auto` is a jail where that works.
 
     Raises:
-        IsolationUnavailable: bubblewrap was chosen and does not work.
+        IsolationUnavailable: a jail is required and does not work.
     """
+    unjailed = "run as you among this machine's processes, and reach all that you can"
     if choice == "none":
-        return _NONE
-    try:
-        return _bubblewrap()
-    except IsolationUnavailable:
-        if choice == "auto":
-            return _NONE
-        raise
-
-
-def _bubblewrap() -> Isolation:
+        return Isolation(None, unjailed)
     program = shutil.which("bwrap")
-    if program is None:
+    problem = _NO_PROGRAM if program is None else _problem_of(program)
+    if problem is None and program is not None:
+        settings = Bubblewrap(program, network == "host", limits or Limits(), hidden)
+        reach = "and the network" if network == "host" else "and no network"
+        return Isolation(settings, f"run in a jail for each sandbox, with its own files {reach}")
+    if choice == "required":
         raise IsolationUnavailable(
-            "Isolation 'bubblewrap' needs the program bwrap, which is not on the PATH."
-            " Install bubblewrap, or choose auto or none."
+            f"Isolation 'required': {problem}. Mend that, or choose auto or none."
         )
-
-    def wrapper(place: Place) -> Sequence[str]:
-        return [program, *_arguments(place)]
-
-    _probe(wrapper)
-    return Isolation(
-        wrapper,
-        "run as you, on this machine, with a /sandbox and /home/gem of their own",
-    )
+    return Isolation(None, f"{unjailed} ({problem})")
 
 
-def _arguments(place: Place) -> list[str]:
-    arguments = ["--die-with-parent", "--new-session"]
-    for path in [
-        *Path("/").iterdir(),
-        *(Path("/home").iterdir() if Path("/home").is_dir() else ()),
-    ]:
-        arguments += _read_only(path)
-    for name, directory in ((WORK, place.work), (HOME, place.home), (SCRATCH, place.scratch)):
-        arguments += ["--bind", str(directory), name]
-    arguments += ["--ro-bind", str(place.channels), CHANNELS]
-    # The terminal is one of the machine's; and a /proc of its own needs processes of its own.
-    arguments += ["--dev-bind", "/dev", "/dev", "--bind", "/proc", "/proc"]
-    return [*arguments, "--chdir", WORK, "--"]
+_NO_PROGRAM = "the program bwrap is not on the PATH; install bubblewrap"
 
 
-def _read_only(path: Path) -> list[str]:
-    if str(path) in {*_OWN, HOME}:
-        return []
-    if path.is_symlink():
-        return ["--symlink", os.readlink(path), str(path)]  # noqa: PTH115  (verbatim)
-    return ["--ro-bind-try", str(path), str(path)]
-
-
-def _probe(wrapper: Callable[[Place], Sequence[str]]) -> None:
+@lru_cache(maxsize=16)
+def _problem_of(program: str) -> str | None:
+    """Return why jails do not work on this machine; None if they do."""
     with tempfile.TemporaryDirectory(prefix="sandbox-fakeproxy-") as directory:
-        place = Place(Path(directory).resolve())
-        place.make()
+        settings = Bubblewrap(program, network=True, limits=Limits())
+        place = Isolation(settings, "").place(Path(directory).resolve())
         try:
+            settings.prepare(place)
             subprocess.run(  # noqa: S603  (a program of the machine's own)
-                [*wrapper(place), "/bin/sh", "-c", "test -w . && test -r /proc/self/stat"],
+                [*settings.arguments(place), "/bin/sh", "-c", _PROBE],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -110,7 +107,20 @@ def _probe(wrapper: Callable[[Place], Sequence[str]]) -> None:
             )
         except (OSError, subprocess.SubprocessError) as exc:
             said = str(getattr(exc, "stderr", None) or exc).strip()
-            raise IsolationUnavailable(
-                f"Isolation 'bubblewrap' does not work on this machine: {said}."
-                " Choose auto or none."
-            ) from exc
+            return f"bubblewrap does not work on this machine: {said}"
+    return None
+
+
+def _environment(place: Place, bash: str, path: str) -> Mapping[str, str]:
+    """Return all that a command may know: nothing of the fake's own, no key and no token."""
+    return {
+        "HOME": place.to_commands(HOME),
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "LOGNAME": "gem",
+        "PAGER": "cat",  # there is a terminal, and nobody in front of it
+        "PATH": path,
+        "SHELL": bash,
+        "TERM": "dumb",
+        "TMPDIR": SCRATCH if place.isolated else str(place.scratch),
+        "USER": "gem",
+    }

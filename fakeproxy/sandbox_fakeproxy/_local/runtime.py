@@ -4,34 +4,38 @@ It is no jail: a command runs as whoever runs the fake, and may do what they may
 """
 
 import asyncio
-import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Awaitable, Collection, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox_fakeproxy._cleanup.guardian import GUARDIAN
+from sandbox_fakeproxy._cleanup.processes import kill_all_below
+from sandbox_fakeproxy._cleanup.removal import remove_tree
+from sandbox_fakeproxy._cleanup.temporary import TemporaryDirectory
 from sandbox_fakeproxy._clock import SystemClock
 from sandbox_fakeproxy._files.files import Files
-from sandbox_fakeproxy._files.removal import remove_tree
 from sandbox_fakeproxy._mint import SessionIds
 from sandbox_fakeproxy._runtime.aio import Routes, route
 from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
-from sandbox_fakeproxy._runtime.place import HOME, SCRATCH, Place
+from sandbox_fakeproxy._runtime.place import Place
 from sandbox_fakeproxy._shells.api import shell_routes
 from sandbox_fakeproxy._shells.sessions import Listener, Sessions
 
 from .bash import Bash
-from .isolation import CHANNELS, Choice
-from .isolation import isolation as chosen
-from .life import Launch
-from .processes import kill_all_below
+from .isolation import Choice, Network, choose_isolation
+from .limits import Limits
+from .machine import Machine
 
+# Seconds until the guardian is started, which takes the processor from the first command.
+_UNWATCHED = 0.1
+_JAILS_UNWATCHED = 1.0
 _T = TypeVar("_T")
 
 
@@ -42,7 +46,7 @@ class _Pod:
     place: Place
     sessions: Sessions
     files: Files
-    leaders: set[int]
+    machine: Machine
 
     def routes(self) -> Routes:
         """Return everything that answers in it."""
@@ -62,21 +66,38 @@ class LocalRuntime:
     """
 
     def __init__(
-        self, root: Path | None = None, *, isolation: Choice = "auto", seed: str | None = None
+        self,
+        root: Path | None = None,
+        *,
+        isolation: Choice = "auto",
+        network: Network = "host",
+        limits: Limits | None = None,
+        hides: Collection[Path] = (),
+        seed: str | None = None,
     ) -> None:
-        self.isolation = chosen(isolation)
-        self._temporary: weakref.finalize[..., Any] | None = None
-        if root is None:
-            root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-"))
-            self._temporary = weakref.finalize(self, remove_tree, root)
         # The real path, as a process's working directory is compared with it (macOS links /tmp).
-        self._root = root.resolve()
-        self._bash = shutil.which("bash") or "/bin/bash"
+        self._given_root = None if root is None else root.resolve()
+        self._temporary: weakref.finalize[..., Any] | None = None
+        hidden = () if self._given_root is None else (self._given_root,)
+        self.isolation = choose_isolation(
+            isolation, network=network, limits=limits, hidden=(*hidden, *hides)
+        )
         self._clock = SystemClock()
         self._session_ids = SessionIds(seed)
         self._pods: dict[str, _Pod] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox-starter")
+        self._watching: asyncio.TimerHandle | None = None
         self._closed = False
+
+    @cached_property
+    def _root(self) -> Path:
+        """The directory with one for each sandbox."""
+        if self._given_root is not None:
+            return self._given_root
+        temporary = TemporaryDirectory()
+        self._temporary = weakref.finalize(self, temporary.remove)
+        return temporary.path
 
     def recover(self, sandbox_ids: Collection[str]) -> None:
         """Clear away what a fake that was killed has left: processes, and deleted sandboxes."""
@@ -98,13 +119,13 @@ class LocalRuntime:
 
     def place(self, sandbox_id: str) -> Place:
         """Return where a sandbox's files are."""
-        return Place(self._root / sandbox_id, isolated=self.isolation.wrapper is not None)
+        return self.isolation.place(self._root / sandbox_id)
 
     async def stop(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and keep its files."""
         pod = self._pods.pop(sandbox_id, None)
         if pod is not None:
-            await self._to_its_end(_kill([pod], pod.place.directory))
+            await self._to_its_end(_end([pod]))
 
     async def remove(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and remove its files."""
@@ -123,43 +144,41 @@ class LocalRuntime:
         self._closed = True
         pods = list(self._pods.values())
         self._pods.clear()
-        await self._to_its_end(_kill(pods, self._root))
+        await self._to_its_end(_end(pods))
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._starter.shutdown)
+        if self._watching is not None:
+            self._watching.cancel()
         if self._temporary is not None:
-            self._temporary()
+            await asyncio.to_thread(self._temporary)
+        elif self._given_root is not None:
+            await asyncio.to_thread(GUARDIAN.forget, self._given_root)
 
     def _new_pod(self, sandbox_id: str) -> _Pod:
         place = self.place(sandbox_id)
-        leaders: set[int] = set()
-        wrapper = self.isolation.wrapper
-        launch = Launch(
-            self._bash,
-            () if wrapper is None else wrapper(place),
-            place.directory,
-            self._environment(place),
-            (place.channels, str(place.channels) if wrapper is None else CHANNELS),
-            leaders,
-        )
+        self._begin_watching()
+        machine = self.isolation.machine(place, self._starter)
 
         def open_shell(listener: Listener, directory: str) -> Bash:
-            return Bash(place, launch, self._clock, listener, directory)
+            return Bash(place, machine, self._clock, listener, directory)
 
         sessions = Sessions(place, self._clock, open_shell, self._session_ids.of(sandbox_id))
-        return _Pod(place, sessions, Files(place.work, place.home), leaders)
+        return _Pod(place, sessions, Files(place), machine)
 
-    def _environment(self, place: Place) -> dict[str, str]:
-        """Return all that a command may know: nothing of the fake's own, no key and no token."""
-        return {
-            "HOME": place.to_commands(HOME),
-            "LANG": os.environ.get("LANG", "C.UTF-8"),
-            "LOGNAME": "gem",
-            "PAGER": "cat",  # there is a terminal, and nobody in front of it
-            "PATH": os.environ.get("PATH", os.defpath),
-            "SHELL": self._bash,
-            "TERM": "dumb",
-            "TMPDIR": SCRATCH if place.isolated else str(place.scratch),
-            "USER": "gem",
-        }
+    def _begin_watching(self) -> None:
+        """Have the guardian clean up what a sudden end of the fake would leave.
+
+        Jails end by themselves, but for those that a command keeps from it.
+        """
+        if self._watching is not None or self._given_root is None:
+            return
+        loop = asyncio.get_running_loop()
+        delay = _UNWATCHED if self.isolation.jail is None else _JAILS_UNWATCHED
+        self._watching = loop.call_later(delay, self._watch)
+
+    def _watch(self) -> None:
+        if not self._closed:
+            self._starter.submit(GUARDIAN.watch, self._root, is_temporary=False)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         task = asyncio.ensure_future(work)
@@ -173,12 +192,10 @@ class LocalRuntime:
             task.exception()  # nobody may be left to hear it
 
 
-async def _kill(pods: Collection[_Pod], directory: Path) -> None:
-    """Kill all that runs in some pods, which together are all there is below `directory`."""
+async def _end(pods: Collection[_Pod]) -> None:
+    """End all that runs in some pods."""
     await asyncio.gather(*(pod.sessions.stop() for pod in pods))
-    leaders = {leader for pod in pods for leader in pod.leaders}
-    works = [pod.place.work for pod in pods]
-    await asyncio.to_thread(kill_all_below, directory, works, leaders)
+    await asyncio.gather(*(pod.machine.end() for pod in pods))
     await asyncio.gather(*(pod.files.halt() for pod in pods))
 
 

@@ -8,6 +8,8 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 
+from .machine import Pty
+
 _CHUNK = 65_536
 _CHUNKS_AT_ONCE = 16  # then others have their turn, however much a command writes
 _ROWS, _COLUMNS = 24, 80
@@ -15,19 +17,18 @@ TYPED_LIMIT = 16 * 1024 * 1024  # bytes; as much as a request may bring
 
 
 class Terminal:
-    """A pseudo-terminal whose far end, `name`, a shell opens.
+    """A pseudo-terminal whose far end a shell opens.
 
     It neither echoes what is typed nor changes line ends. The far end stays open here too: a shell
     that lets go of it for a while, as `exec` with redirections does, has not hung up.
     """
 
-    def __init__(self, hear: Callable[[bytes], None]) -> None:
+    def __init__(self, pty: Pty, hear: Callable[[bytes], None]) -> None:
         self._hear = hear
-        self._near, self.far = os.openpty()
-        self.name = os.ttyname(self.far)
+        self._near, self._far = pty.near, pty.far
         os.set_blocking(self._near, False)
         size = struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0)
-        fcntl.ioctl(self.far, termios.TIOCSWINSZ, size)
+        fcntl.ioctl(self._far, termios.TIOCSWINSZ, size)
         self._typing = Sending(self._near)
         self._is_open = True
         self.make_plain()
@@ -69,7 +70,7 @@ class Terminal:
             self._typing.close()
             asyncio.get_running_loop().remove_reader(self._near)
             os.close(self._near)
-            os.close(self.far)
+            os.close(self._far)
 
     def _read(self) -> bool:
         """Read a few chunks; tell whether there may be more just now."""

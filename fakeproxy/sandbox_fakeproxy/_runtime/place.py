@@ -1,5 +1,6 @@
 """Where a sandbox's files are on this machine, and what they are called inside it."""
 
+import os
 import posixpath
 import stat
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 WORK = "/sandbox"
 HOME = "/home/gem"
+CHANNELS = "/.channels"  # the name inside, where commands are isolated
 _LINK_LIMIT = 40  # as on Linux
 SCRATCH = "/tmp"  # noqa: S108  (the name inside; on this machine it is a directory of its own)
 
@@ -21,6 +23,7 @@ class Place:
 
     directory: Path
     isolated: bool = False
+    owner: int | None = None  # the user of its commands, if another one than the fake's
 
     @property
     def work(self) -> Path:
@@ -42,10 +45,26 @@ class Place:
         """What the fake tells its shells through; no command has to look at it."""
         return self.directory / "channels"
 
+    @property
+    def accounts(self) -> Path:
+        """The users and groups that isolated commands know."""
+        return self.directory / "accounts"
+
     def make(self) -> None:
-        """Make what is not there yet."""
-        for directory in (self.work, self.home, self.scratch, self.channels):
+        """Make the directories that are not there yet."""
+        accounts = [self.accounts] if self.isolated else []
+        for directory in (self.work, self.home, self.scratch, self.channels, *accounts):
             directory.mkdir(parents=True, exist_ok=True)
+            self.give(directory)
+
+    def give(self, path: Path) -> None:
+        """Make the user of its commands the owner of a file or directory."""
+        if self.owner is not None:
+            os.chown(path, self.owner, self.owner, follow_symlinks=False)
+
+    def channel_to_commands(self, name: str) -> str:
+        """Return what commands call a named pipe in `channels`."""
+        return f"{CHANNELS}/{name}" if self.isolated else str(self.channels / name)
 
     def on_this_machine(self, path: str) -> Path:
         """Return where a path of the sandbox is here."""

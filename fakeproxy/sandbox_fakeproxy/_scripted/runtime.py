@@ -4,7 +4,6 @@ Files are real, in a temporary directory that is made when they are first asked 
 """
 
 import asyncio
-import tempfile
 import weakref
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox_fakeproxy._cleanup.removal import remove_tree
+from sandbox_fakeproxy._cleanup.temporary import TemporaryDirectory
 from sandbox_fakeproxy._clock import Clock, SystemClock
 from sandbox_fakeproxy._files.files import Files
-from sandbox_fakeproxy._files.removal import remove_tree
 from sandbox_fakeproxy._mint import SessionIds
 from sandbox_fakeproxy._runtime.aio import Routes, route
 from sandbox_fakeproxy._runtime.place import Place
@@ -109,7 +109,7 @@ class ScriptedRuntime:
     def _new_pod(self, sandbox_id: str) -> _Pod:
         place, new_id = Place(self._root / sandbox_id), self._session_ids.of(sandbox_id)
         sessions = Sessions(place, self._clock, self._shell, new_id)
-        return _Pod(sessions, Files(place.work, place.home))
+        return _Pod(sessions, Files(place))
 
     def _shell(self, listener: Listener, directory: str) -> ScriptedShell:
         return ScriptedShell(self._ask, self._clock, listener, directory)
@@ -126,7 +126,6 @@ class ScriptedRuntime:
 
     @cached_property
     def _root(self) -> Path:
-        root = Path(tempfile.mkdtemp(prefix="sandbox-fakeproxy-")).resolve()
-        # Also when nobody closes it.
-        self._remove_root = weakref.finalize(self, remove_tree, root)
-        return root
+        temporary = TemporaryDirectory()
+        self._remove_root = weakref.finalize(self, temporary.remove)  # if it is never closed
+        return temporary.path

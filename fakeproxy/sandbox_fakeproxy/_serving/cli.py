@@ -15,6 +15,7 @@ from platformdirs import user_state_path
 from sandbox_fakeproxy._control.document import InvalidDocument
 from sandbox_fakeproxy._errors import StoreUnusable
 from sandbox_fakeproxy._local.isolation import IsolationUnavailable
+from sandbox_fakeproxy._local.limits import Limits, read_limits
 from sandbox_fakeproxy._proxy.auth import UnusableAdminKey
 from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE, PROFILES
 
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reconcile_delay=options.reconcile_delay,
         command_timeout=options.command_timeout,
         isolation=options.isolation,
+        network=options.sandbox_network,
+        limits=options.sandbox_limits,
         profile=options.profile,
         as_deployed=options.as_deployed,
         seed=options.seed,
@@ -111,13 +114,7 @@ def _parser(default_data: Path | None) -> argparse.ArgumentParser:
     _add_state(serving, default_data)
     _add_tests(serving)
     _add_times(serving)
-    serving.add_argument(
-        "--isolation",
-        choices=["auto", "bubblewrap", "none"],
-        default="auto",
-        help="how commands see /sandbox and /home/gem under these names: with bubblewrap, or not;"
-        " auto is with it where it works (%(default)s)",
-    )
+    _add_commands(serving)
     serving.add_argument(
         "--log-bodies",
         action="store_true",
@@ -129,6 +126,30 @@ def _parser(default_data: Path | None) -> argparse.ArgumentParser:
         help="log each request on stderr: its method, path, status and milliseconds, and no key",
     )
     return parser
+
+
+def _add_commands(serving: argparse.ArgumentParser) -> None:
+    group = serving.add_argument_group("commands in sandboxes")
+    group.add_argument(
+        "--isolation",
+        choices=["auto", "required", "none"],
+        default="auto",
+        help="run them in a jail for each sandbox, made with bubblewrap: where that works, or"
+        " always, or never; `sandbox-fakeproxy check` says what a jail does here (%(default)s)",
+    )
+    group.add_argument(
+        "--sandbox-network",
+        choices=["host", "none"],
+        default="host",
+        help="the network of a jail: this machine's, or none (%(default)s)",
+    )
+    group.add_argument(
+        "--sandbox-limits",
+        type=_limits,
+        default=Limits(),
+        metavar="NAME=N,...",
+        help=f"limits of a jail, instead of these ({Limits()})",
+    )
 
 
 def _add_address(serving: argparse.ArgumentParser) -> None:
@@ -209,6 +230,13 @@ def _add_times(serving: argparse.ArgumentParser) -> None:
         metavar="S",
         help="after which the proxy answers 504; the command goes on (300)",
     )
+
+
+def _limits(text: str) -> Limits:
+    try:
+        return read_limits(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
 
 
 def _port(text: str) -> int:

@@ -2,12 +2,12 @@
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox_fakeproxy._cleanup.temporary import TemporaryDirectory
 from sandbox_fakeproxy._mint import Mint
 
 
@@ -66,10 +66,11 @@ def opened(path: Path | None) -> Generator[DataDirectory]:
         DataUnusable: it cannot be written to, or another fake holds it.
     """
     if path is None:
-        with tempfile.TemporaryDirectory(
-            prefix="sandbox-fakeproxy-", ignore_cleanup_errors=True
-        ) as temporary:
-            yield DataDirectory(Path(temporary).resolve())
+        temporary = TemporaryDirectory()
+        try:
+            yield DataDirectory(temporary.path)
+        finally:
+            temporary.remove()
         return
     data = DataDirectory(path.expanduser().absolute())
     what = f"The data directory {data.path}"

@@ -18,7 +18,8 @@ from sandbox_fakeproxy._app import create_app
 from sandbox_fakeproxy._control.document import InvalidDocument
 from sandbox_fakeproxy._control.fake import Fake
 from sandbox_fakeproxy._control.seed import Seed, parse_seed
-from sandbox_fakeproxy._local.isolation import Choice
+from sandbox_fakeproxy._local.isolation import Choice, Network
+from sandbox_fakeproxy._local.limits import Limits
 from sandbox_fakeproxy._local.runtime import LocalRuntime
 from sandbox_fakeproxy._mint import Mint, seeded
 from sandbox_fakeproxy._proxy.request_log import LOG as REQUESTS
@@ -47,6 +48,8 @@ class Settings:
     reconcile_delay: float
     command_timeout: float | None
     isolation: Choice
+    network: Network
+    limits: Limits
     profile: str
     as_deployed: bool
     seed: int | None
@@ -92,6 +95,9 @@ def _serve(
     runtime = LocalRuntime(
         data.sandboxes,
         isolation=settings.isolation,
+        network=settings.network,
+        limits=settings.limits,
+        hides=[data.path],
         seed=None if settings.seed is None else f"{settings.seed} {store.rows_made()}",
     )
     admin_mint = Mint(None if settings.seed is None else seeded(f"admin {settings.seed}"))

@@ -1,0 +1,102 @@
+"""Clean up after a fake that is gone: end the processes of its sandboxes, remove its directories.
+
+`Guardian` starts this module as a program of its own, which outlives the fake by a moment. Its
+stdin is a pipe from the fake with a JSON list in each line: a folder of sandboxes, and what is to
+become of it. The end of the pipe is the end of the fake, however that came.
+"""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from .processes import kill_all_below
+from .removal import remove_tree
+
+Fate = Literal["keep", "remove", "forget"]
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
+class Guardian:
+    """Have folders of sandboxes cleaned up should this process end without doing so.
+
+    There is one for this process. Its program runs as long as there is a folder to watch.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._folders: set[Path] = set()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def watch(self, folder: Path, *, is_temporary: bool) -> None:
+        """End the processes below a folder, and remove it if it is temporary, at the end."""
+        with self._lock:
+            self._folders.add(folder)
+            self._tell(folder, "remove" if is_temporary else "keep")
+
+    def forget(self, folder: Path) -> None:
+        """Watch a folder no more."""
+        with self._lock:
+            if folder not in self._folders:
+                return
+            self._folders.remove(folder)
+            if self._folders:
+                self._tell(folder, "forget")
+            elif self._process is not None:  # it has nothing to clean up
+                self._process.kill()
+                self._process.communicate()
+                self._process = None
+
+    def end(self) -> None:
+        """Have all that is still watched cleaned up, and wait for that."""
+        with self._lock:
+            if self._process is not None:
+                self._process.communicate()
+
+    def _tell(self, folder: Path, fate: Fate) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        assert self._process.stdin is not None  # noqa: S101  (it is a pipe)
+        self._process.stdin.write(json.dumps([str(folder), fate]).encode() + b"\n")
+        self._process.stdin.flush()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(  # noqa: S603  (this interpreter)
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # and no key
+            start_new_session=True,  # neither Ctrl-C nor the end of a terminal reaches it
+        )
+
+
+GUARDIAN = Guardian()
+atexit.register(GUARDIAN.end)
+
+
+def run(lines: Iterable[str]) -> None:
+    """Read lines to their end, and then clean up."""
+    folders: dict[Path, Fate] = {}
+    for line in lines:
+        folder, fate = json.loads(line)
+        folders[Path(folder)] = fate
+    for folder, fate in folders.items():
+        if fate != "forget":
+            kill_all_below(folder, list(folder.glob("*/sandbox")))
+    for folder, fate in folders.items():
+        if fate == "remove":
+            remove_tree(folder)
+
+
+if __name__ == "__main__":
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    run(sys.stdin)
