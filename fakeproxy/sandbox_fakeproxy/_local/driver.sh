@@ -47,8 +47,8 @@ __sandbox_untrace() {
 
 # Without an exit code, the command begins only now.
 __sandbox_report() {
-    builtin printf '\0%s\0%s\0%s\0%s\0%s\0' \
-        "$__sandbox_mark" "$__sandbox_number" "$1" "$$" "$PWD" >/dev/tty
+    builtin printf '\0%s\0%s\0%s\0%s\0' \
+        "$__sandbox_mark" "$__sandbox_number" "$1" "$PWD" >/dev/tty
 }
 
 # A Ctrl-C that comes late, while the next command is read, loses a part of that: then it is sent

@@ -1,9 +1,12 @@
 """Tell what a shell reports from what its commands write: both come through one terminal."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_FIELDS = 4
+_FIELDS = 3
+_NUMBERS = re.compile(rb"[0-9]{1,18} [0-9]{0,3}")  # of a command, and its exit code if it has ended
+_LONGEST = 64 * 1024  # bytes of a report; a path has at most 4 KB
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +15,11 @@ class Report:
 
     number: int
     exit_code: int | None
-    pid: int
     directory: str
 
 
 class Reports:
-    """Split a terminal's output. A report is its mark and four fields, each ended by a NUL."""
+    """Split a terminal's output. A report is its mark and three fields, each ended by a NUL."""
 
     def __init__(self, mark: str) -> None:
         self._mark = b"\0" + mark.encode() + b"\0"
@@ -27,12 +29,18 @@ class Reports:
         """Return output and reports in the order in which they came."""
         rest = self._rest + chunk
         while (found := rest.find(self._mark)) >= 0:
-            fields = rest[found + len(self._mark) :].split(b"\0", _FIELDS)
-            if len(fields) <= _FIELDS:
+            begin = found + len(self._mark)
+            fields = rest[begin:].split(b"\0", _FIELDS)
+            if len(fields) <= _FIELDS and len(rest) - begin < _LONGEST:
                 break
+            report = _report(fields)
+            if report is None:  # a command has written the mark, which it can find out
+                yield rest[:begin]
+                rest = rest[begin:]
+                continue
             if found:
                 yield rest[:found]
-            yield _report(fields)
+            yield report
             rest = fields[_FIELDS]
         else:
             found = len(rest) - self._begun(rest)
@@ -53,7 +61,9 @@ class Reports:
         return 0
 
 
-def _report(fields: list[bytes]) -> Report:
-    number, code, pid, directory, _ = fields
+def _report(fields: list[bytes]) -> Report | None:
+    if len(fields) <= _FIELDS or not _NUMBERS.fullmatch(b" ".join(fields[:2])):
+        return None
+    number, code, directory, _ = fields
     ended = int(code) if code else None
-    return Report(int(number), ended, int(pid), directory.decode(errors="replace"))
+    return Report(int(number), ended, directory.decode(errors="replace"))
