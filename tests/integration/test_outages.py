@@ -61,7 +61,7 @@ async def call_during_an_outage(
     async def progress(progress: float, total: float | None, message: str | None) -> None:
         waiting.set()
 
-    async with in_process_client(server.url, key, **variables) as client:
+    async with in_process_client(server.url, key, None, **variables) as client:
         for tool, arguments in calls[:-1]:
             assert not (await client.call_tool(tool, arguments)).is_error
         tool, arguments = calls[-1]
@@ -99,6 +99,11 @@ def work_directory(folder: Path) -> Path:
     return work
 
 
+def let_go(folder: Path) -> None:
+    """Let COMMAND end."""
+    (work_directory(folder) / "go").touch()
+
+
 @pytest.mark.parametrize("tool", ["send_prompt_to_sandbox", "get_prompt_output"])
 async def test_a_wait_for_a_command_survives_an_outage(
     server: FakeProxyServer, tmp_path: Path, tool: str
@@ -107,9 +112,7 @@ async def test_a_wait_for_a_command_survives_an_outage(
     if tool == "get_prompt_output":
         calls = [START, (tool, SESSION)]
 
-    result = await call_during_an_outage(
-        server, lambda: (work_directory(tmp_path) / "go").touch(), *calls
-    )
+    result = await call_during_an_outage(server, lambda: let_go(tmp_path), *calls)
     assert not result.is_error
     assert result.structured_content is not None
     assert result.structured_content["output"] == "done\n"
@@ -125,7 +128,7 @@ async def test_a_wait_for_the_end_of_a_killed_command_survives_an_outage(
 
     result = await call_during_an_outage(
         server,
-        lambda: (work_directory(tmp_path) / "go").touch(),
+        lambda: let_go(tmp_path),
         START,
         ("cancel_prompt", SESSION),
         fault=ineffective,
