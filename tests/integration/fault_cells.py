@@ -155,6 +155,8 @@ class Cell:
     seconds: float = 0.0
     result: CallToolResult | None = None
     progress: list[str] = field(default_factory=list[str])
+    failure: str = ""  # why there is no answer
+    is_called: bool = False  # and answered, or given up
     next_result: CallToolResult | None = None
     sent: list[str] = field(default_factory=list[str])  # such as `POST /api/sandboxes`
 
@@ -170,9 +172,9 @@ class Cell:
 
     def texts(self) -> Iterator[str]:
         """Yield each text that the tool has answered or reported."""
-        assert self.result is not None
-        yield from (block.text for block in self.result.content if block.type == "text")
-        yield from texts_in(self.result.structured_content)
+        if self.result is not None:
+            yield from (block.text for block in self.result.content if block.type == "text")
+            yield from texts_in(self.result.structured_content)
         yield from self.progress
 
     def said(self) -> str:

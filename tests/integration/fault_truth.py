@@ -78,7 +78,10 @@ def _files_are_true(content: Content, outcome: Outcome) -> bool:
 
 
 def _checks_are_true(content: Content, outcome: Outcome) -> bool:
-    """Tell whether the connection is called good when it is, and each check that passed is true."""
+    """Tell whether the connection is called good when it is, and each check that passed is true.
+
+    Of the faults, only a delay leaves it good.
+    """
     rows = {each["check"]: each for each in content["checks"]}
     facts = {
         "key": f"it is {outcome.cell.username}'s",
