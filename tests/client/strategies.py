@@ -1,4 +1,4 @@
-"""Hypothesis strategies for hostile or broken input: texts, JSON, reply bodies, redirects."""
+"""Hypothesis strategies for odd or broken input: texts, JSON, reply bodies, redirects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _listed(rows: object) -> dict[str, object]:
     return {"count": 1, "sandboxes": rows}
 
 
-hostile_texts = st.one_of(
+odd_texts = st.one_of(
     st.text(max_size=40),
     st.sampled_from(
         ["", " ", "\n", "\x1b[31m", "\u202e", "\ud800", "[red]x", "{delete}", "a" * 400]
@@ -47,10 +47,10 @@ any_json = st.recursive(
     st.one_of(
         st.sampled_from([None, True, False, 0, -1, 1.5, float("inf"), 10**400, KEY]),
         st.integers(),
-        hostile_texts,
+        odd_texts,
     ),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(hostile_texts, inner, max_size=3)
+        st.lists(inner, max_size=3), st.dictionaries(odd_texts, inner, max_size=3)
     ),
     max_leaves=5,
 )
@@ -84,7 +84,7 @@ nested_json = st.one_of(
     st.lists(likely_json, max_size=3).map(_listed),
 )
 
-hostile_bodies = st.one_of(
+malformed_bodies = st.one_of(
     st.binary(max_size=200),
     st.one_of(any_json, nested_json).map(json.dumps).map(str.encode),
     st.sampled_from(
@@ -100,7 +100,7 @@ hostile_bodies = st.one_of(
     ),
 )
 
-hostile_locations = st.one_of(
+odd_locations = st.one_of(
     st.sampled_from(
         [
             "",

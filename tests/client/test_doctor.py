@@ -19,7 +19,7 @@ from sandbox_client._doctor.finding import span
 
 from tests.client.interaction import StubAccess
 from tests.client.secrecy import is_one_printable_line
-from tests.client.strategies import hostile_bodies, some_examples
+from tests.client.strategies import malformed_bodies, some_examples
 from tests.client.stubs import KEY, FakeClock, RecordedProgress, error_reply, html_page
 
 if TYPE_CHECKING:
@@ -476,18 +476,18 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @some_examples
 @given(
-    answers=st.lists(st.tuples(st.sampled_from([200, 200, 401, 500]), hostile_bodies), min_size=1)
+    answers=st.lists(st.tuples(st.sampled_from([200, 200, 401, 500]), malformed_bodies), min_size=1)
 )
 def test_every_check_has_an_outcome_for_any_reply(
     shared_home: Path, answers: list[tuple[int, bytes]]
 ) -> None:
     asked = iter(answers * 10)
 
-    def hostile(_: httpx.Request) -> httpx.Response:
+    def answer(_: httpx.Request) -> httpx.Response:
         status, body = next(asked)
         return httpx.Response(status, content=body)
 
-    anyio.run(examined, shared_home, hostile)
+    anyio.run(examined, shared_home, answer)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from sandbox_client._errors import (
 from sandbox_client._proxy import Proxy
 
 from tests.client.secrecy import assert_presentable
-from tests.client.strategies import hostile_bodies, hostile_locations, some_examples
+from tests.client.strategies import malformed_bodies, odd_locations, some_examples
 from tests.client.stubs import (
     CONFIG,
     KEY,
@@ -448,12 +448,12 @@ _header_texts = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_
 @some_examples
 @given(
     status=st.integers(100, 599),
-    body=hostile_bodies,
+    body=malformed_bodies,
     headers=st.fixed_dictionaries(
         {},
         optional={
             "content-type": _header_texts,
-            "location": hostile_locations,
+            "location": odd_locations,
             "retry-after": st.one_of(_header_texts, st.sampled_from(["0", "5", "-1", "1e9", "²"])),
             "content-encoding": st.sampled_from(["gzip", "deflate", "br", "zstd", "x", ""]),
             "set-cookie": _header_texts,
@@ -468,11 +468,11 @@ _header_texts = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_
 async def test_any_response_is_a_reply_or_a_sandbox_error(
     status: int, body: bytes, headers: dict[str, str], request: Request
 ) -> None:
-    def hostile(_: httpx.Request) -> httpx.Response:
+    def answer(_: httpx.Request) -> httpx.Response:
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         return httpx.Response(status, headers=encoded, stream=httpx.ByteStream(body))
 
-    async with proxy_over(hostile) as proxy:
+    async with proxy_over(answer) as proxy:
         try:
             reply = await proxy.send(request)
         except SandboxError as error:

@@ -27,7 +27,7 @@ from sandbox_client._message import Reply, Request
 from sandbox_client._refusal import refusal
 
 from tests.client.secrecy import format_verb, is_one_printable_line, shown_text
-from tests.client.strategies import hostile_bodies, hostile_locations, hostile_texts, many_examples
+from tests.client.strategies import malformed_bodies, many_examples, odd_locations, odd_texts
 from tests.client.stubs import KEY, as_reply, error_reply, html_page
 
 _REQUESTS = {
@@ -292,9 +292,9 @@ def test_an_echoed_key_is_not_shown(status: int) -> None:
 @given(
     request=st.sampled_from(list(_REQUESTS.values())),
     status=st.integers(-1, 999).filter(lambda status: not 200 <= status < 300),
-    body=hostile_bodies,
-    content_type=hostile_texts,
-    location=hostile_locations,
+    body=malformed_bodies,
+    content_type=odd_texts,
+    location=odd_locations,
     retry_after=st.one_of(st.none(), st.floats(0, 99999)),
 )
 def test_any_reply_outside_2xx_is_one_printable_line(

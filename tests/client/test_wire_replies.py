@@ -15,7 +15,7 @@ from sandbox_client._wire import Sandbox
 
 from tests.client.secrecy import assert_presentable
 from tests.client.statuses import ALPHA_NEW, ALPHA_READY, BETA_PAUSED, StatusRow
-from tests.client.strategies import hostile_bodies, hostile_texts, many_examples
+from tests.client.strategies import malformed_bodies, many_examples, odd_texts
 from tests.client.stubs import CREATED_AT, KEY, as_reply, created, error_reply, html_page, succeeded
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def test_a_reply_without_a_message_has_no_words(value: object) -> None:
 
 
 @many_examples
-@given(text=hostile_texts)
+@given(text=odd_texts)
 @example(text=f"a\r\nb\x1b[31m\u202e{KEY}" * 50)
 def test_the_proxys_text_becomes_one_short_printable_line_without_the_key(text: str) -> None:
     line = as_reply(error_reply(400, "")).clean(text)
@@ -180,7 +180,7 @@ def test_the_repr_of_a_reply_hides_the_key() -> None:
 
 
 def _texts_of(value: object) -> list[str]:
-    """The hostile_texts of a value that are shown, a command's own output left out."""
+    """The texts of a value that are shown, a command's own output left out."""
     if isinstance(value, list):
         return [text for row in value for text in _texts_of(row)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # a list of anything
     if isinstance(value, Sandbox):
@@ -191,7 +191,7 @@ def _texts_of(value: object) -> list[str]:
 
 
 @many_examples
-@given(body=hostile_bodies)
+@given(body=malformed_bodies)
 def test_any_body_is_a_value_or_a_sandbox_error_to_every_reader(body: bytes) -> None:
     for read in _READERS.values():
         try:

@@ -15,7 +15,7 @@ from sandbox_client._errors import InvalidInput
 from sandbox_client._files import wire as _file_wire
 
 from tests.client.secrecy import assert_presentable, is_one_printable_line, shown_text
-from tests.client.strategies import hostile_texts, many_examples
+from tests.client.strategies import many_examples, odd_texts
 from tests.client.stubs import KEY
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ _MIDDLE = _LETTERS + string.digits + "-"
 @many_examples
 @given(
     name=st.one_of(
-        hostile_texts,
+        odd_texts,
         st.text(_MIDDLE, max_size=70),
         st.text(_MIDDLE + "A._/\n%é", max_size=8),
         st.from_regex(r"\A[a-z]([-a-z0-9]{0,61}[a-z0-9])?\n?\Z"),

@@ -1,4 +1,4 @@
-"""A run's reports: their content, and that no hostile answer of a target breaks them."""
+"""A run's reports: their content, and that no malformed answer of a target breaks them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "sk_live_0123456789abcdef"
-HOSTILE = "<script>alert(1)</script>]]>&\x00\x1b[31m\u202e\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
+MARKUP_AND_CONTROLS = (
+    "<script>alert(1)</script>]]>&\x00\x1b[31m\u202e\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
+)
 SPELT = r"\x00\x1b[31m\u202e\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
 LONG = "word " * 2000
 
@@ -44,7 +46,7 @@ def exchange(body: str, path: str = "/api/sandboxes") -> Shown:
             {"authorization": f"Bearer {SECRET}"},
             f'{{"name":"a","key":"{SECRET}"}}'.encode(),
             500,
-            {"x-hostile": "<b>bold</b>"},
+            {"x-markup": "<b>bold</b>"},
             b"",
             0.25,
             Redactor([SECRET]),
@@ -54,13 +56,13 @@ def exchange(body: str, path: str = "/api/sandboxes") -> Shown:
 
 
 EARLIER = exchange('{"earlier":[1]}', "/api/earlier")
-DECISIVE = exchange(HOSTILE)
+DECISIVE = exchange(MARKUP_AND_CONTROLS)
 FAIL = Verdict(
     clause("boxes.create.fails"),
     Outcome.FAIL,
     seconds=1.5,
     expected="201",
-    received=f"500 {HOSTILE}",
+    received=f"500 {MARKUP_AND_CONTROLS}",
     exchanges=(EARLIER, DECISIVE),
     decisive=DECISIVE,
 )
@@ -90,7 +92,7 @@ RESULT = Result(
     left=("sandbox act-0a1b2c-box1 [bold]",),
     out_of_reach=("a sandbox in the namespace user-act-0a1b2c-<b>",),
     suite_version="1.2.3",
-    target_version=f"proxy <4.5> {HOSTILE}",
+    target_version=f"proxy <4.5> {MARKUP_AND_CONTROLS}",
     settings={"--ready-timeout": "180"},
 )
 
@@ -136,7 +138,7 @@ class Page(HTMLParser):
 # The page -----------------------------------------------------------------------------------------
 
 
-def test_the_page_escapes_a_hostile_body() -> None:
+def test_the_page_escapes_a_body() -> None:
     text = html.write(RESULT)
     assert [tag for tag, _ in Page(text).tags].count("script") == 1
     assert markup.escape("<script>alert(1)</script>]]>&", quote=False) in text
@@ -358,7 +360,7 @@ def test_json_holds_the_whole_run() -> None:
     verdict = report["verdicts"][1]
     assert verdict["id"] == "boxes.create.fails"
     assert (verdict["area"], verdict["level"], verdict["word"]) == ("boxes", "MUST", "RULE")
-    assert verdict["received"] == f"500 {HOSTILE}"
+    assert verdict["received"] == f"500 {MARKUP_AND_CONTROLS}"
     assert verdict["decisive"] == verdict["exchanges"][1]
     assert report["verdicts"][4]["needs"] == ["ADMIN"]
 
@@ -588,7 +590,7 @@ def test_reports_are_written_into_a_directory_that_need_not_exist(tmp_path: Path
     assert sorted(written) == sorted((tmp_path / "a" / "b").iterdir())
     ET.parse(tmp_path / "a" / "b" / "junit.xml")  # noqa: S314  # this project wrote it
     text = (tmp_path / "a" / "b" / "report.json").read_text(encoding="utf-8")
-    assert json.loads(text)["verdicts"][1]["received"] == f"500 {HOSTILE}"
+    assert json.loads(text)["verdicts"][1]["received"] == f"500 {MARKUP_AND_CONTROLS}"
 
 
 def test_no_report_holds_a_secret(tmp_path: Path) -> None:

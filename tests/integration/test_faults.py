@@ -1,185 +1,124 @@
 """Every tool under every fault of the fake: the answer is in time, true, harmless and secret-free.
 
-Each cell is a tool under a fault that all requests of its user meet, or only the first one. All
-cells run at once, on real sockets and the client's real deadlines, each with a server, a user and
-sandboxes of its own.
+Each cell is a tool under a fault that all requests of its user meet, or only the first one: any
+request, or those of the operation that makes the tool's change. The cells run side by side, on real
+sockets and the client's real deadlines, each with a client, a user and sandboxes of its own. What
+has to hold of each is in fault_checks.py, and what does not hold today in known_problems.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import contextlib
+import io
+import logging
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import psutil
 import pytest
 from sandbox_client._tools import TOOLS
 from sandbox_fakeproxy import FakeProxyServer, SystemClock
 
+from tests.integration.fault_cells import (
+    AGENT_COMMAND,
+    BOX,
+    CALLS,
+    CHANGES,
+    FILE,
+    OUTPUT,
+    PAUSED,
+    TEXT,
+    cells_for,
+)
+from tests.integration.fault_checks import ADMISSIONS, DEADLINES, check
+from tests.integration.fault_truth import Outcome
+from tests.integration.known_problems import BY_DESIGN, KNOWN, expected_problems
 from tests.integration.mcp_client import in_process_client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Generator, Iterable, Mapping
     from pathlib import Path
 
     from mcp.types import CallToolResult
 
-ACTIONS = (
-    *("reset-before-headers", "reset-in-body", "drop-after-commit", "hang", "trickle", "truncate"),
-    *("not-json", "html", "large", "wrong-type", "redirect", "garbage"),
-)
-KEY = "(the key)"  # stands for the API key of a cell's user
-HOSTILE = "\x1b]0;title\x07\x1b[2J\u202eevil\u2069\x00\r\n\x9b31m"
+    from tests.integration.fault_cells import Cell
 
-
-def error(status: int, message: str, **headers: str) -> dict[str, Any]:
-    body = {"error": "an error", "message": message}
-    return {"answer": {"status": status, "headers": headers, "body": body}}
-
-
-FAULTS: dict[str, dict[str, Any]] = {
-    **{action: {"do": action} for action in ACTIONS},
-    "slow": {"delay": 3},
-    "401": error(401, "Invalid API key"),
-    "403": error(403, "You do not have access to this sandbox"),
-    "409": error(409, "Conflict"),
-    "429": error(429, "Too many requests", **{"Retry-After": "1"}),
-    "500": error(500, "Internal server error"),
-    "502 page": {"answer": {"status": 502, "text": "<html>Bad Gateway</html>"}},
-    "503": error(503, "busy", **{"Retry-After": "1"}),
-    "504": error(504, "Gateway time-out"),
-    "204": {"answer": {"status": 204}},
-    "empty object": {"answer": {"body": {}}},
-    "key in an error": error(400, f"not allowed: {KEY}"),
-    "hostile text in an error": error(400, HOSTILE),
-}
-BOX, PAUSED, NEW = "box", "asleep", "new"
-CALLS: dict[str, dict[str, Any]] = {
-    "create_sandbox": {"name": NEW},
-    "get_sandbox_status": {"name": BOX},
-    "list_sandboxes": {},
-    "delete_sandbox": {"name": BOX},
-    "pause_sandbox": {"name": BOX},
-    "resume_sandbox": {"name": PAUSED},
-    "send_prompt_to_sandbox": {"name": BOX, "command": "echo x >>runs"},
-    "get_prompt_output": {"name": BOX, "session": "ended"},
-    "cancel_prompt": {"name": BOX, "session": "running"},
-    "run_agent": {"name": BOX, "prompt": "work"},
-    "read_sandbox_file": {"name": BOX, "path": "/sandbox/file"},
-    "write_sandbox_file": {"name": BOX, "path": "/sandbox/new", "content": "written"},
-    "list_sandbox_files": {"name": BOX, "path": "/sandbox"},
-    "check_connection": {},
-}
-# The requests that make each change.
-CHANGES = {
-    "create_sandbox": r"POST /api/sandboxes$",
-    "delete_sandbox": r"DELETE ",
-    "pause_sandbox": r"/pause$",
-    "resume_sandbox": r"/resume$",
-    "send_prompt_to_sandbox": r"/exec$",
-    "run_agent": r"/exec$",
-    "write_sandbox_file": r"/(?:exec|file/write)$",
-    "cancel_prompt": r"/kill$",
-}
-# The faults by which the proxy says that it did nothing.
-REFUSALS = {
-    *("401", "403", "409", "429", "redirect"),
-    *("key in an error", "hostile text in an error"),
-}
-LATE = "is late"
-CLAIMS = "claims what was not done"
-HIDES = "hides what may have been done"
-# What is known to be wrong: fault, tools, problem, and whether it is so after the first call too.
-UNREADABLE = ("not-json", "html", "204", "empty object")
-CHANGING = ("create_sandbox", "delete_sandbox", "pause_sandbox")
-KNOWN: tuple[tuple[tuple[str, ...], tuple[str, ...], str, tuple[int | None, ...]], ...] = (
-    # The 120 s of a large output count from its first byte, however slowly the others come.
-    (("trickle",), ("get_prompt_output", "cancel_prompt"), LATE, (None, 1)),
-    # A success that cannot be read, and any 5xx, are reported without the word that the change may
-    # have been made. resume_sandbox looks at the status first, and so meets a first fault there.
-    ((*UNREADABLE, "500", "502 page", "503", "504"), CHANGING, HIDES, (None, 1)),
-    ((*UNREADABLE, "500", "502 page", "503", "504"), ("resume_sandbox",), HIDES, (None,)),
-    (("wrong-type",), (*CHANGING, "resume_sandbox"), HIDES, (None,)),
-    (("wrong-type",), ("send_prompt_to_sandbox", "run_agent"), HIDES, (None,)),
-    (("empty object",), ("send_prompt_to_sandbox", "run_agent"), HIDES, (None, 1)),
-    # A 200 without any field counts as created.
-    (("empty object",), ("create_sandbox",), CLAIMS, (None,)),
-)
-AT_ONCE = 40  # cells
-DEADLINE = 100.0  # seconds, after which a host or a person gives up
-ADMISSION = re.compile(r"may have|may already|perhaps|may be|was lost|unknown|is not known")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-@dataclass
-class Cell:
-    """A tool under a fault, and what became of it."""
-
-    tool: str
-    fault: str
-    times: int | None
-    username: str
-    key: str = ""
-    box: str = ""  # the sandbox's id
-    pid: int = 0  # of the command that runs in the session `running`
-    seconds: float = 0.0
-    result: CallToolResult | None = None
-    progress: list[str] = field(default_factory=list[str])
-    next_result: CallToolResult | None = None
-    sent: list[str] = field(default_factory=list[str])  # such as `POST /api/sandboxes`
-
-    @property
-    def name(self) -> str:
-        return f"{self.tool} / {self.fault}"
-
-    def said(self) -> str:
-        """Return all that the tool said, its progress too."""
-        assert self.result is not None
-        texts = [block.text for block in self.result.content if block.type == "text"]
-        return "\n".join([*texts, str(self.result.structured_content or ""), *self.progress])
-
-
-def known_problems(times: int | None) -> dict[str, str]:
-    """Return the known problem of each cell that has one; of several entries the last counts."""
-    return {
-        f"{tool} / {fault}": problem
-        for faults, tools, problem, when in KNOWN
-        if times in when
-        for fault in faults
-        for tool in tools
-    }
+AT_ONCE = 60  # cells, most of which wait
+GIVE_UP = 150.0  # seconds, which no answer takes
 
 
 def test_the_matrix_has_every_tool() -> None:
     assert list(CALLS) == [tool.name for tool in TOOLS]
+    assert DEADLINES.keys() == CALLS.keys()
+    assert ADMISSIONS.keys() == CHANGES.keys()
+
+
+def test_every_known_problem_is_one_of_a_cell() -> None:
+    cells = [*cells_for(None), *cells_for(1)]
+    assert [each for each in (*KNOWN, *BY_DESIGN) if not any(map(each.covers, cells))] == []
 
 
 @pytest.mark.check
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("times", [None, 1], ids=["always", "first call only"])
 async def test_every_tool_under_every_fault(tmp_path: Path, times: int | None) -> None:
-    cells = [
-        Cell(tool, fault, times, f"u{number}")
-        for number, (tool, fault) in enumerate((tool, fault) for fault in FAULTS for tool in CALLS)
-    ]
-    with FakeProxyServer(tmp_path, clock=SystemClock, ready_after=0, reconcile_delay=0) as server:
+    cells = cells_for(times)
+    with (
+        FakeProxyServer(tmp_path, clock=SystemClock, ready_after=0, reconcile_delay=0) as server,
+        captured_logs() as logs,
+    ):
         await prepare(server, cells)
-        room = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(run(cell, server.url, room) for cell in cells))
-        state = {user["username"]: user["sandboxes"] for user in server.state()["users"]}
-        found = {
-            cell.name: problems
-            for cell in cells
-            if (problems := list(check(cell, state[cell.username], tmp_path)))
-        }
+        matrix = Matrix(server, cells)
+        await asyncio.gather(*(matrix.run(cell) for cell in cells))
+        outcomes = outcomes_of(cells, server.state(), tmp_path)
+        logged = logs.text()
+        problems = {each.cell.name: sorted(set(check(each, logged))) for each in outcomes}
+    found = {name: each for name, each in problems.items() if each}
     for cell in cells:
-        print(f"{cell.name}, {cell.seconds:.1f} s: {found.get(cell.name, '')} {cell.said()!r}")
-    wrong = {name: sorted(problems) for name, problems in found.items()}
-    known = {name: [problem] for name, problem in known_problems(times).items()}
-    assert wrong == known, "a cell that has become better must lose its entry in KNOWN"
+        said = cell.failure or cell.said()
+        print(f"{cell.name}, {cell.seconds:.1f} s: {found.get(cell.name, '')} {said!r}")
+    assert "HTTP Request: POST" in logged
+    assert found == expected_problems(cells), "a cell that has become better must lose its entry"
+
+
+def outcomes_of(cells: list[Cell], state: Mapping[str, Any], folder: Path) -> list[Outcome]:
+    """Return what there is after the cells."""
+    boxes = {
+        user["username"]: {each["name"]: each for each in user["sandboxes"]}
+        for user in state["users"]
+    }
+    return [Outcome(each, boxes[each.username], folder / each.box / "sandbox") for each in cells]
+
+
+class LogCapture(logging.Handler):
+    """Collect the distinct messages of all loggers, and what is written to standard error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors = io.StringIO()
+        self._messages: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.add(self.format(record))
+
+    def text(self) -> str:
+        return "\n".join([self.errors.getvalue(), *self._messages])
+
+
+@contextlib.contextmanager
+def captured_logs() -> Generator[LogCapture]:
+    """Capture what is logged, at any level, and written to standard error."""
+    capture, root = LogCapture(), logging.getLogger()
+    level = root.level
+    root.addHandler(capture)
+    root.setLevel(logging.DEBUG)
+    try:
+        with contextlib.redirect_stderr(capture.errors):
+            yield capture
+    finally:
+        root.setLevel(level)
+        root.removeHandler(capture)
 
 
 async def prepare(server: FakeProxyServer, cells: list[Cell]) -> None:
@@ -194,105 +133,76 @@ async def prepare(server: FakeProxyServer, cells: list[Cell]) -> None:
     room = asyncio.Semaphore(AT_ONCE)
     async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as http:
         await asyncio.gather(*(prepare_sandbox(http, cell, room) for cell in cells))
-    for cell in cells:
-        fault = FAULTS[cell.fault]
-        if "answer" in fault:
-            fault = {"answer": with_key(fault["answer"], cell.key)}
-        await asyncio.to_thread(server.faults.add, user=cell.username, times=cell.times, **fault)
+    await arm(server, cells)
 
 
 async def prepare_sandbox(http: httpx.AsyncClient, cell: Cell, room: asyncio.Semaphore) -> None:
-    async def ask(path: str, **body: Any) -> Any:
+    async def ask(path: str, **body: Any) -> None:
         headers = {"Authorization": f"Bearer {cell.key}"}
         reply = await http.post(f"/proxy/{BOX}/v1/{path}", json=body, headers=headers)
         assert reply.is_success, reply.text
-        return reply.json()["data"]
 
     async with room:
         match cell.tool:
             case "read_sandbox_file" | "list_sandbox_files":
-                await ask("file/write", file="/sandbox/file", content="text")
+                await ask("file/write", file=f"/sandbox/{FILE}", content=TEXT)
             case "get_prompt_output":
                 await ask("shell/sessions/create", id="ended")
-                await ask("shell/exec", id="ended", command="echo printed")
+                await ask("shell/exec", id="ended", command=f"echo {OUTPUT}")
             case "cancel_prompt":
+                command = "echo $$ >pid; exec sleep 1000"
                 await ask("shell/sessions/create", id="running")
-                await ask(
-                    "shell/exec",
-                    id="running",
-                    command="echo $$ >pid; exec sleep 1000",
-                    async_mode=True,
-                )
+                await ask("shell/exec", id="running", command=command, async_mode=True)
             case _:
                 pass
 
 
-def with_key(answer: Mapping[str, Any], key: str) -> dict[str, Any]:
-    body = answer.get("body")
-    if not body:
-        return dict(answer)
-    return {**answer, "body": {name: text.replace(KEY, key) for name, text in body.items()}}
+async def arm(server: FakeProxyServer, cells: Iterable[Cell]) -> None:
+    """Arm exactly the faults of these cells."""
+    document = {"faults": [each.armed_fault() for each in cells]}
+    await asyncio.to_thread(server.faults.replace, document)
 
 
-async def run(cell: Cell, url: str, room: asyncio.Semaphore) -> None:
-    """Call the tool, and then another one that needs no proxy."""
-
-    async def progress(progress: float, total: float | None, message: str | None) -> None:
-        cell.progress.append(message or "")
-
-    agent = {"REMOTE_SANDBOX_AGENT_COMMAND": "echo x >>runs; : {prompt}"}
-    async with room, in_process_client(url, cell.key, cell.sent, **agent) as mcp:
-        started = time.monotonic()
-        cell.result = await mcp.call_tool(cell.tool, CALLS[cell.tool], progress_callback=progress)
-        cell.seconds = time.monotonic() - started
-        cell.next_result = await mcp.call_tool("get_sandbox_status", {"name": "No Name"})
+async def answer_of(call: Awaitable[CallToolResult], cell: Cell) -> CallToolResult | None:
+    """Return the answer to a call; None, and the reason in the cell, if there is none."""
+    try:
+        return await asyncio.wait_for(call, GIVE_UP)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the other cells go on
+        cell.failure = repr(error)
+        return None
 
 
-def check(cell: Cell, sandboxes: list[dict[str, Any]], folder: Path) -> Iterator[str]:
-    """Yield what is wrong with the outcome of a cell."""
-    assert cell.result is not None
-    said = cell.said()
-    if cell.seconds > DEADLINE:
-        yield LATE
-    if cell.next_result is None or not cell.next_result.is_error:
-        yield "the next call was not answered"
-    if cell.key in said or cell.key.removeprefix("sk_live_") in said:
-        yield "shows the key"
-    if CONTROL.search(said):
-        yield "shows control characters"
-    done = effect(cell, {each["name"]: each for each in sandboxes}, folder)
-    if done == "twice":
-        yield "was done twice"
-    if done is None:
-        return
-    if not cell.result.is_error and done == "not":
-        yield CLAIMS
-    change = CHANGES[cell.tool]
-    may_be_done = cell.fault not in REFUSALS and any(re.search(change, each) for each in cell.sent)
-    if cell.result.is_error and (done != "not" or may_be_done) and not ADMISSION.search(said):
-        yield HIDES
+class Matrix:
+    """Run the cells, so many at once, on a server on which all their faults are armed."""
 
+    def __init__(self, server: FakeProxyServer, cells: list[Cell]) -> None:
+        self._server = server
+        self._cells = cells
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._arming = asyncio.Lock()
 
-def effect(cell: Cell, boxes: Mapping[str, dict[str, Any]], folder: Path) -> str | None:
-    """Return whether the change that a tool makes was done: not, once or twice; None for others."""
-    work = folder / cell.box / "sandbox"
-    match cell.tool:
-        case "create_sandbox":
-            done = NEW in boxes
-        case "delete_sandbox":
-            done = BOX not in boxes
-        case "pause_sandbox":
-            done = boxes[BOX]["is_paused"]
-        case "resume_sandbox":
-            done = not boxes[PAUSED]["is_paused"]
-        case "send_prompt_to_sandbox" | "run_agent":
-            runs = work / "runs"
-            count = len(runs.read_text().splitlines()) if runs.exists() else 0
-            return ("not", "once")[count] if count < 2 else "twice"
-        case "write_sandbox_file":
-            done = (work / "new").exists()
-        case "cancel_prompt":
-            done = not psutil.pid_exists(int((work / "pid").read_text()))
-        case _:
-            return None
-    return "once" if done else "not"
+    async def run(self, cell: Cell) -> None:
+        """Call the tool, end the fault, and call another tool."""
+
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
+            cell.progress.append(message or "")
+
+        sent: list[str] = []
+        agent = {"REMOTE_SANDBOX_AGENT_COMMAND": AGENT_COMMAND}
+        async with (
+            self._room,
+            in_process_client(self._server.url, cell.key, sent, **agent) as mcp,
+        ):
+            started = time.monotonic()
+            call = mcp.call_tool(cell.tool, CALLS[cell.tool], progress_callback=progress)
+            cell.result = await answer_of(call, cell)
+            cell.seconds = time.monotonic() - started
+            cell.sent, cell.is_called = list(sent), True
+            await self._end_the_fault(cell)
+            cell.next_result = await answer_of(mcp.call_tool("list_sandboxes", {}), cell)
+
+    async def _end_the_fault(self, cell: Cell) -> None:
+        """Disarm a fault that would act for ever; one of a single request is over by itself."""
+        if cell.times is None:
+            async with self._arming:
+                await arm(self._server, (each for each in self._cells if not each.is_called))

@@ -27,6 +27,11 @@ SEED: dict[str, Any] = {
     ]
 }
 COMMAND = "until [ -e go ]; do sleep 0.1; done; echo done"
+SESSION = {"name": BOX, "session": "main"}
+START: tuple[str, dict[str, Any]] = (
+    "send_prompt_to_sandbox",
+    {**SESSION, "command": COMMAND, "wait_seconds": 0},
+)
 
 
 @pytest.fixture
@@ -37,19 +42,26 @@ def server(tmp_path: Path) -> Generator[FakeProxyServer]:
 
 
 async def call_during_an_outage(
-    server: FakeProxyServer, end: Callable[[], None], *calls: tuple[str, dict[str, Any]]
+    server: FakeProxyServer,
+    end: Callable[[], None],
+    *calls: tuple[str, dict[str, Any]],
+    fault: dict[str, Any] | None = None,
+    **variables: str,
 ) -> CallToolResult:
     """Call tools; stop the server when the last call waits, start it again, and call `end`.
 
-    Return the result of the last call.
+    `fault` is armed before, and `variables` are environment variables of the client. Return
+    the result of the last call.
     """
     key = server.seed(SEED)["users"][0]["keys"][0]["api_key"]
+    if fault is not None:
+        server.faults.add(**fault)
     waiting = asyncio.Event()
 
     async def progress(progress: float, total: float | None, message: str | None) -> None:
         waiting.set()
 
-    async with in_process_client(server.url, key) as client:
+    async with in_process_client(server.url, key, None, **variables) as client:
         for tool, arguments in calls[:-1]:
             assert not (await client.call_tool(tool, arguments)).is_error
         tool, arguments = calls[-1]
@@ -81,22 +93,84 @@ async def test_a_wait_for_a_state_survives_an_outage(
     server.assert_requested("POST", route, times=1)
 
 
+def work_directory(folder: Path) -> Path:
+    """Return the directory in which the commands of the only sandbox that has run any work."""
+    (work,) = (each for each in folder.glob("*/sandbox") if each.exists())
+    return work
+
+
+def let_go(folder: Path) -> None:
+    """Let COMMAND end."""
+    (work_directory(folder) / "go").touch()
+
+
 @pytest.mark.parametrize("tool", ["send_prompt_to_sandbox", "get_prompt_output"])
 async def test_a_wait_for_a_command_survives_an_outage(
     server: FakeProxyServer, tmp_path: Path, tool: str
 ) -> None:
-    started = {"name": BOX, "command": COMMAND}
-    calls: list[tuple[str, dict[str, Any]]] = [("send_prompt_to_sandbox", started)]
+    calls: list[tuple[str, dict[str, Any]]] = [(tool, {"name": BOX, "command": COMMAND})]
     if tool == "get_prompt_output":
-        calls[0] = ("send_prompt_to_sandbox", {**started, "wait_seconds": 0, "session": "main"})
-        calls.append((tool, {"name": BOX, "session": "main"}))
+        calls = [START, (tool, SESSION)]
 
-    def end() -> None:
-        (work,) = (each for each in tmp_path.glob("*/sandbox") if each.exists())
-        (work / "go").touch()
-
-    result = await call_during_an_outage(server, end, *calls)
+    result = await call_during_an_outage(server, lambda: let_go(tmp_path), *calls)
     assert not result.is_error
     assert result.structured_content is not None
     assert result.structured_content["output"] == "done\n"
     assert result.structured_content["exit_code"] == 0
+
+
+async def test_a_wait_for_the_end_of_a_killed_command_survives_an_outage(
+    server: FakeProxyServer, tmp_path: Path
+) -> None:
+    # The kill is answered as done and the command runs on, until the outage is over.
+    body = {"success": True, "data": {"status": "terminated"}}
+    ineffective = {"operation": "killCommand", "answer": {"body": body}}
+
+    result = await call_during_an_outage(
+        server,
+        lambda: let_go(tmp_path),
+        START,
+        ("cancel_prompt", SESSION),
+        fault=ineffective,
+    )
+    assert not result.is_error
+    assert result.structured_content is not None
+    assert result.structured_content["output"] == "done\n"
+    server.assert_requested("POST", f"/proxy/{BOX}/v1/shell/kill", times=1)
+
+
+async def test_a_kill_survives_an_outage_while_it_is_under_way(server: FakeProxyServer) -> None:
+    # The clock stands still, so that no byte of the answer's body comes.
+    slow = {"operation": "killCommand", "do": "trickle", "times": 1}
+
+    result = await call_during_an_outage(
+        server, lambda: None, START, ("cancel_prompt", SESSION), fault=slow
+    )
+    assert not result.is_error
+    assert result.structured_content is not None
+    assert result.structured_content["status"] == "killed"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"operation": "createSession", "delay": 1000, "times": 1},
+        {"operation": "executeCommand", "do": "trickle", "times": 1},
+    ],
+    ids=["its session is opened", "its command runs"],
+)
+async def test_the_start_of_an_agent_survives_an_outage(
+    server: FakeProxyServer, tmp_path: Path, fault: dict[str, Any]
+) -> None:
+    result = await call_during_an_outage(
+        server,
+        lambda: None,
+        ("run_agent", {"name": BOX, "prompt": "work"}),
+        fault=fault,
+        REMOTE_SANDBOX_AGENT_COMMAND="echo x >>runs; sleep 1000; : {prompt}",
+    )
+    assert not result.is_error
+    assert result.structured_content is not None
+    assert result.structured_content["status"] == "running"
+    assert (work_directory(tmp_path) / "runs").read_text() == "x\n"
+    server.assert_requested("POST", f"/proxy/{BOX}/v1/shell/exec", times=1)

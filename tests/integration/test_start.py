@@ -1,4 +1,4 @@
-"""The three programs at startup: with hostile environment variables, and interrupted by Ctrl-C."""
+"""The three programs at startup: with odd environment variables, and interrupted by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def start_command(module: str, *arguments: str) -> list[str]:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_version_ignores_environment_variables_of_python(program: str, tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
-    hostile = {
+    odd_environment = {
         "PYTHONPATH": str(tmp_path),
         "PYTHONHOME": "/nonexistent",
         "PYTHONHASHSEED": "x",
@@ -60,7 +60,7 @@ def test_version_ignores_environment_variables_of_python(program: str, tmp_path:
 
     result = subprocess.run(
         start_command(PROGRAMS[program], "--version"),
-        env=clean_environment(tmp_path, **hostile),
+        env=clean_environment(tmp_path, **odd_environment),
         capture_output=True,
         text=True,
         timeout=DEADLINE,

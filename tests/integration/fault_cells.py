@@ -1,0 +1,242 @@
+"""The cells of the fault matrix: each tool's call, each fault, and the requests that it meets."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sandbox_fakeproxy._proxy.operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mcp.types import CallToolResult
+
+ACTIONS = (
+    *("reset-before-headers", "reset-in-body", "drop-after-commit", "hang", "trickle", "truncate"),
+    *("not-json", "html", "large", "wrong-type", "redirect", "garbage"),
+)
+KEY = "(the key)"  # stands for the API key of a cell's user
+CONTROL_TEXT = "\x1b]0;title\x07\x1b[2J\u202eevil\u2069\x00\r\n\x9b31m"
+
+
+def error(status: int, message: str, **headers: str) -> dict[str, Any]:
+    body = {"error": "an error", "message": message}
+    return {"answer": {"status": status, "headers": headers, "body": body}}
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    **{action: {"do": action} for action in ACTIONS},
+    "slow": {"delay": 3},
+    "401": error(401, "Invalid API key"),
+    "403": error(403, "You do not have access to this sandbox"),
+    "409": error(409, "Conflict"),
+    "429": error(429, "Too many requests", **{"Retry-After": "1"}),
+    "500": error(500, "Internal server error"),
+    "502 page": {"answer": {"status": 502, "text": "<html>Bad Gateway</html>"}},
+    "503": error(503, "busy", **{"Retry-After": "1"}),
+    "504": error(504, "Gateway time-out"),
+    "204": {"answer": {"status": 204}},
+    "empty object": {"answer": {"body": {}}},
+    "key in an error": error(400, f"not allowed: {KEY}"),
+    "control text in an error": error(400, CONTROL_TEXT),
+}
+LONGEST = {"hang", "trickle"}  # their cells begin first
+# The faults by which the proxy says that it did nothing.
+REFUSALS = {
+    *("401", "403", "409", "429", "redirect"),
+    *("key in an error", "control text in an error"),
+}
+
+BOX, PAUSED, NEW = "box", "asleep", "new"
+FILE, TEXT, OUTPUT = "file", "text", "printed\n"
+CALLS: dict[str, dict[str, Any]] = {
+    "create_sandbox": {"name": NEW},
+    "get_sandbox_status": {"name": BOX},
+    "list_sandboxes": {},
+    "delete_sandbox": {"name": BOX},
+    "pause_sandbox": {"name": BOX},
+    "resume_sandbox": {"name": PAUSED},
+    "send_prompt_to_sandbox": {"name": BOX, "command": "echo x >>runs"},
+    "get_prompt_output": {"name": BOX, "session": "ended"},
+    "cancel_prompt": {"name": BOX, "session": "running"},
+    "run_agent": {"name": BOX, "prompt": "work"},
+    "read_sandbox_file": {"name": BOX, "path": f"/sandbox/{FILE}"},
+    "write_sandbox_file": {"name": BOX, "path": "/sandbox/new", "content": "written"},
+    "list_sandbox_files": {"name": BOX, "path": "/sandbox"},
+    "check_connection": {},
+}
+AGENT_COMMAND = "echo x >>runs; : {prompt}"
+
+# The operations of contract/openapi.yaml that make each tool's change. write_sandbox_file sends a
+# part, and then runs a command that gives it the file's name.
+CHANGES: dict[str, tuple[str, ...]] = {
+    "create_sandbox": ("createSandbox",),
+    "delete_sandbox": ("deleteSandbox",),
+    "pause_sandbox": ("pauseSandbox",),
+    "resume_sandbox": ("resumeSandbox",),
+    "send_prompt_to_sandbox": ("executeCommand",),
+    "run_agent": ("executeCommand",),
+    "write_sandbox_file": ("writeFile", "executeCommand"),
+    "cancel_prompt": ("killCommand",),
+}
+# Those that are the first request of their tool: there, a fault of the first call of this operation
+# is the same as one of the first call of any.
+FIRST_REQUESTS = {"createSandbox", "deleteSandbox", "pauseSandbox", "writeFile"}
+# What a tool looks at after its first request: the state of a sandbox that its list calls ready.
+LOOKS: dict[str, tuple[str, ...]] = {"list_sandboxes": ("getSandbox",)}
+
+
+def _failed_status(text: str) -> dict[str, Any]:
+    """Return a status that ends every wait, with `text` wherever it has text."""
+    return {
+        "name": text,
+        "namespace": text,
+        "serviceFQDN": text,
+        "service": text,
+        "replicas": 1,
+        "ready": False,
+        "readyReason": "PodFailed",
+        "readyMessage": text,
+        "createdAt": text,
+    }
+
+
+def _output(text: str, status: str = "completed") -> dict[str, Any]:
+    records = [{"command": text, "output": text}]
+    code = 0 if status == "completed" else None
+    data = {"status": status, "command": text, "output": text, "console": records}
+    return {"success": True, "data": {**data, "exit_code": code}}
+
+
+def successes(text: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return for each tool an operation, and a 200 of it that shows `text` where it can."""
+    entry = {"name": text, "path": text, "is_directory": False, "size": 1}
+    listing = {"count": 1, "sandboxes": [_failed_status(text)]}
+    return {
+        "create_sandbox": ("getSandbox", _failed_status(text)),
+        "get_sandbox_status": ("getSandbox", _failed_status(text)),
+        "list_sandboxes": ("listSandboxes", listing),
+        "delete_sandbox": ("deleteSandbox", {"success": False, "message": text}),
+        "pause_sandbox": ("getSandbox", _failed_status(text)),
+        "resume_sandbox": ("getSandbox", _failed_status(text)),
+        "send_prompt_to_sandbox": ("executeCommand", _output(text)),
+        "get_prompt_output": ("viewSession", _output(text)),
+        "cancel_prompt": ("viewSession", _output(text)),
+        "run_agent": ("executeCommand", _output(text)),
+        "read_sandbox_file": ("readFile", {"success": True, "data": {"content": text}}),
+        "write_sandbox_file": ("executeCommand", _output(text)),
+        "list_sandbox_files": ("listDirectory", {"success": True, "data": {"files": [entry]}}),
+        "check_connection": ("getMe", {"user": {"id": text, "username": text, "email": text}}),
+    }
+
+
+SUCCESSES = {
+    "key in a success": successes(KEY),
+    "control text in a success": successes(
+        CONTROL_TEXT.replace("\0", "")
+    ),  # a file with it is binary
+}
+
+
+@dataclass
+class Cell:
+    """A tool under a fault, and what became of it."""
+
+    tool: str
+    fault: str
+    operation: str  # which the fault meets; empty for any
+    times: int | None  # how many requests meet it; None for all
+    username: str
+    key: str = ""
+    box: str = ""  # the sandbox's id
+    seconds: float = 0.0
+    result: CallToolResult | None = None
+    progress: list[str] = field(default_factory=list[str])
+    failure: str = ""  # why there is no answer
+    is_called: bool = False  # and answered, or given up
+    next_result: CallToolResult | None = None
+    sent: list[str] = field(default_factory=list[str])  # such as `POST /api/sandboxes`
+
+    @property
+    def name(self) -> str:
+        place = f" / {self.operation}" if self.operation else ""
+        return f"{self.tool} / {self.fault}{place}"
+
+    @property
+    def is_invented(self) -> bool:
+        """Whether the answer is of the fault's making, so that what the tool says is not so."""
+        return self.fault in SUCCESSES
+
+    def texts(self) -> Iterator[str]:
+        """Yield each text that the tool has answered or reported."""
+        if self.result is not None:
+            yield from (block.text for block in self.result.content if block.type == "text")
+            yield from texts_in(self.result.structured_content)
+        yield from self.progress
+
+    def said(self) -> str:
+        """Return all that the tool has answered or reported."""
+        return "\n".join(self.texts())
+
+    def has_sent(self, operation: str) -> bool:
+        """Whether the tool has made a request of this operation."""
+        method, pattern = OPERATIONS[operation]
+        path = re.sub(r"{\w+}", "[^/]+", pattern)
+        return any(re.fullmatch(f"{method} {path}", each) for each in self.sent)
+
+    def armed_fault(self) -> dict[str, Any]:
+        """Return the fault as a document for the fake."""
+        target = {"operation": self.operation} if self.operation else {}
+        if self.tool in LOOKS and self.operation in LOOKS[self.tool]:
+            target["sandbox"] = PAUSED
+        fault = FAULTS.get(self.fault)
+        if fault is None:
+            _, body = SUCCESSES[self.fault][self.tool]
+            fault = {"answer": {"body": body}}
+        limit = {} if self.times is None else {"times": self.times}
+        return {"user": self.username, **target, **limit, **with_key(fault, self.key)}
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Yield every string of a JSON value, the names of its members too."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for name, each in value.items():  # pyright: ignore[reportUnknownVariableType]  # JSON
+                yield from texts_in(name)  # pyright: ignore[reportUnknownArgumentType]  # JSON
+                yield from texts_in(each)  # pyright: ignore[reportUnknownArgumentType]  # JSON
+        case list():
+            for each in value:  # pyright: ignore[reportUnknownVariableType]  # JSON
+                yield from texts_in(each)  # pyright: ignore[reportUnknownArgumentType]  # JSON
+        case _:
+            pass
+
+
+def with_key(fault: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a fault with the key in place of its placeholder."""
+    replaced: dict[str, Any] = json.loads(json.dumps(fault).replace(KEY, key))
+    return replaced
+
+
+def cells_for(times: int | None) -> list[Cell]:
+    """Return the cells whose faults meet so many requests.
+
+    Successes that show a text are answered always.
+    """
+    places = [(fault, tool, "") for fault in FAULTS for tool in CALLS]
+    for tool, operations in (CHANGES | LOOKS).items():
+        for operation in operations:
+            if times is None or operation not in FIRST_REQUESTS:
+                places += [(fault, tool, operation) for fault in FAULTS]
+    if times is None:
+        for fault, answers in SUCCESSES.items():
+            places += [(fault, tool, operation) for tool, (operation, _) in answers.items()]
+    places.sort(key=lambda place: place[0] not in LONGEST)
+    return [
+        Cell(tool, fault, operation, times, f"u{number}")
+        for number, (fault, tool, operation) in enumerate(places)
+    ]

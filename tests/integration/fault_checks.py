@@ -1,0 +1,147 @@
+"""What has to hold of every cell of the fault matrix, as the problems that it has."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tests.integration.fault_cells import CHANGES, REFUSALS
+from tests.integration.fault_truth import is_true, times_done
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mcp.types import CallToolResult
+
+    from tests.integration.fault_cells import Cell
+    from tests.integration.fault_truth import Outcome
+
+UNANSWERED = "is not answered"
+LATE = "is late"
+NO_FAULT = "has met no fault"
+NEXT_CALL = "leaves the next call without success"
+SHOWS_KEY = "shows the key"
+LOGS_KEY = "logs the key"
+CONTROLS = "shows control characters"
+TWICE = "does it twice"
+CLAIMS = "claims what is not so"
+HIDES = "hides what may have been done"
+BROKEN = "has an internal error"
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+# Seconds after which each tool has answered, by the limits that the client sets itself: 20 for what
+# may be repeated, repetitions included, and 30 for a change.
+DEADLINES: dict[str, float] = {
+    "create_sandbox": 60,  # as its description says
+    "get_sandbox_status": 20,
+    "list_sandboxes": 40,  # the list, then all statuses at once
+    "delete_sandbox": 50,  # the change, then 10 to look whether it was made, and 10 for a last look
+    "pause_sandbox": 65,  # the same, then 15 until the pause shows
+    "resume_sandbox": 60,  # as its description says
+    "send_prompt_to_sandbox": 50,  # wait_seconds, and 5 for a last look
+    "get_prompt_output": 50,  # the same
+    "cancel_prompt": 45,  # the kill, and 15 until it shows
+    "run_agent": 45,  # a session, 10 for the start, 10 to look whether it began, and a last look
+    "read_sandbox_file": 25,  # and 5 for the sandbox's state, which explains a failure
+    "write_sandbox_file": 60,  # it sets itself none; the default limit of MCP's TypeScript SDK
+    "list_sandbox_files": 25,  # as read_sandbox_file
+    "check_connection": 36,  # six steps of 6
+}
+BUSY = 5.0  # seconds that a machine with many cells under way may add
+
+_LOST_CHANGE = r"The proxy may have done it all the same: look with"
+_LOST_COMMAND = (
+    r"The command may have run, or may still be running, in the sandbox: look with"
+    r"|It may still be run: look with get_prompt_output for session 'prompt-[0-9a-f]+'"
+)
+# The sentences by which each tool admits that its change may have been made.
+ADMISSIONS: dict[str, str] = {
+    "create_sandbox": _LOST_CHANGE,
+    "delete_sandbox": _LOST_CHANGE,
+    "pause_sandbox": _LOST_CHANGE,
+    "resume_sandbox": _LOST_CHANGE,
+    "send_prompt_to_sandbox": _LOST_COMMAND,
+    "run_agent": _LOST_COMMAND,
+    "cancel_prompt": _LOST_CHANGE,
+    # There is none. That a part may be left, or that a command of the client's own may still be
+    # run in a session of its own, does not tell a person that the file may have been written.
+    "write_sandbox_file": r"(?!)",
+}
+PART_LEFT = "What was sent may be left: /sandbox/.*.part-*"
+
+
+def check(outcome: Outcome, logged: str) -> Iterator[str]:
+    """Yield what is wrong with a cell, some of it twice.
+
+    `logged` is all that was logged or written to standard error during the matrix.
+    """
+    cell = outcome.cell
+    if cell.result is None:
+        yield UNANSWERED
+        return
+    yield from check_the_call(cell, logged)
+    if cell.next_result is None or not is_success(cell.next_result, outcome):
+        yield NEXT_CALL
+    if not cell.is_invented:
+        yield from check_the_change(cell, cell.result, outcome)
+        if not is_true(cell.tool, cell.result, outcome):
+            yield CLAIMS
+
+
+def check_the_call(cell: Cell, logged: str) -> Iterator[str]:
+    """Yield what is wrong with an answer, whatever it says."""
+    said, secret = cell.said(), cell.key.removeprefix("sk_live_")
+    if cell.seconds > DEADLINES[cell.tool] + BUSY:
+        yield LATE
+    if not cell.sent or (cell.operation and not cell.has_sent(cell.operation)):
+        yield NO_FAULT
+    if secret.lower() in said.lower():
+        yield SHOWS_KEY
+    if secret in logged:
+        yield LOGS_KEY
+    if any(CONTROL.search(text) for text in cell.texts()):
+        yield CONTROLS
+    if "internal error" in said.lower().replace("internal server error", ""):
+        yield BROKEN
+
+
+def is_success(listed: CallToolResult, outcome: Outcome) -> bool:
+    """Tell whether list_sandboxes has succeeded and told the truth."""
+    return not listed.is_error and is_true("list_sandboxes", listed, outcome)
+
+
+def check_the_change(cell: Cell, result: CallToolResult, outcome: Outcome) -> Iterator[str]:
+    """Yield what is wrong with how often a change was made, and with what is said of that."""
+    done = times_done(outcome)
+    if done is None:
+        return
+    if done > 1:
+        yield TWICE
+    if not result.is_error and not done:
+        yield CLAIMS
+    if result.is_error and (done or may_be_done(cell)) and not admits(cell):
+        yield HIDES
+    if is_part_left(outcome.work) and PART_LEFT not in cell.said():
+        yield HIDES
+
+
+def admits(cell: Cell) -> bool:
+    """Tell whether the tool says that its change may have been made."""
+    return re.search(ADMISSIONS[cell.tool], cell.said()) is not None
+
+
+def is_part_left(work: Path) -> bool:
+    """Tell whether a part of the file that was to be written is still there."""
+    return any(work.glob(".new.part-*"))
+
+
+def may_be_done(cell: Cell) -> bool:
+    """Tell whether a change was asked for, and nothing says that the proxy did not make it."""
+    if cell.fault in REFUSALS:
+        return False
+    *_, operation = CHANGES[cell.tool]
+    if cell.tool == "write_sandbox_file" and cell.operation != operation:
+        return False  # no part arrived: the commands that ran have measured and removed it
+    return cell.has_sent(operation)

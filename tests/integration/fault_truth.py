@@ -1,0 +1,142 @@
+"""What is true after a cell of the fault matrix, by the state of the fake and its files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from tests.integration.fault_cells import BOX, NEW, OUTPUT, PAUSED, TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mcp.types import CallToolResult
+
+    from tests.integration.fault_cells import Cell
+
+    Content = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What there is in the end: a user's sandboxes by name, and the files of the ready one."""
+
+    cell: Cell
+    boxes: Mapping[str, Mapping[str, Any]]
+    work: Path
+
+    def standing(self, name: str) -> tuple[str, bool]:
+        """Return the state of a sandbox, and whether it is ready."""
+        state = self.boxes[name]["phase"] if name in self.boxes else "missing"
+        return state, state == "ready"
+
+
+def is_true(tool: str, result: CallToolResult, outcome: Outcome) -> bool:
+    """Tell whether a success of a tool says only what is so; an error says nothing of the sort."""
+    content = result.structured_content
+    if result.is_error or content is None:
+        return True
+    return _TRUTHS[tool](content, outcome)
+
+
+def _standing_is(content: Content, outcome: Outcome, name: str) -> bool:
+    return (content["state"], content["ready"]) == outcome.standing(name)
+
+
+def _status_is_true(content: Content, outcome: Outcome) -> bool:
+    created = content["created_at"] == outcome.boxes[BOX]["created_at"]
+    return created and _standing_is(content, outcome, BOX)
+
+
+def _list_is_true(content: Content, outcome: Outcome) -> bool:
+    listed = {(each["name"], each["state"]) for each in content["sandboxes"]}
+    return listed == {(name, outcome.standing(name)[0]) for name in outcome.boxes}
+
+
+def _ending_is(content: Content, output: str) -> bool:
+    ending = [content.get(name) for name in ("status", "output", "exit_code")]
+    return ending == ["completed", output, 0]
+
+
+def _begun_is_true(content: Content, _: Outcome) -> bool:
+    # Whether it still runs, or has ended just now, is a matter of chance.
+    return content["status"] in {"running", "completed"}
+
+
+def _files_are_true(content: Content, outcome: Outcome) -> bool:
+    rows = content["entries"]
+    listed = {(each["name"], each["is_directory"], each.get("size")) for each in rows}
+    with os.scandir(outcome.work) as entries:
+        return listed == {
+            (each.name, each.is_dir(), None if each.is_dir() else each.stat().st_size)
+            for each in entries
+        }
+
+
+def _checks_are_true(content: Content, outcome: Outcome) -> bool:
+    """Tell whether the connection is called good when it is, and each check that passed is true.
+
+    Of the faults, only a delay leaves it good.
+    """
+    rows = {each["check"]: each for each in content["checks"]}
+    facts = {
+        "key": f"it is {outcome.cell.username}'s",
+        "sandboxes": f"{len(outcome.boxes)} of ",
+    }
+    return content["ok"] == (outcome.cell.fault == "slow") and all(
+        words in rows[name]["words"]
+        for name, words in facts.items()
+        if rows[name]["outcome"] in {"passed", "warned"}
+    )
+
+
+_TRUTHS: Mapping[str, Callable[[Content, Outcome], bool]] = {
+    "create_sandbox": lambda content, outcome: _standing_is(content, outcome, NEW),
+    "get_sandbox_status": _status_is_true,
+    "list_sandboxes": _list_is_true,
+    "delete_sandbox": lambda _, outcome: BOX not in outcome.boxes,
+    "pause_sandbox": lambda content, outcome: content["state"] == outcome.standing(BOX)[0],
+    "resume_sandbox": lambda content, outcome: _standing_is(content, outcome, PAUSED),
+    "send_prompt_to_sandbox": lambda content, _: _ending_is(content, ""),
+    "get_prompt_output": lambda content, _: _ending_is(content, OUTPUT),
+    "cancel_prompt": lambda content, outcome: (
+        (content["status"] == "running") == is_running(outcome.work)
+    ),
+    "run_agent": _begun_is_true,
+    "read_sandbox_file": lambda content, _: content["content"] == TEXT,
+    "write_sandbox_file": lambda content, _: content["bytes"] == len("written"),
+    "list_sandbox_files": _files_are_true,
+    "check_connection": _checks_are_true,
+}
+
+
+def times_done(outcome: Outcome) -> int | None:
+    """Return how often the change that a tool makes was made; None for one that makes none."""
+    boxes, work = outcome.boxes, outcome.work
+    match outcome.cell.tool:
+        case "create_sandbox":
+            return int(NEW in boxes)
+        case "delete_sandbox":
+            return int(BOX not in boxes)
+        case "pause_sandbox":
+            return int(boxes[BOX]["is_paused"])
+        case "resume_sandbox":
+            return int(not boxes[PAUSED]["is_paused"])
+        case "send_prompt_to_sandbox" | "run_agent":
+            runs = work / "runs"
+            return len(runs.read_text().splitlines()) if runs.exists() else 0
+        case "write_sandbox_file":
+            return int((work / "new").exists() and (work / "new").read_text() == "written")
+        case "cancel_prompt":
+            return int(not is_running(work))
+        case _:
+            return None
+
+
+def is_running(work: Path) -> bool:
+    """Tell whether the command in the session `running` runs."""
+    return psutil.pid_exists(int((work / "pid").read_text()))

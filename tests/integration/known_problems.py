@@ -1,0 +1,247 @@
+"""What is wrong in the fault matrix today, and what looks wrong and is meant so; each says why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.integration.fault_checks import CLAIMS, CONTROLS, HIDES, LATE, SHOWS_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.integration.fault_cells import Cell
+
+ALWAYS, FIRST = None, 1
+
+
+@dataclass(frozen=True)
+class Known:
+    """A problem of some tools under some faults, and its reason.
+
+    `operations` are those that meet the fault; an empty one is any request. `times` is how many
+    requests meet it.
+    """
+
+    problem: str
+    tools: tuple[str, ...]
+    faults: tuple[str, ...]
+    reason: str
+    operations: tuple[str, ...] = ("",)
+    times: tuple[int | None, ...] = (ALWAYS, FIRST)
+
+    def covers(self, cell: Cell) -> bool:
+        """Tell whether a cell is one of these."""
+        return (
+            cell.tool in self.tools
+            and cell.fault in self.faults
+            and cell.operation in self.operations
+            and cell.times in self.times
+        )
+
+
+UNREADABLE = ("not-json", "html", "204", "empty object")
+FAILURES = ("500", "502 page", "503", "504")
+ANSWERED_AT_ONCE = ("create_sandbox", "delete_sandbox", "pause_sandbox")
+CHANGING = (*ANSWERED_AT_ONCE, "resume_sandbox")
+STARTING = ("send_prompt_to_sandbox", "run_agent")
+SHOWING_OUTPUT = (*STARTING, "get_prompt_output", "cancel_prompt")
+
+KNOWN = (
+    Known(
+        LATE,
+        ("get_prompt_output", "cancel_prompt"),
+        ("trickle",),
+        "An output may take 120 s as long as a byte of it comes every 10 s, even where the tool"
+        " waits for less.",
+    ),
+    Known(
+        LATE,
+        ("cancel_prompt",),
+        ("hang",),
+        "Three attempts at the kill take 30 s each; the 15 s of its wait do not end them.",
+        operations=("killCommand",),
+        times=(ALWAYS,),
+    ),
+    Known(
+        LATE,
+        ("write_sandbox_file",),
+        ("hang",),
+        "Four attempts at the same part take 20 s each, and nothing limits them together.",
+        operations=("", "writeFile"),
+        times=(ALWAYS,),
+    ),
+    Known(
+        LATE,
+        ("write_sandbox_file",),
+        ("trickle",),
+        "An attempt at the part, and the look for it, each last to their own limits.",
+        times=(ALWAYS,),
+    ),
+    Known(
+        HIDES,
+        ANSWERED_AT_ONCE,
+        (*UNREADABLE[:-1], *FAILURES),
+        "Only a lost connection and a time-out say that the change may have been made. A 2xx that"
+        " cannot be read and a 5xx say it as little as a refusal.",
+        operations=("", "createSandbox", "deleteSandbox", "pauseSandbox"),
+    ),
+    Known(
+        HIDES,
+        ("delete_sandbox", "pause_sandbox"),
+        ("empty object",),
+        "An answer without `success` is one that cannot be read, and says as little.",
+        operations=("", "deleteSandbox", "pauseSandbox"),
+    ),
+    Known(
+        HIDES,
+        ("create_sandbox",),
+        ("empty object",),
+        "A 200 without any field counts as created; then there is no sandbox of that name, and the"
+        " message speaks of that alone.",
+        operations=("createSandbox",),
+    ),
+    Known(
+        HIDES,
+        ("create_sandbox",),
+        ("empty object",),
+        "The same, since the first request is the creation.",
+        times=(FIRST,),
+    ),
+    Known(
+        CLAIMS,
+        ("create_sandbox",),
+        ("empty object",),
+        "A 200 without any field counts as created, and a status that cannot be read as not ready.",
+        times=(ALWAYS,),
+    ),
+    Known(
+        HIDES,
+        ("resume_sandbox",),
+        (*UNREADABLE, *FAILURES),
+        "As for the other changes; here the first request looks whether the sandbox is ready.",
+        operations=("resumeSandbox",),
+    ),
+    Known(
+        HIDES,
+        ("resume_sandbox",),
+        (*UNREADABLE, *FAILURES),
+        "The same where every request fails, and its looks with them.",
+        times=(ALWAYS,),
+    ),
+    Known(
+        HIDES,
+        CHANGING,
+        ("wrong-type",),
+        "The change is made, and neither its answer nor a status after it can be read.",
+        times=(ALWAYS,),
+    ),
+    Known(
+        HIDES,
+        STARTING,
+        ("wrong-type",),
+        "The command runs, and the error of the look at it does not say that it does.",
+        times=(ALWAYS,),
+    ),
+    Known(
+        HIDES,
+        STARTING,
+        ("empty object",),
+        "A 200 without any field counts as an opened session; the error of the look for the command"
+        " does not say that it was sent.",
+    ),
+    Known(
+        HIDES,
+        ("write_sandbox_file",),
+        (*("reset-before-headers", "hang", "large", "garbage"), *UNREADABLE, *FAILURES),
+        "The part was sent, and the answer to the command that names it was lost: the error speaks"
+        " of a command and a session that are the client's own, not of the file.",
+        operations=("executeCommand",),
+    ),
+    Known(
+        CLAIMS,
+        ("list_sandboxes",),
+        (
+            *("not-json", "html", "large", "wrong-type", "redirect", "204", "empty object"),
+            *("401", "403", "409", "500", "key in an error", "control text in an error"),
+            *("hang", "trickle"),
+        ),
+        "The list alone calls a paused sandbox ready, and that stands where its status cannot be"
+        " read.",
+        operations=("getSandbox",),
+    ),
+    Known(
+        CLAIMS,
+        ("list_sandboxes",),
+        (
+            *("reset-before-headers", "reset-in-body", "drop-after-commit", "truncate", "garbage"),
+            *("429", "502 page", "503", "504"),
+        ),
+        "The same, after the status was asked for again until the client gave up.",
+        operations=("getSandbox",),
+        times=(ALWAYS,),
+    ),
+    Known(
+        CLAIMS,
+        ("cancel_prompt",),
+        UNREADABLE,
+        "A 2xx to the kill is not read: the command runs on, and that is reported as a success.",
+        operations=("killCommand",),
+    ),
+    Known(
+        CLAIMS,
+        ("cancel_prompt",),
+        (*("reset-before-headers", "hang", "large", "redirect", "garbage"), *FAILURES),
+        "No attempt at the kill was answered, the command runs on, and that is reported as a"
+        " success with a note.",
+        operations=("killCommand",),
+        times=(ALWAYS,),
+    ),
+)
+
+# Not to be mended: what a command prints and a file holds are the user's own data, and are passed
+# on as they are. Masked, a file that is read and written again would be another one, and the output
+# of `env` untrue. In JSON, control characters are escaped; whoever displays them decides.
+BY_DESIGN = (
+    Known(
+        SHOWS_KEY,
+        (*SHOWING_OUTPUT, "read_sandbox_file"),
+        ("key in a success",),
+        "The output of a command and the content of a file are passed on unchanged.",
+        operations=("executeCommand", "viewSession", "readFile"),
+        times=(ALWAYS,),
+    ),
+    Known(
+        CONTROLS,
+        (*SHOWING_OUTPUT, "read_sandbox_file"),
+        ("control text in a success",),
+        "The output of a command and the content of a file are passed on unchanged.",
+        operations=("executeCommand", "viewSession", "readFile"),
+        times=(ALWAYS,),
+    ),
+    Known(
+        SHOWS_KEY,
+        ("list_sandbox_files",),
+        ("key in a success",),
+        "A file's name is passed on unchanged, since the other tools take it as a path.",
+        operations=("listDirectory",),
+        times=(ALWAYS,),
+    ),
+    Known(
+        CONTROLS,
+        ("list_sandbox_files",),
+        ("control text in a success",),
+        "A file's name is passed on unchanged in the object; in the text it is escaped.",
+        operations=("listDirectory",),
+        times=(ALWAYS,),
+    ),
+)
+
+
+def expected_problems(cells: Iterable[Cell]) -> dict[str, list[str]]:
+    """Return the problems of each cell that is expected to have some."""
+    expected = {
+        cell.name: sorted({each.problem for each in (*KNOWN, *BY_DESIGN) if each.covers(cell)})
+        for cell in cells
+    }
+    return {name: problems for name, problems in expected.items() if problems}
