@@ -40,16 +40,25 @@ def pids_in(file: Path) -> list[int]:
 
 
 def _pid_on_this_machine(pid: int, work: Path) -> int:
-    """Return the id of a process that has another id in the jail which has `work` as /sandbox."""
-    for process in psutil.process_iter():
-        folder = Path(f"/proc/{process.pid}")
+    """Return the id of a process that may have another one in the jail with `work`."""
+    if not (work.parent / "accounts").exists():
+        return pid
+    for each in pids_in_jail(work):
         with contextlib.suppress(OSError):
-            ids = (folder / "status").read_text().partition("NSpid:")[2].split("\n")[0].split()
-            if len(ids) == 1 and process.pid == pid and not (work.parent / "accounts").exists():
-                return pid
-            if len(ids) > 1 and int(ids[-1]) == pid and work.samefile(folder / "root/sandbox"):
-                return process.pid
+            status = Path(f"/proc/{each}/status").read_text()
+            if int(status.partition("NSpid:")[2].split("\n")[0].split()[-1]) == pid:
+                return each
     return 0
+
+
+def pids_in_jail(work: Path) -> list[int]:
+    """Return this machine's ids of the processes in the jail which has `work` as /sandbox."""
+    found: list[int] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError):
+            if work.samefile(f"/proc/{process.pid}/root/sandbox"):
+                found.append(process.pid)
+    return found
 
 
 def open_files() -> int:

@@ -189,6 +189,61 @@ async def test_a_signal_stops_it_with_all_that_runs_and_all_that_waits(
     await user.aclose()
 
 
+@pytest.mark.parametrize("isolation", ["auto", "none"])
+async def test_a_killed_fake_leaves_no_process_and_no_temporary_directory(
+    environment: dict[str, str], tmp_path: Path, isolation: str
+) -> None:
+    arguments = ("--ephemeral", "--ready-after", "0", "--isolation", isolation)
+    async with serving(environment, *arguments) as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        await execute(user, "setsid sleep 1000 & echo $! >> ~/pids; sleep 1000 & echo $! >> ~/pids")
+        pids = pids_in(in_the_home(tmp_path, "pids"))
+        assert [is_running(pid) for pid in pids] == [True, True]
+        fake.process.kill()
+        await wait_until(lambda: not any(is_running(pid) for pid in pids))
+        await wait_until(lambda: not list(tmp_path.glob("sandbox-fakeproxy-*")))
+    await user.aclose()
+
+
+ENDING = """
+import asyncio, json, os, signal, sys
+from sandbox_fakeproxy import LocalRuntime
+from tests.fakeproxy.shell_api import ShellApi
+
+async def main():
+    runtime = LocalRuntime(isolation=sys.argv[1])
+    await ShellApi(runtime).exec("setsid sleep 1000 & echo $! > ~/pids")
+    print(runtime.place("one").home, flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "isolation"),
+    [(signal.SIGKILL, "auto"), (signal.SIGKILL, "none"), (signal.SIGTERM, "none")],
+)
+async def test_a_runtime_whose_process_is_ended_leaves_nothing(
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: str
+) -> None:
+    """As the process of tests may be, by a person or by a time limit."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ENDING, isolation),
+        stdout=subprocess.PIPE,
+        env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    home = Path((await asyncio.wait_for(process.stdout.readline(), TIMEOUT)).decode().strip())
+    (pid,) = pids_in(home / "pids")
+    assert is_running(pid)
+    process.send_signal(number)
+    await process.communicate()
+    await wait_until(lambda: not is_running(pid))
+    await wait_until(lambda: not list(tmp_path.glob("sandbox-fakeproxy-*")))
+
+
 async def test_in_the_background_a_hangup_does_not_stop_it_and_a_kill_ends_a_command(
     environment: dict[str, str],
 ) -> None:
