@@ -21,7 +21,7 @@ from ._message import (
     path_of,
     unlike,
 )
-from ._wire import check_name
+from ._wire import WORK, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +75,12 @@ def check_session(session: str) -> str:
 
 
 def open_session(name: str, session: str) -> Request:
-    """Ask for a session of that id, made unless it is there."""
-    body = {"id": check_session(session)}
+    """Ask for a session of that id, made in WORK unless it is there.
+
+    The runtime would start it in the home directory, which a pause empties; copied files go to
+    WORK, and stay.
+    """
+    body = {"id": check_session(session), "exec_dir": WORK}
     return _shell("open session", name, "sessions/create", body, repeatable=True)
 
 

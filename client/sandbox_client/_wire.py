@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ._message import Reply
 
+WORK = "/sandbox"  # where commands and relative paths start: the folder that a pause keeps
 MAX_NAME = 63
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 # The deployed proxy accepts a leading digit; such a sandbox never starts, and must be deletable.

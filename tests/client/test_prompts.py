@@ -105,7 +105,7 @@ async def test_the_session_is_opened_before_the_command_is_sent() -> None:
     await send(proxy)
 
     assert proxy.asked == [OPEN, EXEC, VIEW]
-    assert proxy.bodies[0] == {"id": SESSION}
+    assert proxy.bodies[0] == {"id": SESSION, "exec_dir": "/sandbox"}
     assert proxy.bodies[1] == {
         "id": SESSION,
         "command": "make",

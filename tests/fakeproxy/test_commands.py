@@ -42,7 +42,7 @@ async def test_a_command_is_answered_in_the_runtimes_wrapper() -> None:
             "command": "ls",
             "status": "completed",
             "output": "a\nb\n",
-            "console": [{"ps1": "gem@sandbox:/sandbox$ ", "command": "ls", "output": "a\nb\n"}],
+            "console": [{"ps1": "gem@sandbox:~$ ", "command": "ls", "output": "a\nb\n"}],
             "exit_code": 3,
         },
         "hint": None,

@@ -634,7 +634,8 @@ async def test_the_description_of_a_sandbox_has_no_wrapper(files: FileApi) -> No
 
 async def test_commands_and_the_api_share_their_files(files: FileApi) -> None:
     command = 'echo hi > file; ln -s "$HOME/note" link; echo there > ~/note'
-    await files.client.request("POST", exec_path(), {"command": command})
+    body = {"command": command, "exec_dir": "/sandbox"}
+    await files.client.request("POST", exec_path(), body)
     assert (await files.succeed("read", file="/sandbox/file"))["content"] == "hi\n"
     assert (await files.succeed("read", file="/sandbox/link"))["content"] == "there\n"
     await files.succeed("write", file="/home/gem/new", content="from the API")

@@ -14,7 +14,9 @@ from tests.fakeproxy.shell_api import CommandResult, ShellApi
 async def test_files_are_at_the_apis_paths_with_each_isolation(tmp_path: Path, choice: str) -> None:
     runtime = LocalRuntime(tmp_path, isolation=choice)  # type: ignore[arg-type]  # of those that work
     shell = ShellApi(runtime)
-    await shell.exec("echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c")
+    await shell.exec(
+        "echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c", exec_dir="/sandbox"
+    )
     place = runtime.place("one")
     assert (place.on_this_machine("/sandbox/a")).read_text() == "work\n"
     assert (place.on_this_machine("/home/gem/b")).read_text() == "home\n"
@@ -31,8 +33,10 @@ async def test_auto_is_the_best_that_works_here_and_says_so(tmp_path: Path) -> N
     shell = ShellApi(runtime)
     if "required" in AVAILABLE_ISOLATIONS:
         assert "in a jail for each sandbox" in runtime.isolation.sentence
-        ran = await shell.run("pwd; cd; pwd; echo $HOME; (echo x > /usr/new) 2>&- || echo kept")
-        assert ran == CommandResult("/sandbox\n/home/gem\n/home/gem\nkept\n")
+        ran = await shell.run(
+            "pwd; cd /sandbox; pwd; echo $HOME; (echo x > /usr/new) 2>&- || echo kept"
+        )
+        assert ran == CommandResult("/home/gem\n/sandbox\n/home/gem\nkept\n")
         assert await shell.run("ls -d /etc /dev/null") == CommandResult("/dev/null  /etc\n")
     else:
         assert runtime.isolation.sentence.startswith("run as you among this machine's processes")
@@ -79,7 +83,8 @@ async def test_an_exec_dir_may_lead_through_absolute_links(tmp_path: Path) -> No
     for choice in AVAILABLE_ISOLATIONS:
         runtime = LocalRuntime(tmp_path / choice, isolation=choice)
         shell = ShellApi(runtime)
-        await shell.exec("mkdir d; ln -s $PWD/d link; ln -s link/../link again; ln -s loop loop")
+        links = "ln -s $PWD/d link; ln -s link/../link again; ln -s loop loop"
+        await shell.exec(f"mkdir d; {links}", exec_dir="/sandbox")
         for name in ("link", "again", "link/../d"):
             ran = await shell.run("pwd -P", exec_dir=f"/sandbox/{name}", strict=True)
             assert ran.output.endswith("/d\n")

@@ -34,8 +34,8 @@ async def real(runtime: LocalRuntime) -> AsyncGenerator[FakeApp]:
         yield made
 
 
-def work(tmp_path: Path, sandbox_id: str = "one") -> Path:
-    return tmp_path / "sandboxes" / sandbox_id / "sandbox"
+def home(tmp_path: Path, sandbox_id: str = "one") -> Path:
+    return tmp_path / "sandboxes" / sandbox_id / "home"
 
 
 async def run(
@@ -73,15 +73,13 @@ async def test_a_command_runs_in_bash(runtime: LocalRuntime) -> None:
 
 
 @with_each_isolation
-async def test_a_command_runs_in_the_sandboxs_own_directory(
+async def test_a_command_starts_in_the_sandboxs_own_home(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     outcome = await run(runtime, "pwd; echo $HOME; echo hello > file")
-    home = tmp_path / "sandboxes" / "one" / "home"
-    isolated = runtime.place("one").isolated
-    names = ("/sandbox", "/home/gem") if isolated else (work(tmp_path), home)
-    assert outcome.output == "{}\n{}\n".format(*names)
-    assert (work(tmp_path) / "file").read_text() == "hello\n"
+    name = "/home/gem" if runtime.place("one").isolated else home(tmp_path)
+    assert outcome.output == f"{name}\n{name}\n"
+    assert (home(tmp_path) / "file").read_text() == "hello\n"
     assert (await run(runtime, "ls", "two")).output == ""
 
 
@@ -160,7 +158,7 @@ async def test_a_background_job_does_not_hold_up_the_reply_and_lives_on(
 ) -> None:
     outcome = await run(runtime, f"sleep 1000 & {NOTE}; echo done")
     assert outcome == CommandResult("done\n", 0)
-    (pid,) = pids_in(work(tmp_path) / "pids")
+    (pid,) = pids_in(home(tmp_path) / "pids")
     assert is_running(pid)
     await runtime.stop("one")
     await wait_until(lambda: not is_running(pid))
@@ -169,8 +167,8 @@ async def test_a_background_job_does_not_hold_up_the_reply_and_lives_on(
 async def test_a_background_job_may_go_on_writing(runtime: LocalRuntime, tmp_path: Path) -> None:
     # More than a pipe holds, after the shell has ended: unread, it would block or die of SIGPIPE.
     await run(runtime, "(while ! test -e go; do sleep 0.01; done; seq 50000; echo $? > code) &")
-    (work(tmp_path) / "go").touch()
-    code = work(tmp_path) / "code"
+    (home(tmp_path) / "go").touch()
+    code = home(tmp_path) / "code"
     await wait_until(lambda: code.exists() and code.read_text() == "0\n")
 
 
@@ -217,7 +215,7 @@ async def test_stopping_one_sandbox_leaves_the_others_alone(
     await run(runtime, f"sleep 1000 & {NOTE}", "two")
     await run(runtime, f"sleep 1000 & {NOTE}", "one")
     await runtime.stop("one")
-    (pid,) = pids_in(work(tmp_path, "two") / "pids")
+    (pid,) = pids_in(home(tmp_path, "two") / "pids")
     assert is_running(pid)
 
 
@@ -225,7 +223,7 @@ async def test_a_command_under_way_is_told_that_its_sandbox_stopped(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     running = asyncio.ensure_future(run(runtime, "echo $$ > pids; sleep 1000"))
-    await wait_until(lambda: bool(pids_in(work(tmp_path) / "pids")))
+    await wait_until(lambda: bool(pids_in(home(tmp_path) / "pids")))
     await runtime.stop("one")
     with pytest.raises(RuntimeUnreachable, match="stopped while the command ran"):
         await asyncio.wait_for(running, 15)
@@ -241,7 +239,7 @@ async def test_a_command_that_was_allowed_before_a_stop_does_not_start_after_it(
             return_exceptions=True,
         )
         assert isinstance(results[0], RuntimeUnreachable)
-    pids = pids_in(work(tmp_path) / "pids")
+    pids = pids_in(home(tmp_path) / "pids")
     await wait_until(lambda: not any(is_running(pid) for pid in pids))
 
 
@@ -250,12 +248,12 @@ async def test_a_cancelled_caller_does_not_stop_the_command(
 ) -> None:
     text = "touch started; while ! test -e go; do sleep 0.01; done; echo went > on"
     running = asyncio.ensure_future(run(runtime, text))
-    await wait_until((work(tmp_path) / "started").exists)
+    await wait_until((home(tmp_path) / "started").exists)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
-    (work(tmp_path) / "go").touch()
-    await wait_until((work(tmp_path) / "on").exists)
+    (home(tmp_path) / "go").touch()
+    await wait_until((home(tmp_path) / "on").exists)
 
 
 async def test_a_stop_under_a_command_whose_caller_has_left_logs_no_error(
@@ -267,7 +265,7 @@ async def test_a_stop_under_a_command_whose_caller_has_left_logs_no_error(
     loop.set_exception_handler(lambda _, context: told.append(context))
     try:
         running = asyncio.ensure_future(run(runtime, "touch started; sleep 60"))
-        await wait_until((work(tmp_path) / "started").exists)
+        await wait_until((home(tmp_path) / "started").exists)
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
@@ -279,12 +277,14 @@ async def test_a_stop_under_a_command_whose_caller_has_left_logs_no_error(
     assert told == []
 
 
-async def test_stopping_keeps_the_files_and_removing_removes_them(
+@with_each_isolation
+async def test_stopping_keeps_what_is_in_sandbox_and_removing_removes_all(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
-    await run(runtime, "echo kept > file")
+    await run(runtime, "echo kept > file; echo lost > ~/file; : > $TMPDIR/x", exec_dir="/sandbox")
     await runtime.stop("one")
-    assert (await run(runtime, "cat file")).output == "kept\n"
+    assert (await run(runtime, "cat file", exec_dir="/sandbox")).output == "kept\n"
+    assert (await run(runtime, "ls -A ~; ls -A $TMPDIR")).output == ""
     await runtime.remove("one")
     assert list((tmp_path / "sandboxes").iterdir()) == []
 
@@ -338,7 +338,7 @@ async def test_recovering_clears_the_leftovers_of_a_killed_fake(
     # Without isolation, by default here; what runs in a jail ends with the fake.
     await run(runtime, f"setsid sleep 1000 & {NOTE}")
     await run(runtime, "touch orphan", "two")
-    (pid,) = pids_in(work(tmp_path) / "pids")
+    (pid,) = pids_in(home(tmp_path) / "pids")
     LocalRuntime(tmp_path / "sandboxes").recover(["one"])
     await wait_until(lambda: not is_running(pid))
     assert [path.name for path in (tmp_path / "sandboxes").iterdir()] == ["one"]
@@ -357,15 +357,18 @@ async def test_over_http_a_paused_sandbox_keeps_its_files_and_a_deleted_one_does
 ) -> None:
     alice = await real.new_user()
     await real.ready_sandbox(alice)
-    await alice.request("POST", exec_path(), {"command": "echo kept > file"})
+    command = {"command": "echo kept > file", "exec_dir": "/sandbox"}
+    await alice.request("POST", exec_path(), command)
     await alice.request("POST", f"{BOX}/pause")
     await alice.request("POST", f"{BOX}/resume")
     real.clock.advance(2)
-    reply = await alice.request("POST", exec_path(), {"command": "cat file"})
+    command = {"command": "cat file", "exec_dir": "/sandbox"}
+    reply = await alice.request("POST", exec_path(), command)
     assert reply.json()["data"]["output"] == "kept\n"
     await alice.request("DELETE", BOX)
     await real.ready_sandbox(alice)
-    reply = await alice.request("POST", exec_path(), {"command": "ls -A"})
+    command = {"command": "ls -A", "exec_dir": "/sandbox"}
+    reply = await alice.request("POST", exec_path(), command)
     assert reply.json()["data"]["output"] == ""
 
 

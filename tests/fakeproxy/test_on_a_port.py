@@ -128,14 +128,14 @@ async def test_a_caller_that_hangs_up_does_not_stop_the_command(
     async with fake_app(LocalRuntime(tmp_path), shared_server) as fake:
         alice = await fake.new_user("alice")
         await fake.ready_sandbox(alice)
-        work = tmp_path / fake.sandbox_id("alice") / "sandbox"
+        home = tmp_path / fake.sandbox_id("alice") / "home"
         command = "touch started; while ! test -e go; do sleep 0.01; done; touch on"
         calling = asyncio.ensure_future(alice.request("POST", exec_path(), {"command": command}))
-        await wait_until((work / "started").exists)
+        await wait_until((home / "started").exists)
         calling.cancel()
         await asyncio.wait({calling})
-        (work / "go").touch()
-        await wait_until((work / "on").exists)
+        (home / "go").touch()
+        await wait_until((home / "on").exists)
 
 
 async def test_badly_encoded_paths_and_keys_reach_the_app(fake: FakeApp, alice: Client) -> None:

@@ -108,7 +108,7 @@ async def test_each_method_of_the_async_client(asynchronous: AsyncSandbox) -> No
     assert waited.status == "completed"
     viewed = (await shell.view(id=one)).data
     assert viewed is not None
-    assert viewed.output == "gem@sandbox:/sandbox$ cd /usr; false\ngem@sandbox:/usr$ cat\ntyped\n"
+    assert viewed.output == "gem@sandbox:~$ cd /usr; false\ngem@sandbox:/usr$ cat\ntyped\n"
 
     result = (await shell.exec_command(command="sleep 1000", id=one, hard_timeout=0.2)).data
     assert result is not None

@@ -77,7 +77,7 @@ class ASessionIsABash(RuleBasedStateMachine):
         root = Path(self._temporary.name).resolve()
         self._runtime = LocalRuntime(root, isolation="none")
         self._box = ShellApi(self._runtime)
-        self._plain = PlainBash(root / "one" / "sandbox")
+        self._plain = PlainBash(root / "one" / "home")
 
     def teardown(self) -> None:
         self._loop.run_until_complete(self._runtime.close())

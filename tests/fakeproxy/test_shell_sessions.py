@@ -24,8 +24,8 @@ async def shell(tmp_path: Path, isolation: Choice) -> AsyncGenerator[ShellApi]:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return tmp_path / "sandboxes" / "one" / "sandbox"
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "sandboxes" / "one" / "home"
 
 
 @with_each_isolation
@@ -169,10 +169,10 @@ async def test_a_programs_settings_of_the_terminal_end_with_it(shell: ShellApi) 
 
 
 @with_each_isolation
-async def test_a_control_c_that_is_typed_interrupts(shell: ShellApi, work: Path) -> None:
+async def test_a_control_c_that_is_typed_interrupts(shell: ShellApi, home: Path) -> None:
     one = await shell.session()
     await shell.exec("touch started; sleep 1000", id=one, async_mode=True)
-    await wait_until((work / "started").exists)
+    await wait_until((home / "started").exists)
     await shell.post("write", id=one, input="\x03", press_enter=False)
     assert (await shell.post("wait", id=one))["status"] == "completed"
     viewed = await shell.post("view", id=one)
@@ -180,7 +180,7 @@ async def test_a_control_c_that_is_typed_interrupts(shell: ShellApi, work: Path)
 
 
 @with_each_isolation
-async def test_kill_ends_the_command_and_keeps_the_session(shell: ShellApi, work: Path) -> None:
+async def test_kill_ends_the_command_and_keeps_the_session(shell: ShellApi, home: Path) -> None:
     one = await shell.session()
     running = asyncio.ensure_future(shell.run("x=1; cd /usr; echo a; sleep 1000", id=one))
     await shell.wait_for_output("a\n", one)
@@ -201,15 +201,15 @@ async def test_a_kill_right_after_the_start_keeps_the_session_too(shell: ShellAp
 
 
 async def test_a_command_that_ignores_control_c_is_killed_with_its_session(
-    quick_kills: None, shell: ShellApi, work: Path
+    quick_kills: None, shell: ShellApi, home: Path
 ) -> None:
     one = await shell.session()
     await shell.exec("echo $$ > pids; cd /usr", id=one)
     text = "trap '' INT; touch ~/started; (trap '' INT TERM HUP; exec sleep 1000)"
     await shell.exec(text, id=one, async_mode=True)
-    await wait_until((work.parent / "home" / "started").exists)
+    await wait_until((home / "started").exists)
     await shell.post("kill", id=one)
-    await wait_until(lambda: not any(is_running(pid) for pid in pids_in(work / "pids")))
+    await wait_until(lambda: not any(is_running(pid) for pid in pids_in(home / "pids")))
     assert await shell.run("pwd", id=one) == CommandResult("/usr\n")
 
 
@@ -224,7 +224,7 @@ async def test_kill_of_a_session_in_which_nothing_runs_tells_the_last_exit_code(
 
 
 async def test_hard_timeout_ends_the_command_with_its_output_so_far(
-    shell: ShellApi, work: Path
+    shell: ShellApi, home: Path
 ) -> None:
     one = await shell.session()
     text = "cd /usr; echo before; sleep 1000; echo after"
@@ -242,13 +242,13 @@ async def test_hard_timeout_ends_an_asynchronous_command(shell: ShellApi) -> Non
     assert (await shell.post("wait", id=one))["status"] == "hard_timeout"
 
 
-async def test_timeout_answers_and_the_command_goes_on(shell: ShellApi, work: Path) -> None:
+async def test_timeout_answers_and_the_command_goes_on(shell: ShellApi, home: Path) -> None:
     one = await shell.session()
     text = "echo a; while ! test -e go; do sleep 0.01; done; echo b; exit 3"
     assert await shell.run(text, id=one, timeout=0.3) == CommandResult("a\n", None, "running")
     viewed = await shell.post("view", id=one)
     assert (viewed["status"], viewed["exit_code"], viewed["command"]) == ("running", None, text)
-    (work / "go").touch()
+    (home / "go").touch()
     assert await shell.post("wait", id=one, seconds=10) == {"status": "completed"}
     viewed = await shell.post("view", id=one)
     assert viewed["exit_code"] == 3
@@ -284,7 +284,7 @@ async def test_commands_at_once_in_one_session_are_refused_and_never_mixed(shell
 @with_each_isolation
 async def test_exec_dir_is_where_the_session_goes(shell: ShellApi, tmp_path: Path) -> None:
     one = await shell.session()
-    await shell.exec("mkdir d; ln -s d link", id=one)
+    await shell.exec("mkdir d; ln -s d link", id=one, exec_dir="/sandbox")
     (tmp_path / "host").mkdir()
     for name in ("/sandbox/d", "/sandbox/link"):
         assert (await shell.run("echo ${PWD##*/}", id=one, exec_dir=name)).output == "d\n"
@@ -312,7 +312,7 @@ async def test_an_exec_dir_that_is_not_there_is_refused_when_strict_and_else_ign
 
 
 @with_each_isolation
-async def test_sessions_are_made_once_listed_and_ended(shell: ShellApi, work: Path) -> None:
+async def test_sessions_are_made_once_listed_and_ended(shell: ShellApi, home: Path) -> None:
     made = await shell.post("sessions/create", id="mine", exec_dir="/usr")
     assert made == {"session_id": "mine", "working_dir": "/usr"}
     await shell.exec("cd /; sleep 1000 & echo $! $$ | tr ' ' '\\n' > ~/pids", id="mine")
@@ -329,7 +329,7 @@ async def test_sessions_are_made_once_listed_and_ended(shell: ShellApi, work: Pa
         "current_command",
     }
     assert (await shell.request("DELETE", "sessions/mine")).status == 200
-    pids = pids_in(work.parent / "home" / "pids")
+    pids = pids_in(home / "pids")
     assert len(pids) == 2
     await wait_until(lambda: not any(is_running(pid) for pid in pids))
     for method, path, body in [
@@ -342,7 +342,7 @@ async def test_sessions_are_made_once_listed_and_ended(shell: ShellApi, work: Pa
     ]:
         reply = await shell.request(method, path, body)
         assert (reply.status, reply.json["message"]) == (404, "Session not found: mine")
-    assert not (work / "no").exists()
+    assert not (home / "no").exists()
 
 
 async def test_a_session_that_exec_made_can_be_used_again(shell: ShellApi) -> None:
@@ -370,19 +370,19 @@ async def test_a_view_is_the_sessions_snapshot(shell: ShellApi) -> None:
     await shell.exec("cd; echo b", id=one)
     viewed = await shell.post("view", id=one)
     assert viewed["session_id"] == one
-    assert viewed["output"].startswith("gem@sandbox:/sandbox$ cd /usr; seq 100000\n1\n2\n")
+    assert viewed["output"].startswith("gem@sandbox:~$ cd /usr; seq 100000\n1\n2\n")
     assert viewed["output"].endswith("100000\ngem@sandbox:/usr$ cd; echo b\nb\n")
     assert len(viewed["output"]) < 31_000
     assert set(viewed) == {"output", "session_id", "status", "console", "command", "exit_code"}
     assert viewed["console"][-1]["ps1"] == "gem@sandbox:/usr$ "
 
 
-async def test_a_character_that_arrives_in_halves_is_whole(shell: ShellApi, work: Path) -> None:
+async def test_a_character_that_arrives_in_halves_is_whole(shell: ShellApi, home: Path) -> None:
     one = await shell.session()
     text = r"printf '\303'; while ! test -e go; do sleep 0.01; done; printf '\251\n'"
     assert await shell.run(text, id=one, timeout=0.3) == CommandResult("", None, "running")
     await shell.post("view", id=one)
-    (work / "go").touch()
+    (home / "go").touch()
     await shell.post("wait", id=one)
     assert (await shell.post("view", id=one))["console"][-1]["output"] == "é\n"
 
@@ -395,15 +395,15 @@ async def test_sessions_see_one_anothers_processes(shell: ShellApi) -> None:
 
 async def test_after_a_stop_the_sessions_are_gone_and_the_files_are_there(shell: ShellApi) -> None:
     one = await shell.session()
-    await shell.exec("echo kept > file", id=one)
+    await shell.exec("echo kept > file", id=one, exec_dir="/sandbox")
     await shell.runtime.stop("one")
     assert (await shell.request("POST", "view", {"id": one})).status == 404
-    assert await shell.run("cat file") == CommandResult("kept\n")
+    assert await shell.run("cat file", exec_dir="/sandbox") == CommandResult("kept\n")
 
 
 @with_each_isolation
-async def test_ended_sessions_leave_no_descriptor_and_no_file(shell: ShellApi, work: Path) -> None:
-    GUARDIAN.watch(work, is_temporary=False)  # which has a pipe, that a first command opens
+async def test_ended_sessions_leave_no_descriptor_and_no_file(shell: ShellApi, home: Path) -> None:
+    GUARDIAN.watch(home, is_temporary=False)  # which has a pipe, that a first command opens
     await shell.exec("true")
     before = open_files()
     for n in range(3):
@@ -413,5 +413,5 @@ async def test_ended_sessions_leave_no_descriptor_and_no_file(shell: ShellApi, w
         await shell.exec("sleep 1000 &", id=f"s{n}")
         assert (await shell.request("DELETE", f"sessions/s{n}")).status == 200
     await wait_until(lambda: open_files() <= before)
-    assert len(list((work.parent / "channels").iterdir())) == 1
-    GUARDIAN.forget(work)
+    assert len(list((home.parent / "channels").iterdir())) == 1
+    GUARDIAN.forget(home)

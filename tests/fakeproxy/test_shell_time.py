@@ -132,7 +132,7 @@ async def test_an_answered_command_goes_on_and_is_viewed_later() -> None:
     timed.clock.advance(6)
     viewed = await timed.shell.post("view", id=one)
     assert (viewed["status"], viewed["exit_code"]) == ("completed", 3)
-    assert viewed["output"] == "gem@sandbox:/sandbox$ it\nab"
+    assert viewed["output"] == "gem@sandbox:~$ it\nab"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ async def test_a_list_shows_age_last_use_and_the_running_command() -> None:
     listed = (await timed.shell.request("GET", "sessions")).json["data"]["sessions"]
     assert listed == {
         "one": {
-            "working_dir": "/sandbox",
+            "working_dir": "/home/gem",
             "created_at": "2026-01-01T00:00:00.000Z",
             "last_used_at": "2026-01-01T00:00:05.900Z",
             "age_seconds": 5,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sandbox_fakeproxy import FakeProxyServer
 
+from tests.fakeproxy.processes import wait_until
 from tests.integration.mcp_client import in_process_client
 
 if TYPE_CHECKING:
@@ -172,5 +173,7 @@ async def test_the_start_of_an_agent_survives_an_outage(
     assert not result.is_error
     assert result.structured_content is not None
     assert result.structured_content["status"] == "running"
-    assert (work_directory(tmp_path) / "runs").read_text() == "x\n"
+    runs = work_directory(tmp_path) / "runs"
+    await wait_until(lambda: runs.exists() and runs.read_text() != "")
+    assert runs.read_text() == "x\n"
     server.assert_requested("POST", f"/proxy/{BOX}/v1/shell/exec", times=1)

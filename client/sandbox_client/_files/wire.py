@@ -21,14 +21,13 @@ from sandbox_client._errors import (
     pluralize,
 )
 from sandbox_client._message import Request, as_object, check_text, member, optional, path_of
-from sandbox_client._wire import check_name
+from sandbox_client._wire import WORK, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandbox_client._message import Operation, Reply
 
-WORK = "/sandbox"  # where a relative path starts
 MAX_BODY = 100_000  # bytes: under 100 KB, whichever thousand that is counted in
 MAX_PIECE = 72_000  # bytes of a file in one request: 96,000 of base64
 MAX_PATH = 4_096  # bytes, as on Linux

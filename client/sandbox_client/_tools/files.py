@@ -9,7 +9,8 @@ from sandbox_client._agent import quote
 from sandbox_client._errors import InvalidInput, pluralize
 from sandbox_client._excerpt import MAX_OUTPUT, lines
 from sandbox_client._files.trees import shown
-from sandbox_client._files.wire import WORK, absolute, check_content
+from sandbox_client._files.wire import absolute, check_content
+from sandbox_client._wire import WORK
 
 from .sandboxes import NAME
 from .tool import Arguments, Parameter, Result, Tool

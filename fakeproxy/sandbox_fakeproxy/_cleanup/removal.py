@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from sandbox_fakeproxy._runtime.place import Place
+
 
 def remove_tree(directory: Path) -> None:
     """Remove a directory, what a command made unreadable too, and never what a link points to.
@@ -26,6 +28,12 @@ def remove_tree(directory: Path) -> None:
                 at.rmdir()
     with suppress(OSError):
         directory.rmdir()
+
+
+def remove_files_of_pod(place: Place) -> None:
+    """Remove the files that a sandbox loses with its pod: those in its home and its /tmp."""
+    for directory in (place.home, place.scratch):
+        remove_tree(directory)
 
 
 def _emptied(directory: Path) -> list[Path]:

@@ -79,7 +79,7 @@ class Bubblewrap:
         for name, directory in ((WORK, place.work), (HOME, place.home), (SCRATCH, place.scratch)):
             arguments += ["--bind", str(directory), name]
         arguments += ["--ro-bind", str(place.channels), CHANNELS]
-        return [*arguments, "--remount-ro", "/", "--chdir", WORK]
+        return [*arguments, "--remount-ro", "/", "--chdir", HOME]
 
     def _hide_in(self, folder: Path) -> list[str]:
         return [

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from sandbox_fakeproxy._cleanup.guardian import GUARDIAN
 from sandbox_fakeproxy._cleanup.processes import kill_all_below
-from sandbox_fakeproxy._cleanup.removal import remove_tree
+from sandbox_fakeproxy._cleanup.removal import remove_files_of_pod, remove_tree
 from sandbox_fakeproxy._cleanup.temporary import TemporaryDirectory
 from sandbox_fakeproxy._clock import SystemClock
 from sandbox_fakeproxy._files.files import Files
@@ -99,6 +99,11 @@ class LocalRuntime:
         self._temporary = weakref.finalize(self, temporary.remove)
         return temporary.path
 
+    @property
+    def _has_root(self) -> bool:
+        """Tell whether there may be files: a temporary directory is made for the first request."""
+        return self._given_root is not None or self._temporary is not None
+
     def recover(self, sandbox_ids: Collection[str]) -> None:
         """Clear away what a fake that was killed has left: processes, and deleted sandboxes."""
         left = list(self._root.iterdir()) if self._root.is_dir() else []
@@ -122,10 +127,16 @@ class LocalRuntime:
         return self.isolation.place(self._root / sandbox_id)
 
     async def stop(self, sandbox_id: str) -> None:
-        """Kill a sandbox's processes and keep its files."""
-        pod = self._pods.pop(sandbox_id, None)
-        if pod is not None:
-            await self._to_its_end(_end([pod]))
+        """Kill a sandbox's processes, and keep of its files those in /sandbox."""
+
+        async def stop() -> None:
+            pod = self._pods.pop(sandbox_id, None)
+            if pod is not None:
+                await _end([pod])
+            if self._has_root:
+                await asyncio.to_thread(remove_files_of_pod, self.place(sandbox_id))
+
+        await self._to_its_end(stop())
 
     async def remove(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and remove its files."""
@@ -133,9 +144,8 @@ class LocalRuntime:
         async def remove() -> None:
             self._session_ids.forget(sandbox_id)
             await self.stop(sandbox_id)
-            directory = self._root / sandbox_id
-            if directory.is_dir():  # not before a first request
-                await asyncio.to_thread(remove_tree, directory)
+            if self._has_root:
+                await asyncio.to_thread(remove_tree, self._root / sandbox_id)
 
         await self._to_its_end(remove())
 

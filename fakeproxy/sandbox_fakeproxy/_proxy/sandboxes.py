@@ -122,7 +122,7 @@ class Sandboxes:
         return Reply({"success": True, "message": f"Sandbox '{sandbox.name}' deleted successfully"})
 
     async def pause(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
-        """Kill what runs in a sandbox and keep its files."""
+        """Kill what runs in a sandbox, and keep of its files those in /sandbox."""
         await self._in_window(sandbox)
         now = self._now_that_it_exists(sandbox)
         self._store.update_sandbox(self._controller.paused(sandbox, now))

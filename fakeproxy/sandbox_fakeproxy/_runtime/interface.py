@@ -34,7 +34,7 @@ class Runtime(Protocol):
         ...
 
     async def stop(self, sandbox_id: str) -> None:
-        """Kill a sandbox's processes and keep its files."""
+        """Kill a sandbox's processes, and keep of its files those in /sandbox."""
         ...
 
     async def remove(self, sandbox_id: str) -> None:

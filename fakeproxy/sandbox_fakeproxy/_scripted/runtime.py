@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox_fakeproxy._cleanup.removal import remove_tree
+from sandbox_fakeproxy._cleanup.removal import remove_files_of_pod, remove_tree
 from sandbox_fakeproxy._cleanup.temporary import TemporaryDirectory
 from sandbox_fakeproxy._clock import Clock, SystemClock
 from sandbox_fakeproxy._files.files import Files
@@ -105,6 +105,8 @@ class ScriptedRuntime:
         pod = self._pods.pop(sandbox_id, None)
         if pod is not None:
             await pod.stop()
+            if self._remove_root is not None:
+                await asyncio.to_thread(remove_files_of_pod, Place(self._root / sandbox_id))
 
     def _new_pod(self, sandbox_id: str) -> _Pod:
         place, new_id = Place(self._root / sandbox_id), self._session_ids.of(sandbox_id)

@@ -306,7 +306,7 @@ class Sessions:
             session_id or self._new_id(),
             self.clock,
             self._open_shell,
-            self._existing(directory) or WORK,
+            self._existing(directory) or HOME,
             silence or DEFAULT_SILENCE,
         )
         self._by_id[made.id] = made

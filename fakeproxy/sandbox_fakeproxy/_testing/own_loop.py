@@ -30,7 +30,7 @@ class OwnLoop:
         return self._there(lambda: self._runtime.answer(sandbox_id, request))
 
     async def stop(self, sandbox_id: str) -> None:
-        """Kill a sandbox's processes and keep its files."""
+        """Kill a sandbox's processes, and keep of its files those in /sandbox."""
         await self._there(lambda: self._runtime.stop(sandbox_id))
 
     async def remove(self, sandbox_id: str) -> None:
