@@ -28,9 +28,12 @@ ROWS = (
     "beyond its HTTP request",
     "Fake: authenticated GET",
     "Fake: create, get, delete",
+    "Fake: GET with and without faults",
+    "create, get, delete",
     "Fake: peak memory after that",
     "Fake: status among 1,000, not 10",
     "of a random user each time",
+    "Fake: GET (p95) beside 5 commands",
 )
 
 

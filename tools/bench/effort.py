@@ -16,6 +16,8 @@ class Effort:
     status_rounds: int
     status_requests: int  # in each round
     stored_sandboxes: int
+    command_rounds: int
+    commands: int  # at once, in each round
 
 
 FULL = Effort(
@@ -26,6 +28,8 @@ FULL = Effort(
     status_rounds=12,
     status_requests=250,
     stored_sandboxes=100_000,
+    command_rounds=3,
+    commands=200,
 )
 QUICK = Effort(
     starts=1,
@@ -35,4 +39,6 @@ QUICK = Effort(
     status_rounds=1,
     status_requests=10,
     stored_sandboxes=1_000,
+    command_rounds=1,
+    commands=5,
 )

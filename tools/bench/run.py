@@ -10,7 +10,7 @@ import anyio
 import httpx
 from rich.console import Console
 
-from tools.bench import calls, many_sandboxes, startup, table, throughput
+from tools.bench import calls, many_commands, many_sandboxes, startup, table, throughput
 from tools.bench.load import LoadFailed
 from tools.bench.servers import ServerFailed
 
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from tools.bench.effort import Effort
     from tools.bench.measurement import Row
 
-MEASUREMENTS = (startup.measure, calls.measure, throughput.measure, many_sandboxes.measure)
+MEASUREMENTS = (
+    startup.measure,
+    calls.measure,
+    throughput.measure,
+    many_sandboxes.measure,
+    many_commands.measure,
+)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -31,8 +31,15 @@ class Bash:
     """
 
     def __init__(
-        self, place: Place, machine: Machine, clock: Clock, listener: Listener, directory: str
+        self,
+        place: Place,
+        machine: Machine,
+        clock: Clock,
+        listener: Listener,
+        directory: str,
+        starts: asyncio.Semaphore,
     ) -> None:
+        self._starts = starts  # shared by all that start shells
         self.directory = directory
         self._place = place
         self._machine = machine
@@ -133,7 +140,8 @@ class Bash:
             self._life = None  # what its follower reports is not to be answered to the dead
             await asyncio.to_thread(self._place.make)
             life = Life(self._machine, self._place, self)
-            await life.start(self._place.to_commands(self.directory))
+            async with self._starts:
+                await life.start(self._place.to_commands(self.directory))
             if life.has_ended:
                 raise OSError("it ended before it could run anything")
             self._life = life

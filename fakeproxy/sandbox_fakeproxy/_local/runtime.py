@@ -4,6 +4,7 @@ It is no jail: a command runs as whoever runs the fake, and may do what they may
 """
 
 import asyncio
+import os
 import weakref
 from collections.abc import Awaitable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,8 @@ from .isolation import Choice, Network, choose_isolation
 from .limits import Limits
 from .machine import Machine
 
+# Shells that are started at the same time: the fake itself keeps half of the processors.
+_STARTS_AT_ONCE = max(1, (os.cpu_count() or 2) // 2)
 # Seconds until the guardian is started, which takes the processor from the first command.
 _UNWATCHED = 0.1
 _JAILS_UNWATCHED = 1.0
@@ -87,6 +90,7 @@ class LocalRuntime:
         self._pods: dict[str, _Pod] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox-starter")
+        self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._watching: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -170,7 +174,7 @@ class LocalRuntime:
         machine = self.isolation.machine(place, self._starter)
 
         def open_shell(listener: Listener, directory: str) -> Bash:
-            return Bash(place, machine, self._clock, listener, directory)
+            return Bash(place, machine, self._clock, listener, directory, self._starts)
 
         sessions = Sessions(place, self._clock, open_shell, self._session_ids.of(sandbox_id))
         return _Pod(place, sessions, Files(place), machine)
