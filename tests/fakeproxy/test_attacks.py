@@ -192,6 +192,21 @@ async def test_an_attack_harms_at_most_its_own_sandbox(setting: Setting, attack:
     assert await setting.shell.run("echo again") == CommandResult("again\n")
 
 
+@with_each_isolation
+async def test_a_sandbox_that_fills_the_disk_is_stopped(
+    tmp_path: Path, isolation: Choice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox_fakeproxy._local.disk._INTERVAL", 0.05)
+    runtime = LocalRuntime(tmp_path, isolation=isolation, limits=Limits(disk=3_000_000))
+    ran = await ShellApi(runtime).exec(
+        "for i in {1..100}; do head -c 100000 /dev/zero >$i; done; sleep 1000"
+    )
+    assert (ran["status"], ran["exit_code"]) == ("completed", 137)
+    assert "[killed, as the sandbox has " in ran["output"]
+    assert (await ShellApi(runtime).run("rm *; echo again")).output == "again\n"
+    await runtime.close()
+
+
 def as_another_user(*command: str) -> list[str]:
     ids = (f"--reuid={ANOTHER_USER}", f"--regid={ANOTHER_USER}")
     return ["setpriv", *ids, "--clear-groups", *command]

@@ -85,8 +85,12 @@ class JailedMachine:
         """
         return await self._jail.start_shell(pty, channel)
 
+    async def kill(self) -> None:
+        """Kill all that runs; shells may be started again."""
+        await self._jail.end()
+
     async def end(self) -> None:
-        """End all that runs, and start no more."""
+        """Kill all that runs, and start no more."""
         self._is_over = True
         await self._jail.end()
 

@@ -60,8 +60,12 @@ class Machine(Protocol):
         """
         ...
 
+    async def kill(self) -> None:
+        """Kill all that runs; shells may be started again."""
+        ...
+
     async def end(self) -> None:
-        """End all that runs, and start no more."""
+        """Kill all that runs, and start no more."""
         ...
 
 
@@ -102,11 +106,15 @@ class SharedMachine:
         call_at_end(process, lambda: ended.set_result(process.wait()))
         return Shell(process.pid, ended)
 
-    async def end(self) -> None:
-        """End all that runs, and start no more."""
-        self._has_ended = True
+    async def kill(self) -> None:
+        """Kill all that runs; shells may be started again."""
         # What is being started now is known when the starter is free again.
         await asyncio.get_running_loop().run_in_executor(self._starter, self._kill)
+
+    async def end(self) -> None:
+        """Kill all that runs, and start no more."""
+        self._has_ended = True
+        await self.kill()
 
     def _spawn(self, pty: Pty, channel: str) -> "subprocess.Popen[bytes]":
         script = SCRIPT.replace("CHANNEL", shlex.quote(str(self._place.channels / channel)))

@@ -4,6 +4,7 @@ It is no jail: a command runs as whoever runs the fake, and may do what they may
 """
 
 import asyncio
+import logging
 import os
 import weakref
 from collections.abc import Awaitable, Collection, Coroutine
@@ -29,11 +30,13 @@ from sandbox_fakeproxy._runtime.place import Place
 from sandbox_fakeproxy._shells.api import shell_routes
 from sandbox_fakeproxy._shells.sessions import Listener, Sessions
 
+from . import disk
 from .bash import Bash
 from .isolation import Choice, Network, choose_isolation
 from .limits import Limits
 from .machine import Machine
 
+LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
 # Shells that are started at the same time: the fake itself keeps half of the processors.
 _STARTS_AT_ONCE = max(1, (os.cpu_count() or 2) // 2)
 # Seconds until the guardian is started, which takes the processor from the first command.
@@ -50,6 +53,7 @@ class _Pod:
     sessions: Sessions
     files: Files
     machine: Machine
+    watching: "asyncio.Task[None]"  # its room on disk
 
     def routes(self) -> Routes:
         """Return everything that answers in it."""
@@ -85,6 +89,7 @@ class LocalRuntime:
         self.isolation = choose_isolation(
             isolation, network=network, limits=limits, hidden=(*hidden, *hides)
         )
+        self._limits = limits or Limits()
         self._clock = SystemClock()
         self._session_ids = SessionIds(seed)
         self._pods: dict[str, _Pod] = {}
@@ -177,7 +182,23 @@ class LocalRuntime:
             return Bash(place, machine, self._clock, listener, directory, self._starts)
 
         sessions = Sessions(place, self._clock, open_shell, self._session_ids.of(sandbox_id))
-        return _Pod(place, sessions, Files(place), machine)
+        watching = asyncio.ensure_future(self._watch_disk(sandbox_id, place, machine, sessions))
+        return _Pod(place, sessions, Files(place), machine, watching)
+
+    async def _watch_disk(
+        self, sandbox_id: str, place: Place, machine: Machine, sessions: Sessions
+    ) -> None:
+        limit = self._limits.disk
+
+        async def kill(used: int) -> None:
+            message = f"killed, as the sandbox has {used:,} bytes on disk: more than {limit:,}"
+            LOG.warning("sandbox %s: its processes were %s", sandbox_id, message)
+            for session in sessions.all():
+                if session.running is not None:
+                    session.hear(self._clock.now(), f"\n[{message}]\n".encode())
+            await machine.kill()
+
+        await disk.watch([place.work, place.home, place.scratch], limit, kill)
 
     def _begin_watching(self) -> None:
         """Have the guardian clean up what a sudden end of the fake would leave.
@@ -208,6 +229,8 @@ class LocalRuntime:
 
 async def _end(pods: Collection[_Pod]) -> None:
     """End all that runs in some pods."""
+    for pod in pods:
+        pod.watching.cancel()
     await asyncio.gather(*(pod.sessions.stop() for pod in pods))
     await asyncio.gather(*(pod.machine.end() for pod in pods))
     await asyncio.gather(*(pod.files.halt() for pod in pods))
