@@ -1,10 +1,12 @@
 """Commands under the names of the runtime, where this machine allows it."""
 
+import re
 from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
 from sandbox_fakeproxy._local.isolation import IsolationUnavailable
+from sandbox_fakeproxy._serving.cli import main
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
@@ -92,3 +94,18 @@ async def test_an_exec_dir_may_lead_through_absolute_links(tmp_path: Path) -> No
             asked = {"command": "pwd", "exec_dir": f"/sandbox/{name}", "strict": True}
             assert (await shell.request("POST", "exec", asked)).status == 400
         await runtime.close()
+
+
+def test_check_says_what_holds_here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert main(["check"]) == (0 if "required" in AVAILABLE_ISOLATIONS else 1)
+    here = capsys.readouterr().out
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["check"]) == 1
+    without = capsys.readouterr().out
+    if "required" in AVAILABLE_ISOLATIONS:
+        assert re.search(r"jail +works, with bubblewrap", here)
+        assert re.search(r"files +enforced", here)
+    assert re.search(r"jail +run as you .*bwrap is not on the\s+PATH", without, re.DOTALL)
+    assert re.search(r"limits +not enforced", without)

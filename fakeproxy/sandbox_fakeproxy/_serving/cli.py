@@ -19,6 +19,7 @@ from sandbox_fakeproxy._local.limits import Limits, read_limits
 from sandbox_fakeproxy._proxy.auth import UnusableAdminKey
 from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE, PROFILES
 
+from .check import check
 from .data import DataUnusable
 from .listener import ListenerRefused
 from .saying import say
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 stopped, 2 could not start."""
     default_data = _default_data()
     options = _parser(default_data).parse_args(argv)
+    if options.command == "check":
+        return check()
     data = options.data or default_data
     if data is None and not options.ephemeral:
         print(f"sandbox-fakeproxy: {_NO_HOME}", file=sys.stderr)
@@ -103,7 +106,13 @@ def _parser(default_data: Path | None) -> argparse.ArgumentParser:
         prog="sandbox-fakeproxy", description="A fake of the sandbox proxy, offline."
     )
     parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    commands.add_parser(
+        "check",
+        help="say what holds for commands of sandboxes on this machine",
+        description="Say line by line what a command of a sandbox can and cannot do on this"
+        " machine. The exit code is 0 if jails work here, or else 1.",
+    )
     serving = commands.add_parser(
         "serve",
         help="serve the fake proxy until Ctrl-C",

@@ -1,0 +1,75 @@
+"""What a command of a sandbox can and cannot do on this machine, line by line."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import textwrap
+from collections.abc import Iterator
+
+from sandbox_fakeproxy._local.bubblewrap import ROOTS_UID
+from sandbox_fakeproxy._local.isolation import choose_isolation
+from sandbox_fakeproxy._local.limits import Limits
+
+_COUNTS_IN_A_NAMESPACE = (5, 14)  # the version of Linux from which on RLIMIT_NPROC does
+_TIMEOUT = 10.0  # seconds
+_COLUMN = 25  # of the texts
+_WIDTH = 100
+
+
+def check() -> int:
+    """Print what is enforced on this machine; return 0 if jails work here, or else 1."""
+    jail = choose_isolation("auto").jail
+    lines = _without_jail() if jail is None else _in_a_jail(_version_of(jail.program))
+    print("What holds for the commands of a sandbox on this machine:\n")
+    width = min(shutil.get_terminal_size().columns, _WIDTH)
+    for name, text in lines:
+        indent = " " * (_COLUMN + 2)
+        print(textwrap.fill(f"  {name:{_COLUMN}}{text}", width, subsequent_indent=indent))
+    return 1 if jail is None else 0
+
+
+def _in_a_jail(version: str) -> Iterator[tuple[str, str]]:
+    limits = Limits()
+    yield "jail", f"works, with {version}"
+    yield (
+        "files",
+        (
+            "enforced: writes to its own /sandbox, /home/gem and /tmp, reads the system's folders;"
+            " sees no home, no state of the fake and no other sandbox"
+        ),
+    )
+    yield "devices", "enforced: a terminal, null, zero, full, random and its own shared memory"
+    yield "processes", "enforced: sees and signals those of its sandbox; they end with the fake"
+    outside = f"user {ROOTS_UID}" if os.getuid() == 0 else "you"
+    yield "user", f"enforced: gem, without privileges; to the rest of the machine it is {outside}"
+    yield "network", "not enforced, unless with --sandbox-network none: it reaches what you reach"
+    count = f"at most {limits.processes:,} in a sandbox"
+    if os.getuid() == 0 or _linux_version() >= _COUNTS_IN_A_NAMESPACE:
+        yield "number of processes", f"enforced: {count}"
+    else:
+        yield "number of processes", f"{count}; on this Linux, yours outside count too"
+    yield "memory, files' size", "enforced for each process, not for all of a sandbox together"
+    yield "processor", f"enforced: {limits.cpu:,} s for each process"
+    yield "room on disk", "watched every few seconds; over the limit, all that runs is killed"
+    yield "cgroups", "not used"
+
+
+def _without_jail() -> Iterator[tuple[str, str]]:
+    yield "jail", choose_isolation("auto").sentence
+    yield "files, devices, network", "not enforced: it reads, writes and reaches what you do"
+    yield "processes", "not enforced: it sees and signals yours, and the fake"
+    yield "limits", "not enforced, but for the room on disk, which is watched"
+    yield "the end of the fake", "ends all that has not shed its HOME and its process session"
+
+
+def _version_of(program: str) -> str:
+    done = subprocess.run(  # noqa: S603  (a program of the machine's own)
+        [program, "--version"], capture_output=True, text=True, timeout=_TIMEOUT, check=False
+    )
+    return done.stdout.strip() or program
+
+
+def _linux_version() -> tuple[int, ...]:
+    return tuple(int(each) for each in re.findall(r"\d+", platform.release())[:2])
