@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,10 @@ async def serving(
     *arguments: str | Path,
     key: str | None = "admin-key",
     in_the_background: bool = False,
+    within: Sequence[str] = (),
 ) -> AsyncGenerator[Fake]:
-    """Start a fake; end it with the block, if it still runs."""
-    command = [*PROGRAM, "serve", "--port", "0", *map(str, arguments)]
+    """Start a fake, by the command `within`; end it with the block, if it still runs."""
+    command = [*within, *PROGRAM, "serve", "--port", "0", *map(str, arguments)]
     process = await asyncio.create_subprocess_exec(
         *(nohup(command) if in_the_background else with_default_signals(command)),
         env=environment | ({"ADMIN_API_KEY": key} if key else {}),
@@ -203,6 +204,23 @@ async def test_a_killed_fake_leaves_no_process_and_no_temporary_directory(
         fake.process.kill()
         await wait_until(lambda: not any(is_running(pid) for pid in pids))
         await wait_until(lambda: not list(tmp_path.glob("sandbox-fakeproxy-*")))
+    await user.aclose()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a process the first one")
+async def test_as_process_1_of_a_container_it_reaps_orphans(environment: dict[str, str]) -> None:
+    arguments = ("--ephemeral", "--ready-after", "0", "--isolation", "none")
+    container = ("unshare", "--pid", "--fork", "--mount-proc")
+    async with serving(environment, *arguments, within=container) as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        await execute(user, "(setsid true &); (setsid true &); sleep 0.1")
+        (process,) = psutil.Process(fake.process.pid).children()
+        await wait_until(
+            lambda: all(each.status() != psutil.STATUS_ZOMBIE for each in process.children())
+        )
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(fake.process.communicate(), STOP_TIMEOUT)
     await user.aclose()
 
 

@@ -77,8 +77,10 @@ def choose_isolation(
     problem = _NO_PROGRAM if program is None else _problem_of(program)
     if problem is None and program is not None:
         settings = Bubblewrap(program, network == "host", limits or Limits(), hidden)
-        reach = "and the network" if network == "host" else "and no network"
-        return Isolation(settings, f"run in a jail for each sandbox, with its own files {reach}")
+        reach = "this machine's network" if network == "host" else "no network"
+        return Isolation(
+            settings, f"run in a jail for each sandbox, with its own files and {reach}"
+        )
     if choice == "required":
         raise IsolationUnavailable(
             f"Isolation 'required': {problem}. Mend that, or choose auto or none."

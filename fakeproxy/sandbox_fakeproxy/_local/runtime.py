@@ -1,6 +1,7 @@
 """Commands really run, on this machine, each sandbox in a directory of its own.
 
-It is no jail: a command runs as whoever runs the fake, and may do what they may do.
+Where the machine allows it, each sandbox is a jail; elsewhere its commands may do what the user of
+the fake may do.
 """
 
 import asyncio

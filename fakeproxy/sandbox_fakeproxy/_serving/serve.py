@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 import signal
 import socket
@@ -15,6 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from sandbox_fakeproxy._app import create_app
+from sandbox_fakeproxy._cleanup.orphans import reap_orphans
 from sandbox_fakeproxy._control.document import InvalidDocument
 from sandbox_fakeproxy._control.fake import Fake
 from sandbox_fakeproxy._control.seed import Seed, parse_seed
@@ -210,7 +212,13 @@ class _Server(uvicorn.Server):
         """Serve on a socket, and print `text` once requests are answered."""
         self._banner = text
         with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
-            runner.run(self.serve(sockets=[listening]))
+            runner.run(self._serve_and_reap(listening))
+
+    async def _serve_and_reap(self, listening: socket.socket) -> None:
+        reaping = asyncio.ensure_future(reap_orphans()) if os.getpid() == 1 else None
+        await self.serve(sockets=[listening])
+        if reaping is not None:
+            reaping.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
