@@ -78,11 +78,14 @@ class SystemClock:
     """The machine's time plus every advance so far.
 
     The wall clock is read once, and monotonic time is added: later steps of the wall clock change
-    nothing. Waits take the time of their event loop.
+    nothing. The clock starts no earlier than `not_before`, such as the time of the last change
+    before a restart, as the wall clock may have stepped back since. Waits take the time of their
+    event loop.
     """
 
-    def __init__(self, offset: float = 0.0) -> None:
-        self._start = datetime.now(UTC) + timedelta(seconds=offset)
+    def __init__(self, offset: float = 0.0, *, not_before: datetime | None = None) -> None:
+        start = datetime.now(UTC) + timedelta(seconds=offset)
+        self._start = start if not_before is None else max(start, not_before)
         self._steady_start = steady()
         self._moves = Waiters()
 
