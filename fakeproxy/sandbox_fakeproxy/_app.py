@@ -75,7 +75,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         ValueError: there is no such profile.
     """
     store = store if store is not None else Store()
-    clock = clock if clock is not None else SystemClock(store.seconds_advanced())
+    if clock is None:
+        clock = SystemClock(store.seconds_advanced(), not_before=store.last_change())
     runtime = runtime if runtime is not None else LocalRuntime(seed=seed_of(random))
     mint = Mint(random)
     conduct = DEPLOYED if as_deployed else SANE

@@ -1,6 +1,7 @@
 """Time: the machine's own, moved on by what testers ask for, or one that a test holds still."""
 
 import asyncio
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ from typing import Protocol, Self
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 
 
+# Boot time goes on while the machine is suspended; macOS lacks it, and its monotonic clock does so.
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _400_YEARS = timedelta(days=146_097) // _MICROSECOND  # after which the calendar repeats itself
@@ -55,16 +58,40 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
-    """The machine's time plus every advance so far."""
+def steady() -> float:
+    """Return the machine's monotonic time in seconds, also while a test freezes time.
 
-    def __init__(self, offset: float = 0.0) -> None:
-        self._offset = timedelta(seconds=offset)
+    freezegun replaces `time.monotonic` and `time.perf_counter`, but not `time.clock_gettime`.
+    """
+    return time.clock_gettime(_STEADY)
+
+
+class SteadyEventLoop(asyncio.SelectorEventLoop):
+    """An event loop whose timers run while a test freezes time."""
+
+    def time(self) -> float:
+        """Return the loop's time in seconds."""
+        return steady()
+
+
+class SystemClock:
+    """The machine's time plus every advance so far.
+
+    The wall clock is read once, and monotonic time is added: later steps of the wall clock change
+    nothing. The clock starts no earlier than `not_before`, such as the time of the last change
+    before a restart, as the wall clock may have stepped back since. Waits take the time of their
+    event loop.
+    """
+
+    def __init__(self, offset: float = 0.0, *, not_before: datetime | None = None) -> None:
+        start = datetime.now(UTC) + timedelta(seconds=offset)
+        self._start = start if not_before is None else max(start, not_before)
+        self._steady_start = steady()
         self._moves = Waiters()
 
     def now(self) -> datetime:
-        """Return the machine's time plus the offset."""
-        return datetime.now(UTC) + self._offset
+        """Return the time of the start, plus the seconds since then, plus the advances."""
+        return self._start + timedelta(seconds=steady() - self._steady_start)
 
     async def sleep_until(self, moment: datetime) -> None:
         """Wait for the machine's time, or for an advance that saves waiting."""
@@ -78,7 +105,7 @@ class SystemClock:
 
     def advance(self, seconds: float) -> None:
         """Move the time on by `seconds`."""
-        self._offset += _step(self.now(), seconds)
+        self._start += _step(self.now(), seconds)
         self._moves.wake()
 
 

@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sandbox_fakeproxy import Clock, ManualClock, ScriptedRuntime, Store, SystemClock, create_app
@@ -77,6 +78,18 @@ def test_a_clock_starts_where_the_store_says_time_had_come_to() -> None:
     create_app(admin_key="k", store=store, runtime=ScriptedRuntime())
     made = store.users()[0].created_at
     assert (made - datetime.now(UTC)).total_seconds() > 999_000
+    store.close()
+
+
+async def test_a_wall_clock_set_back_between_two_runs_changes_no_state() -> None:
+    store = Store()
+    options: dict[str, Any] = {"admin_key": "k", "ready_after": 0, "reconcile_delay": 0}
+    assert store.last_change() is None
+    ahead = ManualClock(datetime.now(UTC) + timedelta(hours=1))
+    first = create_app(store=store, clock=ahead, runtime=ScriptedRuntime(), **options)
+    await first.state.fake.seed({"users": [{"username": "al", "sandboxes": [{"name": "box"}]}]})
+    again = create_app(store=store, runtime=ScriptedRuntime(), **options)
+    assert again.state.fake.state()["users"][0]["sandboxes"][0]["phase"] == "ready"
     store.close()
 
 

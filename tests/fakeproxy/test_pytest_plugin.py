@@ -238,6 +238,73 @@ def test_nothing_is_left_of_them():
     assert [each.name for each in threading.enumerate()] == ["MainThread"]
 """
 
+FROZEN = """
+import pytest
+from freezegun import freeze_time
+from sandbox_fakeproxy import SystemClock
+
+SLEEP = {"command": "sleep 600"}
+pytestmark = pytest.mark.fake_proxy(clock=SystemClock, ready_after=0.2)
+
+
+@pytest.fixture(params=[False, True], ids=["frozen", "stepped-back"])
+def wall_clock(request):
+    with freeze_time("2020-01-01", tick=request.param) as wall_clock:
+        yield wall_clock
+
+
+def ready_sandbox(server):
+    http = server.client(server.user())
+    http.post("/api/sandboxes", json={"name": "box"})
+    while not http.get("/api/sandboxes/box").json()["ready"]:
+        pass
+    return http
+
+
+def test_limits_end_commands_and_waits(fake_proxy_server, wall_clock):
+    http = ready_sandbox(fake_proxy_server)
+    wall_clock.move_to("2019-01-01")
+    assert http.get("/api/sandboxes/box").json()["ready"] is True
+
+    def run(**limits):
+        return http.post("/proxy/box/v1/shell/exec", json=SLEEP | limits).json()["data"]
+
+    running = run(timeout=0.2)
+    assert running["status"] == "running"
+    assert run(hard_timeout=0.2)["status"] == "hard_timeout"
+    assert run(no_change_timeout=1)["status"] == "no_change_timeout"
+    body = {"id": running["session_id"], "seconds": 0.2}
+    waited = http.post("/proxy/box/v1/shell/wait", json=body)
+    assert waited.json()["data"]["status"] == "running"
+    assert max(request["milliseconds"] for request in fake_proxy_server.requests()) > 900
+
+
+@pytest.mark.fake_proxy(command_timeout=0.2)
+def test_the_proxys_limit_ends_a_request(fake_proxy_server, wall_clock):
+    http = ready_sandbox(fake_proxy_server)
+    assert http.post("/proxy/box/v1/shell/exec", json=SLEEP).status_code == 504
+
+
+def test_an_outage_and_the_end_do_not_stall(wall_clock, fake_proxy_server):
+    http = ready_sandbox(fake_proxy_server)
+    http.post("/proxy/box/v1/shell/exec", json=SLEEP | {"timeout": 0.2})
+    wall_clock.move_to("2019-01-01")
+    fake_proxy_server.stop()
+    fake_proxy_server.start()
+    assert http.get("/api/sandboxes/box").json()["ready"] is True
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.fake_proxy(ready_after=0)
+async def test_in_process_a_limit_ends_a_command(fake_proxy, wall_clock, anyio_backend):
+    async with fake_proxy.client(fake_proxy.user()) as http:
+        await http.post("/api/sandboxes", json={"name": "box"})
+        body = SLEEP | {"hard_timeout": 0.2}
+        reply = await http.post("/proxy/box/v1/shell/exec", json=body)
+    assert reply.json()["data"]["status"] == "hard_timeout"
+"""
+
 WITHOUT_THE_EXTRA = """
 import sys
 
@@ -283,6 +350,11 @@ def test_a_project_tests_against_a_fake_on_a_port(pytester: pytest.Pytester) -> 
 
 def test_a_marker_says_how_the_fake_is_made(pytester: pytest.Pytester) -> None:
     run(pytester, SCRIPTED).assert_outcomes(passed=5)
+
+
+def test_a_project_freezes_time_or_sets_it_back(pytester: pytest.Pytester) -> None:
+    # In a process of its own: a freeze that fails midway would leave this one's time frozen.
+    run(pytester, FROZEN).assert_outcomes(passed=8)
 
 
 def test_the_marker_is_explained(pytester: pytest.Pytester) -> None:

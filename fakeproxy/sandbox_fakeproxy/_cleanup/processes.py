@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from sandbox_fakeproxy._clock import steady
 from sandbox_fakeproxy._runtime.place import WORK
 
 _PATIENCE = 2.0  # seconds; a process that cannot be killed by then hangs in the kernel
@@ -68,10 +69,10 @@ def _identities(directories: Collection[Path]) -> Iterator[tuple[int, int]]:
 
 def _kill_until_none_is_left(belongs: Callable[[psutil.Process], bool]) -> None:
     """Kill again and again, as a process may fork while the others are looked through."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = steady() + _PATIENCE
     while True:
         found = list(_matching(belongs))
-        if not found or time.monotonic() > deadline:
+        if not found or steady() > deadline:
             return
         for process in found:
             with suppress(psutil.Error):

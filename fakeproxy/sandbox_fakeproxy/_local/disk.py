@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+
+from sandbox_fakeproxy._clock import steady
 
 _INTERVAL = 5.0  # seconds
 _SHARE = 20  # a look that takes long is followed by a pause that many times as long
@@ -32,9 +33,9 @@ async def watch(
     """Call `exceeded` with the bytes used, each time that they are more than the limit."""
     directories = list(directories)
     while True:
-        started = time.monotonic()
+        started = steady()
         bytes_used = await asyncio.to_thread(used, directories)
         if bytes_used > limit:
             await exceeded(bytes_used)
-        took = time.monotonic() - started
+        took = steady() - started
         await asyncio.sleep(max(_INTERVAL, took * _SHARE))

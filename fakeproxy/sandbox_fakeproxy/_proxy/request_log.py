@@ -12,14 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox_fakeproxy._clock import Clock, Waiters, iso
+from sandbox_fakeproxy._clock import Clock, Waiters, iso, steady
 from sandbox_fakeproxy._mint import KEY_PREFIX
 
 from .operations import compile_pattern
@@ -53,7 +52,7 @@ class LoggedRequest:
         self.caller: str | None = None
         self.status: int | None = None
         self.fault: str | None = None
-        self.started = perf_counter()
+        self.started = steady()
         self.ended: float | None = None
         self.bodies: tuple[_Body, _Body] | None = None
 
@@ -160,7 +159,7 @@ class RequestLog:
 
     def end(self, request: LoggedRequest) -> None:
         """Log that a request is over."""
-        request.ended = perf_counter()
+        request.ended = steady()
         self._waiters.wake()
         if LOG.isEnabledFor(logging.INFO):
             said = self._describe(request)

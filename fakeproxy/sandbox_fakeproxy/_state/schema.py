@@ -110,7 +110,8 @@ def _moment(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def _moment_or_none(micros: int | None) -> datetime | None:
+def moment_or_none(micros: int | None) -> datetime | None:
+    """Read back a time that may be missing."""
     return None if micros is None else _moment(micros)
 
 
@@ -136,7 +137,7 @@ def key_of(row: sqlite3.Row) -> ApiKey:
         is_active=bool(row["is_active"]),
         created_at=_moment(row["created_at"]),
         expires_at=None if row["expires_at"] is None else Instant(row["expires_at"]),
-        last_used_at=_moment_or_none(row["last_used_at"]),
+        last_used_at=moment_or_none(row["last_used_at"]),
     )
 
 

@@ -24,6 +24,7 @@ from .schema import (
     key_of,
     micros,
     micros_or_none,
+    moment_or_none,
     sandbox_of,
     user_of,
 )
@@ -97,6 +98,11 @@ class Store:
     def note_advance(self, seconds: float) -> None:
         """Remember that time was moved on, so that a restart does not turn it back."""
         self._db.execute("UPDATE clock SET seconds_advanced = seconds_advanced + ?", (seconds,))
+
+    def last_change(self) -> datetime | None:
+        """Return when the state of any sandbox was last changed; None without sandboxes."""
+        (since,) = self._db.execute("SELECT max(since) FROM sandboxes").fetchone()
+        return moment_or_none(since)
 
     # All of it ----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox_fakeproxy._clock import SteadyEventLoop
 from sandbox_fakeproxy._runtime.interface import Runtime
 
 _T = TypeVar("_T")
@@ -65,7 +66,7 @@ class OwnLoop:
                 self._has_started.wait()
 
     def _run(self) -> None:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=SteadyEventLoop) as runner:
             runner.run(self._until_the_end())
 
     async def _until_the_end(self) -> None:

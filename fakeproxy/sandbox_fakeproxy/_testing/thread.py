@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from starlette.types import ASGIApp
 
+from sandbox_fakeproxy._clock import SteadyEventLoop
 from sandbox_fakeproxy._serving.listener import Listener, ListenerRefused, listen
 from sandbox_fakeproxy._serving.protocol import LimitedHttpProtocol
 
@@ -47,7 +48,7 @@ class ServerThread:
     def __enter__(self) -> Self:
         listener = listen("127.0.0.1", 0, allow_remote=False)
         self._url = listener.url
-        self._loop = asyncio.new_event_loop()
+        self._loop = SteadyEventLoop()
         self._thread.start()
         try:
             self._serve(listener)
