@@ -12,6 +12,7 @@ from sandbox_fakeproxy._local.isolation import Choice
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.processes import is_running, open_files, pids_in, wait_until
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
+from tests.fakeproxy.test_output import needs_proc, sizes_on_disk
 
 PATIENCE = 15.0
 
@@ -362,6 +363,44 @@ async def test_a_session_with_a_background_job_is_no_idle_one(
     assert first not in listed
     assert busy in listed
     assert await shell.run("jobs | grep -c Running", id=busy) == CommandResult("1\n")
+
+
+@needs_proc
+@pytest.mark.parametrize("ending", ["the next command", "end of session", "pause", "deletion"])
+async def test_large_output_is_on_disk_until(shell: ShellApi, home: Path, ending: str) -> None:
+    one = await shell.session()
+    output = (await shell.run("seq 100000", id=one, truncate=False)).output
+    assert sizes_on_disk(home.parent) == [pytest.approx(len(output), abs=70_000)]
+    assert (await shell.post("view", id=one))["console"][0]["output"] == output
+    if ending == "the next command":
+        await shell.exec("true", id=one)
+    elif ending == "end of session":
+        await shell.request("DELETE", f"sessions/{one}")
+    elif ending == "pause":
+        await shell.runtime.stop("one")
+    else:
+        await shell.runtime.remove("one")
+    await wait_until(lambda: not sizes_on_disk(home.parent))  # the thread that read it lets go
+
+
+async def test_who_waits_for_a_command_gets_all_output_when_its_session_is_deleted(
+    shell: ShellApi,
+) -> None:
+    one = await shell.session()
+    command = "seq 100000; sleep 1000"
+    running = asyncio.create_task(shell.run(command, id=one, truncate=False))
+    await shell.wait_for_output("\n100000\n", one)
+    assert (await shell.request("DELETE", f"sessions/{one}")).status == 200
+    output = "".join(f"{number}\n" for number in range(1, 100_001))
+    assert await running == CommandResult(output, None, "terminated")
+
+
+async def test_of_an_earlier_command_a_view_counts_all_that_is_gone(shell: ShellApi) -> None:
+    one = await shell.session()
+    await shell.exec("yes | head -c 12000000", id=one, truncate=False)
+    await shell.exec("true", id=one)
+    output = (await shell.post("view", id=one))["console"][0]["output"]
+    assert "\n[... 11970100 characters left out ...]\n" in output
 
 
 async def test_a_view_is_the_sessions_snapshot(shell: ShellApi) -> None:

@@ -182,7 +182,8 @@ class LocalRuntime:
         def open_shell(listener: Listener, directory: str) -> Bash:
             return Bash(place, machine, self._clock, listener, directory, self._starts)
 
-        sessions = Sessions(place, self._clock, open_shell, self._session_ids.of(sandbox_id))
+        new_id = self._session_ids.of(sandbox_id)
+        sessions = Sessions(place, self._clock, open_shell, new_id, spool=place.spool)
         watching = asyncio.ensure_future(self._watch_disk(sandbox_id, place, machine, sessions))
         return _Pod(place, sessions, Files(place), machine, watching)
 

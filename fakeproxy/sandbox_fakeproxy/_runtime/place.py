@@ -46,6 +46,11 @@ class Place:
         return self.directory / "channels"
 
     @property
+    def spool(self) -> Path:
+        """Where the fake keeps output of commands, in files without names: no command sees it."""
+        return self.directory
+
+    @property
     def accounts(self) -> Path:
         """The users and groups that isolated commands know."""
         return self.directory / "accounts"

@@ -12,6 +12,7 @@ from sandbox_fakeproxy._runtime.body import Body
 from sandbox_fakeproxy._runtime.place import HOME
 
 from .command import Command
+from .output import Snapshot
 from .run import Answer, Limits, Run
 from .sessions import (
     NothingRuns,
@@ -91,24 +92,29 @@ class _ShellApi:
         session = await self._sessions.for_command(session_id)
         run = await self._sessions.start(session, asked)
         if at_once:
-            return _executed("Command started", session, run, Answer("running", ""))
+            started = Answer("running", Snapshot.of(""))
+            return await _executed("Command started", session, run, started)
         limits = Limits(timeout, silence or session.silence)
         answer = await self._sessions.wait(session, run, limits)
-        return _executed("Command executed", session, run, answer)
+        return await _executed("Command executed", session, run, answer)
 
     async def view(self, request: Request) -> Response:
         session = self._sessions.get(await _session_id(request))
         session.settle()
-        run = session.run
+        # All of one moment: while a file is read, a command may go on and end.
+        run, status = session.run, _status(session)
+        exit_code = run and run.exit_code
+        written = [(each, each.output) for each in session.runs]
+        records = [_record(each, await output.read()) for each, output in written]
         return done(
             "Session viewed",
             {
-                "output": "".join(map(_shown, session.runs)),
+                "output": "".join(map(_shown, records)),
                 "session_id": session.id,
-                "status": _status(session),
-                "console": [_record(run, run.text) for run in session.runs],
+                "status": status,
+                "console": records,
                 "command": run and run.command.text,
-                "exit_code": run and run.exit_code,
+                "exit_code": exit_code,
             },
         )
 
@@ -183,16 +189,17 @@ async def _session_id(request: Request) -> str:
     return session_id
 
 
-def _executed(message: str, session: Session, run: Run, answer: Answer) -> Response:
+async def _executed(message: str, session: Session, run: Run, answer: Answer) -> Response:
     """Word how a command stands; a command that failed is a success of the API."""
+    output = await answer.output.read()
     return done(
         message,
         {
             "session_id": session.id,
             "command": run.command.text,
             "status": answer.status,
-            "output": answer.output,
-            "console": [_record(run, answer.output)],
+            "output": output,
+            "console": [_record(run, output)],
             "exit_code": answer.exit_code,
         },
     )
@@ -202,8 +209,8 @@ def _record(run: Run, output: str) -> JsonObject:
     return {"ps1": _prompt(run), "command": run.command.text, "output": output}
 
 
-def _shown(run: Run) -> str:
-    return f"{_prompt(run)}{run.command.text}\n{run.text}"
+def _shown(record: JsonObject) -> str:
+    return f"{record['ps1']}{record['command']}\n{record['output']}"
 
 
 def _prompt(run: Run) -> str:

@@ -5,11 +5,13 @@ So a clock that jumps past several limits at once gives the verdict of one that 
 """
 
 import asyncio
+import codecs
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from .command import Command, Status
-from .output import FULL_LIMIT, TRUNCATED_LIMIT, Output, shortened
+from .output import FULL_LIMIT, TRUNCATED_LIMIT, Output, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Answer:
     """How a command stands: an exit code only when it has ended by itself."""
 
     status: Status
-    output: str
+    output: Snapshot
     exit_code: int | None = None
 
 
@@ -30,47 +32,59 @@ class Limits:
 
 
 class Run:
-    """One command of a session, from its start on."""
+    """One command of a session, from its start on.
 
-    def __init__(self, command: Command, directory: str) -> None:
+    Output of which a caller may ask for the whole is kept in files in the folder `spool`, or in
+    memory without one.
+    """
+
+    def __init__(self, command: Command, directory: str, spool: Path | None = None) -> None:
         self.command = command
         self.directory = directory  # where it was started, for the prompt
         self.status: Status = "running"
         self.exit_code: int | None = None
         self.over = asyncio.Event()
-        self._output = Output(TRUNCATED_LIMIT if command.truncate else FULL_LIMIT)
-        self._kept: str | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._outputs = [Output(TRUNCATED_LIMIT)]  # what is left of it later; callers get the last
+        if not command.truncate:
+            self._outputs.append(Output(FULL_LIMIT, spool))
+        self._kept: Snapshot | None = None
         self._patiences: list[Patience] = []
 
     @property
-    def text(self) -> str:
+    def output(self) -> Snapshot:
         """Return what it has written so far."""
-        return self._output.text() if self._kept is None else self._kept
+        return self._kept or self._outputs[-1].snapshot()
 
     @property
     def answer(self) -> Answer:
         """Return how it stands."""
-        return Answer(self.status, self.text, self.exit_code)
+        return Answer(self.status, self.output, self.exit_code)
 
     def hear(self, moment: datetime, chunk: bytes) -> None:
         """Take output; a background job may still write when the command itself is over."""
         if self._kept is None:
             for patience in self._patiences:
                 patience.hear(moment)
-            self._output.feed(chunk)
+            self._feed(self._decoder.decode(chunk))
 
     def end(self, moment: datetime, status: Status, exit_code: int | None) -> None:
         """Take its end."""
         for patience in self._patiences:
             patience.look(moment, still_in_time=True)
-        self._output.finish()
+        self._feed(self._decoder.decode(b"", final=True))  # half a character is none
+        self._decoder.reset()
         self.status = status
         self.exit_code = exit_code if status == "completed" else None
         self.over.set()
+        for patience in self._patiences:
+            patience.conclude()
 
     def retire(self) -> None:
-        """Keep a bounded text only, as the session has gone on to another command."""
-        self._kept = shortened(self.text)
+        """Keep a short text only, as the session has ended or gone on to another command."""
+        if self._kept is None:
+            self._kept = Snapshot.of(self._outputs[0].snapshot().text())
+            self._outputs.clear()
 
     def begin_waiting(self, patience: "Patience") -> None:
         """Tell somebody who waits what happens."""
@@ -79,6 +93,10 @@ class Run:
     def stop_waiting(self, patience: "Patience") -> None:
         """Tell that one no more."""
         self._patiences.remove(patience)
+
+    def _feed(self, text: str) -> None:
+        for output in self._outputs:
+            output.feed(text)
 
 
 class Patience:
@@ -89,14 +107,14 @@ class Patience:
         self._until = None if limits.timeout is None else now + timedelta(seconds=limits.timeout)
         self._silence = None if limits.silence is None else timedelta(seconds=limits.silence)
         self._quiet_since = now
-        self._given_up: Answer | None = None
+        self._answer: Answer | None = None
 
     @property
     def answer(self) -> Answer | None:
         """Return what to tell the caller, once there is something."""
-        if self._given_up is None and self._run.over.is_set():
-            return self._run.answer
-        return self._given_up
+        if self._answer is None and self._run.over.is_set():
+            self.conclude()
+        return self._answer
 
     @property
     def ends_at(self) -> datetime | None:
@@ -108,12 +126,16 @@ class Patience:
         self.look(moment, still_in_time=True)
         self._quiet_since = moment
 
+    def conclude(self) -> None:
+        """Keep the answer at the command's end, as the session may forget its output then."""
+        self._answer = self._answer or self._run.answer
+
     def look(self, now: datetime, *, still_in_time: bool = False) -> None:
         """Give up if the time for that has come; what happens at that very moment is in time."""
         ends = self.ends_at
         if self.answer is not None or ends is None or ends > now or (still_in_time and ends == now):
             return
-        self._given_up = Answer(self._ends[ends], self._run.text)
+        self._answer = Answer(self._ends[ends], self._run.output)
 
     @property
     def _ends(self) -> dict[datetime, Status]:

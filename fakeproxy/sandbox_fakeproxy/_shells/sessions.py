@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from sandbox_fakeproxy._clock import Clock
@@ -134,7 +135,14 @@ class Session:
     """One persistent shell, with what ran in it."""
 
     def __init__(
-        self, session_id: str, clock: Clock, open_shell: OpenShell, directory: str, silence: float
+        self,
+        session_id: str,
+        clock: Clock,
+        open_shell: OpenShell,
+        directory: str,
+        silence: float,
+        *,
+        spool: Path | None = None,
     ) -> None:
         self.id = session_id
         self.silence = silence
@@ -142,6 +150,7 @@ class Session:
         self.runs: list[Run] = []
         self.shell = open_shell(self, directory)
         self._clock = clock
+        self._spool = spool
 
     @property
     def run(self) -> Run | None:
@@ -178,7 +187,7 @@ class Session:
             self.run.retire()
         # Taken before the shell is there: until then, the session is busy already.
         command = replace(command, session=self.id)
-        run = Run(command, command.directory or self.shell.directory)
+        run = Run(command, command.directory or self.shell.directory, self._spool)
         self.runs.append(run)
         self._forget()
         try:
@@ -237,9 +246,13 @@ class Session:
         self.settle()
 
     async def close(self) -> None:
-        """End the shell with all that runs in it."""
+        """End the shell with all that runs in it, and let go of what it has written."""
         self.end(self._clock.now(), "terminated", None)
-        await self.shell.close()
+        try:
+            await self.shell.close()
+        finally:
+            if self.run is not None:
+                self.run.retire()
 
     async def _next_event(self, run: Run, patience: Patience) -> None:
         moments = [each for each in (patience.ends_at, self.shell.next_change()) if each]
@@ -255,14 +268,17 @@ class Session:
     def _forget(self) -> None:
         kept = _KEPT_CHARACTERS
         for number, run in enumerate(reversed(self.runs[:-1]), 1):
-            kept -= len(run.text)
+            kept -= run.output.size
             if number >= _KEPT_RUNS or kept < 0:
                 del self.runs[:-number]
                 return
 
 
 class Sessions:
-    """All sessions of a sandbox, from one start of it to its stop."""
+    """All sessions of a sandbox, from one start of it to its stop.
+
+    Large output is kept in files in the folder `spool`, or in memory without one.
+    """
 
     def __init__(
         self,
@@ -270,11 +286,14 @@ class Sessions:
         clock: Clock,
         open_shell: OpenShell,
         new_id: Callable[[], str],
+        *,
+        spool: Path | None = None,
     ) -> None:
         self.clock = clock
         self._place = place
         self._open_shell = open_shell
         self._new_id = new_id
+        self._spool = spool
         self._by_id: dict[str, Session] = {}
         self._unasked: set[str] = set()
         self._stopped = False
@@ -308,6 +327,7 @@ class Sessions:
             self._open_shell,
             self._existing(directory) or HOME,
             silence or DEFAULT_SILENCE,
+            spool=self._spool,
         )
         self._by_id[made.id] = made
         return made
