@@ -570,3 +570,20 @@ async def test_memory_stays_bounded_when_a_command_writes_without_end(
         assert reply.json()["error"] == "Gateway Timeout"
         assert psutil.Process(fake.process.pid).memory_info().rss < 200_000_000
     await user.aclose()
+
+
+@pytest.mark.check
+async def test_output_of_deleted_sandboxes_leaves_memory(environment: dict[str, str]) -> None:
+    command = {"command": "yes 'ten letters' | head -c 11000000", "truncate": False}
+    rss: list[int] = []
+    async with serving(environment, "--ephemeral", "--ready-after", "0") as fake:
+        user = await a_user(fake.url)
+        for _ in range(5):
+            await user.post("/api/sandboxes", json={"name": "box"})
+            for _ in range(2):
+                reply = await user.post("/proxy/box/v1/shell/exec", json=command)
+                assert len(reply.json()["data"]["output"]) > 9_999_000
+            await user.delete("/api/sandboxes/box")
+            rss.append(psutil.Process(fake.process.pid).memory_info().rss)
+        await user.aclose()
+    assert rss[-1] <= 1.2 * rss[0], rss
