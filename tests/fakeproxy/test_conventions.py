@@ -2,6 +2,7 @@ import gzip
 import re
 from typing import Any
 
+import httpx
 import pytest
 from starlette.types import Message, Scope
 
@@ -339,3 +340,11 @@ async def test_a_foreign_host_is_refused_even_with_the_admin_key(host: str) -> N
         reply = await fake.anonymous.request("GET", "/api/admin/users", headers=headers)
         assert reply.status_code == 421
         assert reply.json()["error"] == "Misdirected Request"
+
+
+@pytest.mark.parametrize("hosts", [["localhost", "evil.example"], []])
+async def test_any_number_of_hosts_but_one_is_refused(hosts: list[str]) -> None:
+    async with fake_app(allowed_hosts=["localhost"]) as fake:
+        request = fake.http.build_request("GET", "/health")
+        request.headers = httpx.Headers([("Host", host) for host in hosts])
+        assert (await fake.http.send(request)).status_code == 421
