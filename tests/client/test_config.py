@@ -367,6 +367,7 @@ def test_an_invalid_variable_is_named(home: Path) -> None:
         ("http://pröxy.test", "outside ASCII"),
         ("http://proxy\x00.test", "cannot be sent"),
         ("http://user:hunter2@proxy.test", "user name or password"),
+        ("https://proxy.test/SK_LIVE_0123", "looks like an API key"),
     ],
 )
 def test_an_invalid_url_is_refused(home: Path, url: str, words: str) -> None:

@@ -287,6 +287,7 @@ async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
                 tasks.start_soon(start)
                 await arrived.wait()
                 scopes[0].cancel()
+                await anyio.wait_all_tasks_blocked()
                 with pytest.raises(SessionBusy):  # it is not over while its command is on the way
                     await client.prompts.send(
                         "box", "b", session="s1", audience=Audience(RecordedProgress())

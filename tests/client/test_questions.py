@@ -77,6 +77,15 @@ def test_a_pipe_without_key_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         questions(key_stdin=False)
 
 
+def test_a_redirected_standard_error_is_refused(
+    in_terminal: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)  # the questions would go into a file
+
+    with pytest.raises(InvalidInput, match="There is no terminal to ask on"):
+        questions(key_stdin=False)
+
+
 @pytest.mark.parametrize(("typed", "text"), [(" x ", "x"), ("", "http://default.test")])
 def test_a_text_is_asked_for_on_standard_error(
     typed: str, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

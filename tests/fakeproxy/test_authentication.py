@@ -164,11 +164,15 @@ async def test_an_admin_key_that_no_header_can_carry_is_refused(key: str) -> Non
         create_app(admin_key=key, runtime=ScriptedRuntime())
 
 
-@pytest.mark.parametrize("path", ["/api/sandboxes", "/api/me/apikeys"])
+@pytest.mark.parametrize(
+    "path",
+    ["/api/sandboxes", "/api/me/apikeys", "/api/sandboxes/mine/pause", exec_path("mine")],
+)
 @pytest.mark.parametrize("fate", ["deleted", "deactivated"])
 async def test_a_user_removed_while_the_body_arrives_is_refused(
     fake: FakeApp, alice: Client, path: str, fate: str
 ) -> None:
+    await fake.ready_sandbox(alice, "mine")
     user = f"/api/admin/users/{fake.users['alice']}"
 
     async def body() -> AsyncGenerator[bytes]:

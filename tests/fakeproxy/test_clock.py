@@ -1,3 +1,5 @@
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,6 +68,15 @@ def test_every_clock_goes_forward_only(clock: Clock) -> None:
         with pytest.raises(ValueError, match="cannot be advanced"):
             clock.advance(seconds)
     assert (clock.now() - after).total_seconds() < 60
+
+
+@pytest.mark.parametrize("make", [SystemClock, ManualClock])
+async def test_an_advance_ends_a_wait_on_every_clock(make: Callable[[], Clock]) -> None:
+    clock = make()
+    waiting = asyncio.ensure_future(clock.sleep_until(clock.now() + timedelta(hours=1)))
+    await asyncio.sleep(0)  # the wait begins
+    clock.advance(3600)
+    await asyncio.wait_for(waiting, 5)
 
 
 def test_the_system_clock_tells_the_time() -> None:

@@ -188,6 +188,15 @@ def test_an_empty_admin_key_file_that_others_may_read_is_closed_to_them(tmp_path
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_kept_admin_key_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
+    file = tmp_path / "admin.key"
+    file.write_text("admin_kept\n")
+    file.chmod(0o644)
+    with opened(tmp_path) as data:
+        assert data.admin_key(Mint(None)) == ("admin_kept", False)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("columns", ["60", "80", "200"])
 def test_no_printed_line_is_broken_by_the_terminal(
     monkeypatch: pytest.MonkeyPatch, columns: str

@@ -2,12 +2,14 @@ import gzip
 import re
 from typing import Any
 
+import httpx
 import pytest
 from starlette.types import Message, Scope
 
 from tests.fakeproxy.fake_app import ADMIN_KEY, Client, FakeApp, assert_error, fake_app
 
 JSON = {"Content-Type": "application/json"}
+BOX = b'{"name": "box"}'  # a body that is taken, where nothing else is wrong with it
 
 
 async def test_health_needs_no_key(fake: FakeApp) -> None:
@@ -165,16 +167,16 @@ async def test_anything_below_a_sandbox_needs_a_key_first(fake: FakeApp) -> None
         (b"1", JSON),
         (b'"text"', JSON),
         (b"true", JSON),
-        (b'{"name": NaN}', JSON),
-        (b'{"name": "\\ud800"}', JSON),
+        (b'{"name": "box", "n": NaN}', JSON),
+        (b'{"name": "box", "n": "\\ud800"}', JSON),
         (b"[" * 50_000, JSON),
-        (b'{"n": ' + b"9" * 5000 + b"}", JSON),
-        (b"{}", {"Content-Type": "application/json; charset=nonsense"}),
-        (b"{}", {"Content-Type": "application/json; charset=utf-nonsense"}),
-        (b"{}", {"Content-Type": "application/json; charset=latin-1"}),
-        (b"{}", JSON | {"Content-Encoding": "gzip"}),
-        (gzip.compress(b"{}", mtime=0)[:-4], JSON | {"Content-Encoding": "gzip"}),
-        (b"{}", JSON | {"Content-Encoding": "br"}),
+        (b'{"name": "box", "n": ' + b"9" * 5000 + b"}", JSON),
+        (BOX, {"Content-Type": "application/json; charset=nonsense"}),
+        (BOX, {"Content-Type": "application/json; charset=utf-nonsense"}),
+        (BOX, {"Content-Type": "application/json; charset=latin-1"}),
+        (BOX, JSON | {"Content-Encoding": "gzip"}),
+        (gzip.compress(BOX, mtime=0)[:-4], JSON | {"Content-Encoding": "gzip"}),
+        (BOX, JSON | {"Content-Encoding": "br"}),
     ],
 )
 async def test_a_bad_body_is_400_and_only_after_authentication(
@@ -338,3 +340,11 @@ async def test_a_foreign_host_is_refused_even_with_the_admin_key(host: str) -> N
         reply = await fake.anonymous.request("GET", "/api/admin/users", headers=headers)
         assert reply.status_code == 421
         assert reply.json()["error"] == "Misdirected Request"
+
+
+@pytest.mark.parametrize("hosts", [["localhost", "evil.example"], []])
+async def test_any_number_of_hosts_but_one_is_refused(hosts: list[str]) -> None:
+    async with fake_app(allowed_hosts=["localhost"]) as fake:
+        request = fake.http.build_request("GET", "/health")
+        request.headers = httpx.Headers([("Host", host) for host in hosts])
+        assert (await fake.http.send(request)).status_code == 421

@@ -253,6 +253,16 @@ def test_a_pipe_does_not_block(host: Host) -> None:
     assert "device or a pipe" in everything(host.volume, "/sandbox/pipe")
 
 
+@pytest.mark.parametrize("end", ["/", "/."])
+def test_a_path_that_ends_as_a_directorys_opens_no_file(host: Host, end: str) -> None:
+    host.volume.write("/sandbox/f", b"mine")
+    with pytest.raises(FileFault, match="Not a directory"):
+        host.volume.read(f"/sandbox/f{end}")
+    with pytest.raises(FileFault, match="Is a directory"):
+        host.volume.write(f"/sandbox/f{end}", b"another's")
+    assert host.volume.read("/sandbox/f") == "mine"
+
+
 def test_a_deep_path_needs_no_more_open_files_than_a_short_one(host: Host) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
@@ -284,9 +294,10 @@ def test_a_search_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch)
         search("a", "a", 30)
 
 
-def test_a_search_with_many_matches_is_cut() -> None:
-    found = search("x\n" * 10_001, "x", 30)
-    assert (len(found.matches), found.truncated) == (10_000, True)
+@pytest.mark.parametrize(("lines", "is_cut"), [(10_000, False), (10_001, True)])
+def test_a_search_with_more_than_10_000_matches_is_cut(lines: int, is_cut: bool) -> None:
+    found = search("x\n" * lines, "x", 30)
+    assert (len(found.matches), found.truncated) == (10_000, is_cut)
 
 
 def test_many_double_stars_take_no_time_to_speak_of(host: Host) -> None:
