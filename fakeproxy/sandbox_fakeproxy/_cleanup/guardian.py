@@ -1,8 +1,8 @@
 """Clean up after a fake that is gone: end the processes of its sandboxes, remove its directories.
 
 `Guardian` starts this module as a program of its own, which outlives the fake by a moment. Its
-stdin is a pipe from the fake with a JSON list in each line: a folder of sandboxes, and what is to
-become of it. The end of the pipe is the end of the fake, however that came.
+stdin is a pipe from the fake with a JSON list in each line: a folder of sandboxes, and its
+fate. The end of the pipe is the end of the fake, however that came.
 """
 
 import atexit

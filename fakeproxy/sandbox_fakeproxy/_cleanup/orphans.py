@@ -10,10 +10,10 @@ _INTERVAL = 1.0  # seconds
 
 
 async def reap_orphans() -> None:
-    """Reap children that have ended and that nothing else waits for.
+    """Reap ended children that no other part of the fake waits for.
 
-    What this process has started itself is reaped at once by what started it; so a child that is
-    still there at the next look is an orphan.
+    A process that the fake has started is reaped at once by the code that started it. So an ended
+    child that is still there at the next look is an orphan.
     """
     seen = set[int]()
     while True:

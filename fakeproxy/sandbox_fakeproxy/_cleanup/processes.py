@@ -1,4 +1,4 @@
-"""Find and kill what runs in a sandbox, however it got away from the shell that started it."""
+"""Find and kill the processes of a sandbox, also those that have left their shell's session."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ _ROUND = 0.01
 
 
 def kill_session(leader: int) -> None:
-    """Kill whatever is in the process session of a shell, which is not yet reaped."""
+    """Kill all processes in the session of a shell, which must not be reaped yet."""
     for pid in _session(leader):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
@@ -61,7 +61,7 @@ def _session(leader: int) -> Iterator[int]:
 def _identities(directories: Collection[Path]) -> Iterator[tuple[int, int]]:
     for directory in directories:
         with suppress(OSError):
-            # Never through a link: a command may have made one to what strangers see.
+            # Never through a link: a command may have made one to another sandbox's directory.
             found = directory.lstat()
             if stat.S_ISDIR(found.st_mode):
                 yield found.st_dev, found.st_ino
@@ -83,7 +83,7 @@ def _kill_until_none_is_left(belongs: Callable[[psutil.Process], bool]) -> None:
 def _matching(belongs: Callable[[psutil.Process], bool]) -> Iterator[psutil.Process]:
     own = os.getpid()
     for process in psutil.process_iter():
-        # Somebody else's process, or one that is just ending: not a sandbox's, either way.
+        # Another user's process, or one that is just ending, is not a sandbox's.
         with suppress(psutil.Error, OSError):
             if process.pid != own and belongs(process):
                 yield process

@@ -1,4 +1,4 @@
-"""Removing what a sandbox has left, however it was left."""
+"""Remove the directories of a sandbox, with any modes and at any depth."""
 
 import os
 from contextlib import suppress
@@ -9,9 +9,9 @@ from sandbox_fakeproxy._runtime.place import Place
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory, what a command made unreadable too, and never what a link points to.
+    """Remove a directory, also with unreadable parts, and never the target of a link.
 
-    What is nested is first moved up, so that no depth is too deep for a path or for a recursion.
+    Nested directories are moved up first, so that no path gets too long and no recursion too deep.
     """
     if directory.is_symlink() or not directory.is_dir():
         return

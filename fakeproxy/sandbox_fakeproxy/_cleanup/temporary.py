@@ -38,7 +38,7 @@ class TemporaryDirectory:
 
 @cache  # once for a process
 def sweep() -> None:
-    """Remove the temporary directories of fakes that are gone, and end what still runs there."""
+    """Remove the temporary directories of fakes that are gone, and end processes in them."""
     for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
             if directory.lstat().st_uid == os.getuid() and _has_no_owner(directory):

@@ -17,8 +17,8 @@ from .reports import Report
 from .terminal import TYPED_LIMIT
 
 # Ctrl-C twice, then the end of everything in the session. Once may not do: a program that is just
-# being started is still a copy of the shell, which heeds it otherwise. Between them is time for
-# what a program does when it is interrupted.
+# being started is still a copy of the shell, which heeds it otherwise. Between them, a program has
+# time to clean up.
 _PRESSES = 2
 _BETWEEN_PRESSES = 1.5  # seconds
 
@@ -98,10 +98,10 @@ class Bash:
         return self._life is not None and not self._life.has_ended
 
     def settle(self) -> None:
-        """Do nothing: what happens is told when it happens."""
+        """Do nothing: events are passed on at once."""
 
     def next_change(self) -> datetime | None:
-        """Return None: nobody knows."""
+        """Return None: the time of the next event is unknown."""
         return None
 
     def is_quiet(self) -> bool:
@@ -137,7 +137,7 @@ class Bash:
 
     async def _living(self) -> Life:
         if self._life is None or self._life.has_ended:
-            self._life = None  # what its follower reports is not to be answered to the dead
+            self._life = None  # the next reports are the new shell's
             await asyncio.to_thread(self._place.make)
             life = Life(self._machine, self._place, self)
             async with self._starts:
@@ -160,7 +160,7 @@ class Bash:
             self._life.run(self._number, *self._script)
 
     def _begin(self) -> None:
-        """Do what had to wait until there was a command."""
+        """Type the input and send the kill that arrived before the command had begun."""
         self._has_begun = True
         if self._typed:
             self.write(self._typed)
@@ -179,7 +179,10 @@ class Bash:
             self._press_ctrl_c()
 
     def _press_ctrl_c(self, presses_left: int = _PRESSES) -> None:
-        """Let what heeds it die, and leave the shell as it was; the rest is killed."""
+        """Press Ctrl-C up to `presses_left` times, and then kill the whole session.
+
+        Ctrl-C ends most commands and leaves the shell as it was.
+        """
         if self._life is None:
             return
         if presses_left == 0:

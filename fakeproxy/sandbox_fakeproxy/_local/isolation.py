@@ -38,13 +38,13 @@ class Isolation:
     sentence: str  # says so when the fake starts
 
     def place(self, directory: Path) -> Place:
-        """Return the place of a sandbox whose files are below a directory."""
+        """Return the place of a sandbox with its files below a directory."""
         if self.jail is None:
             return Place(directory)
         return Place(directory, isolated=True, owner=ROOTS_UID if os.getuid() == 0 else None)
 
     def machine(self, place: Place, starter: Executor) -> Machine:
-        """Return what the shells of a place run on.
+        """Return the machine on which the shells of a place run.
 
         `starter` has one thread, which starts all processes: the event loop does not stand still
         meanwhile, and the thread lasts as long as they may, as jails end with it.
@@ -65,7 +65,7 @@ def choose_isolation(
     limits: Limits | None = None,
     hidden: tuple[Path, ...] = (),
 ) -> Isolation:
-    """Return what was chosen; `auto` is a jail where that works.
+    """Return the isolation of a choice; `auto` is a jail if that works on this machine.
 
     Raises:
         IsolationUnavailable: a jail is required and does not work.
@@ -119,7 +119,7 @@ def _environment(place: Place, bash: str, path: str) -> Mapping[str, str]:
         "HOME": place.to_commands(HOME),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "LOGNAME": "gem",
-        "PAGER": "cat",  # there is a terminal, and nobody in front of it
+        "PAGER": "cat",  # no person reads the terminal page by page
         "PATH": path,
         "SHELL": bash,
         "TERM": "dumb",

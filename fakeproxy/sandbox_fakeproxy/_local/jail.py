@@ -144,7 +144,7 @@ class Jail:
         return Pty(near, far, str(number))
 
     async def start_shell(self, pty: Pty, channel: str) -> Shell:
-        """Start a shell on a terminal, which first evaluates what comes from a named pipe.
+        """Start a shell on a terminal; its first commands come from a named pipe.
 
         Raises:
             OSError: the jail has ended.
@@ -225,7 +225,7 @@ class Jail:
         self._channel.sendall(line.encode())
 
     def _read(self) -> None:
-        """Take what the supervisor says; a command that speaks for it ends the jail."""
+        """Read messages of the supervisor; a forged one ends the jail."""
         channel = self._channel
         assert channel is not None  # noqa: S101  (it is read only as long as it is open)
         try:

@@ -1,4 +1,4 @@
-"""One bash from its start to its end: a process, the terminal it reads, and who commands it."""
+"""One bash from its start to its end: its process, its terminal and its channel of commands."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ _PATIENCE = 2.0  # seconds; a process that is not gone by then hangs in the kern
 
 
 class Owner(Protocol):
-    """Who is told what happens in a shell."""
+    """A listener for the output, the reports and the end of a shell."""
 
     def hear(self, chunk: bytes) -> None:
         """Take output."""
@@ -81,12 +81,12 @@ class Life:
             raise OSError(f"It is silent for {_START_PATIENCE:g} s") from exc
 
     def run(self, number: int, go: str, script: str) -> None:
-        """Run a script, whose end has this number; the driver does `go` first."""
+        """Run a script under a number, after the shell code `go`."""
         self.terminal.make_plain()
         self._put(f"{self._mark} {number}", go, script)
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does, whatever the terminal's settings."""
+        """Interrupt the foreground processes as Ctrl-C does, with any settings of the terminal."""
         group = self.terminal.foreground()
         if group is not None:
             with suppress(ProcessLookupError, PermissionError):

@@ -7,7 +7,7 @@ _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the processes of a sandbox may use at most; sizes in bytes."""
+    """Upper limits for the processes of a sandbox; sizes in bytes."""
 
     processes: int = 1024  # of all of them together
     memory: int = (

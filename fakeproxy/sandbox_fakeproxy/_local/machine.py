@@ -15,8 +15,8 @@ from sandbox_fakeproxy._runtime.place import Place
 
 from .signals import with_default_signals
 
-# What a shell runs: commands come through a named pipe, as what a shell inherits, its commands
-# would inherit too.
+# The script of a shell. Commands come through a named pipe: an inherited descriptor would be
+# inherited by the commands, too.
 SCRIPT = (
     'IFS= read -r -d "" __sandbox_state <CHANNEL; eval "$__sandbox_state"; eval "$__sandbox_loop"'
 )
@@ -108,7 +108,7 @@ class SharedMachine:
 
     async def kill(self) -> None:
         """Kill all that runs; shells may be started again."""
-        # What is being started now is known when the starter is free again.
+        # Once the starter is free, every process that it has started is known.
         await asyncio.get_running_loop().run_in_executor(self._starter, self._kill)
 
     async def end(self) -> None:

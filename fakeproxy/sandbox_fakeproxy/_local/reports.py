@@ -1,4 +1,4 @@
-"""Tell what a shell reports from what its commands write: both come through one terminal."""
+"""Separate the reports of a shell from the output of its commands, on the same terminal."""
 
 import re
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Reports:
         self._rest = rest[found:]
 
     def flush(self) -> bytes:
-        """Return what has been held back, as nothing follows that could make a report of it."""
+        """Return the bytes that were held back as the possible start of a report."""
         rest, self._rest = self._rest, b""
         return rest
 

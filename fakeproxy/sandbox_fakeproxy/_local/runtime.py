@@ -62,9 +62,9 @@ class _Pod:
 
 
 class LocalRuntime:
-    """Run commands below `root`, or below a temporary directory that goes when this object goes.
+    """Run commands below `root`, or below a temporary directory, removed with this object.
 
-    What its callers wait for takes the machine's time, whatever the proxy's clock shows. With
+    Commands take real time, with any clock of the proxy. With
     `isolation`, commands see their directories as /sandbox and /home/gem; "auto" is so where the
     machine allows it, and `isolation.sentence` says what it is. With a `seed`, the same requests
     make sessions of the same ids.
@@ -115,7 +115,7 @@ class LocalRuntime:
         return self._given_root is not None or self._temporary is not None
 
     def recover(self, sandbox_ids: Collection[str]) -> None:
-        """Clear away what a fake that was killed has left: processes, and deleted sandboxes."""
+        """Clean up after a killed fake: end its processes, remove its deleted sandboxes."""
         left = list(self._root.iterdir()) if self._root.is_dir() else []
         kill_all_below(self._root, [Place(directory).work for directory in left])
         for directory in left:
@@ -203,9 +203,9 @@ class LocalRuntime:
         await disk.watch([place.work, place.home, place.scratch], limit, kill)
 
     def _begin_watching(self) -> None:
-        """Have the guardian clean up what a sudden end of the fake would leave.
+        """Start the guardian, which cleans up after a sudden end of the fake.
 
-        Jails end by themselves, but for those that a command keeps from it.
+        Jails end by themselves, unless a command prevents it.
         """
         if self._watching is not None or self._given_root is None:
             return
@@ -226,7 +226,7 @@ class LocalRuntime:
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # nobody may be left to hear it
+            task.exception()  # its caller may be gone
 
 
 async def _end(pods: Collection[_Pod]) -> None:

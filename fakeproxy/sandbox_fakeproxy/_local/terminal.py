@@ -1,4 +1,4 @@
-"""A terminal without a screen: what one process types and reads, and another takes for a person."""
+"""A pseudo-terminal: the fake types and reads at one end, and a shell runs at the other."""
 
 import asyncio
 import fcntl
@@ -35,7 +35,7 @@ class Terminal:
         asyncio.get_running_loop().add_reader(self._near, self._read)
 
     def make_plain(self) -> None:
-        """Undo what a command has done to the terminal's settings."""
+        """Reset the terminal's settings, which a command may have changed."""
         if not self._is_open:
             return
         with suppress(termios.error):
@@ -47,7 +47,7 @@ class Terminal:
             termios.tcsetattr(self._near, termios.TCSANOW, modes)
 
     def type(self, text: str) -> bool:
-        """Type something, unless too much of what was typed is unread; tell whether it was."""
+        """Type text, unless too much input is unread; return whether it was typed."""
         return self._typing.send(text.encode())
 
     def foreground(self) -> int | None:
@@ -59,7 +59,7 @@ class Terminal:
         return None
 
     def drain(self) -> None:
-        """Read what is there just now."""
+        """Read all that can be read without waiting."""
         while self._is_open and self._read():
             pass
 
@@ -102,7 +102,7 @@ class Sending:
     def send(self, data: bytes) -> bool:
         """Send all of it, now or later, or nothing where too much is waiting; tell which."""
         if self._descriptor < 0:
-            return True  # nobody is there to read it, as when a program has ended
+            return True  # no reader is left, as when a program has ended
         self._push()
         fits = len(self._pending) + len(data) <= self._limit
         if fits:
