@@ -25,7 +25,7 @@ from tests.fakeproxy.processes import pids_in_jail
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 LIMITS = Limits(processes=60, memory=400 * 1024**2, file=1024**2, cpu=1)
-ANOTHER_USER = 12345
+ANOTHER_USER = 20_000 + os.getpid() % 40_000  # of no other run on this machine
 ROOT = Path(__file__).parents[2]
 needs_jail = pytest.mark.skipif(
     "required" not in AVAILABLE_ISOLATIONS, reason="bubblewrap does not work on this machine"
@@ -241,7 +241,7 @@ def test_the_attacks_fail_for_another_user_too() -> None:
             as_another_user(sys.executable, "-c", "import pytest"), env=environment, check=False
         ).returncode:
             pytest.skip("another user may not read this interpreter and its packages")
-        pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+        pytest_ = (sys.executable, "-m", "pytest", "-qx", "--tb=short", "-p", "no:cacheprovider")
         where = ("--basetemp", str(folder / "run/pytest"), "tests/fakeproxy/test_attacks.py")
         done = subprocess.run(
             as_another_user(*pytest_, *where),
