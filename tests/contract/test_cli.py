@@ -260,7 +260,9 @@ def test_without_a_way_to_clean_up_nothing_is_created(
         assert call(url, key, "GET", "/api/sandboxes")["count"] == 0
 
 
-@pytest.mark.parametrize("arguments", [["--admin-kez", "a-secret"], ["a-secret"]])
+@pytest.mark.parametrize(
+    "arguments", [["--admin-kez", "a-secret"], ["--admin-kez=a-secret"], ["a-secret"]]
+)
 def test_an_argument_that_may_be_a_key_is_not_shown(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

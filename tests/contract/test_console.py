@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TextIO
 
 import pytest
+from rich.console import Console
 from sandbox_contract import CLAUSES
 from sandbox_contract._cli import main
 from sandbox_contract._console import prepare
+from sandbox_contract._progress import Progress
 
 from tests.contract.serving import replace_answer, serve_fake
 from tests.integration.programs import DEADLINE, clean_environment
@@ -164,6 +166,15 @@ def test_a_run_goes_on_when_its_progress_is_not_read(url: str) -> None:
     with os.fdopen(writer, "w", buffering=1) as unread:
         assert judge_health(url, out, unread, {}) == 0
     assert written(out).endswith(f"\n{CONCLUSION}\n")
+
+
+def test_a_wait_is_told_in_a_pipe_every_10_seconds() -> None:
+    out = io.StringIO()
+    progress = Progress(Console(file=out), total=1)
+    for waited in (0.0, 0.1, 9.0, 10.0, 19.0, 25.0):
+        progress.waits("a sandbox", waited, 180.0)
+    told = [line.partition("a sandbox: ")[2] for line in out.getvalue().splitlines()]
+    assert told == [f"{waited} s of 180 s at most" for waited in (0, 10, 25)]
 
 
 def test_a_warning_that_cannot_be_written_does_not_change_the_result(tmp_path: Path) -> None:

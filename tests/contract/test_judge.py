@@ -96,6 +96,18 @@ def test_a_check_that_breaks_is_an_error_and_says_where(monkeypatch: pytest.Monk
     assert re.fullmatch(r"ZeroDivisionError: .+ \(_judge\.py:\d+\)", verdict.detail)
 
 
+@pytest.mark.parametrize("kind", [ValueError, Unsupported, partial(Violation, "none")])
+def test_a_verdict_shows_no_key_however_the_check_ends(
+    monkeypatch: pytest.MonkeyPatch, kind: Callable[[str], Exception]
+) -> None:
+    async def check(_run: Run) -> None:
+        raise kind(f"the keys {KEY} and an-admin-key")
+
+    target = Target(base_url="http://target", app=fine, admin_key="an-admin-key")
+    verdict, _ = try_check(monkeypatch, check, target=target)
+    assert "the keys sk_live_*** and ***" in verdict.detail + verdict.received
+
+
 def test_a_target_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(_run: Run) -> None:
         raise Unreachable("nothing answers")
