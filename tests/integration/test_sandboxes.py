@@ -255,11 +255,14 @@ async def test_a_command_killed_by_a_pause_raises_paused(
 ) -> None:
     monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0.01)
     await create(ada, in_process)
+    output: list[str] = []
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
-        await ada.proxy.send(_wire.pause(BOX))
+        if output:  # the command runs
+            await ada.proxy.send(_wire.pause(BOX))
 
+    audience = Audience(pause, hear=output.append)
     with pytest.raises(SandboxError, match="no result") as caught:
-        await ada.prompts.send(BOX, "sleep 60", audience=Audience(pause))
+        await ada.prompts.send(BOX, "echo started; sleep 60", audience=audience)
     assert isinstance(caught.value, Paused)
     assert "What ran has ended with the pause" in caught.value.advice
