@@ -329,6 +329,7 @@ def test_ctrl_c_ends_a_run_with_the_verdicts_so_far(monkeypatch: pytest.MonkeyPa
     result = judge(Target(base_url="http://target", app=fine), clauses)
     assert [each.clause.id for each in result.verdicts] == [MUST.id]
     assert (result.interrupted, result.exit_code) == (True, 130)
+    assert (result.selected, result.coverage.not_judged["not tried"]) == (3, 2)
 
 
 # Statuses ---------------------------------------------------------------------------------------

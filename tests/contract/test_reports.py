@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 SECRET = "sk_live_0123456789abcdef"
 MARKUP_AND_CONTROLS = (
-    "<script>alert(1)</script>]]>&\x00\x1b[31m\u202e\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
+    "<script>alert(1)</script>]]>&\x00\x1b[31m\u202e\u2066\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
 )
-SPELT = r"\x00\x1b[31m\u202e\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
+SPELT = r"\x00\x1b[31m\u202e\u2066\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
 LONG = "word " * 2000
 
 
@@ -183,6 +183,12 @@ def test_the_page_shows_the_expectation_and_its_exchanges() -> None:
     assert '{\n  "name": "a",\n  "key": "***"\n}' in text
     assert '{\n  "earlier": [\n    1\n  ]\n}' in text
     assert "KeyError: 'x' (files.py:8)" in text
+
+
+def test_of_two_equal_exchanges_the_page_takes_the_last_for_the_decisive_one() -> None:
+    repeated = replace(FAIL, exchanges=(DECISIVE, EARLIER, DECISIVE))
+    others = Page(html.write(only(repeated))).text.partition("2 other exchanges")[2]
+    assert others.index("POST /api/sandboxes") < others.index("POST /api/earlier")
 
 
 def test_the_page_shows_notes_needs_settings_and_leftovers() -> None:
@@ -466,15 +472,18 @@ def test_equal_runs_have_no_difference_and_that_is_said() -> None:
 def test_diff_separates_contradictions_from_clauses_of_one_run_only() -> None:
     failed = replace(PASS, outcome=Outcome.FAIL)
     judged = replace(UNSUPPORTED, outcome=Outcome.PASS)
-    difference = compared(only(PASS, UNSUPPORTED, ERROR), only(failed, judged, ERROR))
+    mended = replace(ERROR, outcome=Outcome.PASS)
+    difference = compared(only(PASS, UNSUPPORTED, ERROR), only(failed, judged, mended))
     assert [pair.a.id for pair in difference.contradictions] == ["files.read.holds"]
-    assert [pair.a.id for pair in difference.unjudged] == ["files.write.lacks"]
+    unjudged = [pair.a.id for pair in difference.unjudged]
+    assert unjudged == ["files.write.lacks", "files.read.breaks"]
     text = told(difference)
     assert "A  staging.json  (3 of 3 clauses selected, 3 tried)\nB  live[red].json  (" in text
     assert "1 clause judged differently\n" in text
     assert "  pass         fail         files.read.holds\n" in text
-    assert "1 clause judged in one run at most, which is no contradiction\n" in text
+    assert "2 clauses judged in one run at most, which is no contradiction\n" in text
     assert "  unsupported  pass         files.write.lacks\n" in text
+    assert "  error        pass         files.read.breaks\n" in text
 
 
 def test_another_right_answer_is_a_difference_of_notes() -> None:
