@@ -231,6 +231,7 @@ def may_use(environment: dict[str, str], python: str) -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.check  # all of this module again
 @needs_jail
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_the_attacks_fail_for_another_user_too() -> None:
