@@ -415,6 +415,17 @@ def test_sweep_with_a_users_key_removes_that_users_sandboxes(
     assert [box["name"] for box in call(url, key, "GET", "/api/sandboxes")["sandboxes"]] == ["mine"]
 
 
+def test_sweep_removes_a_deactivated_user(
+    proxy: tuple[str, FakeProxy], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, fake = proxy
+    key = leave(url, fake, "00aa11")
+    user_id = call(url, key, "GET", "/api/me")["user"]["id"]
+    call(url, ADMIN_KEY, "PUT", f"/api/admin/users/{user_id}", {"is_active": False})
+    assert main(["sweep", "--proxy-url", url, "--admin-key", ADMIN_KEY, "--all"]) == 0
+    assert capsys.readouterr().out == "removed: user contract-00aa11-alice\n"
+
+
 def test_sweep_names_leftovers_that_it_could_not_remove(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
