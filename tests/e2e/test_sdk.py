@@ -58,7 +58,7 @@ def required(value: Any) -> Any:
 
 def run(sdk: Sandbox, command: str) -> str:
     """Run a command, which has to succeed, and return its output."""
-    result = required(sdk.shell.exec_command(command=command).data)
+    result = required(sdk.shell.exec_command(command=command, exec_dir="/sandbox").data)
     assert (result.status, result.exit_code) == ("completed", 0)
     output: str = result.output
     return output
@@ -77,7 +77,7 @@ def test_a_session_keeps_its_directory_and_variables_for_another_client(
 def test_another_client_reads_writes_to_and_waits_for_a_command(
     first: Sandbox, second: Sandbox
 ) -> None:
-    first.shell.create_session(id="work")
+    first.shell.create_session(id="work", exec_dir="/sandbox")
     asks = "echo 'name?'; touch asked; read name; echo \"hello $name\"; exit 5"
     started = required(
         first.shell.exec_command(id="work", command=f"({asks})", async_mode=True).data
