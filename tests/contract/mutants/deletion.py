@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._local.runtime import LocalRuntime
 from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
+from sandbox_fakeproxy._runtime.place import Place
 from sandbox_fakeproxy._state.store import Store
 
 from .mutant import Kind
@@ -23,6 +24,7 @@ from .rewriting import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from pathlib import Path
 
     from sandbox_fakeproxy._http import Arguments, Reply
     from sandbox_fakeproxy._state.records import Sandbox, User
@@ -181,6 +183,18 @@ class _Elsewhere(LocalRuntime):
     @cached_property
     def _places(self) -> dict[str, str]:
         return {}
+
+
+@SHARED.of(
+    "sandboxes.shared.home",
+    "All sandboxes share a home.",
+    "sandboxes.files.per-user",
+    "sandboxes.files.per-sandbox",
+)
+class OneHome(Place):
+    @property
+    def home(self) -> Path:
+        return self.directory.parent / "home"
 
 
 @SHARED.of(

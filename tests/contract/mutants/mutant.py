@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from unittest.mock import patch
 
 import sandbox_fakeproxy._app as proxy_app
+from sandbox_fakeproxy._local import isolation
 from sandbox_fakeproxy._local import runtime as local_runtime
 from sandbox_fakeproxy._testing import in_tests
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 # The modules in which the fake looks its components up by name.
-_HOMES: tuple[ModuleType, ...] = (proxy_app, in_tests, local_runtime)
+_HOMES: tuple[ModuleType, ...] = (proxy_app, in_tests, local_runtime, isolation)
 
 
 @dataclass(frozen=True, slots=True)
