@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
+from tests.fakeproxy import processes
 from tests.integration.fault_cells import BOX, NEW, OUTPUT, PAUSED, TEXT
 
 if TYPE_CHECKING:
@@ -139,4 +138,5 @@ def times_done(outcome: Outcome) -> int | None:
 
 def is_running(work: Path) -> bool:
     """Tell whether the command in the session `running` runs."""
-    return psutil.pid_exists(int((work / "pid").read_text()))
+    (pid,) = processes.pids_in(work / "pid")
+    return processes.is_running(pid)

@@ -151,7 +151,7 @@ async def prepare_sandbox(http: httpx.AsyncClient, cell: Cell, room: asyncio.Sem
                 await ask("shell/exec", id="ended", command=f"echo {OUTPUT}")
             case "cancel_prompt":
                 command = "echo $$ >pid; exec sleep 1000"
-                await ask("shell/sessions/create", id="running")
+                await ask("shell/sessions/create", id="running", exec_dir="/sandbox")
                 await ask("shell/exec", id="running", command=command, async_mode=True)
             case _:
                 pass
