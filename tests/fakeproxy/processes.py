@@ -29,7 +29,7 @@ def is_running(pid: int) -> bool:
 
 
 def pids_in(file: Path) -> list[int]:
-    """Return this machine's ids of the processes whose ids commands have written, a line each.
+    """Read process ids that commands have written, a line each; return them as this machine's.
 
     The file is in one of a sandbox's directories. A process that has ended is 0.
     """

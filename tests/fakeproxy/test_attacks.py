@@ -1,7 +1,7 @@
 """Attacks by the commands of a sandbox: on the fake, on other sandboxes and on this machine.
 
-Each stands in SECURITY.md. In a jail none succeeds. Without one, the rows say what a command does
-reach; those that would harm this machine are not run there.
+Each stands in SECURITY.md. In a jail none succeeds. Without one, `unjailed` is
+the outcome; attacks that would harm this machine are not run there.
 """
 
 import os
@@ -235,7 +235,7 @@ def may_use(environment: dict[str, str], python: str) -> bool:
 @needs_jail
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_the_attacks_fail_for_another_user_too() -> None:
-    """Run this module as a user who is not root, with a copy of the packages to read."""
+    """Run this module as another user than root, with a readable copy of the packages."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

@@ -210,7 +210,7 @@ async def test_a_killed_fake_leaves_no_process_and_no_temporary_directory(
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a process the first one")
 async def test_as_process_1_of_a_container_it_reaps_orphans(environment: dict[str, str]) -> None:
     arguments = ("--ephemeral", "--ready-after", "0", "--isolation", "none")
-    container = ("unshare", "--pid", "--fork", "--mount-proc")
+    container = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
     async with serving(environment, *arguments, within=container) as fake:
         user = await a_user(fake.url)
         await user.post("/api/sandboxes", json={"name": "box"})

@@ -1,4 +1,4 @@
-"""What is wrong in the fault matrix today, and what looks wrong and is meant so; each says why."""
+"""The known problems of the fault matrix, and the outcomes that are by design; with reasons."""
 
 from __future__ import annotations
 
