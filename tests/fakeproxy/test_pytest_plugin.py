@@ -352,6 +352,7 @@ def test_a_marker_says_how_the_fake_is_made(pytester: pytest.Pytester) -> None:
     run(pytester, SCRIPTED).assert_outcomes(passed=5)
 
 
+@pytest.mark.check  # takes nine seconds
 def test_a_project_freezes_time_or_sets_it_back(pytester: pytest.Pytester) -> None:
     # In a process of its own: a freeze that fails midway would leave this one's time frozen.
     run(pytester, FROZEN).assert_outcomes(passed=8)
