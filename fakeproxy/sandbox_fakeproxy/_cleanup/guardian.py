@@ -1,8 +1,8 @@
 """Clean up after a fake that is gone: end the processes of its sandboxes, remove its directories.
 
 `Guardian` starts this module as a program of its own, which outlives the fake by a moment. Its
-stdin is a pipe from the fake with a JSON list in each line: a folder of sandboxes, and its
-fate. The end of the pipe is the end of the fake, however that came.
+stdin is a pipe from the fake. Each line is a JSON object with all folders of sandboxes, and whether
+each is temporary; the last line counts. The end of the pipe is the end of the fake.
 """
 
 import atexit
@@ -14,12 +14,10 @@ import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
-from .processes import kill_all_below
+from .processes import kill_sandboxes_in
 from .removal import remove_tree
 
-Fate = Literal["keep", "remove", "forget"]
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
@@ -31,23 +29,22 @@ class Guardian:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._folders: set[Path] = set()
+        self._folders: dict[str, bool] = {}  # those watched, and whether each is temporary
         self._process: subprocess.Popen[bytes] | None = None
 
     def watch(self, folder: Path, *, is_temporary: bool) -> None:
         """End the processes below a folder, and remove it if it is temporary, at the end."""
         with self._lock:
-            self._folders.add(folder)
-            self._tell(folder, "remove" if is_temporary else "keep")
+            self._folders[str(folder)] = is_temporary
+            self._tell()
 
     def forget(self, folder: Path) -> None:
         """Watch a folder no more."""
         with self._lock:
-            if folder not in self._folders:
+            if self._folders.pop(str(folder), None) is None:
                 return
-            self._folders.remove(folder)
             if self._folders:
-                self._tell(folder, "forget")
+                self._tell()
             elif self._process is not None:  # it has nothing to clean up
                 self._process.kill()
                 self._process.communicate()
@@ -59,11 +56,11 @@ class Guardian:
             if self._process is not None:
                 self._process.communicate()
 
-    def _tell(self, folder: Path, fate: Fate) -> None:
+    def _tell(self) -> None:
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         assert self._process.stdin is not None  # noqa: S101  (it is a pipe)
-        self._process.stdin.write(json.dumps([str(folder), fate]).encode() + b"\n")
+        self._process.stdin.write(json.dumps(self._folders).encode() + b"\n")
         self._process.stdin.flush()
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -83,17 +80,17 @@ atexit.register(GUARDIAN.end)
 
 
 def run(lines: Iterable[str]) -> None:
-    """Read lines to their end, and then clean up."""
-    folders: dict[Path, Fate] = {}
+    """Read lines to their end, and then clean up the folders of the last whole one."""
+    last = "{}"
     for line in lines:
-        folder, fate = json.loads(line)
-        folders[Path(folder)] = fate
-    for folder, fate in folders.items():
-        if fate != "forget":
-            kill_all_below(folder, list(folder.glob("*/sandbox")))
-    for folder, fate in folders.items():
-        if fate == "remove":
-            remove_tree(folder)
+        if line.endswith("\n"):
+            last = line
+    folders: dict[str, bool] = json.loads(last)
+    for folder in folders:
+        kill_sandboxes_in(Path(folder))
+    for folder, is_temporary in folders.items():
+        if is_temporary:
+            remove_tree(Path(folder))
 
 
 if __name__ == "__main__":

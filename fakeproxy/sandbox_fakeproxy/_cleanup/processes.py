@@ -29,6 +29,12 @@ def session_has_others(leader: int) -> bool:
     return any(pid != leader for pid in _session(leader))
 
 
+def kill_sandboxes_in(folder: Path) -> None:
+    """Kill every process of the sandboxes in a folder, or in a folder of it, jailed or not."""
+    works = [*folder.glob("*/sandbox"), *folder.glob("*/*/sandbox")]
+    kill_all_below(folder, works)
+
+
 def kill_all_below(directory: Path, works: Collection[Path], leaders: Collection[int] = ()) -> None:
     """Kill every process of the sandboxes below `directory`. Blocks until none is left.
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from .guardian import GUARDIAN
-from .processes import kill_all_below
+from .processes import kill_sandboxes_in
 from .removal import remove_tree
 
 PREFIX = "sandbox-fakeproxy-"
@@ -42,8 +42,7 @@ def sweep() -> None:
     for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
             if directory.lstat().st_uid == os.getuid() and _has_no_owner(directory):
-                works = [*directory.glob("*/sandbox"), *directory.glob("*/*/sandbox")]
-                kill_all_below(directory, works)
+                kill_sandboxes_in(directory)
                 remove_tree(directory)
 
 

@@ -49,14 +49,14 @@ class Bubblewrap:
         if not self.network:
             arguments.append("--unshare-net")
         arguments += self._files(place)
-        if os.getuid() == 0:
+        if place.owner is not None:
             # RLIMIT_NPROC spares root, so its commands get a user of their own outside, too. The
             # mounts are made before, as the new user could not reach the sandbox's directory.
             user, group = f"--map-user={USER}", f"--map-group={USER}"
             return [
                 *arguments,
                 *("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"),
-                *("--", "setpriv", f"--reuid={ROOTS_UID}", f"--regid={ROOTS_UID}"),
+                *("--", "setpriv", f"--reuid={place.owner}", f"--regid={place.owner}"),
                 *("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"),
                 *("unshare", "--user", user, group),
             ]

@@ -7,19 +7,20 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
 from sandbox_fakeproxy._runtime.place import HOME, SCRATCH, Place
 
 from .bubblewrap import ROOTS_UID, Bubblewrap
-from .jail import JailedMachine
-from .limits import Limits
+from .jail import Jail, JailedMachine
+from .limits import DEFAULT_LIMITS, Limits
 from .machine import Machine, SharedMachine
 
 _PATIENCE = 10.0  # seconds for the probe
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NO_PROGRAM = "the program bwrap is not on the PATH; install bubblewrap"
 _PROBE = "test -w . && test -r /proc/self/stat && test -c /dev/pts/ptmx && setsid true"
 
 Choice = Literal["auto", "required", "none"]
@@ -49,20 +50,20 @@ class Isolation:
         `starter` has one thread, which starts all processes: the event loop does not stand still
         meanwhile, and the thread lasts as long as they may, as jails end with it.
         """
-        path = os.environ.get("PATH", os.defpath)
         if self.jail is None:
+            path = os.environ.get("PATH", os.defpath)
             bash = shutil.which("bash") or "/bin/bash"
             return SharedMachine(place, bash, _environment(place, bash, path), starter)
         bash = shutil.which("bash", path=_SYSTEM_PATH) or "/bin/bash"
         environment = _environment(place, bash, _SYSTEM_PATH)
-        return JailedMachine(self.jail, place, bash, environment, starter)
+        return JailedMachine(partial(Jail, self.jail, place, bash, environment, starter))
 
 
 def choose_isolation(
     choice: Choice,
     *,
     network: Network = "host",
-    limits: Limits | None = None,
+    limits: Limits = DEFAULT_LIMITS,
     hidden: tuple[Path, ...] = (),
 ) -> Isolation:
     """Return the isolation of a choice; `auto` is a jail if that works on this machine.
@@ -76,7 +77,7 @@ def choose_isolation(
     program = shutil.which("bwrap")
     problem = _NO_PROGRAM if program is None else _problem_of(program)
     if problem is None and program is not None:
-        settings = Bubblewrap(program, network == "host", limits or Limits(), hidden)
+        settings = Bubblewrap(program, network == "host", limits, hidden)
         reach = "this machine's network" if network == "host" else "no network"
         return Isolation(
             settings, f"run in a jail for each sandbox, with its own files and {reach}"
@@ -88,14 +89,11 @@ def choose_isolation(
     return Isolation(None, f"{unjailed} ({problem})")
 
 
-_NO_PROGRAM = "the program bwrap is not on the PATH; install bubblewrap"
-
-
 @lru_cache(maxsize=16)
 def _problem_of(program: str) -> str | None:
     """Return why jails do not work on this machine; None if they do."""
     with tempfile.TemporaryDirectory(prefix="sandbox-fakeproxy-") as directory:
-        settings = Bubblewrap(program, network=True, limits=Limits())
+        settings = Bubblewrap(program, network=True, limits=DEFAULT_LIMITS)
         place = Isolation(settings, "").place(Path(directory).resolve())
         try:
             settings.prepare(place)

@@ -12,16 +12,15 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from sandbox_fakeproxy._runtime.place import CHANNELS, Place
 
-from .bubblewrap import ROOTS_UID, Bubblewrap
+from .bubblewrap import Bubblewrap
 from .machine import SCRIPT, Pty, Shell, call_at_end_of
 from .signals import with_default_signals
 
@@ -52,16 +51,9 @@ class _Started:
 class JailedMachine:
     """Run the shells of a sandbox in a jail, and in another one should that have ended."""
 
-    def __init__(
-        self,
-        bubblewrap: Bubblewrap,
-        place: Place,
-        bash: str,
-        environment: Mapping[str, str],
-        starter: Executor,
-    ) -> None:
-        self._new_jail = partial(Jail, bubblewrap, place, bash, environment, starter)
-        self._jail = self._new_jail()
+    def __init__(self, new_jail: "Callable[[], Jail]") -> None:
+        self._new_jail = new_jail
+        self._jail = new_jail()
         self._is_over = False
 
     async def open_pty(self) -> Pty:
@@ -136,8 +128,8 @@ class Jail:
             fcntl.ioctl(near, _TIOCSPTLCK, struct.pack("i", 0))
             (number,) = struct.unpack("I", fcntl.ioctl(near, _TIOCGPTN, bytes(4)))
             far = fcntl.ioctl(near, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-            if os.getuid() == 0:
-                os.fchown(far, ROOTS_UID, ROOTS_UID)
+            if (owner := self._place.owner) is not None:
+                os.fchown(far, owner, owner)
         except OSError:
             os.close(near)
             raise

@@ -10,9 +10,8 @@ class Limits:
     """Upper limits for the processes of a sandbox; sizes in bytes."""
 
     processes: int = 1024  # of all of them together
-    memory: int = (
-        64 * 1024**3
-    )  # address space of each: Node.js and Go reserve much more than they use
+    # Of the address space of each: Node.js and Go reserve much more than they use.
+    memory: int = 64 * 1024**3
     file: int = 10 * 1024**3  # size of each file
     cpu: int = 3600  # seconds of each process
     disk: int = 20 * 1024**3  # in /sandbox, /home/gem and /tmp together
@@ -33,6 +32,9 @@ class Limits:
         ]
 
 
+DEFAULT_LIMITS = Limits()
+
+
 def read_limits(text: str) -> Limits:
     """Read limits such as `processes=200,memory=4G`; those left out have their defaults.
 
@@ -46,12 +48,12 @@ def read_limits(text: str) -> Limits:
         if name not in names:
             raise ValueError(f"'{name}' is no limit: expected some of {', '.join(names)}")
         given[name] = _read_number(name, value)
-    return replace(Limits(), **given)
+    return replace(DEFAULT_LIMITS, **given)
 
 
 def _with_unit(number: int) -> str:
     for unit, size in reversed(_UNITS.items()):
-        if number >= size and number % size == 0 and number > size:
+        if number > size and number % size == 0:
             return f"{number // size}{unit.upper()}"
     return str(number)
 

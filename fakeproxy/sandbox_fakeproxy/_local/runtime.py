@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox_fakeproxy._cleanup.guardian import GUARDIAN
-from sandbox_fakeproxy._cleanup.processes import kill_all_below
+from sandbox_fakeproxy._cleanup.processes import kill_sandboxes_in
 from sandbox_fakeproxy._cleanup.removal import remove_files_of_pod, remove_tree
 from sandbox_fakeproxy._cleanup.temporary import TemporaryDirectory
 from sandbox_fakeproxy._clock import SystemClock
@@ -34,15 +34,15 @@ from sandbox_fakeproxy._shells.sessions import Listener, Sessions
 from . import disk
 from .bash import Bash
 from .isolation import Choice, Network, choose_isolation
-from .limits import Limits
+from .limits import DEFAULT_LIMITS, Limits
 from .machine import Machine
 
 LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
 # Shells that are started at the same time: the fake itself keeps half of the processors.
 _STARTS_AT_ONCE = max(1, (os.cpu_count() or 2) // 2)
 # Seconds until the guardian is started, which takes the processor from the first command.
-_UNWATCHED = 0.1
-_JAILS_UNWATCHED = 1.0
+_UNGUARDED = 0.1
+_JAILS_UNGUARDED = 1.0
 _T = TypeVar("_T")
 
 
@@ -64,13 +64,14 @@ class _Pod:
 class LocalRuntime:
     """Run commands below `root`, or below a temporary directory, removed with this object.
 
-    Commands take real time, with any clock of the proxy. With
-    `isolation`, commands see their directories as /sandbox and /home/gem; "auto" is so where the
-    machine allows it, and `isolation.sentence` says what it is. With a `seed`, the same requests
-    make sessions of the same ids.
+    Commands take real time, with any clock of the proxy. `isolation` is "auto" (a jail for each
+    sandbox, where that works), "required" or "none"; `isolation.sentence` tells which one it is. A
+    jail has the `network` of the machine ("host") or "none", and does not see the folders in
+    `hides`. `limits` are those of each sandbox. With a `seed`, the same requests make sessions of
+    the same ids.
 
     Raises:
-        IsolationUnavailable: bubblewrap was asked for, and does not work on this machine.
+        IsolationUnavailable: a jail is required, and does not work on this machine.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class LocalRuntime:
         *,
         isolation: Choice = "auto",
         network: Network = "host",
-        limits: Limits | None = None,
+        limits: Limits = DEFAULT_LIMITS,
         hides: Collection[Path] = (),
         seed: str | None = None,
     ) -> None:
@@ -90,14 +91,14 @@ class LocalRuntime:
         self.isolation = choose_isolation(
             isolation, network=network, limits=limits, hidden=(*hidden, *hides)
         )
-        self._limits = limits or Limits()
+        self._limits = limits
         self._clock = SystemClock()
         self._session_ids = SessionIds(seed)
         self._pods: dict[str, _Pod] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox-starter")
         self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
-        self._watching: asyncio.TimerHandle | None = None
+        self._guard_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     @cached_property
@@ -117,7 +118,7 @@ class LocalRuntime:
     def recover(self, sandbox_ids: Collection[str]) -> None:
         """Clean up after a killed fake: end its processes, remove its deleted sandboxes."""
         left = list(self._root.iterdir()) if self._root.is_dir() else []
-        kill_all_below(self._root, [Place(directory).work for directory in left])
+        kill_sandboxes_in(self._root)
         for directory in left:
             if directory.name not in sandbox_ids:
                 remove_tree(directory)
@@ -167,8 +168,8 @@ class LocalRuntime:
         await self._to_its_end(_end(pods))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._starter.shutdown)
-        if self._watching is not None:
-            self._watching.cancel()
+        if self._guard_timer is not None:
+            self._guard_timer.cancel()
         if self._temporary is not None:
             await asyncio.to_thread(self._temporary)
         elif self._given_root is not None:
@@ -176,7 +177,7 @@ class LocalRuntime:
 
     def _new_pod(self, sandbox_id: str) -> _Pod:
         place = self.place(sandbox_id)
-        self._begin_watching()
+        self._guard_soon()
         machine = self.isolation.machine(place, self._starter)
 
         def open_shell(listener: Listener, directory: str) -> Bash:
@@ -202,20 +203,21 @@ class LocalRuntime:
 
         await disk.watch([place.work, place.home, place.scratch], limit, kill)
 
-    def _begin_watching(self) -> None:
-        """Start the guardian, which cleans up after a sudden end of the fake.
+    def _guard_soon(self) -> None:
+        """Have the guardian watch the root, once the first command has had its time.
 
-        Jails end by themselves, unless a command prevents it.
+        A temporary root is watched from its start. Jails end by themselves, unless a command
+        prevents it.
         """
-        if self._watching is not None or self._given_root is None:
+        if self._guard_timer is not None or self._given_root is None:
             return
         loop = asyncio.get_running_loop()
-        delay = _UNWATCHED if self.isolation.jail is None else _JAILS_UNWATCHED
-        self._watching = loop.call_later(delay, self._watch)
+        delay = _UNGUARDED if self.isolation.jail is None else _JAILS_UNGUARDED
+        self._guard_timer = loop.call_later(delay, self._guard, self._given_root)
 
-    def _watch(self) -> None:
+    def _guard(self, root: Path) -> None:
         if not self._closed:
-            self._starter.submit(GUARDIAN.watch, self._root, is_temporary=False)
+            self._starter.submit(GUARDIAN.watch, root, is_temporary=False)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         task = asyncio.ensure_future(work)

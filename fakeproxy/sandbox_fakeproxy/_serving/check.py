@@ -1,4 +1,4 @@
-"""What a command of a sandbox can and cannot do on this machine, line by line."""
+"""Report which limits hold for the commands of sandboxes on this machine."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sandbox_fakeproxy._local.bubblewrap import ROOTS_UID
 from sandbox_fakeproxy._local.isolation import choose_isolation
-from sandbox_fakeproxy._local.limits import Limits
+from sandbox_fakeproxy._local.limits import DEFAULT_LIMITS
 
 _COUNTS_IN_A_NAMESPACE = (5, 14)  # the version of Linux from which on RLIMIT_NPROC does
 _TIMEOUT = 10.0  # seconds
@@ -19,7 +19,7 @@ _WIDTH = 100
 
 
 def check() -> int:
-    """Print what is enforced on this machine; return 0 if jails work here, or else 1."""
+    """Print the report; return 0 if jails work on this machine, or else 1."""
     jail = choose_isolation("auto").jail
     lines = _without_jail() if jail is None else _in_a_jail(_version_of(jail.program))
     print("What holds for the commands of a sandbox on this machine:\n")
@@ -31,7 +31,7 @@ def check() -> int:
 
 
 def _in_a_jail(version: str) -> Iterator[tuple[str, str]]:
-    limits = Limits()
+    limits = DEFAULT_LIMITS
     yield "jail", f"works, with {version}"
     yield (
         "files",

@@ -1,4 +1,4 @@
-"""The command line: arguments in, one line for what is wrong with them."""
+"""The command line: read the arguments, and report an error in one line."""
 
 import argparse
 import math
@@ -15,7 +15,7 @@ from platformdirs import user_state_path
 from sandbox_fakeproxy._control.document import InvalidDocument
 from sandbox_fakeproxy._errors import StoreUnusable
 from sandbox_fakeproxy._local.isolation import IsolationUnavailable
-from sandbox_fakeproxy._local.limits import Limits, read_limits
+from sandbox_fakeproxy._local.limits import DEFAULT_LIMITS, Limits, read_limits
 from sandbox_fakeproxy._proxy.auth import UnusableAdminKey
 from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE, PROFILES
 
@@ -155,9 +155,9 @@ def _add_commands(serving: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sandbox-limits",
         type=_limits,
-        default=Limits(),
+        default=DEFAULT_LIMITS,
         metavar="NAME=N,...",
-        help=f"limits of a jail, instead of these ({Limits()})",
+        help=f"limits of a jail, instead of these ({DEFAULT_LIMITS})",
     )
 
 
