@@ -198,7 +198,7 @@ def _tester_routes(gate: Gate, control: Control) -> list[ExactRoute]:
 
 
 def _unknown_route(gate: Gate) -> ExactRoute:
-    """Answer what no route does: 404, behind the key that its part of the API needs."""
+    """Answer paths without a route: 404, behind the key that this part of the API needs."""
 
     async def unknown(request: Request) -> NoReturn:
         gate.require_key_of_area(request)

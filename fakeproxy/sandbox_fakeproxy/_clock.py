@@ -1,4 +1,4 @@
-"""Time: the machine's own, moved on by what testers ask for, or one that a test holds still."""
+"""Clocks: the machine's time plus advances, or a time that only a test moves."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ class Instant:
 
 
 class Clock(Protocol):
-    """What the fake asks the time of."""
+    """The source of time of the fake."""
 
     def now(self) -> datetime:
         """Return the time, aware and in UTC."""
@@ -156,7 +156,7 @@ class Waiters:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for moved in waiting:
-            with suppress(RuntimeError):  # its loop has ended, and whoever waited with it
+            with suppress(RuntimeError):  # its loop has ended, and the waiting tasks with it
                 moved.get_loop().call_soon_threadsafe(_fulfil, moved)
 
 

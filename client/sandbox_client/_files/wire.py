@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sandbox_client._message import Operation, Reply
 
-MAX_BODY = 100_000  # bytes: under 100 KB, whichever thousand that is counted in
+MAX_BODY = 100_000  # bytes: under 100 KB, be a KB 1,000 or 1,024 bytes
 MAX_PIECE = 72_000  # bytes of a file in one request: 96,000 of base64
 MAX_PATH = 4_096  # bytes, as on Linux
 
@@ -57,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """What is in a directory; `is_whole` unless the runtime says that there is more."""
+    """The entries of a directory; `is_whole` unless the runtime says that there are more."""
 
     entries: tuple[Entry, ...]
     is_whole: bool = True
@@ -114,7 +114,7 @@ def write(name: str, path: str, data: bytes, *, append: bool) -> Request:
 
 
 def listing(name: str, path: str) -> Request:
-    """Ask for what is in a directory."""
+    """Ask for the entries of a directory."""
     body = {"path": path, "recursive": False, "show_hidden": True}
     return _file("list files", name, "list", body, repeatable=True)
 

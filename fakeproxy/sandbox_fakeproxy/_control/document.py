@@ -1,4 +1,4 @@
-"""Read JSON documents strictly: each error names the place of what is wrong in the document."""
+"""Read JSON documents strictly: each error names its place in the document."""
 
 import re
 from collections.abc import Iterable, Iterator

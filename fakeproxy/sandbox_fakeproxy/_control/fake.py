@@ -1,4 +1,4 @@
-"""What a tester may do to a fake proxy, in process; `routes` offers the same below `/_fake/`."""
+"""The controls of a fake proxy in process; `routes` has the same ones below `/_fake/`."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from .state import describe_closest, explain_count, sandbox_state, state_of
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a fake proxy is made of."""
+    """The components of a fake proxy."""
 
     store: Store
     clock: Clock
@@ -50,7 +50,7 @@ class Fake:
             self._add_admin()
 
     def advance(self, seconds: float) -> datetime:
-        """Move time on by `seconds`; return what the clock shows then.
+        """Advance the clock by `seconds`; return its new time.
 
         Raises:
             ValueError: time would run backwards, or past the year 9000.
@@ -134,9 +134,9 @@ class Fake:
         return key
 
     async def set_fate(self, username: str, name: str, fate: str) -> dict[str, Any]:
-        """Have something become of a sandbox, and return its state; `running` mends it.
+        """Set the fate of a sandbox, and return its state; `running` repairs it.
 
-        What runs in it is killed now; the status shows it when the reconcile delay has passed.
+        Its processes are killed now; the status shows it after the reconcile delay.
 
         Raises:
             LookupError: there is no such user or sandbox.
@@ -159,7 +159,7 @@ class Fake:
         await self.replace(Seed())
 
     async def seed(self, document: object) -> dict[str, Any]:
-        """Replace all there is by what a document describes; return it with its new keys.
+        """Replace the whole state by a document; return it with its new keys.
 
         Raises:
             InvalidDocument: (a `ValueError`) the document is at fault; nothing has changed.
@@ -167,7 +167,7 @@ class Fake:
         return await self.replace(read_seed(document, has_port=self.faults.has_port))
 
     async def replace(self, seed: Seed) -> dict[str, Any]:
-        """Replace all there is by what was read from a document; return it with its new keys."""
+        """Replace the whole state by a seed; return it with its new keys."""
         forgotten = self._store.sandbox_ids()
         made = self.plant(seed)
         for sandbox_id in forgotten:
@@ -175,9 +175,9 @@ class Fake:
         return made
 
     def plant(self, seed: Seed) -> dict[str, Any]:
-        """Make what a document describes the only users, or change nothing.
+        """Replace all users by those of a seed, or change nothing.
 
-        What was forgotten stays so: no id and no key of it is made again.
+        No id and no key of the earlier ones is made again.
         """
         given = {key.secret for user in seed.users for key in user.keys if key.secret is not None}
         self._mint.begin(self._store.rows_made(), given=given)

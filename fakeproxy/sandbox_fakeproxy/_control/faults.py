@@ -1,4 +1,4 @@
-"""Faults that a tester arms: which requests they meet, how often, and what happens then."""
+"""Faults for chosen requests: their conditions, their counts and their effects."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ from sandbox_fakeproxy._proxy.operations import (
 
 from .document import read_list, read_object, refuse
 
-# What `do` can be, with its meaning in the README.
+# The values of `do`; the README explains them.
 IN_PROCESS_ACTIONS = ("hang", "not-json", "html", "large", "wrong-type", "redirect")
 PORT_ACTIONS = (
     "reset-before-headers",
@@ -36,7 +36,7 @@ _FIELDS = (
     *("operation", "method", "path", "user", "sandbox"),
     *("skip", "times", "delay", "answer", "do"),
 )
-_REPORTED = ("hits", "left")  # what a list of the armed faults adds: it can be armed again
+_REPORTED = ("hits", "left")  # added to the armed faults in a list, which can be armed again
 _BODIES = ("body", "text", "base64")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a method's or header field's name in HTTP
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -60,7 +60,7 @@ class FaultAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to which requests.
+    """Conditions for requests, and the effect on those that fulfil them.
 
     Every condition that is not None has to hold. Of the requests for which all do, the first `skip`
     pass, and the next `times` (None: all of them) meet the fault. `delay` is in seconds of the
@@ -112,7 +112,7 @@ class Faults:
         return bool(self._armed)
 
     def add(self, **fields: Any) -> None:
-        """Arm one more fault, whose fields are those of the document: `add(do="hang", times=1)`.
+        """Arm one more fault, with the fields of the document: `add(do="hang", times=1)`.
 
         Raises:
             InvalidDocument: (a `ValueError`) a field is unknown or wrong.
@@ -151,7 +151,7 @@ class Faults:
     ) -> Fault | None:
         """Count a request, and return the fault that acts on it.
 
-        `user` returns the name of the user whose key the request carries.
+        `user` returns the name of the user of the request's key.
         """
         for each in self._armed:
             if each.is_spent or not each.fault.meets(method, path, ignores_case=ignores_case):

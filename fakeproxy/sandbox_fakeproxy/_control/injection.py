@@ -78,7 +78,7 @@ class FaultInjection:
         return self._find_caller(Headers(scope=scope).get("authorization"))
 
     def _log(self, scope: Scope, fault: Fault) -> None:
-        """Log what the app logs of a request, as the fault may keep it from the app."""
+        """Log the caller and the route, as the app may never get the request."""
         note_fault(scope, fault.action or ("answer" if fault.answer else "delay"))
         caller = self._caller(scope)
         if caller is not None:
@@ -140,7 +140,7 @@ class _Request:
             await self.receive()
 
     async def close(self) -> None:
-        """Close the connection after what was written."""
+        """Close the connection once all written bytes are sent."""
         self.transport.close()
         await self.disconnected()
 

@@ -46,7 +46,7 @@ class SeedSandbox:
 
 @dataclass(frozen=True, slots=True)
 class SeedUser:
-    """A user to make, with what is the user's."""
+    """A user to make, with keys and sandboxes."""
 
     username: str
     email: str | None

@@ -41,7 +41,7 @@ def state_of(store: Store, controller: Controller, profile: str, now: datetime) 
 
 
 def sandbox_state(sandbox: Sandbox, controller: Controller, now: datetime) -> dict[str, Any]:
-    """Describe a sandbox: what was asked of it last, and what its status says now."""
+    """Describe a sandbox: the last request for it, and its present status."""
     phase = controller.phase(sandbox, now)
     return {
         "id": sandbox.id,

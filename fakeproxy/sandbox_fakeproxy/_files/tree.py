@@ -1,4 +1,4 @@
-"""The directories that a sandbox knows, and the way to a file that never leads out of them.
+"""Resolve the paths of a sandbox inside its directories, and never outside.
 
 A path is walked name by name, each opened relative to the directory before it and never through
 a link; links are read and walked by hand. So whatever changes under the walk, it stays inside.
@@ -23,7 +23,7 @@ class Tree:
     """Directories of this machine under the names that a sandbox knows them by."""
 
     def __init__(self, roots: Mapping[str, Path], owner: int | None = None) -> None:
-        self.owner = owner  # of what is made, if another user than this process's
+        self.owner = owner  # of new files and directories, if not this process's user
         self._roots = {_names(name): str(path) for name, path in roots.items()}
         self._inside = " and ".join(sorted(roots))
 
@@ -52,7 +52,7 @@ class Tree:
             walk.leave()
 
     def open(self, path: str, flags: int, *, make_parents: bool = False) -> int:
-        """Open what a path leads to, without waiting, whatever it is; a new file if flags say so.
+        """Open the file, directory or device at a path without waiting; `flags` may create a file.
 
         Raises:
             Misfit: the path is none, or leads out.
@@ -70,7 +70,7 @@ class Tree:
             return file
 
     def stat(self, path: str) -> os.stat_result:
-        """Return what is known of a file, of a link's target if it is a link.
+        """Return the status of a file, or of the target of a link.
 
         Raises:
             Misfit: the path is none, or leads out.

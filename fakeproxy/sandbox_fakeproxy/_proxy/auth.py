@@ -1,4 +1,4 @@
-"""From an `Authorization` header to whoever may be asking."""
+"""Find the user of an `Authorization` header."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ _BLANKS = " \t"  # which HTTP allows around the value of any header field
 
 def digest(secret: str) -> bytes:
     """Return the hash under which a secret is kept."""
-    # A header is latin-1 text, whatever bytes came; keys themselves are ASCII.
+    # A header is decoded as latin-1, which has a character for each byte; keys are ASCII.
     return hashlib.sha256(secret.encode("latin-1")).digest()
 
 
@@ -48,7 +48,7 @@ class Authenticator:
         self._admin_digest = digest(admin_key)
 
     def user(self, authorization: str | None, now: datetime) -> User:
-        """Return the user whose key it is, and note that it was used.
+        """Return the user of a key, and note that the key was used.
 
         Raises:
             Refusal: 401, with the first of the contract's reasons that applies.

@@ -1,4 +1,4 @@
-"""Who may pass to a handler: authentication, then ownership, then what the request says."""
+"""Authorize requests, and then read them: authentication, ownership, path, query and body."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -20,7 +20,7 @@ _Asked = TypeVar("_Asked")
 
 
 class Gate:
-    """Wrap handlers into endpoints, by who may call them."""
+    """Wrap handlers into endpoints that check the caller's key."""
 
     def __init__(self, authenticator: Authenticator, store: Store, clock: Clock) -> None:
         self._authenticator = authenticator
@@ -28,7 +28,7 @@ class Gate:
         self._clock = clock
 
     def public(self, handler: Callable[[], Awaitable[Reply]]) -> Endpoint:
-        """Let anybody pass."""
+        """Return an endpoint that needs no key."""
 
         async def endpoint(_request: Request) -> Response:
             return write(await handler())
@@ -36,7 +36,7 @@ class Gate:
         return endpoint
 
     def admin(self, handler: Callable[[Arguments], Awaitable[Reply]]) -> Endpoint:
-        """Let the admin key pass."""
+        """Return an endpoint that needs the admin key."""
         return self.admin_sending(handler, read_arguments)
 
     def admin_sending(
@@ -44,7 +44,7 @@ class Gate:
         handler: Callable[[_Asked], Awaitable[Reply]],
         read: Callable[[Request], Awaitable[_Asked]],
     ) -> Endpoint:
-        """Let the admin key pass, with a request that `read` understands."""
+        """Return an endpoint that needs the admin key; `read` reads the request."""
 
         async def endpoint(request: Request) -> Response:
             self.require_admin(request)
@@ -53,13 +53,13 @@ class Gate:
         return endpoint
 
     def user(self, handler: Callable[[User, Arguments], Awaitable[Reply]]) -> Endpoint:
-        """Let a user's key pass."""
+        """Return an endpoint that needs a user's key."""
 
         async def endpoint(request: Request) -> Response:
             user = self.require_user(request)
             asked = await read_arguments(request)
             if has_body(request.scope):
-                # Reading may have taken its time: what counts is whose key it is now.
+                # The key may have changed while the body arrived: look it up again.
                 user = self.require_user(request)
             return write(await handler(user, asked))
 
@@ -70,7 +70,10 @@ class Gate:
         handler: Callable[[User, Sandbox, _Asked], Awaitable[Reply | Response]],
         read: Callable[[Request], Awaitable[_Asked]],
     ) -> Endpoint:
-        """Let the key of a sandbox's owner pass. No other tells whether the sandbox exists."""
+        """Return an endpoint that needs the key of the sandbox's owner.
+
+        The answer to any other key is the same whether or not the sandbox exists.
+        """
 
         async def endpoint(request: Request) -> Response:
             user = self.require_user(request)
@@ -78,7 +81,7 @@ class Gate:
             sandbox = self._owned(user, name)
             asked = await read(request)
             if has_body(request.scope):
-                # Reading may have taken its time: what counts is what key and sandbox are now.
+                # Key and sandbox may have changed while the body arrived: look them up again.
                 user = self.require_user(request)
                 sandbox = self._owned(user, name)
             return write(await handler(user, sandbox, asked))
@@ -86,7 +89,7 @@ class Gate:
         return endpoint
 
     def require_key_of_area(self, request: Request) -> None:
-        """Refuse who has not the key that this part of the API needs."""
+        """Refuse a request without the key that this part of the API needs."""
         path = request.scope["path"].lower()
         if path.startswith("/api/admin/"):
             self.require_admin(request)
@@ -94,12 +97,12 @@ class Gate:
             self.require_user(request)
 
     def require_admin(self, request: Request) -> None:
-        """Refuse any key but the admin's."""
+        """Refuse every key but the admin key."""
         self._authenticator.require_admin(request.headers.get("authorization"))
         note_caller(request.scope, ADMIN_CALLER)
 
     def require_user(self, request: Request) -> User:
-        """Return the user whose key it is, or refuse."""
+        """Return the user of the request's key, or refuse the request."""
         header = request.headers.get("authorization")
         user = self._authenticator.user(header, self._clock.now())
         note_caller(request.scope, user.username)

@@ -220,7 +220,7 @@ class RequestLog:
         }
 
     def _cut(self, path: bytes) -> bytes:
-        """Return what is kept of a path: of a key at the cut, nothing."""
+        """Return the kept start of a path, without any part of a key at the cut."""
         if len(path) <= _PATH_LIMIT:
             return path
         return self._masked_path(path, route="").encode()[:_PATH_LIMIT]
@@ -263,7 +263,7 @@ class RequestLog:
                 return value
 
     def _masked(self, part: str) -> str:
-        # Only a part that holds a key in some encoding loses the rest of what it says, too.
+        # A part that holds a key in some encoding is masked as a whole.
         if not self._holds_key(part):
             return part
         kept = self._keys.sub(_MASK, part)
@@ -314,7 +314,7 @@ class LogRequests:
 
 
 def _kept(bodies: tuple[_Body, _Body], receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """Return what receives and sends the same, and keeps the bodies."""
+    """Return `receive` and `send` that keep the bodies."""
     sent, answered = bodies
 
     async def received() -> Message:
@@ -332,7 +332,7 @@ def _kept(bodies: tuple[_Body, _Body], receive: Receive, send: Send) -> tuple[Re
 
 
 def note_caller(scope: Scope, caller: str) -> None:
-    """Log whose key a request carries."""
+    """Log the user of a request's key."""
     request: LoggedRequest | None = scope.get(_REQUEST)
     if request is not None:
         request.caller = caller

@@ -23,7 +23,7 @@ DEFAULT_IMAGE = "ghcr.io/agent-infra/sandbox:latest"
 
 
 class Sandboxes:
-    """What a user may do with sandboxes."""
+    """The operations of a user on sandboxes."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class Sandboxes:
         return Reply(shown)
 
     async def delete(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
-        """Remove a sandbox with its files and what runs in it."""
+        """Remove a sandbox with its files and processes."""
         await self._in_window(sandbox)
         if not self._conduct.deletes_vanished:
             self._now_that_it_exists(sandbox)
@@ -122,7 +122,7 @@ class Sandboxes:
         return Reply({"success": True, "message": f"Sandbox '{sandbox.name}' deleted successfully"})
 
     async def pause(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
-        """Kill what runs in a sandbox, and keep of its files those in /sandbox."""
+        """Kill a sandbox's processes, and keep of its files those in /sandbox."""
         await self._in_window(sandbox)
         now = self._now_that_it_exists(sandbox)
         self._store.update_sandbox(self._controller.paused(sandbox, now))

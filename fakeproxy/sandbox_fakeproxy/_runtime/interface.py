@@ -1,4 +1,4 @@
-"""What runs inside the sandboxes, as the proxy sees it: an HTTP service per sandbox.
+"""The interface of runtimes: for the proxy, an HTTP service per sandbox.
 
 It runs really (`_local`) or as a test scripts it (`_scripted`); both speak the AIO runtime's API
 (`aio`). Requests and replies are Starlette's, as that is what a service is made of.
@@ -16,7 +16,7 @@ class RuntimeUnreachable(Exception):
 
 
 class Runtime(Protocol):
-    """What the proxy needs of the machine that runs the sandboxes.
+    """The machine that runs the sandboxes, as the proxy uses it.
 
     What `answer` does before it returns its awaitable happens in one step with the caller's check
     that the sandbox is ready; a `stop` after that step must not leave a command running.

@@ -1,4 +1,4 @@
-"""Where a sandbox's files are on this machine, and what they are called inside it."""
+"""The directories of a sandbox on this machine, and their names inside the sandbox."""
 
 import os
 import posixpath
@@ -42,7 +42,7 @@ class Place:
 
     @property
     def channels(self) -> Path:
-        """What the fake tells its shells through; no command has to look at it."""
+        """The named pipes by which the fake sends commands to its shells."""
         return self.directory / "channels"
 
     @property
@@ -68,7 +68,7 @@ class Place:
             os.chown(path, self.owner, self.owner, follow_symlinks=False)
 
     def channel_to_commands(self, name: str) -> str:
-        """Return what commands call a named pipe in `channels`."""
+        """Return the path of a named pipe in `channels` as commands see it."""
         return f"{CHANNELS}/{name}" if self.isolated else str(self.channels / name)
 
     def on_this_machine(self, path: str) -> Path:
@@ -87,7 +87,7 @@ class Place:
             return False
 
     def _led_to(self, path: str) -> Path:
-        """Follow links by hand, as what they lead to is a path of the sandbox too.
+        """Follow links by hand, as their targets are paths of the sandbox, too.
 
         Raises:
             OSError: a part of the path does not exist, so the rest is not looked at.
@@ -105,11 +105,11 @@ class Place:
         return self.on_this_machine(str(at))
 
     def to_commands(self, path: str) -> str:
-        """Return what commands call a path of the sandbox."""
+        """Return a path of the sandbox as commands see it."""
         return path if self.isolated else str(self.on_this_machine(path))
 
     def to_callers(self, path: str) -> str:
-        """Return what the API calls a path that a command has named."""
+        """Return a path of a command as the API names it."""
         if not self.isolated:
             for name, directory in self._names:
                 if _is_in(path, str(directory)):

@@ -44,7 +44,7 @@ class DataDirectory:
         """
         with _failures_named(f"The admin key's file {self.admin_key_file}"):
             if kept := self._kept_admin_key():
-                self.admin_key_file.chmod(0o600)  # whatever became of it since
+                self.admin_key_file.chmod(0o600)  # it may have been changed
                 return kept, False
             made = f"admin_{mint.token()}"
             with _private_file(self.admin_key_file) as file:
@@ -83,7 +83,7 @@ def opened(path: Path | None) -> Generator[DataDirectory]:
         with _failures_named(what):
             data.sandboxes.mkdir(mode=0o700, exist_ok=True)
             with _private_file(data.database, os.O_APPEND):
-                pass  # there before SQLite makes it for everybody to read
+                pass  # before SQLite makes it readable for all users
         yield data
     finally:
         os.close(lock)

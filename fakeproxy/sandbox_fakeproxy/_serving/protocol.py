@@ -10,7 +10,7 @@ from sandbox_fakeproxy._http import HEADER_LIMIT, TRANSPORT
 
 HEADER_TIMEOUT = 60.0  # seconds, as in Node.js
 _LINGER = 2.0  # seconds
-_STEP = 1024  # bytes that are parsed at once: what may be kept unparsed and not yet counted
+_STEP = 1024  # bytes that are parsed at once, and at most kept unparsed without being counted
 _TOO_LARGE = b"431 Request Header Fields Too Large"
 _TOO_SLOW = b"408 Request Timeout"
 _DROPPED = logging.getLogger(f"{__name__}.dropped")

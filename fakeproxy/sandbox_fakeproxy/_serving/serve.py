@@ -40,7 +40,7 @@ _GRACE = 0.3  # seconds for replies under way, once their commands are killed
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a person may choose. Times are in seconds; without `data`, state is in memory."""
+    """The options of `serve`. Times are in seconds; without `data`, state is in memory."""
 
     host: str
     port: int

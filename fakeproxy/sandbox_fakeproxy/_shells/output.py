@@ -42,7 +42,7 @@ class Output:
             self._leave_disk()
 
     def snapshot(self) -> "Snapshot":
-        """Return what is kept now."""
+        """Return the text that is kept now."""
         head, *tail = (each.part() for each in (self._head, self._older, self._newer))
         return Snapshot(self._size, head, tuple(tail), self._tail_limit)
 
@@ -61,7 +61,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was kept of an output of `size` characters at one moment."""
+    """The kept parts of an output of `size` characters at one moment."""
 
     size: int
     head: "_Part"
@@ -86,7 +86,7 @@ class Snapshot:
     async def read(self) -> str:
         """Return the text as `text` does; the event loop does not wait for the disk.
 
-        The buffers are made here, as malloc keeps for a thread much of what that has allocated.
+        The buffers are made here, as malloc keeps much of the memory that a thread has allocated.
         """
         buffers = self._buffers()
         if any(buffers):
@@ -98,7 +98,7 @@ class Snapshot:
         return (self.head, *self.tail)
 
     def _buffers(self) -> list[bytearray]:
-        """Return room for what is in the file of each part."""
+        """Return an empty buffer for the bytes in the file of each part."""
         return [bytearray(part.in_file) for part in self._parts]
 
     def _fill(self, buffers: list[bytearray]) -> None:
@@ -126,7 +126,7 @@ class _Piece:
         self._folder = folder
         self._file: _NamelessFile | None = None
         self._written = 0  # bytes of the file
-        self._buffer = bytearray()  # what follows them
+        self._buffer = bytearray()  # the bytes after them
 
     def append(self, text: str) -> None:
         """Append text; if the disk fails, it stays in memory."""
@@ -136,7 +136,7 @@ class _Piece:
             self._write(self._folder)
 
     def part(self) -> "_Part":
-        """Return what is there now."""
+        """Return the present text."""
         return _Part(bytes(self._buffer), self._file, self._written)
 
     def _write(self, folder: Path) -> None:
@@ -152,7 +152,7 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Text as UTF-8: `in_file` bytes of a file, and what follows."""
+    """Text as UTF-8: `in_file` bytes of a file, and the rest in memory."""
 
     rest: bytes
     file: "_NamelessFile | None" = None

@@ -45,7 +45,9 @@ class Run:
         self.exit_code: int | None = None
         self.over = asyncio.Event()
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._outputs = [Output(TRUNCATED_LIMIT)]  # what is left of it later; callers get the last
+        self._outputs = [
+            Output(TRUNCATED_LIMIT)
+        ]  # the first one is kept later; callers get the last
         if not command.truncate:
             self._outputs.append(Output(FULL_LIMIT, spool))
         self._kept: Snapshot | None = None
@@ -53,7 +55,7 @@ class Run:
 
     @property
     def output(self) -> Snapshot:
-        """Return what it has written so far."""
+        """Return its output so far."""
         return self._kept or self._outputs[-1].snapshot()
 
     @property
@@ -87,7 +89,7 @@ class Run:
             self._outputs.clear()
 
     def begin_waiting(self, patience: "Patience") -> None:
-        """Tell somebody who waits what happens."""
+        """Pass events on to a waiting caller."""
         self._patiences.append(patience)
 
     def stop_waiting(self, patience: "Patience") -> None:
@@ -111,7 +113,7 @@ class Patience:
 
     @property
     def answer(self) -> Answer | None:
-        """Return what to tell the caller, once there is something."""
+        """Return the answer for the caller, once there is one."""
         if self._answer is None and self._run.over.is_set():
             self.conclude()
         return self._answer

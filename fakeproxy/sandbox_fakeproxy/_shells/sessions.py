@@ -246,7 +246,7 @@ class Session:
         self.settle()
 
     async def close(self) -> None:
-        """End the shell with all that runs in it, and let go of what it has written."""
+        """End the shell with all of its processes, and release its output."""
         self.end(self._clock.now(), "terminated", None)
         try:
             await self.shell.close()

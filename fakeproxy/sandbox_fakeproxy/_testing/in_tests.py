@@ -109,7 +109,7 @@ class FakeProxy:
         return self.fake.state()
 
     async def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace all there is by what a document describes; return it with its new keys."""
+        """Replace the whole state by a document; return it with its new keys."""
         return await self.fake.seed(document)
 
     async def reset(self) -> None:
@@ -121,7 +121,7 @@ class FakeProxy:
         return await self.fake.set_fate(username, name, fate)
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill all running commands."""
         if isinstance(self.runtime, OwnLoop):
             self.runtime.end()
         else:
@@ -220,7 +220,7 @@ class FakeProxyServer:
         return self._thread.run(self._proxy.state)
 
     def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace all there is by what a document describes; return it with its new keys."""
+        """Replace the whole state by a document; return it with its new keys."""
         return self._thread.call(self._proxy.seed(document))
 
     def reset(self) -> None:
@@ -257,7 +257,7 @@ class ServedFaults:
 
 
 def _made(runtime: Callable[..., Runtime], **offered: Any) -> Runtime:
-    """Call what makes a runtime, with what it takes of what there is."""
+    """Call the runtime factory with the keyword arguments that it accepts."""
     taken = inspect.signature(runtime).parameters
     return runtime(**{name: value for name, value in offered.items() if name in taken})
 

@@ -1,4 +1,4 @@
-"""A runtime in an event loop of its own, so that what runs may outlive the loop that asked."""
+"""A runtime in an event loop of its own, so that commands may outlive the caller's loop."""
 
 import asyncio
 import threading
@@ -15,9 +15,9 @@ _T = TypeVar("_T")
 
 
 class OwnLoop:
-    """Have a runtime do its work in another thread, from its first work until `end`.
+    """Run a runtime in another thread, from the first call until `end`.
 
-    A test's loop ends with the test, and a command that still runs would go unattended.
+    A test's loop ends with the test, and nothing would read the output of a running command.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -27,7 +27,7 @@ class OwnLoop:
         self._thread = threading.Thread(target=self._run, name="fake-proxy-runtime", daemon=True)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
-        """Answer as the runtime does, before whatever it is asked after this."""
+        """Answer as the runtime does; calls are begun in their order."""
         return self._there(lambda: self._runtime.answer(sandbox_id, request))
 
     async def stop(self, sandbox_id: str) -> None:

@@ -36,7 +36,7 @@ class ServerThread:
         self._loop: asyncio.AbstractEventLoop | None = None  # inside the block
         self._thread = threading.Thread(target=self._run, name="fake-proxy", daemon=True)
         self._server: _Server | None = None  # unless it is stopped
-        self._changing = threading.Lock()  # held by what starts or stops the server
+        self._changing = threading.Lock()  # held while the server is started or stopped
 
     @property
     def url(self) -> str:
