@@ -1,12 +1,17 @@
 """Temporary directories of fakes that are gone."""
 
+import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sandbox_fakeproxy._cleanup.guardian import Guardian
 from sandbox_fakeproxy._cleanup.temporary import PREFIX, TemporaryDirectory, sweep
+
+from tests.fakeproxy.processes import TIMEOUT
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +42,29 @@ def test_a_start_removes_directories_without_an_owner(tmp_path: Path) -> None:
     )
     made.remove()
     assert not made.path.exists()
+
+
+def test_a_finalizer_that_runs_while_the_guardian_is_told_something_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, forgotten = tmp_path / "watched", tmp_path / "forgotten"
+    for folder in (watched, forgotten):
+        folder.mkdir()
+    guardian, dumps = Guardian(), json.dumps
+    guardian.watch(forgotten, is_temporary=True)
+
+    def collect_garbage_and_dump(told: object) -> str:
+        guardian.forget(forgotten)
+        return dumps(told)
+
+    monkeypatch.setattr(json, "dumps", collect_garbage_and_dump)
+    settings = {"is_temporary": True}
+    watching = threading.Thread(target=guardian.watch, args=[watched], kwargs=settings, daemon=True)
+    watching.start()
+    watching.join(TIMEOUT)
+    assert not watching.is_alive()
+    guardian.end()
+    assert [each.name for each in tmp_path.iterdir()] == ["forgotten"]
 
 
 def test_a_sweep_leaves_the_directory_of_a_fake_that_lives(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,37 +25,52 @@ _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 class Guardian:
     """Have folders of sandboxes cleaned up should this process end without doing so.
 
-    There is one for this process. Its program runs as long as there is a folder to watch.
+    There is one for this process. Its program runs as long as there is a folder to watch. A
+    finalizer may call it, and the garbage collector runs those amid anything: what is asked for is
+    queued, and a call that comes during another one leaves it to that one.
     """
 
     def __init__(self) -> None:
+        self._changes = deque[tuple[str, bool | None]]()  # as in `_folders`; None: no more
         self._lock = threading.Lock()
         self._folders: dict[str, bool] = {}  # those watched, and whether each is temporary
         self._process: subprocess.Popen[bytes] | None = None
 
     def watch(self, folder: Path, *, is_temporary: bool) -> None:
         """End the processes below a folder, and remove it if it is temporary, at the end."""
-        with self._lock:
-            self._folders[str(folder)] = is_temporary
-            self._tell()
+        self._changes.append((str(folder), is_temporary))
+        self._carry_out()
 
     def forget(self, folder: Path) -> None:
         """Watch a folder no more."""
-        with self._lock:
-            if self._folders.pop(str(folder), None) is None:
-                return
-            if self._folders:
-                self._tell()
-            elif self._process is not None:  # it has nothing to clean up
-                self._process.kill()
-                self._process.communicate()
-                self._process = None
+        self._changes.append((str(folder), None))
+        self._carry_out()
 
     def end(self) -> None:
         """Have all that is still watched cleaned up, and wait for that."""
         with self._lock:
             if self._process is not None:
                 self._process.communicate()
+
+    def _carry_out(self) -> None:
+        while self._changes and self._lock.acquire(blocking=False):
+            try:
+                while self._changes:
+                    self._change(*self._changes.popleft())
+            finally:
+                self._lock.release()
+
+    def _change(self, folder: str, is_temporary: bool | None) -> None:
+        if is_temporary is not None:
+            self._folders[folder] = is_temporary
+        elif self._folders.pop(folder, None) is None:
+            return
+        if self._folders:
+            self._tell()
+        elif self._process is not None:  # it has nothing to clean up
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
 
     def _tell(self) -> None:
         if self._process is None or self._process.poll() is not None:
