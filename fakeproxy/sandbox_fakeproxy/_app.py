@@ -77,7 +77,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     store = store if store is not None else Store()
     if clock is None:
         clock = SystemClock(store.seconds_advanced(), not_before=store.last_change())
-    runtime = runtime if runtime is not None else LocalRuntime(seed=seed_of(random))
+    if runtime is None:
+        runtime = LocalRuntime(seed=seed_of(random), as_deployed=as_deployed)
     mint = Mint(random)
     conduct = DEPLOYED if as_deployed else SANE
     controller = Controller(

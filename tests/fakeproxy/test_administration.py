@@ -122,7 +122,7 @@ async def test_a_user_is_deleted_with_keys_and_sandboxes(fake: FakeApp, alice: C
     assert reply.status_code == 200
     assert reply.json() == {"success": True, "message": "User 'alice' deleted successfully"}
     assert_error(await fake.admin.request("DELETE", path), 404, "Not Found", "User not found")
-    assert fake.store.sandbox_ids() == []
+    assert fake.store.ids_with_files() == []
     assert fake.runtime.removed == [sandbox_id]  # type: ignore[attr-defined]  # scripted
     again = await fake.new_user("alice")
     assert (await again.request("GET", "/api/sandboxes")).json()["count"] == 0

@@ -4,11 +4,12 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sandbox_fakeproxy import Command, Outcome, RuntimeUnreachable, ScriptedRuntime
+from sandbox_fakeproxy import Command, LocalRuntime, Outcome, RuntimeUnreachable, ScriptedRuntime
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -620,3 +621,34 @@ async def test_a_name_with_a_leading_digit_is_made_and_never_becomes_ready(
     assert shown["readyMessage"].startswith("Error seen: ")
     reply = await alice.request("POST", exec_path("9box"), {"command": "ls"})
     assert_error(reply, 503, "Service Unavailable", "Sandbox service not ready")
+
+
+# Directories ------------------------------------------------------------------------------------
+
+
+async def test_a_new_sandbox_finds_the_files_of_one_of_its_name(
+    tmp_path: Path,
+) -> None:
+    runtime = LocalRuntime(tmp_path / "sandboxes", as_deployed=True)
+    async with fake_app(runtime, as_deployed=True) as fake:
+
+        async def files_of(user: Client, name: str) -> str:
+            await fake.ready_sandbox(user, name)
+            sent = {"command": "ls -A; ls -A ~ | wc -l; cat file", "exec_dir": "/sandbox"}
+            output: str = (await user.request("POST", exec_path(name), sent)).json()["data"][
+                "output"
+            ]
+            return output
+
+        alice, bob = await fake.new_user("alice"), await fake.new_user("bob")
+        await fake.ready_sandbox(alice)
+        sent = {"command": "echo kept >file; touch ~/lost", "exec_dir": "/sandbox"}
+        await alice.request("POST", exec_path(), sent)
+        await alice.request("DELETE", BOX)
+        runtime.recover(fake.store.ids_with_files())  # as at a start of the fake
+        assert "kept" not in await files_of(alice, "other")
+        assert "kept" not in await files_of(bob, "box")
+        assert await files_of(alice, "box") == "file\n0\nkept\n"
+        await alice.request("DELETE", BOX)
+        await fake.admin.request("POST", "/_fake/reset")
+        assert list((tmp_path / "sandboxes").iterdir()) == []

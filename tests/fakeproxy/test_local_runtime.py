@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import stat
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -287,6 +288,39 @@ async def test_stopping_keeps_what_is_in_sandbox_and_removing_removes_all(
     assert (await run(runtime, "ls -A ~; ls -A $TMPDIR")).output == ""
     await runtime.remove("one")
     assert list((tmp_path / "sandboxes").iterdir()) == []
+
+
+@with_each_isolation
+async def test_a_command_after_a_stop_waits_until_the_files_of_the_pod_are_removed(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    await run(runtime, f"sleep 1000 & {NOTE}")
+    stops = [asyncio.create_task(runtime.stop("one")) for _ in range(2)]
+    await asyncio.sleep(0)
+    await run(runtime, "echo kept >file")
+    await asyncio.gather(*stops)
+    assert (await run(runtime, "ls; cat file")).output == "file\nkept\n"
+    assert not (home(tmp_path) / "pids").exists()
+
+
+@with_each_isolation
+async def test_as_deployed_chmod_changes_nothing_in_sandbox(
+    tmp_path: Path, isolation: Choice
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o700)
+    (outside / "precious").touch(mode=0o600)
+    runtime = LocalRuntime(tmp_path / "sandboxes", isolation=isolation, as_deployed=True)
+    links = f"ln -s {outside} link; ln -s {outside}/precious d/link; mkfifo d/pipe"
+    made = f"umask 077; mkdir d; echo 'echo ran' >d/script; {links}; mkdir e; mv d e"
+    await run(runtime, f"{made}; chmod 700 e/d/script; chmod 0 e/d e .", exec_dir="/sandbox")
+    shown = "stat -c %a . e e/d e/d/script; e/d/script"
+    outcome = await run(runtime, shown, exec_dir="/sandbox")
+    await runtime.close()
+    assert outcome.output.startswith("777\n777\n777\n666\n")
+    assert outcome.exit_code == 126
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o700
+    assert stat.S_IMODE((outside / "precious").stat().st_mode) == 0o600
 
 
 @with_each_isolation

@@ -118,7 +118,7 @@ def test_deleting_a_user_takes_keys_and_sandboxes_along() -> None:
     store.add_sandbox(SANDBOX)
     store.delete_user("u1")
     assert store.key("k1") is None
-    assert store.sandbox_ids() == []
+    assert store.ids_with_files() == []
     store.close()
 
 
@@ -265,8 +265,20 @@ def test_the_state_of_version_1_is_taken_over(
     with pytest.raises(AlreadyExists):
         store.add_sandbox(replace(expected, id="s2"))
     store.delete_user("u")
-    assert store.sandbox_ids() == []
+    assert store.ids_with_files() == []
     store.close()
+
+
+def test_the_state_of_version_2_is_taken_over(tmp_path: Path) -> None:
+    Store(tmp_path / "state").close()
+    database = sqlite3.connect(tmp_path / "state")
+    database.executescript("DROP TABLE kept_files; PRAGMA user_version = 2;")
+    database.close()
+    for _ in range(2):
+        store = Store(tmp_path / "state")
+        store.keep_files("user-alice", SANDBOX)
+        assert store.kept_id("user-alice", "box") == SANDBOX.id
+        store.close()
 
 
 def test_a_transaction_is_kept_whole_or_not_at_all() -> None:
@@ -397,5 +409,5 @@ def test_the_state_of_another_version_is_refused(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "state")
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(StoreUnusable, match="version 99, expected 2"):
+    with pytest.raises(StoreUnusable, match="version 99, expected 3"):
         Store(tmp_path / "state")

@@ -168,7 +168,7 @@ class Fake:
 
     async def replace(self, seed: Seed) -> dict[str, Any]:
         """Replace the whole state by a seed; return it with its new keys."""
-        forgotten = self._store.sandbox_ids()
+        forgotten = self._store.ids_with_files()
         made = self.plant(seed)
         for sandbox_id in forgotten:
             await self._world.runtime.remove(sandbox_id)

@@ -81,6 +81,8 @@ DEPLOYED = Conduct(
     leaves_orphans=True,
     # § Backend gone: "delete 500."
     deletes_vanished=False,
+    # § Directories: "a new sandbox of the same name finds the old files."
+    keeps_files=True,
     # § Keys: "`expires_at` as a number (milliseconds, up to 8.64e15, shown as `+275760-09-13T…`) or
     # `true` is taken, `""` is none."
     expires_at=fields.expires_at,

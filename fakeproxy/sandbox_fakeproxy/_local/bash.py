@@ -38,7 +38,9 @@ class Bash:
         listener: Listener,
         directory: str,
         starts: asyncio.Semaphore,
+        before: Callable[[], None] | None = None,
     ) -> None:
+        self._before = before  # called in a thread before each command
         self._starts = starts  # shared by all that start shells
         self.directory = directory
         self._place = place
@@ -67,6 +69,8 @@ class Bash:
         async with self._starting:
             try:
                 life = await self._living()
+                if self._before is not None:
+                    await asyncio.to_thread(self._before)
             except OSError as exc:
                 self._runs = False
                 raise RuntimeUnreachable(f"The shell cannot be started: {exc}") from exc

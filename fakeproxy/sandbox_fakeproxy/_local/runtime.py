@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Awaitable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ from .bash import Bash
 from .isolation import Choice, Network, choose_isolation
 from .limits import DEFAULT_LIMITS, Limits
 from .machine import Machine
+from .modes import restore_modes
 
 LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
 # Shells that are started at the same time: the fake itself keeps half of the processors.
@@ -68,7 +69,8 @@ class LocalRuntime:
     sandbox, where that works), "required" or "none"; `isolation.sentence` tells which one it is. A
     jail has the `network` of the machine ("host") or "none", and does not see the folders in
     `hides`. `limits` are those of each sandbox. With a `seed`, the same requests make sessions of
-    the same ids.
+    the same ids. `as_deployed` restores the modes in /sandbox before each command, as chmod changes
+    nothing on the deployed proxy.
 
     Raises:
         IsolationUnavailable: a jail is required, and does not work on this machine.
@@ -83,6 +85,7 @@ class LocalRuntime:
         limits: Limits = DEFAULT_LIMITS,
         hides: Collection[Path] = (),
         seed: str | None = None,
+        as_deployed: bool = False,
     ) -> None:
         # The real path, as a process's working directory is compared with it (macOS links /tmp).
         self._given_root = None if root is None else root.resolve()
@@ -92,9 +95,11 @@ class LocalRuntime:
             isolation, network=network, limits=limits, hidden=(*hidden, *hides)
         )
         self._limits = limits
+        self._as_deployed = as_deployed
         self._clock = SystemClock()
         self._session_ids = SessionIds(seed)
         self._pods: dict[str, _Pod] = {}
+        self._stops: dict[str, asyncio.Task[None]] = {}  # under way
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox-starter")
         self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
@@ -131,7 +136,8 @@ class LocalRuntime:
             return _unreachable()
         if sandbox_id not in self._pods:
             self._pods[sandbox_id] = self._new_pod(sandbox_id)
-        return self._to_its_end(route(request, self._pods[sandbox_id].routes()))
+        routes = self._pods[sandbox_id].routes()
+        return self._to_its_end(_answer(request, routes, after=self._stops.get(sandbox_id)))
 
     def place(self, sandbox_id: str) -> Place:
         """Return where a sandbox's files are."""
@@ -139,15 +145,22 @@ class LocalRuntime:
 
     async def stop(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes, and keep of its files those in /sandbox."""
+        pod, earlier = self._pods.pop(sandbox_id, None), self._stops.get(sandbox_id)
 
         async def stop() -> None:
-            pod = self._pods.pop(sandbox_id, None)
-            if pod is not None:
-                await _end([pod])
-            if self._has_root:
-                await asyncio.to_thread(remove_files_of_pod, self.place(sandbox_id))
+            try:
+                if pod is not None:
+                    await _end([pod])
+                if earlier is not None:
+                    await asyncio.wait({earlier})
+                if self._has_root:
+                    await asyncio.to_thread(remove_files_of_pod, self.place(sandbox_id))
+            finally:
+                if self._stops[sandbox_id] is task:
+                    del self._stops[sandbox_id]
 
-        await self._to_its_end(stop())
+        self._stops[sandbox_id] = task = asyncio.ensure_future(stop())
+        await self._to_its_end(task)
 
     async def remove(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and remove its files."""
@@ -180,8 +193,10 @@ class LocalRuntime:
         self._guard_soon()
         machine = self.isolation.machine(place, self._starter)
 
+        before = partial(restore_modes, place.work) if self._as_deployed else None
+
         def open_shell(listener: Listener, directory: str) -> Bash:
-            return Bash(place, machine, self._clock, listener, directory, self._starts)
+            return Bash(place, machine, self._clock, listener, directory, self._starts, before)
 
         new_id = self._session_ids.of(sandbox_id)
         sessions = Sessions(place, self._clock, open_shell, new_id, spool=place.spool)
@@ -219,7 +234,7 @@ class LocalRuntime:
         if not self._closed:
             self._starter.submit(GUARDIAN.watch, root, is_temporary=False)
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, _T]) -> _T:
+    async def _to_its_end(self, work: "Coroutine[Any, Any, _T] | asyncio.Task[_T]") -> _T:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -229,6 +244,15 @@ class LocalRuntime:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # its caller may be gone
+
+
+async def _answer(
+    request: Request, routes: Routes, *, after: "asyncio.Task[None] | None"
+) -> Response | None:
+    """Answer a request once the sandbox's pod before has stopped, which removes files."""
+    if after is not None:
+        await asyncio.wait({after})
+    return await route(request, routes)
 
 
 async def _end(pods: Collection[_Pod]) -> None:

@@ -80,6 +80,9 @@ class Conduct:
     spends: Callable[[str, str], bool] = lambda _name, _image: False
     leaves_orphans: bool = False
 
+    # Whether the files of a sandbox that is deleted are those of the next one of that name.
+    keeps_files: bool = False
+
     # Whether a sandbox whose resource is gone can be deleted.
     deletes_vanished: bool = True
 

@@ -60,8 +60,9 @@ class Sandboxes:
             raise Refusal(500, f"Sandbox '{name}' was created by half", Fault.SPENT)
         now = self._clock.now()
         intent = Intent(fate_of(name, image), is_paused=False, since=now)
+        sandbox_id = self._store.kept_id(user.namespace, name) or self._mint.uuid()
         try:
-            self._store.add_sandbox(Sandbox(self._mint.uuid(), user.id, name, image, now, intent))
+            self._store.add_sandbox(Sandbox(sandbox_id, user.id, name, image, now, intent))
         except AlreadyExists as exc:
             raise Refusal(409, str(exc), Fault.LOST_RACE) from exc
         return Reply(
@@ -112,13 +113,17 @@ class Sandboxes:
         shown["createdAt"] = iso(sandbox.created_at)
         return Reply(shown)
 
-    async def delete(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         """Remove a sandbox with its files and processes."""
         await self._in_window(sandbox)
         if not self._conduct.deletes_vanished:
             self._now_that_it_exists(sandbox)
         self._store.delete_sandbox(sandbox.id)
-        await self._runtime.remove(sandbox.id)
+        if self._conduct.keeps_files:
+            self._store.keep_files(user.namespace, sandbox)
+            await self._runtime.stop(sandbox.id)
+        else:
+            await self._runtime.remove(sandbox.id)
         return Reply({"success": True, "message": f"Sandbox '{sandbox.name}' deleted successfully"})
 
     async def pause(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
@@ -146,8 +151,7 @@ class Sandboxes:
         current = self._store.sandbox(sandbox.user_id, sandbox.name)
         if current == sandbox:
             return
-        is_gone = current is None or current.id != sandbox.id
-        fault = next(self._gone) if is_gone else Fault.LOST_RACE
+        fault = next(self._gone) if current is None else Fault.LOST_RACE
         raise Refusal(409, f"Sandbox '{sandbox.name}' was changed meanwhile", fault)
 
     def _now_that_it_exists(self, sandbox: Sandbox) -> datetime:

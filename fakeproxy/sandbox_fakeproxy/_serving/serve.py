@@ -101,6 +101,7 @@ def _serve(
         limits=settings.limits,
         hides=[data.path],
         seed=None if settings.seed is None else f"{settings.seed} {store.rows_made()}",
+        as_deployed=settings.as_deployed,
     )
     admin_mint = Mint(None if settings.seed is None else seeded(f"admin {settings.seed}"))
     admin_key, is_new = (given_key, False) if given_key else data.admin_key(admin_mint)
@@ -119,7 +120,7 @@ def _serve(
     )
     fake: Fake = app.state.fake
     fake.faults.has_port = True
-    runtime.recover(store.sandbox_ids())
+    runtime.recover(store.ids_with_files())
     planted = "" if seed is None else _plant(fake, seed, is_new=is_new_state)
     greeting = Greeting(
         url=listener.url,

@@ -8,12 +8,12 @@ from sandbox_fakeproxy._clock import Instant
 from .fates import Fate
 from .records import ApiKey, Intent, Sandbox, User
 
-VERSION = 2
+VERSION = 3
 
 # Times are microseconds since 1970, so that they compare and sort exactly. `seq` breaks the tie
 # between rows of one instant; an index on (owner, created_at) holds it too, as every index of
 # SQLite ends with the row's key. AUTOINCREMENT never gives a number twice.
-SCHEMA = """
+_TABLES = """
 CREATE TABLE users (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -62,8 +62,17 @@ CREATE TABLE spent_names (
 ) WITHOUT ROWID;
 CREATE TABLE clock (seconds_advanced REAL NOT NULL);
 INSERT INTO clock VALUES (0);
-PRAGMA user_version = 2;
 """
+_KEPT_FILES = """
+CREATE TABLE kept_files (
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    sandbox_id TEXT NOT NULL,
+    PRIMARY KEY (namespace, name)
+) WITHOUT ROWID;
+PRAGMA user_version = 3;
+"""
+SCHEMA = _TABLES + _KEPT_FILES
 # Version 1 knew no fates; it kept when a sandbox last started and, while paused, since when.
 _SET_ASIDE = """
 DROP INDEX api_keys_by_user;
@@ -91,7 +100,8 @@ DROP TABLE sandboxes_1;
 DROP TABLE users_1;
 DROP TABLE clock_1;
 """
-FROM_VERSION_1 = _SET_ASIDE + SCHEMA + _TAKE_OVER
+# What makes an older version this one.
+MIGRATIONS = {1: _SET_ASIDE + SCHEMA + _TAKE_OVER, 2: _KEPT_FILES}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ from sandbox_fakeproxy._errors import AlreadyExists, StoreUnusable
 from .recall import Recall
 from .records import ApiKey, Sandbox, User
 from .schema import (
-    FROM_VERSION_1,
+    MIGRATIONS,
     SCHEMA,
     VERSION,
     columns_of,
@@ -69,8 +69,8 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-        elif version == 1:
-            self._db.executescript(f"BEGIN; {FROM_VERSION_1} COMMIT;")
+        elif version in MIGRATIONS:
+            self._db.executescript(f"BEGIN; {MIGRATIONS[version]} COMMIT;")
         elif version != VERSION:
             raise StoreUnusable(f"it has version {version}, expected {VERSION}")
 
@@ -121,6 +121,7 @@ class Store:
         """Forget users, keys and sandboxes, but not how many there were; time stays where it is."""
         self._db.execute("DELETE FROM users")
         self._db.execute("DELETE FROM spent_names")
+        self._db.execute("DELETE FROM kept_files")
 
     def rows_made(self) -> int:
         """Return how many users, keys and sandboxes were ever made."""
@@ -308,9 +309,10 @@ class Store:
         ).fetchone()
         return sandbox_of(row) if row else None
 
-    def sandbox_ids(self) -> list[str]:
-        """Return the ids of everybody's sandboxes."""
-        return [sandbox_id for (sandbox_id,) in self._db.execute("SELECT id FROM sandboxes")]
+    def ids_with_files(self) -> list[str]:
+        """Return the ids of everybody's sandboxes, and of deleted ones whose files are kept."""
+        rows = self._db.execute("SELECT id FROM sandboxes UNION SELECT sandbox_id FROM kept_files")
+        return [sandbox_id for (sandbox_id,) in rows]
 
     def update_sandbox(self, sandbox: Sandbox) -> None:
         """Replace what may change of a sandbox."""
@@ -319,6 +321,20 @@ class Store:
             " is_paused_before = ?, since_before = ?, had_service = ? WHERE id = ?",
             (*columns_of(sandbox), sandbox.id),
         )
+
+    def keep_files(self, namespace: str, sandbox: Sandbox) -> None:
+        """Keep the files of a sandbox that is deleted for the next one of that name."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO kept_files VALUES (?, ?, ?)",
+            (namespace, sandbox.name, sandbox.id),
+        )
+
+    def kept_id(self, namespace: str, name: str) -> str | None:
+        """Return the id under which the files of an earlier sandbox are kept."""
+        row = self._db.execute(
+            "SELECT sandbox_id FROM kept_files WHERE namespace = ? AND name = ?", (namespace, name)
+        ).fetchone()
+        return None if row is None else str(row["sandbox_id"])
 
     def spend_name(self, namespace: str, name: str) -> None:
         """Let nobody have a name any more."""

@@ -54,7 +54,9 @@ class FakeProxy:
         self.admin_key = admin_key
         self.clock = clock()
         self.runtime: Runtime = (
-            OwnLoop(LocalRuntime(directory, seed=seed))
+            OwnLoop(
+                LocalRuntime(directory, seed=seed, as_deployed=options.get("as_deployed", False))
+            )
             if runtime is None
             else _made(runtime, clock=self.clock, seed=seed)
         )

@@ -113,11 +113,11 @@ class StillShown(_Hiding):
     "sandboxes.delete.others-stay",
 )
 class AllDeleted(Sandboxes):
-    async def delete(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         for each in self._store.sandboxes(sandbox.user_id):
             if each.id != sandbox.id:
                 self._store.delete_sandbox(each.id)
-        return await super().delete(_user, sandbox, _asked)
+        return await super().delete(user, sandbox, _asked)
 
 
 @DELETED.of(
@@ -126,12 +126,12 @@ class AllDeleted(Sandboxes):
     "sandboxes.create.name-per-user",
 )
 class Namesakes(Sandboxes):
-    async def delete(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
-        for user in self._store.users():
-            other = self._store.sandbox(user.id, sandbox.name)
+    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+        for each in self._store.users():
+            other = self._store.sandbox(each.id, sandbox.name)
             if other is not None and other.id != sandbox.id:
                 self._store.delete_sandbox(other.id)
-        return await super().delete(_user, sandbox, _asked)
+        return await super().delete(user, sandbox, _asked)
 
 
 @DELETED.of(
@@ -140,10 +140,10 @@ class Namesakes(Sandboxes):
     "sandboxes.delete.paused",
 )
 class NotPaused(Sandboxes):
-    async def delete(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         if sandbox.asked.is_paused:
             raise Refusal(409, f"Sandbox '{sandbox.name}' is paused")
-        return await super().delete(_user, sandbox, _asked)
+        return await super().delete(user, sandbox, _asked)
 
 
 for _id, _said, _change in (

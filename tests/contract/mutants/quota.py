@@ -71,7 +71,7 @@ class QuotaFirst(Sandboxes):
 )
 class OfEverybody(Store):
     def count_sandboxes(self, user_id: str) -> int:
-        return len(self.sandbox_ids())
+        return len(self.ids_with_files())
 
 
 @TOO_MANY.of(

@@ -87,9 +87,9 @@ class LookThenCount(Sandboxes):
     "races.create-delete.legal",
 )
 class LookThenDelete(Sandboxes):
-    async def delete(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
         await _meanwhile()
-        return await super().delete(_user, sandbox, _asked)
+        return await super().delete(user, sandbox, _asked)
 
     async def _in_window(self, sandbox: Sandbox) -> None:
         pass

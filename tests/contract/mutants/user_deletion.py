@@ -89,7 +89,7 @@ class OlderDeleted(Store):
 class EverybodysSandboxes(Store):
     def delete_user(self, user_id: str) -> None:
         super().delete_user(user_id)
-        for sandbox_id in self.sandbox_ids():
+        for sandbox_id in self.ids_with_files():
             self.delete_sandbox(sandbox_id)
 
 
