@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
 import getpass
-import io
+import select
+import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING
@@ -14,20 +14,29 @@ from sandbox_client._commands.questions import Person, Script, questions
 from sandbox_client._errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def standard_input(text: bytes, *, is_terminal: bool = False) -> io.TextIOWrapper:
-    stream = io.TextIOWrapper(io.BytesIO(text))
-    stream.isatty = lambda: is_terminal  # type: ignore[method-assign]  # a stand-in
-    return stream
+    from collections.abc import Callable, Generator
+    from pathlib import Path
 
 
 @pytest.fixture
-def in_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
+    """Make a file standard input, and return its path."""
+    file = tmp_path / "stdin"
+    file.touch()
+    with file.open(encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        yield file
+
+
+@pytest.fixture
+def in_terminal(standard_input: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make standard input and standard error terminals."""
-    monkeypatch.setattr(sys, "stdin", standard_input(b"", is_terminal=True))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+
+def press_ctrl_c(*_: object) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 def answer(text: str) -> Callable[..., str]:
@@ -38,8 +47,8 @@ def test_a_person_is_asked_in_a_terminal(in_terminal: None) -> None:
     assert isinstance(questions(key_stdin=False), Person)
 
 
-def test_a_script_gives_the_key_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", standard_input(b" sk_live_1 \nmore\n"))
+def test_a_script_gives_the_key_on_standard_input(standard_input: Path) -> None:
+    standard_input.write_text(" sk_live_1 \nmore\n")
 
     asked = questions(key_stdin=True)
 
@@ -70,8 +79,8 @@ def test_a_closed_standard_input_is_refused(
     assert "--key-stdin < FILE" in caught.value.advice
 
 
-def test_a_pipe_without_key_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", standard_input(b"sk_live_1\n"))
+def test_a_pipe_without_key_stdin_is_refused(standard_input: Path) -> None:
+    standard_input.write_text("sk_live_1\n")
 
     with pytest.raises(InvalidInput, match="There is no terminal to ask on"):
         questions(key_stdin=False)
@@ -88,17 +97,17 @@ def test_a_redirected_standard_error_is_refused(
 
 @pytest.mark.parametrize(("typed", "text"), [(" x ", "x"), ("", "http://default.test")])
 def test_a_text_is_asked_for_on_standard_error(
-    typed: str, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    typed: str, text: str, standard_input: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(builtins, "input", answer(typed))
+    standard_input.write_text(f"{typed}\n")
 
     assert Person().text("The [URL]", "http://default.test") == text
     out, err = capsys.readouterr()
     assert (out, err) == ("", "The [URL] (http://default.test): ")
 
 
-def test_a_yes_or_no_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builtins, "input", answer("n"))
+def test_a_yes_or_no_is_asked_for(standard_input: Path) -> None:
+    standard_input.write_text("n\n")
 
     assert not Person().agreed("Make another key?", default=True)
 
@@ -120,23 +129,18 @@ def test_a_secret_is_refused_where_the_terminal_echoes(monkeypatch: pytest.Monke
         Person().secret("Your API key")
 
 
-def test_the_end_of_the_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def end(*_: object) -> str:
-        raise EOFError
-
-    monkeypatch.setattr(builtins, "input", end)
+def test_the_end_of_the_input_is_an_error(standard_input: Path) -> None:
+    assert standard_input.stat().st_size == 0
 
     with pytest.raises(InvalidInput, match="The input ended before the answer"):
         Person().text("The URL", "")
 
 
 def test_ctrl_c_at_a_question_ends_the_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    standard_input: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(*_: object) -> str:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(builtins, "input", interrupt)
+    standard_input.write_text("no line that is read\n")
+    monkeypatch.setattr(select, "select", press_ctrl_c)
 
     with pytest.raises(KeyboardInterrupt):
         Person().text("The URL", "")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
+import select
+import signal
 import sys
 import warnings
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from rich.prompt import Confirm, Prompt
 from rich.text import Text
@@ -55,7 +58,11 @@ class Person:
         """Ask for a text; the default is taken with Enter."""
         with self._asking():
             return Prompt.ask(
-                Text(question), console=self._console, default=default, show_default=bool(default)
+                Text(question),
+                console=self._console,
+                default=default,
+                show_default=bool(default),
+                stream=_LINES,
             ).strip()
 
     def secret(self, question: str, /) -> str:
@@ -67,7 +74,9 @@ class Person:
     def agreed(self, question: str, /, *, default: bool) -> bool:
         """Ask for yes or no."""
         with self._asking():
-            return Confirm.ask(Text(question), console=self._console, default=default)
+            return Confirm.ask(
+                Text(question), console=self._console, default=default, stream=_LINES
+            )
 
     @contextlib.contextmanager
     def _asking(self) -> Generator[None]:
@@ -101,6 +110,7 @@ class Script:
     def secret(self, _: str, /) -> str:
         """Return the line on standard input."""
         with interruptible():
+            _wait_for_input()
             line = sys.stdin.buffer.readline(MAX_LINE)
         # Whatever is no text is refused later, without being shown.
         return line.decode(errors="replace").strip()
@@ -108,6 +118,42 @@ class Script:
     def agreed(self, _: str, /, *, default: bool) -> bool:
         """Return the default."""
         return default
+
+
+class _Lines:
+    """The lines of standard input, without their ends; unlike `input`, it misses no Ctrl-C."""
+
+    def readline(self) -> str:
+        """Return a line.
+
+        Raises:
+            EOFError: there is none.
+        """
+        _wait_for_input()
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line.removesuffix("\n")
+
+
+_LINES = cast("TextIO", _Lines())  # rich reads its lines, and nothing else
+
+
+def _wait_for_input() -> None:
+    """Wait until standard input can be read, or a signal has come.
+
+    A read that begins just after a signal would wait on; the descriptor that Python writes to on
+    a signal ends this wait.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
+    try:
+        select.select([sys.stdin, reader], [], [])
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
 
 
 _WITHOUT_TERMINAL = (
