@@ -11,14 +11,14 @@ def test_limits_that_are_left_out_have_their_defaults() -> None:
 
 
 def test_limits_are_shown_as_they_are_written() -> None:
-    assert str(Limits()) == "processes=1024,memory=64G,file=10G,cpu=3600,disk=20G"
+    assert str(Limits()) == "processes=1024,memory=64G,total_memory=8G,file=10G,cpu=3600,disk=20G"
     assert read_limits(str(Limits(processes=1000))) == Limits(processes=1000)
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("cores=1", "'cores' is no limit: expected some of processes, memory, file, cpu, disk"),
+        ("cores=1", "'cores' is no limit: expected some of processes, memory, total_memory, file,"),
         ("cpu", "cpu has the value '': expected a number such as 200 or 4G"),
         ("cpu=0", "cpu has the value '0': expected"),
         ("cpu=-1", "cpu has the value '-1': expected"),

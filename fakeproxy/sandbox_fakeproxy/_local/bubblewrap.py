@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sandbox_fakeproxy._runtime.place import CHANNELS, HOME, SCRATCH, WORK, Place
 
+from .control_groups import ControlGroups
 from .limits import Limits
 
 USER = 1000  # of commands, inside
@@ -32,6 +33,7 @@ class Bubblewrap:
     network: bool
     limits: Limits
     hidden: tuple[Path, ...] = ()  # folders of the fake, should they be below a system folder
+    groups: ControlGroups | None = None
 
     def prepare(self, place: Place) -> None:
         """Make the files of a place that its jail needs."""

@@ -14,6 +14,7 @@ from typing import Literal
 from sandbox_fakeproxy._runtime.place import HOME, SCRATCH, Place
 
 from .bubblewrap import ROOTS_UID, Bubblewrap
+from .control_groups import control_groups
 from .jail import Jail, JailedMachine
 from .limits import DEFAULT_LIMITS, Limits
 from .machine import Machine, SharedMachine
@@ -77,7 +78,7 @@ def choose_isolation(
     program = shutil.which("bwrap")
     problem = _NO_PROGRAM if program is None else _problem_of(program)
     if problem is None and program is not None:
-        settings = Bubblewrap(program, network == "host", limits, hidden)
+        settings = Bubblewrap(program, network == "host", limits, hidden, control_groups())
         reach = "this machine's network" if network == "host" else "no network"
         return Isolation(
             settings, f"run in a jail for each sandbox, with its own files and {reach}"

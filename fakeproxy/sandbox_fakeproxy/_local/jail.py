@@ -105,6 +105,7 @@ class Jail:
         self._environment = environment
         self._starting: asyncio.Task[int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._remove_group: Callable[[], None] = lambda: None
         self._channel: socket.socket | None = None
         self._unread = b""
         self._supervisor: asyncio.Future[int] | None = None  # its process id
@@ -190,8 +191,13 @@ class Jail:
         script = _SUPERVISOR.read_text(encoding="utf-8")
         supervisor = [self._bash, "--norc", "--noprofile", "-c", script, "supervisor"]
         shells = [self._bash, SCRIPT, *variables]
+        command = [*self._bubblewrap.arguments(self._place), *supervisor, *shells]
+        if self._bubblewrap.groups is not None:
+            group = self._bubblewrap.groups.make(self._bubblewrap.limits)
+            self._remove_group = group.remove
+            command = group.joining(command)
         return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
-            with_default_signals([*self._bubblewrap.arguments(self._place), *supervisor, *shells]),
+            with_default_signals(command),
             stdin=channel.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -210,6 +216,7 @@ class Jail:
             process.kill()
         with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel
             process.wait(_END_LIMIT)
+        self._remove_group()
 
     def _send(self, line: str) -> None:
         if self._channel is None:

@@ -12,6 +12,8 @@ class Limits:
     processes: int = 1024  # of all of them together
     # Of the address space of each: Node.js and Go reserve much more than they use.
     memory: int = 64 * 1024**3
+    # Of all of them together, where the fake can make control groups.
+    total_memory: int = 8 * 1024**3
     file: int = 10 * 1024**3  # size of each file
     cpu: int = 3600  # seconds of each process
     disk: int = 20 * 1024**3  # in /sandbox, /home/gem and /tmp together

@@ -8,7 +8,7 @@ import subprocess
 import textwrap
 from collections.abc import Iterator
 
-from sandbox_fakeproxy._local.bubblewrap import ROOTS_UID
+from sandbox_fakeproxy._local.bubblewrap import ROOTS_UID, Bubblewrap
 from sandbox_fakeproxy._local.isolation import choose_isolation
 from sandbox_fakeproxy._local.limits import DEFAULT_LIMITS
 
@@ -21,7 +21,7 @@ _WIDTH = 100
 def check() -> int:
     """Print the report; return 0 if jails work on this machine, or else 1."""
     jail = choose_isolation("auto").jail
-    lines = _without_jail() if jail is None else _in_a_jail(_version_of(jail.program))
+    lines = _without_jail() if jail is None else _in_a_jail(jail)
     print("What holds for the commands of a sandbox on this machine:\n")
     width = min(shutil.get_terminal_size().columns, _WIDTH)
     for name, text in lines:
@@ -30,9 +30,9 @@ def check() -> int:
     return 1 if jail is None else 0
 
 
-def _in_a_jail(version: str) -> Iterator[tuple[str, str]]:
+def _in_a_jail(jail: Bubblewrap) -> Iterator[tuple[str, str]]:
     limits = DEFAULT_LIMITS
-    yield "jail", f"works, with {version}"
+    yield "jail", f"works, with {_version_of(jail.program)}"
     yield (
         "files",
         (
@@ -50,10 +50,14 @@ def _in_a_jail(version: str) -> Iterator[tuple[str, str]]:
         yield "number of processes", f"enforced: {count}"
     else:
         yield "number of processes", f"{count}; on this Linux, yours outside count too"
-    yield "memory, files' size", "enforced for each process, not for all of a sandbox together"
+    yield "memory, files' size", "enforced for each process"
+    if jail.groups is None:
+        yield "memory together", "not enforced: no control group may be written here"
+    else:
+        gib = limits.total_memory // 1024**3
+        yield "memory together", f"enforced: {gib} GiB for a sandbox, by a control group"
     yield "processor", f"enforced: {limits.cpu:,} s for each process"
     yield "room on disk", "watched every few seconds; over the limit, all that runs is killed"
-    yield "cgroups", "not used"
 
 
 def _without_jail() -> Iterator[tuple[str, str]]:
