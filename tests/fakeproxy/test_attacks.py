@@ -195,6 +195,16 @@ async def test_an_attack_harms_at_most_its_own_sandbox(setting: Setting, attack:
     assert await setting.shell.run("echo again") == CommandResult("again\n")
 
 
+@needs_jail
+async def test_with_its_network_a_command_reaches_what_listens_on_this_machine(
+    tmp_path: Path, port: int
+) -> None:
+    runtime = LocalRuntime(tmp_path, isolation="required", network="host")
+    outcome = await ShellApi(runtime).run(f"(: </dev/tcp/127.0.0.1/{port}) {READ}")
+    await runtime.close()
+    assert outcome.output == "reached\n"
+
+
 def test_every_attack_stands_in_the_security_page() -> None:
     page = (ROOT / "SECURITY.md").read_text()
     source = Path(__file__).read_text()

@@ -2,12 +2,14 @@
 
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -285,6 +287,19 @@ def test_an_expression_without_end_is_ended(host: Host) -> None:
     with pytest.raises(FileFault, match="simplify the expression") as caught:
         volume.search("/sandbox/f", "(a+)+$")
     assert (caught.value.error_type, caught.value.retryable) == ("io_error", False)
+
+
+def test_an_expression_without_end_is_ended_while_time_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = subprocess.run
+
+    def run_without_clock(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        return run(command, **options | {"timeout": None})
+
+    monkeypatch.setattr(subprocess, "run", run_without_clock)
+    with pytest.raises(Misfit, match=r"The search took more than 0\.5 s"):
+        search("a" * 40, "(a+)+b", 0.5)
 
 
 def test_a_search_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ a process of its own, which has its time and its memory and then is ended.
 """
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -36,15 +37,20 @@ def search(text: str, regex: str, seconds: float) -> Found:
         BadExpression: it is none.
         Misfit: it took too much time or memory.
     """
-    asked = json.dumps({"text": text, "regex": regex, "limit": _MATCH_LIMIT}).encode()
+    asked = {"text": text, "regex": regex, "limit": _MATCH_LIMIT, "seconds": seconds}
+    late = Misfit("io_error", f"The search took more than {seconds:g} s; simplify the expression")
     try:
         ended = subprocess.run(  # noqa: S603  (a program of ours; what is asked is no argument)
-            _PROGRAM, input=asked, capture_output=True, timeout=seconds, check=False
+            _PROGRAM,
+            input=json.dumps(asked).encode(),
+            capture_output=True,
+            timeout=seconds,
+            check=False,
         )
     except subprocess.TimeoutExpired as exc:
-        raise Misfit(
-            "io_error", f"The search took more than {seconds:g} s; simplify the expression"
-        ) from exc
+        raise late from exc
+    if ended.returncode == -signal.SIGXCPU:
+        raise late
     if ended.returncode != 0:
         raise Misfit("io_error", "The search took too much memory; simplify the expression")
     answer = json.loads(ended.stdout)
