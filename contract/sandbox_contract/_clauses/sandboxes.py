@@ -143,9 +143,9 @@ _rule(
     Need.WAITING,
     Need.RUNTIME,
 )
-_rule(
+_bug(
     "sandboxes.files.of-a-life",
-    _DELETE,
+    "after DELETE the files are gone",
     "A sandbox that takes a deleted one's name has none of its files.",
     Need.USER,
     Need.WAITING,

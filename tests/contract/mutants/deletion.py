@@ -198,15 +198,6 @@ class OneHome(Place):
 
 
 @SHARED.of(
-    "sandboxes.shared.with-the-deleted",
-    "A deleted sandbox's files are there for that user's next one of its name.",
-    "sandboxes.files.of-a-life",
-)
-class Kept(_Elsewhere):
-    pass
-
-
-@SHARED.of(
     "sandboxes.shared.with-others",
     "Two users' sandboxes of one name share their files.",
     "sandboxes.files.per-user",
