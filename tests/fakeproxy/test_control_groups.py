@@ -97,22 +97,36 @@ def test_a_group_has_the_limits_of_a_sandbox(
 
 
 def test_groups_of_fakes_that_are_gone_are_removed(tmp_path: Path) -> None:
-    for owner in (f"{PREFIX}999999999-0", f"{PREFIX}{os.getpid()}-0", "other"):
-        (tmp_path / owner).mkdir()
+    gone, here = f"{PREFIX}999999999-", f"{PREFIX}{os.getpid()}-"
+    for name in (f"{gone}old", f"{gone}new", f"{here}old", "other"):
+        (tmp_path / name).mkdir()
+        if not name.endswith("new"):
+            os.utime(tmp_path / name, (0, 0))
     ControlGroups({tmp_path: BOTH}, 2).sweep()
     left = sorted(each.name for each in tmp_path.iterdir())
-    assert left == ["other", f"{PREFIX}{os.getpid()}-0"]
+    assert left == sorted([f"{gone}new", f"{here}old", "other"])
+
+
+def test_a_group_that_cannot_be_made_is_logged_and_limits_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parents = {tmp_path / "pids": frozenset[str](), tmp_path / "missing": BOTH}
+    (tmp_path / "pids").mkdir()
+    group = ControlGroups(parents, 1).try_to_make(LIMITS)
+    assert group.joining(["true"])[-2:] == ["--", "true"]
+    assert "the memory of a sandbox is not limited as a whole" in caplog.text
+    assert list((tmp_path / "pids").iterdir()) == []
 
 
 def own_groups() -> set[Path]:
     """Return the groups of this process's fakes."""
-    groups = control_groups()
+    groups = control_groups(LIMITS)
     parents = () if groups is None else groups.parents
     return {each for parent in parents for each in parent.glob(f"{PREFIX}{os.getpid()}-*")}
 
 
 @pytest.mark.skipif(
-    control_groups() is None or "required" not in AVAILABLE_ISOLATIONS,
+    control_groups(LIMITS) is None or "required" not in AVAILABLE_ISOLATIONS,
     reason="this machine has no bubblewrap, or no control group that may be written",
 )
 async def test_processes_that_take_too_much_memory_together_are_killed(tmp_path: Path) -> None:

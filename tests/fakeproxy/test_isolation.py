@@ -1,15 +1,23 @@
 """Commands under the names of the runtime, where this machine allows it."""
 
+import asyncio
+import os
 import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._local.isolation import IsolationUnavailable
+from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
+from sandbox_fakeproxy._local.isolation import IsolationUnavailable, choose_isolation
 from sandbox_fakeproxy._serving.cli import main
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
+
+needs_jail = pytest.mark.skipif(
+    "required" not in AVAILABLE_ISOLATIONS, reason="bubblewrap does not work on this machine"
+)
 
 
 @pytest.mark.parametrize("choice", AVAILABLE_ISOLATIONS)
@@ -94,6 +102,42 @@ async def test_an_exec_dir_may_lead_through_absolute_links(tmp_path: Path) -> No
             asked = {"command": "pwd", "exec_dir": f"/sandbox/{name}", "strict": True}
             assert (await shell.request("POST", "exec", asked)).status == 400
         await runtime.close()
+
+
+@needs_jail
+async def test_a_jail_that_does_not_start_in_time_is_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = LocalRuntime(tmp_path, isolation="required")
+    shell = ShellApi(runtime)
+    with monkeypatch.context() as impatient:
+        impatient.setattr("sandbox_fakeproxy._local.jail._START_LIMIT", 0.0)
+        with pytest.raises(RuntimeUnreachable, match="bubblewrap did not start it within 0 s"):
+            await shell.run("true")
+    assert await shell.run("echo started") == CommandResult("started\n")
+    await runtime.close()
+
+
+@needs_jail
+async def test_a_jail_that_is_ended_twice_at_once_is_killed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = list[int]()
+    kill = signal.pidfd_send_signal
+
+    def note_and_kill(descriptor: int, number: int) -> None:
+        killed.append(number)
+        kill(descriptor, number)
+
+    monkeypatch.setattr(signal, "pidfd_send_signal", note_and_kill)
+    isolation = choose_isolation("required")
+    with ThreadPoolExecutor(1) as starter:
+        machine = isolation.machine(isolation.place(tmp_path), starter)
+        pty = await machine.open_pty()
+        await asyncio.gather(machine.kill(), machine.end(), machine.end())
+        os.close(pty.near)
+        os.close(pty.far)
+    assert killed == [signal.SIGKILL]
 
 
 def test_check_says_what_holds_here(

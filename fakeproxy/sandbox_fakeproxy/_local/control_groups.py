@@ -1,17 +1,23 @@
-"""Control groups, which limit all processes of a sandbox together, where the fake may make them."""
+"""Control groups, which limit all processes of a sandbox together, where the fake may make them.
 
-import itertools
+The groups of a fake that was killed are empty; the next fake removes them.
+"""
+
+import logging
 import os
 import re
+import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 from .limits import Limits
 
+LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
 PREFIX = "sandbox-fakeproxy-"
 _CONTROLLERS = {"memory", "pids"}
 _MOUNT = re.compile(
@@ -21,7 +27,9 @@ _MOUNT = re.compile(
 # Joins the groups whose files come before `--`, and becomes the command behind it.
 _JOIN = 'set -e; while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
 _TRIES, _BETWEEN_TRIES = 50, 0.02  # of a removal, in seconds
-_numbers = itertools.count()
+_NEWEST = 60.0  # seconds; a younger group may not have its process yet
+_MOST_PROCESSES = 4 * 1024 * 1024  # that Linux can count
+_PROBE_LIMIT = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +67,31 @@ class ControlGroups:
         Raises:
             OSError: it cannot be made here.
         """
-        name = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
-        group = ControlGroup(tuple(parent / name for parent in self.parents))
+        name = f"{PREFIX}{os.getpid()}-{uuid4().hex}"
+        made: list[Path] = []
         try:
-            for folder, controllers in zip(group.folders, self.parents.values(), strict=True):
+            for parent, controllers in self.parents.items():
+                folder = parent / name
                 folder.mkdir()
+                made.append(folder)
                 self._limit(folder, controllers, limits)
         except OSError:
-            group.remove()
+            ControlGroup(tuple(made)).remove()
             raise
-        return group
+        return ControlGroup(tuple(made))
+
+    def try_to_make(self, limits: Limits) -> ControlGroup:
+        """Make a group, or log why not and return one that limits nothing."""
+        try:
+            return self.make(limits)
+        except OSError as exc:
+            LOG.warning("the memory of a sandbox is not limited as a whole: %s", exc)
+            return ControlGroup(())
 
     def _limit(self, folder: Path, controllers: frozenset[str], limits: Limits) -> None:
         if "pids" in controllers:
-            (folder / "pids.max").write_text(str(limits.processes))
+            most = limits.processes if limits.processes < _MOST_PROCESSES else "max"
+            (folder / "pids.max").write_text(str(most))
         if "memory" not in controllers:
             return
         memory = str(limits.total_memory)
@@ -90,25 +109,37 @@ class ControlGroups:
         for parent in self.parents:
             for folder in parent.glob(f"{PREFIX}*"):
                 owner = folder.name.removeprefix(PREFIX).partition("-")[0]
-                if not Path("/proc", owner).exists():
-                    with suppress(OSError):
+                with suppress(OSError):
+                    age = time.clock_gettime(time.CLOCK_REALTIME) - folder.stat().st_mtime
+                    if age > _NEWEST and not Path("/proc", owner).exists():
                         folder.rmdir()
 
 
-@cache  # once for a process
-def control_groups() -> ControlGroups | None:
-    """Return where this process can make groups, having tried it; None if it cannot."""
+@lru_cache(maxsize=16)
+def control_groups(limits: Limits) -> ControlGroups | None:
+    """Return where this process can make groups with these limits; None if it cannot.
+
+    It is tried: a process joins a group.
+    """
     try:
         own, mounts = (
-            Path("/proc/self/cgroup").read_text(),
-            Path("/proc/self/mountinfo").read_text(),
+            Path("/proc/self", name).read_text(errors="surrogateescape")
+            for name in ("cgroup", "mountinfo")
         )
         groups = find_control_groups(own, mounts)
-        if groups is not None:
-            groups.make(Limits()).remove()
-            groups.sweep()
+        if groups is None:
+            return None
+        groups.sweep()
+        group = groups.make(limits)
     except OSError:
         return None
+    try:
+        command = group.joining(["/bin/sh", "-c", ":"])
+        subprocess.run(command, timeout=_PROBE_LIMIT, check=True)  # noqa: S603  (our own)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    finally:
+        group.remove()
     return groups
 
 
@@ -126,7 +157,9 @@ def find_control_groups(own: str, mounts: str) -> ControlGroups | None:
             if found is not None:
                 return ControlGroups({found: frozenset(_CONTROLLERS)}, version=2)
             continue
-        controllers = _CONTROLLERS & set(mount["options"].split(","))
+        # A hierarchy may be mounted twice.
+        known = frozenset[str]().union(*parents.values())
+        controllers = (_CONTROLLERS - known) & set(mount["options"].split(","))
         names = next((each for each in paths if controllers & set(each.split(","))), None)
         at = None if names is None else _inside(mount, paths[names])
         if at is not None and os.access(at, os.W_OK):

@@ -78,7 +78,7 @@ def choose_isolation(
     program = shutil.which("bwrap")
     problem = _NO_PROGRAM if program is None else _problem_of(program)
     if problem is None and program is not None:
-        settings = Bubblewrap(program, network == "host", limits, hidden, control_groups())
+        settings = Bubblewrap(program, network == "host", limits, hidden, control_groups(limits))
         reach = "this machine's network" if network == "host" else "no network"
         return Isolation(
             settings, f"run in a jail for each sandbox, with its own files and {reach}"

@@ -112,6 +112,7 @@ class Jail:
         self._supervisor_fd = -1
         self._numbers = itertools.count()
         self._shells: dict[int, _Started] = {}
+        self._ending: asyncio.Task[None] | None = None
         self.has_ended = False
 
     async def open_pty(self) -> Pty:
@@ -152,6 +153,11 @@ class Jail:
     async def end(self) -> None:
         """End all that runs in it, and start no more."""
         self.has_ended = True
+        if self._ending is None:
+            self._ending = asyncio.ensure_future(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         if self._starting is not None:
             await asyncio.wait({self._starting})
             self._starting.exception()  # which those have that wait for it
@@ -174,16 +180,20 @@ class Jail:
     async def _start(self) -> int:
         loop = asyncio.get_running_loop()
         channel, far = socket.socketpair()
-        with far:
-            channel.setblocking(False)
-            channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            self._channel, self._supervisor = channel, loop.create_future()
-            loop.add_reader(channel, self._read)
-            self._process = await loop.run_in_executor(self._starter, self._spawn, far)
+        channel.setblocking(False)
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._channel, self._supervisor = channel, loop.create_future()
+        loop.add_reader(channel, self._read)
         try:
+            with far:
+                self._process = await loop.run_in_executor(self._starter, self._spawn, far)
             return await asyncio.wait_for(asyncio.shield(self._supervisor), _START_LIMIT)
-        except TimeoutError as exc:
-            raise OSError(f"bubblewrap did not start it within {_START_LIMIT:g} s") from exc
+        except BaseException as exc:
+            self.has_ended = True  # the next command has another one
+            if isinstance(exc, TimeoutError):
+                message = f"bubblewrap did not start it within {_START_LIMIT:g} s"
+                raise OSError(message) from exc
+            raise
 
     def _spawn(self, channel: socket.socket) -> "subprocess.Popen[bytes]":
         self._bubblewrap.prepare(self._place)
@@ -193,17 +203,21 @@ class Jail:
         shells = [self._bash, SCRIPT, *variables]
         command = [*self._bubblewrap.arguments(self._place), *supervisor, *shells]
         if self._bubblewrap.groups is not None:
-            group = self._bubblewrap.groups.make(self._bubblewrap.limits)
+            group = self._bubblewrap.groups.try_to_make(self._bubblewrap.limits)
             self._remove_group = group.remove
             command = group.joining(command)
-        return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
-            with_default_signals(command),
-            stdin=channel.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=self._environment,
-            cwd="/",
-        )
+        try:
+            return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
+                with_default_signals(command),
+                stdin=channel.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+                cwd="/",
+            )
+        except OSError:
+            self._remove_group()
+            raise
 
     def _kill(self, process: "subprocess.Popen[bytes]") -> None:
         """Kill process 1, and with it all that runs; wait until it is gone."""
@@ -284,6 +298,7 @@ class Jail:
         for future in (self._supervisor, *(shell.leader for shell in self._shells.values())):
             if future is not None and not future.done():
                 future.set_exception(gone)
+                future.exception()  # which those have that wait for it
         for shell in self._shells.values():
             if not shell.ended.done():
                 shell.ended.set_result(_KILLED)
