@@ -81,6 +81,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         runtime = LocalRuntime(seed=seed_of(random), as_deployed=as_deployed)
     mint = Mint(random)
     conduct = DEPLOYED if as_deployed else SANE
+    if not conduct.keeps_files:
+        store.forget_kept_files()
     controller = Controller(
         ready_after=ready_after, reconcile_delay=reconcile_delay, profile=find_profile(profile)
     )

@@ -4,12 +4,23 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sandbox_fakeproxy import Command, LocalRuntime, Outcome, RuntimeUnreachable, ScriptedRuntime
+from sandbox_fakeproxy import (
+    Command,
+    LocalRuntime,
+    Outcome,
+    RuntimeUnreachable,
+    ScriptedRuntime,
+    Store,
+    create_app,
+)
+from sandbox_fakeproxy._state.fates import Fate
+from sandbox_fakeproxy._state.records import Intent, Sandbox
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -624,6 +635,17 @@ async def test_a_name_with_a_leading_digit_is_made_and_never_becomes_ready(
 
 
 # Directories ------------------------------------------------------------------------------------
+
+
+def test_without_as_deployed_the_kept_files_are_forgotten() -> None:
+    store = Store()
+    now = datetime.now(UTC)
+    intent = Intent(Fate.RUNNING, is_paused=False, since=now)
+    store.keep_files("user-alice", Sandbox("s", "u", "box", "image", now, intent))
+    create_app(admin_key="key", store=store, as_deployed=True)
+    assert store.kept_id("user-alice", "box") == "s"
+    create_app(admin_key="key", store=store)
+    assert store.kept_id("user-alice", "box") is None
 
 
 async def test_a_new_sandbox_finds_the_files_of_one_of_its_name(

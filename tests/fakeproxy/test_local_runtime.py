@@ -3,13 +3,16 @@ import contextlib
 import gc
 import os
 import stat
+import subprocess
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
+from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable, ScriptedRuntime
+from sandbox_fakeproxy._cleanup.guardian import GUARDIAN
 from sandbox_fakeproxy._local.isolation import Choice
 
 from tests.fakeproxy.available_isolations import with_each_isolation
@@ -384,6 +387,26 @@ async def test_a_runtime_of_its_own_directory_leaves_nothing_behind() -> None:
     assert os.path.isdir(directory)  # noqa: ASYNC240, PTH112  (a moment in a test)
     await runtime.close()
     assert not os.path.isdir(directory)  # noqa: ASYNC240, PTH112  (a moment in a test)
+
+
+async def test_no_process_is_started_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = list[threading.Thread]()
+    start = subprocess.Popen.__init__
+
+    def note_and_start(process: subprocess.Popen[bytes], *arguments: Any, **options: Any) -> None:
+        threads.append(threading.current_thread())
+        start(process, *arguments, **options)
+
+    def watch(_folder: Path, *, is_temporary: bool) -> None:
+        subprocess.Popen(["true"]).wait()
+
+    monkeypatch.setattr(GUARDIAN, "watch", watch)
+    monkeypatch.setattr(subprocess.Popen, "__init__", note_and_start)
+    for runtime in (LocalRuntime(), ScriptedRuntime()):
+        await ShellApi(runtime).exec("true")
+        await runtime.close()
+    assert len(threads) >= 2
+    assert threading.current_thread() not in threads
 
 
 async def test_over_http_a_paused_sandbox_keeps_its_files_and_a_deleted_one_does_not(

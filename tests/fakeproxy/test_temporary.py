@@ -1,5 +1,6 @@
 """Temporary directories of fakes that are gone."""
 
+import fcntl
 import json
 import os
 import tempfile
@@ -36,6 +37,7 @@ def test_a_start_removes_directories_without_an_owner(tmp_path: Path) -> None:
     other.mkdir()
 
     made = TemporaryDirectory()
+    made.guard()
 
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted(
         [new.name, other.name, made.path.name]
@@ -69,7 +71,23 @@ def test_a_finalizer_that_runs_while_the_guardian_is_told_something_ends(
 
 def test_a_sweep_leaves_the_directory_of_a_fake_that_lives(tmp_path: Path) -> None:
     made = TemporaryDirectory()
+    made.guard()
     sweep.cache_clear()
     sweep()
+    assert made.path.is_dir()
+    made.remove()
+
+
+def test_a_sweep_before_a_directory_is_locked_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = fcntl.flock
+
+    def sweep_and_lock(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        sweep.cache_clear()
+        sweep()
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_and_lock)
+    made = TemporaryDirectory()
     assert made.path.is_dir()
     made.remove()

@@ -1,7 +1,9 @@
 """A volume touches nothing outside its two directories, for any path and any links."""
 
+import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,10 +16,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sandbox_fakeproxy._files import match
 from sandbox_fakeproxy._files.faults import FileFault, Misfit
 from sandbox_fakeproxy._files.patterns import Glob
 from sandbox_fakeproxy._files.search import search
 from sandbox_fakeproxy._files.volume import Volume
+
+from tests.fakeproxy.processes import TIMEOUT
 
 SECRET = "nobody's but the host's"
 
@@ -300,6 +305,20 @@ def test_an_expression_without_end_is_ended_while_time_stands_still(
     monkeypatch.setattr(subprocess, "run", run_without_clock)
     with pytest.raises(Misfit, match=r"The search took more than 0\.5 s"):
         search("a" * 40, "(a+)+b", 0.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its reader")
+def test_a_search_ends_with_the_fake() -> None:
+    asked = {"text": "a" * 40, "regex": "(a+)+b", "limit": 1, "seconds": 1000}
+    program = subprocess.Popen(
+        [sys.executable, "-I", "-S", match.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert program.stdin is not None
+    assert program.stdout is not None
+    with program.stdin as stdin:
+        stdin.write(json.dumps(asked).encode())
+    program.stdout.close()
+    assert program.wait(TIMEOUT) in {-signal.SIGIO, 1}
 
 
 def test_a_search_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,21 @@ class TemporaryDirectory:
     """A temporary directory of this fake, until `remove`."""
 
     def __init__(self) -> None:
-        sweep()
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Another fake's sweep must not find it before it is locked.
+        unlocked = self.path / f"{_LOCK}.new"
+        self._lock = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        GUARDIAN.watch(self.path, is_temporary=True)
+        unlocked.rename(self.path / _LOCK)
+
+    def guard(self) -> None:
+        """Have it removed should this process be killed; clean up after those that were.
+
+        It starts a process.
+        """
+        if self._lock >= 0:
+            sweep()
+            GUARDIAN.watch(self.path, is_temporary=True)
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
@@ -50,7 +60,9 @@ def _has_no_owner(directory: Path) -> bool:
     try:
         lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return time.time() - directory.stat().st_mtime > _NEWEST
+        # The machine's time, also where a test has replaced `time.time`.
+        now = time.clock_gettime(time.CLOCK_REALTIME)
+        return now - directory.stat().st_mtime > _NEWEST
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

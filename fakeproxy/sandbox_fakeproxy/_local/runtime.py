@@ -113,6 +113,7 @@ class LocalRuntime:
             return self._given_root
         temporary = TemporaryDirectory()
         self._temporary = weakref.finalize(self, temporary.remove)
+        self._starter.submit(temporary.guard)  # before the first shell
         return temporary.path
 
     @property

@@ -118,9 +118,11 @@ class Sandboxes:
         await self._in_window(sandbox)
         if not self._conduct.deletes_vanished:
             self._now_that_it_exists(sandbox)
-        self._store.delete_sandbox(sandbox.id)
+        with self._store.all_or_nothing():
+            self._store.delete_sandbox(sandbox.id)
+            if self._conduct.keeps_files:
+                self._store.keep_files(user.namespace, sandbox)
         if self._conduct.keeps_files:
-            self._store.keep_files(user.namespace, sandbox)
             await self._runtime.stop(sandbox.id)
         else:
             await self._runtime.remove(sandbox.id)

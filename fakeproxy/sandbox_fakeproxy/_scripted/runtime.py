@@ -4,6 +4,7 @@ Files are real, in a temporary directory that is made when they are first asked 
 """
 
 import asyncio
+import threading
 import weakref
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -130,4 +131,6 @@ class ScriptedRuntime:
     def _root(self) -> Path:
         temporary = TemporaryDirectory()
         self._remove_root = weakref.finalize(self, temporary.remove)  # if it is never closed
+        # It starts a process, for which the event loop does not wait.
+        threading.Thread(target=temporary.guard, name="sandbox-guard", daemon=True).start()
         return temporary.path

@@ -67,6 +67,7 @@ def opened(path: Path | None) -> Generator[DataDirectory]:
     """
     if path is None:
         temporary = TemporaryDirectory()
+        temporary.guard()
         try:
             yield DataDirectory(temporary.path)
         finally:

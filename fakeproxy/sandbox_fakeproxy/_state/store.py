@@ -329,6 +329,10 @@ class Store:
             (namespace, sandbox.name, sandbox.id),
         )
 
+    def forget_kept_files(self) -> None:
+        """Keep the files of no deleted sandbox any more."""
+        self._db.execute("DELETE FROM kept_files")
+
     def kept_id(self, namespace: str, name: str) -> str | None:
         """Return the id under which the files of an earlier sandbox are kept."""
         row = self._db.execute(
