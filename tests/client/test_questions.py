@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import select
 import signal
 import sys
-import warnings
+import termios
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +14,7 @@ from sandbox_client._commands.questions import Person, Script, questions
 from sandbox_client._errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
     from pathlib import Path
 
 
@@ -37,10 +37,6 @@ def in_terminal(standard_input: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def press_ctrl_c(*_: object) -> None:
     signal.raise_signal(signal.SIGINT)
-
-
-def answer(text: str) -> Callable[..., str]:
-    return lambda *_: text
 
 
 def test_a_person_is_asked_in_a_terminal(in_terminal: None) -> None:
@@ -113,18 +109,25 @@ def test_a_yes_or_no_is_asked_for(standard_input: Path) -> None:
 
 
 def test_a_secret_is_read_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(getpass, "getpass", answer(" sk_live_1 "))
+    near, far = os.openpty()
 
-    assert Person().secret("Your API key") == "sk_live_1"
+    def has_echo() -> bool:
+        return bool(termios.tcgetattr(far)[3] & termios.ECHO)
+
+    def type_key(*_: object) -> None:
+        assert not has_echo()
+        os.write(near, b" sk_live_1 \n")
+
+    with open(far, encoding="utf-8") as terminal:  # noqa: PTH123  (a descriptor)
+        monkeypatch.setattr(sys, "stdin", terminal)
+        monkeypatch.setattr(select, "select", type_key)
+        assert Person().secret("Your API key") == "sk_live_1"
+        assert has_echo()
+    os.close(near)
 
 
-def test_a_secret_is_refused_where_the_terminal_echoes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def echo(_: str) -> str:
-        warnings.warn("Can not control echo", getpass.GetPassWarning, stacklevel=1)
-        return "sk_live_1"
-
-    monkeypatch.setattr(getpass, "getpass", echo)
-
+@pytest.mark.usefixtures("standard_input")
+def test_a_secret_is_refused_where_the_terminal_echoes() -> None:
     with pytest.raises(InvalidInput, match="cannot hide what is typed"):
         Person().secret("Your API key")
 

@@ -297,10 +297,11 @@ def test_an_expression_without_end_is_ended(host: Host) -> None:
 def test_an_expression_without_end_is_ended_while_time_stands_still(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = subprocess.run
+    run: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
 
     def run_without_clock(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
-        return run(command, **options | {"timeout": None})
+        options["timeout"] = None
+        return run(command, **options)
 
     monkeypatch.setattr(subprocess, "run", run_without_clock)
     with pytest.raises(Misfit, match=r"The search took more than 0\.5 s"):

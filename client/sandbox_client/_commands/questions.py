@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import select
 import signal
 import sys
-import warnings
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from rich.prompt import Confirm, Prompt
@@ -67,9 +65,12 @@ class Person:
 
     def secret(self, question: str, /) -> str:
         """Ask without showing what is typed."""
-        with self._asking():
-            # Not rich's, which asks before it hides: what is pasted at once would be shown.
-            return getpass.getpass(f"{question}: ").strip()
+        with self._asking(), _without_echo():
+            # Hidden first: what is pasted at once would be shown.
+            self._console.print(Text(f"{question}: "), end="")
+            answer = _LINES.readline()
+            self._console.print()
+            return answer.strip()
 
     def agreed(self, question: str, /, *, default: bool) -> bool:
         """Ask for yes or no."""
@@ -81,8 +82,7 @@ class Person:
     @contextlib.contextmanager
     def _asking(self) -> Generator[None]:
         try:
-            with interruptible(), warnings.catch_warnings():
-                warnings.simplefilter("error", getpass.GetPassWarning)
+            with interruptible():
                 yield
         except KeyboardInterrupt:
             self._console.print()  # what follows begins on a line of its own
@@ -91,10 +91,6 @@ class Person:
             self._console.print()
             raise InvalidInput(
                 "The input ended before the answer", advice="Start again, and answer the question."
-            ) from None
-        except getpass.GetPassWarning:
-            raise InvalidInput(
-                "This terminal cannot hide what is typed", advice=_WITHOUT_TERMINAL
             ) from None
 
 
@@ -137,6 +133,30 @@ class _Lines:
 
 
 _LINES = cast("TextIO", _Lines())  # rich reads its lines, and nothing else
+
+
+@contextlib.contextmanager
+def _without_echo() -> Generator[None]:
+    """Hide what is typed in the terminal; what was typed before is dropped.
+
+    Raises:
+        InvalidInput: the terminal cannot.
+    """
+    import termios  # noqa: PLC0415  (for this question only)
+
+    try:
+        before = termios.tcgetattr(sys.stdin)
+        hidden = [*before]
+        hidden[3] &= ~termios.ECHO
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, hidden)
+    except termios.error:
+        raise InvalidInput(
+            "This terminal cannot hide what is typed", advice=_WITHOUT_TERMINAL
+        ) from None
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
 
 
 def _wait_for_input() -> None:
