@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -297,7 +297,7 @@ def test_an_expression_without_end_is_ended(host: Host) -> None:
 def test_an_expression_without_end_is_ended_while_time_stands_still(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run
+    run = cast("Callable[..., subprocess.CompletedProcess[bytes]]", subprocess.run)
 
     def run_without_clock(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         options["timeout"] = None
