@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.integration.programs import (
     DEADLINE,
     assert_nothing_left,
@@ -33,6 +34,7 @@ ROWS = (
     "Fake: peak memory after that",
     "Fake: status among 1,000, not 10",
     "of a random user each time",
+    *(["Fake: start a command in a jail"] if "required" in AVAILABLE_ISOLATIONS else []),
     "Fake: GET (p95) beside 5 commands",
 )
 

@@ -10,7 +10,7 @@ import anyio
 import httpx
 from rich.console import Console
 
-from tools.bench import calls, many_commands, many_sandboxes, startup, table, throughput
+from tools.bench import calls, commands, many_sandboxes, startup, table, throughput
 from tools.bench.load import LoadFailed
 from tools.bench.servers import ServerFailed
 
@@ -25,7 +25,7 @@ MEASUREMENTS = (
     calls.measure,
     throughput.measure,
     many_sandboxes.measure,
-    many_commands.measure,
+    commands.measure,
 )
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

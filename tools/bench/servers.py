@@ -79,13 +79,19 @@ class Fake(Server):
 
 @asynccontextmanager
 async def fake(
-    data: Path | None = None, *, module: str = "sandbox_fakeproxy"
+    data: Path | None = None, *, module: str = "sandbox_fakeproxy", isolation: str = "auto"
 ) -> AsyncGenerator[Fake]:
     """Serve a fake proxy with sandboxes ready at once, in memory or from a data directory."""
     state = ["--ephemeral"] if data is None else ["--data", str(data)]
-    times = ["--ready-after", "0", "--reconcile-delay", "0"]
-    async with _serving(module, "serve", "--port", "0", *state, *times) as started:
+    options = ["--ready-after", "0", "--reconcile-delay", "0", "--isolation", isolation]
+    async with _serving(module, "serve", "--port", "0", *state, *options) as started:
         yield Fake(*started)
+
+
+async def has_jails() -> bool:
+    """Tell whether sandboxes can be jails on this machine."""
+    check = (sys.executable, "-m", "sandbox_fakeproxy", "check")
+    return (await anyio.run_process(check, check=False)).returncode == 0
 
 
 def fake_without_faults() -> AbstractAsyncContextManager[Fake]:
