@@ -10,11 +10,12 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sandbox_fakeproxy._runtime.walk import DIRECTORY
+
 from .faults import Misfit
 
 _Names = tuple[str, ...]
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PATH_LIMIT = 4096  # bytes, as on Linux
 _LINK_LIMIT = 40  # as on Linux
 
@@ -163,11 +164,11 @@ class _Walk:
         if self._directory is None:
             root = self._tree.root((*self._at, name))
             if root is not None:
-                self._directory = os.open(root, _DIRECTORY)
+                self._directory = os.open(root, DIRECTORY)
         else:
             if self._make_parents:
                 self._make(name, self._directory)
-            below = os.open(name, _DIRECTORY, dir_fd=self._directory)
+            below = os.open(name, DIRECTORY, dir_fd=self._directory)
             self.leave()
             self._directory = below
         self._at = (*self._at, name)
