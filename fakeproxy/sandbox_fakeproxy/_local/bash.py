@@ -1,6 +1,7 @@
 """A session's shell that really runs: a bash on a terminal, and another one should that die."""
 
 import asyncio
+import logging
 import shlex
 from collections.abc import Callable
 from datetime import datetime
@@ -16,6 +17,7 @@ from .machine import Machine
 from .reports import Report
 from .terminal import TYPED_LIMIT
 
+LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
 # Ctrl-C twice, then the end of everything in the session. Once may not do: a program that is just
 # being started is still a copy of the shell, which heeds it otherwise. Between them, a program has
 # time to clean up.
@@ -40,7 +42,7 @@ class Bash:
         starts: asyncio.Semaphore,
         before: Callable[[], None] | None = None,
     ) -> None:
-        self._before = before  # called in a thread before each command
+        self._before = before  # called in a thread before each command; may fail
         self._starts = starts  # shared by all that start shells
         self.directory = directory
         self._place = place
@@ -69,11 +71,10 @@ class Bash:
         async with self._starting:
             try:
                 life = await self._living()
-                if self._before is not None:
-                    await asyncio.to_thread(self._before)
             except OSError as exc:
                 self._runs = False
                 raise RuntimeUnreachable(f"The shell cannot be started: {exc}") from exc
+            await self._prepare()
             if self._closed:
                 self._fate = "terminated"
                 self._end(0)
@@ -138,6 +139,13 @@ class Bash:
     def die(self, exit_code: int) -> None:
         """Take the end of the shell, which is that of the command too."""
         self._end(exit_code)
+
+    async def _prepare(self) -> None:
+        if self._before is not None:
+            try:
+                await asyncio.to_thread(self._before)
+            except Exception:  # the command runs all the same
+                LOG.exception("A sandbox could not be prepared for a command")
 
     async def _living(self) -> Life:
         if self._life is None or self._life.has_ended:

@@ -3,11 +3,18 @@
 import os
 import stat
 import struct
-from contextlib import suppress
+import sys
+from contextlib import closing, suppress
 from pathlib import Path
+
+from sandbox_fakeproxy._clock import steady
+from sandbox_fakeproxy._runtime.walk import set_mode, walk
 
 FILE = 0o666
 DIRECTORY = 0o777
+
+_MODES = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY}
+_LIMIT = 10.0  # seconds; commands that make files all the time could have a walk go on for ever
 
 # The access control list of all that is made in a directory, where no umask matters then. It allows
 # the owner, the group and others everything, so the mode is the one that a program asks for.
@@ -21,31 +28,32 @@ _DEFAULT_LIST = struct.pack("<I", 2) + b"".join(
 def restore_modes(folder: Path) -> None:
     """Give each file and directory the mode that it has on the deployed proxy, whatever chmod did.
 
-    Where the file system has access control lists, new files have it from their start.
+    Where the file system has access control lists, new files have it from their start. What cannot
+    be changed keeps its mode, and so does what is not reached within some seconds.
     """
-    if hasattr(os, "setxattr"):
-        with suppress(OSError):  # there are none, or the folder is not there yet
-            os.setxattr(folder, "system.posix_acl_default", _DEFAULT_LIST)
-    for _, directories, files, descriptor in os.fwalk(folder):
-        os.fchmod(descriptor, DIRECTORY)
-        for name in directories:  # or the walk could not enter them
-            _set_mode(name, descriptor, stat.S_IFDIR, DIRECTORY)
-        for name in files:
-            _set_mode(name, descriptor, stat.S_IFREG, FILE)
+    deadline = steady() + _LIMIT
+    with closing(walk(folder)) as directories:
+        for number, (directory, entries) in enumerate(directories):
+            if number == 0:
+                _prepare(directory)
+            for entry in entries:
+                if steady() > deadline:
+                    return
+                _restore(entry, directory)
 
 
-def _set_mode(name: str, directory: int, kind: int, mode: int) -> None:
-    """Set the mode of a file of that kind, and never of the target of a link."""
+def _prepare(folder: int) -> None:
     with suppress(OSError):
-        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if stat.S_IFMT(found.st_mode) != kind or stat.S_IMODE(found.st_mode) == mode:
-            return
-        if os.chmod in os.supports_follow_symlinks:
-            os.chmod(name, mode, dir_fd=directory, follow_symlinks=False)
-            return
-        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
-        try:
-            if stat.S_IFMT(os.fstat(descriptor).st_mode) == kind:
-                Path(f"/proc/self/fd/{descriptor}").chmod(mode)
-        finally:
-            os.close(descriptor)
+        os.fchmod(folder, DIRECTORY)
+    if sys.platform == "linux":
+        with suppress(OSError):  # the file system has no such lists
+            os.setxattr(folder, "system.posix_acl_default", _DEFAULT_LIST)
+
+
+def _restore(entry: os.DirEntry[str], directory: int) -> None:
+    with suppress(OSError):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        kind = stat.S_IFMT(mode)
+        wanted = _MODES.get(kind)
+        if wanted is not None and stat.S_IMODE(mode) != wanted:
+            set_mode(entry.name, directory, kind, wanted)
