@@ -3,10 +3,10 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from sandbox_fakeproxy._clock import steady
+from sandbox_fakeproxy._runtime.walk import is_directory, walk
 
 _INTERVAL = 5.0  # seconds
 _SHARE = 20  # a look that takes long is followed by a pause that many times as long
@@ -14,17 +14,32 @@ _BLOCK = 512  # bytes, which stat counts in
 
 
 def used(directories: Iterable[Path]) -> int:
-    """Return the bytes that directories take with all that is in them."""
-    total = 0
-    ahead = [str(each) for each in directories]
-    while ahead:
-        with suppress(OSError), os.scandir(ahead.pop()) as entries:
-            for entry in entries:
-                with suppress(OSError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
-                    if entry.is_dir(follow_symlinks=False):
-                        ahead.append(entry.path)
-    return total
+    """Return the bytes that directories take with all that is in them, each file counted once.
+
+    A directory that only lacks permissions of its owner, who is this process's user, has them while
+    it is looked at. Not counted are files that were deleted and are still open.
+    """
+    linked = set[tuple[int, int]]()  # files with several names that were counted
+    return sum(
+        _used(entry, linked)
+        for directory in directories
+        for _, entries in walk(directory, keep_modes=True)
+        for entry in entries
+    )
+
+
+def _used(entry: os.DirEntry[str], linked: set[tuple[int, int]]) -> int:
+    """Return the bytes of one file or directory that is not among the `linked`, and add it."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:  # it is gone
+        return 0
+    if status.st_nlink > 1 and not is_directory(entry):
+        identity = (status.st_dev, status.st_ino)
+        if identity in linked:
+            return 0
+        linked.add(identity)
+    return status.st_blocks * _BLOCK
 
 
 async def watch(
