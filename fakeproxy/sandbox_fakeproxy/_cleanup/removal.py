@@ -3,29 +3,19 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 from sandbox_fakeproxy._runtime.place import Place
+from sandbox_fakeproxy._runtime.walk import is_directory, walk
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory, also with unreadable parts, and never the target of a link.
-
-    Nested directories are moved up first, so that no path gets too long and no recursion too deep.
-    """
-    if directory.is_symlink() or not directory.is_dir():
-        return
-    ahead = [directory]
-    while ahead:
-        at = ahead.pop()
-        for below in _emptied(at):
-            moved = directory / uuid4().hex
-            with suppress(OSError):
-                below.chmod(0o700)  # or it could not be moved
-                ahead.append(below.rename(moved))
-        if at != directory:
-            with suppress(OSError):
-                at.rmdir()
+    """Remove a directory, also with unreadable parts, and never the target of a link."""
+    for descriptor, entries in walk(directory, permissions=0o700, left=_remove_directory):
+        # A file system need not tell all names of a directory that is changed while it is read.
+        for entry in list(entries):
+            if not is_directory(entry):
+                with suppress(OSError):
+                    os.unlink(entry.name, dir_fd=descriptor)
     with suppress(OSError):
         directory.rmdir()
 
@@ -36,17 +26,6 @@ def remove_files_of_pod(place: Place) -> None:
         remove_tree(directory)
 
 
-def _emptied(directory: Path) -> list[Path]:
-    """Remove all but the directories from a directory, and return those."""
-    directories: list[Path] = []
+def _remove_directory(name: str, above: int) -> None:
     with suppress(OSError):
-        directory.chmod(0o700)
-        with os.scandir(directory) as scanned:
-            entries = list(scanned)
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                directories.append(directory / entry.name)
-            else:
-                with suppress(OSError):
-                    (directory / entry.name).unlink()
-    return directories
+        os.rmdir(name, dir_fd=above)
