@@ -4,7 +4,9 @@ Each stands in SECURITY.md. In a jail none succeeds. Without one, `unjailed` is
 the outcome; attacks that would harm this machine are not run there.
 """
 
+import errno
 import os
+import platform
 import re
 import shutil
 import socket
@@ -32,6 +34,8 @@ PACKAGES = ("client", "contract", "fakeproxy")
 needs_jail = pytest.mark.skipif(
     "required" not in AVAILABLE_ISOLATIONS, reason="bubblewrap does not work on this machine"
 )
+KEYCTL = {"x86_64": 250, "aarch64": 219}.get(platform.machine())  # the number of the system call
+PERL = Path("/usr/bin/perl")  # calls the kernel as no shell can
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ READ = "2>/dev/null && echo reached || echo kept"
             f"ln -s {{state}}/admin.key k; cat k {READ}", "the admin key\nreached", id="links"
         ),
         pytest.param(f"ln {{state}}/admin.key h {READ}", "reached", id="hard links"),
+        pytest.param(f"cat /proc/keys /proc/key-users >/dev/null {READ}", None, id="keys listed"),
         pytest.param(f"ls -d /home/*/ | grep -v /home/gem/ {READ}", None, id="homes"),
     ],
 )
@@ -154,6 +159,15 @@ async def test_a_command_reaches_nothing_outside(
 )
 async def test_a_jail_holds(setting: Setting, attack: str, expected: str) -> None:
     assert ("\n" + await setting.output(attack)).endswith(expected)
+
+
+@needs_jail
+@pytest.mark.skipif(KEYCTL is None or not PERL.exists(), reason="needs Perl, and a known machine")
+@pytest.mark.parametrize("isolation", ["required"])
+@pytest.mark.parametrize("keyring", [pytest.param(each, id="keyrings") for each in (-3, -4, -5)])
+async def test_a_jail_has_no_keyring(setting: Setting, keyring: int) -> None:
+    call = f"print syscall({KEYCTL}, 0, {keyring}, 1) < 0 ? $!+0 : q(reached)"
+    assert await setting.output(f"{PERL} -e '{call}'") == str(errno.ENOSYS)
 
 
 @needs_jail

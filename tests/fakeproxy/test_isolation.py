@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform
 import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -151,5 +152,15 @@ def test_check_says_what_holds_here(
     if "required" in AVAILABLE_ISOLATIONS:
         assert re.search(r"jail +works, with bubblewrap", here)
         assert re.search(r"files +enforced", here)
+        assert re.search(r"keys +enforced", here)
     assert re.search(r"jail +run as you .*bwrap is not on the\s+PATH", without, re.DOTALL)
     assert re.search(r"limits +not enforced", without)
+
+
+@pytest.mark.skipif("required" not in AVAILABLE_ISOLATIONS, reason="bubblewrap does not work")
+def test_check_says_that_an_unknown_machine_has_no_filter(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    assert main(["check"]) == 0
+    assert re.search(r"keys +not enforced on riscv64: ", capsys.readouterr().out)

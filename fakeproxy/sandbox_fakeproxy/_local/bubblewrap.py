@@ -1,13 +1,15 @@
 """How bubblewrap makes the jail of a sandbox: its namespaces, its user and its files."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox_fakeproxy._runtime.place import CHANNELS, HOME, SCRATCH, WORK, Place
 
 from .control_groups import ControlGroups
 from .limits import Limits
+from .syscall_filter import key_filter
 
 USER = 1000  # of commands, inside
 ROOTS_UID = 61000  # of commands, outside, where the fake runs as root
@@ -22,6 +24,7 @@ _ACCOUNTS = {
     "nobody:x:65534:65534:nobody:/:/bin/false\n",
     "group": f"root:x:0:\ngem:x:{USER}:\nnogroup:x:65534:\n",
 }
+_KEY_LISTS = ("/proc/keys", "/proc/key-users")  # also those of other sandboxes, and the fake's
 _SHARED_MEMORY = 64 * 1024 * 1024  # bytes of /dev/shm, as in a container
 
 
@@ -34,6 +37,7 @@ class Bubblewrap:
     limits: Limits
     hidden: tuple[Path, ...] = ()  # folders of the fake, should they be below a system folder
     groups: ControlGroups | None = None
+    syscall_filter: bytes | None = field(default_factory=key_filter)
 
     def prepare(self, place: Place) -> None:
         """Make the files of a place that its jail needs."""
@@ -41,8 +45,11 @@ class Bubblewrap:
         for name, content in _ACCOUNTS.items():
             (place.accounts / name).write_text(content)
 
-    def arguments(self, place: Place) -> list[str]:
-        """Return the command that runs another one as process 1 of a place's jail."""
+    def arguments(self, place: Place, filters: Collection[int]) -> list[str]:
+        """Return the command that runs another one as process 1 of a place's jail.
+
+        `filters` are descriptors that it inherits, to read a seccomp filter from.
+        """
         arguments = [
             *(self.program, "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
             *("--unshare-cgroup-try", "--hostname", "sandbox"),
@@ -50,6 +57,8 @@ class Bubblewrap:
         ]
         if not self.network:
             arguments.append("--unshare-net")
+        for descriptor in filters:
+            arguments += ["--seccomp", str(descriptor)]
         arguments += self._files(place)
         if place.owner is not None:
             # RLIMIT_NPROC spares root, so its commands get a user of their own outside, too. The
@@ -78,6 +87,8 @@ class Bubblewrap:
             arguments += ["--ro-bind", str(place.accounts / name), f"/etc/{name}"]
         arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(_SHARED_MEMORY)]
         arguments += ["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108  (inside)
+        for name in filter(os.path.exists, _KEY_LISTS):
+            arguments += ["--ro-bind", os.devnull, name]
         for name, directory in ((WORK, place.work), (HOME, place.home), (SCRATCH, place.scratch)):
             arguments += ["--bind", str(directory), name]
         arguments += ["--ro-bind", str(place.channels), CHANNELS]

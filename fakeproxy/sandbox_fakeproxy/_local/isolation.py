@@ -18,6 +18,7 @@ from .control_groups import control_groups
 from .jail import Jail, JailedMachine
 from .limits import DEFAULT_LIMITS, Limits
 from .machine import Machine, SharedMachine
+from .syscall_filter import readable
 
 _PATIENCE = 10.0  # seconds for the probe
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -98,14 +99,16 @@ def _problem_of(program: str) -> str | None:
         place = Isolation(settings, "").place(Path(directory).resolve())
         try:
             settings.prepare(place)
-            subprocess.run(  # noqa: S603  (a program of the machine's own)
-                [*settings.arguments(place), "/bin/sh", "-c", _PROBE],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_PATIENCE,
-                check=True,
-            )
+            with readable(settings.syscall_filter) as filters:
+                subprocess.run(  # noqa: S603  (a program of the machine's own)
+                    [*settings.arguments(place, filters), "/bin/sh", "-c", _PROBE],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    timeout=_PATIENCE,
+                    check=True,
+                    pass_fds=filters,
+                )
         except (OSError, subprocess.SubprocessError) as exc:
             said = str(getattr(exc, "stderr", None) or exc).strip()
             return f"bubblewrap does not work on this machine: {said}"

@@ -23,6 +23,7 @@ from sandbox_fakeproxy._runtime.place import CHANNELS, Place
 from .bubblewrap import Bubblewrap
 from .machine import SCRIPT, Pty, Shell, call_at_end_of
 from .signals import with_default_signals
+from .syscall_filter import readable
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.sh")
 _START_LIMIT = 30.0  # seconds
@@ -201,23 +202,29 @@ class Jail:
         script = _SUPERVISOR.read_text(encoding="utf-8")
         supervisor = [self._bash, "--norc", "--noprofile", "-c", script, "supervisor"]
         shells = [self._bash, SCRIPT, *variables]
-        command = [*self._bubblewrap.arguments(self._place), *supervisor, *shells]
-        if self._bubblewrap.groups is not None:
-            group = self._bubblewrap.groups.try_to_make(self._bubblewrap.limits)
-            self._remove_group = group.remove
-            command = group.joining(command)
         try:
-            return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
-                with_default_signals(command),
-                stdin=channel.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=self._environment,
-                cwd="/",
-            )
+            with readable(self._bubblewrap.syscall_filter) as filters:
+                arguments = self._bubblewrap.arguments(self._place, filters)
+                return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
+                    with_default_signals(self._in_a_group([*arguments, *supervisor, *shells])),
+                    stdin=channel.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=self._environment,
+                    cwd="/",
+                    pass_fds=filters,
+                )
         except OSError:
             self._remove_group()
             raise
+
+    def _in_a_group(self, command: list[str]) -> list[str]:
+        """Return a command that runs another one in a control group, where one can be made."""
+        if self._bubblewrap.groups is None:
+            return command
+        group = self._bubblewrap.groups.try_to_make(self._bubblewrap.limits)
+        self._remove_group = group.remove
+        return group.joining(command)
 
     def _kill(self, process: "subprocess.Popen[bytes]") -> None:
         """Kill process 1, and with it all that runs; wait until it is gone."""

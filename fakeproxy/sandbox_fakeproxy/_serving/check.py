@@ -45,6 +45,10 @@ def _in_a_jail(jail: Bubblewrap) -> Iterator[tuple[str, str]]:
     outside = f"user {ROOTS_UID}" if os.getuid() == 0 else "you"
     yield "user", f"enforced: gem, without privileges; to the rest of the machine it is {outside}"
     yield "network", "not enforced, unless with --sandbox-network none: it reaches what you reach"
+    if jail.syscall_filter is None:
+        yield "keys", f"not enforced on {platform.machine()}: it uses the kernel's keyrings"
+    else:
+        yield "keys", "enforced: it has no keyrings of the kernel, and sees no keys there"
     count = f"at most {limits.processes:,} in a sandbox"
     if os.getuid() == 0 or _linux_version() >= _COUNTS_IN_A_NAMESPACE:
         yield "number of processes", f"enforced: {count}"
