@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
+from sandbox_fakeproxy._local.bubblewrap import ROOTS_UID
 from sandbox_fakeproxy._local.isolation import IsolationUnavailable, choose_isolation
+from sandbox_fakeproxy._runtime.jailed_paths import JailedPaths
+from sandbox_fakeproxy._runtime.place import SCRATCH
 from sandbox_fakeproxy._serving.cli import main
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
@@ -141,6 +144,90 @@ async def test_a_jail_that_is_ended_twice_at_once_is_killed_once(
     assert killed == [signal.SIGKILL]
 
 
+@needs_jail
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *((path, 200) for path in ("/", "/usr/bin", "/bin", "/etc", SCRATCH, "/home", "/run")),
+        *((path, 200) for path in ("/proc", "/dev/pts", "/sandbox/system", "/sandbox/up")),
+        *((path, 400) for path in ("/root", "/var/log", "/home/nope", "/proc/sys", "/boot")),
+        *((path, 400) for path in ("/etc/passwd", "/sandbox/machine")),
+    ],
+)
+async def test_an_exec_dir_in_a_jail_is_what_a_command_finds(
+    tmp_path: Path, path: str, status: int
+) -> None:
+    runtime = LocalRuntime(tmp_path, isolation="required")
+    shell = ShellApi(runtime)
+    links = "ln -s /usr/bin system; ln -s ../../../etc up; ln -s /var/log machine"
+    await shell.exec(links, exec_dir="/sandbox")
+    body = {"command": "pwd", "exec_dir": path, "strict": True}
+    assert (await shell.request("POST", "exec", body)).status == status
+    if status == 200:
+        assert (await shell.run(f"cd {path}")).exit_code == 0
+    await runtime.close()
+
+
+@needs_jail
+def test_a_folder_that_the_fake_hides_is_empty_in_a_jail(tmp_path: Path) -> None:
+    hidden = Path("/usr/lib")
+    isolation = choose_isolation("required", hidden=(hidden,))
+    place = isolation.place(tmp_path)
+    within = next(each for each in hidden.iterdir() if each.is_dir() and not each.is_symlink())
+    assert place.has_directory(str(hidden))
+    assert not place.has_directory(str(within))
+    assert choose_isolation("required").place(tmp_path).has_directory(str(within))
+
+
+@needs_jail
+@pytest.mark.skipif(os.getuid() != 0, reason="only root enters what commands may not")
+def test_a_folder_for_root_only_is_none_of_a_jail(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "in").mkdir(parents=True)
+    closed.chmod(0o700)
+    tmp_path.chmod(0o755)
+    paths = JailedPaths({"/system": tmp_path}, made=(), owner=ROOTS_UID)
+    assert not paths.has_directory("/system/closed/in")
+    closed.chmod(0o711)
+    assert paths.has_directory("/system/closed/in")
+
+
+@needs_jail
+def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = choose_isolation("required").place(tmp_path / "one")
+    place.make()
+    folder = place.work / "folder"
+    folder.mkdir()
+    (tmp_path / "outside" / "in").mkdir(parents=True)
+    readlink = os.readlink
+
+    def look_and_swap(path: str, *, dir_fd: int | None = None) -> str:
+        try:
+            return readlink(path, dir_fd=dir_fd)
+        finally:
+            if path == "folder" and not folder.is_symlink():
+                folder.rmdir()
+                folder.symlink_to(tmp_path / "outside")
+
+    monkeypatch.setattr(os, "readlink", look_and_swap)
+    assert not place.has_directory("/sandbox/folder/in")
+    assert folder.is_symlink()
+
+
+@needs_jail
+def test_a_walk_with_many_ways_up_ends(tmp_path: Path) -> None:
+    place = choose_isolation("required").place(tmp_path)
+    place.make()
+    path = "/sandbox" + "/d" * 300
+    deep = place.on_this_machine(path)
+    os.makedirs(deep)  # noqa: PTH103  (`Path.mkdir` would make each by recursion)
+    (deep / "link").symlink_to("../d/" * 800)
+    assert not place.has_directory(f"{path}/link")
+    assert place.has_directory(path)
+
+
 def test_check_says_what_holds_here(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -157,7 +244,7 @@ def test_check_says_what_holds_here(
     assert re.search(r"limits +not enforced", without)
 
 
-@pytest.mark.skipif("required" not in AVAILABLE_ISOLATIONS, reason="bubblewrap does not work")
+@needs_jail
 def test_check_says_that_an_unknown_machine_has_no_filter(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,11 +14,12 @@ from .syscall_filter import key_filter
 USER = 1000  # of commands, inside
 ROOTS_UID = 61000  # of commands, outside, where the fake runs as root
 
-_SYSTEM = (
+SYSTEM = (
     *("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr", "/etc", "/opt", "/nix"),
     "/run/systemd/resolve",  # where /etc/resolv.conf may lead
 )
 _PARENTS = ("/home", "/run", "/run/systemd")
+_VIRTUAL = ("/proc", "/dev", "/dev/pts", "/dev/shm", CHANNELS)  # noqa: S108  (inside)
 _ACCOUNTS = {
     "passwd": f"root:x:0:0:root:/root:/bin/sh\ngem:x:{USER}:{USER}:gem:{HOME}:/bin/bash\n"
     "nobody:x:65534:65534:nobody:/:/bin/false\n",
@@ -38,6 +39,12 @@ class Bubblewrap:
     hidden: tuple[Path, ...] = ()  # folders of the fake, should they be below a system folder
     groups: ControlGroups | None = None
     syscall_filter: bytes | None = field(default_factory=key_filter)
+
+    @property
+    def made(self) -> frozenset[str]:
+        """The folders of a jail with nothing of this machine in them, by their names inside."""
+        hidden = [str(each) for name in SYSTEM for each in self._hidden_in(Path(name))]
+        return frozenset({*_PARENTS, *_VIRTUAL, *hidden})
 
     def prepare(self, place: Place) -> None:
         """Make the files of a place that its jail needs."""
@@ -76,13 +83,14 @@ class Bubblewrap:
     def _files(self, place: Place) -> list[str]:
         # Parents that bubblewrap makes by itself are for their owner only.
         arguments = [each for name in _PARENTS for each in ("--perms", "0755", "--dir", name)]
-        for name in _SYSTEM:
+        for name in SYSTEM:
             path = Path(name)
             if path.is_symlink():
                 arguments += ["--symlink", os.readlink(path), name]  # noqa: PTH115  (verbatim)
             elif path.is_dir():
                 arguments += ["--ro-bind", name, name]
-                arguments += self._hide_in(path)
+                for each in self._hidden_in(path):
+                    arguments += ["--tmpfs", str(each)]
         for name in _ACCOUNTS:
             arguments += ["--ro-bind", str(place.accounts / name), f"/etc/{name}"]
         arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(_SHARED_MEMORY)]
@@ -94,10 +102,5 @@ class Bubblewrap:
         arguments += ["--ro-bind", str(place.channels), CHANNELS]
         return [*arguments, "--remount-ro", "/", "--chdir", HOME]
 
-    def _hide_in(self, folder: Path) -> list[str]:
-        return [
-            argument
-            for each in self.hidden
-            if each != folder and each.is_relative_to(folder)
-            for argument in ("--tmpfs", str(each))
-        ]
+    def _hidden_in(self, folder: Path) -> list[Path]:
+        return [each for each in self.hidden if each != folder and each.is_relative_to(folder)]

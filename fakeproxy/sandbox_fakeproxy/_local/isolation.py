@@ -13,7 +13,7 @@ from typing import Literal
 
 from sandbox_fakeproxy._runtime.place import HOME, SCRATCH, Place
 
-from .bubblewrap import ROOTS_UID, Bubblewrap
+from .bubblewrap import ROOTS_UID, SYSTEM, Bubblewrap
 from .control_groups import control_groups
 from .jail import Jail, JailedMachine
 from .limits import DEFAULT_LIMITS, Limits
@@ -44,7 +44,9 @@ class Isolation:
         """Return the place of a sandbox with its files below a directory."""
         if self.jail is None:
             return Place(directory)
-        return Place(directory, isolated=True, owner=ROOTS_UID if os.getuid() == 0 else None)
+        owner = ROOTS_UID if os.getuid() == 0 else None
+        made = self.jail.made
+        return Place(directory, isolated=True, owner=owner, system=SYSTEM, made=made)
 
     def machine(self, place: Place, starter: Executor) -> Machine:
         """Return the machine on which the shells of a place run.

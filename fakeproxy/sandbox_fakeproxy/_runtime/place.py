@@ -2,14 +2,15 @@
 
 import os
 import posixpath
-import stat
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from .jailed_paths import JailedPaths
 
 WORK = "/sandbox"
 HOME = "/home/gem"
 CHANNELS = "/.channels"  # the name inside, where commands are isolated
-_LINK_LIMIT = 40  # as on Linux
 SCRATCH = "/tmp"  # noqa: S108  (the name inside; on this machine it is a directory of its own)
 
 
@@ -24,6 +25,8 @@ class Place:
     directory: Path
     isolated: bool = False
     owner: int | None = None  # the user of its commands, if another one than the fake's
+    system: Collection[str] = ()  # the folders of this machine that isolated commands see
+    made: Collection[str] = ()  # those of their own that are not the sandbox's
 
     @property
     def work(self) -> Path:
@@ -81,28 +84,13 @@ class Place:
 
     def has_directory(self, path: str) -> bool:
         """Tell whether commands can find a directory at a path of the sandbox."""
+        if self.isolated:
+            mounted = {name: Path(name) for name in self.system} | dict(self._names)
+            return JailedPaths(mounted, self.made, self.owner).has_directory(path)
         try:
-            return (self._led_to(path) if self.isolated else self.on_this_machine(path)).is_dir()
+            return self.on_this_machine(path).is_dir()
         except OSError:  # a part of it is missing, too long or may not be read
             return False
-
-    def _led_to(self, path: str) -> Path:
-        """Follow links by hand, as their targets are paths of the sandbox, too.
-
-        Raises:
-            OSError: a part of the path does not exist, so the rest is not looked at.
-        """
-        at, ahead, links = PurePosixPath("/"), [*reversed(PurePosixPath(path).parts)], 0
-        while ahead:
-            name = ahead.pop()
-            here = at.parent if name == ".." else at / name
-            real = self.on_this_machine(str(here))
-            if not stat.S_ISLNK(real.lstat().st_mode) or links == _LINK_LIMIT:
-                at = here
-            else:
-                links += 1
-                ahead.extend(reversed(real.readlink().parts))
-        return self.on_this_machine(str(at))
 
     def to_commands(self, path: str) -> str:
         """Return a path of the sandbox as commands see it."""
