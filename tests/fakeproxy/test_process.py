@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -27,6 +28,7 @@ JSON = {"Content-Type": "application/json"}
 STOP_TIMEOUT = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
 PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # the process is covered too
 CONFIG = ".config/gemini-remote-sandbox/config.json"
+GUARDIAN = "sandbox_fakeproxy._cleanup.guardian"
 PROGRAM = [sys.executable, "-m", "sandbox_fakeproxy"]
 
 
@@ -260,6 +262,36 @@ async def test_a_runtime_whose_process_is_ended_leaves_nothing(
     await process.communicate()
     await wait_until(lambda: not is_running(pid))
     await wait_until(lambda: not list(tmp_path.glob("sandbox-fakeproxy-*")))
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="this machine has no setpriv")
+async def test_a_shell_without_a_jail_ends_with_a_killed_fake_even_without_a_guardian(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ("--ephemeral", "--ready-after", "0", "--isolation", "none")
+    async with serving(environment, *arguments) as fake:
+        user = await a_user(fake.url)
+        await user.post("/api/sandboxes", json={"name": "box"})
+        # It waits without a child, as only the shell gets the signal.
+        command = "trap '' HUP; mkfifo ~/pipe; echo $$ >> ~/pids; read -t 60 <>~/pipe"
+        body = {"command": command, "async_mode": True}
+        await user.post("/proxy/box/v1/shell/exec", json=body)
+        await wait_until(lambda: bool(pids_in(in_the_home(tmp_path, "pids"))))
+        (pid,) = pids_in(in_the_home(tmp_path, "pids"))
+        await wait_until(lambda: guardian_of(fake) is not None)
+        guardian = guardian_of(fake)
+        assert guardian is not None
+        guardian.kill()
+        fake.process.kill()
+        await wait_until(lambda: not is_running(pid))
+    assert in_the_home(tmp_path, "pids").exists()  # no guardian has removed it
+    await user.aclose()
+
+
+def guardian_of(fake: Fake) -> psutil.Process | None:
+    """Return the process that cleans up after a fake, once there is one."""
+    children = psutil.Process(fake.process.pid).children()
+    return next((each for each in children if GUARDIAN in each.cmdline()), None)
 
 
 async def test_in_the_background_a_hangup_does_not_stop_it_and_a_kill_ends_a_command(

@@ -3,17 +3,22 @@
 import asyncio
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from sandbox_fakeproxy._cleanup.processes import kill_all_below
 from sandbox_fakeproxy._runtime.place import Place
 
 from .signals import with_default_signals
+
+_PATIENCE = 10.0  # seconds
 
 # The script of a shell. Commands come through a named pipe: an inherited descriptor would be
 # inherited by the commands, too.
@@ -120,8 +125,10 @@ class SharedMachine:
         script = SCRIPT.replace("CHANNEL", shlex.quote(str(self._place.channels / channel)))
         # The leader of a process session: the first terminal that it opens becomes its own.
         start = f"exec 0<>{shlex.quote(pty.name)} 1>&0 2>&0; {script}"
+        # The thread that starts it lasts as long as the runtime.
+        shell = [self._bash, "--norc", "--noprofile", "-c", start, "bash"]
         return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
-            with_default_signals([self._bash, "--norc", "--noprofile", "-c", start, "bash"]),
+            with_default_signals([*_ending_with_its_parent(), *shell]),
             stdin=pty.far,
             stdout=pty.far,
             stderr=pty.far,
@@ -132,6 +139,25 @@ class SharedMachine:
 
     def _kill(self) -> None:
         kill_all_below(self._place.directory, (), self._leaders)
+
+
+@cache
+def _ending_with_its_parent() -> tuple[str, ...]:
+    """Return words before a command that have the kernel kill it when this thread has ended.
+
+    There are none but on Linux, and not without a `setpriv` that can do it.
+    """
+    program = shutil.which("setpriv") if sys.platform == "linux" else None
+    if program is None:
+        return ()
+    words = (program, "--pdeathsig", "KILL")
+    try:
+        subprocess.run(  # noqa: S603  (a program of the machine's own)
+            [*words, "true"], capture_output=True, timeout=_PATIENCE, check=True
+        )
+    except (OSError, subprocess.SubprocessError):  # that of BusyBox cannot
+        return ()
+    return words
 
 
 def call_at_end(process: "subprocess.Popen[bytes]", act: Callable[[], object]) -> None:
