@@ -245,6 +245,27 @@ def test_check_says_what_holds_here(
 
 
 @needs_jail
+@pytest.mark.parametrize(
+    ("release", "root", "another"),
+    [
+        ("5.14.0-1-amd64", "enforced: at most 1,024 in a sandbox", None),
+        ("5.13.9", "enforced: at most 1,024, but on this Linux in all sandboxes", "yours outside"),
+    ],
+)
+def test_check_says_whose_processes_this_linux_counts(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    release: str,
+    root: str,
+    another: str | None,
+) -> None:
+    monkeypatch.setattr(platform, "release", lambda: release)
+    assert main(["check"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (root if os.getuid() == 0 or another is None else another) in said
+
+
+@needs_jail
 def test_check_says_that_an_unknown_machine_has_no_filter(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

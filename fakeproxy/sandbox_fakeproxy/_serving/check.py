@@ -44,16 +44,18 @@ def _in_a_jail(jail: Bubblewrap) -> Iterator[tuple[str, str]]:
     yield "processes", "enforced: sees and signals those of its sandbox; they end with the fake"
     outside = f"user {ROOTS_UID}" if os.getuid() == 0 else "you"
     yield "user", f"enforced: gem, without privileges; to the rest of the machine it is {outside}"
-    yield "network", "not enforced, unless with --sandbox-network none: it reaches what you reach"
+    yield (
+        "network",
+        (
+            "not enforced, unless with --sandbox-network none: it reaches what you reach, also by"
+            " abstract Unix sockets"
+        ),
+    )
     if jail.syscall_filter is None:
         yield "keys", f"not enforced on {platform.machine()}: it uses the kernel's keyrings"
     else:
         yield "keys", "enforced: it has no keyrings of the kernel, and sees no keys there"
-    count = f"at most {limits.processes:,} in a sandbox"
-    if os.getuid() == 0 or _linux_version() >= _COUNTS_IN_A_NAMESPACE:
-        yield "number of processes", f"enforced: {count}"
-    else:
-        yield "number of processes", f"{count}; on this Linux, yours outside count too"
+    yield "number of processes", _number_of_processes(limits.processes)
     yield "memory, files' size", "enforced for each process"
     if jail.groups is None:
         yield "memory together", "not enforced: no control group may be written here"
@@ -62,6 +64,14 @@ def _in_a_jail(jail: Bubblewrap) -> Iterator[tuple[str, str]]:
         yield "memory together", f"enforced: {gib} GiB for a sandbox, by a control group"
     yield "processor", f"enforced: {limits.cpu:,} s for each process"
     yield "room on disk", "watched every few seconds; over the limit, all that runs is killed"
+
+
+def _number_of_processes(limit: int) -> str:
+    if _linux_version() >= _COUNTS_IN_A_NAMESPACE:
+        return f"enforced: at most {limit:,} in a sandbox"
+    if os.getuid() == 0:
+        return f"enforced: at most {limit:,}, but on this Linux in all sandboxes together"
+    return f"at most {limit:,} in a sandbox; on this Linux, yours outside count too"
 
 
 def _without_jail() -> Iterator[tuple[str, str]]:
