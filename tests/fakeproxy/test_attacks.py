@@ -1,7 +1,9 @@
 """Attacks by the commands of a sandbox: on the fake, on other sandboxes and on this machine.
 
-Each stands in SECURITY.md. In a jail none succeeds. Without one, `unjailed` is
-the outcome; attacks that would harm this machine are not run there.
+Each stands in SECURITY.md, with its outcomes. In a jail each is run, and none succeeds but by the
+network of the machine, where that is given. Without a jail, those are run that only look at what
+they reach: there `unjailed` is the outcome, or None where it depends on the machine. The others are
+run in a jail only: they would harm this machine, or their outcome is what its user may do.
 """
 
 import errno
@@ -20,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._local.isolation import Choice
+from sandbox_fakeproxy._local.isolation import Choice, Network
 from sandbox_fakeproxy._local.limits import Limits
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS, with_each_isolation
@@ -217,6 +219,28 @@ async def test_with_its_network_a_command_reaches_what_listens_on_this_machine(
     outcome = await ShellApi(runtime).run(f"(: </dev/tcp/127.0.0.1/{port}) {READ}")
     await runtime.close()
     assert outcome.output == "reached\n"
+
+
+@needs_jail
+@pytest.mark.skipif(not PERL.exists(), reason="needs Perl")
+@pytest.mark.parametrize(
+    ("network", "outcome"),
+    [
+        pytest.param("host", "reached\n", id="abstract sockets"),
+        pytest.param("none", "kept\n", id="abstract sockets"),
+    ],
+)
+async def test_abstract_sockets_are_part_of_the_network(
+    tmp_path: Path, network: Network, outcome: str
+) -> None:
+    name = f"sandbox-fakeproxy-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen()
+        runtime = LocalRuntime(tmp_path, isolation="required", network=network)
+        call = f'socket(S, 1, 1, 0); exit !connect(S, pack("Sa*", 1, "\\0{name}"))'
+        assert (await ShellApi(runtime).run(f"{PERL} -e '{call}' {READ}")).output == outcome
+        await runtime.close()
 
 
 def test_every_attack_stands_in_the_security_page() -> None:
