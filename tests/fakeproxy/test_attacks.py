@@ -25,7 +25,7 @@ from sandbox_fakeproxy import LocalRuntime
 from sandbox_fakeproxy._local.isolation import Choice, Network
 from sandbox_fakeproxy._local.limits import Limits
 
-from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS, with_each_isolation
+from tests.fakeproxy.available_isolations import needs_jail, with_each_isolation
 from tests.fakeproxy.processes import pids_in_jail
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
@@ -33,9 +33,6 @@ LIMITS = Limits(processes=60, memory=400 * 1024**2, file=1024**2, cpu=1)
 ANOTHER_USER = 20_000 + os.getpid() % 40_000  # of no other run on this machine
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("client", "contract", "fakeproxy")
-needs_jail = pytest.mark.skipif(
-    "required" not in AVAILABLE_ISOLATIONS, reason="bubblewrap does not work on this machine"
-)
 KEYCTL = {"x86_64": 250, "aarch64": 219}.get(platform.machine())  # the number of the system call
 PERL = Path("/usr/bin/perl")  # calls the kernel as no shell can
 

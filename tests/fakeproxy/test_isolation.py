@@ -16,12 +16,28 @@ from sandbox_fakeproxy._runtime.jailed_paths import JailedPaths
 from sandbox_fakeproxy._runtime.place import SCRATCH
 from sandbox_fakeproxy._serving.cli import main
 
-from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
+from tests.fakeproxy.available_isolations import (
+    AVAILABLE_ISOLATIONS,
+    JAIL_IS_REQUIRED,
+    JAIL_PROBLEM,
+)
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 needs_jail = pytest.mark.skipif(
     "required" not in AVAILABLE_ISOLATIONS, reason="bubblewrap does not work on this machine"
 )
+
+
+def test_jails_work_where_the_run_requires_them() -> None:
+    """Fail where all tests with a jail are skipped, although REQUIRE_JAIL=1 asks for them."""
+    if JAIL_IS_REQUIRED and JAIL_PROBLEM is not None:
+        pytest.fail(
+            f"REQUIRE_JAIL=1, but commands cannot run in jails: {JAIL_PROBLEM}. Install bubblewrap"
+            " (apt-get install bubblewrap) where bwrap is missing; where it fails, let this machine"
+            " make namespaces (a container: --security-opt seccomp=unconfined --security-opt"
+            " apparmor=unconfined). To run the tests without a jail, unset REQUIRE_JAIL.",
+            pytrace=False,
+        )
 
 
 @pytest.mark.parametrize("choice", AVAILABLE_ISOLATIONS)
