@@ -5,6 +5,7 @@ import pytest
 from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._testing.thread import ServerThread
 
+from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.fakeproxy.fake_app import Client, FakeApp, SharedServer, fake_app
 
 
@@ -15,10 +16,17 @@ def shared_server() -> Iterator[SharedServer]:
         yield server
 
 
-@pytest.fixture
-def isolation() -> Choice:
-    """Return the quickest isolation; `with_each_isolation` replaces it."""
-    return "none"
+# Without a jail too, where there are jails, in `make check`.
+@pytest.fixture(
+    params=[
+        AVAILABLE_ISOLATIONS[-1],
+        *(pytest.param(each, marks=pytest.mark.check) for each in AVAILABLE_ISOLATIONS[:-1]),
+    ]
+)
+def isolation(request: pytest.FixtureRequest) -> Choice:
+    """Return "required" where jails work, else "none"; `with_each_isolation` replaces it."""
+    chosen: Choice = request.param
+    return chosen
 
 
 @pytest.fixture

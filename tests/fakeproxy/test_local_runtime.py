@@ -369,10 +369,10 @@ async def test_a_hundred_commands_at_once_all_get_their_own_output(
     assert [outcome.exit_code for outcome in outcomes] == list(range(100))
 
 
+@pytest.mark.parametrize("isolation", ["none"])  # what runs in a jail ends with the fake
 async def test_recovering_clears_the_leftovers_of_a_killed_fake(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
-    # Without isolation, by default here; what runs in a jail ends with the fake.
     await run(runtime, f"setsid sleep 1000 & {NOTE}")
     await run(runtime, "touch orphan", "two")
     (pid,) = pids_in(home(tmp_path) / "pids")

@@ -1,4 +1,7 @@
-"""A session beside a plain bash: the same commands, and the same to be seen after each."""
+"""A session beside a plain bash: the same commands, and the same to be seen after each.
+
+The session is in a jail where jails work. The plain bash then sees its directory by the same name.
+"""
 
 import asyncio
 import subprocess
@@ -10,7 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sandbox_fakeproxy import LocalRuntime
+from sandbox_fakeproxy._runtime.place import HOME, Place
 
+from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.fakeproxy.shell_api import ShellApi
 
 NAMES = st.sampled_from(["a", "b", "PATHS"])
@@ -33,8 +38,8 @@ class PlainBash:
     What ended a shell is left out there: what the session knew then, it must still know.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._before: list[str] = []
 
     def run(self, text: str) -> tuple[str, int]:
@@ -51,8 +56,8 @@ class PlainBash:
             ]
         )
         done = subprocess.run(
-            ["bash", "--norc", "--noprofile", "-c", script, "bash"],
-            cwd=self._directory,
+            [*self._jail(), "bash", "--norc", "--noprofile", "-c", script, "bash"],
+            cwd=self._place.home,
             env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/usr"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -61,6 +66,13 @@ class PlainBash:
             timeout=30,
         )
         return done.stdout.decode().partition(f"{mark}\n")[2], done.returncode
+
+    def _jail(self) -> list[str]:
+        """Return a command that runs bash below /home/gem, where the session is."""
+        if not self._place.isolated:
+            return []
+        files = ["--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/home"]
+        return ["bwrap", *files, "--bind", str(self._place.home), HOME, "--chdir", HOME, "--"]
 
     def keep(self, text: str) -> None:
         """Run `text` before each later command."""
@@ -75,9 +87,9 @@ class ASessionIsABash(RuleBasedStateMachine):
         self._loop = asyncio.new_event_loop()
         self._temporary = tempfile.TemporaryDirectory()
         root = Path(self._temporary.name).resolve()
-        self._runtime = LocalRuntime(root, isolation="none")
+        self._runtime = LocalRuntime(root, isolation=AVAILABLE_ISOLATIONS[-1])
         self._box = ShellApi(self._runtime)
-        self._plain = PlainBash(root / "one" / "home")
+        self._plain = PlainBash(self._runtime.place("one"))
 
     def teardown(self) -> None:
         self._loop.run_until_complete(self._runtime.close())
