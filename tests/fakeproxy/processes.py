@@ -12,11 +12,11 @@ import psutil
 TIMEOUT = 15.0  # seconds; far more than anything here takes on a busy machine
 
 
-async def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition about another process holds."""
-    deadline = time.monotonic() + TIMEOUT
+async def wait_until(condition: Callable[[], bool], *, within: float = TIMEOUT) -> None:
+    """Wait until a condition about another process holds; fail after `within` seconds."""
+    deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < deadline, f"the condition did not hold within {TIMEOUT:g} s"
+        assert time.monotonic() < deadline, f"the condition did not hold within {within:g} s"
         await asyncio.sleep(0.01)
 
 

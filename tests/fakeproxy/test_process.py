@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ import psutil
 import pytest
 from sandbox_fakeproxy import ScriptedRuntime, Store, create_app
 from sandbox_fakeproxy._distribution import install_command
+from sandbox_fakeproxy._local.isolation import Choice
 from sandbox_fakeproxy._local.signals import with_default_signals
 from sandbox_fakeproxy._serving.data import opened
 
+from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.processes import TIMEOUT, is_running, pids_in, wait_until
 
 JSON = {"Content-Type": "application/json"}
 STOP_TIMEOUT = 5.0  # seconds; a stop takes a fifth of one, on a machine with nothing else to do
+PROMISED = 3.0  # seconds from a fake's end until nothing of it is left
 PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # the process is covered too
 CONFIG = ".config/gemini-remote-sandbox/config.json"
 GUARDIAN = "sandbox_fakeproxy._cleanup.guardian"
@@ -192,21 +196,114 @@ async def test_a_signal_stops_it_with_all_that_runs_and_all_that_waits(
     await user.aclose()
 
 
-@pytest.mark.parametrize("isolation", ["auto", "none"])
-async def test_a_killed_fake_leaves_no_process_and_no_temporary_directory(
-    environment: dict[str, str], tmp_path: Path, isolation: str
+def stubborn(number: signal.Signals) -> tuple[list[str], str]:
+    """Return a program of this test alone, and a command that runs it twice, deaf to signals."""
+    program = ["sleep", f"1000.{os.getpid()}{number:02}"]
+    line = " ".join(program)
+    return program, f"trap '' HUP INT TERM; setsid {line} & {line}"
+
+
+def runs(process: psutil.Process, program: list[str]) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline() == program
+    return False
+
+
+def temporary_directories(tmp_path: Path) -> list[Path]:
+    return list(tmp_path.glob("sandbox-fakeproxy-*"))
+
+
+async def end_and_see_nothing_left(
+    pid: int, number: signal.Signals, program: list[str], tmp_path: Path
 ) -> None:
+    """Send a signal once `program` runs twice below a process; wait for all of that to end."""
+    process = psutil.Process(pid)
+    below: list[psutil.Process] = []
+
+    def is_under_way() -> bool:
+        below[:] = process.children(recursive=True)
+        return sum(runs(each, program) for each in below) == 2
+
+    await wait_until(is_under_way)
+    assert temporary_directories(tmp_path)
+    process.send_signal(number)
+    try:
+        await wait_until(
+            lambda: (
+                not any(is_running(each.pid) for each in [process, *below])
+                and not temporary_directories(tmp_path)
+            ),
+            within=PROMISED,
+        )
+    finally:
+        for each in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+@with_each_isolation
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGABRT],
+    ids=attrgetter("name"),
+)
+async def test_a_fake_that_ends_leaves_nothing_within_three_seconds(
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: Choice
+) -> None:
+    """SIGHUP is the end of a terminal, SIGABRT a crash."""
     arguments = ("--ephemeral", "--ready-after", "0", "--isolation", isolation)
-    async with serving(environment, *arguments) as fake:
-        user = await a_user(fake.url)
-        await user.post("/api/sandboxes", json={"name": "box"})
-        await execute(user, "setsid sleep 1000 & echo $! >> ~/pids; sleep 1000 & echo $! >> ~/pids")
-        pids = pids_in(in_the_home(tmp_path, "pids"))
-        assert [is_running(pid) for pid in pids] == [True, True]
-        fake.process.kill()
-        await wait_until(lambda: not any(is_running(pid) for pid in pids))
-        await wait_until(lambda: not list(tmp_path.glob("sandbox-fakeproxy-*")))
-    await user.aclose()
+    no_core = ("sh", "-c", 'ulimit -c 0; exec "$@"', "sh")
+    program, command = stubborn(number)
+    async with serving(environment, *arguments, within=no_core) as fake:
+        async with await a_user(fake.url) as user:
+            await user.post("/api/sandboxes", json={"name": "box"})
+            body = {"command": command, "async_mode": True}
+            await user.post("/proxy/box/v1/shell/exec", json=body)
+        await end_and_see_nothing_left(fake.process.pid, number, program, tmp_path)
+
+
+PYTEST = [sys.executable, "-m", "pytest", "--disable-plugin-autoload", "-p", "no:cacheprovider"]
+# SIGUSR1 ends the process as pytest-timeout's method "thread" does.
+TESTS = """
+import os, signal, threading
+
+import pytest
+from sandbox_fakeproxy import LocalRuntime
+
+
+def exit_in_a_thread(*_):
+    threading.Thread(target=os._exit, args=(1,)).start()
+
+
+@pytest.mark.fake_proxy(runtime=lambda: LocalRuntime(isolation=ISOLATION), ready_after=0)
+def test_that_does_not_end(fake_proxy_server):
+    signal.signal(signal.SIGUSR1, exit_in_a_thread)
+    http = fake_proxy_server.client(fake_proxy_server.user())
+    http.post("/api/sandboxes", json={"name": "box"})
+    http.post("/proxy/box/v1/shell/exec", json={"command": COMMAND}, timeout=60)
+"""
+
+
+@with_each_isolation
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=attrgetter("name"))
+async def test_tests_that_are_ended_leave_nothing_within_three_seconds(
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: Choice
+) -> None:
+    program, command = stubborn(number)
+    tests = TESTS.replace("COMMAND", repr(command)).replace("ISOLATION", repr(isolation))
+    (tmp_path / "test_project.py").write_text(tests)
+    process = await asyncio.create_subprocess_exec(
+        *(*PYTEST, "-p", "sandbox_fakeproxy.pytest_plugin", "test_project.py"),
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        await end_and_see_nothing_left(process.pid, number, program, tmp_path)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make a process the first one")
