@@ -20,12 +20,9 @@ from tests.fakeproxy.available_isolations import (
     AVAILABLE_ISOLATIONS,
     JAIL_IS_REQUIRED,
     JAIL_PROBLEM,
+    needs_jail,
 )
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
-
-needs_jail = pytest.mark.skipif(
-    "required" not in AVAILABLE_ISOLATIONS, reason="bubblewrap does not work on this machine"
-)
 
 
 def test_jails_work_where_the_run_requires_them() -> None:
