@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, ExceptionHandler
 
 from ._clock import Clock, SystemClock, iso
-from ._control.fake import Fake, World
+from ._control.fake import Fake
 from ._control.injection import FaultInjection
 from ._control.routes import Control, read_document
 from ._deployed.table import DEPLOYED
@@ -24,18 +24,16 @@ from ._errors import Fault, Refusal
 from ._http import Reply, read_arguments, write
 from ._local.runtime import LocalRuntime
 from ._mint import Mint, seed_of
-from ._proxy.administration import Administration
-from ._proxy.auth import Authenticator
+from ._proxy.accounts import Accounts
 from ._proxy.conduct import SANE, Conduct
 from ._proxy.forwarding import Forwarding
 from ._proxy.gate import Gate
-from ._proxy.keys import Keys
 from ._proxy.middleware import BodilessHead, DrainedBodies, KnownHosts, LimitedHeaders, RawPaths
 from ._proxy.request_log import LogRequests, RequestLog
 from ._proxy.route import ExactRoute
 from ._proxy.sandboxes import Sandboxes
-from ._proxy.self_service import SelfService
 from ._runtime.interface import Runtime
+from ._service import Service
 from ._state.controller import Controller
 from ._state.profiles import DEFAULT_PROFILE, find_profile
 from ._state.store import Store
@@ -56,6 +54,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     allowed_hosts: Collection[str] | None = None,
     random: Random | None = None,
     log_bodies: bool = False,
+    service: type[Service] = Service,
 ) -> Starlette:
     """Make a fake proxy with state of its own; it needs no socket and no lifespan events.
 
@@ -67,7 +66,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     for. With `allowed_hosts`, requests for other hosts are refused. A seeded `random` makes ids and
     keys predictable; a `runtime` of yours takes a `seed` of its own. With `log_bodies`, the request
     log keeps queries and bodies, with keys masked. `as_deployed` has the deployed
-    proxy's quirks and bugs. `app.state.fake` is what testers hold the fake by. The lifespan's end,
+    proxy's quirks and bugs. `service` may be a subclass of `Service` that keeps other rules.
+    `app.state.fake` is what testers hold the fake by. The lifespan's end,
     or `await app.state.runtime.close()`, kills what still runs.
 
     Raises:
@@ -81,35 +81,21 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         runtime = LocalRuntime(seed=seed_of(random), as_deployed=as_deployed)
     mint = Mint(random)
     conduct = DEPLOYED if as_deployed else SANE
-    if not conduct.keeps_files:
+    if not conduct.rules.keeps_files:
         store.forget_kept_files()
     controller = Controller(
         ready_after=ready_after, reconcile_delay=reconcile_delay, profile=find_profile(profile)
     )
     request_log = RequestLog(clock, admin_key, keeps_bodies=log_bodies)
-    authenticator = Authenticator(store, admin_key, conduct.credentials)
-    gate = Gate(authenticator, store, clock)
-    keys = Keys(store, clock, mint, conduct)
+    operations = service(store, clock, mint, controller, runtime, conduct.rules, admin_key)
+    gate = Gate(operations)
     time_limit = conduct.time_limit if command_timeout is None else command_timeout
-    changing = set[str]()
-    forwarding = Forwarding(
-        store,
-        clock,
-        controller,
-        runtime,
-        conduct,
-        changing=changing,
-        upstream=upstream,
-        time_limit=time_limit,
-    )
-    sandboxes = Sandboxes(store, clock, mint, controller, runtime, conduct, changing=changing)
-    administration = Administration(store, clock, mint, keys, runtime, conduct)
-    fake = Fake(
-        World(store, clock, mint, controller, runtime, request_log, profile, conduct.admin_email)
-    )
+    forwarding = Forwarding(operations, conduct, upstream=upstream, time_limit=time_limit)
+    fake = Fake(operations, request_log, profile, conduct.admin_email)
+    accounts = Accounts(operations, conduct)
     known = [
-        *_user_routes(gate, sandboxes, forwarding, SelfService(store, keys), conduct),
-        *_admin_routes(gate, administration),
+        *_user_routes(gate, Sandboxes(operations, conduct), forwarding, accounts, conduct),
+        *_admin_routes(gate, accounts),
         ExactRoute("GET", "/health", gate.public(_health(store, clock, conduct))),
     ]
     hosts = [Middleware(KnownHosts, allowed=allowed_hosts)] if allowed_hosts is not None else []
@@ -128,7 +114,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
                 FaultInjection,
                 faults=fake.faults,
                 clock=clock,
-                find_caller=authenticator.find_caller,
+                find_caller=operations.find_caller,
                 ignores_case=as_deployed,
             ),
             *conduct.middleware,
@@ -145,7 +131,7 @@ def _user_routes(
     gate: Gate,
     sandboxes: Sandboxes,
     forwarding: Forwarding,
-    self_service: SelfService,
+    accounts: Accounts,
     conduct: Conduct,
 ) -> list[ExactRoute]:
     name = "/api/sandboxes/{name}"
@@ -161,24 +147,24 @@ def _user_routes(
             "/proxy/{name}/{path:path}",
             gate.owner(forwarding.forward, conduct.read_forwarded),
         ),
-        ExactRoute("GET", "/api/me", gate.user(self_service.show)),
-        ExactRoute("POST", "/api/me/apikeys", gate.user(self_service.create_key)),
-        ExactRoute("GET", "/api/me/apikeys", gate.user(self_service.list_keys)),
-        ExactRoute("DELETE", "/api/me/apikeys/{key_id}", gate.user(self_service.revoke_key)),
+        ExactRoute("GET", "/api/me", gate.user(accounts.show_caller)),
+        ExactRoute("POST", "/api/me/apikeys", gate.user(accounts.create_own_key)),
+        ExactRoute("GET", "/api/me/apikeys", gate.user(accounts.list_own_keys)),
+        ExactRoute("DELETE", "/api/me/apikeys/{key_id}", gate.user(accounts.revoke_own_key)),
     ]
 
 
-def _admin_routes(gate: Gate, administration: Administration) -> list[ExactRoute]:
+def _admin_routes(gate: Gate, accounts: Accounts) -> list[ExactRoute]:
     users, user = "/api/admin/users", "/api/admin/users/{user_id}"
     return [
-        ExactRoute("POST", users, gate.admin(administration.create_user)),
-        ExactRoute("GET", users, gate.admin(administration.list_users)),
-        ExactRoute("GET", user, gate.admin(administration.get_user)),
-        ExactRoute("PUT", user, gate.admin(administration.update_user)),
-        ExactRoute("DELETE", user, gate.admin(administration.delete_user)),
-        ExactRoute("POST", f"{user}/apikeys", gate.admin(administration.create_key)),
-        ExactRoute("GET", f"{user}/apikeys", gate.admin(administration.list_keys)),
-        ExactRoute("DELETE", "/api/admin/apikeys/{key_id}", gate.admin(administration.revoke_key)),
+        ExactRoute("POST", users, gate.admin(accounts.create_user)),
+        ExactRoute("GET", users, gate.admin(accounts.list_users)),
+        ExactRoute("GET", user, gate.admin(accounts.get_user)),
+        ExactRoute("PUT", user, gate.admin(accounts.update_user)),
+        ExactRoute("DELETE", user, gate.admin(accounts.delete_user)),
+        ExactRoute("POST", f"{user}/apikeys", gate.admin(accounts.create_key)),
+        ExactRoute("GET", f"{user}/apikeys", gate.admin(accounts.list_keys)),
+        ExactRoute("DELETE", "/api/admin/apikeys/{key_id}", gate.admin(accounts.revoke_key)),
     ]
 
 

@@ -12,7 +12,7 @@ Exception
 ├── DataUnusable              it cannot be kept there (`_serving.data`): exit 2
 ├── ListenerRefused           no listening there (`_serving.listener`): exit 2
 └── ValueError
-    └── UnusableAdminKey      no header can carry it (`_proxy.auth`): exit 2
+    └── UnusableAdminKey      no header can carry it: exit 2
 """
 
 from enum import Enum, auto
@@ -61,6 +61,10 @@ class Refusal(Exception):
 
 class AlreadyExists(Exception):
     """A name that must be unique is taken."""
+
+
+class UnusableAdminKey(ValueError):
+    """The admin key is one that no request could carry."""
 
 
 class StoreUnusable(Exception):

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import Store
-from sandbox_fakeproxy._proxy.auth import digest
+from sandbox_fakeproxy._service import digest
 from sandbox_fakeproxy._state.fates import Fate
 from sandbox_fakeproxy._state.records import ApiKey, Intent, Sandbox, User
 

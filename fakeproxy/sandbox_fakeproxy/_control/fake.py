@@ -1,19 +1,14 @@
 """The controls of a fake proxy in process; `routes` has the same ones below `/_fake/`."""
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sandbox_fakeproxy._clock import Clock
-from sandbox_fakeproxy._errors import AlreadyExists
-from sandbox_fakeproxy._mint import Mint
+from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._proxy.request_log import CAPACITY, RequestFilter, RequestLog
-from sandbox_fakeproxy._runtime.interface import Runtime
-from sandbox_fakeproxy._state.controller import Controller
+from sandbox_fakeproxy._service import Service
 from sandbox_fakeproxy._state.fates import find_fate
-from sandbox_fakeproxy._state.records import Sandbox, User
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy._state.records import Sandbox
 
 from .faults import Faults
 from .planting import Planting
@@ -21,30 +16,25 @@ from .seed import ADMIN, Seed, read_seed, read_user
 from .state import describe_closest, explain_count, sandbox_state, state_of
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """The components of a fake proxy."""
-
-    store: Store
-    clock: Clock
-    mint: Mint
-    controller: Controller
-    runtime: Runtime
-    request_log: RequestLog
-    profile: str
-    admin_email: str | None = None
-
-
 class Fake:
     """The fake proxy of an app, as `app.state.fake`. `faults` are those that are armed."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.faults = Faults(lambda: {ADMIN, *(user.username for user in world.store.users())})
-        self._store = world.store
-        self._mint = world.mint
-        self._log = world.request_log
-        self._planting = Planting(world.store, world.mint, world.controller)
+    def __init__(
+        self,
+        service: Service,
+        request_log: RequestLog,
+        profile: str,
+        admin_email: str | None = None,
+    ) -> None:
+        self._service = service
+        self._profile = profile
+        self._admin_email = admin_email
+        self.faults = Faults(lambda: {ADMIN, *(user.username for user in service.users())})
+        self._clock = service.clock
+        self._store = service.store
+        self._mint = service.mint
+        self._log = request_log
+        self._planting = Planting(service)
         self._mint.begin(self._store.rows_made())
         if self._store.is_new():
             self._add_admin()
@@ -55,9 +45,9 @@ class Fake:
         Raises:
             ValueError: time would run backwards, or past the year 9000.
         """
-        self._world.clock.advance(seconds)
+        self._clock.advance(seconds)
         self._store.note_advance(seconds)
-        return self._world.clock.now()
+        return self._clock.now()
 
     def requests(self, *, limit: int = CAPACITY, **chosen: Any) -> list[dict[str, Any]]:
         """Return the last requests, the newest first: at most 1,000 are kept.
@@ -116,8 +106,8 @@ class Fake:
 
     def state(self) -> dict[str, Any]:
         """Return users, keys and sandboxes as they are now; no key's secret is among it."""
-        now = self._world.clock.now()
-        return state_of(self._store, self._world.controller, self._world.profile, now)
+        now = self._clock.now()
+        return state_of(self._store, self._service.controller, self._profile, now)
 
     def add_user(self, username: str, *, email: str | None = None) -> str:
         """Add a user, and return an API key of that user's.
@@ -127,8 +117,8 @@ class Fake:
         """
         asked: dict[str, Any] = {"username": username, "email": email, "keys": [{}]}
         try:
-            made = self._planting.user(read_user(asked, "user"), self._world.clock.now())
-        except AlreadyExists as exc:
+            made = self._planting.user(read_user(asked, "user"))
+        except Refusal as exc:
             raise ValueError(str(exc)) from exc
         key: str = made["keys"][0]["api_key"]
         return key
@@ -143,13 +133,9 @@ class Fake:
             ValueError: there is no such fate.
         """
         chosen = find_fate(fate)
-        before = self._sandbox(username, name)
-        now = self._world.clock.now()
-        after = self._world.controller.fated(before, chosen, now)
-        self._store.update_sandbox(after)
-        if after != before:
-            await self._world.runtime.stop(after.id)
-        return sandbox_state(after, self._world.controller, now)
+        sandbox = self._sandbox(username, name)
+        changed = await self._service.set_fate(sandbox, chosen)
+        return sandbox_state(changed, self._service.controller, self._clock.now())
 
     async def reset(self) -> None:
         """Forget users, keys, sandboxes with their processes and files, faults and requests.
@@ -171,7 +157,7 @@ class Fake:
         forgotten = self._store.ids_with_files()
         made = self.plant(seed)
         for sandbox_id in forgotten:
-            await self._world.runtime.remove(sandbox_id)
+            await self._service.runtime.remove(sandbox_id)
         return made
 
     def plant(self, seed: Seed) -> dict[str, Any]:
@@ -185,17 +171,13 @@ class Fake:
             self._store.forget_all()
             if all(user.username != ADMIN for user in seed.users):
                 self._add_admin()
-            now = self._world.clock.now()
-            made = {"users": [self._planting.user(user, now) for user in seed.users]}
+            made = {"users": [self._planting.user(user) for user in seed.users]}
         self._log.clear()
         self.faults.arm(seed.faults)
         return made
 
     def _add_admin(self) -> None:
-        now = self._world.clock.now()
-        self._store.add_user(
-            User(self._mint.uuid(), ADMIN, self._world.admin_email, True, now, now)
-        )
+        self._service.create_user(ADMIN, self._admin_email)
 
     def _sandbox(self, username: str, name: str) -> Sandbox:
         user = self._store.user_named(username)

@@ -10,7 +10,7 @@ from sandbox_fakeproxy._errors import Refusal
 from sandbox_fakeproxy._http import JsonObject
 from sandbox_fakeproxy._mint import KEY_PREFIX
 from sandbox_fakeproxy._proxy import fields
-from sandbox_fakeproxy._proxy.sandboxes import DEFAULT_IMAGE, QUOTA
+from sandbox_fakeproxy._service import DEFAULT_IMAGE, QUOTA
 from sandbox_fakeproxy._state.fates import Fate, fate_of_image, find_fate
 from sandbox_fakeproxy._state.profiles import Phase
 

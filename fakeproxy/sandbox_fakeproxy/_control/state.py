@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sandbox_fakeproxy._clock import iso
-from sandbox_fakeproxy._proxy.administration import public
-from sandbox_fakeproxy._proxy.keys import listed
+from sandbox_fakeproxy._proxy.accounts import describe_key, describe_user
 from sandbox_fakeproxy._proxy.request_log import RequestFilter, RequestLog
 from sandbox_fakeproxy._state.controller import Controller
 from sandbox_fakeproxy._state.profiles import Phase
@@ -19,9 +18,9 @@ _SHOWN = 5  # requests
 def state_of(store: Store, controller: Controller, profile: str, now: datetime) -> dict[str, Any]:
     """Describe users, newest first, with their keys and sandboxes as they are now."""
     users = [
-        public(user)
+        describe_user(user)
         | {
-            "keys": [listed(key) for key in store.keys(user.id)],
+            "keys": [describe_key(key) for key in store.keys(user.id)],
             "sandboxes": [
                 sandbox_state(sandbox, controller, now) for sandbox in store.sandboxes(user.id)
             ],

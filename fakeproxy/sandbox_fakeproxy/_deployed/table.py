@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from sandbox_fakeproxy._errors import Fault
 from sandbox_fakeproxy._proxy.conduct import Answer, Conduct
+from sandbox_fakeproxy._service import Rules
 
 from . import delivery, fields
 from .routing import ENDPOINTS, Conditional, loosened
@@ -68,21 +69,31 @@ DEPLOYED = Conduct(
         # § Backend gone: "get and exec 500 `HTTP request failed`, delete 500."
         Fault.VANISHED: Answer(500, "HTTP request failed"),
     },
-    # § Keys: "`Bearer` with two blanks before the key is 401 `Invalid API key`." The second blank
-    # counts as the first character of the key.
-    credentials=re.compile(r"Bearer ( *[^ ]+)"),
+    rules=Rules(
+        # § Keys: "`Bearer` with two blanks before the key is 401 `Invalid API key`." The second
+        # blank counts as the first character of the key.
+        credentials=re.compile(r"Bearer ( *[^ ]+)"),
+        # § Sandbox names: "With a dot, or 64-253 characters, or with an image over 512 characters:
+        # 500, and the name is spent: it counts against the quota, GET says 403, creating it again
+        # 500."
+        spends=fields.spends,
+        # § Users: "A user made again under that name finds its old sandbox names taken: create
+        # 500."
+        leaves_orphans=True,
+        # § Backend gone: "delete 500."
+        deletes_vanished=False,
+        # § Directories: "a new sandbox of the same name finds the old files."
+        keeps_files=True,
+        # § Races: which loser is told what is chance on the deployed proxy; here they take turns.
+        window=0.01,
+        gone=(Fault.DELETED_MEANWHILE, Fault.LOST_RACE),
+    ),
     # § Users: "A falsy username is 400; a number or `true` is taken as its text."
     username=fields.username,
     # § Users: "E-mails are not checked (a number is taken)."
     email=fields.email,
     # § Users: "null is stored, `"yes"` is true."
     is_active=fields.is_active,
-    # § Users: "A user made again under that name finds its old sandbox names taken: create 500."
-    leaves_orphans=True,
-    # § Backend gone: "delete 500."
-    deletes_vanished=False,
-    # § Directories: "a new sandbox of the same name finds the old files."
-    keeps_files=True,
     # § Keys: "`expires_at` as a number (milliseconds, up to 8.64e15, shown as `+275760-09-13T…`) or
     # `true` is taken, `""` is none."
     expires_at=fields.expires_at,
@@ -94,12 +105,6 @@ DEPLOYED = Conduct(
     # image: any text is accepted."
     sandbox_name=fields.sandbox_name,
     image=fields.image,
-    # § Sandbox names: "With a dot, or 64-253 characters, or with an image over 512 characters: 500,
-    # and the name is spent: it counts against the quota, GET says 403, creating it again 500."
-    spends=fields.spends,
-    # § Races: which loser is told what is chance on the deployed proxy; here they take turns.
-    window=0.01,
-    gone=(Fault.DELETED_MEANWHILE, Fault.LOST_RACE),
     # § Routing: "Paths match without regard to case." "OPTIONS on a known route with a key: 200,
     # the methods as text and in `Allow`; without one 401; on an unknown one 404." "`OPTIONS
     # /health` is 404." Bodies: "are parsed before anything else, on every route, the unknown and

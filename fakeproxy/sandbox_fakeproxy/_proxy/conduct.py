@@ -4,8 +4,6 @@
 else asks which of the two it is.
 """
 
-import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,9 +16,10 @@ from starlette.responses import Response
 from sandbox_fakeproxy._clock import Instant
 from sandbox_fakeproxy._errors import Fault, Refusal
 from sandbox_fakeproxy._http import JsonObject, Reply
+from sandbox_fakeproxy._service import SANE_RULES, Rules
 from sandbox_fakeproxy._state.store import Store
 
-from . import auth, delivery, fields
+from . import delivery, fields
 from .gate import Gate
 from .route import ExactRoute
 
@@ -61,8 +60,7 @@ class Conduct:
     answers: Mapping[Fault, Answer] = field(default_factory=dict[Fault, Answer])
     phrases: Mapping[int, str] = field(default_factory=lambda: _PHRASES)
 
-    # The key in an `Authorization` header: group 1.
-    credentials: re.Pattern[str] = auth.CREDENTIALS
+    rules: Rules = SANE_RULES
 
     # What is taken in a body.
     username: Callable[[JsonObject], str] = fields.username
@@ -76,21 +74,6 @@ class Conduct:
     # The e-mail address of the user `admin`.
     admin_email: str | None = None
 
-    # What is left behind: by a name that fails half-way, and by a user who is deleted.
-    spends: Callable[[str, str], bool] = lambda _name, _image: False
-    leaves_orphans: bool = False
-
-    # Whether the files of a sandbox that is deleted are those of the next one of that name.
-    keeps_files: bool = False
-
-    # Whether a sandbox whose resource is gone can be deleted.
-    deletes_vanished: bool = True
-
-    # Seconds between the look-up of a sandbox and its use, in which other requests may come.
-    window: float = 0.0
-    # The faults of those who find that a sandbox was deleted in that time, one after the other.
-    gone: Sequence[Fault] = (Fault.LOST_RACE,)
-
     # Routes, and what wraps them all.
     routes: _Routes = _as_listed
     middleware: Sequence[Middleware] = ()
@@ -103,11 +86,6 @@ class Conduct:
     time_limit: float = 300.0
 
     health: Callable[[Store], bool] = Store.answers
-
-    async def in_window(self) -> None:
-        """Let others come between, where the proxy does."""
-        if self.window:
-            await asyncio.sleep(self.window)
 
     def reply(self, refusal: Refusal) -> Reply:
         """Word a refusal."""

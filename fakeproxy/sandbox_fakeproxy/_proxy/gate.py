@@ -6,13 +6,10 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox_fakeproxy._clock import Clock
-from sandbox_fakeproxy._errors import Fault, Refusal
 from sandbox_fakeproxy._http import Arguments, Reply, decode, has_body, read_arguments, write
+from sandbox_fakeproxy._service import ADMIN_CALLER, Service
 from sandbox_fakeproxy._state.records import Sandbox, User
-from sandbox_fakeproxy._state.store import Store
 
-from .auth import ADMIN_CALLER, Authenticator
 from .request_log import note_caller
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -22,10 +19,8 @@ _Asked = TypeVar("_Asked")
 class Gate:
     """Wrap handlers into endpoints that check the caller's key."""
 
-    def __init__(self, authenticator: Authenticator, store: Store, clock: Clock) -> None:
-        self._authenticator = authenticator
-        self._store = store
-        self._clock = clock
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
     def public(self, handler: Callable[[], Awaitable[Reply]]) -> Endpoint:
         """Return an endpoint that needs no key."""
@@ -78,12 +73,12 @@ class Gate:
         async def endpoint(request: Request) -> Response:
             user = self.require_user(request)
             name = decode(request.path_params["name"])
-            sandbox = self._owned(user, name)
+            sandbox = self._service.owned_sandbox(user, name)
             asked = await read(request)
             if has_body(request.scope):
                 # Key and sandbox may have changed while the body arrived: look them up again.
                 user = self.require_user(request)
-                sandbox = self._owned(user, name)
+                sandbox = self._service.owned_sandbox(user, name)
             return write(await handler(user, sandbox, asked))
 
         return endpoint
@@ -98,19 +93,11 @@ class Gate:
 
     def require_admin(self, request: Request) -> None:
         """Refuse every key but the admin key."""
-        self._authenticator.require_admin(request.headers.get("authorization"))
+        self._service.authenticate_admin(request.headers.get("authorization"))
         note_caller(request.scope, ADMIN_CALLER)
 
     def require_user(self, request: Request) -> User:
         """Return the user of the request's key, or refuse the request."""
-        header = request.headers.get("authorization")
-        user = self._authenticator.user(header, self._clock.now())
+        user = self._service.authenticate(request.headers.get("authorization"))
         note_caller(request.scope, user.username)
         return user
-
-    def _owned(self, user: User, name: str) -> Sandbox:
-        sandbox = self._store.sandbox(user.id, name)
-        if sandbox is None:
-            fault = Fault.NUL_IN_NAME if "\0" in name else None
-            raise Refusal(403, "You do not have access to this sandbox", fault)
-        return sandbox

@@ -13,10 +13,9 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from sandbox_fakeproxy._control.document import InvalidDocument
-from sandbox_fakeproxy._errors import StoreUnusable
+from sandbox_fakeproxy._errors import StoreUnusable, UnusableAdminKey
 from sandbox_fakeproxy._local.isolation import IsolationUnavailable
 from sandbox_fakeproxy._local.limits import DEFAULT_LIMITS, Limits, read_limits
-from sandbox_fakeproxy._proxy.auth import UnusableAdminKey
 from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE, PROFILES
 
 from .check import check

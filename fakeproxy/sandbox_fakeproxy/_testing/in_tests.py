@@ -34,8 +34,9 @@ class FakeProxy:
 
     `clock` and `runtime` make what the fake tells time by and runs commands with: unless others
     are named, a clock that stands still until it is moved, and this machine, below `directory`.
-    `runtime` is called with `clock=` and `seed=`, as far as it takes them. `options` are the others
-    of `create_app`, except for the store. What may end processes is to be awaited.
+    `runtime` is called with `root=`, `clock=`, `seed=` and `as_deployed=`, as far as it takes them.
+    `options` are the others of `create_app`, except for the store. What may end processes is to be
+    awaited.
     """
 
     url = "http://fake-proxy"
@@ -53,13 +54,14 @@ class FakeProxy:
         seed = seed_of(options["random"])
         self.admin_key = admin_key
         self.clock = clock()
-        self.runtime: Runtime = (
-            OwnLoop(
-                LocalRuntime(directory, seed=seed, as_deployed=options.get("as_deployed", False))
-            )
-            if runtime is None
-            else _made(runtime, clock=self.clock, seed=seed)
+        made = _made(
+            LocalRuntime if runtime is None else runtime,
+            root=directory,
+            clock=self.clock,
+            seed=seed,
+            as_deployed=options.get("as_deployed", False),
         )
+        self.runtime: Runtime = OwnLoop(made) if isinstance(made, LocalRuntime) else made
         self.store = Store()
         self.app = create_app(
             admin_key=admin_key,

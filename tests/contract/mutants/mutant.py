@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from unittest.mock import patch
 
 import sandbox_fakeproxy._app as proxy_app
+from sandbox_fakeproxy import LocalRuntime, Service
 from sandbox_fakeproxy._local import isolation
 from sandbox_fakeproxy._local import runtime as local_runtime
 from sandbox_fakeproxy._testing import in_tests
@@ -61,10 +62,19 @@ class Kind:
         """Add a fake in which the decorated class replaces the one it derives from."""
 
         def register(component: type[_T]) -> type[_T]:
-            self.add(mutant_id, mistake, with_components(component), *caught_by)
+            self.add(mutant_id, mistake, with_component(component), *caught_by)
             return component
 
         return register
+
+
+def with_component(component: type) -> Make:
+    """Make the fake with a wrong service or a wrong runtime."""
+    if issubclass(component, Service):
+        return with_settings(service=component)
+    if issubclass(component, LocalRuntime):
+        return with_settings(runtime=component)
+    return with_components(component)
 
 
 def with_components(*components: type) -> Make:
