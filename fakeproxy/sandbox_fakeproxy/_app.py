@@ -56,19 +56,27 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     log_bodies: bool = False,
     service: type[Service] = Service,
 ) -> Starlette:
-    """Make a fake proxy with state of its own; it needs no socket and no lifespan events.
+    """Make a fake proxy as one ASGI app; it needs no socket and no lifespan events.
 
-    Without more, time is the machine's, state is in memory, and commands really run on this
-    machine, in a temporary directory. `profile` is whose statuses are shown: `v1alpha1` or
-    `v1beta1`. `ready_after`, `reconcile_delay` and `command_timeout` (the proxy's 504) are in
-    seconds of `clock`; a sandbox is ready after `ready_after` even if that is less than the delay.
-    `upstream` answers, below `/proxy/<name>`, what the runtime has no path
-    for. With `allowed_hosts`, requests for other hosts are refused. A seeded `random` makes ids and
-    keys predictable; a `runtime` of yours takes a `seed` of its own. With `log_bodies`, the request
-    log keeps queries and bodies, with keys masked. `as_deployed` has the deployed
-    proxy's quirks and bugs. `service` may be a subclass of `Service` that keeps other rules.
-    `app.state.fake` is what testers hold the fake by. The lifespan's end,
-    or `await app.state.runtime.close()`, kills what still runs.
+    Args:
+        admin_key: the key of the administrator's routes, and of those below `/_fake/`.
+        clock: its time; the machine's by default.
+        runtime: what answers below `/proxy/<name>`; by default commands really run on this machine,
+            in a temporary directory. One of yours takes a seed of its own.
+        store: users, keys and sandboxes; in memory by default.
+        profile: whose statuses are shown, `v1alpha1` or `v1beta1`.
+        ready_after: seconds of `clock` until a sandbox is ready, also if less than the delay.
+        reconcile_delay: seconds of `clock` until a change shows in a sandbox's status.
+        command_timeout: seconds of `clock` until a request to a sandbox is answered with 504.
+        upstream: answers below `/proxy/<name>` what the runtime has no path for.
+        as_deployed: have the deployed proxy's quirks and bugs.
+        allowed_hosts: refuse requests for other hosts.
+        random: makes ids and keys; a seeded one makes the same in every run.
+        log_bodies: keep queries and bodies in the request log, with keys masked.
+        service: a subclass of `Service`, which keeps other rules.
+
+    `app.state.fake` is what tests control the fake by. The lifespan's end, or
+    `await app.state.runtime.close()`, kills what still runs.
 
     Raises:
         UnusableAdminKey: (a `ValueError`) the admin key is not one that a header can carry.
