@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._scripted.runtime import ScriptedRuntime
     from ._scripted.script import Outcome
     from ._service import Service, Status
-    from ._shells.command import Command
+    from ._shells.run import Command
     from ._state.records import ApiKey, Sandbox, User
     from ._state.store import Store
     from ._testing.in_tests import FakeProxy, FakeProxyServer
@@ -53,7 +53,7 @@ __all__ = [
 _HOMES = {
     "ApiKey": "_state.records",
     "Clock": "_clock",
-    "Command": "_shells.command",
+    "Command": "_shells.run",
     "Fake": "_control.fake",
     "FakeProxy": "_testing.in_tests",
     "FakeProxyServer": "_testing.in_tests",

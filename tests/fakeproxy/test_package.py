@@ -13,20 +13,27 @@ SOURCE = Path(sandbox_fakeproxy.__file__).parent
 
 def test_the_public_names_are_these() -> None:
     assert sandbox_fakeproxy.__all__ == [
+        "ApiKey",
         "Clock",
         "Command",
         "Fake",
         "FakeProxy",
         "FakeProxyServer",
+        "Instant",
         "InvalidDocument",
         "LocalRuntime",
         "ManualClock",
         "Outcome",
+        "Refusal",
         "Runtime",
         "RuntimeUnreachable",
+        "Sandbox",
         "ScriptedRuntime",
+        "Service",
+        "Status",
         "Store",
         "SystemClock",
+        "User",
         "create_app",
     ]
     assert sandbox_fakeproxy.__all__ == sorted(sandbox_fakeproxy.__all__)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sandbox_fakeproxy import LocalRuntime
 from sandbox_fakeproxy._cleanup.removal import remove_tree
-from sandbox_fakeproxy._local.disk import used
+from sandbox_fakeproxy._local.limits import used_disk
 from sandbox_fakeproxy._local.modes import restore_modes
 from sandbox_fakeproxy._runtime.walk import walk
 
@@ -70,7 +70,7 @@ def test_a_tree_may_be_deeper_than_paths_descriptors_and_recursion_reach(top: Pa
     nest(top, SEVERAL_PATHS, SIZE)
     nest(top / "side", 100)
     with few_descriptors():
-        assert used([top]) >= SIZE
+        assert used_disk([top]) >= SIZE
         restore_modes(top)
         assert modes_of_files(top) == {0o666}
         remove_tree(top)
@@ -122,7 +122,7 @@ def swap_after_scan(monkeypatch: pytest.MonkeyPatch, name: Path, target: Path) -
 
 
 def count(tree: Path) -> int:
-    return used([tree])
+    return used_disk([tree])
 
 
 @pytest.mark.parametrize("act", [remove_tree, restore_modes, count])
@@ -178,7 +178,7 @@ def test_names_of_one_file_are_counted_once(top: Path) -> None:
         (top / each).mkdir()
         for number in range(5):
             os.link(top / "file", top / each / str(number))
-    assert SIZE <= used([top / "a", top / "b"]) < 2 * SIZE
+    assert SIZE <= used_disk([top / "a", top / "b"]) < 2 * SIZE
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_a_directory_that_its_owner_may_not_read_is_counted_and_keeps_its_mode(
     directory.mkdir(parents=True)
     (directory / "file").write_bytes(bytes(SIZE))
     directory.chmod(mode)
-    assert used([own / "tree"]) >= SIZE
+    assert used_disk([own / "tree"]) >= SIZE
     assert stat.S_IMODE(directory.stat().st_mode) == mode
 
 

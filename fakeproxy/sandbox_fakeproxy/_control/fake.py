@@ -11,8 +11,7 @@ from sandbox_fakeproxy._state.fates import find_fate
 from sandbox_fakeproxy._state.records import Sandbox
 
 from .faults import Faults
-from .planting import Planting
-from .seed import ADMIN, Seed, read_seed, read_user
+from .seed import ADMIN, Planting, Seed, read_seed, read_user
 from .state import describe_closest, explain_count, sandbox_state, state_of
 
 

@@ -17,12 +17,11 @@ from sandbox_fakeproxy._runtime.aio import (
 )
 from sandbox_fakeproxy._runtime.body import Body
 
-from .encoding import decoded
 from .entries import ORDERS, View, writable
 from .faults import FileFault, faults
 from .patterns import Glob
 from .search import BadExpression
-from .transfer import Run, download, failed, upload
+from .transfer import Run, decoded, download, failed, upload
 from .volume import Volume
 
 # What a request comes to: a blocking call, and its message and data.

@@ -1,6 +1,8 @@
-"""Whole files in and out of a sandbox, as they are: multipart up, octets down."""
+"""Whole files in and out of a sandbox: multipart up, octets down, and the encodings of a write."""
 
 import asyncio
+import base64
+import binascii
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -15,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from sandbox_fakeproxy._runtime.aio import Unprocessable, done, issue
 from sandbox_fakeproxy._runtime.place import HOME
 
-from .faults import FileFault
+from .faults import FileFault, Misfit
 from .volume import OpenFile, Volume
 
 _PLACE = f"{HOME}/"  # of an upload without a path
@@ -93,3 +95,24 @@ def _attachment(name: str) -> str:
     if quoted == name:
         return f'attachment; filename="{name}"'
     return f"attachment; filename*=utf-8''{quoted}"
+
+
+def decoded(content: str, encoding: str) -> bytes:
+    """Return the bytes that a content stands for: `utf-8`, `base64`, or `raw`, a byte a character.
+
+    Raises:
+        Misfit: it is not in that encoding.
+    """
+    if encoding == "utf-8":
+        return content.encode()
+    if encoding == "raw":
+        try:
+            return content.encode("latin-1")
+        except UnicodeEncodeError as exc:
+            message = f"Character {exc.start} of the content is more than one byte"
+            raise Misfit("decode_error", message) from exc
+    try:
+        # Lines, as the base64 command writes them, are base64 too.
+        return base64.b64decode("".join(content.split()), validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise Misfit("decode_error", f"The content is not base64: {exc}") from exc

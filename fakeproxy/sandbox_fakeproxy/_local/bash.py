@@ -9,7 +9,7 @@ from datetime import datetime
 from sandbox_fakeproxy._clock import Clock
 from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
 from sandbox_fakeproxy._runtime.place import Place
-from sandbox_fakeproxy._shells.command import Command, Status
+from sandbox_fakeproxy._shells.run import Command, Status
 from sandbox_fakeproxy._shells.sessions import Listener
 
 from .life import Life

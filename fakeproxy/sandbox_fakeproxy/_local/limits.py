@@ -1,6 +1,13 @@
-"""Limits for the commands of a sandbox; each has a default, and can be set by name."""
+"""Limits for the commands of a sandbox, and the watch over its disk use, which no kernel limits."""
 
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from sandbox_fakeproxy._clock import steady
+from sandbox_fakeproxy._runtime.walk import is_directory, walk
 
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
@@ -67,3 +74,51 @@ def _read_number(name: str, text: str) -> int:
     if not (digits.isascii() and digits.isdigit() and 0 < int(digits) < 10**9):
         raise ValueError(f"{name} has the value '{text}': expected a number such as 200 or 4G")
     return int(digits) * unit
+
+
+_INTERVAL = 5.0  # seconds
+_SHARE = 20  # a look that takes long is followed by a pause that many times as long
+_BLOCK = 512  # bytes, which stat counts in
+
+
+def used_disk(directories: Iterable[Path]) -> int:
+    """Return the bytes that directories take with all that is in them, each file counted once.
+
+    A directory that only lacks permissions of its owner, who is this process's user, has them while
+    it is looked at. Not counted are files that were deleted and are still open.
+    """
+    linked = set[tuple[int, int]]()  # files with several names that were counted
+    return sum(
+        _used(entry, linked)
+        for directory in directories
+        for _, entries in walk(directory, keep_modes=True)
+        for entry in entries
+    )
+
+
+def _used(entry: os.DirEntry[str], linked: set[tuple[int, int]]) -> int:
+    """Return the bytes of one file or directory that is not among the `linked`, and add it."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:  # it is gone
+        return 0
+    if status.st_nlink > 1 and not is_directory(entry):
+        identity = (status.st_dev, status.st_ino)
+        if identity in linked:
+            return 0
+        linked.add(identity)
+    return status.st_blocks * _BLOCK
+
+
+async def watch_disk(
+    directories: Iterable[Path], limit: int, exceeded: Callable[[int], Awaitable[None]]
+) -> None:
+    """Call `exceeded` with the bytes used, each time that they are more than the limit."""
+    directories = list(directories)
+    while True:
+        started = steady()
+        bytes_used = await asyncio.to_thread(used_disk, directories)
+        if bytes_used > limit:
+            await exceeded(bytes_used)
+        took = steady() - started
+        await asyncio.sleep(max(_INTERVAL, took * _SHARE))

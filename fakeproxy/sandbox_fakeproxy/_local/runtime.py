@@ -31,10 +31,9 @@ from sandbox_fakeproxy._runtime.place import Place
 from sandbox_fakeproxy._shells.api import shell_routes
 from sandbox_fakeproxy._shells.sessions import Listener, Sessions
 
-from . import disk
 from .bash import Bash
 from .isolation import Choice, Network, choose_isolation
-from .limits import DEFAULT_LIMITS, Limits
+from .limits import DEFAULT_LIMITS, Limits, watch_disk
 from .machine import Machine
 from .modes import restore_modes
 
@@ -217,7 +216,7 @@ class LocalRuntime:
                     session.hear(self._clock.now(), f"\n[{message}]\n".encode())
             await machine.kill()
 
-        await disk.watch([place.work, place.home, place.scratch], limit, kill)
+        await watch_disk([place.work, place.home, place.scratch], limit, kill)
 
     def _guard_soon(self) -> None:
         """Have the guardian watch the root, once the first command has had its time.

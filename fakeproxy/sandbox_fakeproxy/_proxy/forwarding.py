@@ -14,8 +14,7 @@ from sandbox_fakeproxy._service import Service
 from sandbox_fakeproxy._state.records import Sandbox, User
 
 from .conduct import Conduct
-from .delivery import Ask, Outbound
-from .upstream import ask
+from .delivery import Ask, Outbound, ask
 
 
 class Forwarding:

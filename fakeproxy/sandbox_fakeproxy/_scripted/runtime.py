@@ -23,7 +23,7 @@ from sandbox_fakeproxy._mint import SessionIds
 from sandbox_fakeproxy._runtime.aio import Routes, route
 from sandbox_fakeproxy._runtime.place import Place
 from sandbox_fakeproxy._shells.api import shell_routes
-from sandbox_fakeproxy._shells.command import Command
+from sandbox_fakeproxy._shells.run import Command
 from sandbox_fakeproxy._shells.sessions import Listener, Sessions
 
 from .script import Outcome, Script, ScriptedShell

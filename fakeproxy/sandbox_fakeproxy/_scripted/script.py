@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sandbox_fakeproxy._clock import Clock
-from sandbox_fakeproxy._shells.command import Command, Status
+from sandbox_fakeproxy._shells.run import Command, Status
 from sandbox_fakeproxy._shells.sessions import Listener
 
 _CTRL_C = "\x03"

@@ -1,7 +1,9 @@
-"""What a person reads when the fake starts: where it is, and the way to an API key."""
+"""What the fake prints when it starts: where it is, and how to get an API key."""
 
+import os
 import shlex
 import shutil
+import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,3 +124,14 @@ def _export(greeting: Greeting) -> list[str]:
     if greeting.new_admin_key is not None:
         return [f"export ADMIN_API_KEY={greeting.new_admin_key}"]
     return []  # the person has set it already
+
+
+def say(text: str) -> None:
+    """Print something; to nobody, as in `serve | head -1`, it is lost without ado."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Whatever is printed later, or left in Python's own buffer, is lost as well.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -18,10 +18,10 @@ from sandbox_fakeproxy._local.isolation import IsolationUnavailable
 from sandbox_fakeproxy._local.limits import DEFAULT_LIMITS, Limits, read_limits
 from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE, PROFILES
 
+from .banner import say
 from .check import check
 from .data import DataUnusable
 from .listener import ListenerRefused
-from .saying import say
 from .serve import Settings, serve
 
 _CANNOT_START = (

@@ -16,7 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from sandbox_fakeproxy._app import create_app
-from sandbox_fakeproxy._cleanup.orphans import reap_orphans
+from sandbox_fakeproxy._cleanup.processes import reap_orphans
 from sandbox_fakeproxy._control.document import InvalidDocument
 from sandbox_fakeproxy._control.fake import Fake
 from sandbox_fakeproxy._control.seed import Seed, parse_seed
@@ -29,11 +29,10 @@ from sandbox_fakeproxy._runtime.interface import Runtime
 from sandbox_fakeproxy._state.profiles import DEFAULT_PROFILE
 from sandbox_fakeproxy._state.store import Store
 
-from .banner import Greeting, banner
+from .banner import Greeting, banner, say
 from .data import DataDirectory, opened
 from .listener import Listener, listen
 from .protocol import LimitedHttpProtocol
-from .saying import say
 
 _GRACE = 0.3  # seconds for replies under way, once their commands are killed
 

@@ -11,9 +11,8 @@ from sandbox_fakeproxy._runtime.aio import JsonObject, Routes, done, read_fields
 from sandbox_fakeproxy._runtime.body import Body
 from sandbox_fakeproxy._runtime.place import HOME
 
-from .command import Command
 from .output import Snapshot
-from .run import Answer, Limits, Run
+from .run import Answer, Command, Limits, Run
 from .sessions import (
     NothingRuns,
     Session,

@@ -1,17 +1,35 @@
-"""A command under way, and how long those who wait for it wait.
+"""A command of a session, its course, and how long callers wait for it.
 
-Pure: it is told what happens and when, in the order of the moments, and never looks at a clock.
-So a clock that jumps past several limits at once gives the verdict of one that moves bit by bit.
+It is told what happens and when, in the order of time, and never looks at a clock. So a clock that
+jumps past several limits at once has the same result as one that moves bit by bit.
 """
 
 import asyncio
 import codecs
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
-from .command import Command, Status
 from .output import FULL_LIMIT, TRUNCATED_LIMIT, Output, Snapshot
+
+Status = Literal["running", "completed", "no_change_timeout", "hard_timeout", "terminated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line to run in a session.
+
+    `hard_timeout`, in seconds, ends it. `directory` is where the session goes first, as the
+    sandbox names it; None stays where it is. Two commands are equal in whichever session.
+    """
+
+    text: str
+    hard_timeout: float | None = None
+    truncate: bool = True
+    directory: str | None = None
+    keep_links: bool = False  # what `pwd` says after going to a `directory` that is a link
+    session: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

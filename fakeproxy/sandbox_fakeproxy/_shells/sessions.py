@@ -11,8 +11,7 @@ from sandbox_fakeproxy._clock import Clock
 from sandbox_fakeproxy._runtime.interface import RuntimeUnreachable
 from sandbox_fakeproxy._runtime.place import HOME, WORK, Place
 
-from .command import Command, Status
-from .run import Answer, Limits, Patience, Run
+from .run import Answer, Command, Limits, Patience, Run, Status
 
 DEFAULT_SILENCE = 120  # seconds without output after which a caller is answered
 # Sessions that `exec` made without being asked for one, and in which nothing runs any more.
