@@ -5,11 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._local.runtime import LocalRuntime
-from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
-from sandbox_fakeproxy._runtime.place import Place
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import LocalRuntime, Refusal, Sandbox, Service, Status, User
 
 from .mutant import Kind
 from .rewriting import (
@@ -24,10 +20,7 @@ from .rewriting import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-    from pathlib import Path
 
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import Sandbox, User
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -55,26 +48,29 @@ for _id, _said, _change in (
     "sandboxes.delete.again",
     "model.history.legal",
 )
-class NotDeleted(Store):
-    def delete_sandbox(self, sandbox_id: str) -> None:
-        pass
+class NotDeleted(Service):
+    async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
+        await self.runtime.remove(sandbox.id)
 
 
-class _Hiding(Store):
-    """A store that hides deleted sandboxes, and keeps them."""
+class _Hiding(Service):
+    """A service that hides deleted sandboxes, and keeps them."""
 
-    def delete_sandbox(self, sandbox_id: str) -> None:
-        self._gone.add(sandbox_id)
+    async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
+        self._deleted.add(sandbox.id)
+        await self.runtime.remove(sandbox.id)
 
-    def sandbox(self, user_id: str, name: str) -> Sandbox | None:
-        found = super().sandbox(user_id, name)
-        return None if found is None or found.id in self._gone else found
+    def owned_sandbox(self, user: User, name: str) -> Sandbox:
+        found = super().owned_sandbox(user, name)
+        if found.id in self._deleted:
+            raise Refusal(403, "You do not have access to this sandbox")
+        return found
 
-    def sandboxes(self, user_id: str) -> list[Sandbox]:
-        return [box for box in super().sandboxes(user_id) if box.id not in self._gone]
+    def sandboxes(self, user: User) -> list[Status]:
+        return [each for each in super().sandboxes(user) if each.sandbox.id not in self._deleted]
 
     @cached_property
-    def _gone(self) -> set[str]:
+    def _deleted(self) -> set[str]:
         return set()
 
 
@@ -93,8 +89,8 @@ class NameTaken(_Hiding):
     "sandboxes.delete.gone",
 )
 class StillListed(_Hiding):
-    def sandboxes(self, user_id: str) -> list[Sandbox]:
-        return Store.sandboxes(self, user_id)
+    def sandboxes(self, user: User) -> list[Status]:
+        return Service.sandboxes(self, user)
 
 
 @DELETED.of(
@@ -103,8 +99,8 @@ class StillListed(_Hiding):
     "sandboxes.delete.gone",
 )
 class StillShown(_Hiding):
-    def sandbox(self, user_id: str, name: str) -> Sandbox | None:
-        return Store.sandbox(self, user_id, name)
+    def owned_sandbox(self, user: User, name: str) -> Sandbox:
+        return Service.owned_sandbox(self, user, name)
 
 
 @DELETED.of(
@@ -112,12 +108,12 @@ class StillShown(_Hiding):
     "Deleting a sandbox deletes all of that user's.",
     "sandboxes.delete.others-stay",
 )
-class AllDeleted(Sandboxes):
-    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
-        for each in self._store.sandboxes(sandbox.user_id):
+class AllDeleted(Service):
+    async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
+        for each in self.store.sandboxes(sandbox.user_id):
             if each.id != sandbox.id:
-                self._store.delete_sandbox(each.id)
-        return await super().delete(user, sandbox, _asked)
+                self.store.delete_sandbox(each.id)
+        await super().delete_sandbox(user, sandbox)
 
 
 @DELETED.of(
@@ -125,13 +121,13 @@ class AllDeleted(Sandboxes):
     "Deleting a sandbox deletes other users' of the same name.",
     "sandboxes.create.name-per-user",
 )
-class Namesakes(Sandboxes):
-    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
-        for each in self._store.users():
-            other = self._store.sandbox(each.id, sandbox.name)
+class Namesakes(Service):
+    async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
+        for each in self.users():
+            other = self.store.sandbox(each.id, sandbox.name)
             if other is not None and other.id != sandbox.id:
-                self._store.delete_sandbox(other.id)
-        return await super().delete(user, sandbox, _asked)
+                self.store.delete_sandbox(other.id)
+        await super().delete_sandbox(user, sandbox)
 
 
 @DELETED.of(
@@ -139,11 +135,11 @@ class Namesakes(Sandboxes):
     "A paused sandbox cannot be deleted.",
     "sandboxes.delete.paused",
 )
-class NotPaused(Sandboxes):
-    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+class NotPaused(Service):
+    async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
         if sandbox.asked.is_paused:
             raise Refusal(409, f"Sandbox '{sandbox.name}' is paused")
-        return await super().delete(user, sandbox, _asked)
+        await super().delete_sandbox(user, sandbox)
 
 
 for _id, _said, _change in (
@@ -191,10 +187,13 @@ class _Elsewhere(LocalRuntime):
     "sandboxes.files.per-user",
     "sandboxes.files.per-sandbox",
 )
-class OneHome(Place):
-    @property
-    def home(self) -> Path:
-        return self.directory.parent / "home"
+class OneHome(LocalRuntime):
+    """A runtime in which one pod answers for the files of every home."""
+
+    async def answer(self, sandbox_id: str, request: Request) -> Response | None:
+        is_of_files = request.scope["path"].startswith("/v1/file/")
+        is_of_home = is_of_files and b"/home/gem" in await request.body()
+        return await super().answer("home" if is_of_home else sandbox_id, request)
 
 
 @SHARED.of(

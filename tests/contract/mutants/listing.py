@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Service, Status, User
 
-from .mutant import Kind
+from .mutant import Kind, with_settings
 from .rewriting import (
     BOX,
     BOXES,
+    Rewritten,
     answered,
+    behind,
     body,
     changing,
     losing,
@@ -21,8 +23,9 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import Sandbox, User
+    from starlette.types import ASGIApp
+
+    from .rewriting import Json
 
 
 # Listed and shown --------------------------------------------------------------------------------
@@ -68,9 +71,10 @@ for _id, _said, _change, _clause in (
     "Everybody's sandboxes are listed.",
     "sandboxes.list.own",
 )
-class Everybodys(Store):
-    def sandboxes(self, user_id: str) -> list[Sandbox]:
-        return [box for user in self.users() for box in super(Everybodys, self).sandboxes(user.id)]
+class Everybodys(Service):
+    def sandboxes(self, user: User) -> list[Status]:
+        listed = super().sandboxes
+        return [each for owner in self.users() for each in listed(owner)]
 
 
 @LISTED.of(
@@ -78,10 +82,10 @@ class Everybodys(Store):
     "Sandboxes of one instant are listed oldest first.",
     "model.history.legal",
 )
-class Tied(Store):
-    def sandboxes(self, user_id: str) -> list[Sandbox]:
-        found = super().sandboxes(user_id)[::-1]
-        return sorted(found, key=lambda box: box.created_at, reverse=True)
+class Tied(Service):
+    def sandboxes(self, user: User) -> list[Status]:
+        found = super().sandboxes(user)[::-1]
+        return sorted(found, key=lambda each: each.sandbox.created_at, reverse=True)
 
 
 @LISTED.of(
@@ -89,10 +93,10 @@ class Tied(Store):
     "Sandboxes are listed by when they were paused or resumed last.",
     "sandboxes.list.newest-first",
 )
-class ByChange(Store):
-    def sandboxes(self, user_id: str) -> list[Sandbox]:
-        found = super().sandboxes(user_id)
-        return sorted(found, key=lambda box: box.asked.since, reverse=True)
+class ByChange(Service):
+    def sandboxes(self, user: User) -> list[Status]:
+        found = super().sandboxes(user)
+        return sorted(found, key=lambda each: each.sandbox.asked.since, reverse=True)
 
 
 @LISTED.of(
@@ -100,21 +104,38 @@ class ByChange(Store):
     "No more than five sandboxes are listed.",
     "races.quota.held",
 )
-class Page(Store):
-    def sandboxes(self, user_id: str) -> list[Sandbox]:
-        return super().sandboxes(user_id)[:5]
+class Page(Service):
+    def sandboxes(self, user: User) -> list[Status]:
+        return super().sandboxes(user)[:5]
 
 
-@LISTED.of(
+def _running(found: list[Status]) -> list[Status]:
+    return [each for each in found if not each.sandbox.asked.is_paused]
+
+
+_COUNTED: ContextVar[int] = ContextVar("counted")  # of the list that is on its way
+
+
+class _CountingRunning(Service):
+    def sandboxes(self, user: User) -> list[Status]:
+        found = super().sandboxes(user)
+        _COUNTED.set(len(_running(found)))
+        return found
+
+
+def _showing_the_count(app: ASGIApp) -> ASGIApp:
+    def show(said: Json) -> Json:
+        return said | {"count": _COUNTED.get()}
+
+    return Rewritten(app, f"GET {BOXES}", body(show), range(200, 201))
+
+
+LISTED.add(
     "sandboxes.listed.count-running",
     "The count of sandboxes leaves out the paused ones, and the list does not.",
+    behind(_showing_the_count, with_settings(service=_CountingRunning)),
     "sandboxes.list.count",
 )
-class CountingRunning(Sandboxes):
-    async def list(self, user: User, _asked: Arguments) -> Reply:
-        reply = await super().list(user, _asked)
-        reply.body["count"] = sum(not box.asked.is_paused for box in self._store.sandboxes(user.id))
-        return reply
 
 
 @LISTED.of(
@@ -122,9 +143,9 @@ class CountingRunning(Sandboxes):
     "Paused sandboxes are not listed.",
     "sandboxes.list.agrees",
 )
-class RunningOnly(Store):
-    def sandboxes(self, user_id: str) -> list[Sandbox]:
-        return [box for box in super().sandboxes(user_id) if not box.asked.is_paused]
+class RunningOnly(Service):
+    def sandboxes(self, user: User) -> list[Status]:
+        return _running(super().sandboxes(user))
 
 
 SHOWN = Kind("A sandbox shown")

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._proxy import sandboxes as sandboxes_module
-from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Refusal, Sandbox, Service, User
 
-from .mutant import Kind, with_patched
-from .rewriting import (
-    BOXES,
-    answered,
-    status,
-)
+from .mutant import Kind, with_settings
+from .rewriting import BOXES, answered, status
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import Sandbox, User
+    from .mutant import Make
+
+
+class _Counting(Service):
+    """A service that counts other sandboxes, or allows another number of them."""
+
+    most = 10
+
+    def require_quota(self, user: User) -> None:
+        if self.count(user) >= self.most:
+            message = f"Sandbox quota exceeded: a user may have {self.most} sandboxes"
+            raise Refusal(403, f"{message}, paused ones counted")
+
+    def count(self, user: User) -> int:
+        """Return how many sandboxes count as a user's."""
+        return self.store.count_sandboxes(user.id)
+
+
+def _allowing(number: int) -> Make:
+    class Allowing(_Counting):
+        most = number
+
+    return with_settings(service=Allowing)
 
 
 # Quota -------------------------------------------------------------------------------------------
@@ -27,20 +43,20 @@ TOO_MANY = Kind("The quota")
 TOO_MANY.add(
     "sandboxes.quota.9",
     "A user may have 9 sandboxes.",
-    with_patched("QUOTA", 9, sandboxes_module),
+    _allowing(9),
     "sandboxes.quota.room",
 )
 TOO_MANY.add(
     "sandboxes.quota.11",
     "A user may have 11 sandboxes.",
-    with_patched("QUOTA", 11, sandboxes_module),
+    _allowing(11),
     "sandboxes.quota.held",
     "races.quota.held",
 )
 TOO_MANY.add(
     "sandboxes.quota.none",
     "A user may have any number of sandboxes.",
-    with_patched("QUOTA", 1_000_000, sandboxes_module),
+    _allowing(1_000_000),
     "sandboxes.quota.held",
     "sandboxes.quota.paused",
     "races.quota.held",
@@ -58,10 +74,10 @@ TOO_MANY.add(
     "In a full house, a name that is taken is refused for the quota.",
     "sandboxes.quota.duplicate",
 )
-class QuotaFirst(Sandboxes):
-    async def create(self, user: User, asked: Arguments) -> Reply:
-        self._require_quota(user)
-        return await super().create(user, asked)
+class QuotaFirst(Service):
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        self.require_quota(user)
+        return await super().create_sandbox(user, name, image)
 
 
 @TOO_MANY.of(
@@ -69,9 +85,9 @@ class QuotaFirst(Sandboxes):
     "The quota counts everybody's sandboxes.",
     "sandboxes.quota.per-user",
 )
-class OfEverybody(Store):
-    def count_sandboxes(self, user_id: str) -> int:
-        return len(self.ids_with_files())
+class OfEverybody(_Counting):
+    def count(self, user: User) -> int:
+        return len(self.store.ids_with_files())
 
 
 @TOO_MANY.of(
@@ -79,9 +95,9 @@ class OfEverybody(Store):
     "Paused sandboxes do not count.",
     "sandboxes.quota.paused",
 )
-class OfRunning(Store):
-    def count_sandboxes(self, user_id: str) -> int:
-        return sum(not box.asked.is_paused for box in self.sandboxes(user_id))
+class OfRunning(_Counting):
+    def count(self, user: User) -> int:
+        return sum(not box.asked.is_paused for box in self.store.sandboxes(user.id))
 
 
 @TOO_MANY.of(
@@ -89,17 +105,18 @@ class OfRunning(Store):
     "Deleted sandboxes count too.",
     "sandboxes.quota.freed",
 )
-class OfEver(Store):
-    def add_sandbox(self, sandbox: Sandbox) -> None:
-        super().add_sandbox(sandbox)
-        self._made[sandbox.user_id] = self._made.get(sandbox.user_id, 0) + 1
+class OfEver(_Counting):
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        made = await super().create_sandbox(user, name, image)
+        self._made[user.id] += 1
+        return made
 
-    def count_sandboxes(self, user_id: str) -> int:
-        return self._made.get(user_id, 0)
+    def count(self, user: User) -> int:
+        return self._made[user.id]
 
     @cached_property
-    def _made(self) -> dict[str, int]:
-        return {}
+    def _made(self) -> Counter[str]:
+        return Counter()
 
 
 KINDS = (TOO_MANY,)

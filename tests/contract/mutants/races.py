@@ -7,19 +7,14 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._proxy.conduct import Conduct
-from sandbox_fakeproxy._proxy.gate import Gate
-from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
-from sandbox_fakeproxy._state.controller import Controller
-from sandbox_fakeproxy._state.fates import Fate
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import ApiKey, Refusal, Sandbox, Service, Status, User
 
-from .mutant import Kind, with_patched
+from .mutant import Kind
 from .rewriting import BOX, EXEC, answered, error
+from .scaling import never_ready
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import ApiKey, Intent, Sandbox, User
+    from datetime import datetime
 
 _TURNS = 3  # of the loop, in which others may come between
 
@@ -37,15 +32,14 @@ async def _meanwhile() -> None:
     "A sandbox is looked for first, and made a moment later, whatever came between.",
     "races.create.one",
 )
-class LookThenMake(Sandboxes):
-    async def create(self, user: User, asked: Arguments) -> Reply:
-        name = self._conduct.sandbox_name(asked.body)
-        self._require_free(user, name)
+class LookThenMake(Service):
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        self.require_free(user, name)
         await _meanwhile()
-        meanwhile = self._store.sandbox(user.id, name)
+        meanwhile = self.store.sandbox(user.id, name)
         if meanwhile is not None:
-            self._store.delete_sandbox(meanwhile.id)
-        return await super().create(user, asked)
+            self.store.delete_sandbox(meanwhile.id)
+        return await super().create_sandbox(user, name, image)
 
 
 @RACES.of(
@@ -53,16 +47,16 @@ class LookThenMake(Sandboxes):
     "Of sandboxes that are made at the same time, one overwrites the others.",
     "races.create.different",
 )
-class Lost(Sandboxes):
-    async def create(self, user: User, asked: Arguments) -> Reply:
-        before = {box.id for box in self._store.sandboxes(user.id)}
+class Lost(Service):
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        before = {box.id for box in self.store.sandboxes(user.id)}
         await _meanwhile()
-        seen = self._store.sandboxes(user.id)
-        reply = await super().create(user, asked)
+        seen = self.store.sandboxes(user.id)
+        made = await super().create_sandbox(user, name, image)
         for box in seen:
             if box.id not in before:
-                self._store.delete_sandbox(box.id)
-        return reply
+                self.store.delete_sandbox(box.id)
+        return made
 
 
 @RACES.of(
@@ -70,13 +64,13 @@ class Lost(Sandboxes):
     "Sandboxes are counted first, and one is made a moment later, whatever came between.",
     "races.quota.held",
 )
-class LookThenCount(Sandboxes):
-    async def create(self, user: User, asked: Arguments) -> Reply:
-        super()._require_quota(user)
+class LookThenCount(Service):
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        super().require_quota(user)
         await _meanwhile()
-        return await super().create(user, asked)
+        return await super().create_sandbox(user, name, image)
 
-    def _require_quota(self, user: User) -> None:
+    def require_quota(self, user: User) -> None:
         pass
 
 
@@ -86,26 +80,22 @@ class LookThenCount(Sandboxes):
     "races.delete.one",
     "races.create-delete.legal",
 )
-class LookThenDelete(Sandboxes):
-    async def delete(self, user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+class LookThenDelete(Service):
+    async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
         await _meanwhile()
-        return await super().delete(user, sandbox, _asked)
-
-    async def _in_window(self, sandbox: Sandbox) -> None:
-        pass
+        self.store.delete_sandbox(sandbox.id)
+        await self.runtime.remove(sandbox.id)
 
 
-async def _windowed(_conduct: Conduct) -> None:
-    await _meanwhile()
-
-
-RACES.add(
+@RACES.of(
     "races.lost-409",
     "Who comes second when a sandbox is changed is told 409, whatever is changed.",
-    with_patched("in_window", _windowed, Conduct),
     "races.delete.one",
     "races.scale.legal",
 )
+class Windowed(Service):
+    async def let_others_come_between(self) -> None:
+        await _meanwhile()
 
 
 RACES.add(
@@ -128,26 +118,34 @@ RACES.add(
     "A sandbox that is paused and resumed at the same time starts for ever.",
     "races.scale.legal",
 )
-class Stuck(Controller):
-    def _changed(self, sandbox: Sandbox, asked: Intent) -> Sandbox:
-        changed = super()._changed(sandbox, asked)
-        is_taken_back = changed != sandbox and changed.asked.since != asked.since
-        stuck = replace(changed.asked, fate=Fate.NEVER_READY)
-        return replace(changed, asked=stuck) if is_taken_back else changed
+class Stuck(Service):
+    async def pause_sandbox(self, sandbox: Sandbox) -> None:
+        await super().pause_sandbox(sandbox)
+        self._get_stuck(sandbox)
+
+    async def resume_sandbox(self, sandbox: Sandbox) -> None:
+        await super().resume_sandbox(sandbox)
+        self._get_stuck(sandbox)
+
+    def _get_stuck(self, sandbox: Sandbox) -> None:
+        """Have it start for ever if the change took back one that the controller had not seen."""
+        changed = self.current(sandbox)
+        if changed is not None and changed != sandbox and changed.asked == sandbox.before:
+            self.store.update_sandbox(never_ready(changed))
 
 
 LATE = Kind("Changes that take effect when somebody has asked once more")
 
 
-class _Lagging(Store):
-    """A store whose first read after a change returns the old value."""
+class _Lagging(Service):
+    """A service whose first answer after a change is the old one."""
 
     def note(self, changed: str) -> None:
-        """Record that something has changed and has not been read since."""
+        """Record that something has changed and has not been looked up since."""
         self._unseen.add(changed)
 
     def is_unseen(self, changed: str) -> bool:
-        """Tell whether this is the first read since the change."""
+        """Tell whether this is the first look since the change."""
         is_unseen = changed in self._unseen
         self._unseen.discard(changed)
         return is_unseen
@@ -164,14 +162,26 @@ class _Lagging(Store):
     "races.delete.one",
 )
 class LateDelete(_Lagging):
-    def delete_sandbox(self, sandbox_id: str) -> None:
-        self.note(sandbox_id)
+    async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
+        self.note(sandbox.id)
+        await self.runtime.remove(sandbox.id)
 
-    def sandbox(self, user_id: str, name: str) -> Sandbox | None:
-        found = super().sandbox(user_id, name)
-        if found is not None and self.is_unseen(found.id):
-            super().delete_sandbox(found.id)
+    def owned_sandbox(self, user: User, name: str) -> Sandbox:
+        found = super().owned_sandbox(user, name)
+        self._delete_at_last(found)
         return found
+
+    def require_free(self, user: User, name: str) -> None:
+        found = self.store.sandbox(user.id, name)
+        try:
+            super().require_free(user, name)
+        finally:
+            if found is not None:
+                self._delete_at_last(found)
+
+    def _delete_at_last(self, found: Sandbox) -> None:
+        if self.is_unseen(found.id):
+            self.store.delete_sandbox(found.id)
 
 
 @LATE.of(
@@ -180,13 +190,14 @@ class LateDelete(_Lagging):
     "sandboxes.delete.gone",
     "races.exec-delete.legal",
 )
-class Cached(Gate):
-    def _owned(self, user: User, name: str) -> Sandbox:
-        sandbox = self._store.sandbox(user.id, name) or self._known.get((user.id, name))
-        if sandbox is None:
-            return super()._owned(user, name)
-        self._known[user.id, name] = sandbox
-        return sandbox
+class Cached(Service):
+    def owned_sandbox(self, user: User, name: str) -> Sandbox:
+        try:
+            self._known[user.id, name] = super().owned_sandbox(user, name)
+        except Refusal:
+            if (user.id, name) not in self._known:
+                raise
+        return self._known[user.id, name]
 
     @cached_property
     def _known(self) -> dict[tuple[str, str], Sandbox]:
@@ -199,15 +210,13 @@ class Cached(Gate):
     "me.key-revoke.reply",
 )
 class LateRevoke(_Lagging):
-    def revoke_key(self, key_id: str) -> None:
+    def revoke_key(self, key_id: str, *, owner: User | None = None) -> None:
+        super().revoke_key(key_id, owner=owner)
         self.note(key_id)
-        super().revoke_key(key_id)
 
-    def key_by_hash(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
-        found = super().key_by_hash(key_hash)
-        if found is not None and self.is_unseen(found[1].id):
-            return found[0], replace(found[1], is_active=True), found[2]
-        return found
+    def check_key(self, key: ApiKey, user: User, now: datetime) -> None:
+        is_unseen = self.is_unseen(key.id)
+        super().check_key(replace(key, is_active=key.is_active or is_unseen), user, now)
 
 
 @LATE.of(
@@ -216,12 +225,13 @@ class LateRevoke(_Lagging):
     "sandboxes.list.reply",
 )
 class LateCreate(_Lagging):
-    def add_sandbox(self, sandbox: Sandbox) -> None:
-        self.note(sandbox.id)
-        super().add_sandbox(sandbox)
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        made = await super().create_sandbox(user, name, image)
+        self.note(made.id)
+        return made
 
-    def sandboxes(self, user_id: str) -> list[Sandbox]:
-        return [box for box in super().sandboxes(user_id) if not self.is_unseen(box.id)]
+    def sandboxes(self, user: User) -> list[Status]:
+        return [each for each in super().sandboxes(user) if not self.is_unseen(each.sandbox.id)]
 
 
 @LATE.of(
@@ -230,9 +240,10 @@ class LateCreate(_Lagging):
     "admin.user-list.reply",
 )
 class LateUser(_Lagging):
-    def add_user(self, user: User) -> None:
-        self.note(user.id)
-        super().add_user(user)
+    def create_user(self, username: str, email: str | None, *, is_active: bool = True) -> User:
+        made = super().create_user(username, email, is_active=is_active)
+        self.note(made.id)
+        return made
 
     def users(self, *, active_only: bool = False) -> list[User]:
         found = super().users(active_only=active_only)
@@ -244,17 +255,19 @@ class LateUser(_Lagging):
     "A user is shown as before the first time after a change.",
     "admin.user-update.kept",
 )
-class LateUpdate(_Lagging):
-    before: User | None = None
+class LateUpdate(Service):
+    def update_user(self, before: User, after: User) -> User:
+        if after != before:
+            self._before[before.id] = before
+        return super().update_user(before, after)
 
-    def update_user(self, user: User) -> None:
-        self.before = self.user(user.id)
-        super().update_user(user)
-        self.note(user.id)
-
-    def user(self, user_id: str) -> User | None:
+    def user(self, user_id: str) -> User:
         found = super().user(user_id)
-        return self.before if found and self.is_unseen(user_id) else found
+        return self._before.pop(user_id, found)
+
+    @cached_property
+    def _before(self) -> dict[str, User]:
+        return {}
 
 
 KINDS = (RACES, LATE)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .mutant import with_middleware
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox_contract import Target
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .mutant import Make
@@ -279,3 +283,18 @@ def _places(value: Json, path: str) -> Iterator[tuple[Json, str]]:
 
 def _items(value: Json) -> Json:
     return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+
+# Two mistakes in one ----------------------------------------------------------------------------
+
+
+def behind(wrap: Callable[[ASGIApp], ASGIApp], make: Make) -> Make:
+    """Put a middleware before another wrong proxy."""
+
+    @contextmanager
+    def made(directory: Path) -> Generator[Target]:
+        with make(directory) as target:
+            app: Any = target.app
+            yield replace(target, app=wrap(app))
+
+    return made

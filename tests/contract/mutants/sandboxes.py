@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from contextvars import ContextVar
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import sandbox_fakeproxy._app as proxy_app
-from sandbox_fakeproxy._errors import AlreadyExists, Refusal
-from sandbox_fakeproxy._proxy import fields as rules
-from sandbox_fakeproxy._proxy.conduct import SANE
-from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
-from sandbox_fakeproxy._state.records import Sandbox, User
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Refusal, Sandbox, Service, User
 
-from .mutant import Kind, with_patched
+from .mutant import Kind, with_middleware
 from .rewriting import (
     BOXES,
+    Reworded,
+    Rewritten,
     answered,
     asked,
     body,
@@ -28,9 +25,12 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._http import Arguments, JsonObject, Reply
+    from starlette.types import ASGIApp
 
-    from .rewriting import JsonChange
+    from .rewriting import Answer, Json, JsonChange
+
+_MAKING = f"POST {BOXES}"
+_MADE = range(201, 202)
 
 
 # Made --------------------------------------------------------------------------------------------
@@ -70,14 +70,18 @@ MADE.add(
 )
 
 
-def _image(said: JsonObject, default: str) -> str:
-    return str(said.get("image", default))
+def _taking_no_image(app: ASGIApp) -> ASGIApp:
+    """Ask for another image in place of an empty one, and show the empty one."""
+    other = "no/image"
+    app = Reworded(app, _MAKING, turning("image", lambda image: other if image == "" else image))
+    shown = turning("sandbox.image", lambda image: "" if image == other else image)
+    return Rewritten(app, _MAKING, body(shown), _MADE)
 
 
 MADE.add(
     "sandboxes.made.image-empty",
     "An empty image is taken as it is.",
-    with_patched("SANE", replace(SANE, image=_image), proxy_app),
+    with_middleware(_taking_no_image),
     "sandboxes.create.default-image",
 )
 
@@ -96,16 +100,29 @@ for _id, _said, _field in (("namespace", "a namespace", "namespace"), ("port", "
     )
 
 
-@MADE.of(
+_NAMESPACE: ContextVar[Json] = ContextVar("namespace", default=None)  # that is asked for
+
+
+def _making_anywhere(app: ASGIApp) -> ASGIApp:
+    """Show the namespace that is asked for, if one is."""
+
+    def note(said: Json) -> Json:
+        _NAMESPACE.set(said.get("namespace") if isinstance(said, dict) else None)  # pyright: ignore[reportUnknownMemberType]  # JSON
+        return said  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+    def show(answer: Answer) -> None:
+        if (namespace := _NAMESPACE.get()) is not None:
+            body(setting("sandbox.namespace", namespace))(answer)
+
+    return Rewritten(Reworded(app, _MAKING, note), _MAKING, show, _MADE)
+
+
+MADE.add(
     "sandboxes.made.anywhere",
     "A sandbox is made in the namespace that is asked for.",
+    with_middleware(_making_anywhere),
     "sandboxes.create.unknown-fields",
 )
-class Anywhere(Sandboxes):
-    async def create(self, user: User, asked: Arguments) -> Reply:
-        reply = await super().create(user, asked)
-        reply.body["sandbox"]["namespace"] = asked.body.get("namespace", user.namespace)
-        return reply
 
 
 for _id, _said, _change in (
@@ -125,15 +142,18 @@ MADE.add(
     asked((f"POST {BOXES}", turning("name", lambda name: "null" if name is None else name))),
     "sandboxes.create.name-required",
 )
-for _id, _said, _pattern in (
-    ("62-at-most", "A name of 63 characters is refused", r"[a-z]([-a-z0-9]{0,60}[a-z0-9])?"),
-):
-    MADE.add(
-        f"sandboxes.made.{_id}",
-        f"{_said}.",
-        with_patched("_SANDBOX_NAME", re.compile(_pattern), rules),
-        "sandboxes.create.longest-name",
-    )
+
+
+@MADE.of(
+    "sandboxes.made.62-at-most",
+    "A name of 63 characters is refused.",
+    "sandboxes.create.longest-name",
+)
+class ShortNames(Service):
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        if len(name) > 62:
+            raise Refusal(400, "name must be a DNS label of at most 62 characters")
+        return await super().create_sandbox(user, name, image)
 
 
 # The same name again -----------------------------------------------------------------------------
@@ -153,17 +173,22 @@ for _id, _said, _change in (
     )
 
 
-class _Duplicating(Sandboxes):
-    """Sandboxes that do something about the first of a name when a second is asked for."""
+class _Duplicating(Service):
+    """A service that does something about the first of a name when a second is asked for."""
 
-    async def create(self, user: User, asked: Arguments) -> Reply:
-        first = self._store.sandbox(user.id, str(asked.body.get("name")))
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        first = self.store.sandbox(user.id, name)
         if first is not None:
             self.again(first)
-        return await super().create(user, asked)
+        return await super().create_sandbox(user, name, image)
 
     def again(self, first: Sandbox) -> None:
         """Do it."""
+
+    def put_in_place(self, first: Sandbox, other: Sandbox) -> None:
+        """Keep another sandbox in place of the first."""
+        self.store.delete_sandbox(first.id)
+        self.store.add_sandbox(other)
 
 
 @TAKEN.of(
@@ -173,7 +198,7 @@ class _Duplicating(Sandboxes):
 )
 class Replacing(_Duplicating):
     def again(self, first: Sandbox) -> None:
-        self._store.delete_sandbox(first.id)
+        self.store.delete_sandbox(first.id)
 
 
 @TAKEN.of(
@@ -183,11 +208,8 @@ class Replacing(_Duplicating):
 )
 class Restarting(_Duplicating):
     def again(self, first: Sandbox) -> None:
-        self._store.delete_sandbox(first.id)
-        now = self._clock.now()
-        asked = type(first.asked)(first.asked.fate, False, now)
-        again = Sandbox(first.id, first.user_id, first.name, first.image, first.created_at, asked)
-        self._store.add_sandbox(again)
+        asked = replace(first.asked, is_paused=False, since=self.clock.now())
+        self.put_in_place(first, replace(first, asked=asked, before=None, had_service=False))
 
 
 @TAKEN.of(
@@ -197,7 +219,7 @@ class Restarting(_Duplicating):
 )
 class Resuming(_Duplicating):
     def again(self, first: Sandbox) -> None:
-        self._store.update_sandbox(self._controller.resumed(first, self._clock.now()))
+        self.store.update_sandbox(self.controller.resumed(first, self.clock.now()))
 
 
 @TAKEN.of(
@@ -205,14 +227,14 @@ class Resuming(_Duplicating):
     "Asking for a name that is taken is refused, and deletes the sandbox.",
     "sandboxes.create.duplicate-changes-nothing",
 )
-class Deleting(Sandboxes):
-    async def create(self, user: User, asked: Arguments) -> Reply:
-        first = self._store.sandbox(user.id, str(asked.body.get("name")))
+class Deleting(Service):
+    async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
+        first = self.store.sandbox(user.id, name)
         try:
-            return await super().create(user, asked)
+            return await super().create_sandbox(user, name, image)
         except Refusal:
             if first is not None:
-                self._store.delete_sandbox(first.id)
+                self.store.delete_sandbox(first.id)
             raise
 
 
@@ -223,9 +245,8 @@ class Deleting(Sandboxes):
 )
 class Older(_Duplicating):
     def again(self, first: Sandbox) -> None:
-        self._store._db.execute(  # pyright: ignore[reportPrivateUsage]  # a mistake
-            "UPDATE sandboxes SET created_at = created_at - 1000000 WHERE id = ?", (first.id,)
-        )
+        created_at = first.created_at - timedelta(seconds=1)
+        self.put_in_place(first, replace(first, created_at=created_at))
 
 
 @TAKEN.of(
@@ -233,11 +254,10 @@ class Older(_Duplicating):
     "A name is unique among all users.",
     "sandboxes.create.name-per-user",
 )
-class ByAnybody(Store):
-    def add_sandbox(self, sandbox: Sandbox) -> None:
-        if any(self.sandbox(user.id, sandbox.name) for user in self.users()):
-            raise AlreadyExists(f"Sandbox '{sandbox.name}' already exists")
-        super().add_sandbox(sandbox)
+class ByAnybody(Service):
+    def require_free(self, user: User, name: str) -> None:
+        for each in self.users():
+            super().require_free(each, name)
 
 
 KINDS = (

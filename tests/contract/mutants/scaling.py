@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._http import Arguments, Reply
-from sandbox_fakeproxy._local.runtime import LocalRuntime
-from sandbox_fakeproxy._proxy.sandboxes import Sandboxes
-from sandbox_fakeproxy._state.controller import Controller
-from sandbox_fakeproxy._state.fates import Fate
-from sandbox_fakeproxy._state.profiles import Phase
-from sandbox_fakeproxy._state.records import Intent
+from sandbox_fakeproxy import LocalRuntime, Refusal, Sandbox, Service
 
 from .mutant import Kind
 from .rewriting import BOX, answered, body, error, losing, setting, status, turning
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sandbox_fakeproxy._state.records import Sandbox, User
-
 
 # Pause and resume --------------------------------------------------------------------------------
 
@@ -48,11 +34,11 @@ for _id, _said, _change in (
     "Pausing a paused sandbox is 409.",
     "sandboxes.pause.again",
 )
-class PausedOnce(Sandboxes):
-    async def pause(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+class PausedOnce(Service):
+    async def pause_sandbox(self, sandbox: Sandbox) -> None:
         if sandbox.asked.is_paused:
             raise Refusal(409, f"Sandbox '{sandbox.name}' is paused already")
-        return await super().pause(_user, sandbox, _asked)
+        await super().pause_sandbox(sandbox)
 
 
 @SCALED.of(
@@ -60,11 +46,11 @@ class PausedOnce(Sandboxes):
     "Resuming a sandbox that runs is 409.",
     "sandboxes.resume.again",
 )
-class ResumedOnce(Sandboxes):
-    async def resume(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
+class ResumedOnce(Service):
+    async def resume_sandbox(self, sandbox: Sandbox) -> None:
         if not sandbox.asked.is_paused:
             raise Refusal(409, f"Sandbox '{sandbox.name}' runs already")
-        return await super().resume(_user, sandbox, _asked)
+        await super().resume_sandbox(sandbox)
 
 
 @SCALED.of(
@@ -72,12 +58,11 @@ class ResumedOnce(Sandboxes):
     "A sandbox that is not ready yet cannot be paused.",
     "sandboxes.delete.paused",
 )
-class ReadyOnly(Sandboxes):
-    async def pause(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
-        phase = self._controller.phase(sandbox, self._clock.now())
-        if phase not in {Phase.READY, Phase.PAUSED}:
+class ReadyOnly(Service):
+    async def pause_sandbox(self, sandbox: Sandbox) -> None:
+        if self.controller.phase(sandbox, self.clock.now()) not in {"ready", "paused"}:
             raise Refusal(409, f"Sandbox '{sandbox.name}' is not ready")
-        return await super().pause(_user, sandbox, _asked)
+        await super().pause_sandbox(sandbox)
 
 
 @SCALED.of(
@@ -99,9 +84,9 @@ class Losing(LocalRuntime):
     "Pausing a sandbox does nothing.",
     "readiness.paused.row",
 )
-class NotPaused(Controller):
-    def paused(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        return sandbox
+class NotPaused(Service):
+    async def pause_sandbox(self, sandbox: Sandbox) -> None:
+        await self.runtime.stop(sandbox.id)
 
 
 @SCALED.of(
@@ -109,9 +94,9 @@ class NotPaused(Controller):
     "Resuming a sandbox does nothing.",
     "sandboxes.resume.ready",
 )
-class NotResumed(Controller):
-    def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        return sandbox
+class NotResumed(Service):
+    async def resume_sandbox(self, sandbox: Sandbox) -> None:
+        pass
 
 
 @SCALED.of(
@@ -119,12 +104,18 @@ class NotResumed(Controller):
     "A resumed sandbox starts for ever.",
     "sandboxes.resume.ready",
 )
-class ResumedInVain(Controller):
-    def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        changed = super().resumed(sandbox, now)
-        if changed == sandbox:
-            return sandbox
-        return replace(changed, asked=replace(changed.asked, fate=Fate.NEVER_READY))
+class ResumedInVain(Service):
+    async def resume_sandbox(self, sandbox: Sandbox) -> None:
+        await super().resume_sandbox(sandbox)
+        changed = self.current(sandbox)
+        if changed is not None and changed != sandbox:
+            self.store.update_sandbox(never_ready(changed))
+
+
+def never_ready(sandbox: Sandbox) -> Sandbox:
+    """Return a sandbox as one that starts for ever once it is not paused."""
+    fate = type(sandbox.asked.fate).NEVER_READY
+    return replace(sandbox, asked=replace(sandbox.asked, fate=fate))
 
 
 @SCALED.of(
@@ -132,9 +123,11 @@ class ResumedInVain(Controller):
     "Commands run in a paused sandbox.",
     "commands.paused.runs-nothing",
 )
-class RunsOn(Controller):
-    def accepts_commands(self, sandbox: Sandbox, now: datetime) -> bool:
-        return True
+class RunsOn(Service):
+    def require_ready(self, sandbox: Sandbox) -> None:
+        condition = self.status(sandbox).condition
+        if condition is None or not condition.ready:
+            super().require_ready(sandbox)
 
 
 @SCALED.of(
@@ -152,10 +145,10 @@ class LeftRunning(LocalRuntime):
     "Resuming a sandbox that runs starts it anew.",
     "sandboxes.resume.running",
 )
-class Restarted(Controller):
-    def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        asked = Intent(sandbox.asked.fate, is_paused=False, since=now)
-        return replace(sandbox, asked=asked, before=sandbox.asked)
+class Restarted(Service):
+    async def resume_sandbox(self, sandbox: Sandbox) -> None:
+        asked = replace(sandbox.asked, is_paused=False, since=self.clock.now())
+        self.store.update_sandbox(replace(sandbox, asked=asked, before=sandbox.asked))
 
 
 @SCALED.of(
@@ -163,17 +156,11 @@ class Restarted(Controller):
     "Pausing a sandbox pauses all of that user's.",
     "sandboxes.pause.others-stay",
 )
-class OthersPaused(Sandboxes):
-    async def pause(self, _user: User, sandbox: Sandbox, _asked: Arguments) -> Reply:
-        now = self._clock.now()
-        for other in self._store.sandboxes(sandbox.user_id):
-            self._store.update_sandbox(self._controller.paused(other, now))
-        return _paused(sandbox)
-
-
-def _paused(sandbox: Sandbox) -> Reply:
-    message = f"Sandbox '{sandbox.name}' paused successfully"
-    return Reply({"success": True, "message": message, "replicas": 0})
+class OthersPaused(Service):
+    async def pause_sandbox(self, sandbox: Sandbox) -> None:
+        now = self.clock.now()
+        for each in self.store.sandboxes(sandbox.user_id):
+            self.store.update_sandbox(self.controller.paused(each, now))
 
 
 SCALED.add(
