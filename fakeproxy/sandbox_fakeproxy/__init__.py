@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 # pytest loads the plugin beside this file in every project where the distribution is installed,
-# also without its extra: what needs Starlette is imported when it is asked for.
+# also without its extra: modules that need Starlette are imported on first use.
 _HOMES = {
     "ApiKey": "_state.records",
     "Clock": "_clock",

@@ -1,4 +1,4 @@
-"""The installed distribution: the command that installs what it lacks."""
+"""The installed distribution: the command that installs missing packages."""
 
 import shlex
 import sys

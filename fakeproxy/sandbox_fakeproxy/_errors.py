@@ -1,4 +1,4 @@
-"""What can go wrong, as values: one place turns them into HTTP, another into an exit code.
+"""The errors of the fake: one place turns them into HTTP, another into an exit code.
 
 Exception
 ├── Refusal                   the proxy's own answer: a status and a message
@@ -19,7 +19,7 @@ from enum import Enum, auto
 
 
 class Fault(Enum):
-    """What the deployed proxy answers otherwise than it should; `_deployed` has the answers."""
+    """Refusals that the deployed proxy answers differently; `_deployed` has the answers."""
 
     MALFORMED_BODY = auto()
     LARGE_BODY = auto()

@@ -29,7 +29,7 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a handler answers."""
+    """The answer of a handler."""
 
     body: Any
     status: int = 200
@@ -37,7 +37,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a request says beyond its method and route, decoded."""
+    """The path's parameters, the query and the body of a request, decoded."""
 
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     query: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -45,7 +45,7 @@ class Arguments:
 
 
 def write(reply: Reply | Response) -> Response:
-    """Turn a reply into HTTP; what is HTTP already stays as it is."""
+    """Turn a reply into HTTP; a response stays as it is."""
     if isinstance(reply, Response):
         return reply
     return Response(orjson.dumps(reply.body), reply.status, media_type=_JSON)
@@ -91,7 +91,7 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
 
 
 def replayed(body: bytes, then: Receive) -> Receive:
-    """Return what makes a request of a body that was read already, and goes on as `then` says."""
+    """Return a `receive` that yields a body that was read already, and goes on with `then`."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
@@ -191,7 +191,7 @@ def _inflate(body: bytes, encoding: str) -> bytes:
         return body
     if encoding not in {"gzip", "deflate"}:
         raise _malformed(f"Unsupported content encoding '{encoding}'")
-    either = zlib.decompressobj(wbits=47)  # a gzip or a zlib header, whichever comes
+    either = zlib.decompressobj(wbits=47)  # a gzip or a zlib header
     try:
         inflated = either.decompress(body, BODY_LIMIT + 1)
     except zlib.error as exc:
@@ -208,5 +208,5 @@ def _malformed(message: str) -> Refusal:
 
 
 def no_constant(name: str) -> NoReturn:
-    """Refuse what Python's parser takes beyond JSON, such as NaN."""
+    """Refuse constants that are not JSON, such as NaN."""
     raise ValueError(f"{name} is no JSON")

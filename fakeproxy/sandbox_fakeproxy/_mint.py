@@ -43,7 +43,7 @@ class Mint:
         return key
 
     def token(self) -> str:
-        """Make 32 characters that nobody guesses."""
+        """Make 32 characters that cannot be guessed."""
         return "".join(self._random.choices(_KEY_ALPHABET, k=32))
 
 
@@ -58,7 +58,7 @@ class SessionIds:
         self._mints: dict[str, Mint] = {}
 
     def of(self, sandbox_id: str) -> Callable[[], str]:
-        """Return what makes a sandbox's; over pauses, none is made twice."""
+        """Return the function that makes a sandbox's ids; over pauses, none is made twice."""
         if sandbox_id not in self._mints:
             self._mints[sandbox_id] = Mint(self._random(sandbox_id))
         return self._mints[sandbox_id].uuid

@@ -39,7 +39,7 @@ class Rules:
 
     # The key in an `Authorization` header: group 1.
     credentials: re.Pattern[str] = CREDENTIALS
-    # Whether a sandbox of that name and image is made only by half, and its name taken for ever.
+    # Whether a sandbox of that name and image is made only by half, and its name stays taken.
     spends: Callable[[str, str], bool] = lambda _name, _image: False
     # Whether the sandboxes of a deleted user are left behind.
     leaves_orphans: bool = False
@@ -49,7 +49,7 @@ class Rules:
     keeps_files: bool = False
     # Seconds between the look-up of a sandbox and its use, in which other requests may come.
     window: float = 0.0
-    # The faults of those who find that a sandbox was deleted in that time, one after the other.
+    # The faults of requests that find a sandbox deleted in that time, one after the other.
     gone: Sequence[Fault] = (Fault.LOST_RACE,)
 
 
@@ -67,7 +67,7 @@ class Status:
 
 
 class Service:
-    """The proxy's operations. Who may call which is checked by the routes.
+    """The proxy's operations. The routes check which caller may use which.
 
     Raises:
         UnusableAdminKey: no header can carry the admin key.
@@ -203,7 +203,7 @@ class Service:
         return user
 
     def update_user(self, before: User, after: User) -> User:
-        """Replace what may change of a user; return the user as it is then."""
+        """Store a changed user, if it has changed; return the user as it is then."""
         if after == before:
             return before
         changed = replace(after, updated_at=self.clock.now())
@@ -211,7 +211,7 @@ class Service:
         return changed
 
     async def delete_user(self, user: User) -> None:
-        """Remove a user with all keys, sandboxes and what runs in them.
+        """Remove a user with all keys and sandboxes.
 
         Raises:
             Refusal: 500, as deployed: the user is gone, and the names of the sandboxes are not.
@@ -237,7 +237,7 @@ class Service:
         secret: str | None = None,
         is_active: bool = True,
     ) -> tuple[str, ApiKey]:
-        """Make a key, whose secret is returned this once."""
+        """Make a key; return its secret, this once, and the key."""
         secret = secret if secret is not None else self.mint.api_key()
         key = ApiKey(
             id=self.mint.uuid(),
@@ -260,7 +260,7 @@ class Service:
         """Revoke a key, of that owner if one is given; again is fine.
 
         Raises:
-            Refusal: 404 for an unknown key, 403 for somebody else's.
+            Refusal: 404 for an unknown key, 403 for another user's.
         """
         key = self.store.key(key_id)
         if key is None:
@@ -275,7 +275,7 @@ class Service:
         """Return a user's sandbox.
 
         Raises:
-            Refusal: 403, the same whether or not somebody else has one of that name.
+            Refusal: 403, the same whether or not another user has one of that name.
         """
         sandbox = self.store.sandbox(user.id, name)
         if sandbox is None:
@@ -406,7 +406,7 @@ class Service:
     # Requests to sandboxes ----------------------------------------------------------------------
 
     def require_ready(self, sandbox: Sandbox) -> None:
-        """Refuse what a sandbox cannot answer now.
+        """Refuse a request that a sandbox cannot answer now.
 
         Raises:
             Refusal: 503, or 502 where its resource is gone.

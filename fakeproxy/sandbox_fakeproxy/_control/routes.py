@@ -24,7 +24,7 @@ _DOCUMENT_LIMIT = 16 * 1024 * 1024
 
 
 class Control:
-    """What a tester with the admin key may do to the fake itself."""
+    """The routes below `/_fake/`, which need the admin key."""
 
     def __init__(self, fake: Fake) -> None:
         self._fake = fake
@@ -76,11 +76,11 @@ class Control:
         return Reply({"success": True, "faults": []})
 
     async def state(self, _asked: Arguments) -> Reply:
-        """Show what there is."""
+        """Show users, keys and sandboxes."""
         return Reply(self._fake.state())
 
     async def seed(self, content: bytes) -> Reply:
-        """Replace what there is by what a document describes."""
+        """Replace all users, keys and sandboxes by those of a document."""
         with _refused():
             seed = parse_seed(content, has_port=self._fake.faults.has_port)
             made = await self._fake.replace(seed)
@@ -118,7 +118,7 @@ async def read_document(request: Request) -> bytes:
 
 @contextmanager
 def _refused() -> Generator[None]:
-    """Turn what a tester got wrong into an answer."""
+    """Turn an error of the tester into an answer."""
     try:
         yield
     except LookupError as exc:

@@ -180,7 +180,7 @@ class Planting:
         self._controller = service.controller
 
     def user(self, asked: SeedUser) -> dict[str, Any]:
-        """Make a user, and return what was made: keys in clear, this once.
+        """Make a user; return it with its keys in clear, this once.
 
         Raises:
             Refusal: 409, the username is taken.

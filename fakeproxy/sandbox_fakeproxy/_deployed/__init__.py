@@ -1,1 +1,1 @@
-"""The deployed proxy's quirks and bugs: the table, and what its rows need."""
+"""The deployed proxy's quirks and bugs: the table, and the functions of its rows."""

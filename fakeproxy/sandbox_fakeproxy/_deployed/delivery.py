@@ -1,4 +1,4 @@
-"""What the deployed proxy makes of a request on its way to the runtime, and of the answer."""
+"""How the deployed proxy changes a request to the runtime, and the answer."""
 
 import json
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -19,7 +19,7 @@ _BODILESS = frozenset({"GET", "HEAD"})
 
 
 async def read_rewritten(request: Request) -> Outbound:
-    """Decode the path once, drop query and headers, and send JSON whatever came."""
+    """Decode the path once, drop query and headers, and send any body as JSON."""
     value = json_body(request.headers, await read_body(request))
     segments = request.path_params["path"].split("/")
     path, _, query = "/".join(["", *map(decode, segments)]).partition("?")
@@ -30,7 +30,7 @@ async def followed(answer: Response, sent: Outbound, again: Ask) -> Response:
     """Follow redirects, and pass JSON on with its status alone.
 
     Raises:
-        Refusal: what came is no JSON, or redirects without end.
+        Refusal: the answer is no JSON, or redirects do not end.
     """
     for _ in range(_MOST_REDIRECTS):
         if answer.status_code not in _REDIRECTS or "location" not in answer.headers:

@@ -1,4 +1,4 @@
-"""What the deployed proxy takes in a body, where that is not what it should take."""
+"""The fields of bodies as the deployed proxy reads them, where it differs."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from sandbox_fakeproxy._proxy import fields as sane
 # Its own limit, which leaves no room for the namespace's prefix.
 _USERNAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL = _USERNAME
-# What names a Kubernetes resource, and yet no service: with dots, or longer than a label.
+# Names of Kubernetes resources that are no names of services: with dots, or longer than a label.
 _RESOURCE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESOURCE_NAME_LIMIT = 253
-_MOST = 1e21  # JavaScript writes what is larger with an exponent
+_MOST = 1e21  # JavaScript writes larger numbers with an exponent
 # Milliseconds: the earliest time of PostgreSQL, 4714 BC, and the last of JavaScript.
 _EARLIEST, _LATEST = -210_866_803_200_000, 8_640_000_000_000_000
 
@@ -76,7 +76,7 @@ def expires_at(body: JsonObject) -> Instant | None:
 
 
 def sandbox_name(body: JsonObject) -> str:
-    """Take a leading digit, and whatever may name a resource."""
+    """Take a leading digit, and any name of a Kubernetes resource."""
     value = body.get("name")
     if _is_falsy(value):
         raise Refusal(400, "name is required")
@@ -96,7 +96,7 @@ def image(body: JsonObject, default: str) -> str:
 
 
 def spends(name: str, image: str) -> bool:
-    """Tell whether creation fails half-way, so that nobody can have the name any more."""
+    """Tell whether creation fails half-way, and the name stays taken for ever."""
     return _LABEL.fullmatch(name) is None or len(image) > sane.IMAGE_LIMIT
 
 
@@ -105,7 +105,7 @@ def _is_resource_name(value: str) -> bool:
 
 
 def _is_falsy(value: Any) -> bool:
-    """Tell what is false in JavaScript, where an empty list or object is not."""
+    """Tell whether a value is false in JavaScript; an empty list or object is not."""
     return value is None or (not isinstance(value, (list, dict)) and not value)
 
 

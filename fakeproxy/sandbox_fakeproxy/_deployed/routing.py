@@ -1,4 +1,4 @@
-"""What the deployed proxy's web framework does around its routes."""
+"""The deployed proxy's web framework around its routes: case, OPTIONS, bodies first, ETags."""
 
 import hashlib
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class _Options(ExactRoute):
 
 
 class _BodiesFirst:
-    """Parse a body before anybody asks who sends it."""
+    """Parse a body before the key is checked."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

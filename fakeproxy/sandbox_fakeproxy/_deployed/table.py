@@ -84,7 +84,7 @@ DEPLOYED = Conduct(
         deletes_vanished=False,
         # § Directories: "a new sandbox of the same name finds the old files."
         keeps_files=True,
-        # § Races: which loser is told what is chance on the deployed proxy; here they take turns.
+        # § Races: on the deployed proxy the answer of each loser is chance; here they take turns.
         window=0.01,
         gone=(Fault.DELETED_MEANWHILE, Fault.LOST_RACE),
     ),

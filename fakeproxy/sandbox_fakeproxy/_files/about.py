@@ -1,4 +1,4 @@
-"""What a sandbox says about itself."""
+"""The runtime's description of a sandbox: `GET /v1/sandbox`."""
 
 import platform
 import shutil

@@ -24,7 +24,7 @@ from .search import BadExpression
 from .transfer import Run, decoded, download, failed, upload
 from .volume import Volume
 
-# What a request comes to: a blocking call, and its message and data.
+# The blocking call for a request, and the message and data of its answer.
 _Call = Callable[[], tuple[str, JsonObject]]
 _Reading = Callable[[Volume, Body], _Call]
 

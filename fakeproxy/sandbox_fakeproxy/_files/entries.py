@@ -20,7 +20,7 @@ ORDERS = tuple(_ORDERS)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of the entries is shown, and in which order. Directories have no extension to miss."""
+    """Which entries are shown, and in which order. Directories pass any filter of extensions."""
 
     extensions: Collection[str] | None
     order: str

@@ -1,4 +1,4 @@
-"""What can go wrong with a file, in the runtime's words: each failure has one `error_type`."""
+"""Failures of file operations, as the runtime words them: each has one `error_type`."""
 
 import errno
 import os
@@ -56,7 +56,7 @@ class FileFault(Exception):
 
 
 class Misfit(Exception):
-    """A path or a file that does not fit what is asked of it."""
+    """A path or a file that does not fit the operation."""
 
     def __init__(self, error_type: ErrorType, message: str) -> None:
         super().__init__(message)

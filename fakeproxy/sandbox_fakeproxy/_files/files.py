@@ -18,11 +18,11 @@ _AT_ONCE = 4  # calls on one sandbox's files
 
 
 class Files:
-    """What is at /sandbox and /home/gem, which need not be there before they are asked for."""
+    """The files in /sandbox and /home/gem, which are made on first use."""
 
     def __init__(self, place: Place) -> None:
         self._volume = Volume({WORK: place.work, HOME: place.home}, owner=place.owner)
-        # Its own: slow searches hold up nobody else's files.
+        # Its own: slow searches do not hold up other sandboxes.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="files")
         self._halts = 0
         self._running: set[asyncio.Future[Any]] = set()
@@ -48,7 +48,7 @@ class Files:
     def _forget(self, working: asyncio.Future[Any]) -> None:
         self._running.discard(working)
         if not working.cancelled():
-            working.exception()  # nobody may be left to hear it
+            working.exception()  # its caller may be gone
 
     def _made(self, halts: int, call: Callable[[], Any]) -> Any:
         self._check(halts)  # again, as it may have waited for a thread

@@ -1,4 +1,4 @@
-"""What is in a directory, and below it: bounded, sorted, and never through a link."""
+"""The entries of a directory, and of those below it: bounded, sorted, never through a link."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ _WALK_LIMIT = 200_000  # entries seen in one walk
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in a directory. A link is described as what it leads to, if that is inside."""
+    """One name in a directory. A link is described as its target, if that is inside."""
 
     path: str
     status: os.stat_result
@@ -51,7 +51,7 @@ class Walk:
         self.truncated = False
 
     def entries(self, path: str) -> list[Entry]:
-        """Return what is in a directory.
+        """Return the entries of a directory.
 
         Raises:
             Misfit: the path is none, or leads out.
@@ -69,7 +69,7 @@ class Walk:
     def below(
         self, path: str, start: _State, step: Callable[[_State, Entry], _State | None]
     ) -> Iterator[tuple[Entry, _State]]:
-        """Yield what is below a directory, each with its state, and nothing where that is None.
+        """Yield all entries below a directory, each with its state, and nothing where that is None.
 
         What cannot be read on the way is passed over.
 

@@ -42,7 +42,7 @@ def _limit(kind: int, most: int) -> None:
 
 @contextmanager
 def _ended_with_its_reader() -> Generator[None]:
-    """End this process when nobody is left who reads what it writes; by a signal, on Linux only."""
+    """End this process when its output has no reader any more; by a signal, on Linux only."""
     output = sys.stdout.fileno()
     flags = fcntl.fcntl(output, fcntl.F_GETFL)
     fcntl.fcntl(output, fcntl.F_SETOWN, os.getpid())
@@ -60,7 +60,7 @@ def _ended_with_its_reader() -> Generator[None]:
 if __name__ == "__main__":
     _limit(resource.RLIMIT_AS, _MEMORY)
     asked = json.load(sys.stdin)
-    # Whoever waits may do so with a clock that stands still.
+    # The caller may wait with a clock that stands still.
     _limit(resource.RLIMIT_CPU, math.ceil(asked.pop("seconds")))
     with _ended_with_its_reader():
         found = matches(**asked)

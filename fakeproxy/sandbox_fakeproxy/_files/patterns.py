@@ -46,7 +46,7 @@ class Glob:
         return (place + 1,) if self._patterns[place].match(name) else ()
 
     def _with_skipped(self, places: set[int]) -> State:
-        """Add what is reached by letting `**` stand for nothing."""
+        """Add the states in which a `**` stands for no directory."""
         for place, name in enumerate(self._names):
             if place in places and name == "**":
                 places.add(place + 1)

@@ -1,4 +1,4 @@
-"""The files of one sandbox: what can be done with them, by the paths that the sandbox knows.
+"""Operations on the files of one sandbox, by the paths that the sandbox knows.
 
 Every failure is a `FileFault`. A write goes straight to the file, as in the deployed runtime: it
 keeps its inode and its mode, and one that fails half-way leaves half of it.
@@ -33,11 +33,11 @@ class OpenFile:
     def __init__(self, number: int) -> None:
         self.size = os.fstat(number).st_size
         self._number = number
-        # Also when nobody is left to read it.
+        # Also when its reader is gone.
         self.close = weakref.finalize(self, os.close, number)
 
     def read(self, most: int) -> bytes:
-        """Return what comes next; nothing at the end."""
+        """Return the next bytes; none at the end."""
         return os.read(self._number, min(most, _BLOCK))
 
 
@@ -125,7 +125,7 @@ class Volume:
     def listing(
         self, path: str, *, depth: int | None = 1, hidden: bool = True
     ) -> tuple[list[Entry], bool]:
-        """Return what is in a directory, `depth` levels deep or all, and whether there is more.
+        """Return the entries of a directory, `depth` levels deep or all, and whether there is more.
 
         Raises:
             FileFault: it cannot be read, or is no directory.

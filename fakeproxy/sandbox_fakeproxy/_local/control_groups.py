@@ -24,7 +24,7 @@ _MOUNT = re.compile(
     r"^\S+ \S+ \S+ (?P<root>\S+) (?P<at>\S+) .* - (?P<kind>cgroup2?) \S+ (?P<options>\S+)$",
     re.MULTILINE,
 )
-# Joins the groups whose files come before `--`, and becomes the command behind it.
+# Joins the groups whose files come before `--`, and executes the command behind it.
 _JOIN = 'set -e; while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
 _TRIES, _BETWEEN_TRIES = 50, 0.02  # of a removal, in seconds
 _NEWEST = 60.0  # seconds; a younger group may not have its process yet

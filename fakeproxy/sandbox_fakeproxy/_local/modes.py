@@ -1,4 +1,4 @@
-"""The modes in /sandbox on the deployed proxy: it is a bucket there, whose files have none."""
+"""The modes in /sandbox on the deployed proxy, where it is a bucket: they never change."""
 
 import os
 import stat

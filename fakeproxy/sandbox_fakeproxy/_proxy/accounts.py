@@ -13,7 +13,7 @@ from .conduct import Conduct
 
 
 class Accounts:
-    """What the admin key may do with users and their keys, and each user with the own ones."""
+    """Users and keys: the administrator's routes, and each user's own."""
 
     def __init__(self, service: Service, conduct: Conduct) -> None:
         self._service = service
@@ -50,16 +50,16 @@ class Accounts:
         return Reply({"success": True, "user": shown})
 
     async def delete_user(self, asked: Arguments) -> Reply:
-        """Remove a user with all keys, sandboxes and what runs in them."""
+        """Remove a user with all keys and sandboxes."""
         user = self._user(asked)
         await self._service.delete_user(user)
         return Reply({"success": True, "message": f"User '{user.username}' deleted successfully"})
 
     async def show_caller(self, user: User, _asked: Arguments) -> Reply:
-        """Say whose key it is."""
+        """Show the user of the request's key."""
         return Reply({"user": {"id": user.id, "username": user.username, "email": user.email}})
 
-    # Anybody's keys -----------------------------------------------------------------------------
+    # Keys of any user ---------------------------------------------------------------------------
 
     async def create_key(self, asked: Arguments) -> Reply:
         """Make a key for a user."""
@@ -70,7 +70,7 @@ class Accounts:
         return self._keys(self._user(asked))
 
     async def revoke_key(self, asked: Arguments) -> Reply:
-        """Revoke anybody's key."""
+        """Revoke a key of any user."""
         self._service.revoke_key(_key_id(asked))
         return _revoked()
 

@@ -23,7 +23,7 @@ from . import delivery, fields
 from .gate import Gate
 from .route import ExactRoute
 
-# As Node.js names it, whatever this version of Python does.
+# As Node.js names it; versions of Python differ.
 _PHRASES = {413: "Payload Too Large"}
 
 
@@ -33,7 +33,7 @@ _Routes = Callable[[Gate, _Some, _Some, _Some], _Some]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a fault is answered with: a status and, unless the sane one's serves, a message.
+    """The answer to a fault: a status and, where it differs from the sane one, a message.
 
     `more` are fields beside these, and `body` replaces all of them.
     """
@@ -62,7 +62,7 @@ class Conduct:
 
     rules: Rules = SANE_RULES
 
-    # What is taken in a body.
+    # The fields of bodies.
     username: Callable[[JsonObject], str] = fields.username
     email: Callable[[JsonObject], str | None] = fields.email
     is_active: Callable[[JsonObject], bool | None] = fields.is_active
@@ -74,7 +74,7 @@ class Conduct:
     # The e-mail address of the user `admin`.
     admin_email: str | None = None
 
-    # Routes, and what wraps them all.
+    # Routes, and the middleware around all of them.
     routes: _Routes = _as_listed
     middleware: Sequence[Middleware] = ()
 

@@ -52,7 +52,7 @@ async def read_forwarded(request: Request) -> Outbound:
 
 
 async def checked(answer: Response, _sent: Outbound, _again: Ask) -> Response:
-    """Let an answer pass that is what it says it is: JSON, where it says nothing else.
+    """Check that an answer is JSON, unless it says that it is something else.
 
     Raises:
         Refusal: 502, it is not.
@@ -111,13 +111,13 @@ async def _stay() -> Message:
     return {"type": "http.disconnect"}
 
 
-# The event loop holds tasks weakly; these are nobody's any more once they have answered.
+# The event loop holds tasks weakly, and these have no other owner once they have answered.
 _RUNNING = set[asyncio.Task[None] | None]()
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
 
 
 async def ask(app: ASGIApp, request: Request) -> Response:
-    """Return what an app answers, whole; what it does after that is its own affair.
+    """Return the whole answer of an app, which may go on after that.
 
     An app that raises or ends without an answer is a service that resets the connection.
 

@@ -1,4 +1,4 @@
-"""The rules for what callers may name and send, each refused with a message that says the rule."""
+"""The fields of bodies; each that breaks a rule is refused with a message that says the rule."""
 
 import re
 from datetime import UTC, datetime

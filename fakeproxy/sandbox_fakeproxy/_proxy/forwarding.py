@@ -1,4 +1,4 @@
-"""What goes through the proxy to a sandbox's runtime: any method, any path below its name."""
+"""Requests below `/proxy/<name>` to a sandbox's runtime: any method, any path."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
@@ -20,7 +20,7 @@ from .delivery import Ask, Outbound, ask
 class Forwarding:
     """The way from a caller to the runtime.
 
-    The runtime is asked first, and then `upstream` for whatever path the runtime does not have.
+    The runtime is asked first, and then `upstream` for a path that the runtime does not have.
     An answer may take `time_limit` seconds of the clock; the work goes on after that.
     """
 
@@ -96,4 +96,4 @@ class Forwarding:
     def _forget(self, answering: asyncio.Future[Response]) -> None:
         self._under_way.discard(answering)
         if not answering.cancelled():
-            answering.exception()  # nobody may be left to hear it
+            answering.exception()  # its caller may be gone

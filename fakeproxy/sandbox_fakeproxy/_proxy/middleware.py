@@ -1,4 +1,4 @@
-"""What happens to every request before its route is found."""
+"""Middleware for every request, before its route is found."""
 
 import re
 import string

@@ -49,7 +49,7 @@ def _accepted(method: str | None) -> set[str] | None:
 
 
 def _answering(endpoint: Endpoint) -> ASGIApp:
-    """Call an endpoint without what Starlette wraps around it; the app turns errors into HTTP."""
+    """Call an endpoint without Starlette's wrapper; the app turns errors into HTTP."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         response = await endpoint(Request(scope, receive, send))

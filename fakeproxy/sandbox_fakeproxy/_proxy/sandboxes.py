@@ -11,7 +11,7 @@ from .conduct import Conduct
 
 
 class Sandboxes:
-    """What a user may do with sandboxes."""
+    """A user's operations on sandboxes."""
 
     def __init__(self, service: Service, conduct: Conduct) -> None:
         self._service = service

@@ -1,4 +1,4 @@
-"""The AIO runtime's HTTP API: which path does what, and how its answers are wrapped."""
+"""The form of the AIO runtime's HTTP API: routes, and the wrapper of answers."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -37,7 +37,7 @@ def done(
 
 
 def issue(field: str, message: str, kind: str) -> Issue:
-    """Say what is wrong with a field of the body."""
+    """Describe an error in a field of the body."""
     return {"loc": ["body", field], "msg": message, "type": kind}
 
 

@@ -18,7 +18,7 @@ _FALSE = {"0", "off", "f", "false", "n", "no"}
 
 
 class Body:
-    """The fields of a JSON body. What is returned counts only after `check`."""
+    """The fields of a JSON body. Returned values are valid only after `check`."""
 
     def __init__(self, fields: JsonObject) -> None:
         self._fields = fields
@@ -141,7 +141,7 @@ class Body:
         return None
 
     def refuse(self, name: str, message: str, kind: str) -> None:
-        """Note what is wrong with a field."""
+        """Note an error in a field."""
         self._issues.append(issue(name, message, kind))
 
     def check(self) -> None:

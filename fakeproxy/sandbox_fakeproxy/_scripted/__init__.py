@@ -1,1 +1,1 @@
-"""The runtime for tests: what a command does is what the test has said."""
+"""The runtime for tests, whose commands do what the test has said."""

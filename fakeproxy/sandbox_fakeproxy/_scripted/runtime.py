@@ -1,4 +1,4 @@
-"""A runtime for tests: it records what it is asked and answers as it is told.
+"""A runtime for tests: it records commands and answers from a script.
 
 Files are real, in a temporary directory that is made when they are first asked for.
 """
@@ -53,7 +53,7 @@ class _Pod:
 class ScriptedRuntime:
     """Answer commands from a function, which may raise `RuntimeUnreachable`.
 
-    What takes time takes it on `clock`, which is to be the app's own. With a `seed`, the same
+    Time passes on `clock`, which has to be the app's own. With a `seed`, the same
     requests make sessions of the same ids.
     """
 

@@ -1,4 +1,4 @@
-"""What a scripted command does, and the shell that does it as the clock moves."""
+"""Scripted outcomes of commands, and the shell that plays them as the clock moves."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Outcome:
     on_input: "Callable[[str], Outcome | None] | None" = None
 
     def __post_init__(self) -> None:
-        """Refuse what no command does."""
+        """Refuse an impossible outcome."""
         if not 0 <= self.exit_code <= _HIGHEST_CODE:
             raise ValueError(f"Outcome 'exit_code' is {self.exit_code!r}. Expected 0 to 255.")
         if not self.seconds >= 0:
@@ -57,7 +57,7 @@ Script = Callable[[Command], Outcome]
 
 
 class ScriptedShell:
-    """Let commands do what a script says. Nothing happens by itself: it is asked what has."""
+    """Play the outcomes of a script. Nothing happens by itself: `settle` passes on due events."""
 
     def __init__(self, script: Script, clock: Clock, listener: Listener, directory: str) -> None:
         self.directory = directory
@@ -70,7 +70,7 @@ class ScriptedShell:
         self._killed_at: datetime | None = None
 
     async def start(self, command: Command) -> None:
-        """Start what the script says."""
+        """Start the scripted outcome of a command."""
         self.directory = command.directory or self.directory
         outcome = self._script(command)
         self._killed_at = None

@@ -1,4 +1,4 @@
-"""What the fake prints when it starts: where it is, and how to get an API key."""
+"""The fake's output at its start: its address, and how to get an API key."""
 
 import os
 import shlex
@@ -34,7 +34,7 @@ test -n "$API_KEY" && (umask 077; set -C; cd
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What there is to say. Of the admin key's two fields, at most one is set.
+    """The facts of the output. Of the admin key's two fields, at most one is set.
 
     `commands` says how they run; `state` is None in memory; `new_admin_key` is shown once;
     `admin_key_file` is where it is kept; `username` is free, so that the lines can be pasted;
@@ -56,7 +56,7 @@ def listening(url: str) -> str:
 
 
 def banner(greeting: Greeting) -> str:
-    """Return all that is printed at the start, wrapped for the terminal but for what is pasted."""
+    """Return the output, wrapped for the terminal but for lines that are to be pasted."""
     return "\n".join(
         [
             listening(greeting.url),
@@ -131,7 +131,7 @@ def say(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # Whatever is printed later, or left in Python's own buffer, is lost as well.
+        # Later output, and what is left in Python's own buffer, is lost as well.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

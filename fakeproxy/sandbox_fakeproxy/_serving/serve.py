@@ -153,7 +153,7 @@ def _read_seed_file(file: Path | None) -> Seed | None:
 
 
 def _plant(fake: Fake, seed: Seed, *, is_new: bool) -> str:
-    """Make the seed file's world, unless there is one; return what there is to say about it.
+    """Make the seed file's world, unless there is one; return the lines that tell about it.
 
     A key that stands in the file is not shown: its reader has it, and the terminal may be kept.
     """

@@ -25,7 +25,7 @@ from .sessions import (
 )
 
 _DEFAULT_WAIT = 60  # seconds
-_ENTER = "\r"  # what the key sends; the terminal makes a line's end of it
+_ENTER = "\r"  # as the key sends it; the terminal makes a line's end of it
 _STATUS: dict[type[SessionFault], int] = {
     SessionNotFound: 404,
     SessionBusy: 409,

@@ -28,7 +28,7 @@ class Command:
     hard_timeout: float | None = None
     truncate: bool = True
     directory: str | None = None
-    keep_links: bool = False  # what `pwd` says after going to a `directory` that is a link
+    keep_links: bool = False  # how `pwd` names a `directory` that is a link
     session: str = field(default="", compare=False)
 
 
@@ -151,7 +151,7 @@ class Patience:
         self._answer = self._answer or self._run.answer
 
     def look(self, now: datetime, *, still_in_time: bool = False) -> None:
-        """Give up if the time for that has come; what happens at that very moment is in time."""
+        """Give up if the time for that has come; an event at that very moment is in time."""
         ends = self.ends_at
         if self.answer is not None or ends is None or ends > now or (still_in_time and ends == now):
             return

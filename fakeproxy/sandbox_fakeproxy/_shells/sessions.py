@@ -28,7 +28,7 @@ _KEPT_CHARACTERS = 300_000
 
 
 class SessionFault(Exception):
-    """A request that the session it names cannot serve; `hint` says what can be done."""
+    """A request that its session cannot serve; `hint` says how to go on."""
 
     hint: str | None = None
 
@@ -59,7 +59,7 @@ class NothingRuns(SessionFault):
 
 
 class TooMuchInput(SessionFault):
-    """What was typed before is still unread, and there is no room for more."""
+    """Earlier input is still unread, and there is no room for more."""
 
     hint = "Nothing of it was typed. Let the command read, or kill it."
 
@@ -79,7 +79,7 @@ class Shell(Protocol):
         ...
 
     async def start(self, command: Command) -> None:
-        """Start a command, whose end will be told.
+        """Start a command; the listener is told its end.
 
         Raises:
             RuntimeUnreachable: it cannot be started.
@@ -95,11 +95,11 @@ class Shell(Protocol):
         ...
 
     def is_as_it_was(self) -> bool:
-        """Tell whether the next command will find what the ones before have set."""
+        """Tell whether the next command finds the variables that earlier ones have set."""
         ...
 
     def settle(self) -> None:
-        """Tell what has happened by now and was not told yet."""
+        """Pass events on that have happened by now."""
         ...
 
     def next_change(self) -> datetime | None:
@@ -116,7 +116,7 @@ class Shell(Protocol):
 
 
 class Listener(Protocol):
-    """What a shell tells what happens to."""
+    """A listener to the events of a shell."""
 
     def hear(self, moment: datetime, chunk: bytes) -> None:
         """Take output."""
@@ -131,7 +131,7 @@ OpenShell = Callable[[Listener, str], Shell]
 
 
 class Session:
-    """One persistent shell, with what ran in it."""
+    """One persistent shell, with the commands that ran in it."""
 
     def __init__(
         self,
@@ -398,7 +398,7 @@ class Sessions:
             raise RuntimeUnreachable(message)
 
     async def _end_the_oldest_idle(self) -> None:
-        """Keep the shells that nobody asked for within bounds, but no background job dies of it."""
+        """End idle shells of commands without a session beyond a bound; none with jobs."""
         for session in self.all():
             session.settle()
         idle = [
