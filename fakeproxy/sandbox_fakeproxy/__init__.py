@@ -1,6 +1,6 @@
 """A fake of the sandbox proxy: the whole API, offline.
 
-The law of this repository: `client`, `fakeproxy` and `contract` never import one another.
+The packages `client`, `fakeproxy` and `contract` never import one another.
 They meet over HTTP, so that whatever judges this fake can judge a deployed proxy too.
 """
 

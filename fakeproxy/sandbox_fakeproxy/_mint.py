@@ -20,7 +20,7 @@ class Mint:
         self._given: Collection[str] = ()
 
     def begin(self, made: int, *, given: Collection[str] = ()) -> None:
-        """Make the same again from here, or else what follows once `made` rows were made.
+        """Begin the sequence again, or where it is after `made` rows.
 
         Without that, a restart would make the ids again that its state already holds. No key that
         is among `given` is made: somebody may know beforehand what a seed makes.

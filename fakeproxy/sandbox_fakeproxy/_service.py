@@ -1,4 +1,4 @@
-"""The proxy's rules: who a key is, users, keys, sandboxes, the quota, taken names and races.
+"""The proxy's rules: authentication, users, keys, sandboxes, the quota, taken names and races.
 
 It knows no HTTP. Handlers (`_proxy`), seeds and the routes below `/_fake/` (`_control`) use it, and
 tests replace its methods to make a wrong proxy.
@@ -360,7 +360,7 @@ class Service:
         """Remove a sandbox with its processes and, unless files are kept, with those.
 
         Raises:
-            Refusal: somebody else has changed it meanwhile, or its resource is gone.
+            Refusal: another request has changed it meanwhile, or its resource is gone.
         """
         await self._in_window(sandbox)
         if not self.rules.deletes_vanished:
@@ -378,7 +378,7 @@ class Service:
         """Kill a sandbox's processes, and keep of its files those in /sandbox.
 
         Raises:
-            Refusal: somebody else has changed it meanwhile, or its resource is gone.
+            Refusal: another request has changed it meanwhile, or its resource is gone.
         """
         await self._in_window(sandbox)
         now = self._now_that_it_exists(sandbox)
@@ -389,7 +389,7 @@ class Service:
         """Let a paused sandbox become ready again.
 
         Raises:
-            Refusal: somebody else has changed it meanwhile, or its resource is gone.
+            Refusal: another request has changed it meanwhile, or its resource is gone.
         """
         await self._in_window(sandbox)
         now = self._now_that_it_exists(sandbox)

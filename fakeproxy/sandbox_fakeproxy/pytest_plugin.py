@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show, of a test that fails, what its fake proxy was asked last and how it stands."""
+    """Show the last requests and the state of the fake proxy of a test that fails."""
     report = yield
     if report.when == "call" and report.failed:
         made: dict[str, Any] = getattr(item, "funcargs", {})
@@ -85,7 +85,7 @@ def _summary(proxy: FakeProxy | FakeProxyServer) -> str:
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return what the test's markers say, the closest one last."""
+    """Return the options of the test's markers, the closest one last."""
     taken = inspect.signature(_public("create_app")).parameters.keys() - {"store"}
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("fake_proxy"))):
@@ -101,7 +101,7 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def _public(name: str) -> Any:
-    """Return what the package has by that name, which needs the extra."""
+    """Return an attribute of the package, which needs the extra."""
     import sandbox_fakeproxy
 
     try:

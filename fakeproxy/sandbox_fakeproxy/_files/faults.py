@@ -66,10 +66,10 @@ class Misfit(Exception):
 
 @contextmanager
 def faults(operation: str, path: str) -> Generator[None]:
-    """Turn whatever goes wrong with a file into a fault that names operation and path.
+    """Turn any failure of a file operation into a fault that names operation and path.
 
     Raises:
-        FileFault: something went wrong.
+        FileFault: the operation failed.
     """
     try:
         yield

@@ -33,7 +33,7 @@ class Files:
         return {"/v1/sandbox": {"GET": about}, **file_routes(self._volume, run)}
 
     async def halt(self) -> None:
-        """Start nothing that was allowed before, and wait for what has started."""
+        """Start no call that was allowed before, and wait for those that have started."""
         self._halts += 1
         await asyncio.gather(*self._running, return_exceptions=True)
 

@@ -26,7 +26,7 @@ _DEFAULT_LIST = struct.pack("<I", 2) + b"".join(
 
 
 def restore_modes(folder: Path) -> None:
-    """Give each file and directory the mode that it has on the deployed proxy, whatever chmod did.
+    """Give each file and directory the mode that it has on the deployed proxy.
 
     Where the file system has access control lists, new files have it from their start. What cannot
     be changed keeps its mode, and so does what is not reached within some seconds.

@@ -15,7 +15,7 @@ _HIGHEST_CODE = 255
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command does: it writes `output` and ends `seconds` later, or never (`math.inf`).
+    """The outcome of a command: it writes `output` and ends `seconds` later, or never (`math.inf`).
 
     `prints` are what it writes on the way, each with its seconds since the start; it does not end
     before the last of them. What is typed goes to `on_input`, which may return how the command

@@ -10,7 +10,7 @@ from pathlib import Path
 
 _WIDEST = 100  # columns; longer lines are hard to read
 
-# sed, as a machine may have no jq; `set -C`, as somebody's config must not be lost; lines that a
+# sed, as jq may be missing; `set -C`, as an existing configuration must not be lost; lines that a
 # narrow terminal shows whole.
 _TO_A_KEY = r"""
 AUTH="Authorization: Bearer $ADMIN_API_KEY"
@@ -127,7 +127,7 @@ def _export(greeting: Greeting) -> list[str]:
 
 
 def say(text: str) -> None:
-    """Print something; to nobody, as in `serve | head -1`, it is lost without ado."""
+    """Print a text; without a reader, as after `serve | head -1`, it is lost without an error."""
     try:
         print(text, flush=True)
     except BrokenPipeError:

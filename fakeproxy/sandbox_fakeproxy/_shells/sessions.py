@@ -24,7 +24,7 @@ _KEPT_CHARACTERS = 300_000
 #     ├── SessionNotFound
 #     ├── SessionBusy       another command runs there
 #     ├── NothingRuns       no command runs there
-#     └── TooMuchInput      what was typed before is still unread
+#     └── TooMuchInput      earlier input is still unread
 
 
 class SessionFault(Exception):
@@ -71,7 +71,7 @@ class TooMuchInput(SessionFault):
 
 
 class Shell(Protocol):
-    """What a session needs of the shell that it is; what happens there it tells a `Listener`."""
+    """The shell of a session, as the session uses it; it tells a `Listener` of events."""
 
     @property
     def directory(self) -> str:

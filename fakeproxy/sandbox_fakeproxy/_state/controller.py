@@ -1,7 +1,7 @@
-"""What the sandbox controller does to a sandbox as time passes.
+"""The sandbox controller: the status of a sandbox as time passes.
 
-Nothing runs in the background: a status is computed from the record and the time when somebody
-asks, so a thousand sandboxes cost what one costs, and a moved clock moves all of them.
+Nothing runs in the background: a status is computed from the record and the time when it is
+asked for, so a thousand sandboxes cost what one costs, and a moved clock moves all of them.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ _PHASES = {
 
 
 class Controller:
-    """Tell a sandbox's status at a time, and what a change makes of its record.
+    """Compute a sandbox's status at a time, and its record after a change.
 
     A change shows `reconcile_delay` after it was asked for; until then the old status does.
     `ready_after` counts from the request to create or resume, and holds even if it is less than the
@@ -39,9 +39,9 @@ class Controller:
     # The status ---------------------------------------------------------------------------------
 
     def condition(self, sandbox: Sandbox, now: datetime, phase: Phase | None = None) -> Condition:
-        """Return what the controller reports of a sandbox whose resource exists.
+        """Return the reported condition of a sandbox whose resource exists.
 
-        Whoever knows the phase at that time saves the work of finding it.
+        The phase at that time may be passed in, to save the work of finding it.
         """
         condition = self._profile[phase or self.phase(sandbox, now)]
         if condition.replicas == 0:
@@ -107,7 +107,7 @@ class Controller:
         return replace(sandbox, asked=asked, before=seen, had_service=had_service)
 
     def _seen(self, sandbox: Sandbox, now: datetime) -> Intent | None:
-        """Return what the controller acts upon: None as long as it knows of no sandbox."""
+        """Return the intent that the controller acts upon; None until it knows of the sandbox."""
         return sandbox.asked if self._has_seen(sandbox.asked, now) else sandbox.before
 
     def _has_seen(self, asked: Intent, now: datetime) -> bool:

@@ -1,10 +1,10 @@
-"""What testers may have become of a sandbox: asked for by an image's name, or at any time."""
+"""Fates that a test gives to a sandbox: by the name of its image, or at any time."""
 
 from enum import StrEnum
 
 
 class Fate(StrEnum):
-    """What becomes of a sandbox.
+    """The fate of a sandbox.
 
     NEVER_READY starts for ever. FAILED, EXPIRED and CONTROLLER_ERROR are what the status then
     says. VANISHED is a resource that is gone while the proxy still knows the sandbox.
@@ -40,7 +40,7 @@ def fate_of_image(image: str) -> Fate:
 
 
 def fate_of(name: str, image: str) -> Fate:
-    """Return what becomes of a sandbox by itself.
+    """Return the fate of a new sandbox.
 
     Kubernetes has no service whose name starts with a digit; only as deployed is one made so.
     """

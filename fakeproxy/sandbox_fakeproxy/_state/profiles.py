@@ -21,7 +21,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the controller reports of a phase: the columns of the tables."""
+    """The reported status of a phase: the columns of the tables."""
 
     replicas: int
     ready: bool

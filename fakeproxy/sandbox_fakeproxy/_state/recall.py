@@ -1,4 +1,4 @@
-"""What every request asks the database, remembered until anything in it changes."""
+"""Rows that each request looks up, remembered until anything in the database changes."""
 
 import sqlite3
 from collections.abc import Generator
@@ -11,7 +11,7 @@ _LIMIT = 1000  # of either kind; then it starts anew
 
 
 class Recall:
-    """Records as they were found since the last write on a connection, whoever made it."""
+    """Records as they were found since the last write on a connection, by any code."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.keys = dict[bytes, tuple[bytes, ApiKey, User]]()
@@ -20,7 +20,7 @@ class Recall:
         self._changes = db.total_changes
 
     def current(self) -> Self:
-        """Forget what may have changed; the rest is as good as asking."""
+        """Forget all, if anything may have changed."""
         changes = self._db.total_changes
         is_full = len(self.keys) >= _LIMIT or len(self.sandboxes) >= _LIMIT
         if changes != self._changes or is_full:

@@ -1,4 +1,4 @@
-"""What the fake remembers: users, their keys, their sandboxes."""
+"""Records: users, their keys, their sandboxes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from .fates import Fate
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may own keys and sandboxes."""
+    """A user, the owner of keys and sandboxes."""
 
     id: str
     username: str
@@ -41,7 +41,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What the controller is to make of a sandbox, and when that was asked for."""
+    """The intended state of a sandbox, and when it was asked for."""
 
     fate: Fate
     is_paused: bool
@@ -50,7 +50,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What was asked of a sandbox; its status follows from that and the time.
+    """A sandbox and its intended state; its status follows from that and the time.
 
     `before` and `had_service` are what the controller acted upon, and whether it had made a
     service, when `asked` was asked for: its status until it sees that.

@@ -100,7 +100,7 @@ DROP TABLE sandboxes_1;
 DROP TABLE users_1;
 DROP TABLE clock_1;
 """
-# What makes an older version this one.
+# The steps from older versions to this one.
 MIGRATIONS = {1: _SET_ASIDE + SCHEMA + _TAKE_OVER, 2: _KEPT_FILES}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -166,7 +166,7 @@ def sandbox_of(row: sqlite3.Row) -> Sandbox:
 
 
 def columns_of(sandbox: Sandbox) -> tuple[str | int | None, ...]:
-    """Write what may change of a sandbox, in the order of its columns."""
+    """Return the fields of a sandbox that may change, in the order of its columns."""
     before = (None, None, None) if sandbox.before is None else _intent_columns(sandbox.before)
     return (*_intent_columns(sandbox.asked), *before, sandbox.had_service)
 

@@ -45,7 +45,7 @@ class Store:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        # Whoever opens it may be another thread than the event loop's; only one uses it at a time.
+        # It may be opened in another thread than the event loop's; only one uses it at a time.
         self._db = sqlite3.connect(
             path or ":memory:", isolation_level=None, check_same_thread=False
         )
@@ -75,7 +75,7 @@ class Store:
             raise StoreUnusable(f"it has version {version}, expected {VERSION}")
 
     def close(self) -> None:
-        """Write what is left to write, and end; again is fine."""
+        """Write pending uses of keys, and close; again is fine."""
         if self._close.alive:
             self._write_uses()
         self._close()
@@ -176,7 +176,7 @@ class Store:
         return user_of(row) if row else None
 
     def update_user(self, user: User) -> None:
-        """Replace what may change of a user."""
+        """Replace the fields of a user that may change."""
         self._db.execute(
             "UPDATE users SET email = ?, is_active = ?, updated_at = ? WHERE id = ?",
             (user.email, user.is_active, micros(user.updated_at), user.id),
@@ -243,7 +243,7 @@ class Store:
 
     def note_use(self, key_id: str, now: datetime) -> None:
         """Remember when a key last opened something."""
-        # A write for each request would be most of its work: whoever asks sees it, the disk later.
+        # A write for each request would be most of its work: a reader sees it at once.
         moment = micros(now)
         self._uses[key_id] = moment
         if moment >= self._uses_due or len(self._uses) >= _MOST_USES:
@@ -310,12 +310,12 @@ class Store:
         return sandbox_of(row) if row else None
 
     def ids_with_files(self) -> list[str]:
-        """Return the ids of everybody's sandboxes, and of deleted ones whose files are kept."""
+        """Return the ids of all sandboxes, and of deleted ones whose files are kept."""
         rows = self._db.execute("SELECT id FROM sandboxes UNION SELECT sandbox_id FROM kept_files")
         return [sandbox_id for (sandbox_id,) in rows]
 
     def update_sandbox(self, sandbox: Sandbox) -> None:
-        """Replace what may change of a sandbox."""
+        """Replace the fields of a sandbox that may change."""
         self._db.execute(
             "UPDATE sandboxes SET fate = ?, is_paused = ?, since = ?, fate_before = ?,"
             " is_paused_before = ?, since_before = ?, had_service = ? WHERE id = ?",
@@ -341,11 +341,11 @@ class Store:
         return None if row is None else str(row["sandbox_id"])
 
     def spend_name(self, namespace: str, name: str) -> None:
-        """Let nobody have a name any more."""
+        """Keep a name from ever being used again."""
         self._db.execute("INSERT OR IGNORE INTO spent_names VALUES (?, ?)", (namespace, name))
 
     def is_spent(self, namespace: str, name: str) -> bool:
-        """Tell whether nobody can have a name any more."""
+        """Tell whether a name can never be used again."""
         row = self._db.execute(
             "SELECT 1 FROM spent_names WHERE namespace = ? AND name = ?", (namespace, name)
         ).fetchone()

@@ -32,7 +32,7 @@ ADMIN_KEY = "fake-proxy-admin-key"
 class FakeProxy:
     """A fake proxy in process, with the same ids and keys in every run.
 
-    `clock` and `runtime` make what the fake tells time by and runs commands with: unless others
+    `clock` and `runtime` make the fake's clock and runtime: unless others
     are named, a clock that stands still until it is moved, and this machine, below `directory`.
     `runtime` is called with `root=`, `clock=`, `seed=` and `as_deployed=`, as far as it takes them.
     `options` are the others of `create_app`, except for the store. What may end processes is to be
