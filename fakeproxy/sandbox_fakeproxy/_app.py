@@ -6,8 +6,9 @@ does to it (`_state`) and what runs (`_runtime`), and the state knows no HTTP.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from random import Random
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -19,6 +20,7 @@ from ._clock import Clock, SystemClock, iso
 from ._control.fake import Fake
 from ._control.injection import FaultInjection
 from ._control.routes import Control, read_document
+from ._deployed.routing import OptionsRoute
 from ._deployed.table import DEPLOYED
 from ._errors import Fault, Refusal
 from ._http import Reply, read_arguments, write
@@ -27,7 +29,7 @@ from ._mint import Mint, seed_of
 from ._proxy.accounts import Accounts
 from ._proxy.conduct import SANE, Conduct
 from ._proxy.forwarding import Forwarding
-from ._proxy.gate import Gate
+from ._proxy.gate import Endpoint, Gate
 from ._proxy.middleware import BodilessHead, DrainedBodies, KnownHosts, LimitedHeaders, RawPaths
 from ._proxy.request_log import LogRequests, RequestLog
 from ._proxy.route import ExactRoute
@@ -37,6 +39,8 @@ from ._service import Service
 from ._state.controller import Controller
 from ._state.profiles import DEFAULT_PROFILE, find_profile
 from ._state.store import Store
+
+_NewRoute = Callable[[str | None, str, Endpoint], ExactRoute]
 
 
 def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
@@ -101,16 +105,21 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     forwarding = Forwarding(operations, conduct, upstream=upstream, time_limit=time_limit)
     fake = Fake(operations, request_log, profile, conduct.admin_email)
     accounts = Accounts(operations, conduct)
-    known = [
-        *_user_routes(gate, Sandboxes(operations, conduct), forwarding, accounts, conduct),
-        *_admin_routes(gate, accounts),
-        ExactRoute("GET", "/health", gate.public(_health(store, clock, conduct))),
+    route = partial(ExactRoute, is_loose=conduct.has_loose_routes)
+    routes = [
+        *_user_routes(route, gate, Sandboxes(operations, conduct), forwarding, accounts, conduct),
+        *_admin_routes(route, gate, accounts),
+        route("GET", "/health", gate.public(_health(store, clock, conduct))),
+    ]
+    if conduct.has_loose_routes:
+        routes.append(OptionsRoute(gate, routes.copy()))
+    routes += [
+        *_tester_routes(gate, Control(fake)),
+        route(None, "/{path:path}", _unknown(gate), is_known=False),
     ]
     hosts = [Middleware(KnownHosts, allowed=allowed_hosts)] if allowed_hosts is not None else []
     app = Starlette(
-        routes=conduct.routes(
-            gate, known, _tester_routes(gate, Control(fake)), [_unknown_route(gate)]
-        ),
+        routes=routes,
         middleware=[
             Middleware(LogRequests, log=request_log),
             Middleware(LimitedHeaders),
@@ -136,6 +145,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
 
 
 def _user_routes(
+    route: _NewRoute,
     gate: Gate,
     sandboxes: Sandboxes,
     forwarding: Forwarding,
@@ -144,35 +154,35 @@ def _user_routes(
 ) -> list[ExactRoute]:
     name = "/api/sandboxes/{name}"
     return [
-        ExactRoute("GET", name, gate.owner(sandboxes.get, read_arguments)),
-        ExactRoute("GET", "/api/sandboxes", gate.user(sandboxes.list)),
-        ExactRoute("POST", "/api/sandboxes", gate.user(sandboxes.create)),
-        ExactRoute("DELETE", name, gate.owner(sandboxes.delete, read_arguments)),
-        ExactRoute("POST", f"{name}/pause", gate.owner(sandboxes.pause, read_arguments)),
-        ExactRoute("POST", f"{name}/resume", gate.owner(sandboxes.resume, read_arguments)),
-        ExactRoute(
+        route("GET", name, gate.owner(sandboxes.get, read_arguments)),
+        route("GET", "/api/sandboxes", gate.user(sandboxes.list)),
+        route("POST", "/api/sandboxes", gate.user(sandboxes.create)),
+        route("DELETE", name, gate.owner(sandboxes.delete, read_arguments)),
+        route("POST", f"{name}/pause", gate.owner(sandboxes.pause, read_arguments)),
+        route("POST", f"{name}/resume", gate.owner(sandboxes.resume, read_arguments)),
+        route(
             None,
             "/proxy/{name}/{path:path}",
             gate.owner(forwarding.forward, conduct.read_forwarded),
         ),
-        ExactRoute("GET", "/api/me", gate.user(accounts.show_caller)),
-        ExactRoute("POST", "/api/me/apikeys", gate.user(accounts.create_own_key)),
-        ExactRoute("GET", "/api/me/apikeys", gate.user(accounts.list_own_keys)),
-        ExactRoute("DELETE", "/api/me/apikeys/{key_id}", gate.user(accounts.revoke_own_key)),
+        route("GET", "/api/me", gate.user(accounts.show_caller)),
+        route("POST", "/api/me/apikeys", gate.user(accounts.create_own_key)),
+        route("GET", "/api/me/apikeys", gate.user(accounts.list_own_keys)),
+        route("DELETE", "/api/me/apikeys/{key_id}", gate.user(accounts.revoke_own_key)),
     ]
 
 
-def _admin_routes(gate: Gate, accounts: Accounts) -> list[ExactRoute]:
+def _admin_routes(route: _NewRoute, gate: Gate, accounts: Accounts) -> list[ExactRoute]:
     users, user = "/api/admin/users", "/api/admin/users/{user_id}"
     return [
-        ExactRoute("POST", users, gate.admin(accounts.create_user)),
-        ExactRoute("GET", users, gate.admin(accounts.list_users)),
-        ExactRoute("GET", user, gate.admin(accounts.get_user)),
-        ExactRoute("PUT", user, gate.admin(accounts.update_user)),
-        ExactRoute("DELETE", user, gate.admin(accounts.delete_user)),
-        ExactRoute("POST", f"{user}/apikeys", gate.admin(accounts.create_key)),
-        ExactRoute("GET", f"{user}/apikeys", gate.admin(accounts.list_keys)),
-        ExactRoute("DELETE", "/api/admin/apikeys/{key_id}", gate.admin(accounts.revoke_key)),
+        route("POST", users, gate.admin(accounts.create_user)),
+        route("GET", users, gate.admin(accounts.list_users)),
+        route("GET", user, gate.admin(accounts.get_user)),
+        route("PUT", user, gate.admin(accounts.update_user)),
+        route("DELETE", user, gate.admin(accounts.delete_user)),
+        route("POST", f"{user}/apikeys", gate.admin(accounts.create_key)),
+        route("GET", f"{user}/apikeys", gate.admin(accounts.list_keys)),
+        route("DELETE", "/api/admin/apikeys/{key_id}", gate.admin(accounts.revoke_key)),
     ]
 
 
@@ -194,10 +204,10 @@ def _tester_routes(gate: Gate, control: Control) -> list[ExactRoute]:
     ]
 
 
-def _unknown_route(gate: Gate) -> ExactRoute:
-    """Answer paths without a route: 404, behind the key that this part of the API needs."""
+def _unknown(gate: Gate) -> Endpoint:
+    """Return an endpoint for other paths: 404, behind the key that this part of the API needs."""
 
-    async def unknown(request: Request) -> NoReturn:
+    async def unknown(request: Request) -> Response:
         gate.require_key_of_area(request)
         path = request.scope["sent_path"]
         is_admins = path.lower().startswith("/api/admin/")
@@ -207,7 +217,7 @@ def _unknown_route(gate: Gate) -> ExactRoute:
             Fault.UNKNOWN_ADMIN_ROUTE if is_admins else Fault.UNKNOWN_ROUTE,
         )
 
-    return ExactRoute(None, "/{path:path}", unknown, is_known=False)
+    return unknown
 
 
 def _health(store: Store, clock: Clock, conduct: Conduct) -> Callable[[], Awaitable[Reply]]:

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox_fakeproxy._http import is_json, json_object, read_body, replayed
+from sandbox_fakeproxy._http import is_json
 from sandbox_fakeproxy._proxy.gate import Gate
 from sandbox_fakeproxy._proxy.route import ExactRoute
 
@@ -22,30 +22,13 @@ ENDPOINTS = {
 }
 
 
-def loosened(
-    gate: Gate,
-    known: Sequence[ExactRoute],
-    own: Sequence[ExactRoute],
-    unknown: Sequence[ExactRoute],
-) -> list[ExactRoute]:
-    """Match paths in any case, answer OPTIONS, and parse each body before authentication.
-
-    The fake's own routes stay as they are: the deployed proxy does not have them.
-    """
-    options = _Options(gate, [route for route in known if route.path != "/health"])
-    for route in (*known, options, *unknown):
-        route.ignore_case()
-        route.app = _BodiesFirst(route.app)
-    return [*known, options, *own, *unknown]
-
-
-class _Options(ExactRoute):
+class OptionsRoute(ExactRoute):
     """Answer OPTIONS where a route is, with the methods that it takes."""
 
     def __init__(self, gate: Gate, known: Sequence[ExactRoute]) -> None:
-        super().__init__("OPTIONS", "/{path:path}", self._answer, is_known=False)
+        super().__init__("OPTIONS", "/{path:path}", self._answer, is_known=False, is_loose=True)
         self._gate = gate
-        self._known = known
+        self._known = [route for route in known if route.path != "/health"]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if not self._methods(scope["path"]):
@@ -60,19 +43,6 @@ class _Options(ExactRoute):
     def _methods(self, path: str) -> list[str]:
         found = (route.accepted or set() for route in self._known if route.path_regex.match(path))
         return sorted({method for methods in found for method in methods})
-
-
-class _BodiesFirst:
-    """Parse a body before the key is checked."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        body = await read_body(request)
-        json_object(request.headers, body)
-        await self._app(scope, replayed(body, receive), send)
 
 
 class Conditional:

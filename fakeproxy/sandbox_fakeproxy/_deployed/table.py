@@ -13,7 +13,7 @@ from sandbox_fakeproxy._proxy.conduct import Answer, Conduct
 from sandbox_fakeproxy._service import Rules
 
 from . import delivery, fields
-from .routing import ENDPOINTS, Conditional, loosened
+from .routing import ENDPOINTS, Conditional
 
 DEPLOYED = Conduct(
     # "An unexpected fault is always 500 `Internal server error` with some backend's text."
@@ -109,7 +109,7 @@ DEPLOYED = Conduct(
     # the methods as text and in `Allow`; without one 401; on an unknown one 404." "`OPTIONS
     # /health` is 404." Bodies: "are parsed before anything else, on every route, the unknown and
     # `/health` included, key or no key."
-    routes=loosened,
+    has_loose_routes=True,
     # § Routing: "JSON answers carry a weak ETag, and `If-None-Match` answers 304."
     middleware=(Middleware(Conditional),),
     # § Below `/proxy/`: "The path is decoded once (`%2F` is a slash, `%3F` starts a query), the

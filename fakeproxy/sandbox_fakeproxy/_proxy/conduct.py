@@ -20,15 +20,9 @@ from sandbox_fakeproxy._service import SANE_RULES, Rules
 from sandbox_fakeproxy._state.store import Store
 
 from . import delivery, fields
-from .gate import Gate
-from .route import ExactRoute
 
 # As Node.js names it; versions of Python differ.
 _PHRASES = {413: "Payload Too Large"}
-
-
-_Some = Sequence[ExactRoute]
-_Routes = Callable[[Gate, _Some, _Some, _Some], _Some]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +36,6 @@ class Answer:
     message: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
     body: Mapping[str, Any] | None = None
-
-
-def _as_listed(
-    _gate: Gate,
-    known: Sequence[ExactRoute],
-    own: Sequence[ExactRoute],
-    unknown: Sequence[ExactRoute],
-) -> Sequence[ExactRoute]:
-    return [*known, *own, *unknown]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +59,9 @@ class Conduct:
     # The e-mail address of the user `admin`.
     admin_email: str | None = None
 
-    # Routes, and the middleware around all of them.
-    routes: _Routes = _as_listed
+    # Whether paths match in any case, bodies are parsed first, and OPTIONS is answered.
+    has_loose_routes: bool = False
+    # The middleware around all routes.
     middleware: Sequence[Middleware] = ()
 
     # Below /proxy/.
