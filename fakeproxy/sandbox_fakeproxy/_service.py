@@ -106,16 +106,27 @@ class Service:
         Raises:
             Refusal: 401, with the first of the contract's reasons that applies.
         """
-        key_digest = digest(self.key_in(authorization))
+        found = self.find_key(self.key_in(authorization))
+        if found is None:
+            raise Refusal(401, "Invalid API key")
+        key, user = found
+        now = self.clock.now()
+        self.check_key(key, user, now)
+        self.note_use(key, now)
+        return user
+
+    def find_key(self, secret: str) -> tuple[ApiKey, User] | None:
+        """Return the key with that secret, valid or not, and its user."""
+        key_digest = digest(secret)
         found = self.store.key_by_hash(key_digest)
         # The index found it by its hash already; the comparison that decides takes constant time.
         if found is None or not hmac.compare_digest(found[0], key_digest):
-            raise Refusal(401, "Invalid API key")
-        _, key, user = found
-        now = self.clock.now()
-        self.check_key(key, user, now)
+            return None
+        return found[1], found[2]
+
+    def note_use(self, key: ApiKey, now: datetime) -> None:
+        """Note when a key was last used."""
         self.store.note_use(key.id, now)
-        return user
 
     def check_key(self, key: ApiKey, user: User, now: datetime) -> None:
         """Refuse a key that opens nothing any more.
@@ -150,8 +161,8 @@ class Service:
             return None
         if self._is_admin_key(secret):
             return ADMIN_CALLER
-        found = self.store.key_by_hash(digest(secret))
-        return found and found[2].username
+        found = self.find_key(secret)
+        return found and found[1].username
 
     def key_in(self, authorization: str | None) -> str:
         """Return the key in an `Authorization` header.
@@ -267,6 +278,10 @@ class Service:
             raise Refusal(404, "API key not found")
         if owner is not None and key.user_id != owner.id:
             raise Refusal(403, "You do not own this API key")
+        self.revoke(key)
+
+    def revoke(self, key: ApiKey) -> None:
+        """Make a key useless; it stays listed."""
         self.store.revoke_key(key.id)
 
     # Sandboxes ----------------------------------------------------------------------------------

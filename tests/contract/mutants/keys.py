@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy._clock import Instant
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.administration import Administration
-from sandbox_fakeproxy._proxy.keys import Keys
-from sandbox_fakeproxy._proxy.self_service import SelfService
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Instant, Refusal, Service
 
+from .gates import meets_mistake, on_route
 from .mutant import Kind
 from .rewriting import (
     KEYS,
@@ -30,8 +26,7 @@ from .rewriting import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sandbox_fakeproxy._http import Arguments, JsonObject, Reply
-    from sandbox_fakeproxy._state.records import ApiKey, User
+    from sandbox_fakeproxy import ApiKey, User
 
 
 # Answers ---------------------------------------------------------------------------------------
@@ -90,14 +85,22 @@ MADE.add(
 )
 
 
-class _Making(Keys):
-    """Keys that refuse to make some."""
+class _Making(Service):
+    """A service that refuses to make some keys."""
 
-    def create(self, user_id: str, body: JsonObject) -> Reply:
-        self.check(body, self._clock.now())
-        return super().create(user_id, body)
+    def create_key(
+        self,
+        user: User,
+        name: str | None,
+        expires_at: Instant | None,
+        *,
+        secret: str | None = None,
+        is_active: bool = True,
+    ) -> tuple[str, ApiKey]:
+        self.check(name, expires_at)
+        return super().create_key(user, name, expires_at, secret=secret, is_active=is_active)
 
-    def check(self, body: JsonObject, now: datetime) -> None:
+    def check(self, name: str | None, expires_at: Instant | None) -> None:
         """Refuse."""
 
 
@@ -107,8 +110,8 @@ class _Making(Keys):
     "admin.key-create.without-name",
 )
 class NameRequired(_Making):
-    def check(self, body: JsonObject, now: datetime) -> None:
-        if not body.get("name"):
+    def check(self, name: str | None, expires_at: Instant | None) -> None:
+        if not name:
             raise Refusal(400, "name is required")
 
 
@@ -119,30 +122,37 @@ class NameRequired(_Making):
     "auth.key.expired",
 )
 class NoPast(_Making):
-    def check(self, body: JsonObject, now: datetime) -> None:
-        expiry = self._conduct.expires_at(body)
-        if expiry is not None and expiry <= Instant.of(now):
+    def check(self, name: str | None, expires_at: Instant | None) -> None:
+        if expires_at is not None and expires_at <= Instant.of(self.clock.now()):
             raise Refusal(400, "expires_at must be in the future")
 
 
-@MADE.of(
+class ForTheFirst(Service):
+    def create_key(
+        self,
+        user: User,
+        name: str | None,
+        expires_at: Instant | None,
+        *,
+        secret: str | None = None,
+        is_active: bool = True,
+    ) -> tuple[str, ApiKey]:
+        owner = self.store.users()[-1] if meets_mistake() else user
+        return super().create_key(owner, name, expires_at, secret=secret, is_active=is_active)
+
+
+MADE.add(
     "keys.made.for-the-first",
     "A user's own new key is the first user's.",
+    on_route("SelfService.create_key", ForTheFirst),
     "me.key-create.works",
 )
-class ForTheFirst(SelfService):
-    async def create_key(self, user: User, asked: Arguments) -> Reply:
-        return self._keys.create(self._store.users()[-1].id, asked.body)
-
-
-@MADE.of(
+MADE.add(
     "keys.made.for-the-last",
     "The administrator's new keys are for the user who was made first.",
+    on_route("Administration.create_key", ForTheFirst),
     "admin.key-create.works",
 )
-class ForTheFirstByAdmin(Administration):
-    async def create_key(self, asked: Arguments) -> Reply:
-        return self._keys.create(self._store.users()[-1].id, asked.body)
 
 
 # Lists -------------------------------------------------------------------------------------------
@@ -197,17 +207,17 @@ for _area, _path in _LISTS.items():
     )
 
 
-@LISTED.of(
+def _count_active(said: dict[str, Any]) -> dict[str, Any]:
+    return said | {"count": sum(row["is_active"] for row in said["api_keys"])}
+
+
+LISTED.add(
     "keys.listed.count-active",
     "The count of keys leaves out the revoked ones, and the list does not.",
+    answered(f"GET {KEYS}", body(_count_active)),
     "admin.key-list.count",
     "me.key-list.count",
 )
-class CountingActive(Keys):
-    def list(self, user_id: str) -> Reply:
-        reply = super().list(user_id)
-        reply.body["count"] = sum(row["is_active"] for row in reply.body["api_keys"])
-        return reply
 
 
 @LISTED.of(
@@ -216,9 +226,9 @@ class CountingActive(Keys):
     "admin.key-list.newest-first",
     "me.key-list.newest-first",
 )
-class ByUse(Store):
-    def keys(self, user_id: str) -> list[ApiKey]:
-        found = super().keys(user_id)
+class ByUse(Service):
+    def keys(self, user: User) -> list[ApiKey]:
+        found = super().keys(user)
         return sorted(found, key=lambda key: key.last_used_at is None)
 
 
@@ -228,9 +238,9 @@ class ByUse(Store):
     "admin.key-list.revoked",
     "me.key-list.revoked",
 )
-class ActiveOnly(Store):
-    def keys(self, user_id: str) -> list[ApiKey]:
-        return [key for key in super().keys(user_id) if key.is_active]
+class ActiveOnly(Service):
+    def keys(self, user: User) -> list[ApiKey]:
+        return [key for key in super().keys(user) if key.is_active]
 
 
 @LISTED.of(
@@ -239,9 +249,9 @@ class ActiveOnly(Store):
     "admin.key-list.revoked",
     "me.key-list.revoked",
 )
-class AlwaysActive(Store):
-    def keys(self, user_id: str) -> list[ApiKey]:
-        return [replace(key, is_active=True) for key in super().keys(user_id)]
+class AlwaysActive(Service):
+    def keys(self, user: User) -> list[ApiKey]:
+        return [replace(key, is_active=True) for key in super().keys(user)]
 
 
 @LISTED.of(
@@ -250,9 +260,9 @@ class AlwaysActive(Store):
     "admin.key-list.of-one-user",
     "me.key-list.own",
 )
-class Everybodys(Store):
-    def keys(self, user_id: str) -> list[ApiKey]:
-        return [key for user in self.users() for key in super(Everybodys, self).keys(user.id)]
+class Everybodys(Service):
+    def keys(self, user: User) -> list[ApiKey]:
+        return [key for each in self.store.users() for key in self.store.keys(each.id)]
 
 
 @LISTED.of(
@@ -260,8 +270,8 @@ class Everybodys(Store):
     "When a key was used is never noted.",
     "admin.key-list.last-used",
 )
-class NeverUsed(Store):
-    def note_use(self, key_id: str, now: datetime) -> None:
+class NeverUsed(Service):
+    def note_use(self, key: ApiKey, now: datetime) -> None:
         pass
 
 
@@ -270,11 +280,10 @@ class NeverUsed(Store):
     "Using a key counts as using all of that user's.",
     "me.key-list.reply",
 )
-class AllUsed(Store):
-    def note_use(self, key_id: str, now: datetime) -> None:
-        used = self.key(key_id)
-        for key in self.keys(used.user_id) if used else ():
-            super().note_use(key.id, now)
+class AllUsed(Service):
+    def note_use(self, key: ApiKey, now: datetime) -> None:
+        for each in self.store.keys(key.user_id):
+            super().note_use(each, now)
 
 
 # Oneself -----------------------------------------------------------------------------------------

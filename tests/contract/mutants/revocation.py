@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.keys import Keys
-from sandbox_fakeproxy._proxy.self_service import SelfService
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Refusal, Service
 
-from .mutant import Kind, with_components
+from .mutant import Kind
 from .rewriting import (
     MINE,
     answered,
@@ -24,8 +21,7 @@ from .rewriting import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import ApiKey, User
+    from sandbox_fakeproxy import ApiKey, User
 
 REVOKING = r"DELETE /api/(me|admin)/apikeys/[^/]+"
 
@@ -54,8 +50,8 @@ for _id, _said, _change in (
     "me.key-revoke.reply",
     "me.key-revoke.in-use",
 )
-class NotRevoked(Store):
-    def revoke_key(self, key_id: str) -> None:
+class NotRevoked(Service):
+    def revoke(self, key: ApiKey) -> None:
         pass
 
 
@@ -66,9 +62,21 @@ class NotRevoked(Store):
     "me.key-list.revoked",
     "me.key-revoke.again",
 )
-class Forgotten(Store):
-    def revoke_key(self, key_id: str) -> None:
-        self._db.execute("DELETE FROM api_keys WHERE id = ?", (key_id,))
+class Forgotten(Service):
+    """A service that has a revoked key as if it were not stored."""
+
+    def find_key(self, secret: str) -> tuple[ApiKey, User] | None:
+        found = super().find_key(secret)
+        return found if found is not None and found[0].is_active else None
+
+    def keys(self, user: User) -> list[ApiKey]:
+        return [key for key in super().keys(user) if key.is_active]
+
+    def revoke_key(self, key_id: str, *, owner: User | None = None) -> None:
+        key = self.store.key(key_id)
+        if key is not None and not key.is_active:
+            raise Refusal(404, "API key not found")
+        super().revoke_key(key_id, owner=owner)
 
 
 @REVOKED.of(
@@ -77,11 +85,10 @@ class Forgotten(Store):
     "admin.key-revoke.one",
     "me.key-list.revoked",
 )
-class AllRevoked(Store):
-    def revoke_key(self, key_id: str) -> None:
-        revoked = self.key(key_id)
-        for key in self.keys(revoked.user_id) if revoked else ():
-            super().revoke_key(key.id)
+class AllRevoked(Service):
+    def revoke(self, key: ApiKey) -> None:
+        for each in self.store.keys(key.user_id):
+            super().revoke(each)
 
 
 @REVOKED.of(
@@ -90,11 +97,11 @@ class AllRevoked(Store):
     "admin.key-revoke.again",
     "me.key-revoke.again",
 )
-class OnceOnly(Keys):
-    def revoke(self, key: ApiKey) -> Reply:
+class OnceOnly(Service):
+    def revoke(self, key: ApiKey) -> None:
         if not key.is_active:
             raise Refusal(409, "API key is already revoked")
-        return super().revoke(key)
+        super().revoke(key)
 
 
 REVOKED.add(
@@ -124,10 +131,9 @@ REVOKED.add(
     "Another user's key can be revoked.",
     "me.key-revoke.others",
 )
-class Anybodys(SelfService):
-    async def revoke_key(self, user: User, asked: Arguments) -> Reply:
-        key = self._store.key(asked.params["key_id"])
-        return await super().revoke_key(user, asked) if key is None else self._keys.revoke(key)
+class Anybodys(Service):
+    def revoke_key(self, key_id: str, *, owner: User | None = None) -> None:
+        super().revoke_key(key_id)
 
 
 @REVOKED.of(
@@ -135,39 +141,30 @@ class Anybodys(SelfService):
     "Another user's key is refused, and revoked all the same.",
     "me.key-revoke.others",
 )
-class AnybodysLate(SelfService):
-    async def revoke_key(self, user: User, asked: Arguments) -> Reply:
-        key = self._store.key(asked.params["key_id"])
+class AnybodysLate(Service):
+    def revoke_key(self, key_id: str, *, owner: User | None = None) -> None:
+        key = self.store.key(key_id)
         if key is not None:
-            self._keys.revoke(key)
-        return await super().revoke_key(user, asked)
+            self.revoke(key)
+        super().revoke_key(key_id, owner=owner)
 
 
-class LastUsed(Store):
-    """A store that knows which key opened something last."""
-
-    last = ""
-
-    def note_use(self, key_id: str, now: datetime) -> None:
-        self.last = key_id
-        super().note_use(key_id, now)
-
-
-class NotInUse(SelfService):
-    """A self-service that keeps the key in use."""
-
-    async def revoke_key(self, user: User, asked: Arguments) -> Reply:
-        assert isinstance(self._store, LastUsed)
-        if self._store.last == asked.params["key_id"]:
-            raise Refusal(400, "A key cannot revoke itself")
-        return await super().revoke_key(user, asked)
-
-
-REVOKED.add(
+@REVOKED.of(
     "keys.revoked.not-in-use",
     "A key cannot revoke itself.",
-    with_components(LastUsed, NotInUse),
     "me.key-revoke.in-use",
 )
+class NotInUse(Service):
+    last = ""  # the id of the key that opened something last
+
+    def note_use(self, key: ApiKey, now: datetime) -> None:
+        self.last = key.id
+        super().note_use(key, now)
+
+    def revoke_key(self, key_id: str, *, owner: User | None = None) -> None:
+        if owner is not None and self.last == key_id:
+            raise Refusal(400, "A key cannot revoke itself")
+        super().revoke_key(key_id, owner=owner)
+
 
 KINDS = (REVOKED,)

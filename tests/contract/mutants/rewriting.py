@@ -298,3 +298,14 @@ def behind(wrap: Callable[[ASGIApp], ASGIApp], make: Make) -> Make:
             yield replace(target, app=wrap(app))
 
     return made
+
+
+async def answer_of(app: ASGIApp, scope: Scope, receive: Receive) -> Answer:
+    """Return an app's answer to a request."""
+    answer = Answer()
+
+    async def taken(message: Message) -> None:
+        answer.take(message)
+
+    await app(scope, receive, taken)
+    return answer
