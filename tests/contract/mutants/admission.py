@@ -8,36 +8,28 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._clock import Instant
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy import auth, keys
-from sandbox_fakeproxy._proxy.auth import Authenticator, digest
-from sandbox_fakeproxy._proxy.gate import Gate
-from sandbox_fakeproxy._state.records import ApiKey, User
-from sandbox_fakeproxy._state.store import Store
-from sandbox_fakeproxy._testing.in_tests import ADMIN_KEY
+from sandbox_fakeproxy import ApiKey, Instant, Refusal, Service, User
 
 from .gates import (
     DEACTIVATED,
     EXPIRED,
     INACTIVE,
     UNKNOWN,
+    Keyring,
     forgiving,
 )
-from .mutant import Kind, with_components, with_patched
+from .mutant import Kind, with_settings
 from .rewriting import changing, routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from starlette.requests import Request
     from starlette.types import Scope
 
-    from .mutant import Make
+    from .gates import Found
 
-Found = tuple[bytes, ApiKey, User]
-
+ADMIN_KEY = "fake-proxy-admin-key"  # of the proxies that compare it wrongly
 TICK = timedelta(milliseconds=1)
 
 
@@ -81,7 +73,9 @@ for _id, _message, _clause, _said in (
     ("deactivated", DEACTIVATED, "auth.user.deactivated", "Who was deactivated is still let in"),
     ("unknown", UNKNOWN, "auth.key.unknown", "Any key opens everything"),
 ):
-    LET_IN.add(f"auth.let-in.{_id}", f"{_said}.", with_components(forgiving(_message)), _clause)
+    LET_IN.add(
+        f"auth.let-in.{_id}", f"{_said}.", with_settings(service=forgiving(_message)), _clause
+    )
 
 
 @LET_IN.of(
@@ -89,9 +83,9 @@ for _id, _message, _clause, _said in (
     "The key of a user who was deleted still works.",
     "auth.key.deleted-user",
 )
-class Remembering(Store):
-    def key_by_hash(self, key_hash: bytes) -> Found | None:
-        found = super().key_by_hash(key_hash) or self._met.get(key_hash)
+class Remembering(Keyring):
+    def find(self, key_hash: bytes) -> Found | None:
+        found = super().find(key_hash) or self._met.get(key_hash)
         if found is not None:
             self._met[key_hash] = found
         return found
@@ -108,8 +102,8 @@ class Remembering(Store):
     "races.revoke-use.legal",
 )
 class Cached(Remembering):
-    def key_by_hash(self, key_hash: bytes) -> Found | None:
-        return self._met.get(key_hash) or super().key_by_hash(key_hash)
+    def find(self, key_hash: bytes) -> Found | None:
+        return self._met.get(key_hash) or super().find(key_hash)
 
 
 @LET_IN.of(
@@ -117,12 +111,10 @@ class Cached(Remembering):
     "Of a user who was deactivated, only the first key is refused.",
     "auth.user.deactivated",
 )
-class FirstKeyOnly(Store):
-    def key_by_hash(self, key_hash: bytes) -> Found | None:
-        found = super().key_by_hash(key_hash)
-        if found is None or found[1].id == self.keys(found[2].id)[-1].id:
-            return found
-        return found[0], found[1], replace(found[2], is_active=True)
+class FirstKeyOnly(Service):
+    def check_key(self, key: ApiKey, user: User, now: datetime) -> None:
+        is_first = key.id == self.store.keys(user.id)[-1].id
+        super().check_key(key, user if is_first else replace(user, is_active=True), now)
 
 
 @LET_IN.of(
@@ -130,13 +122,13 @@ class FirstKeyOnly(Store):
     "The admin key is taken for a user's, that of the user named admin.",
     "auth.key.admin",
 )
-class AdminIsUser(Authenticator):
-    def user(self, authorization: str | None, now: datetime) -> User:
+class AdminIsUser(Service):
+    def authenticate(self, authorization: str | None) -> User:
         try:
-            self.require_admin(authorization)
+            self.authenticate_admin(authorization)
         except Refusal:
-            return super().user(authorization, now)
-        return self._store.users()[-1]
+            return super().authenticate(authorization)
+        return self.store.users()[-1]
 
 
 @LET_IN.of(
@@ -144,17 +136,12 @@ class AdminIsUser(Authenticator):
     "Any user's key is taken for the admin key.",
     "auth.admin-key.user",
 )
-class UserIsAdmin(Gate):
-    def require_admin(self, request: Request) -> None:
+class UserIsAdmin(Service):
+    def authenticate_admin(self, authorization: str | None) -> None:
         try:
-            self.require_user(request)
+            self.authenticate(authorization)
         except Refusal:
-            super().require_admin(request)
-
-
-def _digest_of(seen: Callable[[str], str]) -> Make:
-    """Compare only a part of each key."""
-    return with_patched("digest", changing(lambda secret: digest(seen(secret))), auth, keys)
+            super().authenticate_admin(authorization)
 
 
 for _id, _said, _seen in (
@@ -163,10 +150,21 @@ for _id, _said, _seen in (
     ("last-but-one", "by their first 39 characters", changing(lambda key: key[:39])),
     ("excess", "by their first 40 characters, whatever follows", changing(lambda key: key[:40])),
 ):
+
+    class _Nearly(Keyring):
+        seen: Callable[[str], str] = staticmethod(_seen)
+
+        def digest(self, secret: str) -> bytes:
+            return super().digest(self.seen(secret))
+
+        def authenticate_admin(self, authorization: str | None) -> None:
+            if self.seen(self.key_in(authorization)) != self.seen(ADMIN_KEY):
+                super().authenticate_admin(authorization)
+
     LET_IN.add(
         f"auth.let-in.nearly.{_id}",
         f"Keys are compared {_said}.",
-        _digest_of(_seen),
+        with_settings(service=_Nearly, admin_key=ADMIN_KEY),
         "auth.key.nearly",
     )
 for _id, _said, _is_same in (
@@ -175,18 +173,17 @@ for _id, _said, _is_same in (
     ("part", "by whether it begins like the admin key", ADMIN_KEY.startswith),
 ):
 
-    class _Admins(Authenticator):
+    class _Admins(Service):
         is_same: Callable[[str], bool] = staticmethod(_is_same)
 
-        def require_admin(self, authorization: str | None) -> None:
-            key = (authorization or "").removeprefix("Bearer ")
-            is_admins = key and self.is_same(key)
-            super().require_admin(f"Bearer {ADMIN_KEY}" if is_admins else authorization)
+        def authenticate_admin(self, authorization: str | None) -> None:
+            if not self.is_same(self.key_in(authorization)):
+                super().authenticate_admin(authorization)
 
     LET_IN.add(
         f"auth.let-in.nearly-admin.{_id}",
         f"The admin key is compared {_said}.",
-        with_components(_Admins),
+        with_settings(service=_Admins, admin_key=ADMIN_KEY),
         "auth.admin-key.nearly",
     )
 
@@ -201,16 +198,16 @@ for _id, _said, _late in (
     ("early-by-an-hour", "an hour too early, as by another time zone", -timedelta(hours=1)),
 ):
 
-    class _Late(Authenticator):
+    class _Late(Service):
         late = _late
 
-        def user(self, authorization: str | None, now: datetime) -> User:
-            return super().user(authorization, now - self.late)
+        def check_key(self, key: ApiKey, user: User, now: datetime) -> None:
+            super().check_key(key, user, now - self.late)
 
     EXPIRY.add(
         f"auth.expiry.{_id}",
         f"A key expires {_said}.",
-        with_components(_Late),
+        with_settings(service=_Late),
         "auth.key.expiry-instant",
     )
 
@@ -221,20 +218,19 @@ for _id, _said, _late in (
     "auth.key.expiry-instant",
     "auth.key.expires-later",
 )
-class ByTheDay(Store):
-    def key_by_hash(self, key_hash: bytes) -> Found | None:
-        found = super().key_by_hash(key_hash)
-        if found is None or found[1].expires_at is None:
-            return found
-        day = 86_400_000_000  # microseconds
-        end = Instant((found[1].expires_at.micros // day + 1) * day - 1)
-        return found[0], replace(found[1], expires_at=end), found[2]
+class ByTheDay(Service):
+    def check_key(self, key: ApiKey, user: User, now: datetime) -> None:
+        if key.expires_at is not None:
+            day = 86_400_000_000  # microseconds
+            end = Instant((key.expires_at.micros // day + 1) * day - 1)
+            key = replace(key, expires_at=end)
+        super().check_key(key, user, now)
 
 
 EXPIRY.add(
     "auth.expiry.forgotten",
     "An expiry is taken and has no effect.",
-    with_components(forgiving(EXPIRED)),
+    with_settings(service=forgiving(EXPIRED)),
     "auth.key.expires-later",
     "admin.key-create.past-expiry",
 )
@@ -250,11 +246,12 @@ KEPT_OUT = Kind("Somebody kept out")
     "Who was deactivated once stays so.",
     "auth.user.reactivated",
 )
-class ForEver(Store):
-    def update_user(self, user: User) -> None:
-        before = self.user(user.id)
-        is_active = user.is_active and bool(before and before.is_active)
-        super().update_user(replace(user, is_active=is_active))
+class ForEver(Service):
+    def update_user(self, before: User, after: User) -> User:
+        shown = super().update_user(before, after)
+        if not before.is_active:
+            self.store.update_user(replace(shown, is_active=False))
+        return shown
 
 
 @KEPT_OUT.of(
@@ -263,11 +260,12 @@ class ForEver(Store):
     "auth.user.reactivated",
     "auth.user.deactivated",
 )
-class Revoking(Store):
-    def update_user(self, user: User) -> None:
-        super().update_user(user)
-        for key in () if user.is_active else self.keys(user.id):
-            self.revoke_key(key.id)
+class Revoking(Service):
+    def update_user(self, before: User, after: User) -> User:
+        user = super().update_user(before, after)
+        for key in () if user.is_active else self.store.keys(user.id):
+            self.store.revoke_key(key.id)
+        return user
 
 
 @KEPT_OUT.of(
@@ -276,9 +274,9 @@ class Revoking(Store):
     "admin.key-create.works",
     "me.key-create.works",
 )
-class FirstUse(Store):
-    def key_by_hash(self, key_hash: bytes) -> Found | None:
-        found = super().key_by_hash(key_hash)
+class FirstUse(Keyring):
+    def find(self, key_hash: bytes) -> Found | None:
+        found = super().find(key_hash)
         if found is None or key_hash in self._met:
             return found
         self._met.add(key_hash)

@@ -3,159 +3,217 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from sandbox_fakeproxy import _http
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.gate import Gate
+from sandbox_fakeproxy import Refusal, Service, User
+from starlette.requests import Request
 
-from .mutant import Kind, with_patched
+from .gates import matching, meets_mistake, only, replaying
+from .mutant import Kind, with_middleware
+from .rewriting import ANY, BOX, INSIDE, Answer, Rewritten, error, routed
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .mutant import Make
+    from .rewriting import AnswerChange
+
+    Refuses = Callable[[str, bytes], bool]  # a content type and a body
 
 # Bodies ------------------------------------------------------------------------------------------
 
 BODIES = Kind("Bodies")
+_TYPE, _SIZE = b"content-type", b"content-length"
+_read_by_proxy = matching(r"\w+ /api/.*")  # and not by a sandbox
 
 
-def _reading(change: Any) -> Make:
-    """Have the proxy read bodies in another way."""
-    return with_patched("json_object", change, _http)
+def _header(scope: Scope, name: bytes) -> str:
+    return dict(scope["headers"]).get(name, b"").decode("latin-1")
 
 
-def _object(headers: Any, sent: bytes) -> dict[str, Any]:
-    if sent:
-        return dict(json.loads(sent))
-    return _JSON_OBJECT(headers, sent)
+def _with_header(scope: Scope, name: bytes, value: str) -> Scope:
+    headers = [pair for pair in scope["headers"] if pair[0] != name]
+    return {**scope, "headers": [*headers, (name, value.encode("latin-1"))]}
 
 
-_JSON_OBJECT = _http.json_object
+def _typed(content_type: str, chosen: Callable[[str], bool]) -> Make:
+    """Have the proxy read another content type in place of some."""
 
+    def change(scope: Scope) -> Scope:
+        is_read = _read_by_proxy(scope) and chosen(_header(scope, _TYPE))
+        return _with_header(scope, _TYPE, content_type) if is_read else scope
 
-def _no_array(headers: Any, sent: bytes) -> dict[str, Any]:
-    if sent.startswith(b"["):
-        raise Refusal(400, "The JSON body must be an object")
-    return _JSON_OBJECT(headers, sent)
-
-
-def _bare_type(headers: Any, sent: bytes) -> dict[str, Any]:
-    return {} if ";" in headers.get("content-type", "") else _JSON_OBJECT(headers, sent)
+    return routed(change)
 
 
 BODIES.add(
     "conventions.body.charset-ignored",
     "JSON whose content type says its charset counts as an empty object.",
-    _reading(_bare_type),
+    _typed("text/plain", lambda said: ";" in said),
     "conventions.body.utf-8",
 )
 
 
-def _no_other_type(headers: Any, sent: bytes) -> dict[str, Any]:
-    if sent and "json" not in headers.get("content-type", "json"):
-        raise Refusal(415, "The body must be JSON")
-    return _JSON_OBJECT(headers, sent)
+def _refusing(refuses: Refuses, change: AnswerChange) -> Make:
+    """Refuse some bodies where the proxy would read them."""
+
+    def changed(answer: Answer) -> None:
+        if b"Malformed JSON" in answer.body:
+            change(answer)
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        # Who may not send a body hears so first: the proxy is sent one that it cannot read.
+        refused = Rewritten(app, ANY, changed, range(400, 401))
+
+        async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or not (_read_by_proxy(scope) and _header(scope, _SIZE)):
+                await app(scope, receive, send)
+                return
+            answering, sent = app, await Request(scope, receive).body()
+            if refuses(_header(scope, _TYPE), sent):
+                answering, sent = refused, b"{"
+                scope = _with_header(scope, _TYPE, "application/json")
+            scope = _with_header(scope, _SIZE, str(len(sent)))
+            message = {"type": "http.request", "body": sent}
+            await answering(scope, replaying([message], receive), send)
+
+        return refusing
+
+    return with_middleware(wrap)
 
 
-def _required(headers: Any, sent: bytes) -> dict[str, Any]:
-    if not sent:
-        raise Refusal(411, "A body is required")
-    return _JSON_OBJECT(headers, sent)
+def _is_empty_object(_content_type: str, sent: bytes) -> bool:
+    try:
+        return json.loads(sent) == {}
+    except ValueError:
+        return False
 
 
-def _small(headers: Any, sent: bytes) -> dict[str, Any]:
-    if len(sent) > 50 * 1024:
-        raise Refusal(413, "The body is too large")
-    return _JSON_OBJECT(headers, sent)
-
-
-def _not_empty(headers: Any, sent: bytes) -> dict[str, Any]:
-    if sent and not _JSON_OBJECT(headers, sent):
-        raise Refusal(500, "Unexpected end of input")
-    return _JSON_OBJECT(headers, sent)
-
-
-for _id, _said, _read, _clauses in (
-    ("array", "An array is refused as no object", _no_array, ("array",)),
-    ("other-type", "Another content type than JSON is 415", _no_other_type, ("other-type",)),
+for _id, _said, _make in (
+    (
+        "array",
+        "An array is refused as no object",
+        _refusing(
+            lambda _type, sent: sent.startswith(b"["),
+            error(400, "Bad Request", "The JSON body must be an object"),
+        ),
+    ),
+    (
+        "other-type",
+        "Another content type than JSON is 415",
+        _refusing(
+            lambda said, sent: bool(sent and said) and "json" not in said,
+            error(415, "Unsupported Media Type", "The body must be JSON"),
+        ),
+    ),
     (
         "any-type",
         "A body is read as JSON whatever its content type",
-        _object,
-        ("other-type",),
+        _typed("application/json", lambda said: "json" not in said.lower()),
     ),
-    ("small", "No body may have more than 50 KB", _small, ("large",)),
-    ("absent", "Without a body, a request is 411", _required, ("absent",)),
-    ("empty", "An empty object is 500", _not_empty, ("empty-object",)),
+    (
+        "small",
+        "No body may have more than 50 KB",
+        _refusing(
+            lambda _type, sent: len(sent) > 50 * 1024,
+            error(413, "Payload Too Large", "The body is too large"),
+        ),
+    ),
+    (
+        "absent",
+        "Without a body, a request is 411",
+        _refusing(
+            lambda _type, sent: not sent,
+            error(411, "Length Required", "A body is required"),
+        ),
+    ),
+    (
+        "empty",
+        "An empty object is 500",
+        _refusing(_is_empty_object, error(500, "Internal Server Error", "Unexpected end of input")),
+    ),
 ):
     BODIES.add(
         f"conventions.body.{_id}",
         f"{_said}.",
-        _reading(_read),
-        *(f"conventions.body.{clause}" for clause in _clauses),
+        _make,
+        "conventions.body."
+        + {"any-type": "other-type", "small": "large", "empty": "empty-object"}.get(_id, _id),
     )
 
 ORDER = Kind("The order of checks")
 
 
-class _Early(Gate):
-    """A gate that looks at something before it asks for a key."""
+class _Early(Service):
+    """Refuse some requests before a key is asked for."""
 
-    def require_user(self, request: Request) -> Any:
-        self.check(request)
-        return super().require_user(request)
+    message: ClassVar[str]
 
-    def require_admin(self, request: Request) -> None:
-        self.check(request)
-        super().require_admin(request)
+    def authenticate(self, authorization: str | None) -> User:
+        self._check()
+        return super().authenticate(authorization)
 
-    def check(self, request: Request) -> None:
-        """Look at it."""
+    def authenticate_admin(self, authorization: str | None) -> None:
+        self._check()
+        super().authenticate_admin(authorization)
 
-
-@ORDER.of(
-    "conventions.order.body-first",
-    "An empty body is refused before a key is asked for.",
-    "conventions.order.authentication-first",
-)
-class BodyFirst(_Early):
-    def check(self, request: Request) -> None:
-        if request.headers.get("content-length") == "2":
-            raise Refusal(400, "name is required")
+    def _check(self) -> None:
+        if meets_mistake():
+            raise Refusal(400, self.message)
 
 
-@ORDER.of(
-    "conventions.order.id-first",
-    "An id that is none is refused before a key is asked for.",
-    "conventions.order.authentication-first",
-)
-class IdFirst(_Early):
-    def check(self, request: Request) -> None:
-        if request.path_params.get("key_id", "0-0").find("-") < 0 or "no-uuid" in request.url.path:
-            raise Refusal(400, "key id must be a UUID")
+class _BodyFirst(_Early):
+    message = "name is required"
 
 
-@ORDER.of(
-    "conventions.order.ownership-last",
-    "What is asked of a sandbox is checked before whose it is.",
-    "conventions.order.ownership-second",
-)
-class OwnershipLast(Gate):
-    def owner(self, handler: Any, read: Any) -> Any:
-        endpoint = super().owner(handler, read)
+class _IdFirst(_Early):
+    message = "key id must be a UUID"
 
-        async def validated(request: Request) -> Any:
-            try:
-                return await endpoint(request)
-            except Refusal as refusal:
-                if refusal.status == 403 and b'"command":5' in await request.body():
-                    raise Refusal(422, "command must be text") from refusal
-                raise
 
-        return validated
+def _ownership_last(app: ASGIApp) -> ASGIApp:
+    """Refuse a number as a command, where the sandbox is another user's."""
 
+    async def validated(scope: Scope, receive: Receive, send: Send) -> None:
+        sent = bytearray()
+
+        async def noted() -> Message:
+            message = await receive()
+            sent.extend(message.get("body", b""))
+            return message
+
+        def change(answer: Answer) -> None:
+            if b'"command":5' in sent:
+                error(422, "Unprocessable Entity", "command must be text")(answer)
+
+        await Rewritten(app, OWNED, change, range(403, 404))(scope, noted, send)
+
+    return validated
+
+
+OWNED = rf"\w+ ({BOX}(/pause|/resume)?|{INSIDE}/.*)"
+for _id, _said, _make, _clause in (
+    (
+        "body-first",
+        "An empty body is refused before a key is asked for",
+        only(lambda scope: _header(scope, _SIZE) == "2", _BodyFirst),
+        "authentication-first",
+    ),
+    (
+        "id-first",
+        "An id that is none is refused before a key is asked for",
+        only(matching(r"DELETE /api/(me|admin)/apikeys/[^/-]+/?|.*no-uuid.*"), _IdFirst),
+        "authentication-first",
+    ),
+    (
+        "ownership-last",
+        "What is asked of a sandbox is checked before whose it is",
+        with_middleware(_ownership_last),
+        "ownership-second",
+    ),
+):
+    ORDER.add(f"conventions.order.{_id}", f"{_said}.", _make, f"conventions.order.{_clause}")
 
 KINDS = (
     BODIES,

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._mint import Mint
-from sandbox_fakeproxy._proxy import auth
-from sandbox_fakeproxy._proxy import keys as keys_module
-from sandbox_fakeproxy._proxy.keys import Keys
-
-from .mutant import Kind, with_components, with_patched
-from .rewriting import (
-    changing,
-)
+from .gates import Keyring
+from .mutant import Kind, with_middleware, with_settings
+from .rewriting import KEYS, Rewritten, body, changing, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_fakeproxy._http import JsonObject, Reply
-    from sandbox_fakeproxy._state.records import ApiKey
+    from sandbox_fakeproxy import User
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .mutant import Make
+    from .rewriting import Json, JsonChange
 
-_DIGEST = auth.digest
+REVOKED = r"DELETE /api/(me|admin)/apikeys/[^/]+/?"
+_SUCCESSES = range(200, 300)
 
 
 # Secrets -----------------------------------------------------------------------------------------
@@ -33,72 +29,103 @@ _DIGEST = auth.digest
 SECRETS = Kind("A key shown or kept")
 
 
-class _Indiscreet(Keys):
-    """A key generator that remembers the keys that it made."""
+class _Indiscreet:
+    """Remember the keys that are made, and show them again in some answers.
 
-    def create(self, user_id: str, body: JsonObject) -> Reply:
-        reply = super().create(user_id, body)
-        self._secrets[reply.body["key_info"]["id"]] = reply.body["api_key"]
-        return reply
+    `show` returns the change of an answer's body, from the secrets by id and the request's path.
+    """
 
-    @cached_property
-    def _secrets(self) -> dict[str, str]:
-        return {}
+    def __init__(
+        self, app: ASGIApp, matches: str, show: Callable[[dict[str, str], str], JsonChange]
+    ) -> None:
+        self._secrets: dict[str, str] = {}
+        self._app = Rewritten(app, f"POST {KEYS}/?", body(self._remember), _SUCCESSES)
+        self._matches = matches
+        self._show = show
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; HEAD has the length of the changed body of GET."""
+        change = self._show(self._secrets, scope.get("path", ""))
+        changed = Rewritten(self._app, self._matches, body(change), _SUCCESSES)
+        if scope.get("method") == "HEAD":
+            await changed({**scope, "method": "GET"}, receive, _without_body(send))
+        else:
+            await changed(scope, receive, send)
 
-@SECRETS.of(
-    "keys.secret.listed",
-    "A list of keys shows the keys themselves.",
-    "admin.key-list.no-secret",
-    "me.key-list.no-secret",
-)
-class Listing(_Indiscreet):
-    def list(self, user_id: str) -> Reply:
-        reply = super().list(user_id)
-        for row in reply.body["api_keys"]:
-            row["api_key"] = self._secrets.get(row["id"])
-        return reply
-
-
-@SECRETS.of(
-    "keys.secret.revoked",
-    "The answer that revokes a key shows it again.",
-    "admin.key-list.no-secret",
-    "me.key-list.no-secret",
-)
-class Repeating(_Indiscreet):
-    def revoke(self, key: ApiKey) -> Reply:
-        reply = super().revoke(key)
-        reply.body["api_key"] = self._secrets.get(key.id)
+    def _remember(self, reply: Json) -> Json:
+        self._secrets[reply["key_info"]["id"]] = reply["api_key"]
         return reply
 
 
-@SECRETS.of(
-    "keys.secret.prefix",
-    "The prefix that is shown of a key is the whole of it.",
-    "admin.key-list.no-secret",
-    "me.key-list.no-secret",
-)
-class WholePrefix(_Indiscreet):
-    def list(self, user_id: str) -> Reply:
-        reply = super().list(user_id)
-        for row in reply.body["api_keys"]:
-            row["key_prefix"] = self._secrets.get(row["id"])
+def _without_body(send: Send) -> Send:
+    async def send_without_body(message: Message) -> None:
+        await send({**message, "body": b""} if "body" in message else message)
+
+    return send_without_body
+
+
+def _in_lists(field: str, secrets: dict[str, str], _path: str) -> JsonChange:
+    """Show keys in a field of each row."""
+
+    def change(reply: Json) -> Json:
+        for row in reply["api_keys"]:
+            row[field] = secrets.get(row["id"])
         return reply
 
+    return change
 
-def _kept(form: Callable[[str], object]) -> type[Keys]:
-    """Return keys that leave a secret in the database, in some form."""
 
-    class Keeping(Keys):
-        def create(self, user_id: str, body: JsonObject) -> Reply:
-            reply = super().create(user_id, body)
-            db = self._store._db  # pyright: ignore[reportPrivateUsage]  # as a proxy would
+def _when_revoked(secrets: dict[str, str], path: str) -> JsonChange:
+    """Show the key that the path names."""
+    key_id = path.removesuffix("/").rpartition("/")[2].lower()
+    return setting("api_key", secrets.get(key_id))
+
+
+for _id, _said, _matches, _show in (
+    (
+        "listed",
+        "A list of keys shows the keys themselves",
+        f"GET {KEYS}/?",
+        partial(_in_lists, "api_key"),
+    ),
+    ("revoked", "The answer that revokes a key shows it again", REVOKED, _when_revoked),
+    (
+        "prefix",
+        "The prefix that is shown of a key is the whole of it",
+        f"GET {KEYS}/?",
+        partial(_in_lists, "key_prefix"),
+    ),
+):
+    SECRETS.add(
+        f"keys.secret.{_id}",
+        f"{_said}.",
+        with_middleware(partial(_Indiscreet, matches=_matches, show=_show)),
+        "admin.key-list.no-secret",
+        "me.key-list.no-secret",
+    )
+
+
+def _kept(form: Callable[[str], object]) -> Make:
+    """Leave a secret in the database, in some form."""
+
+    class Keeping(Keyring):
+        def handed_out(self, user: User, secret: str) -> str:
+            db = self.store._db  # pyright: ignore[reportPrivateUsage]  # as a proxy would
             db.execute("CREATE TABLE IF NOT EXISTS log (entry)")
-            db.execute("INSERT INTO log VALUES (?)", (form(reply.body["api_key"]),))
-            return reply
+            db.execute("INSERT INTO log VALUES (?)", (form(secret),))
+            return super().handed_out(user, secret)
 
-    return Keeping
+    return with_settings(service=Keeping)
+
+
+def _stored(form: Callable[[str], bytes]) -> Make:
+    """Store a key under another form of it than its hash."""
+
+    class Storing(Keyring):
+        def digest(self, secret: str) -> bytes:
+            return form(secret)
+
+    return with_settings(service=Storing)
 
 
 for _id, _said, _form in (
@@ -109,19 +136,23 @@ for _id, _said, _form in (
     SECRETS.add(
         f"keys.secret.kept.{_id}",
         f"Beside its hash, a key is kept {_said}.",
-        with_components(_kept(_form)),
+        _kept(_form),
         "auth.secret.hashed",
     )
-for _id, _said, _digest in (
-    ("clear", "in clear", changing(lambda secret: secret.encode("latin-1"))),
-    ("md5", "as MD5", changing(lambda secret: hashlib.md5(secret.encode("latin-1")).digest())),  # noqa: S324
-    ("sha1", "as SHA-1", changing(lambda secret: hashlib.sha1(secret.encode("latin-1")).digest())),  # noqa: S324
-    ("half", "as half of its SHA-256", changing(lambda secret: _DIGEST(secret)[:16])),
+for _id, _said, _hash in (
+    ("clear", "in clear", changing(lambda key: key.encode())),
+    ("md5", "as MD5", changing(lambda key: hashlib.md5(key.encode()).digest())),  # noqa: S324
+    ("sha1", "as SHA-1", changing(lambda key: hashlib.sha1(key.encode()).digest())),  # noqa: S324
+    (
+        "half",
+        "as half of its SHA-256",
+        changing(lambda key: hashlib.sha256(key.encode()).digest()[:16]),
+    ),
 ):
     SECRETS.add(
         f"keys.secret.stored.{_id}",
         f"A key is stored {_said}.",
-        with_patched("digest", _digest, auth, keys_module),
+        _stored(_hash),
         "auth.secret.hashed",
     )
 
@@ -134,11 +165,20 @@ FORM = Kind("A key's form")
 def _minted(form: Callable[[str], str]) -> Make:
     """Give keys another form."""
 
-    class Other(Mint):
-        def api_key(self) -> str:
-            return form(super().api_key())
+    class Other(Keyring):
+        def new_secret(self) -> str:
+            return form(super().new_secret())
 
-    return with_components(Other)
+    return with_settings(service=Other)
+
+
+def _showing(size: int) -> Make:
+    """Keep another number of characters of each key for its prefix."""
+
+    class Showing(Keyring):
+        shown = size
+
+    return with_settings(service=Showing)
 
 
 for _id, _said, _form in (
@@ -159,7 +199,7 @@ for _size in (8, 11, 13, 40):
     FORM.add(
         f"keys.form.shown-{_size}",
         f"A key's prefix has {_size} characters.",
-        with_patched("PREFIX_SHOWN", _size, keys_module),
+        _showing(_size),
         "admin.key-create.format",
         "me.key-create.format",
         "me.key-create.reply",
@@ -172,11 +212,9 @@ for _size in (8, 11, 13, 40):
     "admin.key-create.format",
     "me.key-create.format",
 )
-class SameAgain(Keys):
-    def create(self, user_id: str, body: JsonObject) -> Reply:
-        reply = super().create(user_id, body)
-        reply.body["api_key"] = self._first.setdefault(user_id, reply.body["api_key"])
-        return reply
+class SameAgain(Keyring):
+    def handed_out(self, user: User, secret: str) -> str:
+        return self._first.setdefault(user.id, secret)
 
     @cached_property
     def _first(self) -> dict[str, str]:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import json
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.auth import digest
-from sandbox_fakeproxy._proxy.gate import Endpoint, Gate
+from sandbox_fakeproxy import ApiKey, Instant, Refusal, Sandbox, Service, User
 
-from .mutant import with_components
+from .mutant import with_settings
+from .rewriting import answer_of
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._state.records import Sandbox, User
-    from starlette.requests import Request
-    from starlette.responses import Response
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from sandbox_contract import Target
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .mutant import Make
+
+    Wrap = Callable[[ASGIApp], ASGIApp]
+    Choice = Callable[[Scope], bool]
+    Found = tuple[bytes, ApiKey, User]
 
 MISSING = "Missing Authorization header"
 FORMAT = "Invalid Authorization header format. Expected: Bearer <api-key>"
@@ -27,83 +37,173 @@ EXPIRED = "API key has expired"
 NOT_ADMIN = "Invalid admin API key"
 NO_ACCESS = "You do not have access to this sandbox"
 
-USER_HANDLERS = {
-    "GET /api/me": "SelfService.show",
-    "POST /api/me/apikeys": "SelfService.create_key",
-    "GET /api/me/apikeys": "SelfService.list_keys",
-    "DELETE /api/me/apikeys/:keyId": "SelfService.revoke_key",
-    "GET /api/sandboxes": "Sandboxes.list",
-    "POST /api/sandboxes": "Sandboxes.create",
+USER_ROUTES = {
+    "SelfService.show": "GET /api/me",
+    "SelfService.create_key": "POST /api/me/apikeys",
+    "SelfService.list_keys": "GET /api/me/apikeys",
+    "SelfService.revoke_key": "DELETE /api/me/apikeys/:keyId",
+    "Sandboxes.list": "GET /api/sandboxes",
+    "Sandboxes.create": "POST /api/sandboxes",
 }
-BOX_HANDLERS = {
-    "GET /api/sandboxes/:name": "Sandboxes.get",
-    "DELETE /api/sandboxes/:name": "Sandboxes.delete",
-    "POST /api/sandboxes/:name/pause": "Sandboxes.pause",
-    "POST /api/sandboxes/:name/resume": "Sandboxes.resume",
-    "/proxy/:name/*": "Forwarding.forward",
+BOX_ROUTES = {
+    "Sandboxes.get": "GET /api/sandboxes/:name",
+    "Sandboxes.delete": "DELETE /api/sandboxes/:name",
+    "Sandboxes.pause": "POST /api/sandboxes/:name/pause",
+    "Sandboxes.resume": "POST /api/sandboxes/:name/resume",
+    "Forwarding.forward": "/proxy/:name/*",
 }
-ADMIN_HANDLERS = {
-    "POST /api/admin/users": "Administration.create_user",
-    "GET /api/admin/users": "Administration.list_users",
-    "GET /api/admin/users/:id": "Administration.get_user",
-    "PUT /api/admin/users/:id": "Administration.update_user",
-    "DELETE /api/admin/users/:id": "Administration.delete_user",
-    "POST /api/admin/users/:id/apikeys": "Administration.create_key",
-    "GET /api/admin/users/:id/apikeys": "Administration.list_keys",
-    "DELETE /api/admin/apikeys/:keyId": "Administration.revoke_key",
+ADMIN_ROUTES = {
+    "Administration.create_user": "POST /api/admin/users",
+    "Administration.list_users": "GET /api/admin/users",
+    "Administration.get_user": "GET /api/admin/users/:id",
+    "Administration.update_user": "PUT /api/admin/users/:id",
+    "Administration.delete_user": "DELETE /api/admin/users/:id",
+    "Administration.create_key": "POST /api/admin/users/:id/apikeys",
+    "Administration.list_keys": "GET /api/admin/users/:id/apikeys",
+    "Administration.revoke_key": "DELETE /api/admin/apikeys/:keyId",
 }
+_ROUTES = USER_ROUTES | BOX_ROUTES | ADMIN_ROUTES
 
 
-def handler_id(handler: str) -> str:
-    """Return a handler as a part of a mutant's id."""
-    return handler.lower().replace(".", "-").replace("_", "-")
+def route_id(route: str) -> str:
+    """Return a route's name as a part of a mutant's id."""
+    return route.lower().replace(".", "-").replace("_", "-")
 
 
-class Forgiving(Gate):
+# Which requests meet the mistake ------------------------------------------------------------------
+
+# A middleware notes it of the request that is being served, and a service reads it.
+_MEETS_MISTAKE: ContextVar[bool] = ContextVar("_MEETS_MISTAKE", default=True)
+
+
+def meets_mistake() -> bool:
+    """Tell whether the request that is being served meets the service's mistake."""
+    return _MEETS_MISTAKE.get()
+
+
+@contextmanager
+def meeting_mistake(meets: bool) -> Generator[None]:
+    """Have the request that is served within meet the service's mistake, or not."""
+    token = _MEETS_MISTAKE.set(meets)
+    try:
+        yield
+    finally:
+        _MEETS_MISTAKE.reset(token)
+
+
+def matching(pattern: str) -> Choice:
+    """Choose the requests whose method and path, as sent, match a pattern."""
+
+    def matches(scope: Scope) -> bool:
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        return re.fullmatch(pattern, f"{scope['method']} {path.decode('latin-1')}") is not None
+
+    return matches
+
+
+def to_route(name: str) -> Choice:
+    """Choose the requests to a route."""
+    return matching(_pattern(_ROUTES[name]))
+
+
+def _pattern(route: str) -> str:
+    method, _, path = route.rpartition(" ")
+    methods = {"": r"\w+", "GET": "GET|HEAD"}.get(method, method)
+    paths = re.sub(r":\w+", "[^/]+", path).replace("*", ".*")
+    return f"({methods}) {paths}/?"
+
+
+_KNOWN = matching(
+    "|".join([*map(_pattern, _ROUTES.values()), r"(GET|HEAD) /health/?", r"\w+ /_fake/.*"])
+)
+
+
+def to_unknown_route(scope: Scope) -> bool:
+    """Choose the requests without a route."""
+    return not _KNOWN(scope)
+
+
+def behind(wrap: Wrap, **options: Any) -> Make:
+    """Make the fake with settings, behind a middleware."""
+
+    @contextmanager
+    def make(directory: Path) -> Generator[Target]:
+        with with_settings(**options)(directory) as target:
+            app: Any = target.app
+            yield replace(target, app=wrap(app))
+
+    return make
+
+
+def only(chosen: Choice, service: type[Service]) -> Make:
+    """Make the fake with a service whose mistake only these requests meet."""
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+            with meeting_mistake(scope["type"] == "http" and chosen(scope)):
+                await app(scope, receive, send)
+
+        return noting
+
+    return behind(wrap, service=service)
+
+
+def on_route(name: str, service: type[Service]) -> Make:
+    """Make the fake with a service whose mistake only the requests to one route meet."""
+    return only(to_route(name), service)
+
+
+# Services that accept too much --------------------------------------------------------------------
+
+
+class Forgiving(Service):
     """Accept requests that would be refused with one of these messages; with none, all."""
 
     forgiven: ClassVar[tuple[str, ...]] = ()
 
-    def require_user(self, request: Request) -> User:
+    def authenticate(self, authorization: str | None) -> User:
         """Return the key's user, or another user in place of a refusal."""
         try:
-            return super().require_user(request)
+            return super().authenticate(authorization)
         except Refusal as refusal:
-            if refusal.message not in self.forgiven and self.forgiven:
+            if not self._forgives(refusal):
                 raise
-            return self._somebody(request)
+            return self._somebody(authorization)
 
-    def require_admin(self, request: Request) -> None:
+    def authenticate_admin(self, authorization: str | None) -> None:
         """Accept the request in place of a refusal."""
         try:
-            super().require_admin(request)
+            super().authenticate_admin(authorization)
         except Refusal as refusal:
-            if refusal.message not in self.forgiven and self.forgiven:
+            if not self._forgives(refusal):
                 raise
 
-    def _somebody(self, request: Request) -> User:
-        """Return the user of the key, valid or not, or else the last user of the store."""
-        key = request.headers.get("authorization", "").removeprefix("Bearer ")
-        found = self._store.key_by_hash(digest(key))
-        return found[2] if found else self._store.users()[-1]
+    def _forgives(self, refusal: Refusal) -> bool:
+        return meets_mistake() and (not self.forgiven or refusal.message in self.forgiven)
+
+    def _somebody(self, authorization: str | None) -> User:
+        """Return the user of the key, valid or not, or else the first user there was."""
+        name = self.find_caller(authorization)
+        return (name and self.store.user_named(name)) or self.store.users()[-1]
 
 
-class Indifferent(Gate):
+class Indifferent(Service):
     """Give every user access to the sandboxes of all users."""
 
-    def _owned(self, user: User, name: str) -> Sandbox:
-        for each in [user, *self._store.users()]:
-            if (sandbox := self._store.sandbox(each.id, name)) is not None:
+    def owned_sandbox(self, user: User, name: str) -> Sandbox:
+        """Return anybody's sandbox of that name, the user's own before others."""
+        for each in [user, *self.store.users()] if meets_mistake() else []:
+            if (sandbox := self.store.sandbox(each.id, name)) is not None:
                 return sandbox
-        return super()._owned(user, name)
+        return super().owned_sandbox(user, name)
 
 
 class Open(Forgiving, Indifferent):
     """Accept every request, for every sandbox."""
 
 
-def forgiving(*messages: str) -> type[Gate]:
-    """Return a gate that accepts requests that would be refused with these messages."""
+def forgiving(*messages: str) -> type[Service]:
+    """Return a service that accepts requests that would be refused with these messages."""
 
     class Lenient(Forgiving):
         forgiven = messages
@@ -111,57 +211,95 @@ def forgiving(*messages: str) -> type[Gate]:
     return Lenient
 
 
-def hasty(*messages: str) -> type[Gate]:
-    """Return a gate that performs the request before it refuses it with these messages."""
-
-    class Hasty(Gate):
-        def user(self, handler: Any) -> Endpoint:
-            return self._hasty(super().user(handler), self._open().user(handler))
-
-        def owner(self, handler: Any, read: Any) -> Endpoint:
-            return self._hasty(super().owner(handler, read), self._open().owner(handler, read))
-
-        def admin(self, handler: Any) -> Endpoint:
-            return self._hasty(super().admin(handler), self._open().admin(handler))
-
-        def _open(self) -> Gate:
-            return Open(self._authenticator, self._store, self._clock)
-
-        def _hasty(self, strict: Endpoint, lax: Endpoint) -> Endpoint:
-            async def endpoint(request: Request) -> Response:
-                try:
-                    return await strict(request)
-                except Refusal as refusal:
-                    if refusal.message in messages:
-                        await _done(lax, request)
-                    raise
-
-            return endpoint
-
-    return Hasty
+def hasty(route: str, *messages: str) -> Make:
+    """Perform the requests to a route before they are refused with these messages."""
+    return behind(lambda app: _Hasty(app, to_route(route), messages), service=Open)
 
 
-async def _done(lax: Endpoint, request: Request) -> None:
-    """Perform a request, and ignore its refusal."""
-    with contextlib.suppress(Refusal):
-        await lax(request)
+class _Hasty:
+    """Perform requests that were refused with some messages, and then pass the refusal on."""
+
+    def __init__(self, app: ASGIApp, chosen: Choice, messages: tuple[str, ...]) -> None:
+        self._app = app
+        self._chosen = chosen
+        self._messages = messages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        received: list[Message] = []
+
+        async def recorded() -> Message:
+            received.append(await receive())
+            return received[-1]
+
+        with meeting_mistake(False):
+            if scope["type"] != "http" or not self._chosen(scope):
+                await self._app(scope, receive, send)
+                return
+            answer = await answer_of(self._app, {**scope}, recorded)
+        if answer.status in {401, 403} and json.loads(answer.body)["message"] in self._messages:
+            with meeting_mistake(True):
+                await answer_of(self._app, {**scope}, replaying(received, receive))
+        await answer.pass_on(send, scope["method"])
 
 
-def before(name: str, gate: type[Gate]) -> Make:
-    """Put another gate before a single handler."""
+def replaying(received: list[Message], receive: Receive) -> Receive:
+    """Receive again what was received, and then what follows."""
+    messages = iter(received)
 
-    class Mixed(Gate):
-        def user(self, handler: Any) -> Endpoint:
-            return self._before(handler).user(handler)
+    async def replayed() -> Message:
+        return next(messages, None) or await receive()
 
-        def owner(self, handler: Any, read: Any) -> Endpoint:
-            return self._before(handler).owner(handler, read)
+    return replayed
 
-        def admin(self, handler: Any) -> Endpoint:
-            return self._before(handler).admin(handler)
 
-        def _before(self, handler: Any) -> Gate:
-            kind = gate if handler.__qualname__ == name else Gate
-            return kind(self._authenticator, self._store, self._clock)
+# Services that keep keys in another way -----------------------------------------------------------
 
-    return with_components(Mixed)
+
+class Keyring(Service):
+    """Look keys up and make them in steps that a wrong proxy can replace one by one."""
+
+    shown: ClassVar[int] = 12  # characters of a key
+
+    def digest(self, secret: str) -> bytes:
+        """Return the hash under which a key is kept."""
+        return hashlib.sha256(secret.encode("latin-1")).digest()
+
+    def find(self, key_hash: bytes) -> Found | None:
+        """Return the key of that hash and its user."""
+        return self.store.key_by_hash(key_hash)
+
+    def new_secret(self) -> str:
+        """Make a key's secret."""
+        return self.mint.api_key()
+
+    def handed_out(self, _user: User, secret: str) -> str:
+        """Return the secret that is shown for a new key."""
+        return secret
+
+    def authenticate(self, authorization: str | None) -> User:
+        """Return the user of a key, and note that it was used."""
+        found = self.find(self.digest(self.key_in(authorization)))
+        if found is None:
+            raise Refusal(401, UNKNOWN)
+        _, key, user = found
+        now = self.clock.now()
+        self.check_key(key, user, now)
+        self.store.note_use(key.id, now)
+        return user
+
+    def create_key(
+        self,
+        user: User,
+        name: str | None,
+        expires_at: Instant | None,
+        *,
+        secret: str | None = None,
+        is_active: bool = True,
+    ) -> tuple[str, ApiKey]:
+        """Make a key."""
+        secret = secret if secret is not None else self.new_secret()
+        key_id, now, prefix = self.mint.uuid(), self.clock.now(), secret[: self.shown]
+        key = ApiKey(key_id, user.id, prefix, name, is_active, now, expires_at, None)
+        self.store.add_key(key, self.digest(secret))
+        return self.handed_out(user, secret), key

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.gate import Gate
+from sandbox_fakeproxy import Refusal, Sandbox, Service, Store, User
 
 from .gates import (
-    BOX_HANDLERS,
+    BOX_ROUTES,
     NO_ACCESS,
     Indifferent,
-    before,
-    handler_id,
     hasty,
+    on_route,
+    route_id,
 )
 from .mutant import Kind
 from .rewriting import BOX, INSIDE, body, error, refused, setting
 
-if TYPE_CHECKING:
-    from sandbox_fakeproxy._state.records import User
-    from sandbox_fakeproxy._state.store import Store
-
-
 # Sandboxes without an owner ----------------------------------------------------------------------
 
 OWNERSHIP = Kind("Ownership skipped on a route")
-for _route, _handler in BOX_HANDLERS.items():
+for _name, _route in BOX_ROUTES.items():
     OWNERSHIP.add(
-        f"ownership.skipped.{handler_id(_handler)}",
+        f"ownership.skipped.{route_id(_name)}",
         f"{_route} does not ask whose sandbox it is.",
-        before(_handler, Indifferent),
+        on_route(_name, Indifferent),
         "sandboxes.ownership.hidden",
     )
-for _handler in ("delete", "pause", "resume"):
+for _done in ("delete", "pause", "resume"):
     OWNERSHIP.add(
-        f"ownership.refused-too-late.{_handler}",
-        f"A stranger's {_handler} is refused, and done all the same.",
-        before(f"Sandboxes.{_handler}", hasty(NO_ACCESS)),
+        f"ownership.refused-too-late.{_done}",
+        f"A stranger's {_done} is refused, and done all the same.",
+        hasty(f"Sandboxes.{_done}", NO_ACCESS),
         "sandboxes.ownership.untouched",
     )
 OWNERSHIP.add(
     "ownership.refused-too-late.exec",
     "A stranger's command is refused, and runs all the same.",
-    before("Forwarding.forward", hasty(NO_ACCESS)),
+    hasty("Forwarding.forward", NO_ACCESS),
     "sandboxes.ownership.untouched",
 )
 
@@ -53,11 +45,11 @@ OWNERSHIP.add(
     "The refusal of another user's sandbox says that it is another user's.",
     "sandboxes.ownership.hidden",
 )
-class Telltale(Gate):
-    def _owned(self, user: User, name: str) -> Any:
-        if self._store.sandbox(user.id, name) is None and _somebodys(self._store, name):
+class Telltale(Service):
+    def owned_sandbox(self, user: User, name: str) -> Sandbox:
+        if self.store.sandbox(user.id, name) is None and _somebodys(self.store, name):
             raise Refusal(403, "This sandbox belongs to another user")
-        return super()._owned(user, name)
+        return super().owned_sandbox(user, name)
 
 
 @OWNERSHIP.of(
@@ -66,11 +58,11 @@ class Telltale(Gate):
     "sandboxes.ownership.missing",
     "sandboxes.ownership.hidden",
 )
-class NotFound(Gate):
-    def _owned(self, user: User, name: str) -> Any:
-        if self._store.sandbox(user.id, name) is None and not _somebodys(self._store, name):
+class NotFound(Service):
+    def owned_sandbox(self, user: User, name: str) -> Sandbox:
+        if self.store.sandbox(user.id, name) is None and not _somebodys(self.store, name):
             raise Refusal(404, NO_ACCESS)
-        return super()._owned(user, name)
+        return super().owned_sandbox(user, name)
 
 
 def _somebodys(store: Store, name: str) -> bool:

@@ -6,8 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.auth import Authenticator, digest
+from sandbox_fakeproxy import ApiKey, Refusal, Service, User
 
 from .gates import (
     DEACTIVATED,
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from sandbox_fakeproxy._state.records import User
     from starlette.types import Scope
 
     from .mutant import Make
@@ -41,15 +39,11 @@ SAID = Kind("The reason that is given for a refusal")
     "That a user was deactivated is checked before that a key was revoked.",
     "auth.key.revoked-first",
 )
-class RevokedLast(Authenticator):
-    def user(self, authorization: str | None, now: datetime) -> User:
-        try:
-            return super().user(authorization, now)
-        except Refusal as refusal:
-            found = self._store.key_by_hash(digest((authorization or "").removeprefix("Bearer ")))
-            if refusal.message == INACTIVE and found and not found[2].is_active:
-                raise Refusal(401, DEACTIVATED) from refusal
-            raise
+class RevokedLast(Service):
+    def check_key(self, key: ApiKey, user: User, now: datetime) -> None:
+        if not user.is_active:
+            raise Refusal(401, DEACTIVATED)
+        super().check_key(key, user, now)
 
 
 def _instead(message: str, code: int, phrase: str, said: str) -> Make:

@@ -279,3 +279,14 @@ def _places(value: Json, path: str) -> Iterator[tuple[Json, str]]:
 
 def _items(value: Json) -> Json:
     return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+
+async def answer_of(app: ASGIApp, scope: Scope, receive: Receive) -> Answer:
+    """Return an app's answer to a request."""
+    answer = Answer()
+
+    async def taken(message: Message) -> None:
+        answer.take(message)
+
+    await app(scope, receive, taken)
+    return answer

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.gate import Gate
+from sandbox_fakeproxy import Service, User
+from starlette.responses import JSONResponse
 
-from .mutant import Kind
+from .gates import matching, meets_mistake, only, to_unknown_route
+from .mutant import Kind, with_middleware
 from .rewriting import (
     ANY,
     INSIDE,
     Answer,
+    answer_of,
     answered,
     body,
     error,
@@ -26,8 +28,7 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import Scope
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .mutant import Make
 
@@ -233,38 +234,72 @@ UNKNOWN.add(
 )
 
 
-@UNKNOWN.of(
+class _NoArea(Service):
+    def authenticate(self, authorization: str | None) -> User:
+        if not meets_mistake():
+            return super().authenticate(authorization)
+        now = self.clock.now()
+        return User("", "", None, True, now, now)  # who has no access to anything
+
+    def authenticate_admin(self, authorization: str | None) -> None:
+        if not meets_mistake():
+            super().authenticate_admin(authorization)
+
+
+UNKNOWN.add(
     "conventions.unknown.no-key",
     "An unknown route needs no key anywhere.",
+    only(to_unknown_route, _NoArea),
     "conventions.unknown-route.api-without-key",
     "conventions.unknown-route.admin-without-key",
 )
-class NoArea(Gate):
-    def require_key_of_area(self, request: Request) -> None:
-        pass
 
 
-@UNKNOWN.of(
+def _every_area(app: ASGIApp) -> ASGIApp:
+    """Ask whose key it is before an unknown route is answered."""
+
+    async def locked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and to_unknown_route(scope):
+            asked = {"method": "GET", "path": "/api/me", "raw_path": b"/api/me"}
+            headers = [pair for pair in scope["headers"] if pair[0] == b"authorization"]
+            caller = await answer_of(app, {**scope, **asked, "headers": headers}, receive)
+            if caller.status == 401:
+                await caller.pass_on(send, scope["method"])
+                return
+        await app(scope, receive, send)
+
+    return locked
+
+
+UNKNOWN.add(
     "conventions.unknown.always-key",
     "An unknown route needs a key everywhere.",
+    with_middleware(_every_area),
     "conventions.unknown-route.open",
     "conventions.unknown-route.bare-proxy",
 )
-class EveryArea(Gate):
-    def require_key_of_area(self, request: Request) -> None:
-        self.require_user(request)
 
 
-@UNKNOWN.of(
+def _below_proxy(app: ASGIApp) -> ASGIApp:
+    """Answer PATCH below /proxy/ as an unknown route."""
+    is_unknown = matching(rf"PATCH {INSIDE}/.*")
+
+    async def unlocked(scope: Scope, receive: Receive, send: Send) -> None:
+        answering = app
+        if scope["type"] == "http" and is_unknown(scope):
+            message = f"Route PATCH {scope['path']} not found"
+            answering = JSONResponse({"error": "Not Found", "message": message}, 404)
+        await answering(scope, receive, send)
+
+    return unlocked
+
+
+UNKNOWN.add(
     "conventions.unknown.below-proxy",
     "Below /proxy/<name>/, an unknown method needs no key.",
+    with_middleware(_below_proxy),
     "conventions.unknown-route.proxy-without-key",
 )
-class BelowProxy(Gate):
-    def require_user(self, request: Request) -> Any:
-        if request.method == "PATCH" and request.url.path.startswith("/proxy/"):
-            raise Refusal(404, f"Route PATCH {request.url.path} not found")
-        return super().require_user(request)
 
 
 KINDS = (
