@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .gates import Found
 
-ADMIN_KEY = "an-admin-key-of-28-characters"
+ADMIN_KEY = "fake-proxy-admin-key"  # of the proxies that compare it wrongly
 TICK = timedelta(milliseconds=1)
 
 
@@ -157,10 +157,14 @@ for _id, _said, _seen in (
         def digest(self, secret: str) -> bytes:
             return super().digest(self.seen(secret))
 
+        def authenticate_admin(self, authorization: str | None) -> None:
+            if self.seen(self.key_in(authorization)) != self.seen(ADMIN_KEY):
+                super().authenticate_admin(authorization)
+
     LET_IN.add(
         f"auth.let-in.nearly.{_id}",
         f"Keys are compared {_said}.",
-        with_settings(service=_Nearly),
+        with_settings(service=_Nearly, admin_key=ADMIN_KEY),
         "auth.key.nearly",
     )
 for _id, _said, _is_same in (

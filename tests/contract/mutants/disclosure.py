@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox_fakeproxy import User
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .mutant import Make
     from .rewriting import Json, JsonChange
@@ -44,13 +44,24 @@ class _Indiscreet:
         self._show = show
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request; HEAD has the length of the changed body of GET."""
         change = self._show(self._secrets, scope.get("path", ""))
-        await Rewritten(self._app, self._matches, body(change), _SUCCESSES)(scope, receive, send)
+        changed = Rewritten(self._app, self._matches, body(change), _SUCCESSES)
+        if scope.get("method") == "HEAD":
+            await changed({**scope, "method": "GET"}, receive, _without_body(send))
+        else:
+            await changed(scope, receive, send)
 
     def _remember(self, reply: Json) -> Json:
         self._secrets[reply["key_info"]["id"]] = reply["api_key"]
         return reply
+
+
+def _without_body(send: Send) -> Send:
+    async def send_without_body(message: Message) -> None:
+        await send({**message, "body": b""} if "body" in message else message)
+
+    return send_without_body
 
 
 def _in_lists(field: str, secrets: dict[str, str], _path: str) -> JsonChange:
