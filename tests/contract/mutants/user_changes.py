@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.administration import Administration
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Service
 
 from .mutant import Kind
 from .rewriting import (
@@ -20,8 +18,7 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import User
+    from sandbox_fakeproxy import User
 
 # Changed -----------------------------------------------------------------------------------------
 
@@ -46,9 +43,11 @@ for _id, _said, _change in (
     "updated_at stays at the time when the user was made.",
     "admin.user-update.updated-at",
 )
-class Undated(Store):
-    def update_user(self, user: User) -> None:
-        super().update_user(replace(user, updated_at=user.created_at))
+class Undated(Service):
+    def update_user(self, before: User, after: User) -> User:
+        changed = super().update_user(before, after)
+        self.store.update_user(replace(changed, updated_at=changed.created_at))
+        return changed
 
 
 @CHANGED.of(
@@ -56,11 +55,11 @@ class Undated(Store):
     "updated_at moves on although nothing changes.",
     "admin.user-update.updated-at",
 )
-class DatedForNothing(Administration):
-    async def update_user(self, asked: Arguments) -> Reply:
-        user = self._user(asked)
-        self._store.update_user(replace(user, updated_at=self._clock.now()))
-        return await super().update_user(asked)
+class DatedForNothing(Service):
+    def update_user(self, before: User, after: User) -> User:
+        changed = replace(after, updated_at=self.clock.now())
+        self.store.update_user(changed)
+        return changed
 
 
 @CHANGED.of(
@@ -68,9 +67,11 @@ class DatedForNothing(Administration):
     "A change is shown, and not kept.",
     "admin.user-update.kept",
 )
-class NotKept(Store):
-    def update_user(self, user: User) -> None:
-        pass
+class NotKept(Service):
+    def update_user(self, before: User, after: User) -> User:
+        changed = super().update_user(before, after)
+        self.store.update_user(before)
+        return changed
 
 
 @CHANGED.of(
@@ -78,10 +79,11 @@ class NotKept(Store):
     "A change of the e-mail address is shown, and not kept.",
     "admin.user-update.kept",
 )
-class EmailNotKept(Store):
-    def update_user(self, user: User) -> None:
-        before = self.user(user.id)
-        super().update_user(replace(user, email=before.email if before else None))
+class EmailNotKept(Service):
+    def update_user(self, before: User, after: User) -> User:
+        changed = super().update_user(before, after)
+        self.store.update_user(replace(changed, email=before.email))
+        return changed
 
 
 CHANGED.add(
@@ -112,16 +114,13 @@ CHANGED.add(
 )
 
 
-@CHANGED.of(
+CHANGED.add(
     "users.changed.something",
     "An empty change is 400.",
+    # It is read as a change that is refused.
+    asked((f"PUT {USER}", lambda said: said or {"is_active": "Nothing to change"})),
     "admin.user-update.nothing",
 )
-class Something(Administration):
-    async def update_user(self, asked: Arguments) -> Reply:
-        if not asked.body:
-            raise Refusal(400, "Nothing to change")
-        return await super().update_user(asked)
 
 
 @CHANGED.of(
@@ -129,11 +128,12 @@ class Something(Administration):
     "Deactivating a user deactivates everybody.",
     "admin.user-list.active-only",
 )
-class EverybodyDeactivated(Store):
-    def update_user(self, user: User) -> None:
-        for each in self.users() if not user.is_active else ():
-            super().update_user(replace(each, is_active=False))
-        super().update_user(user)
+class EverybodyDeactivated(Service):
+    def update_user(self, before: User, after: User) -> User:
+        if after != before and not after.is_active:
+            for each in self.store.users():
+                self.store.update_user(replace(each, is_active=False))
+        return super().update_user(before, after)
 
 
 @CHANGED.of(
@@ -141,11 +141,12 @@ class EverybodyDeactivated(Store):
     "Changing a user's e-mail address changes everybody's.",
     "admin.user-update.kept",
 )
-class EverybodysEmail(Store):
-    def update_user(self, user: User) -> None:
-        for each in self.users():
-            super().update_user(replace(each, email=user.email))
-        super().update_user(user)
+class EverybodysEmail(Service):
+    def update_user(self, before: User, after: User) -> User:
+        if after != before:
+            for each in self.store.users():
+                self.store.update_user(replace(each, email=after.email))
+        return super().update_user(before, after)
 
 
 @CHANGED.of(
@@ -153,11 +154,13 @@ class EverybodysEmail(Store):
     "Deactivating a user deletes the sandboxes.",
     "model.history.legal",
 )
-class SandboxesGone(Store):
-    def update_user(self, user: User) -> None:
-        super().update_user(user)
-        for box in () if user.is_active else self.sandboxes(user.id):
-            self.delete_sandbox(box.id)
+class SandboxesGone(Service):
+    def update_user(self, before: User, after: User) -> User:
+        changed = super().update_user(before, after)
+        if after != before and not after.is_active:
+            for sandbox in self.store.sandboxes(after.id):
+                self.store.delete_sandbox(sandbox.id)
+        return changed
 
 
 KINDS = (CHANGED,)

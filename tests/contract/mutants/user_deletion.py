@@ -6,8 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._proxy.administration import Administration
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Refusal, Service
 
 from .mutant import Kind
 from .rewriting import (
@@ -18,8 +17,7 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import ApiKey, User
+    from sandbox_fakeproxy import ApiKey, User
 
 # Deleted -----------------------------------------------------------------------------------------
 
@@ -33,9 +31,10 @@ DELETED = Kind("Deleting a user")
     "admin.user-delete.again",
     "run.end.nothing-left",
 )
-class NotDeleted(Store):
-    def delete_user(self, user_id: str) -> None:
-        pass
+class NotDeleted(Service):
+    async def delete_user(self, user: User) -> None:
+        for sandbox in self.store.sandboxes(user.id):
+            await self.runtime.remove(sandbox.id)
 
 
 @DELETED.of(
@@ -44,11 +43,10 @@ class NotDeleted(Store):
     "admin.user-delete.gone",
     "run.end.nothing-left",
 )
-class StillListed(Store):
-    def delete_user(self, user_id: str) -> None:
-        gone = self.user(user_id)
-        super().delete_user(user_id)
-        self._gone.extend([gone] if gone else [])
+class StillListed(Service):
+    async def delete_user(self, user: User) -> None:
+        await super().delete_user(user)
+        self._gone.append(user)
 
     def users(self, *, active_only: bool = False) -> list[User]:
         return [*([] if active_only else self._gone), *super().users(active_only=active_only)]
@@ -64,10 +62,10 @@ class StillListed(Store):
     "admin.user-delete.others-stay",
     "model.history.legal",
 )
-class AllDeleted(Store):
-    def delete_user(self, user_id: str) -> None:
-        for user in self.users():
-            super().delete_user(user.id)
+class AllDeleted(Service):
+    async def delete_user(self, user: User) -> None:
+        for each in self.store.users():
+            await super().delete_user(each)
 
 
 @DELETED.of(
@@ -75,10 +73,10 @@ class AllDeleted(Store):
     "Deleting a user deletes those too who were made before, but admin.",
     "admin.user-delete.others-stay",
 )
-class OlderDeleted(Store):
-    def delete_user(self, user_id: str) -> None:
-        for user in self.users()[:-1]:
-            super().delete_user(user.id)
+class OlderDeleted(Service):
+    async def delete_user(self, user: User) -> None:
+        for each in self.store.users()[:-1]:
+            await super().delete_user(each)
 
 
 @DELETED.of(
@@ -86,11 +84,11 @@ class OlderDeleted(Store):
     "Deleting a user deletes everybody's sandboxes.",
     "model.history.legal",
 )
-class EverybodysSandboxes(Store):
-    def delete_user(self, user_id: str) -> None:
-        super().delete_user(user_id)
-        for sandbox_id in self.ids_with_files():
-            self.delete_sandbox(sandbox_id)
+class EverybodysSandboxes(Service):
+    async def delete_user(self, user: User) -> None:
+        await super().delete_user(user)
+        for sandbox_id in self.store.ids_with_files():
+            self.store.delete_sandbox(sandbox_id)
 
 
 @DELETED.of(
@@ -98,33 +96,33 @@ class EverybodysSandboxes(Store):
     "The keys of a user who was deleted work for who has that username next.",
     "admin.user-delete.frees-username",
 )
-class KeysRevived(Store):
-    def key_by_hash(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
-        found = super().key_by_hash(key_hash)
+class KeysRevived(Service):
+    def find_key(self, secret: str) -> tuple[ApiKey, User] | None:
+        found = super().find_key(secret)
         if found is not None:
-            self._met[key_hash] = found
-        elif key_hash in self._met:
-            _, key, owner = self._met[key_hash]
-            heir = self.user_named(owner.username)
-            return (key_hash, key, heir) if heir else None
+            self._met[secret] = found
+        elif secret in self._met:
+            key, owner = self._met[secret]
+            heir = self.store.user_named(owner.username)
+            return (key, heir) if heir else None
         return found
 
     @cached_property
-    def _met(self) -> dict[bytes, tuple[bytes, ApiKey, User]]:
+    def _met(self) -> dict[str, tuple[ApiKey, User]]:
         return {}
 
 
-class _Deleting(Store):
-    """A store that keeps deleted users as inactive ones."""
+class _Deleting(Service):
+    """A service that keeps deleted users as inactive ones."""
 
-    def delete_user(self, user_id: str) -> None:
-        gone = self.user(user_id)
-        if gone is not None:
-            self.update_user(replace(gone, is_active=False))
-            self._gone.add(user_id)
+    async def delete_user(self, user: User) -> None:
+        self.store.update_user(replace(user, is_active=False))
+        self._gone.add(user.id)
 
-    def user(self, user_id: str) -> User | None:
-        return None if user_id in self._gone else super().user(user_id)
+    def user(self, user_id: str) -> User:
+        if user_id in self._gone:
+            raise Refusal(404, "User not found")
+        return super().user(user_id)
 
     def users(self, *, active_only: bool = False) -> list[User]:
         found = super().users(active_only=active_only)
@@ -149,12 +147,10 @@ class NameTaken(_Deleting):
     "Who has the username of a user who was deleted gets that one's id.",
     "admin.user-delete.frees-username",
 )
-class Revived(Administration):
-    async def create_user(self, asked: Arguments) -> Reply:
-        reply = await super().create_user(asked)
-        user = reply.body["user"]
-        user["id"] = self._ids.setdefault(user["username"], user["id"])
-        return reply
+class Revived(Service):
+    def create_user(self, username: str, email: str | None, *, is_active: bool = True) -> User:
+        user = super().create_user(username, email, is_active=is_active)
+        return replace(user, id=self._ids.setdefault(username, user.id))
 
     @cached_property
     def _ids(self) -> dict[str, str]:
@@ -166,17 +162,21 @@ class Revived(Administration):
     "The keys of a user who was deleted are refused as those of one who was deactivated.",
     "auth.key.deleted-user",
 )
-class Inactive(Store):
-    def delete_user(self, user_id: str) -> None:
-        gone = self.user(user_id)
-        if gone is not None:
-            self._db.execute(
-                "UPDATE users SET username = id, is_active = 0 WHERE id = ?", (user_id,)
-            )
+class Inactive(Service):
+    """A service that remembers the keys of deleted users as those of inactive ones."""
 
-    def users(self, *, active_only: bool = False) -> list[User]:
-        found = super().users(active_only=active_only)
-        return [user for user in found if user.username != user.id]
+    def find_key(self, secret: str) -> tuple[ApiKey, User] | None:
+        found = super().find_key(secret)
+        if found is not None:
+            self._met[secret] = found
+        elif secret in self._met:
+            key, owner = self._met[secret]
+            return key, replace(owner, is_active=False)
+        return found
+
+    @cached_property
+    def _met(self) -> dict[str, tuple[ApiKey, User]]:
+        return {}
 
 
 for _id, _said, _change in (

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy._proxy.administration import Administration
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Service
 
 from .mutant import Kind
 from .rewriting import (
@@ -24,8 +22,8 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import User
+    from sandbox_fakeproxy import User
+    from starlette.types import Scope
 
 # Listed and shown --------------------------------------------------------------------------------
 
@@ -67,7 +65,7 @@ for _id, _said, _change, _clause in (
     "Users of one instant are listed oldest first.",
     "admin.user-list.newest-first",
 )
-class Tied(Store):
+class Tied(Service):
     def users(self, *, active_only: bool = False) -> list[User]:
         found = super().users(active_only=active_only)[::-1]
         return sorted(found, key=lambda user: user.created_at, reverse=True)
@@ -78,22 +76,22 @@ class Tied(Store):
     "Users are listed by when they were changed last.",
     "admin.user-list.newest-first",
 )
-class ByChange(Store):
+class ByChange(Service):
     def users(self, *, active_only: bool = False) -> list[User]:
         found = super().users(active_only=active_only)
         return sorted(found, key=lambda user: user.updated_at, reverse=True)
 
 
-@SHOWN.of(
+def _count_active(said: dict[str, Any]) -> dict[str, Any]:
+    return said | {"count": sum(bool(row["is_active"]) for row in said["users"])}
+
+
+SHOWN.add(
     "users.listed.count-active",
     "The count of users leaves out those who were deactivated, and the list does not.",
+    answered(f"GET {USERS}", body(_count_active)),
     "admin.user-list.count",
 )
-class CountingActive(Administration):
-    async def list_users(self, asked: Arguments) -> Reply:
-        reply = await super().list_users(asked)
-        reply.body["count"] = sum(bool(row["is_active"]) for row in reply.body["users"])
-        return reply
 
 
 for _id, _said, _change in (
@@ -112,15 +110,17 @@ for _id, _said, _change in (
     )
 
 
-@SHOWN.of(
+def _any_value(scope: Scope) -> Scope:
+    is_asked = b"active_only=" in scope["query_string"]
+    return {**scope, "query_string": b"active_only=true"} if is_asked else scope
+
+
+SHOWN.add(
     "users.active-only.any-value",
     "active_only leaves users out whatever its value.",
+    routed(_any_value),
     "admin.user-list.active-only",
 )
-class AnyValue(Administration):
-    async def list_users(self, asked: Arguments) -> Reply:
-        query = {"active_only": "true"} if "active_only" in asked.query else {}
-        return await super().list_users(replace(asked, query=query))
 
 
 @SHOWN.of(
@@ -128,7 +128,7 @@ class AnyValue(Administration):
     "active_only lists those who were deactivated.",
     "admin.user-list.active-only",
 )
-class Inverted(Store):
+class Inverted(Service):
     def users(self, *, active_only: bool = False) -> list[User]:
         return [user for user in super().users() if not (active_only and user.is_active)]
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy._errors import AlreadyExists, Refusal
-from sandbox_fakeproxy._proxy import fields as rules
-from sandbox_fakeproxy._proxy.administration import Administration
-from sandbox_fakeproxy._state.store import Store
+from sandbox_fakeproxy import Refusal, Service
 
-from .mutant import Kind, with_patched
+from .mutant import Kind
 from .rewriting import (
     USERS,
     answered,
@@ -25,8 +23,7 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._http import Arguments, Reply
-    from sandbox_fakeproxy._state.records import User
+    from sandbox_fakeproxy import User
 
 # Made --------------------------------------------------------------------------------------------
 
@@ -61,12 +58,6 @@ for _id, _said, _change in (
         "admin.user-create.reply",
     )
 MADE.add(
-    "users.made.email-254",
-    "An e-mail address may have 254 characters.",
-    with_patched("TEXT_LIMIT", 254, rules),
-    "admin.user-create.longest-email",
-)
-MADE.add(
     "users.made.empty-email",
     "Without an e-mail address, an empty one is shown.",
     answered(f"POST {USERS}", body(turning("user.email", lambda email: email or ""))),
@@ -85,20 +76,34 @@ MADE.add(
     "A new user's e-mail address is shown, and not kept.",
     "admin.user-get.reply",
 )
-class EmailLost(Store):
-    def add_user(self, user: User) -> None:
-        super().add_user(replace(user, email=None))
+class EmailLost(Service):
+    def create_user(self, username: str, email: str | None, *, is_active: bool = True) -> User:
+        user = super().create_user(username, email, is_active=is_active)
+        self.store.update_user(replace(user, email=None))
+        return user
 
 
-class _Making(Administration):
-    """An administration that refuses to make some users."""
+class _Making(Service):
+    """A service that refuses to make some users beside `admin`."""
 
-    async def create_user(self, asked: Arguments) -> Reply:
-        self.check(asked.body)
-        return await super().create_user(asked)
+    def create_user(self, username: str, email: str | None, *, is_active: bool = True) -> User:
+        if username != "admin":
+            self.check(username, email)
+        return super().create_user(username, email, is_active=is_active)
 
-    def check(self, body: dict[str, Any]) -> None:
+    def check(self, username: str, email: str | None) -> None:
         """Refuse."""
+
+
+@MADE.of(
+    "users.made.email-254",
+    "An e-mail address may have 254 characters.",
+    "admin.user-create.longest-email",
+)
+class ShorterEmail(_Making):
+    def check(self, username: str, email: str | None) -> None:
+        if email is not None and len(email) > 254:
+            raise Refusal(400, "email must be text of at most 254 characters")
 
 
 @MADE.of(
@@ -107,19 +112,24 @@ class _Making(Administration):
     "admin.user-create.without-email",
 )
 class EmailRequired(_Making):
-    def check(self, body: dict[str, Any]) -> None:
-        if body.get("username") and not body.get("email"):
+    def check(self, username: str, email: str | None) -> None:
+        if not email:
             raise Refusal(400, "email is required")
 
 
-@MADE.of(
+_numbers = count()
+
+
+def _named(said: dict[str, Any]) -> dict[str, Any]:
+    return said | {"username": said.get("username") or f"user-{next(_numbers)}"}
+
+
+MADE.add(
     "users.made.any-name",
     "Without a username, a user gets one.",
+    asked((f"POST {USERS}", _named)),
     "admin.user-create.username-required",
 )
-class AnyName(_Making):
-    def check(self, body: dict[str, Any]) -> None:
-        body["username"] = body.get("username") or f"user-{len(self._store.users())}"
 
 
 MADE.add(
@@ -134,15 +144,17 @@ MADE.add(
     answered(f"POST {USERS}", error(422, "Unprocessable Entity", "username is required"), on=400),
     "admin.user-create.username-required",
 )
-for _id, _said, _pattern in (
-    ("57-at-most", "A username of 58 characters is refused", r"[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?"),
-):
-    MADE.add(
-        f"users.made.{_id}",
-        f"{_said}.",
-        with_patched("_USERNAME", re.compile(_pattern), rules),
-        "admin.user-create.longest",
-    )
+
+
+@MADE.of(
+    "users.made.57-at-most",
+    "A username of 58 characters is refused.",
+    "admin.user-create.longest",
+)
+class ShorterName(_Making):
+    def check(self, username: str, email: str | None) -> None:
+        if len(username) > 57:
+            raise Refusal(400, "username must be a DNS label of at most 57 characters")
 
 
 # Taken -------------------------------------------------------------------------------------------
@@ -169,12 +181,12 @@ for _id, _said, _change in (
     "A user of a name that is taken takes that one's place.",
     "admin.user-create.taken",
 )
-class Replacing(Store):
-    def add_user(self, user: User) -> None:
-        taken = self.user_named(user.username)
+class Replacing(Service):
+    def create_user(self, username: str, email: str | None, *, is_active: bool = True) -> User:
+        taken = self.store.user_named(username)
         if taken is not None:
-            self.delete_user(taken.id)
-        super().add_user(user)
+            self.store.delete_user(taken.id)
+        return super().create_user(username, email, is_active=is_active)
 
 
 @MADE.of(
@@ -182,13 +194,13 @@ class Replacing(Store):
     "Asking for a username that is taken is refused, and deletes the user who has it.",
     "admin.user-create.taken",
 )
-class Killing(Store):
-    def add_user(self, user: User) -> None:
+class Killing(Service):
+    def create_user(self, username: str, email: str | None, *, is_active: bool = True) -> User:
         try:
-            super().add_user(user)
-        except AlreadyExists:
-            taken = self.user_named(user.username)
-            self.delete_user(taken.id if taken else "")
+            return super().create_user(username, email, is_active=is_active)
+        except Refusal:
+            taken = self.store.user_named(username)
+            self.store.delete_user(taken.id if taken else "")
             raise
 
 
