@@ -46,13 +46,13 @@ class NotDeleted(Service):
 class StillListed(Service):
     async def delete_user(self, user: User) -> None:
         await super().delete_user(user)
-        self._gone.append(user)
+        self._deleted.append(user)
 
     def users(self, *, active_only: bool = False) -> list[User]:
-        return [*([] if active_only else self._gone), *super().users(active_only=active_only)]
+        return [*([] if active_only else self._deleted), *super().users(active_only=active_only)]
 
     @cached_property
-    def _gone(self) -> list[User]:
+    def _deleted(self) -> list[User]:
         return []
 
 
@@ -117,19 +117,19 @@ class _Deleting(Service):
 
     async def delete_user(self, user: User) -> None:
         self.store.update_user(replace(user, is_active=False))
-        self._gone.add(user.id)
+        self._deleted.add(user.id)
 
     def user(self, user_id: str) -> User:
-        if user_id in self._gone:
+        if user_id in self._deleted:
             raise Refusal(404, "User not found")
         return super().user(user_id)
 
     def users(self, *, active_only: bool = False) -> list[User]:
         found = super().users(active_only=active_only)
-        return [user for user in found if user.id not in self._gone]
+        return [user for user in found if user.id not in self._deleted]
 
     @cached_property
-    def _gone(self) -> set[str]:
+    def _deleted(self) -> set[str]:
         return set()
 
 
