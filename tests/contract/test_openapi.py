@@ -11,7 +11,7 @@ import schemathesis
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from sandbox_fakeproxy import FakeProxy, ScriptedRuntime
 from sandbox_fakeproxy._proxy.operations import OPERATIONS
-from sandbox_fakeproxy._proxy.route import ExactRoute
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tests.contract.openapi import (
@@ -187,8 +187,8 @@ def test_the_document_has_the_routes_of_the_fake_and_no_others(fake: FakeProxy) 
     served = {
         (method, anonymous(route.path))
         for route in fake.app.routes
-        if isinstance(route, ExactRoute) and not route.path.startswith("/_fake/")
-        for method in route.accepted or ()  # routes for any method lead to the runtime
+        if isinstance(route, Route) and not route.path.startswith("/_fake/")
+        for method in route.methods or ()  # routes for any method lead to the runtime
     }
     documented = {
         (method, anonymous(each.path))

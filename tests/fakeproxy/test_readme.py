@@ -15,7 +15,6 @@ import sandbox_fakeproxy
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
 from sandbox_fakeproxy._control.seed import STATES, parse_seed
 from sandbox_fakeproxy._files.files import Files
-from sandbox_fakeproxy._proxy.route import ExactRoute
 from sandbox_fakeproxy._runtime.place import Place
 from sandbox_fakeproxy._shells.api import shell_routes
 from sandbox_fakeproxy._shells.sessions import Listener, Sessions, Shell
@@ -93,8 +92,8 @@ def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
     own = {
         (method, re.sub(r":\w+}", "}", route.path))
         for route in app.routes
-        if isinstance(route, ExactRoute) and not route.path.startswith(("/_fake/", "/{path"))
-        for method in (route.accepted or {"any method"}) - {"HEAD"}  # which goes with every GET
+        if isinstance(route, Route) and not route.path.startswith(("/_fake/", "/{path"))
+        for method in (route.methods or {"any method"}) - {"HEAD"}  # which goes with every GET
     }
     place = Place(tmp_path, isolated=False)
     sessions = Sessions(place, ManualClock(), no_shell, str)

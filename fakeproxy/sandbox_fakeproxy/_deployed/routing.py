@@ -41,7 +41,7 @@ class OptionsRoute(ExactRoute):
         return PlainTextResponse(methods, headers={"Allow": methods})
 
     def _methods(self, path: str) -> list[str]:
-        found = (route.accepted or set() for route in self._known if route.path_regex.match(path))
+        found = (route.methods or set() for route in self._known if route.path_regex.match(path))
         return sorted({method for methods in found for method in methods})
 
 

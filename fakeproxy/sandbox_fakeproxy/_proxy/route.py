@@ -33,13 +33,12 @@ class ExactRoute(Route):
         self.app = _answering(endpoint, parses_body_first=is_loose)
         if is_loose:
             self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
-        self.methods = None
         self._template = self.path_format if is_known else None
-        self.accepted = _accepted(method)
+        self.methods = _methods(method)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match a request."""
-        if self.accepted is not None and scope.get("method") not in self.accepted:
+        if self.methods is not None and scope.get("method") not in self.methods:
             return Match.NONE, {}
         return super().matches(scope)
 
@@ -49,7 +48,7 @@ class ExactRoute(Route):
         await super().handle(scope, receive, send)
 
 
-def _accepted(method: str | None) -> set[str] | None:
+def _methods(method: str | None) -> set[str] | None:
     if method is None:
         return None
     return {"GET", "HEAD"} if method == "GET" else {method}
