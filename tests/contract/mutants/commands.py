@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from functools import cached_property
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy._errors import Refusal
-from sandbox_fakeproxy._proxy.delivery import Outbound, request_of
-from sandbox_fakeproxy._proxy.forwarding import Forwarding
+from sandbox_fakeproxy import Service
 
-from .mutant import Kind, with_settings
+from tests.contract.targets import in_process
+
+from .mutant import Kind, with_middleware, with_settings
 from .rewriting import (
     INSIDE,
     Answer,
+    Handled,
+    Held,
     answered,
     body,
     changing,
     error,
+    handled,
     refused,
     routed,
     setting,
@@ -26,11 +32,15 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Generator
+    from pathlib import Path
 
-    from sandbox_fakeproxy._state.records import Sandbox, User
-    from starlette.responses import Response
+    from sandbox_contract import Target
+    from sandbox_fakeproxy import Sandbox
     from starlette.types import Scope
+
+    from .mutant import Make
+    from .rewriting import Handle
 
 _ANY_INSIDE = rf"\w+ {INSIDE}/.*"
 _PROBE = rf"\w+ {INSIDE}/contract-probe/.*"
@@ -82,23 +92,17 @@ NOT_READY.add(
 )
 
 
-class _Eager(Forwarding):
-    """A way to the runtime that does not ask whether that is ready."""
+def _serving(service: type[Service], handle: Handle) -> Make:
+    """Have a function answer what is for a sandbox, with another service behind it."""
 
-    def _admitted(
-        self, user: User, sandbox: Sandbox, asked: Outbound
-    ) -> Coroutine[Any, Any, Response]:
-        try:
-            return super()._admitted(user, sandbox, asked)
-        except Refusal as refusal:
-            return self.instead(sandbox, asked, refusal)
+    @contextmanager
+    def make(directory: Path) -> Generator[Target]:
+        with in_process(directory, service=service) as target:
+            app: Any = target.app
+            handling: Any = Handled(app, _ANY_INSIDE, handle)
+            yield replace(target, app=handling)
 
-    def instead(
-        self, sandbox: Sandbox, asked: Outbound, refusal: Refusal
-    ) -> Coroutine[Any, Any, Response]:
-        """Forward a request to a sandbox that is not ready."""
-        del refusal
-        return self._or_upstream(self._runtime.answer(sandbox.id, asked), asked)
+    return make
 
 
 @NOT_READY.of(
@@ -108,42 +112,61 @@ class _Eager(Forwarding):
     "commands.not-ready.pod",
     "commands.paused.runs-nothing",
 )
-class Eager(_Eager):
-    pass
+class Eager(Service):
+    def require_ready(self, sandbox: Sandbox) -> None:
+        pass
 
 
-@NOT_READY.of(
+_ignores_readiness = ContextVar("_ignores_readiness", default=False)
+
+
+class _SometimesEager(Service):
+    def require_ready(self, sandbox: Sandbox) -> None:
+        if not _ignores_readiness.get():
+            super().require_ready(sandbox)
+
+
+async def _run_after_all(request: Held) -> Answer:
+    answer = await request.send()
+    if answer.status == 503:
+        token = _ignores_readiness.set(True)
+        try:
+            await request.send()
+        finally:
+            _ignores_readiness.reset(token)
+    return answer
+
+
+NOT_READY.add(
     "commands.not-ready.runs-after-all",
     "A command that comes too soon is refused, and runs all the same.",
+    _serving(_SometimesEager, _run_after_all),
     "commands.paused.runs-nothing",
 )
-class RunsAfterAll(_Eager):
-    async def instead(self, sandbox: Sandbox, asked: Outbound, refusal: Refusal) -> Response:
-        await self._or_upstream(self._runtime.answer(sandbox.id, asked), asked)
-        raise refusal
 
 
-@NOT_READY.of(
+class _Later:
+    """What sends the last request that came too soon once more, before the next one."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, Held] = {}
+
+    async def answer(self, request: Held) -> Answer:
+        left = self._left.get(request.sandbox)
+        if left is not None and (await left.send()).status != 503:
+            del self._left[request.sandbox]
+        answer = await request.send()
+        if answer.status == 503:
+            self._left[request.sandbox] = request
+        return answer
+
+
+NOT_READY.add(
     "commands.not-ready.runs-later",
     "A command that comes too soon is refused, and runs when the sandbox is ready.",
+    with_middleware(lambda app: Handled(app, _ANY_INSIDE, _Later().answer)),
     "commands.paused.runs-nothing",
 )
-class RunsLater(_Eager):
-    async def instead(self, sandbox: Sandbox, asked: Outbound, refusal: Refusal) -> Response:
-        self._left[sandbox.id] = asked
-        raise refusal
-
-    async def forward(self, user: User, sandbox: Sandbox, asked: Outbound) -> Response:
-        left = self._left.get(sandbox.id)
-        is_ready = self._controller.accepts_commands(sandbox, self._clock.now())
-        if left is not None and is_ready:
-            await super().forward(user, sandbox, self._left.pop(sandbox.id))
-        return await super().forward(user, sandbox, asked)
-
-    @cached_property
-    def _left(self) -> dict[str, Outbound]:
-        return {}
-
 
 # There and back ----------------------------------------------------------------------------------
 
@@ -224,45 +247,23 @@ for _id, _said, _make in (
     METHODS.add(f"commands.asked.{_id}", f"{_said}.", _make, "commands.method.any")
 
 
-@METHODS.of(
+async def _twice(request: Held) -> Answer:
+    await request.send()
+    return await request.send()
+
+
+METHODS.add(
     "commands.asked.twice",
     "A command is sent twice, in case that the first was lost.",
+    handled(_ANY_INSIDE, _twice),
     "shell.exec.once",
 )
-class Twice(Forwarding):
-    def _admitted(
-        self, user: User, sandbox: Sandbox, asked: Outbound
-    ) -> Coroutine[Any, Any, Response]:
-        return self._twice(super()._admitted(user, sandbox, asked), user, sandbox, asked)
-
-    async def _twice(
-        self, first: Coroutine[Any, Any, Response], user: User, sandbox: Sandbox, asked: Outbound
-    ) -> Response:
-        await first
-        return await super()._admitted(user, sandbox, _copy(asked))
-
-
-def _copy(asked: Outbound) -> Outbound:
-    """Return the same request, to be sent once more."""
-    return request_of(
-        asked.method,
-        asked.url.path,
-        query=asked.scope["query_string"],
-        headers=[pair for pair in asked.headers.raw if pair[0] != b"content-length"],
-        body=asked.content,
-    )
-
-
-@METHODS.of(
+METHODS.add(
     "commands.asked.no-body",
     "No body reaches the runtime.",
+    handled(_ANY_INSIDE, lambda request: request.send(b"")),
     "shell.exec.output",
 )
-class NoBody(Forwarding):
-    async def forward(self, user: User, sandbox: Sandbox, asked: Outbound) -> Response:
-        bare = request_of(asked.method, asked.url.path, query=b"", headers=[], body=b"")
-        return await super().forward(user, sandbox, bare)
-
 
 # Time --------------------------------------------------------------------------------------------
 
@@ -276,18 +277,34 @@ for _seconds in (30.0, 120.0, 298.0):
     )
 
 
-@TIME.of(
+_stops: ContextVar[list[Callable[[], Awaitable[None]]]] = ContextVar("_stops")
+
+
+class _Stoppable(Service):
+    """A service that tells how to stop what runs in the sandbox of a request."""
+
+    def require_ready(self, sandbox: Sandbox) -> None:
+        super().require_ready(sandbox)
+        _stops.get([]).append(partial(self.runtime.stop, sandbox.id))
+
+
+async def _stopped_with_its_caller(request: Held) -> Answer:
+    stops: list[Callable[[], Awaitable[None]]] = []
+    _stops.set(stops)
+    try:
+        return await request.send()
+    except asyncio.CancelledError:
+        for stop in stops:
+            await stop()
+        raise
+
+
+TIME.add(
     "commands.time.disconnect",
     "A command is killed when its caller leaves.",
+    _serving(_Stoppable, _stopped_with_its_caller),
     "commands.disconnect.goes-on",
 )
-class Hasty(Forwarding):
-    async def forward(self, user: User, sandbox: Sandbox, asked: Outbound) -> Response:
-        try:
-            return await super().forward(user, sandbox, asked)
-        except asyncio.CancelledError:
-            await self._runtime.stop(sandbox.id)
-            raise
 
 
 KINDS = (NOT_READY, CHANGED, METHODS, TIME)

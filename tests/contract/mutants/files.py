@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy._files.volume import Volume
-
-from .mutant import Kind, with_patched
+from .mutant import Kind
 from .rewriting import (
     INSIDE,
     answered,
     asked,
     body,
     changing,
+    data_of,
+    handled,
     losing,
     plain,
     renaming,
@@ -22,7 +22,7 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from .rewriting import Json, JsonChange
+    from .rewriting import Answer, Held, Json, JsonChange
 
 FILE = rf"{INSIDE}/v1/file"
 READ, WRITE, LISTED, REPLACE, SEARCH, FIND = (
@@ -33,9 +33,21 @@ DOWNLOAD = f"GET {FILE}/download"
 # Written and read --------------------------------------------------------------------------------
 
 
-def _opened(volume: Any, path: str, flags: int) -> Any:
-    """Open a file, and do not make its directories."""
-    return volume._tree.open(path, flags, make_parents=False)
+async def _without_parents(request: Held) -> Answer:
+    """Write a file, and do not make its directories."""
+    file = request.fields.get("file")
+    if not isinstance(file, str):
+        return await request.send()
+    parent = file.rpartition("/")[0] or "/"
+    listed = await request.ask("POST", "/v1/file/list", {"path": parent})
+    fault = data_of(listed)
+    if fault.get("error_type") != "not_found":
+        return await request.send()
+    message = f"No such file or directory: '{file}'"
+    body(setting("message", message))(listed)
+    told = {"path": file, "operation": "write", "message": message}
+    body(setting("data", fault | told))(listed)
+    return listed
 
 
 WRITTEN = Kind("Files written and read")
@@ -105,7 +117,7 @@ for _id, _said, _change in (
 WRITTEN.add(
     "files.written.no-parents",
     "A file's directories are not made.",
-    with_patched("_open", _opened, Volume),
+    handled(WRITE, _without_parents),
     "files.write.parents",
 )
 for _id, _said, _change in (

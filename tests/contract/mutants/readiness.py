@@ -6,25 +6,22 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import sandbox_fakeproxy._app as proxy_app
-from sandbox_fakeproxy._state.controller import Controller
-from sandbox_fakeproxy._state.fates import Fate
-from sandbox_fakeproxy._state.profiles import V1ALPHA1, V1BETA1, Condition, Phase
-from sandbox_fakeproxy._state.records import Intent, Sandbox
+from sandbox_fakeproxy import Service
 
 from tests.contract.targets import READY_AFTER, RECONCILE_DELAY
 
-from .mutant import Kind, with_patched, with_settings
-from .rewriting import BOX, answered, body, changing, losing, turning
+from .mutant import Kind, with_settings
+from .rewriting import BOX, answered, body, losing, turning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
+
+    from sandbox_fakeproxy import Sandbox, Status
 
     from .mutant import Make
 
 _TICK = 0.001
-
-_HOUR = timedelta(hours=1)
 
 
 # When --------------------------------------------------------------------------------------------
@@ -62,9 +59,24 @@ for _id, _said, _options, _clauses in (
     "readiness.ready.row",
     "readiness.ready.instant",
 )
-class Never(Controller):
-    def _phase(self, seen: Intent | None, now: datetime) -> Phase:
-        return super()._phase(seen and replace(seen, fate=Fate.NEVER_READY), now)
+class Never(Service):
+    def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
+        starting = sandbox.asked.since + timedelta(seconds=READY_AFTER - _TICK)
+        return super().status_at(sandbox, min(now, starting))
+
+
+class _Drifting(Service):
+    """A service whose sandboxes are paused or resumed without a request."""
+
+    def drifted(self, sandbox: Sandbox, now: datetime) -> Sandbox:
+        """Return what has become of a sandbox by itself."""
+        raise NotImplementedError
+
+    def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
+        return super().status_at(self.drifted(sandbox, now), now)
+
+    def require_ready(self, sandbox: Sandbox) -> None:
+        super().require_ready(self.drifted(sandbox, self.clock.now()))
 
 
 @TIMES.of(
@@ -72,10 +84,10 @@ class Never(Controller):
     "A sandbox that is ready is paused after an hour.",
     "readiness.ready.lasts",
 )
-class ForAnHour(Controller):
-    def _phase(self, seen: Intent | None, now: datetime) -> Phase:
-        is_old = seen is not None and not seen.is_paused and now - seen.since > _HOUR
-        return Phase.PAUSED if is_old else super()._phase(seen, now)
+class ForAnHour(_Drifting):
+    def drifted(self, sandbox: Sandbox, now: datetime) -> Sandbox:
+        then = sandbox.asked.since + timedelta(hours=1)
+        return self.controller.paused(sandbox, then) if now >= then else sandbox
 
 
 @TIMES.of(
@@ -83,11 +95,24 @@ class ForAnHour(Controller):
     "A paused sandbox resumes by itself within a minute.",
     "readiness.paused.lasts",
 )
-class ByItself(Controller):
-    def _phase(self, seen: Intent | None, now: datetime) -> Phase:
-        if seen is not None and seen.is_paused and now - seen.since >= timedelta(minutes=1):
-            seen = replace(seen, is_paused=False)
-        return super()._phase(seen, now)
+class ByItself(_Drifting):
+    def drifted(self, sandbox: Sandbox, now: datetime) -> Sandbox:
+        then = sandbox.asked.since + timedelta(seconds=50)
+        return self.controller.resumed(sandbox, then) if now >= then else sandbox
+
+
+class _Scaling(Service):
+    """A service that has something else recorded of a pause or a resume."""
+
+    def record(self, before: Sandbox, change: Callable[[Sandbox], Sandbox]) -> None:
+        """Change the record of a sandbox, if a request has changed it."""
+        current = self.current(before)
+        if current is not None and current != before:
+            self.store.update_sandbox(change(current))
+
+
+def _seen_at_once(sandbox: Sandbox) -> Sandbox:
+    return replace(sandbox, before=sandbox.asked)
 
 
 @TIMES.of(
@@ -95,12 +120,14 @@ class ByItself(Controller):
     "A resumed sandbox is ready as soon as the controller has seen it.",
     "readiness.resume.instant",
 )
-class ResumedAtOnce(Controller):
-    def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        changed = super().resumed(sandbox, now)
-        if changed == sandbox:
-            return sandbox
-        return replace(changed, asked=replace(changed.asked, since=sandbox.created_at))
+class ResumedAtOnce(_Scaling):
+    async def resume_sandbox(self, sandbox: Sandbox) -> None:
+        await super().resume_sandbox(sandbox)
+        self.record(sandbox, _asked_long_ago)
+
+
+def _asked_long_ago(sandbox: Sandbox) -> Sandbox:
+    return replace(sandbox, asked=replace(sandbox.asked, since=sandbox.created_at))
 
 
 @TIMES.of(
@@ -108,10 +135,10 @@ class ResumedAtOnce(Controller):
     "A resume shows without delay.",
     "readiness.change.old-status",
 )
-class ResumeUnseen(Controller):
-    def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        changed = super().resumed(sandbox, now)
-        return sandbox if changed == sandbox else replace(changed, before=changed.asked)
+class ResumeUnseen(_Scaling):
+    async def resume_sandbox(self, sandbox: Sandbox) -> None:
+        await super().resume_sandbox(sandbox)
+        self.record(sandbox, _seen_at_once)
 
 
 @TIMES.of(
@@ -119,23 +146,24 @@ class ResumeUnseen(Controller):
     "A pause shows without delay.",
     "readiness.change.old-status",
 )
-class PauseUnseen(Controller):
-    def paused(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        changed = super().paused(sandbox, now)
-        return sandbox if changed == sandbox else replace(changed, before=changed.asked)
+class PauseUnseen(_Scaling):
+    async def pause_sandbox(self, sandbox: Sandbox) -> None:
+        await super().pause_sandbox(sandbox)
+        self.record(sandbox, _seen_at_once)
 
 
-@TIMES.of(
+_PENDING, _STARTING = (
+    f"{pod}; Service Exists"
+    for pod in ("Pod exists with phase: Pending", "Pod is Running but not Ready")
+)
+_EXCHANGED = {_PENDING: _STARTING, _STARTING: _PENDING}
+TIMES.add(
     "readiness.time.back",
     "On its way to ready, a sandbox is starting before it is pending.",
+    answered(f"GET {BOX}", body(turning("readyMessage", lambda said: _EXCHANGED.get(said, said)))),
     "readiness.rows.forward",
     "readiness.pending.row",
 )
-class Back(Controller):
-    def _phase(self, seen: Intent | None, now: datetime) -> Phase:
-        phase = super()._phase(seen, now)
-        other = {Phase.PENDING: Phase.STARTING, Phase.STARTING: Phase.PENDING}
-        return other.get(phase, phase)
 
 
 @TIMES.of(
@@ -143,9 +171,12 @@ class Back(Controller):
     "Asking a sandbox that runs to resume starts it anew.",
     "model.history.legal",
 )
-class Restarting(Controller):
-    def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        return replace(sandbox, asked=Intent(sandbox.asked.fate, False, now))
+class Restarting(Service):
+    async def resume_sandbox(self, sandbox: Sandbox) -> None:
+        await super().resume_sandbox(sandbox)
+        if not sandbox.asked.is_paused:
+            asked = replace(sandbox.asked, since=self.clock.now())
+            self.store.update_sandbox(replace(sandbox, asked=asked))
 
 
 # Texts -------------------------------------------------------------------------------------------
@@ -153,20 +184,27 @@ class Restarting(Controller):
 SAID = Kind("What a status says")
 
 
-def _saying(phase: Phase, **changes: Any) -> Make:
+def _saying(phase: str, **changes: Any) -> Make:
     """Change the text of a phase."""
-    profile = {**V1ALPHA1, phase: replace(V1ALPHA1[phase], **changes)}
-    return with_patched("find_profile", changing(lambda _name: profile), proxy_app)
+
+    class Saying(Service):
+        def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
+            status = super().status_at(sandbox, now)
+            if status.condition is None or status.phase != phase:
+                return status
+            return replace(status, condition=replace(status.condition, **changes))
+
+    return with_settings(service=Saying)
 
 
 for _phase, _clause in (
-    (Phase.PENDING, "pending.row"),
-    (Phase.STARTING, "starting.row"),
-    (Phase.READY, "ready.row"),
-    (Phase.PAUSED, "paused.row"),
-    (Phase.FAILED, "failed.row"),
-    (Phase.EXPIRED, "expired.row"),
-    (Phase.CONTROLLER_ERROR, "controller-error.row"),
+    ("pending", "pending.row"),
+    ("starting", "starting.row"),
+    ("ready", "ready.row"),
+    ("paused", "paused.row"),
+    ("failed", "failed.row"),
+    ("expired", "expired.row"),
+    ("controller-error", "controller-error.row"),
 ):
     SAID.add(
         f"readiness.said.reason.{_phase}",
@@ -181,12 +219,12 @@ for _phase, _clause in (
         f"readiness.{_clause}",
     )
 for _phase, _replicas, _clause in (
-    (Phase.UNRECONCILED, 1, "created.row"),
-    (Phase.PENDING, 2, "pending.row"),
-    (Phase.STARTING, 2, "starting.row"),
-    (Phase.READY, 0, "ready.row"),
-    (Phase.READY, 2, "ready.row"),
-    (Phase.FAILED, 0, "failed.row"),
+    ("created", 1, "created.row"),
+    ("pending", 2, "pending.row"),
+    ("starting", 2, "starting.row"),
+    ("ready", 0, "ready.row"),
+    ("ready", 2, "ready.row"),
+    ("failed", 0, "failed.row"),
 ):
     SAID.add(
         f"readiness.said.replicas.{_phase}-{_replicas}",
@@ -195,13 +233,13 @@ for _phase, _replicas, _clause in (
         f"readiness.{_clause}",
     )
 for _phase, _ready, _clause in (
-    (Phase.UNRECONCILED, True, "created.not-ready"),
-    (Phase.PENDING, True, "pending.row"),
-    (Phase.STARTING, True, "starting.row"),
-    (Phase.READY, False, "ready.row"),
-    (Phase.FAILED, True, "failed.row"),
-    (Phase.EXPIRED, True, "expired.row"),
-    (Phase.CONTROLLER_ERROR, True, "controller-error.row"),
+    ("created", True, "created.not-ready"),
+    ("pending", True, "pending.row"),
+    ("starting", True, "starting.row"),
+    ("ready", False, "ready.row"),
+    ("failed", True, "failed.row"),
+    ("expired", True, "expired.row"),
+    ("controller-error", True, "controller-error.row"),
 ):
     SAID.add(
         f"readiness.said.ready.{_phase}",
@@ -209,53 +247,40 @@ for _phase, _ready, _clause in (
         _saying(_phase, ready=_ready),
         f"readiness.{_clause}",
     )
-
-
-@SAID.of(
+SAID.add(
     "readiness.said.replicas.paused-1",
     "A sandbox that is paused has 1 replica.",
+    _saying("paused", replicas=1),
     "readiness.paused.row",
 )
-class StillOne(Controller):
-    def condition(self, sandbox: Sandbox, now: datetime, phase: Phase | None = None) -> Condition:
-        return replace(super().condition(sandbox, now, phase), replicas=1)
-
-
 SAID.add(
     "readiness.said.reason.created",
     "A sandbox that nobody has seen yet has a reason.",
-    _saying(Phase.UNRECONCILED, reason="DependenciesNotReady", message="Pod is Pending"),
+    _saying("created", reason="DependenciesNotReady", message="Pod is Pending"),
     "readiness.created.row",
     "readiness.rows.known",
 )
 SAID.add(
     "readiness.said.paused-as-ready",
     "A paused sandbox says that it is ready, and nothing of being paused.",
-    with_patched(
-        "find_profile",
-        changing(lambda _name: {**V1ALPHA1, Phase.PAUSED: V1ALPHA1[Phase.READY]}),
-        proxy_app,
-    ),
+    _saying("paused", message="Pod is Ready; Service Exists"),
     "readiness.paused.row",
 )
 SAID.add(
     "readiness.said.expired-as-failed",
     "An expired sandbox says that its pod failed.",
-    with_patched(
-        "find_profile",
-        changing(lambda _name: {**V1ALPHA1, Phase.EXPIRED: V1ALPHA1[Phase.FAILED]}),
-        proxy_app,
+    _saying(
+        "expired",
+        replicas=1,
+        reason="DependenciesNotReady",
+        message="Pod exists with phase: Failed; Service Exists",
     ),
     "readiness.expired.row",
 )
 SAID.add(
     "readiness.said.both",
     "Ready is worded as one controller does, and paused as the other.",
-    with_patched(
-        "find_profile",
-        changing(lambda _name: {**V1ALPHA1, Phase.PAUSED: V1BETA1[Phase.PAUSED]}),
-        proxy_app,
-    ),
+    _saying("paused", ready=False, reason="SandboxSuspended", message="Sandbox is suspended"),
     "readiness.profile.one",
 )
 SAID.add(
@@ -285,9 +310,9 @@ SAID.add(
     "readiness.created.row",
     "readiness.rows.known",
 )
-class ServiceEarly(Controller):
-    def has_service(self, sandbox: Sandbox, now: datetime) -> bool:
-        return True
+class ServiceEarly(Service):
+    def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
+        return replace(super().status_at(sandbox, now), has_service=True)
 
 
 @SAID.of(
@@ -296,9 +321,10 @@ class ServiceEarly(Controller):
     "readiness.pending.row",
     "readiness.rows.known",
 )
-class ServiceLate(Controller):
-    def has_service(self, sandbox: Sandbox, now: datetime) -> bool:
-        return sandbox.had_service or self.phase(sandbox, now) is Phase.READY
+class ServiceLate(Service):
+    def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
+        status = super().status_at(sandbox, now)
+        return replace(status, has_service=sandbox.had_service or status.phase == "ready")
 
 
 KINDS = (

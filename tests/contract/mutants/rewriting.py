@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from starlette.requests import Request
 
 from .mutant import with_middleware
 
@@ -309,3 +313,103 @@ async def answer_of(app: ASGIApp, scope: Scope, receive: Receive) -> Answer:
 
     await app(scope, receive, taken)
     return answer
+
+
+# Other answers ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A request that was read to its end: it can be sent several times, or replaced by others."""
+
+    app: ASGIApp
+    scope: Scope
+    content: bytes
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of its JSON body."""
+        return _fields_of(self.content)
+
+    @property
+    def sandbox(self) -> str:
+        """Return the name in a path below `/proxy/`."""
+        return str(self.scope["path"]).split("/")[2]
+
+    async def send(self, content: bytes | None = None) -> Answer:
+        """Send it, with its own body or another one."""
+        content = self.content if content is None else content
+        return await _answer(self.app, _of_size(self.scope, len(content)), content)
+
+    async def send_fields(self, fields: Json) -> Answer:
+        """Send it with another JSON body."""
+        return await self.send(json.dumps(fields).encode())
+
+    async def ask(self, method: str, path: str, fields: Json = None) -> Answer:
+        """Send another request of the same caller to the same sandbox's runtime."""
+        path = f"/proxy/{self.sandbox}{path}"
+        headers = [pair for pair in self.scope["headers"] if pair[0] != b"content-type"]
+        other = {
+            "method": method,
+            "path": path,
+            "raw_path": quote(path).encode(),
+            "query_string": b"",
+            "headers": [*headers, (b"content-type", b"application/json")],
+        }
+        content = b"" if fields is None else json.dumps(fields).encode()
+        return await _answer(self.app, _of_size({**self.scope, **other}, len(content)), content)
+
+
+Handle = Callable[[Held], Awaitable[Answer]]
+
+
+def data_of(answer: Answer) -> dict[str, Any]:
+    """Return the `data` of a runtime's answer; an empty object where there is none."""
+    data: dict[str, Any] | None = _fields_of(answer.body).get("data")
+    return data or {}
+
+
+def _fields_of(content: bytes) -> dict[str, Any]:
+    """Return a JSON object; an empty one for any other body."""
+    try:
+        value: Json = json.loads(content)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+
+async def _answer(app: ASGIApp, scope: Scope, content: bytes) -> Answer:
+    answer = Answer()
+    messages: list[Message] = [{"type": "http.request", "body": content}]
+
+    async def receive() -> Message:
+        # No caller leaves: one that does cancels the task, as requests are in process.
+        return messages.pop() if messages else await asyncio.get_running_loop().create_future()
+
+    async def taken(message: Message) -> None:
+        answer.take(message)
+
+    await app(scope, receive, taken)
+    return answer
+
+
+class Handled:
+    """Have a function answer some requests; it may send them to the fake."""
+
+    def __init__(self, app: ASGIApp, matches: str, handle: Handle) -> None:
+        self._app = app
+        self._matches = re.compile(matches)
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if not _fits(self._matches, scope):
+            await self._app(scope, receive, send)
+            return
+        answer = await self._handle(Held(self._app, scope, await Request(scope, receive).body()))
+        await answer.pass_on(send, scope["method"])
+
+
+def handled(matches: str, handle: Handle) -> Make:
+    """Have a function answer some requests; it may send them to the fake."""
+    return with_middleware(lambda app: Handled(app, matches, handle))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy._shells.sessions import Session, SessionNotFound, Sessions
-
-from .mutant import Kind, with_patched
+from .mutant import Kind
 from .rewriting import (
     EXEC,
     INSIDE,
@@ -19,6 +17,8 @@ from .rewriting import (
     asked,
     body,
     changing,
+    data_of,
+    handled,
     losing,
     of_command,
     refused,
@@ -28,11 +28,12 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_fakeproxy._shells.run import Answer, Limits, Run
+    from .rewriting import Answer, Held
 
 SESSIONS = f"GET {SHELL}/sessions"
 
 CREATE = f"POST {SHELL}/sessions/create"
+DELETE = f"DELETE {SHELL}/sessions/[^/]+"
 
 
 # Sessions ----------------------------------------------------------------------------------------
@@ -61,54 +62,75 @@ for _id, _said, _line, _clauses in (
     )
 
 
-@SESSION.of(
+async def _in_the_first(request: Held) -> Answer:
+    listed = data_of(await request.ask("GET", "/v1/shell/sessions"))
+    first = next(iter(listed.get("sessions", {})), None)
+    fields = request.fields
+    return await request.send_fields({"id": first} | fields if first else fields)
+
+
+SESSION.add(
     "shell.session.one",
     "There is one session, whatever is asked for.",
+    handled(EXEC, _in_the_first),
     "shell.session.apart",
     "shell.exec.new-session",
 )
-class OneSession(Sessions):
-    async def for_command(self, session_id: str | None) -> Session:
-        return await super().for_command(session_id or next(iter(self._by_id), None))
 
 
-@SESSION.of(
+async def _made_if_need_be(request: Held) -> Answer:
+    answer, session = await request.send(), request.fields.get("id")
+    if answer.status != 404 or session is None:
+        return answer
+    await request.ask("POST", "/v1/shell/sessions/create", {"id": session})
+    return await request.send()
+
+
+SESSION.add(
     "shell.session.made-silently",
     "A command for a session that is not there makes it.",
+    handled(EXEC, _made_if_need_be),
     "shell.exec.unknown-session",
     "commands.reply.unchanged",
 )
-class MadeSilently(Sessions):
-    def get(self, session_id: str) -> Session:
-        try:
-            return super().get(session_id)
-        except SessionNotFound:
-            return self.create(session_id, None, None)
 
 
-@SESSION.of(
+async def _viewed(request: Held, session: object) -> tuple[Answer, dict[str, Any]]:
+    """View a session, instead of a change; return the answer, and its data if there are any."""
+    answer = await request.ask("POST", "/v1/shell/view", {"id": session})
+    return answer, data_of(answer)
+
+
+async def _not_ended(request: Held) -> Answer:
+    session = str(request.scope["path"]).rpartition("/")[2]
+    answer, data = await _viewed(request, session)
+    if data:
+        body(setting("data", None))(answer)
+        body(setting("message", f"Session {session} ended"))(answer)
+    return answer
+
+
+SESSION.add(
     "shell.session.not-ended",
     "Ending a session does nothing.",
+    handled(DELETE, _not_ended),
     "shell.session.delete",
 )
-class NotEnded(Sessions):
-    async def end(self, session_id: str) -> None:
-        self.get(session_id)
 
 
-@SESSION.of(
+async def _made_anew(request: Held) -> Answer:
+    session = request.fields.get("id")
+    if isinstance(session, str):
+        await request.ask("DELETE", f"/v1/shell/sessions/{session}")
+    return await request.send()
+
+
+SESSION.add(
     "shell.session.made-anew",
     "Making a session again makes it anew.",
+    handled(CREATE, _made_anew),
     "shell.session.create",
 )
-class MadeAnew(Sessions):
-    def create(
-        self, session_id: str | None, directory: str | None, silence: float | None
-    ) -> Session:
-        self._by_id.pop(session_id or "", None)
-        return super().create(session_id, directory, silence)
-
-
 SESSION.add(
     "shell.session.other-id",
     "A session gets another id than it was asked for.",
@@ -133,7 +155,7 @@ for _id, _said, _matches, _clauses in (
     ("wait", "A wait", WAIT, ("shell.unknown.404",)),
     ("write", "Input", WRITE, ("shell.unknown.404",)),
     ("kill", "A kill", KILL, ("shell.unknown.404",)),
-    ("delete", "Ending", f"DELETE {SHELL}/sessions/[^/]+", ("shell.unknown.404",)),
+    ("delete", "Ending", DELETE, ("shell.unknown.404",)),
 ):
     SESSION.add(
         f"shell.unknown.{_id}",
@@ -192,19 +214,19 @@ BESIDE.add(
 )
 
 
-@BESIDE.of(
+async def _killed_after(request: Held) -> Answer:
+    answer = await request.send()
+    if data_of(answer).get("status") == "running":
+        await request.ask("POST", "/v1/shell/kill", {"id": request.fields["id"]})
+    return answer
+
+
+BESIDE.add(
     "shell.wait.kills",
     "A wait that is over kills the command.",
+    handled(WAIT, _killed_after),
     "shell.wait.limit",
 )
-class WaitKills(Sessions):
-    async def wait(self, session: Session, run: Run, limits: Limits) -> Answer:
-        answer = await super().wait(session, run, limits)
-        if limits.silence is None and answer.status == "running":
-            await session.kill()
-        return answer
-
-
 for _id, _said, _change in (
     ("dropped", "is dropped, but for Enter", setting("input", "")),
     ("first", "loses all but the first word", turning("input", lambda text: text.split()[0])),
@@ -226,14 +248,20 @@ BESIDE.add(
 )
 
 
-async def _not_killed(_session: Session) -> bool:
-    return False
+async def _not_killed(request: Held) -> Answer:
+    answer, data = await _viewed(request, request.fields.get("id"))
+    if data:
+        code = data["exit_code"]
+        said = {"status": data["status"], "exit_code": code, "returncode": code}
+        body(setting("data", said))(answer)
+        body(setting("message", "Command ended"))(answer)
+    return answer
 
 
 BESIDE.add(
     "shell.kill.not",
     "Killing a command does nothing.",
-    with_patched("kill", _not_killed, Session),
+    handled(KILL, _not_killed),
     "shell.kill.ends",
 )
 BESIDE.add(

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy._local.runtime import LocalRuntime
-from sandbox_fakeproxy._proxy.delivery import request_of
-from sandbox_fakeproxy._shells import output, run
-
-from .mutant import Kind, with_patched
+from .mutant import Kind
 from .rewriting import (
     EXEC,
     VIEW,
@@ -17,6 +12,7 @@ from .rewriting import (
     asked,
     body,
     changing,
+    handled,
     losing,
     of_command,
     renaming,
@@ -25,12 +21,7 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from starlette.requests import Request
-    from starlette.responses import Response
-
-    from .rewriting import Json, JsonChange
+    from .rewriting import Answer, Held, Json, JsonChange
 
 
 # Answers ---------------------------------------------------------------------------------------
@@ -223,37 +214,19 @@ for _id, _said, _change, _clauses in (
     FIELDS.add(f"shell.asked.{_id}", f"{_said}.", asked((EXEC, _change)), *_clauses)
 
 
-@FIELDS.of(
+async def _run_strict(request: Held) -> Answer:
+    answer, fields = await request.send(), request.fields
+    if fields.get("strict") and answer.status == 400:
+        await request.send_fields({"command": fields["command"]})
+    return answer
+
+
+FIELDS.add(
     "shell.asked.strict-runs",
     "With strict, a missing exec_dir is an error, and the command runs all the same.",
+    handled(EXEC, _run_strict),
     "shell.exec.strict-directory",
 )
-class StrictTooLate(LocalRuntime):
-    def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
-        return self._answer_late(sandbox_id, request)
-
-    async def _answer_late(self, sandbox_id: str, request: Request) -> Response | None:
-        fields: Json = await request.json() if _is_exec(request) else {}
-        if fields.get("strict"):
-            await super().answer(sandbox_id, _reasked(request, {"command": fields["command"]}))
-        return await super().answer(sandbox_id, _reasked(request, fields) if fields else request)
-
-
-def _is_exec(request: Request) -> bool:
-    return request.url.path == "/v1/shell/exec"
-
-
-def _reasked(request: Request, fields: Json) -> Request:
-    """Return a request with other fields."""
-    return request_of(
-        request.method,
-        request.url.path,
-        query=b"",
-        headers=[(b"content-type", b"application/json")],
-        body=json.dumps(fields).encode(),
-    )
-
-
 FIELDS.add(
     "shell.asked.no-command",
     "Without a command, nothing runs, and that is a success.",
@@ -284,10 +257,26 @@ FIELDS.add(
     "shell.exec.async",
     "shell.view.exit-code",
 )
+
+
+def _cut(output: str) -> str:
+    left_out = len(output) - 9_900
+    marker = f"\n[... {left_out} characters left out ...]\n"
+    return output if left_out <= 100 else output[:5_000] + marker + output[-4_900:]
+
+
+async def _cut_short(request: Held) -> Answer:
+    answer = await request.send()
+    if request.fields.get("truncate", True):
+        for path in ("data.output", "data.console.*.output"):
+            body(turning(path, _cut))(answer)
+    return answer
+
+
 FIELDS.add(
     "shell.asked.cut-short",
     "Output above 10,000 characters is cut.",
-    with_patched("TRUNCATED_LIMIT", 10_000, output, run),
+    handled(EXEC, _cut_short),
     "shell.exec.truncate",
 )
 FIELDS.add(
