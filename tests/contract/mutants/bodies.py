@@ -30,7 +30,8 @@ _read_by_proxy = matching(r"\w+ /api/.*")  # and not by a sandbox
 
 
 def _header(scope: Scope, name: bytes) -> str:
-    return dict(scope["headers"]).get(name, b"").decode("latin-1")
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return headers.get(name, b"").decode("latin-1")
 
 
 def _with_header(scope: Scope, name: bytes, value: str) -> Scope:
@@ -86,7 +87,7 @@ def _refusing(refuses: Refuses, change: AnswerChange) -> Make:
 
 def _is_empty_object(_content_type: str, sent: bytes) -> bool:
     try:
-        return json.loads(sent) == {}
+        return bool(json.loads(sent) == {})
     except ValueError:
         return False
 

@@ -146,15 +146,15 @@ NOT_READY.add(
 
 
 class _Later:
-    """What sends the last request that came too soon once more, before the next one."""
+    """Send the last request that came too soon once more, before the next one."""
 
     def __init__(self) -> None:
         self._left: dict[str, Held] = {}
 
     async def answer(self, request: Held) -> Answer:
-        left = self._left.get(request.sandbox)
-        if left is not None and (await left.send()).status != 503:
-            del self._left[request.sandbox]
+        left = self._left.pop(request.sandbox, None)
+        if left is not None and (await left.send()).status == 503:
+            self._left[request.sandbox] = left
         answer = await request.send()
         if answer.status == 503:
             self._left[request.sandbox] = request

@@ -65,8 +65,9 @@ for _id, _said, _line, _clauses in (
 async def _in_the_first(request: Held) -> Answer:
     listed = data_of(await request.ask("GET", "/v1/shell/sessions"))
     first = next(iter(listed.get("sessions", {})), None)
-    fields = request.fields
-    return await request.send_fields({"id": first} | fields if first else fields)
+    if first is None:
+        return await request.send()
+    return await request.send_fields({"id": first} | request.fields)
 
 
 SESSION.add(
