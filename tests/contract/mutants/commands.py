@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sandbox_fakeproxy import Service
-
-from tests.contract.targets import in_process
 
 from .mutant import Kind, with_middleware, with_settings
 from .rewriting import (
@@ -32,10 +28,8 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable
 
-    from sandbox_contract import Target
     from sandbox_fakeproxy import Sandbox
     from starlette.types import Scope
 
@@ -93,16 +87,8 @@ NOT_READY.add(
 
 
 def _serving(service: type[Service], handle: Handle) -> Make:
-    """Have a function answer what is for a sandbox, with another service behind it."""
-
-    @contextmanager
-    def make(directory: Path) -> Generator[Target]:
-        with in_process(directory, service=service) as target:
-            app: Any = target.app
-            handling: Any = Handled(app, _ANY_INSIDE, handle)
-            yield replace(target, app=handling)
-
-    return make
+    """Have a function answer requests to sandboxes, with another service behind it."""
+    return with_middleware(lambda app: Handled(app, _ANY_INSIDE, handle), service=service)
 
 
 @NOT_READY.of(

@@ -7,19 +7,16 @@ import json
 import re
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from sandbox_fakeproxy import ApiKey, Instant, Refusal, Sandbox, Service, User
 
-from .mutant import with_settings
+from .mutant import with_middleware
 from .rewriting import answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
-    from sandbox_contract import Target
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .mutant import Make
@@ -123,18 +120,6 @@ def to_unknown_route(scope: Scope) -> bool:
     return not _KNOWN(scope)
 
 
-def behind(wrap: Wrap, **options: Any) -> Make:
-    """Make the fake with settings, behind a middleware."""
-
-    @contextmanager
-    def make(directory: Path) -> Generator[Target]:
-        with with_settings(**options)(directory) as target:
-            app: Any = target.app
-            yield replace(target, app=wrap(app))
-
-    return make
-
-
 def only(chosen: Choice, service: type[Service]) -> Make:
     """Make the fake with a service whose mistake only these requests meet."""
 
@@ -145,7 +130,7 @@ def only(chosen: Choice, service: type[Service]) -> Make:
 
         return noting
 
-    return behind(wrap, service=service)
+    return with_middleware(wrap, service=service)
 
 
 def on_route(name: str, service: type[Service]) -> Make:
@@ -213,7 +198,7 @@ def forgiving(*messages: str) -> type[Service]:
 
 def hasty(route: str, *messages: str) -> Make:
     """Perform the requests to a route before they are refused with these messages."""
-    return behind(lambda app: _Hasty(app, to_route(route), messages), service=Open)
+    return with_middleware(lambda app: _Hasty(app, to_route(route), messages), service=Open)
 
 
 class _Hasty:

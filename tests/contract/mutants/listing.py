@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import Service, Status, User
 
-from .mutant import Kind, with_settings
+from .mutant import Kind, with_middleware
 from .rewriting import (
     BOX,
     BOXES,
     Rewritten,
     answered,
-    behind,
     body,
     changing,
     losing,
@@ -133,7 +132,7 @@ def _showing_the_count(app: ASGIApp) -> ASGIApp:
 LISTED.add(
     "sandboxes.listed.count-running",
     "The count of sandboxes leaves out the paused ones, and the list does not.",
-    behind(_showing_the_count, with_settings(service=_CountingRunning)),
+    with_middleware(_showing_the_count, service=_CountingRunning),
     "sandboxes.list.count",
 )
 

@@ -68,12 +68,12 @@ def with_settings(**options: Any) -> Make:
     return lambda directory: in_process(directory, **options)
 
 
-def with_middleware(wrap: Callable[[ASGIApp], Any]) -> Make:
-    """Put a middleware before the fake, which rewrites requests or answers."""
+def with_middleware(wrap: Callable[[ASGIApp], Any], **options: Any) -> Make:
+    """Make the fake, with settings, behind a middleware that rewrites requests or answers."""
 
     @contextmanager
     def make(directory: Path) -> Generator[Target]:
-        with in_process(directory) as target:
+        with in_process(directory, **options) as target:
             assert target.app is not None
             app: Any = target.app
             yield replace(target, app=wrap(app))

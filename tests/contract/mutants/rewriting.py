@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,9 +15,6 @@ from starlette.requests import Request
 from .mutant import with_middleware
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox_contract import Target
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .mutant import Make
@@ -287,21 +283,6 @@ def _places(value: Json, path: str) -> Iterator[tuple[Json, str]]:
 
 def _items(value: Json) -> Json:
     return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # JSON
-
-
-# Two mistakes in one ----------------------------------------------------------------------------
-
-
-def behind(wrap: Callable[[ASGIApp], ASGIApp], make: Make) -> Make:
-    """Put a middleware before another wrong proxy."""
-
-    @contextmanager
-    def made(directory: Path) -> Generator[Target]:
-        with make(directory) as target:
-            app: Any = target.app
-            yield replace(target, app=wrap(app))
-
-    return made
 
 
 async def answer_of(app: ASGIApp, scope: Scope, receive: Receive) -> Answer:
