@@ -96,7 +96,7 @@ class Service:
         self.rules = rules
         self._admin_digest = digest(admin_key)
         self._changing = set[str]()  # ids of sandboxes that a request is about to change
-        self._gone = cycle(rules.gone)
+        self._faults_of_losers = cycle(rules.gone)
 
     # Keys in requests ---------------------------------------------------------------------------
 
@@ -472,7 +472,7 @@ class Service:
             self._changing.discard(sandbox.id)
         current = self.store.sandbox(sandbox.user_id, sandbox.name)
         if current != sandbox:
-            fault = next(self._gone) if current is None else Fault.LOST_RACE
+            fault = next(self._faults_of_losers) if current is None else Fault.LOST_RACE
             raise Refusal(409, f"Sandbox '{sandbox.name}' was changed meanwhile", fault)
 
     def _now_that_it_exists(self, sandbox: Sandbox) -> datetime:
