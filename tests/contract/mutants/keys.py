@@ -89,16 +89,10 @@ class _Making(Service):
     """A service that refuses to make some keys."""
 
     def create_key(
-        self,
-        user: User,
-        name: str | None,
-        expires_at: Instant | None,
-        *,
-        secret: str | None = None,
-        is_active: bool = True,
+        self, user: User, name: str | None, expires_at: Instant | None, **options: Any
     ) -> tuple[str, ApiKey]:
         self.check(name, expires_at)
-        return super().create_key(user, name, expires_at, secret=secret, is_active=is_active)
+        return super().create_key(user, name, expires_at, **options)
 
     def check(self, name: str | None, expires_at: Instant | None) -> None:
         """Refuse."""
@@ -129,16 +123,10 @@ class NoPast(_Making):
 
 class ForTheFirst(Service):
     def create_key(
-        self,
-        user: User,
-        name: str | None,
-        expires_at: Instant | None,
-        *,
-        secret: str | None = None,
-        is_active: bool = True,
+        self, user: User, name: str | None, expires_at: Instant | None, **options: Any
     ) -> tuple[str, ApiKey]:
         owner = self.store.users()[-1] if meets_mistake() else user
-        return super().create_key(owner, name, expires_at, secret=secret, is_active=is_active)
+        return super().create_key(owner, name, expires_at, **options)
 
 
 MADE.add(

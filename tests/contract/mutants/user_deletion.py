@@ -91,25 +91,36 @@ class EverybodysSandboxes(Service):
             self.store.delete_sandbox(sandbox_id)
 
 
-@DELETED.of(
-    "users.deleted.keys-revived",
-    "The keys of a user who was deleted work for who has that username next.",
-    "admin.user-delete.frees-username",
-)
-class KeysRevived(Service):
+class _Remembering(Service):
+    """A service that knows the keys of deleted users, and may still accept them."""
+
     def find_key(self, secret: str) -> tuple[ApiKey, User] | None:
         found = super().find_key(secret)
         if found is not None:
             self._met[secret] = found
         elif secret in self._met:
             key, owner = self._met[secret]
-            heir = self.store.user_named(owner.username)
+            heir = self.heir(owner)
             return (key, heir) if heir else None
         return found
+
+    def heir(self, owner: User) -> User | None:
+        """Return the user to whom the keys of a deleted user belong."""
+        raise NotImplementedError
 
     @cached_property
     def _met(self) -> dict[str, tuple[ApiKey, User]]:
         return {}
+
+
+@DELETED.of(
+    "users.deleted.keys-revived",
+    "The keys of a user who was deleted work for who has that username next.",
+    "admin.user-delete.frees-username",
+)
+class KeysRevived(_Remembering):
+    def heir(self, owner: User) -> User | None:
+        return self.store.user_named(owner.username)
 
 
 class _Deleting(Service):
@@ -162,21 +173,9 @@ class Revived(Service):
     "The keys of a user who was deleted are refused as those of one who was deactivated.",
     "auth.key.deleted-user",
 )
-class Inactive(Service):
-    """A service that remembers the keys of deleted users as those of inactive ones."""
-
-    def find_key(self, secret: str) -> tuple[ApiKey, User] | None:
-        found = super().find_key(secret)
-        if found is not None:
-            self._met[secret] = found
-        elif secret in self._met:
-            key, owner = self._met[secret]
-            return key, replace(owner, is_active=False)
-        return found
-
-    @cached_property
-    def _met(self) -> dict[str, tuple[ApiKey, User]]:
-        return {}
+class Inactive(_Remembering):
+    def heir(self, owner: User) -> User | None:
+        return replace(owner, is_active=False)
 
 
 for _id, _said, _change in (
