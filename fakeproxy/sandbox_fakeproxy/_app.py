@@ -1,7 +1,7 @@
-"""The fake proxy as one ASGI app: state behind it, routes on top.
+"""The fake proxy as one ASGI app: its parts and its routes.
 
-Reads inwards: this module knows the handlers (`_proxy`), the handlers know the state and what time
-does to it (`_state`) and what runs (`_runtime`), and the state knows no HTTP.
+The handlers (`_proxy`) translate HTTP to the service (`_service`), which has the rules. The service
+uses the state (`_state`) and a runtime (`_runtime`), and none of these knows HTTP.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping

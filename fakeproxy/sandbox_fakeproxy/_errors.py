@@ -3,7 +3,7 @@
 Exception
 ├── Refusal                   the proxy's own answer: a status and a message
 ├── Unprocessable             the runtime's own answer to a body that does not fit (`_runtime.aio`)
-├── FileFault                 the runtime's own answer to what a file will not do (`_files.faults`)
+├── FileFault                 the runtime's own answer to a failed file operation (`_files.faults`)
 ├── Misfit                    a path or a file that does not fit: a FileFault soon (`_files.faults`)
 ├── BadExpression             no regular expression (`_files.search`): Unprocessable soon
 ├── RuntimeUnreachable        the runtime is gone, or went while it was asked (`_runtime`): 502
@@ -72,6 +72,6 @@ class StoreUnusable(Exception):
 
 
 def vanished(name: str) -> Refusal:
-    """Return the answer for a sandbox whose resource is gone."""
+    """Return the refusal for a sandbox without a resource."""
     message = f"The resource of sandbox '{name}' has vanished. Delete the sandbox to free its name"
     return Refusal(502, message, Fault.VANISHED)

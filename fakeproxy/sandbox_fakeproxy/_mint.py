@@ -23,7 +23,7 @@ class Mint:
         """Begin the sequence again, or where it is after `made` rows.
 
         Without that, a restart would make the ids again that its state already holds. No key that
-        is among `given` is made: somebody may know beforehand what a seed makes.
+        is among `given` is made: a seeded sequence is known beforehand.
         """
         self._given = given
         if self._start is None:

@@ -1,4 +1,4 @@
-"""What the fake does with whole directory trees, which hostile commands change at the same time."""
+"""Walks of directory trees that hostile commands change at the same time."""
 
 import os
 import resource
@@ -183,7 +183,7 @@ def test_names_of_one_file_are_counted_once(top: Path) -> None:
 
 @pytest.fixture
 def own(top: Path) -> Generator[Path]:
-    """Return a directory of a user without privileges, who this process is meanwhile."""
+    """Return a directory of an unprivileged user, as which this process runs meanwhile."""
     if os.geteuid() != 0:
         yield top
         return

@@ -199,9 +199,9 @@ KNOWN = (
     ),
 )
 
-# Not to be mended: what a command prints and a file holds are the user's own data, and are passed
-# on as they are. Masked, a file that is read and written again would be another one, and the output
-# of `env` untrue. In JSON, control characters are escaped; whoever displays them decides.
+# By design: the output of a command and the content of a file are the user's own data, and are
+# passed on unchanged. Masked, a file that is read and written again would be another one, and the
+# output of `env` untrue. In JSON, control characters are escaped.
 BY_DESIGN = (
     Known(
         SHOWS_KEY,

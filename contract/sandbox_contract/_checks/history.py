@@ -1,4 +1,4 @@
-"""Long histories: a machine that does what users and an administrator may do, beside a model."""
+"""Long histories: a state machine of users and an administrator, compared with a model."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from .registry import checks
 _T = TypeVar("_T")
 _PATIENCE = 600.0  # seconds for one step, which may wait for a pod
 _SHRINKING = 20.0  # seconds to look for a shorter history in
-# A target takes what it takes.
+# A target may be slow.
 _SLOW = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.large_base_example)
 _IN_PROCESS, _ON_A_PORT, _FOR_REAL = (30, 25), (12, 25), (4, 20)
 
@@ -70,7 +70,7 @@ class _Acting:
 
 
 def _work(run: Run, do: _Acting, chronicle: Chronicle) -> None:
-    """Let the machine run; what it finds is in the chronicle, whatever Hypothesis makes of it."""
+    """Run the state machine; its findings are in the chronicle, also those called flaky."""
     machine = seed(run.seed)(machine_of(run, do, chronicle))
     try:
         run_state_machine_as_test(machine, settings=_settings(run))

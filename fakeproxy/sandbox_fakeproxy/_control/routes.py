@@ -112,7 +112,7 @@ def _moment(text: str, name: str) -> datetime:
 
 
 async def read_document(request: Request) -> bytes:
-    """Read a seed or faults as they were sent; they must be JSON, whatever the content type."""
+    """Read the bytes of a seed or of faults, with any content type; they must be JSON."""
     return await read_body(request, _DOCUMENT_LIMIT)
 
 

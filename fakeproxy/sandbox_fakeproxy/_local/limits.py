@@ -84,8 +84,8 @@ _BLOCK = 512  # bytes, which stat counts in
 def used_disk(directories: Iterable[Path]) -> int:
     """Return the bytes that directories take with all that is in them, each file counted once.
 
-    A directory that only lacks permissions of its owner, who is this process's user, has them while
-    it is looked at. Not counted are files that were deleted and are still open.
+    A directory of this process's user that lacks permissions of its owner has them while it is
+    looked at. Not counted are files that were deleted and are still open.
     """
     linked = set[tuple[int, int]]()  # files with several names that were counted
     return sum(

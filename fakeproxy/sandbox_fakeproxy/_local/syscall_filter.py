@@ -1,6 +1,6 @@
 """A seccomp filter for jails: the kernel's keyrings are shared by all of a user's processes.
 
-A jail inherits the session keyring of whoever started the fake, and no namespace separates keys.
+A jail inherits the session keyring of the user of the fake, and no namespace separates keys.
 So `add_key`, `request_key` and `keyctl` fail there, as on a kernel without keyrings.
 """
 

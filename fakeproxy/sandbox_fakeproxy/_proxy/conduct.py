@@ -1,7 +1,7 @@
-"""Wherever the deployed proxy answers otherwise than it should: the choice, as one value.
+"""The differences between the sane and the deployed proxy, as one value.
 
-`Conduct()` is the sane proxy, the fake's default; `_deployed.DEPLOYED` is what is out there. Nobody
-else asks which of the two it is.
+`Conduct()` is the sane proxy, the fake's default; `_deployed.DEPLOYED` is the deployed one. Other
+modules read its fields, and do not ask which of the two it is.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""The runtime for tests, whose commands do what the test has said."""
+"""The runtime for tests: its commands have scripted outcomes."""

@@ -22,12 +22,12 @@ class _HeadersTooLarge(Exception):
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Refuse a request whose header fields are too large or take too long to arrive.
+    """Refuse a request with header fields that are too large or take too long to arrive.
 
     The limit is `HEADER_LIMIT` bytes for the URL and all field names and values of one request, as
     Node.js counts them; trailers after a chunked body count anew. Bytes that the parser keeps to
     itself, because no field has ended yet, count too: no client fills the memory. A request over
-    the limit is 431, one whose header fields are incomplete after `HEADER_TIMEOUT` is 408. Both
+    the limit is 431, one with incomplete header fields after `HEADER_TIMEOUT` is 408. Both
     have an empty body, and the connection ends: without an answer for too large trailers, and for
     a request that came before the answer to another one.
     """

@@ -6,8 +6,8 @@ from enum import StrEnum
 class Fate(StrEnum):
     """The fate of a sandbox.
 
-    NEVER_READY starts for ever. FAILED, EXPIRED and CONTROLLER_ERROR are what the status then
-    says. VANISHED is a resource that is gone while the proxy still knows the sandbox.
+    NEVER_READY starts for ever. FAILED, EXPIRED and CONTROLLER_ERROR are shown by
+    the status. VANISHED is a resource that is gone while the proxy still knows the sandbox.
     """
 
     RUNNING = "running"
@@ -42,6 +42,7 @@ def fate_of_image(image: str) -> Fate:
 def fate_of(name: str, image: str) -> Fate:
     """Return the fate of a new sandbox.
 
-    Kubernetes has no service whose name starts with a digit; only as deployed is one made so.
+    A Kubernetes service must not start with a digit; only as deployed may a sandbox have such a
+    name.
     """
     return Fate.CONTROLLER_ERROR if name[0].isdigit() else fate_of_image(image)
