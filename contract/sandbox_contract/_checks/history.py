@@ -23,7 +23,7 @@ _PATIENCE = 600.0  # seconds for one step, which may wait for a pod
 _SHRINKING = 20.0  # seconds to look for a shorter history in
 # A target may be slow.
 _SLOW = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.large_base_example)
-_IN_PROCESS, _ON_A_PORT, _FOR_REAL = (30, 25), (12, 25), (4, 20)
+_IN_PROCESS, _ON_A_PORT, _FOR_REAL = (20, 25), (12, 25), (4, 20)
 
 
 @checks("model.history.legal")

@@ -169,7 +169,7 @@ TIMES.add(
 @TIMES.of(
     "readiness.time.unpaused-resume-restarts",
     "Asking a sandbox that runs to resume starts it anew.",
-    "model.history.legal",
+    "sandboxes.resume.running",
 )
 class Restarting(Service):
     async def resume_sandbox(self, sandbox: Sandbox) -> None:
