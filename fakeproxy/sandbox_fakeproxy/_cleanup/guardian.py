@@ -25,9 +25,9 @@ _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 class Guardian:
     """Have folders of sandboxes cleaned up should this process end without doing so.
 
-    There is one for this process. Its program runs as long as there is a folder to watch. A
-    finalizer may call it, and the garbage collector runs those amid anything: what is asked for is
-    queued, and a call that comes during another one leaves it to that one.
+    There is one for this process. Its program runs as long as there is a folder to watch.
+    Finalizers call it, and the garbage collector may run one during another call in the same
+    thread. So changes are queued, and a nested call leaves its change to the outer one.
     """
 
     def __init__(self) -> None:
