@@ -8,20 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._app import create_app
-    from ._clock import Clock, Instant, ManualClock, SystemClock
-    from ._control.document import InvalidDocument
-    from ._control.fake import Fake
-    from ._errors import Refusal
-    from ._local.runtime import LocalRuntime
-    from ._runtime.interface import Runtime, RuntimeUnreachable
-    from ._scripted.runtime import ScriptedRuntime
-    from ._scripted.script import Outcome
-    from ._service import Service, Status
-    from ._shells.run import Command
-    from ._state.records import ApiKey, Sandbox, User
-    from ._state.store import Store
-    from ._testing.in_tests import FakeProxy, FakeProxyServer
+    from .app import create_app
+    from .clock import Clock, Instant, ManualClock, SystemClock
+    from .control.documents import InvalidDocument
+    from .control.fake import Fake
+    from .errors import Refusal
+    from .model import ApiKey, Sandbox, User
+    from .runtime.interface import Runtime, RuntimeUnreachable
+    from .runtime.local.runtime import LocalRuntime
+    from .runtime.script import Outcome
+    from .runtime.scripted import ScriptedRuntime
+    from .runtime.shell.commands import Command
+    from .service import Service, Status
+    from .store import Store
+    from .testing import FakeProxy, FakeProxyServer
 
 __all__ = [
     "ApiKey",
@@ -51,28 +51,28 @@ __all__ = [
 # pytest loads the plugin beside this file in every project where the distribution is installed,
 # also without its extra: modules that need Starlette are imported on first use.
 _HOMES = {
-    "ApiKey": "_state.records",
-    "Clock": "_clock",
-    "Command": "_shells.run",
-    "Fake": "_control.fake",
-    "FakeProxy": "_testing.in_tests",
-    "FakeProxyServer": "_testing.in_tests",
-    "Instant": "_clock",
-    "InvalidDocument": "_control.document",
-    "LocalRuntime": "_local.runtime",
-    "ManualClock": "_clock",
-    "Outcome": "_scripted.script",
-    "Refusal": "_errors",
-    "Runtime": "_runtime.interface",
-    "RuntimeUnreachable": "_runtime.interface",
-    "Sandbox": "_state.records",
-    "ScriptedRuntime": "_scripted.runtime",
-    "Service": "_service",
-    "Status": "_service",
-    "Store": "_state.store",
-    "SystemClock": "_clock",
-    "User": "_state.records",
-    "create_app": "_app",
+    "ApiKey": "model",
+    "Clock": "clock",
+    "Command": "runtime.shell.commands",
+    "Fake": "control.fake",
+    "FakeProxy": "testing",
+    "FakeProxyServer": "testing",
+    "Instant": "clock",
+    "InvalidDocument": "control.documents",
+    "LocalRuntime": "runtime.local.runtime",
+    "ManualClock": "clock",
+    "Outcome": "runtime.script",
+    "Refusal": "errors",
+    "Runtime": "runtime.interface",
+    "RuntimeUnreachable": "runtime.interface",
+    "Sandbox": "model",
+    "ScriptedRuntime": "runtime.scripted",
+    "Service": "service",
+    "Status": "service",
+    "Store": "store",
+    "SystemClock": "clock",
+    "User": "model",
+    "create_app": "app",
 }
 
 

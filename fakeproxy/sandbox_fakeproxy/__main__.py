@@ -17,7 +17,7 @@ def main() -> int:
         print(f"sandbox-fakeproxy {version('async-remote-agent')}")
         return 0
     try:
-        from ._serving.cli import main as run
+        from .serving.cli import main as run
     except ModuleNotFoundError as exc:
         return _report_missing(exc)
     return run()
@@ -27,7 +27,7 @@ def _report_missing(exc: ModuleNotFoundError) -> int:
     missing = (exc.name or "").partition(".")[0]
     if missing == "sandbox_fakeproxy":
         raise exc  # a defect of this package
-    from ._distribution import install_command
+    from .distribution import install_command
 
     print(
         f"sandbox-fakeproxy needs {missing}, which is not installed."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ._distribution import install_command
+from .distribution import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -79,7 +79,7 @@ def _summary(proxy: FakeProxy | FakeProxyServer) -> str:
             f"sandbox: {user['username']}'s {box['name']}, {box['phase']}"
             for box in reversed(user["sandboxes"])
         ]
-    describe_request = import_module("sandbox_fakeproxy._control.state").describe_request
+    describe_request = import_module("sandbox_fakeproxy.control.state").describe_request
     lines += [describe_request(request) for request in reversed(proxy.requests(limit=_SHOWN))]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sandbox_fakeproxy import FakeProxy
-from sandbox_fakeproxy._testing.thread import ServerThread
+from sandbox_fakeproxy.serving.server import ServerThread
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:

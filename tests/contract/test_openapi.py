@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from sandbox_fakeproxy import FakeProxy, ScriptedRuntime
-from sandbox_fakeproxy._proxy.operations import OPERATIONS
+from sandbox_fakeproxy.api.operations import OPERATIONS
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from sandbox_fakeproxy._local.isolation import Choice, IsolationUnavailable, choose_isolation
+from sandbox_fakeproxy.runtime.local.isolation import Choice, IsolationUnavailable, choose_isolation
 
 
 def _problem_of_jails() -> str | None:

@@ -2,8 +2,8 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
-from sandbox_fakeproxy._local.isolation import Choice
-from sandbox_fakeproxy._testing.thread import ServerThread
+from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.serving.server import ServerThread
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.fakeproxy.fake_app import Client, FakeApp, SharedServer, fake_app
@@ -32,7 +32,7 @@ def isolation(request: pytest.FixtureRequest) -> Choice:
 @pytest.fixture
 def quick_kills(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a kill press Ctrl-C again, and then give up, after 0.2 s instead of 1.5 s."""
-    monkeypatch.setattr("sandbox_fakeproxy._local.bash._BETWEEN_PRESSES", 0.2)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.bash._BETWEEN_PRESSES", 0.2)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from sandbox_fakeproxy import ManualClock, Runtime, ScriptedRuntime, Store, create_app
-from sandbox_fakeproxy._testing.thread import ServerThread
+from sandbox_fakeproxy.serving.server import ServerThread
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 

@@ -1,4 +1,4 @@
-"""The quirks of the deployed proxy, one test per row of `_deployed/table.py`."""
+"""The quirks of the deployed proxy, one test per row of `deployed/behavior.py`."""
 
 import asyncio
 import gzip
@@ -19,8 +19,8 @@ from sandbox_fakeproxy import (
     Store,
     create_app,
 )
-from sandbox_fakeproxy._state.fates import Fate
-from sandbox_fakeproxy._state.records import Intent, Sandbox
+from sandbox_fakeproxy.failure_modes import Fate
+from sandbox_fakeproxy.model import Intent, Sandbox
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._local.isolation import Choice, Network
-from sandbox_fakeproxy._local.limits import Limits
+from sandbox_fakeproxy.runtime.local.isolation import Choice, Network
+from sandbox_fakeproxy.runtime.local.limits import Limits
 
 from tests.fakeproxy.available_isolations import needs_jail, with_each_isolation
 from tests.fakeproxy.processes import pids_in_jail
@@ -252,7 +252,7 @@ def test_every_attack_stands_in_the_security_page() -> None:
 async def test_a_sandbox_that_fills_the_disk_is_stopped(
     tmp_path: Path, isolation: Choice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy._local.limits._INTERVAL", 0.05)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.limits._INTERVAL", 0.05)
     runtime = LocalRuntime(tmp_path, isolation=isolation, limits=Limits(disk=3_000_000))
     ran = await ShellApi(runtime).exec(
         "for i in {1..100}; do head -c 100000 /dev/zero >$i; done; sleep 1000"

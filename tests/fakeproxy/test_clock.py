@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sandbox_fakeproxy import Clock, ManualClock, ScriptedRuntime, Store, SystemClock, create_app
-from sandbox_fakeproxy._clock import Instant
+from sandbox_fakeproxy.clock import Instant
 
 from tests.fakeproxy.fake_app import Client, FakeApp, assert_error
 

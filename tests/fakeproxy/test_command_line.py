@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sandbox_fakeproxy._mint import Mint
-from sandbox_fakeproxy._serving.banner import Greeting, banner
-from sandbox_fakeproxy._serving.cli import main
-from sandbox_fakeproxy._serving.data import opened
-from sandbox_fakeproxy._serving.listener import listen
+from sandbox_fakeproxy.ids import Mint
+from sandbox_fakeproxy.serving.banner import Greeting, banner
+from sandbox_fakeproxy.serving.cli import main
+from sandbox_fakeproxy.serving.data_directory import opened
+from sandbox_fakeproxy.serving.listener import listen
 
 KEY = "sk_live_" + "k" * 32
 Refused = Callable[..., str]

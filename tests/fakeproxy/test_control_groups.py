@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._local.control_groups import (
+from sandbox_fakeproxy.runtime.local.control_groups import (
     PREFIX,
     ControlGroups,
     control_groups,
     find_control_groups,
 )
-from sandbox_fakeproxy._local.limits import Limits
+from sandbox_fakeproxy.runtime.local.limits import Limits
 
 from tests.fakeproxy.available_isolations import needs_jail
 from tests.fakeproxy.shell_api import ShellApi

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from sandbox_fakeproxy import InvalidDocument
-from sandbox_fakeproxy._control.faults import ACTIONS, IN_PROCESS_ACTIONS, PORT_ACTIONS, Faults
+from sandbox_fakeproxy.control.faults import ACTIONS, IN_PROCESS_ACTIONS, PORT_ACTIONS, Faults
 
 from tests.fakeproxy.fake_app import Client, FakeApp, exec_path, fake_app
 from tests.fakeproxy.processes import wait_until

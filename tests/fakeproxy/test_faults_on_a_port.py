@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from sandbox_fakeproxy import FakeProxyServer, ScriptedRuntime
-from sandbox_fakeproxy._control.faults import ACTIONS
+from sandbox_fakeproxy.control.faults import ACTIONS
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable, ScriptedRuntime
-from sandbox_fakeproxy._files.search import Found
+from sandbox_fakeproxy.runtime.files.search import Found
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -556,7 +556,7 @@ async def test_a_fault_of_the_disk_has_its_type(
     *,
     retryable: bool,
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy._files.volume.os", BrokenDisk(number))
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.files.volume.os", BrokenDisk(number))
     fault = await files.fail("write", file="/sandbox/file", content="x")
     assert (fault["error_type"], fault["retryable"]) == (error_type, retryable)
     assert os.strerror(number) in fault["message"]
@@ -748,7 +748,7 @@ async def test_slow_searches_in_one_sandbox_hold_up_no_other(
         go_on.wait(15)
         return Found([], [], truncated=False)
 
-    monkeypatch.setattr("sandbox_fakeproxy._files.volume.search", slow)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.files.volume.search", slow)
     (files.sandbox / "file").write_text(TEXT)
     searches = [
         asyncio.ensure_future(files.succeed("search", file="/sandbox/file", regex="x"))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
-from sandbox_fakeproxy._local.bubblewrap import ROOTS_UID
-from sandbox_fakeproxy._local.isolation import IsolationUnavailable, choose_isolation
-from sandbox_fakeproxy._runtime.jailed_paths import JailedPaths
-from sandbox_fakeproxy._runtime.place import SCRATCH
-from sandbox_fakeproxy._serving.cli import main
+from sandbox_fakeproxy.runtime.jailed_paths import JailedPaths
+from sandbox_fakeproxy.runtime.local.bubblewrap import ROOTS_UID
+from sandbox_fakeproxy.runtime.local.isolation import IsolationUnavailable, choose_isolation
+from sandbox_fakeproxy.runtime.paths import SCRATCH
+from sandbox_fakeproxy.serving.cli import main
 
 from tests.fakeproxy.available_isolations import (
     AVAILABLE_ISOLATIONS,
@@ -128,7 +128,7 @@ async def test_a_jail_that_does_not_start_in_time_is_followed_by_another(
     runtime = LocalRuntime(tmp_path, isolation="required")
     shell = ShellApi(runtime)
     with monkeypatch.context() as impatient:
-        impatient.setattr("sandbox_fakeproxy._local.jail._START_LIMIT", 0.0)
+        impatient.setattr("sandbox_fakeproxy.runtime.local.jail._START_LIMIT", 0.0)
         with pytest.raises(RuntimeUnreachable, match="bubblewrap did not start it within 0 s"):
             await shell.run("true")
     assert await shell.run("echo started") == CommandResult("started\n")

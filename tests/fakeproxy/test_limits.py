@@ -1,7 +1,7 @@
 """The limits of a sandbox as they are written on the command line."""
 
 import pytest
-from sandbox_fakeproxy._local.limits import Limits, read_limits
+from sandbox_fakeproxy.runtime.local.limits import Limits, read_limits
 
 
 def test_limits_that_are_left_out_have_their_defaults() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable, ScriptedRuntime
-from sandbox_fakeproxy._cleanup.guardian import GUARDIAN
-from sandbox_fakeproxy._local.isolation import Choice
+from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
+from sandbox_fakeproxy.runtime.local.isolation import Choice
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.fake_app import FakeApp, exec_path, fake_app

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sandbox_fakeproxy._shells.output import Output, Snapshot
+from sandbox_fakeproxy.runtime.shell.output import Output, Snapshot
 
 LIMIT = 1000  # characters: 500 of head, and of the tail 400, as the rest is for the marker
 LETTERS = "aé€😀\0\r\n" * 1000
@@ -16,7 +16,7 @@ needs_proc = pytest.mark.skipif(not FILES.is_dir(), reason="only Linux lists fil
 def folder(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path | None:
-    monkeypatch.setattr("sandbox_fakeproxy._shells.output._IN_MEMORY", 300)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.shell.output._IN_MEMORY", 300)
     return tmp_path if request.param == "on disk" else None
 
 

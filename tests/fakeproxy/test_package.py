@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import sandbox_fakeproxy
-from sandbox_fakeproxy._distribution import install_command
+from sandbox_fakeproxy.distribution import install_command
 
 from tools.manifest import ROOT
 

@@ -19,10 +19,10 @@ import httpx
 import psutil
 import pytest
 from sandbox_fakeproxy import ScriptedRuntime, Store, create_app
-from sandbox_fakeproxy._distribution import install_command
-from sandbox_fakeproxy._local.isolation import Choice
-from sandbox_fakeproxy._local.signals import with_default_signals
-from sandbox_fakeproxy._serving.data import opened
+from sandbox_fakeproxy.distribution import install_command
+from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.signals import with_default_signals
+from sandbox_fakeproxy.serving.data_directory import opened
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.processes import TIMEOUT, is_running, pids_in, wait_until
@@ -32,7 +32,7 @@ STOP_TIMEOUT = 5.0  # seconds; a stop takes a fifth of one, on a machine with no
 PROMISED = 3.0  # seconds from a fake's end until nothing of it is left
 PASSED_ON = ("PATH", "COVERAGE_PROCESS_CONFIG")  # the process is covered too
 CONFIG = ".config/gemini-remote-sandbox/config.json"
-GUARDIAN = "sandbox_fakeproxy._cleanup.guardian"
+GUARDIAN = "sandbox_fakeproxy.runtime.cleanup.guardian"
 PROGRAM = [sys.executable, "-m", "sandbox_fakeproxy"]
 
 

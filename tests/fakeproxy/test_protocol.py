@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 
 import psutil
 import pytest
-from sandbox_fakeproxy._http import HEADER_LIMIT
-from sandbox_fakeproxy._serving import protocol
+from sandbox_fakeproxy.http import HEADER_LIMIT
+from sandbox_fakeproxy.serving import protocol
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 

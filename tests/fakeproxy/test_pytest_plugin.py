@@ -1,7 +1,7 @@
 """The plugin as another project uses it: pytest runs of their own."""
 
 import pytest
-from sandbox_fakeproxy._distribution import install_command
+from sandbox_fakeproxy.distribution import install_command
 
 pytest_plugins = ["pytester"]
 

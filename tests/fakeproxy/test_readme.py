@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import sandbox_fakeproxy
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
-from sandbox_fakeproxy._control.seed import STATES, parse_seed
-from sandbox_fakeproxy._files.files import Files
-from sandbox_fakeproxy._runtime.place import Place
-from sandbox_fakeproxy._shells.api import shell_routes
-from sandbox_fakeproxy._shells.sessions import Listener, Sessions, Shell
-from sandbox_fakeproxy._state.fates import FATES, fate_of_image
+from sandbox_fakeproxy.control.seed import STATES, parse_seed
+from sandbox_fakeproxy.failure_modes import FATES, fate_of_image
+from sandbox_fakeproxy.runtime.files.files import Files
+from sandbox_fakeproxy.runtime.paths import Place
+from sandbox_fakeproxy.runtime.shell.api import shell_routes
+from sandbox_fakeproxy.runtime.shell.sessions import Listener, Sessions, Shell
 from starlette.routing import Route
 
 pytest_plugins = ["pytester"]

@@ -1,7 +1,7 @@
 """The reports of a shell among the output of its commands."""
 
 import pytest
-from sandbox_fakeproxy._local.reports import Report, Reports
+from sandbox_fakeproxy.runtime.local.reports import Report, Reports
 
 MARK = b"\0m\0"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sandbox_fakeproxy import ManualClock
-from sandbox_fakeproxy._proxy.request_log import RequestLog
+from sandbox_fakeproxy.api.request_log import RequestLog
 from starlette.types import Message
 
 from tests.fakeproxy.fake_app import ADMIN_KEY, Client, FakeApp, assert_error, fake_app

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._runtime.place import HOME, Place
+from sandbox_fakeproxy.runtime.paths import HOME, Place
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.fakeproxy.shell_api import ShellApi

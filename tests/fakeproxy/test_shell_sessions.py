@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._cleanup.guardian import GUARDIAN
-from sandbox_fakeproxy._local.isolation import Choice
+from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
+from sandbox_fakeproxy.runtime.local.isolation import Choice
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.processes import is_running, open_files, pids_in, wait_until
@@ -354,7 +354,7 @@ async def test_a_session_that_exec_made_can_be_used_again(shell: ShellApi) -> No
 async def test_a_session_with_a_background_job_is_no_idle_one(
     shell: ShellApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy._shells.sessions._IDLE_UNASKED", 1)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.shell.sessions._IDLE_UNASKED", 1)
     busy = (await shell.exec("sleep 1000 &"))["session_id"]
     first = (await shell.exec("true"))["session_id"]
     await shell.exec("true")

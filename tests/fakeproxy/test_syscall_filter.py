@@ -4,7 +4,7 @@ import os
 import struct
 
 import pytest
-from sandbox_fakeproxy._local.syscall_filter import key_filter, readable
+from sandbox_fakeproxy.runtime.local.syscall_filter import key_filter, readable
 
 X86_64, I386, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
 X32 = 0x4000_0000

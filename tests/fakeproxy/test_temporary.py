@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandbox_fakeproxy._cleanup.guardian import Guardian
-from sandbox_fakeproxy._cleanup.temporary import PREFIX, TemporaryDirectory, sweep
+from sandbox_fakeproxy.runtime.cleanup.guardian import Guardian
+from sandbox_fakeproxy.runtime.cleanup.temporary import PREFIX, TemporaryDirectory, sweep
 
 from tests.fakeproxy.processes import TIMEOUT
 

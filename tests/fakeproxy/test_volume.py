@@ -16,11 +16,11 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sandbox_fakeproxy._files import match
-from sandbox_fakeproxy._files.faults import FileFault, Misfit
-from sandbox_fakeproxy._files.patterns import Glob
-from sandbox_fakeproxy._files.search import search
-from sandbox_fakeproxy._files.volume import Volume
+from sandbox_fakeproxy.runtime.files import match
+from sandbox_fakeproxy.runtime.files.errors import FileFault, Misfit
+from sandbox_fakeproxy.runtime.files.patterns import Glob
+from sandbox_fakeproxy.runtime.files.search import search
+from sandbox_fakeproxy.runtime.files.volume import Volume
 
 from tests.fakeproxy.processes import TIMEOUT
 
@@ -221,7 +221,7 @@ def test_a_name_that_becomes_a_link_during_the_walk_is_not_followed(
     for attempt in (lambda: host.volume.read(path), lambda: host.volume.write(path, b"written")):
         name.unlink(missing_ok=True)
         with monkeypatch.context() as patched:
-            patched.setattr("sandbox_fakeproxy._files.tree.os", Swapping())
+            patched.setattr("sandbox_fakeproxy.runtime.files.confinement.os", Swapping())
             with pytest.raises(FileFault) as caught:
                 attempt()
         assert caught.value.error_type in {"invalid_target", "invalid_path"}
@@ -324,7 +324,7 @@ def test_a_search_ends_with_the_fake() -> None:
 
 def test_a_search_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     dying = [sys.executable, "-I", "-S", "-c", "raise MemoryError"]
-    monkeypatch.setattr("sandbox_fakeproxy._files.search._PROGRAM", dying)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.files.search._PROGRAM", dying)
     with pytest.raises(Misfit, match="simplify the expression"):
         search("a", "a", 30)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy._cleanup.removal import remove_tree
-from sandbox_fakeproxy._local.limits import used_disk
-from sandbox_fakeproxy._local.modes import restore_modes
-from sandbox_fakeproxy._runtime.walk import walk
+from sandbox_fakeproxy.runtime.cleanup.removal import remove_tree
+from sandbox_fakeproxy.runtime.local.limits import used_disk
+from sandbox_fakeproxy.runtime.local.modes import restore_modes
+from sandbox_fakeproxy.runtime.walk import walk
 
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
@@ -227,7 +227,7 @@ def test_a_directory_with_any_mode_is_restored_and_removed(own: Path, mode: int)
 def test_a_restoration_of_modes_ends_also_in_a_tree_without_end(
     top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy._local.modes._LIMIT", 0.0)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.modes._LIMIT", 0.0)
     (top / "file").touch(mode=0o600)
     restore_modes(top)
     assert modes_of_files(top) == {0o600}
@@ -239,7 +239,7 @@ async def test_commands_run_also_when_the_modes_cannot_be_restored(
     def fail(_folder: Path) -> None:
         raise RecursionError
 
-    monkeypatch.setattr("sandbox_fakeproxy._local.runtime.restore_modes", fail)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.runtime.restore_modes", fail)
     runtime = LocalRuntime(top, isolation="none", as_deployed=True)
     shell = ShellApi(runtime)
     for _ in range(2):

@@ -116,7 +116,7 @@ def interrupt_import(
         ("sandbox_client", ["list"], "httpx"),
         ("sandbox_client", ["mcp"], "sandbox_client._server"),
         ("sandbox_client", ["mcp"], "pydantic"),
-        ("sandbox_fakeproxy", ["serve", "--ephemeral"], "sandbox_fakeproxy._serving.cli"),
+        ("sandbox_fakeproxy", ["serve", "--ephemeral"], "sandbox_fakeproxy.serving.cli"),
         ("sandbox_fakeproxy", ["serve", "--ephemeral"], "uvicorn"),
         ("sandbox_contract", ["list"], "sandbox_contract._options"),
         ("sandbox_contract", ["list"], "httpx"),

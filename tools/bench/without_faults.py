@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from sandbox_fakeproxy._serving import cli
+from sandbox_fakeproxy.serving import cli
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -18,5 +18,5 @@ def no_layer(app: ASGIApp, **_options: object) -> ASGIApp:
 
 
 if __name__ == "__main__":
-    with patch("sandbox_fakeproxy._app.FaultInjection", no_layer):
+    with patch("sandbox_fakeproxy.app.FaultInjection", no_layer):
         sys.exit(cli.main())

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_fakeproxy._testing.thread import ServerThread
+from sandbox_fakeproxy.serving.server import ServerThread
 
 from tests.e2e.gemini.gemini_cli import GeminiCLI, set_up_gemini
 from tests.e2e.gemini.model import ScriptedModel

@@ -1,1 +1,0 @@
-"""The runtime for tests: its commands have scripted outcomes."""

@@ -1,0 +1,103 @@
+"""Authorize requests, and then read them: authentication, ownership, path, query and body."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox_fakeproxy.http import Arguments, Reply, decode, has_body, read_arguments, write
+from sandbox_fakeproxy.model import Sandbox, User
+from sandbox_fakeproxy.service import ADMIN_CALLER, Service
+
+from .request_log import note_caller
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+_Asked = TypeVar("_Asked")
+
+
+class Gate:
+    """Wrap handlers into endpoints that check the caller's key."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def public(self, handler: Callable[[], Awaitable[Reply]]) -> Endpoint:
+        """Return an endpoint that needs no key."""
+
+        async def endpoint(_request: Request) -> Response:
+            return write(await handler())
+
+        return endpoint
+
+    def admin(self, handler: Callable[[Arguments], Awaitable[Reply]]) -> Endpoint:
+        """Return an endpoint that needs the admin key."""
+        return self.admin_sending(handler, read_arguments)
+
+    def admin_sending(
+        self,
+        handler: Callable[[_Asked], Awaitable[Reply]],
+        read: Callable[[Request], Awaitable[_Asked]],
+    ) -> Endpoint:
+        """Return an endpoint that needs the admin key; `read` reads the request."""
+
+        async def endpoint(request: Request) -> Response:
+            self.require_admin(request)
+            return write(await handler(await read(request)))
+
+        return endpoint
+
+    def user(self, handler: Callable[[User, Arguments], Awaitable[Reply]]) -> Endpoint:
+        """Return an endpoint that needs a user's key."""
+
+        async def endpoint(request: Request) -> Response:
+            user = self.require_user(request)
+            asked = await read_arguments(request)
+            if has_body(request.scope):
+                # The key may have changed while the body arrived: look it up again.
+                user = self.require_user(request)
+            return write(await handler(user, asked))
+
+        return endpoint
+
+    def owner(
+        self,
+        handler: Callable[[User, Sandbox, _Asked], Awaitable[Reply | Response]],
+        read: Callable[[Request], Awaitable[_Asked]],
+    ) -> Endpoint:
+        """Return an endpoint that needs the key of the sandbox's owner.
+
+        The answer to any other key is the same whether or not the sandbox exists.
+        """
+
+        async def endpoint(request: Request) -> Response:
+            user = self.require_user(request)
+            name = decode(request.path_params["name"])
+            sandbox = self._service.owned_sandbox(user, name)
+            asked = await read(request)
+            if has_body(request.scope):
+                # Key and sandbox may have changed while the body arrived: look them up again.
+                user = self.require_user(request)
+                sandbox = self._service.owned_sandbox(user, name)
+            return write(await handler(user, sandbox, asked))
+
+        return endpoint
+
+    def require_key_of_area(self, request: Request) -> None:
+        """Refuse a request without the key that this part of the API needs."""
+        path = request.scope["path"].lower()
+        if path.startswith("/api/admin/"):
+            self.require_admin(request)
+        elif path.startswith("/api/"):
+            self.require_user(request)
+
+    def require_admin(self, request: Request) -> None:
+        """Refuse every key but the admin key."""
+        self._service.authenticate_admin(request.headers.get("authorization"))
+        note_caller(request.scope, ADMIN_CALLER)
+
+    def require_user(self, request: Request) -> User:
+        """Return the user of the request's key, or refuse the request."""
+        user = self._service.authenticate(request.headers.get("authorization"))
+        note_caller(request.scope, user.username)
+        return user

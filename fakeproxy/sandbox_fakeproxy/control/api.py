@@ -1,0 +1,127 @@
+"""The tester's own routes below `/_fake/`: never part of the contract."""
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from sandbox_fakeproxy.api.request_log import CAPACITY
+from sandbox_fakeproxy.clock import iso
+from sandbox_fakeproxy.errors import Refusal
+from sandbox_fakeproxy.failure_modes import find_fate
+from sandbox_fakeproxy.http import Arguments, Reply, read_body
+
+from .documents import parse_document
+from .fake import Fake
+from .seed import parse_seed
+
+_REQUEST_FILTERS = frozenset({"limit", "method", "route", "user", "status", "since"})
+_EXAMPLE_TIME = "2026-01-31T12:00:00Z"
+_DOCUMENT_LIMIT = 16 * 1024 * 1024
+
+
+class Control:
+    """The routes below `/_fake/`, which need the admin key."""
+
+    def __init__(self, fake: Fake) -> None:
+        self._fake = fake
+
+    async def reset(self, _asked: Arguments) -> Reply:
+        """Forget all but the time."""
+        await self._fake.reset()
+        return Reply({"success": True, "message": "Everything was forgotten, except the time"})
+
+    async def advance_clock(self, asked: Arguments) -> Reply:
+        """Move time on."""
+        seconds = asked.body.get("seconds")
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise Refusal(400, "seconds is required: a number, 0 or more")
+        if not 0 <= seconds < math.inf:
+            raise Refusal(400, "seconds must be 0 or more: time never runs backwards")
+        with _refused():
+            return Reply({"success": True, "now": iso(self._fake.advance(seconds))})
+
+    async def requests(self, asked: Arguments) -> Reply:
+        """List the last requests that fit the query, the newest first."""
+        unknown = sorted(asked.query.keys() - _REQUEST_FILTERS)
+        if unknown:
+            expected = ", ".join(sorted(_REQUEST_FILTERS))
+            raise Refusal(400, f"Unknown query '{unknown[0]}'. Expected some of: {expected}")
+        query = dict(asked.query)
+        limit = _number(query.pop("limit", str(CAPACITY)), "limit")
+        chosen: dict[str, Any] = dict(query)
+        if "status" in query:
+            chosen["status"] = _number(query["status"], "status")
+        if "since" in query:
+            chosen["since"] = _moment(query["since"], "since")
+        requests = self._fake.requests(limit=limit, **chosen)
+        return Reply({"count": len(requests), "requests": requests})
+
+    async def list_faults(self, _asked: Arguments) -> Reply:
+        """List the armed faults."""
+        return Reply({"faults": self._fake.faults.armed()})
+
+    async def replace_faults(self, content: bytes) -> Reply:
+        """Arm exactly the faults of a document."""
+        with _refused():
+            self._fake.faults.replace(parse_document(content))
+        return Reply({"success": True, "faults": self._fake.faults.armed()})
+
+    async def clear_faults(self, _asked: Arguments) -> Reply:
+        """Disarm all faults."""
+        self._fake.faults.clear()
+        return Reply({"success": True, "faults": []})
+
+    async def state(self, _asked: Arguments) -> Reply:
+        """Show users, keys and sandboxes."""
+        return Reply(self._fake.state())
+
+    async def seed(self, content: bytes) -> Reply:
+        """Replace all users, keys and sandboxes by those of a document."""
+        with _refused():
+            seed = parse_seed(content, has_port=self._fake.faults.has_port)
+            made = await self._fake.replace(seed)
+        return Reply({"success": True} | made)
+
+    async def set_fate(self, asked: Arguments) -> Reply:
+        """Have something become of a sandbox."""
+        with _refused():
+            sandbox = await self._fake.set_fate(
+                asked.params["username"], asked.params["name"], find_fate(asked.body.get("fate"))
+            )
+        return Reply({"success": True, "sandbox": sandbox})
+
+
+def _number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 9):
+        raise Refusal(400, f"{name} has value '{text}'. Expected a number, 0 or more")
+    return int(text)
+
+
+def _moment(text: str, name: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Refusal(400, f"{name} has value '{text}'. Expected a time such as {_EXAMPLE_TIME}")
+    return moment
+
+
+async def read_document(request: Request) -> bytes:
+    """Read the bytes of a seed or of faults, with any content type; they must be JSON."""
+    return await read_body(request, _DOCUMENT_LIMIT)
+
+
+@contextmanager
+def _refused() -> Generator[None]:
+    """Turn an error of the tester into an answer."""
+    try:
+        yield
+    except LookupError as exc:
+        raise Refusal(404, str(exc)) from exc
+    except ValueError as exc:
+        raise Refusal(400, str(exc)) from exc

@@ -1,0 +1,133 @@
+"""The sandbox controller: the status of a sandbox as time passes.
+
+Nothing runs in the background: a status is computed from the record and the time when it is
+asked for, so a thousand sandboxes cost what one costs, and a moved clock moves all of them.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from .failure_modes import Fate
+from .model import Intent, Sandbox
+from .profiles import V1ALPHA1, Condition, Phase, Profile
+
+_PHASES = {
+    Fate.VANISHED: Phase.VANISHED,
+    Fate.CONTROLLER_ERROR: Phase.CONTROLLER_ERROR,
+    Fate.EXPIRED: Phase.EXPIRED,
+}
+
+
+class Controller:
+    """Compute a sandbox's status at a time, and its record after a change.
+
+    A change shows `reconcile_delay` after it was asked for; until then the old status does.
+    `ready_after` counts from the request to create or resume, and holds even if it is less than the
+    delay; what the delay leaves of it, pending and starting share evenly.
+    """
+
+    def __init__(
+        self, *, ready_after: float, reconcile_delay: float, profile: Profile = V1ALPHA1
+    ) -> None:
+        self._ready_after = timedelta(seconds=ready_after)
+        self._reconcile_delay = timedelta(seconds=reconcile_delay)
+        # A sandbox cannot be ready before the controller has seen it.
+        self._start_delay = min(self._reconcile_delay, self._ready_after)
+        self._starting_after = (self._start_delay + self._ready_after) / 2
+        self._profile = profile
+
+    # The status ---------------------------------------------------------------------------------
+
+    def condition(self, sandbox: Sandbox, now: datetime, phase: Phase | None = None) -> Condition:
+        """Return the reported condition of a sandbox whose resource exists.
+
+        The phase at that time may be passed in, to save the work of finding it.
+        """
+        condition = self._profile[phase or self.phase(sandbox, now)]
+        if condition.replicas == 0:
+            return condition
+        seen = self._seen(sandbox, now)
+        return replace(condition, replicas=0) if seen and seen.is_paused else condition
+
+    def phase(self, sandbox: Sandbox, now: datetime) -> Phase:
+        """Return how far the controller has come with a sandbox."""
+        return self._phase(self._seen(sandbox, now), now)
+
+    def has_service(self, sandbox: Sandbox, now: datetime) -> bool:
+        """Tell whether the controller has made the sandbox's service yet."""
+        return sandbox.had_service or (
+            self._has_seen(sandbox.asked, now) and sandbox.asked.fate is not Fate.CONTROLLER_ERROR
+        )
+
+    def has_vanished(self, sandbox: Sandbox, now: datetime) -> bool:
+        """Tell whether the sandbox's resource is gone."""
+        return self.phase(sandbox, now) is Phase.VANISHED
+
+    def accepts_commands(self, sandbox: Sandbox, now: datetime) -> bool:
+        """Tell whether a command may start.
+
+        A pause or a fate counts from the request, although the old status shows a moment longer:
+        processes are killed at once, and none may start after that.
+        """
+        return (
+            self._phase(sandbox.asked, now) is Phase.READY
+            and self.phase(sandbox, now) is Phase.READY
+        )
+
+    # Changes ------------------------------------------------------------------------------------
+
+    def paused(self, sandbox: Sandbox, now: datetime) -> Sandbox:
+        """Ask that a sandbox be paused; asking again changes nothing."""
+        return self._changed(sandbox, Intent(sandbox.asked.fate, True, now))
+
+    def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
+        """Ask that a sandbox run again; asking it of a running one changes nothing."""
+        return self._changed(sandbox, Intent(sandbox.asked.fate, False, now))
+
+    def fated(self, sandbox: Sandbox, fate: Fate, now: datetime) -> Sandbox:
+        """Have something become of a sandbox; of a mended one, a new pod starts."""
+        return self._changed(sandbox, Intent(fate, sandbox.asked.is_paused, now))
+
+    def age(self, phase: Phase) -> timedelta:
+        """Return how long ago a sandbox was made that enters a phase now."""
+        return {
+            Phase.UNRECONCILED: timedelta(0),
+            Phase.PENDING: self._start_delay,
+            Phase.STARTING: self._starting_after,
+            Phase.READY: self._ready_after,
+        }.get(phase, self._reconcile_delay)
+
+    def _changed(self, sandbox: Sandbox, asked: Intent) -> Sandbox:
+        if _is_same(asked, sandbox.asked):
+            return sandbox
+        seen = self._seen(sandbox, asked.since)
+        if seen is not None and _is_same(asked, seen):
+            return replace(sandbox, asked=seen)  # taken back before the controller saw it
+        had_service = self.has_service(sandbox, asked.since)
+        return replace(sandbox, asked=asked, before=seen, had_service=had_service)
+
+    def _seen(self, sandbox: Sandbox, now: datetime) -> Intent | None:
+        """Return the intent that the controller acts upon; None until it knows of the sandbox."""
+        return sandbox.asked if self._has_seen(sandbox.asked, now) else sandbox.before
+
+    def _has_seen(self, asked: Intent, now: datetime) -> bool:
+        starts = asked.fate is Fate.RUNNING and not asked.is_paused
+        return now - asked.since >= (self._start_delay if starts else self._reconcile_delay)
+
+    def _phase(self, seen: Intent | None, now: datetime) -> Phase:
+        if seen is None:
+            return Phase.UNRECONCILED
+        if seen.fate in _PHASES:
+            return _PHASES[seen.fate]
+        if seen.is_paused:
+            return Phase.PAUSED
+        if seen.fate is Fate.FAILED:
+            return Phase.FAILED
+        running = now - seen.since
+        if running >= self._ready_after and seen.fate is not Fate.NEVER_READY:
+            return Phase.READY
+        return Phase.STARTING if running >= self._starting_after else Phase.PENDING
+
+
+def _is_same(one: Intent, other: Intent) -> bool:
+    return (one.fate, one.is_paused) == (other.fate, other.is_paused)
