@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from .clock import Clock, Instant, ManualClock, SystemClock
     from .control.documents import InvalidDocument
     from .control.fake import Fake
-    from .errors import Refusal
+    from .errors import APIError
     from .model import ApiKey, Sandbox, User
     from .runtime.interface import Runtime, RuntimeUnreachable
     from .runtime.local.runtime import LocalRuntime
-    from .runtime.script import Outcome
-    from .runtime.scripted import ScriptedRuntime
+    from .runtime.scripted import Outcome, ScriptedRuntime
     from .runtime.shell.commands import Command
     from .service import Service, Status
     from .store import Store
     from .testing import FakeProxy, FakeProxyServer
 
 __all__ = [
+    "APIError",
     "ApiKey",
     "Clock",
     "Command",
@@ -35,7 +35,6 @@ __all__ = [
     "LocalRuntime",
     "ManualClock",
     "Outcome",
-    "Refusal",
     "Runtime",
     "RuntimeUnreachable",
     "Sandbox",
@@ -61,8 +60,8 @@ _HOMES = {
     "InvalidDocument": "control.documents",
     "LocalRuntime": "runtime.local.runtime",
     "ManualClock": "clock",
-    "Outcome": "runtime.script",
-    "Refusal": "errors",
+    "Outcome": "runtime.scripted",
+    "APIError": "errors",
     "Runtime": "runtime.interface",
     "RuntimeUnreachable": "runtime.interface",
     "Sandbox": "model",

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope
 
-from .errors import Fault, Refusal
+from .errors import APIError, Quirk
 
 BODY_LIMIT = 100 * 1024
 HEADER_LIMIT = 16 * 1024  # bytes, as in Node.js: a request's URL, field names and field values
@@ -55,7 +55,7 @@ async def read_arguments(request: Request) -> Arguments:
     """Read a request to its end.
 
     Raises:
-        Refusal: 400 or 413.
+        APIError: 400 or 413.
     """
     return Arguments(
         params={name: decode(value) for name, value in request.path_params.items()},
@@ -80,13 +80,13 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     """Return a request's body.
 
     Raises:
-        Refusal: 413 when it has more than `limit` bytes.
+        APIError: 413 when it has more than `limit` bytes.
     """
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise Refusal(413, f"The body has more than {limit} bytes", Fault.LARGE_BODY)
+            raise APIError(413, f"The body has more than {limit} bytes", Quirk.LARGE_BODY)
     return bytes(body)
 
 
@@ -104,7 +104,7 @@ def decode(segment: str) -> str:
     """Decode one segment of a path.
 
     Raises:
-        Refusal: 400 when it is not percent-encoded UTF-8.
+        APIError: 400 when it is not percent-encoded UTF-8.
     """
     if "%" not in segment:
         return segment
@@ -113,14 +113,14 @@ def decode(segment: str) -> str:
             return unquote(segment, errors="strict")
     except UnicodeDecodeError:
         pass
-    raise Refusal(400, f"Failed to decode param '{segment}'", Fault.BAD_ESCAPE)
+    raise APIError(400, f"Failed to decode param '{segment}'", Quirk.BAD_ESCAPE)
 
 
 def json_object(headers: Headers, body: bytes) -> JsonObject:
     """Read a body as a JSON object: no body, an array, or another content type is an empty one.
 
     Raises:
-        Refusal: 400 for anything else; 413 when a compressed body is too large.
+        APIError: 400 for anything else; 413 when a compressed body is too large.
     """
     value = json_body(headers, body)
     if isinstance(value, dict):
@@ -134,7 +134,7 @@ def json_body(headers: Headers, body: bytes) -> Any:
     """Read a body as JSON: no body, or another content type, is an empty object.
 
     Raises:
-        Refusal: 400 when it is malformed; 413 when a compressed body is too large.
+        APIError: 400 when it is malformed; 413 when a compressed body is too large.
     """
     charset = _json_charset(headers.get("content-type", ""))
     if not body or charset is None:
@@ -146,7 +146,7 @@ def parse_json(body: bytes, charset: str = "utf-8") -> Any:
     """Parse JSON as strictly as its standard.
 
     Raises:
-        Refusal: 400 when it is malformed, or holds text that no reply could repeat.
+        APIError: 400 when it is malformed, or holds text that no reply could repeat.
     """
     try:
         value = json.loads(body.decode(charset), parse_constant=no_constant)
@@ -197,14 +197,14 @@ def _inflate(body: bytes, encoding: str) -> bytes:
     except zlib.error as exc:
         raise _malformed(f"The body is not {encoding}") from exc
     if len(inflated) > BODY_LIMIT:
-        raise Refusal(413, f"The body has more than {BODY_LIMIT} bytes", Fault.LARGE_BODY)
+        raise APIError(413, f"The body has more than {BODY_LIMIT} bytes", Quirk.LARGE_BODY)
     if not either.eof:
         raise _malformed(f"The body is not {encoding}")
     return inflated
 
 
-def _malformed(message: str) -> Refusal:
-    return Refusal(400, message, Fault.MALFORMED_BODY)
+def _malformed(message: str) -> APIError:
+    return APIError(400, message, Quirk.MALFORMED_BODY)
 
 
 def no_constant(name: str) -> NoReturn:

@@ -10,7 +10,7 @@ PREFIX_SHOWN = 12
 _KEY_ALPHABET = string.ascii_letters + string.digits + "_-"
 
 
-class Mint:
+class IdGenerator:
     """Make ids and keys, unpredictable unless a seeded `Random` is passed in."""
 
     def __init__(self, random: Random | None = None) -> None:
@@ -55,12 +55,12 @@ class SessionIds:
 
     def __init__(self, seed: str | None = None) -> None:
         self._seed = seed
-        self._mints: dict[str, Mint] = {}
+        self._mints: dict[str, IdGenerator] = {}
 
     def of(self, sandbox_id: str) -> Callable[[], str]:
         """Return the function that makes a sandbox's ids; over pauses, none is made twice."""
         if sandbox_id not in self._mints:
-            self._mints[sandbox_id] = Mint(self._random(sandbox_id))
+            self._mints[sandbox_id] = IdGenerator(self._random(sandbox_id))
         return self._mints[sandbox_id].uuid
 
     def forget(self, sandbox_id: str) -> None:

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from sandbox_fakeproxy.clock import Instant
 
-from .failure_modes import Fate
-from .model import ApiKey, Intent, Sandbox, User
+from .model import ApiKey, Fate, Intent, Sandbox, User
 
 VERSION = 3
 

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import cycle
@@ -16,12 +16,10 @@ from itertools import cycle
 from sandbox_fakeproxy.runtime.interface import Runtime
 
 from .clock import Clock, Instant
-from .controller import Controller
-from .errors import AlreadyExists, Fault, Refusal, UnusableAdminKey, vanished
-from .failure_modes import Fate, fate_of
-from .ids import PREFIX_SHOWN, Mint
-from .model import ApiKey, Intent, Sandbox, User
-from .profiles import Condition, Phase
+from .controller import Condition, Controller, Phase
+from .errors import AlreadyExists, APIError, Quirk, UnusableAdminKey, vanished
+from .ids import PREFIX_SHOWN, IdGenerator
+from .model import ApiKey, Fate, Intent, Sandbox, User, fate_of
 from .store import Store
 
 QUOTA = 10  # sandboxes of a user
@@ -40,8 +38,10 @@ class Rules:
 
     # The key in an `Authorization` header: group 1.
     credentials: re.Pattern[str] = CREDENTIALS
-    # Whether a sandbox of that name and image is made only by half, and its name stays taken.
-    spends: Callable[[str, str], bool] = lambda _name, _image: False
+    # A sandbox with another name, or with a longer image, is made only by half: its name is
+    # reserved for ever. None: there are no such ones.
+    complete_name: re.Pattern[str] | None = None
+    complete_image_limit: int | None = None
     # Whether the sandboxes of a deleted user are left behind.
     leaves_orphans: bool = False
     # Whether a sandbox whose resource is gone can be deleted.
@@ -51,10 +51,16 @@ class Rules:
     # Seconds between the look-up of a sandbox and its use, in which other requests may come.
     window: float = 0.0
     # The faults of requests that find a sandbox deleted in that time, one after the other.
-    gone: Sequence[Fault] = (Fault.LOST_RACE,)
+    gone: Sequence[Quirk] = (Quirk.LOST_RACE,)
+
+    def is_complete(self, name: str, image: str) -> bool:
+        """Tell whether a sandbox of that name and image is made completely."""
+        if self.complete_name is not None and self.complete_name.fullmatch(name) is None:
+            return False
+        return self.complete_image_limit is None or len(image) <= self.complete_image_limit
 
 
-SANE_RULES = Rules()
+DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Service:
         self,
         store: Store,
         clock: Clock,
-        mint: Mint,
+        ids: IdGenerator,
         controller: Controller,
         runtime: Runtime,
         rules: Rules,
@@ -91,7 +97,7 @@ class Service:
             )
         self.store = store
         self.clock = clock
-        self.mint = mint
+        self.ids = ids
         self.controller = controller
         self.runtime = runtime
         self.rules = rules
@@ -105,11 +111,11 @@ class Service:
         """Return the user of the key in an `Authorization` header, and note that it was used.
 
         Raises:
-            Refusal: 401, with the first of the contract's reasons that applies.
+            APIError: 401, with the first of the contract's reasons that applies.
         """
         found = self.find_key(self.key_in(authorization))
         if found is None:
-            raise Refusal(401, "Invalid API key")
+            raise APIError(401, "Invalid API key")
         key, user = found
         now = self.clock.now()
         self.check_key(key, user, now)
@@ -133,23 +139,23 @@ class Service:
         """Refuse a key that opens nothing any more.
 
         Raises:
-            Refusal: 401.
+            APIError: 401.
         """
         if not key.is_active:
-            raise Refusal(401, "API key is inactive")
+            raise APIError(401, "API key is inactive")
         if not user.is_active:
-            raise Refusal(401, "User account is inactive")
+            raise APIError(401, "User account is inactive")
         if key.expires_at is not None and Instant.of(now) >= key.expires_at:
-            raise Refusal(401, "API key has expired")
+            raise APIError(401, "API key has expired")
 
     def authenticate_admin(self, authorization: str | None) -> None:
         """Let only the admin key pass.
 
         Raises:
-            Refusal: 401 for a faulty header, 403 for any other key.
+            APIError: 401 for a faulty header, 403 for any other key.
         """
         if not self._is_admin_key(self.key_in(authorization)):
-            raise Refusal(403, "Invalid admin API key")
+            raise APIError(403, "Invalid admin API key")
 
     def find_caller(self, authorization: str | None) -> str | None:
         """Return the name under which a request is logged, even if its key is not accepted.
@@ -158,7 +164,7 @@ class Service:
         """
         try:
             secret = self.key_in(authorization)
-        except Refusal:
+        except APIError:
             return None
         if self._is_admin_key(secret):
             return ADMIN_CALLER
@@ -169,15 +175,15 @@ class Service:
         """Return the key in an `Authorization` header.
 
         Raises:
-            Refusal: 401, there is none.
+            APIError: 401, there is none.
         """
         # A server strips these blanks; a client that calls the app in process does not.
         value = (authorization or "").strip(_BLANKS)
         if not value:
-            raise Refusal(401, "Missing Authorization header")
+            raise APIError(401, "Missing Authorization header")
         match = self.rules.credentials.fullmatch(value)
         if match is None:
-            raise Refusal(401, "Invalid Authorization header format. Expected: Bearer <api-key>")
+            raise APIError(401, "Invalid Authorization header format. Expected: Bearer <api-key>")
         return match[1]
 
     def _is_admin_key(self, secret: str) -> bool:
@@ -189,14 +195,14 @@ class Service:
         """Add a user.
 
         Raises:
-            Refusal: 409, the name is taken.
+            APIError: 409, the name is taken.
         """
         now = self.clock.now()
-        user = User(self.mint.uuid(), username, email, is_active, now, now)
+        user = User(self.ids.uuid(), username, email, is_active, now, now)
         try:
             self.store.add_user(user)
         except AlreadyExists as exc:
-            raise Refusal(409, str(exc)) from exc
+            raise APIError(409, str(exc)) from exc
         return user
 
     def users(self, *, active_only: bool = False) -> list[User]:
@@ -207,11 +213,11 @@ class Service:
         """Return the user of that id.
 
         Raises:
-            Refusal: 404.
+            APIError: 404.
         """
         user = self.store.user(user_id)
         if user is None:
-            raise Refusal(404, "User not found")
+            raise APIError(404, "User not found")
         return user
 
     def update_user(self, before: User, after: User) -> User:
@@ -226,17 +232,17 @@ class Service:
         """Remove a user with all keys and sandboxes.
 
         Raises:
-            Refusal: 500, as deployed: the user is gone, and the names of the sandboxes are not.
+            APIError: 500, as deployed: the user is gone, and the names of the sandboxes are not.
         """
         sandboxes = self.store.sandboxes(user.id)
         self.store.delete_user(user.id)
         if self.rules.leaves_orphans:
             for sandbox in sandboxes:
-                self.store.spend_name(user.namespace, sandbox.name)
+                self.store.reserve_name(user.namespace, sandbox.name)
         for sandbox in sandboxes:
             await self.runtime.remove(sandbox.id)
         if self.rules.leaves_orphans:
-            raise Refusal(500, "The user is gone and the sandboxes are not", Fault.ORPHANS)
+            raise APIError(500, "The user is gone and the sandboxes are not", Quirk.ORPHANS)
 
     # Keys ---------------------------------------------------------------------------------------
 
@@ -250,9 +256,9 @@ class Service:
         is_active: bool = True,
     ) -> tuple[str, ApiKey]:
         """Make a key; return its secret, this once, and the key."""
-        secret = secret if secret is not None else self.mint.api_key()
+        secret = secret if secret is not None else self.ids.api_key()
         key = ApiKey(
-            id=self.mint.uuid(),
+            id=self.ids.uuid(),
             user_id=user.id,
             key_prefix=secret[:PREFIX_SHOWN],
             name=name,
@@ -272,13 +278,13 @@ class Service:
         """Revoke a key, of that owner if one is given; again is fine.
 
         Raises:
-            Refusal: 404 for an unknown key, 403 for another user's.
+            APIError: 404 for an unknown key, 403 for another user's.
         """
         key = self.store.key(key_id)
         if key is None:
-            raise Refusal(404, "API key not found")
+            raise APIError(404, "API key not found")
         if owner is not None and key.user_id != owner.id:
-            raise Refusal(403, "You do not own this API key")
+            raise APIError(403, "You do not own this API key")
         self.revoke(key)
 
     def revoke(self, key: ApiKey) -> None:
@@ -291,61 +297,61 @@ class Service:
         """Return a user's sandbox.
 
         Raises:
-            Refusal: 403, the same whether or not another user has one of that name.
+            APIError: 403, the same whether or not another user has one of that name.
         """
         sandbox = self.store.sandbox(user.id, name)
         if sandbox is None:
-            raise Refusal(403, _NO_ACCESS, Fault.NUL_IN_NAME if "\0" in name else None)
+            raise APIError(403, _NO_ACCESS, Quirk.NUL_IN_NAME if "\0" in name else None)
         return sandbox
 
     async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
         """Make a sandbox; it becomes ready as time passes.
 
         Raises:
-            Refusal: the name is taken, or the user may have no more.
+            APIError: the name is taken, or the user may have no more.
         """
         self.require_free(user, name)
         await self.let_others_come_between()
         self.require_quota(user)
         if self.store.user(user.id) is None:
-            raise Refusal(409, f"User '{user.username}' was deleted meanwhile", Fault.LOST_RACE)
-        if self.rules.spends(name, image):
-            self.store.spend_name(user.namespace, name)
-            raise Refusal(500, f"Sandbox '{name}' was created by half", Fault.SPENT)
+            raise APIError(409, f"User '{user.username}' was deleted meanwhile", Quirk.LOST_RACE)
+        if not self.rules.is_complete(name, image):
+            self.store.reserve_name(user.namespace, name)
+            raise APIError(500, f"Sandbox '{name}' was created by half", Quirk.RESERVED)
         now = self.clock.now()
         intent = Intent(fate_of(name, image), is_paused=False, since=now)
-        sandbox_id = self.store.kept_id(user.namespace, name) or self.mint.uuid()
+        sandbox_id = self.store.kept_id(user.namespace, name) or self.ids.uuid()
         sandbox = Sandbox(sandbox_id, user.id, name, image, now, intent)
         try:
             self.store.add_sandbox(sandbox)
         except AlreadyExists as exc:
-            raise Refusal(409, str(exc), Fault.LOST_RACE) from exc
+            raise APIError(409, str(exc), Quirk.LOST_RACE) from exc
         return sandbox
 
     def require_free(self, user: User, name: str) -> None:
         """Refuse a name that is taken, or can never be had.
 
         Raises:
-            Refusal: 409, or 400 for a namespace that is too long.
+            APIError: 409, or 400 for a namespace that is too long.
         """
         if self.store.sandbox(user.id, name) is not None:
-            raise Refusal(409, f"Sandbox '{name}' already exists")
-        if self.store.is_spent(user.namespace, name):
-            raise Refusal(409, f"Sandbox '{name}' exists by half", Fault.SPENT)
+            raise APIError(409, f"Sandbox '{name}' already exists")
+        if self.store.is_reserved(user.namespace, name):
+            raise APIError(409, f"Sandbox '{name}' exists by half", Quirk.RESERVED)
         if len(user.namespace) > NAMESPACE_LIMIT:
             message = f"Namespace '{user.namespace}' has more than {NAMESPACE_LIMIT} characters"
-            raise Refusal(400, message, Fault.NAMESPACE)
+            raise APIError(400, message, Quirk.NAMESPACE)
 
     def require_quota(self, user: User) -> None:
         """Refuse more sandboxes than a user may have.
 
         Raises:
-            Refusal: 403.
+            APIError: 403.
         """
-        taken = self.store.count_sandboxes(user.id) + self.store.count_spent(user.namespace)
+        taken = self.store.count_sandboxes(user.id) + self.store.count_reserved(user.namespace)
         if taken >= QUOTA:
             message = f"Sandbox quota exceeded: a user may have {QUOTA} sandboxes"
-            raise Refusal(403, f"{message}, paused ones counted", Fault.QUOTA)
+            raise APIError(403, f"{message}, paused ones counted", Quirk.QUOTA)
 
     def sandboxes(self, user: User) -> list[Status]:
         """Return a user's sandboxes, newest first, all at one time."""
@@ -356,7 +362,7 @@ class Service:
         """Return a sandbox as the controller reports it now.
 
         Raises:
-            Refusal: 502, its resource is gone.
+            APIError: 502, its resource is gone.
         """
         status = self.status_at(sandbox, self.clock.now())
         if status.phase is Phase.VANISHED:
@@ -376,7 +382,7 @@ class Service:
         """Remove a sandbox with its processes and, unless files are kept, with those.
 
         Raises:
-            Refusal: another request has changed it meanwhile, or its resource is gone.
+            APIError: another request has changed it meanwhile, or its resource is gone.
         """
         await self._in_window(sandbox)
         if not self.rules.deletes_vanished:
@@ -394,7 +400,7 @@ class Service:
         """Kill a sandbox's processes, and keep of its files those in /sandbox.
 
         Raises:
-            Refusal: another request has changed it meanwhile, or its resource is gone.
+            APIError: another request has changed it meanwhile, or its resource is gone.
         """
         await self._in_window(sandbox)
         now = self._now_that_it_exists(sandbox)
@@ -405,7 +411,7 @@ class Service:
         """Let a paused sandbox become ready again.
 
         Raises:
-            Refusal: another request has changed it meanwhile, or its resource is gone.
+            APIError: another request has changed it meanwhile, or its resource is gone.
         """
         await self._in_window(sandbox)
         now = self._now_that_it_exists(sandbox)
@@ -425,31 +431,31 @@ class Service:
         """Refuse a request that a sandbox cannot answer now.
 
         Raises:
-            Refusal: 503, or 502 where its resource is gone.
+            APIError: 503, or 502 where its resource is gone.
         """
         now = self.clock.now()
         status = self.status_at(sandbox, now)
         if status.condition is None:
             raise vanished(sandbox.name)
         if not status.has_service:
-            raise Refusal(503, "Sandbox service not ready")
+            raise APIError(503, "Sandbox service not ready")
         if not status.condition.ready:
-            raise Refusal(503, "Sandbox not ready")
+            raise APIError(503, "Sandbox not ready")
         if not self.controller.accepts_commands(sandbox, now):
-            raise Refusal(503, "Sandbox not ready", Fault.PAUSED)
+            raise APIError(503, "Sandbox not ready", Quirk.PAUSED)
 
     async def after_changes(self, sandbox: Sandbox) -> Sandbox:
         """Return a sandbox as it is once a change under way has been made.
 
         Raises:
-            Refusal: 403, it was deleted.
+            APIError: 403, it was deleted.
         """
         if sandbox.id not in self._changing:
             return sandbox
         await self.let_others_come_between()
         current = self.current(sandbox)
         if current is None:
-            raise Refusal(403, _NO_ACCESS, Fault.DELETED_BELOW_PROXY)
+            raise APIError(403, _NO_ACCESS, Quirk.DELETED_BELOW_PROXY)
         return current
 
     def current(self, sandbox: Sandbox) -> Sandbox | None:
@@ -473,8 +479,8 @@ class Service:
             self._changing.discard(sandbox.id)
         current = self.store.sandbox(sandbox.user_id, sandbox.name)
         if current != sandbox:
-            fault = next(self._faults_of_losers) if current is None else Fault.LOST_RACE
-            raise Refusal(409, f"Sandbox '{sandbox.name}' was changed meanwhile", fault)
+            fault = next(self._faults_of_losers) if current is None else Quirk.LOST_RACE
+            raise APIError(409, f"Sandbox '{sandbox.name}' was changed meanwhile", fault)
 
     def _now_that_it_exists(self, sandbox: Sandbox) -> datetime:
         """Return the time, unless the sandbox's resource is gone by then."""

@@ -11,11 +11,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
-from sandbox_fakeproxy.errors import AlreadyExists, StoreUnusable
-
+from .errors import AlreadyExists, StoreUnusable
 from .model import ApiKey, Sandbox, User
-from .row_cache import Recall
 from .schema import (
     MIGRATIONS,
     SCHEMA,
@@ -28,6 +27,36 @@ from .schema import (
     sandbox_of,
     user_of,
 )
+
+_LIMIT = 1000  # of either kind; then it starts anew
+
+
+class RowCache:
+    """Records as they were found since the last write on a connection, by any code."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.keys = dict[bytes, tuple[bytes, ApiKey, User]]()
+        self.sandboxes = dict[tuple[str, str], Sandbox]()
+        self._db = db
+        self._changes = db.total_changes
+
+    def current(self) -> Self:
+        """Forget all, if anything may have changed."""
+        changes = self._db.total_changes
+        is_full = len(self.keys) >= _LIMIT or len(self.sandboxes) >= _LIMIT
+        if changes != self._changes or is_full:
+            self.keys.clear()
+            self.sandboxes.clear()
+            self._changes = changes
+        return self
+
+    @contextmanager
+    def unaffected(self) -> Generator[None]:
+        """Keep all over a write that changes nothing of it."""
+        self.current()
+        yield
+        self._changes = self._db.total_changes
+
 
 _MOST_USES = 1_000  # of keys that wait to be written, and how long they may, in microseconds
 _USES_DELAY = 1_000_000
@@ -52,7 +81,7 @@ class Store:
         self._db.row_factory = sqlite3.Row
         self._uses = dict[str, int]()  # of keys, not yet written
         self._uses_due = 0
-        self._recall = Recall(self._db)
+        self._recall = RowCache(self._db)
         self._close = weakref.finalize(self, self._db.close)
         try:
             self._open()
@@ -340,19 +369,19 @@ class Store:
         ).fetchone()
         return None if row is None else str(row["sandbox_id"])
 
-    def spend_name(self, namespace: str, name: str) -> None:
+    def reserve_name(self, namespace: str, name: str) -> None:
         """Keep a name from ever being used again."""
         self._db.execute("INSERT OR IGNORE INTO spent_names VALUES (?, ?)", (namespace, name))
 
-    def is_spent(self, namespace: str, name: str) -> bool:
+    def is_reserved(self, namespace: str, name: str) -> bool:
         """Tell whether a name can never be used again."""
         row = self._db.execute(
             "SELECT 1 FROM spent_names WHERE namespace = ? AND name = ?", (namespace, name)
         ).fetchone()
         return row is not None
 
-    def count_spent(self, namespace: str) -> int:
-        """Return how many names are spent in a namespace."""
+    def count_reserved(self, namespace: str) -> int:
+        """Return how many names are reserved in a namespace."""
         (count,) = self._db.execute(
             "SELECT count(*) FROM spent_names WHERE namespace = ?", (namespace,)
         ).fetchone()

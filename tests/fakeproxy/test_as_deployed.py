@@ -19,8 +19,7 @@ from sandbox_fakeproxy import (
     Store,
     create_app,
 )
-from sandbox_fakeproxy.failure_modes import Fate
-from sandbox_fakeproxy.model import Intent, Sandbox
+from sandbox_fakeproxy.model import Fate, Intent, Sandbox
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -348,7 +347,7 @@ async def test_a_name_that_is_no_label_is_500_and_not_spent(
     fake: FakeApp, alice: Client, name: Any
 ) -> None:
     assert_500(await alice.request("POST", "/api/sandboxes", {"name": name}))
-    assert fake.store.count_spent("user-alice") == 0
+    assert fake.store.count_reserved("user-alice") == 0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sandbox_fakeproxy.ids import Mint
+from sandbox_fakeproxy.ids import IdGenerator
 from sandbox_fakeproxy.serving.banner import Greeting, banner
 from sandbox_fakeproxy.serving.cli import main
 from sandbox_fakeproxy.serving.data_directory import opened
@@ -181,7 +181,7 @@ def test_an_empty_admin_key_file_that_others_may_read_is_closed_to_them(tmp_path
     file = tmp_path / "admin.key"
     file.touch(mode=0o644)
     with opened(tmp_path) as data:
-        key, is_new = data.admin_key(Mint(None))
+        key, is_new = data.admin_key(IdGenerator(None))
     assert is_new
     assert file.read_text() == f"{key}\n"
     assert key.startswith("admin_")
@@ -193,7 +193,7 @@ def test_a_kept_admin_key_that_others_may_read_is_closed_to_them(tmp_path: Path)
     file.write_text("admin_kept\n")
     file.chmod(0o644)
     with opened(tmp_path) as data:
-        assert data.admin_key(Mint(None)) == ("admin_kept", False)
+        assert data.admin_key(IdGenerator(None)) == ("admin_kept", False)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 

@@ -2,7 +2,6 @@ import gzip
 import re
 from typing import Any
 
-import httpx
 import pytest
 from starlette.types import Message, Scope
 
@@ -338,13 +337,12 @@ async def test_a_foreign_host_is_refused_even_with_the_admin_key(host: str) -> N
     async with fake_app(allowed_hosts=["localhost", "127.0.0.1", "[::1]"]) as fake:
         headers = {"Host": host, "Authorization": f"Bearer {ADMIN_KEY}"}
         reply = await fake.anonymous.request("GET", "/api/admin/users", headers=headers)
-        assert reply.status_code == 421
-        assert reply.json()["error"] == "Misdirected Request"
+        assert reply.status_code == 400
+        assert reply.text == "Invalid host header"
 
 
-@pytest.mark.parametrize("hosts", [["localhost", "evil.example"], []])
-async def test_any_number_of_hosts_but_one_is_refused(hosts: list[str]) -> None:
+async def test_a_request_without_a_host_is_refused() -> None:
     async with fake_app(allowed_hosts=["localhost"]) as fake:
         request = fake.http.build_request("GET", "/health")
-        request.headers = httpx.Headers([("Host", host) for host in hosts])
-        assert (await fake.http.send(request)).status_code == 421
+        del request.headers["Host"]
+        assert (await fake.http.send(request)).status_code == 400

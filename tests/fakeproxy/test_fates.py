@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, Store, create_app
-from sandbox_fakeproxy.failure_modes import FATES
+from sandbox_fakeproxy.model import FATES
 
 from tests.fakeproxy.fake_app import ADMIN_KEY, Client, FakeApp, assert_error, exec_path
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
-from sandbox_fakeproxy.runtime.jailed_paths import JailedPaths
 from sandbox_fakeproxy.runtime.local.bubblewrap import ROOTS_UID
 from sandbox_fakeproxy.runtime.local.isolation import IsolationUnavailable, choose_isolation
-from sandbox_fakeproxy.runtime.paths import SCRATCH
+from sandbox_fakeproxy.runtime.paths import SCRATCH, JailedPaths
 from sandbox_fakeproxy.serving.cli import main
 
 from tests.fakeproxy.available_isolations import (

@@ -13,6 +13,7 @@ SOURCE = Path(sandbox_fakeproxy.__file__).parent
 
 def test_the_public_names_are_these() -> None:
     assert sandbox_fakeproxy.__all__ == [
+        "APIError",
         "ApiKey",
         "Clock",
         "Command",
@@ -24,7 +25,6 @@ def test_the_public_names_are_these() -> None:
         "LocalRuntime",
         "ManualClock",
         "Outcome",
-        "Refusal",
         "Runtime",
         "RuntimeUnreachable",
         "Sandbox",

@@ -21,7 +21,7 @@ import pytest
 from sandbox_fakeproxy import ScriptedRuntime, Store, create_app
 from sandbox_fakeproxy.distribution import install_command
 from sandbox_fakeproxy.runtime.local.isolation import Choice
-from sandbox_fakeproxy.runtime.local.signals import with_default_signals
+from sandbox_fakeproxy.runtime.local.machine import with_default_signals
 from sandbox_fakeproxy.serving.data_directory import opened
 
 from tests.fakeproxy.available_isolations import with_each_isolation
@@ -145,7 +145,7 @@ async def test_it_serves_where_its_first_line_says(
             local = fake.url.replace("127.0.0.1", "localhost")
             assert (await http.get(f"{local}/health")).status_code == 200
             foreign = await http.get(f"{fake.url}/health", headers={"Host": "evil.example"})
-            assert foreign.status_code == 421
+            assert foreign.status_code == 400
 
 
 async def test_a_restart_keeps_users_keys_sandboxes_files_and_time(

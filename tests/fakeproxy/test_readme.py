@@ -14,7 +14,7 @@ import pytest
 import sandbox_fakeproxy
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
 from sandbox_fakeproxy.control.seed import STATES, parse_seed
-from sandbox_fakeproxy.failure_modes import FATES, fate_of_image
+from sandbox_fakeproxy.model import FATES, fate_of_image
 from sandbox_fakeproxy.runtime.files.files import Files
 from sandbox_fakeproxy.runtime.paths import Place
 from sandbox_fakeproxy.runtime.shell.api import shell_routes

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sandbox_fakeproxy import LocalRuntime
 from sandbox_fakeproxy.runtime.local.isolation import Choice
-from sandbox_fakeproxy.runtime.local.signals import with_default_signals
+from sandbox_fakeproxy.runtime.local.machine import with_default_signals
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.shell_api import CommandResult, ShellApi

@@ -8,8 +8,7 @@ import pytest
 from sandbox_fakeproxy import ScriptedRuntime, Store, create_app
 from sandbox_fakeproxy.clock import Instant, iso
 from sandbox_fakeproxy.errors import AlreadyExists, StoreUnusable
-from sandbox_fakeproxy.failure_modes import Fate
-from sandbox_fakeproxy.model import ApiKey, Intent, Sandbox, User
+from sandbox_fakeproxy.model import ApiKey, Fate, Intent, Sandbox, User
 
 NOW = datetime(2026, 1, 1, 12, 30, 15, 123457, tzinfo=UTC)
 USER = User("u1", "alice", "a@example.org", True, NOW, NOW)

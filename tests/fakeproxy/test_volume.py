@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_fakeproxy.runtime.files import match
-from sandbox_fakeproxy.runtime.files.errors import FileFault, Misfit
+from sandbox_fakeproxy.runtime.files.errors import FileError, FileRejected
 from sandbox_fakeproxy.runtime.files.patterns import Glob
 from sandbox_fakeproxy.runtime.files.search import search
 from sandbox_fakeproxy.runtime.files.volume import Volume
@@ -120,7 +120,7 @@ def everything(volume: Volume, path: str) -> str:
     for attempt in attempts:
         try:
             told.append(attempt())
-        except FileFault as exc:
+        except FileError as exc:
             told.append(exc.message)
     assert "/elsewhere/f" not in told
     return "\n".join(told)
@@ -138,7 +138,7 @@ def test_a_read_returns_what_the_kernel_would_read(links: dict[str, str], path: 
         expected = kernel_reads(f"{host.sandbox}/{path}")
         try:
             assert host.volume.read(f"/sandbox/{path}") == expected
-        except FileFault:
+        except FileError:
             climbs = ".." in path or any(".." in target for target in links.values())
             assert expected is None or climbs, "only a way that may lead out is refused"
 
@@ -182,10 +182,10 @@ def test_a_link_inside_is_followed(host: Host, target: str, content: str) -> Non
 def test_a_link_that_leads_out_is_refused(host: Host, target: str) -> None:
     (host.sandbox / "link").symlink_to(target.replace("TOP", str(host.top)))
     for path in ("/sandbox/link", "/sandbox/link/f"):
-        with pytest.raises(FileFault) as caught:
+        with pytest.raises(FileError) as caught:
             host.volume.read(path)
         assert caught.value.error_type == "permission_denied"
-        with pytest.raises(FileFault) as caught:
+        with pytest.raises(FileError) as caught:
             host.volume.write(path, b"")
         assert caught.value.error_type == "permission_denied"
 
@@ -222,7 +222,7 @@ def test_a_name_that_becomes_a_link_during_the_walk_is_not_followed(
         name.unlink(missing_ok=True)
         with monkeypatch.context() as patched:
             patched.setattr("sandbox_fakeproxy.runtime.files.confinement.os", Swapping())
-            with pytest.raises(FileFault) as caught:
+            with pytest.raises(FileError) as caught:
                 attempt()
         assert caught.value.error_type in {"invalid_target", "invalid_path"}
     assert (host.top / "secret").read_text() == SECRET
@@ -263,9 +263,9 @@ def test_a_pipe_does_not_block(host: Host) -> None:
 @pytest.mark.parametrize("end", ["/", "/."])
 def test_a_path_that_ends_as_a_directorys_opens_no_file(host: Host, end: str) -> None:
     host.volume.write("/sandbox/f", b"mine")
-    with pytest.raises(FileFault, match="Not a directory"):
+    with pytest.raises(FileError, match="Not a directory"):
         host.volume.read(f"/sandbox/f{end}")
-    with pytest.raises(FileFault, match="Is a directory"):
+    with pytest.raises(FileError, match="Is a directory"):
         host.volume.write(f"/sandbox/f{end}", b"another's")
     assert host.volume.read("/sandbox/f") == "mine"
 
@@ -289,7 +289,7 @@ def write_and_list_a_deep_file(host: Host) -> None:
 def test_an_expression_without_end_is_ended(host: Host) -> None:
     volume = Volume(host.roots, search_seconds=0.2)
     volume.write("/sandbox/f", b"a" * 40 + b"!")
-    with pytest.raises(FileFault, match="simplify the expression") as caught:
+    with pytest.raises(FileError, match="simplify the expression") as caught:
         volume.search("/sandbox/f", "(a+)+$")
     assert (caught.value.error_type, caught.value.retryable) == ("io_error", False)
 
@@ -304,7 +304,7 @@ def test_an_expression_without_end_is_ended_while_time_stands_still(
         return run(command, **options)
 
     monkeypatch.setattr(subprocess, "run", run_without_clock)
-    with pytest.raises(Misfit, match=r"The search took more than 0\.5 s"):
+    with pytest.raises(FileRejected, match=r"The search took more than 0\.5 s"):
         search("a" * 40, "(a+)+b", 0.5)
 
 
@@ -325,7 +325,7 @@ def test_a_search_ends_with_the_fake() -> None:
 def test_a_search_whose_process_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     dying = [sys.executable, "-I", "-S", "-c", "raise MemoryError"]
     monkeypatch.setattr("sandbox_fakeproxy.runtime.files.search._PROGRAM", dying)
-    with pytest.raises(Misfit, match="simplify the expression"):
+    with pytest.raises(FileRejected, match="simplify the expression"):
         search("a", "a", 30)
 
 

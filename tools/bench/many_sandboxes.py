@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import Store
-from sandbox_fakeproxy.failure_modes import Fate
-from sandbox_fakeproxy.model import ApiKey, Intent, Sandbox, User
+from sandbox_fakeproxy.model import ApiKey, Fate, Intent, Sandbox, User
 from sandbox_fakeproxy.service import digest
 
 from tools.bench.load import Exchange, load

@@ -16,8 +16,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _Asked = TypeVar("_Asked")
 
 
-class Gate:
-    """Wrap handlers into endpoints that check the caller's key."""
+class Auth:
+    """Make endpoints of handlers: each checks the caller's key, and then reads the request."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

@@ -1,26 +1,17 @@
-"""The differences between the sane and the deployed proxy, as one value.
+"""The behavior of the proxy as data: which deviations of the deployed proxy are on.
 
-`Conduct()` is the sane proxy, the fake's default; `DEPLOYED` is the deployed one. Other modules
-read its fields, and do not ask which of the two it is.
+`DEFAULT` has none of them; `deployed.behavior` has the table of all. The code that differs is in
+`deployed`, and `app.create_app` chooses it by these fields.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-
-from sandbox_fakeproxy.clock import Instant
-from sandbox_fakeproxy.errors import Fault, Refusal
-from sandbox_fakeproxy.http import JsonObject, Reply
-from sandbox_fakeproxy.service import SANE_RULES, Rules
-from sandbox_fakeproxy.store import Store
-
-from . import delivery
-from . import validation as fields
+from sandbox_fakeproxy.errors import APIError, Quirk
+from sandbox_fakeproxy.http import Reply
+from sandbox_fakeproxy.service import DEFAULT_RULES, Rules
 
 # As Node.js names it; versions of Python differ.
 _PHRASES = {413: "Payload Too Large"}
@@ -40,51 +31,40 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
-    """How the proxy behaves where there is a choice. The defaults are the sane ones."""
+class Behavior:
+    """How the proxy behaves where there is a choice. The defaults are the contract's."""
 
-    answers: Mapping[Fault, Answer] = field(default_factory=dict[Fault, Answer])
+    # The answers to errors that differ, and the names of statuses in them.
+    answers: Mapping[Quirk, Answer] = field(default_factory=dict[Quirk, Answer])
     phrases: Mapping[int, str] = field(default_factory=lambda: _PHRASES)
-
-    rules: Rules = SANE_RULES
-
-    # The fields of bodies.
-    username: Callable[[JsonObject], str] = fields.username
-    email: Callable[[JsonObject], str | None] = fields.email
-    is_active: Callable[[JsonObject], bool | None] = fields.is_active
-    key_name: Callable[[JsonObject], str | None] = fields.key_name
-    expires_at: Callable[[JsonObject], Instant | None] = fields.expires_at
-    sandbox_name: Callable[[JsonObject], str] = fields.sandbox_name
-    image: Callable[[JsonObject, str], str] = fields.image
-
+    # The rules of the service that differ.
+    rules: Rules = DEFAULT_RULES
+    # Whether fields of other types and forms are taken (`DeployedValidation`).
+    coerces_fields: bool = False
     # The e-mail address of the user `admin`.
     admin_email: str | None = None
-
     # Whether paths match in any case, bodies are parsed first, and OPTIONS is answered.
     has_loose_routes: bool = False
-    # The middleware around all routes.
-    middleware: Sequence[Middleware] = ()
-
-    # Below /proxy/.
-    read_forwarded: Callable[[Request], Awaitable[delivery.Outbound]] = delivery.read_forwarded
-    inbound: Callable[[Response, delivery.Outbound, delivery.Ask], Awaitable[Response]] = (
-        delivery.checked
-    )
+    # Whether JSON has ETags.
+    sends_etags: bool = False
+    # Whether requests below /proxy/ and their answers are rewritten (`DeployedForwarding`).
+    rewrites_forwarded: bool = False
+    # Seconds until a request below /proxy/ is answered without its sandbox.
     time_limit: float = 300.0
+    # Whether GET /health asks the database.
+    checks_database: bool = True
 
-    health: Callable[[Store], bool] = Store.answers
-
-    def reply(self, refusal: Refusal) -> Reply:
-        """Word a refusal."""
-        answer = self.answers.get(refusal.fault) if refusal.fault else None
+    def reply(self, error: APIError) -> Reply:
+        """Return the answer to a refused request."""
+        answer = self.answers.get(error.quirk) if error.quirk else None
         if answer is not None and answer.body is not None:
             return Reply(answer.body, answer.status)
-        status = answer.status if answer else refusal.status
+        status = answer.status if answer else error.status
         body = {
             "error": self.phrases.get(status) or HTTPStatus(status).phrase,
-            "message": (answer and answer.message) or refusal.message,
+            "message": (answer and answer.message) or error.message,
         }
         return Reply(body | dict(answer.more if answer else {}), status)
 
 
-SANE = Conduct()
+DEFAULT = Behavior()

@@ -1,46 +1,41 @@
-"""A route that answers one method, and HEAD where that is GET; for any other it does not exist."""
-
-import re
+"""The routes of the API: each with its method, its path, who may call it, and its handler."""
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from sandbox_fakeproxy.http import json_object, read_body, replayed
+from sandbox_fakeproxy.clock import iso
+from sandbox_fakeproxy.errors import APIError, Quirk
+from sandbox_fakeproxy.http import Reply, read_arguments
+from sandbox_fakeproxy.service import Service
 
-from .auth import Endpoint
+from .auth import Auth, Endpoint
+from .behavior import Behavior
+from .forwarding import Forwarding
 from .request_log import note_route
+from .sandboxes import Sandboxes
+from .users import Users
 
 
-class ExactRoute(Route):
+class ApiRoute(Route):
     """Match one method and path; a `method` of None matches any.
 
-    GET matches HEAD too. For other methods Starlette's own route would answer 405. A route that is
-    not `is_known` has no name in the request log. One that `is_loose` is as deployed: it matches
-    its path in any case, and parses a body before the key is checked.
+    GET matches HEAD too. With another method, Starlette's own route would answer 405; the proxy
+    answers as if there were no such path. A route that is not `is_known` has no name in the request
+    log.
     """
 
     def __init__(
-        self,
-        method: str | None,
-        path: str,
-        endpoint: Endpoint,
-        *,
-        is_known: bool = True,
-        is_loose: bool = False,
+        self, method: str | None, path: str, endpoint: Endpoint, *, is_known: bool = True
     ) -> None:
-        super().__init__(path, endpoint)
-        self.app = _answering(endpoint, parses_body_first=is_loose)
-        if is_loose:
-            self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+        super().__init__(path, endpoint, methods=[] if method is None else [method])
         self._template = self.path_format if is_known else None
-        self.methods = _methods(method)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match a request."""
-        if self.methods is not None and scope.get("method") not in self.methods:
-            return Match.NONE, {}
-        return super().matches(scope)
+        """Match a request by method and path."""
+        match, child_scope = super().matches(scope)
+        return (match, child_scope) if match is Match.FULL else (Match.NONE, {})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that was matched."""
@@ -48,22 +43,71 @@ class ExactRoute(Route):
         await super().handle(scope, receive, send)
 
 
-def _methods(method: str | None) -> set[str] | None:
-    if method is None:
-        return None
-    return {"GET", "HEAD"} if method == "GET" else {method}
+def user_routes(
+    route: type[ApiRoute],
+    auth: Auth,
+    sandboxes: Sandboxes,
+    forwarding: Forwarding,
+    users: Users,
+) -> list[ApiRoute]:
+    """Return the routes for users' keys; `route` is the class to make them of."""
+    name = "/api/sandboxes/{name}"
+    return [
+        route("GET", name, auth.owner(sandboxes.get, read_arguments)),
+        route("GET", "/api/sandboxes", auth.user(sandboxes.list)),
+        route("POST", "/api/sandboxes", auth.user(sandboxes.create)),
+        route("DELETE", name, auth.owner(sandboxes.delete, read_arguments)),
+        route("POST", f"{name}/pause", auth.owner(sandboxes.pause, read_arguments)),
+        route("POST", f"{name}/resume", auth.owner(sandboxes.resume, read_arguments)),
+        route(None, "/proxy/{name}/{path:path}", auth.owner(forwarding.forward, forwarding.read)),
+        route("GET", "/api/me", auth.user(users.show_caller)),
+        route("POST", "/api/me/apikeys", auth.user(users.create_own_key)),
+        route("GET", "/api/me/apikeys", auth.user(users.list_own_keys)),
+        route("DELETE", "/api/me/apikeys/{key_id}", auth.user(users.revoke_own_key)),
+    ]
 
 
-def _answering(endpoint: Endpoint, *, parses_body_first: bool) -> ASGIApp:
-    """Call an endpoint without Starlette's wrapper; the app turns errors into HTTP."""
+def admin_routes(route: type[ApiRoute], auth: Auth, users: Users) -> list[ApiRoute]:
+    """Return the routes for the admin key."""
+    every, one = "/api/admin/users", "/api/admin/users/{user_id}"
+    return [
+        route("POST", every, auth.admin(users.create_user)),
+        route("GET", every, auth.admin(users.list_users)),
+        route("GET", one, auth.admin(users.get_user)),
+        route("PUT", one, auth.admin(users.update_user)),
+        route("DELETE", one, auth.admin(users.delete_user)),
+        route("POST", f"{one}/apikeys", auth.admin(users.create_key)),
+        route("GET", f"{one}/apikeys", auth.admin(users.list_keys)),
+        route("DELETE", "/api/admin/apikeys/{key_id}", auth.admin(users.revoke_key)),
+    ]
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if parses_body_first:
-            request = Request(scope, receive)
-            body = await read_body(request)
-            json_object(request.headers, body)
-            receive = replayed(body, receive)
-        response = await endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
 
-    return app
+def route_of_unknown_paths(route: type[ApiRoute], auth: Auth) -> ApiRoute:
+    """Return the route for all other paths: 404, behind the key that this part of the API needs."""
+
+    async def unknown(request: Request) -> Response:
+        auth.require_key_of_area(request)
+        path = request.scope["sent_path"]
+        is_admins = path.lower().startswith("/api/admin/")
+        raise APIError(
+            404,
+            f"Route {request.method} {path} not found",
+            Quirk.UNKNOWN_ADMIN_ROUTE if is_admins else Quirk.UNKNOWN_ROUTE,
+        )
+
+    return route(None, "/{path:path}", unknown, is_known=False)
+
+
+class Health:
+    """The state of the proxy itself."""
+
+    def __init__(self, service: Service, behavior: Behavior) -> None:
+        self._service = service
+        self._behavior = behavior
+
+    async def show(self) -> Reply:
+        """Show that the proxy and its database work."""
+        if self._behavior.checks_database and not self._service.store.answers():
+            raise APIError(503, "The database does not answer")
+        now = iso(self._service.clock.now())
+        return Reply({"status": "ok", "timestamp": now, "database": "connected"})

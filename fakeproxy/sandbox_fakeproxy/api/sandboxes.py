@@ -7,20 +7,20 @@ from sandbox_fakeproxy.http import Arguments, Reply
 from sandbox_fakeproxy.model import Sandbox, User
 from sandbox_fakeproxy.service import DEFAULT_IMAGE, Service, Status
 
-from .behavior import Conduct
+from .validation import Validation
 
 
 class Sandboxes:
     """A user's operations on sandboxes."""
 
-    def __init__(self, service: Service, conduct: Conduct) -> None:
+    def __init__(self, service: Service, validation: Validation) -> None:
         self._service = service
-        self._conduct = conduct
+        self._validation = validation
 
     async def create(self, user: User, asked: Arguments) -> Reply:
         """Make a sandbox."""
-        name = self._conduct.sandbox_name(asked.body)
-        image = self._conduct.image(asked.body, DEFAULT_IMAGE)
+        name = self._validation.sandbox_name(asked.body)
+        image = self._validation.image(asked.body, DEFAULT_IMAGE)
         sandbox = await self._service.create_sandbox(user, name, image)
         return Reply(
             {

@@ -8,22 +8,21 @@ from sandbox_fakeproxy.http import Arguments, Reply
 from sandbox_fakeproxy.model import ApiKey, User
 from sandbox_fakeproxy.service import Service
 
-from . import validation as fields
-from .behavior import Conduct
+from .validation import Validation, uuid
 
 
-class Accounts:
+class Users:
     """Users and keys: the administrator's routes, and each user's own."""
 
-    def __init__(self, service: Service, conduct: Conduct) -> None:
+    def __init__(self, service: Service, validation: Validation) -> None:
         self._service = service
-        self._conduct = conduct
+        self._validation = validation
 
     # Users --------------------------------------------------------------------------------------
 
     async def create_user(self, asked: Arguments) -> Reply:
         """Add a user."""
-        username, email = self._conduct.username(asked.body), self._conduct.email(asked.body)
+        username, email = self._validation.username(asked.body), self._validation.email(asked.body)
         user = self._service.create_user(username, email)
         return Reply({"success": True, "user": describe_user(user)}, 201)
 
@@ -41,9 +40,9 @@ class Accounts:
         """Change a user's e-mail, or let the user in or not."""
         before = after = self._user(asked)
         if "email" in asked.body:
-            after = replace(after, email=self._conduct.email(asked.body))
+            after = replace(after, email=self._validation.email(asked.body))
         if "is_active" in asked.body:
-            after = replace(after, is_active=self._conduct.is_active(asked.body))
+            after = replace(after, is_active=self._validation.is_active(asked.body))
         user = self._service.update_user(before, after)
         shown = describe_user(user) | {"updated_at": iso(user.updated_at)}
         del shown["created_at"]
@@ -90,10 +89,11 @@ class Accounts:
         return _revoked()
 
     def _user(self, asked: Arguments) -> User:
-        return self._service.user(fields.uuid(asked.params["user_id"], "user id"))
+        return self._service.user(uuid(asked.params["user_id"], "user id"))
 
     def _new_key(self, user: User, asked: Arguments) -> Reply:
-        name, expires_at = self._conduct.key_name(asked.body), self._conduct.expires_at(asked.body)
+        name = self._validation.key_name(asked.body)
+        expires_at = self._validation.expires_at(asked.body)
         secret, key = self._service.create_key(user, name, expires_at)
         return Reply(
             {
@@ -140,7 +140,7 @@ def _info(key: ApiKey) -> dict[str, Any]:
 
 
 def _key_id(asked: Arguments) -> str:
-    return fields.uuid(asked.params["key_id"], "key id")
+    return uuid(asked.params["key_id"], "key id")
 
 
 def _revoked() -> Reply:

@@ -8,11 +8,13 @@ from typing import Any
 
 from starlette.requests import Request
 
+from sandbox_fakeproxy.api.auth import Auth
 from sandbox_fakeproxy.api.request_log import CAPACITY
+from sandbox_fakeproxy.api.routing import ApiRoute
 from sandbox_fakeproxy.clock import iso
-from sandbox_fakeproxy.errors import Refusal
-from sandbox_fakeproxy.failure_modes import find_fate
+from sandbox_fakeproxy.errors import APIError
 from sandbox_fakeproxy.http import Arguments, Reply, read_body
+from sandbox_fakeproxy.model import find_fate
 
 from .documents import parse_document
 from .fake import Fake
@@ -38,9 +40,9 @@ class Control:
         """Move time on."""
         seconds = asked.body.get("seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise Refusal(400, "seconds is required: a number, 0 or more")
+            raise APIError(400, "seconds is required: a number, 0 or more")
         if not 0 <= seconds < math.inf:
-            raise Refusal(400, "seconds must be 0 or more: time never runs backwards")
+            raise APIError(400, "seconds must be 0 or more: time never runs backwards")
         with _refused():
             return Reply({"success": True, "now": iso(self._fake.advance(seconds))})
 
@@ -49,7 +51,7 @@ class Control:
         unknown = sorted(asked.query.keys() - _REQUEST_FILTERS)
         if unknown:
             expected = ", ".join(sorted(_REQUEST_FILTERS))
-            raise Refusal(400, f"Unknown query '{unknown[0]}'. Expected some of: {expected}")
+            raise APIError(400, f"Unknown query '{unknown[0]}'. Expected some of: {expected}")
         query = dict(asked.query)
         limit = _number(query.pop("limit", str(CAPACITY)), "limit")
         chosen: dict[str, Any] = dict(query)
@@ -95,9 +97,26 @@ class Control:
         return Reply({"success": True, "sandbox": sandbox})
 
 
+def tester_routes(auth: Auth, control: Control) -> list[ApiRoute]:
+    """Return the routes below `/_fake/`."""
+    fate = "/_fake/sandboxes/{username}/{name}/fate"
+    return [
+        ApiRoute("POST", "/_fake/reset", auth.admin(control.reset)),
+        ApiRoute("POST", "/_fake/clock/advance", auth.admin(control.advance_clock)),
+        ApiRoute("GET", "/_fake/requests", auth.admin(control.requests)),
+        ApiRoute("GET", "/_fake/journal", auth.admin(control.requests)),  # until version 0.2
+        ApiRoute("GET", "/_fake/faults", auth.admin(control.list_faults)),
+        ApiRoute("PUT", "/_fake/faults", auth.admin_sending(control.replace_faults, read_document)),
+        ApiRoute("DELETE", "/_fake/faults", auth.admin(control.clear_faults)),
+        ApiRoute("GET", "/_fake/state", auth.admin(control.state)),
+        ApiRoute("PUT", "/_fake/seed", auth.admin_sending(control.seed, read_document)),
+        ApiRoute("PUT", fate, auth.admin(control.set_fate)),
+    ]
+
+
 def _number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 9):
-        raise Refusal(400, f"{name} has value '{text}'. Expected a number, 0 or more")
+        raise APIError(400, f"{name} has value '{text}'. Expected a number, 0 or more")
     return int(text)
 
 
@@ -107,7 +126,7 @@ def _moment(text: str, name: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise Refusal(400, f"{name} has value '{text}'. Expected a time such as {_EXAMPLE_TIME}")
+        raise APIError(400, f"{name} has value '{text}'. Expected a time such as {_EXAMPLE_TIME}")
     return moment
 
 
@@ -122,6 +141,6 @@ def _refused() -> Generator[None]:
     try:
         yield
     except LookupError as exc:
-        raise Refusal(404, str(exc)) from exc
+        raise APIError(404, str(exc)) from exc
     except ValueError as exc:
-        raise Refusal(400, str(exc)) from exc
+        raise APIError(400, str(exc)) from exc

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
-from sandbox_fakeproxy.errors import Refusal
+from sandbox_fakeproxy.errors import APIError
 from sandbox_fakeproxy.http import JsonObject, parse_json
 from sandbox_fakeproxy.ids import KEY_PREFIX
 
@@ -23,7 +23,7 @@ def parse_document(content: bytes) -> object:
     """
     try:
         return parse_json(content)
-    except Refusal as exc:
+    except APIError as exc:
         raise InvalidDocument("the document: expected JSON") from exc
 
 

@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from sandbox_fakeproxy.api.request_log import CAPACITY, RequestFilter, RequestLog
-from sandbox_fakeproxy.errors import Refusal
-from sandbox_fakeproxy.failure_modes import find_fate
-from sandbox_fakeproxy.model import Sandbox
+from sandbox_fakeproxy.errors import APIError
+from sandbox_fakeproxy.model import Sandbox, find_fate
 from sandbox_fakeproxy.service import Service
 
 from .faults import Faults
-from .seed import ADMIN, Planting, Seed, read_seed, read_user
+from .seed import ADMIN, Seed, Seeder, read_seed, read_user
 from .state import describe_closest, explain_count, sandbox_state, state_of
 
 
@@ -31,10 +30,10 @@ class Fake:
         self.faults = Faults(lambda: {ADMIN, *(user.username for user in service.users())})
         self._clock = service.clock
         self._store = service.store
-        self._mint = service.mint
+        self._ids = service.ids
         self._log = request_log
-        self._planting = Planting(service)
-        self._mint.begin(self._store.rows_made())
+        self._planting = Seeder(service)
+        self._ids.begin(self._store.rows_made())
         if self._store.is_new():
             self._add_admin()
 
@@ -117,7 +116,7 @@ class Fake:
         asked: dict[str, Any] = {"username": username, "email": email, "keys": [{}]}
         try:
             made = self._planting.user(read_user(asked, "user"))
-        except Refusal as exc:
+        except APIError as exc:
             raise ValueError(str(exc)) from exc
         key: str = made["keys"][0]["api_key"]
         return key
@@ -165,7 +164,7 @@ class Fake:
         No id and no key of the earlier ones is made again.
         """
         given = {key.secret for user in seed.users for key in user.keys if key.secret is not None}
-        self._mint.begin(self._store.rows_made(), given=given)
+        self._ids.begin(self._store.rows_made(), given=given)
         with self._store.all_or_nothing():
             self._store.forget_all()
             if all(user.username != ADMIN for user in seed.users):

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from sandbox_fakeproxy.api import validation as fields
+from sandbox_fakeproxy.api.validation import Validation
 from sandbox_fakeproxy.clock import Instant
-from sandbox_fakeproxy.errors import Refusal
-from sandbox_fakeproxy.failure_modes import Fate, fate_of_image, find_fate
+from sandbox_fakeproxy.controller import Phase
+from sandbox_fakeproxy.errors import APIError
 from sandbox_fakeproxy.http import JsonObject
 from sandbox_fakeproxy.ids import KEY_PREFIX
-from sandbox_fakeproxy.model import Intent, Sandbox, User
-from sandbox_fakeproxy.profiles import Phase
+from sandbox_fakeproxy.model import Fate, Intent, Sandbox, User, fate_of_image, find_fate
 from sandbox_fakeproxy.service import DEFAULT_IMAGE, QUOTA, Service
 
 from .documents import invalid, parse_document, read_list, read_object, refuse
@@ -23,6 +22,7 @@ ADMIN = "admin"  # a user of that name exists from the start
 
 STATES = (Phase.UNRECONCILED, Phase.PENDING, Phase.STARTING, Phase.READY, Phase.PAUSED)
 _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{32}}")
+_VALIDATION = Validation()  # also as deployed: a seed is written for the contract
 _T = TypeVar("_T")
 
 
@@ -111,8 +111,8 @@ def read_user(value: object, at: str) -> SeedUser:
         refuse(f"{at}.sandboxes", f"at most {QUOTA}, which is a user's quota")
     _refuse_repeated([(f"{at}.sandboxes[{i}].name", box.name) for i, box in enumerate(sandboxes)])
     return SeedUser(
-        username=_read(f"{at}.username", fields.username, asked),
-        email=_read(f"{at}.email", fields.email, asked),
+        username=_read(f"{at}.username", _VALIDATION.username, asked),
+        email=_read(f"{at}.email", _VALIDATION.email, asked),
         is_active=_is_active(asked, at),
         keys=tuple(_key(each, where) for where, each in keys),
         sandboxes=sandboxes,
@@ -126,21 +126,21 @@ def _key(value: object, at: str) -> SeedKey:
         refuse(f"{at}.key", f"expected {KEY_PREFIX} and 32 of A-Z, a-z, 0-9, '_' and '-'")
     return SeedKey(
         secret=secret,
-        name=_read(f"{at}.name", fields.key_name, asked),
-        expires_at=_read(f"{at}.expires_at", fields.expires_at, asked),
+        name=_read(f"{at}.name", _VALIDATION.key_name, asked),
+        expires_at=_read(f"{at}.expires_at", _VALIDATION.expires_at, asked),
         is_active=_is_active(asked, at),
     )
 
 
 def _sandbox(value: object, at: str) -> SeedSandbox:
     asked = read_object(value, at, {"name", "image", "state", "fate"})
-    image = _read(f"{at}.image", fields.image, asked, DEFAULT_IMAGE)
+    image = _read(f"{at}.image", _VALIDATION.image, asked, DEFAULT_IMAGE)
     state = asked.get("state", Phase.READY)
     if state not in STATES:
         refuse(f"{at}.state", f"expected one of: {', '.join(STATES)}")
     asked_fate = asked.get("fate")
     return SeedSandbox(
-        name=_read(f"{at}.name", fields.sandbox_name, asked),
+        name=_read(f"{at}.name", _VALIDATION.sandbox_name, asked),
         image=image,
         state=Phase(state),
         fate=fate_of_image(image)
@@ -160,7 +160,7 @@ def _read(at: str, rule: Callable[..., _T], *arguments: object) -> _T:
     """Apply a rule of the API's own to a part of the document."""
     try:
         return rule(*arguments)
-    except (Refusal, ValueError) as exc:
+    except (APIError, ValueError) as exc:
         raise invalid(at, str(exc)) from exc
 
 
@@ -172,7 +172,7 @@ def _refuse_repeated(named: list[tuple[str, str]]) -> None:
         met.add(value)
 
 
-class Planting:
+class Seeder:
     """Make users with keys and sandboxes."""
 
     def __init__(self, service: Service) -> None:
@@ -183,7 +183,7 @@ class Planting:
         """Make a user; return it with its keys in clear, this once.
 
         Raises:
-            Refusal: 409, the username is taken.
+            APIError: 409, the username is taken.
         """
         user = self._service.create_user(asked.username, asked.email, is_active=asked.is_active)
         return {
@@ -206,7 +206,7 @@ class Planting:
         seen = now - self._controller.age(Phase.PAUSED) if is_paused else now
         made_at = seen - age
         intent = Intent(asked.fate, is_paused=False, since=made_at)
-        sandbox_id = self._service.mint.uuid()
+        sandbox_id = self._service.ids.uuid()
         made = Sandbox(sandbox_id, user.id, asked.name, asked.image, made_at, intent)
         self._service.store.add_sandbox(self._controller.paused(made, seen) if is_paused else made)
         return {"id": made.id, "name": made.name}

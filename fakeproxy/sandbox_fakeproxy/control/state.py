@@ -7,9 +7,8 @@ from typing import Any
 from sandbox_fakeproxy.api.request_log import RequestFilter, RequestLog
 from sandbox_fakeproxy.api.users import describe_key, describe_user
 from sandbox_fakeproxy.clock import iso
-from sandbox_fakeproxy.controller import Controller
+from sandbox_fakeproxy.controller import Controller, Phase
 from sandbox_fakeproxy.model import Sandbox
-from sandbox_fakeproxy.profiles import Phase
 from sandbox_fakeproxy.store import Store
 
 _SHOWN = 5  # requests

@@ -6,69 +6,66 @@ What is not in the table, the deployed proxy does as it should.
 
 import re
 
-from starlette.middleware import Middleware
-
-from sandbox_fakeproxy.api.behavior import Answer, Conduct
-from sandbox_fakeproxy.errors import Fault
+from sandbox_fakeproxy.api.behavior import Answer, Behavior
+from sandbox_fakeproxy.api.validation import IMAGE_LIMIT
+from sandbox_fakeproxy.errors import Quirk
 from sandbox_fakeproxy.service import Rules
 
-from . import forwarding as delivery
-from . import validation as fields
-from .routing import ENDPOINTS, Conditional
+from .routing import ENDPOINTS
 
-DEPLOYED = Conduct(
+DEPLOYED = Behavior(
     # "An unexpected fault is always 500 `Internal server error` with some backend's text."
     phrases={500: "Internal server error", 413: "Payload Too Large"},
     answers={
         # § Routing: "404 bodies also carry an `endpoints` object."
-        Fault.UNKNOWN_ROUTE: Answer(404, more={"endpoints": ENDPOINTS}),
+        Quirk.UNKNOWN_ROUTE: Answer(404, more={"endpoints": ENDPOINTS}),
         # § Routing: "An unknown route or method under `/api/admin/` with the admin key: 401
         # `Invalid API key`."
-        Fault.UNKNOWN_ADMIN_ROUTE: Answer(401, "Invalid API key"),
+        Quirk.UNKNOWN_ADMIN_ROUTE: Answer(401, "Invalid API key"),
         # § Routing: "A path segment with bad percent-encoding: 500 `Failed to decode param
         # '<segment>'`, with `%00`: 500 `Failed to authorize request`; both after authentication."
-        Fault.BAD_ESCAPE: Answer(500),
-        Fault.NUL_IN_NAME: Answer(500, "Failed to authorize request"),
+        Quirk.BAD_ESCAPE: Answer(500),
+        Quirk.NUL_IN_NAME: Answer(500, "Failed to authorize request"),
         # § Bodies: "malformed, scalar or null JSON, bad charset, bad gzip, over 100 KB: 500."
-        Fault.MALFORMED_BODY: Answer(500),
-        Fault.LARGE_BODY: Answer(500),
+        Quirk.MALFORMED_BODY: Answer(500),
+        Quirk.LARGE_BODY: Answer(500),
         # § Users: "any other non-label, an object, an array, 64 characters or more: 500."
-        Fault.USERNAME: Answer(500),
+        Quirk.USERNAME: Answer(500),
         # § Users: "E-mails are not checked, over 255: 500."
-        Fault.EMAIL: Answer(500),
+        Quirk.EMAIL: Answer(500),
         # § Users: "`is_active`: other text or numbers 500."
-        Fault.IS_ACTIVE: Answer(500),
+        Quirk.IS_ACTIVE: Answer(500),
         # § Users: "Any non-UUID id: 500."
-        Fault.ID: Answer(500),
+        Quirk.ID: Answer(500),
         # § Users: "DELETE: 500, although the user and the keys are gone."
-        Fault.ORPHANS: Answer(500),
+        Quirk.ORPHANS: Answer(500),
         # § Keys: "garbage is 500"; a name "over 255 characters is 500."
-        Fault.EXPIRES_AT: Answer(500),
-        Fault.KEY_NAME: Answer(500),
+        Quirk.EXPIRES_AT: Answer(500),
+        Quirk.KEY_NAME: Answer(500),
         # § Sandbox names: "Not a label, or not a string: 500." "An image that is not a string:
         # 500." And "a username of 59 or more: 500."
-        Fault.SANDBOX_NAME: Answer(500),
-        Fault.IMAGE: Answer(500),
-        Fault.NAMESPACE: Answer(500),
+        Quirk.SANDBOX_NAME: Answer(500),
+        Quirk.IMAGE: Answer(500),
+        Quirk.NAMESPACE: Answer(500),
         # § Sandbox names: "500, and the name is spent."
-        Fault.SPENT: Answer(500),
+        Quirk.RESERVED: Answer(500),
         # § Quota: "500, the message holding `exceeded quota`."
-        Fault.QUOTA: Answer(500, "The sandbox cannot be created: exceeded quota, limit 10"),
+        Quirk.QUOTA: Answer(500, "The sandbox cannot be created: exceeded quota, limit 10"),
         # § Races: "Concurrent creates: one 201, the rest 500. Deletes: one 200, the rest 500, 403
         # or 404 `Sandbox not found` (below `/proxy/` without a `message`). Pause against resume:
         # some 500."
-        Fault.LOST_RACE: Answer(500),
-        Fault.DELETED_MEANWHILE: Answer(404, "Sandbox not found"),
-        Fault.DELETED_BELOW_PROXY: Answer(404, body={"error": "Sandbox not found"}),
+        Quirk.LOST_RACE: Answer(500),
+        Quirk.DELETED_MEANWHILE: Answer(404, "Sandbox not found"),
+        Quirk.DELETED_BELOW_PROXY: Answer(404, body={"error": "Sandbox not found"}),
         # § Below `/proxy/`: "Paused or refused: 500 `fetch failed`."
-        Fault.PAUSED: Answer(500, "fetch failed"),
-        Fault.UNREACHABLE: Answer(500, "fetch failed"),
+        Quirk.PAUSED: Answer(500, "fetch failed"),
+        Quirk.UNREACHABLE: Answer(500, "fetch failed"),
         # § Below `/proxy/`: "a reply that is not JSON is 500."
-        Fault.NO_JSON: Answer(500),
+        Quirk.NO_JSON: Answer(500),
         # § Commands (its table): "longer than 300 s: 500 at 301 s."
-        Fault.TIME_LIMIT: Answer(500, "fetch failed"),
+        Quirk.TIME_LIMIT: Answer(500, "fetch failed"),
         # § Backend gone: "get and exec 500 `HTTP request failed`, delete 500."
-        Fault.VANISHED: Answer(500, "HTTP request failed"),
+        Quirk.VANISHED: Answer(500, "HTTP request failed"),
     },
     rules=Rules(
         # § Keys: "`Bearer` with two blanks before the key is 401 `Invalid API key`." The second
@@ -77,7 +74,8 @@ DEPLOYED = Conduct(
         # § Sandbox names: "With a dot, or 64-253 characters, or with an image over 512 characters:
         # 500, and the name is spent: it counts against the quota, GET says 403, creating it again
         # 500."
-        spends=fields.spends,
+        complete_name=re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        complete_image_limit=IMAGE_LIMIT,
         # § Users: "A user made again under that name finds its old sandbox names taken: create
         # 500."
         leaves_orphans=True,
@@ -87,41 +85,32 @@ DEPLOYED = Conduct(
         keeps_files=True,
         # § Races: on the deployed proxy the answer of each loser is chance; here they take turns.
         window=0.01,
-        gone=(Fault.DELETED_MEANWHILE, Fault.LOST_RACE),
+        gone=(Quirk.DELETED_MEANWHILE, Quirk.LOST_RACE),
     ),
-    # § Users: "A falsy username is 400; a number or `true` is taken as its text."
-    username=fields.username,
-    # § Users: "E-mails are not checked (a number is taken)."
-    email=fields.email,
-    # § Users: "null is stored, `"yes"` is true."
-    is_active=fields.is_active,
+    # § Users: "A falsy username is 400; a number or `true` is taken as its text." "E-mails are not
+    # checked (a number is taken)." "null is stored, `"yes"` is true."
     # § Keys: "`expires_at` as a number (milliseconds, up to 8.64e15, shown as `+275760-09-13T…`) or
-    # `true` is taken, `""` is none."
-    expires_at=fields.expires_at,
-    # § Keys: "A key's name may be any JSON value and is stored as its text."
-    key_name=fields.key_name,
+    # `true` is taken, `""` is none." "A key's name may be any JSON value and is stored as its
+    # text."
+    # § Sandbox names: "A leading digit: 201, then `ReconcilerError` for ever." (`failure_of`) "An
+    # image: any text is accepted."
+    coerces_fields=True,
     # § Keys: "The user `admin` that exists from the start has an e-mail address."
     admin_email="admin@example.com",
-    # § Sandbox names: "A leading digit: 201, then `ReconcilerError` for ever."
-    # (`failure_modes`) "An image: any text is accepted."
-    sandbox_name=fields.sandbox_name,
-    image=fields.image,
     # § Routing: "Paths match without regard to case." "OPTIONS on a known route with a key: 200,
     # the methods as text and in `Allow`; without one 401; on an unknown one 404." "`OPTIONS
     # /health` is 404." Bodies: "are parsed before anything else, on every route, the unknown and
     # `/health` included, key or no key."
     has_loose_routes=True,
     # § Routing: "JSON answers carry a weak ETag, and `If-None-Match` answers 304."
-    middleware=(Middleware(Conditional),),
+    sends_etags=True,
     # § Below `/proxy/`: "The path is decoded once (`%2F` is a slash, `%3F` starts a query), the
-    # query string and headers are dropped, a body that is not JSON becomes `{}`."
-    read_forwarded=delivery.read_rewritten,
-    # § Below `/proxy/`: "redirects are followed (POST becomes GET), a reply that is not JSON is
-    # 500, a JSON scalar passes." § Routing: "HEAD works wherever GET does (not below `/proxy/`,
-    # where it is 500)."
-    inbound=delivery.followed,
+    # query string and headers are dropped, a body that is not JSON becomes `{}`." "redirects are
+    # followed (POST becomes GET), a reply that is not JSON is 500, a JSON scalar passes."
+    # § Routing: "HEAD works wherever GET does (not below `/proxy/`, where it is 500)."
+    rewrites_forwarded=True,
     # § Commands (its table): "500 at 301 s."
     time_limit=301.0,
     # § Health: "Deployed says connected with the database down."
-    health=lambda _store: True,
+    checks_database=False,
 )

@@ -1,6 +1,7 @@
 """The deployed proxy's web framework around its routes: case, OPTIONS, bodies first, ETags."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -9,9 +10,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox_fakeproxy.api.auth import Gate
-from sandbox_fakeproxy.api.routing import ExactRoute
-from sandbox_fakeproxy.http import is_json
+from sandbox_fakeproxy.api.auth import Auth, Endpoint
+from sandbox_fakeproxy.api.routing import ApiRoute
+from sandbox_fakeproxy.http import is_json, json_object, read_body, replayed
 
 ENDPOINTS = {
     "health": "GET /health",
@@ -22,31 +23,48 @@ ENDPOINTS = {
 }
 
 
-class OptionsRoute(ExactRoute):
+class LooseRoute(ApiRoute):
+    """Match a path in any case, and parse a body before the key is checked."""
+
+    def __init__(
+        self, method: str | None, path: str, endpoint: Endpoint, *, is_known: bool = True
+    ) -> None:
+        super().__init__(method, path, endpoint, is_known=is_known)
+        self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that was matched, unless its body is malformed."""
+        request = Request(scope, receive)
+        body = await read_body(request)
+        json_object(request.headers, body)
+        await super().handle(scope, replayed(body, receive), send)
+
+
+class OptionsRoute(LooseRoute):
     """Answer OPTIONS where a route is, with the methods that it takes."""
 
-    def __init__(self, gate: Gate, known: Sequence[ExactRoute]) -> None:
-        super().__init__("OPTIONS", "/{path:path}", self._answer, is_known=False, is_loose=True)
-        self._gate = gate
+    def __init__(self, auth: Auth, known: Sequence[ApiRoute]) -> None:
+        super().__init__("OPTIONS", "/{path:path}", self._answer, is_known=False)
+        self._auth = auth
         self._known = [route for route in known if route.path != "/health"]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match OPTIONS on a path that has a route."""
-        if not self._methods(scope["path"]):
+        if not self._methods_at(scope["path"]):
             return Match.NONE, {}
         return super().matches(scope)
 
     async def _answer(self, request: Request) -> Response:
-        self._gate.require_key_of_area(request)
-        methods = ", ".join(self._methods(request.scope["path"]))
+        self._auth.require_key_of_area(request)
+        methods = ", ".join(self._methods_at(request.scope["path"]))
         return PlainTextResponse(methods, headers={"Allow": methods})
 
-    def _methods(self, path: str) -> list[str]:
+    def _methods_at(self, path: str) -> list[str]:
         found = (route.methods or set() for route in self._known if route.path_regex.match(path))
         return sorted({method for methods in found for method in methods})
 
 
-class Conditional:
+class ETags:
     """Add a weak ETag to JSON responses, and answer 304 to a request that already has it."""
 
     def __init__(self, app: ASGIApp) -> None:

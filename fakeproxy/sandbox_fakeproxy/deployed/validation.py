@@ -4,14 +4,13 @@ import json
 import re
 from typing import Any
 
-from sandbox_fakeproxy.api import validation as sane
+from sandbox_fakeproxy.api.validation import TEXT_LIMIT, Validation
 from sandbox_fakeproxy.clock import Instant
-from sandbox_fakeproxy.errors import Fault, Refusal
+from sandbox_fakeproxy.errors import APIError, Quirk
 from sandbox_fakeproxy.http import JsonObject
 
 # Its own limit, which leaves no room for the namespace's prefix.
 _USERNAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_LABEL = _USERNAME
 # Names of Kubernetes resources that are no names of services: with dots, or longer than a label.
 _RESOURCE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESOURCE_NAME_LIMIT = 253
@@ -20,84 +19,76 @@ _MOST = 1e21  # JavaScript writes larger numbers with an exponent
 _EARLIEST, _LATEST = -210_866_803_200_000, 8_640_000_000_000_000
 
 
-def username(body: JsonObject) -> str:
-    """Take a number or `true` as its text."""
-    value = body.get("username")
-    if _is_falsy(value):
-        raise Refusal(400, "username is required")
-    name = _text_of(value)
-    if _USERNAME.fullmatch(name) is None:
-        raise Refusal(400, "The username does not fit into the database", Fault.USERNAME)
-    return name
+class DeployedValidation(Validation):
+    """Read the fields of bodies as the deployed proxy does."""
 
+    def username(self, body: JsonObject) -> str:
+        """Take a number or `true` as its text."""
+        value = body.get("username")
+        if _is_falsy(value):
+            raise APIError(400, "username is required")
+        name = _text_of(value)
+        if _USERNAME.fullmatch(name) is None:
+            raise APIError(400, "The username does not fit into the database", Quirk.USERNAME)
+        return name
 
-def email(body: JsonObject) -> str | None:
-    """Take anything as its text."""
-    value = body.get("email")
-    if value is None:
-        return None
-    text = _text_of(value)
-    if len(text) > sane.TEXT_LIMIT:
-        raise Refusal(400, "The e-mail does not fit into the database", Fault.EMAIL)
-    return text
+    def email(self, body: JsonObject) -> str | None:
+        """Take anything as its text."""
+        value = body.get("email")
+        if value is None:
+            return None
+        text = _text_of(value)
+        if len(text) > TEXT_LIMIT:
+            raise APIError(400, "The e-mail does not fit into the database", Quirk.EMAIL)
+        return text
 
+    def is_active(self, body: JsonObject) -> bool | None:
+        """Take null and `"yes"` too."""
+        value = body["is_active"]
+        if value is None or isinstance(value, bool):
+            return value
+        if value == "yes":
+            return True
+        raise APIError(400, "The database takes no such truth value", Quirk.IS_ACTIVE)
 
-def is_active(body: JsonObject) -> bool | None:
-    """Take null and `"yes"` too."""
-    value = body["is_active"]
-    if value is None or isinstance(value, bool):
-        return value
-    if value == "yes":
-        return True
-    raise Refusal(400, "The database takes no such truth value", Fault.IS_ACTIVE)
+    def key_name(self, body: JsonObject) -> str | None:
+        """Take any JSON value as its text."""
+        value = body.get("name")
+        if value is None:
+            return None
+        text = _text_of(value)
+        if len(text) > TEXT_LIMIT:
+            raise APIError(400, "The name does not fit into the database", Quirk.KEY_NAME)
+        return text
 
+    def expires_at(self, body: JsonObject) -> Instant | None:
+        """Take milliseconds since 1970, `true` as one of them, and a falsy value as none."""
+        value = body.get("expires_at")
+        if _is_falsy(value):
+            return None
+        if not isinstance(value, (int, float)):
+            return super().expires_at(body)
+        if _EARLIEST <= value <= _LATEST:
+            return Instant(int(value) * 1000)  # JavaScript drops fractions of a millisecond
+        raise APIError(400, "The database takes no such time", Quirk.EXPIRES_AT)
 
-def key_name(body: JsonObject) -> str | None:
-    """Take any JSON value as its text."""
-    value = body.get("name")
-    if value is None:
-        return None
-    text = _text_of(value)
-    if len(text) > sane.TEXT_LIMIT:
-        raise Refusal(400, "The name does not fit into the database", Fault.KEY_NAME)
-    return text
+    def sandbox_name(self, body: JsonObject) -> str:
+        """Take a leading digit, and any name of a Kubernetes resource."""
+        value = body.get("name")
+        if _is_falsy(value):
+            raise APIError(400, "name is required")
+        if isinstance(value, str) and _is_resource_name(value):
+            return value
+        raise APIError(400, "The cluster takes no such name", Quirk.SANDBOX_NAME)
 
-
-def expires_at(body: JsonObject) -> Instant | None:
-    """Take milliseconds since 1970, `true` as one of them, and a falsy value as none."""
-    value = body.get("expires_at")
-    if _is_falsy(value):
-        return None
-    if not isinstance(value, (int, float)):
-        return sane.expires_at(body)
-    if _EARLIEST <= value <= _LATEST:
-        return Instant(int(value) * 1000)  # JavaScript drops fractions of a millisecond
-    raise Refusal(400, "The database takes no such time", Fault.EXPIRES_AT)
-
-
-def sandbox_name(body: JsonObject) -> str:
-    """Take a leading digit, and any name of a Kubernetes resource."""
-    value = body.get("name")
-    if _is_falsy(value):
-        raise Refusal(400, "name is required")
-    if isinstance(value, str) and _is_resource_name(value):
-        return value
-    raise Refusal(400, "The cluster takes no such name", Fault.SANDBOX_NAME)
-
-
-def image(body: JsonObject, default: str) -> str:
-    """Take any text, however long."""
-    value = body.get("image")
-    if value is None or value == "":
-        return default
-    if isinstance(value, str):
-        return value
-    raise Refusal(400, "The cluster takes no such image", Fault.IMAGE)
-
-
-def spends(name: str, image: str) -> bool:
-    """Tell whether creation fails half-way, and the name stays taken for ever."""
-    return _LABEL.fullmatch(name) is None or len(image) > sane.IMAGE_LIMIT
+    def image(self, body: JsonObject, default: str) -> str:
+        """Take any text, however long."""
+        value = body.get("image")
+        if value is None or value == "":
+            return default
+        if isinstance(value, str):
+            return value
+        raise APIError(400, "The cluster takes no such image", Quirk.IMAGE)
 
 
 def _is_resource_name(value: str) -> bool:

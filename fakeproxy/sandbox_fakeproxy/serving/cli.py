@@ -13,25 +13,14 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from sandbox_fakeproxy.control.documents import InvalidDocument
-from sandbox_fakeproxy.errors import StoreUnusable, UnusableAdminKey
-from sandbox_fakeproxy.profiles import DEFAULT_PROFILE, PROFILES
-from sandbox_fakeproxy.runtime.local.isolation import IsolationUnavailable
+from sandbox_fakeproxy.controller import DEFAULT_PROFILE, PROFILES
+from sandbox_fakeproxy.errors import CannotStart, UnusableAdminKey
 from sandbox_fakeproxy.runtime.local.limits import DEFAULT_LIMITS, Limits, read_limits
 
 from .banner import say
 from .check import check
-from .data_directory import DataUnusable
-from .listener import ListenerRefused
 from .serve import Settings, serve
 
-_CANNOT_START = (
-    DataUnusable,
-    IsolationUnavailable,
-    ListenerRefused,
-    InvalidDocument,
-    StoreUnusable,
-    UnusableAdminKey,
-)
 _NO_HOME = (
     "There is no home directory to keep state in. Set HOME, or choose a directory with --data, or"
     " use --ephemeral."
@@ -69,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _interruptible():
             serve(settings, os.environ)
-    except _CANNOT_START as exc:
+    except (CannotStart, InvalidDocument, UnusableAdminKey) as exc:
         print(f"sandbox-fakeproxy: {exc}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the server has taken the signal over

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox_fakeproxy.ids import Mint
+from sandbox_fakeproxy.errors import CannotStart
+from sandbox_fakeproxy.ids import IdGenerator
 from sandbox_fakeproxy.runtime.cleanup.temporary import TemporaryDirectory
 
 
-class DataUnusable(Exception):
+class DataUnusable(CannotStart):
     """The state cannot be kept where it was asked to be."""
 
 
@@ -36,7 +37,7 @@ class DataDirectory:
         """The admin key, if it was made here."""
         return self.path / "admin.key"
 
-    def admin_key(self, mint: Mint) -> tuple[str, bool]:
+    def admin_key(self, ids: IdGenerator) -> tuple[str, bool]:
         """Return the key that is kept here, and whether it was made just now.
 
         Raises:
@@ -46,7 +47,7 @@ class DataDirectory:
             if kept := self._kept_admin_key():
                 self.admin_key_file.chmod(0o600)  # it may have been changed
                 return kept, False
-            made = f"admin_{mint.token()}"
+            made = f"admin_{ids.token()}"
             with _private_file(self.admin_key_file) as file:
                 os.write(file, f"{made}\n".encode())
             return made, True

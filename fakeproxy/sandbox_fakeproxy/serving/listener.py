@@ -4,10 +4,12 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 
+from sandbox_fakeproxy.errors import CannotStart
+
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
-class ListenerRefused(Exception):
+class ListenerRefused(CannotStart):
     """The fake cannot, or must not, listen there."""
 
 

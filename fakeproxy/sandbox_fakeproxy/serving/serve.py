@@ -20,8 +20,8 @@ from sandbox_fakeproxy.app import create_app
 from sandbox_fakeproxy.control.documents import InvalidDocument
 from sandbox_fakeproxy.control.fake import Fake
 from sandbox_fakeproxy.control.seed import Seed, parse_seed
-from sandbox_fakeproxy.ids import Mint, seeded
-from sandbox_fakeproxy.profiles import DEFAULT_PROFILE
+from sandbox_fakeproxy.controller import DEFAULT_PROFILE
+from sandbox_fakeproxy.ids import IdGenerator, seeded
 from sandbox_fakeproxy.runtime.cleanup.processes import reap_orphans
 from sandbox_fakeproxy.runtime.interface import Runtime
 from sandbox_fakeproxy.runtime.local.isolation import Choice, Network
@@ -102,7 +102,7 @@ def _serve(
         seed=None if settings.seed is None else f"{settings.seed} {store.rows_made()}",
         as_deployed=settings.as_deployed,
     )
-    admin_mint = Mint(None if settings.seed is None else seeded(f"admin {settings.seed}"))
+    admin_mint = IdGenerator(None if settings.seed is None else seeded(f"admin {settings.seed}"))
     admin_key, is_new = (given_key, False) if given_key else data.admin_key(admin_mint)
     app = create_app(
         admin_key=admin_key,

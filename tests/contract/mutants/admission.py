@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy import ApiKey, Instant, Refusal, Service, User
+from sandbox_fakeproxy import APIError, ApiKey, Instant, Service, User
 
 from .gates import (
     DEACTIVATED,
@@ -126,7 +126,7 @@ class AdminIsUser(Service):
     def authenticate(self, authorization: str | None) -> User:
         try:
             self.authenticate_admin(authorization)
-        except Refusal:
+        except APIError:
             return super().authenticate(authorization)
         return self.store.users()[-1]
 
@@ -140,7 +140,7 @@ class UserIsAdmin(Service):
     def authenticate_admin(self, authorization: str | None) -> None:
         try:
             self.authenticate(authorization)
-        except Refusal:
+        except APIError:
             super().authenticate_admin(authorization)
 
 

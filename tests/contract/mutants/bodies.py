@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, ClassVar
 
-from sandbox_fakeproxy import Refusal, Service, User
+from sandbox_fakeproxy import APIError, Service, User
 from starlette.requests import Request
 
 from .gates import matching, meets_mistake, only, replaying
@@ -162,7 +162,7 @@ class _Early(Service):
 
     def _check(self) -> None:
         if meets_mistake():
-            raise Refusal(400, self.message)
+            raise APIError(400, self.message)
 
 
 class _BodyFirst(_Early):

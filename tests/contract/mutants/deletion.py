@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy import LocalRuntime, Refusal, Sandbox, Service, Status, User
+from sandbox_fakeproxy import APIError, LocalRuntime, Sandbox, Service, Status, User
 
 from .mutant import Kind
 from .rewriting import (
@@ -63,7 +63,7 @@ class _Hiding(Service):
     def owned_sandbox(self, user: User, name: str) -> Sandbox:
         found = super().owned_sandbox(user, name)
         if found.id in self._deleted:
-            raise Refusal(403, "You do not have access to this sandbox")
+            raise APIError(403, "You do not have access to this sandbox")
         return found
 
     def sandboxes(self, user: User) -> list[Status]:
@@ -138,7 +138,7 @@ class Namesakes(Service):
 class NotPaused(Service):
     async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
         if sandbox.asked.is_paused:
-            raise Refusal(409, f"Sandbox '{sandbox.name}' is paused")
+            raise APIError(409, f"Sandbox '{sandbox.name}' is paused")
         await super().delete_sandbox(user, sandbox)
 
 

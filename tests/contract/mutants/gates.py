@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, ClassVar
 
-from sandbox_fakeproxy import ApiKey, Instant, Refusal, Sandbox, Service, User
+from sandbox_fakeproxy import APIError, ApiKey, Instant, Sandbox, Service, User
 
 from .mutant import with_middleware
 from .rewriting import answer_of
@@ -150,7 +150,7 @@ class Forgiving(Service):
         """Return the key's user, or another user in place of a refusal."""
         try:
             return super().authenticate(authorization)
-        except Refusal as refusal:
+        except APIError as refusal:
             if not self._forgives(refusal):
                 raise
             return self._somebody(authorization)
@@ -159,11 +159,11 @@ class Forgiving(Service):
         """Accept the request in place of a refusal."""
         try:
             super().authenticate_admin(authorization)
-        except Refusal as refusal:
+        except APIError as refusal:
             if not self._forgives(refusal):
                 raise
 
-    def _forgives(self, refusal: Refusal) -> bool:
+    def _forgives(self, refusal: APIError) -> bool:
         return meets_mistake() and (not self.forgiven or refusal.message in self.forgiven)
 
     def _somebody(self, authorization: str | None) -> User:
@@ -256,7 +256,7 @@ class Keyring(Service):
 
     def new_secret(self) -> str:
         """Make a key's secret."""
-        return self.mint.api_key()
+        return self.ids.api_key()
 
     def handed_out(self, _user: User, secret: str) -> str:
         """Return the secret that is shown for a new key."""
@@ -266,7 +266,7 @@ class Keyring(Service):
         """Return the user of a key, and note that it was used."""
         found = self.find(self.digest(self.key_in(authorization)))
         if found is None:
-            raise Refusal(401, UNKNOWN)
+            raise APIError(401, UNKNOWN)
         _, key, user = found
         now = self.clock.now()
         self.check_key(key, user, now)
@@ -284,7 +284,7 @@ class Keyring(Service):
     ) -> tuple[str, ApiKey]:
         """Make a key."""
         secret = secret if secret is not None else self.new_secret()
-        key_id, now, prefix = self.mint.uuid(), self.clock.now(), secret[: self.shown]
+        key_id, now, prefix = self.ids.uuid(), self.clock.now(), secret[: self.shown]
         key = ApiKey(key_id, user.id, prefix, name, is_active, now, expires_at, None)
         self.store.add_key(key, self.digest(secret))
         return self.handed_out(user, secret), key

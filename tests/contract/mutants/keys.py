@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy import Instant, Refusal, Service
+from sandbox_fakeproxy import APIError, Instant, Service
 
 from .gates import meets_mistake, on_route
 from .mutant import Kind
@@ -106,7 +106,7 @@ class _Making(Service):
 class NameRequired(_Making):
     def check(self, name: str | None, expires_at: Instant | None) -> None:
         if not name:
-            raise Refusal(400, "name is required")
+            raise APIError(400, "name is required")
 
 
 @MADE.of(
@@ -118,7 +118,7 @@ class NameRequired(_Making):
 class NoPast(_Making):
     def check(self, name: str | None, expires_at: Instant | None) -> None:
         if expires_at is not None and expires_at <= Instant.of(self.clock.now()):
-            raise Refusal(400, "expires_at must be in the future")
+            raise APIError(400, "expires_at must be in the future")
 
 
 class ForTheFirst(Service):

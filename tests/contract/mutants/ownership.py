@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox_fakeproxy import Refusal, Sandbox, Service, Store, User
+from sandbox_fakeproxy import APIError, Sandbox, Service, Store, User
 
 from .gates import (
     BOX_ROUTES,
@@ -48,7 +48,7 @@ OWNERSHIP.add(
 class Telltale(Service):
     def owned_sandbox(self, user: User, name: str) -> Sandbox:
         if self.store.sandbox(user.id, name) is None and _somebodys(self.store, name):
-            raise Refusal(403, "This sandbox belongs to another user")
+            raise APIError(403, "This sandbox belongs to another user")
         return super().owned_sandbox(user, name)
 
 
@@ -61,7 +61,7 @@ class Telltale(Service):
 class NotFound(Service):
     def owned_sandbox(self, user: User, name: str) -> Sandbox:
         if self.store.sandbox(user.id, name) is None and not _somebodys(self.store, name):
-            raise Refusal(404, NO_ACCESS)
+            raise APIError(404, NO_ACCESS)
         return super().owned_sandbox(user, name)
 
 

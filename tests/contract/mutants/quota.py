@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy import Refusal, Sandbox, Service, User
+from sandbox_fakeproxy import APIError, Sandbox, Service, User
 
 from .mutant import Kind, with_settings
 from .rewriting import BOXES, answered, status
@@ -23,7 +23,7 @@ class _Counting(Service):
     def require_quota(self, user: User) -> None:
         if self.count(user) >= self.most:
             message = f"Sandbox quota exceeded: a user may have {self.most} sandboxes"
-            raise Refusal(403, f"{message}, paused ones counted")
+            raise APIError(403, f"{message}, paused ones counted")
 
     def count(self, user: User) -> int:
         """Return how many sandboxes count as a user's."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy import ApiKey, Refusal, Sandbox, Service, Status, User
+from sandbox_fakeproxy import APIError, ApiKey, Sandbox, Service, Status, User
 
 from .mutant import Kind
 from .rewriting import BOX, EXEC, answered, error
@@ -194,7 +194,7 @@ class Cached(Service):
     def owned_sandbox(self, user: User, name: str) -> Sandbox:
         try:
             self._known[user.id, name] = super().owned_sandbox(user, name)
-        except Refusal:
+        except APIError:
             if (user.id, name) not in self._known:
                 raise
         return self._known[user.id, name]

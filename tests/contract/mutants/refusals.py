@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy import ApiKey, Refusal, Service, User
+from sandbox_fakeproxy import APIError, ApiKey, Service, User
 
 from .gates import (
     DEACTIVATED,
@@ -42,7 +42,7 @@ SAID = Kind("The reason that is given for a refusal")
 class RevokedLast(Service):
     def check_key(self, key: ApiKey, user: User, now: datetime) -> None:
         if not user.is_active:
-            raise Refusal(401, DEACTIVATED)
+            raise APIError(401, DEACTIVATED)
         super().check_key(key, user, now)
 
 

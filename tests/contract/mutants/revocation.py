@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy import Refusal, Service
+from sandbox_fakeproxy import APIError, Service
 
 from .mutant import Kind
 from .rewriting import (
@@ -75,7 +75,7 @@ class Forgotten(Service):
     def revoke_key(self, key_id: str, *, owner: User | None = None) -> None:
         key = self.store.key(key_id)
         if key is not None and not key.is_active:
-            raise Refusal(404, "API key not found")
+            raise APIError(404, "API key not found")
         super().revoke_key(key_id, owner=owner)
 
 
@@ -100,7 +100,7 @@ class AllRevoked(Service):
 class OnceOnly(Service):
     def revoke(self, key: ApiKey) -> None:
         if not key.is_active:
-            raise Refusal(409, "API key is already revoked")
+            raise APIError(409, "API key is already revoked")
         super().revoke(key)
 
 
@@ -163,7 +163,7 @@ class NotInUse(Service):
 
     def revoke_key(self, key_id: str, *, owner: User | None = None) -> None:
         if owner is not None and self.last == key_id:
-            raise Refusal(400, "A key cannot revoke itself")
+            raise APIError(400, "A key cannot revoke itself")
         super().revoke_key(key_id, owner=owner)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy import Refusal, Sandbox, Service, User
+from sandbox_fakeproxy import APIError, Sandbox, Service, User
 
 from .mutant import Kind, with_middleware
 from .rewriting import (
@@ -152,7 +152,7 @@ MADE.add(
 class ShortNames(Service):
     async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
         if len(name) > 62:
-            raise Refusal(400, "name must be a DNS label of at most 62 characters")
+            raise APIError(400, "name must be a DNS label of at most 62 characters")
         return await super().create_sandbox(user, name, image)
 
 
@@ -232,7 +232,7 @@ class Deleting(Service):
         first = self.store.sandbox(user.id, name)
         try:
             return await super().create_sandbox(user, name, image)
-        except Refusal:
+        except APIError:
             if first is not None:
                 self.store.delete_sandbox(first.id)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sandbox_fakeproxy import LocalRuntime, Refusal, Sandbox, Service
+from sandbox_fakeproxy import APIError, LocalRuntime, Sandbox, Service
 
 from .mutant import Kind
 from .rewriting import BOX, answered, body, error, losing, setting, status, turning
@@ -37,7 +37,7 @@ for _id, _said, _change in (
 class PausedOnce(Service):
     async def pause_sandbox(self, sandbox: Sandbox) -> None:
         if sandbox.asked.is_paused:
-            raise Refusal(409, f"Sandbox '{sandbox.name}' is paused already")
+            raise APIError(409, f"Sandbox '{sandbox.name}' is paused already")
         await super().pause_sandbox(sandbox)
 
 
@@ -49,7 +49,7 @@ class PausedOnce(Service):
 class ResumedOnce(Service):
     async def resume_sandbox(self, sandbox: Sandbox) -> None:
         if not sandbox.asked.is_paused:
-            raise Refusal(409, f"Sandbox '{sandbox.name}' runs already")
+            raise APIError(409, f"Sandbox '{sandbox.name}' runs already")
         await super().resume_sandbox(sandbox)
 
 
@@ -61,7 +61,7 @@ class ResumedOnce(Service):
 class ReadyOnly(Service):
     async def pause_sandbox(self, sandbox: Sandbox) -> None:
         if self.controller.phase(sandbox, self.clock.now()) not in {"ready", "paused"}:
-            raise Refusal(409, f"Sandbox '{sandbox.name}' is not ready")
+            raise APIError(409, f"Sandbox '{sandbox.name}' is not ready")
         await super().pause_sandbox(sandbox)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sandbox_fakeproxy import Refusal, Service
+from sandbox_fakeproxy import APIError, Service
 
 from .mutant import Kind
 from .rewriting import (
@@ -132,7 +132,7 @@ class _Deleting(Service):
 
     def user(self, user_id: str) -> User:
         if user_id in self._deleted:
-            raise Refusal(404, "User not found")
+            raise APIError(404, "User not found")
         return super().user(user_id)
 
     def users(self, *, active_only: bool = False) -> list[User]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy import Refusal, Service
+from sandbox_fakeproxy import APIError, Service
 
 from .mutant import Kind
 from .rewriting import (
@@ -103,7 +103,7 @@ class _Making(Service):
 class ShorterEmail(_Making):
     def check(self, username: str, email: str | None) -> None:
         if email is not None and len(email) > 254:
-            raise Refusal(400, "email must be text of at most 254 characters")
+            raise APIError(400, "email must be text of at most 254 characters")
 
 
 @MADE.of(
@@ -114,7 +114,7 @@ class ShorterEmail(_Making):
 class EmailRequired(_Making):
     def check(self, username: str, email: str | None) -> None:
         if not email:
-            raise Refusal(400, "email is required")
+            raise APIError(400, "email is required")
 
 
 _numbers = count()
@@ -154,7 +154,7 @@ MADE.add(
 class ShorterName(_Making):
     def check(self, username: str, email: str | None) -> None:
         if len(username) > 57:
-            raise Refusal(400, "username must be a DNS label of at most 57 characters")
+            raise APIError(400, "username must be a DNS label of at most 57 characters")
 
 
 # Taken -------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class Killing(Service):
     def create_user(self, username: str, email: str | None, *, is_active: bool = True) -> User:
         try:
             return super().create_user(username, email, is_active=is_active)
-        except Refusal:
+        except APIError:
             taken = self.store.user_named(username)
             self.store.delete_user(taken.id if taken else "")
             raise

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox_fakeproxy.runtime.api import (
+    Body,
     Handler,
     JsonObject,
     Unprocessable,
@@ -15,12 +16,11 @@ from sandbox_fakeproxy.runtime.api import (
     issue,
     read_fields,
 )
-from sandbox_fakeproxy.runtime.body import Body
 
-from .entries import ORDERS, View, writable
-from .errors import FileFault, faults
+from .errors import FileError, faults
+from .listing import ORDERS, View, writable
 from .patterns import Glob
-from .search import BadExpression
+from .search import InvalidExpression
 from .transfer import Run, decoded, download, failed, upload
 from .volume import Volume
 
@@ -57,9 +57,9 @@ async def _answer(volume: Volume, run: Run, reading: _Reading, request: Request)
     body.check()
     try:
         return done(*await run(call))
-    except FileFault as exc:
+    except FileError as exc:
         return failed(exc)
-    except BadExpression as exc:
+    except InvalidExpression as exc:
         message = f"No regular expression: {exc}"
         raise Unprocessable(issue("regex", message, "value_error")) from exc
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox_fakeproxy.runtime.walk import DIRECTORY
 
-from .errors import Misfit
+from .errors import FileRejected
 
 _Names = tuple[str, ...]
 
@@ -42,7 +42,7 @@ class Tree:
         The name need not exist; it is `.` where the path leads to the directory itself.
 
         Raises:
-            Misfit: the path is none, or leads out.
+            FileRejected: the path is none, or leads out.
             OSError: it leads nowhere.
         """
         _check(path)
@@ -56,7 +56,7 @@ class Tree:
         """Open the file, directory or device at a path without waiting; `flags` may create a file.
 
         Raises:
-            Misfit: the path is none, or leads out.
+            FileRejected: the path is none, or leads out.
             OSError: it cannot be opened.
         """
         with self.reach(path, make_parents=make_parents) as (directory, name):
@@ -74,7 +74,7 @@ class Tree:
         """Return the status of a file, or of the target of a link.
 
         Raises:
-            Misfit: the path is none, or leads out.
+            FileRejected: the path is none, or leads out.
             OSError: it is not there.
         """
         with self.reach(path) as (directory, name):
@@ -84,7 +84,7 @@ class Tree:
         """Return the directory of this machine that stands for a path, if one does.
 
         Raises:
-            Misfit: the path is neither one of the directories nor on the way to one.
+            FileRejected: the path is neither one of the directories nor on the way to one.
         """
         if names in self._roots:
             return self._roots[names]
@@ -92,9 +92,9 @@ class Tree:
             return None
         raise self.leads_out()
 
-    def leads_out(self) -> Misfit:
+    def leads_out(self) -> FileRejected:
         """Say that a path leads out, and where it may lead."""
-        return Misfit(
+        return FileRejected(
             "permission_denied", f"Only what is in {self._inside} can be reached, and this is not"
         )
 
@@ -186,8 +186,8 @@ def _names(path: str) -> _Names:
 
 def _check(path: str) -> None:
     if not path.startswith("/"):
-        raise Misfit("invalid_path", "The path must be absolute, such as /sandbox/notes.txt")
+        raise FileRejected("invalid_path", "The path must be absolute, such as /sandbox/notes.txt")
     if "\0" in path:
-        raise Misfit("invalid_path", "No path can hold a NUL character")
+        raise FileRejected("invalid_path", "No path can hold a NUL character")
     if len(os.fsencode(path)) > _PATH_LIMIT:
-        raise Misfit("invalid_path", f"The path has more than {_PATH_LIMIT} bytes")
+        raise FileRejected("invalid_path", f"The path has more than {_PATH_LIMIT} bytes")

@@ -35,7 +35,7 @@ _BY_ERRNO: dict[int, ErrorType] = {
 }
 
 
-class FileFault(Exception):
+class FileError(Exception):
     """A file operation that failed; `retryable` when the same request may succeed later."""
 
     def __init__(
@@ -55,7 +55,7 @@ class FileFault(Exception):
         self.retryable = retryable
 
 
-class Misfit(Exception):
+class FileRejected(Exception):
     """A path or a file that does not fit the operation."""
 
     def __init__(self, error_type: ErrorType, message: str) -> None:
@@ -69,24 +69,24 @@ def faults(operation: str, path: str) -> Generator[None]:
     """Turn any failure of a file operation into a fault that names operation and path.
 
     Raises:
-        FileFault: the operation failed.
+        FileError: the operation failed.
     """
     try:
         yield
-    except Misfit as exc:
-        raise FileFault(exc.error_type, path, operation, f"{exc.message}: '{path}'") from exc
+    except FileRejected as exc:
+        raise FileError(exc.error_type, path, operation, f"{exc.message}: '{path}'") from exc
     except UnicodeDecodeError as exc:
         message = f"Not UTF-8 text at byte {exc.start}; download it instead: '{path}'"
-        raise FileFault("decode_error", path, operation, message) from exc
+        raise FileError("decode_error", path, operation, message) from exc
     except OSError as exc:
         raise _of_the_system(exc, path, operation) from exc
 
 
-def _of_the_system(exc: OSError, path: str, operation: str) -> FileFault:
+def _of_the_system(exc: OSError, path: str, operation: str) -> FileError:
     # Not the text of the exception: it would name a path of this machine.
     number = exc.errno or errno.EIO
     error_type = _BY_ERRNO.get(number, "io_error")
-    return FileFault(
+    return FileError(
         error_type,
         path,
         operation,

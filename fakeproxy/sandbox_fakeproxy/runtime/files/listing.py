@@ -1,16 +1,22 @@
-"""The entries of a directory, and of those below it: bounded, sorted, never through a link."""
+"""The entries of a directory and of those below it: read, chosen, ordered and described.
+
+A walk is bounded, goes in the order of names, and never through a link.
+"""
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from sandbox_fakeproxy.clock import iso
 
 from .confinement import Tree
-from .errors import Misfit
+from .errors import FileRejected
 
 _State = TypeVar("_State")
 
@@ -54,7 +60,7 @@ class Walk:
         """Return the entries of a directory.
 
         Raises:
-            Misfit: the path is none, or leads out.
+            FileRejected: the path is none, or leads out.
             OSError: it is no directory that can be read.
         """
         directory = self._tree.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -74,7 +80,7 @@ class Walk:
         What cannot be read on the way is passed over.
 
         Raises:
-            Misfit: the path is none, or leads out.
+            FileRejected: the path is none, or leads out.
             OSError: it is no directory that can be read.
         """
         ahead = [(each, start) for each in reversed(self.entries(path))]
@@ -89,7 +95,7 @@ class Walk:
                 continue
             yield entry, state
             if entry.is_directory and not entry.is_link:
-                with suppress(OSError, Misfit):
+                with suppress(OSError, FileRejected):
                     ahead.extend((each, state) for each in reversed(self.entries(entry.path)))
 
     def _entry(self, directory: str, scanned: os.DirEntry[str]) -> Entry | None:
@@ -97,7 +103,61 @@ class Walk:
         with suppress(OSError):  # gone by now
             status, is_link = scanned.stat(follow_symlinks=False), scanned.is_symlink()
             if is_link:
-                with suppress(OSError, Misfit):
+                with suppress(OSError, FileRejected):
                     status = self._tree.stat(path)
             return Entry(path, status, is_link)
         return None
+
+
+_ORDERS: dict[str, Callable[[Entry], Any]] = {
+    "name": lambda entry: entry.path,
+    "size": lambda entry: entry.status.st_size,
+    "modified": lambda entry: entry.status.st_mtime_ns,
+    "type": lambda entry: (not entry.is_directory, entry.extension, entry.path),
+}
+ORDERS = tuple(_ORDERS)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which entries are shown, and in which order. Directories pass any filter of extensions."""
+
+    extensions: Collection[str] | None
+    order: str
+    descending: bool
+    sizes: bool
+    permissions: bool
+
+    def of(self, entries: Collection[Entry]) -> list[Entry]:
+        """Return the entries to show, in order."""
+        chosen = [entry for entry in entries if self._shows(entry)]
+        if self.order == "name" and not self.descending:
+            return chosen  # as they were read: a directory's own right after it
+        return sorted(chosen, key=_ORDERS[self.order], reverse=self.descending)
+
+    def described(self, entry: Entry) -> dict[str, Any]:
+        """Write one entry."""
+        modified = datetime.fromtimestamp(entry.status.st_mtime, UTC)
+        written: dict[str, Any] = {
+            "name": writable(entry.name),
+            "path": writable(entry.path),
+            "is_directory": entry.is_directory,
+            "size": entry.status.st_size if self.sizes and not entry.is_directory else None,
+            "modified_time": iso(modified),
+            "extension": writable(entry.extension) or None,
+        }
+        if self.permissions:
+            written["permissions"] = f"{entry.status.st_mode & 0o777:03o}"
+        return written
+
+    def _shows(self, entry: Entry) -> bool:
+        if self.extensions is None or entry.is_directory:
+            return True
+        return entry.extension.removeprefix(".") in {
+            each.removeprefix(".") for each in self.extensions
+        }
+
+
+def writable(name: str) -> str:
+    """Return a name as JSON can hold it: one that is not UTF-8 has marks where it is not."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")

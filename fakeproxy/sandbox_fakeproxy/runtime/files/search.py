@@ -11,13 +11,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import Misfit
+from .errors import FileRejected
 
 _PROGRAM = [sys.executable, "-I", "-S", str(Path(__file__).with_name("match.py"))]
 _MATCH_LIMIT = 10_000
 
 
-class BadExpression(Exception):
+class InvalidExpression(Exception):
     """It is no regular expression of Python's."""
 
 
@@ -34,11 +34,13 @@ def search(text: str, regex: str, seconds: float) -> Found:
     """Return the lines of a text in which an expression is found.
 
     Raises:
-        BadExpression: it is none.
-        Misfit: it took too much time or memory.
+        InvalidExpression: it is none.
+        FileRejected: it took too much time or memory.
     """
     asked = {"text": text, "regex": regex, "limit": _MATCH_LIMIT, "seconds": seconds}
-    late = Misfit("io_error", f"The search took more than {seconds:g} s; simplify the expression")
+    late = FileRejected(
+        "io_error", f"The search took more than {seconds:g} s; simplify the expression"
+    )
     try:
         ended = subprocess.run(  # noqa: S603  (a program of ours; what is asked is no argument)
             _PROGRAM,
@@ -52,8 +54,8 @@ def search(text: str, regex: str, seconds: float) -> Found:
     if ended.returncode == -signal.SIGXCPU:
         raise late
     if ended.returncode != 0:
-        raise Misfit("io_error", "The search took too much memory; simplify the expression")
+        raise FileRejected("io_error", "The search took too much memory; simplify the expression")
     answer = json.loads(ended.stdout)
     if "error" in answer:
-        raise BadExpression(answer["error"])
+        raise InvalidExpression(answer["error"])
     return Found(**answer)

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from sandbox_fakeproxy.runtime.api import Unprocessable, done, issue
 from sandbox_fakeproxy.runtime.paths import HOME
 
-from .errors import FileFault, Misfit
+from .errors import FileError, FileRejected
 from .volume import OpenFile, Volume
 
 _PLACE = f"{HOME}/"  # of an upload without a path
@@ -25,7 +25,7 @@ _PLACE = f"{HOME}/"  # of an upload without a path
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
-def failed(fault: FileFault, status: int = 200) -> Response:
+def failed(fault: FileError, status: int = 200) -> Response:
     """Word a fault: the API has worked, the file has not."""
     data = {
         "path": fault.path,
@@ -51,7 +51,7 @@ async def upload(volume: Volume, run: Run, request: Request) -> Response:
         return JSONResponse({"detail": str(exc)}, 400)
     try:
         size = await run(partial(volume.write, path, data, operation="upload"))
-    except FileFault as exc:
+    except FileError as exc:
         return failed(exc)
     return done("File uploaded", {"file_path": path, "file_size": size, "success": True})
 
@@ -63,7 +63,7 @@ async def download(volume: Volume, run: Run, request: Request) -> Response:
         raise Unprocessable({"loc": ["query", "path"], "msg": "Field required", "type": "missing"})
     try:
         file: OpenFile = await run(partial(volume.open, path))
-    except FileFault as exc:
+    except FileError as exc:
         return failed(exc, 404 if exc.error_type == "not_found" else 400)
     headers = {
         "content-length": str(file.size),
@@ -101,7 +101,7 @@ def decoded(content: str, encoding: str) -> bytes:
     """Return the bytes that a content stands for: `utf-8`, `base64`, or `raw`, a byte a character.
 
     Raises:
-        Misfit: it is not in that encoding.
+        FileRejected: it is not in that encoding.
     """
     if encoding == "utf-8":
         return content.encode()
@@ -110,9 +110,9 @@ def decoded(content: str, encoding: str) -> bytes:
             return content.encode("latin-1")
         except UnicodeEncodeError as exc:
             message = f"Character {exc.start} of the content is more than one byte"
-            raise Misfit("decode_error", message) from exc
+            raise FileRejected("decode_error", message) from exc
     try:
         # Lines, as the base64 command writes them, are base64 too.
         return base64.b64decode("".join(content.split()), validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise Misfit("decode_error", f"The content is not base64: {exc}") from exc
+        raise FileRejected("decode_error", f"The content is not base64: {exc}") from exc

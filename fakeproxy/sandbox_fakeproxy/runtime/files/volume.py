@@ -1,6 +1,6 @@
 """Operations on the files of one sandbox, by the paths that the sandbox knows.
 
-Every failure is a `FileFault`. A write goes straight to the file, as in the deployed runtime: it
+Every failure is a `FileError`. A write goes straight to the file, as in the deployed runtime: it
 keeps its inode and its mode, and one that fails half-way leaves half of it.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .confinement import Tree
-from .errors import Misfit, faults
+from .errors import FileRejected, faults
 from .listing import Entry, Walk
 from .patterns import Glob, State
 from .search import Found, search
@@ -59,7 +59,7 @@ class Volume:
         """Make the directories, where they are not there yet.
 
         Raises:
-            FileFault: they cannot be made.
+            FileError: they cannot be made.
         """
         with faults("prepare", "/"):
             self._tree.make_roots()
@@ -68,7 +68,7 @@ class Volume:
         """Return a file's text, or its lines from `start` on and before `end`, from 0.
 
         Raises:
-            FileFault: it cannot be read, or is no text.
+            FileError: it cannot be read, or is no text.
         """
         with faults("read", path), self._file(path, os.O_RDONLY) as file:
             text = _read_text(file)
@@ -83,7 +83,7 @@ class Volume:
         """Write a file, made with its parents if need be; return how many bytes were written.
 
         Raises:
-            FileFault: it cannot be written.
+            FileError: it cannot be written.
         """
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0)
         with self._changing, faults(operation, path), self._file(path, flags) as file:
@@ -96,13 +96,15 @@ class Volume:
         """Replace a text wherever it is in a file; return how often.
 
         Raises:
-            FileFault: it cannot be read or written, is no text, or would grow too large.
+            FileError: it cannot be read or written, is no text, or would grow too large.
         """
         with self._changing, faults("replace", path), self._file(path, os.O_RDWR) as file:
             text = _read_text(file)
             count = text.count(old)
             if len(text) + count * (len(new) - len(old)) > TEXT_LIMIT:
-                raise Misfit("invalid_target", f"It would have more than {TEXT_LIMIT} characters")
+                raise FileRejected(
+                    "invalid_target", f"It would have more than {TEXT_LIMIT} characters"
+                )
             if count:
                 data = text.replace(old, new).encode()
                 os.lseek(file, 0, os.SEEK_SET)
@@ -114,8 +116,8 @@ class Volume:
         """Return the lines of a file in which an expression is found.
 
         Raises:
-            FileFault: it cannot be read, is no text, or the search took too long.
-            BadExpression: it is none.
+            FileError: it cannot be read, is no text, or the search took too long.
+            InvalidExpression: it is none.
         """
         with faults("search", path):
             with self._file(path, os.O_RDONLY) as file:
@@ -128,7 +130,7 @@ class Volume:
         """Return the entries of a directory, `depth` levels deep or all, and whether there is more.
 
         Raises:
-            FileFault: it cannot be read, or is no directory.
+            FileError: it cannot be read, or is no directory.
         """
 
         def step(above: int, entry: Entry) -> int | None:
@@ -148,7 +150,7 @@ class Volume:
         """Return the files below a directory that a pattern matches, and whether there are more.
 
         Raises:
-            FileFault: it cannot be read, or is no directory.
+            FileError: it cannot be read, or is no directory.
         """
 
         def step(state: State, entry: Entry) -> State | None:
@@ -167,7 +169,7 @@ class Volume:
         """Open a file of any size.
 
         Raises:
-            FileFault: it cannot be read.
+            FileError: it cannot be read.
         """
         with faults("download", path):
             return OpenFile(self._open(path, os.O_RDONLY))
@@ -187,7 +189,7 @@ class Volume:
             return file
         os.close(file)
         what = "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
-        raise Misfit("invalid_target", f"A file was expected, and this is {what}")
+        raise FileRejected("invalid_target", f"A file was expected, and this is {what}")
 
 
 def _read_text(file: int) -> str:
@@ -195,7 +197,7 @@ def _read_text(file: int) -> str:
     while block := os.read(file, _BLOCK):
         data += block
         if len(data) > TEXT_LIMIT:
-            raise Misfit(
+            raise FileRejected(
                 "invalid_target", f"It has more than {TEXT_LIMIT} bytes; download it instead"
             )
     return data.decode()

@@ -14,7 +14,7 @@ from sandbox_fakeproxy.runtime.shell.sessions import Listener
 
 from .machine import Machine
 from .reports import Report
-from .shell_process import Life
+from .shell_process import ShellProcess
 from .terminal import TYPED_LIMIT
 
 LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
@@ -49,7 +49,7 @@ class Bash:
         self._machine = machine
         self._clock = clock
         self._listener = listener
-        self._life: Life | None = None
+        self._life: ShellProcess | None = None
         self._starting = asyncio.Lock()
         self._number = 0
         self._script = ("", "")  # the way to where it runs, and itself
@@ -147,11 +147,11 @@ class Bash:
             except Exception:  # the command runs all the same
                 LOG.exception("A sandbox could not be prepared for a command")
 
-    async def _living(self) -> Life:
+    async def _living(self) -> ShellProcess:
         if self._life is None or self._life.has_ended:
             self._life = None  # the next reports are the new shell's
             await asyncio.to_thread(self._place.make)
-            life = Life(self._machine, self._place, self)
+            life = ShellProcess(self._machine, self._place, self)
             async with self._starts:
                 await life.start(self._place.to_commands(self.directory))
             if life.has_ended:

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
+from sandbox_fakeproxy.errors import CannotStart
 from sandbox_fakeproxy.runtime.paths import HOME, SCRATCH, Place
 
 from .bubblewrap import ROOTS_UID, SYSTEM, Bubblewrap
@@ -29,7 +30,7 @@ Choice = Literal["auto", "required", "none"]
 Network = Literal["host", "none"]
 
 
-class IsolationUnavailable(Exception):
+class IsolationUnavailable(CannotStart):
     """The isolation that was asked for does not work on this machine."""
 
 

@@ -21,8 +21,7 @@ from pathlib import Path
 from sandbox_fakeproxy.runtime.paths import CHANNELS, Place
 
 from .bubblewrap import Bubblewrap
-from .machine import SCRIPT, Pty, Shell, call_at_end_of
-from .signals import with_default_signals
+from .machine import SCRIPT, Pty, Shell, call_at_end_of, with_default_signals
 from .syscall_filter import readable
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.sh")

@@ -1,13 +1,18 @@
-"""Where the shells of a sandbox run: in a jail, or among all processes of this machine."""
+"""Where the shells of a sandbox run: in a jail, or among all processes of this machine.
+
+Shells start with the default signals. In the background (`nohup … &`), a process starts with Ctrl-C
+ignored, its children inherit that, and no POSIX shell can undo it: commands would not heed a kill.
+"""
 
 import asyncio
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +21,35 @@ from typing import Protocol
 from sandbox_fakeproxy.runtime.cleanup.processes import kill_all_below
 from sandbox_fakeproxy.runtime.paths import Place
 
-from .signals import with_default_signals
+# Python ignores these itself, and `subprocess` resets them in a child.
+_RESET_BY_SUBPROCESS = {"SIGPIPE", "SIGXFSZ", "SIGXFZ"}
+_RESET_AND_EXECUTE = """
+import os, signal, sys
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, [])
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def with_default_signals(command: Sequence[str]) -> Sequence[str]:
+    """Return a command that resets all signals first, if this process ignores or blocks any.
+
+    The process keeps its id: the interpreter that resets them is replaced by the program. It costs
+    its start, some 10 ms, and nothing where there is nothing to reset.
+    """
+    if not (_ignored() or signal.pthread_sigmask(signal.SIG_BLOCK, [])):
+        return command
+    return [sys.executable, "-I", "-S", "-c", _RESET_AND_EXECUTE, *command]
+
+
+def _ignored() -> list[signal.Signals]:
+    return [
+        each
+        for each in signal.Signals
+        if each.name not in _RESET_BY_SUBPROCESS and signal.getsignal(each) is signal.SIG_IGN
+    ]
+
 
 _PATIENCE = 10.0  # seconds
 

@@ -38,7 +38,7 @@ class Owner(Protocol):
         ...
 
 
-class Life:
+class ShellProcess:
     """A bash that runs, or has run."""
 
     def __init__(self, machine: Machine, place: Place, owner: Owner) -> None:

@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox_fakeproxy.clock import iso
-from sandbox_fakeproxy.runtime.api import JsonObject, Routes, done, read_fields
-from sandbox_fakeproxy.runtime.body import Body
+from sandbox_fakeproxy.runtime.api import Body, JsonObject, Routes, done, read_fields
 from sandbox_fakeproxy.runtime.paths import HOME
 
 from .commands import Answer, Command, Limits, Run
@@ -17,7 +16,7 @@ from .sessions import (
     NothingRuns,
     Session,
     SessionBusy,
-    SessionFault,
+    SessionError,
     SessionNotFound,
     Sessions,
     TooMuchInput,
@@ -26,7 +25,7 @@ from .sessions import (
 
 _DEFAULT_WAIT = 60  # seconds
 _ENTER = "\r"  # as the key sends it; the terminal makes a line's end of it
-_STATUS: dict[type[SessionFault], int] = {
+_STATUS: dict[type[SessionError], int] = {
     SessionNotFound: 404,
     SessionBusy: 409,
     NothingRuns: 409,
@@ -62,7 +61,7 @@ def _named(
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
-        except SessionFault as exc:
+        except SessionError as exc:
             return done(str(exc), None, success=False, status=_STATUS[type(exc)], hint=exc.hint)
 
     return answer

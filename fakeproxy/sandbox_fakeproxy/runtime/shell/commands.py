@@ -69,7 +69,7 @@ class Run:
         if not command.truncate:
             self._outputs.append(Output(FULL_LIMIT, spool))
         self._kept: Snapshot | None = None
-        self._patiences: list[Patience] = []
+        self._patiences: list[Waiter] = []
 
     @property
     def output(self) -> Snapshot:
@@ -106,11 +106,11 @@ class Run:
             self._kept = Snapshot.of(self._outputs[0].snapshot().text())
             self._outputs.clear()
 
-    def begin_waiting(self, patience: "Patience") -> None:
+    def begin_waiting(self, patience: "Waiter") -> None:
         """Pass events on to a waiting caller."""
         self._patiences.append(patience)
 
-    def stop_waiting(self, patience: "Patience") -> None:
+    def stop_waiting(self, patience: "Waiter") -> None:
         """Tell that one no more."""
         self._patiences.remove(patience)
 
@@ -119,7 +119,7 @@ class Run:
             output.feed(text)
 
 
-class Patience:
+class Waiter:
     """How long one caller goes on waiting for a command."""
 
     def __init__(self, run: Run, now: datetime, limits: Limits) -> None:

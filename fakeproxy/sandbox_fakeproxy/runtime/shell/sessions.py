@@ -11,7 +11,7 @@ from sandbox_fakeproxy.clock import Clock
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
 from sandbox_fakeproxy.runtime.paths import HOME, WORK, Place
 
-from .commands import Answer, Command, Limits, Patience, Run, Status
+from .commands import Answer, Command, Limits, Run, Status, Waiter
 
 DEFAULT_SILENCE = 120  # seconds without output after which a caller is answered
 # Sessions that `exec` made without being asked for one, and in which nothing runs any more.
@@ -19,28 +19,21 @@ _IDLE_UNASKED = 20
 _KEPT_RUNS = 100
 _KEPT_CHARACTERS = 300_000
 
-# Exception
-# └── SessionFault
-#     ├── SessionNotFound
-#     ├── SessionBusy       another command runs there
-#     ├── NothingRuns       no command runs there
-#     └── TooMuchInput      earlier input is still unread
 
-
-class SessionFault(Exception):
+class SessionError(Exception):
     """A request that its session cannot serve; `hint` says how to go on."""
 
     hint: str | None = None
 
 
-class SessionNotFound(SessionFault):
+class SessionNotFound(SessionError):
     """There is no such session."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"Session not found: {session_id}")
 
 
-class SessionBusy(SessionFault):
+class SessionBusy(SessionError):
     """A session runs one command at a time."""
 
     hint = "View it, wait for it, write to it or kill it; or use another session."
@@ -49,7 +42,7 @@ class SessionBusy(SessionFault):
         super().__init__(f"Session {session_id} still runs a command: {command}")
 
 
-class NothingRuns(SessionFault):
+class NothingRuns(SessionError):
     """Input is for a running command, and none runs."""
 
     hint = "Start a command with exec first, with async_mode or a timeout."
@@ -58,7 +51,7 @@ class NothingRuns(SessionFault):
         super().__init__(f"Session {session_id} runs no command that could read input")
 
 
-class TooMuchInput(SessionFault):
+class TooMuchInput(SessionError):
     """Earlier input is still unread, and there is no room for more."""
 
     hint = "Nothing of it was typed. Let the command read, or kill it."
@@ -199,7 +192,7 @@ class Session:
 
     async def wait(self, run: Run, limits: Limits) -> Answer:
         """Wait until a command is over, or for as long as is said."""
-        patience = Patience(run, self._clock.now(), limits)
+        patience = Waiter(run, self._clock.now(), limits)
         run.begin_waiting(patience)
         try:
             while True:
@@ -253,7 +246,7 @@ class Session:
             if self.run is not None:
                 self.run.retire()
 
-    async def _next_event(self, run: Run, patience: Patience) -> None:
+    async def _next_event(self, run: Run, patience: Waiter) -> None:
         moments = [each for each in (patience.ends_at, self.shell.next_change()) if each]
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.over.wait())]
         if moments:
