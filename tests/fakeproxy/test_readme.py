@@ -15,10 +15,9 @@ import sandbox_fakeproxy
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
 from sandbox_fakeproxy.control.seed import STATES, parse_seed
 from sandbox_fakeproxy.model import FATES, fate_of_image
-from sandbox_fakeproxy.runtime.files.files import Files
 from sandbox_fakeproxy.runtime.paths import Place
-from sandbox_fakeproxy.runtime.shell.api import shell_routes
-from sandbox_fakeproxy.runtime.shell.sessions import Listener, Sessions, Shell
+from sandbox_fakeproxy.runtime.pods import Pod
+from sandbox_fakeproxy.runtime.shell.sessions import Sessions, Shell, ShellListener
 from starlette.routing import Route
 
 pytest_plugins = ["pytester"]
@@ -83,7 +82,7 @@ def test_the_table_of_requests_is_all_there_is_below_fake() -> None:
     assert {re.sub(r"<\w+>", "*", path) for path in named} == paths
 
 
-def no_shell(_listener: Listener, _directory: str) -> Shell:
+def no_shell(_listener: ShellListener, _directory: str) -> Shell:
     raise AssertionError("nothing is run here")
 
 
@@ -97,7 +96,7 @@ def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
     }
     place = Place(tmp_path, isolated=False)
     sessions = Sessions(place, ManualClock(), no_shell, str)
-    runtime = {**shell_routes(sessions), **Files(place).routes()}
+    runtime = Pod(sessions, place).routes()
     inside = {(method, path) for path, methods in runtime.items() for method in methods}
     section = README.split("## What it answers")[1].split("\n## ")[0]
     named = re.findall(r"`(?:(GET|POST|PUT|DELETE) )?(/[^`]+)`", section)

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy.runtime.cleanup.removal import remove_tree
 from sandbox_fakeproxy.runtime.local.limits import used_disk
 from sandbox_fakeproxy.runtime.local.modes import restore_modes
-from sandbox_fakeproxy.runtime.walk import walk
+from sandbox_fakeproxy.runtime.walk import remove_tree, walk
 
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
 

@@ -54,7 +54,7 @@ class LoggedRequest:
         self.fault: str | None = None
         self.started = steady()
         self.ended: float | None = None
-        self.bodies: tuple[_Body, _Body] | None = None
+        self.bodies: tuple[_LoggedBody, _LoggedBody] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _fits_json(request: LoggedRequest, expected: object) -> bool:
     return sent is not _ANY and bool(sent == expected)
 
 
-class _Body:
+class _LoggedBody:
     """The body of a request or an answer, as far as it is kept."""
 
     __slots__ = ("_content", "size")
@@ -152,7 +152,7 @@ class RequestLog:
         request = LoggedRequest(self._clock.now(), scope["method"], self._cut(path))
         if self.keeps_bodies:
             request.query = scope["query_string"][:_PATH_LIMIT]
-            request.bodies = (_Body(), _Body())
+            request.bodies = (_LoggedBody(), _LoggedBody())
         if not path.startswith(b"/_fake/"):
             self._requests.append(request)
         return request
@@ -239,7 +239,7 @@ class RequestLog:
         masked = "&".join(self._masked(part) for part in text.split("&"))
         return _MASK if "&" in self._admin_key and self._holds_key(masked) else masked
 
-    def _masked_body(self, body: _Body) -> Any:
+    def _masked_body(self, body: _LoggedBody) -> Any:
         """Return a body as JSON or as text; None if it is empty or too large."""
         if not body.content:
             return None
@@ -314,7 +314,9 @@ class LogRequests:
             self._log.end(request)
 
 
-def _kept(bodies: tuple[_Body, _Body], receive: Receive, send: Send) -> tuple[Receive, Send]:
+def _kept(
+    bodies: tuple[_LoggedBody, _LoggedBody], receive: Receive, send: Send
+) -> tuple[Receive, Send]:
     """Return `receive` and `send` that keep the bodies."""
     sent, answered = bodies
 

@@ -114,9 +114,9 @@ class _Request:
         transport: asyncio.Transport = self.scope[TRANSPORT]
         return transport
 
-    async def answer(self) -> "_Answer":
+    async def answer(self) -> "_CapturedAnswer":
         """Let the app do its work, and return its whole answer."""
-        answer = _Answer()
+        answer = _CapturedAnswer()
         await self.app(self.scope, self.receive, answer.take)
         await self.read_body()
         return answer
@@ -125,7 +125,7 @@ class _Request:
         """Send a response in place of the app's."""
         await response(self.scope, self.receive, self.send)
 
-    async def send_half(self, answer: "_Answer") -> None:
+    async def send_half(self, answer: "_CapturedAnswer") -> None:
         """Send the headers of an answer, which promise at least a byte, and half of its body."""
         await self.send(answer.start(promised=max(len(answer.body), 1)))
         await self.send(_body(answer.body[: len(answer.body) // 2], more=True))
@@ -154,7 +154,7 @@ class _Request:
 
 
 @dataclass(slots=True)
-class _Answer:
+class _CapturedAnswer:
     """An answer that the app has given, as a whole."""
 
     status: int = 500

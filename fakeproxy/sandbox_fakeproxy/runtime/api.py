@@ -16,9 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox_fakeproxy.errors import APIError
-from sandbox_fakeproxy.http import is_json, parse_json
+from sandbox_fakeproxy.http import JsonObject, is_json, parse_json
 
-JsonObject = dict[str, Any]
 Issue = dict[str, Any]
 
 
@@ -109,7 +108,7 @@ _TRUE = {"1", "on", "t", "true", "y", "yes"}
 _FALSE = {"0", "off", "f", "false", "n", "no"}
 
 
-class Body:
+class BodyFields:
     """The fields of a JSON body. Returned values are valid only after `check`."""
 
     def __init__(self, fields: JsonObject) -> None:

@@ -29,7 +29,7 @@ class JailedPaths:
 
     def has_directory(self, path: str) -> bool:
         """Tell whether commands can go to a path."""
-        walk = _Walk(self)
+        walk = _JailWalk(self)
         try:
             walk.to(path)
         except OSError:  # a part of it is missing, too long or may not be entered
@@ -39,7 +39,7 @@ class JailedPaths:
         return True
 
 
-class _Walk:
+class _JailWalk:
     """One walk. It holds one directory open at a time; none in a directory that is made."""
 
     def __init__(self, paths: JailedPaths) -> None:

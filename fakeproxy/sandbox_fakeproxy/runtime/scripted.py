@@ -3,31 +3,15 @@
 Files are real, in a temporary directory that is made when they are first asked for.
 """
 
-import asyncio
 import math
-import threading
-import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
-from pathlib import Path
-from typing import Any
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 from sandbox_fakeproxy.clock import Clock, SystemClock
-from sandbox_fakeproxy.ids import SessionIds
-from sandbox_fakeproxy.runtime.cleanup.removal import remove_files_of_pod, remove_tree
-from sandbox_fakeproxy.runtime.cleanup.temporary import TemporaryDirectory
-from sandbox_fakeproxy.runtime.files.files import Files
-from sandbox_fakeproxy.runtime.shell.api import shell_routes
-from sandbox_fakeproxy.runtime.shell.commands import Command, Status
-from sandbox_fakeproxy.runtime.shell.sessions import Listener, Sessions
-
-from .api import Routes, route
-from .paths import Place
+from sandbox_fakeproxy.runtime.pods import Pod, PodRuntime
+from sandbox_fakeproxy.runtime.shell.commands import Command, CommandRun, CommandStatus
+from sandbox_fakeproxy.runtime.shell.sessions import Sessions, ShellListener
 
 _CTRL_C = "\x03"
 _HIGHEST_CODE = 255
@@ -79,7 +63,9 @@ Script = Callable[[Command], Outcome]
 class ScriptedShell:
     """Play the outcomes of a script. Nothing happens by itself: `settle` passes on due events."""
 
-    def __init__(self, script: Script, clock: Clock, listener: Listener, directory: str) -> None:
+    def __init__(
+        self, script: Script, clock: Clock, listener: ShellListener, directory: str
+    ) -> None:
         self.directory = directory
         self._script = script
         self._clock = clock
@@ -89,8 +75,9 @@ class ScriptedShell:
         self._ends_at: datetime | None = None
         self._killed_at: datetime | None = None
 
-    async def start(self, command: Command) -> None:
-        """Start the scripted outcome of a command."""
+    async def start(self, run: CommandRun) -> None:
+        """Start the scripted outcome of a run's command."""
+        command = run.command
         self.directory = command.directory or self.directory
         outcome = self._script(command)
         self._killed_at = None
@@ -153,7 +140,7 @@ class ScriptedShell:
         if not math.isinf(outcome.length):
             self._ends_at = now + timedelta(seconds=outcome.length)
 
-    def _end(self, moment: datetime, status: Status, exit_code: int | None) -> None:
+    def _end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
         self._forget()
         self._listener.end(moment, status, exit_code)
 
@@ -166,28 +153,12 @@ def _succeed_silently(_command: Command) -> Outcome:
     return Outcome()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pod:
-    """One sandbox from a start to a stop of it."""
-
-    sessions: Sessions
-    files: Files
-
-    def routes(self) -> Routes:
-        """Return everything that answers in it."""
-        return {**shell_routes(self.sessions), **self.files.routes()}
-
-    async def stop(self) -> None:
-        """Let it do nothing any more."""
-        await self.sessions.stop()
-        await self.files.halt()
-
-
-class ScriptedRuntime:
+class ScriptedRuntime(PodRuntime):
     """Answer commands from a function, which may raise `RuntimeUnreachable`.
 
-    Time passes on `clock`, which has to be the app's own. With a `seed`, the same
-    requests make sessions of the same ids.
+    Time passes on `clock`, which has to be the app's own. With a `seed`, the same requests make
+    sessions of the same ids. Recorded are the commands, the ids of the sandboxes that were
+    `stopped` and `removed`, and whether the runtime was `closed`.
     """
 
     def __init__(
@@ -197,57 +168,30 @@ class ScriptedRuntime:
         clock: Clock | None = None,
         seed: str | None = None,
     ) -> None:
+        super().__init__(seed=seed)
         self._script = script
         self._has_clock = clock is not None
         self._clock = clock if clock is not None else SystemClock()
-        self._session_ids = SessionIds(seed)
-        self._pods: dict[str, _Pod] = {}
-        self._remove_root: weakref.finalize[..., Any] | None = None
         self.commands: list[Command] = []
         self.stopped: list[str] = []
         self.removed: list[str] = []
-        self.closed = False
-
-    def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
-        """Answer as the AIO runtime does, from the script."""
-        if sandbox_id not in self._pods:
-            self._pods[sandbox_id] = self._new_pod(sandbox_id)
-        return route(request, self._pods[sandbox_id].routes())
 
     async def stop(self, sandbox_id: str) -> None:
-        """Record that a sandbox was paused."""
+        """Record that a sandbox was paused, and stop it."""
         self.stopped.append(sandbox_id)
-        await self._stop(sandbox_id)
+        await super().stop(sandbox_id)
 
     async def remove(self, sandbox_id: str) -> None:
-        """Record that a sandbox was deleted."""
+        """Record that a sandbox was deleted, and remove it."""
         self.removed.append(sandbox_id)
-        self._session_ids.forget(sandbox_id)
-        await self._stop(sandbox_id)
-        if self._remove_root is not None and (self._root / sandbox_id).is_dir():
-            await asyncio.to_thread(remove_tree, self._root / sandbox_id)
+        await super().remove(sandbox_id)
 
-    async def close(self) -> None:
-        """Record that the fake has ended."""
-        self.closed = True
-        for sandbox_id in list(self._pods):
-            await self._stop(sandbox_id)
-        if self._remove_root is not None:
-            await asyncio.to_thread(self._remove_root)
+    def new_pod(self, sandbox_id: str) -> Pod:
+        """Return a pod with shells that play the script."""
+        place, new_id = self.place(sandbox_id), self._session_ids.of(sandbox_id)
+        return Pod(Sessions(place, self._clock, self._open_shell, new_id), place)
 
-    async def _stop(self, sandbox_id: str) -> None:
-        pod = self._pods.pop(sandbox_id, None)
-        if pod is not None:
-            await pod.stop()
-            if self._remove_root is not None:
-                await asyncio.to_thread(remove_files_of_pod, Place(self._root / sandbox_id))
-
-    def _new_pod(self, sandbox_id: str) -> _Pod:
-        place, new_id = Place(self._root / sandbox_id), self._session_ids.of(sandbox_id)
-        sessions = Sessions(place, self._clock, self._shell, new_id)
-        return _Pod(sessions, Files(place))
-
-    def _shell(self, listener: Listener, directory: str) -> ScriptedShell:
+    def _open_shell(self, listener: ShellListener, directory: str) -> ScriptedShell:
         return ScriptedShell(self._ask, self._clock, listener, directory)
 
     def _ask(self, command: Command) -> Outcome:
@@ -259,11 +203,3 @@ class ScriptedRuntime:
                 " to take them on: pass the app's own, ScriptedRuntime(script, clock=clock)."
             )
         return outcome
-
-    @cached_property
-    def _root(self) -> Path:
-        temporary = TemporaryDirectory()
-        self._remove_root = weakref.finalize(self, temporary.remove)  # if it is never closed
-        # It starts a process, for which the event loop does not wait.
-        threading.Thread(target=temporary.guard, name="sandbox-guard", daemon=True).start()
-        return temporary.path

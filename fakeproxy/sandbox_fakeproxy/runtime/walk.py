@@ -209,3 +209,20 @@ def _open_same(name: str, directory: int, identity: tuple[int, int]) -> int:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory, also with unreadable parts, and never the target of a link."""
+    for descriptor, entries in walk(directory, permissions=0o700, left=_remove_directory):
+        # A file system need not tell all names of a directory that is changed while it is read.
+        for entry in list(entries):
+            if not is_directory(entry):
+                with suppress(OSError):
+                    os.unlink(entry.name, dir_fd=descriptor)
+    with suppress(OSError):
+        directory.rmdir()
+
+
+def _remove_directory(name: str, above: int) -> None:
+    with suppress(OSError):
+        os.rmdir(name, dir_fd=above)

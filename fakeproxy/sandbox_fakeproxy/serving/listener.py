@@ -14,7 +14,7 @@ class ListenerRefused(CannotStart):
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class ListeningSocket:
     """A socket that listens already, so that a client may connect from now on."""
 
     socket: socket.socket
@@ -22,7 +22,7 @@ class Listener:
     allowed_hosts: tuple[str, ...] | None  # None is any: others may know this machine by any name
 
 
-def listen(host: str, port: int, *, allow_remote: bool) -> Listener:
+def listen(host: str, port: int, *, allow_remote: bool) -> ListeningSocket:
     """Listen on an address.
 
     Raises:
@@ -50,7 +50,7 @@ def listen(host: str, port: int, *, allow_remote: bool) -> Listener:
         ) from exc
     named = host or address[0]
     shown = f"[{named}]" if ":" in named else named
-    return Listener(
+    return ListeningSocket(
         listening,
         f"http://{shown}:{listening.getsockname()[1]}",
         (*_LOOPBACK_NAMES, shown) if is_local else None,

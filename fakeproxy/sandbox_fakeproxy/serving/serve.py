@@ -31,7 +31,7 @@ from sandbox_fakeproxy.store import Store
 
 from .banner import Greeting, banner, say
 from .data_directory import DataDirectory, opened
-from .listener import Listener, listen
+from .listener import ListeningSocket, listen
 from .protocol import LimitedHttpProtocol
 
 _GRACE = 0.3  # seconds for replies under way, once their commands are killed
@@ -86,7 +86,7 @@ def _given_key(environ: Mapping[str, str]) -> str:
 def _serve(
     settings: Settings,
     data: DataDirectory,
-    listener: Listener,
+    listener: ListeningSocket,
     seed: Seed | None,
     given_key: str,
 ) -> None:
@@ -130,7 +130,7 @@ def _serve(
         username=_free_username(store),
         answers=_answers(settings),
     )
-    server = _Server(app, runtime, verbose=settings.verbose)
+    server = _ProcessServer(app, runtime, verbose=settings.verbose)
     try:
         server.run_on(listener.socket, banner(greeting) + planted)
     finally:
@@ -188,7 +188,7 @@ def _free_username(store: Store) -> str:
     return name
 
 
-class _Server(uvicorn.Server):
+class _ProcessServer(uvicorn.Server):
     """uvicorn, except for how it starts and ends."""
 
     def __init__(self, app: Starlette, runtime: Runtime, *, verbose: bool) -> None:

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sandbox_fakeproxy.clock import SteadyEventLoop
-from sandbox_fakeproxy.serving.listener import Listener, ListenerRefused, listen
+from sandbox_fakeproxy.serving.listener import ListenerRefused, ListeningSocket, listen
 from sandbox_fakeproxy.serving.protocol import LimitedHttpProtocol
 
 PATIENCE = 30.0  # seconds, after which a call or the end of the thread counts as stuck
@@ -35,7 +35,7 @@ class ServerThread:
         self._url: str | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # inside the block
         self._thread = threading.Thread(target=self._run, name="fake-proxy", daemon=True)
-        self._server: _Server | None = None  # unless it is stopped
+        self._server: _ThreadedServer | None = None  # unless it is stopped
         self._changing = threading.Lock()  # held while the server is started or stopped
 
     @property
@@ -113,22 +113,22 @@ class ServerThread:
 
         return self.call(call())
 
-    def _listen_again(self) -> Listener:
+    def _listen_again(self) -> ListeningSocket:
         try:
             return listen("127.0.0.1", urlsplit(self.url).port or 0, allow_remote=False)
         except ListenerRefused as exc:
             message = f"Another program has taken the address {self.url} since the stop"
             raise RuntimeError(message) from exc
 
-    def _serve(self, listener: Listener) -> None:
+    def _serve(self, listener: ListeningSocket) -> None:
         try:
             self._server = self.call(self._started(listener))
         except BaseException:
             listener.socket.close()
             raise
 
-    async def _started(self, listener: Listener) -> "_Server":
-        server = _Server(self._app)
+    async def _started(self, listener: ListeningSocket) -> "_ThreadedServer":
+        server = _ThreadedServer(self._app)
         server.serving = asyncio.ensure_future(server.serve(sockets=[listener.socket]))
         started = asyncio.ensure_future(server.has_started.wait())
         await asyncio.wait({server.serving, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -157,7 +157,7 @@ class ServerThread:
             runner.get_loop().run_forever()
 
 
-class _Server(uvicorn.Server):
+class _ThreadedServer(uvicorn.Server):
     """uvicorn, except that it tells when it has started, and that its end is not delayed."""
 
     serving: asyncio.Task[None]

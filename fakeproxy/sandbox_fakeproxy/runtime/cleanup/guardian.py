@@ -16,8 +16,9 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from sandbox_fakeproxy.runtime.walk import remove_tree
+
 from .processes import kill_sandboxes_in
-from .removal import remove_tree
 
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 

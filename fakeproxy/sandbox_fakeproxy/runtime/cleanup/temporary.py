@@ -8,9 +8,10 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from sandbox_fakeproxy.runtime.walk import remove_tree
+
 from .guardian import GUARDIAN
 from .processes import kill_sandboxes_in
-from .removal import remove_tree
 
 PREFIX = "sandbox-fakeproxy-"
 _LOCK = "lock"  # held as long as the fake lives

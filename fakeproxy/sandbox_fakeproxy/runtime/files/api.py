@@ -2,35 +2,85 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox_fakeproxy.http import JsonObject
 from sandbox_fakeproxy.runtime.api import (
-    Body,
+    BodyFields,
     Handler,
-    JsonObject,
     Unprocessable,
     done,
     issue,
     read_fields,
 )
+from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
+from sandbox_fakeproxy.runtime.paths import HOME, WORK, Place
 
 from .errors import FileError, faults
-from .listing import ORDERS, View, writable
+from .listing import ORDERS, ListingOptions, writable
 from .patterns import Glob
 from .search import InvalidExpression
-from .transfer import Run, decoded, download, failed, upload
+from .transfer import RunInThread, decoded, download, failed, upload
 from .volume import Volume
+
+_AT_ONCE = 4  # calls on one sandbox's files
+
+
+class Files:
+    """The files in /sandbox and /home/gem, which are made on first use."""
+
+    def __init__(self, place: Place) -> None:
+        self._volume = Volume({WORK: place.work, HOME: place.home}, owner=place.owner)
+        # Its own: slow searches do not hold up other sandboxes.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="files")
+        self._stops = 0
+        self._running: set[asyncio.Future[Any]] = set()
+
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """Return the routes for one request: they work until the next `stop`."""
+        run = partial(self._run, self._stops)
+        return file_routes(self._volume, run)
+
+    async def stop(self) -> None:
+        """Start no call that was allowed before, and wait for those that have started."""
+        self._stops += 1
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _run(self, stops: int, call: Callable[[], Any]) -> Any:
+        self._check(stops)
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(self._threads, self._make_and_call, stops, call)
+        self._running.add(working)
+        working.add_done_callback(self._forget)
+        return await asyncio.shield(working)
+
+    def _forget(self, working: asyncio.Future[Any]) -> None:
+        self._running.discard(working)
+        if not working.cancelled():
+            working.exception()  # its caller may be gone
+
+    def _make_and_call(self, stops: int, call: Callable[[], Any]) -> Any:
+        self._check(stops)  # again, as it may have waited for a thread
+        self._volume.make()
+        return call()
+
+    def _check(self, stops: int) -> None:
+        if stops != self._stops:
+            raise RuntimeUnreachable("The sandbox was stopped before its files could be reached")
+
 
 # The blocking call for a request, and the message and data of its answer.
 _Call = Callable[[], tuple[str, JsonObject]]
-_Reading = Callable[[Volume, Body], _Call]
+_Reading = Callable[[Volume, BodyFields], _Call]
 
 
 def file_routes(
-    volume: Volume, run: Run = asyncio.to_thread
+    volume: Volume, run: RunInThread = asyncio.to_thread
 ) -> Mapping[str, Mapping[str, Handler]]:
     """Return the paths and methods of the file API over one sandbox's volume."""
     readings: dict[str, _Reading] = {
@@ -50,8 +100,10 @@ def file_routes(
     }
 
 
-async def _answer(volume: Volume, run: Run, reading: _Reading, request: Request) -> Response:
-    body = Body(await read_fields(request))
+async def _answer(
+    volume: Volume, run: RunInThread, reading: _Reading, request: Request
+) -> Response:
+    body = BodyFields(await read_fields(request))
     body.flag("sudo")  # taken and without effect: there is one account, and no more it may do
     call = reading(volume, body)
     body.check()
@@ -64,7 +116,7 @@ async def _answer(volume: Volume, run: Run, reading: _Reading, request: Request)
         raise Unprocessable(issue("regex", message, "value_error")) from exc
 
 
-def _read(volume: Volume, body: Body) -> _Call:
+def _read(volume: Volume, body: BodyFields) -> _Call:
     file = body.text("file")
     start, end = body.number("start_line", least=0), body.number("end_line", least=0)
 
@@ -74,7 +126,7 @@ def _read(volume: Volume, body: Body) -> _Call:
     return call
 
 
-def _write(volume: Volume, body: Body) -> _Call:
+def _write(volume: Volume, body: BodyFields) -> _Call:
     file, content = body.text("file"), body.text("content")
     encoding = body.choice("encoding", "utf-8", "base64", "raw")
     append = body.flag("append")
@@ -91,11 +143,11 @@ def _write(volume: Volume, body: Body) -> _Call:
     return call
 
 
-def _list(volume: Volume, body: Body) -> _Call:
+def _list(volume: Volume, body: BodyFields) -> _Call:
     path = body.text("path")
     recursive, max_depth = body.flag("recursive"), body.number("max_depth", least=1)
     hidden = body.flag("show_hidden", default=True)
-    view = View(
+    view = ListingOptions(
         extensions=body.texts("file_types"),
         order=body.choice("sort_by", *ORDERS),
         descending=body.flag("sort_desc"),
@@ -119,7 +171,7 @@ def _list(volume: Volume, body: Body) -> _Call:
     return call
 
 
-def _replace(volume: Volume, body: Body) -> _Call:
+def _replace(volume: Volume, body: BodyFields) -> _Call:
     file, old, new = body.text("file"), body.text("old_str", least=1), body.text("new_str")
 
     def call() -> tuple[str, JsonObject]:
@@ -129,7 +181,7 @@ def _replace(volume: Volume, body: Body) -> _Call:
     return call
 
 
-def _search(volume: Volume, body: Body) -> _Call:
+def _search(volume: Volume, body: BodyFields) -> _Call:
     file, regex = body.text("file"), body.text("regex")
 
     def call() -> tuple[str, JsonObject]:
@@ -140,7 +192,7 @@ def _search(volume: Volume, body: Body) -> _Call:
     return call
 
 
-def _find(volume: Volume, body: Body) -> _Call:
+def _find(volume: Volume, body: BodyFields) -> _Call:
     path, pattern = body.text("path"), body.text("glob")
     glob = None
     try:

@@ -20,7 +20,7 @@ _PATH_LIMIT = 4096  # bytes, as on Linux
 _LINK_LIMIT = 40  # as on Linux
 
 
-class Tree:
+class ConfinedTree:
     """Directories of this machine under the names that a sandbox knows them by."""
 
     def __init__(self, roots: Mapping[str, Path], owner: int | None = None) -> None:
@@ -46,7 +46,7 @@ class Tree:
             OSError: it leads nowhere.
         """
         _check(path)
-        walk = _Walk(self, make_parents=make_parents)
+        walk = _PathWalk(self, make_parents=make_parents)
         try:
             yield walk.to(path)
         finally:
@@ -106,10 +106,10 @@ class Tree:
         return target
 
 
-class _Walk:
+class _PathWalk:
     """One walk, which holds one directory open at a time: none above the tree's own."""
 
-    def __init__(self, tree: Tree, *, make_parents: bool) -> None:
+    def __init__(self, tree: ConfinedTree, *, make_parents: bool) -> None:
         self._tree = tree
         self._make_parents = make_parents
         self._at: _Names = ()

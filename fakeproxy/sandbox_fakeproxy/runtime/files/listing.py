@@ -15,17 +15,17 @@ from typing import Any, TypeVar
 
 from sandbox_fakeproxy.clock import iso
 
-from .confinement import Tree
+from .confinement import ConfinedTree
 from .errors import FileRejected
 
-_State = TypeVar("_State")
+_S = TypeVar("_S")
 
 _DIRECTORY_LIMIT = 100_000  # entries read of one directory
 _WALK_LIMIT = 200_000  # entries seen in one walk
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """One name in a directory. A link is described as its target, if that is inside."""
 
     path: str
@@ -48,15 +48,15 @@ class Entry:
         return stat.S_ISDIR(self.status.st_mode)
 
 
-class Walk:
+class DirectoryWalk:
     """A walk down a tree in the order of names; `truncated` when it had to end early."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: ConfinedTree) -> None:
         self._tree = tree
         self._left = _WALK_LIMIT
         self.truncated = False
 
-    def entries(self, path: str) -> list[Entry]:
+    def entries(self, path: str) -> list[FileEntry]:
         """Return the entries of a directory.
 
         Raises:
@@ -73,8 +73,8 @@ class Walk:
         return sorted((each for each in found if each), key=lambda each: each.name)
 
     def below(
-        self, path: str, start: _State, step: Callable[[_State, Entry], _State | None]
-    ) -> Iterator[tuple[Entry, _State]]:
+        self, path: str, start: _S, step: Callable[[_S, FileEntry], _S | None]
+    ) -> Iterator[tuple[FileEntry, _S]]:
         """Yield all entries below a directory, each with its state, and nothing where that is None.
 
         What cannot be read on the way is passed over.
@@ -98,18 +98,18 @@ class Walk:
                 with suppress(OSError, FileRejected):
                     ahead.extend((each, state) for each in reversed(self.entries(entry.path)))
 
-    def _entry(self, directory: str, scanned: os.DirEntry[str]) -> Entry | None:
+    def _entry(self, directory: str, scanned: os.DirEntry[str]) -> FileEntry | None:
         path = f"{directory.rstrip('/')}/{scanned.name}"
         with suppress(OSError):  # gone by now
             status, is_link = scanned.stat(follow_symlinks=False), scanned.is_symlink()
             if is_link:
                 with suppress(OSError, FileRejected):
                     status = self._tree.stat(path)
-            return Entry(path, status, is_link)
+            return FileEntry(path, status, is_link)
         return None
 
 
-_ORDERS: dict[str, Callable[[Entry], Any]] = {
+_ORDERS: dict[str, Callable[[FileEntry], Any]] = {
     "name": lambda entry: entry.path,
     "size": lambda entry: entry.status.st_size,
     "modified": lambda entry: entry.status.st_mtime_ns,
@@ -119,7 +119,7 @@ ORDERS = tuple(_ORDERS)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ListingOptions:
     """Which entries are shown, and in which order. Directories pass any filter of extensions."""
 
     extensions: Collection[str] | None
@@ -128,14 +128,14 @@ class View:
     sizes: bool
     permissions: bool
 
-    def of(self, entries: Collection[Entry]) -> list[Entry]:
+    def of(self, entries: Collection[FileEntry]) -> list[FileEntry]:
         """Return the entries to show, in order."""
         chosen = [entry for entry in entries if self._shows(entry)]
         if self.order == "name" and not self.descending:
             return chosen  # as they were read: a directory's own right after it
         return sorted(chosen, key=_ORDERS[self.order], reverse=self.descending)
 
-    def described(self, entry: Entry) -> dict[str, Any]:
+    def described(self, entry: FileEntry) -> dict[str, Any]:
         """Write one entry."""
         modified = datetime.fromtimestamp(entry.status.st_mtime, UTC)
         written: dict[str, Any] = {
@@ -150,7 +150,7 @@ class View:
             written["permissions"] = f"{entry.status.st_mode & 0o777:03o}"
         return written
 
-    def _shows(self, entry: Entry) -> bool:
+    def _shows(self, entry: FileEntry) -> bool:
         if self.extensions is None or entry.is_directory:
             return True
         return entry.extension.removeprefix(".") in {

@@ -3,7 +3,7 @@
 import re
 from fnmatch import translate
 
-State = frozenset[int]
+GlobState = frozenset[int]
 
 
 class Glob:
@@ -22,16 +22,16 @@ class Glob:
         self._names = names
         self._patterns = [re.compile(translate(name)) for name in names]
 
-    def start(self) -> State:
+    def start(self) -> GlobState:
         """Return the state before any name."""
         return self._with_skipped({0})
 
-    def step(self, state: State, name: str) -> State:
+    def step(self, state: GlobState, name: str) -> GlobState:
         """Return the state after one more name; the empty one never matches again."""
         after = {place for each in state for place in self._after(each, name)}
         return self._with_skipped(after)
 
-    def accepts(self, state: State) -> bool:
+    def accepts(self, state: GlobState) -> bool:
         """Tell whether the names so far match."""
         return len(self._names) in state
 
@@ -45,7 +45,7 @@ class Glob:
             return (place,)
         return (place + 1,) if self._patterns[place].match(name) else ()
 
-    def _with_skipped(self, places: set[int]) -> State:
+    def _with_skipped(self, places: set[int]) -> GlobState:
         """Add the states in which a `**` stands for no directory."""
         for place, name in enumerate(self._names):
             if place in places and name == "**":

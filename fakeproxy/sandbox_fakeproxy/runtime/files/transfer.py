@@ -22,7 +22,7 @@ from .volume import OpenFile, Volume
 
 _PLACE = f"{HOME}/"  # of an upload without a path
 # How a call on the volume is made: it blocks, and the loop must not.
-Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+RunInThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def failed(fault: FileError, status: int = 200) -> Response:
@@ -37,7 +37,7 @@ def failed(fault: FileError, status: int = 200) -> Response:
     return done(fault.message, data, success=False, status=status)
 
 
-async def upload(volume: Volume, run: Run, request: Request) -> Response:
+async def upload(volume: Volume, run: RunInThread, request: Request) -> Response:
     """Answer `POST /v1/file/upload`; without a path, a file goes home under its own name."""
     try:
         async with request.form() as form:
@@ -56,7 +56,7 @@ async def upload(volume: Volume, run: Run, request: Request) -> Response:
     return done("File uploaded", {"file_path": path, "file_size": size, "success": True})
 
 
-async def download(volume: Volume, run: Run, request: Request) -> Response:
+async def download(volume: Volume, run: RunInThread, request: Request) -> Response:
     """Answer `GET /v1/file/download`, reading while it is sent."""
     path = request.query_params.get("path")
     if path is None:

@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from .confinement import Tree
+from .confinement import ConfinedTree
 from .errors import FileRejected, faults
-from .listing import Entry, Walk
-from .patterns import Glob, State
+from .listing import DirectoryWalk, FileEntry
+from .patterns import Glob, GlobState
 from .search import Found, search
 
 _T = TypeVar("_T")
@@ -51,7 +51,7 @@ class Volume:
         owner: int | None = None,
         search_seconds: float = 5.0,
     ) -> None:
-        self._tree = Tree(roots, owner)
+        self._tree = ConfinedTree(roots, owner)
         self._search_seconds = search_seconds
         self._changing = threading.Lock()  # a replacement reads and then writes
 
@@ -126,20 +126,20 @@ class Volume:
 
     def listing(
         self, path: str, *, depth: int | None = 1, hidden: bool = True
-    ) -> tuple[list[Entry], bool]:
+    ) -> tuple[list[FileEntry], bool]:
         """Return the entries of a directory, `depth` levels deep or all, and whether there is more.
 
         Raises:
             FileError: it cannot be read, or is no directory.
         """
 
-        def step(above: int, entry: Entry) -> int | None:
+        def step(above: int, entry: FileEntry) -> int | None:
             if not hidden and entry.name.startswith("."):
                 return None
             return None if depth is not None and above >= depth else above + 1
 
         with faults("list", path):
-            walk = Walk(self._tree)
+            walk = DirectoryWalk(self._tree)
             if depth == 1:
                 found = [each for each in walk.entries(path) if step(0, each)]
             else:
@@ -153,11 +153,11 @@ class Volume:
             FileError: it cannot be read, or is no directory.
         """
 
-        def step(state: State, entry: Entry) -> State | None:
+        def step(state: GlobState, entry: FileEntry) -> GlobState | None:
             return glob.step(state, entry.name) or None
 
         with faults("find", path):
-            walk = Walk(self._tree)
+            walk = DirectoryWalk(self._tree)
             found = _first(
                 entry.path
                 for entry, state in walk.below(path, glob.start(), step)

@@ -9,8 +9,8 @@ from datetime import datetime
 from sandbox_fakeproxy.clock import Clock
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
 from sandbox_fakeproxy.runtime.paths import Place
-from sandbox_fakeproxy.runtime.shell.commands import Command, Status
-from sandbox_fakeproxy.runtime.shell.sessions import Listener
+from sandbox_fakeproxy.runtime.shell.commands import Command, CommandRun, CommandStatus
+from sandbox_fakeproxy.runtime.shell.sessions import ShellListener
 
 from .machine import Machine
 from .reports import Report
@@ -37,7 +37,7 @@ class Bash:
         place: Place,
         machine: Machine,
         clock: Clock,
-        listener: Listener,
+        listener: ShellListener,
         directory: str,
         starts: asyncio.Semaphore,
         before: Callable[[], None] | None = None,
@@ -53,34 +53,35 @@ class Bash:
         self._starting = asyncio.Lock()
         self._number = 0
         self._script = ("", "")  # the way to where it runs, and itself
-        self._runs = self._has_begun = False
+        self._run: CommandRun | None = None  # the last one
+        self._has_begun = False
         self._typed = ""
-        self._fate: Status | None = None
+        self._ended_by: CommandStatus | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def start(self, command: Command) -> None:
-        """Start a command, which ends at once if the session was closed meanwhile.
+    async def start(self, run: CommandRun) -> None:
+        """Start the command of a run, which ends at once if the session was closed meanwhile.
 
         Raises:
             RuntimeUnreachable: no shell can be started.
         """
-        self._runs, self._has_begun, self._fate = True, False, None
+        command = run.command
+        self._run, self._has_begun, self._ended_by = run, False, None
         self._number += 1
         self._script, self._typed = (self._way_to(command), command.text), ""
         async with self._starting:
             try:
                 life = await self._living()
             except OSError as exc:
-                self._runs = False
                 raise RuntimeUnreachable(f"The shell cannot be started: {exc}") from exc
             await self._prepare()
             if self._closed:
-                self._fate = "terminated"
+                self._ended_by = "terminated"
                 self._end(0)
                 return
             life.run(self._number, *self._script)
-        if self._fate is not None:  # killed before there was a shell
+        if self._ended_by is not None:  # killed before there was a shell
             self._press_ctrl_c()
         elif command.hard_timeout is not None:
             self._after(command.hard_timeout, lambda: self._end_command("hard_timeout"))
@@ -140,6 +141,10 @@ class Bash:
         """Take the end of the shell, which is that of the command too."""
         self._end(exit_code)
 
+    @property
+    def _is_running(self) -> bool:
+        return self._run is not None and self._run.is_running
+
     async def _prepare(self) -> None:
         if self._before is not None:
             try:
@@ -168,7 +173,7 @@ class Bash:
 
     def _send_again(self) -> None:
         """Repeat a command of which a late Ctrl-C may have eaten a part."""
-        if self._runs and self._life is not None:
+        if self._is_running and self._life is not None:
             self._life.run(self._number, *self._script)
 
     def _begin(self) -> None:
@@ -176,18 +181,17 @@ class Bash:
         self._has_begun = True
         if self._typed:
             self.write(self._typed)
-        if self._fate is not None:
+        if self._ended_by is not None:
             self._press_ctrl_c()
 
     def _end(self, exit_code: int) -> None:
-        if self._runs:
-            self._runs = False
+        if self._is_running:
             self._stop_timer()
-            self._listener.end(self._clock.now(), self._fate or "completed", exit_code)
+            self._listener.end(self._clock.now(), self._ended_by or "completed", exit_code)
 
-    def _end_command(self, fate: Status) -> None:
-        if self._runs and self._fate is None:
-            self._fate = fate
+    def _end_command(self, status: CommandStatus) -> None:
+        if self._is_running and self._ended_by is None:
+            self._ended_by = status
             self._press_ctrl_c()
 
     def _press_ctrl_c(self, presses_left: int = _PRESSES) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from sandbox_fakeproxy.runtime.paths import CHANNELS, Place
 
 from .bubblewrap import Bubblewrap
-from .machine import SCRIPT, Pty, Shell, call_at_end_of, with_default_signals
+from .machine import SCRIPT, Pty, StartedShell, call_at_end_of, with_default_signals
 from .syscall_filter import readable
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.sh")
@@ -69,7 +69,7 @@ class JailedMachine:
                 self._jail = self._new_jail()
         return await self._jail.open_pty()
 
-    async def start_shell(self, pty: Pty, channel: str) -> Shell:
+    async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
         """Start a shell on a terminal: see `Machine.start_shell`.
 
         Raises:
@@ -137,7 +137,7 @@ class Jail:
             raise
         return Pty(near, far, str(number))
 
-    async def start_shell(self, pty: Pty, channel: str) -> Shell:
+    async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
         """Start a shell on a terminal; its first commands come from a named pipe.
 
         Raises:
@@ -148,7 +148,7 @@ class Jail:
         self._shells[number] = started = _Started()
         limits = " ".join(self._bubblewrap.limits.ulimits())
         self._send(f"{number} {pty.name} {CHANNELS}/{channel} {limits}\n")
-        return Shell(await started.leader, started.ended)
+        return StartedShell(await started.leader, started.ended)
 
     async def end(self) -> None:
         """End all that runs in it, and start no more."""

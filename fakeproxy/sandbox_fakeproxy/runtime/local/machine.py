@@ -70,7 +70,7 @@ class Pty:
 
 
 @dataclass(frozen=True, slots=True)
-class Shell:
+class StartedShell:
     """A shell that was started: its process id on this machine, and later its exit code."""
 
     leader: int
@@ -88,7 +88,7 @@ class Machine(Protocol):
         """
         ...
 
-    async def start_shell(self, pty: Pty, channel: str) -> Shell:
+    async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
         """Start a bash that leads a process session on a terminal.
 
         `channel` is the name of the pipe, in the place's folder of channels, with its commands.
@@ -129,7 +129,7 @@ class SharedMachine:
         near, far = os.openpty()
         return Pty(near, far, os.ttyname(far))
 
-    async def start_shell(self, pty: Pty, channel: str) -> Shell:
+    async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
         """Start a bash that leads a process session on a terminal.
 
         Raises:
@@ -142,7 +142,7 @@ class SharedMachine:
         self._leaders.add(process.pid)
         ended: asyncio.Future[int] = loop.create_future()
         call_at_end(process, lambda: ended.set_result(process.wait()))
-        return Shell(process.pid, ended)
+        return StartedShell(process.pid, ended)
 
     async def kill(self) -> None:
         """Kill all that runs; shells may be started again."""

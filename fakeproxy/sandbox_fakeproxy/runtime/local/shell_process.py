@@ -12,7 +12,7 @@ from uuid import uuid4
 from sandbox_fakeproxy.runtime.cleanup.processes import kill_session, session_has_others
 from sandbox_fakeproxy.runtime.paths import Place
 
-from .machine import Machine, Shell
+from .machine import Machine, StartedShell
 from .reports import Report, Reports
 from .terminal import Sending, Terminal
 
@@ -22,7 +22,7 @@ _START_PATIENCE = 30.0  # seconds; a hundred at once on a slow machine are still
 _PATIENCE = 2.0  # seconds; a process that is not gone by then hangs in the kernel
 
 
-class Owner(Protocol):
+class ProcessListener(Protocol):
     """A listener for the output, the reports and the end of a shell."""
 
     def hear(self, chunk: bytes) -> None:
@@ -41,7 +41,7 @@ class Owner(Protocol):
 class ShellProcess:
     """A bash that runs, or has run."""
 
-    def __init__(self, machine: Machine, place: Place, owner: Owner) -> None:
+    def __init__(self, machine: Machine, place: Place, owner: ProcessListener) -> None:
         self.has_ended = False
         self._machine = machine
         self._place = place
@@ -50,7 +50,7 @@ class ShellProcess:
         self._reports = Reports(self._mark)
         self._channel = place.channels / self._mark
         self._commands = -1
-        self._shell: Shell | None = None
+        self._shell: StartedShell | None = None
         self._watching: asyncio.Task[None] | None = None
         self._heard_of = asyncio.Event()
 
@@ -115,7 +115,7 @@ class ShellProcess:
         self._commands = os.open(self._channel, os.O_RDWR | os.O_NONBLOCK)
         self._sending = Sending(self._commands, _MOST_PENDING)
 
-    async def _watch(self, shell: Shell) -> None:
+    async def _watch(self, shell: StartedShell) -> None:
         code = await shell.ended
         self.terminal.drain()
         self._owner.hear(self._reports.flush())

@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox_fakeproxy.clock import iso
-from sandbox_fakeproxy.runtime.api import Body, JsonObject, Routes, done, read_fields
+from sandbox_fakeproxy.http import JsonObject
+from sandbox_fakeproxy.runtime.api import BodyFields, Routes, done, read_fields
 from sandbox_fakeproxy.runtime.paths import HOME
 
-from .commands import Answer, Command, Limits, Run
+from .commands import Command, CommandRun, CommandState, WaitLimits
 from .output import Snapshot
 from .sessions import (
     NothingRuns,
@@ -72,12 +73,12 @@ class _ShellApi:
         self._sessions = sessions
 
     async def execute(self, request: Request) -> Response:
-        body = Body(await read_fields(request))
+        body = BodyFields(await read_fields(request))
         asked, session_id = _command(body), body.optional_text("id")
         strict = body.flag("strict", default=False)
         at_once = body.flag("async_mode", default=False)
         timeout = body.seconds("timeout", or_none_at_all=True)
-        silence = body.whole_seconds("no_change_timeout")
+        idle_timeout = body.whole_seconds("no_change_timeout")
         body.check()
         if session_id is not None:
             self._sessions.get(session_id)
@@ -90,9 +91,9 @@ class _ShellApi:
         session = await self._sessions.for_command(session_id)
         run = await self._sessions.start(session, asked)
         if at_once:
-            started = Answer("running", Snapshot.of(""))
+            started = CommandState("running", Snapshot.of(""))
             return await _executed("Command started", session, run, started)
-        limits = Limits(timeout, silence or session.silence)
+        limits = WaitLimits(timeout, idle_timeout or session.idle_timeout)
         answer = await self._sessions.wait(session, run, limits)
         return await _executed("Command executed", session, run, answer)
 
@@ -117,18 +118,18 @@ class _ShellApi:
         )
 
     async def wait(self, request: Request) -> Response:
-        body = Body(await read_fields(request))
+        body = BodyFields(await read_fields(request))
         session_id, seconds = body.text("id"), body.seconds("seconds", or_none_at_all=True)
         body.check()
         session = self._sessions.get(session_id)
         session.settle()
         if session.running is not None:
-            limits = Limits(_DEFAULT_WAIT if seconds is None else seconds)
+            limits = WaitLimits(_DEFAULT_WAIT if seconds is None else seconds)
             await self._sessions.wait(session, session.running, limits)
         return done("Waited", {"status": _status(session)})
 
     async def write(self, request: Request) -> Response:
-        body = Body(await read_fields(request))
+        body = BodyFields(await read_fields(request))
         session_id, text = body.text("id"), body.text("input")
         enter = body.required_flag("press_enter")
         body.check()
@@ -153,11 +154,11 @@ class _ShellApi:
         )
 
     async def create(self, request: Request) -> Response:
-        body = Body(await read_fields(request))
+        body = BodyFields(await read_fields(request))
         session_id, directory = body.segment("id"), body.directory("exec_dir")
-        silence = body.whole_seconds("no_change_timeout")
+        idle_timeout = body.whole_seconds("no_change_timeout")
         body.check()
-        session = self._sessions.create(session_id, directory, silence)
+        session = self._sessions.create(session_id, directory, idle_timeout)
         data = {"session_id": session.id, "working_dir": session.shell.directory}
         return done("Session created", data)
 
@@ -167,7 +168,7 @@ class _ShellApi:
         return done(f"Session {session_id} ended", None)
 
 
-def _command(body: Body) -> Command:
+def _command(body: BodyFields) -> Command:
     text = body.text("command")
     if "\0" in text:
         body.refuse("command", "No command line can hold a NUL character", "value_error")
@@ -181,13 +182,15 @@ def _command(body: Body) -> Command:
 
 
 async def _session_id(request: Request) -> str:
-    body = Body(await read_fields(request))
+    body = BodyFields(await read_fields(request))
     session_id = body.text("id")
     body.check()
     return session_id
 
 
-async def _executed(message: str, session: Session, run: Run, answer: Answer) -> Response:
+async def _executed(
+    message: str, session: Session, run: CommandRun, answer: CommandState
+) -> Response:
     """Word how a command stands; a command that failed is a success of the API."""
     output = await answer.output.read()
     return done(
@@ -203,7 +206,7 @@ async def _executed(message: str, session: Session, run: Run, answer: Answer) ->
     )
 
 
-def _record(run: Run, output: str) -> JsonObject:
+def _record(run: CommandRun, output: str) -> JsonObject:
     return {"ps1": _prompt(run), "command": run.command.text, "output": output}
 
 
@@ -211,7 +214,7 @@ def _shown(record: JsonObject) -> str:
     return f"{record['ps1']}{record['command']}\n{record['output']}"
 
 
-def _prompt(run: Run) -> str:
+def _prompt(run: CommandRun) -> str:
     inside = f"{run.directory}/".startswith(f"{HOME}/")
     directory = "~" + run.directory.removeprefix(HOME) if inside else run.directory
     return f"gem@sandbox:{directory}$ "

@@ -13,7 +13,7 @@ from typing import Literal
 
 from .output import FULL_LIMIT, TRUNCATED_LIMIT, Output, Snapshot
 
-Status = Literal["running", "completed", "no_change_timeout", "hard_timeout", "terminated"]
+CommandStatus = Literal["running", "completed", "no_change_timeout", "hard_timeout", "terminated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +33,23 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandState:
     """How a command stands: an exit code only when it has ended by itself."""
 
-    status: Status
+    status: CommandStatus
     output: Snapshot
     exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WaitLimits:
     """How long a caller waits, in seconds: in all, and without output."""
 
     timeout: float | None = None
-    silence: float | None = None
+    idle_timeout: float | None = None
 
 
-class Run:
+class CommandRun:
     """One command of a session, from its start on.
 
     Output of which a caller may ask for the whole is kept in files in the folder `spool`, or in
@@ -59,7 +59,7 @@ class Run:
     def __init__(self, command: Command, directory: str, spool: Path | None = None) -> None:
         self.command = command
         self.directory = directory  # where it was started, for the prompt
-        self.status: Status = "running"
+        self.status: CommandStatus = "running"
         self.exit_code: int | None = None
         self.over = asyncio.Event()
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -69,7 +69,12 @@ class Run:
         if not command.truncate:
             self._outputs.append(Output(FULL_LIMIT, spool))
         self._kept: Snapshot | None = None
-        self._patiences: list[Waiter] = []
+        self._waiters: list[Waiter] = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self.over.is_set()
 
     @property
     def output(self) -> Snapshot:
@@ -77,28 +82,28 @@ class Run:
         return self._kept or self._outputs[-1].snapshot()
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> CommandState:
         """Return how it stands."""
-        return Answer(self.status, self.output, self.exit_code)
+        return CommandState(self.status, self.output, self.exit_code)
 
     def hear(self, moment: datetime, chunk: bytes) -> None:
         """Take output; a background job may still write when the command itself is over."""
         if self._kept is None:
-            for patience in self._patiences:
-                patience.hear(moment)
+            for waiter in self._waiters:
+                waiter.hear(moment)
             self._feed(self._decoder.decode(chunk))
 
-    def end(self, moment: datetime, status: Status, exit_code: int | None) -> None:
+    def end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
         """Take its end."""
-        for patience in self._patiences:
-            patience.look(moment, still_in_time=True)
+        for waiter in self._waiters:
+            waiter.look(moment, still_in_time=True)
         self._feed(self._decoder.decode(b"", final=True))  # half a character is none
         self._decoder.reset()
         self.status = status
         self.exit_code = exit_code if status == "completed" else None
         self.over.set()
-        for patience in self._patiences:
-            patience.conclude()
+        for waiter in self._waiters:
+            waiter.conclude()
 
     def retire(self) -> None:
         """Keep a short text only, as the session has ended or gone on to another command."""
@@ -106,13 +111,13 @@ class Run:
             self._kept = Snapshot.of(self._outputs[0].snapshot().text())
             self._outputs.clear()
 
-    def begin_waiting(self, patience: "Waiter") -> None:
+    def begin_waiting(self, waiter: "Waiter") -> None:
         """Pass events on to a waiting caller."""
-        self._patiences.append(patience)
+        self._waiters.append(waiter)
 
-    def stop_waiting(self, patience: "Waiter") -> None:
+    def stop_waiting(self, waiter: "Waiter") -> None:
         """Tell that one no more."""
-        self._patiences.remove(patience)
+        self._waiters.remove(waiter)
 
     def _feed(self, text: str) -> None:
         for output in self._outputs:
@@ -122,17 +127,19 @@ class Run:
 class Waiter:
     """How long one caller goes on waiting for a command."""
 
-    def __init__(self, run: Run, now: datetime, limits: Limits) -> None:
+    def __init__(self, run: CommandRun, now: datetime, limits: WaitLimits) -> None:
         self._run = run
         self._until = None if limits.timeout is None else now + timedelta(seconds=limits.timeout)
-        self._silence = None if limits.silence is None else timedelta(seconds=limits.silence)
+        self._idle_timeout = (
+            None if limits.idle_timeout is None else timedelta(seconds=limits.idle_timeout)
+        )
         self._quiet_since = now
-        self._answer: Answer | None = None
+        self._answer: CommandState | None = None
 
     @property
-    def answer(self) -> Answer | None:
+    def answer(self) -> CommandState | None:
         """Return the answer for the caller, once there is one."""
-        if self._answer is None and self._run.over.is_set():
+        if self._answer is None and not self._run.is_running:
             self.conclude()
         return self._answer
 
@@ -155,13 +162,13 @@ class Waiter:
         ends = self.ends_at
         if self.answer is not None or ends is None or ends > now or (still_in_time and ends == now):
             return
-        self._answer = Answer(self._ends[ends], self._run.output)
+        self._answer = CommandState(self._ends[ends], self._run.output)
 
     @property
-    def _ends(self) -> dict[datetime, Status]:
-        ends: dict[datetime, Status] = {}
+    def _ends(self) -> dict[datetime, CommandStatus]:
+        ends: dict[datetime, CommandStatus] = {}
         if self._until is not None:
             ends[self._until] = "running"
-        if self._silence is not None:
-            ends[self._quiet_since + self._silence] = "no_change_timeout"
+        if self._idle_timeout is not None:
+            ends[self._quiet_since + self._idle_timeout] = "no_change_timeout"
         return ends

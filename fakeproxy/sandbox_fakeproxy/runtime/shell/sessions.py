@@ -11,9 +11,9 @@ from sandbox_fakeproxy.clock import Clock
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
 from sandbox_fakeproxy.runtime.paths import HOME, WORK, Place
 
-from .commands import Answer, Command, Limits, Run, Status, Waiter
+from .commands import Command, CommandRun, CommandState, CommandStatus, Waiter, WaitLimits
 
-DEFAULT_SILENCE = 120  # seconds without output after which a caller is answered
+DEFAULT_IDLE_TIMEOUT = 120  # seconds without output after which a caller is answered
 # Sessions that `exec` made without being asked for one, and in which nothing runs any more.
 _IDLE_UNASKED = 20
 _KEPT_RUNS = 100
@@ -64,15 +64,15 @@ class TooMuchInput(SessionError):
 
 
 class Shell(Protocol):
-    """The shell of a session, as the session uses it; it tells a `Listener` of events."""
+    """The shell of a session, as the session uses it; it tells a `ShellListener` of events."""
 
     @property
     def directory(self) -> str:
         """Where it is, as callers name it."""
         ...
 
-    async def start(self, command: Command) -> None:
-        """Start a command; the listener is told its end.
+    async def start(self, run: CommandRun) -> None:
+        """Start the command of a run; the listener is told its end.
 
         Raises:
             RuntimeUnreachable: it cannot be started.
@@ -108,19 +108,19 @@ class Shell(Protocol):
         ...
 
 
-class Listener(Protocol):
+class ShellListener(Protocol):
     """A listener to the events of a shell."""
 
     def hear(self, moment: datetime, chunk: bytes) -> None:
         """Take output."""
         ...
 
-    def end(self, moment: datetime, status: Status, exit_code: int | None) -> None:
+    def end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
         """Take the end of the command."""
         ...
 
 
-OpenShell = Callable[[Listener, str], Shell]
+OpenShell = Callable[[ShellListener, str], Shell]
 
 
 class Session:
@@ -132,39 +132,39 @@ class Session:
         clock: Clock,
         open_shell: OpenShell,
         directory: str,
-        silence: float,
+        idle_timeout: float,
         *,
         spool: Path | None = None,
     ) -> None:
         self.id = session_id
-        self.silence = silence
+        self.idle_timeout = idle_timeout
         self.created = self.used = clock.now()
-        self.runs: list[Run] = []
+        self.runs: list[CommandRun] = []
         self.shell = open_shell(self, directory)
         self._clock = clock
         self._spool = spool
 
     @property
-    def run(self) -> Run | None:
+    def run(self) -> CommandRun | None:
         """Return the command that runs, or ran last."""
         return self.runs[-1] if self.runs else None
 
     @property
-    def running(self) -> Run | None:
+    def running(self) -> CommandRun | None:
         """Return the command that runs."""
-        return None if self.run is None or self.run.over.is_set() else self.run
+        return self.run if self.run is not None and self.run.is_running else None
 
     def hear(self, moment: datetime, chunk: bytes) -> None:
         """Take output, of a background job also after the command's end."""
         if self.run is not None:
             self.run.hear(moment, chunk)
 
-    def end(self, moment: datetime, status: Status, exit_code: int | None) -> None:
+    def end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
         """Take the end of the command."""
         if self.running is not None:
             self.running.end(moment, status, exit_code)
 
-    async def start(self, command: Command) -> Run:
+    async def start(self, command: Command) -> CommandRun:
         """Start a command.
 
         Raises:
@@ -179,30 +179,30 @@ class Session:
             self.run.retire()
         # Taken before the shell is there: until then, the session is busy already.
         command = replace(command, session=self.id)
-        run = Run(command, command.directory or self.shell.directory, self._spool)
+        run = CommandRun(command, command.directory or self.shell.directory, self._spool)
         self.runs.append(run)
         self._forget()
         try:
-            await self.shell.start(command)
+            await self.shell.start(run)
         except BaseException:
             self.runs.remove(run)
             run.over.set()
             raise
         return run
 
-    async def wait(self, run: Run, limits: Limits) -> Answer:
+    async def wait(self, run: CommandRun, limits: WaitLimits) -> CommandState:
         """Wait until a command is over, or for as long as is said."""
-        patience = Waiter(run, self._clock.now(), limits)
-        run.begin_waiting(patience)
+        waiter = Waiter(run, self._clock.now(), limits)
+        run.begin_waiting(waiter)
         try:
             while True:
                 self.settle()
-                patience.look(self._clock.now())
-                if patience.answer is not None:
-                    return patience.answer
-                await self._next_event(run, patience)
+                waiter.look(self._clock.now())
+                if waiter.answer is not None:
+                    return waiter.answer
+                await self._next_event(run, waiter)
         finally:
-            run.stop_waiting(patience)
+            run.stop_waiting(waiter)
 
     def settle(self) -> None:
         """Take note of all that has happened by now."""
@@ -246,8 +246,8 @@ class Session:
             if self.run is not None:
                 self.run.retire()
 
-    async def _next_event(self, run: Run, patience: Waiter) -> None:
-        moments = [each for each in (patience.ends_at, self.shell.next_change()) if each]
+    async def _next_event(self, run: CommandRun, waiter: Waiter) -> None:
+        moments = [each for each in (waiter.ends_at, self.shell.next_change()) if each]
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.over.wait())]
         if moments:
             waits.append(asyncio.ensure_future(self._clock.sleep_until(min(moments))))
@@ -307,7 +307,7 @@ class Sessions:
         return list(self._by_id.values())
 
     def create(
-        self, session_id: str | None, directory: str | None, silence: float | None
+        self, session_id: str | None, directory: str | None, idle_timeout: float | None
     ) -> Session:
         """Return the session of that name, made if need be."""
         self._check()
@@ -318,7 +318,7 @@ class Sessions:
             self.clock,
             self._open_shell,
             self._existing(directory) or HOME,
-            silence or DEFAULT_SILENCE,
+            idle_timeout or DEFAULT_IDLE_TIMEOUT,
             spool=self._spool,
         )
         self._by_id[made.id] = made
@@ -343,7 +343,7 @@ class Sessions:
         """Tell whether a session can go there."""
         return path in {WORK, HOME} or self._place.has_directory(path)
 
-    async def start(self, session: Session, command: Command) -> Run:
+    async def start(self, session: Session, command: Command) -> CommandRun:
         """Start a command in a session.
 
         Raises:
@@ -355,7 +355,7 @@ class Sessions:
         self._check()
         return run
 
-    async def wait(self, session: Session, run: Run, limits: Limits) -> Answer:
+    async def wait(self, session: Session, run: CommandRun, limits: WaitLimits) -> CommandState:
         """Wait for a command.
 
         Raises:
