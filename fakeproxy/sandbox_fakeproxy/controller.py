@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .model import Fate, Intent, Sandbox
+from .model import FailureMode, Intent, Sandbox
 
 
 class Phase(StrEnum):
@@ -89,9 +89,9 @@ def find_profile(name: str) -> Profile:
 
 
 _PHASES = {
-    Fate.VANISHED: Phase.VANISHED,
-    Fate.CONTROLLER_ERROR: Phase.CONTROLLER_ERROR,
-    Fate.EXPIRED: Phase.EXPIRED,
+    FailureMode.VANISHED: Phase.VANISHED,
+    FailureMode.CONTROLLER_ERROR: Phase.CONTROLLER_ERROR,
+    FailureMode.EXPIRED: Phase.EXPIRED,
 }
 
 
@@ -133,7 +133,8 @@ class Controller:
     def has_service(self, sandbox: Sandbox, now: datetime) -> bool:
         """Tell whether the controller has made the sandbox's service yet."""
         return sandbox.had_service or (
-            self._has_seen(sandbox.asked, now) and sandbox.asked.fate is not Fate.CONTROLLER_ERROR
+            self._has_seen(sandbox.desired, now)
+            and sandbox.desired.failure_mode is not FailureMode.CONTROLLER_ERROR
         )
 
     def has_vanished(self, sandbox: Sandbox, now: datetime) -> bool:
@@ -143,11 +144,11 @@ class Controller:
     def accepts_commands(self, sandbox: Sandbox, now: datetime) -> bool:
         """Tell whether a command may start.
 
-        A pause or a fate counts from the request, although the old status shows a moment longer:
+        A pause or a failure counts from the request, although the old status shows a moment longer:
         processes are killed at once, and none may start after that.
         """
         return (
-            self._phase(sandbox.asked, now) is Phase.READY
+            self._phase(sandbox.desired, now) is Phase.READY
             and self.phase(sandbox, now) is Phase.READY
         )
 
@@ -155,15 +156,17 @@ class Controller:
 
     def paused(self, sandbox: Sandbox, now: datetime) -> Sandbox:
         """Ask that a sandbox be paused; asking again changes nothing."""
-        return self._changed(sandbox, Intent(sandbox.asked.fate, True, now))
+        return self._changed(sandbox, Intent(sandbox.desired.failure_mode, True, now))
 
     def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
         """Ask that a sandbox run again; asking it of a running one changes nothing."""
-        return self._changed(sandbox, Intent(sandbox.asked.fate, False, now))
+        return self._changed(sandbox, Intent(sandbox.desired.failure_mode, False, now))
 
-    def fated(self, sandbox: Sandbox, fate: Fate, now: datetime) -> Sandbox:
+    def with_failure_mode(
+        self, sandbox: Sandbox, failure_mode: FailureMode, now: datetime
+    ) -> Sandbox:
         """Have something become of a sandbox; of a mended one, a new pod starts."""
-        return self._changed(sandbox, Intent(fate, sandbox.asked.is_paused, now))
+        return self._changed(sandbox, Intent(failure_mode, sandbox.desired.is_paused, now))
 
     def age(self, phase: Phase) -> timedelta:
         """Return how long ago a sandbox was made that enters a phase now."""
@@ -174,37 +177,37 @@ class Controller:
             Phase.READY: self._ready_after,
         }.get(phase, self._reconcile_delay)
 
-    def _changed(self, sandbox: Sandbox, asked: Intent) -> Sandbox:
-        if _is_same(asked, sandbox.asked):
+    def _changed(self, sandbox: Sandbox, desired: Intent) -> Sandbox:
+        if _is_same(desired, sandbox.desired):
             return sandbox
-        seen = self._seen(sandbox, asked.since)
-        if seen is not None and _is_same(asked, seen):
-            return replace(sandbox, asked=seen)  # taken back before the controller saw it
-        had_service = self.has_service(sandbox, asked.since)
-        return replace(sandbox, asked=asked, before=seen, had_service=had_service)
+        seen = self._seen(sandbox, desired.since)
+        if seen is not None and _is_same(desired, seen):
+            return replace(sandbox, desired=seen)  # taken back before the controller saw it
+        had_service = self.has_service(sandbox, desired.since)
+        return replace(sandbox, desired=desired, observed=seen, had_service=had_service)
 
     def _seen(self, sandbox: Sandbox, now: datetime) -> Intent | None:
         """Return the intent that the controller acts upon; None until it knows of the sandbox."""
-        return sandbox.asked if self._has_seen(sandbox.asked, now) else sandbox.before
+        return sandbox.desired if self._has_seen(sandbox.desired, now) else sandbox.observed
 
-    def _has_seen(self, asked: Intent, now: datetime) -> bool:
-        starts = asked.fate is Fate.RUNNING and not asked.is_paused
-        return now - asked.since >= (self._start_delay if starts else self._reconcile_delay)
+    def _has_seen(self, desired: Intent, now: datetime) -> bool:
+        starts = desired.failure_mode is FailureMode.RUNNING and not desired.is_paused
+        return now - desired.since >= (self._start_delay if starts else self._reconcile_delay)
 
     def _phase(self, seen: Intent | None, now: datetime) -> Phase:
         if seen is None:
             return Phase.UNRECONCILED
-        if seen.fate in _PHASES:
-            return _PHASES[seen.fate]
+        if seen.failure_mode in _PHASES:
+            return _PHASES[seen.failure_mode]
         if seen.is_paused:
             return Phase.PAUSED
-        if seen.fate is Fate.FAILED:
+        if seen.failure_mode is FailureMode.FAILED:
             return Phase.FAILED
         running = now - seen.since
-        if running >= self._ready_after and seen.fate is not Fate.NEVER_READY:
+        if running >= self._ready_after and seen.failure_mode is not FailureMode.NEVER_READY:
             return Phase.READY
         return Phase.STARTING if running >= self._starting_after else Phase.PENDING
 
 
 def _is_same(one: Intent, other: Intent) -> bool:
-    return (one.fate, one.is_paused) == (other.fate, other.is_paused)
+    return (one.failure_mode, one.is_paused) == (other.failure_mode, other.is_paused)

@@ -7,8 +7,8 @@ from enum import StrEnum
 from .clock import Instant
 
 
-class Fate(StrEnum):
-    """The fate of a sandbox.
+class FailureMode(StrEnum):
+    """How a sandbox fails, or that it runs.
 
     NEVER_READY starts for ever. FAILED, EXPIRED and CONTROLLER_ERROR are shown by
     the status. VANISHED is a resource that is gone while the proxy still knows the sandbox.
@@ -22,34 +22,37 @@ class Fate(StrEnum):
     VANISHED = "vanished"
 
 
-FATES = tuple(fate.value for fate in Fate)
+FAILURE_MODES = tuple(failure_mode.value for failure_mode in FailureMode)
 
 
-def find_fate(value: object) -> Fate:
-    """Return the fate that a tester names.
+def find_failure_mode(value: object) -> FailureMode:
+    """Return the failure mode that a tester names.
 
     Raises:
         ValueError: there is none of that name.
     """
-    if isinstance(value, str) and value in FATES:
-        return Fate(value)
-    raise ValueError(f"fate must be one of: {', '.join(FATES)}")
+    if isinstance(value, str) and value in FAILURE_MODES:
+        return FailureMode(value)
+    raise ValueError(f"failure_mode must be one of: {', '.join(FAILURE_MODES)}")
 
 
-def fate_of_image(image: str) -> Fate:
-    """Return the fate that an image's name ends in, such as `fake/expired` or `fake/failed:1`."""
+def failure_mode_of_image(image: str) -> FailureMode:
+    """Return the failure mode that an image's name ends in.
+
+    Examples: `fake/expired`, `fake/failed:1`.
+    """
     path, slash, name = image.partition("@")[0].rpartition("/")
     name = name.partition(":")[0]
-    return Fate(name) if path and slash and name in FATES else Fate.RUNNING
+    return FailureMode(name) if path and slash and name in FAILURE_MODES else FailureMode.RUNNING
 
 
-def fate_of(name: str, image: str) -> Fate:
-    """Return the fate of a new sandbox.
+def failure_mode_of(name: str, image: str) -> FailureMode:
+    """Return the failure mode of a new sandbox.
 
     A Kubernetes service must not start with a digit; only as deployed may a sandbox have such a
     name.
     """
-    return Fate.CONTROLLER_ERROR if name[0].isdigit() else fate_of_image(image)
+    return FailureMode.CONTROLLER_ERROR if name[0].isdigit() else failure_mode_of_image(image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class ApiKey:
 class Intent:
     """The intended state of a sandbox, and when it was asked for."""
 
-    fate: Fate
+    failure_mode: FailureMode
     is_paused: bool
     since: datetime
 
@@ -96,8 +99,8 @@ class Intent:
 class Sandbox:
     """A sandbox and its intended state; its status follows from that and the time.
 
-    `before` and `had_service` are what the controller acted upon, and whether it had made a
-    service, when `asked` was asked for: its status until it sees that.
+    `observed` and `had_service` are what the controller acted upon, and whether it had made a
+    service, when `desired` was asked for: its status until it sees that.
     """
 
     id: str
@@ -105,6 +108,6 @@ class Sandbox:
     name: str
     image: str
     created_at: datetime
-    asked: Intent
-    before: Intent | None = None
+    desired: Intent
+    observed: Intent | None = None
     had_service: bool = False

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from sandbox_fakeproxy.clock import Instant
 
-from .model import ApiKey, Fate, Intent, Sandbox, User
+from .model import ApiKey, FailureMode, Intent, Sandbox, User
 
 VERSION = 3
 
@@ -72,7 +72,7 @@ CREATE TABLE kept_files (
 PRAGMA user_version = 3;
 """
 SCHEMA = _TABLES + _KEPT_FILES
-# Version 1 knew no fates; it kept when a sandbox last started and, while paused, since when.
+# Version 1 had no failure modes; it kept when a sandbox last started and, while paused, since when.
 _SET_ASIDE = """
 DROP INDEX api_keys_by_user;
 DROP INDEX sandboxes_by_user;
@@ -158,25 +158,25 @@ def sandbox_of(row: sqlite3.Row) -> Sandbox:
         name=row["name"],
         image=row["image"],
         created_at=_moment(row["created_at"]),
-        asked=Intent(Fate(row["fate"]), bool(row["is_paused"]), _moment(row["since"])),
-        before=_before(row),
+        desired=Intent(FailureMode(row["fate"]), bool(row["is_paused"]), _moment(row["since"])),
+        observed=_observed(row),
         had_service=bool(row["had_service"]),
     )
 
 
 def columns_of(sandbox: Sandbox) -> tuple[str | int | None, ...]:
     """Return the fields of a sandbox that may change, in the order of its columns."""
-    before = (None, None, None) if sandbox.before is None else _intent_columns(sandbox.before)
-    return (*_intent_columns(sandbox.asked), *before, sandbox.had_service)
+    observed = (None, None, None) if sandbox.observed is None else _intent_columns(sandbox.observed)
+    return (*_intent_columns(sandbox.desired), *observed, sandbox.had_service)
 
 
 def _intent_columns(intent: Intent) -> tuple[str, bool, int]:
-    return intent.fate.value, intent.is_paused, micros(intent.since)
+    return intent.failure_mode.value, intent.is_paused, micros(intent.since)
 
 
-def _before(row: sqlite3.Row) -> Intent | None:
+def _observed(row: sqlite3.Row) -> Intent | None:
     if row["fate_before"] is None:
         return None
     return Intent(
-        Fate(row["fate_before"]), bool(row["is_paused_before"]), _moment(row["since_before"])
+        FailureMode(row["fate_before"]), bool(row["is_paused_before"]), _moment(row["since_before"])
     )

@@ -19,7 +19,7 @@ from .clock import Clock, Instant
 from .controller import Condition, Controller, Phase
 from .errors import AlreadyExists, APIError, Quirk, UnusableAdminKey, vanished
 from .ids import PREFIX_SHOWN, IdGenerator
-from .model import ApiKey, Fate, Intent, Sandbox, User, fate_of
+from .model import ApiKey, FailureMode, Intent, Sandbox, User, failure_mode_of
 from .store import Store
 
 QUOTA = 10  # sandboxes of a user
@@ -319,7 +319,7 @@ class Service:
             self.store.reserve_name(user.namespace, name)
             raise APIError(500, f"Sandbox '{name}' was created by half", Quirk.RESERVED)
         now = self.clock.now()
-        intent = Intent(fate_of(name, image), is_paused=False, since=now)
+        intent = Intent(failure_mode_of(name, image), is_paused=False, since=now)
         sandbox_id = self.store.kept_id(user.namespace, name) or self.ids.uuid()
         sandbox = Sandbox(sandbox_id, user.id, name, image, now, intent)
         try:
@@ -417,9 +417,9 @@ class Service:
         now = self._now_that_it_exists(sandbox)
         self.store.update_sandbox(self.controller.resumed(sandbox, now))
 
-    async def set_fate(self, sandbox: Sandbox, fate: Fate) -> Sandbox:
+    async def set_failure_mode(self, sandbox: Sandbox, failure_mode: FailureMode) -> Sandbox:
         """Have something become of a sandbox, as no request does; kill its processes."""
-        changed = self.controller.fated(sandbox, fate, self.clock.now())
+        changed = self.controller.with_failure_mode(sandbox, failure_mode, self.clock.now())
         self.store.update_sandbox(changed)
         if changed != sandbox:
             await self.runtime.stop(changed.id)

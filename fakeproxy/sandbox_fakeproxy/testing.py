@@ -119,9 +119,9 @@ class FakeProxy:
         """Forget all but the time."""
         await self.fake.reset()
 
-    async def set_fate(self, username: str, name: str, fate: str) -> dict[str, Any]:
+    async def set_failure_mode(self, username: str, name: str, failure_mode: str) -> dict[str, Any]:
         """Have something become of a sandbox."""
-        return await self.fake.set_fate(username, name, fate)
+        return await self.fake.set_failure_mode(username, name, failure_mode)
 
     def close(self) -> None:
         """Kill all running commands."""
@@ -230,9 +230,9 @@ class FakeProxyServer:
         """Forget all but the time."""
         self._thread.call(self._proxy.reset())
 
-    def set_fate(self, username: str, name: str, fate: str) -> dict[str, Any]:
+    def set_failure_mode(self, username: str, name: str, failure_mode: str) -> dict[str, Any]:
         """Have something become of a sandbox."""
-        return self._thread.call(self._proxy.set_fate(username, name, fate))
+        return self._thread.call(self._proxy.set_failure_mode(username, name, failure_mode))
 
 
 class ServedFaults:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandbox_fakeproxy import Store
 
 READY_AFTER, RECONCILE_DELAY = 2.0, 0.1
-FATES = {fate: f"fake/{fate}" for fate in ("failed", "expired", "controller-error")}
+FATES = {mode: f"fake/{mode}" for mode in ("failed", "expired", "controller-error")}
 PROFILES = ("v1alpha1", "v1beta1")
 
 

@@ -30,8 +30,11 @@ KEY = "sk_live_0123456789abcdefghijklmnopqrstuv"
 WORLD = {"users": [{"username": "alice", "keys": [{"key": KEY}], "sandboxes": [{"name": "box"}]}]}
 STATES = [
     *({"name": each, "state": each} for each in ("created", "pending", "starting", "paused")),
-    *({"name": each, "fate": each} for each in ("running", "failed", "expired", "vanished")),
-    *({"name": each, "fate": each} for each in ("never-ready", "controller-error")),
+    *(
+        {"name": each, "failure_mode": each}
+        for each in ("running", "failed", "expired", "vanished")
+    ),
+    *({"name": each, "failure_mode": each} for each in ("never-ready", "controller-error")),
 ]
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 

@@ -75,10 +75,14 @@ class FakeApp:
         assert reply.status_code == 201
         self.clock.advance(2)
 
-    async def set_fate(self, fate: str, username: str = "alice", name: str = "box") -> None:
-        """Set a sandbox's fate, such as `failed`."""
-        path = f"/_fake/sandboxes/{username}/{name}/fate"
-        assert (await self.admin.request("PUT", path, {"fate": fate})).status_code == 200
+    async def set_failure_mode(
+        self, failure_mode: str, username: str = "alice", name: str = "box"
+    ) -> None:
+        """Set a sandbox's failure mode, such as `failed`."""
+        path = f"/_fake/sandboxes/{username}/{name}/failure-mode"
+        assert (
+            await self.admin.request("PUT", path, {"failure_mode": failure_mode})
+        ).status_code == 200
 
     def sandbox_id(self, username: str, name: str = "box") -> str:
         sandbox = self.store.sandbox(self.users[username], name)

@@ -19,7 +19,7 @@ from sandbox_fakeproxy import (
     Store,
     create_app,
 )
-from sandbox_fakeproxy.model import Fate, Intent, Sandbox
+from sandbox_fakeproxy.model import FailureMode, Intent, Sandbox
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -604,7 +604,7 @@ async def test_a_sandbox_that_has_vanished_is_500_and_stays_in_the_way(
     fake: FakeApp, alice: Client
 ) -> None:
     await fake.ready_sandbox(alice)
-    await fake.set_fate("vanished")
+    await fake.set_failure_mode("vanished")
     fake.clock.advance(1)
     (listed,) = (await alice.request("GET", "/api/sandboxes")).json()["sandboxes"]
     assert (listed["service"], listed["serviceFQDN"]) == ("error", "error")
@@ -639,7 +639,7 @@ async def test_a_name_with_a_leading_digit_is_made_and_never_becomes_ready(
 def test_without_as_deployed_the_kept_files_are_forgotten() -> None:
     store = Store()
     now = datetime.now(UTC)
-    intent = Intent(Fate.RUNNING, is_paused=False, since=now)
+    intent = Intent(FailureMode.RUNNING, is_paused=False, since=now)
     store.keep_files("user-alice", Sandbox("s", "u", "box", "image", now, intent))
     create_app(admin_key="key", store=store, as_deployed=True)
     assert store.kept_id("user-alice", "box") == "s"

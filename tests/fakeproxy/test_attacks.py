@@ -110,7 +110,7 @@ READ = "2>/dev/null && echo reached || echo kept"
 async def test_a_command_reaches_nothing_outside(
     setting: Setting, attack: str, unjailed: str | None
 ) -> None:
-    is_jailed = setting.runtime.place("one").isolated
+    is_jailed = setting.runtime.paths("one").isolated
     if is_jailed or unjailed is not None:
         assert await setting.output(attack) == ("kept" if is_jailed else unjailed)
 
@@ -203,7 +203,7 @@ async def test_an_attack_harms_at_most_its_own_sandbox(setting: Setting, attack:
     assert await setting.other.run("echo $x; cat ~/secret", id=session) == CommandResult(
         "kept\nsecret\n"
     )
-    assert len(pids_in_jail(setting.runtime.place("one").work)) <= LIMITS.processes
+    assert len(pids_in_jail(setting.runtime.paths("one").work)) <= LIMITS.processes
     await setting.runtime.stop("one")
     assert await setting.shell.run("echo again") == CommandResult("again\n")
 

@@ -34,7 +34,7 @@ ADMIN_ROUTES = [
     ("GET", "/_fake/requests"),
     ("GET", "/_fake/state"),
     ("PUT", "/_fake/seed"),
-    ("PUT", "/_fake/sandboxes/alice/box/fate"),
+    ("PUT", "/_fake/sandboxes/alice/box/failure-mode"),
 ]
 
 
@@ -168,16 +168,16 @@ async def test_an_admin_key_that_no_header_can_carry_is_refused(key: str) -> Non
     "path",
     ["/api/sandboxes", "/api/me/apikeys", "/api/sandboxes/mine/pause", exec_path("mine")],
 )
-@pytest.mark.parametrize("fate", ["deleted", "deactivated"])
+@pytest.mark.parametrize("change", ["deleted", "deactivated"])
 async def test_a_user_removed_while_the_body_arrives_is_refused(
-    fake: FakeApp, alice: Client, path: str, fate: str
+    fake: FakeApp, alice: Client, path: str, change: str
 ) -> None:
     await fake.ready_sandbox(alice, "mine")
     user = f"/api/admin/users/{fake.users['alice']}"
 
     async def body() -> AsyncGenerator[bytes]:
         yield b'{"name": '
-        if fate == "deleted":
+        if change == "deleted":
             await fake.admin.request("DELETE", user)
         else:
             await fake.admin.request("PUT", user, {"is_active": False})

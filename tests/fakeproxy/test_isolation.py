@@ -43,10 +43,10 @@ async def test_files_are_at_the_apis_paths_with_each_isolation(tmp_path: Path, c
     await shell.exec(
         "echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c", exec_dir="/sandbox"
     )
-    place = runtime.place("one")
-    assert (place.on_this_machine("/sandbox/a")).read_text() == "work\n"
-    assert (place.on_this_machine("/home/gem/b")).read_text() == "home\n"
-    assert (place.scratch / "c").read_text() == "scratch\n"
+    paths = runtime.paths("one")
+    assert (paths.on_this_machine("/sandbox/a")).read_text() == "work\n"
+    assert (paths.on_this_machine("/home/gem/b")).read_text() == "home\n"
+    assert (paths.scratch / "c").read_text() == "scratch\n"
     ran = await shell.run("cat b", exec_dir="/home/gem")
     assert ran == CommandResult("home\n")
     made = await shell.post("sessions/create", exec_dir="/home/gem")
@@ -75,7 +75,7 @@ async def test_without_bubblewrap_auto_is_none_and_asking_for_it_is_refused(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(IsolationUnavailable, match=r"install bubblewrap\. Mend that, or choose"):
         LocalRuntime(tmp_path, isolation="required")
-    assert not LocalRuntime(tmp_path).place("one").isolated
+    assert not LocalRuntime(tmp_path).paths("one").isolated
 
 
 async def test_a_bubblewrap_that_does_not_work_is_none_and_says_why_when_asked_for(
@@ -87,7 +87,7 @@ async def test_a_bubblewrap_that_does_not_work_is_none_and_says_why_when_asked_f
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(IsolationUnavailable, match="does not work on this machine: bwrap: No perm"):
         LocalRuntime(tmp_path, isolation="required")
-    assert not LocalRuntime(tmp_path).place("one").isolated
+    assert not LocalRuntime(tmp_path).paths("one").isolated
 
 
 async def test_a_link_in_a_sandbox_makes_no_stranger_one_of_its_processes(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_a_link_in_a_sandbox_makes_no_stranger_one_of_its_processes(tmp_pa
     one = await theirs.session()
     await theirs.exec("x=1", id=one)
     # As on a machine with a /sandbox of its own: the link leads to another sandbox's directory.
-    (runtime.place("one").home / "sandbox").symlink_to(stranger.place("one").work)
+    (runtime.paths("one").home / "sandbox").symlink_to(stranger.paths("one").work)
     await runtime.stop("one")
     assert await theirs.run("echo $x", id=one) == CommandResult("1\n")
     await runtime.close()
@@ -148,7 +148,7 @@ async def test_a_jail_that_is_ended_twice_at_once_is_killed_once(
     monkeypatch.setattr(signal, "pidfd_send_signal", note_and_kill)
     isolation = choose_isolation("required")
     with ThreadPoolExecutor(1) as starter:
-        machine = isolation.machine(isolation.place(tmp_path), starter)
+        machine = isolation.machine(isolation.paths(tmp_path), starter)
         pty = await machine.open_pty()
         await asyncio.gather(machine.kill(), machine.end(), machine.end())
         os.close(pty.near)
@@ -184,11 +184,11 @@ async def test_an_exec_dir_in_a_jail_is_what_a_command_finds(
 def test_a_folder_that_the_fake_hides_is_empty_in_a_jail(tmp_path: Path) -> None:
     hidden = Path("/usr/lib")
     isolation = choose_isolation("required", hidden=(hidden,))
-    place = isolation.place(tmp_path)
+    paths = isolation.paths(tmp_path)
     within = next(each for each in hidden.iterdir() if each.is_dir() and not each.is_symlink())
-    assert place.has_directory(str(hidden))
-    assert not place.has_directory(str(within))
-    assert choose_isolation("required").place(tmp_path).has_directory(str(within))
+    assert paths.has_directory(str(hidden))
+    assert not paths.has_directory(str(within))
+    assert choose_isolation("required").paths(tmp_path).has_directory(str(within))
 
 
 @needs_jail
@@ -208,9 +208,9 @@ def test_a_folder_for_root_only_is_none_of_a_jail(tmp_path: Path) -> None:
 def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = choose_isolation("required").place(tmp_path / "one")
-    place.make()
-    folder = place.work / "folder"
+    paths = choose_isolation("required").paths(tmp_path / "one")
+    paths.make()
+    folder = paths.work / "folder"
     folder.mkdir()
     (tmp_path / "outside" / "in").mkdir(parents=True)
     readlink = os.readlink
@@ -224,20 +224,20 @@ def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
                 folder.symlink_to(tmp_path / "outside")
 
     monkeypatch.setattr(os, "readlink", look_and_swap)
-    assert not place.has_directory("/sandbox/folder/in")
+    assert not paths.has_directory("/sandbox/folder/in")
     assert folder.is_symlink()
 
 
 @needs_jail
 def test_a_walk_with_many_ways_up_ends(tmp_path: Path) -> None:
-    place = choose_isolation("required").place(tmp_path)
-    place.make()
+    paths = choose_isolation("required").paths(tmp_path)
+    paths.make()
     path = "/sandbox" + "/d" * 300
-    deep = place.on_this_machine(path)
+    deep = paths.on_this_machine(path)
     os.makedirs(deep)  # noqa: PTH103  (`Path.mkdir` would make each by recursion)
     (deep / "link").symlink_to("../d/" * 800)
-    assert not place.has_directory(f"{path}/link")
-    assert place.has_directory(path)
+    assert not paths.has_directory(f"{path}/link")
+    assert paths.has_directory(path)
 
 
 def test_check_says_what_holds_here(

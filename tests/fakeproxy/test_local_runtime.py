@@ -81,7 +81,7 @@ async def test_a_command_starts_in_the_sandboxs_own_home(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:
     outcome = await run(runtime, "pwd; echo $HOME; echo hello > file")
-    name = "/home/gem" if runtime.place("one").isolated else home(tmp_path)
+    name = "/home/gem" if runtime.paths("one").isolated else home(tmp_path)
     assert outcome.output == f"{name}\n{name}\n"
     assert (home(tmp_path) / "file").read_text() == "hello\n"
     assert (await run(runtime, "ls", "two")).output == ""

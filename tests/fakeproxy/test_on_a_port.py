@@ -66,7 +66,7 @@ async def alice(fake: FakeApp) -> Client:
         ("GET", "/_fake/requests?limit=1", None, 200),
         ("GET", "/_fake/state", None, 200),
         ("PUT", "/_fake/seed", {"users": []}, 200),
-        ("PUT", "/_fake/sandboxes/alice/box/fate", {"fate": "failed"}, 200),
+        ("PUT", "/_fake/sandboxes/alice/box/failure-mode", {"failure_mode": "failed"}, 200),
     ],
 )
 async def test_each_route_is_served(

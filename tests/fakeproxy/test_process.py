@@ -331,7 +331,7 @@ from tests.fakeproxy.shell_api import ShellApi
 async def main():
     runtime = LocalRuntime(isolation=sys.argv[1])
     await ShellApi(runtime).exec("setsid sleep 1000 & echo $! > ~/pids")
-    print(runtime.place("one").home, flush=True)
+    print(runtime.paths("one").home, flush=True)
     await asyncio.sleep(1000)
 
 asyncio.run(main())

@@ -9,7 +9,7 @@ from tests.fakeproxy.fake_app import Client, FakeApp, assert_error, exec_path
 
 BOX = "/api/sandboxes/box"
 DELAY = 0.1
-# The steps to each row: seconds to advance, verbs and fates.
+# The steps to each row: seconds to advance, verbs and failure modes.
 WAYS: dict[str, list[float | str]] = {
     "just created": [],
     "pending": [DELAY],
@@ -98,7 +98,7 @@ async def lead(fake: FakeApp, caller: Client, way: list[float | str]) -> None:
         elif step in {"pause", "resume"}:
             assert (await caller.request("POST", f"{BOX}/{step}")).status_code == 200
         else:
-            await fake.set_fate(step)
+            await fake.set_failure_mode(step)
 
 
 @pytest.mark.parametrize(("profile", "row"), EVERY_ROW)

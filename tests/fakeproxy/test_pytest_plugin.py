@@ -63,7 +63,7 @@ async def test_a_world_is_seeded_and_a_sandbox_fails(fake_proxy):
     )
     async with fake_proxy.client(made["users"][0]["keys"][0]["api_key"]) as http:
         assert (await http.get("/api/sandboxes/box")).json()["ready"] is True
-        await fake_proxy.set_fate("bob", "box", "failed")
+        await fake_proxy.set_failure_mode("bob", "box", "failed")
         fake_proxy.clock.advance(1)
         assert (await http.get("/api/sandboxes/box")).json()["readyReason"] == "PodFailed"
         await fake_proxy.reset()
@@ -132,7 +132,7 @@ def test_the_fake_is_held_from_this_thread(fake_proxy_server):
         {"users": [{"username": "bob", "keys": [{}], "sandboxes": [{"name": "box"}]}]}
     )
     http = fake_proxy_server.client(made["users"][0]["keys"][0]["api_key"])
-    fake_proxy_server.set_fate("bob", "box", "expired")
+    fake_proxy_server.set_failure_mode("bob", "box", "expired")
     fake_proxy_server.advance(1)
     assert http.get("/api/sandboxes/box").json()["readyReason"] == "SandboxExpired"
     assert fake_proxy_server.state()["profile"] == "v1beta1"

@@ -14,8 +14,8 @@ import pytest
 import sandbox_fakeproxy
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
 from sandbox_fakeproxy.control.seed import STATES, parse_seed
-from sandbox_fakeproxy.model import FATES, fate_of_image
-from sandbox_fakeproxy.runtime.paths import Place
+from sandbox_fakeproxy.model import FAILURE_MODES, failure_mode_of_image
+from sandbox_fakeproxy.runtime.paths import SandboxPaths
 from sandbox_fakeproxy.runtime.pods import Pod
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, Shell, ShellListener
 from starlette.routing import Route
@@ -67,7 +67,7 @@ def test_the_seed_is_valid_and_shows_every_field() -> None:
 
 def test_the_images_are_those_that_bring_a_fate() -> None:
     images = re.findall(r"^\| `(fake/[\w-]+)` \|", README, re.MULTILINE)
-    assert [fate_of_image(image).value for image in images] == list(FATES[1:])
+    assert [failure_mode_of_image(image).value for image in images] == list(FAILURE_MODES[1:])
 
 
 def test_the_table_of_requests_is_all_there_is_below_fake() -> None:
@@ -94,9 +94,9 @@ def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
         if isinstance(route, Route) and not route.path.startswith(("/_fake/", "/{path"))
         for method in (route.methods or {"any method"}) - {"HEAD"}  # which goes with every GET
     }
-    place = Place(tmp_path, isolated=False)
-    sessions = Sessions(place, ManualClock(), no_shell, str)
-    runtime = Pod(sessions, place).routes()
+    paths = SandboxPaths(tmp_path, isolated=False)
+    sessions = Sessions(paths, ManualClock(), no_shell, str)
+    runtime = Pod(sessions, paths).routes()
     inside = {(method, path) for path, methods in runtime.items() for method in methods}
     section = README.split("## What it answers")[1].split("\n## ")[0]
     named = re.findall(r"`(?:(GET|POST|PUT|DELETE) )?(/[^`]+)`", section)

@@ -19,7 +19,7 @@ OCTETS = bytes(range(256)) * 1000
 
 
 @dataclass(frozen=True)
-class Place:
+class SandboxPaths:
     """Where a sandbox is, and the headers that open it."""
 
     url: str
@@ -27,23 +27,23 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Generator[Place]:
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Generator[SandboxPaths]:
     with FakeProxyServer(tmp_path_factory.mktemp("sandboxes"), ready_after=0) as fake:
         key = fake.user("alice")
         fake.client(key).post("/api/sandboxes", json={"name": "box"})
-        yield Place(f"{fake.url}/proxy/box", {"Authorization": f"Bearer {key}"})
+        yield SandboxPaths(f"{fake.url}/proxy/box", {"Authorization": f"Bearer {key}"})
 
 
 @pytest.fixture
-def sdk(place: Place) -> Generator[Sandbox]:
+def sdk(paths: SandboxPaths) -> Generator[Sandbox]:
     with httpx.Client(timeout=DEADLINE, trust_env=False) as http:
-        yield Sandbox(base_url=place.url, headers=place.headers, httpx_client=http)
+        yield Sandbox(base_url=paths.url, headers=paths.headers, httpx_client=http)
 
 
 @pytest.fixture
-async def async_sdk(place: Place) -> AsyncGenerator[AsyncSandbox]:
+async def async_sdk(paths: SandboxPaths) -> AsyncGenerator[AsyncSandbox]:
     async with httpx.AsyncClient(timeout=DEADLINE, trust_env=False) as http:
-        yield AsyncSandbox(base_url=place.url, headers=place.headers, httpx_client=http)
+        yield AsyncSandbox(base_url=paths.url, headers=paths.headers, httpx_client=http)
 
 
 def there(value: Any) -> Any:

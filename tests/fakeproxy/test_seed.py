@@ -27,11 +27,11 @@ ALICE: dict[str, Any] = {
         {"name": "starting", "state": "starting", "image": "mine:1"},
         {"name": "pending", "state": "pending"},
         {"name": "created", "state": "created"},
-        {"name": "failed", "fate": "failed"},
+        {"name": "failed", "failure_mode": "failed"},
         {"name": "expired", "image": "fake/expired"},
-        {"name": "mended", "image": "fake/expired", "fate": "running"},
-        {"name": "vanished", "fate": "vanished"},
-        {"name": "failed-later", "state": "created", "fate": "failed"},
+        {"name": "mended", "image": "fake/expired", "failure_mode": "running"},
+        {"name": "vanished", "failure_mode": "vanished"},
+        {"name": "failed-later", "state": "created", "failure_mode": "failed"},
     ],
 }
 PHASES = {
@@ -115,7 +115,7 @@ async def test_without_delays_seeded_sandboxes_are_ready_too() -> None:
 
 async def test_the_state_shows_all_there_is_but_no_secret(fake: FakeApp, alice: Client) -> None:
     await fake.ready_sandbox(alice)
-    await fake.set_fate("failed")
+    await fake.set_failure_mode("failed")
     shown = await state(fake)
     assert shown["now"] == "2026-01-01T00:00:02.000Z"
     assert shown["profile"] == "v1alpha1"
@@ -128,7 +128,7 @@ async def test_the_state_shows_all_there_is_but_no_secret(fake: FakeApp, alice: 
         "id": fake.sandbox_id("alice"),
         "name": "box",
         "image": "ghcr.io/agent-infra/sandbox:latest",
-        "fate": "failed",
+        "failure_mode": "failed",
         "phase": "ready",
         "ready": True,
         "is_paused": False,
@@ -272,7 +272,10 @@ BAD: list[tuple[Any, str]] = [
     (user(sandboxes=[{"name": "a", "image": 7}]), "users[1].sandboxes[0].image: image must be"),
     (user(sandboxes=[{"name": "a", "state": "up"}]), "users[1].sandboxes[0].state: expected one"),
     (user(sandboxes=[{"name": "a", "state": []}]), "users[1].sandboxes[0].state: expected one of:"),
-    (user(sandboxes=[{"name": "a", "fate": "x"}]), "users[1].sandboxes[0].fate: fate must be one"),
+    (
+        user(sandboxes=[{"name": "a", "failure_mode": "x"}]),
+        "users[1].sandboxes[0].failure_mode: failure_mode must be one",
+    ),
     (user(sandboxes=[{"name": f"a{n}"} for n in range(11)]), "users[1].sandboxes: at most 10"),
 ]
 
@@ -297,7 +300,7 @@ async def test_a_document_at_fault_is_400_with_the_place_and_changes_nothing(
         {KEY: []},
         user(**{KEY: True}),
         user(keys=[{KEY: "laptop"}]),
-        user(sandboxes=[{"name": "a", "fate": KEY}]),
+        user(sandboxes=[{"name": "a", "failure_mode": KEY}]),
         user(keys=[{"expires_at": KEY}]),
         {"users": [{"username": KEY}]},
     ],

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy.runtime.paths import HOME, Place
+from sandbox_fakeproxy.runtime.paths import HOME, SandboxPaths
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.fakeproxy.shell_api import ShellApi
@@ -38,8 +38,8 @@ class PlainBash:
     What ended a shell is left out there: what the session knew then, it must still know.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, paths: SandboxPaths) -> None:
+        self._paths = paths
         self._before: list[str] = []
 
     def run(self, text: str) -> tuple[str, int]:
@@ -57,7 +57,7 @@ class PlainBash:
         )
         done = subprocess.run(
             [*self._jail(), "bash", "--norc", "--noprofile", "-c", script, "bash"],
-            cwd=self._place.home,
+            cwd=self._paths.home,
             env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/usr"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -69,10 +69,10 @@ class PlainBash:
 
     def _jail(self) -> list[str]:
         """Return a command that runs bash below /home/gem, where the session is."""
-        if not self._place.isolated:
+        if not self._paths.isolated:
             return []
         files = ["--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/home"]
-        return ["bwrap", *files, "--bind", str(self._place.home), HOME, "--chdir", HOME, "--"]
+        return ["bwrap", *files, "--bind", str(self._paths.home), HOME, "--chdir", HOME, "--"]
 
     def keep(self, text: str) -> None:
         """Run `text` before each later command."""
@@ -89,7 +89,7 @@ class ASessionIsABash(RuleBasedStateMachine):
         root = Path(self._temporary.name).resolve()
         self._runtime = LocalRuntime(root, isolation=AVAILABLE_ISOLATIONS[-1])
         self._box = ShellApi(self._runtime)
-        self._plain = PlainBash(self._runtime.place("one"))
+        self._plain = PlainBash(self._runtime.paths("one"))
 
     def teardown(self) -> None:
         self._loop.run_until_complete(self._runtime.close())

@@ -8,16 +8,16 @@ import pytest
 from sandbox_fakeproxy import ScriptedRuntime, Store, create_app
 from sandbox_fakeproxy.clock import Instant, iso
 from sandbox_fakeproxy.errors import AlreadyExists, StoreUnusable
-from sandbox_fakeproxy.model import ApiKey, Fate, Intent, Sandbox, User
+from sandbox_fakeproxy.model import ApiKey, FailureMode, Intent, Sandbox, User
 
 NOW = datetime(2026, 1, 1, 12, 30, 15, 123457, tzinfo=UTC)
 USER = User("u1", "alice", "a@example.org", True, NOW, NOW)
 KEY = ApiKey("k1", "u1", "sk_live_abcd", "laptop", True, NOW, Instant.of(NOW), None)
-SANDBOX = Sandbox("s1", "u1", "box", "image", NOW, Intent(Fate.RUNNING, False, NOW))
+SANDBOX = Sandbox("s1", "u1", "box", "image", NOW, Intent(FailureMode.RUNNING, False, NOW))
 CHANGED = replace(
     SANDBOX,
-    asked=Intent(Fate.FAILED, True, NOW + timedelta(microseconds=1)),
-    before=SANDBOX.asked,
+    desired=Intent(FailureMode.FAILED, True, NOW + timedelta(microseconds=1)),
+    observed=SANDBOX.desired,
     had_service=True,
 )
 
@@ -52,11 +52,11 @@ def at(micros: int) -> datetime:
 
 
 def running(since: int) -> Intent:
-    return Intent(Fate.RUNNING, False, at(since))
+    return Intent(FailureMode.RUNNING, False, at(since))
 
 
 def paused(since: int) -> Intent:
-    return Intent(Fate.RUNNING, True, at(since))
+    return Intent(FailureMode.RUNNING, True, at(since))
 
 
 def test_all_of_it_survives_a_restart(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import Store
-from sandbox_fakeproxy.model import ApiKey, Fate, Intent, Sandbox, User
+from sandbox_fakeproxy.model import ApiKey, FailureMode, Intent, Sandbox, User
 from sandbox_fakeproxy.service import digest
 
 from tools.bench.load import Exchange, load
@@ -85,7 +85,7 @@ def _store(data: Path, count: int) -> None:
             key = ApiKey(owner, owner, "sk_live_0000", None, True, now, None, None)
             store.add_key(key, digest(_key(number // QUOTA)))
         name = f"sandbox-{number}"
-        running = Intent(Fate.RUNNING, is_paused=False, since=now)
+        running = Intent(FailureMode.RUNNING, is_paused=False, since=now)
         store.add_sandbox(Sandbox(name, owner, name, "image", now, running))
     database.execute("COMMIT")
     store.close()

@@ -14,7 +14,7 @@ from sandbox_fakeproxy.api.routing import ApiRoute
 from sandbox_fakeproxy.clock import iso
 from sandbox_fakeproxy.errors import APIError
 from sandbox_fakeproxy.http import Arguments, Reply, read_body
-from sandbox_fakeproxy.model import find_fate
+from sandbox_fakeproxy.model import find_failure_mode
 
 from .documents import parse_document
 from .fake import Fake
@@ -88,18 +88,20 @@ class Control:
             made = await self._fake.replace(seed)
         return Reply({"success": True} | made)
 
-    async def set_fate(self, asked: Arguments) -> Reply:
+    async def set_failure_mode(self, asked: Arguments) -> Reply:
         """Have something become of a sandbox."""
         with _refused():
-            sandbox = await self._fake.set_fate(
-                asked.params["username"], asked.params["name"], find_fate(asked.body.get("fate"))
+            sandbox = await self._fake.set_failure_mode(
+                asked.params["username"],
+                asked.params["name"],
+                find_failure_mode(asked.body.get("failure_mode")),
             )
         return Reply({"success": True, "sandbox": sandbox})
 
 
 def tester_routes(auth: Auth, control: Control) -> list[ApiRoute]:
     """Return the routes below `/_fake/`."""
-    fate = "/_fake/sandboxes/{username}/{name}/fate"
+    failure_mode = "/_fake/sandboxes/{username}/{name}/failure-mode"
     return [
         ApiRoute("POST", "/_fake/reset", auth.admin(control.reset)),
         ApiRoute("POST", "/_fake/clock/advance", auth.admin(control.advance_clock)),
@@ -110,7 +112,7 @@ def tester_routes(auth: Auth, control: Control) -> list[ApiRoute]:
         ApiRoute("DELETE", "/_fake/faults", auth.admin(control.clear_faults)),
         ApiRoute("GET", "/_fake/state", auth.admin(control.state)),
         ApiRoute("PUT", "/_fake/seed", auth.admin_sending(control.seed, read_document)),
-        ApiRoute("PUT", fate, auth.admin(control.set_fate)),
+        ApiRoute("PUT", failure_mode, auth.admin(control.set_failure_mode)),
     ]
 
 

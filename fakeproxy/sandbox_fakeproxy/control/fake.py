@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox_fakeproxy.api.request_log import CAPACITY, RequestFilter, RequestLog
 from sandbox_fakeproxy.errors import APIError
-from sandbox_fakeproxy.model import Sandbox, find_fate
+from sandbox_fakeproxy.model import Sandbox, find_failure_mode
 from sandbox_fakeproxy.service import Service
 
 from .faults import Faults
@@ -121,18 +121,18 @@ class Fake:
         key: str = made["keys"][0]["api_key"]
         return key
 
-    async def set_fate(self, username: str, name: str, fate: str) -> dict[str, Any]:
-        """Set the fate of a sandbox, and return its state; `running` repairs it.
+    async def set_failure_mode(self, username: str, name: str, failure_mode: str) -> dict[str, Any]:
+        """Set the failure mode of a sandbox, and return its state; `running` repairs it.
 
         Its processes are killed now; the status shows it after the reconcile delay.
 
         Raises:
             LookupError: there is no such user or sandbox.
-            ValueError: there is no such fate.
+            ValueError: there is no such failure mode.
         """
-        chosen = find_fate(fate)
+        chosen = find_failure_mode(failure_mode)
         sandbox = self._sandbox(username, name)
-        changed = await self._service.set_fate(sandbox, chosen)
+        changed = await self._service.set_failure_mode(sandbox, chosen)
         return sandbox_state(changed, self._service.controller, self._clock.now())
 
     async def reset(self) -> None:

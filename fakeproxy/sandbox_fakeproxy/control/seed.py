@@ -12,7 +12,14 @@ from sandbox_fakeproxy.controller import Phase
 from sandbox_fakeproxy.errors import APIError
 from sandbox_fakeproxy.http import JsonObject
 from sandbox_fakeproxy.ids import KEY_PREFIX
-from sandbox_fakeproxy.model import Fate, Intent, Sandbox, User, fate_of_image, find_fate
+from sandbox_fakeproxy.model import (
+    FailureMode,
+    Intent,
+    Sandbox,
+    User,
+    failure_mode_of_image,
+    find_failure_mode,
+)
 from sandbox_fakeproxy.service import DEFAULT_IMAGE, QUOTA, Service
 
 from .documents import invalid, parse_document, read_list, read_object, refuse
@@ -43,7 +50,7 @@ class SeedSandbox:
     name: str
     image: str
     state: Phase
-    fate: Fate
+    failure_mode: FailureMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +140,19 @@ def _key(value: object, at: str) -> SeedKey:
 
 
 def _sandbox(value: object, at: str) -> SeedSandbox:
-    asked = read_object(value, at, {"name", "image", "state", "fate"})
+    asked = read_object(value, at, {"name", "image", "state", "failure_mode"})
     image = _read(f"{at}.image", _VALIDATION.image, asked, DEFAULT_IMAGE)
     state = asked.get("state", Phase.READY)
     if state not in STATES:
         refuse(f"{at}.state", f"expected one of: {', '.join(STATES)}")
-    asked_fate = asked.get("fate")
+    asked_mode = asked.get("failure_mode")
     return SeedSandbox(
         name=_read(f"{at}.name", _VALIDATION.sandbox_name, asked),
         image=image,
         state=Phase(state),
-        fate=fate_of_image(image)
-        if asked_fate is None
-        else _read(f"{at}.fate", find_fate, asked_fate),
+        failure_mode=failure_mode_of_image(image)
+        if asked_mode is None
+        else _read(f"{at}.failure_mode", find_failure_mode, asked_mode),
     )
 
 
@@ -202,17 +209,17 @@ class Seeder:
     def _sandbox(self, user: User, asked: SeedSandbox) -> dict[str, Any]:
         now = self._service.clock.now()
         is_paused = asked.state is Phase.PAUSED
-        age = self._age(Phase.READY if is_paused else asked.state, asked.fate)
+        age = self._age(Phase.READY if is_paused else asked.state, asked.failure_mode)
         seen = now - self._controller.age(Phase.PAUSED) if is_paused else now
         made_at = seen - age
-        intent = Intent(asked.fate, is_paused=False, since=made_at)
+        intent = Intent(asked.failure_mode, is_paused=False, since=made_at)
         sandbox_id = self._service.ids.uuid()
         made = Sandbox(sandbox_id, user.id, asked.name, asked.image, made_at, intent)
         self._service.store.add_sandbox(self._controller.paused(made, seen) if is_paused else made)
         return {"id": made.id, "name": made.name}
 
-    def _age(self, state: Phase, fate: Fate) -> timedelta:
+    def _age(self, state: Phase, failure_mode: FailureMode) -> timedelta:
         age = self._controller.age(state)
-        if fate is Fate.RUNNING or state is Phase.UNRECONCILED:
+        if failure_mode is FailureMode.RUNNING or state is Phase.UNRECONCILED:
             return age
         return max(age, self._controller.age(Phase.FAILED))

@@ -45,12 +45,12 @@ def sandbox_state(sandbox: Sandbox, controller: Controller, now: datetime) -> di
         "id": sandbox.id,
         "name": sandbox.name,
         "image": sandbox.image,
-        "fate": sandbox.asked.fate.value,
+        "failure_mode": sandbox.desired.failure_mode.value,
         "phase": phase.value,
         "ready": phase is not Phase.VANISHED and controller.condition(sandbox, now).ready,
-        "is_paused": sandbox.asked.is_paused,
+        "is_paused": sandbox.desired.is_paused,
         "created_at": iso(sandbox.created_at),
-        "changed_at": iso(sandbox.asked.since),
+        "changed_at": iso(sandbox.desired.since),
     }
 
 

@@ -123,7 +123,7 @@ SCRATCH = "/tmp"  # noqa: S108  (the name inside; on this machine it is a direct
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SandboxPaths:
     """One sandbox on this machine.
 
     Where it is `isolated`, commands see its directories under the names of the deployed runtime;

@@ -24,7 +24,7 @@ from .api import Routes, route
 from .cleanup.temporary import TemporaryDirectory
 from .files.api import Files
 from .interface import RuntimeUnreachable
-from .paths import HOME, WORK, Place
+from .paths import HOME, WORK, SandboxPaths
 from .shell.api import shell_routes
 from .shell.sessions import Sessions
 from .walk import remove_tree
@@ -35,9 +35,9 @@ _T = TypeVar("_T")
 class Pod:
     """One sandbox from a start of it to its stop."""
 
-    def __init__(self, sessions: Sessions, place: Place) -> None:
+    def __init__(self, sessions: Sessions, paths: SandboxPaths) -> None:
         self.sessions = sessions
-        self._files = Files(place)
+        self._files = Files(paths)
 
     def routes(self) -> Routes:
         """Return the routes for one request; they work until the pod is stopped."""
@@ -81,9 +81,9 @@ class PodRuntime:
         """Return a new pod of a sandbox."""
         raise NotImplementedError
 
-    def place(self, sandbox_id: str) -> Place:
+    def paths(self, sandbox_id: str) -> SandboxPaths:
         """Return the directories of a sandbox."""
-        return Place(self._root / sandbox_id)
+        return SandboxPaths(self._root / sandbox_id)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Answer as the AIO runtime does, once a stop under way is over."""
@@ -145,7 +145,7 @@ class PodRuntime:
                 if earlier is not None:
                     await asyncio.wait({earlier})
                 if self._has_root:
-                    await asyncio.to_thread(_remove_files_of_pod, self.place(sandbox_id))
+                    await asyncio.to_thread(_remove_files_of_pod, self.paths(sandbox_id))
             finally:
                 if self._stops[sandbox_id] is task:
                     del self._stops[sandbox_id]
@@ -183,9 +183,9 @@ async def _refuse() -> Response:
     raise RuntimeUnreachable("The fake proxy is stopping")
 
 
-def _remove_files_of_pod(place: Place) -> None:
+def _remove_files_of_pod(paths: SandboxPaths) -> None:
     """Remove the files that a sandbox loses with its pod: those in its home and its /tmp."""
-    for directory in (place.home, place.scratch):
+    for directory in (paths.home, paths.scratch):
         remove_tree(directory)
 
 

@@ -111,7 +111,7 @@ class ScriptedShell:
         now = self._clock.now()
         while (moment := self.next_change()) is not None and moment <= now:
             if self._coming and self._coming[0][0] == moment:
-                self._listener.hear(moment, self._coming.pop(0)[1].encode())
+                self._listener.on_output(moment, self._coming.pop(0)[1].encode())
             elif moment == self._ends_at and self._outcome is not None:
                 self._end(moment, "completed", self._outcome.exit_code)
             else:
@@ -188,8 +188,8 @@ class ScriptedRuntime(PodRuntime):
 
     def new_pod(self, sandbox_id: str) -> Pod:
         """Return a pod with shells that play the script."""
-        place, new_id = self.place(sandbox_id), self._session_ids.of(sandbox_id)
-        return Pod(Sessions(place, self._clock, self._open_shell, new_id), place)
+        paths, new_id = self.paths(sandbox_id), self._session_ids.of(sandbox_id)
+        return Pod(Sessions(paths, self._clock, self._open_shell, new_id), paths)
 
     def _open_shell(self, listener: ShellListener, directory: str) -> ScriptedShell:
         return ScriptedShell(self._ask, self._clock, listener, directory)

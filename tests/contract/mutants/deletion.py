@@ -137,7 +137,7 @@ class Namesakes(Service):
 )
 class NotPaused(Service):
     async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
-        if sandbox.asked.is_paused:
+        if sandbox.desired.is_paused:
             raise APIError(409, f"Sandbox '{sandbox.name}' is paused")
         await super().delete_sandbox(user, sandbox)
 

@@ -95,7 +95,7 @@ class Tied(Service):
 class ByChange(Service):
     def sandboxes(self, user: User) -> list[Status]:
         found = super().sandboxes(user)
-        return sorted(found, key=lambda each: each.sandbox.asked.since, reverse=True)
+        return sorted(found, key=lambda each: each.sandbox.desired.since, reverse=True)
 
 
 @LISTED.of(
@@ -109,7 +109,7 @@ class Page(Service):
 
 
 def _running(found: list[Status]) -> list[Status]:
-    return [each for each in found if not each.sandbox.asked.is_paused]
+    return [each for each in found if not each.sandbox.desired.is_paused]
 
 
 _COUNTED: ContextVar[int] = ContextVar("counted")  # of the list that is on its way

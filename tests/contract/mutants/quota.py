@@ -97,7 +97,7 @@ class OfEverybody(_Counting):
 )
 class OfRunning(_Counting):
     def count(self, user: User) -> int:
-        return sum(not box.asked.is_paused for box in self.store.sandboxes(user.id))
+        return sum(not box.desired.is_paused for box in self.store.sandboxes(user.id))
 
 
 @TOO_MANY.of(

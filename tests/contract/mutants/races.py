@@ -130,7 +130,7 @@ class Stuck(Service):
     def _get_stuck(self, sandbox: Sandbox) -> None:
         """Have it start for ever if the change took back one that the controller had not seen."""
         changed = self.current(sandbox)
-        if changed is not None and changed != sandbox and changed.asked == sandbox.before:
+        if changed is not None and changed != sandbox and changed.desired == sandbox.observed:
             self.store.update_sandbox(never_ready(changed))
 
 

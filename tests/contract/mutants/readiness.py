@@ -61,7 +61,7 @@ for _id, _said, _options, _clauses in (
 )
 class Never(Service):
     def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
-        starting = sandbox.asked.since + timedelta(seconds=READY_AFTER - _TICK)
+        starting = sandbox.desired.since + timedelta(seconds=READY_AFTER - _TICK)
         return super().status_at(sandbox, min(now, starting))
 
 
@@ -86,7 +86,7 @@ class _Drifting(Service):
 )
 class ForAnHour(_Drifting):
     def drifted(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        then = sandbox.asked.since + timedelta(hours=1)
+        then = sandbox.desired.since + timedelta(hours=1)
         return self.controller.paused(sandbox, then) if now >= then else sandbox
 
 
@@ -97,7 +97,7 @@ class ForAnHour(_Drifting):
 )
 class ByItself(_Drifting):
     def drifted(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        then = sandbox.asked.since + timedelta(seconds=50)
+        then = sandbox.desired.since + timedelta(seconds=50)
         return self.controller.resumed(sandbox, then) if now >= then else sandbox
 
 
@@ -112,7 +112,7 @@ class _Scaling(Service):
 
 
 def _seen_at_once(sandbox: Sandbox) -> Sandbox:
-    return replace(sandbox, before=sandbox.asked)
+    return replace(sandbox, observed=sandbox.desired)
 
 
 @TIMES.of(
@@ -127,7 +127,7 @@ class ResumedAtOnce(_Scaling):
 
 
 def _asked_long_ago(sandbox: Sandbox) -> Sandbox:
-    return replace(sandbox, asked=replace(sandbox.asked, since=sandbox.created_at))
+    return replace(sandbox, desired=replace(sandbox.desired, since=sandbox.created_at))
 
 
 @TIMES.of(
@@ -174,9 +174,9 @@ TIMES.add(
 class Restarting(Service):
     async def resume_sandbox(self, sandbox: Sandbox) -> None:
         await super().resume_sandbox(sandbox)
-        if not sandbox.asked.is_paused:
-            asked = replace(sandbox.asked, since=self.clock.now())
-            self.store.update_sandbox(replace(sandbox, asked=asked))
+        if not sandbox.desired.is_paused:
+            desired = replace(sandbox.desired, since=self.clock.now())
+            self.store.update_sandbox(replace(sandbox, desired=desired))
 
 
 # Texts -------------------------------------------------------------------------------------------

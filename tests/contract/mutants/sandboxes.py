@@ -208,8 +208,8 @@ class Replacing(_Duplicating):
 )
 class Restarting(_Duplicating):
     def again(self, first: Sandbox) -> None:
-        asked = replace(first.asked, is_paused=False, since=self.clock.now())
-        self.put_in_place(first, replace(first, asked=asked, before=None, had_service=False))
+        desired = replace(first.desired, is_paused=False, since=self.clock.now())
+        self.put_in_place(first, replace(first, desired=desired, observed=None, had_service=False))
 
 
 @TAKEN.of(

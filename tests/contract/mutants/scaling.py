@@ -36,7 +36,7 @@ for _id, _said, _change in (
 )
 class PausedOnce(Service):
     async def pause_sandbox(self, sandbox: Sandbox) -> None:
-        if sandbox.asked.is_paused:
+        if sandbox.desired.is_paused:
             raise APIError(409, f"Sandbox '{sandbox.name}' is paused already")
         await super().pause_sandbox(sandbox)
 
@@ -48,7 +48,7 @@ class PausedOnce(Service):
 )
 class ResumedOnce(Service):
     async def resume_sandbox(self, sandbox: Sandbox) -> None:
-        if not sandbox.asked.is_paused:
+        if not sandbox.desired.is_paused:
             raise APIError(409, f"Sandbox '{sandbox.name}' runs already")
         await super().resume_sandbox(sandbox)
 
@@ -114,8 +114,8 @@ class ResumedInVain(Service):
 
 def never_ready(sandbox: Sandbox) -> Sandbox:
     """Return a sandbox as one that starts for ever once it is not paused."""
-    fate = type(sandbox.asked.fate).NEVER_READY
-    return replace(sandbox, asked=replace(sandbox.asked, fate=fate))
+    failure_mode = type(sandbox.desired.failure_mode).NEVER_READY
+    return replace(sandbox, desired=replace(sandbox.desired, failure_mode=failure_mode))
 
 
 @SCALED.of(
@@ -147,8 +147,8 @@ class LeftRunning(LocalRuntime):
 )
 class Restarted(Service):
     async def resume_sandbox(self, sandbox: Sandbox) -> None:
-        asked = replace(sandbox.asked, is_paused=False, since=self.clock.now())
-        self.store.update_sandbox(replace(sandbox, asked=asked, before=sandbox.asked))
+        desired = replace(sandbox.desired, is_paused=False, since=self.clock.now())
+        self.store.update_sandbox(replace(sandbox, desired=desired, observed=sandbox.desired))
 
 
 @SCALED.of(

@@ -19,7 +19,7 @@ from sandbox_fakeproxy.runtime.api import (
     read_fields,
 )
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
-from sandbox_fakeproxy.runtime.paths import HOME, WORK, Place
+from sandbox_fakeproxy.runtime.paths import HOME, WORK, SandboxPaths
 
 from .errors import FileError, faults
 from .listing import ORDERS, ListingOptions, writable
@@ -34,8 +34,8 @@ _AT_ONCE = 4  # calls on one sandbox's files
 class Files:
     """The files in /sandbox and /home/gem, which are made on first use."""
 
-    def __init__(self, place: Place) -> None:
-        self._volume = Volume({WORK: place.work, HOME: place.home}, owner=place.owner)
+    def __init__(self, paths: SandboxPaths) -> None:
+        self._volume = Volume({WORK: paths.work, HOME: paths.home}, owner=paths.owner)
         # Its own: slow searches do not hold up other sandboxes.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="files")
         self._stops = 0

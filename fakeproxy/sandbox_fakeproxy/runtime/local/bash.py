@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sandbox_fakeproxy.clock import Clock
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
-from sandbox_fakeproxy.runtime.paths import Place
+from sandbox_fakeproxy.runtime.paths import SandboxPaths
 from sandbox_fakeproxy.runtime.shell.commands import Command, CommandRun, CommandStatus
 from sandbox_fakeproxy.runtime.shell.sessions import ShellListener
 
@@ -34,7 +34,7 @@ class Bash:
 
     def __init__(
         self,
-        place: Place,
+        paths: SandboxPaths,
         machine: Machine,
         clock: Clock,
         listener: ShellListener,
@@ -45,11 +45,11 @@ class Bash:
         self._before = before  # called in a thread before each command; may fail
         self._starts = starts  # shared by all that start shells
         self.directory = directory
-        self._place = place
+        self._paths = paths
         self._machine = machine
         self._clock = clock
         self._listener = listener
-        self._life: ShellProcess | None = None
+        self._process: ShellProcess | None = None
         self._starting = asyncio.Lock()
         self._number = 0
         self._script = ("", "")  # the way to where it runs, and itself
@@ -72,7 +72,7 @@ class Bash:
         self._script, self._typed = (self._way_to(command), command.text), ""
         async with self._starting:
             try:
-                life = await self._living()
+                process = await self._living()
             except OSError as exc:
                 raise RuntimeUnreachable(f"The shell cannot be started: {exc}") from exc
             await self._prepare()
@@ -80,7 +80,7 @@ class Bash:
                 self._ended_by = "terminated"
                 self._end(0)
                 return
-            life.run(self._number, *self._script)
+            process.run(self._number, *self._script)
         if self._ended_by is not None:  # killed before there was a shell
             self._press_ctrl_c()
         elif command.hard_timeout is not None:
@@ -88,8 +88,8 @@ class Bash:
 
     def write(self, text: str) -> bool:
         """Type something; tell whether there was room for it."""
-        if self._has_begun and self._life is not None:
-            return self._life.terminal.type(text)
+        if self._has_begun and self._process is not None:
+            return self._process.terminal.type(text)
         fits = len((self._typed + text).encode()) <= TYPED_LIMIT
         if fits:
             self._typed += text
@@ -101,7 +101,7 @@ class Bash:
 
     def is_as_it_was(self) -> bool:
         """Tell whether the shell that ran the last command is there to run the next one."""
-        return self._life is not None and not self._life.has_ended
+        return self._process is not None and not self._process.has_ended
 
     def settle(self) -> None:
         """Do nothing: events are passed on at once."""
@@ -112,24 +112,24 @@ class Bash:
 
     def is_quiet(self) -> bool:
         """Tell whether nothing but the shell itself runs."""
-        return self._life is None or self._life.has_ended or self._life.is_alone()
+        return self._process is None or self._process.has_ended or self._process.is_alone()
 
     async def close(self) -> None:
         """End the shell with all that runs in its session."""
         self._closed = True
         self._stop_timer()
         async with self._starting:
-            if self._life is not None and not self._life.has_ended:
-                await self._life.close()
+            if self._process is not None and not self._process.has_ended:
+                await self._process.close()
 
-    def hear(self, chunk: bytes) -> None:
+    def on_output(self, chunk: bytes) -> None:
         """Take output."""
         if chunk:
-            self._listener.hear(self._clock.now(), chunk)
+            self._listener.on_output(self._clock.now(), chunk)
 
     def report(self, report: Report) -> None:
         """Take the shell's word that a command has begun or ended."""
-        self.directory = self._place.to_callers(report.directory)
+        self.directory = self._paths.to_callers(report.directory)
         if report.number != self._number:
             self._send_again()
         elif report.exit_code is None:
@@ -137,7 +137,7 @@ class Bash:
         else:
             self._end(report.exit_code)
 
-    def die(self, exit_code: int) -> None:
+    def on_exit(self, exit_code: int) -> None:
         """Take the end of the shell, which is that of the command too."""
         self._end(exit_code)
 
@@ -153,28 +153,28 @@ class Bash:
                 LOG.exception("A sandbox could not be prepared for a command")
 
     async def _living(self) -> ShellProcess:
-        if self._life is None or self._life.has_ended:
-            self._life = None  # the next reports are the new shell's
-            await asyncio.to_thread(self._place.make)
-            life = ShellProcess(self._machine, self._place, self)
+        if self._process is None or self._process.has_ended:
+            self._process = None  # the next reports are the new shell's
+            await asyncio.to_thread(self._paths.make)
+            process = ShellProcess(self._machine, self._paths, self)
             async with self._starts:
-                await life.start(self._place.to_commands(self.directory))
-            if life.has_ended:
+                await process.start(self._paths.to_commands(self.directory))
+            if process.has_ended:
                 raise OSError("it ended before it could run anything")
-            self._life = life
-        return self._life
+            self._process = process
+        return self._process
 
     def _way_to(self, command: Command) -> str:
         if command.directory is None:
             return ""
         links = "-L" if command.keep_links else "-P"
-        where = shlex.quote(self._place.to_commands(command.directory))
+        where = shlex.quote(self._paths.to_commands(command.directory))
         return f"builtin cd {links} -- {where}"
 
     def _send_again(self) -> None:
         """Repeat a command of which a late Ctrl-C may have eaten a part."""
-        if self._is_running and self._life is not None:
-            self._life.run(self._number, *self._script)
+        if self._is_running and self._process is not None:
+            self._process.run(self._number, *self._script)
 
     def _begin(self) -> None:
         """Type the input and send the kill that arrived before the command had begun."""
@@ -199,13 +199,13 @@ class Bash:
 
         Ctrl-C ends most commands and leaves the shell as it was.
         """
-        if self._life is None:
+        if self._process is None:
             return
         if presses_left == 0:
-            self._life.kill()
+            self._process.kill()
             return
         if self._has_begun:
-            self._life.interrupt()
+            self._process.interrupt()
         self._after(_BETWEEN_PRESSES, lambda: self._press_ctrl_c(presses_left - 1))
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox_fakeproxy.runtime.paths import CHANNELS, HOME, SCRATCH, WORK, Place
+from sandbox_fakeproxy.runtime.paths import CHANNELS, HOME, SCRATCH, WORK, SandboxPaths
 
 from .control_groups import ControlGroups
 from .limits import Limits
@@ -46,13 +46,13 @@ class Bubblewrap:
         hidden = [str(each) for name in SYSTEM for each in self._hidden_in(Path(name))]
         return frozenset({*_PARENTS, *_VIRTUAL, *hidden})
 
-    def prepare(self, place: Place) -> None:
+    def prepare(self, paths: SandboxPaths) -> None:
         """Make the files of a place that its jail needs."""
-        place.make()
+        paths.make()
         for name, content in _ACCOUNTS.items():
-            (place.accounts / name).write_text(content)
+            (paths.accounts / name).write_text(content)
 
-    def arguments(self, place: Place, filters: Collection[int]) -> list[str]:
+    def arguments(self, paths: SandboxPaths, filters: Collection[int]) -> list[str]:
         """Return the command that runs another one as process 1 of a place's jail.
 
         `filters` are descriptors that it inherits, to read a seccomp filter from.
@@ -66,21 +66,21 @@ class Bubblewrap:
             arguments.append("--unshare-net")
         for descriptor in filters:
             arguments += ["--seccomp", str(descriptor)]
-        arguments += self._files(place)
-        if place.owner is not None:
+        arguments += self._files(paths)
+        if paths.owner is not None:
             # RLIMIT_NPROC spares root, so its commands get a user of their own outside, too. The
             # mounts are made before, as the new user could not reach the sandbox's directory.
             user, group = f"--map-user={USER}", f"--map-group={USER}"
             return [
                 *arguments,
                 *("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"),
-                *("--", "setpriv", f"--reuid={place.owner}", f"--regid={place.owner}"),
+                *("--", "setpriv", f"--reuid={paths.owner}", f"--regid={paths.owner}"),
                 *("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"),
                 *("unshare", "--user", user, group),
             ]
         return [*arguments, "--unshare-user", "--uid", str(USER), "--gid", str(USER), "--"]
 
-    def _files(self, place: Place) -> list[str]:
+    def _files(self, paths: SandboxPaths) -> list[str]:
         # Parents that bubblewrap makes by itself are for their owner only.
         arguments = [each for name in _PARENTS for each in ("--perms", "0755", "--dir", name)]
         for name in SYSTEM:
@@ -92,14 +92,14 @@ class Bubblewrap:
                 for each in self._hidden_in(path):
                     arguments += ["--tmpfs", str(each)]
         for name in _ACCOUNTS:
-            arguments += ["--ro-bind", str(place.accounts / name), f"/etc/{name}"]
+            arguments += ["--ro-bind", str(paths.accounts / name), f"/etc/{name}"]
         arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(_SHARED_MEMORY)]
         arguments += ["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108  (inside)
         for name in filter(os.path.exists, _KEY_LISTS):
             arguments += ["--ro-bind", os.devnull, name]
-        for name, directory in ((WORK, place.work), (HOME, place.home), (SCRATCH, place.scratch)):
+        for name, directory in ((WORK, paths.work), (HOME, paths.home), (SCRATCH, paths.scratch)):
             arguments += ["--bind", str(directory), name]
-        arguments += ["--ro-bind", str(place.channels), CHANNELS]
+        arguments += ["--ro-bind", str(paths.channels), CHANNELS]
         return [*arguments, "--remount-ro", "/", "--chdir", HOME]
 
     def _hidden_in(self, folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from sandbox_fakeproxy.errors import CannotStart
-from sandbox_fakeproxy.runtime.paths import HOME, SCRATCH, Place
+from sandbox_fakeproxy.runtime.paths import HOME, SCRATCH, SandboxPaths
 
 from .bubblewrap import ROOTS_UID, SYSTEM, Bubblewrap
 from .control_groups import control_groups
@@ -41,15 +41,15 @@ class Isolation:
     jail: Bubblewrap | None
     sentence: str  # says so when the fake starts
 
-    def place(self, directory: Path) -> Place:
+    def paths(self, directory: Path) -> SandboxPaths:
         """Return the place of a sandbox with its files below a directory."""
         if self.jail is None:
-            return Place(directory)
+            return SandboxPaths(directory)
         owner = ROOTS_UID if os.getuid() == 0 else None
         made = self.jail.made
-        return Place(directory, isolated=True, owner=owner, system=SYSTEM, made=made)
+        return SandboxPaths(directory, isolated=True, owner=owner, system=SYSTEM, made=made)
 
-    def machine(self, place: Place, starter: Executor) -> Machine:
+    def machine(self, paths: SandboxPaths, starter: Executor) -> Machine:
         """Return the machine on which the shells of a place run.
 
         `starter` has one thread, which starts all processes: the event loop does not stand still
@@ -58,10 +58,10 @@ class Isolation:
         if self.jail is None:
             path = os.environ.get("PATH", os.defpath)
             bash = shutil.which("bash") or "/bin/bash"
-            return SharedMachine(place, bash, _environment(place, bash, path), starter)
+            return SharedMachine(paths, bash, _environment(paths, bash, path), starter)
         bash = shutil.which("bash", path=_SYSTEM_PATH) or "/bin/bash"
-        environment = _environment(place, bash, _SYSTEM_PATH)
-        return JailedMachine(partial(Jail, self.jail, place, bash, environment, starter))
+        environment = _environment(paths, bash, _SYSTEM_PATH)
+        return JailedMachine(partial(Jail, self.jail, paths, bash, environment, starter))
 
 
 def choose_isolation(
@@ -99,12 +99,12 @@ def _problem_of(program: str) -> str | None:
     """Return why jails do not work on this machine; None if they do."""
     with tempfile.TemporaryDirectory(prefix="sandbox-fakeproxy-") as directory:
         settings = Bubblewrap(program, network=True, limits=DEFAULT_LIMITS)
-        place = Isolation(settings, "").place(Path(directory).resolve())
+        paths = Isolation(settings, "").paths(Path(directory).resolve())
         try:
-            settings.prepare(place)
+            settings.prepare(paths)
             with readable(settings.syscall_filter) as filters:
                 subprocess.run(  # noqa: S603  (a program of the machine's own)
-                    [*settings.arguments(place, filters), "/bin/sh", "-c", _PROBE],
+                    [*settings.arguments(paths, filters), "/bin/sh", "-c", _PROBE],
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
@@ -118,16 +118,16 @@ def _problem_of(program: str) -> str | None:
     return None
 
 
-def _environment(place: Place, bash: str, path: str) -> Mapping[str, str]:
+def _environment(paths: SandboxPaths, bash: str, path: str) -> Mapping[str, str]:
     """Return all that a command may know: nothing of the fake's own, no key and no token."""
     return {
-        "HOME": place.to_commands(HOME),
+        "HOME": paths.to_commands(HOME),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "LOGNAME": "gem",
         "PAGER": "cat",  # no person reads the terminal page by page
         "PATH": path,
         "SHELL": bash,
         "TERM": "dumb",
-        "TMPDIR": SCRATCH if place.isolated else str(place.scratch),
+        "TMPDIR": SCRATCH if paths.isolated else str(paths.scratch),
         "USER": "gem",
     }

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox_fakeproxy.runtime.paths import CHANNELS, Place
+from sandbox_fakeproxy.runtime.paths import CHANNELS, SandboxPaths
 
 from .bubblewrap import Bubblewrap
 from .machine import SCRIPT, Pty, StartedShell, call_at_end_of, with_default_signals
@@ -93,14 +93,14 @@ class Jail:
     def __init__(
         self,
         bubblewrap: Bubblewrap,
-        place: Place,
+        paths: SandboxPaths,
         bash: str,
         environment: Mapping[str, str],
         starter: Executor,
     ) -> None:
         self._starter = starter
         self._bubblewrap = bubblewrap
-        self._place = place
+        self._paths = paths
         self._bash = bash
         self._environment = environment
         self._starting: asyncio.Task[int] | None = None
@@ -130,7 +130,7 @@ class Jail:
             fcntl.ioctl(near, _TIOCSPTLCK, struct.pack("i", 0))
             (number,) = struct.unpack("I", fcntl.ioctl(near, _TIOCGPTN, bytes(4)))
             far = fcntl.ioctl(near, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-            if (owner := self._place.owner) is not None:
+            if (owner := self._paths.owner) is not None:
                 os.fchown(far, owner, owner)
         except OSError:
             os.close(near)
@@ -196,14 +196,14 @@ class Jail:
             raise
 
     def _spawn(self, channel: socket.socket) -> "subprocess.Popen[bytes]":
-        self._bubblewrap.prepare(self._place)
+        self._bubblewrap.prepare(self._paths)
         variables = [f"{name}={value}" for name, value in self._environment.items()]
         script = _SUPERVISOR.read_text(encoding="utf-8")
         supervisor = [self._bash, "--norc", "--noprofile", "-c", script, "supervisor"]
         shells = [self._bash, SCRIPT, *variables]
         try:
             with readable(self._bubblewrap.syscall_filter) as filters:
-                arguments = self._bubblewrap.arguments(self._place, filters)
+                arguments = self._bubblewrap.arguments(self._paths, filters)
                 return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
                     with_default_signals(self._in_a_group([*arguments, *supervisor, *shells])),
                     stdin=channel.fileno(),

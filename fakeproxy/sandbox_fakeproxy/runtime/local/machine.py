@@ -19,7 +19,7 @@ from functools import cache
 from typing import Protocol
 
 from sandbox_fakeproxy.runtime.cleanup.processes import kill_all_below
-from sandbox_fakeproxy.runtime.paths import Place
+from sandbox_fakeproxy.runtime.paths import SandboxPaths
 
 # Python ignores these itself, and `subprocess` resets them in a child.
 _RESET_BY_SUBPROCESS = {"SIGPIPE", "SIGXFSZ", "SIGXFZ"}
@@ -111,9 +111,9 @@ class SharedMachine:
     """Run shells among the processes of this machine, which they see and may signal."""
 
     def __init__(
-        self, place: Place, bash: str, environment: Mapping[str, str], starter: Executor
+        self, paths: SandboxPaths, bash: str, environment: Mapping[str, str], starter: Executor
     ) -> None:
-        self._place = place
+        self._paths = paths
         self._starter = starter
         self._bash = bash
         self._environment = environment
@@ -155,7 +155,7 @@ class SharedMachine:
         await self.kill()
 
     def _spawn(self, pty: Pty, channel: str) -> "subprocess.Popen[bytes]":
-        script = SCRIPT.replace("CHANNEL", shlex.quote(str(self._place.channels / channel)))
+        script = SCRIPT.replace("CHANNEL", shlex.quote(str(self._paths.channels / channel)))
         # The leader of a process session: the first terminal that it opens becomes its own.
         start = f"exec 0<>{shlex.quote(pty.name)} 1>&0 2>&0; {script}"
         # The thread that starts it lasts as long as the runtime.
@@ -165,13 +165,13 @@ class SharedMachine:
             stdin=pty.far,
             stdout=pty.far,
             stderr=pty.far,
-            cwd=self._place.directory,
+            cwd=self._paths.directory,
             env=self._environment,
             start_new_session=True,
         )
 
     def _kill(self) -> None:
-        kill_all_below(self._place.directory, (), self._leaders)
+        kill_all_below(self._paths.directory, (), self._leaders)
 
 
 @cache

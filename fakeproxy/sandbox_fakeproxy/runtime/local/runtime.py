@@ -15,7 +15,7 @@ from typing import TypeVar
 from sandbox_fakeproxy.clock import SystemClock
 from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
 from sandbox_fakeproxy.runtime.cleanup.processes import kill_sandboxes_in
-from sandbox_fakeproxy.runtime.paths import Place
+from sandbox_fakeproxy.runtime.paths import SandboxPaths
 from sandbox_fakeproxy.runtime.pods import Pod, PodRuntime
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, ShellListener
 from sandbox_fakeproxy.runtime.walk import remove_tree
@@ -39,9 +39,13 @@ class _LocalPod(Pod):
     """A pod whose shells are processes; they may fill no more than a limit of the disk."""
 
     def __init__(
-        self, sessions: Sessions, place: Place, machine: Machine, watching: "asyncio.Task[None]"
+        self,
+        sessions: Sessions,
+        paths: SandboxPaths,
+        machine: Machine,
+        watching: "asyncio.Task[None]",
     ) -> None:
-        super().__init__(sessions, place)
+        super().__init__(sessions, paths)
         self._machine = machine
         self._watching = watching  # its room on disk
 
@@ -98,12 +102,12 @@ class LocalRuntime(PodRuntime):
         for directory in left:
             if directory.name not in sandbox_ids:
                 remove_tree(directory)
-            elif (channels := Place(directory).channels).is_dir():
+            elif (channels := SandboxPaths(directory).channels).is_dir():
                 remove_tree(channels)
 
-    def place(self, sandbox_id: str) -> Place:
+    def paths(self, sandbox_id: str) -> SandboxPaths:
         """Return the directories of a sandbox."""
-        return self.isolation.place(self._root / sandbox_id)
+        return self.isolation.paths(self._root / sandbox_id)
 
     async def close(self) -> None:
         """Kill every process and start no more."""
@@ -115,22 +119,22 @@ class LocalRuntime(PodRuntime):
 
     def new_pod(self, sandbox_id: str) -> Pod:
         """Return a pod with shells that really run commands."""
-        place = self.place(sandbox_id)
+        paths = self.paths(sandbox_id)
         self._guard_soon()
-        machine = self.isolation.machine(place, self._starter)
+        machine = self.isolation.machine(paths, self._starter)
 
-        before = partial(restore_modes, place.work) if self._as_deployed else None
+        before = partial(restore_modes, paths.work) if self._as_deployed else None
 
         def open_shell(listener: ShellListener, directory: str) -> Bash:
-            return Bash(place, machine, self._clock, listener, directory, self._starts, before)
+            return Bash(paths, machine, self._clock, listener, directory, self._starts, before)
 
         new_id = self._session_ids.of(sandbox_id)
-        sessions = Sessions(place, self._clock, open_shell, new_id, spool=place.spool)
-        watching = asyncio.ensure_future(self._watch_disk(sandbox_id, place, machine, sessions))
-        return _LocalPod(sessions, place, machine, watching)
+        sessions = Sessions(paths, self._clock, open_shell, new_id, spool=paths.spool)
+        watching = asyncio.ensure_future(self._watch_disk(sandbox_id, paths, machine, sessions))
+        return _LocalPod(sessions, paths, machine, watching)
 
     async def _watch_disk(
-        self, sandbox_id: str, place: Place, machine: Machine, sessions: Sessions
+        self, sandbox_id: str, paths: SandboxPaths, machine: Machine, sessions: Sessions
     ) -> None:
         limit = self._limits.disk
 
@@ -139,10 +143,10 @@ class LocalRuntime(PodRuntime):
             LOG.warning("sandbox %s: its processes were %s", sandbox_id, message)
             for session in sessions.all():
                 if session.running is not None:
-                    session.hear(self._clock.now(), f"\n[{message}]\n".encode())
+                    session.on_output(self._clock.now(), f"\n[{message}]\n".encode())
             await machine.kill()
 
-        await watch_disk([place.work, place.home, place.scratch], limit, kill)
+        await watch_disk([paths.work, paths.home, paths.scratch], limit, kill)
 
     def _guard_soon(self) -> None:
         """Have the guardian watch the root, once the first command has had its time.

@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import uuid4
 
 from sandbox_fakeproxy.runtime.cleanup.processes import kill_session, session_has_others
-from sandbox_fakeproxy.runtime.paths import Place
+from sandbox_fakeproxy.runtime.paths import SandboxPaths
 
 from .machine import Machine, StartedShell
 from .reports import Report, Reports
@@ -25,7 +25,7 @@ _PATIENCE = 2.0  # seconds; a process that is not gone by then hangs in the kern
 class ProcessListener(Protocol):
     """A listener for the output, the reports and the end of a shell."""
 
-    def hear(self, chunk: bytes) -> None:
+    def on_output(self, chunk: bytes) -> None:
         """Take output."""
         ...
 
@@ -33,7 +33,7 @@ class ProcessListener(Protocol):
         """Take the shell's word that a command has begun or ended."""
         ...
 
-    def die(self, exit_code: int) -> None:
+    def on_exit(self, exit_code: int) -> None:
         """Take the shell's end."""
         ...
 
@@ -41,14 +41,14 @@ class ProcessListener(Protocol):
 class ShellProcess:
     """A bash that runs, or has run."""
 
-    def __init__(self, machine: Machine, place: Place, owner: ProcessListener) -> None:
+    def __init__(self, machine: Machine, paths: SandboxPaths, owner: ProcessListener) -> None:
         self.has_ended = False
         self._machine = machine
-        self._place = place
+        self._paths = paths
         self._owner = owner
         self._mark = uuid4().hex
         self._reports = Reports(self._mark)
-        self._channel = place.channels / self._mark
+        self._channel = paths.channels / self._mark
         self._commands = -1
         self._shell: StartedShell | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -70,7 +70,7 @@ class ShellProcess:
             self._release()
             raise
         self._watching = asyncio.ensure_future(self._watch(self._shell))
-        channel = quote(self._place.channel_to_commands(self._mark))
+        channel = quote(self._paths.channel_to_commands(self._mark))
         state = f"__sandbox_channel={channel}\n__sandbox_mark={self._mark}\n"
         go = f"builtin cd -- {quote(directory)} 2>/dev/null\nunset OLDPWD\n"
         self._put(state + go + _DRIVER.read_text(encoding="utf-8"))
@@ -110,7 +110,7 @@ class ShellProcess:
 
     def _open_channel(self) -> None:
         os.mkfifo(self._channel, 0o600)
-        self._place.give(self._channel)
+        self._paths.give(self._channel)
         # Open both ways: neither end waits for the other, and the shell never reads an end.
         self._commands = os.open(self._channel, os.O_RDWR | os.O_NONBLOCK)
         self._sending = Sending(self._commands, _MOST_PENDING)
@@ -118,11 +118,11 @@ class ShellProcess:
     async def _watch(self, shell: StartedShell) -> None:
         code = await shell.ended
         self.terminal.drain()
-        self._owner.hear(self._reports.flush())
+        self._owner.on_output(self._reports.flush())
         self.has_ended = True
         self._heard_of.set()
         self._release()
-        self._owner.die(128 - code if code < 0 else code)
+        self._owner.on_exit(128 - code if code < 0 else code)
 
     def _read(self, chunk: bytes) -> None:
         for each in self._reports.read(chunk):
@@ -130,7 +130,7 @@ class ShellProcess:
                 self._heard_of.set()
                 self._owner.report(each)
             else:
-                self._owner.hear(each)
+                self._owner.on_output(each)
 
     def _put(self, *fields: str) -> None:
         self._sending.send(b"".join(field.encode() + b"\0" for field in fields))

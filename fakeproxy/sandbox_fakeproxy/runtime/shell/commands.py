@@ -86,11 +86,11 @@ class CommandRun:
         """Return how it stands."""
         return CommandState(self.status, self.output, self.exit_code)
 
-    def hear(self, moment: datetime, chunk: bytes) -> None:
+    def on_output(self, moment: datetime, chunk: bytes) -> None:
         """Take output; a background job may still write when the command itself is over."""
         if self._kept is None:
             for waiter in self._waiters:
-                waiter.hear(moment)
+                waiter.on_output(moment)
             self._feed(self._decoder.decode(chunk))
 
     def end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
@@ -148,7 +148,7 @@ class Waiter:
         """Return when it ends, if nothing happens before."""
         return min(self._ends, default=None)
 
-    def hear(self, moment: datetime) -> None:
+    def on_output(self, moment: datetime) -> None:
         """Take note of output."""
         self.look(moment, still_in_time=True)
         self._quiet_since = moment

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from sandbox_fakeproxy.clock import Clock
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
-from sandbox_fakeproxy.runtime.paths import HOME, WORK, Place
+from sandbox_fakeproxy.runtime.paths import HOME, WORK, SandboxPaths
 
 from .commands import Command, CommandRun, CommandState, CommandStatus, Waiter, WaitLimits
 
@@ -111,7 +111,7 @@ class Shell(Protocol):
 class ShellListener(Protocol):
     """A listener to the events of a shell."""
 
-    def hear(self, moment: datetime, chunk: bytes) -> None:
+    def on_output(self, moment: datetime, chunk: bytes) -> None:
         """Take output."""
         ...
 
@@ -154,10 +154,10 @@ class Session:
         """Return the command that runs."""
         return self.run if self.run is not None and self.run.is_running else None
 
-    def hear(self, moment: datetime, chunk: bytes) -> None:
+    def on_output(self, moment: datetime, chunk: bytes) -> None:
         """Take output, of a background job also after the command's end."""
         if self.run is not None:
-            self.run.hear(moment, chunk)
+            self.run.on_output(moment, chunk)
 
     def end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
         """Take the end of the command."""
@@ -274,7 +274,7 @@ class Sessions:
 
     def __init__(
         self,
-        place: Place,
+        paths: SandboxPaths,
         clock: Clock,
         open_shell: OpenShell,
         new_id: Callable[[], str],
@@ -282,7 +282,7 @@ class Sessions:
         spool: Path | None = None,
     ) -> None:
         self.clock = clock
-        self._place = place
+        self._paths = paths
         self._open_shell = open_shell
         self._new_id = new_id
         self._spool = spool
@@ -341,7 +341,7 @@ class Sessions:
 
     def has_directory(self, path: str) -> bool:
         """Tell whether a session can go there."""
-        return path in {WORK, HOME} or self._place.has_directory(path)
+        return path in {WORK, HOME} or self._paths.has_directory(path)
 
     async def start(self, session: Session, command: Command) -> CommandRun:
         """Start a command in a session.

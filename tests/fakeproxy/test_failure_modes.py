@@ -1,16 +1,16 @@
-"""Fates of a sandbox, set by its image's name or with `PUT /_fake/sandboxes/…/fate`."""
+"""Failure modes of a sandbox, set by its image's name or with `PUT …/failure-mode`."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, Store, create_app
-from sandbox_fakeproxy.model import FATES
+from sandbox_fakeproxy.model import FAILURE_MODES
 
 from tests.fakeproxy.fake_app import ADMIN_KEY, Client, FakeApp, assert_error, exec_path
 
 BOX = "/api/sandboxes/box"
-FATE = "/_fake/sandboxes/alice/box/fate"
+PATH = "/_fake/sandboxes/alice/box/failure-mode"
 REASONS = {
     "running": "DependenciesReady",
     "never-ready": "DependenciesNotReady",
@@ -34,22 +34,22 @@ async def create(caller: Client, image: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "fate"),
+    ("image", "failure_mode"),
     [
-        *((f"fake/{fate}", fate) for fate in REASONS),
+        *((f"fake/{failure_mode}", failure_mode) for failure_mode in REASONS),
         ("fake.invalid:5000/a/failed:30", "failed"),
         ("fake/failed@sha256:0", "failed"),
     ],
 )
 async def test_an_image_name_that_ends_in_a_fate_sets_it(
-    fake: FakeApp, alice: Client, image: str, fate: str
+    fake: FakeApp, alice: Client, image: str, failure_mode: str
 ) -> None:
     await create(alice, image)
     assert "readyReason" not in await shown(alice)
     fake.clock.advance(1_000)
     status = await shown(alice)
-    assert status["readyReason"] == REASONS[fate]
-    assert status["ready"] is (fate == "running")
+    assert status["readyReason"] == REASONS[failure_mode]
+    assert status["ready"] is (failure_mode == "running")
 
 
 @pytest.mark.parametrize(
@@ -61,19 +61,21 @@ async def test_any_other_image_runs(fake: FakeApp, alice: Client, image: str) ->
     assert (await shown(alice))["ready"] is True
 
 
-@pytest.mark.parametrize("fate", [fate for fate in REASONS if fate != "running"])
+@pytest.mark.parametrize(
+    "failure_mode", [failure_mode for failure_mode in REASONS if failure_mode != "running"]
+)
 async def test_a_fate_comes_at_any_time_and_running_mends_it(
-    fake: FakeApp, alice: Client, fate: str
+    fake: FakeApp, alice: Client, failure_mode: str
 ) -> None:
     await fake.ready_sandbox(alice)
-    reply = await fake.admin.request("PUT", FATE, {"fate": fate})
+    reply = await fake.admin.request("PUT", PATH, {"failure_mode": failure_mode})
     assert reply.status_code == 200
     assert reply.json()["success"] is True
-    assert reply.json()["sandbox"]["fate"] == fate
+    assert reply.json()["sandbox"]["failure_mode"] == failure_mode
     assert reply.json()["sandbox"]["phase"] == "ready"  # the controller has not seen it yet
     fake.clock.advance(0.1)
-    assert (await shown(alice))["ready"] is (fate == "running")
-    await fake.set_fate("running")
+    assert (await shown(alice))["ready"] is (failure_mode == "running")
+    await fake.set_failure_mode("running")
     fake.clock.advance(0.1)
     assert (await shown(alice))["readyMessage"] == "Pod exists with phase: Pending; Service Exists"
     fake.clock.advance(1.9)
@@ -86,7 +88,7 @@ async def test_a_fate_kills_running_commands_at_once_and_the_same_fate_again_doe
     await fake.ready_sandbox(alice)
     assert isinstance(fake.runtime, ScriptedRuntime)
     for _ in range(2):
-        await fake.set_fate("failed")
+        await fake.set_failure_mode("failed")
         assert fake.runtime.stopped == [fake.sandbox_id("alice")]
         fake.clock.advance(0.06)
     assert (await shown(alice))["ready"] is False
@@ -116,7 +118,7 @@ async def test_a_controller_that_fails_from_the_start_never_makes_a_service(
     fake.clock.advance(60)
     assert (await shown(alice))["service"] == "pending"
     await alice.request("POST", f"{BOX}/resume")
-    await fake.set_fate("running")
+    await fake.set_failure_mode("running")
     fake.clock.advance(60)
     assert (await shown(alice))["service"] == "box"
 
@@ -125,7 +127,7 @@ async def test_a_sandbox_that_vanished_is_in_the_way_until_it_is_deleted(
     fake: FakeApp, alice: Client
 ) -> None:
     await fake.ready_sandbox(alice)
-    await fake.set_fate("vanished")
+    await fake.set_failure_mode("vanished")
     assert (await shown(alice))["ready"] is True
     fake.clock.advance(0.1)
     for method, path in (
@@ -144,19 +146,25 @@ async def test_a_sandbox_that_vanished_is_in_the_way_until_it_is_deleted(
     assert (await alice.request("POST", "/api/sandboxes", {"name": "box"})).status_code == 201
 
 
-@pytest.mark.parametrize("body", [{}, {"fate": None}, {"fate": "Failed"}, {"fate": ["failed"]}])
+@pytest.mark.parametrize(
+    "body", [{}, {"failure_mode": None}, {"failure_mode": "Failed"}, {"failure_mode": ["failed"]}]
+)
 async def test_no_fate_is_400_with_those_there_are(
     fake: FakeApp, alice: Client, body: dict[str, Any]
 ) -> None:
     await fake.ready_sandbox(alice)
-    reply = await fake.admin.request("PUT", FATE, body)
-    assert_error(reply, 400, "Bad Request", f"fate must be one of: {', '.join(FATES)}")
+    reply = await fake.admin.request("PUT", PATH, body)
+    assert_error(
+        reply, 400, "Bad Request", f"failure_mode must be one of: {', '.join(FAILURE_MODES)}"
+    )
 
 
 async def test_a_fate_of_an_unknown_sandbox_is_404(fake: FakeApp, alice: Client) -> None:
-    reply = await fake.admin.request("PUT", FATE, {"fate": "failed"})
+    reply = await fake.admin.request("PUT", PATH, {"failure_mode": "failed"})
     assert_error(reply, 404, "Not Found", "User 'alice' has no sandbox 'box'")
-    reply = await fake.admin.request("PUT", FATE.replace("alice", "eve"), {"fate": "failed"})
+    reply = await fake.admin.request(
+        "PUT", PATH.replace("alice", "eve"), {"failure_mode": "failed"}
+    )
     assert_error(reply, 404, "Not Found", "There is no user 'eve'")
 
 
@@ -168,7 +176,7 @@ async def test_a_fate_survives_a_restart(tmp_path: Path) -> None:
         if phase == "ready":
             seeded = [{"username": "alice", "sandboxes": [{"name": "box"}]}]
             await app.state.fake.seed({"users": seeded})
-            await app.state.fake.set_fate("alice", "box", "expired")
+            await app.state.fake.set_failure_mode("alice", "box", "expired")
         assert app.state.fake.state()["users"][0]["sandboxes"][0]["phase"] == phase
         clock.advance(1)
         store.close()
