@@ -8,26 +8,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._clauses.catalogue import CLAUSES
-    from ._clauses.clause import Clause, Level, Need
-    from ._judge import Judge
-    from ._run.preflight import CannotRun
-    from ._suite import ProxyContract
-    from ._target import Advanced, Polled, Target
-    from ._trial import judge
-    from ._verdict import Outcome, Result, Verdict
+    from .clause import Clause, Level
+    from .clauses.catalogue import CLAUSES
+    from .harness.preflight import CannotRun
+    from .pytest_suite import ProxyContract
+    from .result import Outcome, Result, Verdict
+    from .runner import Judge, judge
+    from .target import ManualTime, Need, RealTime, Target
 
 __all__ = [
     "CLAUSES",
-    "Advanced",
     "CannotRun",
     "Clause",
     "Judge",
     "Level",
+    "ManualTime",
     "Need",
     "Outcome",
-    "Polled",
     "ProxyContract",
+    "RealTime",
     "Result",
     "Target",
     "Verdict",
@@ -37,20 +36,20 @@ __all__ = [
 # pytest loads the plugin beside this file in every project where the distribution is installed,
 # also without its extra: what needs Hypothesis or pytest is imported when it is asked for.
 _HOMES = {
-    "CLAUSES": "_clauses.catalogue",
-    "Advanced": "_target",
-    "CannotRun": "_run.preflight",
-    "Clause": "_clauses.clause",
-    "Judge": "_judge",
-    "Level": "_clauses.clause",
-    "Need": "_clauses.clause",
-    "Outcome": "_verdict",
-    "Polled": "_target",
-    "ProxyContract": "_suite",
-    "Result": "_verdict",
-    "Target": "_target",
-    "Verdict": "_verdict",
-    "judge": "_trial",
+    "CLAUSES": "clauses.catalogue",
+    "ManualTime": "target",
+    "CannotRun": "harness.preflight",
+    "Clause": "clause",
+    "Judge": "runner",
+    "Level": "clause",
+    "Need": "target",
+    "Outcome": "result",
+    "RealTime": "target",
+    "ProxyContract": "pytest_suite",
+    "Result": "result",
+    "Target": "target",
+    "Verdict": "result",
+    "judge": "runner",
 }
 
 

@@ -15,13 +15,13 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # see `_hide_secrets`
     arguments = sys.argv[1:]
     if arguments == ["--version"]:  # here, since it needs no extra
-        from ._distribution import version
+        from .distribution import version
 
         print(f"sandbox-contract {version()}")
         return 0
     _hide_secrets(arguments)
     try:
-        from ._cli import main as run
+        from .cli import main as run
     except ModuleNotFoundError as exc:
         return _report_missing(exc)
     return run(arguments)
@@ -29,7 +29,7 @@ def main() -> int:
 
 def _hide_secrets(arguments: list[str]) -> None:
     """Start again without the keys among the arguments: any user can read the process list."""
-    from ._options import without_secrets
+    from .options import without_secrets
 
     kept, variables = without_secrets(arguments, os.environ)
     if kept != arguments:
@@ -44,7 +44,7 @@ def _report_missing(exc: ModuleNotFoundError) -> int:
     missing = (exc.name or "").partition(".")[0]
     if missing == "sandbox_contract":
         raise exc  # a defect of this package
-    from ._distribution import install_command
+    from .distribution import install_command
 
     print(
         f"sandbox-contract needs {missing}, which is not installed."

@@ -7,7 +7,7 @@ import json
 from collections.abc import MutableMapping
 from typing import Any
 
-from ._wire.interleaving import Receive, Send
+from sandbox_contract.http.interleaving import Receive, Send
 
 _ROOT = "/contract-probe/"
 _JSON = [(b"content-type", b"application/json")]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ._options import SETTINGS, Unusable, target_from
-from ._suite import ProxyContract
-from ._target import Target
+from .options import SETTINGS, Unusable, target_from
 from .pytest_plugin import PREFIX
+from .pytest_suite import ProxyContract
+from .target import Target
 
 
 @pytest.fixture(scope="module")

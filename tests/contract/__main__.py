@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 from sandbox_contract import CLAUSES, Outcome, Result, judge
-from sandbox_contract._console import standard_error, standard_output
-from sandbox_contract._progress import Progress
-from sandbox_contract._report.files import write_reports
-from sandbox_contract._report.terminal import render
+from sandbox_contract.console import standard_error, standard_output
+from sandbox_contract.progress import Progress
+from sandbox_contract.report.files import write_reports
+from sandbox_contract.report.terminal import render
 
 from tests.contract.targets import PROFILES, WAYS
 

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sandbox_contract import Advanced, Target
+from sandbox_contract import ManualTime, Target
 from sandbox_contract.probe import probe
 from sandbox_fakeproxy import FakeProxy, FakeProxyServer
 
@@ -56,7 +56,7 @@ def target_of(proxy: FakeProxy | FakeProxyServer, **more: Any) -> Target:
     return Target(
         base_url=proxy.url,
         admin_key=proxy.admin_key,
-        time=Advanced(proxy.advance, ready_after=READY_AFTER, reconcile_delay=RECONCILE_DELAY),
+        time=ManualTime(proxy.advance, ready_after=READY_AFTER, reconcile_delay=RECONCILE_DELAY),
         fate_images=FATES,
         serves_probe=True,
         outage=lambda: outage(store),

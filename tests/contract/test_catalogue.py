@@ -4,24 +4,20 @@ import re
 
 import pytest
 import sandbox_contract
-from sandbox_contract import CLAUSES, Clause, Level, Need
-from sandbox_contract._checks.catalogue import checked
-from sandbox_contract._checks.registry import checks
-from sandbox_contract._checks.routes import admin_routes, user_routes
-from sandbox_contract._clauses.catalogue import LAST
-from sandbox_contract._clauses.clause import Source, Word, clauses_by_id
+from sandbox_contract import CLAUSES, Level, Need
+from sandbox_contract.clause import DOCUMENT, Clauses
+from sandbox_contract.clauses.catalogue import LAST
+from sandbox_contract.clauses.routes import admin_routes, user_routes
 from sandbox_fakeproxy import ScriptedRuntime, create_app
 from starlette.routing import Route
+
+from tools.manifest import ROOT
 
 IDS = [clause.id for clause in CLAUSES]
 
 
-def clause_of(clause_id: str, *, row: str = "GET /health", word: Word = Word.RULE) -> Clause:
-    return Clause(clause_id, "It answers.", Source("Health", row, word))
-
-
-def test_every_clause_is_tried_and_every_check_tries_a_clause() -> None:
-    assert checked() == set(IDS)
+async def check(_run: object) -> None:
+    pass
 
 
 def test_there_are_as_many_clauses_as_the_contract_has_promises() -> None:
@@ -34,59 +30,56 @@ def test_the_last_clause_checks_for_leftovers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("clause_id", "sentence", "row", "needs", "told"),
+    ("clause_id", "sentence", "source", "needs", "told"),
     [
-        ("health.answer", "It answers.", "GET /health", (), "'health.answer' is not area.subject"),
-        ("health.Answer.shape", "It answers.", "GET /health", (), "is not area.subject.rule"),
-        ("a.b.c", "It answers", "GET /health", (), "'It answers' is not a sentence"),
-        ("a.b.c", "", "GET /health", (), "'' is not a sentence"),
-        ("a.b.c", "It answers.", "", (), "the source names no row"),
-        ("a.b.c", "It answers.", "GET /health", (Need.USER, Need.USER), "a need is repeated"),
+        ("health.answer", "It answers.", "health", (), "'health.answer' is not area.subject"),
+        ("health.Answer.shape", "It answers.", "health", (), "is not area.subject.rule"),
+        ("a.b.c", "It answers", "health", (), "'It answers' is not a sentence"),
+        ("a.b.c", "", "health", (), "'' is not a sentence"),
+        ("a.b.c", "It answers.", "", (), "'' is not an anchor"),
+        ("a.b.c", "It answers.", "Health check", (), "'Health check' is not an anchor"),
+        ("a.b.c", "It answers.", "health", (Need.USER, Need.USER), "a need is repeated"),
     ],
 )
 def test_a_malformed_clause_is_refused(
-    clause_id: str, sentence: str, row: str, needs: tuple[Need, ...], told: str
+    clause_id: str, sentence: str, source: str, needs: tuple[Need, ...], told: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
-        Clause(clause_id, sentence, Source("Health", row, Word.RULE), needs)
+        Clauses().clause(clause_id, sentence, source=source, needs=needs)(check)
 
 
 @pytest.mark.parametrize(
-    ("word", "level"),
-    [(Word.RULE, Level.MUST), (Word.QUIRK, Level.MUST), (Word.BUG, Level.SHOULD)],
-)
-def test_a_known_bug_is_a_should_and_all_else_a_must(word: Word, level: Level) -> None:
-    assert clause_of("a.b.c", word=word).level is level
-
-
-@pytest.mark.parametrize(
-    ("clauses", "told"),
+    ("clause_id", "told"),
     [
-        ([clause_of("a.b.c"), clause_of("a.b.c", row="another")], "Two clauses have the id a.b.c"),
-        ([clause_of("a.b.c"), clause_of("a.b.d")], "a.b.c and a.b.d make the same promise"),
+        ("a.b.c", "Two clauses have the id a.b.c"),
+        ("a.b.d", "a.b.c and a.b.d make the same promise"),
     ],
 )
-def test_clauses_with_the_same_id_or_promise_are_refused(clauses: list[Clause], told: str) -> None:
+def test_clauses_with_the_same_id_or_promise_are_refused(clause_id: str, told: str) -> None:
+    clauses = Clauses()
+    clauses.clause("a.b.c", "It answers.", source="health")(check)
     with pytest.raises(ValueError, match=told):
-        clauses_by_id(clauses)
+        clauses.clause(clause_id, "It answers.", source="health")(check)
+
+
+def test_each_source_is_a_heading_of_the_wire_contract_and_each_heading_has_a_clause() -> None:
+    page = (ROOT / DOCUMENT).read_text(encoding="utf-8")
+    anchors = {anchor_of(heading) for heading in re.findall(r"^### (.+)$", page, re.MULTILINE)}
+    without_clause = {
+        anchor_of(section.partition("\n")[0])
+        for section in page.split("\n### ")[1:]
+        if "No clause judges it:" in " ".join(section.split())
+    }
+    assert {clause.source for clause in CLAUSES} == anchors - without_clause
+
+
+def anchor_of(heading: str) -> str:
+    """Return the anchor that Markdown renderers give to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def test_every_need_is_some_clauses_need() -> None:
     assert {need for clause in CLAUSES for need in clause.needs} == set(Need)
-
-
-def test_a_check_for_no_clause_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"no clause 'health\.answer\.nothing'"):
-        checks("health.answer.nothing")(_nothing)
-
-
-def test_a_second_check_for_a_clause_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Two checks try the clause 'health\.answer\.shape'"):
-        checks("health.answer.shape")(_nothing)
-
-
-async def _nothing(_run: object) -> None:
-    pass
 
 
 def test_the_routes_that_are_tried_are_all_that_there_are() -> None:
@@ -108,7 +101,7 @@ def test_the_routes_that_are_tried_are_all_that_there_are() -> None:
 def test_the_package_exports_exactly_the_listed_names() -> None:
     assert sorted(sandbox_contract.__all__, key=str.lower) == sorted(
         [
-            "Advanced",
+            "ManualTime",
             "CLAUSES",
             "CannotRun",
             "Clause",
@@ -116,7 +109,7 @@ def test_the_package_exports_exactly_the_listed_names() -> None:
             "Level",
             "Need",
             "Outcome",
-            "Polled",
+            "RealTime",
             "ProxyContract",
             "Result",
             "Target",

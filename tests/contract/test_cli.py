@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from sandbox_contract._clauses.catalogue import CLAUSES
-from sandbox_contract._cli import main
-from sandbox_contract._options import target_from, without_secrets
+from sandbox_contract.clauses.catalogue import CLAUSES
+from sandbox_contract.cli import main
+from sandbox_contract.options import target_from, without_secrets
 from sandbox_fakeproxy import SystemClock
 from starlette.responses import HTMLResponse
 
@@ -368,7 +368,7 @@ def test_list_prints_every_clause(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     said = capsys.readouterr().out
     for clause in CLAUSES:
-        assert f"{clause.id}  {clause.level}\n  {clause.sentence}\n  {clause.source}\n" in said
+        assert f"{clause.id}  {clause.level}\n  {clause.sentence}\n  {clause.link}\n" in said
 
 
 def test_list_prints_those_of_a_level(capsys: pytest.CaptureFixture[str]) -> None:

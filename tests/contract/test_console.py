@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TextIO
 import pytest
 from rich.console import Console
 from sandbox_contract import CLAUSES
-from sandbox_contract._cli import main
-from sandbox_contract._console import prepare
-from sandbox_contract._progress import Progress
+from sandbox_contract.cli import main
+from sandbox_contract.console import prepare
+from sandbox_contract.progress import Progress
 
 from tests.contract.serving import replace_answer, serve_fake
 from tests.integration.programs import DEADLINE, clean_environment

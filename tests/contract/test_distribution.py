@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sandbox_contract._distribution import install_command
+from sandbox_contract.distribution import install_command
 
 from tools.manifest import ROOT
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_contract import CLAUSES, Level, Outcome, Result, judge
-from sandbox_contract._run.leftovers import run_of
+from sandbox_contract.harness.leftovers import run_of
 
 from tests.contract.openapi import operation_for, problems
 from tests.contract.targets import PROFILES, WAYS, in_process
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sandbox_contract._wire.exchange import Exchange
+    from sandbox_contract.http.exchange import Exchange
 
 pytestmark = pytest.mark.timeout(240)  # seconds, for one or two whole runs
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_contract._checks.chronicle import Chronicle
-from sandbox_contract._checks.model import Delays, Intent, ModelBox, ModelKey, ModelUser
-from sandbox_contract._checks.refusals import DEACTIVATED, EXPIRED, REVOKED, UNKNOWN_KEY
-from sandbox_contract._run.moments import read, written
-from sandbox_contract._run.people import Box, Key, Person
-from sandbox_contract._run.status import Phase
-from sandbox_contract._wire.caller import Caller, Wire
-from sandbox_contract._wire.exchange import Exchange
-from sandbox_contract._wire.expect import Reply, Violation
+from sandbox_contract.clauses.messages import DEACTIVATED, EXPIRED, REVOKED, UNKNOWN_KEY
+from sandbox_contract.clauses.stateful.model import Delays, Intent, ModelBox, ModelKey, ModelUser
+from sandbox_contract.clauses.stateful.shortest_failure import ShortestFailure
+from sandbox_contract.harness.actors import Key, SandboxHandle, User
+from sandbox_contract.harness.clock import format_time, parse_time
+from sandbox_contract.harness.readiness import Phase
+from sandbox_contract.http.client import Caller, HttpClient
+from sandbox_contract.http.exchange import Exchange
+from sandbox_contract.http.expect import Reply, Violation
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -27,12 +27,12 @@ async def unused(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise AssertionError("no request is sent here")
 
 
-PERSON = Person("alice", "1", "a-key", Caller(Wire("http://target", unused)))
+PERSON = User("alice", "1", "a-key", Caller(HttpClient("http://target", unused)))
 KEY = Key("2", "a-secret", Reply(Exchange("POST", "/", {}, b"", 201, {}, b"", 0.0)))
 
 
 def new_box() -> ModelBox:
-    return ModelBox(Box(PERSON, "box"), Intent(is_paused=False, since=0))
+    return ModelBox(SandboxHandle(PERSON, "box"), Intent(is_paused=False, since=0))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_key_is_refused_for_the_first_reason_that_holds(
 
 def test_the_shortest_history_is_kept_until_the_patience_ends() -> None:
     now = [10.0]
-    chronicle = Chronicle(patience=5.0, clock=lambda: now[0])
+    chronicle = ShortestFailure(patience=5.0, clock=lambda: now[0])
     assert not chronicle.is_closed
     for steps in (["a", "b"], ["a"], ["a", "b", "c"]):
         chronicle.record(Violation("this", "that"), steps)
@@ -122,13 +122,13 @@ def test_the_shortest_history_is_kept_until_the_patience_ends() -> None:
 
 
 def test_a_chronicle_that_is_over_is_closed() -> None:
-    chronicle = Chronicle(patience=5.0, clock=lambda: 0.0)
+    chronicle = ShortestFailure(patience=5.0, clock=lambda: 0.0)
     chronicle.is_over = True
     assert chronicle.is_closed
 
 
 def test_a_time_is_read_as_it_is_written() -> None:
-    assert written(read("2030-01-02T03:04:05.678Z")) == "2030-01-02T03:04:05.678Z"
+    assert format_time(parse_time("2030-01-02T03:04:05.678Z")) == "2030-01-02T03:04:05.678Z"
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ def test_a_time_is_read_as_it_is_written() -> None:
 )
 def test_another_form_of_a_time_breaks_the_promise(text: str) -> None:
     with pytest.raises(Violation, match="expected a time with milliseconds and Z"):
-        read(text)
+        parse_time(text)

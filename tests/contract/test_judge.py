@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sandbox_contract import (
     CLAUSES,
-    Advanced,
     Clause,
     Judge,
+    ManualTime,
     Outcome,
     Result,
     Target,
     Verdict,
     judge,
 )
-from sandbox_contract._clauses.catalogue import BY_ID, LAST
-from sandbox_contract._clauses.clause import Need
-from sandbox_contract._judge import Silence
-from sandbox_contract._run.ledger import Ledger
-from sandbox_contract._run.leftovers import run_of
-from sandbox_contract._run.run import Run
-from sandbox_contract._run.status import Phase, phase_of, profile_of, rows_of
-from sandbox_contract._wire.caller import Unreachable
-from sandbox_contract._wire.expect import Unsupported, Violation
+from sandbox_contract.clauses.catalogue import BY_ID, LAST
+from sandbox_contract.harness.cleanup import CleanupStack
+from sandbox_contract.harness.leftovers import run_of
+from sandbox_contract.harness.readiness import Phase, phase_of, profile_of, rows_of
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.client import Unreachable
+from sandbox_contract.http.expect import Violation
+from sandbox_contract.runner import Silence
+from sandbox_contract.target import Need, Unsupported
 from starlette.responses import JSONResponse, Response
 
 from tests.contract.targets import in_process
@@ -51,28 +51,23 @@ async def fine(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def try_check(
-    monkeypatch: pytest.MonkeyPatch,
     check: Callable[[Run], Awaitable[None]],
     clause: Any = MUST,
     target: Target | None = None,
 ) -> tuple[Verdict, Judge]:
-    def check_of(_clause_id: str) -> Callable[[Run], Awaitable[None]]:
-        return check
-
-    monkeypatch.setattr("sandbox_contract._judge.check_of", check_of)
     target = target or Target(base_url="http://target", app=fine)
     with Judge(target, run_id="00aa11") as judging:
-        return judging.try_clause(clause), judging
+        return judging.try_clause(replace(clause, check=check)), judging
 
 
 # Ends of a check --------------------------------------------------------------------------------
 
 
-def test_a_must_that_is_broken_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_must_that_is_broken_fails() -> None:
     async def check(run: Run) -> None:
-        (await run.nobody("GET", "/health?key=sk_live_" + "x" * 32)).expect(201)
+        (await run.actors.anonymous("GET", "/health?key=sk_live_" + "x" * 32)).expect(201)
 
-    verdict, _ = try_check(monkeypatch, check)
+    verdict, _ = try_check(check)
     assert (verdict.outcome, verdict.expected) == (Outcome.FAIL, "201")
     assert verdict.received == '200 {"status":"ok"}'
     assert verdict.decisive is not None
@@ -80,65 +75,65 @@ def test_a_must_that_is_broken_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each.request for each in verdict.exchanges] == [verdict.decisive.request]
 
 
-def test_a_should_that_is_broken_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_should_that_is_broken_is_a_finding() -> None:
     async def check(_run: Run) -> None:
         raise Violation("this", "that")
 
-    assert try_check(monkeypatch, check, SHOULD)[0].outcome is Outcome.FINDING
+    assert try_check(check, SHOULD)[0].outcome is Outcome.FINDING
 
 
-def test_a_check_that_breaks_is_an_error_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_breaks_is_an_error_and_says_where() -> None:
     async def check(run: Run) -> None:
         run.note(str(1 // len(run.notes)))
 
-    verdict, _ = try_check(monkeypatch, check)
+    verdict, _ = try_check(check)
     assert verdict.outcome is Outcome.ERROR
-    assert re.fullmatch(r"ZeroDivisionError: .+ \(_judge\.py:\d+\)", verdict.detail)
+    assert re.fullmatch(r"ZeroDivisionError: .+ \(runner\.py:\d+\)", verdict.detail)
 
 
-@pytest.mark.parametrize("kind", [ValueError, Unsupported, partial(Violation, "none")])
-def test_a_verdict_shows_no_key_however_the_check_ends(
-    monkeypatch: pytest.MonkeyPatch, kind: Callable[[str], Exception]
-) -> None:
+def _unsupported(reason: str) -> Unsupported:
+    return Unsupported(reason=reason)
+
+
+@pytest.mark.parametrize("kind", [ValueError, _unsupported, partial(Violation, "none")])
+def test_a_verdict_shows_no_key_however_the_check_ends(kind: Callable[[str], Exception]) -> None:
     async def check(_run: Run) -> None:
         raise kind(f"the keys {KEY} and an-admin-key")
 
     target = Target(base_url="http://target", app=fine, admin_key="an-admin-key")
-    verdict, _ = try_check(monkeypatch, check, target=target)
+    verdict, _ = try_check(check, target=target)
     assert "the keys sk_live_*** and ***" in verdict.detail + verdict.received
 
 
-def test_a_target_that_is_gone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_that_is_gone_is_an_error() -> None:
     async def check(_run: Run) -> None:
         raise Unreachable("nothing answers")
 
-    verdict, _ = try_check(monkeypatch, check)
+    verdict, _ = try_check(check)
     assert verdict.outcome is Outcome.ERROR
     assert verdict.detail.startswith("Unreachable: nothing answers")
 
 
-def test_a_need_found_missing_during_a_check_makes_the_clause_unsupported(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_need_found_missing_during_a_check_makes_the_clause_unsupported() -> None:
     async def check(_run: Run) -> None:
-        raise Unsupported("more room")
+        raise Unsupported(reason="more room")
 
-    verdict, _ = try_check(monkeypatch, check)
+    verdict, _ = try_check(check)
     assert (verdict.outcome, verdict.detail) == (Outcome.UNSUPPORTED, "needs more room")
 
 
-def test_a_missing_need_is_named_without_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_need_is_named_without_any_request() -> None:
     async def check(_run: Run) -> None:
         raise AssertionError("must not be tried")
 
     needs = (Need.WAITING, Need.ADMIN, Need.PROBE)
-    verdict, _ = try_check(monkeypatch, check, replace(MUST, needs=needs))
+    verdict, _ = try_check(check, replace(MUST, needs=needs))
     assert verdict.outcome is Outcome.UNSUPPORTED
     assert verdict.detail == f"needs {Need.ADMIN.value}; {Need.PROBE.value}"
 
 
-STANDING_CLOCK = Advanced(lambda _seconds: None, ready_after=2.0)
-MOVING_CLOCK = Advanced(lambda _seconds: None)
+STANDING_CLOCK = ManualTime(lambda _seconds: None, ready_after=2.0)
+MOVING_CLOCK = ManualTime(lambda _seconds: None)
 
 
 @pytest.mark.parametrize(
@@ -166,26 +161,26 @@ def test_a_target_supplies_the_needs_that_it_was_given(
     assert {need for need in Need if target.has(need)} == supplied | always
 
 
-def test_notes_are_the_clauses_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_are_the_clauses_own() -> None:
     async def check(run: Run) -> None:
         run.note("one way")
         run.note("one way")
 
-    assert try_check(monkeypatch, check)[0].notes == ("one way",)
+    assert try_check(check)[0].notes == ("one way",)
 
 
 # Cleanup ----------------------------------------------------------------------------------------
 
 
-def test_a_failing_check_is_cleaned_up_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failing_check_is_cleaned_up_too(tmp_path: Path) -> None:
     async def check(run: Run) -> None:
-        visitor = await run.visitor()
-        await run.new_box(visitor)
+        visitor = await run.actors.temporary_user()
+        await run.sandboxes.new(visitor)
         assert await visitor.names()
         raise Violation("this", "that")
 
     with in_process(tmp_path) as target:
-        verdict, judging = try_check(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        verdict, judging = try_check(check, BY_ID["admin.user-get.reply"], target)
         assert verdict.outcome is Outcome.FAIL
         assert judging.left == []
         with Judge(target, run_id="22bb33") as after:
@@ -193,7 +188,7 @@ def test_a_failing_check_is_cleaned_up_too(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 async def test_things_are_removed_the_newest_first_and_one_that_stays_keeps_no_other() -> None:
-    removed, ledger = list[str](), Ledger()
+    removed, stack = list[str](), CleanupStack()
 
     async def remove(what: str) -> None:
         if what == "second":
@@ -201,10 +196,10 @@ async def test_things_are_removed_the_newest_first_and_one_that_stays_keeps_no_o
         removed.append(what)
 
     for what in ("first", "second", "third"):
-        ledger.note(what, partial(remove, what))
-    assert await ledger.settle() == ["second (expected 200, received 500)"]
+        stack.register(what, partial(remove, what))
+    assert await stack.clean_up() == ["second (expected 200, received 500)"]
     assert removed == ["third", "first"]
-    assert await ledger.settle() == []
+    assert await stack.clean_up() == []
 
 
 def test_earlier_leftovers_are_told_with_their_run(tmp_path: Path) -> None:
@@ -212,7 +207,7 @@ def test_earlier_leftovers_are_told_with_their_run(tmp_path: Path) -> None:
         judging = Judge(target, run_id="00aa11")
         with judging, Judge(target, run_id="22bb33") as other:
             runner = judging._runner  # pyright: ignore[reportPrivateUsage]
-            runner.run(judging.run.alice())
+            runner.run(judging.run.actors.alice())
             assert other.prepare() == ["user contract-00aa11-alice of run 00aa11"]
 
 
@@ -245,7 +240,7 @@ class Clock:
     def __init__(self) -> None:
         self.steps: list[float] = []
 
-    async def pass_by(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         self.steps.append(seconds)
 
 
@@ -258,7 +253,7 @@ async def test_waiting_grows_longer_ends_in_time_and_is_told() -> None:
         return None
 
     with pytest.raises(Violation, match="expected the end within 10 s, received not yet"):
-        await run.until("the end", never, last=lambda: "not yet")
+        await run.clock.until("the end", never, last=lambda: "not yet")
     assert 10 <= sum(clock.steps) <= 10.2
     assert clock.steps[:-1] == sorted(clock.steps[:-1])
     assert max(clock.steps) <= clock.budget / 90 + 0.01
@@ -273,7 +268,7 @@ async def test_an_existing_sandbox_is_not_waited_for() -> None:
     async def look() -> int:
         return 5
 
-    assert await run.until("it", look, last=str) == 5
+    assert await run.clock.until("it", look, last=str) == 5
     assert clock.steps == []
 
 
@@ -313,19 +308,18 @@ def test_a_shuffled_run_ends_with_the_last_clause_and_reports_in_the_listed_orde
     assert [each.clause for each in result.verdicts] == clauses
 
 
-def test_ctrl_c_ends_a_run_with_the_verdicts_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_a_run_with_the_verdicts_so_far() -> None:
     async def holds(_run: Run) -> None:
         pass
 
     async def interrupted(_run: Run) -> None:
         raise KeyboardInterrupt
 
-    def check_of(clause_id: str) -> Callable[[Run], Awaitable[None]]:
-        return interrupted if clause_id == SHOULD.id else holds
-
-    monkeypatch.setattr("sandbox_contract._judge.check_of", check_of)
-    clauses = [MUST, SHOULD, BY_ID["health.answer.no-key"]]
-    clauses = [replace(each, needs=()) for each in clauses]
+    clauses = [
+        replace(MUST, check=holds),
+        replace(SHOULD, check=interrupted),
+        replace(BY_ID["health.answer.no-key"], check=holds),
+    ]
     result = judge(Target(base_url="http://target", app=fine), clauses)
     assert [each.clause.id for each in result.verdicts] == [MUST.id]
     assert (result.interrupted, result.exit_code) == (True, 130)
@@ -463,17 +457,15 @@ def test_a_resource_whose_creation_response_was_lost_is_removed(tmp_path: Path) 
             assert after.prepare() == []
 
 
-def test_the_sandbox_of_a_deactivated_owner_is_removed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_sandbox_of_a_deactivated_owner_is_removed(tmp_path: Path) -> None:
     async def check(run: Run) -> None:
-        visitor = await run.visitor()
-        await run.new_box(visitor)
+        visitor = await run.actors.temporary_user()
+        await run.sandboxes.new(visitor)
         path = f"/api/admin/users/{visitor.id}"
-        (await run.admin("PUT", path, {"is_active": False})).expect(200)
+        (await run.actors.admin("PUT", path, {"is_active": False})).expect(200)
 
     with in_process(tmp_path, as_deployed=True) as target:
-        _, judging = try_check(monkeypatch, check, BY_ID["admin.user-get.reply"], target)
+        _, judging = try_check(check, BY_ID["admin.user-get.reply"], target)
         assert judging.left == []
         asked = [(each.method, each.path.count("/")) for each in judging.run.exchanges]
         assert ("DELETE", 3) in asked  # the sandbox, before the deployed proxy forgets it

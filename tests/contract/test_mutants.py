@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_contract import CLAUSES, Judge, Level, Outcome
-from sandbox_contract._clauses.catalogue import BY_ID
+from sandbox_contract.clauses.catalogue import BY_ID
 
 from tests.contract.mutants.catalogue import KINDS, MUTANTS
 from tests.contract.mutants.document import DOCUMENT, document
@@ -30,7 +30,7 @@ IN_MAKE_TEST = {kind.mutants[0].id for kind in KINDS} | {"users.changed.sandboxe
 @pytest.fixture(autouse=True)
 def no_shrinking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the first history that breaks a promise: a shorter one makes no difference here."""
-    monkeypatch.setattr("sandbox_contract._checks.history._SHRINKING", 0.0)
+    monkeypatch.setattr("sandbox_contract.clauses.stateful.histories._SHRINKING", 0.0)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sandbox_contract._checks.orders import Step, ends, require_legal
-from sandbox_contract._checks.races import CREATE, DELETE
-from sandbox_contract._wire.caller import Caller, Wire
-from sandbox_contract._wire.exchange import Exchange
-from sandbox_contract._wire.expect import Reply, Violation
+from sandbox_contract.clauses.races import CREATE, DELETE
+from sandbox_contract.clauses.stateful.linearizability import Step, ends, require_legal
+from sandbox_contract.http.client import Caller, HttpClient
+from sandbox_contract.http.exchange import Exchange
+from sandbox_contract.http.expect import Reply, Violation
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -99,7 +99,7 @@ class Register:
 
 async def raced(seed: int) -> list[str]:
     app = Register()
-    wire = Wire("http://target", app)
+    wire = HttpClient("http://target", app)
     caller = Caller(wire)
     asked: list[Awaitable[Reply]] = [caller("GET", f"/{number}") for number in range(6)]
     replies = await wire.race(seed, *asked)
@@ -120,7 +120,7 @@ async def test_seeds_try_many_orders() -> None:
 
 async def test_requests_outside_a_race_are_not_held_up() -> None:
     app = Register()
-    wire = Wire("http://target", app)
+    wire = HttpClient("http://target", app)
     asked = [Caller(wire)("GET", f"/{number}") for number in range(4)]
     await asyncio.gather(*asked)
     await wire.close()

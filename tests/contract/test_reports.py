@@ -15,13 +15,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
-from sandbox_contract._clauses.clause import Clause, Need, Source, Word
-from sandbox_contract._report import diff, html, json_report, junit, terminal
-from sandbox_contract._report.files import write_reports
-from sandbox_contract._report.json_report import ReportUnreadable
-from sandbox_contract._verdict import Outcome, Result, Verdict
-from sandbox_contract._wire.exchange import Exchange, Shown
-from sandbox_contract._wire.redaction import Redactor
+from sandbox_contract.clause import Clause, Level
+from sandbox_contract.http.exchange import Exchange, Redactor, Shown
+from sandbox_contract.report import diff, html, json_report, junit, terminal
+from sandbox_contract.report.files import write_reports
+from sandbox_contract.report.json_report import ReportUnreadable
+from sandbox_contract.result import Outcome, Result, Verdict
+from sandbox_contract.target import Need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +34,12 @@ SPELT = r"\x00\x1b[31m\u202e\u2066\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
 LONG = "word " * 2000
 
 
-def clause(clause_id: str, *needs: Need, word: Word = Word.RULE) -> Clause:
-    return Clause(clause_id, f"What {clause_id} promises.", Source("Section", "row", word), needs)
+async def check(_run: object) -> None:
+    raise AssertionError("a report does not check")
+
+
+def clause(clause_id: str, *needs: Need, level: Level = Level.MUST) -> Clause:
+    return Clause(clause_id, f"What {clause_id} promises.", "quota", check, level, needs)
 
 
 def exchange(body: str, path: str = "/api/sandboxes") -> Shown:
@@ -67,7 +71,7 @@ FAIL = Verdict(
     decisive=DECISIVE,
 )
 FINDING = Verdict(
-    clause("boxes.create.finds", word=Word.BUG),
+    clause("boxes.create.finds", level=Level.SHOULD),
     Outcome.FINDING,
     expected="400",
     received=f"500 {LONG}",
@@ -75,11 +79,12 @@ FINDING = Verdict(
     decisive=DECISIVE,
 )
 ERROR = Verdict(clause("files.read.breaks"), Outcome.ERROR, detail="KeyError: 'x' (files.py:8)")
-PASS = Verdict(
-    clause("files.read.holds", word=Word.QUIRK), Outcome.PASS, notes=("worded as <v1alpha1>",)
-)
+PASS = Verdict(clause("files.read.holds"), Outcome.PASS, notes=("worded as <v1alpha1>",))
 UNSUPPORTED = Verdict(
-    clause("files.write.lacks", Need.ADMIN), Outcome.UNSUPPORTED, detail=f"needs {Need.ADMIN.value}"
+    clause("files.write.lacks", Need.ADMIN),
+    Outcome.UNSUPPORTED,
+    detail=f"needs {Need.ADMIN.value}",
+    lacks=(Need.ADMIN,),
 )
 RESULT = Result(
     target="https://sandboxes.test/<base>",
@@ -358,14 +363,15 @@ def test_junit_names_a_complete_run_without_more_words() -> None:
 
 def test_json_holds_the_whole_run() -> None:
     report = json.loads(json_report.write(RESULT))
-    assert report["format"] == 2
+    assert report["format"] == 3
     assert report["exit_code"] == RESULT.exit_code == 1
     assert report["counts"] == dict.fromkeys(Outcome, 1)
     assert report["left"] == list(RESULT.left)
     assert report["out_of_reach"] == list(RESULT.out_of_reach)
     verdict = report["verdicts"][1]
     assert verdict["id"] == "boxes.create.fails"
-    assert (verdict["area"], verdict["level"], verdict["word"]) == ("boxes", "MUST", "RULE")
+    assert (verdict["area"], verdict["level"]) == ("boxes", "MUST")
+    assert verdict["source"] == "docs/wire-contract.md#quota"
     assert verdict["received"] == f"500 {MARKUP_AND_CONTROLS}"
     assert verdict["decisive"] == verdict["exchanges"][1]
     assert report["verdicts"][4]["needs"] == ["ADMIN"]
@@ -432,7 +438,7 @@ def with_verdict(**changes: object) -> str:
         ("[" * 100_000, "The report is not JSON"),
         ("[1]", "The report is [1]. Expected an object."),
         ("{}", "'format' is missing. Expected it in every report."),
-        (changed(format=3), "'format' is 3. Expected one of (1, 2)."),
+        (changed(format=4), "'format' is 4. Expected one of (1, 2, 3)."),
         (changed(clauses={"total": "5"}), "'clauses.total' is '5'. Expected a whole number."),
         (changed(target=3), "'target' is 3. Expected text."),
         (changed(verdicts={}), "'verdicts' is {}. Expected a list."),
@@ -570,15 +576,15 @@ def test_a_very_long_answer_is_cut_with_how_much_is_missing() -> None:
 
 
 def test_unsupported_clauses_are_grouped_by_all_that_they_need() -> None:
-    both = f"needs {Need.USER.value}; {Need.FATES.value}"
-    waiting = f"needs {Need.WAITING.value}: expected ready within 3 s, received pending; no Service"
+    both = replace(UNSUPPORTED, lacks=(Need.USER, Need.FATES))
+    late = "expected ready within 3 s, received pending; no Service"
     text = printed(
         only(
             UNSUPPORTED,
-            replace(UNSUPPORTED, detail=both),
-            replace(UNSUPPORTED, detail=both),
-            replace(UNSUPPORTED, detail=waiting),
-            replace(UNSUPPORTED, detail="needs the moon"),
+            both,
+            both,
+            replace(UNSUPPORTED, lacks=(Need.WAITING,), reason=late),
+            replace(UNSUPPORTED, lacks=(), reason="the moon"),
         )
     )
     assert f"      2  {Need.USER.value}\n         and {Need.FATES.value}\n" in text

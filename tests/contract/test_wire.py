@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sandbox_contract._wire.caller import Caller, Unreachable, Wire
-from sandbox_contract._wire.exchange import Exchange
-from sandbox_contract._wire.expect import NoAnswer, Reply, Violation, require
-from sandbox_contract._wire.redaction import Redactor
+from sandbox_contract.http.client import Caller, HttpClient, Unreachable
+from sandbox_contract.http.exchange import Exchange, Redactor
+from sandbox_contract.http.expect import NoAnswer, Reply, Violation, require
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
@@ -188,7 +187,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def test_a_path_is_sent_as_it_is_written_below_the_base() -> None:
-    wire = Wire("http://target/prefix/", echo)
+    wire = HttpClient("http://target/prefix/", echo)
     caller = Caller(wire)
     for path in ("/a%2Fb", "/%2e%2e/x", "/a//b/", "/a?b=%2F&c"):
         assert (await caller("GET", path)).fields()["path"] == f"/prefix{path}"
@@ -196,13 +195,13 @@ async def test_a_path_is_sent_as_it_is_written_below_the_base() -> None:
 
 
 async def test_no_redirect_is_followed() -> None:
-    wire = Wire("http://target", echo)
+    wire = HttpClient("http://target", echo)
     (await Caller.with_key(wire, KEY)("GET", "/moved")).expect(307)
     await wire.close()
 
 
 async def test_without_a_key_no_authorization_header_is_sent() -> None:
-    wire = Wire("http://target", echo)
+    wire = HttpClient("http://target", echo)
     nobody = Caller(wire)
     assert (await nobody("GET", "/")).fields()["authorization"] is None
     assert (await nobody.saying("")("GET", "/")).fields()["authorization"] == ""
@@ -212,7 +211,7 @@ async def test_without_a_key_no_authorization_header_is_sent() -> None:
 
 
 async def test_observers_see_every_exchange() -> None:
-    wire, seen = Wire("http://target", echo), list[Exchange]()
+    wire, seen = HttpClient("http://target", echo), list[Exchange]()
     wire.observers.append(seen.append)
     await Caller(wire)("PUT", "/x", content=b"abc")
     assert [(each.method, each.path, each.request_body, each.status) for each in seen] == [
@@ -225,13 +224,13 @@ async def test_an_app_that_breaks_is_an_answer_of_500() -> None:
     async def breaks(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise RuntimeError("a defect")
 
-    wire = Wire("http://target", breaks)
+    wire = HttpClient("http://target", breaks)
     (await Caller(wire)("GET", "/")).expect(500)
     await wire.close()
 
 
 async def test_a_refused_connection_is_not_the_targets_fault() -> None:
-    wire = Wire("http://127.0.0.1:1", None)
+    wire = HttpClient("http://127.0.0.1:1", None)
     with pytest.raises(Unreachable, match=r"nothing answers at http://127\.0\.0\.1:1 \(Connect"):
         await Caller(wire)("GET", "/")
     await wire.close()
@@ -239,7 +238,7 @@ async def test_a_refused_connection_is_not_the_targets_fault() -> None:
 
 async def test_no_answer_within_the_time_is_a_promise_broken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        wire = Wire(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
+        wire = HttpClient(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
         with pytest.raises(NoAnswer, match=r"an answer to GET /, received ReadTimeout after"):
             await Caller(wire)("GET", "/", seconds=0.1)
         await wire.close()
@@ -255,7 +254,7 @@ async def test_blanks_around_a_headers_value_are_sent_as_they_are() -> None:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
-        wire = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base", None)
+        wire = HttpClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/base", None)
         reply = await Caller(wire, "Bearer key \t")("GET", "/a%2Fb")
         await wire.close()
     assert (reply.expect_fields(201), reply.headers["x-mine"]) == ({}, "yes")
@@ -273,19 +272,19 @@ async def test_an_answer_to_such_a_request_that_is_no_http_is_no_answer(said: by
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
-        wire = Wire(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+        wire = HttpClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
         with pytest.raises(NoAnswer):
             await Caller(wire, "Bearer key ")("GET", "/")
         await wire.close()
 
 
 async def test_a_raw_request_may_be_refused_or_time_out() -> None:
-    wire = Wire("http://127.0.0.1:1", None)
+    wire = HttpClient("http://127.0.0.1:1", None)
     with pytest.raises(Unreachable):
         await Caller(wire, "Bearer key ")("GET", "/")
     await wire.close()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        wire = Wire(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
+        wire = HttpClient(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
         with pytest.raises(NoAnswer, match="ReadTimeout"):
             await Caller(wire, "Bearer key ")("GET", "/", seconds=0.1)
         await wire.close()

@@ -118,7 +118,7 @@ def interrupt_import(
         ("sandbox_client", ["mcp"], "pydantic"),
         ("sandbox_fakeproxy", ["serve", "--ephemeral"], "sandbox_fakeproxy.serving.cli"),
         ("sandbox_fakeproxy", ["serve", "--ephemeral"], "uvicorn"),
-        ("sandbox_contract", ["list"], "sandbox_contract._options"),
+        ("sandbox_contract", ["list"], "sandbox_contract.options"),
         ("sandbox_contract", ["list"], "httpx"),
     ],
 )

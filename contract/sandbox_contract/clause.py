@@ -1,0 +1,115 @@
+"""A clause: one promise of the proxy in one sentence, its source, and the check that tries it."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .harness.run import Run
+from .target import Need
+
+DOCUMENT = "docs/wire-contract.md"
+_ID = re.compile(r"[a-z]+(\.[a-z0-9]+(-[a-z0-9]+)*){2}")
+_SENTENCE = re.compile(r"[A-Z0-9a-z/].*\.")
+_SOURCE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+Check = Callable[[Run], Awaitable[None]]
+
+
+class Level(StrEnum):
+    """How much a clause weighs: a MUST that is broken fails, a SHOULD is a finding.
+
+    A SHOULD is what a proxy ought to do in place of a bug that the deployed proxy is known to have.
+    """
+
+    MUST = "MUST"
+    SHOULD = "SHOULD"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One promise. `id` is `area.subject.rule`, and stays what it is for good.
+
+    `source` is the heading of docs/wire-contract.md that makes the promise, as an anchor.
+
+    Raises:
+        ValueError: the id, the sentence, the source or the needs are malformed.
+    """
+
+    id: str
+    sentence: str
+    source: str
+    check: Check
+    level: Level = Level.MUST
+    needs: tuple[Need, ...] = ()
+
+    def __post_init__(self) -> None:
+        if _ID.fullmatch(self.id) is None:
+            raise ValueError(f"Clause id {self.id!r} is not area.subject.rule")
+        if _SENTENCE.fullmatch(self.sentence) is None:
+            raise ValueError(f"Clause {self.id}: {self.sentence!r} is not a sentence")
+        if _SOURCE.fullmatch(self.source) is None:
+            raise ValueError(f"Clause {self.id}: {self.source!r} is not an anchor of {DOCUMENT}")
+        if len(set(self.needs)) < len(self.needs):
+            raise ValueError(f"Clause {self.id}: a need is repeated")
+
+    @property
+    def area(self) -> str:
+        """Return the first part of the id."""
+        return self.id.partition(".")[0]
+
+    @property
+    def link(self) -> str:
+        """Return the path of the source in the repository, with its anchor."""
+        return f"{DOCUMENT}#{self.source}"
+
+
+class Clauses:
+    """Clauses by their ids, in the order in which they were defined.
+
+    `clause` defines one, as the decorator of the function that checks it.
+    """
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Clause] = {}
+
+    def __iter__(self) -> Iterator[Clause]:
+        return iter(self._by_id.values())
+
+    def clause(
+        self,
+        clause_id: str,
+        sentence: str,
+        *,
+        source: str,
+        needs: Need | Iterable[Need] = (),
+        level: Level = Level.MUST,
+    ) -> Callable[[Check], Check]:
+        """Define a clause whose check is the decorated function; see `Clause` for the arguments.
+
+        Example:
+            @clause("sandboxes.quota.held", "No user gets an 11th sandbox.", source="quota",
+                    needs=Need.USER)
+            async def quota_is_held(run: Run) -> None: ...
+
+        Raises:
+            ValueError: an argument is malformed, another clause has that id, or it makes the same
+                promise.
+        """
+        needed = (needs,) if isinstance(needs, Need) else tuple(needs)
+
+        def define(check: Check) -> Check:
+            defined = Clause(clause_id, sentence, source, check, level, needed)
+            if clause_id in self._by_id:
+                raise ValueError(f"Two clauses have the id {clause_id}")
+            for other in self:
+                if (other.area, other.sentence, other.source) == (defined.area, sentence, source):
+                    raise ValueError(f"{other.id} and {clause_id} make the same promise")
+            self._by_id[clause_id] = defined
+            return check
+
+        return define
+
+
+ALL = Clauses()
+clause = ALL.clause

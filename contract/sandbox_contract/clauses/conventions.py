@@ -1,0 +1,499 @@
+"""What holds on every route, and `/health`."""
+
+import json
+from datetime import timedelta
+
+from sandbox_contract.clause import Level, clause
+from sandbox_contract.harness.clock import parse_time
+from sandbox_contract.harness.paths import (
+    MY_KEYS,
+    SANDBOXES,
+    USERS,
+    keys_path,
+    own_key_path,
+    user_path,
+)
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.client import segment
+from sandbox_contract.http.expect import Reply, require
+from sandbox_contract.target import Need
+
+from .life import life
+from .messages import (
+    NAME_REQUIRED,
+    NO_ACCESS,
+    NO_HEADER,
+    NOT_ADMIN,
+    TIMESTAMP,
+    UNKNOWN_KEY,
+    USERNAME_REQUIRED,
+)
+from .routes import NO_ID, expect_head_as_get
+
+_JSON = {"Content-Type": "application/json"}
+_LIMIT = 100 * 1024  # bytes of a body
+_CLOCKS_APART = timedelta(minutes=2)
+
+
+# Health -----------------------------------------------------------------------------------------
+
+
+@clause(
+    "health.answer.no-key",
+    "GET /health is 200 without a key.",
+    source="health-check",
+)
+async def health_needs_no_key(run: Run) -> None:
+    (await run.actors.anonymous("GET", "/health")).expect(200)
+
+
+@clause(
+    "health.answer.shape",
+    "GET /health says that status is ok, the time, and that the database is connected.",
+    source="health-check",
+)
+async def health_says(run: Run) -> None:
+    reply = await run.actors.anonymous("GET", "/health")
+    reply.expect_fields(status="ok", timestamp=TIMESTAMP, database="connected")
+
+
+@clause(
+    "health.database.down",
+    "With its database down, GET /health does not say that it is connected.",
+    source="database-down",
+    needs=Need.OUTAGE,
+    level=Level.SHOULD,
+)
+async def health_without_database(run: Run) -> None:
+    assert run.target.outage is not None  # noqa: S101  (what the clause needs)
+    with run.target.outage():
+        reply = await run.actors.anonymous("GET", "/health")
+    said = reply.fields().get("database")
+    require(said != "connected", "a database that is not said to be connected", reply, reply)
+    require(reply.status >= 500, "a status that says so too: 5xx", reply, reply)
+
+
+# Replies ----------------------------------------------------------------------------------------
+
+
+async def _refusals(run: Run) -> list[Reply]:
+    """Return an error of each kind that a user meets."""
+    alice = await run.actors.alice()
+    missing = run.name("missing")
+    return [
+        await run.actors.anonymous("GET", "/api/me"),
+        await alice.call("GET", "/api/admin/users"),
+        await alice.call("POST", SANDBOXES, {}),
+        await alice.call("GET", f"{SANDBOXES}/{missing}"),
+        await alice.call("DELETE", own_key_path(NO_ID)),
+        await alice.call("GET", "/api/nowhere"),
+    ]
+
+
+@clause(
+    "conventions.error.shape",
+    "Every error is a JSON object whose error is the status's phrase and whose message is text.",
+    source="errors",
+    needs=Need.USER,
+)
+async def errors_have_one_shape(run: Run) -> None:
+    for reply, status in zip(await _refusals(run), (401, 403, 400, 403, 404, 404), strict=True):
+        reply.expect_refusal(status)
+
+
+@clause(
+    "conventions.reply.json",
+    "Every answer of the proxy's own says that it is JSON.",
+    source="json",
+    needs=Need.USER,
+)
+async def replies_say_that_they_are_json(run: Run) -> None:
+    alice = await run.actors.alice()
+    answers = [await alice.call("GET", path) for path in ("/api/me", SANDBOXES, MY_KEYS)]
+    for reply in [*answers, await run.actors.anonymous("GET", "/health"), *await _refusals(run)]:
+        says = reply.headers.get("content-type", "nothing")
+        require(reply.is_json, "a content type of application/json", says, reply)
+
+
+@clause(
+    "conventions.timestamp.format",
+    "Timestamps are ISO 8601 in UTC with milliseconds and Z.",
+    source="timestamps",
+    needs=Need.USER,
+)
+async def timestamps_have_one_form(run: Run) -> None:
+    alice = await run.actors.alice()
+    key = await run.actors.make_own_key(alice, expires_at="2100-01-31T12:00:00Z")
+    key.reply.expect_fields(201)
+    shown = key.reply.fields()["key_info"]
+    require(shown["created_at"] == TIMESTAMP, "created_at with milliseconds and Z", shown)
+    expiry = "2100-01-31T12:00:00.000Z"
+    require(shown["expires_at"] == expiry, f"expires_at {expiry}", shown, key.reply)
+    (await (await run.sandboxes.shared()).get()).expect_fields(createdAt=TIMESTAMP)
+    made, now = parse_time(shown["created_at"]), await run.clock.now()
+    is_now = abs(now - made) < _CLOCKS_APART
+    require(is_now, f"a time of making that is about {now}", shown, key.reply)
+
+
+# Paths ------------------------------------------------------------------------------------------
+
+
+@clause(
+    "conventions.path.trailing-slash",
+    "A trailing slash changes no answer.",
+    source="paths",
+    needs=Need.USER,
+)
+async def a_trailing_slash_is_tolerated(run: Run) -> None:
+    alice = await run.actors.alice()
+    missing = f"{SANDBOXES}/{run.name('missing')}"
+    for path in ("/api/me", SANDBOXES, missing, "/api/nowhere/at-all"):
+        with_slash = await alice.call("GET", f"{path}/")
+        with_slash.expect((await alice.call("GET", path)).status)
+    (await alice.call("GET", "/api/me/")).expect_like(await alice.call("GET", "/api/me"))
+    (await run.actors.anonymous("GET", "/health/")).expect(200)
+    (await alice.call("POST", f"{SANDBOXES}/", {})).expect_refusal(400, NAME_REQUIRED)
+    made = await alice.call("POST", f"{MY_KEYS}/", {"name": run.name("key")})
+    key_id = made.expect_fields(201)["key_info"]["id"]
+    (await alice.call("DELETE", f"{own_key_path(key_id)}/")).expect(200)
+    for method, path in (("POST", "pause/"), ("POST", "resume/"), ("DELETE", "")):
+        (await alice.call(method, f"{missing}/{path}")).expect_refusal(403, NO_ACCESS)
+
+
+@clause(
+    "conventions.path.trailing-slash-admin",
+    "A trailing slash changes no answer to the administrator.",
+    source="paths",
+    needs=Need.ADMIN,
+)
+async def a_trailing_slash_is_tolerated_of_the_administrator(run: Run) -> None:
+    visitor = await run.actors.temporary_user()
+    for path in (USERS, user_path(visitor.id), keys_path(visitor.id)):
+        (await run.actors.admin("GET", f"{path}/")).expect_like(await run.actors.admin("GET", path))
+    (await run.actors.admin("POST", f"{USERS}/", {})).expect_refusal(400, USERNAME_REQUIRED)
+    (await run.actors.admin("PUT", f"{user_path(visitor.id)}/", {})).expect(200)
+
+
+# HEAD -------------------------------------------------------------------------------------------
+
+
+@clause(
+    "conventions.head.as-get",
+    "HEAD is answered wherever GET is, with its status and headers and no body.",
+    source="head-and-options",
+    needs=Need.USER,
+)
+async def head_is_answered_as_get_is(run: Run) -> None:
+    box = await run.sandboxes.shared()
+    missing = f"{SANDBOXES}/{run.name('missing')}"
+    await expect_head_as_get(run.actors.anonymous, "/health")
+    await expect_head_as_get(run.actors.anonymous, "/api/me")
+    for path in ("/api/me", MY_KEYS, SANDBOXES, box.path, missing):
+        await expect_head_as_get(box.owner.call, path)
+    for path in ("/api/nowhere", f"{missing}/pause"):
+        (await box.owner.call("HEAD", path)).expect(404)
+
+
+@clause(
+    "conventions.head.admin",
+    "On admin routes, HEAD is answered wherever GET is, with its status and headers and no body.",
+    source="head-and-options",
+    needs=Need.ADMIN,
+)
+async def the_administrators_head_is_answered_as_get_is(run: Run) -> None:
+    visitor = await run.actors.temporary_user()
+    for path in (USERS, user_path(visitor.id), keys_path(visitor.id), user_path(NO_ID)):
+        await expect_head_as_get(run.actors.admin, path)
+
+
+@clause(
+    "conventions.name.case-sensitive",
+    "A sandbox's name in other letters' case is another sandbox.",
+    source="paths",
+    needs=Need.USER,
+)
+async def names_are_case_sensitive(run: Run) -> None:
+    seen = await run.once(life)
+    for reply in (seen.in_other_case, seen.run_in_other_case):
+        reply.expect_refusal(403, NO_ACCESS)
+
+
+@clause(
+    "conventions.order.authentication-first",
+    "Who has no key hears so before anything about the body.",
+    source="order-of-checks",
+)
+async def authentication_comes_first(run: Run) -> None:
+    missing = run.name("missing")
+    for method, path in (
+        ("POST", SANDBOXES),
+        ("POST", f"/proxy/{missing}/v1/shell/exec"),
+        ("DELETE", own_key_path("no-uuid")),
+        ("POST", "/api/admin/users"),
+    ):
+        (await run.actors.anonymous(method, path, {})).expect_refusal(401, NO_HEADER)
+
+
+@clause(
+    "conventions.order.ownership-second",
+    "Who does not own a sandbox hears so before anything about the body.",
+    source="order-of-checks",
+    needs=Need.USER,
+)
+async def ownership_comes_second(run: Run) -> None:
+    alice = await run.actors.alice()
+    path = f"/proxy/{segment(run.name('missing'))}/v1/shell/exec"
+    (await alice.call("POST", path, {"command": 5})).expect_refusal(403, NO_ACCESS)
+
+
+@clause(
+    "conventions.order.malformed-after-authentication",
+    "Malformed JSON without a key is 401.",
+    source="order-of-checks",
+    level=Level.SHOULD,
+)
+async def malformed_json_without_a_key(run: Run) -> None:
+    for method, path in (("POST", SANDBOXES), ("POST", MY_KEYS), ("POST", "/api/admin/users")):
+        reply = await run.actors.anonymous(method, path, content=b'{"name": ', headers=_JSON)
+        reply.expect_refusal(401, NO_HEADER)
+
+
+# Unknown routes ---------------------------------------------------------------------------------
+
+
+def _unknown(method: str, path: str) -> str:
+    return f"Route {method} {path} not found"
+
+
+@clause(
+    "conventions.unknown-route.open",
+    "An unknown route outside /api/ and /proxy/<name>/ is 404 and says method and path.",
+    source="unknown-routes",
+)
+async def an_unknown_route_is_404(run: Run) -> None:
+    for method, path in (("GET", "/nowhere"), ("POST", "/health/nowhere"), ("PUT", "/")):
+        (await run.actors.anonymous(method, path)).expect_refusal(404, _unknown(method, path))
+
+
+@clause(
+    "conventions.unknown-route.api-without-key",
+    "An unknown route below /api/ is 401 without a key.",
+    source="unknown-routes",
+)
+async def an_unknown_api_route_needs_a_key(run: Run) -> None:
+    for path in ("/api/nowhere", "/api/me/nowhere", "/api/sandboxes/a/b/c"):
+        (await run.actors.anonymous("GET", path)).expect_refusal(401, NO_HEADER)
+
+
+@clause(
+    "conventions.unknown-route.api",
+    "An unknown route below /api/ is 404 with a user's key.",
+    source="unknown-routes",
+    needs=Need.USER,
+)
+async def an_unknown_api_route_is_404(run: Run) -> None:
+    alice = await run.actors.alice()
+    for path in ("/api/nowhere", "/api/me/nowhere"):
+        (await alice.call("GET", path)).expect_refusal(404, _unknown("GET", path))
+
+
+@clause(
+    "conventions.unknown-route.method",
+    "A method that a path does not take makes an unknown route.",
+    source="unknown-routes",
+    needs=Need.USER,
+)
+async def an_unknown_method_is_404(run: Run) -> None:
+    alice = await run.actors.alice()
+    for method, path in (("PATCH", SANDBOXES), ("DELETE", "/api/me"), ("PUT", MY_KEYS)):
+        (await alice.call(method, path)).expect_refusal(404, _unknown(method, path))
+
+
+@clause(
+    "conventions.unknown-route.admin-without-key",
+    "An unknown route below /api/admin/ is 401 without a key.",
+    source="unknown-routes",
+)
+async def an_unknown_admin_route_needs_a_key(run: Run) -> None:
+    (await run.actors.anonymous("GET", "/api/admin/nowhere")).expect_refusal(401, NO_HEADER)
+
+
+@clause(
+    "conventions.unknown-route.admin-with-users-key",
+    "An unknown route below /api/admin/ is 403 with a user's key.",
+    source="unknown-routes",
+    needs=Need.USER,
+)
+async def an_unknown_admin_route_needs_the_admin_key(run: Run) -> None:
+    alice = await run.actors.alice()
+    reply = await alice.call("GET", "/api/admin/nowhere")
+    reply.expect_refusal(403, NOT_ADMIN)
+
+
+@clause(
+    "conventions.unknown-route.admin",
+    "An unknown route below /api/admin/ is 404 with the admin key, or as deployed 401.",
+    source="unknown-routes",
+    needs=Need.ADMIN,
+)
+async def an_unknown_admin_route(run: Run) -> None:
+    path = "/api/admin/nowhere"
+    reply = (await run.actors.admin("GET", path)).expect(404, 401)
+    run.note(f"{reply.status} with the admin key")
+    if reply.status == 404:
+        reply.expect_refusal(404, _unknown("GET", path))
+    else:
+        reply.expect_refusal(401, UNKNOWN_KEY)
+
+
+@clause(
+    "conventions.unknown-route.proxy-without-key",
+    "Any path below /proxy/<name>/ is 401 without a key.",
+    source="unknown-routes",
+)
+async def below_a_sandbox_everything_needs_a_key(run: Run) -> None:
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        for path in ("/proxy/any/", "/proxy/any/nowhere", "/proxy/any/v1/file/list"):
+            (await run.actors.anonymous(method, path)).expect_refusal(401, NO_HEADER)
+
+
+@clause(
+    "conventions.unknown-route.bare-proxy",
+    "/proxy/<name> with nothing after it is an unknown route.",
+    source="unknown-routes",
+)
+async def a_sandbox_with_nothing_after_it(run: Run) -> None:
+    (await run.actors.anonymous("GET", "/proxy/any")).expect_refusal(
+        404, _unknown("GET", "/proxy/any")
+    )
+
+
+# Bodies -----------------------------------------------------------------------------------------
+
+
+async def _sent(run: Run, content: bytes | None, content_type: str = "application/json") -> Reply:
+    """Ask for a sandbox with a body of one's own."""
+    alice = await run.actors.alice()
+    headers = {} if content is None else {"Content-Type": content_type}
+    return await alice.call("POST", SANDBOXES, content=content, headers=headers)
+
+
+@clause(
+    "conventions.body.absent",
+    "No body counts as an empty object: 400 names the first required field.",
+    source="bodies",
+    needs=Need.USER,
+)
+async def no_body(run: Run) -> None:
+    (await _sent(run, None)).expect_refusal(400, NAME_REQUIRED)
+
+
+@clause(
+    "conventions.body.empty-object",
+    "An empty object counts as an empty object: 400 names the first required field.",
+    source="bodies",
+    needs=Need.USER,
+)
+async def an_empty_object(run: Run) -> None:
+    (await _sent(run, b"{}")).expect_refusal(400, NAME_REQUIRED)
+
+
+@clause(
+    "conventions.body.array",
+    "An array counts as an empty object: 400 names the first required field.",
+    source="bodies",
+    needs=Need.USER,
+)
+async def an_array(run: Run) -> None:
+    (await _sent(run, b'["name"]')).expect_refusal(400, NAME_REQUIRED)
+
+
+@clause(
+    "conventions.body.other-type",
+    "A body of another content type than JSON counts as an empty object: 400 names the field.",
+    source="bodies",
+    needs=Need.USER,
+)
+async def another_content_type(run: Run) -> None:
+    named = f'{{"name": "{run.name("box")}"}}'.encode()
+    for content_type in ("text/plain", "application/x-www-form-urlencoded"):
+        (await _sent(run, named, content_type)).expect_refusal(400, NAME_REQUIRED)
+
+
+def _of_size(size: int) -> bytes:
+    """Return JSON of that many bytes in which nothing is asked for."""
+    frame = b'{"unknown": ""}'
+    return frame[:-2] + b"x" * (size - len(frame)) + frame[-2:]
+
+
+@clause(
+    "conventions.body.large",
+    "A body just below 100 KB is read.",
+    source="bodies",
+    needs=Need.USER,
+)
+async def a_large_body(run: Run) -> None:
+    (await _sent(run, _of_size(_LIMIT - 1024))).expect_refusal(400, NAME_REQUIRED)
+
+
+@clause(
+    "conventions.body.utf-8",
+    "JSON whose content type says its charset, UTF-8, is read.",
+    source="bodies",
+    needs=Need.USER,
+)
+async def json_that_says_its_charset(run: Run) -> None:
+    alice = await run.actors.alice()
+    for content_type in ("application/json; charset=utf-8", "Application/JSON;charset=UTF-8"):
+        name = run.name("key")
+        content, headers = json.dumps({"name": name}).encode(), {"Content-Type": content_type}
+        reply = await alice.call("POST", MY_KEYS, content=content, headers=headers)
+        info = reply.expect_fields(201)["key_info"]
+        require(info["name"] == name, f"a key named {name}", info, reply)
+        (await alice.call("DELETE", own_key_path(info["id"]))).expect(200)
+
+
+@clause(
+    "conventions.body.too-large",
+    "A body over 100 KB is 413.",
+    source="large-bodies",
+    needs=Need.USER,
+    level=Level.SHOULD,
+)
+async def a_body_that_is_too_large(run: Run) -> None:
+    (await _sent(run, _of_size(_LIMIT + 1024))).expect_refusal(413)
+
+
+@clause(
+    "conventions.body.malformed",
+    "Malformed JSON is 400.",
+    source="malformed-bodies",
+    needs=Need.USER,
+    level=Level.SHOULD,
+)
+async def malformed_json(run: Run) -> None:
+    for content in (b'{"name": ', b"{name: 1}", b"\xff\xfe", b'{"name": "a"} x'):
+        (await _sent(run, content)).expect_refusal(400)
+
+
+@clause(
+    "conventions.body.scalar",
+    "A JSON scalar is 400.",
+    source="malformed-bodies",
+    needs=Need.USER,
+    level=Level.SHOULD,
+)
+async def a_json_scalar(run: Run) -> None:
+    for content in (b"5", b'"name"', b"true"):
+        (await _sent(run, content)).expect_refusal(400)
+
+
+@clause(
+    "conventions.body.charset",
+    "JSON in a charset that is none is 400.",
+    source="malformed-bodies",
+    needs=Need.USER,
+    level=Level.SHOULD,
+)
+async def a_bad_charset(run: Run) -> None:
+    (await _sent(run, b"{}", "application/json; charset=nonsense")).expect_refusal(400)

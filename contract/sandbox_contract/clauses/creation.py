@@ -1,0 +1,241 @@
+"""Sandboxes made, and the names and fields that they are made with."""
+
+from sandbox_contract.clause import Level, clause
+from sandbox_contract.harness.clock import A_WHILE
+from sandbox_contract.harness.paths import SANDBOXES
+from sandbox_contract.harness.readiness import Phase
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.expect import Reply, require, same
+from sandbox_contract.target import Need
+
+from .life import life
+from .messages import NAME_REQUIRED, NO_ACCESS, TEXT
+
+_LIMIT = 63  # characters of a name
+_IMAGE = "ghcr.io/agent-infra/sandbox:latest"
+
+
+@clause(
+    "sandboxes.create.reply",
+    "A sandbox is made with 201 and shown.",
+    source="create-a-sandbox",
+    needs=Need.USER,
+)
+async def a_sandbox_is_made(run: Run) -> None:
+    seen = await run.once(life)
+    name, owner = seen.box.name, seen.box.owner
+    body = seen.created.expect_fields(
+        201, success=True, message=f"Sandbox '{name}' created successfully"
+    )
+    shown = {"name": name, "namespace": f"user-{owner.username}", "image": TEXT}
+    said = {field: body["sandbox"].get(field) for field in shown}
+    require(said == shown, f"a sandbox {shown}", said, seen.created)
+
+
+_UNKNOWN: dict[str, object] = {
+    "port": 1,
+    "replicas": 7,
+    "namespace": "user-nobody",
+    "unknown": {"a": [1]},
+}
+
+
+async def _at_its_longest(run: Run) -> Reply:
+    """Ask for a sandbox with all that may be asked of one."""
+    name = run.name("long").ljust(_LIMIT, "x")
+    box = await run.sandboxes.unused(await run.actors.alice(), name=name)
+    return await box.create(image=_IMAGE, **_UNKNOWN)
+
+
+async def _made_with(run: Run, name: str | None, **fields: object) -> Reply:
+    """Return the answer for a sandbox with some of that.
+
+    It is the one for all of it or, where that was refused, one that tells which is to blame.
+    """
+    reply = await run.once(_at_its_longest)
+    if reply.status == 201:
+        return reply
+    return await (await run.sandboxes.unused(await run.actors.alice(), name=name)).create(**fields)
+
+
+@clause(
+    "sandboxes.create.image",
+    "The image asked for is the sandbox's.",
+    source="create-a-sandbox",
+    needs=Need.USER,
+)
+async def the_image_asked_for(run: Run) -> None:
+    reply = await _made_with(run, None, image=_IMAGE)
+    image = reply.expect_fields(201)["sandbox"]["image"]
+    require(image == _IMAGE, f"image {_IMAGE}", image, reply)
+
+
+@clause(
+    "sandboxes.create.default-image",
+    "No image and an empty one mean the proxy's default.",
+    source="create-a-sandbox",
+    needs=Need.USER,
+)
+async def the_default_image(run: Run) -> None:
+    default = (await run.once(life)).created.expect_fields(201)["sandbox"]["image"]
+    reply = (await run.once(life)).created_again
+    image = reply.expect_fields(201)["sandbox"]["image"]
+    require(image == default, f"the default image {default}", image, reply)
+
+
+@clause(
+    "sandboxes.create.unknown-fields",
+    "Unknown fields, and port, are ignored.",
+    source="create-a-sandbox",
+    needs=Need.USER,
+)
+async def unknown_fields_are_ignored(run: Run) -> None:
+    reply = await _made_with(run, None, **_UNKNOWN)
+    shown, owner = reply.expect_fields(201)["sandbox"], await run.actors.alice()
+    namespace = f"user-{owner.username}"
+    require(shown["namespace"] == namespace, f"namespace {namespace}", shown, reply)
+
+
+@clause(
+    "sandboxes.create.name-required",
+    "A sandbox without a name is 400, and the message says what is required.",
+    source="create-a-sandbox",
+    needs=Need.USER,
+)
+async def a_sandbox_without_a_name(run: Run) -> None:
+    alice = await run.actors.alice()
+    for fields in ({}, {"image": "an:image"}, {"name": ""}, {"name": None}):
+        reply = await alice.call("POST", SANDBOXES, fields)
+        reply.expect_refusal(400, NAME_REQUIRED)
+
+
+@clause(
+    "sandboxes.create.duplicate",
+    "A name one already uses is 409.",
+    source="names",
+    needs=Need.USER,
+)
+async def a_name_that_is_taken(run: Run) -> None:
+    seen = await run.once(life)
+    seen.duplicate.expect_refusal(409, f"Sandbox '{seen.box.name}' already exists")
+
+
+@clause(
+    "sandboxes.create.duplicate-changes-nothing",
+    "A refused duplicate leaves the sandbox as it was.",
+    source="names",
+    needs=(Need.USER, Need.WAITING),
+)
+async def a_refused_duplicate_changes_nothing(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    (await box.pause()).expect(200)
+    paused = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
+    (await box.create(image="another:image")).expect_refusal(409)
+    await run.clock.advance(A_WHILE)
+    reply = await box.get()
+    require(same(reply.fields(), paused), f"the paused sandbox as it was: {paused}", reply, reply)
+    seen = await run.once(life)
+    before, after = seen.shown.fields(), seen.shown_after_duplicate.expect_fields()
+    is_older = before["createdAt"] == after["createdAt"]
+    expected = f"createdAt {before['createdAt']}"
+    require(is_older, expected, after, seen.shown_after_duplicate)
+
+
+@clause(
+    "sandboxes.create.name-per-user",
+    "Two users may use the same name, and neither sees the other's sandbox.",
+    source="names",
+    needs=Need.SECOND_USER,
+)
+async def a_name_is_unique_per_user(run: Run) -> None:
+    mine = await run.sandboxes.shared()
+    theirs = await run.sandboxes.unused(await run.actors.bob(), name=mine.name)
+    (await theirs.create()).expect(201)
+    for box in (mine, theirs):
+        (await box.get()).expect_fields(namespace=f"user-{box.owner.username}")
+    (await theirs.delete()).expect(200)
+    (await theirs.get()).expect_refusal(403, NO_ACCESS)
+    (await mine.get()).expect_fields(name=mine.name)
+
+
+@clause(
+    "sandboxes.create.longest-name",
+    "A name of 63 characters is taken.",
+    source="names",
+    needs=Need.USER,
+)
+async def the_longest_name(run: Run) -> None:
+    reply = await _made_with(run, run.name("long").ljust(_LIMIT, "x"))
+    name = str(reply.expect_fields(201)["sandbox"]["name"])
+    require(len(name) == _LIMIT, f"a name of {_LIMIT} characters", name, reply)
+
+
+@clause(
+    "sandboxes.create.no-label",
+    "A name that is no DNS label is 400, and the message says the rule.",
+    source="other-names",
+    needs=Need.USER,
+    level=Level.SHOULD,
+)
+async def a_name_that_is_no_label(run: Run) -> None:
+    alice, base = await run.actors.alice(), run.name("n")
+    for no_text in ([base], {"of": base}):
+        (await alice.call("POST", SANDBOXES, {"name": no_text})).expect_refusal(400)
+    for name in (
+        f"-{base}",
+        f"{base}-",
+        f"{base}_",
+        f"{base}/x",
+        f"{base} x",
+        f"{base}X",
+        f"{base}\n",
+    ):
+        (await (await run.sandboxes.unused(alice, name=name)).create()).expect_refusal(400)
+
+
+async def _refused(run: Run, name: str) -> None:
+    """Expect that a name is refused, of a user who is thrown away: it may stay taken for good."""
+    visitor = await run.actors.temporary_user()
+    box = await run.sandboxes.unused(visitor, name=name)
+    reply = await box.create()
+    if reply.status >= 500:
+        run.cleanup.may_stay(visitor.username)
+    reply.expect_refusal(400)
+    (await box.get()).expect_refusal(403, NO_ACCESS)
+
+
+@clause(
+    "sandboxes.create.dots",
+    "A name with dots is 400, and leaves nothing behind.",
+    source="other-names",
+    needs=Need.ADMIN,
+    level=Level.SHOULD,
+)
+async def a_name_with_dots(run: Run) -> None:
+    await _refused(run, f"{run.name('n')}.x")
+
+
+@clause(
+    "sandboxes.create.too-long",
+    "A name of 64 characters or more is 400, and leaves nothing behind.",
+    source="other-names",
+    needs=Need.ADMIN,
+    level=Level.SHOULD,
+)
+async def a_name_that_is_too_long(run: Run) -> None:
+    for length in (_LIMIT + 1, 253, 300):
+        await _refused(run, run.name("n").ljust(length, "x"))
+
+
+@clause(
+    "sandboxes.create.leading-digit",
+    "A name that starts with a digit is 400.",
+    source="other-names",
+    needs=Need.USER,
+    level=Level.SHOULD,
+)
+async def a_name_that_starts_with_a_digit(run: Run) -> None:
+    name = f"1{run.name('n')}"
+    (
+        await (await run.sandboxes.unused(await run.actors.alice(), name=name)).create()
+    ).expect_refusal(400)

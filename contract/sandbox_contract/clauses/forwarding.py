@@ -1,0 +1,358 @@
+"""What goes through the proxy to a sandbox, and what does not."""
+
+import asyncio
+import contextlib
+
+from sandbox_contract.clause import Level, clause
+from sandbox_contract.harness.actors import SandboxHandle
+from sandbox_contract.harness.paths import EXEC, in_volume
+from sandbox_contract.harness.readiness import Phase
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.expect import Reply, require
+from sandbox_contract.target import Need
+
+from .life import came_warm, life
+from .messages import NO_SERVICE, NOT_READY
+from .routes import expect_head_as_get
+
+_DEADLINE = 300.0  # seconds that the proxy waits for an answer
+_SECONDS = 20  # that a command waits for another to do its part, at most
+_HELD = 450  # seconds that a command is held, at most: more than the proxy waits for it
+
+
+# Not ready --------------------------------------------------------------------------------------
+
+
+@clause(
+    "commands.not-ready.503",
+    "A command for a sandbox that was just made is 503 and does not run.",
+    source="not-ready",
+    needs=Need.USER,
+)
+async def a_command_that_comes_too_soon(run: Run) -> None:
+    reply = (await run.once(life)).early
+    if came_warm(run, is_ready=reply.status == 200):
+        return
+    reply.expect(503)
+    is_no_service = reply.fields().get("message") == NO_SERVICE
+    reply.expect_refusal(503, NO_SERVICE if is_no_service else NOT_READY)
+
+
+@clause(
+    "commands.not-ready.service",
+    "Before there is a service, a command is 503 and says so.",
+    source="not-ready",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def a_command_before_there_is_a_service(run: Run) -> None:
+    box = await run.sandboxes.new()
+    (await box.exec("true")).expect_refusal(503, NO_SERVICE)
+    (await box.ask("/v1/sandbox", method="GET")).expect_refusal(503, NO_SERVICE)
+
+
+@clause(
+    "commands.not-ready.pod",
+    "Until the pod is ready, a command is 503 and says so.",
+    source="not-ready",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def a_command_before_the_pod_is_ready(run: Run) -> None:
+    box = await run.sandboxes.new()
+    await run.clock.until_phase(box, Phase.PENDING)
+    (await box.exec("true")).expect_refusal(503, NOT_READY)
+    await run.clock.until_phase(box, Phase.STARTING)
+    (await box.exec("true")).expect_refusal(503, NOT_READY)
+
+
+@clause(
+    "commands.paused.runs-nothing",
+    "A command for a paused sandbox does not run, then or later.",
+    source="paused",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_paused_sandbox_runs_nothing(run: Run) -> None:
+    box, file = await run.sandboxes.ready(), run.name("file")
+    (await box.pause()).expect(200)
+    await run.clock.until_phase(box, Phase.PAUSED)
+    reply = await box.exec(in_volume(f"touch {file}"))
+    require(reply.status >= 400, "a refusal", reply, reply)
+    await run.sandboxes.ready()
+    found = await box.output(in_volume(f"ls {file} 2>/dev/null; true"))
+    require(found == "", "no file that the command would have made", found)
+
+
+@clause(
+    "commands.paused.503",
+    "A command for a paused sandbox is 503.",
+    source="paused",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+    level=Level.SHOULD,
+)
+async def a_paused_sandbox_says_so(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    (await box.pause()).expect(200)
+    await run.clock.until_phase(box, Phase.PAUSED)
+    (await box.exec("true")).expect_refusal(503, NOT_READY)
+
+
+# There and back ---------------------------------------------------------------------------------
+
+
+@clause(
+    "commands.reply.unchanged",
+    "The runtime's own refusals pass through with status and body.",
+    source="forwarded-requests",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def the_runtimes_refusals_pass(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    unknown = (await box.exec("true", id=run.name("session"))).expect(404)
+    require("error" not in unknown.fields(), "the runtime's own words", unknown, unknown)
+    unfit = (await box.ask(EXEC, {})).expect(422)
+    require(isinstance(unfit.fields()["detail"], list), "FastAPI's detail", unfit, unfit)
+
+
+def _probe(box: SandboxHandle, path: str) -> str:
+    return box.runtime(f"/contract-probe/{path}")
+
+
+@clause(
+    "commands.method.any",
+    "Any method and path reach the runtime, and its status comes back.",
+    source="forwarded-requests",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
+)
+async def any_method_reaches_the_runtime(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        for status in (200, 201, 400, 418, 500):
+            reply = await box.owner.call(method, _probe(box, f"status/{status}"))
+            reply.expect_fields(status, method=method, status=status)
+
+
+@clause(
+    "commands.head.as-get",
+    "Below /proxy/, HEAD is answered wherever GET is, with its status and headers and no body.",
+    source="head-and-options",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+    level=Level.SHOULD,
+)
+async def head_is_answered_as_get_is(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    await expect_head_as_get(box.owner.call, box.runtime("/v1/sandbox"))
+
+
+@clause(
+    "commands.query.forwarded",
+    "A query string reaches the runtime.",
+    source="query-strings-headers-and-bodies",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+    level=Level.SHOULD,
+)
+async def a_query_reaches_the_runtime(run: Run) -> None:
+    box, file = await run.sandboxes.ready(), f"/sandbox/{run.name('file')}"
+    await box.succeed("/v1/file/write", {"file": file, "content": '{"in": "json"}'})
+    reply = await box.owner.call("GET", box.runtime(f"/v1/file/download?path={file}"))
+    body = reply.expect(200).exchange.body
+    require(body == b'{"in": "json"}', "the file's content", reply, reply)
+
+
+@clause(
+    "commands.body.forwarded",
+    "An upload reaches the runtime.",
+    source="query-strings-headers-and-bodies",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+    level=Level.SHOULD,
+)
+async def an_upload_reaches_the_runtime(run: Run) -> None:
+    box, name = await run.sandboxes.ready(), run.name("file")
+    reply = await box.owner.call(
+        "POST",
+        box.runtime("/v1/file/upload"),
+        files={"file": (name, bytes(range(256))), "path": (None, f"/sandbox/{name}")},
+    )
+    reply.expect_fields(success=True)
+    counted = await box.output(in_volume(f"wc -c < {name}"))
+    require(counted.strip() == "256", "a file of 256 bytes", counted)
+
+
+@clause(
+    "commands.body.large",
+    "A body over 100 KB passes.",
+    source="query-strings-headers-and-bodies",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+    level=Level.SHOULD,
+)
+async def a_large_body_passes(run: Run) -> None:
+    box, file = await run.sandboxes.ready(), f"/sandbox/{run.name('file')}"
+    body = {"file": file, "content": "x" * 150_000}
+    written = await box.succeed("/v1/file/write", body)
+    require(written["bytes_written"] == 150_000, "150,000 bytes written", written)
+
+
+@clause(
+    "commands.reply.binary",
+    "A reply that is not JSON passes.",
+    source="query-strings-headers-and-bodies",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+    level=Level.SHOULD,
+)
+async def a_binary_reply_passes(run: Run) -> None:
+    box, file = await run.sandboxes.ready(), f"/sandbox/{run.name('file')}"
+    body = {"file": file, "content": "AAEC/f7/", "encoding": "base64"}
+    await box.succeed("/v1/file/write", body)
+    reply = await box.owner.call("GET", box.runtime(f"/v1/file/download?path={file}"))
+    is_same = reply.expect(200).exchange.body == b"\x00\x01\x02\xfd\xfe\xff"
+    require(is_same, "the file's six bytes", reply.exchange.body, reply)
+
+
+@clause(
+    "commands.headers.forwarded",
+    "Headers reach the runtime.",
+    source="query-strings-headers-and-bodies",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
+    level=Level.SHOULD,
+)
+async def headers_reach_the_runtime(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    sent = {"X-Contract": "a value", "Accept-Language": "tlh"}
+    reply = await box.owner.call("GET", _probe(box, "status/200"), headers=sent)
+    headers = reply.expect_fields()["headers"]
+    said = {name: headers.get(name.lower()) for name in sent}
+    require(said == sent, f"the headers {sent}", said, reply)
+
+
+@clause(
+    "commands.unreachable.reset",
+    "A runtime that breaks off is 502.",
+    source="unreachable-runtimes",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
+    level=Level.SHOULD,
+)
+async def a_runtime_that_breaks_off(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    (await box.owner.call("GET", _probe(box, "reset"))).expect_refusal(502)
+
+
+@clause(
+    "commands.unreachable.no-json",
+    "A reply that claims to be JSON and is none is 502.",
+    source="unreachable-runtimes",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
+    level=Level.SHOULD,
+)
+async def a_runtime_that_answers_no_json(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    (await box.owner.call("GET", _probe(box, "no-json"))).expect_refusal(502)
+
+
+# Time -------------------------------------------------------------------------------------------
+
+
+def _until(file: str, seconds: int) -> str:
+    """Return what waits in a shell until a file is there, and no longer than some seconds."""
+    condition = f"[ -e {file} ] || [ $i -ge {seconds * 20} ]"
+    return f"i=0; until {condition}; do sleep 0.05; i=$((i+1)); done"
+
+
+class _Held:
+    """A command that goes on until it is let go, and how it is seen and let go from beside."""
+
+    def __init__(self, run: Run, box: SandboxHandle) -> None:
+        self.box = box
+        self._name = run.name("held")
+
+    @property
+    def command(self) -> str:
+        """Return what runs until it is let go, or for a few minutes at most."""
+        loop = _until(f"{self._name}.go", _HELD)
+        return in_volume(f"touch {self._name}.on; {loop}; touch {self._name}.done")
+
+    async def has(self, what: str) -> bool:
+        """Wait until the command has come so far, in the sandbox, where that costs no requests."""
+        file = f"{self._name}.{what}"
+        command = in_volume(f"{_until(file, _SECONDS)}; ls {file}")
+        return bool((await self.box.run(command))["exit_code"] == 0)
+
+    async def let_go(self) -> None:
+        """Let it end."""
+        await self.box.run(in_volume(f"touch {self._name}.go"))
+
+
+async def _begun(held: _Held) -> asyncio.Task[Reply]:
+    """Return the request for a command, once that runs."""
+    asking = asyncio.ensure_future(held.box.exec(held.command, no_change_timeout=3600))
+    try:
+        require(await held.has("on"), f"a command that begins within {_SECONDS} s", "none")
+    except BaseException:
+        asking.cancel()
+        raise
+    return asking
+
+
+@clause(
+    "commands.deadline.504",
+    "A command that has not answered after 300 s is 504.",
+    source="time-limit",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.LONG_WAIT),
+    level=Level.SHOULD,
+)
+async def a_command_beyond_the_deadline(run: Run) -> None:
+    held = _Held(run, await run.sandboxes.ready())
+    asking = await _begun(held)
+    try:
+        await run.clock.advance(_DEADLINE)
+        reply = await _answer(run, asking)
+        reply.expect_refusal(504)
+    finally:
+        await held.let_go()
+        await _forget(asking)
+
+
+async def _answer(run: Run, asking: asyncio.Task[Reply]) -> Reply:
+    """Wait for an answer that is due; a proxy that is late has a little more of its time."""
+    done, _ = await asyncio.wait({asking}, timeout=0.5)
+    if not done:
+        await run.clock.advance(5)
+        done, _ = await asyncio.wait({asking}, timeout=10)
+    require(done, f"an answer after {_DEADLINE:g} s", "none")
+    return asking.result()
+
+
+async def _forget(asking: asyncio.Task[Reply]) -> None:
+    asking.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await asking
+
+
+@clause(
+    "commands.deadline.within",
+    "A command that answers within 300 s is not cut off.",
+    source="time-limit",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.EXACT_CLOCK),
+)
+async def a_command_within_the_deadline(run: Run) -> None:
+    held = _Held(run, await run.sandboxes.ready())
+    asking = await _begun(held)
+    try:
+        await run.clock.advance(_DEADLINE - 1)
+        require(not asking.done(), "a command that is not cut off", "an answer")
+        await held.let_go()
+        data = (await asking).expect_fields(success=True)["data"]
+        require(data["status"] == "completed", "a command that has completed", data)
+    finally:
+        await held.let_go()
+        await _forget(asking)
+
+
+@clause(
+    "commands.disconnect.goes-on",
+    "A command whose caller has gone keeps running.",
+    source="disconnects",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_command_whose_caller_has_gone(run: Run) -> None:
+    held = _Held(run, await run.sandboxes.ready())
+    await _forget(await _begun(held))
+    await held.let_go()
+    require(await held.has("done"), "a command that goes on to its end", "none")

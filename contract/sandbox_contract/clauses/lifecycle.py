@@ -1,0 +1,239 @@
+"""Sandboxes deleted, paused and resumed."""
+
+from sandbox_contract.clause import clause
+from sandbox_contract.harness.actors import SandboxHandle
+from sandbox_contract.harness.clock import A_WHILE
+from sandbox_contract.harness.readiness import Phase, phase_of
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.expect import Reply, require
+from sandbox_contract.target import Need
+
+from .life import Heartbeat, life
+from .messages import NO_ACCESS
+
+_LOOKS = 3
+
+
+@clause(
+    "sandboxes.delete.reply",
+    "Deleting a sandbox is 200.",
+    source="delete-a-sandbox",
+    needs=Need.USER,
+)
+async def a_sandbox_is_deleted(run: Run) -> None:
+    seen = await run.once(life)
+    message = f"Sandbox '{seen.box.name}' deleted successfully"
+    seen.deleted.expect_fields(success=True, message=message)
+
+
+@clause(
+    "sandboxes.delete.gone",
+    "A deleted sandbox is shown nowhere.",
+    source="delete-a-sandbox",
+    needs=Need.USER,
+)
+async def a_deleted_sandbox_is_gone(run: Run) -> None:
+    seen = await run.once(life)
+    seen.shown_after.expect_refusal(403, NO_ACCESS)
+    rows = seen.listed_after.expect_fields()["sandboxes"]
+    names = [each["name"] for each in rows]
+    require(seen.box.name not in names, f"a list without {seen.box.name}", names)
+
+
+@clause(
+    "sandboxes.delete.again",
+    "Deleting a sandbox again is 403.",
+    source="delete-a-sandbox",
+    needs=Need.USER,
+)
+async def a_sandbox_is_deleted_again(run: Run) -> None:
+    (await run.once(life)).deleted_again.expect_refusal(403, NO_ACCESS)
+
+
+@clause(
+    "sandboxes.delete.frees-name",
+    "A deleted sandbox's name is free.",
+    source="delete-a-sandbox",
+    needs=Need.USER,
+)
+async def a_deleted_sandboxs_name_is_free(run: Run) -> None:
+    (await run.once(life)).created_again.expect(201)
+
+
+@clause(
+    "sandboxes.delete.paused",
+    "A paused sandbox can be deleted.",
+    source="delete-a-sandbox",
+    needs=Need.USER,
+)
+async def a_paused_sandbox_is_deleted(run: Run) -> None:
+    seen = await run.once(life)
+    seen.paused.expect(200)
+    seen.deleted_paused.expect_fields(success=True)
+    seen.shown_at_last.expect_refusal(403, NO_ACCESS)
+
+
+@clause(
+    "sandboxes.delete.others-stay",
+    "Deleting a sandbox leaves the others.",
+    source="delete-a-sandbox",
+    needs=(Need.USER, Need.WAITING),
+)
+async def other_sandboxes_stay(run: Run) -> None:
+    kept = await run.sandboxes.ready()
+    before = (await kept.get()).expect(200)
+    (await (await run.sandboxes.new()).delete()).expect(200)
+    after = await kept.get()
+    after.expect_fields(name=kept.name, createdAt=before.fields()["createdAt"])
+    require(
+        await run.clock.is_phase(kept, Phase.READY), "a sandbox that is ready still", after, after
+    )
+
+
+# Paused and resumed -----------------------------------------------------------------------------
+
+
+async def _scaled(run: Run, *, again: bool) -> tuple[SandboxHandle, Reply, Reply]:
+    """Pause and resume a sandbox, each once or twice; return the last answers."""
+    box = await run.sandboxes.ready()
+    paused = await box.pause()
+    if again:
+        paused = await box.pause()
+    resumed = await box.resume()
+    if again:
+        resumed = await box.resume()
+    return box, paused, resumed
+
+
+def _expect_scaled(reply: Reply, name: str, done: str, replicas: int) -> None:
+    message = f"Sandbox '{name}' {done} successfully"
+    reply.expect_fields(success=True, message=message, replicas=replicas)
+
+
+@clause(
+    "sandboxes.pause.reply",
+    "Pausing is 200 with 0 replicas.",
+    source="pause",
+    needs=Need.USER,
+)
+async def a_sandbox_is_paused(run: Run) -> None:
+    box, paused, _ = await _scaled(run, again=False)
+    _expect_scaled(paused, box.name, "paused", 0)
+
+
+@clause(
+    "sandboxes.pause.again",
+    "Pausing again is 200 with 0 replicas.",
+    source="pause",
+    needs=Need.USER,
+)
+async def a_sandbox_is_paused_again(run: Run) -> None:
+    box, paused, _ = await _scaled(run, again=True)
+    _expect_scaled(paused, box.name, "paused", 0)
+
+
+@clause(
+    "sandboxes.resume.reply",
+    "Resuming is 200 with 1 replica.",
+    source="resume",
+    needs=Need.USER,
+)
+async def a_sandbox_is_resumed(run: Run) -> None:
+    box, _, resumed = await _scaled(run, again=False)
+    _expect_scaled(resumed, box.name, "resumed", 1)
+
+
+@clause(
+    "sandboxes.resume.again",
+    "Resuming again is 200 with 1 replica.",
+    source="resume",
+    needs=Need.USER,
+)
+async def a_sandbox_is_resumed_again(run: Run) -> None:
+    box, _, resumed = await _scaled(run, again=True)
+    _expect_scaled(resumed, box.name, "resumed", 1)
+
+
+@clause(
+    "sandboxes.pause.keeps-files",
+    "What is below /sandbox outlasts a pause.",
+    source="what-a-pause-keeps",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def files_outlast_a_pause(run: Run) -> None:
+    box, text = await run.sandboxes.ready(), run.name("text")
+    file = f"/sandbox/{run.name('file')}"
+    await box.succeed("/v1/file/write", {"file": file, "content": text})
+    (await box.pause()).expect(200)
+    await run.clock.until_phase(box, Phase.PAUSED)
+    await run.sandboxes.ready()
+    content = (await box.succeed("/v1/file/read", {"file": file}))["content"]
+    require(content == text, f"the content {text!r}", content)
+
+
+@clause(
+    "sandboxes.pause.others-stay",
+    "Pausing a sandbox leaves the others.",
+    source="pause",
+    needs=(Need.USER, Need.WAITING),
+)
+async def other_sandboxes_stay_ready(run: Run) -> None:
+    kept, box = await run.sandboxes.ready(), await run.sandboxes.new()
+    (await box.pause()).expect(200)
+    for _ in range(_LOOKS):
+        require(
+            await run.clock.is_phase(kept, Phase.READY), "a sandbox that is ready still", "another"
+        )
+        await run.clock.advance(A_WHILE)
+
+
+@clause(
+    "sandboxes.pause.ends-work",
+    "A pause ends what runs in the sandbox, in the background too.",
+    source="pause",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_pause_ends_what_runs(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    heart = Heartbeat(run, box)
+    await heart.begin()
+    require(await heart.beats(), "a loop that runs in the background", "none")
+    (await box.pause()).expect(200)
+    await run.clock.until_phase(box, Phase.PAUSED)
+    await run.sandboxes.ready()
+    require(not await heart.beats(), "nothing of before the pause that runs", "the loop")
+
+
+@clause(
+    "sandboxes.resume.running",
+    "Resuming a sandbox that runs leaves it ready, with what runs in it.",
+    source="resume",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_running_sandbox_is_resumed(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    session = (await box.run("export CONTRACT=kept"))["session_id"]
+    (await box.resume()).expect(200)
+    for _ in range(_LOOKS):
+        status = await box.get()
+        status.expect(200)
+        require(phase_of(status.fields()) is Phase.READY, "a sandbox that is ready", status, status)
+        await run.clock.advance(A_WHILE)
+    output = await box.output("echo $CONTRACT", id=session)
+    require(output == "kept", "the session that was there", output)
+
+
+@clause(
+    "sandboxes.resume.ready",
+    "A resumed sandbox becomes ready and runs commands again.",
+    source="resume",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_resumed_sandbox_runs_commands(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    (await box.pause()).expect(200)
+    await run.clock.until_phase(box, Phase.PAUSED)
+    (await box.resume()).expect(200)
+    await run.clock.until_phase(box, Phase.READY)
+    output = await box.output("echo awake")
+    require(output == "awake", "the output of a command", output)

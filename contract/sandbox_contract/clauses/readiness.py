@@ -1,0 +1,309 @@
+"""How a sandbox becomes ready: every status on the way, and the instant where that is exact."""
+
+from datetime import timedelta
+
+from sandbox_contract.clause import clause
+from sandbox_contract.harness.readiness import (
+    Phase,
+    describe,
+    phase_of,
+    profile_of,
+    rows_in_words,
+    rows_of,
+)
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.expect import Json, Reply, require, same
+from sandbox_contract.target import Need, Unsupported
+
+from .life import came_warm, life
+from .messages import NOT_READY
+
+_TICK = timedelta(milliseconds=1).total_seconds()
+_HOURS = 6 * 3600.0
+
+
+def _require_phase(reply: Reply, phase: Phase) -> Json:
+    status = reply.expect_fields()
+    said = describe(status)
+    require(any(row.phase is phase for row in rows_of(status)), rows_in_words(phase), said, reply)
+    return status
+
+
+def _note(run: Run, status: Json) -> None:
+    """Record whose words a status is in."""
+    profile = profile_of(status)
+    if profile is not None:
+        run.note(f"in the words of {profile}")
+
+
+# On any clock -----------------------------------------------------------------------------------
+
+
+@clause(
+    "readiness.created.not-ready",
+    "A sandbox that was just made is not ready.",
+    source="states",
+    needs=Need.USER,
+)
+async def a_new_sandbox_is_not_ready(run: Run) -> None:
+    seen = await run.once(life)
+    status = seen.shown.expect_fields(name=seen.box.name)
+    if came_warm(run, is_ready=phase_of(status) is Phase.READY):
+        return
+    require(status["ready"] is False, "a sandbox that is not ready", status, seen.shown)
+
+
+@clause(
+    "readiness.ready.row",
+    "A sandbox that is ready says so in the words of either controller.",
+    source="states",
+    needs=(Need.USER, Need.WAITING),
+)
+async def a_ready_sandbox_says_so(run: Run) -> None:
+    status = (await run.sandboxes.statuses_of_start())[-1]
+    require(phase_of(status) is Phase.READY, rows_in_words(Phase.READY), describe(status))
+    _note(run, status)
+
+
+@clause(
+    "readiness.paused.row",
+    "A sandbox that is paused says so in the words of either controller.",
+    source="profiles",
+    needs=(Need.USER, Need.WAITING),
+)
+async def a_paused_sandbox_says_so(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    (await box.pause()).expect(200)
+    status = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
+    _note(run, status)
+
+
+@clause(
+    "readiness.rows.known",
+    "Every status on the way to ready is one of the table's.",
+    source="states",
+    needs=(Need.USER, Need.WAITING),
+)
+async def every_status_is_one_of_the_tables(run: Run) -> None:
+    for status in await run.sandboxes.statuses_of_start():
+        require(rows_of(status), "a status of the table", describe(status))
+        is_created = phase_of(status) is Phase.CREATED
+        service = status["service"] == "pending" == status["serviceFQDN"]
+        require(service is is_created, "a service that is pending until it is made", status)
+
+
+@clause(
+    "readiness.rows.forward",
+    "On the way to ready, no status goes back.",
+    source="states",
+    needs=(Need.USER, Need.WAITING),
+)
+async def no_status_goes_back(run: Run) -> None:
+    phases = [phase_of(status) for status in await run.sandboxes.statuses_of_start()]
+    known = [phase for phase in phases if phase is not None]
+    require(known == sorted(known), "created, pending, starting, ready, in this order", phases)
+
+
+@clause(
+    "readiness.profile.one",
+    "A proxy words ready and paused as one and the same controller.",
+    source="profiles",
+    needs=(Need.USER, Need.WAITING),
+)
+async def one_controller_words_them_all(run: Run) -> None:
+    ready = (await run.sandboxes.statuses_of_start())[-1]
+    box = await run.sandboxes.ready()
+    (await box.pause()).expect(200)
+    paused = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
+    profiles = {profile_of(ready), profile_of(paused)}
+    require(len(profiles) == 1, "one profile", f"ready: {ready}, paused: {paused}")
+    _note(run, ready)
+
+
+# At the instant ---------------------------------------------------------------------------------
+
+
+def _delays(run: Run) -> tuple[float, float]:
+    """Return when a change shows and when a sandbox is ready, in seconds, as the target has it."""
+    time = run.target.time
+    if time.ready_after is None or time.reconcile_delay is None:
+        raise Unsupported(reason="to know when a sandbox is ready: ready_after and reconcile_delay")
+    return time.reconcile_delay, time.ready_after
+
+
+@clause(
+    "readiness.created.row",
+    "Before the controller has seen a sandbox, its service is pending, and there is no reason.",
+    source="states",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def a_sandbox_that_nobody_has_seen(run: Run) -> None:
+    reconciled, _ = _delays(run)
+    box = await run.sandboxes.new()
+    reply = await box.get()
+    status = _require_phase(reply, Phase.CREATED)
+    require(status["service"] == "pending" == status["serviceFQDN"], "pending", status, reply)
+    require("readyReason" not in status, "no readyReason", status, reply)
+    require("readyMessage" not in status, "no readyMessage", status, reply)
+    await run.clock.advance(reconciled - _TICK)
+    _require_phase(await box.get(), Phase.CREATED)
+
+
+@clause(
+    "readiness.pending.row",
+    "While its pod is pending, a sandbox says so.",
+    source="states",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def a_pending_sandbox(run: Run) -> None:
+    reconciled, _ = _delays(run)
+    box = await run.sandboxes.new()
+    await run.clock.advance(reconciled)
+    reply = await box.get()
+    status = _require_phase(reply, Phase.PENDING)
+    require(status["service"] == box.name, f"service {box.name}", status, reply)
+    _note(run, status)
+
+
+@clause(
+    "readiness.starting.row",
+    "While its pod starts, a sandbox says so.",
+    source="states",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def a_starting_sandbox(run: Run) -> None:
+    _, ready = _delays(run)
+    box = await run.sandboxes.new()
+    await run.clock.advance(ready - _TICK)
+    _note(run, _require_phase(await box.get(), Phase.STARTING))
+
+
+@clause(
+    "readiness.ready.instant",
+    "A sandbox is not ready one tick before its time, and ready at it.",
+    source="states",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def ready_at_the_instant(run: Run) -> None:
+    _, ready = _delays(run)
+    box = await run.sandboxes.new()
+    await run.clock.advance(ready - _TICK)
+    _require_phase(await box.get(), Phase.STARTING)
+    (await box.exec("true")).expect_refusal(503, NOT_READY)
+    await run.clock.advance(_TICK)
+    _require_phase(await box.get(), Phase.READY)
+    (await box.exec("true")).expect(200)
+
+
+@clause(
+    "readiness.resume.instant",
+    "A resumed sandbox is not ready one tick before its time, and ready at it.",
+    source="states",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def ready_again_at_the_instant(run: Run) -> None:
+    _, ready = _delays(run)
+    box = await run.sandboxes.ready()
+    (await box.pause()).expect(200)
+    await run.clock.until_phase(box, Phase.PAUSED)
+    (await box.resume()).expect(200)
+    await run.clock.advance(ready - _TICK)
+    _require_phase(await box.get(), Phase.STARTING)
+    await run.clock.advance(_TICK)
+    _require_phase(await box.get(), Phase.READY)
+    (await box.exec("true")).expect(200)
+
+
+@clause(
+    "readiness.ready.lasts",
+    "A sandbox that is ready stays so for hours.",
+    source="states",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def a_ready_sandbox_stays_so(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    before = (await box.get()).expect(200)
+    await run.clock.advance(_HOURS)
+    (await box.get()).expect_like(before)
+    (await box.exec("true")).expect(200)
+
+
+@clause(
+    "readiness.paused.lasts",
+    "A sandbox that is paused stays so for hours.",
+    source="profiles",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def a_paused_sandbox_stays_so(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    (await box.pause()).expect(200)
+    before = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
+    await run.clock.advance(_HOURS)
+    reply = await box.get()
+    require(same(reply.fields(), before), f"the paused sandbox as it was: {before}", reply, reply)
+
+
+@clause(
+    "readiness.change.old-status",
+    "Until the controller has seen a pause or a resume, the old status shows.",
+    source="states",
+    needs=(Need.USER, Need.EXACT_CLOCK),
+)
+async def the_old_status_shows_for_a_while(run: Run) -> None:
+    reconciled, _ = _delays(run)
+    box = await run.sandboxes.ready()
+    for change, before, after in (
+        (box.pause, Phase.READY, Phase.PAUSED),
+        (box.resume, Phase.PAUSED, Phase.PENDING),
+    ):
+        (await change()).expect(200)
+        for seconds, phase in ((0, before), (reconciled - _TICK, before), (_TICK, after)):
+            await run.clock.advance(seconds)
+            reply = await box.get()
+            status = _require_phase(reply, phase)
+            require(status["service"] == box.name, f"service {box.name}", status, reply)
+
+
+# Grief ------------------------------------------------------------------------------------------
+
+
+async def _comes_to(run: Run, fate: str, phase: Phase) -> None:
+    image = run.target.fate_images.get(fate)
+    if image is None:
+        raise Unsupported(
+            reason=f"an image whose sandboxes are {fate}: pass --fate-image {fate}=IMAGE"
+        )
+    box = await run.sandboxes.new(image=image)
+    status = (await run.clock.until_phase(box, phase))[-1]
+    _note(run, status)
+    (await box.exec("true")).expect_refusal(503)
+
+
+@clause(
+    "readiness.failed.row",
+    "A sandbox whose pod failed says so in the words of either controller.",
+    source="profiles",
+    needs=(Need.USER, Need.FATES),
+)
+async def a_failed_sandbox(run: Run) -> None:
+    await _comes_to(run, "failed", Phase.FAILED)
+
+
+@clause(
+    "readiness.expired.row",
+    "A sandbox that has expired says so.",
+    source="profiles",
+    needs=(Need.USER, Need.FATES),
+)
+async def an_expired_sandbox(run: Run) -> None:
+    await _comes_to(run, "expired", Phase.EXPIRED)
+
+
+@clause(
+    "readiness.controller-error.row",
+    "A sandbox that the controller cannot reconcile says so.",
+    source="states",
+    needs=(Need.USER, Need.FATES),
+)
+async def a_sandbox_that_cannot_be_reconciled(run: Run) -> None:
+    await _comes_to(run, "controller-error", Phase.ERROR)

@@ -1,0 +1,251 @@
+"""Sessions of the runtime's shell: what lasts, and how they are seen, fed and ended."""
+
+from dirty_equals import IsPartialDict, IsStr
+
+from sandbox_contract.clause import clause
+from sandbox_contract.harness.actors import SandboxHandle
+from sandbox_contract.harness.paths import in_volume
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.expect import Json, require
+from sandbox_contract.target import Need
+
+from .life import Heartbeat
+from .messages import ANY, TEXT
+from .shell import NOT_FOUND, expect_data, stopped
+
+_WAIT, _VIEW, _KILL = "/v1/shell/wait", "/v1/shell/view", "/v1/shell/kill"
+_SESSIONS = "/v1/shell/sessions"
+
+
+async def _opened(run: Run) -> tuple[SandboxHandle, Json]:
+    """Return the standing sandbox, and a session in it."""
+    box = await run.sandboxes.ready()
+    return box, (await box.run("true"))["session_id"]
+
+
+async def _started(run: Run, command: str) -> tuple[SandboxHandle, Json]:
+    """Return the standing sandbox, and the session in which a command runs."""
+    box = await run.sandboxes.ready()
+    reply = await box.exec(command, async_mode=True)
+    return box, expect_data(reply, status="running")["session_id"]
+
+
+@clause(
+    "shell.session.directory",
+    "cd lasts from one command to the next.",
+    source="sessions",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def the_directory_lasts(run: Run) -> None:
+    box, session = await _opened(run)
+    await box.run("cd /usr", id=session)
+    output = await box.output("pwd", id=session)
+    require(output == "/usr", "the directory /usr", output)
+
+
+@clause(
+    "shell.session.variables",
+    "export lasts likewise.",
+    source="sessions",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def variables_last(run: Run) -> None:
+    box, session = await _opened(run)
+    await box.run("export CONTRACT=kept; plain=too", id=session)
+    output = await box.output("echo $CONTRACT $plain; printenv CONTRACT", id=session)
+    require(output == "kept too\nkept", "the variables' values", output)
+
+
+@clause(
+    "shell.session.apart",
+    "One session's variables are not another's.",
+    source="sessions",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def sessions_are_apart(run: Run) -> None:
+    box, session = await _opened(run)
+    await box.run("export CONTRACT=mine; cd /usr", id=session)
+    output = await box.output('echo "[$CONTRACT]"; pwd')
+    require(output.startswith("[]"), "no variable of another session", output)
+    require(not output.endswith("/usr"), "no directory of another session", output)
+
+
+@clause(
+    "shell.session.listed",
+    "Sessions are listed.",
+    source="sessions",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def sessions_are_listed(run: Run) -> None:
+    box, session = await _opened(run)
+    reply = await box.ask(_SESSIONS, method="GET")
+    data = expect_data(reply)
+    require(session in str(data), f"a list with {session}", data, reply)
+
+
+@clause(
+    "shell.session.create",
+    "Making a session again gives the same.",
+    source="sessions",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_session_is_made_once(run: Run) -> None:
+    box, session = await run.sandboxes.ready(), run.name("session")
+    body = {"id": session, "exec_dir": "/usr"}
+    made = await box.succeed(f"{_SESSIONS}/create", body)
+    require(made["session_id"] == session, f"the session {session}", made)
+    await box.run("cd /; export CONTRACT=kept", id=session)
+    again = await box.succeed(f"{_SESSIONS}/create", body)
+    require(again["session_id"] == session, f"the session {session}", again)
+    output = await box.output("pwd; echo $CONTRACT", id=session)
+    require(output == "/\nkept", "the same session, as it was left", output)
+
+
+@clause(
+    "shell.session.delete",
+    "An ended session is unknown, its command with it.",
+    source="sessions",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_session_is_ended(run: Run) -> None:
+    heart = Heartbeat(run, await run.sandboxes.ready())
+    box, session = await _started(run, heart.loop)
+    ended = await box.ask(f"{_SESSIONS}/{session}", method="DELETE")
+    ended.expect_fields(success=True)
+    (await box.exec("true", id=session)).expect_fields(404, message=NOT_FOUND)
+    require(not await heart.beats(), "a command that has ended", "one that runs")
+
+
+@clause(
+    "shell.view.reply",
+    "A session's snapshot is shown.",
+    source="view-wait-write-and-kill",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_session_is_viewed(run: Run) -> None:
+    box, session = await _opened(run)
+    await box.run("echo before", id=session)
+    await box.run("echo seen", id=session)
+    reply = await box.ask(_VIEW, {"id": session})
+    data = expect_data(
+        reply,
+        session_id=session,
+        status="completed",
+        command="echo seen",
+        exit_code=0,
+        output=IsStr(regex=r"(?s).*before.*seen.*"),
+    )
+    records = data["console"]
+    wanted = IsPartialDict(ps1=ANY, command="echo seen", output=IsStr(regex=r"(?s).*seen.*"))
+    require(wanted in records, "a console record of the command", records, reply)
+
+
+@clause(
+    "shell.view.exit-code",
+    "exit_code is null until completed.",
+    source="view-wait-write-and-kill",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def an_exit_code_comes_at_the_end(run: Run) -> None:
+    box, session = await _started(run, "read -r line; (exit 5)")
+    reply = await box.ask(_VIEW, {"id": session})
+    data = expect_data(reply, status="running")
+    require(data["exit_code"] is None, "no exit code yet", data, reply)
+    await box.succeed("/v1/shell/write", {"id": session, "input": "on", "press_enter": True})
+    await box.succeed(_WAIT, {"id": session, "seconds": 20})
+    expect_data(await box.ask(_VIEW, {"id": session}), status="completed", exit_code=5)
+
+
+@clause(
+    "shell.wait.ends",
+    "wait answers when the command has ended.",
+    source="view-wait-write-and-kill",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_wait_ends_with_the_command(run: Run) -> None:
+    box, session = await _started(run, "sleep 0.2; echo done")
+    expect_data(await box.ask(_WAIT, {"id": session, "seconds": 20}), status="completed")
+
+
+@clause(
+    "shell.wait.limit",
+    "wait answers after its seconds, and nothing ends.",
+    source="view-wait-write-and-kill",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_wait_ends_in_time(run: Run) -> None:
+    box, session = await _started(run, "read -r line")
+    expect_data(await box.ask(_WAIT, {"id": session, "seconds": 1}), status="running")
+    expect_data(await box.ask(_VIEW, {"id": session}), status="running", exit_code=None)
+    await stopped(box, session)
+
+
+@clause(
+    "shell.write.input",
+    "What is written reaches the command.",
+    source="view-wait-write-and-kill",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def what_is_written_reaches_the_command(run: Run) -> None:
+    file = run.name("written")
+    box, session = await _started(run, in_volume(f"cat > {file}"))
+    written = await box.ask(
+        "/v1/shell/write", {"id": session, "input": "some words", "press_enter": True}
+    )
+    expect_data(written, status=TEXT)
+    end = {"id": session, "input": "\x04", "press_enter": False}
+    await box.succeed("/v1/shell/write", end)
+    await box.succeed(_WAIT, {"id": session, "seconds": 20})
+    got = await box.output(in_volume(f"cat -A {file}"))
+    require(got == "some words$", "a command that got the line, once", got)
+
+
+@clause(
+    "shell.kill.ends",
+    "kill ends the command.",
+    source="view-wait-write-and-kill",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_command_is_killed(run: Run) -> None:
+    heart = Heartbeat(run, await run.sandboxes.ready())
+    box, session = await _started(run, heart.loop)
+    require(await heart.beats(), "a command that runs", "none")
+    reply = await box.ask(_KILL, {"id": session})
+    data = reply.expect_fields(success=True)["data"]
+    require(data["status"] != "running", "a status other than running", data, reply)
+    require("exit_code" in data and "returncode" in data, "exit_code, returncode", data, reply)
+    viewed = await box.succeed(_VIEW, {"id": session})
+    require(viewed["status"] != "running", "a command that has ended", viewed)
+    require(not await heart.beats(), "a command that has ended", "one that runs")
+
+
+@clause(
+    "shell.unknown.404",
+    "An unknown id is 404 everywhere.",
+    source="sessions",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def an_unknown_session_is_404_everywhere(run: Run) -> None:
+    box, unknown = await run.sandboxes.ready(), run.name("session")
+    for path, more in (
+        ("view", {}),
+        ("wait", {"seconds": 1}),
+        ("write", {"input": "x", "press_enter": True}),
+        ("kill", {}),
+    ):
+        reply = await box.ask(f"/v1/shell/{path}", {"id": unknown, **more})
+        reply.expect_fields(404, message=NOT_FOUND)
+    gone = await box.ask(f"{_SESSIONS}/{unknown}", method="DELETE")
+    gone.expect_fields(404, message=NOT_FOUND)
+
+
+@clause(
+    "shell.sandbox.about",
+    "The sandbox describes itself.",
+    source="about-the-runtime",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_sandbox_describes_itself(run: Run) -> None:
+    reply = await (await run.sandboxes.ready()).ask("/v1/sandbox", method="GET")
+    body = reply.expect_fields(success=True, message=ANY, home_dir=TEXT, version=TEXT, detail=ANY)
+    require(body["home_dir"] == "/home/gem", "the home /home/gem", body, reply)

@@ -1,0 +1,428 @@
+"""Users, as the administrator makes, shows, changes and deletes them."""
+
+from typing import Any
+
+from sandbox_contract.clause import Level, clause
+from sandbox_contract.harness.paths import USERS, keys_path, user_path
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.expect import Json, Reply, require, same
+from sandbox_contract.target import Need
+
+from .messages import COUNT, ID, NO_USER, TIMESTAMP, UNKNOWN_KEY, USERNAME_REQUIRED
+from .routes import NO_ID
+
+_DOCUMENTED = ("id", "username", "email", "created_at", "is_active")
+LABEL_LIMIT = 58  # of a username, whose namespace `user-<username>` is a label
+EMAIL_LIMIT = 255
+_A_WHILE = 0.05  # seconds
+
+
+async def _made(run: Run, **fields: Any) -> tuple[str, Json, Reply]:
+    """Make a user; return the name, what is shown of it, and the answer."""
+    username = run.name("user")
+    reply = await run.actors.request_user(username, **fields)
+    user = reply.expect_fields(201)["user"]
+    return username, {field: user[field] for field in _DOCUMENTED}, reply
+
+
+async def _listed(run: Run, query: str = "") -> list[Json]:
+    return list((await run.actors.admin("GET", USERS + query)).expect_fields()["users"])
+
+
+def _padded(run: Run, length: int) -> str:
+    return run.name("u").ljust(length, "x")
+
+
+@clause(
+    "admin.user-create.reply",
+    "A user is made with 201 and shown.",
+    source="create-a-user",
+    needs=Need.ADMIN,
+)
+async def a_user_is_made(run: Run) -> None:
+    username = run.name("user")
+    reply = await run.actors.request_user(username, email="who@example.org")
+    user = reply.expect_fields(201, success=True)["user"]
+    fields = {"username": username, "email": "who@example.org", "is_active": True}
+    _require_user(user, reply, id=ID, created_at=TIMESTAMP, **fields)
+
+
+def _require_user(user: Json, reply: Reply, **fields: object) -> None:
+    for field, wanted in fields.items():
+        said = user[field]
+        is_right = said is wanted if isinstance(wanted, bool) else said == wanted
+        require(is_right, f"a user whose {field} is {wanted!r}", said, reply)
+
+
+@clause(
+    "admin.user-create.without-email",
+    "A user needs no e-mail address.",
+    source="create-a-user",
+    needs=Need.ADMIN,
+)
+async def a_user_without_email(run: Run) -> None:
+    _, user, reply = await _made(run)
+    _require_user(user, reply, email=None)
+
+
+@clause(
+    "admin.user-create.username-required",
+    "A user without a username is 400, and the message says what is required.",
+    source="create-a-user",
+    needs=Need.ADMIN,
+)
+async def a_user_without_a_username(run: Run) -> None:
+    for fields in ({}, {"email": "who@example.org"}, {"username": ""}, {"username": None}):
+        reply = await run.actors.admin("POST", USERS, fields)
+        reply.expect_refusal(400, USERNAME_REQUIRED)
+
+
+@clause(
+    "admin.user-create.taken",
+    "A username that is taken is 409.",
+    source="create-a-user",
+    needs=Need.ADMIN,
+)
+async def a_username_that_is_taken(run: Run) -> None:
+    username, user, _ = await _made(run)
+    again = await run.actors.admin("POST", USERS, {"username": username})
+    again.expect_refusal(409, f"User with username '{username}' already exists")
+    (await run.actors.admin("GET", user_path(user["id"]))).expect(200)
+
+
+@clause(
+    "admin.user-create.longest",
+    "A username of 58 characters, and one that starts with a digit, is taken.",
+    source="usernames",
+    needs=Need.ADMIN,
+)
+async def the_longest_username(run: Run) -> None:
+    (await run.actors.request_user(_padded(run, LABEL_LIMIT))).expect(201)
+    (await run.actors.request_user(f"1{run.name('user')}")).expect(201)
+
+
+@clause(
+    "admin.user-create.longest-email",
+    "An e-mail address of 255 characters is taken.",
+    source="e-mail-addresses",
+    needs=Need.ADMIN,
+)
+async def the_longest_email(run: Run) -> None:
+    email = "@example.org".rjust(EMAIL_LIMIT, "a")
+    _, user, reply = await _made(run, email=email)
+    _require_user(user, reply, email=email)
+
+
+@clause(
+    "admin.user-create.no-label",
+    "A username that is no DNS label is 400.",
+    source="usernames",
+    needs=Need.ADMIN,
+    level=Level.SHOULD,
+)
+async def a_username_that_is_no_label(run: Run) -> None:
+    base = run.name("u")
+    for username in ([base], {"of": base}, f"{base}\n"):
+        (await run.actors.request_user(username)).expect_refusal(400)
+    for username in (f"-{base}", f"{base}-", f"{base}_", f"{base}.x", f"{base} x", f"{base}X"):
+        (await run.actors.request_user(username)).expect_refusal(400)
+
+
+@clause(
+    "admin.user-create.too-long",
+    "A username of 59 to 63 characters, whose namespace would be no label, is 400.",
+    source="usernames",
+    needs=Need.ADMIN,
+    level=Level.SHOULD,
+)
+async def a_username_that_is_too_long(run: Run) -> None:
+    for length in (LABEL_LIMIT + 1, 63):
+        (await run.actors.request_user(_padded(run, length))).expect_refusal(400)
+
+
+@clause(
+    "admin.user-create.long-email",
+    "An e-mail address over 255 characters is 400.",
+    source="e-mail-addresses",
+    needs=Need.ADMIN,
+    level=Level.SHOULD,
+)
+async def an_email_that_is_too_long(run: Run) -> None:
+    email = "@example.org".rjust(EMAIL_LIMIT + 1, "a")
+    (await run.actors.request_user(run.name("user"), email=email)).expect_refusal(400)
+
+
+@clause(
+    "admin.user-list.reply",
+    "Users are listed with what is shown of each.",
+    source="list-users",
+    needs=Need.ADMIN,
+)
+async def users_are_listed(run: Run) -> None:
+    username, user, _ = await _made(run)
+    reply = await run.actors.admin("GET", USERS)
+    reply.expect_fields(count=COUNT)
+    rows = [each for each in reply.fields()["users"] if each["username"] == username]
+    require(len(rows) == 1, f"one row of {username}", rows, reply)
+    shown = {key: rows[0][key] for key in user}
+    require(same(shown, user), f"a row that says {user}", shown, reply)
+
+
+@clause(
+    "admin.user-list.count",
+    "The list of users carries their count.",
+    source="list-users",
+    needs=Need.ADMIN,
+)
+async def users_are_counted(run: Run) -> None:
+    for is_active in (True, False):
+        _, user, _ = await _made(run)
+        await run.actors.admin("PUT", user_path(user["id"]), {"is_active": is_active})
+        reply = await run.actors.admin("GET", USERS)
+        users = reply.expect_fields(count=COUNT)["users"]
+        reply.expect_fields(count=len(users))
+
+
+@clause(
+    "admin.user-list.newest-first",
+    "Users are listed newest first.",
+    source="list-users",
+    needs=Need.ADMIN,
+)
+async def users_are_listed_newest_first(run: Run) -> None:
+    first, user, _ = await _made(run)
+    made = [first, (await _made(run))[0]]
+    await run.clock.advance(0.001)
+    made.append((await _made(run))[0])
+    await run.actors.admin("PUT", user_path(user["id"]), {"email": "new@example.org"})
+    listed = [each["username"] for each in await _listed(run)]
+    shown = [name for name in listed if name in made]
+    require(shown == made[::-1], f"{made[::-1]}, in this order", shown)
+
+
+@clause(
+    "admin.user-list.active-only",
+    "With active_only=true, users who were deactivated are left out.",
+    source="list-users",
+    needs=Need.ADMIN,
+)
+async def inactive_users_can_be_left_out(run: Run) -> None:
+    (username, user, _), (active, _, _) = await _made(run), await _made(run)
+    await run.actors.admin("PUT", user_path(user["id"]), {"is_active": False})
+    some = [each["username"] for each in await _listed(run, "?active_only=true")]
+    everybody = [each["username"] for each in await _listed(run)]
+    require(username not in some, f"a list without {username}", some)
+    require(active in some, f"a list with {active}", some)
+    require(username in everybody, f"{username} in the whole list", everybody)
+    all_of_them = [each["username"] for each in await _listed(run, "?active_only=false")]
+    require(username in all_of_them, f"{username} with active_only=false", all_of_them)
+
+
+@clause(
+    "admin.user-list.admin",
+    "A user named admin exists from the start.",
+    source="list-users",
+    needs=Need.ADMIN,
+)
+async def there_is_a_user_named_admin(run: Run) -> None:
+    names = [each["username"] for each in await _listed(run)]
+    require("admin" in names, "a user named admin", names)
+
+
+@clause(
+    "admin.user-get.reply",
+    "A user is shown by id.",
+    source="show-a-user",
+    needs=Need.ADMIN,
+)
+async def a_user_is_shown(run: Run) -> None:
+    _, user, _ = await _made(run, email="who@example.org")
+    reply = await run.actors.admin("GET", user_path(user["id"]))
+    shown = reply.expect_fields()["user"]
+    _require_user(shown, reply, updated_at=TIMESTAMP, **user)
+
+
+@clause(
+    "admin.user-get.unknown",
+    "An id that no user has is 404.",
+    source="show-a-user",
+    needs=Need.ADMIN,
+)
+async def an_unknown_user(run: Run) -> None:
+    (await run.actors.admin("GET", user_path(NO_ID))).expect_refusal(404, NO_USER)
+
+
+@clause(
+    "admin.user-get.bad-id",
+    "A user's id that is no UUID is 400.",
+    source="ids",
+    needs=Need.ADMIN,
+    level=Level.SHOULD,
+)
+async def a_users_id_that_is_none(run: Run) -> None:
+    for user_id in ("no-uuid", "1"):
+        for method in ("GET", "PUT", "DELETE"):
+            (await run.actors.admin(method, user_path(user_id))).expect_refusal(400)
+        (await run.actors.admin("GET", keys_path(user_id))).expect_refusal(400)
+
+
+@clause(
+    "admin.user-update.reply",
+    "A user's e-mail is changed and shown.",
+    source="change-a-user",
+    needs=Need.ADMIN,
+)
+async def a_user_is_changed(run: Run) -> None:
+    username, user, _ = await _made(run, email="old@example.org")
+    fields = {"email": "new@example.org", "is_active": False}
+    reply = await run.actors.admin("PUT", user_path(user["id"]), fields)
+    shown = reply.expect_fields(success=True)["user"]
+    _require_user(shown, reply, id=user["id"], username=username, updated_at=TIMESTAMP, **fields)
+
+
+@clause(
+    "admin.user-update.kept",
+    "What was changed of a user stays changed.",
+    source="change-a-user",
+    needs=Need.ADMIN,
+)
+async def a_change_is_kept(run: Run) -> None:
+    _, user, _ = await _made(run, email="old@example.org")
+    _, other, _ = await _made(run, email="other@example.org")
+    path = user_path(user["id"])
+    await run.actors.admin("PUT", path, {"email": "new@example.org"})
+    reply = await run.actors.admin("GET", path)
+    _require_user(reply.fields()["user"], reply, email="new@example.org", is_active=True)
+    await run.actors.admin("PUT", path, {"is_active": False})
+    reply = await run.actors.admin("GET", path)
+    _require_user(reply.fields()["user"], reply, email="new@example.org", is_active=False)
+    reply = await run.actors.admin("GET", user_path(other["id"]))
+    _require_user(reply.fields()["user"], reply, email="other@example.org", is_active=True)
+
+
+@clause(
+    "admin.user-update.nothing",
+    "An empty object changes nothing.",
+    source="change-a-user",
+    needs=Need.ADMIN,
+)
+async def an_empty_change(run: Run) -> None:
+    _, user, _ = await _made(run, email="old@example.org")
+    path = user_path(user["id"])
+    before = (await run.actors.admin("GET", path)).expect(200)
+    (await run.actors.admin("PUT", path, {})).expect_fields(success=True)
+    after = (await run.actors.admin("GET", path)).expect_fields()["user"]
+    kept = {key: after[key] for key in user}
+    require(same(kept, user), f"a user as before: {user}", kept, before)
+
+
+@clause(
+    "admin.user-update.updated-at",
+    "updated_at moves on with a change, and not without one.",
+    source="change-a-user",
+    needs=Need.ADMIN,
+)
+async def a_change_is_dated(run: Run) -> None:
+    _, user, _ = await _made(run)
+    path = user_path(user["id"])
+    dates = [await _updated_at(run, path)]
+    for change in ({}, {"email": "new@example.org"}):
+        await run.clock.advance(_A_WHILE)
+        await run.actors.admin("PUT", path, change)
+        dates.append(await _updated_at(run, path))
+    made, unchanged, changed = dates
+    require(unchanged == made, f"updated_at {made}, as nothing changed", unchanged)
+    require(changed > made, f"updated_at later than {made}", changed)
+
+
+async def _updated_at(run: Run, path: str) -> str:
+    user = (await run.actors.admin("GET", path)).expect_fields()["user"]
+    require(user["updated_at"] == TIMESTAMP, "a time in updated_at", user)
+    return str(user["updated_at"])
+
+
+@clause(
+    "admin.user-delete.reply",
+    "Deleting a user is 200.",
+    source="delete-a-user",
+    needs=Need.ADMIN,
+    level=Level.SHOULD,
+)
+async def a_user_is_deleted(run: Run) -> None:
+    username, user, _ = await _made(run)
+    reply = await run.actors.admin("DELETE", user_path(user["id"]))
+    reply.expect_fields(success=True, message=f"User '{username}' deleted successfully")
+
+
+@clause(
+    "admin.user-delete.gone",
+    "A user who was deleted is gone: 404.",
+    source="delete-a-user",
+    needs=Need.ADMIN,
+)
+async def a_deleted_user_is_gone(run: Run) -> None:
+    username, user, _ = await _made(run)
+    await run.actors.admin("DELETE", user_path(user["id"]))
+    (await run.actors.admin("GET", user_path(user["id"]))).expect_refusal(404, NO_USER)
+    names = [each["username"] for each in await _listed(run)]
+    require(username not in names, f"a list without {username}", names)
+
+
+@clause(
+    "admin.user-delete.again",
+    "Deleting a user again is 404.",
+    source="delete-a-user",
+    needs=Need.ADMIN,
+)
+async def a_user_is_deleted_again(run: Run) -> None:
+    _, user, _ = await _made(run)
+    await run.actors.admin("DELETE", user_path(user["id"]))
+    (await run.actors.admin("DELETE", user_path(user["id"]))).expect_refusal(404, NO_USER)
+
+
+@clause(
+    "admin.user-delete.others-stay",
+    "Deleting one user leaves the others.",
+    source="delete-a-user",
+    needs=Need.ADMIN,
+)
+async def other_users_stay(run: Run) -> None:
+    visitor = await run.actors.temporary_user()
+    _, user, _ = await _made(run)
+    await run.actors.admin("DELETE", user_path(user["id"]))
+    (await visitor.call("GET", "/api/me")).expect(200)
+
+
+@clause(
+    "admin.user-delete.frees-username",
+    "The username of a user who was deleted can be had again, by a user of another id.",
+    source="delete-a-user",
+    needs=Need.ADMIN,
+)
+async def a_deleted_users_name_is_free(run: Run) -> None:
+    first = await run.actors.temporary_user()
+    (await first.call("GET", "/api/me")).expect(200)
+    await run.actors.admin("DELETE", user_path(first.id))
+    second = await run.actors.user(first.username)
+    require(second.id != first.id, f"another id than {first.id}", second.id)
+    (await first.call("GET", "/api/me")).expect_refusal(401, UNKNOWN_KEY)
+    (await second.call("GET", "/api/me")).expect(200)
+
+
+@clause(
+    "admin.user-delete.takes-sandboxes",
+    "Deleting a user takes the sandboxes along: their names are free for who has that name next.",
+    source="sandboxes-of-a-deleted-user",
+    needs=Need.ADMIN,
+    level=Level.SHOULD,
+)
+async def a_deleted_users_sandboxes_go_along(run: Run) -> None:
+    first = await run.actors.temporary_user()
+    name = (await run.sandboxes.new(first)).name
+    reply = await run.actors.admin("DELETE", user_path(first.id))
+    if reply.status != 200:
+        run.cleanup.may_stay(first.username)
+    second = await run.actors.user(first.username)
+    names = await second.names()
+    require(names == [], "no sandboxes", names)
+    (await (await run.sandboxes.unused(second, name=name)).create()).expect(201)

@@ -1,0 +1,280 @@
+"""The command `sandbox-contract`: arguments and printing, nothing else."""
+
+import argparse
+import contextlib
+import difflib
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from sandbox_contract.clause import Clause, Level
+from sandbox_contract.clauses.catalogue import CLAUSES
+from sandbox_contract.harness.leftovers import Leftover
+from sandbox_contract.harness.preflight import CannotRun
+from sandbox_contract.report.diff import compare
+from sandbox_contract.report.diff import render as render_difference
+from sandbox_contract.report.files import write_reports
+from sandbox_contract.report.json_report import ReportUnreadable, read
+from sandbox_contract.report.terminal import render
+
+from .console import complain, discard, prepare, standard_error, standard_output
+from .distribution import version
+from .options import Unusable, add_target_options, target_from
+from .progress import Progress
+from .runner import judge, new_run_id
+from .sweep import sweep
+
+CANNOT, INTERRUPTED = 2, 130
+_EPILOG = """\
+Keys are better in the environment than among the arguments: ADMIN_API_KEY, or API_KEY and
+SECOND_API_KEY. Exit codes of run: 0 every MUST that was judged holds, 1 a MUST fails, 2 nothing was
+judged or the suite broke, 130 Ctrl-C. A run of some clauses, by --only, by --level or for want of a
+key, ends as the judged ones do, and every report counts the others.
+"""
+
+
+_SWEEP_EPILOG = """\
+Sandboxes of a run that had a user's key are seen with that key only: set API_KEY as for the run.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code."""
+    prepare()
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # not shown as they are: one may be a key
+        flags = [each.partition("=")[0] for each in unknown if each.startswith("-")]
+        many = f"too many arguments: {len(unknown)}"
+        parser.error(f"unknown arguments: {', '.join(flags)}" if flags else many)
+    act: Callable[[argparse.Namespace], int] = options.act
+    try:
+        with _interruptible():
+            return act(options)
+    except (Unusable, CannotRun, ReportUnreadable) as exc:
+        _complain(str(exc))
+        return CANNOT
+    except KeyboardInterrupt:
+        _complain("Stopped, and perhaps not all was removed: see 'sandbox-contract sweep --help'.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has enough; nothing more may be written, at exit neither.
+        discard(sys.stdout)
+        return INTERRUPTED
+    except OSError as exc:
+        _complain(f"{exc.filename or 'The system'}: {exc.strerror or exc}")
+        return CANNOT
+
+
+@contextlib.contextmanager
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt in the body, so that it cleans up.
+
+    A Ctrl-C that this process ignores, as a shell's background job does, stays ignored.
+    """
+    ctrl_c, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    if ctrl_c is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGINT, ctrl_c)
+
+
+# What each command does -------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> int:
+    target = target_from(vars(options), os.environ)
+    clauses = _chosen(options.only, options.level)
+    if options.report is not None:
+        options.report.mkdir(parents=True, exist_ok=True)  # it fails now, or not at the end
+    run_id = new_run_id()
+    said = standard_error()
+    said.print(
+        f"Judging {target.base_url} by {len(clauses)} of {len(CLAUSES)} clauses, run {run_id}."
+        " Ctrl-C ends it and cleans up.",
+        highlight=False,
+    )
+    with Progress(said, len(clauses)) as progress:
+        result = judge(
+            target,
+            clauses,
+            run_id=run_id,
+            seed=options.seed,
+            shuffle=options.shuffle,
+            listener=progress,
+        )
+    paths = [] if options.report is None else write_reports(result, options.report)
+    with contextlib.suppress(BrokenPipeError):  # whoever read the output has enough
+        render(result, standard_output())
+        for path in paths:
+            print(path)
+    if result.left or result.interrupted:
+        _complain(f"What may be left is removed by: sandbox-contract sweep --run {run_id}")
+    return result.exit_code
+
+
+def _list(options: argparse.Namespace) -> int:
+    for clause in _chosen(options.only, options.level):
+        needs = ", ".join(need.name.lower().replace("_", " ") for need in clause.needs)
+        print(f"{clause.id}  {clause.level}\n  {clause.sentence}\n  {clause.link}")
+        print(f"  needs: {needs}" if needs else "  needs nothing but a proxy", end="\n\n")
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    target = target_from(vars(options), os.environ)
+    if not target.keys:
+        raise Unusable("No key to look with: set ADMIN_API_KEY or API_KEY.")
+    count = 0
+
+    def tell(leftover: Leftover, fault: str | None) -> None:
+        nonlocal count
+        count += 1
+        done = "removed" if fault is None else "NOT removed"
+        print(f"{done}: {leftover.what}" + (f" ({fault})" if fault else ""))
+
+    is_clean = sweep(target, options.run, tell)
+    if not count:
+        whose = f"run {options.run}" if options.run else "any run"
+        print(f"Nothing is left of {whose}, as far as these keys show.")
+    return 0 if is_clean else 1
+
+
+def _diff(options: argparse.Namespace) -> int:
+    first, second = (read(_text(path)) for path in (options.first, options.second))
+    difference = compare(first, second)
+    if not difference.compared:
+        raise ReportUnreadable("The reports have no clause in common: there is nothing to compare.")
+    render_difference(difference, (str(options.first), str(options.second)), standard_output())
+    return 0 if difference.is_none else 1
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ReportUnreadable(f"{path} cannot be read as a report: {exc}") from exc
+
+
+# Arguments --------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sandbox-contract",
+        description="Judge a sandbox proxy by its contract.",
+        epilog="'sandbox-contract COMMAND --help' says more of each.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
+    add = parser.add_subparsers(metavar="COMMAND", required=True).add_parser
+
+    run = _command(add, "run", _run, "judge a proxy", _EPILOG)
+    add_target_options(run.add_argument)
+    _add_choice(run)
+    run.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another course of races and histories",
+    )
+    run.add_argument("--shuffle", type=int, metavar="N", help="another order of the clauses")
+    run.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write report.html, junit.xml and report.json into a directory",
+    )
+
+    _add_choice(_command(add, "list", _list, "print every clause"))
+
+    sweeping = _command(add, "sweep", _sweep, "remove what a killed run has left", _SWEEP_EPILOG)
+    add_target_options(sweeping.add_argument)
+    which = sweeping.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", type=_run_id, metavar="ID", help="what this run has left")
+    which.add_argument("--all", action="store_true", help="what any run has left, or still uses")
+
+    differing = _command(add, "diff", _diff, "compare two reports: exit code 1 if they differ")
+    for name in ("first", "second"):
+        differing.add_argument(name, type=Path, metavar=f"{name.upper()}.json")
+    return parser
+
+
+def _command(
+    add: Callable[..., argparse.ArgumentParser],
+    name: str,
+    act: Callable[[argparse.Namespace], int],
+    told: str,
+    epilog: str = "",
+) -> argparse.ArgumentParser:
+    parser = add(
+        name,
+        help=told,
+        description=f"{told[0].upper()}{told[1:]}.",
+        epilog=epilog,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="only these clauses, or all whose ids begin so, such as sandboxes.quota",
+    )
+    parser.add_argument(
+        "--level", choices=[level.lower() for level in Level], help="only MUST, or only SHOULD"
+    )
+
+
+def _chosen(only: Sequence[str], level: str | None) -> list[Clause]:
+    """Return the clauses that were asked for, in the order of the catalogue."""
+    for wanted in only:
+        if not any(_is_of(clause, wanted) for clause in CLAUSES):
+            near = difflib.get_close_matches(wanted, [clause.id for clause in CLAUSES], 1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise Unusable(
+                f"--only has value {wanted!r}, and no clause begins so.{meant}"
+                " 'sandbox-contract list' prints them all."
+            )
+    named = [each for each in CLAUSES if not only or any(_is_of(each, one) for one in only)]
+    chosen = [each for each in named if level in {None, each.level.lower()}]
+    if not chosen:
+        raise Unusable(
+            f"--only and --level select no clause: none of these is a {str(level).upper()}."
+        )
+    return chosen
+
+
+def _is_of(clause: Clause, wanted: str) -> bool:
+    return clause.id == wanted or clause.id.startswith(f"{wanted.rstrip('.')}.")
+
+
+def _run_id(text: str) -> str:
+    if re.fullmatch("[0-9a-f]{6}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no run's id, such as 0a1b2c")
+    return text
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)  # which ends what is under way before it cleans up
+
+
+def _complain(text: str) -> None:
+    complain(f"sandbox-contract: {text}")

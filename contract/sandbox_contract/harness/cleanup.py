@@ -1,0 +1,91 @@
+"""What a run makes: its names, and how it is removed."""
+
+from collections.abc import Awaitable, Callable
+
+from sandbox_contract.http.client import HttpClient
+from sandbox_contract.target import Target
+
+from .leftovers import PREFIX, leftovers
+
+Undo = Callable[[], Awaitable[object]]
+
+
+class Names:
+    """Names for what one run makes; all begin with its `prefix`."""
+
+    def __init__(self, run_id: str) -> None:
+        self.prefix = f"{PREFIX}{run_id}-"
+        self._made = 0
+
+    def new(self, tag: str) -> str:
+        """Return a name that nothing has yet."""
+        self._made += 1
+        return f"{self.prefix}{tag}{self._made}"
+
+
+class CleanupStack:
+    """Things that were made, each with the call that removes it."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[str, Undo]] = []
+
+    def register(self, what: str, undo: Undo) -> None:
+        """Register a cleanup, before creation if the name is known."""
+        self._entries.append((what, undo))
+
+    async def clean_up(self) -> list[str]:
+        """Remove everything, the newest first; return what could not be, with the reason."""
+        left: list[str] = []
+        while self._entries:
+            what, undo = self._entries.pop()
+            try:
+                await undo()
+            except Exception as exc:  # noqa: BLE001  # one that stays must not keep the others
+                left.append(f"{what} ({exc})")
+        return left
+
+
+class Cleanup:
+    """The cleanups of a run: those of the current clause, and those of the whole run.
+
+    `left` is what could not be removed, `out_of_reach` what the proxy has left in its cluster,
+    where no request removes it.
+    """
+
+    def __init__(self, client: HttpClient, target: Target, run_id: str) -> None:
+        self.of_clause = CleanupStack()
+        self.of_run = CleanupStack()
+        self.left: list[str] = []
+        self.out_of_reach: list[str] = []
+        self._client = client
+        self._target = target
+        self._run_id = run_id
+
+    def may_stay(self, username: str) -> None:
+        """Record that the proxy may have left a sandbox of a user where no request removes it."""
+        what = f"a sandbox in the cluster's namespace user-{username}, which the proxy forgot"
+        if what not in self.out_of_reach:
+            self.out_of_reach.append(what)
+
+    async def end_clause(self) -> None:
+        """Remove what the clause has made."""
+        self._note_left(await self.of_clause.clean_up())
+
+    async def end_run(self) -> None:
+        """Remove what the clause and the run have made."""
+        self._note_left(await self.of_clause.clean_up() + await self.of_run.clean_up())
+
+    async def sweep(self) -> None:
+        """Remove what was made all the same where an answer was lost."""
+        found = CleanupStack()
+        try:
+            for each in await leftovers(self._client, self._target):
+                if each.run_id == self._run_id:
+                    found.register(each.what, each.remove)
+        except Exception as exc:  # noqa: BLE001  # whatever a target lists
+            self._note_left([f"perhaps more, since the target does not list it ({exc})"])
+            return
+        self._note_left(await found.clean_up())
+
+    def _note_left(self, left: list[str]) -> None:
+        self.left += [self._client.redactor.text(each) for each in left]

@@ -1,0 +1,125 @@
+"""Whether a run may start: something answers, the keys work, and what is made can be removed."""
+
+from sandbox_contract.http.client import Caller, Unreachable
+from sandbox_contract.http.expect import Reply, Violation
+
+from .leftovers import leftovers
+from .paths import SANDBOXES, USERS, user_path
+from .run import Run
+
+
+class CannotRun(Exception):
+    """The suite cannot judge this target; the message says why and what to do."""
+
+
+async def preflight(run: Run) -> list[str]:
+    """Return what earlier runs have left, in words, each with its run's id.
+
+    Raises:
+        CannotRun: nothing answers, a key does not work, or what is made could not be removed.
+    """
+    try:
+        await _as_anybody(run)
+        if run.target.admin_key:
+            await _as_admin(run)
+        for key in (run.target.api_key, run.target.second_api_key):
+            if key:
+                await _as_user(run, Caller.with_key(run.client, key))
+        if run.target.api_key and run.target.second_api_key and not run.target.admin_key:
+            await _as_two_users(run)
+        found = await leftovers(run.client, run.target)
+    except CannotRun as exc:
+        raise CannotRun(run.redactor.text(str(exc))) from exc
+    except Unreachable as exc:
+        raise CannotRun(str(exc)) from exc
+    except Violation as exc:
+        raise CannotRun(run.redactor.text(f"The target does not answer as a proxy: {exc}")) from exc
+    return [f"{each.what} of run {each.run_id}" for each in found]
+
+
+async def _as_anybody(run: Run) -> None:
+    """Ask what needs no key."""
+    health = await run.actors.anonymous("GET", "/health")
+    if 300 <= health.status < 400:
+        raise CannotRun(
+            f"The target redirects to {health.headers.get('location', 'somewhere else')}."
+            " Judge what really answers: no key is sent on."
+        )
+    if not health.is_json:
+        raise CannotRun(
+            f"The target does not answer as a proxy: GET /health is {health.status} with"
+            f" {health.headers.get('content-type', 'no content type')}, expected JSON."
+            " Correct --proxy-url."
+        )
+    run.target_version = target_version(health)
+
+
+async def _as_admin(run: Run) -> None:
+    """Make a user and remove it."""
+    listed = await run.actors.admin("GET", USERS)
+    if listed.status in {401, 403}:
+        raise CannotRun(
+            f"The admin key is refused: {listed}. Pass the key that the proxy has as ADMIN_API_KEY."
+        )
+    listed.expect(200)
+    username = run.name("preflight")
+    made = (await run.actors.admin("POST", USERS, {"username": username})).expect_fields(201)
+    path = user_path(str(made["user"]["id"]))
+    # The deployed proxy answers 500 although the user is gone: what counts is the next look.
+    deleted = await run.actors.admin("DELETE", path)
+    if (await run.actors.admin("GET", path)).status != 404:
+        raise CannotRun(
+            f"What the suite makes could not be removed: deleting user {username} was answered"
+            f" with {deleted}, and the user is still there. Nothing else was made."
+        )
+
+
+async def _as_two_users(run: Run) -> None:
+    """Ask whose keys they are."""
+    alice, bob = await run.actors.alice(), await run.actors.bob()
+    if alice.id == bob.id:
+        raise CannotRun(
+            f"API_KEY and SECOND_API_KEY are both {alice.username}'s. Pass another user's key."
+        )
+
+
+async def _as_user(run: Run, caller: Caller) -> None:
+    """Ask that a sandbox be deleted that was never made."""
+    shown = await caller("GET", SANDBOXES)
+    if shown.status == 401:
+        raise CannotRun(f"An API key is refused: {shown}. Pass a user's key that is active.")
+    shown.expect(200)
+    refused = await caller("DELETE", f"{SANDBOXES}/{run.name('preflight')}")
+    is_no_route = "route" in str(refused).lower()
+    if refused.status not in {403, 404} or is_no_route:
+        raise CannotRun(
+            "What the suite makes could not be removed: deleting a sandbox that does not exist was"
+            f" answered with {refused}, expected 403. Nothing was made."
+        )
+
+
+_LENGTH = 80  # characters
+
+
+def target_version(health: Reply) -> str | None:
+    """Return the field `version` of an answer to `GET /health`, fit to be shown, or None.
+
+    A header `Server` names the web server or what stands before it, and not the proxy's version.
+    """
+    return _shown(_field(health), health) or None
+
+
+def _field(health: Reply) -> object:
+    try:
+        return health.fields().get("version")
+    except Violation:
+        return None
+
+
+def _shown(told: object, health: Reply) -> str:
+    """Return text of the target on one line: keys masked, unprintable characters replaced, cut."""
+    if not isinstance(told, str):
+        return ""
+    line = health.exchange.redactor.text(" ".join(told.split()))
+    shown = "".join(each if each.isprintable() else "?" for each in line)
+    return shown if len(shown) <= _LENGTH else f"{shown[:_LENGTH]}…"

@@ -1,0 +1,83 @@
+"""A run: all that checks act with, from its beginning on one target to its end."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from sandbox_contract.http.client import HttpClient
+from sandbox_contract.http.exchange import Exchange, Redactor
+from sandbox_contract.target import Target
+
+from .actors import Actors
+from .cleanup import Cleanup, Names
+from .clock import Clock, OnWait
+from .observations import Observations
+from .sandboxes import Sandboxes
+
+_KEPT = 6  # exchanges of a clause
+
+_T = TypeVar("_T")
+
+
+class Run:
+    """The actors, their sandboxes and the time of one run.
+
+    What a check makes is removed at the clause's end, except for the *shared* users and sandboxes,
+    which every clause may use and the run's end removes.
+    """
+
+    def __init__(
+        self, target: Target, run_id: str, *, seed: int = 0, on_wait: OnWait | None = None
+    ) -> None:
+        self.target = target
+        self.id = run_id
+        self.seed = seed
+        self.redactor = Redactor(target.keys)
+        self.client = HttpClient(target.base_url, target.app, self.redactor)
+        self.client.observers.append(self._keep)
+        self.exchanges: list[Exchange] = []
+        self.notes: list[str] = []
+        self.target_version: str | None = None
+        self.names = Names(run_id)
+        self.cleanup = Cleanup(self.client, target, run_id)
+        self.actors = Actors(self.client, target, self.names, self.cleanup)
+        self.clock = Clock(target.time, self.actors, on_wait)
+        self.sandboxes = Sandboxes(self.actors, self.clock, target, self.names, self.cleanup)
+        self._observations = Observations()
+
+    def name(self, tag: str) -> str:
+        """Return a name that nothing has yet."""
+        return self.names.new(tag)
+
+    def note(self, text: str) -> None:
+        """Record which of two right answers was given."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    async def once(self, observe: Callable[["Run"], Awaitable[_T]]) -> _T:
+        """Return what `observe` returned when this run called it first, or raise what it raised.
+
+        So several clauses can judge one observation, which may take sandboxes and minutes.
+        """
+        return await self._observations.once(observe, lambda: observe(self))
+
+    def begin_clause(self) -> None:
+        """Forget the exchanges and notes of the clause before."""
+        self.exchanges.clear()
+        self.notes.clear()
+
+    async def end_clause(self) -> None:
+        """Remove what the clause has made; what could not be removed is in `cleanup.left`."""
+        await self.cleanup.end_clause()
+
+    async def remove_everything(self) -> None:
+        """Remove all that this run has made; what could not be removed is in `cleanup.left`."""
+        await self.cleanup.end_run()
+        self.actors.forget()
+        self.sandboxes.forget()
+        self._observations.clear()
+        await self.cleanup.sweep()
+
+    def _keep(self, exchange: Exchange) -> None:
+        self.sandboxes.note(exchange)
+        self.exchanges.append(exchange)
+        del self.exchanges[:-_KEPT]

@@ -1,0 +1,302 @@
+"""A run: clauses are tried on a target one by one, and what that has made is removed."""
+
+import asyncio
+import platform
+import secrets
+import signal
+import threading
+import traceback
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
+from time import perf_counter
+from types import FrameType, TracebackType
+from typing import Protocol, Self
+
+from sandbox_contract.clauses.catalogue import CLAUSES, LAST
+from sandbox_contract.harness.preflight import preflight
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.client import Observer
+from sandbox_contract.http.expect import Violation
+
+from .clause import Clause
+from .distribution import version
+from .result import Outcome, Result, Verdict, broken
+from .target import Need, Target, Unsupported
+
+# Seconds of this machine that a clause may take: only a hang takes as long.
+_PATIENCE = 120.0
+_WAITS = 4  # for a change, in one clause
+_LONG = 400.0  # more, where a clause is about the proxy's five minutes
+
+
+class Listener(Protocol):
+    """Who is told how a run goes on."""
+
+    def begins(self, clause: Clause) -> None:
+        """Hear that a clause is tried."""
+        ...
+
+    def waits(self, what: str, waited: float, budget: float) -> None:
+        """Hear what is waited for, since when and for how long at most, in seconds."""
+        ...
+
+    def ends(self, verdict: Verdict) -> None:
+        """Hear what was found."""
+        ...
+
+    def cleans(self) -> None:
+        """Hear that what was made is being removed."""
+        ...
+
+
+class Silence:
+    """A listener that keeps quiet."""
+
+    def begins(self, clause: Clause) -> None:
+        """Hear that a clause is tried."""
+
+    def waits(self, what: str, waited: float, budget: float) -> None:
+        """Hear what is waited for."""
+
+    def ends(self, verdict: Verdict) -> None:
+        """Hear what was found."""
+
+    def cleans(self) -> None:
+        """Hear that what was made is being removed."""
+
+
+@contextmanager
+def unhurried() -> Generator[None]:
+    """Let what is within come to its end on the first Ctrl-C; the second one ends it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = 0
+
+    def hear(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Judge:
+    """Try clauses on a target; the block's end removes what that has made.
+
+    The same `seed` finds the same: it decides what the model does and, on an app in process, in
+    which order concurrent requests come. `verdicts` are those so far, `left` is what could not be
+    removed.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        run_id: str,
+        seed: int = 0,
+        listener: Listener | None = None,
+    ) -> None:
+        self.target = target
+        self._listener = listener or Silence()
+        self.run = Run(target, run_id, seed=seed, on_wait=self._listener.waits)
+        self.verdicts: list[Verdict] = []
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        self._runner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            with unhurried():
+                self._runner.run(self._leave())
+        finally:
+            self._runner.__exit__(exc_type, exc, traceback)
+
+    @property
+    def left(self) -> list[str]:
+        """Return what could not be removed."""
+        return self.run.cleanup.left
+
+    def prepare(self) -> list[str]:
+        """Return what earlier runs have left here, in words.
+
+        Raises:
+            CannotRun: nothing answers, a key does not work, or nothing could be removed.
+        """
+        return self._runner.run(preflight(self.run))
+
+    def try_clause(self, clause: Clause) -> Verdict:
+        """Try a clause, and remove what that has made."""
+        self._listener.begins(clause)
+        verdict = self._verdict(clause)
+        self.verdicts.append(verdict)
+        self._listener.ends(verdict)
+        return verdict
+
+    def _verdict(self, clause: Clause) -> Verdict:
+        missing = [need for need in clause.needs if not self.target.has(need)]
+        if missing:
+            return _unsupported(clause, Unsupported(*missing))
+        started = perf_counter()
+        verdict = self._runner.run(self._tried(clause))
+        return replace(verdict, seconds=perf_counter() - started)
+
+    async def _tried(self, clause: Clause) -> Verdict:
+        self.run.begin_clause()
+        try:
+            return self._shown(await self._found(clause))
+        finally:
+            await self.run.end_clause()
+
+    async def _found(self, clause: Clause) -> Verdict:
+        patience = _PATIENCE + _WAITS * min(self.target.time.budget, 600.0)
+        if Need.LONG_WAIT in clause.needs:
+            patience += _LONG
+        try:
+            async with asyncio.timeout(patience):
+                await clause.check(self.run)
+        except Unsupported as exc:
+            return _unsupported(clause, exc)
+        except Violation as exc:
+            return self._broken(clause, exc)
+        except Exception as exc:  # noqa: BLE001  # whatever it is: the suite broke, not the target
+            return Verdict(clause, Outcome.ERROR, detail=_where(exc))
+        return Verdict(clause, Outcome.PASS)
+
+    def _broken(self, clause: Clause, violation: Violation) -> Verdict:
+        shown = violation.exchange
+        return Verdict(
+            clause,
+            broken(clause),
+            expected=violation.expected,
+            received=violation.received,
+            decisive=None if shown is None else shown.redacted(),
+        )
+
+    def _shown(self, verdict: Verdict) -> Verdict:
+        """Add what a report shows beside, and mask keys."""
+        redactor = self.run.redactor
+        return replace(
+            verdict,
+            expected=redactor.text(verdict.expected),
+            received=redactor.text(verdict.received),
+            detail=redactor.text(verdict.detail),
+            reason=redactor.text(verdict.reason),
+            notes=tuple(self.run.notes),
+            exchanges=[each.redacted() for each in self.run.exchanges],
+        )
+
+    async def _leave(self) -> None:
+        self._listener.cleans()
+        await self.run.remove_everything()
+        await self.run.client.close()
+
+
+def _unsupported(clause: Clause, exc: Unsupported) -> Verdict:
+    return Verdict(
+        clause,
+        Outcome.UNSUPPORTED,
+        detail=f"needs {exc}",
+        lacks=exc.needs,
+        reason=exc.reason,
+    )
+
+
+def _where(exc: Exception) -> str:
+    """Say what broke, and in which line of the suite."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    own = [frame for frame in frames if "sandbox_contract" in frame.filename]
+    place = f" ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})" if own else ""
+    return f"{type(exc).__name__}: {exc}{place}"
+
+
+def new_run_id() -> str:
+    """Return an id that no other run has, as far as chance can say."""
+    return secrets.token_hex(3)
+
+
+def judge(
+    target: Target,
+    clauses: Sequence[Clause] = CLAUSES,
+    *,
+    run_id: str | None = None,
+    seed: int = 0,
+    shuffle: int | None = None,
+    listener: Listener | None = None,
+    observers: Sequence[Observer] = (),
+) -> Result:
+    """Judge a target by some clauses, and remove what that has made.
+
+    With `shuffle`, the clauses come in an order that this number decides; the last one stays last.
+    Ctrl-C ends the run early: what was made is removed then too, and the result says so.
+    Observers are shown every exchange, keys and all.
+
+    Raises:
+        CannotRun: nothing answers, a key does not work, or nothing could be removed.
+    """
+    run_id = run_id or new_run_id()
+    started, begun = datetime.now(UTC), perf_counter()
+    with Judge(target, run_id=run_id, seed=seed, listener=listener) as judging:
+        judging.run.client.observers += observers
+        is_finished = _tried(judging, _ordered(clauses, shuffle))
+    return Result(
+        target=target.base_url,
+        run_id=run_id,
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        seconds=round(perf_counter() - begun, 3),
+        verdicts=sorted(judging.verdicts, key=lambda verdict: clauses.index(verdict.clause)),
+        total=len(CLAUSES),
+        selected=len(clauses),
+        left=judging.left,
+        out_of_reach=judging.run.cleanup.out_of_reach,
+        interrupted=not is_finished,
+        suite_version=version(),
+        target_version=judging.run.target_version,
+        settings=_settings(target, seed, shuffle),
+    )
+
+
+def _tried(judging: Judge, clauses: Sequence[Clause]) -> bool:
+    """Try clauses; return whether it came to the last one."""
+    try:
+        judging.prepare()
+        for clause in clauses:
+            judging.try_clause(clause)
+    except (KeyboardInterrupt, asyncio.CancelledError):  # the latter, where it came twice
+        return False
+    return True
+
+
+def _ordered(clauses: Sequence[Clause], shuffle: int | None) -> Sequence[Clause]:
+    if shuffle is None:
+        return clauses
+    mixed = [clause for clause in clauses if clause.id != LAST]
+    Random(shuffle).shuffle(mixed)  # noqa: S311  (to be repeated)
+    return [*mixed, *(clause for clause in clauses if clause.id == LAST)]
+
+
+def _settings(target: Target, seed: int, shuffle: int | None) -> dict[str, str]:
+    keys = {"admin": target.admin_key, "user": target.api_key, "second": target.second_api_key}
+    return {
+        "keys": ", ".join(name for name, key in keys.items() if key) or "none",
+        "time": "advanced" if target.time.ready_after is not None else "polled",
+        "budget": f"{target.time.budget:g} s",
+        "seed": str(seed),
+        "order": "as listed" if shuffle is None else f"shuffled by {shuffle}",
+        "python": platform.python_version(),
+    }
