@@ -102,7 +102,7 @@ class Service:
         self.runtime = runtime
         self.rules = rules
         self._admin_digest = digest(admin_key)
-        self._changing = set[str]()  # ids of sandboxes that a request is changing
+        self._pending_changes = set[str]()  # ids of sandboxes that a request is changing
         self._deletion_race_quirks = cycle(rules.deletion_race_quirks)
 
     # Keys in requests ---------------------------------------------------------------------------
@@ -451,7 +451,7 @@ class Service:
         Raises:
             APIError: 403, the sandbox was deleted.
         """
-        if sandbox.id not in self._changing:
+        if sandbox.id not in self._pending_changes:
             return sandbox
         await self.let_others_come_between()
         current = self.current(sandbox)
@@ -472,16 +472,16 @@ class Service:
             await asyncio.sleep(self.rules.race_window)
 
     async def _require_unchanged(self, sandbox: Sandbox) -> None:
-        """Let other requests be handled first.
+        """Sleep for `rules.race_window`, and require that the sandbox is still as it was.
 
         Raises:
-            APIError: 409, one of them has changed or deleted the sandbox.
+            APIError: 409, another request has changed or deleted it.
         """
-        self._changing.add(sandbox.id)
+        self._pending_changes.add(sandbox.id)
         try:
             await self.let_others_come_between()
         finally:
-            self._changing.discard(sandbox.id)
+            self._pending_changes.discard(sandbox.id)
         current = self.store.sandbox(sandbox.user_id, sandbox.name)
         if current != sandbox:
             quirk = next(self._deletion_race_quirks) if current is None else Quirk.LOST_RACE

@@ -106,7 +106,9 @@ def tester_routes(auth: Auth, control: Control) -> list[ApiRoute]:
         ApiRoute("POST", "/_fake/reset", auth.admin(control.reset)),
         ApiRoute("POST", "/_fake/clock/advance", auth.admin(control.advance_clock)),
         ApiRoute("GET", "/_fake/requests", auth.admin(control.requests)),
-        ApiRoute("GET", "/_fake/journal", auth.admin(control.requests)),  # until version 0.2
+        ApiRoute(
+            "GET", "/_fake/journal", auth.admin(control.requests)
+        ),  # the former name, until version 0.2
         ApiRoute("GET", "/_fake/faults", auth.admin(control.list_faults)),
         ApiRoute("PUT", "/_fake/faults", auth.admin_sending(control.replace_faults, read_document)),
         ApiRoute("DELETE", "/_fake/faults", auth.admin(control.clear_faults)),

@@ -292,8 +292,13 @@ def _with_wrong_types(value: Any) -> Any:
             return "unexpected"
 
 
-def _build_response(fault: FaultResponse) -> Response:
-    return Response(fault.content, fault.status, dict(fault.headers), media_type=fault.media_type)
+def _build_response(response: FaultResponse) -> Response:
+    return Response(
+        response.content,
+        response.status,
+        dict(response.headers),
+        media_type=response.media_type,
+    )
 
 
 def _body_message(content: bytes | bytearray, *, more: bool) -> Message:
