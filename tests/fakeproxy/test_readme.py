@@ -14,7 +14,7 @@ import pytest
 import sandbox_fakeproxy
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
 from sandbox_fakeproxy.control.seed import STATES, parse_seed
-from sandbox_fakeproxy.model import FAILURE_MODES, failure_mode_of_image
+from sandbox_fakeproxy.model import FAILURE_MODES, failure_mode_from_image
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
 from sandbox_fakeproxy.runtime.pods import Pod
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, Shell, ShellListener
@@ -67,7 +67,7 @@ def test_the_seed_is_valid_and_shows_every_field() -> None:
 
 def test_the_images_are_those_that_bring_a_fate() -> None:
     images = re.findall(r"^\| `(fake/[\w-]+)` \|", README, re.MULTILINE)
-    assert [failure_mode_of_image(image).value for image in images] == list(FAILURE_MODES[1:])
+    assert [failure_mode_from_image(image).value for image in images] == list(FAILURE_MODES[1:])
 
 
 def test_the_table_of_requests_is_all_there_is_below_fake() -> None:

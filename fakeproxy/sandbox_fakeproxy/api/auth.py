@@ -6,7 +6,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox_fakeproxy.http import Arguments, Reply, decode, has_body, read_arguments, write
+from sandbox_fakeproxy.http import Arguments, Reply, decode, has_body, read_arguments, to_response
 from sandbox_fakeproxy.model import Sandbox, User
 from sandbox_fakeproxy.service import ADMIN_CALLER, Service
 
@@ -26,7 +26,7 @@ class Auth:
         """Return an endpoint that needs no key."""
 
         async def endpoint(_request: Request) -> Response:
-            return write(await handler())
+            return to_response(await handler())
 
         return endpoint
 
@@ -43,7 +43,7 @@ class Auth:
 
         async def endpoint(request: Request) -> Response:
             self.require_admin(request)
-            return write(await handler(await read(request)))
+            return to_response(await handler(await read(request)))
 
         return endpoint
 
@@ -56,7 +56,7 @@ class Auth:
             if has_body(request.scope):
                 # The key may have changed while the body arrived: look it up again.
                 user = self.require_user(request)
-            return write(await handler(user, asked))
+            return to_response(await handler(user, asked))
 
         return endpoint
 
@@ -79,7 +79,7 @@ class Auth:
                 # Key and sandbox may have changed while the body arrived: look them up again.
                 user = self.require_user(request)
                 sandbox = self._service.owned_sandbox(user, name)
-            return write(await handler(user, sandbox, asked))
+            return to_response(await handler(user, sandbox, asked))
 
         return endpoint
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Scope, Send
 
 from sandbox_fakeproxy.errors import APIError, Quirk
-from sandbox_fakeproxy.http import is_json, no_constant, read_body, replayed
+from sandbox_fakeproxy.http import is_json, read_body, reject_constant, replayed
 from sandbox_fakeproxy.model import Sandbox, User
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
 from sandbox_fakeproxy.service import Service
@@ -73,7 +73,7 @@ def parsed(answer: Response) -> object:
         APIError: 502, it holds none.
     """
     try:
-        return json.loads(body_of(answer), parse_constant=no_constant)
+        return json.loads(body_of(answer), parse_constant=reject_constant)
     except (ValueError, RecursionError) as exc:
         message = "The sandbox has answered something that is not JSON"
         raise APIError(502, message, Quirk.NO_JSON) from exc

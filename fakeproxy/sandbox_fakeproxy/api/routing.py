@@ -107,7 +107,7 @@ class Health:
 
     async def show(self) -> Reply:
         """Show that the proxy and its database work."""
-        if self._behavior.checks_database and not self._service.store.answers():
+        if self._behavior.checks_database and not self._service.store.is_available():
             raise APIError(503, "The database does not answer")
         now = iso(self._service.clock.now())
         return Reply({"status": "ok", "timestamp": now, "database": "connected"})

@@ -84,16 +84,16 @@ DEPLOYED = Behavior(
         # § Directories: "a new sandbox of the same name finds the old files."
         keeps_files=True,
         # § Races: on the deployed proxy the answer of each loser is chance; here they take turns.
-        window=0.01,
-        gone=(Quirk.DELETED_MEANWHILE, Quirk.LOST_RACE),
+        race_window=0.01,
+        deletion_race_quirks=(Quirk.DELETED_MEANWHILE, Quirk.LOST_RACE),
     ),
     # § Users: "A falsy username is 400; a number or `true` is taken as its text." "E-mails are not
     # checked (a number is taken)." "null is stored, `"yes"` is true."
     # § Keys: "`expires_at` as a number (milliseconds, up to 8.64e15, shown as `+275760-09-13T…`) or
     # `true` is taken, `""` is none." "A key's name may be any JSON value and is stored as its
     # text."
-    # § Sandbox names: "A leading digit: 201, then `ReconcilerError` for ever." (`failure_of`) "An
-    # image: any text is accepted."
+    # § Sandbox names: "A leading digit: 201, then `ReconcilerError` for ever."
+    # (`initial_failure_mode`) "An image: any text is accepted."
     coerces_fields=True,
     # § Keys: "The user `admin` that exists from the start has an e-mail address."
     admin_email="admin@example.com",

@@ -188,7 +188,7 @@ class ScriptedRuntime(PodRuntime):
 
     def new_pod(self, sandbox_id: str) -> Pod:
         """Return a pod with shells that play the script."""
-        paths, new_id = self.paths(sandbox_id), self._session_ids.of(sandbox_id)
+        paths, new_id = self.paths(sandbox_id), self._session_ids.for_sandbox(sandbox_id)
         return Pod(Sessions(paths, self._clock, self._open_shell, new_id), paths)
 
     def _open_shell(self, listener: ShellListener, directory: str) -> ScriptedShell:

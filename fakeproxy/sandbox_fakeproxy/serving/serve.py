@@ -21,7 +21,7 @@ from sandbox_fakeproxy.control.documents import InvalidDocument
 from sandbox_fakeproxy.control.fake import Fake
 from sandbox_fakeproxy.control.seed import Seed, parse_seed
 from sandbox_fakeproxy.controller import DEFAULT_PROFILE
-from sandbox_fakeproxy.ids import IdGenerator, seeded
+from sandbox_fakeproxy.ids import IdGenerator, seeded_random
 from sandbox_fakeproxy.runtime.cleanup.processes import reap_orphans
 from sandbox_fakeproxy.runtime.interface import Runtime
 from sandbox_fakeproxy.runtime.local.isolation import Choice, Network
@@ -99,10 +99,12 @@ def _serve(
         network=settings.network,
         limits=settings.limits,
         hides=[data.path],
-        seed=None if settings.seed is None else f"{settings.seed} {store.rows_made()}",
+        seed=None if settings.seed is None else f"{settings.seed} {store.rows_created()}",
         as_deployed=settings.as_deployed,
     )
-    admin_mint = IdGenerator(None if settings.seed is None else seeded(f"admin {settings.seed}"))
+    admin_mint = IdGenerator(
+        None if settings.seed is None else seeded_random(f"admin {settings.seed}")
+    )
     admin_key, is_new = (given_key, False) if given_key else data.admin_key(admin_mint)
     app = create_app(
         admin_key=admin_key,
@@ -160,7 +162,7 @@ def _plant(fake: Fake, seed: Seed, *, is_new: bool) -> str:
     if not is_new:
         return "\n\nThe seed file was not used: the state here is not new, and was kept."
     given = {key.secret for user in seed.users for key in user.keys}
-    made = fake.plant(seed)["users"]
+    made = fake.apply_seed(seed)["users"]
     lines = [
         f"  {user['username']}  {key['api_key']}"
         for user in made

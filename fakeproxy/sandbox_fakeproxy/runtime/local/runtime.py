@@ -128,7 +128,7 @@ class LocalRuntime(PodRuntime):
         def open_shell(listener: ShellListener, directory: str) -> Bash:
             return Bash(paths, machine, self._clock, listener, directory, self._starts, before)
 
-        new_id = self._session_ids.of(sandbox_id)
+        new_id = self._session_ids.for_sandbox(sandbox_id)
         sessions = Sessions(paths, self._clock, open_shell, new_id, spool=paths.spool)
         watching = asyncio.ensure_future(self._watch_disk(sandbox_id, paths, machine, sessions))
         return _LocalPod(sessions, paths, machine, watching)
