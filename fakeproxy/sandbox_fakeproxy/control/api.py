@@ -108,10 +108,10 @@ def tester_routes(auth: Auth, control: Control) -> list[ApiRoute]:
         ApiRoute("GET", "/_fake/requests", auth.admin(control.requests)),
         ApiRoute("GET", "/_fake/journal", auth.admin(control.requests)),  # until version 0.2
         ApiRoute("GET", "/_fake/faults", auth.admin(control.list_faults)),
-        ApiRoute("PUT", "/_fake/faults", auth.admin_sending(control.replace_faults, read_document)),
+        ApiRoute("PUT", "/_fake/faults", auth.admin_with(control.replace_faults, read_document)),
         ApiRoute("DELETE", "/_fake/faults", auth.admin(control.clear_faults)),
         ApiRoute("GET", "/_fake/state", auth.admin(control.state)),
-        ApiRoute("PUT", "/_fake/seed", auth.admin_sending(control.seed, read_document)),
+        ApiRoute("PUT", "/_fake/seed", auth.admin_with(control.seed, read_document)),
         ApiRoute("PUT", failure_mode, auth.admin(control.set_failure_mode)),
     ]
 
