@@ -19,7 +19,7 @@ from sandbox_fakeproxy.ids import seed_of
 from sandbox_fakeproxy.runtime.interface import Runtime
 from sandbox_fakeproxy.runtime.local.runtime import LocalRuntime
 from sandbox_fakeproxy.runtime.own_loop import OwnLoop
-from sandbox_fakeproxy.serving.server import PATIENCE, ServerThread
+from sandbox_fakeproxy.serving.server import CALL_TIMEOUT, ServerThread
 from sandbox_fakeproxy.store import Store
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class FakeProxyServer:
         """Return such a request once it is over: see `Fake.wait_for_request`."""
         return self._thread.call(
             self._proxy.wait_for_request(method, route, within=within, **chosen),
-            timeout=within + PATIENCE,
+            timeout=within + CALL_TIMEOUT,
         )
 
     def state(self) -> dict[str, Any]:

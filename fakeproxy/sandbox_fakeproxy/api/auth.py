@@ -105,7 +105,7 @@ class Auth:
         note_caller(request.scope, ADMIN_CALLER)
 
     def require_user(self, request: Request) -> User:
-        """Return the user whose key the request carries.
+        """Return the user of the request's key.
 
         Raises:
             APIError: the key is missing or not valid.

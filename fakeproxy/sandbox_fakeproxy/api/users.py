@@ -56,7 +56,7 @@ class Users:
         return Reply({"success": True, "message": f"User '{user.username}' deleted successfully"})
 
     async def show_caller(self, user: User, _arguments: Arguments) -> Reply:
-        """Describe the user whose key the request carries."""
+        """Describe the user of the request's key."""
         return Reply({"user": {"id": user.id, "username": user.username, "email": user.email}})
 
     # Keys of any user ---------------------------------------------------------------------------
