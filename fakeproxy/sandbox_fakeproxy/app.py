@@ -26,7 +26,7 @@ from sandbox_fakeproxy.api.routing import (
     ApiRoute,
     Health,
     admin_routes,
-    route_of_unknown_paths,
+    not_found_route,
     user_routes,
 )
 from sandbox_fakeproxy.api.sandboxes import Sandboxes
@@ -177,7 +177,7 @@ def _routes(
     ]
     if behavior.has_loose_routes:
         routes.append(OptionsRoute(auth, routes.copy()))
-    return [*routes, *tester_routes(auth, Control(fake)), route_of_unknown_paths(route, auth)]
+    return [*routes, *tester_routes(auth, Control(fake)), not_found_route(route, auth)]
 
 
 def _error_handlers(behavior: Behavior) -> Mapping[Any, ExceptionHandler]:

@@ -19,7 +19,7 @@ from sandbox_fakeproxy.ids import derive_seed
 from sandbox_fakeproxy.runtime.interface import Runtime
 from sandbox_fakeproxy.runtime.local.runtime import LocalRuntime
 from sandbox_fakeproxy.runtime.own_loop import OwnLoop
-from sandbox_fakeproxy.serving.server import PATIENCE, ServerThread
+from sandbox_fakeproxy.serving.server import CALL_TIMEOUT, ServerThread
 from sandbox_fakeproxy.store import Store
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class FakeProxyServer:
         """Wait for a matching request to be complete: see `Fake.wait_for_request`."""
         return self._thread.call(
             self._proxy.wait_for_request(method, route, within=within, **filters),
-            timeout=within + PATIENCE,
+            timeout=within + CALL_TIMEOUT,
         )
 
     def state(self) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
     sessions = Sessions(paths, ManualClock(), no_shell, str)
     runtime = Pod(sessions, paths).routes()
     inside = {(method, path) for path, methods in runtime.items() for method in methods}
-    section = README.split("## What it answers")[1].split("\n## ")[0]
+    section = README.split("## Routes")[1].split("\n## ")[0]
     named = re.findall(r"`(?:(GET|POST|PUT|DELETE) )?(/[^`]+)`", section)
     assert {(method or "any method", path) for method, path in named} == own | inside | {
         ("any method", "/proxy/<name>")
@@ -184,11 +184,11 @@ def test_every_section_that_shows_the_fake_at_work_has_a_session() -> None:
     sections = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
     shown = {title for title, text in sections if "```console" in text}
     assert shown >= {
-        "Seed it",
-        "Run commands in it",
-        "Its files",
-        "Move its time",
-        "Make it fail",
-        "Break its answers",
-        "What it does not do",
+        "Seed",
+        "Run commands",
+        "Files",
+        "Time",
+        "Failure modes",
+        "Faults",
+        "Limitations",
     }

@@ -110,10 +110,10 @@ def tester_routes(auth: Auth, control: Control) -> list[ApiRoute]:
             "GET", "/_fake/journal", auth.admin(control.requests)
         ),  # the former name, until version 0.2
         ApiRoute("GET", "/_fake/faults", auth.admin(control.list_faults)),
-        ApiRoute("PUT", "/_fake/faults", auth.admin_sending(control.replace_faults, read_document)),
+        ApiRoute("PUT", "/_fake/faults", auth.admin_with(control.replace_faults, read_document)),
         ApiRoute("DELETE", "/_fake/faults", auth.admin(control.clear_faults)),
         ApiRoute("GET", "/_fake/state", auth.admin(control.state)),
-        ApiRoute("PUT", "/_fake/seed", auth.admin_sending(control.seed, read_document)),
+        ApiRoute("PUT", "/_fake/seed", auth.admin_with(control.seed, read_document)),
         ApiRoute("PUT", failure_mode_path, auth.admin(control.set_failure_mode)),
     ]
 
