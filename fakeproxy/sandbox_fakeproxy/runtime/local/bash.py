@@ -129,7 +129,7 @@ class Bash:
 
     def report(self, report: Report) -> None:
         """Take the shell's word that a command has begun or ended."""
-        self.directory = self._paths.to_callers(report.directory)
+        self.directory = self._paths.api_path(report.directory)
         if report.number != self._number:
             self._send_again()
         elif report.exit_code is None:
@@ -155,10 +155,10 @@ class Bash:
     async def _living(self) -> ShellProcess:
         if self._process is None or self._process.has_ended:
             self._process = None  # the next reports are the new shell's
-            await asyncio.to_thread(self._paths.make)
+            await asyncio.to_thread(self._paths.create)
             process = ShellProcess(self._machine, self._paths, self)
             async with self._starts:
-                await process.start(self._paths.to_commands(self.directory))
+                await process.start(self._paths.command_path(self.directory))
             if process.has_ended:
                 raise OSError("it ended before it could run anything")
             self._process = process
@@ -168,7 +168,7 @@ class Bash:
         if command.directory is None:
             return ""
         links = "-L" if command.keep_links else "-P"
-        where = shlex.quote(self._paths.to_commands(command.directory))
+        where = shlex.quote(self._paths.command_path(command.directory))
         return f"builtin cd {links} -- {where}"
 
     def _send_again(self) -> None:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from sandbox_fakeproxy.clock import iso
 from sandbox_fakeproxy.http import JsonObject
-from sandbox_fakeproxy.runtime.api import BodyFields, Routes, done, read_fields
+from sandbox_fakeproxy.runtime.api import BodyFields, Routes, envelope, read_fields
 from sandbox_fakeproxy.runtime.paths import HOME
 
 from .commands import Command, CommandRun, CommandState, WaitLimits
@@ -63,7 +63,7 @@ def _named(
         try:
             return await handler(request)
         except SessionError as exc:
-            return done(str(exc), None, success=False, status=_STATUS[type(exc)], hint=exc.hint)
+            return envelope(str(exc), None, success=False, status=_STATUS[type(exc)], hint=exc.hint)
 
     return answer
 
@@ -77,7 +77,7 @@ class _ShellApi:
         asked, session_id = _command(body), body.optional_text("id")
         strict = body.flag("strict", default=False)
         at_once = body.flag("async_mode", default=False)
-        timeout = body.seconds("timeout", or_none_at_all=True)
+        timeout = body.seconds("timeout", allow_zero=True)
         idle_timeout = body.whole_seconds("no_change_timeout")
         body.check()
         if session_id is not None:
@@ -86,7 +86,7 @@ class _ShellApi:
             if strict:
                 message = f"Directory not found: {asked.directory}"
                 hint = "Make it first, or leave strict out to run in the session's directory."
-                return done(message, None, success=False, status=400, hint=hint)
+                return envelope(message, None, success=False, status=400, hint=hint)
             asked = Command(asked.text, asked.hard_timeout, asked.truncate)
         session = await self._sessions.for_command(session_id)
         run = await self._sessions.start(session, asked)
@@ -105,7 +105,7 @@ class _ShellApi:
         exit_code = run and run.exit_code
         written = [(each, each.output) for each in session.runs]
         records = [_record(each, await output.read()) for each, output in written]
-        return done(
+        return envelope(
             "Session viewed",
             {
                 "output": "".join(map(_shown, records)),
@@ -119,14 +119,14 @@ class _ShellApi:
 
     async def wait(self, request: Request) -> Response:
         body = BodyFields(await read_fields(request))
-        session_id, seconds = body.text("id"), body.seconds("seconds", or_none_at_all=True)
+        session_id, seconds = body.text("id"), body.seconds("seconds", allow_zero=True)
         body.check()
         session = self._sessions.get(session_id)
         session.settle()
         if session.running is not None:
             limits = WaitLimits(_DEFAULT_WAIT if seconds is None else seconds)
             await self._sessions.wait(session, session.running, limits)
-        return done("Waited", {"status": _status(session)})
+        return envelope("Waited", {"status": _status(session)})
 
     async def write(self, request: Request) -> Response:
         body = BodyFields(await read_fields(request))
@@ -135,43 +135,43 @@ class _ShellApi:
         body.check()
         session = self._sessions.get(session_id)
         session.write(text + _ENTER if enter else text)
-        return done("Input written", {"status": _status(session)})
+        return envelope("Input written", {"status": _status(session)})
 
     async def kill(self, request: Request) -> Response:
         session = self._sessions.get(await _session_id(request))
         lost = await session.kill()
         code = session.run and session.run.exit_code
         data = {"status": _status(session), "exit_code": code, "returncode": code}
-        return done("Command ended", data, hint=_LOST if lost else None)
+        return envelope("Command ended", data, hint=_LOST if lost else None)
 
     async def list(self, _request: Request) -> Response:
         sessions, now = self._sessions.all(), self._sessions.clock.now()
         for session in sessions:
             session.settle()
-        return done(
+        return envelope(
             "Sessions listed",
             {"sessions": {session.id: _information(session, now) for session in sessions}},
         )
 
     async def create(self, request: Request) -> Response:
         body = BodyFields(await read_fields(request))
-        session_id, directory = body.segment("id"), body.directory("exec_dir")
+        session_id, directory = body.path_segment("id"), body.directory("exec_dir")
         idle_timeout = body.whole_seconds("no_change_timeout")
         body.check()
         session = self._sessions.create(session_id, directory, idle_timeout)
         data = {"session_id": session.id, "working_dir": session.shell.directory}
-        return done("Session created", data)
+        return envelope("Session created", data)
 
     async def delete(self, request: Request) -> Response:
         session_id = request.path_params["id"]
         await self._sessions.end(session_id)
-        return done(f"Session {session_id} ended", None)
+        return envelope(f"Session {session_id} ended", None)
 
 
 def _command(body: BodyFields) -> Command:
     text = body.text("command")
     if "\0" in text:
-        body.refuse("command", "No command line can hold a NUL character", "value_error")
+        body.add_issue("command", "No command line can hold a NUL character", "value_error")
     return Command(
         text,
         body.seconds("hard_timeout"),
@@ -193,7 +193,7 @@ async def _executed(
 ) -> Response:
     """Word how a command stands; a command that failed is a success of the API."""
     output = await answer.output.read()
-    return done(
+    return envelope(
         message,
         {
             "session_id": session.id,
