@@ -36,7 +36,7 @@ class SandboxPaths:
     isolated: bool = False
     owner: int | None = None  # the user id of the sandbox's commands, if not the fake's own
     system: Collection[str] = ()  # folders of this machine that isolated commands see
-    created: Collection[str] = ()  # directories that exist in the jail only
+    created: Collection[str] = ()  # directories of the jail with nothing of this machine in them
 
     @property
     def work(self) -> Path:
@@ -125,7 +125,7 @@ class JailedPaths:
     """The directories that are mounted in a jail, and those that are created in it."""
 
     mounted: Mapping[str, Path]  # each path in the jail with its path on this machine
-    created: Collection[str]  # these contain only one another and mounted directories
+    created: Collection[str]  # they contain nothing of this machine but mounted directories
     owner: int | None = None  # the user id of the jail's commands, if not this process's own
 
     def has_directory(self, path: str) -> bool:

@@ -99,18 +99,18 @@ class Bash:
         """Begin to end the command."""
         self._end_command("terminated")
 
-    def is_as_it_was(self) -> bool:
+    def has_kept_state(self) -> bool:
         """Tell whether the shell that ran the last command is there to run the next one."""
         return self._process is not None and not self._process.has_ended
 
-    def settle(self) -> None:
+    def process_due_events(self) -> None:
         """Do nothing: events are passed on at once."""
 
-    def next_change(self) -> datetime | None:
+    def next_event_at(self) -> datetime | None:
         """Return None: the time of the next event is unknown."""
         return None
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Tell whether nothing but the shell itself runs."""
         return self._process is None or self._process.has_ended or self._process.is_alone()
 
@@ -187,7 +187,7 @@ class Bash:
     def _end(self, exit_code: int) -> None:
         if self._is_running:
             self._stop_timer()
-            self._listener.end(self._clock.now(), self._ended_by or "completed", exit_code)
+            self._listener.on_end(self._clock.now(), self._ended_by or "completed", exit_code)
 
     def _end_command(self, status: CommandStatus) -> None:
         if self._is_running and self._ended_by is None:
