@@ -1,4 +1,4 @@
-"""Clean up after a fake that has ended: kill the processes of its sandboxes, remove its directories.
+"""Clean up after a fake that has ended: kill processes of its sandboxes, remove its directories.
 
 `Guardian` starts this module as a separate program, which outlives the fake. Its stdin is a pipe
 from the fake. Each line is a JSON object that maps every folder of sandboxes to whether it is
@@ -26,7 +26,7 @@ _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 class Guardian:
     """Clean up folders of sandboxes if this process ends without doing so.
 
-    A process has one guardian, whose program runs while there is a folder to watch. Finalizers call
+    A process has one guardian; its program runs while there is a folder to watch. Finalizers call
     its methods, and the garbage collector may run a finalizer during another call in the same
     thread. So changes are queued, and the outer call applies the change of a nested one.
     """

@@ -44,8 +44,8 @@ def kill_all_below(
 
     A process is identified by its HOME, which it keeps after setsid. In a jail, it is identified by
     the one of `work_directories` that it sees as /sandbox. If neither can be read, or HOME was
-    unset, it is identified by its process session, whose leader is one of the shells `leaders`.
-    Session ids may be reused in time, so its working directory must then be below `directory` too.
+    unset, it is identified by its process session, which one of the shells `leaders` leads. Session
+    ids may be reused in time, so its working directory must then be below `directory` too.
     """
     identities = set(_identities(work_directories))
 
