@@ -23,7 +23,7 @@ class Outcome:
 
     `prints` is further output, each part with its time in seconds since the start; the command ends
     no earlier than its last part. `on_input` is called with typed text, in which Enter is a newline
-    as a program reads it; it may return an outcome that replaces the rest of this one.
+    as a program reads it; it may return an outcome that replaces the rest of this one from then on.
 
     Raises:
         ValueError: a field has a value that no command can have.

@@ -83,7 +83,7 @@ class Shell(Protocol):
         ...
 
     def kill(self) -> None:
-        """Start to end the command; its end will have the status `terminated`."""
+        """Begin to end the command, with the status `terminated`."""
         ...
 
     def has_kept_state(self) -> bool:
@@ -287,7 +287,8 @@ class Sessions:
         self._new_id = new_id
         self._spool = spool
         self._by_id: dict[str, Session] = {}
-        self._implicit: set[str] = set()  # ids of sessions that `session_for_command` has created
+        # Ids of the sessions that `session_for_command` has created and no later command has named.
+        self._implicit: set[str] = set()
         self._has_stopped = False
 
     def get(self, session_id: str) -> Session:
