@@ -44,8 +44,8 @@ async def test_files_are_at_the_apis_paths_with_each_isolation(tmp_path: Path, c
         "echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c", exec_dir="/sandbox"
     )
     paths = runtime.paths("one")
-    assert (paths.on_this_machine("/sandbox/a")).read_text() == "work\n"
-    assert (paths.on_this_machine("/home/gem/b")).read_text() == "home\n"
+    assert (paths.host_path("/sandbox/a")).read_text() == "work\n"
+    assert (paths.host_path("/home/gem/b")).read_text() == "home\n"
     assert (paths.scratch / "c").read_text() == "scratch\n"
     ran = await shell.run("cat b", exec_dir="/home/gem")
     assert ran == CommandResult("home\n")
@@ -198,7 +198,7 @@ def test_a_folder_for_root_only_is_none_of_a_jail(tmp_path: Path) -> None:
     (closed / "in").mkdir(parents=True)
     closed.chmod(0o700)
     tmp_path.chmod(0o755)
-    paths = JailedPaths({"/system": tmp_path}, made=(), owner=ROOTS_UID)
+    paths = JailedPaths({"/system": tmp_path}, created=(), owner=ROOTS_UID)
     assert not paths.has_directory("/system/closed/in")
     closed.chmod(0o711)
     assert paths.has_directory("/system/closed/in")
@@ -209,7 +209,7 @@ def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = choose_isolation("required").paths(tmp_path / "one")
-    paths.make()
+    paths.create()
     folder = paths.work / "folder"
     folder.mkdir()
     (tmp_path / "outside" / "in").mkdir(parents=True)
@@ -231,9 +231,9 @@ def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
 @needs_jail
 def test_a_walk_with_many_ways_up_ends(tmp_path: Path) -> None:
     paths = choose_isolation("required").paths(tmp_path)
-    paths.make()
+    paths.create()
     path = "/sandbox" + "/d" * 300
-    deep = paths.on_this_machine(path)
+    deep = paths.host_path(path)
     os.makedirs(deep)  # noqa: PTH103  (`Path.mkdir` would make each by recursion)
     (deep / "link").symlink_to("../d/" * 800)
     assert not paths.has_directory(f"{path}/link")

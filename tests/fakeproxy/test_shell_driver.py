@@ -126,7 +126,7 @@ async def test_a_kill_that_takes_all_of_the_session_says_so(
     await shell.wait_for_output("on\n", one)
     killed = await shell.request("POST", "kill", {"id": one})
     assert killed.json["data"]["status"] == "terminated"
-    assert "did not heed Ctrl-C" in killed.json["hint"]
+    assert "ignored Ctrl-C" in killed.json["hint"]
     assert (await running).status == "terminated"
 
 

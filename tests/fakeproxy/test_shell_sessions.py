@@ -354,7 +354,7 @@ async def test_a_session_that_exec_made_can_be_used_again(shell: ShellApi) -> No
 async def test_a_session_with_a_background_job_is_no_idle_one(
     shell: ShellApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy.runtime.shell.sessions._IDLE_UNASKED", 1)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.shell.sessions._MAX_IDLE_IMPLICIT", 1)
     busy = (await shell.exec("sleep 1000 &"))["session_id"]
     first = (await shell.exec("true"))["session_id"]
     await shell.exec("true")

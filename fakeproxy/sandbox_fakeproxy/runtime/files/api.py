@@ -14,7 +14,7 @@ from sandbox_fakeproxy.runtime.api import (
     BodyFields,
     Handler,
     Unprocessable,
-    done,
+    envelope,
     issue,
     read_fields,
 )
@@ -108,7 +108,7 @@ async def _answer(
     call = reading(volume, body)
     body.check()
     try:
-        return done(*await run(call))
+        return envelope(*await run(call))
     except FileError as exc:
         return failed(exc)
     except InvalidExpression as exc:
@@ -118,7 +118,7 @@ async def _answer(
 
 def _read(volume: Volume, body: BodyFields) -> _Call:
     file = body.text("file")
-    start, end = body.number("start_line", least=0), body.number("end_line", least=0)
+    start, end = body.number("start_line", minimum=0), body.number("end_line", minimum=0)
 
     def call() -> tuple[str, JsonObject]:
         return "File read", {"content": volume.read(file, start, end), "file": file}
@@ -145,7 +145,7 @@ def _write(volume: Volume, body: BodyFields) -> _Call:
 
 def _list(volume: Volume, body: BodyFields) -> _Call:
     path = body.text("path")
-    recursive, max_depth = body.flag("recursive"), body.number("max_depth", least=1)
+    recursive, max_depth = body.flag("recursive"), body.number("max_depth", minimum=1)
     hidden = body.flag("show_hidden", default=True)
     view = ListingOptions(
         extensions=body.texts("file_types"),
@@ -172,7 +172,7 @@ def _list(volume: Volume, body: BodyFields) -> _Call:
 
 
 def _replace(volume: Volume, body: BodyFields) -> _Call:
-    file, old, new = body.text("file"), body.text("old_str", least=1), body.text("new_str")
+    file, old, new = body.text("file"), body.text("old_str", min_length=1), body.text("new_str")
 
     def call() -> tuple[str, JsonObject]:
         count = volume.replace(file, old, new)
@@ -198,7 +198,7 @@ def _find(volume: Volume, body: BodyFields) -> _Call:
     try:
         glob = Glob(pattern)
     except ValueError as exc:
-        body.refuse("glob", str(exc), "value_error")
+        body.add_issue("glob", str(exc), "value_error")
 
     def call() -> tuple[str, JsonObject]:
         assert glob is not None  # noqa: S101  (checked before it is called)

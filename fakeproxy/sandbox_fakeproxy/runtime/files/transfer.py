@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from sandbox_fakeproxy.runtime.api import Unprocessable, done, issue
+from sandbox_fakeproxy.runtime.api import Unprocessable, envelope, issue
 from sandbox_fakeproxy.runtime.paths import HOME
 
 from .errors import FileError, FileRejected
@@ -34,7 +34,7 @@ def failed(fault: FileError, status: int = 200) -> Response:
         "error_type": fault.error_type,
         "retryable": fault.retryable,
     }
-    return done(fault.message, data, success=False, status=status)
+    return envelope(fault.message, data, success=False, status=status)
 
 
 async def upload(volume: Volume, run: RunInThread, request: Request) -> Response:
@@ -53,7 +53,7 @@ async def upload(volume: Volume, run: RunInThread, request: Request) -> Response
         size = await run(partial(volume.write, path, data, operation="upload"))
     except FileError as exc:
         return failed(exc)
-    return done("File uploaded", {"file_path": path, "file_size": size, "success": True})
+    return envelope("File uploaded", {"file_path": path, "file_size": size, "success": True})
 
 
 async def download(volume: Volume, run: RunInThread, request: Request) -> Response:

@@ -99,18 +99,18 @@ class Bash:
         """Begin to end the command."""
         self._end_command("terminated")
 
-    def is_as_it_was(self) -> bool:
+    def has_kept_state(self) -> bool:
         """Tell whether the shell that ran the last command is there to run the next one."""
         return self._process is not None and not self._process.has_ended
 
-    def settle(self) -> None:
+    def process_due_events(self) -> None:
         """Do nothing: events are passed on at once."""
 
-    def next_change(self) -> datetime | None:
+    def next_event_at(self) -> datetime | None:
         """Return None: the time of the next event is unknown."""
         return None
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Tell whether nothing but the shell itself runs."""
         return self._process is None or self._process.has_ended or self._process.is_alone()
 
@@ -129,7 +129,7 @@ class Bash:
 
     def report(self, report: Report) -> None:
         """Take the shell's word that a command has begun or ended."""
-        self.directory = self._paths.to_callers(report.directory)
+        self.directory = self._paths.api_path(report.directory)
         if report.number != self._number:
             self._send_again()
         elif report.exit_code is None:
@@ -155,10 +155,10 @@ class Bash:
     async def _living(self) -> ShellProcess:
         if self._process is None or self._process.has_ended:
             self._process = None  # the next reports are the new shell's
-            await asyncio.to_thread(self._paths.make)
+            await asyncio.to_thread(self._paths.create)
             process = ShellProcess(self._machine, self._paths, self)
             async with self._starts:
-                await process.start(self._paths.to_commands(self.directory))
+                await process.start(self._paths.command_path(self.directory))
             if process.has_ended:
                 raise OSError("it ended before it could run anything")
             self._process = process
@@ -168,7 +168,7 @@ class Bash:
         if command.directory is None:
             return ""
         links = "-L" if command.keep_links else "-P"
-        where = shlex.quote(self._paths.to_commands(command.directory))
+        where = shlex.quote(self._paths.command_path(command.directory))
         return f"builtin cd {links} -- {where}"
 
     def _send_again(self) -> None:
@@ -187,7 +187,7 @@ class Bash:
     def _end(self, exit_code: int) -> None:
         if self._is_running:
             self._stop_timer()
-            self._listener.end(self._clock.now(), self._ended_by or "completed", exit_code)
+            self._listener.on_end(self._clock.now(), self._ended_by or "completed", exit_code)
 
     def _end_command(self, status: CommandStatus) -> None:
         if self._is_running and self._ended_by is None:

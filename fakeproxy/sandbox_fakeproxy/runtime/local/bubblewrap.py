@@ -48,7 +48,7 @@ class Bubblewrap:
 
     def prepare(self, paths: SandboxPaths) -> None:
         """Make the files of a place that its jail needs."""
-        paths.make()
+        paths.create()
         for name, content in _ACCOUNTS.items():
             (paths.accounts / name).write_text(content)
 

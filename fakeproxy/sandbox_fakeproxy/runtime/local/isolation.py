@@ -47,7 +47,7 @@ class Isolation:
             return SandboxPaths(directory)
         owner = ROOTS_UID if os.getuid() == 0 else None
         made = self.jail.made
-        return SandboxPaths(directory, isolated=True, owner=owner, system=SYSTEM, made=made)
+        return SandboxPaths(directory, isolated=True, owner=owner, system=SYSTEM, created=made)
 
     def machine(self, paths: SandboxPaths, starter: Executor) -> Machine:
         """Return the machine on which the shells of a place run.
@@ -121,7 +121,7 @@ def _problem_of(program: str) -> str | None:
 def _environment(paths: SandboxPaths, bash: str, path: str) -> Mapping[str, str]:
     """Return all that a command may know: nothing of the fake's own, no key and no token."""
     return {
-        "HOME": paths.to_commands(HOME),
+        "HOME": paths.command_path(HOME),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "LOGNAME": "gem",
         "PAGER": "cat",  # no person reads the terminal page by page

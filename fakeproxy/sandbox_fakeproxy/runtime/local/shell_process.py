@@ -70,7 +70,7 @@ class ShellProcess:
             self._release()
             raise
         self._watching = asyncio.ensure_future(self._watch(self._shell))
-        channel = quote(self._paths.channel_to_commands(self._mark))
+        channel = quote(self._paths.channel_command_path(self._mark))
         state = f"__sandbox_channel={channel}\n__sandbox_mark={self._mark}\n"
         go = f"builtin cd -- {quote(directory)} 2>/dev/null\nunset OLDPWD\n"
         self._put(state + go + _DRIVER.read_text(encoding="utf-8"))
@@ -110,7 +110,7 @@ class ShellProcess:
 
     def _open_channel(self) -> None:
         os.mkfifo(self._channel, 0o600)
-        self._paths.give(self._channel)
+        self._paths.set_owner(self._channel)
         # Open both ways: neither end waits for the other, and the shell never reads an end.
         self._commands = os.open(self._channel, os.O_RDWR | os.O_NONBLOCK)
         self._sending = Sending(self._commands, _MOST_PENDING)
