@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from .clock import Clock, Instant, ManualClock, SystemClock
     from .control.documents import InvalidDocument
     from .control.fake import Fake
+    from .controller import Status
     from .errors import APIError
     from .model import ApiKey, Sandbox, User
     from .runtime.interface import Runtime, RuntimeUnreachable
     from .runtime.local.runtime import LocalRuntime
     from .runtime.scripted import Outcome, ScriptedRuntime
     from .runtime.shell.commands import Command
-    from .service import Service, Status
+    from .service import Service
     from .store import Store
     from .testing import FakeProxy, FakeProxyServer
 
@@ -68,7 +69,7 @@ _MODULES = {
     "Sandbox": "model",
     "ScriptedRuntime": "runtime.scripted",
     "Service": "service",
-    "Status": "service",
+    "Status": "controller",
     "Store": "store",
     "SystemClock": "clock",
     "User": "model",

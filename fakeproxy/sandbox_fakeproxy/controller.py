@@ -91,6 +91,16 @@ def find_profile(name: str) -> Profile:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The reported status of a sandbox; `condition` is None if its resource is gone."""
+
+    sandbox: Sandbox
+    phase: Phase
+    has_service: bool
+    condition: Condition | None
+
+
 _PHASES = {
     FailureMode.VANISHED: Phase.VANISHED,
     FailureMode.CONTROLLER_ERROR: Phase.CONTROLLER_ERROR,
@@ -119,27 +129,20 @@ class Controller:
 
     # The status ---------------------------------------------------------------------------------
 
-    def condition(self, sandbox: Sandbox, now: datetime, phase: Phase | None = None) -> Condition:
-        """Return the reported condition of a sandbox that has a resource.
-
-        `phase` is the phase at `now`, if the caller has computed it already.
-        """
-        condition = self._profile[phase or self.phase(sandbox, now)]
-        if condition.replicas == 0:
-            return condition
+    def status(self, sandbox: Sandbox, now: datetime) -> Status:
+        """Return the status of a sandbox at a time."""
         observed = self._observed(sandbox, now)
-        return replace(condition, replicas=0) if observed and observed.is_paused else condition
+        phase = self._phase(observed, now)
+        if phase is Phase.VANISHED:
+            return Status(sandbox, phase, has_service=False, condition=None)
+        condition = self._profile[phase]
+        if condition.replicas and observed is not None and observed.is_paused:
+            condition = replace(condition, replicas=0)
+        return Status(sandbox, phase, self._has_service(sandbox, now), condition)
 
     def phase(self, sandbox: Sandbox, now: datetime) -> Phase:
         """Return the phase of a sandbox at a time."""
         return self._phase(self._observed(sandbox, now), now)
-
-    def has_service(self, sandbox: Sandbox, now: datetime) -> bool:
-        """Return whether the controller has created the sandbox's service by `now`."""
-        return sandbox.had_service or (
-            self._has_observed(sandbox.desired, now)
-            and sandbox.desired.failure_mode is not FailureMode.CONTROLLER_ERROR
-        )
 
     def has_vanished(self, sandbox: Sandbox, now: datetime) -> bool:
         """Return whether the sandbox's resource is gone at `now`."""
@@ -189,8 +192,15 @@ class Controller:
         if observed is not None and _is_same(desired, observed):
             # The change was reverted before the controller saw it.
             return replace(sandbox, desired=observed)
-        had_service = self.has_service(sandbox, desired.since)
+        had_service = self._has_service(sandbox, desired.since)
         return replace(sandbox, desired=desired, observed=observed, had_service=had_service)
+
+    def _has_service(self, sandbox: Sandbox, now: datetime) -> bool:
+        """Return whether the controller has created the sandbox's service by `now`."""
+        return sandbox.had_service or (
+            self._has_observed(sandbox.desired, now)
+            and sandbox.desired.failure_mode is not FailureMode.CONTROLLER_ERROR
+        )
 
     def _observed(self, sandbox: Sandbox, now: datetime) -> Intent | None:
         """Return the intent that the controller acts on; None before it sees the sandbox."""

@@ -16,7 +16,7 @@ from itertools import cycle
 from sandbox_fakeproxy.runtime.interface import Runtime
 
 from .clock import Clock, Instant
-from .controller import Condition, Controller, Phase
+from .controller import Controller, Phase, Status
 from .errors import AlreadyExists, APIError, Quirk, UnusableAdminKey, vanished_error
 from .ids import PREFIX_SHOWN, IdGenerator
 from .model import ApiKey, FailureMode, Intent, Sandbox, User, initial_failure_mode
@@ -61,16 +61,6 @@ class Rules:
 
 
 DEFAULT_RULES = Rules()
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The reported status of a sandbox; `condition` is None if its resource is gone."""
-
-    sandbox: Sandbox
-    phase: Phase
-    has_service: bool
-    condition: Condition | None
 
 
 class Service:
@@ -372,12 +362,7 @@ class Service:
 
     def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
         """Return the status of a sandbox at a time."""
-        phase = self.controller.phase(sandbox, now)
-        if phase is Phase.VANISHED:
-            return Status(sandbox, phase, False, None)
-        has_service = self.controller.has_service(sandbox, now)
-        condition = self.controller.condition(sandbox, now, phase)
-        return Status(sandbox, phase, has_service, condition)
+        return self.controller.status(sandbox, now)
 
     async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
         """Delete a sandbox, kill its processes and, unless `rules.keeps_files`, delete its files.

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from .clock import Instant
 from .errors import AlreadyExists, StoreUnusable
 from .model import ApiKey, Sandbox, User
 from .schema import (
@@ -272,7 +273,7 @@ class Store:
         """Record when a key was last used."""
         # Writing on each request would take most of its time. Methods that read `last_used_at`
         # flush first, so they see each use at once.
-        used_at = to_micros(now)
+        used_at = Instant.of(now).micros
         self._pending_uses[key_id] = used_at
         if used_at >= self._flush_due or len(self._pending_uses) >= _MAX_PENDING_USES:
             self._flush_due = used_at + _FLUSH_INTERVAL

@@ -660,7 +660,7 @@ async def test_a_seed_file_does_not_replace_state_that_is_there(
             state = (await admin.get(f"{fake.url}/_fake/state")).json()
         _, out, _ = await fake.end(signal.SIGINT)
     assert [user["username"] for user in state["users"]] == ["bob", "admin"]
-    assert "The seed file was not used: there is state already, which was kept." in out
+    assert "The seed file was not used: the state here is not new, and was kept." in out
 
 
 async def test_with_a_seed_a_start_from_nothing_makes_the_same_and_a_restart_goes_on(

@@ -35,26 +35,21 @@ _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")  # of a character in JSON
 _UNSET: Any = object()
 
 
+@dataclass(slots=True)
 class LoggedRequest:
     """One request. Without a status, it is in progress or ended without a response."""
 
-    __slots__ = (
-        *("bodies", "caller", "ended", "fault", "method", "path", "query", "route"),
-        *("started", "status", "time"),
-    )
-
-    def __init__(self, time: datetime, method: str, path: bytes) -> None:
-        self.time = time
-        self.method = method
-        self.path = path
-        self.query = b""
-        self.route: str | None = None
-        self.caller: str | None = None
-        self.status: int | None = None
-        self.fault: str | None = None
-        self.started = steady()
-        self.ended: float | None = None
-        self.bodies: tuple[_LoggedBody, _LoggedBody] | None = None
+    time: datetime
+    method: str
+    path: bytes
+    started: float  # as `steady()`
+    ended: float | None = None
+    query: bytes = b""
+    route: str | None = None
+    caller: str | None = None
+    status: int | None = None
+    fault: str | None = None
+    bodies: "tuple[_LoggedBody, _LoggedBody] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +144,8 @@ class RequestLog:
     def begin(self, scope: Scope) -> LoggedRequest:
         """Log a new request, unless its path is below `/_fake/`."""
         path: bytes = scope.get("raw_path") or scope["path"].encode()
-        request = LoggedRequest(self._clock.now(), scope["method"], self._truncate(path))
+        kept = path if len(path) <= _PATH_LIMIT else self._truncate(path)
+        request = LoggedRequest(self._clock.now(), scope["method"], kept, steady())
         if self.keeps_bodies:
             request.query = scope["query_string"][:_PATH_LIMIT]
             request.bodies = (_LoggedBody(), _LoggedBody())
@@ -223,8 +219,6 @@ class RequestLog:
 
     def _truncate(self, path: bytes) -> bytes:
         """Truncate a path to `_PATH_LIMIT` bytes, masked first so that no part of a key remains."""
-        if len(path) <= _PATH_LIMIT:
-            return path
         return self._mask_path(path, route="").encode()[:_PATH_LIMIT]
 
     def _mask_path(self, path: bytes, route: str | None) -> str:

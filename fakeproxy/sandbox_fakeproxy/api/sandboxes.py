@@ -3,9 +3,10 @@
 from typing import Any
 
 from sandbox_fakeproxy.clock import iso
+from sandbox_fakeproxy.controller import Status
 from sandbox_fakeproxy.http import Arguments, Reply
 from sandbox_fakeproxy.model import Sandbox, User
-from sandbox_fakeproxy.service import DEFAULT_IMAGE, Service, Status
+from sandbox_fakeproxy.service import DEFAULT_IMAGE, Service
 
 from .validation import Validation
 

@@ -7,7 +7,7 @@ from typing import Any
 from sandbox_fakeproxy.api.request_log import RequestFilter, RequestLog
 from sandbox_fakeproxy.api.users import describe_key, describe_user
 from sandbox_fakeproxy.clock import iso
-from sandbox_fakeproxy.controller import Controller, Phase
+from sandbox_fakeproxy.controller import Controller
 from sandbox_fakeproxy.model import Sandbox
 from sandbox_fakeproxy.store import Store
 
@@ -42,14 +42,14 @@ def describe_state(
 
 def describe_sandbox(sandbox: Sandbox, controller: Controller, now: datetime) -> dict[str, Any]:
     """Return the state of a sandbox: its last requested change, and its status at `now`."""
-    phase = controller.phase(sandbox, now)
+    status = controller.status(sandbox, now)
     return {
         "id": sandbox.id,
         "name": sandbox.name,
         "image": sandbox.image,
         "failure_mode": sandbox.desired.failure_mode.value,
-        "phase": phase.value,
-        "ready": phase is not Phase.VANISHED and controller.condition(sandbox, now).ready,
+        "phase": status.phase.value,
+        "ready": status.condition is not None and status.condition.ready,
         "is_paused": sandbox.desired.is_paused,
         "created_at": iso(sandbox.created_at),
         "changed_at": iso(sandbox.desired.since),

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -90,27 +90,24 @@ def _serve(
     seed: Seed | None,
     configured_key: str,
 ) -> None:
-    store = Store(data.database if settings.data else None)
-    is_new_state = store.is_new()
-    runtime = _create_runtime(settings, data, store)
-    admin_key, is_new_key = _choose_admin_key(settings, data, configured_key)
-    app = _create_app(settings, admin_key, runtime, store, listener)
-    runtime.recover(store.ids_with_files())
-    seed_report = "" if seed is None else _apply_seed(app.state.fake, seed, is_new=is_new_state)
-    info = StartupInfo(
-        url=listener.url,
-        isolation=runtime.isolation.sentence,
-        state=settings.data and data.path,
-        admin_key_file=None if configured_key or settings.data is None else data.admin_key_file,
-        new_admin_key=admin_key if is_new_key else None,
-        username=_free_username(store),
-        deviations=_describe_deviations(settings),
-    )
-    server = _ProcessServer(app, runtime, verbose=settings.verbose)
-    try:
+    with closing(Store(data.database if settings.data else None)) as store:
+        is_new_state = store.is_new()
+        runtime = _create_runtime(settings, data, store)
+        admin_key, is_new_key = _choose_admin_key(settings, data, configured_key)
+        app = _create_app(settings, admin_key, runtime, store, listener)
+        runtime.recover(store.ids_with_files())
+        seed_report = "" if seed is None else _apply_seed(app.state.fake, seed, is_new=is_new_state)
+        info = StartupInfo(
+            url=listener.url,
+            isolation=runtime.isolation.sentence,
+            state=settings.data and data.path,
+            admin_key_file=None if configured_key or settings.data is None else data.admin_key_file,
+            new_admin_key=admin_key if is_new_key else None,
+            username=_free_username(store),
+            deviations=_describe_deviations(settings),
+        )
+        server = _ProcessServer(app, runtime, verbose=settings.verbose)
         server.run_on(listener.socket, banner(info) + seed_report)
-    finally:
-        store.close()
 
 
 def _create_runtime(settings: Settings, data: DataDirectory, store: Store) -> LocalRuntime:

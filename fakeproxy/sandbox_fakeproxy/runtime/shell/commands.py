@@ -110,6 +110,7 @@ class CommandRun:
 
     def abandon(self) -> None:
         """Record that the command could not be started."""
+        self.status = "terminated"
         self._over.set()
 
     def release_output(self) -> None:

@@ -408,13 +408,12 @@ class Sessions:
             for session in sorted(self.all(), key=lambda session: session.last_used_at)
             if session.id in self._implicit and session.runs and session.running is None
         ]
-        excess = len(idle) - _MAX_IDLE_IMPLICIT
-        for session in idle:
-            if excess <= 0:
-                return
+        if len(idle) <= _MAX_IDLE_IMPLICIT:  # whether jobs run is a look at all processes
+            return
+        without_jobs = [session for session in idle if session.shell.is_idle()]
+        for session in without_jobs[:-_MAX_IDLE_IMPLICIT]:
             # Checked again, as a request may have used or closed the session during `close`.
             if session.id in self._by_id and session.running is None and session.shell.is_idle():
-                excess -= 1
                 await self.close(session.id)
 
 
