@@ -8,7 +8,7 @@ import subprocess
 import textwrap
 from collections.abc import Iterator
 
-from sandbox_fakeproxy.runtime.local.bubblewrap import ROOTS_UID, Bubblewrap
+from sandbox_fakeproxy.runtime.local.bubblewrap import HOST_UID, Bubblewrap
 from sandbox_fakeproxy.runtime.local.isolation import choose_isolation
 from sandbox_fakeproxy.runtime.local.limits import DEFAULT_LIMITS
 
@@ -42,7 +42,7 @@ def _in_a_jail(jail: Bubblewrap) -> Iterator[tuple[str, str]]:
     )
     yield "devices", "enforced: a terminal, null, zero, full, random and its own shared memory"
     yield "processes", "enforced: sees and signals those of its sandbox; they end with the fake"
-    outside = f"user {ROOTS_UID}" if os.getuid() == 0 else "you"
+    outside = f"user {HOST_UID}" if os.getuid() == 0 else "you"
     yield "user", f"enforced: gem, without privileges; to the rest of the machine it is {outside}"
     yield (
         "network",
@@ -75,7 +75,7 @@ def _number_of_processes(limit: int) -> str:
 
 
 def _without_jail() -> Iterator[tuple[str, str]]:
-    yield "jail", choose_isolation("auto").sentence
+    yield "jail", choose_isolation("auto").description
     yield "files, devices, network", "not enforced: it reads, writes and reaches what you do"
     yield "processes", "not enforced: it sees and signals yours, and the fake"
     yield "limits", "not enforced, but for the room on disk, which is watched"
