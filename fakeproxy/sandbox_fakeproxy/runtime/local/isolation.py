@@ -39,10 +39,10 @@ class Isolation:
     """How commands run: in a jail, or, if `jail` is None, among the processes of this machine."""
 
     jail: Bubblewrap | None
-    description: str  # printed when the fake starts: what commands do
+    description: str  # printed when the fake starts, after "commands"
 
     def paths(self, directory: Path) -> SandboxPaths:
-        """Return the paths of a sandbox whose files are below a directory."""
+        """Return the paths of a sandbox with its files below a directory."""
         if self.jail is None:
             return SandboxPaths(directory)
         return SandboxPaths(

@@ -34,7 +34,7 @@ _GUARD_DELAY_WITH_JAILS = 1.0
 
 
 class _LocalPod(Pod):
-    """A pod whose shells are processes, and whose disk usage is limited."""
+    """A pod that runs its shells as processes and limits their disk usage."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class LocalRuntime(PodRuntime):
             await asyncio.to_thread(GUARDIAN.forget, self._given_root)
 
     def new_pod(self, sandbox_id: str) -> Pod:
-        """Return a new pod, whose shells are processes of this machine."""
+        """Return a new pod, which runs its shells on this machine."""
         paths = self.paths(sandbox_id)
         self._guard_soon()
         machine = self.isolation.machine(paths, self._starter)

@@ -86,7 +86,7 @@ class ShellProcess:
         self._send(f"{self._mark} {number}", setup, script)
 
     def interrupt(self) -> None:
-        """Interrupt the foreground processes as Ctrl-C does, whatever the terminal's settings."""
+        """Interrupt the foreground processes as Ctrl-C does, with any terminal settings."""
         group = self.terminal.foreground_group()
         if group is not None:
             with suppress(ProcessLookupError, PermissionError):
