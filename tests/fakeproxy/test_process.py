@@ -20,7 +20,7 @@ import psutil
 import pytest
 from sandbox_fakeproxy import ScriptedRuntime, Store, create_app
 from sandbox_fakeproxy.distribution import install_command
-from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 from sandbox_fakeproxy.runtime.local.machine import with_default_signals
 from sandbox_fakeproxy.serving.data_directory import open_data_directory
 
@@ -248,7 +248,7 @@ async def end_and_see_nothing_left(
     ids=attrgetter("name"),
 )
 async def test_a_fake_that_ends_leaves_nothing_within_three_seconds(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: Choice
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: IsolationMode
 ) -> None:
     """SIGHUP is the end of a terminal, SIGABRT a crash."""
     arguments = ("--ephemeral", "--ready-after", "0", "--isolation", isolation)
@@ -287,7 +287,7 @@ def test_that_does_not_end(fake_proxy_server):
 @with_each_isolation
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=attrgetter("name"))
 async def test_tests_that_are_ended_leave_nothing_within_three_seconds(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: Choice
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: IsolationMode
 ) -> None:
     program, command = stubborn(number)
     tests = TESTS.replace("COMMAND", repr(command)).replace("ISOLATION", repr(isolation))

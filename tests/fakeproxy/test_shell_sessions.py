@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sandbox_fakeproxy import LocalRuntime
 from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
-from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.processes import is_running, open_files, pids_in, wait_until
@@ -18,7 +18,7 @@ PATIENCE = 15.0
 
 
 @pytest.fixture
-async def shell(tmp_path: Path, isolation: Choice) -> AsyncGenerator[ShellApi]:
+async def shell(tmp_path: Path, isolation: IsolationMode) -> AsyncGenerator[ShellApi]:
     runtime = LocalRuntime(tmp_path / "sandboxes", isolation=isolation)
     yield ShellApi(runtime)
     await runtime.close()

@@ -22,7 +22,7 @@ from sandbox_fakeproxy.ids import SessionIds
 
 from .api import Routes, route
 from .cleanup.temporary import TemporaryDirectory
-from .files.api import Files
+from .files.api import FileAPI
 from .interface import RuntimeUnreachable
 from .paths import HOME, WORK, SandboxPaths
 from .shell.api import shell_routes
@@ -37,7 +37,7 @@ class Pod:
 
     def __init__(self, sessions: Sessions, paths: SandboxPaths) -> None:
         self.sessions = sessions
-        self._files = Files(paths)
+        self._files = FileAPI(paths)
 
     def routes(self) -> Routes:
         """Return the routes of the runtime's API; they work until the pod is stopped."""

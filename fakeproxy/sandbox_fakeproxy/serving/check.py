@@ -8,7 +8,7 @@ import subprocess
 import textwrap
 from collections.abc import Iterator
 
-from sandbox_fakeproxy.runtime.local.bubblewrap import ROOTS_UID, Bubblewrap
+from sandbox_fakeproxy.runtime.local.bubblewrap import HOST_UID, Bubblewrap
 from sandbox_fakeproxy.runtime.local.isolation import choose_isolation
 from sandbox_fakeproxy.runtime.local.limits import DEFAULT_LIMITS
 
@@ -46,7 +46,7 @@ def _access_lines(jail: Bubblewrap) -> Iterator[tuple[str, str]]:
     )
     yield "devices", "enforced: a terminal, null, zero, full, random and its own shared memory"
     yield "processes", "enforced: sees and signals those of its sandbox; they end with the fake"
-    outer_user = f"user {ROOTS_UID}" if os.getuid() == 0 else "you"
+    outer_user = f"user {HOST_UID}" if os.getuid() == 0 else "you"
     yield "user", f"enforced: gem, without privileges; outside the jail it is {outer_user}"
     yield (
         "network",
@@ -83,7 +83,7 @@ def _describe_process_limit(limit: int) -> str:
 
 
 def _lines_without_jail() -> Iterator[tuple[str, str]]:
-    yield "jail", choose_isolation("auto").sentence
+    yield "jail", choose_isolation("auto").description
     yield "files, devices, network", "not enforced: a command has your access"
     yield "processes", "not enforced: a command sees and signals yours and the fake's"
     yield "limits", "not enforced, except disk space, which is checked every few seconds"

@@ -15,7 +15,7 @@ from platformdirs import user_state_path
 from sandbox_fakeproxy.control.documents import InvalidDocument
 from sandbox_fakeproxy.controller import DEFAULT_PROFILE, PROFILES
 from sandbox_fakeproxy.errors import CannotStart, UnusableAdminKey
-from sandbox_fakeproxy.runtime.local.limits import DEFAULT_LIMITS, Limits, read_limits
+from sandbox_fakeproxy.runtime.local.limits import DEFAULT_LIMITS, Limits, parse_limits
 
 from .banner import print_line
 from .check import check
@@ -240,7 +240,7 @@ def _add_time_options(parser: argparse.ArgumentParser) -> None:
 
 def _parse_limits(text: str) -> Limits:
     try:
-        return read_limits(text)
+        return parse_limits(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
 

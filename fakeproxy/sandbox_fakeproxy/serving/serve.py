@@ -24,7 +24,7 @@ from sandbox_fakeproxy.controller import DEFAULT_PROFILE
 from sandbox_fakeproxy.ids import IdGenerator, seeded_random
 from sandbox_fakeproxy.runtime.cleanup.processes import reap_orphans
 from sandbox_fakeproxy.runtime.interface import Runtime
-from sandbox_fakeproxy.runtime.local.isolation import Choice, Network
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode, Network
 from sandbox_fakeproxy.runtime.local.limits import Limits
 from sandbox_fakeproxy.runtime.local.runtime import LocalRuntime
 from sandbox_fakeproxy.store import Store
@@ -48,7 +48,7 @@ class Settings:
     ready_after: float
     reconcile_delay: float
     command_timeout: float | None
-    isolation: Choice
+    isolation: IsolationMode
     network: Network
     limits: Limits
     profile: str
@@ -99,7 +99,7 @@ def _serve(
         seed_report = "" if seed is None else _apply_seed(app.state.fake, seed, is_new=is_new_state)
         info = StartupInfo(
             url=listener.url,
-            isolation=runtime.isolation.sentence,
+            isolation=runtime.isolation.description,
             state=settings.data and data.path,
             admin_key_file=None if configured_key or settings.data is None else data.admin_key_file,
             new_admin_key=admin_key if is_new_key else None,
