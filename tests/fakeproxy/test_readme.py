@@ -96,7 +96,7 @@ def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
     }
     paths = SandboxPaths(tmp_path, isolated=False)
     sessions = Sessions(paths, ManualClock(), no_shell, str)
-    runtime = Pod(sessions, paths).routes()
+    runtime = Pod(sessions, paths).routes
     inside = {(method, path) for path, methods in runtime.items() for method in methods}
     section = README.split("## Routes")[1].split("\n## ")[0]
     named = re.findall(r"`(?:(GET|POST|PUT|DELETE) )?(/[^`]+)`", section)

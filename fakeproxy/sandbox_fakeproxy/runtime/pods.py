@@ -33,16 +33,16 @@ _T = TypeVar("_T")
 
 
 class Pod:
-    """One sandbox between a start and the next stop: its shell sessions and its file API."""
+    """One sandbox between a start and the next stop: its shell sessions and its file API.
+
+    `routes` are those of the runtime's API; they work until the pod is stopped.
+    """
 
     def __init__(self, sessions: Sessions, paths: SandboxPaths) -> None:
         self.sessions = sessions
         self._files = FileAPI(paths)
-
-    def routes(self) -> Routes:
-        """Return the routes of the runtime's API; they work until the pod is stopped."""
-        return {
-            **shell_routes(self.sessions),
+        self.routes: Routes = {
+            **shell_routes(sessions),
             **self._files.routes(),
             "/v1/sandbox": {"GET": describe_sandbox},
         }
@@ -91,7 +91,7 @@ class PodRuntime:
             return _refuse()
         if sandbox_id not in self._pods:
             self._pods[sandbox_id] = self.new_pod(sandbox_id)
-        routes = self._pods[sandbox_id].routes()
+        routes = self._pods[sandbox_id].routes
         return self._complete(_route_after(self._stops.get(sandbox_id), request, routes))
 
     async def stop(self, sandbox_id: str) -> None:

@@ -43,22 +43,22 @@ class FileAPI:
         self._volume = Volume({WORK: paths.work, HOME: paths.home}, owner=paths.owner)
         # One pool for each sandbox: slow searches do not hold up other sandboxes.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="files")
-        self._generation = 0  # increased by each `stop`
+        self._has_stopped = False
         self._running: set[asyncio.Future[Any]] = set()
 
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
-        """Return the routes for one request; they work until the next `stop`."""
-        return file_routes(self._volume, partial(self._run, self._generation))
+        """Return the paths of the API; they work until `stop`."""
+        return file_routes(self._volume, self._run)
 
     async def stop(self) -> None:
-        """Reject the calls of all earlier routes, and wait for those that have started."""
-        self._generation += 1
+        """Start no more calls, and wait for those that have started."""
+        self._has_stopped = True
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _run(self, generation: int, call: Callable[[], Any]) -> Any:
-        self._check(generation)
+    async def _run(self, call: Callable[[], Any]) -> Any:
+        self._require_running()
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, self._prepare_and_call, generation, call)
+        future = loop.run_in_executor(self._threads, self._prepare_and_call, call)
         self._running.add(future)
         future.add_done_callback(self._on_done)
         return await asyncio.shield(future)
@@ -68,13 +68,13 @@ class FileAPI:
         if not future.cancelled():
             future.exception()  # retrieved here, as the caller may be gone
 
-    def _prepare_and_call(self, generation: int, call: Callable[[], Any]) -> Any:
-        self._check(generation)  # once more, as the call may have waited for a thread
+    def _prepare_and_call(self, call: Callable[[], Any]) -> Any:
+        self._require_running()  # once more, as the call may have waited for a thread
         self._volume.create_directories()
         return call()
 
-    def _check(self, generation: int) -> None:
-        if generation != self._generation:
+    def _require_running(self) -> None:
+        if self._has_stopped:
             raise RuntimeUnreachable("The sandbox was stopped before its files could be reached")
 
 
