@@ -1,7 +1,8 @@
 """A fake of the sandbox proxy: the whole API, offline.
 
 The packages `client`, `fakeproxy` and `contract` never import one another.
-They meet over HTTP, so that whatever judges this fake can judge a deployed proxy too.
+They communicate only over HTTP, so the checks that run against this fake run against a deployed
+proxy too.
 """
 
 from importlib import import_module
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from .clock import Clock, Instant, ManualClock, SystemClock
     from .control.documents import InvalidDocument
     from .control.fake import Fake
+    from .controller import Status
     from .errors import APIError
     from .model import ApiKey, Sandbox, User
     from .runtime.interface import Runtime, RuntimeUnreachable
     from .runtime.local.runtime import LocalRuntime
     from .runtime.scripted import Outcome, ScriptedRuntime
     from .runtime.shell.commands import Command
-    from .service import Service, Status
+    from .service import Service
     from .store import Store
     from .testing import FakeProxy, FakeProxyServer
 
@@ -47,9 +49,9 @@ __all__ = [
     "create_app",
 ]
 
-# pytest loads the plugin beside this file in every project where the distribution is installed,
-# also without its extra: modules that need Starlette are imported on first use.
-_HOMES = {
+# pytest loads `pytest_plugin` in every project where the distribution is installed, even without
+# its extra, so modules that need Starlette are imported on first use.
+_MODULES = {
     "ApiKey": "model",
     "Clock": "clock",
     "Command": "runtime.shell.commands",
@@ -67,7 +69,7 @@ _HOMES = {
     "Sandbox": "model",
     "ScriptedRuntime": "runtime.scripted",
     "Service": "service",
-    "Status": "service",
+    "Status": "controller",
     "Store": "store",
     "SystemClock": "clock",
     "User": "model",
@@ -76,6 +78,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,4 +1,4 @@
-"""Start the fake proxy from a terminal."""
+"""Entry point of `python -m sandbox_fakeproxy` and of the command `sandbox-fakeproxy`."""
 
 import signal
 import sys
@@ -7,11 +7,12 @@ import sys
 def main() -> int:
     """Run the command line and return the exit code.
 
-    While packages are imported, Ctrl-C ends the process silently; an ignored one stays ignored.
+    While packages are imported, Ctrl-C ends the process without a traceback. A SIGINT that the
+    parent process ignores stays ignored.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.argv[1:] == ["--version"]:  # here, since it needs no extra
+    if sys.argv[1:] == ["--version"]:  # handled here, as it needs no extra
         from importlib.metadata import version
 
         print(f"sandbox-fakeproxy {version('async-remote-agent')}")
@@ -26,7 +27,7 @@ def main() -> int:
 def _report_missing(exc: ModuleNotFoundError) -> int:
     missing = (exc.name or "").partition(".")[0]
     if missing == "sandbox_fakeproxy":
-        raise exc  # a defect of this package
+        raise exc  # a bug in this package
     from .distribution import install_command
 
     print(

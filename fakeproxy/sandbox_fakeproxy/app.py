@@ -1,7 +1,8 @@
-"""The fake proxy as one ASGI app: its parts and its routes.
+"""The application factory: it connects the parts of the fake proxy and builds the routes.
 
-The handlers (`api`) translate HTTP to the service (`service`), which has the rules. The service
-uses the rows (`store`), the status of a sandbox over time (`controller`) and a runtime.
+The handlers (`api`) translate HTTP requests to calls of the service (`service`), which has the
+rules. The service uses the database (`store`), the status of sandboxes over time (`controller`) and
+a runtime.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
@@ -25,7 +26,7 @@ from sandbox_fakeproxy.api.routing import (
     ApiRoute,
     Health,
     admin_routes,
-    route_of_unknown_paths,
+    not_found_route,
     user_routes,
 )
 from sandbox_fakeproxy.api.sandboxes import Sandboxes
@@ -44,8 +45,8 @@ from sandbox_fakeproxy.runtime.local.runtime import LocalRuntime
 from .clock import Clock, SystemClock
 from .controller import DEFAULT_PROFILE, Controller, find_profile
 from .errors import APIError
-from .http import write
-from .ids import IdGenerator, seed_of
+from .http import to_response
+from .ids import IdGenerator, derive_seed
 from .service import Service
 from .store import Store
 
@@ -67,37 +68,38 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     log_bodies: bool = False,
     service: type[Service] = Service,
 ) -> Starlette:
-    """Make a fake proxy as one ASGI app; it needs no socket and no lifespan events.
+    """Create a fake proxy as an ASGI app; it needs no socket and no lifespan events.
 
     Args:
-        admin_key: the key of the administrator's routes, and of those below `/_fake/`.
-        clock: its time; the machine's by default.
-        runtime: what answers below `/proxy/<name>`; by default commands really run on this machine,
-            in a temporary directory. One of yours takes a seed of its own.
-        store: users, keys and sandboxes; in memory by default.
-        profile: whose statuses are shown, `v1alpha1` or `v1beta1`.
-        ready_after: seconds of `clock` until a sandbox is ready, also if less than the delay.
-        reconcile_delay: seconds of `clock` until a change shows in a sandbox's status.
+        admin_key: the key for the admin routes and for the routes below `/_fake/`.
+        clock: the time source; the machine's time by default.
+        runtime: handles requests below `/proxy/<name>`; by default, commands really run on this
+            machine, in a temporary directory. `random` does not seed a runtime that is passed in.
+        store: the database of users, keys and sandboxes; in memory by default.
+        profile: the controller version of sandbox statuses, `v1alpha1` or `v1beta1`.
+        ready_after: seconds of `clock` until a sandbox is ready, even if that is less than
+            `reconcile_delay`.
+        reconcile_delay: seconds of `clock` until a change appears in a sandbox's status.
         command_timeout: seconds of `clock` until a request to a sandbox is answered with 504.
-        upstream: answers below `/proxy/<name>` what the runtime has no path for.
-        as_deployed: have the deployed proxy's quirks and bugs.
-        allowed_hosts: refuse requests for other hosts.
-        random: makes ids and keys; a seeded one makes the same in every run.
+        upstream: handles requests below `/proxy/<name>` for which the runtime has no path.
+        as_deployed: behave as the deployed proxy, including its quirks and bugs.
+        allowed_hosts: reject requests for other hosts; by default, accept all.
+        random: generates ids and keys; a seeded one generates the same in every run.
         log_bodies: keep queries and bodies in the request log, with keys masked.
-        service: a subclass of `Service`, which keeps other rules.
+        service: a subclass of `Service` with changed rules.
 
-    `app.state.fake` is what tests control the fake by. The lifespan's end, or
-    `await app.state.runtime.close()`, kills what still runs.
+    Tests control the fake through `app.state.fake`. The end of the lifespan, or
+    `await app.state.runtime.close()`, kills all running processes.
 
     Raises:
-        UnusableAdminKey: (a `ValueError`) the admin key is not one that a header can carry.
+        UnusableAdminKey: (a `ValueError`) the admin key cannot be sent in a header.
         ValueError: there is no such profile.
     """
     store = store if store is not None else Store()
     if clock is None:
         clock = SystemClock(store.seconds_advanced(), not_before=store.last_change())
     if runtime is None:
-        runtime = LocalRuntime(seed=seed_of(random), as_deployed=as_deployed)
+        runtime = LocalRuntime(seed=derive_seed(random), as_deployed=as_deployed)
     behavior = DEPLOYED if as_deployed else DEFAULT
     if not behavior.rules.keeps_files:
         store.forget_kept_files()
@@ -106,23 +108,11 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         ready_after=ready_after, reconcile_delay=reconcile_delay, profile=find_profile(profile)
     )
     request_log = RequestLog(clock, admin_key, keeps_bodies=log_bodies)
-    rules = service(store, clock, ids, controller, runtime, behavior.rules, admin_key)
-    fake = Fake(rules, request_log, profile, behavior.admin_email)
+    operations = service(store, clock, ids, controller, runtime, behavior.rules, admin_key)
+    fake = Fake(operations, request_log, profile, behavior.admin_email)
     app = Starlette(
-        routes=_routes(rules, fake, behavior, upstream, command_timeout),
-        middleware=[
-            Middleware(LogRequests, log=request_log),
-            Middleware(ServerConventions),
-            *_known_hosts(allowed_hosts),
-            Middleware(
-                FaultInjection,
-                faults=fake.faults,
-                clock=clock,
-                find_caller=rules.find_caller,
-                ignores_case=behavior.has_loose_routes,
-            ),
-            *([Middleware(ETags)] if behavior.sends_etags else []),
-        ],
+        routes=_routes(operations, fake, behavior, upstream, command_timeout),
+        middleware=_middleware(operations, fake, behavior, request_log, allowed_hosts),
         exception_handlers=_error_handlers(behavior),
         lifespan=_closing(runtime),
     )
@@ -131,15 +121,38 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     return app
 
 
-def _known_hosts(allowed: Collection[str] | None) -> list[Middleware]:
-    """Refuse requests for other hosts, against DNS rebinding.
+def _middleware(
+    service: Service,
+    fake: Fake,
+    behavior: Behavior,
+    request_log: RequestLog,
+    allowed_hosts: Collection[str] | None,
+) -> list[Middleware]:
+    """Return the middleware, outermost first."""
+    return [
+        Middleware(LogRequests, log=request_log),
+        Middleware(ServerConventions),
+        *_host_check(allowed_hosts),
+        Middleware(
+            FaultInjection,
+            faults=fake.faults,
+            clock=service.clock,
+            find_caller=service.find_caller,
+            ignores_case=behavior.has_loose_routes,
+        ),
+        *([Middleware(ETags)] if behavior.sends_etags else []),
+    ]
 
-    A web page can make its own name point to this machine and so have a browser talk to the fake;
-    but it cannot make the browser send another `Host` than that name.
+
+def _host_check(allowed_hosts: Collection[str] | None) -> list[Middleware]:
+    """Return the middleware that rejects requests for other hosts, against DNS rebinding.
+
+    A web page can make its own host name resolve to this machine, so that a browser sends requests
+    to the fake. But those requests have that name in `Host`; the page cannot change it.
     """
-    if allowed is None:
+    if allowed_hosts is None:
         return []
-    return [Middleware(TrustedHostMiddleware, allowed_hosts=[*allowed], www_redirect=False)]
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=[*allowed_hosts], www_redirect=False)]
 
 
 def _routes(
@@ -149,12 +162,12 @@ def _routes(
     upstream: ASGIApp | None,
     command_timeout: float | None,
 ) -> list[ApiRoute]:
-    """Return all routes: the API's, the tester's, and the one for every other path."""
+    """Return the routes of the API, those below `/_fake/`, and the one for all other paths."""
     auth = Auth(service)
     validation = DeployedValidation() if behavior.coerces_fields else Validation()
     time_limit = behavior.time_limit if command_timeout is None else command_timeout
-    forwards = DeployedForwarding if behavior.rewrites_forwarded else Forwarding
-    forwarding = forwards(service, upstream=upstream, time_limit=time_limit)
+    forwarding_class = DeployedForwarding if behavior.rewrites_forwarded else Forwarding
+    forwarding = forwarding_class(service, upstream=upstream, time_limit=time_limit)
     route = LooseRoute if behavior.has_loose_routes else ApiRoute
     sandboxes, users = Sandboxes(service, validation), Users(service, validation)
     routes = [
@@ -164,26 +177,28 @@ def _routes(
     ]
     if behavior.has_loose_routes:
         routes.append(OptionsRoute(auth, routes.copy()))
-    return [*routes, *tester_routes(auth, Control(fake)), route_of_unknown_paths(route, auth)]
+    return [*routes, *tester_routes(auth, Control(fake)), not_found_route(route, auth)]
 
 
 def _error_handlers(behavior: Behavior) -> Mapping[Any, ExceptionHandler]:
-    """Return the functions that turn errors into HTTP."""
+    """Return the functions that convert errors to HTTP responses."""
 
-    async def refuse(request: Request, exc: Exception) -> Response:
-        assert isinstance(exc, APIError)  # noqa: S101  (Starlette types every handler so)
-        is_own = request.scope["path"].startswith("/_fake/")
-        return write((DEFAULT if is_own else behavior).reply(exc))
+    async def handle_api_error(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, APIError)  # noqa: S101  (Starlette's type for handlers)
+        is_control = request.scope["path"].startswith("/_fake/")
+        return to_response((DEFAULT if is_control else behavior).reply(exc))
 
-    async def report_defect(_request: Request, _exc: Exception) -> Response:
-        # Starlette raises the exception on, so that a test or the server's log shows the defect.
-        message = "The fake proxy, or what a test made it of, has a defect; see its log"
-        return write(behavior.reply(APIError(500, message)))
+    async def handle_defect(_request: Request, _exc: Exception) -> Response:
+        # Starlette re-raises the exception afterwards, so a test or the server's log shows it.
+        message = "The fake proxy, or a part that a test replaced, has a bug; see the log"
+        return to_response(behavior.reply(APIError(500, message)))
 
-    return {APIError: refuse, Exception: report_defect}
+    return {APIError: handle_api_error, Exception: handle_defect}
 
 
 def _closing(runtime: Runtime) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Return a lifespan that closes the runtime at its end."""
+
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         yield

@@ -1,8 +1,9 @@
 """The sandbox controller: the status of a sandbox as time passes.
 
-Nothing runs in the background: a status is computed from the record and the time when it is
-asked for, so a thousand sandboxes cost what one costs, and a moved clock moves all of them. The
-profiles are the contract's readiness tables: how each version of the controller words each phase.
+Nothing runs in the background: each request computes a status from the stored sandbox and the
+current time. So the number of sandboxes costs nothing, and an advance of the clock affects all of
+them. The profiles are the contract's readiness tables: each controller version's condition for each
+phase.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from .model import FailureMode, Intent, Sandbox
 
 
 class Phase(StrEnum):
-    """How far the controller has come with a sandbox, as its status says."""
+    """The progress of the controller with a sandbox, as its status shows it."""
 
     UNRECONCILED = "created"
     PENDING = "pending"
@@ -29,7 +30,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The reported status of a phase: the columns of the tables."""
+    """The status that the controller reports for a phase: the columns of the contract's tables."""
 
     replicas: int
     ready: bool
@@ -37,7 +38,7 @@ class Condition:
     message: str | None = None
 
 
-# One column of the contract's *Profiles*. Of a resource that has vanished, nothing is reported.
+# One column of the contract's *Profiles*. A vanished resource has no condition.
 Profile = Mapping[Phase, Condition]
 
 
@@ -56,26 +57,28 @@ V1ALPHA1: Profile = {
     Phase.FAILED: _waiting("Pod exists with phase: Failed"),
     Phase.EXPIRED: Condition(0, False, "SandboxExpired", "Sandbox has expired"),
     Phase.CONTROLLER_ERROR: Condition(
-        1, False, "ReconcilerError", "Error seen: the controller was told to fail"
+        1, False, "ReconcilerError", "Error seen: simulated controller failure"
     ),
 }
 
-_REWORDED: Profile = {
+_V1BETA1_WITH_REPLICAS: Profile = {
     **V1ALPHA1,
     Phase.READY: Condition(1, True, "DependenciesReady", "Pod is Ready"),
     Phase.PAUSED: Condition(0, False, "SandboxSuspended", "Sandbox is suspended"),
     Phase.FAILED: Condition(1, False, "PodFailed", "Pod failed"),
 }
 
-# This version's status has no replicas any more, which the proxy reports as 0.
-V1BETA1: Profile = {phase: replace(condition, replicas=0) for phase, condition in _REWORDED.items()}
+# The status has no replicas in this version; the proxy reports 0.
+V1BETA1: Profile = {
+    phase: replace(condition, replicas=0) for phase, condition in _V1BETA1_WITH_REPLICAS.items()
+}
 
 PROFILES: Mapping[str, Profile] = {"v1alpha1": V1ALPHA1, "v1beta1": V1BETA1}
 DEFAULT_PROFILE = "v1alpha1"
 
 
 def find_profile(name: str) -> Profile:
-    """Return the profile of that name.
+    """Return the profile with that name.
 
     Raises:
         ValueError: there is none.
@@ -88,6 +91,16 @@ def find_profile(name: str) -> Profile:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The reported status of a sandbox; `condition` is None if its resource is gone."""
+
+    sandbox: Sandbox
+    phase: Phase
+    has_service: bool
+    condition: Condition | None
+
+
 _PHASES = {
     FailureMode.VANISHED: Phase.VANISHED,
     FailureMode.CONTROLLER_ERROR: Phase.CONTROLLER_ERROR,
@@ -96,11 +109,12 @@ _PHASES = {
 
 
 class Controller:
-    """Compute a sandbox's status at a time, and its record after a change.
+    """Compute the status of a sandbox at a time, and the sandbox after a change.
 
-    A change shows `reconcile_delay` after it was asked for; until then the old status does.
-    `ready_after` counts from the request to create or resume, and holds even if it is less than the
-    delay; what the delay leaves of it, pending and starting share evenly.
+    A change appears in the status `reconcile_delay` seconds after its request. A sandbox is ready
+    `ready_after` seconds after the request to create or resume it, even if that is less than
+    `reconcile_delay`. From `reconcile_delay` until then, it is pending in the first half of the
+    time and starting in the second.
     """
 
     def __init__(
@@ -108,44 +122,38 @@ class Controller:
     ) -> None:
         self._ready_after = timedelta(seconds=ready_after)
         self._reconcile_delay = timedelta(seconds=reconcile_delay)
-        # A sandbox cannot be ready before the controller has seen it.
+        # A sandbox cannot be ready before the controller has observed it.
         self._start_delay = min(self._reconcile_delay, self._ready_after)
         self._starting_after = (self._start_delay + self._ready_after) / 2
         self._profile = profile
 
     # The status ---------------------------------------------------------------------------------
 
-    def condition(self, sandbox: Sandbox, now: datetime, phase: Phase | None = None) -> Condition:
-        """Return the reported condition of a sandbox whose resource exists.
-
-        The phase at that time may be passed in, to save the work of finding it.
-        """
-        condition = self._profile[phase or self.phase(sandbox, now)]
-        if condition.replicas == 0:
-            return condition
-        seen = self._seen(sandbox, now)
-        return replace(condition, replicas=0) if seen and seen.is_paused else condition
+    def status(self, sandbox: Sandbox, now: datetime) -> Status:
+        """Return the status of a sandbox at a time."""
+        observed = self._observed(sandbox, now)
+        phase = self._phase(observed, now)
+        if phase is Phase.VANISHED:
+            return Status(sandbox, phase, has_service=False, condition=None)
+        condition = self._profile[phase]
+        if condition.replicas and observed is not None and observed.is_paused:
+            condition = replace(condition, replicas=0)
+        return Status(sandbox, phase, self._has_service(sandbox, now), condition)
 
     def phase(self, sandbox: Sandbox, now: datetime) -> Phase:
-        """Return how far the controller has come with a sandbox."""
-        return self._phase(self._seen(sandbox, now), now)
-
-    def has_service(self, sandbox: Sandbox, now: datetime) -> bool:
-        """Tell whether the controller has made the sandbox's service yet."""
-        return sandbox.had_service or (
-            self._has_seen(sandbox.desired, now)
-            and sandbox.desired.failure_mode is not FailureMode.CONTROLLER_ERROR
-        )
+        """Return the phase of a sandbox at a time."""
+        return self._phase(self._observed(sandbox, now), now)
 
     def has_vanished(self, sandbox: Sandbox, now: datetime) -> bool:
-        """Tell whether the sandbox's resource is gone."""
+        """Return whether the sandbox's resource is gone at `now`."""
         return self.phase(sandbox, now) is Phase.VANISHED
 
     def accepts_commands(self, sandbox: Sandbox, now: datetime) -> bool:
-        """Tell whether a command may start.
+        """Return whether a command may start.
 
-        A pause or a failure counts from the request, although the old status shows a moment longer:
-        processes are killed at once, and none may start after that.
+        A pause or a failure applies from its request on, although the status still shows the old
+        phase until the reconcile delay has passed: processes are killed at once, and none may start
+        after that.
         """
         return (
             self._phase(sandbox.desired, now) is Phase.READY
@@ -155,21 +163,21 @@ class Controller:
     # Changes ------------------------------------------------------------------------------------
 
     def paused(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        """Ask that a sandbox be paused; asking again changes nothing."""
+        """Return the sandbox after a request to pause it; a paused one is unchanged."""
         return self._changed(sandbox, Intent(sandbox.desired.failure_mode, True, now))
 
     def resumed(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        """Ask that a sandbox run again; asking it of a running one changes nothing."""
+        """Return the sandbox after a request to resume it; a running one is unchanged."""
         return self._changed(sandbox, Intent(sandbox.desired.failure_mode, False, now))
 
     def with_failure_mode(
         self, sandbox: Sandbox, failure_mode: FailureMode, now: datetime
     ) -> Sandbox:
-        """Have something become of a sandbox; of a mended one, a new pod starts."""
+        """Return the sandbox with another failure mode; with `running`, a new pod starts."""
         return self._changed(sandbox, Intent(failure_mode, sandbox.desired.is_paused, now))
 
     def age(self, phase: Phase) -> timedelta:
-        """Return how long ago a sandbox was made that enters a phase now."""
+        """Return the age of a sandbox that enters a phase now."""
         return {
             Phase.UNRECONCILED: timedelta(0),
             Phase.PENDING: self._start_delay,
@@ -180,31 +188,39 @@ class Controller:
     def _changed(self, sandbox: Sandbox, desired: Intent) -> Sandbox:
         if _is_same(desired, sandbox.desired):
             return sandbox
-        seen = self._seen(sandbox, desired.since)
-        if seen is not None and _is_same(desired, seen):
-            return replace(sandbox, desired=seen)  # taken back before the controller saw it
-        had_service = self.has_service(sandbox, desired.since)
-        return replace(sandbox, desired=desired, observed=seen, had_service=had_service)
+        observed = self._observed(sandbox, desired.since)
+        if observed is not None and _is_same(desired, observed):
+            # The change was reverted before the controller saw it.
+            return replace(sandbox, desired=observed)
+        had_service = self._has_service(sandbox, desired.since)
+        return replace(sandbox, desired=desired, observed=observed, had_service=had_service)
 
-    def _seen(self, sandbox: Sandbox, now: datetime) -> Intent | None:
-        """Return the intent that the controller acts upon; None until it knows of the sandbox."""
-        return sandbox.desired if self._has_seen(sandbox.desired, now) else sandbox.observed
+    def _has_service(self, sandbox: Sandbox, now: datetime) -> bool:
+        """Return whether the controller has created the sandbox's service by `now`."""
+        return sandbox.had_service or (
+            self._has_observed(sandbox.desired, now)
+            and sandbox.desired.failure_mode is not FailureMode.CONTROLLER_ERROR
+        )
 
-    def _has_seen(self, desired: Intent, now: datetime) -> bool:
+    def _observed(self, sandbox: Sandbox, now: datetime) -> Intent | None:
+        """Return the intent that the controller acts on; None before it sees the sandbox."""
+        return sandbox.desired if self._has_observed(sandbox.desired, now) else sandbox.observed
+
+    def _has_observed(self, desired: Intent, now: datetime) -> bool:
         starts = desired.failure_mode is FailureMode.RUNNING and not desired.is_paused
         return now - desired.since >= (self._start_delay if starts else self._reconcile_delay)
 
-    def _phase(self, seen: Intent | None, now: datetime) -> Phase:
-        if seen is None:
+    def _phase(self, observed: Intent | None, now: datetime) -> Phase:
+        if observed is None:
             return Phase.UNRECONCILED
-        if seen.failure_mode in _PHASES:
-            return _PHASES[seen.failure_mode]
-        if seen.is_paused:
+        if observed.failure_mode in _PHASES:
+            return _PHASES[observed.failure_mode]
+        if observed.is_paused:
             return Phase.PAUSED
-        if seen.failure_mode is FailureMode.FAILED:
+        if observed.failure_mode is FailureMode.FAILED:
             return Phase.FAILED
-        running = now - seen.since
-        if running >= self._ready_after and seen.failure_mode is not FailureMode.NEVER_READY:
+        running = now - observed.since
+        if running >= self._ready_after and observed.failure_mode is not FailureMode.NEVER_READY:
             return Phase.READY
         return Phase.STARTING if running >= self._starting_after else Phase.PENDING
 

@@ -1,33 +1,33 @@
-"""The errors of the fake: their tree, and those that several modules raise.
+"""The tree of the fake's errors, and the errors that several modules raise.
 
 Exception
-├── APIError                  the proxy's answer: a status and a message
-├── Unprocessable             the runtime's answer, 422 (`runtime.api`)
-├── SessionError              the runtime's answer for a session (`runtime.shell.sessions`)
+├── APIError                  the proxy's error response: a status and a message
+├── Unprocessable             the runtime's error response, 422 (`runtime.api`)
+├── SessionError              the runtime's error response for a session (`runtime.shell.sessions`)
 │   ├── SessionNotFound       404
-│   ├── SessionBusy           409: another command runs there
-│   ├── NothingRuns           409: no command runs there
+│   ├── SessionBusy           409: another command runs in the session
+│   ├── NothingRuns           409: no command runs in the session
 │   └── TooMuchInput          409: earlier input is still unread
-├── FileError                 the runtime's answer for a file, by its `error_type` (`runtime.files`)
-├── FileRejected              a path or a file does not fit; it becomes a FileError
+├── FileError                 the runtime's error response for a file (`runtime.files`)
+├── FileRejected              a path or a file is not accepted; it becomes a FileError
 ├── InvalidExpression         a regular expression is malformed; it becomes an Unprocessable
-├── RuntimeUnreachable        the runtime has ended, or ended while it was asked: 502
-├── AlreadyExists             a unique name is taken in the store: 409
+├── RuntimeUnreachable        the runtime has ended, or ended during a request: 502
+├── AlreadyExists             a name that must be unique is taken: 409
 ├── CannotStart               `sandbox-fakeproxy serve` exits with 2
-│   ├── StoreUnusable         the state is not of this version
+│   ├── StoreUnusable         this version cannot read the state
 │   ├── DataUnusable          the data directory cannot be used (`serving.data_directory`)
-│   ├── ListenerRefused       the address cannot, or must not, be listened on (`serving.listener`)
+│   ├── ListenerRefused       listening on the address fails or is not allowed (`serving.listener`)
 │   └── IsolationUnavailable  jails are required and do not work (`runtime.local.isolation`)
 └── ValueError
     ├── UnusableAdminKey      no header can carry the admin key: exit 2
-    └── InvalidDocument       a seed or faults are wrong (`control.documents`): exit 2, or 400
+    └── InvalidDocument       a seed or faults are invalid (`control.documents`): exit 2, or 400
 """
 
 from enum import Enum, auto
 
 
 class Quirk(Enum):
-    """Refusals that the deployed proxy answers differently; `deployed` has the answers."""
+    """Errors that the deployed proxy answers differently, as `deployed.behavior` lists."""
 
     MALFORMED_BODY = auto()
     LARGE_BODY = auto()
@@ -58,7 +58,7 @@ class Quirk(Enum):
 
 
 class APIError(Exception):
-    """An answer other than the one that was asked for."""
+    """An error response of the proxy; `quirk` selects the deployed proxy's response instead."""
 
     def __init__(self, status: int, message: str, quirk: Quirk | None = None) -> None:
         super().__init__(message)
@@ -72,18 +72,18 @@ class AlreadyExists(Exception):
 
 
 class CannotStart(Exception):
-    """The fake cannot be started as it was asked to be."""
+    """The fake cannot be started with the given options."""
 
 
 class UnusableAdminKey(ValueError):
-    """The admin key is one that no request could carry."""
+    """The admin key cannot be sent in a header."""
 
 
 class StoreUnusable(CannotStart):
     """The state on disk cannot be read by this version."""
 
 
-def vanished(name: str) -> APIError:
-    """Return the refusal for a sandbox without a resource."""
+def vanished_error(name: str) -> APIError:
+    """Return the error for a sandbox without a Kubernetes resource."""
     message = f"The resource of sandbox '{name}' has vanished. Delete the sandbox to free its name"
     return APIError(502, message, Quirk.VANISHED)

@@ -1,4 +1,4 @@
-"""From an HTTP request to plain values, and from a handler's reply back to HTTP."""
+"""Decode HTTP requests to plain values, and encode handlers' replies as HTTP responses."""
 
 import codecs
 import json
@@ -18,8 +18,8 @@ from starlette.types import Message, Receive, Scope
 from .errors import APIError, Quirk
 
 BODY_LIMIT = 100 * 1024
-HEADER_LIMIT = 16 * 1024  # bytes, as in Node.js: a request's URL, field names and field values
-TRANSPORT = "sandbox_fakeproxy.transport"  # the key of a scope that the fake's own server adds
+HEADER_LIMIT = 16 * 1024  # bytes of a URL, field names and field values together, as in Node.js
+TRANSPORT = "sandbox_fakeproxy.transport"  # scope key, set by the fake's own server
 JsonObject = dict[str, Any]
 
 _JSON = "application/json; charset=utf-8"
@@ -29,7 +29,7 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer of a handler."""
+    """A handler's response: a JSON body and a status."""
 
     body: Any
     status: int = 200
@@ -37,25 +37,25 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The path's parameters, the query and the body of a request, decoded."""
+    """The decoded path parameters, query and body of a request."""
 
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     body: JsonObject = field(default_factory=dict[str, Any])
 
 
-def write(reply: Reply | Response) -> Response:
-    """Turn a reply into HTTP; a response stays as it is."""
+def to_response(reply: Reply | Response) -> Response:
+    """Encode a reply as JSON; return a response unchanged."""
     if isinstance(reply, Response):
         return reply
     return Response(orjson.dumps(reply.body), reply.status, media_type=_JSON)
 
 
 async def read_arguments(request: Request) -> Arguments:
-    """Read a request to its end.
+    """Read and decode a whole request.
 
     Raises:
-        APIError: 400 or 413.
+        APIError: 400 for a malformed path or body, 413 for a body that is too large.
     """
     return Arguments(
         params={name: decode(value) for name, value in request.path_params.items()},
@@ -69,8 +69,8 @@ async def _read_json(request: Request) -> JsonObject:
 
 
 def has_body(scope: Scope) -> bool:
-    """Tell whether a request has a body to wait for."""
-    for name, _ in scope["headers"]:  # noqa: SIM110  # any() takes thrice as long, on each request
+    """Return whether a request has a body to wait for."""
+    for name, _ in scope["headers"]:  # noqa: SIM110  # any() takes three times as long, on each request
         if name in _BODY_HEADERS:
             return True
     return False
@@ -80,7 +80,7 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     """Return a request's body.
 
     Raises:
-        APIError: 413 when it has more than `limit` bytes.
+        APIError: 413, the body has more than `limit` bytes.
     """
     body = bytearray()
     async for chunk in request.stream():
@@ -91,7 +91,7 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
 
 
 def replayed(body: bytes, then: Receive) -> Receive:
-    """Return a `receive` that yields a body that was read already, and goes on with `then`."""
+    """Return a `receive` that yields `body`, which was already read, and then calls `then`."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
@@ -104,7 +104,7 @@ def decode(segment: str) -> str:
     """Decode one segment of a path.
 
     Raises:
-        APIError: 400 when it is not percent-encoded UTF-8.
+        APIError: 400, the segment is not percent-encoded UTF-8.
     """
     if "%" not in segment:
         return segment
@@ -117,24 +117,24 @@ def decode(segment: str) -> str:
 
 
 def json_object(headers: Headers, body: bytes) -> JsonObject:
-    """Read a body as a JSON object: no body, an array, or another content type is an empty one.
+    """Parse a body as a JSON object; an empty body, an array or another content type gives `{}`.
 
     Raises:
-        APIError: 400 for anything else; 413 when a compressed body is too large.
+        APIError: 400 for anything else, 413 for a compressed body that is too large.
     """
     value = json_body(headers, body)
     if isinstance(value, dict):
-        return {str(name): each for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON
+        return {str(name): item for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON
     if isinstance(value, list):
         return {}
     raise _malformed("The JSON body must be an object")
 
 
 def json_body(headers: Headers, body: bytes) -> Any:
-    """Read a body as JSON: no body, or another content type, is an empty object.
+    """Parse a body as JSON; an empty body or another content type gives `{}`.
 
     Raises:
-        APIError: 400 when it is malformed; 413 when a compressed body is too large.
+        APIError: 400 for malformed JSON, 413 for a compressed body that is too large.
     """
     charset = _json_charset(headers.get("content-type", ""))
     if not body or charset is None:
@@ -143,15 +143,15 @@ def json_body(headers: Headers, body: bytes) -> Any:
 
 
 def parse_json(body: bytes, charset: str = "utf-8") -> Any:
-    """Parse JSON as strictly as its standard.
+    """Parse JSON strictly, as its standard says.
 
     Raises:
-        APIError: 400 when it is malformed, or holds text that no reply could repeat.
+        APIError: 400, it is malformed or contains text that no response could contain.
     """
     try:
-        value = json.loads(body.decode(charset), parse_constant=no_constant)
+        value = json.loads(body.decode(charset), parse_constant=reject_constant)
         if b"\\u" in body:
-            # Half a surrogate pair: legal JSON, but no text that can be stored or sent.
+            # Half a surrogate pair is legal JSON, but cannot be encoded to be stored or sent.
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise _malformed("Malformed JSON in the request body") from exc
@@ -159,12 +159,12 @@ def parse_json(body: bytes, charset: str = "utf-8") -> Any:
 
 
 def is_json(content_type: str) -> bool:
-    """Tell whether a content type is JSON's."""
+    """Return whether a content type is that of JSON."""
     return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 def _json_charset(content_type: str) -> str | None:
-    """Return the charset of JSON, or None when it is something else than JSON."""
+    """Return the charset of JSON content, or None if the content type is another."""
     if not is_json(content_type):
         return None
     for parameter in content_type.split(";")[1:]:
@@ -191,14 +191,14 @@ def _inflate(body: bytes, encoding: str) -> bytes:
         return body
     if encoding not in {"gzip", "deflate"}:
         raise _malformed(f"Unsupported content encoding '{encoding}'")
-    either = zlib.decompressobj(wbits=47)  # a gzip or a zlib header
+    decompressor = zlib.decompressobj(wbits=47)  # accepts a gzip or a zlib header
     try:
-        inflated = either.decompress(body, BODY_LIMIT + 1)
+        inflated = decompressor.decompress(body, BODY_LIMIT + 1)
     except zlib.error as exc:
         raise _malformed(f"The body is not {encoding}") from exc
     if len(inflated) > BODY_LIMIT:
         raise APIError(413, f"The body has more than {BODY_LIMIT} bytes", Quirk.LARGE_BODY)
-    if not either.eof:
+    if not decompressor.eof:
         raise _malformed(f"The body is not {encoding}")
     return inflated
 
@@ -207,6 +207,6 @@ def _malformed(message: str) -> APIError:
     return APIError(400, message, Quirk.MALFORMED_BODY)
 
 
-def no_constant(name: str) -> NoReturn:
-    """Refuse constants that are not JSON, such as NaN."""
-    raise ValueError(f"{name} is no JSON")
+def reject_constant(name: str) -> NoReturn:
+    """Raise ValueError for a constant that is not JSON, such as NaN."""
+    raise ValueError(f"{name} is not JSON")

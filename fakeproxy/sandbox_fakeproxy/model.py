@@ -1,4 +1,4 @@
-"""Records: users, their keys, their sandboxes, and what becomes of a sandbox."""
+"""Data classes for users, keys and sandboxes, and the failure modes of a sandbox."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,10 +8,10 @@ from .clock import Instant
 
 
 class FailureMode(StrEnum):
-    """How a sandbox fails, or that it runs.
+    """How a sandbox fails; RUNNING means that it does not.
 
-    NEVER_READY starts for ever. FAILED, EXPIRED and CONTROLLER_ERROR are shown by
-    the status. VANISHED is a resource that is gone while the proxy still knows the sandbox.
+    A NEVER_READY sandbox stays in the phase `starting`. FAILED, EXPIRED and CONTROLLER_ERROR appear
+    in the status. VANISHED: the Kubernetes resource is gone, but the proxy still has the sandbox.
     """
 
     RUNNING = "running"
@@ -25,19 +25,19 @@ class FailureMode(StrEnum):
 FAILURE_MODES = tuple(failure_mode.value for failure_mode in FailureMode)
 
 
-def find_failure_mode(value: object) -> FailureMode:
-    """Return the failure mode that a tester names.
+def parse_failure_mode(value: object) -> FailureMode:
+    """Parse the name of a failure mode.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: `value` is not one.
     """
     if isinstance(value, str) and value in FAILURE_MODES:
         return FailureMode(value)
     raise ValueError(f"failure_mode must be one of: {', '.join(FAILURE_MODES)}")
 
 
-def failure_mode_of_image(image: str) -> FailureMode:
-    """Return the failure mode that an image's name ends in.
+def failure_mode_from_image(image: str) -> FailureMode:
+    """Return the failure mode that the last part of an image's name selects, or RUNNING.
 
     Examples: `fake/expired`, `fake/failed:1`.
     """
@@ -46,13 +46,13 @@ def failure_mode_of_image(image: str) -> FailureMode:
     return FailureMode(name) if path and slash and name in FAILURE_MODES else FailureMode.RUNNING
 
 
-def failure_mode_of(name: str, image: str) -> FailureMode:
+def initial_failure_mode(name: str, image: str) -> FailureMode:
     """Return the failure mode of a new sandbox.
 
-    A Kubernetes service must not start with a digit; only as deployed may a sandbox have such a
-    name.
+    The name of a Kubernetes service must not start with a digit; the fake accepts such a sandbox
+    name only as deployed.
     """
-    return FailureMode.CONTROLLER_ERROR if name[0].isdigit() else failure_mode_of_image(image)
+    return FailureMode.CONTROLLER_ERROR if name[0].isdigit() else failure_mode_from_image(image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +62,19 @@ class User:
     id: str
     username: str
     email: str | None
-    is_active: bool | None  # None only in the deployed proxy, where it is as good as False
+    is_active: bool | None  # None only as deployed, where it means False
     created_at: datetime
     updated_at: datetime
 
     @property
     def namespace(self) -> str:
-        """Return the Kubernetes namespace that holds this user's sandboxes."""
+        """The Kubernetes namespace of the user's sandboxes."""
         return f"user-{self.username}"
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret: only the hash of that is kept, and only by the store."""
+    """An API key without its secret; the store has only the hash of the secret."""
 
     id: str
     user_id: str
@@ -88,7 +88,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The intended state of a sandbox, and when it was asked for."""
+    """The state that a request wants for a sandbox, and the time of that request."""
 
     failure_mode: FailureMode
     is_paused: bool
@@ -97,10 +97,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A sandbox and its intended state; its status follows from that and the time.
+    """A sandbox and its desired state; the controller computes its status from that and the time.
 
-    `observed` and `had_service` are what the controller acted upon, and whether it had made a
-    service, when `desired` was asked for: its status until it sees that.
+    Until the controller sees `desired`, the status follows from `observed`, the state that it acted
+    on when `desired` was requested, and from `had_service`, whether the service existed then.
     """
 
     id: str

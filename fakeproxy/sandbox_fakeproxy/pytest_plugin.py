@@ -1,8 +1,9 @@
 """Fixtures for any project that talks to a sandbox proxy, with the extra `fakeproxy` installed.
 
-`fake_proxy` is a `FakeProxy` in process, `fake_proxy_server` a `FakeProxyServer` on a port of its
-own. Either is new for each test, and `@pytest.mark.fake_proxy(profile="v1beta1", …)` says how it is
-made. pytest loads this module wherever the distribution is installed, so it imports no more.
+`fake_proxy` is a `FakeProxy` in process, `fake_proxy_server` a `FakeProxyServer` on its own port.
+Each test gets a new one; `@pytest.mark.fake_proxy(profile="v1beta1", …)` sets its options. pytest
+loads this module wherever the distribution is installed, so it imports nothing that needs the extra
+before a fixture is used.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["fake_proxy", "fake_proxy_server"]
 
 _FIXTURES = {"fake_proxy", "fake_proxy_server"}
-_SHOWN = 20  # requests
+_REQUESTS_SHOWN = 20
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
-        "fake_proxy(**options): make the fake proxy of this test with these options of"
-        " sandbox_fakeproxy.create_app but store=; clock= and runtime= are called to make one,"
-        " runtime= with the clock if it takes clock=",
+        "fake_proxy(**options): create this test's fake proxy with these options of"
+        " sandbox_fakeproxy.create_app, except store=; clock= and runtime= are factories,"
+        " and runtime= is called with the clock if it accepts clock=",
     )
 
 
@@ -40,12 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the last requests and the state of the fake proxy of a test that fails."""
+    """Add the fake proxy's state and last requests to the report of a failed test."""
     report = yield
     if report.when == "call" and report.failed:
-        made: dict[str, Any] = getattr(item, "funcargs", {})
-        for name in sorted(_FIXTURES & made.keys()):
-            report.sections.append((name, _summary(made[name])))
+        fixtures: dict[str, Any] = getattr(item, "funcargs", {})
+        for name in sorted(_FIXTURES & fixtures.keys()):
+            report.sections.append((name, _summarize(fixtures[name])))
     return report
 
 
@@ -53,8 +54,8 @@ def pytest_runtest_makereport(
 def fake_proxy(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FakeProxy]:
-    """Return a fake proxy in process, on a clock that the test moves."""
-    FakeProxy = _public("FakeProxy")  # noqa: N806  (a class)
+    """Return a fake proxy in process; its clock changes only when the test advances it."""
+    FakeProxy = _load("FakeProxy")  # noqa: N806  (a class)
     proxy = FakeProxy(tmp_path_factory.mktemp("fake-proxy"), **_options(request))
     yield proxy
     proxy.close()
@@ -64,53 +65,59 @@ def fake_proxy(
 def fake_proxy_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FakeProxyServer]:
-    """Return a fake proxy on a port of this machine, on a clock that the test moves."""
-    FakeProxyServer = _public("FakeProxyServer")  # noqa: N806  (a class)
+    """Return a fake proxy on a port; its clock changes only when the test advances it."""
+    FakeProxyServer = _load("FakeProxyServer")  # noqa: N806  (a class)
     with FakeProxyServer(tmp_path_factory.mktemp("fake-proxy"), **_options(request)) as server:
         yield server
 
 
-def _summary(proxy: FakeProxy | FakeProxyServer) -> str:
-    """Summarize a fake proxy's sandboxes and last requests for a failed test, the newest last."""
+def _summarize(proxy: FakeProxy | FakeProxyServer) -> str:
+    """Summarize a fake proxy's sandboxes and last requests, newest last, for a failed test."""
     state = proxy.state()
     lines = [f"clock: {state['now']}, profile: {state['profile']}"]
     for user in reversed(state["users"]):
         lines += [
-            f"sandbox: {user['username']}'s {box['name']}, {box['phase']}"
-            for box in reversed(user["sandboxes"])
+            f"sandbox: {user['username']}'s {sandbox['name']}, {sandbox['phase']}"
+            for sandbox in reversed(user["sandboxes"])
         ]
     describe_request = import_module("sandbox_fakeproxy.control.state").describe_request
-    lines += [describe_request(request) for request in reversed(proxy.requests(limit=_SHOWN))]
+    lines += [
+        describe_request(request) for request in reversed(proxy.requests(limit=_REQUESTS_SHOWN))
+    ]
     return "\n".join(lines)
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return the options of the test's markers, the closest one last."""
-    taken = inspect.signature(_public("create_app")).parameters.keys() - {"store"}
+    """Merge the options of the test's markers; those of the closest marker win."""
+    accepted = inspect.signature(_load("create_app")).parameters.keys() - {"store"}
     options: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("fake_proxy"))):
-        refused = [repr(value) for value in marker.args]
-        refused += [f"{name}=" for name in marker.kwargs if name not in taken]
-        if refused:
+        unknown = [repr(value) for value in marker.args]
+        unknown += [f"{name}=" for name in marker.kwargs if name not in accepted]
+        if unknown:
             raise pytest.UsageError(
-                f"The marker fake_proxy has {', '.join(refused)}, which it does not take."
-                f" Expected some of: {', '.join(f'{name}=' for name in sorted(taken))}."
+                f"The marker fake_proxy does not accept {', '.join(unknown)}."
+                f" Expected some of: {', '.join(f'{name}=' for name in sorted(accepted))}."
             )
         options |= marker.kwargs
     return options
 
 
-def _public(name: str) -> Any:
-    """Return an attribute of the package, which needs the extra."""
+def _load(name: str) -> Any:
+    """Import an attribute of the package.
+
+    Raises:
+        pytest.UsageError: the extra `fakeproxy` is not installed.
+    """
     import sandbox_fakeproxy
 
     try:
-        import_module("python_multipart")  # which Starlette misses no sooner than in an upload
+        import_module("python_multipart")  # Starlette imports it only on the first upload
         return getattr(sandbox_fakeproxy, name)
     except ImportError as exc:
         missing = (exc.name or "").partition(".")[0]
         if missing == "sandbox_fakeproxy":
-            raise  # a defect of ours
+            raise  # a bug in this package
         raise pytest.UsageError(
             f"The fake proxy's fixtures need {missing}, which is not installed."
             f" Run: {install_command('fakeproxy')}"

@@ -1,4 +1,4 @@
-"""The tables, and how their rows become records."""
+"""The database schema, its migrations, and the conversion between rows and data classes."""
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -9,9 +9,9 @@ from .model import ApiKey, FailureMode, Intent, Sandbox, User
 
 VERSION = 3
 
-# Times are microseconds since 1970, so that they compare and sort exactly. `seq` breaks the tie
-# between rows of one instant; an index on (owner, created_at) holds it too, as every index of
-# SQLite ends with the row's key. AUTOINCREMENT never gives a number twice.
+# Times are microseconds since 1970, so that they compare and sort exactly. `seq` orders rows with
+# the same time; an index on (owner, created_at) contains it too, as every index in SQLite ends with
+# the row's key. AUTOINCREMENT never reuses a number.
 _TABLES = """
 CREATE TABLE users (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -72,8 +72,9 @@ CREATE TABLE kept_files (
 PRAGMA user_version = 3;
 """
 SCHEMA = _TABLES + _KEPT_FILES
-# Version 1 had no failure modes; it kept when a sandbox last started and, while paused, since when.
-_SET_ASIDE = """
+# Version 1 had no failure modes. It stored when a sandbox last started and, while paused, the time
+# of the pause.
+_RENAME_V1_TABLES = """
 DROP INDEX api_keys_by_user;
 DROP INDEX sandboxes_by_user;
 DROP TABLE IF EXISTS spent_names;
@@ -82,7 +83,7 @@ ALTER TABLE api_keys RENAME TO api_keys_1;
 ALTER TABLE sandboxes RENAME TO sandboxes_1;
 ALTER TABLE clock RENAME TO clock_1;
 """
-_TAKE_OVER = """
+_COPY_V1_ROWS = """
 INSERT INTO users SELECT * FROM users_1;
 INSERT INTO api_keys SELECT * FROM api_keys_1;
 INSERT INTO sandboxes SELECT seq, id, user_id, name, image, created_at,
@@ -99,84 +100,88 @@ DROP TABLE sandboxes_1;
 DROP TABLE users_1;
 DROP TABLE clock_1;
 """
-# The steps from older versions to this one.
-MIGRATIONS = {1: _SET_ASIDE + SCHEMA + _TAKE_OVER, 2: _KEPT_FILES}
+# From version: the script that upgrades to this one.
+MIGRATIONS = {1: _RENAME_V1_TABLES + SCHEMA + _COPY_V1_ROWS, 2: _KEPT_FILES}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def micros(moment: datetime) -> int:
-    """Write a time as the database keeps it."""
+def to_micros(moment: datetime) -> int:
+    """Convert a time to microseconds since 1970."""
     return Instant.of(moment).micros
 
 
-def micros_or_none(moment: datetime | None) -> int | None:
-    """Write a time that may be missing."""
-    return None if moment is None else micros(moment)
+def to_micros_or_none(moment: datetime | None) -> int | None:
+    """Convert a time that may be missing to microseconds since 1970."""
+    return None if moment is None else to_micros(moment)
 
 
-def _moment(micros: int) -> datetime:
+def _from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def moment_or_none(micros: int | None) -> datetime | None:
-    """Read back a time that may be missing."""
-    return None if micros is None else _moment(micros)
+def from_micros_or_none(micros: int | None) -> datetime | None:
+    """Convert microseconds since 1970, which may be missing, to a time."""
+    return None if micros is None else _from_micros(micros)
 
 
-def user_of(row: sqlite3.Row) -> User:
-    """Read a user back."""
+def user_from_row(row: sqlite3.Row) -> User:
+    """Convert a row of `users`."""
     return User(
         id=row["id"],
         username=row["username"],
         email=row["email"],
         is_active=None if row["is_active"] is None else bool(row["is_active"]),
-        created_at=_moment(row["created_at"]),
-        updated_at=_moment(row["updated_at"]),
+        created_at=_from_micros(row["created_at"]),
+        updated_at=_from_micros(row["updated_at"]),
     )
 
 
-def key_of(row: sqlite3.Row) -> ApiKey:
-    """Read a key back."""
+def key_from_row(row: sqlite3.Row) -> ApiKey:
+    """Convert a row of `api_keys`."""
     return ApiKey(
         id=row["id"],
         user_id=row["user_id"],
         key_prefix=row["key_prefix"],
         name=row["name"],
         is_active=bool(row["is_active"]),
-        created_at=_moment(row["created_at"]),
+        created_at=_from_micros(row["created_at"]),
         expires_at=None if row["expires_at"] is None else Instant(row["expires_at"]),
-        last_used_at=moment_or_none(row["last_used_at"]),
+        last_used_at=from_micros_or_none(row["last_used_at"]),
     )
 
 
-def sandbox_of(row: sqlite3.Row) -> Sandbox:
-    """Read a sandbox back."""
+def sandbox_from_row(row: sqlite3.Row) -> Sandbox:
+    """Convert a row of `sandboxes`."""
     return Sandbox(
         id=row["id"],
         user_id=row["user_id"],
         name=row["name"],
         image=row["image"],
-        created_at=_moment(row["created_at"]),
-        desired=Intent(FailureMode(row["fate"]), bool(row["is_paused"]), _moment(row["since"])),
-        observed=_observed(row),
+        created_at=_from_micros(row["created_at"]),
+        desired=Intent(
+            FailureMode(row["fate"]), bool(row["is_paused"]), _from_micros(row["since"])
+        ),
+        observed=_observed_from_row(row),
         had_service=bool(row["had_service"]),
     )
 
 
-def columns_of(sandbox: Sandbox) -> tuple[str | int | None, ...]:
-    """Return the fields of a sandbox that may change, in the order of its columns."""
+def mutable_columns(sandbox: Sandbox) -> tuple[str | int | None, ...]:
+    """Return the mutable fields of a sandbox in the order of their columns."""
     observed = (None, None, None) if sandbox.observed is None else _intent_columns(sandbox.observed)
     return (*_intent_columns(sandbox.desired), *observed, sandbox.had_service)
 
 
 def _intent_columns(intent: Intent) -> tuple[str, bool, int]:
-    return intent.failure_mode.value, intent.is_paused, micros(intent.since)
+    return intent.failure_mode.value, intent.is_paused, to_micros(intent.since)
 
 
-def _observed(row: sqlite3.Row) -> Intent | None:
+def _observed_from_row(row: sqlite3.Row) -> Intent | None:
     if row["fate_before"] is None:
         return None
     return Intent(
-        FailureMode(row["fate_before"]), bool(row["is_paused_before"]), _moment(row["since_before"])
+        FailureMode(row["fate_before"]),
+        bool(row["is_paused_before"]),
+        _from_micros(row["since_before"]),
     )

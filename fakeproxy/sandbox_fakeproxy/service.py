@@ -1,7 +1,7 @@
 """The proxy's rules: authentication, users, keys, sandboxes, the quota, taken names and races.
 
-It knows no HTTP. Handlers (`api`), seeds and the routes below `/_fake/` (`control`) use it, and
-tests replace its methods to make a wrong proxy.
+The module is independent of HTTP. The handlers (`api`), seeds and the routes below `/_fake/`
+(`control`) call it, and tests override its methods to create proxies with bugs.
 """
 
 import asyncio
@@ -16,45 +16,45 @@ from itertools import cycle
 from sandbox_fakeproxy.runtime.interface import Runtime
 
 from .clock import Clock, Instant
-from .controller import Condition, Controller, Phase
-from .errors import AlreadyExists, APIError, Quirk, UnusableAdminKey, vanished
+from .controller import Controller, Phase, Status
+from .errors import AlreadyExists, APIError, Quirk, UnusableAdminKey, vanished_error
 from .ids import PREFIX_SHOWN, IdGenerator
-from .model import ApiKey, FailureMode, Intent, Sandbox, User, failure_mode_of
+from .model import ApiKey, FailureMode, Intent, Sandbox, User, initial_failure_mode
 from .store import Store
 
-QUOTA = 10  # sandboxes of a user
-NAMESPACE_LIMIT = 63  # as of every DNS label
+QUOTA = 10  # sandboxes per user
+NAMESPACE_LIMIT = 63  # characters, as for every DNS label
 DEFAULT_IMAGE = "ghcr.io/agent-infra/sandbox:latest"
-ADMIN_CALLER = "admin"  # under which requests with the admin key are logged
+ADMIN_CALLER = "admin"  # the logged caller of requests with the admin key
 # The scheme is case-sensitive, and exactly one space follows it.
 CREDENTIALS = re.compile(r"Bearer ([^ ]+)")
-_BLANKS = " \t"  # which HTTP allows around the value of any header field
+_BLANKS = " \t"  # HTTP allows them around the value of a header field
 _NO_ACCESS = "You do not have access to this sandbox"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules that the deployed proxy keeps otherwise. The defaults are the sane ones."""
+    """The rules in which the deployed proxy differs. The defaults are those of the contract."""
 
-    # The key in an `Authorization` header: group 1.
+    # Matches an `Authorization` header; group 1 is the key.
     credentials: re.Pattern[str] = CREDENTIALS
-    # A sandbox with another name, or with a longer image, is made only by half: its name is
-    # reserved for ever. None: there are no such ones.
+    # Creating a sandbox with another name, or with a longer image, fails halfway: there is no
+    # sandbox, but its name is reserved for ever. None: no such limit.
     complete_name: re.Pattern[str] | None = None
     complete_image_limit: int | None = None
-    # Whether the sandboxes of a deleted user are left behind.
+    # Whether deleting a user leaves the resources of the user's sandboxes behind.
     leaves_orphans: bool = False
-    # Whether a sandbox whose resource is gone can be deleted.
+    # Whether a sandbox without a resource can be deleted.
     deletes_vanished: bool = True
-    # Whether the files of a sandbox that is deleted are those of the next one of that name.
+    # Whether the next sandbox with the name of a deleted one gets its files.
     keeps_files: bool = False
-    # Seconds between the look-up of a sandbox and its use, in which other requests may come.
-    window: float = 0.0
-    # The faults of requests that find a sandbox deleted in that time, one after the other.
-    gone: Sequence[Quirk] = (Quirk.LOST_RACE,)
+    # Seconds between the look-up of a sandbox and its use, in which other requests may change it.
+    race_window: float = 0.0
+    # The quirks, in turn, of requests that find their sandbox deleted after that time.
+    deletion_race_quirks: Sequence[Quirk] = (Quirk.LOST_RACE,)
 
     def is_complete(self, name: str, image: str) -> bool:
-        """Tell whether a sandbox of that name and image is made completely."""
+        """Return whether a sandbox with this name and image is created completely."""
         if self.complete_name is not None and self.complete_name.fullmatch(name) is None:
             return False
         return self.complete_image_limit is None or len(image) <= self.complete_image_limit
@@ -63,18 +63,8 @@ class Rules:
 DEFAULT_RULES = Rules()
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A sandbox as the controller reports it; without a resource it has no condition."""
-
-    sandbox: Sandbox
-    phase: Phase
-    has_service: bool
-    condition: Condition | None
-
-
 class Service:
-    """The proxy's operations. The routes check which caller may use which.
+    """The proxy's operations. The routes check which caller may use which operation.
 
     Raises:
         UnusableAdminKey: no header can carry the admin key.
@@ -93,7 +83,7 @@ class Service:
         if re.fullmatch(r"[!-~]+", admin_key) is None:
             raise UnusableAdminKey(
                 "The admin key must be printable ASCII without spaces, and not empty."
-                " Set ADMIN_API_KEY to such a key, or unset it to have one made."
+                " Set ADMIN_API_KEY to such a key, or unset it to have one created."
             )
         self.store = store
         self.clock = clock
@@ -102,13 +92,13 @@ class Service:
         self.runtime = runtime
         self.rules = rules
         self._admin_digest = digest(admin_key)
-        self._changing = set[str]()  # ids of sandboxes that a request is about to change
-        self._faults_of_losers = cycle(rules.gone)
+        self._pending_changes = set[str]()  # ids of sandboxes that a request is changing
+        self._deletion_race_quirks = cycle(rules.deletion_race_quirks)
 
     # Keys in requests ---------------------------------------------------------------------------
 
     def authenticate(self, authorization: str | None) -> User:
-        """Return the user of the key in an `Authorization` header, and note that it was used.
+        """Return the user of the key in an `Authorization` header, and record the use of the key.
 
         Raises:
             APIError: 401, with the first of the contract's reasons that applies.
@@ -123,23 +113,23 @@ class Service:
         return user
 
     def find_key(self, secret: str) -> tuple[ApiKey, User] | None:
-        """Return the key with that secret, valid or not, and its user."""
+        """Return the key with that secret, even if it is not valid, and its user."""
         key_digest = digest(secret)
         found = self.store.key_by_hash(key_digest)
-        # The index found it by its hash already; the comparison that decides takes constant time.
+        # The index look-up compares hashes in variable time; this comparison takes constant time.
         if found is None or not hmac.compare_digest(found[0], key_digest):
             return None
         return found[1], found[2]
 
     def note_use(self, key: ApiKey, now: datetime) -> None:
-        """Note when a key was last used."""
+        """Record when a key was last used."""
         self.store.note_use(key.id, now)
 
     def check_key(self, key: ApiKey, user: User, now: datetime) -> None:
-        """Refuse a key that opens nothing any more.
+        """Require that a key is valid.
 
         Raises:
-            APIError: 401.
+            APIError: 401, the key or its user is inactive, or the key has expired.
         """
         if not key.is_active:
             raise APIError(401, "API key is inactive")
@@ -149,18 +139,18 @@ class Service:
             raise APIError(401, "API key has expired")
 
     def authenticate_admin(self, authorization: str | None) -> None:
-        """Let only the admin key pass.
+        """Require the admin key in an `Authorization` header.
 
         Raises:
-            APIError: 401 for a faulty header, 403 for any other key.
+            APIError: 401 for a missing or malformed header, 403 for any other key.
         """
         if not self._is_admin_key(self.key_in(authorization)):
             raise APIError(403, "Invalid admin API key")
 
     def find_caller(self, authorization: str | None) -> str | None:
-        """Return the name under which a request is logged, even if its key is not accepted.
+        """Return the caller to log for a request, even if its key is not accepted.
 
-        It is a user's name, `admin` for the admin key, and None for an unknown key.
+        It is the username, `admin` for the admin key, and None for an unknown key.
         """
         try:
             secret = self.key_in(authorization)
@@ -175,9 +165,9 @@ class Service:
         """Return the key in an `Authorization` header.
 
         Raises:
-            APIError: 401, there is none.
+            APIError: 401, the header is missing or malformed.
         """
-        # A server strips these blanks; a client that calls the app in process does not.
+        # A server strips these blanks; a call of the app in process does not.
         value = (authorization or "").strip(_BLANKS)
         if not value:
             raise APIError(401, "Missing Authorization header")
@@ -195,7 +185,7 @@ class Service:
         """Add a user.
 
         Raises:
-            APIError: 409, the name is taken.
+            APIError: 409, the username is taken.
         """
         now = self.clock.now()
         user = User(self.ids.uuid(), username, email, is_active, now, now)
@@ -210,7 +200,7 @@ class Service:
         return self.store.users(active_only=active_only)
 
     def user(self, user_id: str) -> User:
-        """Return the user of that id.
+        """Return the user with that id.
 
         Raises:
             APIError: 404.
@@ -221,7 +211,7 @@ class Service:
         return user
 
     def update_user(self, before: User, after: User) -> User:
-        """Store a changed user, if it has changed; return the user as it is then."""
+        """Store a user unless nothing has changed; return the stored user."""
         if after == before:
             return before
         changed = replace(after, updated_at=self.clock.now())
@@ -229,10 +219,10 @@ class Service:
         return changed
 
     async def delete_user(self, user: User) -> None:
-        """Remove a user with all keys and sandboxes.
+        """Delete a user with all keys and sandboxes.
 
         Raises:
-            APIError: 500, as deployed: the user is gone, and the names of the sandboxes are not.
+            APIError: 500 as deployed: the user is deleted, but the sandboxes' names stay reserved.
         """
         sandboxes = self.store.sandboxes(user.id)
         self.store.delete_user(user.id)
@@ -242,7 +232,7 @@ class Service:
         for sandbox in sandboxes:
             await self.runtime.remove(sandbox.id)
         if self.rules.leaves_orphans:
-            raise APIError(500, "The user is gone and the sandboxes are not", Quirk.ORPHANS)
+            raise APIError(500, "The user was deleted, but the sandboxes were not", Quirk.ORPHANS)
 
     # Keys ---------------------------------------------------------------------------------------
 
@@ -255,7 +245,7 @@ class Service:
         secret: str | None = None,
         is_active: bool = True,
     ) -> tuple[str, ApiKey]:
-        """Make a key; return its secret, this once, and the key."""
+        """Create a key; return its secret, which is available only here, and the key."""
         secret = secret if secret is not None else self.ids.api_key()
         key = ApiKey(
             id=self.ids.uuid(),
@@ -271,11 +261,11 @@ class Service:
         return secret, key
 
     def keys(self, user: User) -> list[ApiKey]:
-        """Return a user's keys, newest first, the revoked ones too."""
+        """Return a user's keys, newest first, including revoked ones."""
         return self.store.keys(user.id)
 
     def revoke_key(self, key_id: str, *, owner: User | None = None) -> None:
-        """Revoke a key, of that owner if one is given; again is fine.
+        """Revoke a key, even if it is revoked already; with `owner`, only a key of that user.
 
         Raises:
             APIError: 404 for an unknown key, 403 for another user's.
@@ -288,7 +278,7 @@ class Service:
         self.revoke(key)
 
     def revoke(self, key: ApiKey) -> None:
-        """Make a key useless; it stays listed."""
+        """Deactivate a key; it stays listed."""
         self.store.revoke_key(key.id)
 
     # Sandboxes ----------------------------------------------------------------------------------
@@ -297,7 +287,7 @@ class Service:
         """Return a user's sandbox.
 
         Raises:
-            APIError: 403, the same whether or not another user has one of that name.
+            APIError: 403, whether or not another user has a sandbox with that name.
         """
         sandbox = self.store.sandbox(user.id, name)
         if sandbox is None:
@@ -305,21 +295,22 @@ class Service:
         return sandbox
 
     async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:
-        """Make a sandbox; it becomes ready as time passes.
+        """Create a sandbox; it becomes ready after `ready_after` seconds of the fake's clock.
 
         Raises:
-            APIError: the name is taken, or the user may have no more.
+            APIError: the name is taken, the quota is used up, or the user was deleted.
         """
         self.require_free(user, name)
         await self.let_others_come_between()
         self.require_quota(user)
         if self.store.user(user.id) is None:
-            raise APIError(409, f"User '{user.username}' was deleted meanwhile", Quirk.LOST_RACE)
+            message = f"User '{user.username}' was deleted by another request"
+            raise APIError(409, message, Quirk.LOST_RACE)
         if not self.rules.is_complete(name, image):
             self.store.reserve_name(user.namespace, name)
-            raise APIError(500, f"Sandbox '{name}' was created by half", Quirk.RESERVED)
+            raise APIError(500, f"Sandbox '{name}' was created only partly", Quirk.RESERVED)
         now = self.clock.now()
-        intent = Intent(failure_mode_of(name, image), is_paused=False, since=now)
+        intent = Intent(initial_failure_mode(name, image), is_paused=False, since=now)
         sandbox_id = self.store.kept_id(user.namespace, name) or self.ids.uuid()
         sandbox = Sandbox(sandbox_id, user.id, name, image, now, intent)
         try:
@@ -329,24 +320,24 @@ class Service:
         return sandbox
 
     def require_free(self, user: User, name: str) -> None:
-        """Refuse a name that is taken, or can never be had.
+        """Require that a user can have a new sandbox with this name.
 
         Raises:
-            APIError: 409, or 400 for a namespace that is too long.
+            APIError: 409 for a taken or reserved name, 400 for a namespace that is too long.
         """
         if self.store.sandbox(user.id, name) is not None:
             raise APIError(409, f"Sandbox '{name}' already exists")
         if self.store.is_reserved(user.namespace, name):
-            raise APIError(409, f"Sandbox '{name}' exists by half", Quirk.RESERVED)
+            raise APIError(409, f"Sandbox '{name}' exists only partly", Quirk.RESERVED)
         if len(user.namespace) > NAMESPACE_LIMIT:
             message = f"Namespace '{user.namespace}' has more than {NAMESPACE_LIMIT} characters"
             raise APIError(400, message, Quirk.NAMESPACE)
 
     def require_quota(self, user: User) -> None:
-        """Refuse more sandboxes than a user may have.
+        """Require that a user may have one more sandbox.
 
         Raises:
-            APIError: 403.
+            APIError: 403, the quota is used up.
         """
         taken = self.store.count_sandboxes(user.id) + self.store.count_reserved(user.namespace)
         if taken >= QUOTA:
@@ -354,40 +345,35 @@ class Service:
             raise APIError(403, f"{message}, paused ones counted", Quirk.QUOTA)
 
     def sandboxes(self, user: User) -> list[Status]:
-        """Return a user's sandboxes, newest first, all at one time."""
+        """Return the status of a user's sandboxes, newest first, all at the same time."""
         now = self.clock.now()
-        return [self.status_at(each, now) for each in self.store.sandboxes(user.id)]
+        return [self.status_at(sandbox, now) for sandbox in self.store.sandboxes(user.id)]
 
     def status(self, sandbox: Sandbox) -> Status:
-        """Return a sandbox as the controller reports it now.
+        """Return the current status of a sandbox.
 
         Raises:
             APIError: 502, its resource is gone.
         """
         status = self.status_at(sandbox, self.clock.now())
         if status.phase is Phase.VANISHED:
-            raise vanished(sandbox.name)
+            raise vanished_error(sandbox.name)
         return status
 
     def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
-        """Return a sandbox as the controller reports it at a time."""
-        phase = self.controller.phase(sandbox, now)
-        if phase is Phase.VANISHED:
-            return Status(sandbox, phase, False, None)
-        has_service = self.controller.has_service(sandbox, now)
-        condition = self.controller.condition(sandbox, now, phase)
-        return Status(sandbox, phase, has_service, condition)
+        """Return the status of a sandbox at a time."""
+        return self.controller.status(sandbox, now)
 
     async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
-        """Remove a sandbox with its processes and, unless files are kept, with those.
+        """Delete a sandbox, kill its processes and, unless `rules.keeps_files`, delete its files.
 
         Raises:
-            APIError: another request has changed it meanwhile, or its resource is gone.
+            APIError: another request has changed the sandbox, or its resource is gone.
         """
-        await self._in_window(sandbox)
+        await self._require_unchanged(sandbox)
         if not self.rules.deletes_vanished:
-            self._now_that_it_exists(sandbox)
-        with self.store.all_or_nothing():
+            self._require_resource(sandbox)
+        with self.store.transaction():
             self.store.delete_sandbox(sandbox.id)
             if self.rules.keeps_files:
                 self.store.keep_files(user.namespace, sandbox)
@@ -397,28 +383,28 @@ class Service:
             await self.runtime.remove(sandbox.id)
 
     async def pause_sandbox(self, sandbox: Sandbox) -> None:
-        """Kill a sandbox's processes, and keep of its files those in /sandbox.
+        """Pause a sandbox: kill its processes, and keep only its files in /sandbox.
 
         Raises:
-            APIError: another request has changed it meanwhile, or its resource is gone.
+            APIError: another request has changed the sandbox, or its resource is gone.
         """
-        await self._in_window(sandbox)
-        now = self._now_that_it_exists(sandbox)
+        await self._require_unchanged(sandbox)
+        now = self._require_resource(sandbox)
         self.store.update_sandbox(self.controller.paused(sandbox, now))
         await self.runtime.stop(sandbox.id)
 
     async def resume_sandbox(self, sandbox: Sandbox) -> None:
-        """Let a paused sandbox become ready again.
+        """Resume a paused sandbox; it becomes ready after `ready_after` seconds.
 
         Raises:
-            APIError: another request has changed it meanwhile, or its resource is gone.
+            APIError: another request has changed the sandbox, or its resource is gone.
         """
-        await self._in_window(sandbox)
-        now = self._now_that_it_exists(sandbox)
+        await self._require_unchanged(sandbox)
+        now = self._require_resource(sandbox)
         self.store.update_sandbox(self.controller.resumed(sandbox, now))
 
     async def set_failure_mode(self, sandbox: Sandbox, failure_mode: FailureMode) -> Sandbox:
-        """Have something become of a sandbox, as no request does; kill its processes."""
+        """Set the failure mode of a sandbox, and kill its processes if that changes it."""
         changed = self.controller.with_failure_mode(sandbox, failure_mode, self.clock.now())
         self.store.update_sandbox(changed)
         if changed != sandbox:
@@ -428,15 +414,15 @@ class Service:
     # Requests to sandboxes ----------------------------------------------------------------------
 
     def require_ready(self, sandbox: Sandbox) -> None:
-        """Refuse a request that a sandbox cannot answer now.
+        """Require that a sandbox can answer a request now.
 
         Raises:
-            APIError: 503, or 502 where its resource is gone.
+            APIError: 503, or 502 if its resource is gone.
         """
         now = self.clock.now()
         status = self.status_at(sandbox, now)
         if status.condition is None:
-            raise vanished(sandbox.name)
+            raise vanished_error(sandbox.name)
         if not status.has_service:
             raise APIError(503, "Sandbox service not ready")
         if not status.condition.ready:
@@ -445,12 +431,12 @@ class Service:
             raise APIError(503, "Sandbox not ready", Quirk.PAUSED)
 
     async def after_changes(self, sandbox: Sandbox) -> Sandbox:
-        """Return a sandbox as it is once a change under way has been made.
+        """Wait for a concurrent change of a sandbox, and return the sandbox as stored then.
 
         Raises:
-            APIError: 403, it was deleted.
+            APIError: 403, the sandbox was deleted.
         """
-        if sandbox.id not in self._changing:
+        if sandbox.id not in self._pending_changes:
             return sandbox
         await self.let_others_come_between()
         current = self.current(sandbox)
@@ -459,38 +445,46 @@ class Service:
         return current
 
     def current(self, sandbox: Sandbox) -> Sandbox | None:
-        """Return a sandbox as it is stored now; None if it was deleted."""
+        """Return a sandbox as it is stored now, or None if it was deleted."""
         current = self.store.sandbox(sandbox.user_id, sandbox.name)
         return current if current is not None and current.id == sandbox.id else None
 
     # Races --------------------------------------------------------------------------------------
 
     async def let_others_come_between(self) -> None:
-        """Wait for a moment in which other requests may come, where the proxy does."""
-        if self.rules.window:
-            await asyncio.sleep(self.rules.window)
+        """Sleep for `rules.race_window` seconds, in which other requests are handled."""
+        if self.rules.race_window:
+            await asyncio.sleep(self.rules.race_window)
 
-    async def _in_window(self, sandbox: Sandbox) -> None:
-        """Let others come between, and lose to them."""
-        self._changing.add(sandbox.id)
+    async def _require_unchanged(self, sandbox: Sandbox) -> None:
+        """Sleep for `rules.race_window`, and require that the sandbox is still as it was.
+
+        Raises:
+            APIError: 409, another request has changed or deleted it.
+        """
+        self._pending_changes.add(sandbox.id)
         try:
             await self.let_others_come_between()
         finally:
-            self._changing.discard(sandbox.id)
+            self._pending_changes.discard(sandbox.id)
         current = self.store.sandbox(sandbox.user_id, sandbox.name)
         if current != sandbox:
-            fault = next(self._faults_of_losers) if current is None else Quirk.LOST_RACE
-            raise APIError(409, f"Sandbox '{sandbox.name}' was changed meanwhile", fault)
+            quirk = next(self._deletion_race_quirks) if current is None else Quirk.LOST_RACE
+            raise APIError(409, f"Sandbox '{sandbox.name}' was changed by another request", quirk)
 
-    def _now_that_it_exists(self, sandbox: Sandbox) -> datetime:
-        """Return the time, unless the sandbox's resource is gone by then."""
+    def _require_resource(self, sandbox: Sandbox) -> datetime:
+        """Return the current time.
+
+        Raises:
+            APIError: 502, the sandbox's resource is gone at that time.
+        """
         now = self.clock.now()
         if self.controller.has_vanished(sandbox, now):
-            raise vanished(sandbox.name)
+            raise vanished_error(sandbox.name)
         return now
 
 
 def digest(secret: str) -> bytes:
-    """Return the hash under which a secret is kept."""
+    """Return the hash under which a secret is stored."""
     # A header is decoded as latin-1, which has a character for each byte; keys are ASCII.
     return hashlib.sha256(secret.encode("latin-1")).digest()

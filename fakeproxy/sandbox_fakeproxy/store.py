@@ -1,8 +1,8 @@
-"""Users, keys and sandboxes in SQLite: in memory for a test, in a file for a person.
+"""Users, keys and sandboxes in SQLite: in memory for tests, in a file for `serve --data`.
 
-Constraints are the schema's, as in the deployed proxy's database. Calls are synchronous and
-short, and the app makes them from one event loop: what a handler does between two awaits is
-atomic, which is what makes concurrent creates and deletes come out right.
+The schema has the constraints, as in the deployed proxy's database. Calls are synchronous and
+short, and the app makes them from one event loop. So the code of a handler between two awaits is
+atomic, which keeps concurrent creates and deletes correct.
 """
 
 import sqlite3
@@ -13,26 +13,33 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from .clock import Instant
 from .errors import AlreadyExists, StoreUnusable
 from .model import ApiKey, Sandbox, User
 from .schema import (
     MIGRATIONS,
     SCHEMA,
     VERSION,
-    columns_of,
-    key_of,
-    micros,
-    micros_or_none,
-    moment_or_none,
-    sandbox_of,
-    user_of,
+    from_micros_or_none,
+    key_from_row,
+    mutable_columns,
+    sandbox_from_row,
+    to_micros,
+    to_micros_or_none,
+    user_from_row,
 )
 
-_LIMIT = 1000  # of either kind; then it starts anew
+_CACHE_LIMIT = 1000  # entries of either kind; a full cache is cleared
+_MAX_PENDING_USES = 1_000  # of keys
+_FLUSH_INTERVAL = 1_000_000  # microseconds for which uses of keys may stay unwritten
+
+# Two queries, each with its own index: neither sorts.
+_USERS = "SELECT * FROM users ORDER BY created_at DESC, seq DESC"
+_ACTIVE_USERS = "SELECT * FROM users WHERE is_active ORDER BY created_at DESC, seq DESC"
 
 
 class RowCache:
-    """Records as they were found since the last write on a connection, by any code."""
+    """Cache look-ups of keys and sandboxes until any code writes on the connection."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.keys = dict[bytes, tuple[bytes, ApiKey, User]]()
@@ -40,10 +47,10 @@ class RowCache:
         self._db = db
         self._changes = db.total_changes
 
-    def current(self) -> Self:
-        """Forget all, if anything may have changed."""
+    def validated(self) -> Self:
+        """Clear the cache if anything was written since the last call, or if it is full."""
         changes = self._db.total_changes
-        is_full = len(self.keys) >= _LIMIT or len(self.sandboxes) >= _LIMIT
+        is_full = len(self.keys) >= _CACHE_LIMIT or len(self.sandboxes) >= _CACHE_LIMIT
         if changes != self._changes or is_full:
             self.keys.clear()
             self.sandboxes.clear()
@@ -51,37 +58,29 @@ class RowCache:
         return self
 
     @contextmanager
-    def unaffected(self) -> Generator[None]:
-        """Keep all over a write that changes nothing of it."""
-        self.current()
+    def kept(self) -> Generator[None]:
+        """Keep the cache over the writes of the block, although they change cached rows."""
+        self.validated()
         yield
         self._changes = self._db.total_changes
 
 
-_MOST_USES = 1_000  # of keys that wait to be written, and how long they may, in microseconds
-_USES_DELAY = 1_000_000
-
-# Two questions, each with an index of its own: neither sorts.
-_USERS = "SELECT * FROM users ORDER BY created_at DESC, seq DESC"
-_ACTIVE_USERS = "SELECT * FROM users WHERE is_active ORDER BY created_at DESC, seq DESC"
-
-
 class Store:
-    """Keep the fake's state, in the file `path` or, without one, in memory.
+    """The fake's state, in the file `path` or, by default, in memory.
 
     Raises:
-        StoreUnusable: the file is no database, or another version's.
+        StoreUnusable: the file is not a database, or has a version that cannot be upgraded.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        # It may be opened in another thread than the event loop's; only one uses it at a time.
+        # The thread that opens it may not be the event loop's; only one thread uses it at a time.
         self._db = sqlite3.connect(
             path or ":memory:", isolation_level=None, check_same_thread=False
         )
         self._db.row_factory = sqlite3.Row
-        self._uses = dict[str, int]()  # of keys, not yet written
-        self._uses_due = 0
-        self._recall = RowCache(self._db)
+        self._pending_uses = dict[str, int]()  # key id: time of last use
+        self._flush_due = 0
+        self._cache = RowCache(self._db)
         self._close = weakref.finalize(self, self._db.close)
         try:
             self._open()
@@ -90,8 +89,8 @@ class Store:
             raise StoreUnusable(f"{path} cannot be used as the fake proxy's state: {exc}") from exc
 
     def _open(self) -> None:
-        # With a write-ahead log, a process that is killed loses no more than a second's uses of
-        # keys, and no write waits for the disk.
+        # With a write-ahead log, a killed process loses at most the last second's uses of keys, and
+        # no write waits for the disk.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA foreign_keys = ON")
@@ -104,13 +103,13 @@ class Store:
             raise StoreUnusable(f"it has version {version}, expected {VERSION}")
 
     def close(self) -> None:
-        """Write pending uses of keys, and close; again is fine."""
+        """Write pending uses of keys and close the database; further calls do nothing."""
         if self._close.alive:
-            self._write_uses()
+            self._flush_uses()
         self._close()
 
-    def answers(self) -> bool:
-        """Tell whether the database can be asked."""
+    def is_available(self) -> bool:
+        """Return whether the database can be queried."""
         try:
             self._db.execute("SELECT 1 FROM clock")
         except sqlite3.Error:
@@ -120,24 +119,24 @@ class Store:
     # Time ---------------------------------------------------------------------------------------
 
     def seconds_advanced(self) -> float:
-        """Return by how much testers have moved time on, over all restarts."""
+        """Return by how many seconds testers have advanced the clock, over all restarts."""
         (seconds,) = self._db.execute("SELECT seconds_advanced FROM clock").fetchone()
         return float(seconds)
 
     def note_advance(self, seconds: float) -> None:
-        """Remember that time was moved on, so that a restart does not turn it back."""
+        """Store an advance of the clock, so that a restart does not set the clock back."""
         self._db.execute("UPDATE clock SET seconds_advanced = seconds_advanced + ?", (seconds,))
 
     def last_change(self) -> datetime | None:
-        """Return when the state of any sandbox was last changed; None without sandboxes."""
+        """Return the time of the latest change of any sandbox, or None without sandboxes."""
         (since,) = self._db.execute("SELECT max(since) FROM sandboxes").fetchone()
-        return moment_or_none(since)
+        return from_micros_or_none(since)
 
-    # All of it ----------------------------------------------------------------------------------
+    # The whole state ----------------------------------------------------------------------------
 
     @contextmanager
-    def all_or_nothing(self) -> Generator[None]:
-        """Keep all that is written within, or none of it."""
+    def transaction(self) -> Generator[None]:
+        """Commit all writes of the block, or roll them back if it raises."""
         self._db.execute("BEGIN")
         try:
             yield
@@ -146,26 +145,26 @@ class Store:
             raise
         self._db.execute("COMMIT")
 
-    def forget_all(self) -> None:
-        """Forget users, keys and sandboxes, but not how many there were; time stays where it is."""
+    def clear(self) -> None:
+        """Delete users, keys and sandboxes, but keep `rows_created` and the clock's advances."""
         self._db.execute("DELETE FROM users")
         self._db.execute("DELETE FROM spent_names")
         self._db.execute("DELETE FROM kept_files")
 
-    def rows_made(self) -> int:
-        """Return how many users, keys and sandboxes were ever made."""
+    def rows_created(self) -> int:
+        """Return how many users, keys and sandboxes were ever created."""
         (count,) = self._db.execute("SELECT coalesce(sum(seq), 0) FROM sqlite_sequence").fetchone()
         return int(count)
 
     # Users --------------------------------------------------------------------------------------
 
     def is_new(self) -> bool:
-        """Tell whether no user was ever added."""
+        """Return whether no user was ever added."""
         row = self._db.execute("SELECT 1 FROM sqlite_sequence WHERE name = 'users'").fetchone()
         return row is None
 
     def add_user(self, user: User) -> None:
-        """Keep a new user.
+        """Add a user.
 
         Raises:
             AlreadyExists: the username is taken.
@@ -179,46 +178,46 @@ class Store:
                     user.username,
                     user.email,
                     user.is_active,
-                    micros(user.created_at),
-                    micros(user.updated_at),
+                    to_micros(user.created_at),
+                    to_micros(user.updated_at),
                 ),
             )
 
     def users(self, *, active_only: bool = False) -> list[User]:
         """Return all users, newest first."""
         rows = self._db.execute(_ACTIVE_USERS if active_only else _USERS)
-        return [user_of(row) for row in rows]
+        return [user_from_row(row) for row in rows]
 
     def user(self, user_id: str) -> User | None:
-        """Return the user of that id."""
+        """Return the user with that id, or None."""
         row = self._db.execute("SELECT * FROM users WHERE id = ?", (user_id,)).fetchone()
-        return user_of(row) if row else None
+        return user_from_row(row) if row else None
 
     def has_username(self, username: str) -> bool:
-        """Tell whether a username is taken."""
+        """Return whether a username is taken."""
         row = self._db.execute("SELECT 1 FROM users WHERE username = ?", (username,)).fetchone()
         return row is not None
 
     def user_named(self, username: str) -> User | None:
-        """Return the user of that name."""
+        """Return the user with that name, or None."""
         row = self._db.execute("SELECT * FROM users WHERE username = ?", (username,)).fetchone()
-        return user_of(row) if row else None
+        return user_from_row(row) if row else None
 
     def update_user(self, user: User) -> None:
-        """Replace the fields of a user that may change."""
+        """Update the mutable fields of a user."""
         self._db.execute(
             "UPDATE users SET email = ?, is_active = ?, updated_at = ? WHERE id = ?",
-            (user.email, user.is_active, micros(user.updated_at), user.id),
+            (user.email, user.is_active, to_micros(user.updated_at), user.id),
         )
 
     def delete_user(self, user_id: str) -> None:
-        """Forget a user with all keys and sandboxes."""
+        """Delete a user with all keys and sandboxes."""
         self._db.execute("DELETE FROM users WHERE id = ?", (user_id,))
 
     # Keys ---------------------------------------------------------------------------------------
 
     def add_key(self, key: ApiKey, key_hash: bytes) -> None:
-        """Keep a new key under the hash of its secret."""
+        """Add a key, stored under the hash of its secret."""
         self._db.execute(
             "INSERT INTO api_keys (key_hash, id, user_id, key_prefix, name, is_active,"
             " created_at, expires_at, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -229,70 +228,71 @@ class Store:
                 key.key_prefix,
                 key.name,
                 key.is_active,
-                micros(key.created_at),
+                to_micros(key.created_at),
                 key.expires_at and key.expires_at.micros,
-                micros_or_none(key.last_used_at),
+                to_micros_or_none(key.last_used_at),
             ),
         )
 
     def keys(self, user_id: str) -> list[ApiKey]:
-        """Return one user's keys, newest first, the revoked ones too."""
-        self._write_uses()
+        """Return a user's keys, newest first, including revoked ones."""
+        self._flush_uses()
         rows = self._db.execute(
             "SELECT * FROM api_keys WHERE user_id = ? ORDER BY created_at DESC, seq DESC",
             (user_id,),
         )
-        return [key_of(row) for row in rows]
+        return [key_from_row(row) for row in rows]
 
     def key(self, key_id: str) -> ApiKey | None:
-        """Return the key of that id."""
-        self._write_uses()
+        """Return the key with that id, or None."""
+        self._flush_uses()
         row = self._db.execute("SELECT * FROM api_keys WHERE id = ?", (key_id,)).fetchone()
-        return key_of(row) if row else None
+        return key_from_row(row) if row else None
 
     def key_by_hash(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
-        """Return the stored hash, the key and its user; its `last_used_at` may be an older one."""
-        known = self._recall.current().keys
-        found = known.get(key_hash) or self._look_up_key(key_hash)
-        if found is not None:
-            known[key_hash] = found
-        return found
+        """Return the stored hash, the key and its user; the key's `last_used_at` may be stale."""
+        cached = self._cache.validated().keys
+        row = cached.get(key_hash) or self._look_up_key(key_hash)
+        if row is not None:
+            cached[key_hash] = row
+        return row
 
     def _look_up_key(self, key_hash: bytes) -> tuple[bytes, ApiKey, User] | None:
         row = self._db.execute("SELECT * FROM api_keys WHERE key_hash = ?", (key_hash,)).fetchone()
         if row is None:
             return None
-        key = key_of(row)
+        key = key_from_row(row)
         user = self.user(key.user_id)
         return (row["key_hash"], key, user) if user else None
 
     def revoke_key(self, key_id: str) -> None:
-        """Make a key useless; it stays listed."""
+        """Deactivate a key; it stays listed."""
         self._db.execute("UPDATE api_keys SET is_active = 0 WHERE id = ?", (key_id,))
 
     def note_use(self, key_id: str, now: datetime) -> None:
-        """Remember when a key last opened something."""
-        # A write for each request would be most of its work: a reader sees it at once.
-        moment = micros(now)
-        self._uses[key_id] = moment
-        if moment >= self._uses_due or len(self._uses) >= _MOST_USES:
-            self._uses_due = moment + _USES_DELAY
-            self._write_uses()
+        """Record when a key was last used."""
+        # Writing on each request would take most of its time. Methods that read `last_used_at`
+        # flush first, so they see each use at once.
+        used_at = Instant.of(now).micros
+        self._pending_uses[key_id] = used_at
+        if used_at >= self._flush_due or len(self._pending_uses) >= _MAX_PENDING_USES:
+            self._flush_due = used_at + _FLUSH_INTERVAL
+            self._flush_uses()
 
-    def _write_uses(self) -> None:
-        uses = [(moment, key_id) for key_id, moment in self._uses.items()]
-        self._uses.clear()
+    def _flush_uses(self) -> None:
+        uses = [(used_at, key_id) for key_id, used_at in self._pending_uses.items()]
+        self._pending_uses.clear()
         if uses:
-            with self._recall.unaffected():
+            with self._cache.kept():
                 self._db.executemany("UPDATE api_keys SET last_used_at = ? WHERE id = ?", uses)
 
     # Sandboxes ----------------------------------------------------------------------------------
 
     def add_sandbox(self, sandbox: Sandbox) -> None:
-        """Keep a new sandbox.
+        """Add a sandbox.
 
         Raises:
-            AlreadyExists: the user has a sandbox of that name.
+            AlreadyExists: the user has a sandbox with that name.
         """
         with _unique(f"Sandbox '{sandbox.name}' already exists"):
             self._db.execute(
@@ -304,18 +304,18 @@ class Store:
                     sandbox.user_id,
                     sandbox.name,
                     sandbox.image,
-                    micros(sandbox.created_at),
-                    *columns_of(sandbox),
+                    to_micros(sandbox.created_at),
+                    *mutable_columns(sandbox),
                 ),
             )
 
     def sandboxes(self, user_id: str) -> list[Sandbox]:
-        """Return one user's sandboxes, newest first."""
+        """Return a user's sandboxes, newest first."""
         rows = self._db.execute(
             "SELECT * FROM sandboxes WHERE user_id = ? ORDER BY created_at DESC, seq DESC",
             (user_id,),
         )
-        return [sandbox_of(row) for row in rows]
+        return [sandbox_from_row(row) for row in rows]
 
     def count_sandboxes(self, user_id: str) -> int:
         """Return how many sandboxes a user has."""
@@ -325,70 +325,70 @@ class Store:
         return int(count)
 
     def sandbox(self, user_id: str, name: str) -> Sandbox | None:
-        """Return a user's sandbox of that name."""
-        known = self._recall.current().sandboxes
-        found = known.get((user_id, name)) or self._look_up_sandbox(user_id, name)
-        if found is not None:
-            known[user_id, name] = found
-        return found
+        """Return a user's sandbox with that name, or None."""
+        cached = self._cache.validated().sandboxes
+        sandbox = cached.get((user_id, name)) or self._look_up_sandbox(user_id, name)
+        if sandbox is not None:
+            cached[user_id, name] = sandbox
+        return sandbox
 
     def _look_up_sandbox(self, user_id: str, name: str) -> Sandbox | None:
         row = self._db.execute(
             "SELECT * FROM sandboxes WHERE user_id = ? AND name = ?", (user_id, name)
         ).fetchone()
-        return sandbox_of(row) if row else None
+        return sandbox_from_row(row) if row else None
 
     def ids_with_files(self) -> list[str]:
-        """Return the ids of all sandboxes, and of deleted ones whose files are kept."""
+        """Return the ids of all sandboxes, and of deleted ones with kept files."""
         rows = self._db.execute("SELECT id FROM sandboxes UNION SELECT sandbox_id FROM kept_files")
         return [sandbox_id for (sandbox_id,) in rows]
 
     def update_sandbox(self, sandbox: Sandbox) -> None:
-        """Replace the fields of a sandbox that may change."""
+        """Update the mutable fields of a sandbox."""
         self._db.execute(
             "UPDATE sandboxes SET fate = ?, is_paused = ?, since = ?, fate_before = ?,"
             " is_paused_before = ?, since_before = ?, had_service = ? WHERE id = ?",
-            (*columns_of(sandbox), sandbox.id),
+            (*mutable_columns(sandbox), sandbox.id),
         )
 
     def keep_files(self, namespace: str, sandbox: Sandbox) -> None:
-        """Keep the files of a sandbox that is deleted for the next one of that name."""
+        """Record that the next sandbox with this name gets the files of this deleted one."""
         self._db.execute(
             "INSERT OR REPLACE INTO kept_files VALUES (?, ?, ?)",
             (namespace, sandbox.name, sandbox.id),
         )
 
     def forget_kept_files(self) -> None:
-        """Keep the files of no deleted sandbox any more."""
+        """Delete the records of all kept files."""
         self._db.execute("DELETE FROM kept_files")
 
     def kept_id(self, namespace: str, name: str) -> str | None:
-        """Return the id under which the files of an earlier sandbox are kept."""
+        """Return the id of the deleted sandbox with this name and kept files, or None."""
         row = self._db.execute(
             "SELECT sandbox_id FROM kept_files WHERE namespace = ? AND name = ?", (namespace, name)
         ).fetchone()
         return None if row is None else str(row["sandbox_id"])
 
     def reserve_name(self, namespace: str, name: str) -> None:
-        """Keep a name from ever being used again."""
+        """Reserve a sandbox name for ever: no sandbox can have it."""
         self._db.execute("INSERT OR IGNORE INTO spent_names VALUES (?, ?)", (namespace, name))
 
     def is_reserved(self, namespace: str, name: str) -> bool:
-        """Tell whether a name can never be used again."""
+        """Return whether a sandbox name is reserved."""
         row = self._db.execute(
             "SELECT 1 FROM spent_names WHERE namespace = ? AND name = ?", (namespace, name)
         ).fetchone()
         return row is not None
 
     def count_reserved(self, namespace: str) -> int:
-        """Return how many names are reserved in a namespace."""
+        """Return the number of reserved names in a namespace."""
         (count,) = self._db.execute(
             "SELECT count(*) FROM spent_names WHERE namespace = ?", (namespace,)
         ).fetchone()
         return int(count)
 
     def delete_sandbox(self, sandbox_id: str) -> None:
-        """Forget a sandbox."""
+        """Delete a sandbox."""
         self._db.execute("DELETE FROM sandboxes WHERE id = ?", (sandbox_id,))
 
 

@@ -1,4 +1,4 @@
-"""The fake as a test holds it: in process, or on a port of its own."""
+"""Fake proxies for tests: `FakeProxy` in process, `FakeProxyServer` on a port."""
 
 import asyncio
 import inspect
@@ -15,11 +15,11 @@ from sandbox_fakeproxy.api.request_log import CAPACITY
 from sandbox_fakeproxy.app import create_app
 from sandbox_fakeproxy.clock import Clock, ManualClock
 from sandbox_fakeproxy.control.faults import Faults
-from sandbox_fakeproxy.ids import seed_of
+from sandbox_fakeproxy.ids import derive_seed
 from sandbox_fakeproxy.runtime.interface import Runtime
 from sandbox_fakeproxy.runtime.local.runtime import LocalRuntime
 from sandbox_fakeproxy.runtime.own_loop import OwnLoop
-from sandbox_fakeproxy.serving.server import PATIENCE, ServerThread
+from sandbox_fakeproxy.serving.server import CALL_TIMEOUT, ServerThread
 from sandbox_fakeproxy.store import Store
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ ADMIN_KEY = "fake-proxy-admin-key"
 class FakeProxy:
     """A fake proxy in process, with the same ids and keys in every run.
 
-    `clock` and `runtime` make the fake's clock and runtime: unless others
-    are named, a clock that stands still until it is moved, and this machine, below `directory`.
-    `runtime` is called with `root=`, `clock=`, `seed=` and `as_deployed=`, as far as it takes them.
-    `options` are the others of `create_app`, except for the store. What may end processes is to be
-    awaited.
+    Args:
+        directory: the root directory of the sandboxes' files.
+        clock: the factory of the fake's clock; by default, the time changes only by `advance`.
+        runtime: the factory of the fake's runtime; by default, commands run on this machine. It is
+            called with those of `root=`, `clock=`, `seed=` and `as_deployed=` that it accepts.
+        admin_key: see `create_app`.
+        options: the other options of `create_app`, except `store`.
+
+    `seed`, `reset` and `set_failure_mode` are coroutines, as they may kill processes.
     """
 
     url = "http://fake-proxy"
@@ -49,18 +53,18 @@ class FakeProxy:
         admin_key: str = ADMIN_KEY,
         **options: Any,
     ) -> None:
-        options.setdefault("random", Random(0))  # noqa: S311  (keys that a test can foretell)
-        seed = seed_of(options["random"])
+        options.setdefault("random", Random(0))  # noqa: S311  (keys that a test can predict)
+        seed = derive_seed(options["random"])
         self.admin_key = admin_key
         self.clock = clock()
-        made = _made(
+        created = _create_runtime(
             LocalRuntime if runtime is None else runtime,
             root=directory,
             clock=self.clock,
             seed=seed,
             as_deployed=options.get("as_deployed", False),
         )
-        self.runtime: Runtime = OwnLoop(made) if isinstance(made, LocalRuntime) else made
+        self.runtime: Runtime = OwnLoop(created) if isinstance(created, LocalRuntime) else created
         self.store = Store()
         self.app = create_app(
             admin_key=admin_key,
@@ -73,17 +77,17 @@ class FakeProxy:
         self.fake: Fake = self.app.state.fake
 
     def user(self, username: str = "alice") -> str:
-        """Add a user, and return an API key of that user's."""
+        """Add a user, and return an API key of that user."""
         return self.fake.add_user(username)
 
     def client(self, key: str | None = None) -> httpx.AsyncClient:
-        """Return an HTTP client that sends a key."""
+        """Return an HTTP client that authenticates with `key`; with None, it sends no key."""
         return httpx.AsyncClient(
-            transport=self.transport, base_url=self.url, headers=_authorization(key)
+            transport=self.transport, base_url=self.url, headers=_auth_headers(key)
         )
 
     def advance(self, seconds: float) -> None:
-        """Move time on."""
+        """Advance the clock by `seconds`."""
         self.fake.advance(seconds)
 
     @property
@@ -91,36 +95,36 @@ class FakeProxy:
         """The armed faults."""
         return self.fake.faults
 
-    def requests(self, *, limit: int = CAPACITY, **chosen: Any) -> list[dict[str, Any]]:
-        """Return the last requests that fit, the newest first: see `Fake.requests`."""
-        return self.fake.requests(limit=limit, **chosen)
+    def requests(self, *, limit: int = CAPACITY, **filters: Any) -> list[dict[str, Any]]:
+        """Return the last matching requests, newest first: see `Fake.requests`."""
+        return self.fake.requests(limit=limit, **filters)
 
     def assert_requested(
-        self, method: str, route: str, *, times: int | None = None, **chosen: Any
+        self, method: str, route: str, *, times: int | None = None, **filters: Any
     ) -> None:
-        """Fail unless there was such a request: see `Fake.assert_requested`."""
-        self.fake.assert_requested(method, route, times=times, **chosen)
+        """Fail unless a matching request was made: see `Fake.assert_requested`."""
+        self.fake.assert_requested(method, route, times=times, **filters)
 
     async def wait_for_request(
-        self, method: str, route: str, *, within: float = 10.0, **chosen: Any
+        self, method: str, route: str, *, within: float = 10.0, **filters: Any
     ) -> dict[str, Any]:
-        """Return such a request once it is over: see `Fake.wait_for_request`."""
-        return await self.fake.wait_for_request(method, route, within=within, **chosen)
+        """Wait for a matching request to be complete: see `Fake.wait_for_request`."""
+        return await self.fake.wait_for_request(method, route, within=within, **filters)
 
     def state(self) -> dict[str, Any]:
-        """Return users, keys and sandboxes as they are now."""
+        """Return the current users, keys and sandboxes: see `Fake.state`."""
         return self.fake.state()
 
     async def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace the whole state by a document; return it with its new keys."""
+        """Replace all state by that of a document: see `Fake.seed`."""
         return await self.fake.seed(document)
 
     async def reset(self) -> None:
-        """Forget all but the time."""
+        """Delete all state except the time: see `Fake.reset`."""
         await self.fake.reset()
 
     async def set_failure_mode(self, username: str, name: str, failure_mode: str) -> dict[str, Any]:
-        """Have something become of a sandbox."""
+        """Set the failure mode of a sandbox: see `Fake.set_failure_mode`."""
         return await self.fake.set_failure_mode(username, name, failure_mode)
 
     def close(self) -> None:
@@ -128,7 +132,7 @@ class FakeProxy:
         if isinstance(self.runtime, OwnLoop):
             self.runtime.end()
         else:
-            # In a thread, as a loop may run in this one, or may have run and must not be replaced.
+            # In a thread, as this one may have a running event loop, or one that must stay set.
             closing = threading.Thread(target=lambda: asyncio.run(self.runtime.close()))
             closing.start()
             closing.join()
@@ -136,17 +140,17 @@ class FakeProxy:
 
 
 class FakeProxyServer:
-    """A fake proxy on a port of this machine until the block's end, in a thread of its own.
+    """A fake proxy on a port of this machine, served by its own thread until the block's end.
 
-    It is made as `FakeProxy` is, and does the same for anything that speaks HTTP; none of its
-    methods is awaited, and all may be called from any thread.
+    It has the parameters and methods of `FakeProxy`. No method is a coroutine, and any thread may
+    call them.
     """
 
     def __init__(self, directory: Path, **options: Any) -> None:
         self._proxy = FakeProxy(directory, **options)
         self._thread = ServerThread(self._proxy.app)
         self._proxy.faults.has_port = True
-        self.faults = ServedFaults(self._proxy.faults, self._thread)
+        self.faults = ThreadSafeFaults(self._proxy.faults, self._thread)
         self._clients: list[httpx.Client] = []
         self.admin_key = self._proxy.admin_key
         self.clock = self._proxy.clock
@@ -155,7 +159,7 @@ class FakeProxyServer:
 
     @property
     def url(self) -> str:
-        """The address of the server, which is known from the block's start on."""
+        """The base URL of the server, available from the block's start on."""
         return self._thread.url
 
     def __enter__(self) -> Self:
@@ -171,72 +175,74 @@ class FakeProxyServer:
         for client in self._clients:
             client.close()
         try:
-            # A server that ends waits for its requests, and those wait for their commands.
+            # The server waits for its open requests at its end, and those wait for their commands.
             self._thread.call(self.runtime.close())
         finally:
             self._thread.__exit__(exc_type, exc, traceback)
             self._proxy.close()
 
     def user(self, username: str = "alice") -> str:
-        """Add a user, and return an API key of that user's."""
+        """Add a user, and return an API key of that user."""
         return self._thread.run(lambda: self._proxy.user(username))
 
     def client(self, key: str | None = None) -> httpx.Client:
-        """Return an HTTP client that sends a key, and is closed when the server is."""
-        client = httpx.Client(base_url=self.url, headers=_authorization(key), trust_env=False)
+        """Return an HTTP client that authenticates with `key`; it is closed with the server."""
+        client = httpx.Client(base_url=self.url, headers=_auth_headers(key), trust_env=False)
         self._clients.append(client)
         return client
 
     def advance(self, seconds: float) -> None:
-        """Move time on."""
+        """Advance the clock by `seconds`."""
         self._thread.run(lambda: self._proxy.advance(seconds))
 
     def stop(self) -> None:
-        """Play an outage: end all connections and refuse new ones. State and commands go on."""
+        """Simulate an outage: close all connections and refuse new ones; commands keep running."""
         self._thread.stop()
 
     def start(self) -> None:
-        """End an outage, on the same port."""
+        """End an outage; the server listens on the same port again."""
         self._thread.start()
 
-    def requests(self, *, limit: int = CAPACITY, **chosen: Any) -> list[dict[str, Any]]:
-        """Return the last requests that fit, the newest first: see `Fake.requests`."""
-        return self._thread.run(lambda: self._proxy.requests(limit=limit, **chosen))
+    def requests(self, *, limit: int = CAPACITY, **filters: Any) -> list[dict[str, Any]]:
+        """Return the last matching requests, newest first: see `Fake.requests`."""
+        return self._thread.run(lambda: self._proxy.requests(limit=limit, **filters))
 
     def assert_requested(
-        self, method: str, route: str, *, times: int | None = None, **chosen: Any
+        self, method: str, route: str, *, times: int | None = None, **filters: Any
     ) -> None:
-        """Fail unless there was such a request: see `Fake.assert_requested`."""
-        self._thread.run(lambda: self._proxy.assert_requested(method, route, times=times, **chosen))
+        """Fail unless a matching request was made: see `Fake.assert_requested`."""
+        self._thread.run(
+            lambda: self._proxy.assert_requested(method, route, times=times, **filters)
+        )
 
     def wait_for_request(
-        self, method: str, route: str, *, within: float = 10.0, **chosen: Any
+        self, method: str, route: str, *, within: float = 10.0, **filters: Any
     ) -> dict[str, Any]:
-        """Return such a request once it is over: see `Fake.wait_for_request`."""
+        """Wait for a matching request to be complete: see `Fake.wait_for_request`."""
         return self._thread.call(
-            self._proxy.wait_for_request(method, route, within=within, **chosen),
-            timeout=within + PATIENCE,
+            self._proxy.wait_for_request(method, route, within=within, **filters),
+            timeout=within + CALL_TIMEOUT,
         )
 
     def state(self) -> dict[str, Any]:
-        """Return users, keys and sandboxes as they are now."""
+        """Return the current users, keys and sandboxes: see `Fake.state`."""
         return self._thread.run(self._proxy.state)
 
     def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace the whole state by a document; return it with its new keys."""
+        """Replace all state by that of a document: see `Fake.seed`."""
         return self._thread.call(self._proxy.seed(document))
 
     def reset(self) -> None:
-        """Forget all but the time."""
+        """Delete all state except the time: see `Fake.reset`."""
         self._thread.call(self._proxy.reset())
 
     def set_failure_mode(self, username: str, name: str, failure_mode: str) -> dict[str, Any]:
-        """Have something become of a sandbox."""
+        """Set the failure mode of a sandbox: see `Fake.set_failure_mode`."""
         return self._thread.call(self._proxy.set_failure_mode(username, name, failure_mode))
 
 
-class ServedFaults:
-    """The armed faults of a fake on a port, for use from any thread."""
+class ThreadSafeFaults:
+    """The armed faults of a fake on a port; any thread may use them."""
 
     def __init__(self, faults: Faults, thread: ServerThread) -> None:
         self._faults = faults
@@ -247,7 +253,7 @@ class ServedFaults:
         self._thread.run(lambda: self._faults.add(**fields))
 
     def replace(self, document: object) -> None:
-        """Arm exactly the faults of a document: see `Faults.replace`."""
+        """Replace all armed faults by those of a document: see `Faults.replace`."""
         self._thread.run(lambda: self._faults.replace(document))
 
     def clear(self) -> None:
@@ -259,11 +265,11 @@ class ServedFaults:
         return self._thread.run(self._faults.armed)
 
 
-def _made(runtime: Callable[..., Runtime], **offered: Any) -> Runtime:
+def _create_runtime(factory: Callable[..., Runtime], **arguments: Any) -> Runtime:
     """Call the runtime factory with the keyword arguments that it accepts."""
-    taken = inspect.signature(runtime).parameters
-    return runtime(**{name: value for name, value in offered.items() if name in taken})
+    accepted = inspect.signature(factory).parameters
+    return factory(**{name: value for name, value in arguments.items() if name in accepted})
 
 
-def _authorization(key: str | None) -> dict[str, str]:
+def _auth_headers(key: str | None) -> dict[str, str]:
     return {} if key is None else {"Authorization": f"Bearer {key}"}

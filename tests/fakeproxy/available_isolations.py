@@ -3,7 +3,11 @@
 import os
 
 import pytest
-from sandbox_fakeproxy.runtime.local.isolation import Choice, IsolationUnavailable, choose_isolation
+from sandbox_fakeproxy.runtime.local.isolation import (
+    IsolationMode,
+    IsolationUnavailable,
+    choose_isolation,
+)
 
 
 def _problem_of_jails() -> str | None:
@@ -11,13 +15,13 @@ def _problem_of_jails() -> str | None:
     try:
         choose_isolation("required")
     except IsolationUnavailable as exc:
-        return str(exc).removeprefix("Isolation 'required': ").partition(". Mend that")[0]
+        return str(exc).removeprefix("Isolation 'required': ").partition(". Fix that")[0]
     return None
 
 
 JAIL_PROBLEM = _problem_of_jails()
 JAIL_IS_REQUIRED = os.environ.get("REQUIRE_JAIL") == "1"
-AVAILABLE_ISOLATIONS: list[Choice] = ["none"] if JAIL_PROBLEM else ["none", "required"]
+AVAILABLE_ISOLATIONS: list[IsolationMode] = ["none"] if JAIL_PROBLEM else ["none", "required"]
 
 needs_jail = pytest.mark.skipif(
     JAIL_PROBLEM is not None, reason=f"commands cannot run in jails: {JAIL_PROBLEM}"

@@ -2,7 +2,7 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
-from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 from sandbox_fakeproxy.serving.server import ServerThread
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
@@ -23,16 +23,16 @@ def shared_server() -> Iterator[SharedServer]:
         *(pytest.param(each, marks=pytest.mark.check) for each in AVAILABLE_ISOLATIONS[:-1]),
     ]
 )
-def isolation(request: pytest.FixtureRequest) -> Choice:
+def isolation(request: pytest.FixtureRequest) -> IsolationMode:
     """Return "required" where jails work, else "none"; `with_each_isolation` replaces it."""
-    chosen: Choice = request.param
+    chosen: IsolationMode = request.param
     return chosen
 
 
 @pytest.fixture
 def quick_kills(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a kill press Ctrl-C again, and then give up, after 0.2 s instead of 1.5 s."""
-    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.bash._BETWEEN_PRESSES", 0.2)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.bash._PRESS_INTERVAL", 0.2)
 
 
 @pytest.fixture

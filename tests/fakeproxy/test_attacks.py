@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy.runtime.local.isolation import Choice, Network
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode, Network
 from sandbox_fakeproxy.runtime.local.limits import Limits
 
 from tests.fakeproxy.available_isolations import needs_jail, with_each_isolation
@@ -67,7 +67,7 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture
-async def setting(tmp_path: Path, isolation: Choice, port: int) -> AsyncGenerator[Setting]:
+async def setting(tmp_path: Path, isolation: IsolationMode, port: int) -> AsyncGenerator[Setting]:
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
     (state / "admin.key").write_text("the admin key\n")
@@ -250,9 +250,9 @@ def test_every_attack_stands_in_the_security_page() -> None:
 
 @with_each_isolation
 async def test_a_sandbox_that_fills_the_disk_is_stopped(
-    tmp_path: Path, isolation: Choice, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, isolation: IsolationMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.limits._INTERVAL", 0.05)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.limits._MIN_INTERVAL", 0.05)
     runtime = LocalRuntime(tmp_path, isolation=isolation, limits=Limits(disk=3_000_000))
     ran = await ShellApi(runtime).exec(
         "for i in {1..100}; do head -c 100000 /dev/zero >$i; done; sleep 1000"

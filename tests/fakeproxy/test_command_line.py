@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy.ids import IdGenerator
-from sandbox_fakeproxy.serving.banner import Greeting, banner
+from sandbox_fakeproxy.serving.banner import StartupInfo, banner
 from sandbox_fakeproxy.serving.cli import main
-from sandbox_fakeproxy.serving.data_directory import opened
+from sandbox_fakeproxy.serving.data_directory import open_data_directory
 from sandbox_fakeproxy.serving.listener import listen
 
 KEY = "sk_live_" + "k" * 32
@@ -71,7 +71,7 @@ def test_a_port_in_use_is_one_clear_line(refused: Refused) -> None:
 
 
 def test_a_data_directory_in_use_is_one_clear_line(refused: Refused, tmp_path: Path) -> None:
-    with opened(tmp_path / "data"):
+    with open_data_directory(tmp_path / "data"):
         line = refused("serve", "--port", "0", "--data", tmp_path / "data")
     assert line.count("\n") == 1
     assert f"{tmp_path / 'data'} is in use by another sandbox-fakeproxy" in line
@@ -180,7 +180,7 @@ def test_no_small_reply_is_held_back_for_more() -> None:
 def test_an_empty_admin_key_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
     file = tmp_path / "admin.key"
     file.touch(mode=0o644)
-    with opened(tmp_path) as data:
+    with open_data_directory(tmp_path) as data:
         key, is_new = data.admin_key(IdGenerator(None))
     assert is_new
     assert file.read_text() == f"{key}\n"
@@ -192,7 +192,7 @@ def test_a_kept_admin_key_that_others_may_read_is_closed_to_them(tmp_path: Path)
     file = tmp_path / "admin.key"
     file.write_text("admin_kept\n")
     file.chmod(0o644)
-    with opened(tmp_path) as data:
+    with open_data_directory(tmp_path) as data:
         assert data.admin_key(IdGenerator(None)) == ("admin_kept", False)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -203,14 +203,14 @@ def test_no_printed_line_is_broken_by_the_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     text = banner(
-        Greeting(
+        StartupInfo(
             url="http://127.0.0.1:8080",
-            commands="run as you, on this machine, with a /sandbox and /home/gem of their own",
+            isolation="run as you, on this machine, with a /sandbox and /home/gem of their own",
             state=None,
             admin_key_file=None,
             new_admin_key="admin_" + "k" * 32,
             username="dev1",
-            answers="statuses as the controller v1beta1 words them",
+            deviations="statuses as in the controller v1beta1",
         )
     )
     # A key is one long word, which stays whole.

@@ -307,7 +307,7 @@ async def test_after_300_s_the_proxy_gives_up_and_the_work_goes_on() -> None:
             reply,
             504,
             "Gateway Timeout",
-            "The sandbox has not answered within 300 s; what it runs goes on",
+            "The sandbox has not answered within 300 s; its command continues",
         )
         assert not ended.is_set()
         may_end.set()
@@ -353,7 +353,7 @@ async def test_an_upstream_that_claims_json_and_sends_none_is_502(content_type: 
         alice = await fake.new_user()
         await fake.ready_sandbox(alice)
         reply = await alice.request("GET", "/proxy/box/page")
-    assert_error(reply, 502, "Bad Gateway", "The sandbox has answered something that is not JSON")
+    assert_error(reply, 502, "Bad Gateway", "The sandbox's response is not JSON")
 
 
 async def test_an_upstream_that_breaks_off_is_502() -> None:

@@ -91,7 +91,7 @@ def test_of_version_1_each_controller_has_its_own_folder(tmp_path: Path) -> None
 def test_a_group_has_the_limits_of_a_sandbox(
     tmp_path: Path, version: int, files: dict[str, str]
 ) -> None:
-    group = ControlGroups({tmp_path: BOTH}, version).make(LIMITS)
+    group = ControlGroups({tmp_path: BOTH}, version).create(LIMITS)
     (folder,) = group.folders
     assert {each.name: each.read_text() for each in folder.iterdir()} == files | {"pids.max": "7"}
 
@@ -102,7 +102,7 @@ def test_groups_of_fakes_that_are_gone_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         if not name.endswith("new"):
             os.utime(tmp_path / name, (0, 0))
-    ControlGroups({tmp_path: BOTH}, 2).sweep()
+    ControlGroups({tmp_path: BOTH}, 2).remove_stale()
     left = sorted(each.name for each in tmp_path.iterdir())
     assert left == sorted([f"{gone}new", f"{here}old", "other"])
 
@@ -112,8 +112,8 @@ def test_a_group_that_cannot_be_made_is_logged_and_limits_nothing(
 ) -> None:
     parents = {tmp_path / "pids": frozenset[str](), tmp_path / "missing": BOTH}
     (tmp_path / "pids").mkdir()
-    group = ControlGroups(parents, 1).try_to_make(LIMITS)
-    assert group.joining(["true"])[-2:] == ["--", "true"]
+    group = ControlGroups(parents, 1).try_create(LIMITS)
+    assert group.join_command(["true"])[-2:] == ["--", "true"]
     assert "the memory of a sandbox is not limited as a whole" in caplog.text
     assert list((tmp_path / "pids").iterdir()) == []
 

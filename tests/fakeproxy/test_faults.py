@@ -96,8 +96,8 @@ async def test_reset_clears_the_faults_and_a_seed_brings_its_own(fake: FakeApp) 
             {"method": "PUT", "path": "/api/sandboxes", "do": "hang"},
             "faults[0].method: /api/sandboxes has no method 'PUT'; expected one of: GET, POST",
         ),
-        ({"method": "GET ", "do": "hang"}, "faults[0].method: 'GET ' is no method"),
-        ({"method": "get", "do": "hang"}, "faults[0].method: 'get' is no method"),
+        ({"method": "GET ", "do": "hang"}, "faults[0].method: 'GET ' is not a method"),
+        ({"method": "get", "do": "hang"}, "faults[0].method: 'get' is not a method"),
         ({"answer": {"body": 2**70}}, "faults[0].answer.body: expected JSON with numbers"),
         ({"user": "bob", "do": "hang"}, "faults[0].user: there is no user 'bob'"),
         (
@@ -149,7 +149,7 @@ async def test_a_document_is_an_object_with_a_list(
 
 @pytest.mark.parametrize("action", PORT_ACTIONS)
 async def test_an_action_on_a_connection_is_refused_in_process(fake: FakeApp, action: str) -> None:
-    with pytest.raises(InvalidDocument, match=f"fault.do: '{action}' happens to a connection"):
+    with pytest.raises(InvalidDocument, match=f"fault.do: '{action}' breaks a connection"):
         faults_of(fake).add(do=action)
 
 

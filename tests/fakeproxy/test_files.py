@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable, ScriptedRuntime
-from sandbox_fakeproxy.runtime.files.search import Found
+from sandbox_fakeproxy.runtime.files.search import SearchResult
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -744,9 +744,9 @@ async def test_slow_searches_in_one_sandbox_hold_up_no_other(
 ) -> None:
     go_on = threading.Event()
 
-    def slow(_text: str, _regex: str, _seconds: float) -> Found:
+    def slow(_text: str, _regex: str, _seconds: float) -> SearchResult:
         go_on.wait(15)
-        return Found([], [], truncated=False)
+        return SearchResult([], [], truncated=False)
 
     monkeypatch.setattr("sandbox_fakeproxy.runtime.files.volume.search", slow)
     (files.sandbox / "file").write_text(TEXT)

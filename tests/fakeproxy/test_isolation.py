@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
-from sandbox_fakeproxy.runtime.local.bubblewrap import ROOTS_UID
+from sandbox_fakeproxy.runtime.local.bubblewrap import HOST_UID
 from sandbox_fakeproxy.runtime.local.isolation import IsolationUnavailable, choose_isolation
 from sandbox_fakeproxy.runtime.paths import SCRATCH, JailedPaths
 from sandbox_fakeproxy.serving.cli import main
@@ -44,8 +44,8 @@ async def test_files_are_at_the_apis_paths_with_each_isolation(tmp_path: Path, c
         "echo work > a; echo home > ~/b; echo scratch > $TMPDIR/c", exec_dir="/sandbox"
     )
     paths = runtime.paths("one")
-    assert (paths.on_this_machine("/sandbox/a")).read_text() == "work\n"
-    assert (paths.on_this_machine("/home/gem/b")).read_text() == "home\n"
+    assert (paths.host_path("/sandbox/a")).read_text() == "work\n"
+    assert (paths.host_path("/home/gem/b")).read_text() == "home\n"
     assert (paths.scratch / "c").read_text() == "scratch\n"
     ran = await shell.run("cat b", exec_dir="/home/gem")
     assert ran == CommandResult("home\n")
@@ -58,14 +58,14 @@ async def test_auto_is_the_best_that_works_here_and_says_so(tmp_path: Path) -> N
     runtime = LocalRuntime(tmp_path)
     shell = ShellApi(runtime)
     if "required" in AVAILABLE_ISOLATIONS:
-        assert "in a jail for each sandbox" in runtime.isolation.sentence
+        assert "in a jail for each sandbox" in runtime.isolation.description
         ran = await shell.run(
             "pwd; cd /sandbox; pwd; echo $HOME; (echo x > /usr/new) 2>&- || echo kept"
         )
         assert ran == CommandResult("/home/gem\n/sandbox\n/home/gem\nkept\n")
         assert await shell.run("ls -d /etc /dev/null") == CommandResult("/dev/null  /etc\n")
     else:
-        assert runtime.isolation.sentence.startswith("run as you among this machine's processes")
+        assert runtime.isolation.description.startswith("run as you among this machine's processes")
     await runtime.close()
 
 
@@ -73,7 +73,7 @@ async def test_without_bubblewrap_auto_is_none_and_asking_for_it_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(IsolationUnavailable, match=r"install bubblewrap\. Mend that, or choose"):
+    with pytest.raises(IsolationUnavailable, match=r"install bubblewrap\. Fix that, or choose"):
         LocalRuntime(tmp_path, isolation="required")
     assert not LocalRuntime(tmp_path).paths("one").isolated
 
@@ -127,7 +127,7 @@ async def test_a_jail_that_does_not_start_in_time_is_followed_by_another(
     runtime = LocalRuntime(tmp_path, isolation="required")
     shell = ShellApi(runtime)
     with monkeypatch.context() as impatient:
-        impatient.setattr("sandbox_fakeproxy.runtime.local.jail._START_LIMIT", 0.0)
+        impatient.setattr("sandbox_fakeproxy.runtime.local.jail._START_TIMEOUT", 0.0)
         with pytest.raises(RuntimeUnreachable, match="bubblewrap did not start it within 0 s"):
             await shell.run("true")
     assert await shell.run("echo started") == CommandResult("started\n")
@@ -150,9 +150,9 @@ async def test_a_jail_that_is_ended_twice_at_once_is_killed_once(
     with ThreadPoolExecutor(1) as starter:
         machine = isolation.machine(isolation.paths(tmp_path), starter)
         pty = await machine.open_pty()
-        await asyncio.gather(machine.kill(), machine.end(), machine.end())
-        os.close(pty.near)
-        os.close(pty.far)
+        await asyncio.gather(machine.kill(), machine.close(), machine.close())
+        os.close(pty.master)
+        os.close(pty.slave)
     assert killed == [signal.SIGKILL]
 
 
@@ -198,7 +198,7 @@ def test_a_folder_for_root_only_is_none_of_a_jail(tmp_path: Path) -> None:
     (closed / "in").mkdir(parents=True)
     closed.chmod(0o700)
     tmp_path.chmod(0o755)
-    paths = JailedPaths({"/system": tmp_path}, made=(), owner=ROOTS_UID)
+    paths = JailedPaths({"/system": tmp_path}, created=(), owner=HOST_UID)
     assert not paths.has_directory("/system/closed/in")
     closed.chmod(0o711)
     assert paths.has_directory("/system/closed/in")
@@ -209,7 +209,7 @@ def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = choose_isolation("required").paths(tmp_path / "one")
-    paths.make()
+    paths.create()
     folder = paths.work / "folder"
     folder.mkdir()
     (tmp_path / "outside" / "in").mkdir(parents=True)
@@ -231,9 +231,9 @@ def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
 @needs_jail
 def test_a_walk_with_many_ways_up_ends(tmp_path: Path) -> None:
     paths = choose_isolation("required").paths(tmp_path)
-    paths.make()
+    paths.create()
     path = "/sandbox" + "/d" * 300
-    deep = paths.on_this_machine(path)
+    deep = paths.host_path(path)
     os.makedirs(deep)  # noqa: PTH103  (`Path.mkdir` would make each by recursion)
     (deep / "link").symlink_to("../d/" * 800)
     assert not paths.has_directory(f"{path}/link")

@@ -1,24 +1,27 @@
 """The limits of a sandbox as they are written on the command line."""
 
 import pytest
-from sandbox_fakeproxy.runtime.local.limits import Limits, read_limits
+from sandbox_fakeproxy.runtime.local.limits import Limits, parse_limits
 
 
 def test_limits_that_are_left_out_have_their_defaults() -> None:
-    assert read_limits("") == Limits()
-    assert read_limits("processes=5,memory=4G") == Limits(processes=5, memory=4 * 1024**3)
-    assert read_limits("disk=3k,file=7M,cpu=1t").disk == 3 * 1024
+    assert parse_limits("") == Limits()
+    assert parse_limits("processes=5,memory=4G") == Limits(processes=5, memory=4 * 1024**3)
+    assert parse_limits("disk=3k,file=7M,cpu=1t").disk == 3 * 1024
 
 
 def test_limits_are_shown_as_they_are_written() -> None:
     assert str(Limits()) == "processes=1024,memory=64G,total_memory=8G,file=10G,cpu=3600,disk=20G"
-    assert read_limits(str(Limits(processes=1000))) == Limits(processes=1000)
+    assert parse_limits(str(Limits(processes=1000))) == Limits(processes=1000)
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("cores=1", "'cores' is no limit: expected some of processes, memory, total_memory, file,"),
+        (
+            "cores=1",
+            "'cores' is not a limit: expected some of processes, memory, total_memory, file,",
+        ),
         ("cpu", "cpu has the value '': expected a number such as 200 or 4G"),
         ("cpu=0", "cpu has the value '0': expected"),
         ("cpu=-1", "cpu has the value '-1': expected"),
@@ -29,4 +32,4 @@ def test_limits_are_shown_as_they_are_written() -> None:
 )
 def test_a_wrong_limit_is_named(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match="^" + problem.replace(".", r"\.")):
-        read_limits(text)
+        parse_limits(text)

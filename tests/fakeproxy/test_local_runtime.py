@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable, ScriptedRuntime
 from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
-from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.fake_app import FakeApp, exec_path, fake_app
@@ -26,7 +26,7 @@ NOTE = "echo $! >> pids"
 
 
 @pytest.fixture
-async def runtime(tmp_path: Path, isolation: Choice) -> AsyncGenerator[LocalRuntime]:
+async def runtime(tmp_path: Path, isolation: IsolationMode) -> AsyncGenerator[LocalRuntime]:
     made = LocalRuntime(tmp_path / "sandboxes", isolation=isolation)
     yield made
     await made.close()
@@ -308,7 +308,7 @@ async def test_a_command_after_a_stop_waits_until_the_files_of_the_pod_are_remov
 
 @with_each_isolation
 async def test_as_deployed_chmod_changes_nothing_in_sandbox(
-    tmp_path: Path, isolation: Choice
+    tmp_path: Path, isolation: IsolationMode
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o700)

@@ -20,9 +20,9 @@ import psutil
 import pytest
 from sandbox_fakeproxy import ScriptedRuntime, Store, create_app
 from sandbox_fakeproxy.distribution import install_command
-from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 from sandbox_fakeproxy.runtime.local.machine import with_default_signals
-from sandbox_fakeproxy.serving.data_directory import opened
+from sandbox_fakeproxy.serving.data_directory import open_data_directory
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.processes import TIMEOUT, is_running, pids_in, wait_until
@@ -52,7 +52,7 @@ class Fake:
 
     async def read_banner(self) -> None:
         assert self.process.stdout is not None
-        while not self.lines or self.lines[-1] != "Ctrl-C stops this.":
+        while not self.lines or self.lines[-1] != "Ctrl-C stops the fake.":
             line = await asyncio.wait_for(self.process.stdout.readline(), TIMEOUT)
             assert line, "it ended before it listened"
             self.lines.append(line.decode().rstrip("\n"))
@@ -137,7 +137,7 @@ async def test_it_serves_where_its_first_line_says(
     async with serving(environment, "--data", tmp_path / "data") as fake:
         assert fake.lines[0].startswith("Fake proxy listening on http://127.0.0.1:")
         assert str(tmp_path / "data") in fake.text
-        assert "Answers" not in fake.text  # there is nothing to say
+        assert "Responses" not in fake.text  # they are the default ones
         async with httpx.AsyncClient(trust_env=False) as http:
             reply = await http.get(f"{fake.url}/health")
             assert reply.status_code == 200
@@ -248,7 +248,7 @@ async def end_and_see_nothing_left(
     ids=attrgetter("name"),
 )
 async def test_a_fake_that_ends_leaves_nothing_within_three_seconds(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: Choice
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: IsolationMode
 ) -> None:
     """SIGHUP is the end of a terminal, SIGABRT a crash."""
     arguments = ("--ephemeral", "--ready-after", "0", "--isolation", isolation)
@@ -287,7 +287,7 @@ def test_that_does_not_end(fake_proxy_server):
 @with_each_isolation
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=attrgetter("name"))
 async def test_tests_that_are_ended_leave_nothing_within_three_seconds(
-    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: Choice
+    environment: dict[str, str], tmp_path: Path, number: signal.Signals, isolation: IsolationMode
 ) -> None:
     program, command = stubborn(number)
     tests = TESTS.replace("COMMAND", repr(command)).replace("ISOLATION", repr(isolation))
@@ -521,7 +521,7 @@ async def test_the_printed_lines_lead_from_nothing_to_a_config_that_works(
     async with serving(environment, *arguments, key=key) as fake:
         code, said = await pasted(fake, environment | ({"ADMIN_API_KEY": key} if key else {}))
         assert code == 0
-        asked_for = "where ADMIN_API_KEY must be set too:" in " ".join(fake.lines)
+        asked_for = "with ADMIN_API_KEY set:" in " ".join(fake.lines)
         assert asked_for == (key is not None)
         api_key = said.strip()
         config = home / CONFIG
@@ -546,7 +546,7 @@ async def test_the_printed_lines_pasted_twice_say_why_and_write_no_blank_key(
         config.unlink()
         code, said = await pasted(fake, environment)
         assert code != 0
-        assert "is no user called dev1 yet?" in said
+        assert "is the username dev1 free?" in said
         assert not config.exists()
 
 
@@ -638,12 +638,10 @@ async def test_a_seed_file_is_loaded_with_the_chosen_profile(
         assert (await user.get("/api/me")).json()["user"]["username"] == "alice"
         assert (await user.get("/api/sandboxes/box")).json()["readyReason"] == "SandboxSuspended"
         said = " ".join(fake.text.split())
-        assert (
-            "Answers statuses as the controller v1beta1 words them; all with the deployed" in said
-        )
+        assert "Responses statuses as in the controller v1beta1; the deployed proxy's" in said
         assert "endpoints" in (await user.get("/api/nothing")).json()  # as deployed
         _, out, _ = await fake.end(signal.SIGINT)
-    assert "The seed file's users are there: 1" in out
+    assert "The seed file was loaded. Users: 1." in out
     assert "  alice  sk_live_" in out
     assert KEY not in fake.text + out
 
@@ -651,7 +649,7 @@ async def test_a_seed_file_is_loaded_with_the_chosen_profile(
 async def test_a_seed_file_does_not_replace_state_that_is_there(
     environment: dict[str, str], seed_file: Path, tmp_path: Path
 ) -> None:
-    with opened(tmp_path / "data") as data:
+    with open_data_directory(tmp_path / "data") as data:
         store = Store(data.database)
         app = create_app(admin_key="admin-key", store=store, runtime=ScriptedRuntime())
         app.state.fake.add_user("bob")

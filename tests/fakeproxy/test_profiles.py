@@ -33,7 +33,7 @@ NOT_READY = "DependenciesNotReady"
 PENDING = (NOT_READY, "Pod exists with phase: Pending; Service Exists")
 STARTING = (NOT_READY, "Pod is Running but not Ready; Service Exists")
 EXPIRED = ("SandboxExpired", "Sandbox has expired")
-ERROR = ("ReconcilerError", "Error seen: the controller was told to fail")
+ERROR = ("ReconcilerError", "Error seen: simulated controller failure")
 Row = tuple[int, bool, tuple[str | None, str | None]]
 
 _READY: Row = (1, True, ("DependenciesReady", "Pod is Ready; Service Exists"))

@@ -379,9 +379,9 @@ def test_a_marker_at_fault_is_named_and_leaves_no_thread(pytester: pytest.Pytest
     result.assert_outcomes(passed=1, errors=4)
     result.stdout.fnmatch_lines_random(
         [
-            "*The marker fake_proxy has 'v1beta1', which it does not take. Expected some of: *",
-            "*The marker fake_proxy has store=, which*admin_key=, *clock=, *runtime=*",
-            "*The marker fake_proxy has redy_after=, which*",
+            "*The marker fake_proxy does not accept 'v1beta1'. Expected some of: *",
+            "*The marker fake_proxy does not accept store=.*admin_key=, *clock=, *runtime=*",
+            "*The marker fake_proxy does not accept redy_after=.*",
             "*ValueError: *v2*",
         ]
     )

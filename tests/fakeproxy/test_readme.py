@@ -14,7 +14,7 @@ import pytest
 import sandbox_fakeproxy
 from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
 from sandbox_fakeproxy.control.seed import STATES, parse_seed
-from sandbox_fakeproxy.model import FAILURE_MODES, failure_mode_of_image
+from sandbox_fakeproxy.model import FAILURE_MODES, failure_mode_from_image
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
 from sandbox_fakeproxy.runtime.pods import Pod
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, Shell, ShellListener
@@ -67,7 +67,7 @@ def test_the_seed_is_valid_and_shows_every_field() -> None:
 
 def test_the_images_are_those_that_bring_a_fate() -> None:
     images = re.findall(r"^\| `(fake/[\w-]+)` \|", README, re.MULTILINE)
-    assert [failure_mode_of_image(image).value for image in images] == list(FAILURE_MODES[1:])
+    assert [failure_mode_from_image(image).value for image in images] == list(FAILURE_MODES[1:])
 
 
 def test_the_table_of_requests_is_all_there_is_below_fake() -> None:
@@ -96,9 +96,9 @@ def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
     }
     paths = SandboxPaths(tmp_path, isolated=False)
     sessions = Sessions(paths, ManualClock(), no_shell, str)
-    runtime = Pod(sessions, paths).routes()
+    runtime = Pod(sessions, paths).routes
     inside = {(method, path) for path, methods in runtime.items() for method in methods}
-    section = README.split("## What it answers")[1].split("\n## ")[0]
+    section = README.split("## Routes")[1].split("\n## ")[0]
     named = re.findall(r"`(?:(GET|POST|PUT|DELETE) )?(/[^`]+)`", section)
     assert {(method or "any method", path) for method, path in named} == own | inside | {
         ("any method", "/proxy/<name>")
@@ -184,11 +184,11 @@ def test_every_section_that_shows_the_fake_at_work_has_a_session() -> None:
     sections = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
     shown = {title for title, text in sections if "```console" in text}
     assert shown >= {
-        "Seed it",
-        "Run commands in it",
-        "Its files",
-        "Move its time",
-        "Make it fail",
-        "Break its answers",
-        "What it does not do",
+        "Seed",
+        "Run commands",
+        "Files",
+        "Time",
+        "Failure modes",
+        "Faults",
+        "Limitations",
     }

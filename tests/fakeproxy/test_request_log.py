@@ -387,7 +387,7 @@ async def test_a_failed_assertion_shows_the_closest_requests(logging_bodies: Fak
         )
     lines = str(failed.value).splitlines()
     assert lines[0] == (
-        "expected at least one request POST /api/sandboxes, but there were 0. The closest:"
+        "expected at least one request POST /api/sandboxes, but there were 0. Closest requests:"
     )
     assert lines[1] == "  201 POST /api/sandboxes (alice): another json {'name': 'box'}"
     assert "  200 GET /api/me (alice): another method, route, json" in lines
@@ -412,7 +412,7 @@ async def test_wait_for_request_ends_in_time(fake: FakeApp) -> None:
     with pytest.raises(TimeoutError) as failed:
         await fake.app.state.fake.wait_for_request("POST", "/health", within=0.01)
     first, closest = str(failed.value).splitlines()
-    assert first == "no request POST /health was over within 0.01 s. The closest:"
+    assert first == "no request POST /health was over within 0.01 s. Closest requests:"
     assert closest == "  200 GET /health (None): another method"
 
 

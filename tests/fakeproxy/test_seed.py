@@ -257,7 +257,7 @@ BAD: list[tuple[Any, str]] = [
     ({"users": ["bob"]}, "users[0]: expected an object"),
     ({"users": [{}]}, "users[0].username: username is required"),
     ({"users": [{"username": "B"}]}, "users[0].username: username must be a DNS label"),
-    ({"users": [{"username": "b"}] * 2}, "users[1].username: the same as one before it"),
+    ({"users": [{"username": "b"}] * 2}, "users[1].username: has the same value as an earlier one"),
     (user(email=7), "users[1].email: email must be text"),
     (user(is_active="yes"), "users[1].is_active: expected true or false"),
     (user(name="x"), "users[1].name: unknown field; expected some of: email, is_active, keys,"),
@@ -265,10 +265,10 @@ BAD: list[tuple[Any, str]] = [
     (user(keys=[{}, {"key": "sk_live_short"}]), "users[1].keys[1].key: expected sk_live_ and 32"),
     (user(keys=[{"key": 7}]), "users[1].keys[0].key: expected sk_live_ and 32"),
     (user(keys=[{"expires_at": "soon"}]), "users[1].keys[0].expires_at: expires_at must be an ISO"),
-    (user(keys=[{"key": KEY}] * 2), "users[1].keys[1].key: the same as one before it"),
+    (user(keys=[{"key": KEY}] * 2), "users[1].keys[1].key: has the same value as an earlier one"),
     (user(sandboxes=[{}]), "users[1].sandboxes[0].name: name is required"),
     (user(sandboxes=[{"name": "9"}]), "users[1].sandboxes[0].name: name must be a DNS label"),
-    (user(sandboxes=[{"name": "a"}] * 2), "users[1].sandboxes[1].name: the same as one before"),
+    (user(sandboxes=[{"name": "a"}] * 2), "users[1].sandboxes[1].name: has the same value"),
     (user(sandboxes=[{"name": "a", "image": 7}]), "users[1].sandboxes[0].image: image must be"),
     (user(sandboxes=[{"name": "a", "state": "up"}]), "users[1].sandboxes[0].state: expected one"),
     (user(sandboxes=[{"name": "a", "state": []}]), "users[1].sandboxes[0].state: expected one of:"),
@@ -276,7 +276,10 @@ BAD: list[tuple[Any, str]] = [
         user(sandboxes=[{"name": "a", "failure_mode": "x"}]),
         "users[1].sandboxes[0].failure_mode: failure_mode must be one",
     ),
-    (user(sandboxes=[{"name": f"a{n}"} for n in range(11)]), "users[1].sandboxes: at most 10"),
+    (
+        user(sandboxes=[{"name": f"a{n}"} for n in range(11)]),
+        "users[1].sandboxes: expected at most 10",
+    ),
 ]
 
 

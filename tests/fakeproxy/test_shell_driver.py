@@ -10,14 +10,14 @@ from shlex import quote
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime, RuntimeUnreachable
-from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.shell_api import CommandResult, ShellApi
 
 
 @pytest.fixture
-async def shell(tmp_path: Path, isolation: Choice) -> AsyncGenerator[ShellApi]:
+async def shell(tmp_path: Path, isolation: IsolationMode) -> AsyncGenerator[ShellApi]:
     runtime = LocalRuntime(tmp_path / "sandboxes", isolation=isolation)
     yield ShellApi(runtime)
     await runtime.close()
@@ -40,7 +40,7 @@ async def test_a_shell_that_ends_or_says_nothing_at_its_start_is_an_unreachable_
     (tmp_path / "bash").write_text(f"#!/bin/sh\n{shell}\n")
     (tmp_path / "bash").chmod(0o755)
     monkeypatch.setattr("shutil.which", {"bash": str(tmp_path / "bash")}.get)
-    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.shell_process._START_PATIENCE", 0.2)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.shell_process._START_TIMEOUT", 0.2)
     runtime = LocalRuntime(tmp_path / "sandboxes", isolation="none")
     with pytest.raises(RuntimeUnreachable, match="The shell cannot be started"):
         await ShellApi(runtime).run("true")
@@ -126,7 +126,7 @@ async def test_a_kill_that_takes_all_of_the_session_says_so(
     await shell.wait_for_output("on\n", one)
     killed = await shell.request("POST", "kill", {"id": one})
     assert killed.json["data"]["status"] == "terminated"
-    assert "did not heed Ctrl-C" in killed.json["hint"]
+    assert "ignored Ctrl-C" in killed.json["hint"]
     assert (await running).status == "terminated"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sandbox_fakeproxy import LocalRuntime
 from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
-from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 
 from tests.fakeproxy.available_isolations import with_each_isolation
 from tests.fakeproxy.processes import is_running, open_files, pids_in, wait_until
@@ -18,7 +18,7 @@ PATIENCE = 15.0
 
 
 @pytest.fixture
-async def shell(tmp_path: Path, isolation: Choice) -> AsyncGenerator[ShellApi]:
+async def shell(tmp_path: Path, isolation: IsolationMode) -> AsyncGenerator[ShellApi]:
     runtime = LocalRuntime(tmp_path / "sandboxes", isolation=isolation)
     yield ShellApi(runtime)
     await runtime.close()
@@ -354,13 +354,14 @@ async def test_a_session_that_exec_made_can_be_used_again(shell: ShellApi) -> No
 async def test_a_session_with_a_background_job_is_no_idle_one(
     shell: ShellApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy.runtime.shell.sessions._IDLE_UNASKED", 1)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.shell.sessions._MAX_IDLE_IMPLICIT", 1)
     busy = (await shell.exec("sleep 1000 &"))["session_id"]
     first = (await shell.exec("true"))["session_id"]
-    await shell.exec("true")
+    second = (await shell.exec("true"))["session_id"]
     await shell.exec("true")
     listed = (await shell.request("GET", "sessions")).json["data"]["sessions"]
     assert first not in listed
+    assert second in listed  # the one with the job does not count
     assert busy in listed
     assert await shell.run("jobs | grep -c Running", id=busy) == CommandResult("1\n")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy.runtime.local.isolation import Choice
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 from sandbox_fakeproxy.runtime.local.machine import with_default_signals
 
 from tests.fakeproxy.available_isolations import with_each_isolation
@@ -29,7 +29,7 @@ def in_the_background() -> Generator[None]:
 
 @pytest.fixture
 async def shell(
-    in_the_background: None, tmp_path: Path, isolation: Choice
+    in_the_background: None, tmp_path: Path, isolation: IsolationMode
 ) -> AsyncGenerator[ShellApi]:
     runtime = LocalRuntime(tmp_path, isolation=isolation)
     yield ShellApi(runtime)

@@ -73,7 +73,7 @@ def test_all_of_it_survives_a_restart(tmp_path: Path) -> None:
     assert again.users() == [USER]
     assert again.key_by_hash(b"hash") == (b"hash", KEY, USER)
     assert again.sandboxes("u1") == [replace(SANDBOX, id="s2", name="other"), CHANGED]
-    assert again.rows_made() == 4
+    assert again.rows_created() == 4
     assert again.seconds_advanced() == 3.5
     again.close()
 
@@ -216,7 +216,7 @@ def steps(store: Store, asking: Callable[[Store], object]) -> int:
 def among(others: int) -> Store:
     """Return a store with one user's rows and those of `others` users."""
     store = with_one_of_each()
-    with store.all_or_nothing():
+    with store.transaction():
         for number in range(others):
             other = f"o{number}"
             store.add_user(replace(USER, id=other, username=other))
@@ -283,7 +283,7 @@ def test_the_state_of_version_2_is_taken_over(tmp_path: Path) -> None:
 def test_a_transaction_is_kept_whole_or_not_at_all() -> None:
     store = Store()
     store.add_user(USER)
-    with pytest.raises(AlreadyExists), store.all_or_nothing():  # noqa: PT012  (the subject)
+    with pytest.raises(AlreadyExists), store.transaction():  # noqa: PT012  (the subject)
         store.delete_user(USER.id)
         store.add_user(replace(USER, id="u2"))
         store.add_user(replace(USER, id="u3"))
@@ -351,7 +351,7 @@ def test_rows_are_cached_in_bounded_memory() -> None:
         for _ in range(3):
             assert store.sandbox("u1", f"n{number}") is not None
     assert 2500 <= len(asked) < 2510
-    assert len(store._recall.sandboxes) <= 1000  # pyright: ignore[reportPrivateUsage]  # as is its cache
+    assert len(store._cache.sandboxes) <= 1000  # pyright: ignore[reportPrivateUsage]  # as is its cache
     store.note_use("k1", NOW)
     asked.clear()
     assert store.sandbox("u1", "n2499") is not None

@@ -4,7 +4,7 @@ import os
 import struct
 
 import pytest
-from sandbox_fakeproxy.runtime.local.syscall_filter import key_filter, readable
+from sandbox_fakeproxy.runtime.local.syscall_filter import filter_descriptors, keyring_filter
 
 X86_64, I386, AARCH64, ARM = 0xC000003E, 0x40000003, 0xC00000B7, 0x40000028
 X32 = 0x4000_0000
@@ -44,7 +44,7 @@ def decision(program: bytes, way: int, number: int) -> int:
     ],
 )
 def test_only_calls_for_keys_are_refused(machine: str, way: int, refused: list[int]) -> None:
-    program = key_filter(machine)
+    program = keyring_filter(machine)
     assert program is not None
     numbers = [*range(600), *range(X32, X32 + 600), HIGHEST]
     found = [each for each in numbers if decision(program, way, each) == ENOSYS]
@@ -54,18 +54,18 @@ def test_only_calls_for_keys_are_refused(machine: str, way: int, refused: list[i
 
 @pytest.mark.parametrize(("machine", "way"), [("x86_64", AARCH64), ("aarch64", X86_64)])
 def test_every_call_by_an_unknown_way_is_refused(machine: str, way: int) -> None:
-    program = key_filter(machine)
+    program = keyring_filter(machine)
     assert program is not None
     assert {decision(program, way, each) for each in (0, 250, HIGHEST)} == {ENOSYS}
 
 
 def test_an_unknown_machine_has_no_filter() -> None:
-    assert key_filter("riscv64") is None
-    with readable(None) as descriptors:
+    assert keyring_filter("riscv64") is None
+    with filter_descriptors(None) as descriptors:
         assert descriptors == ()
 
 
 def test_a_program_is_read_to_its_end() -> None:
-    with readable(b"program") as (descriptor,):
+    with filter_descriptors(b"program") as (descriptor,):
         assert os.read(descriptor, 100) == b"program"
         assert os.read(descriptor, 100) == b""

@@ -110,8 +110,8 @@ def everything(volume: Volume, path: str) -> str:
     attempts: list[Callable[[], str]] = [
         lambda: volume.read(path),
         lambda: volume.open(path).read(100).decode(errors="replace"),
-        lambda: str([(each.path, each.status.st_size) for each in volume.listing(path)[0]]),
-        lambda: str(volume.listing(path, depth=None)[0]),
+        lambda: str([(each.path, each.status.st_size) for each in volume.list_directory(path)[0]]),
+        lambda: str(volume.list_directory(path, depth=None)[0]),
         lambda: str(volume.find(path, Glob("**/*"))),
         lambda: str(volume.replace(path, "e", "E")),
         lambda: str(volume.write(path, b"written")),
@@ -283,7 +283,7 @@ def write_and_list_a_deep_file(host: Host) -> None:
     path = "/sandbox" + "/d" * 400
     host.volume.write(f"{path}/f", b"deep")
     assert host.volume.read(f"{path}/f") == "deep"
-    assert len(host.volume.listing("/sandbox", depth=None)[0]) == 401
+    assert len(host.volume.list_directory("/sandbox", depth=None)[0]) == 401
 
 
 def test_an_expression_without_end_is_ended(host: Host) -> None:

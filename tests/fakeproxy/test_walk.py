@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from sandbox_fakeproxy import LocalRuntime
-from sandbox_fakeproxy.runtime.local.limits import used_disk
+from sandbox_fakeproxy.runtime.local.limits import disk_usage
 from sandbox_fakeproxy.runtime.local.modes import restore_modes
 from sandbox_fakeproxy.runtime.walk import remove_tree, walk
 
@@ -69,7 +69,7 @@ def test_a_tree_may_be_deeper_than_paths_descriptors_and_recursion_reach(top: Pa
     nest(top, SEVERAL_PATHS, SIZE)
     nest(top / "side", 100)
     with few_descriptors():
-        assert used_disk([top]) >= SIZE
+        assert disk_usage([top]) >= SIZE
         restore_modes(top)
         assert modes_of_files(top) == {0o666}
         remove_tree(top)
@@ -121,7 +121,7 @@ def swap_after_scan(monkeypatch: pytest.MonkeyPatch, name: Path, target: Path) -
 
 
 def count(tree: Path) -> int:
-    return used_disk([tree])
+    return disk_usage([tree])
 
 
 @pytest.mark.parametrize("act", [remove_tree, restore_modes, count])
@@ -177,7 +177,7 @@ def test_names_of_one_file_are_counted_once(top: Path) -> None:
         (top / each).mkdir()
         for number in range(5):
             os.link(top / "file", top / each / str(number))
-    assert SIZE <= used_disk([top / "a", top / "b"]) < 2 * SIZE
+    assert SIZE <= disk_usage([top / "a", top / "b"]) < 2 * SIZE
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_a_directory_that_its_owner_may_not_read_is_counted_and_keeps_its_mode(
     directory.mkdir(parents=True)
     (directory / "file").write_bytes(bytes(SIZE))
     directory.chmod(mode)
-    assert used_disk([own / "tree"]) >= SIZE
+    assert disk_usage([own / "tree"]) >= SIZE
     assert stat.S_IMODE(directory.stat().st_mode) == mode
 
 
@@ -226,7 +226,7 @@ def test_a_directory_with_any_mode_is_restored_and_removed(own: Path, mode: int)
 def test_a_restoration_of_modes_ends_also_in_a_tree_without_end(
     top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.modes._LIMIT", 0.0)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.local.modes._TIME_LIMIT", 0.0)
     (top / "file").touch(mode=0o600)
     restore_modes(top)
     assert modes_of_files(top) == {0o600}

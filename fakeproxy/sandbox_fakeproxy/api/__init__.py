@@ -1,5 +1,5 @@
-"""The proxy: from an HTTP request to the service, and back.
+"""The proxy's HTTP API: routes and handlers between ASGI and the service.
 
-Its routes are the wire contract's. It knows a runtime by the interface only, and of the deployed
-proxy no more than where it may differ (`behavior`).
+The routes are those of the wire contract. The API uses a runtime only through
+`runtime.interface`, and knows the deployed proxy's deviations only as `behavior`.
 """

@@ -1,4 +1,4 @@
-"""Authorize requests, and then read them: authentication, ownership, path, query and body."""
+"""Authenticate and authorize requests before their path, query and body are read."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -6,18 +6,18 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox_fakeproxy.http import Arguments, Reply, decode, has_body, read_arguments, write
+from sandbox_fakeproxy.http import Arguments, Reply, decode, has_body, read_arguments, to_response
 from sandbox_fakeproxy.model import Sandbox, User
 from sandbox_fakeproxy.service import ADMIN_CALLER, Service
 
 from .request_log import note_caller
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-_Asked = TypeVar("_Asked")
+_ArgumentsT = TypeVar("_ArgumentsT")
 
 
 class Auth:
-    """Make endpoints of handlers: each checks the caller's key, and then reads the request."""
+    """Wrap handlers in endpoints that check the caller's key and then read the request."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -26,24 +26,24 @@ class Auth:
         """Return an endpoint that needs no key."""
 
         async def endpoint(_request: Request) -> Response:
-            return write(await handler())
+            return to_response(await handler())
 
         return endpoint
 
     def admin(self, handler: Callable[[Arguments], Awaitable[Reply]]) -> Endpoint:
         """Return an endpoint that needs the admin key."""
-        return self.admin_sending(handler, read_arguments)
+        return self.admin_with(handler, read_arguments)
 
-    def admin_sending(
+    def admin_with(
         self,
-        handler: Callable[[_Asked], Awaitable[Reply]],
-        read: Callable[[Request], Awaitable[_Asked]],
+        handler: Callable[[_ArgumentsT], Awaitable[Reply]],
+        read: Callable[[Request], Awaitable[_ArgumentsT]],
     ) -> Endpoint:
-        """Return an endpoint that needs the admin key; `read` reads the request."""
+        """Return an endpoint that needs the admin key and reads its arguments with `read`."""
 
         async def endpoint(request: Request) -> Response:
             self.require_admin(request)
-            return write(await handler(await read(request)))
+            return to_response(await handler(await read(request)))
 
         return endpoint
 
@@ -52,39 +52,43 @@ class Auth:
 
         async def endpoint(request: Request) -> Response:
             user = self.require_user(request)
-            asked = await read_arguments(request)
+            arguments = await read_arguments(request)
             if has_body(request.scope):
                 # The key may have changed while the body arrived: look it up again.
                 user = self.require_user(request)
-            return write(await handler(user, asked))
+            return to_response(await handler(user, arguments))
 
         return endpoint
 
     def owner(
         self,
-        handler: Callable[[User, Sandbox, _Asked], Awaitable[Reply | Response]],
-        read: Callable[[Request], Awaitable[_Asked]],
+        handler: Callable[[User, Sandbox, _ArgumentsT], Awaitable[Reply | Response]],
+        read: Callable[[Request], Awaitable[_ArgumentsT]],
     ) -> Endpoint:
         """Return an endpoint that needs the key of the sandbox's owner.
 
-        The answer to any other key is the same whether or not the sandbox exists.
+        Any other key gets the same response whether or not the sandbox exists.
         """
 
         async def endpoint(request: Request) -> Response:
             user = self.require_user(request)
             name = decode(request.path_params["name"])
             sandbox = self._service.owned_sandbox(user, name)
-            asked = await read(request)
+            arguments = await read(request)
             if has_body(request.scope):
                 # Key and sandbox may have changed while the body arrived: look them up again.
                 user = self.require_user(request)
                 sandbox = self._service.owned_sandbox(user, name)
-            return write(await handler(user, sandbox, asked))
+            return to_response(await handler(user, sandbox, arguments))
 
         return endpoint
 
-    def require_key_of_area(self, request: Request) -> None:
-        """Refuse a request without the key that this part of the API needs."""
+    def require_key_for(self, request: Request) -> None:
+        """Authenticate a request to an unknown route, by the key that its path prefix needs.
+
+        Raises:
+            APIError: the key is missing or wrong.
+        """
         path = request.scope["path"].lower()
         if path.startswith("/api/admin/"):
             self.require_admin(request)
@@ -92,12 +96,20 @@ class Auth:
             self.require_user(request)
 
     def require_admin(self, request: Request) -> None:
-        """Refuse every key but the admin key."""
+        """Require the admin key.
+
+        Raises:
+            APIError: the key is missing or is not the admin key.
+        """
         self._service.authenticate_admin(request.headers.get("authorization"))
         note_caller(request.scope, ADMIN_CALLER)
 
     def require_user(self, request: Request) -> User:
-        """Return the user of the request's key, or refuse the request."""
+        """Return the user of the request's key.
+
+        Raises:
+            APIError: the key is missing or not valid.
+        """
         user = self._service.authenticate(request.headers.get("authorization"))
         note_caller(request.scope, user.username)
         return user

@@ -1,7 +1,7 @@
-"""The behavior of the proxy as data: which deviations of the deployed proxy are on.
+"""The deviations of the deployed proxy as data.
 
-`DEFAULT` has none of them; `deployed.behavior` has the table of all. The code that differs is in
-`deployed`, and `app.create_app` chooses it by these fields.
+`DEFAULT` has none of them; `deployed.behavior` lists all. `app.create_app` uses these fields to
+choose between the default classes and those in `deployed`.
 """
 
 from collections.abc import Mapping
@@ -13,58 +13,61 @@ from sandbox_fakeproxy.errors import APIError, Quirk
 from sandbox_fakeproxy.http import Reply
 from sandbox_fakeproxy.service import DEFAULT_RULES, Rules
 
-# As Node.js names it; versions of Python differ.
+# The phrase of Node.js; it differs between versions of Python.
 _PHRASES = {413: "Payload Too Large"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to a fault: a status and, where it differs from the sane one, a message.
+class ErrorResponse:
+    """The response to a refused request: its status, and its message unless it is the error's own.
 
-    `more` are fields beside these, and `body` replaces all of them.
+    `extra` adds fields to the body; `body` replaces the whole body.
     """
 
     status: int
     message: str | None = None
-    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     body: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
-    """How the proxy behaves where there is a choice. The defaults are the contract's."""
+    """The proxy's behavior where the deployed proxy deviates; the defaults follow the contract."""
 
-    # The answers to errors that differ, and the names of statuses in them.
-    answers: Mapping[Quirk, Answer] = field(default_factory=dict[Quirk, Answer])
+    # The error responses that differ, and reason phrases for their `error` field.
+    error_responses: Mapping[Quirk, ErrorResponse] = field(
+        default_factory=dict[Quirk, ErrorResponse]
+    )
     phrases: Mapping[int, str] = field(default_factory=lambda: _PHRASES)
-    # The rules of the service that differ.
+    # The rules of the service.
     rules: Rules = DEFAULT_RULES
-    # Whether fields of other types and forms are taken (`DeployedValidation`).
+    # Whether fields of other types and formats are accepted (`DeployedValidation`).
     coerces_fields: bool = False
     # The e-mail address of the user `admin`.
     admin_email: str | None = None
-    # Whether paths match in any case, bodies are parsed first, and OPTIONS is answered.
+    # Whether paths match case-insensitively, bodies are parsed before authentication, and OPTIONS
+    # is answered (`LooseRoute`, `OptionsRoute`).
     has_loose_routes: bool = False
-    # Whether JSON has ETags.
+    # Whether JSON responses carry ETags (`ETags`).
     sends_etags: bool = False
-    # Whether requests below /proxy/ and their answers are rewritten (`DeployedForwarding`).
+    # Whether requests below /proxy/ and their responses are rewritten (`DeployedForwarding`).
     rewrites_forwarded: bool = False
-    # Seconds until a request below /proxy/ is answered without its sandbox.
+    # Seconds until a request below /proxy/ gets an error instead of the sandbox's response.
     time_limit: float = 300.0
-    # Whether GET /health asks the database.
+    # Whether GET /health queries the database.
     checks_database: bool = True
 
     def reply(self, error: APIError) -> Reply:
-        """Return the answer to a refused request."""
-        answer = self.answers.get(error.quirk) if error.quirk else None
-        if answer is not None and answer.body is not None:
-            return Reply(answer.body, answer.status)
-        status = answer.status if answer else error.status
+        """Return the response to a request that raised `error`."""
+        response = self.error_responses.get(error.quirk) if error.quirk else None
+        if response is not None and response.body is not None:
+            return Reply(response.body, response.status)
+        status = response.status if response else error.status
         body = {
             "error": self.phrases.get(status) or HTTPStatus(status).phrase,
-            "message": (answer and answer.message) or error.message,
+            "message": (response and response.message) or error.message,
         }
-        return Reply(body | dict(answer.more if answer else {}), status)
+        return Reply(body | dict(response.extra if response else {}), status)
 
 
 DEFAULT = Behavior()

@@ -1,4 +1,4 @@
-"""The conventions of the proxy's HTTP server, for every request before its route is found."""
+"""Apply the conventions of the proxy's HTTP server to every request before routing."""
 
 import string
 from urllib.parse import quote
@@ -9,27 +9,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sandbox_fakeproxy.http import HEADER_LIMIT, has_body
 
 _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
-# A client that is still sending does not read: closing on it would lose the answer.
-_DRAIN_LIMIT = 64 * 1024 * 1024  # bytes
+# Bytes. A client that is still sending does not read, and would lose the response if the connection
+# were closed.
+_DRAIN_LIMIT = 64 * 1024 * 1024
 
 
 class ServerConventions:
     """Treat requests as the proxy's HTTP server does.
 
-    - Header fields of more than `HEADER_LIMIT` bytes are answered 431 with an empty body. On a
-      port, the server's protocol does so before it has read them.
-    - HEAD is answered as GET, without the body.
-    - The rest of a body that the answer did not need is read before the answer is sent. After
-      `_DRAIN_LIMIT` bytes, the connection ends instead.
-    - Routes match the path as it was sent, so that `%2F` in a name is no separator. A trailing
-      slash is tolerated, except below `/proxy/`, where paths are the runtime's.
+    - Header fields of more than `HEADER_LIMIT` bytes get a 431 with an empty body. On a port,
+      `serving.protocol` sends it before it has read them all.
+    - The response to HEAD is that to GET, without the body.
+    - An unread request body is read before the response is sent. After `_DRAIN_LIMIT` bytes, the
+      response closes the connection instead.
+    - Routes match the path as it was sent, so that `%2F` in a name is not a separator. A trailing
+      slash is ignored, except below `/proxy/`, where paths belong to the runtime.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -37,13 +38,13 @@ class ServerConventions:
             await Response(status_code=431)(scope, receive, send)
             return
         if has_body(scope):
-            receive, send = _drained(receive, send)
+            receive, send = _drain_before_response(receive, send)
         if scope["method"] == "HEAD":
             send = _without_body(send)
         path = _path_as_sent(scope)
-        is_tolerant = path != "/" and not path.lower().startswith("/proxy/")
-        matched = path.removesuffix("/") if is_tolerant else path
-        await self._app({**scope, "path": matched, "sent_path": path}, receive, send)
+        ignores_slash = path != "/" and not path.lower().startswith("/proxy/")
+        route_path = path.removesuffix("/") if ignores_slash else path
+        await self._app({**scope, "path": route_path, "sent_path": path}, receive, send)
 
 
 def _header_size(scope: Scope) -> int:
@@ -70,25 +71,25 @@ def _without_body(send: Send) -> Send:
     return send_without_body
 
 
-def _drained(receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """Return `receive` and a `send` that reads the rest of the body before a response starts."""
-    ended = False
+def _drain_before_response(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Return `receive`, and a `send` that reads the rest of the body before a response starts."""
+    is_read = False
 
-    async def receive_and_note() -> Message:
-        nonlocal ended
+    async def receive_and_track() -> Message:
+        nonlocal is_read
         message = await receive()
-        ended = message["type"] != "http.request" or not message.get("more_body", False)
+        is_read = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     async def drain() -> bool:
-        room = _DRAIN_LIMIT
-        while not ended and room > 0:
-            room -= len((await receive_and_note()).get("body", b""))
-        return ended
+        remaining = _DRAIN_LIMIT
+        while not is_read and remaining > 0:
+            remaining -= len((await receive_and_track()).get("body", b""))
+        return is_read
 
     async def send_after_body(message: Message) -> None:
         if message["type"] == "http.response.start" and not await drain():
             message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         await send(message)
 
-    return receive_and_note, send_after_body
+    return receive_and_track, send_after_body

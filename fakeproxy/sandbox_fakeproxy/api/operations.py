@@ -1,13 +1,13 @@
-"""The operations of the API, and patterns that match their paths.
+"""The operations of the API, and path patterns that match their requests.
 
-A pattern is a path in which `{name}` stands for one segment, and `{path}` for all that follow.
+In a pattern, `{path}` matches all remaining segments; any other `{name}` matches one segment.
 """
 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-# By their ids in contract/openapi.yaml; a test keeps the two alike.
+# By `operationId` in contract/openapi.yaml; a test compares the two.
 OPERATIONS: Mapping[str, tuple[str, str]] = {
     "getHealth": ("GET", "/health"),
     "getMe": ("GET", "/api/me"),
@@ -47,47 +47,47 @@ OPERATIONS: Mapping[str, tuple[str, str]] = {
     "describeSandbox": ("GET", "/proxy/{name}/v1/sandbox"),
 }
 ANY_RUNTIME_PATH = "/proxy/{name}/{path}"  # with any method
-_SEGMENT_OF_NAME = "(?:[^/]+)"
+_NAME_SEGMENT = "(?:[^/]+)"
 PATTERNS = frozenset({pattern for _, pattern in OPERATIONS.values()} | {ANY_RUNTIME_PATH})
 
 
-@lru_cache(maxsize=256)  # of which callers may choose some
+@lru_cache(maxsize=256)  # bounded, because clients may send their own patterns
 def compile_pattern(pattern: str, *, ignores_case: bool = False) -> re.Pattern[str]:
     """Return a regular expression that fully matches the paths of a pattern.
 
-    With `ignores_case`, its literal parts match in any case, as in the deployed proxy. The first
-    `{name}` is a group of that name; a percent-encoded segment stays encoded in it.
+    With `ignores_case`, literal parts match case-insensitively, as in the deployed proxy. The first
+    `{name}` is the group `name`, which keeps its percent-encoding.
     """
     parts = [_compile_part(part) for part in re.split(r"({\w+})", pattern)]
-    expression = "".join(parts).replace(_SEGMENT_OF_NAME, "(?P<name>[^/]+)", 1)
+    expression = "".join(parts).replace(_NAME_SEGMENT, "(?P<name>[^/]+)", 1)
     return re.compile(expression, re.IGNORECASE if ignores_case else 0)
 
 
 def find_pattern(path: str, *, ignores_case: bool = False) -> str | None:
-    """Return the pattern of the API that is, or matches, a path; None if there is none."""
+    """Return the API's pattern that equals or best matches a path; None if none does."""
     if path in PATTERNS:
         return path
     if "{" in path:
         return None
-    found = [
-        each
-        for each in sorted(PATTERNS)
-        if compile_pattern(each, ignores_case=ignores_case).fullmatch(path)
+    matches = [
+        candidate
+        for candidate in sorted(PATTERNS)
+        if compile_pattern(candidate, ignores_case=ignores_case).fullmatch(path)
     ]
-    return max(found, key=_literal_segments, default=None)
+    return max(matches, key=_literal_segments, default=None)
 
 
 def methods_of(pattern: str) -> frozenset[str] | None:
-    """Return the methods of a pattern; None if it takes any."""
+    """Return the methods of a pattern; None means any method."""
     if pattern == ANY_RUNTIME_PATH:
         return None
-    return frozenset(method for method, each in OPERATIONS.values() if each == pattern)
+    return frozenset(method for method, path in OPERATIONS.values() if path == pattern)
 
 
 def _compile_part(part: str) -> str:
     if not part.startswith("{"):
         return re.escape(part)
-    return {"{path}": ".*", "{name}": _SEGMENT_OF_NAME}.get(part, "[^/]+")
+    return {"{path}": ".*", "{name}": _NAME_SEGMENT}.get(part, "[^/]+")
 
 
 def _literal_segments(pattern: str) -> int:

@@ -1,4 +1,4 @@
-"""The routes of the API: each with its method, its path, who may call it, and its handler."""
+"""The routes of the API: method, path, required key and handler."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,9 +21,8 @@ from .users import Users
 class ApiRoute(Route):
     """Match one method and path; a `method` of None matches any.
 
-    GET matches HEAD too. With another method, Starlette's own route would answer 405; the proxy
-    answers as if there were no such path. A route that is not `is_known` has no name in the request
-    log.
+    GET matches HEAD too. For another method, Starlette's own route would answer 405; the proxy
+    answers 404, as for an unknown path. The request log names a route only if it `is_known`.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class ApiRoute(Route):
         return (match, child_scope) if match is Match.FULL else (Match.NONE, {})
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that was matched."""
+        """Handle a request that matched."""
         note_route(scope, self._template)
         await super().handle(scope, receive, send)
 
@@ -50,7 +49,7 @@ def user_routes(
     forwarding: Forwarding,
     users: Users,
 ) -> list[ApiRoute]:
-    """Return the routes for users' keys; `route` is the class to make them of."""
+    """Return the routes that need a user's key; `route` is their class."""
     name = "/api/sandboxes/{name}"
     return [
         route("GET", name, auth.owner(sandboxes.get, read_arguments)),
@@ -68,46 +67,50 @@ def user_routes(
 
 
 def admin_routes(route: type[ApiRoute], auth: Auth, users: Users) -> list[ApiRoute]:
-    """Return the routes for the admin key."""
-    every, one = "/api/admin/users", "/api/admin/users/{user_id}"
+    """Return the routes that need the admin key; `route` is their class."""
+    users_path, user_path = "/api/admin/users", "/api/admin/users/{user_id}"
     return [
-        route("POST", every, auth.admin(users.create_user)),
-        route("GET", every, auth.admin(users.list_users)),
-        route("GET", one, auth.admin(users.get_user)),
-        route("PUT", one, auth.admin(users.update_user)),
-        route("DELETE", one, auth.admin(users.delete_user)),
-        route("POST", f"{one}/apikeys", auth.admin(users.create_key)),
-        route("GET", f"{one}/apikeys", auth.admin(users.list_keys)),
+        route("POST", users_path, auth.admin(users.create_user)),
+        route("GET", users_path, auth.admin(users.list_users)),
+        route("GET", user_path, auth.admin(users.get_user)),
+        route("PUT", user_path, auth.admin(users.update_user)),
+        route("DELETE", user_path, auth.admin(users.delete_user)),
+        route("POST", f"{user_path}/apikeys", auth.admin(users.create_key)),
+        route("GET", f"{user_path}/apikeys", auth.admin(users.list_keys)),
         route("DELETE", "/api/admin/apikeys/{key_id}", auth.admin(users.revoke_key)),
     ]
 
 
-def route_of_unknown_paths(route: type[ApiRoute], auth: Auth) -> ApiRoute:
-    """Return the route for all other paths: 404, behind the key that this part of the API needs."""
+def not_found_route(route: type[ApiRoute], auth: Auth) -> ApiRoute:
+    """Return the route that matches all other paths: 404, after authentication."""
 
-    async def unknown(request: Request) -> Response:
-        auth.require_key_of_area(request)
+    async def not_found(request: Request) -> Response:
+        auth.require_key_for(request)
         path = request.scope["sent_path"]
-        is_admins = path.lower().startswith("/api/admin/")
+        is_admin_path = path.lower().startswith("/api/admin/")
         raise APIError(
             404,
             f"Route {request.method} {path} not found",
-            Quirk.UNKNOWN_ADMIN_ROUTE if is_admins else Quirk.UNKNOWN_ROUTE,
+            Quirk.UNKNOWN_ADMIN_ROUTE if is_admin_path else Quirk.UNKNOWN_ROUTE,
         )
 
-    return route(None, "/{path:path}", unknown, is_known=False)
+    return route(None, "/{path:path}", not_found, is_known=False)
 
 
 class Health:
-    """The state of the proxy itself."""
+    """The health route."""
 
     def __init__(self, service: Service, behavior: Behavior) -> None:
         self._service = service
         self._behavior = behavior
 
     async def show(self) -> Reply:
-        """Show that the proxy and its database work."""
-        if self._behavior.checks_database and not self._service.store.answers():
+        """Return the proxy's health.
+
+        Raises:
+            APIError: 503, the database does not answer.
+        """
+        if self._behavior.checks_database and not self._service.store.is_available():
             raise APIError(503, "The database does not answer")
         now = iso(self._service.clock.now())
         return Reply({"status": "ok", "timestamp": now, "database": "connected"})

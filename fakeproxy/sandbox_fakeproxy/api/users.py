@@ -1,4 +1,4 @@
-"""The routes of users and keys: the administrator's, and a user's own."""
+"""The routes for users and API keys: the administrator's, and each user's own."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from .validation import Validation, uuid
 
 
 class Users:
-    """Users and keys: the administrator's routes, and each user's own."""
+    """Handlers for users and API keys."""
 
     def __init__(self, service: Service, validation: Validation) -> None:
         self._service = service
@@ -20,98 +20,99 @@ class Users:
 
     # Users --------------------------------------------------------------------------------------
 
-    async def create_user(self, asked: Arguments) -> Reply:
-        """Add a user."""
-        username, email = self._validation.username(asked.body), self._validation.email(asked.body)
+    async def create_user(self, arguments: Arguments) -> Reply:
+        """Create a user."""
+        username = self._validation.username(arguments.body)
+        email = self._validation.email(arguments.body)
         user = self._service.create_user(username, email)
         return Reply({"success": True, "user": describe_user(user)}, 201)
 
-    async def list_users(self, asked: Arguments) -> Reply:
+    async def list_users(self, arguments: Arguments) -> Reply:
         """List users."""
-        found = self._service.users(active_only=asked.query.get("active_only") == "true")
-        return Reply({"count": len(found), "users": [describe_user(user) for user in found]})
+        users = self._service.users(active_only=arguments.query.get("active_only") == "true")
+        return Reply({"count": len(users), "users": [describe_user(user) for user in users]})
 
-    async def get_user(self, asked: Arguments) -> Reply:
-        """Show a user."""
-        user = self._user(asked)
+    async def get_user(self, arguments: Arguments) -> Reply:
+        """Describe a user."""
+        user = self._find_user(arguments)
         return Reply({"user": describe_user(user) | {"updated_at": iso(user.updated_at)}})
 
-    async def update_user(self, asked: Arguments) -> Reply:
-        """Change a user's e-mail, or let the user in or not."""
-        before = after = self._user(asked)
-        if "email" in asked.body:
-            after = replace(after, email=self._validation.email(asked.body))
-        if "is_active" in asked.body:
-            after = replace(after, is_active=self._validation.is_active(asked.body))
-        user = self._service.update_user(before, after)
-        shown = describe_user(user) | {"updated_at": iso(user.updated_at)}
-        del shown["created_at"]
-        return Reply({"success": True, "user": shown})
+    async def update_user(self, arguments: Arguments) -> Reply:
+        """Change a user's e-mail address, or activate or deactivate the user."""
+        current = changed = self._find_user(arguments)
+        if "email" in arguments.body:
+            changed = replace(changed, email=self._validation.email(arguments.body))
+        if "is_active" in arguments.body:
+            changed = replace(changed, is_active=self._validation.is_active(arguments.body))
+        user = self._service.update_user(current, changed)
+        described = describe_user(user) | {"updated_at": iso(user.updated_at)}
+        del described["created_at"]
+        return Reply({"success": True, "user": described})
 
-    async def delete_user(self, asked: Arguments) -> Reply:
-        """Remove a user with all keys and sandboxes."""
-        user = self._user(asked)
+    async def delete_user(self, arguments: Arguments) -> Reply:
+        """Delete a user with all keys and sandboxes."""
+        user = self._find_user(arguments)
         await self._service.delete_user(user)
         return Reply({"success": True, "message": f"User '{user.username}' deleted successfully"})
 
-    async def show_caller(self, user: User, _asked: Arguments) -> Reply:
-        """Show the user of the request's key."""
+    async def show_caller(self, user: User, _arguments: Arguments) -> Reply:
+        """Describe the user of the request's key."""
         return Reply({"user": {"id": user.id, "username": user.username, "email": user.email}})
 
     # Keys of any user ---------------------------------------------------------------------------
 
-    async def create_key(self, asked: Arguments) -> Reply:
-        """Make a key for a user."""
-        return self._new_key(self._user(asked), asked)
+    async def create_key(self, arguments: Arguments) -> Reply:
+        """Create a key for any user."""
+        return self._create_key(self._find_user(arguments), arguments)
 
-    async def list_keys(self, asked: Arguments) -> Reply:
-        """List a user's keys."""
-        return self._keys(self._user(asked))
+    async def list_keys(self, arguments: Arguments) -> Reply:
+        """List the keys of any user."""
+        return self._list_keys(self._find_user(arguments))
 
-    async def revoke_key(self, asked: Arguments) -> Reply:
+    async def revoke_key(self, arguments: Arguments) -> Reply:
         """Revoke a key of any user."""
-        self._service.revoke_key(_key_id(asked))
-        return _revoked()
+        self._service.revoke_key(_key_id(arguments))
+        return _revoked_reply()
 
-    # One's own keys -----------------------------------------------------------------------------
+    # The caller's own keys ----------------------------------------------------------------------
 
-    async def create_own_key(self, user: User, asked: Arguments) -> Reply:
-        """Make another key."""
-        return self._new_key(user, asked)
+    async def create_own_key(self, user: User, arguments: Arguments) -> Reply:
+        """Create a key for the caller."""
+        return self._create_key(user, arguments)
 
-    async def list_own_keys(self, user: User, _asked: Arguments) -> Reply:
+    async def list_own_keys(self, user: User, _arguments: Arguments) -> Reply:
         """List the caller's keys."""
-        return self._keys(user)
+        return self._list_keys(user)
 
-    async def revoke_own_key(self, user: User, asked: Arguments) -> Reply:
-        """Revoke a key of the caller's, the one in use too."""
-        self._service.revoke_key(_key_id(asked), owner=user)
-        return _revoked()
+    async def revoke_own_key(self, user: User, arguments: Arguments) -> Reply:
+        """Revoke a key of the caller, which may be the one in use."""
+        self._service.revoke_key(_key_id(arguments), owner=user)
+        return _revoked_reply()
 
-    def _user(self, asked: Arguments) -> User:
-        return self._service.user(uuid(asked.params["user_id"], "user id"))
+    def _find_user(self, arguments: Arguments) -> User:
+        return self._service.user(uuid(arguments.params["user_id"], "user id"))
 
-    def _new_key(self, user: User, asked: Arguments) -> Reply:
-        name = self._validation.key_name(asked.body)
-        expires_at = self._validation.expires_at(asked.body)
+    def _create_key(self, user: User, arguments: Arguments) -> Reply:
+        name = self._validation.key_name(arguments.body)
+        expires_at = self._validation.expires_at(arguments.body)
         secret, key = self._service.create_key(user, name, expires_at)
         return Reply(
             {
                 "success": True,
                 "message": "API key created successfully. Keep it: it is not shown again.",
                 "api_key": secret,
-                "key_info": _info(key),
+                "key_info": _key_info(key),
             },
             201,
         )
 
-    def _keys(self, user: User) -> Reply:
+    def _list_keys(self, user: User) -> Reply:
         keys = [describe_key(key) for key in self._service.keys(user)]
         return Reply({"count": len(keys), "api_keys": keys})
 
 
 def describe_user(user: User) -> dict[str, Any]:
-    """Describe a user."""
+    """Return the JSON fields of a user."""
     return {
         "id": user.id,
         "username": user.username,
@@ -122,14 +123,14 @@ def describe_user(user: User) -> dict[str, Any]:
 
 
 def describe_key(key: ApiKey) -> dict[str, Any]:
-    """Describe a key by all but its secret."""
-    return _info(key) | {
+    """Return the JSON fields of a key, without its secret."""
+    return _key_info(key) | {
         "last_used_at": iso(key.last_used_at) if key.last_used_at else None,
         "is_active": key.is_active,
     }
 
 
-def _info(key: ApiKey) -> dict[str, Any]:
+def _key_info(key: ApiKey) -> dict[str, Any]:
     return {
         "id": key.id,
         "key_prefix": key.key_prefix,
@@ -139,9 +140,9 @@ def _info(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _key_id(asked: Arguments) -> str:
-    return uuid(asked.params["key_id"], "key id")
+def _key_id(arguments: Arguments) -> str:
+    return uuid(arguments.params["key_id"], "key id")
 
 
-def _revoked() -> Reply:
+def _revoked_reply() -> Reply:
     return Reply({"success": True, "message": "API key revoked successfully"})

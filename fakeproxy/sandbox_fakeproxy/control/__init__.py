@@ -1,4 +1,4 @@
-"""The controls of a fake for tests, in process and below `/_fake/`.
+"""Controls of the fake for tests, in process and below `/_fake/`.
 
-It is never part of the contract, and the proxy does not know that it is there.
+They are not part of the contract, and the proxy's handlers and rules do not depend on them.
 """

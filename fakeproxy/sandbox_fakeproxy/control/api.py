@@ -1,4 +1,4 @@
-"""The tester's own routes below `/_fake/`: never part of the contract."""
+"""The routes below `/_fake/`, with which tests control the fake; not part of the contract."""
 
 import math
 from collections.abc import Generator
@@ -14,7 +14,7 @@ from sandbox_fakeproxy.api.routing import ApiRoute
 from sandbox_fakeproxy.clock import iso
 from sandbox_fakeproxy.errors import APIError
 from sandbox_fakeproxy.http import Arguments, Reply, read_body
-from sandbox_fakeproxy.model import find_failure_mode
+from sandbox_fakeproxy.model import parse_failure_mode
 
 from .documents import parse_document
 from .fake import Fake
@@ -26,103 +26,105 @@ _DOCUMENT_LIMIT = 16 * 1024 * 1024
 
 
 class Control:
-    """The routes below `/_fake/`, which need the admin key."""
+    """Handlers of the routes below `/_fake/`, which need the admin key."""
 
     def __init__(self, fake: Fake) -> None:
         self._fake = fake
 
-    async def reset(self, _asked: Arguments) -> Reply:
-        """Forget all but the time."""
+    async def reset(self, _arguments: Arguments) -> Reply:
+        """Delete all state except the time."""
         await self._fake.reset()
-        return Reply({"success": True, "message": "Everything was forgotten, except the time"})
+        return Reply({"success": True, "message": "All state was deleted, except the time"})
 
-    async def advance_clock(self, asked: Arguments) -> Reply:
-        """Move time on."""
-        seconds = asked.body.get("seconds")
+    async def advance_clock(self, arguments: Arguments) -> Reply:
+        """Advance the clock."""
+        seconds = arguments.body.get("seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise APIError(400, "seconds is required: a number, 0 or more")
         if not 0 <= seconds < math.inf:
-            raise APIError(400, "seconds must be 0 or more: time never runs backwards")
-        with _refused():
+            raise APIError(400, "seconds must be 0 or more: the clock cannot be set back")
+        with _as_api_errors():
             return Reply({"success": True, "now": iso(self._fake.advance(seconds))})
 
-    async def requests(self, asked: Arguments) -> Reply:
-        """List the last requests that fit the query, the newest first."""
-        unknown = sorted(asked.query.keys() - _REQUEST_FILTERS)
+    async def requests(self, arguments: Arguments) -> Reply:
+        """List the last requests that match the query, newest first."""
+        unknown = sorted(arguments.query.keys() - _REQUEST_FILTERS)
         if unknown:
             expected = ", ".join(sorted(_REQUEST_FILTERS))
             raise APIError(400, f"Unknown query '{unknown[0]}'. Expected some of: {expected}")
-        query = dict(asked.query)
-        limit = _number(query.pop("limit", str(CAPACITY)), "limit")
-        chosen: dict[str, Any] = dict(query)
+        query = dict(arguments.query)
+        limit = _parse_number(query.pop("limit", str(CAPACITY)), "limit")
+        filters: dict[str, Any] = dict(query)
         if "status" in query:
-            chosen["status"] = _number(query["status"], "status")
+            filters["status"] = _parse_number(query["status"], "status")
         if "since" in query:
-            chosen["since"] = _moment(query["since"], "since")
-        requests = self._fake.requests(limit=limit, **chosen)
+            filters["since"] = _parse_time(query["since"], "since")
+        requests = self._fake.requests(limit=limit, **filters)
         return Reply({"count": len(requests), "requests": requests})
 
-    async def list_faults(self, _asked: Arguments) -> Reply:
+    async def list_faults(self, _arguments: Arguments) -> Reply:
         """List the armed faults."""
         return Reply({"faults": self._fake.faults.armed()})
 
     async def replace_faults(self, content: bytes) -> Reply:
-        """Arm exactly the faults of a document."""
-        with _refused():
+        """Replace all armed faults by those of a document."""
+        with _as_api_errors():
             self._fake.faults.replace(parse_document(content))
         return Reply({"success": True, "faults": self._fake.faults.armed()})
 
-    async def clear_faults(self, _asked: Arguments) -> Reply:
+    async def clear_faults(self, _arguments: Arguments) -> Reply:
         """Disarm all faults."""
         self._fake.faults.clear()
         return Reply({"success": True, "faults": []})
 
-    async def state(self, _asked: Arguments) -> Reply:
-        """Show users, keys and sandboxes."""
+    async def state(self, _arguments: Arguments) -> Reply:
+        """Return the current users, keys and sandboxes."""
         return Reply(self._fake.state())
 
     async def seed(self, content: bytes) -> Reply:
         """Replace all users, keys and sandboxes by those of a document."""
-        with _refused():
+        with _as_api_errors():
             seed = parse_seed(content, has_port=self._fake.faults.has_port)
-            made = await self._fake.replace(seed)
-        return Reply({"success": True} | made)
+            created = await self._fake.replace(seed)
+        return Reply({"success": True} | created)
 
-    async def set_failure_mode(self, asked: Arguments) -> Reply:
-        """Have something become of a sandbox."""
-        with _refused():
+    async def set_failure_mode(self, arguments: Arguments) -> Reply:
+        """Set the failure mode of a sandbox."""
+        with _as_api_errors():
             sandbox = await self._fake.set_failure_mode(
-                asked.params["username"],
-                asked.params["name"],
-                find_failure_mode(asked.body.get("failure_mode")),
+                arguments.params["username"],
+                arguments.params["name"],
+                parse_failure_mode(arguments.body.get("failure_mode")),
             )
         return Reply({"success": True, "sandbox": sandbox})
 
 
 def tester_routes(auth: Auth, control: Control) -> list[ApiRoute]:
     """Return the routes below `/_fake/`."""
-    failure_mode = "/_fake/sandboxes/{username}/{name}/failure-mode"
+    failure_mode_path = "/_fake/sandboxes/{username}/{name}/failure-mode"
     return [
         ApiRoute("POST", "/_fake/reset", auth.admin(control.reset)),
         ApiRoute("POST", "/_fake/clock/advance", auth.admin(control.advance_clock)),
         ApiRoute("GET", "/_fake/requests", auth.admin(control.requests)),
-        ApiRoute("GET", "/_fake/journal", auth.admin(control.requests)),  # until version 0.2
+        ApiRoute(
+            "GET", "/_fake/journal", auth.admin(control.requests)
+        ),  # the former name, until version 0.2
         ApiRoute("GET", "/_fake/faults", auth.admin(control.list_faults)),
-        ApiRoute("PUT", "/_fake/faults", auth.admin_sending(control.replace_faults, read_document)),
+        ApiRoute("PUT", "/_fake/faults", auth.admin_with(control.replace_faults, read_document)),
         ApiRoute("DELETE", "/_fake/faults", auth.admin(control.clear_faults)),
         ApiRoute("GET", "/_fake/state", auth.admin(control.state)),
-        ApiRoute("PUT", "/_fake/seed", auth.admin_sending(control.seed, read_document)),
-        ApiRoute("PUT", failure_mode, auth.admin(control.set_failure_mode)),
+        ApiRoute("PUT", "/_fake/seed", auth.admin_with(control.seed, read_document)),
+        ApiRoute("PUT", failure_mode_path, auth.admin(control.set_failure_mode)),
     ]
 
 
-def _number(text: str, name: str) -> int:
+def _parse_number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 9):
         raise APIError(400, f"{name} has value '{text}'. Expected a number, 0 or more")
     return int(text)
 
 
-def _moment(text: str, name: str) -> datetime:
+def _parse_time(text: str, name: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -133,13 +135,13 @@ def _moment(text: str, name: str) -> datetime:
 
 
 async def read_document(request: Request) -> bytes:
-    """Read the bytes of a seed or of faults, with any content type; they must be JSON."""
+    """Read the body of a request that sends a seed or faults, with any content type."""
     return await read_body(request, _DOCUMENT_LIMIT)
 
 
 @contextmanager
-def _refused() -> Generator[None]:
-    """Turn an error of the tester into an answer."""
+def _as_api_errors() -> Generator[None]:
+    """Convert LookupError to 404 and ValueError to 400."""
     try:
         yield
     except LookupError as exc:

@@ -1,4 +1,4 @@
-"""Read JSON documents strictly: each error names its place in the document."""
+"""Strict reading of JSON documents: each error names its location in the document."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,14 +12,14 @@ _ALMOST_KEY = re.compile(rf"{KEY_PREFIX}[\w-]+", re.IGNORECASE)
 
 
 class InvalidDocument(ValueError):
-    """A seed or a list of faults is not as it must be; the message says where."""
+    """A seed or a list of faults is invalid; the message says where."""
 
 
 def parse_document(content: bytes) -> object:
     """Parse JSON.
 
     Raises:
-        InvalidDocument: it is malformed.
+        InvalidDocument: `content` is not JSON.
     """
     try:
         return parse_json(content)
@@ -27,47 +27,47 @@ def parse_document(content: bytes) -> object:
         raise InvalidDocument("the document: expected JSON") from exc
 
 
-def read_object(value: object, at: str, known: Iterable[str]) -> JsonObject:
-    """Return an object that has known fields only.
+def read_object(value: object, location: str, known: Iterable[str]) -> JsonObject:
+    """Require that a value is an object with known fields only.
 
     Raises:
-        InvalidDocument: it is no object, or has another field.
+        InvalidDocument: it is not an object, or it has another field.
     """
     if not isinstance(value, dict):
-        refuse(at, "expected an object")
-    read: JsonObject = {str(name): each for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON
+        reject(location, "expected an object")
+    fields: JsonObject = {str(name): item for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # JSON
     known = sorted(known)
-    for name in sorted(read.keys() - set(known)):
-        refuse(f"{at}.{name}", f"unknown field; expected some of: {', '.join(known)}")
-    return read
+    for name in sorted(fields.keys() - set(known)):
+        reject(f"{location}.{name}", f"unknown field; expected some of: {', '.join(known)}")
+    return fields
 
 
 def read_list(
-    fields: JsonObject, name: str, at: str, *, is_required: bool = False
+    fields: JsonObject, name: str, location: str, *, is_required: bool = False
 ) -> Iterator[tuple[str, Any]]:
-    """Yield each item of a list with its place.
+    """Yield the location and the value of each item of a list.
 
     Raises:
-        InvalidDocument: it is no list, or is required and absent.
+        InvalidDocument: the field is not a list, or it is required and absent.
     """
     if is_required and name not in fields:
-        refuse(at, "required: a list, which may be empty")
+        reject(location, "required: a list, which may be empty")
     value = fields.get(name, [])
     if not isinstance(value, list):
-        refuse(at, "expected a list")
-    for number, each in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # JSON
-        yield f"{at}[{number}]", each
+        reject(location, "expected a list")
+    for index, item in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # JSON
+        yield f"{location}[{index}]", item
 
 
-def refuse(at: str, expected: str) -> NoReturn:
-    """Raise the error for a place in a document.
+def reject(location: str, expected: str) -> NoReturn:
+    """Raise the error for a location in a document.
 
     Raises:
         InvalidDocument: always.
     """
-    raise invalid(at, expected)
+    raise invalid_document(location, expected)
 
 
-def invalid(at: str, expected: str) -> InvalidDocument:
-    """Return the error for a place in a document; a key in it is masked."""
-    return InvalidDocument(_ALMOST_KEY.sub("***", f"{at}: {expected}"))
+def invalid_document(location: str, expected: str) -> InvalidDocument:
+    """Return the error for a location in a document, with keys masked."""
+    return InvalidDocument(_ALMOST_KEY.sub("***", f"{location}: {expected}"))

@@ -1,4 +1,4 @@
-"""Let armed faults act on requests, between the server and the API."""
+"""The middleware that applies armed faults to requests."""
 
 import asyncio
 import json
@@ -19,18 +19,18 @@ from sandbox_fakeproxy.api.request_log import note_caller, note_fault, note_rout
 from sandbox_fakeproxy.clock import Clock
 from sandbox_fakeproxy.http import TRANSPORT
 
-from .faults import Fault, FaultAnswer, Faults
+from .faults import Fault, FaultResponse, Faults
 
-_LARGE = 10 * 1024 * 1024  # bytes
+_LARGE_BODY_SIZE = 10 * 1024 * 1024  # bytes
 _ELSEWHERE = "https://elsewhere.invalid"
 _HTML = b"<!doctype html><html><head><title>Sign in</title></head><body>Sign in</body></html>"
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER with which a close sends RST instead of FIN
+_RESET = struct.pack("ii", 1, 0)  # a value of SO_LINGER with which close() sends RST instead of FIN
 
 
 class FaultInjection:
-    """Give each request to the first armed fault that is due, or else to the app.
+    """ASGI middleware: apply the first armed fault that is due to a request, or call the app.
 
-    Requests below `/_fake/` never meet one.
+    No fault acts on requests below `/_fake/`.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class FaultInjection:
         self._ignores_case = ignores_case
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Answer one request, with a fault if one is due."""
-        # No coroutine of its own: it is on the way of every request, and faults are rare.
-        fault = self._take(scope) if self._faults.are_armed else None
+        """Handle one request, with a fault if one is due."""
+        # Not a coroutine function: every request passes here, and faults are rare.
+        fault = self._find_fault(scope) if self._faults.are_armed else None
         if fault is None:
             return self._app(scope, receive, send)
         return self._inject(fault, scope, receive, send)
@@ -60,18 +60,18 @@ class FaultInjection:
         self._log(scope, fault)
         if fault.delay:
             await self._wait(fault.delay)
-        if fault.answer is not None:
-            await _response(fault.answer)(scope, receive, send)
+        if fault.response is not None:
+            await _build_response(fault.response)(scope, receive, send)
         elif fault.action is None:
             await self._app(scope, receive, send)
         else:
             await _ACTIONS[fault.action](_Request(self._app, scope, receive, send, self._clock))
 
-    def _take(self, scope: Scope) -> Fault | None:
+    def _find_fault(self, scope: Scope) -> Fault | None:
         if scope["type"] != "http" or scope["path"].startswith("/_fake/"):
             return None
         path = scope["path"].removesuffix("/") or "/"
-        return self._faults.take(
+        return self._faults.match(
             scope["method"], path, lambda: self._caller(scope), ignores_case=self._ignores_case
         )
 
@@ -79,8 +79,8 @@ class FaultInjection:
         return self._find_caller(Headers(scope=scope).get("authorization"))
 
     def _log(self, scope: Scope, fault: Fault) -> None:
-        """Log the caller and the route, as the app may never get the request."""
-        note_fault(scope, fault.action or ("answer" if fault.answer else "delay"))
+        """Log the fault, the caller and the route, as the request may never reach the app."""
+        note_fault(scope, fault.action or ("answer" if fault.response else "delay"))
         caller = self._caller(scope)
         if caller is not None:
             note_caller(scope, caller)
@@ -94,19 +94,19 @@ class FaultInjection:
 
 @dataclass(slots=True)
 class _Request:
-    """A request that meets a fault, and the app that would answer it."""
+    """A request on which a fault acts, and the app that would handle it."""
 
     app: ASGIApp
     scope: Scope
-    source: Receive
+    inner_receive: Receive
     send: Send
     clock: Clock
-    is_read: bool = False  # as far as its body goes
+    is_body_read: bool = False
 
     async def receive(self) -> Message:
-        """Receive the next part of the request, for the app or for a fault."""
-        message = await self.source()
-        self.is_read = not message.get("more_body", False)
+        """Receive the next message of the request, for the app or for a fault."""
+        message = await self.inner_receive()
+        self.is_body_read = not message.get("more_body", False)
         return message
 
     @property
@@ -114,30 +114,30 @@ class _Request:
         transport: asyncio.Transport = self.scope[TRANSPORT]
         return transport
 
-    async def answer(self) -> "_CapturedAnswer":
-        """Let the app do its work, and return its whole answer."""
-        answer = _CapturedAnswer()
-        await self.app(self.scope, self.receive, answer.take)
+    async def call_app(self) -> "_CapturedResponse":
+        """Call the app, and return its complete response."""
+        response = _CapturedResponse()
+        await self.app(self.scope, self.receive, response.capture)
         await self.read_body()
-        return answer
+        return response
 
     async def respond(self, response: Response) -> None:
-        """Send a response in place of the app's."""
+        """Send a response instead of the app's."""
         await response(self.scope, self.receive, self.send)
 
-    async def send_half(self, answer: "_CapturedAnswer") -> None:
-        """Send the headers of an answer, which promise at least a byte, and half of its body."""
-        await self.send(answer.start(promised=max(len(answer.body), 1)))
-        await self.send(_body(answer.body[: len(answer.body) // 2], more=True))
+    async def send_half(self, response: "_CapturedResponse") -> None:
+        """Send a response's headers, with a length of at least one byte, and half of its body."""
+        await self.send(response.start(content_length=max(len(response.body), 1)))
+        await self.send(_body_message(response.body[: len(response.body) // 2], more=True))
 
     async def disconnected(self) -> None:
-        """Return once the client has left, or the connection has ended."""
+        """Wait until the client has disconnected or the connection is closed."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
     async def read_body(self) -> None:
-        """Read the rest of the request's body: a close before its end would be a reset."""
-        while not self.is_read:
+        """Read the rest of the body, as closing a connection with unread bytes resets it."""
+        while not self.is_body_read:
             await self.receive()
 
     async def close(self) -> None:
@@ -154,28 +154,28 @@ class _Request:
 
 
 @dataclass(slots=True)
-class _CapturedAnswer:
-    """An answer that the app has given, as a whole."""
+class _CapturedResponse:
+    """A complete response of the app."""
 
     status: int = 500
     headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     body: bytearray = field(default_factory=bytearray)
 
-    async def take(self, message: Message) -> None:
+    async def capture(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = list(message.get("headers", []))
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
 
-    def start(self, promised: int) -> Message:
-        """Return the message of its status and headers; they promise a number of bytes."""
+    def start(self, content_length: int) -> Message:
+        """Return the ASGI message of the status and headers, with this Content-Length."""
         message: Message = {
             "type": "http.response.start",
             "status": self.status,
             "headers": self.headers,
         }
-        MutableHeaders(scope=message)["content-length"] = str(promised)
+        MutableHeaders(scope=message)["content-length"] = str(content_length)
         return message
 
 
@@ -184,12 +184,12 @@ async def _reset_before_headers(request: _Request) -> None:
 
 
 async def _reset_in_body(request: _Request) -> None:
-    await request.send_half(await request.answer())
+    await request.send_half(await request.call_app())
     await request.reset()
 
 
 async def _drop_after_commit(request: _Request) -> None:
-    await request.answer()
+    await request.call_app()
     await request.close()
 
 
@@ -198,28 +198,31 @@ async def _hang(request: _Request) -> None:
 
 
 async def _trickle(request: _Request) -> None:
-    answer = await request.answer()
-    await request.send(answer.start(promised=len(answer.body)))
+    """Send the body at one byte per second of the fake's clock, until the client disconnects."""
+    response = await request.call_app()
+    body = response.body
+    await request.send(response.start(content_length=len(body)))
     started = request.clock.now()
-    left = asyncio.ensure_future(request.disconnected())
+    disconnected = asyncio.ensure_future(request.disconnected())
     try:
-        for number in range(len(answer.body)):
-            moment = started + timedelta(seconds=number + 1)
-            second = asyncio.ensure_future(request.clock.sleep_until(moment))
-            await asyncio.wait({second, left}, return_when=asyncio.FIRST_COMPLETED)
-            second.cancel()
-            if left.done():
+        for index in range(len(body)):
+            due = asyncio.ensure_future(
+                request.clock.sleep_until(started + timedelta(seconds=index + 1))
+            )
+            await asyncio.wait({due, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+            due.cancel()
+            if disconnected.done():
                 return
-            more = number + 1 < len(answer.body)
-            await request.send(_body(answer.body[number : number + 1], more=more))
-        if not answer.body:
-            await request.send(_body(b"", more=False))
+            more = index + 1 < len(body)
+            await request.send(_body_message(body[index : index + 1], more=more))
+        if not body:
+            await request.send(_body_message(b"", more=False))
     finally:
-        left.cancel()
+        disconnected.cancel()
 
 
 async def _truncate(request: _Request) -> None:
-    await request.send_half(await request.answer())
+    await request.send_half(await request.call_app())
     await request.close()
 
 
@@ -232,17 +235,17 @@ async def _html(request: _Request) -> None:
 
 
 async def _large(request: _Request) -> None:
-    content = b'{"padding":"' + b"x" * (_LARGE - len(b'{"padding":""}')) + b'"}'
+    content = b'{"padding":"' + b"x" * (_LARGE_BODY_SIZE - len(b'{"padding":""}')) + b'"}'
     await request.respond(Response(content, media_type="application/json"))
 
 
 async def _wrong_type(request: _Request) -> None:
-    answer = await request.answer()
+    response = await request.call_app()
     try:
-        body = orjson.dumps(_with_wrong_types(json.loads(answer.body)))
+        body = orjson.dumps(_with_wrong_types(json.loads(response.body)))
     except ValueError:
         body = b'["unexpected"]'
-    await request.respond(Response(body, answer.status, media_type="application/json"))
+    await request.respond(Response(body, response.status, media_type="application/json"))
 
 
 async def _redirect(request: _Request) -> None:
@@ -275,10 +278,10 @@ _ACTIONS: Mapping[str, Callable[[_Request], Awaitable[None]]] = {
 
 
 def _with_wrong_types(value: Any) -> Any:
-    """Return JSON of the same fields in which every value has another type."""
+    """Return JSON with the same fields, each with a value of another type."""
     match value:
         case dict():
-            return {name: _with_wrong_types(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType]  # JSON
+            return {name: _with_wrong_types(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]  # JSON
         case list():
             return {"items": value}  # pyright: ignore[reportUnknownVariableType]  # JSON
         case str():
@@ -289,11 +292,14 @@ def _with_wrong_types(value: Any) -> Any:
             return "unexpected"
 
 
-def _response(answer: FaultAnswer) -> Response:
+def _build_response(response: FaultResponse) -> Response:
     return Response(
-        answer.content, answer.status, dict(answer.headers), media_type=answer.media_type
+        response.content,
+        response.status,
+        dict(response.headers),
+        media_type=response.media_type,
     )
 
 
-def _body(content: bytes | bytearray, *, more: bool) -> Message:
+def _body_message(content: bytes | bytearray, *, more: bool) -> Message:
     return {"type": "http.response.body", "body": bytes(content), "more_body": more}

@@ -1,4 +1,4 @@
-"""A document of users with keys and sandboxes: read and checked as a whole, and then made."""
+"""Seeds: documents of users with keys and sandboxes, checked as a whole before any is created."""
 
 import re
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from sandbox_fakeproxy.model import (
     Intent,
     Sandbox,
     User,
-    failure_mode_of_image,
-    find_failure_mode,
+    failure_mode_from_image,
+    parse_failure_mode,
 )
 from sandbox_fakeproxy.service import DEFAULT_IMAGE, QUOTA, Service
 
-from .documents import invalid, parse_document, read_list, read_object, refuse
+from .documents import invalid_document, parse_document, read_list, read_object, reject
 from .faults import Fault, read_faults
 
 ADMIN = "admin"  # a user of that name exists from the start
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class SeedKey:
-    """A key to make; without a secret of its own, one is made."""
+    """A key to create; with `secret=None`, its secret is generated."""
 
     secret: str | None
     name: str | None
@@ -45,7 +45,7 @@ class SeedKey:
 
 @dataclass(frozen=True, slots=True)
 class SeedSandbox:
-    """A sandbox to make, as far as it has come."""
+    """A sandbox to create in the phase `state`."""
 
     name: str
     image: str
@@ -55,7 +55,7 @@ class SeedSandbox:
 
 @dataclass(frozen=True, slots=True)
 class SeedUser:
-    """A user to make, with keys and sandboxes."""
+    """A user to create, with keys and sandboxes."""
 
     username: str
     email: str | None
@@ -66,32 +66,32 @@ class SeedUser:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A whole world: its users, and the faults that are armed."""
+    """The whole state to create: users and armed faults."""
 
     users: list[SeedUser] = field(default_factory=list[SeedUser])
     faults: list[Fault] = field(default_factory=list[Fault])
 
 
 def parse_seed(content: bytes, *, has_port: bool) -> Seed:
-    """Read a document from its JSON.
+    """Parse and check the JSON of a seed.
 
     Raises:
-        InvalidDocument: it does not describe a world.
+        InvalidDocument: it is not JSON, or not a valid seed.
     """
     return read_seed(parse_document(content), has_port=has_port)
 
 
 def read_seed(document: object, *, has_port: bool) -> Seed:
-    """Read a document; `has_port` says whether its faults may break connections.
+    """Check a seed; `has_port` says whether its faults may break connections.
 
     Raises:
-        InvalidDocument: it does not describe a world.
+        InvalidDocument: it is not a valid seed.
     """
-    asked = read_object(document, "the document", {"users", "faults"})
-    listed = read_list(asked, "users", "users", is_required=True)
-    users = [read_user(each, at) for at, each in listed]
-    _refuse_repeated([(f"users[{i}].username", user.username) for i, user in enumerate(users)])
-    _refuse_repeated(
+    fields = read_object(document, "the document", {"users", "faults"})
+    items = read_list(fields, "users", "users", is_required=True)
+    users = [read_user(item, location) for location, item in items]
+    _reject_duplicates([(f"users[{i}].username", user.username) for i, user in enumerate(users)])
+    _reject_duplicates(
         [
             (f"users[{i}].keys[{k}].key", key.secret)
             for i, user in enumerate(users)
@@ -100,123 +100,129 @@ def read_seed(document: object, *, has_port: bool) -> Seed:
         ]
     )
     usernames = {ADMIN, *(user.username for user in users)}
-    return Seed(users, read_faults(asked, usernames, has_port=has_port))
+    return Seed(users, read_faults(fields, usernames, has_port=has_port))
 
 
-def read_user(value: object, at: str) -> SeedUser:
-    """Read one user with keys and sandboxes; errors name `at`.
+def read_user(value: object, location: str) -> SeedUser:
+    """Check one user with keys and sandboxes; errors name its location.
 
     Raises:
-        InvalidDocument: it does not describe a user.
+        InvalidDocument: it is not a valid user.
     """
-    asked = read_object(value, at, {"username", "email", "is_active", "keys", "sandboxes"})
-    keys = read_list(asked, "keys", f"{at}.keys")
+    fields = read_object(value, location, {"username", "email", "is_active", "keys", "sandboxes"})
+    keys = read_list(fields, "keys", f"{location}.keys")
     sandboxes = tuple(
-        _sandbox(each, where) for where, each in read_list(asked, "sandboxes", f"{at}.sandboxes")
+        _read_sandbox(item, item_location)
+        for item_location, item in read_list(fields, "sandboxes", f"{location}.sandboxes")
     )
     if len(sandboxes) > QUOTA:
-        refuse(f"{at}.sandboxes", f"at most {QUOTA}, which is a user's quota")
-    _refuse_repeated([(f"{at}.sandboxes[{i}].name", box.name) for i, box in enumerate(sandboxes)])
+        reject(f"{location}.sandboxes", f"expected at most {QUOTA}, the quota of a user")
+    _reject_duplicates(
+        [(f"{location}.sandboxes[{i}].name", sandbox.name) for i, sandbox in enumerate(sandboxes)]
+    )
     return SeedUser(
-        username=_read(f"{at}.username", _VALIDATION.username, asked),
-        email=_read(f"{at}.email", _VALIDATION.email, asked),
-        is_active=_is_active(asked, at),
-        keys=tuple(_key(each, where) for where, each in keys),
+        username=_validate(f"{location}.username", _VALIDATION.username, fields),
+        email=_validate(f"{location}.email", _VALIDATION.email, fields),
+        is_active=_is_active(fields, location),
+        keys=tuple(_read_key(item, item_location) for item_location, item in keys),
         sandboxes=sandboxes,
     )
 
 
-def _key(value: object, at: str) -> SeedKey:
-    asked = read_object(value, at, {"key", "name", "expires_at", "is_active"})
-    secret = asked.get("key")
+def _read_key(value: object, location: str) -> SeedKey:
+    fields = read_object(value, location, {"key", "name", "expires_at", "is_active"})
+    secret = fields.get("key")
     if secret is not None and not (isinstance(secret, str) and _KEY.fullmatch(secret)):
-        refuse(f"{at}.key", f"expected {KEY_PREFIX} and 32 of A-Z, a-z, 0-9, '_' and '-'")
+        reject(f"{location}.key", f"expected {KEY_PREFIX} and 32 of A-Z, a-z, 0-9, '_' and '-'")
     return SeedKey(
         secret=secret,
-        name=_read(f"{at}.name", _VALIDATION.key_name, asked),
-        expires_at=_read(f"{at}.expires_at", _VALIDATION.expires_at, asked),
-        is_active=_is_active(asked, at),
+        name=_validate(f"{location}.name", _VALIDATION.key_name, fields),
+        expires_at=_validate(f"{location}.expires_at", _VALIDATION.expires_at, fields),
+        is_active=_is_active(fields, location),
     )
 
 
-def _sandbox(value: object, at: str) -> SeedSandbox:
-    asked = read_object(value, at, {"name", "image", "state", "failure_mode"})
-    image = _read(f"{at}.image", _VALIDATION.image, asked, DEFAULT_IMAGE)
-    state = asked.get("state", Phase.READY)
+def _read_sandbox(value: object, location: str) -> SeedSandbox:
+    fields = read_object(value, location, {"name", "image", "state", "failure_mode"})
+    image = _validate(f"{location}.image", _VALIDATION.image, fields, DEFAULT_IMAGE)
+    state = fields.get("state", Phase.READY)
     if state not in STATES:
-        refuse(f"{at}.state", f"expected one of: {', '.join(STATES)}")
-    asked_mode = asked.get("failure_mode")
+        reject(f"{location}.state", f"expected one of: {', '.join(STATES)}")
+    failure_mode = fields.get("failure_mode")
     return SeedSandbox(
-        name=_read(f"{at}.name", _VALIDATION.sandbox_name, asked),
+        name=_validate(f"{location}.name", _VALIDATION.sandbox_name, fields),
         image=image,
         state=Phase(state),
-        failure_mode=failure_mode_of_image(image)
-        if asked_mode is None
-        else _read(f"{at}.failure_mode", find_failure_mode, asked_mode),
+        failure_mode=failure_mode_from_image(image)
+        if failure_mode is None
+        else _validate(f"{location}.failure_mode", parse_failure_mode, failure_mode),
     )
 
 
-def _is_active(asked: JsonObject, at: str) -> bool:
-    value = asked.get("is_active", True)
+def _is_active(fields: JsonObject, location: str) -> bool:
+    value = fields.get("is_active", True)
     if not isinstance(value, bool):
-        refuse(f"{at}.is_active", "expected true or false")
+        reject(f"{location}.is_active", "expected true or false")
     return value
 
 
-def _read(at: str, rule: Callable[..., _T], *arguments: object) -> _T:
-    """Apply a rule of the API's own to a part of the document."""
+def _validate(location: str, rule: Callable[..., _T], *arguments: object) -> _T:
+    """Validate a part of the document by a rule of the API."""
     try:
         return rule(*arguments)
     except (APIError, ValueError) as exc:
-        raise invalid(at, str(exc)) from exc
+        raise invalid_document(location, str(exc)) from exc
 
 
-def _refuse_repeated(named: list[tuple[str, str]]) -> None:
-    met: set[str] = set()
-    for at, value in named:
-        if value in met:
-            refuse(at, "the same as one before it")
-        met.add(value)
+def _reject_duplicates(values: list[tuple[str, str]]) -> None:
+    seen: set[str] = set()
+    for location, value in values:
+        if value in seen:
+            reject(location, "has the same value as an earlier one")
+        seen.add(value)
 
 
 class Seeder:
-    """Make users with keys and sandboxes."""
+    """Create the users of a seed, with keys and sandboxes."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._controller = service.controller
 
-    def user(self, asked: SeedUser) -> dict[str, Any]:
-        """Make a user; return it with its keys in clear, this once.
+    def create_user(self, seed: SeedUser) -> dict[str, Any]:
+        """Create a user; return it with the secrets of its keys, which are available only here.
 
         Raises:
             APIError: 409, the username is taken.
         """
-        user = self._service.create_user(asked.username, asked.email, is_active=asked.is_active)
+        user = self._service.create_user(seed.username, seed.email, is_active=seed.is_active)
         return {
             "id": user.id,
             "username": user.username,
-            "keys": [self._key(user, key) for key in asked.keys],
-            "sandboxes": [self._sandbox(user, each) for each in asked.sandboxes],
+            "keys": [self._create_key(user, key) for key in seed.keys],
+            "sandboxes": [self._create_sandbox(user, sandbox) for sandbox in seed.sandboxes],
         }
 
-    def _key(self, user: User, asked: SeedKey) -> dict[str, Any]:
+    def _create_key(self, user: User, seed: SeedKey) -> dict[str, Any]:
         secret, key = self._service.create_key(
-            user, asked.name, asked.expires_at, secret=asked.secret, is_active=asked.is_active
+            user, seed.name, seed.expires_at, secret=seed.secret, is_active=seed.is_active
         )
         return {"id": key.id, "name": key.name, "api_key": secret}
 
-    def _sandbox(self, user: User, asked: SeedSandbox) -> dict[str, Any]:
+    def _create_sandbox(self, user: User, seed: SeedSandbox) -> dict[str, Any]:
+        """Create a sandbox at the time in the past from which it has the wanted state now."""
         now = self._service.clock.now()
-        is_paused = asked.state is Phase.PAUSED
-        age = self._age(Phase.READY if is_paused else asked.state, asked.failure_mode)
-        seen = now - self._controller.age(Phase.PAUSED) if is_paused else now
-        made_at = seen - age
-        intent = Intent(asked.failure_mode, is_paused=False, since=made_at)
+        is_paused = seed.state is Phase.PAUSED
+        age = self._age(Phase.READY if is_paused else seed.state, seed.failure_mode)
+        state_reached_at = now - self._controller.age(Phase.PAUSED) if is_paused else now
+        created_at = state_reached_at - age
+        intent = Intent(seed.failure_mode, is_paused=False, since=created_at)
         sandbox_id = self._service.ids.uuid()
-        made = Sandbox(sandbox_id, user.id, asked.name, asked.image, made_at, intent)
-        self._service.store.add_sandbox(self._controller.paused(made, seen) if is_paused else made)
-        return {"id": made.id, "name": made.name}
+        sandbox = Sandbox(sandbox_id, user.id, seed.name, seed.image, created_at, intent)
+        if is_paused:
+            sandbox = self._controller.paused(sandbox, state_reached_at)
+        self._service.store.add_sandbox(sandbox)
+        return {"id": sandbox.id, "name": sandbox.name}
 
     def _age(self, state: Phase, failure_mode: FailureMode) -> timedelta:
         age = self._controller.age(state)

@@ -1,1 +1,1 @@
-"""The deployed proxy's quirks and bugs: the table, and the functions of its rows."""
+"""The deployed proxy's quirks and bugs: the table, and the classes that implement it."""

@@ -1,4 +1,4 @@
-"""The deployed proxy's web framework around its routes: case, OPTIONS, bodies first, ETags."""
+"""Routing as in the deployed proxy's web framework: path case, OPTIONS, bodies first, ETags."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ ENDPOINTS = {
 
 
 class LooseRoute(ApiRoute):
-    """Match a path in any case, and parse a body before the key is checked."""
+    """Match paths case-insensitively, and parse the body before the API key is checked."""
 
     def __init__(
         self, method: str | None, path: str, endpoint: Endpoint, *, is_known: bool = True
@@ -33,7 +33,11 @@ class LooseRoute(ApiRoute):
         self.path_regex = re.compile(self.path_regex.pattern, re.IGNORECASE)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that was matched, unless its body is malformed."""
+        """Parse the body, then handle the request.
+
+        Raises:
+            APIError: the body is malformed or too large.
+        """
         request = Request(scope, receive)
         body = await read_body(request)
         json_object(request.headers, body)
@@ -41,66 +45,75 @@ class LooseRoute(ApiRoute):
 
 
 class OptionsRoute(LooseRoute):
-    """Answer OPTIONS where a route is, with the methods that it takes."""
+    """Answer OPTIONS on the path of any route with the methods that it accepts."""
 
-    def __init__(self, auth: Auth, known: Sequence[ApiRoute]) -> None:
-        super().__init__("OPTIONS", "/{path:path}", self._answer, is_known=False)
+    def __init__(self, auth: Auth, routes: Sequence[ApiRoute]) -> None:
+        super().__init__("OPTIONS", "/{path:path}", self._list_methods, is_known=False)
         self._auth = auth
-        self._known = [route for route in known if route.path != "/health"]
+        self._routes = [route for route in routes if route.path != "/health"]
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Match OPTIONS on a path that has a route."""
+        """Match OPTIONS on the paths of all routes but `/health`."""
         if not self._methods_at(scope["path"]):
             return Match.NONE, {}
         return super().matches(scope)
 
-    async def _answer(self, request: Request) -> Response:
-        self._auth.require_key_of_area(request)
+    async def _list_methods(self, request: Request) -> Response:
+        self._auth.require_key_for(request)
         methods = ", ".join(self._methods_at(request.scope["path"]))
         return PlainTextResponse(methods, headers={"Allow": methods})
 
     def _methods_at(self, path: str) -> list[str]:
-        found = (route.methods or set() for route in self._known if route.path_regex.match(path))
-        return sorted({method for methods in found for method in methods})
+        method_sets = (
+            route.methods or set() for route in self._routes if route.path_regex.match(path)
+        )
+        return sorted({method for methods in method_sets for method in methods})
 
 
 class ETags:
-    """Add a weak ETag to JSON responses, and answer 304 to a request that already has it."""
+    """ASGI middleware that adds a weak ETag to JSON responses, and answers 304 if it matches."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         start: Message = {}
         body = bytearray()
 
-        async def collected(message: Message) -> None:
+        async def collect(message: Message) -> None:
             if message["type"] == "http.response.start":
                 start.update(message)
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body", False):
-                for each in _conditional(scope, start, bytes(body)):
-                    await send(each)
+                for final in _add_etag(scope, start, bytes(body)):
+                    await send(final)
 
-        await self._app(scope, receive, collected)
+        await self._app(scope, receive, collect)
 
 
-def _conditional(scope: Scope, start: Message, body: bytes) -> list[Message]:
+def _add_etag(scope: Scope, start: Message, body: bytes) -> list[Message]:
+    """Return the messages of a complete response, with an ETag or as a 304."""
     headers = list(start["headers"])
-    asks = scope["method"] in {"GET", "HEAD"}
     if is_json(Headers(raw=headers).get("content-type", "")):
         etag = f'W/"{len(body):x}-{hashlib.sha256(body).hexdigest()[:27]}"'
         headers.append((b"etag", etag.encode()))
-        known = Headers(scope=scope).get("if-none-match", "").split(",")
-        if asks and start["status"] < 300 and not {"*", etag}.isdisjoint(map(str.strip, known)):
+        if start["status"] < 300 and _is_cached(scope, etag):
             kept = [pair for pair in headers if not pair[0].startswith(b"content-")]
             return [{**start, "status": 304, "headers": kept}, _body(b"")]
     return [{**start, "headers": headers}, _body(body)]
+
+
+def _is_cached(scope: Scope, etag: str) -> bool:
+    """Return whether the client has the response, by its `If-None-Match`."""
+    if scope["method"] not in {"GET", "HEAD"}:
+        return False
+    known = Headers(scope=scope).get("if-none-match", "").split(",")
+    return not {"*", etag}.isdisjoint(map(str.strip, known))
 
 
 def _body(content: bytes) -> Message:

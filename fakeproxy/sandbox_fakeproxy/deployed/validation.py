@@ -1,4 +1,4 @@
-"""The fields of bodies as the deployed proxy reads them, where it differs."""
+"""Validation of body fields as in the deployed proxy, where it deviates."""
 
 import json
 import re
@@ -9,60 +9,63 @@ from sandbox_fakeproxy.clock import Instant
 from sandbox_fakeproxy.errors import APIError, Quirk
 from sandbox_fakeproxy.http import JsonObject
 
-# Its own limit, which leaves no room for the namespace's prefix.
+# The deployed proxy's own limit, which leaves no room for the namespace's prefix.
 _USERNAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-# Names of Kubernetes resources that are no names of services: with dots, or longer than a label.
+# Names of Kubernetes resources; those with dots or longer than a label are no names of services.
 _RESOURCE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESOURCE_NAME_LIMIT = 253
-_MOST = 1e21  # JavaScript writes larger numbers with an exponent
-# Milliseconds: the earliest time of PostgreSQL, 4714 BC, and the last of JavaScript.
+_EXPONENT_FROM = 1e21  # JavaScript writes numbers from here on with an exponent
+# Milliseconds since 1970: the earliest time of PostgreSQL, 4714 BC, and the latest of JavaScript.
 _EARLIEST, _LATEST = -210_866_803_200_000, 8_640_000_000_000_000
 
 
 class DeployedValidation(Validation):
-    """Read the fields of bodies as the deployed proxy does."""
+    """Validate the fields of request bodies as the deployed proxy does."""
 
     def username(self, body: JsonObject) -> str:
-        """Take a number or `true` as its text."""
+        """Return the username; a number or `true` is converted to text."""
         value = body.get("username")
         if _is_falsy(value):
             raise APIError(400, "username is required")
-        name = _text_of(value)
+        name = _to_text(value)
         if _USERNAME.fullmatch(name) is None:
-            raise APIError(400, "The username does not fit into the database", Quirk.USERNAME)
+            raise APIError(400, "The database rejects the username", Quirk.USERNAME)
         return name
 
     def email(self, body: JsonObject) -> str | None:
-        """Take anything as its text."""
+        """Return the e-mail address; any JSON value is converted to text."""
         value = body.get("email")
         if value is None:
             return None
-        text = _text_of(value)
+        text = _to_text(value)
         if len(text) > TEXT_LIMIT:
-            raise APIError(400, "The e-mail does not fit into the database", Quirk.EMAIL)
+            raise APIError(400, "The database rejects the e-mail address", Quirk.EMAIL)
         return text
 
     def is_active(self, body: JsonObject) -> bool | None:
-        """Take null and `"yes"` too."""
+        """Return whether a user is to be active; null and `"yes"` are accepted too."""
         value = body["is_active"]
         if value is None or isinstance(value, bool):
             return value
         if value == "yes":
             return True
-        raise APIError(400, "The database takes no such truth value", Quirk.IS_ACTIVE)
+        raise APIError(400, "The database rejects the value of is_active", Quirk.IS_ACTIVE)
 
     def key_name(self, body: JsonObject) -> str | None:
-        """Take any JSON value as its text."""
+        """Return the name of a new key; any JSON value is converted to text."""
         value = body.get("name")
         if value is None:
             return None
-        text = _text_of(value)
+        text = _to_text(value)
         if len(text) > TEXT_LIMIT:
-            raise APIError(400, "The name does not fit into the database", Quirk.KEY_NAME)
+            raise APIError(400, "The database rejects the name", Quirk.KEY_NAME)
         return text
 
     def expires_at(self, body: JsonObject) -> Instant | None:
-        """Take milliseconds since 1970, `true` as one of them, and a falsy value as none."""
+        """Return the expiry time of a new key.
+
+        A number is milliseconds since 1970, and `true` is 1; a falsy value means no expiry.
+        """
         value = body.get("expires_at")
         if _is_falsy(value):
             return None
@@ -70,25 +73,25 @@ class DeployedValidation(Validation):
             return super().expires_at(body)
         if _EARLIEST <= value <= _LATEST:
             return Instant(int(value) * 1000)  # JavaScript drops fractions of a millisecond
-        raise APIError(400, "The database takes no such time", Quirk.EXPIRES_AT)
+        raise APIError(400, "The database rejects the value of expires_at", Quirk.EXPIRES_AT)
 
     def sandbox_name(self, body: JsonObject) -> str:
-        """Take a leading digit, and any name of a Kubernetes resource."""
+        """Return the name of a new sandbox: any Kubernetes name, with a leading digit too."""
         value = body.get("name")
         if _is_falsy(value):
             raise APIError(400, "name is required")
         if isinstance(value, str) and _is_resource_name(value):
             return value
-        raise APIError(400, "The cluster takes no such name", Quirk.SANDBOX_NAME)
+        raise APIError(400, "The cluster rejects the name", Quirk.SANDBOX_NAME)
 
     def image(self, body: JsonObject, default: str) -> str:
-        """Take any text, however long."""
+        """Return the image of a new sandbox: text of any length, or `default` if there is none."""
         value = body.get("image")
         if value is None or value == "":
             return default
         if isinstance(value, str):
             return value
-        raise APIError(400, "The cluster takes no such image", Quirk.IMAGE)
+        raise APIError(400, "The cluster rejects the image", Quirk.IMAGE)
 
 
 def _is_resource_name(value: str) -> bool:
@@ -96,12 +99,12 @@ def _is_resource_name(value: str) -> bool:
 
 
 def _is_falsy(value: Any) -> bool:
-    """Tell whether a value is false in JavaScript; an empty list or object is not."""
+    """Return whether a JSON value is falsy in JavaScript; an empty list or object is not."""
     return value is None or (not isinstance(value, (list, dict)) and not value)
 
 
-def _text_of(value: Any) -> str:
-    """Write a JSON value as JavaScript would."""
+def _to_text(value: Any) -> str:
+    """Convert a JSON value to text as JavaScript does."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -110,6 +113,6 @@ def _text_of(value: Any) -> str:
         number = float(value)
     except OverflowError:
         return "Infinity" if value > 0 else "-Infinity"
-    if abs(number) < _MOST and number.is_integer():
+    if abs(number) < _EXPONENT_FROM and number.is_integer():
         return str(int(number))
     return str(number).replace("e-0", "e-")

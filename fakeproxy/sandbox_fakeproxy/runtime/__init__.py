@@ -1,5 +1,5 @@
 """The runtime inside a sandbox: its interface, its HTTP API, and two implementations of it.
 
-`local` really runs commands on this machine, `scripted` plays what a test has scripted; `shell` and
+`local` runs commands as processes of this machine, `scripted` plays a test's script; `shell` and
 `files` are common to both.
 """

@@ -1,7 +1,7 @@
-"""The interface of runtimes: for the proxy, an HTTP service per sandbox.
+"""The interface of runtimes: to the proxy, a runtime is one HTTP service per sandbox.
 
-It runs commands really (`local`) or as a test scripts them (`scripted`); both have the AIO
-runtime's API (`api`). Requests and replies are Starlette's.
+Two runtimes implement it: `local` runs commands as processes, `scripted` plays a test's script.
+Both serve the AIO runtime's API (`api`). Requests and responses are Starlette's.
 """
 
 from collections.abc import Awaitable
@@ -12,29 +12,30 @@ from starlette.responses import Response
 
 
 class RuntimeUnreachable(Exception):
-    """The runtime is gone, or went while it was asked."""
+    """The runtime has stopped, or stopped before it could respond."""
 
 
 class Runtime(Protocol):
     """The machine that runs the sandboxes, as the proxy uses it.
 
-    What `answer` does before it returns its awaitable happens in one step with the caller's check
-    that the sandbox is ready; a `stop` after that step must not leave a command running.
+    `answer` is a plain function that returns an awaitable. Its part before the return runs in one
+    step with the caller's check that the sandbox is ready; after a `stop` that follows this step,
+    no command of the request may be left running.
     """
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
-        """Answer a request below `/proxy/<name>`; None where the runtime has no such path.
+        """Return the response to a request below `/proxy/<name>`; None if no route matches.
 
-        The request is whole: its body does not wait for the caller. It is answered to its end,
-        also when the caller has left.
+        The body of the request has been received in full. The request is handled to its end, also
+        if the client disconnects.
 
         Raises:
-            RuntimeUnreachable: there is no answer to give.
+            RuntimeUnreachable: the runtime cannot respond.
         """
         ...
 
     async def stop(self, sandbox_id: str) -> None:
-        """Kill a sandbox's processes, and keep of its files those in /sandbox."""
+        """Kill a sandbox's processes, and remove its files except those in /sandbox."""
         ...
 
     async def remove(self, sandbox_id: str) -> None:
@@ -42,5 +43,5 @@ class Runtime(Protocol):
         ...
 
     async def close(self) -> None:
-        """Kill every process and start no more."""
+        """Kill all processes and start no more."""
         ...

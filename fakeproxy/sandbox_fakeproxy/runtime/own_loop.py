@@ -1,4 +1,4 @@
-"""A runtime in an event loop of its own, so that commands may outlive the caller's loop."""
+"""A runtime in an event loop of its own, so that commands can outlive the caller's loop."""
 
 import asyncio
 import threading
@@ -17,60 +17,61 @@ _T = TypeVar("_T")
 class OwnLoop:
     """Run a runtime in another thread, from the first call until `end`.
 
-    A test's loop ends with the test, and nothing would read the output of a running command.
+    A test's event loop ends with the test; without a loop of its own, the runtime would no longer
+    read the output of commands that still run.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._is_starting = threading.Lock()
+        self._start_lock = threading.Lock()
         self._has_started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fake-proxy-runtime", daemon=True)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
-        """Answer as the runtime does; calls are begun in their order."""
-        return self._there(lambda: self._runtime.answer(sandbox_id, request))
+        """Return the runtime's response; requests are begun in the order of the calls."""
+        return self._submit(lambda: self._runtime.answer(sandbox_id, request))
 
     async def stop(self, sandbox_id: str) -> None:
-        """Kill a sandbox's processes, and keep of its files those in /sandbox."""
-        await self._there(lambda: self._runtime.stop(sandbox_id))
+        """Kill a sandbox's processes, and remove its files except those in /sandbox."""
+        await self._submit(lambda: self._runtime.stop(sandbox_id))
 
     async def remove(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and remove its files."""
-        await self._there(lambda: self._runtime.remove(sandbox_id))
+        await self._submit(lambda: self._runtime.remove(sandbox_id))
 
     async def close(self) -> None:
-        """Kill every process and start no more."""
+        """Kill all processes and start no more."""
         if self._thread.is_alive():
-            await self._there(self._runtime.close)
+            await self._submit(self._runtime.close)
 
     def end(self) -> None:
-        """Close the runtime, and end its loop."""
+        """Close the runtime, then stop its loop and join its thread."""
         self._start()
         asyncio.run_coroutine_threadsafe(self._runtime.close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._is_over.set)
+        self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
-    def _there(self, asking: Callable[[], Awaitable[_T]]) -> Awaitable[_T]:
-        """Ask in the runtime's loop, in the order of the calls, and wait in the caller's."""
+    def _submit(self, call: Callable[[], Awaitable[_T]]) -> Awaitable[_T]:
+        """Make a call in the runtime's loop; the caller's loop awaits its result."""
 
-        async def asked() -> _T:
-            return await asking()
+        async def make_call() -> _T:
+            return await call()
 
         self._start()
-        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked(), self._loop))
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make_call(), self._loop))
 
     def _start(self) -> None:
-        with self._is_starting:
+        with self._start_lock:
             if not self._has_started.is_set():
                 self._thread.start()
                 self._has_started.wait()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=SteadyEventLoop) as runner:
-            runner.run(self._until_the_end())
+            runner.run(self._run_until_end())
 
-    async def _until_the_end(self) -> None:
+    async def _run_until_end(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._is_over = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._has_started.set()
-        await self._is_over.wait()
+        await self._stopping.wait()

@@ -1,8 +1,8 @@
-"""The paths of a sandbox: its directories on this machine, and where a path leads in a jail.
+"""The paths of a sandbox: its directories on this machine, and the lookup of paths in a jail.
 
-In a jail, a path is walked name by name, each opened relative to the directory before it and never
-through a link; links are read and walked by hand, as their targets are paths of the jail. So
-whatever a command changes under the walk, it never looks at the rest of this machine.
+A path in a jail is resolved name by name. Each directory is opened relative to its parent and
+without following links; the target of a link is read and resolved in the same way, as it is a path
+in the jail. So the lookup stays within the jail, even if a command changes directories meanwhile.
 """
 
 import errno
@@ -14,213 +14,213 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_PATH_LIMIT = 4096  # characters; on Linux, bytes
-_LINK_LIMIT = 40  # as on Linux
-_STEP_LIMIT = 5000  # names that one walk looks at: after each `..` of a link it starts over
-
-
-@dataclass(frozen=True, slots=True)
-class JailedPaths:
-    """The directories that are mounted in a jail, and those that are made there."""
-
-    mounted: Mapping[str, Path]  # with their places on this machine
-    made: Collection[str]  # with nothing of this machine in them, but for other ones of these
-    owner: int | None = None  # the user of its commands, if another one than this process's
-
-    def has_directory(self, path: str) -> bool:
-        """Tell whether commands can go to a path."""
-        walk = _JailWalk(self)
-        try:
-            walk.to(path)
-        except OSError:  # a part of it is missing, too long or may not be entered
-            return False
-        finally:
-            walk.leave()
-        return True
-
-
-class _JailWalk:
-    """One walk. It holds one directory open at a time; none in a directory that is made."""
-
-    def __init__(self, paths: JailedPaths) -> None:
-        self._paths = paths
-        self._at = ""  # the path of the jail, without a link
-        self._directory: int | None = None
-        self._links = self._steps = 0
-
-    def to(self, path: str) -> None:
-        ahead = self._names(path)
-        while ahead:
-            name = ahead.pop()
-            if name == "..":
-                self._go_up()
-            elif name not in {"", "."} and (target := self._enter(name)) is not None:
-                self._links += 1
-                _require(self._links <= _LINK_LIMIT, errno.ELOOP)
-                if target.startswith("/"):
-                    self._start_over("")
-                ahead.extend(self._names(target))
-
-    def leave(self) -> None:
-        if self._directory is not None:
-            os.close(self._directory)
-        self._directory = None
-
-    def _go_up(self) -> None:
-        """Go to the directory that was reached before; `..` of this one may be anywhere by now."""
-        self._start_over(self._at.rpartition("/")[0])
-
-    def _start_over(self, path: str) -> None:
-        self.leave()
-        self._at = ""
-        for name in filter(None, path.split("/")):
-            target = self._enter(name)
-            _require(target is None, errno.ENOENT)  # else a command has replaced a directory
-
-    def _names(self, path: str) -> list[str]:
-        """Return the names in a path, the last one first."""
-        _require(len(path) < _PATH_LIMIT, errno.ENAMETOOLONG)
-        return path.split("/")[::-1]
-
-    def _enter(self, name: str) -> str | None:
-        """Enter a directory; if it is a link, stay and return its target."""
-        self._steps += 1
-        _require(self._steps <= _STEP_LIMIT, errno.ELOOP)
-        path = f"{self._at}/{name}"
-        _require(len(path) < _PATH_LIMIT, errno.ENAMETOOLONG)
-        if path in self._paths.made:
-            self.leave()
-        else:
-            mounted = self._paths.mounted.get(path)
-            file, directory = (name, self._directory) if mounted is None else (str(mounted), None)
-            _require(mounted is not None or directory is not None, errno.ENOENT)
-            with suppress(OSError):  # no link, or nothing at all: opening it will tell
-                return os.readlink(file, dir_fd=directory)
-            self._open(file, directory)
-        self._at = path
-        return None
-
-    def _open(self, file: str, directory: int | None) -> None:
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        below = os.open(file, flags, dir_fd=directory)
-        self.leave()
-        self._directory = below
-        found, owner = os.fstat(below), self._paths.owner
-        # This process is root, where they have another owner, and enters what they may not.
-        may_enter = owner in {None, found.st_uid} or found.st_mode & stat.S_IXOTH
-        _require(bool(may_enter), errno.EACCES)
-
-
-def _require(condition: bool, number: int) -> None:
-    if not condition:
-        raise OSError(number, os.strerror(number))
-
-
 WORK = "/sandbox"
 HOME = "/home/gem"
-CHANNELS = "/.channels"  # the name inside, where commands are isolated
-SCRATCH = "/tmp"  # noqa: S108  (the name inside; on this machine it is a directory of its own)
+CHANNELS = "/.channels"  # in a jail only
+SCRATCH = "/tmp"  # noqa: S108  (in a jail only; on this machine it is `SandboxPaths.scratch`)
+
+_PATH_LIMIT = 4096  # characters; on Linux, bytes
+_LINK_LIMIT = 40  # as on Linux
+_STEP_LIMIT = 5000  # names looked up for one path: each `..` starts again from the root
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxPaths:
-    """One sandbox on this machine.
+    """The directories of one sandbox on this machine.
 
-    Where it is `isolated`, commands see its directories under the names of the deployed runtime;
-    elsewhere the API takes those names all the same.
+    The API names them as the deployed runtime does (/sandbox, /home/gem). Commands see them under
+    those names only if the sandbox is `isolated` in a jail.
     """
 
     directory: Path
     isolated: bool = False
-    owner: int | None = None  # the user of its commands, if another one than the fake's
-    system: Collection[str] = ()  # the folders of this machine that isolated commands see
-    made: Collection[str] = ()  # those of their own that are not the sandbox's
+    owner: int | None = None  # the user id of the sandbox's commands, if not the fake's own
+    system: Collection[str] = ()  # folders of this machine that isolated commands see
+    created: Collection[str] = ()  # directories of the jail with nothing of this machine in them
 
     @property
     def work(self) -> Path:
-        """Where commands run; in the deployed runtime it is /sandbox."""
+        """The directory that the API calls /sandbox."""
         return self.directory / "sandbox"
 
     @property
     def home(self) -> Path:
-        """Their HOME; in the deployed runtime it is /home/gem."""
+        """The HOME of commands, which the API calls /home/gem."""
         return self.directory / "home"
 
     @property
     def scratch(self) -> Path:
-        """Their TMPDIR."""
+        """The TMPDIR of commands."""
         return self.directory / "tmp"
 
     @property
     def channels(self) -> Path:
-        """The named pipes by which the fake sends commands to its shells."""
+        """The folder of the named pipes through which the fake sends commands to shells."""
         return self.directory / "channels"
 
     @property
     def spool(self) -> Path:
-        """Where the fake keeps output of commands, in files without names: no command sees it."""
+        """The folder for output of commands, in unlinked files, which no command can see."""
         return self.directory
 
     @property
     def accounts(self) -> Path:
-        """The users and groups that isolated commands know."""
+        """The folder of the passwd and group files that isolated commands see."""
         return self.directory / "accounts"
 
-    def make(self) -> None:
-        """Make the directories that are not there yet."""
+    def create(self) -> None:
+        """Create the directories that do not exist yet."""
         accounts = [self.accounts] if self.isolated else []
         for directory in (self.work, self.home, self.scratch, self.channels, *accounts):
             directory.mkdir(parents=True, exist_ok=True)
-            self.give(directory)
+            self.set_owner(directory)
 
-    def give(self, path: Path) -> None:
-        """Make the user of its commands the owner of a file or directory."""
+    def set_owner(self, path: Path) -> None:
+        """Make the user of the sandbox's commands the owner of a file or directory."""
         if self.owner is not None:
             os.chown(path, self.owner, self.owner, follow_symlinks=False)
 
-    def channel_to_commands(self, name: str) -> str:
-        """Return the path of a named pipe in `channels` as commands see it."""
+    def channel_command_path(self, name: str) -> str:
+        """Return the path under which commands see a named pipe in `channels`."""
         return f"{CHANNELS}/{name}" if self.isolated else str(self.channels / name)
 
-    def on_this_machine(self, path: str) -> Path:
-        """Return where a path of the sandbox is here."""
+    def host_path(self, path: str) -> Path:
+        """Return the path on this machine of a path of the API."""
         path = posixpath.normpath(path)
-        for name, directory in self._names:
+        for name, directory in self._mounts:
             if _is_in(path, name):
                 return directory / path[len(name) + 1 :]
         return Path(path)
 
     def has_directory(self, path: str) -> bool:
-        """Tell whether commands can find a directory at a path of the sandbox."""
+        """Return whether a path of the API is a directory that commands can enter."""
         if self.isolated:
-            mounted = {name: Path(name) for name in self.system} | dict(self._names)
-            return JailedPaths(mounted, self.made, self.owner).has_directory(path)
+            mounted = {name: Path(name) for name in self.system} | dict(self._mounts)
+            return JailedPaths(mounted, self.created, self.owner).has_directory(path)
         try:
-            return self.on_this_machine(path).is_dir()
+            return self.host_path(path).is_dir()
         except OSError:  # a part of it is missing, too long or may not be read
             return False
 
-    def to_commands(self, path: str) -> str:
-        """Return a path of the sandbox as commands see it."""
-        return path if self.isolated else str(self.on_this_machine(path))
+    def command_path(self, path: str) -> str:
+        """Return the path under which commands see a path of the API."""
+        return path if self.isolated else str(self.host_path(path))
 
-    def to_callers(self, path: str) -> str:
-        """Return a path of a command as the API names it."""
+    def api_path(self, path: str) -> str:
+        """Return the path of the API for a path that a command sees."""
         if not self.isolated:
-            for name, directory in self._names:
+            for name, directory in self._mounts:
                 if _is_in(path, str(directory)):
                     return name + path[len(str(directory)) :]
         return path
 
     @property
-    def _names(self) -> list[tuple[str, Path]]:
-        names = [(WORK, self.work), (HOME, self.home)]
-        return [*names, (SCRATCH, self.scratch)] if self.isolated else names
+    def _mounts(self) -> list[tuple[str, Path]]:
+        mounts = [(WORK, self.work), (HOME, self.home)]
+        return [*mounts, (SCRATCH, self.scratch)] if self.isolated else mounts
+
+
+@dataclass(frozen=True, slots=True)
+class JailedPaths:
+    """The directories that are mounted in a jail, and those that are created in it."""
+
+    mounted: Mapping[str, Path]  # each path in the jail with its path on this machine
+    created: Collection[str]  # they contain nothing of this machine but mounted directories
+    owner: int | None = None  # the user id of the jail's commands, if not this process's own
+
+    def has_directory(self, path: str) -> bool:
+        """Return whether a path of the jail is a directory that commands can enter."""
+        walk = _JailWalk(self)
+        try:
+            walk.enter(path)
+        except OSError:  # a part of it is missing, too long or may not be entered
+            return False
+        finally:
+            walk.close()
+        return True
+
+
+class _JailWalk:
+    """The lookup of one path. It holds the current directory open, if that is a mounted one."""
+
+    def __init__(self, paths: JailedPaths) -> None:
+        self._paths = paths
+        self._path = ""  # the current directory in the jail, with all links resolved
+        self._directory: int | None = None  # its descriptor
+        self._links = self._steps = 0
+
+    def enter(self, path: str) -> None:
+        remaining = self._reversed_names(path)
+        while remaining:
+            name = remaining.pop()
+            if name == "..":
+                self._enter_parent()
+            elif name not in {"", "."} and (target := self._enter_name(name)) is not None:
+                self._links += 1
+                _require(self._links <= _LINK_LIMIT, errno.ELOOP)
+                if target.startswith("/"):
+                    self._restart("")
+                remaining.extend(self._reversed_names(target))
+
+    def close(self) -> None:
+        if self._directory is not None:
+            os.close(self._directory)
+        self._directory = None
+
+    def _enter_parent(self) -> None:
+        """Enter the parent by its path: a moved directory has its `..` somewhere else."""
+        self._restart(self._path.rpartition("/")[0])
+
+    def _restart(self, path: str) -> None:
+        """Enter a path without links, from the root of the jail."""
+        self.close()
+        self._path = ""
+        for name in filter(None, path.split("/")):
+            target = self._enter_name(name)
+            _require(target is None, errno.ENOENT)  # a command has replaced a directory by a link
+
+    def _reversed_names(self, path: str) -> list[str]:
+        """Return the names in a path, the last one first."""
+        _require(len(path) < _PATH_LIMIT, errno.ENAMETOOLONG)
+        return path.split("/")[::-1]
+
+    def _enter_name(self, name: str) -> str | None:
+        """Enter a subdirectory; if it is a link, stay and return the target of the link."""
+        self._steps += 1
+        _require(self._steps <= _STEP_LIMIT, errno.ELOOP)
+        path = f"{self._path}/{name}"
+        _require(len(path) < _PATH_LIMIT, errno.ENAMETOOLONG)
+        if path in self._paths.created:
+            self.close()
+        else:
+            mounted = self._paths.mounted.get(path)
+            file, directory = (name, self._directory) if mounted is None else (str(mounted), None)
+            _require(mounted is not None or directory is not None, errno.ENOENT)
+            with suppress(OSError):  # not a link, or missing: `_open` raises the error
+                return os.readlink(file, dir_fd=directory)
+            self._open(file, directory)
+        self._path = path
+        return None
+
+    def _open(self, file: str, directory: int | None) -> None:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(file, flags, dir_fd=directory)
+        self.close()
+        self._directory = descriptor
+        status, owner = os.fstat(descriptor), self._paths.owner
+        # With an `owner`, this process is root and can enter directories that commands may not.
+        may_enter = owner in {None, status.st_uid} or status.st_mode & stat.S_IXOTH
+        _require(bool(may_enter), errno.EACCES)
 
 
 def _is_in(path: str, directory: str) -> bool:
-    """Tell whether a normal path is a directory or below it.
+    """Return whether a normalized path is `directory` or below it.
 
-    `PurePath.is_relative_to` would say the same, but in quadratic time.
+    `PurePath.is_relative_to` returns the same, but takes quadratic time.
     """
     return path == directory or path.startswith(f"{directory}/")
+
+
+def _require(condition: bool, code: int) -> None:
+    if not condition:
+        raise OSError(code, os.strerror(code))

@@ -1,6 +1,6 @@
-"""The pods of a runtime on this machine: their start, their requests, their files and their end.
+"""The base of the local and the scripted runtime: the pods of sandboxes, from start to stop.
 
-The local and the scripted runtime differ in the shells of a pod only.
+The two runtimes differ only in the shells of a pod.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from sandbox_fakeproxy.ids import SessionIds
 
 from .api import Routes, route
 from .cleanup.temporary import TemporaryDirectory
-from .files.api import Files
+from .files.api import FileAPI
 from .interface import RuntimeUnreachable
 from .paths import HOME, WORK, SandboxPaths
 from .shell.api import shell_routes
@@ -33,52 +33,52 @@ _T = TypeVar("_T")
 
 
 class Pod:
-    """One sandbox from a start of it to its stop."""
+    """One sandbox between a start and the next stop: its shell sessions and its file API.
+
+    `routes` are those of the runtime's API; they work until the pod is stopped.
+    """
 
     def __init__(self, sessions: Sessions, paths: SandboxPaths) -> None:
         self.sessions = sessions
-        self._files = Files(paths)
-
-    def routes(self) -> Routes:
-        """Return the routes for one request; they work until the pod is stopped."""
-        return {
-            **shell_routes(self.sessions),
+        self._files = FileAPI(paths)
+        self.routes: Routes = {
+            **shell_routes(sessions),
             **self._files.routes(),
             "/v1/sandbox": {"GET": describe_sandbox},
         }
 
     async def stop(self) -> None:
-        """End everything in it; from the call on, nothing is started."""
+        """End all sessions, processes and file operations; from the call on, start none."""
         await self.sessions.stop()
         await self.end_processes()
         await self._files.stop()
 
     async def end_processes(self) -> None:
-        """End the processes that its sessions have left; here there are none."""
+        """Kill the processes that sessions have left behind; by default there are none."""
 
 
 class PodRuntime:
-    """Answer requests to sandboxes by pods, which `new_pod` makes for the first request to each.
+    """Serve requests to sandboxes; `new_pod` creates a pod at the first request to each.
 
-    Each sandbox has a directory in `root`, or in a temporary directory, which is made when it is
-    first needed and removed with this object. With a `seed`, the same requests make sessions of the
-    same ids.
+    Each sandbox has a directory in `root`. Without `root`, that is a temporary directory, which is
+    created when it is first needed and removed with this object. With a `seed`, the same requests
+    create sessions with the same ids.
     """
 
     def __init__(self, *, root: Path | None = None, seed: str | None = None) -> None:
         self.closed = False
-        # The real path, as a process's working directory is compared with it (macOS links /tmp).
+        # Resolved, as it is compared with working directories of processes: macOS links /tmp.
         self._given_root = None if root is None else root.resolve()
         self._remove_root: weakref.finalize[..., Any] | None = None
         self._session_ids = SessionIds(seed)
         self._pods: dict[str, Pod] = {}
-        self._stops: dict[str, asyncio.Task[None]] = {}  # under way
+        self._stops: dict[str, asyncio.Task[None]] = {}  # in progress
         self._tasks: set[asyncio.Task[Any]] = set()
-        # Starts processes: the event loop does not wait for that.
+        # Starts processes in a thread, so that this does not block the event loop.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="sandbox-starter")
 
     def new_pod(self, sandbox_id: str) -> Pod:
-        """Return a new pod of a sandbox."""
+        """Create a pod of a sandbox."""
         raise NotImplementedError
 
     def paths(self, sandbox_id: str) -> SandboxPaths:
@@ -86,16 +86,16 @@ class PodRuntime:
         return SandboxPaths(self._root / sandbox_id)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
-        """Answer as the AIO runtime does, once a stop under way is over."""
+        """Return the response of the AIO runtime, once a stop in progress has finished."""
         if self.closed:
             return _refuse()
         if sandbox_id not in self._pods:
             self._pods[sandbox_id] = self.new_pod(sandbox_id)
-        routes = self._pods[sandbox_id].routes()
-        return self._finish(_answer(request, routes, after=self._stops.get(sandbox_id)))
+        routes = self._pods[sandbox_id].routes
+        return self._complete(_route_after(self._stops.get(sandbox_id), request, routes))
 
     async def stop(self, sandbox_id: str) -> None:
-        """Kill a sandbox's processes, and keep of its files those in /sandbox."""
+        """Kill a sandbox's processes, and remove its files except those in /sandbox."""
         await self._stop_pod(sandbox_id)
 
     async def remove(self, sandbox_id: str) -> None:
@@ -107,14 +107,14 @@ class PodRuntime:
             if self._has_root:
                 await asyncio.to_thread(remove_tree, self._root / sandbox_id)
 
-        await self._finish(remove())
+        await self._complete(remove())
 
     async def close(self) -> None:
-        """Kill every process and start no more."""
+        """Kill all processes and start no more."""
         self.closed = True
         pods = list(self._pods.values())
         self._pods.clear()
-        await self._finish(_stop_all(pods))
+        await self._complete(_stop_all(pods))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._starter.shutdown)
         if self._remove_root is not None:
@@ -122,28 +122,28 @@ class PodRuntime:
 
     @cached_property
     def _root(self) -> Path:
-        """The directory with one for each sandbox."""
+        """The directory that contains one for each sandbox."""
         if self._given_root is not None:
             return self._given_root
         temporary = TemporaryDirectory()
         self._remove_root = weakref.finalize(self, temporary.remove)  # if it is never closed
-        self._starter.submit(temporary.guard)  # before the first shell
+        self._starter.submit(temporary.guard)  # in order: runs before the first shell starts
         return temporary.path
 
     @property
     def _has_root(self) -> bool:
-        """Tell whether there may be files."""
+        """Whether the root may exist, and sandboxes may have files."""
         return self._given_root is not None or self._remove_root is not None
 
     async def _stop_pod(self, sandbox_id: str) -> None:
-        pod, earlier = self._pods.pop(sandbox_id, None), self._stops.get(sandbox_id)
+        pod, earlier_stop = self._pods.pop(sandbox_id, None), self._stops.get(sandbox_id)
 
         async def stop() -> None:
             try:
                 if pod is not None:
                     await pod.stop()
-                if earlier is not None:
-                    await asyncio.wait({earlier})
+                if earlier_stop is not None:
+                    await asyncio.wait({earlier_stop})
                 if self._has_root:
                     await asyncio.to_thread(_remove_files_of_pod, self.paths(sandbox_id))
             finally:
@@ -151,27 +151,27 @@ class PodRuntime:
                     del self._stops[sandbox_id]
 
         self._stops[sandbox_id] = task = asyncio.ensure_future(stop())
-        await self._finish(task)
+        await self._complete(task)
 
-    async def _finish(self, work: "Coroutine[Any, Any, _T] | asyncio.Task[_T]") -> _T:
-        """Do work to its end, also if this task is cancelled."""
+    async def _complete(self, work: "Coroutine[Any, Any, _T] | asyncio.Task[_T]") -> _T:
+        """Run work in a task of its own, which finishes also if the caller is cancelled."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._forget)
+        task.add_done_callback(self._discard)
         return await asyncio.shield(task)
 
-    def _forget(self, task: asyncio.Task[Any]) -> None:
+    def _discard(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # its caller may be gone
+            task.exception()  # mark it as retrieved: the caller may be gone
 
 
-async def _answer(
-    request: Request, routes: Routes, *, after: "asyncio.Task[None] | None"
+async def _route_after(
+    stop: "asyncio.Task[None] | None", request: Request, routes: Routes
 ) -> Response | None:
-    """Answer a request once the sandbox's pod before has stopped, which removes files."""
-    if after is not None:
-        await asyncio.wait({after})
+    """Route a request once the sandbox's previous pod has stopped, which removes files."""
+    if stop is not None:
+        await asyncio.wait({stop})
     return await route(request, routes)
 
 
@@ -184,13 +184,13 @@ async def _refuse() -> Response:
 
 
 def _remove_files_of_pod(paths: SandboxPaths) -> None:
-    """Remove the files that a sandbox loses with its pod: those in its home and its /tmp."""
+    """Remove the files that a sandbox loses when it stops: its home and its /tmp."""
     for directory in (paths.home, paths.scratch):
         remove_tree(directory)
 
 
 async def describe_sandbox(_request: Request) -> Response:
-    """Answer `GET /v1/sandbox`, flat, unlike the rest of the API."""
+    """Return the response to `GET /v1/sandbox`, which has no `data`, unlike the rest of the API."""
     system: dict[str, Any] = {
         "os": platform.system(),
         "os_version": platform.release(),
@@ -201,7 +201,7 @@ async def describe_sandbox(_request: Request) -> Response:
         "timezone": datetime.now().astimezone().tzname(),
         "occupied_ports": [],
     }
-    languages = {"python": _programs("python3"), "nodejs": _programs("node")}
+    languages = {"python": _find_program("python3"), "nodejs": _find_program("node")}
     return JSONResponse(
         {
             "success": True,
@@ -213,6 +213,6 @@ async def describe_sandbox(_request: Request) -> Response:
     )
 
 
-def _programs(name: str) -> list[dict[str, Any]]:
-    found = shutil.which(name)
-    return [] if found is None else [{"ver": None, "bin": found, "alias": [name]}]
+def _find_program(name: str) -> list[dict[str, Any]]:
+    path = shutil.which(name)
+    return [] if path is None else [{"ver": None, "bin": path, "alias": [name]}]

@@ -1,7 +1,7 @@
-"""Walk a directory tree that others change at the same time.
+"""Walk and remove a directory tree that other processes change at the same time.
 
-Each directory is opened by its name in the open directory above it, and never through a link. So
-no path is too long, and the walk stays in the tree whatever is moved or replaced meanwhile.
+Each directory is opened by its name relative to its open parent, and never through a link. So no
+path is too long, and the walk stays in the tree even if directories are moved or replaced.
 """
 
 import os
@@ -13,24 +13,29 @@ from pathlib import Path
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_HELD = 32  # directories that a walk holds open, beside the top
+_MAX_OPEN = 32  # directories that a walk holds open, in addition to the top
 _CLOSED = -1
 
 Entries = Iterator[os.DirEntry[str]]
-Left = Callable[[str, int], None]
+OnLeave = Callable[[str, int], None]
 
 
 def walk(
-    top: Path, *, permissions: int = 0o500, keep_modes: bool = False, left: Left | None = None
+    top: Path,
+    *,
+    permissions: int = 0o500,
+    keep_modes: bool = False,
+    on_leave: OnLeave | None = None,
 ) -> Generator[tuple[int, Entries]]:
-    """Yield the descriptor of each directory, from `top` down, and its entries.
+    """Yield the descriptor and the entries of each directory, from `top` down.
 
-    Both are valid until the next directory is asked for, and only those directories are entered
-    that were read from the entries. What cannot be read is passed over.
+    Both are valid until the next iteration. The walk enters only the subdirectories that the
+    caller has read from the entries, and skips directories that it cannot open.
 
-    A directory of this process's user that lacks some `permissions` of its owner is given them:
-    with `keep_modes` only until the walk has left it. `left` is called after a walk has left a
-    directory for the one above it, with the name and the descriptor of the one above.
+    A directory of this process's user is given the `permissions` that its owner lacks; with
+    `keep_modes`, its mode is restored when the walk leaves it. `on_leave` is called after the walk
+    has returned from a directory to its parent, with the name of the directory and the descriptor
+    of the parent.
     """
     levels = _Levels(permissions, keep_modes=keep_modes)
     try:
@@ -39,7 +44,7 @@ def walk(
         while levels.has_any:
             name = levels.next_name()
             if name is None:
-                levels.leave(left)
+                levels.leave(on_leave)
             elif levels.enter(name):
                 yield levels.visit()
     finally:
@@ -47,7 +52,10 @@ def walk(
 
 
 def set_mode(name: str, directory: int | None, kind: int, mode: int) -> None:
-    """Set the mode of a file of that kind, such as `stat.S_IFREG`, and never of a link's target.
+    """Set the mode of a file, and never that of a link's target.
+
+    `kind` is the expected file type, such as `stat.S_IFREG`. Where chmod cannot refuse to follow
+    links, a file that is no longer of that type is left unchanged.
 
     Raises:
         OSError: the mode cannot be set.
@@ -64,7 +72,7 @@ def set_mode(name: str, directory: int | None, kind: int, mode: int) -> None:
 
 
 def is_directory(entry: os.DirEntry[str]) -> bool:
-    """Tell whether an entry was a directory, as far as that is known, and no link to one."""
+    """Return whether an entry is a directory and not a link; False if that is unknown."""
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
@@ -73,17 +81,17 @@ def is_directory(entry: os.DirEntry[str]) -> bool:
 
 @dataclass(slots=True)
 class _Level:
-    """A directory on the way from the top to where a walk is."""
+    """One directory on the path from the top of a walk to its current directory."""
 
     name: str
-    descriptor: int  # or _CLOSED, as too many are open
-    identity: tuple[int, int]
-    mode: int  # to be restored
-    below: list[str] = field(default_factory=list[str])  # directories to be entered
+    descriptor: int  # _CLOSED if it was closed because too many were open
+    identity: tuple[int, int]  # device and inode
+    mode: int  # before the walk
+    subdirectories: list[str] = field(default_factory=list[str])  # still to be entered
 
 
 class _Levels:
-    """The directories from the top of a walk to where it is; the last few are open, and the top."""
+    """The directories from the top to the current one; the top and the last few are open."""
 
     def __init__(self, permissions: int, *, keep_modes: bool) -> None:
         self._permissions = permissions
@@ -95,20 +103,20 @@ class _Levels:
         return bool(self._levels)
 
     def next_name(self) -> str | None:
-        """Return the name of a directory that is still to be entered from the current one."""
-        below = self._levels[-1].below
-        return below.pop() if below else None
+        """Return the next subdirectory of the current directory to enter; None if there is none."""
+        names = self._levels[-1].subdirectories
+        return names.pop() if names else None
 
     def enter(self, name: str) -> bool:
-        """Enter a directory in the current one; tell whether that was possible."""
-        above = self._levels[-1].descriptor if self._levels else None
+        """Enter a subdirectory of the current directory; return False if it cannot be opened."""
+        parent = self._levels[-1].descriptor if self._levels else None
         try:
-            descriptor, status = self._open(name, above)
+            descriptor, status = self._open(name, parent)
         except OSError:
             return False
         mode = stat.S_IMODE(status.st_mode)
         self._levels.append(_Level(name, descriptor, _identity(status), mode))
-        self._hold_few()
+        self._limit_open()
         return True
 
     def visit(self) -> tuple[int, Entries]:
@@ -116,19 +124,19 @@ class _Levels:
         level = self._levels[-1]
         return level.descriptor, _entries(level)
 
-    def leave(self, left: Left | None) -> None:
-        """Go back to the directory above, which may have been moved meanwhile."""
+    def leave(self, on_leave: OnLeave | None) -> None:
+        """Return to the parent directory, even if the current one was moved out of it."""
         level = self._levels.pop()
-        above = self._levels[-1] if self._levels else None
-        if above is not None and above.descriptor == _CLOSED:
-            above.descriptor = _open_same("..", level.descriptor, above.identity)
+        parent = self._levels[-1] if self._levels else None
+        if parent is not None and parent.descriptor == _CLOSED:
+            parent.descriptor = _open_same("..", level.descriptor, parent.identity)
         self._close(level)
-        if above is None:
+        if parent is None:
             return
-        if above.descriptor == _CLOSED:
-            self._find_again()
-        if left is not None and self._levels[-1] is above:
-            left(level.name, above.descriptor)
+        if parent.descriptor == _CLOSED:
+            self._reopen_from_top()
+        if on_leave is not None and self._levels[-1] is parent:
+            on_leave(level.name, parent.descriptor)
 
     def close(self) -> None:
         for level in self._levels:
@@ -136,19 +144,19 @@ class _Levels:
                 self._close(level)
         self._levels.clear()
 
-    def _open(self, name: str, above: int | None) -> tuple[int, os.stat_result]:
-        """Open a directory with its permissions; return also its status from before.
+    def _open(self, name: str, parent: int | None) -> tuple[int, os.stat_result]:
+        """Open a directory and grant the permissions; return its descriptor and its status before.
 
         Raises:
-            OSError: it is none, or may not be read.
+            OSError: it is not a directory, or may not be read.
         """
         before = None
         try:
-            descriptor = os.open(name, DIRECTORY, dir_fd=above)
+            descriptor = os.open(name, DIRECTORY, dir_fd=parent)
         except PermissionError:
-            before = os.stat(name, dir_fd=above, follow_symlinks=False)
-            set_mode(name, above, stat.S_IFDIR, self._permitted(before.st_mode))
-            descriptor = os.open(name, DIRECTORY, dir_fd=above)
+            before = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            set_mode(name, parent, stat.S_IFDIR, self._permitted(before.st_mode))
+            descriptor = os.open(name, DIRECTORY, dir_fd=parent)
         status = os.fstat(descriptor)
         mode = stat.S_IMODE(status.st_mode)
         if self._permitted(mode) != mode and status.st_uid == os.geteuid():
@@ -160,24 +168,24 @@ class _Levels:
     def _permitted(self, mode: int) -> int:
         return stat.S_IMODE(mode) | self._permissions
 
-    def _hold_few(self) -> None:
-        """Close the highest open directory below the top, if there are too many."""
-        if len(self._levels) > _HELD + 1:
-            level = self._levels[-_HELD - 1]
+    def _limit_open(self) -> None:
+        """Close the open directory nearest to the top, but not the top, if too many are open."""
+        if len(self._levels) > _MAX_OPEN + 1:
+            level = self._levels[-_MAX_OPEN - 1]
             if level.descriptor != _CLOSED:
                 os.close(level.descriptor)
                 level.descriptor = _CLOSED
 
-    def _find_again(self) -> None:
-        """Go down from the top once more, as far as the directories are where they were."""
-        ahead = self._levels[1:]
+    def _reopen_from_top(self) -> None:
+        """Open the directories again from the top, down to the first one that was moved."""
+        levels = self._levels[1:]
         del self._levels[1:]
-        for level in ahead:
+        for level in levels:
             level.descriptor = _open_same(level.name, self._levels[-1].descriptor, level.identity)
             if level.descriptor == _CLOSED:
                 return
             self._levels.append(level)
-            self._hold_few()
+            self._limit_open()
 
     def _close(self, level: _Level) -> None:
         permitted = self._permitted(level.mode)
@@ -193,12 +201,12 @@ def _entries(level: _Level) -> Entries:
     with suppress(OSError), os.scandir(level.descriptor) as scanned:
         for entry in scanned:
             if is_directory(entry):
-                level.below.append(entry.name)
+                level.subdirectories.append(entry.name)
             yield entry
 
 
 def _open_same(name: str, directory: int, identity: tuple[int, int]) -> int:
-    """Open the directory of that identity; return _CLOSED if it is another one by now."""
+    """Open a directory; return _CLOSED if it does not have this identity any more."""
     with suppress(OSError):
         descriptor = os.open(name, DIRECTORY, dir_fd=directory)
         if _identity(os.fstat(descriptor)) == identity:
@@ -212,9 +220,9 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory, also with unreadable parts, and never the target of a link."""
-    for descriptor, entries in walk(directory, permissions=0o700, left=_remove_directory):
-        # A file system need not tell all names of a directory that is changed while it is read.
+    """Remove a directory, including unreadable parts, and never the target of a link."""
+    for descriptor, entries in walk(directory, permissions=0o700, on_leave=_remove_directory):
+        # Read all entries first: a file system may omit names if a directory changes meanwhile.
         for entry in list(entries):
             if not is_directory(entry):
                 with suppress(OSError):
@@ -223,6 +231,6 @@ def remove_tree(directory: Path) -> None:
         directory.rmdir()
 
 
-def _remove_directory(name: str, above: int) -> None:
+def _remove_directory(name: str, parent: int) -> None:
     with suppress(OSError):
-        os.rmdir(name, dir_fd=above)
+        os.rmdir(name, dir_fd=parent)

@@ -1,1 +1,1 @@
-"""The fake as a program: a command line, a process, its data and its socket."""
+"""The `sandbox-fakeproxy` program: command line, server process, data directory and socket."""

@@ -1,4 +1,4 @@
-"""The fake's output at its start: its address, and how to get an API key."""
+"""The output of `serve` at startup: the fake's address, and how to get an API key."""
 
 import os
 import shlex
@@ -8,11 +8,11 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-_WIDEST = 100  # columns; longer lines are hard to read
+_MAX_WIDTH = 100  # columns, also on a wider terminal: longer lines are hard to read
 
-# sed, as jq may be missing; `set -C`, as an existing configuration must not be lost; lines that a
-# narrow terminal shows whole.
-_TO_A_KEY = r"""
+# With sed, because jq may be missing; with `set -C`, so that an existing configuration is not
+# overwritten; in lines that fit a narrow terminal.
+_KEY_COMMANDS = r"""
 AUTH="Authorization: Bearer $ADMIN_API_KEY"
 USER_ID=$(curl -sS $URL/api/admin/users -H "$AUTH" \
   -H 'Content-Type: application/json' \
@@ -21,9 +21,9 @@ USER_ID=$(curl -sS $URL/api/admin/users -H "$AUTH" \
 API_KEY=$(curl -sS -H "$AUTH" -X POST \
   $URL/api/admin/users/$USER_ID/apikeys |
   sed -n 's/.*"api_key":"\([^"]*\)".*/\1/p')
-WHY="No key: is ADMIN_API_KEY right,"
-WHY="$WHY and is no user called $NAME yet?"
-echo "${API_KEY:-$WHY}"
+ERROR="No key: is ADMIN_API_KEY right,"
+ERROR="$ERROR and is the username $NAME free?"
+echo "${API_KEY:-$ERROR}"
 test -n "$API_KEY" && (umask 077; set -C; cd
   mkdir -p .config/gemini-remote-sandbox
   printf '{"proxyUrl": "%s", "apiKey": "%s"}\n' \
@@ -33,105 +33,105 @@ test -n "$API_KEY" && (umask 077; set -C; cd
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
-    """The facts of the output. Of the admin key's two fields, at most one is set.
+class StartupInfo:
+    """The values that the banner shows.
 
-    `commands` says how they run; `state` is None in memory; `new_admin_key` is shown once;
-    `admin_key_file` is where it is kept; `username` is free, so that the lines can be pasted;
-    `answers` says how they are not as usual, if they are not.
+    Without `admin_key_file` and `new_admin_key`, the admin key is that of ADMIN_API_KEY.
     """
 
     url: str
-    commands: str
-    state: Path | None
-    admin_key_file: Path | None
-    new_admin_key: str | None
-    username: str
-    answers: str
+    isolation: str  # how commands run
+    state: Path | None  # None if it is in memory
+    admin_key_file: Path | None  # the file that keeps a generated key
+    new_admin_key: str | None  # a key that was just generated; it is not shown again
+    username: str  # one that is free, so that the commands can be pasted
+    deviations: str  # how responses differ from the default; empty if they do not
 
 
-def listening(url: str) -> str:
-    """Return the first line, which programs read too."""
+def listening_line(url: str) -> str:
+    """Return the first line, which programs parse too."""
     return f"Fake proxy listening on {url}"
 
 
-def banner(greeting: Greeting) -> str:
-    """Return the output, wrapped for the terminal but for lines that are to be pasted."""
+def banner(info: StartupInfo) -> str:
+    """Return the banner, wrapped to the terminal except for the commands to paste."""
     return "\n".join(
         [
-            listening(greeting.url),
+            listening_line(info.url),
             "",
-            *_entry("State", str(greeting.state or "in memory; gone when it stops")),
-            *_entry("Admin key", _admin_key(greeting)),
-            *_entry("Commands", greeting.commands),
-            *(_entry("Answers", greeting.answers) if greeting.answers else ()),
+            *_format_entry("State", str(info.state or "in memory; lost when the fake stops")),
+            *_format_entry("Admin key", _describe_admin_key(info)),
+            *_format_entry("Commands", info.isolation),
+            *(_format_entry("Responses", info.deviations) if info.deviations else ()),
             "",
-            *_wrapped(f"From nothing to an API key, in another terminal{_condition(greeting)}:"),
-            "",
-            *(f"  {line}" for line in paste_lines(greeting)),
-            "",
-            *_wrapped(
-                "The last command writes the client's config. Where there is one already, put the"
-                " key into that: it is not overwritten."
+            *_wrap(
+                f"To get an API key, paste these lines into another terminal{_prerequisite(info)}:"
             ),
-            "Ctrl-C stops this.",
+            "",
+            *(f"  {line}" for line in setup_commands(info)),
+            "",
+            *_wrap(
+                "The last command writes the client's config. It does not overwrite an existing"
+                " one: put the key into that yourself."
+            ),
+            "Ctrl-C stops the fake.",
         ]
     )
 
 
-def paste_lines(greeting: Greeting) -> list[str]:
-    """Return the shell commands from nothing to a client that is set up."""
+def setup_commands(info: StartupInfo) -> list[str]:
+    """Return the shell commands that create a user and a key and write the client's config."""
     return [
-        f"URL={greeting.url}",
-        *_export(greeting),
-        f"NAME={greeting.username}",
-        *_TO_A_KEY.splitlines(),
+        f"URL={info.url}",
+        *_export_commands(info),
+        f"NAME={info.username}",
+        *_KEY_COMMANDS.splitlines(),
     ]
 
 
-def _condition(greeting: Greeting) -> str:
-    is_given = greeting.admin_key_file is None and greeting.new_admin_key is None
-    return ", where ADMIN_API_KEY must be set too" if is_given else ""
+def _prerequisite(info: StartupInfo) -> str:
+    is_from_environment = info.admin_key_file is None and info.new_admin_key is None
+    return ", with ADMIN_API_KEY set" if is_from_environment else ""
 
 
-def _entry(name: str, text: str) -> list[str]:
-    return _wrapped(f"  {name:9}  {text}", under=" " * 13)
+def _format_entry(name: str, text: str) -> list[str]:
+    return _wrap(f"  {name:9}  {text}", indent=" " * 13)
 
 
-def _wrapped(text: str, under: str = "") -> list[str]:
-    """Return lines that fit the terminal; paths and keys stay whole."""
+def _wrap(text: str, indent: str = "") -> list[str]:
+    """Wrap a text to the terminal, without breaking paths or keys."""
     return textwrap.wrap(
         text,
-        min(_WIDEST, shutil.get_terminal_size().columns),
-        subsequent_indent=under,
+        min(_MAX_WIDTH, shutil.get_terminal_size().columns),
+        subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
 
 
-def _admin_key(greeting: Greeting) -> str:
-    if greeting.new_admin_key is None:
-        kept = greeting.admin_key_file
-        return f"kept in {kept}" if kept else "the one in ADMIN_API_KEY"
-    kept = greeting.admin_key_file
-    where = f"shown this once; kept in {kept}" if kept else "for this run only"
-    return f"{greeting.new_admin_key}  ({where})"
+def _describe_admin_key(info: StartupInfo) -> str:
+    if info.new_admin_key is None:
+        file = info.admin_key_file
+        return f"kept in {file}" if file else "the one in ADMIN_API_KEY"
+    file = info.admin_key_file
+    where = f"shown only now; kept in {file}" if file else "for this run only"
+    return f"{info.new_admin_key}  ({where})"
 
 
-def _export(greeting: Greeting) -> list[str]:
-    if greeting.admin_key_file is not None:
-        return [f'export ADMIN_API_KEY="$(cat {shlex.quote(str(greeting.admin_key_file))})"']
-    if greeting.new_admin_key is not None:
-        return [f"export ADMIN_API_KEY={greeting.new_admin_key}"]
-    return []  # the person has set it already
+def _export_commands(info: StartupInfo) -> list[str]:
+    if info.admin_key_file is not None:
+        return [f'export ADMIN_API_KEY="$(cat {shlex.quote(str(info.admin_key_file))})"']
+    if info.new_admin_key is not None:
+        return [f"export ADMIN_API_KEY={info.new_admin_key}"]
+    return []  # the user has set ADMIN_API_KEY
 
 
-def say(text: str) -> None:
-    """Print a text; without a reader, as after `serve | head -1`, it is lost without an error."""
+def print_line(text: str) -> None:
+    """Print a text and flush it; ignore a closed pipe, as in `serve | head -1`."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # Later output, and what is left in Python's own buffer, is lost as well.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        # Discard later output too, and the rest of Python's buffer, which is flushed at exit.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

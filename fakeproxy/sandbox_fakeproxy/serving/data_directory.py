@@ -1,4 +1,4 @@
-"""Where a person's fake keeps its state: one directory, used by one fake at a time."""
+"""The data directory of `serve`, which one fake at a time may use."""
 
 import fcntl
 import os
@@ -13,46 +13,49 @@ from sandbox_fakeproxy.runtime.cleanup.temporary import TemporaryDirectory
 
 
 class DataUnusable(CannotStart):
-    """The state cannot be kept where it was asked to be."""
+    """The data directory cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """The directory of one fake."""
+    """The paths in a data directory."""
 
     path: Path
 
     @property
     def database(self) -> Path:
-        """Users, keys and sandboxes."""
+        """The SQLite file of users, keys and sandboxes."""
         return self.path / "state.sqlite3"
 
     @property
     def sandboxes(self) -> Path:
-        """A directory for each sandbox."""
+        """The parent of the sandboxes' directories."""
         return self.path / "sandboxes"
 
     @property
     def admin_key_file(self) -> Path:
-        """The admin key, if it was made here."""
+        """The file of a generated admin key."""
         return self.path / "admin.key"
 
     def admin_key(self, ids: IdGenerator) -> tuple[str, bool]:
-        """Return the key that is kept here, and whether it was made just now.
+        """Read the stored admin key, or generate and store one.
+
+        Returns:
+            The key, and whether it is new.
 
         Raises:
-            DataUnusable: it can neither be read nor written.
+            DataUnusable: the file cannot be read or written.
         """
-        with _failures_named(f"The admin key's file {self.admin_key_file}"):
-            if kept := self._kept_admin_key():
-                self.admin_key_file.chmod(0o600)  # it may have been changed
-                return kept, False
-            made = f"admin_{ids.token()}"
+        with _reported_as_unusable(f"The admin key's file {self.admin_key_file}"):
+            if key := self._read_admin_key():
+                self.admin_key_file.chmod(0o600)  # its mode may have been changed
+                return key, False
+            created = f"admin_{ids.token()}"
             with _private_file(self.admin_key_file) as file:
-                os.write(file, f"{made}\n".encode())
-            return made, True
+                os.write(file, f"{created}\n".encode())
+            return created, True
 
-    def _kept_admin_key(self) -> str:
+    def _read_admin_key(self) -> str:
         try:
             return self.admin_key_file.read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
@@ -60,11 +63,11 @@ class DataDirectory:
 
 
 @contextmanager
-def opened(path: Path | None) -> Generator[DataDirectory]:
-    """Hold the directory `path`, made if need be; without one, a temporary directory.
+def open_data_directory(path: Path | None) -> Generator[DataDirectory]:
+    """Create and lock the data directory `path`; without a path, use a temporary directory.
 
     Raises:
-        DataUnusable: it cannot be written to, or another fake holds it.
+        DataUnusable: it cannot be written to, or another fake uses it.
     """
     if path is None:
         temporary = TemporaryDirectory()
@@ -75,17 +78,17 @@ def opened(path: Path | None) -> Generator[DataDirectory]:
             temporary.remove()
         return
     data = DataDirectory(path.expanduser().absolute())
-    what = f"The data directory {data.path}"
-    with _failures_named(what):
+    subject = f"The data directory {data.path}"
+    with _reported_as_unusable(subject):
         data.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(data.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        # The lock goes with the process, however that ends.
+        # The kernel releases the lock when the process ends, even if it is killed.
         _lock(lock, data.path)
-        with _failures_named(what):
+        with _reported_as_unusable(subject):
             data.sandboxes.mkdir(mode=0o700, exist_ok=True)
             with _private_file(data.database, os.O_APPEND):
-                pass  # before SQLite makes it readable for all users
+                pass  # create it first: SQLite would make it readable for all users
         yield data
     finally:
         os.close(lock)
@@ -102,12 +105,13 @@ def _lock(file: int, path: Path) -> None:
 
 
 @contextmanager
-def _failures_named(what: str) -> Generator[None]:
+def _reported_as_unusable(subject: str) -> Generator[None]:
+    """Raise DataUnusable, with a message about `subject`, instead of OSError."""
     try:
         yield
     except OSError as exc:
         raise DataUnusable(
-            f"{what} cannot be used: {exc.strerror}. Choose another directory with --data."
+            f"{subject} cannot be used: {exc.strerror}. Choose another directory with --data."
         ) from exc
 
 
@@ -115,7 +119,7 @@ def _failures_named(what: str) -> Generator[None]:
 def _private_file(path: Path, flags: int = os.O_TRUNC) -> Generator[int]:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
     try:
-        os.fchmod(file, 0o600)  # it may have been there, for others to read
+        os.fchmod(file, 0o600)  # an existing file may be readable for others
         yield file
     finally:
         os.close(file)

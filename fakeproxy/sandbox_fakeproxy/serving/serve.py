@@ -1,4 +1,4 @@
-"""The fake as a process: state on disk, a socket, and an end that leaves nothing running."""
+"""Run the fake as a process: state on disk, a socket, and a shutdown that stops all commands."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -21,25 +21,25 @@ from sandbox_fakeproxy.control.documents import InvalidDocument
 from sandbox_fakeproxy.control.fake import Fake
 from sandbox_fakeproxy.control.seed import Seed, parse_seed
 from sandbox_fakeproxy.controller import DEFAULT_PROFILE
-from sandbox_fakeproxy.ids import IdGenerator, seeded
+from sandbox_fakeproxy.ids import IdGenerator, seeded_random
 from sandbox_fakeproxy.runtime.cleanup.processes import reap_orphans
 from sandbox_fakeproxy.runtime.interface import Runtime
-from sandbox_fakeproxy.runtime.local.isolation import Choice, Network
+from sandbox_fakeproxy.runtime.local.isolation import IsolationMode, Network
 from sandbox_fakeproxy.runtime.local.limits import Limits
 from sandbox_fakeproxy.runtime.local.runtime import LocalRuntime
 from sandbox_fakeproxy.store import Store
 
-from .banner import Greeting, banner, say
-from .data_directory import DataDirectory, opened
+from .banner import StartupInfo, banner, print_line
+from .data_directory import DataDirectory, open_data_directory
 from .listener import ListeningSocket, listen
 from .protocol import LimitedHttpProtocol
 
-_GRACE = 0.3  # seconds for replies under way, once their commands are killed
+_GRACE_PERIOD = 0.3  # seconds for responses in progress, after their commands are killed
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of `serve`. Times are in seconds; without `data`, state is in memory."""
+    """The options of `serve`. Times are in seconds; if `data` is None, state is in memory."""
 
     host: str
     port: int
@@ -48,7 +48,7 @@ class Settings:
     ready_after: float
     reconcile_delay: float
     command_timeout: float | None
-    isolation: Choice
+    isolation: IsolationMode
     network: Network
     limits: Limits
     profile: str
@@ -60,25 +60,25 @@ class Settings:
 
 
 def serve(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Serve until a signal comes.
+    """Serve the fake until SIGINT, SIGTERM or SIGHUP.
 
     Raises:
-        DataUnusable: the state cannot be kept there.
-        IsolationUnavailable: commands cannot be isolated as was asked.
-        ListenerRefused: the fake cannot listen there.
-        InvalidDocument: the seed file cannot be read, or does not describe a world.
-        StoreUnusable: the state there is not ours.
-        UnusableAdminKey: the admin key is not one that a header can carry.
+        DataUnusable: the data directory cannot be used.
+        IsolationUnavailable: jails are required and do not work.
+        ListenerRefused: the fake cannot or must not listen on the address.
+        InvalidDocument: the seed file cannot be read or is not valid.
+        StoreUnusable: the state in the data directory is not of this version.
+        UnusableAdminKey: no header can carry the admin key.
     """
     seed = _read_seed_file(settings.seed_file)
-    with opened(settings.data) as data:
+    with open_data_directory(settings.data) as data:
         listener = listen(settings.host, settings.port, allow_remote=settings.allow_remote)
         with listener.socket:
-            _serve(settings, data, listener, seed, _given_key(environ))
+            _serve(settings, data, listener, seed, _admin_key_from(environ))
 
 
-def _given_key(environ: Mapping[str, str]) -> str:
-    """Return the admin key of the environment; empty if it is unset or an unexpanded reference."""
+def _admin_key_from(environ: Mapping[str, str]) -> str:
+    """Return ADMIN_API_KEY; empty if it is unset, or a reference `${…}` that was not expanded."""
     key = environ.get("ADMIN_API_KEY", "").strip()
     return "" if re.fullmatch(r"\$\{[^{}]*\}", key) else key
 
@@ -88,22 +88,59 @@ def _serve(
     data: DataDirectory,
     listener: ListeningSocket,
     seed: Seed | None,
-    given_key: str,
+    configured_key: str,
 ) -> None:
-    store = Store(data.database if settings.data else None)
-    is_new_state = store.is_new()
-    # A restart goes on where sessions are concerned, too: no client's old id names a new one.
-    runtime = LocalRuntime(
+    with closing(Store(data.database if settings.data else None)) as store:
+        is_new_state = store.is_new()
+        runtime = _create_runtime(settings, data, store)
+        admin_key, is_new_key = _choose_admin_key(settings, data, configured_key)
+        app = _create_app(settings, admin_key, runtime, store, listener)
+        runtime.recover(store.ids_with_files())
+        seed_report = "" if seed is None else _apply_seed(app.state.fake, seed, is_new=is_new_state)
+        info = StartupInfo(
+            url=listener.url,
+            isolation=runtime.isolation.description,
+            state=settings.data and data.path,
+            admin_key_file=None if configured_key or settings.data is None else data.admin_key_file,
+            new_admin_key=admin_key if is_new_key else None,
+            username=_free_username(store),
+            deviations=_describe_deviations(settings),
+        )
+        server = _ProcessServer(app, runtime, verbose=settings.verbose)
+        server.run_on(listener.socket, banner(info) + seed_report)
+
+
+def _create_runtime(settings: Settings, data: DataDirectory, store: Store) -> LocalRuntime:
+    # The seed includes the number of rows, so that no session after a restart gets the id of an
+    # earlier one, which a client may still use.
+    return LocalRuntime(
         data.sandboxes,
         isolation=settings.isolation,
         network=settings.network,
         limits=settings.limits,
         hides=[data.path],
-        seed=None if settings.seed is None else f"{settings.seed} {store.rows_made()}",
+        seed=None if settings.seed is None else f"{settings.seed} {store.rows_created()}",
         as_deployed=settings.as_deployed,
     )
-    admin_mint = IdGenerator(None if settings.seed is None else seeded(f"admin {settings.seed}"))
-    admin_key, is_new = (given_key, False) if given_key else data.admin_key(admin_mint)
+
+
+def _choose_admin_key(
+    settings: Settings, data: DataDirectory, configured_key: str
+) -> tuple[str, bool]:
+    """Return the admin key, and whether it was generated just now."""
+    if configured_key:
+        return configured_key, False
+    ids = IdGenerator(None if settings.seed is None else seeded_random(f"admin {settings.seed}"))
+    return data.admin_key(ids)
+
+
+def _create_app(
+    settings: Settings,
+    admin_key: str,
+    runtime: LocalRuntime,
+    store: Store,
+    listener: ListeningSocket,
+) -> Starlette:
     app = create_app(
         admin_key=admin_key,
         runtime=runtime,
@@ -119,26 +156,11 @@ def _serve(
     )
     fake: Fake = app.state.fake
     fake.faults.has_port = True
-    runtime.recover(store.ids_with_files())
-    planted = "" if seed is None else _plant(fake, seed, is_new=is_new_state)
-    greeting = Greeting(
-        url=listener.url,
-        commands=runtime.isolation.sentence,
-        state=settings.data and data.path,
-        admin_key_file=None if given_key or settings.data is None else data.admin_key_file,
-        new_admin_key=admin_key if is_new else None,
-        username=_free_username(store),
-        answers=_answers(settings),
-    )
-    server = _ProcessServer(app, runtime, verbose=settings.verbose)
-    try:
-        server.run_on(listener.socket, banner(greeting) + planted)
-    finally:
-        store.close()
+    return app
 
 
 def _random(settings: Settings) -> Random | None:
-    return None if settings.seed is None else Random(settings.seed)  # noqa: S311  (to be foretold)
+    return None if settings.seed is None else Random(settings.seed)  # noqa: S311  (reproducible on purpose)
 
 
 def _read_seed_file(file: Path | None) -> Seed | None:
@@ -152,33 +174,35 @@ def _read_seed_file(file: Path | None) -> Seed | None:
         raise InvalidDocument(f"--seed-file {file}: {exc}") from exc
 
 
-def _plant(fake: Fake, seed: Seed, *, is_new: bool) -> str:
-    """Make the seed file's world, unless there is one; return the lines that tell about it.
+def _apply_seed(fake: Fake, seed: Seed, *, is_new: bool) -> str:
+    """Load the seed file if the state is new; return the lines that report it.
 
-    A key that stands in the file is not shown: its reader has it, and the terminal may be kept.
+    Keys from the file are not shown: the user has them, and terminal output may be recorded.
     """
     if not is_new:
         return "\n\nThe seed file was not used: the state here is not new, and was kept."
-    given = {key.secret for user in seed.users for key in user.keys}
-    made = fake.plant(seed)["users"]
+    supplied = {key.secret for user in seed.users for key in user.keys}
+    users = fake.apply_seed(seed)["users"]
     lines = [
         f"  {user['username']}  {key['api_key']}"
-        for user in made
+        for user in users
         for key in user["keys"]
-        if key["api_key"] not in given
+        if key["api_key"] not in supplied
     ]
-    said = f"\n\nThe seed file's users are there: {len(made)}."
-    return "\n".join([f"{said} Keys made for them, shown this once:", *lines]) if lines else said
+    report = f"\n\nThe seed file was loaded. Users: {len(users)}."
+    if not lines:
+        return report
+    return "\n".join([f"{report} Their generated keys, shown only now:", *lines])
 
 
-def _answers(settings: Settings) -> str:
-    """Return how they differ from those of a fake that was started without a word."""
-    said: list[str] = []
+def _describe_deviations(settings: Settings) -> str:
+    """Describe how the options change the fake's responses; empty if they do not."""
+    deviations: list[str] = []
     if settings.profile != DEFAULT_PROFILE:
-        said.append(f"statuses as the controller {settings.profile} words them")
+        deviations.append(f"statuses as in the controller {settings.profile}")
     if settings.as_deployed:
-        said.append("all with the deployed proxy's quirks and bugs")
-    return "; ".join(said)
+        deviations.append("the deployed proxy's quirks and bugs")
+    return "; ".join(deviations)
 
 
 def _free_username(store: Store) -> str:
@@ -189,7 +213,7 @@ def _free_username(store: Store) -> str:
 
 
 class _ProcessServer(uvicorn.Server):
-    """uvicorn, except for how it starts and ends."""
+    """A uvicorn server that prints the banner, and stops the runtime before its connections."""
 
     def __init__(self, app: Starlette, runtime: Runtime, *, verbose: bool) -> None:
         self._runtime = runtime
@@ -201,55 +225,56 @@ class _ProcessServer(uvicorn.Server):
                 lifespan="on",
                 ws="none",
                 log_config=None,
-                access_log=False,  # it would show keys; the request log masks them
+                access_log=False,  # it would show keys, which the request log masks
                 server_header=False,  # the deployed proxy is not uvicorn
                 timeout_graceful_shutdown=1,
             )
         )
         _set_up_logging(verbose=verbose)
 
-    def run_on(self, listening: socket.socket, text: str) -> None:
-        """Serve on a socket, and print `text` once requests are answered."""
+    def run_on(self, listener: socket.socket, text: str) -> None:
+        """Serve on a socket, and print `text` once the server has started."""
         self._banner = text
         with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
-            runner.run(self._serve_and_reap(listening))
+            runner.run(self._serve_and_reap(listener))
 
-    async def _serve_and_reap(self, listening: socket.socket) -> None:
-        reaping = asyncio.ensure_future(reap_orphans()) if os.getpid() == 1 else None
-        await self.serve(sockets=[listening])
-        if reaping is not None:
-            reaping.cancel()
+    async def _serve_and_reap(self, listener: socket.socket) -> None:
+        reaper = asyncio.ensure_future(reap_orphans()) if os.getpid() == 1 else None
+        await self.serve(sockets=[listener])
+        if reaper is not None:
+            reaper.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        say(self._banner)
+        print_line(self._banner)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn waits for requests under way, and those wait for their commands.
+        # uvicorn waits for the requests in progress, which wait for their commands.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await self._runtime.close()
         if self.server_state.tasks:
-            _, late = await asyncio.wait(self.server_state.tasks, timeout=_GRACE)
-            for task in late:
+            _, unfinished = await asyncio.wait(self.server_state.tasks, timeout=_GRACE_PERIOD)
+            for task in unfinished:
                 task.cancel()
         await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        # uvicorn raises the signal again at the end, which would make an orderly stop a failure.
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        # uvicorn would raise the signal again at the end, so that an orderly stop would look like a
+        # failure.
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which it is under nohup
+            signals.append(signal.SIGHUP)
+        previous = {number: signal.signal(number, self.handle_exit) for number in signals}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
 
 def _set_up_logging(*, verbose: bool) -> None:
-    """Log defects, and with `verbose` requests, as the request log describes them."""
+    """Log errors to stderr and, if `verbose`, each request as the request log describes it."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     REQUESTS.setLevel(logging.INFO if verbose else logging.CRITICAL)

@@ -1,1 +1,1 @@
-"""Ending the processes and removing the directories that a fake leaves, also after a crash."""
+"""Clean-up of processes and directories of a fake, also after it was killed."""

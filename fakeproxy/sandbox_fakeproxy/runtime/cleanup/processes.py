@@ -1,4 +1,4 @@
-"""Find and kill the processes of a sandbox, and reap orphans as process 1 of a container."""
+"""Find and kill the processes of sandboxes; reap orphans as process 1 of a container."""
 
 import asyncio
 import os
@@ -14,42 +14,45 @@ import psutil
 from sandbox_fakeproxy.clock import steady
 from sandbox_fakeproxy.runtime.paths import WORK
 
-_PATIENCE = 2.0  # seconds; a process that cannot be killed by then hangs in the kernel
-_ROUND = 0.01
+_KILL_TIMEOUT = 2.0  # seconds; a process that still exists then is stuck in the kernel
+_KILL_INTERVAL = 0.01  # seconds
+_REAP_INTERVAL = 1.0  # seconds
 
 
 def kill_session(leader: int) -> None:
-    """Kill all processes in the session of a shell, which must not be reaped yet."""
-    for pid in _session(leader):
+    """Kill all processes in the process session of a shell, which must not have been reaped."""
+    for pid in _pids_of_session(leader):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
 
 
 def session_has_others(leader: int) -> bool:
-    """Tell whether a shell's process session has more in it than the shell."""
-    return any(pid != leader for pid in _session(leader))
+    """Return whether the process session of a shell has processes other than the shell."""
+    return any(pid != leader for pid in _pids_of_session(leader))
 
 
 def kill_sandboxes_in(folder: Path) -> None:
-    """Kill every process of the sandboxes in a folder, or in a folder of it, jailed or not."""
-    works = [*folder.glob("*/sandbox"), *folder.glob("*/*/sandbox")]
-    kill_all_below(folder, works)
+    """Kill all processes of the sandboxes in a folder or its subfolders, in jails or not."""
+    work_directories = [*folder.glob("*/sandbox"), *folder.glob("*/*/sandbox")]
+    kill_all_below(folder, work_directories)
 
 
-def kill_all_below(directory: Path, works: Collection[Path], leaders: Collection[int] = ()) -> None:
-    """Kill every process of the sandboxes below `directory`. Blocks until none is left.
+def kill_all_below(
+    directory: Path, work_directories: Collection[Path], leaders: Collection[int] = ()
+) -> None:
+    """Kill all processes of the sandboxes below `directory`; block until none is left.
 
-    They are known by their HOME, which a process keeps also after setsid; where they are isolated,
-    by the one of `works` that they see as /sandbox; and, where neither can be read or HOME was
-    unset, by the shell whose process session they are in. A session's number may be used anew one
-    day, so there the working directory must agree too.
+    A process is identified by its HOME, which it keeps after setsid. In a jail, it is identified by
+    the one of `work_directories` that it sees as /sandbox. If neither can be read, or HOME was
+    unset, it is identified by its process session, which one of the shells `leaders` leads. Session
+    ids may be reused in time, so its working directory must then be below `directory` too.
     """
-    seen_as_work = set(_identities(works))
+    identities = set(_identities(work_directories))
 
     def belongs(process: psutil.Process) -> bool:
         if Path(_home(process)).is_relative_to(directory):
             return True
-        if not seen_as_work.isdisjoint(_identities([Path(f"/proc/{process.pid}/root{WORK}")])):
+        if not identities.isdisjoint(_identities([Path(f"/proc/{process.pid}/root{WORK}")])):
             return True
         if not leaders or os.getsid(process.pid) not in leaders:
             return False
@@ -58,7 +61,7 @@ def kill_all_below(directory: Path, works: Collection[Path], leaders: Collection
     _kill_until_none_is_left(belongs)
 
 
-def _session(leader: int) -> Iterator[int]:
+def _pids_of_session(leader: int) -> Iterator[int]:
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == leader:
@@ -68,29 +71,29 @@ def _session(leader: int) -> Iterator[int]:
 def _identities(directories: Collection[Path]) -> Iterator[tuple[int, int]]:
     for directory in directories:
         with suppress(OSError):
-            # Never through a link: a command may have made one to another sandbox's directory.
-            found = directory.lstat()
-            if stat.S_ISDIR(found.st_mode):
-                yield found.st_dev, found.st_ino
+            # Links are not followed: a command may have created one to another sandbox's directory.
+            status = directory.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                yield status.st_dev, status.st_ino
 
 
 def _kill_until_none_is_left(belongs: Callable[[psutil.Process], bool]) -> None:
-    """Kill again and again, as a process may fork while the others are looked through."""
-    deadline = steady() + _PATIENCE
+    """Kill matching processes until there are none: one may fork during the search for others."""
+    deadline = steady() + _KILL_TIMEOUT
     while True:
-        found = list(_matching(belongs))
-        if not found or steady() > deadline:
+        processes = list(_matching(belongs))
+        if not processes or steady() > deadline:
             return
-        for process in found:
+        for process in processes:
             with suppress(psutil.Error):
                 process.kill()
-        time.sleep(_ROUND)
+        time.sleep(_KILL_INTERVAL)
 
 
 def _matching(belongs: Callable[[psutil.Process], bool]) -> Iterator[psutil.Process]:
     own = os.getpid()
     for process in psutil.process_iter():
-        # Another user's process, or one that is just ending, is not a sandbox's.
+        # Processes that end meanwhile, or belong to another user, are not those of sandboxes.
         with suppress(psutil.Error, OSError):
             if process.pid != own and belongs(process):
                 yield process
@@ -102,21 +105,18 @@ def _home(process: psutil.Process) -> str:
     return ""
 
 
-_INTERVAL = 1.0  # seconds
-
-
 async def reap_orphans() -> None:
-    """Reap ended children that no other part of the fake waits for.
+    """Reap ended child processes that no other part of the fake waits for.
 
-    A process that the fake has started is reaped at once by the code that started it. So an ended
-    child that is still there at the next look is an orphan.
+    The code that has started a process reaps it at once. So an ended child that is still there in
+    the next round is an orphan.
     """
-    seen = set[int]()
+    previously_ended = set[int]()
     while True:
         ended = await asyncio.to_thread(_ended_children)
-        _reap(ended & seen)
-        seen = ended
-        await asyncio.sleep(_INTERVAL)
+        _reap(ended & previously_ended)
+        previously_ended = ended
+        await asyncio.sleep(_REAP_INTERVAL)
 
 
 def _reap(pids: set[int]) -> None:
@@ -126,9 +126,9 @@ def _reap(pids: set[int]) -> None:
 
 
 def _ended_children() -> set[int]:
-    found = set[int]()
+    pids = set[int]()
     for child in psutil.Process().children():
         with suppress(psutil.Error):
             if child.status() == psutil.STATUS_ZOMBIE:
-                found.add(child.pid)
-    return found
+                pids.add(child.pid)
+    return pids

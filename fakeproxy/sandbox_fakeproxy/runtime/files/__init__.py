@@ -1,4 +1,4 @@
 """The files of a sandbox: the runtime's file API, and the volume behind it.
 
-Paths go in as the sandbox knows them, and nothing that is asked leads out of its directories.
+Paths are those that the sandbox knows, and no request reaches outside its directories.
 """

@@ -1,4 +1,4 @@
-"""The runtime's file API: fields in, one call on the volume, and its result in the wrapper."""
+"""The runtime's file API: read a request's fields, call the volume, and wrap the result."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -14,76 +14,75 @@ from sandbox_fakeproxy.runtime.api import (
     BodyFields,
     Handler,
     Unprocessable,
-    done,
+    envelope,
     issue,
     read_fields,
 )
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
 from sandbox_fakeproxy.runtime.paths import HOME, WORK, SandboxPaths
 
-from .errors import FileError, faults
-from .listing import ORDERS, ListingOptions, writable
+from .errors import FileError, file_errors
+from .listing import SORT_KEYS, ListingOptions, json_safe
 from .patterns import Glob
 from .search import InvalidExpression
-from .transfer import RunInThread, decoded, download, failed, upload
+from .transfer import RunInThread, decode_content, download, file_error_response, upload
 from .volume import Volume
 
-_AT_ONCE = 4  # calls on one sandbox's files
+_THREADS = 4  # for the files of one sandbox
+
+# A blocking call on the volume; it returns the message and the data of the response.
+_Call = Callable[[], tuple[str, JsonObject]]
+# Reads the fields of a request and returns the call that they ask for.
+_Operation = Callable[[Volume, BodyFields], _Call]
 
 
-class Files:
-    """The files in /sandbox and /home/gem, which are made on first use."""
+class FileAPI:
+    """The file API of one sandbox: /sandbox and /home/gem, which are created on first use."""
 
     def __init__(self, paths: SandboxPaths) -> None:
         self._volume = Volume({WORK: paths.work, HOME: paths.home}, owner=paths.owner)
-        # Its own: slow searches do not hold up other sandboxes.
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="files")
-        self._stops = 0
+        # One pool for each sandbox: slow searches do not hold up other sandboxes.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="files")
+        self._has_stopped = False
         self._running: set[asyncio.Future[Any]] = set()
 
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
-        """Return the routes for one request: they work until the next `stop`."""
-        run = partial(self._run, self._stops)
-        return file_routes(self._volume, run)
+        """Return the paths of the API; they work until `stop`."""
+        return file_routes(self._volume, self._run)
 
     async def stop(self) -> None:
-        """Start no call that was allowed before, and wait for those that have started."""
-        self._stops += 1
+        """Start no more calls, and wait for those that have started."""
+        self._has_stopped = True
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _run(self, stops: int, call: Callable[[], Any]) -> Any:
-        self._check(stops)
+    async def _run(self, call: Callable[[], Any]) -> Any:
+        self._require_running()
         loop = asyncio.get_running_loop()
-        working = loop.run_in_executor(self._threads, self._make_and_call, stops, call)
-        self._running.add(working)
-        working.add_done_callback(self._forget)
-        return await asyncio.shield(working)
+        future = loop.run_in_executor(self._threads, self._prepare_and_call, call)
+        self._running.add(future)
+        future.add_done_callback(self._on_done)
+        return await asyncio.shield(future)
 
-    def _forget(self, working: asyncio.Future[Any]) -> None:
-        self._running.discard(working)
-        if not working.cancelled():
-            working.exception()  # its caller may be gone
+    def _on_done(self, future: asyncio.Future[Any]) -> None:
+        self._running.discard(future)
+        if not future.cancelled():
+            future.exception()  # retrieved here, as the caller may be gone
 
-    def _make_and_call(self, stops: int, call: Callable[[], Any]) -> Any:
-        self._check(stops)  # again, as it may have waited for a thread
-        self._volume.make()
+    def _prepare_and_call(self, call: Callable[[], Any]) -> Any:
+        self._require_running()  # once more, as the call may have waited for a thread
+        self._volume.create_directories()
         return call()
 
-    def _check(self, stops: int) -> None:
-        if stops != self._stops:
+    def _require_running(self) -> None:
+        if self._has_stopped:
             raise RuntimeUnreachable("The sandbox was stopped before its files could be reached")
-
-
-# The blocking call for a request, and the message and data of its answer.
-_Call = Callable[[], tuple[str, JsonObject]]
-_Reading = Callable[[Volume, BodyFields], _Call]
 
 
 def file_routes(
     volume: Volume, run: RunInThread = asyncio.to_thread
 ) -> Mapping[str, Mapping[str, Handler]]:
     """Return the paths and methods of the file API over one sandbox's volume."""
-    readings: dict[str, _Reading] = {
+    operations: dict[str, _Operation] = {
         "read": _read,
         "write": _write,
         "list": _list,
@@ -95,30 +94,30 @@ def file_routes(
         "/v1/file/upload": {"POST": partial(upload, volume, run)},
         "/v1/file/download": {"GET": partial(download, volume, run)},
     } | {
-        f"/v1/file/{name}": {"POST": partial(_answer, volume, run, reading)}
-        for name, reading in readings.items()
+        f"/v1/file/{name}": {"POST": partial(_handle, volume, run, operation)}
+        for name, operation in operations.items()
     }
 
 
-async def _answer(
-    volume: Volume, run: RunInThread, reading: _Reading, request: Request
+async def _handle(
+    volume: Volume, run: RunInThread, operation: _Operation, request: Request
 ) -> Response:
     body = BodyFields(await read_fields(request))
-    body.flag("sudo")  # taken and without effect: there is one account, and no more it may do
-    call = reading(volume, body)
+    body.flag("sudo")  # accepted without effect: there is one account, without more rights
+    call = operation(volume, body)
     body.check()
     try:
-        return done(*await run(call))
+        return envelope(*await run(call))
     except FileError as exc:
-        return failed(exc)
+        return file_error_response(exc)
     except InvalidExpression as exc:
-        message = f"No regular expression: {exc}"
+        message = f"Invalid regular expression: {exc}"
         raise Unprocessable(issue("regex", message, "value_error")) from exc
 
 
 def _read(volume: Volume, body: BodyFields) -> _Call:
     file = body.text("file")
-    start, end = body.number("start_line", least=0), body.number("end_line", least=0)
+    start, end = body.number("start_line", minimum=0), body.number("end_line", minimum=0)
 
     def call() -> tuple[str, JsonObject]:
         return "File read", {"content": volume.read(file, start, end), "file": file}
@@ -130,49 +129,49 @@ def _write(volume: Volume, body: BodyFields) -> _Call:
     file, content = body.text("file"), body.text("content")
     encoding = body.choice("encoding", "utf-8", "base64", "raw")
     append = body.flag("append")
-    before, after = body.flag("leading_newline"), body.flag("trailing_newline")
+    leading, trailing = body.flag("leading_newline"), body.flag("trailing_newline")
     if encoding == "utf-8":  # the other two are bytes, and have no lines
-        content = "\n" * before + content + "\n" * after
+        content = "\n" * leading + content + "\n" * trailing
 
     def call() -> tuple[str, JsonObject]:
-        with faults("write", file):
-            data = decoded(content, encoding)
-        written = volume.write(file, data, append=append)
-        return "File written", {"file": file, "bytes_written": written}
+        with file_errors("write", file):
+            data = decode_content(content, encoding)
+        bytes_written = volume.write(file, data, append=append)
+        return "File written", {"file": file, "bytes_written": bytes_written}
 
     return call
 
 
 def _list(volume: Volume, body: BodyFields) -> _Call:
     path = body.text("path")
-    recursive, max_depth = body.flag("recursive"), body.number("max_depth", least=1)
-    hidden = body.flag("show_hidden", default=True)
-    view = ListingOptions(
+    recursive, max_depth = body.flag("recursive"), body.number("max_depth", minimum=1)
+    show_hidden = body.flag("show_hidden", default=True)
+    options = ListingOptions(
         extensions=body.texts("file_types"),
-        order=body.choice("sort_by", *ORDERS),
+        sort_by=body.choice("sort_by", *SORT_KEYS),
         descending=body.flag("sort_desc"),
-        sizes=body.flag("include_size", default=True),
-        permissions=body.flag("include_permissions"),
+        include_size=body.flag("include_size", default=True),
+        include_permissions=body.flag("include_permissions"),
     )
 
     def call() -> tuple[str, JsonObject]:
         depth = max_depth if recursive else 1
-        entries, more = volume.listing(path, depth=depth, hidden=hidden)
-        shown = view.of(entries)
-        directories = sum(entry.is_directory for entry in shown)
+        entries, truncated = volume.list_directory(path, depth=depth, show_hidden=show_hidden)
+        selected = options.select(entries)
+        directory_count = sum(entry.is_directory for entry in selected)
         return "Directory listed", {
             "path": path,
-            "files": [view.described(entry) for entry in shown],
-            "total_count": len(shown),
-            "directory_count": directories,
-            "file_count": len(shown) - directories,
-        } | _cut(more=more)
+            "files": [options.describe(entry) for entry in selected],
+            "total_count": len(selected),
+            "directory_count": directory_count,
+            "file_count": len(selected) - directory_count,
+        } | _truncation(truncated=truncated)
 
     return call
 
 
 def _replace(volume: Volume, body: BodyFields) -> _Call:
-    file, old, new = body.text("file"), body.text("old_str", least=1), body.text("new_str")
+    file, old, new = body.text("file"), body.text("old_str", min_length=1), body.text("new_str")
 
     def call() -> tuple[str, JsonObject]:
         count = volume.replace(file, old, new)
@@ -185,9 +184,9 @@ def _search(volume: Volume, body: BodyFields) -> _Call:
     file, regex = body.text("file"), body.text("regex")
 
     def call() -> tuple[str, JsonObject]:
-        found = volume.search(file, regex)
-        data = {"file": file, "matches": found.matches, "line_numbers": found.line_numbers}
-        return "File searched", data | _cut(more=found.truncated)
+        result = volume.search(file, regex)
+        data = {"file": file, "matches": result.matches, "line_numbers": result.line_numbers}
+        return "File searched", data | _truncation(truncated=result.truncated)
 
     return call
 
@@ -198,19 +197,17 @@ def _find(volume: Volume, body: BodyFields) -> _Call:
     try:
         glob = Glob(pattern)
     except ValueError as exc:
-        body.refuse("glob", str(exc), "value_error")
+        body.add_issue("glob", str(exc), "value_error")
 
     def call() -> tuple[str, JsonObject]:
-        assert glob is not None  # noqa: S101  (checked before it is called)
-        found, more = volume.find(path, glob)
-        return "Files found", {
-            "path": path,
-            "files": [writable(each) for each in found],
-        } | _cut(more=more)
+        assert glob is not None  # noqa: S101  (`_handle` checks the fields before it calls this)
+        paths, truncated = volume.find(path, glob)
+        files = [json_safe(file) for file in paths]
+        return "Files found", {"path": path, "files": files} | _truncation(truncated=truncated)
 
     return call
 
 
-def _cut(*, more: bool) -> JsonObject:
-    """Say that a result is not all there is; the runtime says nothing otherwise."""
-    return {"truncated": True} if more else {}
+def _truncation(*, truncated: bool) -> JsonObject:
+    """Return the field that marks an incomplete result; the runtime omits it otherwise."""
+    return {"truncated": True} if truncated else {}

@@ -1,4 +1,4 @@
-"""Failures of file operations, as the runtime words them: each has one `error_type`."""
+"""The errors of file operations, each with one of the runtime's values of `error_type`."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ _BY_ERRNO: dict[int, ErrorType] = {
     errno.EPERM: "permission_denied",
     errno.EISDIR: "invalid_target",
     errno.ENOTDIR: "invalid_target",
-    errno.ENXIO: "invalid_target",  # a pipe or a socket where a file was meant
+    errno.ENXIO: "invalid_target",  # a pipe or a socket instead of a file
     errno.EEXIST: "already_exists",
     errno.EINVAL: "invalid_path",
     errno.ELOOP: "invalid_path",
@@ -36,7 +36,7 @@ _BY_ERRNO: dict[int, ErrorType] = {
 
 
 class FileError(Exception):
-    """A file operation that failed; `retryable` when the same request may succeed later."""
+    """A file operation failed; `retryable` if the same request may succeed later."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class FileError(Exception):
 
 
 class FileRejected(Exception):
-    """A path or a file that does not fit the operation."""
+    """A path or a file does not fit the operation; `file_errors` makes it a `FileError`."""
 
     def __init__(self, error_type: ErrorType, message: str) -> None:
         super().__init__(message)
@@ -65,8 +65,8 @@ class FileRejected(Exception):
 
 
 @contextmanager
-def faults(operation: str, path: str) -> Generator[None]:
-    """Turn any failure of a file operation into a fault that names operation and path.
+def file_errors(operation: str, path: str) -> Generator[None]:
+    """Raise a `FileError` with the operation and the path for any failure in the block.
 
     Raises:
         FileError: the operation failed.
@@ -79,11 +79,11 @@ def faults(operation: str, path: str) -> Generator[None]:
         message = f"Not UTF-8 text at byte {exc.start}; download it instead: '{path}'"
         raise FileError("decode_error", path, operation, message) from exc
     except OSError as exc:
-        raise _of_the_system(exc, path, operation) from exc
+        raise _from_os_error(exc, path, operation) from exc
 
 
-def _of_the_system(exc: OSError, path: str, operation: str) -> FileError:
-    # Not the text of the exception: it would name a path of this machine.
+def _from_os_error(exc: OSError, path: str, operation: str) -> FileError:
+    # Without the exception's own text, which names a path of this machine.
     number = exc.errno or errno.EIO
     error_type = _BY_ERRNO.get(number, "io_error")
     return FileError(

@@ -1,6 +1,6 @@
-"""The entries of a directory and of those below it: read, chosen, ordered and described.
+"""Read, filter, sort and describe the entries of a directory and of those below it.
 
-A walk is bounded, goes in the order of names, and never through a link.
+A walk is bounded, visits entries in the order of their names, and never follows a link.
 """
 
 import os
@@ -18,7 +18,7 @@ from sandbox_fakeproxy.clock import iso
 from .confinement import ConfinedTree
 from .errors import FileRejected
 
-_S = TypeVar("_S")
+_State = TypeVar("_State")
 
 _DIRECTORY_LIMIT = 100_000  # entries read of one directory
 _WALK_LIMIT = 200_000  # entries seen in one walk
@@ -26,7 +26,7 @@ _WALK_LIMIT = 200_000  # entries seen in one walk
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One name in a directory. A link is described as its target, if that is inside."""
+    """An entry of a directory; a link has the status of its target, if that is inside."""
 
     path: str
     status: os.stat_result
@@ -39,7 +39,7 @@ class FileEntry:
 
     @property
     def extension(self) -> str:
-        """The end of a file's name with its dot, or nothing."""
+        """The suffix of a file's name with its dot; empty if there is none."""
         return "" if self.is_directory else PurePosixPath(self.name).suffix
 
     @property
@@ -49,58 +49,60 @@ class FileEntry:
 
 
 class DirectoryWalk:
-    """A walk down a tree in the order of names; `truncated` when it had to end early."""
+    """A walk down a tree in the order of names; `truncated` if a limit ended it early."""
 
     def __init__(self, tree: ConfinedTree) -> None:
         self._tree = tree
-        self._left = _WALK_LIMIT
+        self._remaining = _WALK_LIMIT
         self.truncated = False
 
     def entries(self, path: str) -> list[FileEntry]:
         """Return the entries of a directory.
 
         Raises:
-            FileRejected: the path is none, or leads out.
-            OSError: it is no directory that can be read.
+            FileRejected: the path is invalid or leads outside.
+            OSError: the path is not a directory, or cannot be read.
         """
         directory = self._tree.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with os.scandir(directory) as scanned:
-                found = [self._entry(path, each) for each in islice(scanned, _DIRECTORY_LIMIT)]
+                entries = [self._entry(path, item) for item in islice(scanned, _DIRECTORY_LIMIT)]
                 self.truncated = self.truncated or next(scanned, None) is not None
         finally:
             os.close(directory)
-        return sorted((each for each in found if each), key=lambda each: each.name)
+        return sorted((entry for entry in entries if entry), key=lambda entry: entry.name)
 
-    def below(
-        self, path: str, start: _S, step: Callable[[_S, FileEntry], _S | None]
-    ) -> Iterator[tuple[FileEntry, _S]]:
-        """Yield all entries below a directory, each with its state, and nothing where that is None.
+    def descendants(
+        self, path: str, start: _State, step: Callable[[_State, FileEntry], _State | None]
+    ) -> Iterator[tuple[FileEntry, _State]]:
+        """Yield the entries below a directory, each with its state.
 
-        What cannot be read on the way is passed over.
+        `step` computes an entry's state from that of its parent (`start` at the top); if it is
+        None, the entry and everything below it are skipped. So are unreadable directories.
 
         Raises:
-            FileRejected: the path is none, or leads out.
-            OSError: it is no directory that can be read.
+            FileRejected: the path is invalid or leads outside.
+            OSError: the path is not a directory, or cannot be read.
         """
-        ahead = [(each, start) for each in reversed(self.entries(path))]
-        while ahead:
-            if self._left == 0:
+        stack = [(entry, start) for entry in reversed(self.entries(path))]
+        while stack:
+            if self._remaining == 0:
                 self.truncated = True
                 return
-            self._left -= 1
-            entry, before = ahead.pop()
-            state = step(before, entry)
+            self._remaining -= 1
+            entry, parent_state = stack.pop()
+            state = step(parent_state, entry)
             if state is None:
                 continue
             yield entry, state
             if entry.is_directory and not entry.is_link:
                 with suppress(OSError, FileRejected):
-                    ahead.extend((each, state) for each in reversed(self.entries(entry.path)))
+                    children = self.entries(entry.path)
+                    stack.extend((child, state) for child in reversed(children))
 
     def _entry(self, directory: str, scanned: os.DirEntry[str]) -> FileEntry | None:
         path = f"{directory.rstrip('/')}/{scanned.name}"
-        with suppress(OSError):  # gone by now
+        with suppress(OSError):  # deleted meanwhile
             status, is_link = scanned.stat(follow_symlinks=False), scanned.is_symlink()
             if is_link:
                 with suppress(OSError, FileRejected):
@@ -109,55 +111,55 @@ class DirectoryWalk:
         return None
 
 
-_ORDERS: dict[str, Callable[[FileEntry], Any]] = {
+_SORT_KEYS: dict[str, Callable[[FileEntry], Any]] = {
     "name": lambda entry: entry.path,
     "size": lambda entry: entry.status.st_size,
     "modified": lambda entry: entry.status.st_mtime_ns,
     "type": lambda entry: (not entry.is_directory, entry.extension, entry.path),
 }
-ORDERS = tuple(_ORDERS)
+SORT_KEYS = tuple(_SORT_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
 class ListingOptions:
-    """Which entries are shown, and in which order. Directories pass any filter of extensions."""
+    """Options of a listing. The filter by `extensions` keeps all directories."""
 
     extensions: Collection[str] | None
-    order: str
+    sort_by: str
     descending: bool
-    sizes: bool
-    permissions: bool
+    include_size: bool
+    include_permissions: bool
 
-    def of(self, entries: Collection[FileEntry]) -> list[FileEntry]:
-        """Return the entries to show, in order."""
-        chosen = [entry for entry in entries if self._shows(entry)]
-        if self.order == "name" and not self.descending:
-            return chosen  # as they were read: a directory's own right after it
-        return sorted(chosen, key=_ORDERS[self.order], reverse=self.descending)
+    def select(self, entries: Collection[FileEntry]) -> list[FileEntry]:
+        """Return the entries that pass the filter, sorted."""
+        selected = [entry for entry in entries if self._is_selected(entry)]
+        if self.sort_by == "name" and not self.descending:
+            return selected  # in the order of the walk: a directory's entries follow it directly
+        return sorted(selected, key=_SORT_KEYS[self.sort_by], reverse=self.descending)
 
-    def described(self, entry: FileEntry) -> dict[str, Any]:
-        """Write one entry."""
+    def describe(self, entry: FileEntry) -> dict[str, Any]:
+        """Return an entry as a JSON object."""
         modified = datetime.fromtimestamp(entry.status.st_mtime, UTC)
-        written: dict[str, Any] = {
-            "name": writable(entry.name),
-            "path": writable(entry.path),
+        described: dict[str, Any] = {
+            "name": json_safe(entry.name),
+            "path": json_safe(entry.path),
             "is_directory": entry.is_directory,
-            "size": entry.status.st_size if self.sizes and not entry.is_directory else None,
+            "size": entry.status.st_size if self.include_size and not entry.is_directory else None,
             "modified_time": iso(modified),
-            "extension": writable(entry.extension) or None,
+            "extension": json_safe(entry.extension) or None,
         }
-        if self.permissions:
-            written["permissions"] = f"{entry.status.st_mode & 0o777:03o}"
-        return written
+        if self.include_permissions:
+            described["permissions"] = f"{entry.status.st_mode & 0o777:03o}"
+        return described
 
-    def _shows(self, entry: FileEntry) -> bool:
+    def _is_selected(self, entry: FileEntry) -> bool:
         if self.extensions is None or entry.is_directory:
             return True
         return entry.extension.removeprefix(".") in {
-            each.removeprefix(".") for each in self.extensions
+            extension.removeprefix(".") for extension in self.extensions
         }
 
 
-def writable(name: str) -> str:
-    """Return a name as JSON can hold it: one that is not UTF-8 has marks where it is not."""
+def json_safe(name: str) -> str:
+    """Return a name for a JSON response, with U+FFFD for bytes that are not UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="replace")

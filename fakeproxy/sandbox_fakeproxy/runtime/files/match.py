@@ -1,6 +1,6 @@
-"""A program: read an expression and a text, write the lines that match. `search` starts it.
+"""A program that reads an expression and a text from stdin and writes the matching lines.
 
-It imports nothing of the fake, as it runs without its packages.
+`search` starts it. It imports nothing of the fake, as it runs without the fake's packages.
 """
 
 import fcntl
@@ -19,7 +19,10 @@ _MEMORY = 1024**3  # bytes
 
 
 def matches(text: str, regex: str, limit: int) -> dict[str, Any]:
-    """Return the lines in which an expression is found, and their numbers from 0."""
+    """Return the lines in which an expression is found, and their numbers from 0.
+
+    The result has at most `limit` lines. It has only an `error` if the expression is malformed.
+    """
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()  # a text's last newline ends a line and begins none
@@ -35,21 +38,24 @@ def matches(text: str, regex: str, limit: int) -> dict[str, Any]:
     }
 
 
-def _limit(kind: int, most: int) -> None:
+def _set_limit(kind: int, value: int) -> None:
     with suppress(ValueError, OSError):  # where the system has no such limit
-        resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+        resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
 
 
 @contextmanager
-def _ended_with_its_reader() -> Generator[None]:
-    """End this process when its output has no reader any more; by a signal, on Linux only."""
+def _exit_without_reader() -> Generator[None]:
+    """End this process when its output has lost its reader.
+
+    A signal (SIGIO) ends it, on Linux only.
+    """
     output = sys.stdout.fileno()
     flags = fcntl.fcntl(output, fcntl.F_GETFL)
     fcntl.fcntl(output, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(output, fcntl.F_SETFL, flags | os.O_ASYNC)
-    reader = select.poll()
-    reader.register(output, 0)
-    if reader.poll(0):  # it has left already
+    poll = select.poll()
+    poll.register(output, 0)
+    if poll.poll(0):  # the reader is gone already
         sys.exit(1)
     try:
         yield
@@ -58,10 +64,10 @@ def _ended_with_its_reader() -> Generator[None]:
 
 
 if __name__ == "__main__":
-    _limit(resource.RLIMIT_AS, _MEMORY)
-    asked = json.load(sys.stdin)
-    # The caller may wait with a clock that stands still.
-    _limit(resource.RLIMIT_CPU, math.ceil(asked.pop("seconds")))
-    with _ended_with_its_reader():
-        found = matches(**asked)
-    json.dump(found, sys.stdout)
+    _set_limit(resource.RLIMIT_AS, _MEMORY)
+    request = json.load(sys.stdin)
+    # The caller's timeout does not end a search while the caller's clock stands still.
+    _set_limit(resource.RLIMIT_CPU, math.ceil(request.pop("seconds")))
+    with _exit_without_reader():
+        result = matches(**request)
+    json.dump(result, sys.stdout)

@@ -1,53 +1,59 @@
-"""Patterns of paths: `*`, `?` and `[…]` within a name, `**` for any directories in between."""
+"""Patterns of paths: `*`, `?` and `[…]` within a name, `**` for any number of directories."""
 
 import re
 from fnmatch import translate
 
-GlobState = frozenset[int]
+GlobState = frozenset[int]  # positions in the pattern: how many of its parts may have matched
 
 
 class Glob:
-    """A pattern, matched name by name: a state is how far it may have got.
+    """A pattern below a directory, matched name by name.
 
-    As in a shell, a name with a leading dot is matched only by a pattern that spells the dot.
+    As in a shell, a name with a leading dot is matched only by a part that begins with a dot.
+
+    The standard library's `fnmatch` matches the names, and this class the `**`. wcmatch 10 was
+    measured: its time is exponential in the number of `**/` (0.57 s for six in a path of 40 names,
+    ten times more for each further one), it holds up the whole fake meanwhile, and a pattern may
+    come from any caller. Matching name by name also lets a walk leave out directories that cannot
+    match.
 
     Raises:
-        ValueError: it is empty, absolute, or climbs by `..`.
+        ValueError: the pattern is empty or absolute, or contains `..`.
     """
 
     def __init__(self, text: str) -> None:
-        names = [name for name in text.split("/") if name not in {"", "."}]
-        if not names or text.startswith("/") or ".." in names:
+        parts = [part for part in text.split("/") if part not in {"", "."}]
+        if not parts or text.startswith("/") or ".." in parts:
             raise ValueError("glob must be a pattern below path, such as *.py or **/*.py")
-        self._names = names
-        self._patterns = [re.compile(translate(name)) for name in names]
+        self._parts = parts
+        self._expressions = [re.compile(translate(part)) for part in parts]
 
     def start(self) -> GlobState:
-        """Return the state before any name."""
-        return self._with_skipped({0})
+        """Return the state before the first name."""
+        return self._with_empty_double_stars({0})
 
     def step(self, state: GlobState, name: str) -> GlobState:
-        """Return the state after one more name; the empty one never matches again."""
-        after = {place for each in state for place in self._after(each, name)}
-        return self._with_skipped(after)
+        """Return the state after one more name; from the empty state nothing matches."""
+        following = {after for position in state for after in self._advance(position, name)}
+        return self._with_empty_double_stars(following)
 
     def accepts(self, state: GlobState) -> bool:
-        """Tell whether the names so far match."""
-        return len(self._names) in state
+        """Return whether the names so far match the whole pattern."""
+        return len(self._parts) in state
 
-    def _after(self, place: int, name: str) -> tuple[int, ...]:
-        if place == len(self._names):
+    def _advance(self, position: int, name: str) -> tuple[int, ...]:
+        if position == len(self._parts):
             return ()
-        pattern = self._names[place]
-        if name.startswith(".") and not pattern.startswith("."):
+        part = self._parts[position]
+        if name.startswith(".") and not part.startswith("."):
             return ()
-        if pattern == "**":
-            return (place,)
-        return (place + 1,) if self._patterns[place].match(name) else ()
+        if part == "**":
+            return (position,)
+        return (position + 1,) if self._expressions[position].match(name) else ()
 
-    def _with_skipped(self, places: set[int]) -> GlobState:
-        """Add the states in which a `**` stands for no directory."""
-        for place, name in enumerate(self._names):
-            if place in places and name == "**":
-                places.add(place + 1)
-        return frozenset(places)
+    def _with_empty_double_stars(self, positions: set[int]) -> GlobState:
+        """Add the positions that are reached if a `**` matches no directory."""
+        for position, part in enumerate(self._parts):
+            if position in positions and part == "**":
+                positions.add(position + 1)
+        return frozenset(positions)

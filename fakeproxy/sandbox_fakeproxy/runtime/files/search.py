@@ -1,7 +1,7 @@
-"""Regular expressions that strangers wrote, matched where they cannot hold up the fake.
+"""Search a text with a caller's regular expression, in a process with limits.
 
-Python's own matching may take for ever and lets no other thread run meanwhile; so it happens in
-a process of its own, which has its time and its memory and then is ended.
+Python's own matching may take for ever and lets no other thread run meanwhile. So it runs in a
+separate process, which is ended when it exceeds its time or its memory.
 """
 
 import json
@@ -18,11 +18,11 @@ _MATCH_LIMIT = 10_000
 
 
 class InvalidExpression(Exception):
-    """It is no regular expression of Python's."""
+    """A regular expression is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The lines that match, and their numbers from 0, as a read's `start_line` counts."""
 
     matches: list[str]
@@ -30,32 +30,32 @@ class Found:
     truncated: bool
 
 
-def search(text: str, regex: str, seconds: float) -> Found:
+def search(text: str, regex: str, seconds: float) -> SearchResult:
     """Return the lines of a text in which an expression is found.
 
     Raises:
-        InvalidExpression: it is none.
-        FileRejected: it took too much time or memory.
+        InvalidExpression: the expression is malformed.
+        FileRejected: the search took too much time or memory.
     """
-    asked = {"text": text, "regex": regex, "limit": _MATCH_LIMIT, "seconds": seconds}
-    late = FileRejected(
+    request = {"text": text, "regex": regex, "limit": _MATCH_LIMIT, "seconds": seconds}
+    timeout_error = FileRejected(
         "io_error", f"The search took more than {seconds:g} s; simplify the expression"
     )
     try:
-        ended = subprocess.run(  # noqa: S603  (a program of ours; what is asked is no argument)
+        process = subprocess.run(  # noqa: S603  (our own program; the request is not an argument)
             _PROGRAM,
-            input=json.dumps(asked).encode(),
+            input=json.dumps(request).encode(),
             capture_output=True,
             timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired as exc:
-        raise late from exc
-    if ended.returncode == -signal.SIGXCPU:
-        raise late
-    if ended.returncode != 0:
+        raise timeout_error from exc
+    if process.returncode == -signal.SIGXCPU:
+        raise timeout_error
+    if process.returncode != 0:
         raise FileRejected("io_error", "The search took too much memory; simplify the expression")
-    answer = json.loads(ended.stdout)
-    if "error" in answer:
-        raise InvalidExpression(answer["error"])
-    return Found(**answer)
+    result = json.loads(process.stdout)
+    if "error" in result:
+        raise InvalidExpression(result["error"])
+    return SearchResult(**result)

@@ -1,7 +1,7 @@
 """Operations on the files of one sandbox, by the paths that the sandbox knows.
 
-Every failure is a `FileError`. A write goes straight to the file, as in the deployed runtime: it
-keeps its inode and its mode, and one that fails half-way leaves half of it.
+Every failure is a `FileError`. A write changes the file in place, as in the deployed runtime: the
+file keeps its inode and its mode, and a write that fails half-way leaves half of the data.
 """
 
 import os
@@ -15,34 +15,34 @@ from pathlib import Path
 from typing import TypeVar
 
 from .confinement import ConfinedTree
-from .errors import FileRejected, faults
+from .errors import FileRejected, file_errors
 from .listing import DirectoryWalk, FileEntry
 from .patterns import Glob, GlobState
-from .search import Found, search
+from .search import SearchResult, search
 
 _T = TypeVar("_T")
 
-TEXT_LIMIT = 16 * 1024 * 1024  # bytes that are read as text; a download has no limit
+TEXT_LIMIT = 16 * 1024 * 1024  # bytes of a file that is read as text; a download has no limit
 ENTRY_LIMIT = 10_000
 _BLOCK = 256 * 1024
 
 
 class OpenFile:
-    """A file to be read from its beginning, as long as it was when it was opened."""
+    """A file that is read from its beginning; `size` is its length in bytes when it was opened."""
 
-    def __init__(self, number: int) -> None:
-        self.size = os.fstat(number).st_size
-        self._number = number
-        # Also when its reader is gone.
-        self.close = weakref.finalize(self, os.close, number)
+    def __init__(self, descriptor: int) -> None:
+        self.size = os.fstat(descriptor).st_size
+        self._descriptor = descriptor
+        # A finalizer, as the reader may be gone without a call of `close`.
+        self.close = weakref.finalize(self, os.close, descriptor)
 
-    def read(self, most: int) -> bytes:
-        """Return the next bytes; none at the end."""
-        return os.read(self._number, min(most, _BLOCK))
+    def read(self, size: int) -> bytes:
+        """Return at most `size` of the next bytes; none at the end."""
+        return os.read(self._descriptor, min(size, _BLOCK))
 
 
 class Volume:
-    """Directories of this machine, confined, under the names that a sandbox knows them by."""
+    """The files in some directories of this machine, under the names that a sandbox knows."""
 
     def __init__(
         self,
@@ -53,24 +53,24 @@ class Volume:
     ) -> None:
         self._tree = ConfinedTree(roots, owner)
         self._search_seconds = search_seconds
-        self._changing = threading.Lock()  # a replacement reads and then writes
+        self._write_lock = threading.Lock()  # a replacement reads and then writes
 
-    def make(self) -> None:
-        """Make the directories, where they are not there yet.
+    def create_directories(self) -> None:
+        """Create the directories that are missing.
 
         Raises:
-            FileError: they cannot be made.
+            FileError: a directory cannot be created.
         """
-        with faults("prepare", "/"):
-            self._tree.make_roots()
+        with file_errors("prepare", "/"):
+            self._tree.create_roots()
 
     def read(self, path: str, start: int | None = None, end: int | None = None) -> str:
-        """Return a file's text, or its lines from `start` on and before `end`, from 0.
+        """Return a file's text, or its lines from `start` up to but not including `end`, from 0.
 
         Raises:
-            FileError: it cannot be read, or is no text.
+            FileError: the file cannot be read, or is not UTF-8 text.
         """
-        with faults("read", path), self._file(path, os.O_RDONLY) as file:
+        with file_errors("read", path), self._file(path, os.O_RDONLY) as file:
             text = _read_text(file)
         if start is None and end is None:
             return text
@@ -80,98 +80,101 @@ class Volume:
     def write(
         self, path: str, data: bytes, *, append: bool = False, operation: str = "write"
     ) -> int:
-        """Write a file, made with its parents if need be; return how many bytes were written.
+        """Write a file and return the number of bytes; missing parents are created.
 
         Raises:
-            FileError: it cannot be written.
+            FileError: the file cannot be written.
         """
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else 0)
-        with self._changing, faults(operation, path), self._file(path, flags) as file:
+        with self._write_lock, file_errors(operation, path), self._file(path, flags) as file:
             if not append:
-                os.ftruncate(file, 0)  # not before it is known to be a file
-            _write(file, data)
+                os.ftruncate(file, 0)  # only now is it known to be a regular file
+            _write_all(file, data)
         return len(data)
 
     def replace(self, path: str, old: str, new: str) -> int:
-        """Replace a text wherever it is in a file; return how often.
+        """Replace every occurrence of a text in a file, and return their number.
 
         Raises:
-            FileError: it cannot be read or written, is no text, or would grow too large.
+            FileError: the file cannot be read or written, is not UTF-8 text, or would grow too
+                large.
         """
-        with self._changing, faults("replace", path), self._file(path, os.O_RDWR) as file:
+        with self._write_lock, file_errors("replace", path), self._file(path, os.O_RDWR) as file:
             text = _read_text(file)
             count = text.count(old)
             if len(text) + count * (len(new) - len(old)) > TEXT_LIMIT:
                 raise FileRejected(
-                    "invalid_target", f"It would have more than {TEXT_LIMIT} characters"
+                    "invalid_target", f"The file would have more than {TEXT_LIMIT} characters"
                 )
             if count:
                 data = text.replace(old, new).encode()
                 os.lseek(file, 0, os.SEEK_SET)
                 os.ftruncate(file, 0)
-                _write(file, data)
+                _write_all(file, data)
         return count
 
-    def search(self, path: str, regex: str) -> Found:
+    def search(self, path: str, regex: str) -> SearchResult:
         """Return the lines of a file in which an expression is found.
 
         Raises:
-            FileError: it cannot be read, is no text, or the search took too long.
-            InvalidExpression: it is none.
+            FileError: the file cannot be read or is not UTF-8 text, or the search took too long.
+            InvalidExpression: the expression is malformed.
         """
-        with faults("search", path):
+        with file_errors("search", path):
             with self._file(path, os.O_RDONLY) as file:
                 text = _read_text(file)
             return search(text, regex, self._search_seconds)
 
-    def listing(
-        self, path: str, *, depth: int | None = 1, hidden: bool = True
+    def list_directory(
+        self, path: str, *, depth: int | None = 1, show_hidden: bool = True
     ) -> tuple[list[FileEntry], bool]:
-        """Return the entries of a directory, `depth` levels deep or all, and whether there is more.
+        """Return the entries of a directory, and whether the result was truncated.
+
+        It goes `depth` levels deep, or through all levels if that is None.
 
         Raises:
-            FileError: it cannot be read, or is no directory.
+            FileError: the path is not a directory, or cannot be read.
         """
 
-        def step(above: int, entry: FileEntry) -> int | None:
-            if not hidden and entry.name.startswith("."):
+        def step(levels: int, entry: FileEntry) -> int | None:
+            if not show_hidden and entry.name.startswith("."):
                 return None
-            return None if depth is not None and above >= depth else above + 1
+            return None if depth is not None and levels >= depth else levels + 1
 
-        with faults("list", path):
+        with file_errors("list", path):
             walk = DirectoryWalk(self._tree)
             if depth == 1:
-                found = [each for each in walk.entries(path) if step(0, each)]
+                entries = [entry for entry in walk.entries(path) if step(0, entry)]
             else:
-                found = _first(entry for entry, _ in walk.below(path, 0, step))
-        return found[:ENTRY_LIMIT], walk.truncated or len(found) > ENTRY_LIMIT
+                entries = _take(entry for entry, _ in walk.descendants(path, 0, step))
+        return entries[:ENTRY_LIMIT], walk.truncated or len(entries) > ENTRY_LIMIT
 
     def find(self, path: str, glob: Glob) -> tuple[list[str], bool]:
-        """Return the files below a directory that a pattern matches, and whether there are more.
+        """Return the files below a directory that match, and whether the result was truncated.
 
         Raises:
-            FileError: it cannot be read, or is no directory.
+            FileError: the path is not a directory, or cannot be read.
         """
 
         def step(state: GlobState, entry: FileEntry) -> GlobState | None:
             return glob.step(state, entry.name) or None
 
-        with faults("find", path):
+        with file_errors("find", path):
             walk = DirectoryWalk(self._tree)
-            found = _first(
+            paths = _take(
                 entry.path
-                for entry, state in walk.below(path, glob.start(), step)
+                for entry, state in walk.descendants(path, glob.start(), step)
                 if glob.accepts(state) and not entry.is_directory
             )
-        return found[:ENTRY_LIMIT], walk.truncated or len(found) > ENTRY_LIMIT
+        return paths[:ENTRY_LIMIT], walk.truncated or len(paths) > ENTRY_LIMIT
 
     def open(self, path: str) -> OpenFile:
-        """Open a file of any size.
+        """Open a file of any size for reading.
 
         Raises:
-            FileError: it cannot be read.
+            FileError: the file cannot be read.
         """
-        with faults("download", path):
+        with file_errors("download", path):
             return OpenFile(self._open(path, os.O_RDONLY))
 
     @contextmanager
@@ -183,13 +186,13 @@ class Volume:
             os.close(file)
 
     def _open(self, path: str, flags: int) -> int:
-        file = self._tree.open(path, flags, make_parents=bool(flags & os.O_CREAT))
+        file = self._tree.open(path, flags, create_parents=bool(flags & os.O_CREAT))
         mode = os.fstat(file).st_mode
         if stat.S_ISREG(mode):
             return file
         os.close(file)
-        what = "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
-        raise FileRejected("invalid_target", f"A file was expected, and this is {what}")
+        kind = "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise FileRejected("invalid_target", f"A file was expected, and this is {kind}")
 
 
 def _read_text(file: int) -> str:
@@ -198,17 +201,17 @@ def _read_text(file: int) -> str:
         data += block
         if len(data) > TEXT_LIMIT:
             raise FileRejected(
-                "invalid_target", f"It has more than {TEXT_LIMIT} bytes; download it instead"
+                "invalid_target", f"The file has more than {TEXT_LIMIT} bytes; download it instead"
             )
     return data.decode()
 
 
-def _write(file: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(file, left) :]
+def _write_all(file: int, data: bytes) -> None:
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[os.write(file, remaining) :]
 
 
-def _first(found: Iterable[_T]) -> list[_T]:
-    """Return as many as are told, and one more if there are more."""
-    return [*islice(found, ENTRY_LIMIT + 1)]
+def _take(items: Iterable[_T]) -> list[_T]:
+    """Return the items up to the limit, and one more if there are more."""
+    return [*islice(items, ENTRY_LIMIT + 1)]

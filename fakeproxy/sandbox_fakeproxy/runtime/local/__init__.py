@@ -1,4 +1,4 @@
-"""The runtime that really runs: on this machine, each sandbox in a directory of its own.
+"""The runtime that really runs commands, on this machine, each sandbox in its own directory.
 
-Every process of a sandbox, and every terminal, is made and ended in here.
+All processes and terminals of sandboxes are started and ended in this package.
 """

@@ -1,4 +1,4 @@
-"""How bubblewrap makes the jail of a sandbox: its namespaces, its user and its files."""
+"""The bubblewrap command for the jail of a sandbox: its namespaces, its user and its files."""
 
 import os
 from collections.abc import Collection
@@ -9,53 +9,55 @@ from sandbox_fakeproxy.runtime.paths import CHANNELS, HOME, SCRATCH, WORK, Sandb
 
 from .control_groups import ControlGroups
 from .limits import Limits
-from .syscall_filter import key_filter
+from .syscall_filter import keyring_filter
 
-USER = 1000  # of commands, inside
-ROOTS_UID = 61000  # of commands, outside, where the fake runs as root
+SANDBOX_UID = 1000  # of commands, inside the jail
+HOST_UID = 61000  # of commands, outside the jail, if the fake runs as root
 
-SYSTEM = (
+SYSTEM_PATHS = (
     *("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr", "/etc", "/opt", "/nix"),
     "/run/systemd/resolve",  # where /etc/resolv.conf may lead
 )
 _PARENTS = ("/home", "/run", "/run/systemd")
-_VIRTUAL = ("/proc", "/dev", "/dev/pts", "/dev/shm", CHANNELS)  # noqa: S108  (inside)
+_VIRTUAL_PATHS = ("/proc", "/dev", "/dev/pts", "/dev/shm", CHANNELS)  # noqa: S108  (inside)
 _ACCOUNTS = {
-    "passwd": f"root:x:0:0:root:/root:/bin/sh\ngem:x:{USER}:{USER}:gem:{HOME}:/bin/bash\n"
+    "passwd": "root:x:0:0:root:/root:/bin/sh\n"
+    f"gem:x:{SANDBOX_UID}:{SANDBOX_UID}:gem:{HOME}:/bin/bash\n"
     "nobody:x:65534:65534:nobody:/:/bin/false\n",
-    "group": f"root:x:0:\ngem:x:{USER}:\nnogroup:x:65534:\n",
+    "group": f"root:x:0:\ngem:x:{SANDBOX_UID}:\nnogroup:x:65534:\n",
 }
-_KEY_LISTS = ("/proc/keys", "/proc/key-users")  # also those of other sandboxes, and the fake's
+# Masked, as they list the keys of other sandboxes and of the fake, too.
+_KEY_LISTS = ("/proc/keys", "/proc/key-users")
 _SHARED_MEMORY = 64 * 1024 * 1024  # bytes of /dev/shm, as in a container
 
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """The program, and which parts of the machine the jails that it makes share."""
+    """The settings of jails: the program, and the parts of this machine that they share."""
 
     program: str
     network: bool
     limits: Limits
-    hidden: tuple[Path, ...] = ()  # folders of the fake, should they be below a system folder
+    hidden: tuple[Path, ...] = ()  # folders of the fake that are not shown below a system path
     groups: ControlGroups | None = None
-    syscall_filter: bytes | None = field(default_factory=key_filter)
+    syscall_filter: bytes | None = field(default_factory=keyring_filter)
 
     @property
-    def made(self) -> frozenset[str]:
-        """The folders of a jail with nothing of this machine in them, by their names inside."""
-        hidden = [str(each) for name in SYSTEM for each in self._hidden_in(Path(name))]
-        return frozenset({*_PARENTS, *_VIRTUAL, *hidden})
+    def private_directories(self) -> frozenset[str]:
+        """The directories of a jail, by their names inside, that show nothing of this machine."""
+        hidden = [str(path) for name in SYSTEM_PATHS for path in self._hidden_in(Path(name))]
+        return frozenset({*_PARENTS, *_VIRTUAL_PATHS, *hidden})
 
     def prepare(self, paths: SandboxPaths) -> None:
-        """Make the files of a place that its jail needs."""
-        paths.make()
+        """Create the files of a sandbox that its jail needs."""
+        paths.create()
         for name, content in _ACCOUNTS.items():
             (paths.accounts / name).write_text(content)
 
-    def arguments(self, paths: SandboxPaths, filters: Collection[int]) -> list[str]:
-        """Return the command that runs another one as process 1 of a place's jail.
+    def command(self, paths: SandboxPaths, filters: Collection[int]) -> list[str]:
+        """Return the command that runs another one, appended to it, as process 1 of a jail.
 
-        `filters` are descriptors that it inherits, to read a seccomp filter from.
+        `filters` are inherited descriptors from which bubblewrap reads seccomp filters.
         """
         arguments = [
             *(self.program, "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
@@ -66,31 +68,19 @@ class Bubblewrap:
             arguments.append("--unshare-net")
         for descriptor in filters:
             arguments += ["--seccomp", str(descriptor)]
-        arguments += self._files(paths)
-        if paths.owner is not None:
-            # RLIMIT_NPROC spares root, so its commands get a user of their own outside, too. The
-            # mounts are made before, as the new user could not reach the sandbox's directory.
-            user, group = f"--map-user={USER}", f"--map-group={USER}"
-            return [
-                *arguments,
-                *("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"),
-                *("--", "setpriv", f"--reuid={paths.owner}", f"--regid={paths.owner}"),
-                *("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"),
-                *("unshare", "--user", user, group),
-            ]
-        return [*arguments, "--unshare-user", "--uid", str(USER), "--gid", str(USER), "--"]
+        return [*arguments, *self._mounts(paths), *_user_arguments(paths.owner)]
 
-    def _files(self, paths: SandboxPaths) -> list[str]:
-        # Parents that bubblewrap makes by itself are for their owner only.
-        arguments = [each for name in _PARENTS for each in ("--perms", "0755", "--dir", name)]
-        for name in SYSTEM:
+    def _mounts(self, paths: SandboxPaths) -> list[str]:
+        # Explicit, as only their owner may enter the parents that bubblewrap creates by itself.
+        arguments = [word for name in _PARENTS for word in ("--perms", "0755", "--dir", name)]
+        for name in SYSTEM_PATHS:
             path = Path(name)
             if path.is_symlink():
                 arguments += ["--symlink", os.readlink(path), name]  # noqa: PTH115  (verbatim)
             elif path.is_dir():
                 arguments += ["--ro-bind", name, name]
-                for each in self._hidden_in(path):
-                    arguments += ["--tmpfs", str(each)]
+                for hidden in self._hidden_in(path):
+                    arguments += ["--tmpfs", str(hidden)]
         for name in _ACCOUNTS:
             arguments += ["--ro-bind", str(paths.accounts / name), f"/etc/{name}"]
         arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(_SHARED_MEMORY)]
@@ -103,4 +93,19 @@ class Bubblewrap:
         return [*arguments, "--remount-ro", "/", "--chdir", HOME]
 
     def _hidden_in(self, folder: Path) -> list[Path]:
-        return [each for each in self.hidden if each != folder and each.is_relative_to(folder)]
+        return [path for path in self.hidden if path != folder and path.is_relative_to(folder)]
+
+
+def _user_arguments(owner: int | None) -> list[str]:
+    """Return the end of the command, which sets the user of the jail's commands."""
+    if owner is None:
+        return ["--unshare-user", "--uid", str(SANDBOX_UID), "--gid", str(SANDBOX_UID), "--"]
+    # The fake is root, for which RLIMIT_NPROC does not hold: so commands have another user outside
+    # the jail, too. `setpriv` changes to it after the mounts, as that user could not reach the
+    # sandbox's directory.
+    return [
+        *("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP"),
+        *("--", "setpriv", f"--reuid={owner}", f"--regid={owner}"),
+        *("--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"),
+        *("unshare", "--user", f"--map-user={SANDBOX_UID}", f"--map-group={SANDBOX_UID}"),
+    ]

@@ -1,4 +1,4 @@
-"""The choice of isolation: a jail for each sandbox where the machine allows it, or none."""
+"""The isolation of sandboxes: a jail for each where the machine supports it, or none."""
 
 import os
 import shutil
@@ -14,46 +14,50 @@ from typing import Literal
 from sandbox_fakeproxy.errors import CannotStart
 from sandbox_fakeproxy.runtime.paths import HOME, SCRATCH, SandboxPaths
 
-from .bubblewrap import ROOTS_UID, SYSTEM, Bubblewrap
+from .bubblewrap import HOST_UID, SYSTEM_PATHS, Bubblewrap
 from .control_groups import control_groups
 from .jail import Jail, JailedMachine
 from .limits import DEFAULT_LIMITS, Limits
 from .machine import Machine, SharedMachine
-from .syscall_filter import readable
+from .syscall_filter import filter_descriptors
 
-_PATIENCE = 10.0  # seconds for the probe
+_PROBE_TIMEOUT = 10.0  # seconds
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NO_PROGRAM = "the program bwrap is not on the PATH; install bubblewrap"
+_NO_BUBBLEWRAP = "the program bwrap is not on the PATH; install bubblewrap"
 _PROBE = "test -w . && test -r /proc/self/stat && test -c /dev/pts/ptmx && setsid true"
 
-Choice = Literal["auto", "required", "none"]
+IsolationMode = Literal["auto", "required", "none"]
 Network = Literal["host", "none"]
 
 
 class IsolationUnavailable(CannotStart):
-    """The isolation that was asked for does not work on this machine."""
+    """The required isolation does not work on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """How commands run; without `jail`, among the processes of this machine."""
+    """How commands run: in a jail, or, if `jail` is None, among the processes of this machine."""
 
     jail: Bubblewrap | None
-    sentence: str  # says so when the fake starts
+    description: str  # printed when the fake starts, after "commands"
 
     def paths(self, directory: Path) -> SandboxPaths:
-        """Return the place of a sandbox with its files below a directory."""
+        """Return the paths of a sandbox with its files below a directory."""
         if self.jail is None:
             return SandboxPaths(directory)
-        owner = ROOTS_UID if os.getuid() == 0 else None
-        made = self.jail.made
-        return SandboxPaths(directory, isolated=True, owner=owner, system=SYSTEM, made=made)
+        return SandboxPaths(
+            directory,
+            isolated=True,
+            owner=HOST_UID if os.getuid() == 0 else None,
+            system=SYSTEM_PATHS,
+            created=self.jail.private_directories,
+        )
 
     def machine(self, paths: SandboxPaths, starter: Executor) -> Machine:
-        """Return the machine on which the shells of a place run.
+        """Return the machine that runs the shells of a sandbox.
 
-        `starter` has one thread, which starts all processes: the event loop does not stand still
-        meanwhile, and the thread lasts as long as they may, as jails end with it.
+        `starter` has one thread, which starts all processes: it does not block the event loop, and
+        it lasts as long as the runtime, as jails end with the thread that started them.
         """
         if self.jail is None:
             path = os.environ.get("PATH", os.defpath)
@@ -65,63 +69,65 @@ class Isolation:
 
 
 def choose_isolation(
-    choice: Choice,
+    mode: IsolationMode,
     *,
     network: Network = "host",
     limits: Limits = DEFAULT_LIMITS,
     hidden: tuple[Path, ...] = (),
 ) -> Isolation:
-    """Return the isolation of a choice; `auto` is a jail if that works on this machine.
+    """Return the isolation for a mode; `auto` means a jail if that works on this machine.
+
+    `hidden` are folders of the fake that jails must not show.
 
     Raises:
         IsolationUnavailable: a jail is required and does not work.
     """
-    unjailed = "run as you among this machine's processes, and reach all that you can"
-    if choice == "none":
-        return Isolation(None, unjailed)
+    without_jail = "run as you among this machine's processes, and reach all that you can"
+    if mode == "none":
+        return Isolation(None, without_jail)
     program = shutil.which("bwrap")
-    problem = _NO_PROGRAM if program is None else _problem_of(program)
+    problem = _NO_BUBBLEWRAP if program is None else _find_problem(program)
     if problem is None and program is not None:
-        settings = Bubblewrap(program, network == "host", limits, hidden, control_groups(limits))
+        bubblewrap = Bubblewrap(program, network == "host", limits, hidden, control_groups(limits))
         reach = "this machine's network" if network == "host" else "no network"
         return Isolation(
-            settings, f"run in a jail for each sandbox, with its own files and {reach}"
+            bubblewrap, f"run in a jail for each sandbox, with its own files and {reach}"
         )
-    if choice == "required":
+    if mode == "required":
         raise IsolationUnavailable(
-            f"Isolation 'required': {problem}. Mend that, or choose auto or none."
+            f"Isolation 'required': {problem}. Fix that, or choose auto or none."
         )
-    return Isolation(None, f"{unjailed} ({problem})")
+    return Isolation(None, f"{without_jail} ({problem})")
 
 
 @lru_cache(maxsize=16)
-def _problem_of(program: str) -> str | None:
+def _find_problem(program: str) -> str | None:
     """Return why jails do not work on this machine; None if they do."""
     with tempfile.TemporaryDirectory(prefix="sandbox-fakeproxy-") as directory:
-        settings = Bubblewrap(program, network=True, limits=DEFAULT_LIMITS)
-        paths = Isolation(settings, "").paths(Path(directory).resolve())
+        bubblewrap = Bubblewrap(program, network=True, limits=DEFAULT_LIMITS)
+        paths = Isolation(bubblewrap, "").paths(Path(directory).resolve())
         try:
-            settings.prepare(paths)
-            with readable(settings.syscall_filter) as filters:
+            bubblewrap.prepare(paths)
+            with filter_descriptors(bubblewrap.syscall_filter) as filters:
                 subprocess.run(  # noqa: S603  (a program of the machine's own)
-                    [*settings.arguments(paths, filters), "/bin/sh", "-c", _PROBE],
+                    [*bubblewrap.command(paths, filters), "/bin/sh", "-c", _PROBE],
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     text=True,
-                    timeout=_PATIENCE,
+                    timeout=_PROBE_TIMEOUT,
                     check=True,
                     pass_fds=filters,
                 )
         except (OSError, subprocess.SubprocessError) as exc:
-            said = str(getattr(exc, "stderr", None) or exc).strip()
-            return f"bubblewrap does not work on this machine: {said}"
+            reason = str(getattr(exc, "stderr", None) or exc).strip()
+            return f"bubblewrap does not work on this machine: {reason}"
     return None
 
 
 def _environment(paths: SandboxPaths, bash: str, path: str) -> Mapping[str, str]:
-    """Return all that a command may know: nothing of the fake's own, no key and no token."""
+    """Return the whole environment of commands: nothing of the fake's, no key and no token."""
     return {
-        "HOME": paths.to_commands(HOME),
+        "HOME": paths.command_path(HOME),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
         "LOGNAME": "gem",
         "PAGER": "cat",  # no person reads the terminal page by page

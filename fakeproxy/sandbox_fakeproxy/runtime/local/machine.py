@@ -1,7 +1,8 @@
-"""Where the shells of a sandbox run: in a jail, or among all processes of this machine.
+"""Machines run the shells of a sandbox: in a jail, or among all processes of this machine.
 
 Shells start with the default signals. In the background (`nohup … &`), a process starts with Ctrl-C
-ignored, its children inherit that, and no POSIX shell can undo it: commands would not heed a kill.
+ignored, its children inherit that, and no POSIX shell can undo it: a kill would have no effect on
+commands.
 """
 
 import asyncio
@@ -21,7 +22,13 @@ from typing import Protocol
 from sandbox_fakeproxy.runtime.cleanup.processes import kill_all_below
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
 
-# Python ignores these itself, and `subprocess` resets them in a child.
+# The script of a shell. Commands come through a named pipe, not an inherited descriptor, which the
+# commands would inherit, too.
+SCRIPT = (
+    'IFS= read -r -d "" __sandbox_state <CHANNEL; eval "$__sandbox_state"; eval "$__sandbox_loop"'
+)
+_PROBE_TIMEOUT = 10.0  # seconds
+# Python itself ignores these, and `subprocess` resets them in a child.
 _RESET_BY_SUBPROCESS = {"SIGPIPE", "SIGXFSZ", "SIGXFZ"}
 _RESET_AND_EXECUTE = """
 import os, signal, sys
@@ -32,53 +39,25 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
-def with_default_signals(command: Sequence[str]) -> Sequence[str]:
-    """Return a command that resets all signals first, if this process ignores or blocks any.
-
-    The process keeps its id: the interpreter that resets them is replaced by the program. It costs
-    its start, some 10 ms, and nothing where there is nothing to reset.
-    """
-    if not (_ignored() or signal.pthread_sigmask(signal.SIG_BLOCK, [])):
-        return command
-    return [sys.executable, "-I", "-S", "-c", _RESET_AND_EXECUTE, *command]
-
-
-def _ignored() -> list[signal.Signals]:
-    return [
-        each
-        for each in signal.Signals
-        if each.name not in _RESET_BY_SUBPROCESS and signal.getsignal(each) is signal.SIG_IGN
-    ]
-
-
-_PATIENCE = 10.0  # seconds
-
-# The script of a shell. Commands come through a named pipe: an inherited descriptor would be
-# inherited by the commands, too.
-SCRIPT = (
-    'IFS= read -r -d "" __sandbox_state <CHANNEL; eval "$__sandbox_state"; eval "$__sandbox_loop"'
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Pty:
-    """A pseudo-terminal: its open ends, and the name by which a shell opens the far one."""
+    """A pseudo-terminal: its open sides, and the name by which a shell opens the slave."""
 
-    near: int
-    far: int
+    master: int
+    slave: int
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class StartedShell:
-    """A shell that was started: its process id on this machine, and later its exit code."""
+    """A shell that was started: its process id on this machine, and its future exit code."""
 
     leader: int
-    ended: "asyncio.Future[int]"
+    exit_code: "asyncio.Future[int]"
 
 
 class Machine(Protocol):
-    """Where the shells of one sandbox run, from the first one on to the end of all."""
+    """Runs the shells of one sandbox, from the first one to the end of all."""
 
     async def open_pty(self) -> Pty:
         """Return a new terminal.
@@ -91,7 +70,7 @@ class Machine(Protocol):
     async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
         """Start a bash that leads a process session on a terminal.
 
-        `channel` is the name of the pipe, in the place's folder of channels, with its commands.
+        `channel` is the name of the pipe with its commands, in the sandbox's folder of channels.
 
         Raises:
             OSError: it cannot be started.
@@ -99,11 +78,11 @@ class Machine(Protocol):
         ...
 
     async def kill(self) -> None:
-        """Kill all that runs; shells may be started again."""
+        """Kill all processes; shells may be started again."""
         ...
 
-    async def end(self) -> None:
-        """Kill all that runs, and start no more."""
+    async def close(self) -> None:
+        """Kill all processes, and start no more."""
         ...
 
 
@@ -118,7 +97,7 @@ class SharedMachine:
         self._bash = bash
         self._environment = environment
         self._leaders: set[int] = set()
-        self._has_ended = False
+        self._is_closed = False
 
     async def open_pty(self) -> Pty:
         """Return a new terminal.
@@ -126,8 +105,8 @@ class SharedMachine:
         Raises:
             OSError: there is none.
         """
-        near, far = os.openpty()
-        return Pty(near, far, os.ttyname(far))
+        master, slave = os.openpty()
+        return Pty(master, slave, os.ttyname(slave))
 
     async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
         """Start a bash that leads a process session on a terminal.
@@ -135,36 +114,36 @@ class SharedMachine:
         Raises:
             OSError: it cannot be started.
         """
-        if self._has_ended:
+        if self._is_closed:
             raise OSError("the sandbox was stopped")
         loop = asyncio.get_running_loop()
         process = await loop.run_in_executor(self._starter, self._spawn, pty, channel)
         self._leaders.add(process.pid)
-        ended: asyncio.Future[int] = loop.create_future()
-        call_at_end(process, lambda: ended.set_result(process.wait()))
-        return StartedShell(process.pid, ended)
+        exit_code: asyncio.Future[int] = loop.create_future()
+        call_on_exit(process, lambda: exit_code.set_result(process.wait()))
+        return StartedShell(process.pid, exit_code)
 
     async def kill(self) -> None:
-        """Kill all that runs; shells may be started again."""
-        # Once the starter is free, every process that it has started is known.
+        """Kill all processes; shells may be started again."""
+        # In the starter's thread: every process that it has started before is known then.
         await asyncio.get_running_loop().run_in_executor(self._starter, self._kill)
 
-    async def end(self) -> None:
-        """Kill all that runs, and start no more."""
-        self._has_ended = True
+    async def close(self) -> None:
+        """Kill all processes, and start no more."""
+        self._is_closed = True
         await self.kill()
 
     def _spawn(self, pty: Pty, channel: str) -> "subprocess.Popen[bytes]":
         script = SCRIPT.replace("CHANNEL", shlex.quote(str(self._paths.channels / channel)))
-        # The leader of a process session: the first terminal that it opens becomes its own.
+        # The first terminal that the leader of a process session opens becomes its own.
         start = f"exec 0<>{shlex.quote(pty.name)} 1>&0 2>&0; {script}"
-        # The thread that starts it lasts as long as the runtime.
         shell = [self._bash, "--norc", "--noprofile", "-c", start, "bash"]
+        # The shell may end with this thread: the starter's thread lasts as long as the runtime.
         return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
-            with_default_signals([*_ending_with_its_parent(), *shell]),
-            stdin=pty.far,
-            stdout=pty.far,
-            stderr=pty.far,
+            with_default_signals([*_end_with_this_thread(), *shell]),
+            stdin=pty.slave,
+            stdout=pty.slave,
+            stderr=pty.slave,
             cwd=self._paths.directory,
             env=self._environment,
             start_new_session=True,
@@ -174,40 +153,59 @@ class SharedMachine:
         kill_all_below(self._paths.directory, (), self._leaders)
 
 
-@cache
-def _ending_with_its_parent() -> tuple[str, ...]:
-    """Return words before a command that have the kernel kill it when this thread has ended.
+def with_default_signals(command: Sequence[str]) -> Sequence[str]:
+    """Return a command that first resets all signals, if this process ignores or blocks any.
 
-    There are none but on Linux, and not without a `setpriv` that can do it.
+    The process keeps its id: the interpreter that resets the signals executes the program. Starting
+    it takes some 10 ms; if there is nothing to reset, the command is returned unchanged.
+    """
+    if not (_ignored_signals() or signal.pthread_sigmask(signal.SIG_BLOCK, [])):
+        return command
+    return [sys.executable, "-I", "-S", "-c", _RESET_AND_EXECUTE, *command]
+
+
+def _ignored_signals() -> list[signal.Signals]:
+    return [
+        number
+        for number in signal.Signals
+        if number.name not in _RESET_BY_SUBPROCESS and signal.getsignal(number) is signal.SIG_IGN
+    ]
+
+
+@cache
+def _end_with_this_thread() -> tuple[str, ...]:
+    """Return a prefix for a command, with which the kernel kills it when this thread ends.
+
+    It is empty on other systems than Linux, and if no `setpriv` supports it.
     """
     program = shutil.which("setpriv") if sys.platform == "linux" else None
     if program is None:
         return ()
-    words = (program, "--pdeathsig", "KILL")
+    prefix = (program, "--pdeathsig", "KILL")
     try:
         subprocess.run(  # noqa: S603  (a program of the machine's own)
-            [*words, "true"], capture_output=True, timeout=_PATIENCE, check=True
+            [*prefix, "true"], capture_output=True, timeout=_PROBE_TIMEOUT, check=True
         )
-    except (OSError, subprocess.SubprocessError):  # that of BusyBox cannot
+    except (OSError, subprocess.SubprocessError):  # BusyBox's setpriv does not support it
         return ()
-    return words
+    return prefix
 
 
-def call_at_end(process: "subprocess.Popen[bytes]", act: Callable[[], object]) -> None:
-    """Call a function in the running loop once a process has ended."""
+def call_on_exit(process: "subprocess.Popen[bytes]", callback: Callable[[], object]) -> None:
+    """Call a function in the running loop once a child process has ended."""
     loop = asyncio.get_running_loop()
     if hasattr(os, "pidfd_open"):
-        call_at_end_of(process.pid, act)
+        call_on_pid_exit(process.pid, callback)
         return
 
     def wait() -> None:
         process.wait()
-        loop.call_soon_threadsafe(act)
+        loop.call_soon_threadsafe(callback)
 
     threading.Thread(target=wait, name="sandbox-waiter", daemon=True).start()
 
 
-def call_at_end_of(pid: int, act: Callable[[], object]) -> None:
+def call_on_pid_exit(pid: int, callback: Callable[[], object]) -> None:
     """Call a function in the running loop once any process has ended. Linux only.
 
     Raises:
@@ -216,9 +214,9 @@ def call_at_end_of(pid: int, act: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     descriptor = os.pidfd_open(pid)
 
-    def ended() -> None:
+    def on_exit() -> None:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-        act()
+        callback()
 
-    loop.add_reader(descriptor, ended)
+    loop.add_reader(descriptor, on_exit)

@@ -1,7 +1,7 @@
-"""Commands really run, on this machine, each sandbox in a directory of its own.
+"""The local runtime: it runs commands on this machine, each sandbox in its own directory.
 
-Where the machine allows it, each sandbox is a jail; elsewhere its commands may do what the user of
-the fake may do.
+Where the machine supports it, each sandbox is a jail; elsewhere its commands have all rights of
+the fake's user.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import os
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from sandbox_fakeproxy.clock import SystemClock
 from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
@@ -21,53 +20,52 @@ from sandbox_fakeproxy.runtime.shell.sessions import Sessions, ShellListener
 from sandbox_fakeproxy.runtime.walk import remove_tree
 
 from .bash import Bash
-from .isolation import Choice, Network, choose_isolation
+from .isolation import IsolationMode, Network, choose_isolation
 from .limits import DEFAULT_LIMITS, Limits, watch_disk
 from .machine import Machine
 from .modes import restore_modes
 
 LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
-# Shells that are started at the same time: the fake itself keeps half of the processors.
-_STARTS_AT_ONCE = max(1, (os.cpu_count() or 2) // 2)
-# Seconds until the guardian is started, which takes the processor from the first command.
-_UNGUARDED = 0.1
-_JAILS_UNGUARDED = 1.0
-_T = TypeVar("_T")
+# Shells that start at the same time: half of the processors are left to the fake itself.
+_CONCURRENT_STARTS = max(1, (os.cpu_count() or 2) // 2)
+# Seconds until the guardian starts: its start would slow down the first command.
+_GUARD_DELAY = 0.1
+_GUARD_DELAY_WITH_JAILS = 1.0
 
 
 class _LocalPod(Pod):
-    """A pod whose shells are processes; they may fill no more than a limit of the disk."""
+    """A pod that runs its shells as processes and limits their disk usage."""
 
     def __init__(
         self,
         sessions: Sessions,
         paths: SandboxPaths,
         machine: Machine,
-        watching: "asyncio.Task[None]",
+        disk_watch: "asyncio.Task[None]",
     ) -> None:
         super().__init__(sessions, paths)
         self._machine = machine
-        self._watching = watching  # its room on disk
+        self._disk_watch = disk_watch
 
     async def stop(self) -> None:
-        """End everything in it; from the call on, nothing is started."""
-        self._watching.cancel()
+        """End all sessions and processes; from the call on, nothing is started."""
+        self._disk_watch.cancel()
         await super().stop()
 
     async def end_processes(self) -> None:
-        """End the processes that its sessions have left."""
-        await self._machine.end()
+        """Kill the processes that the sessions have left behind."""
+        await self._machine.close()
 
 
 class LocalRuntime(PodRuntime):
     """Run commands below `root`, or below a temporary directory, removed with this object.
 
     Commands take real time, with any clock of the proxy. `isolation` is "auto" (a jail for each
-    sandbox, where that works), "required" or "none"; `isolation.sentence` tells which one it is. A
-    jail has the `network` of the machine ("host") or "none", and does not see the folders in
-    `hides`. `limits` are those of each sandbox. With a `seed`, the same requests make sessions of
-    the same ids. `as_deployed` restores the modes in /sandbox before each command, as chmod changes
-    nothing on the deployed proxy.
+    sandbox, where that works), "required" or "none"; `isolation.description` says how commands run.
+    A jail has the `network` of the machine ("host") or "none", and does not see the folders in
+    `hides`. `limits` are those of each sandbox. With a `seed`, the same requests create sessions
+    with the same ids. `as_deployed` restores the modes in /sandbox before each command, as chmod
+    has no effect on the deployed proxy.
 
     Raises:
         IsolationUnavailable: a jail is required, and does not work on this machine.
@@ -77,7 +75,7 @@ class LocalRuntime(PodRuntime):
         self,
         root: Path | None = None,
         *,
-        isolation: Choice = "auto",
+        isolation: IsolationMode = "auto",
         network: Network = "host",
         limits: Limits = DEFAULT_LIMITS,
         hides: Collection[Path] = (),
@@ -92,14 +90,14 @@ class LocalRuntime(PodRuntime):
         self._limits = limits
         self._as_deployed = as_deployed
         self._clock = SystemClock()
-        self._starts = asyncio.Semaphore(_STARTS_AT_ONCE)
+        self._start_limiter = asyncio.Semaphore(_CONCURRENT_STARTS)
         self._guard_timer: asyncio.TimerHandle | None = None
 
     def recover(self, sandbox_ids: Collection[str]) -> None:
-        """Clean up after a killed fake: end its processes, remove its deleted sandboxes."""
-        left = list(self._root.iterdir()) if self._root.is_dir() else []
+        """Clean up after a killed fake: kill its processes, and remove all other sandboxes."""
+        directories = list(self._root.iterdir()) if self._root.is_dir() else []
         kill_sandboxes_in(self._root)
-        for directory in left:
+        for directory in directories:
             if directory.name not in sandbox_ids:
                 remove_tree(directory)
             elif (channels := SandboxPaths(directory).channels).is_dir():
@@ -118,28 +116,31 @@ class LocalRuntime(PodRuntime):
             await asyncio.to_thread(GUARDIAN.forget, self._given_root)
 
     def new_pod(self, sandbox_id: str) -> Pod:
-        """Return a pod with shells that really run commands."""
+        """Return a new pod, which runs its shells on this machine."""
         paths = self.paths(sandbox_id)
         self._guard_soon()
         machine = self.isolation.machine(paths, self._starter)
-
-        before = partial(restore_modes, paths.work) if self._as_deployed else None
+        prepare = partial(restore_modes, paths.work) if self._as_deployed else None
 
         def open_shell(listener: ShellListener, directory: str) -> Bash:
-            return Bash(paths, machine, self._clock, listener, directory, self._starts, before)
+            return Bash(
+                paths, machine, self._clock, listener, directory, self._start_limiter, prepare
+            )
 
-        new_id = self._session_ids.of(sandbox_id)
+        new_id = self._session_ids.for_sandbox(sandbox_id)
         sessions = Sessions(paths, self._clock, open_shell, new_id, spool=paths.spool)
-        watching = asyncio.ensure_future(self._watch_disk(sandbox_id, paths, machine, sessions))
-        return _LocalPod(sessions, paths, machine, watching)
+        disk_watch = asyncio.ensure_future(self._watch_disk(sandbox_id, paths, machine, sessions))
+        return _LocalPod(sessions, paths, machine, disk_watch)
 
     async def _watch_disk(
         self, sandbox_id: str, paths: SandboxPaths, machine: Machine, sessions: Sessions
     ) -> None:
         limit = self._limits.disk
 
-        async def kill(used: int) -> None:
-            message = f"killed, as the sandbox has {used:,} bytes on disk: more than {limit:,}"
+        async def kill(bytes_used: int) -> None:
+            message = (
+                f"killed, as the sandbox has {bytes_used:,} bytes on disk: more than {limit:,}"
+            )
             LOG.warning("sandbox %s: its processes were %s", sandbox_id, message)
             for session in sessions.all():
                 if session.running is not None:
@@ -149,15 +150,15 @@ class LocalRuntime(PodRuntime):
         await watch_disk([paths.work, paths.home, paths.scratch], limit, kill)
 
     def _guard_soon(self) -> None:
-        """Have the guardian watch the root, once the first command has had its time.
+        """Schedule the start of the guardian for the root, some time after the first command.
 
         A temporary root is watched from its start. Jails end by themselves, unless a command
-        prevents it.
+        prevents it, so with jails the guardian starts later.
         """
         if self._guard_timer is not None or self._given_root is None:
             return
         loop = asyncio.get_running_loop()
-        delay = _UNGUARDED if self.isolation.jail is None else _JAILS_UNGUARDED
+        delay = _GUARD_DELAY if self.isolation.jail is None else _GUARD_DELAY_WITH_JAILS
         self._guard_timer = loop.call_later(delay, self._guard, self._given_root)
 
     def _guard(self, root: Path) -> None:

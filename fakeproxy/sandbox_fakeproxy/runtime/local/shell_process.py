@@ -1,4 +1,4 @@
-"""One bash from its start to its end: its process, its terminal and its channel of commands."""
+"""One bash from its start to its end: its process, its terminal and its command channel."""
 
 import asyncio
 import os
@@ -13,132 +13,132 @@ from sandbox_fakeproxy.runtime.cleanup.processes import kill_session, session_ha
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
 
 from .machine import Machine, StartedShell
-from .reports import Report, Reports
-from .terminal import Sending, Terminal
+from .reports import Report, ReportParser
+from .terminal import NonBlockingWriter, Terminal
 
 _DRIVER = Path(__file__).with_name("driver.sh")
-_MOST_PENDING = 64 * 1024 * 1024  # more than a request may bring
-_START_PATIENCE = 30.0  # seconds; a hundred at once on a slow machine are still far from it
-_PATIENCE = 2.0  # seconds; a process that is not gone by then hangs in the kernel
+_CHANNEL_LIMIT = 64 * 1024 * 1024  # bytes; more than a request may have
+_START_TIMEOUT = 30.0  # seconds; a hundred starts at once on a slow machine take far less
+_END_TIMEOUT = 2.0  # seconds; a process that has not ended by then hangs in the kernel
 
 
 class ProcessListener(Protocol):
-    """A listener for the output, the reports and the end of a shell."""
+    """A listener to the output, the reports and the end of a shell."""
 
     def on_output(self, chunk: bytes) -> None:
-        """Take output."""
+        """Handle output of the shell's commands."""
         ...
 
-    def report(self, report: Report) -> None:
-        """Take the shell's word that a command has begun or ended."""
+    def on_report(self, report: Report) -> None:
+        """Handle a report that a command has begun or ended."""
         ...
 
     def on_exit(self, exit_code: int) -> None:
-        """Take the shell's end."""
+        """Handle the end of the shell."""
         ...
 
 
 class ShellProcess:
-    """A bash that runs, or has run."""
+    """A bash on a terminal, which reads commands from a named pipe, its channel."""
 
-    def __init__(self, machine: Machine, paths: SandboxPaths, owner: ProcessListener) -> None:
+    def __init__(self, machine: Machine, paths: SandboxPaths, listener: ProcessListener) -> None:
         self.has_ended = False
         self._machine = machine
         self._paths = paths
-        self._owner = owner
+        self._listener = listener
         self._mark = uuid4().hex
-        self._reports = Reports(self._mark)
-        self._channel = paths.channels / self._mark
-        self._commands = -1
+        self._reports = ReportParser(self._mark)
+        self._channel_path = paths.channels / self._mark
+        self._channel_fd = -1
         self._shell: StartedShell | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._heard_of = asyncio.Event()
+        self._exit_watch: asyncio.Task[None] | None = None
+        self._has_reported = asyncio.Event()
 
     async def start(self, directory: str) -> None:
-        """Start it, in a directory as commands call it, and wait until it reads commands.
+        """Start the shell in a directory, named as commands see it; wait until it reads commands.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the shell cannot be started.
         """
         pty = await self._machine.open_pty()
         self.terminal = Terminal(pty, self._read)
         try:
             self._open_channel()
-            async with asyncio.timeout(_START_PATIENCE):
+            async with asyncio.timeout(_START_TIMEOUT):
                 self._shell = await self._machine.start_shell(pty, self._mark)
         except BaseException:
             self._release()
             raise
-        self._watching = asyncio.ensure_future(self._watch(self._shell))
-        channel = quote(self._paths.channel_to_commands(self._mark))
+        self._exit_watch = asyncio.ensure_future(self._wait_for_exit(self._shell))
+        channel = quote(self._paths.channel_command_path(self._mark))
         state = f"__sandbox_channel={channel}\n__sandbox_mark={self._mark}\n"
-        go = f"builtin cd -- {quote(directory)} 2>/dev/null\nunset OLDPWD\n"
-        self._put(state + go + _DRIVER.read_text(encoding="utf-8"))
+        setup = f"builtin cd -- {quote(directory)} 2>/dev/null\nunset OLDPWD\n"
+        self._send(state + setup + _DRIVER.read_text(encoding="utf-8"))
         try:
-            await asyncio.wait_for(self._heard_of.wait(), _START_PATIENCE)
+            await asyncio.wait_for(self._has_reported.wait(), _START_TIMEOUT)
         except TimeoutError as exc:
             await self.close()
-            raise OSError(f"It is silent for {_START_PATIENCE:g} s") from exc
+            raise OSError(f"it reported nothing for {_START_TIMEOUT:g} s") from exc
 
-    def run(self, number: int, go: str, script: str) -> None:
-        """Run a script under a number, after the shell code `go`."""
-        self.terminal.make_plain()
-        self._put(f"{self._mark} {number}", go, script)
+    def run(self, number: int, setup: str, script: str) -> None:
+        """Run the shell code `setup` and then the command `script`, which reports as `number`."""
+        self.terminal.reset_modes()
+        self._send(f"{self._mark} {number}", setup, script)
 
     def interrupt(self) -> None:
-        """Interrupt the foreground processes as Ctrl-C does, with any settings of the terminal."""
-        group = self.terminal.foreground()
+        """Interrupt the foreground processes as Ctrl-C does, with any terminal settings."""
+        group = self.terminal.foreground_group()
         if group is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill the shell and all of its session."""
+        """Kill the shell and all processes of its session."""
         if self._shell is not None:
             kill_session(self._shell.leader)
 
     def is_alone(self) -> bool:
-        """Tell whether nothing but the shell runs in its session."""
+        """Return whether no other process runs in the shell's session."""
         return self._shell is None or not session_has_others(self._shell.leader)
 
     async def close(self) -> None:
-        """Kill it and wait for its end."""
+        """Kill the shell with its session, and wait for its end."""
         self.kill()
-        if self._watching is not None:
-            await asyncio.wait({self._watching}, timeout=_PATIENCE)
+        if self._exit_watch is not None:
+            await asyncio.wait({self._exit_watch}, timeout=_END_TIMEOUT)
         self._release()
 
     def _open_channel(self) -> None:
-        os.mkfifo(self._channel, 0o600)
-        self._paths.give(self._channel)
-        # Open both ways: neither end waits for the other, and the shell never reads an end.
-        self._commands = os.open(self._channel, os.O_RDWR | os.O_NONBLOCK)
-        self._sending = Sending(self._commands, _MOST_PENDING)
+        os.mkfifo(self._channel_path, 0o600)
+        self._paths.set_owner(self._channel_path)
+        # Opened for both ways: neither side waits for the other, and the shell never reads EOF.
+        self._channel_fd = os.open(self._channel_path, os.O_RDWR | os.O_NONBLOCK)
+        self._writer = NonBlockingWriter(self._channel_fd, _CHANNEL_LIMIT)
 
-    async def _watch(self, shell: StartedShell) -> None:
-        code = await shell.ended
+    async def _wait_for_exit(self, shell: StartedShell) -> None:
+        code = await shell.exit_code
         self.terminal.drain()
-        self._owner.on_output(self._reports.flush())
+        self._listener.on_output(self._reports.flush())
         self.has_ended = True
-        self._heard_of.set()
+        self._has_reported.set()
         self._release()
-        self._owner.on_exit(128 - code if code < 0 else code)
+        self._listener.on_exit(128 - code if code < 0 else code)
 
     def _read(self, chunk: bytes) -> None:
-        for each in self._reports.read(chunk):
-            if isinstance(each, Report):
-                self._heard_of.set()
-                self._owner.report(each)
+        for part in self._reports.feed(chunk):
+            if isinstance(part, Report):
+                self._has_reported.set()
+                self._listener.on_report(part)
             else:
-                self._owner.on_output(each)
+                self._listener.on_output(part)
 
-    def _put(self, *fields: str) -> None:
-        self._sending.send(b"".join(field.encode() + b"\0" for field in fields))
+    def _send(self, *fields: str) -> None:
+        self._writer.send(b"".join(field.encode() + b"\0" for field in fields))
 
     def _release(self) -> None:
         self.terminal.close()
-        if self._commands >= 0:
-            self._sending.close()
-            os.close(self._commands)
-            self._commands = -1
-            self._channel.unlink(missing_ok=True)
+        if self._channel_fd >= 0:
+            self._writer.close()
+            os.close(self._channel_fd)
+            self._channel_fd = -1
+            self._channel_path.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
-# Process 1 of a sandbox. It starts shells on their terminals and reaps what they leave. It ends, and
-# all of the sandbox with it, when the fake closes the channel or is gone.
+# Process 1 of a jail. It starts shells on their terminals and reaps orphaned processes. It ends,
+# and all processes of the jail with it, when the fake closes the channel or has ended.
 #
-# Arguments: the bash of the shells, their script, in which CHANNEL stands for the named pipe with
-# their commands, and their whole environment. The stdin is the channel to the fake: a socket, which
-# tells the fake the process id of each sender. There come lines with a shell's number, its
-# terminal's number, its named pipe and its limits, as ulimit takes them. There go `ready`, and for
+# Arguments: the bash of the shells; their script, in which CHANNEL stands for the named pipe with
+# their commands; and their whole environment. The stdin is the channel to the fake: a socket, by
+# which the fake learns the process id of each sender. It reads lines with a shell's number, its
+# terminal's number, its named pipe and its limits as options of ulimit. It writes `ready`, and for
 # each shell `started NUMBER` and `ended NUMBER CODE`.
 
 exec 3<&0 0</dev/null 1>/dev/null 2>/dev/null

@@ -1,7 +1,8 @@
-"""A seccomp filter for jails: the kernel's keyrings are shared by all of a user's processes.
+"""A seccomp filter that keeps jails from the kernel's keyrings.
 
-A jail inherits the session keyring of the user of the fake, and no namespace separates keys.
-So `add_key`, `request_key` and `keyctl` fail there, as on a kernel without keyrings.
+All processes of a user share them: a jail inherits the session keyring of the fake's user, and no
+namespace separates keys. So `add_key`, `request_key` and `keyctl` fail in a jail, as on a kernel
+without keyrings.
 """
 
 import os
@@ -10,58 +11,59 @@ import struct
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
-# For each machine, its ways into the kernel (the second is that of 32-bit programs): the way's
-# number in `linux/audit.h`, and the number of `add_key`, which the other two follow.
-_WAYS: Mapping[str, Mapping[int, int]] = {
+# For each machine, its system call ABIs (the second one is that of 32-bit programs): the number of
+# the architecture in `linux/audit.h`, and that of `add_key`, which the other two calls follow.
+_ABIS: Mapping[str, Mapping[int, int]] = {
     "x86_64": {0xC000003E: 248, 0x40000003: 286},
     "aarch64": {0xC00000B7: 217, 0x40000028: 309},
 }
-_CALLS = 3
-_WITHOUT_X32 = 0xFFFF_FFFF & ~0x4000_0000  # x86-64's third way has this bit in its numbers
-_NUMBER, _WAY = 0, 4  # offsets in `struct seccomp_data`
+_CALL_COUNT = 3
+_WITHOUT_X32 = 0xFFFF_FFFF & ~0x4000_0000  # the x32 ABI of x86-64 sets this bit in its numbers
+_NUMBER, _ARCHITECTURE = 0, 4  # offsets in `struct seccomp_data`
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06  # as in `linux/filter.h`, with constants of 32 bits
 _IF_EQUAL, _IF_AT_LEAST = 0x15, 0x35
 _ALLOW = 0x7FFF_0000
 _FAIL = 0x0005_0000 | 38  # with ENOSYS
 
 
-def key_filter(machine: str | None = None) -> bytes | None:
-    """Return the filter as a BPF program for this kind of machine; None for an unknown kind."""
-    ways = _WAYS.get(machine or platform.machine())
-    if ways is None:
+def keyring_filter(machine: str | None = None) -> bytes | None:
+    """Return the filter as a BPF program for a machine, by default this one; None if unknown."""
+    abis = _ABIS.get(machine or platform.machine())
+    if abis is None:
         return None
-    blocks = b"".join(_block(way, first) for way, first in ways.items())
-    return _do(_LOAD, _WAY) + blocks + _do(_RETURN, _FAIL)  # the kernel has no other way in
+    blocks = b"".join(_block(architecture, first_call) for architecture, first_call in abis.items())
+    # The kernel has no other ABI: any other call fails.
+    return _instruction(_LOAD, _ARCHITECTURE) + blocks + _instruction(_RETURN, _FAIL)
 
 
-def _block(way: int, first: int) -> bytes:
-    """Return instructions that decide about calls by one way, and skip themselves for others."""
-    decide = [
-        _do(_LOAD, _NUMBER),
-        _do(_AND, _WITHOUT_X32),
-        _do(_IF_AT_LEAST, first, otherwise=2),
-        _do(_IF_AT_LEAST, first + _CALLS, then=1),
-        _do(_RETURN, _FAIL),
-        _do(_RETURN, _ALLOW),
+def _block(architecture: int, first_call: int) -> bytes:
+    """Return the instructions for the calls of one ABI; those of other ABIs skip them."""
+    decision = [
+        _instruction(_LOAD, _NUMBER),
+        _instruction(_AND, _WITHOUT_X32),
+        _instruction(_IF_AT_LEAST, first_call, otherwise=2),
+        _instruction(_IF_AT_LEAST, first_call + _CALL_COUNT, then=1),
+        _instruction(_RETURN, _FAIL),
+        _instruction(_RETURN, _ALLOW),
     ]
-    return _do(_IF_EQUAL, way, otherwise=len(decide)) + b"".join(decide)
+    return _instruction(_IF_EQUAL, architecture, otherwise=len(decision)) + b"".join(decision)
 
 
-def _do(code: int, constant: int, *, then: int = 0, otherwise: int = 0) -> bytes:
-    """Return one instruction; `then` and `otherwise` are how many a comparison skips."""
+def _instruction(code: int, constant: int, *, then: int = 0, otherwise: int = 0) -> bytes:
+    """Return one instruction; a comparison skips `then` or `otherwise` instructions."""
     return struct.pack("=HBBI", code, then, otherwise, constant)
 
 
 @contextmanager
-def readable(program: bytes | None) -> Generator[tuple[int, ...]]:
-    """Yield a descriptor to read a program from, once; none without a program."""
+def filter_descriptors(program: bytes | None) -> Generator[tuple[int, ...]]:
+    """Yield a descriptor from which a program can be read once; none if there is no program."""
     if program is None:
         yield ()
         return
-    reading, writing = os.pipe()
+    read_end, write_end = os.pipe()
     try:
-        os.write(writing, program)  # far less than a pipe holds
-        os.close(writing)
-        yield (reading,)
+        os.write(write_end, program)  # far less than a pipe holds
+        os.close(write_end)
+        yield (read_end,)
     finally:
-        os.close(reading)
+        os.close(read_end)

@@ -1,4 +1,4 @@
-"""A pseudo-terminal: the fake types and reads at one end, and a shell runs at the other."""
+"""A pseudo-terminal: the fake types and reads on its master side, and a shell has the slave."""
 
 import asyncio
 import fcntl
@@ -10,113 +10,116 @@ from contextlib import suppress
 
 from .machine import Pty
 
-_CHUNK = 65_536
-_CHUNKS_AT_ONCE = 16  # then others have their turn, however much a command writes
+TYPED_LIMIT = 16 * 1024 * 1024  # bytes; as much as a request may have
+_CHUNK = 65_536  # bytes
+_CHUNKS_AT_ONCE = 16  # then the event loop runs other callbacks, however much a command writes
 _ROWS, _COLUMNS = 24, 80
-TYPED_LIMIT = 16 * 1024 * 1024  # bytes; as much as a request may bring
 
 
 class Terminal:
-    """A pseudo-terminal whose far end a shell opens.
+    """The terminal of a shell, without echo and without changed line ends.
 
-    It neither echoes what is typed nor changes line ends. The far end stays open here too: a shell
-    that lets go of it for a while, as `exec` with redirections does, has not hung up.
+    The slave stays open here too: a shell that closes it for a while, as `exec` with redirections
+    does, does not hang up the terminal.
     """
 
-    def __init__(self, pty: Pty, hear: Callable[[bytes], None]) -> None:
-        self._hear = hear
-        self._near, self._far = pty.near, pty.far
-        os.set_blocking(self._near, False)
+    def __init__(self, pty: Pty, on_output: Callable[[bytes], None]) -> None:
+        self._on_output = on_output
+        self._master, self._slave = pty.master, pty.slave
+        os.set_blocking(self._master, False)
         size = struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0)
-        fcntl.ioctl(self._far, termios.TIOCSWINSZ, size)
-        self._typing = Sending(self._near)
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, size)
+        self._input = NonBlockingWriter(self._master)
         self._is_open = True
-        self.make_plain()
-        asyncio.get_running_loop().add_reader(self._near, self._read)
+        self.reset_modes()
+        asyncio.get_running_loop().add_reader(self._master, self._read)
 
-    def make_plain(self) -> None:
-        """Reset the terminal's settings, which a command may have changed."""
+    def reset_modes(self) -> None:
+        """Reset the terminal's modes, which a command may have changed."""
         if not self._is_open:
             return
         with suppress(termios.error):
-            modes = termios.tcgetattr(self._near)
+            modes = termios.tcgetattr(self._master)
             modes[0] = termios.ICRNL
             modes[1] &= ~termios.OPOST
             modes[3] |= termios.ICANON | termios.ISIG
             modes[3] &= ~(termios.ECHO | termios.ECHONL)
-            termios.tcsetattr(self._near, termios.TCSANOW, modes)
+            termios.tcsetattr(self._master, termios.TCSANOW, modes)
 
     def type(self, text: str) -> bool:
-        """Type text, unless too much input is unread; return whether it was typed."""
-        return self._typing.send(text.encode())
+        """Type text; return False, without typing it, if too much input is unread."""
+        return self._input.send(text.encode())
 
-    def foreground(self) -> int | None:
-        """Return the process group that Ctrl-C would reach."""
+    def foreground_group(self) -> int | None:
+        """Return the foreground process group, which Ctrl-C interrupts; None if there is none."""
         if not self._is_open:
             return None
         with suppress(OSError):
-            return os.tcgetpgrp(self._near) or None
+            return os.tcgetpgrp(self._master) or None
         return None
 
     def drain(self) -> None:
-        """Read all that can be read without waiting."""
+        """Read the output that can be read without waiting."""
         while self._is_open and self._read():
             pass
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up the terminal."""
         if self._is_open:
             self._is_open = False
-            self._typing.close()
-            asyncio.get_running_loop().remove_reader(self._near)
-            os.close(self._near)
-            os.close(self._far)
+            self._input.close()
+            asyncio.get_running_loop().remove_reader(self._master)
+            os.close(self._master)
+            os.close(self._slave)
 
     def _read(self) -> bool:
-        """Read a few chunks; tell whether there may be more just now."""
+        """Read some chunks; return whether more may be readable without waiting."""
         for _ in range(_CHUNKS_AT_ONCE):
             try:
-                chunk = os.read(self._near, _CHUNK)
+                chunk = os.read(self._master, _CHUNK)
             except BlockingIOError:
                 return False
-            except OSError:  # Linux: it was hung up, as the shell has ended
+            except OSError:  # Linux, after a hangup: the shell has ended
                 chunk = b""
             if not chunk:
-                asyncio.get_running_loop().remove_reader(self._near)
+                asyncio.get_running_loop().remove_reader(self._master)
                 return False
-            self._hear(chunk)
+            self._on_output(chunk)
             if not self._is_open:
                 return False
         return True
 
 
-class Sending:
-    """Send bytes to a descriptor as it takes them."""
+class NonBlockingWriter:
+    """Write bytes to a non-blocking descriptor, and keep those that it does not take yet."""
 
     def __init__(self, descriptor: int, limit: int = TYPED_LIMIT) -> None:
         self._descriptor = descriptor
         self._limit = limit
         self._pending = bytearray()
-        self._waits = False
+        self._is_waiting = False
 
     def send(self, data: bytes) -> bool:
-        """Send all of it, now or later, or nothing where too much is waiting; tell which."""
+        """Write data, now or later; return False, without writing it, if too much is pending."""
         if self._descriptor < 0:
-            return True  # no reader is left, as when a program has ended
-        self._push()
+            return True  # closed: no reader is left, as when a program has ended
+        self._flush()
         fits = len(self._pending) + len(data) <= self._limit
         if fits:
             self._pending += data
-            self._push()
+            self._flush()
         return fits
 
     def close(self) -> None:
-        """Send nothing ever again; the descriptor stays open, and its number may be reused."""
+        """Discard pending data and write no more.
+
+        The descriptor stays open: its owner closes it, and its number may then be reused.
+        """
         self._pending.clear()
-        self._wait(wanted=False)
+        self._set_waiting(waiting=False)
         self._descriptor = -1
 
-    def _push(self) -> None:
+    def _flush(self) -> None:
         try:
             while self._pending:
                 del self._pending[: os.write(self._descriptor, self._pending)]
@@ -124,14 +127,14 @@ class Sending:
             pass
         except OSError:
             self._pending.clear()
-        self._wait(wanted=bool(self._pending))
+        self._set_waiting(waiting=bool(self._pending))
 
-    def _wait(self, *, wanted: bool) -> None:
-        if wanted == self._waits:
+    def _set_waiting(self, *, waiting: bool) -> None:
+        if waiting == self._is_waiting:
             return
-        self._waits = wanted
+        self._is_waiting = waiting
         loop = asyncio.get_running_loop()
-        if wanted:
-            loop.add_writer(self._descriptor, self._push)
+        if waiting:
+            loop.add_writer(self._descriptor, self._flush)
         else:
             loop.remove_writer(self._descriptor)

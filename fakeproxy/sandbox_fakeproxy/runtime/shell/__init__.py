@@ -1,4 +1,4 @@
-"""The shells of a sandbox: the runtime's shell API, and the sessions behind it.
+"""The runtime's shell API and the sessions behind it.
 
-It does not know whether a command really runs: that is between a session and its shell.
+Both runtimes share it. Only the `Shell` of a session knows whether its commands are processes.
 """

@@ -1,6 +1,6 @@
-"""The runtime's shell API: requests in, a sandbox's sessions behind, answers in its words."""
+"""The routes of the runtime's shell API, over the sessions of a sandbox."""
 
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 
 from starlette.requests import Request
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from sandbox_fakeproxy.clock import iso
 from sandbox_fakeproxy.http import JsonObject
-from sandbox_fakeproxy.runtime.api import BodyFields, Routes, done, read_fields
+from sandbox_fakeproxy.runtime.api import BodyFields, Handler, Routes, envelope, read_fields
 from sandbox_fakeproxy.runtime.paths import HOME
 
 from .commands import Command, CommandRun, CommandState, WaitLimits
@@ -25,47 +25,46 @@ from .sessions import (
 )
 
 _DEFAULT_WAIT = 60  # seconds
-_ENTER = "\r"  # as the key sends it; the terminal makes a line's end of it
+_ENTER = "\r"  # as the key sends it; the terminal turns it into a newline
 _STATUS: dict[type[SessionError], int] = {
     SessionNotFound: 404,
     SessionBusy: 409,
     NothingRuns: 409,
     TooMuchInput: 409,
 }
-_LOST = (
-    "It did not heed Ctrl-C, so all that ran in the session was killed with its shell."
-    " The next command starts in a new shell, in the same directory, without what was set before."
+_LOST_STATE_HINT = (
+    "The command ignored Ctrl-C, so everything that ran in the session was killed with its shell."
+    " The next command starts in a new shell, in the same directory, without the variables and"
+    " functions that were set before."
 )
 
 
 def shell_routes(sessions: Sessions) -> Routes:
-    """Return the shell API over a sandbox's sessions."""
+    """Return the routes of the shell API for the sessions of a sandbox."""
     api = _ShellApi(sessions)
-    listed = "/v1/shell/sessions"
+    sessions_path = "/v1/shell/sessions"
     return {
-        "/v1/shell/exec": {"POST": _named(api.execute)},
-        "/v1/shell/view": {"POST": _named(api.view)},
-        "/v1/shell/wait": {"POST": _named(api.wait)},
-        "/v1/shell/write": {"POST": _named(api.write)},
-        "/v1/shell/kill": {"POST": _named(api.kill)},
-        listed: {"GET": _named(api.list)},
-        f"{listed}/create": {"POST": _named(api.create)},
-        f"{listed}/{{id}}": {"DELETE": _named(api.delete)},
+        "/v1/shell/exec": {"POST": _with_session_errors(api.execute)},
+        "/v1/shell/view": {"POST": _with_session_errors(api.view)},
+        "/v1/shell/wait": {"POST": _with_session_errors(api.wait)},
+        "/v1/shell/write": {"POST": _with_session_errors(api.write)},
+        "/v1/shell/kill": {"POST": _with_session_errors(api.kill)},
+        sessions_path: {"GET": _with_session_errors(api.list)},
+        f"{sessions_path}/create": {"POST": _with_session_errors(api.create)},
+        f"{sessions_path}/{{id}}": {"DELETE": _with_session_errors(api.delete)},
     }
 
 
-def _named(
-    handler: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
-    """Answer for a fault of the session that a request names."""
+def _with_session_errors(handler: Handler) -> Handler:
+    """Wrap a handler so that a `SessionError` becomes an error response."""
 
-    async def answer(request: Request) -> Response:
+    async def handle(request: Request) -> Response:
         try:
             return await handler(request)
         except SessionError as exc:
-            return done(str(exc), None, success=False, status=_STATUS[type(exc)], hint=exc.hint)
+            return envelope(str(exc), None, success=False, status=_STATUS[type(exc)], hint=exc.hint)
 
-    return answer
+    return handle
 
 
 class _ShellApi:
@@ -74,59 +73,56 @@ class _ShellApi:
 
     async def execute(self, request: Request) -> Response:
         body = BodyFields(await read_fields(request))
-        asked, session_id = _command(body), body.optional_text("id")
-        strict = body.flag("strict", default=False)
-        at_once = body.flag("async_mode", default=False)
-        timeout = body.seconds("timeout", or_none_at_all=True)
+        command, session_id = _read_command(body), body.optional_text("id")
+        strict, is_async = body.flag("strict"), body.flag("async_mode")
+        timeout = body.seconds("timeout", allow_zero=True)
         idle_timeout = body.whole_seconds("no_change_timeout")
         body.check()
         if session_id is not None:
             self._sessions.get(session_id)
-        if asked.directory is not None and not self._sessions.has_directory(asked.directory):
+        if command.directory is not None and not self._sessions.has_directory(command.directory):
             if strict:
-                message = f"Directory not found: {asked.directory}"
-                hint = "Make it first, or leave strict out to run in the session's directory."
-                return done(message, None, success=False, status=400, hint=hint)
-            asked = Command(asked.text, asked.hard_timeout, asked.truncate)
-        session = await self._sessions.for_command(session_id)
-        run = await self._sessions.start(session, asked)
-        if at_once:
+                return _directory_not_found(command.directory)
+            command = replace(command, directory=None, keep_links=False)
+        session = await self._sessions.session_for_command(session_id)
+        run = await self._sessions.start(session, command)
+        if is_async:
             started = CommandState("running", Snapshot.of(""))
-            return await _executed("Command started", session, run, started)
+            return await _command_response("Command started", session, run, started)
         limits = WaitLimits(timeout, idle_timeout or session.idle_timeout)
-        answer = await self._sessions.wait(session, run, limits)
-        return await _executed("Command executed", session, run, answer)
+        state = await self._sessions.wait(session, run, limits)
+        return await _command_response("Command executed", session, run, state)
 
     async def view(self, request: Request) -> Response:
-        session = self._sessions.get(await _session_id(request))
-        session.settle()
-        # All of one moment: while a file is read, a command may go on and end.
-        run, status = session.run, _status(session)
-        exit_code = run and run.exit_code
-        written = [(each, each.output) for each in session.runs]
-        records = [_record(each, await output.read()) for each, output in written]
-        return done(
+        session = self._sessions.get(await _read_session_id(request))
+        session.process_due_events()
+        # Taken at one moment, as commands may go on and end while files are read.
+        last, status = session.run, _status(session)
+        exit_code = last and last.exit_code
+        outputs = [(run, run.output) for run in session.runs]
+        records = [_console_record(run, await output.read()) for run, output in outputs]
+        return envelope(
             "Session viewed",
             {
-                "output": "".join(map(_shown, records)),
+                "output": "".join(map(_format_record, records)),
                 "session_id": session.id,
                 "status": status,
                 "console": records,
-                "command": run and run.command.text,
+                "command": last and last.command.text,
                 "exit_code": exit_code,
             },
         )
 
     async def wait(self, request: Request) -> Response:
         body = BodyFields(await read_fields(request))
-        session_id, seconds = body.text("id"), body.seconds("seconds", or_none_at_all=True)
+        session_id, seconds = body.text("id"), body.seconds("seconds", allow_zero=True)
         body.check()
         session = self._sessions.get(session_id)
-        session.settle()
+        session.process_due_events()
         if session.running is not None:
             limits = WaitLimits(_DEFAULT_WAIT if seconds is None else seconds)
             await self._sessions.wait(session, session.running, limits)
-        return done("Waited", {"status": _status(session)})
+        return envelope("Waited", {"status": _status(session)})
 
     async def write(self, request: Request) -> Response:
         body = BodyFields(await read_fields(request))
@@ -135,43 +131,43 @@ class _ShellApi:
         body.check()
         session = self._sessions.get(session_id)
         session.write(text + _ENTER if enter else text)
-        return done("Input written", {"status": _status(session)})
+        return envelope("Input written", {"status": _status(session)})
 
     async def kill(self, request: Request) -> Response:
-        session = self._sessions.get(await _session_id(request))
-        lost = await session.kill()
+        session = self._sessions.get(await _read_session_id(request))
+        has_lost_state = await session.kill()
         code = session.run and session.run.exit_code
         data = {"status": _status(session), "exit_code": code, "returncode": code}
-        return done("Command ended", data, hint=_LOST if lost else None)
+        return envelope("Command ended", data, hint=_LOST_STATE_HINT if has_lost_state else None)
 
     async def list(self, _request: Request) -> Response:
         sessions, now = self._sessions.all(), self._sessions.clock.now()
         for session in sessions:
-            session.settle()
-        return done(
+            session.process_due_events()
+        return envelope(
             "Sessions listed",
-            {"sessions": {session.id: _information(session, now) for session in sessions}},
+            {"sessions": {session.id: _session_info(session, now) for session in sessions}},
         )
 
     async def create(self, request: Request) -> Response:
         body = BodyFields(await read_fields(request))
-        session_id, directory = body.segment("id"), body.directory("exec_dir")
+        session_id, directory = body.path_segment("id"), body.directory("exec_dir")
         idle_timeout = body.whole_seconds("no_change_timeout")
         body.check()
         session = self._sessions.create(session_id, directory, idle_timeout)
         data = {"session_id": session.id, "working_dir": session.shell.directory}
-        return done("Session created", data)
+        return envelope("Session created", data)
 
     async def delete(self, request: Request) -> Response:
         session_id = request.path_params["id"]
-        await self._sessions.end(session_id)
-        return done(f"Session {session_id} ended", None)
+        await self._sessions.close(session_id)
+        return envelope(f"Session {session_id} ended", None)
 
 
-def _command(body: BodyFields) -> Command:
+def _read_command(body: BodyFields) -> Command:
     text = body.text("command")
     if "\0" in text:
-        body.refuse("command", "No command line can hold a NUL character", "value_error")
+        body.add_issue("command", "No command line can hold a NUL character", "value_error")
     return Command(
         text,
         body.seconds("hard_timeout"),
@@ -181,55 +177,61 @@ def _command(body: BodyFields) -> Command:
     )
 
 
-async def _session_id(request: Request) -> str:
+async def _read_session_id(request: Request) -> str:
     body = BodyFields(await read_fields(request))
     session_id = body.text("id")
     body.check()
     return session_id
 
 
-async def _executed(
-    message: str, session: Session, run: CommandRun, answer: CommandState
+def _directory_not_found(directory: str) -> Response:
+    message = f"Directory not found: {directory}"
+    hint = "Create it first, or omit 'strict' to run in the session's directory."
+    return envelope(message, None, success=False, status=400, hint=hint)
+
+
+async def _command_response(
+    message: str, session: Session, run: CommandRun, state: CommandState
 ) -> Response:
-    """Word how a command stands; a command that failed is a success of the API."""
-    output = await answer.output.read()
-    return done(
+    """Return the response with a command's state; the API succeeds also if the command failed."""
+    output = await state.output.read()
+    return envelope(
         message,
         {
             "session_id": session.id,
             "command": run.command.text,
-            "status": answer.status,
+            "status": state.status,
             "output": output,
-            "console": [_record(run, output)],
-            "exit_code": answer.exit_code,
+            "console": [_console_record(run, output)],
+            "exit_code": state.exit_code,
         },
     )
 
 
-def _record(run: CommandRun, output: str) -> JsonObject:
+def _console_record(run: CommandRun, output: str) -> JsonObject:
     return {"ps1": _prompt(run), "command": run.command.text, "output": output}
 
 
-def _shown(record: JsonObject) -> str:
+def _format_record(record: JsonObject) -> str:
     return f"{record['ps1']}{record['command']}\n{record['output']}"
 
 
 def _prompt(run: CommandRun) -> str:
-    inside = f"{run.directory}/".startswith(f"{HOME}/")
-    directory = "~" + run.directory.removeprefix(HOME) if inside else run.directory
+    is_in_home = f"{run.directory}/".startswith(f"{HOME}/")
+    directory = "~" + run.directory.removeprefix(HOME) if is_in_home else run.directory
     return f"gem@sandbox:{directory}$ "
 
 
 def _status(session: Session) -> str:
-    """Say how the last command stands; where none was, nothing is left to wait for."""
+    """Return the status of the last command; `completed` if there was none to wait for."""
     return session.run.status if session.run is not None else "completed"
 
 
-def _information(session: Session, now: datetime) -> JsonObject:
+def _session_info(session: Session, now: datetime) -> JsonObject:
     return {
         "working_dir": session.shell.directory,
-        "created_at": iso(session.created),
-        "last_used_at": iso(session.used),
+        "created_at": iso(session.created_at),
+        "last_used_at": iso(session.last_used_at),
         "age_seconds": age(session, now),
         "status": _status(session),
         "current_command": session.running and session.running.command.text,

@@ -1,7 +1,7 @@
-"""A command of a session, its course, and how long callers wait for it.
+"""A command of a session: its state, its output, and how long callers wait for it.
 
-It is told what happens and when, in the order of time, and never looks at a clock. So a clock that
-jumps past several limits at once has the same result as one that moves bit by bit.
+Events are passed in with their times, in order, and nothing here reads a clock. So a clock that
+jumps past several limits at once has the same result as one that moves in small steps.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ CommandStatus = Literal["running", "completed", "no_change_timeout", "hard_timeo
 class Command:
     """A command line to run in a session.
 
-    `hard_timeout`, in seconds, ends it. `directory` is where the session goes first, as the
-    sandbox names it; None stays where it is. Two commands are equal in whichever session.
+    The command is ended after `hard_timeout` seconds. The session changes to `directory`, a path of
+    the API, first; None keeps the current directory. Equality ignores the `session`.
     """
 
     text: str
     hard_timeout: float | None = None
     truncate: bool = True
     directory: str | None = None
-    keep_links: bool = False  # how `pwd` names a `directory` that is a link
+    keep_links: bool = False  # `pwd` keeps the links in `directory`, as after `cd -L`
     session: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandState:
-    """How a command stands: an exit code only when it has ended by itself."""
+    """The state of a command at one moment; it has an exit code only if it ended by itself."""
 
     status: CommandStatus
     output: Snapshot
@@ -43,80 +43,91 @@ class CommandState:
 
 @dataclass(frozen=True, slots=True)
 class WaitLimits:
-    """How long a caller waits, in seconds: in all, and without output."""
+    """How long a caller waits, in seconds: in total, and without new output."""
 
     timeout: float | None = None
     idle_timeout: float | None = None
 
 
 class CommandRun:
-    """One command of a session, from its start on.
+    """One run of a command, and the only object that knows whether it is still running.
 
-    Output of which a caller may ask for the whole is kept in files in the folder `spool`, or in
-    memory without one.
+    If callers may ask for the full output, it is kept in files in the folder `spool`; without a
+    folder, in memory.
     """
 
     def __init__(self, command: Command, directory: str, spool: Path | None = None) -> None:
         self.command = command
-        self.directory = directory  # where it was started, for the prompt
+        self.directory = directory  # in which it was started, for the prompt
         self.status: CommandStatus = "running"
         self.exit_code: int | None = None
-        self.over = asyncio.Event()
+        self._over = asyncio.Event()
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._outputs = [
-            Output(TRUNCATED_LIMIT)
-        ]  # the first one is kept later; callers get the last
+        # The first one is kept when the output is released; callers get the last one.
+        self._outputs = [Output(TRUNCATED_LIMIT)]
         if not command.truncate:
             self._outputs.append(Output(FULL_LIMIT, spool))
-        self._kept: Snapshot | None = None
+        self._final_output: Snapshot | None = None
         self._waiters: list[Waiter] = []
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
-        return not self.over.is_set()
+        """Whether the command has not ended yet."""
+        return not self._over.is_set()
 
     @property
     def output(self) -> Snapshot:
-        """Return its output so far."""
-        return self._kept or self._outputs[-1].snapshot()
+        """The output so far."""
+        return self._final_output or self._outputs[-1].snapshot()
 
     @property
-    def answer(self) -> CommandState:
-        """Return how it stands."""
+    def state(self) -> CommandState:
+        """The present state."""
         return CommandState(self.status, self.output, self.exit_code)
 
+    async def wait_until_over(self) -> None:
+        """Wait until the command has ended."""
+        await self._over.wait()
+
     def on_output(self, moment: datetime, chunk: bytes) -> None:
-        """Take output; a background job may still write when the command itself is over."""
-        if self._kept is None:
+        """Add output; background jobs may still write after the command itself has ended."""
+        if self._final_output is None:
             for waiter in self._waiters:
                 waiter.on_output(moment)
             self._feed(self._decoder.decode(chunk))
 
-    def end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
-        """Take its end."""
+    def on_end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
+        """Record the end of the command."""
         for waiter in self._waiters:
-            waiter.look(moment, still_in_time=True)
-        self._feed(self._decoder.decode(b"", final=True))  # half a character is none
+            waiter.check_time(moment, inclusive=False)
+        self._feed(self._decoder.decode(b"", final=True))  # replaces an incomplete character
         self._decoder.reset()
         self.status = status
         self.exit_code = exit_code if status == "completed" else None
-        self.over.set()
+        self._over.set()
         for waiter in self._waiters:
-            waiter.conclude()
+            waiter.save_result()
 
-    def retire(self) -> None:
-        """Keep a short text only, as the session has ended or gone on to another command."""
-        if self._kept is None:
-            self._kept = Snapshot.of(self._outputs[0].snapshot().text())
+    def abandon(self) -> None:
+        """Record that the command could not be started."""
+        self.status = "terminated"
+        self._over.set()
+
+    def release_output(self) -> None:
+        """Keep only the truncated output, and add no more.
+
+        The session calls this when it starts another command or is closed.
+        """
+        if self._final_output is None:
+            self._final_output = Snapshot.of(self._outputs[0].snapshot().text())
             self._outputs.clear()
 
-    def begin_waiting(self, waiter: "Waiter") -> None:
+    def add_waiter(self, waiter: "Waiter") -> None:
         """Pass events on to a waiting caller."""
         self._waiters.append(waiter)
 
-    def stop_waiting(self, waiter: "Waiter") -> None:
-        """Tell that one no more."""
+    def remove_waiter(self, waiter: "Waiter") -> None:
+        """Stop passing events on to a caller."""
         self._waiters.remove(waiter)
 
     def _feed(self, text: str) -> None:
@@ -125,50 +136,58 @@ class CommandRun:
 
 
 class Waiter:
-    """How long one caller goes on waiting for a command."""
+    """One caller's wait for a command, within limits."""
 
     def __init__(self, run: CommandRun, now: datetime, limits: WaitLimits) -> None:
         self._run = run
-        self._until = None if limits.timeout is None else now + timedelta(seconds=limits.timeout)
+        self._timeout_at = (
+            None if limits.timeout is None else now + timedelta(seconds=limits.timeout)
+        )
         self._idle_timeout = (
             None if limits.idle_timeout is None else timedelta(seconds=limits.idle_timeout)
         )
-        self._quiet_since = now
-        self._answer: CommandState | None = None
+        self._last_output_at = now
+        self._result: CommandState | None = None
 
     @property
-    def answer(self) -> CommandState | None:
-        """Return the answer for the caller, once there is one."""
-        if self._answer is None and not self._run.is_running:
-            self.conclude()
-        return self._answer
+    def result(self) -> CommandState | None:
+        """The command's state at the end of the wait; None while the wait goes on."""
+        if self._result is None and not self._run.is_running:
+            self.save_result()
+        return self._result
 
     @property
     def ends_at(self) -> datetime | None:
-        """Return when it ends, if nothing happens before."""
-        return min(self._ends, default=None)
+        """The time at which the wait ends, if there is no event before."""
+        return min(self._limits, default=None)
 
     def on_output(self, moment: datetime) -> None:
-        """Take note of output."""
-        self.look(moment, still_in_time=True)
-        self._quiet_since = moment
+        """Restart the idle timeout, as the command has written output."""
+        self.check_time(moment, inclusive=False)
+        self._last_output_at = moment
 
-    def conclude(self) -> None:
-        """Keep the answer at the command's end, as the session may forget its output then."""
-        self._answer = self._answer or self._run.answer
+    def save_result(self) -> None:
+        """Save the state at the command's end, as the session may release its output later."""
+        self._result = self._result or self._run.state
 
-    def look(self, now: datetime, *, still_in_time: bool = False) -> None:
-        """Give up if the time for that has come; an event at that very moment is in time."""
-        ends = self.ends_at
-        if self.answer is not None or ends is None or ends > now or (still_in_time and ends == now):
+    def check_time(self, now: datetime, *, inclusive: bool = True) -> None:
+        """End the wait if a limit has passed.
+
+        A limit at `now` itself has passed only if `inclusive`: an event at that very time is still
+        in time.
+        """
+        ends_at = self.ends_at
+        if self.result is not None or ends_at is None or ends_at > now:
             return
-        self._answer = CommandState(self._ends[ends], self._run.output)
+        if inclusive or ends_at < now:
+            self._result = CommandState(self._limits[ends_at], self._run.output)
 
     @property
-    def _ends(self) -> dict[datetime, CommandStatus]:
-        ends: dict[datetime, CommandStatus] = {}
-        if self._until is not None:
-            ends[self._until] = "running"
+    def _limits(self) -> dict[datetime, CommandStatus]:
+        """The end of each limit with the status that the caller gets then."""
+        limits: dict[datetime, CommandStatus] = {}
+        if self._timeout_at is not None:
+            limits[self._timeout_at] = "running"
         if self._idle_timeout is not None:
-            ends[self._quiet_since + self._idle_timeout] = "no_change_timeout"
-        return ends
+            limits[self._last_output_at + self._idle_timeout] = "no_change_timeout"
+        return limits

@@ -1,4 +1,4 @@
-"""A command's output, kept within bounds in memory and on disk, however much it writes."""
+"""A command's output, kept in bounded memory and disk space however much it writes."""
 
 import asyncio
 import os
@@ -9,16 +9,18 @@ from pathlib import Path
 
 TRUNCATED_LIMIT = 30_000  # characters
 FULL_LIMIT = 10_000_000  # characters: enough for any log
-_MARKER_ROOM = 100
-_IN_MEMORY = 64 * 1024  # bytes that are written to a file at once, and read from it
+_MARKER_ROOM = 100  # characters of the tail that give way to the marker
+_BUFFER_SIZE = (
+    64 * 1024
+)  # bytes kept in memory before they are written to a file, and read at a time
 
 
 class Output:
-    """Keep a text: the whole of it up to `limit` characters, else its head and tail.
+    """Keep a text of up to `limit` characters in full, and of a longer one its head and tail.
 
-    With a `folder`, all but small buffers is kept in files there. They have no names, so the
+    With a `folder`, all but small buffers are kept in files there. The files are unlinked, so the
     system removes them once this object and its snapshots are gone, also if the process is killed.
-    Should the disk fail, the tail that follows is kept in memory, and is shorter.
+    If the disk fails, the head ends there, and a shorter tail is kept in memory.
     """
 
     def __init__(self, limit: int, folder: Path | None = None) -> None:
@@ -27,7 +29,7 @@ class Output:
         self._folder = folder
         self._head = _Piece(folder)
         # The tail is the end of these two together. When the newer one is full, it becomes the
-        # older one: so pieces only grow, and a snapshot of them stays true.
+        # older one. So pieces only grow, and snapshots of them stay valid.
         self._older = _Piece(folder)
         self._newer = _Piece(folder)
         self._size = 0
@@ -39,11 +41,11 @@ class Output:
         self._head.append(text[:room])
         self._append_to_tail(text[room:][-self._tail_limit :])
         if self._folder is not None and (self._head.has_failed or self._newer.has_failed):
-            self._leave_disk()
+            self._switch_to_memory()
 
     def snapshot(self) -> "Snapshot":
-        """Return the text that is kept now."""
-        head, *tail = (each.part() for each in (self._head, self._older, self._newer))
+        """Return the text as it is kept now."""
+        head, *tail = (piece.part() for piece in (self._head, self._older, self._newer))
         return Snapshot(self._size, head, tuple(tail), self._tail_limit)
 
     def _append_to_tail(self, text: str) -> None:
@@ -51,8 +53,8 @@ class Output:
             self._older, self._newer = self._newer, _Piece(self._folder)
         self._newer.append(text)
 
-    def _leave_disk(self) -> None:
-        """End the head here, and keep a tail that memory has room for."""
+    def _switch_to_memory(self) -> None:
+        """End the head here, and keep a shorter tail in memory."""
         self._folder = None
         self._head_limit = self._head.size
         self._tail_limit = min(self._tail_limit, TRUNCATED_LIMIT // 2)
@@ -61,7 +63,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The kept parts of an output of `size` characters at one moment."""
+    """The parts of an output of `size` characters that are kept at one moment."""
 
     size: int
     head: "_Part"
@@ -70,35 +72,36 @@ class Snapshot:
 
     @classmethod
     def of(cls, text: str) -> "Snapshot":
-        """Return a snapshot of a whole text."""
+        """Return a snapshot of a complete text."""
         return cls(len(text), _Part(text.encode()))
 
     def text(self) -> str:
-        """Return the text, saying how much of it was not kept.
+        """Return the text, with a marker in place of characters that were not kept.
 
         Raises:
             OSError: a file cannot be read.
         """
         buffers = self._buffers()
         self._fill(buffers)
-        return self._joined(buffers)
+        return self._join(buffers)
 
     async def read(self) -> str:
-        """Return the text as `text` does; the event loop does not wait for the disk.
+        """Return the text as `text` does, without blocking the event loop.
 
-        The buffers are made here, as malloc keeps much of the memory that a thread has allocated.
+        The buffers are allocated in this thread, as malloc retains much of the memory that other
+        threads have allocated.
         """
         buffers = self._buffers()
         if any(buffers):
             await asyncio.to_thread(self._fill, buffers)
-        return self._joined(buffers)
+        return self._join(buffers)
 
     @property
     def _parts(self) -> "tuple[_Part, ...]":
         return (self.head, *self.tail)
 
     def _buffers(self) -> list[bytearray]:
-        """Return an empty buffer for the bytes in the file of each part."""
+        """Return a buffer for each part, of the size of its bytes in a file."""
         return [bytearray(part.in_file) for part in self._parts]
 
     def _fill(self, buffers: list[bytearray]) -> None:
@@ -106,7 +109,7 @@ class Snapshot:
             if part.file is not None:
                 part.file.read_into(buffer)
 
-    def _joined(self, buffers: list[bytearray]) -> str:
+    def _join(self, buffers: list[bytearray]) -> str:
         parts = zip(self._parts, buffers, strict=True)
         head, *tails = (in_file.decode() + part.rest.decode() for part, in_file in parts)
         tail = "".join(tails)
@@ -118,21 +121,21 @@ class Snapshot:
 
 
 class _Piece:
-    """A text that only grows, as UTF-8: in memory, or with a folder in a file."""
+    """A text that only grows, as UTF-8: in memory, or with a `folder` in a file."""
 
     def __init__(self, folder: Path | None) -> None:
         self.size = 0  # characters
         self.has_failed = False
         self._folder = folder
-        self._file: _NamelessFile | None = None
-        self._written = 0  # bytes of the file
-        self._buffer = bytearray()  # the bytes after them
+        self._file: _UnlinkedFile | None = None
+        self._written = 0  # bytes in the file
+        self._buffer = bytearray()  # the bytes that follow those
 
     def append(self, text: str) -> None:
-        """Append text; if the disk fails, it stays in memory."""
+        """Append text; if the disk fails, the text stays in memory."""
         self.size += len(text)
         self._buffer += text.encode()
-        if self._folder is not None and len(self._buffer) > _IN_MEMORY and not self.has_failed:
+        if self._folder is not None and len(self._buffer) > _BUFFER_SIZE and not self.has_failed:
             self._write(self._folder)
 
     def part(self) -> "_Part":
@@ -141,7 +144,7 @@ class _Piece:
 
     def _write(self, folder: Path) -> None:
         try:
-            self._file = self._file or _NamelessFile(folder)
+            self._file = self._file or _UnlinkedFile(folder)
             self._file.write(self._written, bytes(self._buffer))
         except OSError:
             self.has_failed = True
@@ -152,15 +155,15 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Text as UTF-8: `in_file` bytes of a file, and the rest in memory."""
+    """A text as UTF-8: the first `in_file` bytes of a file, then `rest`."""
 
     rest: bytes
-    file: "_NamelessFile | None" = None
+    file: "_UnlinkedFile | None" = None
     in_file: int = 0
 
 
-class _NamelessFile:
-    """A file in a folder, without a name there, until nothing refers to this object."""
+class _UnlinkedFile:
+    """An unlinked file in a folder; it is closed when this object is collected."""
 
     def __init__(self, folder: Path) -> None:
         file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115  (closed below)
@@ -168,7 +171,7 @@ class _NamelessFile:
         self._descriptor = file.fileno()
 
     def write(self, offset: int, data: bytes) -> None:
-        """Write all of some bytes.
+        """Write all of `data` at an offset.
 
         Raises:
             OSError: the disk is full, or fails.
@@ -178,15 +181,15 @@ class _NamelessFile:
             offset, data = offset + count, data[count:]
 
     def read_into(self, buffer: bytearray) -> None:
-        """Fill a buffer with the file's beginning.
+        """Fill a buffer with the first bytes of the file.
 
         Raises:
             OSError: the disk fails.
         """
         offset = 0
         while offset < len(buffer):
-            data = os.pread(self._descriptor, min(_IN_MEMORY, len(buffer) - offset), offset)
+            data = os.pread(self._descriptor, min(_BUFFER_SIZE, len(buffer) - offset), offset)
             if not data:
-                raise OSError("The file has lost its end")
+                raise OSError("The file is shorter than what was written to it")
             buffer[offset : offset + len(data)] = data
             offset += len(data)

@@ -1,4 +1,4 @@
-"""A sandbox's shell sessions: made, used one command at a time, and ended."""
+"""The shell sessions of a sandbox; each runs one command at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,28 +13,27 @@ from sandbox_fakeproxy.runtime.paths import HOME, WORK, SandboxPaths
 
 from .commands import Command, CommandRun, CommandState, CommandStatus, Waiter, WaitLimits
 
-DEFAULT_IDLE_TIMEOUT = 120  # seconds without output after which a caller is answered
-# Sessions that `exec` made without being asked for one, and in which nothing runs any more.
-_IDLE_UNASKED = 20
-_KEPT_RUNS = 100
-_KEPT_CHARACTERS = 300_000
+DEFAULT_IDLE_TIMEOUT = 120  # seconds without output after which a caller gets a response
+_MAX_IDLE_IMPLICIT = 20  # idle sessions that `exec` has created because the request named none
+_MAX_RUNS = 100  # of a session, the last one included
+_MAX_CHARACTERS = 300_000  # of output of all runs of a session but the last one
 
 
 class SessionError(Exception):
-    """A request that its session cannot serve; `hint` says how to go on."""
+    """A request that a session cannot serve; `hint` suggests what to do instead."""
 
     hint: str | None = None
 
 
 class SessionNotFound(SessionError):
-    """There is no such session."""
+    """No session has this id."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"Session not found: {session_id}")
 
 
 class SessionBusy(SessionError):
-    """A session runs one command at a time."""
+    """The session still runs another command."""
 
     hint = "View it, wait for it, write to it or kill it; or use another session."
 
@@ -43,7 +42,7 @@ class SessionBusy(SessionError):
 
 
 class NothingRuns(SessionError):
-    """Input is for a running command, and none runs."""
+    """Input was sent to a session in which no command runs."""
 
     hint = "Start a command with exec first, with async_mode or a timeout."
 
@@ -52,7 +51,7 @@ class NothingRuns(SessionError):
 
 
 class TooMuchInput(SessionError):
-    """Earlier input is still unread, and there is no room for more."""
+    """The terminal has no room for the input, as earlier input is still unread."""
 
     hint = "Nothing of it was typed. Let the command read, or kill it."
 
@@ -64,59 +63,59 @@ class TooMuchInput(SessionError):
 
 
 class Shell(Protocol):
-    """The shell of a session, as the session uses it; it tells a `ShellListener` of events."""
+    """The shell of a session. It passes its events to a `ShellListener`."""
 
     @property
     def directory(self) -> str:
-        """Where it is, as callers name it."""
+        """The working directory, as a path of the API."""
         ...
 
     async def start(self, run: CommandRun) -> None:
-        """Start the command of a run; the listener is told its end.
+        """Start the command of a run; its end is an event.
 
         Raises:
-            RuntimeUnreachable: it cannot be started.
+            RuntimeUnreachable: the shell or the command cannot be started.
         """
         ...
 
     def write(self, text: str) -> bool:
-        """Type something, or nothing where there is no room for it; tell which."""
+        """Type text; return False, and type nothing, if there is no room for all of it."""
         ...
 
     def kill(self) -> None:
-        """Begin to end the command; its end is told as `terminated`."""
+        """Begin to end the command, with the status `terminated`."""
         ...
 
-    def is_as_it_was(self) -> bool:
-        """Tell whether the next command finds the variables that earlier ones have set."""
+    def has_kept_state(self) -> bool:
+        """Return whether the next command sees the variables that earlier ones have set."""
         ...
 
-    def settle(self) -> None:
-        """Pass events on that have happened by now."""
+    def process_due_events(self) -> None:
+        """Pass the events up to now to the listener."""
         ...
 
-    def next_change(self) -> datetime | None:
-        """Return when something more to tell happens, where that is known before."""
+    def next_event_at(self) -> datetime | None:
+        """Return the time of the next event; None if it is unknown or there is none."""
         ...
 
-    def is_quiet(self) -> bool:
-        """Tell whether nothing runs in it, no background job either."""
+    def is_idle(self) -> bool:
+        """Return whether nothing runs in the shell, not even a background job."""
         ...
 
     async def close(self) -> None:
-        """End it with all that runs in it."""
+        """End the shell and everything that runs in it."""
         ...
 
 
 class ShellListener(Protocol):
-    """A listener to the events of a shell."""
+    """A listener for the events of a shell."""
 
     def on_output(self, moment: datetime, chunk: bytes) -> None:
-        """Take output."""
+        """Handle output of the command, or of a background job."""
         ...
 
-    def end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
-        """Take the end of the command."""
+    def on_end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
+        """Handle the end of the command."""
         ...
 
 
@@ -124,7 +123,7 @@ OpenShell = Callable[[ShellListener, str], Shell]
 
 
 class Session:
-    """One persistent shell, with the commands that ran in it."""
+    """One persistent shell, and the commands that have run in it."""
 
     def __init__(
         self,
@@ -138,7 +137,7 @@ class Session:
     ) -> None:
         self.id = session_id
         self.idle_timeout = idle_timeout
-        self.created = self.used = clock.now()
+        self.created_at = self.last_used_at = clock.now()
         self.runs: list[CommandRun] = []
         self.shell = open_shell(self, directory)
         self._clock = clock
@@ -146,130 +145,131 @@ class Session:
 
     @property
     def run(self) -> CommandRun | None:
-        """Return the command that runs, or ran last."""
+        """The command that runs or ran last."""
         return self.runs[-1] if self.runs else None
 
     @property
     def running(self) -> CommandRun | None:
-        """Return the command that runs."""
+        """The command that runs."""
         return self.run if self.run is not None and self.run.is_running else None
 
     def on_output(self, moment: datetime, chunk: bytes) -> None:
-        """Take output, of a background job also after the command's end."""
+        """Add output to the last command; background jobs may write after its end."""
         if self.run is not None:
             self.run.on_output(moment, chunk)
 
-    def end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
-        """Take the end of the command."""
+    def on_end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
+        """Record the end of the command, if one still runs."""
         if self.running is not None:
-            self.running.end(moment, status, exit_code)
+            self.running.on_end(moment, status, exit_code)
 
     async def start(self, command: Command) -> CommandRun:
         """Start a command.
 
         Raises:
-            RuntimeUnreachable: it cannot be started.
-            SessionBusy: another one runs.
+            RuntimeUnreachable: the command cannot be started.
+            SessionBusy: another command runs.
         """
-        self.settle()
-        self.used = self._clock.now()
+        self.process_due_events()
+        self.last_used_at = self._clock.now()
         if self.running is not None:
             raise SessionBusy(self.id, self.running.command.text)
         if self.run is not None:
-            self.run.retire()
-        # Taken before the shell is there: until then, the session is busy already.
+            self.run.release_output()
+        # Added before the shell has started, so that the session is busy meanwhile.
         command = replace(command, session=self.id)
         run = CommandRun(command, command.directory or self.shell.directory, self._spool)
         self.runs.append(run)
-        self._forget()
+        self._drop_old_runs()
         try:
             await self.shell.start(run)
         except BaseException:
             self.runs.remove(run)
-            run.over.set()
+            run.abandon()
             raise
         return run
 
     async def wait(self, run: CommandRun, limits: WaitLimits) -> CommandState:
-        """Wait until a command is over, or for as long as is said."""
+        """Wait until a command has ended or a limit has passed; return its state."""
         waiter = Waiter(run, self._clock.now(), limits)
-        run.begin_waiting(waiter)
+        run.add_waiter(waiter)
         try:
             while True:
-                self.settle()
-                waiter.look(self._clock.now())
-                if waiter.answer is not None:
-                    return waiter.answer
-                await self._next_event(run, waiter)
+                self.process_due_events()
+                waiter.check_time(self._clock.now())
+                if waiter.result is not None:
+                    return waiter.result
+                await self._wait_for_event(run, waiter)
         finally:
-            run.stop_waiting(waiter)
+            run.remove_waiter(waiter)
 
-    def settle(self) -> None:
-        """Take note of all that has happened by now."""
-        self.shell.settle()
+    def process_due_events(self) -> None:
+        """Apply the shell's events up to now."""
+        self.shell.process_due_events()
 
     async def kill(self) -> bool:
-        """End the command that runs, if one does, and wait for its end.
+        """End the running command, if there is one, and wait for its end.
 
-        Returns whether all that the session knew had to be given up for it.
+        Returns:
+            Whether the shell had to be killed too, which loses the session's variables.
         """
-        self.settle()
-        self.used = self._clock.now()
+        self.process_due_events()
+        self.last_used_at = self._clock.now()
         if self.running is None:
             return False
         run = self.running
         self.shell.kill()
-        await run.over.wait()
-        return run.status == "terminated" and not self.shell.is_as_it_was()
+        await run.wait_until_over()
+        return run.status == "terminated" and not self.shell.has_kept_state()
 
     def write(self, text: str) -> None:
-        """Type something to the command that runs.
+        """Type text to the running command.
 
         Raises:
-            NothingRuns: there is none.
-            TooMuchInput: it does not read.
+            NothingRuns: no command runs.
+            TooMuchInput: the command has not read earlier input.
         """
-        self.settle()
-        self.used = self._clock.now()
+        self.process_due_events()
+        self.last_used_at = self._clock.now()
         if self.running is None:
             raise NothingRuns(self.id)
         if not self.shell.write(text):
             raise TooMuchInput(self.id, len(text))
-        self.settle()
+        self.process_due_events()
 
     async def close(self) -> None:
-        """End the shell with all of its processes, and release its output."""
-        self.end(self._clock.now(), "terminated", None)
+        """End the running command and the shell with all its processes, and release the output."""
+        self.on_end(self._clock.now(), "terminated", None)
         try:
             await self.shell.close()
         finally:
             if self.run is not None:
-                self.run.retire()
+                self.run.release_output()
 
-    async def _next_event(self, run: CommandRun, waiter: Waiter) -> None:
-        moments = [each for each in (waiter.ends_at, self.shell.next_change()) if each]
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.over.wait())]
-        if moments:
-            waits.append(asyncio.ensure_future(self._clock.sleep_until(min(moments))))
+    async def _wait_for_event(self, run: CommandRun, waiter: Waiter) -> None:
+        times = [moment for moment in (waiter.ends_at, self.shell.next_event_at()) if moment]
+        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.wait_until_over())]
+        if times:
+            tasks.append(asyncio.ensure_future(self._clock.sleep_until(min(times))))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in waits:
-                each.cancel()
+            for task in tasks:
+                task.cancel()
 
-    def _forget(self) -> None:
-        kept = _KEPT_CHARACTERS
+    def _drop_old_runs(self) -> None:
+        room = _MAX_CHARACTERS
         for number, run in enumerate(reversed(self.runs[:-1]), 1):
-            kept -= run.output.size
-            if number >= _KEPT_RUNS or kept < 0:
+            room -= run.output.size
+            if number >= _MAX_RUNS or room < 0:
                 del self.runs[:-number]
                 return
 
 
 class Sessions:
-    """All sessions of a sandbox, from one start of it to its stop.
+    """All sessions of a sandbox between a start and the next stop.
 
-    Large output is kept in files in the folder `spool`, or in memory without one.
+    Large output is kept in files in the folder `spool`; without a folder, in memory.
     """
 
     def __init__(
@@ -287,60 +287,63 @@ class Sessions:
         self._new_id = new_id
         self._spool = spool
         self._by_id: dict[str, Session] = {}
-        self._unasked: set[str] = set()
-        self._stopped = False
+        # Ids of the sessions that `session_for_command` has created and no later command has named.
+        self._implicit: set[str] = set()
+        self._has_stopped = False
 
     def get(self, session_id: str) -> Session:
         """Return a session.
 
         Raises:
-            SessionNotFound: there is none of that name.
+            RuntimeUnreachable: the sandbox has stopped.
+            SessionNotFound: no session has this id.
         """
-        self._check()
+        self._raise_if_stopped()
         if session_id not in self._by_id:
             raise SessionNotFound(session_id)
         return self._by_id[session_id]
 
     def all(self) -> list[Session]:
         """Return every session, oldest first."""
-        self._check()
+        self._raise_if_stopped()
         return list(self._by_id.values())
 
     def create(
         self, session_id: str | None, directory: str | None, idle_timeout: float | None
     ) -> Session:
-        """Return the session of that name, made if need be."""
-        self._check()
+        """Return the session with this id, or a new one; without an id, always a new one."""
+        self._raise_if_stopped()
         if session_id in self._by_id:
             return self._by_id[session_id]
-        made = Session(
+        session = Session(
             session_id or self._new_id(),
             self.clock,
             self._open_shell,
-            self._existing(directory) or HOME,
+            self._existing_or_home(directory),
             idle_timeout or DEFAULT_IDLE_TIMEOUT,
             spool=self._spool,
         )
-        self._by_id[made.id] = made
-        return made
+        self._by_id[session.id] = session
+        return session
 
-    async def for_command(self, session_id: str | None) -> Session:
-        """Return the session to run a command in: the one of that name, or a new one.
+    async def session_for_command(self, session_id: str | None) -> Session:
+        """Return the session with this id; without an id, a new session.
 
         Raises:
-            SessionNotFound: there is none of that name.
+            RuntimeUnreachable: the sandbox has stopped.
+            SessionNotFound: no session has this id.
         """
         if session_id is not None:
-            self._unasked.discard(session_id)
+            self._implicit.discard(session_id)
             return self.get(session_id)
-        made = self.create(None, None, None)
-        self._unasked.add(made.id)
-        await self._end_the_oldest_idle()
-        self._check()
-        return made
+        session = self.create(None, None, None)
+        self._implicit.add(session.id)
+        await self._close_oldest_idle()
+        self._raise_if_stopped()
+        return session
 
     def has_directory(self, path: str) -> bool:
-        """Tell whether a session can go there."""
+        """Return whether a path of the API is a directory that a session can change to."""
         return path in {WORK, HOME} or self._paths.has_directory(path)
 
     async def start(self, session: Session, command: Command) -> CommandRun:
@@ -348,66 +351,72 @@ class Sessions:
 
         Raises:
             RuntimeUnreachable: the sandbox has stopped.
-            SessionBusy: another command runs there.
+            SessionBusy: another command runs in the session.
         """
-        self._check()
+        self._raise_if_stopped()
         run = await session.start(command)
-        self._check()
+        self._raise_if_stopped()
         return run
 
     async def wait(self, session: Session, run: CommandRun, limits: WaitLimits) -> CommandState:
-        """Wait for a command.
+        """Wait until a command has ended or a limit has passed; return its state.
 
         Raises:
             RuntimeUnreachable: the sandbox has stopped.
         """
-        answer = await session.wait(run, limits)
-        self._check("The sandbox was stopped while the command ran")
-        return answer
+        state = await session.wait(run, limits)
+        self._raise_if_stopped("The sandbox was stopped while the command ran")
+        return state
 
-    async def end(self, session_id: str) -> None:
-        """End a session with all that runs in it.
+    async def close(self, session_id: str) -> None:
+        """Close a session and forget it.
 
         Raises:
-            SessionNotFound: there is none of that name.
+            RuntimeUnreachable: the sandbox has stopped.
+            SessionNotFound: no session has this id.
         """
         session = self.get(session_id)
         del self._by_id[session_id]
-        self._unasked.discard(session_id)
+        self._implicit.discard(session_id)
         await session.close()
 
     async def stop(self) -> None:
-        """End everything, as the sandbox stops; from the call on, nothing is started."""
-        self._stopped = True
+        """Close all sessions, as the sandbox stops; from the call on, start no command."""
+        self._has_stopped = True
         sessions = list(self._by_id.values())
         self._by_id.clear()
         await asyncio.gather(*(session.close() for session in sessions))
 
-    def _existing(self, directory: str | None) -> str | None:
-        return directory if directory is not None and self.has_directory(directory) else None
+    def _existing_or_home(self, directory: str | None) -> str:
+        if directory is None or not self.has_directory(directory):
+            return HOME
+        return directory
 
-    def _check(self, message: str = "The sandbox was stopped") -> None:
-        if self._stopped:
+    def _raise_if_stopped(self, message: str = "The sandbox was stopped") -> None:
+        if self._has_stopped:
             raise RuntimeUnreachable(message)
 
-    async def _end_the_oldest_idle(self) -> None:
-        """End idle shells of commands without a session beyond a bound; none with jobs."""
+    async def _close_oldest_idle(self) -> None:
+        """Close the implicit sessions that were idle longest, down to `_MAX_IDLE_IMPLICIT`.
+
+        Sessions with background jobs stay open.
+        """
         for session in self.all():
-            session.settle()
+            session.process_due_events()
         idle = [
             session
-            for session in sorted(self.all(), key=lambda each: each.used)
-            if session.id in self._unasked and session.runs and session.running is None
+            for session in sorted(self.all(), key=lambda session: session.last_used_at)
+            if session.id in self._implicit and session.runs and session.running is None
         ]
-        too_many = len(idle) - _IDLE_UNASKED
-        for session in idle:
-            if too_many <= 0:
-                return
-            if session.id in self._by_id and session.running is None and session.shell.is_quiet():
-                too_many -= 1
-                await self.end(session.id)
+        if len(idle) <= _MAX_IDLE_IMPLICIT:  # whether jobs run is a look at all processes
+            return
+        without_jobs = [session for session in idle if session.shell.is_idle()]
+        for session in without_jobs[:-_MAX_IDLE_IMPLICIT]:
+            # Checked again, as a request may have used or closed the session during `close`.
+            if session.id in self._by_id and session.running is None and session.shell.is_idle():
+                await self.close(session.id)
 
 
 def age(session: Session, now: datetime) -> int:
     """Return a session's age in whole seconds."""
-    return (now - session.created) // timedelta(seconds=1)
+    return (now - session.created_at) // timedelta(seconds=1)
