@@ -59,6 +59,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     store: Store | None = None,
     profile: str = DEFAULT_PROFILE,
     ready_after: float = 2.0,
+    listen_after: float = 0.0,
     reconcile_delay: float = 0.1,
     command_timeout: float | None = None,
     upstream: ASGIApp | None = None,
@@ -79,6 +80,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         profile: the controller version of sandbox statuses, `v1alpha1` or `v1beta1`.
         ready_after: seconds of `clock` until a sandbox is ready, even if that is less than
             `reconcile_delay`.
+        listen_after: seconds of `clock` from then on until its runtime answers.
         reconcile_delay: seconds of `clock` until a change appears in a sandbox's status.
         command_timeout: seconds of `clock` until a request to a sandbox is answered with 504.
         upstream: handles requests below `/proxy/<name>` for which the runtime has no path.
@@ -105,7 +107,10 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         store.forget_kept_files()
     ids = IdGenerator(random)
     controller = Controller(
-        ready_after=ready_after, reconcile_delay=reconcile_delay, profile=find_profile(profile)
+        ready_after=ready_after,
+        reconcile_delay=reconcile_delay,
+        listen_after=listen_after,
+        profile=find_profile(profile),
     )
     request_log = RequestLog(clock, admin_key, keeps_bodies=log_bodies)
     operations = service(store, clock, ids, controller, runtime, behavior.rules, admin_key)

@@ -114,13 +114,19 @@ class Controller:
     A change appears in the status `reconcile_delay` seconds after its request. A sandbox is ready
     `ready_after` seconds after the request to create or resume it, even if that is less than
     `reconcile_delay`. From `reconcile_delay` until then, it is pending in the first half of the
-    time and starting in the second.
+    time and starting in the second. Its runtime answers `listen_after` seconds after it is ready.
     """
 
     def __init__(
-        self, *, ready_after: float, reconcile_delay: float, profile: Profile = V1ALPHA1
+        self,
+        *,
+        ready_after: float,
+        reconcile_delay: float,
+        listen_after: float = 0.0,
+        profile: Profile = V1ALPHA1,
     ) -> None:
         self._ready_after = timedelta(seconds=ready_after)
+        self._listening_after = timedelta(seconds=ready_after + listen_after)
         self._reconcile_delay = timedelta(seconds=reconcile_delay)
         # A sandbox cannot be ready before the controller has observed it.
         self._start_delay = min(self._reconcile_delay, self._ready_after)
@@ -160,6 +166,10 @@ class Controller:
             and self.phase(sandbox, now) is Phase.READY
         )
 
+    def is_listening(self, sandbox: Sandbox, now: datetime) -> bool:
+        """Return whether the runtime of a sandbox that is ready answers already."""
+        return now - sandbox.desired.since >= self._listening_after
+
     # Changes ------------------------------------------------------------------------------------
 
     def paused(self, sandbox: Sandbox, now: datetime) -> Sandbox:
@@ -177,12 +187,12 @@ class Controller:
         return self._changed(sandbox, Intent(failure_mode, sandbox.desired.is_paused, now))
 
     def age(self, phase: Phase) -> timedelta:
-        """Return the age of a sandbox that enters a phase now."""
+        """Return the age of a sandbox that enters a phase now; a ready one listens already."""
         return {
             Phase.UNRECONCILED: timedelta(0),
             Phase.PENDING: self._start_delay,
             Phase.STARTING: self._starting_after,
-            Phase.READY: self._ready_after,
+            Phase.READY: self._listening_after,
         }.get(phase, self._reconcile_delay)
 
     def _changed(self, sandbox: Sandbox, desired: Intent) -> Sandbox:

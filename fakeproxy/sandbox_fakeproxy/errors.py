@@ -52,6 +52,7 @@ class Quirk(Enum):
     DELETED_BELOW_PROXY = auto()
     VANISHED = auto()
     PAUSED = auto()
+    NOT_LISTENING = auto()
     UNREACHABLE = auto()
     NO_JSON = auto()
     TIME_LIMIT = auto()

@@ -429,6 +429,8 @@ class Service:
             raise APIError(503, "Sandbox not ready")
         if not self.controller.accepts_commands(sandbox, now):
             raise APIError(503, "Sandbox not ready", Quirk.PAUSED)
+        if not self.controller.is_listening(sandbox, now):
+            raise APIError(503, "Sandbox not ready", Quirk.NOT_LISTENING)
 
     async def after_changes(self, sandbox: Sandbox) -> Sandbox:
         """Wait for a concurrent change of a sandbox, and return the sandbox as stored then.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sandbox_fakeproxy import Store
 
 READY_AFTER, RECONCILE_DELAY = 2.0, 0.1
+LISTEN_AFTER = 4.0  # only as deployed
 FATES = {mode: f"fake/{mode}" for mode in ("failed", "expired", "controller-error")}
 PROFILES = ("v1alpha1", "v1beta1")
 
@@ -46,6 +47,8 @@ def _made(options: dict[str, Any]) -> dict[str, Any]:
         "ready_after": READY_AFTER,
         "reconcile_delay": RECONCILE_DELAY,
         "upstream": probe,
+        # The deployed pod has no readiness probe: its runtime answers later than it is ready.
+        "listen_after": LISTEN_AFTER if options.get("as_deployed") else 0.0,
         **options,
     }
 

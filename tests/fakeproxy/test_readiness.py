@@ -130,3 +130,39 @@ async def test_without_any_delay_a_sandbox_is_ready_at_once() -> None:
         alice = await fake.new_user("alice")
         await alice.request("POST", "/api/sandboxes", {"name": "box"})
         assert await status(alice) == SERVICE | READY
+
+
+@pytest.mark.parametrize(
+    ("as_deployed", "refusal"),
+    [(False, (503, "Sandbox not ready")), (True, (500, "fetch failed"))],
+)
+async def test_a_ready_sandbox_answers_after_listen_after(
+    *, as_deployed: bool, refusal: tuple[int, str]
+) -> None:
+    async with fake_app(listen_after=4, as_deployed=as_deployed) as fake:
+        alice = await fake.new_user("alice")
+        await alice.request("POST", "/api/sandboxes", {"name": "box"})
+        for resume in (False, True):
+            if resume:
+                await alice.request("POST", f"{BOX}/pause")
+                fake.clock.advance(1)
+                await alice.request("POST", f"{BOX}/resume")
+            fake.clock.advance(2)
+            assert await status(alice) == SERVICE | READY
+            fake.clock.advance(3.9)
+            reply = await alice.request("GET", "/proxy/box/v1/sandbox")
+            assert (reply.status_code, reply.json()["message"]) == refusal
+            fake.clock.advance(0.1)
+            assert (await alice.request("GET", "/proxy/box/v1/sandbox")).status_code == 200
+
+
+async def test_a_seeded_sandbox_that_is_ready_answers_at_once() -> None:
+    async with fake_app(listen_after=4) as fake:
+        (user,) = (await fake.app.state.fake.seed(SEED))["users"]
+        key = user["keys"][0]["api_key"]
+        headers = {"Authorization": f"Bearer {key}"}
+        reply = await fake.http.get("/proxy/box/v1/sandbox", headers=headers)
+        assert reply.status_code == 200
+
+
+SEED = {"users": [{"username": "eve", "keys": [{}], "sandboxes": [{"name": "box"}]}]}

@@ -2,7 +2,6 @@
 
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.readiness import Phase
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import require
 from sandbox_contract.target import Need
@@ -48,7 +47,7 @@ async def a_sandbox_of_somebody_elses(run: Run) -> None:
 )
 async def what_a_stranger_asks_has_no_effect(run: Run) -> None:
     theirs, alice = await run.sandboxes.of_bob(), await run.actors.alice()
-    await run.clock.until_phase(theirs, Phase.READY)
+    await run.sandboxes.until_ready(theirs)
     await each_without_effect(run, theirs, [alice.call])
 
 
@@ -64,7 +63,7 @@ async def _holds(box: SandboxHandle) -> bool:
 
 async def _ready(run: Run, box: SandboxHandle) -> SandboxHandle:
     (await box.create()).expect(201)
-    await run.clock.until_phase(box, Phase.READY)
+    await run.sandboxes.until_ready(box)
     return box
 
 

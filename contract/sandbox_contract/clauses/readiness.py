@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sandbox_contract.clause import clause
+from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.readiness import (
     Phase,
     describe,
@@ -63,6 +63,31 @@ async def a_ready_sandbox_says_so(run: Run) -> None:
     status = (await run.sandboxes.statuses_of_start())[-1]
     require(phase_of(status) is Phase.READY, rows_in_words(Phase.READY), describe(status))
     _note(run, status)
+
+
+@clause(
+    "readiness.ready.answers",
+    "The runtime of a sandbox that is ready answers in the end.",
+    source="ready-and-listening",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_ready_sandbox_answers(run: Run) -> None:
+    start = await run.sandboxes.start()
+    if start.silent is not None:
+        raise start.silent
+
+
+@clause(
+    "readiness.ready.listening",
+    "When a sandbox is ready, its runtime answers.",
+    source="ready-and-listening",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+    level=Level.SHOULD,
+)
+async def a_ready_sandbox_listens(run: Run) -> None:
+    box = await run.sandboxes.new()  # the shared one may have been ready for long
+    await run.clock.until_phase(box, Phase.READY)
+    (await box.describe()).expect(200)
 
 
 @clause(
@@ -192,6 +217,7 @@ async def ready_at_the_instant(run: Run) -> None:
     (await box.exec("true")).expect_refusal(503, NOT_READY)
     await run.clock.advance(_TICK)
     _require_phase(await box.get(), Phase.READY)
+    await run.sandboxes.until_it_answers(box)
     (await box.exec("true")).expect(200)
 
 
@@ -211,6 +237,7 @@ async def ready_again_at_the_instant(run: Run) -> None:
     _require_phase(await box.get(), Phase.STARTING)
     await run.clock.advance(_TICK)
     _require_phase(await box.get(), Phase.READY)
+    await run.sandboxes.until_it_answers(box)
     (await box.exec("true")).expect(200)
 
 

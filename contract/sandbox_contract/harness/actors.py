@@ -84,6 +84,10 @@ class SandboxHandle:
         """Ask its runtime something."""
         return await self.owner.call(method, self.runtime(path), body, seconds=LONG)
 
+    async def describe(self) -> Reply:
+        """Ask its runtime to describe itself."""
+        return await self.ask("/v1/sandbox", method="GET")
+
     async def exec(self, command: str, **fields: Any) -> Reply:
         """Have it run a command."""
         return await self.ask(EXEC, {"command": command, **fields})

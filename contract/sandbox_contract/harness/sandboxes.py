@@ -18,12 +18,17 @@ QUOTA = 10  # sandboxes of one user
 
 
 @dataclass(frozen=True, slots=True)
-class _Start:
-    """How the shared sandbox started."""
+class Start:
+    """How the shared sandbox started.
+
+    `statuses` are those on the way to ready. `not_ready` is the error if it did not get there,
+    `silent` the error if its runtime never answered.
+    """
 
     box: SandboxHandle
     statuses: list[Json]
-    error: Violation | None = None
+    not_ready: Violation | None = None
+    silent: Violation | None = None
 
 
 class Sandboxes:
@@ -74,23 +79,57 @@ class Sandboxes:
         return await self._observations.once("of bob", self._make_of_bob)
 
     async def ready(self) -> SandboxHandle:
-        """Return the first user's shared sandbox, ready.
+        """Return the first user's shared sandbox, ready and with a runtime that answers.
 
         Raises:
-            Unsupported: it does not become ready; the clauses of readiness say more.
+            Unsupported: it does not get there; the clauses of readiness say more.
         """
-        start = await self._observations.once("start", self._start)
-        if start.error is not None:
-            raise _not_ready(start.error)
+        start = await self.start()
+        if start.not_ready is not None:
+            raise Unsupported(Need.WAITING, reason=str(start.not_ready))
+        if start.silent is not None:
+            raise Unsupported(Need.RUNTIME, reason=str(start.silent))
         # After a pause, the status that shows may still be the one before.
         if self._has_paused or not await self._clock.is_phase(start.box, Phase.READY):
             (await start.box.resume()).expect(200)
             try:
                 await self._clock.until_phase(start.box, Phase.READY)
             except NotInTime as exc:
-                raise _not_ready(exc) from exc
+                raise Unsupported(Need.WAITING, reason=str(exc)) from exc
+            try:
+                await self.until_it_answers(start.box)
+            except NotInTime as exc:
+                raise Unsupported(Need.RUNTIME, reason=str(exc)) from exc
             self._has_paused = False
         return start.box
+
+    async def start(self) -> Start:
+        """Return how the shared sandbox started."""
+        return await self._observations.once("start", self._observe_start)
+
+    async def until_ready(self, box: SandboxHandle) -> None:
+        """Let time pass until a sandbox is ready and its runtime answers.
+
+        Raises:
+            NotInTime: it does not get there within the target's budget.
+        """
+        await self._clock.until_phase(box, Phase.READY)
+        await self.until_it_answers(box)
+
+    async def until_it_answers(self, box: SandboxHandle) -> None:
+        """Let time pass until the runtime of a ready sandbox answers.
+
+        Raises:
+            NotInTime: it does not answer within the target's budget.
+        """
+        replies: list[Reply] = []
+
+        async def look() -> bool | None:
+            replies.append(await box.describe())
+            return True if replies[-1].status < 500 else None
+
+        wanted = f"the runtime of sandbox {box.name} to answer"
+        await self._clock.until(wanted, look, last=lambda: str(replies[-1]))
 
     async def statuses_of_start(self) -> list[Json]:
         """Return every status of the shared sandbox from its first to ready.
@@ -98,9 +137,9 @@ class Sandboxes:
         Raises:
             Violation: it does not become ready.
         """
-        start = await self._observations.once("start", self._start)
-        if start.error is not None:
-            raise start.error
+        start = await self.start()
+        if start.not_ready is not None:
+            raise start.not_ready
         return start.statuses
 
     def note(self, exchange: Exchange) -> None:
@@ -125,13 +164,17 @@ class Sandboxes:
         (await box.create()).expect(201)
         return box
 
-    async def _start(self) -> _Start:
+    async def _observe_start(self) -> Start:
         box, statuses = await self.shared(), list[Json]()
         try:
             await self._clock.until_phase(box, Phase.READY, statuses)
         except NotInTime as exc:
-            return _Start(box, statuses, exc)
-        return _Start(box, statuses)
+            return Start(box, statuses, not_ready=exc)
+        try:
+            await self.until_it_answers(box)
+        except NotInTime as exc:
+            return Start(box, statuses, silent=exc)
+        return Start(box, statuses)
 
     async def _require_room(self, owner: User) -> None:
         if not self._target.admin_key and len(await owner.names()) >= QUOTA:
@@ -156,7 +199,3 @@ class Sandboxes:
 def require_gone(reply: Reply) -> None:
     """Require that something is deleted, now or before."""
     reply.expect(200, 403, 404)
-
-
-def _not_ready(error: Violation) -> Unsupported:
-    return Unsupported(Need.WAITING, reason=str(error))

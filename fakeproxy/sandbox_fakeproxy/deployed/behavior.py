@@ -60,6 +60,9 @@ DEPLOYED = Behavior(
         # § Below `/proxy/`: "Paused or refused: 500 `fetch failed`."
         Quirk.PAUSED: ErrorResponse(500, "fetch failed"),
         Quirk.UNREACHABLE: ErrorResponse(500, "fetch failed"),
+        # § Readiness: until the runtime answers, "every request below `/proxy/` is 500 `fetch
+        # failed`."
+        Quirk.NOT_LISTENING: ErrorResponse(500, "fetch failed"),
         # § Below `/proxy/`: "a reply that is not JSON is 500."
         Quirk.NO_JSON: ErrorResponse(500),
         # § Commands (its table): "longer than 300 s: 500 at 301 s."

@@ -61,6 +61,7 @@ def _settings(options: argparse.Namespace, data: Path | None) -> Settings:
         allow_remote=options.allow_remote,
         data=None if options.ephemeral else data,
         ready_after=options.ready_after,
+        listen_after=options.listen_after,
         reconcile_delay=options.reconcile_delay,
         command_timeout=options.command_timeout,
         isolation=options.isolation,
@@ -227,6 +228,7 @@ def _add_time_options(parser: argparse.ArgumentParser) -> None:
             2.0,
             "until a new or resumed sandbox is ready, even if less than the delay (%(default)g)",
         ),
+        ("--listen-after", 0.0, "from then on until its runtime answers (%(default)g)"),
         ("--reconcile-delay", 0.1, "until a sandbox's status shows a change (%(default)g)"),
     ):
         group.add_argument(name, type=_parse_seconds, default=default, metavar="S", help=text)

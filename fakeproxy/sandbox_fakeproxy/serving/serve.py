@@ -46,6 +46,7 @@ class Settings:
     allow_remote: bool
     data: Path | None
     ready_after: float
+    listen_after: float
     reconcile_delay: float
     command_timeout: float | None
     isolation: IsolationMode
@@ -146,6 +147,7 @@ def _create_app(
         runtime=runtime,
         store=store,
         ready_after=settings.ready_after,
+        listen_after=settings.listen_after,
         reconcile_delay=settings.reconcile_delay,
         command_timeout=settings.command_timeout,
         profile=settings.profile,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy import Service
+from sandbox_fakeproxy import APIError, Service
 
 from tests.contract.targets import READY_AFTER, RECONCILE_DELAY
 
@@ -51,6 +51,17 @@ for _id, _said, _options, _clauses in (
         with_settings(**_options),
         *(f"readiness.{clause}" for clause in _clauses),
     )
+
+
+@TIMES.of(
+    "readiness.time.silent",
+    "No runtime ever answers.",
+    "readiness.ready.answers",
+)
+class Silent(Service):
+    def require_ready(self, sandbox: Sandbox) -> None:
+        super().require_ready(sandbox)
+        raise APIError(503, "Sandbox not ready")
 
 
 @TIMES.of(
