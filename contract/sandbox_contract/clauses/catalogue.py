@@ -13,6 +13,7 @@ _AREAS = (
     "listing",
     "lifecycle",
     "ownership",
+    "directories",
     "quota",
     "readiness",
     "forwarding",

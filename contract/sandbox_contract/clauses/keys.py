@@ -10,7 +10,7 @@ from sandbox_contract.harness.actors import Key, User
 from sandbox_contract.harness.paths import MY_KEYS, keys_path, own_key_path, revocation_path
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Caller
-from sandbox_contract.http.expect import Json, Reply, require, same
+from sandbox_contract.http.expect import Json, Reply, require, require_fields, same
 from sandbox_contract.target import Need
 
 from .messages import (
@@ -252,6 +252,18 @@ async def keys_are_listed(desk: Desk) -> None:
 
 
 @clauses_of_keys(
+    "key-list.fields",
+    "A user's key is described by the promised fields and by no others, such as its hash.",
+    "One's own key is described by the promised fields and by no others, such as its hash.",
+    source="list-keys",
+)
+async def a_key_has_no_other_fields(desk: Desk) -> None:
+    key = await desk.make()
+    require_fields(key.reply.fields()["key_info"], _DOCUMENTED, key.reply)
+    require_fields(await desk.row(key), (*_DOCUMENTED, "last_used_at", "is_active"))
+
+
+@clauses_of_keys(
     "key-list.count",
     "The list of keys carries their count.",
     "The list of one's keys carries their count.",
@@ -453,6 +465,17 @@ async def another_users_key(run: Run) -> None:
 
 
 # Oneself ----------------------------------------------------------------------------------------
+
+
+@clause(
+    "me.show.fields",
+    "A user's own description has the promised fields and no others.",
+    source="who-am-i",
+    needs=Need.USER,
+)
+async def ones_own_user_has_no_other_fields(run: Run) -> None:
+    reply = await (await run.actors.alice()).call("GET", "/api/me")
+    require_fields(reply.expect_fields()["user"], ("id", "username", "email"), reply)
 
 
 @clause(

@@ -155,23 +155,6 @@ async def a_sandbox_is_resumed_again(run: Run) -> None:
 
 
 @clause(
-    "sandboxes.pause.keeps-files",
-    "What is below /sandbox outlasts a pause.",
-    source="what-a-pause-keeps",
-    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
-)
-async def files_outlast_a_pause(run: Run) -> None:
-    box, text = await run.sandboxes.ready(), run.name("text")
-    file = f"/sandbox/{run.name('file')}"
-    await box.succeed("/v1/file/write", {"file": file, "content": text})
-    (await box.pause()).expect(200)
-    await run.clock.until_phase(box, Phase.PAUSED)
-    await run.sandboxes.ready()
-    content = (await box.succeed("/v1/file/read", {"file": file}))["content"]
-    require(content == text, f"the content {text!r}", content)
-
-
-@clause(
     "sandboxes.pause.others-stay",
     "Pausing a sandbox leaves the others.",
     source="pause",

@@ -71,6 +71,21 @@ async def a_commands_output(run: Run) -> None:
 
 
 @clause(
+    "shell.exec.exact-output",
+    "A command's output is what it wrote to the byte, blanks and empty lines too.",
+    source="exact-output",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def output_is_exact(run: Run) -> None:
+    box = await run.sandboxes.ready()
+    for text in ("a  b", "  a\n\n\tb  \n\n", "\n", " ", "żółć 🦊\n"):
+        escaped = "".join(f"\\{byte:03o}" for byte in text.encode())
+        output: str = (await box.run(f"printf '{escaped}'"))["output"]
+        shown = output.replace("\r\n", "\n")  # as a terminal ends lines
+        require(shown == text, f"the output {text!r}", repr(output))
+
+
+@clause(
     "shell.exec.exit-code",
     "A command's exit code is its own.",
     source="run-a-command",

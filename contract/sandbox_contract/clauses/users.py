@@ -5,7 +5,7 @@ from typing import Any
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.paths import USERS, keys_path, user_path
 from sandbox_contract.harness.run import Run
-from sandbox_contract.http.expect import Json, Reply, require, same
+from sandbox_contract.http.expect import Json, Reply, require, require_fields, same
 from sandbox_contract.target import Need
 
 from .messages import COUNT, ID, NO_USER, TIMESTAMP, UNKNOWN_KEY, USERNAME_REQUIRED
@@ -240,6 +240,25 @@ async def a_user_is_shown(run: Run) -> None:
     reply = await run.actors.admin("GET", user_path(user["id"]))
     shown = reply.expect_fields()["user"]
     _require_user(shown, reply, updated_at=TIMESTAMP, **user)
+
+
+@clause(
+    "admin.user-get.fields",
+    "A user is described by the promised fields and by no others.",
+    source="show-a-user",
+    needs=Need.ADMIN,
+)
+async def a_user_has_no_other_fields(run: Run) -> None:
+    _, user, created = await _made(run)
+    path = user_path(user["id"])
+    shown = await run.actors.admin("GET", path)
+    updated = await run.actors.admin("PUT", path, {"email": "other@example.org"})
+    (listed,) = [each for each in await _listed(run) if each["id"] == user["id"]]
+    require_fields(created.fields()["user"], _DOCUMENTED, created)
+    require_fields(shown.fields()["user"], (*_DOCUMENTED, "updated_at"), shown)
+    wanted = ("id", "username", "email", "updated_at", "is_active")
+    require_fields(updated.fields()["user"], wanted, updated)
+    require_fields(listed, _DOCUMENTED)
 
 
 @clause(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -160,6 +160,13 @@ def require(condition: object, expected: str, received: object, reply: Reply | N
     if not condition:
         exchange = None if reply is None else reply.exchange
         raise Violation(expected, _worded(received), exchange)
+
+
+def require_fields(described: Json, names: Iterable[str], reply: Reply | None = None) -> None:
+    """Raise `Violation` unless an object has exactly these fields; their values are not shown."""
+    expected = sorted(names)
+    received = sorted(described)
+    require(received == expected, f"exactly the fields {expected}", received, reply)
 
 
 def _fits(said: object, message: "str | re.Pattern[str] | None") -> bool:

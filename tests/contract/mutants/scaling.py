@@ -80,6 +80,22 @@ class Losing(LocalRuntime):
 
 
 @SCALED.of(
+    "sandboxes.pause.keeps-home",
+    "Pausing a sandbox keeps its home.",
+    "directories.pause.empties-pod",
+)
+class KeepingHome(LocalRuntime):
+    async def stop(self, sandbox_id: str) -> None:
+        home = self.paths(sandbox_id).home
+        aside = home.with_name("aside")
+        if home.is_dir():
+            home.rename(aside)
+        await super().stop(sandbox_id)
+        if aside.is_dir():
+            aside.rename(home)
+
+
+@SCALED.of(
     "sandboxes.pause.not",
     "Pausing a sandbox does nothing.",
     "readiness.paused.row",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from .mutant import Kind
@@ -157,6 +158,25 @@ def _running_as(status: str) -> JsonChange:
     return lambda said: status if said == "running" else said
 
 
+for _id, _said, _turn in (
+    ("stripped", "loses the blanks at its ends", str.strip),
+    ("no-last-newline", "loses its last newline", lambda out: out.removesuffix("\n")),
+    (
+        "last-newline",
+        "gets a newline at its end",
+        lambda out: out if out.endswith("\n") else f"{out}\n",
+    ),
+    ("one-blank", "has single blanks", lambda out: re.sub(" +", " ", out)),
+    ("no-empty-lines", "has no empty lines", lambda out: re.sub("\n+", "\n", out)),
+    ("no-tabs", "has blanks for tabs", lambda out: out.expandtabs()),
+):
+    ANSWER.add(
+        f"shell.answer.{_id}",
+        f"A command's output {_said}.",
+        answered(EXEC, body(turning("data.output", _turn))),
+        "shell.exec.exact-output",
+    )
+
 # Requests ----------------------------------------------------------------------------------------
 
 FIELDS = Kind("What a command is asked with")
@@ -287,6 +307,13 @@ FIELDS.add(
         body(turning("data.output", lambda out: out if len(out) < 35_000 else "")),
     ),
     "shell.exec.truncate",
+)
+
+FIELDS.add(
+    "shell.asked.other-start",
+    "A command without exec_dir starts in /sandbox.",
+    asked((EXEC, lambda said: said if "id" in said else {"exec_dir": "/sandbox", **said})),
+    "directories.start.workspace",
 )
 
 KINDS = (

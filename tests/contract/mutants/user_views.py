@@ -8,6 +8,7 @@ from sandbox_fakeproxy import Service
 
 from .mutant import Kind
 from .rewriting import (
+    KEYS,
     USER,
     USERS,
     answered,
@@ -159,4 +160,60 @@ for _id, _said, _change in (
         "admin.user-delete.again",
     )
 
-KINDS = (SHOWN,)
+# More than was promised --------------------------------------------------------------------------
+
+FIELDS = Kind("Fields that were not promised")
+for _id, _said, _matches, _change, _clauses in (
+    (
+        "user-created",
+        "The answer that creates a user shows the namespace",
+        f"POST {USERS}",
+        setting("user.namespace", "user-x"),
+        ("admin.user-get.fields",),
+    ),
+    (
+        "user-shown",
+        "A user is shown with a password hash",
+        f"GET {USER}",
+        setting("user.password_hash", "5f4dcc3b"),
+        ("admin.user-get.fields",),
+    ),
+    (
+        "user-changed",
+        "A changed user is shown with created_at",
+        f"PUT {USER}",
+        setting("user.created_at", "2026-01-01T00:00:00.000Z"),
+        ("admin.user-get.fields",),
+    ),
+    (
+        "user-listed",
+        "Users are listed with updated_at",
+        f"GET {USERS}",
+        setting("users.*.updated_at", "2026-01-01T00:00:00.000Z"),
+        ("admin.user-get.fields",),
+    ),
+    (
+        "me",
+        "A user's own description says whether the user is active",
+        "GET /api/me",
+        setting("user.is_active", to=True),
+        ("me.show.fields",),
+    ),
+    (
+        "key-created",
+        "The answer that creates a key shows its hash",
+        f"POST {KEYS}",
+        setting("key_info.key_hash", "5f4dcc3b"),
+        ("admin.key-list.fields", "me.key-list.fields"),
+    ),
+    (
+        "key-listed",
+        "Keys are listed with their hashes",
+        f"GET {KEYS}",
+        setting("api_keys.*.key_hash", "5f4dcc3b"),
+        ("admin.key-list.fields", "me.key-list.fields"),
+    ),
+):
+    FIELDS.add(f"fields.more.{_id}", f"{_said}.", answered(_matches, body(_change)), *_clauses)
+
+KINDS = (SHOWN, FIELDS)
