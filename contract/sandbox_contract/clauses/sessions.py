@@ -11,7 +11,7 @@ from sandbox_contract.target import Need
 
 from .life import Heartbeat
 from .messages import ANY, TEXT
-from .shell import NOT_FOUND, expect_data, stopped
+from .shell import NOT_FOUND, expect_data, limited
 
 _WAIT, _VIEW, _KILL = "/v1/shell/wait", "/v1/shell/view", "/v1/shell/kill"
 _SESSIONS = "/v1/shell/sessions"
@@ -174,10 +174,9 @@ async def a_wait_ends_with_the_command(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_wait_ends_in_time(run: Run) -> None:
-    box, session = await _started(run, "read -r line")
-    expect_data(await box.ask(_WAIT, {"id": session, "seconds": 1}), status="running")
-    expect_data(await box.ask(_VIEW, {"id": session}), status="running", exit_code=None)
-    await stopped(box, session)
+    seen = await run.once(limited)
+    expect_data(seen.waited, status="running")
+    expect_data(seen.viewed_after_wait, status="running", exit_code=None)
 
 
 @clause(

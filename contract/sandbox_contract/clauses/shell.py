@@ -1,5 +1,7 @@
 """Commands as the runtime runs them."""
 
+import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from dirty_equals import IsPartialDict, IsStr
@@ -233,17 +235,56 @@ async def a_command_that_is_not_waited_for(run: Run) -> None:
     await stopped(box, data["session_id"])
 
 
-async def _goes_on(run: Run, status: str, **fields: Any) -> None:
-    """Expect that a command outlasts a limit with a status, and still does its work."""
+@dataclass(frozen=True, slots=True)
+class _Outlasting:
+    """A command that outlasted a limit: the reply at the limit, and the session at its end."""
+
+    reply: Reply
+    viewed: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Limited:
+    """Replies for commands that met a limit of one second, all at the same time."""
+
+    timeout: _Outlasting
+    no_change_timeout: _Outlasting
+    hard_timeout: Reply
+    after_hard_timeout: Reply
+    waited: Reply
+    viewed_after_wait: Reply
+
+
+async def limited(run: Run) -> _Limited:
+    """Run commands into their limits, in sessions of their own."""
     box = await run.sandboxes.ready()
-    reply = await box.exec("echo begun; read -r line; echo got $line", **fields)
-    data = expect_data(reply, status=status, exit_code=None, output=IsStr(regex=r"begun\s*"))
-    session = data["session_id"]
+    waiting = expect_data(await box.exec("read -r line", async_mode=True))["session_id"]
+    ended = (await box.run("true", hard_timeout=1))["session_id"]
+    timeout, silent, hard, after, waited = await asyncio.gather(
+        _outlast(box, timeout=1),
+        _outlast(box, no_change_timeout=1),
+        box.exec("echo begun; sleep 4; echo slept", hard_timeout=1),
+        box.exec("sleep 1.5; echo alive", id=ended),
+        box.ask("/v1/shell/wait", {"id": waiting, "seconds": 1}),
+    )
+    viewed = await box.ask("/v1/shell/view", {"id": waiting})
+    await stopped(box, waiting)
+    return _Limited(timeout, silent, hard, after, waited, viewed)
+
+
+async def _outlast(box: SandboxHandle, **limits: Any) -> _Outlasting:
+    reply = await box.exec("echo begun; read -r line; echo got $line", **limits)
+    session = expect_data(reply)["session_id"]
     await box.succeed("/v1/shell/write", {"id": session, "input": "on", "press_enter": True})
     await box.succeed("/v1/shell/wait", {"id": session, "seconds": 20})
-    viewed = await box.succeed("/v1/shell/view", {"id": session})
-    require(viewed["status"] == "completed", "a command that goes on to its end", viewed)
-    require("got on" in viewed["output"], "all that it wrote", viewed)
+    return _Outlasting(reply, await box.ask("/v1/shell/view", {"id": session}))
+
+
+def _require_going_on(seen: _Outlasting, status: str) -> None:
+    """Require that a command outlasted a limit with a status, and went on to its end."""
+    expect_data(seen.reply, status=status, exit_code=None, output=IsStr(regex=r"begun\s*"))
+    data = expect_data(seen.viewed, status="completed")
+    require("got on" in data["output"], "all that it wrote", data, seen.viewed)
 
 
 @clause(
@@ -253,7 +294,7 @@ async def _goes_on(run: Run, status: str, **fields: Any) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_command_that_outlasts_its_timeout(run: Run) -> None:
-    await _goes_on(run, "running", timeout=1)
+    _require_going_on((await run.once(limited)).timeout, "running")
 
 
 @clause(
@@ -263,7 +304,7 @@ async def a_command_that_outlasts_its_timeout(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_command_that_is_silent(run: Run) -> None:
-    await _goes_on(run, "no_change_timeout", no_change_timeout=1)
+    _require_going_on((await run.once(limited)).no_change_timeout, "no_change_timeout")
 
 
 @clause(
@@ -273,9 +314,7 @@ async def a_command_that_is_silent(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_command_that_is_killed_in_time(run: Run) -> None:
-    box = await run.sandboxes.ready()
-    command = "echo begun; sleep 4; echo slept"
-    reply = await box.exec(command, hard_timeout=1)
+    reply = (await run.once(limited)).hard_timeout
     data = expect_data(reply, output=IsStr(regex=r"(?s)begun.*"))
     if data["status"] == "completed":
         run.note("hard_timeout is ignored, as by an older image")
@@ -294,9 +333,8 @@ async def a_command_that_is_killed_in_time(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_limit_ends_with_its_command(run: Run) -> None:
-    box = await run.sandboxes.ready()
-    session = (await box.run("true", hard_timeout=1))["session_id"]
-    await _require_output(box, "sleep 1.5; echo alive", "alive", id=session)
+    reply = (await run.once(limited)).after_hard_timeout
+    expect_data(reply, status="completed", output=IsStr(regex=r"alive\s*"))
 
 
 @clause(
