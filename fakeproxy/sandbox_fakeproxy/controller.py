@@ -112,9 +112,9 @@ class Controller:
     """Compute the status of a sandbox at a time, and the sandbox after a change.
 
     A change appears in the status `reconcile_delay` seconds after its request. A sandbox is ready
-    `ready_after` seconds after the request to create or resume it, even if that is less than
-    `reconcile_delay`. From `reconcile_delay` until then, it is pending in the first half of the
-    time and starting in the second. Its runtime answers `listen_after` seconds after it is ready.
+    `ready_after` seconds after the request to create or resume it; if that is the shorter time, the
+    change appears then. In between, it is pending in the first half of the time and starting in the
+    second. Its runtime answers `listen_after` seconds after it is ready.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The tree of the fake's errors, and the errors that several modules raise.
+"""The tree of all errors of the fake; those that several modules raise are defined here.
 
 Exception
 ├── APIError                  the proxy's error response: a status and a message
@@ -11,7 +11,7 @@ Exception
 ├── FileError                 the runtime's error response for a file (`runtime.files`)
 ├── FileRejected              a path or a file is not accepted; it becomes a FileError
 ├── InvalidExpression         a regular expression is malformed; it becomes an Unprocessable
-├── RuntimeUnreachable        the runtime has ended, or ended during a request: 502
+├── RuntimeUnreachable        the runtime has ended: 502 (`runtime.interface`)
 ├── AlreadyExists             a name that must be unique is taken: 409
 ├── CannotStart               `sandbox-fakeproxy serve` exits with 2
 │   ├── StoreUnusable         this version cannot read the state

@@ -7,23 +7,28 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import sandbox_fakeproxy
 from sandbox_fakeproxy import errors
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fakeproxy" / "sandbox_fakeproxy"
+CONTRACT = ROOT / "contract" / "sandbox_contract"
 
 
 def test_each_file_of_the_page_is_there() -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     named = re.findall(r"`(\w[\w/.]*(?:\.py|\.sh|\.yaml|/))`", page)
     assert len(named) > 40
-    assert [each for each in named if not any((at / each).exists() for at in (PACKAGE, ROOT))] == []
+    assert [
+        each for each in named if not any((at / each).exists() for at in (PACKAGE, CONTRACT, ROOT))
+    ] == []
 
 
-def test_each_part_of_the_fake_is_on_the_page() -> None:
+@pytest.mark.parametrize("package", [PACKAGE, CONTRACT], ids=lambda package: package.name)
+def test_each_folder_of_a_package_is_on_the_page(package: Path) -> None:
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    folders = {each.name for each in PACKAGE.iterdir() if (each / "__init__.py").exists()}
+    folders = {each.name for each in package.iterdir() if (each / "__init__.py").exists()}
     assert [each for each in sorted(folders) if f"`{each}/" not in page] == []
 
 

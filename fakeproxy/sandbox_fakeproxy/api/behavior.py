@@ -1,7 +1,7 @@
-"""The deviations of the deployed proxy as data.
+"""`Behavior`: which deviations of the deployed proxy are on, as data.
 
-`DEFAULT` has none of them; `deployed.behavior` lists all. `app.create_app` uses these fields to
-choose between the default classes and those in `deployed`.
+`DEFAULT` has none of them; the table of all is in `deployed.behavior`. `app.create_app` uses these
+fields to choose between the default classes and those in `deployed`.
 """
 
 from collections.abc import Mapping

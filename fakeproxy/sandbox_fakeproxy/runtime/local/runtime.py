@@ -143,7 +143,7 @@ class LocalRuntime(PodRuntime):
             )
             LOG.warning("sandbox %s: its processes were %s", sandbox_id, message)
             for session in sessions.all():
-                if session.running is not None:
+                if session.current_run is not None:
                     session.on_output(self._clock.now(), f"\n[{message}]\n".encode())
             await machine.kill()
 

@@ -97,7 +97,7 @@ class _ShellApi:
         session = self._sessions.get(await _read_session_id(request))
         session.process_due_events()
         # Taken at one moment, as commands may go on and end while files are read.
-        last, status = session.run, _status(session)
+        last, status = session.last_run, _status(session)
         exit_code = last and last.exit_code
         outputs = [(run, run.output) for run in session.runs]
         records = [_console_record(run, await output.read()) for run, output in outputs]
@@ -119,9 +119,9 @@ class _ShellApi:
         body.check()
         session = self._sessions.get(session_id)
         session.process_due_events()
-        if session.running is not None:
+        if session.current_run is not None:
             limits = WaitLimits(_DEFAULT_WAIT if seconds is None else seconds)
-            await self._sessions.wait(session, session.running, limits)
+            await self._sessions.wait(session, session.current_run, limits)
         return envelope("Waited", {"status": _status(session)})
 
     async def write(self, request: Request) -> Response:
@@ -136,7 +136,7 @@ class _ShellApi:
     async def kill(self, request: Request) -> Response:
         session = self._sessions.get(await _read_session_id(request))
         has_lost_state = await session.kill()
-        code = session.run and session.run.exit_code
+        code = session.last_run and session.last_run.exit_code
         data = {"status": _status(session), "exit_code": code, "returncode": code}
         return envelope("Command ended", data, hint=_LOST_STATE_HINT if has_lost_state else None)
 
@@ -224,7 +224,7 @@ def _prompt(run: CommandRun) -> str:
 
 def _status(session: Session) -> str:
     """Return the status of the last command; `completed` if there was none to wait for."""
-    return session.run.status if session.run is not None else "completed"
+    return session.last_run.status if session.last_run is not None else "completed"
 
 
 def _session_info(session: Session, now: datetime) -> JsonObject:
@@ -234,5 +234,5 @@ def _session_info(session: Session, now: datetime) -> JsonObject:
         "last_used_at": iso(session.last_used_at),
         "age_seconds": age(session, now),
         "status": _status(session),
-        "current_command": session.running and session.running.command.text,
+        "current_command": session.current_run and session.current_run.command.text,
     }

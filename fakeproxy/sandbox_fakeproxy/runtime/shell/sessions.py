@@ -144,24 +144,24 @@ class Session:
         self._spool = spool
 
     @property
-    def run(self) -> CommandRun | None:
+    def last_run(self) -> CommandRun | None:
         """The command that runs or ran last."""
         return self.runs[-1] if self.runs else None
 
     @property
-    def running(self) -> CommandRun | None:
-        """The command that runs."""
-        return self.run if self.run is not None and self.run.is_running else None
+    def current_run(self) -> CommandRun | None:
+        """The command that runs; None between two commands."""
+        return self.last_run if self.last_run is not None and self.last_run.is_running else None
 
     def on_output(self, moment: datetime, chunk: bytes) -> None:
         """Add output to the last command; background jobs may write after its end."""
-        if self.run is not None:
-            self.run.on_output(moment, chunk)
+        if self.last_run is not None:
+            self.last_run.on_output(moment, chunk)
 
     def on_end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
         """Record the end of the command, if one still runs."""
-        if self.running is not None:
-            self.running.on_end(moment, status, exit_code)
+        if self.current_run is not None:
+            self.current_run.on_end(moment, status, exit_code)
 
     async def start(self, command: Command) -> CommandRun:
         """Start a command.
@@ -172,10 +172,10 @@ class Session:
         """
         self.process_due_events()
         self.last_used_at = self._clock.now()
-        if self.running is not None:
-            raise SessionBusy(self.id, self.running.command.text)
-        if self.run is not None:
-            self.run.release_output()
+        if self.current_run is not None:
+            raise SessionBusy(self.id, self.current_run.command.text)
+        if self.last_run is not None:
+            self.last_run.release_output()
         # Added before the shell has started, so that the session is busy meanwhile.
         command = replace(command, session=self.id)
         run = CommandRun(command, command.directory or self.shell.directory, self._spool)
@@ -215,9 +215,9 @@ class Session:
         """
         self.process_due_events()
         self.last_used_at = self._clock.now()
-        if self.running is None:
+        if self.current_run is None:
             return False
-        run = self.running
+        run = self.current_run
         self.shell.kill()
         await run.wait_until_over()
         return run.status == "terminated" and not self.shell.has_kept_state()
@@ -231,7 +231,7 @@ class Session:
         """
         self.process_due_events()
         self.last_used_at = self._clock.now()
-        if self.running is None:
+        if self.current_run is None:
             raise NothingRuns(self.id)
         if not self.shell.write(text):
             raise TooMuchInput(self.id, len(text))
@@ -243,8 +243,8 @@ class Session:
         try:
             await self.shell.close()
         finally:
-            if self.run is not None:
-                self.run.release_output()
+            if self.last_run is not None:
+                self.last_run.release_output()
 
     async def _wait_for_event(self, run: CommandRun, waiter: Waiter) -> None:
         times = [moment for moment in (waiter.ends_at, self.shell.next_event_at()) if moment]
@@ -406,14 +406,18 @@ class Sessions:
         idle = [
             session
             for session in sorted(self.all(), key=lambda session: session.last_used_at)
-            if session.id in self._implicit and session.runs and session.running is None
+            if session.id in self._implicit and session.runs and session.current_run is None
         ]
         if len(idle) <= _MAX_IDLE_IMPLICIT:  # whether jobs run is a look at all processes
             return
         without_jobs = [session for session in idle if session.shell.is_idle()]
         for session in without_jobs[:-_MAX_IDLE_IMPLICIT]:
             # Checked again, as a request may have used or closed the session during `close`.
-            if session.id in self._by_id and session.running is None and session.shell.is_idle():
+            if (
+                session.id in self._by_id
+                and session.current_run is None
+                and session.shell.is_idle()
+            ):
                 await self.close(session.id)
 
 
