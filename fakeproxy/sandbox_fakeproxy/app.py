@@ -113,11 +113,11 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         profile=find_profile(profile),
     )
     request_log = RequestLog(clock, admin_key, keeps_bodies=log_bodies)
-    operations = service(store, clock, ids, controller, runtime, behavior.rules, admin_key)
-    fake = Fake(operations, request_log, profile, behavior.admin_email)
+    proxy_service = service(store, clock, ids, controller, runtime, behavior.rules, admin_key)
+    fake = Fake(proxy_service, request_log, profile, behavior.admin_email)
     app = Starlette(
-        routes=_routes(operations, fake, behavior, upstream, command_timeout),
-        middleware=_middleware(operations, fake, behavior, request_log, allowed_hosts),
+        routes=_routes(proxy_service, fake, behavior, upstream, command_timeout),
+        middleware=_middleware(proxy_service, fake, behavior, request_log, allowed_hosts),
         exception_handlers=_error_handlers(behavior),
         lifespan=_closing(runtime),
     )

@@ -62,7 +62,7 @@ CREATE TABLE spent_names (
 CREATE TABLE clock (seconds_advanced REAL NOT NULL);
 INSERT INTO clock VALUES (0);
 """
-_KEPT_FILES = """
+_ADD_KEPT_FILES = """
 CREATE TABLE kept_files (
     namespace TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -71,7 +71,7 @@ CREATE TABLE kept_files (
 ) WITHOUT ROWID;
 PRAGMA user_version = 3;
 """
-SCHEMA = _TABLES + _KEPT_FILES
+SCHEMA = _TABLES + _ADD_KEPT_FILES
 # Version 1 had no failure modes. It stored when a sandbox last started and, while paused, the time
 # of the pause.
 _RENAME_V1_TABLES = """
@@ -101,7 +101,7 @@ DROP TABLE users_1;
 DROP TABLE clock_1;
 """
 # From version: the script that upgrades to this one.
-MIGRATIONS = {1: _RENAME_V1_TABLES + SCHEMA + _COPY_V1_ROWS, 2: _KEPT_FILES}
+MIGRATIONS = {1: _RENAME_V1_TABLES + SCHEMA + _COPY_V1_ROWS, 2: _ADD_KEPT_FILES}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -475,10 +475,10 @@ class Service:
             raise APIError(409, f"Sandbox '{sandbox.name}' was changed by another request", quirk)
 
     def _require_resource(self, sandbox: Sandbox) -> datetime:
-        """Return the current time.
+        """Require that a sandbox has a resource; return the time at which it has one, which is now.
 
         Raises:
-            APIError: 502, the sandbox's resource is gone at that time.
+            APIError: 502, the resource is gone.
         """
         now = self.clock.now()
         if self.controller.has_vanished(sandbox, now):

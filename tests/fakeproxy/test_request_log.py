@@ -324,6 +324,24 @@ async def test_a_large_body_is_not_kept(logging_bodies: FakeApp) -> None:
     assert kept["request_body"] == "x" * 65536
 
 
+@pytest.mark.parametrize("shown", [1, 4, 7, 10, 25, 39])
+async def test_a_query_that_is_cut_shows_no_beginning_of_a_key(
+    logging_bodies: FakeApp, shown: int
+) -> None:
+    for key in ("sk_live_" + "k" * 32, ADMIN_KEY):
+        await logging_bodies.anonymous.request("GET", f"/?{'y' * (2000 - shown)}{key}")
+    for noted in await requests(logging_bodies):
+        assert len(noted["query"]) <= 2000
+        assert noted["query"].rstrip("*").strip("y") == ""
+
+
+async def test_an_admin_key_of_digits_is_masked_as_a_number_too() -> None:
+    async with fake_app(admin_key="20260131", log_bodies=True) as fake:
+        await fake.anonymous.request("POST", "/", {"pin": 20260131, "pins": [1.20260131]})
+        (noted,) = fake.app.state.fake.requests()
+        assert noted["request_body"] == {"pin": "***", "pins": ["***"]}
+
+
 async def test_keys_are_masked_in_bodies_and_queries(logging_bodies: FakeApp) -> None:
     alice = await logging_bodies.new_user("alice")
     made = (await alice.request("POST", "/api/me/apikeys", {"name": alice.key})).json()["api_key"]

@@ -147,7 +147,10 @@ class RequestLog:
         kept = path if len(path) <= _PATH_LIMIT else self._truncate(path)
         request = LoggedRequest(self._clock.now(), scope["method"], kept, steady())
         if self.keeps_bodies:
-            request.query = scope["query_string"][:_PATH_LIMIT]
+            query: bytes = scope["query_string"]
+            is_short = len(query) <= _PATH_LIMIT
+            # Masked before it is cut, so that no part of a key remains at the cut.
+            request.query = query if is_short else self._mask_query(query).encode()[:_PATH_LIMIT]
             request.bodies = (_LoggedBody(), _LoggedBody())
         if not path.startswith(b"/_fake/"):
             self._requests.append(request)
@@ -253,6 +256,8 @@ class RequestLog:
                     self._mask(str(name)): self._mask_json(each)  # pyright: ignore[reportUnknownArgumentType]  # JSON
                     for name, each in value.items()  # pyright: ignore[reportUnknownVariableType]  # JSON
                 }
+            case int() | float() if self._contains_key(str(value)):
+                return _MASK  # an admin key may consist of digits
             case _:
                 return value
 

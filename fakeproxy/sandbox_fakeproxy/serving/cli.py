@@ -236,7 +236,7 @@ def _add_time_options(parser: argparse.ArgumentParser) -> None:
         "--command-timeout",
         type=_parse_positive_seconds,
         metavar="S",
-        help="until the proxy answers 504; the command continues (300)",
+        help="until the proxy answers 504; the command continues; as deployed 301 (300)",
     )
 
 
