@@ -71,7 +71,8 @@ def add_target_options(add: Callable[..., object], *, prefix: str = "--") -> Non
         if prefix != "--" and option.is_secret:
             continue
         told = f"{option.help} (or {option.variable})"
-        add(option.flag, metavar=option.metavar, default=None, help=told)
+        flag = prefix + option.flag.removeprefix("--")
+        add(flag, metavar=option.metavar, default=None, help=told)
     add(
         f"{prefix}ready-timeout",
         metavar="SECONDS",
@@ -149,7 +150,9 @@ def _given(option: Option, values: Mapping[str, Any], environ: Mapping[str, str]
 
 def _url(url: str | None) -> str:
     if url is None:
-        raise Unusable("No proxy to judge: pass --proxy-url, or set PROXY_URL.")
+        raise Unusable(
+            "No proxy to judge: set PROXY_URL, or pass --proxy-url (pytest: --contract-proxy-url)."
+        )
     scheme, _, rest = url.partition("://")
     if scheme.lower() not in {"http", "https"} or not rest or "?" in rest or "#" in rest:
         raise Unusable(

@@ -1,4 +1,4 @@
-"""`pytest --pyargs sandbox_contract --proxy-url URL` judges the proxy at that address."""
+"""`pytest --pyargs sandbox_contract --contract-proxy-url URL` judges the proxy at that address."""
 
 import os
 from typing import Any
@@ -14,7 +14,7 @@ from .target import Target
 @pytest.fixture(scope="module")
 def target(pytestconfig: pytest.Config) -> Target:
     """Supply the proxy that the options name, with the environment's keys."""
-    values: dict[str, Any] = {"proxy_url": pytestconfig.getoption("--proxy-url")}
+    values: dict[str, Any] = {"proxy_url": pytestconfig.getoption(f"{PREFIX}proxy-url")}
     for setting in SETTINGS:
         values[setting.replace("-", "_")] = pytestconfig.getoption(f"{PREFIX}{setting}")
     try:

@@ -200,7 +200,10 @@ def test_a_fakes_clock_is_moved_instead_of_waiting(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "No proxy to judge: pass --proxy-url, or set PROXY_URL."),
+        (
+            [],
+            "No proxy to judge: set PROXY_URL, or pass --proxy-url",
+        ),
         (["--proxy-url", "localhost:80"], "--proxy-url has value 'localhost:80'. Expected a whole"),
         (["--proxy-url", "http://u:p@h"], "--proxy-url holds a password."),
         (["--proxy-url", "http://127.0.0.1:99999"], "its port is 99999, expected 1 to 65535"),

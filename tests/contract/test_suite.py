@@ -71,7 +71,7 @@ def test_the_installed_suite_judges_the_proxy_at_an_address(
             SOME,
             "--pyargs",
             "sandbox_contract",
-            "--proxy-url",
+            "--contract-proxy-url",
             url,
         )
     result.assert_outcomes(passed=33, skipped=1, deselected=len(CLAUSES) - 34)
@@ -91,7 +91,7 @@ def test_a_failing_clause_is_described_in_the_pytest_report(
             "health",
             "--pyargs",
             "sandbox_contract",
-            "--proxy-url",
+            "--contract-proxy-url",
             url,
             "--junitxml",
             "junit.xml",
@@ -119,7 +119,7 @@ def test_without_an_address_the_missing_setting_is_named(
     monkeypatch.delenv("PROXY_URL", raising=False)
     result = pytester.runpytest(*QUIETLY, "-k", "health", "--pyargs", "sandbox_contract")
     result.assert_outcomes(errors=3, deselected=len(CLAUSES) - 3)
-    result.stdout.fnmatch_lines(["*No proxy to judge: pass --proxy-url, or set PROXY_URL."])
+    result.stdout.fnmatch_lines(["*No proxy to judge: set PROXY_URL, or*--contract-proxy-url)."])
 
 
 def test_a_target_that_cannot_be_judged_is_no_pass(
