@@ -165,4 +165,6 @@ async def test_a_seeded_sandbox_that_is_ready_answers_at_once() -> None:
         assert reply.status_code == 200
 
 
-SEED = {"users": [{"username": "eve", "keys": [{}], "sandboxes": [{"name": "box"}]}]}
+SEED: dict[str, Any] = {
+    "users": [{"username": "eve", "keys": [{}], "sandboxes": [{"name": "box"}]}]
+}

@@ -22,6 +22,8 @@ from .rewriting import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .rewriting import Answer, Held, Json, JsonChange
 
 
@@ -158,22 +160,19 @@ def _running_as(status: str) -> JsonChange:
     return lambda said: status if said == "running" else said
 
 
-for _id, _said, _turn in (
+_TURNS: tuple[tuple[str, str, Callable[[str], str]], ...] = (
     ("stripped", "loses the blanks at its ends", str.strip),
     ("no-last-newline", "loses its last newline", lambda out: out.removesuffix("\n")),
-    (
-        "last-newline",
-        "gets a newline at its end",
-        lambda out: out if out.endswith("\n") else f"{out}\n",
-    ),
+    ("one-newline", "ends with one newline", lambda out: out.rstrip("\n") + "\n"),
     ("one-blank", "has single blanks", lambda out: re.sub(" +", " ", out)),
     ("no-empty-lines", "has no empty lines", lambda out: re.sub("\n+", "\n", out)),
-    ("no-tabs", "has blanks for tabs", lambda out: out.expandtabs()),
-):
+    ("no-tabs", "has blanks for tabs", str.expandtabs),
+)
+for _id, _said, _exact in _TURNS:
     ANSWER.add(
         f"shell.answer.{_id}",
         f"A command's output {_said}.",
-        answered(EXEC, body(turning("data.output", _turn))),
+        answered(EXEC, body(turning("data.output", _exact))),
         "shell.exec.exact-output",
     )
 
