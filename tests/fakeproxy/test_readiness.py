@@ -166,5 +166,5 @@ async def test_a_seeded_sandbox_that_is_ready_answers_at_once() -> None:
 
 
 SEED: dict[str, Any] = {
-    "users": [{"username": "eve", "keys": [{}], "sandboxes": [{"name": "box"}]}]
+    "users": [{"username": "eve", "keys": [{}], "sandboxes": [{"name": "box"}]}],
 }
