@@ -319,6 +319,26 @@ class Service:
             raise APIError(409, str(exc), Quirk.LOST_RACE) from exc
         return sandbox
 
+    def add_sandbox(
+        self, user: User, name: str, image: str, failure_mode: FailureMode, phase: Phase
+    ) -> Sandbox:
+        """Add a sandbox that has reached a phase by now, for a seed: the rules are not checked.
+
+        It is created at the time in the past from which it has that phase now.
+        """
+        now, is_paused = self.clock.now(), phase is Phase.PAUSED
+        ready_age = self.controller.age(Phase.READY if is_paused else phase)
+        if failure_mode is not FailureMode.RUNNING and phase is not Phase.UNRECONCILED:
+            ready_age = max(ready_age, self.controller.age(Phase.FAILED))
+        reached_at = now - self.controller.age(Phase.PAUSED) if is_paused else now
+        created_at = reached_at - ready_age
+        intent = Intent(failure_mode, is_paused=False, since=created_at)
+        sandbox = Sandbox(self.ids.uuid(), user.id, name, image, created_at, intent)
+        if is_paused:
+            sandbox = self.controller.paused(sandbox, reached_at)
+        self.store.add_sandbox(sandbox)
+        return sandbox
+
     def require_free(self, user: User, name: str) -> None:
         """Require that a user can have a new sandbox with this name.
 

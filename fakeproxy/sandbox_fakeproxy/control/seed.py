@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from sandbox_fakeproxy.api.validation import Validation
@@ -14,8 +13,6 @@ from sandbox_fakeproxy.http import JsonObject
 from sandbox_fakeproxy.ids import KEY_PREFIX
 from sandbox_fakeproxy.model import (
     FailureMode,
-    Intent,
-    Sandbox,
     User,
     failure_mode_from_image,
     parse_failure_mode,
@@ -187,7 +184,6 @@ class Seeder:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._controller = service.controller
 
     def create_user(self, seed: SeedUser) -> dict[str, Any]:
         """Create a user; return it with the secrets of its keys, which are available only here.
@@ -210,22 +206,7 @@ class Seeder:
         return {"id": key.id, "name": key.name, "api_key": secret}
 
     def _create_sandbox(self, user: User, seed: SeedSandbox) -> dict[str, Any]:
-        """Create a sandbox at the time in the past from which it has the wanted state now."""
-        now = self._service.clock.now()
-        is_paused = seed.state is Phase.PAUSED
-        age = self._age(Phase.READY if is_paused else seed.state, seed.failure_mode)
-        state_reached_at = now - self._controller.age(Phase.PAUSED) if is_paused else now
-        created_at = state_reached_at - age
-        intent = Intent(seed.failure_mode, is_paused=False, since=created_at)
-        sandbox_id = self._service.ids.uuid()
-        sandbox = Sandbox(sandbox_id, user.id, seed.name, seed.image, created_at, intent)
-        if is_paused:
-            sandbox = self._controller.paused(sandbox, state_reached_at)
-        self._service.store.add_sandbox(sandbox)
+        sandbox = self._service.add_sandbox(
+            user, seed.name, seed.image, seed.failure_mode, seed.state
+        )
         return {"id": sandbox.id, "name": sandbox.name}
-
-    def _age(self, state: Phase, failure_mode: FailureMode) -> timedelta:
-        age = self._controller.age(state)
-        if failure_mode is FailureMode.RUNNING or state is Phase.UNRECONCILED:
-            return age
-        return max(age, self._controller.age(Phase.FAILED))
