@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .runtime.scripted import Outcome, ScriptedRuntime
     from .runtime.shell.commands import Command
     from .service import Service
+    from .serving.server import ServerThread
     from .store import Store
     from .testing import FakeProxy, FakeProxyServer
 
@@ -41,6 +42,7 @@ __all__ = [
     "RuntimeUnreachable",
     "Sandbox",
     "ScriptedRuntime",
+    "ServerThread",
     "Service",
     "Status",
     "Store",
@@ -68,6 +70,7 @@ _MODULES = {
     "RuntimeUnreachable": "runtime.interface",
     "Sandbox": "model",
     "ScriptedRuntime": "runtime.scripted",
+    "ServerThread": "serving.server",
     "Service": "service",
     "Status": "controller",
     "Store": "store",

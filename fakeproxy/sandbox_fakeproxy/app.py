@@ -85,7 +85,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
         command_timeout: seconds of `clock` until a request to a sandbox is answered with 504.
         upstream: handles requests below `/proxy/<name>` for which the runtime has no path.
         as_deployed: behave as the deployed proxy, including its quirks and bugs.
-        allowed_hosts: reject requests for other hosts; by default, accept all.
+        allowed_hosts: hosts to answer for, such as `localhost` or `*.example.com`; others are 400.
+            By default, all.
         random: generates ids and keys; a seeded one generates the same in every run.
         log_bodies: keep queries and bodies in the request log, with keys masked.
         service: a subclass of `Service` with changed rules.
@@ -103,8 +104,6 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     if runtime is None:
         runtime = LocalRuntime(seed=derive_seed(random), as_deployed=as_deployed)
     behavior = DEPLOYED if as_deployed else DEFAULT
-    if not behavior.rules.keeps_files:
-        store.forget_kept_files()
     ids = IdGenerator(random)
     controller = Controller(
         ready_after=ready_after,

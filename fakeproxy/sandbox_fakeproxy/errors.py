@@ -1,4 +1,4 @@
-"""The tree of all errors of the fake; those that several modules raise are defined here.
+"""The tree of all public errors of the fake; those that several modules raise are defined here.
 
 Exception
 ├── APIError                  the proxy's error response: a status and a message

@@ -91,6 +91,8 @@ class Service:
         self.controller = controller
         self.runtime = runtime
         self.rules = rules
+        if not rules.keeps_files:
+            store.forget_kept_files()
         self._admin_digest = digest(admin_key)
         self._pending_changes = set[str]()  # ids of sandboxes that a request is changing
         self._deletion_race_quirks = cycle(rules.deletion_race_quirks)
@@ -178,6 +180,12 @@ class Service:
 
     def _is_admin_key(self, secret: str) -> bool:
         return hmac.compare_digest(digest(secret), self._admin_digest)
+
+    # The proxy itself ---------------------------------------------------------------------------
+
+    def is_database_available(self) -> bool:
+        """Return whether the database answers."""
+        return self.store.is_available()
 
     # Users --------------------------------------------------------------------------------------
 
@@ -292,6 +300,20 @@ class Service:
         sandbox = self.store.sandbox(user.id, name)
         if sandbox is None:
             raise APIError(403, _NO_ACCESS, Quirk.NUL_IN_NAME if "\0" in name else None)
+        return sandbox
+
+    def sandbox_of(self, username: str, name: str) -> Sandbox:
+        """Return a sandbox by its owner's name, for testers.
+
+        Raises:
+            LookupError: there is no such user or sandbox.
+        """
+        user = self.store.user_named(username)
+        if user is None:
+            raise LookupError(f"There is no user '{username}'")
+        sandbox = self.store.sandbox(user.id, name)
+        if sandbox is None:
+            raise LookupError(f"User '{username}' has no sandbox '{name}'")
         return sandbox
 
     async def create_sandbox(self, user: User, name: str, image: str) -> Sandbox:

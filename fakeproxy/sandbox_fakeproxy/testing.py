@@ -35,7 +35,8 @@ class FakeProxy:
         directory: the root directory of the sandboxes' files.
         clock: the factory of the fake's clock; by default, the time changes only by `advance`.
         runtime: the factory of the fake's runtime; by default, commands run on this machine. It is
-            called with those of `root=`, `clock=`, `seed=` and `as_deployed=` that it accepts.
+            called with those of `root=`, `clock=`, `seed=` and `as_deployed=` that it accepts. A
+            `LocalRuntime` runs in an event loop of its own, and is `runtime.wrapped` then.
         admin_key: see `create_app`.
         options: the other options of `create_app`, except `store`.
 

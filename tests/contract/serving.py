@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sandbox_fakeproxy import FakeProxy
-from sandbox_fakeproxy.serving.server import ServerThread
+from sandbox_fakeproxy import FakeProxy, ServerThread
 from starlette.responses import JSONResponse
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import pytest
 import schemathesis
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from sandbox_fakeproxy import FakeProxy, ScriptedRuntime
-from sandbox_fakeproxy.api.operations import OPERATIONS
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -211,16 +210,6 @@ async def test_the_runtime_has_every_documented_path_below_a_sandbox(
         reply = await http.request(operation.method, operation.path.format(**there))
     assert reply.status_code != 405
     assert reply.json() != {"detail": "Not Found"}
-
-
-def test_the_fakes_table_of_operations_is_the_documents() -> None:
-    documented = {
-        each.definition.value["operationId"]: (each.method, anonymous(each.path))
-        for each in operations()
-    }
-    assert documented == {
-        name: (method, anonymous(path)) for name, (method, path) in OPERATIONS.items()
-    }
 
 
 def test_every_example_is_as_its_schema_says() -> None:

@@ -110,7 +110,7 @@ class Health:
         Raises:
             APIError: 503, the database does not answer.
         """
-        if self._behavior.checks_database and not self._service.store.is_available():
+        if self._behavior.checks_database and not self._service.is_database_available():
             raise APIError(503, "The database does not answer")
         now = iso(self._service.clock.now())
         return Reply({"status": "ok", "timestamp": now, "database": "connected"})

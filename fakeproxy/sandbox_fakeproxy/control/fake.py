@@ -6,7 +6,7 @@ from typing import Any
 
 from sandbox_fakeproxy.api.request_log import CAPACITY, RequestFilter, RequestLog
 from sandbox_fakeproxy.errors import APIError
-from sandbox_fakeproxy.model import Sandbox, parse_failure_mode
+from sandbox_fakeproxy.model import parse_failure_mode
 from sandbox_fakeproxy.service import Service
 
 from .faults import Faults
@@ -131,9 +131,10 @@ class Fake:
             ValueError: there is no such failure mode.
         """
         parsed = parse_failure_mode(failure_mode)
-        sandbox = self._sandbox(username, name)
+        sandbox = self._service.sandbox_of(username, name)
+        now = self._clock.now()  # killing processes takes time
         changed = await self._service.set_failure_mode(sandbox, parsed)
-        return describe_sandbox(changed, self._service.controller, self._clock.now())
+        return describe_sandbox(changed, self._service.controller, now)
 
     async def reset(self) -> None:
         """Delete all users, keys, sandboxes with their processes and files, faults and requests.
@@ -178,12 +179,3 @@ class Fake:
 
     def _add_admin(self) -> None:
         self._service.create_user(ADMIN, self._admin_email)
-
-    def _sandbox(self, username: str, name: str) -> Sandbox:
-        user = self._store.user_named(username)
-        if user is None:
-            raise LookupError(f"There is no user '{username}'")
-        sandbox = self._store.sandbox(user.id, name)
-        if sandbox is None:
-            raise LookupError(f"User '{username}' has no sandbox '{name}'")
-        return sandbox

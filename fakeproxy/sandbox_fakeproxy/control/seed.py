@@ -101,7 +101,7 @@ def read_seed(document: object, *, has_port: bool) -> Seed:
 
 
 def read_user(value: object, location: str) -> SeedUser:
-    """Check one user with keys and sandboxes; errors name its location.
+    """Check one user with keys and sandboxes; errors name the location of the user in the document.
 
     Raises:
         InvalidDocument: it is not a valid user.

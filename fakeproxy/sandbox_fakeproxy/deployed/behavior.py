@@ -13,6 +13,7 @@ from sandbox_fakeproxy.errors import Quirk
 from sandbox_fakeproxy.service import Rules
 
 from .routing import ENDPOINTS
+from .validation import LABEL
 
 DEPLOYED = Behavior(
     # #errors
@@ -73,7 +74,7 @@ DEPLOYED = Behavior(
         # #authorization-header: the second space counts as the first character of the key
         credentials=re.compile(r"Bearer ( *[^ ]+)"),
         # #other-names
-        complete_name=re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        complete_name=LABEL,
         # #create-a-sandbox
         complete_image_limit=IMAGE_LIMIT,
         # #sandboxes-of-a-deleted-user

@@ -9,8 +9,8 @@ from sandbox_fakeproxy.clock import Instant
 from sandbox_fakeproxy.errors import APIError, Quirk
 from sandbox_fakeproxy.http import JsonObject
 
-# The deployed proxy's own limit, which leaves no room for the namespace's prefix.
-_USERNAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+# A DNS label. As a username, it may leave no room for the namespace's prefix.
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 # Names of Kubernetes resources; those with dots or longer than a label are no names of services.
 _RESOURCE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESOURCE_NAME_LIMIT = 253
@@ -28,7 +28,7 @@ class DeployedValidation(Validation):
         if _is_falsy(value):
             raise APIError(400, "username is required")
         name = _to_text(value)
-        if _USERNAME.fullmatch(name) is None:
+        if LABEL.fullmatch(name) is None:
             raise APIError(400, "The database rejects the username", Quirk.USERNAME)
         return name
 

@@ -18,36 +18,36 @@ class OwnLoop:
     """Run a runtime in another thread, from the first call until `end`.
 
     A test's event loop ends with the test; without a loop of its own, the runtime would no longer
-    read the output of commands that still run.
+    read the output of commands that still run. `wrapped` is the runtime itself.
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+        self.wrapped = runtime
         self._start_lock = threading.Lock()
         self._has_started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fake-proxy-runtime", daemon=True)
 
     def answer(self, sandbox_id: str, request: Request) -> Awaitable[Response | None]:
         """Return the runtime's response; requests are begun in the order of the calls."""
-        return self._submit(lambda: self._runtime.answer(sandbox_id, request))
+        return self._submit(lambda: self.wrapped.answer(sandbox_id, request))
 
     async def stop(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes, and remove its files except those in /sandbox."""
-        await self._submit(lambda: self._runtime.stop(sandbox_id))
+        await self._submit(lambda: self.wrapped.stop(sandbox_id))
 
     async def remove(self, sandbox_id: str) -> None:
         """Kill a sandbox's processes and remove its files."""
-        await self._submit(lambda: self._runtime.remove(sandbox_id))
+        await self._submit(lambda: self.wrapped.remove(sandbox_id))
 
     async def close(self) -> None:
         """Kill all processes and start no more."""
         if self._thread.is_alive():
-            await self._submit(self._runtime.close)
+            await self._submit(self.wrapped.close)
 
     def end(self) -> None:
         """Close the runtime, then stop its loop and join its thread."""
         self._start()
-        asyncio.run_coroutine_threadsafe(self._runtime.close(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self.wrapped.close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 

@@ -48,7 +48,7 @@ class Pod:
         }
 
     async def stop(self) -> None:
-        """End all sessions, processes and file operations; from the call on, start none."""
+        """End all sessions, then what they left running, then file operations; start no more."""
         await self.sessions.stop()
         await self.end_processes()
         await self._files.stop()

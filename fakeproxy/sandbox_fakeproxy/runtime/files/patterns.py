@@ -29,7 +29,7 @@ class Glob:
         self._expressions = [re.compile(translate(part)) for part in parts]
 
     def start(self) -> GlobState:
-        """Return the state before the first name."""
+        """Return the state of a match before the first name of a path."""
         return self._with_empty_double_stars({0})
 
     def step(self, state: GlobState, name: str) -> GlobState:

@@ -399,7 +399,7 @@ class Sessions:
     async def _close_oldest_idle(self) -> None:
         """Close the implicit sessions that were idle longest, down to `_MAX_IDLE_IMPLICIT`.
 
-        Sessions with background jobs stay open.
+        Sessions with background jobs count, and stay open.
         """
         for session in self.all():
             session.process_due_events()
@@ -408,16 +408,15 @@ class Sessions:
             for session in sorted(self.all(), key=lambda session: session.last_used_at)
             if session.id in self._implicit and session.runs and session.current_run is None
         ]
-        if len(idle) <= _MAX_IDLE_IMPLICIT:  # whether jobs run is a look at all processes
-            return
-        without_jobs = [session for session in idle if session.shell.is_idle()]
-        for session in without_jobs[:-_MAX_IDLE_IMPLICIT]:
-            # Checked again, as a request may have used or closed the session during `close`.
-            if (
-                session.id in self._by_id
-                and session.current_run is None
-                and session.shell.is_idle()
-            ):
+        excess = len(idle) - _MAX_IDLE_IMPLICIT
+        for session in idle:
+            if excess <= 0:
+                return
+            # Checked here, as a request may have used or closed the session during `close`, and as
+            # `is_idle` looks at all processes of the machine.
+            is_unused = session.id in self._by_id and session.current_run is None
+            if is_unused and session.shell.is_idle():
+                excess -= 1
                 await self.close(session.id)
 
 
