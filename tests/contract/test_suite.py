@@ -54,7 +54,7 @@ def test_a_subclass_with_one_fixture_judges_its_target(pytester: pytest.Pytester
         [
             "*= sandbox proxy contract =*",
             f"*::TestFake: 34 of {len(CLAUSES)} clauses were selected, 33 judged, 1 not judged*",
-            "sandbox-contract *; version of the target: not told",
+            "sandbox-contract *; version of the target: unknown",
         ]
     )
 
