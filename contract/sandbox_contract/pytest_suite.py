@@ -1,6 +1,5 @@
 """The contract as pytest tests, one per clause."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,8 +39,6 @@ class ProxyContract:
                 yield judge
         finally:
             _summarize(judge, request, record_testsuite_property)
-        for what in judge.run.cleanup.out_of_reach:
-            warnings.warn(f"The proxy may have left in its cluster: {what}", stacklevel=1)
         if judge.left:
             pytest.fail(f"This run has left: {'; '.join(judge.left)}", pytrace=False)
 
@@ -64,11 +61,17 @@ def _prepare(judge: Judge) -> None:
 def _summarize(
     judge: Judge, request: pytest.FixtureRequest, record: Callable[[str, object], None]
 ) -> None:
-    """Add the coverage and the versions to the terminal summary and to the JUnit properties."""
+    """Add the coverage and the versions to the terminal summary and to the JUnit properties.
+
+    The summary also lists possible leftovers in the proxy's cluster. A warning would become a
+    failure under `filterwarnings = error`.
+    """
     class_id: str = request.node.nodeid
     coverage = Coverage.of(judge.verdicts, selected=_count_selected(request), total=len(CLAUSES))
     versions = describe_versions(version(), judge.run.target_version)
     add_summary_lines(request.config, f"{class_id}: {describe_coverage(coverage)}", versions)
+    for leftover in judge.run.cleanup.out_of_reach:
+        add_summary_lines(request.config, f"The proxy may have left in its cluster: {leftover}")
     record(f"{class_id} coverage", describe_coverage(coverage))
     record(f"{class_id} versions", versions)
 
