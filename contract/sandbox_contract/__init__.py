@@ -1,7 +1,7 @@
-"""The sandbox proxy's contract: clauses as data, and a suite that judges any proxy by them.
+"""The contract of the sandbox proxy: clauses as data, and a suite that judges a proxy by them.
 
-The law of this repository: `client`, `fakeproxy` and `contract` never import one another.
-This package speaks HTTP, and so judges a fake and a deployed proxy with the very same code.
+A rule of this repository: `client`, `fakeproxy` and `contract` never import one another. This
+package uses HTTP alone, and so judges a fake and a deployed proxy with the same code.
 """
 
 from importlib import import_module
@@ -33,9 +33,9 @@ __all__ = [
     "judge",
 ]
 
-# pytest loads the plugin beside this file in every project where the distribution is installed,
-# also without its extra: what needs Hypothesis or pytest is imported when it is asked for.
-_HOMES = {
+# pytest imports `sandbox_contract.pytest_plugin` in every project where the distribution is
+# installed, even without its extra. So modules that need Hypothesis or pytest are imported lazily.
+_MODULES = {
     "CLAUSES": "clauses.catalogue",
     "ManualTime": "target",
     "CannotRun": "harness.preflight",
@@ -54,6 +54,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,4 +1,4 @@
-"""A clause: one promise of the proxy in one sentence, its source, and the check that tries it."""
+"""A clause of the contract, and the decorator that defines one."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -17,9 +17,9 @@ Check = Callable[[Run], Awaitable[None]]
 
 
 class Level(StrEnum):
-    """How much a clause weighs: a MUST that is broken fails, a SHOULD is a finding.
+    """The level of a clause: a broken MUST is a failure, a broken SHOULD a finding.
 
-    A SHOULD is what a proxy ought to do in place of a bug that the deployed proxy is known to have.
+    A SHOULD states the right answer where the deployed proxy is known to have a bug.
     """
 
     MUST = "MUST"
@@ -28,9 +28,10 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One promise. `id` is `area.subject.rule`, and stays what it is for good.
+    """One promise of the proxy, in one sentence, with the function that checks it.
 
-    `source` is the heading of docs/wire-contract.md that makes the promise, as an anchor.
+    `id` is `area.subject.rule` and never changes, since reports are compared by it. `source` is the
+    anchor of the heading in docs/wire-contract.md that makes the promise.
 
     Raises:
         ValueError: the id, the sentence, the source or the needs are malformed.
@@ -55,20 +56,17 @@ class Clause:
 
     @property
     def area(self) -> str:
-        """Return the first part of the id."""
+        """The first part of the id."""
         return self.id.partition(".")[0]
 
     @property
     def link(self) -> str:
-        """Return the path of the source in the repository, with its anchor."""
+        """The path of the source in the repository, with its anchor."""
         return f"{DOCUMENT}#{self.source}"
 
 
 class Clauses:
-    """Clauses by their ids, in the order in which they were defined.
-
-    `clause` defines one, as the decorator of the function that checks it.
-    """
+    """A registry of clauses, in the order of their definition; the decorator `clause` adds one."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Clause] = {}
@@ -93,19 +91,19 @@ class Clauses:
             async def quota_is_held(run: Run) -> None: ...
 
         Raises:
-            ValueError: an argument is malformed, another clause has that id, or it makes the same
-                promise.
+            ValueError: an argument is malformed, or another clause has the same id or makes the
+                same promise.
         """
-        needed = (needs,) if isinstance(needs, Need) else tuple(needs)
+        all_needs = (needs,) if isinstance(needs, Need) else tuple(needs)
 
         def define(check: Check) -> Check:
-            defined = Clause(clause_id, sentence, source, check, level, needed)
+            new = Clause(clause_id, sentence, source, check, level, all_needs)
             if clause_id in self._by_id:
                 raise ValueError(f"Two clauses have the id {clause_id}")
             for other in self:
-                if (other.area, other.sentence, other.source) == (defined.area, sentence, source):
+                if (other.area, other.sentence, other.source) == (new.area, sentence, source):
                     raise ValueError(f"{other.id} and {clause_id} make the same promise")
-            self._by_id[clause_id] = defined
+            self._by_id[clause_id] = new
             return check
 
         return define

@@ -18,10 +18,10 @@ from sandbox_contract.harness.preflight import CannotRun
 from sandbox_contract.report.diff import compare
 from sandbox_contract.report.diff import render as render_difference
 from sandbox_contract.report.files import write_reports
-from sandbox_contract.report.json_report import ReportUnreadable, read
+from sandbox_contract.report.json_report import InvalidReport, read
 from sandbox_contract.report.terminal import render
 
-from .console import complain, discard, prepare, standard_error, standard_output
+from .console import discard, prepare, print_error, standard_error, standard_output
 from .distribution import version
 from .options import Unusable, add_target_options, target_from
 from .progress import Progress
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _interruptible():
             return act(options)
-    except (Unusable, CannotRun, ReportUnreadable) as exc:
+    except (Unusable, CannotRun, InvalidReport) as exc:
         _complain(str(exc))
         return CANNOT
     except KeyboardInterrupt:
@@ -152,16 +152,16 @@ def _diff(options: argparse.Namespace) -> int:
     first, second = (read(_text(path)) for path in (options.first, options.second))
     difference = compare(first, second)
     if not difference.compared:
-        raise ReportUnreadable("The reports have no clause in common: there is nothing to compare.")
+        raise InvalidReport("The reports have no clause in common: there is nothing to compare.")
     render_difference(difference, (str(options.first), str(options.second)), standard_output())
-    return 0 if difference.is_none else 1
+    return 0 if difference.is_empty else 1
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as exc:
-        raise ReportUnreadable(f"{path} cannot be read as a report: {exc}") from exc
+        raise InvalidReport(f"{path} cannot be read as a report: {exc}") from exc
 
 
 # Arguments --------------------------------------------------------------------------------------
@@ -277,4 +277,4 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _complain(text: str) -> None:
-    complain(f"sandbox-contract: {text}")
+    print_error(f"sandbox-contract: {text}")

@@ -1,4 +1,4 @@
-"""The terminal or pipe that the command writes to, whatever the environment says about it."""
+"""Standard output and standard error, in every environment: a terminal, a pipe, or closed."""
 
 import io
 import os
@@ -9,40 +9,43 @@ from typing import Literal, TextIO, TypedDict
 
 from rich.console import Console
 
-_NARROWEST = 20  # columns that text can be wrapped to
-_SIZE = re.compile("[1-9][0-9]{0,3}")
-_DUMB = {"", "dumb", "unknown"}
+_MIN_COLUMNS = 20  # the narrowest width to which text can be wrapped
+_VALID_SIZE = re.compile("[1-9][0-9]{0,3}")
+_DUMB_TERMINALS = {"", "dumb", "unknown"}
 
 
 class StandardOutput(Console):
-    """Standard output; a reader that leaves is a BrokenPipeError, for the command to handle."""
+    """Standard output; it raises BrokenPipeError after its reader has closed the pipe."""
 
     def on_broken_pipe(self) -> None:
-        """Raise the error again."""
+        """Raise BrokenPipeError, where Rich would exit the process."""
         raise BrokenPipeError
 
 
 class StandardError(Console):
-    """Standard error; after its reader has left, a run goes on silently and cleans up."""
+    """Standard error; after its reader has closed the pipe, it writes nothing.
+
+    So a run goes on silently and cleans up.
+    """
 
     def on_broken_pipe(self) -> None:
-        """Write no more."""
+        """Discard all further output."""
         self.quiet = True
         discard(sys.stderr)
 
 
 def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Make output possible in every environment; call it before anything is written.
+    """Prepare the streams and the environment for output; call this before any output.
 
-    Characters that an encoding lacks are replaced. Variables that Rich and argparse would trip
-    over are removed: an impossible size, and a blank FORCE_COLOR, which counts as unset.
+    The streams replace characters that their encoding lacks. Variables that Rich and argparse
+    cannot handle are removed: an invalid size, and a blank FORCE_COLOR, which counts as unset.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    for name, least in (("COLUMNS", _NARROWEST), ("LINES", 1)):
+    for name, minimum in (("COLUMNS", _MIN_COLUMNS), ("LINES", 1)):
         size = environ.get(name, "")
-        if not _SIZE.fullmatch(size) or int(size) < least:
+        if not _VALID_SIZE.fullmatch(size) or int(size) < minimum:
             environ.pop(name, None)
     if not environ.get("FORCE_COLOR"):
         environ.pop("FORCE_COLOR", None)
@@ -58,18 +61,18 @@ def standard_error() -> Console:
     return StandardError(stderr=True, **_settings(sys.stderr))
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Write a line to standard error, if there is one."""
-    if sys.stderr is None:  # closed by 2>&-: print would take standard output
+    if sys.stderr is None:  # closed by 2>&-: print would write to standard output
         return
     try:
         print(text, file=sys.stderr)
-    except OSError:  # a full disk, or a reader that left
+    except OSError:  # a full disk, or a reader that closed the pipe
         discard(sys.stderr)
 
 
 def discard(stream: TextIO) -> None:
-    """Have a stream write to nowhere from now on, so that the flush at the exit cannot fail."""
+    """Redirect a stream to the null device, so that the flush at exit cannot fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
@@ -82,12 +85,12 @@ class _Settings(TypedDict):
 
 
 def _settings(stream: TextIO | None) -> _Settings:
-    """Return what Rich would decide by variables alone, also where there is no terminal."""
+    """Return the settings that Rich would take from variables alone, terminal or not."""
     is_terminal = stream is not None and stream.isatty()
-    kind = os.environ.get("TERM", "").lower()
-    refused = "0" in (os.environ.get("TTY_COMPATIBLE"), os.environ.get("TTY_INTERACTIVE"))
+    terminal_type = os.environ.get("TERM", "").lower()
+    is_forbidden = "0" in (os.environ.get("TTY_COMPATIBLE"), os.environ.get("TTY_INTERACTIVE"))
     return _Settings(
-        soft_wrap=not is_terminal,  # in a pipe a line stays a line
-        force_interactive=is_terminal and not refused and kind not in _DUMB,
-        color_system="auto" if kind or not is_terminal else None,
+        soft_wrap=not is_terminal,  # in a pipe, lines are not wrapped
+        force_interactive=is_terminal and not is_forbidden and terminal_type not in _DUMB_TERMINALS,
+        color_system="auto" if terminal_type or not is_terminal else None,
     )

@@ -1,6 +1,6 @@
-"""What a target's runtime may serve beside its own API, so that the way there can be judged.
+"""An ASGI app that a target's runtime may serve below a path of its own, to judge forwarding.
 
-An ASGI app for paths that a runtime does not have. A fake proxy takes it as its `upstream`.
+A fake proxy takes it as its `upstream`.
 """
 
 import json
@@ -14,27 +14,27 @@ _JSON = [(b"content-type", b"application/json")]
 
 
 async def probe(scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
-    """Answer `status/N` with that status and what was asked, `no-json`, and `reset` not at all.
+    """Answer `status/N` with that status and the request, and `no-json` with HTML.
 
     Raises:
-        ConnectionResetError: the path is `reset`, and a connection would break off.
+        ConnectionResetError: the path is `reset`, which stands for a connection that breaks.
     """
-    what, _, detail = str(scope["path"]).removeprefix(_ROOT).partition("/")
-    if what == "reset":
+    action, _, detail = str(scope["path"]).removeprefix(_ROOT).partition("/")
+    if action == "reset":
         raise ConnectionResetError("The probe was asked to break off")
-    if what == "status":
-        asked = {
+    if action == "status":
+        request = {
             "method": scope["method"],
             "status": int(detail),
             "headers": {name.decode(): value.decode() for name, value in scope["headers"]},
         }
-        await _answer(send, int(detail), json.dumps(asked).encode())
-    elif what == "no-json":
-        await _answer(send, 200, b"<html>this is no JSON</html>")
+        await _respond(send, int(detail), json.dumps(request).encode())
+    elif action == "no-json":
+        await _respond(send, 200, b"<html>this is no JSON</html>")
     else:
-        await _answer(send, 404, b'{"detail": "Not Found"}')
+        await _respond(send, 404, b'{"detail": "Not Found"}')
 
 
-async def _answer(send: Send, status: int, body: bytes) -> None:
+async def _respond(send: Send, status: int, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": _JSON})
     await send({"type": "http.response.body", "body": body})

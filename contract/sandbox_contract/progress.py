@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.text import Text
 
 from sandbox_contract.clause import Clause
+from sandbox_contract.report.summary import NOTEWORTHY
 from sandbox_contract.report.terminal import STYLES
-from sandbox_contract.report.words import TOLD
 
 from .result import Verdict
 
@@ -54,7 +54,7 @@ class Progress:
         if self._status is None:
             line = f"{verdict.outcome:<11} {verdict.clause.id}  {verdict.seconds:.1f} s"
             self._say(f"{self._number:>3}/{self._total} {line}")
-        elif verdict.outcome in TOLD:
+        elif verdict.outcome in NOTEWORTHY:
             self._console.print(Text.assemble((f"{verdict.outcome:<8}", style), verdict.clause.id))
 
     def cleans(self) -> None:

@@ -1,8 +1,8 @@
-"""Options for `pytest --pyargs sandbox_contract`, and what a run adds to pytest's summary.
+"""The pytest plugin: options for `pytest --pyargs sandbox_contract`, and a terminal summary.
 
-The options are those of `sandbox-contract run`, but for the keys, with a prefix that no other
-project's are likely to have. pytest loads this module wherever the distribution is installed, so it
-imports no more.
+The options are those of `sandbox-contract run` without the keys, with a prefix that the options of
+other projects are unlikely to have. pytest imports this module wherever the distribution is
+installed, so it imports only what it needs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .options import add_target_options
 __all__ = ["PREFIX", "add_summary_lines", "pytest_addoption", "pytest_terminal_summary"]
 
 PREFIX = "--contract-"
-_LINES = pytest.StashKey[list[str]]()
+_SUMMARY_LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,8 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Write the lines of every class that judged a target."""
-    if lines := config.stash.get(_LINES, None):
+    """Print the lines that the test classes added."""
+    if lines := config.stash.get(_SUMMARY_LINES, None):
         terminalreporter.section("sandbox proxy contract")
         for line in lines:
             terminalreporter.write_line(line)
@@ -34,4 +34,4 @@ def pytest_terminal_summary(
 
 def add_summary_lines(config: pytest.Config, *lines: str) -> None:
     """Add lines to the terminal summary."""
-    config.stash.setdefault(_LINES, []).extend(lines)
+    config.stash.setdefault(_SUMMARY_LINES, []).extend(lines)

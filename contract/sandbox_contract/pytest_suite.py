@@ -1,6 +1,5 @@
-"""The contract as tests of pytest: one a clause."""
+"""The contract as pytest tests, one per clause."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 
 from sandbox_contract.clauses.catalogue import CLAUSES
 from sandbox_contract.harness.preflight import CannotRun
-from sandbox_contract.report.words import told_coverage, told_versions
+from sandbox_contract.report.summary import describe_coverage, describe_versions
 
 from .clause import Clause
 from .distribution import version
@@ -19,9 +18,9 @@ from .target import Target
 
 
 class ProxyContract:
-    """Judge the proxy that a fixture `target` supplies, of scope `class` or wider.
+    """Tests that judge the proxy of the fixture `target`, whose scope is `class` or wider.
 
-    A finding is an xfail, and what this run lacks something for is skipped, each with its reason.
+    A finding is an xfail, and an unsupported clause is skipped, each with its reason.
     """
 
     @pytest.fixture(scope="class")
@@ -32,7 +31,7 @@ class ProxyContract:
         request: pytest.FixtureRequest,
         record_testsuite_property: Callable[[str, object], None],
     ) -> Iterator[Judge]:
-        """Supply a judge; what was made is removed after the last clause."""
+        """Yield a judge, which removes all that it created after the last clause."""
         judge = Judge(target, run_id=new_run_id())
         try:
             with judge:
@@ -40,18 +39,16 @@ class ProxyContract:
                 yield judge
         finally:
             _summarize(judge, request, record_testsuite_property)
-        for what in judge.run.cleanup.out_of_reach:
-            warnings.warn(f"The proxy may have left in its cluster: {what}", stacklevel=1)
         if judge.left:
             pytest.fail(f"This run has left: {'; '.join(judge.left)}", pytrace=False)
 
     @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.id)
     def test_clause(self, judge: Judge, clause: Clause, request: pytest.FixtureRequest) -> None:
-        """Try one clause."""
+        """Try a clause, and turn its verdict into the outcome of this test."""
         verdict = judge.try_clause(clause)
-        # The fixture record_property would warn at every clause, in pytest's usual JUnit format.
+        # The fixture `record_property` would warn in every test under the default JUnit family.
         request.node.user_properties.extend(("note", note) for note in verdict.notes)
-        _tell(verdict)
+        _report(verdict)
 
 
 def _prepare(judge: Judge) -> None:
@@ -64,38 +61,44 @@ def _prepare(judge: Judge) -> None:
 def _summarize(
     judge: Judge, request: pytest.FixtureRequest, record: Callable[[str, object], None]
 ) -> None:
-    """Add the coverage and the versions to the terminal summary and to JUnit's properties."""
-    tested: str = request.node.nodeid
-    coverage = Coverage.of(judge.verdicts, selected=_selected(request), total=len(CLAUSES))
-    versions = told_versions(version(), judge.run.target_version)
-    add_summary_lines(request.config, f"{tested}: {told_coverage(coverage)}", versions)
-    record(f"{tested} coverage", told_coverage(coverage))
-    record(f"{tested} versions", versions)
+    """Add the coverage and the versions to the terminal summary and to the JUnit properties.
+
+    The summary also lists possible leftovers in the proxy's cluster. A warning would become a
+    failure under `filterwarnings = error`.
+    """
+    class_id: str = request.node.nodeid
+    coverage = Coverage.of(judge.verdicts, selected=_count_selected(request), total=len(CLAUSES))
+    versions = describe_versions(version(), judge.run.target_version)
+    add_summary_lines(request.config, f"{class_id}: {describe_coverage(coverage)}", versions)
+    for leftover in judge.run.cleanup.out_of_reach:
+        add_summary_lines(request.config, f"The proxy may have left in its cluster: {leftover}")
+    record(f"{class_id} coverage", describe_coverage(coverage))
+    record(f"{class_id} versions", versions)
 
 
-def _selected(request: pytest.FixtureRequest) -> int:
-    """Return how many clauses are left to this class after -k, --deselect and their like."""
-    items = [each for each in request.session.items if each.parent is request.node]
+def _count_selected(request: pytest.FixtureRequest) -> int:
+    """Return the number of clauses that -k, --deselect and similar options left in this class."""
+    items = [item for item in request.session.items if item.parent is request.node]
     return len({clause.id for clause in map(_clause_of, items) if clause is not None})
 
 
 def _clause_of(item: pytest.Item) -> Clause | None:
-    callspec: Any = getattr(item, "callspec", None)  # of a subclass's own test, maybe none
+    callspec: Any = getattr(item, "callspec", None)  # missing on a subclass's own test
     clause = callspec.params.get("clause") if callspec else None
     return clause if isinstance(clause, Clause) else None
 
 
-def _tell(verdict: Verdict) -> None:
-    """Tell pytest what was found."""
+def _report(verdict: Verdict) -> None:
+    """Skip, xfail or fail the current test as the verdict requires."""
     clause = verdict.clause
     if verdict.outcome is Outcome.UNSUPPORTED:
         pytest.skip(verdict.detail)
     if verdict.outcome is Outcome.FINDING:
         pytest.xfail(f"finding: expected {verdict.expected}, received {verdict.received}")
     if verdict.outcome is Outcome.FAIL:
-        asked = "" if verdict.decisive is None else f"request:  {verdict.decisive.request}\n"
+        request = "" if verdict.decisive is None else f"request:  {verdict.decisive.request}\n"
         pytest.fail(
-            f"{clause.id} ({clause.link})\n{clause.sentence}\n{asked}"
+            f"{clause.id} ({clause.link})\n{clause.sentence}\n{request}"
             f"expected: {verdict.expected}\nreceived: {verdict.received}",
             pytrace=False,
         )

@@ -1,4 +1,4 @@
-"""What a run finds of each clause, as values that a report can hold."""
+"""The result of a run: its verdicts, its coverage and its exit code."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from .target import Need
 
 
 class Outcome(StrEnum):
-    """What becomes of a clause; five, never merged."""
+    """The outcome of trying a clause; each verdict has exactly one of the five."""
 
     PASS = "pass"  # noqa: S105  (no password)
     FAIL = "fail"
@@ -24,11 +24,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A clause and what was found. Texts are redacted; times are seconds of this machine.
+    """The outcome of one clause, with its evidence. Texts are redacted.
 
-    `detail` says what an unsupported clause needs, or how the suite broke. What it needs is also in
-    `lacks` and `reason`. `notes` are which of
-    two right answers was given. `exchanges` are the clause's last ones, `decisive` among them.
+    `seconds` is measured by this machine's clock. `detail` is the need of an unsupported clause, or
+    the error that broke the suite; the needs are also in `missing_needs` and `reason`. Each of
+    `notes` records which of two permitted answers the target gave. `exchanges` are the last ones of
+    the clause, with `decisive` among them.
     """
 
     clause: Clause
@@ -37,7 +38,7 @@ class Verdict:
     expected: str = ""
     received: str = ""
     detail: str = ""
-    lacks: tuple[Need, ...] = ()
+    missing_needs: tuple[Need, ...] = ()
     reason: str = ""
     notes: tuple[str, ...] = ()
     exchanges: Sequence[Shown] = ()
@@ -46,9 +47,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many clauses of the contract a run selected, and how many of these it judged.
+    """The numbers of clauses in the contract, selected for a run, and judged by it.
 
-    `not_judged` counts the others of the selected ones by reason.
+    `not_judged` maps each reason to the number of selected clauses that were not judged for it.
     """
 
     total: int
@@ -58,33 +59,34 @@ class Coverage:
 
     @classmethod
     def of(cls, verdicts: Iterable[Verdict], *, selected: int, total: int) -> Self:
-        """Count the verdicts on the selected clauses; those without a verdict were not tried."""
-        counted = Counter(verdict.outcome for verdict in verdicts)
-        unsupported, error = counted[Outcome.UNSUPPORTED], counted[Outcome.ERROR]
+        """Count the verdicts; a selected clause without a verdict was not tried."""
+        counts = Counter(verdict.outcome for verdict in verdicts)
+        unsupported, error = counts[Outcome.UNSUPPORTED], counts[Outcome.ERROR]
         return cls(
             total=total,
             selected=selected,
-            judged=counted.total() - unsupported - error,
+            judged=counts.total() - unsupported - error,
             not_judged={
                 "unsupported": unsupported,
                 "error": error,
-                "not tried": selected - counted.total(),
+                "not tried": selected - counts.total(),
             },
         )
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether every clause of the contract was judged."""
+        """Whether every clause of the contract was judged."""
         return self.judged == self.total
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole run.
+    """The result of a whole run.
 
-    `total` is how many clauses the contract has, `selected` how many the run was asked to judge.
-    `left` is what could not be removed; `out_of_reach` what the proxy has left in its cluster,
-    where no request removes it. `target_version` is None where the target tells none.
+    `total` is the number of clauses in the contract, `selected` the number of those that the run
+    was to judge. `left` lists the things that the run could not remove, `out_of_reach` those that
+    the proxy may have left in its cluster, where no request removes them. `target_version` is None
+    if the target reports none.
     """
 
     target: str
@@ -102,32 +104,32 @@ class Result:
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def remains(self) -> Sequence[str]:
-        """Return all that is still there of what the run has made."""
+    def leftovers(self) -> Sequence[str]:
+        """Everything that may remain of this run."""
         return [*self.left, *self.out_of_reach]
 
     @property
     def counts(self) -> Mapping[Outcome, int]:
-        """Return how many verdicts each outcome has."""
-        counted = Counter(verdict.outcome for verdict in self.verdicts)
-        return {outcome: counted[outcome] for outcome in Outcome}
+        """The number of verdicts with each outcome."""
+        counts = Counter(verdict.outcome for verdict in self.verdicts)
+        return {outcome: counts[outcome] for outcome in Outcome}
 
     @property
     def coverage(self) -> Coverage:
-        """Return how much of the contract was judged."""
+        """How much of the contract was judged."""
         return Coverage.of(self.verdicts, selected=self.selected, total=self.total)
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether the run came to its end and judged every clause of the contract."""
+        """Whether the run was not interrupted and judged every clause of the contract."""
         return self.coverage.is_complete and not self.interrupted
 
     @property
     def exit_code(self) -> int:
-        """Return the exit code of `sandbox-contract run`.
+        """The exit code of `sandbox-contract run`.
 
-        130 when it was interrupted, 1 when a MUST fails, 2 when the suite broke or judged nothing,
-        and else 0: a selection of clauses that hold is a success.
+        130 if it was interrupted, 1 if a MUST fails, 2 if the suite broke or judged nothing, and 0
+        otherwise: a partial run whose clauses hold is a success.
         """
         counts = self.counts
         if self.interrupted:
@@ -137,6 +139,6 @@ class Result:
         return 0 if self.coverage.judged and not counts[Outcome.ERROR] else 2
 
 
-def broken(clause: Clause) -> Outcome:
-    """Return what it is when a clause does not hold."""
+def outcome_if_broken(clause: Clause) -> Outcome:
+    """Return the outcome of a clause that does not hold."""
     return Outcome.FAIL if clause.level is Level.MUST else Outcome.FINDING

@@ -23,7 +23,7 @@ from sandbox_contract.http.expect import Violation
 
 from .clause import Clause
 from .distribution import version
-from .result import Outcome, Result, Verdict, broken
+from .result import Outcome, Result, Verdict, outcome_if_broken
 from .target import Need, Target, Unsupported
 
 # Seconds of this machine that a clause may take: only a hang takes as long.
@@ -182,7 +182,7 @@ class Judge:
         shown = violation.exchange
         return Verdict(
             clause,
-            broken(clause),
+            outcome_if_broken(clause),
             expected=violation.expected,
             received=violation.received,
             decisive=None if shown is None else shown.redacted(),
@@ -212,7 +212,7 @@ def _unsupported(clause: Clause, exc: Unsupported) -> Verdict:
         clause,
         Outcome.UNSUPPORTED,
         detail=f"needs {exc}",
-        lacks=exc.needs,
+        missing_needs=exc.needs,
         reason=exc.reason,
     )
 

@@ -1,4 +1,4 @@
-"""What is judged: a base URL or an ASGI app, the keys it may use, and how time passes there."""
+"""The target of a run: its address or ASGI app, its keys and its clock."""
 
 import asyncio
 import inspect
@@ -13,9 +13,9 @@ from sandbox_contract.http.interleaving import ASGIApp
 
 
 class Need(Enum):
-    """What a run must have for a clause to be judged, in words that say how to supply it."""
+    """A condition for judging a clause; the value tells how to meet it."""
 
-    USER = "a user's key: set API_KEY, or ADMIN_API_KEY to have users made"
+    USER = "a user's key: set API_KEY, or ADMIN_API_KEY to let the run create users"
     SECOND_USER = "a second user's key: set SECOND_API_KEY beside API_KEY, or ADMIN_API_KEY"
     ADMIN = "the admin key: set ADMIN_API_KEY"
     WAITING = "a sandbox that becomes ready, within --ready-timeout"
@@ -23,63 +23,64 @@ class Need(Enum):
     EXACT_CLOCK = "a clock that stands still until it is moved: only a fake in tests has one"
     LONG_WAIT = "five minutes for one command: pass --long"
     PROBE = "sandboxes whose runtime serves the suite's probe: only a fake in tests has them"
-    FATES = "images whose sandboxes come to grief: pass --fate-image failed=IMAGE and its like"
+    FATES = "images whose sandboxes fail: pass --fate-image FATE=IMAGE, such as failed=IMAGE"
     OUTAGE = "a way to take the database down: only a target in process has one"
-    STORAGE = "a look at what the proxy stores: only a target in process has one"
+    STORAGE = "access to the data that the proxy stores: only a target in process gives it"
 
 
 class Unsupported(Exception):
-    """A run lacks what a clause needs: some `needs` and, in more words, what `reason` says."""
+    """A clause cannot be judged in this run: it lacks `needs`, or has the limit in `reason`."""
 
     def __init__(self, *needs: Need, reason: str = "") -> None:
-        lacking = [need.value for need in needs]
-        super().__init__("; ".join([*lacking, reason] if reason else lacking))
+        parts = [need.value for need in needs]
+        super().__init__("; ".join([*parts, reason] if reason else parts))
         self.needs = needs
         self.reason = reason
 
 
 class Time(Protocol):
-    """How time passes at a target."""
+    """The clock of a target."""
 
     @property
     def budget(self) -> float:
-        """Return for how many seconds of the target's time a change is waited for."""
+        """The seconds of the target's time to wait for a change at most."""
         ...
 
     @property
     def ready_after(self) -> float | None:
-        """Return after how many seconds a sandbox is ready to the tick, where that is known."""
+        """The exact seconds until a new sandbox is ready, or None if unknown."""
         ...
 
     @property
     def reconcile_delay(self) -> float | None:
-        """Return after how many seconds a change shows, where that is known."""
+        """The exact seconds until a status shows a change, or None if unknown."""
         ...
 
     async def advance(self, seconds: float) -> None:
-        """Return when the target's clock has moved on by that much."""
+        """Wait until the target's clock has advanced by `seconds`, or move it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RealTime:
-    """Real time: it passes by itself, and `budget` seconds of it are waited at most."""
+    """Real time, with at most `budget` seconds of waiting for a change."""
 
     budget: float = 180.0
     ready_after: None = None
     reconcile_delay: None = None
 
     async def advance(self, seconds: float) -> None:
-        """Wait; what is waited for is asked again after that."""
+        """Sleep: the caller polls again afterwards."""
         await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class ManualTime:
-    """A clock that stands still until `move`, awaited or not, moves it on by some seconds.
+    """A clock that the suite advances, by `move(seconds)`, which may be async.
 
-    A change shows `reconcile_delay` after it was asked for, and a sandbox is ready after
-    `ready_after`; without these, the clock also moves by itself, and no instant is judged.
+    A status shows a change `reconcile_delay` seconds after the request, and a sandbox is ready
+    `ready_after` seconds after it was created. Where these are None, the clock also advances by
+    itself, and the suite judges no exact times.
     """
 
     move: Callable[[float], object]
@@ -88,21 +89,23 @@ class ManualTime:
     budget: float = 3600.0
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock."""
-        moved = self.move(seconds)
-        if inspect.isawaitable(moved):
-            await moved
+        """Advance the clock."""
+        result = self.move(seconds)
+        if inspect.isawaitable(result):
+            await result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A proxy to judge.
 
-    With an `admin_key`, users are made for the run; else the keys' own users are used, and only
-    what bears the run's prefix is touched. `app` is asked without a socket. `fate_images` are
-    images by what becomes of their sandboxes: `failed`, `expired` or `controller-error`.
-    `serves_probe` says that unknown paths of a runtime reach `sandbox_contract.probe`. `outage`
-    takes the database down for its block, and `stored` returns all that the proxy keeps.
+    With an `admin_key`, the run creates its own users. Without one, it acts as the users of the
+    other keys and touches only what has the run's prefix. `app` is an ASGI app that is called in
+    process, without a socket. `fate_images` maps the fate of a sandbox (`failed`, `expired` or
+    `controller-error`) to an image that leads to it. `serves_probe` means that requests to unknown
+    paths of a runtime reach `sandbox_contract.probe`. `may_take_minutes` permits clauses with a
+    command of five minutes. `outage` is a context manager that takes the database down, and
+    `stored` returns all data that the proxy stores.
     """
 
     base_url: str
@@ -118,7 +121,7 @@ class Target:
     stored: Callable[[], bytes] | None = None
 
     def has(self, need: Need) -> bool:
-        """Tell whether a run on this target has what a clause needs."""
+        """Return whether this target meets a need."""
         is_exact = self.time.ready_after is not None
         return {
             Need.USER: bool(self.admin_key or self.api_key),
@@ -134,28 +137,28 @@ class Target:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Return every key that must not be shown."""
-        given = (self.admin_key, self.api_key, self.second_api_key)
-        return tuple(key for key in given if key)
+        """The keys, which no output may show."""
+        keys = (self.admin_key, self.api_key, self.second_api_key)
+        return tuple(key for key in keys if key)
 
 
 @dataclass(frozen=True, slots=True)
 class FakeClock:
-    """A clock that whoever has the admin key may move on."""
+    """The clock of a served fake, which a request with the admin key advances."""
 
     base_url: str
     admin_key: str = field(repr=False)
 
     async def advance(self, seconds: float) -> None:
-        """Move it on.
+        """Advance the clock.
 
         Raises:
-            Violation: the target is no fake, and refuses.
+            Violation: the target refuses, so it is not a fake.
         """
-        wire = HttpClient(self.base_url, None)
+        client = HttpClient(self.base_url, None)
         try:
-            admin = Caller.with_key(wire, self.admin_key)
-            reply = await admin("POST", "/_fake/clock/advance", {"seconds": seconds})
-            reply.expect(200)
+            admin = Caller.with_key(client, self.admin_key)
+            response = await admin("POST", "/_fake/clock/advance", {"seconds": seconds})
+            response.expect(200)
         finally:
-            await wire.close()
+            await client.close()

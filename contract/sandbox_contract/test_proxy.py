@@ -13,7 +13,7 @@ from .target import Target
 
 @pytest.fixture(scope="module")
 def target(pytestconfig: pytest.Config) -> Target:
-    """Supply the proxy that the options name, with the environment's keys."""
+    """Return the proxy at `--contract-proxy-url`, with the keys from the environment."""
     values: dict[str, Any] = {"proxy_url": pytestconfig.getoption(f"{PREFIX}proxy-url")}
     for setting in SETTINGS:
         values[setting.replace("-", "_")] = pytestconfig.getoption(f"{PREFIX}{setting}")

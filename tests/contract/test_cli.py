@@ -182,7 +182,7 @@ def test_without_a_key_the_open_part_is_judged(
 ) -> None:
     assert main(["run", "--proxy-url", proxy[0], "--only", "health", "conventions"]) == 0
     said = capsys.readouterr().out
-    assert "a user's key: set API_KEY, or ADMIN_API_KEY to have users made" in said
+    assert "a user's key: set API_KEY, or ADMIN_API_KEY to let the run create users" in said
 
 
 def test_a_fakes_clock_is_moved_instead_of_waiting(

@@ -19,7 +19,7 @@ from sandbox_contract.clause import Clause, Level
 from sandbox_contract.http.exchange import Exchange, Redactor, Shown
 from sandbox_contract.report import diff, html, json_report, junit, terminal
 from sandbox_contract.report.files import write_reports
-from sandbox_contract.report.json_report import ReportUnreadable
+from sandbox_contract.report.json_report import InvalidReport
 from sandbox_contract.result import Outcome, Result, Verdict
 from sandbox_contract.target import Need
 
@@ -84,7 +84,7 @@ UNSUPPORTED = Verdict(
     clause("files.write.lacks", Need.ADMIN),
     Outcome.UNSUPPORTED,
     detail=f"needs {Need.ADMIN.value}",
-    lacks=(Need.ADMIN,),
+    missing_needs=(Need.ADMIN,),
 )
 RESULT = Result(
     target="https://sandboxes.test/<base>",
@@ -278,9 +278,9 @@ def test_every_report_tells_the_versions_of_suite_and_target() -> None:
 
 def test_every_report_tells_that_a_target_tells_no_version() -> None:
     result = replace(RESULT, target_version=None)
-    assert "<code>not told</code>" in html.write(result)
-    assert "; version of the target: not told\n" in printed(result)
-    assert parsed(result).find(".//property[@name='target_version'][@value='not told']") is not None
+    assert "<code>unknown</code>" in html.write(result)
+    assert "; version of the target: unknown\n" in printed(result)
+    assert parsed(result).find(".//property[@name='target_version'][@value='unknown']") is not None
     assert json.loads(json_report.write(result))["target_version"] is None
 
 
@@ -409,17 +409,17 @@ def test_a_written_report_is_read_back() -> None:
     summary = json_report.read(json_report.write(RESULT))
     assert (summary.target, summary.run_id) == (RESULT.target, RESULT.run_id)
     assert (summary.total, summary.selected) == (RESULT.total, RESULT.selected)
-    assert [each.outcome for each in summary.judged.values()] == [
+    assert [each.outcome for each in summary.verdicts.values()] == [
         each.outcome for each in RESULT.verdicts
     ]
-    assert summary.judged["files.read.holds"].notes == PASS.notes
+    assert summary.verdicts["files.read.holds"].notes == PASS.notes
 
 
 def test_a_report_of_the_format_before_is_read_without_the_numbers() -> None:
     report = json.loads(json_report.write(RESULT)) | {"format": 1}
     del report["clauses"]
     summary = json_report.read(json.dumps(report))
-    assert (summary.total, summary.selected, len(summary.judged)) == (None, None, 5)
+    assert (summary.total, summary.selected, len(summary.verdicts)) == (None, None, 5)
 
 
 def changed(**changes: object) -> str:
@@ -452,7 +452,7 @@ def with_verdict(**changes: object) -> str:
     ],
 )
 def test_a_malformed_report_is_refused_with_the_fault_in_it(text: str, said: str) -> None:
-    with pytest.raises(ReportUnreadable, match=re.escape(said)):
+    with pytest.raises(InvalidReport, match=re.escape(said)):
         json_report.read(text)
 
 
@@ -471,7 +471,7 @@ def told(difference: diff.Difference) -> str:
 
 def test_equal_runs_have_no_difference_and_that_is_said() -> None:
     difference = compared(RESULT, replace(RESULT, run_id="ffffff"))
-    assert difference.is_none
+    assert difference.is_empty
     assert told(difference) == "No difference between staging.json and live[red].json.\n"
 
 
@@ -487,7 +487,7 @@ def test_diff_separates_contradictions_from_clauses_of_one_run_only() -> None:
     assert "A  staging.json  (3 of 3 clauses selected, 3 tried)\nB  live[red].json  (" in text
     assert "1 clause judged differently\n" in text
     assert "  pass         fail         files.read.holds\n" in text
-    assert "2 clauses judged in one run at most, which is no contradiction\n" in text
+    assert "2 clauses judged in at most one run, which is no contradiction\n" in text
     assert "  unsupported  pass         files.write.lacks\n" in text
     assert "  error        pass         files.read.breaks\n" in text
 
@@ -502,7 +502,7 @@ def test_another_right_answer_is_a_difference_of_notes() -> None:
 
 def test_clauses_that_one_run_did_not_select_are_no_difference() -> None:
     difference = compared(only(PASS, FAIL), only(PASS, total=2))
-    assert difference.is_none
+    assert difference.is_empty
     assert told(difference) == (
         "A  staging.json  (2 of 2 clauses selected, 2 tried)\n"
         "B  live[red].json  (1 of 2 clauses selected, 1 tried)\n"
@@ -576,15 +576,15 @@ def test_a_very_long_answer_is_cut_with_how_much_is_missing() -> None:
 
 
 def test_unsupported_clauses_are_grouped_by_all_that_they_need() -> None:
-    both = replace(UNSUPPORTED, lacks=(Need.USER, Need.FATES))
+    both = replace(UNSUPPORTED, missing_needs=(Need.USER, Need.FATES))
     late = "expected ready within 3 s, received pending; no Service"
     text = printed(
         only(
             UNSUPPORTED,
             both,
             both,
-            replace(UNSUPPORTED, lacks=(Need.WAITING,), reason=late),
-            replace(UNSUPPORTED, lacks=(), reason="the moon"),
+            replace(UNSUPPORTED, missing_needs=(Need.WAITING,), reason=late),
+            replace(UNSUPPORTED, missing_needs=(), reason="the moon"),
         )
     )
     assert f"      2  {Need.USER.value}\n         and {Need.FATES.value}\n" in text

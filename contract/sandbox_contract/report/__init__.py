@@ -1,1 +1,1 @@
-"""A run's result, told to people, to CI systems and to programs."""
+"""The reports on a run: a web page, JUnit XML, JSON and terminal output."""

@@ -1,20 +1,20 @@
-"""Text of any origin, so that every report can hold it and no terminal obeys it."""
+"""Make untrusted text safe to put into a report or to print on a terminal."""
 
 import re
 
-# What XML 1.0 cannot hold, what a terminal obeys, what turns the direction of writing around.
+# Characters that XML 1.0 forbids, terminal control characters, and bidirectional overrides.
 _UNSAFE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
-def visible(text: str) -> str:
-    r"""Return text with each unsafe character spelt, as in `\x1b`; lines and tabs stay."""
+def escape_unsafe(text: str) -> str:
+    r"""Return `text` with unsafe characters escaped, as in `\x1b`; newlines and tabs stay."""
     lines = text.replace("\r\n", "\n")
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), lines)
 
 
-def cut(text: str, length: int) -> str:
-    """Return no more than some characters of a text, and how many more there are."""
-    more = len(text) - length
-    return text if more <= 0 else f"{text[:length]}… ({more} characters more)"
+def truncate(text: str, length: int) -> str:
+    """Return the first `length` characters of `text`, and the number of those left out."""
+    excess = len(text) - length
+    return text if excess <= 0 else f"{text[:length]}… ({excess} characters more)"

@@ -1,4 +1,4 @@
-"""A run's reports as files: a page for people, and what programs read."""
+"""Write the reports on a run into a directory."""
 
 import os
 from pathlib import Path
@@ -15,12 +15,12 @@ _WRITERS = {
 
 
 def write_reports(result: Result, directory: Path) -> list[Path]:
-    """Write every report into a directory, made if need be; return the files.
+    """Write every report into `directory`, which is created if missing; return the paths.
 
-    Each file is whole at any time: another run's, or this one's.
+    Each file is replaced atomically: a reader sees the previous report or the new one.
 
     Raises:
-        OSError: something could not be written.
+        OSError: a file or the directory could not be written.
     """
     texts = {name: write(result) for name, write in _WRITERS.items()}
     directory.mkdir(parents=True, exist_ok=True)
@@ -30,10 +30,10 @@ def write_reports(result: Result, directory: Path) -> list[Path]:
 
 
 def _replace(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # Half a surrogate pair has no UTF-8; so written, JSON reads it as what it was.
-        new.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-        new.replace(path)
+        # UTF-8 cannot encode a lone surrogate; backslashreplace writes the escape that JSON uses.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        temporary.replace(path)
     finally:
-        new.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A run as one page that a person reads; it needs nothing beside itself."""
+"""A run as one self-contained HTML page."""
 
 import base64
 import hashlib
@@ -18,25 +18,25 @@ from sandbox_contract.clause import Level
 from sandbox_contract.http.exchange import Shown
 from sandbox_contract.result import Outcome, Result, Verdict
 
-from .characters import visible
-from .words import (
+from .characters import escape_unsafe
+from .summary import (
     MEANINGS,
-    NOT_TOLD,
-    TOLD,
+    NOTEWORTHY,
+    UNKNOWN_VERSION,
     WORST_FIRST,
     by_area,
     by_missing_need,
     by_outcome,
     conclusion,
-    coverage_of,
-    duration,
+    describe_run_coverage,
+    format_duration,
     headline,
-    plural,
+    overall_outcome,
+    pluralize,
     remarks,
-    standing,
 )
 
-# An outcome is told by its word and by its sign; its colour only repeats them.
+# Each outcome is shown by its word and its sign; its colour only repeats them.
 _SIGNS: Mapping[Outcome, str] = {
     Outcome.PASS: "✓",
     Outcome.FAIL: "✕",
@@ -45,8 +45,8 @@ _SIGNS: Mapping[Outcome, str] = {
     Outcome.ERROR: "!",
 }
 _LEVELS: Mapping[str, str] = {
-    Level.MUST: "If it is broken, the clause fails and so does the run.",
-    Level.SHOULD: "A known bug of the deployed proxy: not met, it is a finding and no failure.",
+    Level.MUST: "A proxy that breaks the clause fails it, and the run fails.",
+    Level.SHOULD: "The deployed proxy is known to break it: that is a finding, not a failure.",
 }
 _OPTION = re.compile(r"--\w[\w-]*")
 
@@ -60,36 +60,36 @@ class Area:
 
     @property
     def counts(self) -> Mapping[Outcome, int]:
-        """Return how many clauses came to what, without what none came to."""
+        """The number of clauses with each outcome, without the outcomes that no clause has."""
         counted = Counter(verdict.outcome for verdict in self.verdicts)
         return {outcome: counted[outcome] for outcome in WORST_FIRST if counted[outcome]}
 
     @property
-    def is_told(self) -> bool:
-        """Tell whether there is more to say than that its clauses hold, or are not judged."""
-        return any(outcome in self.counts for outcome in TOLD)
+    def is_noteworthy(self) -> bool:
+        """Whether a clause failed, broke the suite or is a finding."""
+        return any(outcome in self.counts for outcome in NOTEWORTHY)
 
 
 def write(result: Result) -> str:
-    """Return a run as a page."""
+    """Return a run as an HTML page."""
     environment = _environment()
     script = environment.get_template("report.js").render()
     return environment.get_template("report.html.jinja").render(
         result=result,
         headline=headline(result),
-        target_version=result.target_version or NOT_TOLD,
+        target_version=result.target_version or UNKNOWN_VERSION,
         conclusion=conclusion(result),
-        coverage=coverage_of(result),
+        coverage=describe_run_coverage(result),
         remarks=remarks(result),
-        tone=standing(result),
-        areas=[Area(*each) for each in by_area(result.verdicts).items()],
-        told={outcome: by_outcome(result, outcome) for outcome in TOLD},
-        lacks=by_missing_need(result),
+        overall_outcome=overall_outcome(result),
+        areas=[Area(name, verdicts) for name, verdicts in by_area(result.verdicts).items()],
+        noteworthy={outcome: by_outcome(result, outcome) for outcome in NOTEWORTHY},
+        missing_needs=by_missing_need(result),
         meanings=MEANINGS,
         levels=_LEVELS,
         signs=_SIGNS,
-        script=Markup(script),  # noqa: S704  # it is this package's own, and nothing is put in
-        script_hash=_hash(script),
+        script=Markup(script),  # noqa: S704  # this package's own file, with nothing interpolated
+        script_hash=_csp_hash(script),
     )
 
 
@@ -99,35 +99,37 @@ def _environment() -> Environment:
         loader=PackageLoader(__package__ or "", ""),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_finalized,
+        finalize=_escape,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = environment.filters
     filters.update(
-        duration=duration,
-        moment=_moment,
-        options=_options,
-        others=_others,
-        plural=plural,
-        pretty=_pretty,
+        duration=format_duration,
+        timestamp=_format_timestamp,
+        options=_mark_options,
+        other_exchanges=_other_exchanges,
+        pluralize=pluralize,
+        indented=_indent_json,
     )
     return environment
 
 
-def _finalized(value: object) -> object:
-    """Return what a page can hold; markup of the template's own is that already."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+def _escape(value: object) -> object:
+    """Escape unsafe characters in text; the template's own markup stays as it is."""
+    return (
+        escape_unsafe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    )
 
 
-def _hash(script: str) -> str:
-    """Return by what the page's own policy knows its script: a body's would not run."""
+def _csp_hash(script: str) -> str:
+    """Return the script's hash for the Content-Security-Policy, which blocks any other script."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _moment(started: str) -> str:
-    """Return a timestamp as people write it, or as it is."""
+def _format_timestamp(started: str) -> str:
+    """Return an ISO 8601 timestamp in readable form, and other text unchanged."""
     try:
         moment = datetime.fromisoformat(started)
     except ValueError:
@@ -135,24 +137,24 @@ def _moment(started: str) -> str:
     return f"{moment:%d %B %Y, %H:%M:%S} {moment.tzname() or ''}".strip().lstrip("0")
 
 
-def _pretty(body: str) -> str:
-    """Return a body of JSON on lines of its own, and any other as it is."""
+def _indent_json(body: str) -> str:
+    """Return a JSON body indented, and any other body unchanged."""
     try:
         return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return body
 
 
-def _options(text: str) -> Markup:
-    """Return text with command-line options as code, which no line breaks in two."""
-    escaped = str(escape(visible(text)))
-    return Markup(_OPTION.sub(r"<code>\g<0></code>", escaped))  # noqa: S704  # it is escaped
+def _mark_options(text: str) -> Markup:
+    """Return text with its command-line options in `code` elements, which do not wrap."""
+    escaped = str(escape(escape_unsafe(text)))
+    return Markup(_OPTION.sub(r"<code>\g<0></code>", escaped))  # noqa: S704  # escaped above
 
 
-def _others(verdict: Verdict) -> list[Shown]:
-    """Return a clause's exchanges but for the decisive one, which is shown by itself."""
+def _other_exchanges(verdict: Verdict) -> list[Shown]:
+    """Return the exchanges of a clause without the decisive one, which is shown separately."""
     others = list(verdict.exchanges)
     if verdict.decisive in others:
-        # The same may have been said before: the last time is what decided.
+        # An equal exchange may have happened earlier: the last one is the decisive one.
         del others[len(others) - 1 - others[::-1].index(verdict.decisive)]
     return others

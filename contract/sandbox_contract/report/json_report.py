@@ -1,4 +1,4 @@
-"""A run as JSON: all that was found, for programs and for a later comparison."""
+"""A run as JSON, for programs and for later comparison."""
 
 import json
 from collections.abc import Mapping
@@ -8,20 +8,20 @@ from typing import TypeAlias
 from sandbox_contract.clause import Clause
 from sandbox_contract.result import Coverage, Outcome, Result, Verdict
 
-from .characters import cut
+from .characters import truncate
 
 FORMAT = 3
-_READ = (1, 2, 3)  # 1 has neither the numbers of clauses nor versions
+_READABLE_FORMATS = (1, 2, 3)  # format 1 has neither the numbers of clauses nor versions
 _Json: TypeAlias = "dict[str, _Json] | list[_Json] | str | float | bool | None"
 
 
-class ReportUnreadable(ValueError):
-    """A text is no report of this format; the message says what is wrong in it."""
+class InvalidReport(ValueError):
+    """A text is not a report in a known format; the message names the fault."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What one run found of a clause."""
+class SavedVerdict:
+    """The verdict on a clause, as read from a report."""
 
     id: str
     sentence: str
@@ -30,23 +30,24 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What a comparison needs of a run; `judged` is by the clause's id, in the order of the run.
+class SavedRun:
+    """The part of a report that a comparison needs.
 
-    `total` and `selected` are numbers of clauses, which a report of format 1 does not tell.
+    `verdicts` maps clause ids to verdicts, in the order of the run. `total` and `selected` are
+    numbers of clauses, and None for a report of format 1, which lacks them.
     """
 
     target: str
     run_id: str
     started: str
-    judged: Mapping[str, Judged]
+    verdicts: Mapping[str, SavedVerdict]
     total: int | None = None
     selected: int | None = None
 
     @property
     def has_tried_all(self) -> bool:
-        """Tell whether the run is known to have tried every clause of its contract."""
-        return len(self.judged) == self.total
+        """Whether the run is known to have tried every clause of its contract."""
+        return len(self.verdicts) == self.total
 
 
 def write(result: Result) -> str:
@@ -62,37 +63,37 @@ def write(result: Result) -> str:
         "is_complete": result.is_complete,
         "interrupted": result.interrupted,
         "exit_code": result.exit_code,
-        "clauses": _numbers(result.coverage),
+        "clauses": _coverage_fields(result.coverage),
         "counts": dict(result.counts),
         "settings": dict(result.settings),
         "left": list(result.left),
         "out_of_reach": list(result.out_of_reach),
-        "verdicts": [_written(verdict) for verdict in result.verdicts],
+        "verdicts": [_verdict_fields(verdict) for verdict in result.verdicts],
     }
     return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 
 
-def read(text: str) -> Summary:
-    """Return what a written report says.
+def read(text: str) -> SavedRun:
+    """Read the text of a report.json.
 
     Raises:
-        ReportUnreadable: it is none, or of another format.
+        ReportUnreadable: the text is not a report, or one in an unknown format.
     """
-    report = _parsed(text)
-    if (said := report.at("format").value) not in _READ:
-        raise ReportUnreadable(f"'format' is {said!r}. Expected one of {_READ}.")
-    judged = [_judged(each) for each in report.at("verdicts").items()]
-    return Summary(
-        target=report.at("target").text(),
-        run_id=report.at("run_id").text(),
-        started=report.at("started").text(),
-        judged={each.id: each for each in judged},
-        total=None if said == 1 else report.at("clauses").at("total").number(),
-        selected=None if said == 1 else report.at("clauses").at("selected").number(),
+    report = _parse(text)
+    if (format_number := report.field("format").value) not in _READABLE_FORMATS:
+        raise InvalidReport(f"'format' is {format_number!r}. Expected one of {_READABLE_FORMATS}.")
+    verdicts = [_read_verdict(node) for node in report.field("verdicts").items()]
+    return SavedRun(
+        target=report.field("target").text(),
+        run_id=report.field("run_id").text(),
+        started=report.field("started").text(),
+        verdicts={verdict.id: verdict for verdict in verdicts},
+        total=None if format_number == 1 else report.field("clauses").field("total").number(),
+        selected=None if format_number == 1 else report.field("clauses").field("selected").number(),
     )
 
 
-def _numbers(coverage: Coverage) -> dict[str, object]:
+def _coverage_fields(coverage: Coverage) -> dict[str, object]:
     reasons = {reason.replace(" ", "_"): number for reason, number in coverage.not_judged.items()}
     return {
         "total": coverage.total,
@@ -103,8 +104,8 @@ def _numbers(coverage: Coverage) -> dict[str, object]:
     }
 
 
-def _written(verdict: Verdict) -> dict[str, object]:
-    return _promise(verdict.clause) | {
+def _verdict_fields(verdict: Verdict) -> dict[str, object]:
+    return _clause_fields(verdict.clause) | {
         "outcome": verdict.outcome,
         "seconds": round(verdict.seconds, 4),
         "expected": verdict.expected,
@@ -116,7 +117,7 @@ def _written(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def _promise(clause: Clause) -> dict[str, object]:
+def _clause_fields(clause: Clause) -> dict[str, object]:
     return {
         "id": clause.id,
         "area": clause.area,
@@ -128,58 +129,58 @@ def _promise(clause: Clause) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A value within a report, and where it stands there."""
+class _Node:
+    """A value in a report, with its path, such as `verdicts[0].id`."""
 
-    where: str
+    path: str
     value: _Json
 
-    def at(self, name: str) -> "_Part":
-        where = f"{self.where}.{name}".lstrip(".")
+    def field(self, name: str) -> "_Node":
+        path = f"{self.path}.{name}".lstrip(".")
         if not isinstance(self.value, dict):
-            raise self.wrong("an object")
+            raise self.error("an object")
         if name not in self.value:
-            raise ReportUnreadable(f"'{where}' is missing. Expected it in every report.")
-        return _Part(where, self.value[name])
+            raise InvalidReport(f"'{path}' is missing. Expected it in every report.")
+        return _Node(path, self.value[name])
 
-    def items(self) -> "list[_Part]":
+    def items(self) -> "list[_Node]":
         if not isinstance(self.value, list):
-            raise self.wrong("a list")
-        return [_Part(f"{self.where}[{index}]", each) for index, each in enumerate(self.value)]
+            raise self.error("a list")
+        return [_Node(f"{self.path}[{index}]", item) for index, item in enumerate(self.value)]
 
     def text(self) -> str:
         if not isinstance(self.value, str):
-            raise self.wrong("text")
+            raise self.error("text")
         return self.value
 
     def number(self) -> int:
         if not isinstance(self.value, int) or isinstance(self.value, bool):
-            raise self.wrong("a whole number")
+            raise self.error("a whole number")
         return self.value
 
-    def wrong(self, expected: str) -> ReportUnreadable:
-        name = f"'{self.where}'" if self.where else "The report"
-        return ReportUnreadable(f"{name} is {cut(repr(self.value), 80)}. Expected {expected}.")
+    def error(self, expected: str) -> InvalidReport:
+        name = f"'{self.path}'" if self.path else "The report"
+        return InvalidReport(f"{name} is {truncate(repr(self.value), 80)}. Expected {expected}.")
 
 
-def _parsed(text: str) -> _Part:
+def _parse(text: str) -> _Node:
     try:
-        return _Part("", json.loads(text))
+        return _Node("", json.loads(text))
     except (json.JSONDecodeError, RecursionError) as exc:
-        raise ReportUnreadable(f"The report is not JSON: {exc}. Expected a report.json.") from exc
+        raise InvalidReport(f"The report is not JSON: {exc}. Expected a report.json.") from exc
 
 
-def _judged(verdict: _Part) -> Judged:
-    return Judged(
-        id=verdict.at("id").text(),
-        sentence=verdict.at("sentence").text(),
-        outcome=_outcome(verdict.at("outcome")),
-        notes=tuple(note.text() for note in verdict.at("notes").items()),
+def _read_verdict(node: _Node) -> SavedVerdict:
+    return SavedVerdict(
+        id=node.field("id").text(),
+        sentence=node.field("sentence").text(),
+        outcome=_read_outcome(node.field("outcome")),
+        notes=tuple(note.text() for note in node.field("notes").items()),
     )
 
 
-def _outcome(part: _Part) -> Outcome:
+def _read_outcome(node: _Node) -> Outcome:
     try:
-        return Outcome(part.text())
+        return Outcome(node.text())
     except ValueError as exc:
-        raise part.wrong(f"one of {', '.join(Outcome)}") from exc
+        raise node.error(f"one of {', '.join(Outcome)}") from exc

@@ -6,19 +6,20 @@ from xml.etree import ElementTree as ET
 
 from sandbox_contract.result import Outcome, Result, Verdict
 
-from .characters import visible
-from .words import NOT_TOLD, by_area, coverage_of
+from .characters import escape_unsafe
+from .summary import UNKNOWN_VERSION, by_area, describe_run_coverage
 
 _NAME = "sandbox-contract"
-# JUnit knows no fifth answer: a finding passes, and its case says what was found.
+# JUnit has no element for a finding: its case passes, and <system-out> describes it.
 _TAGS = {Outcome.FAIL: "failure", Outcome.ERROR: "error", Outcome.UNSUPPORTED: "skipped"}
-_COUNTED = {"failures": Outcome.FAIL, "errors": Outcome.ERROR, "skipped": Outcome.UNSUPPORTED}
+_COUNTERS = {"failures": Outcome.FAIL, "errors": Outcome.ERROR, "skipped": Outcome.UNSUPPORTED}
 
 
 def write(result: Result) -> str:
     """Return a run as JUnit XML."""
-    # Some readers take no properties here, and a run that tried nothing has no suite below.
-    name = _NAME if result.is_complete else f"{_NAME}, partial: {coverage_of(result)}"
+    # The coverage is in the name: some readers take no properties here, and a run that tried
+    # nothing has no suite to hold them.
+    name = _NAME if result.is_complete else f"{_NAME}, partial: {describe_run_coverage(result)}"
     root = ET.Element("testsuites", {"name": name, **_counts(result.verdicts, result.seconds)})
     for area, verdicts in by_area(result.verdicts).items():
         root.append(_suite(area, verdicts, result))
@@ -27,24 +28,24 @@ def write(result: Result) -> str:
 
 
 def _suite(area: str, verdicts: Sequence[Verdict], result: Result) -> ET.Element:
-    counts = _counts(verdicts, sum(each.seconds for each in verdicts))
-    names = {"name": area, "timestamp": visible(result.started)}
+    counts = _counts(verdicts, sum(verdict.seconds for verdict in verdicts))
+    names = {"name": area, "timestamp": escape_unsafe(result.started)}
     suite = ET.Element("testsuite", names | counts)
-    suite.append(_properties(_about(result)))
+    suite.append(_properties(_run_properties(result)))
     suite.extend(_case(verdict) for verdict in verdicts)
     return suite
 
 
-def _about(result: Result) -> dict[str, str]:
+def _run_properties(result: Result) -> dict[str, str]:
     coverage = result.coverage
     return {
         "suite_version": result.suite_version,
         "target": result.target,
-        "target_version": result.target_version or NOT_TOLD,
+        "target_version": result.target_version or UNKNOWN_VERSION,
         "run_id": result.run_id,
         "is_complete": str(result.is_complete).lower(),
         "interrupted": str(result.interrupted).lower(),
-        "coverage": coverage_of(result),
+        "coverage": describe_run_coverage(result),
         "clauses_total": str(coverage.total),
         "clauses_selected": str(coverage.selected),
         "clauses_judged": str(coverage.judged),
@@ -54,7 +55,7 @@ def _about(result: Result) -> dict[str, str]:
 
 def _counts(verdicts: Sequence[Verdict], seconds: float) -> dict[str, str]:
     counted = Counter(verdict.outcome for verdict in verdicts)
-    numbers = {name: str(counted[outcome]) for name, outcome in _COUNTED.items()}
+    numbers = {name: str(counted[outcome]) for name, outcome in _COUNTERS.items()}
     return {"tests": str(len(verdicts)), **numbers, "time": f"{seconds:.3f}"}
 
 
@@ -66,19 +67,21 @@ def _case(verdict: Verdict) -> ET.Element:
         name=clause.id,
         time=f"{verdict.seconds:.3f}",
     )
-    about = {"outcome": verdict.outcome, "level": clause.level, "source": clause.link}
-    case.append(_properties(about))
+    properties = {"outcome": verdict.outcome, "level": clause.level, "source": clause.link}
+    case.append(_properties(properties))
     if tag := _TAGS.get(verdict.outcome):
-        ET.SubElement(case, tag, message=visible(_message(verdict))).text = visible(_story(verdict))
-    elif story := _aside(verdict):
-        ET.SubElement(case, "system-out").text = visible(story)
+        ET.SubElement(case, tag, message=escape_unsafe(_message(verdict))).text = escape_unsafe(
+            _describe(verdict)
+        )
+    elif output := _passed_output(verdict):
+        ET.SubElement(case, "system-out").text = escape_unsafe(output)
     return case
 
 
 def _properties(values: Mapping[str, str]) -> ET.Element:
     properties = ET.Element("properties")
     for name, value in values.items():
-        ET.SubElement(properties, "property", name=name, value=visible(value))
+        ET.SubElement(properties, "property", name=name, value=escape_unsafe(value))
     return properties
 
 
@@ -88,15 +91,15 @@ def _message(verdict: Verdict) -> str:
     return verdict.detail
 
 
-def _aside(verdict: Verdict) -> str:
-    """Return what is to be told of a clause that passes here."""
+def _passed_output(verdict: Verdict) -> str:
+    """Return the text for a case that JUnit counts as passed: a finding, or notes."""
     if verdict.outcome is Outcome.FINDING:
-        return f"finding\n{_story(verdict)}"
+        return f"finding\n{_describe(verdict)}"
     return "\n".join(f"note: {note}" for note in verdict.notes)
 
 
-def _story(verdict: Verdict) -> str:
-    """Return what happened, a line for each fact."""
+def _describe(verdict: Verdict) -> str:
+    """Return the facts of a verdict, one per line."""
     decisive = verdict.decisive
     facts = {
         "clause": verdict.clause.sentence,

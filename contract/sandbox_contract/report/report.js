@@ -6,36 +6,36 @@ const search = document.querySelector("#search");
 const shown = document.querySelector("#shown");
 const areas = all(".area");
 const clauses = all(".clause");
-const mentions = all("[data-clause]");
+const references = all("[data-clause]");
 const texts = new Map(clauses.map((clause) => [clause, clause.rows[0].textContent.toLowerCase()]));
-const opened = new Map(areas.map((area) => [area, area.open]));
+const initiallyOpen = new Map(areas.map((area) => [area, area.open]));
 
 function filter() {
   const pressed = chips.filter((chip) => chip.getAttribute("aria-pressed") === "true");
   const outcomes = pressed.map((chip) => chip.dataset.outcome);
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  const fits = (clause) =>
+  const matches = (clause) =>
     (!outcomes.length || outcomes.includes(clause.dataset.outcome)) &&
     words.every((word) => texts.get(clause).includes(word));
-  const found = new Set(clauses.filter(fits));
-  const ids = new Set([...found].map((clause) => clause.id));
+  const matching = new Set(clauses.filter(matches));
+  const ids = new Set([...matching].map((clause) => clause.id));
   const isFiltered = outcomes.length + words.length > 0;
 
-  clauses.forEach((clause) => { clause.hidden = !found.has(clause); });
-  mentions.forEach((mention) => { mention.classList.toggle("out", !ids.has(mention.dataset.clause)); });
+  clauses.forEach((clause) => { clause.hidden = !matching.has(clause); });
+  references.forEach((reference) => { reference.classList.toggle("out", !ids.has(reference.dataset.clause)); });
   areas.forEach((area) => {
-    area.hidden = !all(".clause", area).some((clause) => found.has(clause));
-    area.open = isFiltered ? !area.hidden : opened.get(area);
+    area.hidden = !all(".clause", area).some((clause) => matching.has(clause));
+    area.open = isFiltered ? !area.hidden : initiallyOpen.get(area);
   });
-  shown.textContent = isFiltered ? `${found.size} of ${clauses.length} clauses shown` : "";
+  shown.textContent = isFiltered ? `${matching.size} of ${clauses.length} clauses shown` : "";
 }
 
-// Browsers open what a link leads into; older ones have to be told.
-function follow() {
+// Open the <details> around the link's target: older browsers do not do so by themselves.
+function openTarget() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target) return;
-  for (let each = target; each; each = each.parentElement) {
-    if (each.tagName === "DETAILS") each.open = true;
+  for (let element = target; element; element = element.parentElement) {
+    if (element.tagName === "DETAILS") element.open = true;
   }
   all(".evidence > td > details", target).forEach((details) => { details.open = true; });
   target.scrollIntoView();
@@ -46,6 +46,6 @@ chips.forEach((chip) => chip.addEventListener("click", () => {
   filter();
 }));
 search.addEventListener("input", filter);
-window.addEventListener("hashchange", follow);
+window.addEventListener("hashchange", openTarget);
 document.documentElement.classList.add("scripted");
-follow();
+openTarget();

@@ -1,4 +1,4 @@
-"""What a run found, at the end of it: on a terminal, or as plain lines where there is none."""
+"""The report that is printed at the end of a run, wrapped on a terminal and not in a pipe."""
 
 from collections.abc import Mapping
 
@@ -7,16 +7,16 @@ from rich.text import Text
 
 from sandbox_contract.result import Outcome, Result, Verdict
 
-from .characters import cut, visible
-from .words import (
-    TOLD,
+from .characters import escape_unsafe, truncate
+from .summary import (
+    NOTEWORTHY,
     by_missing_need,
     by_outcome,
+    describe_versions,
     headline,
-    plural,
-    standing,
+    overall_outcome,
+    pluralize,
     tally,
-    told_versions,
 )
 
 STYLES: Mapping[Outcome, str] = {
@@ -26,33 +26,34 @@ STYLES: Mapping[Outcome, str] = {
     Outcome.UNSUPPORTED: "cyan",
     Outcome.ERROR: "bold magenta",
 }
-# Characters of a fact, and of a finding's; the other reports have all of it.
-_LENGTH, _SHORT = 600, 120
-_NARROWEST = 20
+# Facts are cut to this many characters; the other reports have them in full.
+_FACT_LENGTH = 600
+_FINDING_FACT_LENGTH = 120
+_MIN_WIDTH = 20
 
 
 def render(result: Result, console: Console) -> None:
-    """Print what was found, the worst first, and at the end what it comes to."""
-    for outcome in TOLD:
+    """Print the verdicts that need attention, the worst first, then the totals and the headline."""
+    for outcome in NOTEWORTHY:
         for verdict in by_outcome(result, outcome):
             _render_verdict(verdict, console)
-    _render_lacks(result, console)
-    _render_left(result, console)
-    versions = told_versions(result.suite_version, result.target_version)
-    _print(console, _hung("", versions, console))
+    _render_missing_needs(result, console)
+    _render_leftovers(result, console)
+    versions = describe_versions(result.suite_version, result.target_version)
+    _print(console, _hanging_indent("", versions, console))
     _print(console, Text(tally(result)))
-    said = _hung("", f"{headline(result)}.", console)
-    said.stylize(f"bold {STYLES[standing(result)]}")
-    _print(console, said)
+    conclusion = _hanging_indent("", f"{headline(result)}.", console)
+    conclusion.stylize(f"bold {STYLES[overall_outcome(result)]}")
+    _print(console, conclusion)
 
 
 def _render_verdict(verdict: Verdict, console: Console) -> None:
     outcome = verdict.outcome
     _print(console, Text.assemble((outcome, STYLES[outcome]), "  ", (verdict.clause.id, "bold")))
-    _print(console, _hung("  ", verdict.clause.sentence, console))
+    _print(console, _hanging_indent("  ", verdict.clause.sentence, console))
     for name, fact in _facts(verdict).items():
         if fact:
-            _print(console, _hung(f"  {name:9} ", fact, console))
+            _print(console, _hanging_indent(f"  {name:9} ", fact, console))
     _print(console, Text())
 
 
@@ -61,49 +62,51 @@ def _facts(verdict: Verdict) -> dict[str, str]:
     if verdict.outcome is Outcome.FINDING:
         request = f"{decisive.method} {decisive.path}" if decisive else ""
         facts = {"request": request, "expected": verdict.expected, "received": verdict.received}
-        return {name: cut(" ".join(fact.split()), _SHORT) for name, fact in facts.items()}
+        return {
+            name: truncate(" ".join(fact.split()), _FINDING_FACT_LENGTH)
+            for name, fact in facts.items()
+        }
     facts = {
         "broke": verdict.detail,
         "request": decisive.request if decisive else "",
         "expected": verdict.expected,
         "received": verdict.received,
     }
-    return {name: cut(fact, _LENGTH) for name, fact in facts.items()}
+    return {name: truncate(fact, _FACT_LENGTH) for name, fact in facts.items()}
 
 
-def _render_lacks(result: Result, console: Console) -> None:
-    lacks = by_missing_need(result)
-    if not lacks:
+def _render_missing_needs(result: Result, console: Console) -> None:
+    missing_needs = by_missing_need(result)
+    if not missing_needs:
         return
     heading = "  what the run would need to judge more clauses"
     _print(console, Text.assemble((Outcome.UNSUPPORTED, STYLES[Outcome.UNSUPPORTED]), heading))
-    for lack in lacks:
-        needed = "\n".join(("\nand ".join(lack.needs), *lack.reasons))
-        _print(console, _hung(f"  {len(lack.verdicts):5}  ", needed, console))
+    for missing in missing_needs:
+        needed = "\n".join(("\nand ".join(missing.needs), *missing.reasons))
+        _print(console, _hanging_indent(f"  {len(missing.verdicts):5}  ", needed, console))
     _print(console, Text())
 
 
-def _render_left(result: Result, console: Console) -> None:
-    if not result.remains:
+def _render_leftovers(result: Result, console: Console) -> None:
+    if not result.leftovers:
         return
-    _print(
-        console, Text(f"{plural(len(result.remains), 'thing')} left on the target", "bold yellow")
-    )
-    for what in result.remains:
-        _print(console, _hung("  ", what, console))
+    heading = f"{pluralize(len(result.leftovers), 'thing')} left on the target"
+    _print(console, Text(heading, "bold yellow"))
+    for leftover in result.leftovers:
+        _print(console, _hanging_indent("  ", leftover, console))
     _print(console, Text())
 
 
-def _hung(label: str, said: str, console: Console) -> Text:
-    """Return text with its later lines set below its first, wrapped unless lines stay lines."""
-    text = Text(visible(said).expandtabs(2))
-    room = max(_NARROWEST, console.width - len(label))
-    lines = text.wrap(console, room) if not console.soft_wrap else text.split("\n")
+def _hanging_indent(label: str, content: str, console: Console) -> Text:
+    """Return text with a hanging indent below `label`, wrapped unless the console soft-wraps."""
+    text = Text(escape_unsafe(content).expandtabs(2))
+    width = max(_MIN_WIDTH, console.width - len(label))
+    lines = text.wrap(console, width) if not console.soft_wrap else text.split("\n")
     for line in lines:
         line.rstrip()
     return Text.assemble((label, "dim"), Text("\n" + " " * len(label)).join(lines))
 
 
 def _print(console: Console, text: Text) -> None:
-    # A line stays a line where no terminal wraps it, and is wrapped already where one does.
+    # `_hanging_indent` has wrapped the text already; in a pipe it is not to be wrapped.
     console.print(text, soft_wrap=True)
