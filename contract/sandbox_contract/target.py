@@ -23,7 +23,9 @@ class Need(Enum):
     EXACT_CLOCK = "a clock that stands still until it is moved: only a fake in tests has one"
     LONG_WAIT = "five minutes for one command: pass --long"
     PROBE = "sandboxes whose runtime serves the suite's probe: only a fake in tests has them"
-    FATES = "images whose sandboxes fail: pass --fate-image FATE=IMAGE, such as failed=IMAGE"
+    FATES = (
+        "images whose sandboxes fail or expire: pass --fate-image FATE=IMAGE, such as failed=IMAGE"
+    )
     OUTAGE = "a way to take the database down: only a target in process has one"
     STORAGE = "access to the data that the proxy stores: only a target in process gives it"
 

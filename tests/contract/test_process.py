@@ -96,7 +96,7 @@ class Holding:
 
 
 def test_a_ctrl_c_while_it_cleans_up_lets_it_come_to_its_end(tmp_path: Path) -> None:
-    arguments = ("run", "--only", "readiness")
+    arguments = ("run", "--only", "readiness.ready.row")
     with (
         serve_fake(tmp_path / "fake", Holding, ready_after=NEVER) as (url, _),
         start(tmp_path, *arguments, PROXY_URL=url, ADMIN_API_KEY=ADMIN_KEY) as process,
@@ -114,7 +114,7 @@ def test_a_ctrl_c_while_it_cleans_up_lets_it_come_to_its_end(tmp_path: Path) -> 
 
 
 def test_a_killed_run_is_swept(url: str, tmp_path: Path) -> None:
-    arguments = ("run", "--proxy-url", url, "--only", "readiness")
+    arguments = ("run", "--proxy-url", url, "--only", "readiness.ready.row")
     with start(tmp_path, *arguments, ADMIN_API_KEY=ADMIN_KEY) as process:
         wait_for(process, "waiting for sandbox contract-")
         process.kill()
@@ -130,7 +130,15 @@ def test_a_killed_run_is_swept(url: str, tmp_path: Path) -> None:
 
 
 def test_a_key_among_the_arguments_is_in_no_process_list(url: str, tmp_path: Path) -> None:
-    arguments = ("run", "--proxy-url", url, "--only", "readiness", "--admin-key", ADMIN_KEY)
+    arguments = (
+        "run",
+        "--proxy-url",
+        url,
+        "--only",
+        "readiness.ready.row",
+        "--admin-key",
+        ADMIN_KEY,
+    )
     with start(tmp_path, *arguments) as process:
         wait_for(process, "waiting for sandbox contract-")
         shown = psutil.Process(process.pid).cmdline()

@@ -96,7 +96,7 @@ def test_every_path_that_is_named_exists() -> None:
 
 
 def test_the_table_of_modules_is_all_there_are() -> None:
-    table = README.split("## How it reads")[1]
+    table = README.split("## Modules")[1]
     named = {name for row in table.splitlines()[4:] for name in re.findall(r"`(\w+)`", row)}
     package = FOLDER / "sandbox_contract"
     modules = {path.stem for path in package.glob("*.py")} - {"__init__"}

@@ -10,8 +10,8 @@ from sandbox_contract.result import Coverage, Outcome, Result, Verdict
 
 MEANINGS: Mapping[Outcome, str] = {
     Outcome.FAIL: "A MUST is broken: the target does something else.",
-    Outcome.ERROR: "Not judged: the suite itself broke, which says nothing of the target.",
-    Outcome.FINDING: "A SHOULD is not met: the target has a bug that is known of the proxy.",
+    Outcome.ERROR: "Not judged: the suite itself broke, which says nothing about the target.",
+    Outcome.FINDING: "A SHOULD is not met: the target has a known bug of the deployed proxy.",
     Outcome.UNSUPPORTED: "Not judged: this run lacks what the clause needs.",
     Outcome.PASS: "The target does what the clause says.",
 }
@@ -22,7 +22,7 @@ NOTEWORTHY = (Outcome.FAIL, Outcome.ERROR, Outcome.FINDING)
 
 
 @dataclass(frozen=True, slots=True)
-class MissingNeed:
+class MissingNeeds:
     """Needs that a run lacked, and the clauses that require all of them.
 
     `reasons` are the explanations that the verdicts give in addition to the needs.
@@ -135,10 +135,10 @@ def by_area(verdicts: Sequence[Verdict]) -> Mapping[str, list[Verdict]]:
     return areas
 
 
-def by_missing_need(result: Result) -> list[MissingNeed]:
+def by_missing_needs(result: Result) -> list[MissingNeeds]:
     """Group the unsupported verdicts by the needs that were missing; largest group first."""
     key = attrgetter("needs")
-    ungrouped = sorted(map(_missing_need, by_outcome(result, Outcome.UNSUPPORTED)), key=key)
+    ungrouped = sorted(map(_missing_needs, by_outcome(result, Outcome.UNSUPPORTED)), key=key)
     merged = [_merge(list(group)) for _, group in groupby(ungrouped, key=key)]
     return sorted(merged, key=lambda missing: len(missing.verdicts), reverse=True)
 
@@ -151,14 +151,14 @@ def _with_verb(number: int, noun: str, singular: str, plural: str) -> str:
     return f"{pluralize(number, noun)} {singular if number == 1 else plural}"
 
 
-def _missing_need(verdict: Verdict) -> MissingNeed:
+def _missing_needs(verdict: Verdict) -> MissingNeeds:
     needs = tuple(need.value for need in verdict.missing_needs)
     if not needs:
-        return MissingNeed((verdict.reason or "more than this run has",), (verdict,), ())
-    return MissingNeed(needs, (verdict,), (verdict.reason,) if verdict.reason else ())
+        return MissingNeeds((verdict.reason or "more than this run has",), (verdict,), ())
+    return MissingNeeds(needs, (verdict,), (verdict.reason,) if verdict.reason else ())
 
 
-def _merge(group: Sequence[MissingNeed]) -> MissingNeed:
+def _merge(group: Sequence[MissingNeeds]) -> MissingNeeds:
     verdicts = [verdict for missing in group for verdict in missing.verdicts]
     reasons = dict.fromkeys(reason for missing in group for reason in missing.reasons)
-    return MissingNeed(group[0].needs, verdicts, tuple(reasons))
+    return MissingNeeds(group[0].needs, verdicts, tuple(reasons))

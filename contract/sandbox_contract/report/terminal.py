@@ -10,7 +10,7 @@ from sandbox_contract.result import Outcome, Result, Verdict
 from .characters import escape_unsafe, truncate
 from .summary import (
     NOTEWORTHY,
-    by_missing_need,
+    by_missing_needs,
     by_outcome,
     describe_versions,
     headline,
@@ -76,7 +76,7 @@ def _facts(verdict: Verdict) -> dict[str, str]:
 
 
 def _render_missing_needs(result: Result, console: Console) -> None:
-    missing_needs = by_missing_need(result)
+    missing_needs = by_missing_needs(result)
     if not missing_needs:
         return
     heading = "  what the run would need to judge more clauses"
