@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .target import Target, Time
 
 DEFAULT_READY_TIMEOUT = 180.0
-FATES = ("failed", "expired", "controller-error")
+FAILURE_MODES = ("failed", "expired", "controller-error")
 
 
 class Unusable(ValueError):
@@ -57,7 +57,7 @@ _TEXTS = (
         is_secret=True,
     ),
 )
-SETTINGS = ("ready-timeout", "long", "fate-image", "fake-clock")
+SETTINGS = ("ready-timeout", "long", "failure-image", "fake-clock")
 _REFERENCE = re.compile(r"\$\{[^{}]*\}")  # a variable that nothing has expanded
 SECRETS = {option.flag: option.variable for option in _TEXTS if option.is_secret}
 
@@ -83,11 +83,11 @@ def add_target_options(add: Callable[..., object], *, prefix: str = "--") -> Non
     )
     add(f"{prefix}long", action="store_true", help="try what takes five minutes, too")
     add(
-        f"{prefix}fate-image",
-        metavar="FATE=IMAGE",
+        f"{prefix}failure-image",
+        metavar="MODE=IMAGE",
         action="append",
         default=[],
-        help=f"an image whose sandboxes come to grief; FATE is one of {', '.join(FATES)}",
+        help=f"an image whose sandboxes fail; MODE is one of {', '.join(FAILURE_MODES)}",
     )
     add(
         f"{prefix}fake-clock",
@@ -114,7 +114,7 @@ def target_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Target
         api_key=given["api_key"],
         second_api_key=given["second_api_key"],
         time=_time(values, url, given["admin_key"]),
-        fate_images=dict(map(_fate, values["fate_image"])),
+        failure_images=dict(map(_failure_image, values["failure_image"])),
         may_take_minutes=values["long"],
     )
 
@@ -170,13 +170,14 @@ def _url(url: str | None) -> str:
     return url
 
 
-def _fate(text: str) -> tuple[str, str]:
-    fate, _, image = text.partition("=")
-    if fate not in FATES or not image:
+def _failure_image(text: str) -> tuple[str, str]:
+    mode, _, image = text.partition("=")
+    if mode not in FAILURE_MODES or not image:
         raise Unusable(
-            f"--fate-image has value {text!r}. Expected FATE=IMAGE, FATE one of {', '.join(FATES)}."
+            f"--failure-image has value {text!r}. Expected MODE=IMAGE,"
+            f" MODE one of {', '.join(FAILURE_MODES)}."
         )
-    return fate, image
+    return mode, image
 
 
 def _time(values: Mapping[str, Any], url: str, admin_key: str | None) -> Time:

@@ -23,8 +23,8 @@ class Need(Enum):
     EXACT_CLOCK = "a clock that stands still until it is moved: only a fake in tests has one"
     LONG_WAIT = "five minutes for one command: pass --long"
     PROBE = "sandboxes whose runtime serves the suite's probe: only a fake in tests has them"
-    FATES = (
-        "images whose sandboxes fail or expire: pass --fate-image FATE=IMAGE, such as failed=IMAGE"
+    FAILURE_IMAGES = (
+        "images whose sandboxes fail or expire: pass --failure-image, such as failed=IMAGE"
     )
     OUTAGE = "a way to take the database down: only a target in process has one"
     STORAGE = "access to the data that the proxy stores: only a target in process gives it"
@@ -103,10 +103,10 @@ class Target:
 
     With an `admin_key`, the run creates its own users. Without one, it acts as the users of the
     other keys and touches only what has the run's prefix. `app` is an ASGI app that is called in
-    process, without a socket. `fate_images` maps the fate of a sandbox (`failed`, `expired` or
-    `controller-error`) to an image that leads to it. `serves_probe` means that requests to unknown
-    paths of a runtime reach `sandbox_contract.probe`. `may_take_minutes` permits clauses with a
-    command of five minutes. `outage` is a context manager that takes the database down, and
+    process, without a socket. `failure_images` maps a failure mode (`failed`, `expired` or
+    `controller-error`) to an image whose sandboxes end in it. `serves_probe` means that requests to
+    unknown paths of a runtime reach `sandbox_contract.probe`. `may_take_minutes` permits clauses
+    with a command of five minutes. `outage` is a context manager that takes the database down, and
     `stored` returns all data that the proxy stores.
     """
 
@@ -116,7 +116,7 @@ class Target:
     api_key: str | None = field(default=None, repr=False)
     second_api_key: str | None = field(default=None, repr=False)
     time: Time = field(default_factory=RealTime)
-    fate_images: Mapping[str, str] = field(default_factory=dict[str, str])
+    failure_images: Mapping[str, str] = field(default_factory=dict[str, str])
     serves_probe: bool = False
     may_take_minutes: bool = False
     outage: Callable[[], AbstractContextManager[object]] | None = None
@@ -132,7 +132,7 @@ class Target:
             Need.EXACT_CLOCK: is_exact,
             Need.LONG_WAIT: is_exact or self.may_take_minutes,
             Need.PROBE: self.serves_probe,
-            Need.FATES: bool(self.fate_images),
+            Need.FAILURE_IMAGES: bool(self.failure_images),
             Need.OUTAGE: self.outage is not None,
             Need.STORAGE: self.stored is not None,
         }.get(need, self.time.budget > 0)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 READY_AFTER, RECONCILE_DELAY = 2.0, 0.1
 LISTEN_AFTER = 4.0  # only as deployed
-FATES = {mode: f"fake/{mode}" for mode in ("failed", "expired", "controller-error")}
+FAILURE_IMAGES = {mode: f"fake/{mode}" for mode in ("failed", "expired", "controller-error")}
 PROFILES = ("v1alpha1", "v1beta1")
 
 
@@ -60,7 +60,7 @@ def target_of(proxy: FakeProxy | FakeProxyServer, **more: Any) -> Target:
         base_url=proxy.url,
         admin_key=proxy.admin_key,
         time=ManualTime(proxy.advance, ready_after=READY_AFTER, reconcile_delay=RECONCILE_DELAY),
-        fate_images=FATES,
+        failure_images=FAILURE_IMAGES,
         serves_probe=True,
         outage=lambda: outage(store),
         stored=lambda: stored(store),

@@ -213,7 +213,7 @@ def test_a_fakes_clock_is_moved_instead_of_waiting(
         (["--proxy-url", "http://h", "--admin-key", "a b"], "--admin-key is no key"),
         (["--proxy-url", "http://h", "--ready-timeout", "0"], "--ready-timeout has value 0."),
         (["--proxy-url", "http://h", "--ready-timeout", "nan"], "--ready-timeout has value nan."),
-        (["--proxy-url", "http://h", "--fate-image", "x"], "--fate-image has value 'x'."),
+        (["--proxy-url", "http://h", "--failure-image", "x"], "--failure-image has value 'x'."),
         (["--proxy-url", "http://h", "--fake-clock"], "--fake-clock needs the admin key"),
         (
             ["--proxy-url", "http://h", "--only", "health.answer.shap"],
@@ -353,7 +353,7 @@ def test_an_unexpanded_variable_counts_as_unset() -> None:
     values: dict[str, Any] = {
         "ready_timeout": 1.0,
         "long": False,
-        "fate_image": [],
+        "failure_image": [],
         "fake_clock": False,
     }
     variables = {

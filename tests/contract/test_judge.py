@@ -148,7 +148,7 @@ MOVING_CLOCK = ManualTime(lambda _seconds: None)
         ({"time": MOVING_CLOCK}, set[Need]()),
         ({"may_take_minutes": True}, {Need.LONG_WAIT}),
         ({"serves_probe": True}, {Need.PROBE}),
-        ({"fate_images": {"failed": "an:image"}}, {Need.FATES}),
+        ({"failure_images": {"failed": "an:image"}}, {Need.FAILURE_IMAGES}),
         ({"outage": nullcontext}, {Need.OUTAGE}),
         ({"stored": bytes}, {Need.STORAGE}),
     ],

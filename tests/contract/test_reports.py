@@ -576,7 +576,7 @@ def test_a_very_long_answer_is_cut_with_how_much_is_missing() -> None:
 
 
 def test_unsupported_clauses_are_grouped_by_all_that_they_need() -> None:
-    both = replace(UNSUPPORTED, missing_needs=(Need.USER, Need.FATES))
+    both = replace(UNSUPPORTED, missing_needs=(Need.USER, Need.FAILURE_IMAGES))
     late = "expected ready within 3 s, received pending; no Service"
     text = printed(
         only(
@@ -587,7 +587,7 @@ def test_unsupported_clauses_are_grouped_by_all_that_they_need() -> None:
             replace(UNSUPPORTED, missing_needs=(), reason="the moon"),
         )
     )
-    assert f"      2  {Need.USER.value}\n         and {Need.FATES.value}\n" in text
+    assert f"      2  {Need.USER.value}\n         and {Need.FAILURE_IMAGES.value}\n" in text
     assert f"      1  {Need.ADMIN.value}\n" in text
     assert (
         f"      1  {Need.WAITING.value}\n"

@@ -65,7 +65,7 @@ def test_the_seed_is_valid_and_shows_every_field() -> None:
         assert f"`{state}`" in README
 
 
-def test_the_images_are_those_that_bring_a_fate() -> None:
+def test_the_table_of_images_names_every_failure_mode() -> None:
     images = re.findall(r"^\| `(fake/[\w-]+)` \|", README, re.MULTILINE)
     assert [failure_mode_from_image(image).value for image in images] == list(FAILURE_MODES[1:])
 

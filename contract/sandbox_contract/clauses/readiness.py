@@ -291,14 +291,14 @@ async def the_old_status_shows_for_a_while(run: Run) -> None:
             require(status["service"] == box.name, f"service {box.name}", status, reply)
 
 
-# Grief ------------------------------------------------------------------------------------------
+# Failures ---------------------------------------------------------------------------------------
 
 
-async def _comes_to(run: Run, fate: str, phase: Phase) -> None:
-    image = run.target.fate_images.get(fate)
+async def _require_failure(run: Run, mode: str, phase: Phase) -> None:
+    image = run.target.failure_images.get(mode)
     if image is None:
         raise Unsupported(
-            reason=f"an image whose sandboxes are {fate}: pass --fate-image {fate}=IMAGE"
+            reason=f"an image whose sandboxes are {mode}: pass --failure-image {mode}=IMAGE"
         )
     box = await run.sandboxes.new(image=image)
     status = (await run.clock.until_phase(box, phase))[-1]
@@ -310,27 +310,27 @@ async def _comes_to(run: Run, fate: str, phase: Phase) -> None:
     "readiness.failed.row",
     "A sandbox whose pod failed says so in the words of either controller.",
     source="profiles",
-    needs=(Need.USER, Need.FATES),
+    needs=(Need.USER, Need.FAILURE_IMAGES),
 )
 async def a_failed_sandbox(run: Run) -> None:
-    await _comes_to(run, "failed", Phase.FAILED)
+    await _require_failure(run, "failed", Phase.FAILED)
 
 
 @clause(
     "readiness.expired.row",
     "A sandbox that has expired says so.",
     source="profiles",
-    needs=(Need.USER, Need.FATES),
+    needs=(Need.USER, Need.FAILURE_IMAGES),
 )
 async def an_expired_sandbox(run: Run) -> None:
-    await _comes_to(run, "expired", Phase.EXPIRED)
+    await _require_failure(run, "expired", Phase.EXPIRED)
 
 
 @clause(
     "readiness.controller-error.row",
     "A sandbox that the controller cannot reconcile says so.",
     source="states",
-    needs=(Need.USER, Need.FATES),
+    needs=(Need.USER, Need.FAILURE_IMAGES),
 )
 async def a_sandbox_that_cannot_be_reconciled(run: Run) -> None:
-    await _comes_to(run, "controller-error", Phase.ERROR)
+    await _require_failure(run, "controller-error", Phase.ERROR)

@@ -39,7 +39,7 @@ class Isolation:
     """How commands run: in a jail, or, if `jail` is None, among the processes of this machine."""
 
     jail: Bubblewrap | None
-    description: str  # printed when the fake starts, after "commands"
+    description: str  # continues "Commands" in the banner
 
     def paths(self, directory: Path) -> SandboxPaths:
         """Return the paths of a sandbox with its files below a directory."""

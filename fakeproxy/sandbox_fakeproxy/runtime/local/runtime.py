@@ -94,7 +94,7 @@ class LocalRuntime(PodRuntime):
         self._guard_timer: asyncio.TimerHandle | None = None
 
     def recover(self, sandbox_ids: Collection[str]) -> None:
-        """Clean up after a killed fake: kill its processes, and remove all sandboxes but these."""
+        """Clean up after a killed fake: kill its processes and remove all but these sandboxes."""
         directories = list(self._root.iterdir()) if self._root.is_dir() else []
         kill_sandboxes_in(self._root)
         for directory in directories:
