@@ -36,8 +36,8 @@ FAKE_PROXY_CALLS = {
 CONTRACT_CALLS = {
     "ArgumentTypeError",
     "CannotRun",
+    "InvalidReport",
     "NoAddress",
-    "ReportUnreadable",
     "Unreachable",
     "Unusable",
     "_complain",
