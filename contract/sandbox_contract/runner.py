@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 from typing import Protocol, Self
 
 from sandbox_contract.clauses.catalogue import CLAUSES, LAST
-from sandbox_contract.harness.preflight import preflight
+from sandbox_contract.harness.preflight import CannotRun, preflight
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Observer
 from sandbox_contract.http.expect import Violation
@@ -138,7 +138,11 @@ class Judge:
         Raises:
             CannotRun: nothing answers, a key does not work, or nothing could be removed.
         """
-        return self._runner.run(preflight(self.run))
+        try:
+            return self._runner.run(preflight(self.run))
+        except (CannotRun, KeyboardInterrupt):
+            self.run.client.interrupt()
+            raise
 
     def try_clause(self, clause: Clause) -> Verdict:
         """Try a clause, and remove what that has made."""
@@ -160,6 +164,9 @@ class Judge:
         self.run.begin_clause()
         try:
             return self._shown(await self._found(clause))
+        except asyncio.CancelledError:
+            self.run.client.interrupt()
+            raise
         finally:
             await self.run.end_clause()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from contextlib import nullcontext
@@ -24,6 +25,7 @@ from sandbox_contract import (
 from sandbox_contract.clauses.catalogue import BY_ID, LAST
 from sandbox_contract.harness.cleanup import CleanupStack
 from sandbox_contract.harness.leftovers import run_of
+from sandbox_contract.harness.preflight import CannotRun
 from sandbox_contract.harness.readiness import Phase, phase_of, profile_of, rows_of
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Unreachable
@@ -469,3 +471,18 @@ def test_the_sandbox_of_a_deactivated_owner_is_removed(tmp_path: Path) -> None:
         assert judging.left == []
         asked = [(each.method, each.path.count("/")) for each in judging.run.exchanges]
         assert ("DELETE", 3) in asked  # the sandbox, before the deployed proxy forgets it
+
+
+def test_the_cleanup_asks_a_target_that_did_not_answer_once_and_briefly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("sandbox_contract.http.client._TIMEOUT", 0.6)
+    monkeypatch.setattr("sandbox_contract.http.client._INTERRUPTED_TIMEOUT", 0.1)
+    target = Target(base_url="http://target", app=hang, admin_key="key")
+    with Judge(target, run_id="abcdef") as judge, pytest.raises(CannotRun, match="no complete one"):
+        judge.prepare()
+    (left,) = judge.left
+    assert re.search(r"the target does not list it .*no complete one within 0\.[1-5] s", left)

@@ -4,7 +4,8 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -239,7 +240,7 @@ async def test_a_refused_connection_is_not_the_targets_fault() -> None:
 async def test_no_answer_within_the_time_is_a_promise_broken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         wire = HttpClient(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
-        with pytest.raises(NoAnswer, match=r"an answer to GET /, received ReadTimeout after"):
+        with pytest.raises(NoAnswer, match=r"an answer to GET /, received no complete one within"):
             await Caller(wire)("GET", "/", seconds=0.1)
         await wire.close()
 
@@ -285,6 +286,64 @@ async def test_a_raw_request_may_be_refused_or_time_out() -> None:
     await wire.close()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         wire = HttpClient(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
-        with pytest.raises(NoAnswer, match="ReadTimeout"):
+        with pytest.raises(NoAnswer, match="no complete one within"):
             await Caller(wire, "Bearer key ")("GET", "/", seconds=0.1)
+        await wire.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@asynccontextmanager
+async def endless(block: bytes, pause: float = 0) -> AsyncGenerator[HttpClient]:
+    """Serve answers that consist of a block, sent again until the client leaves."""
+    handlers = set[asyncio.Task[None] | None]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.add(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD)
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b"%x\r\n%b\r\n" % (len(block), block))
+                await writer.drain()
+                await asyncio.sleep(pause)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        wire = HttpClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+        try:
+            yield wire
+        finally:
+            await wire.close()
+            await asyncio.gather(*filter(None, handlers))
+
+
+# A blank after the key has the request sent verbatim, by a thread.
+@pytest.mark.parametrize("authorization", ["Bearer key", "Bearer key "])
+async def test_an_answer_that_comes_byte_by_byte_ends_at_its_deadline(authorization: str) -> None:
+    async with endless(b" ", pause=0.01) as wire:
+        with pytest.raises(NoAnswer, match=r"no complete one within 0\.[1-9] s"):
+            await Caller(wire, authorization)("GET", "/", seconds=0.2)
+
+
+@pytest.mark.parametrize("authorization", ["Bearer key", "Bearer key "])
+async def test_an_answer_without_end_is_read_up_to_a_limit(authorization: str) -> None:
+    async with endless(b" " * 65_536) as wire:
+        with pytest.raises(NoAnswer, match="an answer to GET / of at most 16 MB, received more"):
+            await Caller(wire, authorization)("GET", "/")
+
+
+async def test_after_an_interruption_a_target_that_hangs_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sandbox_contract.http.client._INTERRUPTED_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        wire = HttpClient(f"http://127.0.0.1:{silent.getsockname()[1]}", None)
+        wire.interrupt()
+        with pytest.raises(NoAnswer, match="no complete one within"):
+            await Caller(wire)("GET", "/")
+        with pytest.raises(NoAnswer, match="not sent, since an earlier request was not answered"):
+            await Caller(wire)("GET", "/")
         await wire.close()

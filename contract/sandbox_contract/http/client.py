@@ -3,12 +3,13 @@
 import asyncio
 import os
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -18,12 +19,17 @@ from .exchange import Exchange, Redactor
 from .expect import NoAnswer, Reply
 from .interleaving import ASGIApp, Interleaved
 
+_T = TypeVar("_T")
 Observer = Callable[[Exchange], None]
-_PATIENCE = httpx.Timeout(60, connect=10)
+_TIMEOUT = 60.0  # seconds from a request to the last byte of its answer
+_CONNECT_TIMEOUT = 10.0
+_SIZE_LIMIT = 16 * 1024 * 1024  # bytes of an answer's body, decompressed
 # Longer than the proxy's own 300 s, so that its answer to a command that takes longer is seen.
 LONG = 330.0
 _LAST_PORT = 65_535
-_LAST_WORDS = 10.0  # seconds
+_LAST_WORDS = 5.0  # seconds
+# Once a run was interrupted. The first request that takes as long is the last one that is sent.
+_INTERRUPTED_TIMEOUT = 10.0
 
 
 class Unreachable(Exception):
@@ -59,6 +65,12 @@ class HttpClient:
         self._app = None if app is None else Interleaved(app)
         self._client: httpx.AsyncClient | None = None
         self.observers: list[Observer] = []
+        self._is_interrupted = False
+        self._has_given_up = False
+
+    def interrupt(self) -> None:
+        """Wait less for what is sent from now on, and after one timeout send nothing more."""
+        self._is_interrupted = True
 
     async def send(
         self,
@@ -71,12 +83,19 @@ class HttpClient:
         files: Any,
         seconds: float | None,
     ) -> Reply:
-        """Send a request and return its answer.
+        """Send a request and return its answer, which may take `seconds` as a whole.
 
         Raises:
-            NoAnswer: the target took the request and did not answer.
+            NoAnswer: the target took the request and sent no whole answer in time, or one of more
+                than 16 MB.
             Unreachable: the target is not there.
         """
+        expected = f"an answer to {method} {path}"
+        if self._has_given_up:
+            raise NoAnswer(expected, "none: not sent, since an earlier request was not answered")
+        limit = _TIMEOUT if seconds is None else seconds
+        if self._is_interrupted:
+            limit = min(limit, _INTERRUPTED_TIMEOUT)
         client = self._opened()
         # As a raw path it is sent as it is written, %2F and all.
         request = client.build_request(
@@ -86,20 +105,27 @@ class HttpClient:
             content=content,
             json=json,
             files=files,
-            timeout=_PATIENCE if seconds is None else httpx.Timeout(seconds, connect=10),
+            timeout=httpx.Timeout(limit, connect=min(limit, _CONNECT_TIMEOUT)),
         )
         sent = await request.aread()
         started = perf_counter()
         try:
-            answer = await _to_the_end(client.send(request), is_making=_is_making(method, path))
+            answer, body = await _to_the_end(
+                _exchange(client, request, limit), is_making=_is_making(method, path)
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as exc:
             why = f"{type(exc).__name__}: {exc}".removesuffix(": ")
             message = f"nothing answers at {self.base_url} ({why}). {_advice(why)}"
             raise Unreachable(message) from exc
+        except _AnswerTooLong as exc:
+            raise NoAnswer(f"{expected} of at most {_SIZE_LIMIT >> 20} MB", "more") from exc
+        except (httpx.TimeoutException, TimeoutError) as exc:
+            self._has_given_up = self._is_interrupted
+            taken = perf_counter() - started
+            raise NoAnswer(expected, f"no complete one within {taken:.1f} s") from exc
         except httpx.RequestError as exc:
             taken = perf_counter() - started
-            why = f"{type(exc).__name__} after {taken:.1f} s"
-            raise NoAnswer(f"an answer to {method} {path}", why) from exc
+            raise NoAnswer(expected, f"{type(exc).__name__} after {taken:.1f} s") from exc
         exchange = Exchange(
             method=method,
             path=path,
@@ -107,7 +133,7 @@ class HttpClient:
             request_body=sent,
             status=answer.status_code,
             headers={name.lower(): value for name, value in answer.headers.items()},
-            body=answer.content,
+            body=body,
             seconds=perf_counter() - started,
             redactor=self.redactor,
         )
@@ -155,26 +181,42 @@ class _NetworkTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if any(value != value.strip() for _, value in request.headers.raw):
-            return await asyncio.to_thread(_sent_verbatim, request, self._trust)
+            connection = _connection(request, self._trust)
+            try:
+                return await asyncio.to_thread(_sent_verbatim, connection, request)
+            except asyncio.CancelledError:
+                _abort(connection)  # a thread cannot be cancelled
+                raise
         return await self._pool.handle_async_request(request)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
 
 
-def _sent_verbatim(request: httpx.Request, trust: ssl.SSLContext) -> httpx.Response:
-    """Send a request on a connection of its own, with its headers as they are."""
-    url, seconds = request.url, request.extensions["timeout"]["read"]
-    connection: HTTPConnection
+def _connection(request: httpx.Request, trust: ssl.SSLContext) -> HTTPConnection:
+    url, seconds = request.url, request.extensions["timeout"]["connect"]
     if url.scheme == "https":
-        connection = HTTPSConnection(url.host, url.port, timeout=seconds, context=trust)
-    else:
-        connection = HTTPConnection(url.host, url.port, timeout=seconds)
+        return HTTPSConnection(url.host, url.port, timeout=seconds, context=trust)
+    return HTTPConnection(url.host, url.port, timeout=seconds)
+
+
+def _abort(connection: HTTPConnection) -> None:
+    """End what another thread reads from a connection."""
+    # Typeshed knows no connection without a socket.
+    opened: socket.socket | None = connection.sock
+    if opened is not None:
+        with suppress(OSError):  # it was closed meanwhile
+            opened.shutdown(socket.SHUT_RDWR)
+
+
+def _sent_verbatim(connection: HTTPConnection, request: httpx.Request) -> httpx.Response:
+    """Send a request on a connection of its own, with its headers as they are."""
     with closing(connection):
         try:
             connection.connect()
         except OSError as exc:
             raise httpx.ConnectError(str(exc), request=request) from exc
+        connection.sock.settimeout(request.extensions["timeout"]["read"])
         try:
             return _exchanged(connection, request)
         except TimeoutError as exc:
@@ -190,7 +232,8 @@ def _exchanged(connection: HTTPConnection, request: httpx.Request) -> httpx.Resp
         connection.putheader(name, value)
     connection.endheaders(request.content)
     answer = connection.getresponse()
-    return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+    body = answer.read(_SIZE_LIMIT + 1)
+    return httpx.Response(answer.status, headers=answer.getheaders(), content=body)
 
 
 def _advice(why: str) -> str:
@@ -207,7 +250,32 @@ def _is_making(method: str, path: str) -> bool:
     return method == "POST" and path.startswith("/api/")
 
 
-async def _to_the_end(sending: Awaitable[httpx.Response], *, is_making: bool) -> httpx.Response:
+class _AnswerTooLong(Exception):
+    """The body of an answer is longer than the limit."""
+
+
+async def _exchange(
+    client: httpx.AsyncClient, request: httpx.Request, seconds: float
+) -> tuple[httpx.Response, bytes]:
+    """Send a request; return its answer and the body of that.
+
+    A deadline over the whole also ends an answer that comes byte by byte, which a timeout of each
+    read does not.
+    """
+    async with asyncio.timeout(seconds):
+        answer = await client.send(request, stream=True)
+        body = bytearray()
+        try:
+            async for block in answer.aiter_bytes():
+                body += block
+                if len(body) > _SIZE_LIMIT:
+                    raise _AnswerTooLong
+        finally:
+            await answer.aclose()
+    return answer, bytes(body)
+
+
+async def _to_the_end(sending: Awaitable[_T], *, is_making: bool) -> _T:
     """Return an answer; whoever is cancelled still waits for one, a little, to what makes things.
 
     What is under way can be removed only when it is there.
