@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain("Stopped, and perhaps not all was removed: see 'sandbox-contract sweep --help'.")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has enough; nothing more may be written, at exit neither.
+        # The reader closed the output: write nothing more, also at exit.
         discard(sys.stdout)
         return INTERRUPTED
     except OSError as exc:
@@ -87,7 +87,7 @@ def _interruptible() -> Generator[None]:
         signal.signal(signal.SIGINT, ctrl_c)
 
 
-# What each command does -------------------------------------------------------------------------
+# The commands --------------------------------------------------------------------------------
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace) -> int:
             listener=progress,
         )
     paths = [] if options.report is None else write_reports(result, options.report)
-    with contextlib.suppress(BrokenPipeError):  # whoever read the output has enough
+    with contextlib.suppress(BrokenPipeError):  # the reader closed the output
         render(result, standard_output())
         for path in paths:
             print(path)
@@ -273,7 +273,7 @@ def _run_id(text: str) -> str:
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.raise_signal(signal.SIGINT)  # which ends what is under way before it cleans up
+    signal.raise_signal(signal.SIGINT)  # interrupts the clause, after which the run cleans up
 
 
 def _complain(text: str) -> None:

@@ -20,7 +20,7 @@ FAILURE_MODES = ("failed", "expired", "controller-error")
 
 
 class Unusable(ValueError):
-    """An option's value is not one; the message names it and says what was expected."""
+    """An option has an invalid value; the message names it and says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A run: clauses are tried on a target one by one, and what that has made is removed."""
+"""Run clauses on a target one by one, and remove what each one created."""
 
 import asyncio
 import platform
@@ -33,44 +33,44 @@ _LONG = 400.0  # more, where a clause is about the proxy's five minutes
 
 
 class Listener(Protocol):
-    """Who is told how a run goes on."""
+    """A receiver of a run's progress."""
 
     def begins(self, clause: Clause) -> None:
-        """Hear that a clause is tried."""
+        """Receive the clause that starts."""
         ...
 
     def waits(self, what: str, waited: float, budget: float) -> None:
-        """Hear what is waited for, since when and for how long at most, in seconds."""
+        """Receive the subject of a wait, the seconds so far and the most that it may take."""
         ...
 
     def ends(self, verdict: Verdict) -> None:
-        """Hear what was found."""
+        """Receive the verdict of a clause."""
         ...
 
     def cleans(self) -> None:
-        """Hear that what was made is being removed."""
+        """Receive the start of the cleanup."""
         ...
 
 
 class Silence:
-    """A listener that keeps quiet."""
+    """A listener that does nothing."""
 
     def begins(self, clause: Clause) -> None:
-        """Hear that a clause is tried."""
+        """Receive the clause that starts."""
 
     def waits(self, what: str, waited: float, budget: float) -> None:
-        """Hear what is waited for."""
+        """Receive the subject of a wait."""
 
     def ends(self, verdict: Verdict) -> None:
-        """Hear what was found."""
+        """Receive the verdict of a clause."""
 
     def cleans(self) -> None:
-        """Hear that what was made is being removed."""
+        """Receive the start of the cleanup."""
 
 
 @contextmanager
 def unhurried() -> Generator[None]:
-    """Let what is within come to its end on the first Ctrl-C; the second one ends it."""
+    """Let the block finish after a first Ctrl-C; a second one interrupts it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -129,11 +129,11 @@ class Judge:
 
     @property
     def left(self) -> list[str]:
-        """Return what could not be removed."""
+        """Return the resources that could not be removed."""
         return self.run.cleanup.left
 
     def prepare(self) -> list[str]:
-        """Return what earlier runs have left here, in words.
+        """Return descriptions of earlier runs' leftovers.
 
         Raises:
             CannotRun: nothing answers, a key does not work, or nothing could be removed.
@@ -145,7 +145,7 @@ class Judge:
             raise
 
     def try_clause(self, clause: Clause) -> Verdict:
-        """Try a clause, and remove what that has made."""
+        """Try a clause, and remove what it created."""
         self._listener.begins(clause)
         verdict = self._verdict(clause)
         self.verdicts.append(verdict)
@@ -196,7 +196,7 @@ class Judge:
         )
 
     def _shown(self, verdict: Verdict) -> Verdict:
-        """Add what a report shows beside, and mask keys."""
+        """Add notes and exchanges, and mask keys."""
         redactor = self.run.redactor
         return replace(
             verdict,
@@ -225,7 +225,7 @@ def _unsupported(clause: Clause, exc: Unsupported) -> Verdict:
 
 
 def _where(exc: Exception) -> str:
-    """Say what broke, and in which line of the suite."""
+    """Return the error and the line of the suite that raised it."""
     frames = traceback.extract_tb(exc.__traceback__)
     own = [frame for frame in frames if "sandbox_contract" in frame.filename]
     place = f" ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})" if own else ""

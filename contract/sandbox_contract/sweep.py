@@ -1,4 +1,4 @@
-"""What runs that were killed have left on a target: looked for, and removed."""
+"""Find and remove the leftovers of runs that were killed."""
 
 import asyncio
 from collections.abc import Callable

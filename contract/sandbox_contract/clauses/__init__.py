@@ -1,1 +1,1 @@
-"""What tries each clause: one function a clause, which raises when the promise is broken."""
+"""The clauses: one function each, which raises when the promise is broken."""

@@ -1,4 +1,4 @@
-"""Who may pass: every case on every route."""
+"""Authentication: each kind of caller on each route."""
 
 import base64
 import hashlib
@@ -52,7 +52,7 @@ async def _refused_with(run: Run, authorization: str | None, message: str) -> No
 
 
 async def _refuses(run: Run, person: User, key: str, message: str) -> None:
-    """Expect that a key of a user's opens nothing, not even what that user has."""
+    """Require that a user's key gives no access, not even to the user's own sandboxes."""
     box = await run.sandboxes.shared()
     caller = person.saying(key)
     await each_refused(
@@ -461,7 +461,7 @@ async def keys_are_stored_as_hashes(run: Run) -> None:
     kept = run.target.stored()
     digest = hashlib.sha256(key.encode())
     forms = (digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode())
-    # Its prefix is shown on purpose; what is after that is secret.
+    # The prefix is shown on purpose; the rest is secret.
     require(KEY_FORM.fullmatch(key), "a key", "another form of key")
     clear = key[PREFIX_SHOWN:].encode()
     for form in (clear, clear.hex().encode(), clear.hex().upper().encode(), *_in_base64(clear)):

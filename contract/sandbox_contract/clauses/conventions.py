@@ -1,4 +1,4 @@
-"""What holds on every route, and `/health`."""
+"""Conventions that hold on every route, and `GET /health`."""
 
 import json
 from datetime import timedelta

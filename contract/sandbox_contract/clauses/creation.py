@@ -194,7 +194,7 @@ async def a_name_that_is_no_label(run: Run) -> None:
 
 
 async def _refused(run: Run, name: str) -> None:
-    """Expect that a name is refused, of a user who is thrown away: it may stay taken for good."""
+    """Require that a name is refused, for a user of its own: the name may stay taken."""
     visitor = await run.actors.temporary_user()
     box = await run.sandboxes.unused(visitor, name=name)
     reply = await box.create()

@@ -1,4 +1,4 @@
-"""A sandbox's directories: where a session starts, what a pause keeps, whose files they are."""
+"""A sandbox's directories: where a session starts, which files a pause keeps, and who sees them."""
 
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.actors import SandboxHandle

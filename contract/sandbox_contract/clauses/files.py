@@ -37,7 +37,7 @@ class _Folder:
         return await self.box.succeed("/v1/file/list", {"path": self.path, **fields})
 
     async def names(self, **fields: Any) -> list[str]:
-        """List what is in it."""
+        """List its entries."""
         return sorted(str(each["name"]) for each in (await self.listed(**fields))["files"])
 
 

@@ -1,4 +1,4 @@
-"""What goes through the proxy to a sandbox, and what does not."""
+"""Forwarding of requests to a sandbox."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""API keys: what the administrator's routes and a user's own have in common, and what not."""
+"""API keys, by the administrator's routes and by a user's own."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _DOCUMENTED = ("id", "key_prefix", "name", "created_at", "expires_at")
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where keys of one user are made, listed and revoked, and who may do it."""
+    """The routes by which keys of one user are created, listed and revoked, and their caller."""
 
     run: Run
     owner: User
@@ -56,7 +56,7 @@ class Desk:
         return list((await self.caller("GET", self.path)).expect_fields()["api_keys"])
 
     async def row(self, key: Key) -> Json:
-        """Return what the list says of a key."""
+        """Return a key's entry in the list."""
         rows = [each for each in await self.listed() if each.get("id") == key.id]
         require(len(rows) == 1, f"one row of the key {key.id}", rows)
         return rows[0]
@@ -185,7 +185,7 @@ async def an_expiry_that_is_none(desk: Desk) -> None:
 async def a_keys_form(desk: Desk) -> None:
     keys = [await desk.make() for _ in range(3)]
     for key in keys:
-        # Said without the key: what does not have its form may be a secret all the same.
+        # The message omits the key: a value of another form may still be a secret.
         require(KEY_FORM.fullmatch(key.secret), "sk_live_ and 32 characters", "another form")
         prefix = key.reply.fields()["key_info"]["key_prefix"]
         is_prefix = prefix == key.secret[:PREFIX_SHOWN]

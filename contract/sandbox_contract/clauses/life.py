@@ -1,4 +1,4 @@
-"""What several clauses observe: one life of one sandbox, and a loop that runs in one."""
+"""Observations that several clauses share: one life of a sandbox, and a loop in one."""
 
 from dataclasses import dataclass
 

@@ -6,7 +6,7 @@ from dirty_equals import AnyThing, IsInt, IsStr, IsUUID
 
 from sandbox_contract.harness.clock import FORM
 
-# Whoever asks: in the order in which a key is looked at.
+# For every caller, in the order in which a key is checked.
 NO_HEADER = "Missing Authorization header"
 BAD_HEADER = "Invalid Authorization header format. Expected: Bearer <api-key>"
 UNKNOWN_KEY = "Invalid API key"
@@ -15,7 +15,7 @@ DEACTIVATED = "User account is inactive"
 EXPIRED = "API key has expired"
 NOT_ADMIN = "Invalid admin API key"
 
-# Whatever is asked for.
+# For every request.
 NO_ACCESS = "You do not have access to this sandbox"
 DELETED = "Sandbox not found"  # 404, and only while a request to delete it is under way
 NO_USER = "User not found"

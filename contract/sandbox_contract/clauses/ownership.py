@@ -1,4 +1,4 @@
-"""Who owns a sandbox: it is hidden from others, stays as it is, and shares no files."""
+"""Ownership: a sandbox is hidden from other users, unchanged by them, and shares no files."""
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.run import Run

@@ -15,7 +15,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class Rush:
-    """What was answered while a house was filled, and when several wanted its last place."""
+    """The answers while a quota was filled, and when several requests raced for its last place."""
 
     seed: int
     boxes: list[SandboxHandle]
@@ -26,7 +26,7 @@ class Rush:
 
 @dataclass(frozen=True, slots=True)
 class FullHouse:
-    """What was answered when one user's house was full."""
+    """The answers when one user's quota was full."""
 
     rush: Rush
     eleventh: Reply
@@ -38,7 +38,7 @@ class FullHouse:
 
 
 async def _tenant(run: Run) -> User:
-    """Return whose house is filled: a user of this clause's own, where one can be made."""
+    """Return the user whose quota is filled: one of the clause's own where that is possible."""
     return await run.actors.temporary_user() if run.target.admin_key else await run.actors.alice()
 
 
@@ -54,7 +54,7 @@ async def rush(run: Run, seed: int, tenant: User) -> Rush:
 
 
 async def full_house(run: Run) -> FullHouse:
-    """Fill one user's house, and see what still fits."""
+    """Fill one user's quota, and send more requests."""
     tenant = await _tenant(run)
     rushed = await rush(run, run.seed, tenant)
     eleventh = await run.sandboxes.handle(tenant, "quota").create()

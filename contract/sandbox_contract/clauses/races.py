@@ -46,7 +46,7 @@ def _expect_none_but(replies: list[Reply], *statuses: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What was answered in one round, and what there was after it."""
+    """The answers of one round, and the sandboxes after it."""
 
     seed: int
     name: str

@@ -30,7 +30,7 @@ def _require_phase(reply: Reply, phase: Phase) -> Json:
 
 
 def _note(run: Run, status: Json) -> None:
-    """Record whose words a status is in."""
+    """Record which controller words a status this way."""
     profile = profile_of(status)
     if profile is not None:
         run.note(f"in the words of {profile}")

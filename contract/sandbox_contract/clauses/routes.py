@@ -1,4 +1,4 @@
-"""Every route of the proxy, so that what holds on each of them is tried on each of them."""
+"""Every route of the proxy, for clauses that hold on each of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ async def each_refused(routes: list[Route], caller: Caller, status: int, message
 
 
 async def each_without_effect(run: Run, box: SandboxHandle, callers: list[Caller]) -> None:
-    """Expect that what is refused to some callers leaves a sandbox that is ready as it was."""
+    """Require that refused requests leave a ready sandbox unchanged."""
     owner, file = box.owner, run.name("refused")
     before, names = (await box.get()).expect(200), await owner.names()
     for caller in callers:

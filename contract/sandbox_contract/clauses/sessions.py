@@ -1,4 +1,4 @@
-"""Sessions of the runtime's shell: what lasts, and how they are seen, fed and ended."""
+"""Sessions of the runtime's shell: their state, output, input and end."""
 
 from dirty_equals import IsPartialDict, IsStr
 

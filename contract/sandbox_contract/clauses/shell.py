@@ -29,7 +29,7 @@ def expect_data(reply: Reply, **fields: object) -> Json:
 
 
 async def stopped(box: SandboxHandle, session: object) -> None:
-    """Kill what runs in a session, so that nothing goes on behind the clause."""
+    """Kill the processes of a session, so that none outlives the clause."""
     await box.ask("/v1/shell/kill", {"id": session})
 
 

@@ -18,7 +18,7 @@ _A_WHILE = 0.05  # seconds
 
 
 async def _made(run: Run, **fields: Any) -> tuple[str, Json, Reply]:
-    """Make a user; return the name, what is shown of it, and the answer."""
+    """Create a user; return the name, the user as shown, and the answer."""
     username = run.name("user")
     reply = await run.actors.request_user(username, **fields)
     user = reply.expect_fields(201)["user"]

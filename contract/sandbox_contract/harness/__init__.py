@@ -1,1 +1,1 @@
-"""One run on one target: who acts in it, what it has made, and how it waits."""
+"""The state of one run on one target: actors, sandboxes, clock and cleanup."""

@@ -31,7 +31,7 @@ class User:
     call: Caller = field(repr=False)
 
     def saying(self, key: str) -> Caller:
-        """Return the caller who has another key."""
+        """Return a caller with another key."""
         return self.call.saying(f"Bearer {key}")
 
     async def names(self) -> list[str]:
@@ -101,7 +101,7 @@ class SandboxHandle:
         return data
 
     async def output(self, command: str, **fields: Any) -> str:
-        """Have it run a command that completes; return what it wrote, without the last newline."""
+        """Run a command to completion; return its output without the last newline."""
         text: str = (await self.run(command, **fields))["output"]
         return text.replace("\r\n", "\n").rstrip("\n")
 
@@ -158,7 +158,7 @@ class Actors:
     async def request_user(
         self, username: Any, *, stack: CleanupStack | None = None, **fields: Any
     ) -> Reply:
-        """Request a user, who is deleted again if one is made."""
+        """Request a new user; if it is created, register its deletion."""
         reply = await self.admin("POST", USERS, {"username": username, **fields})
         if reply.status < 300:
             user_id = str(reply.fields()["user"]["id"])
@@ -211,7 +211,7 @@ class Actors:
             raise Violation("api_key and key_info.id", str(reply), reply.exchange) from exc
 
     async def _delete_user(self, user_id: str) -> None:
-        """Delete a user, whatever the answer: what counts is whether the user is gone."""
+        """Delete a user; only whether the user is gone counts, not the answer."""
         path = user_path(user_id)
         await self.admin("DELETE", path)
         (await self.admin("GET", path)).expect(404)

@@ -1,4 +1,4 @@
-"""What a run makes: its names, and how it is removed."""
+"""Names of the resources that a run creates, and their removal."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +11,7 @@ Undo = Callable[[], Awaitable[object]]
 
 
 class Names:
-    """Names for what one run makes; all begin with its `prefix`."""
+    """Names for the resources of one run; all begin with its `prefix`."""
 
     def __init__(self, run_id: str) -> None:
         self.prefix = f"{PREFIX}{run_id}-"
@@ -34,7 +34,7 @@ class CleanupStack:
         self._entries.append((what, undo))
 
     async def clean_up(self) -> list[str]:
-        """Remove everything, the newest first; return what could not be, with the reason."""
+        """Remove everything, newest first; return the failures with their reasons."""
         left: list[str] = []
         while self._entries:
             what, undo = self._entries.pop()
@@ -68,15 +68,15 @@ class Cleanup:
             self.out_of_reach.append(what)
 
     async def end_clause(self) -> None:
-        """Remove what the clause has made."""
+        """Remove the clause's resources."""
         self._note_left(await self.of_clause.clean_up())
 
     async def end_run(self) -> None:
-        """Remove what the clause and the run have made."""
+        """Remove the resources of the clause and of the run."""
         self._note_left(await self.of_clause.clean_up() + await self.of_run.clean_up())
 
     async def sweep(self) -> None:
-        """Remove what was made all the same where an answer was lost."""
+        """Remove resources that were created although the answer was lost."""
         found = CleanupStack()
         try:
             for each in await leftovers(self._client, self._target):

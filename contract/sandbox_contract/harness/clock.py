@@ -1,4 +1,4 @@
-"""The time of a target, and waiting for what happens there."""
+"""The time of a target, and waits for changes there."""
 
 import re
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What runs have left on a target: found by name, and removed."""
+"""Find the resources that runs have left on a target, by name, and remove them."""
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What a run looks at once, and shares."""
+"""Observations that a run makes once and shares between clauses."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar, cast

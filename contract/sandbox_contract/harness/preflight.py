@@ -1,4 +1,4 @@
-"""Whether a run may start: something answers, the keys work, and what is made can be removed."""
+"""Check that a run can start: the target answers, the keys work, and deletion works."""
 
 from sandbox_contract.http.client import Caller, Unreachable
 from sandbox_contract.http.expect import Reply, Violation
@@ -38,7 +38,7 @@ async def preflight(run: Run) -> list[str]:
 
 
 async def _as_anybody(run: Run) -> None:
-    """Ask what needs no key."""
+    """Send a request that needs no key."""
     health = await run.actors.anonymous("GET", "/health")
     if 300 <= health.status < 400:
         raise CannotRun(
@@ -65,7 +65,7 @@ async def _as_admin(run: Run) -> None:
     username = run.name("preflight")
     made = (await run.actors.admin("POST", USERS, {"username": username})).expect_fields(201)
     path = user_path(str(made["user"]["id"]))
-    # The deployed proxy answers 500 although the user is gone: what counts is the next look.
+    # The deployed proxy answers 500 although the user is gone, so that the next GET decides.
     deleted = await run.actors.admin("DELETE", path)
     if (await run.actors.admin("GET", path)).status != 404:
         raise CannotRun(
@@ -75,7 +75,7 @@ async def _as_admin(run: Run) -> None:
 
 
 async def _as_two_users(run: Run) -> None:
-    """Ask whose keys they are."""
+    """Check that the two keys belong to two users."""
     alice, bob = await run.actors.alice(), await run.actors.bob()
     if alice.id == bob.id:
         raise CannotRun(

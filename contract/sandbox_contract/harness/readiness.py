@@ -1,4 +1,4 @@
-"""What a sandbox's status says, in the words of either controller: the contract's tables."""
+"""The contract's tables of a sandbox's status, in the words of either controller."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -110,19 +110,19 @@ def phase_of(status: Json) -> Phase | None:
 
 
 def profile_of(status: Json) -> str | None:
-    """Return whose words a status is in, where only one controller says it so."""
+    """Return the controller whose words a status is in; None for both controllers or none."""
     profiles = {row.profile for row in rows_of(status)}
     return profiles.pop() if len(profiles) == 1 else None
 
 
 def describe(status: Json) -> str:
-    """Return in one line what a status says of readiness."""
+    """Return a status's readiness in one line."""
     keys = ("replicas", "ready", "readyReason", "readyMessage")
     return ", ".join(f"{key} {status[key]!r}" for key in keys if key in status)
 
 
 def rows_in_words(phase: Phase) -> str:
-    """Return what a status may say in a phase."""
+    """Return the permitted statuses of a phase in words."""
     return " or ".join(
         f"replicas {'/'.join(map(str, row.replicas))}, ready {row.ready},"
         f" readyReason {row.reason!r}, readyMessage {row.message!r} ({row.profile})"

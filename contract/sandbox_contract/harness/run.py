@@ -66,11 +66,11 @@ class Run:
         self.notes.clear()
 
     async def end_clause(self) -> None:
-        """Remove what the clause has made; what could not be removed is in `cleanup.left`."""
+        """Remove the clause's resources; failures are in `cleanup.left`."""
         await self.cleanup.end_clause()
 
     async def remove_everything(self) -> None:
-        """Remove all that this run has made; what could not be removed is in `cleanup.left`."""
+        """Remove all resources of this run; failures are in `cleanup.left`."""
         await self.cleanup.end_run()
         self.actors.forget()
         self.sandboxes.forget()

@@ -71,11 +71,11 @@ class Sandboxes:
         return box
 
     async def shared(self) -> SandboxHandle:
-        """Return the first user's shared sandbox, in whatever state a clause has left it."""
+        """Return the first user's shared sandbox, in the state that the last clause left."""
         return await self._observations.once("shared", self._make_shared)
 
     async def of_bob(self) -> SandboxHandle:
-        """Return the second user's shared sandbox, in whatever state."""
+        """Return the second user's shared sandbox, in any state."""
         return await self._observations.once("of bob", self._make_of_bob)
 
     async def ready(self) -> SandboxHandle:
@@ -185,7 +185,7 @@ class Sandboxes:
         stack.register(f"sandbox {box.name}", lambda: self._delete(box))
 
     async def _delete(self, box: SandboxHandle) -> None:
-        """Delete a sandbox, also one of a user who was deactivated."""
+        """Delete a sandbox, even if its user is inactive."""
         reply = await box.delete()
         if reply.status == 401 and self._target.admin_key:
             user = await self._actors.admin("PUT", user_path(box.owner.id), {"is_active": True})

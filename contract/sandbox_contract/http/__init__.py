@@ -1,1 +1,1 @@
-"""HTTP, as a judge sees it: what was sent, what came back, and what was expected instead."""
+"""HTTP requests, their recorded exchanges, and the expectations of answers."""

@@ -1,4 +1,4 @@
-"""Somebody who asks the proxy: the one module that touches httpx."""
+"""The HTTP client of a run: the only module that uses httpx."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ _INTERRUPTED_TIMEOUT = 10.0
 
 
 class Unreachable(Exception):
-    """Nothing answers at the target's address; the message says why and what to do."""
+    """No connection to the target; the message gives the reason and what to do."""
 
 
 class NoAddress(ValueError):
@@ -41,10 +41,10 @@ class NoAddress(ValueError):
 
 
 def check_address(url: str) -> None:
-    """Refuse what is no address.
+    """Refuse an invalid address.
 
     Raises:
-        NoAddress: it is none.
+        NoAddress: it is invalid.
     """
     try:
         port = httpx.URL(url).port
@@ -55,7 +55,7 @@ def check_address(url: str) -> None:
 
 
 class HttpClient:
-    """The way to one target, and whoever listens to what goes over it."""
+    """A client for one target. `observers` are called with each exchange."""
 
     def __init__(
         self, base_url: str, app: ASGIApp | None, redactor: Redactor | None = None
@@ -69,7 +69,7 @@ class HttpClient:
         self._has_given_up = False
 
     def interrupt(self) -> None:
-        """Wait less for what is sent from now on, and after one timeout send nothing more."""
+        """Shorten the timeout of later requests, and send nothing more after one timeout."""
         self._is_interrupted = True
 
     async def send(
@@ -144,7 +144,7 @@ class HttpClient:
     async def race(self, seed: int, *requests: Awaitable[Reply]) -> list[Reply]:
         """Send requests at the same time, and return their answers in the same order.
 
-        On an app in process, the seed decides who comes first at every step.
+        For an app in process, the seed decides the order of the requests' steps.
         """
         if self._app is None:
             return list(await asyncio.gather(*requests))
@@ -201,7 +201,7 @@ def _connection(request: httpx.Request, trust: ssl.SSLContext) -> HTTPConnection
 
 
 def _abort(connection: HTTPConnection) -> None:
-    """End what another thread reads from a connection."""
+    """Shut down a connection from which another thread reads."""
     # Typeshed knows no connection without a socket.
     opened: socket.socket | None = connection.sock
     if opened is not None:
@@ -237,7 +237,7 @@ def _exchanged(connection: HTTPConnection, request: httpx.Request) -> httpx.Resp
 
 
 def _advice(why: str) -> str:
-    """Return what to do where nothing answers."""
+    """Return advice for a connection error."""
     if "CERTIFICATE_VERIFY_FAILED" in why:
         return "SSL_CERT_FILE may name a private authority's certificates."
     if "WRONG_VERSION_NUMBER" in why:
@@ -292,7 +292,7 @@ async def _to_the_end(sending: Awaitable[_T], *, is_making: bool) -> _T:
 
 
 class Caller:
-    """Somebody with an `Authorization` header, or with none."""
+    """A caller with an `Authorization` header, or without one."""
 
     def __init__(self, wire: HttpClient, authorization: str | None = None) -> None:
         self._wire = wire
@@ -300,7 +300,7 @@ class Caller:
 
     @classmethod
     def with_key(cls, wire: HttpClient, key: str) -> Self:
-        """Return who has a key."""
+        """Return a caller with a key."""
         return cls(wire, f"Bearer {key}")
 
     async def __call__(
@@ -327,7 +327,7 @@ class Caller:
         )
 
     def saying(self, authorization: str | None) -> "Caller":
-        """Return who says something else in the header."""
+        """Return a caller with another `Authorization` header."""
         return Caller(self._wire, authorization)
 
 
@@ -347,7 +347,7 @@ def _known(headers: httpx.Headers) -> dict[str, str]:
 
 
 def _trust() -> ssl.SSLContext:
-    """Trust what this machine trusts, and `SSL_CERT_FILE`."""
+    """Return a context that trusts the system's certificates and `SSL_CERT_FILE`."""
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     own = os.environ.get("SSL_CERT_FILE", "").strip()
     if own and not re.fullmatch(r"\$\{[^{}]*\}", own):  # a reference that nothing has expanded

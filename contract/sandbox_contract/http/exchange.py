@@ -11,12 +11,12 @@ _SCHEME = re.compile(r"[A-Za-z]+ ")
 
 
 def masked(text: str) -> str:
-    """Return text without what looks like a user's key."""
+    """Return text in which everything that looks like a user's key is masked."""
     return _KEY.sub(f"sk_live_{MASK}", text)
 
 
 class Redactor:
-    """Mask every secret that a run knows of, and whatever looks like a user's key."""
+    """Mask every secret that a run knows, and everything that looks like a user's key."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = set(secrets)
@@ -61,7 +61,7 @@ class Exchange:
     redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
 
     def redacted(self) -> "Shown":
-        """Return what a report may hold of it."""
+        """Return the exchange without secrets, for a report."""
         redactor = self.redactor
         return Shown(
             method=self.method,

@@ -1,4 +1,4 @@
-"""What a check finds: a promise broken, with what was expected and what was received."""
+"""Expectations of an answer, and the violations that they raise."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-# By its name, what a field holds wherever it stands, so that no check need ask.
+# The type of a field by its name, so that no check has to test it.
 _SHAPES: tuple[tuple[set[str], str, Callable[[object], bool]], ...] = (
     ({"user", "sandbox", "key_info", "data", "headers"}, "an object", _is_object),
     (
@@ -81,7 +81,7 @@ _SHAPES: tuple[tuple[set[str], str, Callable[[object], bool]], ...] = (
 
 
 class Reply:
-    """An answer, and what may be expected of it. Each expectation raises `Violation`."""
+    """An answer with expectations, each of which raises `Violation`."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange

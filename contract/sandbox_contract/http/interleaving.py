@@ -39,7 +39,7 @@ class Interleaved:
 
     @asynccontextmanager
     async def in_order_of(self, seed: int) -> AsyncGenerator[None]:
-        """Hold up what is asked within."""
+        """Delay the steps of requests in the block by the seed, so that their order varies."""
         self._random = Random(seed)  # noqa: S311  (to be foretold)
         try:
             yield

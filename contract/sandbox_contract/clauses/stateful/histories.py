@@ -73,7 +73,7 @@ class _Acting:
         return doing.result(_PATIENCE)
 
     def end(self) -> None:
-        """Do no more, and end what is under way."""
+        """Stop, and cancel the current step."""
         self._chronicle.is_over = True
         if self._under_way is not None:
             self._under_way.cancel()

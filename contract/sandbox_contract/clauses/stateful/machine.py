@@ -74,7 +74,7 @@ class History(RuleBasedStateMachine):
             raise
 
     def _user(self, who: str) -> ModelUser:
-        """Return a user; where there is but one key, everybody is its user."""
+        """Return a user; with one key only, always the same."""
         if not self._users:
             raise CancelledError  # there was no time to begin
         return self._users.get(who) or self._users["alice"]
@@ -356,7 +356,7 @@ class History(RuleBasedStateMachine):
         await self._run.clock.until_phase(known.box, phase)
         known.at_rest = phase
 
-    # What must hold -----------------------------------------------------------------------------
+    # Invariants ---------------------------------------------------------------------------------
 
     @invariant()
     def everybody_sees_what_there_is(self) -> None:

@@ -22,7 +22,7 @@ class Delays:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What the controller was asked to make of a sandbox, and when."""
+    """A request to the controller to pause or run a sandbox, and its time."""
 
     is_paused: bool
     since: int
@@ -49,7 +49,7 @@ class ModelBox:
         return self.asked if now - self.asked.since >= delays.reconcile else self.before
 
     def change(self, *, is_paused: bool, now: int, delays: Delays | None) -> None:
-        """Ask that it be paused or run; what is taken back in time was never asked."""
+        """Request that it be paused or run; a request that is reversed in time has no effect."""
         if self.asked.is_paused == is_paused:
             return
         self.at_rest = None
@@ -60,7 +60,7 @@ class ModelBox:
             self.asked, self.before = Intent(is_paused, now), seen
 
     def phases(self, now: int, delays: Delays | None) -> set[Phase]:
-        """Return what its status may say."""
+        """Return the permitted statuses."""
         if delays is None:
             return STARTING if self.at_rest is None else {self.at_rest}
         seen = self._seen(now, delays)

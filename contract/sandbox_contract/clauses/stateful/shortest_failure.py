@@ -1,4 +1,4 @@
-"""What a machine has found: the shortest history that broke a promise."""
+"""The shortest history found in which a promise was broken."""
 
 from collections.abc import Callable
 
