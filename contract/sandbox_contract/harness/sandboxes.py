@@ -19,7 +19,7 @@ QUOTA = 10  # sandboxes of one user
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How the shared sandbox started.
+    """The start of the shared sandbox, or its start again after a pause.
 
     `statuses` are those on the way to ready. `not_ready` is the error if it did not get there,
     `silent` the error if its runtime never answered.
@@ -85,27 +85,17 @@ class Sandboxes:
             Unsupported: it does not get there; the clauses of readiness say more.
         """
         start = await self.start()
-        if start.not_ready is not None:
-            raise Unsupported(Need.WAITING, reason=str(start.not_ready))
-        if start.silent is not None:
-            raise Unsupported(Need.RUNTIME, reason=str(start.silent))
+        _require_started(start)
         # After a pause, the status that shows may still be the one before.
         if self._has_paused or not await self._clock.is_phase(start.box, Phase.READY):
             (await start.box.resume()).expect(200)
-            try:
-                await self._clock.until_phase(start.box, Phase.READY)
-            except NotInTime as exc:
-                raise Unsupported(Need.WAITING, reason=str(exc)) from exc
-            try:
-                await self.until_it_answers(start.box)
-            except NotInTime as exc:
-                raise Unsupported(Need.RUNTIME, reason=str(exc)) from exc
+            _require_started(await self._observe_start(start.box))
             self._has_paused = False
         return start.box
 
     async def start(self) -> Start:
         """Return how the shared sandbox started."""
-        return await self._observations.once("start", self._observe_start)
+        return await self._observations.once("start", self._observe_first_start)
 
     async def until_ready(self, box: SandboxHandle) -> None:
         """Let time pass until a sandbox is ready and its runtime answers.
@@ -164,8 +154,11 @@ class Sandboxes:
         (await box.create()).expect(201)
         return box
 
-    async def _observe_start(self) -> Start:
-        box, statuses = await self.shared(), list[Json]()
+    async def _observe_first_start(self) -> Start:
+        return await self._observe_start(await self.shared())
+
+    async def _observe_start(self, box: SandboxHandle) -> Start:
+        statuses: list[Json] = []
         try:
             await self._clock.until_phase(box, Phase.READY, statuses)
         except NotInTime as exc:
@@ -194,6 +187,13 @@ class Sandboxes:
             key = await self._actors.make_key(box.owner.id)
             reply = await box.owner.saying(key.secret)("DELETE", box.path)
         require_gone(reply)
+
+
+def _require_started(start: Start) -> None:
+    if start.not_ready is not None:
+        raise Unsupported(Need.WAITING, reason=str(start.not_ready))
+    if start.silent is not None:
+        raise Unsupported(Need.RUNTIME, reason=str(start.silent))
 
 
 def require_gone(reply: Reply) -> None:

@@ -183,7 +183,7 @@ class _NetworkTransport(httpx.AsyncBaseTransport):
         if any(value != value.strip() for _, value in request.headers.raw):
             connection = _connection(request, self._trust)
             try:
-                return await asyncio.to_thread(_sent_verbatim, connection, request)
+                return await asyncio.to_thread(_send_verbatim, connection, request)
             except asyncio.CancelledError:
                 _abort(connection)  # a thread cannot be cancelled
                 raise
@@ -209,7 +209,7 @@ def _abort(connection: HTTPConnection) -> None:
             opened.shutdown(socket.SHUT_RDWR)
 
 
-def _sent_verbatim(connection: HTTPConnection, request: httpx.Request) -> httpx.Response:
+def _send_verbatim(connection: HTTPConnection, request: httpx.Request) -> httpx.Response:
     """Send a request on a connection of its own, with its headers as they are."""
     with closing(connection):
         try:
@@ -218,14 +218,14 @@ def _sent_verbatim(connection: HTTPConnection, request: httpx.Request) -> httpx.
             raise httpx.ConnectError(str(exc), request=request) from exc
         connection.sock.settimeout(request.extensions["timeout"]["read"])
         try:
-            return _exchanged(connection, request)
+            return _exchange_on(connection, request)
         except TimeoutError as exc:
             raise httpx.ReadTimeout(str(exc), request=request) from exc
         except (OSError, HTTPException) as exc:
             raise httpx.RemoteProtocolError(str(exc), request=request) from exc
 
 
-def _exchanged(connection: HTTPConnection, request: httpx.Request) -> httpx.Response:
+def _exchange_on(connection: HTTPConnection, request: httpx.Request) -> httpx.Response:
     target = request.url.raw_path.decode("ascii")
     connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in request.headers.raw:

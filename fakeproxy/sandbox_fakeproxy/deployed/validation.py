@@ -34,13 +34,10 @@ class DeployedValidation(Validation):
 
     def email(self, body: JsonObject) -> str | None:
         """Return the e-mail address; any JSON value is converted to text."""
-        value = body.get("email")
-        if value is None:
-            return None
-        text = _to_text(value)
-        if len(text) > TEXT_LIMIT:
-            raise APIError(400, "The database rejects the e-mail address", Quirk.EMAIL)
-        return text
+        return _optional_text(
+            body.get("email"),
+            APIError(400, "The database rejects the e-mail address", Quirk.EMAIL),
+        )
 
     def is_active(self, body: JsonObject) -> bool | None:
         """Return whether a user is to be active; null and `"yes"` are accepted too."""
@@ -53,13 +50,9 @@ class DeployedValidation(Validation):
 
     def key_name(self, body: JsonObject) -> str | None:
         """Return the name of a new key; any JSON value is converted to text."""
-        value = body.get("name")
-        if value is None:
-            return None
-        text = _to_text(value)
-        if len(text) > TEXT_LIMIT:
-            raise APIError(400, "The database rejects the name", Quirk.KEY_NAME)
-        return text
+        return _optional_text(
+            body.get("name"), APIError(400, "The database rejects the name", Quirk.KEY_NAME)
+        )
 
     def expires_at(self, body: JsonObject) -> Instant | None:
         """Return the expiry time of a new key.
@@ -96,6 +89,16 @@ class DeployedValidation(Validation):
 
 def _is_resource_name(value: str) -> bool:
     return len(value) <= _RESOURCE_NAME_LIMIT and _RESOURCE_NAME.fullmatch(value) is not None
+
+
+def _optional_text(value: Any, too_long: APIError) -> str | None:
+    """Convert a JSON value to text, except null; raise an error if the text is too long."""
+    if value is None:
+        return None
+    text = _to_text(value)
+    if len(text) > TEXT_LIMIT:
+        raise too_long
+    return text
 
 
 def _is_falsy(value: Any) -> bool:
