@@ -65,7 +65,7 @@ async def _refuses(run: Run, person: User, key: str, message: str) -> None:
 
 @clause(
     "auth.header.missing",
-    "Without an Authorization header, every user's route is 401.",
+    "Without an Authorization header, every user route is 401.",
     source="authorization-header",
 )
 async def no_header(run: Run) -> None:
@@ -74,7 +74,7 @@ async def no_header(run: Run) -> None:
 
 @clause(
     "auth.header.empty",
-    "With an empty Authorization header, every user's route is 401.",
+    "With an empty Authorization header, every user route is 401.",
     source="authorization-header",
 )
 async def an_empty_header(run: Run) -> None:
@@ -83,7 +83,7 @@ async def an_empty_header(run: Run) -> None:
 
 @clause(
     "auth.header.other-scheme",
-    "With another scheme, every user's route is 401.",
+    "With a scheme other than Bearer, every user route is 401.",
     source="authorization-header",
 )
 async def another_scheme(run: Run) -> None:
@@ -93,7 +93,7 @@ async def another_scheme(run: Run) -> None:
 
 @clause(
     "auth.header.lower-case",
-    "The scheme is case-sensitive: bearer is 401 on every user's route.",
+    "The scheme is case-sensitive: with bearer, every user route is 401.",
     source="authorization-header",
 )
 async def a_scheme_in_lower_case(run: Run) -> None:
@@ -102,7 +102,7 @@ async def a_scheme_in_lower_case(run: Run) -> None:
 
 @clause(
     "auth.header.bare-key",
-    "A key without a scheme is 401 on every user's route.",
+    "With a key and no scheme, every user route is 401.",
     source="authorization-header",
 )
 async def a_key_without_a_scheme(run: Run) -> None:
@@ -111,7 +111,7 @@ async def a_key_without_a_scheme(run: Run) -> None:
 
 @clause(
     "auth.header.no-key",
-    "Bearer with nothing after it is 401 on every user's route.",
+    "With Bearer and no key, every user route is 401.",
     source="authorization-header",
 )
 async def a_scheme_without_a_key(run: Run) -> None:
@@ -123,7 +123,7 @@ _BLANKS = (" ", "\t", " \t ")
 
 @clause(
     "auth.header.blanks-after",
-    "Blanks after the key are stripped: it opens what it opens without them.",
+    "Spaces and tabs after a user's key are ignored.",
     source="authorization-header",
     needs=Need.USER,
 )
@@ -138,7 +138,7 @@ async def blanks_after_a_key(run: Run) -> None:
 
 @clause(
     "auth.admin-header.blanks-after",
-    "Blanks after the admin key are stripped: it opens what it opens without them.",
+    "Spaces and tabs after the admin key are ignored.",
     source="authorization-header",
     needs=Need.ADMIN,
 )
@@ -153,7 +153,7 @@ async def blanks_after_the_admin_key(run: Run) -> None:
 
 @clause(
     "auth.key.unknown",
-    "A key that nobody was given is 401 on every user's route.",
+    "With a key that was never issued, every user route is 401.",
     source="user-keys",
 )
 async def nobodys_key(run: Run) -> None:
@@ -163,7 +163,7 @@ async def nobodys_key(run: Run) -> None:
 
 @clause(
     "auth.key.nearly",
-    "A key that differs from a user's own in one character, in case or length is 401.",
+    "A key that differs from a user's key in one character, its case or its length is 401.",
     source="user-keys",
     needs=Need.USER,
 )
@@ -175,7 +175,7 @@ async def nearly_a_key(run: Run) -> None:
 
 @clause(
     "auth.key.admin",
-    "The admin key is 401 on every user's route.",
+    "With the admin key, every user route is 401.",
     source="user-keys",
     needs=Need.ADMIN,
 )
@@ -185,7 +185,7 @@ async def the_admin_key(run: Run) -> None:
 
 @clause(
     "auth.key.deleted-user",
-    "The key of a user who was deleted is 401 on every user's route.",
+    "With a deleted user's key, every user route is 401.",
     source="user-keys",
     needs=Need.ADMIN,
 )
@@ -205,7 +205,7 @@ async def _revoked(run: Run, person: User) -> Key:
 
 @clause(
     "auth.key.revoked",
-    "A revoked key is 401 on every user's route.",
+    "With a revoked key, every user route is 401.",
     source="user-keys",
     needs=Need.USER,
 )
@@ -217,7 +217,7 @@ async def a_revoked_key(run: Run) -> None:
 
 @clause(
     "auth.key.revoked-first",
-    "A revoked key of a user who was deactivated is refused as revoked.",
+    "A revoked key of a deactivated user is refused as revoked.",
     source="user-keys",
     needs=Need.ADMIN,
 )
@@ -230,7 +230,7 @@ async def a_revoked_key_of_a_deactivated_user(run: Run) -> None:
 
 @clause(
     "auth.key.expired",
-    "An expired key is 401 on every user's route.",
+    "With an expired key, every user route is 401.",
     source="user-keys",
     needs=Need.USER,
 )
@@ -250,7 +250,7 @@ async def _expiring(run: Run, seconds: float) -> tuple[Key, datetime]:
 
 @clause(
     "auth.key.expires-later",
-    "A key that expires later works until then, and no longer.",
+    "A key works until it expires, and not after that.",
     source="user-keys",
     needs=(Need.USER, Need.WAITING),
 )
@@ -280,7 +280,7 @@ async def a_key_that_expires_later(run: Run) -> None:
 
 @clause(
     "auth.key.expiry-instant",
-    "A key works one tick before it expires, and not at that instant.",
+    "A key works one millisecond before its expiry, and is 401 at that instant.",
     source="user-keys",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -302,7 +302,7 @@ async def _set_active(run: Run, person: User, *, active: bool) -> None:
 
 @clause(
     "auth.user.deactivated",
-    "Every key of a user who was deactivated is 401 on every user's route.",
+    "With any key of a deactivated user, every user route is 401.",
     source="user-keys",
     needs=Need.ADMIN,
 )
@@ -316,7 +316,7 @@ async def a_deactivated_user(run: Run) -> None:
 
 @clause(
     "auth.user.reactivated",
-    "The key of a user who is active again works again.",
+    "A reactivated user's key works again.",
     source="user-keys",
     needs=Need.ADMIN,
 )
@@ -329,7 +329,7 @@ async def a_reactivated_user(run: Run) -> None:
 
 @clause(
     "auth.refused.changes-nothing",
-    "What is refused for want of a key that works has no effect.",
+    "A request that is refused for lack of a valid key has no effect.",
     source="order-of-checks",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -352,7 +352,7 @@ async def what_is_refused_has_no_effect(run: Run) -> None:
 
 @clause(
     "auth.admin-header.missing",
-    "Without an Authorization header, every admin route is 401.",
+    "Without an Authorization header, or with an empty one, every admin route is 401.",
     source="admin-key",
 )
 async def no_header_on_admin_routes(run: Run) -> None:
@@ -363,7 +363,7 @@ async def no_header_on_admin_routes(run: Run) -> None:
 
 @clause(
     "auth.admin-header.format",
-    "With another scheme, a bare key or no key, every admin route is 401.",
+    "With another scheme, no scheme or no key, every admin route is 401.",
     source="admin-key",
 )
 async def a_faulty_header_on_admin_routes(run: Run) -> None:
@@ -374,7 +374,7 @@ async def a_faulty_header_on_admin_routes(run: Run) -> None:
 
 @clause(
     "auth.admin-refused.changes-nothing",
-    "What is refused for want of the admin key has no effect.",
+    "A request that is refused for lack of the admin key has no effect.",
     source="order-of-checks",
     needs=Need.ADMIN,
 )
@@ -398,7 +398,7 @@ async def what_is_refused_to_no_administrator_has_no_effect(run: Run) -> None:
 
 @clause(
     "auth.admin-key.unknown",
-    "A key that nobody was given is 403 on every admin route.",
+    "With a key that was never issued, every admin route is 403.",
     source="admin-key",
 )
 async def nobodys_key_on_admin_routes(run: Run) -> None:
@@ -412,7 +412,7 @@ async def nobodys_key_on_admin_routes(run: Run) -> None:
 
 @clause(
     "auth.admin-key.nearly",
-    "A key that differs from the admin key in one character, in case or length is 403.",
+    "A key that differs from the admin key in one character, its case or its length is 403.",
     source="admin-key",
     needs=Need.ADMIN,
 )
@@ -429,7 +429,7 @@ async def nearly_the_admin_key(run: Run) -> None:
 
 @clause(
     "auth.admin-key.user",
-    "A user's key is 403 on every admin route.",
+    "With a user's key, every admin route is 403.",
     source="admin-key",
     needs=Need.USER,
 )
@@ -450,7 +450,7 @@ def _in_base64(text: bytes) -> list[bytes]:
 
 @clause(
     "auth.secret.hashed",
-    "What the proxy stores holds a key's SHA-256 and not the key.",
+    "The proxy stores the SHA-256 of a key, and not the key.",
     source="stored-keys",
     needs=(Need.USER, Need.STORAGE),
 )

@@ -49,7 +49,7 @@ async def health_needs_no_key(run: Run) -> None:
 
 @clause(
     "health.answer.shape",
-    "GET /health says that status is ok, the time, and that the database is connected.",
+    "GET /health reports status ok, the time, and a connected database.",
     source="health-check",
 )
 async def health_says(run: Run) -> None:
@@ -59,7 +59,7 @@ async def health_says(run: Run) -> None:
 
 @clause(
     "health.database.down",
-    "With its database down, GET /health does not say that it is connected.",
+    "While the database is down, GET /health does not report it as connected.",
     source="database-down",
     needs=Need.OUTAGE,
     level=Level.SHOULD,
@@ -92,7 +92,7 @@ async def _refusals(run: Run) -> list[Reply]:
 
 @clause(
     "conventions.error.shape",
-    "Every error is a JSON object whose error is the status's phrase and whose message is text.",
+    "Every error is a JSON object with the status's phrase as error and a text as message.",
     source="errors",
     needs=Need.USER,
 )
@@ -103,7 +103,7 @@ async def errors_have_one_shape(run: Run) -> None:
 
 @clause(
     "conventions.reply.json",
-    "Every answer of the proxy's own says that it is JSON.",
+    "Every response of the proxy itself has the content type application/json.",
     source="json",
     needs=Need.USER,
 )
@@ -140,7 +140,7 @@ async def timestamps_have_one_form(run: Run) -> None:
 
 @clause(
     "conventions.path.trailing-slash",
-    "A trailing slash changes no answer.",
+    "A trailing slash in the path does not change the response.",
     source="paths",
     needs=Need.USER,
 )
@@ -162,7 +162,7 @@ async def a_trailing_slash_is_tolerated(run: Run) -> None:
 
 @clause(
     "conventions.path.trailing-slash-admin",
-    "A trailing slash changes no answer to the administrator.",
+    "A trailing slash in the path does not change the response of an admin route.",
     source="paths",
     needs=Need.ADMIN,
 )
@@ -179,7 +179,7 @@ async def a_trailing_slash_is_tolerated_of_the_administrator(run: Run) -> None:
 
 @clause(
     "conventions.head.as-get",
-    "HEAD is answered wherever GET is, with its status and headers and no body.",
+    "Every route with GET also has HEAD: the same status and headers, and no body.",
     source="head-and-options",
     needs=Need.USER,
 )
@@ -196,7 +196,7 @@ async def head_is_answered_as_get_is(run: Run) -> None:
 
 @clause(
     "conventions.head.admin",
-    "On admin routes, HEAD is answered wherever GET is, with its status and headers and no body.",
+    "Every admin route with GET also has HEAD: the same status and headers, and no body.",
     source="head-and-options",
     needs=Need.ADMIN,
 )
@@ -208,7 +208,7 @@ async def the_administrators_head_is_answered_as_get_is(run: Run) -> None:
 
 @clause(
     "conventions.name.case-sensitive",
-    "A sandbox's name in other letters' case is another sandbox.",
+    "Names of sandboxes are case-sensitive in paths.",
     source="paths",
     needs=Need.USER,
 )
@@ -220,7 +220,7 @@ async def names_are_case_sensitive(run: Run) -> None:
 
 @clause(
     "conventions.order.authentication-first",
-    "Who has no key hears so before anything about the body.",
+    "A missing key is reported before any error in the body.",
     source="order-of-checks",
 )
 async def authentication_comes_first(run: Run) -> None:
@@ -236,7 +236,7 @@ async def authentication_comes_first(run: Run) -> None:
 
 @clause(
     "conventions.order.ownership-second",
-    "Who does not own a sandbox hears so before anything about the body.",
+    "A missing right to a sandbox is reported before any error in the body.",
     source="order-of-checks",
     needs=Need.USER,
 )
@@ -267,7 +267,7 @@ def _unknown(method: str, path: str) -> str:
 
 @clause(
     "conventions.unknown-route.open",
-    "An unknown route outside /api/ and /proxy/<name>/ is 404 and says method and path.",
+    "An unknown route outside /api/ and /proxy/<name>/ is 404 and names the method and path.",
     source="unknown-routes",
 )
 async def an_unknown_route_is_404(run: Run) -> None:
@@ -299,7 +299,7 @@ async def an_unknown_api_route_is_404(run: Run) -> None:
 
 @clause(
     "conventions.unknown-route.method",
-    "A method that a path does not take makes an unknown route.",
+    "A method that a path does not support is an unknown route: 404.",
     source="unknown-routes",
     needs=Need.USER,
 )
@@ -332,7 +332,7 @@ async def an_unknown_admin_route_needs_the_admin_key(run: Run) -> None:
 
 @clause(
     "conventions.unknown-route.admin",
-    "An unknown route below /api/admin/ is 404 with the admin key, or as deployed 401.",
+    "With the admin key, an unknown route below /api/admin/ is 404, or 401 as deployed.",
     source="unknown-routes",
     needs=Need.ADMIN,
 )
@@ -359,7 +359,7 @@ async def below_a_sandbox_everything_needs_a_key(run: Run) -> None:
 
 @clause(
     "conventions.unknown-route.bare-proxy",
-    "/proxy/<name> with nothing after it is an unknown route.",
+    "/proxy/<name> without a further path is an unknown route: 404.",
     source="unknown-routes",
 )
 async def a_sandbox_with_nothing_after_it(run: Run) -> None:
@@ -380,7 +380,7 @@ async def _sent(run: Run, content: bytes | None, content_type: str = "applicatio
 
 @clause(
     "conventions.body.absent",
-    "No body counts as an empty object: 400 names the first required field.",
+    "A request without a body is read as an empty object: 400 names the first required field.",
     source="bodies",
     needs=Need.USER,
 )
@@ -390,7 +390,7 @@ async def no_body(run: Run) -> None:
 
 @clause(
     "conventions.body.empty-object",
-    "An empty object counts as an empty object: 400 names the first required field.",
+    "An empty object is 400, and the message names the first required field.",
     source="bodies",
     needs=Need.USER,
 )
@@ -400,7 +400,7 @@ async def an_empty_object(run: Run) -> None:
 
 @clause(
     "conventions.body.array",
-    "An array counts as an empty object: 400 names the first required field.",
+    "An array is read as an empty object: 400 names the first required field.",
     source="bodies",
     needs=Need.USER,
 )
@@ -410,7 +410,7 @@ async def an_array(run: Run) -> None:
 
 @clause(
     "conventions.body.other-type",
-    "A body of another content type than JSON counts as an empty object: 400 names the field.",
+    "A body that is not declared as JSON is read as an empty object: 400 names the field.",
     source="bodies",
     needs=Need.USER,
 )
@@ -438,7 +438,7 @@ async def a_large_body(run: Run) -> None:
 
 @clause(
     "conventions.body.utf-8",
-    "JSON whose content type says its charset, UTF-8, is read.",
+    "JSON whose content type names the charset UTF-8 is read.",
     source="bodies",
     needs=Need.USER,
 )
@@ -490,7 +490,7 @@ async def a_json_scalar(run: Run) -> None:
 
 @clause(
     "conventions.body.charset",
-    "JSON in a charset that is none is 400.",
+    "JSON with an unknown charset is 400.",
     source="malformed-bodies",
     needs=Need.USER,
     level=Level.SHOULD,

@@ -17,7 +17,7 @@ _IMAGE = "ghcr.io/agent-infra/sandbox:latest"
 
 @clause(
     "sandboxes.create.reply",
-    "A sandbox is made with 201 and shown.",
+    "Creating a sandbox is 201 and returns the sandbox.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
@@ -60,7 +60,7 @@ async def _made_with(run: Run, name: str | None, **fields: object) -> Reply:
 
 @clause(
     "sandboxes.create.image",
-    "The image asked for is the sandbox's.",
+    "A sandbox has the image that was requested.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
@@ -72,7 +72,7 @@ async def the_image_asked_for(run: Run) -> None:
 
 @clause(
     "sandboxes.create.default-image",
-    "No image and an empty one mean the proxy's default.",
+    "Without an image, or with an empty one, a sandbox has the proxy's default image.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
@@ -98,7 +98,7 @@ async def unknown_fields_are_ignored(run: Run) -> None:
 
 @clause(
     "sandboxes.create.name-required",
-    "A sandbox without a name is 400, and the message says what is required.",
+    "A sandbox without a name is 400, and the message says that it is required.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
@@ -111,7 +111,7 @@ async def a_sandbox_without_a_name(run: Run) -> None:
 
 @clause(
     "sandboxes.create.duplicate",
-    "A name one already uses is 409.",
+    "A name that the user already has is 409.",
     source="names",
     needs=Need.USER,
 )
@@ -122,7 +122,7 @@ async def a_name_that_is_taken(run: Run) -> None:
 
 @clause(
     "sandboxes.create.duplicate-changes-nothing",
-    "A refused duplicate leaves the sandbox as it was.",
+    "A refused duplicate leaves the existing sandbox unchanged.",
     source="names",
     needs=(Need.USER, Need.WAITING),
 )
@@ -143,7 +143,7 @@ async def a_refused_duplicate_changes_nothing(run: Run) -> None:
 
 @clause(
     "sandboxes.create.name-per-user",
-    "Two users may use the same name, and neither sees the other's sandbox.",
+    "Two users can use the same name, and neither sees the other's sandbox.",
     source="names",
     needs=Need.SECOND_USER,
 )
@@ -160,7 +160,7 @@ async def a_name_is_unique_per_user(run: Run) -> None:
 
 @clause(
     "sandboxes.create.longest-name",
-    "A name of 63 characters is taken.",
+    "A name can have 63 characters.",
     source="names",
     needs=Need.USER,
 )
@@ -172,7 +172,7 @@ async def the_longest_name(run: Run) -> None:
 
 @clause(
     "sandboxes.create.no-label",
-    "A name that is no DNS label is 400, and the message says the rule.",
+    "A name that is not a DNS label is 400, and the message states the rule.",
     source="other-names",
     needs=Need.USER,
     level=Level.SHOULD,
@@ -206,7 +206,7 @@ async def _refused(run: Run, name: str) -> None:
 
 @clause(
     "sandboxes.create.dots",
-    "A name with dots is 400, and leaves nothing behind.",
+    "A name with dots is 400 and creates nothing.",
     source="other-names",
     needs=Need.ADMIN,
     level=Level.SHOULD,
@@ -217,7 +217,7 @@ async def a_name_with_dots(run: Run) -> None:
 
 @clause(
     "sandboxes.create.too-long",
-    "A name of 64 characters or more is 400, and leaves nothing behind.",
+    "A name of 64 characters or more is 400 and creates nothing.",
     source="other-names",
     needs=Need.ADMIN,
     level=Level.SHOULD,

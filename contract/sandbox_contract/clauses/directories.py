@@ -13,7 +13,7 @@ _RUNNING = (Need.USER, Need.WAITING, Need.RUNTIME)
 
 @clause(
     "directories.start.workspace",
-    "A new session starts in the workspace that its environment names, and else in the home.",
+    "A session starts in the directory that WORKSPACE names, or else in the home directory.",
     source="where-a-session-starts",
     needs=_RUNNING,
 )
@@ -26,7 +26,7 @@ async def a_session_starts_in_the_workspace(run: Run) -> None:
 
 @clause(
     "sandboxes.pause.keeps-files",
-    "What is below /sandbox outlasts a pause.",
+    "Files below /sandbox survive a pause.",
     source="what-a-pause-keeps",
     needs=_RUNNING,
 )
@@ -84,7 +84,7 @@ async def _marked(box: SandboxHandle) -> None:
 
 @clause(
     "sandboxes.files.per-user",
-    "Two users' sandboxes of one name share no files.",
+    "Sandboxes of two users share no files, even with the same name.",
     source="files-of-one-sandbox",
     needs=(Need.SECOND_USER, Need.WAITING, Need.RUNTIME),
 )
@@ -119,7 +119,7 @@ async def sandboxes_share_no_files(run: Run) -> None:
 
 @clause(
     "sandboxes.files.of-a-life",
-    "A sandbox that takes a deleted one's name has none of its files.",
+    "A new sandbox with a deleted sandbox's name has none of its files.",
     source="files-after-a-delete",
     needs=_RUNNING,
     level=Level.SHOULD,
@@ -131,7 +131,7 @@ async def lives_share_no_files(run: Run) -> None:
 
 @clause(
     "sandboxes.files.of-a-username",
-    "A new user with a deleted user's name finds none of the old files.",
+    "A new user with a deleted user's name has none of that user's files.",
     source="files-after-a-delete",
     needs=(Need.ADMIN, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,

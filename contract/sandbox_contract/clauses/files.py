@@ -51,7 +51,7 @@ def _require_text(said: str, expected: str) -> None:
 
 @clause(
     "files.write.reply",
-    "A file is written, and its bytes counted.",
+    "Writing a file returns its path and the number of bytes.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -64,7 +64,7 @@ async def a_file_is_written(run: Run) -> None:
 
 @clause(
     "files.write.parents",
-    "A file's directories are made.",
+    "Writing a file creates its parent directories.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -76,7 +76,7 @@ async def directories_are_made(run: Run) -> None:
 
 @clause(
     "files.write.append",
-    "append adds to what is there.",
+    "With append, writing adds to the file's content.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -89,7 +89,7 @@ async def a_file_is_added_to(run: Run) -> None:
 
 @clause(
     "files.write.replaces",
-    "Without append, what was there is replaced.",
+    "Without append, writing replaces the file's content.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -102,7 +102,7 @@ async def a_file_is_replaced(run: Run) -> None:
 
 @clause(
     "files.write.base64",
-    "base64 writes any bytes.",
+    "Content in base64 can have any bytes.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -116,7 +116,7 @@ async def any_bytes_are_written(run: Run) -> None:
 
 @clause(
     "files.read.reply",
-    "A file is read as it was written.",
+    "Reading a file returns the content that was written.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -131,7 +131,7 @@ async def a_file_is_read(run: Run) -> None:
 
 @clause(
     "files.read.lines",
-    "start_line and end_line read a part.",
+    "start_line and end_line select a range of lines.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -146,7 +146,7 @@ async def a_part_is_read(run: Run) -> None:
 
 @clause(
     "files.list.reply",
-    "A directory is listed, described and counted.",
+    "A directory is listed with the fields of its entries and their counts.",
     source="list",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -167,7 +167,7 @@ async def a_directory_is_listed(run: Run) -> None:
 
 @clause(
     "files.list.recursive",
-    "recursive lists what is below.",
+    "With recursive, the list includes all directories below.",
     source="list",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -181,7 +181,7 @@ async def what_is_below_is_listed(run: Run) -> None:
 
 @clause(
     "files.list.max-depth",
-    "max_depth ends how far.",
+    "max_depth limits a recursive list.",
     source="list",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -197,7 +197,7 @@ async def a_list_ends_at_a_depth(run: Run) -> None:
 
 @clause(
     "files.list.hidden",
-    "show_hidden decides about hidden files.",
+    "show_hidden determines whether hidden files are listed.",
     source="list",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -213,7 +213,7 @@ async def hidden_files_can_be_left_out(run: Run) -> None:
 
 @clause(
     "files.replace.reply",
-    "Text in a file is replaced.",
+    "replace replaces text in a file.",
     source="replace-search-and-find",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -227,7 +227,7 @@ async def text_is_replaced(run: Run) -> None:
 
 @clause(
     "files.search.reply",
-    "Text in a file is found.",
+    "search finds the lines of a file that match.",
     source="replace-search-and-find",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -242,7 +242,7 @@ async def text_is_found(run: Run) -> None:
 
 @clause(
     "files.find.reply",
-    "Files are found by pattern.",
+    "find finds the files that match a pattern.",
     source="replace-search-and-find",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -265,7 +265,7 @@ def _require_fault(reply: Reply, path: str, operation: str, error_type: str) -> 
 
 @clause(
     "files.fault.not-found",
-    "A file that is not there is 200 without success, and the fault is described.",
+    "Reading a missing file is 200 with success false and a description of the error.",
     source="file-faults",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -278,7 +278,7 @@ async def a_file_that_is_not_there(run: Run) -> None:
 
 @clause(
     "files.fault.invalid-target",
-    "A directory where a file is meant is invalid_target.",
+    "Reading a directory as a file is the error invalid_target.",
     source="file-faults",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -292,7 +292,7 @@ async def a_directory_where_a_file_is_meant(run: Run) -> None:
 
 @clause(
     "files.download.missing",
-    "A download of what is not there is 404, or as deployed another refusal, and never 2xx.",
+    "Downloading a missing file is 404, or another error as deployed, and never 2xx.",
     source="upload-and-download",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -307,7 +307,7 @@ async def a_download_of_nothing(run: Run) -> None:
 
 @clause(
     "files.shell.same",
-    "Files and commands meet.",
+    "Commands and the file API see the same files.",
     source="where-a-session-starts",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -321,7 +321,7 @@ async def files_and_commands_meet(run: Run) -> None:
 
 @clause(
     "files.place.there",
-    "/home/gem and /sandbox are there.",
+    "/home/gem and /sandbox exist.",
     source="where-a-session-starts",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )

@@ -25,7 +25,7 @@ _HELD = 450  # seconds that a command is held, at most: more than the proxy wait
 
 @clause(
     "commands.not-ready.503",
-    "A command for a sandbox that was just made is 503 and does not run.",
+    "A command for a newly created sandbox is 503 and does not run.",
     source="not-ready",
     needs=Need.USER,
 )
@@ -40,7 +40,7 @@ async def a_command_that_comes_too_soon(run: Run) -> None:
 
 @clause(
     "commands.not-ready.service",
-    "Before there is a service, a command is 503 and says so.",
+    "Until the sandbox has a service, a command is 503, and the message says so.",
     source="not-ready",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -52,7 +52,7 @@ async def a_command_before_there_is_a_service(run: Run) -> None:
 
 @clause(
     "commands.not-ready.pod",
-    "Until the pod is ready, a command is 503 and says so.",
+    "Until the pod is ready, a command is 503, and the message says so.",
     source="not-ready",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -66,7 +66,7 @@ async def a_command_before_the_pod_is_ready(run: Run) -> None:
 
 @clause(
     "commands.paused.runs-nothing",
-    "A command for a paused sandbox does not run, then or later.",
+    "A command for a paused sandbox does not run, not even after a resume.",
     source="paused",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -100,7 +100,7 @@ async def a_paused_sandbox_says_so(run: Run) -> None:
 
 @clause(
     "commands.reply.unchanged",
-    "The runtime's own refusals pass through with status and body.",
+    "The runtime's error responses pass through with their status and body.",
     source="forwarded-requests",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -118,7 +118,7 @@ def _probe(box: SandboxHandle, path: str) -> str:
 
 @clause(
     "commands.method.any",
-    "Any method and path reach the runtime, and its status comes back.",
+    "Requests of any method and path reach the runtime, and its status is returned.",
     source="forwarded-requests",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
 )
@@ -132,7 +132,7 @@ async def any_method_reaches_the_runtime(run: Run) -> None:
 
 @clause(
     "commands.head.as-get",
-    "Below /proxy/, HEAD is answered wherever GET is, with its status and headers and no body.",
+    "Below /proxy/, every route with GET also has HEAD: the same status and headers, and no body.",
     source="head-and-options",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
@@ -178,7 +178,7 @@ async def an_upload_reaches_the_runtime(run: Run) -> None:
 
 @clause(
     "commands.body.large",
-    "A body over 100 KB passes.",
+    "A body over 100 KB reaches the runtime.",
     source="query-strings-headers-and-bodies",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
@@ -192,7 +192,7 @@ async def a_large_body_passes(run: Run) -> None:
 
 @clause(
     "commands.reply.binary",
-    "A reply that is not JSON passes.",
+    "A response that is not JSON passes through unchanged.",
     source="query-strings-headers-and-bodies",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
@@ -224,7 +224,7 @@ async def headers_reach_the_runtime(run: Run) -> None:
 
 @clause(
     "commands.unreachable.reset",
-    "A runtime that breaks off is 502.",
+    "When the runtime resets the connection, the response is 502.",
     source="unreachable-runtimes",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
     level=Level.SHOULD,
@@ -236,7 +236,7 @@ async def a_runtime_that_breaks_off(run: Run) -> None:
 
 @clause(
     "commands.unreachable.no-json",
-    "A reply that claims to be JSON and is none is 502.",
+    "When the runtime's response claims to be JSON and is not, the response is 502.",
     source="unreachable-runtimes",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
     level=Level.SHOULD,
@@ -292,7 +292,7 @@ async def _begun(held: _Held) -> asyncio.Task[Reply]:
 
 @clause(
     "commands.deadline.504",
-    "A command that has not answered after 300 s is 504.",
+    "A command without a response after 300 s is 504.",
     source="time-limit",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.LONG_WAIT),
     level=Level.SHOULD,
@@ -327,7 +327,7 @@ async def _forget(asking: asyncio.Task[Reply]) -> None:
 
 @clause(
     "commands.deadline.within",
-    "A command that answers within 300 s is not cut off.",
+    "A command with a response within 300 s is not cut off.",
     source="time-limit",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.EXACT_CLOCK),
 )
@@ -347,7 +347,7 @@ async def a_command_within_the_deadline(run: Run) -> None:
 
 @clause(
     "commands.disconnect.goes-on",
-    "A command whose caller has gone keeps running.",
+    "A command continues after its caller disconnects.",
     source="disconnects",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )

@@ -106,8 +106,8 @@ async def _try(check: _AtDesk, desk: Callable[[Run], Awaitable[Desk]], run: Run)
 
 @clauses_of_keys(
     "key-create.reply",
-    "A user's key is made with 201 and described.",
-    "A user's own key is made with 201 and described.",
+    "The administrator creates a key for a user: 201, with the key and its fields.",
+    "A user creates a key: 201, with the key and its fields.",
     source="create-a-key",
 )
 async def a_key_is_made(desk: Desk) -> None:
@@ -127,8 +127,8 @@ async def a_key_is_made(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-create.works",
-    "A key that was made works, for that user.",
-    "A key of one's own making works, for the same user.",
+    "A key that the administrator creates for a user works for that user.",
+    "A key that a user creates works for that user.",
     source="create-a-key",
 )
 async def a_key_works(desk: Desk) -> None:
@@ -139,8 +139,8 @@ async def a_key_works(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-create.expiry",
-    "A key's expiry is shown as it was asked.",
-    "A key's expiry is shown as it was asked.",
+    "A key's expiry is shown as requested.",
+    "A key's expiry is shown as requested.",
     source="create-a-key",
 )
 async def a_keys_expiry_is_shown(desk: Desk) -> None:
@@ -166,8 +166,8 @@ async def an_expiry_in_another_time_zone(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-create.bad-expiry",
-    "An expiry that is no time is 400.",
-    "An expiry that is no time is 400.",
+    "An expiry that is not a timestamp is 400.",
+    "An expiry that is not a timestamp is 400.",
     source="expiry",
     level=Level.SHOULD,
 )
@@ -178,8 +178,8 @@ async def an_expiry_that_is_none(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-create.format",
-    "A key is sk_live_ and 32 characters, its prefix the first 12, and no two are the same.",
-    "A key is sk_live_ and 32 characters, its prefix the first 12, and no two are the same.",
+    "A key is unique: sk_live_ and 32 characters, the first 12 of which are its prefix.",
+    "A key is unique: sk_live_ and 32 characters, the first 12 of which are its prefix.",
     source="form-of-a-key",
 )
 async def a_keys_form(desk: Desk) -> None:
@@ -195,7 +195,7 @@ async def a_keys_form(desk: Desk) -> None:
 
 @clause(
     "admin.key-create.without-name",
-    "A key needs neither name nor expiry.",
+    "A key can be created without a name and without an expiry.",
     source="create-a-key",
     needs=Need.ADMIN,
 )
@@ -211,7 +211,7 @@ async def a_key_needs_no_name(run: Run) -> None:
 
 @clause(
     "admin.key-create.past-expiry",
-    "An expiry in the past is accepted, and the key is then expired.",
+    "A key can be created with an expiry in the past, and is then expired.",
     source="expiry",
     needs=Need.ADMIN,
 )
@@ -223,7 +223,7 @@ async def an_expiry_in_the_past(run: Run) -> None:
 
 @clause(
     "admin.key-create.bad-id",
-    "Making a key for a user's id that is no UUID is 400.",
+    "Creating a key for a user id that is not a UUID is 400.",
     source="ids",
     needs=Need.ADMIN,
     level=Level.SHOULD,
@@ -237,8 +237,8 @@ async def a_key_for_an_id_that_is_none(run: Run) -> None:
 
 @clauses_of_keys(
     "key-list.reply",
-    "A user's keys are listed and described.",
-    "One's own keys are listed and described.",
+    "A user's keys are listed with their promised fields.",
+    "A user's own keys are listed with their promised fields.",
     source="list-keys",
 )
 async def keys_are_listed(desk: Desk) -> None:
@@ -253,8 +253,8 @@ async def keys_are_listed(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-list.fields",
-    "A user's key is described by the promised fields and by no others, such as its hash.",
-    "One's own key is described by the promised fields and by no others, such as its hash.",
+    "A user's key has the promised fields and no others, such as its hash.",
+    "A user's own key has the promised fields and no others, such as its hash.",
     source="list-keys",
 )
 async def a_key_has_no_other_fields(desk: Desk) -> None:
@@ -265,8 +265,8 @@ async def a_key_has_no_other_fields(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-list.count",
-    "The list of keys carries their count.",
-    "The list of one's keys carries their count.",
+    "The list of a user's keys includes their count.",
+    "The list of a user's own keys includes their count.",
     source="list-keys",
 )
 async def keys_are_counted(desk: Desk) -> None:
@@ -282,7 +282,7 @@ async def keys_are_counted(desk: Desk) -> None:
 @clauses_of_keys(
     "key-list.newest-first",
     "A user's keys are listed newest first.",
-    "One's keys are listed newest first.",
+    "A user's own keys are listed newest first.",
     source="list-keys",
 )
 async def keys_are_listed_newest_first(desk: Desk) -> None:
@@ -309,8 +309,8 @@ async def revoked_keys_stay_listed(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-list.no-secret",
-    "No answer but the one that makes a key holds it.",
-    "No answer but the one that makes a key holds it.",
+    "Only the response that creates a key contains it.",
+    "Only the response that creates a key contains it.",
     source="stored-keys",
 )
 async def no_list_holds_a_key(desk: Desk) -> None:
@@ -361,7 +361,7 @@ async def only_ones_own_keys_are_listed(run: Run) -> None:
 
 @clause(
     "admin.key-list.last-used",
-    "A key's list says when it was used.",
+    "The list of keys shows when a key was last used.",
     source="list-keys",
     needs=Need.ADMIN,
 )
@@ -380,8 +380,8 @@ _REVOKED = "API key revoked successfully"
 
 @clauses_of_keys(
     "key-revoke.reply",
-    "Revoking a key is 200.",
-    "Revoking one's key is 200.",
+    "The administrator revokes a user's key: 200, and the key no longer works.",
+    "A user revokes a key: 200, and the key no longer works.",
     source="revoke-a-key",
 )
 async def a_key_is_revoked(desk: Desk) -> None:
@@ -393,7 +393,7 @@ async def a_key_is_revoked(desk: Desk) -> None:
 @clauses_of_keys(
     "key-revoke.again",
     "Revoking a key again is 200.",
-    "Revoking one's key again is 200.",
+    "Revoking a key again is 200.",
     source="revoke-a-key",
 )
 async def a_key_is_revoked_again(desk: Desk) -> None:
@@ -404,8 +404,8 @@ async def a_key_is_revoked_again(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-revoke.unknown",
-    "An id that no key has is 404.",
-    "An id that no key has is 404.",
+    "A key id that does not exist is 404.",
+    "A key id that does not exist is 404.",
     source="revoke-a-key",
 )
 async def an_unknown_key(desk: Desk) -> None:
@@ -414,8 +414,8 @@ async def an_unknown_key(desk: Desk) -> None:
 
 @clauses_of_keys(
     "key-revoke.bad-id",
-    "A key's id that is no UUID is 400.",
-    "A key's id that is no UUID is 400.",
+    "A key id that is not a UUID is 400.",
+    "A key id that is not a UUID is 400.",
     source="ids",
     level=Level.SHOULD,
 )
@@ -425,7 +425,7 @@ async def a_keys_id_that_is_none(desk: Desk) -> None:
 
 @clause(
     "admin.key-revoke.one",
-    "Revoking a key leaves the user's others.",
+    "Revoking a key does not affect the user's other keys.",
     source="revoke-a-key",
     needs=Need.ADMIN,
 )
@@ -453,7 +453,7 @@ async def a_key_revokes_itself(run: Run) -> None:
 
 @clause(
     "me.key-revoke.others",
-    "Another user's key is 403, and goes on working.",
+    "Revoking another user's key is 403, and the key still works.",
     source="revoke-a-key",
     needs=Need.SECOND_USER,
 )
@@ -469,7 +469,7 @@ async def another_users_key(run: Run) -> None:
 
 @clause(
     "me.show.fields",
-    "A user's own description has the promised fields and no others.",
+    "GET /api/me returns the promised fields of the user and no others.",
     source="who-am-i",
     needs=Need.USER,
 )
@@ -480,7 +480,7 @@ async def ones_own_user_has_no_other_fields(run: Run) -> None:
 
 @clause(
     "me.show.reply",
-    "A user is told whose key it is.",
+    "GET /api/me returns the user to whom the key belongs.",
     source="who-am-i",
     needs=Need.USER,
 )

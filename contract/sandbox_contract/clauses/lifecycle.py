@@ -28,7 +28,7 @@ async def a_sandbox_is_deleted(run: Run) -> None:
 
 @clause(
     "sandboxes.delete.gone",
-    "A deleted sandbox is shown nowhere.",
+    "A deleted sandbox is 403 and not listed.",
     source="delete-a-sandbox",
     needs=Need.USER,
 )
@@ -52,7 +52,7 @@ async def a_sandbox_is_deleted_again(run: Run) -> None:
 
 @clause(
     "sandboxes.delete.frees-name",
-    "A deleted sandbox's name is free.",
+    "The name of a deleted sandbox is free again.",
     source="delete-a-sandbox",
     needs=Need.USER,
 )
@@ -75,7 +75,7 @@ async def a_paused_sandbox_is_deleted(run: Run) -> None:
 
 @clause(
     "sandboxes.delete.others-stay",
-    "Deleting a sandbox leaves the others.",
+    "Deleting a sandbox does not affect the user's other sandboxes.",
     source="delete-a-sandbox",
     needs=(Need.USER, Need.WAITING),
 )
@@ -112,7 +112,7 @@ def _expect_scaled(reply: Reply, name: str, done: str, replicas: int) -> None:
 
 @clause(
     "sandboxes.pause.reply",
-    "Pausing is 200 with 0 replicas.",
+    "Pausing a sandbox is 200 with 0 replicas.",
     source="pause",
     needs=Need.USER,
 )
@@ -123,7 +123,7 @@ async def a_sandbox_is_paused(run: Run) -> None:
 
 @clause(
     "sandboxes.pause.again",
-    "Pausing again is 200 with 0 replicas.",
+    "Pausing a sandbox again is 200 with 0 replicas.",
     source="pause",
     needs=Need.USER,
 )
@@ -134,7 +134,7 @@ async def a_sandbox_is_paused_again(run: Run) -> None:
 
 @clause(
     "sandboxes.resume.reply",
-    "Resuming is 200 with 1 replica.",
+    "Resuming a sandbox is 200 with 1 replica.",
     source="resume",
     needs=Need.USER,
 )
@@ -145,7 +145,7 @@ async def a_sandbox_is_resumed(run: Run) -> None:
 
 @clause(
     "sandboxes.resume.again",
-    "Resuming again is 200 with 1 replica.",
+    "Resuming a sandbox again is 200 with 1 replica.",
     source="resume",
     needs=Need.USER,
 )
@@ -156,7 +156,7 @@ async def a_sandbox_is_resumed_again(run: Run) -> None:
 
 @clause(
     "sandboxes.pause.others-stay",
-    "Pausing a sandbox leaves the others.",
+    "Pausing a sandbox does not affect the user's other sandboxes.",
     source="pause",
     needs=(Need.USER, Need.WAITING),
 )
@@ -172,7 +172,7 @@ async def other_sandboxes_stay_ready(run: Run) -> None:
 
 @clause(
     "sandboxes.pause.ends-work",
-    "A pause ends what runs in the sandbox, in the background too.",
+    "A pause ends all processes in the sandbox, including background ones.",
     source="pause",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -189,7 +189,7 @@ async def a_pause_ends_what_runs(run: Run) -> None:
 
 @clause(
     "sandboxes.resume.running",
-    "Resuming a sandbox that runs leaves it ready, with what runs in it.",
+    "Resuming a running sandbox leaves it ready, and its sessions continue.",
     source="resume",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )

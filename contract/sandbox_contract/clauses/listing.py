@@ -20,7 +20,7 @@ def _row(reply: Reply, name: str) -> Json:
 
 @clause(
     "sandboxes.list.reply",
-    "One's sandboxes are listed and described.",
+    "A user's sandboxes are listed with their promised fields.",
     source="list-sandboxes",
     needs=Need.USER,
 )
@@ -36,7 +36,7 @@ async def sandboxes_are_listed(run: Run) -> None:
 
 @clause(
     "sandboxes.list.count",
-    "The list of sandboxes, paused ones too, carries their count.",
+    "The list of sandboxes includes their count, and paused sandboxes count.",
     source="list-sandboxes",
     needs=(Need.USER, Need.WAITING),
 )
@@ -51,7 +51,7 @@ async def sandboxes_are_counted(run: Run) -> None:
 
 @clause(
     "sandboxes.list.newest-first",
-    "One's sandboxes are listed newest first.",
+    "A user's sandboxes are listed newest first.",
     source="list-sandboxes",
     needs=(Need.USER, Need.WAITING),
 )
@@ -80,7 +80,7 @@ async def only_ones_own_sandboxes_are_listed(run: Run) -> None:
 
 @clause(
     "sandboxes.list.brief",
-    "The list says neither replicas nor a reason.",
+    "The list contains neither replicas nor a reason.",
     source="list-sandboxes",
     needs=Need.USER,
 )
@@ -93,7 +93,7 @@ async def a_list_is_brief(run: Run) -> None:
 
 @clause(
     "sandboxes.list.agrees",
-    "The list says of a sandbox what is said when it is shown.",
+    "The list shows the same values of a sandbox as GET of that sandbox.",
     source="list-sandboxes",
     needs=(Need.USER, Need.WAITING),
 )
@@ -136,7 +136,7 @@ async def a_sandbox_is_shown(run: Run) -> None:
 
 @clause(
     "sandboxes.get.service",
-    "The service has the sandbox's name, and its address the namespace's too.",
+    "The service has the sandbox's name, and its address also contains the namespace.",
     source="show-a-sandbox",
     needs=(Need.USER, Need.WAITING),
 )

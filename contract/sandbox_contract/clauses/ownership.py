@@ -10,7 +10,7 @@ from .routes import each_refused, each_without_effect, sandbox_routes
 
 @clause(
     "sandboxes.ownership.missing",
-    "A sandbox that does not exist is 403 on every route.",
+    "A sandbox that does not exist is 403 on every sandbox route.",
     source="ownership",
     needs=Need.USER,
 )
@@ -22,7 +22,7 @@ async def a_sandbox_that_is_not_there(run: Run) -> None:
 
 @clause(
     "sandboxes.ownership.hidden",
-    "Another user's sandbox answers on every route as one that does not exist.",
+    "Another user's sandbox gets the same responses as one that does not exist.",
     source="ownership",
     needs=Need.SECOND_USER,
 )
@@ -39,7 +39,7 @@ async def a_sandbox_of_somebody_elses(run: Run) -> None:
 
 @clause(
     "sandboxes.ownership.untouched",
-    "What is refused to a stranger leaves the sandbox as it was.",
+    "Another user's refused requests leave the sandbox unchanged.",
     source="ownership",
     needs=(Need.SECOND_USER, Need.WAITING, Need.RUNTIME),
 )

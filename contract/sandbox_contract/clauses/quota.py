@@ -86,7 +86,7 @@ async def _in_place_of(run: Run, box: SandboxHandle) -> Reply:
 
 @clause(
     "sandboxes.quota.room",
-    "A user may have 10 sandboxes.",
+    "A user can have 10 sandboxes.",
     source="quota",
     needs=Need.USER,
 )
@@ -116,7 +116,7 @@ async def an_eleventh_does_not_fit(run: Run) -> None:
 
 @clause(
     "sandboxes.quota.paused",
-    "A paused one counts.",
+    "A paused sandbox counts toward the quota.",
     source="quota",
     needs=Need.USER,
 )
@@ -126,7 +126,7 @@ async def a_paused_one_counts(run: Run) -> None:
 
 @clause(
     "sandboxes.quota.duplicate",
-    "In a full house, a name that is taken is 409.",
+    "When the quota is full, a name that is taken is still 409.",
     source="quota",
     needs=Need.USER,
 )
@@ -136,7 +136,7 @@ async def a_taken_name_comes_first(run: Run) -> None:
 
 @clause(
     "sandboxes.quota.freed",
-    "A deleted sandbox makes room for another.",
+    "Deleting a sandbox frees a place in the quota.",
     source="quota",
     needs=Need.USER,
 )
@@ -146,7 +146,7 @@ async def a_deletion_makes_room(run: Run) -> None:
 
 @clause(
     "sandboxes.quota.per-user",
-    "One user's full house leaves room for another user.",
+    "One user's full quota does not limit another user.",
     source="quota",
     needs=Need.SECOND_USER,
 )

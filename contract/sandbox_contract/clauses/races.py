@@ -84,7 +84,7 @@ def _require_one(each: _Round, status: int) -> None:
 
 @clause(
     "races.create.one",
-    "Of concurrent creates of one name, one is 201.",
+    "Of concurrent creates of one name, exactly one is 201.",
     source="concurrent-creates",
     needs=Need.USER,
 )
@@ -109,7 +109,7 @@ async def other_creates_are_told(run: Run) -> None:
 
 @clause(
     "races.create.different",
-    "Concurrent creates of different names are all 201, and all are there.",
+    "Concurrent creates of different names are all 201, and all the sandboxes exist.",
     source="concurrent-creates",
     needs=Need.USER,
 )
@@ -127,7 +127,7 @@ async def creates_of_different_names_all_win(run: Run) -> None:
 
 @clause(
     "races.delete.one",
-    "Of concurrent deletes, one is 200.",
+    "Of concurrent deletes, exactly one is 200.",
     source="concurrent-deletes",
     needs=Need.USER,
 )
@@ -152,7 +152,7 @@ async def other_deletes_are_told(run: Run) -> None:
 
 @clause(
     "races.create-delete.legal",
-    "Create against delete answers as some order of the two would.",
+    "Concurrent creates and deletes get the responses of some sequential order.",
     source="any-order",
     needs=Need.USER,
 )
@@ -171,7 +171,7 @@ async def create_against_delete(run: Run) -> None:
 
 @clause(
     "races.quota.held",
-    "Concurrent creates do not pass the quota.",
+    "Concurrent creates do not exceed the quota.",
     source="concurrent-creates",
     needs=Need.USER,
 )
@@ -200,7 +200,7 @@ async def _scaled(run: Run, seed: int, box: SandboxHandle) -> list[Reply]:
 
 @clause(
     "races.scale.no-fault",
-    "Pause against resume is never 5xx.",
+    "Concurrent pauses and resumes are never 5xx.",
     source="pause-against-resume",
     needs=(Need.USER, Need.WAITING),
     level=Level.SHOULD,
@@ -214,7 +214,7 @@ async def pause_against_resume_is_no_fault(run: Run) -> None:
 
 @clause(
     "races.scale.legal",
-    "Pause against resume comes to rest, ready or paused.",
+    "After concurrent pauses and resumes, a sandbox becomes ready or paused.",
     source="pause-against-resume",
     needs=(Need.USER, Need.WAITING),
 )
@@ -245,7 +245,7 @@ async def _settled(run: Run, box: SandboxHandle) -> None:
 
 @clause(
     "races.exec-delete.legal",
-    "Exec against delete answers as some order of the two would.",
+    "A concurrent exec and delete get the responses of some sequential order.",
     source="any-order",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -269,7 +269,7 @@ async def exec_against_delete(run: Run) -> None:
 
 @clause(
     "races.revoke-use.legal",
-    "Revoke against use answers as some order of the two would.",
+    "A concurrent revocation and uses of a key get the responses of some sequential order.",
     source="any-order",
     needs=Need.USER,
 )

@@ -41,7 +41,7 @@ def _note(run: Run, status: Json) -> None:
 
 @clause(
     "readiness.created.not-ready",
-    "A sandbox that was just made is not ready.",
+    "A newly created sandbox is not ready.",
     source="states",
     needs=Need.USER,
 )
@@ -55,7 +55,7 @@ async def a_new_sandbox_is_not_ready(run: Run) -> None:
 
 @clause(
     "readiness.ready.row",
-    "A sandbox that is ready says so in the words of either controller.",
+    "A ready sandbox has the ready status of one of the two controllers.",
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
@@ -67,7 +67,7 @@ async def a_ready_sandbox_says_so(run: Run) -> None:
 
 @clause(
     "readiness.ready.answers",
-    "The runtime of a sandbox that is ready answers in the end.",
+    "The runtime of a ready sandbox eventually answers.",
     source="ready-and-listening",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -92,7 +92,7 @@ async def a_ready_sandbox_listens(run: Run) -> None:
 
 @clause(
     "readiness.paused.row",
-    "A sandbox that is paused says so in the words of either controller.",
+    "A paused sandbox has the paused status of one of the two controllers.",
     source="profiles",
     needs=(Need.USER, Need.WAITING),
 )
@@ -105,7 +105,7 @@ async def a_paused_sandbox_says_so(run: Run) -> None:
 
 @clause(
     "readiness.rows.known",
-    "Every status on the way to ready is one of the table's.",
+    "Every status of a starting sandbox is in the table of states.",
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
@@ -119,7 +119,7 @@ async def every_status_is_one_of_the_tables(run: Run) -> None:
 
 @clause(
     "readiness.rows.forward",
-    "On the way to ready, no status goes back.",
+    "The state of a starting sandbox never goes back.",
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
@@ -131,7 +131,7 @@ async def no_status_goes_back(run: Run) -> None:
 
 @clause(
     "readiness.profile.one",
-    "A proxy words ready and paused as one and the same controller.",
+    "A proxy reports ready and paused sandboxes in the words of one controller.",
     source="profiles",
     needs=(Need.USER, Need.WAITING),
 )
@@ -158,7 +158,7 @@ def _delays(run: Run) -> tuple[float, float]:
 
 @clause(
     "readiness.created.row",
-    "Before the controller has seen a sandbox, its service is pending, and there is no reason.",
+    "Until the controller has seen a sandbox, its service is pending and it has no reason.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -176,7 +176,7 @@ async def a_sandbox_that_nobody_has_seen(run: Run) -> None:
 
 @clause(
     "readiness.pending.row",
-    "While its pod is pending, a sandbox says so.",
+    "While its pod is pending, a sandbox has the status pending.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -192,7 +192,7 @@ async def a_pending_sandbox(run: Run) -> None:
 
 @clause(
     "readiness.starting.row",
-    "While its pod starts, a sandbox says so.",
+    "While its pod starts, a sandbox has the status starting.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -205,7 +205,7 @@ async def a_starting_sandbox(run: Run) -> None:
 
 @clause(
     "readiness.ready.instant",
-    "A sandbox is not ready one tick before its time, and ready at it.",
+    "A sandbox becomes ready when its start-up time has passed, to the millisecond.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -223,7 +223,7 @@ async def ready_at_the_instant(run: Run) -> None:
 
 @clause(
     "readiness.resume.instant",
-    "A resumed sandbox is not ready one tick before its time, and ready at it.",
+    "A resumed sandbox becomes ready when its start-up time has passed, to the millisecond.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -243,7 +243,7 @@ async def ready_again_at_the_instant(run: Run) -> None:
 
 @clause(
     "readiness.ready.lasts",
-    "A sandbox that is ready stays so for hours.",
+    "A ready sandbox stays ready for hours.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -257,7 +257,7 @@ async def a_ready_sandbox_stays_so(run: Run) -> None:
 
 @clause(
     "readiness.paused.lasts",
-    "A sandbox that is paused stays so for hours.",
+    "A paused sandbox stays paused for hours.",
     source="profiles",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -272,7 +272,7 @@ async def a_paused_sandbox_stays_so(run: Run) -> None:
 
 @clause(
     "readiness.change.old-status",
-    "Until the controller has seen a pause or a resume, the old status shows.",
+    "Until the controller has seen a pause or a resume, GET shows the old status.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
@@ -308,7 +308,7 @@ async def _require_failure(run: Run, mode: str, phase: Phase) -> None:
 
 @clause(
     "readiness.failed.row",
-    "A sandbox whose pod failed says so in the words of either controller.",
+    "A sandbox whose pod failed has the failed status of one of the two controllers.",
     source="profiles",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )
@@ -318,7 +318,7 @@ async def a_failed_sandbox(run: Run) -> None:
 
 @clause(
     "readiness.expired.row",
-    "A sandbox that has expired says so.",
+    "An expired sandbox has the status expired.",
     source="profiles",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )
@@ -328,7 +328,7 @@ async def an_expired_sandbox(run: Run) -> None:
 
 @clause(
     "readiness.controller-error.row",
-    "A sandbox that the controller cannot reconcile says so.",
+    "A sandbox that the controller cannot reconcile has the status controller error.",
     source="states",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )

@@ -32,7 +32,7 @@ async def _started(run: Run, command: str) -> tuple[SandboxHandle, Json]:
 
 @clause(
     "shell.session.directory",
-    "cd lasts from one command to the next.",
+    "A session keeps its working directory from one command to the next.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -45,7 +45,7 @@ async def the_directory_lasts(run: Run) -> None:
 
 @clause(
     "shell.session.variables",
-    "export lasts likewise.",
+    "A session keeps its variables from one command to the next.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -58,7 +58,7 @@ async def variables_last(run: Run) -> None:
 
 @clause(
     "shell.session.apart",
-    "One session's variables are not another's.",
+    "Sessions share neither variables nor the working directory.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -85,7 +85,7 @@ async def sessions_are_listed(run: Run) -> None:
 
 @clause(
     "shell.session.create",
-    "Making a session again gives the same.",
+    "Creating a session whose id exists returns that session.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -103,7 +103,7 @@ async def a_session_is_made_once(run: Run) -> None:
 
 @clause(
     "shell.session.delete",
-    "An ended session is unknown, its command with it.",
+    "Deleting a session ends its command, and the id is then unknown.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -118,7 +118,7 @@ async def a_session_is_ended(run: Run) -> None:
 
 @clause(
     "shell.view.reply",
-    "A session's snapshot is shown.",
+    "view returns a session's status, last command and output.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -142,7 +142,7 @@ async def a_session_is_viewed(run: Run) -> None:
 
 @clause(
     "shell.view.exit-code",
-    "exit_code is null until completed.",
+    "view returns exit_code null until the command completes.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -158,7 +158,7 @@ async def an_exit_code_comes_at_the_end(run: Run) -> None:
 
 @clause(
     "shell.wait.ends",
-    "wait answers when the command has ended.",
+    "wait returns when the command ends.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -169,7 +169,7 @@ async def a_wait_ends_with_the_command(run: Run) -> None:
 
 @clause(
     "shell.wait.limit",
-    "wait answers after its seconds, and nothing ends.",
+    "wait returns after its seconds, and the command continues.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -181,7 +181,7 @@ async def a_wait_ends_in_time(run: Run) -> None:
 
 @clause(
     "shell.write.input",
-    "What is written reaches the command.",
+    "Input that is written to a session reaches its command.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -220,7 +220,7 @@ async def a_command_is_killed(run: Run) -> None:
 
 @clause(
     "shell.unknown.404",
-    "An unknown id is 404 everywhere.",
+    "An unknown session id is 404 on every route of a session.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -240,7 +240,7 @@ async def an_unknown_session_is_404_everywhere(run: Run) -> None:
 
 @clause(
     "shell.sandbox.about",
-    "The sandbox describes itself.",
+    "GET /v1/sandbox describes the sandbox.",
     source="about-the-runtime",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )

@@ -40,7 +40,7 @@ async def _require_output(box: SandboxHandle, command: str, expected: str, **fie
 
 @clause(
     "shell.exec.reply",
-    "A command's answer has every field.",
+    "The response to a command has every promised field.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -61,7 +61,7 @@ async def a_commands_answer(run: Run) -> None:
 
 @clause(
     "shell.exec.output",
-    "A command's output is what it wrote.",
+    "The response to a command contains its output.",
     source="exact-output",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -74,7 +74,7 @@ async def a_commands_output(run: Run) -> None:
 
 @clause(
     "shell.exec.exact-output",
-    "A command's output is what it wrote to the byte, blanks and empty lines too.",
+    "A command's output is exact to the byte, including spaces and empty lines.",
     source="exact-output",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -89,7 +89,7 @@ async def output_is_exact(run: Run) -> None:
 
 @clause(
     "shell.exec.exit-code",
-    "A command's exit code is its own.",
+    "The response to a command contains its exit code.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -102,7 +102,7 @@ async def a_commands_exit_code(run: Run) -> None:
 
 @clause(
     "shell.exec.failure-succeeds",
-    "A command that fails is still 200 and success.",
+    "A command that fails is still 200 with success true.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -113,7 +113,7 @@ async def a_command_that_fails(run: Run) -> None:
 
 @clause(
     "shell.exec.stderr",
-    "stderr is in the output.",
+    "A command's output includes stderr.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -136,7 +136,7 @@ async def a_command_runs_once(run: Run) -> None:
 
 @clause(
     "shell.exec.unicode",
-    "Any text passes both ways.",
+    "Any text passes unchanged in both directions.",
     source="exact-output",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -149,7 +149,7 @@ async def any_text_passes(run: Run) -> None:
 
 @clause(
     "shell.exec.command-required",
-    "Without a command, exec is 422.",
+    "exec without a command is 422.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -162,7 +162,7 @@ async def a_command_is_required(run: Run) -> None:
 
 @clause(
     "shell.exec.unknown-session",
-    "An unknown session is 404.",
+    "exec in an unknown session is 404.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -173,7 +173,7 @@ async def an_unknown_session(run: Run) -> None:
 
 @clause(
     "shell.exec.new-session",
-    "Without an id, a command makes a session.",
+    "A command without a session id gets a new session.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -197,7 +197,7 @@ async def a_commands_directory(run: Run) -> None:
 
 @clause(
     "shell.exec.missing-directory",
-    "Where exec_dir is missing, the session's directory is used.",
+    "A command whose exec_dir is missing runs in the session's directory.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -209,7 +209,7 @@ async def a_directory_that_is_missing(run: Run) -> None:
 
 @clause(
     "shell.exec.strict-directory",
-    "With strict, a missing exec_dir is an error, and nothing runs.",
+    "With strict, a missing exec_dir is an error, and the command does not run.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -224,7 +224,7 @@ async def a_directory_that_must_be_there(run: Run) -> None:
 
 @clause(
     "shell.exec.async",
-    "With async_mode, exec answers at once.",
+    "With async_mode, exec returns while the command runs.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -289,7 +289,7 @@ def _require_going_on(seen: _Outlasting, status: str) -> None:
 
 @clause(
     "shell.exec.timeout",
-    "A command that outlasts timeout is answered as running, and goes on.",
+    "A command that exceeds timeout is reported as running, and continues.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -299,7 +299,7 @@ async def a_command_that_outlasts_its_timeout(run: Run) -> None:
 
 @clause(
     "shell.exec.no-change-timeout",
-    "A command that is silent for no_change_timeout is answered so, and goes on.",
+    "A command without output for no_change_timeout is reported so, and continues.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -309,7 +309,7 @@ async def a_command_that_is_silent(run: Run) -> None:
 
 @clause(
     "shell.exec.hard-timeout",
-    "hard_timeout kills and answers with the output so far; an older image ignores it.",
+    "hard_timeout kills the command and returns its output so far; an older image ignores it.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -328,7 +328,7 @@ async def a_command_that_is_killed_in_time(run: Run) -> None:
 
 @clause(
     "shell.exec.hard-timeout-ends",
-    "A command's hard_timeout ends nothing that comes after it.",
+    "A command's hard_timeout does not end a later command.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -339,7 +339,7 @@ async def a_limit_ends_with_its_command(run: Run) -> None:
 
 @clause(
     "shell.exec.truncate",
-    "Output above 30,000 characters is cut, unless truncate is false.",
+    "Output over 30,000 characters is truncated, unless truncate is false.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )

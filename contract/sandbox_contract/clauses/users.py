@@ -35,7 +35,7 @@ def _padded(run: Run, length: int) -> str:
 
 @clause(
     "admin.user-create.reply",
-    "A user is made with 201 and shown.",
+    "Creating a user is 201 and returns the user.",
     source="create-a-user",
     needs=Need.ADMIN,
 )
@@ -56,7 +56,7 @@ def _require_user(user: Json, reply: Reply, **fields: object) -> None:
 
 @clause(
     "admin.user-create.without-email",
-    "A user needs no e-mail address.",
+    "A user can be created without an e-mail address.",
     source="create-a-user",
     needs=Need.ADMIN,
 )
@@ -67,7 +67,7 @@ async def a_user_without_email(run: Run) -> None:
 
 @clause(
     "admin.user-create.username-required",
-    "A user without a username is 400, and the message says what is required.",
+    "A user without a username is 400, and the message says that it is required.",
     source="create-a-user",
     needs=Need.ADMIN,
 )
@@ -79,7 +79,7 @@ async def a_user_without_a_username(run: Run) -> None:
 
 @clause(
     "admin.user-create.taken",
-    "A username that is taken is 409.",
+    "A username that already exists is 409.",
     source="create-a-user",
     needs=Need.ADMIN,
 )
@@ -92,7 +92,7 @@ async def a_username_that_is_taken(run: Run) -> None:
 
 @clause(
     "admin.user-create.longest",
-    "A username of 58 characters, and one that starts with a digit, is taken.",
+    "A username can have 58 characters, and can start with a digit.",
     source="usernames",
     needs=Need.ADMIN,
 )
@@ -103,7 +103,7 @@ async def the_longest_username(run: Run) -> None:
 
 @clause(
     "admin.user-create.longest-email",
-    "An e-mail address of 255 characters is taken.",
+    "An e-mail address can have 255 characters.",
     source="e-mail-addresses",
     needs=Need.ADMIN,
 )
@@ -115,7 +115,7 @@ async def the_longest_email(run: Run) -> None:
 
 @clause(
     "admin.user-create.no-label",
-    "A username that is no DNS label is 400.",
+    "A username that is not a DNS label is 400.",
     source="usernames",
     needs=Need.ADMIN,
     level=Level.SHOULD,
@@ -130,7 +130,7 @@ async def a_username_that_is_no_label(run: Run) -> None:
 
 @clause(
     "admin.user-create.too-long",
-    "A username of 59 to 63 characters, whose namespace would be no label, is 400.",
+    "A username of 59 to 63 characters is 400: its namespace would not be a DNS label.",
     source="usernames",
     needs=Need.ADMIN,
     level=Level.SHOULD,
@@ -154,7 +154,7 @@ async def an_email_that_is_too_long(run: Run) -> None:
 
 @clause(
     "admin.user-list.reply",
-    "Users are listed with what is shown of each.",
+    "Users are listed with their promised fields.",
     source="list-users",
     needs=Need.ADMIN,
 )
@@ -170,7 +170,7 @@ async def users_are_listed(run: Run) -> None:
 
 @clause(
     "admin.user-list.count",
-    "The list of users carries their count.",
+    "The list of users includes their count.",
     source="list-users",
     needs=Need.ADMIN,
 )
@@ -202,7 +202,7 @@ async def users_are_listed_newest_first(run: Run) -> None:
 
 @clause(
     "admin.user-list.active-only",
-    "With active_only=true, users who were deactivated are left out.",
+    "With active_only=true, deactivated users are not listed.",
     source="list-users",
     needs=Need.ADMIN,
 )
@@ -244,7 +244,7 @@ async def a_user_is_shown(run: Run) -> None:
 
 @clause(
     "admin.user-get.fields",
-    "A user is described by the promised fields and by no others.",
+    "A user has the promised fields and no others.",
     source="show-a-user",
     needs=Need.ADMIN,
 )
@@ -263,7 +263,7 @@ async def a_user_has_no_other_fields(run: Run) -> None:
 
 @clause(
     "admin.user-get.unknown",
-    "An id that no user has is 404.",
+    "A user id that does not exist is 404.",
     source="show-a-user",
     needs=Need.ADMIN,
 )
@@ -273,7 +273,7 @@ async def an_unknown_user(run: Run) -> None:
 
 @clause(
     "admin.user-get.bad-id",
-    "A user's id that is no UUID is 400.",
+    "A user id that is not a UUID is 400.",
     source="ids",
     needs=Need.ADMIN,
     level=Level.SHOULD,
@@ -287,7 +287,7 @@ async def a_users_id_that_is_none(run: Run) -> None:
 
 @clause(
     "admin.user-update.reply",
-    "A user's e-mail is changed and shown.",
+    "An update of a user returns the updated user.",
     source="change-a-user",
     needs=Need.ADMIN,
 )
@@ -301,7 +301,7 @@ async def a_user_is_changed(run: Run) -> None:
 
 @clause(
     "admin.user-update.kept",
-    "What was changed of a user stays changed.",
+    "An update of a user persists, and changes no other user.",
     source="change-a-user",
     needs=Need.ADMIN,
 )
@@ -321,7 +321,7 @@ async def a_change_is_kept(run: Run) -> None:
 
 @clause(
     "admin.user-update.nothing",
-    "An empty object changes nothing.",
+    "An update with an empty object changes nothing.",
     source="change-a-user",
     needs=Need.ADMIN,
 )
@@ -337,7 +337,7 @@ async def an_empty_change(run: Run) -> None:
 
 @clause(
     "admin.user-update.updated-at",
-    "updated_at moves on with a change, and not without one.",
+    "updated_at advances with a change, and only then.",
     source="change-a-user",
     needs=Need.ADMIN,
 )
@@ -375,7 +375,7 @@ async def a_user_is_deleted(run: Run) -> None:
 
 @clause(
     "admin.user-delete.gone",
-    "A user who was deleted is gone: 404.",
+    "A deleted user is 404 and not listed.",
     source="delete-a-user",
     needs=Need.ADMIN,
 )
@@ -401,7 +401,7 @@ async def a_user_is_deleted_again(run: Run) -> None:
 
 @clause(
     "admin.user-delete.others-stay",
-    "Deleting one user leaves the others.",
+    "Deleting a user does not affect other users.",
     source="delete-a-user",
     needs=Need.ADMIN,
 )
@@ -414,7 +414,7 @@ async def other_users_stay(run: Run) -> None:
 
 @clause(
     "admin.user-delete.frees-username",
-    "The username of a user who was deleted can be had again, by a user of another id.",
+    "A deleted user's username is free again, for a user with another id.",
     source="delete-a-user",
     needs=Need.ADMIN,
 )
@@ -430,7 +430,7 @@ async def a_deleted_users_name_is_free(run: Run) -> None:
 
 @clause(
     "admin.user-delete.takes-sandboxes",
-    "Deleting a user takes the sandboxes along: their names are free for who has that name next.",
+    "Deleting a user deletes the user's sandboxes, and frees their names.",
     source="sandboxes-of-a-deleted-user",
     needs=Need.ADMIN,
     level=Level.SHOULD,

@@ -33,7 +33,7 @@ _IN_PROCESS, _ON_A_PORT, _FOR_REAL = (20, 25), (12, 25), (4, 20)
 
 @clause(
     "model.history.legal",
-    "Whatever users and administrator do in whatever order, each answer follows from those before.",
+    "In any history of users and an administrator, each response follows from those before.",
     source="any-order",
     needs=Need.USER,
 )
@@ -116,7 +116,7 @@ def _settings(run: Run) -> settings:
 
 @clause(
     "run.end.nothing-left",
-    "This run left nothing: what it made is deleted, and stays so.",
+    "Everything that the run created is deleted, and stays deleted.",
     source="nothing-left",
 )
 async def nothing_is_left(run: Run) -> None:
