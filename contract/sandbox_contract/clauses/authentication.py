@@ -35,27 +35,27 @@ from .messages import (
 from .routes import (
     NO_ID,
     admin_routes,
-    altered,
-    each_refused,
-    each_without_effect,
+    altered_keys,
+    expect_no_effect,
+    expect_refused_on_each,
     sandbox_routes,
     user_routes,
 )
 
-NOBODYS = "sk_live_" + "0" * 32
-TICK = timedelta(milliseconds=1)  # the finest that an expiry can be asked for
+UNISSUED_KEY = "sk_live_" + "0" * 32
+TICK = timedelta(milliseconds=1)  # the resolution of an expiry
 
 
-async def _refused_with(run: Run, authorization: str | None, message: str) -> None:
+async def _expect_header_refused(run: Run, authorization: str | None, message: str) -> None:
     caller = run.actors.anonymous.saying(authorization)
-    await each_refused(user_routes(run.name("refused")), caller, 401, message)
+    await expect_refused_on_each(user_routes(run.name("refused")), caller, 401, message)
 
 
-async def _refuses(run: Run, person: User, key: str, message: str) -> None:
+async def _expect_key_refused(run: Run, user: User, key: str, message: str) -> None:
     """Require that a user's key gives no access, not even to the user's own sandboxes."""
     box = await run.sandboxes.shared()
-    caller = person.saying(key)
-    await each_refused(
+    caller = user.saying(key)
+    await expect_refused_on_each(
         [*user_routes(run.name("refused")), *sandbox_routes(box.name)], caller, 401, message
     )
 
@@ -68,8 +68,8 @@ async def _refuses(run: Run, person: User, key: str, message: str) -> None:
     "Without an Authorization header, every user route is 401.",
     source="authorization-header",
 )
-async def no_header(run: Run) -> None:
-    await _refused_with(run, None, NO_HEADER)
+async def a_missing_header_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, None, NO_HEADER)
 
 
 @clause(
@@ -77,8 +77,8 @@ async def no_header(run: Run) -> None:
     "With an empty Authorization header, every user route is 401.",
     source="authorization-header",
 )
-async def an_empty_header(run: Run) -> None:
-    await _refused_with(run, "", NO_HEADER)
+async def an_empty_header_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, "", NO_HEADER)
 
 
 @clause(
@@ -86,9 +86,9 @@ async def an_empty_header(run: Run) -> None:
     "With a scheme other than Bearer, every user route is 401.",
     source="authorization-header",
 )
-async def another_scheme(run: Run) -> None:
+async def another_scheme_is_refused(run: Run) -> None:
     for scheme in ("Basic", "Token"):
-        await _refused_with(run, f"{scheme} {NOBODYS}", BAD_HEADER)
+        await _expect_header_refused(run, f"{scheme} {UNISSUED_KEY}", BAD_HEADER)
 
 
 @clause(
@@ -96,8 +96,8 @@ async def another_scheme(run: Run) -> None:
     "The scheme is case-sensitive: with bearer, every user route is 401.",
     source="authorization-header",
 )
-async def a_scheme_in_lower_case(run: Run) -> None:
-    await _refused_with(run, f"bearer {NOBODYS}", BAD_HEADER)
+async def a_lower_case_scheme_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, f"bearer {UNISSUED_KEY}", BAD_HEADER)
 
 
 @clause(
@@ -105,8 +105,8 @@ async def a_scheme_in_lower_case(run: Run) -> None:
     "With a key and no scheme, every user route is 401.",
     source="authorization-header",
 )
-async def a_key_without_a_scheme(run: Run) -> None:
-    await _refused_with(run, NOBODYS, BAD_HEADER)
+async def a_key_without_a_scheme_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, UNISSUED_KEY, BAD_HEADER)
 
 
 @clause(
@@ -114,11 +114,11 @@ async def a_key_without_a_scheme(run: Run) -> None:
     "With Bearer and no key, every user route is 401.",
     source="authorization-header",
 )
-async def a_scheme_without_a_key(run: Run) -> None:
-    await _refused_with(run, "Bearer", BAD_HEADER)
+async def a_scheme_without_a_key_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, "Bearer", BAD_HEADER)
 
 
-_BLANKS = (" ", "\t", " \t ")
+_WHITESPACE = (" ", "\t", " \t ")
 
 
 @clause(
@@ -127,10 +127,10 @@ _BLANKS = (" ", "\t", " \t ")
     source="authorization-header",
     needs=Need.USER,
 )
-async def blanks_after_a_key(run: Run) -> None:
+async def whitespace_after_a_key_is_ignored(run: Run) -> None:
     alice = await run.actors.alice()
-    for blanks in _BLANKS:
-        caller = alice.saying(f"{alice.key}{blanks}")
+    for whitespace in _WHITESPACE:
+        caller = alice.saying(f"{alice.key}{whitespace}")
         for path in ("/api/me", SANDBOXES):
             (await caller("GET", path)).expect(200)
         (await caller("GET", f"/proxy/{run.name('missing')}/any")).expect_refusal(403, NO_ACCESS)
@@ -142,9 +142,9 @@ async def blanks_after_a_key(run: Run) -> None:
     source="authorization-header",
     needs=Need.ADMIN,
 )
-async def blanks_after_the_admin_key(run: Run) -> None:
-    for blanks in _BLANKS:
-        caller = run.actors.anonymous.saying(f"Bearer {run.target.admin_key}{blanks}")
+async def whitespace_after_the_admin_key_is_ignored(run: Run) -> None:
+    for whitespace in _WHITESPACE:
+        caller = run.actors.anonymous.saying(f"Bearer {run.target.admin_key}{whitespace}")
         (await caller("GET", user_path(NO_ID))).expect_refusal(404, NO_USER)
 
 
@@ -156,9 +156,9 @@ async def blanks_after_the_admin_key(run: Run) -> None:
     "With a key that was never issued, every user route is 401.",
     source="user-keys",
 )
-async def nobodys_key(run: Run) -> None:
-    for key in (NOBODYS, "x", "sk_live_"):
-        await _refused_with(run, f"Bearer {key}", UNKNOWN_KEY)
+async def an_unissued_key_is_refused(run: Run) -> None:
+    for key in (UNISSUED_KEY, "x", "sk_live_"):
+        await _expect_header_refused(run, f"Bearer {key}", UNKNOWN_KEY)
 
 
 @clause(
@@ -167,10 +167,12 @@ async def nobodys_key(run: Run) -> None:
     source="user-keys",
     needs=Need.USER,
 )
-async def nearly_a_key(run: Run) -> None:
+async def an_altered_key_is_refused(run: Run) -> None:
     alice = await run.actors.alice()
-    for key in altered(alice.key):
-        await each_refused(user_routes(run.name("refused")), alice.saying(key), 401, UNKNOWN_KEY)
+    for key in altered_keys(alice.key):
+        await expect_refused_on_each(
+            user_routes(run.name("refused")), alice.saying(key), 401, UNKNOWN_KEY
+        )
 
 
 @clause(
@@ -179,8 +181,10 @@ async def nearly_a_key(run: Run) -> None:
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def the_admin_key(run: Run) -> None:
-    await each_refused(user_routes(run.name("refused")), run.actors.admin, 401, UNKNOWN_KEY)
+async def the_admin_key_is_refused_on_user_routes(run: Run) -> None:
+    await expect_refused_on_each(
+        user_routes(run.name("refused")), run.actors.admin, 401, UNKNOWN_KEY
+    )
 
 
 @clause(
@@ -189,17 +193,19 @@ async def the_admin_key(run: Run) -> None:
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def a_deleted_users_key(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    (await visitor.call("GET", "/api/me")).expect(200)
-    await run.actors.admin("DELETE", user_path(visitor.id))
-    await each_refused(user_routes(run.name("refused")), visitor.call, 401, UNKNOWN_KEY)
+async def a_deleted_users_key_is_refused(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    (await temporary_user.call("GET", "/api/me")).expect(200)
+    await run.actors.admin("DELETE", user_path(temporary_user.id))
+    await expect_refused_on_each(
+        user_routes(run.name("refused")), temporary_user.call, 401, UNKNOWN_KEY
+    )
 
 
-async def _revoked(run: Run, person: User) -> Key:
-    key = await run.actors.make_own_key(person)
-    (await person.saying(key.secret)("GET", "/api/me")).expect(200)
-    (await person.call("DELETE", own_key_path(key.id))).expect(200)
+async def _create_revoked_key(run: Run, user: User) -> Key:
+    key = await run.actors.make_own_key(user)
+    (await user.saying(key.secret)("GET", "/api/me")).expect(200)
+    (await user.call("DELETE", own_key_path(key.id))).expect(200)
     return key
 
 
@@ -209,10 +215,10 @@ async def _revoked(run: Run, person: User) -> Key:
     source="user-keys",
     needs=Need.USER,
 )
-async def a_revoked_key(run: Run) -> None:
+async def a_revoked_key_is_refused(run: Run) -> None:
     alice = await run.actors.alice()
-    key = await _revoked(run, alice)
-    await _refuses(run, alice, key.secret, REVOKED)
+    key = await _create_revoked_key(run, alice)
+    await _expect_key_refused(run, alice, key.secret, REVOKED)
 
 
 @clause(
@@ -221,11 +227,13 @@ async def a_revoked_key(run: Run) -> None:
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def a_revoked_key_of_a_deactivated_user(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    key = await _revoked(run, visitor)
-    await _set_active(run, visitor, active=False)
-    await each_refused(user_routes(run.name("refused")), visitor.saying(key.secret), 401, REVOKED)
+async def revocation_is_reported_before_deactivation(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    key = await _create_revoked_key(run, temporary_user)
+    await _set_active(run, temporary_user, active=False)
+    await expect_refused_on_each(
+        user_routes(run.name("refused")), temporary_user.saying(key.secret), 401, REVOKED
+    )
 
 
 @clause(
@@ -234,14 +242,14 @@ async def a_revoked_key_of_a_deactivated_user(run: Run) -> None:
     source="user-keys",
     needs=Need.USER,
 )
-async def an_expired_key(run: Run) -> None:
+async def an_expired_key_is_refused(run: Run) -> None:
     alice = await run.actors.alice()
     key = await run.actors.make_own_key(alice, expires_at="2001-01-01T00:00:00.000Z")
-    await _refuses(run, alice, key.secret, EXPIRED)
+    await _expect_key_refused(run, alice, key.secret, EXPIRED)
 
 
-async def _expiring(run: Run, seconds: float) -> tuple[Key, datetime]:
-    """Make a key that expires so many seconds from now, by the target's clock."""
+async def _create_expiring_key(run: Run, seconds: float) -> tuple[Key, datetime]:
+    """Create a key that expires after some seconds by the target's clock."""
     expiry = await run.clock.now() + timedelta(seconds=seconds)
     return await run.actors.make_own_key(
         await run.actors.alice(), expires_at=format_time(expiry)
@@ -254,27 +262,29 @@ async def _expiring(run: Run, seconds: float) -> tuple[Key, datetime]:
     source="user-keys",
     needs=(Need.USER, Need.WAITING),
 )
-async def a_key_that_expires_later(run: Run) -> None:
+async def a_key_works_until_it_expires(run: Run) -> None:
     seconds = 3.0
     alice = await run.actors.alice()
-    key, expiry = await _expiring(run, seconds)
+    key, expiry = await _create_expiring_key(run, seconds)
     caller = alice.saying(key.secret)
     reply = await caller("GET", "/api/me")
-    if await run.clock.now() < expiry:  # a slow answer may come after it
+    if await run.clock.now() < expiry:  # a slow response may arrive after the expiry
         reply.expect(200)
 
-    async def look() -> bool | None:
-        answer = await caller("GET", "/api/me")
-        if answer.status == 200:
-            late = await run.clock.now() - expiry
-            require(late < timedelta(seconds=60), "a key that has expired", answer, answer)
+    async def check_expired() -> bool | None:
+        response = await caller("GET", "/api/me")
+        if response.status == 200:
+            overdue = await run.clock.now() - expiry
+            require(overdue < timedelta(seconds=60), "a key that has expired", response, response)
             return None
-        answer.expect_refusal(401, EXPIRED)
+        response.expect_refusal(401, EXPIRED)
         return True
 
-    what, patience = "the key to have expired", 60.0
-    await run.clock.until(what, look, last=lambda: "a key that works", at_least=patience)
-    # Every clock may differ from another, but not by more than a request takes.
+    awaited, time_limit = "the key to have expired", 60.0
+    await run.clock.until(
+        awaited, check_expired, last=lambda: "a key that works", at_least=time_limit
+    )
+    # The clocks may differ, but not by more than the duration of a request.
     require(await run.clock.now() >= expiry, "a key that works until then", "one that expired")
 
 
@@ -284,19 +294,19 @@ async def a_key_that_expires_later(run: Run) -> None:
     source="user-keys",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_key_at_the_instant_of_its_expiry(run: Run) -> None:
+async def a_key_expires_to_the_millisecond(run: Run) -> None:
     alice = await run.actors.alice()
-    key, _ = await _expiring(run, 1000)
+    key, _ = await _create_expiring_key(run, 1000)
     caller = alice.saying(key.secret)
     await run.clock.advance(1000 - TICK.total_seconds())
     (await caller("GET", "/api/me")).expect(200)
     (await caller("GET", SANDBOXES)).expect(200)
     await run.clock.advance(TICK.total_seconds())
-    await each_refused(user_routes(run.name("refused")), caller, 401, EXPIRED)
+    await expect_refused_on_each(user_routes(run.name("refused")), caller, 401, EXPIRED)
 
 
-async def _set_active(run: Run, person: User, *, active: bool) -> None:
-    reply = await run.actors.admin("PUT", user_path(person.id), {"is_active": active})
+async def _set_active(run: Run, user: User, *, active: bool) -> None:
+    reply = await run.actors.admin("PUT", user_path(user.id), {"is_active": active})
     reply.expect(200)
 
 
@@ -306,12 +316,14 @@ async def _set_active(run: Run, person: User, *, active: bool) -> None:
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def a_deactivated_user(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    other = await run.actors.make_key(visitor.id)
-    await _set_active(run, visitor, active=False)
-    for key in (visitor.key, other.secret):
-        await each_refused(user_routes(run.name("refused")), visitor.saying(key), 401, DEACTIVATED)
+async def a_deactivated_users_keys_are_refused(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    other = await run.actors.make_key(temporary_user.id)
+    await _set_active(run, temporary_user, active=False)
+    for key in (temporary_user.key, other.secret):
+        await expect_refused_on_each(
+            user_routes(run.name("refused")), temporary_user.saying(key), 401, DEACTIVATED
+        )
 
 
 @clause(
@@ -320,11 +332,11 @@ async def a_deactivated_user(run: Run) -> None:
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def a_reactivated_user(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    await _set_active(run, visitor, active=False)
-    await _set_active(run, visitor, active=True)
-    (await visitor.call("GET", "/api/me")).expect(200)
+async def a_reactivated_users_key_works(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    await _set_active(run, temporary_user, active=False)
+    await _set_active(run, temporary_user, active=True)
+    (await temporary_user.call("GET", "/api/me")).expect(200)
 
 
 @clause(
@@ -333,16 +345,20 @@ async def a_reactivated_user(run: Run) -> None:
     source="order-of-checks",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def what_is_refused_has_no_effect(run: Run) -> None:
+async def refused_user_requests_have_no_effect(run: Run) -> None:
     box = await run.sandboxes.ready()
-    revoked = await _revoked(run, box.owner)
-    callers = [run.actors.anonymous, box.owner.saying(NOBODYS), box.owner.saying(revoked.secret)]
-    await each_without_effect(run, box, callers)
+    revoked = await _create_revoked_key(run, box.owner)
+    callers = [
+        run.actors.anonymous,
+        box.owner.saying(UNISSUED_KEY),
+        box.owner.saying(revoked.secret),
+    ]
+    await expect_no_effect(run, box, callers)
     before, name = await box.owner.names(), run.name("refused")
     run.sandboxes.handle(box.owner, name=name)
     for caller in callers:
         for route in user_routes(name):
-            await route.ask(caller)
+            await route.send(caller)
     after = await box.owner.names()
     require(after == before, f"the sandboxes {before} as they were", after)
 
@@ -355,10 +371,10 @@ async def what_is_refused_has_no_effect(run: Run) -> None:
     "Without an Authorization header, or with an empty one, every admin route is 401.",
     source="admin-key",
 )
-async def no_header_on_admin_routes(run: Run) -> None:
+async def a_missing_header_is_refused_on_admin_routes(run: Run) -> None:
     for authorization in (None, ""):
         caller = run.actors.anonymous.saying(authorization)
-        await each_refused(admin_routes(run.name("refused")), caller, 401, NO_HEADER)
+        await expect_refused_on_each(admin_routes(run.name("refused")), caller, 401, NO_HEADER)
 
 
 @clause(
@@ -366,10 +382,15 @@ async def no_header_on_admin_routes(run: Run) -> None:
     "With another scheme, no scheme or no key, every admin route is 401.",
     source="admin-key",
 )
-async def a_faulty_header_on_admin_routes(run: Run) -> None:
-    for authorization in (f"Basic {NOBODYS}", f"bearer {NOBODYS}", NOBODYS, "Bearer"):
+async def a_malformed_header_is_refused_on_admin_routes(run: Run) -> None:
+    for authorization in (
+        f"Basic {UNISSUED_KEY}",
+        f"bearer {UNISSUED_KEY}",
+        UNISSUED_KEY,
+        "Bearer",
+    ):
         caller = run.actors.anonymous.saying(authorization)
-        await each_refused(admin_routes(run.name("refused")), caller, 401, BAD_HEADER)
+        await expect_refused_on_each(admin_routes(run.name("refused")), caller, 401, BAD_HEADER)
 
 
 @clause(
@@ -378,21 +399,21 @@ async def a_faulty_header_on_admin_routes(run: Run) -> None:
     source="order-of-checks",
     needs=Need.ADMIN,
 )
-async def what_is_refused_to_no_administrator_has_no_effect(run: Run) -> None:
-    visitor, name = await run.actors.temporary_user(), run.name("refused")
+async def refused_admin_requests_have_no_effect(run: Run) -> None:
+    temporary_user, name = await run.actors.temporary_user(), run.name("refused")
     for caller in (
         run.actors.anonymous,
-        run.actors.anonymous.saying(f"Bearer {NOBODYS}"),
-        visitor.call,
+        run.actors.anonymous.saying(f"Bearer {UNISSUED_KEY}"),
+        temporary_user.call,
     ):
         (await caller("POST", USERS, {"username": name})).expect(401, 403)
-        (await caller("PUT", user_path(visitor.id), {"is_active": False})).expect(401, 403)
-        (await caller("POST", keys_path(visitor.id), {})).expect(401, 403)
-        (await caller("DELETE", user_path(visitor.id))).expect(401, 403)
+        (await caller("PUT", user_path(temporary_user.id), {"is_active": False})).expect(401, 403)
+        (await caller("POST", keys_path(temporary_user.id), {})).expect(401, 403)
+        (await caller("DELETE", user_path(temporary_user.id))).expect(401, 403)
     listed = (await run.actors.admin("GET", USERS)).expect_fields()["users"]
     names = [user["username"] for user in listed]
     require(name not in names, f"a list without {name}", names)
-    keys = (await visitor.call("GET", MY_KEYS)).expect_fields()["api_keys"]
+    keys = (await temporary_user.call("GET", MY_KEYS)).expect_fields()["api_keys"]
     require(len(keys) == 1, "the one key that the user had", keys)
 
 
@@ -401,10 +422,10 @@ async def what_is_refused_to_no_administrator_has_no_effect(run: Run) -> None:
     "With a key that was never issued, every admin route is 403.",
     source="admin-key",
 )
-async def nobodys_key_on_admin_routes(run: Run) -> None:
-    await each_refused(
+async def an_unissued_key_is_refused_on_admin_routes(run: Run) -> None:
+    await expect_refused_on_each(
         admin_routes(run.name("refused")),
-        run.actors.anonymous.saying(f"Bearer {NOBODYS}"),
+        run.actors.anonymous.saying(f"Bearer {UNISSUED_KEY}"),
         403,
         NOT_ADMIN,
     )
@@ -416,10 +437,10 @@ async def nobodys_key_on_admin_routes(run: Run) -> None:
     source="admin-key",
     needs=Need.ADMIN,
 )
-async def nearly_the_admin_key(run: Run) -> None:
-    for key in altered(str(run.target.admin_key)):
+async def an_altered_admin_key_is_refused(run: Run) -> None:
+    for key in altered_keys(str(run.target.admin_key)):
         run.redactor.keep(key)
-        await each_refused(
+        await expect_refused_on_each(
             admin_routes(run.name("refused")),
             run.actors.anonymous.saying(f"Bearer {key}"),
             403,
@@ -433,17 +454,19 @@ async def nearly_the_admin_key(run: Run) -> None:
     source="admin-key",
     needs=Need.USER,
 )
-async def a_users_key_on_admin_routes(run: Run) -> None:
+async def a_users_key_is_refused_on_admin_routes(run: Run) -> None:
     alice = await run.actors.alice()
-    await each_refused(admin_routes(run.name("refused")), alice.call, 403, NOT_ADMIN)
-    own = [route for route in admin_routes(run.name("refused")) if "users/" in route.path]
-    for route in own:
-        mine = route.path.replace(route.path.split("/")[4], alice.id)
-        (await alice.call(route.method, mine, route.body)).expect_refusal(403, NOT_ADMIN)
+    await expect_refused_on_each(admin_routes(run.name("refused")), alice.call, 403, NOT_ADMIN)
+    user_id_routes = [
+        route for route in admin_routes(run.name("refused")) if "users/" in route.path
+    ]
+    for route in user_id_routes:
+        path = route.path.replace(route.path.split("/")[4], alice.id)
+        (await alice.call(route.method, path, route.body)).expect_refusal(403, NOT_ADMIN)
 
 
-def _in_base64(text: bytes) -> list[bytes]:
-    """Return how a text reads within something longer in base64, wherever it begins there."""
+def _base64_forms(text: bytes) -> list[bytes]:
+    """Return the base64 forms of a text within a longer one, one for each alignment."""
     padded = (base64.b64encode(b"x" * before + text) for before in range(3))
     return [each[4:-4] for each in padded]
 
@@ -458,12 +481,17 @@ async def keys_are_stored_as_hashes(run: Run) -> None:
     if run.target.stored is None:
         raise Unsupported(Need.STORAGE)
     key = (await run.actors.make_own_key(await run.actors.alice())).secret
-    kept = run.target.stored()
+    stored = run.target.stored()
     digest = hashlib.sha256(key.encode())
     forms = (digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode())
     # The prefix is shown on purpose; the rest is secret.
     require(KEY_FORM.fullmatch(key), "a key", "another form of key")
-    clear = key[PREFIX_SHOWN:].encode()
-    for form in (clear, clear.hex().encode(), clear.hex().upper().encode(), *_in_base64(clear)):
-        require(form not in kept, "a key that is not stored in clear", "one that is")
-    require(any(form in kept for form in forms), "a key's SHA-256", "something else")
+    secret = key[PREFIX_SHOWN:].encode()
+    for form in (
+        secret,
+        secret.hex().encode(),
+        secret.hex().upper().encode(),
+        *_base64_forms(secret),
+    ):
+        require(form not in stored, "a key that is not stored in clear", "one that is")
+    require(any(form in stored for form in forms), "a key's SHA-256", "something else")

@@ -1,4 +1,4 @@
-"""How a sandbox becomes ready: every status on the way, and the instant where that is exact."""
+"""Readiness: every status until a sandbox is ready, and the instant on an exact clock."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require, same
 from sandbox_contract.target import Need, Unsupported
 
-from .life import came_warm, life
+from .lifetime import is_from_warm_pool, observe_lifetime
 from .messages import NOT_READY
 
 _TICK = timedelta(milliseconds=1).total_seconds()
@@ -24,13 +24,13 @@ _HOURS = 6 * 3600.0
 
 def _require_phase(reply: Reply, phase: Phase) -> Json:
     status = reply.expect_fields()
-    said = describe(status)
-    require(any(row.phase is phase for row in rows_of(status)), rows_in_words(phase), said, reply)
+    shown = describe(status)
+    require(any(row.phase is phase for row in rows_of(status)), rows_in_words(phase), shown, reply)
     return status
 
 
-def _note(run: Run, status: Json) -> None:
-    """Record which controller words a status this way."""
+def _note_profile(run: Run, status: Json) -> None:
+    """Note in the report which controller's words a status has."""
     profile = profile_of(status)
     if profile is not None:
         run.note(f"in the words of {profile}")
@@ -46,11 +46,11 @@ def _note(run: Run, status: Json) -> None:
     needs=Need.USER,
 )
 async def a_new_sandbox_is_not_ready(run: Run) -> None:
-    seen = await run.once(life)
-    status = seen.shown.expect_fields(name=seen.box.name)
-    if came_warm(run, is_ready=phase_of(status) is Phase.READY):
+    seen = await run.once(observe_lifetime)
+    status = seen.first_get.expect_fields(name=seen.box.name)
+    if is_from_warm_pool(run, is_ready=phase_of(status) is Phase.READY):
         return
-    require(status["ready"] is False, "a sandbox that is not ready", status, seen.shown)
+    require(status["ready"] is False, "a sandbox that is not ready", status, seen.first_get)
 
 
 @clause(
@@ -59,10 +59,10 @@ async def a_new_sandbox_is_not_ready(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
-async def a_ready_sandbox_says_so(run: Run) -> None:
+async def a_ready_sandbox_has_a_ready_status(run: Run) -> None:
     status = (await run.sandboxes.statuses_of_start())[-1]
     require(phase_of(status) is Phase.READY, rows_in_words(Phase.READY), describe(status))
-    _note(run, status)
+    _note_profile(run, status)
 
 
 @clause(
@@ -71,7 +71,7 @@ async def a_ready_sandbox_says_so(run: Run) -> None:
     source="ready-and-listening",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_ready_sandbox_answers(run: Run) -> None:
+async def a_ready_sandbox_answers_eventually(run: Run) -> None:
     start = await run.sandboxes.start()
     if start.silent is not None:
         raise start.silent
@@ -84,8 +84,8 @@ async def a_ready_sandbox_answers(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
 )
-async def a_ready_sandbox_listens(run: Run) -> None:
-    box = await run.sandboxes.new()  # the shared one may have been ready for long
+async def a_ready_sandbox_answers_at_once(run: Run) -> None:
+    box = await run.sandboxes.new()  # the shared one may have been ready for a long time
     await run.clock.until_phase(box, Phase.READY)
     (await box.describe()).expect(200)
 
@@ -96,11 +96,11 @@ async def a_ready_sandbox_listens(run: Run) -> None:
     source="profiles",
     needs=(Need.USER, Need.WAITING),
 )
-async def a_paused_sandbox_says_so(run: Run) -> None:
+async def a_paused_sandbox_has_a_paused_status(run: Run) -> None:
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
     status = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
-    _note(run, status)
+    _note_profile(run, status)
 
 
 @clause(
@@ -109,7 +109,7 @@ async def a_paused_sandbox_says_so(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
-async def every_status_is_one_of_the_tables(run: Run) -> None:
+async def every_starting_status_is_known(run: Run) -> None:
     for status in await run.sandboxes.statuses_of_start():
         require(rows_of(status), "a status of the table", describe(status))
         is_created = phase_of(status) is Phase.CREATED
@@ -135,21 +135,21 @@ async def no_status_goes_back(run: Run) -> None:
     source="profiles",
     needs=(Need.USER, Need.WAITING),
 )
-async def one_controller_words_them_all(run: Run) -> None:
+async def one_controller_reports_all_statuses(run: Run) -> None:
     ready = (await run.sandboxes.statuses_of_start())[-1]
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
     paused = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
     profiles = {profile_of(ready), profile_of(paused)}
     require(len(profiles) == 1, "one profile", f"ready: {ready}, paused: {paused}")
-    _note(run, ready)
+    _note_profile(run, ready)
 
 
-# At the instant ---------------------------------------------------------------------------------
+# On an exact clock ------------------------------------------------------------------------------
 
 
 def _delays(run: Run) -> tuple[float, float]:
-    """Return when a change shows and when a sandbox is ready, in seconds, as the target has it."""
+    """Return the target's reconcile delay and start-up time, in seconds."""
     time = run.target.time
     if time.ready_after is None or time.reconcile_delay is None:
         raise Unsupported(reason="to know when a sandbox is ready: ready_after and reconcile_delay")
@@ -162,15 +162,15 @@ def _delays(run: Run) -> tuple[float, float]:
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_sandbox_that_nobody_has_seen(run: Run) -> None:
-    reconciled, _ = _delays(run)
+async def an_unreconciled_sandbox_is_created(run: Run) -> None:
+    reconcile_delay, _ = _delays(run)
     box = await run.sandboxes.new()
     reply = await box.get()
     status = _require_phase(reply, Phase.CREATED)
     require(status["service"] == "pending" == status["serviceFQDN"], "pending", status, reply)
     require("readyReason" not in status, "no readyReason", status, reply)
     require("readyMessage" not in status, "no readyMessage", status, reply)
-    await run.clock.advance(reconciled - _TICK)
+    await run.clock.advance(reconcile_delay - _TICK)
     _require_phase(await box.get(), Phase.CREATED)
 
 
@@ -180,14 +180,14 @@ async def a_sandbox_that_nobody_has_seen(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_pending_sandbox(run: Run) -> None:
-    reconciled, _ = _delays(run)
+async def a_pending_sandbox_has_a_pending_status(run: Run) -> None:
+    reconcile_delay, _ = _delays(run)
     box = await run.sandboxes.new()
-    await run.clock.advance(reconciled)
+    await run.clock.advance(reconcile_delay)
     reply = await box.get()
     status = _require_phase(reply, Phase.PENDING)
     require(status["service"] == box.name, f"service {box.name}", status, reply)
-    _note(run, status)
+    _note_profile(run, status)
 
 
 @clause(
@@ -196,11 +196,11 @@ async def a_pending_sandbox(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_starting_sandbox(run: Run) -> None:
+async def a_starting_sandbox_has_a_starting_status(run: Run) -> None:
     _, ready = _delays(run)
     box = await run.sandboxes.new()
     await run.clock.advance(ready - _TICK)
-    _note(run, _require_phase(await box.get(), Phase.STARTING))
+    _note_profile(run, _require_phase(await box.get(), Phase.STARTING))
 
 
 @clause(
@@ -209,7 +209,7 @@ async def a_starting_sandbox(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def ready_at_the_instant(run: Run) -> None:
+async def a_sandbox_is_ready_to_the_millisecond(run: Run) -> None:
     _, ready = _delays(run)
     box = await run.sandboxes.new()
     await run.clock.advance(ready - _TICK)
@@ -227,7 +227,7 @@ async def ready_at_the_instant(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def ready_again_at_the_instant(run: Run) -> None:
+async def a_resumed_sandbox_is_ready_to_the_millisecond(run: Run) -> None:
     _, ready = _delays(run)
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
@@ -247,7 +247,7 @@ async def ready_again_at_the_instant(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_ready_sandbox_stays_so(run: Run) -> None:
+async def a_ready_sandbox_stays_ready(run: Run) -> None:
     box = await run.sandboxes.ready()
     before = (await box.get()).expect(200)
     await run.clock.advance(_HOURS)
@@ -261,7 +261,7 @@ async def a_ready_sandbox_stays_so(run: Run) -> None:
     source="profiles",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_paused_sandbox_stays_so(run: Run) -> None:
+async def a_paused_sandbox_stays_paused(run: Run) -> None:
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
     before = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
@@ -276,15 +276,15 @@ async def a_paused_sandbox_stays_so(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def the_old_status_shows_for_a_while(run: Run) -> None:
-    reconciled, _ = _delays(run)
+async def the_old_status_shows_until_reconciliation(run: Run) -> None:
+    reconcile_delay, _ = _delays(run)
     box = await run.sandboxes.ready()
     for change, before, after in (
         (box.pause, Phase.READY, Phase.PAUSED),
         (box.resume, Phase.PAUSED, Phase.PENDING),
     ):
         (await change()).expect(200)
-        for seconds, phase in ((0, before), (reconciled - _TICK, before), (_TICK, after)):
+        for seconds, phase in ((0, before), (reconcile_delay - _TICK, before), (_TICK, after)):
             await run.clock.advance(seconds)
             reply = await box.get()
             status = _require_phase(reply, phase)
@@ -302,7 +302,7 @@ async def _require_failure(run: Run, mode: str, phase: Phase) -> None:
         )
     box = await run.sandboxes.new(image=image)
     status = (await run.clock.until_phase(box, phase))[-1]
-    _note(run, status)
+    _note_profile(run, status)
     (await box.exec("true")).expect_refusal(503)
 
 
@@ -312,7 +312,7 @@ async def _require_failure(run: Run, mode: str, phase: Phase) -> None:
     source="profiles",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )
-async def a_failed_sandbox(run: Run) -> None:
+async def a_failed_sandbox_has_a_failed_status(run: Run) -> None:
     await _require_failure(run, "failed", Phase.FAILED)
 
 
@@ -322,7 +322,7 @@ async def a_failed_sandbox(run: Run) -> None:
     source="profiles",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )
-async def an_expired_sandbox(run: Run) -> None:
+async def an_expired_sandbox_has_an_expired_status(run: Run) -> None:
     await _require_failure(run, "expired", Phase.EXPIRED)
 
 
@@ -332,5 +332,5 @@ async def an_expired_sandbox(run: Run) -> None:
     source="states",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )
-async def a_sandbox_that_cannot_be_reconciled(run: Run) -> None:
+async def a_controller_error_has_an_error_status(run: Run) -> None:
     await _require_failure(run, "controller-error", Phase.ERROR)
