@@ -70,7 +70,7 @@ async def health_reports_a_database_outage(run: Run) -> None:
         reply = await run.actors.anonymous("GET", "/health")
     reported = reply.fields().get("database")
     require(reported != "connected", "a database that is not said to be connected", reply, reply)
-    require(reply.status >= 500, "a status that says so too: 5xx", reply, reply)
+    require(reply.status >= 500, "a 5xx status", reply, reply)
 
 
 # Replies ----------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ async def timestamps_have_one_format(run: Run) -> None:
     (await (await run.sandboxes.shared()).get()).expect_fields(createdAt=TIMESTAMP)
     created_at, now = parse_time(shown["created_at"]), await run.clock.now()
     is_current = abs(now - created_at) < _MAX_CLOCK_SKEW
-    require(is_current, f"a time of making that is about {now}", shown, key.reply)
+    require(is_current, f"a created_at of about {now}", shown, key.reply)
 
 
 # Paths ------------------------------------------------------------------------------------------

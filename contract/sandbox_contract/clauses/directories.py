@@ -151,4 +151,4 @@ async def a_reused_username_has_no_old_files(run: Run) -> None:
     await run.actors.admin("DELETE", user_path(first.id))
     second = await run.actors.user(first.username, run.cleanup.of_clause)
     box = await _create_ready(run, run.sandboxes.handle(second, name=name))
-    require(not await _has_file(box), "no file of the user who was deleted", "one")
+    require(not await _has_file(box), "no file of the deleted user", "one")

@@ -328,7 +328,7 @@ async def no_later_response_contains_the_key(keys_api: KeysAPI) -> None:
         await keys_api.caller("GET", keys_api.path),
     ):
         is_contained = key.secret.encode() in reply.exchange.body
-        require(not is_contained, "an answer without the key", "one with it", reply)
+        require(not is_contained, "a response without the key", "one with it", reply)
     require(_key_values(await keys_api.listed()) == [], "no field that holds a key", "some")
 
 

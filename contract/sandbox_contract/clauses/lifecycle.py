@@ -86,7 +86,7 @@ async def a_delete_leaves_other_sandboxes(run: Run) -> None:
     after = await other.get()
     after.expect_fields(name=other.name, createdAt=before.fields()["createdAt"])
     require(
-        await run.clock.is_phase(other, Phase.READY), "a sandbox that is ready still", after, after
+        await run.clock.is_phase(other, Phase.READY), "a sandbox that is still ready", after, after
     )
 
 
@@ -165,7 +165,7 @@ async def a_pause_leaves_other_sandboxes(run: Run) -> None:
     (await box.pause()).expect(200)
     for _ in range(_CHECKS):
         require(
-            await run.clock.is_phase(other, Phase.READY), "a sandbox that is ready still", "another"
+            await run.clock.is_phase(other, Phase.READY), "a sandbox that is still ready", "another"
         )
         await run.clock.advance(A_WHILE)
 
@@ -184,7 +184,7 @@ async def a_pause_ends_all_processes(run: Run) -> None:
     (await box.pause()).expect(200)
     await run.clock.until_phase(box, Phase.PAUSED)
     await run.sandboxes.ready()
-    require(not await heartbeat.is_running(), "nothing of before the pause that runs", "the loop")
+    require(not await heartbeat.is_running(), "no process from before the pause", "the loop")
 
 
 @clause(

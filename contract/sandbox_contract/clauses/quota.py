@@ -95,7 +95,7 @@ async def ten_sandboxes_are_allowed(run: Run) -> None:
     for reply in seen.race.filling:
         reply.expect(201)
     last = [reply.status for reply in seen.race.replies]
-    require(201 in last, "201 for one of those who asked for the last place", last)
+    require(201 in last, "201 for one of the requests for the last place", last)
 
 
 def _require_refused(reply: Reply) -> None:
