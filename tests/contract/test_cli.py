@@ -100,7 +100,7 @@ def test_a_must_that_fails_is_1_and_says_how(
         assert main(["run", "--proxy-url", url, "--only", "health"]) == 1
     said = capsys.readouterr().out
     assert "fail  health.answer.shape" in said
-    assert "GET /health says that status is ok" in said
+    assert "GET /health reports status ok" in said
     assert re.search(r"request +GET /health\n", said)
     assert re.search(r"expected +200 IsPartialDict\(status='ok'", said)
     assert re.search(r'received +200 \{"status":"fine","api_key":"sk_live_\*\*\*"\}', said)

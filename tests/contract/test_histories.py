@@ -110,21 +110,21 @@ def test_a_key_is_refused_for_the_first_reason_that_holds(
 
 def test_the_shortest_history_is_kept_until_the_patience_ends() -> None:
     now = [10.0]
-    chronicle = ShortestFailure(patience=5.0, clock=lambda: now[0])
-    assert not chronicle.is_closed
+    failure = ShortestFailure(time_limit=5.0, clock=lambda: now[0])
+    assert not failure.is_closed
     for steps in (["a", "b"], ["a"], ["a", "b", "c"]):
-        chronicle.record(Violation("this", "that"), steps)
-    assert str(chronicle.shortest) == "expected this, received that, after: a"
+        failure.record(Violation("this", "that"), steps)
+    assert str(failure.shortest) == "expected this, received that, after: a"
     now[0] = 14.9
-    assert not chronicle.is_closed
+    assert not failure.is_closed
     now[0] = 15.0
-    assert chronicle.is_closed
+    assert failure.is_closed
 
 
 def test_a_chronicle_that_is_over_is_closed() -> None:
-    chronicle = ShortestFailure(patience=5.0, clock=lambda: 0.0)
-    chronicle.is_over = True
-    assert chronicle.is_closed
+    failure = ShortestFailure(time_limit=5.0, clock=lambda: 0.0)
+    failure.is_over = True
+    assert failure.is_closed
 
 
 def test_a_time_is_read_as_it_is_written() -> None:

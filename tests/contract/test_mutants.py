@@ -30,7 +30,7 @@ IN_MAKE_TEST = {kind.mutants[0].id for kind in KINDS} | {"users.changed.sandboxe
 @pytest.fixture(autouse=True)
 def no_shrinking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the first history that breaks a promise: a shorter one makes no difference here."""
-    monkeypatch.setattr("sandbox_contract.clauses.stateful.histories._SHRINKING", 0.0)
+    monkeypatch.setattr("sandbox_contract.clauses.stateful.histories._SHRINK_TIME", 0.0)
 
 
 @pytest.mark.parametrize(

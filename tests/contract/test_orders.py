@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_contract.clauses.races import CREATE, DELETE
-from sandbox_contract.clauses.stateful.linearizability import Step, ends, require_legal
+from sandbox_contract.clauses.stateful.linearizability import (
+    Step,
+    final_states,
+    require_linearizable,
+)
 from sandbox_contract.http.client import Caller, HttpClient
 from sandbox_contract.http.exchange import Exchange
 from sandbox_contract.http.expect import Reply, Violation
@@ -47,7 +51,7 @@ def reply(body: Any, status: int = 200) -> Reply:
 def test_answers_are_those_of_some_order_or_of_none(
     start: bool, steps: list[Step[bool]], statuses: list[int], wanted: set[bool]
 ) -> None:
-    assert ends(start, steps, statuses) == wanted
+    assert final_states(start, steps, statuses) == wanted
 
 
 @pytest.mark.parametrize(
@@ -64,12 +68,12 @@ def test_answers_are_those_of_some_order_or_of_none(
 def test_a_request_that_races_a_delete_may_be_404(status: int, body: Any, is_legal: bool) -> None:
     replies = [reply({}), reply(body, status)]
     if is_legal:
-        assert require_legal(True, [DELETE, DELETE], replies, seed=1) == {False}
+        assert require_linearizable(True, [DELETE, DELETE], replies, seed=1) == {False}
     else:
         with pytest.raises(Violation, match="delete 200, delete 4"):
-            require_legal(True, [DELETE, DELETE], replies, seed=1)
+            require_linearizable(True, [DELETE, DELETE], replies, seed=1)
     with pytest.raises(Violation):
-        require_legal(True, [DELETE], replies[1:], seed=1)
+        require_linearizable(True, [DELETE], replies[1:], seed=1)
 
 
 @settings(deadline=None)  # a busy machine takes longer than the default of 0.2 s
@@ -81,8 +85,8 @@ def test_answers_of_a_sequential_run_are_always_legal(
     random.shuffle(order)
     state, statuses = start, [0] * len(steps)
     for number in order:
-        statuses[number], state = steps[number].taken(state)
-    assert state in ends(start, steps, statuses)
+        statuses[number], state = steps[number].apply(state)
+    assert state in final_states(start, steps, statuses)
 
 
 class Register:

@@ -35,27 +35,27 @@ from .messages import (
 from .routes import (
     NO_ID,
     admin_routes,
-    altered,
-    each_refused,
-    each_without_effect,
+    altered_keys,
+    expect_no_effect,
+    expect_refused_on_each,
     sandbox_routes,
     user_routes,
 )
 
-NOBODYS = "sk_live_" + "0" * 32
-TICK = timedelta(milliseconds=1)  # the finest that an expiry can be asked for
+UNISSUED_KEY = "sk_live_" + "0" * 32
+TICK = timedelta(milliseconds=1)  # the resolution of an expiry
 
 
-async def _refused_with(run: Run, authorization: str | None, message: str) -> None:
+async def _expect_header_refused(run: Run, authorization: str | None, message: str) -> None:
     caller = run.actors.anonymous.saying(authorization)
-    await each_refused(user_routes(run.name("refused")), caller, 401, message)
+    await expect_refused_on_each(user_routes(run.name("refused")), caller, 401, message)
 
 
-async def _refuses(run: Run, person: User, key: str, message: str) -> None:
+async def _expect_key_refused(run: Run, user: User, key: str, message: str) -> None:
     """Require that a user's key gives no access, not even to the user's own sandboxes."""
     box = await run.sandboxes.shared()
-    caller = person.saying(key)
-    await each_refused(
+    caller = user.saying(key)
+    await expect_refused_on_each(
         [*user_routes(run.name("refused")), *sandbox_routes(box.name)], caller, 401, message
     )
 
@@ -65,72 +65,72 @@ async def _refuses(run: Run, person: User, key: str, message: str) -> None:
 
 @clause(
     "auth.header.missing",
-    "Without an Authorization header, every user's route is 401.",
+    "Without an Authorization header, every user route is 401.",
     source="authorization-header",
 )
-async def no_header(run: Run) -> None:
-    await _refused_with(run, None, NO_HEADER)
+async def a_missing_header_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, None, NO_HEADER)
 
 
 @clause(
     "auth.header.empty",
-    "With an empty Authorization header, every user's route is 401.",
+    "With an empty Authorization header, every user route is 401.",
     source="authorization-header",
 )
-async def an_empty_header(run: Run) -> None:
-    await _refused_with(run, "", NO_HEADER)
+async def an_empty_header_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, "", NO_HEADER)
 
 
 @clause(
     "auth.header.other-scheme",
-    "With another scheme, every user's route is 401.",
+    "With a scheme other than Bearer, every user route is 401.",
     source="authorization-header",
 )
-async def another_scheme(run: Run) -> None:
+async def another_scheme_is_refused(run: Run) -> None:
     for scheme in ("Basic", "Token"):
-        await _refused_with(run, f"{scheme} {NOBODYS}", BAD_HEADER)
+        await _expect_header_refused(run, f"{scheme} {UNISSUED_KEY}", BAD_HEADER)
 
 
 @clause(
     "auth.header.lower-case",
-    "The scheme is case-sensitive: bearer is 401 on every user's route.",
+    "The scheme is case-sensitive: with bearer, every user route is 401.",
     source="authorization-header",
 )
-async def a_scheme_in_lower_case(run: Run) -> None:
-    await _refused_with(run, f"bearer {NOBODYS}", BAD_HEADER)
+async def a_lower_case_scheme_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, f"bearer {UNISSUED_KEY}", BAD_HEADER)
 
 
 @clause(
     "auth.header.bare-key",
-    "A key without a scheme is 401 on every user's route.",
+    "With a key and no scheme, every user route is 401.",
     source="authorization-header",
 )
-async def a_key_without_a_scheme(run: Run) -> None:
-    await _refused_with(run, NOBODYS, BAD_HEADER)
+async def a_key_without_a_scheme_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, UNISSUED_KEY, BAD_HEADER)
 
 
 @clause(
     "auth.header.no-key",
-    "Bearer with nothing after it is 401 on every user's route.",
+    "With Bearer and no key, every user route is 401.",
     source="authorization-header",
 )
-async def a_scheme_without_a_key(run: Run) -> None:
-    await _refused_with(run, "Bearer", BAD_HEADER)
+async def a_scheme_without_a_key_is_refused(run: Run) -> None:
+    await _expect_header_refused(run, "Bearer", BAD_HEADER)
 
 
-_BLANKS = (" ", "\t", " \t ")
+_WHITESPACE = (" ", "\t", " \t ")
 
 
 @clause(
     "auth.header.blanks-after",
-    "Blanks after the key are stripped: it opens what it opens without them.",
+    "Spaces and tabs after a user's key are ignored.",
     source="authorization-header",
     needs=Need.USER,
 )
-async def blanks_after_a_key(run: Run) -> None:
+async def whitespace_after_a_key_is_ignored(run: Run) -> None:
     alice = await run.actors.alice()
-    for blanks in _BLANKS:
-        caller = alice.saying(f"{alice.key}{blanks}")
+    for whitespace in _WHITESPACE:
+        caller = alice.saying(f"{alice.key}{whitespace}")
         for path in ("/api/me", SANDBOXES):
             (await caller("GET", path)).expect(200)
         (await caller("GET", f"/proxy/{run.name('missing')}/any")).expect_refusal(403, NO_ACCESS)
@@ -138,13 +138,13 @@ async def blanks_after_a_key(run: Run) -> None:
 
 @clause(
     "auth.admin-header.blanks-after",
-    "Blanks after the admin key are stripped: it opens what it opens without them.",
+    "Spaces and tabs after the admin key are ignored.",
     source="authorization-header",
     needs=Need.ADMIN,
 )
-async def blanks_after_the_admin_key(run: Run) -> None:
-    for blanks in _BLANKS:
-        caller = run.actors.anonymous.saying(f"Bearer {run.target.admin_key}{blanks}")
+async def whitespace_after_the_admin_key_is_ignored(run: Run) -> None:
+    for whitespace in _WHITESPACE:
+        caller = run.actors.anonymous.saying(f"Bearer {run.target.admin_key}{whitespace}")
         (await caller("GET", user_path(NO_ID))).expect_refusal(404, NO_USER)
 
 
@@ -153,95 +153,103 @@ async def blanks_after_the_admin_key(run: Run) -> None:
 
 @clause(
     "auth.key.unknown",
-    "A key that nobody was given is 401 on every user's route.",
+    "With a key that was never issued, every user route is 401.",
     source="user-keys",
 )
-async def nobodys_key(run: Run) -> None:
-    for key in (NOBODYS, "x", "sk_live_"):
-        await _refused_with(run, f"Bearer {key}", UNKNOWN_KEY)
+async def an_unissued_key_is_refused(run: Run) -> None:
+    for key in (UNISSUED_KEY, "x", "sk_live_"):
+        await _expect_header_refused(run, f"Bearer {key}", UNKNOWN_KEY)
 
 
 @clause(
     "auth.key.nearly",
-    "A key that differs from a user's own in one character, in case or length is 401.",
+    "A key that differs from a user's key in one character, its case or its length is 401.",
     source="user-keys",
     needs=Need.USER,
 )
-async def nearly_a_key(run: Run) -> None:
+async def an_altered_key_is_refused(run: Run) -> None:
     alice = await run.actors.alice()
-    for key in altered(alice.key):
-        await each_refused(user_routes(run.name("refused")), alice.saying(key), 401, UNKNOWN_KEY)
+    for key in altered_keys(alice.key):
+        await expect_refused_on_each(
+            user_routes(run.name("refused")), alice.saying(key), 401, UNKNOWN_KEY
+        )
 
 
 @clause(
     "auth.key.admin",
-    "The admin key is 401 on every user's route.",
+    "With the admin key, every user route is 401.",
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def the_admin_key(run: Run) -> None:
-    await each_refused(user_routes(run.name("refused")), run.actors.admin, 401, UNKNOWN_KEY)
+async def the_admin_key_is_refused_on_user_routes(run: Run) -> None:
+    await expect_refused_on_each(
+        user_routes(run.name("refused")), run.actors.admin, 401, UNKNOWN_KEY
+    )
 
 
 @clause(
     "auth.key.deleted-user",
-    "The key of a user who was deleted is 401 on every user's route.",
+    "With a deleted user's key, every user route is 401.",
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def a_deleted_users_key(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    (await visitor.call("GET", "/api/me")).expect(200)
-    await run.actors.admin("DELETE", user_path(visitor.id))
-    await each_refused(user_routes(run.name("refused")), visitor.call, 401, UNKNOWN_KEY)
+async def a_deleted_users_key_is_refused(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    (await temporary_user.call("GET", "/api/me")).expect(200)
+    await run.actors.admin("DELETE", user_path(temporary_user.id))
+    await expect_refused_on_each(
+        user_routes(run.name("refused")), temporary_user.call, 401, UNKNOWN_KEY
+    )
 
 
-async def _revoked(run: Run, person: User) -> Key:
-    key = await run.actors.make_own_key(person)
-    (await person.saying(key.secret)("GET", "/api/me")).expect(200)
-    (await person.call("DELETE", own_key_path(key.id))).expect(200)
+async def _create_revoked_key(run: Run, user: User) -> Key:
+    key = await run.actors.make_own_key(user)
+    (await user.saying(key.secret)("GET", "/api/me")).expect(200)
+    (await user.call("DELETE", own_key_path(key.id))).expect(200)
     return key
 
 
 @clause(
     "auth.key.revoked",
-    "A revoked key is 401 on every user's route.",
+    "With a revoked key, every user route is 401.",
     source="user-keys",
     needs=Need.USER,
 )
-async def a_revoked_key(run: Run) -> None:
+async def a_revoked_key_is_refused(run: Run) -> None:
     alice = await run.actors.alice()
-    key = await _revoked(run, alice)
-    await _refuses(run, alice, key.secret, REVOKED)
+    key = await _create_revoked_key(run, alice)
+    await _expect_key_refused(run, alice, key.secret, REVOKED)
 
 
 @clause(
     "auth.key.revoked-first",
-    "A revoked key of a user who was deactivated is refused as revoked.",
+    "A revoked key of a deactivated user is refused as revoked.",
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def a_revoked_key_of_a_deactivated_user(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    key = await _revoked(run, visitor)
-    await _set_active(run, visitor, active=False)
-    await each_refused(user_routes(run.name("refused")), visitor.saying(key.secret), 401, REVOKED)
+async def revocation_is_reported_before_deactivation(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    key = await _create_revoked_key(run, temporary_user)
+    await _set_active(run, temporary_user, active=False)
+    await expect_refused_on_each(
+        user_routes(run.name("refused")), temporary_user.saying(key.secret), 401, REVOKED
+    )
 
 
 @clause(
     "auth.key.expired",
-    "An expired key is 401 on every user's route.",
+    "With an expired key, every user route is 401.",
     source="user-keys",
     needs=Need.USER,
 )
-async def an_expired_key(run: Run) -> None:
+async def an_expired_key_is_refused(run: Run) -> None:
     alice = await run.actors.alice()
     key = await run.actors.make_own_key(alice, expires_at="2001-01-01T00:00:00.000Z")
-    await _refuses(run, alice, key.secret, EXPIRED)
+    await _expect_key_refused(run, alice, key.secret, EXPIRED)
 
 
-async def _expiring(run: Run, seconds: float) -> tuple[Key, datetime]:
-    """Make a key that expires so many seconds from now, by the target's clock."""
+async def _create_expiring_key(run: Run, seconds: float) -> tuple[Key, datetime]:
+    """Create a key that expires after some seconds by the target's clock."""
     expiry = await run.clock.now() + timedelta(seconds=seconds)
     return await run.actors.make_own_key(
         await run.actors.alice(), expires_at=format_time(expiry)
@@ -250,99 +258,107 @@ async def _expiring(run: Run, seconds: float) -> tuple[Key, datetime]:
 
 @clause(
     "auth.key.expires-later",
-    "A key that expires later works until then, and no longer.",
+    "A key works until it expires, and not after that.",
     source="user-keys",
     needs=(Need.USER, Need.WAITING),
 )
-async def a_key_that_expires_later(run: Run) -> None:
+async def a_key_works_until_it_expires(run: Run) -> None:
     seconds = 3.0
     alice = await run.actors.alice()
-    key, expiry = await _expiring(run, seconds)
+    key, expiry = await _create_expiring_key(run, seconds)
     caller = alice.saying(key.secret)
     reply = await caller("GET", "/api/me")
-    if await run.clock.now() < expiry:  # a slow answer may come after it
+    if await run.clock.now() < expiry:  # a slow response may arrive after the expiry
         reply.expect(200)
 
-    async def look() -> bool | None:
-        answer = await caller("GET", "/api/me")
-        if answer.status == 200:
-            late = await run.clock.now() - expiry
-            require(late < timedelta(seconds=60), "a key that has expired", answer, answer)
+    async def check_expired() -> bool | None:
+        response = await caller("GET", "/api/me")
+        if response.status == 200:
+            overdue = await run.clock.now() - expiry
+            require(overdue < timedelta(seconds=60), "a key that has expired", response, response)
             return None
-        answer.expect_refusal(401, EXPIRED)
+        response.expect_refusal(401, EXPIRED)
         return True
 
-    what, patience = "the key to have expired", 60.0
-    await run.clock.until(what, look, last=lambda: "a key that works", at_least=patience)
-    # Every clock may differ from another, but not by more than a request takes.
+    awaited, time_limit = "the key to have expired", 60.0
+    await run.clock.until(
+        awaited, check_expired, last=lambda: "a key that works", at_least=time_limit
+    )
+    # The clocks may differ, but not by more than the duration of a request.
     require(await run.clock.now() >= expiry, "a key that works until then", "one that expired")
 
 
 @clause(
     "auth.key.expiry-instant",
-    "A key works one tick before it expires, and not at that instant.",
+    "A key works one millisecond before its expiry, and is 401 at that instant.",
     source="user-keys",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_key_at_the_instant_of_its_expiry(run: Run) -> None:
+async def a_key_expires_to_the_millisecond(run: Run) -> None:
     alice = await run.actors.alice()
-    key, _ = await _expiring(run, 1000)
+    key, _ = await _create_expiring_key(run, 1000)
     caller = alice.saying(key.secret)
     await run.clock.advance(1000 - TICK.total_seconds())
     (await caller("GET", "/api/me")).expect(200)
     (await caller("GET", SANDBOXES)).expect(200)
     await run.clock.advance(TICK.total_seconds())
-    await each_refused(user_routes(run.name("refused")), caller, 401, EXPIRED)
+    await expect_refused_on_each(user_routes(run.name("refused")), caller, 401, EXPIRED)
 
 
-async def _set_active(run: Run, person: User, *, active: bool) -> None:
-    reply = await run.actors.admin("PUT", user_path(person.id), {"is_active": active})
+async def _set_active(run: Run, user: User, *, active: bool) -> None:
+    reply = await run.actors.admin("PUT", user_path(user.id), {"is_active": active})
     reply.expect(200)
 
 
 @clause(
     "auth.user.deactivated",
-    "Every key of a user who was deactivated is 401 on every user's route.",
+    "With any key of a deactivated user, every user route is 401.",
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def a_deactivated_user(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    other = await run.actors.make_key(visitor.id)
-    await _set_active(run, visitor, active=False)
-    for key in (visitor.key, other.secret):
-        await each_refused(user_routes(run.name("refused")), visitor.saying(key), 401, DEACTIVATED)
+async def a_deactivated_users_keys_are_refused(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    other = await run.actors.make_key(temporary_user.id)
+    await _set_active(run, temporary_user, active=False)
+    for key in (temporary_user.key, other.secret):
+        await expect_refused_on_each(
+            user_routes(run.name("refused")), temporary_user.saying(key), 401, DEACTIVATED
+        )
 
 
 @clause(
     "auth.user.reactivated",
-    "The key of a user who is active again works again.",
+    "A reactivated user's key works again.",
     source="user-keys",
     needs=Need.ADMIN,
 )
-async def a_reactivated_user(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    await _set_active(run, visitor, active=False)
-    await _set_active(run, visitor, active=True)
-    (await visitor.call("GET", "/api/me")).expect(200)
+async def a_reactivated_users_key_works(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    await _set_active(run, temporary_user, active=False)
+    await _set_active(run, temporary_user, active=True)
+    (await temporary_user.call("GET", "/api/me")).expect(200)
 
 
 @clause(
     "auth.refused.changes-nothing",
-    "What is refused for want of a key that works has no effect.",
+    "A request that is refused for lack of a valid key has no effect.",
     source="order-of-checks",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def what_is_refused_has_no_effect(run: Run) -> None:
+async def refused_user_requests_have_no_effect(run: Run) -> None:
     box = await run.sandboxes.ready()
-    revoked = await _revoked(run, box.owner)
-    callers = [run.actors.anonymous, box.owner.saying(NOBODYS), box.owner.saying(revoked.secret)]
-    await each_without_effect(run, box, callers)
+    revoked = await _create_revoked_key(run, box.owner)
+    callers = [
+        run.actors.anonymous,
+        box.owner.saying(UNISSUED_KEY),
+        box.owner.saying(revoked.secret),
+    ]
+    await expect_no_effect(run, box, callers)
     before, name = await box.owner.names(), run.name("refused")
     run.sandboxes.handle(box.owner, name=name)
     for caller in callers:
         for route in user_routes(name):
-            await route.ask(caller)
+            await route.send(caller)
     after = await box.owner.names()
     require(after == before, f"the sandboxes {before} as they were", after)
 
@@ -352,59 +368,64 @@ async def what_is_refused_has_no_effect(run: Run) -> None:
 
 @clause(
     "auth.admin-header.missing",
-    "Without an Authorization header, every admin route is 401.",
+    "Without an Authorization header, or with an empty one, every admin route is 401.",
     source="admin-key",
 )
-async def no_header_on_admin_routes(run: Run) -> None:
+async def a_missing_header_is_refused_on_admin_routes(run: Run) -> None:
     for authorization in (None, ""):
         caller = run.actors.anonymous.saying(authorization)
-        await each_refused(admin_routes(run.name("refused")), caller, 401, NO_HEADER)
+        await expect_refused_on_each(admin_routes(run.name("refused")), caller, 401, NO_HEADER)
 
 
 @clause(
     "auth.admin-header.format",
-    "With another scheme, a bare key or no key, every admin route is 401.",
+    "With another scheme, no scheme or no key, every admin route is 401.",
     source="admin-key",
 )
-async def a_faulty_header_on_admin_routes(run: Run) -> None:
-    for authorization in (f"Basic {NOBODYS}", f"bearer {NOBODYS}", NOBODYS, "Bearer"):
+async def a_malformed_header_is_refused_on_admin_routes(run: Run) -> None:
+    for authorization in (
+        f"Basic {UNISSUED_KEY}",
+        f"bearer {UNISSUED_KEY}",
+        UNISSUED_KEY,
+        "Bearer",
+    ):
         caller = run.actors.anonymous.saying(authorization)
-        await each_refused(admin_routes(run.name("refused")), caller, 401, BAD_HEADER)
+        await expect_refused_on_each(admin_routes(run.name("refused")), caller, 401, BAD_HEADER)
 
 
 @clause(
     "auth.admin-refused.changes-nothing",
-    "What is refused for want of the admin key has no effect.",
+    "A request that is refused for lack of the admin key has no effect.",
     source="order-of-checks",
     needs=Need.ADMIN,
 )
-async def what_is_refused_to_no_administrator_has_no_effect(run: Run) -> None:
-    visitor, name = await run.actors.temporary_user(), run.name("refused")
+async def refused_admin_requests_have_no_effect(run: Run) -> None:
+    temporary_user, name = await run.actors.temporary_user(), run.name("refused")
     for caller in (
         run.actors.anonymous,
-        run.actors.anonymous.saying(f"Bearer {NOBODYS}"),
-        visitor.call,
+        run.actors.anonymous.saying(f"Bearer {UNISSUED_KEY}"),
+        temporary_user.call,
     ):
         (await caller("POST", USERS, {"username": name})).expect(401, 403)
-        (await caller("PUT", user_path(visitor.id), {"is_active": False})).expect(401, 403)
-        (await caller("POST", keys_path(visitor.id), {})).expect(401, 403)
-        (await caller("DELETE", user_path(visitor.id))).expect(401, 403)
+        (await caller("PUT", user_path(temporary_user.id), {"is_active": False})).expect(401, 403)
+        (await caller("POST", keys_path(temporary_user.id), {})).expect(401, 403)
+        (await caller("DELETE", user_path(temporary_user.id))).expect(401, 403)
     listed = (await run.actors.admin("GET", USERS)).expect_fields()["users"]
     names = [user["username"] for user in listed]
     require(name not in names, f"a list without {name}", names)
-    keys = (await visitor.call("GET", MY_KEYS)).expect_fields()["api_keys"]
+    keys = (await temporary_user.call("GET", MY_KEYS)).expect_fields()["api_keys"]
     require(len(keys) == 1, "the one key that the user had", keys)
 
 
 @clause(
     "auth.admin-key.unknown",
-    "A key that nobody was given is 403 on every admin route.",
+    "With a key that was never issued, every admin route is 403.",
     source="admin-key",
 )
-async def nobodys_key_on_admin_routes(run: Run) -> None:
-    await each_refused(
+async def an_unissued_key_is_refused_on_admin_routes(run: Run) -> None:
+    await expect_refused_on_each(
         admin_routes(run.name("refused")),
-        run.actors.anonymous.saying(f"Bearer {NOBODYS}"),
+        run.actors.anonymous.saying(f"Bearer {UNISSUED_KEY}"),
         403,
         NOT_ADMIN,
     )
@@ -412,14 +433,14 @@ async def nobodys_key_on_admin_routes(run: Run) -> None:
 
 @clause(
     "auth.admin-key.nearly",
-    "A key that differs from the admin key in one character, in case or length is 403.",
+    "A key that differs from the admin key in one character, its case or its length is 403.",
     source="admin-key",
     needs=Need.ADMIN,
 )
-async def nearly_the_admin_key(run: Run) -> None:
-    for key in altered(str(run.target.admin_key)):
+async def an_altered_admin_key_is_refused(run: Run) -> None:
+    for key in altered_keys(str(run.target.admin_key)):
         run.redactor.keep(key)
-        await each_refused(
+        await expect_refused_on_each(
             admin_routes(run.name("refused")),
             run.actors.anonymous.saying(f"Bearer {key}"),
             403,
@@ -429,28 +450,30 @@ async def nearly_the_admin_key(run: Run) -> None:
 
 @clause(
     "auth.admin-key.user",
-    "A user's key is 403 on every admin route.",
+    "With a user's key, every admin route is 403.",
     source="admin-key",
     needs=Need.USER,
 )
-async def a_users_key_on_admin_routes(run: Run) -> None:
+async def a_users_key_is_refused_on_admin_routes(run: Run) -> None:
     alice = await run.actors.alice()
-    await each_refused(admin_routes(run.name("refused")), alice.call, 403, NOT_ADMIN)
-    own = [route for route in admin_routes(run.name("refused")) if "users/" in route.path]
-    for route in own:
-        mine = route.path.replace(route.path.split("/")[4], alice.id)
-        (await alice.call(route.method, mine, route.body)).expect_refusal(403, NOT_ADMIN)
+    await expect_refused_on_each(admin_routes(run.name("refused")), alice.call, 403, NOT_ADMIN)
+    user_id_routes = [
+        route for route in admin_routes(run.name("refused")) if "users/" in route.path
+    ]
+    for route in user_id_routes:
+        path = route.path.replace(route.path.split("/")[4], alice.id)
+        (await alice.call(route.method, path, route.body)).expect_refusal(403, NOT_ADMIN)
 
 
-def _in_base64(text: bytes) -> list[bytes]:
-    """Return how a text reads within something longer in base64, wherever it begins there."""
+def _base64_forms(text: bytes) -> list[bytes]:
+    """Return the base64 forms of a text within a longer one, one for each alignment."""
     padded = (base64.b64encode(b"x" * before + text) for before in range(3))
     return [each[4:-4] for each in padded]
 
 
 @clause(
     "auth.secret.hashed",
-    "What the proxy stores holds a key's SHA-256 and not the key.",
+    "The proxy stores the SHA-256 of a key, and not the key.",
     source="stored-keys",
     needs=(Need.USER, Need.STORAGE),
 )
@@ -458,12 +481,17 @@ async def keys_are_stored_as_hashes(run: Run) -> None:
     if run.target.stored is None:
         raise Unsupported(Need.STORAGE)
     key = (await run.actors.make_own_key(await run.actors.alice())).secret
-    kept = run.target.stored()
+    stored = run.target.stored()
     digest = hashlib.sha256(key.encode())
     forms = (digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode())
     # The prefix is shown on purpose; the rest is secret.
     require(KEY_FORM.fullmatch(key), "a key", "another form of key")
-    clear = key[PREFIX_SHOWN:].encode()
-    for form in (clear, clear.hex().encode(), clear.hex().upper().encode(), *_in_base64(clear)):
-        require(form not in kept, "a key that is not stored in clear", "one that is")
-    require(any(form in kept for form in forms), "a key's SHA-256", "something else")
+    secret = key[PREFIX_SHOWN:].encode()
+    for form in (
+        secret,
+        secret.hex().encode(),
+        secret.hex().upper().encode(),
+        *_base64_forms(secret),
+    ):
+        require(form not in stored, "a key that is not stored in clear", "one that is")
+    require(any(form in stored for form in forms), "a key's SHA-256", "something else")

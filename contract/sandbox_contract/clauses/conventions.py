@@ -18,7 +18,7 @@ from sandbox_contract.http.client import segment
 from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need
 
-from .life import life
+from .lifetime import observe_lifetime
 from .messages import (
     NAME_REQUIRED,
     NO_ACCESS,
@@ -32,7 +32,7 @@ from .routes import NO_ID, expect_head_as_get
 
 _JSON = {"Content-Type": "application/json"}
 _LIMIT = 100 * 1024  # bytes of a body
-_CLOCKS_APART = timedelta(minutes=2)
+_MAX_CLOCK_SKEW = timedelta(minutes=2)
 
 
 # Health -----------------------------------------------------------------------------------------
@@ -49,35 +49,35 @@ async def health_needs_no_key(run: Run) -> None:
 
 @clause(
     "health.answer.shape",
-    "GET /health says that status is ok, the time, and that the database is connected.",
+    "GET /health reports status ok, the time, and a connected database.",
     source="health-check",
 )
-async def health_says(run: Run) -> None:
+async def health_reports_its_state(run: Run) -> None:
     reply = await run.actors.anonymous("GET", "/health")
     reply.expect_fields(status="ok", timestamp=TIMESTAMP, database="connected")
 
 
 @clause(
     "health.database.down",
-    "With its database down, GET /health does not say that it is connected.",
+    "While the database is down, GET /health does not report it as connected.",
     source="database-down",
     needs=Need.OUTAGE,
     level=Level.SHOULD,
 )
-async def health_without_database(run: Run) -> None:
-    assert run.target.outage is not None  # noqa: S101  (what the clause needs)
+async def health_reports_a_database_outage(run: Run) -> None:
+    assert run.target.outage is not None  # noqa: S101  (the clause needs it)
     with run.target.outage():
         reply = await run.actors.anonymous("GET", "/health")
-    said = reply.fields().get("database")
-    require(said != "connected", "a database that is not said to be connected", reply, reply)
-    require(reply.status >= 500, "a status that says so too: 5xx", reply, reply)
+    reported = reply.fields().get("database")
+    require(reported != "connected", "a database that is not said to be connected", reply, reply)
+    require(reply.status >= 500, "a 5xx status", reply, reply)
 
 
 # Replies ----------------------------------------------------------------------------------------
 
 
-async def _refusals(run: Run) -> list[Reply]:
-    """Return an error of each kind that a user meets."""
+async def _error_responses(run: Run) -> list[Reply]:
+    """Return an error response of each kind that a user can get."""
     alice = await run.actors.alice()
     missing = run.name("missing")
     return [
@@ -92,27 +92,33 @@ async def _refusals(run: Run) -> list[Reply]:
 
 @clause(
     "conventions.error.shape",
-    "Every error is a JSON object whose error is the status's phrase and whose message is text.",
+    "Every error is a JSON object with the status's phrase as error and a text as message.",
     source="errors",
     needs=Need.USER,
 )
 async def errors_have_one_shape(run: Run) -> None:
-    for reply, status in zip(await _refusals(run), (401, 403, 400, 403, 404, 404), strict=True):
+    for reply, status in zip(
+        await _error_responses(run), (401, 403, 400, 403, 404, 404), strict=True
+    ):
         reply.expect_refusal(status)
 
 
 @clause(
     "conventions.reply.json",
-    "Every answer of the proxy's own says that it is JSON.",
+    "Every response of the proxy itself has the content type application/json.",
     source="json",
     needs=Need.USER,
 )
-async def replies_say_that_they_are_json(run: Run) -> None:
+async def responses_are_declared_as_json(run: Run) -> None:
     alice = await run.actors.alice()
-    answers = [await alice.call("GET", path) for path in ("/api/me", SANDBOXES, MY_KEYS)]
-    for reply in [*answers, await run.actors.anonymous("GET", "/health"), *await _refusals(run)]:
-        says = reply.headers.get("content-type", "nothing")
-        require(reply.is_json, "a content type of application/json", says, reply)
+    responses = [await alice.call("GET", path) for path in ("/api/me", SANDBOXES, MY_KEYS)]
+    for reply in [
+        *responses,
+        await run.actors.anonymous("GET", "/health"),
+        *await _error_responses(run),
+    ]:
+        content_type = reply.headers.get("content-type", "nothing")
+        require(reply.is_json, "a content type of application/json", content_type, reply)
 
 
 @clause(
@@ -121,7 +127,7 @@ async def replies_say_that_they_are_json(run: Run) -> None:
     source="timestamps",
     needs=Need.USER,
 )
-async def timestamps_have_one_form(run: Run) -> None:
+async def timestamps_have_one_format(run: Run) -> None:
     alice = await run.actors.alice()
     key = await run.actors.make_own_key(alice, expires_at="2100-01-31T12:00:00Z")
     key.reply.expect_fields(201)
@@ -130,9 +136,9 @@ async def timestamps_have_one_form(run: Run) -> None:
     expiry = "2100-01-31T12:00:00.000Z"
     require(shown["expires_at"] == expiry, f"expires_at {expiry}", shown, key.reply)
     (await (await run.sandboxes.shared()).get()).expect_fields(createdAt=TIMESTAMP)
-    made, now = parse_time(shown["created_at"]), await run.clock.now()
-    is_now = abs(now - made) < _CLOCKS_APART
-    require(is_now, f"a time of making that is about {now}", shown, key.reply)
+    created_at, now = parse_time(shown["created_at"]), await run.clock.now()
+    is_current = abs(now - created_at) < _MAX_CLOCK_SKEW
+    require(is_current, f"a created_at of about {now}", shown, key.reply)
 
 
 # Paths ------------------------------------------------------------------------------------------
@@ -140,11 +146,11 @@ async def timestamps_have_one_form(run: Run) -> None:
 
 @clause(
     "conventions.path.trailing-slash",
-    "A trailing slash changes no answer.",
+    "A trailing slash in the path does not change the response.",
     source="paths",
     needs=Need.USER,
 )
-async def a_trailing_slash_is_tolerated(run: Run) -> None:
+async def a_trailing_slash_is_ignored(run: Run) -> None:
     alice = await run.actors.alice()
     missing = f"{SANDBOXES}/{run.name('missing')}"
     for path in ("/api/me", SANDBOXES, missing, "/api/nowhere/at-all"):
@@ -153,8 +159,8 @@ async def a_trailing_slash_is_tolerated(run: Run) -> None:
     (await alice.call("GET", "/api/me/")).expect_like(await alice.call("GET", "/api/me"))
     (await run.actors.anonymous("GET", "/health/")).expect(200)
     (await alice.call("POST", f"{SANDBOXES}/", {})).expect_refusal(400, NAME_REQUIRED)
-    made = await alice.call("POST", f"{MY_KEYS}/", {"name": run.name("key")})
-    key_id = made.expect_fields(201)["key_info"]["id"]
+    created = await alice.call("POST", f"{MY_KEYS}/", {"name": run.name("key")})
+    key_id = created.expect_fields(201)["key_info"]["id"]
     (await alice.call("DELETE", f"{own_key_path(key_id)}/")).expect(200)
     for method, path in (("POST", "pause/"), ("POST", "resume/"), ("DELETE", "")):
         (await alice.call(method, f"{missing}/{path}")).expect_refusal(403, NO_ACCESS)
@@ -162,16 +168,16 @@ async def a_trailing_slash_is_tolerated(run: Run) -> None:
 
 @clause(
     "conventions.path.trailing-slash-admin",
-    "A trailing slash changes no answer to the administrator.",
+    "A trailing slash in the path does not change the response of an admin route.",
     source="paths",
     needs=Need.ADMIN,
 )
-async def a_trailing_slash_is_tolerated_of_the_administrator(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    for path in (USERS, user_path(visitor.id), keys_path(visitor.id)):
+async def a_trailing_slash_is_ignored_on_admin_routes(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    for path in (USERS, user_path(temporary_user.id), keys_path(temporary_user.id)):
         (await run.actors.admin("GET", f"{path}/")).expect_like(await run.actors.admin("GET", path))
     (await run.actors.admin("POST", f"{USERS}/", {})).expect_refusal(400, USERNAME_REQUIRED)
-    (await run.actors.admin("PUT", f"{user_path(visitor.id)}/", {})).expect(200)
+    (await run.actors.admin("PUT", f"{user_path(temporary_user.id)}/", {})).expect(200)
 
 
 # HEAD -------------------------------------------------------------------------------------------
@@ -179,11 +185,11 @@ async def a_trailing_slash_is_tolerated_of_the_administrator(run: Run) -> None:
 
 @clause(
     "conventions.head.as-get",
-    "HEAD is answered wherever GET is, with its status and headers and no body.",
+    "Every route with GET also has HEAD: the same status and headers, and no body.",
     source="head-and-options",
     needs=Need.USER,
 )
-async def head_is_answered_as_get_is(run: Run) -> None:
+async def head_matches_get(run: Run) -> None:
     box = await run.sandboxes.shared()
     missing = f"{SANDBOXES}/{run.name('missing')}"
     await expect_head_as_get(run.actors.anonymous, "/health")
@@ -196,34 +202,39 @@ async def head_is_answered_as_get_is(run: Run) -> None:
 
 @clause(
     "conventions.head.admin",
-    "On admin routes, HEAD is answered wherever GET is, with its status and headers and no body.",
+    "Every admin route with GET also has HEAD: the same status and headers, and no body.",
     source="head-and-options",
     needs=Need.ADMIN,
 )
-async def the_administrators_head_is_answered_as_get_is(run: Run) -> None:
-    visitor = await run.actors.temporary_user()
-    for path in (USERS, user_path(visitor.id), keys_path(visitor.id), user_path(NO_ID)):
+async def head_matches_get_on_admin_routes(run: Run) -> None:
+    temporary_user = await run.actors.temporary_user()
+    for path in (
+        USERS,
+        user_path(temporary_user.id),
+        keys_path(temporary_user.id),
+        user_path(NO_ID),
+    ):
         await expect_head_as_get(run.actors.admin, path)
 
 
 @clause(
     "conventions.name.case-sensitive",
-    "A sandbox's name in other letters' case is another sandbox.",
+    "Names of sandboxes are case-sensitive in paths.",
     source="paths",
     needs=Need.USER,
 )
 async def names_are_case_sensitive(run: Run) -> None:
-    seen = await run.once(life)
-    for reply in (seen.in_other_case, seen.run_in_other_case):
+    seen = await run.once(observe_lifetime)
+    for reply in (seen.get_in_upper_case, seen.exec_in_upper_case):
         reply.expect_refusal(403, NO_ACCESS)
 
 
 @clause(
     "conventions.order.authentication-first",
-    "Who has no key hears so before anything about the body.",
+    "A missing key is reported before any error in the body.",
     source="order-of-checks",
 )
-async def authentication_comes_first(run: Run) -> None:
+async def authentication_is_checked_first(run: Run) -> None:
     missing = run.name("missing")
     for method, path in (
         ("POST", SANDBOXES),
@@ -236,11 +247,11 @@ async def authentication_comes_first(run: Run) -> None:
 
 @clause(
     "conventions.order.ownership-second",
-    "Who does not own a sandbox hears so before anything about the body.",
+    "A missing right to a sandbox is reported before any error in the body.",
     source="order-of-checks",
     needs=Need.USER,
 )
-async def ownership_comes_second(run: Run) -> None:
+async def ownership_is_checked_second(run: Run) -> None:
     alice = await run.actors.alice()
     path = f"/proxy/{segment(run.name('missing'))}/v1/shell/exec"
     (await alice.call("POST", path, {"command": 5})).expect_refusal(403, NO_ACCESS)
@@ -252,7 +263,7 @@ async def ownership_comes_second(run: Run) -> None:
     source="order-of-checks",
     level=Level.SHOULD,
 )
-async def malformed_json_without_a_key(run: Run) -> None:
+async def authentication_is_checked_before_json(run: Run) -> None:
     for method, path in (("POST", SANDBOXES), ("POST", MY_KEYS), ("POST", "/api/admin/users")):
         reply = await run.actors.anonymous(method, path, content=b'{"name": ', headers=_JSON)
         reply.expect_refusal(401, NO_HEADER)
@@ -261,18 +272,20 @@ async def malformed_json_without_a_key(run: Run) -> None:
 # Unknown routes ---------------------------------------------------------------------------------
 
 
-def _unknown(method: str, path: str) -> str:
+def _unknown_route_message(method: str, path: str) -> str:
     return f"Route {method} {path} not found"
 
 
 @clause(
     "conventions.unknown-route.open",
-    "An unknown route outside /api/ and /proxy/<name>/ is 404 and says method and path.",
+    "An unknown route outside /api/ and /proxy/<name>/ is 404 and names the method and path.",
     source="unknown-routes",
 )
 async def an_unknown_route_is_404(run: Run) -> None:
     for method, path in (("GET", "/nowhere"), ("POST", "/health/nowhere"), ("PUT", "/")):
-        (await run.actors.anonymous(method, path)).expect_refusal(404, _unknown(method, path))
+        (await run.actors.anonymous(method, path)).expect_refusal(
+            404, _unknown_route_message(method, path)
+        )
 
 
 @clause(
@@ -294,19 +307,19 @@ async def an_unknown_api_route_needs_a_key(run: Run) -> None:
 async def an_unknown_api_route_is_404(run: Run) -> None:
     alice = await run.actors.alice()
     for path in ("/api/nowhere", "/api/me/nowhere"):
-        (await alice.call("GET", path)).expect_refusal(404, _unknown("GET", path))
+        (await alice.call("GET", path)).expect_refusal(404, _unknown_route_message("GET", path))
 
 
 @clause(
     "conventions.unknown-route.method",
-    "A method that a path does not take makes an unknown route.",
+    "A method that a path does not support is an unknown route: 404.",
     source="unknown-routes",
     needs=Need.USER,
 )
 async def an_unknown_method_is_404(run: Run) -> None:
     alice = await run.actors.alice()
     for method, path in (("PATCH", SANDBOXES), ("DELETE", "/api/me"), ("PUT", MY_KEYS)):
-        (await alice.call(method, path)).expect_refusal(404, _unknown(method, path))
+        (await alice.call(method, path)).expect_refusal(404, _unknown_route_message(method, path))
 
 
 @clause(
@@ -332,16 +345,16 @@ async def an_unknown_admin_route_needs_the_admin_key(run: Run) -> None:
 
 @clause(
     "conventions.unknown-route.admin",
-    "An unknown route below /api/admin/ is 404 with the admin key, or as deployed 401.",
+    "With the admin key, an unknown route below /api/admin/ is 404, or 401 as deployed.",
     source="unknown-routes",
     needs=Need.ADMIN,
 )
-async def an_unknown_admin_route(run: Run) -> None:
+async def an_unknown_admin_route_is_404_or_401(run: Run) -> None:
     path = "/api/admin/nowhere"
     reply = (await run.actors.admin("GET", path)).expect(404, 401)
     run.note(f"{reply.status} with the admin key")
     if reply.status == 404:
-        reply.expect_refusal(404, _unknown("GET", path))
+        reply.expect_refusal(404, _unknown_route_message("GET", path))
     else:
         reply.expect_refusal(401, UNKNOWN_KEY)
 
@@ -351,7 +364,7 @@ async def an_unknown_admin_route(run: Run) -> None:
     "Any path below /proxy/<name>/ is 401 without a key.",
     source="unknown-routes",
 )
-async def below_a_sandbox_everything_needs_a_key(run: Run) -> None:
+async def every_path_below_a_sandbox_needs_a_key(run: Run) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         for path in ("/proxy/any/", "/proxy/any/nowhere", "/proxy/any/v1/file/list"):
             (await run.actors.anonymous(method, path)).expect_refusal(401, NO_HEADER)
@@ -359,20 +372,22 @@ async def below_a_sandbox_everything_needs_a_key(run: Run) -> None:
 
 @clause(
     "conventions.unknown-route.bare-proxy",
-    "/proxy/<name> with nothing after it is an unknown route.",
+    "/proxy/<name> without a further path is an unknown route: 404.",
     source="unknown-routes",
 )
-async def a_sandbox_with_nothing_after_it(run: Run) -> None:
+async def a_bare_sandbox_path_is_an_unknown_route(run: Run) -> None:
     (await run.actors.anonymous("GET", "/proxy/any")).expect_refusal(
-        404, _unknown("GET", "/proxy/any")
+        404, _unknown_route_message("GET", "/proxy/any")
     )
 
 
 # Bodies -----------------------------------------------------------------------------------------
 
 
-async def _sent(run: Run, content: bytes | None, content_type: str = "application/json") -> Reply:
-    """Ask for a sandbox with a body of one's own."""
+async def _post_body(
+    run: Run, content: bytes | None, content_type: str = "application/json"
+) -> Reply:
+    """Send a request to create a sandbox with any bytes as its body."""
     alice = await run.actors.alice()
     headers = {} if content is None else {"Content-Type": content_type}
     return await alice.call("POST", SANDBOXES, content=content, headers=headers)
@@ -380,48 +395,48 @@ async def _sent(run: Run, content: bytes | None, content_type: str = "applicatio
 
 @clause(
     "conventions.body.absent",
-    "No body counts as an empty object: 400 names the first required field.",
+    "A request without a body is read as an empty object: 400 names the first required field.",
     source="bodies",
     needs=Need.USER,
 )
-async def no_body(run: Run) -> None:
-    (await _sent(run, None)).expect_refusal(400, NAME_REQUIRED)
+async def an_absent_body_is_an_empty_object(run: Run) -> None:
+    (await _post_body(run, None)).expect_refusal(400, NAME_REQUIRED)
 
 
 @clause(
     "conventions.body.empty-object",
-    "An empty object counts as an empty object: 400 names the first required field.",
+    "An empty object is 400, and the message names the first required field.",
     source="bodies",
     needs=Need.USER,
 )
-async def an_empty_object(run: Run) -> None:
-    (await _sent(run, b"{}")).expect_refusal(400, NAME_REQUIRED)
+async def an_empty_object_lacks_the_name(run: Run) -> None:
+    (await _post_body(run, b"{}")).expect_refusal(400, NAME_REQUIRED)
 
 
 @clause(
     "conventions.body.array",
-    "An array counts as an empty object: 400 names the first required field.",
+    "An array is read as an empty object: 400 names the first required field.",
     source="bodies",
     needs=Need.USER,
 )
-async def an_array(run: Run) -> None:
-    (await _sent(run, b'["name"]')).expect_refusal(400, NAME_REQUIRED)
+async def an_array_is_an_empty_object(run: Run) -> None:
+    (await _post_body(run, b'["name"]')).expect_refusal(400, NAME_REQUIRED)
 
 
 @clause(
     "conventions.body.other-type",
-    "A body of another content type than JSON counts as an empty object: 400 names the field.",
+    "A body that is not declared as JSON is read as an empty object: 400 names the field.",
     source="bodies",
     needs=Need.USER,
 )
-async def another_content_type(run: Run) -> None:
-    named = f'{{"name": "{run.name("box")}"}}'.encode()
+async def a_body_of_another_type_is_an_empty_object(run: Run) -> None:
+    content = f'{{"name": "{run.name("box")}"}}'.encode()
     for content_type in ("text/plain", "application/x-www-form-urlencoded"):
-        (await _sent(run, named, content_type)).expect_refusal(400, NAME_REQUIRED)
+        (await _post_body(run, content, content_type)).expect_refusal(400, NAME_REQUIRED)
 
 
-def _of_size(size: int) -> bytes:
-    """Return JSON of that many bytes in which nothing is asked for."""
+def _json_of_size(size: int) -> bytes:
+    """Return a JSON object of `size` bytes with an unknown field only."""
     frame = b'{"unknown": ""}'
     return frame[:-2] + b"x" * (size - len(frame)) + frame[-2:]
 
@@ -432,17 +447,17 @@ def _of_size(size: int) -> bytes:
     source="bodies",
     needs=Need.USER,
 )
-async def a_large_body(run: Run) -> None:
-    (await _sent(run, _of_size(_LIMIT - 1024))).expect_refusal(400, NAME_REQUIRED)
+async def a_large_body_is_read(run: Run) -> None:
+    (await _post_body(run, _json_of_size(_LIMIT - 1024))).expect_refusal(400, NAME_REQUIRED)
 
 
 @clause(
     "conventions.body.utf-8",
-    "JSON whose content type says its charset, UTF-8, is read.",
+    "JSON whose content type names the charset UTF-8 is read.",
     source="bodies",
     needs=Need.USER,
 )
-async def json_that_says_its_charset(run: Run) -> None:
+async def a_utf_8_charset_is_read(run: Run) -> None:
     alice = await run.actors.alice()
     for content_type in ("application/json; charset=utf-8", "Application/JSON;charset=UTF-8"):
         name = run.name("key")
@@ -460,8 +475,8 @@ async def json_that_says_its_charset(run: Run) -> None:
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def a_body_that_is_too_large(run: Run) -> None:
-    (await _sent(run, _of_size(_LIMIT + 1024))).expect_refusal(413)
+async def a_too_large_body_is_refused(run: Run) -> None:
+    (await _post_body(run, _json_of_size(_LIMIT + 1024))).expect_refusal(413)
 
 
 @clause(
@@ -471,9 +486,9 @@ async def a_body_that_is_too_large(run: Run) -> None:
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def malformed_json(run: Run) -> None:
+async def malformed_json_is_refused(run: Run) -> None:
     for content in (b'{"name": ', b"{name: 1}", b"\xff\xfe", b'{"name": "a"} x'):
-        (await _sent(run, content)).expect_refusal(400)
+        (await _post_body(run, content)).expect_refusal(400)
 
 
 @clause(
@@ -483,17 +498,17 @@ async def malformed_json(run: Run) -> None:
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def a_json_scalar(run: Run) -> None:
+async def a_json_scalar_is_refused(run: Run) -> None:
     for content in (b"5", b'"name"', b"true"):
-        (await _sent(run, content)).expect_refusal(400)
+        (await _post_body(run, content)).expect_refusal(400)
 
 
 @clause(
     "conventions.body.charset",
-    "JSON in a charset that is none is 400.",
+    "JSON with an unknown charset is 400.",
     source="malformed-bodies",
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def a_bad_charset(run: Run) -> None:
-    (await _sent(run, b"{}", "application/json; charset=nonsense")).expect_refusal(400)
+async def an_unknown_charset_is_refused(run: Run) -> None:
+    (await _post_body(run, b"{}", "application/json; charset=nonsense")).expect_refusal(400)

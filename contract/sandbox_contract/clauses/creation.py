@@ -1,4 +1,4 @@
-"""Sandboxes made, and the names and fields that they are made with."""
+"""Creation of sandboxes: the response, names and fields."""
 
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.clock import A_WHILE
@@ -8,7 +8,7 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Reply, require, same
 from sandbox_contract.target import Need
 
-from .life import life
+from .lifetime import observe_lifetime
 from .messages import NAME_REQUIRED, NO_ACCESS, TEXT
 
 _LIMIT = 63  # characters of a name
@@ -17,22 +17,22 @@ _IMAGE = "ghcr.io/agent-infra/sandbox:latest"
 
 @clause(
     "sandboxes.create.reply",
-    "A sandbox is made with 201 and shown.",
+    "Creating a sandbox is 201 and returns the sandbox.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
-async def a_sandbox_is_made(run: Run) -> None:
-    seen = await run.once(life)
+async def a_sandbox_is_created(run: Run) -> None:
+    seen = await run.once(observe_lifetime)
     name, owner = seen.box.name, seen.box.owner
     body = seen.created.expect_fields(
         201, success=True, message=f"Sandbox '{name}' created successfully"
     )
-    shown = {"name": name, "namespace": f"user-{owner.username}", "image": TEXT}
-    said = {field: body["sandbox"].get(field) for field in shown}
-    require(said == shown, f"a sandbox {shown}", said, seen.created)
+    expected = {"name": name, "namespace": f"user-{owner.username}", "image": TEXT}
+    actual = {field: body["sandbox"].get(field) for field in expected}
+    require(actual == expected, f"a sandbox {expected}", actual, seen.created)
 
 
-_UNKNOWN: dict[str, object] = {
+_IGNORED_FIELDS: dict[str, object] = {
     "port": 1,
     "replicas": 7,
     "namespace": "user-nobody",
@@ -40,19 +40,20 @@ _UNKNOWN: dict[str, object] = {
 }
 
 
-async def _at_its_longest(run: Run) -> Reply:
-    """Ask for a sandbox with all that may be asked of one."""
+async def _create_with_all_fields(run: Run) -> Reply:
+    """Request a sandbox with the longest name, an image and fields to be ignored."""
     name = run.name("long").ljust(_LIMIT, "x")
     box = await run.sandboxes.unused(await run.actors.alice(), name=name)
-    return await box.create(image=_IMAGE, **_UNKNOWN)
+    return await box.create(image=_IMAGE, **_IGNORED_FIELDS)
 
 
-async def _made_with(run: Run, name: str | None, **fields: object) -> Reply:
-    """Return the answer for a sandbox with some of that.
+async def _create_with(run: Run, name: str | None, **fields: object) -> Reply:
+    """Return the response for a sandbox with some of these fields.
 
-    It is the one for all of it or, where that was refused, one that tells which is to blame.
+    It is the response for all of them together or, if that was an error, one for these alone, which
+    shows whether they are the cause.
     """
-    reply = await run.once(_at_its_longest)
+    reply = await run.once(_create_with_all_fields)
     if reply.status == 201:
         return reply
     return await (await run.sandboxes.unused(await run.actors.alice(), name=name)).create(**fields)
@@ -60,25 +61,25 @@ async def _made_with(run: Run, name: str | None, **fields: object) -> Reply:
 
 @clause(
     "sandboxes.create.image",
-    "The image asked for is the sandbox's.",
+    "A sandbox has the image that was requested.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
-async def the_image_asked_for(run: Run) -> None:
-    reply = await _made_with(run, None, image=_IMAGE)
+async def the_requested_image_is_used(run: Run) -> None:
+    reply = await _create_with(run, None, image=_IMAGE)
     image = reply.expect_fields(201)["sandbox"]["image"]
     require(image == _IMAGE, f"image {_IMAGE}", image, reply)
 
 
 @clause(
     "sandboxes.create.default-image",
-    "No image and an empty one mean the proxy's default.",
+    "Without an image, or with an empty one, a sandbox has the proxy's default image.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
-async def the_default_image(run: Run) -> None:
-    default = (await run.once(life)).created.expect_fields(201)["sandbox"]["image"]
-    reply = (await run.once(life)).created_again
+async def the_default_image_is_used(run: Run) -> None:
+    default = (await run.once(observe_lifetime)).created.expect_fields(201)["sandbox"]["image"]
+    reply = (await run.once(observe_lifetime)).created_again
     image = reply.expect_fields(201)["sandbox"]["image"]
     require(image == default, f"the default image {default}", image, reply)
 
@@ -90,19 +91,19 @@ async def the_default_image(run: Run) -> None:
     needs=Need.USER,
 )
 async def unknown_fields_are_ignored(run: Run) -> None:
-    reply = await _made_with(run, None, **_UNKNOWN)
-    shown, owner = reply.expect_fields(201)["sandbox"], await run.actors.alice()
+    reply = await _create_with(run, None, **_IGNORED_FIELDS)
+    created, owner = reply.expect_fields(201)["sandbox"], await run.actors.alice()
     namespace = f"user-{owner.username}"
-    require(shown["namespace"] == namespace, f"namespace {namespace}", shown, reply)
+    require(created["namespace"] == namespace, f"namespace {namespace}", created, reply)
 
 
 @clause(
     "sandboxes.create.name-required",
-    "A sandbox without a name is 400, and the message says what is required.",
+    "A sandbox without a name is 400, and the message says that it is required.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
-async def a_sandbox_without_a_name(run: Run) -> None:
+async def a_name_is_required(run: Run) -> None:
     alice = await run.actors.alice()
     for fields in ({}, {"image": "an:image"}, {"name": ""}, {"name": None}):
         reply = await alice.call("POST", SANDBOXES, fields)
@@ -111,18 +112,18 @@ async def a_sandbox_without_a_name(run: Run) -> None:
 
 @clause(
     "sandboxes.create.duplicate",
-    "A name one already uses is 409.",
+    "A name that the user already has is 409.",
     source="names",
     needs=Need.USER,
 )
-async def a_name_that_is_taken(run: Run) -> None:
-    seen = await run.once(life)
+async def a_taken_name_is_refused(run: Run) -> None:
+    seen = await run.once(observe_lifetime)
     seen.duplicate.expect_refusal(409, f"Sandbox '{seen.box.name}' already exists")
 
 
 @clause(
     "sandboxes.create.duplicate-changes-nothing",
-    "A refused duplicate leaves the sandbox as it was.",
+    "A refused duplicate leaves the existing sandbox unchanged.",
     source="names",
     needs=(Need.USER, Need.WAITING),
 )
@@ -134,53 +135,53 @@ async def a_refused_duplicate_changes_nothing(run: Run) -> None:
     await run.clock.advance(A_WHILE)
     reply = await box.get()
     require(same(reply.fields(), paused), f"the paused sandbox as it was: {paused}", reply, reply)
-    seen = await run.once(life)
-    before, after = seen.shown.fields(), seen.shown_after_duplicate.expect_fields()
-    is_older = before["createdAt"] == after["createdAt"]
+    seen = await run.once(observe_lifetime)
+    before, after = seen.first_get.fields(), seen.get_after_duplicate.expect_fields()
+    is_unchanged = before["createdAt"] == after["createdAt"]
     expected = f"createdAt {before['createdAt']}"
-    require(is_older, expected, after, seen.shown_after_duplicate)
+    require(is_unchanged, expected, after, seen.get_after_duplicate)
 
 
 @clause(
     "sandboxes.create.name-per-user",
-    "Two users may use the same name, and neither sees the other's sandbox.",
+    "Two users can use the same name, and neither sees the other's sandbox.",
     source="names",
     needs=Need.SECOND_USER,
 )
 async def a_name_is_unique_per_user(run: Run) -> None:
-    mine = await run.sandboxes.shared()
-    theirs = await run.sandboxes.unused(await run.actors.bob(), name=mine.name)
-    (await theirs.create()).expect(201)
-    for box in (mine, theirs):
+    first = await run.sandboxes.shared()
+    second = await run.sandboxes.unused(await run.actors.bob(), name=first.name)
+    (await second.create()).expect(201)
+    for box in (first, second):
         (await box.get()).expect_fields(namespace=f"user-{box.owner.username}")
-    (await theirs.delete()).expect(200)
-    (await theirs.get()).expect_refusal(403, NO_ACCESS)
-    (await mine.get()).expect_fields(name=mine.name)
+    (await second.delete()).expect(200)
+    (await second.get()).expect_refusal(403, NO_ACCESS)
+    (await first.get()).expect_fields(name=first.name)
 
 
 @clause(
     "sandboxes.create.longest-name",
-    "A name of 63 characters is taken.",
+    "A name can have 63 characters.",
     source="names",
     needs=Need.USER,
 )
-async def the_longest_name(run: Run) -> None:
-    reply = await _made_with(run, run.name("long").ljust(_LIMIT, "x"))
+async def the_longest_name_is_accepted(run: Run) -> None:
+    reply = await _create_with(run, run.name("long").ljust(_LIMIT, "x"))
     name = str(reply.expect_fields(201)["sandbox"]["name"])
     require(len(name) == _LIMIT, f"a name of {_LIMIT} characters", name, reply)
 
 
 @clause(
     "sandboxes.create.no-label",
-    "A name that is no DNS label is 400, and the message says the rule.",
+    "A name that is not a DNS label is 400, and the message states the rule.",
     source="other-names",
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def a_name_that_is_no_label(run: Run) -> None:
+async def a_name_that_is_not_a_label_is_refused(run: Run) -> None:
     alice, base = await run.actors.alice(), run.name("n")
-    for no_text in ([base], {"of": base}):
-        (await alice.call("POST", SANDBOXES, {"name": no_text})).expect_refusal(400)
+    for value in ([base], {"of": base}):
+        (await alice.call("POST", SANDBOXES, {"name": value})).expect_refusal(400)
     for name in (
         f"-{base}",
         f"{base}-",
@@ -193,38 +194,38 @@ async def a_name_that_is_no_label(run: Run) -> None:
         (await (await run.sandboxes.unused(alice, name=name)).create()).expect_refusal(400)
 
 
-async def _refused(run: Run, name: str) -> None:
+async def _expect_name_refused(run: Run, name: str) -> None:
     """Require that a name is refused, for a user of its own: the name may stay taken."""
-    visitor = await run.actors.temporary_user()
-    box = await run.sandboxes.unused(visitor, name=name)
+    temporary_user = await run.actors.temporary_user()
+    box = await run.sandboxes.unused(temporary_user, name=name)
     reply = await box.create()
     if reply.status >= 500:
-        run.cleanup.may_stay(visitor.username)
+        run.cleanup.may_stay(temporary_user.username)
     reply.expect_refusal(400)
     (await box.get()).expect_refusal(403, NO_ACCESS)
 
 
 @clause(
     "sandboxes.create.dots",
-    "A name with dots is 400, and leaves nothing behind.",
+    "A name with dots is 400 and creates nothing.",
     source="other-names",
     needs=Need.ADMIN,
     level=Level.SHOULD,
 )
-async def a_name_with_dots(run: Run) -> None:
-    await _refused(run, f"{run.name('n')}.x")
+async def a_name_with_dots_is_refused(run: Run) -> None:
+    await _expect_name_refused(run, f"{run.name('n')}.x")
 
 
 @clause(
     "sandboxes.create.too-long",
-    "A name of 64 characters or more is 400, and leaves nothing behind.",
+    "A name of 64 characters or more is 400 and creates nothing.",
     source="other-names",
     needs=Need.ADMIN,
     level=Level.SHOULD,
 )
-async def a_name_that_is_too_long(run: Run) -> None:
+async def a_too_long_name_is_refused(run: Run) -> None:
     for length in (_LIMIT + 1, 253, 300):
-        await _refused(run, run.name("n").ljust(length, "x"))
+        await _expect_name_refused(run, run.name("n").ljust(length, "x"))
 
 
 @clause(
@@ -234,7 +235,7 @@ async def a_name_that_is_too_long(run: Run) -> None:
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def a_name_that_starts_with_a_digit(run: Run) -> None:
+async def a_leading_digit_is_refused(run: Run) -> None:
     name = f"1{run.name('n')}"
     (
         await (await run.sandboxes.unused(await run.actors.alice(), name=name)).create()

@@ -1,4 +1,4 @@
-"""Files in a sandbox, as the runtime reads and writes them."""
+"""The runtime's file API: write, read, list, replace, search and find."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from .messages import ANY, COUNT, TEXT
 
 
 class _Folder:
-    """A directory of the clause's own in the standing sandbox."""
+    """A directory of one clause in the shared sandbox."""
 
     def __init__(self, box: SandboxHandle, name: str) -> None:
         self.box = box
@@ -23,35 +23,35 @@ class _Folder:
         self.path = f"/sandbox/{name}"
 
     async def write(self, name: str, content: str, **fields: Any) -> Json:
-        """Write a file; return the answer's `data`."""
+        """Write a file, and return the response's `data`."""
         body = {"file": f"{self.path}/{name}", "content": content, **fields}
         return await self.box.succeed("/v1/file/write", body)
 
     async def read(self, name: str, **fields: Any) -> str:
-        """Read a file."""
+        """Read a file, and return its content."""
         body = {"file": f"{self.path}/{name}", **fields}
         return str((await self.box.succeed("/v1/file/read", body))["content"])
 
-    async def listed(self, **fields: Any) -> Json:
-        """List it; return the answer's `data`."""
+    async def list_entries(self, **fields: Any) -> Json:
+        """List the directory, and return the response's `data`."""
         return await self.box.succeed("/v1/file/list", {"path": self.path, **fields})
 
     async def names(self, **fields: Any) -> list[str]:
-        """List its entries."""
-        return sorted(str(each["name"]) for each in (await self.listed(**fields))["files"])
+        """Return the sorted names of the directory's entries."""
+        return sorted(str(entry["name"]) for entry in (await self.list_entries(**fields))["files"])
 
 
 async def _folder(run: Run) -> _Folder:
     return _Folder(await run.sandboxes.ready(), run.name("folder"))
 
 
-def _require_text(said: str, expected: str) -> None:
-    require(said == expected, f"the content {expected!r}", repr(said))
+def _require_content(actual: str, expected: str) -> None:
+    require(actual == expected, f"the content {expected!r}", repr(actual))
 
 
 @clause(
     "files.write.reply",
-    "A file is written, and its bytes counted.",
+    "Writing a file returns its path and the number of bytes.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -64,32 +64,32 @@ async def a_file_is_written(run: Run) -> None:
 
 @clause(
     "files.write.parents",
-    "A file's directories are made.",
+    "Writing a file creates its parent directories.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def directories_are_made(run: Run) -> None:
+async def parent_directories_are_created(run: Run) -> None:
     folder = await _folder(run)
     await folder.write("one/two/three.txt", "deep")
-    _require_text(await folder.read("one/two/three.txt"), "deep")
+    _require_content(await folder.read("one/two/three.txt"), "deep")
 
 
 @clause(
     "files.write.append",
-    "append adds to what is there.",
+    "With append, writing adds to the file's content.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_file_is_added_to(run: Run) -> None:
+async def append_adds_to_a_file(run: Run) -> None:
     folder = await _folder(run)
     await folder.write("a.txt", "one\n")
     await folder.write("a.txt", "two\n", append=True)
-    _require_text(await folder.read("a.txt"), "one\ntwo\n")
+    _require_content(await folder.read("a.txt"), "one\ntwo\n")
 
 
 @clause(
     "files.write.replaces",
-    "Without append, what was there is replaced.",
+    "Without append, writing replaces the file's content.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -97,12 +97,12 @@ async def a_file_is_replaced(run: Run) -> None:
     folder = await _folder(run)
     await folder.write("a.txt", "a long first text\n")
     await folder.write("a.txt", "short\n")
-    _require_text(await folder.read("a.txt"), "short\n")
+    _require_content(await folder.read("a.txt"), "short\n")
 
 
 @clause(
     "files.write.base64",
-    "base64 writes any bytes.",
+    "Content in base64 can have any bytes.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -116,7 +116,7 @@ async def any_bytes_are_written(run: Run) -> None:
 
 @clause(
     "files.read.reply",
-    "A file is read as it was written.",
+    "Reading a file returns the content that was written.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -131,22 +131,22 @@ async def a_file_is_read(run: Run) -> None:
 
 @clause(
     "files.read.lines",
-    "start_line and end_line read a part.",
+    "start_line and end_line select a range of lines.",
     source="read-and-write",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_part_is_read(run: Run) -> None:
+async def a_range_of_lines_is_read(run: Run) -> None:
     folder = await _folder(run)
     await folder.write("a.txt", "".join(f"line {number}\n" for number in range(10)))
     part = await folder.read("a.txt", start_line=2, end_line=5)
-    _require_text(part.rstrip("\n"), "line 2\nline 3\nline 4")
+    _require_content(part.rstrip("\n"), "line 2\nline 3\nline 4")
     first = await folder.read("a.txt", start_line=0, end_line=1)
-    _require_text(first.rstrip("\n"), "line 0")
+    _require_content(first.rstrip("\n"), "line 0")
 
 
 @clause(
     "files.list.reply",
-    "A directory is listed, described and counted.",
+    "A directory is listed with the fields of its entries and their counts.",
     source="list",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -154,24 +154,24 @@ async def a_directory_is_listed(run: Run) -> None:
     folder = await _folder(run)
     await folder.write("a.txt", "12345")
     await folder.write("sub/b.txt", "1")
-    data = await folder.listed()
+    data = await folder.list_entries()
     wanted = {"path": folder.path, "total_count": 2, "directory_count": 1, "file_count": 1}
     require(data == IsPartialDict(wanted), f"data {wanted}", data)
-    (file,) = [each for each in data["files"] if each["name"] == "a.txt"] or [{}]
-    entry = {"path": f"{folder.path}/a.txt", "is_directory": False, "size": 5}
-    entry |= {"modified_time": ANY}
-    require(file == IsPartialDict(entry), f"an entry {entry}", data["files"])
-    (sub,) = [each for each in data["files"] if each["name"] == "sub"] or [{}]
+    (file,) = [entry for entry in data["files"] if entry["name"] == "a.txt"] or [{}]
+    file_entry = {"path": f"{folder.path}/a.txt", "is_directory": False, "size": 5}
+    file_entry |= {"modified_time": ANY}
+    require(file == IsPartialDict(file_entry), f"an entry {file_entry}", data["files"])
+    (sub,) = [entry for entry in data["files"] if entry["name"] == "sub"] or [{}]
     require(sub.get("is_directory") is True, "sub, a directory", data["files"])
 
 
 @clause(
     "files.list.recursive",
-    "recursive lists what is below.",
+    "With recursive, the list includes all directories below.",
     source="list",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def what_is_below_is_listed(run: Run) -> None:
+async def recursive_lists_subdirectories(run: Run) -> None:
     folder = await _folder(run)
     await folder.write("one/two/c.txt", "")
     require(await folder.names() == ["one"], "one", await folder.names())
@@ -181,23 +181,23 @@ async def what_is_below_is_listed(run: Run) -> None:
 
 @clause(
     "files.list.max-depth",
-    "max_depth ends how far.",
+    "max_depth limits a recursive list.",
     source="list",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_list_ends_at_a_depth(run: Run) -> None:
+async def max_depth_limits_a_list(run: Run) -> None:
     folder = await _folder(run)
     await folder.write("one/two/three/d.txt", "")
     shallow = await folder.names(recursive=True, max_depth=1)
     whole = await folder.names(recursive=True)
     require("d.txt" in whole, "d.txt in the whole list", whole)
-    is_less = "one" in shallow and "d.txt" not in shallow and len(shallow) < len(whole)
-    require(is_less, f"less than {whole}", shallow)
+    is_limited = "one" in shallow and "d.txt" not in shallow and len(shallow) < len(whole)
+    require(is_limited, f"less than {whole}", shallow)
 
 
 @clause(
     "files.list.hidden",
-    "show_hidden decides about hidden files.",
+    "show_hidden determines whether hidden files are listed.",
     source="list",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -207,13 +207,13 @@ async def hidden_files_can_be_left_out(run: Run) -> None:
     await folder.write("seen", "")
     shown = await folder.names(show_hidden=True)
     require(shown == [".hidden", "seen"], ".hidden and seen", shown)
-    without = await folder.names(show_hidden=False)
-    require(without == ["seen"], "seen alone", without)
+    visible = await folder.names(show_hidden=False)
+    require(visible == ["seen"], "seen alone", visible)
 
 
 @clause(
     "files.replace.reply",
-    "Text in a file is replaced.",
+    "replace replaces text in a file.",
     source="replace-search-and-find",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -222,12 +222,12 @@ async def text_is_replaced(run: Run) -> None:
     await folder.write("a.txt", "old and new\n")
     body = {"file": f"{folder.path}/a.txt", "old_str": "old", "new_str": "bold"}
     await folder.box.succeed("/v1/file/replace", body)
-    _require_text(await folder.read("a.txt"), "bold and new\n")
+    _require_content(await folder.read("a.txt"), "bold and new\n")
 
 
 @clause(
     "files.search.reply",
-    "Text in a file is found.",
+    "search finds the lines of a file that match.",
     source="replace-search-and-find",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -242,7 +242,7 @@ async def text_is_found(run: Run) -> None:
 
 @clause(
     "files.find.reply",
-    "Files are found by pattern.",
+    "find finds the files that match a pattern.",
     source="replace-search-and-find",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -256,7 +256,7 @@ async def files_are_found(run: Run) -> None:
     require("b.txt" not in found, "no file that does not match", found)
 
 
-def _require_fault(reply: Reply, path: str, operation: str, error_type: str) -> None:
+def _require_file_error(reply: Reply, path: str, operation: str, error_type: str) -> None:
     data = reply.expect_fields(success=False)["data"]
     wanted = {"path": path, "operation": operation, "message": TEXT, "error_type": error_type}
     require(data == IsPartialDict(wanted), f"data {wanted}", data, reply)
@@ -265,38 +265,38 @@ def _require_fault(reply: Reply, path: str, operation: str, error_type: str) -> 
 
 @clause(
     "files.fault.not-found",
-    "A file that is not there is 200 without success, and the fault is described.",
+    "Reading a missing file is 200 with success false and a description of the error.",
     source="file-faults",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_file_that_is_not_there(run: Run) -> None:
+async def reading_a_missing_file_is_not_found(run: Run) -> None:
     folder = await _folder(run)
     path = f"{folder.path}/missing.txt"
     reply = await folder.box.ask("/v1/file/read", {"file": path})
-    _require_fault(reply, path, "read", "not_found")
+    _require_file_error(reply, path, "read", "not_found")
 
 
 @clause(
     "files.fault.invalid-target",
-    "A directory where a file is meant is invalid_target.",
+    "Reading a directory as a file is the error invalid_target.",
     source="file-faults",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_directory_where_a_file_is_meant(run: Run) -> None:
+async def reading_a_directory_is_invalid_target(run: Run) -> None:
     folder = await _folder(run)
     await folder.write("sub/a.txt", "")
     path = f"{folder.path}/sub"
     reply = await folder.box.ask("/v1/file/read", {"file": path})
-    _require_fault(reply, path, "read", "invalid_target")
+    _require_file_error(reply, path, "read", "invalid_target")
 
 
 @clause(
     "files.download.missing",
-    "A download of what is not there is 404, or as deployed another refusal, and never 2xx.",
+    "Downloading a missing file is 404, or another error as deployed, and never 2xx.",
     source="upload-and-download",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_download_of_nothing(run: Run) -> None:
+async def downloading_a_missing_file_is_refused(run: Run) -> None:
     folder = await _folder(run)
     path = folder.box.runtime(f"/v1/file/download?path={folder.path}/missing")
     reply = await folder.box.owner.call("GET", path)
@@ -307,25 +307,25 @@ async def a_download_of_nothing(run: Run) -> None:
 
 @clause(
     "files.shell.same",
-    "Files and commands meet.",
+    "Commands and the file API see the same files.",
     source="where-a-session-starts",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def files_and_commands_meet(run: Run) -> None:
+async def commands_and_files_share_a_filesystem(run: Run) -> None:
     folder = await _folder(run)
     await folder.box.run(in_volume(f"mkdir {folder.name} && echo shell > {folder.name}/a.txt"))
-    _require_text(await folder.read("a.txt"), "shell\n")
+    _require_content(await folder.read("a.txt"), "shell\n")
     await folder.write("b.txt", "file API\n")
-    _require_text(await folder.box.output(in_volume(f"cat {folder.name}/b.txt")), "file API")
+    _require_content(await folder.box.output(in_volume(f"cat {folder.name}/b.txt")), "file API")
 
 
 @clause(
     "files.place.there",
-    "/home/gem and /sandbox are there.",
+    "/home/gem and /sandbox exist.",
     source="where-a-session-starts",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def home_and_volume_are_there(run: Run) -> None:
+async def home_and_volume_exist(run: Run) -> None:
     box = await run.sandboxes.ready()
     for path in ("/home/gem", "/sandbox"):
         data = await box.succeed("/v1/file/list", {"path": path})

@@ -11,13 +11,13 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need
 
-from .life import came_warm, life
+from .lifetime import is_from_warm_pool, observe_lifetime
 from .messages import NO_SERVICE, NOT_READY
 from .routes import expect_head_as_get
 
-_DEADLINE = 300.0  # seconds that the proxy waits for an answer
-_SECONDS = 20  # that a command waits for another to do its part, at most
-_HELD = 450  # seconds that a command is held, at most: more than the proxy waits for it
+_DEADLINE = 300.0  # seconds that the proxy waits for a response of the runtime
+_SIGNAL_TIMEOUT = 20  # seconds that one command waits for a file of another
+_MAX_HOLD = 450  # seconds that a command is held at most: more than _DEADLINE
 
 
 # Not ready --------------------------------------------------------------------------------------
@@ -25,13 +25,13 @@ _HELD = 450  # seconds that a command is held, at most: more than the proxy wait
 
 @clause(
     "commands.not-ready.503",
-    "A command for a sandbox that was just made is 503 and does not run.",
+    "A command for a newly created sandbox is 503 and does not run.",
     source="not-ready",
     needs=Need.USER,
 )
-async def a_command_that_comes_too_soon(run: Run) -> None:
-    reply = (await run.once(life)).early
-    if came_warm(run, is_ready=reply.status == 200):
+async def a_new_sandbox_refuses_commands(run: Run) -> None:
+    reply = (await run.once(observe_lifetime)).exec_before_ready
+    if is_from_warm_pool(run, is_ready=reply.status == 200):
         return
     reply.expect(503)
     is_no_service = reply.fields().get("message") == NO_SERVICE
@@ -40,11 +40,11 @@ async def a_command_that_comes_too_soon(run: Run) -> None:
 
 @clause(
     "commands.not-ready.service",
-    "Before there is a service, a command is 503 and says so.",
+    "Until the sandbox has a service, a command is 503, and the message says so.",
     source="not-ready",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_command_before_there_is_a_service(run: Run) -> None:
+async def a_command_before_the_service_is_refused(run: Run) -> None:
     box = await run.sandboxes.new()
     (await box.exec("true")).expect_refusal(503, NO_SERVICE)
     (await box.ask("/v1/sandbox", method="GET")).expect_refusal(503, NO_SERVICE)
@@ -52,11 +52,11 @@ async def a_command_before_there_is_a_service(run: Run) -> None:
 
 @clause(
     "commands.not-ready.pod",
-    "Until the pod is ready, a command is 503 and says so.",
+    "Until the pod is ready, a command is 503, and the message says so.",
     source="not-ready",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_command_before_the_pod_is_ready(run: Run) -> None:
+async def a_command_before_the_pod_is_ready_is_refused(run: Run) -> None:
     box = await run.sandboxes.new()
     await run.clock.until_phase(box, Phase.PENDING)
     (await box.exec("true")).expect_refusal(503, NOT_READY)
@@ -66,7 +66,7 @@ async def a_command_before_the_pod_is_ready(run: Run) -> None:
 
 @clause(
     "commands.paused.runs-nothing",
-    "A command for a paused sandbox does not run, then or later.",
+    "A command for a paused sandbox does not run, not even after a resume.",
     source="paused",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -88,28 +88,28 @@ async def a_paused_sandbox_runs_nothing(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
 )
-async def a_paused_sandbox_says_so(run: Run) -> None:
+async def a_paused_sandbox_refuses_commands(run: Run) -> None:
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
     await run.clock.until_phase(box, Phase.PAUSED)
     (await box.exec("true")).expect_refusal(503, NOT_READY)
 
 
-# There and back ---------------------------------------------------------------------------------
+# Requests and responses -------------------------------------------------------------------------
 
 
 @clause(
     "commands.reply.unchanged",
-    "The runtime's own refusals pass through with status and body.",
+    "The runtime's error responses pass through with their status and body.",
     source="forwarded-requests",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def the_runtimes_refusals_pass(run: Run) -> None:
+async def the_runtimes_errors_pass(run: Run) -> None:
     box = await run.sandboxes.ready()
     unknown = (await box.exec("true", id=run.name("session"))).expect(404)
     require("error" not in unknown.fields(), "the runtime's own words", unknown, unknown)
-    unfit = (await box.ask(EXEC, {})).expect(422)
-    require(isinstance(unfit.fields()["detail"], list), "FastAPI's detail", unfit, unfit)
+    invalid = (await box.ask(EXEC, {})).expect(422)
+    require(isinstance(invalid.fields()["detail"], list), "FastAPI's detail", invalid, invalid)
 
 
 def _probe(box: SandboxHandle, path: str) -> str:
@@ -118,7 +118,7 @@ def _probe(box: SandboxHandle, path: str) -> str:
 
 @clause(
     "commands.method.any",
-    "Any method and path reach the runtime, and its status comes back.",
+    "Requests of any method and path reach the runtime, and its status is returned.",
     source="forwarded-requests",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
 )
@@ -132,12 +132,12 @@ async def any_method_reaches_the_runtime(run: Run) -> None:
 
 @clause(
     "commands.head.as-get",
-    "Below /proxy/, HEAD is answered wherever GET is, with its status and headers and no body.",
+    "Below /proxy/, every route with GET also has HEAD: the same status and headers, and no body.",
     source="head-and-options",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
 )
-async def head_is_answered_as_get_is(run: Run) -> None:
+async def head_matches_get(run: Run) -> None:
     box = await run.sandboxes.ready()
     await expect_head_as_get(box.owner.call, box.runtime("/v1/sandbox"))
 
@@ -172,13 +172,13 @@ async def an_upload_reaches_the_runtime(run: Run) -> None:
         files={"file": (name, bytes(range(256))), "path": (None, f"/sandbox/{name}")},
     )
     reply.expect_fields(success=True)
-    counted = await box.output(in_volume(f"wc -c < {name}"))
-    require(counted.strip() == "256", "a file of 256 bytes", counted)
+    size = await box.output(in_volume(f"wc -c < {name}"))
+    require(size.strip() == "256", "a file of 256 bytes", size)
 
 
 @clause(
     "commands.body.large",
-    "A body over 100 KB passes.",
+    "A body over 100 KB reaches the runtime.",
     source="query-strings-headers-and-bodies",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
@@ -192,7 +192,7 @@ async def a_large_body_passes(run: Run) -> None:
 
 @clause(
     "commands.reply.binary",
-    "A reply that is not JSON passes.",
+    "A response that is not JSON passes through unchanged.",
     source="query-strings-headers-and-bodies",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
@@ -218,30 +218,30 @@ async def headers_reach_the_runtime(run: Run) -> None:
     sent = {"X-Contract": "a value", "Accept-Language": "tlh"}
     reply = await box.owner.call("GET", _probe(box, "status/200"), headers=sent)
     headers = reply.expect_fields()["headers"]
-    said = {name: headers.get(name.lower()) for name in sent}
-    require(said == sent, f"the headers {sent}", said, reply)
+    received = {name: headers.get(name.lower()) for name in sent}
+    require(received == sent, f"the headers {sent}", received, reply)
 
 
 @clause(
     "commands.unreachable.reset",
-    "A runtime that breaks off is 502.",
+    "When the runtime resets the connection, the response is 502.",
     source="unreachable-runtimes",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
     level=Level.SHOULD,
 )
-async def a_runtime_that_breaks_off(run: Run) -> None:
+async def a_reset_connection_is_a_bad_gateway(run: Run) -> None:
     box = await run.sandboxes.ready()
     (await box.owner.call("GET", _probe(box, "reset"))).expect_refusal(502)
 
 
 @clause(
     "commands.unreachable.no-json",
-    "A reply that claims to be JSON and is none is 502.",
+    "When the runtime's response claims to be JSON and is not, the response is 502.",
     source="unreachable-runtimes",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.PROBE),
     level=Level.SHOULD,
 )
-async def a_runtime_that_answers_no_json(run: Run) -> None:
+async def invalid_json_is_a_bad_gateway(run: Run) -> None:
     box = await run.sandboxes.ready()
     (await box.owner.call("GET", _probe(box, "no-json"))).expect_refusal(502)
 
@@ -249,14 +249,14 @@ async def a_runtime_that_answers_no_json(run: Run) -> None:
 # Time -------------------------------------------------------------------------------------------
 
 
-def _until(file: str, seconds: int) -> str:
-    """Return what waits in a shell until a file is there, and no longer than some seconds."""
+def _wait_for_file(file: str, seconds: int) -> str:
+    """Return a shell loop that waits until a file exists, for `seconds` at most."""
     condition = f"[ -e {file} ] || [ $i -ge {seconds * 20} ]"
     return f"i=0; until {condition}; do sleep 0.05; i=$((i+1)); done"
 
 
-class _Held:
-    """A command that goes on until it is let go, and how it is seen and let go from beside."""
+class _HeldCommand:
+    """A command that runs until another command releases it, and marks its progress with files."""
 
     def __init__(self, run: Run, box: SandboxHandle) -> None:
         self.box = box
@@ -264,95 +264,100 @@ class _Held:
 
     @property
     def command(self) -> str:
-        """Return what runs until it is let go, or for a few minutes at most."""
-        loop = _until(f"{self._name}.go", _HELD)
+        """The shell command, which runs until its release or for `_MAX_HOLD` seconds."""
+        loop = _wait_for_file(f"{self._name}.go", _MAX_HOLD)
         return in_volume(f"touch {self._name}.on; {loop}; touch {self._name}.done")
 
-    async def has(self, what: str) -> bool:
-        """Wait until the command has come so far, in the sandbox, where that costs no requests."""
-        file = f"{self._name}.{what}"
-        command = in_volume(f"{_until(file, _SECONDS)}; ls {file}")
+    async def reached(self, stage: str) -> bool:
+        """Return whether the command reaches a stage in time.
+
+        The wait is a command in the sandbox, so that it takes one request.
+        """
+        file = f"{self._name}.{stage}"
+        command = in_volume(f"{_wait_for_file(file, _SIGNAL_TIMEOUT)}; ls {file}")
         return bool((await self.box.run(command))["exit_code"] == 0)
 
-    async def let_go(self) -> None:
-        """Let it end."""
+    async def release(self) -> None:
+        """Let the command end."""
         await self.box.run(in_volume(f"touch {self._name}.go"))
 
 
-async def _begun(held: _Held) -> asyncio.Task[Reply]:
-    """Return the request for a command, once that runs."""
-    asking = asyncio.ensure_future(held.box.exec(held.command, no_change_timeout=3600))
+async def _start_held(held: _HeldCommand) -> asyncio.Task[Reply]:
+    """Start a held command, and return its pending request when the command runs."""
+    request = asyncio.ensure_future(held.box.exec(held.command, no_change_timeout=3600))
     try:
-        require(await held.has("on"), f"a command that begins within {_SECONDS} s", "none")
+        require(
+            await held.reached("on"), f"a command that begins within {_SIGNAL_TIMEOUT} s", "none"
+        )
     except BaseException:
-        asking.cancel()
+        request.cancel()
         raise
-    return asking
+    return request
 
 
 @clause(
     "commands.deadline.504",
-    "A command that has not answered after 300 s is 504.",
+    "A command without a response after 300 s is 504.",
     source="time-limit",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.LONG_WAIT),
     level=Level.SHOULD,
 )
-async def a_command_beyond_the_deadline(run: Run) -> None:
-    held = _Held(run, await run.sandboxes.ready())
-    asking = await _begun(held)
+async def a_command_beyond_the_deadline_is_a_gateway_timeout(run: Run) -> None:
+    held = _HeldCommand(run, await run.sandboxes.ready())
+    request = await _start_held(held)
     try:
         await run.clock.advance(_DEADLINE)
-        reply = await _answer(run, asking)
+        reply = await _response_after_deadline(run, request)
         reply.expect_refusal(504)
     finally:
-        await held.let_go()
-        await _forget(asking)
+        await held.release()
+        await _disconnect(request)
 
 
-async def _answer(run: Run, asking: asyncio.Task[Reply]) -> Reply:
-    """Wait for an answer that is due; a proxy that is late has a little more of its time."""
-    done, _ = await asyncio.wait({asking}, timeout=0.5)
+async def _response_after_deadline(run: Run, request: asyncio.Task[Reply]) -> Reply:
+    """Return the response that is due; a late proxy gets 5 more seconds on its clock."""
+    done, _ = await asyncio.wait({request}, timeout=0.5)
     if not done:
         await run.clock.advance(5)
-        done, _ = await asyncio.wait({asking}, timeout=10)
+        done, _ = await asyncio.wait({request}, timeout=10)
     require(done, f"an answer after {_DEADLINE:g} s", "none")
-    return asking.result()
+    return request.result()
 
 
-async def _forget(asking: asyncio.Task[Reply]) -> None:
-    asking.cancel()
+async def _disconnect(request: asyncio.Task[Reply]) -> None:
+    request.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
-        await asking
+        await request
 
 
 @clause(
     "commands.deadline.within",
-    "A command that answers within 300 s is not cut off.",
+    "A command with a response within 300 s is not cut off.",
     source="time-limit",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME, Need.EXACT_CLOCK),
 )
-async def a_command_within_the_deadline(run: Run) -> None:
-    held = _Held(run, await run.sandboxes.ready())
-    asking = await _begun(held)
+async def a_command_within_the_deadline_completes(run: Run) -> None:
+    held = _HeldCommand(run, await run.sandboxes.ready())
+    request = await _start_held(held)
     try:
         await run.clock.advance(_DEADLINE - 1)
-        require(not asking.done(), "a command that is not cut off", "an answer")
-        await held.let_go()
-        data = (await asking).expect_fields(success=True)["data"]
+        require(not request.done(), "a command that is not cut off", "an answer")
+        await held.release()
+        data = (await request).expect_fields(success=True)["data"]
         require(data["status"] == "completed", "a command that has completed", data)
     finally:
-        await held.let_go()
-        await _forget(asking)
+        await held.release()
+        await _disconnect(request)
 
 
 @clause(
     "commands.disconnect.goes-on",
-    "A command whose caller has gone keeps running.",
+    "A command continues after its caller disconnects.",
     source="disconnects",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_command_whose_caller_has_gone(run: Run) -> None:
-    held = _Held(run, await run.sandboxes.ready())
-    await _forget(await _begun(held))
-    await held.let_go()
-    require(await held.has("done"), "a command that goes on to its end", "none")
+async def a_command_outlives_its_caller(run: Run) -> None:
+    held = _HeldCommand(run, await run.sandboxes.ready())
+    await _disconnect(await _start_held(held))
+    await held.release()
+    require(await held.reached("done"), "a command that goes on to its end", "none")

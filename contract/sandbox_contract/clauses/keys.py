@@ -1,4 +1,4 @@
-"""API keys, by the administrator's routes and by a user's own."""
+"""API keys: the administrator's routes and those of a user."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _DOCUMENTED = ("id", "key_prefix", "name", "created_at", "expires_at")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class KeysAPI:
     """The routes by which keys of one user are created, listed and revoked, and their caller."""
 
     run: Run
@@ -41,14 +41,14 @@ class Desk:
     path: str
     revocation: Callable[[str], str]
 
-    async def make(self, **fields: Any) -> Key:
-        """Make a key, revoked at the clause's end."""
+    async def create(self, **fields: Any) -> Key:
+        """Create a key, which is revoked at the end of the clause."""
         if self.path == MY_KEYS:
             return await self.run.actors.make_own_key(self.owner, **fields)
         return await self.run.actors.make_key(self.owner.id, **fields)
 
-    async def ask(self, **fields: Any) -> Reply:
-        """Ask for a key that is not to be had."""
+    async def request(self, **fields: Any) -> Reply:
+        """Request a key that the proxy must refuse, and return the response."""
         return await self.caller("POST", self.path, fields)
 
     async def listed(self) -> list[Json]:
@@ -62,57 +62,63 @@ class Desk:
         return rows[0]
 
     async def revoke(self, key_id: str) -> Reply:
-        """Ask that a key be revoked."""
+        """Send a request to revoke a key."""
         return await self.caller("DELETE", self.revocation(key_id))
 
 
-async def _administrators(run: Run) -> Desk:
-    visitor = await run.actors.temporary_user()
-    return Desk(run, visitor, run.actors.admin, keys_path(visitor.id), revocation_path)
+async def _admin_routes(run: Run) -> KeysAPI:
+    temporary_user = await run.actors.temporary_user()
+    return KeysAPI(
+        run, temporary_user, run.actors.admin, keys_path(temporary_user.id), revocation_path
+    )
 
 
-async def _own(run: Run) -> Desk:
+async def _own_routes(run: Run) -> KeysAPI:
     alice = await run.actors.alice()
-    return Desk(run, alice, alice.call, MY_KEYS, own_key_path)
+    return KeysAPI(run, alice, alice.call, MY_KEYS, own_key_path)
 
 
-_AtDesk = Callable[[Desk], Awaitable[None]]
+_KeysCheck = Callable[[KeysAPI], Awaitable[None]]
 
 
-def clauses_of_keys(
-    rule: str, of_a_user: str, of_ones_own: str, *, source: str, level: Level = Level.MUST
-) -> Callable[[_AtDesk], _AtDesk]:
-    """Define two clauses with one check: for the administrator's routes and for a user's own.
+def clauses_for_both_routes(
+    rule: str, admin_sentence: str, own_sentence: str, *, source: str, level: Level = Level.MUST
+) -> Callable[[_KeysCheck], _KeysCheck]:
+    """Define two clauses with one check: `admin.…` and `me.…`.
 
-    The two texts are their sentences.
+    The first uses the administrator's routes, the second those of a user.
     """
 
-    def define(check: _AtDesk) -> _AtDesk:
-        admin = clause(f"admin.{rule}", of_a_user, source=source, needs=Need.ADMIN, level=level)
-        admin(partial(_try, check, _administrators))
-        own = clause(f"me.{rule}", of_ones_own, source=source, needs=Need.USER, level=level)
-        own(partial(_try, check, _own))
+    def define(check: _KeysCheck) -> _KeysCheck:
+        admin = clause(
+            f"admin.{rule}", admin_sentence, source=source, needs=Need.ADMIN, level=level
+        )
+        admin(partial(_check_with, check, _admin_routes))
+        own = clause(f"me.{rule}", own_sentence, source=source, needs=Need.USER, level=level)
+        own(partial(_check_with, check, _own_routes))
         return check
 
     return define
 
 
-async def _try(check: _AtDesk, desk: Callable[[Run], Awaitable[Desk]], run: Run) -> None:
-    await check(await desk(run))
+async def _check_with(
+    check: _KeysCheck, keys_api: Callable[[Run], Awaitable[KeysAPI]], run: Run
+) -> None:
+    await check(await keys_api(run))
 
 
-# Made -------------------------------------------------------------------------------------------
+# Creation ---------------------------------------------------------------------------------------
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-create.reply",
-    "A user's key is made with 201 and described.",
-    "A user's own key is made with 201 and described.",
+    "The administrator creates a key for a user: 201, with the key and its fields.",
+    "A user creates a key: 201, with the key and its fields.",
     source="create-a-key",
 )
-async def a_key_is_made(desk: Desk) -> None:
-    name = desk.run.name("key")
-    key = await desk.make(name=name)
+async def a_key_is_created(keys_api: KeysAPI) -> None:
+    name = keys_api.run.name("key")
+    key = await keys_api.create(name=name)
     body = key.reply.expect_fields(201, success=True, message=TEXT, api_key=TEXT)
     info = {
         "id": ID,
@@ -121,69 +127,69 @@ async def a_key_is_made(desk: Desk) -> None:
         "created_at": TIMESTAMP,
         "expires_at": None,
     }
-    said = {field: body["key_info"].get(field, "nothing") for field in info}
-    require(said == info, f"key_info {info}", said, key.reply)
+    actual = {field: body["key_info"].get(field, "nothing") for field in info}
+    require(actual == info, f"key_info {info}", actual, key.reply)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-create.works",
-    "A key that was made works, for that user.",
-    "A key of one's own making works, for the same user.",
+    "A key that the administrator creates for a user works for that user.",
+    "A key that a user creates works for that user.",
     source="create-a-key",
 )
-async def a_key_works(desk: Desk) -> None:
-    key = await desk.make()
-    shown = (await desk.owner.saying(key.secret)("GET", "/api/me")).expect_fields()["user"]
-    require(shown["id"] == desk.owner.id, f"the user {desk.owner.id}", shown)
+async def a_created_key_works(keys_api: KeysAPI) -> None:
+    key = await keys_api.create()
+    shown = (await keys_api.owner.saying(key.secret)("GET", "/api/me")).expect_fields()["user"]
+    require(shown["id"] == keys_api.owner.id, f"the user {keys_api.owner.id}", shown)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-create.expiry",
-    "A key's expiry is shown as it was asked.",
-    "A key's expiry is shown as it was asked.",
+    "A key's expiry is shown as requested.",
+    "A key's expiry is shown as requested.",
     source="create-a-key",
 )
-async def a_keys_expiry_is_shown(desk: Desk) -> None:
-    key = await desk.make(expires_at=_EXPIRY)
-    said = key.reply.fields()["key_info"]["expires_at"]
-    require(said == _EXPIRY, f"expires_at {_EXPIRY}", said, key.reply)
-    row = await desk.row(key)
+async def a_keys_expiry_is_shown(keys_api: KeysAPI) -> None:
+    key = await keys_api.create(expires_at=_EXPIRY)
+    actual = key.reply.fields()["key_info"]["expires_at"]
+    require(actual == _EXPIRY, f"expires_at {_EXPIRY}", actual, key.reply)
+    row = await keys_api.row(key)
     require(row["expires_at"] == _EXPIRY, f"a row with expires_at {_EXPIRY}", row)
-    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect(200)
+    (await keys_api.owner.saying(key.secret)("GET", "/api/me")).expect(200)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-create.offset",
     "An expiry in another time zone is shown in UTC.",
     "An expiry in another time zone is shown in UTC.",
     source="create-a-key",
 )
-async def an_expiry_in_another_time_zone(desk: Desk) -> None:
-    key = await desk.make(expires_at="2100-01-31T14:00:00+02:00")
-    said = key.reply.fields()["key_info"]["expires_at"]
-    require(said == _EXPIRY, f"expires_at {_EXPIRY}", said, key.reply)
+async def an_expiry_is_converted_to_utc(keys_api: KeysAPI) -> None:
+    key = await keys_api.create(expires_at="2100-01-31T14:00:00+02:00")
+    actual = key.reply.fields()["key_info"]["expires_at"]
+    require(actual == _EXPIRY, f"expires_at {_EXPIRY}", actual, key.reply)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-create.bad-expiry",
-    "An expiry that is no time is 400.",
-    "An expiry that is no time is 400.",
+    "An expiry that is not a timestamp is 400.",
+    "An expiry that is not a timestamp is 400.",
     source="expiry",
     level=Level.SHOULD,
 )
-async def an_expiry_that_is_none(desk: Desk) -> None:
+async def an_invalid_expiry_is_refused(keys_api: KeysAPI) -> None:
     for expiry in ("tomorrow", "2100-13-01T00:00:00Z", {"year": 2100}):
-        (await desk.ask(expires_at=expiry)).expect_refusal(400)
+        (await keys_api.request(expires_at=expiry)).expect_refusal(400)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-create.format",
-    "A key is sk_live_ and 32 characters, its prefix the first 12, and no two are the same.",
-    "A key is sk_live_ and 32 characters, its prefix the first 12, and no two are the same.",
+    "A key is unique: sk_live_ and 32 characters, the first 12 of which are its prefix.",
+    "A key is unique: sk_live_ and 32 characters, the first 12 of which are its prefix.",
     source="form-of-a-key",
 )
-async def a_keys_form(desk: Desk) -> None:
-    keys = [await desk.make() for _ in range(3)]
+async def keys_have_one_format(keys_api: KeysAPI) -> None:
+    keys = [await keys_api.create() for _ in range(3)]
     for key in keys:
         # The message omits the key: a value of another form may still be a secret.
         require(KEY_FORM.fullmatch(key.secret), "sk_live_ and 32 characters", "another form")
@@ -195,139 +201,139 @@ async def a_keys_form(desk: Desk) -> None:
 
 @clause(
     "admin.key-create.without-name",
-    "A key needs neither name nor expiry.",
+    "A key can be created without a name and without an expiry.",
     source="create-a-key",
     needs=Need.ADMIN,
 )
-async def a_key_needs_no_name(run: Run) -> None:
-    desk = await _administrators(run)
-    key = await desk.make()
+async def name_and_expiry_are_optional(run: Run) -> None:
+    keys_api = await _admin_routes(run)
+    key = await keys_api.create()
     info = key.reply.fields()["key_info"]
     require(info["name"] is None, "a key without a name", info, key.reply)
     require(info["expires_at"] is None, "a key without an expiry", info, key.reply)
-    without_body = await run.actors.admin("POST", desk.path)
+    without_body = await run.actors.admin("POST", keys_api.path)
     run.redactor.keep(without_body.expect_fields(201)["api_key"])
 
 
 @clause(
     "admin.key-create.past-expiry",
-    "An expiry in the past is accepted, and the key is then expired.",
+    "A key can be created with an expiry in the past, and is then expired.",
     source="expiry",
     needs=Need.ADMIN,
 )
-async def an_expiry_in_the_past(run: Run) -> None:
-    desk = await _administrators(run)
-    key = await desk.make(expires_at="2001-01-01T00:00:00Z")
-    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect_refusal(401, EXPIRED)
+async def a_past_expiry_is_accepted(run: Run) -> None:
+    keys_api = await _admin_routes(run)
+    key = await keys_api.create(expires_at="2001-01-01T00:00:00Z")
+    (await keys_api.owner.saying(key.secret)("GET", "/api/me")).expect_refusal(401, EXPIRED)
 
 
 @clause(
     "admin.key-create.bad-id",
-    "Making a key for a user's id that is no UUID is 400.",
+    "Creating a key for a user id that is not a UUID is 400.",
     source="ids",
     needs=Need.ADMIN,
     level=Level.SHOULD,
 )
-async def a_key_for_an_id_that_is_none(run: Run) -> None:
+async def an_invalid_user_id_is_refused(run: Run) -> None:
     (await run.actors.admin("POST", keys_path("no-uuid"), {})).expect_refusal(400)
 
 
-# Listed -----------------------------------------------------------------------------------------
+# Lists ------------------------------------------------------------------------------------------
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-list.reply",
-    "A user's keys are listed and described.",
-    "One's own keys are listed and described.",
+    "A user's keys are listed with their promised fields.",
+    "A user's own keys are listed with their promised fields.",
     source="list-keys",
 )
-async def keys_are_listed(desk: Desk) -> None:
-    key = await desk.make(name=desk.run.name("key"), expires_at=_EXPIRY)
-    row, info = await desk.row(key), key.reply.fields()["key_info"]
-    told = {field: info[field] for field in _DOCUMENTED}
+async def keys_are_listed(keys_api: KeysAPI) -> None:
+    key = await keys_api.create(name=keys_api.run.name("key"), expires_at=_EXPIRY)
+    row, info = await keys_api.row(key), key.reply.fields()["key_info"]
+    expected = {field: info[field] for field in _DOCUMENTED}
     shown = {field: row[field] for field in _DOCUMENTED}
-    require(same(shown, told), f"a row that says {told}", shown)
+    require(same(shown, expected), f"a row that says {expected}", shown)
     require(row["is_active"] is True, "a row that is active", row)
     require(row["last_used_at"] is None, "a key that was not used yet", row)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-list.fields",
-    "A user's key is described by the promised fields and by no others, such as its hash.",
-    "One's own key is described by the promised fields and by no others, such as its hash.",
+    "A user's key has the promised fields and no others, such as its hash.",
+    "A user's own key has the promised fields and no others, such as its hash.",
     source="list-keys",
 )
-async def a_key_has_no_other_fields(desk: Desk) -> None:
-    key = await desk.make()
+async def a_key_has_no_other_fields(keys_api: KeysAPI) -> None:
+    key = await keys_api.create()
     require_fields(key.reply.fields()["key_info"], _DOCUMENTED, key.reply)
-    require_fields(await desk.row(key), (*_DOCUMENTED, "last_used_at", "is_active"))
+    require_fields(await keys_api.row(key), (*_DOCUMENTED, "last_used_at", "is_active"))
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-list.count",
-    "The list of keys carries their count.",
-    "The list of one's keys carries their count.",
+    "The list of a user's keys includes their count.",
+    "The list of a user's own keys includes their count.",
     source="list-keys",
 )
-async def keys_are_counted(desk: Desk) -> None:
+async def keys_are_counted(keys_api: KeysAPI) -> None:
     for is_revoked in (False, True):
-        key = await desk.make()
+        key = await keys_api.create()
         if is_revoked:
-            (await desk.revoke(key.id)).expect(200)
-        reply = await desk.caller("GET", desk.path)
+            (await keys_api.revoke(key.id)).expect(200)
+        reply = await keys_api.caller("GET", keys_api.path)
         keys = reply.expect_fields(count=COUNT)["api_keys"]
         reply.expect_fields(count=len(keys))
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-list.newest-first",
     "A user's keys are listed newest first.",
-    "One's keys are listed newest first.",
+    "A user's own keys are listed newest first.",
     source="list-keys",
 )
-async def keys_are_listed_newest_first(desk: Desk) -> None:
-    first, second = await desk.make(), await desk.make()
-    await desk.run.clock.advance(0.001)
-    made = [first.id, second.id, (await desk.make()).id]
-    (await desk.owner.saying(first.secret)("GET", "/api/me")).expect(200)
-    shown = [row["id"] for row in await desk.listed() if row["id"] in made]
-    require(shown == made[::-1], f"{made[::-1]}, in this order", shown)
+async def keys_are_listed_newest_first(keys_api: KeysAPI) -> None:
+    first, second = await keys_api.create(), await keys_api.create()
+    await keys_api.run.clock.advance(0.001)
+    created = [first.id, second.id, (await keys_api.create()).id]
+    (await keys_api.owner.saying(first.secret)("GET", "/api/me")).expect(200)
+    shown = [row["id"] for row in await keys_api.listed() if row["id"] in created]
+    require(shown == created[::-1], f"{created[::-1]}, in this order", shown)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-list.revoked",
     "A revoked key stays listed, as inactive.",
     "A revoked key stays listed, as inactive.",
     source="list-keys",
 )
-async def revoked_keys_stay_listed(desk: Desk) -> None:
-    key = await desk.make()
-    (await desk.revoke(key.id)).expect(200)
-    row = await desk.row(key)
+async def revoked_keys_stay_listed(keys_api: KeysAPI) -> None:
+    key = await keys_api.create()
+    (await keys_api.revoke(key.id)).expect(200)
+    row = await keys_api.row(key)
     require(row["is_active"] is False, "a row that is not active", row)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-list.no-secret",
-    "No answer but the one that makes a key holds it.",
-    "No answer but the one that makes a key holds it.",
+    "Only the response that creates a key contains it.",
+    "Only the response that creates a key contains it.",
     source="stored-keys",
 )
-async def no_list_holds_a_key(desk: Desk) -> None:
-    key = await desk.make()
+async def no_later_response_contains_the_key(keys_api: KeysAPI) -> None:
+    key = await keys_api.create()
     for reply in (
-        await desk.caller("GET", desk.path),
-        await desk.owner.saying(key.secret)("GET", "/api/me"),
-        await desk.revoke(key.id),
-        await desk.caller("GET", desk.path),
+        await keys_api.caller("GET", keys_api.path),
+        await keys_api.owner.saying(key.secret)("GET", "/api/me"),
+        await keys_api.revoke(key.id),
+        await keys_api.caller("GET", keys_api.path),
     ):
-        holds = key.secret.encode() in reply.exchange.body
-        require(not holds, "an answer without the key", "one with it", reply)
-    require(_secrets(await desk.listed()) == [], "no field that holds a key", "some")
+        is_contained = key.secret.encode() in reply.exchange.body
+        require(not is_contained, "a response without the key", "one with it", reply)
+    require(_key_values(await keys_api.listed()) == [], "no field that holds a key", "some")
 
 
-def _secrets(rows: list[Json]) -> list[Json]:
-    """Return all that has a key's form in some rows."""
+def _key_values(rows: list[Json]) -> list[Json]:
+    """Return the values in the rows that have the form of a key."""
     values = [value for row in rows for value in row.values()]
     return [each for each in values if isinstance(each, str) and KEY_FORM.fullmatch(each)]
 
@@ -338,10 +344,10 @@ def _secrets(rows: list[Json]) -> list[Json]:
     source="list-keys",
     needs=Need.ADMIN,
 )
-async def only_that_users_keys_are_listed(run: Run) -> None:
-    desk, other = await _administrators(run), await _administrators(run)
-    key = await other.make()
-    ids = [row["id"] for row in await desk.listed()]
+async def only_the_users_keys_are_listed(run: Run) -> None:
+    keys_api, other = await _admin_routes(run), await _admin_routes(run)
+    key = await other.create()
+    ids = [row["id"] for row in await keys_api.listed()]
     require(key.id not in ids, "a list without another user's key", ids)
     require(len(ids) == 1, "the one key that this user has", ids)
 
@@ -352,89 +358,89 @@ async def only_that_users_keys_are_listed(run: Run) -> None:
     source="list-keys",
     needs=Need.SECOND_USER,
 )
-async def only_ones_own_keys_are_listed(run: Run) -> None:
-    desk, bob = await _own(run), await run.actors.bob()
+async def only_own_keys_are_listed(run: Run) -> None:
+    keys_api, bob = await _own_routes(run), await run.actors.bob()
     key = await run.actors.make_own_key(bob)
-    ids = [row["id"] for row in await desk.listed()]
+    ids = [row["id"] for row in await keys_api.listed()]
     require(key.id not in ids, "a list without another user's key", ids)
 
 
 @clause(
     "admin.key-list.last-used",
-    "A key's list says when it was used.",
+    "The list of keys shows when a key was last used.",
     source="list-keys",
     needs=Need.ADMIN,
 )
-async def a_list_says_when_a_key_was_used(run: Run) -> None:
-    desk = await _administrators(run)
-    key = await desk.make()
-    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect(200)
-    row = await desk.row(key)
+async def last_use_is_listed(run: Run) -> None:
+    keys_api = await _admin_routes(run)
+    key = await keys_api.create()
+    (await keys_api.owner.saying(key.secret)("GET", "/api/me")).expect(200)
+    row = await keys_api.row(key)
     require(row["last_used_at"] == TIMESTAMP, "a time in last_used_at", row)
 
 
-# Revoked ----------------------------------------------------------------------------------------
+# Revocation -------------------------------------------------------------------------------------
 
 _REVOKED = "API key revoked successfully"
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-revoke.reply",
-    "Revoking a key is 200.",
-    "Revoking one's key is 200.",
+    "The administrator revokes a user's key: 200, and the key no longer works.",
+    "A user revokes a key: 200, and the key no longer works.",
     source="revoke-a-key",
 )
-async def a_key_is_revoked(desk: Desk) -> None:
-    key = await desk.make()
-    (await desk.revoke(key.id)).expect_fields(success=True, message=_REVOKED)
-    (await desk.owner.saying(key.secret)("GET", "/api/me")).expect_refusal(401, REVOKED)
+async def a_key_is_revoked(keys_api: KeysAPI) -> None:
+    key = await keys_api.create()
+    (await keys_api.revoke(key.id)).expect_fields(success=True, message=_REVOKED)
+    (await keys_api.owner.saying(key.secret)("GET", "/api/me")).expect_refusal(401, REVOKED)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-revoke.again",
     "Revoking a key again is 200.",
-    "Revoking one's key again is 200.",
+    "Revoking a key again is 200.",
     source="revoke-a-key",
 )
-async def a_key_is_revoked_again(desk: Desk) -> None:
-    key = await desk.make()
+async def revocation_is_repeatable(keys_api: KeysAPI) -> None:
+    key = await keys_api.create()
     for _ in range(2):
-        (await desk.revoke(key.id)).expect_fields(success=True, message=_REVOKED)
+        (await keys_api.revoke(key.id)).expect_fields(success=True, message=_REVOKED)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-revoke.unknown",
-    "An id that no key has is 404.",
-    "An id that no key has is 404.",
+    "A key id that does not exist is 404.",
+    "A key id that does not exist is 404.",
     source="revoke-a-key",
 )
-async def an_unknown_key(desk: Desk) -> None:
-    (await desk.revoke(NO_ID)).expect_refusal(404, NO_KEY)
+async def an_unknown_key_id_is_404(keys_api: KeysAPI) -> None:
+    (await keys_api.revoke(NO_ID)).expect_refusal(404, NO_KEY)
 
 
-@clauses_of_keys(
+@clauses_for_both_routes(
     "key-revoke.bad-id",
-    "A key's id that is no UUID is 400.",
-    "A key's id that is no UUID is 400.",
+    "A key id that is not a UUID is 400.",
+    "A key id that is not a UUID is 400.",
     source="ids",
     level=Level.SHOULD,
 )
-async def a_keys_id_that_is_none(desk: Desk) -> None:
-    (await desk.revoke("no-uuid")).expect_refusal(400)
+async def an_invalid_key_id_is_refused(keys_api: KeysAPI) -> None:
+    (await keys_api.revoke("no-uuid")).expect_refusal(400)
 
 
 @clause(
     "admin.key-revoke.one",
-    "Revoking a key leaves the user's others.",
+    "Revoking a key does not affect the user's other keys.",
     source="revoke-a-key",
     needs=Need.ADMIN,
 )
-async def the_users_other_keys_stay(run: Run) -> None:
-    desk = await _administrators(run)
-    key, other = await desk.make(), await desk.make()
-    await desk.revoke(key.id)
-    (await desk.owner.saying(other.secret)("GET", "/api/me")).expect(200)
-    (await desk.owner.call("GET", "/api/me")).expect(200)
+async def other_keys_keep_working(run: Run) -> None:
+    keys_api = await _admin_routes(run)
+    key, other = await keys_api.create(), await keys_api.create()
+    await keys_api.revoke(key.id)
+    (await keys_api.owner.saying(other.secret)("GET", "/api/me")).expect(200)
+    (await keys_api.owner.call("GET", "/api/me")).expect(200)
 
 
 @clause(
@@ -444,52 +450,52 @@ async def the_users_other_keys_stay(run: Run) -> None:
     needs=Need.USER,
 )
 async def a_key_revokes_itself(run: Run) -> None:
-    desk = await _own(run)
-    key = await desk.make()
-    caller = desk.owner.saying(key.secret)
+    keys_api = await _own_routes(run)
+    key = await keys_api.create()
+    caller = keys_api.owner.saying(key.secret)
     (await caller("DELETE", own_key_path(key.id))).expect_fields(success=True, message=_REVOKED)
     (await caller("GET", "/api/me")).expect_refusal(401, REVOKED)
 
 
 @clause(
     "me.key-revoke.others",
-    "Another user's key is 403, and goes on working.",
+    "Revoking another user's key is 403, and the key still works.",
     source="revoke-a-key",
     needs=Need.SECOND_USER,
 )
-async def another_users_key(run: Run) -> None:
-    desk, bob = await _own(run), await run.actors.bob()
+async def another_users_key_is_refused(run: Run) -> None:
+    keys_api, bob = await _own_routes(run), await run.actors.bob()
     key = await run.actors.make_own_key(bob)
-    (await desk.revoke(key.id)).expect_refusal(403, NOT_THE_OWNER)
+    (await keys_api.revoke(key.id)).expect_refusal(403, NOT_THE_OWNER)
     (await bob.saying(key.secret)("GET", "/api/me")).expect(200)
 
 
-# Oneself ----------------------------------------------------------------------------------------
+# GET /api/me ------------------------------------------------------------------------------------
 
 
 @clause(
     "me.show.fields",
-    "A user's own description has the promised fields and no others.",
+    "GET /api/me returns the promised fields of the user and no others.",
     source="who-am-i",
     needs=Need.USER,
 )
-async def ones_own_user_has_no_other_fields(run: Run) -> None:
+async def the_own_user_has_no_other_fields(run: Run) -> None:
     reply = await (await run.actors.alice()).call("GET", "/api/me")
     require_fields(reply.expect_fields()["user"], ("id", "username", "email"), reply)
 
 
 @clause(
     "me.show.reply",
-    "A user is told whose key it is.",
+    "GET /api/me returns the user to whom the key belongs.",
     source="who-am-i",
     needs=Need.USER,
 )
-async def a_user_is_told_who_it_is(run: Run) -> None:
+async def the_keys_user_is_shown(run: Run) -> None:
     alice = await run.actors.alice()
     reply = await alice.call("GET", "/api/me")
     user = reply.expect_fields()["user"]
     require(user["id"] == ID, "an id", user, reply)
     require("email" in user, "an e-mail, if only null", user, reply)
     known = {"id": alice.id, "username": alice.username}
-    said = {field: user[field] for field in known}
-    require(said == known, f"the user {known}", said, reply)
+    actual = {field: user[field] for field in known}
+    require(actual == known, f"the user {known}", actual, reply)

@@ -1,4 +1,4 @@
-"""Sandboxes deleted, paused and resumed."""
+"""Deletion, pause and resume of sandboxes."""
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.actors import SandboxHandle
@@ -8,10 +8,10 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need
 
-from .life import Heartbeat, life
+from .lifetime import Heartbeat, observe_lifetime
 from .messages import NO_ACCESS
 
-_LOOKS = 3
+_CHECKS = 3
 
 
 @clause(
@@ -21,21 +21,21 @@ _LOOKS = 3
     needs=Need.USER,
 )
 async def a_sandbox_is_deleted(run: Run) -> None:
-    seen = await run.once(life)
+    seen = await run.once(observe_lifetime)
     message = f"Sandbox '{seen.box.name}' deleted successfully"
     seen.deleted.expect_fields(success=True, message=message)
 
 
 @clause(
     "sandboxes.delete.gone",
-    "A deleted sandbox is shown nowhere.",
+    "A deleted sandbox is 403 and not listed.",
     source="delete-a-sandbox",
     needs=Need.USER,
 )
 async def a_deleted_sandbox_is_gone(run: Run) -> None:
-    seen = await run.once(life)
-    seen.shown_after.expect_refusal(403, NO_ACCESS)
-    rows = seen.listed_after.expect_fields()["sandboxes"]
+    seen = await run.once(observe_lifetime)
+    seen.get_after_delete.expect_refusal(403, NO_ACCESS)
+    rows = seen.listing_after_delete.expect_fields()["sandboxes"]
     names = [each["name"] for each in rows]
     require(seen.box.name not in names, f"a list without {seen.box.name}", names)
 
@@ -47,17 +47,17 @@ async def a_deleted_sandbox_is_gone(run: Run) -> None:
     needs=Need.USER,
 )
 async def a_sandbox_is_deleted_again(run: Run) -> None:
-    (await run.once(life)).deleted_again.expect_refusal(403, NO_ACCESS)
+    (await run.once(observe_lifetime)).deleted_again.expect_refusal(403, NO_ACCESS)
 
 
 @clause(
     "sandboxes.delete.frees-name",
-    "A deleted sandbox's name is free.",
+    "The name of a deleted sandbox is free again.",
     source="delete-a-sandbox",
     needs=Need.USER,
 )
-async def a_deleted_sandboxs_name_is_free(run: Run) -> None:
-    (await run.once(life)).created_again.expect(201)
+async def a_deleted_sandboxs_name_is_reusable(run: Run) -> None:
+    (await run.once(observe_lifetime)).created_again.expect(201)
 
 
 @clause(
@@ -67,137 +67,137 @@ async def a_deleted_sandboxs_name_is_free(run: Run) -> None:
     needs=Need.USER,
 )
 async def a_paused_sandbox_is_deleted(run: Run) -> None:
-    seen = await run.once(life)
+    seen = await run.once(observe_lifetime)
     seen.paused.expect(200)
     seen.deleted_paused.expect_fields(success=True)
-    seen.shown_at_last.expect_refusal(403, NO_ACCESS)
+    seen.get_after_second_delete.expect_refusal(403, NO_ACCESS)
 
 
 @clause(
     "sandboxes.delete.others-stay",
-    "Deleting a sandbox leaves the others.",
+    "Deleting a sandbox does not affect the user's other sandboxes.",
     source="delete-a-sandbox",
     needs=(Need.USER, Need.WAITING),
 )
-async def other_sandboxes_stay(run: Run) -> None:
-    kept = await run.sandboxes.ready()
-    before = (await kept.get()).expect(200)
+async def a_delete_leaves_other_sandboxes(run: Run) -> None:
+    other = await run.sandboxes.ready()
+    before = (await other.get()).expect(200)
     (await (await run.sandboxes.new()).delete()).expect(200)
-    after = await kept.get()
-    after.expect_fields(name=kept.name, createdAt=before.fields()["createdAt"])
+    after = await other.get()
+    after.expect_fields(name=other.name, createdAt=before.fields()["createdAt"])
     require(
-        await run.clock.is_phase(kept, Phase.READY), "a sandbox that is ready still", after, after
+        await run.clock.is_phase(other, Phase.READY), "a sandbox that is still ready", after, after
     )
 
 
-# Paused and resumed -----------------------------------------------------------------------------
+# Pause and resume -------------------------------------------------------------------------------
 
 
-async def _scaled(run: Run, *, again: bool) -> tuple[SandboxHandle, Reply, Reply]:
-    """Pause and resume a sandbox, each once or twice; return the last answers."""
+async def _pause_and_resume(run: Run, *, is_repeated: bool) -> tuple[SandboxHandle, Reply, Reply]:
+    """Pause and resume a sandbox, each once or twice, and return the last response to each."""
     box = await run.sandboxes.ready()
     paused = await box.pause()
-    if again:
+    if is_repeated:
         paused = await box.pause()
     resumed = await box.resume()
-    if again:
+    if is_repeated:
         resumed = await box.resume()
     return box, paused, resumed
 
 
-def _expect_scaled(reply: Reply, name: str, done: str, replicas: int) -> None:
-    message = f"Sandbox '{name}' {done} successfully"
+def _expect_scaled(reply: Reply, name: str, action: str, replicas: int) -> None:
+    message = f"Sandbox '{name}' {action} successfully"
     reply.expect_fields(success=True, message=message, replicas=replicas)
 
 
 @clause(
     "sandboxes.pause.reply",
-    "Pausing is 200 with 0 replicas.",
+    "Pausing a sandbox is 200 with 0 replicas.",
     source="pause",
     needs=Need.USER,
 )
 async def a_sandbox_is_paused(run: Run) -> None:
-    box, paused, _ = await _scaled(run, again=False)
+    box, paused, _ = await _pause_and_resume(run, is_repeated=False)
     _expect_scaled(paused, box.name, "paused", 0)
 
 
 @clause(
     "sandboxes.pause.again",
-    "Pausing again is 200 with 0 replicas.",
+    "Pausing a sandbox again is 200 with 0 replicas.",
     source="pause",
     needs=Need.USER,
 )
 async def a_sandbox_is_paused_again(run: Run) -> None:
-    box, paused, _ = await _scaled(run, again=True)
+    box, paused, _ = await _pause_and_resume(run, is_repeated=True)
     _expect_scaled(paused, box.name, "paused", 0)
 
 
 @clause(
     "sandboxes.resume.reply",
-    "Resuming is 200 with 1 replica.",
+    "Resuming a sandbox is 200 with 1 replica.",
     source="resume",
     needs=Need.USER,
 )
 async def a_sandbox_is_resumed(run: Run) -> None:
-    box, _, resumed = await _scaled(run, again=False)
+    box, _, resumed = await _pause_and_resume(run, is_repeated=False)
     _expect_scaled(resumed, box.name, "resumed", 1)
 
 
 @clause(
     "sandboxes.resume.again",
-    "Resuming again is 200 with 1 replica.",
+    "Resuming a sandbox again is 200 with 1 replica.",
     source="resume",
     needs=Need.USER,
 )
 async def a_sandbox_is_resumed_again(run: Run) -> None:
-    box, _, resumed = await _scaled(run, again=True)
+    box, _, resumed = await _pause_and_resume(run, is_repeated=True)
     _expect_scaled(resumed, box.name, "resumed", 1)
 
 
 @clause(
     "sandboxes.pause.others-stay",
-    "Pausing a sandbox leaves the others.",
+    "Pausing a sandbox does not affect the user's other sandboxes.",
     source="pause",
     needs=(Need.USER, Need.WAITING),
 )
-async def other_sandboxes_stay_ready(run: Run) -> None:
-    kept, box = await run.sandboxes.ready(), await run.sandboxes.new()
+async def a_pause_leaves_other_sandboxes(run: Run) -> None:
+    other, box = await run.sandboxes.ready(), await run.sandboxes.new()
     (await box.pause()).expect(200)
-    for _ in range(_LOOKS):
+    for _ in range(_CHECKS):
         require(
-            await run.clock.is_phase(kept, Phase.READY), "a sandbox that is ready still", "another"
+            await run.clock.is_phase(other, Phase.READY), "a sandbox that is still ready", "another"
         )
         await run.clock.advance(A_WHILE)
 
 
 @clause(
     "sandboxes.pause.ends-work",
-    "A pause ends what runs in the sandbox, in the background too.",
+    "A pause ends all processes in the sandbox, including background ones.",
     source="pause",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_pause_ends_what_runs(run: Run) -> None:
+async def a_pause_ends_all_processes(run: Run) -> None:
     box = await run.sandboxes.ready()
-    heart = Heartbeat(run, box)
-    await heart.begin()
-    require(await heart.beats(), "a loop that runs in the background", "none")
+    heartbeat = Heartbeat(run, box)
+    await heartbeat.start()
+    require(await heartbeat.is_running(), "a loop that runs in the background", "none")
     (await box.pause()).expect(200)
     await run.clock.until_phase(box, Phase.PAUSED)
     await run.sandboxes.ready()
-    require(not await heart.beats(), "nothing of before the pause that runs", "the loop")
+    require(not await heartbeat.is_running(), "no process from before the pause", "the loop")
 
 
 @clause(
     "sandboxes.resume.running",
-    "Resuming a sandbox that runs leaves it ready, with what runs in it.",
+    "Resuming a running sandbox leaves it ready, and its sessions continue.",
     source="resume",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_running_sandbox_is_resumed(run: Run) -> None:
+async def resuming_a_running_sandbox_changes_nothing(run: Run) -> None:
     box = await run.sandboxes.ready()
     session = (await box.run("export CONTRACT=kept"))["session_id"]
     (await box.resume()).expect(200)
-    for _ in range(_LOOKS):
+    for _ in range(_CHECKS):
         status = await box.get()
         status.expect(200)
         require(phase_of(status.fields()) is Phase.READY, "a sandbox that is ready", status, status)

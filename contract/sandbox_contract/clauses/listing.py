@@ -1,4 +1,4 @@
-"""Sandboxes listed and shown."""
+"""The list of sandboxes, and the status of one."""
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.paths import SANDBOXES
@@ -6,7 +6,7 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require, same
 from sandbox_contract.target import Need
 
-from .life import came_warm, life
+from .lifetime import is_from_warm_pool, observe_lifetime
 from .messages import COUNT, TEXT, TIMESTAMP
 
 _LISTED = ("name", "namespace", "serviceFQDN", "service", "ready", "createdAt")
@@ -20,48 +20,48 @@ def _row(reply: Reply, name: str) -> Json:
 
 @clause(
     "sandboxes.list.reply",
-    "One's sandboxes are listed and described.",
+    "A user's sandboxes are listed with their promised fields.",
     source="list-sandboxes",
     needs=Need.USER,
 )
 async def sandboxes_are_listed(run: Run) -> None:
-    seen = await run.once(life)
-    row = _row(seen.listed, seen.box.name)
-    wanted = {"namespace": f"user-{seen.box.owner.username}", "createdAt": TIMESTAMP}
-    wanted |= {"service": TEXT, "serviceFQDN": TEXT}
-    said = {field: row.get(field) for field in wanted}
-    require(said == wanted, f"a row that says {wanted}", row, seen.listed)
-    require(isinstance(row.get("ready"), bool), "ready true or false", row, seen.listed)
+    seen = await run.once(observe_lifetime)
+    row = _row(seen.listing, seen.box.name)
+    expected = {"namespace": f"user-{seen.box.owner.username}", "createdAt": TIMESTAMP}
+    expected |= {"service": TEXT, "serviceFQDN": TEXT}
+    actual = {field: row.get(field) for field in expected}
+    require(actual == expected, f"a row that says {expected}", row, seen.listing)
+    require(isinstance(row.get("ready"), bool), "ready true or false", row, seen.listing)
 
 
 @clause(
     "sandboxes.list.count",
-    "The list of sandboxes, paused ones too, carries their count.",
+    "The list of sandboxes includes their count, and paused sandboxes count.",
     source="list-sandboxes",
     needs=(Need.USER, Need.WAITING),
 )
 async def sandboxes_are_counted(run: Run) -> None:
-    seen, box = await run.once(life), await run.sandboxes.ready()
+    seen, box = await run.once(observe_lifetime), await run.sandboxes.ready()
     (await box.pause()).expect(200)
     with_one_paused = await box.owner.call("GET", SANDBOXES)
-    for reply in (seen.listed, seen.listed_after, with_one_paused):
+    for reply in (seen.listing, seen.listing_after_delete, with_one_paused):
         boxes = reply.expect_fields(count=COUNT)["sandboxes"]
         reply.expect_fields(count=len(boxes))
 
 
 @clause(
     "sandboxes.list.newest-first",
-    "One's sandboxes are listed newest first.",
+    "A user's sandboxes are listed newest first.",
     source="list-sandboxes",
     needs=(Need.USER, Need.WAITING),
 )
 async def sandboxes_are_listed_newest_first(run: Run) -> None:
-    standing = await run.sandboxes.ready()
-    made = [standing.name, (await run.sandboxes.new()).name]
+    shared = await run.sandboxes.ready()
+    created = [shared.name, (await run.sandboxes.new()).name]
     await run.clock.advance(0.001)
-    made.append((await run.sandboxes.new()).name)
-    await standing.pause()
-    order = made[::-1]
+    created.append((await run.sandboxes.new()).name)
+    await shared.pause()
+    order = created[::-1]
     shown = [name for name in await (await run.actors.alice()).names() if name in order]
     require(shown == order, f"{order}, in this order", shown)
 
@@ -72,52 +72,52 @@ async def sandboxes_are_listed_newest_first(run: Run) -> None:
     source="list-sandboxes",
     needs=Need.SECOND_USER,
 )
-async def only_ones_own_sandboxes_are_listed(run: Run) -> None:
-    theirs = await run.sandboxes.of_bob()
+async def only_own_sandboxes_are_listed(run: Run) -> None:
+    hidden = await run.sandboxes.of_bob()
     names = await (await run.actors.alice()).names()
-    require(theirs.name not in names, "a list without another user's sandbox", names)
+    require(hidden.name not in names, "a list without another user's sandbox", names)
 
 
 @clause(
     "sandboxes.list.brief",
-    "The list says neither replicas nor a reason.",
+    "The list contains neither replicas nor a reason.",
     source="list-sandboxes",
     needs=Need.USER,
 )
-async def a_list_is_brief(run: Run) -> None:
-    seen = await run.once(life)
-    row = _row(seen.listed, seen.box.name)
-    more = sorted({"replicas", "readyReason", "readyMessage"} & row.keys())
-    require(not more, "neither replicas nor a reason", more, seen.listed)
+async def the_list_omits_replicas_and_reasons(run: Run) -> None:
+    seen = await run.once(observe_lifetime)
+    row = _row(seen.listing, seen.box.name)
+    extra = sorted({"replicas", "readyReason", "readyMessage"} & row.keys())
+    require(not extra, "neither replicas nor a reason", extra, seen.listing)
 
 
 @clause(
     "sandboxes.list.agrees",
-    "The list says of a sandbox what is said when it is shown.",
+    "The list shows the same values of a sandbox as GET of that sandbox.",
     source="list-sandboxes",
     needs=(Need.USER, Need.WAITING),
 )
-async def a_list_agrees_with_what_is_shown(run: Run) -> None:
+async def the_list_agrees_with_get(run: Run) -> None:
     alice = await run.actors.alice()
-    seen, box = await run.once(life), await run.sandboxes.ready()
-    row = _row(seen.listed, seen.box.name)
-    if not came_warm(run, is_ready=row["ready"] is True):
-        require(row["ready"] is False, "a row that is not ready", row, seen.listed)
+    seen, box = await run.once(observe_lifetime), await run.sandboxes.ready()
+    row = _row(seen.listing, seen.box.name)
+    if not is_from_warm_pool(run, is_ready=row["ready"] is True):
+        require(row["ready"] is False, "a row that is not ready", row, seen.listing)
     agreed = 0
     for change in (box.get, box.pause, box.resume):
         await change()
         shown = await box.get()
         reply = await alice.call("GET", SANDBOXES)
-        if same((await box.get()).fields(), shown.fields()):  # and did not change between the two
+        if same((await box.get()).fields(), shown.fields()):  # the status did not change meanwhile
             _require_agreement(_row(reply, box.name), shown.fields(), reply)
             agreed += 1
     require(agreed, "a sandbox that says the same twice", "another status each time")
 
 
 def _require_agreement(row: Json, status: Json, reply: Reply) -> None:
-    wanted = {field: status.get(field) for field in _LISTED}
-    said = {field: row.get(field) for field in _LISTED}
-    require(said == wanted, f"a row that says {wanted}", said, reply)
+    expected = {field: status.get(field) for field in _LISTED}
+    actual = {field: row.get(field) for field in _LISTED}
+    require(actual == expected, f"a row that says {expected}", actual, reply)
 
 
 @clause(
@@ -127,20 +127,20 @@ def _require_agreement(row: Json, status: Json, reply: Reply) -> None:
     needs=Need.USER,
 )
 async def a_sandbox_is_shown(run: Run) -> None:
-    seen = await run.once(life)
+    seen = await run.once(observe_lifetime)
     fields = {"namespace": f"user-{seen.box.owner.username}", "createdAt": TIMESTAMP}
     fields |= {"service": TEXT, "serviceFQDN": TEXT, "replicas": COUNT}
-    body = seen.shown.expect_fields(name=seen.box.name, **fields)
-    require(isinstance(body["ready"], bool), "ready true or false", body, seen.shown)
+    body = seen.first_get.expect_fields(name=seen.box.name, **fields)
+    require(isinstance(body["ready"], bool), "ready true or false", body, seen.first_get)
 
 
 @clause(
     "sandboxes.get.service",
-    "The service has the sandbox's name, and its address the namespace's too.",
+    "The service has the sandbox's name, and its address also contains the namespace.",
     source="show-a-sandbox",
     needs=(Need.USER, Need.WAITING),
 )
-async def a_sandboxs_service(run: Run) -> None:
+async def the_service_is_shown(run: Run) -> None:
     box = await run.sandboxes.ready()
     namespace = f"user-{box.owner.username}"
     address = f"{box.name}.{namespace}.svc.cluster.local"

@@ -32,5 +32,5 @@ TEXT = IsStr(min_length=1)
 ANY = AnyThing()
 ID = IsUUID()
 COUNT = IsInt(ge=0)
-PREFIX_SHOWN = 12  # characters of a key, which are no secret
+PREFIX_SHOWN = 12  # characters of a key that the proxy shows
 KEY_FORM = re.compile(r"sk_live_[A-Za-z0-9_-]{32}")

@@ -1,4 +1,4 @@
-"""At most ten sandboxes a user: one full house, judged clause by clause."""
+"""The quota of ten sandboxes per user: it is filled once, for all clauses."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from sandbox_contract.harness.sandboxes import QUOTA
 from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need, Unsupported
 
-AT_ONCE = 4
+AT_ONCE = 4  # concurrent requests
 
 
 @dataclass(frozen=True, slots=True)
-class Rush:
-    """The answers while a quota was filled, and when several requests raced for its last place."""
+class LastPlaceRace:
+    """The responses while a quota was filled, the last place by concurrent requests."""
 
     seed: int
     boxes: list[SandboxHandle]
@@ -25,77 +25,77 @@ class Rush:
 
 
 @dataclass(frozen=True, slots=True)
-class FullHouse:
-    """The answers when one user's quota was full."""
+class FullQuota:
+    """The responses after one user's quota was full."""
 
-    rush: Rush
+    race: LastPlaceRace
     eleventh: Reply
     duplicate: Reply
     with_one_paused: Reply
-    of_another_user: Reply | None
+    for_second_user: Reply | None
     names: list[str]
-    after_a_deletion: Reply
+    after_delete: Reply
 
 
-async def _tenant(run: Run) -> User:
-    """Return the user whose quota is filled: one of the clause's own where that is possible."""
+async def _quota_user(run: Run) -> User:
+    """Return the user for the quota clauses: a temporary one if the admin key is known."""
     return await run.actors.temporary_user() if run.target.admin_key else await run.actors.alice()
 
 
-async def rush(run: Run, seed: int, tenant: User) -> Rush:
-    """Fill a house to its last place, and have several ask for that at once."""
-    boxes = [await run.sandboxes.unused(tenant, "quota")]
-    room = QUOTA - len(await tenant.names())
-    boxes += [run.sandboxes.handle(tenant, "quota") for _ in range(room - 2 + AT_ONCE)]
-    kept = boxes[: room - 1]
-    filling = [await box.create() for box in kept]
-    replies = await run.client.race(seed, *(box.create() for box in boxes[room - 1 :]))
-    return Rush(seed, boxes, filling, replies, await tenant.names())
+async def race_for_last_place(run: Run, seed: int, user: User) -> LastPlaceRace:
+    """Fill a quota up to its last place, then request that place concurrently."""
+    boxes = [await run.sandboxes.unused(user, "quota")]
+    free = QUOTA - len(await user.names())
+    boxes += [run.sandboxes.handle(user, "quota") for _ in range(free - 2 + AT_ONCE)]
+    sequential_boxes = boxes[: free - 1]
+    filling = [await box.create() for box in sequential_boxes]
+    replies = await run.client.race(seed, *(box.create() for box in boxes[free - 1 :]))
+    return LastPlaceRace(seed, boxes, filling, replies, await user.names())
 
 
-async def full_house(run: Run) -> FullHouse:
-    """Fill one user's quota, and send more requests."""
-    tenant = await _tenant(run)
-    rushed = await rush(run, run.seed, tenant)
-    eleventh = await run.sandboxes.handle(tenant, "quota").create()
-    first = next((box for box in rushed.boxes if box.name in rushed.names), rushed.boxes[0])
+async def fill_quota(run: Run) -> FullQuota:
+    """Fill one user's quota, and record the responses to further requests."""
+    user = await _quota_user(run)
+    race = await race_for_last_place(run, run.seed, user)
+    eleventh = await run.sandboxes.handle(user, "quota").create()
+    first = next((box for box in race.boxes if box.name in race.names), race.boxes[0])
     await first.pause()
     await run.clock.until_phase(first, Phase.PAUSED)
-    return FullHouse(
-        rush=rushed,
+    return FullQuota(
+        race=race,
         eleventh=eleventh,
         duplicate=await first.create(),
-        with_one_paused=await run.sandboxes.handle(tenant, "quota").create(),
-        of_another_user=await _elsewhere(run),
-        names=await tenant.names(),
-        after_a_deletion=await _in_place_of(run, first),
+        with_one_paused=await run.sandboxes.handle(user, "quota").create(),
+        for_second_user=await _create_for_second_user(run),
+        names=await user.names(),
+        after_delete=await _replace(run, first),
     )
 
 
-async def _elsewhere(run: Run) -> Reply | None:
+async def _create_for_second_user(run: Run) -> Reply | None:
     try:
         return await (await run.sandboxes.unused(await run.actors.bob(), "quota")).create()
     except Unsupported:
         return None
 
 
-async def _in_place_of(run: Run, box: SandboxHandle) -> Reply:
+async def _replace(run: Run, box: SandboxHandle) -> Reply:
     await box.delete()
     return await run.sandboxes.handle(box.owner, "quota").create()
 
 
 @clause(
     "sandboxes.quota.room",
-    "A user may have 10 sandboxes.",
+    "A user can have 10 sandboxes.",
     source="quota",
     needs=Need.USER,
 )
-async def ten_sandboxes_fit(run: Run) -> None:
-    seen = await run.once(full_house)
-    for reply in seen.rush.filling:
+async def ten_sandboxes_are_allowed(run: Run) -> None:
+    seen = await run.once(fill_quota)
+    for reply in seen.race.filling:
         reply.expect(201)
-    last = [reply.status for reply in seen.rush.replies]
-    require(201 in last, "201 for one of those who asked for the last place", last)
+    last = [reply.status for reply in seen.race.replies]
+    require(201 in last, "201 for one of the requests for the last place", last)
 
 
 def _require_refused(reply: Reply) -> None:
@@ -108,50 +108,50 @@ def _require_refused(reply: Reply) -> None:
     source="quota",
     needs=Need.USER,
 )
-async def an_eleventh_does_not_fit(run: Run) -> None:
-    seen = await run.once(full_house)
+async def an_eleventh_sandbox_is_refused(run: Run) -> None:
+    seen = await run.once(fill_quota)
     _require_refused(seen.eleventh)
     require(len(seen.names) <= QUOTA, f"{QUOTA} sandboxes at most", seen.names)
 
 
 @clause(
     "sandboxes.quota.paused",
-    "A paused one counts.",
+    "A paused sandbox counts toward the quota.",
     source="quota",
     needs=Need.USER,
 )
-async def a_paused_one_counts(run: Run) -> None:
-    _require_refused((await run.once(full_house)).with_one_paused)
+async def a_paused_sandbox_counts(run: Run) -> None:
+    _require_refused((await run.once(fill_quota)).with_one_paused)
 
 
 @clause(
     "sandboxes.quota.duplicate",
-    "In a full house, a name that is taken is 409.",
+    "When the quota is full, a name that is taken is still 409.",
     source="quota",
     needs=Need.USER,
 )
-async def a_taken_name_comes_first(run: Run) -> None:
-    (await run.once(full_house)).duplicate.expect_refusal(409)
+async def a_taken_name_is_reported_first(run: Run) -> None:
+    (await run.once(fill_quota)).duplicate.expect_refusal(409)
 
 
 @clause(
     "sandboxes.quota.freed",
-    "A deleted sandbox makes room for another.",
+    "Deleting a sandbox frees a place in the quota.",
     source="quota",
     needs=Need.USER,
 )
-async def a_deletion_makes_room(run: Run) -> None:
-    (await run.once(full_house)).after_a_deletion.expect(201)
+async def a_delete_frees_a_place(run: Run) -> None:
+    (await run.once(fill_quota)).after_delete.expect(201)
 
 
 @clause(
     "sandboxes.quota.per-user",
-    "One user's full house leaves room for another user.",
+    "One user's full quota does not limit another user.",
     source="quota",
     needs=Need.SECOND_USER,
 )
-async def another_user_has_room(run: Run) -> None:
-    reply = (await run.once(full_house)).of_another_user
+async def the_quota_is_per_user(run: Run) -> None:
+    reply = (await run.once(fill_quota)).for_second_user
     if reply is None:
         raise Unsupported(reason="room for a sandbox of the second user")
     reply.expect(201)
@@ -164,9 +164,9 @@ async def another_user_has_room(run: Run) -> None:
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def an_eleventh_is_told_the_quota(run: Run) -> None:
-    reply = (await run.once(full_house)).eleventh
+async def the_refusal_names_the_quota(run: Run) -> None:
+    reply = (await run.once(fill_quota)).eleventh
     reply.expect_refusal(403)
-    said = str(reply.fields()["message"])
-    is_told = "quota" in said.lower() and str(QUOTA) in said
-    require(is_told, f"a message that says the quota of {QUOTA}", said, reply)
+    message = str(reply.fields()["message"])
+    names_quota = "quota" in message.lower() and str(QUOTA) in message
+    require(names_quota, f"a message that says the quota of {QUOTA}", message, reply)

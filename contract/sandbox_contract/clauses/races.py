@@ -1,10 +1,14 @@
-"""Requests at the same time: each round in another order, which its seed replays."""
+"""Concurrent requests, in several interleavings, each of which its seed replays."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sandbox_contract.clause import Level, clause
-from sandbox_contract.clauses.stateful.linearizability import Step, found_deleted, require_legal
+from sandbox_contract.clauses.stateful.linearizability import (
+    Step,
+    require_linearizable,
+    was_deleted_meanwhile,
+)
 from sandbox_contract.harness.actors import SandboxHandle
 from sandbox_contract.harness.paths import own_key_path
 from sandbox_contract.harness.readiness import Phase, describe, phase_of
@@ -14,29 +18,30 @@ from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need
 
 from .messages import REVOKED
-from .quota import AT_ONCE, Rush, full_house, rush
+from .quota import AT_ONCE, LastPlaceRace, fill_quota, race_for_last_place
 
-_MANY, _FEW = 12, 2  # rounds: where they cost nothing, and where each takes a sandbox
+_ROUNDS_IN_PROCESS = 12  # which cost nothing
+_ROUNDS = 2  # where each round takes a sandbox
 
 
-def _rounds(run: Run, *, few: int = _FEW) -> Iterator[int]:
+def _rounds(run: Run, *, remote_rounds: int = _ROUNDS) -> Iterator[int]:
     """Yield the seed of each round."""
-    count = _MANY if run.target.app is not None else few
+    count = _ROUNDS_IN_PROCESS if run.target.app is not None else remote_rounds
     yield from (run.seed * 1000 + number for number in range(count))
 
 
-def _created(is_there: bool) -> tuple[int, bool]:
-    return (409, True) if is_there else (201, True)
+def _apply_create(exists: bool) -> tuple[int, bool]:
+    return (409, True) if exists else (201, True)
 
 
-def _deleted(is_there: bool) -> tuple[int, bool]:
-    return (200, False) if is_there else (403, False)
+def _apply_delete(exists: bool) -> tuple[int, bool]:
+    return (200, False) if exists else (403, False)
 
 
-CREATE, DELETE = Step("create", _created), Step("delete", _deleted)
+CREATE, DELETE = Step("create", _apply_create), Step("delete", _apply_delete)
 
 
-def _expect_none_but(replies: list[Reply], *statuses: int) -> None:
+def _expect_statuses(replies: list[Reply], *statuses: int) -> None:
     for reply in replies:
         reply.expect(*statuses)
 
@@ -46,7 +51,7 @@ def _expect_none_but(replies: list[Reply], *statuses: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """The answers of one round, and the sandboxes after it."""
+    """The responses of one round, and the names of the sandboxes after it."""
 
     seed: int
     name: str
@@ -58,7 +63,7 @@ class _Round:
         return [reply.status for reply in self.replies]
 
 
-async def _creates(run: Run) -> list[_Round]:
+async def _race_creates(run: Run) -> list[_Round]:
     alice, rounds = await run.actors.alice(), list[_Round]()
     for seed in _rounds(run):
         box = await run.sandboxes.unused(alice, "race")
@@ -68,7 +73,7 @@ async def _creates(run: Run) -> list[_Round]:
     return rounds
 
 
-async def _deletes(run: Run) -> list[_Round]:
+async def _race_deletes(run: Run) -> list[_Round]:
     alice, rounds = await run.actors.alice(), list[_Round]()
     for seed in _rounds(run):
         box = await run.sandboxes.new(alice, "race")
@@ -77,22 +82,22 @@ async def _deletes(run: Run) -> list[_Round]:
     return rounds
 
 
-def _require_one(each: _Round, status: int) -> None:
-    won = each.statuses.count(status)
-    require(won == 1, f"one {status} (interleaving {each.seed})", each.statuses)
+def _require_one_winner(race: _Round, status: int) -> None:
+    winners = race.statuses.count(status)
+    require(winners == 1, f"one {status} (interleaving {race.seed})", race.statuses)
 
 
 @clause(
     "races.create.one",
-    "Of concurrent creates of one name, one is 201.",
+    "Of concurrent creates of one name, exactly one is 201.",
     source="concurrent-creates",
     needs=Need.USER,
 )
 async def one_create_wins(run: Run) -> None:
-    for each in await run.once(_creates):
-        require_legal(False, [CREATE] * AT_ONCE, each.replies, each.seed)
-        _require_one(each, 201)
-        require(each.names.count(each.name) == 1, f"{each.name}, listed once", each.names)
+    for race in await run.once(_race_creates):
+        require_linearizable(False, [CREATE] * AT_ONCE, race.replies, race.seed)
+        _require_one_winner(race, 201)
+        require(race.names.count(race.name) == 1, f"{race.name}, listed once", race.names)
 
 
 @clause(
@@ -102,40 +107,40 @@ async def one_create_wins(run: Run) -> None:
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def other_creates_are_told(run: Run) -> None:
-    for each in await run.once(_creates):
-        _expect_none_but(each.replies, 201, 409)
+async def other_creates_are_conflicts(run: Run) -> None:
+    for race in await run.once(_race_creates):
+        _expect_statuses(race.replies, 201, 409)
 
 
 @clause(
     "races.create.different",
-    "Concurrent creates of different names are all 201, and all are there.",
+    "Concurrent creates of different names are all 201, and all the sandboxes exist.",
     source="concurrent-creates",
     needs=Need.USER,
 )
-async def creates_of_different_names_all_win(run: Run) -> None:
+async def creates_of_different_names_succeed(run: Run) -> None:
     alice = await run.actors.alice()
-    for seed in _rounds(run, few=1):
+    for seed in _rounds(run, remote_rounds=1):
         boxes = [await run.sandboxes.unused(alice, "race") for _ in range(2)]
         replies = await run.client.race(seed, *(box.create() for box in boxes))
-        _expect_none_but(replies, 201)
+        _expect_statuses(replies, 201)
         names = await alice.names()
         missing = [box.name for box in boxes if box.name not in names]
         require(not missing, f"all of them listed (interleaving {seed})", f"not {missing}")
-        await run.end_clause()  # two at a time
+        await run.end_clause()  # two sandboxes at a time
 
 
 @clause(
     "races.delete.one",
-    "Of concurrent deletes, one is 200.",
+    "Of concurrent deletes, exactly one is 200.",
     source="concurrent-deletes",
     needs=Need.USER,
 )
 async def one_delete_wins(run: Run) -> None:
-    for each in await run.once(_deletes):
-        require_legal(True, [DELETE] * AT_ONCE, each.replies, each.seed)
-        _require_one(each, 200)
-        require(each.name not in each.names, f"a list without {each.name}", each.names)
+    for race in await run.once(_race_deletes):
+        require_linearizable(True, [DELETE] * AT_ONCE, race.replies, race.seed)
+        _require_one_winner(race, 200)
+        require(race.name not in race.names, f"a list without {race.name}", race.names)
 
 
 @clause(
@@ -145,99 +150,107 @@ async def one_delete_wins(run: Run) -> None:
     needs=Need.USER,
     level=Level.SHOULD,
 )
-async def other_deletes_are_told(run: Run) -> None:
-    for each in await run.once(_deletes):
-        _expect_none_but(each.replies, 200, 403)
+async def other_deletes_are_refused(run: Run) -> None:
+    for race in await run.once(_race_deletes):
+        _expect_statuses(race.replies, 200, 403)
 
 
 @clause(
     "races.create-delete.legal",
-    "Create against delete answers as some order of the two would.",
+    "Concurrent creates and deletes get the responses of some sequential order.",
     source="any-order",
     needs=Need.USER,
 )
-async def create_against_delete(run: Run) -> None:
-    for seed in _rounds(run, few=1):
+async def creates_and_deletes_are_linearizable(run: Run) -> None:
+    for seed in _rounds(run, remote_rounds=1):
         box = await run.sandboxes.unused(await run.actors.alice(), "race")
         steps = [CREATE, DELETE, CREATE, DELETE]
         replies = await run.client.race(
             seed, box.create(), box.delete(), box.create(), box.delete()
         )
-        ends = require_legal(False, steps, replies, seed)
-        is_there = (await box.get()).expect(200, 403).status == 200
-        require(is_there in ends, f"a sandbox as some order leaves it: {ends}", is_there)
+        final_states = require_linearizable(False, steps, replies, seed)
+        exists = (await box.get()).expect(200, 403).status == 200
+        require(
+            exists in final_states, f"a sandbox as some order leaves it: {final_states}", exists
+        )
         await box.delete()
 
 
 @clause(
     "races.quota.held",
-    "Concurrent creates do not pass the quota.",
+    "Concurrent creates do not exceed the quota.",
     source="concurrent-creates",
     needs=Need.USER,
 )
-async def the_quota_holds(run: Run) -> None:
-    _require_room_for_one((await run.once(full_house)).rush)
+async def concurrent_creates_respect_the_quota(run: Run) -> None:
+    _require_room_for_one((await run.once(fill_quota)).race)
     if run.target.app is not None:
         for seed in _rounds(run):
-            _require_room_for_one(await rush(run, seed, await run.actors.temporary_user("tenant")))
-            await run.end_clause()  # a full house at a time
+            _require_room_for_one(
+                await race_for_last_place(run, seed, await run.actors.temporary_user("tenant"))
+            )
+            await run.end_clause()  # one full quota at a time
 
 
-def _require_room_for_one(asked: Rush) -> None:
-    won = [reply.status for reply in asked.replies].count(201)
-    require(won == 1, f"one 201 (interleaving {asked.seed})", f"{won} of them")
+def _require_room_for_one(last_place: LastPlaceRace) -> None:
+    winners = [reply.status for reply in last_place.replies].count(201)
+    require(winners == 1, f"one 201 (interleaving {last_place.seed})", f"{winners} of them")
     require(
-        len(asked.names) == QUOTA, f"{QUOTA} sandboxes (interleaving {asked.seed})", asked.names
+        len(last_place.names) == QUOTA,
+        f"{QUOTA} sandboxes (interleaving {last_place.seed})",
+        last_place.names,
     )
 
 
 # Pause and resume -------------------------------------------------------------------------------
 
 
-async def _scaled(run: Run, seed: int, box: SandboxHandle) -> list[Reply]:
+async def _race_pause_and_resume(run: Run, seed: int, box: SandboxHandle) -> list[Reply]:
     return await run.client.race(seed, box.pause(), box.resume(), box.pause(), box.resume())
 
 
 @clause(
     "races.scale.no-fault",
-    "Pause against resume is never 5xx.",
+    "Concurrent pauses and resumes are never 5xx.",
     source="pause-against-resume",
     needs=(Need.USER, Need.WAITING),
     level=Level.SHOULD,
 )
-async def pause_against_resume_is_no_fault(run: Run) -> None:
+async def pauses_and_resumes_are_no_server_error(run: Run) -> None:
     box = await run.sandboxes.ready()
     for seed in _rounds(run):
-        for reply in await _scaled(run, seed, box):
+        for reply in await _race_pause_and_resume(run, seed, box):
             require(reply.status < 500, f"no 5xx (interleaving {seed})", reply, reply)
 
 
 @clause(
     "races.scale.legal",
-    "Pause against resume comes to rest, ready or paused.",
+    "After concurrent pauses and resumes, a sandbox becomes ready or paused.",
     source="pause-against-resume",
     needs=(Need.USER, Need.WAITING),
 )
-async def pause_against_resume_ends_as_one_of_them(run: Run) -> None:
+async def pauses_and_resumes_settle(run: Run) -> None:
     box = await run.sandboxes.ready()
-    for seed in _rounds(run, few=1):
-        replies = await _scaled(run, seed, box)
+    for seed in _rounds(run, remote_rounds=1):
+        replies = await _race_pause_and_resume(run, seed, box)
         for reply in replies:
             require(reply.status == 200 or reply.status >= 500, "200", reply, reply)
-        await _settled(run, box)
+        await _require_settled(run, box)
 
 
-async def _settled(run: Run, box: SandboxHandle) -> None:
-    """Expect that a sandbox comes to rest, ready or paused."""
+async def _require_settled(run: Run, box: SandboxHandle) -> None:
+    """Require that a sandbox settles as ready or paused: the same status in two polls."""
 
-    async def look() -> bool | None:
+    async def check() -> bool | None:
         status = await box.status()
-        said.append(describe(status))
-        rests = phase_of(status) in {Phase.READY, Phase.PAUSED}
-        return True if rests and said.count(said[-1]) > 1 else None
+        seen_statuses.append(describe(status))
+        is_settled = phase_of(status) in {Phase.READY, Phase.PAUSED}
+        return True if is_settled and seen_statuses.count(seen_statuses[-1]) > 1 else None
 
-    said: list[str] = []
-    await run.clock.until(f"{box.name} to be ready or paused", look, last=lambda: said[-1])
+    seen_statuses: list[str] = []
+    await run.clock.until(
+        f"{box.name} to be ready or paused", check, last=lambda: seen_statuses[-1]
+    )
 
 
 # Others -----------------------------------------------------------------------------------------
@@ -245,43 +258,45 @@ async def _settled(run: Run, box: SandboxHandle) -> None:
 
 @clause(
     "races.exec-delete.legal",
-    "Exec against delete answers as some order of the two would.",
+    "A concurrent exec and delete get the responses of some sequential order.",
     source="any-order",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def exec_against_delete(run: Run) -> None:
-    for seed in _rounds(run, few=1):
+async def exec_and_delete_are_linearizable(run: Run) -> None:
+    for seed in _rounds(run, remote_rounds=1):
         box = await run.sandboxes.new(tag="race")
         await run.clock.until_phase(box, Phase.READY)
         replies = await run.client.race(seed, box.exec("echo ran"), box.delete())
-        ran, deleted = replies
+        executed, deleted = replies
         deleted.expect(200)
-        # Before: it ran. After: it is hidden. In between: it was cut off, which is no 2xx.
-        if ran.status < 300:
-            data = ran.expect_fields(success=True)["data"]
-            says = f"{data['status']}: {data['output'].strip()}"
-            require(says == "completed: ran", "the output of a command that ran", says, ran)
-        elif ran.status < 500 and not found_deleted(ran):
-            ran.expect(403)
+        # The command ran before the delete, came after it (403), or was cut off by it (not 2xx).
+        if executed.status < 300:
+            data = executed.expect_fields(success=True)["data"]
+            result = f"{data['status']}: {data['output'].strip()}"
+            require(
+                result == "completed: ran", "the output of a command that ran", result, executed
+            )
+        elif executed.status < 500 and not was_deleted_meanwhile(executed):
+            executed.expect(403)
         (await box.get()).expect(403)
         (await box.exec("echo ran")).expect(403)
 
 
 @clause(
     "races.revoke-use.legal",
-    "Revoke against use answers as some order of the two would.",
+    "A concurrent revocation and uses of a key get the responses of some sequential order.",
     source="any-order",
     needs=Need.USER,
 )
-async def revoke_against_use(run: Run) -> None:
+async def revocation_and_use_are_linearizable(run: Run) -> None:
     alice = await run.actors.alice()
-    for seed in _rounds(run, few=_MANY):
+    for seed in _rounds(run, remote_rounds=_ROUNDS_IN_PROCESS):
         key = await run.actors.make_own_key(alice)
         caller = alice.saying(key.secret)
-        _, *used = await run.client.race(
+        _, *uses = await run.client.race(
             seed,
             alice.call("DELETE", own_key_path(key.id)),
             *(caller("GET", "/api/me") for _ in range(AT_ONCE)),
         )
-        _expect_none_but(used, 200, 401)
+        _expect_statuses(uses, 200, 401)
         (await caller("GET", "/api/me")).expect_refusal(401, REVOKED)

@@ -1,4 +1,4 @@
-"""How a sandbox becomes ready: every status on the way, and the instant where that is exact."""
+"""Readiness: every status until a sandbox is ready, and the instant on an exact clock."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require, same
 from sandbox_contract.target import Need, Unsupported
 
-from .life import came_warm, life
+from .lifetime import is_from_warm_pool, observe_lifetime
 from .messages import NOT_READY
 
 _TICK = timedelta(milliseconds=1).total_seconds()
@@ -24,13 +24,13 @@ _HOURS = 6 * 3600.0
 
 def _require_phase(reply: Reply, phase: Phase) -> Json:
     status = reply.expect_fields()
-    said = describe(status)
-    require(any(row.phase is phase for row in rows_of(status)), rows_in_words(phase), said, reply)
+    shown = describe(status)
+    require(any(row.phase is phase for row in rows_of(status)), rows_in_words(phase), shown, reply)
     return status
 
 
-def _note(run: Run, status: Json) -> None:
-    """Record which controller words a status this way."""
+def _note_profile(run: Run, status: Json) -> None:
+    """Note in the report which controller's words a status has."""
     profile = profile_of(status)
     if profile is not None:
         run.note(f"in the words of {profile}")
@@ -41,37 +41,37 @@ def _note(run: Run, status: Json) -> None:
 
 @clause(
     "readiness.created.not-ready",
-    "A sandbox that was just made is not ready.",
+    "A newly created sandbox is not ready.",
     source="states",
     needs=Need.USER,
 )
 async def a_new_sandbox_is_not_ready(run: Run) -> None:
-    seen = await run.once(life)
-    status = seen.shown.expect_fields(name=seen.box.name)
-    if came_warm(run, is_ready=phase_of(status) is Phase.READY):
+    seen = await run.once(observe_lifetime)
+    status = seen.first_get.expect_fields(name=seen.box.name)
+    if is_from_warm_pool(run, is_ready=phase_of(status) is Phase.READY):
         return
-    require(status["ready"] is False, "a sandbox that is not ready", status, seen.shown)
+    require(status["ready"] is False, "a sandbox that is not ready", status, seen.first_get)
 
 
 @clause(
     "readiness.ready.row",
-    "A sandbox that is ready says so in the words of either controller.",
+    "A ready sandbox has the ready status of one of the two controllers.",
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
-async def a_ready_sandbox_says_so(run: Run) -> None:
+async def a_ready_sandbox_has_a_ready_status(run: Run) -> None:
     status = (await run.sandboxes.statuses_of_start())[-1]
     require(phase_of(status) is Phase.READY, rows_in_words(Phase.READY), describe(status))
-    _note(run, status)
+    _note_profile(run, status)
 
 
 @clause(
     "readiness.ready.answers",
-    "The runtime of a sandbox that is ready answers in the end.",
+    "The runtime of a ready sandbox eventually answers.",
     source="ready-and-listening",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_ready_sandbox_answers(run: Run) -> None:
+async def a_ready_sandbox_answers_eventually(run: Run) -> None:
     start = await run.sandboxes.start()
     if start.silent is not None:
         raise start.silent
@@ -84,32 +84,32 @@ async def a_ready_sandbox_answers(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
     level=Level.SHOULD,
 )
-async def a_ready_sandbox_listens(run: Run) -> None:
-    box = await run.sandboxes.new()  # the shared one may have been ready for long
+async def a_ready_sandbox_answers_at_once(run: Run) -> None:
+    box = await run.sandboxes.new()  # the shared one may have been ready for a long time
     await run.clock.until_phase(box, Phase.READY)
     (await box.describe()).expect(200)
 
 
 @clause(
     "readiness.paused.row",
-    "A sandbox that is paused says so in the words of either controller.",
+    "A paused sandbox has the paused status of one of the two controllers.",
     source="profiles",
     needs=(Need.USER, Need.WAITING),
 )
-async def a_paused_sandbox_says_so(run: Run) -> None:
+async def a_paused_sandbox_has_a_paused_status(run: Run) -> None:
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
     status = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
-    _note(run, status)
+    _note_profile(run, status)
 
 
 @clause(
     "readiness.rows.known",
-    "Every status on the way to ready is one of the table's.",
+    "Every status of a starting sandbox is in the table of states.",
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
-async def every_status_is_one_of_the_tables(run: Run) -> None:
+async def every_starting_status_is_known(run: Run) -> None:
     for status in await run.sandboxes.statuses_of_start():
         require(rows_of(status), "a status of the table", describe(status))
         is_created = phase_of(status) is Phase.CREATED
@@ -119,7 +119,7 @@ async def every_status_is_one_of_the_tables(run: Run) -> None:
 
 @clause(
     "readiness.rows.forward",
-    "On the way to ready, no status goes back.",
+    "The state of a starting sandbox never goes back.",
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
@@ -131,25 +131,25 @@ async def no_status_goes_back(run: Run) -> None:
 
 @clause(
     "readiness.profile.one",
-    "A proxy words ready and paused as one and the same controller.",
+    "A proxy reports ready and paused sandboxes in the words of one controller.",
     source="profiles",
     needs=(Need.USER, Need.WAITING),
 )
-async def one_controller_words_them_all(run: Run) -> None:
+async def one_controller_reports_all_statuses(run: Run) -> None:
     ready = (await run.sandboxes.statuses_of_start())[-1]
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
     paused = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
     profiles = {profile_of(ready), profile_of(paused)}
     require(len(profiles) == 1, "one profile", f"ready: {ready}, paused: {paused}")
-    _note(run, ready)
+    _note_profile(run, ready)
 
 
-# At the instant ---------------------------------------------------------------------------------
+# On an exact clock ------------------------------------------------------------------------------
 
 
 def _delays(run: Run) -> tuple[float, float]:
-    """Return when a change shows and when a sandbox is ready, in seconds, as the target has it."""
+    """Return the target's reconcile delay and start-up time, in seconds."""
     time = run.target.time
     if time.ready_after is None or time.reconcile_delay is None:
         raise Unsupported(reason="to know when a sandbox is ready: ready_after and reconcile_delay")
@@ -158,58 +158,58 @@ def _delays(run: Run) -> tuple[float, float]:
 
 @clause(
     "readiness.created.row",
-    "Before the controller has seen a sandbox, its service is pending, and there is no reason.",
+    "Until the controller has seen a sandbox, its service is pending and it has no reason.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_sandbox_that_nobody_has_seen(run: Run) -> None:
-    reconciled, _ = _delays(run)
+async def an_unreconciled_sandbox_is_created(run: Run) -> None:
+    reconcile_delay, _ = _delays(run)
     box = await run.sandboxes.new()
     reply = await box.get()
     status = _require_phase(reply, Phase.CREATED)
     require(status["service"] == "pending" == status["serviceFQDN"], "pending", status, reply)
     require("readyReason" not in status, "no readyReason", status, reply)
     require("readyMessage" not in status, "no readyMessage", status, reply)
-    await run.clock.advance(reconciled - _TICK)
+    await run.clock.advance(reconcile_delay - _TICK)
     _require_phase(await box.get(), Phase.CREATED)
 
 
 @clause(
     "readiness.pending.row",
-    "While its pod is pending, a sandbox says so.",
+    "While its pod is pending, a sandbox has the status pending.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_pending_sandbox(run: Run) -> None:
-    reconciled, _ = _delays(run)
+async def a_pending_sandbox_has_a_pending_status(run: Run) -> None:
+    reconcile_delay, _ = _delays(run)
     box = await run.sandboxes.new()
-    await run.clock.advance(reconciled)
+    await run.clock.advance(reconcile_delay)
     reply = await box.get()
     status = _require_phase(reply, Phase.PENDING)
     require(status["service"] == box.name, f"service {box.name}", status, reply)
-    _note(run, status)
+    _note_profile(run, status)
 
 
 @clause(
     "readiness.starting.row",
-    "While its pod starts, a sandbox says so.",
+    "While its pod starts, a sandbox has the status starting.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_starting_sandbox(run: Run) -> None:
+async def a_starting_sandbox_has_a_starting_status(run: Run) -> None:
     _, ready = _delays(run)
     box = await run.sandboxes.new()
     await run.clock.advance(ready - _TICK)
-    _note(run, _require_phase(await box.get(), Phase.STARTING))
+    _note_profile(run, _require_phase(await box.get(), Phase.STARTING))
 
 
 @clause(
     "readiness.ready.instant",
-    "A sandbox is not ready one tick before its time, and ready at it.",
+    "A sandbox becomes ready when its start-up time has passed, to the millisecond.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def ready_at_the_instant(run: Run) -> None:
+async def a_sandbox_is_ready_to_the_millisecond(run: Run) -> None:
     _, ready = _delays(run)
     box = await run.sandboxes.new()
     await run.clock.advance(ready - _TICK)
@@ -223,11 +223,11 @@ async def ready_at_the_instant(run: Run) -> None:
 
 @clause(
     "readiness.resume.instant",
-    "A resumed sandbox is not ready one tick before its time, and ready at it.",
+    "A resumed sandbox becomes ready when its start-up time has passed, to the millisecond.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def ready_again_at_the_instant(run: Run) -> None:
+async def a_resumed_sandbox_is_ready_to_the_millisecond(run: Run) -> None:
     _, ready = _delays(run)
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
@@ -243,11 +243,11 @@ async def ready_again_at_the_instant(run: Run) -> None:
 
 @clause(
     "readiness.ready.lasts",
-    "A sandbox that is ready stays so for hours.",
+    "A ready sandbox stays ready for hours.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_ready_sandbox_stays_so(run: Run) -> None:
+async def a_ready_sandbox_stays_ready(run: Run) -> None:
     box = await run.sandboxes.ready()
     before = (await box.get()).expect(200)
     await run.clock.advance(_HOURS)
@@ -257,11 +257,11 @@ async def a_ready_sandbox_stays_so(run: Run) -> None:
 
 @clause(
     "readiness.paused.lasts",
-    "A sandbox that is paused stays so for hours.",
+    "A paused sandbox stays paused for hours.",
     source="profiles",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def a_paused_sandbox_stays_so(run: Run) -> None:
+async def a_paused_sandbox_stays_paused(run: Run) -> None:
     box = await run.sandboxes.ready()
     (await box.pause()).expect(200)
     before = (await run.clock.until_phase(box, Phase.PAUSED))[-1]
@@ -272,19 +272,19 @@ async def a_paused_sandbox_stays_so(run: Run) -> None:
 
 @clause(
     "readiness.change.old-status",
-    "Until the controller has seen a pause or a resume, the old status shows.",
+    "Until the controller has seen a pause or a resume, GET shows the old status.",
     source="states",
     needs=(Need.USER, Need.EXACT_CLOCK),
 )
-async def the_old_status_shows_for_a_while(run: Run) -> None:
-    reconciled, _ = _delays(run)
+async def the_old_status_shows_until_reconciliation(run: Run) -> None:
+    reconcile_delay, _ = _delays(run)
     box = await run.sandboxes.ready()
     for change, before, after in (
         (box.pause, Phase.READY, Phase.PAUSED),
         (box.resume, Phase.PAUSED, Phase.PENDING),
     ):
         (await change()).expect(200)
-        for seconds, phase in ((0, before), (reconciled - _TICK, before), (_TICK, after)):
+        for seconds, phase in ((0, before), (reconcile_delay - _TICK, before), (_TICK, after)):
             await run.clock.advance(seconds)
             reply = await box.get()
             status = _require_phase(reply, phase)
@@ -302,35 +302,35 @@ async def _require_failure(run: Run, mode: str, phase: Phase) -> None:
         )
     box = await run.sandboxes.new(image=image)
     status = (await run.clock.until_phase(box, phase))[-1]
-    _note(run, status)
+    _note_profile(run, status)
     (await box.exec("true")).expect_refusal(503)
 
 
 @clause(
     "readiness.failed.row",
-    "A sandbox whose pod failed says so in the words of either controller.",
+    "A sandbox whose pod failed has the failed status of one of the two controllers.",
     source="profiles",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )
-async def a_failed_sandbox(run: Run) -> None:
+async def a_failed_sandbox_has_a_failed_status(run: Run) -> None:
     await _require_failure(run, "failed", Phase.FAILED)
 
 
 @clause(
     "readiness.expired.row",
-    "A sandbox that has expired says so.",
+    "An expired sandbox has the status expired.",
     source="profiles",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )
-async def an_expired_sandbox(run: Run) -> None:
+async def an_expired_sandbox_has_an_expired_status(run: Run) -> None:
     await _require_failure(run, "expired", Phase.EXPIRED)
 
 
 @clause(
     "readiness.controller-error.row",
-    "A sandbox that the controller cannot reconcile says so.",
+    "A sandbox that the controller cannot reconcile has the status controller error.",
     source="states",
     needs=(Need.USER, Need.FAILURE_IMAGES),
 )
-async def a_sandbox_that_cannot_be_reconciled(run: Run) -> None:
+async def a_controller_error_has_an_error_status(run: Run) -> None:
     await _require_failure(run, "controller-error", Phase.ERROR)

@@ -22,24 +22,24 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Caller
 from sandbox_contract.http.expect import Reply, require
 
-NO_ID = str(UUID(int=0, version=4))  # a UUID that nothing has
+NO_ID = str(UUID(int=0, version=4))  # a UUID that no user or key has
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A request that a route would take."""
+    """A well-formed request to one route."""
 
     method: str
     path: str
     body: Any = None
 
-    async def ask(self, caller: Caller) -> Reply:
-        """Send it."""
+    async def send(self, caller: Caller) -> Reply:
+        """Send the request as a caller."""
         return await caller(self.method, self.path, self.body)
 
 
 def sandbox_routes(name: str, command: str = "true") -> list[Route]:
-    """Return the routes of one sandbox; the one that deletes comes last."""
+    """Return the routes of one sandbox, its deletion last."""
     path = f"{SANDBOXES}/{name}"
     return [
         Route("GET", path),
@@ -57,7 +57,7 @@ def sandbox_routes(name: str, command: str = "true") -> list[Route]:
 
 
 def user_routes(name: str) -> list[Route]:
-    """Return every route that needs a user's key, `name` for a sandbox's."""
+    """Return every route that needs a user's key; `name` is the sandbox's name in them."""
     return [
         Route("GET", "/api/me"),
         Route("GET", MY_KEYS),
@@ -70,7 +70,7 @@ def user_routes(name: str) -> list[Route]:
 
 
 def admin_routes(name: str) -> list[Route]:
-    """Return every route that needs the admin key, `name` for a user's."""
+    """Return every route that needs the admin key; `name` is the username in them."""
     return [
         Route("GET", USERS),
         Route("POST", USERS, {"username": name}),
@@ -83,29 +83,31 @@ def admin_routes(name: str) -> list[Route]:
     ]
 
 
-async def each_refused(routes: list[Route], caller: Caller, status: int, message: str) -> None:
-    """Expect that every route refuses a caller with a status and a message."""
+async def expect_refused_on_each(
+    routes: list[Route], caller: Caller, status: int, message: str
+) -> None:
+    """Require that every route refuses a caller with a status and a message."""
     for route in routes:
-        (await route.ask(caller)).expect_refusal(status, message)
+        (await route.send(caller)).expect_refusal(status, message)
 
 
-async def each_without_effect(run: Run, box: SandboxHandle, callers: list[Caller]) -> None:
+async def expect_no_effect(run: Run, box: SandboxHandle, callers: list[Caller]) -> None:
     """Require that refused requests leave a ready sandbox unchanged."""
     owner, file = box.owner, run.name("refused")
     before, names = (await box.get()).expect(200), await owner.names()
     for caller in callers:
         for route in sandbox_routes(box.name, in_volume(f"touch {file}")):
-            await route.ask(caller)
+            await route.send(caller)
             await run.clock.advance(A_WHILE)
             (await box.get()).expect_like(before)
     after = await owner.names()
     require(after == names, f"the sandboxes {names} as they were", after)
     found = await box.output(in_volume(f"ls {file} 2>/dev/null; true"))
     require(found == "", "no command that was run", found)
-    await _each_leaves_it_paused(run, box, callers)
+    await _expect_stays_paused(run, box, callers)
 
 
-async def _each_leaves_it_paused(run: Run, box: SandboxHandle, callers: list[Caller]) -> None:
+async def _expect_stays_paused(run: Run, box: SandboxHandle, callers: list[Caller]) -> None:
     (await box.pause()).expect(200)
     await run.clock.until_phase(box, Phase.PAUSED)
     before = (await box.get()).expect(200)
@@ -116,8 +118,8 @@ async def _each_leaves_it_paused(run: Run, box: SandboxHandle, callers: list[Cal
     (await box.resume()).expect(200)
 
 
-def altered(key: str) -> Iterator[str]:
-    """Yield keys that are nearly this one."""
+def altered_keys(key: str) -> Iterator[str]:
+    """Yield keys that differ from a key in one character, its length or its case."""
     last = key[-1]
     yield key[:-1] + ("a" if last != "a" else "b")
     yield key + "a"
@@ -127,12 +129,12 @@ def altered(key: str) -> Iterator[str]:
 
 
 async def expect_head_as_get(caller: Caller, path: str) -> None:
-    """Expect the status and headers of GET, and no body."""
+    """Require that HEAD has the status and headers of GET, and no body."""
     get, head, again = [await caller(method, path) for method in ("GET", "HEAD", "GET")]
     head.expect(get.status)
     require(not head.exchange.body, "no body", head, head)
     for name in ("content-type", "content-length"):
         wanted, got = get.headers.get(name), head.headers.get(name)
-        # A response in chunks has no length, and one whose content changes meanwhile has two.
+        # A chunked response has no length, and the length may change if the content does.
         is_known = wanted is not None and wanted == again.headers.get(name)
         require(not is_known or got == wanted, f"{name}: {wanted}", got or "none", head)

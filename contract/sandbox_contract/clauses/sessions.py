@@ -9,22 +9,22 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, require
 from sandbox_contract.target import Need
 
-from .life import Heartbeat
+from .lifetime import Heartbeat
 from .messages import ANY, TEXT
-from .shell import NOT_FOUND, expect_data, limited
+from .shell import NOT_FOUND, exceed_limits, expect_data
 
 _WAIT, _VIEW, _KILL = "/v1/shell/wait", "/v1/shell/view", "/v1/shell/kill"
 _SESSIONS = "/v1/shell/sessions"
 
 
-async def _opened(run: Run) -> tuple[SandboxHandle, Json]:
-    """Return the standing sandbox, and a session in it."""
+async def _new_session(run: Run) -> tuple[SandboxHandle, Json]:
+    """Return the shared sandbox, and a new session in it."""
     box = await run.sandboxes.ready()
     return box, (await box.run("true"))["session_id"]
 
 
-async def _started(run: Run, command: str) -> tuple[SandboxHandle, Json]:
-    """Return the standing sandbox, and the session in which a command runs."""
+async def _start_command(run: Run, command: str) -> tuple[SandboxHandle, Json]:
+    """Start a command in the shared sandbox; return the sandbox and the session."""
     box = await run.sandboxes.ready()
     reply = await box.exec(command, async_mode=True)
     return box, expect_data(reply, status="running")["session_id"]
@@ -32,12 +32,12 @@ async def _started(run: Run, command: str) -> tuple[SandboxHandle, Json]:
 
 @clause(
     "shell.session.directory",
-    "cd lasts from one command to the next.",
+    "A session keeps its working directory from one command to the next.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def the_directory_lasts(run: Run) -> None:
-    box, session = await _opened(run)
+async def a_session_keeps_its_directory(run: Run) -> None:
+    box, session = await _new_session(run)
     await box.run("cd /usr", id=session)
     output = await box.output("pwd", id=session)
     require(output == "/usr", "the directory /usr", output)
@@ -45,12 +45,12 @@ async def the_directory_lasts(run: Run) -> None:
 
 @clause(
     "shell.session.variables",
-    "export lasts likewise.",
+    "A session keeps its variables from one command to the next.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def variables_last(run: Run) -> None:
-    box, session = await _opened(run)
+async def a_session_keeps_its_variables(run: Run) -> None:
+    box, session = await _new_session(run)
     await box.run("export CONTRACT=kept; plain=too", id=session)
     output = await box.output("echo $CONTRACT $plain; printenv CONTRACT", id=session)
     require(output == "kept too\nkept", "the variables' values", output)
@@ -58,12 +58,12 @@ async def variables_last(run: Run) -> None:
 
 @clause(
     "shell.session.apart",
-    "One session's variables are not another's.",
+    "Sessions share neither variables nor the working directory.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def sessions_are_apart(run: Run) -> None:
-    box, session = await _opened(run)
+async def sessions_share_nothing(run: Run) -> None:
+    box, session = await _new_session(run)
     await box.run("export CONTRACT=mine; cd /usr", id=session)
     output = await box.output('echo "[$CONTRACT]"; pwd')
     require(output.startswith("[]"), "no variable of another session", output)
@@ -77,7 +77,7 @@ async def sessions_are_apart(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def sessions_are_listed(run: Run) -> None:
-    box, session = await _opened(run)
+    box, session = await _new_session(run)
     reply = await box.ask(_SESSIONS, method="GET")
     data = expect_data(reply)
     require(session in str(data), f"a list with {session}", data, reply)
@@ -85,45 +85,45 @@ async def sessions_are_listed(run: Run) -> None:
 
 @clause(
     "shell.session.create",
-    "Making a session again gives the same.",
+    "Creating a session whose id exists returns that session.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_session_is_made_once(run: Run) -> None:
+async def creating_a_session_is_idempotent(run: Run) -> None:
     box, session = await run.sandboxes.ready(), run.name("session")
     body = {"id": session, "exec_dir": "/usr"}
-    made = await box.succeed(f"{_SESSIONS}/create", body)
-    require(made["session_id"] == session, f"the session {session}", made)
+    created = await box.succeed(f"{_SESSIONS}/create", body)
+    require(created["session_id"] == session, f"the session {session}", created)
     await box.run("cd /; export CONTRACT=kept", id=session)
-    again = await box.succeed(f"{_SESSIONS}/create", body)
-    require(again["session_id"] == session, f"the session {session}", again)
+    recreated = await box.succeed(f"{_SESSIONS}/create", body)
+    require(recreated["session_id"] == session, f"the session {session}", recreated)
     output = await box.output("pwd; echo $CONTRACT", id=session)
     require(output == "/\nkept", "the same session, as it was left", output)
 
 
 @clause(
     "shell.session.delete",
-    "An ended session is unknown, its command with it.",
+    "Deleting a session ends its command, and the id is then unknown.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_session_is_ended(run: Run) -> None:
-    heart = Heartbeat(run, await run.sandboxes.ready())
-    box, session = await _started(run, heart.loop)
+async def deleting_a_session_ends_its_command(run: Run) -> None:
+    heartbeat = Heartbeat(run, await run.sandboxes.ready())
+    box, session = await _start_command(run, heartbeat.command)
     ended = await box.ask(f"{_SESSIONS}/{session}", method="DELETE")
     ended.expect_fields(success=True)
     (await box.exec("true", id=session)).expect_fields(404, message=NOT_FOUND)
-    require(not await heart.beats(), "a command that has ended", "one that runs")
+    require(not await heartbeat.is_running(), "a command that has ended", "one that runs")
 
 
 @clause(
     "shell.view.reply",
-    "A session's snapshot is shown.",
+    "view returns a session's status, last command and output.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_session_is_viewed(run: Run) -> None:
-    box, session = await _opened(run)
+    box, session = await _new_session(run)
     await box.run("echo before", id=session)
     await box.run("echo seen", id=session)
     reply = await box.ask(_VIEW, {"id": session})
@@ -142,12 +142,12 @@ async def a_session_is_viewed(run: Run) -> None:
 
 @clause(
     "shell.view.exit-code",
-    "exit_code is null until completed.",
+    "view returns exit_code null until the command completes.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def an_exit_code_comes_at_the_end(run: Run) -> None:
-    box, session = await _started(run, "read -r line; (exit 5)")
+async def the_exit_code_is_null_until_completion(run: Run) -> None:
+    box, session = await _start_command(run, "read -r line; (exit 5)")
     reply = await box.ask(_VIEW, {"id": session})
     data = expect_data(reply, status="running")
     require(data["exit_code"] is None, "no exit code yet", data, reply)
@@ -158,36 +158,36 @@ async def an_exit_code_comes_at_the_end(run: Run) -> None:
 
 @clause(
     "shell.wait.ends",
-    "wait answers when the command has ended.",
+    "wait returns when the command ends.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_wait_ends_with_the_command(run: Run) -> None:
-    box, session = await _started(run, "sleep 0.2; echo done")
+async def wait_returns_when_the_command_ends(run: Run) -> None:
+    box, session = await _start_command(run, "sleep 0.2; echo done")
     expect_data(await box.ask(_WAIT, {"id": session, "seconds": 20}), status="completed")
 
 
 @clause(
     "shell.wait.limit",
-    "wait answers after its seconds, and nothing ends.",
+    "wait returns after its seconds, and the command continues.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_wait_ends_in_time(run: Run) -> None:
-    seen = await run.once(limited)
-    expect_data(seen.waited, status="running")
-    expect_data(seen.viewed_after_wait, status="running", exit_code=None)
+async def wait_returns_after_its_seconds(run: Run) -> None:
+    responses = await run.once(exceed_limits)
+    expect_data(responses.waited, status="running")
+    expect_data(responses.viewed_after_wait, status="running", exit_code=None)
 
 
 @clause(
     "shell.write.input",
-    "What is written reaches the command.",
+    "Input that is written to a session reaches its command.",
     source="view-wait-write-and-kill",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def what_is_written_reaches_the_command(run: Run) -> None:
+async def written_input_reaches_the_command(run: Run) -> None:
     file = run.name("written")
-    box, session = await _started(run, in_volume(f"cat > {file}"))
+    box, session = await _start_command(run, in_volume(f"cat > {file}"))
     written = await box.ask(
         "/v1/shell/write", {"id": session, "input": "some words", "press_enter": True}
     )
@@ -195,8 +195,8 @@ async def what_is_written_reaches_the_command(run: Run) -> None:
     end = {"id": session, "input": "\x04", "press_enter": False}
     await box.succeed("/v1/shell/write", end)
     await box.succeed(_WAIT, {"id": session, "seconds": 20})
-    got = await box.output(in_volume(f"cat -A {file}"))
-    require(got == "some words$", "a command that got the line, once", got)
+    received = await box.output(in_volume(f"cat -A {file}"))
+    require(received == "some words$", "a command that got the line, once", received)
 
 
 @clause(
@@ -206,21 +206,21 @@ async def what_is_written_reaches_the_command(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_command_is_killed(run: Run) -> None:
-    heart = Heartbeat(run, await run.sandboxes.ready())
-    box, session = await _started(run, heart.loop)
-    require(await heart.beats(), "a command that runs", "none")
+    heartbeat = Heartbeat(run, await run.sandboxes.ready())
+    box, session = await _start_command(run, heartbeat.command)
+    require(await heartbeat.is_running(), "a command that runs", "none")
     reply = await box.ask(_KILL, {"id": session})
     data = reply.expect_fields(success=True)["data"]
     require(data["status"] != "running", "a status other than running", data, reply)
     require("exit_code" in data and "returncode" in data, "exit_code, returncode", data, reply)
     viewed = await box.succeed(_VIEW, {"id": session})
     require(viewed["status"] != "running", "a command that has ended", viewed)
-    require(not await heart.beats(), "a command that has ended", "one that runs")
+    require(not await heartbeat.is_running(), "a command that has ended", "one that runs")
 
 
 @clause(
     "shell.unknown.404",
-    "An unknown id is 404 everywhere.",
+    "An unknown session id is 404 on every route of a session.",
     source="sessions",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -234,13 +234,13 @@ async def an_unknown_session_is_404_everywhere(run: Run) -> None:
     ):
         reply = await box.ask(f"/v1/shell/{path}", {"id": unknown, **more})
         reply.expect_fields(404, message=NOT_FOUND)
-    gone = await box.ask(f"{_SESSIONS}/{unknown}", method="DELETE")
-    gone.expect_fields(404, message=NOT_FOUND)
+    deletion = await box.ask(f"{_SESSIONS}/{unknown}", method="DELETE")
+    deletion.expect_fields(404, message=NOT_FOUND)
 
 
 @clause(
     "shell.sandbox.about",
-    "The sandbox describes itself.",
+    "GET /v1/sandbox describes the sandbox.",
     source="about-the-runtime",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )

@@ -1,4 +1,4 @@
-"""Commands as the runtime runs them."""
+"""The runtime's exec route: results, sessions, directories, limits and output."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,36 +15,36 @@ from sandbox_contract.target import Need
 
 from .messages import ANY, TEXT
 
-_CUT = 30_000  # characters of output
-_LONG = 300  # seconds: far more than a command of these runs before it is killed
+_OUTPUT_LIMIT = 30_000  # characters of output
+_LONG = 300  # seconds: the command is killed long before
 NOT_FOUND = IsStr(regex=r"(?s).*Session not found.*")
 
 
 def expect_data(reply: Reply, **fields: object) -> Json:
-    """Expect success and some fields of the answer's `data`; return that."""
+    """Require success and some fields of the response's `data`, and return `data`."""
     body = reply.expect_fields(success=True, message=ANY, hint=None)
     if body["data"] != IsPartialDict(**fields):
         require(False, f"data with {fields}", body["data"], reply)
     return body["data"]
 
 
-async def stopped(box: SandboxHandle, session: object) -> None:
+async def kill_session(box: SandboxHandle, session: object) -> None:
     """Kill the processes of a session, so that none outlives the clause."""
     await box.ask("/v1/shell/kill", {"id": session})
 
 
-async def _require_output(box: SandboxHandle, command: str, expected: str, **fields: Any) -> None:
+async def _expect_output(box: SandboxHandle, command: str, expected: str, **fields: Any) -> None:
     output = await box.output(command, **fields)
     require(output == expected, f"the output {expected!r} of {command!r}", repr(output))
 
 
 @clause(
     "shell.exec.reply",
-    "A command's answer has every field.",
+    "The response to a command has every promised field.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_commands_answer(run: Run) -> None:
+async def the_response_has_every_field(run: Run) -> None:
     reply = await (await run.sandboxes.ready()).exec("echo hello")
     data = expect_data(
         reply,
@@ -61,24 +61,24 @@ async def a_commands_answer(run: Run) -> None:
 
 @clause(
     "shell.exec.output",
-    "A command's output is what it wrote.",
+    "The response to a command contains its output.",
     source="exact-output",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_commands_output(run: Run) -> None:
+async def the_output_is_returned(run: Run) -> None:
     box = await run.sandboxes.ready()
-    await _require_output(box, "printf 'one\\ntwo\\n'", "one\ntwo")
-    await _require_output(box, "true", "")
-    await _require_output(box, "seq 1 500 | tail -n 1", "500")
+    await _expect_output(box, "printf 'one\\ntwo\\n'", "one\ntwo")
+    await _expect_output(box, "true", "")
+    await _expect_output(box, "seq 1 500 | tail -n 1", "500")
 
 
 @clause(
     "shell.exec.exact-output",
-    "A command's output is what it wrote to the byte, blanks and empty lines too.",
+    "A command's output is exact to the byte, including spaces and empty lines.",
     source="exact-output",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def output_is_exact(run: Run) -> None:
+async def the_output_is_exact(run: Run) -> None:
     box = await run.sandboxes.ready()
     for text in ("a  b", "  a\n\n\tb  \n\n", "\n", " ", "żółć 🦊\n"):
         escaped = "".join(f"\\{byte:03o}" for byte in text.encode())
@@ -89,11 +89,11 @@ async def output_is_exact(run: Run) -> None:
 
 @clause(
     "shell.exec.exit-code",
-    "A command's exit code is its own.",
+    "The response to a command contains its exit code.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_commands_exit_code(run: Run) -> None:
+async def the_exit_code_is_returned(run: Run) -> None:
     box = await run.sandboxes.ready()
     for command, code in (("true", 0), ("false", 1), ("(exit 42)", 42), ("no-such-command", 127)):
         data = await box.run(command)
@@ -102,24 +102,24 @@ async def a_commands_exit_code(run: Run) -> None:
 
 @clause(
     "shell.exec.failure-succeeds",
-    "A command that fails is still 200 and success.",
+    "A command that fails is still 200 with success true.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_command_that_fails(run: Run) -> None:
+async def a_failing_command_is_a_success(run: Run) -> None:
     reply = await (await run.sandboxes.ready()).exec("echo before; (exit 3)")
     expect_data(reply, status="completed", exit_code=3, output=IsStr(regex=r"before\s*"))
 
 
 @clause(
     "shell.exec.stderr",
-    "stderr is in the output.",
+    "A command's output includes stderr.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_commands_stderr(run: Run) -> None:
+async def the_output_includes_stderr(run: Run) -> None:
     box = await run.sandboxes.ready()
-    await _require_output(box, "echo out; echo err >&2; echo out again", "out\nerr\nout again")
+    await _expect_output(box, "echo out; echo err >&2; echo out again", "out\nerr\nout again")
 
 
 @clause(
@@ -131,25 +131,25 @@ async def a_commands_stderr(run: Run) -> None:
 async def a_command_runs_once(run: Run) -> None:
     box, file = await run.sandboxes.ready(), run.name("once")
     await box.run(in_volume(f"echo ran >> {file}"))
-    await _require_output(box, in_volume(f"cat {file}"), "ran")
+    await _expect_output(box, in_volume(f"cat {file}"), "ran")
 
 
 @clause(
     "shell.exec.unicode",
-    "Any text passes both ways.",
+    "Any text passes unchanged in both directions.",
     source="exact-output",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def any_text_passes(run: Run) -> None:
+async def any_text_passes_unchanged(run: Run) -> None:
     box = await run.sandboxes.ready()
     for text in ("żółć 漢字 🦀", "'\"$HOME`x`\\", "a\tb"):
         quoted = "'" + text.replace("'", "'\\''") + "'"
-        await _require_output(box, f"printf '%s\\n' {quoted}", text)
+        await _expect_output(box, f"printf '%s\\n' {quoted}", text)
 
 
 @clause(
     "shell.exec.command-required",
-    "Without a command, exec is 422.",
+    "exec without a command is 422.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
@@ -162,27 +162,27 @@ async def a_command_is_required(run: Run) -> None:
 
 @clause(
     "shell.exec.unknown-session",
-    "An unknown session is 404.",
+    "exec in an unknown session is 404.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def an_unknown_session(run: Run) -> None:
+async def an_unknown_session_is_404(run: Run) -> None:
     reply = await (await run.sandboxes.ready()).exec("true", id=run.name("session"))
     reply.expect_fields(404, message=NOT_FOUND)
 
 
 @clause(
     "shell.exec.new-session",
-    "Without an id, a command makes a session.",
+    "A command without a session id gets a new session.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_session_of_its_own(run: Run) -> None:
+async def a_command_gets_its_own_session(run: Run) -> None:
     box = await run.sandboxes.ready()
     sessions = [(await box.run("true"))["session_id"] for _ in range(2)]
     require(len(set(sessions)) == len(sessions), "two sessions", sessions)
-    again = await box.run("true", id=sessions[0])
-    require(again["session_id"] == sessions[0], f"the session {sessions[0]}", again)
+    second = await box.run("true", id=sessions[0])
+    require(second["session_id"] == sessions[0], f"the session {sessions[0]}", second)
 
 
 @clause(
@@ -191,130 +191,130 @@ async def a_session_of_its_own(run: Run) -> None:
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_commands_directory(run: Run) -> None:
-    await _require_output(await run.sandboxes.ready(), "pwd", "/", exec_dir="/")
+async def a_command_runs_in_exec_dir(run: Run) -> None:
+    await _expect_output(await run.sandboxes.ready(), "pwd", "/", exec_dir="/")
 
 
 @clause(
     "shell.exec.missing-directory",
-    "Where exec_dir is missing, the session's directory is used.",
+    "A command whose exec_dir is missing runs in the session's directory.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_directory_that_is_missing(run: Run) -> None:
+async def a_missing_exec_dir_falls_back(run: Run) -> None:
     box = await run.sandboxes.ready()
-    usual = await box.output("pwd")
-    await _require_output(box, "pwd", usual, exec_dir="/nowhere/at/all")
+    default = await box.output("pwd")
+    await _expect_output(box, "pwd", default, exec_dir="/nowhere/at/all")
 
 
 @clause(
     "shell.exec.strict-directory",
-    "With strict, a missing exec_dir is an error, and nothing runs.",
+    "With strict, a missing exec_dir is an error, and the command does not run.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_directory_that_must_be_there(run: Run) -> None:
+async def a_missing_exec_dir_is_an_error_with_strict(run: Run) -> None:
     box, file = await run.sandboxes.ready(), run.name("strict")
     command = in_volume(f"touch {file}")
     reply = await box.exec(command, exec_dir="/nowhere/at/all", strict=True)
     is_error = reply.status >= 400 or reply.fields().get("success") is False
     require(is_error, "an error", reply, reply)
-    await _require_output(box, in_volume(f"ls {file} 2>/dev/null; true"), "")
+    await _expect_output(box, in_volume(f"ls {file} 2>/dev/null; true"), "")
 
 
 @clause(
     "shell.exec.async",
-    "With async_mode, exec answers at once.",
+    "With async_mode, exec returns while the command runs.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_command_that_is_not_waited_for(run: Run) -> None:
+async def async_mode_returns_at_once(run: Run) -> None:
     box = await run.sandboxes.ready()
     reply = await box.exec(f"sleep {_LONG}", async_mode=True)
     data = expect_data(reply, status="running", exit_code=None, session_id=TEXT)
-    await stopped(box, data["session_id"])
+    await kill_session(box, data["session_id"])
 
 
 @dataclass(frozen=True, slots=True)
-class _Outlasting:
-    """A command that outlasted a limit: the reply at the limit, and the session at its end."""
+class _ExceededLimit:
+    """A command that exceeded a limit: the reply at the limit, and the session after its end."""
 
     reply: Reply
     viewed: Reply
 
 
 @dataclass(frozen=True, slots=True)
-class _Limited:
-    """Replies for commands that met a limit of one second, all at the same time."""
+class _LimitResponses:
+    """The replies to commands that exceeded a limit of one second, all at the same time."""
 
-    timeout: _Outlasting
-    no_change_timeout: _Outlasting
+    timeout: _ExceededLimit
+    no_change_timeout: _ExceededLimit
     hard_timeout: Reply
     after_hard_timeout: Reply
     waited: Reply
     viewed_after_wait: Reply
 
 
-async def limited(run: Run) -> _Limited:
-    """Run commands into their limits, in sessions of their own."""
+async def exceed_limits(run: Run) -> _LimitResponses:
+    """Run commands that exceed their limits concurrently, each in its own session."""
     box = await run.sandboxes.ready()
     waiting = expect_data(await box.exec("read -r line", async_mode=True))["session_id"]
     ended = (await box.run("true", hard_timeout=1))["session_id"]
     timeout, silent, hard, after, waited = await asyncio.gather(
-        _outlast(box, timeout=1),
-        _outlast(box, no_change_timeout=1),
+        _exceed_limit(box, timeout=1),
+        _exceed_limit(box, no_change_timeout=1),
         box.exec("echo begun; sleep 4; echo slept", hard_timeout=1),
         box.exec("sleep 1.5; echo alive", id=ended),
         box.ask("/v1/shell/wait", {"id": waiting, "seconds": 1}),
     )
     viewed = await box.ask("/v1/shell/view", {"id": waiting})
-    await stopped(box, waiting)
-    return _Limited(timeout, silent, hard, after, waited, viewed)
+    await kill_session(box, waiting)
+    return _LimitResponses(timeout, silent, hard, after, waited, viewed)
 
 
-async def _outlast(box: SandboxHandle, **limits: Any) -> _Outlasting:
+async def _exceed_limit(box: SandboxHandle, **limits: Any) -> _ExceededLimit:
     reply = await box.exec("echo begun; read -r line; echo got $line", **limits)
     session = expect_data(reply)["session_id"]
     await box.succeed("/v1/shell/write", {"id": session, "input": "on", "press_enter": True})
     await box.succeed("/v1/shell/wait", {"id": session, "seconds": 20})
-    return _Outlasting(reply, await box.ask("/v1/shell/view", {"id": session}))
+    return _ExceededLimit(reply, await box.ask("/v1/shell/view", {"id": session}))
 
 
-def _require_going_on(seen: _Outlasting, status: str) -> None:
-    """Require that a command outlasted a limit with a status, and went on to its end."""
-    expect_data(seen.reply, status=status, exit_code=None, output=IsStr(regex=r"begun\s*"))
-    data = expect_data(seen.viewed, status="completed")
-    require("got on" in data["output"], "all that it wrote", data, seen.viewed)
+def _require_continued(exceeded: _ExceededLimit, status: str) -> None:
+    """Require that a command got a status at its limit, and then ran to its end."""
+    expect_data(exceeded.reply, status=status, exit_code=None, output=IsStr(regex=r"begun\s*"))
+    data = expect_data(exceeded.viewed, status="completed")
+    require("got on" in data["output"], "all that it wrote", data, exceeded.viewed)
 
 
 @clause(
     "shell.exec.timeout",
-    "A command that outlasts timeout is answered as running, and goes on.",
+    "A command that exceeds timeout is reported as running, and continues.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_command_that_outlasts_its_timeout(run: Run) -> None:
-    _require_going_on((await run.once(limited)).timeout, "running")
+async def a_command_continues_after_its_timeout(run: Run) -> None:
+    _require_continued((await run.once(exceed_limits)).timeout, "running")
 
 
 @clause(
     "shell.exec.no-change-timeout",
-    "A command that is silent for no_change_timeout is answered so, and goes on.",
+    "A command without output for no_change_timeout is reported so, and continues.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_command_that_is_silent(run: Run) -> None:
-    _require_going_on((await run.once(limited)).no_change_timeout, "no_change_timeout")
+async def a_silent_command_continues(run: Run) -> None:
+    _require_continued((await run.once(exceed_limits)).no_change_timeout, "no_change_timeout")
 
 
 @clause(
     "shell.exec.hard-timeout",
-    "hard_timeout kills and answers with the output so far; an older image ignores it.",
+    "hard_timeout kills the command and returns its output so far; an older image ignores it.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_command_that_is_killed_in_time(run: Run) -> None:
-    reply = (await run.once(limited)).hard_timeout
+async def hard_timeout_kills_the_command(run: Run) -> None:
+    reply = (await run.once(exceed_limits)).hard_timeout
     data = expect_data(reply, output=IsStr(regex=r"(?s)begun.*"))
     if data["status"] == "completed":
         run.note("hard_timeout is ignored, as by an older image")
@@ -328,28 +328,34 @@ async def a_command_that_is_killed_in_time(run: Run) -> None:
 
 @clause(
     "shell.exec.hard-timeout-ends",
-    "A command's hard_timeout ends nothing that comes after it.",
+    "A command's hard_timeout does not end a later command.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def a_limit_ends_with_its_command(run: Run) -> None:
-    reply = (await run.once(limited)).after_hard_timeout
+async def hard_timeout_spares_later_commands(run: Run) -> None:
+    reply = (await run.once(exceed_limits)).after_hard_timeout
     expect_data(reply, status="completed", output=IsStr(regex=r"alive\s*"))
 
 
 @clause(
     "shell.exec.truncate",
-    "Output above 30,000 characters is cut, unless truncate is false.",
+    "Output over 30,000 characters is truncated, unless truncate is false.",
     source="run-a-command",
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
-async def long_output_is_cut(run: Run) -> None:
+async def long_output_is_truncated(run: Run) -> None:
     box = await run.sandboxes.ready()
     command = "head -c 40000 /dev/zero | tr '\\0' x"
-    most = await box.output(f"head -c {_CUT} /dev/zero | tr '\\0' x")
-    require(most == "x" * _CUT, f"all {_CUT} characters", f"{len(most)} characters")
+    longest = await box.output(f"head -c {_OUTPUT_LIMIT} /dev/zero | tr '\\0' x")
+    require(
+        longest == "x" * _OUTPUT_LIMIT,
+        f"all {_OUTPUT_LIMIT} characters",
+        f"{len(longest)} characters",
+    )
     whole = (await box.run(command, truncate=False))["output"]
     require(whole.count("x") >= 40_000, "all 40,000 characters", f"{len(whole)} characters")
-    cut = (await box.run(command))["output"]
-    is_cut = cut.count("x") <= _CUT and "x" * 1000 in cut
-    require(is_cut, f"output cut to {_CUT} characters", f"{len(cut)} characters")
+    truncated = (await box.run(command))["output"]
+    is_truncated = truncated.count("x") <= _OUTPUT_LIMIT and "x" * 1000 in truncated
+    require(
+        is_truncated, f"output cut to {_OUTPUT_LIMIT} characters", f"{len(truncated)} characters"
+    )

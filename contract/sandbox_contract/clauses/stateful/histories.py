@@ -1,4 +1,4 @@
-"""Long histories: a state machine of users and an administrator, compared with a model.
+"""Random histories of users and an administrator, compared with a model.
 
 The last clause of a run checks that nothing is left.
 """
@@ -24,82 +24,87 @@ from .machine import machine_of
 from .shortest_failure import ShortestFailure
 
 _T = TypeVar("_T")
-_PATIENCE = 600.0  # seconds for one step, which may wait for a pod
-_SHRINKING = 20.0  # seconds to look for a shorter history in
+_STEP_TIMEOUT = 600.0  # seconds for one step, which may wait for a pod
+_SHRINK_TIME = 20.0  # seconds to search for a shorter history
 # A target may be slow.
-_SLOW = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.large_base_example)
-_IN_PROCESS, _ON_A_PORT, _FOR_REAL = (20, 25), (12, 25), (4, 20)
+_IGNORED_HEALTH_CHECKS = (
+    HealthCheck.too_slow,
+    HealthCheck.filter_too_much,
+    HealthCheck.large_base_example,
+)
+# Histories, and steps of each.
+_IN_PROCESS, _ON_A_PORT, _DEPLOYED = (20, 25), (12, 25), (4, 20)
 
 
 @clause(
     "model.history.legal",
-    "Whatever users and administrator do in whatever order, each answer follows from those before.",
+    "In any history of users and an administrator, each response follows from those before.",
     source="any-order",
     needs=Need.USER,
 )
-async def every_history_is_legal(run: Run) -> None:
-    chronicle = ShortestFailure(patience=_SHRINKING, clock=time.monotonic)
-    acting = _Acting(asyncio.get_running_loop(), chronicle)
-    working = asyncio.ensure_future(asyncio.to_thread(_work, run, acting, chronicle))
+async def every_history_is_linearizable(run: Run) -> None:
+    failure = ShortestFailure(time_limit=_SHRINK_TIME, clock=time.monotonic)
+    runner = _StepRunner(asyncio.get_running_loop(), failure)
+    machine_run = asyncio.ensure_future(asyncio.to_thread(_run_machine, run, runner, failure))
     try:
-        await asyncio.shield(working)
+        await asyncio.shield(machine_run)
     except asyncio.CancelledError:
-        acting.end()
-        await asyncio.wait({working}, timeout=_PATIENCE)
+        runner.end()
+        await asyncio.wait({machine_run}, timeout=_STEP_TIMEOUT)
         raise
-    if chronicle.shortest is not None:
-        raise chronicle.shortest
+    if failure.shortest is not None:
+        raise failure.shortest
 
 
-class _Acting:
-    """Do things in the loop of the run, from the thread of the machine."""
+class _StepRunner:
+    """Run the machine's steps in the event loop of the run, from the machine's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, chronicle: ShortestFailure) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, failure: ShortestFailure) -> None:
         self._loop = loop
-        self._chronicle = chronicle
-        self._under_way: Future[Any] | None = None
+        self._failure = failure
+        self._current_step: Future[Any] | None = None
 
     def __call__(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do something, and wait for it.
+        """Run a step, and wait for its result.
 
         Raises:
-            CancelledError: the run has ended meanwhile.
+            CancelledError: the run has ended.
         """
-        if self._chronicle.is_over:
+        if self._failure.is_over:
             work.close()
             raise CancelledError
-        doing = asyncio.run_coroutine_threadsafe(work, self._loop)
-        self._under_way = doing
-        return doing.result(_PATIENCE)
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._current_step = future
+        return future.result(_STEP_TIMEOUT)
 
     def end(self) -> None:
         """Stop, and cancel the current step."""
-        self._chronicle.is_over = True
-        if self._under_way is not None:
-            self._under_way.cancel()
+        self._failure.is_over = True
+        if self._current_step is not None:
+            self._current_step.cancel()
 
 
-def _work(run: Run, do: _Acting, chronicle: ShortestFailure) -> None:
-    """Run the state machine; its findings are in the chronicle, also those called flaky."""
-    machine = seed(run.seed)(machine_of(run, do, chronicle))
+def _run_machine(run: Run, run_step: _StepRunner, failure: ShortestFailure) -> None:
+    """Run the state machine, which records violations in `failure`, flaky ones too."""
+    machine = seed(run.seed)(machine_of(run, run_step, failure))
     try:
         run_state_machine_as_test(machine, settings=_settings(run))
     except (Violation, Unsupported, Flaky, CancelledError):
-        if chronicle.shortest is None and not chronicle.is_over:
+        if failure.shortest is None and not failure.is_over:
             raise
 
 
 def _sizes(run: Run) -> tuple[int, int]:
-    """Return how many histories there shall be, and of how many steps."""
+    """Return the number of histories, and of steps in each."""
     if run.target.time.ready_after is None:
-        return _FOR_REAL
+        return _DEPLOYED
     return _ON_A_PORT if run.target.app is None else _IN_PROCESS
 
 
 def _settings(run: Run) -> settings:
     is_real = run.target.time.ready_after is None
     histories, steps = _sizes(run)
-    # A shorter history is worth looking for where looking costs nothing.
+    # Search for a shorter history only where requests cost nothing.
     stages = [Stage.generate] if is_real else [Stage.generate, Stage.shrink]
     return settings(
         max_examples=histories,
@@ -109,17 +114,17 @@ def _settings(run: Run) -> settings:
         phases=stages,
         print_blob=False,
         report_multiple_bugs=False,
-        suppress_health_check=_SLOW,
+        suppress_health_check=_IGNORED_HEALTH_CHECKS,
         verbosity=Verbosity.quiet,
     )
 
 
 @clause(
     "run.end.nothing-left",
-    "This run left nothing: what it made is deleted, and stays so.",
+    "Everything that the run created is deleted, and stays deleted.",
     source="nothing-left",
 )
-async def nothing_is_left(run: Run) -> None:
+async def nothing_is_left_behind(run: Run) -> None:
     await run.remove_everything()
     require(not run.cleanup.left, "everything removed that was made", "; ".join(run.cleanup.left))
     found = await leftovers(run.client, run.target)

@@ -1,4 +1,4 @@
-"""Whether the answers to concurrent requests are those of some order of them, one by one."""
+"""Linearizability: the responses to concurrent requests must be those of a sequential order."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,64 +9,64 @@ from sandbox_contract.clauses.messages import DELETED
 from sandbox_contract.http.expect import Reply, require
 
 _S = TypeVar("_S")
-_FAULT = 500
+_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[_S]):
-    """What a request does to a state: the status that it gets there, and the state after it.
+    """A request in the model: `apply` maps a state to the response's status and the next state.
 
-    `name` is how a report calls it.
+    `name` is the request's name in reports.
     """
 
     name: str
-    taken: Callable[[_S], tuple[int, _S]]
+    apply: Callable[[_S], tuple[int, _S]]
 
 
-def ends(start: _S, steps: Sequence[Step[_S]], statuses: Sequence[int]) -> set[_S]:
-    """Return every state that some order ends in whose answers have these statuses.
+def final_states(start: _S, steps: Sequence[Step[_S]], statuses: Sequence[int]) -> set[_S]:
+    """Return the final states of all sequential orders that fit these statuses.
 
-    A 5xx says nothing: such a request may have been done, or not.
+    A request that got a 5xx may have had its effect or not.
     """
-    found: set[_S] = set()
+    states: set[_S] = set()
     for order in permutations(range(len(steps))):
-        found.update(_walked(start, [steps[i] for i in order], [statuses[i] for i in order]))
-    return found
+        states.update(_states_after(start, [steps[i] for i in order], [statuses[i] for i in order]))
+    return states
 
 
-def _walked(state: _S, steps: Sequence[Step[_S]], statuses: Sequence[int]) -> Iterator[_S]:
+def _states_after(state: _S, steps: Sequence[Step[_S]], statuses: Sequence[int]) -> Iterator[_S]:
     if not steps:
         yield state
         return
-    status, after = steps[0].taken(state)
-    if statuses[0] == status or statuses[0] >= _FAULT:
-        yield from _walked(after, steps[1:], statuses[1:])
-    if statuses[0] >= _FAULT:
-        yield from _walked(state, steps[1:], statuses[1:])
+    status, after = steps[0].apply(state)
+    if statuses[0] == status or statuses[0] >= _SERVER_ERROR:
+        yield from _states_after(after, steps[1:], statuses[1:])
+    if statuses[0] >= _SERVER_ERROR:
+        yield from _states_after(state, steps[1:], statuses[1:])
 
 
-def found_deleted(reply: Reply) -> bool:
-    """Tell whether a request found its sandbox deleted meanwhile, as the deployed proxy says it.
+def was_deleted_meanwhile(reply: Reply) -> bool:
+    """Return whether a reply is the deployed proxy's 404 for a sandbox deleted during the request.
 
-    That is 404 where it should be 403: a finding of the clause about losers, and of no other.
+    It should be 403. Only the clause about the losers of a delete reports that.
     """
     if reply.status != 404 or not reply.is_json:
         return False
-    said = reply.fields()
-    return DELETED in (said.get("error"), said.get("message"))
+    body = reply.fields()
+    return DELETED in (body.get("error"), body.get("message"))
 
 
 def _status_of(reply: Reply) -> int:
-    return 403 if found_deleted(reply) else reply.status
+    return 403 if was_deleted_meanwhile(reply) else reply.status
 
 
-def require_legal(
+def require_linearizable(
     start: _S, steps: Sequence[Step[_S]], replies: Sequence[Reply], seed: int
 ) -> set[_S]:
-    """Expect that some order explains the answers; return the states that it may end in."""
-    found = ends(start, steps, [_status_of(reply) for reply in replies])
-    said = ", ".join(
+    """Require that some sequential order fits the replies, and return its possible final states."""
+    states = final_states(start, steps, [_status_of(reply) for reply in replies])
+    responses = ", ".join(
         f"{step.name} {reply.status}" for step, reply in zip(steps, replies, strict=True)
     )
-    require(found, "answers of some order of the requests", f"{said} (interleaving {seed})")
-    return found
+    require(states, "answers of some order of the requests", f"{responses} (interleaving {seed})")
+    return states

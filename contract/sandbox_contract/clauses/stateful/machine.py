@@ -1,4 +1,4 @@
-"""The machine that acts on a proxy and on the model of it, and compares after every step."""
+"""The state machine that acts on a proxy and on its model, and compares them after each step."""
 
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
@@ -27,32 +27,34 @@ from sandbox_contract.http.expect import Reply, Violation, require
 from .model import Delays, Intent, ModelBox, ModelKey, ModelUser
 from .shortest_failure import ShortestFailure
 
-Do = Callable[[Coroutine[Any, Any, Any]], Any]
+RunStep = Callable[[Coroutine[Any, Any, Any]], Any]
 
 _WHO = st.sampled_from(("alice", "bob"))
 _WHAT = st.sampled_from(("one", "two"))
-_FAULT = 500
-_SOME, _MANY = 6, 12  # steps
+_SERVER_ERROR = 500
+_STEPS_BEFORE_DEACTIVATION, _STEPS_BEFORE_DELETION = 6, 12
 
 
-def machine_of(run: Run, do: Do, chronicle: ShortestFailure) -> type[RuleBasedStateMachine]:
-    """Return a machine that acts on the target of a run."""
+def machine_of(
+    run: Run, run_step: RunStep, failure: ShortestFailure
+) -> type[RuleBasedStateMachine]:
+    """Return a state machine class that is bound to the target of a run."""
 
     class Machine(History):
         def __init__(self) -> None:
-            super().__init__(run, do, chronicle)
+            super().__init__(run, run_step, failure)
 
     return Machine
 
 
 class History(RuleBasedStateMachine):
-    """Two users and an administrator, as far as the run has their keys."""
+    """The rules of two users and an administrator, as far as the run has their keys."""
 
-    def __init__(self, run: Run, do: Do, chronicle: ShortestFailure) -> None:
+    def __init__(self, run: Run, run_step: RunStep, failure: ShortestFailure) -> None:
         super().__init__()
         self._run = run
-        self._do = do
-        self._chronicle = chronicle
+        self._run_step = run_step
+        self._failure = failure
         self._steps: list[str] = []
         self._users: dict[str, ModelUser] = {}
         self._now = 0
@@ -60,35 +62,35 @@ class History(RuleBasedStateMachine):
         self._delays = _delays(run)
         self._has_admin = bool(run.target.admin_key)
 
-    # Acting -------------------------------------------------------------------------------------
+    # Steps --------------------------------------------------------------------------------------
 
-    def _act(self, words: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do a step, and tell the chronicle if it breaks a promise."""
-        if self._chronicle.is_closed:
+    def _act(self, description: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a step, and record a violation with the steps that led to it."""
+        if self._failure.is_closed:
             return
-        self._steps.append(words)
+        self._steps.append(description)
         try:
-            self._do(work())
+            self._run_step(work())
         except Violation as exc:
-            self._chronicle.record(exc, self._steps)
+            self._failure.record(exc, self._steps)
             raise
 
     def _user(self, who: str) -> ModelUser:
         """Return a user; with one key only, always the same."""
         if not self._users:
-            raise CancelledError  # there was no time to begin
+            raise CancelledError  # the run ended before the first step
         return self._users.get(who) or self._users["alice"]
 
-    async def _refused(self, user: ModelUser, reply: Reply) -> bool:
-        """Tell whether a user's key is refused, which the answer then says."""
+    async def _is_key_refused(self, user: ModelUser, reply: Reply) -> bool:
+        """Return whether the user's key must be refused, and require that the reply does so."""
         message = user.refusal(self._now)
         if message is not None:
             reply.expect_refusal(401, message)
         return message is not None
 
     def _box(self, user: ModelUser, what: str) -> SandboxHandle:
-        known = user.boxes.get(what)
-        return known.box if known else SandboxHandle(user.person, self._names[what])
+        model = user.boxes.get(what)
+        return model.box if model else SandboxHandle(user.person, self._names[what])
 
     def _is_late(self, steps: int) -> bool:
         return len(self._steps) >= steps
@@ -103,19 +105,19 @@ class History(RuleBasedStateMachine):
         run = self._run
         self._names = {what: run.name(f"history-{what}") for what in ("one", "two")}
         if self._has_admin:
-            people = {
+            users = {
                 "alice": await run.actors.temporary_user("alice"),
                 "bob": await run.actors.temporary_user("bob"),
             }
         else:
-            people = {"alice": await run.actors.alice()}
+            users = {"alice": await run.actors.alice()}
             if run.target.second_api_key:
-                people["bob"] = await run.actors.bob()
-        self._users = {who: ModelUser(person) for who, person in people.items()}
+                users["bob"] = await run.actors.bob()
+        self._users = {who: ModelUser(person) for who, person in users.items()}
 
     def teardown(self) -> None:
-        if not self._chronicle.is_over:  # else the run itself removes everything
-            self._do(self._run.end_clause())
+        if not self._failure.is_over:  # otherwise, the run itself removes everything
+            self._run_step(self._run.end_clause())
 
     # Sandboxes ----------------------------------------------------------------------------------
 
@@ -126,11 +128,11 @@ class History(RuleBasedStateMachine):
     async def _create(self, user: ModelUser, what: str) -> None:
         box = await self._run.sandboxes.unused(user.person, name=self._names[what])
         reply = await box.create()
-        if await self._refused(user, reply):
+        if await self._is_key_refused(user, reply):
             return
         if what in user.boxes:
             reply.expect_refusal(409, f"Sandbox '{box.name}' already exists")
-        elif what in user.spent and reply.status >= _FAULT:
+        elif what in user.reserved and reply.status >= _SERVER_ERROR:
             self._run.note("a name that was a deleted user's stays taken")
         else:
             reply.expect_fields(201, success=True)
@@ -142,11 +144,11 @@ class History(RuleBasedStateMachine):
 
     async def _delete(self, user: ModelUser, what: str) -> None:
         reply = await self._box(user, what).delete()
-        if not await self._refused(user, reply) and self._is_there(user, what, reply):
+        if not await self._is_key_refused(user, reply) and self._has_box(user, what, reply):
             del user.boxes[what]
 
-    def _is_there(self, user: ModelUser, what: str, reply: Reply) -> bool:
-        """Tell whether a user has a sandbox, which the answer is in keeping with."""
+    def _has_box(self, user: ModelUser, what: str, reply: Reply) -> bool:
+        """Return whether the user has a sandbox, and require a reply that fits."""
         if what in user.boxes:
             reply.expect_fields(200)
             return True
@@ -162,7 +164,7 @@ class History(RuleBasedStateMachine):
     async def _scale(self, user: ModelUser, what: str, *, is_paused: bool) -> None:
         box = self._box(user, what)
         reply = await (box.pause() if is_paused else box.resume())
-        if not await self._refused(user, reply) and self._is_there(user, what, reply):
+        if not await self._is_key_refused(user, reply) and self._has_box(user, what, reply):
             reply.expect_fields(200, success=True, replicas=0 if is_paused else 1)
             user.boxes[what].change(is_paused=is_paused, now=self._now, delays=self._delays)
 
@@ -172,33 +174,33 @@ class History(RuleBasedStateMachine):
 
     async def _execute(self, user: ModelUser, what: str) -> None:
         reply = await self._box(user, what).exec(in_volume("echo ran >> ran; wc -l < ran"))
-        if await self._refused(user, reply):
+        if await self._is_key_refused(user, reply):
             return
         if what not in user.boxes:
             reply.expect_refusal(403, NO_ACCESS)
             return
-        known = user.boxes[what]
-        runs = known.runs(self._now, self._delays)
+        model = user.boxes[what]
+        runs = model.runs(self._now, self._delays)
         if runs is False or (runs is None and reply.status != 200):
-            require(reply.status >= _FAULT, "a refusal: 503", reply, reply)
+            require(reply.status >= _SERVER_ERROR, "a refusal: 503", reply, reply)
             return
         data = reply.expect_fields(success=True)["data"]
-        said = data["output"].strip()
-        require(said.isdecimal(), "a number of lines", said, reply)
-        lines = int(said)
-        wanted = lines if known.lines is None else known.lines + 1
-        require(lines == wanted, f"{wanted} lines, one of each command", data, reply)
-        known.lines = lines
+        output = data["output"].strip()
+        require(output.isdecimal(), "a number of lines", output, reply)
+        lines = int(output)
+        expected = lines if model.lines is None else model.lines + 1
+        require(lines == expected, f"{expected} lines, one of each command", data, reply)
+        model.lines = lines
 
     @precondition(lambda self: "bob" in self._users)
     @rule(what=_WHAT)
     def look_at_another_users(self, what: str) -> None:
-        self._act(f"bob looks at alice's {what}", lambda: self._look(what))
+        self._act(f"bob looks at alice's {what}", lambda: self._look_at_box(what))
 
-    async def _look(self, what: str) -> None:
+    async def _look_at_box(self, what: str) -> None:
         alice, bob = self._users["alice"], self._users["bob"]
         reply = await bob.person.call("GET", self._box(alice, what).path)
-        if await self._refused(bob, reply):
+        if await self._is_key_refused(bob, reply):
             return
         if what not in bob.boxes:
             reply.expect_refusal(403, NO_ACCESS)
@@ -209,16 +211,16 @@ class History(RuleBasedStateMachine):
 
     @rule(who=_WHO, seconds=st.sampled_from((None, -60, 1, 60)))
     def make_key(self, who: str, seconds: int | None) -> None:
-        said = "" if seconds is None else f" for {seconds} s"
-        self._act(f"{who} makes a key{said}", lambda: self._make_key(self._user(who), seconds))
+        suffix = "" if seconds is None else f" for {seconds} s"
+        self._act(f"{who} makes a key{suffix}", lambda: self._make_key(self._user(who), seconds))
 
     async def _make_key(self, user: ModelUser, seconds: int | None) -> None:
         if user.refusal(self._now) is not None:
             reply = await user.person.call("POST", MY_KEYS, {"name": self._run.name("key")})
-            await self._refused(user, reply)
+            await self._is_key_refused(user, reply)
             return
         if self._delays is None and seconds is not None and seconds > 0:
-            seconds = None  # on such a clock, nobody knows when it is over
+            seconds = None  # the expiry is not exact on such a clock
         fields = {}
         if seconds is not None:
             fields["expires_at"] = format_time(
@@ -249,29 +251,29 @@ class History(RuleBasedStateMachine):
         user = self._user(who)
         if user.keys:
             key = user.keys[number % len(user.keys)]
-            is_admins = as_admin and self._has_admin
-            by = "the administrator" if is_admins else who
-            work = lambda: self._revoke(user, key, is_admins=is_admins)  # noqa: E731
+            by_admin = as_admin and self._has_admin
+            by = "the administrator" if by_admin else who
+            work = lambda: self._revoke(user, key, by_admin=by_admin)  # noqa: E731
             self._act(f"{by} revokes a key of {who}", work)
 
-    async def _revoke(self, user: ModelUser, key: ModelKey, *, is_admins: bool) -> None:
-        if is_admins:
+    async def _revoke(self, user: ModelUser, key: ModelKey, *, by_admin: bool) -> None:
+        if by_admin:
             reply = await self._run.actors.admin("DELETE", revocation_path(key.key.id))
             if user.is_deleted:
                 reply.expect_refusal(404, NO_KEY)
                 return
         else:
             reply = await user.person.call("DELETE", own_key_path(key.key.id))
-            if await self._refused(user, reply):
+            if await self._is_key_refused(user, reply):
                 return
         reply.expect_fields(200, success=True)
         key.is_revoked = True
 
     # Users --------------------------------------------------------------------------------------
 
-    # Whom nobody lets in does little: so these come late, and seldom where they change nothing.
+    # A user without access can do little, so these rules start late and rarely repeat in vain.
 
-    @precondition(lambda self: self._has_admin and self._is_late(_SOME))
+    @precondition(lambda self: self._has_admin and self._is_late(_STEPS_BEFORE_DEACTIVATION))
     @rule(who=_WHO)
     def switch(self, who: str) -> None:
         user = self._user(who)
@@ -296,10 +298,10 @@ class History(RuleBasedStateMachine):
         reply.expect_fields(200, success=True)
         user.is_active = is_active
 
-    @precondition(lambda self: self._has_admin and self._is_late(_MANY))
+    @precondition(lambda self: self._has_admin and self._is_late(_STEPS_BEFORE_DELETION))
     @rule(who=_WHO)
     def delete_user(self, who: str) -> None:
-        # The deployed proxy would leave the sandboxes to the cluster, for good.
+        # The deployed proxy would leave the sandboxes in the cluster for ever.
         user = self._user(who)
         if self._delays is not None or not user.boxes:
             self._act(f"the administrator deletes {who}", lambda: self._delete_user(user))
@@ -309,9 +311,9 @@ class History(RuleBasedStateMachine):
         if user.is_deleted:
             reply.expect_refusal(404, NO_USER)
             return
-        require(reply.status in {200, _FAULT}, "200", reply, reply)
-        if reply.status == _FAULT:
-            user.spent |= user.boxes.keys()
+        require(reply.status in {200, _SERVER_ERROR}, "200", reply, reply)
+        if reply.status == _SERVER_ERROR:
+            user.reserved |= user.boxes.keys()
         user.is_deleted = True
         user.boxes.clear()
         (await self._run.actors.admin("GET", user_path(user.person.id))).expect(404)
@@ -320,74 +322,74 @@ class History(RuleBasedStateMachine):
     @rule()
     def make_users_again(self) -> None:
         for who in [who for who, user in self._users.items() if user.is_deleted]:
-            self._act(f"the administrator makes {who} again", partial(self._make_again, who))
+            self._act(f"the administrator makes {who} again", partial(self._recreate_user, who))
 
-    async def _make_again(self, who: str) -> None:
+    async def _recreate_user(self, who: str) -> None:
         old = self._users[who]
         person = await self._run.actors.user(old.person.username)
-        self._users[who] = ModelUser(person, spent=old.spent)
+        self._users[who] = ModelUser(person, reserved=old.reserved)
 
     # Time ---------------------------------------------------------------------------------------
 
     @precondition(lambda self: self._delays is not None)
     @rule(milliseconds=st.sampled_from((1, 50, 100, 1000, 1999, 2000, 60_000, 3_600_000)))
     def pass_time(self, milliseconds: int) -> None:
-        self._act(f"{milliseconds} ms pass", lambda: self._pass(milliseconds))
+        self._act(f"{milliseconds} ms pass", lambda: self._advance(milliseconds))
 
-    async def _pass(self, milliseconds: int) -> None:
+    async def _advance(self, milliseconds: int) -> None:
         await self._run.clock.advance(milliseconds / 1000)
         self._now += milliseconds
 
-    @precondition(lambda self: self._delays is None and self._restless())
+    @precondition(lambda self: self._delays is None and self._unsettled())
     @rule(number=st.integers(0, 3))
     def come_to_rest(self, number: int) -> None:
-        restless = self._restless()
-        known = restless[number % len(restless)]
-        self._act(f"{known.box.name} comes to rest", lambda: self._rest(known))
+        unsettled = self._unsettled()
+        model = unsettled[number % len(unsettled)]
+        self._act(f"{model.box.name} comes to rest", lambda: self._wait_for_rest(model))
 
-    def _restless(self) -> list[ModelBox]:
-        """Return the sandboxes that may be waited for."""
+    def _unsettled(self) -> list[ModelBox]:
+        """Return the sandboxes of users with access that have not settled since their change."""
         users = [user for user in self._users.values() if user.refusal(self._now) is None]
-        boxes = [known for user in users for known in user.boxes.values()]
-        return [known for known in boxes if known.at_rest is None]
+        boxes = [model for user in users for model in user.boxes.values()]
+        return [model for model in boxes if model.at_rest is None]
 
-    async def _rest(self, known: ModelBox) -> None:
-        phase = Phase.PAUSED if known.asked.is_paused else Phase.READY
-        await self._run.clock.until_phase(known.box, phase)
-        known.at_rest = phase
+    async def _wait_for_rest(self, model: ModelBox) -> None:
+        phase = Phase.PAUSED if model.desired.is_paused else Phase.READY
+        await self._run.clock.until_phase(model.box, phase)
+        model.at_rest = phase
 
     # Invariants ---------------------------------------------------------------------------------
 
     @invariant()
-    def everybody_sees_what_there_is(self) -> None:
-        if self._users and not self._chronicle.is_closed:
+    def lists_match_the_model(self) -> None:
+        if self._users and not self._failure.is_closed:
             try:
-                self._do(self._compare())
+                self._run_step(self._compare())
             except Violation as exc:
-                self._chronicle.record(exc, self._steps)
+                self._failure.record(exc, self._steps)
                 raise
 
     async def _compare(self) -> None:
         for user in self._users.values():
             reply = await user.person.call("GET", SANDBOXES)
-            if await self._refused(user, reply):
+            if await self._is_key_refused(user, reply):
                 continue
             listed = [row["name"] for row in reply.expect_fields()["sandboxes"]]
             own = [name for name in listed if name in self._names.values()]
-            wanted = [known.box.name for known in user.boxes.values()][::-1]
-            require(own == wanted, f"the sandboxes {wanted}", own, reply)
-            for known in user.boxes.values():
-                await self._compare_status(known)
+            expected = [model.box.name for model in user.boxes.values()][::-1]
+            require(own == expected, f"the sandboxes {expected}", own, reply)
+            for model in user.boxes.values():
+                await self._compare_status(model)
 
-    async def _compare_status(self, known: ModelBox) -> None:
-        status = await known.box.status()
-        phases = known.phases(self._now, self._delays)
-        wanted = " or ".join(sorted(phase.name.lower() for phase in phases))
-        require(phase_of(status) in phases, f"a sandbox that is {wanted}", describe(status))
+    async def _compare_status(self, model: ModelBox) -> None:
+        status = await model.box.status()
+        phases = model.phases(self._now, self._delays)
+        expected = " or ".join(sorted(phase.name.lower() for phase in phases))
+        require(phase_of(status) in phases, f"a sandbox that is {expected}", describe(status))
 
 
 def _delays(run: Run) -> Delays | None:
-    """Return the target's delays, where its clock is exact."""
+    """Return the target's delays, or None if its clock is not exact."""
     reconcile, ready = run.target.time.reconcile_delay, run.target.time.ready_after
     if reconcile is None or ready is None:
         return None

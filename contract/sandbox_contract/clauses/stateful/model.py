@@ -1,4 +1,4 @@
-"""What a proxy should know after a history: users, keys and sandboxes, and what time makes of them.
+"""The model of a proxy: users, keys and sandboxes, and their states over time.
 
 Times are whole milliseconds since the history began.
 """
@@ -9,12 +9,12 @@ from sandbox_contract.clauses.messages import DEACTIVATED, EXPIRED, REVOKED, UNK
 from sandbox_contract.harness.actors import Key, SandboxHandle, User
 from sandbox_contract.harness.readiness import Phase
 
-STARTING = {Phase.CREATED, Phase.PENDING, Phase.STARTING, Phase.READY, Phase.PAUSED}
+ANY_WITHOUT_FAILURE = {Phase.CREATED, Phase.PENDING, Phase.STARTING, Phase.READY, Phase.PAUSED}
 
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """When a change shows and when a sandbox is ready."""
+    """The delays until a change shows and until a sandbox is ready."""
 
     reconcile: int
     ready: int
@@ -28,7 +28,7 @@ class Intent:
     since: int
 
     def phases(self, now: int, delays: Delays) -> set[Phase]:
-        """Return what may show of it, once the controller acts on it."""
+        """Return the phases that may show once the controller acts on the request."""
         if self.is_paused:
             return {Phase.PAUSED}
         is_ready = now - self.since >= delays.ready
@@ -37,46 +37,46 @@ class Intent:
 
 @dataclass(slots=True)
 class ModelBox:
-    """A sandbox. `lines` is how many commands have left a line in it; None, before the first."""
+    """A sandbox; `lines` counts the commands that left a line in it, None before the first."""
 
     box: SandboxHandle
-    asked: Intent
-    before: Intent | None = None
+    desired: Intent
+    observed: Intent | None = None
     lines: int | None = None
-    at_rest: Phase | None = None  # on a clock that is not exact, until the next change
+    at_rest: Phase | None = None  # only on a clock that is not exact, and until the next change
 
     def _seen(self, now: int, delays: Delays) -> Intent | None:
-        return self.asked if now - self.asked.since >= delays.reconcile else self.before
+        return self.desired if now - self.desired.since >= delays.reconcile else self.observed
 
     def change(self, *, is_paused: bool, now: int, delays: Delays | None) -> None:
-        """Request that it be paused or run; a request that is reversed in time has no effect."""
-        if self.asked.is_paused == is_paused:
+        """Pause or resume the sandbox; a change that is reversed before it shows has no effect."""
+        if self.desired.is_paused == is_paused:
             return
         self.at_rest = None
         seen = None if delays is None else self._seen(now, delays)
         if seen is not None and seen.is_paused == is_paused:
-            self.asked, self.before = seen, None
+            self.desired, self.observed = seen, None
         else:
-            self.asked, self.before = Intent(is_paused, now), seen
+            self.desired, self.observed = Intent(is_paused, now), seen
 
     def phases(self, now: int, delays: Delays | None) -> set[Phase]:
-        """Return the permitted statuses."""
+        """Return the permitted phases."""
         if delays is None:
-            return STARTING if self.at_rest is None else {self.at_rest}
+            return ANY_WITHOUT_FAILURE if self.at_rest is None else {self.at_rest}
         seen = self._seen(now, delays)
         return {Phase.CREATED} if seen is None else seen.phases(now, delays)
 
     def runs(self, now: int, delays: Delays | None) -> bool | None:
-        """Tell whether a command runs; None where it may or may not."""
+        """Return whether a command runs, or None if that is not certain."""
         if delays is None:
             return None if self.at_rest is None else self.at_rest is Phase.READY
-        is_asked = self.asked.phases(now, delays) == {Phase.READY}
-        return is_asked and self.phases(now, delays) == {Phase.READY}
+        is_desired_ready = self.desired.phases(now, delays) == {Phase.READY}
+        return is_desired_ready and self.phases(now, delays) == {Phase.READY}
 
 
 @dataclass(slots=True)
 class ModelKey:
-    """A key beside a user's first."""
+    """An additional key of a user."""
 
     key: Key
     expires: int | None = None
@@ -85,17 +85,17 @@ class ModelKey:
 
 @dataclass(slots=True)
 class ModelUser:
-    """A user. `spent` are the names that a proxy may have kept when the user was deleted."""
+    """A user; `reserved` are names that a proxy may have kept when the user was deleted."""
 
     person: User
     is_active: bool = True
     is_deleted: bool = False
     boxes: dict[str, ModelBox] = field(default_factory=dict[str, ModelBox])
     keys: list[ModelKey] = field(default_factory=list[ModelKey])
-    spent: set[str] = field(default_factory=set[str])
+    reserved: set[str] = field(default_factory=set[str])
 
     def refusal(self, now: int, key: ModelKey | None = None) -> str | None:
-        """Return with which words a key of this user is refused, the first one or another."""
+        """Return the message that refuses `key`, or the user's first key; None if it works."""
         if self.is_deleted:
             return UNKNOWN_KEY
         if key is not None and key.is_revoked:
