@@ -1,4 +1,4 @@
-"""How a run goes on: at which clause it is, how many remain, and what it waits for."""
+"""The progress of a run: the current clause, the number that remain, and the current wait."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -19,9 +19,9 @@ _EVERY = 10.0  # seconds of waiting between two lines, where lines stay
 
 
 class Progress:
-    """Tell a terminal on one line that changes, and anything else in lines that stay.
+    """Show progress on one changing line in a terminal, and as a log of lines elsewhere.
 
-    What is brief tells anything else nothing.
+    With `is_brief`, there is no log.
     """
 
     def __init__(self, console: Console, total: int, *, is_brief: bool = False) -> None:
@@ -34,14 +34,14 @@ class Progress:
         self._status: Status | None = None
 
     def begins(self, clause: Clause) -> None:
-        """Say which clause it is, and how many remain."""
+        """Show the clause and the number that remain."""
         self._number += 1
         self._clause = clause.id
         self._told = 0.0
         self._show(self._place)
 
     def waits(self, what: str, waited: float, budget: float) -> None:
-        """Say what is waited for."""
+        """Show the subject of a wait."""
         said = f"waiting for {what}: {waited:.0f} s of {budget:.0f} s at most"
         self._show(f"{self._place} · {said}")
         if self._status is None and waited >= self._told:
@@ -49,7 +49,7 @@ class Progress:
             self._say(f"{self._place}   {said}")
 
     def ends(self, verdict: Verdict) -> None:
-        """Say what was found; on a terminal only what calls for a person."""
+        """Show a verdict; on a terminal only one that a person should read."""
         style = STYLES[verdict.outcome]
         if self._status is None:
             line = f"{verdict.outcome:<11} {verdict.clause.id}  {verdict.seconds:.1f} s"
@@ -58,7 +58,7 @@ class Progress:
             self._console.print(Text.assemble((f"{verdict.outcome:<8}", style), verdict.clause.id))
 
     def cleans(self) -> None:
-        """Say that what was made is being removed."""
+        """Show that the cleanup has begun."""
         self._show("removing what this run has made")
 
     def __enter__(self) -> Self:

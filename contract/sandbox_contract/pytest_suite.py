@@ -18,7 +18,7 @@ from .target import Target
 
 
 class ProxyContract:
-    """Tests that judge the proxy of the fixture `target`, whose scope is `class` or wider.
+    """Tests that judge the proxy given by the fixture `target`, of scope `class` or wider.
 
     A finding is an xfail, and an unsupported clause is skipped, each with its reason.
     """

@@ -1,4 +1,4 @@
-"""Run clauses on a target one by one, and remove what each one created."""
+"""Run clauses on a target one by one, and remove their resources."""
 
 import asyncio
 import platform
@@ -90,11 +90,11 @@ def unhurried() -> Generator[None]:
 
 
 class Judge:
-    """Try clauses on a target; the block's end removes what that has made.
+    """Try clauses on a target; the end of the block removes the resources that they created.
 
     The same `seed` finds the same: it decides what the model does and, on an app in process, in
-    which order concurrent requests come. `verdicts` are those so far, `left` is what could not be
-    removed.
+    which order concurrent requests come. `verdicts` are those so far, `left` lists the
+    resources that could not be removed.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Judge:
             raise
 
     def try_clause(self, clause: Clause) -> Verdict:
-        """Try a clause, and remove what it created."""
+        """Try a clause, and remove its resources."""
         self._listener.begins(clause)
         verdict = self._verdict(clause)
         self.verdicts.append(verdict)
@@ -233,7 +233,7 @@ def _where(exc: Exception) -> str:
 
 
 def new_run_id() -> str:
-    """Return an id that no other run has, as far as chance can say."""
+    """Return a random id for a run."""
     return secrets.token_hex(3)
 
 
@@ -247,10 +247,11 @@ def judge(
     listener: Listener | None = None,
     observers: Sequence[Observer] = (),
 ) -> Result:
-    """Judge a target by some clauses, and remove what that has made.
+    """Judge a target by some clauses, and remove the resources that they created.
 
     With `shuffle`, the clauses come in an order that this number decides; the last one stays last.
-    Ctrl-C ends the run early: what was made is removed then too, and the result says so.
+    Ctrl-C ends the run early: the resources are removed then too, and the result is marked as
+    interrupted.
     Observers are shown every exchange, keys and all.
 
     Raises:

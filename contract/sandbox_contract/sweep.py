@@ -13,9 +13,9 @@ from .target import Target
 
 
 def sweep(target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]) -> bool:
-    """Remove what one run has left, or all of them; return whether nothing of it stays.
+    """Remove the leftovers of one run, or of all; return whether everything was removed.
 
-    `tell` hears of each thing, with what kept it from being removed.
+    `tell` is called with each leftover and the reason why it stays, or None.
 
     Raises:
         CannotRun: nothing answers, or a key does not work.

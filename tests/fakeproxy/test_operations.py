@@ -10,7 +10,7 @@ METHODS = {"get", "post", "put", "delete"}
 
 
 def anonymous(path: str) -> str:
-    """Return a path whose parameters have no names."""
+    """Return a path without the names of its parameters."""
     return re.sub(r"\{\w+\}", "{}", path)
 
 

@@ -85,7 +85,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
 # Those that are the first request of their tool: there, a fault of the first call of this operation
 # is the same as one of the first call of any.
 FIRST_REQUESTS = {"createSandbox", "deleteSandbox", "pauseSandbox", "writeFile"}
-# What a tool looks at after its first request: the state of a sandbox that its list calls ready.
+# Requests of a tool after its first one: the status of each sandbox that the list calls ready.
 LOOKS: dict[str, tuple[str, ...]] = {"list_sandboxes": ("getSandbox",)}
 
 
@@ -143,7 +143,7 @@ SUCCESSES = {
 
 @dataclass
 class Cell:
-    """A tool under a fault, and what became of it."""
+    """A tool's call under a fault, and its outcome."""
 
     tool: str
     fault: str
@@ -167,7 +167,7 @@ class Cell:
 
     @property
     def is_invented(self) -> bool:
-        """Whether the answer is of the fault's making, so that what the tool says is not so."""
+        """Whether the fault invents the answer, so that the tool's result is wrong."""
         return self.fault in SUCCESSES
 
     def texts(self) -> Iterator[str]:
@@ -223,7 +223,7 @@ def with_key(fault: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def cells_for(times: int | None) -> list[Cell]:
-    """Return the cells whose faults meet so many requests.
+    """Return the cells with faults that apply to this number of requests.
 
     Successes that show a text are answered always.
     """

@@ -49,19 +49,19 @@ class SandboxHandle:
 
     @property
     def path(self) -> str:
-        """Return where the proxy shows it."""
+        """Return its path in the proxy's API."""
         return f"{SANDBOXES}/{segment(self.name)}"
 
     def runtime(self, path: str) -> str:
-        """Return where the proxy forwards to its runtime."""
+        """Return the path that is forwarded to its runtime."""
         return f"/proxy/{segment(self.name)}{path}"
 
     async def create(self, **fields: Any) -> Reply:
-        """Ask for it."""
+        """Request its creation."""
         return await self.owner.call("POST", SANDBOXES, {"name": self.name, **fields})
 
     async def get(self) -> Reply:
-        """Ask for its status."""
+        """Request its status."""
         return await self.owner.call("GET", self.path)
 
     async def status(self) -> Json:
@@ -69,31 +69,31 @@ class SandboxHandle:
         return (await self.get()).expect_fields(name=self.name)
 
     async def delete(self) -> Reply:
-        """Ask that it be deleted."""
+        """Request its deletion."""
         return await self.owner.call("DELETE", self.path)
 
     async def pause(self) -> Reply:
-        """Ask that it be paused."""
+        """Request a pause."""
         return await self.owner.call("POST", f"{self.path}/pause")
 
     async def resume(self) -> Reply:
-        """Ask that it run again."""
+        """Request a resume."""
         return await self.owner.call("POST", f"{self.path}/resume")
 
     async def ask(self, path: str, body: Any = None, *, method: str = "POST") -> Reply:
-        """Ask its runtime something."""
+        """Send a request to its runtime."""
         return await self.owner.call(method, self.runtime(path), body, seconds=LONG)
 
     async def describe(self) -> Reply:
-        """Ask its runtime to describe itself."""
+        """Request its runtime's description."""
         return await self.ask("/v1/sandbox", method="GET")
 
     async def exec(self, command: str, **fields: Any) -> Reply:
-        """Have it run a command."""
+        """Run a command."""
         return await self.ask(EXEC, {"command": command, **fields})
 
     async def run(self, command: str, **fields: Any) -> Json:
-        """Have it run a command that completes; return the answer's `data`."""
+        """Run a command to completion; return the answer's `data`."""
         reply = await self.exec(command, **fields)
         data: Json = reply.expect_fields(success=True)["data"]
         if data.get("status") != "completed":
@@ -106,15 +106,15 @@ class SandboxHandle:
         return text.replace("\r\n", "\n").rstrip("\n")
 
     async def succeed(self, path: str, body: Any) -> Json:
-        """Ask its runtime something that succeeds; return the answer's `data`."""
+        """Send a request that must succeed to its runtime; return the answer's `data`."""
         return (await self.ask(path, body)).expect_fields(success=True)["data"]
 
 
 class Actors:
-    """Those who send requests. Users and keys that are made for a clause go with its end.
+    """The callers of a run. Users and keys of a clause are removed at its end.
 
-    `alice` and `bob` are the first and the second user, whom all clauses share: made for the run
-    with an admin key, or else the ones whose keys the target was given.
+    `alice` and `bob` are the first and the second user, shared by all clauses: created for the run
+    if there is an admin key, or else the owners of the keys that the target has.
     """
 
     def __init__(self, client: HttpClient, target: Target, names: Names, cleanup: Cleanup) -> None:
@@ -190,7 +190,7 @@ class Actors:
         return await self._shared_user(self._target.second_api_key, Need.SECOND_USER, "bob")
 
     async def _shared_user(self, key: str | None, need: Need, tag: str) -> User:
-        """Return a user who is made for the run, or else the one whose key was given."""
+        """Return a user created for the run, or without an admin key the owner of `key`."""
         if self._target.admin_key:
             return await self.user(self._names.prefix + tag, self._cleanup.of_run)
         if not key:
@@ -218,6 +218,6 @@ class Actors:
 
     async def _revoke(self, user: User, path: str) -> None:
         reply = await user.call("DELETE", path)
-        # A user who was made for the run goes, and takes the keys along.
+        # A user of the run may be deleted already, which revokes the keys.
         if not (reply.status == 401 and self._target.admin_key):
             reply.expect(200, 403, 404)

@@ -18,13 +18,13 @@ class Names:
         self._made = 0
 
     def new(self, tag: str) -> str:
-        """Return a name that nothing has yet."""
+        """Return an unused name."""
         self._made += 1
         return f"{self.prefix}{tag}{self._made}"
 
 
 class CleanupStack:
-    """Things that were made, each with the call that removes it."""
+    """Created resources, each with the call that removes it."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[str, Undo]] = []
@@ -48,8 +48,8 @@ class CleanupStack:
 class Cleanup:
     """The cleanups of a run: those of the current clause, and those of the whole run.
 
-    `left` is what could not be removed, `out_of_reach` what the proxy has left in its cluster,
-    where no request removes it.
+    `left` lists the resources that could not be removed, `out_of_reach` those in the proxy's
+    cluster that no request removes.
     """
 
     def __init__(self, client: HttpClient, target: Target, run_id: str) -> None:

@@ -24,8 +24,8 @@ OnWait = Callable[[str, float, float], None]
 class Clock:
     """The time of one target.
 
-    `on_wait` is called at each step of a wait with what is waited for, and the seconds so far and
-    at most.
+    `on_wait` is called at each step of a wait with its subject, the seconds so far, and the most
+    seconds that it may take.
     """
 
     def __init__(self, time: Time, actors: Actors, on_wait: OnWait | None = None) -> None:

@@ -11,13 +11,14 @@ from sandbox_contract.target import Target
 from .paths import MY_KEYS, SANDBOXES, USERS, keys_path, own_key_path, user_path
 
 PREFIX = "contract-"
-# Nothing of a person's own is likely to be called so. What is before it is there to be refused.
+# Other resources are unlikely to have such a name. Some clauses put a character before the prefix,
+# so that the proxy refuses the name.
 _MADE = re.compile(rf"[-0-9]?{PREFIX}([0-9a-f]{{6}})-")
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something that a run has made, and how to remove it."""
+    """A resource of a run, and how to remove it."""
 
     what: str
     run_id: str

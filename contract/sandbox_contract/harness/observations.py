@@ -16,11 +16,11 @@ class Observations:
         self._known: dict[Hashable, tuple[Any, Exception | None]] = {}
 
     async def once(self, key: Hashable, observe: Callable[[], Awaitable[_T]]) -> _T:
-        """Return what `observe` returned when it was first called for a key.
+        """Return the result of `observe` for a key, which is called only once.
 
         Raises:
-            Violation: it raised that then.
-            Unsupported: it raised that then.
+            Violation: `observe` raised it.
+            Unsupported: `observe` raised it.
         """
         if key not in self._known:
             try:

@@ -21,8 +21,8 @@ _T = TypeVar("_T")
 class Run:
     """The actors, their sandboxes and the time of one run.
 
-    What a check makes is removed at the clause's end, except for the *shared* users and sandboxes,
-    which every clause may use and the run's end removes.
+    The resources of a check are removed at the end of its clause, except for the *shared* users and
+    sandboxes, which every clause may use and which are removed at the end of the run.
     """
 
     def __init__(
@@ -45,16 +45,16 @@ class Run:
         self._observations = Observations()
 
     def name(self, tag: str) -> str:
-        """Return a name that nothing has yet."""
+        """Return an unused name."""
         return self.names.new(tag)
 
     def note(self, text: str) -> None:
-        """Record which of two right answers was given."""
+        """Record which of two permitted answers was given."""
         if text not in self.notes:
             self.notes.append(text)
 
     async def once(self, observe: Callable[["Run"], Awaitable[_T]]) -> _T:
-        """Return what `observe` returned when this run called it first, or raise what it raised.
+        """Return the result of `observe`, or raise its error; a run calls it only once.
 
         So several clauses can judge one observation, which may take sandboxes and minutes.
         """

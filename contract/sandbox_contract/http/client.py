@@ -246,7 +246,7 @@ def _advice(why: str) -> str:
 
 
 def _is_making(method: str, path: str) -> bool:
-    """Tell whether a request makes something that has to be removed."""
+    """Return whether a request creates a resource that has to be removed."""
     return method == "POST" and path.startswith("/api/")
 
 
@@ -276,9 +276,9 @@ async def _exchange(
 
 
 async def _to_the_end(sending: Awaitable[_T], *, is_making: bool) -> _T:
-    """Return an answer; whoever is cancelled still waits for one, a little, to what makes things.
+    """Return an answer; if cancelled, still wait a few seconds for that to a creation.
 
-    What is under way can be removed only when it is there.
+    A resource can be removed only once it exists.
     """
     asking = asyncio.ensure_future(sending)
     try:

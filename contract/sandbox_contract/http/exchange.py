@@ -48,7 +48,7 @@ _SHOWN = 4_000  # characters of a body
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What was sent and what came back. Bodies are text as far as they are text."""
+    """A request and its response."""
 
     method: str
     path: str
@@ -102,7 +102,7 @@ class Shown:
 
 
 def _readable(body: bytes, redactor: Redactor) -> str:
-    """Return a body as text without secrets, and then cut where nobody reads on."""
+    """Return a body as text without secrets, cut after `_SHOWN` characters."""
     try:
         text = redactor.text(body.decode())
     except UnicodeDecodeError:

@@ -39,7 +39,7 @@ class NoAnswer(Violation):
 
 
 class _Object(dict[str, Any]):
-    """A JSON object; what it lacks, or has in another shape, is the target's fault."""
+    """A JSON object that raises `Violation` for a missing field or one of another type."""
 
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
@@ -151,7 +151,7 @@ class Reply:
 
 
 def same(one: Json, other: Json) -> bool:
-    """Tell whether two values are the same JSON: 1 is not true, nor null what is missing."""
+    """Return whether two values are the same JSON; 1 is not true, null not a missing field."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

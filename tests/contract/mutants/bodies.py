@@ -65,7 +65,7 @@ def _refusing(refuses: Refuses, change: AnswerChange) -> Make:
             change(answer)
 
     def wrap(app: ASGIApp) -> ASGIApp:
-        # Who may not send a body hears so first: the proxy is sent one that it cannot read.
+        # A malformed body shows first whether the caller may send one at all.
         refused = Rewritten(app, ANY, changed, range(400, 401))
 
         async def refusing(scope: Scope, receive: Receive, send: Send) -> None:

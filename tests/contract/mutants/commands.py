@@ -267,7 +267,7 @@ _stops: ContextVar[list[Callable[[], Awaitable[None]]]] = ContextVar("_stops")
 
 
 class _Stoppable(Service):
-    """A service that tells how to stop what runs in the sandbox of a request."""
+    """A service that records how to stop the processes in a request's sandbox."""
 
     def require_ready(self, sandbox: Sandbox) -> None:
         super().require_ready(sandbox)

@@ -89,7 +89,7 @@ def meeting_mistake(meets: bool) -> Generator[None]:
 
 
 def matching(pattern: str) -> Choice:
-    """Choose the requests whose method and path, as sent, match a pattern."""
+    """Choose the requests by a pattern of their method and path as sent."""
 
     def matches(scope: Scope) -> bool:
         path: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -121,7 +121,7 @@ def to_unknown_route(scope: Scope) -> bool:
 
 
 def only(chosen: Choice, service: type[Service]) -> Make:
-    """Make the fake with a service whose mistake only these requests meet."""
+    """Make the fake with a service that makes its mistake only for these requests."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def noting(scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,7 +134,7 @@ def only(chosen: Choice, service: type[Service]) -> Make:
 
 
 def on_route(name: str, service: type[Service]) -> Make:
-    """Make the fake with a service whose mistake only the requests to one route meet."""
+    """Make the fake with a service that makes its mistake only on one route."""
     return only(to_route(name), service)
 
 
@@ -176,7 +176,7 @@ class Indifferent(Service):
     """Give every user access to the sandboxes of all users."""
 
     def owned_sandbox(self, user: User, name: str) -> Sandbox:
-        """Return anybody's sandbox of that name, the user's own before others."""
+        """Return a sandbox of that name of any user, the caller's first."""
         for each in [user, *self.store.users()] if meets_mistake() else []:
             if (sandbox := self.store.sandbox(each.id, name)) is not None:
                 return sandbox
@@ -229,7 +229,7 @@ class _Hasty:
 
 
 def replaying(received: list[Message], receive: Receive) -> Receive:
-    """Receive again what was received, and then what follows."""
+    """Return the received messages again, and then the following ones."""
     messages = iter(received)
 
     async def replayed() -> Message:

@@ -138,7 +138,7 @@ LATE = Kind("Changes that take effect when somebody has asked once more")
 
 
 class _Lagging(Service):
-    """A service whose first answer after a change is the old one."""
+    """A service that answers a first request after a change as before it."""
 
     def note(self, changed: str) -> None:
         """Record that something has changed and has not been looked up since."""

@@ -77,10 +77,10 @@ class Never(Service):
 
 
 class _Drifting(Service):
-    """A service whose sandboxes are paused or resumed without a request."""
+    """A service that pauses or resumes sandboxes without a request."""
 
     def drifted(self, sandbox: Sandbox, now: datetime) -> Sandbox:
-        """Return what has become of a sandbox by itself."""
+        """Return a sandbox as it has changed by itself."""
         raise NotImplementedError
 
     def status_at(self, sandbox: Sandbox, now: datetime) -> Status:

@@ -239,7 +239,7 @@ class _NoArea(Service):
         if not meets_mistake():
             return super().authenticate(authorization)
         now = self.clock.now()
-        return User("", "", None, True, now, now)  # who has no access to anything
+        return User("", "", None, True, now, now)  # without access to anything
 
     def authenticate_admin(self, authorization: str | None) -> None:
         if not meets_mistake():
@@ -256,7 +256,7 @@ UNKNOWN.add(
 
 
 def _every_area(app: ASGIApp) -> ASGIApp:
-    """Ask whose key it is before an unknown route is answered."""
+    """Check the key before an unknown route is answered."""
 
     async def locked(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and to_unknown_route(scope):

@@ -105,7 +105,7 @@ class _Remembering(Service):
         return found
 
     def heir(self, owner: User) -> User | None:
-        """Return the user to whom the keys of a deleted user belong."""
+        """Return the new owner of a deleted user's keys."""
         raise NotImplementedError
 
     @cached_property
