@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .clause import Clause, Level
     from .clauses.catalogue import CLAUSES
-    from .harness.preflight import CannotRun
     from .pytest_suite import ProxyContract
     from .result import Outcome, Result, Verdict
     from .runner import Judge, judge
-    from .target import ManualTime, Need, RealTime, Target
+    from .target import CannotRun, ManualTime, Need, RealTime, Target
 
 __all__ = [
     "CLAUSES",
@@ -38,7 +37,7 @@ __all__ = [
 _MODULES = {
     "CLAUSES": "clauses.catalogue",
     "ManualTime": "target",
-    "CannotRun": "harness.preflight",
+    "CannotRun": "target",
     "Clause": "clause",
     "Judge": "runner",
     "Level": "clause",

@@ -13,20 +13,19 @@ from types import FrameType
 
 from sandbox_contract.clause import Clause, Level
 from sandbox_contract.clauses.catalogue import CLAUSES
-from sandbox_contract.harness.leftovers import Leftover
-from sandbox_contract.harness.preflight import CannotRun
+from sandbox_contract.harness.leftovers import Leftover, sweep
 from sandbox_contract.report.diff import compare
 from sandbox_contract.report.diff import render as render_difference
 from sandbox_contract.report.files import write_reports
 from sandbox_contract.report.json_report import InvalidReport, read
 from sandbox_contract.report.terminal import render
+from sandbox_contract.target import CannotRun
 
 from .console import discard, prepare, print_error, standard_error, standard_output
 from .distribution import version
 from .options import Unusable, add_target_options, target_from
 from .progress import Progress
 from .runner import judge, new_run_id
-from .sweep import sweep
 
 CANNOT, INTERRUPTED = 2, 130
 _EPILOG = """\

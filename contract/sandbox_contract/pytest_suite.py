@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sandbox_contract.clauses.catalogue import CLAUSES
-from sandbox_contract.harness.preflight import CannotRun
 from sandbox_contract.report.summary import describe_coverage, describe_versions
+from sandbox_contract.target import CannotRun
 
 from .clause import Clause
 from .distribution import version

@@ -16,10 +16,11 @@ from types import FrameType, TracebackType
 from typing import Protocol, Self
 
 from sandbox_contract.clauses.catalogue import CLAUSES, LAST
-from sandbox_contract.harness.preflight import CannotRun, preflight
+from sandbox_contract.harness.preflight import preflight
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Observer
 from sandbox_contract.http.expect import Violation
+from sandbox_contract.target import CannotRun
 
 from .clause import Clause
 from .distribution import version

@@ -40,6 +40,10 @@ class Unsupported(Exception):
         self.reason = reason
 
 
+class CannotRun(Exception):
+    """The suite cannot judge this target; the message says why and what to do."""
+
+
 class Time(Protocol):
     """The clock of a target."""
 

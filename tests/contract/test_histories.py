@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_contract.clauses.messages import DEACTIVATED, EXPIRED, REVOKED, UNKNOWN_KEY
 from sandbox_contract.clauses.stateful.model import Delays, Intent, ModelBox, ModelKey, ModelUser
 from sandbox_contract.clauses.stateful.shortest_failure import ShortestFailure
 from sandbox_contract.harness.actors import Key, SandboxHandle, User
+from sandbox_contract.harness.api import DEACTIVATED, EXPIRED, REVOKED, UNKNOWN_KEY
 from sandbox_contract.harness.clock import format_time, parse_time
 from sandbox_contract.harness.readiness import Phase
 from sandbox_contract.http.client import Caller, HttpClient

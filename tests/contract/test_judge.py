@@ -25,13 +25,12 @@ from sandbox_contract import (
 from sandbox_contract.clauses.catalogue import BY_ID, LAST
 from sandbox_contract.harness.cleanup import CleanupStack
 from sandbox_contract.harness.leftovers import run_of
-from sandbox_contract.harness.preflight import CannotRun
 from sandbox_contract.harness.readiness import Phase, phase_of, profile_of, rows_of
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Unreachable
 from sandbox_contract.http.expect import Violation
 from sandbox_contract.runner import Silence
-from sandbox_contract.target import Need, Unsupported
+from sandbox_contract.target import CannotRun, Need, Unsupported
 from starlette.responses import JSONResponse, Response
 
 from tests.contract.targets import in_process

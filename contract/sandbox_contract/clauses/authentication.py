@@ -6,32 +6,30 @@ from datetime import datetime, timedelta
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.actors import Key, User
-from sandbox_contract.harness.clock import format_time
-from sandbox_contract.harness.paths import (
-    MY_KEYS,
-    SANDBOXES,
-    USERS,
-    keys_path,
-    own_key_path,
-    user_path,
-)
-from sandbox_contract.harness.run import Run
-from sandbox_contract.http.expect import require
-from sandbox_contract.target import Need, Unsupported
-
-from .messages import (
+from sandbox_contract.harness.api import (
     BAD_HEADER,
     DEACTIVATED,
     EXPIRED,
     KEY_FORM,
+    MY_KEYS,
     NO_ACCESS,
     NO_HEADER,
     NO_USER,
     NOT_ADMIN,
     PREFIX_SHOWN,
     REVOKED,
+    SANDBOXES,
     UNKNOWN_KEY,
+    USERS,
+    keys_path,
+    own_key_path,
+    user_path,
 )
+from sandbox_contract.harness.clock import format_time
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.expect import require
+from sandbox_contract.target import Need, Unsupported
+
 from .routes import (
     NO_ID,
     admin_routes,

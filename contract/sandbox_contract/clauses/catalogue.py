@@ -12,7 +12,6 @@ _AREAS = (
     "creation",
     "listing",
     "lifecycle",
-    "ownership",
     "directories",
     "quota",
     "readiness",

@@ -4,30 +4,28 @@ import json
 from datetime import timedelta
 
 from sandbox_contract.clause import Level, clause
-from sandbox_contract.harness.clock import parse_time
-from sandbox_contract.harness.paths import (
+from sandbox_contract.harness.api import (
     MY_KEYS,
+    NAME_REQUIRED,
+    NO_ACCESS,
+    NO_HEADER,
+    NOT_ADMIN,
     SANDBOXES,
+    TIMESTAMP,
+    UNKNOWN_KEY,
+    USERNAME_REQUIRED,
     USERS,
     keys_path,
     own_key_path,
     user_path,
 )
+from sandbox_contract.harness.clock import parse_time
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import segment
 from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need
 
 from .lifetime import observe_lifetime
-from .messages import (
-    NAME_REQUIRED,
-    NO_ACCESS,
-    NO_HEADER,
-    NOT_ADMIN,
-    TIMESTAMP,
-    UNKNOWN_KEY,
-    USERNAME_REQUIRED,
-)
 from .routes import NO_ID, expect_head_as_get
 
 _JSON = {"Content-Type": "application/json"}

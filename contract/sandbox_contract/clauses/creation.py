@@ -1,15 +1,14 @@
 """Creation of sandboxes: the response, names and fields."""
 
 from sandbox_contract.clause import Level, clause
+from sandbox_contract.harness.api import NAME_REQUIRED, NO_ACCESS, SANDBOXES, TEXT
 from sandbox_contract.harness.clock import A_WHILE
-from sandbox_contract.harness.paths import SANDBOXES
 from sandbox_contract.harness.readiness import Phase
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Reply, require, same
 from sandbox_contract.target import Need
 
 from .lifetime import observe_lifetime
-from .messages import NAME_REQUIRED, NO_ACCESS, TEXT
 
 _LIMIT = 63  # characters of a name
 _IMAGE = "ghcr.io/agent-infra/sandbox:latest"

@@ -2,7 +2,7 @@
 
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.paths import user_path
+from sandbox_contract.harness.api import user_path
 from sandbox_contract.harness.readiness import Phase
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import require

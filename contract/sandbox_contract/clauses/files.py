@@ -6,12 +6,10 @@ from dirty_equals import IsPartialDict
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.paths import in_volume
+from sandbox_contract.harness.api import ANY, COUNT, TEXT, in_volume
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require
 from sandbox_contract.target import Need
-
-from .messages import ANY, COUNT, TEXT
 
 
 class _Folder:

@@ -5,14 +5,13 @@ import contextlib
 
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.paths import EXEC, in_volume
+from sandbox_contract.harness.api import EXEC, NO_SERVICE, NOT_READY, in_volume
 from sandbox_contract.harness.readiness import Phase
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need
 
 from .lifetime import is_from_warm_pool, observe_lifetime
-from .messages import NO_SERVICE, NOT_READY
 from .routes import expect_head_as_get
 
 _DEADLINE = 300.0  # seconds that the proxy waits for a response of the runtime

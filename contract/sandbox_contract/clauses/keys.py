@@ -7,24 +7,27 @@ from typing import Any
 
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.actors import Key, User
-from sandbox_contract.harness.paths import MY_KEYS, keys_path, own_key_path, revocation_path
-from sandbox_contract.harness.run import Run
-from sandbox_contract.http.client import Caller
-from sandbox_contract.http.expect import Json, Reply, require, require_fields, same
-from sandbox_contract.target import Need
-
-from .messages import (
+from sandbox_contract.harness.api import (
     COUNT,
     EXPIRED,
     ID,
     KEY_FORM,
+    MY_KEYS,
     NO_KEY,
     NOT_THE_OWNER,
     PREFIX_SHOWN,
     REVOKED,
     TEXT,
     TIMESTAMP,
+    keys_path,
+    own_key_path,
+    revocation_path,
 )
+from sandbox_contract.harness.run import Run
+from sandbox_contract.http.client import Caller
+from sandbox_contract.http.expect import Json, Reply, require, require_fields, same
+from sandbox_contract.target import Need
+
 from .routes import NO_ID
 
 _EXPIRY = "2100-01-31T12:00:00.000Z"

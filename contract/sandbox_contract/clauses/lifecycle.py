@@ -2,6 +2,7 @@
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.actors import SandboxHandle
+from sandbox_contract.harness.api import NO_ACCESS
 from sandbox_contract.harness.clock import A_WHILE
 from sandbox_contract.harness.readiness import Phase, phase_of
 from sandbox_contract.harness.run import Run
@@ -9,7 +10,6 @@ from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need
 
 from .lifetime import Heartbeat, observe_lifetime
-from .messages import NO_ACCESS
 
 _CHECKS = 3
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.paths import SANDBOXES, in_volume
+from sandbox_contract.harness.api import SANDBOXES, in_volume
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Reply
 

@@ -10,14 +10,13 @@ from sandbox_contract.clauses.stateful.linearizability import (
     was_deleted_meanwhile,
 )
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.paths import own_key_path
+from sandbox_contract.harness.api import REVOKED, own_key_path
 from sandbox_contract.harness.readiness import Phase, describe, phase_of
 from sandbox_contract.harness.run import Run
 from sandbox_contract.harness.sandboxes import QUOTA
 from sandbox_contract.http.expect import Reply, require
 from sandbox_contract.target import Need
 
-from .messages import REVOKED
 from .quota import AT_ONCE, LastPlaceRace, fill_quota, race_for_last_place
 
 _ROUNDS_IN_PROCESS = 12  # which cost nothing

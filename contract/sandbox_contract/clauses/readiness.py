@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from sandbox_contract.clause import Level, clause
+from sandbox_contract.harness.api import NOT_READY
 from sandbox_contract.harness.readiness import (
     Phase,
     describe,
@@ -16,7 +17,6 @@ from sandbox_contract.http.expect import Json, Reply, require, same
 from sandbox_contract.target import Need, Unsupported
 
 from .lifetime import is_from_warm_pool, observe_lifetime
-from .messages import NOT_READY
 
 _TICK = timedelta(milliseconds=1).total_seconds()
 _HOURS = 6 * 3600.0

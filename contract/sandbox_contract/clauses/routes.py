@@ -6,8 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.clock import A_WHILE
-from sandbox_contract.harness.paths import (
+from sandbox_contract.harness.api import (
     MY_KEYS,
     SANDBOXES,
     USERS,
@@ -17,6 +16,7 @@ from sandbox_contract.harness.paths import (
     revocation_path,
     user_path,
 )
+from sandbox_contract.harness.clock import A_WHILE
 from sandbox_contract.harness.readiness import Phase
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Caller

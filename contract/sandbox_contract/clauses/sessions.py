@@ -4,13 +4,12 @@ from dirty_equals import IsPartialDict, IsStr
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.paths import in_volume
+from sandbox_contract.harness.api import ANY, TEXT, in_volume
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, require
 from sandbox_contract.target import Need
 
 from .lifetime import Heartbeat
-from .messages import ANY, TEXT
 from .shell import NOT_FOUND, exceed_limits, expect_data
 
 _WAIT, _VIEW, _KILL = "/v1/shell/wait", "/v1/shell/view", "/v1/shell/kill"

@@ -8,12 +8,10 @@ from dirty_equals import IsPartialDict, IsStr
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.paths import EXEC, in_volume
+from sandbox_contract.harness.api import ANY, EXEC, TEXT, in_volume
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require
 from sandbox_contract.target import Need
-
-from .messages import ANY, TEXT
 
 _OUTPUT_LIMIT = 30_000  # characters of output
 _LONG = 300  # seconds: the command is killed long before

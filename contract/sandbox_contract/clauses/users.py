@@ -3,12 +3,21 @@
 from typing import Any
 
 from sandbox_contract.clause import Level, clause
-from sandbox_contract.harness.paths import USERS, keys_path, user_path
+from sandbox_contract.harness.api import (
+    COUNT,
+    ID,
+    NO_USER,
+    TIMESTAMP,
+    UNKNOWN_KEY,
+    USERNAME_REQUIRED,
+    USERS,
+    keys_path,
+    user_path,
+)
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require, require_fields, same
 from sandbox_contract.target import Need
 
-from .messages import COUNT, ID, NO_USER, TIMESTAMP, UNKNOWN_KEY, USERNAME_REQUIRED
 from .routes import NO_ID
 
 _DOCUMENTED = ("id", "username", "email", "created_at", "is_active")

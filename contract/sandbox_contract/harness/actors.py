@@ -7,9 +7,9 @@ from sandbox_contract.http.client import LONG, Caller, HttpClient, segment
 from sandbox_contract.http.expect import Json, Reply, Violation
 from sandbox_contract.target import Need, Target, Unsupported
 
+from .api import EXEC, MY_KEYS, SANDBOXES, USERS, keys_path, own_key_path, user_path
 from .cleanup import Cleanup, CleanupStack, Names
 from .observations import Observations
-from .paths import EXEC, MY_KEYS, SANDBOXES, USERS, keys_path, own_key_path, user_path
 
 
 @dataclass(frozen=True, slots=True)

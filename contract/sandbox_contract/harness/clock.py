@@ -1,6 +1,5 @@
 """The time of a target, and waits for changes there."""
 
-import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
@@ -9,9 +8,9 @@ from sandbox_contract.http.expect import Json, NotInTime, Violation
 from sandbox_contract.target import Time
 
 from .actors import Actors, SandboxHandle
+from .api import TIME_FORM
 from .readiness import Phase, describe, phase_of
 
-FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 A_WHILE = 0.2  # seconds, in which a change would show
 _FIRST_STEP = 0.1  # seconds
 _GROWTH = 1.5
@@ -101,7 +100,7 @@ def parse_time(text: str) -> datetime:
         Violation: it says none, or not in that form.
     """
     try:
-        if FORM.fullmatch(text) is not None:
+        if TIME_FORM.fullmatch(text) is not None:
             return datetime.fromisoformat(text)
     except ValueError:
         pass

@@ -2,14 +2,11 @@
 
 from sandbox_contract.http.client import Caller, Unreachable
 from sandbox_contract.http.expect import Reply, Violation
+from sandbox_contract.target import CannotRun
 
+from .api import SANDBOXES, USERS, user_path
 from .leftovers import leftovers
-from .paths import SANDBOXES, USERS, user_path
 from .run import Run
-
-
-class CannotRun(Exception):
-    """The suite cannot judge this target; the message says why and what to do."""
 
 
 async def preflight(run: Run) -> list[str]:

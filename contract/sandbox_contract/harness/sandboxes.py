@@ -8,10 +8,10 @@ from sandbox_contract.http.expect import Json, NotInTime, Reply, Violation
 from sandbox_contract.target import Need, Target, Unsupported
 
 from .actors import Actors, SandboxHandle, User
+from .api import user_path
 from .cleanup import Cleanup, CleanupStack, Names
 from .clock import Clock
 from .observations import Observations
-from .paths import user_path
 from .readiness import Phase
 
 QUOTA = 10  # sandboxes of one user

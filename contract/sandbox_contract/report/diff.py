@@ -8,9 +8,8 @@ from rich.text import Text
 
 from sandbox_contract.result import Outcome
 
-from .characters import escape_unsafe
 from .json_report import SavedRun, SavedVerdict
-from .summary import pluralize
+from .summary import escape_unsafe, pluralize
 from .terminal import STYLES
 
 _UNJUDGED = {Outcome.UNSUPPORTED, Outcome.ERROR}

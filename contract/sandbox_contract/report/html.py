@@ -18,7 +18,6 @@ from sandbox_contract.clause import Level
 from sandbox_contract.http.exchange import Shown
 from sandbox_contract.result import Outcome, Result, Verdict
 
-from .characters import escape_unsafe
 from .summary import (
     MEANINGS,
     NOTEWORTHY,
@@ -29,6 +28,7 @@ from .summary import (
     by_outcome,
     conclusion,
     describe_run_coverage,
+    escape_unsafe,
     format_duration,
     headline,
     overall_outcome,

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from sandbox_contract.clause import Clause
 from sandbox_contract.result import Coverage, Outcome, Result, Verdict
 
-from .characters import truncate
+from .summary import truncate
 
 FORMAT = 3
 _READABLE_FORMATS = (1, 2, 3)  # format 1 has neither the numbers of clauses nor versions

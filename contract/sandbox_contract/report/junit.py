@@ -6,8 +6,7 @@ from xml.etree import ElementTree as ET
 
 from sandbox_contract.result import Outcome, Result, Verdict
 
-from .characters import escape_unsafe
-from .summary import UNKNOWN_VERSION, by_area, describe_run_coverage
+from .summary import UNKNOWN_VERSION, by_area, describe_run_coverage, escape_unsafe
 
 _NAME = "sandbox-contract"
 # JUnit has no element for a finding: its case passes, and <system-out> describes it.

@@ -1,5 +1,6 @@
 """The texts and groupings that all reports share."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +20,10 @@ UNKNOWN_VERSION = "unknown"  # of a target
 WORST_FIRST = tuple(MEANINGS)
 # The outcomes whose verdicts a report shows in full.
 NOTEWORTHY = (Outcome.FAIL, Outcome.ERROR, Outcome.FINDING)
+# Characters that XML 1.0 forbids, terminal control characters, and bidirectional overrides.
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,18 @@ class MissingNeeds:
     needs: Sequence[str]
     verdicts: Sequence[Verdict]
     reasons: Sequence[str]
+
+
+def escape_unsafe(text: str) -> str:
+    r"""Return `text` with unsafe characters escaped, as in `\x1b`; newlines and tabs stay."""
+    lines = text.replace("\r\n", "\n")
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), lines)
+
+
+def truncate(text: str, length: int) -> str:
+    """Return the first `length` characters of `text`, and the number of those left out."""
+    excess = len(text) - length
+    return text if excess <= 0 else f"{text[:length]}… ({excess} characters more)"
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -7,16 +7,17 @@ from rich.text import Text
 
 from sandbox_contract.result import Outcome, Result, Verdict
 
-from .characters import escape_unsafe, truncate
 from .summary import (
     NOTEWORTHY,
     by_missing_needs,
     by_outcome,
     describe_versions,
+    escape_unsafe,
     headline,
     overall_outcome,
     pluralize,
     tally,
+    truncate,
 )
 
 STYLES: Mapping[Outcome, str] = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Generic, TypeVar
 
-from sandbox_contract.clauses.messages import DELETED
+from sandbox_contract.harness.api import DELETED
 from sandbox_contract.http.expect import Reply, require
 
 _S = TypeVar("_S")

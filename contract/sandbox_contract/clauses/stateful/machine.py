@@ -9,17 +9,19 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sandbox_contract.clauses.messages import NO_ACCESS, NO_KEY, NO_USER
 from sandbox_contract.harness.actors import SandboxHandle
-from sandbox_contract.harness.clock import format_time
-from sandbox_contract.harness.paths import (
+from sandbox_contract.harness.api import (
     MY_KEYS,
+    NO_ACCESS,
+    NO_KEY,
+    NO_USER,
     SANDBOXES,
     in_volume,
     own_key_path,
     revocation_path,
     user_path,
 )
+from sandbox_contract.harness.clock import format_time
 from sandbox_contract.harness.readiness import Phase, describe, phase_of
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Reply, Violation, require

@@ -5,8 +5,8 @@ Times are whole milliseconds since the history began.
 
 from dataclasses import dataclass, field
 
-from sandbox_contract.clauses.messages import DEACTIVATED, EXPIRED, REVOKED, UNKNOWN_KEY
 from sandbox_contract.harness.actors import Key, SandboxHandle, User
+from sandbox_contract.harness.api import DEACTIVATED, EXPIRED, REVOKED, UNKNOWN_KEY
 from sandbox_contract.harness.readiness import Phase
 
 ANY_WITHOUT_FAILURE = {Phase.CREATED, Phase.PENDING, Phase.STARTING, Phase.READY, Phase.PAUSED}
