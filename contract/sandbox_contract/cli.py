@@ -8,31 +8,36 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from sandbox_contract.clause import Clause, Level
 from sandbox_contract.clauses.catalogue import CLAUSES
-from sandbox_contract.harness.leftovers import Leftover, sweep
+from sandbox_contract.harness.cleanup import sweep
+from sandbox_contract.harness.cluster import REMOVAL
+from sandbox_contract.harness.leftovers import Leftover
 from sandbox_contract.report.diff import compare
 from sandbox_contract.report.diff import render as render_difference
 from sandbox_contract.report.files import write_reports
 from sandbox_contract.report.json_report import InvalidReport, read
+from sandbox_contract.report.summary import escape_unsafe
 from sandbox_contract.report.terminal import render
-from sandbox_contract.target import CannotRun
+from sandbox_contract.target import CannotRun, Need
 
 from .console import discard, prepare, print_error, standard_error, standard_output
 from .distribution import version
-from .options import Unusable, add_target_options, target_from
+from .options import YES_HELP, Unusable, add_target_options, target_from
 from .progress import Progress
 from .runner import judge, new_run_id
 
 CANNOT, INTERRUPTED = 2, 130
+_OF_USERS = {Need.USER, Need.SECOND_USER, Need.ADMIN, Need.WAITING, Need.RUNTIME}
 _EPILOG = """\
 Keys are better in the environment than among the arguments: ADMIN_API_KEY, or API_KEY and
 SECOND_API_KEY. Exit codes of run: 0 every MUST that was judged holds, 1 a MUST fails, 2 nothing was
-judged or the suite broke, 130 Ctrl-C. A run of some clauses, by --only, by --level or for want of a
-key, ends as the judged ones do, and every report counts the others.
+judged or the suite broke, 130 Ctrl-C or SIGTERM. A run of some clauses, by --only, by --level or
+for want of a key, has the exit code of those that were judged; every report counts the others.
 """
 
 
@@ -58,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(exc))
         return CANNOT
     except KeyboardInterrupt:
-        _complain("Stopped, and perhaps not all was removed: see 'sandbox-contract sweep --help'.")
+        _complain("Stopped.")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader closed the output: write nothing more, also at exit.
@@ -73,12 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _interruptible() -> Generator[None]:
     """Let Ctrl-C and SIGTERM raise KeyboardInterrupt in the body, so that it cleans up.
 
-    A Ctrl-C that this process ignores, as a shell's background job does, stays ignored.
+    So does Ctrl-C in a process that was started with it ignored, such as a script's background job:
+    nothing else would end a run and remove what it has created.
     """
-    ctrl_c, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    if ctrl_c is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _interrupt)
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
+    terminate = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
@@ -101,6 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         " Ctrl-C ends it and cleans up.",
         highlight=False,
     )
+    needs_users = any(_OF_USERS.intersection(clause.needs) for clause in clauses)
     with Progress(said, len(clauses)) as progress:
         result = judge(
             target,
@@ -109,15 +114,31 @@ def _run(options: argparse.Namespace) -> int:
             seed=options.seed,
             shuffle=options.shuffle,
             listener=progress,
+            confirm=partial(_confirm, is_confirmed=options.yes) if needs_users else None,
         )
     paths = [] if options.report is None else write_reports(result, options.report)
     with contextlib.suppress(BrokenPipeError):  # the reader closed the output
         render(result, standard_output())
         for path in paths:
             print(path)
-    if result.left or result.interrupted:
-        _complain(f"What may be left is removed by: sandbox-contract sweep --run {run_id}")
+    if result.left:
+        _complain(f"To remove what is left: sandbox-contract sweep --run {run_id}")
     return result.exit_code
+
+
+def _confirm(notice: str, *, is_confirmed: bool) -> bool:
+    """Print what a run leaves in a cluster; return whether the run may go on.
+
+    Raises:
+        Unusable: there is no terminal to ask in.
+    """
+    print_error(notice)
+    if is_confirmed:
+        return True
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        raise Unusable("Pass --yes to go on. Nothing was created.")
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -138,13 +159,17 @@ def _sweep(options: argparse.Namespace) -> int:
         nonlocal count
         count += 1
         done = "removed" if fault is None else "NOT removed"
-        print(f"{done}: {leftover.what}" + (f" ({fault})" if fault else ""))
+        print(escape_unsafe(f"{done}: {leftover.what}" + (f" ({fault})" if fault else "")))
 
-    is_clean = sweep(target, options.run, tell)
+    swept = sweep(target, options.run, tell)
     if not count:
         whose = f"run {options.run}" if options.run else "any run"
         print(f"Nothing is left of {whose}, as far as these keys show.")
-    return 0 if is_clean else 1
+    if swept.in_cluster:
+        print(f"A deployed proxy's cluster keeps what no request removes (see {REMOVAL}):")
+        for pattern in swept.in_cluster:
+            print(f"  {pattern}")
+    return 0 if swept.is_complete else 1
 
 
 def _diff(options: argparse.Namespace) -> int:
@@ -170,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sandbox-contract",
         description="Judge a sandbox proxy by its contract.",
-        epilog="'sandbox-contract COMMAND --help' says more of each.",
+        epilog="'sandbox-contract COMMAND --help' describes a command.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
@@ -186,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="another course of races and histories",
     )
+    run.add_argument("--yes", action="store_true", help=YES_HELP)
     run.add_argument("--shuffle", type=int, metavar="N", help="another order of the clauses")
     run.add_argument(
         "--report",
@@ -270,8 +296,6 @@ def _run_id(text: str) -> str:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.raise_signal(signal.SIGINT)  # interrupts the clause, after which the run cleans up
 
 

@@ -9,6 +9,8 @@ from typing import Literal, TextIO, TypedDict
 
 from rich.console import Console
 
+from sandbox_contract.report.summary import escape_unsafe
+
 _MIN_COLUMNS = 20  # the narrowest width to which text can be wrapped
 _VALID_SIZE = re.compile("[1-9][0-9]{0,3}")
 _DUMB_TERMINALS = {"", "dumb", "unknown"}
@@ -62,11 +64,11 @@ def standard_error() -> Console:
 
 
 def print_error(text: str) -> None:
-    """Write a line to standard error, if there is one."""
+    """Write a line to standard error, if there is one, with unsafe characters escaped."""
     if sys.stderr is None:  # closed by 2>&-: print would write to standard output
         return
     try:
-        print(text, file=sys.stderr)
+        print(escape_unsafe(text), file=sys.stderr)
     except OSError:  # a full disk, or a reader that closed the pipe
         discard(sys.stderr)
 

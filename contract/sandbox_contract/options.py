@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .target import Target, Time
 
 DEFAULT_READY_TIMEOUT = 180.0
+YES_HELP = "leave in a deployed proxy's cluster what no request removes, without a question"
 FAILURE_MODES = ("failed", "expired", "controller-error")
 
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import pytest
 
-from .options import add_target_options
+from .options import YES_HELP, add_target_options
 
-__all__ = ["PREFIX", "add_summary_lines", "pytest_addoption", "pytest_terminal_summary"]
+__all__ = ["PREFIX", "YES", "add_summary_lines", "pytest_addoption", "pytest_terminal_summary"]
 
 PREFIX = "--contract-"
+YES = f"{PREFIX}yes"
 _SUMMARY_LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options for the proxy to judge."""
-    add_target_options(parser.getgroup("sandbox proxy contract").addoption, prefix=PREFIX)
+    add = parser.getgroup("sandbox proxy contract").addoption
+    add_target_options(add, prefix=PREFIX)
+    add(YES, action="store_true", help=YES_HELP)
 
 
 def pytest_terminal_summary(

@@ -6,12 +6,17 @@ from typing import Any
 import pytest
 
 from sandbox_contract.clauses.catalogue import CLAUSES
-from sandbox_contract.report.summary import describe_coverage, describe_versions
+from sandbox_contract.report.summary import (
+    describe_coverage,
+    describe_versions,
+    escape_unsafe,
+    leftover_sections,
+)
 from sandbox_contract.target import CannotRun
 
 from .clause import Clause
 from .distribution import version
-from .pytest_plugin import add_summary_lines
+from .pytest_plugin import YES, add_summary_lines
 from .result import Coverage, Outcome, Verdict
 from .runner import Judge, new_run_id
 from .target import Target
@@ -32,7 +37,7 @@ class ProxyContract:
         record_testsuite_property: Callable[[str, object], None],
     ) -> Iterator[Judge]:
         """Yield a judge, which removes all that it created after the last clause."""
-        judge = Judge(target, run_id=new_run_id())
+        judge = Judge(target, run_id=new_run_id(), confirm=_confirmation(request.config))
         try:
             with judge:
                 _prepare(judge)
@@ -40,7 +45,7 @@ class ProxyContract:
         finally:
             _summarize(judge, request, record_testsuite_property)
         if judge.left:
-            pytest.fail(f"This run has left: {'; '.join(judge.left)}", pytrace=False)
+            pytest.fail("\n".join(_describe_leftovers(judge)), pytrace=False)
 
     @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.id)
     def test_clause(self, judge: Judge, clause: Clause, request: pytest.FixtureRequest) -> None:
@@ -51,11 +56,28 @@ class ProxyContract:
         _report(verdict)
 
 
+def _confirmation(config: pytest.Config) -> Callable[[str], bool]:
+    """Return the answer to the notice of what stays in a cluster: the option, or a failure."""
+
+    def confirm(notice: str) -> bool:
+        if not config.getoption(YES):
+            pytest.fail(f"{notice}\nPass {YES} to go on. Nothing was created.", pytrace=False)
+        return True
+
+    return confirm
+
+
 def _prepare(judge: Judge) -> None:
     try:
         judge.prepare()
     except CannotRun as exc:
-        pytest.fail(str(exc), pytrace=False)
+        pytest.fail(escape_unsafe(str(exc)), pytrace=False)
+
+
+def _describe_leftovers(judge: Judge) -> list[str]:
+    cleanup = judge.run.cleanup
+    sections = leftover_sections(cleanup.left, cleanup.listing_error, judge.run.cluster.left)
+    return [escape_unsafe(f"{heading}: {'; '.join(items)}") for heading, items in sections]
 
 
 def _summarize(
@@ -63,15 +85,14 @@ def _summarize(
 ) -> None:
     """Add the coverage and the versions to the terminal summary and to the JUnit properties.
 
-    The summary also lists possible leftovers in the proxy's cluster. A warning would become a
-    failure under `filterwarnings = error`.
+    The summary also lists what may be left. A warning would become a failure under
+    `filterwarnings = error`.
     """
     class_id: str = request.node.nodeid
     coverage = Coverage.of(judge.verdicts, selected=_count_selected(request), total=len(CLAUSES))
-    versions = describe_versions(version(), judge.run.target_version)
+    versions = escape_unsafe(describe_versions(version(), judge.run.target_version))
     add_summary_lines(request.config, f"{class_id}: {describe_coverage(coverage)}", versions)
-    for leftover in judge.run.cleanup.out_of_reach:
-        add_summary_lines(request.config, f"The proxy may have left in its cluster: {leftover}")
+    add_summary_lines(request.config, *_describe_leftovers(judge))
     record(f"{class_id} coverage", describe_coverage(coverage))
     record(f"{class_id} versions", versions)
 
@@ -92,15 +113,17 @@ def _report(verdict: Verdict) -> None:
     """Skip, xfail or fail the current test as the verdict requires."""
     clause = verdict.clause
     if verdict.outcome is Outcome.UNSUPPORTED:
-        pytest.skip(verdict.detail)
+        pytest.skip(escape_unsafe(verdict.detail))
     if verdict.outcome is Outcome.FINDING:
-        pytest.xfail(f"finding: expected {verdict.expected}, received {verdict.received}")
+        finding = f"finding: expected {verdict.expected}, received {verdict.received}"
+        pytest.xfail(escape_unsafe(finding))
     if verdict.outcome is Outcome.FAIL:
         request = "" if verdict.decisive is None else f"request:  {verdict.decisive.request}\n"
+        facts = f"{request}expected: {verdict.expected}\nreceived: {verdict.received}"
         pytest.fail(
-            f"{clause.id} ({clause.link})\n{clause.sentence}\n{request}"
-            f"expected: {verdict.expected}\nreceived: {verdict.received}",
+            f"{clause.id} ({clause.link})\n{clause.sentence}\n{escape_unsafe(facts)}",
             pytrace=False,
         )
     if verdict.outcome is Outcome.ERROR:
-        raise RuntimeError(f"The suite broke on {clause.id}: {verdict.detail}")
+        detail = escape_unsafe(verdict.detail)
+        raise RuntimeError(f"The suite broke on {clause.id}: {detail}")

@@ -84,9 +84,10 @@ class Result:
     """The result of a whole run.
 
     `total` is the number of clauses in the contract, `selected` the number of those that the run
-    was to judge. `left` lists the things that the run could not remove, `out_of_reach` those that
-    the proxy may have left in its cluster, where no request removes them. `target_version` is None
-    if the target reports none.
+    was to judge. `left` lists what the run could not remove or, if there is a `listing_error`, what
+    may be left since the target did not list it. `out_of_reach` lists what the proxy may have left
+    in its cluster, where no request removes it. `target_version` is None if the target reports
+    none.
     """
 
     target: str
@@ -97,16 +98,12 @@ class Result:
     total: int
     selected: int
     left: Sequence[str] = ()
+    listing_error: str = ""
     out_of_reach: Sequence[str] = ()
     interrupted: bool = False
     suite_version: str = "unknown"
     target_version: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def leftovers(self) -> Sequence[str]:
-        """Everything that may remain of this run."""
-        return [*self.left, *self.out_of_reach]
 
     @property
     def counts(self) -> Mapping[Outcome, int]:

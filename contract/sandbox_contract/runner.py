@@ -6,7 +6,7 @@ import secrets
 import signal
 import threading
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,10 +16,12 @@ from types import FrameType, TracebackType
 from typing import Protocol, Self
 
 from sandbox_contract.clauses.catalogue import CLAUSES, LAST
-from sandbox_contract.harness.preflight import preflight
+from sandbox_contract.harness.cluster import notice
+from sandbox_contract.harness.preflight import preflight, reach
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Observer
 from sandbox_contract.http.expect import Violation
+from sandbox_contract.report.summary import leftover_sections
 from sandbox_contract.target import CannotRun
 
 from .clause import Clause
@@ -51,6 +53,9 @@ class Listener(Protocol):
     def cleans(self) -> None:
         """Receive the start of the cleanup."""
         ...
+
+
+Confirm = Callable[[str], bool]
 
 
 class Silence:
@@ -94,8 +99,10 @@ class Judge:
     """Try clauses on a target; the end of the block removes the resources that they created.
 
     The same `seed` finds the same: it decides what the model does and, on an app in process, in
-    which order concurrent requests come. `verdicts` are those so far, `left` lists the
-    resources that could not be removed.
+    which order concurrent requests come. `verdicts` are those so far.
+
+    `confirm` is asked before anything is created on a target that may have a cluster, with the
+    notice of what stays there; without it, the run goes on.
     """
 
     def __init__(
@@ -105,11 +112,14 @@ class Judge:
         run_id: str,
         seed: int = 0,
         listener: Listener | None = None,
+        confirm: Confirm | None = None,
     ) -> None:
         self.target = target
+        self._confirm = confirm
         self._listener = listener or Silence()
         self.run = Run(target, run_id, seed=seed, on_wait=self._listener.waits)
         self.verdicts: list[Verdict] = []
+        self._trying: asyncio.Task[object] | None = None
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -122,24 +132,36 @@ class Judge:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        is_cut_short = False
         try:
             with unhurried():
                 self._runner.run(self._leave())
+        except KeyboardInterrupt:
+            is_cut_short = True
+            raise
         finally:
             self._runner.__exit__(exc_type, exc, traceback)
+            if is_cut_short:
+                self.run.cleanup.suppose("the cleanup was interrupted")
 
     @property
     def left(self) -> list[str]:
-        """Return the resources that could not be removed."""
+        """What is left on the target, or may be if it did not list that."""
         return self.run.cleanup.left
 
     def prepare(self) -> list[str]:
         """Return descriptions of earlier runs' leftovers.
 
         Raises:
-            CannotRun: nothing answers, a key does not work, or nothing could be removed.
+            CannotRun: nothing answers, a key does not work, nothing could be removed, or `confirm`
+                declined.
         """
         try:
+            self._runner.run(reach(self.run))
+            will_be_left = self.run.cluster.will_be_left
+            # Not within the event loop: a question has to be interrupted by Ctrl-C.
+            if will_be_left and self._confirm and not self._confirm(notice(will_be_left)):
+                raise CannotRun("Nothing was created.")  # noqa: TRY301
             return self._runner.run(preflight(self.run))
         except (CannotRun, KeyboardInterrupt):
             self.run.client.interrupt()
@@ -162,6 +184,7 @@ class Judge:
         return replace(verdict, seconds=perf_counter() - started)
 
     async def _tried(self, clause: Clause) -> Verdict:
+        self._trying = asyncio.current_task()
         self.run.begin_clause()
         try:
             return self._shown(await self._found(clause))
@@ -211,6 +234,9 @@ class Judge:
 
     async def _leave(self) -> None:
         self._listener.cleans()
+        if self._trying is not None and not self._trying.done():  # after a second Ctrl-C
+            self._trying.cancel()
+            await asyncio.wait({self._trying})
         await self.run.remove_everything()
         await self.run.client.close()
 
@@ -246,6 +272,7 @@ def judge(
     seed: int = 0,
     shuffle: int | None = None,
     listener: Listener | None = None,
+    confirm: Confirm | None = None,
     observers: Sequence[Observer] = (),
 ) -> Result:
     """Judge a target by some clauses, and remove the resources that they created.
@@ -253,16 +280,27 @@ def judge(
     With `shuffle`, the clauses come in an order that this number decides; the last one stays last.
     Ctrl-C ends the run early: the resources are removed then too, and the result is marked as
     interrupted.
-    Observers are shown every exchange, keys and all.
+    Observers are shown every exchange, keys and all. `confirm` is that of `Judge`.
 
     Raises:
-        CannotRun: nothing answers, a key does not work, or nothing could be removed.
+        CannotRun: nothing answers, a key does not work, nothing could be removed, or `confirm`
+            declined; the message also says what may be left.
     """
     run_id = run_id or new_run_id()
     started, begun = datetime.now(UTC), perf_counter()
-    with Judge(target, run_id=run_id, seed=seed, listener=listener) as judging:
-        judging.run.client.observers += observers
-        is_finished = _tried(judging, _ordered(clauses, shuffle))
+    judging = Judge(target, run_id=run_id, seed=seed, listener=listener, confirm=confirm)
+    cleanup = judging.run.cleanup
+    try:
+        with judging:
+            judging.run.client.observers += observers
+            is_finished = _tried(judging, _ordered(clauses, shuffle))
+    except KeyboardInterrupt:  # while it cleaned up
+        is_finished = False
+    except CannotRun as exc:
+        sections = leftover_sections(cleanup.left, cleanup.listing_error)
+        removal = f"Remove it by: sandbox-contract sweep --run {run_id}"
+        left = [f" {heading}: {'; '.join(items)}. {removal}" for heading, items in sections]
+        raise CannotRun(f"{exc}{''.join(left)}") from exc
     return Result(
         target=target.base_url,
         run_id=run_id,
@@ -271,8 +309,9 @@ def judge(
         verdicts=sorted(judging.verdicts, key=lambda verdict: clauses.index(verdict.clause)),
         total=len(CLAUSES),
         selected=len(clauses),
-        left=judging.left,
-        out_of_reach=judging.run.cleanup.out_of_reach,
+        left=cleanup.left,
+        listing_error=cleanup.listing_error,
+        out_of_reach=judging.run.cluster.left,
         interrupted=not is_finished,
         suite_version=version(),
         target_version=judging.run.target_version,

@@ -288,6 +288,28 @@ def test_a_key_that_the_target_repeats_is_not_shown(
     assert ADMIN_KEY not in said
 
 
+def test_control_characters_of_a_target_are_shown_escaped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent, shown = "\x9b31m\u202e", r"\x9b31m\u202e"
+    refused = {"error": "Forbidden", "message": sent}
+    with serve_fake(tmp_path / "a", replace_answer("GET", "/api/admin/users", 403, refused)) as (
+        url,
+        _,
+    ):
+        assert main(["run", "--proxy-url", url, "--admin-key", ADMIN_KEY]) == 2
+    listed = {"users": [{"id": "1", "username": f"contract-00aa11-{sent}"}]}
+    with serve_fake(tmp_path / "b", replace_answer("GET", "/api/admin/users", 200, listed)) as (
+        url,
+        _,
+    ):
+        assert main(["sweep", "--all", "--proxy-url", url, "--admin-key", ADMIN_KEY]) == 1
+    said = capsys.readouterr()
+    assert shown in said.err
+    assert f"NOT removed: user contract-00aa11-{shown} (" in said.out
+    assert sent not in said.err + said.out
+
+
 def test_a_redirecting_target_is_told_where_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

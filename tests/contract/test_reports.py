@@ -16,10 +16,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 from sandbox_contract.clause import Clause, Level
+from sandbox_contract.harness.cluster import REMOVAL
 from sandbox_contract.http.exchange import Exchange, Redactor, Shown
 from sandbox_contract.report import diff, html, json_report, junit, terminal
 from sandbox_contract.report.files import write_reports
 from sandbox_contract.report.json_report import InvalidReport
+from sandbox_contract.report.summary import leftover_sections
 from sandbox_contract.result import Outcome, Result, Verdict
 from sandbox_contract.target import Need
 
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 
 SECRET = "sk_live_0123456789abcdef"
 MARKUP_AND_CONTROLS = (
-    "<script>alert(1)</script>]]>&\x00\x1b[31m\u202e\u2066\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
+    "<script>alert(1)</script>]]>&\x00\x1b[31m\x9b\u202e\u2066\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
 )
-SPELT = r"\x00\x1b[31m\u202e\u2066\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
+SPELT = r"\x00\x1b[31m\x9b\u202e\u2066\ud800[red]{{ 7 * 7 }} żółć 日本 🦊"
 LONG = "word " * 2000
 
 
@@ -198,8 +200,35 @@ def test_of_two_equal_exchanges_the_page_takes_the_last_for_the_decisive_one() -
 
 def test_the_page_shows_notes_needs_settings_and_leftovers() -> None:
     text = Page(html.write(RESULT)).text
-    for said in ("worded as <v1alpha1>", Need.ADMIN.value, "--ready-timeout", *RESULT.left):
+    for said in (
+        "worded as <v1alpha1>",
+        Need.ADMIN.value,
+        "--ready-timeout",
+        *RESULT.left,
+        *RESULT.out_of_reach,
+    ):
         assert said in text
+
+
+@pytest.mark.parametrize(
+    ("left", "listing_error", "out_of_reach", "headings"),
+    [
+        ([], "", [], ""),
+        (["a"], "", [], "Left on the target"),
+        (["a"], "500", [], "Perhaps left on the target, which did not list what is there (500)"),
+        (
+            [],
+            "",
+            ["a"],
+            f"Left in the target's cluster, where no request removes it (see {REMOVAL})",
+        ),
+    ],
+)
+def test_the_heading_of_leftovers_says_where_they_are_and_whether_that_is_certain(
+    left: list[str], listing_error: str, out_of_reach: list[str], headings: str
+) -> None:
+    sections = leftover_sections(left, listing_error, out_of_reach)
+    assert "".join(heading for heading, _ in sections) == headings
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000, '{"a":', "1" * 5000, "", "plain"])
@@ -362,11 +391,13 @@ def test_junit_names_a_complete_run_without_more_words() -> None:
 
 
 def test_json_holds_the_whole_run() -> None:
-    report = json.loads(json_report.write(RESULT))
+    text = json_report.write(RESULT)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+    report = json.loads(text)
     assert report["format"] == 3
     assert report["exit_code"] == RESULT.exit_code == 1
     assert report["counts"] == dict.fromkeys(Outcome, 1)
-    assert report["left"] == list(RESULT.left)
+    assert (report["left"], report["listing_error"]) == (list(RESULT.left), "")
     assert report["out_of_reach"] == list(RESULT.out_of_reach)
     verdict = report["verdicts"][1]
     assert verdict["id"] == "boxes.create.fails"
@@ -526,7 +557,13 @@ def test_clauses_that_the_other_suite_lacks_are_named() -> None:
 
 def test_the_terminal_tells_the_worst_first_and_the_verdict_last() -> None:
     text = printed(RESULT)
-    told_of = ["fail  boxes", "error  files", "finding  boxes", "unsupported  ", "2 things left"]
+    told_of = [
+        "fail  boxes",
+        "error  files",
+        "finding  boxes",
+        "unsupported  ",
+        "Left on the target",
+    ]
     places = [text.index(each) for each in told_of]
     assert places == sorted(places)
     assert text.endswith(

@@ -59,18 +59,6 @@ def test_a_subclass_with_one_fixture_judges_its_target(pytester: pytest.Pytester
     )
 
 
-def test_leftovers_out_of_reach_are_in_the_summary_and_no_warning(
-    pytester: pytest.Pytester,
-) -> None:
-    pytester.makepyfile(SUBCLASS)
-    result = pytester.runpytest(*QUIETLY, "-k", "admin.user-delete.takes-sandboxes")
-    result.assert_outcomes(xfailed=1, deselected=len(CLAUSES) - 1)
-    result.stdout.fnmatch_lines(
-        ["The proxy may have left in its cluster: a sandbox in the cluster's namespace user-*"]
-    )
-    assert result.ret == 0
-
-
 def test_the_installed_suite_judges_the_proxy_at_an_address(
     pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,7 +199,7 @@ async def _expect_name_refused(run: Run, name: str) -> None:
     box = await run.sandboxes.unused(temporary_user, name=name)
     reply = await box.create()
     if reply.status >= 500:
-        run.cleanup.may_stay(temporary_user.username)
+        run.cluster.may_keep_sandbox_of(temporary_user.username)
     reply.expect_refusal(400)
     (await box.get()).expect_refusal(403, NO_ACCESS)
 

@@ -449,7 +449,7 @@ async def a_deleted_users_sandboxes_are_deleted(run: Run) -> None:
     name = (await run.sandboxes.new(first)).name
     reply = await run.actors.admin("DELETE", user_path(first.id))
     if reply.status != 200:
-        run.cleanup.may_stay(first.username)
+        run.cluster.may_keep_sandbox_of(first.username)
     second = await run.actors.user(first.username)
     names = await second.names()
     require(names == [], "no sandboxes", names)

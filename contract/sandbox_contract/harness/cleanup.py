@@ -1,13 +1,27 @@
 """Names of the resources that a run creates, and their removal."""
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
 
-from sandbox_contract.http.client import HttpClient
-from sandbox_contract.target import Target
+from sandbox_contract.http.client import HttpClient, Unreachable
+from sandbox_contract.http.exchange import Exchange, Redactor
+from sandbox_contract.http.expect import Violation
+from sandbox_contract.target import CannotRun, Target
 
-from .leftovers import PREFIX, leftovers
+from .api import MY_KEYS, SANDBOXES, USERS
+from .cluster import has_cluster, patterns_of
+from .leftovers import PREFIX, Leftover, leftovers
 
 Undo = Callable[[], Awaitable[object]]
+# The kind of resource that a POST to a path creates, and the field with its name.
+_CREATIONS = {
+    SANDBOXES: ("sandbox", "name"),
+    USERS: ("user", "username"),
+    MY_KEYS: ("key", "name"),
+}
 
 
 class Names:
@@ -24,68 +38,152 @@ class Names:
 
 
 class CleanupStack:
-    """Created resources, each with the call that removes it."""
+    """Resources, each with the call that removes it."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[str, Undo]] = []
 
     def register(self, what: str, undo: Undo) -> None:
-        """Register a cleanup, before creation if the name is known."""
+        """Register a removal, before the creation if the name is known.
+
+        `what` is the kind and the name, as in `sandbox contract-0a1b2c-box`.
+        """
         self._entries.append((what, undo))
 
     async def clean_up(self) -> list[str]:
-        """Remove everything, newest first; return the failures with their reasons."""
-        left: list[str] = []
+        """Remove everything, newest first; return what was removed.
+
+        The end of a run lists what is still there, so failures are not reported here.
+        """
+        removed: list[str] = []
         while self._entries:
             what, undo = self._entries.pop()
             try:
                 await undo()
-            except Exception as exc:  # noqa: BLE001  # one that stays must not keep the others
-                left.append(f"{what} ({exc})")
-        return left
+            except Exception:  # noqa: BLE001, S112  # one that stays must not keep the others
+                continue
+            removed.append(what)
+        return removed
 
 
 class Cleanup:
-    """The cleanups of a run: those of the current clause, and those of the whole run.
+    """The removal of what a run creates, at the end of each clause and of the run.
 
-    `left` lists the resources that could not be removed, `out_of_reach` those in the proxy's
-    cluster that no request removes.
+    After the end of the run, `left` has what is still on the target. If the target could not list
+    that, `listing_error` says why, and `left` has what may be there: all that was created, or
+    perhaps so since no answer came, and not seen removed.
     """
 
     def __init__(self, client: HttpClient, target: Target, run_id: str) -> None:
         self.of_clause = CleanupStack()
         self.of_run = CleanupStack()
         self.left: list[str] = []
-        self.out_of_reach: list[str] = []
+        self.listing_error = ""
         self._client = client
         self._target = target
         self._run_id = run_id
-
-    def may_stay(self, username: str) -> None:
-        """Record that the proxy may have left a sandbox of a user where no request removes it."""
-        what = f"a sandbox in the cluster's namespace user-{username}, which the proxy forgot"
-        if what not in self.out_of_reach:
-            self.out_of_reach.append(what)
+        self._has_created = False
+        self._created: set[str] = set()  # perhaps
+        client.observers.append(self._note_exchange)
+        client.unanswered_observers.append(self._note_creation)
 
     async def end_clause(self) -> None:
         """Remove the clause's resources."""
-        self._note_left(await self.of_clause.clean_up())
+        await self._clean_up(self.of_clause)
 
     async def end_run(self) -> None:
-        """Remove the resources of the clause and of the run."""
-        self._note_left(await self.of_clause.clean_up() + await self.of_run.clean_up())
-
-    async def sweep(self) -> None:
-        """Remove resources that were created although the answer was lost."""
-        found = CleanupStack()
-        try:
-            for each in await leftovers(self._client, self._target):
-                if each.run_id == self._run_id:
-                    found.register(each.what, each.remove)
-        except Exception as exc:  # noqa: BLE001  # whatever a target lists
-            self._note_left([f"perhaps more, since the target does not list it ({exc})"])
+        """Remove the resources of the clause and of the run, and find what is left."""
+        await self._clean_up(self.of_clause)
+        await self._clean_up(self.of_run)
+        self.left, self.listing_error = [], ""
+        if not self._has_created:
             return
-        self._note_left(await found.clean_up())
+        try:
+            found = await leftovers(self._client, self._target)
+        except Exception as exc:  # noqa: BLE001  # whatever a target lists
+            self.suppose(str(exc))
+            return
+        for each in found:
+            if each.run_id == self._run_id:
+                try:
+                    await each.remove()
+                except Exception as exc:  # noqa: BLE001
+                    self.left.append(self._client.redactor.text(f"{each.what} ({exc})"))
 
-    def _note_left(self, left: list[str]) -> None:
-        self.left += [self._client.redactor.text(each) for each in left]
+    def suppose(self, listing_error: str) -> None:
+        """Report everything that may be left, since the target was not asked or did not answer."""
+        self.left = sorted(self._created)
+        self.listing_error = self._client.redactor.text(listing_error) if self.left else ""
+
+    async def _clean_up(self, stack: CleanupStack) -> None:
+        self._created.difference_update(await stack.clean_up())
+
+    def _note_exchange(self, exchange: Exchange) -> None:
+        if not 400 <= exchange.status < 500:  # after a 5xx, it may be there
+            self._note_creation(exchange.method, exchange.path, exchange.request_body)
+
+    def _note_creation(self, method: str, path: str, body: bytes) -> None:
+        if (what := _creation(method, path, body)) is not None:
+            self._has_created = True
+            self._created.add(what)
+
+
+def _creation(method: str, path: str, body: bytes) -> str | None:
+    """Return what a request creates, in the words of `CleanupStack.register`."""
+    if method != "POST" or path not in _CREATIONS:
+        return None
+    kind, field = _CREATIONS[path]
+    try:
+        fields: Any = json.loads(body)
+        return f"{kind} {fields[field]}"
+    except (ValueError, KeyError, TypeError):
+        return f"{kind} without a name"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The result of a sweep: whether everything was removed, and what stays in a cluster."""
+
+    is_complete: bool
+    in_cluster: list[str]
+
+
+def sweep(
+    target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]
+) -> Sweep:
+    """Remove the leftovers of one run, or of all.
+
+    `tell` is called with each leftover and the reason why it stays, or None.
+
+    Raises:
+        CannotRun: nothing answers, or a key does not work.
+    """
+    return asyncio.run(_sweep(target, run_id, tell))
+
+
+async def _sweep(
+    target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]
+) -> Sweep:
+    client = HttpClient(target.base_url, target.app, Redactor(target.keys))
+    try:
+        found = await leftovers(client, target)
+        own = [each for each in found if run_id in {None, each.run_id}]
+        is_complete = all([await _removed(each, tell) for each in own])
+        is_deployed = await has_cluster(client, target)
+    except Unreachable as exc:
+        raise CannotRun(str(exc)) from exc
+    except Violation as exc:
+        raise CannotRun(f"The target shows nothing to these keys: {exc}.") from exc
+    finally:
+        await client.close()
+    return Sweep(is_complete, patterns_of(target, run_id) if is_deployed else [])
+
+
+async def _removed(leftover: Leftover, tell: Callable[[Leftover, str | None], None]) -> bool:
+    try:
+        await leftover.remove()
+    except Violation as exc:
+        tell(leftover, str(exc))
+        return False
+    tell(leftover, None)
+    return True

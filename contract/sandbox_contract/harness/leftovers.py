@@ -1,14 +1,12 @@
-"""Find the resources that runs have left on a target, by name, and remove them."""
+"""Find the resources that runs have left on a target, by name."""
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
-from sandbox_contract.http.client import Caller, HttpClient, Unreachable, segment
-from sandbox_contract.http.exchange import Redactor
+from sandbox_contract.http.client import Caller, HttpClient, segment
 from sandbox_contract.http.expect import Violation
-from sandbox_contract.target import CannotRun, Target
+from sandbox_contract.target import Target
 
 from .api import MY_KEYS, SANDBOXES, USERS, keys_path, own_key_path, user_path
 
@@ -90,40 +88,3 @@ def _removing(caller: Caller, path: str) -> Callable[[], Awaitable[None]]:
             raise Violation("200", str(reply), reply.exchange)
 
     return remove
-
-
-def sweep(target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]) -> bool:
-    """Remove the leftovers of one run, or of all; return whether everything was removed.
-
-    `tell` is called with each leftover and the reason why it stays, or None.
-
-    Raises:
-        CannotRun: nothing answers, or a key does not work.
-    """
-    return asyncio.run(_swept(target, run_id, tell))
-
-
-async def _swept(
-    target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]
-) -> bool:
-    wire = HttpClient(target.base_url, target.app, Redactor(target.keys))
-    try:
-        found = await leftovers(wire, target)
-        own = [each for each in found if run_id in {None, each.run_id}]
-        return all([await _removed(each, tell) for each in own])
-    except Unreachable as exc:
-        raise CannotRun(str(exc)) from exc
-    except Violation as exc:
-        raise CannotRun(f"The target shows nothing to these keys: {exc}.") from exc
-    finally:
-        await wire.close()
-
-
-async def _removed(leftover: Leftover, tell: Callable[[Leftover, str | None], None]) -> bool:
-    try:
-        await leftover.remove()
-    except Violation as exc:
-        tell(leftover, str(exc))
-        return False
-    tell(leftover, None)
-    return True

@@ -1,12 +1,27 @@
 """Check that a run can start: the target answers, the keys work, and deletion works."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from sandbox_contract.http.client import Caller, Unreachable
 from sandbox_contract.http.expect import Reply, Violation
 from sandbox_contract.target import CannotRun
 
 from .api import SANDBOXES, USERS, user_path
+from .cluster import has_cluster
 from .leftovers import leftovers
 from .run import Run
+
+
+async def reach(run: Run) -> None:
+    """Check that a proxy answers, and find out whether it may have a cluster; send no key.
+
+    Raises:
+        CannotRun: nothing answers, or no proxy.
+    """
+    with _refusals(run):
+        await _as_anybody(run)
+        run.cluster.is_there = await has_cluster(run.client, run.target)
 
 
 async def preflight(run: Run) -> list[str]:
@@ -15,8 +30,7 @@ async def preflight(run: Run) -> list[str]:
     Raises:
         CannotRun: nothing answers, a key does not work, or what is made could not be removed.
     """
-    try:
-        await _as_anybody(run)
+    with _refusals(run):
         if run.target.admin_key:
             await _as_admin(run)
         for key in (run.target.api_key, run.target.second_api_key):
@@ -25,13 +39,20 @@ async def preflight(run: Run) -> list[str]:
         if run.target.api_key and run.target.second_api_key and not run.target.admin_key:
             await _as_two_users(run)
         found = await leftovers(run.client, run.target)
+    return [f"{each.what} of run {each.run_id}" for each in found]
+
+
+@contextmanager
+def _refusals(run: Run) -> Generator[None]:
+    """Raise `CannotRun`, without keys, for whatever keeps a run from starting."""
+    try:
+        yield
     except CannotRun as exc:
         raise CannotRun(run.redactor.text(str(exc))) from exc
     except Unreachable as exc:
         raise CannotRun(str(exc)) from exc
     except Violation as exc:
         raise CannotRun(run.redactor.text(f"The target does not answer as a proxy: {exc}")) from exc
-    return [f"{each.what} of run {each.run_id}" for each in found]
 
 
 async def _as_anybody(run: Run) -> None:
@@ -60,15 +81,16 @@ async def _as_admin(run: Run) -> None:
         )
     listed.expect(200)
     username = run.name("preflight")
-    made = (await run.actors.admin("POST", USERS, {"username": username})).expect_fields(201)
+    made = (await run.actors.request_user(username)).expect_fields(201)
     path = user_path(str(made["user"]["id"]))
     # The deployed proxy answers 500 although the user is gone, so that the next GET decides.
     deleted = await run.actors.admin("DELETE", path)
     if (await run.actors.admin("GET", path)).status != 404:
         raise CannotRun(
             f"What the suite makes could not be removed: deleting user {username} was answered"
-            f" with {deleted}, and the user is still there. Nothing else was made."
+            f" with {deleted}, and the user is still there."
         )
+    await run.end_clause()  # which forgets the user
 
 
 async def _as_two_users(run: Run) -> None:
@@ -95,28 +117,19 @@ async def _as_user(run: Run, caller: Caller) -> None:
         )
 
 
-_LENGTH = 80  # characters
+_VERSION_LENGTH = 80  # characters
 
 
 def target_version(health: Reply) -> str | None:
-    """Return the field `version` of an answer to `GET /health`, fit to be shown, or None.
+    """Return the field `version` of an answer to `GET /health`, on one line and cut, or None.
 
     A header `Server` names the web server or what stands before it, and not the proxy's version.
     """
-    return _shown(_field(health), health) or None
-
-
-def _field(health: Reply) -> object:
     try:
-        return health.fields().get("version")
+        version = health.fields().get("version")
     except Violation:
         return None
-
-
-def _shown(told: object, health: Reply) -> str:
-    """Return text of the target on one line: keys masked, unprintable characters replaced, cut."""
-    if not isinstance(told, str):
-        return ""
-    line = health.exchange.redactor.text(" ".join(told.split()))
-    shown = "".join(each if each.isprintable() else "?" for each in line)
-    return shown if len(shown) <= _LENGTH else f"{shown[:_LENGTH]}…"
+    if not isinstance(version, str) or not version.strip():
+        return None
+    line = health.exchange.redactor.text(" ".join(version.split()))
+    return line if len(line) <= _VERSION_LENGTH else f"{line[:_VERSION_LENGTH]}…"

@@ -10,6 +10,7 @@ from sandbox_contract.target import Target
 from .actors import Actors
 from .cleanup import Cleanup, Names
 from .clock import Clock, OnWait
+from .cluster import Cluster
 from .observations import Observations
 from .sandboxes import Sandboxes
 
@@ -39,6 +40,9 @@ class Run:
         self.target_version: str | None = None
         self.names = Names(run_id)
         self.cleanup = Cleanup(self.client, target, run_id)
+        self.cluster = Cluster(target, run_id)
+        self.client.observers.append(self.cluster.note_exchange)
+        self.client.unanswered_observers.append(self.cluster.note_unanswered)
         self.actors = Actors(self.client, target, self.names, self.cleanup)
         self.clock = Clock(target.time, self.actors, on_wait)
         self.sandboxes = Sandboxes(self.actors, self.clock, target, self.names, self.cleanup)
@@ -66,16 +70,15 @@ class Run:
         self.notes.clear()
 
     async def end_clause(self) -> None:
-        """Remove the clause's resources; failures are in `cleanup.left`."""
+        """Remove the clause's resources."""
         await self.cleanup.end_clause()
 
     async def remove_everything(self) -> None:
-        """Remove all resources of this run; failures are in `cleanup.left`."""
+        """Remove all resources of this run; what stays is in `cleanup.left`."""
         await self.cleanup.end_run()
         self.actors.forget()
         self.sandboxes.forget()
         self._observations.clear()
-        await self.cleanup.sweep()
 
     def _keep(self, exchange: Exchange) -> None:
         self.sandboxes.note(exchange)

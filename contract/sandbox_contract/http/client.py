@@ -21,6 +21,7 @@ from .interleaving import ASGIApp, Interleaved
 
 _T = TypeVar("_T")
 Observer = Callable[[Exchange], None]
+UnansweredObserver = Callable[[str, str, bytes], None]
 _TIMEOUT = 60.0  # seconds from a request to the last byte of its answer
 _CONNECT_TIMEOUT = 10.0
 _SIZE_LIMIT = 16 * 1024 * 1024  # bytes of an answer's body, decompressed
@@ -55,7 +56,11 @@ def check_address(url: str) -> None:
 
 
 class HttpClient:
-    """A client for one target. `observers` are called with each exchange."""
+    """A client for one target.
+
+    `observers` are called with each exchange, `unanswered_observers` with the method, path and body
+    of each request that may have had its effect although no answer came.
+    """
 
     def __init__(
         self, base_url: str, app: ASGIApp | None, redactor: Redactor | None = None
@@ -65,6 +70,7 @@ class HttpClient:
         self._app = None if app is None else Interleaved(app)
         self._client: httpx.AsyncClient | None = None
         self.observers: list[Observer] = []
+        self.unanswered_observers: list[UnansweredObserver] = []
         self._is_interrupted = False
         self._has_given_up = False
 
@@ -110,22 +116,13 @@ class HttpClient:
         sent = await request.aread()
         started = perf_counter()
         try:
-            answer, body = await _to_the_end(
-                _exchange(client, request, limit), is_making=_is_making(method, path)
-            )
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as exc:
-            why = f"{type(exc).__name__}: {exc}".removesuffix(": ")
-            message = f"nothing answers at {self.base_url} ({why}). {_advice(why)}"
-            raise Unreachable(message) from exc
-        except _AnswerTooLong as exc:
-            raise NoAnswer(f"{expected} of at most {_SIZE_LIMIT >> 20} MB", "more") from exc
-        except (httpx.TimeoutException, TimeoutError) as exc:
-            self._has_given_up = self._is_interrupted
-            taken = perf_counter() - started
-            raise NoAnswer(expected, f"no complete one within {taken:.1f} s") from exc
-        except httpx.RequestError as exc:
-            taken = perf_counter() - started
-            raise NoAnswer(expected, f"{type(exc).__name__} after {taken:.1f} s") from exc
+            answer, body = await self._answer(client, request, limit, expected)
+        except Unreachable:
+            raise
+        except BaseException:  # cancelled, too
+            for observe in self.unanswered_observers:
+                observe(method, path, sent)
+            raise
         exchange = Exchange(
             method=method,
             path=path,
@@ -140,6 +137,27 @@ class HttpClient:
         for observer in self.observers:
             observer(exchange)
         return Reply(exchange)
+
+    async def _answer(
+        self, client: httpx.AsyncClient, request: httpx.Request, limit: float, expected: str
+    ) -> tuple[httpx.Response, bytes]:
+        started = perf_counter()
+        is_creation = request.method == "POST" and request.url.path.startswith("/api/")
+        try:
+            return await _to_the_end(_exchange(client, request, limit), is_creation=is_creation)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as exc:
+            why = f"{type(exc).__name__}: {exc}".removesuffix(": ")
+            message = f"nothing answers at {self.base_url} ({why}). {_advice(why)}"
+            raise Unreachable(message) from exc
+        except _AnswerTooLong as exc:
+            raise NoAnswer(f"{expected} of at most {_SIZE_LIMIT >> 20} MB", "more") from exc
+        except (httpx.TimeoutException, TimeoutError) as exc:
+            self._has_given_up = self._is_interrupted
+            taken = perf_counter() - started
+            raise NoAnswer(expected, f"no complete one within {taken:.1f} s") from exc
+        except httpx.RequestError as exc:
+            taken = perf_counter() - started
+            raise NoAnswer(expected, f"{type(exc).__name__} after {taken:.1f} s") from exc
 
     async def race(self, seed: int, *requests: Awaitable[Reply]) -> list[Reply]:
         """Send requests at the same time, and return their answers in the same order.
@@ -245,11 +263,6 @@ def _advice(why: str) -> str:
     return "Start the proxy, or correct --proxy-url."
 
 
-def _is_making(method: str, path: str) -> bool:
-    """Return whether a request creates a resource that has to be removed."""
-    return method == "POST" and path.startswith("/api/")
-
-
 class _AnswerTooLong(Exception):
     """The body of an answer is longer than the limit."""
 
@@ -275,7 +288,7 @@ async def _exchange(
     return answer, bytes(body)
 
 
-async def _to_the_end(sending: Awaitable[_T], *, is_making: bool) -> _T:
+async def _to_the_end(sending: Awaitable[_T], *, is_creation: bool) -> _T:
     """Return an answer; if cancelled, still wait a few seconds for that to a creation.
 
     A resource can be removed only once it exists.
@@ -284,7 +297,7 @@ async def _to_the_end(sending: Awaitable[_T], *, is_making: bool) -> _T:
     try:
         return await asyncio.shield(asking)
     except asyncio.CancelledError:
-        if is_making:
+        if is_creation:
             await asyncio.wait({asking}, timeout=_LAST_WORDS)
         asking.cancel()
         await asyncio.wait({asking})

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from sandbox_contract.clause import Clause
 from sandbox_contract.result import Coverage, Outcome, Result, Verdict
 
-from .summary import truncate
+from .summary import UNSAFE, truncate
 
 FORMAT = 3
 _READABLE_FORMATS = (1, 2, 3)  # format 1 has neither the numbers of clauses nor versions
@@ -67,10 +67,12 @@ def write(result: Result) -> str:
         "counts": dict(result.counts),
         "settings": dict(result.settings),
         "left": list(result.left),
+        "listing_error": result.listing_error,
         "out_of_reach": list(result.out_of_reach),
         "verdicts": [_verdict_fields(verdict) for verdict in result.verdicts],
     }
-    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def read(text: str) -> SavedRun:

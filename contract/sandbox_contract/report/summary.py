@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from sandbox_contract.clause import Level
+from sandbox_contract.harness.cluster import REMOVAL
 from sandbox_contract.result import Coverage, Outcome, Result, Verdict
 
 MEANINGS: Mapping[Outcome, str] = {
@@ -21,7 +22,7 @@ WORST_FIRST = tuple(MEANINGS)
 # The outcomes whose verdicts a report shows in full.
 NOTEWORTHY = (Outcome.FAIL, Outcome.ERROR, Outcome.FINDING)
 # Characters that XML 1.0 forbids, terminal control characters, and bidirectional overrides.
-_UNSAFE = re.compile(
+UNSAFE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
@@ -41,7 +42,7 @@ class MissingNeeds:
 def escape_unsafe(text: str) -> str:
     r"""Return `text` with unsafe characters escaped, as in `\x1b`; newlines and tabs stay."""
     lines = text.replace("\r\n", "\n")
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), lines)
+    return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), lines)
 
 
 def truncate(text: str, length: int) -> str:
@@ -124,9 +125,28 @@ def remarks(result: Result) -> list[str]:
         sentences.append(f"{_with_verb(number, 'SHOULD clause', 'is', 'are')} not met.")
     if number := counts[Outcome.UNSUPPORTED]:
         sentences.append(f"{_with_verb(number, 'clause', 'needs', 'need')} more than this run has.")
-    if number := len(result.leftovers):
-        sentences.append(f"{_with_verb(number, 'thing', 'is', 'are')} left on the target.")
+    if number := len(result.left):
+        verb = "may be" if result.listing_error else "is" if number == 1 else "are"
+        sentences.append(f"{pluralize(number, 'thing')} {verb} left on the target.")
+    if result.out_of_reach:
+        sentences.append("The target's cluster keeps what no request removes.")
     return sentences
+
+
+def leftover_sections(
+    left: Sequence[str], listing_error: str = "", out_of_reach: Sequence[str] = ()
+) -> list[tuple[str, Sequence[str]]]:
+    """Return what may remain of a run: for the target and for its cluster, a heading and items."""
+    sections: list[tuple[str, Sequence[str]]] = []
+    if left and listing_error:
+        heading = f"Perhaps left on the target, which did not list what is there ({listing_error})"
+        sections.append((heading, left))
+    elif left:
+        sections.append(("Left on the target", left))
+    if out_of_reach:
+        heading = f"Left in the target's cluster, where no request removes it (see {REMOVAL})"
+        sections.append((heading, out_of_reach))
+    return sections
 
 
 def format_duration(seconds: float) -> str:

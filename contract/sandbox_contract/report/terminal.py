@@ -14,8 +14,8 @@ from .summary import (
     describe_versions,
     escape_unsafe,
     headline,
+    leftover_sections,
     overall_outcome,
-    pluralize,
     tally,
     truncate,
 )
@@ -89,13 +89,13 @@ def _render_missing_needs(result: Result, console: Console) -> None:
 
 
 def _render_leftovers(result: Result, console: Console) -> None:
-    if not result.leftovers:
-        return
-    heading = f"{pluralize(len(result.leftovers), 'thing')} left on the target"
-    _print(console, Text(heading, "bold yellow"))
-    for leftover in result.leftovers:
-        _print(console, _hanging_indent("  ", leftover, console))
-    _print(console, Text())
+    for heading, items in leftover_sections(result.left, result.listing_error, result.out_of_reach):
+        title = _hanging_indent("", heading, console)
+        title.stylize("bold yellow")
+        _print(console, title)
+        for item in items:
+            _print(console, _hanging_indent("  ", item, console))
+        _print(console, Text())
 
 
 def _hanging_indent(label: str, content: str, console: Console) -> Text:
