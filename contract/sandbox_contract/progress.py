@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from sandbox_contract.clause import Clause
-from sandbox_contract.report.summary import NOTEWORTHY
+from sandbox_contract.report.summary import NOTEWORTHY, escape_unsafe
 from sandbox_contract.report.terminal import STYLES
 
 from .result import Verdict
@@ -59,13 +59,12 @@ class Progress:
 
     def cleans(self) -> None:
         """Show that the cleanup has begun."""
-        self._show("removing what this run has made")
+        said = "removing what this run has created; Ctrl-C twice leaves it"
+        self._show(said)
+        if self._status is None:
+            self._say(said)
 
     def __enter__(self) -> Self:
-        if self._console.is_interactive:
-            spinner = "line" if self._console.options.ascii_only else "dots"
-            self._status = self._console.status("", spinner=spinner)
-            self._status.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -78,10 +77,15 @@ class Progress:
         return f"{self._number}/{self._total} {self._clause} · {left} to go"
 
     def _show(self, text: str) -> None:
-        if self._status is not None:
-            self._status.update(escape(text))
+        if not self._console.is_interactive:
+            return
+        if self._status is None:  # not before: a question may come first
+            spinner = "line" if self._console.options.ascii_only else "dots"
+            self._status = self._console.status("", spinner=spinner)
+            self._status.start()
+        self._status.update(escape(escape_unsafe(text)))
 
     def _say(self, text: str) -> None:
         if self._is_brief:
             return
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(escape_unsafe(text), markup=False, highlight=False, soft_wrap=True)

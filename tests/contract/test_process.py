@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import subprocess
@@ -32,11 +33,20 @@ def url(tmp_path: Path) -> Generator[str]:
         yield url
 
 
-def start(home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+def start(
+    home: Path, *arguments: str, ignores_ctrl_c: bool = False, **variables: str
+) -> subprocess.Popen[str]:
+    # As a shell starts the background job of a script.
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"] if ignores_ctrl_c else []
     return subprocess.Popen(
-        [sys.executable, "-m", "sandbox_contract", *arguments],
+        [*ignoring, sys.executable, "-m", "sandbox_contract", *arguments],
         cwd=ROOT,
-        env=clean_environment(home, PYTHONUNBUFFERED="1", **variables),
+        env=clean_environment(
+            home,
+            PYTHONUNBUFFERED="1",
+            PYTHONPATH=os.pathsep.join(filter(None, sys.path)),  # of this working copy
+            **variables,
+        ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -54,18 +64,22 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "only"),
+    ("number", "only", "ignores_ctrl_c"),
     [
-        (signal.SIGINT, "readiness"),
-        (signal.SIGTERM, "readiness"),
-        (signal.SIGINT, "model"),  # which acts from another thread
+        (signal.SIGINT, "readiness", False),
+        (signal.SIGTERM, "readiness", False),
+        (signal.SIGINT, "model", False),  # which acts from another thread
+        (signal.SIGINT, "readiness", True),
+        (signal.SIGTERM, "readiness", True),
     ],
 )
 def test_an_interrupted_run_cleans_up_and_reports_its_findings(
-    url: str, tmp_path: Path, number: signal.Signals, only: str
+    url: str, tmp_path: Path, number: signal.Signals, only: str, ignores_ctrl_c: bool
 ) -> None:
     arguments = ("run", "--proxy-url", url, "--only", "health", only)
-    with start(tmp_path, *arguments, ADMIN_API_KEY=ADMIN_KEY) as process:
+    with start(
+        tmp_path, *arguments, ignores_ctrl_c=ignores_ctrl_c, ADMIN_API_KEY=ADMIN_KEY
+    ) as process:
         wait_for(process, "waiting for sandbox contract-")
         assert len(usernames(url)) > 1
         process.send_signal(number)
@@ -111,6 +125,27 @@ def test_a_ctrl_c_while_it_cleans_up_lets_it_come_to_its_end(tmp_path: Path) -> 
         assert "Traceback" not in err
         assert "the run was not finished" in out
         assert usernames(url) == ["admin"]
+
+
+def test_a_third_ctrl_c_ends_it_at_once_and_it_tells_what_may_be_left(tmp_path: Path) -> None:
+    arguments = ("run", "--only", "readiness.ready.row")
+    with (
+        serve_fake(tmp_path / "fake", Holding, ready_after=NEVER) as (url, _),
+        start(tmp_path, *arguments, PROXY_URL=url, ADMIN_API_KEY=ADMIN_KEY) as process,
+    ):
+        wait_for(process, "waiting for sandbox contract-")
+        process.send_signal(signal.SIGINT)
+        call(url, ADMIN_KEY, "GET", "/held")
+        wait_for(process, "removing what this run has created; Ctrl-C twice leaves it")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=DEADLINE)
+        call(url, ADMIN_KEY, "GET", "/go")
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Perhaps left on the target, which did not list what is there (the cleanup was" in out
+    assert re.search(r"^  user contract-[0-9a-f]{6}-alice$", out, re.MULTILINE)
+    assert "To remove what is left: sandbox-contract sweep --run " in err
 
 
 def test_a_killed_run_is_swept(url: str, tmp_path: Path) -> None:
