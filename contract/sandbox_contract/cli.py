@@ -79,7 +79,7 @@ def _interruptible() -> Generator[None]:
     """Let Ctrl-C and SIGTERM raise KeyboardInterrupt in the body, so that it cleans up.
 
     So does Ctrl-C in a process that was started with it ignored, such as a script's background job:
-    nothing else would end a run and remove what it has created.
+    nothing else would end a run and remove its resources.
     """
     ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
     terminate = signal.signal(signal.SIGTERM, _interrupt)
@@ -127,7 +127,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _confirm(notice: str, *, is_confirmed: bool) -> bool:
-    """Print what a run leaves in a cluster; return whether the run may go on.
+    """Print the notice of leftovers in a cluster; return whether the run may go on.
 
     Raises:
         Unusable: there is no terminal to ask in.

@@ -21,7 +21,7 @@ FAILURE_MODES = ("failed", "expired", "controller-error")
 
 
 class Unusable(ValueError):
-    """An option has an invalid value; the message names it and says what was expected."""
+    """An option has an invalid value; the message names it and the expected values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ class ProxyContract:
 
 
 def _confirmation(config: pytest.Config) -> Callable[[str], bool]:
-    """Return the answer to the notice of what stays in a cluster: the option, or a failure."""
+    """Return the answer to the notice of leftovers in a cluster: the option, or a failure."""
 
     def confirm(notice: str) -> bool:
         if not config.getoption(YES):
@@ -85,7 +85,7 @@ def _summarize(
 ) -> None:
     """Add the coverage and the versions to the terminal summary and to the JUnit properties.
 
-    The summary also lists what may be left. A warning would become a failure under
+    The summary also lists possible leftovers. A warning would become a failure under
     `filterwarnings = error`.
     """
     class_id: str = request.node.nodeid

@@ -84,10 +84,10 @@ class Result:
     """The result of a whole run.
 
     `total` is the number of clauses in the contract, `selected` the number of those that the run
-    was to judge. `left` lists what the run could not remove or, if there is a `listing_error`, what
-    may be left since the target did not list it. `out_of_reach` lists what the proxy may have left
-    in its cluster, where no request removes it. `target_version` is None if the target reports
-    none.
+    was to judge. `left` lists the resources that the run could not remove or, if the target did not
+    list them for the reason in `listing_error`, possible ones. `out_of_reach` lists possible
+    leftovers in the target's cluster, where no request removes them. `target_version` is None if
+    the target reports none.
     """
 
     target: str

@@ -101,8 +101,8 @@ class Judge:
     The same `seed` finds the same: it decides what the model does and, on an app in process, in
     which order concurrent requests come. `verdicts` are those so far.
 
-    `confirm` is asked before anything is created on a target that may have a cluster, with the
-    notice of what stays there; without it, the run goes on.
+    `confirm` is called with the notice of leftovers in a cluster, before anything is created on a
+    target that may have one; without it, the run goes on.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Judge:
 
     @property
     def left(self) -> list[str]:
-        """What is left on the target, or may be if it did not list that."""
+        """The leftovers on the target, or the possible ones if it did not list them."""
         return self.run.cleanup.left
 
     def prepare(self) -> list[str]:
@@ -284,7 +284,7 @@ def judge(
 
     Raises:
         CannotRun: nothing answers, a key does not work, nothing could be removed, or `confirm`
-            declined; the message also says what may be left.
+            declined; the message also lists possible leftovers.
     """
     run_id = run_id or new_run_id()
     started, begun = datetime.now(UTC), perf_counter()

@@ -41,7 +41,7 @@ class Unsupported(Exception):
 
 
 class CannotRun(Exception):
-    """The suite cannot judge this target; the message says why and what to do."""
+    """The suite cannot judge this target; the message gives the reason and advice."""
 
 
 class Time(Protocol):

@@ -1,4 +1,4 @@
-"""A sandbox's directories: where a session starts, what a pause keeps, and sharing of files."""
+"""A sandbox's directories: where a session starts, which ones a pause keeps, and shared files."""
 
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.actors import SandboxHandle

@@ -1,4 +1,4 @@
-"""Listing and ownership: what a user sees of their own sandboxes and of other users'."""
+"""Listing and ownership: users see all of their own sandboxes, and nothing of other users'."""
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.api import COUNT, NO_ACCESS, SANDBOXES, TEXT, TIMESTAMP

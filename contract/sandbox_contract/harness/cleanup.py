@@ -51,9 +51,9 @@ class CleanupStack:
         self._entries.append((what, undo))
 
     async def clean_up(self) -> list[str]:
-        """Remove everything, newest first; return what was removed.
+        """Remove everything, newest first; return the removed resources.
 
-        The end of a run lists what is still there, so failures are not reported here.
+        Failures are not reported here, since the end of a run lists the leftovers.
         """
         removed: list[str] = []
         while self._entries:
@@ -69,9 +69,9 @@ class CleanupStack:
 class Cleanup:
     """The removal of what a run creates, at the end of each clause and of the run.
 
-    After the end of the run, `left` has what is still on the target. If the target could not list
-    that, `listing_error` says why, and `left` has what may be there: all that was created, or
-    perhaps so since no answer came, and not seen removed.
+    After the end of the run, `left` lists the leftovers on the target. If the target could not list
+    them, `listing_error` is the reason, and `left` lists possible leftovers: resources that were
+    created, or whose creation was not answered, and that were not seen removed.
     """
 
     def __init__(self, client: HttpClient, target: Target, run_id: str) -> None:
@@ -92,7 +92,7 @@ class Cleanup:
         await self._clean_up(self.of_clause)
 
     async def end_run(self) -> None:
-        """Remove the resources of the clause and of the run, and find what is left."""
+        """Remove the resources of the clause and of the run, and find leftovers."""
         await self._clean_up(self.of_clause)
         await self._clean_up(self.of_run)
         self.left, self.listing_error = [], ""
@@ -111,7 +111,7 @@ class Cleanup:
                     self.left.append(self._client.redactor.text(f"{each.what} ({exc})"))
 
     def suppose(self, listing_error: str) -> None:
-        """Report everything that may be left, since the target was not asked or did not answer."""
+        """Report possible leftovers, since the target was not asked or did not answer."""
         self.left = sorted(self._created)
         self.listing_error = self._client.redactor.text(listing_error) if self.left else ""
 
@@ -129,7 +129,7 @@ class Cleanup:
 
 
 def _creation(method: str, path: str, body: bytes) -> str | None:
-    """Return what a request creates, in the words of `CleanupStack.register`."""
+    """Return the resource that a request creates, in the words of `CleanupStack.register`."""
     if method != "POST" or path not in _CREATIONS:
         return None
     kind, field = _CREATIONS[path]
@@ -142,7 +142,7 @@ def _creation(method: str, path: str, body: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The result of a sweep: whether everything was removed, and what stays in a cluster."""
+    """The result of a sweep: whether everything was removed, and the leftovers in a cluster."""
 
     is_complete: bool
     in_cluster: list[str]

@@ -1,4 +1,4 @@
-"""What a run leaves in the cluster of a deployed proxy, where no request removes it."""
+"""Leftovers of a run in the cluster of a deployed proxy, where no request removes them."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from sandbox_contract.target import Target
 from .api import SANDBOXES
 from .leftovers import PREFIX
 
-REMOVAL = "docs/deploy.md#what-stays-in-the-cluster"  # how to remove it
+REMOVAL = "docs/deploy.md#what-stays-in-the-cluster"  # how to remove them
 _FAKES_OWN = "/_fake/state"  # needs a key on a fake, and is an unknown route elsewhere
 
 
 class Cluster:
-    """The cluster of a target, as far as a run leaves something there.
+    """The leftovers of a run in the cluster of its target.
 
     `is_there` is False for a fake, and until the preflight has asked the target.
     """
@@ -28,14 +28,14 @@ class Cluster:
 
     @property
     def left(self) -> list[str]:
-        """What this run may have left there, by the patterns of the names."""
+        """Possible leftovers of this run, as patterns of names."""
         if not self.is_there:
             return []
         return [*(self.will_be_left if self._has_sandboxes else []), *self._forgotten]
 
     @property
     def will_be_left(self) -> list[str]:
-        """What this run leaves there if it creates sandboxes."""
+        """The leftovers if this run creates sandboxes."""
         has_key = bool(self._target.keys)
         return patterns_of(self._target, self._run_id) if self.is_there and has_key else []
 
@@ -56,7 +56,7 @@ class Cluster:
 
 
 def notice(left: Sequence[str]) -> str:
-    """Return what to tell a person before the run."""
+    """Return the notice for a person before the run."""
     listed = "\n".join(f"  {each}" for each in left)
     return (
         "This target is no fake. If it is a deployed proxy, its cluster will keep:\n"
@@ -77,7 +77,7 @@ async def has_cluster(client: HttpClient, target: Target) -> bool:
 
 
 def patterns_of(target: Target, run_id: str | None) -> list[str]:
-    """Return the names of what a run leaves in a cluster, or of what all runs do, as patterns."""
+    """Return the patterns of names of the leftovers in a cluster, of one run or of all."""
     names = f"{PREFIX}{run_id or '*'}-*"
     if not target.admin_key:
         return [f"bucket folders {names}/ of the users whose keys these are"]

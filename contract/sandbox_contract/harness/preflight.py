@@ -25,10 +25,10 @@ async def reach(run: Run) -> None:
 
 
 async def preflight(run: Run) -> list[str]:
-    """Return what earlier runs have left, in words, each with its run's id.
+    """Return the leftovers of earlier runs in words, each with its run's id.
 
     Raises:
-        CannotRun: nothing answers, a key does not work, or what is made could not be removed.
+        CannotRun: nothing answers, a key does not work, or deletion does not work.
     """
     with _refusals(run):
         if run.target.admin_key:
@@ -44,7 +44,7 @@ async def preflight(run: Run) -> list[str]:
 
 @contextmanager
 def _refusals(run: Run) -> Generator[None]:
-    """Raise `CannotRun`, without keys, for whatever keeps a run from starting."""
+    """Turn each error into `CannotRun`, without keys."""
     try:
         yield
     except CannotRun as exc:
@@ -123,7 +123,7 @@ _VERSION_LENGTH = 80  # characters
 def target_version(health: Reply) -> str | None:
     """Return the field `version` of an answer to `GET /health`, on one line and cut, or None.
 
-    A header `Server` names the web server or what stands before it, and not the proxy's version.
+    A header `Server` names the web server or a reverse proxy, and not the proxy's version.
     """
     try:
         version = health.fields().get("version")

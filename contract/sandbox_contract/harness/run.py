@@ -74,7 +74,7 @@ class Run:
         await self.cleanup.end_clause()
 
     async def remove_everything(self) -> None:
-        """Remove all resources of this run; what stays is in `cleanup.left`."""
+        """Remove all resources of this run; leftovers are in `cleanup.left`."""
         await self.cleanup.end_run()
         self.actors.forget()
         self.sandboxes.forget()

@@ -34,7 +34,7 @@ _INTERRUPTED_TIMEOUT = 10.0
 
 
 class Unreachable(Exception):
-    """No connection to the target; the message gives the reason and what to do."""
+    """No connection to the target; the message gives the reason and advice."""
 
 
 class NoAddress(ValueError):

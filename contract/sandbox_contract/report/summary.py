@@ -136,7 +136,7 @@ def remarks(result: Result) -> list[str]:
 def leftover_sections(
     left: Sequence[str], listing_error: str = "", out_of_reach: Sequence[str] = ()
 ) -> list[tuple[str, Sequence[str]]]:
-    """Return what may remain of a run: for the target and for its cluster, a heading and items."""
+    """Return the leftovers of a run on the target and in its cluster, each list with a heading."""
     sections: list[tuple[str, Sequence[str]]] = []
     if left and listing_error:
         heading = f"Perhaps left on the target, which did not list what is there ({listing_error})"
