@@ -34,7 +34,7 @@ class Relay:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side closes it."""
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, asyncio.CancelledError):  # the latter at the server's end
             try:
                 await self._serve(reader, writer)
             finally:
