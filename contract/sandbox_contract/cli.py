@@ -36,8 +36,9 @@ _OF_USERS = {Need.USER, Need.SECOND_USER, Need.ADMIN, Need.WAITING, Need.RUNTIME
 _EPILOG = """\
 Keys are better in the environment than among the arguments: ADMIN_API_KEY, or API_KEY and
 SECOND_API_KEY. Exit codes of run: 0 every MUST that was judged holds, 1 a MUST fails, 2 nothing was
-judged or the suite broke, 130 Ctrl-C or SIGTERM. A run of some clauses, by --only, by --level or
-for want of a key, has the exit code of those that were judged; every report counts the others.
+judged, the suite broke or the target no longer answered, 130 Ctrl-C or SIGTERM. A run of some
+clauses, by --only, by --level or for want of a key, has the exit code of those that were judged;
+every report counts the others.
 """
 
 

@@ -86,8 +86,9 @@ class Result:
     `total` is the number of clauses in the contract, `selected` the number of those that the run
     was to judge. `left` lists the resources that the run could not remove or, if the target did not
     list them for the reason in `listing_error`, possible ones. `out_of_reach` lists possible
-    leftovers in the target's cluster, where no request removes them. `target_version` is None if
-    the target reports none.
+    leftovers in the target's cluster, where no request removes them. `stopped` is the reason why
+    the run ended early, if the target no longer answered. `target_version` is None if the target
+    reports none.
     """
 
     target: str
@@ -101,6 +102,7 @@ class Result:
     listing_error: str = ""
     out_of_reach: Sequence[str] = ()
     interrupted: bool = False
+    stopped: str = ""
     suite_version: str = "unknown"
     target_version: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -119,21 +121,22 @@ class Result:
     @property
     def is_complete(self) -> bool:
         """Whether the run was not interrupted and judged every clause of the contract."""
-        return self.coverage.is_complete and not self.interrupted
+        return self.coverage.is_complete and not self.interrupted and not self.stopped
 
     @property
     def exit_code(self) -> int:
         """The exit code of `sandbox-contract run`.
 
-        130 if it was interrupted, 1 if a MUST fails, 2 if the suite broke or judged nothing, and 0
-        otherwise: a partial run whose clauses hold is a success.
+        130 if it was interrupted, 1 if a MUST fails, 2 if the suite broke, judged nothing or lost
+        the target, and 0 otherwise: a partial run whose clauses hold is a success.
         """
         counts = self.counts
         if self.interrupted:
             return 130
         if counts[Outcome.FAIL]:
             return 1
-        return 0 if self.coverage.judged and not counts[Outcome.ERROR] else 2
+        is_broken = counts[Outcome.ERROR] or self.stopped
+        return 0 if self.coverage.judged and not is_broken else 2
 
 
 def outcome_if_broken(clause: Clause) -> Outcome:

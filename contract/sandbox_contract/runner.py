@@ -99,7 +99,8 @@ class Judge:
     """Try clauses on a target; the end of the block removes the resources that they created.
 
     The same `seed` finds the same: it decides what the model does and, on an app in process, in
-    which order concurrent requests come. `verdicts` are those so far.
+    which order concurrent requests come. `verdicts` are those so far. `stopped` is the reason why
+    later clauses are not tried: the target no longer answers.
 
     `confirm` is called with the notice of leftovers in a cluster, before anything is created on a
     target that may have one; without it, the run goes on.
@@ -119,6 +120,7 @@ class Judge:
         self._listener = listener or Silence()
         self.run = Run(target, run_id, seed=seed, on_wait=self._listener.waits)
         self.verdicts: list[Verdict] = []
+        self.stopped = ""
         self._trying: asyncio.Task[object] | None = None
         self._runner = asyncio.Runner()
 
@@ -179,6 +181,8 @@ class Judge:
         missing = [need for need in clause.needs if not self.target.has(need)]
         if missing:
             return _unsupported(clause, Unsupported(*missing))
+        if self.stopped:
+            return Verdict(clause, Outcome.ERROR, detail=f"Not tried: {self.stopped}")
         started = perf_counter()
         verdict = self._runner.run(self._tried(clause))
         return replace(verdict, seconds=perf_counter() - started)
@@ -187,10 +191,13 @@ class Judge:
         self._trying = asyncio.current_task()
         self.run.begin_clause()
         try:
-            return self._shown(await self._found(clause))
+            verdict = self._shown(await self._found(clause))
+            self.stopped = self.run.redactor.text(await self.run.client.give_up_if_gone())
         except asyncio.CancelledError:
             self.run.client.interrupt()
             raise
+        else:
+            return verdict
         finally:
             await self.run.end_clause()
 
@@ -237,6 +244,8 @@ class Judge:
         if self._trying is not None and not self._trying.done():  # after a second Ctrl-C
             self._trying.cancel()
             await asyncio.wait({self._trying})
+        if self.stopped:
+            self.run.client.try_again()
         await self.run.remove_everything()
         await self.run.client.close()
 
@@ -313,6 +322,7 @@ def judge(
         listing_error=cleanup.listing_error,
         out_of_reach=judging.run.cluster.left,
         interrupted=not is_finished,
+        stopped=judging.stopped,
         suite_version=version(),
         target_version=judging.run.target_version,
         settings=_settings(target, seed, shuffle),
@@ -320,11 +330,13 @@ def judge(
 
 
 def _tried(judging: Judge, clauses: Sequence[Clause]) -> bool:
-    """Try clauses; return whether it came to the last one."""
+    """Try clauses until the target is gone; return False after Ctrl-C."""
     try:
         judging.prepare()
         for clause in clauses:
             judging.try_clause(clause)
+            if judging.stopped:
+                break
     except (KeyboardInterrupt, asyncio.CancelledError):  # the latter, where it came twice
         return False
     return True

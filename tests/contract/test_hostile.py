@@ -44,6 +44,24 @@ def test_a_hostile_target_is_refused_with_the_reason_and_nothing_perhaps_left(mo
     assert "eft on the target" not in str(refused.value)
 
 
+def test_a_target_that_no_longer_answers_ends_the_run(tmp_path: Path) -> None:
+    clauses = [BY_ID[each] for each in ("sandboxes.delete.reply", "sandboxes.list.reply")]
+    with (
+        serve_fake(tmp_path) as (upstream, _),
+        hostile_server("hang", urlsplit(upstream).port, trigger=b"POST /api/sandboxes ") as url,
+    ):
+        result = judge(Target(base_url=url, admin_key=ADMIN_KEY), clauses, run_id="00aa11")
+    (verdict,) = result.verdicts
+    assert verdict.received.startswith("no complete one within 0.")
+    assert result.stopped.startswith("expected an answer to GET /health, received no complete one")
+    assert (result.is_complete, result.interrupted, result.coverage.not_judged["not tried"]) == (
+        False,
+        False,
+        1,
+    )
+    assert result.left == ["sandbox contract-00aa11-life2", "user contract-00aa11-alice"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_ctrl_c_ends_a_clause_whose_target_turned_hostile_and_tells_what_may_be_left(
     mode: str, tmp_path: Path

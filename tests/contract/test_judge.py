@@ -248,6 +248,7 @@ def test_after_an_outage_only_what_was_created_is_perhaps_left(tmp_path: Path) -
     assert verdict.outcome is Outcome.ERROR
     assert judging.left == ["user contract-00aa11-alice"]
     assert judging.run.cleanup.listing_error.startswith(f"nothing answers at {url} ")
+    assert judging.stopped.startswith(f"nothing answers at {url} ")
 
 
 # Waiting and remembering ------------------------------------------------------------------------
@@ -435,22 +436,24 @@ def test_the_targets_version_comes_from_health(
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "interrupted", "exit_code"),
+    ("outcomes", "early_end", "exit_code"),
     [
-        ([Outcome.PASS, Outcome.FINDING, Outcome.UNSUPPORTED], False, 0),
-        ([Outcome.PASS, Outcome.FAIL, Outcome.ERROR], False, 1),
-        ([Outcome.PASS, Outcome.ERROR], False, 2),
-        ([Outcome.UNSUPPORTED], False, 2),
-        ([], False, 2),
-        ([Outcome.PASS], True, 130),
-        ([Outcome.FAIL], True, 130),
+        ([Outcome.PASS, Outcome.FINDING, Outcome.UNSUPPORTED], {}, 0),
+        ([Outcome.PASS, Outcome.FAIL, Outcome.ERROR], {}, 1),
+        ([Outcome.PASS, Outcome.ERROR], {}, 2),
+        ([Outcome.UNSUPPORTED], {}, 2),
+        ([], {}, 2),
+        ([Outcome.PASS], {"interrupted": True}, 130),
+        ([Outcome.FAIL], {"interrupted": True}, 130),
+        ([Outcome.PASS], {"stopped": "no answer"}, 2),
+        ([Outcome.FAIL], {"stopped": "no answer"}, 1),
     ],
 )
 def test_the_exit_code_says_whether_every_must_holds(
-    outcomes: list[Outcome], interrupted: bool, exit_code: int
+    outcomes: list[Outcome], early_end: dict[str, Any], exit_code: int
 ) -> None:
     verdicts = [Verdict(MUST, outcome) for outcome in outcomes]
-    result = Result("http://target", "00aa11", "", 0, verdicts, 9, 9, interrupted=interrupted)
+    result = Result("http://target", "00aa11", "", 0, verdicts, 9, 9, **early_end)
     assert result.exit_code == exit_code
 
 

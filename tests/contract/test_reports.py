@@ -271,6 +271,13 @@ def test_the_page_shows_a_body_that_is_no_json_as_it_is(body: str) -> None:
             ),
         ),
         (
+            only(PASS, total=2, selected=2, stopped="no answer"),
+            (
+                "No MUST fails, but the target stopped answering: 2 of 2 clauses were selected,"
+                " 1 judged, 1 not judged (1 not tried); the run was not finished"
+            ),
+        ),
+        (
             only(FAIL, FAIL, total=3),
             "2 MUST clauses fail: 2 of 3 clauses were selected, 2 judged, 0 not judged",
         ),
@@ -292,6 +299,14 @@ def test_every_readable_report_gives_the_result_of_the_run(result: Result, said:
     assert f"<title>{said}: https" in page
     assert re.sub(r"<.*?>", "", page.split("<h1>")[1].split("</h1>")[0])[1:] == said
     assert printed(result).endswith(f"\n{said}.\n")
+
+
+def test_the_reason_why_a_run_stopped_is_shown() -> None:
+    result = only(PASS, total=2, stopped="no answer to GET /health")
+    said = "The target stopped answering: no answer to GET /health"
+    assert said in Page(html.write(result)).text
+    assert f"{said}\n" in printed(result)
+    assert json.loads(json_report.write(result))["stopped"] == result.stopped
 
 
 def test_every_report_tells_the_versions_of_suite_and_target() -> None:
@@ -375,6 +390,7 @@ def test_junit_tells_how_much_of_the_contract_was_judged() -> None:
         "run_id": RESULT.run_id,
         "is_complete": "false",
         "interrupted": "true",
+        "stopped": "",
         "coverage": said,
         "clauses_total": "9",
         "clauses_selected": "5",

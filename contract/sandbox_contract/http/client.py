@@ -71,12 +71,33 @@ class HttpClient:
         self._client: httpx.AsyncClient | None = None
         self.observers: list[Observer] = []
         self.unanswered_observers: list[UnansweredObserver] = []
+        self._is_doubtful = False
         self._is_interrupted = False
         self._has_given_up = False
 
     def interrupt(self) -> None:
         """Shorten the timeout of later requests, and send nothing more after one timeout."""
         self._is_interrupted = True
+
+    async def give_up_if_gone(self) -> str:
+        """Return why the target is gone, and send nothing more to it; or return nothing.
+
+        After a request that was not answered, this asks for the health check.
+        """
+        if not self._is_doubtful or self._has_given_up:
+            return ""
+        try:
+            await Caller(self)("GET", "/health", seconds=_INTERRUPTED_TIMEOUT)
+        except (NoAnswer, Unreachable) as exc:
+            self._has_given_up = True
+            return str(exc)
+        self._is_doubtful = False
+        return ""
+
+    def try_again(self) -> None:
+        """Send requests again, although the target was gone, until one is not answered."""
+        self._is_interrupted = True
+        self._has_given_up = False
 
     async def send(
         self,
@@ -118,8 +139,10 @@ class HttpClient:
         try:
             answer, body = await self._answer(client, request, limit, expected)
         except Unreachable:
+            self._is_doubtful = True
             raise
         except BaseException:  # cancelled, too
+            self._is_doubtful = True
             for observe in self.unanswered_observers:
                 observe(method, path, sent)
             raise

@@ -62,6 +62,7 @@ def write(result: Result) -> str:
         "seconds": round(result.seconds, 4),
         "is_complete": result.is_complete,
         "interrupted": result.interrupted,
+        "stopped": result.stopped,
         "exit_code": result.exit_code,
         "clauses": _coverage_fields(result.coverage),
         "counts": dict(result.counts),

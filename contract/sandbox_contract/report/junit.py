@@ -44,6 +44,7 @@ def _run_properties(result: Result) -> dict[str, str]:
         "run_id": result.run_id,
         "is_complete": str(result.is_complete).lower(),
         "interrupted": str(result.interrupted).lower(),
+        "stopped": result.stopped,
         "coverage": describe_run_coverage(result),
         "clauses_total": str(coverage.total),
         "clauses_selected": str(coverage.selected),

@@ -76,15 +76,18 @@ def conclusion(result: Result) -> str:
         return _with_verb(counts[Outcome.FAIL], "MUST clause", "fails", "fail")
     if Outcome.PASS not in must_outcomes:
         return "No MUST was judged"
+    if result.stopped:
+        return "No MUST fails, but the target stopped answering"
     if counts[Outcome.ERROR]:
         return "No MUST fails, but the suite broke"
     return "Every MUST holds" if result.is_complete else "Every MUST that was judged holds"
 
 
 def describe_run_coverage(result: Result) -> str:
-    """Return the coverage of a run, and whether the run was interrupted."""
+    """Return the coverage of a run, and whether the run ended early."""
     coverage = describe_coverage(result.coverage)
-    return f"{coverage}; the run was not finished" if result.interrupted else coverage
+    is_finished = not result.interrupted and not result.stopped
+    return coverage if is_finished else f"{coverage}; the run was not finished"
 
 
 def describe_coverage(coverage: Coverage) -> str:
@@ -121,6 +124,8 @@ def remarks(result: Result) -> list[str]:
         sentences.append(
             f"The suite broke on {pluralize(number, 'clause')}; the target is not to blame."
         )
+    if result.stopped:
+        sentences.append(f"The target stopped answering: {result.stopped}")
     if number := counts[Outcome.FINDING]:
         sentences.append(f"{_with_verb(number, 'SHOULD clause', 'is', 'are')} not met.")
     if number := counts[Outcome.UNSUPPORTED]:

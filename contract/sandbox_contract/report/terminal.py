@@ -39,6 +39,9 @@ def render(result: Result, console: Console) -> None:
         for verdict in by_outcome(result, outcome):
             _render_verdict(verdict, console)
     _render_missing_needs(result, console)
+    if result.stopped:
+        stopped = f"The target stopped answering: {result.stopped}"
+        _print(console, _hanging_indent("", stopped, console))
     _render_leftovers(result, console)
     versions = describe_versions(result.suite_version, result.target_version)
     _print(console, _hanging_indent("", versions, console))
