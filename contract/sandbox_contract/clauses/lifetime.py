@@ -12,7 +12,7 @@ from sandbox_contract.http.expect import Reply
 class SandboxLifetime:
     """The responses from a sandbox's first request to its last, shared by many clauses.
 
-    After its deletion, the sandbox is created a second time, then paused and deleted.
+    After its deletion, the sandbox is created a second time, then paused and resumed.
     """
 
     box: SandboxHandle
@@ -30,12 +30,11 @@ class SandboxLifetime:
     deleted_again: Reply
     created_again: Reply
     paused: Reply
-    deleted_paused: Reply
-    get_after_second_delete: Reply
+    resumed: Reply
 
 
 async def observe_lifetime(run: Run) -> SandboxLifetime:
-    """Create, inspect and delete a sandbox twice, and return the responses."""
+    """Create, inspect and delete a sandbox, create it again, and return the responses."""
     alice = await run.actors.alice()
     box = await run.sandboxes.unused(alice, "life")
     return SandboxLifetime(
@@ -54,8 +53,7 @@ async def observe_lifetime(run: Run) -> SandboxLifetime:
         deleted_again=await box.delete(),
         created_again=await box.create(image=""),
         paused=await box.pause(),
-        deleted_paused=await box.delete(),
-        get_after_second_delete=await box.get(),
+        resumed=await box.resume(),
     )
 
 
