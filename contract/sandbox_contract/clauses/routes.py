@@ -122,8 +122,9 @@ async def _expect_stays_paused(run: Run, box: SandboxHandle, callers: list[Calle
 
 def altered_keys(key: str) -> Iterator[str]:
     """Yield keys that differ from a key in one character, its length or its case."""
-    last = key[-1]
-    yield key[:-1] + ("a" if last != "a" else "b")
+    for place in (0, len(key) // 2, len(key) - 1):
+        other = "a" if key[place] != "a" else "b"
+        yield key[:place] + other + key[place + 1 :]
     yield key + "a"
     yield key[:-1]
     if key.swapcase() != key:
