@@ -105,7 +105,7 @@ async def a_paused_sandbox_has_a_paused_status(run: Run) -> None:
 
 @clause(
     "readiness.rows.known",
-    "Every status of a starting sandbox is in the table of states.",
+    "Every status of a starting sandbox is in the table; only the first has a pending service.",
     source="states",
     needs=(Need.USER, Need.WAITING),
 )
@@ -113,8 +113,8 @@ async def every_starting_status_is_known(run: Run) -> None:
     for status in await run.sandboxes.statuses_of_start():
         require(rows_of(status), "a status of the table", describe(status))
         is_created = phase_of(status) is Phase.CREATED
-        service = status["service"] == "pending" == status["serviceFQDN"]
-        require(service is is_created, "a service that is pending until it is made", status)
+        pending = {status[field] == "pending" for field in ("service", "serviceFQDN")}
+        require(pending == {is_created}, "a service that is pending until it is made", status)
 
 
 @clause(

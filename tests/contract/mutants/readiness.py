@@ -315,6 +315,17 @@ SAID.add(
 )
 
 
+SAID.add(
+    "readiness.said.address-late",
+    "A sandbox says its service at once, and the service's address when it is ready.",
+    answered(
+        f"GET {BOX}",
+        body(lambda said: said if said["ready"] else said | {"serviceFQDN": "pending"}),
+    ),
+    "readiness.rows.known",
+)
+
+
 @SAID.of(
     "readiness.said.service-early",
     "A sandbox says its service before there is one.",
