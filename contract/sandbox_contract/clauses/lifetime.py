@@ -68,21 +68,22 @@ def is_from_warm_pool(run: Run, *, is_ready: bool) -> bool:
     return is_warm
 
 
-_MAX_BEATS = 1_800  # lines, after which the loop ends by itself: some minutes
+_BEATS = 1_800  # lines, after which the loop ends by itself: some minutes
 
 
 class Heartbeat:
-    """A shell loop that appends a line to a file ten times a second."""
+    """A shell loop that appends a line to a file ten times a second, `beats` times at most."""
 
-    def __init__(self, run: Run, box: SandboxHandle) -> None:
+    def __init__(self, run: Run, box: SandboxHandle, *, beats: int = _BEATS) -> None:
         self._box = box
+        self._beats = beats
         self._file = run.name("beat")
 
     @property
     def command(self) -> str:
         """The loop as a shell command."""
         append = f"echo x >> {self._file}; i=$((i+1)); sleep 0.1"
-        return in_volume(f"i=0; while [ $i -lt {_MAX_BEATS} ]; do {append}; done")
+        return in_volume(f"i=0; while [ $i -lt {self._beats} ]; do {append}; done")
 
     async def start(self) -> None:
         """Start the loop in the background, and wait for its first line."""
