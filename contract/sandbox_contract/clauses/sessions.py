@@ -110,6 +110,7 @@ async def creating_a_session_is_idempotent(run: Run) -> None:
 async def deleting_a_session_ends_its_command(run: Run) -> None:
     heartbeat = Heartbeat(run, await run.sandboxes.ready())
     box, session = await _start_command(run, heartbeat.command)
+    require(await heartbeat.is_running(), "a command that runs", "none")
     ended = await box.ask(f"{_SESSIONS}/{session}", method="DELETE")
     ended.expect_fields(success=True)
     (await box.exec("true", id=session)).expect_fields(404, message=NOT_FOUND)

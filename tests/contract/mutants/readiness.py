@@ -338,6 +338,18 @@ class ServiceEarly(Service):
 
 
 @SAID.of(
+    "readiness.said.service-unseen",
+    "A sandbox says its service a moment before the controller has seen it.",
+    "readiness.created.row",
+)
+class ServiceUnseen(Service):
+    def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
+        status = super().status_at(sandbox, now)
+        is_old = now - sandbox.created_at >= timedelta(seconds=RECONCILE_DELAY / 2)
+        return replace(status, has_service=status.has_service or is_old)
+
+
+@SAID.of(
     "readiness.said.service-late",
     "A sandbox says its service only when it is ready.",
     "readiness.pending.row",
