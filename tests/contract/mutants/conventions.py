@@ -154,7 +154,7 @@ for _id, _said, _make in (
 ):
     TYPES.add(f"conventions.type.{_id}", f"{_said}.", _make, "conventions.reply.json")
 for _id, _said, _make in (
-    ("admin", "lists users", answered("GET /api/admin/users", typed("text/plain"))),
+    ("admin", "lists users", answered("(GET|HEAD) /api/admin/users", typed("text/plain"))),
     ("admin-put", "changes a user", answered("PUT /api/admin/.*", typed("text/plain"))),
     ("admin-refused", "refuses a change", refused("POST /api/admin/.*", typed("text/plain"))),
 ):
