@@ -319,7 +319,7 @@ SAID.add(
     "readiness.said.address-late",
     "A sandbox says its service at once, and the service's address when it is ready.",
     answered(
-        f"GET {BOX}",
+        f"(GET|HEAD) {BOX}",
         body(lambda said: said if said["ready"] else said | {"serviceFQDN": "pending"}),
     ),
     "readiness.rows.known",
