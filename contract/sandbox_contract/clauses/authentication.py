@@ -23,6 +23,7 @@ from sandbox_contract.harness.api import (
     USERS,
     keys_path,
     own_key_path,
+    revocation_path,
     user_path,
 )
 from sandbox_contract.harness.clock import format_time
@@ -32,6 +33,7 @@ from sandbox_contract.target import Need, Unsupported
 
 from .routes import (
     NO_ID,
+    Route,
     admin_routes,
     altered_keys,
     expect_no_effect,
@@ -168,6 +170,7 @@ async def an_unissued_key_is_refused(run: Run) -> None:
 async def an_altered_key_is_refused(run: Run) -> None:
     alice = await run.actors.alice()
     for key in altered_keys(alice.key):
+        run.redactor.keep(key)
         await expect_refused_on_each(
             user_routes(run.name("refused")), alice.saying(key), 401, UNKNOWN_KEY
         )
@@ -352,13 +355,22 @@ async def refused_user_requests_have_no_effect(run: Run) -> None:
         box.owner.saying(revoked.secret),
     ]
     await expect_no_effect(run, box, callers)
-    before, name = await box.owner.names(), run.name("refused")
+    name, key = run.name("refused"), await run.actors.make_own_key(box.owner)
+    names, keys = await box.owner.names(), await _keys_of(box.owner)
     run.sandboxes.handle(box.owner, name=name)
     for caller in callers:
-        for route in user_routes(name):
+        for route in [*user_routes(name), Route("DELETE", own_key_path(key.id))]:
             await route.send(caller)
     after = await box.owner.names()
-    require(after == before, f"the sandboxes {before} as they were", after)
+    require(after == names, f"the sandboxes {names} as they were", after)
+    keys_after = await _keys_of(box.owner)
+    require(keys_after == keys, f"the keys {keys} as they were", keys_after)
+
+
+async def _keys_of(user: User) -> dict[str, bool]:
+    """Return whether a user's keys are active, by their ids."""
+    rows = (await user.call("GET", MY_KEYS)).expect_fields()["api_keys"]
+    return {row["id"]: row["is_active"] for row in rows}
 
 
 # The administrator ------------------------------------------------------------------------------
@@ -399,20 +411,26 @@ async def a_malformed_header_is_refused_on_admin_routes(run: Run) -> None:
 )
 async def refused_admin_requests_have_no_effect(run: Run) -> None:
     temporary_user, name = await run.actors.temporary_user(), run.name("refused")
+    key = await run.actors.make_key(temporary_user.id)
+    keys = await _keys_of(temporary_user)
+    user = (await run.actors.admin("GET", user_path(temporary_user.id))).expect(200)
+    changes = {"is_active": False, "email": "other@example.org"}
     for caller in (
         run.actors.anonymous,
         run.actors.anonymous.saying(f"Bearer {UNISSUED_KEY}"),
         temporary_user.call,
     ):
         (await caller("POST", USERS, {"username": name})).expect(401, 403)
-        (await caller("PUT", user_path(temporary_user.id), {"is_active": False})).expect(401, 403)
+        (await caller("PUT", user_path(temporary_user.id), changes)).expect(401, 403)
         (await caller("POST", keys_path(temporary_user.id), {})).expect(401, 403)
+        (await caller("DELETE", revocation_path(key.id))).expect(401, 403)
         (await caller("DELETE", user_path(temporary_user.id))).expect(401, 403)
     listed = (await run.actors.admin("GET", USERS)).expect_fields()["users"]
     names = [user["username"] for user in listed]
     require(name not in names, f"a list without {name}", names)
-    keys = (await temporary_user.call("GET", MY_KEYS)).expect_fields()["api_keys"]
-    require(len(keys) == 1, "the one key that the user had", keys)
+    (await run.actors.admin("GET", user_path(temporary_user.id))).expect_like(user)
+    keys_after = await _keys_of(temporary_user)
+    require(keys_after == keys, f"the keys {keys} as they were", keys_after)
 
 
 @clause(
@@ -481,7 +499,8 @@ async def keys_are_stored_as_hashes(run: Run) -> None:
     key = (await run.actors.make_own_key(await run.actors.alice())).secret
     stored = run.target.stored()
     digest = hashlib.sha256(key.encode())
-    forms = (digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode())
+    hashed = digest.digest()
+    forms = (hashed, hashed.hex().encode(), hashed.hex().upper().encode(), base64.b64encode(hashed))
     # The prefix is shown on purpose; the rest is secret.
     require(KEY_FORM.fullmatch(key), "a key", "another form of key")
     secret = key[PREFIX_SHOWN:].encode()

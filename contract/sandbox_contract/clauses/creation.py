@@ -1,5 +1,7 @@
 """Creation of sandboxes: the response, names and fields."""
 
+import re
+
 from sandbox_contract.clause import Level, clause
 from sandbox_contract.harness.api import NAME_REQUIRED, NO_ACCESS, SANDBOXES, TEXT
 from sandbox_contract.harness.clock import A_WHILE
@@ -12,6 +14,11 @@ from .lifetime import observe_lifetime
 
 _LIMIT = 63  # characters of a name
 _IMAGE = "ghcr.io/agent-infra/sandbox:latest"
+# The rule for names, in any words: a DNS label (RFC 1035 and 1123), its characters or its length.
+_NAME_RULE = re.compile(
+    r"\b(dns|labels?|rfc ?-?1(035|123)|lower-? ?case|alphanumeric|letters?|hyphens?|63)\b|a-z",
+    re.IGNORECASE,
+)
 
 
 @clause(
@@ -60,7 +67,7 @@ async def _create_with(run: Run, name: str | None, **fields: object) -> Reply:
 
 @clause(
     "sandboxes.create.image",
-    "A sandbox has the image that was requested.",
+    "The response shows the image that was requested.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
@@ -72,7 +79,7 @@ async def the_requested_image_is_used(run: Run) -> None:
 
 @clause(
     "sandboxes.create.default-image",
-    "Without an image, or with an empty one, a sandbox has the proxy's default image.",
+    "With an empty image, the response shows the same default image as without one.",
     source="create-a-sandbox",
     needs=Need.USER,
 )
@@ -170,6 +177,13 @@ async def the_longest_name_is_accepted(run: Run) -> None:
     require(len(name) == _LIMIT, f"a name of {_LIMIT} characters", name, reply)
 
 
+def _expect_rule_stated(reply: Reply) -> None:
+    reply.expect_refusal(400)
+    message = reply.fields()["message"]
+    expected = "a message that states the rule, such as: a DNS label of at most 63 characters"
+    require(_NAME_RULE.search(message), expected, message, reply)
+
+
 @clause(
     "sandboxes.create.no-label",
     "A name that is not a DNS label is 400, and the message states the rule.",
@@ -180,7 +194,8 @@ async def the_longest_name_is_accepted(run: Run) -> None:
 async def a_name_that_is_not_a_label_is_refused(run: Run) -> None:
     alice, base = await run.actors.alice(), run.name("n")
     for value in ([base], {"of": base}):
-        (await alice.call("POST", SANDBOXES, {"name": value})).expect_refusal(400)
+        reply = await alice.call("POST", SANDBOXES, {"name": value})
+        _expect_rule_stated(reply)
     for name in (
         f"-{base}",
         f"{base}-",
@@ -190,23 +205,24 @@ async def a_name_that_is_not_a_label_is_refused(run: Run) -> None:
         f"{base}X",
         f"{base}\n",
     ):
-        (await (await run.sandboxes.unused(alice, name=name)).create()).expect_refusal(400)
+        reply = await (await run.sandboxes.unused(alice, name=name)).create()
+        _expect_rule_stated(reply)
 
 
 async def _expect_name_refused(run: Run, name: str) -> None:
-    """Require that a name is refused, for a user of its own: the name may stay taken."""
+    """Require that a name is refused by the rule, for a temporary user: it may stay taken."""
     temporary_user = await run.actors.temporary_user()
     box = await run.sandboxes.unused(temporary_user, name=name)
     reply = await box.create()
     if reply.status >= 500:
         run.cluster.may_keep_sandbox_of(temporary_user.username)
-    reply.expect_refusal(400)
+    _expect_rule_stated(reply)
     (await box.get()).expect_refusal(403, NO_ACCESS)
 
 
 @clause(
     "sandboxes.create.dots",
-    "A name with dots is 400 and creates nothing.",
+    "A name with dots is 400, the message states the rule, and nothing is created.",
     source="other-names",
     needs=Need.ADMIN,
     level=Level.SHOULD,
@@ -217,7 +233,7 @@ async def a_name_with_dots_is_refused(run: Run) -> None:
 
 @clause(
     "sandboxes.create.too-long",
-    "A name of 64 characters or more is 400 and creates nothing.",
+    "A name of 64 characters or more is 400, the message states the rule, and nothing is created.",
     source="other-names",
     needs=Need.ADMIN,
     level=Level.SHOULD,
@@ -229,13 +245,12 @@ async def a_too_long_name_is_refused(run: Run) -> None:
 
 @clause(
     "sandboxes.create.leading-digit",
-    "A name that starts with a digit is 400.",
+    "A name that starts with a digit is 400, and the message states the rule.",
     source="other-names",
     needs=Need.USER,
     level=Level.SHOULD,
 )
 async def a_leading_digit_is_refused(run: Run) -> None:
     name = f"1{run.name('n')}"
-    (
-        await (await run.sandboxes.unused(await run.actors.alice(), name=name)).create()
-    ).expect_refusal(400)
+    reply = await (await run.sandboxes.unused(await run.actors.alice(), name=name)).create()
+    _expect_rule_stated(reply)

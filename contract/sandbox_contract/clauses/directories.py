@@ -52,7 +52,8 @@ async def a_pause_empties_the_pod(run: Run) -> None:
     write_files = f'for d in "$HOME" "${{TMPDIR:-/tmp}}"; do echo x > "$d/{name}"; done'
     list_files = f'ls "$HOME/{name}" "${{TMPDIR:-/tmp}}/{name}" 2> /dev/null; true'
     await box.run(write_files)
-    require(await box.output(list_files) != "", "two files that were written", "none")
+    written = await box.output(list_files)
+    require(len(written.split()) == 2, "two files that were written", written)
     (await box.pause()).expect(200)
     await run.clock.until_phase(box, Phase.PAUSED)
     await run.sandboxes.ready()

@@ -24,7 +24,7 @@ _MAX_HOLD = 450  # seconds that a command is held at most: more than _DEADLINE
 
 @clause(
     "commands.not-ready.503",
-    "A command for a newly created sandbox is 503 and does not run.",
+    "A command for a newly created sandbox is 503.",
     source="not-ready",
     needs=Need.USER,
 )
@@ -35,6 +35,36 @@ async def a_new_sandbox_refuses_commands(run: Run) -> None:
     reply.expect(503)
     is_no_service = reply.fields().get("message") == NO_SERVICE
     reply.expect_refusal(503, NO_SERVICE if is_no_service else NOT_READY)
+
+
+@clause(
+    "commands.not-ready.runs-nothing",
+    "A command for a sandbox that is not ready yet does not run, not even later.",
+    source="not-ready",
+    needs=(Need.USER, Need.WAITING, Need.RUNTIME),
+)
+async def a_command_that_comes_too_soon_does_not_run(run: Run) -> None:
+    await run.sandboxes.ready()  # otherwise unsupported: no sandbox gets ready
+    box, files = await run.sandboxes.new(), list[str]()
+
+    async def send_until_ready() -> bool | None:
+        if await run.clock.is_phase(box, Phase.READY):
+            return True
+        file = run.name("early")
+        reply = await box.exec(in_volume(f"touch {file}"))
+        if reply.status < 400 and await run.clock.is_phase(box, Phase.READY):
+            return True  # it became ready in between, and the command may have run
+        files.append(file)
+        return None
+
+    awaited = f"sandbox {box.name} to be ready"
+    await run.clock.until(awaited, send_until_ready, last=lambda: "a sandbox that is not ready")
+    await run.sandboxes.until_it_answers(box)
+    if not files:
+        run.note("ready at once, as from a pool of warm ones")
+    found = (await box.output(in_volume("ls"))).split()
+    made = [file for file in files if file in found]
+    require(not made, "no file that such a command would have made", made)
 
 
 @clause(

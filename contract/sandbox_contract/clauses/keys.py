@@ -31,6 +31,7 @@ from sandbox_contract.target import Need
 from .routes import NO_ID
 
 _EXPIRY = "2100-01-31T12:00:00.000Z"
+_PAUSE = 0.05  # seconds
 _DOCUMENTED = ("id", "key_prefix", "name", "created_at", "expires_at")
 
 
@@ -204,7 +205,7 @@ async def keys_have_one_format(keys_api: KeysAPI) -> None:
 
 @clause(
     "admin.key-create.without-name",
-    "A key can be created without a name and without an expiry.",
+    "The administrator can create a key without a name and without an expiry.",
     source="create-a-key",
     needs=Need.ADMIN,
 )
@@ -220,7 +221,7 @@ async def name_and_expiry_are_optional(run: Run) -> None:
 
 @clause(
     "admin.key-create.past-expiry",
-    "A key can be created with an expiry in the past, and is then expired.",
+    "The administrator can create a key with an expiry in the past, and it is then expired.",
     source="expiry",
     needs=Need.ADMIN,
 )
@@ -376,10 +377,14 @@ async def only_own_keys_are_listed(run: Run) -> None:
 )
 async def last_use_is_listed(run: Run) -> None:
     keys_api = await _admin_routes(run)
-    key = await keys_api.create()
-    (await keys_api.owner.saying(key.secret)("GET", "/api/me")).expect(200)
-    row = await keys_api.row(key)
-    require(row["last_used_at"] == TIMESTAMP, "a time in last_used_at", row)
+    key, times = await keys_api.create(), list[str]()
+    for _ in range(2):
+        await run.clock.advance(_PAUSE)
+        (await keys_api.owner.saying(key.secret)("GET", "/api/me")).expect(200)
+        row = await keys_api.row(key)
+        require(row["last_used_at"] == TIMESTAMP, "a time in last_used_at", row)
+        times.append(row["last_used_at"])
+    require(times[0] < times[1], "a later time after the second use", times)
 
 
 # Revocation -------------------------------------------------------------------------------------

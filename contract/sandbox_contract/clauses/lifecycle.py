@@ -64,13 +64,15 @@ async def a_deleted_sandboxs_name_is_reusable(run: Run) -> None:
     "sandboxes.delete.paused",
     "A paused sandbox can be deleted.",
     source="delete-a-sandbox",
-    needs=Need.USER,
+    needs=(Need.USER, Need.WAITING),
 )
 async def a_paused_sandbox_is_deleted(run: Run) -> None:
-    seen = await run.once(observe_lifetime)
-    seen.paused.expect(200)
-    seen.deleted_paused.expect_fields(success=True)
-    seen.get_after_second_delete.expect_refusal(403, NO_ACCESS)
+    box = await run.sandboxes.new()
+    (await box.pause()).expect(200)
+    await run.clock.until_phase(box, Phase.PAUSED)
+    message = f"Sandbox '{box.name}' deleted successfully"
+    (await box.delete()).expect_fields(success=True, message=message)
+    (await box.get()).expect_refusal(403, NO_ACCESS)
 
 
 @clause(

@@ -12,7 +12,7 @@ from sandbox_contract.http.expect import Reply
 class SandboxLifetime:
     """The responses from a sandbox's first request to its last, shared by many clauses.
 
-    After its deletion, the sandbox is created a second time, then paused and deleted.
+    After its deletion, the sandbox is created a second time, then paused and resumed.
     """
 
     box: SandboxHandle
@@ -30,12 +30,11 @@ class SandboxLifetime:
     deleted_again: Reply
     created_again: Reply
     paused: Reply
-    deleted_paused: Reply
-    get_after_second_delete: Reply
+    resumed: Reply
 
 
 async def observe_lifetime(run: Run) -> SandboxLifetime:
-    """Create, inspect and delete a sandbox twice, and return the responses."""
+    """Create, inspect and delete a sandbox, create it again, and return the responses."""
     alice = await run.actors.alice()
     box = await run.sandboxes.unused(alice, "life")
     return SandboxLifetime(
@@ -54,8 +53,7 @@ async def observe_lifetime(run: Run) -> SandboxLifetime:
         deleted_again=await box.delete(),
         created_again=await box.create(image=""),
         paused=await box.pause(),
-        deleted_paused=await box.delete(),
-        get_after_second_delete=await box.get(),
+        resumed=await box.resume(),
     )
 
 
@@ -70,21 +68,22 @@ def is_from_warm_pool(run: Run, *, is_ready: bool) -> bool:
     return is_warm
 
 
-_MAX_BEATS = 1_800  # lines, after which the loop ends by itself: some minutes
+_BEATS = 1_800  # lines, after which the loop ends by itself: some minutes
 
 
 class Heartbeat:
-    """A shell loop that appends a line to a file ten times a second."""
+    """A shell loop that appends a line to a file ten times a second, `beats` times at most."""
 
-    def __init__(self, run: Run, box: SandboxHandle) -> None:
+    def __init__(self, run: Run, box: SandboxHandle, *, beats: int = _BEATS) -> None:
         self._box = box
+        self._beats = beats
         self._file = run.name("beat")
 
     @property
     def command(self) -> str:
         """The loop as a shell command."""
         append = f"echo x >> {self._file}; i=$((i+1)); sleep 0.1"
-        return in_volume(f"i=0; while [ $i -lt {_MAX_BEATS} ]; do {append}; done")
+        return in_volume(f"i=0; while [ $i -lt {self._beats} ]; do {append}; done")
 
     async def start(self) -> None:
         """Start the loop in the background, and wait for its first line."""

@@ -2,6 +2,7 @@
 
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.api import COUNT, NO_ACCESS, SANDBOXES, TEXT, TIMESTAMP
+from sandbox_contract.harness.readiness import Phase
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require, same
 from sandbox_contract.target import Need
@@ -43,7 +44,9 @@ async def sandboxes_are_listed(run: Run) -> None:
 async def sandboxes_are_counted(run: Run) -> None:
     seen, box = await run.once(observe_lifetime), await run.sandboxes.ready()
     (await box.pause()).expect(200)
+    await run.clock.until_phase(box, Phase.PAUSED)
     with_one_paused = await box.owner.call("GET", SANDBOXES)
+    _row(with_one_paused, box.name)
     for reply in (seen.listing, seen.listing_after_delete, with_one_paused):
         boxes = reply.expect_fields(count=COUNT)["sandboxes"]
         reply.expect_fields(count=len(boxes))

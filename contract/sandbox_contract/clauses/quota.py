@@ -159,7 +159,7 @@ async def the_quota_is_per_user(run: Run) -> None:
 
 @clause(
     "sandboxes.quota.reply",
-    "The 11th sandbox is 403, and the message says the quota.",
+    "The 11th sandbox is 403, and the message names the quota of 10.",
     source="quota-reached",
     needs=Need.USER,
     level=Level.SHOULD,
@@ -169,4 +169,4 @@ async def the_refusal_names_the_quota(run: Run) -> None:
     reply.expect_refusal(403)
     message = str(reply.fields()["message"])
     names_quota = "quota" in message.lower() and str(QUOTA) in message
-    require(names_quota, f"a message that says the quota of {QUOTA}", message, reply)
+    require(names_quota, f"a message that names the quota of {QUOTA}", message, reply)

@@ -14,6 +14,7 @@ from .shell import NOT_FOUND, exceed_limits, expect_data
 
 _WAIT, _VIEW, _KILL = "/v1/shell/wait", "/v1/shell/view", "/v1/shell/kill"
 _SESSIONS = "/v1/shell/sessions"
+_LONG_WAIT = 10  # seconds, for a command of 0.2 s
 
 
 async def _new_session(run: Run) -> tuple[SandboxHandle, Json]:
@@ -109,6 +110,7 @@ async def creating_a_session_is_idempotent(run: Run) -> None:
 async def deleting_a_session_ends_its_command(run: Run) -> None:
     heartbeat = Heartbeat(run, await run.sandboxes.ready())
     box, session = await _start_command(run, heartbeat.command)
+    require(await heartbeat.is_running(), "a command that runs", "none")
     ended = await box.ask(f"{_SESSIONS}/{session}", method="DELETE")
     ended.expect_fields(success=True)
     (await box.exec("true", id=session)).expect_fields(404, message=NOT_FOUND)
@@ -163,7 +165,10 @@ async def the_exit_code_is_null_until_completion(run: Run) -> None:
 )
 async def wait_returns_when_the_command_ends(run: Run) -> None:
     box, session = await _start_command(run, "sleep 0.2; echo done")
-    expect_data(await box.ask(_WAIT, {"id": session, "seconds": 20}), status="completed")
+    reply = await box.ask(_WAIT, {"id": session, "seconds": _LONG_WAIT})
+    expect_data(reply, status="completed")
+    took = reply.exchange.seconds
+    require(took < _LONG_WAIT, f"an answer within {_LONG_WAIT} s", f"{took:.1f} s", reply)
 
 
 @clause(
@@ -175,6 +180,8 @@ async def wait_returns_when_the_command_ends(run: Run) -> None:
 async def wait_returns_after_its_seconds(run: Run) -> None:
     responses = await run.once(exceed_limits)
     expect_data(responses.waited, status="running")
+    took = responses.waited.exchange.seconds
+    require(took > 0.9, "an answer after 1 s", f"{took:.1f} s", responses.waited)
     expect_data(responses.viewed_after_wait, status="running", exit_code=None)
 
 

@@ -13,6 +13,8 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require
 from sandbox_contract.target import Need
 
+from .lifetime import Heartbeat
+
 _OUTPUT_LIMIT = 30_000  # characters of output
 _LONG = 300  # seconds: the command is killed long before
 NOT_FOUND = IsStr(regex=r"(?s).*Session not found.*")
@@ -203,6 +205,8 @@ async def a_missing_exec_dir_falls_back(run: Run) -> None:
     box = await run.sandboxes.ready()
     default = await box.output("pwd")
     await _expect_output(box, "pwd", default, exec_dir="/nowhere/at/all")
+    session = (await box.run("cd /usr"))["session_id"]
+    await _expect_output(box, "pwd", "/usr", exec_dir="/nowhere/at/all", id=session)
 
 
 @clause(
@@ -248,6 +252,7 @@ class _LimitResponses:
     timeout: _ExceededLimit
     no_change_timeout: _ExceededLimit
     hard_timeout: Reply
+    runs_after_hard_timeout: bool
     after_hard_timeout: Reply
     waited: Reply
     viewed_after_wait: Reply
@@ -258,16 +263,18 @@ async def exceed_limits(run: Run) -> _LimitResponses:
     box = await run.sandboxes.ready()
     waiting = expect_data(await box.exec("read -r line", async_mode=True))["session_id"]
     ended = (await box.run("true", hard_timeout=1))["session_id"]
+    heartbeat = Heartbeat(run, box, beats=40)
     timeout, silent, hard, after, waited = await asyncio.gather(
         _exceed_limit(box, timeout=1),
         _exceed_limit(box, no_change_timeout=1),
-        box.exec("echo begun; sleep 4; echo slept", hard_timeout=1),
+        box.exec(f"echo begun; {heartbeat.command}; echo ended", hard_timeout=1),
         box.exec("sleep 1.5; echo alive", id=ended),
         box.ask("/v1/shell/wait", {"id": waiting, "seconds": 1}),
     )
     viewed = await box.ask("/v1/shell/view", {"id": waiting})
     await kill_session(box, waiting)
-    return _LimitResponses(timeout, silent, hard, after, waited, viewed)
+    runs = await heartbeat.is_running()
+    return _LimitResponses(timeout, silent, hard, runs, after, waited, viewed)
 
 
 async def _exceed_limit(box: SandboxHandle, **limits: Any) -> _ExceededLimit:
@@ -312,16 +319,18 @@ async def a_silent_command_continues(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def hard_timeout_kills_the_command(run: Run) -> None:
-    reply = (await run.once(exceed_limits)).hard_timeout
+    responses = await run.once(exceed_limits)
+    reply = responses.hard_timeout
     data = expect_data(reply, output=IsStr(regex=r"(?s)begun.*"))
     if data["status"] == "completed":
         run.note("hard_timeout is ignored, as by an older image")
-        require("slept" in data["output"], "all of the output", data, reply)
+        require("ended" in data["output"], "all of the output", data, reply)
         return
     run.note("hard_timeout is known, as to a newer image")
     require(data["status"] == "hard_timeout", "hard_timeout or completed", data, reply)
-    require("slept" not in data["output"], "the output so far", data, reply)
+    require("ended" not in data["output"], "the output so far", data, reply)
     require(data["exit_code"] is None, "no exit code", data, reply)
+    require(not responses.runs_after_hard_timeout, "a command that was killed", "one that runs")
 
 
 @clause(

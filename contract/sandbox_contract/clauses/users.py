@@ -272,7 +272,7 @@ async def a_user_has_no_other_fields(run: Run) -> None:
 
 @clause(
     "admin.user-get.unknown",
-    "A user id that does not exist is 404.",
+    "Showing a user whose id does not exist is 404.",
     source="show-a-user",
     needs=Need.ADMIN,
 )

@@ -149,6 +149,12 @@ for _id, _said, _seen in (
     ("beginning", "by their first 20 characters", changing(lambda key: key[:20])),
     ("last-but-one", "by their first 39 characters", changing(lambda key: key[:39])),
     ("excess", "by their first 40 characters, whatever follows", changing(lambda key: key[:40])),
+    (
+        "end",
+        "by their last 20 characters and their length",
+        changing(lambda key: f"{len(key)} {key[-20:]}"),
+    ),
+    ("ends", "but for the characters in the middle", changing(lambda key: key[:16] + key[24:])),
 ):
 
     class _Nearly(Keyring):
@@ -171,6 +177,11 @@ for _id, _said, _is_same in (
     ("case", "without regard to case", changing(lambda key: key.lower() == ADMIN_KEY.lower())),
     ("beginning", "by its beginning", changing(lambda key: key.startswith(ADMIN_KEY))),
     ("part", "by whether it begins like the admin key", ADMIN_KEY.startswith),
+    (
+        "end",
+        "by all but its first character",
+        changing(lambda key: key[1:] == ADMIN_KEY[1:]),
+    ),
 ):
 
     class _Admins(Service):

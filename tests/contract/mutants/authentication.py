@@ -90,6 +90,13 @@ TOO_LATE.add(
     hasty("Sandboxes.create", INACTIVE),
     "auth.refused.changes-nothing",
 )
+for _name in ("SelfService.create_key", "SelfService.revoke_key"):
+    TOO_LATE.add(
+        f"auth.refused-too-late.{route_id(_name)}",
+        f"With a revoked key, {_name} is refused, and done all the same.",
+        hasty(_name, INACTIVE),
+        "auth.refused.changes-nothing",
+    )
 TOO_LATE.add(
     "auth.refused-too-late.exec",
     "A command without a key is refused, and runs all the same.",
@@ -100,6 +107,12 @@ TOO_LATE.add(
     "auth.refused-too-late.create-user",
     "Without the admin key, a user is refused, and made all the same.",
     hasty("Administration.create_user", MISSING, NOT_ADMIN),
+    "auth.admin-refused.changes-nothing",
+)
+TOO_LATE.add(
+    "auth.refused-too-late.revoke-key",
+    "Without the admin key, revoking a key is refused, and done all the same.",
+    hasty("Administration.revoke_key", MISSING, NOT_ADMIN),
     "auth.admin-refused.changes-nothing",
 )
 

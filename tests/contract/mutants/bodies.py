@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from sandbox_fakeproxy import APIError, Service, User
+from sandbox_fakeproxy import APIError, Sandbox, Service, User
 from starlette.requests import Request
 
 from .gates import matching, meets_mistake, only, replaying
 from .mutant import Kind, with_middleware
-from .rewriting import ANY, BOX, INSIDE, Answer, Rewritten, error, routed
+from .rewriting import ANY, BOX, INSIDE, Answer, Rewritten, asked, error, handled, routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +56,48 @@ BODIES.add(
     "JSON whose content type says its charset counts as an empty object.",
     _typed("text/plain", lambda said: ";" in said),
     "conventions.body.utf-8",
+)
+
+
+BODIES.add(
+    "conventions.body.large-ignored",
+    "A body over 50 KB counts as an empty object.",
+    routed(
+        lambda scope: (
+            _with_header(scope, _TYPE, "text/plain")
+            if _read_by_proxy(scope) and int(_header(scope, _SIZE) or 0) > 50 * 1024
+            else scope
+        )
+    ),
+    "conventions.body.large",
+)
+
+
+def _object_or_empty(content: bytes) -> bytes:
+    try:
+        json.loads(content)
+    except ValueError:
+        return b"{}"
+    return content
+
+
+BODIES.add(
+    "conventions.body.null",
+    "null counts as an empty object.",
+    asked(("POST /api/.*", lambda said: {} if said is None else said)),
+    "conventions.body.scalar",
+)
+BODIES.add(
+    "conventions.body.malformed-ignored",
+    "Malformed JSON counts as an empty object.",
+    handled("POST /api/.*", lambda request: request.send(_object_or_empty(request.content))),
+    "conventions.body.malformed",
+)
+BODIES.add(
+    "conventions.body.charset-unknown",
+    "An unknown charset is read as UTF-8.",
+    _typed("application/json", lambda said: said.endswith("nonsense")),
+    "conventions.body.charset",
 )
 
 
@@ -173,8 +217,24 @@ class _IdFirst(_Early):
     message = "key id must be a UUID"
 
 
-def _ownership_last(app: ASGIApp) -> ASGIApp:
-    """Refuse a number as a command, where the sandbox is another user's."""
+# The owners of the sandbox that a request names, if the caller has none of that name.
+_owners: ContextVar[list[User]] = ContextVar("_owners")
+
+
+class _Looking(Service):
+    """A service that notes the other users who have a sandbox of the name in a request."""
+
+    def owned_sandbox(self, user: User, name: str) -> Sandbox:
+        try:
+            return super().owned_sandbox(user, name)
+        except APIError:
+            has = self.store.sandbox
+            _owners.get([]).extend(each for each in self.users() if has(each.id, name))
+            raise
+
+
+def _ownership_last(app: ASGIApp, *, is_missing: bool) -> ASGIApp:
+    """Refuse a number as a command before the sandbox is refused, missing or another user's."""
 
     async def validated(scope: Scope, receive: Receive, send: Send) -> None:
         sent = bytearray()
@@ -185,9 +245,11 @@ def _ownership_last(app: ASGIApp) -> ASGIApp:
             return message
 
         def change(answer: Answer) -> None:
-            if b'"command":5' in sent:
+            if b'"command":5' in sent and is_missing is not bool(owners):
                 error(422, "Unprocessable Entity", "command must be text")(answer)
 
+        owners: list[User] = []
+        _owners.set(owners)
         await Rewritten(app, OWNED, change, range(403, 404))(scope, noted, send)
 
     return validated
@@ -209,9 +271,15 @@ for _id, _said, _make, _clause in (
     ),
     (
         "ownership-last",
-        "What is asked of a sandbox is checked before whose it is",
-        with_middleware(_ownership_last),
+        "What is asked of a sandbox that is not there is checked before whether it is",
+        with_middleware(partial(_ownership_last, is_missing=True), service=_Looking),
         "ownership-second",
+    ),
+    (
+        "others-last",
+        "What is asked of another user's sandbox is checked before whose it is",
+        with_middleware(partial(_ownership_last, is_missing=False), service=_Looking),
+        "other-users-second",
     ),
 ):
     ORDER.add(f"conventions.order.{_id}", f"{_said}.", _make, f"conventions.order.{_clause}")

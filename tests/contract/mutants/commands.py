@@ -96,6 +96,7 @@ def _serving(service: type[Service], handle: Handle) -> Make:
     "A command runs, ready or not.",
     "commands.not-ready.503",
     "commands.not-ready.pod",
+    "commands.not-ready.runs-nothing",
     "commands.paused.runs-nothing",
 )
 class Eager(Service):
@@ -112,9 +113,12 @@ class _SometimesEager(Service):
             super().require_ready(sandbox)
 
 
-async def _run_after_all(request: Held) -> Answer:
+_NO_SERVICE = b"Sandbox service not ready"  # of sandboxes that were never ready
+
+
+async def _run_after_all(request: Held, *, message: bytes = b"") -> Answer:
     answer = await request.send()
-    if answer.status == 503:
+    if answer.status == 503 and message in answer.body:
         token = _ignores_readiness.set(True)
         try:
             await request.send()
@@ -127,22 +131,33 @@ NOT_READY.add(
     "commands.not-ready.runs-after-all",
     "A command that comes too soon is refused, and runs all the same.",
     _serving(_SometimesEager, _run_after_all),
+    "commands.not-ready.runs-nothing",
     "commands.paused.runs-nothing",
+)
+NOT_READY.add(
+    "commands.not-ready.runs-unserved",
+    "A command is refused until the sandbox has a service, and runs all the same.",
+    _serving(_SometimesEager, partial(_run_after_all, message=_NO_SERVICE)),
+    "commands.not-ready.runs-nothing",
 )
 
 
 class _Later:
-    """Send the last request that came too soon once more, before the next one."""
+    """Send the last request that came too soon once more, before the next one.
 
-    def __init__(self) -> None:
+    With a message, only a request that was refused with it.
+    """
+
+    def __init__(self, message: bytes = b"") -> None:
         self._left: dict[str, Held] = {}
+        self._message = message
 
     async def answer(self, request: Held) -> Answer:
         left = self._left.pop(request.sandbox, None)
         if left is not None and (await left.send()).status == 503:
             self._left[request.sandbox] = left
         answer = await request.send()
-        if answer.status == 503:
+        if answer.status == 503 and self._message in answer.body:
             self._left[request.sandbox] = request
         return answer
 
@@ -151,7 +166,14 @@ NOT_READY.add(
     "commands.not-ready.runs-later",
     "A command that comes too soon is refused, and runs when the sandbox is ready.",
     with_middleware(lambda app: Handled(app, _ANY_INSIDE, _Later().answer)),
+    "commands.not-ready.runs-nothing",
     "commands.paused.runs-nothing",
+)
+NOT_READY.add(
+    "commands.not-ready.runs-queued",
+    "A command is refused until the sandbox has a service, and runs when the sandbox is ready.",
+    with_middleware(lambda app: Handled(app, _ANY_INSIDE, _Later(_NO_SERVICE).answer)),
+    "commands.not-ready.runs-nothing",
 )
 
 # There and back ----------------------------------------------------------------------------------

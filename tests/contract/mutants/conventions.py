@@ -74,6 +74,14 @@ ALIVE.add(
 )
 
 
+ALIVE.add(
+    "health.connected",
+    "GET /health says that the database is connected while it is down.",
+    answered(HEALTH, body(setting("database", "connected")), on=503),
+    "health.database.down",
+)
+
+
 # Errors ------------------------------------------------------------------------------------------
 
 
@@ -131,8 +139,39 @@ for _id, _said, _make in (
         refused(ANY, typed("application/problem+json")),
     ),
     ("health", "GET /health says that it is text", answered(HEALTH, typed("text/plain"))),
+    (
+        "key-made",
+        "The answer that makes a key says that it is text",
+        answered("POST /api/me/apikeys", typed("text/plain")),
+    ),
+    (
+        "key-revoked",
+        "The answer that revokes a key says that it is text",
+        answered("DELETE /api/me/apikeys/.*", typed("text/plain")),
+    ),
+    (
+        "box-made",
+        "The answer that makes a sandbox says that it is text",
+        answered("POST /api/sandboxes", typed("text/plain")),
+    ),
+    (
+        "box-changed",
+        "The answer that pauses or resumes a sandbox says that it is text",
+        answered(f"POST {BOX}/.*", typed("text/plain")),
+    ),
 ):
     TYPES.add(f"conventions.type.{_id}", f"{_said}.", _make, "conventions.reply.json")
+for _id, _said, _make in (
+    ("admin", "lists users", answered("(GET|HEAD) /api/admin/users", typed("text/plain"))),
+    ("admin-put", "changes a user", answered("PUT /api/admin/.*", typed("text/plain"))),
+    ("admin-refused", "refuses a change", refused("POST /api/admin/.*", typed("text/plain"))),
+):
+    TYPES.add(
+        f"conventions.type.{_id}",
+        f"The answer that {_said} says that it is text.",
+        _make,
+        "conventions.reply.json-admin",
+    )
 
 
 # Times -------------------------------------------------------------------------------------------

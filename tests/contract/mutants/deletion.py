@@ -142,6 +142,18 @@ class NotPaused(Service):
         await super().delete_sandbox(user, sandbox)
 
 
+@DELETED.of(
+    "sandboxes.deleted.asleep",
+    "A sandbox cannot be deleted once the controller has paused it.",
+    "sandboxes.delete.paused",
+)
+class NotAsleep(Service):
+    async def delete_sandbox(self, user: User, sandbox: Sandbox) -> None:
+        if self.status(sandbox).phase == "paused":
+            raise APIError(409, f"Sandbox '{sandbox.name}' is paused")
+        await super().delete_sandbox(user, sandbox)
+
+
 for _id, _said, _change in (
     ("again-200", "Deleting what is not there is 200", error(200, "OK", "gone")),
     ("again-404", "Deleting what is not there is 404", error(404, "Not Found", "gone")),

@@ -264,6 +264,16 @@ class NeverUsed(Service):
 
 
 @LISTED.of(
+    "keys.listed.first-use",
+    "When a key was used first is shown as its last use.",
+    "admin.key-list.last-used",
+)
+class FirstUse(Service):
+    def note_use(self, key: ApiKey, now: datetime) -> None:
+        super().note_use(key, now if key.last_used_at is None else key.last_used_at)
+
+
+@LISTED.of(
     "keys.listed.all-used",
     "Using a key counts as using all of that user's.",
     "me.key-list.reply",

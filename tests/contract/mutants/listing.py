@@ -141,10 +141,21 @@ LISTED.add(
     "sandboxes.listed.running",
     "Paused sandboxes are not listed.",
     "sandboxes.list.agrees",
+    "sandboxes.list.count",
 )
 class RunningOnly(Service):
     def sandboxes(self, user: User) -> list[Status]:
         return _running(super().sandboxes(user))
+
+
+@LISTED.of(
+    "sandboxes.listed.awake",
+    "A sandbox is neither listed nor counted once the controller has paused it.",
+    "sandboxes.list.count",
+)
+class AwakeOnly(Service):
+    def sandboxes(self, user: User) -> list[Status]:
+        return [each for each in super().sandboxes(user) if each.phase != "paused"]
 
 
 SHOWN = Kind("A sandbox shown")

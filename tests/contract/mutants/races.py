@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import APIError, ApiKey, Sandbox, Service, Status, User
 
-from .mutant import Kind
-from .rewriting import BOX, EXEC, answered, error
+from .mutant import Kind, with_middleware
+from .rewriting import BOX, EXEC, answer_of, answered, error
 from .scaling import never_ready
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _TURNS = 3  # of the loop, in which others may come between
 
@@ -133,6 +135,31 @@ class Stuck(Service):
         if changed is not None and changed != sandbox and changed.desired == sandbox.observed:
             self.store.update_sandbox(never_ready(changed))
 
+
+def _refusing_beside_a_use(app: ASGIApp) -> ASGIApp:
+    """Refuse to revoke a key while another request of a user is under way."""
+    under_way = 0
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal under_way
+        under_way += 1
+        try:
+            answer = await answer_of(app, scope, receive)
+            if scope["method"] == "DELETE" and under_way > 1 and "apikeys" in scope["path"]:
+                error(409, "Conflict", "The key is in use")(answer)
+            await answer.pass_on(send, scope["method"])
+        finally:
+            under_way -= 1
+
+    return counted
+
+
+RACES.add(
+    "races.revoke.conflict",
+    "A key that is revoked while it is used is revoked, and the answer is 409.",
+    with_middleware(_refusing_beside_a_use),
+    "races.revoke-use.legal",
+)
 
 LATE = Kind("Changes that take effect when somebody has asked once more")
 

@@ -315,6 +315,17 @@ SAID.add(
 )
 
 
+SAID.add(
+    "readiness.said.address-late",
+    "A sandbox says its service at once, and the service's address when it is ready.",
+    answered(
+        f"(GET|HEAD) {BOX}",
+        body(lambda said: said if said["ready"] else said | {"serviceFQDN": "pending"}),
+    ),
+    "readiness.rows.known",
+)
+
+
 @SAID.of(
     "readiness.said.service-early",
     "A sandbox says its service before there is one.",
@@ -324,6 +335,18 @@ SAID.add(
 class ServiceEarly(Service):
     def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
         return replace(super().status_at(sandbox, now), has_service=True)
+
+
+@SAID.of(
+    "readiness.said.service-unseen",
+    "A sandbox says its service a moment before the controller has seen it.",
+    "readiness.created.row",
+)
+class ServiceUnseen(Service):
+    def status_at(self, sandbox: Sandbox, now: datetime) -> Status:
+        status = super().status_at(sandbox, now)
+        is_old = now - sandbox.created_at >= timedelta(seconds=RECONCILE_DELAY / 2)
+        return replace(status, has_service=status.has_service or is_old)
 
 
 @SAID.of(

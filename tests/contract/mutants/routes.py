@@ -72,6 +72,11 @@ for _id, _said, _make in (
         "With a trailing slash, what is refused is refused otherwise",
         answered(r"GET /api/sandboxes/[^/]+/", status(404), on=403),
     ),
+    (
+        "slash-message",
+        "With a trailing slash, what is refused is refused with another message",
+        answered(r"GET /api/sandboxes/[^/]+/", body(setting("message", "Refused")), on=403),
+    ),
 ):
     PATHS.add(f"conventions.path.{_id}", f"{_said}.", _make, "conventions.path.trailing-slash")
 
@@ -80,6 +85,12 @@ PATHS.add(
     "conventions.path.slash-admin",
     "With a trailing slash, the administrator's paths are unknown.",
     answered(r"\w+ /api/admin/.+/", _strict_slash),
+    "conventions.path.trailing-slash-admin",
+)
+PATHS.add(
+    "conventions.path.slash-admin-delete",
+    "With a trailing slash, the administrator's path to revoke a key is unknown.",
+    answered(r"DELETE /api/admin/.+/", _strict_slash),
     "conventions.path.trailing-slash-admin",
 )
 
@@ -157,6 +168,13 @@ HEAD.add(
     "conventions.head.everywhere",
     "HEAD is 200 on every route, whatever the route takes.",
     answered("HEAD /.*", status(200), on=404),
+    "conventions.head.as-get",
+)
+
+HEAD.add(
+    "conventions.head.no-cache-control",
+    "HEAD lacks a header that GET has, that about caches.",
+    answered("GET /api/me", lambda answer: answer.headers.update({b"cache-control": b"no-store"})),
     "conventions.head.as-get",
 )
 

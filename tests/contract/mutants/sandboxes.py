@@ -125,6 +125,10 @@ MADE.add(
 )
 
 
+def _vague(message: str) -> str:
+    return message if message == "name is required" else "The name is not valid"
+
+
 for _id, _said, _change in (
     ("message", "says nothing of a name", body(setting("message", "Bad request"))),
     ("status", "is 422", error(422, "Unprocessable Entity", "name is required")),
@@ -154,6 +158,17 @@ class ShortNames(Service):
         if len(name) > 62:
             raise APIError(400, "name must be a DNS label of at most 62 characters")
         return await super().create_sandbox(user, name, image)
+
+
+MADE.add(
+    "sandboxes.made.vague",
+    "A name that breaks the rule is 400, and the message does not state the rule.",
+    answered(f"POST {BOXES}", body(turning("message", _vague)), on=400),
+    "sandboxes.create.no-label",
+    "sandboxes.create.dots",
+    "sandboxes.create.too-long",
+    "sandboxes.create.leading-digit",
+)
 
 
 # The same name again -----------------------------------------------------------------------------

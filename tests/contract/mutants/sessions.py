@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .mutant import Kind
@@ -211,6 +212,28 @@ BESIDE.add(
     "shell.wait.no-status",
     "A wait does not say how the command stands.",
     answered(WAIT, body(losing("data.status"))),
+    "shell.wait.ends",
+)
+
+
+BESIDE.add(
+    "shell.wait.half",
+    "A wait is over when half of its seconds have passed.",
+    asked((WAIT, turning("seconds", lambda seconds: seconds / 2))),
+    "shell.wait.limit",
+)
+
+
+async def _to_the_end(request: Held) -> Answer:
+    seconds = asyncio.sleep(request.fields.get("seconds", 0))
+    answer, _ = await asyncio.gather(request.send(), seconds)
+    return answer
+
+
+BESIDE.add(
+    "shell.wait.to-the-end",
+    "A wait takes all of its seconds, even if the command has ended.",
+    handled(WAIT, _to_the_end),
     "shell.wait.ends",
 )
 

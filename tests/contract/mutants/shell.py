@@ -278,6 +278,37 @@ FIELDS.add(
 )
 
 
+def _home_if_missing(said: Json) -> Json:
+    if not str(said.get("exec_dir", "")).startswith("/nowhere") or said.get("strict"):
+        return said
+    return {**losing("exec_dir")(said), "command": f"cd; {said['command']}"}
+
+
+FIELDS.add(
+    "shell.asked.missing-as-home",
+    "With an exec_dir that is missing, a command runs in the home, wherever its session is.",
+    asked((EXEC, _home_if_missing)),
+    "shell.exec.missing-directory",
+)
+
+
+async def _not_killed(request: Held) -> Answer:
+    fields = request.fields
+    if "hard_timeout" not in fields:
+        return await request.send()
+    answer = await request.send_fields(renaming("hard_timeout", "timeout")(fields))
+    body(turning("data.status", _running_as("hard_timeout")))(answer)
+    return answer
+
+
+FIELDS.add(
+    "shell.asked.hard-not-killed",
+    "After hard_timeout, a command is said to be killed, and goes on.",
+    handled(EXEC, _not_killed),
+    "shell.exec.hard-timeout",
+)
+
+
 def _cut(output: str) -> str:
     left_out = len(output) - 9_900
     marker = f"\n[... {left_out} characters left out ...]\n"
