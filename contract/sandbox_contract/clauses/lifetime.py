@@ -1,5 +1,6 @@
-"""Observations that several clauses share: the lifetime of a sandbox, and a loop in one."""
+"""Observations that several clauses share: the lifetime of a sandbox, and loops in one."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sandbox_contract.harness.actors import SandboxHandle
@@ -90,8 +91,40 @@ class Heartbeat:
         first_line = f"until [ -s {self._file} ]; do sleep 0.02; done"
         await self._box.run(f"({self.command}) > /dev/null 2>&1 & {in_volume(first_line)}")
 
+    async def start_in_session(self) -> str:
+        """Start the loop as the command of a new session; return the session's id."""
+        reply = await self._box.exec(self.command, async_mode=True)
+        return str(reply.expect_fields(success=True)["data"]["session_id"])
+
     async def is_running(self) -> bool:
         """Return whether the file grows within a second."""
         size = f"$(wc -c < {self._file})"
         check = f"a={size}; for n in 1 2 3 4; do sleep 0.2; [ $a = {size} ] || exit 0; done; exit 1"
         return bool((await self._box.run(f"({in_volume(check)})"))["exit_code"] == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLoop:
+    """A loop that was the command of a session, and the responses to its end and after it."""
+
+    ran_before: bool
+    ended: Reply
+    after: Reply
+    runs_after: bool
+
+
+async def end_loop(
+    run: Run,
+    box: SandboxHandle,
+    end: Callable[[str], Awaitable[Reply]],
+    ask_after: Callable[[str], Awaitable[Reply]],
+) -> EndedLoop:
+    """Run a loop in a new session, end it, and send one more request for that session."""
+    heartbeat = Heartbeat(run, box)
+    session = await heartbeat.start_in_session()
+    return EndedLoop(
+        ran_before=await heartbeat.is_running(),
+        ended=await end(session),
+        after=await ask_after(session),
+        runs_after=await heartbeat.is_running(),
+    )

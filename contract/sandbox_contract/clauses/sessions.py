@@ -9,12 +9,8 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, require
 from sandbox_contract.target import Need
 
-from .lifetime import Heartbeat
-from .shell import NOT_FOUND, exceed_limits, expect_data
-
-_WAIT, _VIEW, _KILL = "/v1/shell/wait", "/v1/shell/view", "/v1/shell/kill"
-_SESSIONS = "/v1/shell/sessions"
-_LONG_WAIT = 10  # seconds, for a command of 0.2 s
+from .lifetime import EndedLoop
+from .shell import NOT_FOUND, SESSIONS, VIEW, WAIT, WAITED, expect_data, run_long_commands
 
 
 async def _new_session(run: Run) -> tuple[SandboxHandle, Json]:
@@ -28,6 +24,11 @@ async def _start_command(run: Run, command: str) -> tuple[SandboxHandle, Json]:
     box = await run.sandboxes.ready()
     reply = await box.exec(command, async_mode=True)
     return box, expect_data(reply, status="running")["session_id"]
+
+
+def _require_ended(loop: EndedLoop) -> None:
+    require(loop.ran_before, "a command that runs", "none")
+    require(not loop.runs_after, "a command that has ended", "one that runs")
 
 
 @clause(
@@ -78,7 +79,7 @@ async def sessions_share_nothing(run: Run) -> None:
 )
 async def sessions_are_listed(run: Run) -> None:
     box, session = await _new_session(run)
-    reply = await box.ask(_SESSIONS, method="GET")
+    reply = await box.ask(SESSIONS, method="GET")
     data = expect_data(reply)
     require(session in str(data), f"a list with {session}", data, reply)
 
@@ -92,10 +93,10 @@ async def sessions_are_listed(run: Run) -> None:
 async def creating_a_session_is_idempotent(run: Run) -> None:
     box, session = await run.sandboxes.ready(), run.name("session")
     body = {"id": session, "exec_dir": "/usr"}
-    created = await box.succeed(f"{_SESSIONS}/create", body)
+    created = await box.succeed(f"{SESSIONS}/create", body)
     require(created["session_id"] == session, f"the session {session}", created)
     await box.run("cd /; export CONTRACT=kept", id=session)
-    recreated = await box.succeed(f"{_SESSIONS}/create", body)
+    recreated = await box.succeed(f"{SESSIONS}/create", body)
     require(recreated["session_id"] == session, f"the session {session}", recreated)
     output = await box.output("pwd; echo $CONTRACT", id=session)
     require(output == "/\nkept", "the same session, as it was left", output)
@@ -108,13 +109,10 @@ async def creating_a_session_is_idempotent(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def deleting_a_session_ends_its_command(run: Run) -> None:
-    heartbeat = Heartbeat(run, await run.sandboxes.ready())
-    box, session = await _start_command(run, heartbeat.command)
-    require(await heartbeat.is_running(), "a command that runs", "none")
-    ended = await box.ask(f"{_SESSIONS}/{session}", method="DELETE")
-    ended.expect_fields(success=True)
-    (await box.exec("true", id=session)).expect_fields(404, message=NOT_FOUND)
-    require(not await heartbeat.is_running(), "a command that has ended", "one that runs")
+    loop = (await run.once(run_long_commands)).deleted
+    loop.ended.expect_fields(success=True)
+    loop.after.expect_fields(404, message=NOT_FOUND)
+    _require_ended(loop)
 
 
 @clause(
@@ -127,7 +125,7 @@ async def a_session_is_viewed(run: Run) -> None:
     box, session = await _new_session(run)
     await box.run("echo before", id=session)
     await box.run("echo seen", id=session)
-    reply = await box.ask(_VIEW, {"id": session})
+    reply = await box.ask(VIEW, {"id": session})
     data = expect_data(
         reply,
         session_id=session,
@@ -149,12 +147,12 @@ async def a_session_is_viewed(run: Run) -> None:
 )
 async def the_exit_code_is_null_until_completion(run: Run) -> None:
     box, session = await _start_command(run, "read -r line; (exit 5)")
-    reply = await box.ask(_VIEW, {"id": session})
+    reply = await box.ask(VIEW, {"id": session})
     data = expect_data(reply, status="running")
     require(data["exit_code"] is None, "no exit code yet", data, reply)
     await box.succeed("/v1/shell/write", {"id": session, "input": "on", "press_enter": True})
-    await box.succeed(_WAIT, {"id": session, "seconds": 20})
-    expect_data(await box.ask(_VIEW, {"id": session}), status="completed", exit_code=5)
+    await box.succeed(WAIT, {"id": session, "seconds": 20})
+    expect_data(await box.ask(VIEW, {"id": session}), status="completed", exit_code=5)
 
 
 @clause(
@@ -164,11 +162,10 @@ async def the_exit_code_is_null_until_completion(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def wait_returns_when_the_command_ends(run: Run) -> None:
-    box, session = await _start_command(run, "sleep 0.2; echo done")
-    reply = await box.ask(_WAIT, {"id": session, "seconds": _LONG_WAIT})
+    reply = (await run.once(run_long_commands)).waited_to_end
     expect_data(reply, status="completed")
     took = reply.exchange.seconds
-    require(took < _LONG_WAIT, f"an answer within {_LONG_WAIT} s", f"{took:.1f} s", reply)
+    require(took < WAITED, f"an answer within {WAITED} s", f"{took:.1f} s", reply)
 
 
 @clause(
@@ -178,10 +175,10 @@ async def wait_returns_when_the_command_ends(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def wait_returns_after_its_seconds(run: Run) -> None:
-    responses = await run.once(exceed_limits)
-    expect_data(responses.waited, status="running")
-    took = responses.waited.exchange.seconds
-    require(took > 0.9, "an answer after 1 s", f"{took:.1f} s", responses.waited)
+    responses = await run.once(run_long_commands)
+    expect_data(responses.waited_in_vain, status="running")
+    took = responses.waited_in_vain.exchange.seconds
+    require(took > 0.9, "an answer after 1 s", f"{took:.1f} s", responses.waited_in_vain)
     expect_data(responses.viewed_after_wait, status="running", exit_code=None)
 
 
@@ -200,7 +197,7 @@ async def written_input_reaches_the_command(run: Run) -> None:
     expect_data(written, status=TEXT)
     end = {"id": session, "input": "\x04", "press_enter": False}
     await box.succeed("/v1/shell/write", end)
-    await box.succeed(_WAIT, {"id": session, "seconds": 20})
+    await box.succeed(WAIT, {"id": session, "seconds": 20})
     received = await box.output(in_volume(f"cat -A {file}"))
     require(received == "some words$", "a command that got the line, once", received)
 
@@ -212,16 +209,13 @@ async def written_input_reaches_the_command(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_command_is_killed(run: Run) -> None:
-    heartbeat = Heartbeat(run, await run.sandboxes.ready())
-    box, session = await _start_command(run, heartbeat.command)
-    require(await heartbeat.is_running(), "a command that runs", "none")
-    reply = await box.ask(_KILL, {"id": session})
-    data = reply.expect_fields(success=True)["data"]
-    require(data["status"] != "running", "a status other than running", data, reply)
-    require("exit_code" in data and "returncode" in data, "exit_code, returncode", data, reply)
-    viewed = await box.succeed(_VIEW, {"id": session})
+    loop = (await run.once(run_long_commands)).killed
+    data = loop.ended.expect_fields(success=True)["data"]
+    require(data["status"] != "running", "a status other than running", data, loop.ended)
+    require("exit_code" in data and "returncode" in data, "exit_code, returncode", data, loop.ended)
+    viewed = loop.after.expect_fields(success=True)["data"]
     require(viewed["status"] != "running", "a command that has ended", viewed)
-    require(not await heartbeat.is_running(), "a command that has ended", "one that runs")
+    _require_ended(loop)
 
 
 @clause(
@@ -240,7 +234,7 @@ async def an_unknown_session_is_404_everywhere(run: Run) -> None:
     ):
         reply = await box.ask(f"/v1/shell/{path}", {"id": unknown, **more})
         reply.expect_fields(404, message=NOT_FOUND)
-    deletion = await box.ask(f"{_SESSIONS}/{unknown}", method="DELETE")
+    deletion = await box.ask(f"{SESSIONS}/{unknown}", method="DELETE")
     deletion.expect_fields(404, message=NOT_FOUND)
 
 

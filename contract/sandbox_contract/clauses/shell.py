@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dirty_equals import IsPartialDict, IsStr
@@ -13,8 +14,11 @@ from sandbox_contract.harness.run import Run
 from sandbox_contract.http.expect import Json, Reply, require
 from sandbox_contract.target import Need
 
-from .lifetime import Heartbeat
+from .lifetime import EndedLoop, Heartbeat, end_loop
 
+WAIT, VIEW, KILL = "/v1/shell/wait", "/v1/shell/view", "/v1/shell/kill"
+SESSIONS = "/v1/shell/sessions"
+WAITED = 10  # seconds, for a command of 1 s
 _OUTPUT_LIMIT = 30_000  # characters of output
 _LONG = 300  # seconds: the command is killed long before
 NOT_FOUND = IsStr(regex=r"(?s).*Session not found.*")
@@ -28,9 +32,9 @@ def expect_data(reply: Reply, **fields: object) -> Json:
     return body["data"]
 
 
-async def kill_session(box: SandboxHandle, session: object) -> None:
-    """Kill the processes of a session, so that none outlives the clause."""
-    await box.ask("/v1/shell/kill", {"id": session})
+async def kill_session(box: SandboxHandle, session: str) -> Reply:
+    """Kill the command of a session."""
+    return await box.ask(KILL, {"id": session})
 
 
 async def _expect_output(box: SandboxHandle, command: str, expected: str, **fields: Any) -> None:
@@ -246,43 +250,84 @@ class _ExceededLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class _LimitResponses:
-    """The replies to commands that exceeded a limit of one second, all at the same time."""
+class _ExceededHardTimeout:
+    """A command that exceeded its hard limit, and whether it ran after the reply."""
+
+    reply: Reply
+    runs_after: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _LongCommands:
+    """The responses to commands that take a second or more, all at the same time."""
 
     timeout: _ExceededLimit
     no_change_timeout: _ExceededLimit
-    hard_timeout: Reply
-    runs_after_hard_timeout: bool
+    hard_timeout: _ExceededHardTimeout
     after_hard_timeout: Reply
-    waited: Reply
+    waited_in_vain: Reply
+    waited_to_end: Reply
     viewed_after_wait: Reply
+    killed: EndedLoop
+    deleted: EndedLoop
 
 
-async def exceed_limits(run: Run) -> _LimitResponses:
-    """Run commands that exceed their limits concurrently, each in its own session."""
+async def run_long_commands(run: Run) -> _LongCommands:
+    """Run commands that exceed a limit of one second or are ended, each in its own session."""
     box = await run.sandboxes.ready()
     waiting = expect_data(await box.exec("read -r line", async_mode=True))["session_id"]
     ended = (await box.run("true", hard_timeout=1))["session_id"]
     heartbeat = Heartbeat(run, box, beats=40)
-    timeout, silent, hard, after, waited = await asyncio.gather(
-        _exceed_limit(box, timeout=1),
-        _exceed_limit(box, no_change_timeout=1),
-        box.exec(f"echo begun; {heartbeat.command}; echo ended", hard_timeout=1),
-        box.exec("sleep 1.5; echo alive", id=ended),
-        box.ask("/v1/shell/wait", {"id": waiting, "seconds": 1}),
+    limits, waits, loops = await asyncio.gather(
+        asyncio.gather(
+            _exceed_limit(box, timeout=1),
+            _exceed_limit(box, no_change_timeout=1),
+            _exceed_hard_timeout(box, heartbeat),
+            box.exec("sleep 1.5; echo alive", id=ended),
+        ),
+        asyncio.gather(
+            box.ask(WAIT, {"id": waiting, "seconds": 1}),
+            _wait_to_end(box, "sleep 1; echo done"),
+        ),
+        asyncio.gather(
+            end_loop(run, box, partial(kill_session, box), partial(_view, box)),
+            end_loop(run, box, partial(_delete_session, box), partial(_use_session, box)),
+        ),
     )
-    viewed = await box.ask("/v1/shell/view", {"id": waiting})
+    viewed = await _view(box, waiting)
     await kill_session(box, waiting)
-    runs = await heartbeat.is_running()
-    return _LimitResponses(timeout, silent, hard, runs, after, waited, viewed)
+    return _LongCommands(*limits, *waits, viewed, *loops)
+
+
+async def _view(box: SandboxHandle, session: str) -> Reply:
+    return await box.ask(VIEW, {"id": session})
+
+
+async def _delete_session(box: SandboxHandle, session: str) -> Reply:
+    return await box.ask(f"{SESSIONS}/{session}", method="DELETE")
+
+
+async def _use_session(box: SandboxHandle, session: str) -> Reply:
+    return await box.exec("true", id=session)
+
+
+async def _wait_to_end(box: SandboxHandle, command: str) -> Reply:
+    session = expect_data(await box.exec(command, async_mode=True))["session_id"]
+    return await box.ask(WAIT, {"id": session, "seconds": WAITED})
+
+
+async def _exceed_hard_timeout(box: SandboxHandle, heartbeat: Heartbeat) -> _ExceededHardTimeout:
+    command = f"echo begun; {heartbeat.command}; echo ended"
+    reply = await box.exec(command, hard_timeout=1)
+    return _ExceededHardTimeout(reply, await heartbeat.is_running())
 
 
 async def _exceed_limit(box: SandboxHandle, **limits: Any) -> _ExceededLimit:
     reply = await box.exec("echo begun; read -r line; echo got $line", **limits)
     session = expect_data(reply)["session_id"]
     await box.succeed("/v1/shell/write", {"id": session, "input": "on", "press_enter": True})
-    await box.succeed("/v1/shell/wait", {"id": session, "seconds": 20})
-    return _ExceededLimit(reply, await box.ask("/v1/shell/view", {"id": session}))
+    await box.succeed(WAIT, {"id": session, "seconds": 20})
+    return _ExceededLimit(reply, await _view(box, session))
 
 
 def _require_continued(exceeded: _ExceededLimit, status: str) -> None:
@@ -299,7 +344,7 @@ def _require_continued(exceeded: _ExceededLimit, status: str) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_command_continues_after_its_timeout(run: Run) -> None:
-    _require_continued((await run.once(exceed_limits)).timeout, "running")
+    _require_continued((await run.once(run_long_commands)).timeout, "running")
 
 
 @clause(
@@ -309,7 +354,7 @@ async def a_command_continues_after_its_timeout(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def a_silent_command_continues(run: Run) -> None:
-    _require_continued((await run.once(exceed_limits)).no_change_timeout, "no_change_timeout")
+    _require_continued((await run.once(run_long_commands)).no_change_timeout, "no_change_timeout")
 
 
 @clause(
@@ -319,8 +364,8 @@ async def a_silent_command_continues(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def hard_timeout_kills_the_command(run: Run) -> None:
-    responses = await run.once(exceed_limits)
-    reply = responses.hard_timeout
+    hard = (await run.once(run_long_commands)).hard_timeout
+    reply = hard.reply
     data = expect_data(reply, output=IsStr(regex=r"(?s)begun.*"))
     if data["status"] == "completed":
         run.note("hard_timeout is ignored, as by an older image")
@@ -330,7 +375,7 @@ async def hard_timeout_kills_the_command(run: Run) -> None:
     require(data["status"] == "hard_timeout", "hard_timeout or completed", data, reply)
     require("ended" not in data["output"], "the output so far", data, reply)
     require(data["exit_code"] is None, "no exit code", data, reply)
-    require(not responses.runs_after_hard_timeout, "a command that was killed", "one that runs")
+    require(not hard.runs_after, "a command that was killed", "one that runs")
 
 
 @clause(
@@ -340,7 +385,7 @@ async def hard_timeout_kills_the_command(run: Run) -> None:
     needs=(Need.USER, Need.WAITING, Need.RUNTIME),
 )
 async def hard_timeout_spares_later_commands(run: Run) -> None:
-    reply = (await run.once(exceed_limits)).after_hard_timeout
+    reply = (await run.once(run_long_commands)).after_hard_timeout
     expect_data(reply, status="completed", output=IsStr(regex=r"alive\s*"))
 
 

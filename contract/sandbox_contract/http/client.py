@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
+from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import perf_counter
 from typing import Any, Self, TypeVar
@@ -124,10 +125,9 @@ class HttpClient:
         if self._is_interrupted:
             limit = min(limit, _INTERRUPTED_TIMEOUT)
         client = self._opened()
-        # As a raw path it is sent as it is written, %2F and all.
         request = client.build_request(
             method,
-            httpx.URL(self.base_url).copy_with(raw_path=_raw(self.base_url, path)),
+            self._url(path),
             headers=dict(headers),
             content=content,
             json=json,
@@ -197,6 +197,14 @@ class HttpClient:
         if self._client is not None:
             await self._client.aclose()
             self._client = None
+
+    @cached_property
+    def _base(self) -> httpx.URL:
+        return httpx.URL(self.base_url)
+
+    def _url(self, path: str) -> httpx.URL:
+        """Return the address of a path, which is sent as it is written, %2F and all."""
+        return self._base.copy_with(raw_path=self._base.raw_path.rstrip(b"/") + path.encode())
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -370,10 +378,6 @@ class Caller:
 def segment(name: str) -> str:
     """Return a name as one segment of a path."""
     return quote(name, safe="")
-
-
-def _raw(base_url: str, path: str) -> bytes:
-    return httpx.URL(base_url).raw_path.rstrip(b"/") + path.encode()
 
 
 def _known(headers: httpx.Headers) -> dict[str, str]:

@@ -116,8 +116,10 @@ __sandbox_choose_descriptors() {
 
 # Trap the signals that end a shell, as its EXIT trap could not find out which one it was. Signals
 # of a fault in the shell itself are not trapped: they would be raised again for ever.
-for __sandbox_signal in HUP TRAP ABRT SYS PIPE ALRM XCPU XFSZ VTALRM USR1 USR2 INT TERM; do
-    builtin trap "\\builtin exit $((128 + $(builtin kill -l $__sandbox_signal)))" $__sandbox_signal
+for __sandbox_signal in $(
+    builtin kill -l HUP TRAP ABRT SYS PIPE ALRM XCPU XFSZ VTALRM USR1 USR2 INT TERM
+); do
+    builtin trap "\\builtin exit $((128 + __sandbox_signal))" "$__sandbox_signal"
 done
 # Replace the shell with a new bash. The session ends if there is no terminal, as after a hangup, or
 # if no new bash can be started, as with an environment that has become too large.
