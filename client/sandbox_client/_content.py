@@ -57,6 +57,8 @@ def prompt_content(prompt: Prompt, shown: Excerpt) -> dict[str, object]:
         "left_out": shown.left_out,
         "seconds": round(prompt.seconds, 1),
     }
+    if shown.gone:
+        content["gone"] = shown.gone
     code = prompt.seen.exit_code
     return content if code is None else {**content, "exit_code": code}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ._shell_wire import Kept
+
 MAX_OUTPUT = 30_000  # characters of a command's output in one reply
 MAX_TAIL = 4_000  # characters, where the rest is asked for anyway
 MAX_LINE = 120
@@ -14,37 +16,47 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of an output: `after` is where to go on, `left_out` how much of it was skipped."""
+    """A part of an output: `after` is where to go on, `left_out` the number of skipped characters.
+
+    `gone` of them can no longer be read.
+    """
 
     text: str
     after: int
     left_out: int = 0
+    gone: int = 0
 
 
 def head_and_tail(output: str, limit: int = MAX_OUTPUT) -> Excerpt:
     """Return the output, or its head and tail with how to get what lies between."""
-    if len(output) <= limit:
+    kept = Kept.of(output)
+    if kept.size <= limit:
         return Excerpt(output, len(output))
     half = limit // 2
-    left_out = len(output) - 2 * half
-    marker = _marker(left_out, half)
-    return Excerpt(f"{output[:half]}{marker}{output[-half:]}", len(output), left_out)
+    left_out = kept.size - 2 * half
+    marker = _marker(left_out, half, kept.gone)
+    return Excerpt(f"{output[:half]}{marker}{output[-half:]}", kept.size, left_out, kept.gone)
 
 
 def tail(output: str, limit: int = MAX_TAIL) -> Excerpt:
     """Return the output's end with how to get what stands before it."""
-    if len(output) <= limit:
+    kept = Kept.of(output)
+    if kept.size <= limit:
         return Excerpt(output, len(output))
-    left_out = len(output) - limit
-    return Excerpt(f"{_marker(left_out, 0).lstrip()}{output[-limit:]}", len(output), left_out)
+    left_out = kept.size - limit
+    marker = _marker(left_out, 0, kept.gone).lstrip()
+    return Excerpt(f"{marker}{output[-limit:]}", kept.size, left_out, kept.gone)
 
 
 def page(output: str, after: int, limit: int = MAX_OUTPUT) -> Excerpt:
-    """Return what follows the first `after` characters, in order, as much as one reply holds."""
-    text = output[after : after + limit]
-    reached = min(after, len(output)) + len(text)
-    left_out = len(output) - reached
-    return Excerpt(text + (_marker(left_out, reached) if left_out else ""), reached, left_out)
+    """Return the characters after the first `after`, in order, as many as one reply holds."""
+    kept = Kept.of(output)
+    gone, text, reached = kept.read(after, limit)
+    left_out = kept.size - reached
+    later = kept.gone if reached <= len(kept.start) else 0  # among those left out
+    told = f"[… {_told_gone(gone)} …]\n" if gone else ""
+    marker = _marker(left_out, reached, later) if left_out else ""
+    return Excerpt(f"{told}{text}{marker}", reached, left_out, gone + later)
 
 
 def lines(text: str, first: int, path: str, limit: int = MAX_OUTPUT) -> Excerpt:
@@ -87,5 +99,10 @@ def last_line(output: str) -> str:
     return ""
 
 
-def _marker(left_out: int, after: int) -> str:
-    return f"\n[… {left_out} characters left out; after={after} shows them …]\n"
+def _marker(left_out: int, after: int, gone: int) -> str:
+    told = f", but {_told_gone(gone)}" if gone else ""
+    return f"\n[… {left_out} characters left out; after={after} shows them{told} …]\n"
+
+
+def _told_gone(gone: int) -> str:
+    return f"{gone} are gone: the runtime keeps only the start and the end of so long an output"

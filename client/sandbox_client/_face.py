@@ -197,6 +197,14 @@ class Face:
             self._live = None
         write(text)
 
+    def missed(self, count: int | None) -> None:
+        """Say that output is gone, and how much if that is known."""
+        if self.as_json:
+            return
+        self._heard += count or 0
+        some = "some" if count is None else f"{count}"
+        self.say(f"\n{some} characters of the output are gone: the runtime no longer has them")
+
     @property
     def is_live(self) -> bool:
         """Whether a line can change where the person looks."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 from ._errors import InvalidInput, ProxyFailed, pluralize
 from ._message import (
@@ -33,6 +33,9 @@ State = Literal["empty", "running", "completed", "killed"]
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MARK = re.compile(r": run-[0-9a-f]+; ")
 _KILLED = {"terminated", "hard_timeout"}
+RUNTIME_KEEPS = 9_900_000  # characters, or a few more: half of them the start, half the end
+_LEFT_OUT = re.compile(r"\n\[\.\.\. ([0-9]{1,18}) characters left out \.\.\.\]\n")
+_MARKER_ROOM = 200  # characters by which the two halves may differ
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,48 @@ class Snapshot:
     output: str = ""
     exit_code: int | None = None
     command: str = ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A command's output as far as the runtime keeps it: its start and, if it is long, its end.
+
+    `gone` characters between the two can no longer be read. Positions count all characters that the
+    command has printed.
+    """
+
+    start: str
+    gone: int = 0
+    end: str = ""
+
+    @classmethod
+    def of(cls, output: str) -> Self:
+        """Read an output as the runtime returns it, with a marker in place of what is gone."""
+        if len(output) < RUNTIME_KEEPS:
+            return cls(output)
+        left_out = _LEFT_OUT.search(output, len(output) // 2 - _MARKER_ROOM)
+        if left_out is None:
+            return cls(output)
+        return cls(output[: left_out.start()], int(left_out[1]), output[left_out.end() :])
+
+    @property
+    def size(self) -> int:
+        """The number of characters that the command has printed."""
+        return len(self.start) + self.gone + len(self.end)
+
+    def read(self, position: int, limit: int | None = None) -> tuple[int, str, int]:
+        """Read up to `limit` characters from a position on, in one piece.
+
+        Return the number of characters there that are gone, the text after them, and the position
+        after the text.
+        """
+        if position < len(self.start) or not self.gone:
+            text = self.start[position:][:limit]
+            return 0, text, min(position, len(self.start)) + len(text)
+        first = len(self.start) + self.gone
+        at = max(position, first)
+        text = self.end[at - first :][:limit]
+        return at - min(position, at), text, min(at, self.size) + len(text)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sandbox_client._errors import (
     SessionGone,
     Undelivered,
 )
-from sandbox_client._watch import GAP, Audience
+from sandbox_client._watch import Audience
 
 from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
 from tests.client.stubs import (
@@ -549,17 +549,6 @@ async def test_a_listener_gets_the_session_and_then_each_character_once() -> Non
         await client.prompts.send("box", "make", audience=audience)
 
     assert heard == [SESSION, "a", "bc", "d"]
-
-
-async def test_a_gap_in_the_output_is_marked() -> None:
-    heard: list[str] = []
-    views = [view_of("0123456789"), view_of("01234[…]xy"), view_of("01234[…]yz", "completed", 0)]
-
-    async with client_over(RouteStub({EXEC: RUNNING, VIEW: views})) as client:
-        audience = Audience(RecordedProgress(), hear=heard.append)
-        await client.prompts.send("box", "make", audience=audience)
-
-    assert heard == ["0123456789", f"{GAP}01234[…]yz"]
 
 
 async def test_a_cancelled_call_does_not_kill_the_command() -> None:

@@ -481,12 +481,17 @@ def test_every_tool_has_an_output_schema() -> None:
         assert "name" in tool.output or not tool.parameters
 
 
-async def test_a_very_long_output_says_that_the_runtime_cut_its_middle() -> None:
-    answers = {VIEW: view_of("x" * 9_900_000, "completed", 0)}
+async def test_a_very_long_output_tells_how_much_of_it_is_gone() -> None:
+    half = "x" * 5_000_000
+    kept = f"{half}\n[... 7000 characters left out ...]\n{half}"
+    answers = {VIEW: view_of(kept, "completed", 0)}
+    arguments = BOX | {"session": "s1"}
 
-    result = await call_tool("get_prompt_output", BOX | {"session": "s1", "after": 0}, answers)
+    result = await call_tool("get_prompt_output", arguments | {"after": 5_000_000}, answers)
 
-    assert "The runtime has left out the middle of so long an output" in result.text
+    assert result.content is not None
+    assert (result.content["gone"], result.content["next_after"]) == (7_000, 5_037_000)
+    assert "7000 are gone: the runtime keeps only the start and the end" in result.text
 
 
 async def test_output_of_a_sandbox_without_sessions_names_the_next_tool() -> None:

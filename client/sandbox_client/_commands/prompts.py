@@ -110,7 +110,7 @@ async def _cancel(client: Client, arguments: argparse.Namespace, face: Face) -> 
 
 
 def _audience(face: Face) -> Audience:
-    return Audience(face.report, opened=face.opened, hear=face.hear)
+    return Audience(face.report, opened=face.opened, hear=face.hear, missed=face.missed)
 
 
 def _show(face: Face, prompt: Prompt, *, after: int = 0, is_asked_to_stay: bool) -> int:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sandbox_client._prompts import Prompt
     from sandbox_client._waiting import Report
 
-RUNTIME_KEEPS = 9_900_000  # characters, or a few more
-
 
 async def _send(client: Client, arguments: Arguments, report: Report) -> Result:
     name = arguments.text("name")
@@ -98,11 +96,6 @@ def _answer(prompt: Prompt, shown: Excerpt) -> Result:
     notes = [f"[{ending(prompt)}]"]
     if prompt.unseen:
         notes.append(f"[in the end it could not be reached: {prompt.unseen}]")
-    if len(prompt.seen.output) >= RUNTIME_KEEPS:
-        notes.append(
-            "[The runtime has left out the middle of so long an output: what comes now is at its"
-            " end, which is shown without `after`.]"
-        )
     if prompt.seen.state == "running":
         follow = _call_of_output(prompt.name, prompt.session, after=shown.after)
         notes.append(
@@ -138,6 +131,7 @@ _STANDING: Final = {
     "output": "string",
     "next_after": "integer",
     "left_out": "integer",
+    "gone?": "integer",
     "seconds": "number",
     "exit_code?": "integer",
 }
