@@ -27,11 +27,12 @@ from sandbox_contract.target import CannotRun, Need
 
 from .console import discard, prepare, print_error, standard_error, standard_output
 from .distribution import version
-from .options import YES_HELP, Unusable, add_target_options, target_from
+from .options import YES_HELP, Unusable, add_address_options, add_target_options, target_from
 from .progress import Progress
 from .runner import judge, new_run_id
 
 CANNOT, INTERRUPTED = 2, 130
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _OF_USERS = {Need.USER, Need.SECOND_USER, Need.ADMIN, Need.WAITING, Need.RUNTIME}
 _EPILOG = """\
 Keys are better in the environment than among the arguments: ADMIN_API_KEY, or API_KEY and
@@ -77,18 +78,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _interruptible() -> Generator[None]:
-    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt in the body, so that it cleans up.
+    """Let Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt in the body, so that it cleans up.
 
     So does Ctrl-C in a process that was started with it ignored, such as a script's background job:
     nothing else would end a run and remove its resources.
     """
-    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
-    terminate = signal.signal(signal.SIGTERM, _interrupt)
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, *_ENDINGS)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for each in _ENDINGS:
+        if before[each] is not signal.SIG_IGN:  # as under nohup
+            signal.signal(each, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, terminate)
-        signal.signal(signal.SIGINT, ctrl_c)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 # The commands --------------------------------------------------------------------------------
@@ -159,10 +163,10 @@ def _sweep(options: argparse.Namespace) -> int:
     def tell(leftover: Leftover, fault: str | None) -> None:
         nonlocal count
         count += 1
-        done = "removed" if fault is None else "NOT removed"
+        done = "NOT removed" if fault else "left" if options.dry_run else "removed"
         print(escape_unsafe(f"{done}: {leftover.what}" + (f" ({fault})" if fault else "")))
 
-    swept = sweep(target, options.run, tell)
+    swept = sweep(target, options.run, tell, removes=not options.dry_run)
     if not count:
         whose = f"run {options.run}" if options.run else "any run"
         print(f"Nothing is left of {whose}, as far as these keys show.")
@@ -224,7 +228,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_choice(_command(add, "list", _list, "print every clause"))
 
     sweeping = _command(add, "sweep", _sweep, "remove what a killed run has left", _SWEEP_EPILOG)
-    add_target_options(sweeping.add_argument)
+    add_address_options(sweeping.add_argument)
+    sweeping.add_argument("--dry-run", action="store_true", help="list them, and remove nothing")
     which = sweeping.add_mutually_exclusive_group(required=True)
     which.add_argument("--run", type=_run_id, metavar="ID", help="what this run has left")
     which.add_argument("--all", action="store_true", help="what any run has left, or still uses")
@@ -271,10 +276,11 @@ def _chosen(only: Sequence[str], level: str | None) -> list[Clause]:
     """Return the clauses that were asked for, in the order of the catalogue."""
     for wanted in only:
         if not any(_is_of(clause, wanted) for clause in CLAUSES):
-            near = difflib.get_close_matches(wanted, [clause.id for clause in CLAUSES], 1)
-            meant = f" Did you mean {near[0]}?" if near else ""
+            near = difflib.get_close_matches(wanted, [clause.id for clause in CLAUSES], 1, 0.8)
+            areas = ", ".join(dict.fromkeys(clause.area for clause in CLAUSES))
+            meant = f"Did you mean {near[0]}?" if near else f"The areas are {areas}."
             raise Unusable(
-                f"--only has value {wanted!r}, and no clause begins so.{meant}"
+                f"--only has value {wanted!r}, and no clause begins so. {meant}"
                 " 'sandbox-contract list' prints them all."
             )
     named = [each for each in CLAUSES if not only or any(_is_of(each, one) for one in only)]
@@ -296,7 +302,11 @@ def _run_id(text: str) -> str:
     return text
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    if number == signal.SIGHUP:  # the terminal has gone
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and stream.isatty():
+                discard(stream)
     signal.raise_signal(signal.SIGINT)  # interrupts the clause, after which the run cleans up
 
 

@@ -63,10 +63,10 @@ _REFERENCE = re.compile(r"\$\{[^{}]*\}")  # a variable that nothing has expanded
 SECRETS = {option.flag: option.variable for option in _TEXTS if option.is_secret}
 
 
-def add_target_options(add: Callable[..., object], *, prefix: str = "--") -> None:
-    """Add the options by `add`, which is argparse's way or pytest's.
+def add_address_options(add: Callable[..., object], *, prefix: str = "--") -> None:
+    """Add the options for the address and the keys by `add`, which is argparse's or pytest's.
 
-    With another `prefix`, keys are not among them: they come by the environment.
+    With another `prefix`, keys are not among them: they are in the environment.
     """
     for option in _TEXTS:
         if prefix != "--" and option.is_secret:
@@ -74,6 +74,11 @@ def add_target_options(add: Callable[..., object], *, prefix: str = "--") -> Non
         told = f"{option.help} (or {option.variable})"
         flag = prefix + option.flag.removeprefix("--")
         add(flag, metavar=option.metavar, default=None, help=told)
+
+
+def add_target_options(add: Callable[..., object], *, prefix: str = "--") -> None:
+    """Add all options for a target, as `add_address_options` does for some."""
+    add_address_options(add, prefix=prefix)
     add(
         f"{prefix}ready-timeout",
         metavar="SECONDS",
@@ -115,8 +120,8 @@ def target_from(values: Mapping[str, Any], environ: Mapping[str, str]) -> Target
         api_key=given["api_key"],
         second_api_key=given["second_api_key"],
         time=_time(values, url, given["admin_key"]),
-        failure_images=dict(map(_failure_image, values["failure_image"])),
-        may_take_minutes=values["long"],
+        failure_images=dict(map(_failure_image, values.get("failure_image", ()))),
+        may_take_minutes=values.get("long", False),
     )
 
 
@@ -184,10 +189,10 @@ def _failure_image(text: str) -> tuple[str, str]:
 def _time(values: Mapping[str, Any], url: str, admin_key: str | None) -> Time:
     from .target import ManualTime, RealTime
 
-    budget = float(values["ready_timeout"])
+    budget = float(values.get("ready_timeout", DEFAULT_READY_TIMEOUT))
     if not 0 < budget < float("inf"):
         raise Unusable(f"--ready-timeout has value {budget:g}. Expected seconds, more than 0.")
-    if not values["fake_clock"]:
+    if not values.get("fake_clock"):
         return RealTime(budget)
     if admin_key is None:
         raise Unusable("--fake-clock needs the admin key: pass --admin-key, or set ADMIN_API_KEY.")

@@ -20,7 +20,7 @@ from sandbox_contract.harness.cluster import notice
 from sandbox_contract.harness.preflight import preflight, reach
 from sandbox_contract.harness.run import Run
 from sandbox_contract.http.client import Observer
-from sandbox_contract.http.expect import Violation
+from sandbox_contract.http.expect import NoAnswer, Violation
 from sandbox_contract.report.summary import leftover_sections
 from sandbox_contract.target import CannotRun
 
@@ -191,13 +191,10 @@ class Judge:
         self._trying = asyncio.current_task()
         self.run.begin_clause()
         try:
-            verdict = self._shown(await self._found(clause))
-            self.stopped = self.run.redactor.text(await self.run.client.give_up_if_gone())
+            return self._shown(await self._found(clause))
         except asyncio.CancelledError:
             self.run.client.interrupt()
             raise
-        else:
-            return verdict
         finally:
             await self.run.end_clause()
 
@@ -205,16 +202,26 @@ class Judge:
         patience = _PATIENCE + _WAITS * min(self.target.time.budget, 600.0)
         if Need.LONG_WAIT in clause.needs:
             patience += _LONG
+        error: Exception | None = None
         try:
             async with asyncio.timeout(patience):
                 await clause.check(self.run)
-        except Unsupported as exc:
-            return _unsupported(clause, exc)
-        except Violation as exc:
-            return self._broken(clause, exc)
-        except Exception as exc:  # noqa: BLE001  # whatever it is: the suite broke, not the target
-            return Verdict(clause, Outcome.ERROR, detail=_where(exc))
-        return Verdict(clause, Outcome.PASS)
+        except Exception as exc:  # noqa: BLE001  # `_verdict_on` tells them apart
+            error = exc
+        self.stopped = self.run.redactor.text(await self.run.client.give_up_if_gone())
+        return self._verdict_on(clause, error)
+
+    def _verdict_on(self, clause: Clause, error: Exception | None) -> Verdict:
+        """Return the verdict on a clause whose check raised an error or nothing."""
+        if error is None:
+            return Verdict(clause, Outcome.PASS)
+        if isinstance(error, Unsupported):
+            return _unsupported(clause, error)
+        # Where the target is gone, a request without an answer says nothing about the clause.
+        is_outage = bool(self.stopped) and isinstance(error, NoAnswer)
+        if isinstance(error, Violation) and not is_outage:
+            return self._broken(clause, error)
+        return Verdict(clause, Outcome.ERROR, detail=_where(error))
 
     def _broken(self, clause: Clause, violation: Violation) -> Verdict:
         shown = violation.exchange

@@ -417,6 +417,11 @@ def test_sweep_removes_the_leftovers_of_one_run(
     leave(url, fake, "22bb33")
     fake.user("contract-lawyer")
     arguments = ["sweep", "--proxy-url", url, "--admin-key", ADMIN_KEY]
+    assert main([*arguments, "--all", "--dry-run"]) == 0
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "left: user contract-00aa11-alice",
+        "left: user contract-22bb33-alice",
+    ]
     assert main([*arguments, "--run", "00aa11"]) == 0
     assert capsys.readouterr().out == "removed: user contract-00aa11-alice\n"
     assert sorted(usernames(url)) == ["admin", "contract-22bb33-alice", "contract-lawyer"]

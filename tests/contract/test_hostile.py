@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from sandbox_contract import CannotRun, RealTime, Target, judge
+from sandbox_contract import CannotRun, Outcome, RealTime, Target, judge
 from sandbox_contract.clauses.catalogue import BY_ID
 
 from tests.contract.hostile import MODES, hostile_server
@@ -52,7 +52,9 @@ def test_a_target_that_no_longer_answers_ends_the_run(tmp_path: Path) -> None:
     ):
         result = judge(Target(base_url=url, admin_key=ADMIN_KEY), clauses, run_id="00aa11")
     (verdict,) = result.verdicts
-    assert verdict.received.startswith("no complete one within 0.")
+    assert verdict.outcome is Outcome.ERROR, "the clause was not judged"
+    assert "no complete one within 0." in verdict.detail
+    assert result.exit_code == 2
     assert result.stopped.startswith("expected an answer to GET /health, received no complete one")
     assert (result.is_complete, result.interrupted, result.coverage.not_judged["not tried"]) == (
         False,

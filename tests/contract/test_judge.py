@@ -27,7 +27,7 @@ from sandbox_contract.harness.cleanup import CleanupStack
 from sandbox_contract.harness.leftovers import run_of
 from sandbox_contract.harness.readiness import Phase, phase_of, profile_of, rows_of
 from sandbox_contract.harness.run import Run
-from sandbox_contract.http.client import Unreachable
+from sandbox_contract.http.client import Caller, HttpClient, Unreachable
 from sandbox_contract.http.expect import Violation
 from sandbox_contract.runner import Silence
 from sandbox_contract.target import CannotRun, Need, Unsupported
@@ -191,6 +191,7 @@ def test_a_failing_check_is_cleaned_up_too(tmp_path: Path) -> None:
 
 async def test_things_are_removed_the_newest_first_and_one_that_stays_keeps_no_other() -> None:
     removed, stack = list[str](), CleanupStack()
+    creator = Caller.with_key(HttpClient("http://target", fine), "key")
 
     async def remove(what: str) -> None:
         if what == "second":
@@ -198,8 +199,9 @@ async def test_things_are_removed_the_newest_first_and_one_that_stays_keeps_no_o
         removed.append(what)
 
     for what in ("first", "second", "third"):
-        stack.register(what, partial(remove, what))
-    assert await stack.clean_up() == removed == ["third", "first"]
+        stack.register(what, creator, partial(remove, what))
+    assert await stack.clean_up() == [("third", "Bearer key"), ("first", "Bearer key")]
+    assert removed == ["third", "first"]
     assert await stack.clean_up() == []
 
 
@@ -239,6 +241,9 @@ def test_after_an_outage_only_what_was_created_is_perhaps_left(tmp_path: Path) -
             gone = await run.actors.temporary_user()
             await run.actors.admin("DELETE", f"/api/admin/users/{gone.id}")
             await run.sandboxes.new(alice)
+            shared = await run.sandboxes.shared()
+            bob = await run.actors.temporary_user()
+            (await run.sandboxes.handle(bob, name=shared.name).create()).expect(201)
             await run.end_clause()
             serving.close()
             await run.sandboxes.new(alice)
@@ -246,7 +251,7 @@ def test_after_an_outage_only_what_was_created_is_perhaps_left(tmp_path: Path) -
         target = Target(base_url=url, admin_key=ADMIN_KEY)
         verdict, judging = try_check(check, BY_ID["sandboxes.delete.reply"], target)
     assert verdict.outcome is Outcome.ERROR
-    assert judging.left == ["user contract-00aa11-alice"]
+    assert judging.left == ["sandbox contract-00aa11-box", "user contract-00aa11-alice"]
     assert judging.run.cleanup.listing_error.startswith(f"nothing answers at {url} ")
     assert judging.stopped.startswith(f"nothing answers at {url} ")
 

@@ -68,6 +68,7 @@ def wait_for(process: subprocess.Popen[str], words: str) -> None:
     [
         (signal.SIGINT, "readiness", False),
         (signal.SIGTERM, "readiness", False),
+        (signal.SIGHUP, "readiness", False),
         (signal.SIGINT, "model", False),  # which acts from another thread
         (signal.SIGINT, "readiness", True),
         (signal.SIGTERM, "readiness", True),
@@ -143,7 +144,7 @@ def test_a_third_ctrl_c_ends_it_at_once_and_it_tells_what_may_be_left(tmp_path: 
         call(url, ADMIN_KEY, "GET", "/go")
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "Perhaps left on the target, which did not list what is there (the cleanup was" in out
+    assert "Perhaps left on the target, which did not list it: the cleanup was interrupted" in out
     assert re.search(r"^  user contract-[0-9a-f]{6}-alice$", out, re.MULTILINE)
     assert "To remove what is left: sandbox-contract sweep --run " in err
 

@@ -215,7 +215,7 @@ def test_the_page_shows_notes_needs_settings_and_leftovers() -> None:
     [
         ([], "", [], ""),
         (["a"], "", [], "Left on the target"),
-        (["a"], "500", [], "Perhaps left on the target, which did not list what is there (500)"),
+        (["a"], "500", [], "Perhaps left on the target, which did not list it: 500"),
         (
             [],
             "",

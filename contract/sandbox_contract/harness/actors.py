@@ -163,7 +163,7 @@ class Actors:
         if reply.status < 300:
             user_id = str(reply.fields()["user"]["id"])
             into = self._cleanup.of_clause if stack is None else stack
-            into.register(f"user {username}", lambda: self._delete_user(user_id))
+            into.register(f"user {username}", self.admin, lambda: self._delete_user(user_id))
         return reply
 
     async def make_key(self, user_id: str, **fields: Any) -> Key:
@@ -176,7 +176,7 @@ class Actors:
         key = self._key(await user.call("POST", MY_KEYS, fields))
         path = own_key_path(key.id)
         what = f"key {fields['name']}"
-        self._cleanup.of_clause.register(what, lambda: self._revoke(user, path))
+        self._cleanup.of_clause.register(what, user.call, lambda: self._revoke(user, path))
         return key
 
     def forget(self) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox_contract.http.client import HttpClient, Unreachable
+from sandbox_contract.http.client import Caller, HttpClient, Unreachable
 from sandbox_contract.http.exchange import Exchange, Redactor
 from sandbox_contract.http.expect import Violation
 from sandbox_contract.target import CannotRun, Target
@@ -16,6 +16,7 @@ from .cluster import has_cluster, patterns_of
 from .leftovers import PREFIX, Leftover, leftovers
 
 Undo = Callable[[], Awaitable[object]]
+Created = tuple[str, str]  # the kind and the name, and the `Authorization` header of the creation
 # The kind of resource that a POST to a path creates, and the field with its name.
 _CREATIONS = {
     SANDBOXES: ("sandbox", "name"),
@@ -41,28 +42,28 @@ class CleanupStack:
     """Resources, each with the call that removes it."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[str, Undo]] = []
+        self._entries: list[tuple[Created, Undo]] = []
 
-    def register(self, what: str, undo: Undo) -> None:
+    def register(self, what: str, creator: Caller, undo: Undo) -> None:
         """Register a removal, before the creation if the name is known.
 
         `what` is the kind and the name, as in `sandbox contract-0a1b2c-box`.
         """
-        self._entries.append((what, undo))
+        self._entries.append(((what, creator.authorization or ""), undo))
 
-    async def clean_up(self) -> list[str]:
+    async def clean_up(self) -> list[Created]:
         """Remove everything, newest first; return the removed resources.
 
         Failures are not reported here, since the end of a run lists the leftovers.
         """
-        removed: list[str] = []
+        removed: list[Created] = []
         while self._entries:
-            what, undo = self._entries.pop()
+            created, undo = self._entries.pop()
             try:
                 await undo()
             except Exception:  # noqa: BLE001, S112  # one that stays must not keep the others
                 continue
-            removed.append(what)
+            removed.append(created)
         return removed
 
 
@@ -83,7 +84,7 @@ class Cleanup:
         self._target = target
         self._run_id = run_id
         self._has_created = False
-        self._created: set[str] = set()  # perhaps
+        self._created: set[Created] = set()  # perhaps
         client.observers.append(self._note_exchange)
         client.unanswered_observers.append(self._note_creation)
 
@@ -112,7 +113,7 @@ class Cleanup:
 
     def suppose(self, listing_error: str) -> None:
         """Report possible leftovers, since the target was not asked or did not answer."""
-        self.left = sorted(self._created)
+        self.left = sorted({what for what, _ in self._created})
         self.listing_error = self._client.redactor.text(listing_error) if self.left else ""
 
     async def _clean_up(self, stack: CleanupStack) -> None:
@@ -120,12 +121,15 @@ class Cleanup:
 
     def _note_exchange(self, exchange: Exchange) -> None:
         if not 400 <= exchange.status < 500:  # after a 5xx, it may be there
-            self._note_creation(exchange.method, exchange.path, exchange.request_body)
+            headers, body = exchange.request_headers, exchange.request_body
+            self._note_creation(exchange.method, exchange.path, headers, body)
 
-    def _note_creation(self, method: str, path: str, body: bytes) -> None:
+    def _note_creation(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> None:
         if (what := _creation(method, path, body)) is not None:
             self._has_created = True
-            self._created.add(what)
+            self._created.add((what, headers.get("authorization", "")))
 
 
 def _creation(method: str, path: str, body: bytes) -> str | None:
@@ -135,40 +139,40 @@ def _creation(method: str, path: str, body: bytes) -> str | None:
     kind, field = _CREATIONS[path]
     try:
         fields: Any = json.loads(body)
-        return f"{kind} {fields[field]}"
+        name = fields[field]
     except (ValueError, KeyError, TypeError):
-        return f"{kind} without a name"
+        return None
+    return f"{kind} {name}" if isinstance(name, (str, int)) else None
+
+
+Tell = Callable[[Leftover, str | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The result of a sweep: whether everything was removed, and the leftovers in a cluster."""
+    """The result of a sweep: whether no removal failed, and the leftovers in a cluster."""
 
     is_complete: bool
     in_cluster: list[str]
 
 
-def sweep(
-    target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]
-) -> Sweep:
-    """Remove the leftovers of one run, or of all.
+def sweep(target: Target, run_id: str | None, tell: Tell, *, removes: bool = True) -> Sweep:
+    """Remove the leftovers of one run, or of all; or only find them.
 
-    `tell` is called with each leftover and the reason why it stays, or None.
+    `tell` is called with each leftover and the reason why it could not be removed, or None.
 
     Raises:
         CannotRun: nothing answers, or a key does not work.
     """
-    return asyncio.run(_sweep(target, run_id, tell))
+    return asyncio.run(_sweep(target, run_id, tell, removes=removes))
 
 
-async def _sweep(
-    target: Target, run_id: str | None, tell: Callable[[Leftover, str | None], None]
-) -> Sweep:
+async def _sweep(target: Target, run_id: str | None, tell: Tell, *, removes: bool) -> Sweep:
     client = HttpClient(target.base_url, target.app, Redactor(target.keys))
     try:
         found = await leftovers(client, target)
         own = [each for each in found if run_id in {None, each.run_id}]
-        is_complete = all([await _removed(each, tell) for each in own])
+        is_complete = all([await _sweep_one(each, tell, removes=removes) for each in own])
         is_deployed = await has_cluster(client, target)
     except Unreachable as exc:
         raise CannotRun(str(exc)) from exc
@@ -179,9 +183,10 @@ async def _sweep(
     return Sweep(is_complete, patterns_of(target, run_id) if is_deployed else [])
 
 
-async def _removed(leftover: Leftover, tell: Callable[[Leftover, str | None], None]) -> bool:
+async def _sweep_one(leftover: Leftover, tell: Tell, *, removes: bool) -> bool:
     try:
-        await leftover.remove()
+        if removes:
+            await leftover.remove()
     except Violation as exc:
         tell(leftover, str(exc))
         return False

@@ -41,7 +41,7 @@ class Cluster:
 
     def may_keep_sandbox_of(self, username: str) -> None:
         """Record that the proxy may have left a user's sandbox there and forgotten it."""
-        what = f"a sandbox in the namespace user-{username}, which the proxy forgot"
+        what = f"perhaps a sandbox in the namespace user-{username}, which the proxy forgot"
         if what not in self._forgotten:
             self._forgotten.append(what)
 
@@ -50,7 +50,7 @@ class Cluster:
         if not 400 <= exchange.status < 500:
             self.note_unanswered(exchange.method, exchange.path)
 
-    def note_unanswered(self, method: str, path: str, _body: bytes = b"") -> None:
+    def note_unanswered(self, method: str, path: str, *_more: object) -> None:
         """Note whether a request without an answer may have created a sandbox."""
         self._has_sandboxes |= (method, path) == ("POST", SANDBOXES)
 
@@ -80,7 +80,7 @@ def patterns_of(target: Target, run_id: str | None) -> list[str]:
     """Return the patterns of names of the leftovers in a cluster, of one run or of all."""
     names = f"{PREFIX}{run_id or '*'}-*"
     if not target.admin_key:
-        return [f"bucket folders {names}/ of the users whose keys these are"]
+        return [f"bucket folders *{names}/ of the users whose keys these are"]
     return [
         f"namespaces user-{names}, each with a quota, a network policy and a service account",
         f"members of the project's IAM policy for the users {names}",

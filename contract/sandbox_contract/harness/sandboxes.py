@@ -175,7 +175,7 @@ class Sandboxes:
             raise Unsupported(reason=f"room for a sandbox: {has}")
 
     def _will_be_deleted(self, box: SandboxHandle, stack: CleanupStack) -> None:
-        stack.register(f"sandbox {box.name}", lambda: self._delete(box))
+        stack.register(f"sandbox {box.name}", box.owner.call, lambda: self._delete(box))
 
     async def _delete(self, box: SandboxHandle) -> None:
         """Delete a sandbox, even if its user is inactive."""

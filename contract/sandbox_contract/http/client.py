@@ -22,7 +22,7 @@ from .interleaving import ASGIApp, Interleaved
 
 _T = TypeVar("_T")
 Observer = Callable[[Exchange], None]
-UnansweredObserver = Callable[[str, str, bytes], None]
+UnansweredObserver = Callable[[str, str, Mapping[str, str], bytes], None]
 _TIMEOUT = 60.0  # seconds from a request to the last byte of its answer
 _CONNECT_TIMEOUT = 10.0
 _SIZE_LIMIT = 16 * 1024 * 1024  # bytes of an answer's body, decompressed
@@ -59,8 +59,8 @@ def check_address(url: str) -> None:
 class HttpClient:
     """A client for one target.
 
-    `observers` are called with each exchange, `unanswered_observers` with the method, path and body
-    of each request that may have had its effect although no answer came.
+    `observers` are called with each exchange, `unanswered_observers` with the method, path,
+    headers and body of each request that may have had its effect although no answer came.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class HttpClient:
         except BaseException:  # cancelled, too
             self._is_doubtful = True
             for observe in self.unanswered_observers:
-                observe(method, path, sent)
+                observe(method, path, _known(request.headers), sent)
             raise
         exchange = Exchange(
             method=method,

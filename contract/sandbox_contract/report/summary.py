@@ -120,12 +120,12 @@ def overall_outcome(result: Result) -> Outcome:
 def remarks(result: Result) -> list[str]:
     """Return sentences with the facts that the headline leaves out."""
     counts, sentences = result.counts, list[str]()
-    if number := counts[Outcome.ERROR]:
+    if result.stopped:
+        sentences.append(f"The target stopped answering: {result.stopped.rstrip('.')}.")
+    elif number := counts[Outcome.ERROR]:
         sentences.append(
             f"The suite broke on {pluralize(number, 'clause')}; the target is not to blame."
         )
-    if result.stopped:
-        sentences.append(f"The target stopped answering: {result.stopped}")
     if number := counts[Outcome.FINDING]:
         sentences.append(f"{_with_verb(number, 'SHOULD clause', 'is', 'are')} not met.")
     if number := counts[Outcome.UNSUPPORTED]:
@@ -144,8 +144,9 @@ def leftover_sections(
     """Return the leftovers of a run on the target and in its cluster, each list with a heading."""
     sections: list[tuple[str, Sequence[str]]] = []
     if left and listing_error:
-        heading = f"Perhaps left on the target, which did not list what is there ({listing_error})"
-        sections.append((heading, left))
+        sections.append(
+            (f"Perhaps left on the target, which did not list it: {listing_error}", left)
+        )
     elif left:
         sections.append(("Left on the target", left))
     if out_of_reach:
