@@ -247,7 +247,8 @@ class Judge:
         )
 
     async def _leave(self) -> None:
-        self._listener.cleans()
+        if self.run.cleanup.has_created:
+            self._listener.cleans()
         if self._trying is not None and not self._trying.done():  # after a second Ctrl-C
             self._trying.cancel()
             await asyncio.wait({self._trying})

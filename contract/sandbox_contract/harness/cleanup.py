@@ -72,7 +72,8 @@ class Cleanup:
 
     After the end of the run, `left` lists the leftovers on the target. If the target could not list
     them, `listing_error` is the reason, and `left` lists possible leftovers: resources that were
-    created, or whose creation was not answered, and that were not seen removed.
+    created, or whose creation was not answered, and that were not seen removed. `has_created` says
+    whether there was anything to remove.
     """
 
     def __init__(self, client: HttpClient, target: Target, run_id: str) -> None:
@@ -83,7 +84,7 @@ class Cleanup:
         self._client = client
         self._target = target
         self._run_id = run_id
-        self._has_created = False
+        self.has_created = False
         self._created: set[Created] = set()  # perhaps
         client.observers.append(self._note_exchange)
         client.unanswered_observers.append(self._note_creation)
@@ -97,7 +98,7 @@ class Cleanup:
         await self._clean_up(self.of_clause)
         await self._clean_up(self.of_run)
         self.left, self.listing_error = [], ""
-        if not self._has_created:
+        if not self.has_created:
             return
         try:
             found = await leftovers(self._client, self._target)
@@ -128,7 +129,7 @@ class Cleanup:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> None:
         if (what := _creation(method, path, body)) is not None:
-            self._has_created = True
+            self.has_created = True
             self._created.add((what, headers.get("authorization", "")))
 
 
