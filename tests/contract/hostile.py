@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable, Generator
 
 MODES = ("hang", "trickle", "endless", "garbage")
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
@@ -31,14 +31,22 @@ class Relay:
         self._trigger = trigger
         self._on_turn = on_turn
         self._is_hostile = upstream is None
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side closes it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         with suppress(ConnectionError, asyncio.CancelledError):  # the latter at the server's end
-            try:
-                await self._serve(reader, writer)
-            finally:
-                writer.close()
+            await self._serve(reader, writer)
+        writer.transport.abort()  # what the other side does not read must not keep it open
+
+    async def stop(self) -> None:
+        """End every connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._upstream is None:
@@ -58,26 +66,22 @@ class Relay:
                 requests.write(request)
         finally:
             copying.cancel()
-            requests.close()
+            requests.transport.abort()
+            await asyncio.wait({copying})
 
     async def _misbehave(self, writer: asyncio.StreamWriter) -> None:
         if self._mode == "garbage":
             writer.write(b"\x00\x1b]0;garbage\x07\r\n" * 8)
             await writer.drain()
             return
-        async for block in _blocks(self._mode):
-            writer.write(block)
+        if self._mode == "hang":
+            await asyncio.Event().wait()
+        writer.write(_HEAD)
+        while True:
+            if self._mode == "trickle":
+                await asyncio.sleep(_PAUSE)
+            writer.write(b" " if self._mode == "trickle" else _BLOCK)
             await writer.drain()
-
-
-async def _blocks(mode: str) -> AsyncGenerator[bytes]:
-    if mode == "hang":
-        await asyncio.Event().wait()
-    yield _HEAD
-    while True:
-        if mode == "trickle":
-            await asyncio.sleep(_PAUSE)
-        yield b" " if mode == "trickle" else _BLOCK
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,8 +109,9 @@ def hostile_server(
         stop.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
         server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
         address.set_result(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        await stopped.wait()  # `asyncio.run` cancels the connections that are still open
+        await stopped.wait()
         server.close()
+        await relay.stop()
 
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()

@@ -36,10 +36,17 @@ def url(tmp_path: Path) -> Generator[str]:
 def start(
     home: Path, *arguments: str, ignores_ctrl_c: bool = False, **variables: str
 ) -> subprocess.Popen[str]:
-    # As a shell starts the background job of a script.
-    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"] if ignores_ctrl_c else []
+    # As a shell starts a command, and with SIGINT ignored a script's background job. SIGHUP may be
+    # ignored here: under nohup.
+    signals = {signal.SIGINT: ignores_ctrl_c, signal.SIGHUP: False}
+    settings = "".join(
+        f"signal.signal({int(number)}, signal.{'SIG_IGN' if is_ignored else 'SIG_DFL'});"
+        for number, is_ignored in signals.items()
+    )
+    execute = f"import os, signal, sys; {settings} os.execv(sys.executable, sys.argv[1:])"
+    command = [sys.executable, "-m", "sandbox_contract", *arguments]
     return subprocess.Popen(
-        [*ignoring, sys.executable, "-m", "sandbox_contract", *arguments],
+        [sys.executable, "-I", "-c", execute, *command],
         cwd=ROOT,
         env=clean_environment(
             home,
