@@ -157,6 +157,7 @@ def _do(command: Command, arguments: argparse.Namespace) -> int:
         is_misuse = isinstance(error, ConfigError | InvalidInput)
         return _misused(command) if is_misuse else command.failed
     except KeyboardInterrupt:
+        face.end_output()
         face.say(spell_verbs(command.interrupted(face), face.spell))
         return INTERRUPTED
 

@@ -15,8 +15,9 @@ from rich.progress import Progress
 from rich.text import Text
 
 from ._content import told_age
-from ._errors import QuotaReached, SandboxError, Verb
+from ._errors import QuotaReached, SandboxError, Verb, pluralize
 from ._lifecycle import State
+from ._shown import REPLACEMENT, OutputFilter
 from ._watch import OUT_OF_SIGHT
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Face:
         self.name = name
         self.session = ""  # of a command that goes on
         self._heard = 0  # characters
+        self._filter = OutputFilter()
         self._out = console_on()
         self._err = console_on(stderr=True)
         self._live: Status | None = None
@@ -171,6 +173,7 @@ class Face:
 
     def error(self, error: SandboxError) -> None:
         """Print what happened, whose fault it is and what to do next."""
+        self.end_output()
         if isinstance(error, QuotaReached):
             self.name = ""  # what to delete is another one than was asked for
         step = error.next_step(self.spell)
@@ -187,6 +190,10 @@ class Face:
         self.session = session
         self._heard = known
 
+    def show_output(self, secret: str, *, is_raw: bool = False) -> None:
+        """Mask a secret in output from now on, and pass its control sequences on if it is raw."""
+        self._filter = OutputFilter(secret, is_terminal=self._out.is_terminal, is_raw=is_raw)
+
     def hear(self, text: str) -> None:
         """Print a command's output as it comes; from then on, that is all that is shown."""
         if self.as_json:
@@ -195,7 +202,18 @@ class Face:
         if self._live is not None:
             self._live.stop()
             self._live = None
-        write(text)
+        write(self._filter.feed(text))
+
+    def end_output(self) -> None:
+        """Print what was held back of an output, and say how much of it was no text."""
+        if self.as_json:
+            return
+        write(self._filter.end())
+        if count := self._filter.replaced:
+            self.say(
+                f"{pluralize(count, 'character')} of the output may be bytes that are no UTF-8,"
+                f" shown as {REPLACEMENT}; `remote-sandbox cp` copies a file exactly"
+            )
 
     def missed(self, count: int | None) -> None:
         """Say that output is gone, and how much if that is known."""

@@ -25,6 +25,7 @@ from ._errors import (
     SessionBusy,
 )
 from ._excerpt import one_line
+from ._shown import mask
 from ._waiting import Timing, reporting
 from ._watch import INSTANT, Audience, Watch, pauses
 
@@ -86,6 +87,10 @@ class Prompts:
     new_mark: Callable[[], str] = lambda: f"run-{secrets.token_hex(4)}"
     _starting: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
 
+    @property
+    def _secret(self) -> str:
+        return self.sandboxes.proxy.config.api_key
+
     async def send(
         self,
         name: str,
@@ -109,7 +114,7 @@ class Prompts:
         request = _shell_wire.execute(
             name, run.session, command, mark=run.mark, directory=directory
         )
-        watch = Watch(self.timing, wait_seconds, audience)
+        watch = Watch(self.timing, wait_seconds, audience, secret=self._secret)
         async with reporting(watch.tell):
             with self._alone(run):
                 await self._open(run)
@@ -136,7 +141,7 @@ class Prompts:
         """
         if after < 0:
             raise InvalidInput(f"after has value {after}", advice="Give 0 or more characters.")
-        watch = Watch(self.timing, wait_seconds, audience, heard=after)
+        watch = Watch(self.timing, wait_seconds, audience, secret=self._secret, heard=after)
 
         def is_enough(seen: Snapshot) -> bool:
             return _has_ended(seen) or (not to_end and len(seen.output) > after)
@@ -157,7 +162,8 @@ class Prompts:
             # Ended since, or one that cannot be asked for.
             async with few:
                 with contextlib.suppress(SandboxError):
-                    seen[session] = await self._look(Run(name, session))
+                    last = await self._look(Run(name, session))
+                    seen[session] = replace(last, output=mask(last.output, self._secret))
 
         async with anyio.create_task_group() as tasks:
             for row in rows[:MAX_VIEWED]:
@@ -171,7 +177,7 @@ class Prompts:
             SessionGone: the sandbox has no such session, or has it no more.
         """
         run = Run(name, session)
-        watch = Watch(self.timing, KILL_DEADLINE, Audience(report))
+        watch = Watch(self.timing, KILL_DEADLINE, Audience(report), secret=self._secret)
         async with reporting(watch.tell):
             watch.see(await self._look(run))
             if _has_ended(watch.seen):
@@ -276,7 +282,7 @@ class Prompts:
                 watch.see(await self._look(run, deadline, sent=True))
             except SandboxError as error:
                 if not error.retryable:
-                    error.printed = watch.seen.output
+                    error.printed = mask(watch.seen.output, self._secret)
                     raise _in_session(error, run) from None
                 watch.unseen, effort = error.message, 0.0
             else:

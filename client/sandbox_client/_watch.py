@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ._excerpt import last_line
 from ._shell_wire import Kept, Snapshot
+from ._shown import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 FIRST_LOOK = 0.02  # seconds
 LONGEST_PAUSE = 1.0
+_END = 40_000  # characters, with the last line that is reported
 KNOWN_AGAIN = 4_096  # characters by which an output is known to go on where it was
 OUT_OF_SIGHT = "the command is out of sight"
 INSTANT = 0.001  # what is left of a wait, and too short for a clock's fractions
@@ -46,7 +48,13 @@ class Watch:
     """What is known of a command, since when, and for how long it is waited for."""
 
     def __init__(
-        self, timing: Timing, limit: float | None, audience: Audience, *, heard: int = 0
+        self,
+        timing: Timing,
+        limit: float | None,
+        audience: Audience,
+        *,
+        secret: str = "",
+        heard: int = 0,
     ) -> None:
         self.seen = Snapshot("empty")
         self.unseen = ""  # why it cannot be looked at
@@ -54,6 +62,7 @@ class Watch:
         self._start = timing.clock()
         self._limit = limit
         self._audience = audience
+        self._secret = secret
         self._heard = heard  # characters of the command's output
         self._last = ""  # characters of it
         self._moved = 0  # characters that the output has lost at an unknown place
@@ -104,7 +113,7 @@ class Watch:
     async def tell(self) -> None:
         """Report the last line of the output."""
         begun = "starting the command" if self.seen.state == "empty" else "the command is running"
-        reason = last_line(self.seen.output) or begun
+        reason = last_line(mask(self.seen.output[-_END:], self._secret)) or begun
         if self.unseen:
             reason = f"{OUT_OF_SIGHT}: {self.unseen}; still trying"
         await self._audience.report(self.elapsed, self._limit, reason)

@@ -456,6 +456,46 @@ def test_an_agent_gets_its_prompt_as_one_word(terminal: Terminal) -> None:
     }
 
 
+def test_a_key_in_the_output_is_masked_also_where_it_comes_in_pieces(terminal: Terminal) -> None:
+    output = f"the key {KEY}\n"
+    views = [view_of(output[:20]), view_of(output, "completed", 0)]
+
+    terminal.run("prompt", "box", "env", answers={EXEC: executed("", None, "running"), VIEW: views})
+
+    assert terminal.out == "the key [key]\n"
+    for command in ("output", "cancel"):
+        terminal.run(
+            command, "--json", "box", "s1", answers={VIEW: view_of(output, "completed", 0)}
+        )
+        assert json.loads(terminal.out)["output"] == "the key [key]\n"
+
+
+def test_a_pipe_gets_control_sequences_as_they_came(terminal: Terminal) -> None:
+    output = "\x1b[31mred\x1b[0m 10%\r20%\n"
+
+    terminal.run("prompt", "box", "x", answers={EXEC: executed(output)})
+
+    assert (terminal.out, terminal.err) == (output, "")
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], "^[[31mred\n"), (["--raw"], "\x1b[31mred\n")])
+def test_a_terminal_gets_control_sequences_as_text_unless_they_are_asked_for(
+    options: list[str], shown: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+
+    terminal.run("prompt", *options, "box", "x", answers={EXEC: executed("\x1b[31mred\n")})
+
+    assert terminal.out == shown
+
+
+def test_bytes_that_are_no_text_are_counted_at_the_end(terminal: Terminal) -> None:
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("a\ufffd\ufffd\n")})
+
+    assert terminal.out == "a\ufffd\ufffd\n"
+    assert "2 characters of the output may be bytes that are no UTF-8" in terminal.err
+
+
 def test_a_busy_session_is_refused(terminal: Terminal) -> None:
     answers: Answers = {OPEN: session_opened("build"), VIEW: view_of("x", command="make all")}
 

@@ -24,6 +24,7 @@ from tests.client.statuses import (
 from tests.client.stubs import (
     CREATED_AT,
     EXEC,
+    KEY,
     KILL,
     SESSION,
     SESSIONS,
@@ -479,6 +480,18 @@ def test_every_tool_has_an_output_schema() -> None:
     for tool in TOOLS_BY_NAME.values():
         assert json.dumps(tool.output_schema())
         assert "name" in tool.output or not tool.parameters
+
+
+async def test_a_model_sees_no_key_no_control_and_the_last_frame() -> None:
+    output = f"\x1b[31m10%\r20% {KEY}\n"
+
+    result = await call_tool(
+        "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed(output)}
+    )
+
+    assert result.text.startswith("20% [key]\n")
+    assert result.content is not None
+    assert result.content["output"] == "\x1b[31m10%\r20% [key]\n"
 
 
 async def test_a_very_long_output_tells_how_much_of_it_is_gone() -> None:

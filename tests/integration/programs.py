@@ -127,8 +127,10 @@ def start_module(home: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def assert_nothing_left(home: Path) -> None:
     """Check that a program started by `start_module` left no file and no process behind."""
-    assert [path.name for path in home.rglob("*")] == ["tmp"]
-    assert processes_with_home(home) == []
+    left = [str(path.relative_to(home)) for path in home.rglob("*")]
+    assert left == ["tmp"], left
+    processes = processes_with_home(home)
+    assert processes == [], processes
 
 
 def processes_with_home(home: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sandbox_client import _agent
@@ -18,6 +19,7 @@ from sandbox_client._content import (
 from sandbox_client._errors import InvalidInput
 from sandbox_client._excerpt import page
 from sandbox_client._face import write
+from sandbox_client._shown import mask
 from sandbox_client._watch import Audience
 
 from .command import NAME, NO_RESULT, OK, Command, argument
@@ -58,6 +60,7 @@ async def _send(
             "--detach and --wait were both given",
             advice="Leave one of them out: -d does not wait.",
         )
+    face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
     with face.waiting("starting the command"):
         prompt = await client.prompts.send(
             arguments.name,
@@ -70,7 +73,7 @@ async def _send(
         )
     if arguments.detach and not face.as_json:
         write(f"{prompt.session}\n")
-    return _show(face, prompt, is_asked_to_stay=not arguments.detach)
+    return _show(client, face, prompt, is_asked_to_stay=not arguments.detach)
 
 
 async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> int:
@@ -80,6 +83,7 @@ async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> 
                 "-f was given without a session", advice="Name one of those that {sessions} lists."
             )
         return await _sessions(client, arguments.name, face)
+    face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
     face.opened(arguments.session, known=arguments.after)
     with face.waiting("looking"):
         prompt = await client.prompts.output(
@@ -90,7 +94,7 @@ async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> 
             to_end=True,
             audience=_audience(face),
         )
-    return _show(face, prompt, after=arguments.after, is_asked_to_stay=arguments.follow)
+    return _show(client, face, prompt, after=arguments.after, is_asked_to_stay=arguments.follow)
 
 
 async def _sessions(client: Client, name: str, face: Face) -> int:
@@ -101,10 +105,12 @@ async def _sessions(client: Client, name: str, face: Face) -> int:
 
 
 async def _cancel(client: Client, arguments: argparse.Namespace, face: Face) -> int:
+    face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
     face.opened(arguments.session)
     with face.waiting("killing it"):
         prompt = await client.prompts.cancel(arguments.name, arguments.session, report=face.report)
-    _print(face, prompt, 0, is_heard=False)
+    face.hear(prompt.seen.output)
+    _end(client, face, prompt, 0)
     face.say(ending(prompt))
     return OK if prompt.seen.state != "running" else NO_RESULT
 
@@ -113,10 +119,12 @@ def _audience(face: Face) -> Audience:
     return Audience(face.report, opened=face.opened, hear=face.hear, missed=face.missed)
 
 
-def _show(face: Face, prompt: Prompt, *, after: int = 0, is_asked_to_stay: bool) -> int:
-    """Print what was not printed yet; return the command's own exit code where there is one."""
+def _show(
+    client: Client, face: Face, prompt: Prompt, *, after: int = 0, is_asked_to_stay: bool
+) -> int:
+    """Print the end of the output; return the command's own exit code where there is one."""
     seen = prompt.seen
-    _print(face, prompt, after, is_heard=True)
+    _end(client, face, prompt, after)
     if seen.state == "running":
         is_new = prompt.started and not is_asked_to_stay
         words = f"started in session '{prompt.session}'" if is_new else ending(prompt)
@@ -129,12 +137,13 @@ def _show(face: Face, prompt: Prompt, *, after: int = 0, is_asked_to_stay: bool)
     return NO_RESULT
 
 
-def _print(face: Face, prompt: Prompt, after: int, *, is_heard: bool) -> None:
-    whole = page(prompt.seen.output, after, limit=len(prompt.seen.output))
+def _end(client: Client, face: Face, prompt: Prompt, after: int) -> None:
+    """End an output that was heard, or print it whole as JSON."""
+    face.end_output()
     if face.as_json:
-        face.result("", prompt_content(prompt, whole))
-    elif not is_heard:
-        write(whole.text)
+        whole = page(prompt.seen.output, after, limit=len(prompt.seen.output))
+        shown = replace(whole, text=mask(whole.text, client.proxy.config.api_key))
+        face.result("", prompt_content(prompt, shown))
 
 
 def command_of(words: Sequence[str]) -> str:
@@ -182,6 +191,9 @@ def _may_be_killed(_: Face) -> str:
 _DETACH = argument(
     "-d", "--detach", action="store_true", help="start it, print its session and wait no longer"
 )
+_RAW = argument(
+    "--raw", action="store_true", help="pass control sequences of the output on to the terminal"
+)
 _WAIT = argument(
     "--wait",
     type=_seconds,
@@ -197,6 +209,7 @@ COMMANDS: Final = (
         (
             _DETACH,
             _WAIT,
+            _RAW,
             argument("--session", metavar="ID", help="a shell to run in, where cd and export last"),
             NAME,
             argument(
@@ -219,6 +232,7 @@ COMMANDS: Final = (
         (
             _DETACH,
             _WAIT,
+            _RAW,
             NAME,
             argument("prompt", metavar="PROMPT", nargs=argparse.REMAINDER, help="what it shall do"),
         ),
@@ -240,6 +254,7 @@ COMMANDS: Final = (
                 metavar="N",
                 help="leave out the first N characters",
             ),
+            _RAW,
             NAME,
             argument("session", metavar="SESSION", nargs="?", help="where the command runs"),
         ),
@@ -250,7 +265,7 @@ COMMANDS: Final = (
         "cancel",
         "Kill the command that runs in a session, and print what it had printed",
         with_client(_cancel),
-        (NAME, argument("session", metavar="SESSION", help="where the command runs")),
+        (_RAW, NAME, argument("session", metavar="SESSION", help="where the command runs")),
         interrupted=_may_be_killed,
     ),
 )

@@ -16,6 +16,7 @@ from sandbox_client._content import (
 )
 from sandbox_client._excerpt import MAX_OUTPUT, Excerpt, head_and_tail, page, tail
 from sandbox_client._prompts import DEFAULT_WAIT, MAX_WAIT
+from sandbox_client._shown import mask, visible
 from sandbox_client._watch import Audience
 
 from .sandboxes import NAME
@@ -38,8 +39,8 @@ async def _send(client: Client, arguments: Arguments, report: Report) -> Result:
         audience=Audience(report),
     )
     if prompt.seen.state == "running":
-        return _answer(prompt, tail(prompt.seen.output))
-    return _answer(prompt, head_and_tail(prompt.seen.output))
+        return _answer(client, prompt, tail(prompt.seen.output))
+    return _answer(client, prompt, head_and_tail(prompt.seen.output))
 
 
 async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Result:
@@ -51,7 +52,7 @@ async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Re
         wait_seconds=0.0,
         audience=Audience(report),
     )
-    result = _answer(prompt, tail(prompt.seen.output))
+    result = _answer(client, prompt, tail(prompt.seen.output))
     return replace(result, content={name: (result.content or {})[name] for name in _BEGUN})
 
 
@@ -68,7 +69,7 @@ async def _output(client: Client, arguments: Arguments, report: Report) -> Resul
         audience=Audience(report),
     )
     output = prompt.seen.output
-    return _answer(prompt, head_and_tail(output) if after is None else page(output, after))
+    return _answer(client, prompt, head_and_tail(output) if after is None else page(output, after))
 
 
 async def _sessions(client: Client, name: str) -> Result:
@@ -88,11 +89,12 @@ async def _sessions(client: Client, name: str) -> Result:
 async def _cancel(client: Client, arguments: Arguments, report: Report) -> Result:
     name, session = arguments.text("name"), arguments.text("session")
     prompt = await client.prompts.cancel(name, session, report=report)
-    return _answer(prompt, head_and_tail(prompt.seen.output))
+    return _answer(client, prompt, head_and_tail(prompt.seen.output))
 
 
-def _answer(prompt: Prompt, shown: Excerpt) -> Result:
+def _answer(client: Client, prompt: Prompt, excerpt: Excerpt) -> Result:
     """Return what a command has printed and how it stands, with what to do next."""
+    shown = replace(excerpt, text=mask(excerpt.text, client.proxy.config.api_key))
     notes = [f"[{ending(prompt)}]"]
     if prompt.unseen:
         notes.append(f"[in the end it could not be reached: {prompt.unseen}]")
@@ -102,7 +104,7 @@ def _answer(prompt: Prompt, shown: Excerpt) -> Result:
             f"[It goes on whether or not anybody asks. {follow} waits for more; {spell('cancel')}"
             " kills it.]"
         )
-    text = "\n".join([shown.text.rstrip() or "(no output)", *notes])
+    text = "\n".join([visible(shown.text).rstrip() or "(no output)", *notes])
     return Result(text, prompt_content(prompt, shown))
 
 
