@@ -43,6 +43,7 @@ ACCEPT_DEADLINE = 10.0  # seconds in which a runtime says that it has started a 
 ARRIVAL_DEADLINE = 10.0  # seconds in which a command shows whose answer was lost
 KILL_DEADLINE = 15.0
 LOOK_DEADLINE = 5.0  # seconds beyond the end of a wait that a look may take
+FIRST_LOOK_DEADLINE = 30.0  # seconds at least, for an output of megabytes on a slow line
 MAX_VIEWED = 20  # sessions that a list looks into
 VIEWED_AT_ONCE = 4
 MAX_EFFORT = 5.0  # seconds between looks, however long one took
@@ -148,7 +149,7 @@ class Prompts:
 
         run = Run(name, session)
         async with reporting(watch.tell):
-            watch.see(await self._look(run))
+            watch.see(await self._first_look(run, watch))
             return await self._follow(run, watch, is_enough)
 
     async def sessions(self, name: str) -> list[tuple[SessionRow, Snapshot | None]]:
@@ -179,7 +180,7 @@ class Prompts:
         run = Run(name, session)
         watch = Watch(self.timing, KILL_DEADLINE, Audience(report), secret=self._secret)
         async with reporting(watch.tell):
-            watch.see(await self._look(run))
+            watch.see(await self._first_look(run, watch))
             if _has_ended(watch.seen):
                 return Prompt(name, session, watch.seen, was_over=True)
             lost = await self._kill(run, watch)
@@ -289,6 +290,9 @@ class Prompts:
                 # A long output is a long reply: looking takes a tenth of the time, within reason.
                 watch.unseen, effort = "", min(9 * (self.timing.clock() - began), MAX_EFFORT)
         return Prompt(run.name, run.session, watch.seen, watch.elapsed, watch.unseen)
+
+    async def _first_look(self, run: Run, watch: Watch) -> Snapshot:
+        return await self._look(run, max(watch.left + LOOK_DEADLINE, FIRST_LOOK_DEADLINE))
 
     async def _look(
         self, run: Run, deadline: float | None = None, *, sent: bool = False

@@ -10,6 +10,7 @@ import pytest
 from sandbox_client import _prompts, _proxy, _waiting
 from sandbox_client._errors import (
     CommandLost,
+    DeadlineExceeded,
     InvalidInput,
     KeyRejected,
     NotReady,
@@ -459,6 +460,26 @@ async def test_a_hanging_view_does_not_extend_the_wait(
 
     assert prompt.seen.state == "running"
     assert "time-out" in prompt.unseen
+
+
+async def test_a_view_that_does_not_end_does_not_extend_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_prompts, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
+    monkeypatch.setattr(_prompts, "LOOK_DEADLINE", 0.02)
+    monkeypatch.setattr(_prompts, "KILL_DEADLINE", 0.01)
+    audience = Audience(RecordedProgress())
+
+    async def proxy(_: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with client_over(proxy) as client:
+        with anyio.fail_after(5):
+            with pytest.raises(DeadlineExceeded, match="time-out"):
+                await client.prompts.output("box", SESSION, wait_seconds=0.01, audience=audience)
+            with pytest.raises(DeadlineExceeded, match="time-out"):
+                await client.prompts.cancel("box", SESSION, report=RecordedProgress())
 
 
 async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) -> None:
