@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sandbox_fakeproxy.clock import Clock, SystemClock
+from sandbox_fakeproxy.runtime.command import Command
 from sandbox_fakeproxy.runtime.pods import Pod, PodRuntime
-from sandbox_fakeproxy.runtime.shell.commands import Command, CommandRun, CommandStatus
+from sandbox_fakeproxy.runtime.shell.commands import CommandRun, CommandStatus
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, ShellListener
 
 _CTRL_C = "\x03"

@@ -21,6 +21,7 @@ from sandbox_fakeproxy.runtime.walk import remove_tree
 
 from .bash import Bash
 from .isolation import IsolationMode, Network, choose_isolation
+from .launcher import Launcher
 from .limits import DEFAULT_LIMITS, Limits, watch_disk
 from .machine import Machine
 from .modes import restore_modes
@@ -122,10 +123,10 @@ class LocalRuntime(PodRuntime):
         machine = self.isolation.machine(paths, self._starter)
         prepare = partial(restore_modes, paths.work) if self._as_deployed else None
 
+        launcher = Launcher(paths, machine, self._start_limiter, prepare)
+
         def open_shell(listener: ShellListener, directory: str) -> Bash:
-            return Bash(
-                paths, machine, self._clock, listener, directory, self._start_limiter, prepare
-            )
+            return Bash(launcher, self._clock, listener, directory)
 
         new_id = self._session_ids.for_sandbox(sandbox_id)
         sessions = Sessions(paths, self._clock, open_shell, new_id, spool=paths.spool)
