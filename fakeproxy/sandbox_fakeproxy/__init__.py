@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .runtime.command import Command
     from .runtime.interface import Runtime, RuntimeUnreachable
     from .runtime.local.runtime import LocalRuntime
-    from .runtime.scripted import Outcome, ScriptedRuntime
+    from .runtime.playback import Outcome
+    from .runtime.scripted import ScriptedRuntime
     from .service import Service
     from .serving.server import ServerThread
     from .store import Store
@@ -64,7 +65,7 @@ _MODULES = {
     "InvalidDocument": "control.documents",
     "LocalRuntime": "runtime.local.runtime",
     "ManualClock": "clock",
-    "Outcome": "runtime.scripted",
+    "Outcome": "runtime.playback",
     "APIError": "errors",
     "Runtime": "runtime.interface",
     "RuntimeUnreachable": "runtime.interface",

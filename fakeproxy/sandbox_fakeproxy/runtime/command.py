@@ -18,6 +18,7 @@ class Command:
     truncate: bool = True
     directory: str | None = None
     keep_links: bool = False  # `pwd` keeps the links in `directory`, as after `cd -L`
+    snapshot: str | None = None  # a script, by its path of the API, that is sourced first
     env: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     session: str = field(default="", compare=False)
     pipes: bool = field(default=False, compare=False)

@@ -12,14 +12,20 @@ _CHUNKS_AT_ONCE = 16  # then the event loop runs other callbacks, however much a
 class NonBlockingReader:
     """Pass the bytes that can be read from a descriptor to a callback, chunk by chunk.
 
-    The descriptor stays open at its end and after `close`: its owner closes it.
+    The descriptor stays open at its end, which `on_end` handles, and after `close`: its owner
+    closes it.
     """
 
-    def __init__(self, descriptor: int, on_chunk: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        on_chunk: Callable[[bytes], None],
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._descriptor = descriptor
         self._on_chunk = on_chunk
+        self._on_end = on_end
         self._is_open = True
-        self.has_ended = False
         asyncio.get_running_loop().add_reader(descriptor, self._read)
 
     def drain(self) -> None:
@@ -43,8 +49,8 @@ class NonBlockingReader:
             except OSError:  # of a terminal, on Linux, after a hangup: the shell has ended
                 chunk = b""
             if not chunk:
-                self.has_ended = True
                 self.close()
+                self._on_end()
                 return False
             self._on_chunk(chunk)
             if not self._is_open:
