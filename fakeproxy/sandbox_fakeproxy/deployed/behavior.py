@@ -98,7 +98,7 @@ DEPLOYED = Behavior(
     sends_etags=True,
     # #forwarded-requests, #query-strings-headers-and-bodies, #head-and-options
     rewrites_forwarded=True,
-    # The image of the example that it was deployed by
+    # #runtimes-without-pipes
     runtime_api="1.0",
     # #time-limit
     time_limit=301.0,
