@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sandbox_fakeproxy import LocalRuntime, ManualClock, RuntimeUnreachable
 from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
+from sandbox_fakeproxy.runtime.local.limits import Limits
 
-from tests.fakeproxy.available_isolations import with_each_isolation
+from tests.fakeproxy.available_isolations import needs_jail, with_each_isolation
 from tests.fakeproxy.processes import TIMEOUT, is_running, open_files, pids_in, wait_until
-from tests.fakeproxy.shell_api import PipeApi, PipeResult
+from tests.fakeproxy.shell_api import PipeApi, PipeResult, ShellApi
 
 
 @pytest.fixture
@@ -117,6 +118,34 @@ async def test_the_environment_holds_nothing_of_the_fakes_own(
     names = {line.partition("=")[0] for line in (await bash.run("env")).stdout.splitlines()}
     allowed = {"HOME", "LANG", "LOGNAME", "PAGER", "PATH", "SHELL", "TERM", "TMPDIR", "USER"}
     assert names - {"PWD", "SHLVL", "_"} == allowed
+
+
+@with_each_isolation
+async def test_a_command_is_as_restricted_as_one_on_a_terminal(
+    bash: PipeApi, runtime: LocalRuntime
+) -> None:
+    look = (
+        "ulimit -a | grep -v pipe; cat /proc/self/cgroup; id; umask; readlink /proc/self/ns/*;"
+        " grep '^Cap\\|^NoNewPrivs\\|^Seccomp\\|^SigIgn\\|^SigBlk' /proc/self/status; env | sort"
+    )
+    on_a_terminal = await ShellApi(runtime).run(look)
+    result = await bash.run(look)
+    assert result == PipeResult(on_a_terminal.output)
+    assert result.stdout.count("\n") > 20
+
+
+@needs_jail
+async def test_commands_that_use_up_all_processes_end(tmp_path: Path) -> None:
+    runtime = LocalRuntime(tmp_path, isolation="required", limits=Limits(processes=40))
+    try:
+        bash = PipeApi(runtime)
+        command = "for n in {1..100}; do sleep 100 & done"
+        result = await bash.run(command, session_id="s", timeout=5, hard_timeout=10)
+        assert "Resource temporarily unavailable" in result.stderr
+        await runtime.stop("one")
+        assert (await bash.run("echo on")).stdout == "on\n"
+    finally:
+        await runtime.close()
 
 
 async def test_a_snapshot_is_sourced_before_each_command(bash: PipeApi) -> None:
