@@ -1,6 +1,7 @@
 """Commands of the pipe API as processes of this machine, in a jail and without one."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -12,8 +13,10 @@ from sandbox_fakeproxy.runtime.local.isolation import IsolationMode
 from sandbox_fakeproxy.runtime.local.limits import Limits
 
 from tests.fakeproxy.available_isolations import needs_jail, with_each_isolation
-from tests.fakeproxy.processes import TIMEOUT, is_running, open_files, pids_in, wait_until
+from tests.fakeproxy.processes import TIMEOUT, is_running, pids_in, wait_until
 from tests.fakeproxy.shell_api import PipeApi, PipeResult, ShellApi
+
+FILES = Path("/proc/self/fd")
 
 
 @pytest.fixture
@@ -38,6 +41,15 @@ def bash(runtime: LocalRuntime) -> PipeApi:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "sandboxes" / "one" / "home"
+
+
+def open_files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder that this process has open, removed ones too."""
+    files: list[Path] = []
+    for each in FILES.iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            files.append(each.readlink())
+    return [each for each in files if each.is_relative_to(folder)]
 
 
 async def pid_of(home: Path, name: str = "pids") -> int:
@@ -316,16 +328,18 @@ async def test_a_stop_of_the_sandbox_ends_all(
     assert (await bash.request("GET", "sessions")).json["data"] == []
 
 
+@pytest.mark.skipif(not FILES.is_dir(), reason="only Linux lists open files")
 @with_each_isolation
 async def test_commands_leave_no_descriptors_and_no_files(
     bash: PipeApi, runtime: LocalRuntime
 ) -> None:
-    await bash.run("true", session_id="s")
-    before = open_files()
-    for _ in range(5):
-        await bash.run("echo on", session_id="s")
-    await wait_until(lambda: open_files() <= before)
-    assert list(runtime.paths("one").channels.iterdir()) == []
+    channels = runtime.paths("one").channels
+    started = await bash.start("read x; exit 1")
+    assert len(open_files_in(channels)) == 4  # with the one for the setup
+    await bash.post("write", **started, input="\n")
+    assert (await bash.follow(started)).exit_code == 1
+    await wait_until(lambda: open_files_in(channels) == [])
+    assert list(channels.iterdir()) == []
 
 
 async def test_a_session_that_was_idle_for_an_hour_is_gone(
