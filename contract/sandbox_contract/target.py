@@ -20,6 +20,7 @@ class Need(Enum):
     ADMIN = "the admin key: set ADMIN_API_KEY"
     WAITING = "a sandbox that becomes ready, within --ready-timeout"
     RUNTIME = "a sandbox that runs commands"
+    PIPES = "a runtime with the pipe API, /v1/bash: newer images have it"
     EXACT_CLOCK = "a clock that stands still until it is moved: only a fake in tests has one"
     LONG_WAIT = "five minutes for one command: pass --long"
     PROBE = "sandboxes whose runtime serves the suite's probe: only a fake in tests has them"

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from .controller import Status
     from .errors import APIError
     from .model import ApiKey, Sandbox, User
+    from .runtime.command import Command
     from .runtime.interface import Runtime, RuntimeUnreachable
     from .runtime.local.runtime import LocalRuntime
-    from .runtime.scripted import Outcome, ScriptedRuntime
-    from .runtime.shell.commands import Command
+    from .runtime.playback import Outcome
+    from .runtime.scripted import ScriptedRuntime
     from .service import Service
     from .serving.server import ServerThread
     from .store import Store
@@ -56,7 +57,7 @@ __all__ = [
 _MODULES = {
     "ApiKey": "model",
     "Clock": "clock",
-    "Command": "runtime.shell.commands",
+    "Command": "runtime.command",
     "Fake": "control.fake",
     "FakeProxy": "testing",
     "FakeProxyServer": "testing",
@@ -64,7 +65,7 @@ _MODULES = {
     "InvalidDocument": "control.documents",
     "LocalRuntime": "runtime.local.runtime",
     "ManualClock": "clock",
-    "Outcome": "runtime.scripted",
+    "Outcome": "runtime.playback",
     "APIError": "errors",
     "Runtime": "runtime.interface",
     "RuntimeUnreachable": "runtime.interface",

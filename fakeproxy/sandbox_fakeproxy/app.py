@@ -7,6 +7,7 @@ a runtime.
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -41,6 +42,7 @@ from sandbox_fakeproxy.deployed.routing import ETags, LooseRoute, OptionsRoute
 from sandbox_fakeproxy.deployed.validation import DeployedValidation
 from sandbox_fakeproxy.runtime.interface import Runtime
 from sandbox_fakeproxy.runtime.local.runtime import LocalRuntime
+from sandbox_fakeproxy.runtime.versions import find_runtime_api
 
 from .clock import Clock, SystemClock
 from .controller import DEFAULT_PROFILE, Controller, find_profile
@@ -58,6 +60,7 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     runtime: Runtime | None = None,
     store: Store | None = None,
     profile: str = DEFAULT_PROFILE,
+    runtime_api: str | None = None,
     ready_after: float = 2.0,
     listen_after: float = 0.0,
     reconcile_delay: float = 0.1,
@@ -78,6 +81,8 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
             machine, in a temporary directory. `random` does not seed a runtime that is passed in.
         store: the database of users, keys and sandboxes; in memory by default.
         profile: the controller version of sandbox statuses, `v1alpha1` or `v1beta1`.
+        runtime_api: the version of the runtime's API, `1.0` (without the pipe API) or `1.9`; by
+            default 1.9, and 1.0 with `as_deployed`.
         ready_after: seconds of `clock` until a sandbox is ready, even if that is less than
             `reconcile_delay`.
         listen_after: seconds of `clock` from then on until its runtime answers.
@@ -96,14 +101,16 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
 
     Raises:
         UnusableAdminKey: (a `ValueError`) the admin key cannot be sent in a header.
-        ValueError: there is no such profile.
+        ValueError: there is no such profile, or no such version of the runtime's API.
     """
     store = store if store is not None else Store()
     if clock is None:
-        clock = SystemClock(store.seconds_advanced(), not_before=store.last_change())
+        clock = default_clock(store)
     if runtime is None:
-        runtime = LocalRuntime(seed=derive_seed(random), as_deployed=as_deployed)
+        runtime = LocalRuntime(clock=clock, seed=derive_seed(random), as_deployed=as_deployed)
     behavior = DEPLOYED if as_deployed else DEFAULT
+    if runtime_api is not None:
+        behavior = replace(behavior, runtime_api=find_runtime_api(runtime_api))
     ids = IdGenerator(random)
     controller = Controller(
         ready_after=ready_after,
@@ -123,6 +130,11 @@ def create_app(  # noqa: PLR0913  (settings, each with a name and a default)
     app.state.runtime = runtime
     app.state.fake = fake
     return app
+
+
+def default_clock(store: Store) -> SystemClock:
+    """Return the machine's time, with all advances and changes in the store so far."""
+    return SystemClock(store.seconds_advanced(), not_before=store.last_change())
 
 
 def _middleware(
@@ -171,7 +183,9 @@ def _routes(
     validation = DeployedValidation() if behavior.coerces_fields else Validation()
     time_limit = behavior.time_limit if command_timeout is None else command_timeout
     forwarding_class = DeployedForwarding if behavior.rewrites_forwarded else Forwarding
-    forwarding = forwarding_class(service, upstream=upstream, time_limit=time_limit)
+    forwarding = forwarding_class(
+        service, upstream=upstream, runtime_api=behavior.runtime_api, time_limit=time_limit
+    )
     route = LooseRoute if behavior.has_loose_routes else ApiRoute
     sandboxes, users = Sandboxes(service, validation), Users(service, validation)
     routes = [

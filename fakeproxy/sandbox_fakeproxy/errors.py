@@ -3,8 +3,10 @@
 Exception
 ├── APIError                  the proxy's error response: a status and a message
 ├── Unprocessable             the runtime's error response, 422 (`runtime.api`)
-├── SessionError              the runtime's error response for a session (`runtime.shell.sessions`)
-│   ├── SessionNotFound       404
+├── SessionError              the runtime's error response for a session (`runtime.session_errors`)
+│   ├── SessionNotFound       404, of the terminal API
+│   ├── PipeSessionNotFound   404, of the pipe API
+│   ├── CommandNotFound       404: no command of the session has this id
 │   ├── SessionBusy           409: another command runs in the session
 │   ├── NothingRuns           409: no command runs in the session
 │   └── TooMuchInput          409: earlier input is still unread

@@ -81,7 +81,7 @@ def test_the_fakes_deviations_are_those_that_the_wire_contract_names() -> None:
     comments = re.findall(r"^ *# .*", table.read_text(encoding="utf-8"), re.MULTILINE)
     sources = {anchor for line in comments for anchor in re.findall(r"#([a-z][a-z-]+)", line)}
     deviations = {anchor for anchor, text in headings().items() if "**As deployed:**" in text}
-    either = {"unknown-routes"}
+    either = {"unknown-routes", "runtimes-without-pipes"}
     # The runtime's file system, which `LocalRuntime` shows; and what no request can reach.
     elsewhere = {"files-of-one-sandbox"}
     assert sources == (deviations | either) - elsewhere

@@ -159,7 +159,7 @@ def test_a_target_supplies_the_needs_that_it_was_given(
     given: dict[str, Any], supplied: set[Need]
 ) -> None:
     target = Target(base_url="http://target", **given)
-    always = {Need.WAITING, Need.RUNTIME}  # a clause finds out whether a sandbox becomes ready
+    always = {Need.WAITING, Need.RUNTIME, Need.PIPES}  # which a clause finds out by asking
     assert {need for need in Need if target.has(need)} == supplied | always
 
 

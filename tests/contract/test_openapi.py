@@ -89,6 +89,18 @@ CONFIG: dict[str, Any] = {
             | {"positive_data_acceptance": {"expected-statuses": [200, 400, 404, 409]}},
         },
         {
+            # The same, and a directory that is not there is 400.
+            "include-operation-id": "executePiped",
+            "checks": MAY_ACCEPT_WHAT_DOES_NOT_FIT
+            | {"positive_data_acceptance": {"expected-statuses": [200, 400]}},
+        },
+        {
+            # The same, and an unknown session or command is 404.
+            "include-operation-id": "readPipedOutput",
+            "checks": MAY_ACCEPT_WHAT_DOES_NOT_FIT
+            | {"positive_data_acceptance": {"expected-statuses": [200, 404]}},
+        },
+        {
             # Any octets are a valid part of a form.
             "include-operation-id": "uploadFile",
             "checks": MAY_ACCEPT_WHAT_DOES_NOT_FIT,
@@ -148,6 +160,8 @@ async def furnished(fake: FakeProxy, path: str) -> dict[str, str]:
     async with fake.client(KEY) as http:
         if "/shell/" in path:
             await http.post("/proxy/box/v1/shell/sessions/create", json={"id": "main"})
+        if "/bash/" in path:
+            await http.post("/proxy/box/v1/bash/sessions/create", json={"session_id": "main"})
         if "/file/" in path and not path.endswith(("/write", "/upload")):
             notes = {"file": "/sandbox/notes.txt", "content": "hello\n"}
             await http.post("/proxy/box/v1/file/write", json=notes)

@@ -1,9 +1,9 @@
-"""A client of a runtime's shell API that calls the runtime directly, without a proxy."""
+"""Clients of a runtime's shell and pipe APIs that call the runtime directly, without a proxy."""
 
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox_fakeproxy import Runtime
 from starlette.requests import Request
@@ -30,14 +30,16 @@ class CommandResult:
 
 
 @dataclass(frozen=True)
-class ShellApi:
-    """The shell API of one sandbox."""
+class RuntimeApi:
+    """The API of one sandbox below a `prefix`."""
 
     runtime: Runtime
     sandbox_id: str = "one"
 
+    prefix: ClassVar[str]
+
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
-        """Send a request below /v1/shell/."""
+        """Send a request below the prefix."""
         sent = json.dumps(body or {}).encode()
 
         async def receive() -> Message:
@@ -47,7 +49,7 @@ class ShellApi:
             {
                 "type": "http",
                 "method": method,
-                "path": f"/v1/shell/{path}",
+                "path": f"{self.prefix}{path}",
                 "query_string": b"",
                 "headers": JSON,
             },
@@ -67,6 +69,13 @@ class ShellApi:
     async def exec(self, command: str, **fields: Any) -> Any:
         """Run a command and return the data of the reply."""
         return await self.post("exec", command=command, **fields)
+
+
+@dataclass(frozen=True)
+class ShellApi(RuntimeApi):
+    """The shell API of one sandbox."""
+
+    prefix = "/v1/shell/"
 
     async def run(self, command: str, **fields: Any) -> CommandResult:
         """Run a command and return how it ended."""
@@ -88,3 +97,43 @@ class ShellApi:
                 await asyncio.sleep(0.01)
 
         await asyncio.wait_for(poll(), TIMEOUT)
+
+
+@dataclass(frozen=True)
+class PipeResult:
+    """How a command with pipes ended, or how far it was."""
+
+    stdout: str = ""
+    exit_code: int | None = 0
+    status: str = "completed"
+    stderr: str = ""
+
+
+@dataclass(frozen=True)
+class PipeApi(RuntimeApi):
+    """The pipe API of one sandbox."""
+
+    prefix = "/v1/bash/"
+
+    async def run(self, command: str, **fields: Any) -> PipeResult:
+        """Run a command and return how it ended."""
+        data = await self.exec(command, **fields)
+        return PipeResult(data["stdout"], data["exit_code"], data["status"], data["stderr"])
+
+    async def start(self, command: str, **fields: Any) -> dict[str, str]:
+        """Start a command, and return its ids as fields of later requests."""
+        data = await self.exec(command, async_mode=True, **fields)
+        return {name: data[name] for name in ("session_id", "command_id")}
+
+    async def follow(self, started: dict[str, str], until: str | None = None) -> PipeResult:
+        """Read all output of a command up to its end, or until its stdout holds a text."""
+        stdout = stderr = ""
+        offsets = {"offset": 0, "stderr_offset": 0}
+        while True:
+            polled = self.post("output", **started, **offsets, wait=True)
+            data = await asyncio.wait_for(polled, TIMEOUT)
+            stdout, stderr = stdout + data["stdout"], stderr + data["stderr"]
+            offsets = {name: data[name] for name in offsets}
+            info = data["command"]
+            if info["status"] != "running" or (until is not None and until in stdout):
+                return PipeResult(stdout, info["exit_code"], info["status"], stderr)

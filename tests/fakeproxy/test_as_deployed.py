@@ -575,6 +575,12 @@ async def test_a_json_scalar_passes_with_its_status(caller: Client) -> None:
     assert (reply.status_code, reply.json()) == (418, 7)
 
 
+async def test_the_runtime_has_no_pipe_api(fake: FakeApp, alice: Client) -> None:
+    await fake.ready_sandbox(alice)
+    reply = await alice.request("GET", "/proxy/box/v1/bash/sessions")
+    assert (reply.status_code, reply.json()) == (404, {"detail": "Not Found"})
+
+
 # The fake's own routes ---------------------------------------------------------------------------
 
 

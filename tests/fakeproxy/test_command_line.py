@@ -48,6 +48,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         (["serve", "--command-timeout", "0"], "more than 0"),
         (["serve", "--isolation", "jail"], "invalid choice"),
         (["serve", "--profile", "v2"], "v1alpha1"),
+        (["serve", "--runtime-api", "2.0"], "1.9"),
         (["serve", "--ephemeral", "--data", "x"], "not allowed with"),
         (["serve", "--seed", "x"], "not a seed"),
         (["serve", "--seed", "-1"], "not a seed"),

@@ -16,7 +16,7 @@ needs_proc = pytest.mark.skipif(not FILES.is_dir(), reason="only Linux lists fil
 def folder(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path | None:
-    monkeypatch.setattr("sandbox_fakeproxy.runtime.shell.output._BUFFER_SIZE", 300)
+    monkeypatch.setattr("sandbox_fakeproxy.runtime.spool._BUFFER_SIZE", 300)
     return tmp_path if request.param == "on disk" else None
 
 

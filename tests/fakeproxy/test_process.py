@@ -362,8 +362,9 @@ async def test_a_runtime_whose_process_is_ended_leaves_nothing(
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="this machine has no setpriv")
+@pytest.mark.parametrize("api", ["shell", "bash"])
 async def test_a_shell_without_a_jail_ends_with_a_killed_fake_even_without_a_guardian(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, api: str
 ) -> None:
     arguments = ("--ephemeral", "--ready-after", "0", "--isolation", "none")
     async with serving(environment, *arguments) as fake:
@@ -372,7 +373,7 @@ async def test_a_shell_without_a_jail_ends_with_a_killed_fake_even_without_a_gua
         # It waits without a child, as only the shell gets the signal.
         command = "trap '' HUP; mkfifo ~/pipe; echo $$ >> ~/pids; read -t 60 <>~/pipe"
         body = {"command": command, "async_mode": True}
-        await user.post("/proxy/box/v1/shell/exec", json=body)
+        await user.post(f"/proxy/box/v1/{api}/exec", json=body)
         await wait_until(lambda: bool(pids_in(in_the_home(tmp_path, "pids"))))
         (pid,) = pids_in(in_the_home(tmp_path, "pids"))
         await wait_until(lambda: bool(guardians_of(fake)))

@@ -16,6 +16,8 @@ from sandbox_fakeproxy import ManualClock, ScriptedRuntime, create_app
 from sandbox_fakeproxy.control.seed import STATES, parse_seed
 from sandbox_fakeproxy.model import FAILURE_MODES, failure_mode_from_image
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
+from sandbox_fakeproxy.runtime.pipe.commands import Clocks, Process, ProcessListener
+from sandbox_fakeproxy.runtime.pipe.sessions import PipeSessions
 from sandbox_fakeproxy.runtime.pods import Pod
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, Shell, ShellListener
 from starlette.routing import Route
@@ -86,6 +88,10 @@ def no_shell(_listener: ShellListener, _directory: str) -> Shell:
     raise AssertionError("nothing is run here")
 
 
+def no_process(_listener: ProcessListener) -> Process:
+    raise AssertionError("nothing is run here")
+
+
 def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
     app = create_app(admin_key="k", runtime=ScriptedRuntime())
     own = {
@@ -95,8 +101,10 @@ def test_the_tables_of_routes_are_all_that_it_answers(tmp_path: Path) -> None:
         for method in (route.methods or {"any method"}) - {"HEAD"}  # which goes with every GET
     }
     paths = SandboxPaths(tmp_path, isolated=False)
-    sessions = Sessions(paths, ManualClock(), no_shell, str)
-    runtime = Pod(sessions, paths).routes
+    clock = ManualClock()
+    sessions = Sessions(paths, clock, no_shell, str)
+    pipes = PipeSessions(paths, Clocks(clock, clock), no_process, str)
+    runtime = Pod(sessions, pipes, paths).routes
     inside = {(method, path) for path, methods in runtime.items() for method in methods}
     section = README.split("## Routes")[1].split("\n## ")[0]
     named = re.findall(r"`(?:(GET|POST|PUT|DELETE) )?(/[^`]+)`", section)

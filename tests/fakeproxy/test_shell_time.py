@@ -321,10 +321,11 @@ async def test_numbers_and_truth_values_may_be_spelt() -> None:
     ("wrong", "message"),
     [
         ({"exit_code": 256}, "'exit_code' is 256. Expected 0 to 255"),
-        ({"exit_code": -1}, "'exit_code' is -1"),
+        ({"exit_code": -65}, "'exit_code' is -65"),
         ({"seconds": -1}, "'seconds' is -1. Expected 0 or more, or math.inf"),
         ({"seconds": math.nan}, "'seconds' is nan"),
         ({"prints": [(-1, "a")]}, "'prints' has something after -1 s"),
+        ({"error_prints": [(-1, "a")]}, "'error_prints' has something after -1 s"),
         ({"prints": [(math.inf, "a")]}, "'prints' has something after inf s"),
     ],
 )

@@ -18,6 +18,8 @@ _AREAS = (
     "forwarding",
     "shell",
     "sessions",
+    "pipe",
+    "pipe_sessions",
     "files",
     "races",
     "stateful.histories",

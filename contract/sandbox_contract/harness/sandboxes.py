@@ -93,6 +93,21 @@ class Sandboxes:
             self._has_paused = False
         return start.box
 
+    async def with_pipes(self) -> SandboxHandle:
+        """Return the first user's shared sandbox, ready, if its runtime has the pipe API.
+
+        Raises:
+            Unsupported: it has not, or the sandbox does not become ready.
+        """
+        box = await self.ready()
+
+        async def ask() -> bool:
+            return (await box.ask("/v1/bash/sessions", method="GET")).status != 404
+
+        if not await self._observations.once("pipes", ask):
+            raise Unsupported(Need.PIPES)
+        return box
+
     async def start(self) -> Start:
         """Return how the shared sandbox started."""
         return await self._observations.once("start", self._observe_first_start)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox_fakeproxy.errors import APIError, Quirk
 from sandbox_fakeproxy.http import Reply
+from sandbox_fakeproxy.runtime.versions import LATEST_RUNTIME_API
 from sandbox_fakeproxy.service import DEFAULT_RULES, Rules
 
 # The phrase of Node.js; it differs between versions of Python.
@@ -52,6 +53,8 @@ class Behavior:
     sends_etags: bool = False
     # Whether requests below /proxy/ and their responses are rewritten (`DeployedForwarding`).
     rewrites_forwarded: bool = False
+    # The version of the runtime's API, unless the fake is told another one.
+    runtime_api: str = LATEST_RUNTIME_API
     # Seconds until a request below /proxy/ gets an error instead of the sandbox's response.
     time_limit: float = 300.0
     # Whether GET /health queries the database.

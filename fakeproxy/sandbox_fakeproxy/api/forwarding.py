@@ -15,6 +15,7 @@ from sandbox_fakeproxy.errors import APIError, Quirk
 from sandbox_fakeproxy.http import is_json, read_body, reject_constant, replayed
 from sandbox_fakeproxy.model import Sandbox, User
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
+from sandbox_fakeproxy.runtime.versions import has_path
 from sandbox_fakeproxy.service import Service
 
 # Bytes of a body, which is kept in memory; the deployed proxy forwards no more than 100 KB.
@@ -140,7 +141,7 @@ def _build_response(method: str, start: Message, body: bytes) -> Response:
 
 
 class Forwarding:
-    """Forward requests to a sandbox's runtime.
+    """Forward requests to a sandbox's runtime, which has the paths of the version `runtime_api`.
 
     A path that the runtime does not have goes to the ASGI app `upstream`. After `time_limit`
     seconds of the clock, the client gets a 504; the work in the sandbox continues.
@@ -151,9 +152,11 @@ class Forwarding:
         service: Service,
         *,
         upstream: ASGIApp | None,
+        runtime_api: str,
         time_limit: float,
     ) -> None:
         self._service = service
+        self._runtime_api = runtime_api
         self._upstream = upstream
         self._time_limit = timedelta(seconds=time_limit)
         self._pending: set[asyncio.Future[Response]] = set()
@@ -225,6 +228,8 @@ class Forwarding:
         """
         self._service.require_ready(sandbox)
         request.scope["server"] = (f"{sandbox.name}.{user.namespace}.svc.cluster.local", 8080)
+        if not has_path(self._runtime_api, request.scope["path"]):
+            return self._call_upstream(request)
         return self._with_upstream(self._service.runtime.answer(sandbox.id, request), request)
 
     async def _with_upstream(

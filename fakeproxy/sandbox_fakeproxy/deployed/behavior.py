@@ -98,6 +98,8 @@ DEPLOYED = Behavior(
     sends_etags=True,
     # #forwarded-requests, #query-strings-headers-and-bodies, #head-and-options
     rewrites_forwarded=True,
+    # #runtimes-without-pipes
+    runtime_api="1.0",
     # #time-limit
     time_limit=301.0,
     # #database-down

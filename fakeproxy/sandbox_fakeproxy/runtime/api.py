@@ -83,21 +83,28 @@ async def route(request: Request, routes: Routes) -> Response | None:
     """Call the handler of a request's path and method; return None if no path matches.
 
     HEAD calls the handler of GET, and the proxy drops the body. A method without a handler gets
-    FastAPI's 405. A route that ends in `/{id}` matches any last segment that is not empty; an exact
-    route takes precedence.
+    FastAPI's 405. `{id}` as the last or last but one segment of a route matches any that is not
+    empty; an exact route takes precedence.
     """
     method = "GET" if request.method == "HEAD" else request.method
     path: str = request.scope["path"]
     parent, _, last = path.rpartition("/")
-    candidates = (path, f"{parent}/{{id}}")
-    matches = [routes[template] for template in candidates if template in routes and last]
+    grandparent, _, last_but_one = parent.rpartition("/")
+    candidates = (
+        (path, last),
+        (f"{parent}/{{id}}", last),
+        (f"{grandparent}/{{id}}/{last}", last_but_one),
+    )
+    matches = [
+        (routes[template], id_) for template, id_ in candidates if template in routes and id_
+    ]
     if not matches:
         return None
-    for handlers in matches:
+    for handlers, id_ in matches:
         if method in handlers:
-            request.scope["path_params"] = {"id": last}
+            request.scope["path_params"] = {"id": id_}
             return await _call(handlers[method], request)
-    allowed = ", ".join(method for handlers in matches for method in handlers)
+    allowed = ", ".join(method for handlers, _ in matches for method in handlers)
     return JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": allowed})
 
 
@@ -235,6 +242,25 @@ class BodyFields:
                 return texts
         self.add_issue(name, "Input should be a valid list of strings", "list_type")
         return None
+
+    def variables(self, name: str) -> Mapping[str, str]:
+        """Return environment variables, an optional object of strings."""
+        value = self._fields.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self.add_issue(name, "Input should be a valid dictionary", "dict_type")
+            return {}
+        variables: dict[str, str] = {}
+        for key, text in value.items():  # pyright: ignore[reportUnknownVariableType]  # JSON
+            if not isinstance(key, str) or not isinstance(text, str):
+                self.add_issue(name, "Input should be a valid string", "string_type")
+            elif not key or "=" in key or "\0" in key + text:
+                message = "No environment variable has such a name or value"
+                self.add_issue(name, message, "value_error")
+            else:
+                variables[key] = text
+        return variables
 
     def add_issue(self, name: str, message: str, error_type: str) -> None:
         """Record an error in a field, which `check` will raise."""

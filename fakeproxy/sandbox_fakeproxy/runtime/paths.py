@@ -93,7 +93,12 @@ class SandboxPaths:
         return Path(path)
 
     def has_directory(self, path: str) -> bool:
-        """Return whether a path of the API is a directory that commands can enter."""
+        """Return whether a path of the API is a directory that commands can enter.
+
+        The work directory and the home are, also before `create`.
+        """
+        if path in {WORK, HOME}:
+            return True
         if self.isolated:
             mounted = {name: Path(name) for name in self.system} | dict(self._mounts)
             return JailedPaths(mounted, self.created, self.owner).has_directory(path)

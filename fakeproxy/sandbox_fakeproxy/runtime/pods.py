@@ -1,6 +1,6 @@
 """The base of the local and the scripted runtime: the pods of sandboxes, from start to stop.
 
-The two runtimes differ only in the shells of a pod.
+The two runtimes differ only in the shells and processes of a pod.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from .cleanup.temporary import TemporaryDirectory
 from .files.api import FileAPI
 from .interface import RuntimeUnreachable
 from .paths import HOME, WORK, SandboxPaths
+from .pipe.api import pipe_routes
+from .pipe.sessions import PipeSessions
 from .shell.api import shell_routes
 from .shell.sessions import Sessions
 from .walk import remove_tree
@@ -33,22 +35,25 @@ _T = TypeVar("_T")
 
 
 class Pod:
-    """One sandbox between a start and the next stop: its shell sessions and its file API.
+    """One sandbox between a start and the next stop: the sessions of both APIs, and its file API.
 
     `routes` are those of the runtime's API; they work until the pod is stopped.
     """
 
-    def __init__(self, sessions: Sessions, paths: SandboxPaths) -> None:
+    def __init__(self, sessions: Sessions, pipes: PipeSessions, paths: SandboxPaths) -> None:
         self.sessions = sessions
+        self.pipes = pipes
         self._files = FileAPI(paths)
         self.routes: Routes = {
             **shell_routes(sessions),
+            **pipe_routes(pipes),
             **self._files.routes(),
             "/v1/sandbox": {"GET": describe_sandbox},
         }
 
     async def stop(self) -> None:
         """End all sessions, then what they left running, then file operations; start no more."""
+        self.pipes.stop()
         await self.sessions.stop()
         await self.end_processes()
         await self._files.stop()

@@ -3,97 +3,45 @@
 Files are real. They are in a temporary directory that is created when it is first needed.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import signal
+from datetime import datetime
 
 from sandbox_fakeproxy.clock import Clock, SystemClock
+from sandbox_fakeproxy.runtime.command import Command
+from sandbox_fakeproxy.runtime.pipe.commands import Clocks, ProcessListener, StreamName
+from sandbox_fakeproxy.runtime.pipe.sessions import PipeSessions
+from sandbox_fakeproxy.runtime.playback import Outcome, Playback, Script
 from sandbox_fakeproxy.runtime.pods import Pod, PodRuntime
-from sandbox_fakeproxy.runtime.shell.commands import Command, CommandRun, CommandStatus
+from sandbox_fakeproxy.runtime.shell.commands import CommandRun
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, ShellListener
 
 _CTRL_C = "\x03"
-_MAX_EXIT_CODE = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The outcome of a command: it writes `output` and ends `seconds` later, or never (`math.inf`).
-
-    `prints` is further output, each part with its time in seconds since the start; the command ends
-    no earlier than its last part. `on_input` is called with typed text, in which Enter is a newline
-    as a program reads it; it may return an outcome that replaces the rest of this one from then on.
-
-    Raises:
-        ValueError: a field has a value that no command can have.
-    """
-
-    output: str = ""
-    exit_code: int = 0
-    seconds: float = 0.0
-    prints: Sequence[tuple[float, str]] = ()
-    on_input: "Callable[[str], Outcome | None] | None" = None
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        if not 0 <= self.exit_code <= _MAX_EXIT_CODE:
-            raise ValueError(f"Outcome 'exit_code' is {self.exit_code!r}. Expected 0 to 255.")
-        if not self.seconds >= 0:
-            raise ValueError(
-                f"Outcome 'seconds' is {self.seconds!r}."
-                " Expected 0 or more, or math.inf for a command that never ends."
-            )
-        for seconds, _ in self.prints:
-            if not 0 <= seconds < math.inf:
-                raise ValueError(
-                    f"Outcome 'prints' has something after {seconds!r} s."
-                    " Expected 0 or more seconds since the start."
-                )
-
-    @property
-    def length(self) -> float:
-        """The duration of the command in seconds."""
-        return max([self.seconds, *(seconds for seconds, _ in self.prints)])
-
-
-Script = Callable[[Command], Outcome]
 
 
 class ScriptedShell:
-    """Play scripted outcomes. Events happen only in `process_due_events`, at their own times."""
+    """Play scripted outcomes on a terminal, which shows stdout and stderr together."""
 
     def __init__(
         self, script: Script, clock: Clock, listener: ShellListener, directory: str
     ) -> None:
         self.directory = directory
-        self._script = script
         self._clock = clock
         self._listener = listener
-        self._outcome = Outcome()  # of the last command
-        self._pending_output: list[tuple[datetime, str]] = []
-        self._ends_at: datetime | None = None
-        self._hard_timeout_at: datetime | None = None
+        self._playback = Playback(script, clock, self)
 
     async def start(self, run: CommandRun) -> None:
         """Start the scripted outcome of a run's command."""
-        command = run.command
-        self.directory = command.directory or self.directory
-        outcome = self._script(command)
-        self._hard_timeout_at = None
-        if command.hard_timeout is not None:
-            self._hard_timeout_at = self._clock.now() + timedelta(seconds=command.hard_timeout)
-        self._schedule(outcome)
+        self.directory = run.command.directory or self.directory
+        self._playback.start(run.command)
         self.process_due_events()
 
     def write(self, text: str) -> bool:
         """Type text to the command; Ctrl-C ends it as in a terminal."""
         if _CTRL_C in text:
-            self._end(self._clock.now(), "completed", 130)
-        elif self._outcome.on_input is not None:
-            outcome = self._outcome.on_input(text.replace("\r", "\n"))
-            if outcome is not None:
-                self._schedule(outcome)
+            self._playback.stop()
+            self.on_finish(self._clock.now(), -signal.SIGINT)
+        else:
+            self._playback.input(text.replace("\r", "\n"))
         return True
 
     def has_kept_state(self) -> bool:
@@ -102,24 +50,16 @@ class ScriptedShell:
 
     def kill(self) -> None:
         """End the command."""
-        self._end(self._clock.now(), "terminated", None)
+        self._playback.stop()
+        self._listener.on_end(self._clock.now(), "terminated", None)
 
     def process_due_events(self) -> None:
         """Pass all events up to now to the listener, each with its own time."""
-        now = self._clock.now()
-        while (moment := self.next_event_at()) is not None and moment <= now:
-            if self._pending_output and self._pending_output[0][0] == moment:
-                self._listener.on_output(moment, self._pending_output.pop(0)[1].encode())
-            elif moment == self._ends_at:
-                self._end(moment, "completed", self._outcome.exit_code)
-            else:
-                self._end(moment, "hard_timeout", None)
+        self._playback.process_due_events(self._clock.now())
 
     def next_event_at(self) -> datetime | None:
         """Return the time of the next event."""
-        output_at = self._pending_output[0][0] if self._pending_output else None
-        moments = (output_at, self._ends_at, self._hard_timeout_at)
-        return min((moment for moment in moments if moment is not None), default=None)
+        return self._playback.next_event_at()
 
     def is_idle(self) -> bool:
         """Return True: it has no background jobs."""
@@ -127,26 +67,69 @@ class ScriptedShell:
 
     async def close(self) -> None:
         """Drop all events that have not happened yet."""
-        self._clear_schedule()
+        self._playback.stop()
 
-    def _schedule(self, outcome: Outcome) -> None:
-        """Schedule the events of an outcome from now on, in place of those scheduled before."""
-        now = self._clock.now()
-        prints = [(0.0, outcome.output)] if outcome.output else []
-        prints += sorted(outcome.prints, key=lambda part: part[0])
-        self._pending_output = [(now + timedelta(seconds=delay), text) for delay, text in prints]
-        self._outcome = outcome
-        self._ends_at = None
-        if not math.isinf(outcome.length):
-            self._ends_at = now + timedelta(seconds=outcome.length)
+    def on_print(self, moment: datetime, _stream: StreamName, text: str) -> None:
+        """Pass output on to the listener."""
+        self._listener.on_output(moment, text.encode())
 
-    def _end(self, moment: datetime, status: CommandStatus, exit_code: int | None) -> None:
-        self._clear_schedule()
-        self._listener.on_end(moment, status, exit_code)
+    def on_finish(self, moment: datetime, exit_code: int) -> None:
+        """Tell the listener the end, with the exit code that a shell gives to a signal."""
+        code = 128 - exit_code if exit_code < 0 else exit_code
+        self._listener.on_end(moment, "completed", code)
 
-    def _clear_schedule(self) -> None:
-        self._pending_output.clear()
-        self._ends_at = self._hard_timeout_at = None
+    def on_limit(self, moment: datetime) -> None:
+        """Tell the listener that the hard timeout has passed."""
+        self._listener.on_end(moment, "hard_timeout", None)
+
+
+class ScriptedProcess:
+    """Play a scripted outcome with pipes: stdout and stderr are apart."""
+
+    def __init__(self, script: Script, clock: Clock, listener: ProcessListener) -> None:
+        self._clock = clock
+        self._listener = listener
+        self._playback = Playback(script, clock, self)
+
+    async def start(self) -> None:
+        """Start the scripted outcome of the command."""
+        self._playback.start(self._listener.command)
+        self.process_due_events(self._clock.now())
+
+    def write(self, text: str) -> bool:
+        """Pass text to the command."""
+        self._playback.input(text)
+        return True
+
+    def send_signal(self, number: int) -> None:
+        """End the command by a signal."""
+        self._playback.stop()
+        self._listener.on_exit(-number, self._clock.now())
+
+    def process_due_events(self, until: datetime) -> None:
+        """Pass all events up to a time to the listener."""
+        self._playback.process_due_events(until)
+
+    def next_event_at(self) -> datetime | None:
+        """Return the time of the next event."""
+        return self._playback.next_event_at()
+
+    def close(self) -> None:
+        """Drop all events that have not happened yet."""
+        self._playback.stop()
+
+    def on_print(self, _moment: datetime, stream: StreamName, text: str) -> None:
+        """Pass output on to the listener."""
+        self._listener.on_output(stream, text.encode())
+
+    def on_finish(self, moment: datetime, exit_code: int) -> None:
+        """Tell the listener the end."""
+        self._listener.on_exit(exit_code, moment)
+
+    def on_limit(self, moment: datetime) -> None:
+        """Tell the listener that the hard timeout has passed, and the end by SIGKILL."""
+        self._listener.on_hard_timeout()
+        self._listener.on_exit(-signal.SIGKILL, moment)
 
 
 def _succeed_silently(_command: Command) -> Outcome:
@@ -187,12 +170,17 @@ class ScriptedRuntime(PodRuntime):
         await super().remove(sandbox_id)
 
     def new_pod(self, sandbox_id: str) -> Pod:
-        """Create a pod with shells that play the script."""
+        """Create a pod whose commands play the script."""
         paths, new_id = self.paths(sandbox_id), self._session_ids.for_sandbox(sandbox_id)
-        return Pod(Sessions(paths, self._clock, self._open_shell, new_id), paths)
+        sessions = Sessions(paths, self._clock, self._open_shell, new_id)
+        clocks = Clocks(self._clock, self._clock)
+        return Pod(sessions, PipeSessions(paths, clocks, self._open_process, new_id), paths)
 
     def _open_shell(self, listener: ShellListener, directory: str) -> ScriptedShell:
         return ScriptedShell(self._run_script, self._clock, listener, directory)
+
+    def _open_process(self, listener: ProcessListener) -> ScriptedProcess:
+        return ScriptedProcess(self._run_script, self._clock, listener)
 
     def _run_script(self, command: Command) -> Outcome:
         self.commands.append(command)

@@ -16,6 +16,7 @@ from sandbox_fakeproxy.control.documents import InvalidDocument
 from sandbox_fakeproxy.controller import DEFAULT_PROFILE, PROFILES
 from sandbox_fakeproxy.errors import CannotStart, UnusableAdminKey
 from sandbox_fakeproxy.runtime.local.limits import DEFAULT_LIMITS, Limits, parse_limits
+from sandbox_fakeproxy.runtime.versions import LATEST_RUNTIME_API, RUNTIME_APIS
 
 from .banner import print_line
 from .check import check
@@ -68,6 +69,7 @@ def _settings(options: argparse.Namespace, data: Path | None) -> Settings:
         network=options.sandbox_network,
         limits=options.sandbox_limits,
         profile=options.profile,
+        runtime_api=options.runtime_api,
         as_deployed=options.as_deployed,
         seed=options.seed,
         seed_file=options.seed_file,
@@ -198,6 +200,12 @@ def _add_test_options(parser: argparse.ArgumentParser) -> None:
         choices=PROFILES,
         default=DEFAULT_PROFILE,
         help="version of the sandbox controller whose statuses are shown (%(default)s)",
+    )
+    group.add_argument(
+        "--runtime-api",
+        choices=RUNTIME_APIS,
+        help="version of the runtime's API in sandboxes; 1.0 has no commands with pipes, /v1/bash"
+        f" (1.0 with --as-deployed, otherwise {LATEST_RUNTIME_API})",
     )
     group.add_argument(
         "--as-deployed",

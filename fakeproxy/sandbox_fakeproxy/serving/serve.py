@@ -16,7 +16,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from sandbox_fakeproxy.api.request_log import LOG as REQUESTS
-from sandbox_fakeproxy.app import create_app
+from sandbox_fakeproxy.app import create_app, default_clock
+from sandbox_fakeproxy.clock import Clock
 from sandbox_fakeproxy.control.documents import InvalidDocument
 from sandbox_fakeproxy.control.fake import Fake
 from sandbox_fakeproxy.control.seed import Seed, parse_seed
@@ -53,6 +54,7 @@ class Settings:
     network: Network
     limits: Limits
     profile: str
+    runtime_api: str | None
     as_deployed: bool
     seed: int | None
     seed_file: Path | None
@@ -93,9 +95,10 @@ def _serve(
 ) -> None:
     with closing(Store(data.database if settings.data else None)) as store:
         is_new_state = store.is_new()
-        runtime = _create_runtime(settings, data, store)
+        clock = default_clock(store)
+        runtime = _create_runtime(settings, data, store, clock)
         admin_key, is_new_key = _choose_admin_key(settings, data, configured_key)
-        app = _create_app(settings, admin_key, runtime, store, listener)
+        app = _create_app(settings, admin_key, runtime, store, clock, listener)
         runtime.recover(store.ids_with_files())
         seed_report = "" if seed is None else _apply_seed(app.state.fake, seed, is_new=is_new_state)
         info = StartupInfo(
@@ -111,7 +114,9 @@ def _serve(
         server.run_on(listener.socket, banner(info) + seed_report)
 
 
-def _create_runtime(settings: Settings, data: DataDirectory, store: Store) -> LocalRuntime:
+def _create_runtime(
+    settings: Settings, data: DataDirectory, store: Store, clock: Clock
+) -> LocalRuntime:
     # The seed includes the number of rows, so that no session after a restart gets the id of an
     # earlier one, which a client may still use.
     return LocalRuntime(
@@ -120,6 +125,7 @@ def _create_runtime(settings: Settings, data: DataDirectory, store: Store) -> Lo
         network=settings.network,
         limits=settings.limits,
         hides=[data.path],
+        clock=clock,
         seed=None if settings.seed is None else f"{settings.seed} {store.rows_created()}",
         as_deployed=settings.as_deployed,
     )
@@ -140,17 +146,20 @@ def _create_app(
     admin_key: str,
     runtime: LocalRuntime,
     store: Store,
+    clock: Clock,
     listener: ListeningSocket,
 ) -> Starlette:
     app = create_app(
         admin_key=admin_key,
         runtime=runtime,
         store=store,
+        clock=clock,
         ready_after=settings.ready_after,
         listen_after=settings.listen_after,
         reconcile_delay=settings.reconcile_delay,
         command_timeout=settings.command_timeout,
         profile=settings.profile,
+        runtime_api=settings.runtime_api,
         as_deployed=settings.as_deployed,
         random=_random(settings),
         allowed_hosts=listener.allowed_hosts,
@@ -202,6 +211,8 @@ def _describe_deviations(settings: Settings) -> str:
     deviations: list[str] = []
     if settings.profile != DEFAULT_PROFILE:
         deviations.append(f"statuses as in the controller {settings.profile}")
+    if settings.runtime_api is not None:
+        deviations.append(f"the runtime's API {settings.runtime_api}")
     if settings.as_deployed:
         deviations.append("the deployed proxy's quirks and bugs")
     return "; ".join(deviations)

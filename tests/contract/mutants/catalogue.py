@@ -14,6 +14,7 @@ from . import (
     keys,
     listing,
     ownership,
+    pipe,
     quota,
     races,
     readiness,
@@ -54,6 +55,7 @@ _AREAS = (
     commands,
     shell,
     sessions,
+    pipe,
     files,
     races,
 )

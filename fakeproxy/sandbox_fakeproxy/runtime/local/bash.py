@@ -1,23 +1,21 @@
 """The shell of a session, as a bash on a terminal; a new bash replaces one that has died."""
 
 import asyncio
-import logging
 import shlex
 from collections.abc import Callable
 from datetime import datetime
 
 from sandbox_fakeproxy.clock import Clock
+from sandbox_fakeproxy.runtime.command import Command
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
-from sandbox_fakeproxy.runtime.paths import SandboxPaths
-from sandbox_fakeproxy.runtime.shell.commands import Command, CommandRun, CommandStatus
+from sandbox_fakeproxy.runtime.shell.commands import CommandRun, CommandStatus
 from sandbox_fakeproxy.runtime.shell.sessions import ShellListener
 
-from .machine import Machine
+from .descriptors import WRITE_LIMIT
+from .launcher import Launcher
 from .reports import Report
 from .shell_process import ShellProcess
-from .terminal import TYPED_LIMIT
 
-LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
 # A kill sends Ctrl-C twice, and then kills all processes of the session. Once may not be enough: a
 # program that is just being started is still a copy of the shell, which handles Ctrl-C differently.
 # The interval gives a program time to clean up.
@@ -33,19 +31,14 @@ class Bash:
 
     def __init__(
         self,
-        paths: SandboxPaths,
-        machine: Machine,
+        launcher: Launcher,
         clock: Clock,
         listener: ShellListener,
         directory: str,
-        start_limiter: asyncio.Semaphore,
-        prepare: Callable[[], None] | None = None,
     ) -> None:
-        self._prepare = prepare  # called in a thread before each command; may fail
-        self._start_limiter = start_limiter  # shared by all shells of the runtime
+        self._launcher = launcher
         self.directory = directory
-        self._paths = paths
-        self._machine = machine
+        self._paths = launcher.paths
         self._clock = clock
         self._listener = listener
         self._process: ShellProcess | None = None
@@ -75,7 +68,7 @@ class Bash:
                 process = await self._ensure_process()
             except OSError as exc:
                 raise RuntimeUnreachable(f"The shell cannot be started: {exc}") from exc
-            await self._prepare_command()
+            await self._launcher.prepare_command()
             if self._closed:
                 self._end_status = "terminated"
                 self._end(0)
@@ -90,7 +83,7 @@ class Bash:
         """Type text; return False, without typing it, if too much input is unread."""
         if self._has_begun and self._process is not None:
             return self._process.terminal.type(text)
-        fits = len((self._early_input + text).encode()) <= TYPED_LIMIT
+        fits = len((self._early_input + text).encode()) <= WRITE_LIMIT
         if fits:
             self._early_input += text
         return fits
@@ -145,19 +138,11 @@ class Bash:
     def _is_running(self) -> bool:
         return self._run is not None and self._run.is_running
 
-    async def _prepare_command(self) -> None:
-        if self._prepare is not None:
-            try:
-                await asyncio.to_thread(self._prepare)
-            except Exception:  # the command runs all the same
-                LOG.exception("A sandbox could not be prepared for a command")
-
     async def _ensure_process(self) -> ShellProcess:
         if self._process is None or self._process.has_ended:
             self._process = None  # the next reports are the new shell's
-            await asyncio.to_thread(self._paths.create)
-            process = ShellProcess(self._machine, self._paths, self)
-            async with self._start_limiter:
+            process = ShellProcess(self._launcher.machine, self._paths, self)
+            async with self._launcher.starting():
                 await process.start(self._paths.command_path(self.directory))
             if process.has_ended:
                 raise OSError("it ended before it could run anything")

@@ -28,7 +28,7 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.sh")
 _START_TIMEOUT = 30.0  # seconds
 _END_TIMEOUT = 5.0  # seconds
 _CREDENTIALS = struct.Struct("iII")  # pid, uid and gid
-_KILLED = 128 + 9  # the exit code after SIGKILL
+_KILLED = -signal.SIGKILL  # the exit code of a shell that nothing has reported
 _REPORT_TIMEOUT = 1.0  # seconds from the end of a shell to the report of its exit code
 _LINE_LIMIT = 256  # bytes
 # ioctls of a terminal's master: unlock the slave, open the slave, get the terminal's number
@@ -61,19 +61,17 @@ class JailedMachine:
         Raises:
             OSError: the jail cannot be started, or has no more terminals.
         """
-        jail = self._jail
-        if jail.has_ended and not self._is_closed:
-            await jail.close()
-            if jail is self._jail:
-                self._jail = self._new_jail()
+        await self._replace_ended_jail()
         return await self._jail.open_pty()
 
-    async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
-        """Start a shell on a terminal: see `Machine.start_shell`.
+    async def start_shell(self, pty: Pty | None, channel: str) -> StartedShell:
+        """Start a shell: see `Machine.start_shell`.
 
         Raises:
-            OSError: the jail has ended.
+            OSError: the jail has ended, or cannot be started.
         """
+        if pty is None:  # a terminal is one of the jail that has opened it
+            await self._replace_ended_jail()
         return await self._jail.start_shell(pty, channel)
 
     async def kill(self) -> None:
@@ -84,6 +82,13 @@ class JailedMachine:
         """Kill all processes, and start no more."""
         self._is_closed = True
         await self._jail.close()
+
+    async def _replace_ended_jail(self) -> None:
+        jail = self._jail
+        if jail.has_ended and not self._is_closed:
+            await jail.close()
+            if jail is self._jail:
+                self._jail = self._new_jail()
 
 
 class Jail:
@@ -136,8 +141,8 @@ class Jail:
             raise
         return Pty(master, slave, str(number))
 
-    async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
-        """Start a shell on a terminal; it reads commands from the named pipe `channel`.
+    async def start_shell(self, pty: Pty | None, channel: str) -> StartedShell:
+        """Start a shell; it reads commands from the named pipe `channel`.
 
         Raises:
             OSError: the jail has ended.
@@ -146,7 +151,8 @@ class Jail:
         number = next(self._shell_numbers)
         self._shells[number] = shell = _JailedShell()
         limits = " ".join(self._bubblewrap.limits.ulimits())
-        self._send(f"{number} {pty.name} {CHANNELS}/{channel} {limits}\n")
+        terminal = "-" if pty is None else pty.name
+        self._send(f"{number} {terminal} {CHANNELS}/{channel} {limits}\n")
         return StartedShell(await shell.leader, shell.exit_code)
 
     async def close(self) -> None:
@@ -276,6 +282,9 @@ class Jail:
             self._watch_exit(pid, shell)
         elif kind == b"ended" and len(numbers) == 2 and shell is not None:
             del self._shells[int(numbers[0])]
+            if not shell.leader.done():
+                shell.leader.set_exception(OSError("it ended before it had started"))
+                shell.leader.exception()  # retrieved here, as the caller may have given up
             if not shell.exit_code.done():
                 shell.exit_code.set_result(int(numbers[1]))
         else:

@@ -67,10 +67,11 @@ class Machine(Protocol):
         """
         ...
 
-    async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
-        """Start a bash that leads a process session on a terminal.
+    async def start_shell(self, pty: Pty | None, channel: str) -> StartedShell:
+        """Start a bash that leads a process session, on a terminal or without one.
 
         `channel` is the name of the pipe with its commands, in the sandbox's folder of channels.
+        The exit code is negative if a signal has ended the shell.
 
         Raises:
             OSError: it cannot be started.
@@ -108,8 +109,8 @@ class SharedMachine:
         master, slave = os.openpty()
         return Pty(master, slave, os.ttyname(slave))
 
-    async def start_shell(self, pty: Pty, channel: str) -> StartedShell:
-        """Start a bash that leads a process session on a terminal.
+    async def start_shell(self, pty: Pty | None, channel: str) -> StartedShell:
+        """Start a bash that leads a process session: see `Machine.start_shell`.
 
         Raises:
             OSError: it cannot be started.
@@ -133,17 +134,19 @@ class SharedMachine:
         self._is_closed = True
         await self.kill()
 
-    def _spawn(self, pty: Pty, channel: str) -> "subprocess.Popen[bytes]":
-        script = SCRIPT.replace("CHANNEL", shlex.quote(str(self._paths.channels / channel)))
-        # The first terminal that the leader of a process session opens becomes its own.
-        start = f"exec 0<>{shlex.quote(pty.name)} 1>&0 2>&0; {script}"
+    def _spawn(self, pty: Pty | None, channel: str) -> "subprocess.Popen[bytes]":
+        start = SCRIPT.replace("CHANNEL", shlex.quote(str(self._paths.channels / channel)))
+        if pty is not None:
+            # The first terminal that the leader of a process session opens becomes its own.
+            start = f"exec 0<>{shlex.quote(pty.name)} 1>&0 2>&0; {start}"
+        stream = subprocess.DEVNULL if pty is None else pty.slave
         shell = [self._bash, "--norc", "--noprofile", "-c", start, "bash"]
         # The shell may end with this thread: the starter's thread lasts as long as the runtime.
         return subprocess.Popen(  # noqa: S603  (a program of the machine's own)
             with_default_signals([*_end_with_this_thread(), *shell]),
-            stdin=pty.slave,
-            stdout=pty.slave,
-            stderr=pty.slave,
+            stdin=stream,
+            stdout=stream,
+            stderr=stream,
             cwd=self._paths.directory,
             env=self._environment,
             start_new_session=True,

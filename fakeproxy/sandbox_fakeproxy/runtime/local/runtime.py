@@ -11,19 +11,23 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from sandbox_fakeproxy.clock import SystemClock
+from sandbox_fakeproxy.clock import Clock, SystemClock
 from sandbox_fakeproxy.runtime.cleanup.guardian import GUARDIAN
 from sandbox_fakeproxy.runtime.cleanup.processes import kill_sandboxes_in
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
+from sandbox_fakeproxy.runtime.pipe.commands import Clocks
+from sandbox_fakeproxy.runtime.pipe.sessions import PipeSessions
 from sandbox_fakeproxy.runtime.pods import Pod, PodRuntime
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, ShellListener
 from sandbox_fakeproxy.runtime.walk import remove_tree
 
 from .bash import Bash
 from .isolation import IsolationMode, Network, choose_isolation
+from .launcher import Launcher
 from .limits import DEFAULT_LIMITS, Limits, watch_disk
 from .machine import Machine
 from .modes import restore_modes
+from .piped_process import PipedProcess
 
 LOG = logging.getLogger("sandbox_fakeproxy.sandboxes")
 # Shells that start at the same time: half of the processors are left to the fake itself.
@@ -39,11 +43,12 @@ class _LocalPod(Pod):
     def __init__(
         self,
         sessions: Sessions,
+        pipes: PipeSessions,
         paths: SandboxPaths,
         machine: Machine,
         disk_watch: "asyncio.Task[None]",
     ) -> None:
-        super().__init__(sessions, paths)
+        super().__init__(sessions, pipes, paths)
         self._machine = machine
         self._disk_watch = disk_watch
 
@@ -60,9 +65,10 @@ class _LocalPod(Pod):
 class LocalRuntime(PodRuntime):
     """Run commands below `root`, or below a temporary directory, removed with this object.
 
-    Commands take real time, with any clock of the proxy. `isolation` is "auto" (a jail for each
-    sandbox, where that works), "required" or "none"; `isolation.description` says how commands run.
-    A jail has the `network` of the machine ("host") or "none", and does not see the folders in
+    Commands take real time, with any clock of the proxy. On the app's own `clock`, pipe sessions
+    are idle until they are removed. `isolation` is "auto" (a jail for each sandbox, where that
+    works), "required" or "none"; `isolation.description` says how commands run. A jail has the
+    `network` of the machine ("host") or "none", and does not see the folders in
     `hides`. `limits` are those of each sandbox. With a `seed`, the same requests create sessions
     with the same ids. `as_deployed` restores the modes in /sandbox before each command, as chmod
     has no effect on the deployed proxy.
@@ -79,6 +85,7 @@ class LocalRuntime(PodRuntime):
         network: Network = "host",
         limits: Limits = DEFAULT_LIMITS,
         hides: Collection[Path] = (),
+        clock: Clock | None = None,
         seed: str | None = None,
         as_deployed: bool = False,
     ) -> None:
@@ -89,7 +96,8 @@ class LocalRuntime(PodRuntime):
         )
         self._limits = limits
         self._as_deployed = as_deployed
-        self._clock = SystemClock()
+        commands = SystemClock()
+        self._clocks = Clocks(commands, commands if clock is None else clock)
         self._start_limiter = asyncio.Semaphore(_CONCURRENT_STARTS)
         self._guard_timer: asyncio.TimerHandle | None = None
 
@@ -122,18 +130,20 @@ class LocalRuntime(PodRuntime):
         machine = self.isolation.machine(paths, self._starter)
         prepare = partial(restore_modes, paths.work) if self._as_deployed else None
 
-        def open_shell(listener: ShellListener, directory: str) -> Bash:
-            return Bash(
-                paths, machine, self._clock, listener, directory, self._start_limiter, prepare
-            )
+        launcher = Launcher(paths, machine, self._start_limiter, prepare)
 
-        new_id = self._session_ids.for_sandbox(sandbox_id)
-        sessions = Sessions(paths, self._clock, open_shell, new_id, spool=paths.spool)
-        disk_watch = asyncio.ensure_future(self._watch_disk(sandbox_id, paths, machine, sessions))
-        return _LocalPod(sessions, paths, machine, disk_watch)
+        def open_shell(listener: ShellListener, directory: str) -> Bash:
+            return Bash(launcher, self._clocks.commands, listener, directory)
+
+        new_id, clocks = self._session_ids.for_sandbox(sandbox_id), self._clocks
+        sessions = Sessions(paths, clocks.commands, open_shell, new_id, spool=paths.spool)
+        open_process = partial(PipedProcess, launcher)
+        pipes = PipeSessions(paths, clocks, open_process, new_id, spool=paths.spool)
+        disk_watch = self._watch_disk(sandbox_id, launcher, sessions, pipes)
+        return _LocalPod(sessions, pipes, paths, machine, asyncio.ensure_future(disk_watch))
 
     async def _watch_disk(
-        self, sandbox_id: str, paths: SandboxPaths, machine: Machine, sessions: Sessions
+        self, sandbox_id: str, launcher: Launcher, sessions: Sessions, pipes: PipeSessions
     ) -> None:
         limit = self._limits.disk
 
@@ -144,9 +154,12 @@ class LocalRuntime(PodRuntime):
             LOG.warning("sandbox %s: its processes were %s", sandbox_id, message)
             for session in sessions.all():
                 if session.current_run is not None:
-                    session.on_output(self._clock.now(), f"\n[{message}]\n".encode())
-            await machine.kill()
+                    now = self._clocks.commands.now()
+                    session.on_output(now, f"\n[{message}]\n".encode())
+            pipes.announce(message)
+            await launcher.machine.kill()
 
+        paths = launcher.paths
         await watch_disk([paths.work, paths.home, paths.scratch], limit, kill)
 
     def _guard_soon(self) -> None:

@@ -12,12 +12,12 @@ from uuid import uuid4
 from sandbox_fakeproxy.runtime.cleanup.processes import kill_session, session_has_others
 from sandbox_fakeproxy.runtime.paths import SandboxPaths
 
+from .channel import Channel
 from .machine import Machine, StartedShell
 from .reports import Report, ReportParser
-from .terminal import NonBlockingWriter, Terminal
+from .terminal import Terminal
 
 _DRIVER = Path(__file__).with_name("driver.sh")
-_CHANNEL_LIMIT = 64 * 1024 * 1024  # bytes; more than a request may have
 _START_TIMEOUT = 30.0  # seconds; a hundred starts at once on a slow machine take far less
 _END_TIMEOUT = 2.0  # seconds; a process that has not ended by then hangs in the kernel
 
@@ -48,8 +48,7 @@ class ShellProcess:
         self._listener = listener
         self._mark = uuid4().hex
         self._reports = ReportParser(self._mark)
-        self._channel_path = paths.channels / self._mark
-        self._channel_fd = -1
+        self._channel: Channel | None = None
         self._shell: StartedShell | None = None
         self._exit_watch: asyncio.Task[None] | None = None
         self._has_reported = asyncio.Event()
@@ -63,14 +62,14 @@ class ShellProcess:
         pty = await self._machine.open_pty()
         self.terminal = Terminal(pty, self._read)
         try:
-            self._open_channel()
+            self._channel = Channel(self._paths, self._mark)
             async with asyncio.timeout(_START_TIMEOUT):
                 self._shell = await self._machine.start_shell(pty, self._mark)
         except BaseException:
             self._release()
             raise
         self._exit_watch = asyncio.ensure_future(self._wait_for_exit(self._shell))
-        channel = quote(self._paths.channel_command_path(self._mark))
+        channel = quote(self._channel.command_path)
         state = f"__sandbox_channel={channel}\n__sandbox_mark={self._mark}\n"
         setup = f"builtin cd -- {quote(directory)} 2>/dev/null\nunset OLDPWD\n"
         self._send(state + setup + _DRIVER.read_text(encoding="utf-8"))
@@ -108,13 +107,6 @@ class ShellProcess:
             await asyncio.wait({self._exit_watch}, timeout=_END_TIMEOUT)
         self._release()
 
-    def _open_channel(self) -> None:
-        os.mkfifo(self._channel_path, 0o600)
-        self._paths.set_owner(self._channel_path)
-        # Opened for both ways: neither side waits for the other, and the shell never reads EOF.
-        self._channel_fd = os.open(self._channel_path, os.O_RDWR | os.O_NONBLOCK)
-        self._writer = NonBlockingWriter(self._channel_fd, _CHANNEL_LIMIT)
-
     async def _wait_for_exit(self, shell: StartedShell) -> None:
         code = await shell.exit_code
         self.terminal.drain()
@@ -133,12 +125,10 @@ class ShellProcess:
                 self._listener.on_output(part)
 
     def _send(self, *fields: str) -> None:
-        self._writer.send(b"".join(field.encode() + b"\0" for field in fields))
+        if self._channel is not None:
+            self._channel.send(*fields)
 
     def _release(self) -> None:
         self.terminal.close()
-        if self._channel_fd >= 0:
-            self._writer.close()
-            os.close(self._channel_fd)
-            self._channel_fd = -1
-            self._channel_path.unlink(missing_ok=True)
+        if self._channel is not None:
+            self._channel.close()

@@ -1,6 +1,5 @@
 """A pseudo-terminal: the fake types and reads on its master side, and a shell has the slave."""
 
-import asyncio
 import fcntl
 import os
 import struct
@@ -8,11 +7,9 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 
+from .descriptors import NonBlockingReader, NonBlockingWriter
 from .machine import Pty
 
-TYPED_LIMIT = 16 * 1024 * 1024  # bytes; as much as a request may have
-_CHUNK = 65_536  # bytes
-_CHUNKS_AT_ONCE = 16  # then the event loop runs other callbacks, however much a command writes
 _ROWS, _COLUMNS = 24, 80
 
 
@@ -24,7 +21,6 @@ class Terminal:
     """
 
     def __init__(self, pty: Pty, on_output: Callable[[bytes], None]) -> None:
-        self._on_output = on_output
         self._master, self._slave = pty.master, pty.slave
         os.set_blocking(self._master, False)
         size = struct.pack("HHHH", _ROWS, _COLUMNS, 0, 0)
@@ -32,7 +28,7 @@ class Terminal:
         self._input = NonBlockingWriter(self._master)
         self._is_open = True
         self.reset_modes()
-        asyncio.get_running_loop().add_reader(self._master, self._read)
+        self._output = NonBlockingReader(self._master, on_output)
 
     def reset_modes(self) -> None:
         """Reset the terminal's modes, which a command may have changed."""
@@ -60,81 +56,13 @@ class Terminal:
 
     def drain(self) -> None:
         """Read the output that can be read without waiting."""
-        while self._is_open and self._read():
-            pass
+        self._output.drain()
 
     def close(self) -> None:
         """Hang up the terminal."""
         if self._is_open:
             self._is_open = False
             self._input.close()
-            asyncio.get_running_loop().remove_reader(self._master)
+            self._output.close()
             os.close(self._master)
             os.close(self._slave)
-
-    def _read(self) -> bool:
-        """Read some chunks; return whether more may be readable without waiting."""
-        for _ in range(_CHUNKS_AT_ONCE):
-            try:
-                chunk = os.read(self._master, _CHUNK)
-            except BlockingIOError:
-                return False
-            except OSError:  # Linux, after a hangup: the shell has ended
-                chunk = b""
-            if not chunk:
-                asyncio.get_running_loop().remove_reader(self._master)
-                return False
-            self._on_output(chunk)
-            if not self._is_open:
-                return False
-        return True
-
-
-class NonBlockingWriter:
-    """Write bytes to a non-blocking descriptor, and keep those that it does not take yet."""
-
-    def __init__(self, descriptor: int, limit: int = TYPED_LIMIT) -> None:
-        self._descriptor = descriptor
-        self._limit = limit
-        self._pending = bytearray()
-        self._is_waiting = False
-
-    def send(self, data: bytes) -> bool:
-        """Write data, now or later; return False, without writing it, if too much is pending."""
-        if self._descriptor < 0:
-            return True  # closed: no reader is left, as when a program has ended
-        self._flush()
-        fits = len(self._pending) + len(data) <= self._limit
-        if fits:
-            self._pending += data
-            self._flush()
-        return fits
-
-    def close(self) -> None:
-        """Discard pending data and write no more.
-
-        The descriptor stays open: its owner closes it, and its number may then be reused.
-        """
-        self._pending.clear()
-        self._set_waiting(waiting=False)
-        self._descriptor = -1
-
-    def _flush(self) -> None:
-        try:
-            while self._pending:
-                del self._pending[: os.write(self._descriptor, self._pending)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._pending.clear()
-        self._set_waiting(waiting=bool(self._pending))
-
-    def _set_waiting(self, *, waiting: bool) -> None:
-        if waiting == self._is_waiting:
-            return
-        self._is_waiting = waiting
-        loop = asyncio.get_running_loop()
-        if waiting:
-            loop.add_writer(self._descriptor, self._flush)
-        else:
-            loop.remove_writer(self._descriptor)

@@ -8,30 +8,18 @@ from starlette.responses import Response
 
 from sandbox_fakeproxy.clock import iso
 from sandbox_fakeproxy.http import JsonObject
-from sandbox_fakeproxy.runtime.api import BodyFields, Handler, Routes, envelope, read_fields
+from sandbox_fakeproxy.runtime.api import BodyFields, Routes, envelope, read_fields
+from sandbox_fakeproxy.runtime.command import Command
 from sandbox_fakeproxy.runtime.paths import HOME
+from sandbox_fakeproxy.runtime.session_errors import directory_not_found, with_session_errors
 
-from .commands import Command, CommandRun, CommandState, WaitLimits
+from .commands import CommandRun, CommandState, WaitLimits
 from .output import Snapshot
-from .sessions import (
-    NothingRuns,
-    Session,
-    SessionBusy,
-    SessionError,
-    SessionNotFound,
-    Sessions,
-    TooMuchInput,
-    age,
-)
+from .sessions import Session, Sessions, age
 
 _DEFAULT_WAIT = 60  # seconds
 _ENTER = "\r"  # as the key sends it; the terminal turns it into a newline
-_STATUS: dict[type[SessionError], int] = {
-    SessionNotFound: 404,
-    SessionBusy: 409,
-    NothingRuns: 409,
-    TooMuchInput: 409,
-}
+_STRICT_HINT = "Create it first, or omit 'strict' to run in the session's directory."
 _LOST_STATE_HINT = (
     "The command ignored Ctrl-C, so everything that ran in the session was killed with its shell."
     " The next command starts in a new shell, in the same directory, without the variables and"
@@ -44,27 +32,15 @@ def shell_routes(sessions: Sessions) -> Routes:
     api = _ShellApi(sessions)
     sessions_path = "/v1/shell/sessions"
     return {
-        "/v1/shell/exec": {"POST": _with_session_errors(api.execute)},
-        "/v1/shell/view": {"POST": _with_session_errors(api.view)},
-        "/v1/shell/wait": {"POST": _with_session_errors(api.wait)},
-        "/v1/shell/write": {"POST": _with_session_errors(api.write)},
-        "/v1/shell/kill": {"POST": _with_session_errors(api.kill)},
-        sessions_path: {"GET": _with_session_errors(api.list)},
-        f"{sessions_path}/create": {"POST": _with_session_errors(api.create)},
-        f"{sessions_path}/{{id}}": {"DELETE": _with_session_errors(api.delete)},
+        "/v1/shell/exec": {"POST": with_session_errors(api.execute)},
+        "/v1/shell/view": {"POST": with_session_errors(api.view)},
+        "/v1/shell/wait": {"POST": with_session_errors(api.wait)},
+        "/v1/shell/write": {"POST": with_session_errors(api.write)},
+        "/v1/shell/kill": {"POST": with_session_errors(api.kill)},
+        sessions_path: {"GET": with_session_errors(api.list)},
+        f"{sessions_path}/create": {"POST": with_session_errors(api.create)},
+        f"{sessions_path}/{{id}}": {"DELETE": with_session_errors(api.delete)},
     }
-
-
-def _with_session_errors(handler: Handler) -> Handler:
-    """Wrap a handler so that a `SessionError` becomes an error response."""
-
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except SessionError as exc:
-            return envelope(str(exc), None, success=False, status=_STATUS[type(exc)], hint=exc.hint)
-
-    return handle
 
 
 class _ShellApi:
@@ -82,7 +58,7 @@ class _ShellApi:
             self._sessions.get(session_id)
         if command.directory is not None and not self._sessions.has_directory(command.directory):
             if strict:
-                return _directory_not_found(command.directory)
+                return directory_not_found(command.directory, _STRICT_HINT)
             command = replace(command, directory=None, keep_links=False)
         session = await self._sessions.session_for_command(session_id)
         run = await self._sessions.start(session, command)
@@ -182,12 +158,6 @@ async def _read_session_id(request: Request) -> str:
     session_id = body.text("id")
     body.check()
     return session_id
-
-
-def _directory_not_found(directory: str) -> Response:
-    message = f"Directory not found: {directory}"
-    hint = "Create it first, or omit 'strict' to run in the session's directory."
-    return envelope(message, None, success=False, status=400, hint=hint)
 
 
 async def _command_response(

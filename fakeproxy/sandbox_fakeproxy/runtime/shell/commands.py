@@ -6,30 +6,16 @@ jumps past several limits at once has the same result as one that moves in small
 
 import asyncio
 import codecs
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from sandbox_fakeproxy.runtime.command import Command
+
 from .output import FULL_LIMIT, TRUNCATED_LIMIT, Output, Snapshot
 
 CommandStatus = Literal["running", "completed", "no_change_timeout", "hard_timeout", "terminated"]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command line to run in a session.
-
-    The command is ended after `hard_timeout` seconds. The session changes to `directory`, a path of
-    the API, first; None keeps the current directory. Equality ignores the `session`.
-    """
-
-    text: str
-    hard_timeout: float | None = None
-    truncate: bool = True
-    directory: str | None = None
-    keep_links: bool = False  # `pwd` keeps the links in `directory`, as after `cd -L`
-    session: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

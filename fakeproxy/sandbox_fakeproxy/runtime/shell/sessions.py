@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sandbox_fakeproxy.clock import Clock
+from sandbox_fakeproxy.runtime.command import Command
 from sandbox_fakeproxy.runtime.interface import RuntimeUnreachable
-from sandbox_fakeproxy.runtime.paths import HOME, WORK, SandboxPaths
+from sandbox_fakeproxy.runtime.paths import HOME, SandboxPaths
+from sandbox_fakeproxy.runtime.session_errors import NothingRuns, SessionError, TooMuchInput
 
-from .commands import Command, CommandRun, CommandState, CommandStatus, Waiter, WaitLimits
+from .commands import CommandRun, CommandState, CommandStatus, Waiter, WaitLimits
 
 DEFAULT_IDLE_TIMEOUT = 120  # seconds without output after which a caller gets a response
 _MAX_IDLE_IMPLICIT = 20  # idle sessions that `exec` has created because the request named none
@@ -19,14 +21,10 @@ _MAX_RUNS = 100  # of a session, the last one included
 _MAX_CHARACTERS = 300_000  # of output of all runs of a session but the last one
 
 
-class SessionError(Exception):
-    """A request that a session cannot serve; `hint` suggests what to do instead."""
-
-    hint: str | None = None
-
-
 class SessionNotFound(SessionError):
     """No session has this id."""
+
+    status = 404
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"Session not found: {session_id}")
@@ -39,27 +37,6 @@ class SessionBusy(SessionError):
 
     def __init__(self, session_id: str, command: str) -> None:
         super().__init__(f"Session {session_id} still runs a command: {command}")
-
-
-class NothingRuns(SessionError):
-    """Input was sent to a session in which no command runs."""
-
-    hint = "Start a command with exec first, with async_mode or a timeout."
-
-    def __init__(self, session_id: str) -> None:
-        super().__init__(f"Session {session_id} runs no command that could read input")
-
-
-class TooMuchInput(SessionError):
-    """The terminal has no room for the input, as earlier input is still unread."""
-
-    hint = "Nothing of it was typed. Let the command read, or kill it."
-
-    def __init__(self, session_id: str, size: int) -> None:
-        super().__init__(
-            f"Session {session_id} has no room for {size} characters more:"
-            " its command does not read what was typed before"
-        )
 
 
 class Shell(Protocol):
@@ -344,7 +321,7 @@ class Sessions:
 
     def has_directory(self, path: str) -> bool:
         """Return whether a path of the API is a directory that a session can change to."""
-        return path in {WORK, HOME} or self._paths.has_directory(path)
+        return self._paths.has_directory(path)
 
     async def start(self, session: Session, command: Command) -> CommandRun:
         """Start a command in a session.
