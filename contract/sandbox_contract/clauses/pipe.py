@@ -1,6 +1,7 @@
 """The runtime's pipe API: how commands run, what they write, and how they end."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,59 @@ async def pipe_session(run: Run) -> AsyncGenerator[PipeSession]:
         yield session
     finally:
         await box.ask(f"{SESSIONS}/{segment(session.id)}/close", {})
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLoops:
+    """Loops that a hard limit, signals or the end of their session ended, and whether any ran on.
+
+    `killed` has the last `data` of a command for each signal.
+    """
+
+    timed_out: Reply
+    runs_after_limit: bool
+    killed: Mapping[str, Json]
+    runs_after_kill: bool
+    closed: Reply
+    runs_after_close: bool
+
+
+async def end_loops(run: Run) -> EndedLoops:
+    """Start a loop in each of several sessions, and end them, all at the same time."""
+    limited, killed, closed = await asyncio.gather(
+        _exceed_hard_timeout(run), _kill_loops(run), _close_session(run)
+    )
+    return EndedLoops(*limited, *killed, *closed)
+
+
+async def _exceed_hard_timeout(run: Run) -> tuple[Reply, bool]:
+    async with pipe_session(run) as session:
+        heartbeat = Heartbeat(run, session.box, beats=60)
+        command = f"echo begun; {heartbeat.command}; echo ended"
+        reply = await session.ask("exec", command=command, hard_timeout=0.5)
+        return reply, await heartbeat.is_running()
+
+
+async def _kill_loops(run: Run) -> tuple[Mapping[str, Json], bool]:
+    async with pipe_session(run) as session:
+        killed: dict[str, Json] = {}
+        for signal in ("", "SIGKILL", "SIGINT"):
+            heartbeat = Heartbeat(run, session.box, beats=60)
+            started = await session.start(f"echo begun; {heartbeat.command}; echo ended")
+            await session.follow(started, until="begun")
+            fields = {"signal": signal} if signal else {}
+            (await session.ask("kill", **fields)).expect_fields(success=True)
+            killed[signal] = await session.follow(started)
+        return killed, await heartbeat.is_running()
+
+
+async def _close_session(run: Run) -> tuple[Reply, bool]:
+    async with pipe_session(run) as session:
+        heartbeat = Heartbeat(run, session.box, beats=60)
+        started = await session.start(f"echo begun; {heartbeat.command}")
+        await session.follow(started, until="begun")
+        closed = await session.box.ask(f"{SESSIONS}/{segment(session.id)}/close", {})
+        return closed, await heartbeat.is_running()
 
 
 @clause(
@@ -223,7 +277,7 @@ async def async_mode_returns_at_once(run: Run) -> None:
 async def a_command_continues_after_its_timeout(run: Run) -> None:
     async with pipe_session(run) as session:
         command = "echo begun; read -r line; echo got $line"
-        reply = await session.ask("exec", command=command, timeout=0.5)
+        reply = await session.ask("exec", command=command, timeout=0.2)
         data = expect_data(reply, status="running", exit_code=None, stdout="begun\n", offset=6)
         await session.ask("write", input="on\n")
         ended = await session.follow(data["command_id"])
@@ -237,12 +291,9 @@ async def a_command_continues_after_its_timeout(run: Run) -> None:
     needs=NEEDS,
 )
 async def hard_timeout_kills_the_command(run: Run) -> None:
-    async with pipe_session(run) as session:
-        heartbeat = Heartbeat(run, session.box, beats=60)
-        command = f"echo begun; {heartbeat.command}; echo ended"
-        reply = await session.ask("exec", command=command, hard_timeout=0.5)
-        expect_data(reply, status="timed_out", exit_code=-1, stdout="begun\n")
-        require(not await heartbeat.is_running(), "a command that has ended", "one that runs")
+    loops = await run.once(end_loops)
+    expect_data(loops.timed_out, status="timed_out", exit_code=-1, stdout="begun\n")
+    require(not loops.runs_after_limit, "a command that has ended", "one that runs")
 
 
 @clause(

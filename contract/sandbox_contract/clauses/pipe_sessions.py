@@ -5,14 +5,13 @@ from dirty_equals import IsPartialDict
 from sandbox_contract.clause import clause
 from sandbox_contract.harness.api import TEXT
 from sandbox_contract.harness.run import Run
-from sandbox_contract.http.client import segment
 from sandbox_contract.http.expect import Json, Reply, require
 
-from .lifetime import Heartbeat
-from .pipe import LONG, NEEDS, SESSIONS, pipe_session
+from .pipe import LONG, NEEDS, SESSIONS, end_loops, pipe_session
 from .shell import expect_data
 
-_LONG_POLL = 10  # seconds, for output after 0.3 s
+_LONG_POLL = 10  # seconds, for output after 0.2 s
+_SHORT_POLL = 0.4  # seconds
 
 
 def _rows(reply: Reply) -> list[Json]:
@@ -47,7 +46,7 @@ async def output_is_read_from_an_offset(run: Run) -> None:
 )
 async def consecutive_reads_are_the_whole(run: Run) -> None:
     async with pipe_session(run) as session:
-        pieces = r"for p in '\303' '\251\342\202' '\254' '|'; do printf \"$p\"; sleep 0.2; done"
+        pieces = r"for p in '\303' '\251\342\202' '\254' '|'; do printf \"$p\"; sleep 0.06; done"
         data = await session.follow(await session.start(pieces.replace('\\"', '"')))
         require(data["stdout"] == "é€|", "each character once", data)
         require(data["offset"] == 6, "6 bytes", data)
@@ -74,7 +73,7 @@ async def other_bytes_are_replaced(run: Run) -> None:
 )
 async def a_long_poll_returns_with_output(run: Run) -> None:
     async with pipe_session(run) as session:
-        started = await session.start(f"sleep 0.3; echo on; sleep {LONG}")
+        started = await session.start(f"sleep 0.2; echo on; sleep {LONG}")
         fields = {"command_id": started, "wait": True, "wait_timeout": _LONG_POLL}
         reply = await session.ask("output", **fields)
         expect_data(reply, stdout="on\n", offset=3)
@@ -90,7 +89,7 @@ async def a_long_poll_returns_with_output(run: Run) -> None:
 )
 async def a_long_poll_returns_at_the_end(run: Run) -> None:
     async with pipe_session(run) as session:
-        started = await session.start("sleep 0.3; exit 4")
+        started = await session.start("sleep 0.2; exit 4")
         fields = {"command_id": started, "wait": True, "wait_timeout": _LONG_POLL}
         reply = await session.ask("output", **fields)
         command = expect_data(reply, stdout="", offset=0)["command"]
@@ -109,11 +108,12 @@ async def a_long_poll_returns_at_the_end(run: Run) -> None:
 async def a_long_poll_returns_after_its_time(run: Run) -> None:
     async with pipe_session(run) as session:
         started = await session.start(f"sleep {LONG}")
-        reply = await session.ask("output", command_id=started, wait=True, wait_timeout=1)
+        reply = await session.ask("output", command_id=started, wait=True, wait_timeout=_SHORT_POLL)
         command = expect_data(reply, stdout="", offset=0)["command"]
         require(command == IsPartialDict(status="running"), "a command that runs", command, reply)
         took = reply.exchange.seconds
-        require(0.9 < took < _LONG_POLL, "an answer after 1 s", f"{took:.1f} s", reply)
+        is_in_time = 0.9 * _SHORT_POLL < took < _LONG_POLL
+        require(is_in_time, f"an answer after {_SHORT_POLL} s", f"{took:.1f} s", reply)
 
 
 @clause(
@@ -140,16 +140,12 @@ async def written_input_reaches_the_command(run: Run) -> None:
     needs=NEEDS,
 )
 async def a_command_is_killed(run: Run) -> None:
-    async with pipe_session(run) as session:
-        for fields, code in (({}, -15), ({"signal": "SIGKILL"}, -9), ({"signal": "SIGINT"}, -2)):
-            heartbeat = Heartbeat(run, session.box, beats=60)
-            started = await session.start(f"echo begun; {heartbeat.command}; echo ended")
-            await session.follow(started, until="begun")
-            (await session.ask("kill", **fields)).expect_fields(success=True)
-            data = await session.follow(started)
-            wanted = IsPartialDict(status="killed", exit_code=code)
-            require(data["command"] == wanted, f"killed, with exit code {code}", data)
-        require(not await heartbeat.is_running(), "a command that has ended", "one that runs")
+    loops = await run.once(end_loops)
+    for signal, code in (("", -15), ("SIGKILL", -9), ("SIGINT", -2)):
+        data = loops.killed[signal]
+        wanted = IsPartialDict(status="killed", exit_code=code)
+        require(data["command"] == wanted, f"killed, with exit code {code}", data)
+    require(not loops.runs_after_kill, "a command that has ended", "one that runs")
 
 
 @clause(
@@ -239,13 +235,9 @@ async def a_snapshot_is_sourced(run: Run) -> None:
     needs=NEEDS,
 )
 async def closing_a_session_ends_its_commands(run: Run) -> None:
-    async with pipe_session(run) as session:
-        heartbeat = Heartbeat(run, session.box, beats=60)
-        started = await session.start(f"echo begun; {heartbeat.command}")
-        await session.follow(started, until="begun")
-        closing = await session.box.ask(f"{SESSIONS}/{segment(session.id)}/close", {})
-        closing.expect_fields(success=True)
-        require(not await heartbeat.is_running(), "a command that has ended", "one that runs")
+    loops = await run.once(end_loops)
+    loops.closed.expect_fields(success=True)
+    require(not loops.runs_after_close, "a command that has ended", "one that runs")
 
 
 @clause(
