@@ -41,6 +41,9 @@ class Terminal(io.StringIO):
         return True
 
 
+GATEWAY = replace_answer("GET", "/_fake/", 401, {"error": "Sign in", "message": "Sign in"})
+
+
 @pytest.fixture
 def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[str, FakeProxy]]:
     options = {"clock": SystemClock, "ready_after": 0.2, "reconcile_delay": 0.0}
@@ -69,6 +72,15 @@ def test_without_a_terminal_it_is_told_and_nothing_is_created_unless_yes_is_pass
     assert AFTER in said.out
     assert f"  bucket folders contract-{run_id}-*/\n" in said.out
     assert usernames(url) == ["admin"]
+
+
+def test_a_gateway_that_refuses_every_path_is_no_fake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", "--only", "sandboxes.delete.reply", "--admin-key", ADMIN_KEY]
+    with serve_fake(tmp_path, GATEWAY) as (url, _):
+        assert main([*arguments, "--proxy-url", url]) == 2
+    assert "Pass --yes to go on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("n\n", 2), ("\n", 2), ("", 2)])

@@ -6,7 +6,7 @@ from sandbox_contract.http.client import Caller, HttpClient
 from sandbox_contract.http.exchange import Exchange
 from sandbox_contract.target import Target
 
-from .api import SANDBOXES
+from .api import NO_HEADER, SANDBOXES
 from .leftovers import PREFIX
 
 REMOVAL = "docs/deploy.md#what-stays-in-the-cluster"  # how to remove them
@@ -69,11 +69,13 @@ async def has_cluster(client: HttpClient, target: Target) -> bool:
 
     Raises:
         Unreachable: nothing answers.
-        NoAnswer: the target does not answer.
+        Violation: the target does not answer, or not with JSON that it announces.
     """
     if target.app is not None:
         return False
-    return (await Caller(client)("GET", _FAKES_OWN)).status != 401
+    reply = await Caller(client)("GET", _FAKES_OWN)
+    # A gateway in front may refuse every path, in words of its own.
+    return reply.status != 401 or not reply.is_json or reply.fields().get("message") != NO_HEADER
 
 
 def patterns_of(target: Target, run_id: str | None) -> list[str]:
