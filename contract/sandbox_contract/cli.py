@@ -21,19 +21,18 @@ from sandbox_contract.report.diff import compare
 from sandbox_contract.report.diff import render as render_difference
 from sandbox_contract.report.files import write_reports
 from sandbox_contract.report.json_report import InvalidReport, read
-from sandbox_contract.report.summary import escape_unsafe
+from sandbox_contract.report.summary import escape_line
 from sandbox_contract.report.terminal import render
-from sandbox_contract.target import CannotRun, Need
+from sandbox_contract.target import OF_USERS, CannotRun
 
 from .console import discard, prepare, print_error, standard_error, standard_output
 from .distribution import version
 from .options import YES_HELP, Unusable, add_address_options, add_target_options, target_from
 from .progress import Progress
-from .runner import judge, new_run_id
+from .runner import judge, new_run_id, unhurried
 
 CANNOT, INTERRUPTED = 2, 130
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
-_OF_USERS = {Need.USER, Need.SECOND_USER, Need.ADMIN, Need.WAITING, Need.RUNTIME}
 _EPILOG = """\
 Keys are better in the environment than among the arguments: ADMIN_API_KEY, or API_KEY and
 SECOND_API_KEY. Exit codes of run: 0 every MUST that was judged holds, 1 a MUST fails, 2 nothing was
@@ -109,8 +108,9 @@ def _run(options: argparse.Namespace) -> int:
         f"Judging {target.base_url} by {len(clauses)} of {len(CLAUSES)} clauses, run {run_id}."
         " Ctrl-C ends it and cleans up.",
         highlight=False,
+        markup=False,
     )
-    needs_users = any(_OF_USERS.intersection(clause.needs) for clause in clauses)
+    needs_users = any(OF_USERS.intersection(clause.needs) for clause in clauses)
     with Progress(said, len(clauses)) as progress:
         result = judge(
             target,
@@ -121,13 +121,17 @@ def _run(options: argparse.Namespace) -> int:
             listener=progress,
             confirm=partial(_confirm, is_confirmed=options.yes) if needs_users else None,
         )
-    paths = [] if options.report is None else write_reports(result, options.report)
-    with contextlib.suppress(BrokenPipeError):  # the reader closed the output
-        render(result, standard_output())
-        for path in paths:
-            print(path)
-    if result.left:
-        _complain(f"To remove what is left: sandbox-contract sweep --run {run_id}")
+    with unhurried():  # a Ctrl-C now would lose what the run has found
+        # One that ended at the question leaves an earlier run's reports as they are.
+        is_empty = result.interrupted and not result.verdicts
+        directory: Path | None = None if is_empty else options.report
+        paths = [] if directory is None else write_reports(result, directory)
+        if result.left:
+            _complain(f"To remove what is left: sandbox-contract sweep --run {run_id}")
+        with contextlib.suppress(BrokenPipeError):  # the reader closed the output
+            render(result, standard_output())
+            for path in paths:
+                print(path)
     return result.exit_code
 
 
@@ -164,7 +168,7 @@ def _sweep(options: argparse.Namespace) -> int:
         nonlocal count
         count += 1
         done = "NOT removed" if fault else "left" if options.dry_run else "removed"
-        print(escape_unsafe(f"{done}: {leftover.what}" + (f" ({fault})" if fault else "")))
+        print(escape_line(f"{done}: {leftover.what}" + (f" ({fault})" if fault else "")))
 
     swept = sweep(target, options.run, tell, removes=not options.dry_run)
     if not count:

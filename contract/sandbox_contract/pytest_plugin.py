@@ -7,11 +7,21 @@ installed, so it imports only what it needs.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from .options import YES_HELP, add_target_options
 
-__all__ = ["PREFIX", "YES", "add_summary_lines", "pytest_addoption", "pytest_terminal_summary"]
+__all__ = [
+    "PREFIX",
+    "YES",
+    "add_summary_lines",
+    "pytest_addoption",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_testnodedown",
+]
 
 PREFIX = "--contract-"
 YES = f"{PREFIX}yes"
@@ -38,3 +48,18 @@ def pytest_terminal_summary(
 def add_summary_lines(config: pytest.Config, *lines: str) -> None:
     """Add lines to the terminal summary."""
     config.stash.setdefault(_SUMMARY_LINES, []).extend(lines)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the lines from a worker of pytest-xdist to the process with the terminal."""
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[__name__] = session.config.stash.get(_SUMMARY_LINES, list[str]())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Receive the lines of a worker of pytest-xdist."""
+    lines = getattr(node, "workeroutput", {}).get(__name__, [])
+    add_summary_lines(node.config, *lines)

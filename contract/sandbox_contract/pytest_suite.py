@@ -9,6 +9,7 @@ from sandbox_contract.clauses.catalogue import CLAUSES
 from sandbox_contract.report.summary import (
     describe_coverage,
     describe_versions,
+    escape_line,
     escape_unsafe,
     leftover_sections,
 )
@@ -19,7 +20,7 @@ from .distribution import version
 from .pytest_plugin import YES, add_summary_lines
 from .result import Coverage, Outcome, Verdict
 from .runner import Judge, new_run_id
-from .target import Target
+from .target import OF_USERS, Target
 
 
 class ProxyContract:
@@ -37,14 +38,15 @@ class ProxyContract:
         record_testsuite_property: Callable[[str, object], None],
     ) -> Iterator[Judge]:
         """Yield a judge, which removes all that it created after the last clause."""
-        judge = Judge(target, run_id=new_run_id(), confirm=_confirmation(request.config))
+        judge = Judge(target, run_id=new_run_id(), confirm=_confirmation(request))
         try:
             with judge:
                 _prepare(judge)
                 yield judge
         finally:
             _summarize(judge, request, record_testsuite_property)
-        if judge.left:
+        # After Ctrl-C, a failure in this teardown would replace pytest's own summary.
+        if judge.left and request.session.exitstatus is not pytest.ExitCode.INTERRUPTED:
             pytest.fail("\n".join(_describe_leftovers(judge)), pytrace=False)
 
     @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.id)
@@ -56,11 +58,12 @@ class ProxyContract:
         _report(verdict)
 
 
-def _confirmation(config: pytest.Config) -> Callable[[str], bool]:
+def _confirmation(request: pytest.FixtureRequest) -> Callable[[str], bool]:
     """Return the answer to the notice of leftovers in a cluster: the option, or a failure."""
 
     def confirm(notice: str) -> bool:
-        if not config.getoption(YES):
+        needs_users = any(OF_USERS.intersection(clause.needs) for clause in _selected(request))
+        if needs_users and not request.config.getoption(YES):
             pytest.fail(f"{notice}\nPass {YES} to go on. Nothing was created.", pytrace=False)
         return True
 
@@ -68,16 +71,19 @@ def _confirmation(config: pytest.Config) -> Callable[[str], bool]:
 
 
 def _prepare(judge: Judge) -> None:
+    reason = ""
     try:
         judge.prepare()
     except CannotRun as exc:
-        pytest.fail(escape_unsafe(str(exc)), pytrace=False)
+        reason = str(exc)
+    if reason:  # not while the exception is handled, which pytest would show as well
+        pytest.fail(escape_unsafe(reason), pytrace=False)
 
 
 def _describe_leftovers(judge: Judge) -> list[str]:
     cleanup = judge.run.cleanup
     sections = leftover_sections(cleanup.left, cleanup.listing_error, judge.run.cluster.left)
-    return [escape_unsafe(f"{heading}: {'; '.join(items)}") for heading, items in sections]
+    return [escape_line(f"{heading}: {'; '.join(items)}") for heading, items in sections]
 
 
 def _summarize(
@@ -89,7 +95,7 @@ def _summarize(
     `filterwarnings = error`.
     """
     class_id: str = request.node.nodeid
-    coverage = Coverage.of(judge.verdicts, selected=_count_selected(request), total=len(CLAUSES))
+    coverage = Coverage.of(judge.verdicts, selected=len(_selected(request)), total=len(CLAUSES))
     versions = escape_unsafe(describe_versions(version(), judge.run.target_version))
     add_summary_lines(request.config, f"{class_id}: {describe_coverage(coverage)}", versions)
     add_summary_lines(request.config, *_describe_leftovers(judge))
@@ -97,10 +103,11 @@ def _summarize(
     record(f"{class_id} versions", versions)
 
 
-def _count_selected(request: pytest.FixtureRequest) -> int:
-    """Return the number of clauses that -k, --deselect and similar options left in this class."""
+def _selected(request: pytest.FixtureRequest) -> list[Clause]:
+    """Return the clauses that -k, --deselect and similar options left in this class."""
     items = [item for item in request.session.items if item.parent is request.node]
-    return len({clause.id for clause in map(_clause_of, items) if clause is not None})
+    clauses = {clause.id: clause for clause in map(_clause_of, items) if clause is not None}
+    return list(clauses.values())
 
 
 def _clause_of(item: pytest.Item) -> Clause | None:

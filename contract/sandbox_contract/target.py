@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Protocol
 
 from sandbox_contract.http.client import Caller, HttpClient
+from sandbox_contract.http.exchange import Redactor
 from sandbox_contract.http.interleaving import ASGIApp
 
 
@@ -29,6 +30,10 @@ class Need(Enum):
     )
     OUTAGE = "a way to take the database down: only a target in process has one"
     STORAGE = "access to the data that the proxy stores: only a target in process gives it"
+
+
+# A clause with one of these may create something on the target.
+OF_USERS = frozenset({Need.USER, Need.SECOND_USER, Need.ADMIN, Need.WAITING, Need.RUNTIME})
 
 
 class Unsupported(Exception):
@@ -162,7 +167,7 @@ class FakeClock:
         Raises:
             Violation: the target refuses, so it is not a fake.
         """
-        client = HttpClient(self.base_url, None)
+        client = HttpClient(self.base_url, None, Redactor([self.admin_key]))
         try:
             admin = Caller.with_key(client, self.admin_key)
             response = await admin("POST", "/_fake/clock/advance", {"seconds": seconds})

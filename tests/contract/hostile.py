@@ -21,11 +21,18 @@ class Relay:
     """Relay connections to a server, and misbehave from the first request that has `trigger`.
 
     Without an upstream port it misbehaves from its start. `on_turn` is called at that request.
+    `unanswered` receives that request and those that follow.
     """
 
     def __init__(
-        self, mode: str, upstream: int | None, trigger: bytes, on_turn: Callable[[], object]
+        self,
+        mode: str,
+        upstream: int | None,
+        trigger: bytes,
+        on_turn: Callable[[], object],
+        unanswered: list[bytes],
     ) -> None:
+        self._unanswered = unanswered
         self._mode = mode
         self._upstream = upstream
         self._trigger = trigger
@@ -61,6 +68,7 @@ class Relay:
                     self._is_hostile = True
                     self._on_turn()
                 if self._is_hostile:
+                    self._unanswered.append(request)
                     await self._misbehave(writer)
                     return
                 requests.write(request)
@@ -97,11 +105,13 @@ def hostile_server(
     upstream: int | None = None,
     trigger: bytes = b"",
     on_turn: Callable[[], object] = lambda: None,
+    unanswered: list[bytes] | None = None,
 ) -> Generator[str]:
     """Serve a `Relay` in a thread, and yield its address."""
     address: Future[str] = Future()
     stop: Future[Callable[[], object]] = Future()
-    relay = Relay(mode, upstream, trigger, on_turn)
+    requests = list[bytes]() if unanswered is None else unanswered
+    relay = Relay(mode, upstream, trigger, on_turn, requests)
 
     async def run() -> None:
         stopped = asyncio.Event()

@@ -147,6 +147,37 @@ def test_in_pytest_it_is_an_option_and_in_the_summary(
     result.stdout.fnmatch_lines([f"{AFTER.replace('[', '[[]')}: {BEFORE}*-*, each with*"])
 
 
+def test_workers_of_xdist_send_their_lines_to_the_terminal(
+    proxy: tuple[str, FakeProxy], pytester: pytest.Pytester
+) -> None:
+    url, _ = proxy
+    arguments = ("-p", "no:cacheprovider", "--pyargs", "sandbox_contract", "-n", "2")
+    result = pytester.runpytest_subprocess(
+        *arguments,
+        *("--contract-proxy-url", url, "--contract-yes", "-k", "sandboxes.delete.reply"),
+        timeout=50,
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*clauses was selected, 1 judged*", f"{AFTER}: {BEFORE}*"])
+
+
+def test_ctrl_c_at_the_question_keeps_the_reports_of_an_earlier_run(
+    proxy: tuple[str, FakeProxy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    (tmp_path / "reports").mkdir()
+    earlier = tmp_path / "reports" / "report.json"
+    earlier.write_text("earlier")
+    monkeypatch.setattr(Terminal, "readline", interrupt)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    arguments = ["run", "--only", "sandboxes.delete.reply", "--report", str(earlier.parent)]
+    assert main(arguments) == 130
+    assert earlier.read_text() == "earlier"
+
+
 def test_the_page_that_is_named_has_the_heading() -> None:
     path, _, heading = REMOVAL.partition("#")
     headings = [

@@ -71,11 +71,15 @@ def test_ctrl_c_ends_a_clause_whose_target_turned_hostile_and_tells_what_may_be_
     def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    clause = BY_ID["sandboxes.delete.reply"]
+    clause, unanswered = BY_ID["sandboxes.delete.reply"], list[bytes]()
     with (
         serve_fake(tmp_path) as (upstream, _),
         hostile_server(
-            mode, urlsplit(upstream).port, trigger=b"POST /api/sandboxes ", on_turn=interrupt
+            mode,
+            urlsplit(upstream).port,
+            trigger=b"POST /api/sandboxes ",
+            on_turn=interrupt,
+            unanswered=unanswered,
         ) as url,
     ):
         target = Target(base_url=url, admin_key=ADMIN_KEY, time=RealTime(5))
@@ -83,3 +87,6 @@ def test_ctrl_c_ends_a_clause_whose_target_turned_hostile_and_tells_what_may_be_
     assert (result.interrupted, result.exit_code) == (True, 130)
     assert result.left == ["sandbox contract-00aa11-life2", "user contract-00aa11-alice"]
     assert "GET /api/admin/users" in result.listing_error
+    if mode in {"hang", "trickle"}:
+        asked = [each.partition(b" HTTP")[0].partition(b"/contract")[0] for each in unanswered]
+        assert asked == [b"POST /api/sandboxes", b"DELETE /api/sandboxes"], "and then no more"

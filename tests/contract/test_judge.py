@@ -190,19 +190,25 @@ def test_a_failing_check_is_cleaned_up_too(tmp_path: Path) -> None:
 
 
 async def test_things_are_removed_the_newest_first_and_one_that_stays_keeps_no_other() -> None:
-    removed, stack = list[str](), CleanupStack()
+    removed, reported, stack = list[str](), list[tuple[str, bool]](), CleanupStack()
     creator = Caller.with_key(HttpClient("http://target", fine), "key")
 
-    async def remove(what: str) -> None:
+    async def remove(what: str) -> bool:
         if what == "second":
             raise Violation("200", "500")
         removed.append(what)
+        return what == "first"
+
+    def report(created: tuple[str, str], was_there: bool) -> None:
+        reported.append((created[0], was_there))
 
     for what in ("first", "second", "third"):
         stack.register(what, creator, partial(remove, what))
-    assert await stack.clean_up() == [("third", "Bearer key"), ("first", "Bearer key")]
+    await stack.clean_up(report)
     assert removed == ["third", "first"]
-    assert await stack.clean_up() == []
+    assert reported == [("third", False), ("first", True)]
+    await stack.clean_up(report)
+    assert len(removed) == 2
 
 
 def test_earlier_leftovers_are_told_with_their_run(tmp_path: Path) -> None:

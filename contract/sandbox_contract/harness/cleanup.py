@@ -51,43 +51,45 @@ class CleanupStack:
         """
         self._entries.append(((what, creator.authorization or ""), undo))
 
-    async def clean_up(self) -> list[Created]:
-        """Remove everything, newest first; return the removed resources.
+    async def clean_up(self, on_removed: Callable[[Created, bool], None]) -> None:
+        """Remove everything, newest first.
 
-        Failures are not reported here, since the end of a run lists the leftovers.
+        `on_removed` is called with each removed resource, and whether it is certain that it was
+        there. Failures are not reported here, since the end of a run lists the leftovers.
         """
-        removed: list[Created] = []
         while self._entries:
             created, undo = self._entries.pop()
             try:
-                await undo()
+                was_there = await undo()
             except Exception:  # noqa: BLE001, S112  # one that stays must not keep the others
                 continue
-            removed.append(created)
-        return removed
+            on_removed(created, was_there is not False)
 
 
 class Cleanup:
     """The removal of what a run creates, at the end of each clause and of the run.
 
-    After the end of the run, `left` lists the leftovers on the target. If the target could not list
-    them, `listing_error` is the reason, and `left` lists possible leftovers: resources that were
-    created, or whose creation was not answered, and that were not seen removed. `has_created` says
-    whether there was anything to remove.
+    After the end of the run, `left` lists the leftovers on the target: those in `listed`, and those
+    whose creation was not answered and may still come to be. If the target could not list them,
+    `listing_error` is the reason, and `left` lists possible leftovers: resources that were created,
+    or whose creation was not answered, and that were not seen removed. `has_created` says whether
+    there was anything to remove.
     """
 
     def __init__(self, client: HttpClient, target: Target, run_id: str) -> None:
         self.of_clause = CleanupStack()
         self.of_run = CleanupStack()
         self.left: list[str] = []
+        self.listed: list[str] = []
         self.listing_error = ""
         self._client = client
         self._target = target
         self._run_id = run_id
         self.has_created = False
         self._created: set[Created] = set()  # perhaps
+        self._unanswered: set[Created] = set()  # those of them that may still come to be
         client.observers.append(self._note_exchange)
-        client.unanswered_observers.append(self._note_creation)
+        client.unanswered_observers.append(self._note_unanswered)
 
     async def end_clause(self) -> None:
         """Remove the clause's resources."""
@@ -97,40 +99,67 @@ class Cleanup:
         """Remove the resources of the clause and of the run, and find leftovers."""
         await self._clean_up(self.of_clause)
         await self._clean_up(self.of_run)
-        self.left, self.listing_error = [], ""
+        self.left, self.listed, self.listing_error = [], [], ""
+        faults: dict[str, str] = {}
         if not self.has_created:
             return
         try:
-            found = await leftovers(self._client, self._target)
+            if found := await self._find():
+                faults = {each.what: await _fault_of_removal(each) for each in found}
+                found = await self._find()  # a removal may be answered and not done
         except Exception as exc:  # noqa: BLE001  # whatever a target lists
             self.suppose(str(exc))
             return
         for each in found:
-            if each.run_id == self._run_id:
-                try:
-                    await each.remove()
-                except Exception as exc:  # noqa: BLE001
-                    self.left.append(self._client.redactor.text(f"{each.what} ({exc})"))
+            fault = faults.get(each.what) or "it is listed after it was deleted"
+            self.listed.append(self._client.redactor.text(f"{each.what} ({fault})"))
+        seen = {*faults, *(each.what for each in found)}
+        unseen = sorted({what for what, _ in self._unanswered} - seen)
+        perhaps = [f"perhaps {what}, whose creation was not answered" for what in unseen]
+        self.left = [*self.listed, *perhaps]
 
     def suppose(self, listing_error: str) -> None:
         """Report possible leftovers, since the target was not asked or did not answer."""
-        self.left = sorted({what for what, _ in self._created})
+        possible = {what for what, _ in self._created}
+        if self._target.admin_key:  # every key belongs to a user of the run
+            possible = {what for what in possible if not what.startswith("key ")}
+        self.left = sorted(possible)
         self.listing_error = self._client.redactor.text(listing_error) if self.left else ""
 
+    async def _find(self) -> list[Leftover]:
+        found = await leftovers(self._client, self._target)
+        return [each for each in found if each.run_id == self._run_id]
+
     async def _clean_up(self, stack: CleanupStack) -> None:
-        self._created.difference_update(await stack.clean_up())
+        await stack.clean_up(self._note_removed)
+
+    def _note_removed(self, created: Created, was_there: bool) -> None:
+        self._created.discard(created)
+        if was_there:
+            self._unanswered.discard(created)
+        elif created in self._unanswered:
+            self._created.add(created)
 
     def _note_exchange(self, exchange: Exchange) -> None:
         if not 400 <= exchange.status < 500:  # after a 5xx, it may be there
             headers, body = exchange.request_headers, exchange.request_body
             self._note_creation(exchange.method, exchange.path, headers, body)
 
-    def _note_creation(
+    def _note_unanswered(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> None:
-        if (what := _creation(method, path, body)) is not None:
-            self.has_created = True
-            self._created.add((what, headers.get("authorization", "")))
+        if (created := self._note_creation(method, path, headers, body)) is not None:
+            self._unanswered.add(created)
+
+    def _note_creation(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Created | None:
+        if (what := _creation(method, path, body)) is None:
+            return None
+        created = (what, headers.get("authorization", ""))
+        self.has_created = True
+        self._created.add(created)
+        return created
 
 
 def _creation(method: str, path: str, body: bytes) -> str | None:
@@ -157,6 +186,14 @@ class Sweep:
     in_cluster: list[str]
 
 
+async def _fault_of_removal(leftover: Leftover) -> str:
+    try:
+        await leftover.remove()
+    except Exception as exc:  # noqa: BLE001  # whatever a target answers
+        return str(exc)
+    return ""
+
+
 def sweep(target: Target, run_id: str | None, tell: Tell, *, removes: bool = True) -> Sweep:
     """Remove the leftovers of one run, or of all; or only find them.
 
@@ -170,26 +207,34 @@ def sweep(target: Target, run_id: str | None, tell: Tell, *, removes: bool = Tru
 
 async def _sweep(target: Target, run_id: str | None, tell: Tell, *, removes: bool) -> Sweep:
     client = HttpClient(target.base_url, target.app, Redactor(target.keys))
-    try:
+
+    async def find() -> list[Leftover]:
         found = await leftovers(client, target)
-        own = [each for each in found if run_id in {None, each.run_id}]
-        is_complete = all([await _sweep_one(each, tell, removes=removes) for each in own])
-        is_deployed = await has_cluster(client, target)
+        return [each for each in found if run_id in {None, each.run_id}]
+
+    try:
+        found = await find()
+        faults = {each.what: await _fault_of_removal(each) for each in found if removes}
+        stays = {each.what for each in await find()} if removes and found else set[str]()
+        is_deployed = await _may_have_cluster(client, target)
     except Unreachable as exc:
         raise CannotRun(str(exc)) from exc
     except Violation as exc:
-        raise CannotRun(f"The target shows nothing to these keys: {exc}.") from exc
+        told = client.redactor.text(str(exc))
+        raise CannotRun(f"The target shows nothing to these keys: {told}.") from exc
     finally:
         await client.close()
-    return Sweep(is_complete, patterns_of(target, run_id) if is_deployed else [])
+    for each in found:
+        fault = faults.get(each.what, "")
+        if each.what in stays:
+            fault = fault or "it is listed after it was deleted"
+        faults[each.what] = fault
+        tell(each, client.redactor.text(fault) if fault else None)
+    return Sweep(not any(faults.values()), patterns_of(target, run_id) if is_deployed else [])
 
 
-async def _sweep_one(leftover: Leftover, tell: Tell, *, removes: bool) -> bool:
+async def _may_have_cluster(client: HttpClient, target: Target) -> bool:
     try:
-        if removes:
-            await leftover.remove()
-    except Violation as exc:
-        tell(leftover, str(exc))
-        return False
-    tell(leftover, None)
-    return True
+        return await has_cluster(client, target)
+    except (Unreachable, Violation):
+        return True  # what was removed is to be told all the same

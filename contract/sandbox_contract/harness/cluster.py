@@ -59,7 +59,7 @@ def notice(left: Sequence[str]) -> str:
     """Return the notice for a person before the run."""
     listed = "\n".join(f"  {each}" for each in left)
     return (
-        "This target is no fake. If it is a deployed proxy, its cluster will keep:\n"
+        "This target is no fake. If it is a deployed proxy, sandboxes leave in its cluster:\n"
         f"{listed}\nNo request removes these; see {REMOVAL}"
     )
 

@@ -192,16 +192,17 @@ class Sandboxes:
     def _will_be_deleted(self, box: SandboxHandle, stack: CleanupStack) -> None:
         stack.register(f"sandbox {box.name}", box.owner.call, lambda: self._delete(box))
 
-    async def _delete(self, box: SandboxHandle) -> None:
-        """Delete a sandbox, even if its user is inactive."""
+    async def _delete(self, box: SandboxHandle) -> bool:
+        """Delete a sandbox, even if its user is inactive; return whether it was there."""
         reply = await box.delete()
         if reply.status == 401 and self._target.admin_key:
             user = await self._actors.admin("PUT", user_path(box.owner.id), {"is_active": True})
             if user.status == 404:
-                return  # it went with its owner
+                return True  # it went with its owner
             key = await self._actors.make_key(box.owner.id)
             reply = await box.owner.saying(key.secret)("DELETE", box.path)
         require_gone(reply)
+        return reply.status == 200
 
 
 def _require_started(start: Start) -> None:

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from time import perf_counter
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
@@ -20,7 +20,6 @@ from .exchange import Exchange, Redactor
 from .expect import NoAnswer, Reply
 from .interleaving import ASGIApp, Interleaved
 
-_T = TypeVar("_T")
 Observer = Callable[[Exchange], None]
 UnansweredObserver = Callable[[str, str, Mapping[str, str], bytes], None]
 _TIMEOUT = 60.0  # seconds from a request to the last byte of its answer
@@ -28,6 +27,7 @@ _CONNECT_TIMEOUT = 10.0
 _SIZE_LIMIT = 16 * 1024 * 1024  # bytes of an answer's body, decompressed
 # Longer than the proxy's own 300 s, so that its answer to a command that takes longer is seen.
 LONG = 330.0
+_PATIENCE = 5  # requests in a row without an answer
 _LAST_PORT = 65_535
 _LAST_WORDS = 5.0  # seconds
 # Once a run was interrupted. The first request that takes as long is the last one that is sent.
@@ -73,6 +73,7 @@ class HttpClient:
         self.observers: list[Observer] = []
         self.unanswered_observers: list[UnansweredObserver] = []
         self._is_doubtful = False
+        self._unanswered = 0  # requests in a row
         self._is_interrupted = False
         self._has_given_up = False
 
@@ -83,16 +84,21 @@ class HttpClient:
     async def give_up_if_gone(self) -> str:
         """Return why the target is gone, and send nothing more to it; or return nothing.
 
-        After a request that was not answered, this asks for the health check.
+        After a request that was not answered, this asks for the health check. A target that answers
+        this alone is gone, too.
         """
         if not self._is_doubtful or self._has_given_up:
             return ""
+        unanswered, self._is_doubtful = self._unanswered, False
+        if unanswered >= _PATIENCE:
+            self._has_given_up = True
+            return f"{unanswered} requests in a row were not answered"
         try:
             await Caller(self)("GET", "/health", seconds=_INTERRUPTED_TIMEOUT)
         except (NoAnswer, Unreachable) as exc:
             self._has_given_up = True
             return str(exc)
-        self._is_doubtful = False
+        self._unanswered = unanswered
         return ""
 
     def try_again(self) -> None:
@@ -139,13 +145,34 @@ class HttpClient:
         try:
             answer, body = await self._answer(client, request, limit, expected)
         except Unreachable:
-            self._is_doubtful = True
+            self._note_unanswered()
+            raise
+        except _AnsweredAfterCancellation as exc:
+            self._observe(request, method, path, sent, exc.answer, perf_counter() - started)
             raise
         except BaseException:  # cancelled, too
-            self._is_doubtful = True
+            self._note_unanswered()
             for observe in self.unanswered_observers:
                 observe(method, path, _known(request.headers), sent)
             raise
+        taken = perf_counter() - started
+        return Reply(self._observe(request, method, path, sent, (answer, body), taken))
+
+    def _note_unanswered(self) -> None:
+        self._is_doubtful = True
+        self._unanswered += 1
+
+    def _observe(
+        self,
+        request: httpx.Request,
+        method: str,
+        path: str,
+        sent: bytes,
+        answered: tuple[httpx.Response, bytes],
+        seconds: float,
+    ) -> Exchange:
+        self._unanswered = 0
+        answer, body = answered
         exchange = Exchange(
             method=method,
             path=path,
@@ -154,12 +181,12 @@ class HttpClient:
             status=answer.status_code,
             headers={name.lower(): value for name, value in answer.headers.items()},
             body=body,
-            seconds=perf_counter() - started,
+            seconds=seconds,
             redactor=self.redactor,
         )
         for observer in self.observers:
             observer(exchange)
-        return Reply(exchange)
+        return exchange
 
     async def _answer(
         self, client: httpx.AsyncClient, request: httpx.Request, limit: float, expected: str
@@ -319,7 +346,17 @@ async def _exchange(
     return answer, bytes(body)
 
 
-async def _to_the_end(sending: Awaitable[_T], *, is_creation: bool) -> _T:
+class _AnsweredAfterCancellation(asyncio.CancelledError):
+    """A creation was answered after its request had been cancelled."""
+
+    def __init__(self, answer: tuple[httpx.Response, bytes]) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+async def _to_the_end(
+    sending: Awaitable[tuple[httpx.Response, bytes]], *, is_creation: bool
+) -> tuple[httpx.Response, bytes]:
     """Return an answer; if cancelled, still wait a few seconds for that to a creation.
 
     A resource can be removed only once it exists.
@@ -332,6 +369,8 @@ async def _to_the_end(sending: Awaitable[_T], *, is_creation: bool) -> _T:
             await asyncio.wait({asking}, timeout=_LAST_WORDS)
         asking.cancel()
         await asyncio.wait({asking})
+        if not asking.cancelled() and asking.exception() is None:
+            raise _AnsweredAfterCancellation(asking.result()) from None
         raise
 
 
@@ -377,7 +416,7 @@ class Caller:
 
 def segment(name: str) -> str:
     """Return a name as one segment of a path."""
-    return quote(name, safe="")
+    return quote(name, safe="", errors="surrogatepass")
 
 
 def _known(headers: httpx.Headers) -> dict[str, str]:

@@ -102,7 +102,7 @@ class Reply:
         """Return the body as JSON."""
         try:
             return json.loads(self.exchange.body, object_hook=_Object)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise Violation("a body of JSON", str(self), self.exchange) from exc
 
     def fields(self) -> Json:

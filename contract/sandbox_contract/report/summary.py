@@ -23,7 +23,7 @@ WORST_FIRST = tuple(MEANINGS)
 NOTEWORTHY = (Outcome.FAIL, Outcome.ERROR, Outcome.FINDING)
 # Characters that XML 1.0 forbids, terminal control characters, and bidirectional overrides.
 UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
@@ -43,6 +43,11 @@ def escape_unsafe(text: str) -> str:
     r"""Return `text` with unsafe characters escaped, as in `\x1b`; newlines and tabs stay."""
     lines = text.replace("\r\n", "\n")
     return UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), lines)
+
+
+def escape_line(text: str) -> str:
+    """Return `text` on one line, with unsafe characters and newlines escaped."""
+    return escape_unsafe(text).replace("\n", r"\n")
 
 
 def truncate(text: str, length: int) -> str:

@@ -12,6 +12,7 @@ from .summary import (
     by_missing_needs,
     by_outcome,
     describe_versions,
+    escape_line,
     escape_unsafe,
     headline,
     leftover_sections,
@@ -97,7 +98,7 @@ def _render_leftovers(result: Result, console: Console) -> None:
         title.stylize("bold yellow")
         _print(console, title)
         for item in items:
-            _print(console, _hanging_indent("  ", item, console))
+            _print(console, _hanging_indent("  ", escape_line(item), console))
         _print(console, Text())
 
 

@@ -126,7 +126,8 @@ def _settings(run: Run) -> settings:
 )
 async def nothing_is_left_behind(run: Run) -> None:
     await run.remove_everything()
-    require(not run.cleanup.left, "everything removed that was made", "; ".join(run.cleanup.left))
+    listed = "; ".join(run.cleanup.listed)
+    require(not listed, "everything removed that was created", listed)
     found = await leftovers(run.client, run.target)
     own = [each.what for each in found if each.run_id == run.id]
     require(not own, f"nothing of run {run.id}", ", ".join(own))
