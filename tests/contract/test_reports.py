@@ -206,6 +206,7 @@ def test_the_page_shows_notes_needs_settings_and_leftovers() -> None:
         "--ready-timeout",
         *RESULT.left,
         *RESULT.out_of_reach,
+        f"sandbox-contract sweep --run {RESULT.run_id}",
     ):
         assert said in text
 
