@@ -1,4 +1,4 @@
-"""The runtime's SDK, sync and async, through the proxy: each shell method of the contract."""
+"""The SDK of the runtime, sync and async, through the proxy: each shell and bash method."""
 
 # The SDK's types are inline, and it forgot to say so (py.typed).
 # pyright: reportMissingTypeStubs=false
@@ -24,7 +24,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Generator[FakeProxyServer]
 @pytest.fixture
 def key(fake: FakeProxyServer, request: pytest.FixtureRequest) -> str:
     """Return a key of a user with a sandbox `box` that is ready."""
-    made = fake.user("sync" if "sandbox" in request.fixturenames else "async")
+    made = fake.user(request.node.name.replace("_", "-")[-50:].strip("-"))
     fake.client(made).post("/api/sandboxes", json={"name": "box"})
     return made
 
@@ -124,3 +124,77 @@ async def test_each_method_of_the_async_client(asynchronous: AsyncSandbox) -> No
     listed = (await shell.list_sessions()).data
     assert listed is not None
     assert one not in listed.sessions
+
+
+# The pipe API -------------------------------------------------------------------------------------
+
+
+@pytest.mark.check
+def test_each_method_of_the_sync_clients_pipe_api(sandbox: Sandbox) -> None:
+    bash = sandbox.bash
+    made = bash.create_session(session_id="one", exec_dir="/sandbox").data
+    assert made is not None
+    assert (made.session_id, made.status, made.working_dir) == ("one", "ready", "/sandbox")
+
+    done = bash.exec(command="echo $A; pwd >&2; exit 3", session_id="one", env={"A": "é"}).data
+    assert done is not None
+    assert (done.status, done.exit_code) == ("completed", 3)
+    assert (done.stdout, done.offset, done.stderr_offset) == ("é\n", 3, len(done.stderr or ""))
+    late = bash.exec(command="cat", session_id="one", timeout=0.1).data
+    assert late is not None
+    assert (late.status, late.exit_code) == ("running", None)
+
+    bash.write(session_id="one", command_id=late.command_id, input="typed")
+    read = bash.output(
+        session_id="one", command_id=late.command_id, wait=True, wait_timeout=10
+    ).data
+    assert read is not None
+    assert (read.stdout, read.offset, read.stderr) == ("typed", 5, "")
+    (row,) = bash.sessions().data or []
+    assert (row.current_command, row.command_count) == ("cat", 2)
+    bash.kill(session_id="one", signal="SIGKILL")
+    read = bash.output(session_id="one", offset=5, wait=True).data
+    assert read is not None
+    assert read.command is not None
+    assert (read.command.status, read.command.exit_code) == ("killed", -9)
+
+    limited = bash.exec(command="sleep 1000", session_id="one", hard_timeout=0.1).data
+    assert limited is not None
+    assert (limited.status, limited.exit_code) == ("timed_out", -1)
+    assert bash.close_session("one").success
+    with pytest.raises(ApiError) as caught:
+        bash.output(session_id="one")
+    assert caught.value.status_code == 404
+    with pytest.raises(UnprocessableEntityError):
+        bash.kill(session_id="one", signal="SIGHUP")
+
+
+@pytest.mark.check
+async def test_each_method_of_the_async_clients_pipe_api(asynchronous: AsyncSandbox) -> None:
+    bash = asynchronous.bash
+    started = (await bash.exec(command="read x; echo $x; exit 1", async_mode=True)).data
+    assert started is not None
+    assert (started.status, started.stdout, started.offset) == ("running", "", 0)
+    one = started.session_id
+    await bash.write(session_id=one, input="typed\n")
+    stdout = ""
+    while True:
+        read = (await bash.output(session_id=one, offset=len(stdout), wait=True)).data
+        assert read is not None
+        assert read.command is not None
+        stdout += read.stdout or ""
+        if read.command.status != "running":
+            break
+    assert (stdout, read.command.status, read.command.exit_code) == ("typed\n", "completed", 1)
+
+    cut = (await bash.exec(command="printf %100s", session_id=one, max_output_length=10)).data
+    assert cut is not None
+    assert cut.stdout is not None
+    assert len(cut.stdout) < 100 == cut.offset
+    await bash.exec(command="sleep 1000", session_id=one, async_mode=True)
+    await bash.kill(session_id=one)
+    made = (await bash.create_session()).data
+    assert made is not None
+    assert {row.session_id for row in (await bash.sessions()).data or []} == {one, made.session_id}
+    assert (await bash.close_session(made.session_id)).success
+    assert [row.session_id for row in (await bash.sessions()).data or []] == [one]
