@@ -182,9 +182,17 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
             filter(None, [scope["raw_path"].decode(), scope["query_string"].decode()])
         ),
         "authorization": request.headers.get("authorization"),
+        "cookie": request.headers.get("cookie"),
         "body": (await request.body()).decode(),
     }
-    await JSONResponse(said)(scope, receive, send)
+    await JSONResponse(said, headers={"set-cookie": "session=1"})(scope, receive, send)
+
+
+async def test_no_caller_gets_the_cookies_of_another() -> None:
+    wire = HttpClient("http://target.test", echo)
+    for caller in (Caller.with_key(wire, KEY), Caller(wire)):
+        assert (await caller("GET", "/")).fields()["cookie"] is None
+    await wire.close()
 
 
 async def test_a_path_is_sent_as_it_is_written_below_the_base() -> None:

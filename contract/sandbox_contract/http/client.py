@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any, Self
 from urllib.parse import quote
@@ -235,8 +236,12 @@ class HttpClient:
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
-            # Neither proxies nor redirects: a key goes to the target and nowhere else.
-            self._client = httpx.AsyncClient(transport=self._transport(), trust_env=False)
+            # Neither proxies nor redirects: a key goes to the target and nowhere else. No cookies:
+            # one caller's would go with another's key.
+            cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+            self._client = httpx.AsyncClient(
+                transport=self._transport(), trust_env=False, cookies=cookies
+            )
         return self._client
 
     def _transport(self) -> httpx.AsyncBaseTransport:
