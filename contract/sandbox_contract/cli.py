@@ -152,7 +152,7 @@ def _confirm(notice: str, *, is_confirmed: bool) -> bool:
 
 def _list(options: argparse.Namespace) -> int:
     for clause in _chosen(options.only, options.level):
-        needs = ", ".join(need.name.lower().replace("_", " ") for need in clause.needs)
+        needs = "; ".join(need.value.partition(":")[0] for need in clause.needs)
         print(f"{clause.id}  {clause.level}\n  {clause.sentence}\n  {clause.link}")
         print(f"  needs: {needs}" if needs else "  needs nothing but a proxy", end="\n\n")
     return 0
