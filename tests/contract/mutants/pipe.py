@@ -44,7 +44,6 @@ def _with_failed(said: Json) -> Json:
 for _id, _said, _change, _clause in (
     ("no-command-id", "lacks command_id", losing("data.command_id"), "exec.reply"),
     ("no-offset", "lacks offset", losing("data.offset"), "exec.reply"),
-    ("no-stderr", "has null as stderr", setting("data.stderr", None), "exec.reply"),
     ("done", "is done when it is completed", setting("data.status", "done"), "exec.reply"),
     ("exit-text", "has a text as exit code", turning("data.exit_code", str), "exec.reply"),
     ("exit-0", "has exit code 0 always", setting("data.exit_code", 0), "status.exit-code"),
