@@ -45,16 +45,9 @@ FAILURES = ("500", "502 page", "503", "504")
 ANSWERED_AT_ONCE = ("create_sandbox", "delete_sandbox", "pause_sandbox")
 CHANGING = (*ANSWERED_AT_ONCE, "resume_sandbox")
 STARTING = ("send_prompt_to_sandbox", "run_agent")
-SHOWING_OUTPUT = (*STARTING, "get_prompt_output", "cancel_prompt")
+SHOWING_OUTPUT = ("send_prompt_to_sandbox", "get_prompt_output", "cancel_prompt")
 
 KNOWN = (
-    Known(
-        LATE,
-        ("get_prompt_output", "cancel_prompt"),
-        ("trickle",),
-        "An output may take 120 s as long as a byte of it comes every 10 s, even where the tool"
-        " waits for less.",
-    ),
     Known(
         LATE,
         ("cancel_prompt",),
@@ -199,23 +192,23 @@ KNOWN = (
     ),
 )
 
-# By design: the output of a command and the content of a file are the user's own data, and are
-# passed on unchanged. Masked, a file that is read and written again would be another one, and the
-# output of `env` untrue. In JSON, control characters are escaped.
+# By design: the content of a file is the user's own data, and is passed on unchanged. Masked, a
+# file that is read and written again would be another one. In JSON, control characters are escaped.
 BY_DESIGN = (
     Known(
         SHOWS_KEY,
-        (*SHOWING_OUTPUT, "read_sandbox_file"),
+        ("read_sandbox_file",),
         ("key in a success",),
-        "The output of a command and the content of a file are passed on unchanged.",
-        operations=("executeCommand", "viewSession", "readFile"),
+        "The content of a file is passed on unchanged.",
+        operations=("readFile",),
         times=(ALWAYS,),
     ),
     Known(
         CONTROLS,
         (*SHOWING_OUTPUT, "read_sandbox_file"),
         ("control text in a success",),
-        "The output of a command and the content of a file are passed on unchanged.",
+        "The text spells those of a command's output, and the JSON beside it escapes them. The"
+        " content of a file is passed on unchanged.",
         operations=("executeCommand", "viewSession", "readFile"),
         times=(ALWAYS,),
     ),
