@@ -72,6 +72,14 @@ def made_name(exchange: Exchange) -> str | None:
     return name
 
 
+def test_a_runtime_that_never_answers_fails_one_clause(tmp_path: Path) -> None:
+    with in_process(tmp_path, listen_after=1e6) as target:
+        result = judge(target)
+    failing = {each.clause.id for each in result.verdicts if each.outcome is Outcome.FAIL}
+    assert failing == {"readiness.ready.answers"}
+    assert result.counts[Outcome.ERROR] == 0
+
+
 def test_the_fake_keeps_every_promise_in_documented_exchanges(tmp_path: Path) -> None:
     differences, made = dict[str, None](), list[str]()
 

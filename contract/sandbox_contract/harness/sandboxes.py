@@ -116,17 +116,22 @@ class Sandboxes:
         """Let time pass until a sandbox is ready and its runtime answers.
 
         Raises:
-            NotInTime: it does not get there within the target's budget.
+            Unsupported: it does not get there; the clauses of readiness say more.
         """
-        await self._clock.until_phase(box, Phase.READY)
-        await self.until_it_answers(box)
+        _require_started(await self._observe_start(box))
 
     async def until_it_answers(self, box: SandboxHandle) -> None:
         """Let time pass until the runtime of a ready sandbox answers.
 
         Raises:
-            NotInTime: it does not answer within the target's budget.
+            Unsupported: it does not; one clause of readiness says more.
         """
+        try:
+            await self._until_it_answers(box)
+        except NotInTime as exc:
+            raise Unsupported(Need.RUNTIME, reason=str(exc)) from exc
+
+    async def _until_it_answers(self, box: SandboxHandle) -> None:
         replies: list[Reply] = []
 
         async def look() -> bool | None:
@@ -179,7 +184,7 @@ class Sandboxes:
         except NotInTime as exc:
             return Start(box, statuses, not_ready=exc)
         try:
-            await self.until_it_answers(box)
+            await self._until_it_answers(box)
         except NotInTime as exc:
             return Start(box, statuses, silent=exc)
         return Start(box, statuses)
