@@ -219,6 +219,7 @@ async def a_resumed_sandbox_runs_commands(run: Run) -> None:
     (await box.pause()).expect(200)
     await run.clock.until_phase(box, Phase.PAUSED)
     (await box.resume()).expect(200)
-    await run.sandboxes.until_ready(box)
+    await run.clock.until_phase(box, Phase.READY)
+    await run.sandboxes.until_it_answers(box)
     output = await box.output("echo awake")
     require(output == "awake", "the output of a command", output)
