@@ -442,8 +442,10 @@ async def test_after_a_kill_the_next_start_finds_its_state_and_ends_leftover_pro
         user = await a_user(fake.url)
         await user.post("/api/sandboxes", json={"name": "box"})
         await execute(user, "setsid sleep 1000 & echo $! >> ~/pids")
+        (pid,) = pids_in(in_the_home(tmp_path, "pids"))
+        # Before it has a session of its own, the end of the terminal would end it.
+        await wait_until(lambda: psutil.Process(pid).name() == "sleep")
         await fake.end(signal.SIGKILL)
-    (pid,) = pids_in(in_the_home(tmp_path, "pids"))
     assert is_running(pid)
     async with serving(environment, *arguments) as fake:
         await wait_until(lambda: not is_running(pid))
