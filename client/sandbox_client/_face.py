@@ -205,7 +205,7 @@ class Face:
         write(self._filter.feed(text))
 
     def end_output(self) -> None:
-        """Print what was held back of an output, and say how much of it was no text."""
+        """Print the held-back end of an output, and the number of characters that were no text."""
         if self.as_json:
             return
         write(self._filter.end())

@@ -65,7 +65,7 @@ class Kept:
 
     @classmethod
     def of(cls, output: str) -> Self:
-        """Read an output as the runtime returns it, with a marker in place of what is gone."""
+        """Read an output as the runtime returns it, with a marker in place of the middle."""
         if len(output) < RUNTIME_KEEPS:
             return cls(output)
         left_out = _LEFT_OUT.search(output, len(output) // 2 - _MARKER_ROOM)

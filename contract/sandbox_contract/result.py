@@ -128,7 +128,7 @@ class Result:
         """The exit code of `sandbox-contract run`.
 
         130 if it was interrupted, 1 if a MUST fails, 2 if the suite broke, judged nothing or lost
-        the target, and 0 otherwise: a partial run whose clauses hold is a success.
+        the target, and 0 otherwise: a partial run is a success if its clauses hold.
         """
         counts = self.counts
         if self.interrupted:

@@ -100,6 +100,25 @@ def test_a_sweep_does_not_trust_the_answer_to_a_deletion(
     assert "NOT removed: sandbox contract-00aa11-box (it is listed after" in capsys.readouterr().out
 
 
+def test_a_sweep_reports_its_removals_although_the_target_stops_listing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists: list[str] = []
+
+    def is_second_list(scope: Scope) -> bool:
+        is_list = (scope["method"], scope["path"]) == ("GET", "/api/sandboxes")
+        lists.extend(["list"] * is_list)
+        return is_list and len(lists) > 2  # the first is that of the test
+
+    refused = behind(is_second_list, lambda _: JSONResponse({}, 500))
+    with serve_fake(tmp_path, refused) as (url, fake):
+        key = fake.user("zoe")
+        call(url, key, "POST", "/api/sandboxes", {"name": "contract-00aa11-box"})
+        assert call(url, key, "GET", "/api/sandboxes")["count"] == 1
+        assert main(["sweep", "--all", "--proxy-url", url, "--api-key", key]) == 0
+    assert capsys.readouterr().out == "removed: sandbox contract-00aa11-box\n"
+
+
 def test_a_target_that_answers_only_its_health_check_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ NEVER = Outcome(seconds=math.inf)
 
 
 class Scripted:
-    """A pipe API whose commands all have one outcome, and its clock."""
+    """A pipe API with one outcome for all commands, and its clock."""
 
     def __init__(self, outcome: Outcome = NEVER) -> None:
         self.clock = ManualClock()

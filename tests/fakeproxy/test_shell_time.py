@@ -17,7 +17,7 @@ NEVER = Outcome(seconds=math.inf)
 
 
 class Timed:
-    """A shell whose commands all have one outcome, and its clock."""
+    """A shell with one outcome for all commands, and its clock."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.clock = ManualClock()

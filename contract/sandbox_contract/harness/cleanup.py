@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,12 +68,12 @@ class CleanupStack:
 
 
 class Cleanup:
-    """The removal of what a run creates, at the end of each clause and of the run.
+    """The removal of a run's resources, at the end of each clause and of the run.
 
-    After the end of the run, `left` lists the leftovers on the target: those in `listed`, and those
-    whose creation was not answered and may still come to be. If the target could not list them,
-    `listing_error` is the reason, and `left` lists possible leftovers: resources that were created,
-    or whose creation was not answered, and that were not seen removed. `has_created` says whether
+    After the end of the run, `left` lists the leftovers on the target: those in `listed`, and
+    resources that may still appear, since their creation was not answered. If the target could not
+    list its resources, `listing_error` is the reason, and `left` lists possible leftovers: those
+    that were created, or may have been, and that were not seen removed. `has_created` says whether
     there was anything to remove.
     """
 
@@ -134,11 +135,9 @@ class Cleanup:
         await stack.clean_up(self._note_removed)
 
     def _note_removed(self, created: Created, was_there: bool) -> None:
-        self._created.discard(created)
-        if was_there:
+        if was_there or created not in self._unanswered:
+            self._created.discard(created)
             self._unanswered.discard(created)
-        elif created in self._unanswered:
-            self._created.add(created)
 
     def _note_exchange(self, exchange: Exchange) -> None:
         if not 400 <= exchange.status < 500:  # after a 5xx, it may be there
@@ -215,7 +214,10 @@ async def _sweep(target: Target, run_id: str | None, tell: Tell, *, removes: boo
     try:
         found = await find()
         faults = {each.what: await _fault_of_removal(each) for each in found if removes}
-        stays = {each.what for each in await find()} if removes and found else set[str]()
+        stays: set[str] = set()
+        if faults:
+            with suppress(Unreachable, Violation):  # the removals are reported all the same
+                stays = {each.what for each in await find()}
         is_deployed = await _may_have_cluster(client, target)
     except Unreachable as exc:
         raise CannotRun(str(exc)) from exc
@@ -237,4 +239,4 @@ async def _may_have_cluster(client: HttpClient, target: Target) -> bool:
     try:
         return await has_cluster(client, target)
     except (Unreachable, Violation):
-        return True  # what was removed is to be told all the same
+        return True  # the removals are reported all the same

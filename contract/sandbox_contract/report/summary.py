@@ -19,7 +19,7 @@ MEANINGS: Mapping[Outcome, str] = {
 }
 UNKNOWN_VERSION = "unknown"  # of a target
 WORST_FIRST = tuple(MEANINGS)
-# The outcomes whose verdicts a report shows in full.
+# A report shows verdicts with these outcomes in full.
 NOTEWORTHY = (Outcome.FAIL, Outcome.ERROR, Outcome.FINDING)
 # Characters that XML 1.0 forbids, terminal control characters, and bidirectional overrides.
 UNSAFE = re.compile(
@@ -114,7 +114,7 @@ def describe_versions(suite: str, target: str | None) -> str:
 
 
 def overall_outcome(result: Result) -> Outcome:
-    """Return the outcome whose colour and sign stand for the whole run."""
+    """Return the outcome that gives the whole run its colour and sign."""
     if result.counts[Outcome.FAIL]:
         return Outcome.FAIL
     if result.exit_code:
