@@ -4,6 +4,7 @@ Files are real. They are in a temporary directory that is created when it is fir
 """
 
 import signal
+from dataclasses import replace
 from datetime import datetime
 
 from sandbox_fakeproxy.clock import Clock, SystemClock
@@ -14,6 +15,7 @@ from sandbox_fakeproxy.runtime.playback import Outcome, Playback, Script
 from sandbox_fakeproxy.runtime.pods import Pod, PodRuntime
 from sandbox_fakeproxy.runtime.shell.commands import CommandRun
 from sandbox_fakeproxy.runtime.shell.sessions import Sessions, ShellListener
+from sandbox_fakeproxy.runtime.unwrapping import unwrapped
 
 _CTRL_C = "\x03"
 
@@ -139,6 +141,9 @@ def _succeed_silently(_command: Command) -> Outcome:
 class ScriptedRuntime(PodRuntime):
     """Play the outcomes that `script` returns for commands; it may raise `RuntimeUnreachable`.
 
+    The text of a command is the one that a person gave: without what a client adds to it so that
+    its standard input is empty.
+
     Time passes on `clock`, which has to be the app's own. With a `seed`, the same requests create
     sessions with the same ids. The runtime records the `commands`, the ids of the sandboxes that
     were `stopped` and `removed`, and whether it was `closed`.
@@ -183,6 +188,7 @@ class ScriptedRuntime(PodRuntime):
         return ScriptedProcess(self._run_script, self._clock, listener)
 
     def _run_script(self, command: Command) -> Outcome:
+        command = replace(command, text=unwrapped(command.text))
         self.commands.append(command)
         outcome = self._script(command)
         if outcome.length and not self._has_clock:

@@ -1,0 +1,44 @@
+"""The command that a person gave, in a line that a client has wrapped for the shell.
+
+A client gives a command an empty standard input: with pipes by `exec </dev/null; COMMAND`, on a
+terminal by `eval WORD </dev/null`, where WORD is the quoted command, behind `--` if need be. A
+terminal's line may begin with a mark, by which the client finds the command again, and with the
+variables that it sets once in each shell.
+"""
+
+import re
+import shlex
+
+_NO_INPUT = "exec </dev/null; "
+_MARK = r": run-[0-9a-f]+; "
+_VARIABLES = r'\[ "\$\{REMOTE_SANDBOX-\}" \] \|\| export [^;\n]*; '
+_TERMINAL_LINE = re.compile(
+    rf"(?:{_MARK})?(?:{_VARIABLES})?eval (?:-- )?(.+) </dev/null", re.DOTALL
+)
+_ESCAPE = rb"\\([0-7]{3}|[\\'])"
+_ANSI_C_WORD = re.compile(rb"\$'((?:[^\\']|" + _ESCAPE + rb")*)'")
+
+
+def unwrapped(line: str) -> str:
+    """Return the command in a wrapped line; any other line as it is."""
+    if line.startswith(_NO_INPUT):
+        return line.removeprefix(_NO_INPUT)
+    wrapped = _TERMINAL_LINE.fullmatch(line)
+    command = _unquoted(wrapped[1]) if wrapped else None
+    return line if command is None else command
+
+
+def _unquoted(word: str) -> str | None:
+    """Return the text of one word of bash, quoted as `'…'` or `$'…'`; None if it is not one."""
+    ansi_c = _ANSI_C_WORD.fullmatch(word.encode(errors="surrogatepass"))
+    if ansi_c:
+        return re.sub(_ESCAPE, _escaped_byte, ansi_c[1]).decode(errors="replace")
+    try:
+        words = shlex.split(word)
+    except ValueError:
+        return None
+    return words[0] if len(words) == 1 and shlex.quote(words[0]) == word else None
+
+
+def _escaped_byte(escape: re.Match[bytes]) -> bytes:
+    return escape[1] if len(escape[1]) == 1 else bytes([int(escape[1], 8) & 0xFF])

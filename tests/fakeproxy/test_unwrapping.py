@@ -1,0 +1,74 @@
+"""A script sees the command that a person gave, not what a client wraps around it."""
+
+import pytest
+from sandbox_fakeproxy import Outcome, ScriptedRuntime
+from sandbox_fakeproxy.runtime.unwrapping import unwrapped
+
+from tests.fakeproxy.shell_api import PipeApi, ShellApi
+
+EXPORT = '[ "${REMOTE_SANDBOX-}" ] || export REMOTE_SANDBOX=1 PAGER=cat TERM=dumb; '
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("exec </dev/null; ls | wc", "ls | wc"),
+        ("exec </dev/null; ", ""),
+        ("exec </dev/null; exec </dev/null; ls", "exec </dev/null; ls"),
+        ("eval ls </dev/null", "ls"),
+        ("eval 'ls | wc' </dev/null", "ls | wc"),
+        ("eval -- '-x y' </dev/null", "-x y"),
+        ("eval 'a </dev/null; b' </dev/null", "a </dev/null; b"),
+        ("eval 'it'\"'\"'s' </dev/null", "it's"),
+        (r"eval $'two\012lines\041' </dev/null", "two\nlines!"),
+        (r"eval $'it\'s \\n' </dev/null", r"it's \n"),
+        (r"eval $'\303\274 €\011' </dev/null", "ü €\t"),
+        (f"{EXPORT}eval 'ls -l' </dev/null", "ls -l"),
+        (f": run-0a1b2c3d; {EXPORT}eval 'ls -l' </dev/null", "ls -l"),
+        (": run-0a1b2c3d; eval ls </dev/null", "ls"),
+    ],
+)
+def test_a_wrapped_line_is_the_command_in_it(line: str, text: str) -> None:
+    assert unwrapped(line) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "ls </dev/null",
+        " exec </dev/null; ls",
+        "exec </dev/zero; ls",
+        "eval ls",
+        "eval ls -l </dev/null",
+        "eval 'ls' </dev/null",  # quoted in another way than the client does
+        "eval 'open </dev/null",
+        "eval 'a' 'b' </dev/null",
+        "eval $'a' b $'c' </dev/null",
+        r"eval $'unknown \x41' </dev/null",
+        ": run-0a1b2c3d; ls",
+        f"{EXPORT}ls </dev/null",
+        f"{EXPORT}timeout -k 5 60 bash -c ls </dev/null",
+    ],
+)
+def test_any_other_line_is_left_as_it_is(line: str) -> None:
+    assert unwrapped(line) == line
+
+
+async def test_a_script_gets_the_command_and_the_terminal_shows_the_line() -> None:
+    runtime = ScriptedRuntime(lambda command: Outcome(f"ran {command.text}\n"))
+    shell = ShellApi(runtime)
+    data = await shell.exec("eval 'ls -l' </dev/null", id=await shell.session())
+
+    assert [command.text for command in runtime.commands] == ["ls -l"]
+    assert data["output"] == "ran ls -l\n"
+    assert data["command"] == data["console"][0]["command"] == "eval 'ls -l' </dev/null"
+
+
+async def test_a_script_gets_the_command_and_the_pipe_api_shows_the_line() -> None:
+    runtime = ScriptedRuntime(lambda command: Outcome(f"ran {command.text}\n"))
+    data = await PipeApi(runtime).exec("exec </dev/null; ls -l", env={"PAGER": "cat"})
+
+    assert [(each.text, each.env) for each in runtime.commands] == [("ls -l", {"PAGER": "cat"})]
+    assert data["stdout"] == "ran ls -l\n"
+    assert data["command"] == "exec </dev/null; ls -l"
