@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sandbox_fakeproxy import Command, ManualClock, Outcome, RuntimeUnreachable, ScriptedRuntime
+from sandbox_fakeproxy.runtime.local.piped_process import start_code
 
 from tests.fakeproxy.shell_api import PipeApi, PipeResult, ShellApi
 
@@ -332,3 +333,11 @@ async def test_other_methods_and_paths_are_not_answered() -> None:
     assert (await bash.request("GET", "sessions/s/close")).status == 405
     with pytest.raises(AssertionError):
         await bash.request("POST", "sessions//close")
+
+
+def test_the_value_of_a_variable_is_on_no_command_line() -> None:
+    export, execution = start_code("true", {"A": "a secret", "PATH": "/bin"}).splitlines()
+    assert (export, execution) == (
+        "export 'A=a secret'",
+        """exec env -- PATH=/bin "$BASH" -c true bash""",
+    )

@@ -7,7 +7,9 @@ and leads a process session and a process group of its own.
 
 import asyncio
 import os
+import re
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -105,14 +107,11 @@ class PipedProcess:
         if command.snapshot is not None:
             script = f"builtin . {quote(paths.command_path(command.snapshot))}\n{script}"
         directory = quote(paths.command_path(command.directory or ""))
-        # `env`, as not each name is one of a variable of bash.
-        variables = [quote(f"{name}={value}") for name, value in command.env.items()]
-        env = " ".join(["env", "--", *variables]) if variables else ""
         stdin, stdout, stderr = map(quote, pipes.command_paths)
         return (
             f"cd -- {directory} 2>/dev/null || cd; unset OLDPWD\n"
             f"exec <{stdin} >{stdout} 2>{stderr}\n"
-            f'exec {env} "$BASH" -c {quote(script)} bash'
+            f"{start_code(script, command.env)}"
         )
 
     async def _wait_for_exit(self, shell: StartedShell) -> None:
@@ -127,6 +126,28 @@ class PipedProcess:
     def _time_out(self) -> None:
         self._listener.on_hard_timeout()
         self.send_signal(signal.SIGKILL)
+
+
+# A variable of this name is exported by bash itself, so that its value is on no command line. The
+# others, which have a meaning to bash or cannot be its variables, are set by `env`.
+_PLAIN_NAME = re.compile(
+    r"(?!(?:BASH|LC_)|(?:LANG|PATH|IFS|SHLVL|SHELLOPTS|POSIXLY_CORRECT|UID|EUID|PPID|GROUPS|FUNCNAME"
+    r"|DIRSTACK|HISTCMD|LINENO|RANDOM|SRANDOM|SECONDS|EPOCH\w*|COMP_WORDBREAKS|_)\Z)"
+    r"[A-Za-z_][A-Za-z0-9_]*"
+)
+
+
+def start_code(script: str, env: Mapping[str, str]) -> str:
+    """Return the code by which a bash becomes the one that runs `script` with these variables."""
+    plain = {name: value for name, value in env.items() if _PLAIN_NAME.fullmatch(name)}
+    others = {name: value for name, value in env.items() if name not in plain}
+    export = f"export {_assignments(plain)}\n" if plain else ""
+    prefix = f"env -- {_assignments(others)} " if others else ""
+    return f'{export}exec {prefix}"$BASH" -c {quote(script)} bash'
+
+
+def _assignments(env: Mapping[str, str]) -> str:
+    return " ".join(quote(f"{name}={value}") for name, value in env.items())
 
 
 class _Pipes:
