@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 from ._errors import ConfigError, InvalidInput
+from ._shell_wire import quote
 
 PLACEHOLDER = "{prompt}"
 DEFAULT_COMMAND = f"cd /sandbox && gemini -y -p {PLACEHOLDER}"
@@ -56,25 +56,6 @@ def command_line(template: str, prompt: str) -> str:
             "The prompt holds a NUL character, which no command line can", advice="Leave it out."
         )
     return template.replace(PLACEHOLDER, quote(prompt))
-
-
-def quote(text: str) -> str:
-    """Return `text` as one word of bash, on one line.
-
-    A shell on a terminal acts on a tab, a newline and other control characters as they are typed,
-    also between quotes, and may take `!` for its history; so those are spelled.
-    """
-    if text.isprintable() and "!" not in text:
-        return shlex.quote(text)
-    return "$'" + "".join(map(_spelled, text)) + "'"
-
-
-def _spelled(character: str) -> str:
-    if character in "\\'":
-        return f"\\{character}"
-    if character.isprintable() and character != "!":
-        return character
-    return "".join(f"\\{byte:03o}" for byte in character.encode(errors="replace"))
 
 
 def _open_quote(text: str) -> str:

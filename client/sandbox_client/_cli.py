@@ -20,6 +20,8 @@ from ._commands.command import (
     NO_RESULT,
     NOT_READY,
     OK,
+    READER_GONE,
+    TIMED_OUT,
     USAGE,
     interruptible,
 )
@@ -48,9 +50,11 @@ exit codes:
   {USAGE}    wrong usage, or a configuration that cannot be used
   {NOT_READY}    accepted, but not ready, or not paused, yet
   {INTERRUPTED}  interrupted with Ctrl-C
+  {READER_GONE}  nobody reads the output any more, as in `… | head`
 prompt, agent and output end with the command's own exit
-code, or {NO_RESULT} where there is none; cp ends with {FAILED}
-where it skipped something.
+code (128 + n after signal n), {TIMED_OUT} after its time limit,
+or {NO_RESULT} where there is none; cp ends with {FAILED} where it
+skipped something.
 
 The configuration (proxyUrl, apiKey), which login writes, is
 {_config.DEFAULT_PATH};
@@ -123,9 +127,9 @@ def run(argv: Sequence[str]) -> int:
         code = command.failed
         return _do(command, arguments)
     except BrokenPipeError:
-        # The reader has gone (`… | head`); nor is there anybody to tell when Python flushes.
+        # As in `… | head`. Nor is there anybody to tell when Python flushes.
         forget_output()
-        return FAILED
+        return READER_GONE
     except OutputLost as exc:
         forget_output()
         print(f"error: Standard output cannot be written: {exc}", file=sys.stderr)

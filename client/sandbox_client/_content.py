@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from ._excerpt import Excerpt
     from ._prompts import Prompt
+    from ._runtime_wire import SessionRow, Signal
     from ._sandboxes import Row
-    from ._shell_wire import SessionRow, Snapshot
     from ._wire import Sandbox
 
 
@@ -46,12 +46,17 @@ def status_content(sandbox: Sandbox) -> dict[str, object]:
     }
 
 
-def prompt_content(prompt: Prompt, shown: Excerpt) -> dict[str, object]:
-    """Return how a command stands, as an object; without an exit code where there is none."""
+def prompt_content(
+    prompt: Prompt, shown: Excerpt, errors: Excerpt | None = None
+) -> dict[str, object]:
+    """Return how a command stands, as an object; without an exit code where there is none.
+
+    `errors` is its standard error, where that is not in the output.
+    """
     content: dict[str, object] = {
         "name": prompt.name,
         "session": prompt.session,
-        "status": prompt.seen.state,
+        "status": prompt.standing.state,
         "output": shown.text,
         "next_after": shown.after,
         "left_out": shown.left_out,
@@ -59,12 +64,20 @@ def prompt_content(prompt: Prompt, shown: Excerpt) -> dict[str, object]:
     }
     if shown.gone:
         content["gone"] = shown.gone
-    code = prompt.seen.exit_code
+    if errors is not None:
+        content |= {"stderr": errors.text, "next_stderr_after": errors.after}
+        if errors.left_out:
+            content["stderr_left_out"] = errors.left_out
+        if errors.gone:
+            content["stderr_gone"] = errors.gone
+    if prompt.signals:
+        content["signals"] = list(prompt.signals)
+    code = prompt.standing.exit_code
     return content if code is None else {**content, "exit_code": code}
 
 
 def sessions_content(
-    name: str, rows: Sequence[tuple[SessionRow, Snapshot | None]]
+    name: str, rows: Sequence[tuple[SessionRow, Prompt | None]]
 ) -> dict[str, object]:
     """Return what runs and what ended in a sandbox, as an object."""
     return {
@@ -74,42 +87,44 @@ def sessions_content(
     }
 
 
-def _session_content(row: SessionRow, seen: Snapshot | None) -> dict[str, object]:
+def _session_content(row: SessionRow, seen: Prompt | None) -> dict[str, object]:
     content: dict[str, object] = {
         "session": row.id,
         "status": _standing(row, seen),
-        "command": seen.command if seen else row.command,
+        "command": seen.standing.command if seen else row.command,
         "used_at": row.used_at,
     }
-    code = seen.exit_code if seen else None
+    code = seen.standing.exit_code if seen else None
     return content if code is None else {**content, "exit_code": code}
 
 
-def told_sessions(rows: Sequence[tuple[SessionRow, Snapshot | None]]) -> list[str]:
+def told_sessions(rows: Sequence[tuple[SessionRow, Prompt | None]]) -> list[str]:
     """Return a line for each of so many sessions, and one for how many more there are."""
     lines = [_told_session(row, seen) for row, seen in rows[:MAX_LISTED]]
     more = len(rows) - len(lines)
     return [*lines, f"… and {more} more"] if more else lines
 
 
-def _told_session(row: SessionRow, seen: Snapshot | None) -> str:
+def _told_session(row: SessionRow, seen: Prompt | None) -> str:
     """Return a line that tells what a session's last command does, or did."""
-    command = one_line(seen.command if seen else row.command)
+    command = one_line(seen.standing.command if seen else row.command)
+    code = seen.standing.exit_code if seen else "unknown"
     words = {
         "running": f"runs {command}",
-        "completed": f"ended with exit code {seen.exit_code if seen else 'unknown'}: {command}",
+        "completed": f"ended with exit code {code}: {command}",
         "killed": f"was killed: {command}",
+        "timed_out": f"was killed by its time limit: {command}",
         "empty": "has run nothing",
         "ended": "ended earlier; it was not looked at",
     }
     said = words[_standing(row, seen)]
-    line = last_line(seen.output) if seen else ""
+    line = last_line(seen.printed) if seen else ""
     return f"{row.id} {said}" + (f"\n    {line}" if line else "")
 
 
-def _standing(row: SessionRow, seen: Snapshot | None) -> str:
+def _standing(row: SessionRow, seen: Prompt | None) -> str:
     if seen is not None:
-        return seen.state
+        return seen.standing.state
     return "running" if row.running else "ended"
 
 
@@ -168,18 +183,38 @@ def unseen_pause(sandbox: str, outcome: WaitResult) -> str:
 
 
 def ending(prompt: Prompt) -> str:
-    """Return the words for how a command stands, and that there was nothing left to kill."""
+    """Return the words for how a command stands, and which signals were sent to it."""
     words = _ending(prompt)
-    return f"it had ended before, with {words}: nothing was killed" if prompt.was_over else words
+    if prompt.was_over:
+        return f"it had ended before ({words}): nothing was killed"
+    if not prompt.signals:
+        return words
+    *before, last = [_signal(each, prompt) for each in prompt.signals]
+    if not prompt.standing.has_ended:
+        return f"{words}; {' and '.join([*before, last])} did not end it"
+    vain = f"; {' and '.join(before)} did not end it" if before else ""
+    if prompt.standing.state == "killed":
+        return f"killed by {last}{vain}"
+    return f"{words}, ended by {last}{vain}"
+
+
+def _signal(signal: Signal, prompt: Prompt) -> str:
+    if prompt.api == "pipes":
+        return signal
+    return "Ctrl-C" if signal == "SIGINT" else "the runtime's kill"
 
 
 def _ending(prompt: Prompt) -> str:
-    seen, after = prompt.seen, f", after {prompt.seconds:.1f} s" if prompt.started else ""
+    seen, after = prompt.standing, f", after {prompt.seconds:.1f} s" if prompt.started else ""
     match seen.state:
         case "completed":
-            return f"exit code {'unknown' if seen.exit_code is None else seen.exit_code}{after}"
+            code = "unknown" if seen.exit_code is None else seen.exit_code
+            return f"exit code {code}{after}"
         case "killed":
             return f"killed before it ended{after}"
+        case "timed_out":
+            limit = f" of {prompt.time_limit:g} s" if prompt.time_limit else ""
+            return f"killed by its time limit{limit}{after}"
         case "empty":
             return f"no command has run in session '{prompt.session}'"
         case _:

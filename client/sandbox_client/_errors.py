@@ -19,6 +19,7 @@ SandboxError
     ├── AlreadyExists     409
     ├── QuotaReached      no room for another sandbox
     ├── RateLimited       429
+    ├── NoSuchAPI         the sandbox's runtime does not have the API
     ├── SessionGone       no such session in the sandbox, or no more
     ├── SessionBusy       the session runs another command
     ├── FileRefused       the sandbox did not do it to a file
@@ -277,12 +278,17 @@ class RateLimited(ProxyRefused):
     retryable = True
 
 
+class NoSuchAPI(ProxyRefused):
+    """The sandbox's runtime does not have the API that a request is for."""
+
+
 class SessionGone(ProxyRefused):
     """The sandbox has no session of that id, or has it no more."""
 
-    fault = "the request: the session's id, or a pause of the sandbox, which ends its sessions."
+    fault = "the session's id, or the session has gone: a pause, or an hour without use, ends it."
     advice = (
-        "See what runs and what ended with {sessions}. A pause ends every session; files are kept."
+        "See what runs and what ended with {sessions}. A pause ends every session, and an hour"
+        " without use one that runs nothing; files are kept."
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ._shell_wire import Kept
+if TYPE_CHECKING:
+    from ._output import Output
 
 MAX_OUTPUT = 30_000  # characters of a command's output in one reply
 MAX_TAIL = 4_000  # characters, where the rest is asked for anyway
@@ -16,9 +18,9 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of an output: `after` is where to go on, `left_out` the number of skipped characters.
+    """A part of an output: `after` is where to go on, `left_out` the number of skipped positions.
 
-    `gone` of them can no longer be read.
+    `gone` of them can no longer be read. Positions count characters, or bytes with the pipe API.
     """
 
     text: str
@@ -27,36 +29,49 @@ class Excerpt:
     gone: int = 0
 
 
-def head_and_tail(output: str, limit: int = MAX_OUTPUT) -> Excerpt:
-    """Return the output, or its head and tail with how to get what lies between."""
-    kept = Kept.of(output)
-    if kept.size <= limit:
-        return Excerpt(output, len(output))
-    half = limit // 2
-    left_out = kept.size - 2 * half
-    marker = _marker(left_out, half, kept.gone)
-    return Excerpt(f"{output[:half]}{marker}{output[-half:]}", kept.size, left_out, kept.gone)
+def head_and_tail(output: Output, limit: int = MAX_OUTPUT, *, name: str = "after") -> Excerpt:
+    """Return the output, or its head and tail with how to get what lies between.
+
+    `name` is the argument that takes the position where to go on.
+    """
+    if _fits(output, limit):
+        return Excerpt(output.text, output.end)
+    first, last = output.parts[0], output.parts[-1]
+    head = first.text[: limit // 2]
+    room = len(last.text) - (len(head) if last is first else 0)
+    tail_length = min(limit // 2, room)
+    head_end = first.position_after(len(head))
+    left_out = last.position_after(len(last.text) - tail_length) - head_end
+    marker = _marker(output, left_out, f"{name}={head_end}", output.gone)
+    text = f"{head}{marker}{output.last(tail_length)}"
+    return Excerpt(text, output.end, left_out, output.gone)
 
 
-def tail(output: str, limit: int = MAX_TAIL) -> Excerpt:
+def tail(output: Output, limit: int = MAX_TAIL, *, name: str = "after") -> Excerpt:
     """Return the output's end with how to get what stands before it."""
-    kept = Kept.of(output)
-    if kept.size <= limit:
-        return Excerpt(output, len(output))
-    left_out = kept.size - limit
-    marker = _marker(left_out, 0, kept.gone).lstrip()
-    return Excerpt(f"{marker}{output[-limit:]}", kept.size, left_out, kept.gone)
+    if _fits(output, limit):
+        return Excerpt(output.text, output.end)
+    text = output.last(limit)
+    last = output.parts[-1]
+    left_out = last.position_after(len(last.text) - len(text)) - output.start
+    marker = _marker(output, left_out, f"{name}={output.start}", output.gone).lstrip()
+    return Excerpt(f"{marker}{text}", output.end, left_out, output.gone)
 
 
-def page(output: str, after: int, limit: int = MAX_OUTPUT) -> Excerpt:
-    """Return the characters after the first `after`, in order, as many as one reply holds."""
-    kept = Kept.of(output)
-    gone, text, reached = kept.read(after, limit)
-    left_out = kept.size - reached
-    later = kept.gone if reached <= len(kept.start) else 0  # among those left out
-    told = f"[… {_told_gone(gone)} …]\n" if gone else ""
-    marker = _marker(left_out, reached, later) if left_out else ""
-    return Excerpt(f"{told}{text}{marker}", reached, left_out, gone + later)
+def page(
+    output: Output, after: int, limit: int | None = MAX_OUTPUT, *, name: str = "after"
+) -> Excerpt:
+    """Return the characters after position `after`, in order, as many as one reply holds."""
+    shown = output.read(after, limit)
+    left_out = output.end - shown.end
+    later = output.gone_after(shown.end)  # among those left out
+    told = f"[… {_told_gone(shown.gone)} …]\n" if shown.gone else ""
+    marker = _marker(output, left_out, f"{name}={shown.end}", later) if left_out else ""
+    return Excerpt(f"{told}{shown.text}{marker}", shown.end, left_out, shown.gone + later)
+
+
+def _fits(output: Output, limit: int) -> bool:
+    return output.is_whole and sum(len(part.text) for part in output.parts) <= limit
 
 
 def lines(text: str, first: int, path: str, limit: int = MAX_OUTPUT) -> Excerpt:
@@ -99,9 +114,9 @@ def last_line(output: str) -> str:
     return ""
 
 
-def _marker(left_out: int, after: int, gone: int) -> str:
+def _marker(output: Output, left_out: int, where: str, gone: int) -> str:
     told = f", but {_told_gone(gone)}" if gone else ""
-    return f"\n[… {left_out} characters left out; after={after} shows them{told} …]\n"
+    return f"\n[… {left_out} {output.unit} left out; {where} shows them{told} …]\n"
 
 
 def _told_gone(gone: int) -> str:

@@ -17,7 +17,8 @@ from rich.text import Text
 from ._content import told_age
 from ._errors import QuotaReached, SandboxError, Verb, pluralize
 from ._lifecycle import State
-from ._shown import REPLACEMENT, OutputFilter
+from ._output import REPLACEMENT
+from ._shown import OutputFilter
 from ._watch import OUT_OF_SIGHT
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
     from rich.status import Status
 
+    from ._output import News
     from ._sandboxes import Row
 
 _LINES: dict[Verb, str] = {
@@ -122,8 +124,11 @@ class Face:
         self.as_json = as_json
         self.name = name
         self.session = ""  # of a command that goes on
-        self._heard = 0  # characters
+        self._after = self._stderr_after = 0  # positions in the command's output
+        self._is_heard = False
         self._filter = OutputFilter()
+        self._error_filter = OutputFilter()
+        self._is_line_open = False  # where the person reads, the output has not ended its line
         self._out = console_on()
         self._err = console_on(stderr=True)
         self._live: Status | None = None
@@ -132,17 +137,33 @@ class Face:
     def spell(self, verb: Verb) -> str:
         """Return the command line that does `verb` to this sandbox."""
         words = _LINES.get(verb, "{verb} {name}")
+        known = f" --after {self._after}" if self._after else ""
+        known += f" --stderr-after {self._stderr_after}" if self._stderr_after else ""
         line = words.format(
             verb=verb,
             name=self.name or "NAME",
             session=self.session or "SESSION",
-            known=f" --after {self._heard}" if self._heard else "",
+            known=known,
         )
         return f"`remote-sandbox {line}`"
 
     def say(self, text: str) -> None:
-        """Tell the person something that is not the result."""
+        """Tell the person something that is not the result, on a line of its own."""
+        self._end_line()
         self._err.print(Text(text))
+
+    def note(self, text: str) -> None:
+        """Tell how a command stands, in a way in which none of its output can look in a terminal.
+
+        Output has no colours there, as its control sequences are shown as text.
+        """
+        self._end_line()
+        self._err.print(Text.assemble(("remote-sandbox: ", "bold cyan"), text))
+
+    def _end_line(self) -> None:
+        if self._is_line_open:
+            self._err.print()
+            self._is_line_open = False
 
     @property
     def is_terminal(self) -> bool:
@@ -185,43 +206,64 @@ class Face:
         self._err.print(Text.assemble(("fault: ", "bold"), error.fault))
         self._err.print(Text.assemble(("next:  ", "bold"), step))
 
-    def opened(self, session: str, *, known: int = 0) -> None:
-        """Take the session that a command runs in, and how much of its output is `known`."""
+    def opened(self, session: str, *, after: int = 0, stderr_after: int = 0) -> None:
+        """Take the session that a command runs in, and up to where its output is known."""
         self.session = session
-        self._heard = known
+        self._after, self._stderr_after = after, stderr_after
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """The positions up to which standard output and standard error were printed."""
+        return self._after, self._stderr_after
 
     def show_output(self, secret: str, *, is_raw: bool = False) -> None:
         """Mask a secret in output from now on, and pass its control sequences on if it is raw."""
         self._filter = OutputFilter(secret, is_terminal=self._out.is_terminal, is_raw=is_raw)
+        self._error_filter = OutputFilter(secret, is_terminal=self._err.is_terminal, is_raw=is_raw)
 
-    def hear(self, text: str) -> None:
+    def on_output(self, news: News) -> None:
         """Print a command's output as it comes; from then on, that is all that is shown."""
         if self.as_json:
             return
-        self._heard += len(text)
+        if news.is_error:
+            self._stderr_after = news.end
+        else:
+            self._after = news.end
+        self._is_heard = True
         if self._live is not None:
             self._live.stop()
             self._live = None
-        write(self._filter.feed(text))
+        if news.gone != 0:
+            some = "some" if news.gone is None else f"{news.gone}"
+            self.note(f"{some} {news.unit} of the output are gone: the runtime no longer has them")
+        if news.is_error:
+            self._print(self._error_filter.feed(news.text), is_error=True)
+        else:
+            self._print(self._filter.feed(news.text))
 
     def end_output(self) -> None:
-        """Print the held-back end of an output, and the number of characters that were no text."""
+        """Print the held-back ends of the output, and how many characters were no text."""
         if self.as_json:
             return
-        write(self._filter.end())
-        if count := self._filter.replaced:
-            self.say(
+        self._print(self._filter.end())
+        self._print(self._error_filter.end(), is_error=True)
+        if count := self._filter.replaced + self._error_filter.replaced:
+            self._filter.replaced = self._error_filter.replaced = 0
+            self.note(
                 f"{pluralize(count, 'character')} of the output may be bytes that are no UTF-8,"
                 f" shown as {REPLACEMENT}; `remote-sandbox cp` copies a file exactly"
             )
 
-    def missed(self, count: int | None) -> None:
-        """Say that output is gone, and how much if that is known."""
-        if self.as_json:
+    def _print(self, text: str, *, is_error: bool = False) -> None:
+        if not text:
             return
-        self._heard += count or 0
-        some = "some" if count is None else f"{count}"
-        self.say(f"\n{some} characters of the output are gone: the runtime no longer has them")
+        if is_error:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        else:
+            write(text)
+        if is_error or self._out.is_terminal:
+            self._is_line_open = not text.endswith("\n")
 
     @property
     def is_live(self) -> bool:
@@ -247,7 +289,7 @@ class Face:
 
     async def report(self, elapsed: float, limit: float | None, reason: str) -> None:
         """Show how a wait goes on; where no line can change, a line for each new reason."""
-        if self._heard and not reason.startswith(OUT_OF_SIGHT):
+        if self._is_heard and not reason.startswith(OUT_OF_SIGHT):
             self._reason = ""
             return
         at_most = "" if limit is None else f" of at most {limit:.0f}"

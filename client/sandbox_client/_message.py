@@ -48,7 +48,7 @@ class Request:
     """One request about `sandbox`: `path` is percent-encoded and goes behind `proxyUrl`.
 
     It is sent again after a passing fault only where it is `repeatable`: sending it twice is then
-    the same as sending it once.
+    the same as sending it once. The proxy may keep it for `wait` seconds before it answers.
     """
 
     operation: Operation
@@ -57,6 +57,7 @@ class Request:
     sandbox: str = ""
     body: Mapping[str, object] | None = None
     repeatable: bool = False
+    wait: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,90 +1,108 @@
 """Commands that outlive the call: started once in a session, followed, collected, cancelled.
 
-The session has an id of the client's own and is there before the command is sent, so whatever
-happens to a connection or to this process, the id leads to what the command does. A command is
-started with requests that are answered at once, and looked at until it ends: no request lasts as
-long as a load balancer's patience, and no silence is taken for an end.
+A command is started with requests that are answered at once, and followed until it ends: no request
+lasts as long as a load balancer's patience, and no silence is taken for an end. It runs with the
+runtime's pipe API where the runtime has it, in a session of its own; otherwise, and in a session
+that a person names, on the runtime's terminal.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import anyio
 
-from . import _shell_wire
+from . import _parcel, _pipe_wire, _shell_wire
 from ._errors import (
     NOTHING_DONE,
-    BrokenReply,
-    CommandLost,
+    FileRefused,
     InvalidInput,
+    NoSuchAPI,
+    ProxyRefused,
     SandboxError,
-    SessionBusy,
+    SessionGone,
 )
-from ._excerpt import one_line
+from ._excerpt import last_line
+from ._file_wire import MAX_BODY
+from ._output import Output
+from ._pipes import PipeCommand
+from ._runtime_wire import SIGNALS, Standing, Task, check_session, check_task
 from ._shown import mask
+from ._terminal import TerminalCommand, busy
 from ._waiting import Timing, reporting
-from ._watch import INSTANT, Audience, Watch, pauses
+from ._watch import INSTANT, OutputListener, Watch, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from typing import Literal
 
     from ._message import Reply, Request
+    from ._parcel import Read
+    from ._remote_command import RemoteCommand
+    from ._runtime_wire import SessionRow, Signal
     from ._sandboxes import Sandboxes
-    from ._shell_wire import SessionRow, Snapshot
-    from ._waiting import Report
 
 DEFAULT_WAIT = 45.0  # seconds
 MAX_WAIT = 240.0
-ACCEPT_DEADLINE = 10.0  # seconds in which a runtime says that it has started a command
-ARRIVAL_DEADLINE = 10.0  # seconds in which a command shows whose answer was lost
-KILL_DEADLINE = 15.0
-LOOK_DEADLINE = 5.0  # seconds beyond the end of a wait that a look may take
-FIRST_LOOK_DEADLINE = 30.0  # seconds at least, for an output of megabytes on a slow line
+GRACE: Mapping[Signal, float] = {"SIGINT": 3.0, "SIGTERM": 5.0, "SIGKILL": 7.0}  # seconds
+OWN_DEADLINE = 600.0  # seconds: to hash the files that a person would copy takes less
+CLOSE_DEADLINE = 5.0
 MAX_VIEWED = 20  # sessions that a list looks into
 VIEWED_AT_ONCE = 4
-MAX_EFFORT = 5.0  # seconds between looks, however long one took
-KILLS = 3
-CUT_LENGTH = 20_000  # characters of an answer that may have been cut
-
-
-@dataclass(frozen=True)
-class Run:
-    """A command in a session: by its `mark` in one that has others, else by being the only one."""
-
-    name: str
-    session: str
-    mark: str = ""
+KILLS = 3  # attempts at a signal
+LAST_LINES = 4_000  # bytes of an ended command's output, for its last line in a list
+_OWN_PREFIX = "files-"
+_PIPE_PREFIXES = ("command-", _OWN_PREFIX)
 
 
 @dataclass(frozen=True)
 class Prompt:
     """A command in a session, as it stood when it was looked at last.
 
-    `seconds` is how long this call waited, which is how long the command took where the call
-    `started` it; `unseen` says why it could not be looked at, or killed, in the end. `was_over`
-    tells of a cancellation that there was nothing left to kill.
+    `output` and `errors` are the part that this call has read; on a terminal, standard error is in
+    the output. `seconds` is how long this call waited, which is how long the command took where the
+    call `started` it; `unseen` says why it could not be looked at, or killed, in the end.
+    `was_over` tells of a cancellation that there was nothing left to kill, `signals` which were
+    sent.
     """
 
     name: str
     session: str
-    seen: Snapshot
+    standing: Standing
+    output: Output = field(default_factory=Output)
+    errors: Output | None = None
+    api: Literal["pipes", "terminal"] = "pipes"
     seconds: float = 0.0
     unseen: str = ""
     started: bool = False
     was_over: bool = False
+    signals: tuple[Signal, ...] = ()
+    time_limit: float | None = None
+
+    @property
+    def printed(self) -> str:
+        """The output that was read, standard error after standard output."""
+        return self.output.text + (self.errors.text if self.errors else "")
+
+
+def _new_session(kind: Literal["command", "prompt"]) -> str:
+    return f"{kind}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Run commands in the sessions of `sandboxes`, with new ids for sessions and marks for runs."""
+    """Run commands in the sessions of `sandboxes`, with new ids for sessions and marks for runs.
+
+    The kind of an id is `command` for the pipe API and `prompt` for the terminal.
+    """
 
     sandboxes: Sandboxes
     timing: Timing = field(default_factory=Timing)
-    new_id: Callable[[], str] = lambda: f"prompt-{secrets.token_hex(4)}"
+    new_id: Callable[[Literal["command", "prompt"]], str] = _new_session
     new_mark: Callable[[], str] = lambda: f"run-{secrets.token_hex(4)}"
     _starting: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
 
@@ -98,32 +116,56 @@ class Prompts:
         command: str,
         *,
         session: str | None = None,
-        directory: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: Read | None = None,
+        time_limit: float | None = None,
         wait_seconds: float | None = DEFAULT_WAIT,
-        audience: Audience,
+        listener: OutputListener,
     ) -> Prompt:
         """Start a shell command once and wait for its end, for ever where there is no limit.
 
-        It runs in a new session, or in the one of that id, which is made if need be; and in the
-        session's directory, or in the one that is named and has to be there.
+        It runs in a new session, or in the terminal session of that id, which is made if need be.
+        `stdin` is read to its end before the command starts; without it, standard input is empty.
+        After `time_limit` seconds the command is killed.
 
         Raises:
             SessionBusy: the session runs another command.
             CommandLost: nothing says whether it was started; the message names the session.
         """
-        run = Run(name, session or self.new_id(), self.new_mark() if session else "")
-        request = _shell_wire.execute(
-            name, run.session, command, mark=run.mark, directory=directory
-        )
-        watch = Watch(self.timing, wait_seconds, audience, secret=self._secret)
+        task = Task(command, env=env or {}, time_limit=time_limit)
+        check_task(task)
+        if session and time_limit is not None:
+            raise InvalidInput(
+                f"A time limit was given with session '{check_session(session)}'",
+                advice="Leave one of them out: a shell that stays has no time limit.",
+            )
+        watch = self._watch(wait_seconds, listener)
+        watch.doing = "starting the command"
         async with reporting(watch.tell):
-            with self._alone(run):
-                await self._open(run)
-                audience.opened(run.session)
-                # Once it is on its way, it is known whether it runs before anybody else has a turn.
-                with anyio.CancelScope(shield=True):
-                    watch.see(await self._start(request, run))
-            return replace(await self._follow(run, watch, _has_ended), started=True)
+            with self._alone(name, session):
+                remote = await self._opened(name, session, watch)
+                task = await self._prepared(remote, task, stdin, watch)
+                watch.opened(remote.session)
+                await self._start(remote, task)
+            prompt = await self._follow(remote, watch, _has_ended)
+        return replace(_by_limit(prompt, time_limit), started=True)
+
+    async def run_own(self, name: str, command: str, *, directory: str | None = None) -> Prompt:
+        """Run a command of the client's own once, and end its session."""
+        session = f"{_OWN_PREFIX}{secrets.token_hex(4)}"
+        watch = self._watch(OWN_DEADLINE, OutputListener(_tell_nobody))
+        remote: RemoteCommand | None = None
+        try:
+            async with reporting(watch.tell):
+                remote = await self._opened(name, None, watch, new_id=session)
+                await self._start(remote, Task(command, directory, is_own=True))
+                return await self._follow(remote, watch, _has_ended)
+        finally:
+            # Also ends the command, if it still runs: the caller may clean up now.
+            with anyio.move_on_after(CLOSE_DEADLINE, shield=True):
+                with contextlib.suppress(SandboxError):
+                    if remote is not None:
+                        await remote.close()
 
     async def output(
         self,
@@ -131,219 +173,343 @@ class Prompts:
         session: str,
         *,
         after: int = 0,
+        stderr_after: int = 0,
         wait_seconds: float | None = DEFAULT_WAIT,
         to_end: bool = False,
-        audience: Audience,
+        listener: OutputListener,
     ) -> Prompt:
-        """Wait until there is more than `after` characters of output, or until the end.
+        """Wait until there is more output than up to these positions, or until the end.
 
         Raises:
             SessionGone: the sandbox has no such session, or has it no more.
         """
-        if after < 0:
-            raise InvalidInput(f"after has value {after}", advice="Give 0 or more characters.")
-        watch = Watch(self.timing, wait_seconds, audience, secret=self._secret, heard=after)
+        for position in (after, stderr_after):
+            if position < 0:
+                raise InvalidInput(
+                    f"after has value {position}", advice="Give 0 or more characters."
+                )
+        watch = self._watch(wait_seconds, listener)
 
-        def is_enough(seen: Snapshot) -> bool:
-            return _has_ended(seen) or (not to_end and len(seen.output) > after)
+        def is_enough(remote: RemoteCommand) -> bool:
+            return _has_ended(remote) or (not to_end and watch.is_heard)
 
-        run = Run(name, session)
         async with reporting(watch.tell):
-            watch.see(await self._first_look(run, watch))
-            return await self._follow(run, watch, is_enough)
+            remote = await self._found(name, session, watch, after=after, stderr_after=stderr_after)
+            return await self._follow(remote, watch, is_enough)
 
-    async def sessions(self, name: str) -> list[tuple[SessionRow, Snapshot | None]]:
-        """Return what runs and what ended in a sandbox, the last used first, where it was seen."""
+    async def sessions(self, name: str) -> list[tuple[SessionRow, Prompt | None]]:
+        """Return the sessions of a sandbox, the last used first, with how their commands stand."""
+        piped = await self._piped_sessions(name)
         reply = await self._ask(_shell_wire.list_sessions(name))
-        rows = _shell_wire.read_sessions(reply)
-        seen: dict[str, Snapshot] = {}
-        few = anyio.CapacityLimiter(VIEWED_AT_ONCE)  # each is a whole output
+        rows = [(row, True) for row in piped]
+        rows += [(row, False) for row in _shell_wire.read_sessions(reply)]
+        rows.sort(key=lambda each: each[0].used_at, reverse=True)
+        seen: dict[str, Prompt] = {}
+        few = anyio.CapacityLimiter(VIEWED_AT_ONCE)  # each may be a whole output
 
-        async def look(session: str) -> None:
+        async def look(row: SessionRow, has_pipes: bool) -> None:
             # Ended since, or one that cannot be asked for.
             async with few:
                 with contextlib.suppress(SandboxError):
-                    last = await self._look(Run(name, session))
-                    seen[session] = replace(last, output=mask(last.output, self._secret))
+                    last = await self._last_of(name, row.id, has_pipes=has_pipes)
+                    seen[row.id] = self._masked(last)
 
         async with anyio.create_task_group() as tasks:
-            for row in rows[:MAX_VIEWED]:
-                tasks.start_soon(look, row.id)
-        return [(row, seen.get(row.id)) for row in rows]
+            for row, has_pipes in rows[:MAX_VIEWED]:
+                tasks.start_soon(look, row, has_pipes)
+        return [
+            (replace(row, command=mask(row.command, self._secret)), seen.get(row.id))
+            for row, _ in rows
+        ]
 
-    async def cancel(self, name: str, session: str, *, report: Report) -> Prompt:
-        """Kill the command that runs in a session and return what it had printed.
+    async def cancel(
+        self,
+        name: str,
+        session: str,
+        *,
+        signals: Sequence[Signal] = SIGNALS,
+        listener: OutputListener,
+    ) -> Prompt:
+        """Send signals in turn to the command that runs in a session, until one has ended it.
 
         Raises:
             SessionGone: the sandbox has no such session, or has it no more.
         """
-        run = Run(name, session)
-        watch = Watch(self.timing, KILL_DEADLINE, Audience(report), secret=self._secret)
+        watch = self._watch(0.0, listener)
+        sent: list[Signal] = []
+        lost = ""
         async with reporting(watch.tell):
-            watch.see(await self._first_look(run, watch))
-            if _has_ended(watch.seen):
-                return Prompt(name, session, watch.seen, was_over=True)
-            lost = await self._kill(run, watch)
-            prompt = await self._follow(run, watch, _has_ended)
-        is_alive = not _has_ended(prompt.seen)
-        return replace(prompt, unseen=lost) if is_alive and lost else prompt
+            remote = await self._found(name, session, watch, peeks=True)
+            if _has_ended(remote):
+                await remote.look(remote.first_deadline)
+                return replace(self._prompt(remote, watch), was_over=True)
+            for signal in signals:
+                try:
+                    answer = await self._deliver(remote, signal)
+                except SandboxError as error:
+                    if not (sent and error.retryable):
+                        raise
+                    lost = error.message  # an outage since the signal before: it goes on
+                else:
+                    if answer is None:
+                        break
+                    lost = answer
+                    sent.append(signal)
+                watch.wait_for(GRACE[signal])
+                await self._follow(remote, watch, _has_ended)
+                if _has_ended(remote):
+                    break
+            prompt = self._prompt(remote, watch)
+        unseen = lost if lost and not _has_ended(remote) else prompt.unseen
+        return replace(prompt, unseen=unseen, signals=tuple(sent), was_over=not sent)
 
-    async def end(self, name: str, session: str) -> None:
-        """End a session with all that runs in it."""
-        await self.sandboxes.proxy.send(_shell_wire.end_session(name, session))
+    def _watch(self, limit: float | None, listener: OutputListener) -> Watch:
+        return Watch(self.timing, limit, listener, secret=self._secret)
 
     @contextlib.contextmanager
-    def _alone(self, run: Run) -> Generator[None]:
+    def _alone(self, name: str, session: str | None) -> Generator[None]:
         """Keep this client's other commands out, from looking whether it is free until it is not.
 
         Raises:
             SessionBusy: one of them is being started there.
         """
-        place = run.name, run.session
+        if not session:
+            yield
+            return
+        place = name, session
         if place in self._starting:
-            raise _busy(run, "another command")
+            raise busy(name, session, "another command")
         self._starting.add(place)
         try:
             yield
         finally:
             self._starting.remove(place)
 
-    async def _open(self, run: Run) -> None:
-        """Have a session in which nothing runs.
-
-        Raises:
-            SessionBusy: it runs a command.
-        """
-        opened = await self._ask(_shell_wire.open_session(run.name, run.session))
-        _shell_wire.read_done(opened)
-        if run.mark:  # it may have been there
-            seen = await self._look(Run(run.name, run.session))
-            if seen.state == "running":
-                raise _busy(run, repr(one_line(seen.command)))
-
-    async def _start(self, request: Request, run: Run) -> Snapshot:
-        """Send the command once; where the answer is lost, look whether it was started."""
-        try:
-            reply = await self.sandboxes.proxy.send(request, deadline=ACCEPT_DEADLINE)
-        except NOTHING_DONE as error:
-            raise await self.sandboxes.diagnosis(
-                request.sandbox, error, undone="the command was not run"
-            ) from None
-        except SandboxError as error:
-            return await self._arrived(run, error)
-        try:
-            seen = _shell_wire.read_executed(reply)
-        except BrokenReply as error:
-            return await self._arrived(run, error)
-        if len(seen.output) < CUT_LENGTH:
-            return seen
-        with contextlib.suppress(SandboxError):
-            return await self._look(run)  # which cuts nothing
-        return seen
-
-    async def _arrived(self, run: Run, lost: SandboxError) -> Snapshot:
-        """Return the command once the session shows it, whose answer was lost.
-
-        Raises:
-            CommandLost: it does not.
-        """
-        start = self.timing.clock()
-        seen: Snapshot | None = None
-        for pause in pauses():
+    async def _opened(
+        self, name: str, session: str | None, watch: Watch, *, new_id: str = ""
+    ) -> RemoteCommand:
+        """Return a command that can be started: with pipes, if that can be and no one named it."""
+        if not session and name not in self.sandboxes.without_pipes:
+            piped = PipeCommand(self.sandboxes, name, new_id or self.new_id("command"), watch)
             try:
-                seen = await self._look(run, LOOK_DEADLINE, sent=True)
-            except SandboxError as error:
-                if not error.retryable:
-                    raise _in_session(error, run) from None
-            if seen is not None and seen.state != "empty":
-                return seen
-            if self.timing.clock() - start >= ARRIVAL_DEADLINE:
-                break
-            await self.timing.sleep(pause)
-        found = "cannot be looked at" if seen is None else "shows no sign of it"
-        raise CommandLost(
-            f"The command was sent, its answer was lost ({lost.message}), and session"
-            f" '{run.session}' {found}",
-            advice=f"It may still be run: look with {{output}} for session '{run.session}' before"
-            " you send it again.",
+                await piped.open()
+            except NoSuchAPI:
+                self.sandboxes.without_pipes.add(name)
+            else:
+                return piped
+        remote = TerminalCommand(
+            self.sandboxes,
+            name,
+            session or new_id or self.new_id("prompt"),
+            watch,
+            mark=self.new_mark() if session else "",
+        )
+        await remote.open()
+        return remote
+
+    async def _prepared(
+        self, remote: RemoteCommand, task: Task, stdin: Read | None, watch: Watch
+    ) -> Task:
+        """Return the task after sending its standard input, if any, and a long command ahead of it.
+
+        For a terminal, variables are sent ahead, too, so that they are on no command line.
+        """
+        is_long = len(json.dumps(remote.execution(task).body)) > MAX_BODY
+        exports = bool(task.env) and (remote.api == "terminal" or is_long)
+        if stdin is None and not exports and not is_long:
+            return task
+
+        parcel = await _parcel.send_ahead(
+            self.sandboxes.proxy,
+            remote.name,
+            task,
+            stdin=stdin,
+            exports=exports,
+            run=lambda it: self._run_quietly(remote.name, it),
+            watch=watch,
+        )
+        return replace(task, parcel=parcel, env={} if exports else task.env)
+
+    async def _run_quietly(self, name: str, command: str) -> None:
+        """Run a command of the client's own that has to succeed.
+
+        Raises:
+            FileRefused: it does not.
+        """
+        prompt = await self.run_own(name, command)
+        if (prompt.standing.state, prompt.standing.exit_code) != ("completed", 0):
+            said = last_line(prompt.printed) or f"it {prompt.standing.state}"
+            raise FileRefused(
+                f"Sandbox '{name}' has no place for the command's files: {said}",
+                advice="Look with {run} at the home directory there and the room on its disk.",
+            )
+
+    async def _start(self, remote: RemoteCommand, task: Task) -> None:
+        """Start a command; once it is on its way, nothing else has a turn until it is known."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await remote.start(task)
+            except NOTHING_DONE:
+                if task.parcel is not None:
+                    await _parcel.remove(task.parcel, lambda it: self._run_quietly(remote.name, it))
+                raise
+
+    async def _found(
+        self,
+        name: str,
+        session: str,
+        watch: Watch,
+        *,
+        after: int = 0,
+        stderr_after: int = 0,
+        peeks: bool = False,
+    ) -> RemoteCommand:
+        """Return the command of a session, which may be one of either API, after a first look.
+
+        With `peeks`, its output is not read yet.
+        """
+        piped = PipeCommand(
+            self.sandboxes, name, session, watch, after=after, stderr_after=stderr_after
+        )
+        candidates: list[RemoteCommand] = [
+            TerminalCommand(self.sandboxes, name, session, watch, after=after)
+        ]
+        if name not in self.sandboxes.without_pipes:
+            place = 0 if session.startswith(_PIPE_PREFIXES) else 1
+            candidates.insert(place, piped)
+        gone: SandboxError | None = None
+        for remote in candidates:
+            try:
+                if peeks:
+                    remote.standing = await remote.peek()
+                else:
+                    await remote.look(remote.first_deadline)
+            except SessionGone as error:
+                gone = gone or error
+            except NoSuchAPI as error:
+                if remote is not piped:
+                    raise
+                self.sandboxes.without_pipes.add(name)
+                gone = gone or error
+            else:
+                return remote
+        raise (
+            gone
+            if isinstance(gone, SessionGone)
+            else SessionGone(f"Sandbox '{name}' has no such session: {session}")
         )
 
     async def _follow(
-        self, run: Run, watch: Watch, is_enough: Callable[[Snapshot], bool]
+        self, remote: RemoteCommand, watch: Watch, is_enough: Callable[[RemoteCommand], bool]
     ) -> Prompt:
-        """Look until it is enough or the time is over; what passes only delays the next look."""
-        effort = 0.0
+        """Wait until it is enough or the time is over; a passing fault only delays the news."""
         for pause in pauses():
-            if is_enough(watch.seen) or watch.left < INSTANT:
+            if is_enough(remote) or watch.left < INSTANT:
                 break
-            await self.timing.sleep(min(max(pause, effort), watch.left))
-            began = self.timing.clock()
             try:
-                deadline = watch.left + LOOK_DEADLINE
-                watch.see(await self._look(run, deadline, sent=True))
+                await remote.wait(pause)
             except SandboxError as error:
                 if not error.retryable:
-                    error.printed = mask(watch.seen.output, self._secret)
-                    raise _in_session(error, run) from None
-                watch.unseen, effort = error.message, 0.0
+                    error.printed = mask(self._prompt(remote, watch).printed, self._secret)
+                    raise remote.with_session(error) from None
+                watch.unseen = error.message
             else:
-                # A long output is a long reply: looking takes a tenth of the time, within reason.
-                watch.unseen, effort = "", min(9 * (self.timing.clock() - began), MAX_EFFORT)
-        return Prompt(run.name, run.session, watch.seen, watch.elapsed, watch.unseen)
+                watch.unseen = ""
+        return self._prompt(remote, watch)
 
-    async def _first_look(self, run: Run, watch: Watch) -> Snapshot:
-        return await self._look(run, max(watch.left + LOOK_DEADLINE, FIRST_LOOK_DEADLINE))
+    def _prompt(self, remote: RemoteCommand, watch: Watch) -> Prompt:
+        return Prompt(
+            remote.name,
+            remote.session,
+            remote.standing,
+            remote.output,
+            remote.errors,
+            remote.api,
+            watch.elapsed,
+            watch.unseen,
+        )
 
-    async def _look(
-        self, run: Run, deadline: float | None = None, *, sent: bool = False
-    ) -> Snapshot:
-        request = _shell_wire.view(run.name, run.session)
-        reply = await self._ask(request, sent=sent, deadline=deadline)
-        return _shell_wire.read_view(reply, run.mark)
+    async def _deliver(self, remote: RemoteCommand, signal: Signal) -> str | None:
+        """Send a signal, again where that is lost; return why the last answer was, if it was.
 
-    async def _kill(self, run: Run, watch: Watch) -> str:
-        """Kill the command, again where that is lost; return why the last answer was, if it was."""
+        Return None if the signal was refused, as the command had ended by itself.
+        """
         lost = ""
         for _ in range(KILLS):
+            lost = ""
             try:
-                await self.sandboxes.proxy.send(_shell_wire.kill(run.name, run.session))
-                lost = ""
+                await remote.send_signal(signal)
+            except ProxyRefused:
+                await remote.look()
+                if _has_ended(remote):
+                    return None
+                raise
             except NOTHING_DONE:
                 raise
             except SandboxError as error:
                 lost = error.message
-            before = watch.seen.command
-            watch.see(await self._look(run))
-            if not lost or _has_ended(watch.seen) or watch.seen.command != before:
+            try:
+                await remote.look()
+            except SandboxError as error:  # a passing one does not hide that it was sent
+                if not error.retryable:
+                    raise
+            if not lost or _has_ended(remote):
                 break
         return lost
 
-    async def _ask(
-        self, request: Request, *, sent: bool = False, deadline: float | None = None
-    ) -> Reply:
-        """Send what a session is asked; `sent` tells whether a command may have been started."""
-        undone = "nothing can be looked at"
-        if request.operation == "open session":
-            undone = "the command was not run"
+    def _masked(self, prompt: Prompt) -> Prompt:
+        """Return a command without the key, its two streams as one output."""
+        command = mask(prompt.standing.command, self._secret)
+        return replace(
+            prompt,
+            standing=replace(prompt.standing, command=command),
+            output=Output.of(mask(prompt.printed, self._secret)),
+            errors=None,
+        )
+
+    async def _piped_sessions(self, name: str) -> list[SessionRow]:
+        if name in self.sandboxes.without_pipes:
+            return []
         try:
-            return await self.sandboxes.proxy.send(request, deadline=deadline)
+            reply = await self._ask(_pipe_wire.list_sessions(name))
+        except NoSuchAPI:
+            self.sandboxes.without_pipes.add(name)
+            return []
+        return _pipe_wire.read_sessions(reply)
+
+    async def _last_of(self, name: str, session: str, *, has_pipes: bool) -> Prompt:
+        """Return how the command of a session stands, with the end of its output."""
+        watch = self._watch(0.0, OutputListener(_tell_nobody))
+        if not has_pipes:
+            remote: RemoteCommand = TerminalCommand(self.sandboxes, name, session, watch)
+            await remote.look()
+            return self._prompt(remote, watch)
+        piped = PipeCommand(self.sandboxes, name, session, watch)
+        await piped.skip_to_end(LAST_LINES)
+        await piped.look()
+        return self._prompt(piped, watch)
+
+    async def _ask(self, request: Request) -> Reply:
+        try:
+            return await self.sandboxes.proxy.send(request)
         except SandboxError as error:
             raise await self.sandboxes.diagnosis(
-                request.sandbox, error, undone="" if sent else undone
+                request.sandbox, error, undone="nothing can be looked at"
             ) from None
 
 
-def _has_ended(seen: Snapshot) -> bool:
-    return seen.state != "running"
+async def _tell_nobody(elapsed: float, limit: float | None, reason: str) -> None:
+    """Do nothing."""
 
 
-def _busy(run: Run, command: str) -> SessionBusy:
-    return SessionBusy(
-        f"Session '{run.session}' of sandbox '{run.name}' runs {command}; this one was not run"
-    )
+def _has_ended(remote: RemoteCommand) -> bool:
+    return remote.standing.has_ended
 
 
-def _in_session(error: SandboxError, run: Run) -> SandboxError:
-    """Return the error with the handle that the person may still need."""
-    error.advice = f"{error.advice} The command's session is '{run.session}'."
-    return error
+def _by_limit(prompt: Prompt, time_limit: float | None) -> Prompt:
+    """Return a command that its time limit has ended as such: a terminal has only a code for it."""
+    prompt = replace(prompt, time_limit=time_limit)
+    is_late = time_limit is not None and prompt.seconds >= time_limit
+    if prompt.api == "terminal" and is_late and prompt.standing.exit_code in {124, 137}:
+        return replace(prompt, standing=replace(prompt.standing, state="timed_out"))
+    return prompt

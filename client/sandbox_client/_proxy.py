@@ -44,9 +44,9 @@ OUTPUT_TIMEOUT = 10.0  # seconds without a byte of it
 MAX_ATTEMPTS = 4
 MAX_RETRY_AFTER = 10.0  # seconds; a longer wait is the person's to decide
 MAX_REPLY_BYTES = 8 * 1024 * 1024
-# A view: the runtime keeps ten million characters of output, sends them twice, and spells some of
-# them with six.
-MAX_OUTPUT_BYTES = 128 * 1024 * 1024
+# Of a terminal, the runtime keeps ten million characters, sends them twice, and spells some of them
+# with six. Of a stream with pipes it may keep some hundred million.
+MAX_OUTPUT_BYTES = 512 * 1024 * 1024
 
 
 class Proxy:
@@ -140,7 +140,8 @@ def _authorization(config: Config) -> dict[str, str]:
 
 
 def _build(client: httpx.AsyncClient, request: Request, url: str) -> httpx.Request:
-    idle = OUTPUT_TIMEOUT if request.operation == "view" else None
+    has_output = request.operation in {"view", "execute"}
+    idle = OUTPUT_TIMEOUT + request.wait if has_output else None
     timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT, read=idle)
     try:
         return client.build_request(request.method, url, json=request.body, timeout=timeout)
@@ -154,7 +155,7 @@ async def _take_location(response: httpx.Response) -> None:
 
 
 def _deadline(request: Request) -> float:
-    if request.operation == "view":
+    if request.operation in {"view", "execute"}:
         return OUTPUT_DEADLINE
     return READ_DEADLINE if request.repeatable else CHANGE_DEADLINE
 

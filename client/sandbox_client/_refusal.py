@@ -10,6 +10,7 @@ from ._errors import (
     AlreadyExists,
     BrokenReply,
     KeyRejected,
+    NoSuchAPI,
     NotReady,
     NotYours,
     ProxyFailed,
@@ -83,7 +84,7 @@ def _about_session(request: Request, reply: Reply, said: str) -> SandboxError:
 
 def _no_such_api(request: Request) -> SandboxError:
     part = "file" if request.operation in _ON_FILES else "shell"
-    return ProxyRefused(
+    return NoSuchAPI(
         f"The runtime of sandbox '{request.sandbox}' has no {part} API: {_NO_ROUTE}",
         advice=f"Make a sandbox with {{create}} from an image whose runtime has the {part} API.",
     )

@@ -81,6 +81,8 @@ class Sandboxes:
 
     proxy: Proxy
     timing: Timing = field(default_factory=Timing)
+    # Those whose runtime is known to lack the pipe API. A new pod may have another image.
+    without_pipes: set[str] = field(default_factory=set[str], repr=False)
 
     async def create(
         self, name: str, *, image: str | None, port: int | None, report: Report
@@ -92,6 +94,7 @@ class Sandboxes:
         Raises:
             AlreadyExists: there is one of that name; the message gives its state.
         """
+        self.without_pipes.discard(name)
         config = self.proxy.config
         request = _wire.create(
             name,
@@ -158,6 +161,7 @@ class Sandboxes:
 
     async def resume(self, name: str, *, report: Report) -> tuple[bool, WaitResult]:
         """Start a paused sandbox and wait for it; return whether it was ready before, too."""
+        self.without_pipes.discard(name)
         was_ready = await self._is_ready(name)
         await self._change(
             _wire.resume(name),

@@ -1,122 +1,126 @@
-"""The runtime's shell API behind the proxy, pure: requests to a sandbox's sessions, replies in.
+"""The runtime's terminal API behind the proxy, pure: requests to a sandbox's sessions, replies in.
 
-A session is a persistent shell with an id of the client's own choosing, and what ran in it can be
-asked for by that id, from anywhere, for as long as the sandbox is not paused.
+A session is a persistent shell with an id of the client's own choosing. Any client can ask for its
+output by that id until the sandbox is paused. A reply holds all
+that the runtime keeps of an output, so a `SnapshotReader` finds what is new in it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self, cast
+import shlex
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
-from ._errors import InvalidInput, ProxyFailed, pluralize
-from ._message import (
-    KEY_PREFIX,
-    Request,
-    as_object,
-    check_text,
-    member,
-    optional,
-    path_of,
-    unlike,
+from ._message import Request, as_object, member, optional, path_of
+from ._output import News, Output, Part
+from ._runtime_wire import (
+    ENVIRONMENT,
+    SessionRow,
+    Standing,
+    check_session,
+    check_task,
+    data_of,
+    exit_code_of,
+    remark,
+    text_of,
+    without_parcel,
 )
 from ._wire import WORK, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ._message import Operation, Reply
+    from ._runtime_wire import State, Task
 
-State = Literal["empty", "running", "completed", "killed"]
-
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MARK = re.compile(r": run-[0-9a-f]+; ")
+# Set once in each shell, in which commands may change them.
+_SETTINGS = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+_START = f'[ "${{REMOTE_SANDBOX-}}" ] || export REMOTE_SANDBOX=1 {_SETTINGS}; '
+_NO_INPUT = " </dev/null"  # the terminal has no end of input: a reader would wait for ever
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+ANSWER_WITHIN = 0.05  # seconds: a command that ends sooner needs no second request
+KILL_AFTER = 5  # seconds between the two signals of a time limit
 _KILLED = {"terminated", "hard_timeout"}
 RUNTIME_KEEPS = 9_900_000  # characters, or a few more: half of them the start, half the end
+KNOWN_AGAIN = 4_096  # characters by which an output is known to go on where it was
 _LEFT_OUT = re.compile(r"\n\[\.\.\. ([0-9]{1,18}) characters left out \.\.\.\]\n")
 _MARKER_ROOM = 200  # characters by which the two halves may differ
+_INTERRUPT = "\x03"  # Ctrl-C, for which the terminal sends SIGINT to the command
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a command of a session had printed, and how it stood, when it was looked at.
+    """The output of a session's command and how it stood, at one moment.
 
-    `exit_code` is None until it has ended, and where the session has gone on to another one.
+    `line` is the command as it was sent, which tells it from others, where the runtime shows it.
     """
 
-    state: State
+    standing: Standing
     output: str = ""
-    exit_code: int | None = None
-    command: str = ""
+    line: str = ""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A command's output as far as the runtime keeps it: its start and, if it is long, its end.
+class SnapshotReader:
+    """Find the new output in each of consecutive snapshots.
 
-    `gone` characters between the two can no longer be read. Positions count all characters that the
-    command has printed.
+    Positions count all characters that the command has printed. `position` is where to begin.
     """
 
-    start: str
-    gone: int = 0
-    end: str = ""
+    def __init__(self, position: int = 0) -> None:
+        self.position = position
+        self._before = ""
+        self._last = ""  # characters before the position, by which it is found again
+        self._moved = 0  # characters that the output has lost at an unknown place
 
-    @classmethod
-    def of(cls, output: str) -> Self:
-        """Read an output as the runtime returns it, with a marker in place of the middle."""
-        if len(output) < RUNTIME_KEEPS:
-            return cls(output)
-        left_out = _LEFT_OUT.search(output, len(output) // 2 - _MARKER_ROOM)
-        if left_out is None:
-            return cls(output)
-        return cls(output[: left_out.start()], int(left_out[1]), output[left_out.end() :])
+    def read(self, output: str) -> Iterator[News]:
+        """Yield the new output of the next snapshot."""
+        before, self._before = self._before, output
+        kept = kept_of(output)
+        unknown = False
+        if kept.is_whole and not output[: self.position - self._moved].endswith(self._last):
+            unknown = not self._find_again(before, output)
+        page = kept.read(self.position - self._moved)
+        while page.gone or page.text:
+            self._last = ((self._last if not page.gone else "") + page.text)[-KNOWN_AGAIN:]
+            self.position += page.gone + len(page.text)
+            yield News(page.text, self.position, None if unknown else page.gone)
+            unknown = False
+            page = kept.read(self.position - self._moved)
+        if unknown:
+            yield News("", self.position, None)
 
-    @property
-    def size(self) -> int:
-        """The number of characters that the command has printed."""
-        return len(self.start) + self.gone + len(self.end)
-
-    def read(self, position: int, limit: int | None = None) -> tuple[int, str, int]:
-        """Read up to `limit` characters from a position on, in one piece.
-
-        Return the number of characters there that are gone, the text after them, and the position
-        after the text.
-        """
-        if position < len(self.start) or not self.gone:
-            text = self.start[position:][:limit]
-            return 0, text, min(position, len(self.start)) + len(text)
-        first = len(self.start) + self.gone
-        at = max(position, first)
-        text = self.end[at - first :][:limit]
-        return at - min(position, at), text, min(at, self.size) + len(text)
-
-
-@dataclass(frozen=True)
-class SessionRow:
-    """A session as the runtime lists it; `command` is known while one runs."""
-
-    id: str
-    running: bool
-    command: str = ""
-    created_at: str = ""
-    used_at: str = ""
+    def _find_again(self, before: str, output: str) -> bool:
+        """Find the end of the known output in one that has lost characters before it."""
+        found = output.rfind(self._last)
+        place = found + len(self._last) if found >= 0 else _common_length(before, output)
+        if found < 0:
+            self._last = ""
+        self._moved = self.position - place
+        return found >= 0
 
 
-def check_session(session: str) -> str:
-    """Return `session` when it can be a session's id.
+def kept_of(output: str) -> Output:
+    """Read an output as the runtime returns it, with a marker in place of the middle."""
+    if len(output) < RUNTIME_KEEPS:
+        return Output.of(output)
+    middle = len(output) // 2  # anywhere else, it is the command's own
+    left_out = _LEFT_OUT.search(output, middle - _MARKER_ROOM, middle + _MARKER_ROOM)
+    if left_out is None:
+        return Output.of(output)
+    head, tail, gone = output[: left_out.start()], output[left_out.end() :], int(left_out[1])
+    start = len(head) + gone
+    return Output(0, (Part(0, head, len(head)), Part(start, tail, start + len(tail))), gone)
 
-    Raises:
-        InvalidInput: it cannot.
-    """
-    if _SESSION.fullmatch(session) and KEY_PREFIX not in session:
-        return session
-    shown = repr(session[:80]) if session.isprintable() and KEY_PREFIX not in session else "it"
-    raise InvalidInput(
-        f"{shown} ({pluralize(len(session), 'character')}) cannot be a session's id",
-        advice="Give 1 to 64 letters, digits, dots, hyphens and underscores, or leave it out.",
-    )
+
+def _common_length(one: str, other: str) -> int:
+    """Return the number of characters with which both texts begin."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+    return low
 
 
 def open_session(name: str, session: str) -> Request:
@@ -129,36 +133,34 @@ def open_session(name: str, session: str) -> Request:
     return _shell("open session", name, "sessions/create", body, repeatable=True)
 
 
-def execute(
-    name: str, session: str, command: str, *, mark: str = "", directory: str | None = None
-) -> Request:
-    """Ask to start a shell command, behind its mark, in a session and to answer at once.
+def execute(name: str, session: str, task: Task, *, mark: str = "") -> Request:
+    """Ask to start a task, behind its mark, in a session.
 
-    It runs in the session's directory, or in the one that is named, which has to be there. The
-    runtime cuts output above 30,000 characters unless it is told not to.
+    The answer comes when it has ended, or after ANSWER_WITHIN. Its standard input is empty or from
+    its parcel, which its variables have to be in. ENVIRONMENT is set unless an earlier command has
+    changed it. The runtime cuts output above 30,000 characters unless it is told not to.
     """
-    if not command.strip():
-        raise InvalidInput("The command is empty", advice="Say what the sandbox should run.")
-    check_text("The command", command)
-    if "\0" in command:
-        raise InvalidInput(
-            "The command holds a NUL character, which no command line can",
-            advice="Leave it out, or write it in the shell's way: printf '\\0'.",
-        )
+    check_task(task)
     body: dict[str, object] = {
         "id": check_session(session),
-        "command": marked(command, mark),
-        "async_mode": True,
+        "command": marked(_line(task), mark),
+        "timeout": ANSWER_WITHIN,
         "truncate": False,
     }
-    if directory is not None:
-        body |= {"exec_dir": directory, "strict": True}
+    if task.directory is not None:
+        body |= {"exec_dir": task.directory, "strict": True}
     return _shell("execute", name, "exec", body)
 
 
 def view(name: str, session: str) -> Request:
-    """Ask what a session's last command has printed and how it stands."""
+    """Ask for the output of a session's last command, and how it stands."""
     return _shell("view", name, "view", {"id": check_session(session)}, repeatable=True)
+
+
+def interrupt(name: str, session: str) -> Request:
+    """Ask to type Ctrl-C, for which the terminal sends SIGINT to the command that runs."""
+    body = {"id": check_session(session), "input": _INTERRUPT, "press_enter": False}
+    return _shell("kill", name, "write", body)
 
 
 def kill(name: str, session: str) -> Request:
@@ -185,13 +187,13 @@ def read_executed(reply: Reply) -> Snapshot:
         ProxyFailed: the runtime says that it could not run the command at all.
         BrokenReply: the reply is not the runtime's.
     """
-    data = _data(reply)
-    return Snapshot(
-        state=_state(member(data, "status", str)),
-        output=_output(data.get("output"), "data.output"),
-        exit_code=_exit_code(data),
-        command=_unmarked(optional(data, "command")),
+    data = as_object(data_of(reply), "data")
+    standing = Standing(
+        _state(member(data, "status", str)),
+        exit_code_of(data),
+        _shown(optional(data, "command")),
     )
+    return Snapshot(standing, text_of(data.get("output"), "data.output"))
 
 
 def read_view(reply: Reply, mark: str = "") -> Snapshot:
@@ -200,21 +202,20 @@ def read_view(reply: Reply, mark: str = "") -> Snapshot:
     Commands are the records of the session's console. Only of its last one is it known how it
     ended; those before it have ended somehow.
     """
-    data = _data(reply)
+    data = as_object(data_of(reply), "data")
     is_there = data.get("console") is not None
     console = cast("list[object]", member(data, "console", list) if is_there else [])
     records = [as_object(each, "data.console[]") for each in console]
     ours = [each for each in records if optional(each, "command").startswith(marked("", mark))]
     if not ours:
-        return Snapshot("empty")
+        return Snapshot(Standing("empty"))
     is_last = ours[-1] is records[-1]
     command = optional(ours[-1], "command") or (optional(data, "command") if is_last else "")
-    return Snapshot(
-        state=_state(member(data, "status", str)) if is_last else "completed",
-        output=_output(ours[-1].get("output"), "data.console[].output"),
-        exit_code=_exit_code(data) if is_last else None,
-        command=_unmarked(command),
-    )
+    standing = Standing("completed", None, _shown(command))
+    if is_last:
+        state = _state(member(data, "status", str))
+        standing = replace(standing, state=state, exit_code=exit_code_of(data))
+    return Snapshot(standing, text_of(ours[-1].get("output"), "data.console[].output"), command)
 
 
 def marked(command: str, mark: str) -> str:
@@ -222,13 +223,81 @@ def marked(command: str, mark: str) -> str:
     return f": {mark}; {command}" if mark else command
 
 
-def _unmarked(command: str) -> str:
-    return _MARK.sub("", command, count=1) if _MARK.match(command) else command
+def _line(task: Task) -> str:
+    """Return the line that a session's shell is to run for a task."""
+    if task.is_own:
+        return task.command
+    if task.parcel is not None:
+        run = f"eval {task.parcel.script}"
+        if task.time_limit is not None:
+            run = _limited(task.time_limit, run)
+        # The group opens the input before the script removes it.
+        return f"{_START}{{ {run}; }} <{task.parcel.input}{remark(task.command)}"
+    run = f"eval {_word(task.command)}"
+    if task.time_limit is not None:
+        run = _limited(task.time_limit, task.command)
+    return f"{_START}{run}{_NO_INPUT}"
+
+
+def _limited(seconds: float, command: str) -> str:
+    return f"timeout -k {KILL_AFTER} {seconds:g} bash -c {_word(command)}"
+
+
+def _word(command: str) -> str:
+    """Return a command as the last word of a line, in which none is taken for an option."""
+    return f"-- {quote(command)}" if command.startswith("-") else quote(command)
+
+
+def _shown(line: str) -> str:
+    """Return the command that a person gave, of one that a session shows."""
+    line = _MARK.sub("", line, count=1) if _MARK.match(line) else line
+    if not line.startswith(_START):
+        return line
+    line = line.removeprefix(_START)
+    if line.startswith(("eval ", "timeout ")) and line.endswith(_NO_INPUT):
+        word = line.removesuffix(_NO_INPUT).removeprefix("eval ")
+        word = re.sub(r"\Atimeout -k \S+ \S+ bash -c ", "", word)
+        return unquoted(word.removeprefix("-- "))
+    return without_parcel(line)
+
+
+def quote(text: str) -> str:
+    """Return `text` as one word of bash, on one line.
+
+    A shell on a terminal acts on a tab, a newline and other control characters as they are typed,
+    also between quotes, and may take `!` for its history; so those are spelled.
+    """
+    if text.isprintable() and "!" not in text:
+        return shlex.quote(text)
+    return "$'" + "".join(map(_spelled, text)) + "'"
+
+
+def _spelled(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable() and character != "!":
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode(errors="replace"))
+
+
+def unquoted(word: str) -> str:
+    """Return the text of a word that `quote` returned."""
+    if not word.startswith("$'"):
+        try:
+            return "".join(shlex.split(word))
+        except ValueError:
+            return word
+    return _ESCAPE.sub(_read_escape, word[2:-1].encode()).decode(errors="replace")
+
+
+def _read_escape(escape: re.Match[bytes]) -> bytes:
+    return escape[1] if len(escape[1]) == 1 else bytes([int(escape[1], 8)])
 
 
 def read_sessions(reply: Reply) -> list[SessionRow]:
     """Read the reply to `list_sessions`, the last used first."""
-    sessions = as_object(_data(reply).get("sessions"), "data.sessions")
+    data = as_object(data_of(reply), "data")
+    sessions = as_object(data.get("sessions"), "data.sessions")
     rows = [
         _row(session, as_object(content, "a session"), reply)
         for session, content in sessions.items()
@@ -237,8 +306,8 @@ def read_sessions(reply: Reply) -> list[SessionRow]:
 
 
 def read_done(reply: Reply) -> None:
-    """Read the reply to `open_session` or `kill`: a success, or not what the contract says."""
-    _successful(reply)
+    """Read the reply to `open_session` or `kill`."""
+    data_of(reply)
 
 
 def _shell(
@@ -253,46 +322,18 @@ def _shell(
     return Request(operation, "POST", path, name, body, repeatable=repeatable)
 
 
-def _data(reply: Reply) -> dict[str, object]:
-    return as_object(_successful(reply).get("data"), "data")
-
-
-def _successful(reply: Reply) -> dict[str, object]:
-    content = as_object(reply.json(), "the reply")
-    if content.get("success") is False:
-        raise ProxyFailed(
-            f"The sandbox's runtime did not do it: {reply.words() or 'no reason given'}",
-            advice="Try again; if it stays, remove the sandbox with {delete} and make a new one.",
-            retryable=False,
-        )
-    return content
-
-
 def _state(status: str) -> State:
     if status == "completed":
         return "completed"
-    # `running`, and `no_change_timeout`: somebody stopped waiting, and the command goes on.
+    # `running`, and `no_change_timeout`: one caller stopped waiting, and the command goes on.
     return "killed" if status in _KILLED else "running"
-
-
-def _output(value: object, what: str) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise unlike(what, "a string", value)
-    # A lone surrogate is legal in JSON and in no output of ours.
-    return value.encode(errors="replace").decode()
-
-
-def _exit_code(data: Mapping[str, object]) -> int | None:
-    return member(data, "exit_code", int) if data.get("exit_code") is not None else None
 
 
 def _row(session: str, content: Mapping[str, object], reply: Reply) -> SessionRow:
     return SessionRow(
         id=reply.clean(session),
         running=_state(optional(content, "status") or "completed") == "running",
-        command=_unmarked(optional(content, "current_command")),
+        command=_shown(optional(content, "current_command")),
         created_at=reply.clean(optional(content, "created_at")),
         used_at=reply.clean(optional(content, "last_used_at")),
     )

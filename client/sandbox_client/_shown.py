@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from ._output import REPLACEMENT
+
 MASK = "[key]"
-REPLACEMENT = "\ufffd"  # for bytes that are no UTF-8
 
 # Control characters except tab, newline and carriage return, and those that reorder text.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -1,131 +1,96 @@
-"""Watching a command from outside: how often to look, and telling what has been seen."""
+"""Following a command: for how long, how often, and passing new output on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ._excerpt import last_line
-from ._shell_wire import Kept, Snapshot
 from ._shown import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ._output import News
     from ._waiting import Report, Timing
 
 FIRST_LOOK = 0.02  # seconds
 LONGEST_PAUSE = 1.0
-_END = 40_000  # characters, with the last line that is reported
-KNOWN_AGAIN = 4_096  # characters by which an output is known to go on where it was
+_RECENT = 40_000  # characters, with the last line that is reported
 OUT_OF_SIGHT = "the command is out of sight"
-INSTANT = 0.001  # what is left of a wait, and too short for a clock's fractions
+INSTANT = 0.001  # seconds: a shorter rest of a wait is none, as clocks have fractions
 
 
-def _ignore(_: str) -> None:
+def _ignore_session(_: str) -> None:
     """Do nothing."""
 
 
-def _ignore_missed(_: int | None) -> None:
+def _ignore_output(_: News) -> None:
     """Do nothing."""
 
 
 @dataclass(frozen=True)
-class Audience:
-    """The receivers of news of a command: its session first, then its output as it comes.
-
-    `missed` receives the number of characters that are gone before the next output, or None if the
-    runtime does not tell it.
-    """
+class OutputListener:
+    """The receivers of news of a command: its session first, then its output as it comes."""
 
     report: Report
-    opened: Callable[[str], None] = _ignore
-    hear: Callable[[str], None] = _ignore
-    missed: Callable[[int | None], None] = _ignore_missed
+    opened: Callable[[str], None] = _ignore_session
+    on_output: Callable[[News], None] = _ignore_output
 
 
 class Watch:
-    """What is known of a command, since when, and for how long it is waited for."""
+    """The wait for a command: its limit, and the reports meanwhile."""
 
     def __init__(
-        self,
-        timing: Timing,
-        limit: float | None,
-        audience: Audience,
-        *,
-        secret: str = "",
-        heard: int = 0,
+        self, timing: Timing, limit: float | None, listener: OutputListener, *, secret: str = ""
     ) -> None:
-        self.seen = Snapshot("empty")
-        self.unseen = ""  # why it cannot be looked at
-        self._timing = timing
+        self.timing = timing
+        self.unseen = ""  # why the command cannot be looked at
+        self.doing = "looking for the command"  # as long as nothing is known of it
+        self.is_running = False
+        self.is_heard = False  # whether there was any output
         self._start = timing.clock()
         self._limit = limit
-        self._audience = audience
+        self._listener = listener
         self._secret = secret
-        self._heard = heard  # characters of the command's output
-        self._last = ""  # characters of it
-        self._moved = 0  # characters that the output has lost at an unknown place
+        self._recent = ""
 
     @property
     def elapsed(self) -> float:
         """Return the seconds since the beginning."""
-        return self._timing.clock() - self._start
+        return self.timing.clock() - self._start
 
     @property
     def left(self) -> float:
         """Return the seconds until the limit."""
         return float("inf") if self._limit is None else self._limit - self.elapsed
 
-    def see(self, seen: Snapshot) -> None:
-        """Keep the newest state, and let the audience hear the new output."""
-        if seen.state == "empty" and self.seen.state != "empty":
-            # The session has gone on, and keeps this one no more.
-            seen = replace(self.seen, state="completed", exit_code=None)
-        before, self.seen = self.seen.output, seen
-        kept = Kept.of(seen.output)
-        if not kept.gone and not seen.output[: self._heard - self._moved].endswith(self._last):
-            self._find_again(before, seen.output)
-        gone, text, reached = kept.read(self._heard - self._moved)
-        while gone or text:
-            self._heard += gone + len(text)
-            if gone:
-                self._audience.missed(gone)
-            self._tell(text, continues=not gone)
-            gone, text, reached = kept.read(reached)
+    def wait_for(self, seconds: float) -> None:
+        """Set the limit to so many seconds from now on."""
+        self._limit = self.elapsed + seconds
 
-    def _find_again(self, before: str, output: str) -> None:
-        """Find the end of the known output in one that has lost characters before it."""
-        found = output.rfind(self._last)
-        if found >= 0:
-            place = found + len(self._last)
-        else:
-            self._audience.missed(None)
-            self._last = ""
-            place = _common_length(before, output)
-        self._moved = self._heard - place
+    @property
+    def recent(self) -> str:
+        """The last output, in which the key is masked."""
+        return mask(self._recent, self._secret)
 
-    def _tell(self, text: str, *, continues: bool) -> None:
-        if text:
-            self._audience.hear(text)
-            self._last = ((self._last if continues else "") + text)[-KNOWN_AGAIN:]
+    def opened(self, session: str) -> None:
+        """Tell the listener the session."""
+        self._listener.opened(session)
+
+    def on_output(self, news: News) -> None:
+        """Pass new output on to the listener."""
+        self.is_heard = True
+        self._recent = (self._recent + news.text[-_RECENT:])[-_RECENT:]
+        self._listener.on_output(news)
 
     async def tell(self) -> None:
         """Report the last line of the output."""
-        begun = "starting the command" if self.seen.state == "empty" else "the command is running"
-        reason = last_line(mask(self.seen.output[-_END:], self._secret)) or begun
+        begun = "the command is running" if self.is_running else self.doing
+        reason = last_line(self.recent) or begun
         if self.unseen:
             reason = f"{OUT_OF_SIGHT}: {self.unseen}; still trying"
-        await self._audience.report(self.elapsed, self._limit, reason)
-
-
-def _common_length(one: str, other: str) -> int:
-    """Return the number of characters with which both texts begin."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
-    return low
+        await self._listener.report(self.elapsed, self._limit, reason)
 
 
 def pauses() -> Iterator[float]:

@@ -10,7 +10,7 @@ from sandbox_client._backend import Backend
 from sandbox_client._client import over
 from sandbox_client._proxy import Proxy
 
-from tests.client.stubs import FakeClock, timing_on
+from tests.client.stubs import FakeClock, fixed, timing_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,8 @@ class StubAccess(Backend):
 
         def connect(config: Config) -> Client:
             transport = httpx.MockTransport(handler)
-            return over(Proxy(config, transport=transport, sleep=time.sleep), self.timing)
+            client = over(Proxy(config, transport=transport, sleep=time.sleep), self.timing)
+            return fixed(client)
 
         super().__init__(environ, connect)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 import httpx
 from sandbox_client._client import Client, over
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
 KEY = "sk_live_0123456789abcdefABCDEF_-01234567"
 URL = "http://proxy.test:8080/prefix"
 CONFIG = Config(proxy_url=URL, api_key=KEY)
-SESSION = "prompt-1"  # the id of a new session
+SESSION = "prompt-1"  # the id of a new session of the terminal API
+COMMAND = "command-1"  # the id of a new session of the pipe API
 MARK = "run-1"  # the mark of a command in a named session
 OPEN = "POST /proxy/box/v1/shell/sessions/create"
 EXEC = "POST /proxy/box/v1/shell/exec"
 VIEW = "POST /proxy/box/v1/shell/view"
+TYPE = "POST /proxy/box/v1/shell/write"
 KILL = "POST /proxy/box/v1/shell/kill"
 SESSIONS = "GET /proxy/box/v1/shell/sessions"
+PIPE_OPEN = "POST /proxy/box/v1/bash/sessions/create"
+PIPE_EXEC = "POST /proxy/box/v1/bash/exec"
+PIPE_OUTPUT = "POST /proxy/box/v1/bash/output"
+PIPE_KILL = "POST /proxy/box/v1/bash/kill"
+PIPE_SESSIONS = "GET /proxy/box/v1/bash/sessions"
 CREATED_AT = "2026-01-02T03:04:05.678Z"
 NOW = datetime(2026, 1, 4, tzinfo=UTC)  # 44 hours after that
 
@@ -101,7 +109,8 @@ class SequenceStub:
 class RouteStub:
     """A proxy that replies by `METHOD /path`: one answer, or a list in order and then its last.
 
-    It opens a session unless `answers` says otherwise. A request without an answer fails the test.
+    It opens sessions of both APIs unless `answers` says otherwise. A request without an answer
+    fails the test.
     """
 
     answers: Answers
@@ -112,7 +121,7 @@ class RouteStub:
         route = f"{request.method} {request.url.path.removeprefix('/prefix')}"
         self.asked.append(route)
         self.bodies.append(json.loads(request.content) if request.content else None)
-        known = {OPEN: session_opened(), **self.answers}
+        known = {OPEN: session_opened(), PIPE_OPEN: session_opened(COMMAND), **self.answers}
         assert route in known, f"no answer for {route}; there are: {', '.join(known)}"
         given = known[route]
         answers = [given] if isinstance(given, httpx.Response | Exception) else given
@@ -120,6 +129,11 @@ class RouteStub:
         if isinstance(answer, Exception):
             raise answer
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    def sent(self, route: str) -> list[dict[str, object]]:
+        """Return the bodies of the requests to a route, which are objects."""
+        pairs = zip(self.asked, self.bodies, strict=True)
+        return [cast("dict[str, object]", body) for asked, body in pairs if asked == route]
 
 
 @contextlib.asynccontextmanager
@@ -139,19 +153,31 @@ def timing_on(clock: FakeClock) -> Timing:
     return Timing(clock, clock.sleep, lambda: 0.0, lambda: NOW)
 
 
+def new_id(kind: Literal["command", "prompt"]) -> str:
+    """Return the id of a new session: `command-1` with the pipe API, `prompt-1` on a terminal."""
+    return f"{kind}-1"
+
+
+def fixed(client: Client, *, pipes: bool = False) -> Client:
+    """Return the client with fixed ids; without `pipes` it knows that `box` has no pipe API."""
+    if not pipes:
+        client.sandboxes.without_pipes.add("box")
+    prompts = replace(client.prompts, new_id=new_id, new_mark=lambda: MARK)
+    return replace(client, prompts=prompts)
+
+
 @contextlib.asynccontextmanager
 async def client_over(
     handler: Handler,
     clock: FakeClock | None = None,
     config: Config = CONFIG,
+    *,
+    pipes: bool = False,
 ) -> AsyncGenerator[Client]:
-    """Yield a client over `handler`, on `clock`, with fixed ids."""
+    """Yield a client over `handler`, on `clock`, as `fixed` returns it."""
     time = clock or FakeClock()
     async with proxy_over(handler, time, config) as proxy:
-        client = over(proxy, timing_on(time))
-        yield replace(
-            client, prompts=replace(client.prompts, new_id=lambda: SESSION, new_mark=lambda: MARK)
-        )
+        yield fixed(over(proxy, timing_on(time)), pipes=pipes)
 
 
 @contextlib.asynccontextmanager
@@ -184,6 +210,16 @@ def created(name: str = "box", image: str = "aio:1") -> httpx.Response:
 
 def succeeded(message: str = "done", **more: object) -> httpx.Response:
     return httpx.Response(200, json={"success": True, "message": message, **more})
+
+
+def typed(command: str) -> str:
+    """Return the line that the shell of a terminal gets for a command."""
+    settings = (
+        "PAGER=cat GIT_PAGER=cat TERM=dumb GIT_TERMINAL_PROMPT=0 DEBIAN_FRONTEND=noninteractive"
+        " CI=1"
+    )
+    start = f'[ "${{REMOTE_SANDBOX-}}" ] || export REMOTE_SANDBOX=1 {settings}; '
+    return f"{start}eval {shlex.quote(command)} </dev/null"
 
 
 def executed(
@@ -233,6 +269,52 @@ def unused_session() -> httpx.Response:
     data: dict[str, object] = {"session_id": SESSION, "status": "completed", "console": []}
     body = {"success": True, "message": "ok", "hint": None}
     return httpx.Response(200, json={**body, "data": {**data, "output": ""}})
+
+
+def piped(
+    stdout: str | None = "",
+    stderr: str | None = "",
+    exit_code: int | None = 0,
+    status: str = "completed",
+    **more: object,
+) -> httpx.Response:
+    """Return the pipe API's reply to a command."""
+    data: dict[str, object] = {
+        "session_id": COMMAND,
+        "command_id": "c1",
+        "command": "exec </dev/null; make",
+        "status": status,
+        "stdout": stdout,
+        "stderr": stderr,
+        "exit_code": exit_code,
+        "offset": len((stdout or "").encode()),
+        "stderr_offset": len((stderr or "").encode()),
+    }
+    body = {"success": True, "message": "ok", "data": data | more, "hint": None}
+    return httpx.Response(200, json=body)
+
+
+def piped_output(
+    stdout: str = "",
+    end: int = 0,
+    *,
+    stderr: str = "",
+    stderr_end: int = 0,
+    status: str = "running",
+    exit_code: int | None = None,
+    command: str = "make",
+) -> httpx.Response:
+    """Return the pipe API's output of a command, up to the offsets `end` and `stderr_end`."""
+    row = {
+        "command_id": "c1",
+        "command": f"exec </dev/null; {command}",
+        "status": status,
+        "exit_code": exit_code,
+    }
+    data = {"session_id": COMMAND, "stdout": stdout, "stderr": stderr, "offset": end}
+    body = {"success": True, "message": "ok", "hint": None}
+    ended = {**data, "stderr_offset": stderr_end, "command": row if status else None}
+    return httpx.Response(200, json={**body, "data": ended})
 
 
 def as_reply(response: httpx.Response, secret: str = KEY) -> Reply:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
 from sandbox_client import _cli
-from sandbox_client._client import Client, over
+from sandbox_client._client import over
 from sandbox_client._proxy import Proxy
 
-from tests.client.stubs import KEY, SESSION, FakeClock, RouteStub, timing_on
+from tests.client.stubs import KEY, FakeClock, RouteStub, fixed, timing_on
 
 if TYPE_CHECKING:
     import pytest
+    from sandbox_client._client import Client
     from sandbox_client._config import Config
 
     from tests.client.stubs import Answers, Handler
@@ -30,15 +30,22 @@ class Terminal:
         self.out = self.err = ""
 
     def run(
-        self, *words: str, answers: Answers | None = None, handler: Handler | None = None
+        self,
+        *words: str,
+        answers: Answers | None = None,
+        handler: Handler | None = None,
+        pipes: bool = False,
     ) -> Terminal:
-        """Run `remote-sandbox` with `words`; keep its exit code and its output."""
+        """Run `remote-sandbox` with `words`; keep its exit code and its output.
+
+        The sandbox `box` has the terminal API only, or the pipe API, too.
+        """
         self.routes = RouteStub(answers or {})
         transport, clock = httpx.MockTransport(handler or self.routes), FakeClock()
 
         def connect(config: Config) -> Client:
             client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
-            return replace(client, prompts=replace(client.prompts, new_id=lambda: SESSION))
+            return fixed(client, pipes=pipes)
 
         self._monkeypatch.setattr(_cli, "connect", connect)
         try:

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, last_line, lines, page, tail
+from sandbox_client._output import Output, Part
 
 from tests.client.strategies import many_examples
 
-outputs = st.text(st.characters(codec="utf-8"), max_size=60)
+outputs = st.text(st.characters(codec="utf-8", exclude_characters="[\ufffd"), max_size=60)
 
 
 def test_a_short_output_is_shown_whole() -> None:
-    for shown in (head_and_tail("a\nb"), tail("a\nb"), page("a\nb", 0)):
+    output = Output.of("a\nb")
+
+    for shown in (head_and_tail(output), tail(output), page(output, 0)):
         assert (shown.text, shown.after, shown.left_out) == ("a\nb", 3, 0)
 
 
@@ -23,7 +26,7 @@ def test_a_short_output_is_shown_whole() -> None:
 def test_the_omitted_middle_is_counted_and_located(length: int) -> None:
     output = "".join(chr(0x4E00 + number) for number in range(length))
 
-    shown = head_and_tail(output, limit=10)
+    shown = head_and_tail(Output.of(output), limit=10)
 
     left_out, place = map(int, re.findall(r"(\d+)", shown.text))
     assert shown.left_out == left_out == length - 10
@@ -34,7 +37,7 @@ def test_the_omitted_middle_is_counted_and_located(length: int) -> None:
 
 
 def test_a_tail_tells_how_to_read_the_beginning() -> None:
-    shown = tail("abcdefgh", limit=3)
+    shown = tail(Output.of("abcdefgh"), limit=3)
 
     assert shown.text == "[… 5 characters left out; after=0 shows them …]\nfgh"
     assert (shown.after, shown.left_out) == (8, 5)
@@ -45,7 +48,7 @@ def test_a_tail_tells_how_to_read_the_beginning() -> None:
 def test_consecutive_pages_are_the_whole_output(output: str, after: int, limit: int) -> None:
     collected, place = "", after
     for _ in range(100):
-        shown = page(output, place, limit)
+        shown = page(Output.of(output), place, limit)
         collected += output[min(place, len(output)) : shown.after]
         assert shown.text.startswith(output[place : shown.after])
         assert 0 <= shown.left_out == len(output) - shown.after
@@ -55,16 +58,55 @@ def test_consecutive_pages_are_the_whole_output(output: str, after: int, limit: 
     assert collected == output[after:]
 
 
+def in_bytes(text: str) -> Output:
+    """Return an output as the pipe API gives it, from position 100 on."""
+    return Output(100, (Part(100, text, 100 + len(text.encode())),), unit="bytes")
+
+
+@many_examples
+@given(text=outputs, limit=st.integers(1, 20))
+def test_consecutive_pages_by_bytes_are_the_whole_output(text: str, limit: int) -> None:
+    output, collected = in_bytes(text), ""
+    place = output.start
+    while place < output.end:
+        shown = page(output, place, limit)
+        collected += shown.text.partition("\n[…")[0] if shown.left_out else shown.text
+        place = shown.after
+
+    assert collected == text
+
+
+def test_positions_of_the_pipe_api_are_bytes() -> None:
+    output = in_bytes("é" * 10)
+
+    assert head_and_tail(output, 4, name="stderr_after").text == (
+        "éé\n[… 12 bytes left out; stderr_after=104 shows them …]\néé"
+    )
+    assert tail(output, 3).text == "[… 14 bytes left out; after=100 shows them …]\nééé"
+
+
+def test_a_gap_that_is_gone_is_told_where_it_is() -> None:
+    output = Output(0, (Part(0, "abc", 3), Part(10, "xyz", 13)), gone=7)
+    gone = "7 are gone: the runtime keeps only the start and the end of so long an output"
+
+    assert head_and_tail(output).text == (
+        f"abc\n[… 7 characters left out; after=3 shows them, but {gone} …]\nxyz"
+    )
+    assert page(output, 3).text == f"[… {gone} …]\nxyz"
+    assert (page(output, 3).gone, page(output, 3).left_out) == (7, 0)
+
+
 @many_examples
 @given(output=outputs, limit=st.integers(2, 20))
 def test_an_excerpt_keeps_its_limit_except_for_the_marker(output: str, limit: int) -> None:
-    for shown in (head_and_tail(output, limit), tail(output, limit), page(output, 0, limit)):
+    whole = Output.of(output)
+    for shown in (head_and_tail(whole, limit), tail(whole, limit), page(whole, 0, limit)):
         assert len(shown.text) <= limit + 60 + 2 * len(str(len(output)))
 
 
 def test_a_reply_has_at_most_30000_characters() -> None:
     assert MAX_OUTPUT == 30_000
-    assert len(head_and_tail("x" * 10**6).text) < 30_100
+    assert len(head_and_tail(Output.of("x" * 10**6)).text) < 30_100
 
 
 @pytest.mark.parametrize(
@@ -94,7 +136,7 @@ def test_the_last_line_is_always_short_and_printable(output: str) -> None:
 
 
 def test_a_page_past_the_end_is_empty_and_ends_at_the_end() -> None:
-    shown = page("abc", 7)
+    shown = page(Output.of("abc"), 7)
 
     assert (shown.text, shown.after, shown.left_out) == ("", 3, 0)
 

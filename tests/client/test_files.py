@@ -25,7 +25,7 @@ from tests.client.statuses import ALPHA_PAUSED
 from tests.client.stubs import FakeClock, client_over, error_reply, executed
 
 if TYPE_CHECKING:
-    from sandbox_client._files.wire import Listing
+    from sandbox_client._file_wire import Listing
 
 PIECE = 72_000  # bytes in one request
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import anyio
 import httpx
 import pytest
-from sandbox_client import _prompts, _proxy, _waiting
+from sandbox_client import _proxy, _remote_command, _terminal, _waiting
+from sandbox_client._client import over
 from sandbox_client._errors import (
     CommandLost,
     DeadlineExceeded,
@@ -17,21 +19,25 @@ from sandbox_client._errors import (
     NotYours,
     Paused,
     ProxyFailed,
+    ProxyRefused,
     SandboxError,
     SessionBusy,
     SessionGone,
     Undelivered,
 )
-from sandbox_client._watch import Audience
+from sandbox_client._runtime_wire import SIGNALS, Standing
+from sandbox_client._watch import OutputListener
 
 from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
 from tests.client.stubs import (
     EXEC,
+    KEY,
     KILL,
     MARK,
     OPEN,
     SESSION,
     SESSIONS,
+    TYPE,
     VIEW,
     Answer,
     Answers,
@@ -42,14 +48,20 @@ from tests.client.stubs import (
     error_reply,
     executed,
     html_page,
+    proxy_over,
     session_list,
     session_opened,
+    typed,
     unused_session,
     view_of,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox_client._output import News
     from sandbox_client._prompts import Prompt
+    from sandbox_client._runtime_wire import Signal
 
 GET = "GET /api/sandboxes/box"
 RUNNING = executed("", None, "running")
@@ -83,7 +95,7 @@ async def send(
             "make",
             session=session,
             wait_seconds=wait_seconds,
-            audience=Audience(progress or RecordedProgress()),
+            listener=OutputListener(progress or RecordedProgress()),
         )
 
 
@@ -96,7 +108,16 @@ async def output(
             SESSION,
             after=after,
             wait_seconds=wait_seconds,
-            audience=Audience(RecordedProgress()),
+            listener=OutputListener(RecordedProgress()),
+        )
+
+
+async def cancel(
+    proxy: RouteStub, clock: FakeClock | None = None, *, signals: Sequence[Signal] = SIGNALS
+) -> Prompt:
+    async with client_over(proxy, clock) as client:
+        return await client.prompts.cancel(
+            "box", SESSION, signals=signals, listener=OutputListener(RecordedProgress())
         )
 
 
@@ -109,8 +130,8 @@ async def test_the_session_is_opened_before_the_command_is_sent() -> None:
     assert proxy.bodies[0] == {"id": SESSION, "exec_dir": "/sandbox"}
     assert proxy.bodies[1] == {
         "id": SESSION,
-        "command": "make",
-        "async_mode": True,
+        "command": typed("make"),
+        "timeout": 0.05,
         "truncate": False,
     }
 
@@ -121,7 +142,7 @@ async def test_a_command_that_ends_in_time_returns_its_whole_output(clock: FakeC
     prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
     assert (prompt.name, prompt.session) == ("box", SESSION)
-    assert (prompt.seen.state, prompt.seen.output, prompt.seen.exit_code) == (
+    assert (prompt.standing.state, prompt.output.text, prompt.standing.exit_code) == (
         "completed",
         "abc\n",
         2,
@@ -130,12 +151,12 @@ async def test_a_command_that_ends_in_time_returns_its_whole_output(clock: FakeC
     assert clock.slept
 
 
-async def test_a_runtime_without_asynchronous_mode_answers_at_once() -> None:
+async def test_a_quick_command_is_read_from_the_answer_to_its_start() -> None:
     proxy = RouteStub({EXEC: executed("all at once\n", 0)})
 
     prompt = await send(proxy)
 
-    assert (prompt.seen.state, prompt.seen.output) == ("completed", "all at once\n")
+    assert (prompt.standing.state, prompt.output.text) == ("completed", "all at once\n")
     assert proxy.asked == [OPEN, EXEC]
 
 
@@ -147,11 +168,11 @@ async def test_a_command_that_takes_longer_returns_its_session(
 
     prompt = await send(proxy, clock, wait_seconds=wait_seconds)
 
-    assert prompt.seen.state == "running"
+    assert prompt.standing.state == "running"
     assert prompt.session == SESSION
     assert prompt.seconds == pytest.approx(wait_seconds)
     assert sum(clock.slept) == pytest.approx(wait_seconds)
-    assert prompt.seen.output == ("so far\n" if wait_seconds else "")
+    assert prompt.output.text == ("so far\n" if wait_seconds else "")
 
 
 async def test_a_wait_of_0_s_sends_no_request_after_the_start() -> None:
@@ -177,7 +198,7 @@ async def test_slow_views_are_polled_less_often(clock: FakeClock) -> None:
 
     async with client_over(slow, clock) as client:
         await client.prompts.send(
-            "box", "make", wait_seconds=200, audience=Audience(RecordedProgress())
+            "box", "make", wait_seconds=200, listener=OutputListener(RecordedProgress())
         )
 
     assert clock.slept[2] == pytest.approx(5.0), "but no longer than is reasonable"
@@ -190,7 +211,7 @@ async def test_a_command_with_a_lost_reply_is_found_and_not_sent_again(lost: str
 
     prompt = await send(proxy)
 
-    assert (prompt.seen.state, prompt.seen.exit_code) == ("completed", 0)
+    assert (prompt.standing.state, prompt.standing.exit_code) == ("completed", 0)
     assert proxy.asked.count(EXEC) == 1
 
 
@@ -214,12 +235,12 @@ async def test_a_lost_command_in_a_used_session_is_found_by_its_mark() -> None:
     before = view_of("old\n", "completed", 0, command="make", before=1)
     others = view_of("theirs\n", "completed", 0, command=": run-2; make", before=2)
     after = view_of("new\n", "completed", 7, command=OURS, before=3)
-    proxy = RouteStub({EXEC: html_page(504), VIEW: [before, before, others, after]})
+    proxy = RouteStub({EXEC: html_page(504), VIEW: [before, before, others, after, after]})
 
     prompt = await send(proxy, session="s1")
 
-    assert (prompt.seen.output, prompt.seen.exit_code) == ("new\n", 7)
-    assert proxy.asked == [OPEN, VIEW, EXEC, VIEW, VIEW, VIEW]
+    assert (prompt.output.text, prompt.standing.exit_code) == ("new\n", 7)
+    assert proxy.asked == [OPEN, VIEW, EXEC, *[VIEW] * 4]
 
 
 async def test_another_clients_command_is_not_mistaken_for_a_lost_one(clock: FakeClock) -> None:
@@ -237,8 +258,8 @@ async def test_a_wait_ends_when_the_session_runs_another_command() -> None:
 
     prompt = await send(proxy, session="s1")
 
-    assert (prompt.seen.state, prompt.seen.output) == ("completed", "ours\n")
-    assert prompt.seen.exit_code is None, "which nobody knows any more"
+    assert (prompt.standing.state, prompt.output.text) == ("completed", "ours\n")
+    assert prompt.standing.exit_code is None, "which nobody knows any more"
 
 
 async def test_a_possibly_truncated_output_is_read_again_whole() -> None:
@@ -247,7 +268,7 @@ async def test_a_possibly_truncated_output_is_read_again_whole() -> None:
 
     prompt = await send(proxy)
 
-    assert len(prompt.seen.output) == 100_000
+    assert len(prompt.output.text) == 100_000
 
 
 async def test_the_output_before_a_pause_is_in_the_error() -> None:
@@ -281,7 +302,7 @@ async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
                     with anyio.CancelScope() as scope:
                         scopes.append(scope)
                         await client.prompts.send(
-                            "box", "a", session="s1", audience=Audience(RecordedProgress())
+                            "box", "a", session="s1", listener=OutputListener(RecordedProgress())
                         )
 
                 scopes: list[anyio.CancelScope] = []
@@ -291,7 +312,7 @@ async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
                 await anyio.wait_all_tasks_blocked()
                 with pytest.raises(SessionBusy):  # it is not over while its command is on the way
                     await client.prompts.send(
-                        "box", "b", session="s1", audience=Audience(RecordedProgress())
+                        "box", "b", session="s1", listener=OutputListener(RecordedProgress())
                     )
                 answered.set()
 
@@ -411,7 +432,7 @@ async def test_two_concurrent_commands_in_one_session_do_not_overlap() -> None:
         async def start() -> None:
             first.append(
                 await client.prompts.send(
-                    "box", "a", session="s1", audience=Audience(RecordedProgress())
+                    "box", "a", session="s1", listener=OutputListener(RecordedProgress())
                 )
             )
 
@@ -421,11 +442,11 @@ async def test_two_concurrent_commands_in_one_session_do_not_overlap() -> None:
                 await arrived.wait()
                 with pytest.raises(SessionBusy):
                     await client.prompts.send(
-                        "box", "b", session="s1", audience=Audience(RecordedProgress())
+                        "box", "b", session="s1", listener=OutputListener(RecordedProgress())
                     )
                 go_on.set()
 
-    assert first[0].seen.output == "first\n"
+    assert first[0].output.text == "first\n"
     assert asked.count("exec") == 1
 
 
@@ -438,13 +459,13 @@ async def test_a_transient_failure_delays_the_next_view(clock: FakeClock) -> Non
 
     prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
-    assert (prompt.seen.output, prompt.unseen) == ("ab", "")
+    assert (prompt.output.text, prompt.unseen) == ("ab", "")
 
 
 async def test_a_hanging_view_does_not_extend_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_prompts, "LOOK_DEADLINE", 0.02)  # real seconds, which the look takes
+    monkeypatch.setattr(_terminal, "LOOK_DEADLINE", 0.02)  # real seconds, which the look takes
 
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
@@ -455,20 +476,20 @@ async def test_a_hanging_view_does_not_extend_the_wait(
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
             prompt = await client.prompts.send(
-                "box", "make", wait_seconds=0.01, audience=Audience(RecordedProgress())
+                "box", "make", wait_seconds=0.01, listener=OutputListener(RecordedProgress())
             )
 
-    assert prompt.seen.state == "running"
+    assert prompt.standing.state == "running"
     assert "time-out" in prompt.unseen
 
 
 async def test_a_view_that_does_not_end_does_not_extend_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_prompts, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
-    monkeypatch.setattr(_prompts, "LOOK_DEADLINE", 0.02)
-    monkeypatch.setattr(_prompts, "KILL_DEADLINE", 0.01)
-    audience = Audience(RecordedProgress())
+    for module in (_remote_command, _terminal):
+        monkeypatch.setattr(module, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
+        monkeypatch.setattr(module, "LOOK_DEADLINE", 0.02)
+    listener = OutputListener(RecordedProgress())
 
     async def proxy(_: httpx.Request) -> httpx.Response:
         await anyio.sleep_forever()
@@ -477,9 +498,9 @@ async def test_a_view_that_does_not_end_does_not_extend_a_call(
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
             with pytest.raises(DeadlineExceeded, match="time-out"):
-                await client.prompts.output("box", SESSION, wait_seconds=0.01, audience=audience)
+                await client.prompts.output("box", SESSION, wait_seconds=0.01, listener=listener)
             with pytest.raises(DeadlineExceeded, match="time-out"):
-                await client.prompts.cancel("box", SESSION, report=RecordedProgress())
+                await client.prompts.cancel("box", SESSION, listener=listener)
 
 
 async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) -> None:
@@ -487,7 +508,7 @@ async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) 
 
     prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
-    assert (prompt.seen.state, prompt.seen.output) == ("running", "a")
+    assert (prompt.standing.state, prompt.output.text) == ("running", "a")
     assert "cannot be reached" in prompt.unseen
 
 
@@ -504,29 +525,6 @@ async def test_a_pause_during_a_command_ends_the_wait_and_names_the_session(
     assert SESSION in caught.value.advice
 
 
-async def test_a_kill_without_effect_is_sent_again(progress: RecordedProgress) -> None:
-    views = [view_of("x"), view_of("x"), view_of("x", "terminated")]
-    proxy = RouteStub({VIEW: views, KILL: [html_page(504), session_opened()]})
-
-    async with client_over(proxy) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=progress)
-
-    assert prompt.seen.state == "killed"
-    assert proxy.asked.count(KILL) == 2
-
-
-async def test_a_failed_kill_is_reported_with_its_reason(
-    clock: FakeClock, progress: RecordedProgress
-) -> None:
-    proxy = RouteStub({VIEW: view_of("x"), KILL: html_page(504)})
-
-    async with client_over(proxy, clock) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=progress)
-
-    assert prompt.seen.state == "running"
-    assert "504" in prompt.unseen
-
-
 async def test_progress_shows_the_last_line_of_the_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -535,7 +533,7 @@ async def test_progress_shows_the_last_line_of_the_output(
 
     async def report(elapsed: float, limit: float | None, reason: str) -> None:
         await progress(elapsed, limit, reason)
-        if reason == "step 2":
+        if reason == "step [key]":
             told.set()
 
     async def proxy(request: httpx.Request) -> httpx.Response:
@@ -546,15 +544,15 @@ async def test_progress_shows_the_last_line_of_the_output(
         if len(views) > 1:
             await told.wait()
             return view_of("", "completed", 0)
-        return view_of("step 1\n\x1b[1mstep 2\x1b[0m\n")
+        return view_of(f"step 1\n\x1b[1mstep {KEY}\x1b[0m\n")
 
     views: list[None] = []
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
-            await client.prompts.send("box", "make", audience=Audience(report))
+            await client.prompts.send("box", "make", listener=OutputListener(report))
 
     assert {limit for _, limit, _ in progress.reports} == {45.0}
-    assert set(progress.reasons) >= {"step 2"}
+    assert set(progress.reasons) >= {"step [key]"}
 
 
 async def test_progress_comes_at_least_every_two_seconds() -> None:
@@ -566,8 +564,10 @@ async def test_a_listener_gets_the_session_and_then_each_character_once() -> Non
     views = [view_of("a"), view_of("a"), view_of("abc"), view_of("abcd", "completed", 0)]
 
     async with client_over(RouteStub({EXEC: RUNNING, VIEW: views})) as client:
-        audience = Audience(RecordedProgress(), opened=heard.append, hear=heard.append)
-        await client.prompts.send("box", "make", audience=audience)
+        listener = OutputListener(
+            RecordedProgress(), opened=heard.append, on_output=lambda news: heard.append(news.text)
+        )
+        await client.prompts.send("box", "make", listener=listener)
 
     assert heard == [SESSION, "a", "bc", "d"]
 
@@ -577,11 +577,11 @@ async def test_a_cancelled_call_does_not_kill_the_command() -> None:
     async with client_over(proxy) as client:
         with anyio.CancelScope() as scope:
 
-            def stop(_: str) -> None:
+            def stop(_: News) -> None:
                 scope.cancel()
 
             await client.prompts.send(
-                "box", "make", audience=Audience(RecordedProgress(), hear=stop)
+                "box", "make", listener=OutputListener(RecordedProgress(), on_output=stop)
             )
 
     assert scope.cancelled_caught
@@ -594,14 +594,14 @@ async def test_output_waits_for_new_characters() -> None:
 
     prompt = await output(proxy, after=3)
 
-    assert (prompt.seen.state, prompt.seen.output) == ("running", "abcd")
+    assert (prompt.standing.state, prompt.output.text) == ("running", "abcd")
     assert proxy.asked == [VIEW] * 3
 
 
 async def test_existing_output_is_returned_at_once(clock: FakeClock) -> None:
     prompt = await output(RouteStub({VIEW: view_of("abc")}), clock)
 
-    assert prompt.seen.output == "abc"
+    assert prompt.output.text == "abc"
     assert clock.slept == []
 
 
@@ -610,7 +610,7 @@ async def test_a_wait_for_output_ends_at_its_limit(
 ) -> None:
     prompt = await output(RouteStub({VIEW: view_of("abc")}), clock, after=3, wait_seconds=7)
 
-    assert prompt.seen.state == "running"
+    assert prompt.standing.state == "running"
     assert sum(clock.slept) == pytest.approx(7)
 
 
@@ -628,7 +628,7 @@ async def test_output_tells_how_the_command_ended(
 ) -> None:
     prompt = await output(RouteStub({VIEW: view}), after=100)
 
-    assert (prompt.seen.state, prompt.seen.exit_code) == (state, code)
+    assert (prompt.standing.state, prompt.standing.exit_code) == (state, code)
 
 
 async def test_an_unknown_session_advises_to_list_sessions() -> None:
@@ -643,39 +643,157 @@ async def test_a_negative_number_of_characters_is_refused() -> None:
         await output(RouteStub({}), after=-1)
 
 
-async def test_cancel_kills_the_command_and_returns_its_output(progress: RecordedProgress) -> None:
-    views = [view_of("so far\n"), view_of("so far\n"), view_of("so far\n^C", "terminated")]
-    proxy = RouteStub({VIEW: views, KILL: session_opened()})
+async def test_cancel_types_ctrl_c_and_then_kills(clock: FakeClock) -> None:
+    proxy = RouteStub({VIEW: view_of("x"), TYPE: session_opened(), KILL: session_opened()})
 
-    async with client_over(proxy) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=progress)
+    prompt = await cancel(proxy, clock)
 
-    assert (prompt.seen.state, prompt.seen.output) == ("killed", "so far\n^C")
-    assert proxy.asked == [VIEW, KILL, VIEW, VIEW]
+    sent = [route for route in proxy.asked if route != VIEW]
+    assert (sent, prompt.signals) == ([TYPE, KILL, KILL], ("SIGINT", "SIGTERM", "SIGKILL"))
+    assert proxy.bodies[1] == {"id": SESSION, "input": "\x03", "press_enter": False}
+    assert sum(clock.slept) == pytest.approx(3 + 5 + 7)
+    assert prompt.standing.state == "running"
 
 
-async def test_cancel_of_an_ended_command_sends_no_kill(progress: RecordedProgress) -> None:
+async def test_cancel_ends_with_the_signal_that_ended_the_command() -> None:
+    views = [view_of("so far\n"), view_of("so far\n^C"), view_of("so far\n^C", "completed", 130)]
+    proxy = RouteStub({VIEW: views, TYPE: session_opened()})
+
+    prompt = await cancel(proxy)
+
+    assert proxy.asked == [VIEW, TYPE, VIEW, VIEW]
+    assert (prompt.standing.exit_code, prompt.output.text) == (130, "so far\n^C")
+    assert prompt.signals == ("SIGINT",)
+
+
+async def test_cancel_sends_only_the_signals_that_were_asked_for() -> None:
+    proxy = RouteStub({VIEW: [view_of("x"), view_of("x", "terminated")], KILL: session_opened()})
+
+    prompt = await cancel(proxy, signals=["SIGKILL"])
+
+    assert proxy.asked == [VIEW, KILL, VIEW]
+    assert (prompt.standing.state, prompt.signals) == ("killed", ("SIGKILL",))
+
+
+async def test_cancel_of_an_ended_command_sends_no_signal() -> None:
     proxy = RouteStub({VIEW: view_of("all\n", "completed", 0)})
 
-    async with client_over(proxy) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=progress)
+    prompt = await cancel(proxy)
 
-    assert (prompt.seen.state, prompt.seen.exit_code, prompt.was_over) == ("completed", 0, True)
-    assert proxy.asked == [VIEW]
+    assert set(proxy.asked) == {VIEW}
+    assert prompt.was_over
+    assert (prompt.standing.exit_code, prompt.output.text) == (0, "all\n")
 
 
 @pytest.mark.parametrize("lost", ["reset", "no JSON"])
-async def test_a_kill_with_a_lost_reply_is_confirmed_by_the_session(
-    lost: str, progress: RecordedProgress
-) -> None:
+async def test_a_kill_with_a_lost_reply_is_confirmed_by_the_session(lost: str) -> None:
     views = [view_of("x"), view_of("x", "terminated")]
     proxy = RouteStub({VIEW: views, KILL: LOST[lost], GET: ALPHA_READY.response()})
 
-    async with client_over(proxy) as client:
-        prompt = await client.prompts.cancel("box", SESSION, report=progress)
+    prompt = await cancel(proxy, signals=["SIGKILL"])
 
-    assert prompt.seen.state == "killed"
+    assert (prompt.standing.state, prompt.unseen) == ("killed", "")
     assert proxy.asked.count(KILL) == 1
+
+
+async def test_a_kill_that_is_lost_without_effect_is_sent_again() -> None:
+    views = [view_of("x"), view_of("x"), view_of("x", "terminated")]
+    proxy = RouteStub({VIEW: views, KILL: [html_page(504), session_opened()]})
+
+    prompt = await cancel(proxy, signals=["SIGKILL"])
+
+    assert prompt.standing.state == "killed"
+    assert proxy.asked.count(KILL) == 2
+
+
+async def test_a_kill_that_is_always_lost_is_reported_with_its_reason(clock: FakeClock) -> None:
+    proxy = RouteStub({VIEW: view_of("x"), KILL: html_page(504)})
+
+    prompt = await cancel(proxy, clock, signals=["SIGKILL"])
+
+    assert prompt.standing.state == "running"
+    assert "504" in prompt.unseen
+    assert proxy.asked.count(KILL) == 3
+
+
+async def test_a_signal_refused_since_the_command_has_just_ended_is_no_error() -> None:
+    views = [view_of("x"), view_of("x", "completed", 0)]
+    proxy = RouteStub({VIEW: views, TYPE: error_reply(400, "nothing runs")})
+
+    prompt = await cancel(proxy)
+
+    assert prompt.standing.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(error_reply(400, "no"), ProxyRefused), (httpx.ConnectError("refused"), Undelivered)],
+    ids=["refused", "unreachable"],
+)
+async def test_a_signal_that_cannot_be_sent_is_an_error(
+    answer: Answer, kind: type[SandboxError]
+) -> None:
+    proxy = RouteStub({VIEW: view_of("x"), TYPE: answer})
+
+    with pytest.raises(kind):
+        await cancel(proxy)
+
+    assert KILL not in proxy.asked
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code", "state"),
+    [
+        (5.0, 124, "timed_out"),
+        (5.0, 137, "timed_out"),
+        (5.0, 1, "completed"),
+        (1, 124, "completed"),
+    ],
+)
+async def test_a_time_limit_of_a_terminal_is_told_from_an_exit_code_alike(
+    seconds: float, code: int, state: str, clock: FakeClock
+) -> None:
+    def proxy(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/exec"):
+            clock.now += seconds
+        return RouteStub({EXEC: executed("", code)})(request)
+
+    async with client_over(proxy, clock) as client:
+        prompt = await client.prompts.send(
+            "box", "make", time_limit=5.0, listener=OutputListener(RecordedProgress())
+        )
+
+    assert (prompt.standing.state, prompt.standing.exit_code) == (state, code)
+
+
+async def test_the_ids_of_sessions_tell_their_api() -> None:
+    async with proxy_over(RouteStub({})) as proxy:
+        prompts = over(proxy).prompts
+
+    assert re.fullmatch(r"command-[0-9a-f]{8}", prompts.new_id("command"))
+    assert re.fullmatch(r"prompt-[0-9a-f]{8}", prompts.new_id("prompt"))
+    assert prompts.new_id("prompt") != prompts.new_id("prompt")
+
+
+@pytest.mark.parametrize("other", ["other", ": run-2; make"])
+async def test_cancel_kills_no_other_command_that_the_session_has_gone_on_to(other: str) -> None:
+    views = [view_of("x", command=": run-1; make"), view_of("y", command=other, before=1)]
+    proxy = RouteStub({VIEW: views, TYPE: session_opened()})
+
+    prompt = await cancel(proxy)
+
+    assert proxy.asked.count(TYPE) == 1
+    assert KILL not in proxy.asked
+    assert (prompt.standing, prompt.printed) == (Standing("completed", None, "make"), "x")
+
+
+async def test_a_command_that_ended_just_before_a_signal_was_not_ended_by_it() -> None:
+    views = [view_of("x"), view_of("xy", "completed", 0)]
+    proxy = RouteStub({VIEW: views, TYPE: error_reply(400, "No command runs")})
+
+    prompt = await cancel(proxy)
+
+    assert (prompt.was_over, prompt.signals, prompt.printed) == (True, (), "xy")
 
 
 async def test_sessions_are_listed_with_their_last_command() -> None:
@@ -689,7 +807,20 @@ async def test_sessions_are_listed_with_their_last_command() -> None:
         rows = await client.prompts.sessions("box")
 
     assert [row.id for row, _ in rows] == ["s2", "s1"]
-    assert [seen and seen.exit_code for _, seen in rows] == [3, 3]
+    assert [seen and seen.standing.exit_code for _, seen in rows] == [3, 3]
+
+
+async def test_the_key_is_masked_in_a_list_of_sessions() -> None:
+    row: dict[str, object] = {"status": "running", "current_command": f"echo {KEY}"}
+    looks = [view_of(f"{KEY}\n", command=f"echo {KEY}"), NO_SESSION]
+    proxy = RouteStub({SESSIONS: session_list(s1=row, s2=row), VIEW: looks})
+
+    async with client_over(proxy) as client:
+        (first, seen), (second, unseen) = await client.prompts.sessions("box")
+
+    assert seen is not None
+    assert (seen.printed, seen.standing.command) == ("[key]\n", "echo [key]")
+    assert (first.command, second.command, unseen) == ("echo [key]", "echo [key]", None)
 
 
 async def test_a_long_list_of_sessions_is_viewed_in_part() -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import _proxy, _shell_wire, _wire
+from sandbox_client import _pipe_wire, _proxy, _shell_wire, _wire
 from sandbox_client._errors import (
     AlreadyExists,
     BrokenReply,
@@ -29,6 +29,7 @@ from sandbox_client._errors import (
     SandboxError,
 )
 from sandbox_client._proxy import Proxy
+from sandbox_client._runtime_wire import Task
 
 from tests.client.secrecy import assert_presentable
 from tests.client.strategies import malformed_bodies, odd_locations, some_examples
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 STATUS = _wire.status("box")
 CREATE = _wire.create("box", image=None, port=8888)
 DELETE = _wire.delete("box")
-PROMPT = _shell_wire.execute("box", "s1", "make")
+PROMPT = _shell_wire.execute("box", "s1", Task("make"))
 
 
 async def fault(answer: Answer, request: Request = STATUS) -> SandboxError:
@@ -360,7 +361,7 @@ async def test_a_request_without_a_reply_ends_at_its_deadline(request_: Request)
 
 @pytest.mark.parametrize(
     ("request_", "constant"),
-    [(STATUS, "READ_DEADLINE"), (DELETE, "CHANGE_DEADLINE"), (PROMPT, "CHANGE_DEADLINE")],
+    [(STATUS, "READ_DEADLINE"), (DELETE, "CHANGE_DEADLINE"), (PROMPT, "OUTPUT_DEADLINE")],
     ids=["GET", "DELETE", "prompt"],
 )
 async def test_each_kind_of_request_has_its_own_deadline(
@@ -372,6 +373,17 @@ async def test_each_kind_of_request_has_its_own_deadline(
     async with proxy_over(never) as proxy:
         with anyio.fail_after(5), pytest.raises(DeadlineExceeded, match=r"within 0\.01 s"):
             await proxy.send(request_)
+
+
+async def test_a_long_poll_may_be_silent_for_as_long_as_it_waits() -> None:
+    upstream = SequenceStub([httpx.Response(200, json={})])
+
+    async with proxy_over(upstream) as proxy:
+        for wait in (0.0, 25.0):
+            await proxy.send(_pipe_wire.output("box", "s1", 0, 0, wait=wait))
+
+    silences = [request.extensions["timeout"]["read"] for request in upstream.requests]
+    assert silences == [_proxy.OUTPUT_TIMEOUT, 25 + _proxy.OUTPUT_TIMEOUT]
 
 
 async def test_a_longer_deadline_argument_does_not_extend_the_request(
@@ -437,7 +449,7 @@ async def test_a_command_with_a_lone_surrogate_is_refused_before_it_is_sent(comm
 
     async with proxy_over(upstream) as proxy:
         with pytest.raises(SandboxError):
-            await proxy.send(_shell_wire.execute("box", "s1", command))
+            await proxy.send(_shell_wire.execute("box", "s1", Task(command)))
 
     assert upstream.requests == []
 

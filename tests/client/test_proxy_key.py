@@ -9,6 +9,7 @@ import pytest
 from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import BrokenReply, ProxyRefused
 from sandbox_client._proxy import Proxy
+from sandbox_client._runtime_wire import Task
 
 from tests.client.secrecy import chained_text, shown_text
 from tests.client.stubs import CONFIG, KEY, URL, SequenceStub, error_reply, proxy_over
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import respx
     from sandbox_client._message import Request
 
-_REQUESTS = [_wire.status("box"), _wire.delete("box"), _shell_wire.execute("box", "s1", "ls")]
+_REQUESTS = [_wire.status("box"), _wire.delete("box"), _shell_wire.execute("box", "s1", Task("ls"))]
 _LOCATIONS = [
     "https://elsewhere.test/api/sandboxes/box",
     "//elsewhere.test/",

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import SandboxError
+from sandbox_client._runtime_wire import Task
 
 from tests.client.statuses import ALPHA_READY
 from tests.client.stubs import (
@@ -70,7 +71,8 @@ _REPEATABLE = [
 _ONCE: dict[str, Request] = {
     "create": _wire.create("box", image=None, port=8888),
     "kill": _shell_wire.kill("box", "s1"),
-    "execute": _shell_wire.execute("box", "s1", "make"),
+    "interrupt": _shell_wire.interrupt("box", "s1"),
+    "execute": _shell_wire.execute("box", "s1", Task("make")),
     "delete": _wire.delete("box"),
     "pause": _wire.pause("box"),
     "resume": _wire.resume("box"),

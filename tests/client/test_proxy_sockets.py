@@ -13,6 +13,7 @@ from anyio.abc import SocketAttribute
 from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import BrokenReply, ProxyUnreachable, SandboxError
 from sandbox_client._proxy import Proxy
+from sandbox_client._runtime_wire import Task
 
 from tests.client.secrecy import shown_text
 from tests.client.stubs import CONFIG, KEY, FakeClock
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sandbox_client._message import Request
 
 STATUS = _wire.status("box")
-PROMPT = _shell_wire.execute("box", "s1", "make")
+PROMPT = _shell_wire.execute("box", "s1", Task("make"))
 
 
 @contextlib.asynccontextmanager

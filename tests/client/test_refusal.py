@@ -6,12 +6,13 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _account_wire, _shell_wire, _wire
+from sandbox_client import _account_wire, _file_wire, _shell_wire, _wire
 from sandbox_client._errors import (
     AdminKeyRejected,
     AlreadyExists,
     BrokenReply,
     KeyRejected,
+    NoSuchAPI,
     NotReady,
     NotYours,
     ProxyFailed,
@@ -22,9 +23,9 @@ from sandbox_client._errors import (
     SessionBusy,
     SessionGone,
 )
-from sandbox_client._files import wire as _file_wire
 from sandbox_client._message import Reply, Request
 from sandbox_client._refusal import refusal
+from sandbox_client._runtime_wire import Task
 
 from tests.client.secrecy import format_verb, is_one_printable_line, shown_text
 from tests.client.strategies import malformed_bodies, many_examples, odd_locations, odd_texts
@@ -34,7 +35,7 @@ _REQUESTS = {
     "create": _wire.create("box", image=None, port=8888),
     "list": _wire.listing(),
     "status": _wire.status("box"),
-    "execute": _shell_wire.execute("box", "s1", "ls"),
+    "execute": _shell_wire.execute("box", "s1", Task("ls")),
     "view": _shell_wire.view("box", "s1"),
     "delete": _wire.delete("box"),
     "pause": _wire.pause("box"),
@@ -198,7 +199,7 @@ def test_5xx_to_a_command_warns_that_it_may_have_run(status: int) -> None:
     ("operation", "part"), [("execute", "shell"), ("view", "shell"), ("read file", "file")]
 )
 def test_a_runtime_without_the_api_advises_another_image(operation: str, part: str) -> None:
-    error = mapped(operation, error_reply(404, "Not Found"), ProxyRefused)
+    error = mapped(operation, error_reply(404, "Not Found"), NoSuchAPI)
 
     assert error.message == f"The runtime of sandbox 'box' has no {part} API: Not Found"
     assert "image" in error.advice

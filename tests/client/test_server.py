@@ -38,6 +38,7 @@ from tests.client.stubs import (
     created,
     error_reply,
     executed,
+    fixed,
     session_opened,
     succeeded,
     timing_on,
@@ -71,7 +72,8 @@ async def mcp_client(
     clock, transport = FakeClock(), httpx.MockTransport(handler)
 
     def connect(config: Config) -> SandboxClient:
-        return over(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
+        client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
+        return fixed(client)
 
     server = create_server(Backend(environ, connect), version="1.2.3")
     with anyio.fail_after(20):

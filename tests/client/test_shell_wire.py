@@ -1,4 +1,4 @@
-"""Requests to the shell API and its replies, without a transport."""
+"""Requests to the terminal API and its replies, without a transport."""
 
 from __future__ import annotations
 
@@ -6,81 +6,133 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sandbox_client import _shell_wire
-from sandbox_client._errors import BrokenReply, InvalidInput, ProxyFailed
+from sandbox_client._errors import BrokenReply, ProxyFailed
 from sandbox_client._message import Reply
-from sandbox_client._shell_wire import SessionRow, Snapshot
+from sandbox_client._runtime_wire import Parcel, SessionRow, Standing, Task
+from sandbox_client._shell_wire import Snapshot, quote, unquoted
 
+from tests.client.strategies import some_examples
 from tests.client.stubs import (
-    KEY,
     as_reply,
     executed,
     html_page,
     session_opened,
+    typed,
     unused_session,
     view_of,
 )
 
 if TYPE_CHECKING:
-    from sandbox_client._shell_wire import State
+    from collections.abc import Callable
+
+    from sandbox_client._message import Request
+    from sandbox_client._runtime_wire import State
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
     return as_reply(httpx.Response(status, json=value))
 
 
-def test_a_command_is_asynchronous_and_not_truncated() -> None:
-    request = _shell_wire.execute("box", "s1", "make")
+DIRECTORY = '"$HOME"/.remote-sandbox-0123abcd'
+SCRIPT = f'"$(cat {DIRECTORY}/run || echo false; rm -rf {DIRECTORY})"'
+START = typed("x").partition("eval")[0]
+LINES = {
+    "plain": (Task("echo 'a b'"), typed("echo 'a b'")),
+    "time limit": (
+        Task("ls | wc", time_limit=1.5),
+        f"{START}timeout -k 5 1.5 bash -c 'ls | wc' </dev/null",
+    ),
+    "parcel": (
+        Task("make", parcel=Parcel(DIRECTORY)),
+        f"{START}{{ eval {SCRIPT}; }} </dev/null  # make",
+    ),
+    "input": (
+        Task("sort", parcel=Parcel(DIRECTORY, has_input=True)),
+        f"{START}{{ eval {SCRIPT}; }} <{DIRECTORY}/in  # sort",
+    ),
+    "own": (Task("mkdir -p x", is_own=True), "mkdir -p x"),
+}
 
-    assert request.path == "/proxy/box/v1/shell/exec"
-    assert request.body == {"id": "s1", "command": "make", "async_mode": True, "truncate": False}
+
+@pytest.mark.parametrize("kind", LINES)
+def test_the_line_of_a_task_shows_the_persons_command_again(kind: str) -> None:
+    task, line = LINES[kind]
+
+    body = _shell_wire.execute("box", "s1", task, mark="run-1").body
+
+    assert body == {
+        "id": "s1",
+        "command": f": run-1; {line}",
+        "timeout": 0.05,
+        "truncate": False,
+    }
+    seen = _shell_wire.read_view(as_reply(view_of(command=f": run-1; {line}")), "run-1")
+    assert seen.standing.command == task.command
 
 
-def test_only_execute_and_kill_are_not_repeatable() -> None:
-    requests = (
-        _shell_wire.open_session("box", "s1"),
-        _shell_wire.view("box", "s1"),
-        _shell_wire.list_sessions("box"),
-        _shell_wire.execute("box", "s1", "ls"),
-        _shell_wire.kill("box", "s1"),
-    )
+@some_examples
+@given(command=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+@example(command="eval 'x' </dev/null")
+@example(command="timeout -k 5 3 bash -c 'a b'")
+@example(command="-n x")
+@example(command="it's !x\n\t\\é\x1b")
+def test_any_command_is_shown_as_it_was_given(command: str) -> None:
+    for limit in (None, 30.0):
+        if command.strip():
+            body = _shell_wire.execute("box", "s1", Task(command, time_limit=limit)).body
+            assert body is not None
+            seen = _shell_wire.read_executed(as_reply(executed(command=body["command"])))
+            assert seen.standing.command == command
 
-    assert [request.repeatable for request in requests] == [True, True, True, False, False]
+
+def test_a_command_in_a_directory_needs_the_directory() -> None:
+    body = _shell_wire.execute("box", "s1", Task("ls", "/x")).body
+
+    assert body is not None
+    assert (body["exec_dir"], body["strict"]) == ("/x", True)
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
-    [("", "empty"), (" \n\t", "empty"), ("a\0b", "NUL"), ("a\ud800", "Unicode")],
-    ids=["nothing", "blanks", "NUL", "surrogate"],
+    ("ask", "route", "body"),
+    [
+        (_shell_wire.interrupt, "write", {"id": "s1", "input": "\x03", "press_enter": False}),
+        (_shell_wire.kill, "kill", {"id": "s1"}),
+        (_shell_wire.open_session, "sessions/create", {"id": "s1", "exec_dir": "/sandbox"}),
+    ],
 )
-def test_an_invalid_command_is_refused(command: str, words: str) -> None:
-    with pytest.raises(InvalidInput, match=words) as caught:
-        _shell_wire.execute("box", "s1", command)
+def test_the_requests_about_a_session(
+    ask: Callable[[str, str], Request], route: str, body: dict[str, object]
+) -> None:
+    request = ask("box", "s1")
 
-    assert caught.value.advice
+    assert (request.method, request.path) == ("POST", f"/proxy/box/v1/shell/{route}")
+    assert request.body == body
 
 
-@pytest.mark.parametrize(
-    "session", ["", " ", "a/b", "../x", "a b", "x" * 65, "é", "a\n", "-x", ".x", KEY], ids=ascii
-)
-def test_an_invalid_session_id_is_refused_in_one_line(session: str) -> None:
-    for ask in (_shell_wire.open_session, _shell_wire.view, _shell_wire.kill):
-        with pytest.raises(InvalidInput, match="cannot be a session") as caught:
-            ask("box", session)
-        assert caught.value.message.isprintable()
-        assert KEY not in caught.value.message
+@some_examples
+@given(text=st.text(st.characters(codec="utf-8", exclude_characters="\0")))
+@example(text="\\'!\n\\101")
+def test_a_quoted_text_is_read_again(text: str) -> None:
+    assert unquoted(quote(text)) == text
+
+
+def test_a_broken_word_is_shown_as_it_is() -> None:
+    assert unquoted("it's") == "it's"
 
 
 @pytest.mark.parametrize(
     ("response", "seen"),
     [
-        (executed("hi\n"), Snapshot("completed", "hi\n", 0, "x")),
-        (executed("no such file", 2), Snapshot("completed", "no such file", 2, "x")),
-        (executed("", None, "running"), Snapshot("running", "", None, "x")),
-        (executed("x", None, "no_change_timeout"), Snapshot("running", "x", None, "x")),
-        (executed("x", None, "hard_timeout"), Snapshot("killed", "x", None, "x")),
-        (executed("x", -9, "terminated"), Snapshot("killed", "x", -9, "x")),
-        (executed("x", None, "something_new"), Snapshot("running", "x", None, "x")),
+        (executed("hi\n"), Snapshot(Standing("completed", 0, "x"), "hi\n")),
+        (executed("no such file", 2), Snapshot(Standing("completed", 2, "x"), "no such file")),
+        (executed("", None, "running"), Snapshot(Standing("running", None, "x"), "")),
+        (executed("x", None, "no_change_timeout"), Snapshot(Standing("running", None, "x"), "x")),
+        (executed("x", None, "hard_timeout"), Snapshot(Standing("killed", None, "x"), "x")),
+        (executed("x", -9, "terminated"), Snapshot(Standing("killed", -9, "x"), "x")),
+        (executed("x", None, "something_new"), Snapshot(Standing("running", None, "x"), "x")),
     ],
     ids=["done", "failed", "running", "silent", "killed", "terminated", "unknown"],
 )
@@ -114,8 +166,8 @@ def test_a_session_is_read_by_its_last_command(
 ) -> None:
     seen = _shell_wire.read_view(as_reply(response))
 
-    assert (seen.state, seen.output, seen.exit_code) == (state, output, code)
-    assert seen.command == ("" if state == "empty" else "make")
+    assert (seen.standing.state, seen.output, seen.standing.exit_code) == (state, output, code)
+    assert seen.standing.command == ("" if state == "empty" else "make")
 
 
 def test_a_marked_command_is_found_and_shown_without_its_mark() -> None:
@@ -123,18 +175,13 @@ def test_a_marked_command_is_found_and_shown_without_its_mark() -> None:
 
     seen = _shell_wire.read_view(as_reply(ours), "run-1")
 
-    assert (seen.state, seen.output, seen.exit_code, seen.command) == (
-        "completed",
-        "a\n",
-        3,
-        "make",
-    )
+    assert seen == Snapshot(Standing("completed", 3, "make"), "a\n", ": run-1; make")
 
 
 def test_a_command_with_another_mark_is_not_ours() -> None:
     others = view_of("b\n", "completed", 0, command=": run-2; make", before=2)
 
-    assert _shell_wire.read_view(as_reply(others), "run-1").state == "empty"
+    assert _shell_wire.read_view(as_reply(others), "run-1") == Snapshot(Standing("empty"))
 
 
 def test_the_exit_code_is_unknown_after_a_later_command() -> None:
@@ -146,7 +193,7 @@ def test_the_exit_code_is_unknown_after_a_later_command() -> None:
 
     seen = _shell_wire.read_view(json_reply({"success": True, "data": data}), "run-1")
 
-    assert (seen.state, seen.output, seen.exit_code) == ("completed", "ours\n", None)
+    assert seen == Snapshot(Standing("completed", None, "make"), "ours\n", ": run-1; make")
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,15 @@ from tests.client.statuses import (
     StatusRow,
 )
 from tests.client.stubs import (
+    COMMAND,
     CREATED_AT,
     EXEC,
     KEY,
-    KILL,
+    PIPE_EXEC,
+    PIPE_OUTPUT,
     SESSION,
     SESSIONS,
+    TYPE,
     VIEW,
     Answer,
     Answers,
@@ -35,8 +38,9 @@ from tests.client.stubs import (
     error_reply,
     executed,
     html_page,
+    piped,
+    piped_output,
     session_list,
-    session_opened,
     succeeded,
     view_of,
 )
@@ -170,12 +174,16 @@ async def test_an_empty_list_names_create_sandbox() -> None:
     assert result.content == {"count": 0, "sandboxes": []}
 
 
-async def test_a_commands_output_comes_before_its_exit_code() -> None:
+async def test_the_tools_own_words_come_before_a_commands_output() -> None:
     result = await call_tool(
         "send_prompt_to_sandbox", BOX | {"command": "ls"}, {EXEC: executed("a\nb\n", 2)}
     )
 
-    assert result.text == "a\nb\n[exit code 2, after 0.0 s]"
+    assert result.text == (
+        "[exit code 2, after 0.0 s]\n"
+        "[What follows is 3 characters of output, with standard error in it.]\n"
+        "a\nb"
+    )
     assert result.content == {
         "name": "box",
         "session": SESSION,
@@ -187,6 +195,51 @@ async def test_a_commands_output_comes_before_its_exit_code() -> None:
         "exit_code": 2,
     }
     assert not result.is_error
+
+
+async def test_standard_error_is_marked_where_the_runtime_tells_it_apart() -> None:
+    answers = {PIPE_EXEC: piped("a\nb\n", "oh\n", 2)}
+
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "ls"}, answers, pipes=True)
+
+    assert result.text == (
+        "[exit code 2, after 0.0 s]\n"
+        "[What follows is 3 characters of output and 2 characters of standard error.]\n"
+        "a\nb\n"
+        "[standard error]\n"
+        "oh"
+    )
+    assert result.content is not None
+    assert (result.content["stderr"], result.content["next_stderr_after"]) == ("oh\n", 3)
+
+
+async def test_a_long_standard_error_tells_how_to_read_the_rest() -> None:
+    answers = {PIPE_EXEC: piped("", "x" * 39_000)}
+
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers, pipes=True)
+
+    assert "[… 9000 bytes left out; stderr_after=15000 shows them …]" in result.text
+
+
+async def test_a_running_command_goes_on_after_the_positions_of_both_streams() -> None:
+    pieces = [piped_output("a", 1, stderr="é", stderr_end=2), piped_output(end=1, stderr_end=2)]
+    answers: Answers = {PIPE_OUTPUT: pieces}
+
+    result = await call_tool("get_prompt_output", BOX | {"session": COMMAND}, answers, pipes=True)
+
+    call = f'{{"name": "box", "session": "{COMMAND}", "after": 1, "stderr_after": 2}}'
+    assert f"get_prompt_output {call} waits for more" in result.text
+
+
+async def test_new_output_after_the_positions_of_both_streams_is_returned() -> None:
+    proxy: Answers = {PIPE_OUTPUT: piped_output("b", 2, stderr="z", stderr_end=6)}
+    arguments = BOX | {"session": COMMAND, "after": 1, "stderr_after": 5}
+
+    result = await call_tool("get_prompt_output", arguments, proxy, pipes=True)
+
+    assert result.content is not None
+    assert (result.content["output"], result.content["stderr"]) == ("b", "z")
+    assert (result.content["next_after"], result.content["next_stderr_after"]) == (2, 6)
 
 
 @pytest.mark.parametrize("output", ['{"a": 1}', "7", ""])
@@ -207,14 +260,14 @@ async def test_a_running_command_has_its_session_its_tail_and_the_next_call() ->
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     lines = result.text.splitlines()
-    assert lines[0] == "[… 6008 characters left out; after=0 shows them …]"
-    assert lines[1].endswith("the end")
-    assert lines[2] == f"[still running in session '{SESSION}', after 45.0 s]"
-    assert lines[3] == (
+    assert lines[0] == f"[still running in session '{SESSION}', after 45.0 s]"
+    assert lines[1] == (
         "[It goes on whether or not anybody asks. get_prompt_output"
         f' {{"name": "box", "session": "{SESSION}", "after": 10008}} waits for more;'
         " cancel_prompt kills it.]"
     )
+    assert lines[3] == "[… 6008 characters left out; after=0 shows them …]"
+    assert lines[4].endswith("the end")
     assert result.content is not None
     assert (result.content["status"], result.content["next_after"]) == ("running", 10_008)
     assert "exit_code" not in result.content
@@ -226,7 +279,7 @@ async def test_a_killed_command_has_no_exit_code() -> None:
 
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
-    assert result.text == "so far\n[killed before it ended, after 0.0 s]"
+    assert result.text.splitlines()[0] == "[killed before it ended, after 0.0 s]"
     assert result.content is not None
     assert result.content["status"] == "killed"
     assert "exit_code" not in result.content
@@ -237,8 +290,9 @@ async def test_run_agent_starts_the_agent_without_waiting() -> None:
 
     result = await call_tool("run_agent", arguments, {EXEC: executed("", None, "running")})
 
-    assert result.text.startswith("(no output)\n[still running in session")
+    assert result.text.startswith("[still running in session")
     assert "get_prompt_output" in result.text
+    assert result.text.endswith("\n[It has printed nothing.]")
 
 
 async def test_output_after_a_position_is_the_new_part() -> None:
@@ -246,7 +300,8 @@ async def test_output_after_a_position_is_the_new_part() -> None:
 
     result = await call_tool("get_prompt_output", BOX | {"session": "s1", "after": 11}, answers)
 
-    assert result.text.startswith("new\n[still running in session 's1', waited for 0.0 s]")
+    assert result.text.startswith("[still running in session 's1', waited for 0.0 s]\n")
+    assert result.text.endswith("]\nnew")
     assert result.content is not None
     assert (result.content["output"], result.content["next_after"]) == ("new", 14)
 
@@ -289,14 +344,17 @@ async def test_output_without_a_session_lists_the_sessions() -> None:
     assert result.content["count"] == 2
 
 
-async def test_cancel_returns_the_output_and_how_it_ended() -> None:
-    views = [view_of("so far\n"), view_of("so far\n", "terminated")]
+async def test_cancel_returns_how_the_command_ended_and_its_output() -> None:
+    views = [view_of("so far\n"), view_of("so far\n^C", "completed", 130)]
 
     result = await call_tool(
-        "cancel_prompt", BOX | {"session": "s1"}, {VIEW: views, KILL: session_opened()}
+        "cancel_prompt", BOX | {"session": "s1"}, {VIEW: views, TYPE: succeeded()}
     )
 
-    assert result.text == "so far\n[killed before it ended]"
+    assert result.text.startswith("[exit code 130, ended by Ctrl-C]\n")
+    assert result.text.endswith("\nso far\n^C")
+    assert result.content is not None
+    assert result.content["signals"] == ["SIGINT"]
 
 
 async def test_cancel_of_an_ended_command_says_that_nothing_was_killed() -> None:
@@ -304,7 +362,8 @@ async def test_cancel_of_an_ended_command_says_that_nothing_was_killed() -> None
 
     result = await call_tool("cancel_prompt", BOX | {"session": "s1"}, answers)
 
-    assert result.text == "all\n[it had ended before, with exit code 3: nothing was killed]"
+    assert result.text.startswith("[it had ended before (exit code 3): nothing was killed]\n")
+    assert result.text.endswith("\nall")
 
 
 async def test_an_error_shows_the_output_before_it() -> None:
@@ -489,7 +548,7 @@ async def test_a_model_sees_no_key_no_control_and_the_last_frame() -> None:
         "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed(output)}
     )
 
-    assert result.text.startswith("20% [key]\n")
+    assert result.text.splitlines()[-1] == "20% [key]"
     assert result.content is not None
     assert result.content["output"] == "\x1b[31m10%\r20% [key]\n"
 

@@ -27,7 +27,13 @@ _ARGUMENTS: dict[str, tuple[dict[str, str], list[str]]] = {
         ["name", "command"],
     ),
     "get_prompt_output": (
-        {"name": "string", "session": "string", "wait_seconds": "integer", "after": "integer"},
+        {
+            "name": "string",
+            "session": "string",
+            "wait_seconds": "integer",
+            "after": "integer",
+            "stderr_after": "integer",
+        },
         ["name"],
     ),
     "cancel_prompt": ({"name": "string", "session": "string"}, ["name", "session"]),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from hypothesis import example, given
-from sandbox_client import _shell_wire, _wire
+from sandbox_client import _pipe_wire, _shell_wire, _wire
 from sandbox_client._errors import BrokenReply, SandboxError
 from sandbox_client._message import Reply
-from sandbox_client._shell_wire import SessionRow, Snapshot
+from sandbox_client._pipe_wire import Piece
+from sandbox_client._runtime_wire import SessionRow
+from sandbox_client._shell_wire import Snapshot
 from sandbox_client._wire import Sandbox
 
 from tests.client.secrecy import assert_presentable
@@ -29,6 +31,10 @@ _READERS: dict[str, Callable[[Reply], object]] = {
     "executed": _shell_wire.read_executed,
     "viewed": _shell_wire.read_view,
     "sessions": _shell_wire.read_sessions,
+    "pipe executed": _pipe_wire.read_executed,
+    "pipe output": lambda reply: _pipe_wire.read_output(reply, 0, 0),
+    "pipe end": _pipe_wire.read_end,
+    "pipe sessions": _pipe_wire.read_sessions,
 }
 
 
@@ -202,5 +208,8 @@ def test_any_body_is_a_value_or_a_sandbox_error_to_every_reader(body: bytes) -> 
         for text in _texts_of(value):
             assert text.isprintable()
             assert KEY not in text
+        # An output can be printed and sent.
         if isinstance(value, Snapshot):
-            value.output.encode()  # it can be printed and sent
+            value.output.encode()
+        if isinstance(value, Piece):
+            "".join(news.text for news in value.news).encode()

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import _message, _shell_wire, _wire
+from sandbox_client import _file_wire, _message, _pipe_wire, _shell_wire, _wire
 from sandbox_client._errors import InvalidInput
-from sandbox_client._files import wire as _file_wire
+from sandbox_client._runtime_wire import Task
 
 from tests.client.secrecy import assert_presentable, is_one_printable_line, shown_text
 from tests.client.strategies import many_examples, odd_texts
@@ -30,11 +30,18 @@ _REQUESTS: dict[str, Callable[[str], Request]] = {
     "pause": _wire.pause,
     "resume": _wire.resume,
     "open session": lambda name: _shell_wire.open_session(name, "s1"),
-    "execute": lambda name: _shell_wire.execute(name, "s1", "ls"),
+    "execute": lambda name: _shell_wire.execute(name, "s1", Task("ls")),
     "view": lambda name: _shell_wire.view(name, "s1"),
     "kill": lambda name: _shell_wire.kill(name, "s1"),
     "end session": lambda name: _shell_wire.end_session(name, "s1"),
+    "interrupt": lambda name: _shell_wire.interrupt(name, "s1"),
     "list sessions": _shell_wire.list_sessions,
+    "pipe open session": lambda name: _pipe_wire.open_session(name, "s1"),
+    "pipe execute": lambda name: _pipe_wire.execute(name, "s1", Task("ls")),
+    "pipe output": lambda name: _pipe_wire.output(name, "s1", 0, 0),
+    "pipe kill": lambda name: _pipe_wire.send_signal(name, "s1", "SIGINT"),
+    "pipe close": lambda name: _pipe_wire.close_session(name, "s1"),
+    "pipe list sessions": _pipe_wire.list_sessions,
     "read file": lambda name: _file_wire.read(name, "/f"),
     "write file": lambda name: _file_wire.write(name, "/f", b"", append=False),
     "list files": lambda name: _file_wire.listing(name, "/"),
@@ -184,11 +191,3 @@ def test_a_create_request_holds_the_image() -> None:
 def test_an_invalid_port_is_refused(port: int) -> None:
     with pytest.raises(InvalidInput, match=str(port)):
         _wire.create("box", image=None, port=port)
-
-
-@pytest.mark.parametrize("command", [" ls ", "a\nb", "echo '$HOME' \"%s\"", "é 😀"])
-def test_a_command_is_sent_unchanged(command: str) -> None:
-    body = _shell_wire.execute("box", "s1", command).body
-
-    assert body is not None
-    assert body["command"] == command

@@ -66,10 +66,12 @@ async def call_tool(
     arguments: Mapping[str, object],
     answers: Answers,
     clock: FakeClock | None = None,
+    *,
+    pipes: bool = False,
 ) -> Result:
     """Return the result that a model gets, checked against the tool's output schema."""
     tool = TOOLS_BY_NAME[name]
-    async with client_over(RouteStub(answers), clock) as client:
+    async with client_over(RouteStub(answers), clock, pipes=pipes) as client:
         try:
             result = await tool.run(LentClient(client), tool.check(arguments), RecordedProgress())
         except SandboxError as error:

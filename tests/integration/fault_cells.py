@@ -1,11 +1,14 @@
-"""The cells of the fault matrix: each tool's call, each fault, and the requests that it meets."""
+"""The cells of the fault matrix: each tool's call, each fault, and the requests that it meets.
+
+Commands run with the runtime's pipe API, and those of COMMAND_TOOLS on the terminal API, too.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sandbox_fakeproxy.api.operations import OPERATIONS
 
@@ -50,6 +53,8 @@ REFUSALS = {
     *("key in an error", "control text in an error"),
 }
 
+Api = Literal["pipes", "terminal"]
+SESSIONS: dict[Api, str] = {"pipes": "command-0a1b2c3d", "terminal": "prompt-0a1b2c3d"}
 BOX, PAUSED, NEW = "box", "asleep", "new"
 FILE, TEXT, OUTPUT = "file", "text", "printed\n"
 CALLS: dict[str, dict[str, Any]] = {
@@ -60,14 +65,18 @@ CALLS: dict[str, dict[str, Any]] = {
     "pause_sandbox": {"name": BOX},
     "resume_sandbox": {"name": PAUSED},
     "send_prompt_to_sandbox": {"name": BOX, "command": "echo x >>runs"},
-    "get_prompt_output": {"name": BOX, "session": "ended"},
-    "cancel_prompt": {"name": BOX, "session": "running"},
+    "get_prompt_output": {"name": BOX},  # and the session of the API
+    "cancel_prompt": {"name": BOX},
     "run_agent": {"name": BOX, "prompt": "work"},
     "read_sandbox_file": {"name": BOX, "path": f"/sandbox/{FILE}"},
     "write_sandbox_file": {"name": BOX, "path": "/sandbox/new", "content": "written"},
     "list_sandbox_files": {"name": BOX, "path": "/sandbox"},
     "check_connection": {},
 }
+COMMAND_TOOLS = (
+    *("send_prompt_to_sandbox", "get_prompt_output", "cancel_prompt", "run_agent"),
+    "write_sandbox_file",
+)
 AGENT_COMMAND = "echo x >>runs; : {prompt}"
 
 # The operations of contract/openapi.yaml that make each tool's change. write_sandbox_file sends a
@@ -77,10 +86,16 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "delete_sandbox": ("deleteSandbox",),
     "pause_sandbox": ("pauseSandbox",),
     "resume_sandbox": ("resumeSandbox",),
-    "send_prompt_to_sandbox": ("executeCommand",),
-    "run_agent": ("executeCommand",),
-    "write_sandbox_file": ("writeFile", "executeCommand"),
-    "cancel_prompt": ("killCommand",),
+    "send_prompt_to_sandbox": ("executePiped",),
+    "run_agent": ("executePiped",),
+    "write_sandbox_file": ("writeFile", "executePiped"),
+    "cancel_prompt": ("killPiped",),
+}
+# The operations that do the same on a terminal; the first signal to a command is typed there.
+ON_A_TERMINAL = {
+    "executePiped": "executeCommand",
+    "readPipedOutput": "viewSession",
+    "killPiped": "writeToCommand",
 }
 # Those that are the first request of their tool: there, a fault of the first call of this operation
 # is the same as one of the first call of any.
@@ -104,14 +119,30 @@ def _failed_status(text: str) -> dict[str, Any]:
     }
 
 
-def _output(text: str, status: str = "completed") -> dict[str, Any]:
-    records = [{"command": text, "output": text}]
-    code = 0 if status == "completed" else None
-    data = {"status": status, "command": text, "output": text, "console": records}
-    return {"success": True, "data": {**data, "exit_code": code}}
+def _executed(text: str, api: Api) -> dict[str, Any]:
+    """Return the reply to a command that shows `text` and has ended, by the rules of an API."""
+    ending = {"status": "completed", "command": text, "exit_code": 0}
+    if api == "pipes":
+        return {"success": True, "data": ending | _streams(text)}
+    console = [{"command": text, "output": text}]
+    return {"success": True, "data": {**ending, "output": text, "console": console}}
 
 
-def successes(text: str) -> dict[str, tuple[str, dict[str, Any]]]:
+def _seen(text: str, api: Api) -> dict[str, Any]:
+    """Return the reply to a look at such a command."""
+    reply = _executed(text, api)
+    if api == "pipes":
+        command = {"status": "completed", "command": text, "exit_code": 0}
+        reply["data"] = {"command": command} | _streams(text)
+    return reply
+
+
+def _streams(text: str) -> dict[str, Any]:
+    size = len(text.encode())
+    return {"stdout": text, "stderr": "", "offset": size, "stderr_offset": 0}
+
+
+def successes(text: str, api: Api) -> dict[str, tuple[str, dict[str, Any]]]:
     """Return for each tool an operation, and a 200 of it that shows `text` where it can."""
     entry = {"name": text, "path": text, "is_directory": False, "size": 1}
     listing = {"count": 1, "sandboxes": [_failed_status(text)]}
@@ -122,22 +153,20 @@ def successes(text: str) -> dict[str, tuple[str, dict[str, Any]]]:
         "delete_sandbox": ("deleteSandbox", {"success": False, "message": text}),
         "pause_sandbox": ("getSandbox", _failed_status(text)),
         "resume_sandbox": ("getSandbox", _failed_status(text)),
-        "send_prompt_to_sandbox": ("executeCommand", _output(text)),
-        "get_prompt_output": ("viewSession", _output(text)),
-        "cancel_prompt": ("viewSession", _output(text)),
-        "run_agent": ("executeCommand", _output(text)),
+        "send_prompt_to_sandbox": ("executePiped", _executed(text, api)),
+        "get_prompt_output": ("readPipedOutput", _seen(text, api)),
+        "cancel_prompt": ("readPipedOutput", _seen(text, api)),
+        "run_agent": ("executePiped", _executed(text, api)),
         "read_sandbox_file": ("readFile", {"success": True, "data": {"content": text}}),
-        "write_sandbox_file": ("executeCommand", _output(text)),
+        "write_sandbox_file": ("executePiped", _executed(text, api)),
         "list_sandbox_files": ("listDirectory", {"success": True, "data": {"files": [entry]}}),
         "check_connection": ("getMe", {"user": {"id": text, "username": text, "email": text}}),
     }
 
 
 SUCCESSES = {
-    "key in a success": successes(KEY),
-    "control text in a success": successes(
-        CONTROL_TEXT.replace("\0", "")
-    ),  # a file with it is binary
+    "key in a success": KEY,
+    "control text in a success": CONTROL_TEXT.replace("\0", ""),  # a file with it is binary
 }
 
 
@@ -150,6 +179,7 @@ class Cell:
     operation: str  # which the fault meets; empty for any
     times: int | None  # how many requests meet it; None for all
     username: str
+    api: Api = "pipes"
     key: str = ""
     box: str = ""  # the sandbox's id
     seconds: float = 0.0
@@ -164,6 +194,18 @@ class Cell:
     def name(self) -> str:
         place = f" / {self.operation}" if self.operation else ""
         return f"{self.tool} / {self.fault}{place}"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the tool's call."""
+        has_session = self.tool in {"get_prompt_output", "cancel_prompt"}
+        session = {"session": SESSIONS[self.api]} if has_session else {}
+        return CALLS[self.tool] | session
+
+    def named(self, operation: str) -> str:
+        """Return the operation that does the same with the cell's API."""
+        is_terminal = self.api == "terminal"
+        return ON_A_TERMINAL.get(operation, operation) if is_terminal else operation
 
     @property
     def is_invented(self) -> bool:
@@ -183,18 +225,18 @@ class Cell:
 
     def has_sent(self, operation: str) -> bool:
         """Whether the tool has made a request of this operation."""
-        method, pattern = OPERATIONS[operation]
+        method, pattern = OPERATIONS[self.named(operation)]
         path = re.sub(r"{\w+}", "[^/]+", pattern)
         return any(re.fullmatch(f"{method} {path}", each) for each in self.sent)
 
     def armed_fault(self) -> dict[str, Any]:
         """Return the fault as a document for the fake."""
-        target = {"operation": self.operation} if self.operation else {}
+        target = {"operation": self.named(self.operation)} if self.operation else {}
         if self.tool in LOOKS and self.operation in LOOKS[self.tool]:
             target["sandbox"] = PAUSED
         fault = FAULTS.get(self.fault)
         if fault is None:
-            _, body = SUCCESSES[self.fault][self.tool]
+            _, body = successes(SUCCESSES[self.fault], self.api)[self.tool]
             fault = {"answer": {"body": body}}
         limit = {} if self.times is None else {"times": self.times}
         return {"user": self.username, **target, **limit, **with_key(fault, self.key)}
@@ -222,10 +264,11 @@ def with_key(fault: Mapping[str, Any], key: str) -> dict[str, Any]:
     return replaced
 
 
-def cells_for(times: int | None) -> list[Cell]:
+def cells_for(times: int | None, api: Api) -> list[Cell]:
     """Return the cells with faults that apply to this number of requests.
 
-    Successes that show a text are answered always.
+    On the terminal, they are those of the tools that run commands. Successes that show a text are
+    answered always.
     """
     places = [(fault, tool, "") for fault in FAULTS for tool in CALLS]
     for tool, operations in (CHANGES | LOOKS).items():
@@ -233,10 +276,13 @@ def cells_for(times: int | None) -> list[Cell]:
             if times is None or operation not in FIRST_REQUESTS:
                 places += [(fault, tool, operation) for fault in FAULTS]
     if times is None:
-        for fault, answers in SUCCESSES.items():
+        for fault, text in SUCCESSES.items():
+            answers = successes(text, api)
             places += [(fault, tool, operation) for tool, (operation, _) in answers.items()]
+    if api == "terminal":
+        places = [place for place in places if place[1] in COMMAND_TOOLS]
     places.sort(key=lambda place: place[0] not in LONGEST)
     return [
-        Cell(tool, fault, operation, times, f"u{number}")
+        Cell(tool, fault, operation, times, f"u{number}", api)
         for number, (fault, tool, operation) in enumerate(places)
     ]

@@ -42,7 +42,7 @@ DEADLINES: dict[str, float] = {
     "resume_sandbox": 60,  # as its description says
     "send_prompt_to_sandbox": 50,  # wait_seconds, and 5 for a last look
     "get_prompt_output": 50,  # the same
-    "cancel_prompt": 45,  # the kill, and 15 until it shows
+    "cancel_prompt": 50,  # three signals, 9 to send each; 15 until they show; looks between them
     "run_agent": 45,  # a session, 10 for the start, 10 to look whether it began, and a last look
     "read_sandbox_file": 25,  # and 5 for the sandbox's state, which explains a failure
     "write_sandbox_file": 60,  # it sets itself none; the default limit of MCP's TypeScript SDK
@@ -54,7 +54,7 @@ BUSY = 5.0  # seconds that a machine with many cells under way may add
 _LOST_CHANGE = r"The proxy may have done it all the same: look with"
 _LOST_COMMAND = (
     r"The command may have run, or may still be running, in the sandbox: look with"
-    r"|It may still be run: look with get_prompt_output for session 'prompt-[0-9a-f]+'"
+    r"|It may still be run: look with get_prompt_output for session '(?:command|prompt)-[0-9a-f]+'"
 )
 # The sentences by which each tool admits that its change may have been made.
 ADMISSIONS: dict[str, str] = {

@@ -17,9 +17,33 @@ from sandbox_fakeproxy import ManualClock, Runtime, create_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from datetime import datetime
 
 ADMIN_KEY = "an-admin-key"
 URL = "http://fake"
+
+
+@dataclass(frozen=True)
+class JumpingClock:
+    """The clock of scripted commands: a request that waits for a moment moves `clock` on to it.
+
+    A client that waits for the answer to a long poll does not sleep, which would advance the clock.
+    """
+
+    clock: ManualClock
+
+    def now(self) -> datetime:
+        """Return the time of the clock."""
+        return self.clock.now()
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Advance the clock to `moment`, after the events that come before it."""
+        await anyio.lowlevel.checkpoint()
+        self.advance(max((moment - self.clock.now()).total_seconds(), 0))
+
+    def advance(self, seconds: float) -> None:
+        """Advance the clock by `seconds`."""
+        self.clock.advance(seconds)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from tests.integration.fault_checks import CLAIMS, CONTROLS, HIDES, LATE, SHOWS_
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.integration.fault_cells import Cell
+    from tests.integration.fault_cells import Api, Cell
 
 ALWAYS, FIRST = None, 1
 
@@ -20,7 +20,7 @@ class Known:
     """A problem of some tools under some faults, and its reason.
 
     `operations` are those that meet the fault; an empty one is any request. `times` is how many
-    requests meet it.
+    requests meet it, and `apis` are those that commands run with.
     """
 
     problem: str
@@ -29,6 +29,7 @@ class Known:
     reason: str
     operations: tuple[str, ...] = ("",)
     times: tuple[int | None, ...] = (ALWAYS, FIRST)
+    apis: tuple[Api, ...] = ("pipes", "terminal")
 
     def covers(self, cell: Cell) -> bool:
         """Tell whether a cell is one of these."""
@@ -37,6 +38,7 @@ class Known:
             and cell.fault in self.faults
             and cell.operation in self.operations
             and cell.times in self.times
+            and cell.api in self.apis
         )
 
 
@@ -44,31 +46,15 @@ UNREADABLE = ("not-json", "html", "204", "empty object")
 FAILURES = ("500", "502 page", "503", "504")
 ANSWERED_AT_ONCE = ("create_sandbox", "delete_sandbox", "pause_sandbox")
 CHANGING = (*ANSWERED_AT_ONCE, "resume_sandbox")
-STARTING = ("send_prompt_to_sandbox", "run_agent")
 SHOWING_OUTPUT = ("send_prompt_to_sandbox", "get_prompt_output", "cancel_prompt")
 
 KNOWN = (
     Known(
         LATE,
-        ("cancel_prompt",),
-        ("hang",),
-        "Three attempts at the kill take 30 s each; the 15 s of its wait do not end them.",
-        operations=("killCommand",),
-        times=(ALWAYS,),
-    ),
-    Known(
-        LATE,
         ("write_sandbox_file",),
         ("hang",),
         "Four attempts at the same part take 20 s each, and nothing limits them together.",
-        operations=("", "writeFile"),
-        times=(ALWAYS,),
-    ),
-    Known(
-        LATE,
-        ("write_sandbox_file",),
-        ("trickle",),
-        "An attempt at the part, and the look for it, each last to their own limits.",
+        operations=("writeFile",),
         times=(ALWAYS,),
     ),
     Known(
@@ -131,25 +117,11 @@ KNOWN = (
     ),
     Known(
         HIDES,
-        STARTING,
-        ("wrong-type",),
-        "The command runs, and the error of the look at it does not say that it does.",
-        times=(ALWAYS,),
-    ),
-    Known(
-        HIDES,
-        STARTING,
-        ("empty object",),
-        "A 200 without any field counts as an opened session; the error of the look for the command"
-        " does not say that it was sent.",
-    ),
-    Known(
-        HIDES,
         ("write_sandbox_file",),
         (*("reset-before-headers", "hang", "large", "garbage"), *UNREADABLE, *FAILURES),
         "The part was sent, and the answer to the command that names it was lost: the error speaks"
         " of a command and a session that are the client's own, not of the file.",
-        operations=("executeCommand",),
+        operations=("executePiped",),
     ),
     Known(
         CLAIMS,
@@ -177,18 +149,16 @@ KNOWN = (
     Known(
         CLAIMS,
         ("cancel_prompt",),
-        UNREADABLE,
-        "A 2xx to the kill is not read: the command runs on, and that is reported as a success.",
-        operations=("killCommand",),
-    ),
-    Known(
-        CLAIMS,
-        ("cancel_prompt",),
-        (*("reset-before-headers", "hang", "large", "redirect", "garbage"), *FAILURES),
-        "No attempt at the kill was answered, the command runs on, and that is reported as a"
-        " success with a note.",
-        operations=("killCommand",),
+        (
+            *("reset-before-headers", "hang", "large", "redirect", "garbage"),
+            *UNREADABLE,
+            *FAILURES,
+        ),
+        "No signal was answered, the command runs on, and that is reported as a success with a"
+        " note.",
+        operations=("killPiped",),
         times=(ALWAYS,),
+        apis=("pipes",),  # on a terminal, the fault is one of the first signal only
     ),
 )
 
@@ -209,7 +179,7 @@ BY_DESIGN = (
         ("control text in a success",),
         "The text spells those of a command's output, and the JSON beside it escapes them. The"
         " content of a file is passed on unchanged.",
-        operations=("executeCommand", "viewSession", "readFile"),
+        operations=("executePiped", "readPipedOutput", "readFile"),
         times=(ALWAYS,),
     ),
     Known(

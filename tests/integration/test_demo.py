@@ -48,7 +48,7 @@ STEPS = (
 
 # Times, ports and ids differ from run to run.
 VOLATILE = re.compile(
-    r"\d+\.\d(?= s)|(?<=127\.0\.0\.1:)\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\S+Z|(?<=prompt-)\w{8}"
+    r"\d+\.\d(?= s)|(?<=127\.0\.0\.1:)\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\S+Z|(?<=command-)\w{8}"
 )
 
 

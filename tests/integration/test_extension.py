@@ -118,5 +118,8 @@ def test_the_context_file_names_only_existing_tools() -> None:
     context = (ROOT / "GEMINI.md").read_text()
     mentioned = set(re.findall(r"`([a-z]+_\w+)`", context))
     arguments = {parameter.name for tool in TOOLS for parameter in tool.parameters}
-    assert mentioned <= {tool.name for tool in TOOLS} | arguments | {"next_after"}
+    assert mentioned <= {tool.name for tool in TOOLS} | arguments | {
+        "next_after",
+        "next_stderr_after",
+    }
     assert "delete_sandbox" in mentioned

@@ -28,6 +28,7 @@ from tests.integration.fault_cells import (
     FILE,
     OUTPUT,
     PAUSED,
+    SESSIONS,
     TEXT,
     cells_for,
 )
@@ -42,8 +43,16 @@ if TYPE_CHECKING:
 
     from mcp.types import CallToolResult
 
-    from tests.integration.fault_cells import Cell
+    from tests.integration.fault_cells import Api, Cell
 
+# The matrices: how many requests meet the fault, and the API that commands run with.
+MATRICES: dict[str, tuple[int | None, Api]] = {
+    "always": (None, "pipes"),
+    "first call only": (1, "pipes"),
+    "always, on a terminal": (None, "terminal"),
+    "first call only, on a terminal": (1, "terminal"),
+}
+RUNTIME_APIS: dict[Api, str] = {"pipes": "1.9", "terminal": "1.0"}
 AT_ONCE = 60  # cells, most of which wait
 GIVE_UP = 150.0  # seconds, which no answer takes
 
@@ -55,17 +64,18 @@ def test_the_matrix_has_every_tool() -> None:
 
 
 def test_every_known_problem_is_one_of_a_cell() -> None:
-    cells = [*cells_for(None), *cells_for(1)]
+    cells = [cell for times, api in MATRICES.values() for cell in cells_for(times, api)]
     assert [each for each in (*KNOWN, *BY_DESIGN) if not any(map(each.covers, cells))] == []
 
 
 @pytest.mark.check
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("times", [None, 1], ids=["always", "first call only"])
-async def test_every_tool_under_every_fault(tmp_path: Path, times: int | None) -> None:
-    cells = cells_for(times)
+@pytest.mark.parametrize(("times", "api"), MATRICES.values(), ids=MATRICES)
+async def test_every_tool_under_every_fault(tmp_path: Path, times: int | None, api: Api) -> None:
+    cells = cells_for(times, api)
+    options = {"clock": SystemClock, "ready_after": 0, "reconcile_delay": 0}
     with (
-        FakeProxyServer(tmp_path, clock=SystemClock, ready_after=0, reconcile_delay=0) as server,
+        FakeProxyServer(tmp_path, runtime_api=RUNTIME_APIS[api], **options) as server,
         captured_logs() as logs,
     ):
         await prepare(server, cells)
@@ -142,17 +152,21 @@ async def prepare_sandbox(http: httpx.AsyncClient, cell: Cell, room: asyncio.Sem
         reply = await http.post(f"/proxy/{BOX}/v1/{path}", json=body, headers=headers)
         assert reply.is_success, reply.text
 
+    async def start(command: str, **options: bool) -> None:
+        """Start a command in the session of the cell."""
+        api, name = ("bash", "session_id") if cell.api == "pipes" else ("shell", "id")
+        session = {name: SESSIONS[cell.api]}
+        await ask(f"{api}/sessions/create", **session, exec_dir="/sandbox")
+        await ask(f"{api}/exec", **session, command=command, **options)
+
     async with room:
         match cell.tool:
             case "read_sandbox_file" | "list_sandbox_files":
                 await ask("file/write", file=f"/sandbox/{FILE}", content=TEXT)
             case "get_prompt_output":
-                await ask("shell/sessions/create", id="ended")
-                await ask("shell/exec", id="ended", command=f"echo {OUTPUT}")
+                await start(f"echo {OUTPUT}")
             case "cancel_prompt":
-                command = "echo $$ >pid; exec sleep 1000"
-                await ask("shell/sessions/create", id="running", exec_dir="/sandbox")
-                await ask("shell/exec", id="running", command=command, async_mode=True)
+                await start("echo $$ >pid; exec sleep 1000", async_mode=True)
             case _:
                 pass
 
@@ -194,7 +208,7 @@ class Matrix:
             in_process_client(self._server.url, cell.key, sent, **agent) as mcp,
         ):
             started = time.monotonic()
-            call = mcp.call_tool(cell.tool, CALLS[cell.tool], progress_callback=progress)
+            call = mcp.call_tool(cell.tool, cell.arguments, progress_callback=progress)
             cell.result = await answer_of(call, cell)
             cell.seconds = time.monotonic() - started
             cell.sent, cell.is_called = list(sent), True

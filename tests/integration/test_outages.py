@@ -12,7 +12,7 @@ from tests.fakeproxy.processes import wait_until
 from tests.integration.mcp_client import in_process_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from mcp.types import CallToolResult
@@ -28,35 +28,47 @@ SEED: dict[str, Any] = {
     ]
 }
 COMMAND = "until [ -e go ]; do sleep 0.1; done; echo done"
-SESSION = {"name": BOX, "session": "main"}
 START: tuple[str, dict[str, Any]] = (
     "send_prompt_to_sandbox",
-    {**SESSION, "command": COMMAND, "wait_seconds": 0},
+    {"name": BOX, "command": COMMAND, "wait_seconds": 0},
 )
+WITHOUT_PIPES = "1.0"  # a version of the runtime's API
+# The operations that send a signal to a command, by the version of the runtime's API.
+SIGNALS = {"1.9": ("killPiped",), WITHOUT_PIPES: ("writeToCommand", "killCommand")}
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Generator[FakeProxyServer]:
+def runtime_api(request: pytest.FixtureRequest) -> str:
+    """Return the version of the runtime's API; a test may be parametrized with another one."""
+    return getattr(request, "param", "1.9")
+
+
+@pytest.fixture
+def server(tmp_path: Path, runtime_api: str) -> Generator[FakeProxyServer]:
     """Return a fake on a port, in which a change shows when the test advances the clock."""
-    with FakeProxyServer(tmp_path) as server:
+    with FakeProxyServer(tmp_path, runtime_api=runtime_api) as server:
         yield server
+
+
+with_each_api = pytest.mark.parametrize("runtime_api", SIGNALS, indirect=True)
 
 
 async def call_during_an_outage(
     server: FakeProxyServer,
     end: Callable[[], None],
     *calls: tuple[str, dict[str, Any]],
-    fault: dict[str, Any] | None = None,
+    faults: Sequence[dict[str, Any]] = (),
     **variables: str,
 ) -> CallToolResult:
     """Call tools; stop the server when the last call waits, start it again, and call `end`.
 
-    `fault` is armed before, and `variables` are environment variables of the client. Return
-    the result of the last call.
+    `faults` are armed before, and `variables` are environment variables of the client. The last
+    call is about the session of an earlier one, if there is any. Return its result.
     """
     key = server.seed(SEED)["users"][0]["keys"][0]["api_key"]
-    if fault is not None:
+    for fault in faults:
         server.faults.add(**fault)
+    session: dict[str, Any] = {}
     waiting = asyncio.Event()
 
     async def progress(progress: float, total: float | None, message: str | None) -> None:
@@ -64,9 +76,11 @@ async def call_during_an_outage(
 
     async with in_process_client(server.url, key, None, **variables) as client:
         for tool, arguments in calls[:-1]:
-            assert not (await client.call_tool(tool, arguments)).is_error
+            session = {"session": content_of(await client.call_tool(tool, arguments))["session"]}
         tool, arguments = calls[-1]
-        call = asyncio.ensure_future(client.call_tool(tool, arguments, progress_callback=progress))
+        call = asyncio.ensure_future(
+            client.call_tool(tool, {**arguments, **session}, progress_callback=progress)
+        )
         await asyncio.wait_for(waiting.wait(), 20)
         await asyncio.to_thread(server.stop)
         waiting.clear()
@@ -74,6 +88,14 @@ async def call_during_an_outage(
         await asyncio.to_thread(server.start)
         await asyncio.to_thread(end)
         return await asyncio.wait_for(call, 40)
+
+
+def content_of(result: CallToolResult) -> dict[str, Any]:
+    """Return the structured content of a call, which has to succeed."""
+    assert not result.is_error, result.content
+    content: dict[str, Any] | None = result.structured_content
+    assert content is not None
+    return content
 
 
 @pytest.mark.parametrize(
@@ -88,9 +110,7 @@ async def test_a_wait_for_a_state_survives_an_outage(
     server: FakeProxyServer, tool: str, name: str, route: str, state: str
 ) -> None:
     result = await call_during_an_outage(server, lambda: server.advance(10), (tool, {"name": name}))
-    assert not result.is_error
-    assert result.structured_content is not None
-    assert result.structured_content["state"] == state
+    assert content_of(result)["state"] == state
     server.assert_requested("POST", route, times=1)
 
 
@@ -105,60 +125,68 @@ def let_go(folder: Path) -> None:
     (work_directory(folder) / "go").touch()
 
 
-@pytest.mark.parametrize("tool", ["send_prompt_to_sandbox", "get_prompt_output"])
-async def test_a_wait_for_a_command_survives_an_outage(
-    server: FakeProxyServer, tmp_path: Path, tool: str
-) -> None:
-    calls: list[tuple[str, dict[str, Any]]] = [(tool, {"name": BOX, "command": COMMAND})]
-    if tool == "get_prompt_output":
-        calls = [START, (tool, SESSION)]
-
-    result = await call_during_an_outage(server, lambda: let_go(tmp_path), *calls)
-    assert not result.is_error
-    assert result.structured_content is not None
-    assert result.structured_content["output"] == "done\n"
-    assert result.structured_content["exit_code"] == 0
-
-
-async def test_a_wait_for_the_end_of_a_killed_command_survives_an_outage(
+@with_each_api
+async def test_a_wait_for_a_new_command_survives_an_outage(
     server: FakeProxyServer, tmp_path: Path
 ) -> None:
-    # The kill is answered as done and the command runs on, until the outage is over.
+    send = ("send_prompt_to_sandbox", {"name": BOX, "command": COMMAND})
+    content = content_of(await call_during_an_outage(server, lambda: let_go(tmp_path), send))
+    assert (content["output"], content["exit_code"]) == ("done\n", 0)
+
+
+@with_each_api
+async def test_a_wait_for_an_earlier_command_survives_an_outage(
+    server: FakeProxyServer, tmp_path: Path
+) -> None:
+    wait = ("get_prompt_output", {"name": BOX})
+    content = content_of(await call_during_an_outage(server, lambda: let_go(tmp_path), START, wait))
+    assert (content["output"], content["exit_code"]) == ("done\n", 0)
+
+
+@with_each_api
+async def test_a_wait_for_the_end_of_a_killed_command_survives_an_outage(
+    server: FakeProxyServer, tmp_path: Path, runtime_api: str
+) -> None:
+    # Each signal is answered as sent, and the command runs on until the outage is over.
     body = {"success": True, "data": {"status": "terminated"}}
-    ineffective = {"operation": "killCommand", "answer": {"body": body}}
+    ineffective = [
+        {"operation": operation, "answer": {"body": body}} for operation in SIGNALS[runtime_api]
+    ]
 
     result = await call_during_an_outage(
         server,
         lambda: let_go(tmp_path),
         START,
-        ("cancel_prompt", SESSION),
-        fault=ineffective,
+        ("cancel_prompt", {"name": BOX}),
+        faults=ineffective,
     )
-    assert not result.is_error
-    assert result.structured_content is not None
-    assert result.structured_content["output"] == "done\n"
-    server.assert_requested("POST", f"/proxy/{BOX}/v1/shell/kill", times=1)
+    content = content_of(result)
+    assert (content["output"], content["exit_code"]) == ("done\n", 0)
+    assert content["signals"][0] == "SIGINT"
 
 
-async def test_a_kill_survives_an_outage_while_it_is_under_way(server: FakeProxyServer) -> None:
+@with_each_api
+async def test_a_kill_survives_an_outage_while_it_is_under_way(
+    server: FakeProxyServer, runtime_api: str
+) -> None:
     # The clock stands still, so that no byte of the answer's body comes.
-    slow = {"operation": "killCommand", "do": "trickle", "times": 1}
+    slow = {"operation": SIGNALS[runtime_api][0], "do": "trickle", "times": 1}
 
     result = await call_during_an_outage(
-        server, lambda: None, START, ("cancel_prompt", SESSION), fault=slow
+        server, lambda: None, START, ("cancel_prompt", {"name": BOX}), faults=[slow]
     )
-    assert not result.is_error
-    assert result.structured_content is not None
-    assert result.structured_content["status"] == "killed"
+    assert content_of(result)["exit_code"] == 130
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("runtime_api", "fault"),
     [
-        {"operation": "createSession", "delay": 1000, "times": 1},
-        {"operation": "executeCommand", "do": "trickle", "times": 1},
+        ("1.9", {"operation": "createPipeSession", "delay": 1000, "times": 1}),
+        ("1.9", {"operation": "executePiped", "do": "trickle", "times": 1}),
+        (WITHOUT_PIPES, {"operation": "executeCommand", "do": "trickle", "times": 1}),
     ],
-    ids=["its session is opened", "its command runs"],
+    indirect=["runtime_api"],
+    ids=["its session is opened", "its command runs", "its command runs on a terminal"],
 )
 async def test_the_start_of_an_agent_survives_an_outage(
     server: FakeProxyServer, tmp_path: Path, fault: dict[str, Any]
@@ -167,13 +195,12 @@ async def test_the_start_of_an_agent_survives_an_outage(
         server,
         lambda: None,
         ("run_agent", {"name": BOX, "prompt": "work"}),
-        fault=fault,
+        faults=[fault],
         REMOTE_SANDBOX_AGENT_COMMAND="echo x >>runs; sleep 1000; : {prompt}",
     )
-    assert not result.is_error
-    assert result.structured_content is not None
-    assert result.structured_content["status"] == "running"
+    assert content_of(result)["status"] == "running"
     runs = work_directory(tmp_path) / "runs"
     await wait_until(lambda: runs.exists() and runs.read_text() != "")
     assert runs.read_text() == "x\n"
-    server.assert_requested("POST", f"/proxy/{BOX}/v1/shell/exec", times=1)
+    sent = [each["path"] for each in server.requests() if each["path"].endswith("/exec")]
+    assert len(sent) == 1

@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+import io
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 import pytest
-from sandbox_client import _agent, _prompts
+from sandbox_client import _agent, _prompts, _wire
 from sandbox_client._client import over
 from sandbox_client._errors import Paused, SessionBusy, SessionGone
+from sandbox_client._excerpt import one_line
 from sandbox_client._proxy import Proxy
-from sandbox_client._watch import Audience
-from sandbox_fakeproxy import ManualClock, Outcome, ScriptedRuntime
+from sandbox_client._runtime_wire import SIGNALS
+from sandbox_client._watch import OutputListener
+from sandbox_fakeproxy import Command, Outcome
 
-from tests.integration.in_process import InProcessFake, in_process_fake
+from tests.integration.scripted import (
+    APIS,
+    BOX,
+    FOR_EVER,
+    HOUR,
+    WORK,
+    ForwardingTransport,
+    OldRuntimeTransport,
+    OutputRecorder,
+    ResponseLosingTransport,
+    ScriptedSandbox,
+    TimedTransport,
+    scripted_sandbox,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from sandbox_client._client import Client
     from sandbox_client._prompts import Prompt
-    from sandbox_fakeproxy import Command
 
-BOX = "my-sandbox"
-HOUR = "work for 60 minutes"
-WORK = "work for 5 minutes"
+    from tests.integration.in_process import InProcessFake
+
+
+class PausingTransport(ForwardingTransport):
+    """Pause the sandbox when a command there was looked at for the first time."""
+
+    def __init__(self, sandbox: ScriptedSandbox) -> None:
+        super().__init__(sandbox.in_process.transport)
+        self._sandbox = sandbox
+        self._has_paused = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self.proxy.handle_async_request(request)
+        is_look = request.url.path.endswith(("/bash/output", "/shell/view"))
+        if is_look and not self._has_paused:
+            self._has_paused = True
+            await self._sandbox.client.proxy.send(_wire.pause(BOX))
+        return response
+
+
+with_each_api = pytest.mark.parametrize("api", APIS)
 
 
 @pytest.fixture
@@ -39,248 +66,303 @@ async def ada(in_process: InProcessFake) -> Client:
     return client
 
 
-def script(command: Command) -> Outcome:
-    """Return a line per minute and exit code 5 for `work for N minutes`.
-
-    The command `for ever` never ends, any other ends at once.
-    """
-    text = re.sub(r"^: run-\w+; ", "", command.text)  # without the client's mark
-    if text.startswith("work for "):
-        minutes = int(text.split()[2])
-        prints = [(60.0 * minute, f"minute {minute}\n") for minute in range(minutes)]
-        return Outcome(prints=prints, seconds=60.0 * minutes, exit_code=5)
-    return Outcome(seconds=math.inf) if text == "for ever" else Outcome("done\n")
-
-
-@asynccontextmanager
-async def scripted(
-    **options: bool | str,
-) -> AsyncGenerator[tuple[InProcessFake, Client, ScriptedRuntime]]:
-    """Create a fake proxy with a scripted runtime, and a client with a ready sandbox."""
-    made: list[ScriptedRuntime] = []
-
-    def runtime(clock: ManualClock) -> ScriptedRuntime:
-        made.append(ScriptedRuntime(script, clock=clock))
-        return made[0]
-
-    async with in_process_fake(runtime, **options) as in_process:
-        client = await in_process.new_client(is_scripted=True)
-        await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
-        yield in_process, client, made[0]
-
-
-class ForwardingTransport(httpx.AsyncBaseTransport):
-    """Forward each request to the fake proxy; subclasses change requests or responses."""
-
-    def __init__(self, proxy: httpx.AsyncBaseTransport) -> None:
-        self.proxy = proxy
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self.proxy.handle_async_request(request)
-
-
-class ResponseLosingTransport(ForwardingTransport):
-    """Deliver the first request to a route, but lose its response."""
-
-    def __init__(self, proxy: httpx.AsyncBaseTransport, route: str, how: str) -> None:
-        super().__init__(proxy)
-        self._route, self._how = route, how
-        self.lost = 0
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self.proxy.handle_async_request(request)
-        if self.lost or not request.url.path.endswith(self._route):
-            return response
-        self.lost += 1
-        if self._how == "cut":
-            raise httpx.ReadError("reset by peer")
-        return httpx.Response(504, html="<html><h1>Gateway Time-out</h1></html>")
-
-
-class OldRuntimeTransport(ForwardingTransport):
-    """Imitate a runtime without `async_mode` and `timeout`: it responds when the command ends."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/exec"):
-            fields = json.loads(request.content)
-            fields = {k: v for k, v in fields.items() if k not in {"async_mode", "timeout"}}
-            headers = {k: v for k, v in request.headers.items() if k != "content-length"}
-            request = httpx.Request(request.method, request.url, headers=headers, json=fields)
-        return await self.proxy.handle_async_request(request)
-
-
-def client_over(
-    transport: httpx.AsyncBaseTransport, client: Client, in_process: InProcessFake
-) -> Client:
-    """Return a client with the configuration of `client` and another transport."""
-    time = client.prompts.timing
-    return over(Proxy(client.proxy.config, transport=transport, sleep=in_process.sleep), time)
-
-
-async def test_a_second_client_collects_the_output_of_an_hour_long_command() -> None:
-    async with scripted(as_deployed=True) as (in_process, client, runtime):
-        prompt = await client.prompts.send(BOX, HOUR, audience=Audience(in_process.report))
-        assert (prompt.seen.state, prompt.seen.output) == ("running", "minute 0\n")
-        assert prompt.seconds == pytest.approx(45)
+@pytest.mark.parametrize(
+    "options", [{"as_deployed": True}, {"as_deployed": True, "runtime_api": "1.9"}, {}]
+)
+async def test_a_second_client_collects_the_output_of_an_hour_long_command(
+    options: dict[str, Any],
+) -> None:
+    async with scripted_sandbox(**options) as sandbox:
+        recorder = OutputRecorder(sandbox)
+        prompt = await sandbox.client.prompts.send(BOX, HOUR, listener=recorder.listener())
+        assert (prompt.standing.state, recorder.text) == ("running", "minute 0\n")
+        assert prompt.seconds == pytest.approx(45, abs=0.1)
 
         # The second client shares only the configuration, sandbox name and session id.
-        second = over(
-            Proxy(client.proxy.config, transport=in_process.transport, sleep=in_process.sleep),
-            client.prompts.timing,
-        )
-        collected = prompt.seen.output
-        calls = 0
-        while prompt.seen.state == "running":
+        second = sandbox.client_over()
+        for _ in range(200):
             prompt = await second.prompts.output(
-                BOX, prompt.session, after=len(collected), audience=Audience(in_process.report)
+                BOX, prompt.session, after=recorder.position, listener=recorder.listener()
             )
-            collected += prompt.seen.output[len(collected) :]
-            calls += 1
-            assert calls < 200
+            if prompt.standing.has_ended:
+                break
 
-        assert prompt.seen.exit_code == 5
-        assert collected == "".join(f"minute {minute}\n" for minute in range(60))
-        assert [command.text for command in runtime.commands] == [HOUR]
+        assert prompt.standing.exit_code == 5
+        assert recorder.text == "".join(f"minute {minute}\n" for minute in range(60))
+        assert sandbox.texts == [HOUR]
 
 
-async def test_no_request_is_held_open_while_a_command_runs() -> None:
-    async with scripted() as (in_process, client, _):
-        durations: list[float] = []
+async def test_on_a_terminal_no_request_is_held_open_while_a_command_runs() -> None:
+    async with scripted_sandbox(**APIS["terminal"]) as sandbox:
+        timed = TimedTransport(sandbox.in_process)
+        client = sandbox.client_over(timed)
+        prompt = await client.prompts.send(BOX, WORK, wait_seconds=None, listener=sandbox.listener)
 
-        class TimedTransport(ForwardingTransport):
-            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-                start = in_process.clock.now()
-                response = await self.proxy.handle_async_request(request)
-                durations.append((in_process.clock.now() - start).total_seconds())
-                return response
+    looks = [each for each in timed.requests if each.path.endswith("/v1/shell/view")]
+    assert prompt.seconds == pytest.approx(300, abs=2)
+    assert len(looks) > 100
+    assert {each.answered - each.sent for each in looks} == {0.0}
 
-        timed = client_over(TimedTransport(in_process.transport), client, in_process)
-        prompt = await timed.prompts.send(
-            BOX, WORK, wait_seconds=None, audience=Audience(in_process.report)
+
+async def test_with_pipes_an_hour_without_output_takes_three_requests_a_minute_at_most() -> None:
+    async with scripted_sandbox() as sandbox:
+        timed = TimedTransport(sandbox.in_process)
+        client = sandbox.client_over(timed)
+        await client.prompts.send(BOX, FOR_EVER, wait_seconds=3600, listener=sandbox.listener)
+
+    polls = [each for each in timed.requests if each.path.endswith("/v1/bash/output")]
+    minutes = [int(each.sent - polls[0].sent) // 60 for each in polls]
+    assert {minutes.count(minute) for minute in range(60)} <= {2, 3}
+    assert max(each.answered - each.sent for each in polls) == pytest.approx(25, abs=0.01)
+
+
+async def test_with_pipes_output_is_heard_within_a_tenth_of_a_second() -> None:
+    moments = [10.0, 10.01, 10.07, 30.0, 300.04]
+
+    def script(command: Command) -> Outcome:
+        return Outcome(prints=[(moment, f"{moment}\n") for moment in moments], seconds=400)
+
+    async with scripted_sandbox(script) as sandbox:
+        recorder = OutputRecorder(sandbox)
+        start = sandbox.in_process.clock.now().timestamp()
+        await sandbox.client.prompts.send(
+            BOX, "work", wait_seconds=None, listener=recorder.listener()
         )
 
-    assert prompt.seconds == pytest.approx(300, abs=2)
-    assert len(durations) > 100
-    assert set(durations) == {0.0}
+    heard = {float(line): time - start for line, time in recorder.times.items()}
+    assert list(heard) == moments
+    assert all(-0.001 < time - moment < 0.1 for moment, time in heard.items()), heard
+
+
+@with_each_api
+async def test_a_quick_command_takes_two_requests(api: str) -> None:
+    async with scripted_sandbox(**APIS[api]) as sandbox:
+        timed = TimedTransport(sandbox.in_process)
+        client = sandbox.client_over(timed)
+        await client.prompts.send(BOX, "echo", listener=sandbox.listener)  # learns the API
+        timed.requests.clear()
+        prompt = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+
+    assert prompt.output.text == "done\n"
+    assert len(timed.requests) == 2
 
 
 @pytest.mark.parametrize("how", ["cut", "504"])
-@pytest.mark.parametrize("route", ["/sessions/create", "/exec", "/view"])
+@pytest.mark.parametrize(
+    ("api", "route"),
+    [
+        ("pipes", "/bash/sessions/create"),
+        ("pipes", "/bash/exec"),
+        ("pipes", "/bash/output"),
+        ("terminal", "/shell/sessions/create"),
+        ("terminal", "/shell/exec"),
+        ("terminal", "/shell/view"),
+    ],
+)
 async def test_after_a_lost_response_the_command_runs_once_with_all_its_output(
-    route: str, how: str
+    api: str, route: str, how: str
 ) -> None:
-    async with scripted() as (in_process, client, runtime):
-        transport = ResponseLosingTransport(in_process.transport, route, how)
-        prompt = await client_over(transport, client, in_process).prompts.send(
-            BOX, WORK, wait_seconds=None, audience=Audience(in_process.report)
+    async with scripted_sandbox(**APIS[api]) as sandbox:
+        transport = ResponseLosingTransport(sandbox.in_process.transport, route, how)
+        recorder = OutputRecorder(sandbox)
+        prompt = await sandbox.client_over(transport).prompts.send(
+            BOX, WORK, wait_seconds=None, listener=recorder.listener()
         )
 
     assert transport.lost == 1
-    assert prompt.seen.exit_code == 5
-    assert prompt.seen.output.count("minute") == 5
-    assert [command.text for command in runtime.commands] == [WORK]
+    assert (prompt.api, prompt.standing.exit_code) == (api, 5)
+    assert recorder.text == "".join(f"minute {minute}\n" for minute in range(5))
+    assert sandbox.texts == [WORK]
 
 
-async def test_a_runtime_without_async_mode_still_gives_a_session(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("api", "state"), [("pipes", "killed"), ("terminal", "completed")])
+async def test_another_client_cancels_a_command_and_gets_its_output(api: str, state: str) -> None:
+    async with scripted_sandbox(**APIS[api]) as sandbox:
+        prompt = await sandbox.client.prompts.send(BOX, WORK, listener=sandbox.listener)
+        sandbox.in_process.clock.advance(100)
+        killed = await sandbox.client_over().prompts.cancel(
+            BOX, prompt.session, listener=sandbox.listener
+        )
+        again = await sandbox.client.prompts.cancel(BOX, prompt.session, listener=sandbox.listener)
+
+    assert (killed.standing.state, killed.standing.exit_code) == (state, 130)
+    assert killed.output.text == "minute 0\nminute 1\nminute 2\n"
+    assert (killed.signals, killed.was_over) == (("SIGINT",), False)
+    assert (again.standing, again.output.text) == (killed.standing, killed.output.text)
+    assert (again.signals, again.was_over) == ((), True)
+
+
+class OutageTransport(ForwardingTransport):
+    """Refuse the connection for the second signal to a command."""
+
+    signals = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith(("/bash/kill", "/shell/write", "/shell/kill")):
+            self.signals += 1
+            if self.signals == 2:
+                raise httpx.ConnectError("connection refused")
+        return await self.proxy.handle_async_request(request)
+
+
+async def test_a_cancellation_goes_on_after_a_signal_that_could_not_be_sent(
+    in_process: InProcessFake, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_prompts, "ACCEPT_DEADLINE", 0.2)  # real seconds
-    async with scripted() as (in_process, client, runtime):
-        old = client_over(OldRuntimeTransport(in_process.transport), client, in_process)
-        prompt = await old.prompts.send(BOX, WORK, audience=Audience(in_process.report))
-        assert prompt.seen.state == "running"
-        quick = await old.prompts.send(BOX, "echo", audience=Audience(in_process.report))
-        in_process.clock.advance(600)
-        prompt = await old.prompts.output(BOX, prompt.session, audience=Audience(in_process.report))
+    monkeypatch.setattr(_prompts, "GRACE", dict.fromkeys(SIGNALS, 0.2))
+    listener = OutputListener(in_process.report)
+    prompt = await ada.prompts.send(
+        BOX, "trap '' INT; echo begun; sleep 60", wait_seconds=0, listener=listener
+    )
+    await ada.prompts.output(BOX, prompt.session, listener=listener)  # until it has begun
+    transport = OutageTransport(in_process.transport)
+    other = over(Proxy(ada.proxy.config, transport=transport, sleep=in_process.sleep))
 
-    assert (prompt.seen.state, prompt.seen.exit_code) == ("completed", 5)
-    assert (quick.seen.state, quick.seen.output) == ("completed", "done\n")
-    assert [command.text for command in runtime.commands] == [WORK, "echo"]
+    killed = await other.prompts.cancel(BOX, prompt.session, listener=listener)
 
-
-async def test_another_client_cancels_a_command_and_gets_its_output() -> None:
-    async with scripted() as (in_process, client, _):
-        prompt = await client.prompts.send(BOX, WORK, audience=Audience(in_process.report))
-        in_process.clock.advance(100)
-        second = client_over(ForwardingTransport(in_process.transport), client, in_process)
-        killed = await second.prompts.cancel(BOX, prompt.session, report=in_process.report)
-        again = await client.prompts.cancel(BOX, prompt.session, report=in_process.report)
-
-    assert (killed.seen.state, killed.seen.output) == ("killed", "minute 0\nminute 1\nminute 2\n")
-    assert again.seen == killed.seen
+    assert killed.standing.state == "killed"
+    assert killed.signals == ("SIGINT", "SIGKILL")
 
 
-async def test_any_client_lists_running_and_ended_sessions() -> None:
-    async with scripted() as (in_process, client, _):
-        for command in ("echo", WORK, "for ever"):
-            await client.prompts.send(
-                BOX,
-                command,
-                session=command.replace(" ", "-"),
-                audience=Audience(in_process.report),
+async def test_any_client_lists_running_and_ended_sessions_of_both_apis() -> None:
+    async with scripted_sandbox() as sandbox:
+        prompts: list[Prompt] = []
+        for command, session in (("echo", None), (WORK, "named"), (FOR_EVER, None)):
+            prompts.append(
+                await sandbox.client.prompts.send(
+                    BOX, command, session=session, listener=sandbox.listener
+                )
             )
-            in_process.clock.advance(60)
-        await client.prompts.cancel(BOX, "for-ever", report=in_process.report)
-        rows = await client_over(
-            ForwardingTransport(in_process.transport), client, in_process
-        ).prompts.sessions(BOX)
+            sandbox.in_process.clock.advance(60)
+        ended, _, killed = prompts
+        await sandbox.client.prompts.cancel(BOX, killed.session, listener=sandbox.listener)
+        rows = await sandbox.client_over().prompts.sessions(BOX)
 
-    states = {row.id: (seen.state, seen.command) for row, seen in rows if seen is not None}
+    states = {row.id: (seen.standing.state, seen.standing.command) for row, seen in rows if seen}
+    assert [prompt.api for prompt in prompts] == ["pipes", "terminal", "pipes"]
     assert states == {
-        "echo": ("completed", "echo"),
-        "work-for-5-minutes": ("running", WORK),
-        "for-ever": ("killed", "for ever"),
+        ended.session: ("completed", "echo"),
+        "named": ("running", WORK),
+        killed.session: ("killed", FOR_EVER),
     }
 
 
-async def test_a_named_session_keeps_its_directory_and_variables(
+@pytest.mark.parametrize("is_pipe_session", [True, False])
+async def test_only_with_pipes_is_a_session_gone_after_an_idle_hour(is_pipe_session: bool) -> None:
+    async with scripted_sandbox() as sandbox:
+        prompt = await sandbox.client.prompts.send(
+            BOX, "echo", session=None if is_pipe_session else "mine", listener=sandbox.listener
+        )
+        sandbox.in_process.clock.advance(3599)
+        await sandbox.client.prompts.output(BOX, prompt.session, listener=sandbox.listener)
+        sandbox.in_process.clock.advance(3600)
+
+        if is_pipe_session:
+            with pytest.raises(SessionGone, match="no such session"):
+                await sandbox.client.prompts.output(BOX, prompt.session, listener=sandbox.listener)
+        else:
+            seen = await sandbox.client.prompts.output(
+                BOX, prompt.session, listener=sandbox.listener
+            )
+            assert (seen.standing.state, seen.output.text) == ("completed", "done\n")
+
+
+async def test_a_command_of_many_hours_is_not_gone() -> None:
+    async with scripted_sandbox() as sandbox:
+        prompt = await sandbox.client.prompts.send(
+            BOX, "work for 300 minutes", wait_seconds=0, listener=sandbox.listener
+        )
+        sandbox.in_process.clock.advance(5 * 3600 + 3599)
+        seen = await sandbox.client.prompts.output(BOX, prompt.session, listener=sandbox.listener)
+
+    assert (seen.standing.state, seen.standing.exit_code) == ("completed", 5)
+    assert seen.output.text.count("\n") == 300
+
+
+@with_each_api
+async def test_a_pause_while_a_command_is_waited_for_raises_paused(api: str) -> None:
+    async with scripted_sandbox(**APIS[api]) as sandbox:
+        pauser = PausingTransport(sandbox)
+        with pytest.raises(Paused, match="is paused") as caught:
+            await sandbox.client_over(pauser).prompts.send(
+                BOX, WORK, wait_seconds=None, listener=sandbox.listener
+            )
+
+    assert caught.value.printed == "minute 0\n"
+    assert "ended with the pause" in caught.value.advice
+    assert sandbox.texts == [WORK]
+
+
+async def test_after_a_resume_the_runtime_is_asked_for_its_pipe_api_again() -> None:
+    async with scripted_sandbox() as sandbox:
+        runtime = OldRuntimeTransport(sandbox.in_process.transport)
+        client = sandbox.client_over(runtime)
+        old = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        runtime.is_old = False
+        same = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        await client.sandboxes.pause(BOX, report=sandbox.in_process.report)
+        sandbox.in_process.clock.advance(1)
+        await client.sandboxes.resume(BOX, report=sandbox.in_process.report)
+        new = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        await client.sandboxes.pause(BOX, report=sandbox.in_process.report)
+        sandbox.in_process.clock.advance(1)
+        await client.sandboxes.resume(BOX, report=sandbox.in_process.report)
+        runtime.is_old = True
+        downgraded = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+
+    prompts = (old, same, new, downgraded)
+    assert [each.api for each in prompts] == ["terminal", "terminal", "pipes", "terminal"]
+    assert [each.output.text for each in prompts] == ["done\n"] * 4
+
+
+async def test_a_named_session_is_a_terminal_that_keeps_its_directory_and_variables(
     in_process: InProcessFake, ada: Client
 ) -> None:
     async def run(command: str) -> str:
-        audience = Audience(in_process.report)
-        prompt = await ada.prompts.send(BOX, command, session="mine", audience=audience)
-        return prompt.seen.output
+        listener = OutputListener(in_process.report)
+        prompt = await ada.prompts.send(BOX, command, session="mine", listener=listener)
+        assert (prompt.api, prompt.errors) == ("terminal", None)
+        return prompt.output.text
 
     await run("mkdir -p deep && cd deep && export COLOUR=blue")
-    assert await run('echo "$COLOUR in ${PWD##*/}"') == "blue in deep\n"
+    assert await run('echo "$COLOUR in ${PWD##*/}" >&2') == "blue in deep\n"
 
 
 async def test_each_client_follows_its_own_command_in_a_shared_session(
     in_process: InProcessFake, ada: Client
 ) -> None:
     other = over(ada.proxy)
-    audience = Audience(in_process.report)
+    listener = OutputListener(in_process.report)
     shared, waiting = "mine", "until test -e go; do :; done; echo mine"
     mine: list[Prompt] = []
 
     async def run_mine() -> None:
-        mine.append(await ada.prompts.send(BOX, waiting, session=shared, audience=audience))
+        mine.append(await ada.prompts.send(BOX, waiting, session=shared, listener=listener))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_mine)
-        await ada.prompts.send(BOX, "touch go", audience=audience)
+        await ada.prompts.send(BOX, "touch go", listener=listener)
     theirs = await other.prompts.send(
-        BOX, "echo theirs; (exit 7)", session=shared, audience=audience
+        BOX, "echo theirs; (exit 7)", session=shared, listener=listener
     )
 
-    assert (mine[0].seen.output, mine[0].seen.exit_code) == ("mine\n", 0)
-    assert (theirs.seen.output, theirs.seen.exit_code) == ("theirs\n", 7)
-    assert theirs.seen.command == "echo theirs; (exit 7)", "the client's mark is shown"
+    assert (mine[0].output.text, mine[0].standing.exit_code) == ("mine\n", 0)
+    assert (theirs.output.text, theirs.standing.exit_code) == ("theirs\n", 7)
+    assert theirs.standing.command == "echo theirs; (exit 7)", "the client's mark is shown"
 
 
 async def test_commands_in_one_session_never_overlap(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    audience = Audience(in_process.report)
-    await ada.prompts.send(BOX, "sleep 60", session="mine", wait_seconds=0, audience=audience)
+    listener = OutputListener(in_process.report)
+    await ada.prompts.send(BOX, "sleep 60", session="mine", wait_seconds=0, listener=listener)
 
     with pytest.raises(SessionBusy, match="runs 'sleep 60'"):
-        await ada.prompts.send(BOX, "touch twice", session="mine", audience=audience)
+        await ada.prompts.send(BOX, "touch twice", session="mine", listener=listener)
 
-    seen = await ada.prompts.send(BOX, "ls", audience=audience)
-    assert "twice" not in seen.seen.output
-    killed = await ada.prompts.cancel(BOX, "mine", report=in_process.report)
-    assert killed.seen.state == "killed"
+    seen = await ada.prompts.send(BOX, "ls", listener=listener)
+    assert "twice" not in seen.output.text
+    ended = await ada.prompts.cancel(BOX, "mine", listener=listener)
+    assert (ended.standing.exit_code, ended.signals) == (130, ("SIGINT",))
 
 
 async def test_two_calls_at_once_for_one_session_run_one_command(
@@ -295,7 +377,7 @@ async def test_two_calls_at_once_for_one_session_run_one_command(
                 f"echo {number} | tee -a ran; sleep 60",
                 session="mine",
                 wait_seconds=0,
-                audience=Audience(in_process.report),
+                listener=OutputListener(in_process.report),
             )
         except SessionBusy as error:
             refused.append(error)
@@ -306,35 +388,71 @@ async def test_two_calls_at_once_for_one_session_run_one_command(
 
     assert len(refused) == 4
     # Until the command has started.
-    await ada.prompts.output(BOX, "mine", audience=Audience(in_process.report))
-    await ada.prompts.cancel(BOX, "mine", report=in_process.report)
-    seen = await ada.prompts.send(BOX, "cat ran", audience=Audience(in_process.report))
-    assert len(seen.seen.output.split()) == 1
+    await ada.prompts.output(BOX, "mine", listener=OutputListener(in_process.report))
+    await ada.prompts.cancel(BOX, "mine", listener=OutputListener(in_process.report))
+    seen = await ada.prompts.send(BOX, "cat ran", listener=OutputListener(in_process.report))
+    assert len(seen.output.text.split()) == 1
 
 
 async def test_a_pause_ends_a_command_and_its_session(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    audience = Audience(in_process.report)
-    prompt = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, audience=audience)
+    listener = OutputListener(in_process.report)
+    prompt = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, listener=listener)
     await ada.sandboxes.pause(BOX, report=in_process.report)
     in_process.clock.advance(1)
 
     with pytest.raises(Paused, match=r"nothing can be looked at|no result"):
-        await ada.prompts.output(BOX, prompt.session, audience=audience)
+        await ada.prompts.output(BOX, prompt.session, listener=listener)
 
     await ada.sandboxes.resume(BOX, report=in_process.report)
     with pytest.raises(SessionGone):
-        await ada.prompts.output(BOX, prompt.session, audience=audience)
+        await ada.prompts.output(BOX, prompt.session, listener=listener)
+
+
+async def test_a_time_limit_kills_a_command(in_process: InProcessFake, ada: Client) -> None:
+    prompt = await ada.prompts.send(
+        BOX,
+        "echo begun; sleep 60",
+        time_limit=0.2,
+        wait_seconds=None,
+        listener=OutputListener(in_process.report),
+    )
+
+    assert prompt.standing.state == "timed_out"
+    assert prompt.output.text == "begun\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code"),
+    [(f": {'x' * 120_000}; cat; echo end", 0), ("--no-such-program", 127)],
+    ids=["one that no request can hold", "one that looks like an option"],
+)
+async def test_a_command_with_input_runs_from_files_that_it_removes(
+    in_process: InProcessFake, ada: Client, command: str, exit_code: int
+) -> None:
+    listener = OutputListener(in_process.report)
+    given = io.BytesIO(b"given\n")
+
+    async def read(size: int) -> bytes:
+        return given.read(size)
+
+    prompt = await ada.prompts.send(BOX, command, stdin=read, listener=listener)
+    left = await ada.prompts.send(BOX, "ls -A ~", listener=listener)
+
+    assert prompt.standing.exit_code == exit_code
+    assert prompt.printed.startswith("given\nend\n" if exit_code == 0 else "bash: ")
+    assert prompt.standing.command == one_line(command)
+    assert "remote-sandbox" not in left.output.text
 
 
 async def test_an_output_of_several_pages_is_read_whole(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    prompt = await ada.prompts.send(BOX, "seq 1 300000", audience=Audience(in_process.report))
+    prompt = await ada.prompts.send(BOX, "seq 1 300000", listener=OutputListener(in_process.report))
 
-    assert prompt.seen.state == "completed"
-    assert len(prompt.seen.output) == sum(len(f"{n}\n") for n in range(1, 300_001))
+    assert prompt.standing.state == "completed"
+    assert len(prompt.output.text) == sum(len(f"{n}\n") for n in range(1, 300_001))
 
 
 @pytest.mark.parametrize(
@@ -349,8 +467,8 @@ async def test_an_agent_receives_its_prompt_unchanged(
     in_process: InProcessFake, ada: Client, prompt: str
 ) -> None:
     command = _agent.command_line("printf '%s' {prompt} > asked && ls", prompt)
-    ran = await ada.prompts.send(BOX, command, audience=Audience(in_process.report))
-    asked = await ada.prompts.send(BOX, "cat asked", audience=Audience(in_process.report))
+    ran = await ada.prompts.send(BOX, command, listener=OutputListener(in_process.report))
+    asked = await ada.prompts.send(BOX, "cat asked", listener=OutputListener(in_process.report))
 
-    assert ran.seen.output.split() == ["asked"]
-    assert asked.seen.output == prompt
+    assert ran.output.text.split() == ["asked"]
+    assert asked.output.text == prompt

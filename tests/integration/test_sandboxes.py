@@ -16,12 +16,13 @@ from sandbox_client._errors import (
     SandboxError,
 )
 from sandbox_client._lifecycle import State, state_of
-from sandbox_client._watch import Audience
+from sandbox_client._watch import OutputListener
 
 from tests.integration.in_process import InProcessFake, in_process_fake
 
 if TYPE_CHECKING:
     from sandbox_client._client import Client
+    from sandbox_client._output import News
 
 BOX = "my-sandbox"
 
@@ -39,8 +40,8 @@ async def create(client: Client, in_process: InProcessFake, name: str = BOX) -> 
 
 
 async def run(client: Client, in_process: InProcessFake, command: str) -> tuple[str, int | None]:
-    prompt = await client.prompts.send(BOX, command, audience=Audience(in_process.report))
-    return prompt.seen.output, prompt.seen.exit_code
+    prompt = await client.prompts.send(BOX, command, listener=OutputListener(in_process.report))
+    return prompt.printed, prompt.standing.exit_code
 
 
 async def test_create_waits_until_ready_and_reports_each_reason(
@@ -179,7 +180,7 @@ async def call_verb(client: Client, in_process: InProcessFake, verb: str, name: 
         case "status":
             await client.sandboxes.status(name)
         case "prompt":
-            await client.prompts.send(name, "true", audience=Audience(in_process.report))
+            await client.prompts.send(name, "true", listener=OutputListener(in_process.report))
         case "pause":
             await client.sandboxes.pause(name, report=in_process.report)
         case "resume":
@@ -250,14 +251,14 @@ async def test_a_command_killed_by_a_pause_raises_paused(
 ) -> None:
     monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0.01)
     await create(ada, in_process)
-    output: list[str] = []
+    output: list[News] = []
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
         if output:  # the command runs
             await ada.proxy.send(_wire.pause(BOX))
 
-    audience = Audience(pause, hear=output.append)
+    listener = OutputListener(pause, on_output=output.append)
     with pytest.raises(SandboxError, match="no result") as caught:
-        await ada.prompts.send(BOX, "echo started; sleep 60", audience=audience)
+        await ada.prompts.send(BOX, "echo started; sleep 60", listener=listener)
     assert isinstance(caught.value, Paused)
     assert "What ran has ended with the pause" in caught.value.advice

@@ -54,7 +54,8 @@ async def test_a_sandbox_is_created_used_paused_resumed_and_deleted(home: Path, 
         assert any(reason.startswith("pending: ") for reason in reasons)
         assert "is ready" in text(await call("get_sandbox_status", name=BOX))
         ran = await call("send_prompt_to_sandbox", name=BOX, command="echo hi > f; cat f; exit 4")
-        assert text(ran).startswith("hi\n[exit code 4, after")
+        assert text(ran).startswith("[exit code 4, after")
+        assert text(ran).endswith("\nhi")
         assert "paused" in text(await call("pause_sandbox", name=BOX))
         refused = await call("send_prompt_to_sandbox", name=BOX, command="cat f")
         assert refused.is_error
@@ -62,7 +63,8 @@ async def test_a_sandbox_is_created_used_paused_resumed_and_deleted(home: Path, 
         assert f"- {BOX}: paused" in text(await call("list_sandboxes"))
         assert "is ready" in text(await call("resume_sandbox", name=BOX))
         ran = await call("send_prompt_to_sandbox", name=BOX, command="cat f")
-        assert text(ran).startswith("hi\n[exit code 0, after")
+        assert text(ran).startswith("[exit code 0, after")
+        assert text(ran).endswith("\nhi")
         assert "deleted" in text(await call("delete_sandbox", name=BOX))
 
 

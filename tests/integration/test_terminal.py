@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import signal
@@ -22,9 +23,9 @@ BOX = "my-sandbox"
 
 
 def run_in_shell(home: Path, line: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell line that starts with the arguments of `remote-sandbox`."""
+    """Run a line of bash that starts with the arguments of `remote-sandbox`."""
     return subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m sandbox_client {line}"],
+        ["bash", "-c", f"{sys.executable} -m sandbox_client {line}"],
         env=clean_environment(home),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -39,6 +40,12 @@ def output_of(home: Path, *words: str) -> str:
     result = run_remote_sandbox(home, *words)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+# A new session has pipes, a named one is a terminal.
+in_each_session = pytest.mark.parametrize(
+    "session", [[], ["--session", "work"]], ids=["pipes", "terminal"]
+)
 
 
 @pytest.fixture
@@ -56,7 +63,88 @@ def test_create_prints_the_result_and_shows_the_wait_on_stderr(home: Path) -> No
 
 def test_prompt_has_the_output_and_exit_code_of_the_command(sandbox_home: Path) -> None:
     result = run_remote_sandbox(sandbox_home, "prompt", BOX, "printf out; printf err >&2; exit 7")
-    assert (result.returncode, result.stdout, result.stderr) == (7, "outerr", "")
+    assert (result.returncode, result.stdout, result.stderr) == (7, "out", "err")
+
+
+def test_a_named_session_is_a_terminal_with_both_streams_as_one(sandbox_home: Path) -> None:
+    session = ("prompt", "--session", "work", BOX)
+    output_of(sandbox_home, *session, "mkdir -p deep && cd deep && export COLOUR=blue")
+    result = run_remote_sandbox(sandbox_home, *session, 'echo "$COLOUR in ${PWD##*/}" >&2; exit 7')
+    assert (result.returncode, result.stdout, result.stderr) == (7, "blue in deep\n", "")
+
+
+@in_each_session
+def test_stdin_is_sent_whole_and_leaves_no_file_behind(
+    sandbox_home: Path, session: list[str]
+) -> None:
+    data = bytes(range(256)) * 1500  # more than one request may hold
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "sandbox_client", "prompt", "--stdin", *session, BOX),
+            "sha256sum; ls -A ~",
+        ],
+        env=clean_environment(sandbox_home),
+        input=data,
+        capture_output=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    digest, *files_meanwhile = result.stdout.decode().split("\n")
+    assert digest == f"{hashlib.sha256(data).hexdigest()}  -"
+    assert [name for name in files_meanwhile if "remote-sandbox" in name] == []
+    assert "remote-sandbox" not in output_of(sandbox_home, "prompt", BOX, "ls -A ~")
+
+
+@in_each_session
+def test_without_stdin_a_command_reads_nothing_and_a_pipe_is_not_read(
+    sandbox_home: Path, session: list[str]
+) -> None:
+    result = run_remote_sandbox(
+        sandbox_home, "prompt", *session, BOX, "cat; echo end", stdin="not for the sandbox"
+    )
+    assert (result.returncode, result.stdout) == (0, "end\n")
+    assert "standard input was not sent" in result.stderr
+
+
+@in_each_session
+def test_variables_reach_the_command_and_no_command_line(
+    sandbox_home: Path, session: list[str]
+) -> None:
+    shows = "printenv GIVEN TAKEN | tr a-z A-Z; cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+    variables = ("-e", "GIVEN=one two's", "-e", "TAKEN")
+    result = run_remote_sandbox(
+        sandbox_home, "prompt", *variables, *session, BOX, shows, TAKEN="open sesame"
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("ONE TWO'S\nOPEN SESAME\n")
+    assert "bash" in result.stdout, "no command line is shown"
+    assert "one two" not in result.stdout
+    assert "open sesame" not in result.stdout
+
+
+def test_a_time_limit_ends_with_124(sandbox_home: Path) -> None:
+    result = run_remote_sandbox(
+        sandbox_home, "prompt", "--time-limit", "0.3s", BOX, "echo begun; sleep 60"
+    )
+    assert (result.returncode, result.stdout) == (124, "begun\n")
+    assert "remote-sandbox: killed by its time limit" in result.stderr
+
+
+@in_each_session
+def test_a_command_that_a_signal_ends_has_128_more(sandbox_home: Path, session: list[str]) -> None:
+    result = run_remote_sandbox(sandbox_home, "prompt", *session, BOX, "sh -c 'kill -TERM $$'")
+    assert result.returncode == 128 + signal.SIGTERM
+
+
+def test_a_detached_command_is_cancelled_by_its_session(sandbox_home: Path) -> None:
+    session = output_of(
+        sandbox_home, "prompt", "-d", BOX, "echo begun; touch begun; sleep 60"
+    ).strip()
+    assert re.fullmatch(r"command-[0-9a-f]{8}", session)
+    output_of(sandbox_home, "prompt", BOX, "until test -e begun; do sleep 0.05; done")
+    result = run_remote_sandbox(sandbox_home, "cancel", BOX, session)
+    assert (result.returncode, result.stdout) == (0, "begun\n")
+    assert "remote-sandbox: killed by SIGINT" in result.stderr
 
 
 def test_prompt_runs_one_word_as_a_shell_command_and_several_as_arguments(
@@ -125,9 +213,16 @@ def test_ctrl_c_ends_with_130_and_reports_that_the_command_goes_on(
     assert "Traceback" not in stderr
 
 
-def test_a_closed_pipe_is_no_error(sandbox_home: Path) -> None:
-    result = run_in_shell(sandbox_home, f"prompt {BOX} 'seq 5000' | head -n 1")
-    assert (result.stdout, result.stderr) == ("1\n", "")
+@pytest.mark.parametrize(
+    ("command", "goes_on"), [("seq 100000", False), ("seq 100000; sleep 60", True)]
+)
+def test_a_reader_that_goes_away_ends_it_with_141(
+    sandbox_home: Path, command: str, goes_on: bool
+) -> None:
+    result = run_in_shell(sandbox_home, f"prompt {BOX} '{command}' | head -n 1; exit $PIPESTATUS")
+    assert (result.returncode, result.stdout) == (141, "1\n")
+    assert ("nobody reads the output any more" in result.stderr) == goes_on
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("words", ["list", "prompt my-sandbox 'echo hi'", "--help"])

@@ -271,7 +271,11 @@ async def _use_sandbox(session: _Session) -> None:
     await session.call(
         "Get the rest of its output",
         "get_prompt_output",
-        expect=has("all of it\n[exit code 0]"),
+        expect=lambda result, text: (
+            not result.is_error
+            and text.startswith("[exit code 0]")
+            and text.endswith("\nall of it")
+        ),
         name=NAME,
         session=begun["session"],
         after=begun["next_after"],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sandbox_client._face import Face
 
 OK, FAILED, USAGE, NOT_READY, NO_RESULT, INTERRUPTED = 0, 1, 2, 3, 125, 130
+TIMED_OUT, READER_GONE = 124, 141  # as timeout(1) and a shell give them
 
 
 @contextmanager

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import math
+import os
+import re
 import shlex
+import stat
+import sys
+import termios
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+import anyio
 
 from sandbox_client import _agent
 from sandbox_client._access import with_client
@@ -16,22 +25,26 @@ from sandbox_client._content import (
     sessions_content,
     told_sessions,
 )
-from sandbox_client._errors import InvalidInput
+from sandbox_client._errors import DiskFailed, InvalidInput, SandboxError
 from sandbox_client._excerpt import page
 from sandbox_client._face import write
+from sandbox_client._runtime_wire import SIGNALS
 from sandbox_client._shown import mask
-from sandbox_client._watch import Audience
+from sandbox_client._watch import OutputListener
 
-from .command import NAME, NO_RESULT, OK, Command, argument
+from .command import NAME, NO_RESULT, OK, TIMED_OUT, Command, argument
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from sandbox_client._client import Client
     from sandbox_client._face import Face
     from sandbox_client._prompts import Prompt
+    from sandbox_client._runtime_wire import Standing
 
 _HIGHEST_CODE = 255
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _NOT_FOUND = 127  # a shell's word for a program that is not there
 
 
@@ -45,8 +58,8 @@ async def _agent_run(client: Client, arguments: argparse.Namespace, face: Face) 
     command = _agent.command_line(template, " ".join(_words(arguments.prompt)))
     code = await _send(client, arguments, face, command, None)
     if code == _NOT_FOUND:
-        face.say(
-            f"next:  the sandbox has not all that this takes: {template}. Install the agent there,"
+        face.note(
+            f"the sandbox has not all that this takes: {template}. Install the agent there,"
             " or name another one in agentCommand."
         )
     return code
@@ -60,20 +73,32 @@ async def _send(
             "--detach and --wait were both given",
             advice="Leave one of them out: -d does not wait.",
         )
+    if session and face.is_live:
+        face.note(f"session '{session}' is a terminal: standard error is part of the output")
     face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
-    with face.waiting("starting the command"):
-        prompt = await client.prompts.send(
-            arguments.name,
-            command,
-            session=session,
-            wait_seconds=0 if arguments.detach else arguments.wait,
-            audience=Audience(face.report, opened=face.opened)
-            if arguments.detach
-            else _audience(face),
-        )
-    if arguments.detach and not face.as_json:
+    async with _told_if_reader_goes(client, face):
+        with face.waiting("starting the command"):
+            prompt = await client.prompts.send(
+                arguments.name,
+                command,
+                session=session,
+                env=variables(arguments.env, os.environ),
+                stdin=read_input if arguments.stdin else None,
+                time_limit=arguments.time_limit,
+                wait_seconds=0 if arguments.detach else arguments.wait,
+                listener=OutputListener(face.report, opened=face.opened)
+                if arguments.detach
+                else _listener(face),
+            )
+    if not arguments.stdin and has_unread_input():
+        face.note("standard input was not sent: --stdin sends it, </dev/null gives none")
+    if not arguments.detach:
+        return _show(client, face, prompt, is_asked_to_stay=True)
+    if not face.as_json:
         write(f"{prompt.session}\n")
-    return _show(client, face, prompt, is_asked_to_stay=not arguments.detach)
+    _end(client, face, prompt)
+    face.note(f"started in session '{prompt.session}'; {face.spell('output')} follows it")
+    return OK
 
 
 async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> int:
@@ -83,18 +108,28 @@ async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> 
                 "-f was given without a session", advice="Name one of those that {sessions} lists."
             )
         return await _sessions(client, arguments.name, face)
+    after, stderr_after = arguments.after, arguments.stderr_after
     face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
-    face.opened(arguments.session, known=arguments.after)
-    with face.waiting("looking"):
-        prompt = await client.prompts.output(
-            arguments.name,
-            arguments.session,
-            after=arguments.after,
-            wait_seconds=None if arguments.follow else 0,
-            to_end=True,
-            audience=_audience(face),
-        )
-    return _show(client, face, prompt, after=arguments.after, is_asked_to_stay=arguments.follow)
+    face.opened(arguments.session, after=after, stderr_after=stderr_after)
+    async with _told_if_reader_goes(client, face):
+        with face.waiting("looking"):
+            prompt = await client.prompts.output(
+                arguments.name,
+                arguments.session,
+                after=after,
+                stderr_after=stderr_after,
+                wait_seconds=None if arguments.follow else 0,
+                to_end=True,
+                listener=_listener(face),
+            )
+    return _show(
+        client,
+        face,
+        prompt,
+        after=after,
+        stderr_after=stderr_after,
+        is_asked_to_stay=arguments.follow,
+    )
 
 
 async def _sessions(client: Client, name: str, face: Face) -> int:
@@ -108,42 +143,150 @@ async def _cancel(client: Client, arguments: argparse.Namespace, face: Face) -> 
     face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
     face.opened(arguments.session)
     with face.waiting("killing it"):
-        prompt = await client.prompts.cancel(arguments.name, arguments.session, report=face.report)
-    face.hear(prompt.seen.output)
-    _end(client, face, prompt, 0)
-    face.say(ending(prompt))
-    return OK if prompt.seen.state != "running" else NO_RESULT
+        prompt = await client.prompts.cancel(
+            arguments.name,
+            arguments.session,
+            signals=[arguments.signal] if arguments.signal else SIGNALS,
+            listener=_listener(face),
+        )
+    _end(client, face, prompt)
+    face.note(ending(prompt))
+    return OK if prompt.standing.has_ended else NO_RESULT
 
 
-def _audience(face: Face) -> Audience:
-    return Audience(face.report, opened=face.opened, hear=face.hear, missed=face.missed)
+@contextlib.asynccontextmanager
+async def _told_if_reader_goes(client: Client, face: Face) -> AsyncGenerator[None]:
+    """If standard output has no reader any more, say whether the command goes on."""
+    try:
+        yield
+    except BrokenPipeError:
+        after, stderr_after = face.known
+        with contextlib.suppress(SandboxError):
+            prompt = await client.prompts.output(
+                face.name,
+                face.session,
+                after=after,
+                stderr_after=stderr_after,
+                wait_seconds=0,
+                listener=OutputListener(face.report),
+            )
+            if not prompt.standing.has_ended:
+                face.note(
+                    f"nobody reads the output any more, and the command goes on:"
+                    f" {face.spell('cancel')} ends it"
+                )
+        raise
+
+
+def _listener(face: Face) -> OutputListener:
+    return OutputListener(face.report, opened=face.opened, on_output=face.on_output)
 
 
 def _show(
-    client: Client, face: Face, prompt: Prompt, *, after: int = 0, is_asked_to_stay: bool
+    client: Client,
+    face: Face,
+    prompt: Prompt,
+    *,
+    after: int = 0,
+    stderr_after: int = 0,
+    is_asked_to_stay: bool,
 ) -> int:
     """Print the end of the output; return the command's own exit code where there is one."""
-    seen = prompt.seen
-    _end(client, face, prompt, after)
-    if seen.state == "running":
-        is_new = prompt.started and not is_asked_to_stay
-        words = f"started in session '{prompt.session}'" if is_new else ending(prompt)
-        face.say(f"{words}; {face.spell('output')} follows it")
+    _end(client, face, prompt, after=after, stderr_after=stderr_after)
+    standing = prompt.standing
+    if standing.state == "running":
+        face.note(f"{ending(prompt)}; {face.spell('output')} follows it")
         return NO_RESULT if is_asked_to_stay else OK
-    if seen.state == "completed" and seen.exit_code is not None:
-        # No process ends with another number, and cutting one down might make it a success.
-        return seen.exit_code if 0 <= seen.exit_code <= _HIGHEST_CODE else NO_RESULT
-    face.say(ending(prompt))
-    return NO_RESULT
+    if standing.state != "completed" or standing.exit_code is None:
+        face.note(ending(prompt))
+    return exit_status(standing)
 
 
-def _end(client: Client, face: Face, prompt: Prompt, after: int) -> None:
-    """End an output that was heard, or print it whole as JSON."""
+def exit_status(standing: Standing) -> int:
+    """Return the exit code for a command that has ended: its own, 124 after a time limit."""
+    if standing.state == "timed_out":
+        return TIMED_OUT
+    code = standing.exit_code
+    # No process ends with another number, and cutting one down might make it a success.
+    return code if code is not None and 0 <= code <= _HIGHEST_CODE else NO_RESULT
+
+
+def _end(
+    client: Client, face: Face, prompt: Prompt, *, after: int = 0, stderr_after: int = 0
+) -> None:
+    """End an output that was printed, or print it whole as JSON."""
     face.end_output()
-    if face.as_json:
-        whole = page(prompt.seen.output, after, limit=len(prompt.seen.output))
-        shown = replace(whole, text=mask(whole.text, client.proxy.config.api_key))
-        face.result("", prompt_content(prompt, shown))
+    if not face.as_json:
+        return
+    secret = client.proxy.config.api_key
+    shown = [
+        replace(whole, text=mask(whole.text, secret))
+        for whole in (
+            page(prompt.output, after, None),
+            *([page(prompt.errors, stderr_after, None)] if prompt.errors is not None else []),
+        )
+    ]
+    face.result("", prompt_content(prompt, *shown))
+
+
+def variables(given: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the options `NAME=value`, and `NAME` with its value here.
+
+    Raises:
+        InvalidInput: there is none of that name.
+    """
+    values: dict[str, str] = {}
+    for each in given:
+        name, is_set, value = each.partition("=")
+        if not is_set:
+            if name not in environ:
+                raise InvalidInput(
+                    f"The variable {name[:80]!r} is not set here",
+                    advice="Set it, or give -e NAME=value.",
+                )
+            value = environ[name]
+        values[name] = value
+    return values
+
+
+async def read_input(size: int) -> bytes:
+    """Read so many bytes of standard input, or fewer at its end; Ctrl-C ends the wait for them.
+
+    Raises:
+        DiskFailed: it is closed, or cannot be read.
+    """
+    data = bytearray()
+    try:
+        number = sys.stdin.fileno()
+        while len(data) < size:
+            with contextlib.suppress(PermissionError):  # a file, which can always be read
+                await anyio.wait_readable(number)
+            piece = os.read(number, size - len(data))
+            if not piece:
+                break
+            data += piece
+    except (AttributeError, OSError, ValueError) as exc:
+        reason = (exc.strerror if isinstance(exc, OSError) else None) or "it is closed"
+        raise DiskFailed(
+            f"Standard input cannot be read: {reason}",
+            advice="Give --stdin a pipe or a file, or leave it out.",
+        ) from None
+    return bytes(data)
+
+
+def has_unread_input() -> bool:
+    """Tell whether standard input is a pipe or a file with something in it that was not read."""
+    try:
+        number = sys.stdin.fileno()
+        status = os.fstat(number)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size > os.lseek(number, 0, os.SEEK_CUR)
+        if not stat.S_ISFIFO(status.st_mode):
+            return False
+        size = fcntl.ioctl(number, termios.FIONREAD, bytes(4))
+        return int.from_bytes(size, sys.byteorder) > 0
+    except (AttributeError, OSError, ValueError):  # closed, or not a file
+        return False
 
 
 def command_of(words: Sequence[str]) -> str:
@@ -163,6 +306,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _duration(text: str) -> float:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError
+    return _seconds(str(float(match[1]) * _UNITS[match[2]]))  # also a product can be infinite
+
+
 def _characters(text: str) -> int:
     number = int(text)
     if number < 0:
@@ -171,6 +321,7 @@ def _characters(text: str) -> int:
 
 
 _seconds.__name__, _characters.__name__ = "number of seconds", "number of characters"  # in errors
+_duration.__name__ = "duration (30s, 10m, 2h)"
 
 
 def _goes_on(face: Face) -> str:
@@ -200,6 +351,25 @@ _WAIT = argument(
     metavar="SECONDS",
     help="wait so long at most (default: until it ends)",
 )
+_STDIN = argument(
+    "--stdin",
+    action="store_true",
+    help="send standard input, up to its end, to the command (default: it gets none)",
+)
+_TIME_LIMIT = argument(
+    "--time-limit",
+    type=_duration,
+    metavar="TIME",
+    help="kill it after so long, such as 30s, 10m or 2h, and end with 124",
+)
+_ENV = argument(
+    "-e",
+    "--env",
+    action="append",
+    default=[],
+    metavar="NAME[=VALUE]",
+    help="set a variable for it; without a value, to the one that it has here",
+)
 
 COMMANDS: Final = (
     Command(
@@ -209,8 +379,16 @@ COMMANDS: Final = (
         (
             _DETACH,
             _WAIT,
+            _TIME_LIMIT,
+            _STDIN,
+            _ENV,
             _RAW,
-            argument("--session", metavar="ID", help="a shell to run in, where cd and export last"),
+            argument(
+                "--session",
+                metavar="ID",
+                help="a shell to run in, where cd and export last: a terminal, on which standard"
+                " error is part of the output",
+            ),
             NAME,
             argument(
                 "command",
@@ -232,6 +410,9 @@ COMMANDS: Final = (
         (
             _DETACH,
             _WAIT,
+            _TIME_LIMIT,
+            _STDIN,
+            _ENV,
             _RAW,
             NAME,
             argument("prompt", metavar="PROMPT", nargs=argparse.REMAINDER, help="what it shall do"),
@@ -252,7 +433,14 @@ COMMANDS: Final = (
                 type=_characters,
                 default=0,
                 metavar="N",
-                help="leave out the first N characters",
+                help="leave out what the command printed up to position N",
+            ),
+            argument(
+                "--stderr-after",
+                type=_characters,
+                default=0,
+                metavar="N",
+                help="the same for standard error, where it is apart",
             ),
             _RAW,
             NAME,
@@ -265,7 +453,18 @@ COMMANDS: Final = (
         "cancel",
         "Kill the command that runs in a session, and print what it had printed",
         with_client(_cancel),
-        (_RAW, NAME, argument("session", metavar="SESSION", help="where the command runs")),
+        (
+            argument(
+                "--signal",
+                choices=SIGNALS,
+                metavar="SIGNAL",
+                help="send SIGINT, SIGTERM or SIGKILL alone (default: all three in turn, until it"
+                " ends)",
+            ),
+            _RAW,
+            NAME,
+            argument("session", metavar="SESSION", help="where the command runs"),
+        ),
         interrupted=_may_be_killed,
     ),
 )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
+from sandbox_client import _file_wire
 from sandbox_client._errors import FileChanged, FileRefused, NoSuchFile, SandboxError
 
-from . import disk, scripts, wire
+from . import disk, scripts
 from .disk import Arriving
 from .files import new_token, unhashed
 from .scripts import HOME, Settling, Slice
@@ -62,7 +63,7 @@ class Copy:
         Raises:
             SandboxError: something was not copied; what was has its name, and nothing is left half.
         """
-        whole = wire.absolute(target)
+        whole = _file_wire.absolute(target)
         trees = [await anyio.to_thread.run_sync(disk.survey, each) for each in sources]
         is_into = (
             into
@@ -82,7 +83,7 @@ class Copy:
             SandboxError: something was not copied; what was has its name, and nothing is left half.
         """
         async with contextlib.AsyncExitStack() as scratches:
-            found = [await self._found(scratches, wire.absolute(each)) for each in sources]
+            found = [await self._found(scratches, _file_wire.absolute(each)) for each in sources]
             if target.endswith("/"):
                 disk.make_directory(Path(target))
             is_into = into or len(found) > 1 or disk.is_directory(target)
@@ -216,8 +217,8 @@ class Copy:
         return await self.files.errands.run(self.name, base, command)
 
     async def _read(self, path: str) -> str:
-        request = wire.read(self.name, f"{HOME}/{path}")
-        return wire.read_content(await self.files.ask(request))
+        request = _file_wire.read(self.name, f"{HOME}/{path}")
+        return _file_wire.read_content(await self.files.ask(request))
 
 
 def _slices(tree: Tree) -> Iterator[Slice]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from sandbox_client import _file_wire
 from sandbox_client._errors import (
     ConfigError,
     FileChanged,
@@ -30,19 +31,19 @@ from sandbox_client._errors import (
 from sandbox_client._excerpt import MAX_OUTPUT
 from sandbox_client._proxy import MAX_RETRY_AFTER
 
-from . import scripts, wire
+from . import scripts
 from .scripts import Settling
 from .trees import beside, shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
+    from sandbox_client._file_wire import Listing
     from sandbox_client._message import Reply, Request
     from sandbox_client._sandboxes import Sandboxes
 
     from .errand import Errands
     from .scripts import Manner
-    from .wire import Listing
 
 MAX_LINES = MAX_OUTPUT + 1  # a line has a character at least: more lines never go into a reply
 ATTEMPTS = 4  # at one piece
@@ -68,12 +69,12 @@ class Files:
             NotText: it is binary; the message tells its size.
             FileRefused: it cannot be read, or ends before line `first`.
         """
-        whole = wire.absolute(path)
+        whole = _file_wire.absolute(path)
         most = first - 1 + MAX_LINES
         end = most if last is None else min(last, most)
-        request = wire.read(name, whole, start=first - 1, end=end)
+        request = _file_wire.read(name, whole, start=first - 1, end=end)
         try:
-            text = wire.read_content(await self.ask(request))
+            text = _file_wire.read_content(await self.ask(request))
         except NotText:
             text = "\0"
         if not text and first > 1:
@@ -93,8 +94,8 @@ class Files:
         Raises:
             FileRefused: it is none, or cannot be read.
         """
-        reply = await self.ask(wire.listing(name, wire.absolute(path)))
-        return wire.read_listing(reply)
+        reply = await self.ask(_file_wire.listing(name, _file_wire.absolute(path)))
+        return _file_wire.read_listing(reply)
 
     async def is_directory(self, name: str, path: str) -> bool:
         """Tell whether a directory is at `path`; nothing, and a file, are none."""
@@ -113,7 +114,7 @@ class Files:
         Raises:
             FileRefused: it cannot be written.
         """
-        whole = wire.absolute(path)
+        whole = _file_wire.absolute(path)
         base, target = posixpath.split(whole)
         part = beside(target, new_token())
         manner: Manner = "append" if append else "plain"
@@ -123,7 +124,7 @@ class Files:
 
     def room(self, base: str, part: str) -> int:
         """Return how many bytes of a file go into one piece."""
-        return wire.room(posixpath.join(base, part))
+        return _file_wire.room(posixpath.join(base, part))
 
     async def send(
         self,
@@ -196,11 +197,11 @@ class Files:
 
     async def _send_piece(self, name: str, path: str, piece: bytes, before: int) -> None:
         """Write a piece once, at the end of `before` bytes: appending twice would double it."""
-        request = wire.write(name, path, piece, append=before > 0)
+        request = _file_wire.write(name, path, piece, append=before > 0)
         lost: SandboxError
         for attempt in itertools.count(1):
             try:
-                return wire.read_written(await self.ask(request), len(piece))
+                return _file_wire.read_written(await self.ask(request), len(piece))
             except (RateLimited, Undelivered) as error:
                 lost, has_arrived = error, False
                 await self._pause(min(error.retry_after or PAUSE, MAX_RETRY_AFTER))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sandbox_client._access import with_client
-from sandbox_client._agent import quote
 from sandbox_client._errors import InvalidInput, pluralize
 from sandbox_client._excerpt import MAX_OUTPUT, lines
+from sandbox_client._file_wire import absolute, check_content
 from sandbox_client._files.trees import shown
-from sandbox_client._files.wire import absolute, check_content
+from sandbox_client._shell_wire import quote
 from sandbox_client._wire import WORK
 
 from .sandboxes import NAME
@@ -17,7 +17,7 @@ from .tool import Arguments, Parameter, Result, Tool
 
 if TYPE_CHECKING:
     from sandbox_client._client import Client
-    from sandbox_client._files.wire import Entry
+    from sandbox_client._file_wire import Entry
     from sandbox_client._waiting import Report
 
 MAX_ENTRIES = 200

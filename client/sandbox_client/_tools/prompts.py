@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sandbox_client import _agent
 from sandbox_client._access import with_client
@@ -14,10 +14,11 @@ from sandbox_client._content import (
     sessions_content,
     told_sessions,
 )
-from sandbox_client._excerpt import MAX_OUTPUT, Excerpt, head_and_tail, page, tail
+from sandbox_client._errors import pluralize
+from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, page, tail
 from sandbox_client._prompts import DEFAULT_WAIT, MAX_WAIT
 from sandbox_client._shown import mask, visible
-from sandbox_client._watch import Audience
+from sandbox_client._watch import OutputListener
 
 from .sandboxes import NAME
 from .speech import spell
@@ -25,22 +26,21 @@ from .tool import Arguments, Parameter, Result, Tool
 
 if TYPE_CHECKING:
     from sandbox_client._client import Client
+    from sandbox_client._excerpt import Excerpt
+    from sandbox_client._output import Output
     from sandbox_client._prompts import Prompt
     from sandbox_client._waiting import Report
 
 
 async def _send(client: Client, arguments: Arguments, report: Report) -> Result:
-    name = arguments.text("name")
     prompt = await client.prompts.send(
-        name,
+        arguments.text("name"),
         arguments.text("command"),
         session=arguments.text("session") or None,
         wait_seconds=_wait(arguments),
-        audience=Audience(report),
+        listener=OutputListener(report),
     )
-    if prompt.seen.state == "running":
-        return _answer(client, prompt, tail(prompt.seen.output))
-    return _answer(client, prompt, head_and_tail(prompt.seen.output))
+    return _answer(client, prompt, tail if prompt.standing.state == "running" else head_and_tail)
 
 
 async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Result:
@@ -50,9 +50,9 @@ async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Re
         name,
         _agent.command_line(template, arguments.text("prompt")),
         wait_seconds=0.0,
-        audience=Audience(report),
+        listener=OutputListener(report),
     )
-    result = _answer(client, prompt, tail(prompt.seen.output))
+    result = _answer(client, prompt, tail)
     return replace(result, content={name: (result.content or {})[name] for name in _BEGUN})
 
 
@@ -60,16 +60,22 @@ async def _output(client: Client, arguments: Arguments, report: Report) -> Resul
     name, session = arguments.text("name"), arguments.text("session")
     if not session:
         return await _sessions(client, name)
-    after = arguments.number("after")
+    after, stderr_after = arguments.number("after"), arguments.number("stderr_after")
     prompt = await client.prompts.output(
         name,
         session,
         after=after or 0,
+        stderr_after=stderr_after or 0,
         wait_seconds=_wait(arguments),
-        audience=Audience(report),
+        listener=OutputListener(report),
     )
-    output = prompt.seen.output
-    return _answer(client, prompt, head_and_tail(output) if after is None else page(output, after))
+    if after is None and stderr_after is None:
+        return _answer(client, prompt, head_and_tail)
+
+    def rest(output: Output, *, name: str = "after") -> Excerpt:
+        return page(output, (after if name == "after" else stderr_after) or 0, name=name)
+
+    return _answer(client, prompt, rest)
 
 
 async def _sessions(client: Client, name: str) -> Result:
@@ -88,24 +94,58 @@ async def _sessions(client: Client, name: str) -> Result:
 
 async def _cancel(client: Client, arguments: Arguments, report: Report) -> Result:
     name, session = arguments.text("name"), arguments.text("session")
-    prompt = await client.prompts.cancel(name, session, report=report)
-    return _answer(client, prompt, head_and_tail(prompt.seen.output))
+    prompt = await client.prompts.cancel(name, session, listener=OutputListener(report))
+    return _answer(client, prompt, head_and_tail)
 
 
-def _answer(client: Client, prompt: Prompt, excerpt: Excerpt) -> Result:
-    """Return what a command has printed and how it stands, with what to do next."""
-    shown = replace(excerpt, text=mask(excerpt.text, client.proxy.config.api_key))
+class _Cut(Protocol):
+    """A way to choose what of an output is shown; `name` is the argument for the rest."""
+
+    def __call__(self, output: Output, *, name: str = "after") -> Excerpt: ...
+
+
+def _answer(client: Client, prompt: Prompt, cut: _Cut) -> Result:
+    """Return how a command stands, with what to do next, and then what it has printed.
+
+    The output comes last, with its length, so that nothing in it can pass for the tool's own words.
+    """
+    secret = client.proxy.config.api_key
+    shown = _masked(cut(prompt.output), secret)
+    errors = None
+    if prompt.errors is not None:
+        errors = _masked(cut(prompt.errors, name="stderr_after"), secret)
     notes = [f"[{ending(prompt)}]"]
     if prompt.unseen:
         notes.append(f"[in the end it could not be reached: {prompt.unseen}]")
-    if prompt.seen.state == "running":
-        follow = _call_of_output(prompt.name, prompt.session, after=shown.after)
+    if prompt.standing.state == "running":
+        after = {"after": shown.after}
+        if errors is not None and errors.after:
+            after["stderr_after"] = errors.after
+        follow = _call_of_output(prompt.name, prompt.session, **after)
         notes.append(
             f"[It goes on whether or not anybody asks. {follow} waits for more; {spell('cancel')}"
             " kills it.]"
         )
-    text = "\n".join([visible(shown.text).rstrip() or "(no output)", *notes])
-    return Result(text, prompt_content(prompt, shown))
+    text = visible(shown.text).rstrip()
+    error_text = visible(errors.text).rstrip() if errors is not None else ""
+    notes.append(_told_lengths(text, error_text, prompt))
+    parts = [text] if text else []
+    parts += [STDERR_MARK, error_text] if error_text else []
+    return Result("\n".join([*notes, *parts]), prompt_content(prompt, shown, errors))
+
+
+def _told_lengths(text: str, error_text: str, prompt: Prompt) -> str:
+    if not text and not error_text:
+        return "[It has printed nothing.]" if not prompt.output.start else "[Nothing new.]"
+    told = [f"{pluralize(len(text), 'character')} of output"] if text else []
+    if error_text:
+        told.append(f"{pluralize(len(error_text), 'character')} of standard error")
+    mixed = ", with standard error in it" if prompt.errors is None else ""
+    return f"[What follows is {' and '.join(told)}{mixed}.]"
+
+
+def _masked(excerpt: Excerpt, secret: str) -> Excerpt:
+    return replace(excerpt, text=mask(excerpt.text, secret))
 
 
 def _call_of_output(name: str, session: str, **more: int) -> str:
@@ -118,6 +158,7 @@ def _wait(arguments: Arguments) -> float:
     return DEFAULT_WAIT if seconds is None else float(seconds)
 
 
+STDERR_MARK = "[standard error]"
 _SESSION = Parameter("session", "string", "The session that an earlier answer named.")
 _WAIT = Parameter(
     "wait_seconds",
@@ -134,6 +175,11 @@ _STANDING: Final = {
     "next_after": "integer",
     "left_out": "integer",
     "gone?": "integer",
+    "stderr?": "string",
+    "next_stderr_after?": "integer",
+    "stderr_left_out?": "integer",
+    "stderr_gone?": "integer",
+    "signals?": "array",
     "seconds": "number",
     "exit_code?": "integer",
 }
@@ -159,7 +205,8 @@ TOOLS: Final[tuple[Tool, ...]] = (
             Parameter(
                 "session",
                 "string",
-                "A shell to run in, where cd and export last; a new one if left out.",
+                "A shell to run in, where cd and export last, with standard error in the output; a"
+                " new one if left out.",
                 required=False,
             ),
         ),
@@ -170,7 +217,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
         name="get_prompt_output",
         description="Wait for more output of a command, or for its end. Use it with the session"
         " that another tool named; without one it lists what runs and what ended. Returns only"
-        f" what is new after `after` characters, {MAX_OUTPUT} at most, and whether it runs, ended"
+        f" what is new after `after`, {MAX_OUTPUT} characters at most, and whether it runs, ended"
         " (exit code) or was killed.",
         run=with_client(_output),
         parameters=(
@@ -180,7 +227,14 @@ TOOLS: Final[tuple[Tool, ...]] = (
             Parameter(
                 "after",
                 "integer",
-                "Characters known already: next_after of the answer before.",
+                "Position known already: next_after of the answer before.",
+                required=False,
+                bounds=(0, None),
+            ),
+            Parameter(
+                "stderr_after",
+                "integer",
+                "The same for standard error: next_stderr_after.",
                 required=False,
                 bounds=(0, None),
             ),

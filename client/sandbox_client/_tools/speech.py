@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sandbox_client._excerpt import tail
+from sandbox_client._output import Output
 from sandbox_client._shown import visible
 
 from .tool import Result
@@ -41,5 +42,9 @@ def render_error(error: SandboxError) -> Result:
 
     What a command had printed stands before it.
     """
-    printed = f"{visible(tail(error.printed).text).rstrip()}\n" if error.printed.strip() else ""
+    printed = (
+        f"{visible(tail(Output.of(error.printed)).text).rstrip()}\n"
+        if error.printed.strip()
+        else ""
+    )
     return Result(printed + error.explain(spell), is_error=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 BOX = "my-sandbox"
-SESSION = "work"
+SESSION = "command-0a1b2c3d"
 READY = {BOX: "ready"}
 PAUSED = {BOX: "paused"}
 
@@ -52,31 +52,32 @@ CASES = {
         typed=f"{BOX} {COMMAND}",
         tool="send_prompt_to_sandbox",
         arguments={"name": BOX, "command": COMMAND},
-        request=f"POST /proxy/{BOX}/v1/shell/exec 200",
-        pattern=r"  IT'S \"INDENTED\"  `SO` \$FAR\n",
+        request=f"POST /proxy/{BOX}/v1/bash/exec 200",
+        pattern=r"  IT'S \"INDENTED\"  `SO` \$FAR",
     ),
-    # The sandbox's shell gets the prompt as one word; the fake proxy has no agent to run.
+    # The sandbox's shell gets the prompt as one word; the fake proxy has no agent to run, which the
+    # answer may tell already.
     "agent": CommandCase(
         typed=f"{BOX} {AGENT_PROMPT}",
         tool="run_agent",
         arguments={"name": BOX, "prompt": AGENT_PROMPT},
-        request=f"POST /proxy/{BOX}/v1/shell/exec 200",
-        pattern=r"still running in session 'prompt-\w+'",
+        request=f"POST /proxy/{BOX}/v1/bash/exec 200",
+        pattern=r"still running in session 'command-\w+'|gemini: command not found",
     ),
     "output": CommandCase(
         typed=f"{BOX} {SESSION}",
         tool="get_prompt_output",
         arguments={"name": BOX, "session": SESSION},
-        request=f"POST /proxy/{BOX}/v1/shell/view 200",
-        pattern=r"begun\n\[still running in session 'work'",
+        request=f"POST /proxy/{BOX}/v1/bash/output 200",
+        pattern=rf"\[still running in session '{SESSION}'(?s:.+)\nbegun",
         running="echo begun; sleep 60",
     ),
     "cancel": CommandCase(
         typed=f"{BOX} {SESSION}",
         tool="cancel_prompt",
         arguments={"name": BOX, "session": SESSION},
-        request=f"POST /proxy/{BOX}/v1/shell/kill 200",
-        pattern=r"begun\n\[killed before it ended\]",
+        request=f"POST /proxy/{BOX}/v1/bash/kill 200",
+        pattern=r"\[killed by SIGINT\](?s:.+)\nbegun",
         running="echo begun; sleep 60",
     ),
     "doctor": CommandCase(

@@ -28,11 +28,9 @@ class ProxyUser:
         self._request(ADMIN_KEY, "POST", "/_fake/clock/advance", {"seconds": 1})
 
     def start_command(self, name: str, session: str, command: str) -> None:
-        """Start a command in a new session of a sandbox."""
-        shell = f"/proxy/{name}/v1/shell"
-        self._request(self._key, "POST", f"{shell}/sessions/create", {"id": session})
-        fields = {"id": session, "command": command, "async_mode": True}
-        self._request(self._key, "POST", f"{shell}/exec", fields)
+        """Start a command with pipes in a new session of a sandbox."""
+        fields = {"session_id": session, "command": command, "async_mode": True}
+        self._request(self._key, "POST", f"/proxy/{name}/v1/bash/exec", fields)
 
     def requests(self) -> list[str]:
         """Return method, path and status of each of the user's requests, oldest first."""

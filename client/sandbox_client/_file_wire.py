@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from sandbox_client._errors import (
+from ._errors import (
     BrokenReply,
     FileRefused,
     InvalidInput,
@@ -20,13 +20,13 @@ from sandbox_client._errors import (
     WrongKind,
     pluralize,
 )
-from sandbox_client._message import Request, as_object, check_text, member, optional, path_of
-from sandbox_client._wire import WORK, check_name
+from ._message import Request, as_object, check_text, member, optional, path_of
+from ._wire import WORK, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox_client._message import Operation, Reply
+    from ._message import Operation, Reply
 
 MAX_BODY = 100_000  # bytes: under 100 KB, be a KB 1,000 or 1,024 bytes
 MAX_PIECE = 72_000  # bytes of a file in one request: 96,000 of base64

@@ -1,0 +1,196 @@
+"""The output of a command as far as it was read: text with positions, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["characters", "bytes"]  # of positions
+REPLACEMENT = "\ufffd"  # for bytes that are no UTF-8
+MAX_HEAD = MAX_TAIL = 5_000_000  # characters that a `Recorder` keeps of a longer output
+
+
+@dataclass(frozen=True)
+class News:
+    """New output, and the position after it.
+
+    `gone` positions before it can no longer be read; None if their number is unknown.
+    """
+
+    text: str
+    end: int
+    gone: int | None = 0
+    is_error: bool = False  # of the standard error stream
+    unit: Unit = "characters"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive text from position `start` to position `end`.
+
+    Positions count characters (terminal API) or bytes (pipe API). A byte that is no UTF-8 arrives
+    as a replacement character, which takes three bytes itself; so positions within a text that
+    mixes such bytes with real replacement characters are approximate.
+    """
+
+    start: int
+    text: str
+    end: int
+
+    def position_after(self, length: int) -> int:
+        """Return the position after the first `length` characters."""
+        span = self.end - self.start
+        if span == len(self.text):
+            return self.start + length
+        if length >= len(self.text):
+            return self.end
+        before, size = self.text[:length], len(self.text.encode())
+        excess = 0
+        if size != span and (replaced := self.text.count(REPLACEMENT)):
+            excess = (size - span) * before.count(REPLACEMENT) // replaced
+        return self.start + len(before.encode()) - excess
+
+    def length_before(self, position: int) -> int:
+        """Return the number of characters before a position."""
+        if self.end - self.start == len(self.text):
+            return min(max(position - self.start, 0), len(self.text))
+        low, high = 0, len(self.text)
+        while low < high:
+            middle = (low + high) // 2
+            if self.position_after(middle) < position:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+@dataclass(frozen=True)
+class Page:
+    """Text of an output, the position after it, and how many positions before it are gone."""
+
+    text: str
+    end: int
+    gone: int = 0
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output from position `start` on; between its parts, positions are missing.
+
+    `gone` of those can no longer be read from the runtime. Positions count `unit`.
+    """
+
+    start: int = 0
+    parts: tuple[Part, ...] = ()
+    gone: int = 0
+    unit: Unit = "characters"
+
+    @classmethod
+    def of(cls, text: str) -> Output:
+        """Return an output that is known as a whole, with positions that count characters."""
+        return cls(parts=(Part(0, text, len(text)),)) if text else cls()
+
+    @property
+    def end(self) -> int:
+        """The position after the last character."""
+        return self.parts[-1].end if self.parts else self.start
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no position is missing."""
+        return sum(part.end - part.start for part in self.parts) == self.end - self.start
+
+    @property
+    def text(self) -> str:
+        """The text of all parts."""
+        return "".join(part.text for part in self.parts)
+
+    def gone_after(self, position: int) -> int:
+        """Return how many positions after this one can no longer be read."""
+        gaps = sum(
+            two.start - one.end
+            for one, two in itertools.pairwise(self.parts)
+            if two.start > position
+        )
+        return min(self.gone, gaps)
+
+    def last(self, length: int) -> str:
+        """Return up to `length` characters before the end, in one piece."""
+        return self.parts[-1].text[-length:] if self.parts and length else ""
+
+    def read(self, position: int, limit: int | None = None) -> Page:
+        """Return up to `limit` characters from a position on, in one piece."""
+        for part in self.parts:
+            if position < part.end:
+                first = part.length_before(position)
+                text = part.text[first:][:limit]
+                end = part.position_after(first + len(text))
+                return Page(text, end, max(part.start - max(position, self.start), 0))
+        return Page("", max(self.end, self.start))
+
+
+class Recorder:
+    """Collect an output that comes in pieces, and keep the head and the tail of a long one.
+
+    Positions count bytes.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        self._start = self.end = start
+        self._gone = 0
+        self._head: list[Part] = []
+        self._tail: deque[Part] = deque()
+        self._head_length = self._tail_length = 0
+
+    def add(self, news: News) -> None:
+        """Add the next piece."""
+        gone = news.gone or 0
+        self._gone += gone
+        part = Part(self.end + gone, news.text, news.end)
+        self.end = news.end
+        head, rest = _split(part, MAX_HEAD - self._head_length)
+        if head.text:
+            self._head.append(head)
+            self._head_length += len(head.text)
+        if rest.text:
+            self._tail.append(rest)
+            self._tail_length += len(rest.text)
+        self._drop()
+
+    def output(self) -> Output:
+        """Return the collected output."""
+        parts = tuple(_joined([*self._head, *self._tail]))
+        return Output(self._start, parts, self._gone, "bytes")
+
+    def _drop(self) -> None:
+        """Drop text from the beginning of a tail that has become too long."""
+        while self._tail_length > MAX_TAIL:
+            first = self._tail.popleft()
+            dropped, kept = _split(first, self._tail_length - MAX_TAIL)
+            self._tail_length -= len(dropped.text)
+            if kept.text:
+                self._tail.appendleft(kept)
+
+
+def _split(part: Part, length: int) -> tuple[Part, Part]:
+    """Return the first `length` characters of a part, and the rest."""
+    if length >= len(part.text):
+        return part, Part(part.end, "", part.end)
+    middle = part.position_after(length)
+    return Part(part.start, part.text[:length], middle), Part(middle, part.text[length:], part.end)
+
+
+def _joined(parts: list[Part]) -> list[Part]:
+    """Return the parts with those joined between which no position is missing."""
+    groups: list[list[Part]] = []
+    for part in parts:
+        if groups and groups[-1][-1].end == part.start:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return [
+        Part(group[0].start, "".join(part.text for part in group), group[-1].end)
+        for group in groups
+    ]

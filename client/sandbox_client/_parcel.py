@@ -1,0 +1,107 @@
+"""Files that go ahead of a command: its standard input, or a command that no request can hold.
+
+The deployed proxy refuses bodies over 100 KB, so that they go in pieces, into a directory that only
+its owner can read. The command removes the directory when it starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+import shlex
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+
+from . import _file_wire
+from ._errors import SandboxError
+from ._runtime_wire import Parcel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._proxy import Proxy
+    from ._runtime_wire import Task
+    from ._watch import Watch
+
+HOME = "/home/gem"  # the runtime's
+Read = Callable[[int], Awaitable[bytes]]  # so many bytes, fewer only at the end
+Run = Callable[[str], Awaitable[None]]  # a command of the client's own, which has to succeed
+_FAREWELL = 5.0  # seconds to remove the files of a command that was not started
+
+
+async def send_ahead(
+    proxy: Proxy,
+    name: str,
+    task: Task,
+    *,
+    stdin: Read | None,
+    exports: bool,
+    run: Run,
+    watch: Watch,
+) -> Parcel:
+    """Send the command and the input of a task ahead of it; if that fails, remove them again.
+
+    With `exports`, its variables are in the file with the command, too.
+
+    Raises:
+        FileRefused: the sandbox has no room for it.
+    """
+    leaf = f".remote-sandbox-{secrets.token_hex(4)}"
+    parcel = Parcel(f'"$HOME"/{leaf}', has_input=stdin is not None)
+    command = (exported(task.env) if exports else "") + task.command
+    if command.startswith("-"):  # an option of `eval`
+        command = f" {command}"
+    try:
+        await run(f"mkdir -m 700 {parcel.directory}")
+        pieces = {"run": await _send(proxy, name, f"{HOME}/{leaf}/run", _reader(command), watch)}
+        if stdin is not None:
+            pieces["in"] = await _send(proxy, name, f"{HOME}/{leaf}/in", stdin, watch)
+        joins = [f"cat {file}.* >{file}" for file, count in pieces.items() if count > 1]
+        if joins:
+            await run(f"cd {parcel.directory} && {' && '.join([*joins, 'rm ./*.*'])}")
+    except BaseException as error:
+        if isinstance(error, SandboxError):
+            error.advice = f"The command was not run. {error.advice}"
+        await remove(parcel, run)
+        raise
+    return parcel
+
+
+async def remove(parcel: Parcel, run: Run) -> None:
+    """Remove the files of a command that was not started."""
+    with anyio.move_on_after(_FAREWELL, shield=True), contextlib.suppress(SandboxError):
+        await run(f"rm -rf {parcel.directory}")
+
+
+def exported(env: Mapping[str, str]) -> str:
+    """Return the shell's commands that set these variables."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
+
+
+async def _send(proxy: Proxy, name: str, path: str, read: Read, watch: Watch) -> int:
+    """Write a file in numbered pieces, or as it is if one is enough; return their number."""
+    size = _file_wire.room(f"{path}.00000000")
+    piece, total, count = await read(size), 0, 0
+    is_one = len(piece) < size
+    while piece or not count:
+        target = path if is_one else f"{path}.{count:08}"
+        request = _file_wire.write(name, target, piece, append=False)
+        _file_wire.read_written(await proxy.send(request), len(piece))
+        total, count = total + len(piece), count + 1
+        watch.doing = f"sending the command's input: {math.ceil(total / 1000)} KB"
+        piece = b"" if is_one else await read(size)
+    return 1 if is_one else max(count, 2)
+
+
+def _reader(text: str) -> Read:
+    left = memoryview(text.encode())
+
+    async def read(size: int) -> bytes:
+        nonlocal left
+        piece, left = bytes(left[:size]), left[size:]
+        return piece
+
+    return read

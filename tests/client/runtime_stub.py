@@ -1,0 +1,49 @@
+"""A stand-in for a sandbox whose commands may have files that go ahead of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.client.file_stub import file_reply
+from tests.client.stubs import executed, piped, session_opened
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@dataclass
+class RuntimeStub:
+    """A sandbox `box` with the pipe API or the terminal API.
+
+    A person's command gets `answer`, one of the client's own gets `own`, or else ends well. Kept
+    are the `files` by their last name, and the `bodies` of the requests for commands.
+    """
+
+    answer: httpx.Response
+    own: httpx.Response | None = None
+    has_pipes: bool = True
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    bodies: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content or b"{}")
+        match request.url.path.rpartition("/")[2]:
+            case "write":
+                data = base64.b64decode(body["content"])
+                self.files[body["file"].rpartition("/")[2]] = data
+                return file_reply({"bytes_written": len(data)})
+            case "exec":
+                self.bodies.append(body)
+                is_own = str(body["command"]).startswith(("mkdir", "cd", "rm"))
+                well = piped() if self.has_pipes else executed()
+                return (self.own or well) if is_own else self.answer
+            case _:
+                return session_opened()
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands in the order in which they came."""
+        return [str(body["command"]) for body in self.bodies]

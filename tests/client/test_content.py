@@ -1,0 +1,75 @@
+"""How a command stands, in words and as an object."""
+
+from __future__ import annotations
+
+import pytest
+from sandbox_client._content import ending, prompt_content
+from sandbox_client._excerpt import Excerpt
+from sandbox_client._prompts import Prompt
+from sandbox_client._runtime_wire import SIGNALS, Standing
+
+RUNNING, KILLED, ENDED = Standing("running"), Standing("killed", 137), Standing("completed", 130)
+INT_AND_TERM = SIGNALS[:2]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        (Prompt("box", "s1", ENDED), "exit code 130"),
+        (Prompt("box", "s1", ENDED, seconds=2.04, started=True), "exit code 130, after 2.0 s"),
+        (Prompt("box", "s1", Standing("completed")), "exit code unknown"),
+        (Prompt("box", "s1", KILLED), "killed before it ended"),
+        (Prompt("box", "s1", Standing("timed_out")), "killed by its time limit"),
+        (
+            Prompt("box", "s1", Standing("timed_out"), time_limit=600, seconds=600.2, started=True),
+            "killed by its time limit of 600 s, after 600.2 s",
+        ),
+        (Prompt("box", "s1", Standing("empty")), "no command has run in session 's1'"),
+        (
+            Prompt("box", "s1", RUNNING, seconds=3),
+            "still running in session 's1', waited for 3.0 s",
+        ),
+        (
+            Prompt("box", "s1", ENDED, was_over=True),
+            "it had ended before (exit code 130): nothing was killed",
+        ),
+        (Prompt("box", "s1", ENDED, signals=("SIGINT",)), "exit code 130, ended by SIGINT"),
+        (Prompt("box", "s1", KILLED, signals=("SIGKILL",)), "killed by SIGKILL"),
+        (
+            Prompt("box", "s1", KILLED, signals=SIGNALS),
+            "killed by SIGKILL; SIGINT and SIGTERM did not end it",
+        ),
+        (
+            Prompt("box", "s1", KILLED, api="terminal", signals=INT_AND_TERM),
+            "killed by the runtime's kill; Ctrl-C did not end it",
+        ),
+        (
+            Prompt("box", "s1", RUNNING, signals=INT_AND_TERM),
+            "still running in session 's1', waited for 0.0 s; SIGINT and SIGTERM did not end it",
+        ),
+    ],
+)
+def test_the_words_for_how_a_command_stands(prompt: Prompt, words: str) -> None:
+    assert ending(prompt) == words
+
+
+def test_standard_error_has_members_of_its_own_in_the_object() -> None:
+    prompt = Prompt("box", "s1", ENDED, signals=("SIGINT",))
+
+    content = prompt_content(prompt, Excerpt("a", 1), Excerpt("b", 9, left_out=7, gone=3))
+
+    assert content == {
+        "name": "box",
+        "session": "s1",
+        "status": "completed",
+        "output": "a",
+        "next_after": 1,
+        "left_out": 0,
+        "stderr": "b",
+        "next_stderr_after": 9,
+        "stderr_left_out": 7,
+        "stderr_gone": 3,
+        "signals": ["SIGINT"],
+        "seconds": 0.0,
+        "exit_code": 130,
+    }

@@ -1,0 +1,144 @@
+"""Positions in an output, and the recorder that keeps the head and the tail of a long one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sandbox_client import _output
+from sandbox_client._output import News, Output, Page, Part, Recorder
+
+from tests.client.strategies import many_examples
+
+texts = st.text(st.sampled_from(["a", "é", "\ufffd", "😀"]), max_size=12)
+
+
+def part_of(data: bytes, start: int = 0) -> Part:
+    """Return bytes as the runtime sends them: those that are no UTF-8 as U+FFFD."""
+    return Part(start, data.decode(errors="replace"), start + len(data))
+
+
+def recorded(*pieces: str) -> Output:
+    recorder, end = Recorder(), 0
+    for piece in pieces:
+        end += len(piece.encode())
+        recorder.add(News(piece, end, unit="bytes"))
+    return recorder.output()
+
+
+@many_examples
+@given(text=texts, start=st.integers(0, 5), data=st.data())
+def test_positions_of_utf_8_count_its_bytes(text: str, start: int, data: st.DataObject) -> None:
+    part = Part(start, text, start + len(text.encode()))
+    length = data.draw(st.integers(0, len(text)))
+
+    position = part.position_after(length)
+
+    assert position == start + len(text[:length].encode())
+    assert part.length_before(position) == length
+
+
+@many_examples
+@given(data=st.lists(st.sampled_from([b"a", "é".encode(), b"\xff"]), max_size=12).map(b"".join))
+def test_positions_of_replaced_bytes_count_the_bytes_that_were_written(data: bytes) -> None:
+    part = part_of(data, 7)
+
+    for length in range(len(part.text) + 1):
+        before = "".join("?" if each == "\ufffd" else each for each in part.text[:length])
+        assert part.position_after(length) == 7 + len(before.encode())
+
+
+@many_examples
+@given(data=st.binary(max_size=12))
+@example(data=b"\xe2\x82a\xff")
+def test_positions_of_any_bytes_rise_and_end_at_the_end(data: bytes) -> None:
+    part = part_of(data)
+
+    positions = [part.position_after(length) for length in range(len(part.text) + 1)]
+
+    assert positions == sorted(positions)
+    assert (positions[0], positions[-1]) == (0, len(data))
+
+
+def test_a_position_within_a_character_leaves_the_character_to_the_text_before() -> None:
+    part = Part(0, "aé", 3)
+
+    assert [part.length_before(position) for position in (-1, 0, 1, 2, 3, 9)] == [0, 0, 1, 2, 2, 2]
+
+
+@many_examples
+@given(text=texts, limit=st.integers(1, 4))
+def test_pages_are_the_whole_output(text: str, limit: int) -> None:
+    output = Output(0, (Part(0, text, len(text.encode())),), unit="bytes")
+    pages, position = "", 0
+
+    while (page := output.read(position, limit)).text:
+        pages, position = pages + page.text, page.end
+
+    assert (pages, position) == (text, output.end)
+
+
+PARTS = Output(10, (Part(10, "abc", 13), Part(20, "xyz", 23)), gone=7)
+
+
+@pytest.mark.parametrize(
+    ("position", "limit", "page"),
+    [
+        (0, None, Page("abc", 13)),
+        (11, 1, Page("b", 12)),
+        (13, None, Page("xyz", 23, gone=7)),
+        (15, 2, Page("xy", 22, gone=5)),
+        (23, None, Page("", 23)),
+        (99, None, Page("", 23)),
+    ],
+)
+def test_a_page_tells_how_much_before_it_is_gone(
+    position: int, limit: int | None, page: Page
+) -> None:
+    assert PARTS.read(position, limit) == page
+
+
+def test_positions_that_are_gone_are_counted_after_a_position() -> None:
+    assert [PARTS.gone_after(position) for position in (0, 13, 19, 20)] == [7, 7, 7, 0]
+    assert Output(0, PARTS.parts).gone_after(0) == 0, "left out here, and not gone"
+    assert (PARTS.is_whole, PARTS.last(2), PARTS.text) == (False, "yz", "abcxyz")
+
+
+def test_an_output_within_the_bounds_is_recorded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_output, "MAX_HEAD", 4)
+    monkeypatch.setattr(_output, "MAX_TAIL", 4)
+
+    output = recorded("aé", "", "ééé", "bc")
+
+    assert output == Output(0, (Part(0, "aéééébc", 11),), unit="bytes")
+    assert output.is_whole
+
+
+@many_examples
+@given(pieces=st.lists(texts, max_size=6))
+def test_of_a_longer_output_the_head_and_the_tail_are_recorded(pieces: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_output, "MAX_HEAD", 5)
+        patch.setattr(_output, "MAX_TAIL", 6)
+        output = recorded(*pieces)
+    text = "".join(pieces)
+
+    assert output.end == len(text.encode())
+    if len(text) <= 11:
+        assert output.text == text
+    else:
+        head, tail = output.parts
+        assert (head.text, tail.text) == (text[:5], text[-6:])
+        assert tail.start == len(text[:-6].encode())
+    assert output.gone == 0, "it can be read again"
+
+
+def test_a_recorder_counts_the_gaps_that_the_runtime_tells() -> None:
+    recorder = Recorder(100)
+    for news in (News("ab", 102), News("c", 110, gone=7), News("", 120, gone=10)):
+        recorder.add(news)
+
+    output = recorder.output()
+
+    assert output.parts == (Part(100, "ab", 102), Part(109, "c", 110))
+    assert (output.start, output.gone, recorder.end) == (100, 17, 120)

@@ -1,0 +1,235 @@
+"""Files that go ahead of a command: its input, its variables, a command that is too long."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client import _file_wire
+from sandbox_client._errors import FileRefused, ProxyFailed, SandboxError, SessionBusy
+from sandbox_client._parcel import HOME, exported, send_ahead
+from sandbox_client._runtime_wire import Task
+from sandbox_client._waiting import Timing
+from sandbox_client._watch import OutputListener, Watch
+
+from tests.client.file_stub import file_error, file_reply
+from tests.client.runtime_stub import RuntimeStub
+from tests.client.stubs import (
+    RecordedProgress,
+    client_over,
+    error_reply,
+    executed,
+    piped,
+    proxy_over,
+)
+
+if TYPE_CHECKING:
+    import httpx
+    from sandbox_client._parcel import Read
+    from sandbox_client._prompts import Prompt
+    from sandbox_client._runtime_wire import Parcel
+
+PIECE = _file_wire.room(f"{HOME}/.remote-sandbox-01234567/run.00000000")
+
+
+def read_of(data: bytes) -> Read:
+    left = [data]
+
+    async def read(size: int) -> bytes:
+        piece, left[0] = left[0][:size], left[0][size:]
+        return piece
+
+    return read
+
+
+@dataclass
+class Sandbox:
+    """Takes files and the client's own commands, in `log` as they came; `fails` names one."""
+
+    fails: str = ""
+    log: list[str] = field(default_factory=list[str])
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        leaf = body["file"].rpartition("/")[2]
+        assert body["file"].startswith(f"{HOME}/.remote-sandbox-")
+        self.log.append(f"write {leaf}")
+        if leaf == self.fails:
+            return file_error("no_space_left", body["file"], "no space")
+        self.files[leaf] = base64.b64decode(body["content"])
+        return file_reply({"bytes_written": len(self.files[leaf])})
+
+    async def run(self, command: str) -> None:
+        self.log.append(command)
+        if self.fails and command.startswith(self.fails):
+            raise ProxyFailed("no shell")
+
+    async def send(
+        self, task: Task, *, stdin: bytes | None = None, exports: bool = False
+    ) -> Parcel:
+        watch = Watch(Timing(), None, OutputListener(RecordedProgress()))
+        async with proxy_over(self) as proxy:
+            return await send_ahead(
+                proxy,
+                "box",
+                task,
+                stdin=None if stdin is None else read_of(stdin),
+                exports=exports,
+                run=self.run,
+                watch=watch,
+            )
+
+
+async def test_a_small_command_and_its_input_go_into_a_private_directory() -> None:
+    sandbox = Sandbox()
+
+    parcel = await sandbox.send(Task("make"), stdin=b"\x00\xff")
+
+    assert sandbox.log == [f"mkdir -m 700 {parcel.directory}", "write run", "write in"]
+    assert sandbox.files == {"run": b"make", "in": b"\x00\xff"}
+    assert parcel.input == f"{parcel.directory}/in"
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [(0, 0), (PIECE - 1, 0), (PIECE, 1), (PIECE + 1, 2), (2 * PIECE, 2)]
+)
+async def test_an_input_of_more_than_one_piece_is_joined_there(size: int, count: int) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    sandbox = Sandbox()
+
+    parcel = await sandbox.send(Task("make"), stdin=data[:size])
+
+    pieces = [f"in.{number:08}" for number in range(count)] or ["in"]
+    assert sandbox.log[2:] == [
+        *[f"write {piece}" for piece in pieces],
+        *([f"cd {parcel.directory} && cat in.* >in && rm ./*.*"] if count else []),
+    ]
+    assert b"".join(sandbox.files[piece] for piece in pieces) == data[:size]
+
+
+async def test_a_long_command_is_joined_together_with_a_long_input() -> None:
+    sandbox = Sandbox()
+
+    await sandbox.send(Task("é" * PIECE), stdin=b"x" * PIECE)
+
+    assert sandbox.log[-1].endswith("&& cat run.* >run && cat in.* >in && rm ./*.*")
+    assert b"".join(sandbox.files[f"run.{n:08}"] for n in range(2)).decode() == "é" * PIECE
+
+
+async def test_a_command_is_no_option_of_the_shell_that_reads_it() -> None:
+    sandbox = Sandbox()
+
+    await sandbox.send(Task("-x"))
+
+    assert sandbox.files == {"run": b" -x"}
+
+
+async def test_variables_are_set_in_the_file_of_the_command() -> None:
+    sandbox = Sandbox()
+
+    await sandbox.send(Task("make", env={"A": "it's\n"}), exports=True)
+
+    assert sandbox.files["run"].decode() == exported({"A": "it's\n"}) + "make"
+    assert exported({"A": "it's\n", "B": ""}) == "export A='it'\"'\"'s\n'\nexport B=''\n"
+
+
+@pytest.mark.parametrize(
+    ("fails", "kind"), [("mkdir", ProxyFailed), ("run", FileRefused), ("in.00000001", FileRefused)]
+)
+async def test_a_parcel_that_fails_is_removed_and_the_command_was_not_run(
+    fails: str, kind: type[SandboxError]
+) -> None:
+    sandbox = Sandbox(fails)
+
+    with pytest.raises(kind) as caught:
+        await sandbox.send(Task("make"), stdin=b"x" * 2 * PIECE)
+
+    assert caught.value.advice.startswith("The command was not run. ")
+    assert sandbox.log[-1] == sandbox.log[0].replace("mkdir -m 700", "rm -rf")
+
+
+async def send(
+    runtime: RuntimeStub, command: str, *, env: dict[str, str], stdin: bytes | None = None
+) -> Prompt:
+    async with client_over(runtime, pipes=runtime.has_pipes) as client:
+        return await client.prompts.send(
+            "box",
+            command,
+            env=env,
+            stdin=None if stdin is None else read_of(stdin),
+            listener=OutputListener(RecordedProgress()),
+        )
+
+
+async def test_variables_are_on_no_command_line_of_a_terminal() -> None:
+    runtime = RuntimeStub(executed("done\n"), has_pipes=False)
+
+    prompt = await send(runtime, "make", env={"TOKEN": "secret"})
+
+    assert prompt.output.text == "done\n"
+    assert runtime.files == {"run": b"export TOKEN=secret\nmake"}
+    assert "secret" not in json.dumps(runtime.bodies)
+    assert runtime.commands[-1].endswith("</dev/null  # make")
+
+
+async def test_variables_go_with_a_command_of_the_pipe_api() -> None:
+    runtime = RuntimeStub(piped("done\n"))
+
+    await send(runtime, "make", env={"TOKEN": "secret"})
+
+    (body,) = runtime.bodies
+    assert isinstance(body["env"], dict)
+    assert body["env"]["TOKEN"] == "secret"
+    assert runtime.files == {}
+
+
+@pytest.mark.parametrize("pipes", [False, True], ids=["terminal", "pipes"])
+@pytest.mark.parametrize(
+    ("command", "value"),
+    [("echo " + "x" * 120_000, "1"), ("ls", "1" * 120_000)],
+    ids=lambda text: str(text)[:4],
+)
+async def test_a_command_too_long_for_the_deployed_proxy_goes_ahead(
+    command: str, value: str, pipes: bool
+) -> None:
+    runtime = RuntimeStub(piped() if pipes else executed(), has_pipes=pipes)
+
+    prompt = await send(runtime, command, env={"A": value})
+
+    assert all(len(json.dumps(body)) < 100_000 for body in runtime.bodies)
+    sent = b"".join(runtime.files[name] for name in sorted(runtime.files)).decode()
+    assert sent == f"export A={value}\n{command}"
+    assert prompt.standing.exit_code == 0
+
+
+async def test_an_input_goes_ahead_of_a_command_of_the_pipe_api() -> None:
+    runtime = RuntimeStub(piped("done\n"))
+
+    await send(runtime, "sort", env={}, stdin=b"b\na\n")
+
+    assert runtime.files == {"run": b"sort", "in": b"b\na\n"}
+    assert '/in || exit 125; eval "$(cat ' in runtime.commands[-1]
+
+
+async def test_a_sandbox_without_room_for_the_files_refuses_the_command() -> None:
+    runtime = RuntimeStub(
+        piped(), own=piped(stderr="mkdir: No space left on device\n", exit_code=1)
+    )
+
+    with pytest.raises(FileRefused, match="no place for the command's files: mkdir: No space"):
+        await send(runtime, "sort", env={}, stdin=b"x")
+
+    assert runtime.files == {}
+
+
+async def test_the_files_of_a_refused_command_are_removed() -> None:
+    runtime = RuntimeStub(error_reply(409, "Session s1 still runs a command"))
+
+    with pytest.raises(SessionBusy):
+        await send(runtime, "sort", env={}, stdin=b"x")
+
+    assert runtime.commands[-1] == runtime.commands[0].replace("mkdir -m 700", "rm -rf")

@@ -1,0 +1,260 @@
+"""Requests to the pipe API and its replies, without a transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_client import _pipe_wire
+from sandbox_client._errors import BrokenReply, ProxyFailed
+from sandbox_client._output import News
+from sandbox_client._pipe_wire import SURELY_WHOLE, EndOfOutput, Piece
+from sandbox_client._runtime_wire import ENVIRONMENT, Parcel, SessionRow, Standing, Task
+
+from tests.client.strategies import some_examples
+from tests.client.stubs import COMMAND, as_reply, html_page, piped, piped_output, session_opened
+
+if TYPE_CHECKING:
+    from sandbox_client._message import Request
+
+DIRECTORY = '"$HOME"/.remote-sandbox-0123abcd'
+SCRIPT = f'"$(cat {DIRECTORY}/run || echo false; rm -rf {DIRECTORY})"'
+BASH = "/proxy/box/v1/bash"
+ANSWER = {"session_id": "s1", "env": ENVIRONMENT, "timeout": 0.05, "max_output_length": 50_000}
+RUNNING = Standing("running", None, "make")
+
+_REQUESTS: dict[str, tuple[Request, str, object]] = {
+    "open": (
+        _pipe_wire.open_session("box", "s1"),
+        f"POST {BASH}/sessions/create",
+        {"session_id": "s1", "exec_dir": "/sandbox"},
+    ),
+    "execute": (
+        _pipe_wire.execute("box", "s1", Task("a\nb")),
+        f"POST {BASH}/exec",
+        ANSWER | {"command": "exec </dev/null; a\nb"},
+    ),
+    "execute with all": (
+        _pipe_wire.execute("box", "s1", Task("ls", "/x", {"A": "1", "PAGER": "less"}, 600.0)),
+        f"POST {BASH}/exec",
+        ANSWER
+        | {
+            "command": "exec </dev/null; ls",
+            "env": ENVIRONMENT | {"A": "1", "PAGER": "less"},
+            "exec_dir": "/x",
+            "hard_timeout": 600.0,
+        },
+    ),
+    "execute with a parcel": (
+        _pipe_wire.execute("box", "s1", Task("sort\n-u", parcel=Parcel(DIRECTORY, True))),
+        f"POST {BASH}/exec",
+        ANSWER | {"command": f"exec <{DIRECTORY}/in || exit 125; eval {SCRIPT}  # sort -u"},
+    ),
+    "execute an own command": (
+        _pipe_wire.execute("box", "s1", Task("mkdir x", is_own=True)),
+        f"POST {BASH}/exec",
+        ANSWER | {"command": "mkdir x"},
+    ),
+    "output": (
+        _pipe_wire.output("box", "s1", 3, 4),
+        f"POST {BASH}/output",
+        {"session_id": "s1", "offset": 3, "stderr_offset": 4},
+    ),
+    "output with a long poll": (
+        _pipe_wire.output("box", "s1", 3, 4, wait=1.23456),
+        f"POST {BASH}/output",
+        {
+            "session_id": "s1",
+            "offset": 3,
+            "stderr_offset": 4,
+            "wait": True,
+            "wait_timeout": 1.235,
+        },
+    ),
+    "kill": (
+        _pipe_wire.send_signal("box", "s1", "SIGINT"),
+        f"POST {BASH}/kill",
+        {"session_id": "s1", "signal": "SIGINT"},
+    ),
+    "close": (_pipe_wire.close_session("box", "s1"), f"POST {BASH}/sessions/s1/close", None),
+    "list": (_pipe_wire.list_sessions("box"), f"GET {BASH}/sessions", None),
+}
+
+
+@pytest.mark.parametrize("kind", _REQUESTS)
+def test_the_requests_of_the_pipe_api(kind: str) -> None:
+    request, route, body = _REQUESTS[kind]
+
+    assert f"{request.method} {request.path}" == route
+    assert request.body == body
+    assert request.repeatable == (kind.partition(" ")[0] in {"open", "output", "list"})
+
+
+def test_a_long_poll_tells_the_transport_how_long_it_waits() -> None:
+    assert _pipe_wire.output("box", "s1", 0, 0, wait=25.0).wait == 25.0
+
+
+def test_both_streams_of_an_ended_command_are_read() -> None:
+    piece = _pipe_wire.read_executed(as_reply(piped("é\n", "oh\n", 3)))
+
+    assert piece == Piece(
+        Standing("completed", 3, "make"),
+        (
+            News("é\n", 3, unit="bytes"),
+            News("oh\n", 3, is_error=True, unit="bytes"),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("response", "standing"),
+    [
+        (piped(exit_code=None, status="running"), RUNNING),
+        (piped(exit_code=None, status="pending"), RUNNING),
+        (piped(exit_code=-15), Standing("completed", 143, "make")),
+        (piped(exit_code=-9, status="killed"), Standing("killed", 137, "make")),
+        (piped(exit_code=-1, status="timed_out"), Standing("timed_out", None, "make")),
+        (piped(command="rm -rf x"), Standing("completed", 0, "rm -rf x")),
+        (
+            piped(command=f"exec </dev/null || exit 125; eval {SCRIPT}  # sort -u"),
+            Standing("completed", 0, "sort -u"),
+        ),
+    ],
+    ids=["running", "pending", "by SIGTERM", "killed", "time limit", "own", "parcel"],
+)
+def test_the_standing_of_a_command_is_read(response: httpx.Response, standing: Standing) -> None:
+    assert _pipe_wire.read_executed(as_reply(response)) == Piece(standing)
+
+
+def test_streams_and_offsets_may_be_null() -> None:
+    nothing = piped(stdout=None, stderr=None, offset=None, stderr_offset=None)
+
+    assert _pipe_wire.read_executed(as_reply(nothing)).news == ()
+    text = piped(stdout="é", offset=None)
+    assert _pipe_wire.read_executed(as_reply(text)).news == (News("é", 2, unit="bytes"),)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [piped("x" * (SURELY_WHOLE + 1)), piped("head[…]tail", offset=60_000)],
+    ids=["long", "with a gap"],
+)
+def test_an_answer_that_may_be_cut_is_read_again_by_its_offset(response: httpx.Response) -> None:
+    assert _pipe_wire.read_executed(as_reply(response)) == Piece(RUNNING)
+
+
+def test_output_is_read_from_the_offsets_on() -> None:
+    reply = as_reply(piped_output("é", 12, stderr="x", stderr_end=6))
+
+    piece = _pipe_wire.read_output(reply, 10, 5)
+
+    assert piece == Piece(
+        RUNNING,
+        (News("é", 12, unit="bytes"), News("x", 6, is_error=True, unit="bytes")),
+    )
+
+
+@pytest.mark.parametrize(("text", "gone"), [("ab", 8), ("", 10)])
+def test_a_gap_before_the_text_is_told_as_gone(text: str, gone: int) -> None:
+    piece = _pipe_wire.read_output(as_reply(piped_output(text, 20)), 10, 0)
+
+    assert piece.news == (News(text, 20, gone, unit="bytes"),)
+
+
+def test_replaced_bytes_are_no_gap() -> None:
+    # Two bytes that are no UTF-8 take six as replacement characters.
+    piece = _pipe_wire.read_output(as_reply(piped_output("\ufffd\ufffd", 12)), 10, 0)
+
+    assert piece.news == (News("\ufffd\ufffd", 12, unit="bytes"),)
+
+
+@pytest.mark.parametrize("end", [0, 9, 10])
+def test_an_offset_that_does_not_advance_is_a_broken_reply(end: int) -> None:
+    with pytest.raises(BrokenReply, match="as offset, where the contract says the position after"):
+        _pipe_wire.read_output(as_reply(piped_output("ab", end)), 10, 0)
+
+
+def test_a_session_that_has_run_nothing_is_empty() -> None:
+    nothing = as_reply(piped_output(status=""))
+
+    assert _pipe_wire.read_output(nothing, 0, 0) == Piece(Standing("empty"))
+    assert _pipe_wire.read_end(nothing) == EndOfOutput(Standing("empty"))
+
+
+def test_the_end_of_an_output_is_read() -> None:
+    reply = as_reply(piped_output(end=7, stderr_end=9, status="completed", exit_code=2))
+
+    assert _pipe_wire.read_end(reply) == EndOfOutput(Standing("completed", 2, "make"), (7, 9))
+
+
+@some_examples
+@given(data=st.binary(max_size=30), cuts=st.lists(st.integers(0, 30), max_size=3))
+def test_the_offsets_of_pieces_never_lose_a_byte(data: bytes, cuts: list[int]) -> None:
+    text, offset, gone = "", 0, 0
+    for cut in [*sorted(min(cut, len(data)) for cut in cuts), len(data)]:
+        sent = piped_output(data[offset:cut].decode(errors="replace"), cut)
+        for news in _pipe_wire.read_output(as_reply(sent), offset, 0).news:
+            text, offset, gone = text + news.text, news.end, gone + (news.gone or 0)
+
+    assert (offset, gone) == (len(data), 0)
+    assert len(text) >= len(data.decode(errors="ignore"))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"status": 1}, "a number as status"),
+        ({"status": "gone"}, "one of pending, running"),
+        ({"status": "completed", "exit_code": "0"}, "a string as exit_code"),
+        ({"status": "completed", "stdout": 1}, "a number as data.stdout"),
+        ({"status": "completed", "stderr": "x", "stderr_offset": "1"}, "as stderr_offset"),
+        (None, "nothing as data"),
+    ],
+    ids=str,
+)
+def test_an_answer_with_a_wrong_field_names_the_field(data: object, words: str) -> None:
+    reply = as_reply(httpx.Response(200, json={"success": True, "data": data}))
+
+    with pytest.raises(BrokenReply, match=words):
+        _pipe_wire.read_executed(reply)
+
+
+def test_an_answer_without_success_is_a_failure_with_its_message() -> None:
+    refused = httpx.Response(200, json={"success": False, "message": "no room"})
+
+    for read in (_pipe_wire.read_executed, _pipe_wire.read_done):
+        with pytest.raises(ProxyFailed, match="no room"):
+            read(as_reply(refused))
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
+    rows: list[dict[str, object]] = [
+        {"session_id": "s1", "status": "ready", "current_command": None},
+        {
+            "session_id": COMMAND,
+            "status": "ready",
+            "current_command": "exec </dev/null; make",
+            "created_at": "2026-01-01T00:00:00Z",
+            "last_used_at": "2026-01-02T00:00:00Z",
+        },
+        {"session_id": "s3", "status": "closed"},
+    ]
+    data = {"sessions": rows} if is_wrapped else rows
+    reply = as_reply(httpx.Response(200, json={"success": True, "data": data}))
+
+    assert _pipe_wire.read_sessions(reply) == [
+        SessionRow("s1", False),
+        SessionRow(COMMAND, True, "make", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
+    ]
+
+
+def test_a_reply_that_is_not_the_runtimes_opens_no_session() -> None:
+    _pipe_wire.read_done(as_reply(session_opened()))
+    with pytest.raises(BrokenReply, match="an HTML page"):
+        _pipe_wire.read_done(as_reply(html_page(200)))
+    with pytest.raises(BrokenReply, match="a list of sessions"):
+        _pipe_wire.read_sessions(as_reply(session_opened()))

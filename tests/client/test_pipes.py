@@ -1,0 +1,344 @@
+"""Commands by the pipe API: followed with long polls, looked up, cancelled, found again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from sandbox_client._errors import CommandLost, SessionGone
+from sandbox_client._output import News, Output, Part
+from sandbox_client._pipes import AFTER_NEWS
+from sandbox_client._watch import OutputListener
+
+from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
+from tests.client.stubs import (
+    COMMAND,
+    EXEC,
+    MARK,
+    OPEN,
+    PIPE_EXEC,
+    PIPE_KILL,
+    PIPE_OPEN,
+    PIPE_OUTPUT,
+    PIPE_SESSIONS,
+    SESSION,
+    SESSIONS,
+    VIEW,
+    Answer,
+    Answers,
+    FakeClock,
+    RecordedProgress,
+    RouteStub,
+    client_over,
+    created,
+    error_reply,
+    executed,
+    html_page,
+    piped,
+    piped_output,
+    session_list,
+    session_opened,
+    succeeded,
+    typed,
+    unused_session,
+    view_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox_client._client import Client
+    from sandbox_client._prompts import Prompt
+
+GET = "GET /api/sandboxes/box"
+NO_API = error_reply(404, "Not Found")
+NO_SESSION = error_reply(404, f"Session {COMMAND} not found")
+RUNNING = piped(exit_code=None, status="running")
+ENDED = piped_output(status="completed", exit_code=0)
+
+
+def listening(on_output: Callable[[News], None] = lambda _: None) -> OutputListener:
+    return OutputListener(RecordedProgress(), on_output=on_output)
+
+
+async def send(
+    proxy: RouteStub, clock: FakeClock | None = None, *, session: str | None = None
+) -> Prompt:
+    async with client_over(proxy, clock, pipes=True) as client:
+        return await client.prompts.send("box", "make", session=session, listener=listening())
+
+
+async def output(client: Client, session: str) -> Prompt:
+    return await client.prompts.output("box", session, wait_seconds=0, listener=listening())
+
+
+async def test_a_quick_command_takes_two_requests(clock: FakeClock) -> None:
+    proxy = RouteStub({PIPE_EXEC: piped("out\n", "err\n", 3)})
+
+    prompt = await send(proxy, clock)
+
+    assert proxy.asked == [PIPE_OPEN, PIPE_EXEC]
+    assert (prompt.session, prompt.api, prompt.standing.exit_code) == (COMMAND, "pipes", 3)
+    assert prompt.errors is not None
+    assert (prompt.output.text, prompt.errors.text) == ("out\n", "err\n")
+    assert clock.slept == []
+
+
+async def test_a_named_session_stays_on_the_terminal() -> None:
+    proxy = RouteStub({VIEW: unused_session(), EXEC: executed("a\n")})
+
+    prompt = await send(proxy, session="s1")
+
+    assert proxy.asked == [OPEN, VIEW, EXEC]
+    assert (prompt.session, prompt.api, prompt.errors) == ("s1", "terminal", None)
+    assert proxy.sent(EXEC)[0]["command"] == f": {MARK}; {typed('make')}"
+
+
+async def test_a_quiet_command_is_followed_with_long_polls(clock: FakeClock) -> None:
+    waits: list[float] = []
+
+    def quiet(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/output"):
+            waits.append(json.loads(request.content)["wait_timeout"])
+            clock.now += waits[-1]
+        return RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: piped_output()})(request)
+
+    async with client_over(quiet, clock, pipes=True) as client:
+        prompt = await client.prompts.send("box", "x", wait_seconds=60, listener=listening())
+
+    assert waits == [25.0, 25.0, 10.0], "no longer than load balancers and the caller allow"
+    assert prompt.standing.state == "running"
+    assert prompt.seconds == pytest.approx(60)
+    assert clock.slept == []
+
+
+async def test_output_is_asked_for_from_the_offsets_of_both_streams(clock: FakeClock) -> None:
+    heard: list[News] = []
+    pieces = [
+        piped_output("é", 2, stderr="oh", stderr_end=2),
+        piped_output("b", 3, stderr_end=2),
+        piped_output("", 3, stderr_end=2, status="completed", exit_code=0),
+    ]
+    proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: pieces})
+
+    async with client_over(proxy, clock, pipes=True) as client:
+        await client.prompts.send("box", "x", listener=listening(heard.append))
+
+    offsets = [(body["offset"], body["stderr_offset"]) for body in proxy.sent(PIPE_OUTPUT)]
+    assert offsets == [(0, 0), (2, 2), (3, 2)]
+    assert [news.text for news in heard] == ["é", "oh", "b"]
+    assert clock.slept == [AFTER_NEWS], "after output, one look soon: what ends writes just before"
+
+
+async def test_a_gap_in_the_output_is_told_and_kept_in_the_positions() -> None:
+    heard: list[News] = []
+    pieces = [piped_output("a", 1), piped_output("z", 101, status="completed", exit_code=0)]
+
+    async with client_over(
+        RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: pieces}), pipes=True
+    ) as client:
+        prompt = await client.prompts.send("box", "x", listener=listening(heard.append))
+
+    assert [news.gone for news in heard] == [0, 99]
+    assert prompt.output == Output(0, (Part(0, "a", 1), Part(100, "z", 101)), 99, "bytes")
+
+
+async def test_a_long_answer_is_read_again_from_its_beginning() -> None:
+    whole = "x" * 45_000
+    answers: Answers = {
+        PIPE_EXEC: piped(whole),
+        PIPE_OUTPUT: piped_output(whole, 45_000, status="completed", exit_code=0),
+    }
+
+    prompt = await send(RouteStub(answers))
+
+    assert (prompt.output.text, prompt.standing.exit_code) == (whole, 0)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [html_page(504), error_reply(500, "fetch failed"), httpx.ReadError("reset")],
+    ids=["504", "500 as deployed", "reset"],
+)
+async def test_a_command_with_a_lost_answer_is_looked_up_and_never_sent_twice(
+    lost: httpx.Response | Exception,
+) -> None:
+    looks = [piped_output(status=""), piped_output(end=2, status="completed", exit_code=4)]
+    whole = piped_output("a\n", 2, status="completed", exit_code=4)
+    proxy = RouteStub({PIPE_EXEC: lost, PIPE_OUTPUT: [*looks, whole]})
+
+    prompt = await send(proxy)
+
+    assert proxy.asked == [PIPE_OPEN, PIPE_EXEC, *[PIPE_OUTPUT] * 3]
+    assert (prompt.output.text, prompt.standing.exit_code) == ("a\n", 4)
+
+
+async def test_a_command_that_never_arrives_is_an_error(clock: FakeClock) -> None:
+    proxy = RouteStub({PIPE_EXEC: html_page(504), PIPE_OUTPUT: piped_output(status="")})
+
+    with pytest.raises(CommandLost, match=f"session '{COMMAND}' shows no sign of it"):
+        await send(proxy, clock)
+
+    assert proxy.asked.count(PIPE_EXEC) == 1
+
+
+@pytest.mark.parametrize("verb", ["resume", "create"])
+async def test_a_runtime_without_the_pipe_api_is_asked_once_until_there_is_a_new_pod(
+    verb: str,
+) -> None:
+    answers: Answers = {
+        PIPE_OPEN: NO_API,
+        EXEC: executed("a\n"),
+        "POST /api/sandboxes/box/resume": succeeded(),
+        "POST /api/sandboxes": created(),
+        GET: ALPHA_READY.response(),
+    }
+    proxy = RouteStub(answers)
+
+    async with client_over(proxy, pipes=True) as client:
+        first = await client.prompts.send("box", "x", listener=listening())
+        await client.prompts.send("box", "x", listener=listening())
+        assert proxy.asked == [PIPE_OPEN, OPEN, EXEC, OPEN, EXEC]
+        if verb == "resume":
+            await client.sandboxes.resume("box", report=RecordedProgress())
+        else:
+            await client.sandboxes.create("box", image=None, port=None, report=RecordedProgress())
+        await client.prompts.send("box", "x", listener=listening())
+
+    assert (first.session, first.api, first.output.text) == (SESSION, "terminal", "a\n")
+    assert proxy.asked[-3:] == [PIPE_OPEN, OPEN, EXEC]
+
+
+async def test_another_fault_of_opening_is_no_lack_of_the_pipe_api() -> None:
+    proxy = RouteStub(
+        {PIPE_OPEN: error_reply(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
+    )
+
+    with pytest.raises(Exception, match="is paused; the command was not run"):
+        await send(proxy)
+
+    assert OPEN not in proxy.asked
+
+
+async def test_a_session_that_goes_while_it_is_followed_is_told_with_its_output() -> None:
+    proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: [piped_output("a", 1), NO_SESSION]})
+
+    with pytest.raises(SessionGone, match="no such session") as caught:
+        await send(proxy)
+
+    assert caught.value.printed == "a"
+    assert COMMAND in caught.value.advice
+
+
+async def test_a_failed_poll_delays_the_output_and_loses_none(clock: FakeClock) -> None:
+    pieces: list[Answer] = [
+        piped_output("a", 1),
+        *[httpx.ReadError("reset")] * 4,
+        piped_output("b", 2, status="completed", exit_code=0),
+    ]
+    proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: pieces})
+
+    prompt = await send(proxy, clock)
+
+    assert (prompt.output.text, prompt.unseen) == ("ab", "")
+
+
+async def test_a_command_that_stays_out_of_sight_returns_its_session(clock: FakeClock) -> None:
+    failed = error_reply(500, "fetch failed")
+    proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: failed, GET: ALPHA_STARTING.response()})
+
+    prompt = await send(proxy, clock)
+
+    assert (prompt.standing.state, prompt.session) == ("running", COMMAND)
+    assert "fetch failed" in prompt.unseen
+    assert proxy.asked.count(PIPE_OUTPUT) < 60, "a poll that fails at once is not sent in a row"
+
+
+async def test_a_session_is_found_by_either_api() -> None:
+    gone = error_reply(404, "Session not found: x")
+    answers: Answers = {VIEW: [view_of("a"), gone, gone], PIPE_OUTPUT: [ENDED, ENDED, NO_SESSION]}
+    proxy = RouteStub(answers)
+
+    async with client_over(proxy, pipes=True) as client:
+        assert (await output(client, COMMAND)).api == "pipes"
+        assert (await output(client, SESSION)).api == "terminal"
+        assert (await output(client, "named-elsewhere")).api == "pipes"
+        with pytest.raises(SessionGone):
+            await output(client, "nowhere")
+
+    assert proxy.asked == [PIPE_OUTPUT, VIEW, VIEW, PIPE_OUTPUT, VIEW, PIPE_OUTPUT]
+
+
+async def test_a_session_of_a_runtime_without_the_pipe_api_is_found() -> None:
+    proxy = RouteStub({VIEW: view_of("a"), PIPE_OUTPUT: NO_API})
+
+    async with client_over(proxy, pipes=True) as client:
+        for _ in range(2):
+            assert (await output(client, COMMAND)).output.text == "a"
+
+    assert proxy.asked == [PIPE_OUTPUT, VIEW, VIEW], "the runtime is known by then"
+
+
+async def test_cancel_sends_one_signal_after_another(clock: FakeClock) -> None:
+    # One look before; after each signal one at once, and one for as long as its grace time lasts.
+    looks = [*[piped_output()] * 4, piped_output(status="killed", exit_code=-15)]
+
+    def proxy(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/output"):
+            clock.now += json.loads(request.content).get("wait_timeout", 0)
+        return routes(request)
+
+    routes = RouteStub({PIPE_OUTPUT: looks, PIPE_KILL: succeeded()})
+    async with client_over(proxy, clock, pipes=True) as client:
+        prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
+
+    signals = [body["signal"] for body in routes.sent(PIPE_KILL)]
+    assert signals == ["SIGINT", "SIGTERM"] == list(prompt.signals)
+    assert (prompt.standing.state, prompt.standing.exit_code) == ("killed", 143)
+
+
+async def test_sessions_of_both_apis_are_listed_with_their_last_output() -> None:
+    rows = [{"session_id": COMMAND, "status": "ready", "last_used_at": "2026-01-02"}]
+    listed = httpx.Response(200, json={"success": True, "data": rows})
+    answers: Answers = {
+        PIPE_SESSIONS: listed,
+        SESSIONS: session_list(s1={"status": "completed", "last_used_at": "2026-01-01"}),
+        VIEW: view_of("a\n", "completed", 3),
+        PIPE_OUTPUT: [
+            piped_output(end=9_000, status="completed", exit_code=0),
+            piped_output("the end\n", 9_000, status="completed", exit_code=0),
+        ],
+    }
+    proxy = RouteStub(answers)
+
+    async with client_over(proxy, pipes=True) as client:
+        listing = await client.prompts.sessions("box")
+
+    assert [(row.id, last and last.printed) for row, last in listing] == [
+        (COMMAND, "the end\n"),
+        ("s1", "a\n"),
+    ]
+    assert proxy.sent(PIPE_OUTPUT)[-1]["offset"] == 5_000, "the last line needs no more"
+
+
+async def test_a_list_of_sessions_asks_once_for_a_missing_pipe_api() -> None:
+    proxy = RouteStub({PIPE_SESSIONS: NO_API, SESSIONS: session_list()})
+
+    async with client_over(proxy, pipes=True) as client:
+        for _ in range(2):
+            assert await client.prompts.sessions("box") == []
+
+    assert proxy.asked == [PIPE_SESSIONS, SESSIONS, SESSIONS]
+
+
+async def test_a_session_is_opened_before_the_listener_is_told_of_it() -> None:
+    known: list[int] = []
+    proxy = RouteStub({PIPE_OPEN: session_opened(COMMAND), PIPE_EXEC: piped()})
+    listener = OutputListener(RecordedProgress(), opened=lambda _: known.append(len(proxy.asked)))
+
+    async with client_over(proxy, pipes=True) as client:
+        await client.prompts.send("box", "x", listener=listener)
+
+    assert known == [1], "after the session is there, and before the command is sent"

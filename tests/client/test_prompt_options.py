@@ -1,0 +1,323 @@
+"""The options of the commands that run something, and what they end with."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+import pytest
+from sandbox_client._commands.prompts import exit_status, read_input, variables
+from sandbox_client._errors import DiskFailed, InvalidInput
+from sandbox_client._runtime_wire import ENVIRONMENT, Standing
+
+from tests.client.runtime_stub import RuntimeStub
+from tests.client.stubs import (
+    COMMAND,
+    EXEC,
+    PIPE_EXEC,
+    PIPE_KILL,
+    PIPE_OPEN,
+    PIPE_OUTPUT,
+    VIEW,
+    executed,
+    piped,
+    piped_output,
+    succeeded,
+    unused_session,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.client.stubs import Answers
+    from tests.client.terminal import Terminal
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.FileIO]:
+    """Make standard input a pipe, and yield the end to write to."""
+    reader, writer = os.pipe()
+    with open(reader) as source, io.FileIO(writer, "w") as sink:  # noqa: PTH123  # a descriptor
+        monkeypatch.setattr(sys, "stdin", source)
+        yield sink
+
+
+@pytest.mark.parametrize(
+    ("standing", "code"),
+    [
+        (Standing("completed", 0), 0),
+        (Standing("completed", 255), 255),
+        (Standing("completed", 143), 143),
+        (Standing("killed", 137), 137),
+        (Standing("killed"), 125),
+        (Standing("completed"), 125),
+        (Standing("completed", 256), 125),
+        (Standing("completed", -9), 125),
+        (Standing("timed_out"), 124),
+        (Standing("timed_out", 137), 124),
+    ],
+    ids=str,
+)
+def test_the_exit_code_for_how_a_command_ended(standing: Standing, code: int) -> None:
+    assert exit_status(standing) == code
+
+
+def test_the_exit_code_and_both_streams_are_the_commands(terminal: Terminal) -> None:
+    terminal.run("prompt", "box", "x", answers={PIPE_EXEC: piped("a\n", "b\n", -15)}, pipes=True)
+
+    assert (terminal.code, terminal.out, terminal.err) == (143, "a\n", "b\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("1.5", 1.5), ("0.5m", 30)]
+)
+def test_a_time_limit_is_sent_in_seconds(text: str, seconds: float, terminal: Terminal) -> None:
+    answers: Answers = {PIPE_EXEC: piped(status="timed_out", exit_code=-1)}
+
+    terminal.run("prompt", "--time-limit", text, "box", "x", answers=answers, pipes=True)
+
+    assert terminal.routes.sent(PIPE_EXEC)[0]["hard_timeout"] == seconds
+    assert terminal.code == 124
+    assert f"killed by its time limit of {seconds:g} s" in terminal.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["10d", "-1", "", "1e3", "inf", "m", "1 m", "9" * 400, "9" * 308 + "h"],
+    ids=lambda text: str(text)[:5],
+)
+def test_a_time_limit_is_a_duration(text: str, terminal: Terminal) -> None:
+    terminal.run("prompt", f"--time-limit={text}", "box", "x", pipes=True)
+
+    assert terminal.code == 125
+    assert f"argument --time-limit: invalid duration (30s, 10m, 2h) value: '{text}'" in terminal.err
+    assert terminal.routes.asked == []
+
+
+@pytest.mark.parametrize("words", [["--time-limit", "0"], ["--time-limit", "9", "--session", "s1"]])
+def test_a_time_limit_that_cannot_be_kept_is_refused(words: list[str], terminal: Terminal) -> None:
+    terminal.run("prompt", *words, "box", "x", pipes=True)
+
+    assert terminal.code == 125
+    assert "time limit" in terminal.err
+    assert terminal.routes.asked == []
+
+
+def test_variables_are_given_or_taken_from_here() -> None:
+    given = ["A=1", "B", "C=x=y", "D=", "A=2"]
+
+    assert variables(given, {"B": "here", "E": "no"}) == {
+        "A": "2",
+        "B": "here",
+        "C": "x=y",
+        "D": "",
+    }
+    with pytest.raises(InvalidInput, match="'F' is not set here"):
+        variables(["F"], {})
+
+
+def test_variables_go_with_the_command(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "t")
+
+    terminal.run(
+        *["prompt", "-e", "A=1", "--env", "TOKEN", "box", "x"],
+        answers={PIPE_EXEC: piped()},
+        pipes=True,
+    )
+
+    env = terminal.routes.sent(PIPE_EXEC)[0]["env"]
+    assert env == ENVIRONMENT | {"A": "1", "TOKEN": "t"}
+
+
+def test_a_variable_that_is_not_set_runs_nothing(terminal: Terminal) -> None:
+    terminal.run("prompt", "-e", "NOT_SET_HERE", "box", "x", pipes=True)
+
+    assert terminal.code == 125
+    assert "give -e NAME=value" in terminal.err
+    assert terminal.routes.asked == []
+
+
+def test_output_goes_on_after_the_positions_of_both_streams(terminal: Terminal) -> None:
+    ended = piped_output("c", 3, stderr="z", stderr_end=6, status="completed", exit_code=0)
+
+    terminal.run(
+        *["output", "--after", "2", "--stderr-after", "5", "box", COMMAND],
+        answers={PIPE_OUTPUT: ended},
+        pipes=True,
+    )
+
+    assert (terminal.code, terminal.out, terminal.err) == (0, "c", "z")
+    (body,) = terminal.routes.sent(PIPE_OUTPUT)
+    assert (body["offset"], body["stderr_offset"]) == (2, 5)
+
+
+def test_cancel_sends_the_signal_that_was_asked_for(terminal: Terminal) -> None:
+    looks = [piped_output(), piped_output(status="completed", exit_code=-2)]
+
+    terminal.run(
+        *["cancel", "--signal", "SIGINT", "box", COMMAND],
+        answers={PIPE_OUTPUT: looks, PIPE_KILL: succeeded()},
+        pipes=True,
+    )
+
+    assert terminal.routes.bodies[1] == {"session_id": COMMAND, "signal": "SIGINT"}
+    assert terminal.code == 0
+    assert terminal.err == "remote-sandbox: exit code 130, ended by SIGINT\n"
+
+
+def test_standard_input_is_sent_ahead_when_it_is_asked_for(
+    terminal: Terminal, stdin: io.FileIO
+) -> None:
+    stdin.write(b"b\xff\x00")
+    stdin.close()
+    runtime = RuntimeStub(piped("sorted\n"))
+
+    terminal.run("prompt", "--stdin", "box", "sort", handler=runtime, pipes=True)
+
+    assert (terminal.code, terminal.out, terminal.err) == (0, "sorted\n", "")
+    assert runtime.files["in"] == b"b\xff\x00"
+
+
+@pytest.mark.parametrize(("data", "told"), [(b"x", True), (b"", False)], ids=["data", "empty"])
+def test_an_ignored_pipe_is_told_if_there_is_something_in_it(
+    data: bytes, told: bool, terminal: Terminal, stdin: io.FileIO
+) -> None:
+    stdin.write(data)
+
+    terminal.run("prompt", "box", "x", answers={PIPE_EXEC: piped()}, pipes=True)
+
+    note = "remote-sandbox: standard input was not sent: --stdin sends it, </dev/null gives none\n"
+    assert (terminal.code, terminal.err) == (0, note if told else "")
+
+
+def test_an_ignored_file_is_told_until_it_was_read(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").write_bytes(b"x")
+    with (tmp_path / "in").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        terminal.run("prompt", "box", "x", answers={PIPE_EXEC: piped()}, pipes=True)
+        assert "standard input was not sent" in terminal.err
+        file.read()
+        terminal.run("prompt", "box", "x", answers={PIPE_EXEC: piped()}, pipes=True)
+        assert terminal.err == ""
+
+
+def test_no_input_to_be_read_is_not_told(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(os.devnull) as nothing:  # noqa: PTH123  # no file to be resolved
+        monkeypatch.setattr(sys, "stdin", nothing)
+        terminal.run("prompt", "box", "x", answers={PIPE_EXEC: piped()}, pipes=True)
+
+    assert terminal.err == ""
+
+
+def test_a_person_is_told_that_a_named_session_is_a_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    answers: Answers = {VIEW: unused_session(), EXEC: executed()}
+
+    terminal.run("prompt", "--session", "s1", "box", "x", answers=answers, pipes=True)
+
+    assert "session 's1' is a terminal: standard error is part of the output" in terminal.err
+
+
+async def test_input_is_read_until_there_is_enough_or_it_ends(stdin: io.FileIO) -> None:
+    pieces: list[bytes] = []
+
+    async def read() -> None:
+        pieces.extend([await read_input(3), await read_input(3), await read_input(3)])
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            for byte in b"abcd":  # one after the other
+                await anyio.wait_all_tasks_blocked()
+                stdin.write(bytes([byte]))
+            stdin.close()
+
+    assert pieces == [b"abc", b"d", b""]
+
+
+async def test_a_file_is_read_as_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").write_bytes(b"abc")
+    with (tmp_path / "in").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+
+        assert [await read_input(2), await read_input(2), await read_input(2)] == [b"ab", b"c", b""]
+
+
+async def test_a_wait_for_input_can_be_cancelled(stdin: io.FileIO) -> None:
+    with anyio.fail_after(5), anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read_input, 1)
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+
+    assert scope.cancelled_caught
+
+
+async def test_a_closed_standard_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(DiskFailed, match="Standard input cannot be read: it is closed"):
+        await read_input(1)
+
+
+class OneLinePipe(io.StringIO):
+    """A standard output whose reader leaves after one line, as `head -1` does."""
+
+    def write(self, text: str, /) -> int:
+        if text and self.getvalue():
+            raise BrokenPipeError(32, "Broken pipe")
+        return super().write(text)
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        (piped_output(end=4), True),
+        (piped_output(end=4, status="completed", exit_code=0), False),
+        (httpx.ConnectError("down"), False),
+    ],
+    ids=["goes on", "has ended", "unknown"],
+)
+def test_a_reader_that_goes_is_told_whether_the_command_goes_on(
+    later: httpx.Response | Exception,
+    told: bool,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", OneLinePipe())
+    pieces = [piped_output("a\n", 2), piped_output("b\n", 4), later]
+    answers: Answers = {
+        PIPE_EXEC: piped(exit_code=None, status="running"),
+        PIPE_OUTPUT: pieces,
+    }
+
+    terminal.run("prompt", "box", "x", answers=answers, pipes=True)
+
+    assert terminal.code == 141
+    words = "nobody reads the output any more, and the command goes on"
+    assert (words in terminal.err) == told
+    assert (f"`remote-sandbox cancel box {COMMAND}` ends it" in terminal.err) == told
+    assert PIPE_KILL not in terminal.routes.asked
+    assert terminal.routes.asked.count(PIPE_OPEN) == 1
+
+
+def test_both_streams_are_in_the_json_object(terminal: Terminal) -> None:
+    terminal.run("prompt", "--json", "box", "x", answers={PIPE_EXEC: piped("a", "é")}, pipes=True)
+
+    content = json.loads(terminal.out)
+    assert (content["output"], content["next_after"]) == ("a", 1)
+    assert (content["stderr"], content["next_stderr_after"]) == ("é", 2)
+    assert terminal.err == ""

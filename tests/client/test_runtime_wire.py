@@ -1,0 +1,162 @@
+"""Tasks, sessions and parcels, which both command APIs of the runtime have in common."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from sandbox_client import _pipe_wire, _shell_wire
+from sandbox_client._errors import InvalidInput
+from sandbox_client._runtime_wire import Parcel, Task, check_task, remark, without_parcel
+
+from tests.client.secrecy import is_one_printable_line
+from tests.client.stubs import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sandbox_client._message import Request
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (Task(""), "command is empty"),
+        (Task(" \n\t"), "command is empty"),
+        (Task("a\0b"), "command holds a NUL"),
+        (Task("a\ud800"), "command is not valid Unicode"),
+        (Task("ls", env={"": "x"}), "'' cannot be the name"),
+        (Task("ls", env={"1A": "x"}), "'1A' cannot be the name"),
+        (Task("ls", env={"A; rm -rf /": "x"}), "cannot be the name"),
+        (Task("ls", env={"A": "a\0b"}), "variable A holds a NUL"),
+        (Task("ls", env={"A": "\ud800"}), "variable A is not valid Unicode"),
+        (Task("ls", env={f"{KEY}\n": "x"}), "^it cannot be the name"),
+        (Task("ls", time_limit=0.0), "time limit is 0 s"),
+        (Task("ls", time_limit=float("nan")), "time limit is nan s"),
+    ],
+    ids=str,
+)
+def test_a_task_that_no_shell_can_run_is_refused(task: Task, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        check_task(task)
+
+    assert is_one_printable_line(caught.value.message)
+    assert caught.value.advice
+
+
+def test_a_task_with_all_its_parts_is_accepted() -> None:
+    check_task(Task("a\nb", "/x", {"_a1": "any\n'text'"}, 0.5))
+
+
+_IN_SESSION: dict[str, Callable[[str], Request]] = {
+    "terminal open": lambda session: _shell_wire.open_session("box", session),
+    "terminal execute": lambda session: _shell_wire.execute("box", session, Task("ls")),
+    "terminal view": lambda session: _shell_wire.view("box", session),
+    "terminal interrupt": lambda session: _shell_wire.interrupt("box", session),
+    "terminal kill": lambda session: _shell_wire.kill("box", session),
+    "terminal end": lambda session: _shell_wire.end_session("box", session),
+    "pipe open": lambda session: _pipe_wire.open_session("box", session),
+    "pipe execute": lambda session: _pipe_wire.execute("box", session, Task("ls")),
+    "pipe output": lambda session: _pipe_wire.output("box", session, 0, 0),
+    "pipe kill": lambda session: _pipe_wire.send_signal("box", session, "SIGTERM"),
+    "pipe close": lambda session: _pipe_wire.close_session("box", session),
+}
+
+
+@pytest.mark.parametrize("ask", _IN_SESSION.values(), ids=_IN_SESSION)
+def test_every_request_checks_its_session(ask: Callable[[str], Request]) -> None:
+    for session in ("", " ", "a/b", "../x", "x" * 65, "é", "a\n", "-x", ".x", KEY):
+        with pytest.raises(InvalidInput, match="cannot be a session") as caught:
+            ask(session)
+        assert is_one_printable_line(caught.value.message)
+        assert KEY not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [("a\n\tb", "a b"), ("make  # all", "make # all"), ("x" * 200, "x" * 119 + "…")],
+)
+def test_the_remark_of_a_parcel_is_the_beginning_of_its_command(command: str, shown: str) -> None:
+    parcel = Parcel('"$HOME"/.remote-sandbox-0123abcd')
+
+    assert without_parcel(f"eval {parcel.script}{remark(command)}") == shown
+    assert without_parcel(f"ls{remark(command)}") == f"ls{remark(command)}", "no parcel's line"
+
+
+# Each task, with the parcel's file `in` as its input where it has one, and its output.
+_TASKS: dict[str, tuple[Task, str]] = {
+    "no input": (Task("cat; echo $PAGER $?"), "cat 0\n"),
+    "two lines": (Task("echo 'a\nb'\necho c # d"), "a\nb\nc\n"),
+    "no option": (Task("-x 2>/dev/null; echo a"), "a\n"),
+    "time limit": (Task("echo 'a b'; exit 3", time_limit=20.0), "a b\n"),
+    "parcel": (Task("pwd", parcel=Parcel('"$HOME"/.remote-sandbox-0123abcd')), "got none\n"),
+    "input": (Task("pwd", parcel=Parcel('"$HOME"/.remote-sandbox-0123abcd', True)), "got hello\n"),
+    "input and time limit": (
+        Task("pwd", parcel=Parcel('"$HOME"/.remote-sandbox-0123abcd', True), time_limit=20.0),
+        "got hello\n",
+    ),
+}
+
+
+@pytest.fixture
+def open_pipe() -> Iterator[int]:
+    """Yield the end to read of a pipe that never ends: who reads it waits for ever."""
+    reader, writer = os.pipe()
+    yield reader
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("api", ["terminal", "pipe"])
+@pytest.mark.parametrize("kind", _TASKS)
+def test_bash_runs_the_line_of_a_task(kind: str, api: str, tmp_path: Path, open_pipe: int) -> None:
+    task, printed = _TASKS[kind]
+    execute = _shell_wire.execute if api == "terminal" else _pipe_wire.execute
+    body = execute("box", "s1", task).body
+    assert body is not None
+    directory = tmp_path / ".remote-sandbox-0123abcd"
+    directory.mkdir()
+    (directory / "in").write_text("hello\n")
+    (directory / "run").write_text("read -r x\necho got ${x:-none}\n")
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **_as_environment(body.get("env"))}
+
+    done = subprocess.run(
+        ["bash", "-c", str(body["command"])],
+        env=environ,
+        capture_output=True,
+        text=True,
+        stdin=open_pipe,
+        timeout=20,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr) == (printed, "")
+    assert directory.exists() == (task.parcel is None)
+
+
+def _as_environment(value: object) -> dict[str, str]:
+    assert value is None or isinstance(value, dict)
+    return {str(name): str(text) for name, text in (value or {}).items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # any JSON
+
+
+@pytest.mark.parametrize("api", ["terminal", "pipe"])
+def test_a_command_whose_parcel_is_gone_fails(api: str, tmp_path: Path) -> None:
+    execute = _shell_wire.execute if api == "terminal" else _pipe_wire.execute
+    parcel = Parcel('"$HOME"/.remote-sandbox-0123abcd', has_input=True)
+    body = execute("box", "s1", Task("pwd", parcel=parcel)).body
+    assert body is not None
+
+    done = subprocess.run(
+        ["bash", "-c", str(body["command"])],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert done.stdout == b""

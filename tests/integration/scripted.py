@@ -1,0 +1,177 @@
+"""A ready sandbox whose commands take virtual minutes, and transports between client and proxy."""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from sandbox_client._client import over
+from sandbox_client._proxy import Proxy
+from sandbox_client._watch import OutputListener
+from sandbox_fakeproxy import ManualClock, Outcome, ScriptedRuntime
+
+from tests.integration.in_process import InProcessFake, JumpingClock, in_process_fake
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from sandbox_client._client import Client
+    from sandbox_client._output import News
+    from sandbox_fakeproxy import Command
+
+BOX = "my-sandbox"
+HOUR = "work for 60 minutes"
+WORK = "work for 5 minutes"
+FOR_EVER = "for ever"
+# The runtime's API that commands run with, as options of the fake.
+APIS: dict[str, dict[str, Any]] = {"pipes": {}, "terminal": {"runtime_api": "1.0"}}
+
+
+def script(command: Command) -> Outcome:
+    """Return a line per minute and exit code 5 for `work for N minutes`.
+
+    The command FOR_EVER never ends, any other ends at once.
+    """
+    if command.text.startswith("work for "):
+        minutes = int(command.text.split()[2])
+        prints = [(60.0 * minute, f"minute {minute}\n") for minute in range(minutes)]
+        return Outcome(prints=prints, seconds=60.0 * minutes, exit_code=5)
+    return Outcome(seconds=math.inf) if command.text == FOR_EVER else Outcome("done\n")
+
+
+@dataclass
+class ScriptedSandbox:
+    """A ready sandbox BOX of a fake proxy that runs a script, and a client."""
+
+    in_process: InProcessFake
+    client: Client
+    runtime: ScriptedRuntime
+
+    @property
+    def listener(self) -> OutputListener:
+        """A listener that only records the reasons for waits."""
+        return OutputListener(self.in_process.report)
+
+    @property
+    def texts(self) -> list[str]:
+        """The commands that have run."""
+        return [command.text for command in self.runtime.commands]
+
+    def client_over(self, transport: httpx.AsyncBaseTransport | None = None) -> Client:
+        """Return another client with the same configuration, over another transport."""
+        proxy = Proxy(
+            self.client.proxy.config,
+            transport=transport or self.in_process.transport,
+            sleep=self.in_process.sleep,
+        )
+        return over(proxy, self.client.prompts.timing)
+
+
+@asynccontextmanager
+async def scripted_sandbox(
+    script: Callable[[Command], Outcome] = script, **options: Any
+) -> AsyncGenerator[ScriptedSandbox]:
+    """Create a fake proxy that plays `script`, and a client with a ready sandbox."""
+    made: list[ScriptedRuntime] = []
+
+    def runtime(clock: ManualClock) -> ScriptedRuntime:
+        made.append(ScriptedRuntime(script, clock=JumpingClock(clock)))
+        return made[0]
+
+    async with in_process_fake(runtime, **options) as in_process:
+        client = await in_process.new_client(is_scripted=True)
+        await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
+        yield ScriptedSandbox(in_process, client, made[0])
+
+
+@dataclass
+class OutputRecorder:
+    """A collector of a command's output, as news of it come."""
+
+    sandbox: ScriptedSandbox
+    text: str = ""
+    position: int = 0
+    session: str = ""
+    times: dict[str, float] = field(default_factory=dict[str, float])  # of lines, fake's clock
+
+    def listener(self) -> OutputListener:
+        """Return a listener that collects the output."""
+        return OutputListener(self.sandbox.in_process.report, self._open, self._collect)
+
+    def _open(self, session: str) -> None:
+        self.session = session
+
+    def _collect(self, news: News) -> None:
+        self.text += news.text
+        self.position = news.end
+        now = self.sandbox.in_process.clock.now().timestamp()
+        self.times |= dict.fromkeys(news.text.splitlines(), now)
+
+
+class ForwardingTransport(httpx.AsyncBaseTransport):
+    """Forward each request to the fake proxy; subclasses change requests or responses."""
+
+    def __init__(self, proxy: httpx.AsyncBaseTransport) -> None:
+        self.proxy = proxy
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self.proxy.handle_async_request(request)
+
+
+class ResponseLosingTransport(ForwardingTransport):
+    """Deliver the first request to a route, but lose its response: the connection is `cut`, or a
+    gateway answers 504.
+    """
+
+    def __init__(self, proxy: httpx.AsyncBaseTransport, route: str, how: str) -> None:
+        super().__init__(proxy)
+        self._route, self._how = route, how
+        self.lost = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self.proxy.handle_async_request(request)
+        if self.lost or not request.url.path.endswith(self._route):
+            return response
+        self.lost += 1
+        if self._how == "cut":
+            raise httpx.ReadError("reset by peer")
+        return httpx.Response(504, html="<html><h1>Gateway Time-out</h1></html>")
+
+
+@dataclass(frozen=True)
+class TimedRequest:
+    """A request: its path, and when it was sent and answered, in seconds of the fake's clock."""
+
+    path: str
+    sent: float
+    answered: float
+
+
+class TimedTransport(ForwardingTransport):
+    """Record each request with its times on the fake's clock."""
+
+    def __init__(self, in_process: InProcessFake) -> None:
+        super().__init__(in_process.transport)
+        self._clock = in_process.clock
+        self.requests: list[TimedRequest] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        sent = self._clock.now().timestamp()
+        response = await self.proxy.handle_async_request(request)
+        answered = self._clock.now().timestamp()
+        self.requests.append(TimedRequest(request.url.path, sent, answered))
+        return response
+
+
+class OldRuntimeTransport(ForwardingTransport):
+    """Answer as a runtime without the pipe API does, as long as `is_old`."""
+
+    is_old = True
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_old and "/v1/bash/" in request.url.path:
+            return httpx.Response(404, json={"detail": "Not Found"})
+        return await self.proxy.handle_async_request(request)
