@@ -27,6 +27,16 @@ ROWS = (
     "MCP server: start to tools/list",
     "Tool call get_sandbox_status",
     "beyond its HTTP request",
+    "Quick command, pipes",
+    "its requests",
+    "Output of a command, pipes",
+    "read after its end",
+    "Quick command, terminal",
+    "its requests",
+    "Output of a command, terminal",
+    "read after its end",
+    "Silent command, pipes",
+    "Silent command, terminal",
     "Fake: authenticated GET",
     "Fake: create, get, delete",
     "Fake: GET with and without faults",
@@ -37,6 +47,7 @@ ROWS = (
     *(["Fake: start a command in a jail"] if "required" in AVAILABLE_ISOLATIONS else []),
     "Fake: GET (p95) beside 5 commands",
 )
+ROW = re.compile(r"^ *(\S.*?) \((?:ms|/s|MB|MB/s|requests|requests/min)\) ", re.MULTILINE)
 
 
 @pytest.mark.check  # takes ten seconds
@@ -44,7 +55,7 @@ def test_the_bench_measures_every_row_and_leaves_nothing_behind(tmp_path: Path) 
     with start_module(tmp_path, "tools.bench", "--quick") as process:
         output, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, output
-    assert tuple(re.findall(r"^ *(\S.*?) \((?:ms|/s|MB)\) ", output, re.MULTILINE)) == ROWS
+    assert tuple(ROW.findall(output)) == ROWS
     assert re.search(r"Measured on \d+ cores, .+, Python 3\.", output)
     assert_nothing_left(tmp_path)
 

@@ -18,6 +18,9 @@ class Effort:
     stored_sandboxes: int
     command_rounds: int
     commands: int  # at once, in each round
+    output_rounds: int
+    output_bytes: int  # of a command, in each round
+    silent_minutes: int  # of virtual time
 
 
 FULL = Effort(
@@ -30,6 +33,9 @@ FULL = Effort(
     stored_sandboxes=100_000,
     command_rounds=3,
     commands=200,
+    output_rounds=7,
+    output_bytes=8_000_000,
+    silent_minutes=60,
 )
 QUICK = Effort(
     starts=1,
@@ -41,4 +47,7 @@ QUICK = Effort(
     stored_sandboxes=1_000,
     command_rounds=1,
     commands=5,
+    output_rounds=1,
+    output_bytes=200_000,
+    silent_minutes=5,
 )

@@ -10,7 +10,16 @@ import anyio
 import httpx
 from rich.console import Console
 
-from tools.bench import calls, commands, many_sandboxes, startup, table, throughput
+from tools.bench import (
+    calls,
+    client_commands,
+    commands,
+    many_sandboxes,
+    silence,
+    startup,
+    table,
+    throughput,
+)
 from tools.bench.load import LoadFailed
 from tools.bench.servers import ServerFailed
 
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
 MEASUREMENTS = (
     startup.measure,
     calls.measure,
+    client_commands.measure,
+    silence.measure,
     throughput.measure,
     many_sandboxes.measure,
     commands.measure,

@@ -79,11 +79,16 @@ class Fake(Server):
 
 @asynccontextmanager
 async def fake(
-    data: Path | None = None, *, module: str = "sandbox_fakeproxy", isolation: str = "auto"
+    data: Path | None = None,
+    *,
+    module: str = "sandbox_fakeproxy",
+    isolation: str = "auto",
+    runtime_api: str = "1.9",
 ) -> AsyncGenerator[Fake]:
     """Serve a fake proxy with sandboxes ready at once, in memory or from a data directory."""
     state = ["--ephemeral"] if data is None else ["--data", str(data)]
-    options = ["--ready-after", "0", "--reconcile-delay", "0", "--isolation", isolation]
+    options = ["--ready-after", "0", "--reconcile-delay", "0"]
+    options += ["--isolation", isolation, "--runtime-api", runtime_api]
     async with _serving(module, "serve", "--port", "0", *state, *options) as started:
         yield Fake(*started)
 

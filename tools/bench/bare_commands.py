@@ -1,0 +1,88 @@
+"""The baseline of the client's commands: the same requests, in the same order, without its logic.
+
+A bare command keeps to the pauses and offsets of the client, and reads as little of each reply as
+it needs for the next request.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+from sandbox_client import _pipe_wire, _shell_wire
+from sandbox_client._pipes import AFTER_NEWS, LONG_POLL
+from sandbox_client._runtime_wire import Task
+from sandbox_client._terminal import CUT_LENGTH, MAX_EFFORT
+from sandbox_client._watch import pauses
+
+if TYPE_CHECKING:
+    import httpx
+    from sandbox_client._message import Request
+
+Api = Literal["pipes", "terminal"]
+TIME_LIMIT = 120.0  # seconds for a request
+
+
+async def run_bare(http: httpx.AsyncClient, api: Api, name: str, command: str) -> int:
+    """Run a command in a new session and return the number of characters that it has printed."""
+    run = _run_with_pipes if api == "pipes" else _run_on_terminal
+    return await run(http, name, f"bare-{secrets.token_hex(4)}", Task(command))
+
+
+async def read_bare(http: httpx.AsyncClient, api: Api, name: str, session: str) -> int:
+    """Read the output of a session's command; return the number of characters."""
+    if api == "pipes":
+        return len((await _send(http, _pipe_wire.output(name, session, 0, 0)))["stdout"])
+    return _length(await _send(http, _shell_wire.view(name, session)))
+
+
+async def _run_with_pipes(http: httpx.AsyncClient, name: str, session: str, task: Task) -> int:
+    await _send(http, _pipe_wire.open_session(name, session))
+    seen = await _send(http, _pipe_wire.execute(name, session, task))
+    size = len(seen["stdout"])
+    if size <= _pipe_wire.SURELY_WHOLE and seen["status"] != "running":
+        return size
+    offset, stderr_offset = seen["offset"], seen["stderr_offset"]
+    if size > _pipe_wire.SURELY_WHOLE:  # cut, and read again
+        size = offset = stderr_offset = 0
+    wait = LONG_POLL
+    while True:
+        request = _pipe_wire.output(name, session, offset, stderr_offset, wait=wait)
+        seen = await _send(http, request)
+        offset, stderr_offset = seen["offset"], seen["stderr_offset"]
+        size += len(seen["stdout"])
+        if seen["command"]["status"] != "running":
+            return size
+        is_look_after_news = not wait
+        wait = LONG_POLL
+        if not is_look_after_news and (seen["stdout"] or seen["stderr"]):
+            wait = 0.0
+            await anyio.sleep(AFTER_NEWS)
+
+
+async def _run_on_terminal(http: httpx.AsyncClient, name: str, session: str, task: Task) -> int:
+    await _send(http, _shell_wire.open_session(name, session))
+    seen = await _send(http, _shell_wire.execute(name, session, task))
+    if seen["status"] != "running" and len(seen["output"]) < CUT_LENGTH:
+        return len(seen["output"])
+    effort = 0.0
+    for pause in pauses():
+        await anyio.sleep(max(pause, effort))
+        began = anyio.current_time()
+        seen = await _send(http, _shell_wire.view(name, session))
+        effort = min(9 * (anyio.current_time() - began), MAX_EFFORT)
+        if seen["status"] != "running":
+            break
+    return _length(seen)
+
+
+def _length(view: dict[str, Any]) -> int:
+    return len(view["console"][-1]["output"])
+
+
+async def _send(http: httpx.AsyncClient, request: Request) -> dict[str, Any]:
+    """Send a request and return the data of its reply."""
+    reply = await http.request(request.method, request.path, json=request.body, timeout=TIME_LIMIT)
+    data: dict[str, Any] = reply.raise_for_status().json()["data"]
+    return data
