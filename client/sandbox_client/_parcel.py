@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from . import _file_wire
-from ._errors import SandboxError
+from ._errors import FileRefused, NoSuchFile, SandboxError
 from ._runtime_wire import Parcel
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ async def send_ahead(
         command = f" {command}"
     try:
         await run(f"mkdir -m 700 {parcel.directory}")
+        await _check_home(proxy, name, leaf)
         pieces = {"run": await _send(proxy, name, f"{HOME}/{leaf}/run", _reader(command), watch)}
         if stdin is not None:
             pieces["in"] = await _send(proxy, name, f"{HOME}/{leaf}/in", stdin, watch)
@@ -79,6 +80,21 @@ async def remove(parcel: Parcel, run: Run) -> None:
 def exported(env: Mapping[str, str]) -> str:
     """Return the shell's commands that set these variables."""
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
+
+
+async def _check_home(proxy: Proxy, name: str, leaf: str) -> None:
+    """Look whether the private directory is where files will be written.
+
+    Raises:
+        FileRefused: it is not: files would be in a new directory, which others can read.
+    """
+    try:
+        _file_wire.read_listing(await proxy.send(_file_wire.listing(name, f"{HOME}/{leaf}")))
+    except NoSuchFile:
+        raise FileRefused(
+            f"The home directory of the shell in sandbox '{name}' is not {HOME}",
+            advice="Make a sandbox with {create} from an image where it is.",
+        ) from None
 
 
 async def _send(proxy: Proxy, name: str, path: str, read: Read, watch: Watch) -> int:

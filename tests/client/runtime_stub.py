@@ -35,6 +35,8 @@ class RuntimeStub:
                 data = base64.b64decode(body["content"])
                 self.files[body["file"].rpartition("/")[2]] = data
                 return file_reply({"bytes_written": len(data)})
+            case "list":
+                return file_reply({"files": []})
             case "exec":
                 self.bodies.append(body)
                 is_own = str(body["command"]).startswith(("mkdir", "cd", "rm"))

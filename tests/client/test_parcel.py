@@ -55,6 +55,10 @@ class Sandbox:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
+        if request.url.path.endswith("/list"):
+            if self.fails == "home":
+                return file_error("not_found", body["path"], "no such directory")
+            return file_reply({"files": []})
         leaf = body["file"].rpartition("/")[2]
         assert body["file"].startswith(f"{HOME}/.remote-sandbox-")
         self.log.append(f"write {leaf}")
@@ -138,7 +142,13 @@ async def test_variables_are_set_in_the_file_of_the_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fails", "kind"), [("mkdir", ProxyFailed), ("run", FileRefused), ("in.00000001", FileRefused)]
+    ("fails", "kind"),
+    [
+        ("mkdir", ProxyFailed),
+        ("home", FileRefused),
+        ("run", FileRefused),
+        ("in.00000001", FileRefused),
+    ],
 )
 async def test_a_parcel_that_fails_is_removed_and_the_command_was_not_run(
     fails: str, kind: type[SandboxError]
