@@ -219,4 +219,6 @@ def _ending(prompt: Prompt) -> str:
             return f"no command has run in session '{prompt.session}'"
         case _:
             waited = after or f", waited for {prompt.seconds:.1f} s"
+            if prompt.unseen:
+                return f"it ran when it was last seen, in session '{prompt.session}'{waited}"
             return f"still running in session '{prompt.session}'{waited}"

@@ -110,6 +110,21 @@ def write(text: str) -> None:
         raise OutputLost(exc.strerror or "no reason given") from exc
 
 
+def write_error(text: str) -> None:
+    """Write to standard error; where nobody can read it, write no more there."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        forget_errors()
+
+
+def forget_errors() -> None:
+    """Send standard error nowhere from now on."""
+    with contextlib.suppress(OSError, ValueError):  # not a file, in a test
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def forget_output() -> None:
     """Let Python flush what it could not write to nowhere when it ends, and say nothing."""
     if sys.stdout is not None:
@@ -150,7 +165,7 @@ class Face:
     def say(self, text: str) -> None:
         """Tell the person something that is not the result, on a line of its own."""
         self._end_line()
-        self._err.print(Text(text))
+        self._print_error(Text(text))
 
     def note(self, text: str) -> None:
         """Tell how a command stands, in a way in which none of its output can look in a terminal.
@@ -158,12 +173,18 @@ class Face:
         Output has no colours there, as its control sequences are shown as text.
         """
         self._end_line()
-        self._err.print(Text.assemble(("remote-sandbox: ", "bold cyan"), text))
+        self._print_error(Text.assemble(("remote-sandbox: ", "bold cyan"), text))
 
     def _end_line(self) -> None:
         if self._is_line_open:
-            self._err.print()
+            self._print_error()
             self._is_line_open = False
+
+    def _print_error(self, *what: Text) -> None:
+        try:
+            self._err.print(*what)
+        except (OSError, SystemExit):  # rich exits where a pipe has no reader
+            forget_errors()
 
     @property
     def is_terminal(self) -> bool:
@@ -202,9 +223,9 @@ class Face:
             story = {"message": error.message, "fault": error.fault, "next": step}
             self.result("", {"error": story})
             return
-        self._err.print(Text.assemble(("error: ", "bold red"), error.message))
-        self._err.print(Text.assemble(("fault: ", "bold"), error.fault))
-        self._err.print(Text.assemble(("next:  ", "bold"), step))
+        self._print_error(Text.assemble(("error: ", "bold red"), error.message))
+        self._print_error(Text.assemble(("fault: ", "bold"), error.fault))
+        self._print_error(Text.assemble(("next:  ", "bold"), step))
 
     def opened(self, session: str, *, after: int = 0, stderr_after: int = 0) -> None:
         """Take the session that a command runs in, and up to where its output is known."""
@@ -258,8 +279,7 @@ class Face:
         if not text:
             return
         if is_error:
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            write_error(text)
         else:
             write(text)
         if is_error or self._out.is_terminal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Unit = Literal["characters", "bytes"]  # of positions
@@ -106,6 +106,13 @@ class Output:
     def text(self) -> str:
         """The text of all parts."""
         return "".join(part.text for part in self.parts)
+
+    def masked(self, secret: str, cover: str) -> Output:
+        """Return the output with `cover`, which has the secret's length, for each secret."""
+        if not secret:
+            return self
+        parts = tuple(replace(part, text=part.text.replace(secret, cover)) for part in self.parts)
+        return replace(self, parts=parts)
 
     def gone_after(self, position: int) -> int:
         """Return how many positions after this one can no longer be read."""

@@ -374,9 +374,10 @@ class Prompts:
         candidates: list[RemoteCommand] = [
             TerminalCommand(self.sandboxes, name, session, watch, after=after)
         ]
-        if name not in self.sandboxes.without_pipes:
-            place = 0 if session.startswith(_PIPE_PREFIXES) else 1
-            candidates.insert(place, piped)
+        is_of_pipes = session.startswith(_PIPE_PREFIXES)
+        has_pipes = name not in self.sandboxes.without_pipes  # as far as this client knows
+        if is_of_pipes or has_pipes:
+            candidates.insert(0 if is_of_pipes and has_pipes else 1, piped)
         gone: SandboxError | None = None
         for remote in candidates:
             try:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ._output import REPLACEMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._excerpt import Excerpt
+    from ._output import Output
 
 MASK = "[key]"
 
@@ -16,6 +24,13 @@ _ERASED_LINE = "\r\x1b[K"
 def mask(text: str, secret: str) -> str:
     """Return `text` with a mask for each occurrence of the secret."""
     return text.replace(secret, MASK) if secret else text
+
+
+def cut_masked(output: Output, secret: str, cut: Callable[[Output], Excerpt]) -> Excerpt:
+    """Return a part of an output in which the secret is masked, also where it is cut in two."""
+    cover = MASK.ljust(len(secret), "*")
+    excerpt = cut(output.masked(secret, cover))
+    return replace(excerpt, text=mask(excerpt.text, cover if secret else ""))
 
 
 def visible(text: str) -> str:

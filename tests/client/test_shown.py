@@ -7,7 +7,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._shown import MASK, OutputFilter, visible
+from sandbox_client._excerpt import head_and_tail
+from sandbox_client._output import Output
+from sandbox_client._shown import MASK, OutputFilter, cut_masked, visible
 
 from tests.client.strategies import many_examples
 
@@ -71,3 +73,18 @@ def test_bytes_that_are_no_text_are_counted() -> None:
     for piece in ("a\ufffd", "\ufffdb"):
         output.feed(piece)
     assert output.replaced == 2
+
+
+@pytest.mark.parametrize("before", range(5, 16))
+def test_no_part_of_the_key_is_shown_where_a_cut_goes_through_it(before: int) -> None:
+    output = Output.of("x" * before + KEY + "y" * 30)
+
+    shown = cut_masked(output, KEY, lambda it: head_and_tail(it, 32))
+
+    assert "sk_live" not in shown.text
+    assert "aab" not in shown.text
+    assert shown.after == before + len(KEY) + 30
+
+
+def test_a_key_that_is_not_cut_is_masked_in_its_usual_way() -> None:
+    assert cut_masked(Output.of(f"a{KEY}b"), KEY, head_and_tail).text == f"a{MASK}b"

@@ -12,7 +12,6 @@ import shlex
 import stat
 import sys
 import termios
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -29,7 +28,7 @@ from sandbox_client._errors import DiskFailed, InvalidInput, SandboxError
 from sandbox_client._excerpt import page
 from sandbox_client._face import write
 from sandbox_client._runtime_wire import SIGNALS
-from sandbox_client._shown import mask
+from sandbox_client._shown import cut_masked
 from sandbox_client._watch import OutputListener
 
 from .command import NAME, NO_RESULT, OK, TIMED_OUT, Command, argument
@@ -194,6 +193,8 @@ def _show(
     """Print the end of the output; return the command's own exit code where there is one."""
     _end(client, face, prompt, after=after, stderr_after=stderr_after)
     standing = prompt.standing
+    if prompt.unseen:
+        face.note(f"in the end it could not be reached: {prompt.unseen}")
     if standing.state == "running":
         face.note(f"{ending(prompt)}; {face.spell('output')} follows it")
         return NO_RESULT if is_asked_to_stay else OK
@@ -219,13 +220,9 @@ def _end(
     if not face.as_json:
         return
     secret = client.proxy.config.api_key
-    shown = [
-        replace(whole, text=mask(whole.text, secret))
-        for whole in (
-            page(prompt.output, after, None),
-            *([page(prompt.errors, stderr_after, None)] if prompt.errors is not None else []),
-        )
-    ]
+    shown = [cut_masked(prompt.output, secret, lambda it: page(it, after, None))]
+    if prompt.errors is not None:
+        shown.append(cut_masked(prompt.errors, secret, lambda it: page(it, stderr_after, None)))
     face.result("", prompt_content(prompt, *shown))
 
 

@@ -17,7 +17,7 @@ from sandbox_client._content import (
 from sandbox_client._errors import pluralize
 from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, page, tail
 from sandbox_client._prompts import DEFAULT_WAIT, MAX_WAIT
-from sandbox_client._shown import mask, visible
+from sandbox_client._shown import cut_masked, visible
 from sandbox_client._watch import OutputListener
 
 from .sandboxes import NAME
@@ -110,10 +110,10 @@ def _answer(client: Client, prompt: Prompt, cut: _Cut) -> Result:
     The output comes last, with its length, so that nothing in it can pass for the tool's own words.
     """
     secret = client.proxy.config.api_key
-    shown = _masked(cut(prompt.output), secret)
+    shown = cut_masked(prompt.output, secret, cut)
     errors = None
     if prompt.errors is not None:
-        errors = _masked(cut(prompt.errors, name="stderr_after"), secret)
+        errors = cut_masked(prompt.errors, secret, lambda it: cut(it, name="stderr_after"))
     notes = [f"[{ending(prompt)}]"]
     if prompt.unseen:
         notes.append(f"[in the end it could not be reached: {prompt.unseen}]")
@@ -136,16 +136,14 @@ def _answer(client: Client, prompt: Prompt, cut: _Cut) -> Result:
 
 def _told_lengths(text: str, error_text: str, prompt: Prompt) -> str:
     if not text and not error_text:
+        if prompt.output.text or (prompt.errors and prompt.errors.text):
+            return "[It has printed blank lines only.]"
         return "[It has printed nothing.]" if not prompt.output.start else "[Nothing new.]"
     told = [f"{pluralize(len(text), 'character')} of output"] if text else []
     if error_text:
         told.append(f"{pluralize(len(error_text), 'character')} of standard error")
     mixed = ", with standard error in it" if prompt.errors is None else ""
     return f"[What follows is {' and '.join(told)}{mixed}.]"
-
-
-def _masked(excerpt: Excerpt, secret: str) -> Excerpt:
-    return replace(excerpt, text=mask(excerpt.text, secret))
 
 
 def _call_of_output(name: str, session: str, **more: int) -> str:
