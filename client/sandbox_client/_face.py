@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import Progress
@@ -116,20 +116,18 @@ def write_error(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
-        forget_errors()
-
-
-def forget_errors() -> None:
-    """Send standard error nowhere from now on."""
-    with contextlib.suppress(OSError, ValueError):  # not a file, in a test
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        _send_nowhere(sys.stderr)
 
 
 def forget_output() -> None:
     """Let Python flush what it could not write to nowhere when it ends, and say nothing."""
-    if sys.stdout is not None:
+    _send_nowhere(sys.stdout)
+
+
+def _send_nowhere(stream: TextIO | None) -> None:
+    if stream is not None:
         with contextlib.suppress(OSError, ValueError):  # not a file, in a test
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Face:
@@ -184,7 +182,7 @@ class Face:
         try:
             self._err.print(*what)
         except (OSError, SystemExit):  # rich exits where a pipe has no reader
-            forget_errors()
+            _send_nowhere(sys.stderr)
 
     @property
     def is_terminal(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from ._message import Request, as_object, member, optional, path_of, unlike
 from ._output import News
 from ._runtime_wire import (
+    ANSWER_WITHIN,
     ENVIRONMENT,
     SessionRow,
     Standing,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ._message import Operation, Reply
     from ._runtime_wire import Signal, State, Task
 
-ANSWER_WITHIN = 0.05  # seconds: a command that ends sooner needs no second request
 MAX_INLINE = 50_000  # characters of a stream in the answer to `execute`
 SURELY_WHOLE = 40_000  # characters: a longer one may have been cut
 AFTER_ALL = 2**53 - 1  # an offset behind any output

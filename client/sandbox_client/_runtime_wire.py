@@ -14,11 +14,13 @@ from ._message import KEY_PREFIX, as_object, check_text, member, unlike
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-from ._message import Reply
+    from ._message import Reply
 
 State = Literal["empty", "running", "completed", "killed", "timed_out"]
 Signal = Literal["SIGINT", "SIGTERM", "SIGKILL"]
 SIGNALS: tuple[Signal, ...] = ("SIGINT", "SIGTERM", "SIGKILL")
+
+ANSWER_WITHIN = 0.05  # seconds: a command that ends sooner needs no second request
 
 # No pager, no colour and no question that waits for an answer.
 ENVIRONMENT = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from ._message import Request, as_object, member, optional, path_of
 from ._output import News, Output, Part
 from ._runtime_wire import (
+    ANSWER_WITHIN,
     ENVIRONMENT,
     SessionRow,
     Standing,
@@ -40,7 +41,6 @@ _SETTINGS = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
 _START = f'[ "${{REMOTE_SANDBOX-}}" ] || export REMOTE_SANDBOX=1 {_SETTINGS}; '
 _NO_INPUT = " </dev/null"  # the terminal has no end of input: a reader would wait for ever
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
-ANSWER_WITHIN = 0.05  # seconds: a command that ends sooner needs no second request
 KILL_AFTER = 5  # seconds between the two signals of a time limit
 _KILLED = {"terminated", "hard_timeout"}
 RUNTIME_KEEPS = 9_900_000  # characters, or a few more: half of them the start, half the end
