@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ._errors import ConfigError, InvalidInput
-from ._shell_wire import quote
+from ._runtime_wire import quote
 
 PLACEHOLDER = "{prompt}"
 DEFAULT_COMMAND = f"cd /sandbox && gemini -y -p {PLACEHOLDER}"

@@ -23,6 +23,7 @@ from ._commands.command import (
     READER_GONE,
     TIMED_OUT,
     USAGE,
+    Interruption,
     interruptible,
 )
 from ._errors import ConfigError, InvalidInput, SandboxError, mask_keys, spell_verbs
@@ -49,12 +50,14 @@ exit codes:
   {FAILED}    the proxy refused, failed or could not be reached
   {USAGE}    wrong usage, or a configuration that cannot be used
   {NOT_READY}    accepted, but not ready, or not paused, yet
-  {INTERRUPTED}  interrupted with Ctrl-C
+  {INTERRUPTED}  interrupted with Ctrl-C (SIGTERM: 143, SIGHUP: 129)
   {READER_GONE}  nobody reads the output any more, as in `… | head`
 prompt, agent and output end with the command's own exit
 code (128 + n after signal n), {TIMED_OUT} after its time limit,
-or {NO_RESULT} where there is none; cp ends with {FAILED} where it
-skipped something.
+or {NO_RESULT} where there is none, also after wrong usage; output
+of a command that runs ends with {OK}. cancel ends with {NO_RESULT}
+where the command may go on, cp with {FAILED} where it skipped
+something.
 
 The configuration (proxyUrl, apiKey), which login writes, is
 {_config.DEFAULT_PATH};
@@ -153,17 +156,23 @@ def _serve() -> int:
 
 def _do(command: Command, arguments: argparse.Namespace) -> int:
     face = Face(as_json="json" in arguments, name=getattr(arguments, "name", ""))
+    with interruptible() as interruption:
+        return _attempt(command, arguments, face, interruption)
+
+
+def _attempt(
+    command: Command, arguments: argparse.Namespace, face: Face, interruption: Interruption
+) -> int:
     try:
-        with interruptible():
-            return anyio.run(command.run, _Access(os.environ, face.say), arguments, face)
+        return anyio.run(command.run, _Access(os.environ, face.say), arguments, face)
     except SandboxError as error:
         face.error(error)
         is_misuse = isinstance(error, ConfigError | InvalidInput)
         return _misused(command) if is_misuse else command.failed
     except KeyboardInterrupt:
         face.end_output()
-        face.say(spell_verbs(command.interrupted(face), face.spell))
-        return INTERRUPTED
+        face.note(spell_verbs(command.interrupted(face), face.spell))
+        return 128 + interruption.signal
 
 
 def _misused(command: Command | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signal import Signals
 from typing import TYPE_CHECKING
 
 from ._errors import NeverReady, NotReady, pluralize
@@ -115,7 +116,8 @@ def _told_session(row: SessionRow, seen: Prompt | None) -> str:
         "killed": f"was killed: {command}",
         "timed_out": f"was killed by its time limit: {command}",
         "empty": "has run nothing",
-        "ended": "ended earlier; it was not looked at",
+        "unknown": "is there",
+        "ended": "has ended; what ran in it is not known",
     }
     said = words[_standing(row, seen)]
     line = last_line(seen.printed) if seen else ""
@@ -191,11 +193,28 @@ def ending(prompt: Prompt) -> str:
         return words
     *before, last = [_signal(each, prompt) for each in prompt.signals]
     if not prompt.standing.has_ended:
-        return f"{words}; {' and '.join([*before, last])} did not end it"
-    vain = f"; {' and '.join(before)} did not end it" if before else ""
+        all_sent = _listed([*before, last])
+        if prompt.unseen:
+            return f"{all_sent} sent; whether the command has ended is not known"
+        return f"{words}; {all_sent} did not end it"
+    vain = f"; {_listed(before)} did not end it" if before else ""
     if prompt.standing.state == "killed":
         return f"killed by {last}{vain}"
     return f"{words}, ended by {last}{vain}"
+
+
+def out_of_sight(prompt: Prompt) -> str:
+    """Return the words for a command that could not be looked at in the end; else nothing."""
+    if not prompt.unseen:
+        return ""
+    if prompt.standing.has_ended:
+        return f"its output could not be read to the end: {prompt.unseen}"
+    return f"in the end it could not be reached: {prompt.unseen}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    *before, last = words
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _signal(signal: Signal, prompt: Prompt) -> str:
@@ -211,14 +230,25 @@ def _ending(prompt: Prompt) -> str:
             code = "unknown" if seen.exit_code is None else seen.exit_code
             return f"exit code {code}{after}"
         case "killed":
-            return f"killed before it ended{after}"
+            signal = "" if seen.exit_code is None else f" by {_name_of(seen.exit_code - 128)}"
+            return f"killed{signal}{after}"
         case "timed_out":
             limit = f" of {prompt.time_limit:g} s" if prompt.time_limit else ""
             return f"killed by its time limit{limit}{after}"
         case "empty":
             return f"no command has run in session '{prompt.session}'"
+        case "unknown":
+            return f"how it stands is not known, in session '{prompt.session}'"
         case _:
             waited = after or f", waited for {prompt.seconds:.1f} s"
             if prompt.unseen:
                 return f"it ran when it was last seen, in session '{prompt.session}'{waited}"
             return f"still running in session '{prompt.session}'{waited}"
+
+
+def _name_of(signal: int) -> str:
+    """Return the name of a signal, such as SIGTERM."""
+    try:
+        return Signals(signal).name
+    except ValueError:
+        return f"signal {signal}"

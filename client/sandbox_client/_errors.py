@@ -4,6 +4,7 @@ SandboxError
 ├── ConfigError           the configuration on this machine
 ├── InvalidInput          a name or an argument, refused before any request
 ├── DiskFailed            a file of this machine cannot be read or written
+│   └── InputUnreadable   ... standard input, which a command was to get
 ├── FileChanged           a file was not the same at the end of a copy as at its beginning
 ├── ProxyUnreachable      no answer came
 │   ├── Undelivered       ... and the request did not reach the proxy
@@ -168,6 +169,13 @@ class DiskFailed(SandboxError):
     advice = "Check the path, its permissions and the room on the disk, then try again."
 
 
+class InputUnreadable(DiskFailed):
+    """Standard input, which was to be sent to a command, cannot be read."""
+
+    fault = "standard input here, which is closed or fails."
+    advice = "Give --stdin a pipe or a file, or leave it out."
+
+
 class FileChanged(SandboxError):
     """What a copy ended with is not what it began with; it was thrown away."""
 
@@ -285,10 +293,10 @@ class NoSuchAPI(ProxyRefused):
 class SessionGone(ProxyRefused):
     """The sandbox has no session of that id, or has it no more."""
 
-    fault = "the session's id, or the session has gone: a pause, or an hour without use, ends it."
+    fault = "the session's id, or the session has gone."
     advice = (
-        "See what runs and what ended with {sessions}. A pause ends every session, and an hour"
-        " without use one that runs nothing; files are kept."
+        "See what runs and what ended with {sessions}. A pause ends every session; an hour without"
+        " use ends those of commands with pipes (command-…)."
     )
 
 

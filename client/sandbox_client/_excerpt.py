@@ -58,11 +58,9 @@ def tail(output: Output, limit: int = MAX_TAIL, *, name: str = "after") -> Excer
     return Excerpt(f"{marker}{text}", output.end, left_out, output.gone)
 
 
-def page(
-    output: Output, after: int, limit: int | None = MAX_OUTPUT, *, name: str = "after"
-) -> Excerpt:
-    """Return the characters after position `after`, in order, as many as one reply holds."""
-    shown = output.read(after, limit)
+def page(output: Output, limit: int | None = MAX_OUTPUT, *, name: str = "after") -> Excerpt:
+    """Return the characters of the output in order, as many as one reply holds."""
+    shown = output.read(output.start, limit)
     left_out = output.end - shown.end
     later = output.gone_after(shown.end)  # among those left out
     told = f"[… {_told_gone(shown.gone)} …]\n" if shown.gone else ""

@@ -235,10 +235,10 @@ class Face:
         """The positions up to which standard output and standard error were printed."""
         return self._after, self._stderr_after
 
-    def show_output(self, secret: str, *, is_raw: bool = False) -> None:
-        """Mask a secret in output from now on, and pass its control sequences on if it is raw."""
-        self._filter = OutputFilter(secret, is_terminal=self._out.is_terminal, is_raw=is_raw)
-        self._error_filter = OutputFilter(secret, is_terminal=self._err.is_terminal, is_raw=is_raw)
+    def show_output(self, *, is_raw: bool = False) -> None:
+        """From now on pass the control sequences of output on to a terminal if it is raw."""
+        self._filter = OutputFilter(is_terminal=self._out.is_terminal, is_raw=is_raw)
+        self._error_filter = OutputFilter(is_terminal=self._err.is_terminal, is_raw=is_raw)
 
     def on_output(self, news: News) -> None:
         """Print a command's output as it comes; from then on, that is all that is shown."""
@@ -261,11 +261,11 @@ class Face:
             self._print(self._filter.feed(news.text))
 
     def end_output(self) -> None:
-        """Print the held-back ends of the output, and how many characters were no text."""
+        """End the output, and tell how many of its characters were no text."""
         if self.as_json:
             return
-        self._print(self._filter.end())
-        self._print(self._error_filter.end(), is_error=True)
+        self._filter.end()
+        self._error_filter.end()
         if count := self._filter.replaced + self._error_filter.replaced:
             self._filter.replaced = self._error_filter.replaced = 0
             self.note(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 Unit = Literal["characters", "bytes"]  # of positions
@@ -65,6 +65,14 @@ class Part:
                 high = middle
         return low
 
+    def split(self, length: int) -> tuple[Part, Part]:
+        """Return the first `length` characters, and the rest."""
+        if length >= len(self.text):
+            return self, Part(self.end, "", self.end)
+        middle = self.position_after(length)
+        first = Part(self.start, self.text[:length], middle)
+        return first, Part(middle, self.text[length:], self.end)
+
 
 @dataclass(frozen=True)
 class Page:
@@ -107,19 +115,20 @@ class Output:
         """The text of all parts."""
         return "".join(part.text for part in self.parts)
 
-    def masked(self, secret: str, cover: str) -> Output:
-        """Return the output with `cover`, which has the secret's length, for each secret."""
-        if not secret:
+    def since(self, position: int) -> Output:
+        """Return the output from a position on, or from its end if that is before it."""
+        position = min(position, self.end)
+        if position <= self.start:
             return self
-        parts = tuple(replace(part, text=part.text.replace(secret, cover)) for part in self.parts)
-        return replace(self, parts=parts)
+        rests = [part.split(part.length_before(position))[1] for part in self.parts]
+        parts = tuple(rest for rest in rests if rest.text)
+        return Output(position, parts, self.gone_after(position), self.unit)
 
     def gone_after(self, position: int) -> int:
         """Return how many positions after this one can no longer be read."""
         gaps = sum(
-            two.start - one.end
+            max(two.start - max(one.end, position), 0)
             for one, two in itertools.pairwise(self.parts)
-            if two.start > position
         )
         return min(self.gone, gaps)
 
@@ -157,7 +166,7 @@ class Recorder:
         self._gone += gone
         part = Part(self.end + gone, news.text, news.end)
         self.end = news.end
-        head, rest = _split(part, MAX_HEAD - self._head_length)
+        head, rest = part.split(MAX_HEAD - self._head_length)
         if head.text:
             self._head.append(head)
             self._head_length += len(head.text)
@@ -175,18 +184,10 @@ class Recorder:
         """Drop text from the beginning of a tail that has become too long."""
         while self._tail_length > MAX_TAIL:
             first = self._tail.popleft()
-            dropped, kept = _split(first, self._tail_length - MAX_TAIL)
+            dropped, kept = first.split(self._tail_length - MAX_TAIL)
             self._tail_length -= len(dropped.text)
             if kept.text:
                 self._tail.appendleft(kept)
-
-
-def _split(part: Part, length: int) -> tuple[Part, Part]:
-    """Return the first `length` characters of a part, and the rest."""
-    if length >= len(part.text):
-        return part, Part(part.end, "", part.end)
-    middle = part.position_after(length)
-    return Part(part.start, part.text[:length], middle), Part(middle, part.text[length:], part.end)
 
 
 def _joined(parts: list[Part]) -> list[Part]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 HOME = "/home/gem"  # the runtime's
 Read = Callable[[int], Awaitable[bytes]]  # so many bytes, fewer only at the end
 Run = Callable[[str], Awaitable[None]]  # a command of the client's own, which has to succeed
+OLD = 24 * 60  # minutes
+_PREFIX = ".remote-sandbox-"
 _FAREWELL = 5.0  # seconds to remove the files of a command that was not started
 
 
@@ -49,13 +51,15 @@ async def send_ahead(
     Raises:
         FileRefused: the sandbox has no room for it.
     """
-    leaf = f".remote-sandbox-{secrets.token_hex(4)}"
+    leaf = f"{_PREFIX}{secrets.token_hex(4)}"
     parcel = Parcel(f'"$HOME"/{leaf}', has_input=stdin is not None)
     command = (exported(task.env) if exports else "") + task.command
     if command.startswith("-"):  # an option of `eval`
         command = f" {command}"
     try:
-        await run(f"mkdir -m 700 {parcel.directory}")
+        # What a killed client has left there goes, too; a command that still needs it is not old.
+        old = f'find "$HOME"/{_PREFIX}* -maxdepth 0 -mmin +{OLD} -exec rm -rf {{}} +'
+        await run(f"{old} 2>/dev/null; mkdir -m 700 {parcel.directory}")
         await _check_home(proxy, name, leaf)
         pieces = {"run": await _send(proxy, name, f"{HOME}/{leaf}/run", _reader(command), watch)}
         if stdin is not None:

@@ -6,6 +6,7 @@ to the command from anywhere until the session was idle for an hour or the sandb
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -20,8 +21,10 @@ from ._runtime_wire import (
     check_task,
     data_of,
     exit_code_of,
+    in_bash,
     remark,
     text_of,
+    unquoted,
     without_parcel,
 )
 from ._wire import WORK, check_name
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 MAX_INLINE = 50_000  # characters of a stream in the answer to `execute`
 SURELY_WHOLE = 40_000  # characters: a longer one may have been cut
 AFTER_ALL = 2**53 - 1  # an offset behind any output
-_NO_INPUT = "exec </dev/null; "  # stdin is a pipe that nothing closes: a reader would never end
+_NO_INPUT = " </dev/null"
+_RUN = re.compile(rf"exec bash -c (?:-- )?(.+){_NO_INPUT}", re.DOTALL)
 _STATES: dict[str, State] = {
     "pending": "running",
     "running": "running",
@@ -47,17 +51,14 @@ _STATES: dict[str, State] = {
 
 @dataclass(frozen=True)
 class Piece:
-    """How a command stands, and its output from the requested offsets on."""
+    """How a command stands, and its output from the requested offsets on.
+
+    `ends` are the offsets after it, which are smaller than the requested ones where those are
+    behind the end.
+    """
 
     standing: Standing
     news: tuple[News, ...] = ()
-
-
-@dataclass(frozen=True)
-class EndOfOutput:
-    """How a command stands, and how many bytes it has written to each stream."""
-
-    standing: Standing
     ends: tuple[int, int] = (0, 0)
 
 
@@ -131,7 +132,7 @@ def read_executed(reply: Reply) -> Piece:
         BrokenReply: the reply is not the runtime's.
     """
     data = as_object(data_of(reply), "data")
-    standing, news = _standing(data), _news(data, 0, 0)
+    standing, news = _standing(data), _news(*_streams(data, 0, 0))
     if any(each.gone or len(each.text) > SURELY_WHOLE for each in news):
         return Piece(replace(standing, state="running", exit_code=None))
     return Piece(standing, news)
@@ -143,22 +144,9 @@ def read_output(reply: Reply, offset: int, stderr_offset: int) -> Piece:
     command = data.get("command")
     if command is None:
         return Piece(Standing("empty"))
-    news = _news(data, offset, stderr_offset)
-    return Piece(_standing(as_object(command, "data.command")), news)
-
-
-def read_end(reply: Reply) -> EndOfOutput:
-    """Read the reply to `output` with offsets behind the end."""
-    data = as_object(data_of(reply), "data")
-    command = data.get("command")
-    if command is None:
-        return EndOfOutput(Standing("empty"))
+    output, errors = _streams(data, offset, stderr_offset)
     standing = _standing(as_object(command, "data.command"))
-    return EndOfOutput(standing, (_offset(data, "offset"), _offset(data, "stderr_offset")))
-
-
-def _offset(data: Mapping[str, object], name: str) -> int:
-    return member(data, name, int) if data.get(name) is not None else 0
+    return Piece(standing, _news(output, errors), (output.end, errors.end))
 
 
 def read_sessions(reply: Reply) -> list[SessionRow]:
@@ -195,14 +183,17 @@ def read_done(reply: Reply) -> None:
 def _line(task: Task) -> str:
     if task.is_own:
         return task.command
+    # Standard input is a pipe that nothing closes: a reader would wait for ever.
+    line = f"exec {in_bash(task)}"
     if task.parcel is None:
-        return f"{_NO_INPUT}{task.command}"
-    return f"exec <{task.parcel.input} || exit 125; eval {task.parcel.script}{remark(task.command)}"
+        return f"{line}{_NO_INPUT}"
+    return f"{line} <{task.parcel.input}{remark(task.command)}"
 
 
 def _shown(line: str) -> str:
     """Return the command that a person gave, of one that a session shows."""
-    return line.removeprefix(_NO_INPUT) if line.startswith(_NO_INPUT) else without_parcel(line)
+    found = _RUN.fullmatch(line)
+    return unquoted(found[1]) if found else without_parcel(line)
 
 
 def _standing(content: Mapping[str, object]) -> Standing:
@@ -215,12 +206,13 @@ def _standing(content: Mapping[str, object]) -> Standing:
     return Standing(_STATES[status], code, _shown(optional(content, "command")))
 
 
-def _news(data: Mapping[str, object], offset: int, stderr_offset: int) -> tuple[News, ...]:
-    both = (
-        _stream(data, "stdout", "offset", offset, is_error=False),
-        _stream(data, "stderr", "stderr_offset", stderr_offset, is_error=True),
-    )
-    return tuple(news for news in both if news.text or news.gone)
+def _news(*streams: News) -> tuple[News, ...]:
+    return tuple(news for news in streams if news.text or news.gone)
+
+
+def _streams(data: Mapping[str, object], offset: int, stderr_offset: int) -> tuple[News, News]:
+    output = _stream(data, "stdout", "offset", offset, is_error=False)
+    return output, _stream(data, "stderr", "stderr_offset", stderr_offset, is_error=True)
 
 
 def _stream(

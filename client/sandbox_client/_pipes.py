@@ -5,25 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _pipe_wire
-from ._output import Output, Recorder
+from ._errors import InvalidInput, pluralize
+from ._output import Recorder
 from ._remote_command import (
     FIRST_LOOK_DEADLINE,
     LOOK_DEADLINE,
     SIGNAL_DEADLINE,
     RemoteCommand,
 )
+from ._shown import Masker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Literal
 
     from ._message import Reply, Request
-    from ._pipe_wire import EndOfOutput, Piece
+    from ._output import News, Output
+    from ._pipe_wire import Piece
     from ._runtime_wire import Signal, Standing, Task
     from ._sandboxes import Sandboxes
     from ._watch import Watch
 
 LONG_POLL = 25.0  # seconds: less than the patience of load balancers
-AFTER_NEWS = 0.05  # seconds until the next look
+AFTER_NEWS = 0.08  # seconds until the next look: with each line a request would be too many
 
 
 class PipeCommand(RemoteCommand):
@@ -40,9 +44,7 @@ class PipeCommand(RemoteCommand):
         stderr_after: int = 0,
     ) -> None:
         super().__init__(sandboxes, name, session, watch)
-        self._output = Recorder(after)
-        self._errors = Recorder(stderr_after)
-        self._is_quiet = True  # the last look brought no output
+        self._start_at(after, stderr_after)
 
     @property
     def api(self) -> Literal["pipes"]:
@@ -73,33 +75,41 @@ class PipeCommand(RemoteCommand):
         limit = FIRST_LOOK_DEADLINE if deadline is None else deadline
         await self._poll(0.0, limit, sent=sent)
 
-    async def peek(self, *, sent: bool = False) -> Standing:
+    async def peek(self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False) -> Standing:
         """Return how the command stands."""
-        return (await self._end(sent=sent)).standing
+        return (await self._at_end(deadline, sent=sent)).standing
 
     async def skip_to_end(self, length: int) -> None:
         """Leave out all but about the last `length` bytes of each stream."""
-        ends = (await self._end()).ends
-        self._output, self._errors = (Recorder(max(end - length, 0)) for end in ends)
+        self._start_at(*(max(end - length, 0) for end in (await self._at_end()).ends))
 
-    async def _end(self, *, sent: bool = False) -> EndOfOutput:
+    def _start_at(self, after: int, stderr_after: int) -> None:
+        self._starts = after, stderr_after
+        self._output, self._errors = Recorder(after), Recorder(stderr_after)
+        self._output_mask = Masker(self._watch.secret, after)
+        self._errors_mask = Masker(self._watch.secret, stderr_after)
+
+    async def _at_end(self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False) -> Piece:
         # An offset behind the end brings the offset of the end, and no output.
         after_all = _pipe_wire.AFTER_ALL
         request = _pipe_wire.output(self.name, self.session, after_all, after_all)
-        reply = await self._ask(request, sent=sent, deadline=FIRST_LOOK_DEADLINE)
-        return _pipe_wire.read_end(reply)
+        reply = await self._ask(request, sent=sent, deadline=deadline)
+        return _pipe_wire.read_output(reply, after_all, after_all)
 
     async def wait(self, pause: float) -> None:
-        """Wait for output or the end with a long poll, and look again a moment after output."""
+        """Wait for output or the end with a long poll, and a moment for what follows output."""
         watch = self._watch
         if watch.unseen:  # a poll that fails may fail at once
             await watch.timing.sleep(min(pause, watch.left))
         seconds = min(max(watch.left, 0.0), LONG_POLL)
-        await self._poll(seconds, watch.left + LOOK_DEADLINE, sent=True)
-        if not self._is_quiet and not self.standing.has_ended:
-            # A command often ends just after its last output.
-            await watch.timing.sleep(AFTER_NEWS)
-            await self._poll(0.0, watch.left + LOOK_DEADLINE, sent=True)
+        began = watch.timing.clock()
+        has_news = await self._poll(seconds, watch.left + LOOK_DEADLINE, sent=True)
+        if self.standing.has_ended:
+            return
+        # Without news, it took `seconds`, unless something on the way answers at once.
+        rest = AFTER_NEWS if has_news else pause - (watch.timing.clock() - began)
+        if (rest := min(rest, watch.left)) > 0:
+            await watch.timing.sleep(rest)
 
     async def send_signal(self, signal: Signal) -> None:
         """Send a signal to the command that runs."""
@@ -118,16 +128,37 @@ class PipeCommand(RemoteCommand):
     async def _take(self, reply: Reply) -> None:
         self._see(_pipe_wire.read_executed(reply))
 
-    async def _poll(self, seconds: float, deadline: float, *, sent: bool) -> None:
-        offset, stderr_offset = self._output.end, self._errors.end
+    async def _poll(self, seconds: float, deadline: float, *, sent: bool) -> bool:
+        """Read what is new, for which the runtime waits so many seconds; return whether it is."""
+        offset, stderr_offset = self._output_mask.end, self._errors_mask.end
         request = _pipe_wire.output(self.name, self.session, offset, stderr_offset, wait=seconds)
         reply = await self._ask(request, sent=sent, deadline=deadline)
-        self._see(_pipe_wire.read_output(reply, offset, stderr_offset))
+        piece = _pipe_wire.read_output(reply, offset, stderr_offset)
+        if piece.standing.state != "empty":
+            self._check_starts(piece.ends)
+        self._see(piece)
+        return bool(piece.news)
+
+    def _check_starts(self, ends: tuple[int, int]) -> None:
+        for start, end, which in zip(self._starts, ends, ("output", "standard error"), strict=True):
+            if start > end:
+                raise InvalidInput(
+                    f"The {which} of session '{self.session}' has {pluralize(end, 'byte')} so far,"
+                    f" and what follows byte {start} was asked for",
+                    advice=f"Give {end} at most, or leave it out to read all.",
+                )
 
     def _see(self, piece: Piece) -> None:
         self.standing = piece.standing
         self._watch.is_running = not self.standing.has_ended
-        self._is_quiet = not piece.news
         for news in piece.news:
+            mask = self._errors_mask if news.is_error else self._output_mask
+            self._record(mask.feed(news))
+        if self.standing.has_ended:
+            self._record(self._output_mask.flush())
+            self._record(self._errors_mask.flush())
+
+    def _record(self, shown: Iterable[News]) -> None:
+        for news in shown:
             (self._errors if news.is_error else self._output).add(news)
             self._watch.on_output(news)

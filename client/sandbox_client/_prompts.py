@@ -30,8 +30,9 @@ from ._excerpt import last_line
 from ._file_wire import MAX_BODY
 from ._output import Output
 from ._pipes import PipeCommand
+from ._remote_command import FIRST_LOOK_DEADLINE, LOOK_DEADLINE
 from ._runtime_wire import SIGNALS, Standing, Task, check_session, check_task
-from ._shown import mask
+from ._shown import masked
 from ._terminal import TerminalCommand, busy
 from ._waiting import Timing, reporting
 from ._watch import INSTANT, OutputListener, Watch, pauses
@@ -48,12 +49,15 @@ if TYPE_CHECKING:
 
 DEFAULT_WAIT = 45.0  # seconds
 MAX_WAIT = 240.0
+SETTLE = 2.0  # seconds after the first new output in which more of it is waited for
 GRACE: Mapping[Signal, float] = {"SIGINT": 3.0, "SIGTERM": 5.0, "SIGKILL": 7.0}  # seconds
 OWN_DEADLINE = 600.0  # seconds: to hash the files that a person would copy takes less
 CLOSE_DEADLINE = 5.0
+NOT_FOUND = 127  # a shell's exit code for a program that is not there
 MAX_VIEWED = 20  # sessions that a list looks into
 VIEWED_AT_ONCE = 4
 KILLS = 3  # attempts at a signal
+ASK_AGAIN = 300.0  # seconds after which a runtime without pipes is asked for them again
 LAST_LINES = 4_000  # bytes of an ended command's output, for its last line in a list
 _OWN_PREFIX = "files-"
 _PIPE_PREFIXES = ("command-", _OWN_PREFIX)
@@ -148,12 +152,12 @@ class Prompts:
                 watch.opened(remote.session)
                 await self._start(remote, task)
             prompt = await self._follow(remote, watch, _has_ended)
-        return replace(_by_limit(prompt, time_limit), started=True)
+        return replace(prompt, started=True, time_limit=time_limit)
 
     async def run_own(self, name: str, command: str, *, directory: str | None = None) -> Prompt:
-        """Run a command of the client's own once, and end its session."""
+        """Run a command of the client's own once, and end its session; mask nothing."""
         session = f"{_OWN_PREFIX}{secrets.token_hex(4)}"
-        watch = self._watch(OWN_DEADLINE, OutputListener(_tell_nobody))
+        watch = Watch(self.timing, OWN_DEADLINE, OutputListener(_tell_nobody))
         remote: RemoteCommand | None = None
         try:
             async with reporting(watch.tell):
@@ -180,6 +184,8 @@ class Prompts:
     ) -> Prompt:
         """Wait until there is more output than up to these positions, or until the end.
 
+        Where it was waited for, wait for what follows it within SETTLE, too.
+
         Raises:
             SessionGone: the sandbox has no such session, or has it no more.
         """
@@ -195,7 +201,12 @@ class Prompts:
 
         async with reporting(watch.tell):
             remote = await self._found(name, session, watch, after=after, stderr_after=stderr_after)
-            return await self._follow(remote, watch, is_enough)
+            was_heard = watch.is_heard
+            prompt = await self._follow(remote, watch, is_enough)
+            if not to_end and not was_heard and watch.is_heard:
+                watch.wait_for(min(SETTLE, watch.left))
+                prompt = await self._follow(remote, watch, _has_ended)
+        return prompt
 
     async def sessions(self, name: str) -> list[tuple[SessionRow, Prompt | None]]:
         """Return the sessions of a sandbox, the last used first, with how their commands stand."""
@@ -218,7 +229,7 @@ class Prompts:
             for row, has_pipes in rows[:MAX_VIEWED]:
                 tasks.start_soon(look, row, has_pipes)
         return [
-            (replace(row, command=mask(row.command, self._secret)), seen.get(row.id))
+            (replace(row, command=masked(row.command, self._secret)), seen.get(row.id))
             for row, _ in rows
         ]
 
@@ -239,13 +250,10 @@ class Prompts:
         sent: list[Signal] = []
         lost = ""
         async with reporting(watch.tell):
-            remote = await self._found(name, session, watch, peeks=True)
-            if _has_ended(remote):
-                await remote.look(remote.first_deadline)
-                return replace(self._prompt(remote, watch), was_over=True)
-            for signal in signals:
+            remote = await self._found(name, session, watch, is_to_die=True)
+            for signal in () if _has_ended(remote) else signals:
                 try:
-                    answer = await self._deliver(remote, signal)
+                    answer = await self._deliver(remote, signal, watch)
                 except SandboxError as error:
                     if not (sent and error.retryable):
                         raise
@@ -255,16 +263,24 @@ class Prompts:
                         break
                     lost = answer
                     sent.append(signal)
-                watch.wait_for(GRACE[signal])
-                await self._follow(remote, watch, _has_ended)
+                await self._wait_for_end(remote, watch, GRACE[signal])
                 if _has_ended(remote):
                     break
+            await self._read_rest(remote, watch)
             prompt = self._prompt(remote, watch)
         unseen = lost if lost and not _has_ended(remote) else prompt.unseen
         return replace(prompt, unseen=unseen, signals=tuple(sent), was_over=not sent)
 
     def _watch(self, limit: float | None, listener: OutputListener) -> Watch:
         return Watch(self.timing, limit, listener, secret=self._secret)
+
+    def _may_have_pipes(self, name: str) -> bool:
+        """Tell whether to ask for pipes: their lack is known for a while, as images change."""
+        asked_at = self.sandboxes.without_pipes.get(name)
+        return asked_at is None or self.timing.clock() - asked_at >= ASK_AGAIN
+
+    def _note_without_pipes(self, name: str) -> None:
+        self.sandboxes.without_pipes[name] = self.timing.clock()
 
     @contextlib.contextmanager
     def _alone(self, name: str, session: str | None) -> Generator[None]:
@@ -289,12 +305,12 @@ class Prompts:
         self, name: str, session: str | None, watch: Watch, *, new_id: str = ""
     ) -> RemoteCommand:
         """Return a command that can be started: with pipes, if that can be and no one named it."""
-        if not session and name not in self.sandboxes.without_pipes:
+        if not session and self._may_have_pipes(name):
             piped = PipeCommand(self.sandboxes, name, new_id or self.new_id("command"), watch)
             try:
                 await piped.open()
             except NoSuchAPI:
-                self.sandboxes.without_pipes.add(name)
+                self._note_without_pipes(name)
             else:
                 return piped
         remote = TerminalCommand(
@@ -338,7 +354,8 @@ class Prompts:
         """
         prompt = await self.run_own(name, command)
         if (prompt.standing.state, prompt.standing.exit_code) != ("completed", 0):
-            said = last_line(prompt.printed) or f"it {prompt.standing.state}"
+            printed = masked(prompt.printed, self._secret)
+            said = last_line(printed) or f"it {prompt.standing.state}"
             raise FileRefused(
                 f"Sandbox '{name}' has no place for the command's files: {said}",
                 advice="Look with {run} at the home directory there and the room on its disk.",
@@ -362,11 +379,11 @@ class Prompts:
         *,
         after: int = 0,
         stderr_after: int = 0,
-        peeks: bool = False,
+        is_to_die: bool = False,
     ) -> RemoteCommand:
         """Return the command of a session, which may be one of either API, after a first look.
 
-        With `peeks`, its output is not read yet.
+        If it `is_to_die`, its output is not read yet, and it need not be in sight.
         """
         piped = PipeCommand(
             self.sandboxes, name, session, watch, after=after, stderr_after=stderr_after
@@ -375,14 +392,14 @@ class Prompts:
             TerminalCommand(self.sandboxes, name, session, watch, after=after)
         ]
         is_of_pipes = session.startswith(_PIPE_PREFIXES)
-        has_pipes = name not in self.sandboxes.without_pipes  # as far as this client knows
+        has_pipes = self._may_have_pipes(name)
         if is_of_pipes or has_pipes:
             candidates.insert(0 if is_of_pipes and has_pipes else 1, piped)
         gone: SandboxError | None = None
         for remote in candidates:
             try:
-                if peeks:
-                    remote.standing = await remote.peek()
+                if is_to_die:
+                    await self._peek(remote, watch)
                 else:
                     await remote.look(remote.first_deadline)
             except SessionGone as error:
@@ -390,7 +407,7 @@ class Prompts:
             except NoSuchAPI as error:
                 if remote is not piped:
                     raise
-                self.sandboxes.without_pipes.add(name)
+                self._note_without_pipes(name)
                 gone = gone or error
             else:
                 return remote
@@ -411,7 +428,7 @@ class Prompts:
                 await remote.wait(pause)
             except SandboxError as error:
                 if not error.retryable:
-                    error.printed = mask(self._prompt(remote, watch).printed, self._secret)
+                    error.printed = self._prompt(remote, watch).printed
                     raise remote.with_session(error) from None
                 watch.unseen = error.message
             else:
@@ -430,7 +447,7 @@ class Prompts:
             watch.unseen,
         )
 
-    async def _deliver(self, remote: RemoteCommand, signal: Signal) -> str | None:
+    async def _deliver(self, remote: RemoteCommand, signal: Signal, watch: Watch) -> str | None:
         """Send a signal, again where that is lost; return why the last answer was, if it was.
 
         Return None if the signal was refused, as the command had ended by itself.
@@ -441,7 +458,7 @@ class Prompts:
             try:
                 await remote.send_signal(signal)
             except ProxyRefused:
-                await remote.look()
+                await self._peek(remote, watch)
                 if _has_ended(remote):
                     return None
                 raise
@@ -449,32 +466,56 @@ class Prompts:
                 raise
             except SandboxError as error:
                 lost = error.message
-            try:
-                await remote.look()
-            except SandboxError as error:  # a passing one does not hide that it was sent
-                if not error.retryable:
-                    raise
-            if not lost or _has_ended(remote):
+                await self._peek(remote, watch)
+            if not lost or _has_ended(remote) or watch.unseen:
                 break
         return lost
 
+    async def _peek(self, remote: RemoteCommand, watch: Watch) -> None:
+        """See how a command stands that is to die; what prevents it does not hide its death."""
+        try:
+            remote.standing = await remote.peek(LOOK_DEADLINE, sent=True)
+        except SandboxError as error:
+            if not error.retryable:
+                raise
+            watch.unseen = error.message
+        else:
+            watch.unseen = ""
+
+    async def _wait_for_end(self, remote: RemoteCommand, watch: Watch, seconds: float) -> None:
+        watch.wait_for(seconds)
+        for pause in pauses():
+            await self._peek(remote, watch)
+            if _has_ended(remote) or watch.left < INSTANT:
+                break
+            await self.timing.sleep(min(pause, watch.left))
+
+    async def _read_rest(self, remote: RemoteCommand, watch: Watch) -> None:
+        """Read the output of a command that was to die, if that can be."""
+        if remote.api == "terminal" and not watch.unseen:
+            return  # a peek has read it
+        is_hopeless = watch.unseen and remote.api == "pipes"  # as a peek takes far less
+        try:
+            await remote.look(LOOK_DEADLINE if is_hopeless else FIRST_LOOK_DEADLINE)
+        except SandboxError as error:
+            if not error.retryable:
+                raise remote.with_session(error) from None
+            watch.unseen = error.message
+        else:
+            watch.unseen = ""
+
     def _masked(self, prompt: Prompt) -> Prompt:
-        """Return a command without the key, its two streams as one output."""
-        command = mask(prompt.standing.command, self._secret)
-        return replace(
-            prompt,
-            standing=replace(prompt.standing, command=command),
-            output=Output.of(mask(prompt.printed, self._secret)),
-            errors=None,
-        )
+        """Return a command without the key in its command line."""
+        command = masked(prompt.standing.command, self._secret)
+        return replace(prompt, standing=replace(prompt.standing, command=command))
 
     async def _piped_sessions(self, name: str) -> list[SessionRow]:
-        if name in self.sandboxes.without_pipes:
+        if not self._may_have_pipes(name):
             return []
         try:
             reply = await self._ask(_pipe_wire.list_sessions(name))
         except NoSuchAPI:
-            self.sandboxes.without_pipes.add(name)
+            self._note_without_pipes(name)
             return []
         return _pipe_wire.read_sessions(reply)
 
@@ -505,12 +546,3 @@ async def _tell_nobody(elapsed: float, limit: float | None, reason: str) -> None
 
 def _has_ended(remote: RemoteCommand) -> bool:
     return remote.standing.has_ended
-
-
-def _by_limit(prompt: Prompt, time_limit: float | None) -> Prompt:
-    """Return a command that its time limit has ended as such: a terminal has only a code for it."""
-    prompt = replace(prompt, time_limit=time_limit)
-    is_late = time_limit is not None and prompt.seconds >= time_limit
-    if prompt.api == "terminal" and is_late and prompt.standing.exit_code in {124, 137}:
-        return replace(prompt, standing=replace(prompt.standing, state="timed_out"))
-    return prompt

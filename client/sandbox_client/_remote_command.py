@@ -39,7 +39,7 @@ class RemoteCommand(ABC):
     def __init__(self, sandboxes: Sandboxes, name: str, session: str, watch: Watch) -> None:
         self.name = name
         self.session = session
-        self.standing = Standing("empty")
+        self.standing = Standing("unknown")
         self._sandboxes = sandboxes
         self._watch = watch
 
@@ -72,7 +72,7 @@ class RemoteCommand(ABC):
         """Read the new output; `sent` tells whether a command may have been started."""
 
     @abstractmethod
-    async def peek(self, *, sent: bool = False) -> Standing:
+    async def peek(self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False) -> Standing:
         """Return how the command stands, without its output if that can be."""
 
     @abstractmethod
@@ -152,8 +152,7 @@ class RemoteCommand(ABC):
         raise CommandLost(
             f"The command was sent, its answer was lost ({lost.message}), and session"
             f" '{self.session}' {found}",
-            advice=f"It may still be run: look with {{output}} for session '{self.session}' before"
-            " you send it again.",
+            advice="It may still be run: look with {output} before you send it again.",
         )
 
     def with_session(self, error: SandboxError) -> SandboxError:

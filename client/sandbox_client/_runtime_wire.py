@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from ._message import Reply
 
-State = Literal["empty", "running", "completed", "killed", "timed_out"]
+State = Literal["unknown", "empty", "running", "completed", "killed", "timed_out"]
 Signal = Literal["SIGINT", "SIGTERM", "SIGKILL"]
 SIGNALS: tuple[Signal, ...] = ("SIGINT", "SIGTERM", "SIGKILL")
 
@@ -34,12 +35,13 @@ ENVIRONMENT = {
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PARCEL_END = '; rm -rf "$HOME"/.remote-sandbox-'
 _REMARK = "  # "
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a command stands.
+    """How a command stands, which is `unknown` until it was looked at.
 
     `exit_code` is None until it has ended, and where the session has gone on to another one.
     """
@@ -51,7 +53,7 @@ class Standing:
     @property
     def has_ended(self) -> bool:
         """Whether the command has ended, or there is none."""
-        return self.state != "running"
+        return self.state not in {"unknown", "running"}
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,53 @@ def check_task(task: Task) -> None:
             f"The time limit is {task.time_limit:g} s",
             advice="Give more than 0 seconds, or leave it out.",
         )
+
+
+def in_bash(task: Task) -> str:
+    """Return the command line that runs a task in a bash of its own.
+
+    Messages of that bash show the command alone, without what is around it.
+    """
+    command = task.command if task.parcel is None else f"eval {task.parcel.script}"
+    return f"bash -c {word(command)}"
+
+
+def word(command: str) -> str:
+    """Return a command as the last word of a line, in which none is taken for an option."""
+    return f"-- {quote(command)}" if command.startswith("-") else quote(command)
+
+
+def quote(text: str) -> str:
+    """Return `text` as one word of bash, on one line.
+
+    A shell on a terminal acts on a tab, a newline and other control characters as they are typed,
+    also between quotes, and may take `!` for its history; so those are spelled.
+    """
+    if text.isprintable() and "!" not in text:
+        return shlex.quote(text)
+    return "$'" + "".join(map(_spelled, text)) + "'"
+
+
+def _spelled(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable() and character != "!":
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode(errors="replace"))
+
+
+def unquoted(word: str) -> str:
+    """Return the text of a word that `quote` returned."""
+    if not word.startswith("$'"):
+        try:
+            return "".join(shlex.split(word))
+        except ValueError:
+            return word
+    return _ESCAPE.sub(_read_escape, word[2:-1].encode()).decode(errors="replace")
+
+
+def _read_escape(escape: re.Match[bytes]) -> bytes:
+    return escape[1] if len(escape[1]) == 1 else bytes([int(escape[1], 8)])
 
 
 def remark(command: str) -> str:

@@ -82,7 +82,7 @@ class Sandboxes:
     proxy: Proxy
     timing: Timing = field(default_factory=Timing)
     # Those whose runtime is known to lack the pipe API. A new pod may have another image.
-    without_pipes: set[str] = field(default_factory=set[str], repr=False)
+    without_pipes: dict[str, float] = field(default_factory=dict[str, float], repr=False)
 
     async def create(
         self, name: str, *, image: str | None, port: int | None, report: Report
@@ -94,7 +94,7 @@ class Sandboxes:
         Raises:
             AlreadyExists: there is one of that name; the message gives its state.
         """
-        self.without_pipes.discard(name)
+        self.without_pipes.pop(name, None)
         config = self.proxy.config
         request = _wire.create(
             name,
@@ -161,7 +161,7 @@ class Sandboxes:
 
     async def resume(self, name: str, *, report: Report) -> tuple[bool, WaitResult]:
         """Start a paused sandbox and wait for it; return whether it was ready before, too."""
-        self.without_pipes.discard(name)
+        self.without_pipes.pop(name, None)
         was_ready = await self._is_ready(name)
         await self._change(
             _wire.resume(name),

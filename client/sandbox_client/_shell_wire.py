@@ -8,8 +8,8 @@ that the runtime keeps of an output, so a `SnapshotReader` finds what is new in 
 from __future__ import annotations
 
 import re
-import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from signal import Signals
 from typing import TYPE_CHECKING, cast
 
 from ._message import Request, as_object, member, optional, path_of
@@ -23,9 +23,12 @@ from ._runtime_wire import (
     check_task,
     data_of,
     exit_code_of,
+    in_bash,
     remark,
     text_of,
+    unquoted,
     without_parcel,
+    word,
 )
 from ._wire import WORK, check_name
 
@@ -40,8 +43,22 @@ _MARK = re.compile(r": run-[0-9a-f]+; ")
 _SETTINGS = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
 _START = f'[ "${{REMOTE_SANDBOX-}}" ] || export REMOTE_SANDBOX=1 {_SETTINGS}; '
 _NO_INPUT = " </dev/null"  # the terminal has no end of input: a reader would wait for ever
-_ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 KILL_AFTER = 5  # seconds between the two signals of a time limit
+# A shell tells on standard error of a command that a signal has ended; that is no output.
+_QUIET, _LOUD = "(exec 3>&2 2>/dev/null; ", " 2>&3 3>&-"
+_TIMEOUT = f"timeout -k {KILL_AFTER} "
+_LATE = 128 + Signals.SIGALRM  # as timeout's own codes may be the command's
+# `timeout` is not in the terminal's foreground, so that Ctrl-C has to be passed on to it.
+_LIMITED = (
+    ' <&0 & SECONDS=0; trap "kill -INT $!" INT;'
+    " until wait $! || ! kill -0 $!; do :; done; wait $!; c=$?;"
+    f" case $c in 124|137) ((SECONDS < LIMIT)) || c={_LATE};; esac; exit $c)"
+)
+_RUN = re.compile(
+    rf"(?:eval (?:-- )?(.+)|{re.escape(_QUIET)}(?:{_TIMEOUT}\S+ )?bash -c (?:-- )?(.+)"
+    rf"{re.escape(_LOUD)}(?: <&0 & SECONDS=0; trap .+|; exit \$\?)\)){_NO_INPUT}",
+    re.DOTALL,
+)
 _KILLED = {"terminated", "hard_timeout"}
 RUNTIME_KEEPS = 9_900_000  # characters, or a few more: half of them the start, half the end
 KNOWN_AGAIN = 4_096  # characters by which an output is known to go on where it was
@@ -143,7 +160,7 @@ def execute(name: str, session: str, task: Task, *, mark: str = "") -> Request:
     check_task(task)
     body: dict[str, object] = {
         "id": check_session(session),
-        "command": marked(_line(task), mark),
+        "command": marked(_line(task, mark), mark),
         "timeout": ANSWER_WITHIN,
         "truncate": False,
     }
@@ -188,11 +205,8 @@ def read_executed(reply: Reply) -> Snapshot:
         BrokenReply: the reply is not the runtime's.
     """
     data = as_object(data_of(reply), "data")
-    standing = Standing(
-        _state(member(data, "status", str)),
-        exit_code_of(data),
-        _shown(optional(data, "command")),
-    )
+    state = _state(member(data, "status", str))
+    standing = _ended(optional(data, "command"), exit_code_of(data), state)
     return Snapshot(standing, text_of(data.get("output"), "data.output"))
 
 
@@ -213,8 +227,7 @@ def read_view(reply: Reply, mark: str = "") -> Snapshot:
     command = optional(ours[-1], "command") or (optional(data, "command") if is_last else "")
     standing = Standing("completed", None, _shown(command))
     if is_last:
-        state = _state(member(data, "status", str))
-        standing = replace(standing, state=state, exit_code=exit_code_of(data))
+        standing = _ended(command, exit_code_of(data), _state(member(data, "status", str)))
     return Snapshot(standing, text_of(ours[-1].get("output"), "data.console[].output"), command)
 
 
@@ -223,29 +236,30 @@ def marked(command: str, mark: str) -> str:
     return f": {mark}; {command}" if mark else command
 
 
-def _line(task: Task) -> str:
-    """Return the line that a session's shell is to run for a task."""
+def _line(task: Task, mark: str) -> str:
+    """Return the line that a session's shell is to run for a task, by itself if it has a mark."""
     if task.is_own:
         return task.command
+    run = (_by_shell if mark else _by_bash)(task)
+    # The input is opened before a parcel is removed.
+    redirect, end = _NO_INPUT, ""
     if task.parcel is not None:
-        run = f"eval {task.parcel.script}"
-        if task.time_limit is not None:
-            run = _limited(task.time_limit, run)
-        # The group opens the input before the script removes it.
-        return f"{_START}{{ {run}; }} <{task.parcel.input}{remark(task.command)}"
-    run = f"eval {_word(task.command)}"
-    if task.time_limit is not None:
-        run = _limited(task.time_limit, task.command)
-    return f"{_START}{run}{_NO_INPUT}"
+        redirect, end = f" <{task.parcel.input}", remark(task.command)
+    return f"{_START}{run}{redirect}{end}"
 
 
-def _limited(seconds: float, command: str) -> str:
-    return f"timeout -k {KILL_AFTER} {seconds:g} bash -c {_word(command)}"
+def _by_shell(task: Task) -> str:
+    if task.parcel is not None:
+        return f"{{ eval {task.parcel.script}; }}"
+    return f"eval {word(task.command)}"
 
 
-def _word(command: str) -> str:
-    """Return a command as the last word of a line, in which none is taken for an option."""
-    return f"-- {quote(command)}" if command.startswith("-") else quote(command)
+def _by_bash(task: Task) -> str:
+    bash = in_bash(task)
+    if task.time_limit is None:
+        return f"{_QUIET}{bash}{_LOUD}; exit $?)"
+    limit = f"{_TIMEOUT}{task.time_limit:g} {bash}{_LOUD}"
+    return f"{_QUIET}{limit}{_LIMITED.replace('LIMIT', str(int(task.time_limit)))}"
 
 
 def _shown(line: str) -> str:
@@ -254,44 +268,15 @@ def _shown(line: str) -> str:
     if not line.startswith(_START):
         return line
     line = line.removeprefix(_START)
-    if line.startswith(("eval ", "timeout ")) and line.endswith(_NO_INPUT):
-        word = line.removesuffix(_NO_INPUT).removeprefix("eval ")
-        word = re.sub(r"\Atimeout -k \S+ \S+ bash -c ", "", word)
-        return unquoted(word.removeprefix("-- "))
-    return without_parcel(line)
+    found = _RUN.fullmatch(line)
+    return unquoted(found[1] or found[2]) if found else without_parcel(line)
 
 
-def quote(text: str) -> str:
-    """Return `text` as one word of bash, on one line.
-
-    A shell on a terminal acts on a tab, a newline and other control characters as they are typed,
-    also between quotes, and may take `!` for its history; so those are spelled.
-    """
-    if text.isprintable() and "!" not in text:
-        return shlex.quote(text)
-    return "$'" + "".join(map(_spelled, text)) + "'"
-
-
-def _spelled(character: str) -> str:
-    if character in "\\'":
-        return f"\\{character}"
-    if character.isprintable() and character != "!":
-        return character
-    return "".join(f"\\{byte:03o}" for byte in character.encode(errors="replace"))
-
-
-def unquoted(word: str) -> str:
-    """Return the text of a word that `quote` returned."""
-    if not word.startswith("$'"):
-        try:
-            return "".join(shlex.split(word))
-        except ValueError:
-            return word
-    return _ESCAPE.sub(_read_escape, word[2:-1].encode()).decode(errors="replace")
-
-
-def _read_escape(escape: re.Match[bytes]) -> bytes:
-    return escape[1] if len(escape[1]) == 1 else bytes([int(escape[1], 8)])
+def _ended(line: str, code: int | None, state: State) -> Standing:
+    """Return how a command has ended, also by its time limit: a terminal has only a code for it."""
+    if code == _LATE and line.startswith(f"{_START}{_QUIET}{_TIMEOUT}"):
+        return Standing("timed_out", None, _shown(line))
+    return Standing(state, code, _shown(line))
 
 
 def read_sessions(reply: Reply) -> list[SessionRow]:

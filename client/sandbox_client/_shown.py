@@ -6,13 +6,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ._output import REPLACEMENT
+from ._output import REPLACEMENT, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from ._excerpt import Excerpt
-    from ._output import Output
+    from ._output import News
 
 MASK = "[key]"
 
@@ -21,16 +20,63 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-
 _ERASED_LINE = "\r\x1b[K"
 
 
-def mask(text: str, secret: str) -> str:
-    """Return `text` with a mask for each occurrence of the secret."""
-    return text.replace(secret, MASK) if secret else text
+def masked(text: str, key: str) -> str:
+    """Return `text` with a mask of the same length for each occurrence of the key."""
+    return text.replace(key, MASK.ljust(len(key), "*")[: len(key)]) if key else text
 
 
-def cut_masked(output: Output, secret: str, cut: Callable[[Output], Excerpt]) -> Excerpt:
-    """Return a part of an output in which the secret is masked, also where it is cut in two."""
-    cover = MASK.ljust(len(secret), "*")
-    excerpt = cut(output.masked(secret, cover))
-    return replace(excerpt, text=mask(excerpt.text, cover if secret else ""))
+def start_of_key(text: str, key: str) -> int:
+    """Return the length of the longest end of `text` that is the start of the key."""
+    for length in range(min(len(text), len(key) - 1), 0, -1):
+        if text.endswith(key[:length]):
+            return length
+    return 0
+
+
+class Masker:
+    """Mask the API key in an output that comes in pieces, and skip what is before a position.
+
+    The mask is as long as the key, so that positions are the same. An end that may be the start of
+    the key is held back. `end` is the position up to which the output was fed; reading begins there
+    a little before the position, as the key may do.
+    """
+
+    def __init__(self, key: str, position: int = 0) -> None:
+        self.end = max(position - max(len(key) - 1, 0), 0)
+        self._key = key
+        self._position = position
+        self._held: tuple[Part, News] | None = None
+
+    def feed(self, news: News) -> Iterator[News]:
+        """Yield what can be shown after the next piece."""
+        if news.gone != 0:
+            yield from self.flush()
+        start, gone = self.end + (news.gone or 0), news.gone
+        if news.unit == "characters":
+            start = news.end - len(news.text)
+        if gone:
+            gone = max(start - max(self.end, self._position), 0)
+        part = Part(start, news.text, news.end)
+        if self._held is not None:
+            held, _ = self._held
+            part = Part(held.start, held.text + part.text, part.end)
+        part = replace(part, text=masked(part.text, self._key))
+        part, held = part.split(len(part.text) - start_of_key(part.text, self._key))
+        self.end, self._held = news.end, (held, news) if held.text else None
+        yield from self._wanted(part, replace(news, gone=gone))
+
+    def flush(self) -> Iterator[News]:
+        """Yield what was held back: the key does not follow."""
+        if self._held is not None:
+            part, news = self._held
+            self._held = None
+            yield from self._wanted(part, replace(news, gone=0))
+
+    def _wanted(self, part: Part, news: News) -> Iterator[News]:
+        if part.start < self._position:
+            part = part.split(part.length_before(self._position))[1]
+        if part.text or news.gone != 0:
+            yield replace(news, text=part.text, end=part.end)
 
 
 def visible(text: str) -> str:
@@ -45,47 +91,33 @@ def visible(text: str) -> str:
 class OutputFilter:
     """Change an output that comes in pieces into what may be written.
 
-    The secret is masked. On a terminal, control characters are spelled, unless the output is `raw`,
-    and a carriage return starts the line anew. `replaced` counts the characters that stand for
-    bytes that are no UTF-8.
+    On a terminal, control characters are spelled, unless the output is `raw`, and a carriage return
+    starts the line anew. `replaced` counts the characters that stand for bytes that are no UTF-8.
     """
 
-    def __init__(
-        self, secret: str = "", *, is_terminal: bool = False, is_raw: bool = False
-    ) -> None:
+    def __init__(self, *, is_terminal: bool = False, is_raw: bool = False) -> None:
         self.replaced = 0
-        self._secret = secret
         self._spells = is_terminal and not is_raw
-        self._held = ""  # the start of a secret, or a carriage return before a newline
+        self._held = ""  # carriage returns, which may stand before a newline
 
     def feed(self, text: str) -> str:
         """Return the text that can be written after the next piece."""
         self.replaced += text.count(REPLACEMENT)
-        text = mask(self._held + text, self._secret)
-        kept = _length_of_start(text, self._secret)
-        if self._spells and not kept:
-            kept = len(text) - len(text.rstrip("\r"))
-        text, self._held = text[: len(text) - kept], text[len(text) - kept :]
-        return self._spelled(text)
-
-    def end(self) -> str:
-        """Return the text that was held back."""
-        text, self._held = self._held, ""
-        return self._spelled(text.rstrip("\r")) if self._spells else text
-
-    def _spelled(self, text: str) -> str:
         if not self._spells:
             return text
-        text = re.sub(r"\r+\n", "\n", _CONTROL.sub(_spell, text))
-        return re.sub(r"\r+", lambda _: _ERASED_LINE, text)
+        text = self._held + text
+        length = len(text.rstrip("\r"))
+        text, self._held = text[:length], text[length:]
+        return _spelled(text)
+
+    def end(self) -> None:
+        """Forget the carriage returns that were held back: nothing follows them."""
+        self._held = ""
 
 
-def _length_of_start(text: str, secret: str) -> int:
-    """Return the length of the longest end of `text` that is the start of the secret."""
-    for length in range(min(len(text), len(secret) - 1), 0, -1):
-        if text.endswith(secret[:length]):
-            return length
-    return 0
+def _spelled(text: str) -> str:
+    text = re.sub(r"\r+\n", "\n", _CONTROL.sub(_spell, text))
+    return re.sub(r"\r+", lambda _: _ERASED_LINE, text)
 
 
 def _spell(match: re.Match[str]) -> str:

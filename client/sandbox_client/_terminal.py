@@ -15,12 +15,14 @@ from ._remote_command import (
     RemoteCommand,
 )
 from ._shell_wire import Snapshot, SnapshotReader
+from ._shown import Masker, masked, start_of_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Literal
 
     from ._message import Reply, Request
-    from ._output import Output
+    from ._output import News, Output
     from ._runtime_wire import Signal, Standing, Task
     from ._sandboxes import Sandboxes
     from ._watch import Watch
@@ -47,7 +49,9 @@ class TerminalCommand(RemoteCommand):
     ) -> None:
         super().__init__(sandboxes, name, session, watch)
         self._mark = mark
-        self._reader = SnapshotReader(after)
+        self._after = after
+        self._mask = Masker(watch.secret, after)
+        self._reader = SnapshotReader(self._mask.end)
         self._printed = ""
         self._line: str = ""  # the command as it was sent
         self._effort = 0.0  # seconds between looks: a long output is a long reply
@@ -60,7 +64,11 @@ class TerminalCommand(RemoteCommand):
     @property
     def output(self) -> Output:
         """The last snapshot of the output, with standard error in it."""
-        return _shell_wire.kept_of(self._printed)
+        key = self._watch.secret
+        text = masked(self._printed, key)
+        if not self.standing.has_ended:
+            text = text[: len(text) - start_of_key(text, key)]
+        return _shell_wire.kept_of(text).since(self._after)
 
     @property
     def errors(self) -> None:
@@ -85,9 +93,9 @@ class TerminalCommand(RemoteCommand):
         limit = FIRST_LOOK_DEADLINE if deadline is None else deadline
         self._see(await self._view(limit, mark=self._mark, sent=sent))
 
-    async def peek(self, *, sent: bool = False) -> Standing:
+    async def peek(self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False) -> Standing:
         """Return how the command stands, with a look: the runtime sends its output anyway."""
-        await self.look(FIRST_LOOK_DEADLINE, sent=sent)
+        await self.look(deadline, sent=sent)
         return self.standing
 
     async def wait(self, pause: float) -> None:
@@ -102,7 +110,7 @@ class TerminalCommand(RemoteCommand):
         """Type Ctrl-C for SIGINT; else kill the command, which is all that the runtime offers."""
         make = _shell_wire.interrupt if signal == "SIGINT" else _shell_wire.kill
         request = make(self.name, self.session)
-        await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE)
+        _shell_wire.read_done(await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE))
 
     async def close(self) -> None:
         """End the session with all that runs in it."""
@@ -126,14 +134,22 @@ class TerminalCommand(RemoteCommand):
     def _see(self, seen: Snapshot) -> None:
         """Keep the newest state, and pass the new output on."""
         is_other = bool(self._line and seen.line) and seen.line != self._line
-        if is_other or (seen.standing.state == "empty" and self.standing.state != "empty"):
+        was_there = self.standing.state not in {"unknown", "empty"}
+        if is_other or (was_there and seen.standing.state == "empty"):
             # The session has gone on, and tells no more of this one.
             self.standing = replace(self.standing, state="completed", exit_code=None)
+            self._pass_on(self._mask.flush())
             return
         self._line = seen.line
         self.standing, self._printed = seen.standing, seen.output
         self._watch.is_running = not self.standing.has_ended
         for news in self._reader.read(seen.output):
+            self._pass_on(self._mask.feed(news))
+        if self.standing.has_ended:
+            self._pass_on(self._mask.flush())
+
+    def _pass_on(self, shown: Iterable[News]) -> None:
+        for news in shown:
             self._watch.on_output(news)
 
 

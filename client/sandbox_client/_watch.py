@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ._excerpt import last_line
-from ._shown import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +44,7 @@ class Watch:
         self, timing: Timing, limit: float | None, listener: OutputListener, *, secret: str = ""
     ) -> None:
         self.timing = timing
+        self.secret = secret  # which output does not show
         self.unseen = ""  # why the command cannot be looked at
         self.doing = "looking for the command"  # as long as nothing is known of it
         self.is_running = False
@@ -52,7 +52,6 @@ class Watch:
         self._start = timing.clock()
         self._limit = limit
         self._listener = listener
-        self._secret = secret
         self._recent = ""
 
     @property
@@ -69,11 +68,6 @@ class Watch:
         """Set the limit to so many seconds from now on."""
         self._limit = self.elapsed + seconds
 
-    @property
-    def recent(self) -> str:
-        """The last output, in which the key is masked."""
-        return mask(self._recent, self._secret)
-
     def opened(self, session: str) -> None:
         """Tell the listener the session."""
         self._listener.opened(session)
@@ -87,7 +81,7 @@ class Watch:
     async def tell(self) -> None:
         """Report the last line of the output."""
         begun = "the command is running" if self.is_running else self.doing
-        reason = last_line(self.recent) or begun
+        reason = last_line(self._recent) or begun
         if self.unseen:
             reason = f"{OUT_OF_SIGHT}: {self.unseen}; still trying"
         await self._listener.report(self.elapsed, self._limit, reason)

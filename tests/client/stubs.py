@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shlex
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -161,7 +162,7 @@ def new_id(kind: Literal["command", "prompt"]) -> str:
 def fixed(client: Client, *, pipes: bool = False) -> Client:
     """Return the client with fixed ids; without `pipes` it knows that `box` has no pipe API."""
     if not pipes:
-        client.sandboxes.without_pipes.add("box")
+        client.sandboxes.without_pipes["box"] = math.inf  # never asked again
     prompts = replace(client.prompts, new_id=new_id, new_mark=lambda: MARK)
     return replace(client, prompts=prompts)
 
@@ -213,13 +214,22 @@ def succeeded(message: str = "done", **more: object) -> httpx.Response:
 
 
 def typed(command: str) -> str:
-    """Return the line that the shell of a terminal gets for a command."""
+    """Return the line that a terminal gets for a command with a session of its own."""
+    run = f"bash -c {shlex.quote(command)}"
+    return f"{_start()}(exec 3>&2 2>/dev/null; {run} 2>&3 3>&-; exit $?) </dev/null"
+
+
+def typed_on(command: str) -> str:
+    """Return the line that a terminal gets for a command whose shell goes on, without its mark."""
+    return f"{_start()}eval {shlex.quote(command)} </dev/null"
+
+
+def _start() -> str:
     settings = (
         "PAGER=cat GIT_PAGER=cat TERM=dumb GIT_TERMINAL_PROMPT=0 DEBIAN_FRONTEND=noninteractive"
         " CI=1"
     )
-    start = f'[ "${{REMOTE_SANDBOX-}}" ] || export REMOTE_SANDBOX=1 {settings}; '
-    return f"{start}eval {shlex.quote(command)} </dev/null"
+    return f'[ "${{REMOTE_SANDBOX-}}" ] || export REMOTE_SANDBOX=1 {settings}; '
 
 
 def executed(
@@ -282,7 +292,7 @@ def piped(
     data: dict[str, object] = {
         "session_id": COMMAND,
         "command_id": "c1",
-        "command": "exec </dev/null; make",
+        "command": "exec bash -c make </dev/null",
         "status": status,
         "stdout": stdout,
         "stderr": stderr,
@@ -307,7 +317,7 @@ def piped_output(
     """Return the pipe API's output of a command, up to the offsets `end` and `stderr_end`."""
     row = {
         "command_id": "c1",
-        "command": f"exec </dev/null; {command}",
+        "command": f"exec bash -c {shlex.quote(command)} </dev/null",
         "status": status,
         "exit_code": exit_code,
     }

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client._agent import DEFAULT_COMMAND, command_line, template_fault
 from sandbox_client._errors import ConfigError, InvalidInput
-from sandbox_client._shell_wire import quote
+from sandbox_client._runtime_wire import quote
 
 from tests.client.secrecy import format_verb
 from tests.client.strategies import some_examples

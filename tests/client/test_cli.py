@@ -16,6 +16,7 @@ import httpx
 import pytest
 from sandbox_client import __main__ as entry
 from sandbox_client import _waiting
+from sandbox_client._shown import masked
 
 from tests.client.statuses import (
     ALPHA_ERROR,
@@ -392,13 +393,13 @@ def test_prompt_prints_exactly_the_commands_output(output: str, terminal: Termin
 
 
 @pytest.mark.parametrize("status", ["hard_timeout", "terminated"])
-def test_a_killed_command_prints_its_output_and_ends_with_125(
+def test_a_killed_command_prints_its_output_and_ends_with_137(
     status: str, terminal: Terminal
 ) -> None:
     terminal.run("prompt", "box", "x", answers={EXEC: executed("so far\n", None, status)})
 
-    assert (terminal.code, terminal.out) == (125, "so far\n")
-    assert "killed before it ended" in terminal.err
+    assert (terminal.code, terminal.out) == (137, "so far\n")
+    assert "remote-sandbox: killed, after 0.0 s" in terminal.err
 
 
 def test_prompt_prints_output_once_until_the_command_ends(
@@ -448,12 +449,12 @@ def test_a_key_in_the_output_is_masked_also_where_it_comes_in_pieces(terminal: T
 
     terminal.run("prompt", "box", "env", answers={EXEC: executed("", None, "running"), VIEW: views})
 
-    assert terminal.out == "the key [key]\n"
+    assert terminal.out == f"the key {masked(KEY, KEY)}\n"
     for command in ("output", "cancel"):
         terminal.run(
             command, "--json", "box", "s1", answers={VIEW: view_of(output, "completed", 0)}
         )
-        assert json.loads(terminal.out)["output"] == "the key [key]\n"
+        assert json.loads(terminal.out)["output"] == f"the key {masked(KEY, KEY)}\n"
 
 
 @pytest.mark.parametrize(("options", "shown"), [([], "^[[31mred\n"), (["--raw"], "\x1b[31mred\n")])
@@ -703,6 +704,30 @@ def test_ctrl_c_ends_with_130_and_tells_what_continues(
     assert terminal.code == 130
     assert words in terminal.err
     assert "{" not in terminal.err, "a verb that was not spelled"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["TERM", "HUP"]
+)
+def test_a_signal_to_end_is_taken_like_ctrl_c(
+    number: signal.Signals, code: int, terminal: Terminal
+) -> None:
+    async def proxy(_: httpx.Request) -> httpx.Response:
+        signal.raise_signal(number)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cleaned_up.append(number)
+        raise AssertionError
+
+    cleaned_up: list[int] = []
+    before = signal.getsignal(number)
+    terminal.run("prompt", "box", "x", handler=proxy)
+
+    assert (terminal.code, cleaned_up) == (code, [number])
+    assert terminal.err == "remote-sandbox: interrupted: nothing was run\n"
+    assert signal.getsignal(number) is before
 
 
 async def interrupted_when_run(request: httpx.Request) -> httpx.Response:

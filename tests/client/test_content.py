@@ -18,7 +18,14 @@ INT_AND_TERM = SIGNALS[:2]
         (Prompt("box", "s1", ENDED), "exit code 130"),
         (Prompt("box", "s1", ENDED, seconds=2.04, started=True), "exit code 130, after 2.0 s"),
         (Prompt("box", "s1", Standing("completed")), "exit code unknown"),
-        (Prompt("box", "s1", KILLED), "killed before it ended"),
+        (Prompt("box", "s1", KILLED), "killed by SIGKILL"),
+        (Prompt("box", "s1", Standing("killed")), "killed"),
+        (Prompt("box", "s1", Standing("killed", 128 + 99)), "killed by signal 99"),
+        (Prompt("box", "s1", Standing("unknown")), "how it stands is not known, in session 's1'"),
+        (
+            Prompt("box", "s1", RUNNING, signals=("SIGINT",), unseen="x"),
+            "SIGINT sent; whether the command has ended is not known",
+        ),
         (Prompt("box", "s1", Standing("timed_out")), "killed by its time limit"),
         (
             Prompt("box", "s1", Standing("timed_out"), time_limit=600, seconds=600.2, started=True),

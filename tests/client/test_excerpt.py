@@ -18,7 +18,7 @@ outputs = st.text(st.characters(codec="utf-8", exclude_characters="[\ufffd"), ma
 def test_a_short_output_is_shown_whole() -> None:
     output = Output.of("a\nb")
 
-    for shown in (head_and_tail(output), tail(output), page(output, 0)):
+    for shown in (head_and_tail(output), tail(output), page(output)):
         assert (shown.text, shown.after, shown.left_out) == ("a\nb", 3, 0)
 
 
@@ -48,7 +48,7 @@ def test_a_tail_tells_how_to_read_the_beginning() -> None:
 def test_consecutive_pages_are_the_whole_output(output: str, after: int, limit: int) -> None:
     collected, place = "", after
     for _ in range(100):
-        shown = page(Output.of(output), place, limit)
+        shown = page(Output.of(output).since(place), limit)
         collected += output[min(place, len(output)) : shown.after]
         assert shown.text.startswith(output[place : shown.after])
         assert 0 <= shown.left_out == len(output) - shown.after
@@ -69,7 +69,7 @@ def test_consecutive_pages_by_bytes_are_the_whole_output(text: str, limit: int) 
     output, collected = in_bytes(text), ""
     place = output.start
     while place < output.end:
-        shown = page(output, place, limit)
+        shown = page(output.since(place), limit)
         collected += shown.text.partition("\n[…")[0] if shown.left_out else shown.text
         place = shown.after
 
@@ -92,15 +92,15 @@ def test_a_gap_that_is_gone_is_told_where_it_is() -> None:
     assert head_and_tail(output).text == (
         f"abc\n[… 7 characters left out; after=3 shows them, but {gone} …]\nxyz"
     )
-    assert page(output, 3).text == f"[… {gone} …]\nxyz"
-    assert (page(output, 3).gone, page(output, 3).left_out) == (7, 0)
+    rest = page(output.since(3))
+    assert (rest.text, rest.gone, rest.left_out) == (f"[… {gone} …]\nxyz", 7, 0)
 
 
 @many_examples
 @given(output=outputs, limit=st.integers(2, 20))
 def test_an_excerpt_keeps_its_limit_except_for_the_marker(output: str, limit: int) -> None:
     whole = Output.of(output)
-    for shown in (head_and_tail(whole, limit), tail(whole, limit), page(whole, 0, limit)):
+    for shown in (head_and_tail(whole, limit), tail(whole, limit), page(whole, limit)):
         assert len(shown.text) <= limit + 60 + 2 * len(str(len(output)))
 
 
@@ -136,7 +136,7 @@ def test_the_last_line_is_always_short_and_printable(output: str) -> None:
 
 
 def test_a_page_past_the_end_is_empty_and_ends_at_the_end() -> None:
-    shown = page(Output.of("abc"), 7)
+    shown = page(Output.of("abc").since(7))
 
     assert (shown.text, shown.after, shown.left_out) == ("", 3, 0)
 

@@ -8,13 +8,11 @@ import pytest
 from sandbox_client._face import Face
 from sandbox_client._output import News
 
-from tests.client.stubs import KEY
-
 
 @pytest.fixture
 def face() -> Face:
     face = Face(as_json=False, name="box")
-    face.show_output(KEY)
+    face.show_output()
     return face
 
 
@@ -27,15 +25,6 @@ def test_each_stream_of_a_command_goes_to_its_own(
 
     assert capsys.readouterr() == ("out\n", "err\x1b[m\n")
     assert face.known == (4, 7)
-
-
-def test_the_key_is_masked_on_both_streams(face: Face, capsys: pytest.CaptureFixture[str]) -> None:
-    for is_error in (False, True):
-        for piece in (KEY[:9], f"{KEY[9:]}.\n"):
-            face.on_output(News(piece, 0, is_error=is_error))
-    face.end_output()
-
-    assert capsys.readouterr() == ("[key].\n", "[key].\n")
 
 
 def test_a_note_begins_on_a_new_line_with_the_programs_name(

@@ -99,7 +99,7 @@ def test_a_page_tells_how_much_before_it_is_gone(
 
 
 def test_positions_that_are_gone_are_counted_after_a_position() -> None:
-    assert [PARTS.gone_after(position) for position in (0, 13, 19, 20)] == [7, 7, 7, 0]
+    assert [PARTS.gone_after(position) for position in (0, 13, 19, 20)] == [7, 7, 1, 0]
     assert Output(0, PARTS.parts).gone_after(0) == 0, "left out here, and not gone"
     assert (PARTS.is_whole, PARTS.last(2), PARTS.text) == (False, "yz", "abcxyz")
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,12 +30,22 @@ from tests.client.stubs import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
     from sandbox_client._parcel import Read
     from sandbox_client._prompts import Prompt
     from sandbox_client._runtime_wire import Parcel
 
 PIECE = _file_wire.room(f"{HOME}/.remote-sandbox-01234567/run.00000000")
+
+# What a client left there that was killed a day ago.
+SWEEP = 'find "$HOME"/.remote-sandbox-* -maxdepth 0 -mmin +1440 -exec rm -rf {} + 2>/dev/null'
+
+
+def made(command: str) -> str:
+    """Return the part of a command that makes a directory."""
+    return command.removeprefix(f"{SWEEP}; ")
 
 
 def read_of(data: bytes) -> Read:
@@ -69,7 +82,7 @@ class Sandbox:
 
     async def run(self, command: str) -> None:
         self.log.append(command)
-        if self.fails and command.startswith(self.fails):
+        if self.fails and f"; {self.fails}" in command:
             raise ProxyFailed("no shell")
 
     async def send(
@@ -93,7 +106,7 @@ async def test_a_small_command_and_its_input_go_into_a_private_directory() -> No
 
     parcel = await sandbox.send(Task("make"), stdin=b"\x00\xff")
 
-    assert sandbox.log == [f"mkdir -m 700 {parcel.directory}", "write run", "write in"]
+    assert sandbox.log == [f"{SWEEP}; mkdir -m 700 {parcel.directory}", "write run", "write in"]
     assert sandbox.files == {"run": b"make", "in": b"\x00\xff"}
     assert parcel.input == f"{parcel.directory}/in"
 
@@ -132,6 +145,18 @@ async def test_a_command_is_no_option_of_the_shell_that_reads_it() -> None:
     assert sandbox.files == {"run": b" -x"}
 
 
+def test_what_a_killed_client_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    for name, days in ((".remote-sandbox-old", 1.1), (".remote-sandbox-new", 0.9), ("mine", 9)):
+        directory = tmp_path / name
+        directory.mkdir()
+        at = time.time() - days * 24 * 60 * 60
+        os.utime(directory, (at, at))
+
+    subprocess.run(["bash", "-c", SWEEP], env=os.environ | {"HOME": str(tmp_path)}, check=True)
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".remote-sandbox-new", "mine"]
+
+
 async def test_variables_are_set_in_the_file_of_the_command() -> None:
     sandbox = Sandbox()
 
@@ -159,7 +184,7 @@ async def test_a_parcel_that_fails_is_removed_and_the_command_was_not_run(
         await sandbox.send(Task("make"), stdin=b"x" * 2 * PIECE)
 
     assert caught.value.advice.startswith("The command was not run. ")
-    assert sandbox.log[-1] == sandbox.log[0].replace("mkdir -m 700", "rm -rf")
+    assert sandbox.log[-1] == made(sandbox.log[0]).replace("mkdir -m 700", "rm -rf")
 
 
 async def send(
@@ -222,7 +247,8 @@ async def test_an_input_goes_ahead_of_a_command_of_the_pipe_api() -> None:
     await send(runtime, "sort", env={}, stdin=b"b\na\n")
 
     assert runtime.files == {"run": b"sort", "in": b"b\na\n"}
-    assert '/in || exit 125; eval "$(cat ' in runtime.commands[-1]
+    assert runtime.commands[-1].startswith("exec bash -c 'eval ")
+    assert runtime.commands[-1].endswith("/in  # sort")
 
 
 async def test_a_sandbox_without_room_for_the_files_refuses_the_command() -> None:
@@ -242,4 +268,4 @@ async def test_the_files_of_a_refused_command_are_removed() -> None:
     with pytest.raises(SessionBusy):
         await send(runtime, "sort", env={}, stdin=b"x")
 
-    assert runtime.commands[-1] == runtime.commands[0].replace("mkdir -m 700", "rm -rf")
+    assert runtime.commands[-1] == made(runtime.commands[0]).replace("mkdir -m 700", "rm -rf")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sandbox_client import _pipe_wire
 from sandbox_client._errors import BrokenReply, ProxyFailed
 from sandbox_client._output import News
-from sandbox_client._pipe_wire import SURELY_WHOLE, EndOfOutput, Piece
+from sandbox_client._pipe_wire import SURELY_WHOLE, Piece
 from sandbox_client._runtime_wire import ENVIRONMENT, Parcel, SessionRow, Standing, Task
 
 from tests.client.strategies import some_examples
@@ -35,14 +35,14 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "execute": (
         _pipe_wire.execute("box", "s1", Task("a\nb")),
         f"POST {BASH}/exec",
-        ANSWER | {"command": "exec </dev/null; a\nb"},
+        ANSWER | {"command": "exec bash -c $'a\\012b' </dev/null"},
     ),
     "execute with all": (
         _pipe_wire.execute("box", "s1", Task("ls", "/x", {"A": "1", "PAGER": "less"}, 600.0)),
         f"POST {BASH}/exec",
         ANSWER
         | {
-            "command": "exec </dev/null; ls",
+            "command": "exec bash -c ls </dev/null",
             "env": ENVIRONMENT | {"A": "1", "PAGER": "less"},
             "exec_dir": "/x",
             "hard_timeout": 600.0,
@@ -51,7 +51,7 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "execute with a parcel": (
         _pipe_wire.execute("box", "s1", Task("sort\n-u", parcel=Parcel(DIRECTORY, True))),
         f"POST {BASH}/exec",
-        ANSWER | {"command": f"exec <{DIRECTORY}/in || exit 125; eval {SCRIPT}  # sort -u"},
+        ANSWER | {"command": f"exec bash -c 'eval {SCRIPT}' <{DIRECTORY}/in  # sort -u"},
     ),
     "execute an own command": (
         _pipe_wire.execute("box", "s1", Task("mkdir x", is_own=True)),
@@ -119,7 +119,7 @@ def test_both_streams_of_an_ended_command_are_read() -> None:
         (piped(exit_code=-1, status="timed_out"), Standing("timed_out", None, "make")),
         (piped(command="rm -rf x"), Standing("completed", 0, "rm -rf x")),
         (
-            piped(command=f"exec </dev/null || exit 125; eval {SCRIPT}  # sort -u"),
+            piped(command=f"exec bash -c 'eval {SCRIPT}' </dev/null  # sort -u"),
             Standing("completed", 0, "sort -u"),
         ),
     ],
@@ -154,6 +154,7 @@ def test_output_is_read_from_the_offsets_on() -> None:
     assert piece == Piece(
         RUNNING,
         (News("é", 12, unit="bytes"), News("x", 6, is_error=True, unit="bytes")),
+        (12, 6),
     )
 
 
@@ -181,13 +182,15 @@ def test_a_session_that_has_run_nothing_is_empty() -> None:
     nothing = as_reply(piped_output(status=""))
 
     assert _pipe_wire.read_output(nothing, 0, 0) == Piece(Standing("empty"))
-    assert _pipe_wire.read_end(nothing) == EndOfOutput(Standing("empty"))
 
 
-def test_the_end_of_an_output_is_read() -> None:
+def test_an_offset_behind_the_end_brings_the_end() -> None:
     reply = as_reply(piped_output(end=7, stderr_end=9, status="completed", exit_code=2))
+    after_all = _pipe_wire.AFTER_ALL
 
-    assert _pipe_wire.read_end(reply) == EndOfOutput(Standing("completed", 2, "make"), (7, 9))
+    piece = _pipe_wire.read_output(reply, after_all, after_all)
+
+    assert piece == Piece(Standing("completed", 2, "make"), ends=(7, 9))
 
 
 @some_examples
@@ -237,7 +240,7 @@ def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
         {
             "session_id": COMMAND,
             "status": "ready",
-            "current_command": "exec </dev/null; make",
+            "current_command": "exec bash -c make </dev/null",
             "created_at": "2026-01-01T00:00:00Z",
             "last_used_at": "2026-01-02T00:00:00Z",
         },

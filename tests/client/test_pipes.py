@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx
 import pytest
-from sandbox_client._errors import CommandLost, SessionGone
+from sandbox_client import _pipes, _prompts
+from sandbox_client._content import ending, out_of_sight
+from sandbox_client._errors import CommandLost, InvalidInput, SessionGone
 from sandbox_client._output import News, Output, Part
+from sandbox_client._pipe_wire import AFTER_ALL
 from sandbox_client._pipes import AFTER_NEWS
+from sandbox_client._shown import masked
 from sandbox_client._watch import OutputListener
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
 from tests.client.stubs import (
     COMMAND,
     EXEC,
+    KEY,
     MARK,
     OPEN,
     PIPE_EXEC,
@@ -41,7 +47,7 @@ from tests.client.stubs import (
     session_list,
     session_opened,
     succeeded,
-    typed,
+    typed_on,
     unused_session,
     view_of,
 )
@@ -70,8 +76,15 @@ async def send(
         return await client.prompts.send("box", "make", session=session, listener=listening())
 
 
-async def output(client: Client, session: str) -> Prompt:
-    return await client.prompts.output("box", session, wait_seconds=0, listener=listening())
+async def output(client: Client, session: str, *, after: int = 0, stderr_after: int = 0) -> Prompt:
+    return await client.prompts.output(
+        "box",
+        session,
+        after=after,
+        stderr_after=stderr_after,
+        wait_seconds=0,
+        listener=listening(),
+    )
 
 
 async def test_a_quick_command_takes_two_requests(clock: FakeClock) -> None:
@@ -93,7 +106,7 @@ async def test_a_named_session_stays_on_the_terminal() -> None:
 
     assert proxy.asked == [OPEN, VIEW, EXEC]
     assert (prompt.session, prompt.api, prompt.errors) == ("s1", "terminal", None)
-    assert proxy.sent(EXEC)[0]["command"] == f": {MARK}; {typed('make')}"
+    assert proxy.sent(EXEC)[0]["command"] == f": {MARK}; {typed_on('make')}"
 
 
 async def test_a_quiet_command_is_followed_with_long_polls(clock: FakeClock) -> None:
@@ -114,6 +127,18 @@ async def test_a_quiet_command_is_followed_with_long_polls(clock: FakeClock) -> 
     assert clock.slept == []
 
 
+async def test_a_long_poll_that_is_answered_at_once_is_not_repeated_at_once(
+    clock: FakeClock,
+) -> None:
+    proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: piped_output()})
+
+    async with client_over(proxy, clock, pipes=True) as client:
+        await client.prompts.send("box", "x", wait_seconds=10, listener=listening())
+
+    assert clock.slept[:3] == [0.02, 0.04, 0.08]
+    assert proxy.asked.count(PIPE_OUTPUT) < 20
+
+
 async def test_output_is_asked_for_from_the_offsets_of_both_streams(clock: FakeClock) -> None:
     heard: list[News] = []
     pieces = [
@@ -129,7 +154,7 @@ async def test_output_is_asked_for_from_the_offsets_of_both_streams(clock: FakeC
     offsets = [(body["offset"], body["stderr_offset"]) for body in proxy.sent(PIPE_OUTPUT)]
     assert offsets == [(0, 0), (2, 2), (3, 2)]
     assert [news.text for news in heard] == ["é", "oh", "b"]
-    assert clock.slept == [AFTER_NEWS], "after output, one look soon: what ends writes just before"
+    assert clock.slept == [AFTER_NEWS] * 2, "each line by itself would cost a request"
 
 
 async def test_a_gap_in_the_output_is_told_and_kept_in_the_positions() -> None:
@@ -282,21 +307,112 @@ async def test_a_session_of_a_runtime_without_the_pipe_api_is_found() -> None:
 
 
 async def test_cancel_sends_one_signal_after_another(clock: FakeClock) -> None:
-    # One look before; after each signal one at once, and one for as long as its grace time lasts.
-    looks = [*[piped_output()] * 4, piped_output(status="killed", exit_code=-15)]
-
-    def proxy(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/output"):
-            clock.now += json.loads(request.content).get("wait_timeout", 0)
-        return routes(request)
-
-    routes = RouteStub({PIPE_OUTPUT: looks, PIPE_KILL: succeeded()})
-    async with client_over(proxy, clock, pipes=True) as client:
+    looks = [*[piped_output()] * 15, piped_output(end=4, status="killed", exit_code=-15)]
+    bye = piped_output("bye\n", 4, status="killed", exit_code=-15)
+    routes = RouteStub({PIPE_OUTPUT: [*looks, bye], PIPE_KILL: succeeded()})
+    async with client_over(routes, clock, pipes=True) as client:
         prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
 
     signals = [body["signal"] for body in routes.sent(PIPE_KILL)]
     assert signals == ["SIGINT", "SIGTERM"] == list(prompt.signals)
     assert (prompt.standing.state, prompt.standing.exit_code) == ("killed", 143)
+    assert prompt.output.text == "bye\n"
+    offsets = [body["offset"] for body in routes.sent(PIPE_OUTPUT)]
+    assert offsets == [AFTER_ALL] * 16 + [0], "the output is read once, at the end"
+
+
+@pytest.mark.parametrize("is_answered", [True, False], ids=["output", "output and kill"])
+async def test_cancel_sends_its_signals_also_where_the_output_is_out_of_sight(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, is_answered: bool
+) -> None:
+    for module in (_prompts, _pipes):
+        monkeypatch.setattr(module, "LOOK_DEADLINE", 0.02)  # real seconds
+    monkeypatch.setattr(_pipes, "SIGNAL_DEADLINE", 0.02)
+    sent: list[str] = []
+
+    async def proxy(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/kill"):
+            sent.append(json.loads(request.content)["signal"])
+            if is_answered:
+                return succeeded()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with client_over(proxy, clock, pipes=True) as client:
+        with anyio.fail_after(10):
+            prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
+
+    assert sent == ["SIGINT", "SIGTERM", "SIGKILL"] == list(prompt.signals)
+    assert (prompt.standing.state, prompt.standing.has_ended) == ("unknown", False)
+    assert "time-out" in prompt.unseen
+    assert ending(prompt) == (
+        "SIGINT, SIGTERM and SIGKILL sent; whether the command has ended is not known"
+    )
+
+
+async def test_an_output_that_cannot_be_read_does_not_hide_how_a_cancelled_command_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_prompts, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
+
+    async def proxy(request: httpx.Request) -> httpx.Response:
+        if json.loads(request.content).get("offset") == 0:
+            await anyio.sleep_forever()
+        return routes(request)
+
+    looks = [piped_output(), piped_output(status="killed", exit_code=-2)]
+    routes = RouteStub({PIPE_OUTPUT: looks, PIPE_KILL: succeeded()})
+    async with client_over(proxy, pipes=True) as client:
+        with anyio.fail_after(10):
+            prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
+
+    assert ending(prompt) == "killed by SIGINT"
+    assert out_of_sight(prompt).startswith("its output could not be read to the end: ")
+
+
+async def test_a_position_behind_the_end_is_refused() -> None:
+    proxy = RouteStub({PIPE_OUTPUT: piped_output("abc", 3, stderr_end=2)})
+
+    async with client_over(proxy, pipes=True) as client:
+        with pytest.raises(InvalidInput, match=r"output .* has 3 bytes so far, .* byte 4 was"):
+            await output(client, COMMAND, after=4)
+        with pytest.raises(InvalidInput, match=r"standard error .* has 2 bytes"):
+            await output(client, COMMAND, stderr_after=3)
+
+
+async def test_half_a_key_is_not_shown_before_its_other_half() -> None:
+    heard: list[str] = []
+    text = f"it is {KEY}."
+    lengths = iter([20, 20, len(text)])  # printed at each look
+
+    def proxy(request: httpx.Request) -> httpx.Response:
+        length = next(lengths, len(text))
+        return piped_output(text[json.loads(request.content)["offset"] : length], length)
+
+    async with client_over(proxy, pipes=True) as client:
+        first = await output(client, COMMAND)
+        rest = await client.prompts.output(
+            "box",
+            COMMAND,
+            after=first.output.end,
+            listener=listening(lambda news: heard.append(news.text)),
+        )
+
+    assert (first.output.text, first.output.end) == ("it is ", 6)
+    assert rest.output.text == "".join(heard) == f"{masked(KEY, KEY)}."
+
+
+async def test_the_rest_of_a_key_is_masked_where_reading_begins_within_it() -> None:
+    text = f"it is {KEY}."
+
+    def proxy(request: httpx.Request) -> httpx.Response:
+        offset = json.loads(request.content)["offset"]
+        return piped_output(text[offset:], len(text), status="completed", exit_code=0)
+
+    async with client_over(proxy, pipes=True) as client:
+        for position in range(len(text)):
+            prompt = await output(client, COMMAND, after=position)
+            assert prompt.output.text == masked(text, KEY)[position:]
 
 
 async def test_sessions_of_both_apis_are_listed_with_their_last_output() -> None:
@@ -308,7 +424,7 @@ async def test_sessions_of_both_apis_are_listed_with_their_last_output() -> None
         VIEW: view_of("a\n", "completed", 3),
         PIPE_OUTPUT: [
             piped_output(end=9_000, status="completed", exit_code=0),
-            piped_output("the end\n", 9_000, status="completed", exit_code=0),
+            piped_output("x" * 4_031 + "the end\n", 9_000, status="completed", exit_code=0),
         ],
     }
     proxy = RouteStub(answers)
@@ -317,10 +433,11 @@ async def test_sessions_of_both_apis_are_listed_with_their_last_output() -> None
         listing = await client.prompts.sessions("box")
 
     assert [(row.id, last and last.printed) for row, last in listing] == [
-        (COMMAND, "the end\n"),
+        (COMMAND, "x" * 3_992 + "the end\n"),
         ("s1", "a\n"),
     ]
-    assert proxy.sent(PIPE_OUTPUT)[-1]["offset"] == 5_000, "the last line needs no more"
+    offset = proxy.sent(PIPE_OUTPUT)[-1]["offset"]
+    assert offset == 5_000 - len(KEY) + 1, "the last line needs no more, and a key may begin there"
 
 
 async def test_a_list_of_sessions_asks_once_for_a_missing_pipe_api() -> None:

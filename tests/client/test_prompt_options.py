@@ -12,7 +12,7 @@ import anyio
 import httpx
 import pytest
 from sandbox_client._commands.prompts import exit_status, read_input, variables
-from sandbox_client._errors import DiskFailed, InvalidInput
+from sandbox_client._errors import InputUnreadable, InvalidInput
 from sandbox_client._runtime_wire import ENVIRONMENT, Standing
 
 from tests.client.runtime_stub import RuntimeStub
@@ -29,6 +29,7 @@ from tests.client.stubs import (
     piped_output,
     succeeded,
     unused_session,
+    view_of,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.FileIO]:
         (Standing("completed", 255), 255),
         (Standing("completed", 143), 143),
         (Standing("killed", 137), 137),
-        (Standing("killed"), 125),
+        (Standing("killed"), 137),
         (Standing("completed"), 125),
         (Standing("completed", 256), 125),
         (Standing("completed", -9), 125),
@@ -144,7 +145,7 @@ def test_a_variable_that_is_not_set_runs_nothing(terminal: Terminal) -> None:
 
 
 def test_output_goes_on_after_the_positions_of_both_streams(terminal: Terminal) -> None:
-    ended = piped_output("c", 3, stderr="z", stderr_end=6, status="completed", exit_code=0)
+    ended = piped_output("abc", 3, stderr="1234 z", stderr_end=6, status="completed", exit_code=0)
 
     terminal.run(
         *["output", "--after", "2", "--stderr-after", "5", "box", COMMAND],
@@ -154,7 +155,7 @@ def test_output_goes_on_after_the_positions_of_both_streams(terminal: Terminal) 
 
     assert (terminal.code, terminal.out, terminal.err) == (0, "c", "z")
     (body,) = terminal.routes.sent(PIPE_OUTPUT)
-    assert (body["offset"], body["stderr_offset"]) == (2, 5)
+    assert (body["offset"], body["stderr_offset"]) == (0, 0), "from where a key may begin"
 
 
 def test_cancel_sends_the_signal_that_was_asked_for(terminal: Terminal) -> None:
@@ -169,6 +170,64 @@ def test_cancel_sends_the_signal_that_was_asked_for(terminal: Terminal) -> None:
     assert terminal.routes.bodies[1] == {"session_id": COMMAND, "signal": "SIGINT"}
     assert terminal.code == 0
     assert terminal.err == "remote-sandbox: exit code 130, ended by SIGINT\n"
+
+
+@pytest.mark.parametrize("text", ["SIGTERM", "TERM", "term"])
+def test_a_signal_has_a_short_name_too(text: str, terminal: Terminal) -> None:
+    looks = [piped_output(), piped_output(status="completed", exit_code=-15)]
+
+    terminal.run(
+        *["cancel", "--signal", text, "box", COMMAND],
+        answers={PIPE_OUTPUT: looks, PIPE_KILL: succeeded()},
+        pipes=True,
+    )
+
+    assert terminal.routes.sent(PIPE_KILL) == [{"session_id": COMMAND, "signal": "SIGTERM"}]
+
+
+def test_a_cancellation_whose_end_is_not_seen_ends_with_125(terminal: Terminal) -> None:
+    def proxy(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/kill"):
+            return succeeded()
+        raise httpx.ReadError("reset")
+
+    terminal.run("cancel", "box", COMMAND, handler=proxy, pipes=True)
+
+    assert terminal.code == 125
+    assert "SIGINT, SIGTERM and SIGKILL sent; whether the command has ended is not known" in (
+        terminal.err
+    )
+    assert "remote-sandbox: in the end it could not be reached: " in terminal.err
+
+
+@pytest.mark.parametrize("words", [["--json", "ls"], ["-d"], ["--stdin", "cat"]])
+def test_an_option_behind_the_name_is_not_taken_for_the_command(
+    words: list[str], terminal: Terminal
+) -> None:
+    terminal.run("prompt", "box", *words)
+
+    assert terminal.code == 125
+    assert f"begins with '{words[0]}', which is an option of remote-sandbox" in terminal.err
+    assert terminal.routes.asked == []
+
+
+def test_a_busy_session_is_named_in_what_can_be_done(terminal: Terminal) -> None:
+    terminal.run("prompt", "--session", "s1", "box", "x", answers={VIEW: view_of("", "running")})
+
+    assert terminal.code == 125
+    assert "`remote-sandbox output -f box s1`" in terminal.err
+
+
+def test_a_person_who_types_the_input_is_told_how_to_end_it(
+    terminal: Terminal, stdin: io.FileIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    stdin.write(b"a\n")
+    stdin.close()
+
+    terminal.run("prompt", "--stdin", "box", "cat", handler=RuntimeStub(piped()), pipes=True)
+
+    assert terminal.err.startswith("remote-sandbox: standard input is read from the keyboard; ")
 
 
 def test_standard_input_is_sent_ahead_when_it_is_asked_for(
@@ -269,7 +328,7 @@ async def test_a_wait_for_input_can_be_cancelled(stdin: io.FileIO) -> None:
 async def test_a_closed_standard_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
 
-    with pytest.raises(DiskFailed, match="Standard input cannot be read: it is closed"):
+    with pytest.raises(InputUnreadable, match="Standard input cannot be read: it is closed"):
         await read_input(1)
 
 

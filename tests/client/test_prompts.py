@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client import _proxy, _remote_command, _terminal, _waiting
+from sandbox_client import _prompts, _proxy, _remote_command, _terminal, _waiting
 from sandbox_client._client import over
 from sandbox_client._errors import (
     CommandLost,
@@ -25,7 +25,9 @@ from sandbox_client._errors import (
     SessionGone,
     Undelivered,
 )
+from sandbox_client._prompts import ASK_AGAIN, SETTLE
 from sandbox_client._runtime_wire import SIGNALS, Standing
+from sandbox_client._shown import masked
 from sandbox_client._watch import OutputListener
 
 from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
@@ -35,6 +37,7 @@ from tests.client.stubs import (
     KILL,
     MARK,
     OPEN,
+    PIPE_OPEN,
     SESSION,
     SESSIONS,
     TYPE,
@@ -486,9 +489,10 @@ async def test_a_hanging_view_does_not_extend_the_wait(
 async def test_a_view_that_does_not_end_does_not_extend_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (_remote_command, _terminal):
+    for module in (_remote_command, _terminal, _prompts):
         monkeypatch.setattr(module, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
         monkeypatch.setattr(module, "LOOK_DEADLINE", 0.02)
+    monkeypatch.setattr(_terminal, "SIGNAL_DEADLINE", 0.02)
     listener = OutputListener(RecordedProgress())
 
     async def proxy(_: httpx.Request) -> httpx.Response:
@@ -499,8 +503,8 @@ async def test_a_view_that_does_not_end_does_not_extend_a_call(
         with anyio.fail_after(5):
             with pytest.raises(DeadlineExceeded, match="time-out"):
                 await client.prompts.output("box", SESSION, wait_seconds=0.01, listener=listener)
-            with pytest.raises(DeadlineExceeded, match="time-out"):
-                await client.prompts.cancel("box", SESSION, listener=listener)
+            prompt = await client.prompts.cancel("box", SESSION, listener=listener)
+            assert (prompt.standing.state, prompt.signals) == ("unknown", SIGNALS)
 
 
 async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) -> None:
@@ -533,7 +537,7 @@ async def test_progress_shows_the_last_line_of_the_output(
 
     async def report(elapsed: float, limit: float | None, reason: str) -> None:
         await progress(elapsed, limit, reason)
-        if reason == "step [key]":
+        if reason == f"step {masked(KEY, KEY)}":
             told.set()
 
     async def proxy(request: httpx.Request) -> httpx.Response:
@@ -552,7 +556,7 @@ async def test_progress_shows_the_last_line_of_the_output(
             await client.prompts.send("box", "make", listener=OutputListener(report))
 
     assert {limit for _, limit, _ in progress.reports} == {45.0}
-    assert set(progress.reasons) >= {"step [key]"}
+    assert set(progress.reasons) >= {f"step {masked(KEY, KEY)}"}
 
 
 async def test_progress_comes_at_least_every_two_seconds() -> None:
@@ -594,8 +598,8 @@ async def test_output_waits_for_new_characters() -> None:
 
     prompt = await output(proxy, after=3)
 
-    assert (prompt.standing.state, prompt.output.text) == ("running", "abcd")
-    assert proxy.asked == [VIEW] * 3
+    assert (prompt.standing.state, prompt.output.text) == ("running", "d")
+    assert prompt.seconds == pytest.approx(0.02 + 0.04 + SETTLE), "for what follows it"
 
 
 async def test_existing_output_is_returned_at_once(clock: FakeClock) -> None:
@@ -741,29 +745,17 @@ async def test_a_signal_that_cannot_be_sent_is_an_error(
     assert KILL not in proxy.asked
 
 
-@pytest.mark.parametrize(
-    ("seconds", "code", "state"),
-    [
-        (5.0, 124, "timed_out"),
-        (5.0, 137, "timed_out"),
-        (5.0, 1, "completed"),
-        (1, 124, "completed"),
-    ],
-)
-async def test_a_time_limit_of_a_terminal_is_told_from_an_exit_code_alike(
-    seconds: float, code: int, state: str, clock: FakeClock
+async def test_a_runtime_without_pipes_is_asked_for_them_again_after_some_minutes(
+    clock: FakeClock,
 ) -> None:
-    def proxy(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/exec"):
+    proxy = RouteStub({PIPE_OPEN: error_reply(404, "Not Found"), EXEC: executed("")})
+
+    async with client_over(proxy, clock, pipes=True) as client:
+        for seconds in (0, ASK_AGAIN - 1, 1, 1):
             clock.now += seconds
-        return RouteStub({EXEC: executed("", code)})(request)
+            await client.prompts.send("box", "x", listener=OutputListener(RecordedProgress()))
 
-    async with client_over(proxy, clock) as client:
-        prompt = await client.prompts.send(
-            "box", "make", time_limit=5.0, listener=OutputListener(RecordedProgress())
-        )
-
-    assert (prompt.standing.state, prompt.standing.exit_code) == (state, code)
+    assert proxy.asked == [PIPE_OPEN, OPEN, EXEC, OPEN, EXEC, PIPE_OPEN, OPEN, EXEC, OPEN, EXEC]
 
 
 async def test_the_ids_of_sessions_tell_their_api() -> None:
@@ -819,8 +811,9 @@ async def test_the_key_is_masked_in_a_list_of_sessions() -> None:
         (first, seen), (second, unseen) = await client.prompts.sessions("box")
 
     assert seen is not None
-    assert (seen.printed, seen.standing.command) == ("[key]\n", "echo [key]")
-    assert (first.command, second.command, unseen) == ("echo [key]", "echo [key]", None)
+    mask = masked(KEY, KEY)
+    assert (seen.printed, seen.standing.command) == (f"{mask}\n", f"echo {mask}")
+    assert (first.command, second.command, unseen) == (f"echo {mask}", f"echo {mask}", None)
 
 
 async def test_a_long_list_of_sessions_is_viewed_in_part() -> None:

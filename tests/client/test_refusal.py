@@ -216,7 +216,7 @@ def test_an_unknown_session_is_not_an_unknown_sandbox() -> None:
 
     assert error.message == "Sandbox 'box' has no such session: Session not found: s1"
     assert "<sessions>" in error.next_step(format_verb)
-    assert "pause" in error.fault
+    assert "A pause ends every session" in error.advice
 
 
 def test_a_busy_session_advises_to_wait_or_cancel() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from sandbox_client import _shell_wire
 from sandbox_client._errors import BrokenReply, ProxyFailed
 from sandbox_client._message import Reply
-from sandbox_client._runtime_wire import Parcel, SessionRow, Standing, Task
-from sandbox_client._shell_wire import Snapshot, quote, unquoted
+from sandbox_client._runtime_wire import Parcel, SessionRow, Standing, Task, quote, unquoted
+from sandbox_client._shell_wire import Snapshot
 
 from tests.client.strategies import some_examples
 from tests.client.stubs import (
@@ -38,20 +40,27 @@ def json_reply(value: object, status: int = 200) -> Reply:
 
 DIRECTORY = '"$HOME"/.remote-sandbox-0123abcd'
 SCRIPT = f'"$(cat {DIRECTORY}/run || echo false; rm -rf {DIRECTORY})"'
-START = typed("x").partition("eval")[0]
+START = typed("x").partition("(exec")[0]
+MARK = ": run-1; "
+QUOTED = quote("echo 'a b'")
 LINES = {
-    "plain": (Task("echo 'a b'"), typed("echo 'a b'")),
-    "time limit": (
-        Task("ls | wc", time_limit=1.5),
-        f"{START}timeout -k 5 1.5 bash -c 'ls | wc' </dev/null",
-    ),
-    "parcel": (
+    "alone": (Task("echo 'a b'"), typed("echo 'a b'")),
+    "alone, with a parcel": (
         Task("make", parcel=Parcel(DIRECTORY)),
-        f"{START}{{ eval {SCRIPT}; }} </dev/null  # make",
+        typed(f"eval {SCRIPT}") + "  # make",
     ),
-    "input": (
+    "alone, with input": (
         Task("sort", parcel=Parcel(DIRECTORY, has_input=True)),
-        f"{START}{{ eval {SCRIPT}; }} <{DIRECTORY}/in  # sort",
+        typed(f"eval {SCRIPT}").replace("</dev/null", f"<{DIRECTORY}/in  # sort"),
+    ),
+    "marked": (Task("echo 'a b'"), f"{MARK}{START}eval {QUOTED} </dev/null"),
+    "marked, with a parcel": (
+        Task("make", parcel=Parcel(DIRECTORY)),
+        f"{MARK}{START}{{ eval {SCRIPT}; }} </dev/null  # make",
+    ),
+    "marked, with input": (
+        Task("sort", parcel=Parcel(DIRECTORY, has_input=True)),
+        f"{MARK}{START}{{ eval {SCRIPT}; }} <{DIRECTORY}/in  # sort",
     ),
     "own": (Task("mkdir -p x", is_own=True), "mkdir -p x"),
 }
@@ -60,17 +69,66 @@ LINES = {
 @pytest.mark.parametrize("kind", LINES)
 def test_the_line_of_a_task_shows_the_persons_command_again(kind: str) -> None:
     task, line = LINES[kind]
+    mark = "run-1" if line.startswith(MARK) else ""
 
-    body = _shell_wire.execute("box", "s1", task, mark="run-1").body
+    body = _shell_wire.execute("box", "s1", task, mark=mark).body
 
-    assert body == {
-        "id": "s1",
-        "command": f": run-1; {line}",
-        "timeout": 0.05,
-        "truncate": False,
-    }
-    seen = _shell_wire.read_view(as_reply(view_of(command=f": run-1; {line}")), "run-1")
+    assert body == {"id": "s1", "command": line, "timeout": 0.05, "truncate": False}
+    seen = _shell_wire.read_view(as_reply(view_of(command=line)), mark)
     assert seen.standing.command == task.command
+
+
+def in_bash(task: Task) -> tuple[str, int]:
+    """Return what a bash prints that runs the line of a task, and its exit code."""
+    body = _shell_wire.execute("box", "s1", task).body or {}
+    done = subprocess.run(
+        ["bash", "-c", str(body["command"])],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        check=False,
+        text=True,
+    )
+    return done.stdout, done.returncode
+
+
+@pytest.mark.parametrize("limit", [None, 60.0])
+@pytest.mark.parametrize(
+    ("command", "output", "code"),
+    [
+        ("exit 3", "", 3),
+        ("kill -KILL $$", "", 137),
+        ("kill -TERM $$", "", 143),
+        ("timeout 0.01 sleep 60", "", 124),
+        ("trap 'echo bye' EXIT; echo err >&2", "err\nbye\n", 0),
+        ("set -x; true", "+ true\n", 0),
+        ("ls -d /proc/self/fd/3 2>/dev/null || echo closed", "closed\n", 0),
+        ("if", "bash: -c: line 2: syntax error: unexpected end of file\n", 2),
+        ("-n x", "bash: -n: command not found\n", 127),
+        ("cat; read || echo none", "none\n", 0),
+    ],
+)
+def test_a_command_has_a_bash_of_its_own(
+    command: str, output: str, code: int, limit: float | None
+) -> None:
+    printed, ended = in_bash(Task(command, time_limit=limit))
+
+    assert (re.sub(r"line \d+: (?=-n)|(?<=file) from .*", "", printed), ended) == (output, code)
+
+
+@pytest.mark.parametrize("command", ["sleep 60", "trap 'exit 3' TERM; sleep 60 & wait"])
+def test_only_a_time_limit_ends_a_command_with_the_code_for_it(command: str) -> None:
+    task = Task(command, time_limit=0.05)
+    line = (_shell_wire.execute("box", "s1", task).body or {})["command"]
+
+    _, code = in_bash(task)
+
+    assert code == 142
+    seen = _shell_wire.read_view(as_reply(view_of("", "completed", code, command=str(line))))
+    assert seen.standing == Standing("timed_out", None, command)
+    own = _shell_wire.read_view(as_reply(view_of("", "completed", code, command=typed("x"))))
+    assert own.standing == Standing("completed", 142, "x")
 
 
 @some_examples
@@ -80,9 +138,10 @@ def test_the_line_of_a_task_shows_the_persons_command_again(kind: str) -> None:
 @example(command="-n x")
 @example(command="it's !x\n\t\\é\x1b")
 def test_any_command_is_shown_as_it_was_given(command: str) -> None:
-    for limit in (None, 30.0):
+    for limit, mark in ((None, ""), (30.0, ""), (None, "run-1")):
         if command.strip():
-            body = _shell_wire.execute("box", "s1", Task(command, time_limit=limit)).body
+            task = Task(command, time_limit=limit)
+            body = _shell_wire.execute("box", "s1", task, mark=mark).body
             assert body is not None
             seen = _shell_wire.read_executed(as_reply(executed(command=body["command"])))
             assert seen.standing.command == command

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._excerpt import head_and_tail
-from sandbox_client._output import Output
-from sandbox_client._shown import MASK, OutputFilter, cut_masked, visible
+from sandbox_client._output import News
+from sandbox_client._shown import Masker, OutputFilter, masked, visible
 
 from tests.client.strategies import many_examples
 
+if TYPE_CHECKING:
+    from sandbox_client._output import Unit
+
 KEY = "sk_live_aab"
+MASK_OF_KEY = masked(KEY, KEY)
 texts = st.lists(
     st.sampled_from(["s", "sk_live_", "a", "b", KEY, "\r", "\n", "\x1b[31m", "é"]), max_size=6
 ).map("".join)
 
 
 def filtered(pieces: list[str], *, is_terminal: bool = False, is_raw: bool = False) -> str:
-    output = OutputFilter(KEY, is_terminal=is_terminal, is_raw=is_raw)
-    return "".join(map(output.feed, pieces)) + output.end()
+    output = OutputFilter(is_terminal=is_terminal, is_raw=is_raw)
+    return "".join(map(output.feed, pieces))
 
 
 @many_examples
 @given(st.lists(texts, max_size=6))
-def test_a_pipe_gets_every_character_but_the_key(pieces: list[str]) -> None:
-    assert filtered(pieces) == "".join(pieces).replace(KEY, MASK)
+def test_a_pipe_gets_every_character(pieces: list[str]) -> None:
+    assert filtered(pieces) == "".join(pieces)
 
 
 @many_examples
@@ -36,8 +41,69 @@ def test_a_terminal_gets_the_same_however_the_output_is_cut(pieces: list[str]) -
     shown = filtered(pieces, is_terminal=True)
 
     assert shown == filtered(["".join(pieces)], is_terminal=True)
-    assert KEY not in shown
     assert set(re.findall(r"[\x00-\x08\x0b-\x1f]", shown.replace("\r\x1b[K", ""))) == set()
+
+
+def masks(
+    pieces: list[str], position: int, *, unit: Unit = "bytes", gone: int = 0
+) -> tuple[list[News], list[News]]:
+    """Return what a mask yields of an output, with a gap before the last piece, and at its end."""
+    mask = Masker(KEY, position)
+    data, start = "".join(pieces).encode(), mask.end
+    ends = list(itertools.accumulate(len(piece.encode()) for piece in pieces))
+    fed: list[News] = []
+    for number, end in enumerate(ends):
+        lost = gone if number == len(ends) - 1 else 0
+        if end > start:
+            text = data[start:end].decode(errors="replace")
+            fed += mask.feed(News(text, end + lost, lost, unit=unit))
+            start = end
+    return fed, list(mask.flush())
+
+
+@many_examples
+@given(pieces=st.lists(texts, max_size=6), position=st.integers(0, 60))
+def test_a_key_is_masked_from_any_position_however_the_output_is_cut(
+    pieces: list[str], position: int
+) -> None:
+    whole = "".join(pieces).replace(KEY, MASK_OF_KEY).encode()
+    fed, rest = masks(pieces, position)
+    text = "".join(news.text for news in [*fed, *rest])
+
+    # A character that begins before the position is left out.
+    assert text == whole[position:].decode(errors="ignore")
+    for one, two in itertools.pairwise([*fed, *rest]):
+        assert two.end - one.end == len(two.text.encode())
+
+
+def test_the_start_of_a_key_is_held_back_until_it_goes_on_or_the_output_ends() -> None:
+    mask = Masker(KEY)
+    assert list(mask.feed(News("a sk_live_a", 11))) == [News("a ", 2)]
+    assert mask.end == 11, "up to there it need not be read again"
+    assert list(mask.feed(News("ab b sk", 18))) == [News(f"{MASK_OF_KEY} b ", 16)]
+    assert list(mask.flush()) == [News("sk", 18)]
+    assert list(mask.flush()) == []
+
+
+def test_a_gap_ends_the_start_of_a_key() -> None:
+    mask = Masker(KEY)
+    assert list(mask.feed(News("sk_", 3, unit="bytes"))) == []
+    assert list(mask.feed(News("live_aab", 21, 10, unit="bytes"))) == [
+        News("sk_", 3, unit="bytes"),
+        News("live_aab", 21, 10, unit="bytes"),
+    ]
+
+
+def test_what_is_gone_before_the_position_is_not_counted() -> None:
+    mask = Masker(KEY, 20)
+
+    assert list(mask.feed(News("bc", 26, 14, unit="bytes"))) == [News("bc", 26, 4, unit="bytes")]
+
+
+def test_without_a_key_nothing_is_masked_or_held_back() -> None:
+    mask = Masker("", 1)
+
+    assert (mask.end, list(mask.feed(News("sk", 3)))) == (1, [News("sk", 3)])
 
 
 @pytest.mark.parametrize(
@@ -73,18 +139,3 @@ def test_bytes_that_are_no_text_are_counted() -> None:
     for piece in ("a\ufffd", "\ufffdb"):
         output.feed(piece)
     assert output.replaced == 2
-
-
-@pytest.mark.parametrize("before", range(5, 16))
-def test_no_part_of_the_key_is_shown_where_a_cut_goes_through_it(before: int) -> None:
-    output = Output.of("x" * before + KEY + "y" * 30)
-
-    shown = cut_masked(output, KEY, lambda it: head_and_tail(it, 32))
-
-    assert "sk_live" not in shown.text
-    assert "aab" not in shown.text
-    assert shown.after == before + len(KEY) + 30
-
-
-def test_a_key_that_is_not_cut_is_masked_in_its_usual_way() -> None:
-    assert cut_masked(Output.of(f"a{KEY}b"), KEY, head_and_tail).text == f"a{MASK}b"

@@ -8,6 +8,7 @@ from typing import get_args
 import httpx
 import pytest
 from sandbox_client._errors import Verb
+from sandbox_client._shown import masked
 from sandbox_client._tools.speech import spell
 
 from tests.client.statuses import (
@@ -232,7 +233,7 @@ async def test_a_running_command_goes_on_after_the_positions_of_both_streams() -
 
 
 async def test_new_output_after_the_positions_of_both_streams_is_returned() -> None:
-    proxy: Answers = {PIPE_OUTPUT: piped_output("b", 2, stderr="z", stderr_end=6)}
+    proxy: Answers = {PIPE_OUTPUT: piped_output("ab", 2, stderr="1234 z", stderr_end=6)}
     arguments = BOX | {"session": COMMAND, "after": 1, "stderr_after": 5}
 
     result = await call_tool("get_prompt_output", arguments, proxy, pipes=True)
@@ -279,7 +280,7 @@ async def test_a_killed_command_has_no_exit_code() -> None:
 
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
-    assert result.text.splitlines()[0] == "[killed before it ended, after 0.0 s]"
+    assert result.text.splitlines()[0] == "[killed, after 0.0 s]"
     assert result.content is not None
     assert result.content["status"] == "killed"
     assert "exit_code" not in result.content
@@ -366,7 +367,7 @@ async def test_cancel_of_an_ended_command_says_that_nothing_was_killed() -> None
     assert result.text.endswith("\nall")
 
 
-async def test_an_error_shows_the_output_before_it() -> None:
+async def test_an_error_shows_the_output_so_far_behind_it() -> None:
     answers: Answers = {
         EXEC: executed("", None, "running"),
         VIEW: [view_of("so far\n"), error_reply(503, "Sandbox not ready")],
@@ -376,7 +377,8 @@ async def test_an_error_shows_the_output_before_it() -> None:
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     assert result.is_error
-    assert result.text.startswith("so far\nSandbox 'box' is paused; no result")
+    assert result.text.startswith("Sandbox 'box' is paused; no result")
+    assert result.text.endswith("\n[What follows is 6 characters of output.]\nso far")
 
 
 async def test_a_long_list_of_sessions_is_shown_in_part() -> None:
@@ -541,6 +543,17 @@ def test_every_tool_has_an_output_schema() -> None:
         assert "name" in tool.output or not tool.parameters
 
 
+async def test_a_program_that_is_not_there_and_bytes_that_are_no_text_are_told() -> None:
+    result = await call_tool(
+        "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed("\ufffd\ufffd\n", 127)}
+    )
+
+    assert result.text.splitlines()[1:3] == [
+        "[127 is the shell's code for a program that is not there.]",
+        "[2 characters of it may be bytes that are no UTF-8, shown as \ufffd.]",
+    ]
+
+
 async def test_a_model_sees_no_key_no_control_and_the_last_frame() -> None:
     output = f"\x1b[31m10%\r20% {KEY}\n"
 
@@ -548,9 +561,9 @@ async def test_a_model_sees_no_key_no_control_and_the_last_frame() -> None:
         "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed(output)}
     )
 
-    assert result.text.splitlines()[-1] == "20% [key]"
+    assert result.text.splitlines()[-1] == f"20% {masked(KEY, KEY)}"
     assert result.content is not None
-    assert result.content["output"] == "\x1b[31m10%\r20% [key]\n"
+    assert result.content["output"] == f"20% {masked(KEY, KEY)}\n"
 
 
 async def test_a_very_long_output_tells_how_much_of_it_is_gone() -> None:

@@ -33,7 +33,6 @@ _READERS: dict[str, Callable[[Reply], object]] = {
     "sessions": _shell_wire.read_sessions,
     "pipe executed": _pipe_wire.read_executed,
     "pipe output": lambda reply: _pipe_wire.read_output(reply, 0, 0),
-    "pipe end": _pipe_wire.read_end,
     "pipe sessions": _pipe_wire.read_sessions,
 }
 

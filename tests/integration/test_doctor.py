@@ -221,4 +221,7 @@ def test_ctrl_c_ends_doctor_at_once(home: Path) -> None:
         finally:
             process.kill()
 
-    assert (process.returncode, stderr) == (130, "interrupted: nothing was changed\n")
+    assert (process.returncode, stderr) == (
+        130,
+        "remote-sandbox: interrupted: nothing was changed\n",
+    )

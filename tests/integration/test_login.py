@@ -80,7 +80,7 @@ def test_ctrl_c_at_a_question_keeps_the_configuration(
         terminal.wait_for(":")
         assert terminal.hides_input is (question == "Your API key")
         terminal.type("\x03")
-        terminal.wait_for("\ninterrupted: the configuration is as it was")
+        terminal.wait_for("remote-sandbox: interrupted: the configuration is as it was")
         assert not terminal.hides_input
         assert terminal.finish() == 130
 

@@ -21,7 +21,7 @@ import pytest
 from sandbox_client._client import over
 from sandbox_client._config import Config
 from sandbox_client._proxy import Proxy
-from sandbox_client._shown import MASK, OutputFilter
+from sandbox_client._shown import OutputFilter, masked
 from sandbox_client._watch import OutputListener
 from sandbox_fakeproxy import FakeProxyServer
 
@@ -277,9 +277,8 @@ class Collector:
 
     def written(self, *, is_error: bool) -> bytes:
         """Return what is written of a stream."""
-        shown = OutputFilter(KEY)
-        pieces = [shown.feed(news.text) for news in self.news[is_error]]
-        return "".join([*pieces, shown.end()]).encode()
+        shown = OutputFilter()
+        return "".join(shown.feed(news.text) for news in self.news[is_error]).encode()
 
     def gone(self, *, is_error: bool) -> int:
         """Return the size of what can no longer be read; fail if it is unknown."""
@@ -325,7 +324,7 @@ def target(
 
 def shown(data: bytes) -> bytes:
     """Return bytes as they have to arrive."""
-    return data.decode(errors="replace").replace(KEY, MASK).encode()
+    return data.decode(errors="replace").replace(KEY, masked(KEY, KEY)).encode()
 
 
 def assert_same(actual: bytes, expected: bytes) -> None:
@@ -378,7 +377,7 @@ async def test_output_arrives_as_it_was_written(target: Target, kind: Kind) -> N
         assert_same(collector.written(is_error=is_error), shown(data))
         whole = prompt.errors if is_error else prompt.output
         if whole is not None and len(data) < TERMINAL_KEEPS:
-            assert_same(whole.text.encode(), data.decode(errors="replace").encode())
+            assert_same(whole.text.encode(), shown(data))
         unit = data if target.api == "pipes" else data.decode(errors="replace")
         assert collector.end(is_error=is_error) == len(unit)
 
@@ -467,7 +466,10 @@ def test_remote_sandbox_prompt_tells_on_standard_error_what_is_gone(
     target: Target, tmp_path: Path
 ) -> None:
     expected = repeated(PATTERN, 12 * MB)
-    done = run_prompt(target, tmp_path, f'yes "$(seq 1 20000)" | head -c {len(expected)}')
+    command = f'yes "$(seq 1 20000)" | head -c {len(expected)}'
+    first = json.loads(run_prompt(target, tmp_path, command, "--json").stdout)
+    # It has ended, so that nothing can be read in time.
+    done = run_client(target, tmp_path, "output", BOX, first["session"])
 
     assert done.returncode == 0
     if target.api == "pipes":
@@ -487,9 +489,14 @@ def run_prompt(
     target: Target, home: Path, command: str, *options: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `remote-sandbox prompt` with pipes for standard output and standard error."""
+    return run_client(target, home, "prompt", *options, BOX, command)
+
+
+def run_client(target: Target, home: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `remote-sandbox` with pipes for standard output and standard error."""
     write_config(home, target.url, KEY)
     return subprocess.run(
-        [sys.executable, "-m", "sandbox_client", "prompt", *options, BOX, command],
+        [sys.executable, "-m", "sandbox_client", *arguments],
         env=clean_environment(home),
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import pytest
-from sandbox_client import _agent, _prompts, _wire
+from sandbox_client import _agent, _prompts, _shell_wire, _wire
 from sandbox_client._client import over
 from sandbox_client._errors import Paused, SessionBusy, SessionGone
 from sandbox_client._excerpt import one_line
@@ -421,6 +421,57 @@ async def test_a_time_limit_kills_a_command(in_process: InProcessFake, ada: Clie
 
     assert prompt.standing.state == "timed_out"
     assert prompt.output.text == "begun\n"
+
+
+@pytest.fixture
+def ada_on_a_terminal(in_process: InProcessFake, ada: Client) -> Client:
+    transport = OldRuntimeTransport(in_process.transport)
+    return over(Proxy(ada.proxy.config, transport=transport, sleep=in_process.sleep))
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "], ids=["SIGTERM", "SIGKILL"])
+async def test_any_client_sees_that_a_time_limit_on_a_terminal_killed_a_command(
+    trap: str,
+    in_process: InProcessFake,
+    ada: Client,
+    ada_on_a_terminal: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_shell_wire, "_TIMEOUT", "timeout -k 0.2 ")
+    listener = OutputListener(in_process.report)
+
+    prompt = await ada_on_a_terminal.prompts.send(
+        BOX,
+        f"{trap}echo begun; sleep 60",
+        time_limit=0.2,
+        wait_seconds=None,
+        listener=listener,
+    )
+    again = await ada.prompts.output(BOX, prompt.session, listener=listener)
+
+    assert prompt.api == "terminal"
+    assert prompt.standing.state == again.standing.state == "timed_out"
+    assert prompt.output.text == again.output.text == "begun\n"
+
+
+async def test_ctrl_c_reaches_a_command_with_a_time_limit_on_a_terminal(
+    in_process: InProcessFake, ada_on_a_terminal: Client
+) -> None:
+    prompts, listener = ada_on_a_terminal.prompts, OutputListener(in_process.report)
+    prompt = await prompts.send(
+        BOX,
+        "trap 'echo caught; exit 9' INT; echo begun; sleep 60 & wait",
+        time_limit=60,
+        wait_seconds=0,
+        listener=listener,
+    )
+    await prompts.output(BOX, prompt.session, listener=listener)  # until it has begun
+
+    cancelled = await prompts.cancel(BOX, prompt.session, listener=listener)
+
+    assert (cancelled.signals, cancelled.standing.has_ended) == (("SIGINT",), True)
+    assert cancelled.output.text.startswith("begun\n")
+    assert cancelled.output.text.endswith("caught\n"), "it could end in its own way"
 
 
 @pytest.mark.parametrize(

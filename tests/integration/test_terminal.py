@@ -110,6 +110,7 @@ def test_without_stdin_a_command_reads_nothing_and_a_pipe_is_not_read(
 def test_variables_reach_the_command_and_no_command_line(
     sandbox_home: Path, session: list[str]
 ) -> None:
+    # Where processes are not isolated, the client's own command line is seen there, too.
     shows = "printenv GIVEN TAKEN | tr a-z A-Z; cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
     variables = ("-e", "GIVEN=one two's", "-e", "TAKEN")
     result = run_remote_sandbox(
@@ -118,7 +119,6 @@ def test_variables_reach_the_command_and_no_command_line(
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("ONE TWO'S\nOPEN SESAME\n")
     assert "bash" in result.stdout, "no command line is shown"
-    assert "one two" not in result.stdout
     assert "open sesame" not in result.stdout
 
 

@@ -100,7 +100,7 @@ async def _output(prompts: Prompts, http: httpx.AsyncClient, api: Api, effort: E
 
 async def _run(prompts: Prompts, command: str, size: int) -> tuple[float, str]:
     """Run a command with the client; return the seconds until its end, and its session."""
-    output = _ShownOutput(prompts)
+    output = _ShownOutput()
     start = time.perf_counter()
     prompt = await prompts.send(NAME, command, wait_seconds=None, listener=output.listener)
     length = output.end()
@@ -111,7 +111,7 @@ async def _run(prompts: Prompts, command: str, size: int) -> tuple[float, str]:
 
 async def _read(prompts: Prompts, session: str, size: int) -> float:
     """Read the output of a command that has ended; return the seconds."""
-    output = _ShownOutput(prompts)
+    output = _ShownOutput()
     start = time.perf_counter()
     await prompts.output(NAME, session, wait_seconds=0, listener=output.listener)
     length = output.end()
@@ -137,14 +137,14 @@ def _check(length: int, size: int) -> None:
 class _ShownOutput:
     """The output of a command, as `remote-sandbox prompt` writes it into a pipe."""
 
-    def __init__(self, prompts: Prompts) -> None:
+    def __init__(self) -> None:
         self.listener = OutputListener(self._ignore_report, on_output=self._on_output)
-        self._filter = OutputFilter(prompts.sandboxes.proxy.config.api_key)
+        self._filter = OutputFilter()
         self._length = 0
 
     def end(self) -> int:
         """Return the number of bytes."""
-        return self._length + len(self._filter.end().encode())
+        return self._length
 
     def _on_output(self, news: News) -> None:
         self._length += len(self._filter.feed(news.text).encode())

@@ -16,20 +16,35 @@ if TYPE_CHECKING:
 
 OK, FAILED, USAGE, NOT_READY, NO_RESULT, INTERRUPTED = 0, 1, 2, 3, 125, 130
 TIMED_OUT, READER_GONE = 124, 141  # as timeout(1) and a shell give them
+KILLED = 137
+_LIKE_CTRL_C = (signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class Interruption:
+    """The signal that has interrupted this process, if one has."""
+
+    signal: int = signal.SIGINT
 
 
 @contextmanager
-def interruptible() -> Generator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in the body, unless this process ignores it."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def interruptible() -> Generator[Interruption]:
+    """Let Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt in the body, unless ignored."""
+    interruption = Interruption()
+
+    def interrupt(number: int, _: object) -> None:
+        interruption.signal = number
+        signal.raise_signal(signal.SIGINT)  # asyncio turns that one into a cancellation
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, *_LIKE_CTRL_C)}
+    taken = {each for each, handler in before.items() if handler is not signal.SIG_IGN}
+    for each in taken:
+        signal.signal(each, signal.default_int_handler if each is signal.SIGINT else interrupt)
     try:
-        yield
+        yield interruption
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each in taken:
+            signal.signal(each, before[each])
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,24 @@ from sandbox_client import _agent
 from sandbox_client._access import with_client
 from sandbox_client._content import (
     ending,
+    out_of_sight,
     prompt_content,
     sessions_content,
     told_sessions,
 )
-from sandbox_client._errors import DiskFailed, InvalidInput, SandboxError
+from sandbox_client._errors import (
+    InputUnreadable,
+    InvalidInput,
+    SandboxError,
+    SessionBusy,
+)
 from sandbox_client._excerpt import page
 from sandbox_client._face import write
+from sandbox_client._prompts import NOT_FOUND
 from sandbox_client._runtime_wire import SIGNALS
-from sandbox_client._shown import cut_masked
 from sandbox_client._watch import OutputListener
 
-from .command import NAME, NO_RESULT, OK, TIMED_OUT, Command, argument
+from .command import KILLED, NAME, NO_RESULT, OK, TIMED_OUT, Command, argument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -44,7 +50,6 @@ if TYPE_CHECKING:
 _HIGHEST_CODE = 255
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
-_NOT_FOUND = 127  # a shell's word for a program that is not there
 
 
 async def _prompt(client: Client, arguments: argparse.Namespace, face: Face) -> int:
@@ -56,7 +61,7 @@ async def _agent_run(client: Client, arguments: argparse.Namespace, face: Face) 
     template = client.proxy.config.agent_command
     command = _agent.command_line(template, " ".join(_words(arguments.prompt)))
     code = await _send(client, arguments, face, command, None)
-    if code == _NOT_FOUND:
+    if code == NOT_FOUND:
         face.note(
             f"the sandbox has not all that this takes: {template}. Install the agent there,"
             " or name another one in agentCommand."
@@ -74,9 +79,13 @@ async def _send(
         )
     if session and face.is_live:
         face.note(f"session '{session}' is a terminal: standard error is part of the output")
-    face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
-    async with _told_if_reader_goes(client, face):
-        with face.waiting("starting the command"):
+    is_typed = arguments.stdin and _is_typed()
+    if is_typed:
+        face.note("standard input is read from the keyboard; Ctrl-D on an empty line ends it")
+    face.show_output(is_raw=arguments.raw)
+    async with _told_if_reader_goes(client, face), _known_if_busy(face, session):
+        # Nothing moves where a person types.
+        with contextlib.nullcontext() if is_typed else face.waiting("starting the command"):
             prompt = await client.prompts.send(
                 arguments.name,
                 command,
@@ -92,10 +101,10 @@ async def _send(
     if not arguments.stdin and has_unread_input():
         face.note("standard input was not sent: --stdin sends it, </dev/null gives none")
     if not arguments.detach:
-        return _show(client, face, prompt, is_asked_to_stay=True)
+        return _show(face, prompt, is_asked_to_stay=True)
     if not face.as_json:
         write(f"{prompt.session}\n")
-    _end(client, face, prompt)
+    _end(face, prompt)
     face.note(f"started in session '{prompt.session}'; {face.spell('output')} follows it")
     return OK
 
@@ -108,7 +117,7 @@ async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> 
             )
         return await _sessions(client, arguments.name, face)
     after, stderr_after = arguments.after, arguments.stderr_after
-    face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
+    face.show_output(is_raw=arguments.raw)
     face.opened(arguments.session, after=after, stderr_after=stderr_after)
     async with _told_if_reader_goes(client, face):
         with face.waiting("looking"):
@@ -121,14 +130,7 @@ async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> 
                 to_end=True,
                 listener=_listener(face),
             )
-    return _show(
-        client,
-        face,
-        prompt,
-        after=after,
-        stderr_after=stderr_after,
-        is_asked_to_stay=arguments.follow,
-    )
+    return _show(face, prompt, is_asked_to_stay=arguments.follow)
 
 
 async def _sessions(client: Client, name: str, face: Face) -> int:
@@ -139,7 +141,7 @@ async def _sessions(client: Client, name: str, face: Face) -> int:
 
 
 async def _cancel(client: Client, arguments: argparse.Namespace, face: Face) -> int:
-    face.show_output(client.proxy.config.api_key, is_raw=arguments.raw)
+    face.show_output(is_raw=arguments.raw)
     face.opened(arguments.session)
     with face.waiting("killing it"):
         prompt = await client.prompts.cancel(
@@ -148,9 +150,19 @@ async def _cancel(client: Client, arguments: argparse.Namespace, face: Face) -> 
             signals=[arguments.signal] if arguments.signal else SIGNALS,
             listener=_listener(face),
         )
-    _end(client, face, prompt)
+    _end(face, prompt)
     face.note(ending(prompt))
     return OK if prompt.standing.has_ended else NO_RESULT
+
+
+@contextlib.asynccontextmanager
+async def _known_if_busy(face: Face, session: str | None) -> AsyncGenerator[None]:
+    """If a session runs another command, name it in what can be done about that."""
+    try:
+        yield
+    except SessionBusy:
+        face.opened(session or "")
+        raise
 
 
 @contextlib.asynccontextmanager
@@ -181,21 +193,11 @@ def _listener(face: Face) -> OutputListener:
     return OutputListener(face.report, opened=face.opened, on_output=face.on_output)
 
 
-def _show(
-    client: Client,
-    face: Face,
-    prompt: Prompt,
-    *,
-    after: int = 0,
-    stderr_after: int = 0,
-    is_asked_to_stay: bool,
-) -> int:
+def _show(face: Face, prompt: Prompt, *, is_asked_to_stay: bool) -> int:
     """Print the end of the output; return the command's own exit code where there is one."""
-    _end(client, face, prompt, after=after, stderr_after=stderr_after)
+    _end(face, prompt)
     standing = prompt.standing
-    if prompt.unseen:
-        face.note(f"in the end it could not be reached: {prompt.unseen}")
-    if standing.state == "running":
+    if not standing.has_ended:
         face.note(f"{ending(prompt)}; {face.spell('output')} follows it")
         return NO_RESULT if is_asked_to_stay else OK
     if standing.state != "completed" or standing.exit_code is None:
@@ -204,26 +206,24 @@ def _show(
 
 
 def exit_status(standing: Standing) -> int:
-    """Return the exit code for a command that has ended: its own, 124 after a time limit."""
+    """Return the exit code for a command that has ended: its own unless it was killed."""
     if standing.state == "timed_out":
         return TIMED_OUT
     code = standing.exit_code
+    if standing.state == "killed" and code is None:
+        return KILLED  # a terminal has no signal's number
     # No process ends with another number, and cutting one down might make it a success.
     return code if code is not None and 0 <= code <= _HIGHEST_CODE else NO_RESULT
 
 
-def _end(
-    client: Client, face: Face, prompt: Prompt, *, after: int = 0, stderr_after: int = 0
-) -> None:
-    """End an output that was printed, or print it whole as JSON."""
+def _end(face: Face, prompt: Prompt) -> None:
+    """End an output that was printed, or print it whole as JSON; say what could not be read."""
     face.end_output()
-    if not face.as_json:
-        return
-    secret = client.proxy.config.api_key
-    shown = [cut_masked(prompt.output, secret, lambda it: page(it, after, None))]
-    if prompt.errors is not None:
-        shown.append(cut_masked(prompt.errors, secret, lambda it: page(it, stderr_after, None)))
-    face.result("", prompt_content(prompt, *shown))
+    if face.as_json:
+        errors = None if prompt.errors is None else page(prompt.errors, limit=None)
+        face.result("", prompt_content(prompt, page(prompt.output, limit=None), errors))
+    if unread := out_of_sight(prompt):
+        face.note(unread)
 
 
 def variables(given: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -250,7 +250,7 @@ async def read_input(size: int) -> bytes:
     """Read so many bytes of standard input, or fewer at its end; Ctrl-C ends the wait for them.
 
     Raises:
-        DiskFailed: it is closed, or cannot be read.
+        InputUnreadable: it is closed, or cannot be read.
     """
     data = bytearray()
     try:
@@ -264,11 +264,16 @@ async def read_input(size: int) -> bytes:
             data += piece
     except (AttributeError, OSError, ValueError) as exc:
         reason = (exc.strerror if isinstance(exc, OSError) else None) or "it is closed"
-        raise DiskFailed(
-            f"Standard input cannot be read: {reason}",
-            advice="Give --stdin a pipe or a file, or leave it out.",
-        ) from None
+        raise InputUnreadable(f"Standard input cannot be read: {reason}") from None
     return bytes(data)
+
+
+def _is_typed() -> bool:
+    """Tell whether standard input is a terminal."""
+    try:
+        return sys.stdin.isatty()
+    except (AttributeError, ValueError):  # closed
+        return False
 
 
 def has_unread_input() -> bool:
@@ -287,8 +292,17 @@ def has_unread_input() -> bool:
 
 
 def command_of(words: Sequence[str]) -> str:
-    """Return the shell command: one word as it is, several quoted so that none is split."""
+    """Return the shell command: one word as it is, several quoted so that none is split.
+
+    Raises:
+        InvalidInput: it begins with an option, which would have to stand before the name.
+    """
     given = _words(words)
+    if given and given[0] in _OPTIONS:
+        raise InvalidInput(
+            f"The command begins with '{given[0]}', which is an option of remote-sandbox",
+            advice="Put options before the sandbox's name.",
+        )
     return given[0] if len(given) == 1 else shlex.join(given)
 
 
@@ -321,12 +335,17 @@ _seconds.__name__, _characters.__name__ = "number of seconds", "number of charac
 _duration.__name__ = "duration (30s, 10m, 2h)"
 
 
+def _signal_name(text: str) -> str:
+    name = text.upper()
+    return name if name.startswith("SIG") else f"SIG{name}"
+
+
 def _goes_on(face: Face) -> str:
     if not face.session:
         return "interrupted: nothing was run"
     # Each command on a line of its own, to be taken from there.
     return (
-        "\ninterrupted: the command goes on in the sandbox\n"
+        "interrupted: the command goes on in the sandbox\n"
         "  {output} follows it again\n"
         "  {cancel} ends it"
     )
@@ -336,6 +355,22 @@ def _may_be_killed(_: Face) -> str:
     return "interrupted: {output} tells whether it was killed"
 
 
+_OPTIONS = frozenset(
+    [
+        "--json",
+        "-d",
+        "--detach",
+        "--raw",
+        "--wait",
+        "--stdin",
+        "--time-limit",
+        "-e",
+        "--env",
+        "--session",
+        "-h",
+        "--help",
+    ]
+)
 _DETACH = argument(
     "-d", "--detach", action="store_true", help="start it, print its session and wait no longer"
 )
@@ -357,7 +392,7 @@ _TIME_LIMIT = argument(
     "--time-limit",
     type=_duration,
     metavar="TIME",
-    help="kill it after so long, such as 30s, 10m or 2h, and end with 124",
+    help="end it after so long, such as 30s, 10m or 2h, and end with 124",
 )
 _ENV = argument(
     "-e",
@@ -453,10 +488,11 @@ COMMANDS: Final = (
         (
             argument(
                 "--signal",
+                type=_signal_name,
                 choices=SIGNALS,
                 metavar="SIGNAL",
                 help="send SIGINT, SIGTERM or SIGKILL alone (default: all three in turn, until it"
-                " ends)",
+                " ends); to a command on a terminal, the last two are the same kill",
             ),
             _RAW,
             NAME,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sandbox_client._errors import BrokenReply, FileRefused
 from sandbox_client._excerpt import last_line
-from sandbox_client._shell_wire import quote
+from sandbox_client._runtime_wire import quote
 
 from .trees import LINK_TO_DIRECTORY, LINK_TO_NOTHING, NO_FILE, Leaf, Skipped, Tree, is_below
 

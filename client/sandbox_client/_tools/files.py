@@ -9,7 +9,7 @@ from sandbox_client._errors import InvalidInput, pluralize
 from sandbox_client._excerpt import MAX_OUTPUT, lines
 from sandbox_client._file_wire import absolute, check_content
 from sandbox_client._files.trees import shown
-from sandbox_client._shell_wire import quote
+from sandbox_client._runtime_wire import quote
 from sandbox_client._wire import WORK
 
 from .sandboxes import NAME

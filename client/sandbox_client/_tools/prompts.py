@@ -10,14 +10,16 @@ from sandbox_client import _agent
 from sandbox_client._access import with_client
 from sandbox_client._content import (
     ending,
+    out_of_sight,
     prompt_content,
     sessions_content,
     told_sessions,
 )
 from sandbox_client._errors import pluralize
 from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, page, tail
-from sandbox_client._prompts import DEFAULT_WAIT, MAX_WAIT
-from sandbox_client._shown import cut_masked, visible
+from sandbox_client._output import REPLACEMENT
+from sandbox_client._prompts import DEFAULT_WAIT, MAX_WAIT, NOT_FOUND, SETTLE
+from sandbox_client._shown import visible
 from sandbox_client._watch import OutputListener
 
 from .sandboxes import NAME
@@ -40,7 +42,7 @@ async def _send(client: Client, arguments: Arguments, report: Report) -> Result:
         wait_seconds=_wait(arguments),
         listener=OutputListener(report),
     )
-    return _answer(client, prompt, tail if prompt.standing.state == "running" else head_and_tail)
+    return _answer(prompt, head_and_tail if prompt.standing.has_ended else tail)
 
 
 async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Result:
@@ -52,7 +54,7 @@ async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Re
         wait_seconds=0.0,
         listener=OutputListener(report),
     )
-    result = _answer(client, prompt, tail)
+    result = _answer(prompt, tail)
     return replace(result, content={name: (result.content or {})[name] for name in _BEGUN})
 
 
@@ -69,13 +71,7 @@ async def _output(client: Client, arguments: Arguments, report: Report) -> Resul
         wait_seconds=_wait(arguments),
         listener=OutputListener(report),
     )
-    if after is None and stderr_after is None:
-        return _answer(client, prompt, head_and_tail)
-
-    def rest(output: Output, *, name: str = "after") -> Excerpt:
-        return page(output, (after if name == "after" else stderr_after) or 0, name=name)
-
-    return _answer(client, prompt, rest)
+    return _answer(prompt, head_and_tail if after is None and stderr_after is None else page)
 
 
 async def _sessions(client: Client, name: str) -> Result:
@@ -95,7 +91,7 @@ async def _sessions(client: Client, name: str) -> Result:
 async def _cancel(client: Client, arguments: Arguments, report: Report) -> Result:
     name, session = arguments.text("name"), arguments.text("session")
     prompt = await client.prompts.cancel(name, session, listener=OutputListener(report))
-    return _answer(client, prompt, head_and_tail)
+    return _answer(prompt, head_and_tail)
 
 
 class _Cut(Protocol):
@@ -104,20 +100,19 @@ class _Cut(Protocol):
     def __call__(self, output: Output, *, name: str = "after") -> Excerpt: ...
 
 
-def _answer(client: Client, prompt: Prompt, cut: _Cut) -> Result:
+def _answer(prompt: Prompt, cut: _Cut) -> Result:
     """Return how a command stands, with what to do next, and then what it has printed.
 
     The output comes last, with its length, so that nothing in it can pass for the tool's own words.
     """
-    secret = client.proxy.config.api_key
-    shown = cut_masked(prompt.output, secret, cut)
-    errors = None
-    if prompt.errors is not None:
-        errors = cut_masked(prompt.errors, secret, lambda it: cut(it, name="stderr_after"))
+    shown = _visible(cut(prompt.output))
+    errors = _visible(cut(prompt.errors, name="stderr_after")) if prompt.errors else None
     notes = [f"[{ending(prompt)}]"]
-    if prompt.unseen:
-        notes.append(f"[in the end it could not be reached: {prompt.unseen}]")
-    if prompt.standing.state == "running":
+    if unread := out_of_sight(prompt):
+        notes.append(f"[{unread}]")
+    if prompt.standing.exit_code == NOT_FOUND:
+        notes.append("[127 is the shell's code for a program that is not there.]")
+    if not prompt.standing.has_ended:
         after = {"after": shown.after}
         if errors is not None and errors.after:
             after["stderr_after"] = errors.after
@@ -126,19 +121,29 @@ def _answer(client: Client, prompt: Prompt, cut: _Cut) -> Result:
             f"[It goes on whether or not anybody asks. {follow} waits for more; {spell('cancel')}"
             " kills it.]"
         )
-    text = visible(shown.text).rstrip()
-    error_text = visible(errors.text).rstrip() if errors is not None else ""
+    text = shown.text.rstrip()
+    error_text = errors.text.rstrip() if errors is not None else ""
+    if replaced := (text + error_text).count(REPLACEMENT):
+        notes.append(
+            f"[{pluralize(replaced, 'character')} of it may be bytes that are no UTF-8, shown as"
+            f" {REPLACEMENT}.]"
+        )
     notes.append(_told_lengths(text, error_text, prompt))
     parts = [text] if text else []
     parts += [STDERR_MARK, error_text] if error_text else []
     return Result("\n".join([*notes, *parts]), prompt_content(prompt, shown, errors))
 
 
+def _visible(excerpt: Excerpt) -> Excerpt:
+    return replace(excerpt, text=visible(excerpt.text))
+
+
 def _told_lengths(text: str, error_text: str, prompt: Prompt) -> str:
     if not text and not error_text:
         if prompt.output.text or (prompt.errors and prompt.errors.text):
             return "[It has printed blank lines only.]"
-        return "[It has printed nothing.]" if not prompt.output.start else "[Nothing new.]"
+        started_at = prompt.output.start or (prompt.errors.start if prompt.errors else 0)
+        return "[Nothing new.]" if started_at else "[It has printed nothing.]"
     told = [f"{pluralize(len(text), 'character')} of output"] if text else []
     if error_text:
         told.append(f"{pluralize(len(error_text), 'character')} of standard error")
@@ -214,9 +219,9 @@ TOOLS: Final[tuple[Tool, ...]] = (
     Tool(
         name="get_prompt_output",
         description="Wait for more output of a command, or for its end. Use it with the session"
-        " that another tool named; without one it lists what runs and what ended. Returns only"
-        f" what is new after `after`, {MAX_OUTPUT} characters at most, and whether it runs, ended"
-        " (exit code) or was killed.",
+        " that another tool named; without one it lists what runs and what ended. Returns"
+        f" {SETTLE:.0f} s after something new comes, only what is new after `after`, {MAX_OUTPUT}"
+        " characters at most, and whether it runs, ended (exit code) or was killed.",
         run=with_client(_output),
         parameters=(
             NAME,

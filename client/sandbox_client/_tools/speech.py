@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sandbox_client._errors import pluralize
 from sandbox_client._excerpt import tail
 from sandbox_client._output import Output
 from sandbox_client._shown import visible
@@ -40,11 +41,10 @@ def spell(verb: Verb) -> str:
 def render_error(error: SandboxError) -> Result:
     """Return the whole story as text: what happened, whose fault it is, what to do next.
 
-    What a command had printed stands before it.
+    What a command had printed comes last, with its length.
     """
-    printed = (
-        f"{visible(tail(Output.of(error.printed)).text).rstrip()}\n"
-        if error.printed.strip()
-        else ""
-    )
-    return Result(printed + error.explain(spell), is_error=True)
+    text = error.explain(spell)
+    if error.printed.strip():
+        printed = visible(tail(Output.of(error.printed)).text).rstrip()
+        text += f"\n[What follows is {pluralize(len(printed), 'character')} of output.]\n{printed}"
+    return Result(text, is_error=True)

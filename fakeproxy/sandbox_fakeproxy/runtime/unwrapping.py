@@ -1,19 +1,25 @@
 """The command that a person gave, in a line that a client has wrapped for the shell.
 
-A client gives a command an empty standard input: with pipes by `exec </dev/null; COMMAND`, on a
-terminal by `eval WORD </dev/null`, where WORD is the quoted command, behind `--` if need be. A
-terminal's line may begin with a mark, by which the client finds the command again, and with the
-variables that it sets once in each shell.
+A client gives a command an empty standard input and, if it can, a bash of its own: with pipes by
+`exec bash -c WORD </dev/null`, on a terminal by the same in a subshell, where WORD is the quoted
+command, behind `--` if need be. In a terminal session of several commands it is
+`eval WORD </dev/null`, behind a mark by which the client finds the command again. A terminal's line
+also sets variables, once in each shell.
 """
 
 import re
 import shlex
 
-_NO_INPUT = "exec </dev/null; "
+_PIPE_LINE = r"exec bash -c (?:-- )?(.+)"
 _MARK = r": run-[0-9a-f]+; "
 _VARIABLES = r'\[ "\$\{REMOTE_SANDBOX-\}" \] \|\| export [^;\n]*; '
-_TERMINAL_LINE = re.compile(
-    rf"(?:{_MARK})?(?:{_VARIABLES})?eval (?:-- )?(.+) </dev/null", re.DOTALL
+_SUBSHELL = (
+    r"\(exec 3>&2 2>/dev/null; (?:timeout -k \S+ \S+ )?bash -c (?:-- )?(.+) 2>&3 3>&-"
+    r"(?:; exit \$\?| <&0 & [^\n]*exit \$c)\)"
+)
+_LINE = re.compile(
+    rf"(?:{_PIPE_LINE}|(?:{_MARK})?(?:{_VARIABLES})?(?:eval (?:-- )?(.+)|{_SUBSHELL})) </dev/null",
+    re.DOTALL,
 )
 _ESCAPE = rb"\\([0-7]{3}|[\\'])"
 _ANSI_C_WORD = re.compile(rb"\$'((?:[^\\']|" + _ESCAPE + rb")*)'")
@@ -21,10 +27,8 @@ _ANSI_C_WORD = re.compile(rb"\$'((?:[^\\']|" + _ESCAPE + rb")*)'")
 
 def unwrapped(line: str) -> str:
     """Return the command in a wrapped line; any other line as it is."""
-    if line.startswith(_NO_INPUT):
-        return line.removeprefix(_NO_INPUT)
-    wrapped = _TERMINAL_LINE.fullmatch(line)
-    command = _unquoted(wrapped[1]) if wrapped else None
+    wrapped = _LINE.fullmatch(line)
+    command = _unquoted(wrapped[wrapped.lastindex or 0]) if wrapped else None
     return line if command is None else command
 
 
