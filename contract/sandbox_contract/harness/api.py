@@ -37,9 +37,9 @@ def own_key_path(key_id: str) -> str:
 def in_volume(command: str) -> str:
     """Return a command that runs where the persistent volume is.
 
-    A fake that cannot show it under its name has it as the working directory.
+    A fake that cannot show it under its name has it beside the home directory.
     """
-    return f"cd /sandbox 2>/dev/null; {command}"
+    return f"cd /sandbox 2>/dev/null || cd ~/../sandbox 2>/dev/null; {command}"
 
 
 # Messages ----------------------------------------------------------------------------------------
