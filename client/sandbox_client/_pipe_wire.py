@@ -175,11 +175,6 @@ def read_opened(reply: Reply) -> None:
     member(as_object(data_of(reply), "data"), "session_id", str)
 
 
-def read_done(reply: Reply) -> None:
-    """Read the reply to `send_signal`: a success, or not the runtime's."""
-    data_of(reply)
-
-
 def _line(task: Task) -> str:
     if task.is_own:
         return task.command

@@ -13,6 +13,7 @@ from ._remote_command import (
     SIGNAL_DEADLINE,
     RemoteCommand,
 )
+from ._runtime_wire import read_done
 from ._shown import Masker
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class PipeCommand(RemoteCommand):
         """Send a signal to the command that runs."""
         request = _pipe_wire.send_signal(self.name, self.session, signal)
         reply = await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE)
-        _pipe_wire.read_done(reply)
+        read_done(reply)
 
     async def close(self) -> None:
         """End the session with all that runs in it."""

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from . import _parcel, _pipe_wire, _shell_wire
+from ._cancellation import Cancellation
 from ._errors import (
     NOTHING_DONE,
     FileRefused,
     InvalidInput,
     NoSuchAPI,
-    ProxyRefused,
     SandboxError,
     SessionGone,
 )
@@ -30,7 +30,6 @@ from ._excerpt import last_line
 from ._file_wire import MAX_BODY
 from ._output import Output
 from ._pipes import PipeCommand
-from ._remote_command import FIRST_LOOK_DEADLINE, LOOK_DEADLINE
 from ._runtime_wire import SIGNALS, Standing, Task, check_session, check_task
 from ._shown import masked
 from ._terminal import TerminalCommand, busy
@@ -50,13 +49,11 @@ if TYPE_CHECKING:
 DEFAULT_WAIT = 45.0  # seconds
 MAX_WAIT = 240.0
 SETTLE = 2.0  # seconds after the first new output in which more of it is waited for
-GRACE: Mapping[Signal, float] = {"SIGINT": 3.0, "SIGTERM": 5.0, "SIGKILL": 7.0}  # seconds
 OWN_DEADLINE = 600.0  # seconds: to hash the files that a person would copy takes less
 CLOSE_DEADLINE = 5.0
 NOT_FOUND = 127  # a shell's exit code for a program that is not there
 MAX_VIEWED = 20  # sessions that a list looks into
 VIEWED_AT_ONCE = 4
-KILLS = 3  # attempts at a signal
 ASK_AGAIN = 300.0  # seconds after which a runtime without pipes is asked for them again
 LAST_LINES = 4_000  # bytes of an ended command's output, for its last line in a list
 _OWN_PREFIX = "files-"
@@ -245,31 +242,20 @@ class Prompts:
 
         Raises:
             SessionGone: the sandbox has no such session, or has it no more.
+            SandboxError: no signal was answered, and the command was not seen to end.
         """
         watch = self._watch(0.0, listener)
-        sent: list[Signal] = []
-        lost = ""
         async with reporting(watch.tell):
             remote = await self._found(name, session, watch, is_to_die=True)
-            for signal in () if _has_ended(remote) else signals:
-                try:
-                    answer = await self._deliver(remote, signal, watch)
-                except SandboxError as error:
-                    if not (sent and error.retryable):
-                        raise
-                    lost = error.message  # an outage since the signal before: it goes on
-                else:
-                    if answer is None:
-                        break
-                    lost = answer
-                    sent.append(signal)
-                await self._wait_for_end(remote, watch, GRACE[signal])
-                if _has_ended(remote):
-                    break
-            await self._read_rest(remote, watch)
-            prompt = self._prompt(remote, watch)
-        unseen = lost if lost and not _has_ended(remote) else prompt.unseen
-        return replace(prompt, unseen=unseen, signals=tuple(sent), was_over=not sent)
+            cancellation = Cancellation(remote, watch)
+            try:
+                await cancellation.run(signals)
+            except SandboxError as error:
+                error.printed = self._prompt(remote, watch).printed
+                raise remote.with_session(error) from None
+        sent = tuple(cancellation.sent)
+        prompt = replace(self._prompt(remote, watch), unseen=cancellation.unseen)
+        return replace(prompt, signals=sent, was_over=not sent)
 
     def _watch(self, limit: float | None, listener: OutputListener) -> Watch:
         return Watch(self.timing, limit, listener, secret=self._secret)
@@ -399,7 +385,7 @@ class Prompts:
         for remote in candidates:
             try:
                 if is_to_die:
-                    await self._peek(remote, watch)
+                    await Cancellation(remote, watch).look()
                 else:
                     await remote.look(remote.first_deadline)
             except SessionGone as error:
@@ -446,63 +432,6 @@ class Prompts:
             watch.elapsed,
             watch.unseen,
         )
-
-    async def _deliver(self, remote: RemoteCommand, signal: Signal, watch: Watch) -> str | None:
-        """Send a signal, again where that is lost; return why the last answer was, if it was.
-
-        Return None if the signal was refused, as the command had ended by itself.
-        """
-        lost = ""
-        for _ in range(KILLS):
-            lost = ""
-            try:
-                await remote.send_signal(signal)
-            except ProxyRefused:
-                await self._peek(remote, watch)
-                if _has_ended(remote):
-                    return None
-                raise
-            except NOTHING_DONE:
-                raise
-            except SandboxError as error:
-                lost = error.message
-                await self._peek(remote, watch)
-            if not lost or _has_ended(remote) or watch.unseen:
-                break
-        return lost
-
-    async def _peek(self, remote: RemoteCommand, watch: Watch) -> None:
-        """See how a command stands that is to die; what prevents it does not hide its death."""
-        try:
-            remote.standing = await remote.peek(LOOK_DEADLINE, sent=True)
-        except SandboxError as error:
-            if not error.retryable:
-                raise
-            watch.unseen = error.message
-        else:
-            watch.unseen = ""
-
-    async def _wait_for_end(self, remote: RemoteCommand, watch: Watch, seconds: float) -> None:
-        watch.wait_for(seconds)
-        for pause in pauses():
-            await self._peek(remote, watch)
-            if _has_ended(remote) or watch.left < INSTANT:
-                break
-            await self.timing.sleep(min(pause, watch.left))
-
-    async def _read_rest(self, remote: RemoteCommand, watch: Watch) -> None:
-        """Read the output of a command that was to die, if that can be."""
-        if remote.api == "terminal" and not watch.unseen:
-            return  # a peek has read it
-        is_hopeless = watch.unseen and remote.api == "pipes"  # as a peek takes far less
-        try:
-            await remote.look(LOOK_DEADLINE if is_hopeless else FIRST_LOOK_DEADLINE)
-        except SandboxError as error:
-            if not error.retryable:
-                raise remote.with_session(error) from None
-            watch.unseen = error.message
-        else:
-            watch.unseen = ""
 
     def _masked(self, prompt: Prompt) -> Prompt:
         """Return a command without the key in its command line."""

@@ -229,6 +229,17 @@ def data_of(reply: Reply) -> object:
     return content.get("data")
 
 
+def read_done(reply: Reply) -> None:
+    """Read the reply to a request that brings no data.
+
+    Raises:
+        ProxyFailed: the runtime says that it did not do it.
+        BrokenReply: the reply is not the runtime's.
+    """
+    data_of(reply)
+    member(as_object(reply.json(), "the reply"), "success", bool)
+
+
 def text_of(value: object, what: str) -> str:
     """Return an output, which may be null.
 

@@ -290,11 +290,6 @@ def read_sessions(reply: Reply) -> list[SessionRow]:
     return sorted(rows, key=lambda row: row.used_at, reverse=True)
 
 
-def read_done(reply: Reply) -> None:
-    """Read the reply to `open_session` or `kill`."""
-    data_of(reply)
-
-
 def _shell(
     operation: Operation,
     name: str,

@@ -14,6 +14,7 @@ from ._remote_command import (
     SIGNAL_DEADLINE,
     RemoteCommand,
 )
+from ._runtime_wire import read_done
 from ._shell_wire import Snapshot, SnapshotReader
 from ._shown import Masker, masked, start_of_key
 
@@ -82,7 +83,7 @@ class TerminalCommand(RemoteCommand):
             SessionBusy: it runs a command.
         """
         opened = await self._ask(_shell_wire.open_session(self.name, self.session))
-        _shell_wire.read_done(opened)
+        read_done(opened)
         if self._mark:  # it may have been there
             last = (await self._view(None, mark="")).standing
             if not last.has_ended:
@@ -110,7 +111,7 @@ class TerminalCommand(RemoteCommand):
         """Type Ctrl-C for SIGINT; else kill the command, which is all that the runtime offers."""
         make = _shell_wire.interrupt if signal == "SIGINT" else _shell_wire.kill
         request = make(self.name, self.session)
-        _shell_wire.read_done(await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE))
+        read_done(await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE))
 
     async def close(self) -> None:
         """End the session with all that runs in it."""

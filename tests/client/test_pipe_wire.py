@@ -12,10 +12,10 @@ from sandbox_client import _pipe_wire
 from sandbox_client._errors import BrokenReply, ProxyFailed
 from sandbox_client._output import News
 from sandbox_client._pipe_wire import SURELY_WHOLE, Piece
-from sandbox_client._runtime_wire import ENVIRONMENT, Parcel, SessionRow, Standing, Task
+from sandbox_client._runtime_wire import ENVIRONMENT, Parcel, SessionRow, Standing, Task, read_done
 
 from tests.client.strategies import some_examples
-from tests.client.stubs import COMMAND, as_reply, html_page, piped, piped_output, session_opened
+from tests.client.stubs import COMMAND, as_reply, piped, piped_output, session_opened
 
 if TYPE_CHECKING:
     from sandbox_client._message import Request
@@ -228,7 +228,7 @@ def test_an_answer_with_a_wrong_field_names_the_field(data: object, words: str) 
 def test_an_answer_without_success_is_a_failure_with_its_message() -> None:
     refused = httpx.Response(200, json={"success": False, "message": "no room"})
 
-    for read in (_pipe_wire.read_executed, _pipe_wire.read_done):
+    for read in (_pipe_wire.read_executed, read_done):
         with pytest.raises(ProxyFailed, match="no room"):
             read(as_reply(refused))
 
@@ -255,9 +255,6 @@ def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
     ]
 
 
-def test_a_reply_that_is_not_the_runtimes_opens_no_session() -> None:
-    _pipe_wire.read_done(as_reply(session_opened()))
-    with pytest.raises(BrokenReply, match="an HTML page"):
-        _pipe_wire.read_done(as_reply(html_page(200)))
+def test_a_list_of_sessions_is_one() -> None:
     with pytest.raises(BrokenReply, match="a list of sessions"):
         _pipe_wire.read_sessions(as_reply(session_opened()))

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client import _pipes, _prompts
+from sandbox_client import _cancellation, _pipes
 from sandbox_client._content import ending, out_of_sight
-from sandbox_client._errors import CommandLost, InvalidInput, SessionGone
+from sandbox_client._errors import (
+    CommandLost,
+    InvalidInput,
+    ProxyFailed,
+    ProxyUnreachable,
+    SandboxError,
+    SessionGone,
+)
 from sandbox_client._output import News, Output, Part
 from sandbox_client._pipe_wire import AFTER_ALL
 from sandbox_client._pipes import AFTER_NEWS
+from sandbox_client._runtime_wire import SIGNALS
 from sandbox_client._shown import masked
 from sandbox_client._watch import OutputListener
 
@@ -321,22 +329,30 @@ async def test_cancel_sends_one_signal_after_another(clock: FakeClock) -> None:
     assert offsets == [AFTER_ALL] * 16 + [0], "the output is read once, at the end"
 
 
-@pytest.mark.parametrize("is_answered", [True, False], ids=["output", "output and kill"])
+async def hang(_: httpx.Request) -> httpx.Response:
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+@pytest.fixture
+def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give looks and signals a hundredth of a second of real time."""
+    for name in ("LOOK_DEADLINE", "FIRST_LOOK_DEADLINE"):
+        monkeypatch.setattr(_cancellation, name, 0.01)
+    monkeypatch.setattr(_pipes, "SIGNAL_DEADLINE", 0.01)
+
+
+@pytest.mark.usefixtures("short_deadlines")
 async def test_cancel_sends_its_signals_also_where_the_output_is_out_of_sight(
-    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, is_answered: bool
+    clock: FakeClock,
 ) -> None:
-    for module in (_prompts, _pipes):
-        monkeypatch.setattr(module, "LOOK_DEADLINE", 0.02)  # real seconds
-    monkeypatch.setattr(_pipes, "SIGNAL_DEADLINE", 0.02)
     sent: list[str] = []
 
     async def proxy(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/kill"):
-            sent.append(json.loads(request.content)["signal"])
-            if is_answered:
-                return succeeded()
-        await anyio.sleep_forever()
-        raise AssertionError
+        if not request.url.path.endswith("/kill"):
+            return await hang(request)
+        sent.append(json.loads(request.content)["signal"])
+        return succeeded()
 
     async with client_over(proxy, clock, pipes=True) as client:
         with anyio.fail_after(10):
@@ -350,15 +366,50 @@ async def test_cancel_sends_its_signals_also_where_the_output_is_out_of_sight(
     )
 
 
-async def test_an_output_that_cannot_be_read_does_not_hide_how_a_cancelled_command_ended(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("short_deadlines")
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ({PIPE_OUTPUT: httpx.ReadError("x"), PIPE_KILL: httpx.ReadError("x")}, ProxyUnreachable),
+        ({PIPE_OUTPUT: piped_output(), PIPE_KILL: error_reply(500, "x")}, ProxyFailed),
+    ],
+    ids=["out of sight", "still running"],
+)
+async def test_a_cancellation_without_any_answer_is_an_error(
+    clock: FakeClock, answers: Answers, kind: type[SandboxError]
 ) -> None:
-    monkeypatch.setattr(_prompts, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
+    async with client_over(RouteStub(answers), clock, pipes=True) as client:
+        with pytest.raises(kind) as caught:
+            await client.prompts.cancel("box", COMMAND, listener=listening())
 
+    assert "may have done it all the same: look with {output}" in caught.value.advice
+    assert f"The command's session is '{COMMAND}'" in caught.value.advice
+
+
+@pytest.mark.usefixtures("short_deadlines")
+async def test_a_command_that_stays_out_of_sight_is_not_looked_at_for_ever(
+    clock: FakeClock,
+) -> None:
     async def proxy(request: httpx.Request) -> httpx.Response:
-        if json.loads(request.content).get("offset") == 0:
-            await anyio.sleep_forever()
-        return routes(request)
+        if request.url.path.endswith("/kill"):
+            return succeeded()
+        clock.now += 10
+        looks.append(request.url.path)
+        return error_reply(500, "x")
+
+    looks: list[str] = []
+    async with client_over(proxy, clock, pipes=True) as client:
+        prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
+
+    assert prompt.signals == SIGNALS
+    assert prompt.seconds <= 55
+
+
+@pytest.mark.usefixtures("short_deadlines")
+async def test_an_output_that_cannot_be_read_does_not_hide_how_a_cancelled_command_ended() -> None:
+    async def proxy(request: httpx.Request) -> httpx.Response:
+        is_whole = json.loads(request.content).get("offset") == 0
+        return await hang(request) if is_whole else routes(request)
 
     looks = [piped_output(), piped_output(status="killed", exit_code=-2)]
     routes = RouteStub({PIPE_OUTPUT: looks, PIPE_KILL: succeeded()})

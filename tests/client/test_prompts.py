@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client import _prompts, _proxy, _remote_command, _terminal, _waiting
+from sandbox_client import _cancellation, _proxy, _remote_command, _terminal, _waiting
 from sandbox_client._client import over
 from sandbox_client._errors import (
     CommandLost,
@@ -489,7 +489,7 @@ async def test_a_hanging_view_does_not_extend_the_wait(
 async def test_a_view_that_does_not_end_does_not_extend_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (_remote_command, _terminal, _prompts):
+    for module in (_remote_command, _terminal, _cancellation):
         monkeypatch.setattr(module, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
         monkeypatch.setattr(module, "LOOK_DEADLINE", 0.02)
     monkeypatch.setattr(_terminal, "SIGNAL_DEADLINE", 0.02)
@@ -503,8 +503,8 @@ async def test_a_view_that_does_not_end_does_not_extend_a_call(
         with anyio.fail_after(5):
             with pytest.raises(DeadlineExceeded, match="time-out"):
                 await client.prompts.output("box", SESSION, wait_seconds=0.01, listener=listener)
-            prompt = await client.prompts.cancel("box", SESSION, listener=listener)
-            assert (prompt.standing.state, prompt.signals) == ("unknown", SIGNALS)
+            with pytest.raises(DeadlineExceeded, match="time-out"):
+                await client.prompts.cancel("box", SESSION, listener=listener)
 
 
 async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) -> None:
@@ -713,10 +713,10 @@ async def test_a_kill_that_is_lost_without_effect_is_sent_again() -> None:
 async def test_a_kill_that_is_always_lost_is_reported_with_its_reason(clock: FakeClock) -> None:
     proxy = RouteStub({VIEW: view_of("x"), KILL: html_page(504)})
 
-    prompt = await cancel(proxy, clock, signals=["SIGKILL"])
+    with pytest.raises(ProxyFailed, match="504") as caught:
+        await cancel(proxy, clock, signals=["SIGKILL"])
 
-    assert prompt.standing.state == "running"
-    assert "504" in prompt.unseen
+    assert caught.value.printed == "x"
     assert proxy.asked.count(KILL) == 3
 
 

@@ -6,13 +6,21 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from sandbox_client import _pipe_wire, _shell_wire
-from sandbox_client._errors import InvalidInput
-from sandbox_client._runtime_wire import Parcel, Task, check_task, remark, without_parcel
+from sandbox_client._errors import BrokenReply, InvalidInput
+from sandbox_client._runtime_wire import (
+    Parcel,
+    Task,
+    check_task,
+    read_done,
+    remark,
+    without_parcel,
+)
 
 from tests.client.secrecy import is_one_printable_line
-from tests.client.stubs import KEY
+from tests.client.stubs import KEY, as_reply, html_page, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -160,3 +168,19 @@ def test_a_command_whose_parcel_is_gone_fails(api: str, tmp_path: Path) -> None:
 
     assert done.returncode != 0
     assert done.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (html_page(200), "an HTML page"),
+        (httpx.Response(200, json={}), "nothing as success"),
+        (httpx.Response(200, json={"success": 1}), "a number as success"),
+    ],
+)
+def test_what_does_not_say_that_it_was_done_is_a_broken_reply(
+    response: httpx.Response, words: str
+) -> None:
+    read_done(as_reply(succeeded()))
+    with pytest.raises(BrokenReply, match=words):
+        read_done(as_reply(response))

@@ -20,8 +20,6 @@ from tests.client.strategies import some_examples
 from tests.client.stubs import (
     as_reply,
     executed,
-    html_page,
-    session_opened,
     typed,
     unused_session,
     view_of,
@@ -302,9 +300,3 @@ def test_sessions_are_read_the_last_used_first() -> None:
         SessionRow("new", True, "make", "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"),
         SessionRow("old", False, "", "", "2026-01-01T00:00:00.000Z"),
     ]
-
-
-def test_the_reply_to_open_session_is_read() -> None:
-    _shell_wire.read_done(as_reply(session_opened()))
-    with pytest.raises(BrokenReply, match="an HTML page"):
-        _shell_wire.read_done(as_reply(html_page(200)))

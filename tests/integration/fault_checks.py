@@ -54,7 +54,7 @@ BUSY = 5.0  # seconds that a machine with many cells under way may add
 _LOST_CHANGE = r"The proxy may have done it all the same: look with"
 _LOST_COMMAND = (
     r"The command may have run, or may still be running, in the sandbox: look with"
-    r"|It may still be run: look with get_prompt_output for session '(?:command|prompt)-[0-9a-f]+'"
+    r"|session '(?:command|prompt)-[0-9a-f]+' (?s:.+) It may still be run: look with get_prompt_out"
 )
 # The sentences by which each tool admits that its change may have been made.
 ADMISSIONS: dict[str, str] = {

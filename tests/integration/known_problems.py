@@ -46,7 +46,6 @@ UNREADABLE = ("not-json", "html", "204", "empty object")
 FAILURES = ("500", "502 page", "503", "504")
 ANSWERED_AT_ONCE = ("create_sandbox", "delete_sandbox", "pause_sandbox")
 CHANGING = (*ANSWERED_AT_ONCE, "resume_sandbox")
-SHOWING_OUTPUT = ("send_prompt_to_sandbox", "get_prompt_output", "cancel_prompt")
 
 KNOWN = (
     Known(
@@ -146,20 +145,6 @@ KNOWN = (
         operations=("getSandbox",),
         times=(ALWAYS,),
     ),
-    Known(
-        CLAIMS,
-        ("cancel_prompt",),
-        (
-            *("reset-before-headers", "hang", "large", "redirect", "garbage"),
-            *UNREADABLE,
-            *FAILURES,
-        ),
-        "No signal was answered, the command runs on, and that is reported as a success with a"
-        " note.",
-        operations=("killPiped",),
-        times=(ALWAYS,),
-        apis=("pipes",),  # on a terminal, the fault is one of the first signal only
-    ),
 )
 
 # By design: the content of a file is the user's own data, and is passed on unchanged. Masked, a
@@ -175,11 +160,10 @@ BY_DESIGN = (
     ),
     Known(
         CONTROLS,
-        (*SHOWING_OUTPUT, "read_sandbox_file"),
+        ("read_sandbox_file",),
         ("control text in a success",),
-        "The text spells those of a command's output, and the JSON beside it escapes them. The"
-        " content of a file is passed on unchanged.",
-        operations=("executePiped", "readPipedOutput", "readFile"),
+        "The content of a file is passed on unchanged; the JSON beside it escapes them.",
+        operations=("readFile",),
         times=(ALWAYS,),
     ),
     Known(

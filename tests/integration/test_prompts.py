@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import pytest
-from sandbox_client import _agent, _prompts, _shell_wire, _wire
+from sandbox_client import _agent, _cancellation, _shell_wire, _wire
 from sandbox_client._client import over
 from sandbox_client._errors import Paused, SessionBusy, SessionGone
 from sandbox_client._excerpt import one_line
@@ -208,7 +208,7 @@ class OutageTransport(ForwardingTransport):
 async def test_a_cancellation_goes_on_after_a_signal_that_could_not_be_sent(
     in_process: InProcessFake, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_prompts, "GRACE", dict.fromkeys(SIGNALS, 0.2))
+    monkeypatch.setattr(_cancellation, "GRACE", dict.fromkeys(SIGNALS, 0.2))
     listener = OutputListener(in_process.report)
     prompt = await ada.prompts.send(
         BOX, "trap '' INT; echo begun; sleep 60", wait_seconds=0, listener=listener
