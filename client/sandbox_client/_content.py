@@ -191,7 +191,8 @@ def ending(prompt: Prompt) -> str:
         return f"it had ended before ({words}): nothing was killed"
     if not prompt.signals:
         return words
-    *before, last = [_signal(each, prompt) for each in prompt.signals]
+    # On a terminal, two signals are one and the same kill.
+    *before, last = dict.fromkeys(_signal(each, prompt) for each in prompt.signals)
     if not prompt.standing.has_ended:
         all_sent = _listed([*before, last])
         if prompt.unseen:

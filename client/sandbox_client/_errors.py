@@ -3,6 +3,7 @@
 SandboxError
 ├── ConfigError           the configuration on this machine
 ├── InvalidInput          a name or an argument, refused before any request
+│   └── NoSuchPosition    ... in an output, which has been asked for
 ├── DiskFailed            a file of this machine cannot be read or written
 │   └── InputUnreadable   ... standard input, which a command was to get
 ├── FileChanged           a file was not the same at the end of a copy as at its beginning
@@ -160,6 +161,12 @@ class InvalidInput(SandboxError):
     """A name or an argument cannot be right whatever the proxy says."""
 
     fault = "the request; nothing was sent."
+
+
+class NoSuchPosition(InvalidInput):
+    """An output has not come so far."""
+
+    fault = "the request."
 
 
 class DiskFailed(SandboxError):

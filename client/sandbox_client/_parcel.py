@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
-import shlex
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ import anyio
 
 from . import _file_wire
 from ._errors import FileRefused, NoSuchFile, SandboxError
-from ._runtime_wire import Parcel
+from ._runtime_wire import Parcel, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 HOME = "/home/gem"  # the runtime's
 Read = Callable[[int], Awaitable[bytes]]  # so many bytes, fewer only at the end
 Run = Callable[[str], Awaitable[None]]  # a command of the client's own, which has to succeed
+LONGEST_WORD = 120_000  # bytes: Linux allows 131,071 for an argument
 OLD = 24 * 60  # minutes
 _PREFIX = ".remote-sandbox-"
 _FAREWELL = 5.0  # seconds to remove the files of a command that was not started
@@ -52,8 +52,9 @@ async def send_ahead(
         FileRefused: the sandbox has no room for it.
     """
     leaf = f"{_PREFIX}{secrets.token_hex(4)}"
-    parcel = Parcel(f'"$HOME"/{leaf}', has_input=stdin is not None)
     command = (exported(task.env) if exports else "") + task.command
+    is_long = len(command.encode()) > LONGEST_WORD
+    parcel = Parcel(f'"$HOME"/{leaf}', has_input=stdin is not None, is_long=is_long)
     if command.startswith("-"):  # an option of `eval`
         command = f" {command}"
     try:
@@ -82,8 +83,9 @@ async def remove(parcel: Parcel, run: Run) -> None:
 
 
 def exported(env: Mapping[str, str]) -> str:
-    """Return the shell's commands that set these variables."""
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
+    """Return the shell's command that sets these variables, on the line of what follows it."""
+    words = "".join(f" {name}={quote(value)}" for name, value in env.items())
+    return f"export{words}; " if words else ""
 
 
 async def _check_home(proxy: Proxy, name: str, leaf: str) -> None:

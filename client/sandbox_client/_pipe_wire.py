@@ -21,11 +21,11 @@ from ._runtime_wire import (
     check_task,
     data_of,
     exit_code_of,
-    in_bash,
     remark,
     text_of,
     unquoted,
     without_parcel,
+    word_of,
 )
 from ._wire import WORK, check_name
 
@@ -39,7 +39,8 @@ MAX_INLINE = 50_000  # characters of a stream in the answer to `execute`
 SURELY_WHOLE = 40_000  # characters: a longer one may have been cut
 AFTER_ALL = 2**53 - 1  # an offset behind any output
 _NO_INPUT = " </dev/null"
-_RUN = re.compile(rf"exec bash -c (?:-- )?(.+){_NO_INPUT}", re.DOTALL)
+_BASH = 'exec -a bash "$BASH" -c -- '
+_RUN = re.compile(rf"{re.escape(_BASH)}(.+){_NO_INPUT}", re.DOTALL)
 _STATES: dict[str, State] = {
     "pending": "running",
     "running": "running",
@@ -178,11 +179,13 @@ def read_opened(reply: Reply) -> None:
 def _line(task: Task) -> str:
     if task.is_own:
         return task.command
-    # Standard input is a pipe that nothing closes: a reader would wait for ever.
-    line = f"exec {in_bash(task)}"
+    # Standard input is a pipe that nothing closes: a reader would wait for ever. $BASH is there
+    # whatever PATH the command gets.
+    run = f"{_BASH}{word_of(task)}"
     if task.parcel is None:
-        return f"{line}{_NO_INPUT}"
-    return f"{line} <{task.parcel.input}{remark(task.command)}"
+        return f"{run}{_NO_INPUT}"
+    # The group opens the input before its command removes the parcel.
+    return f"{{ {run}; }} <{task.parcel.input}{remark(task.command)}"
 
 
 def _shown(line: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import _pipe_wire
-from ._errors import InvalidInput, pluralize
+from ._errors import NoSuchPosition, pluralize
 from ._output import Recorder
 from ._remote_command import (
     FIRST_LOOK_DEADLINE,
@@ -143,7 +143,7 @@ class PipeCommand(RemoteCommand):
     def _check_starts(self, ends: tuple[int, int]) -> None:
         for start, end, which in zip(self._starts, ends, ("output", "standard error"), strict=True):
             if start > end:
-                raise InvalidInput(
+                raise NoSuchPosition(
                     f"The {which} of session '{self.session}' has {pluralize(end, 'byte')} so far,"
                     f" and what follows byte {start} was asked for",
                     advice=f"Give {end} at most, or leave it out to read all.",

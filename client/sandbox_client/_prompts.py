@@ -25,6 +25,7 @@ from ._errors import (
     NoSuchAPI,
     SandboxError,
     SessionGone,
+    mask_keys,
 )
 from ._excerpt import last_line
 from ._file_wire import MAX_BODY
@@ -225,10 +226,7 @@ class Prompts:
         async with anyio.create_task_group() as tasks:
             for row, has_pipes in rows[:MAX_VIEWED]:
                 tasks.start_soon(look, row, has_pipes)
-        return [
-            (replace(row, command=masked(row.command, self._secret)), seen.get(row.id))
-            for row, _ in rows
-        ]
+        return [(replace(row, command=mask_keys(row.command)), seen.get(row.id)) for row, _ in rows]
 
     async def cancel(
         self,
@@ -314,10 +312,11 @@ class Prompts:
     ) -> Task:
         """Return the task after sending its standard input, if any, and a long command ahead of it.
 
-        For a terminal, variables are sent ahead, too, so that they are on no command line.
+        Its variables go with them: on a terminal, so that they are on no command line; with pipes,
+        since the shell that reads a parcel has to have its own.
         """
         is_long = len(json.dumps(remote.execution(task).body)) > MAX_BODY
-        exports = bool(task.env) and (remote.api == "terminal" or is_long)
+        exports = bool(task.env) and (remote.api == "terminal" or is_long or stdin is not None)
         if stdin is None and not exports and not is_long:
             return task
 
@@ -435,7 +434,7 @@ class Prompts:
 
     def _masked(self, prompt: Prompt) -> Prompt:
         """Return a command without the key in its command line."""
-        command = masked(prompt.standing.command, self._secret)
+        command = mask_keys(prompt.standing.command)  # which may be cut within the key
         return replace(prompt, standing=replace(prompt.standing, command=command))
 
     async def _piped_sessions(self, name: str) -> list[SessionRow]:

@@ -71,11 +71,13 @@ class SessionRow:
 class Parcel:
     """Files that were sent ahead of a command, in a directory of the sandbox's that it removes.
 
-    The file `run` has the command, and the file `in` its standard input if there is any.
+    The file `run` has the command, which may be longer than a word can be, and the file `in` its
+    standard input if there is any.
     """
 
     directory: str  # as a word of the shell
     has_input: bool = False
+    is_long: bool = False
 
     @property
     def input(self) -> str:
@@ -154,18 +156,15 @@ def check_task(task: Task) -> None:
         )
 
 
-def in_bash(task: Task) -> str:
-    """Return the command line that runs a task in a bash of its own.
+def word_of(task: Task) -> str:
+    """Return the command of a task as a word of the shell that starts a bash for it.
 
-    Messages of that bash show the command alone, without what is around it.
+    So that bash tells of the command alone. Where the command is in a parcel, it is the shell that
+    reads it and removes the parcel, unless it is too long for a word.
     """
-    command = task.command if task.parcel is None else f"eval {task.parcel.script}"
-    return f"bash -c {word(command)}"
-
-
-def word(command: str) -> str:
-    """Return a command as the last word of a line, in which none is taken for an option."""
-    return f"-- {quote(command)}" if command.startswith("-") else quote(command)
+    if task.parcel is None:
+        return quote(task.command)
+    return quote(f"eval {task.parcel.script}") if task.parcel.is_long else task.parcel.script
 
 
 def quote(text: str) -> str:

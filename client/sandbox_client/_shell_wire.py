@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from signal import Signals
 from typing import TYPE_CHECKING, cast
 
 from ._message import Request, as_object, member, optional, path_of
@@ -23,12 +22,12 @@ from ._runtime_wire import (
     check_task,
     data_of,
     exit_code_of,
-    in_bash,
+    quote,
     remark,
     text_of,
     unquoted,
     without_parcel,
-    word,
+    word_of,
 )
 from ._wire import WORK, check_name
 
@@ -44,19 +43,21 @@ _SETTINGS = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
 _START = f'[ "${{REMOTE_SANDBOX-}}" ] || export REMOTE_SANDBOX=1 {_SETTINGS}; '
 _NO_INPUT = " </dev/null"  # the terminal has no end of input: a reader would wait for ever
 KILL_AFTER = 5  # seconds between the two signals of a time limit
-# A shell tells on standard error of a command that a signal has ended; that is no output.
-_QUIET, _LOUD = "(exec 3>&2 2>/dev/null; ", " 2>&3 3>&-"
-_TIMEOUT = f"timeout -k {KILL_AFTER} "
-_LATE = 128 + Signals.SIGALRM  # as timeout's own codes may be the command's
-# `timeout` is not in the terminal's foreground, so that Ctrl-C has to be passed on to it.
-_LIMITED = (
-    ' <&0 & SECONDS=0; trap "kill -INT $!" INT;'
-    " until wait $! || ! kill -0 $!; do :; done; wait $!; c=$?;"
-    f" case $c in 124|137) ((SECONDS < LIMIT)) || c={_LATE};; esac; exit $c)"
+LATE = 213  # the exit code for a time limit: one that hardly any command has of its own
+# With job control (`-m`), a command is a process group of its own in the terminal's foreground:
+# Ctrl-C reaches it alone, `kill 0` ends it alone, and a time limit ends all of it. What a shell
+# says of a command that a signal has ended is no output, and goes to /dev/null.
+_ALONE = "bash -mc 'exec 3>&2 2>/dev/null; bash -c -- \"$1\" 2>&3 3>&-; exit $?' bash "
+# The command's group is told to a process that waits for the limit, or for the end of its input.
+LIMITED = (
+    "bash -mc 'exec 3>&2 2>/dev/null 4> >(exec >/dev/null 3>&-; read group; read -t $2;"
+    " [ $? -gt 128 ] && { kill -USR1 $$; kill -TERM -- -$group;"
+    f" sleep {KILL_AFTER}; kill -KILL -- -$group; }}); trap late=1 USR1;"
+    ' bash -c "echo \\$\\$ >&4; exec bash -c -- \\"\\$1\\" 2>&3 3>&- 4>&-" bash "$1"; code=$?;'
+    f" [ $late ] && exit {LATE}; exit $code' bash "
 )
 _RUN = re.compile(
-    rf"(?:eval (?:-- )?(.+)|{re.escape(_QUIET)}(?:{_TIMEOUT}\S+ )?bash -c (?:-- )?(.+)"
-    rf"{re.escape(_LOUD)}(?: <&0 & SECONDS=0; trap .+|; exit \$\?)\)){_NO_INPUT}",
+    rf"(?:eval (?:-- )?(.+)|{re.escape(_ALONE)}(.+)|{re.escape(LIMITED)}(.+) \S+){_NO_INPUT}",
     re.DOTALL,
 )
 _KILLED = {"terminated", "hard_timeout"}
@@ -241,25 +242,23 @@ def _line(task: Task, mark: str) -> str:
     if task.is_own:
         return task.command
     run = (_by_shell if mark else _by_bash)(task)
-    # The input is opened before a parcel is removed.
-    redirect, end = _NO_INPUT, ""
-    if task.parcel is not None:
-        redirect, end = f" <{task.parcel.input}", remark(task.command)
-    return f"{_START}{run}{redirect}{end}"
+    if task.parcel is None:
+        return f"{_START}{run}{_NO_INPUT}"
+    # The group opens the input before its command removes the parcel.
+    return f"{_START}{{ {run}; }} <{task.parcel.input}{remark(task.command)}"
 
 
 def _by_shell(task: Task) -> str:
     if task.parcel is not None:
-        return f"{{ eval {task.parcel.script}; }}"
-    return f"eval {word(task.command)}"
+        return f"eval {task.parcel.script}"
+    is_like_an_option = task.command.startswith("-")
+    return f"eval {'-- ' if is_like_an_option else ''}{quote(task.command)}"
 
 
 def _by_bash(task: Task) -> str:
-    bash = in_bash(task)
     if task.time_limit is None:
-        return f"{_QUIET}{bash}{_LOUD}; exit $?)"
-    limit = f"{_TIMEOUT}{task.time_limit:g} {bash}{_LOUD}"
-    return f"{_QUIET}{limit}{_LIMITED.replace('LIMIT', str(int(task.time_limit)))}"
+        return f"{_ALONE}{word_of(task)}"
+    return f"{LIMITED}{word_of(task)} {task.time_limit:g}"
 
 
 def _shown(line: str) -> str:
@@ -269,12 +268,12 @@ def _shown(line: str) -> str:
         return line
     line = line.removeprefix(_START)
     found = _RUN.fullmatch(line)
-    return unquoted(found[1] or found[2]) if found else without_parcel(line)
+    return unquoted(found[found.lastindex or 0]) if found else without_parcel(line)
 
 
 def _ended(line: str, code: int | None, state: State) -> Standing:
     """Return how a command has ended, also by its time limit: a terminal has only a code for it."""
-    if code == _LATE and line.startswith(f"{_START}{_QUIET}{_TIMEOUT}"):
+    if code == LATE and line.removeprefix(_START).removeprefix("{ ").startswith(LIMITED):
         return Standing("timed_out", None, _shown(line))
     return Standing(state, code, _shown(line))
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ._message import KEY_PREFIX
 from ._output import REPLACEMENT, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._output import News
+    from ._output import News, Output
 
 MASK = "[key]"
+SHORTEST_END = 4  # characters of the key that are more than chance
+LONGEST_REST = 3  # bytes of a character without its first one
 
 # Control characters except tab, newline and carriage return, and those that reorder text.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -33,6 +37,44 @@ def start_of_key(text: str, key: str) -> int:
     return 0
 
 
+def masked_start(text: str, key: str) -> str:
+    """Return `text`, after which something is missing, with a mask for a start of the key."""
+    length = start_of_key(text, key)
+    if length <= len(KEY_PREFIX):  # which is no secret
+        return text
+    return text[:-length] + MASK.ljust(length, "*")[:length]
+
+
+def masked_end(text: str, key: str) -> str:
+    """Return `text`, before which something is missing, with a mask for an end of the key."""
+    for length in range(min(len(text), len(key) - 1), SHORTEST_END - 1, -1):
+        if text.startswith(key[-length:]):
+            return "*" * length + text[length:]
+    return text
+
+
+def masked_at_gaps(output: Output, key: str) -> Output:
+    """Return an output with a mask for what a gap has left of the key."""
+    parts = list(output.parts)
+    for number, (one, two) in enumerate(itertools.pairwise(output.parts)):
+        parts[number] = replace(parts[number], text=masked_start(one.text, key))
+        parts[number + 1] = replace(two, text=masked_end(two.text, key))
+    return replace(output, parts=tuple(parts))
+
+
+def _without_stray_bytes(part: Part) -> Part:
+    """Return a part that may begin within a character without the rest of that character.
+
+    Each byte of the rest arrives as a replacement character, which has three itself.
+    """
+    strays = len(part.text) - len(part.text.lstrip(REPLACEMENT))
+    excess = len(part.text.encode()) - (part.end - part.start)
+    if part.end - part.start == len(part.text):
+        return part  # positions are characters
+    strays = min(strays, LONGEST_REST, max(excess, 0) // 2)
+    return Part(part.start + strays, part.text[strays:], part.end)
+
+
 class Masker:
     """Mask the API key in an output that comes in pieces, and skip what is before a position.
 
@@ -42,21 +84,24 @@ class Masker:
     """
 
     def __init__(self, key: str, position: int = 0) -> None:
-        self.end = max(position - max(len(key) - 1, 0), 0)
+        self.end = self._start = max(position - max(len(key) - 1, 0), 0)
         self._key = key
         self._position = position
         self._held: tuple[Part, News] | None = None
 
     def feed(self, news: News) -> Iterator[News]:
         """Yield what can be shown after the next piece."""
-        if news.gone != 0:
-            yield from self.flush()
         start, gone = self.end + (news.gone or 0), news.gone
         if news.unit == "characters":
             start = news.end - len(news.text)
+        part = Part(start, news.text, news.end)
+        if news.gone != 0:
+            yield from self._flush_before_gap()
+            part = replace(part, text=masked_end(part.text, self._key))
         if gone:
             gone = max(start - max(self.end, self._position), 0)
-        part = Part(start, news.text, news.end)
+        if self.end == self._start > 0:
+            part = _without_stray_bytes(part)
         if self._held is not None:
             held, _ = self._held
             part = Part(held.start, held.text + part.text, part.end)
@@ -71,6 +116,13 @@ class Masker:
             part, news = self._held
             self._held = None
             yield from self._wanted(part, replace(news, gone=0))
+
+    def _flush_before_gap(self) -> Iterator[News]:
+        """Yield what was held back; the rest of the key may be in the gap."""
+        if self._held is not None:
+            held, news = self._held
+            self._held = replace(held, text=masked_start(held.text, self._key)), news
+        yield from self.flush()
 
     def _wanted(self, part: Part, news: News) -> Iterator[News]:
         if part.start < self._position:

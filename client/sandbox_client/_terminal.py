@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import _shell_wire
-from ._errors import SessionBusy
+from ._errors import SessionBusy, mask_keys
 from ._excerpt import one_line
 from ._remote_command import (
     FIRST_LOOK_DEADLINE,
@@ -16,7 +16,7 @@ from ._remote_command import (
 )
 from ._runtime_wire import read_done
 from ._shell_wire import Snapshot, SnapshotReader
-from ._shown import Masker, masked, start_of_key
+from ._shown import Masker, masked, masked_at_gaps, start_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +69,7 @@ class TerminalCommand(RemoteCommand):
         text = masked(self._printed, key)
         if not self.standing.has_ended:
             text = text[: len(text) - start_of_key(text, key)]
-        return _shell_wire.kept_of(text).since(self._after)
+        return masked_at_gaps(_shell_wire.kept_of(text), key).since(self._after)
 
     @property
     def errors(self) -> None:
@@ -87,7 +87,7 @@ class TerminalCommand(RemoteCommand):
         if self._mark:  # it may have been there
             last = (await self._view(None, mark="")).standing
             if not last.has_ended:
-                raise busy(self.name, self.session, repr(one_line(last.command)))
+                raise busy(self.name, self.session, repr(one_line(mask_keys(last.command))))
 
     async def look(self, deadline: float | None = None, *, sent: bool = False) -> None:
         """Read the output as the session has it."""

@@ -215,8 +215,13 @@ def succeeded(message: str = "done", **more: object) -> httpx.Response:
 
 def typed(command: str) -> str:
     """Return the line that a terminal gets for a command with a session of its own."""
-    run = f"bash -c {shlex.quote(command)}"
-    return f"{_start()}(exec 3>&2 2>/dev/null; {run} 2>&3 3>&-; exit $?) </dev/null"
+    script = 'exec 3>&2 2>/dev/null; bash -c -- "$1" 2>&3 3>&-; exit $?'
+    return f"{_start()}bash -mc '{script}' bash {shlex.quote(command)} </dev/null"
+
+
+def piped_line(command: str) -> str:
+    """Return the line that the pipe API gets for a command."""
+    return f'exec -a bash "$BASH" -c -- {shlex.quote(command)} </dev/null'
 
 
 def typed_on(command: str) -> str:
@@ -292,7 +297,7 @@ def piped(
     data: dict[str, object] = {
         "session_id": COMMAND,
         "command_id": "c1",
-        "command": "exec bash -c make </dev/null",
+        "command": piped_line("make"),
         "status": status,
         "stdout": stdout,
         "stderr": stderr,
@@ -317,7 +322,7 @@ def piped_output(
     """Return the pipe API's output of a command, up to the offsets `end` and `stderr_end`."""
     row = {
         "command_id": "c1",
-        "command": f"exec bash -c {shlex.quote(command)} </dev/null",
+        "command": piped_line(command),
         "status": status,
         "exit_code": exit_code,
     }

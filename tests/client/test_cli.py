@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from tests.client.terminal import Terminal
 
 
-RUNNING = ("prompt", "agent", "output")  # which end with the command's own exit code
+RUNNING = ("prompt", "agent", "output", "cancel")  # which are about a command's end
 COMMANDS = ("create", "status", *RUNNING, "cancel", "list", "delete", "pause", "resume")
 GET = "GET /api/sandboxes/box"
 LIST = "GET /api/sandboxes"

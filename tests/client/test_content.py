@@ -11,6 +11,8 @@ from sandbox_client._runtime_wire import SIGNALS, Standing
 RUNNING, KILLED, ENDED = Standing("running"), Standing("killed", 137), Standing("completed", 130)
 INT_AND_TERM = SIGNALS[:2]
 
+STILL = "still running in session 's1', waited for 0.0 s"
+
 
 @pytest.mark.parametrize(
     ("prompt", "words"),
@@ -51,8 +53,12 @@ INT_AND_TERM = SIGNALS[:2]
             "killed by the runtime's kill; Ctrl-C did not end it",
         ),
         (
+            Prompt("box", "s1", RUNNING, api="terminal", signals=SIGNALS),
+            f"{STILL}; Ctrl-C and the runtime's kill did not end it",
+        ),
+        (
             Prompt("box", "s1", RUNNING, signals=INT_AND_TERM),
-            "still running in session 's1', waited for 0.0 s; SIGINT and SIGTERM did not end it",
+            f"{STILL}; SIGINT and SIGTERM did not end it",
         ),
     ],
 )

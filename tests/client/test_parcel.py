@@ -163,7 +163,8 @@ async def test_variables_are_set_in_the_file_of_the_command() -> None:
     await sandbox.send(Task("make", env={"A": "it's\n"}), exports=True)
 
     assert sandbox.files["run"].decode() == exported({"A": "it's\n"}) + "make"
-    assert exported({"A": "it's\n", "B": ""}) == "export A='it'\"'\"'s\n'\nexport B=''\n"
+    assert exported({"A": "it's\n", "B": ""}) == r"export A=$'it\'s\012' B=''; "
+    assert exported({}) == ""
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ async def test_variables_are_on_no_command_line_of_a_terminal() -> None:
     prompt = await send(runtime, "make", env={"TOKEN": "secret"})
 
     assert prompt.output.text == "done\n"
-    assert runtime.files == {"run": b"export TOKEN=secret\nmake"}
+    assert runtime.files == {"run": b"export TOKEN=secret; make"}
     assert "secret" not in json.dumps(runtime.bodies)
     assert runtime.commands[-1].endswith("</dev/null  # make")
 
@@ -237,7 +238,7 @@ async def test_a_command_too_long_for_the_deployed_proxy_goes_ahead(
 
     assert all(len(json.dumps(body)) < 100_000 for body in runtime.bodies)
     sent = b"".join(runtime.files[name] for name in sorted(runtime.files)).decode()
-    assert sent == f"export A={value}\n{command}"
+    assert sent == f"export A={value}; {command}"
     assert prompt.standing.exit_code == 0
 
 
@@ -247,7 +248,7 @@ async def test_an_input_goes_ahead_of_a_command_of_the_pipe_api() -> None:
     await send(runtime, "sort", env={}, stdin=b"b\na\n")
 
     assert runtime.files == {"run": b"sort", "in": b"b\na\n"}
-    assert runtime.commands[-1].startswith("exec bash -c 'eval ")
+    assert runtime.commands[-1].startswith('{ exec -a bash "$BASH" -c -- "$(cat ')
     assert runtime.commands[-1].endswith("/in  # sort")
 
 

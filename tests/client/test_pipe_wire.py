@@ -26,6 +26,7 @@ BASH = "/proxy/box/v1/bash"
 ANSWER = {"session_id": "s1", "env": ENVIRONMENT, "timeout": 0.05, "max_output_length": 50_000}
 RUNNING = Standing("running", None, "make")
 
+RUN = 'exec -a bash "$BASH" -c -- '
 _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "open": (
         _pipe_wire.open_session("box", "s1"),
@@ -35,14 +36,14 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "execute": (
         _pipe_wire.execute("box", "s1", Task("a\nb")),
         f"POST {BASH}/exec",
-        ANSWER | {"command": "exec bash -c $'a\\012b' </dev/null"},
+        ANSWER | {"command": f"{RUN}$'a\\012b' </dev/null"},
     ),
     "execute with all": (
         _pipe_wire.execute("box", "s1", Task("ls", "/x", {"A": "1", "PAGER": "less"}, 600.0)),
         f"POST {BASH}/exec",
         ANSWER
         | {
-            "command": "exec bash -c ls </dev/null",
+            "command": f"{RUN}ls </dev/null",
             "env": ENVIRONMENT | {"A": "1", "PAGER": "less"},
             "exec_dir": "/x",
             "hard_timeout": 600.0,
@@ -51,7 +52,7 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "execute with a parcel": (
         _pipe_wire.execute("box", "s1", Task("sort\n-u", parcel=Parcel(DIRECTORY, True))),
         f"POST {BASH}/exec",
-        ANSWER | {"command": f"exec bash -c 'eval {SCRIPT}' <{DIRECTORY}/in  # sort -u"},
+        ANSWER | {"command": f"{{ {RUN}{SCRIPT}; }} <{DIRECTORY}/in  # sort -u"},
     ),
     "execute an own command": (
         _pipe_wire.execute("box", "s1", Task("mkdir x", is_own=True)),
@@ -119,7 +120,7 @@ def test_both_streams_of_an_ended_command_are_read() -> None:
         (piped(exit_code=-1, status="timed_out"), Standing("timed_out", None, "make")),
         (piped(command="rm -rf x"), Standing("completed", 0, "rm -rf x")),
         (
-            piped(command=f"exec bash -c 'eval {SCRIPT}' </dev/null  # sort -u"),
+            piped(command=f"{{ {RUN}{SCRIPT}; }} </dev/null  # sort -u"),
             Standing("completed", 0, "sort -u"),
         ),
     ],
@@ -240,7 +241,7 @@ def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
         {
             "session_id": COMMAND,
             "status": "ready",
-            "current_command": "exec bash -c make </dev/null",
+            "current_command": f"{RUN}make </dev/null",
             "created_at": "2026-01-01T00:00:00Z",
             "last_used_at": "2026-01-02T00:00:00Z",
         },

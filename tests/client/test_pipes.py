@@ -12,7 +12,7 @@ from sandbox_client import _cancellation, _pipes
 from sandbox_client._content import ending, out_of_sight
 from sandbox_client._errors import (
     CommandLost,
-    InvalidInput,
+    NoSuchPosition,
     ProxyFailed,
     ProxyUnreachable,
     SandboxError,
@@ -425,9 +425,9 @@ async def test_a_position_behind_the_end_is_refused() -> None:
     proxy = RouteStub({PIPE_OUTPUT: piped_output("abc", 3, stderr_end=2)})
 
     async with client_over(proxy, pipes=True) as client:
-        with pytest.raises(InvalidInput, match=r"output .* has 3 bytes so far, .* byte 4 was"):
+        with pytest.raises(NoSuchPosition, match=r"output .* has 3 bytes so far, .* byte 4 was"):
             await output(client, COMMAND, after=4)
-        with pytest.raises(InvalidInput, match=r"standard error .* has 2 bytes"):
+        with pytest.raises(NoSuchPosition, match=r"standard error .* has 2 bytes"):
             await output(client, COMMAND, stderr_after=3)
 
 

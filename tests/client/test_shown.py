@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._output import News
-from sandbox_client._shown import Masker, OutputFilter, masked, visible
+from sandbox_client._output import News, Output, Part
+from sandbox_client._shown import Masker, OutputFilter, masked, masked_at_gaps, visible
 
 from tests.client.strategies import many_examples
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 KEY = "sk_live_aab"
 MASK_OF_KEY = masked(KEY, KEY)
 texts = st.lists(
-    st.sampled_from(["s", "sk_live_", "a", "b", KEY, "\r", "\n", "\x1b[31m", "é"]), max_size=6
+    st.sampled_from(["s", "sk_live_", "a", "b", KEY, "\r", "\n", "\x1b[31m", "é", "😀", "\ufffd"]),
+    max_size=6,
 ).map("".join)
 
 
@@ -85,13 +86,28 @@ def test_the_start_of_a_key_is_held_back_until_it_goes_on_or_the_output_ends() -
     assert list(mask.flush()) == []
 
 
-def test_a_gap_ends_the_start_of_a_key() -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("sk_", "_aa", ("sk_", "_aa")),
+        ("sk_live_", "aab", ("sk_live_", "aab")),
+        ("sk_live_a", "_aab", ("[key]****", "****")),
+        ("sk_live_aa", "k_live_aab", ("[key]*****", "**********")),
+    ],
+)
+def test_what_a_gap_leaves_of_the_secret_part_of_a_key_is_masked(
+    before: str, after: str, shown: tuple[str, str]
+) -> None:
     mask = Masker(KEY)
-    assert list(mask.feed(News("sk_", 3, unit="bytes"))) == []
-    assert list(mask.feed(News("live_aab", 21, 10, unit="bytes"))) == [
-        News("sk_", 3, unit="bytes"),
-        News("live_aab", 21, 10, unit="bytes"),
+    end = 1 + len(before)
+    assert list(mask.feed(News(f"x{before}", end, unit="bytes"))) == [News("x", 1, unit="bytes")]
+    assert list(mask.feed(News(f"{after}y", end + 50, 50 - len(after) - 1, unit="bytes"))) == [
+        News(shown[0], end, unit="bytes"),
+        News(f"{shown[1]}y", end + 50, 50 - len(after) - 1, unit="bytes"),
     ]
+    start = end + 49 - len(after)
+    output = Output(0, (Part(0, f"x{before}", end), Part(start, f"{after}y", end + 50)))
+    assert masked_at_gaps(output, KEY).text == f"x{shown[0]}{shown[1]}y"
 
 
 def test_what_is_gone_before_the_position_is_not_counted() -> None:

@@ -8,21 +8,19 @@ from tests.fakeproxy.shell_api import PipeApi, ShellApi
 
 EXPORT = '[ "${REMOTE_SANDBOX-}" ] || export REMOTE_SANDBOX=1 PAGER=cat TERM=dumb; '
 
-OPEN, CLOSE = "(exec 3>&2 2>/dev/null; ", " 2>&3 3>&-"
+PIPED = 'exec -a bash "$BASH" -c -- '
+ALONE = "bash -mc 'exec 3>&2 2>/dev/null; bash -c -- \"$1\" 2>&3 3>&-; exit $?' bash "
+LIMITED = "bash -mc 'exec 3>&2 2>/dev/null; code=$?; exit $code' bash "
 
 
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("exec bash -c 'ls | wc' </dev/null", "ls | wc"),
-        ("exec bash -c -- '-x y' </dev/null", "-x y"),
-        ("exec bash -c 'exec bash -c ls </dev/null' </dev/null", "exec bash -c ls </dev/null"),
-        (f"{EXPORT}{OPEN}bash -c 'ls | wc'{CLOSE}; exit $?) </dev/null", "ls | wc"),
-        (f"{OPEN}bash -c -- '-x y'{CLOSE}; exit $?) </dev/null", "-x y"),
-        (
-            f"{EXPORT}{OPEN}timeout -k 5 60 bash -c ls{CLOSE} <&0 & wait $!; exit $c) </dev/null",
-            "ls",
-        ),
+        (f"{PIPED}'ls | wc' </dev/null", "ls | wc"),
+        (f"{PIPED}'{PIPED}ls </dev/null' </dev/null", f"{PIPED}ls </dev/null"),
+        (f"{EXPORT}{ALONE}'ls | wc' </dev/null", "ls | wc"),
+        (f"{ALONE}'-x y' </dev/null", "-x y"),
+        (f"{EXPORT}{LIMITED}'ls -l' 1.5 </dev/null", "ls -l"),
         ("eval ls </dev/null", "ls"),
         ("eval 'ls | wc' </dev/null", "ls | wc"),
         ("eval -- '-x y' </dev/null", "-x y"),
@@ -45,9 +43,9 @@ def test_a_wrapped_line_is_the_command_in_it(line: str, text: str) -> None:
     [
         "",
         "ls </dev/null",
-        " exec bash -c ls </dev/null",
-        "exec bash -c ls </dev/zero",
-        "exec bash -c ls -l </dev/null",
+        f" {PIPED}ls </dev/null",
+        f"{PIPED}ls </dev/zero",
+        f"{PIPED}ls -l </dev/null",
         "eval ls",
         "eval ls -l </dev/null",
         "eval 'ls' </dev/null",  # quoted in another way than the client does
@@ -58,7 +56,8 @@ def test_a_wrapped_line_is_the_command_in_it(line: str, text: str) -> None:
         ": run-0a1b2c3d; ls",
         f"{EXPORT}ls </dev/null",
         f"{EXPORT}timeout -k 5 60 bash -c ls </dev/null",
-        f"{OPEN}bash -c ls{CLOSE}; exit 1) </dev/null",
+        f"{ALONE}ls 60 </dev/null",
+        f"{LIMITED}ls </dev/null",
     ],
 )
 def test_any_other_line_is_left_as_it_is(line: str) -> None:
@@ -77,8 +76,8 @@ async def test_a_script_gets_the_command_and_the_terminal_shows_the_line() -> No
 
 async def test_a_script_gets_the_command_and_the_pipe_api_shows_the_line() -> None:
     runtime = ScriptedRuntime(lambda command: Outcome(f"ran {command.text}\n"))
-    data = await PipeApi(runtime).exec("exec bash -c 'ls -l' </dev/null", env={"PAGER": "cat"})
+    data = await PipeApi(runtime).exec(f"{PIPED}'ls -l' </dev/null", env={"PAGER": "cat"})
 
     assert [(each.text, each.env) for each in runtime.commands] == [("ls -l", {"PAGER": "cat"})]
     assert data["stdout"] == "ran ls -l\n"
-    assert data["command"] == "exec bash -c 'ls -l' </dev/null"
+    assert data["command"] == f"{PIPED}'ls -l' </dev/null"

@@ -498,6 +498,7 @@ COMMANDS: Final = (
             NAME,
             argument("session", metavar="SESSION", help="where the command runs"),
         ),
+        failed=NO_RESULT,
         interrupted=_may_be_killed,
     ),
 )
