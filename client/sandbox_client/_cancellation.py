@@ -13,7 +13,7 @@ from ._remote_command import FIRST_LOOK_DEADLINE, LOOK_DEADLINE
 from ._watch import INSTANT, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from ._remote_command import RemoteCommand
     from ._runtime_wire import Signal
@@ -61,11 +61,18 @@ class Cancellation:
 
     async def look(self) -> None:
         """See how the command stands, if that can be."""
+        await self._see(self._peek)
+
+    async def _peek(self) -> None:
+        self._remote.standing = await self._remote.peek(LOOK_DEADLINE, sent=True)
+
+    async def _see(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Look, unless the command has been out of sight for too long."""
         watch = self._watch
         if watch.unseen and watch.elapsed >= LOOKS_WITHIN:
             return
         try:
-            self._remote.standing = await self._remote.peek(LOOK_DEADLINE, sent=True)
+            await look()
         except SandboxError as error:
             if not error.retryable:
                 raise
@@ -116,16 +123,8 @@ class Cancellation:
             await watch.timing.sleep(min(pause, watch.left))
 
     async def _read_output(self) -> None:
-        watch = self._watch
-        if self._remote.api == "terminal" and not watch.unseen:
-            return  # each look has read it
-        if watch.unseen and watch.elapsed >= LOOKS_WITHIN:
-            return
-        try:
-            await self._remote.look(LOOK_DEADLINE if watch.unseen else FIRST_LOOK_DEADLINE)
-        except SandboxError as error:
-            if not error.retryable:
-                raise
-            watch.unseen = error.message
-        else:
-            watch.unseen = ""
+        if self._watch.unseen or self._remote.api == "pipes":  # else each look has read it
+            await self._see(self._look)
+
+    async def _look(self) -> None:
+        await self._remote.look(LOOK_DEADLINE if self._watch.unseen else FIRST_LOOK_DEADLINE)

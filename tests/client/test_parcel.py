@@ -252,6 +252,17 @@ async def test_an_input_goes_ahead_of_a_command_of_the_pipe_api() -> None:
     assert runtime.commands[-1].endswith("/in  # sort")
 
 
+async def test_variables_go_with_an_input_so_that_the_shell_before_keeps_its_own() -> None:
+    runtime = RuntimeStub(piped("done\n"))
+
+    await send(runtime, "sort", env={"HOME": "/x"}, stdin=b"")
+
+    assert runtime.files == {"run": b"export HOME=/x; sort", "in": b""}
+    env = runtime.bodies[-1]["env"]
+    assert isinstance(env, dict)
+    assert "HOME" not in env
+
+
 async def test_a_sandbox_without_room_for_the_files_refuses_the_command() -> None:
     runtime = RuntimeStub(
         piped(), own=piped(stderr="mkdir: No space left on device\n", exit_code=1)

@@ -802,6 +802,15 @@ async def test_sessions_are_listed_with_their_last_command() -> None:
     assert [seen and seen.standing.exit_code for _, seen in rows] == [3, 3]
 
 
+async def test_half_a_key_is_masked_in_a_list_of_sessions() -> None:
+    row: dict[str, object] = {"status": "running", "current_command": f"echo {KEY[:30]}…"}
+
+    async with client_over(RouteStub({SESSIONS: session_list(s1=row), VIEW: NO_SESSION})) as client:
+        ((first, _),) = await client.prompts.sessions("box")
+
+    assert first.command == "echo sk_live_……"
+
+
 async def test_the_key_is_masked_in_a_list_of_sessions() -> None:
     row: dict[str, object] = {"status": "running", "current_command": f"echo {KEY}"}
     looks = [view_of(f"{KEY}\n", command=f"echo {KEY}"), NO_SESSION]
