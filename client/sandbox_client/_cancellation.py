@@ -50,6 +50,7 @@ class Cancellation:
         for signal in signals:
             if self._remote.standing.has_ended or not await self._send(signal):
                 break
+            self._watch.doing = "waiting for the command to end"
             await self._wait_for_end(GRACE[signal])
         await self._read_output()
         if self._lost and not self._is_answered and not self._remote.standing.has_ended:
@@ -64,7 +65,7 @@ class Cancellation:
         await self._see(self._peek)
 
     async def _peek(self) -> None:
-        self._remote.standing = await self._remote.peek(LOOK_DEADLINE, sent=True)
+        self._remote.standing = await self._remote.peek(LOOK_DEADLINE, sent=bool(self.sent))
 
     async def _see(self, look: Callable[[], Awaitable[None]]) -> None:
         """Look, unless the command has been out of sight for too long."""

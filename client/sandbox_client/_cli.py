@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 
@@ -67,6 +67,17 @@ REMOTE_SANDBOX_CONFIG names another file.
 
 class _Parser(argparse.ArgumentParser):
     """Leave the command's own exit codes to the command: a wrong `prompt` ends with 125."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Refuse what a verb does not know with the verb's usage, not with that of all verbs."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [each for each in unknown if each.startswith("-")]
+            where = "" if options else "; options go before NAME"
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{where}")
+        return known, unknown
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)

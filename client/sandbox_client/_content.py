@@ -204,6 +204,14 @@ def ending(prompt: Prompt) -> str:
     return f"{words}, ended by {last}{vain}"
 
 
+def agent_missing(template: str) -> str:
+    """Return the words for a coding agent that the sandbox does not have."""
+    return (
+        f"The sandbox lacks a program of the agent's command line: {template}. Install it there, or"
+        " name another agent in agentCommand."
+    )
+
+
 def out_of_sight(prompt: Prompt) -> str:
     """Return the words for a command that could not be looked at in the end; else nothing."""
     if not prompt.unseen:
@@ -241,7 +249,8 @@ def _ending(prompt: Prompt) -> str:
         case "unknown":
             return f"how it stands is not known, in session '{prompt.session}'"
         case _:
-            waited = after or f", waited for {prompt.seconds:.1f} s"
+            is_worth_it = prompt.seconds >= 0.05
+            waited = after or (f", waited for {prompt.seconds:.1f} s" if is_worth_it else "")
             if prompt.unseen:
                 return f"it ran when it was last seen, in session '{prompt.session}'{waited}"
             return f"still running in session '{prompt.session}'{waited}"

@@ -137,6 +137,7 @@ class Face:
         self.as_json = as_json
         self.name = name
         self.session = ""  # of a command that goes on
+        self.is_typed_on = False  # until there is a session: nothing is shown between what is typed
         self._after = self._stderr_after = 0  # positions in the command's output
         self._is_heard = False
         self._filter = OutputFilter()
@@ -228,6 +229,7 @@ class Face:
     def opened(self, session: str, *, after: int = 0, stderr_after: int = 0) -> None:
         """Take the session that a command runs in, and up to where its output is known."""
         self.session = session
+        self.is_typed_on = False
         self._after, self._stderr_after = after, stderr_after
 
     @property
@@ -307,6 +309,8 @@ class Face:
 
     async def report(self, elapsed: float, limit: float | None, reason: str) -> None:
         """Show how a wait goes on; where no line can change, a line for each new reason."""
+        if self.is_typed_on:
+            return
         if self._is_heard and not reason.startswith(OUT_OF_SIGHT):
             self._reason = ""
             return

@@ -136,17 +136,19 @@ class Prompts:
         """
         task = Task(command, env=env or {}, time_limit=time_limit)
         check_task(task)
-        if session and time_limit is not None:
-            raise InvalidInput(
-                f"A time limit was given with session '{check_session(session)}'",
-                advice="Leave one of them out: a shell that stays has no time limit.",
-            )
+        if session is not None:
+            _check_own_session(session, time_limit)
         watch = self._watch(wait_seconds, listener)
         watch.doing = "starting the command"
         async with reporting(watch.tell):
             with self._alone(name, session):
                 remote = await self._opened(name, session, watch)
-                task = await self._prepared(remote, task, stdin, watch)
+                try:
+                    task = await self._prepared(remote, task, stdin, watch)
+                except BaseException:
+                    if session is None:
+                        await _close(remote)  # nothing has run in it
+                    raise
                 watch.opened(remote.session)
                 await self._start(remote, task)
             prompt = await self._follow(remote, watch, _has_ended)
@@ -163,11 +165,8 @@ class Prompts:
                 await self._start(remote, Task(command, directory, is_own=True))
                 return await self._follow(remote, watch, _has_ended)
         finally:
-            # Also ends the command, if it still runs: the caller may clean up now.
-            with anyio.move_on_after(CLOSE_DEADLINE, shield=True):
-                with contextlib.suppress(SandboxError):
-                    if remote is not None:
-                        await remote.close()
+            if remote is not None:
+                await _close(remote)  # with the command, if it still runs: the caller may clean up
 
     async def output(
         self,
@@ -470,6 +469,31 @@ class Prompts:
 
 async def _tell_nobody(elapsed: float, limit: float | None, reason: str) -> None:
     """Do nothing."""
+
+
+def _check_own_session(session: str, time_limit: float | None) -> None:
+    """Refuse what a session of a person's own cannot be.
+
+    Raises:
+        InvalidInput: its id cannot be one, or it was given with a time limit.
+    """
+    check_session(session)
+    if session.startswith(_PIPE_PREFIXES):
+        raise InvalidInput(
+            f"'{session}' is the id of a session that runs one command alone",
+            advice="Give an id that does not begin with command- or files-, or leave it out.",
+        )
+    if time_limit is not None:
+        raise InvalidInput(
+            f"A time limit was given with session '{session}'",
+            advice="Leave one of them out: a shell that stays has no time limit.",
+        )
+
+
+async def _close(remote: RemoteCommand) -> None:
+    """End a session of the client's own, if that can be."""
+    with anyio.move_on_after(CLOSE_DEADLINE, shield=True), contextlib.suppress(SandboxError):
+        await remote.close()
 
 
 def _has_ended(remote: RemoteCommand) -> bool:

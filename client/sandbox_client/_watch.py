@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FIRST_LOOK = 0.02  # seconds
 LONGEST_PAUSE = 1.0
 _RECENT = 40_000  # characters, with the last line that is reported
+LAST_LINE = "last line"  # so that none passes for words of ours
 OUT_OF_SIGHT = "the command is out of sight"
 INSTANT = 0.001  # seconds: a shorter rest of a wait is none, as clocks have fractions
 
@@ -81,7 +82,8 @@ class Watch:
     async def tell(self) -> None:
         """Report the last line of the output."""
         begun = "the command is running" if self.is_running else self.doing
-        reason = last_line(self._recent) or begun
+        said = last_line(self._recent)
+        reason = f"{LAST_LINE}: {said}" if said else begun
         if self.unseen:
             reason = f"{OUT_OF_SIGHT}: {self.unseen}; still trying"
         await self._listener.report(self.elapsed, self._limit, reason)

@@ -19,7 +19,8 @@ class RuntimeStub:
     """A sandbox `box` with the pipe API or the terminal API.
 
     A person's command gets `answer`, one of the client's own gets `own`, or else ends well. Kept
-    are the `files` by their last name, and the `bodies` of the requests for commands.
+    are the `files` by their last name, the `bodies` of the requests for commands, and the ids of
+    sessions that were `closed`.
     """
 
     answer: httpx.Response
@@ -27,6 +28,7 @@ class RuntimeStub:
     has_pipes: bool = True
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     bodies: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    closed: list[str] = field(default_factory=list[str])
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content or b"{}")
@@ -42,6 +44,9 @@ class RuntimeStub:
                 is_own = str(body["command"]).startswith(("find", "cd", "rm"))
                 well = piped() if self.has_pipes else executed()
                 return (self.own or well) if is_own else self.answer
+            case "close":
+                self.closed.append(request.url.path.split("/")[-2])
+                return session_opened()
             case _:
                 return session_opened()
 

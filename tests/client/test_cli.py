@@ -558,7 +558,7 @@ def test_a_missing_agent_advises_to_install_it(terminal: Terminal) -> None:
     terminal.run("agent", "box", "hi", answers={EXEC: executed("gemini: command not found\n", 127)})
 
     assert terminal.code == 127
-    assert "name another one in agentCommand" in terminal.err
+    assert "name another agent in agentCommand" in terminal.err
 
 
 def test_an_unreachable_proxy_is_reported_while_waiting(
@@ -585,11 +585,11 @@ def test_an_unreachable_proxy_is_reported_while_waiting(
 
 
 @pytest.mark.parametrize("words", [["--wait", "x"], ["--wait", "-1"], ["--wait", "inf"]], ids=str)
-def test_a_wait_must_be_a_number_of_seconds(words: list[str], terminal: Terminal) -> None:
+def test_a_wait_must_be_a_duration(words: list[str], terminal: Terminal) -> None:
     terminal.run("prompt", *words, "box", "ls")
 
     assert terminal.code == 125
-    assert "number of seconds" in terminal.err
+    assert "invalid duration (30s, 10m, 2h) value" in terminal.err
 
 
 @pytest.mark.parametrize(
@@ -704,6 +704,24 @@ def test_ctrl_c_ends_with_130_and_tells_what_continues(
     assert terminal.code == 130
     assert words in terminal.err
     assert "{" not in terminal.err, "a verb that was not spelled"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["prompt", "--jsn", "box", "ls"], 125, "unrecognized arguments: --jsn\n"),
+        (["output", "box", "-f", "s1"], 125, "arguments: s1; options go before NAME\n"),
+        (["list", "--al"], 2, "unrecognized arguments: --al\n"),
+    ],
+)
+def test_what_a_command_does_not_know_is_its_own_wrong_usage(
+    words: list[str], code: int, said: str, terminal: Terminal
+) -> None:
+    terminal.run(*words)
+
+    assert terminal.code == code
+    assert said in terminal.err
+    assert f"`remote-sandbox {words[0]} --help`" in terminal.err
 
 
 @pytest.mark.timeout(20)

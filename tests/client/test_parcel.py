@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client import _file_wire
-from sandbox_client._errors import FileRefused, ProxyFailed, SandboxError, SessionBusy
+from sandbox_client._errors import (
+    FileRefused,
+    InputUnreadable,
+    ProxyFailed,
+    SandboxError,
+    SessionBusy,
+)
 from sandbox_client._parcel import HOME, exported, send_ahead
 from sandbox_client._runtime_wire import Task
 from sandbox_client._waiting import Timing
@@ -21,6 +27,7 @@ from sandbox_client._watch import OutputListener, Watch
 from tests.client.file_stub import file_error, file_reply
 from tests.client.runtime_stub import RuntimeStub
 from tests.client.stubs import (
+    COMMAND,
     RecordedProgress,
     client_over,
     error_reply,
@@ -261,6 +268,20 @@ async def test_variables_go_with_an_input_so_that_the_shell_before_keeps_its_own
     env = runtime.bodies[-1]["env"]
     assert isinstance(env, dict)
     assert "HOME" not in env
+
+
+async def test_a_session_in_which_nothing_could_be_run_is_ended() -> None:
+    async def read(size: int) -> bytes:
+        raise InputUnreadable("closed")
+
+    runtime = RuntimeStub(piped())
+    async with client_over(runtime, pipes=True) as client:
+        with pytest.raises(InputUnreadable, match="closed"):
+            await client.prompts.send(
+                "box", "x", stdin=read, listener=OutputListener(RecordedProgress())
+            )
+
+    assert runtime.closed[-1] == COMMAND
 
 
 async def test_a_sandbox_without_room_for_the_files_refuses_the_command() -> None:

@@ -172,8 +172,8 @@ def test_cancel_sends_the_signal_that_was_asked_for(terminal: Terminal) -> None:
     assert terminal.err == "remote-sandbox: exit code 130, ended by SIGINT\n"
 
 
-@pytest.mark.parametrize("text", ["SIGTERM", "TERM", "term"])
-def test_a_signal_has_a_short_name_too(text: str, terminal: Terminal) -> None:
+@pytest.mark.parametrize("text", ["SIGTERM", "TERM", "term", "15"])
+def test_a_signal_has_a_short_name_and_a_number_too(text: str, terminal: Terminal) -> None:
     looks = [piped_output(), piped_output(status="completed", exit_code=-15)]
 
     terminal.run(
@@ -211,6 +211,34 @@ def test_an_option_behind_the_name_is_not_taken_for_the_command(
     assert terminal.routes.asked == []
 
 
+def test_a_signal_that_is_none_is_named_as_it_was_typed(terminal: Terminal) -> None:
+    terminal.run("cancel", "--signal", "TRM", "box", "s1")
+
+    assert terminal.code == 125
+    assert "invalid choice: 'TRM'" in terminal.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["box"], "COMMAND is missing"),
+        (["--session", "", "box", "x"], "'' (0 characters) cannot be a session's id"),
+        (
+            ["--session", "command-1", "box", "x"],
+            "'command-1' is the id of a session that runs one",
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_any_request(
+    words: list[str], said: str, terminal: Terminal
+) -> None:
+    terminal.run("prompt", *words)
+
+    assert terminal.code == 125
+    assert said in terminal.err
+    assert terminal.routes.asked == []
+
+
 def test_a_busy_session_is_named_in_what_can_be_done(terminal: Terminal) -> None:
     terminal.run("prompt", "--session", "s1", "box", "x", answers={VIEW: view_of("", "running")})
 
@@ -227,7 +255,8 @@ def test_a_person_who_types_the_input_is_told_how_to_end_it(
 
     terminal.run("prompt", "--stdin", "box", "cat", handler=RuntimeStub(piped()), pipes=True)
 
-    assert terminal.err.startswith("remote-sandbox: standard input is read from the keyboard; ")
+    (said,) = terminal.err.splitlines()
+    assert said.endswith("input is read from the keyboard; Ctrl-D on an empty line ends it")
 
 
 def test_standard_input_is_sent_ahead_when_it_is_asked_for(

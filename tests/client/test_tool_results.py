@@ -301,7 +301,7 @@ async def test_output_after_a_position_is_the_new_part() -> None:
 
     result = await call_tool("get_prompt_output", BOX | {"session": "s1", "after": 11}, answers)
 
-    assert result.text.startswith("[still running in session 's1', waited for 0.0 s]\n")
+    assert result.text.startswith("[still running in session 's1']\n")
     assert result.text.endswith("]\nnew")
     assert result.content is not None
     assert (result.content["output"], result.content["next_after"]) == ("new", 14)
@@ -541,6 +541,14 @@ def test_every_tool_has_an_output_schema() -> None:
     for tool in TOOLS_BY_NAME.values():
         assert json.dumps(tool.output_schema())
         assert "name" in tool.output or not tool.parameters
+
+
+async def test_an_agent_that_is_not_there_is_told_with_its_command_line() -> None:
+    answers: Answers = {EXEC: executed("bash: line 1: gemini: command not found\n", 127)}
+
+    result = await call_tool("run_agent", BOX | {"prompt": "x"}, answers)
+
+    assert "[The sandbox lacks a program of the agent's command line: " in result.text
 
 
 async def test_a_program_that_is_not_there_and_bytes_that_are_no_text_are_told() -> None:

@@ -1,6 +1,10 @@
 """The limits of a sandbox as they are written on the command line."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
+from sandbox_fakeproxy.runtime.local import limits
 from sandbox_fakeproxy.runtime.local.limits import Limits, parse_limits
 
 
@@ -33,3 +37,24 @@ def test_limits_are_shown_as_they_are_written() -> None:
 def test_a_wrong_limit_is_named(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match="^" + problem.replace(".", r"\.")):
         parse_limits(text)
+
+
+async def test_what_is_left_after_a_kill_may_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Exceeded; 120 are left, of which a command removes some, and writes more again.
+    measured = [90, 110, 120, 120, 115, 100, 101, 101]
+
+    def disk_usage(_: Iterable[Path]) -> int:
+        return measured.pop(0)
+
+    monkeypatch.setattr(limits, "disk_usage", disk_usage)
+    monkeypatch.setattr(limits, "_MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(limits, "_PAUSE_FACTOR", 0)
+    exceeded: list[int] = []
+
+    async def on_exceeded(used: int) -> None:
+        exceeded.append(used)
+
+    with pytest.raises(IndexError):  # no more measurements
+        await limits.watch_disk([], 100, on_exceeded)
+
+    assert exceeded == [110, 101]

@@ -12,6 +12,7 @@ import shlex
 import stat
 import sys
 import termios
+from signal import Signals
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -19,6 +20,7 @@ import anyio
 from sandbox_client import _agent
 from sandbox_client._access import with_client
 from sandbox_client._content import (
+    agent_missing,
     ending,
     out_of_sight,
     prompt_content,
@@ -62,10 +64,7 @@ async def _agent_run(client: Client, arguments: argparse.Namespace, face: Face) 
     command = _agent.command_line(template, " ".join(_words(arguments.prompt)))
     code = await _send(client, arguments, face, command, None)
     if code == NOT_FOUND:
-        face.note(
-            f"the sandbox has not all that this takes: {template}. Install the agent there,"
-            " or name another one in agentCommand."
-        )
+        face.note(agent_missing(template))
     return code
 
 
@@ -79,13 +78,13 @@ async def _send(
         )
     if session and face.is_live:
         face.note(f"session '{session}' is a terminal: standard error is part of the output")
-    is_typed = arguments.stdin and _is_typed()
-    if is_typed:
+    face.is_typed_on = arguments.stdin and _is_typed()
+    if face.is_typed_on:
         face.note("standard input is read from the keyboard; Ctrl-D on an empty line ends it")
     face.show_output(is_raw=arguments.raw)
     async with _told_if_reader_goes(client, face), _known_if_busy(face, session):
-        # Nothing moves where a person types.
-        with contextlib.nullcontext() if is_typed else face.waiting("starting the command"):
+        is_still = face.is_typed_on
+        with contextlib.nullcontext() if is_still else face.waiting("starting the command"):
             prompt = await client.prompts.send(
                 arguments.name,
                 command,
@@ -298,7 +297,12 @@ def command_of(words: Sequence[str]) -> str:
         InvalidInput: it begins with an option, which would have to stand before the name.
     """
     given = _words(words)
-    if given and given[0] in _OPTIONS:
+    if not given:
+        raise InvalidInput(
+            "COMMAND is missing",
+            advice="Put it behind the sandbox's name: `remote-sandbox prompt NAME COMMAND`.",
+        )
+    if given[0] in _OPTIONS:
         raise InvalidInput(
             f"The command begins with '{given[0]}', which is an option of remote-sandbox",
             advice="Put options before the sandbox's name.",
@@ -310,34 +314,33 @@ def _words(given: Sequence[str]) -> Sequence[str]:
     return given[1:] if given[:1] == ["--"] else given
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < math.inf:
-        raise ValueError
-    return seconds
-
-
 def _duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError
-    return _seconds(str(float(match[1]) * _UNITS[match[2]]))  # also a product can be infinite
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds == math.inf:  # of many digits, or of a product
+        raise ValueError
+    return seconds
 
 
-def _characters(text: str) -> int:
+def _position(text: str) -> int:
     number = int(text)
     if number < 0:
         raise ValueError
     return number
 
 
-_seconds.__name__, _characters.__name__ = "number of seconds", "number of characters"  # in errors
+_position.__name__ = "position"  # in errors
 _duration.__name__ = "duration (30s, 10m, 2h)"
 
 
 def _signal_name(text: str) -> str:
-    name = text.upper()
-    return name if name.startswith("SIG") else f"SIG{name}"
+    name = text.upper().removeprefix("SIG")
+    for each in SIGNALS:
+        if name in {each.removeprefix("SIG"), f"{Signals[each]:d}"}:
+            return each
+    return text
 
 
 def _goes_on(face: Face) -> str:
@@ -379,9 +382,9 @@ _RAW = argument(
 )
 _WAIT = argument(
     "--wait",
-    type=_seconds,
-    metavar="SECONDS",
-    help="wait so long at most (default: until it ends)",
+    type=_duration,
+    metavar="TIME",
+    help="wait so long at most, such as 30, 30s or 10m (default: until it ends)",
 )
 _STDIN = argument(
     "--stdin",
@@ -392,7 +395,7 @@ _TIME_LIMIT = argument(
     "--time-limit",
     type=_duration,
     metavar="TIME",
-    help="end it after so long, such as 30s, 10m or 2h, and end with 124",
+    help="end it after so long, such as 30, 30s, 10m or 2h, and end with 124",
 )
 _ENV = argument(
     "-e",
@@ -462,14 +465,14 @@ COMMANDS: Final = (
             argument("-f", "--follow", action="store_true", help="go on until it ends"),
             argument(
                 "--after",
-                type=_characters,
+                type=_position,
                 default=0,
                 metavar="N",
                 help="leave out what the command printed up to position N",
             ),
             argument(
                 "--stderr-after",
-                type=_characters,
+                type=_position,
                 default=0,
                 metavar="N",
                 help="the same for standard error, where it is apart",
@@ -491,8 +494,9 @@ COMMANDS: Final = (
                 type=_signal_name,
                 choices=SIGNALS,
                 metavar="SIGNAL",
-                help="send SIGINT, SIGTERM or SIGKILL alone (default: all three in turn, until it"
-                " ends); to a command on a terminal, the last two are the same kill",
+                help="send SIGINT, SIGTERM or SIGKILL alone, and wait 3, 5 or 7 s for its end"
+                " (default: all three in turn, until it ends); to a command on a terminal, the last"
+                " two are the same kill",
             ),
             _RAW,
             NAME,

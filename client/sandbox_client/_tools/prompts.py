@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sandbox_client import _agent
 from sandbox_client._access import with_client
 from sandbox_client._content import (
+    agent_missing,
     ending,
     out_of_sight,
     prompt_content,
@@ -54,7 +55,8 @@ async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Re
         wait_seconds=0.0,
         listener=OutputListener(report),
     )
-    result = _answer(prompt, tail)
+    lacks_agent = prompt.standing.exit_code == NOT_FOUND
+    result = _answer(prompt, tail, hint=agent_missing(template) if lacks_agent else "")
     return replace(result, content={name: (result.content or {})[name] for name in _BEGUN})
 
 
@@ -100,7 +102,7 @@ class _Cut(Protocol):
     def __call__(self, output: Output, *, name: str = "after") -> Excerpt: ...
 
 
-def _answer(prompt: Prompt, cut: _Cut) -> Result:
+def _answer(prompt: Prompt, cut: _Cut, *, hint: str = "") -> Result:
     """Return how a command stands, with what to do next, and then what it has printed.
 
     The output comes last, with its length, so that nothing in it can pass for the tool's own words.
@@ -110,7 +112,9 @@ def _answer(prompt: Prompt, cut: _Cut) -> Result:
     notes = [f"[{ending(prompt)}]"]
     if unread := out_of_sight(prompt):
         notes.append(f"[{unread}]")
-    if prompt.standing.exit_code == NOT_FOUND:
+    if hint:
+        notes.append(f"[{hint}]")
+    elif prompt.standing.exit_code == NOT_FOUND:
         notes.append("[127 is the shell's code for a program that is not there.]")
     if not prompt.standing.has_ended:
         after = {"after": shown.after}

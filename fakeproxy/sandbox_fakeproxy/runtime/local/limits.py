@@ -111,12 +111,19 @@ def _entry_usage(entry: os.DirEntry[str], counted: set[tuple[int, int]]) -> int:
 async def watch_disk(
     directories: Iterable[Path], limit: int, on_exceeded: Callable[[int], Awaitable[None]]
 ) -> None:
-    """Measure the disk usage for ever, and call `on_exceeded` with each one above the limit."""
+    """Measure the disk usage for ever, and call `on_exceeded` with each one above the limit.
+
+    What is left after that call is above it too, until a command has removed it; so it is exceeded
+    again only by more.
+    """
     directories = list(directories)
+    left = 0
     while True:
         started = steady()
         bytes_used = await asyncio.to_thread(disk_usage, directories)
-        if bytes_used > limit:
+        left = min(left, bytes_used)
+        if bytes_used > max(limit, left):
             await on_exceeded(bytes_used)
+            left = await asyncio.to_thread(disk_usage, directories)
         elapsed = steady() - started
         await asyncio.sleep(max(_MIN_INTERVAL, elapsed * _PAUSE_FACTOR))
