@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ._sandboxes import Sandboxes
     from ._watch import Watch
 
-LONG_POLL = 25.0  # seconds: less than the patience of load balancers
 AFTER_NEWS = 0.08  # seconds until the next look: with each line a request would be too many
 
 
@@ -102,9 +101,12 @@ class PipeCommand(RemoteCommand):
         watch = self._watch
         if watch.unseen:  # a poll that fails may fail at once
             await watch.timing.sleep(min(pause, watch.left))
-        seconds = min(max(watch.left, 0.0), LONG_POLL)
-        began = watch.timing.clock()
-        has_news = await self._poll(seconds, watch.left + LOOK_DEADLINE, sent=True)
+        async with self._turn() as longest:
+            if not longest:
+                return
+            seconds = min(max(watch.left, 0.0), longest)
+            began = watch.timing.clock()
+            has_news = await self._poll(seconds, watch.left + LOOK_DEADLINE, sent=True)
         if self.standing.has_ended:
             return
         # Without news, it took `seconds`, unless something on the way answers at once.

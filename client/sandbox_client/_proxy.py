@@ -30,7 +30,7 @@ from ._message import Reply
 from ._refusal import COMMAND_MAY_RUN, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
     from typing import Self
 
     from ._config import Config
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 READ_DEADLINE = 20.0  # seconds, retries included
 CHANGE_DEADLINE = 30.0
 OUTPUT_DEADLINE = 120.0  # an output of megabytes on a slow line, as long as it keeps coming
+LONGEST_POLL = 25.0  # seconds: less than the patience of load balancers
+POLLS_AT_ONCE = 64  # of httpx's 100 connections
 CONNECT_TIMEOUT = 5.0
 OUTPUT_TIMEOUT = 10.0  # seconds without a byte of it
 MAX_ATTEMPTS = 4
@@ -47,6 +49,24 @@ MAX_REPLY_BYTES = 8 * 1024 * 1024
 # Of a terminal, the runtime keeps ten million characters, sends them twice, and spells some of them
 # with six. Of a stream with pipes it may keep some hundred million.
 MAX_OUTPUT_BYTES = 512 * 1024 * 1024
+
+
+class LongPolls:
+    """Share the connections to a proxy between requests that it answers after a while.
+
+    Some connections are left for other requests. Who has a turn may wait for a long time if nobody
+    else wants one, and for less the more there are.
+    """
+
+    def __init__(self, at_once: int = POLLS_AT_ONCE) -> None:
+        self._limiter = anyio.CapacityLimiter(at_once)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncGenerator[float]:
+        """Wait for a turn; yield the seconds that the request may take."""
+        async with self._limiter:
+            others = self._limiter.statistics().tasks_waiting
+            yield LONGEST_POLL / (1 + others / self._limiter.total_tokens)
 
 
 class Proxy:
@@ -64,6 +84,7 @@ class Proxy:
     ) -> None:
         self.config = config
         self._sleep = sleep
+        self.long_polls = LongPolls()
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity"} | _authorization(config),
             transport=transport,

@@ -6,15 +6,17 @@ leads to the command, also if a connection breaks or this process ends.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ._errors import NOTHING_DONE, BrokenReply, CommandLost, SandboxError
 from ._runtime_wire import Standing
-from ._watch import pauses
+from ._watch import LONGEST_PAUSE, pauses
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from typing import Literal
 
     from ._message import Reply, Request
@@ -159,6 +161,14 @@ class RemoteCommand(ABC):
         """Return the error with the handle that the person may still need."""
         error.advice = f"{error.advice} The command's session is '{self.session}'."
         return error
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[float]:
+        """Wait until a look is due; yield its longest seconds, 0 if the wait is over since long."""
+        began = self._watch.timing.clock()
+        async with self._sandboxes.proxy.long_polls.turn() as longest:
+            is_late = self._watch.timing.clock() - began > LONGEST_PAUSE
+            yield 0.0 if is_late and self._watch.left < 0 else longest
 
     async def _ask(
         self, request: Request, *, sent: bool = False, deadline: float | None = None

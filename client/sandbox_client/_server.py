@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import anyio
 import mcp_types as types
 from mcp.server.lowlevel.server import Server
-from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
-from . import _resources, _tools
+from . import _resources, _stdio, _tools
 from ._backend import Backend
 from ._errors import InvalidInput, NotYours, SandboxError, mask_keys, place_of_fault
 from ._tools.speech import render_error
@@ -133,8 +132,8 @@ async def _serve() -> None:
     from importlib.metadata import version
 
     server = create_server(Backend(os.environ, _connect), version=version("async-remote-agent"))
-    async with stdio_server() as (reading, writing):
-        await server.run(reading, writing, server.create_initialization_options())
+    with _stdio.private_streams() as streams:
+        await _stdio.serve(server, streams)
 
 
 def _connect(config: Config) -> Client:

@@ -104,7 +104,10 @@ class TerminalCommand(RemoteCommand):
         watch = self._watch
         await watch.timing.sleep(min(max(pause, self._effort), watch.left))
         began, self._effort = watch.timing.clock(), 0.0
-        await self.look(watch.left + LOOK_DEADLINE, sent=True)
+        async with self._turn() as longest:
+            if not longest:
+                return
+            await self.look(watch.left + LOOK_DEADLINE, sent=True)
         self._effort = min(9 * (watch.timing.clock() - began), MAX_EFFORT)
 
     async def send_signal(self, signal: Signal) -> None:

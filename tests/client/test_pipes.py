@@ -21,6 +21,7 @@ from sandbox_client._errors import (
 from sandbox_client._output import News, Output, Part
 from sandbox_client._pipe_wire import AFTER_ALL
 from sandbox_client._pipes import AFTER_NEWS
+from sandbox_client._proxy import LongPolls
 from sandbox_client._runtime_wire import SIGNALS
 from sandbox_client._shown import masked
 from sandbox_client._watch import OutputListener
@@ -145,6 +146,31 @@ async def test_a_long_poll_that_is_answered_at_once_is_not_repeated_at_once(
 
     assert clock.slept[:3] == [0.02, 0.04, 0.08]
     assert proxy.asked.count(PIPE_OUTPUT) < 20
+
+
+async def test_a_wait_that_got_no_turn_in_its_time_asks_no_more(clock: FakeClock) -> None:
+    polls: list[object] = []
+
+    async def proxy(request: httpx.Request) -> httpx.Response:
+        if json.loads(request.content).get("wait"):
+            polls.append(request)
+            await anyio.wait_all_tasks_blocked()
+            clock.now += 10
+        return piped_output()
+
+    async def wait() -> None:
+        prompt = await client.prompts.output(
+            "box", COMMAND, wait_seconds=5, listener=listening(), to_end=True
+        )
+        assert prompt.standing.state == "running"
+
+    async with client_over(proxy, clock, pipes=True) as client:
+        client.proxy.long_polls = LongPolls(at_once=1)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(wait)
+
+    assert len(polls) == 1
 
 
 async def test_output_is_asked_for_from_the_offsets_of_both_streams(clock: FakeClock) -> None:

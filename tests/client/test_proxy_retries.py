@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx
 import pytest
 from sandbox_client import _shell_wire, _wire
 from sandbox_client._errors import SandboxError
+from sandbox_client._proxy import LONGEST_POLL, POLLS_AT_ONCE, LongPolls
 from sandbox_client._runtime_wire import Task
 
 from tests.client.statuses import ALPHA_READY
@@ -202,3 +204,24 @@ async def test_a_long_retry_after_is_not_waited_for_but_shown(clock: FakeClock) 
 
     assert "Wait 90 s" in caught.value.advice
     assert clock.slept == []
+
+
+async def test_long_polls_are_shorter_the_more_there_are_and_leave_connections_free() -> None:
+    polls, seconds = LongPolls(at_once=2), list[float]()
+    release = anyio.Event()
+
+    async def poll() -> None:
+        async with polls.turn() as longest:
+            seconds.append(longest)
+            await release.wait()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(poll)
+        await anyio.wait_all_tasks_blocked()
+        assert len(seconds) == 2, "the others wait for a turn"
+        release.set()
+
+    assert seconds[-1] == LONGEST_POLL
+    assert min(seconds[2:]) < LONGEST_POLL
+    assert POLLS_AT_ONCE < 100, "what httpx opens"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -175,3 +177,66 @@ def test_the_server_exits_at_the_end_of_its_input(tmp_path: Path) -> None:
     )
     assert result.returncode == 0
     assert "Traceback" not in result.stderr
+
+
+def started(home: Path, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    """Start the server with pipes, or with another standard output."""
+    _, parameters = server_parameters({})
+    return subprocess.Popen(
+        [parameters.command, *parameters.args],
+        env=clean_environment(home) | (parameters.env or {}),
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+    )
+
+
+def request(number: int, method: str, **params: object) -> bytes:
+    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+    return json.dumps(message).encode() + b"\n"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_the_server_ends_at_once_when_nobody_reads_its_output(tmp_path: Path, kind: str) -> None:
+    if kind == "pipe":
+        near, far = os.pipe()
+    else:
+        ends = socket.socketpair()
+        near, far = (end.detach() for end in ends)
+    with started(tmp_path, stdout=far) as server:
+        os.close(far)
+        assert server.stdin is not None
+        server.stdin.write(request(0, "initialize", **INITIALIZE))
+        server.stdin.flush()
+        assert os.read(near, 1)
+        os.close(near)
+        assert server.wait(DEADLINE) == 0, "although its input is still open"
+        assert server.stderr is not None
+        assert server.stderr.read() == b""
+
+
+def test_a_client_that_reads_nothing_is_not_waited_for_at_the_end(tmp_path: Path) -> None:
+    with started(tmp_path) as server:
+        assert server.stdin is not None
+        server.stdin.write(request(0, "initialize", **INITIALIZE))
+        # Far more than a pipe holds.
+        server.stdin.write(b"".join(request(n, "tools/list") for n in range(1, 40)))
+        server.stdin.close()
+        assert server.wait(DEADLINE) == 0
+        assert server.stderr is not None
+        assert server.stderr.read() == b""
+
+
+def test_each_of_a_thousand_requests_and_of_what_is_none_has_an_answer(tmp_path: Path) -> None:
+    with started(tmp_path) as server:
+        lines = [request(0, "initialize", **INITIALIZE)]
+        lines += [b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n']
+        for number in range(1, 1_000):
+            lines += [request(number, "ping"), b"nonsense\n" if number % 10 == 0 else b""]
+        lines += [b'{"jsonrpc":"2.0","id":1000,"method":"ping"}']  # a line without an end
+        output, errors = server.communicate(b"".join(lines), DEADLINE)
+
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert sorted(each["id"] for each in answers if each["id"] is not None) == [*range(1_001)]
+    assert [each["error"]["code"] for each in answers if each["id"] is None] == [-32700] * 99
+    assert errors == b""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from sandbox_client import _pipe_wire, _shell_wire
-from sandbox_client._pipes import AFTER_NEWS, LONG_POLL
+from sandbox_client._pipes import AFTER_NEWS
+from sandbox_client._proxy import LONGEST_POLL
 from sandbox_client._runtime_wire import Task
 from sandbox_client._terminal import CUT_LENGTH, MAX_EFFORT
 from sandbox_client._watch import pauses
@@ -46,7 +47,7 @@ async def _run_with_pipes(http: httpx.AsyncClient, name: str, session: str, task
     offset, stderr_offset = seen["offset"], seen["stderr_offset"]
     if size > _pipe_wire.SURELY_WHOLE:  # cut, and read again
         size = offset = stderr_offset = 0
-    wait = LONG_POLL
+    wait = LONGEST_POLL
     while True:
         request = _pipe_wire.output(name, session, offset, stderr_offset, wait=wait)
         seen = await _send(http, request)
@@ -55,7 +56,7 @@ async def _run_with_pipes(http: httpx.AsyncClient, name: str, session: str, task
         if seen["command"]["status"] != "running":
             return size
         is_look_after_news = not wait
-        wait = LONG_POLL
+        wait = LONGEST_POLL
         if not is_look_after_news and (seen["stdout"] or seen["stderr"]):
             wait = 0.0
             await anyio.sleep(AFTER_NEWS)

@@ -1,0 +1,119 @@
+"""Lines of MCP's standard input: parsed, or refused with an answer."""
+
+from __future__ import annotations
+
+import json
+
+import mcp_types as types
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sandbox_client._stdio import Refused, parse
+
+from tests.client.strategies import many_examples
+
+PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS = -32700, -32600, -32602
+
+
+def request(**members: object) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", **members}).encode()
+
+
+def called(arguments: str) -> bytes:
+    """Return a call whose arguments are this JSON."""
+    head = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":'
+    return head + arguments.encode() + b"}}"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "request_id", "words"),
+    [
+        (b"nonsense", PARSE_ERROR, None, "is not JSON: Expecting value"),
+        (b'{"jsonrpc": "2.0", "id": 1', PARSE_ERROR, None, "is not JSON"),
+        (b'{"id": NaN}', PARSE_ERROR, None, "NaN is no number of JSON"),
+        (b'{"id": "\xff"}', PARSE_ERROR, None, "is not UTF-8, at byte 8"),
+        (b"[]", INVALID_REQUEST, None, "is a batch, which is not served"),
+        (b'"x"', INVALID_REQUEST, None, "is no object"),
+        (b'{"id": 7, "method": "ping"}', INVALID_REQUEST, 7, 'jsonrpc is not "2.0"'),
+        (request(jsonrpc="1.0"), INVALID_REQUEST, 1, 'jsonrpc is not "2.0"'),
+        (request(id=1.5), INVALID_REQUEST, 1.5, "id is neither"),
+        (request(id=True), INVALID_REQUEST, None, "id is neither"),
+        (request(id=None), INVALID_REQUEST, None, "id is neither"),
+        (request(id={}), INVALID_REQUEST, None, "id is neither"),
+        (request(params=[]), INVALID_REQUEST, 1, "params is not an object"),
+        (request(params=None), INVALID_REQUEST, 1, "params is not an object"),
+        (request(method=3), INVALID_REQUEST, 1, "method is not a string"),
+        (b'{"jsonrpc": "2.0", "id": 3}', INVALID_REQUEST, 3, "no request of JSON-RPC 2.0"),
+        (called("[" * 5_000 + "]" * 5_000), INVALID_REQUEST, 1, "nested too deeply"),
+        (called("[" * 5_000), INVALID_REQUEST, 1, "nested too deeply"),
+        (b"[" * 100_000, INVALID_REQUEST, None, "nested too deeply"),
+        (called(r'{"command": "echo \ud83d"}'), INVALID_PARAMS, 1, "'command' .* character 5"),
+        (called(r'{"content": "\udc00"}'), INVALID_PARAMS, 1, "'content' .* character 0"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_what_cannot_be_served_is_refused_with_its_id(
+    line: bytes, code: int, request_id: object, words: str
+) -> None:
+    with pytest.raises(Refused, match=words) as caught:
+        parse(line)
+
+    assert (caught.value.code, caught.value.request_id) == (code, request_id)
+    answer = json.loads(caught.value.line())
+    assert (answer["jsonrpc"], answer["id"], answer["error"]["code"]) == ("2.0", request_id, code)
+
+
+def test_a_notification_that_is_none_has_no_answer() -> None:
+    assert parse(b'{"method": "notifications/initialized"}') is None
+    assert parse(b'{"jsonrpc": "2.0", "method": "notifications/x", "params": []}') is None
+
+
+def test_half_a_character_is_replaced_where_nothing_is_passed_on() -> None:
+    message = parse(called(r'{"name": "b\ud83dx", "\udc00": ["\ud83d\ude00", 1]}'))
+
+    assert isinstance(message, types.JSONRPCRequest)
+    assert message.params == {
+        "name": "x",
+        "arguments": {"name": "b\ufffdx", "\ufffd": ["\U0001f600", 1]},
+    }
+
+
+def test_a_number_of_5000_digits_is_one_that_no_argument_can_have() -> None:
+    message = parse(called(f'{{"after": {"9" * 5_000}}}'))
+
+    assert isinstance(message, types.JSONRPCRequest)
+    assert message.params == {"name": "x", "arguments": {"after": float("inf")}}
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=6,
+)
+
+
+@many_examples
+@given(
+    line=st.binary()
+    | json_values.map(lambda value: json.dumps(value).encode())
+    | st.fixed_dictionaries(
+        {},
+        optional={
+            "jsonrpc": st.just("2.0") | json_values,
+            "id": json_values,
+            "method": st.sampled_from(["ping", "notifications/cancelled"]) | json_values,
+            "params": json_values,
+            "result": json_values,
+        },
+    ).map(lambda value: json.dumps(value).encode())
+)
+@example(line=b'{"jsonrpc": "2.0", "id": "\\ud800", "method": 1}')
+@example(line=b"{}")
+def test_any_line_is_a_message_or_has_an_answer(line: bytes) -> None:
+    try:
+        message = parse(line)
+    except Refused as refused:
+        answer = json.loads(refused.line())
+    else:
+        answer = message is None or message.model_dump_json(by_alias=True, exclude_unset=True)
+    assert answer
