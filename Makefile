@@ -8,7 +8,7 @@ RUN := $(BIN)/python -m
 PYTEST := $(RUN) pytest --numprocesses auto --dist worksteal
 .DEFAULT_GOAL := help
 .PHONY: help install sdk demo fake contract test test-client test-fakeproxy test-contract \
-  test-integration check coverage e2e lowest bench lint format clean
+  test-integration check coverage e2e lowest snapshot bench lint format clean
 
 help:  ## Say what each target does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ lowest: install  ## Run the tests with the lowest allowed version of each depend
 	@uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct \
 	  --editable '.[contract,fakeproxy,dev]'
 	@.venv-lowest/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+snapshot: install  ## Write the answers that the MCP server gives before it is loaded
+	@$(RUN) tools.snapshot
 
 bench: install  ## Measure speed and memory beside the least that could do the work
 	@$(RUN) tools.bench

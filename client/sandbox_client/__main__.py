@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+
+TYPE_CHECKING = False  # importing `typing`, or `signal` with `enum`, takes as long as all the rest
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal
 
 
 def main() -> None:
-    """Run the command line, or the MCP server without importing what only a terminal needs.
+    """Run the command line, or the MCP server without importing more than its first answers need.
 
     Until a command does its work, Ctrl-C ends the process without a word; an ignored one stays so.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.argv[1:] == ["mcp"]:
-        from ._server import serve
+        from .mcp_server.handshake import serve
 
         serve()
         return

@@ -159,7 +159,7 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _serve() -> int:
-    from ._server import serve
+    from .mcp_server.handshake import serve
 
     serve()
     return OK

@@ -5,9 +5,10 @@ The low-level server, for exact control of schemas, text and errors.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
@@ -111,29 +112,31 @@ async def _read(backend: Backend, uri: str) -> str:
         ) from None
 
 
-def serve() -> None:
-    """Serve MCP on standard input and output until the input ends.
+def serve_after(replay: list[dict[str, Any]], replayed: str, rest: bytes, unsent: bytes) -> None:
+    """Serve MCP on standard input and output after the handshake, until the input ends.
+
+    The server gets the messages of `replay` first, and nobody its answer to the one with the id
+    `replayed`; then the `rest` of what was read. `unsent` is written before all answers.
 
     `main` has left Ctrl-C to the system: there is nothing to clean up, and a blocked read would
     delay a KeyboardInterrupt.
     """
-    if sys.stdin is None or sys.stdout is None:  # <&- or >&-
-        sys.exit("error: The MCP server talks on standard input and output, and one is closed.")
-    if sys.stdin.isatty():
-        print(
-            "remote-sandbox: the MCP server runs and waits for a client's messages here."
-            " Ctrl-C ends it.",
-            file=sys.stderr,
+    head = b"".join(json.dumps(message).encode() + b"\n" for message in replay)
+    anyio.run(_serve, head + rest, replayed, unsent)
+
+
+async def _serve(received: bytes, replayed: str, unsent: bytes) -> None:
+    with _stdio.private_streams() as streams:
+        await _stdio.serve(
+            this_server(), streams, received=received, replayed=replayed, unsent=unsent
         )
-    anyio.run(_serve)
 
 
-async def _serve() -> None:
+def this_server() -> Server[dict[str, object]]:
+    """Return the server of this version, with the configuration of this process."""
     from importlib.metadata import version
 
-    server = create_server(Backend(os.environ, _connect), version=version("async-remote-agent"))
-    with _stdio.private_streams() as streams:
-        await _stdio.serve(server, streams)
+    return create_server(Backend(os.environ, _connect), version=version("async-remote-agent"))
 
 
 def _connect(config: Config) -> Client:

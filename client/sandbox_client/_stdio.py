@@ -248,16 +248,30 @@ class Outstanding:
             await self._is_over.wait()
 
 
-async def serve(server: Server[Any], streams: Streams) -> None:
-    """Serve MCP until the input ends, or nobody reads the output any more."""
+async def serve(
+    server: Server[Any],
+    streams: Streams,
+    *,
+    received: bytes = b"",
+    replayed: str = "",
+    unsent: bytes = b"",
+) -> None:
+    """Serve MCP until the input ends, or nobody reads the output any more.
+
+    What was `received` already comes before the input, and what is `unsent` before all answers. The
+    answer to the request with the id `replayed` is dropped.
+    """
     to_server, from_client = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](0)
     # Without a limit, so that the end of the input is seen whoever reads the output.
     outbox, answers = anyio.create_memory_object_stream[bytes](math.inf)
+    if unsent:
+        outbox.send_nowait(unsent)
     outstanding, written = Outstanding(), anyio.Event()
+    lines = _lines(streams.reading, received)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_read, streams.reading, to_server, outbox.clone(), outstanding)
-        tasks.start_soon(_collect, from_server, outbox, outstanding)
+        tasks.start_soon(_read, lines, to_server, outbox.clone(), outstanding)
+        tasks.start_soon(_collect, from_server, outbox, outstanding, replayed)
         tasks.start_soon(_watch, streams.writing, tasks.cancel_scope)
         tasks.start_soon(_write, streams.writing, answers, written, tasks.cancel_scope)
         await server.run(from_client, to_client, server.create_initialization_options())
@@ -267,13 +281,13 @@ async def serve(server: Server[Any], streams: Streams) -> None:
 
 
 async def _read(
-    fd: int,
+    lines: AsyncIterator[bytes],
     to_server: MemoryObjectSendStream[SessionMessage | Exception],
     outbox: MemoryObjectSendStream[bytes],
     outstanding: Outstanding,
 ) -> None:
     async with to_server, outbox:
-        async for line in _lines(fd):
+        async for line in lines:
             if not line.strip():
                 continue
             try:
@@ -289,9 +303,9 @@ async def _read(
             await outstanding.wait()
 
 
-async def _lines(fd: int) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream, the last one also if it has no end."""
-    buffer, searched = bytearray(), 0
+async def _lines(fd: int, received: bytes) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream after what was received, the last one also if it has no end."""
+    buffer, searched = bytearray(received), 0
     while True:
         while (end := buffer.find(b"\n", searched)) >= 0:
             line = bytes(buffer[:end])
@@ -313,10 +327,13 @@ async def _collect(
     from_server: MemoryObjectReceiveStream[SessionMessage],
     outbox: MemoryObjectSendStream[bytes],
     outstanding: Outstanding,
+    replayed: str,
 ) -> None:
     async with from_server, outbox:
         async for message in from_server:
             outstanding.see(message.message)
+            if replayed and getattr(message.message, "id", None) == replayed:
+                continue
             text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
             outbox.send_nowait(text.encode() + b"\n")
 

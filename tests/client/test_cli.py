@@ -801,7 +801,7 @@ def test_mcp_alone_starts_the_server_without_the_command_line(
 
         return called
 
-    monkeypatch.setattr("sandbox_client._server.serve", note("server"))
+    monkeypatch.setattr("sandbox_client.mcp_server.handshake.serve", note("server"))
     monkeypatch.setattr("sandbox_client._cli.run", note("command line"))
     monkeypatch.setattr(sys, "argv", ["remote-sandbox", *argv])
 
@@ -934,7 +934,7 @@ def test_mcp_with_options_of_the_parser_starts_the_server(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[bool] = []
-    monkeypatch.setattr("sandbox_client._server.serve", lambda: started.append(True))
+    monkeypatch.setattr("sandbox_client.mcp_server.handshake.serve", lambda: started.append(True))
 
     terminal.run("--json", "mcp")
 
@@ -964,7 +964,8 @@ def test_main_leaves_ctrl_c_to_the_system_until_a_command_runs(
 ) -> None:
     seen: list[object] = []
     monkeypatch.setattr(
-        "sandbox_client._server.serve", lambda: seen.append(signal.getsignal(signal.SIGINT))
+        "sandbox_client.mcp_server.handshake.serve",
+        lambda: seen.append(signal.getsignal(signal.SIGINT)),
     )
     monkeypatch.setattr(sys, "argv", ["remote-sandbox", "mcp"])
     signal.signal(signal.SIGINT, before)

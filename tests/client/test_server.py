@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -18,7 +17,7 @@ from sandbox_client._backend import Backend
 from sandbox_client._client import Client as SandboxClient
 from sandbox_client._client import over
 from sandbox_client._proxy import Proxy
-from sandbox_client._server import create_server, serve
+from sandbox_client._server import create_server
 from sandbox_client._tools import INSTRUCTIONS, TOOLS
 
 from tests.client.statuses import (
@@ -498,26 +497,6 @@ async def test_cancelling_a_call_does_not_kill_the_command(mode: Mode) -> None:
 
     assert scope.cancelled_caught
     assert listed.tools, "the server lives on"
-
-
-def test_the_server_refuses_a_closed_standard_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-
-    with pytest.raises(SystemExit, match="standard input and output, and one is closed"):
-        serve()
-
-
-def test_the_server_says_in_a_terminal_that_it_waits_for_messages(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    started: list[object] = []
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr(anyio, "run", started.append)
-
-    serve()
-
-    assert len(started) == 1
-    assert "waits for a client's messages here. Ctrl-C ends it." in capsys.readouterr().err
 
 
 async def test_a_warning_is_given_once_for_all_calls(

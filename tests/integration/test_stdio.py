@@ -16,6 +16,7 @@ from sandbox_client._tools import TOOLS
 from tests.integration.mcp_client import Era, mcp_client
 from tests.integration.programs import DEADLINE, clean_environment
 from tools.manifest import server_parameters
+from tools.snapshot import envelope
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,3 +241,51 @@ def test_each_of_a_thousand_requests_and_of_what_is_none_has_an_answer(tmp_path:
     assert sorted(each["id"] for each in answers if each["id"] is not None) == [*range(1_001)]
     assert [each["error"]["code"] for each in answers if each["id"] is None] == [-32700] * 99
     assert errors == b""
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+def test_the_handover_answers_each_request_once_in_its_order(tmp_path: Path, era: str) -> None:
+    meta = envelope("2026-07-28") if era == "modern" else {}
+    call: dict[str, object] = {"name": "list_sandboxes", "arguments": {}}
+    opening = ("server/discover", meta) if meta else ("initialize", INITIALIZE)
+    asked = [
+        request(0, opening[0], **opening[1]),
+        b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n',
+        request(1, "tools/list", **meta),
+        request(2, "tools/call", **call, **meta),
+        request(3, "resources/list", **meta),
+        request(0, "tools/list", **meta),  # an id that was used before
+    ]
+    with started(tmp_path) as server:
+        output, errors = server.communicate(b"".join(asked), DEADLINE)
+
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert [each["id"] for each in answers[:2]] == [0, 1]
+    assert sorted(each["id"] for each in answers[2:]) == [0, 2, 3]
+    (called,) = [each["result"] for each in answers if each["id"] == 2]
+    assert called["isError"], "there is no configuration"
+    assert errors == b""
+
+
+def test_what_comes_while_the_server_is_loaded_is_answered_after_it(home: Path) -> None:
+    with started(home) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        answers = map(json.loads, server.stdout)
+        server.stdin.write(request(0, "initialize", **INITIALIZE))
+        server.stdin.flush()
+        assert next(answers)["id"] == 0
+        create = {"name": "create_sandbox", "arguments": {"name": BOX}}
+        server.stdin.write(request(1, "tools/call", **create, _meta={"progressToken": 1}))
+        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled"}
+        server.stdin.write(json.dumps(cancelled | {"params": {"requestId": 1}}).encode() + b"\n")
+        server.stdin.write(request(2, "ping"))
+        server.stdin.write(b'{"jsonrpc": "2.0", "id": 3, ')
+        server.stdin.flush()
+        assert next(each for each in answers if "id" in each)["id"] == 2, "the first was cancelled"
+        server.stdin.write(b'"method": "ping"}\n')
+        server.stdin.close()
+        assert [each["id"] for each in answers if "id" in each] == [3]
+        assert server.wait(DEADLINE) == 0
+        assert server.stderr is not None
+        assert server.stderr.read() == b""

@@ -1,10 +1,13 @@
-"""The time from starting the MCP server until a client has the list of tools."""
+"""From the start of the MCP server to its list of tools and to a first call, and its memory."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
+
+import psutil
 
 from tools.bench.measurement import Row, Target
 from tools.bench.stdio import session
@@ -15,27 +18,53 @@ if TYPE_CHECKING:
 
     from tools.bench.effort import Effort
 
+PYTHON = (sys.executable, "-c", "pass")
 EMPTY = (sys.executable, "-m", "tools.bench.empty_server")
+CALL: dict[str, object] = {"name": "list_sandboxes", "arguments": {}}
+NO_PROXY = {"REMOTE_SANDBOX_CONFIG": "/nonexistent/config.json"}  # a call is answered at once
 
 
 async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
-    """Start the extension's server and an empty one, alternately."""
-    _, extension = server_parameters({})
-    command = [extension.command, *extension.args]
-    ours: list[float] = []
+    """Start the extension's server, Python alone and an empty server, alternately."""
+    _, extension = server_parameters(NO_PROXY)
+    command, environment = [extension.command, *extension.args], extension.env or {}
+    listed: list[float] = []
+    called: list[float] = []
+    memory: list[float] = []
+    python: list[float] = []
     empty: list[float] = []
     # Not measured: the first start fills the file caches.
-    await _start(command, extension.env or {})
+    await _start(command, environment, calls=True)
     for number in range(effort.starts):
         progress(f"MCP server start {number + 1} of {effort.starts}")
-        ours.append(await _start(command, extension.env or {}))
-        empty.append(await _start(EMPTY, {}))
-    return [Row("MCP server: start to tools/list", "ms", ours, empty, Target("≤", 1.15))]
+        start, megabytes = await _start(command, environment)
+        listed.append(start)
+        memory.append(megabytes)
+        python.append(_run(PYTHON))
+        called.append((await _start(command, environment, calls=True))[0])
+        empty.append((await _start(EMPTY, {}))[0])
+    return [
+        Row("MCP server: start to tools/list", "ms", listed, python, Target("≤", 3)),
+        Row("MCP server: memory then", "MB", memory, (), Target("≤", 16, "median")),
+        Row("MCP server: start to a first call", "ms", called, empty, Target("≤", 1.2)),
+    ]
 
 
-async def _start(command: Sequence[str], environment: Mapping[str, str]) -> float:
+async def _start(
+    command: Sequence[str], environment: Mapping[str, str], *, calls: bool = False
+) -> tuple[float, float]:
+    """Return the milliseconds until the list of tools, or a call after it, and the memory in MB."""
     start = time.perf_counter()
     async with session(command, environment) as server:
         await server.initialize()
         await server.request("tools/list")
-        return (time.perf_counter() - start) * 1e3
+        if calls:
+            await server.request("tools/call", CALL)
+        elapsed = (time.perf_counter() - start) * 1e3
+        return elapsed, psutil.Process(server.pid).memory_info().rss / 1e6
+
+
+def _run(command: Sequence[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True)
+    return (time.perf_counter() - start) * 1e3

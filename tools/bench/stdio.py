@@ -33,6 +33,11 @@ class Session:
         self._process = process
         self._ids = itertools.count()
 
+    @property
+    def pid(self) -> int:
+        """The number of the server's process."""
+        return self._process.pid
+
     async def initialize(self) -> None:
         """Do the initialization handshake."""
         await self.request("initialize", INITIALIZE)

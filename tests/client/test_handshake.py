@@ -1,0 +1,218 @@
+"""The first answers of the MCP server, against those of the server itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sandbox_client
+from sandbox_client.mcp_server.handshake import (
+    REPLAYED,
+    Handshake,
+    Unsure,
+    read_snapshot,
+    serve,
+)
+
+from tools.snapshot import CLIENT, answers, envelope, opening, requests, snapshot
+
+SNAPSHOT = read_snapshot()
+VERSIONS = list(SNAPSHOT["replies"])
+LEGACY, MODERN = VERSIONS[-2], VERSIONS[-1]
+
+
+def lines(*messages: dict[str, Any]) -> list[bytes]:
+    return [json.dumps({"jsonrpc": "2.0", **each}).encode() for each in messages]
+
+
+def opened(version: str) -> Handshake:
+    handshake = Handshake(SNAPSHOT)
+    handshake.answer(lines(requests(version)[0])[0])
+    return handshake
+
+
+def ordered(text: str | bytes) -> Any:
+    """Return JSON in which objects are lists of pairs, in their order."""
+    return json.loads(text, object_pairs_hook=list)
+
+
+async def test_the_snapshot_is_the_servers() -> None:
+    assert await snapshot() == SNAPSHOT, "run `make snapshot`"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_each_answer_is_the_servers_in_each_version_of_the_protocol(version: str) -> None:
+    asked = lines(*requests(version), {"method": "notifications/initialized"})
+    expected = await answers(asked)
+    handshake = Handshake(SNAPSHOT)
+
+    given = [handshake.answer(line) for line in asked]
+
+    assert given.pop() == b"", "a notification has no answer"
+    for answer in given:
+        assert ordered(answer) == ordered(expected[json.loads(answer)["id"]])
+    assert [each.get("id") for each in handshake.replay] == [REPLAYED, None]
+
+
+@pytest.mark.parametrize("version", [LEGACY, MODERN])
+@pytest.mark.parametrize("number", [0, 7, -1, "x", "7", "ü", 'a"b'])
+def test_an_answer_has_the_id_of_its_request(version: str, number: object) -> None:
+    handshake = opened(version)
+    params = envelope(version) if version == MODERN else {}
+    (line,) = lines({"id": number, "method": "tools/list", "params": params})
+
+    if "\\u" in line.decode():
+        line = line.decode().encode().decode("unicode_escape").encode()
+    assert json.loads(handshake.answer(line))["id"] == number
+
+
+def test_a_client_that_only_probes_may_begin_in_the_earlier_way() -> None:
+    handshake = opened(MODERN)
+    ask = {"id": 2, "method": "initialize", "params": opening(LEGACY)}
+    first, again, listing = lines(ask, ask, {"id": 3, "method": "tools/list"})
+
+    answer = json.loads(handshake.answer(first))
+    listed = json.loads(handshake.answer(listing))
+
+    assert answer["result"]["protocolVersion"] == LEGACY
+    assert listed["result"]["tools"]
+    assert [each["method"] for each in handshake.replay] == ["initialize"]
+    with pytest.raises(Unsure):
+        handshake.answer(again)
+
+
+def test_a_client_that_has_begun_may_not_begin_in_the_earlier_way() -> None:
+    handshake = opened(MODERN)
+    listing, ask = lines(
+        {"id": 2, "method": "tools/list", "params": envelope(MODERN)},
+        {"id": 3, "method": "initialize", "params": opening(LEGACY)},
+    )
+    handshake.answer(listing)
+
+    with pytest.raises(Unsure):
+        handshake.answer(ask)
+
+
+def test_a_progress_token_changes_nothing() -> None:
+    (line,) = lines({"id": 1, "method": "ping", "params": {"_meta": {"progressToken": 7}}})
+
+    assert json.loads(opened(LEGACY).answer(line)) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+
+
+def with_client(**changes: object) -> dict[str, Any]:
+    return {"id": 1, "method": "initialize", "params": opening(LEGACY) | changes}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        with_client(capabilities={"roots": {"listChanged": True}, "sampling": {}}),
+        with_client(clientInfo={**CLIENT, "title": "T"}),
+        {"method": "notifications/initialized"},
+    ],
+)
+def test_what_clients_say_of_themselves_is_known(message: dict[str, Any]) -> None:
+    Handshake(SNAPSHOT).answer(lines(message)[0])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"id": 1, "method": "ping"},
+        {"id": 1, "method": "tools/list"},
+        {"id": 1, "method": "tools/list", "params": envelope("2031-01-01")},
+        {"id": 1, "method": "prompts/get", "params": envelope(MODERN)},
+        with_client(protocolVersion=MODERN),
+        with_client(protocolVersion="1.0"),
+        with_client(protocolVersion=1),
+        with_client(capabilities=[]),
+        with_client(capabilities={"roots": {"listChanged": "yes"}}),
+        with_client(capabilities={"other": {}}),
+        with_client(clientInfo={"name": "x"}),
+        with_client(clientInfo={"name": "x", "version": 1}),
+        with_client(_meta={}),
+    ],
+    ids=lambda message: json.dumps(message)[:60],
+)
+def test_an_opening_that_is_not_known_for_sure_is_the_servers(message: dict[str, Any]) -> None:
+    handshake = Handshake(SNAPSHOT)
+
+    with pytest.raises(Unsure):
+        handshake.answer(lines(message)[0])
+
+    assert handshake.replay == [], "it is not answered yet"
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (LEGACY, {"id": 2, "method": "tools/call", "params": {"name": "list_sandboxes"}}),
+        (LEGACY, {"id": 2, "method": "tools/list", "params": {"cursor": "x"}}),
+        (LEGACY, {"id": 2, "method": "tools/list", "params": {"_meta": {"x": 1}}}),
+        (LEGACY, {"id": 2, "method": "tools/list", "params": {"_meta": {"progressToken": 1.5}}}),
+        (LEGACY, {"id": 2, "method": "tools/list", "params": {"_meta": []}}),
+        (LEGACY, {"id": 2, "method": "tools/list", "params": []}),
+        (LEGACY, {"id": 2, "method": "tools/list", "params": envelope(MODERN)}),
+        (LEGACY, {"id": 2, "method": "initialize", "params": opening(LEGACY)}),
+        (LEGACY, {"id": 1.5, "method": "ping"}),
+        (LEGACY, {"id": True, "method": "ping"}),
+        (LEGACY, {"id": None, "method": "ping"}),
+        (LEGACY, {"id": 2, "method": "ping", "jsonrpc": "1.0"}),
+        (LEGACY, {"id": 2, "method": "ping", "more": 1}),
+        (LEGACY, {"id": 2, "method": 1}),
+        (LEGACY, {"id": 2, "result": {}}),
+        (LEGACY, {"id": "\ud800", "method": "ping"}),
+        (MODERN, {"id": 2, "method": "tools/list"}),
+        (MODERN, {"id": 2, "method": "tools/list", "params": {**envelope(MODERN), "cursor": "x"}}),
+    ],
+    ids=lambda value: json.dumps(value)[:60],
+)
+def test_what_is_not_known_for_sure_is_the_servers(version: str, message: dict[str, Any]) -> None:
+    with pytest.raises(Unsure):
+        opened(version).answer(json.dumps({"jsonrpc": "2.0"} | message).encode())
+
+
+@pytest.mark.parametrize("line", [b"", b"nonsense", b"[]", b'"x"', b"\xff", b"[" * 5_000])
+def test_what_is_no_message_is_the_servers(line: bytes) -> None:
+    with pytest.raises(Unsure):
+        opened(LEGACY).answer(line)
+
+
+def test_the_first_answers_import_only_what_they_need() -> None:
+    program = (
+        "import sys; from sandbox_client.mcp_server import handshake;"
+        " handshake.Handshake(handshake.read_snapshot()); print(*sys.modules)"
+    )
+    package = str(Path(sandbox_client.__file__).parent.parent)
+    loaded = subprocess.check_output(
+        [sys.executable, "-S", "-c", program], env={"PYTHONPATH": package}, text=True
+    ).split()
+
+    heavy = {"mcp", "httpx", "pydantic", "anyio", "asyncio", "argparse", "typing", "enum", "re"}
+    assert heavy & set(loaded) <= {"enum", "re"}, "json needs the last two"
+
+
+def test_the_server_refuses_a_closed_standard_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(SystemExit, match="standard input and output, and one is closed"):
+        serve()
+
+
+def test_the_server_says_in_a_terminal_that_it_waits_for_messages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+
+    def no_lines(_: object) -> list[bytes]:
+        return []
+
+    monkeypatch.setattr("sandbox_client.mcp_server.handshake.Pipe.lines", no_lines)
+
+    serve()
+
+    assert "waits for a client's messages here. Ctrl-C ends it." in capsys.readouterr().err
