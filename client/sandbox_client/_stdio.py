@@ -7,6 +7,7 @@ request where it has one. The package's own transport would drop it without a wo
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -201,7 +202,8 @@ def private_streams() -> Generator[Streams]:
     Meanwhile whatever else reads standard input finds it empty, and whatever else is printed goes
     to standard error.
     """
-    streams = Streams(os.dup(0), os.dup(1))
+    # Above the standard ones, of which one may be closed.
+    streams = Streams(*(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (0, 1)))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import mcp_types as types
 import pytest
@@ -117,3 +119,27 @@ def test_any_line_is_a_message_or_has_an_answer(line: bytes) -> None:
     else:
         answer = message is None or message.model_dump_json(by_alias=True, exclude_unset=True)
     assert answer
+
+
+STRAY = """
+import os, sys
+from sandbox_client import _stdio
+with _stdio.private_streams() as streams:
+    print("stray", sys.stdin.read(), flush=True)
+    os.system("cat; echo child")
+    os.write(streams.writing, os.read(streams.reading, 9))
+print("after")
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "2>&-"])
+def test_only_messages_reach_standard_output(closed: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, STRAY],
+        input=b"message\n",
+        capture_output=True,
+        check=True,
+    )
+
+    assert done.stdout == b"message\nafter\n"
+    assert done.stderr == (b"" if closed else b"stray \nchild\n")
