@@ -101,7 +101,7 @@ def interrupt_import(
         [sys.executable, "-c", start + INTERRUPTED_IMPORT, module, package, *arguments],
         env=clean_environment(home),
         cwd=ROOT,
-        stdin=subprocess.DEVNULL,
+        input="\n",  # a message that no first answer of the MCP server is for
         capture_output=True,
         text=True,
         timeout=DEADLINE,
@@ -114,6 +114,7 @@ def interrupt_import(
     [
         ("sandbox_client", ["list"], "sandbox_client._cli"),
         ("sandbox_client", ["list"], "httpx"),
+        ("sandbox_client", ["mcp"], "sandbox_client.mcp_server.handshake"),
         ("sandbox_client", ["mcp"], "sandbox_client._server"),
         ("sandbox_client", ["mcp"], "pydantic"),
         ("sandbox_fakeproxy", ["serve", "--ephemeral"], "sandbox_fakeproxy.serving.cli"),
