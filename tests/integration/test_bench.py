@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ROWS = (
     "MCP server: start to tools/list",
+    "MCP server: memory then",
+    "MCP server: start to a first call",
     "Tool call get_sandbox_status",
     "beyond its HTTP request",
     "Quick command, pipes",

@@ -25,7 +25,7 @@ from sandbox_client._shown import OutputFilter, masked
 from sandbox_client._watch import OutputListener
 from sandbox_fakeproxy import FakeProxyServer
 
-from tests.integration.programs import clean_environment, write_config
+from tests.integration.programs import clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -494,10 +494,11 @@ def run_prompt(
 
 def run_client(target: Target, home: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """Run `remote-sandbox` with pipes for standard output and standard error."""
-    write_config(home, target.url, KEY)
     return subprocess.run(
         [sys.executable, "-m", "sandbox_client", *arguments],
-        env=clean_environment(home),
+        env=clean_environment(
+            home, REMOTE_SANDBOX_PROXY_URL=target.url, REMOTE_SANDBOX_API_KEY=KEY
+        ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=50,
