@@ -56,7 +56,7 @@ prompt, agent and output end with the command's own exit
 code (128 + n after signal n), {TIMED_OUT} after its time limit,
 or {NO_RESULT} where there is none, also after wrong usage; output
 of a command that runs ends with {OK}. cancel ends with {NO_RESULT}
-where the command may go on, cp with {FAILED} where it skipped
+unless the command has ended, cp with {FAILED} where it skipped
 something.
 
 The configuration (proxyUrl, apiKey), which login writes, is
@@ -167,15 +167,10 @@ def _serve() -> int:
 
 def _do(command: Command, arguments: argparse.Namespace) -> int:
     face = Face(as_json="json" in arguments, name=getattr(arguments, "name", ""))
-    with interruptible() as interruption:
-        return _attempt(command, arguments, face, interruption)
-
-
-def _attempt(
-    command: Command, arguments: argparse.Namespace, face: Face, interruption: Interruption
-) -> int:
+    interruption = Interruption()
     try:
-        return anyio.run(command.run, _Access(os.environ, face.say), arguments, face)
+        with interruptible(), interruption.by_other_signals():
+            return anyio.run(command.run, _Access(os.environ, face.say), arguments, face)
     except SandboxError as error:
         face.error(error)
         is_misuse = isinstance(error, ConfigError | InvalidInput)

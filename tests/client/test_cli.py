@@ -954,6 +954,22 @@ def test_an_ignored_sigint_stays_ignored(terminal: Terminal) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
+def test_where_ctrl_c_is_ignored_a_signal_to_end_ends_the_process(terminal: Terminal) -> None:
+    handlers: list[object] = []
+
+    def proxy(_: httpx.Request) -> httpx.Response:
+        handlers.extend([signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)])
+        return ALPHA_READY.response()
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        terminal.run("status", "box", handler=proxy)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert handlers == [signal.SIG_DFL, signal.SIG_DFL], "as for a command in the background"
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [(signal.default_int_handler, signal.SIG_DFL), (signal.SIG_IGN, signal.SIG_IGN)],

@@ -20,31 +20,45 @@ KILLED = 137
 _LIKE_CTRL_C = (signal.SIGTERM, signal.SIGHUP)
 
 
+@contextmanager
+def interruptible() -> Generator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt in the body, unless this process ignores it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @dataclass
 class Interruption:
-    """The signal that has interrupted this process, if one has."""
+    """The signal that interrupted this process; SIGINT until another one does."""
 
     signal: int = signal.SIGINT
 
+    @contextmanager
+    def by_other_signals(self) -> Generator[None]:
+        """Handle SIGTERM and SIGHUP like Ctrl-C in the body, unless they or Ctrl-C are ignored."""
 
-@contextmanager
-def interruptible() -> Generator[Interruption]:
-    """Let Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt in the body, unless ignored."""
-    interruption = Interruption()
+        def interrupt(number: int, _: object) -> None:
+            self.signal = number
+            signal.raise_signal(signal.SIGINT)  # asyncio turns that one into a cancellation
 
-    def interrupt(number: int, _: object) -> None:
-        interruption.signal = number
-        signal.raise_signal(signal.SIGINT)  # asyncio turns that one into a cancellation
-
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, *_LIKE_CTRL_C)}
-    taken = {each for each, handler in before.items() if handler is not signal.SIG_IGN}
-    for each in taken:
-        signal.signal(each, signal.default_int_handler if each is signal.SIGINT else interrupt)
-    try:
-        yield interruption
-    finally:
+        before = {each: signal.getsignal(each) for each in _LIKE_CTRL_C}
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            before.clear()  # raised again, they would have no effect
+        taken = [each for each, handler in before.items() if handler is not signal.SIG_IGN]
         for each in taken:
-            signal.signal(each, before[each])
+            signal.signal(each, interrupt)
+        try:
+            yield
+        finally:
+            for each in taken:
+                signal.signal(each, before[each])
 
 
 @dataclass(frozen=True)
