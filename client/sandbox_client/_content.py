@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._wire import Sandbox
 
 
+NOT_FOUND = 127  # a shell's exit code for a program that is not there
 MAX_LISTED = 50  # sessions, the last used first
 
 

@@ -38,7 +38,7 @@ from ._waiting import Timing, reporting
 from ._watch import INSTANT, OutputListener, Watch, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
     from typing import Literal
 
     from ._message import Reply, Request
@@ -52,7 +52,6 @@ MAX_WAIT = 240.0
 SETTLE = 2.0  # seconds after the first new output in which more of it is waited for
 OWN_DEADLINE = 600.0  # seconds: to hash the files that a person would copy takes less
 CLOSE_DEADLINE = 5.0
-NOT_FOUND = 127  # a shell's exit code for a program that is not there
 MAX_VIEWED = 20  # sessions that a list looks into
 VIEWED_AT_ONCE = 4
 ASK_AGAIN = 300.0  # seconds after which a runtime without pipes is asked for them again
@@ -197,7 +196,14 @@ class Prompts:
             return _has_ended(remote) or (not to_end and watch.is_heard)
 
         async with reporting(watch.tell):
-            remote = await self._found(name, session, watch, after=after, stderr_after=stderr_after)
+            remote = await self._found(
+                name,
+                session,
+                watch,
+                after=after,
+                stderr_after=stderr_after,
+                look=lambda remote: remote.look(remote.first_deadline),
+            )
             was_heard = watch.is_heard
             prompt = await self._follow(remote, watch, is_enough)
             if not to_end and not was_heard and watch.is_heard:
@@ -243,7 +249,9 @@ class Prompts:
         """
         watch = self._watch(0.0, listener)
         async with reporting(watch.tell):
-            remote = await self._found(name, session, watch, is_to_die=True)
+            remote = await self._found(
+                name, session, watch, look=lambda remote: Cancellation(remote, watch).look()
+            )
             cancellation = Cancellation(remote, watch)
             try:
                 await cancellation.run(signals)
@@ -363,12 +371,9 @@ class Prompts:
         *,
         after: int = 0,
         stderr_after: int = 0,
-        is_to_die: bool = False,
+        look: Callable[[RemoteCommand], Awaitable[None]],
     ) -> RemoteCommand:
-        """Return the command of a session, which may be one of either API, after a first look.
-
-        If it `is_to_die`, its output is not read yet, and it need not be in sight.
-        """
+        """Return the command of a session, which may belong to either API, after a first `look`."""
         piped = PipeCommand(
             self.sandboxes, name, session, watch, after=after, stderr_after=stderr_after
         )
@@ -382,10 +387,7 @@ class Prompts:
         gone: SandboxError | None = None
         for remote in candidates:
             try:
-                if is_to_die:
-                    await Cancellation(remote, watch).look()
-                else:
-                    await remote.look(remote.first_deadline)
+                await look(remote)
             except SessionGone as error:
                 gone = gone or error
             except NoSuchAPI as error:

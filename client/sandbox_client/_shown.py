@@ -26,7 +26,11 @@ _ERASED_LINE = "\r\x1b[K"
 
 def masked(text: str, key: str) -> str:
     """Return `text` with a mask of the same length for each occurrence of the key."""
-    return text.replace(key, MASK.ljust(len(key), "*")[: len(key)]) if key else text
+    return text.replace(key, _mask(len(key))) if key else text
+
+
+def _mask(length: int) -> str:
+    return MASK.ljust(length, "*")[:length]
 
 
 def start_of_key(text: str, key: str) -> int:
@@ -42,7 +46,7 @@ def masked_start(text: str, key: str) -> str:
     length = start_of_key(text, key)
     if length <= len(KEY_PREFIX):  # which is no secret
         return text
-    return text[:-length] + MASK.ljust(length, "*")[:length]
+    return text[:-length] + _mask(length)
 
 
 def masked_end(text: str, key: str) -> str:
@@ -67,11 +71,11 @@ def _without_stray_bytes(part: Part) -> Part:
 
     Each byte of the rest arrives as a replacement character, which has three itself.
     """
-    strays = len(part.text) - len(part.text.lstrip(REPLACEMENT))
-    excess = len(part.text.encode()) - (part.end - part.start)
     if part.end - part.start == len(part.text):
         return part  # positions are characters
-    strays = min(strays, LONGEST_REST, max(excess, 0) // 2)
+    leading = len(part.text) - len(part.text.lstrip(REPLACEMENT))
+    excess = len(part.text.encode()) - (part.end - part.start)
+    strays = min(leading, LONGEST_REST, max(excess, 0) // 2)
     return Part(part.start + strays, part.text[strays:], part.end)
 
 

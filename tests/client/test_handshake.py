@@ -26,7 +26,9 @@ LEGACY, MODERN = VERSIONS[-2], VERSIONS[-1]
 
 
 def lines(*messages: dict[str, Any]) -> list[bytes]:
-    return [json.dumps({"jsonrpc": "2.0", **each}).encode() for each in messages]
+    return [
+        json.dumps({"jsonrpc": "2.0", **each}, ensure_ascii=False).encode() for each in messages
+    ]
 
 
 def opened(version: str) -> Handshake:
@@ -65,8 +67,6 @@ def test_an_answer_has_the_id_of_its_request(version: str, number: object) -> No
     params = envelope(version) if version == MODERN else {}
     (line,) = lines({"id": number, "method": "tools/list", "params": params})
 
-    if "\\u" in line.decode():
-        line = line.decode().encode().decode("unicode_escape").encode()
     assert json.loads(handshake.answer(line))["id"] == number
 
 

@@ -20,6 +20,7 @@ import anyio
 from sandbox_client import _agent
 from sandbox_client._access import with_client
 from sandbox_client._content import (
+    NOT_FOUND,
     agent_missing,
     ending,
     out_of_sight,
@@ -35,7 +36,6 @@ from sandbox_client._errors import (
 )
 from sandbox_client._excerpt import page
 from sandbox_client._face import write
-from sandbox_client._prompts import NOT_FOUND
 from sandbox_client._runtime_wire import SIGNALS
 from sandbox_client._watch import OutputListener
 
@@ -358,22 +358,6 @@ def _may_be_killed(_: Face) -> str:
     return "interrupted: {output} tells whether it was killed"
 
 
-_OPTIONS = frozenset(
-    [
-        "--json",
-        "-d",
-        "--detach",
-        "--raw",
-        "--wait",
-        "--stdin",
-        "--time-limit",
-        "-e",
-        "--env",
-        "--session",
-        "-h",
-        "--help",
-    ]
-)
 _DETACH = argument(
     "-d", "--detach", action="store_true", help="start it, print its session and wait no longer"
 )
@@ -406,24 +390,23 @@ _ENV = argument(
     help="set a variable for it; without a value, to the one that it has here",
 )
 
+_HOW_TO_RUN = (_DETACH, _WAIT, _TIME_LIMIT, _STDIN, _ENV, _RAW)
+_SESSION = argument(
+    "--session",
+    metavar="ID",
+    help="a shell to run in, where cd and export last: a terminal, on which standard error is part"
+    " of the output",
+)
+_OPTIONS = {"--json", "--help", "-h"}.union(*(each.names for each in (*_HOW_TO_RUN, _SESSION)))
+
 COMMANDS: Final = (
     Command(
         "prompt",
         "Run a shell command in a sandbox, print its output and end with its exit code",
         with_client(_prompt),
         (
-            _DETACH,
-            _WAIT,
-            _TIME_LIMIT,
-            _STDIN,
-            _ENV,
-            _RAW,
-            argument(
-                "--session",
-                metavar="ID",
-                help="a shell to run in, where cd and export last: a terminal, on which standard"
-                " error is part of the output",
-            ),
+            *_HOW_TO_RUN,
+            _SESSION,
             NAME,
             argument(
                 "command",
@@ -443,12 +426,7 @@ COMMANDS: Final = (
         "Run a coding agent in a sandbox with a prompt in plain words",
         with_client(_agent_run),
         (
-            _DETACH,
-            _WAIT,
-            _TIME_LIMIT,
-            _STDIN,
-            _ENV,
-            _RAW,
+            *_HOW_TO_RUN,
             NAME,
             argument("prompt", metavar="PROMPT", nargs=argparse.REMAINDER, help="what it shall do"),
         ),

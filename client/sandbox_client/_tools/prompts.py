@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sandbox_client import _agent
 from sandbox_client._access import with_client
 from sandbox_client._content import (
+    NOT_FOUND,
     agent_missing,
     ending,
     out_of_sight,
@@ -19,7 +20,7 @@ from sandbox_client._content import (
 from sandbox_client._errors import pluralize
 from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, page, tail
 from sandbox_client._output import REPLACEMENT
-from sandbox_client._prompts import DEFAULT_WAIT, MAX_WAIT, NOT_FOUND, SETTLE
+from sandbox_client._prompts import DEFAULT_WAIT, MAX_WAIT, SETTLE
 from sandbox_client._shown import visible
 from sandbox_client._watch import OutputListener
 

@@ -65,32 +65,29 @@ class Handshake:
             if method == "notifications/initialized":
                 self.replay.append(message)
             return b""
-        if not self._version or (method == "initialize" and self._is_probed):
-            self._open(method, params)
+        is_initialize = method == "initialize"
+        is_opening = not self._version or (is_initialize and self._is_probed)
+        version = self._version
+        if is_opening:
+            version = _offered(params) if is_initialize else _envelope(params)
+            if is_initialize == (version in self._modern):
+                raise Unsure
+        elif is_initialize:
+            raise Unsure
+        elif version not in self._modern:
+            _check_plain(params)
+        elif _envelope(params) != version:
+            raise Unsure
+        number = self._replies.get(version, {}).get(method)
+        if number is None:
+            raise Unsure
+        if is_opening:
+            self._version = version
             self.replay = [each for each in self.replay if "id" not in each]
             self.replay.append({**message, "id": REPLAYED})
-        elif method == "initialize":
-            raise Unsure
-        elif self._version not in self._modern:
-            _check_plain(params)
-        elif _envelope(params) != self._version:
-            raise Unsure
-        replies = self._replies[self._version]
-        if method not in replies:
-            raise Unsure
         self._is_probed = method == "server/discover"
-        request_id, body = json.dumps(message["id"]), self._bodies[replies[method]]
-        return f'{{"jsonrpc":"2.0","id":{request_id},{body}}}\n'.encode()
-
-    def _open(self, method: str, params: dict[str, Any]) -> None:
-        """Take the version of the protocol from the first request."""
-        is_modern = method != "initialize"
-        version = _envelope(params) if is_modern else _offered(params)
-        if version not in self._replies or (version in self._modern) != is_modern:
-            raise Unsure
-        if method not in self._replies[version]:
-            raise Unsure
-        self._version = version
+        request_id = json.dumps(message["id"])
+        return f'{{"jsonrpc":"2.0","id":{request_id},{self._bodies[number]}}}\n'.encode()
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
