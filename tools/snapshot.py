@@ -1,6 +1,6 @@
-"""Write the snapshot of the MCP server's constant answers: `python -m tools.snapshot`.
+"""Write the snapshot of the MCP server's constant responses: `python -m tools.snapshot`.
 
-Each is the server's own, taken from it in each version of the protocol.
+The server itself is asked in each version of the protocol.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def requests(version: str) -> list[dict[str, Any]]:
 
 
 async def answers(lines: list[bytes]) -> dict[Any, str]:
-    """Return what the server answers to each line, by its id."""
+    """Return the response of the server to each line, by its id."""
     to_server, from_client = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](len(lines))
     server = this_server()

@@ -1,7 +1,7 @@
-"""Ending a command: signals in turn, each with time to show its effect.
+"""Cancel a command: send signals in turn, and wait for the effect of each.
 
-A signal goes out also where the command cannot be looked at, and its output is read once, at the
-end: neither a long output nor a proxy that sends it byte by byte keeps a command alive.
+Signals are sent even if the state of the command cannot be read, and its output is read only once,
+at the end, so that neither a long output nor a slow response delays them.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from ._watch import Watch
 
 GRACE: Mapping[Signal, float] = {"SIGINT": 3.0, "SIGTERM": 5.0, "SIGKILL": 7.0}  # seconds
-ATTEMPTS = 3  # at a signal whose answer is lost
-LOOKS_WITHIN = 35.0  # seconds after which a command that is out of sight is not looked at again
+ATTEMPTS = 3  # to send a signal, if the response is lost
+LOOKS_WITHIN = 35.0  # seconds; later, no more looks if the last one failed
 
 
 class Cancellation:
-    """Signals to the command of a session; `sent` are those that may have arrived."""
+    """Cancel the command of a session; `sent` are the signals that may have been delivered."""
 
     def __init__(self, remote: RemoteCommand, watch: Watch) -> None:
         self.sent: list[Signal] = []
         self._remote = remote
         self._watch = watch
         self._is_answered = False
-        self._lost: SandboxError | None = None  # why the last signal has no answer
+        self._lost: SandboxError | None = None  # the error of the last signal
 
     @property
     def unseen(self) -> str:
-        """Why it is not known whether the command has ended, or what it had printed."""
+        """The error that hides the state of the command or its output; empty if there is none."""
         if self._lost is not None and not self._remote.standing.has_ended:
             return self._lost.message
         return self._watch.unseen
@@ -45,7 +45,7 @@ class Cancellation:
         """Send one signal after another until the command has ended, and read its output.
 
         Raises:
-            SandboxError: no signal was answered, and the command was not seen to end.
+            SandboxError: no signal got a response, and no look has shown the end.
         """
         for signal in signals:
             if self._remote.standing.has_ended or not await self._send(signal):
@@ -61,14 +61,14 @@ class Cancellation:
             raise self._lost
 
     async def look(self) -> None:
-        """See how the command stands, if that can be."""
+        """Read the state of the command; a passing failure is kept in the watch."""
         await self._see(self._peek)
 
     async def _peek(self) -> None:
         self._remote.standing = await self._remote.peek(LOOK_DEADLINE, sent=bool(self.sent))
 
     async def _see(self, look: Callable[[], Awaitable[None]]) -> None:
-        """Look, unless the command has been out of sight for too long."""
+        """Run `look`, unless looks have failed for too long."""
         watch = self._watch
         if watch.unseen and watch.elapsed >= LOOKS_WITHIN:
             return
@@ -82,7 +82,7 @@ class Cancellation:
             watch.unseen = ""
 
     async def _send(self, signal: Signal) -> bool:
-        """Send a signal, again where its answer is lost; return whether it was not too late."""
+        """Send a signal, with retries; return False if the command had ended before."""
         for _ in range(ATTEMPTS):
             self._lost = None
             try:
@@ -104,7 +104,11 @@ class Cancellation:
         return True
 
     async def _is_outage(self, error: SandboxError) -> bool:
-        """Tell whether a signal was not sent in a passing outage, rather than after the end."""
+        """Return True if a passing outage prevented a signal, False if the command had ended.
+
+        Raises:
+            SandboxError: the signal was refused for another reason.
+        """
         if isinstance(error, ProxyRefused):
             await self.look()
             if self._remote.standing.has_ended:

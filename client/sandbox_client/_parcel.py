@@ -58,7 +58,7 @@ async def send_ahead(
     if command.startswith("-"):  # an option of `eval`
         command = f" {command}"
     try:
-        # What a killed client has left there goes, too; a command that still needs it is not old.
+        # Remove directories of killed clients as well; a directory in use is never that old.
         old = f'find "$HOME"/{_PREFIX}* -maxdepth 0 -mmin +{OLD} -exec rm -rf {{}} +'
         await run(f"{old} 2>/dev/null; mkdir -m 700 {parcel.directory}")
         await _check_home(proxy, name, leaf)
@@ -83,7 +83,7 @@ async def remove(parcel: Parcel, run: Run) -> None:
 
 
 def exported(env: Mapping[str, str]) -> str:
-    """Return the shell's command that sets these variables, on the line of what follows it."""
+    """Return a shell command that exports these variables, without a newline."""
     words = "".join(f" {name}={quote(value)}" for name, value in env.items())
     return f"export{words}; " if words else ""
 

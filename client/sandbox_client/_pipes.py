@@ -97,7 +97,7 @@ class PipeCommand(RemoteCommand):
         return _pipe_wire.read_output(reply, after_all, after_all)
 
     async def wait(self, pause: float) -> None:
-        """Wait for output or the end with a long poll, and a moment for what follows output."""
+        """Wait for output or the end with a long poll; after output, pause for AFTER_NEWS."""
         watch = self._watch
         if watch.unseen:  # a poll that fails may fail at once
             await watch.timing.sleep(min(pause, watch.left))
@@ -132,7 +132,7 @@ class PipeCommand(RemoteCommand):
         self._see(_pipe_wire.read_executed(reply))
 
     async def _poll(self, seconds: float, deadline: float, *, sent: bool) -> bool:
-        """Read what is new, for which the runtime waits so many seconds; return whether it is."""
+        """Read new output, with a long poll of so many seconds; return whether there was any."""
         offset, stderr_offset = self._output_mask.end, self._errors_mask.end
         request = _pipe_wire.output(self.name, self.session, offset, stderr_offset, wait=seconds)
         reply = await self._ask(request, sent=sent, deadline=deadline)

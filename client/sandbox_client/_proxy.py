@@ -52,10 +52,9 @@ MAX_OUTPUT_BYTES = 512 * 1024 * 1024
 
 
 class LongPolls:
-    """Share the connections to a proxy between requests that it answers after a while.
+    """Limit the number of simultaneous long polls, so that other requests find a connection.
 
-    Some connections are left for other requests. Who has a turn may wait for a long time if nobody
-    else wants one, and for less the more there are.
+    The more tasks wait for a turn, the shorter each long poll.
     """
 
     def __init__(self, at_once: int = POLLS_AT_ONCE) -> None:
@@ -63,7 +62,7 @@ class LongPolls:
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncGenerator[float]:
-        """Wait for a turn; yield the seconds that the request may take."""
+        """Wait for a turn; yield the longest duration of the poll in seconds."""
         async with self._limiter:
             others = self._limiter.statistics().tasks_waiting
             yield LONGEST_POLL / (1 + others / self._limiter.total_tokens)

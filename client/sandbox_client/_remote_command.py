@@ -164,7 +164,7 @@ class RemoteCommand(ABC):
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncGenerator[float]:
-        """Wait until a look is due; yield its longest seconds, 0 if the wait is over since long."""
+        """Wait for a turn; yield the longest duration of the look, 0 if it came far too late."""
         began = self._watch.timing.clock()
         async with self._sandboxes.proxy.long_polls.turn() as longest:
             is_late = self._watch.timing.clock() - began > LONGEST_PAUSE

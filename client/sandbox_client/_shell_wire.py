@@ -44,11 +44,11 @@ _START = f'[ "${{REMOTE_SANDBOX-}}" ] || export REMOTE_SANDBOX=1 {_SETTINGS}; '
 _NO_INPUT = " </dev/null"  # the terminal has no end of input: a reader would wait for ever
 KILL_AFTER = 5  # seconds between the two signals of a time limit
 LATE = 213  # the exit code for a time limit: one that hardly any command has of its own
-# With job control (`-m`), a command is a process group of its own in the terminal's foreground:
-# Ctrl-C reaches it alone, `kill 0` ends it alone, and a time limit ends all of it. What a shell
-# says of a command that a signal has ended is no output, and goes to /dev/null.
+# With job control (`-m`), the command has its own process group in the foreground of the terminal:
+# Ctrl-C and `kill 0` affect only this group, and a time limit ends all of it. The shell's messages
+# about a command that was ended by a signal are not output, and go to /dev/null.
 _ALONE = "bash -mc 'exec 3>&2 2>/dev/null; bash -c -- \"$1\" 2>&3 3>&-; exit $?' bash "
-# The command's group is told to a process that waits for the limit, or for the end of its input.
+# The watchdog reads the process group from a pipe, and then waits for the limit or the pipe's end.
 LIMITED = (
     "bash -mc 'exec 3>&2 2>/dev/null 4> >(exec >/dev/null 3>&-; read group; read -t $2;"
     " [ $? -gt 128 ] && { kill -USR1 $$; kill -TERM -- -$group;"

@@ -58,7 +58,7 @@ def masked_end(text: str, key: str) -> str:
 
 
 def masked_at_gaps(output: Output, key: str) -> Output:
-    """Return an output with a mask for what a gap has left of the key."""
+    """Return an output with a mask for parts of the key next to a gap."""
     parts = list(output.parts)
     for number, (one, two) in enumerate(itertools.pairwise(output.parts)):
         parts[number] = replace(parts[number], text=masked_start(one.text, key))
@@ -67,9 +67,9 @@ def masked_at_gaps(output: Output, key: str) -> Output:
 
 
 def _without_stray_bytes(part: Part) -> Part:
-    """Return a part that may begin within a character without the rest of that character.
+    """Return a part without the trailing bytes of a character that begins before it.
 
-    Each byte of the rest arrives as a replacement character, which has three itself.
+    Each such byte arrives as a replacement character, which has three bytes itself.
     """
     if part.end - part.start == len(part.text):
         return part  # positions are characters
@@ -80,11 +80,11 @@ def _without_stray_bytes(part: Part) -> Part:
 
 
 class Masker:
-    """Mask the API key in an output that comes in pieces, and skip what is before a position.
+    """Mask the API key in an output that comes in pieces, from a position on.
 
-    The mask is as long as the key, so that positions are the same. An end that may be the start of
-    the key is held back. `end` is the position up to which the output was fed; reading begins there
-    a little before the position, as the key may do.
+    The mask has the length of the key, so positions do not change. A piece's end that may be the
+    start of the key is held back. `end` is the position after the last piece; the first piece has
+    to begin there, less than a key's length before `position`.
     """
 
     def __init__(self, key: str, position: int = 0) -> None:
@@ -94,7 +94,7 @@ class Masker:
         self._held: tuple[Part, News] | None = None
 
     def feed(self, news: News) -> Iterator[News]:
-        """Yield what can be shown after the next piece."""
+        """Add the next piece, and yield the output that is complete."""
         start, gone = self.end + (news.gone or 0), news.gone
         if news.unit == "characters":
             start = news.end - len(news.text)
@@ -115,14 +115,14 @@ class Masker:
         yield from self._wanted(part, replace(news, gone=gone))
 
     def flush(self) -> Iterator[News]:
-        """Yield what was held back: the key does not follow."""
+        """Yield the output that was held back, at the end of the stream."""
         if self._held is not None:
             part, news = self._held
             self._held = None
             yield from self._wanted(part, replace(news, gone=0))
 
     def _flush_before_gap(self) -> Iterator[News]:
-        """Yield what was held back; the rest of the key may be in the gap."""
+        """Yield the output that was held back; the rest of the key may be in the gap."""
         if self._held is not None:
             held, news = self._held
             self._held = replace(held, text=masked_start(held.text, self._key)), news

@@ -1,7 +1,7 @@
-"""MCP over standard input and output: one JSON value in each line.
+"""The stdio transport of MCP: one JSON value per line.
 
-No request stays without an answer: a line that is no message is refused here, with the id of the
-request where it has one. The package's own transport would drop it without a word.
+Every request gets a response: an invalid line gets an error here, with the id of its request if it
+has one. The transport of the `mcp` package drops such lines silently.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 CHUNK = 65_536  # bytes
 ATOMIC = 4_096  # bytes that a pipe takes without waiting, once it takes any
-# Seconds after the end of the input in which requests may still be answered, and answers be read.
+# Seconds after the end of the input to complete requests, and then to write the responses.
 FAREWELL = 1.0
 LONGEST_INTEGER = 4_300  # digits, as in Python
-# What has to be passed on unchanged: a command, and what a file is to contain.
+# Arguments that must not be changed: a command and the content of a file.
 EXACT_ARGUMENTS = ("command", "content")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
@@ -42,7 +42,7 @@ RequestId = str | int | float | None
 
 
 class Refused(Exception):
-    """A line cannot be served: the error that answers it, and the id of its request, if any."""
+    """A line is invalid: the error of its response, and the id of its request, if any."""
 
     def __init__(self, code: int, message: str, request_id: RequestId = None) -> None:
         super().__init__(message)
@@ -50,19 +50,19 @@ class Refused(Exception):
         self.request_id = request_id
 
     def line(self) -> bytes:
-        """Return the answer."""
+        """Return the response as a line."""
         error = {"code": self.code, "message": str(self)}
         return _line({"jsonrpc": "2.0", "id": self.request_id, "error": error})
 
 
 def parse(line: bytes) -> types.JSONRPCMessage | None:
-    """Return the message in a line; None for a notification that is none, which has no answer.
+    """Return the message in a line, or None for an invalid notification, which gets no response.
 
-    Half of a surrogate pair, which JSON can spell and which is no text, is replaced where that
-    changes nothing that is passed on.
+    Half of a surrogate pair, which JSON can encode and UTF-8 cannot, becomes U+FFFD, except in
+    EXACT_ARGUMENTS.
 
     Raises:
-        Refused: it is not JSON, or a request that cannot be served.
+        Refused: it is not JSON, or not a valid request.
     """
     try:
         text = line.decode()
@@ -93,7 +93,11 @@ def parse(line: bytes) -> types.JSONRPCMessage | None:
 
 
 def _is_checked(message: dict[str, object]) -> bool:
-    """Check a message's form; return whether it is more than a notification that is none."""
+    """Check the form of a message; return False for an invalid notification.
+
+    Raises:
+        Refused: it is an invalid request.
+    """
     fault = ""
     if message.get("jsonrpc") != "2.0":
         fault = 'jsonrpc is not "2.0"'
@@ -115,7 +119,7 @@ def _is_id(value: object) -> bool:
 
 
 def _id_of(message: dict[str, object]) -> RequestId:
-    """Return the id that an answer can have: any string or number, as JSON-RPC 2.0 has it."""
+    """Return the id for the response: any string or finite number, as in JSON-RPC 2.0, or None."""
     value = message.get("id")
     if isinstance(value, str):
         return _readable(value)
@@ -125,7 +129,7 @@ def _id_of(message: dict[str, object]) -> RequestId:
 
 
 def _id_in(text: str) -> RequestId:
-    """Return the id of a message that cannot be parsed, as it is nested too deeply."""
+    """Return the id of a message that is nested too deeply to be parsed, by its tokens."""
     depth, before = 0, ("", "")
     for match in _PIECE.finditer(text):
         piece = match[0]
@@ -197,12 +201,12 @@ class Streams:
 
 @contextlib.contextmanager
 def private_streams() -> Generator[Streams]:
-    """Take standard input and output for messages alone.
+    """Reserve standard input and output for messages in the body.
 
-    Meanwhile whatever else reads standard input finds it empty, and whatever else is printed goes
-    to standard error.
+    Descriptor 0 is empty and descriptor 1 is standard error until the end of the body, so that
+    neither a stray print nor a child process disturbs the messages.
     """
-    # Above the standard ones, of which one may be closed.
+    # Above 2, since a standard descriptor that is closed would be reused.
     streams = Streams(*(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (0, 1)))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -223,14 +227,14 @@ def private_streams() -> Generator[Streams]:
 
 
 class Outstanding:
-    """The requests that have no answer yet."""
+    """The requests without a response."""
 
     def __init__(self) -> None:
         self._ids: set[RequestId] = set()
         self._is_over: anyio.Event | None = None
 
     def see(self, message: types.JSONRPCMessage) -> None:
-        """Take a request, its answer, or its cancellation, after which it has none."""
+        """Add a request, or remove it at its response or its cancellation."""
         match message:
             case types.JSONRPCRequest(id=request_id):
                 self._ids.add(request_id)
@@ -244,7 +248,7 @@ class Outstanding:
             self._is_over.set()
 
     async def wait(self) -> None:
-        """Wait until each request has its answer."""
+        """Wait until there are none."""
         self._is_over = anyio.Event()
         if self._ids:
             await self._is_over.wait()
@@ -258,14 +262,14 @@ async def serve(
     replayed: str = "",
     unsent: bytes = b"",
 ) -> None:
-    """Serve MCP until the input ends, or nobody reads the output any more.
+    """Serve MCP until the input ends or the other end of the output is closed.
 
-    What was `received` already comes before the input, and what is `unsent` before all answers. The
-    answer to the request with the id `replayed` is dropped.
+    `received` is input that was read already, `unsent` output that comes before all responses. The
+    response to the request with the id `replayed` is dropped.
     """
     to_server, from_client = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     to_client, from_server = anyio.create_memory_object_stream[SessionMessage](0)
-    # Without a limit, so that the end of the input is seen whoever reads the output.
+    # Unbounded, so that a client that does not read cannot block the end of the input.
     outbox, answers = anyio.create_memory_object_stream[bytes](math.inf)
     if unsent:
         outbox.send_nowait(unsent)
@@ -300,13 +304,13 @@ async def _read(
             if message is not None:
                 outstanding.see(message)
                 await to_server.send(SessionMessage(message))
-        # The server cancels what is under way when its input ends.
+        # The server cancels its pending requests when its input ends.
         with anyio.move_on_after(FAREWELL):
             await outstanding.wait()
 
 
 async def _lines(fd: int, received: bytes) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream after what was received, the last one also if it has no end."""
+    """Yield the lines of `received` and a stream; the last one may lack its newline."""
     buffer, searched = bytearray(received), 0
     while True:
         while (end := buffer.find(b"\n", searched)) >= 0:
@@ -346,7 +350,7 @@ async def _write(
     written: anyio.Event,
     everything: anyio.CancelScope,
 ) -> None:
-    """Write all answers, then set `written`; if nobody reads them, end everything."""
+    """Write all responses, then set `written`; cancel `everything` if writing fails."""
     try:
         async with answers:
             async for answer in answers:
@@ -361,11 +365,11 @@ async def _write(
 
 
 async def _watch(fd: int, everything: anyio.CancelScope) -> None:
-    """End everything when nobody reads the output any more, also while nothing is written."""
+    """Cancel `everything` when the other end of the output is closed, even between responses."""
     mode = os.fstat(fd).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return
-    # From an end that is only written to, there is nothing to be read but the other end's close.
+    # This end is only written to: it becomes readable when the other end is closed.
     await anyio.wait_readable(fd)
     if stat.S_ISSOCK(mode):
         with socket.socket(fileno=os.dup(fd)) as end, contextlib.suppress(ConnectionError):

@@ -115,7 +115,7 @@ def with_client(**changes: object) -> dict[str, Any]:
         {"method": "notifications/initialized"},
     ],
 )
-def test_what_clients_say_of_themselves_is_known(message: dict[str, Any]) -> None:
+def test_usual_clients_are_answered_from_the_snapshot(message: dict[str, Any]) -> None:
     Handshake(SNAPSHOT).answer(lines(message)[0])
 
 
@@ -138,7 +138,7 @@ def test_what_clients_say_of_themselves_is_known(message: dict[str, Any]) -> Non
     ],
     ids=lambda message: json.dumps(message)[:60],
 )
-def test_an_opening_that_is_not_known_for_sure_is_the_servers(message: dict[str, Any]) -> None:
+def test_an_uncertain_opening_is_handed_over(message: dict[str, Any]) -> None:
     handshake = Handshake(SNAPSHOT)
 
     with pytest.raises(Unsure):
@@ -171,18 +171,18 @@ def test_an_opening_that_is_not_known_for_sure_is_the_servers(message: dict[str,
     ],
     ids=lambda value: json.dumps(value)[:60],
 )
-def test_what_is_not_known_for_sure_is_the_servers(version: str, message: dict[str, Any]) -> None:
+def test_an_uncertain_message_is_handed_over(version: str, message: dict[str, Any]) -> None:
     with pytest.raises(Unsure):
         opened(version).answer(json.dumps({"jsonrpc": "2.0"} | message).encode())
 
 
 @pytest.mark.parametrize("line", [b"", b"nonsense", b"[]", b'"x"', b"\xff", b"[" * 5_000])
-def test_what_is_no_message_is_the_servers(line: bytes) -> None:
+def test_an_invalid_line_is_handed_over(line: bytes) -> None:
     with pytest.raises(Unsure):
         opened(LEGACY).answer(line)
 
 
-def test_the_first_answers_import_only_what_they_need() -> None:
+def test_the_handshake_imports_no_heavy_module() -> None:
     program = (
         "import sys; from sandbox_client.mcp_server import handshake;"
         " handshake.Handshake(handshake.read_snapshot()); print(*sys.modules)"

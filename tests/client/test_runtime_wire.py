@@ -112,7 +112,7 @@ _TASKS: dict[str, tuple[Task, str]] = {
 
 @pytest.fixture
 def open_pipe() -> Iterator[int]:
-    """Yield the end to read of a pipe that never ends: who reads it waits for ever."""
+    """Yield the reading end of a pipe that stays open: a reader would block."""
     reader, writer = os.pipe()
     yield reader
     os.close(reader)
@@ -142,7 +142,7 @@ def test_bash_runs_the_line_of_a_task(kind: str, api: str, tmp_path: Path, open_
         check=False,
     )
 
-    # Here is no terminal, which a session of the terminal API has.
+    # Sessions of the terminal API have a terminal, this test has none.
     errors = re.sub("bash: (cannot set terminal|no job control).*\n", "", done.stderr)
     assert (done.stdout, errors) == (printed, "")
     assert directory.exists() == (task.parcel is None)

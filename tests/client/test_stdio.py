@@ -54,7 +54,7 @@ def called(arguments: str) -> bytes:
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_what_cannot_be_served_is_refused_with_its_id(
+def test_an_invalid_line_gets_an_error_with_its_id(
     line: bytes, code: int, request_id: object, words: str
 ) -> None:
     with pytest.raises(Refused, match=words) as caught:
@@ -65,12 +65,12 @@ def test_what_cannot_be_served_is_refused_with_its_id(
     assert (answer["jsonrpc"], answer["id"], answer["error"]["code"]) == ("2.0", request_id, code)
 
 
-def test_a_notification_that_is_none_has_no_answer() -> None:
+def test_an_invalid_notification_gets_no_response() -> None:
     assert parse(b'{"method": "notifications/initialized"}') is None
     assert parse(b'{"jsonrpc": "2.0", "method": "notifications/x", "params": []}') is None
 
 
-def test_half_a_character_is_replaced_where_nothing_is_passed_on() -> None:
+def test_half_a_surrogate_pair_is_replaced_except_in_exact_arguments() -> None:
     message = parse(called(r'{"name": "b\ud83dx", "\udc00": ["\ud83d\ude00", 1]}'))
 
     assert isinstance(message, types.JSONRPCRequest)
@@ -80,7 +80,7 @@ def test_half_a_character_is_replaced_where_nothing_is_passed_on() -> None:
     }
 
 
-def test_a_number_of_5000_digits_is_one_that_no_argument_can_have() -> None:
+def test_a_number_of_5000_digits_becomes_infinity() -> None:
     message = parse(called(f'{{"after": {"9" * 5_000}}}'))
 
     assert isinstance(message, types.JSONRPCRequest)
@@ -111,7 +111,7 @@ json_values = st.recursive(
 )
 @example(line=b'{"jsonrpc": "2.0", "id": "\\ud800", "method": 1}')
 @example(line=b"{}")
-def test_any_line_is_a_message_or_has_an_answer(line: bytes) -> None:
+def test_any_line_is_a_message_or_gets_an_error(line: bytes) -> None:
     try:
         message = parse(line)
     except Refused as refused:

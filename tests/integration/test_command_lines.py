@@ -1,7 +1,7 @@
-"""The lines that start a person's command, in real shells: what the command prints, how it ends.
+"""Command lines of both APIs in real shells: the output and the exit code of the command.
 
-A terminal's line runs in a pseudo-terminal, in shells with and without job control, as a runtime
-may have either; a line of the pipe API runs with pipes.
+Lines of the terminal API run in a pseudo-terminal, in shells with and without job control, since a
+runtime may have either. Lines of the pipe API run with pipes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ START = (
 SHELLS = {"no job control": "-c", "job control": "-ic"}
 CTRL_C = "\x03"
 
-# A command, whether Ctrl-C is typed once it has printed `up`, what it prints and its exit code.
+# A command, whether Ctrl-C is typed after it has printed `up`, its output and its exit code.
 COMMANDS: dict[str, tuple[str, bool, str, int]] = {
     "exit code": ("exit 3", False, "", 3),
     "SIGKILL": ("kill -KILL $$", False, "", 137),
@@ -63,7 +63,7 @@ COMMANDS: dict[str, tuple[str, bool, str, int]] = {
 def on_terminal(
     shell: str, command: str, home: Path, *, limit: float | None = None, is_typed: bool = False
 ) -> tuple[str, int]:
-    """Return what a session's shell prints for a command, and the code that it ends with."""
+    """Return the output and the exit code of a session's shell for a command."""
     body = _shell_wire.execute("box", "s1", Task(command, time_limit=limit)).body or {}
     argv = [sys.executable, "-c", START, SHELLS[shell], str(body["command"])]
     received = b""

@@ -156,7 +156,7 @@ async def _cancel(client: Client, arguments: argparse.Namespace, face: Face) -> 
 
 @contextlib.asynccontextmanager
 async def _known_if_busy(face: Face, session: str | None) -> AsyncGenerator[None]:
-    """If a session runs another command, name it in what can be done about that."""
+    """Use the id of a busy session in the advice of the error."""
     try:
         yield
     except SessionBusy:
@@ -216,7 +216,7 @@ def exit_status(standing: Standing) -> int:
 
 
 def _end(face: Face, prompt: Prompt) -> None:
-    """End an output that was printed, or print it whole as JSON; say what could not be read."""
+    """End an output that was printed, or print it whole as JSON; note an incomplete one."""
     face.end_output()
     if face.as_json:
         errors = None if prompt.errors is None else page(prompt.errors, limit=None)

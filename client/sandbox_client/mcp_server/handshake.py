@@ -1,10 +1,10 @@
-"""The first answers of the MCP server, with the standard library alone.
+"""Answer the first requests to the MCP server with the standard library only.
 
-Hosts start the server at each launch, ask what it has, and often call nothing. Those answers are
-constant: they come from a snapshot of the server's own, in a fraction of the time and memory that
-importing `mcp` takes. Anything else, or anything that is not certain to be answered alike, loads
-the server and hands over: it gets the request that opened the connection, whose answer is dropped
-as it was given, and all that was not answered yet.
+Hosts start the server at each launch, list its tools, and often make no call. These responses are
+constant and come from a snapshot of the server's own responses, which takes a fraction of the time
+and memory of importing `mcp`. Any other message, and any message that might be answered otherwise,
+loads the server and hands the connection over. The server receives the opening request again, and
+its second response is dropped; then it receives every message without a response.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 CHUNK = 65_536  # bytes
 ATOMIC = 4_096  # bytes that a pipe takes without waiting, once it takes any
-FAREWELL = 1.0  # seconds in which a client may read the last answers after it has closed its end
-REPLAYED = "remote-sandbox: the request that opened the connection"  # an id that no client uses
+FAREWELL = 1.0  # seconds to write the remaining responses after the end of the input
+REPLAYED = "remote-sandbox: the request that opened the connection"  # an id of no client's
 
 _META = "io.modelcontextprotocol/"
 _VERSION, _CLIENT, _CAPABILITIES = (
@@ -32,17 +32,17 @@ _VERSION, _CLIENT, _CAPABILITIES = (
     f"{_META}clientInfo",
     f"{_META}clientCapabilities",
 )
-_GONE = select.POLLERR | select.POLLHUP  # nobody reads the output any more
+_GONE = select.POLLERR | select.POLLHUP  # the other end of the output is closed
 _MESSAGE = {"jsonrpc", "id", "method", "params"}
 _INFO = {"name", "title", "version", "websiteUrl", "description"}
 
 
 class Unsure(Exception):
-    """The server itself has to answer."""
+    """The snapshot may not have the server's response to this message."""
 
 
 class Handshake:
-    """Answer what the snapshot has; `replay` is what the server has to know afterwards."""
+    """Respond from a snapshot; `replay` holds the messages that the server needs at a handover."""
 
     def __init__(self, snapshot: dict[str, Any]) -> None:
         self.replay: list[dict[str, Any]] = []
@@ -50,14 +50,14 @@ class Handshake:
         self._replies: dict[str, dict[str, int]] = snapshot["replies"]
         self._modern: list[str] = snapshot["modern"]
         self._version = ""  # of the protocol, once a request has settled it
-        # A client may ask what there is, not wait for the answer, and start in the earlier way.
+        # After `server/discover` alone, a client may still fall back to `initialize`.
         self._is_probed = False
 
     def answer(self, line: bytes) -> bytes:
-        """Return the answer to a line, which is empty for a notification.
+        """Return the response to a line, which is empty for a notification.
 
         Raises:
-            Unsure: the snapshot has none.
+            Unsure: the snapshot has no response to it.
         """
         message = _parsed(line)
         method, params = message["method"], message.get("params", {})
@@ -91,8 +91,12 @@ class Handshake:
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """Return the message in a line, if it is a plain one."""
-    if b"\\u" in line:  # maybe half a character
+    """Return the message in a line if it is certainly valid.
+
+    Raises:
+        Unsure: it may be invalid.
+    """
+    if b"\\u" in line:  # possibly half of a surrogate pair
         raise Unsure
     try:
         message = _object(json.loads(line.decode()))
@@ -120,7 +124,7 @@ def _text(value: Any) -> str:
 
 
 def _check_plain(params: dict[str, Any]) -> None:
-    """Check that there are no parameters but a progress token."""
+    """Check that the only parameter is a progress token, if any."""
     if not set(params) <= {"_meta"}:
         raise Unsure
     meta = _object(params.get("_meta", {}))
@@ -139,7 +143,7 @@ def _offered(params: dict[str, Any]) -> str:
 
 
 def _envelope(params: dict[str, Any]) -> str:
-    """Return the version in the envelope of a request without parameters of its own."""
+    """Return the version in the envelope of a request that has no other parameters."""
     if set(params) != {"_meta"}:
         raise Unsure
     meta = _object(params["_meta"])
@@ -152,7 +156,7 @@ def _envelope(params: dict[str, Any]) -> str:
 
 
 def _check_client(info: Any, capabilities: Any) -> None:
-    """Check what a client says of itself: only what is certainly valid."""
+    """Check that the client's info and capabilities are certainly valid."""
     info = _object(info)
     if not {"name", "version"} <= set(info) <= _INFO:
         raise Unsure
@@ -165,7 +169,7 @@ def _check_client(info: Any, capabilities: Any) -> None:
 
 
 def read_snapshot() -> dict[str, Any]:
-    """Return the answers of the server, which `make snapshot` writes."""
+    """Return the snapshot that `make snapshot` writes."""
     with open(os.path.join(os.path.dirname(__file__), "snapshot.json"), "rb") as file:  # noqa: PTH118, PTH120, PTH123  # pathlib takes longer to import
         snapshot: dict[str, Any] = json.loads(file.read())
     return snapshot
@@ -187,7 +191,7 @@ def serve() -> None:
         try:
             pipe.outbox += handshake.answer(line)
         except Unsure:
-            gc.disable()  # it would look through thousands of new classes, again and again
+            gc.disable()  # importing creates thousands of classes, scanned again and again
             from sandbox_client._server import serve_after
 
             gc.freeze()
@@ -197,14 +201,14 @@ def serve() -> None:
 
 
 class Pipe:
-    """Standard input as lines, while standard output takes what is in the `outbox`."""
+    """Read lines from standard input, and write the `outbox` to standard output meanwhile."""
 
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.outbox = bytearray()
 
     def lines(self) -> Iterator[bytes]:
-        """Yield each line with its end; the last one may have none."""
+        """Yield each line with its newline, which the last line may lack."""
         while True:
             while end := self.buffer.find(b"\n") + 1:
                 line = bytes(self.buffer[:end])
@@ -219,7 +223,7 @@ class Pipe:
         self._drain()
 
     def _wait(self) -> bool:
-        """Wait for input, and write meanwhile; return whether neither stream has ended."""
+        """Read or write once; return whether both streams are still open."""
         poller = select.poll()
         poller.register(0, select.POLLIN)
         poller.register(1, select.POLLOUT if self.outbox else 0)
@@ -237,7 +241,7 @@ class Pipe:
         return bool(data)
 
     def _drain(self) -> None:
-        """Write what is left, if somebody reads it soon."""
+        """Write the rest of the outbox, for at most FAREWELL seconds."""
         deadline = time.monotonic() + FAREWELL
         poller = select.poll()
         poller.register(1, select.POLLOUT)
