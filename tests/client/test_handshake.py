@@ -196,6 +196,21 @@ def test_the_handshake_imports_no_heavy_module() -> None:
     assert heavy & set(loaded) <= {"enum", "re"}, "json needs the last two"
 
 
+def test_the_server_imports_only_what_it_uses_of_mcp() -> None:
+    program = (
+        "import sys; from sandbox_client.mcp_server.deferred_packages import defer;"
+        " defer('mcp', 'mcp.server'); import sandbox_client._server; loaded = set(sys.modules);"
+        " import mcp; print(mcp.server.MCPServer.__name__, mcp.Client.__name__, *loaded)"
+    )
+    package = str(Path(sandbox_client.__file__).parent.parent)
+    names = subprocess.check_output(
+        [sys.executable, "-c", program], env={"PYTHONPATH": package}, text=True
+    ).split()
+
+    assert names[:2] == ["MCPServer", "Client"], "a name of a deferred package"
+    assert {"mcp.server.mcpserver", "mcp.client", "cryptography"}.isdisjoint(names)
+
+
 def test_the_server_refuses_a_closed_standard_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
 

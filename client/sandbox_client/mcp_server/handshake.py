@@ -192,6 +192,9 @@ def serve() -> None:
             pipe.outbox += handshake.answer(line)
         except Unsure:
             gc.disable()  # importing creates thousands of classes, scanned again and again
+            from .deferred_packages import defer
+
+            defer("mcp", "mcp.server")
             from sandbox_client._server import serve_after
 
             gc.freeze()
