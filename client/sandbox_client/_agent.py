@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
+from ._config import DEFAULT_AGENT_COMMAND, PLACEHOLDER
 from ._errors import ConfigError, InvalidInput
 from ._runtime_wire import quote
-
-PLACEHOLDER = "{prompt}"
-DEFAULT_COMMAND = f"cd /sandbox && gemini -y -p {PLACEHOLDER}"
 
 _READERS = {"eval", "trap"}  # what reads a word as shell syntax again
 _SHELL_OPTION = re.compile(r"-[a-z]*c")
@@ -47,7 +45,8 @@ def command_line(template: str, prompt: str) -> str:
     if fault := template_fault(template):
         raise ConfigError(
             f"agentCommand {fault}",
-            advice=f'Write it like "{DEFAULT_COMMAND}": the prompt is quoted as it is put in.',
+            advice=f'Write it like "{DEFAULT_AGENT_COMMAND}": the prompt is quoted when it is'
+            " inserted.",
         )
     if not prompt.strip():
         raise InvalidInput("The prompt is empty", advice="Say what the agent should do.")

@@ -6,14 +6,13 @@ import argparse
 import contextlib
 import os
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 
 from . import _config
 from ._client import Client, connect
-from ._commands import COMMANDS
+from ._commands import VERBS, command_of, commands
 from ._commands.command import (
     FAILED,
     INTERRUPTED,
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
     from ._commands.command import Command
     from ._config import Config
-
-_BY_VERB = {command.verb: command for command in COMMANDS}
 
 _EPILOG = f"""\
 exit codes:
@@ -84,11 +81,22 @@ class _Parser(argparse.ArgumentParser):
         face = Face(as_json=False, name="")
         face.say(f"error: {mask_keys(message)}")
         face.say(f"next:  `{self.prog} --help` tells how it is used")
-        self.exit(_misused(_BY_VERB.get(self.prog.rpartition(" ")[2])))
+        verb = self.prog.rpartition(" ")[2]
+        self.exit(USAGE if verb not in VERBS else _misused(command_of(verb)))
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+class _Version(argparse.Action):
+    """Print the version, which is read only then: it takes a tenth of a start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
+        from importlib.metadata import version
+
+        write(f"{parser.prog} {version('async-remote-agent')}\n")
+        parser.exit()
+
+
+def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of the command that `argv` names, among others, or of all commands."""
     common = _Parser(add_help=False)
     common.add_argument(
         "--json",
@@ -105,10 +113,11 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument(
-        "--version", action="version", version=f"%(prog)s {version('async-remote-agent')}"
+        "--version", action=_Version, nargs=0, help="show the version of the client and exit"
     )
     verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    verb = next((word for word in argv if not word.startswith("-")), "")
+    for command in commands(verb):
         its = verbs.add_parser(
             command.verb,
             help=command.words,
@@ -137,7 +146,7 @@ def run(argv: Sequence[str]) -> int:
         arguments = _parsed(argv)
         if arguments.verb == "mcp":  # with options that argparse took care of
             return _serve()
-        command = _BY_VERB[arguments.verb]
+        command = command_of(arguments.verb)
         code = command.failed
         return _do(command, arguments)
     except BrokenPipeError:
@@ -152,7 +161,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     try:
-        return parser().parse_args(argv)
+        return parser(argv).parse_args(argv)
     except SystemExit:
         write("")  # the help, which argparse leaves in a buffer
         raise
@@ -181,9 +190,9 @@ def _do(command: Command, arguments: argparse.Namespace) -> int:
         return 128 + interruption.signal
 
 
-def _misused(command: Command | None) -> int:
+def _misused(command: Command) -> int:
     """Return the exit code of wrong usage, which is none of a command's that runs remotely."""
-    return USAGE if command is None or command.failed == FAILED else command.failed
+    return USAGE if command.failed == FAILED else command.failed
 
 
 class _Access:

@@ -1,39 +1,47 @@
-"""What a configuration leads to: everything that can be asked of one proxy with one key."""
+"""Everything that can be asked of one proxy with one key."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ._files.errand import Errands
-from ._files.files import Files
-from ._prompts import Prompts
 from ._proxy import Proxy
 from ._sandboxes import Sandboxes
 from ._waiting import Timing
 
 if TYPE_CHECKING:
     from ._config import Config
+    from ._files.files import Files
+    from ._prompts import Prompts
 
 
-@dataclass(frozen=True)
 class Client:
-    """Sandboxes, and what runs in them, through one `proxy`."""
+    """Sandboxes, and what runs in them, through one `proxy`; waits take their time from `timing`.
 
-    proxy: Proxy
-    sandboxes: Sandboxes
-    prompts: Prompts
-    files: Files
+    The modules for commands and files are imported when they are used.
+    """
+
+    def __init__(self, proxy: Proxy, timing: Timing | None = None) -> None:
+        self.proxy = proxy
+        self._timing = timing or Timing()
+        self.sandboxes = Sandboxes(proxy, self._timing)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The commands in sandboxes."""
+        from ._prompts import Prompts
+
+        return Prompts(self.sandboxes, self._timing)
+
+    @cached_property
+    def files(self) -> Files:
+        """The files of sandboxes."""
+        from ._files.errand import Errands
+        from ._files.files import Files
+
+        return Files(self.sandboxes, Errands(self.prompts))
 
 
 def connect(config: Config) -> Client:
     """Return a client of the proxy that `config` names; nothing is sent yet."""
-    return over(Proxy(config))
-
-
-def over(proxy: Proxy, timing: Timing | None = None) -> Client:
-    """Return a client through `proxy`, whose waits take their time from `timing`."""
-    time = timing or Timing()
-    sandboxes = Sandboxes(proxy, time)
-    prompts = Prompts(sandboxes, time)
-    return Client(proxy, sandboxes, prompts, Files(sandboxes, Errands(prompts)))
+    return Client(Proxy(config))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from . import _agent, _config_file
+from . import _config_file
 from ._config_file import place_of, shape_of
 from ._errors import ConfigError, InvalidInput, pluralize
 from ._message import KEY_PREFIX
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "~/.config/gemini-remote-sandbox/config.json"
 DEFAULT_PORT = 8888
+PLACEHOLDER = "{prompt}"
+DEFAULT_AGENT_COMMAND = f"cd /sandbox && gemini -y -p {PLACEHOLDER}"
 
 VARIABLES = {
     "proxyUrl": "REMOTE_SANDBOX_PROXY_URL",
@@ -55,7 +57,7 @@ class Config:
     api_key: str = field(repr=False)
     default_image: str | None = None
     default_port: int = DEFAULT_PORT
-    agent_command: str = _agent.DEFAULT_COMMAND
+    agent_command: str = DEFAULT_AGENT_COMMAND
     certificates: str | None = None
 
     @property
@@ -120,7 +122,7 @@ def resolve(environ: Mapping[str, str], file: ConfigFile) -> Config:
         default_image=_text(setting("defaultImage"), "an image's name") or None,
         default_port=_port(setting("defaultPort")),
         # Looked at when an agent is run: whoever runs none need not be stopped by it.
-        agent_command=_text(setting("agentCommand"), "a command line") or _agent.DEFAULT_COMMAND,
+        agent_command=_text(setting("agentCommand"), "a command line") or DEFAULT_AGENT_COMMAND,
         certificates=_certificates(environ),
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -206,6 +205,8 @@ def _make_folder(folder: Path) -> None:
 
 def _replace(target: Path, text: bytes) -> None:
     """Write the whole beside the file, for its owner alone, and put it in the file's place."""
+    import tempfile
+
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     beside = Path(name)
     try:

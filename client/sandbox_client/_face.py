@@ -11,7 +11,6 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.text import Text
 
 from ._content import told_age
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, MutableMapping, Sequence
 
     from rich.console import RenderableType
-    from rich.progress import ProgressColumn
+    from rich.progress import Progress, ProgressColumn
     from rich.status import Status
 
     from ._output import News
@@ -292,6 +291,8 @@ class Face:
 
     def progress(self, *columns: ProgressColumn) -> Progress:
         """Return a bar of these columns, which goes away at its end."""
+        from rich.progress import Progress
+
         return Progress(*columns, console=self._err, transient=True)
 
     @contextlib.contextmanager

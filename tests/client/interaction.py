@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 from sandbox_client._backend import Backend
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._proxy import Proxy
 
 from tests.client.stubs import FakeClock, fixed, timing_on
@@ -15,7 +15,6 @@ from tests.client.stubs import FakeClock, fixed, timing_on
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox_client._client import Client
     from sandbox_client._config import Config
 
     from tests.client.stubs import Handler
@@ -32,7 +31,7 @@ class StubAccess(Backend):
 
         def connect(config: Config) -> Client:
             transport = httpx.MockTransport(handler)
-            client = over(Proxy(config, transport=transport, sleep=time.sleep), self.timing)
+            client = Client(Proxy(config, transport=transport, sleep=time.sleep), self.timing)
             return fixed(client)
 
         super().__init__(environ, connect)

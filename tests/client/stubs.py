@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 import httpx
-from sandbox_client._client import Client, over
+from sandbox_client._client import Client
 from sandbox_client._config import Config
 from sandbox_client._message import Reply
 from sandbox_client._proxy import Proxy
@@ -163,8 +163,8 @@ def fixed(client: Client, *, pipes: bool = False) -> Client:
     """Return the client with fixed ids; without `pipes` it knows that `box` has no pipe API."""
     if not pipes:
         client.sandboxes.without_pipes["box"] = math.inf  # never asked again
-    prompts = replace(client.prompts, new_id=new_id, new_mark=lambda: MARK)
-    return replace(client, prompts=prompts)
+    client.prompts = replace(client.prompts, new_id=new_id, new_mark=lambda: MARK)
+    return client
 
 
 @contextlib.asynccontextmanager
@@ -178,7 +178,7 @@ async def client_over(
     """Yield a client over `handler`, on `clock`, as `fixed` returns it."""
     time = clock or FakeClock()
     async with proxy_over(handler, time, config) as proxy:
-        yield fixed(over(proxy, timing_on(time)), pipes=pipes)
+        yield fixed(Client(proxy, timing_on(time)), pipes=pipes)
 
 
 @contextlib.asynccontextmanager

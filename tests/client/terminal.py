@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 from sandbox_client import _cli
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._proxy import Proxy
 
 from tests.client.stubs import KEY, FakeClock, RouteStub, fixed, timing_on
 
 if TYPE_CHECKING:
     import pytest
-    from sandbox_client._client import Client
     from sandbox_client._config import Config
 
     from tests.client.stubs import Answers, Handler
@@ -44,7 +43,7 @@ class Terminal:
         transport, clock = httpx.MockTransport(handler or self.routes), FakeClock()
 
         def connect(config: Config) -> Client:
-            client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
+            client = Client(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
             return fixed(client, pipes=pipes)
 
         self._monkeypatch.setattr(_cli, "connect", connect)

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client._agent import DEFAULT_COMMAND, command_line, template_fault
+from sandbox_client._agent import command_line, template_fault
+from sandbox_client._config import DEFAULT_AGENT_COMMAND
 from sandbox_client._errors import ConfigError, InvalidInput
 from sandbox_client._runtime_wire import quote
 
@@ -52,8 +53,8 @@ def test_a_quoted_prompt_has_no_history_expansion(prompt: str) -> None:
 
 
 def test_the_default_agent_starts_in_the_working_directory() -> None:
-    assert DEFAULT_COMMAND == "cd /sandbox && gemini -y -p {prompt}"
-    assert command_line(DEFAULT_COMMAND, "fix it's bug") == (
+    assert DEFAULT_AGENT_COMMAND == "cd /sandbox && gemini -y -p {prompt}"
+    assert command_line(DEFAULT_AGENT_COMMAND, "fix it's bug") == (
         "cd /sandbox && gemini -y -p 'fix it'\"'\"'s bug'"
     )
 
@@ -115,4 +116,4 @@ def test_the_advice_for_a_template_shows_the_default() -> None:
 @pytest.mark.parametrize(("prompt", "words"), [("", "empty"), (" \n", "empty"), ("a\0", "NUL")])
 def test_an_empty_prompt_and_a_nul_are_refused(prompt: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
-        command_line(DEFAULT_COMMAND, prompt)
+        command_line(DEFAULT_AGENT_COMMAND, prompt)

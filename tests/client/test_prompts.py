@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 from sandbox_client import _cancellation, _proxy, _remote_command, _terminal, _waiting
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._errors import (
     CommandLost,
     DeadlineExceeded,
@@ -760,7 +760,7 @@ async def test_a_runtime_without_pipes_is_asked_for_them_again_after_some_minute
 
 async def test_the_ids_of_sessions_tell_their_api() -> None:
     async with proxy_over(RouteStub({})) as proxy:
-        prompts = over(proxy).prompts
+        prompts = Client(proxy).prompts
 
     assert re.fullmatch(r"command-[0-9a-f]{8}", prompts.new_id("command"))
     assert re.fullmatch(r"prompt-[0-9a-f]{8}", prompts.new_id("prompt"))

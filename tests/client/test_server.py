@@ -15,7 +15,6 @@ from mcp.shared.exceptions import MCPError
 from sandbox_client import _waiting
 from sandbox_client._backend import Backend
 from sandbox_client._client import Client as SandboxClient
-from sandbox_client._client import over
 from sandbox_client._proxy import Proxy
 from sandbox_client._server import create_server
 from sandbox_client._tools import INSTRUCTIONS, TOOLS
@@ -71,7 +70,9 @@ async def mcp_client(
     clock, transport = FakeClock(), httpx.MockTransport(handler)
 
     def connect(config: Config) -> SandboxClient:
-        client = over(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
+        client = SandboxClient(
+            Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock)
+        )
         return fixed(client)
 
     server = create_server(Backend(environ, connect), version="1.2.3")
@@ -358,7 +359,7 @@ async def test_calls_with_the_same_configuration_share_a_client() -> None:
 
     def connect(config: Config) -> SandboxClient:
         made_for.append(config)
-        return over(Proxy(config, transport=httpx.MockTransport(RouteStub({}))))
+        return SandboxClient(Proxy(config, transport=httpx.MockTransport(RouteStub({}))))
 
     backend = Backend(GIVEN, connect)
 
@@ -386,7 +387,7 @@ async def test_a_replaced_client_is_closed_after_its_last_call() -> None:
 
     def connect(config: Config) -> SandboxClient:
         wires.append(CountedTransport())
-        return over(Proxy(config, transport=wires[-1]))
+        return SandboxClient(Proxy(config, transport=wires[-1]))
 
     backend = Backend(environ, connect)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
 import httpx
-from sandbox_client._client import Client, over
+from sandbox_client._client import Client
 from sandbox_client._config import Config
 from sandbox_client._prompts import Prompts
 from sandbox_client._proxy import Proxy
@@ -88,8 +88,10 @@ class InProcessFake:
             random=lambda: 0.5,
             now=self.clock.now,
         )
-        client = over(Proxy(config, transport=self.transport, sleep=self.sleep), time)
-        return client if is_scripted else replace(client, prompts=Prompts(client.sandboxes))
+        client = Client(Proxy(config, transport=self.transport, sleep=self.sleep), time)
+        if not is_scripted:
+            client.prompts = Prompts(client.sandboxes)
+        return client
 
     async def new_client(self, name: str = "ada", *, is_scripted: bool = False) -> Client:
         """Create a user and return a client with a key of that user."""

@@ -9,7 +9,7 @@ import anyio
 import httpx
 from mcp import Client, stdio_client
 from sandbox_client._backend import Backend
-from sandbox_client._client import over
+from sandbox_client._client import Client as ProxyClient
 from sandbox_client._proxy import Proxy
 from sandbox_client._server import create_server
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from sandbox_client._client import Client as ProxyClient
     from sandbox_client._config import Config
 
 Era = Literal["legacy", "auto"]
@@ -68,7 +67,9 @@ async def in_process_client(
     made: list[ProxyClient] = []
 
     def connect(config: Config) -> ProxyClient:
-        made.append(over(Proxy(config, transport=RecordingTransport([] if sent is None else sent))))
+        made.append(
+            ProxyClient(Proxy(config, transport=RecordingTransport([] if sent is None else sent)))
+        )
         return made[-1]
 
     async with Client(create_server(Backend(environ, connect), version="0")) as client:

@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 from sandbox_client._client import Client
 from sandbox_client._config import Config
-from sandbox_client._files.errand import Errands
-from sandbox_client._files.files import Files
 from sandbox_client._prompts import Prompts
 from sandbox_client._proxy import Proxy
-from sandbox_client._sandboxes import Sandboxes
 from sandbox_client._waiting import Timing
 from sandbox_fakeproxy import LocalRuntime
 
@@ -112,9 +109,8 @@ async def ready_sandbox(
         timing = Timing(lambda: in_process.clock.now().timestamp(), in_process.sleep, lambda: 0.5)
         async with proxy:
             # Commands really run, so the waits for them take real time.
-            sandboxes = Sandboxes(proxy, timing)
-            prompts = Prompts(sandboxes)
-            client = Client(proxy, sandboxes, prompts, Files(sandboxes, Errands(prompts)))
+            client = Client(proxy, timing)
+            client.prompts = Prompts(client.sandboxes)
             await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
             await client.files.list(BOX, ".")  # creates its directories
             yield ReadySandbox(client, transport, in_process, root)

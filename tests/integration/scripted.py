@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._proxy import Proxy
 from sandbox_client._watch import OutputListener
 from sandbox_fakeproxy import ManualClock, Outcome, ScriptedRuntime
@@ -18,7 +18,6 @@ from tests.integration.in_process import InProcessFake, JumpingClock, in_process
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from sandbox_client._client import Client
     from sandbox_client._output import News
     from sandbox_fakeproxy import Command
 
@@ -67,7 +66,7 @@ class ScriptedSandbox:
             transport=transport or self.in_process.transport,
             sleep=self.in_process.sleep,
         )
-        return over(proxy, self.client.prompts.timing)
+        return Client(proxy, self.client.prompts.timing)
 
 
 @asynccontextmanager

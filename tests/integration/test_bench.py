@@ -27,6 +27,7 @@ ROWS = (
     "MCP server: start to tools/list",
     "MCP server: memory then",
     "MCP server: start to a first call",
+    "remote-sandbox list",
     "Tool call get_sandbox_status",
     "beyond its HTTP request",
     "Quick command, pipes",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox_client import _config
 from sandbox_client._backend import Backend
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._commands.login import Login
 from sandbox_client._doctor import examine
 from sandbox_client._face import Face
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    from sandbox_client._client import Client
     from sandbox_client._config import Config
     from sandbox_client._doctor import Finding
 
@@ -48,7 +47,7 @@ def backend_for(in_process: InProcessFake, environ: Mapping[str, str]) -> Backen
     """Return a provider of clients that all connect to the in-process fake."""
 
     def connect(config: Config) -> Client:
-        return over(
+        return Client(
             Proxy(config, transport=in_process.transport, sleep=in_process.sleep),
             timing(in_process),
         )

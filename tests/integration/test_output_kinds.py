@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._config import Config
 from sandbox_client._proxy import Proxy
 from sandbox_client._shown import OutputFilter, masked
@@ -305,7 +305,7 @@ class Target:
         """Run a command to its end with a client of its own."""
         collector = Collector()
         async with Proxy(Config(proxy_url=self.url, api_key=KEY)) as proxy:
-            prompts = over(proxy).prompts
+            prompts = Client(proxy).prompts
             prompt = await prompts.send(
                 BOX, command, wait_seconds=None, listener=collector.listener()
             )
@@ -391,7 +391,7 @@ async def test_what_is_gone_from_an_output_that_is_read_late_is_told_with_its_si
     command = f'yes "$(seq 1 20000)" | head -c {len(expected)}; touch written'
     collector = Collector()
     async with Proxy(Config(proxy_url=target.url, api_key=KEY)) as proxy:
-        prompts = over(proxy).prompts
+        prompts = Client(proxy).prompts
         session = (await prompts.send(BOX, command, wait_seconds=0, listener=IGNORE)).session
         await prompts.run_own(BOX, "cd /sandbox; until [ -e written ]; do sleep 0.05; done")
         prompt = await prompts.output(
@@ -414,7 +414,7 @@ async def test_output_of_a_background_process_can_be_read_after_the_end_of_the_s
 
     await target.run("touch go; until [ -e said ]; do sleep 0.02; done")
     async with Proxy(Config(proxy_url=target.url, api_key=KEY)) as proxy:
-        await over(proxy).prompts.output(
+        await Client(proxy).prompts.output(
             BOX, prompt.session, after=4, wait_seconds=0, listener=late.listener()
         )
     assert late.written(is_error=False) == b"late\n"

@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 from sandbox_client import _agent, _cancellation, _shell_wire, _wire
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._errors import Paused, SessionBusy, SessionGone
 from sandbox_client._excerpt import one_line
 from sandbox_client._proxy import Proxy
@@ -33,7 +33,6 @@ from tests.integration.scripted import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_client._client import Client
     from sandbox_client._prompts import Prompt
 
     from tests.integration.in_process import InProcessFake
@@ -215,7 +214,7 @@ async def test_a_cancellation_goes_on_after_a_signal_that_could_not_be_sent(
     )
     await ada.prompts.output(BOX, prompt.session, listener=listener)  # until it has begun
     transport = OutageTransport(in_process.transport)
-    other = over(Proxy(ada.proxy.config, transport=transport, sleep=in_process.sleep))
+    other = Client(Proxy(ada.proxy.config, transport=transport, sleep=in_process.sleep))
 
     killed = await other.prompts.cancel(BOX, prompt.session, listener=listener)
 
@@ -330,7 +329,7 @@ async def test_a_named_session_is_a_terminal_that_keeps_its_directory_and_variab
 async def test_each_client_follows_its_own_command_in_a_shared_session(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    other = over(ada.proxy)
+    other = Client(ada.proxy)
     listener = OutputListener(in_process.report)
     shared, waiting = "mine", "until test -e go; do :; done; echo mine"
     mine: list[Prompt] = []
@@ -426,7 +425,7 @@ async def test_a_time_limit_kills_a_command(in_process: InProcessFake, ada: Clie
 @pytest.fixture
 def ada_on_a_terminal(in_process: InProcessFake, ada: Client) -> Client:
     transport = OldRuntimeTransport(in_process.transport)
-    return over(Proxy(ada.proxy.config, transport=transport, sleep=in_process.sleep))
+    return Client(Proxy(ada.proxy.config, transport=transport, sleep=in_process.sleep))
 
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "], ids=["SIGTERM", "SIGKILL"])

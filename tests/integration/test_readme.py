@@ -74,7 +74,8 @@ def test_the_tools_table_lists_every_tool_with_its_commands() -> None:
 )
 def test_every_terminal_command_parses(line: str) -> None:
     for part in line.split(" && "):
-        arguments = parser().parse_args(shlex.split(part, comments=True)[1:])
+        words = shlex.split(part, comments=True)[1:]
+        arguments = parser(words).parse_args(words)
         assert arguments.verb
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._config import Config
 from sandbox_client._proxy import Proxy
 from sandbox_client._shown import OutputFilter
@@ -42,7 +42,7 @@ async def _measure(api: Api, effort: Effort, progress: Callable[[str], None]) ->
         transport = CountingTransport(httpx.AsyncHTTPTransport())
         config = Config(proxy_url=proxy.url, api_key=key)
         async with Proxy(config, transport=transport) as client, proxy.client(key) as http:
-            prompts = over(client).prompts
+            prompts = Client(client).prompts
             progress(f"quick commands, {api}")
             quick = await _quick_commands(prompts, http, transport, api, effort)
             progress(f"output of a command, {api}")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import anyio.lowlevel
-from sandbox_client._client import over
+from sandbox_client._client import Client
 from sandbox_client._config import Config
 from sandbox_client._proxy import Proxy
 from sandbox_client._waiting import Timing
@@ -71,7 +71,7 @@ async def _follow(fake: FakeProxy, clock: ManualClock, minutes: int) -> int:
     timing = Timing(clock=lambda: clock.now().timestamp(), sleep=sleep, now=clock.now)
     config = Config(proxy_url=fake.url, api_key=KEY)
     async with Proxy(config, transport=transport, sleep=sleep) as proxy:
-        prompts = over(proxy, timing).prompts
+        prompts = Client(proxy, timing).prompts
         listener = OutputListener(_ignore_report)
         session = (await prompts.send(NAME, "work", wait_seconds=0, listener=listener)).session
         before = transport.count

@@ -1,7 +1,8 @@
-"""From the start of the MCP server to its list of tools and to a first call, and its memory."""
+"""Starts: of the MCP server until its list of tools and a first call, and of `remote-sandbox`."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tools.bench.measurement import Row, Target
+from tools.bench.servers import fake
 from tools.bench.stdio import session
-from tools.manifest import server_parameters
+from tools.manifest import ROOT, server_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +21,19 @@ if TYPE_CHECKING:
     from tools.bench.effort import Effort
 
 PYTHON = (sys.executable, "-c", "pass")
+LIST = ("sh", str(ROOT / "client/launch"), "remote-sandbox", "list")
+BARE_LIST = (sys.executable, "-m", "tools.bench.bare_list")
 EMPTY = (sys.executable, "-m", "tools.bench.empty_server")
 CALL: dict[str, object] = {"name": "list_sandboxes", "arguments": {}}
 NO_PROXY = {"REMOTE_SANDBOX_CONFIG": "/nonexistent/config.json"}  # a call is answered at once
 
 
 async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
+    """Measure the starts of the server and of the command line."""
+    return [*await _server(effort, progress), *await _command_line(effort, progress)]
+
+
+async def _server(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
     """Start the extension's server, Python alone and an empty server, alternately."""
     _, extension = server_parameters(NO_PROXY)
     command, environment = [extension.command, *extension.args], extension.env or {}
@@ -50,6 +59,23 @@ async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
     ]
 
 
+async def _command_line(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
+    """List the sandboxes with the terminal command and with httpx alone, alternately."""
+    listed: list[float] = []
+    bare: list[float] = []
+    async with fake() as proxy:
+        environment = {
+            "REMOTE_SANDBOX_PROXY_URL": proxy.url,
+            "REMOTE_SANDBOX_API_KEY": await proxy.new_sandbox("box"),
+        }
+        _run(LIST, environment)  # not measured, as above
+        for number in range(effort.starts):
+            progress(f"remote-sandbox list {number + 1} of {effort.starts}")
+            listed.append(_run(LIST, environment))
+            bare.append(_run(BARE_LIST, environment))
+    return [Row("remote-sandbox list", "ms", listed, bare, Target("≤", 1.2))]
+
+
 async def _start(
     command: Sequence[str], environment: Mapping[str, str], *, calls: bool = False
 ) -> tuple[float, float]:
@@ -64,7 +90,13 @@ async def _start(
         return elapsed, psutil.Process(server.pid).memory_info().rss / 1e6
 
 
-def _run(command: Sequence[str]) -> float:
+def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
     start = time.perf_counter()
-    subprocess.run(command, check=True)
+    subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     return (time.perf_counter() - start) * 1e3
