@@ -27,7 +27,7 @@ def main() -> None:
         serve()
         return
     gc.disable()  # importing creates thousands of classes, scanned again and again
-    from ._cli import run
+    from .cli.main import run
 
     gc.freeze()
     gc.enable()

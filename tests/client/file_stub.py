@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client._files.scripts import BLOCK, HOME
+from sandbox_client.files.shell_scripts import BLOCK, HOME
 
 from tests.client.statuses import ALPHA_READY, StatusRow
 from tests.client.stubs import executed, session_opened

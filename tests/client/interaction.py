@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client._backend import Backend
-from sandbox_client._client import Client
-from sandbox_client._proxy import Proxy
+from sandbox_client.client import Client
+from sandbox_client.client_provider import Backend
+from sandbox_client.http import Proxy
 
 from tests.client.stubs import FakeClock, fixed, timing_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox_client._config import Config
+    from sandbox_client.config import Config
 
     from tests.client.stubs import Handler
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from sandbox_client._errors import SandboxError
+from sandbox_client.errors import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox_client._errors import Verb
+    from sandbox_client.errors import Verb
 
 
 def format_verb(verb: Verb) -> str:

@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 import httpx
-from sandbox_client._client import Client
-from sandbox_client._config import Config
-from sandbox_client._message import Reply
-from sandbox_client._proxy import Proxy
-from sandbox_client._waiting import Timing
+from sandbox_client.api.message import Reply
+from sandbox_client.client import Client
+from sandbox_client.config import Config
+from sandbox_client.http import Proxy
+from sandbox_client.polling import Timing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from sandbox_client._sandboxes import Sandboxes
+    from sandbox_client.sandboxes import Sandboxes
 
 KEY = "sk_live_0123456789abcdefABCDEF_-01234567"
 URL = "http://proxy.test:8080/prefix"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client import _cli
-from sandbox_client._client import Client
-from sandbox_client._proxy import Proxy
+from sandbox_client.cli import main
+from sandbox_client.client import Client
+from sandbox_client.http import Proxy
 
 from tests.client.stubs import KEY, FakeClock, RouteStub, fixed, timing_on
 
 if TYPE_CHECKING:
     import pytest
-    from sandbox_client._config import Config
+    from sandbox_client.config import Config
 
     from tests.client.stubs import Answers, Handler
 
@@ -46,9 +46,9 @@ class Terminal:
             client = Client(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
             return fixed(client, pipes=pipes)
 
-        self._monkeypatch.setattr(_cli, "connect", connect)
+        self._monkeypatch.setattr(main, "connect", connect)
         try:
-            self.code = _cli.run(words)
+            self.code = main.run(words)
         except SystemExit as exc:
             self.code = exc.code
         self.out, self.err = self._capsys.readouterr()

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client._agent import command_line, template_fault
-from sandbox_client._config import DEFAULT_AGENT_COMMAND
-from sandbox_client._errors import ConfigError, InvalidInput
-from sandbox_client._runtime_wire import quote
+from sandbox_client.agent import command_line, template_fault
+from sandbox_client.api.runtime import quote
+from sandbox_client.config import DEFAULT_AGENT_COMMAND
+from sandbox_client.errors import ConfigError, InvalidInput
 
 from tests.client.secrecy import format_verb
 from tests.client.strategies import some_examples

@@ -15,8 +15,8 @@ import anyio.lowlevel
 import httpx
 import pytest
 from sandbox_client import __main__ as entry
-from sandbox_client import _waiting
-from sandbox_client._shown import masked
+from sandbox_client import polling
+from sandbox_client.masking import masked
 
 from tests.client.statuses import (
     ALPHA_ERROR,
@@ -564,7 +564,7 @@ def test_a_missing_agent_advises_to_install_it(terminal: Terminal) -> None:
 def test_an_unreachable_proxy_is_reported_while_waiting(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
 
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
@@ -802,7 +802,7 @@ def test_mcp_alone_starts_the_server_without_the_command_line(
         return called
 
     monkeypatch.setattr("sandbox_client.mcp_server.handshake.serve", note("server"))
-    monkeypatch.setattr("sandbox_client._cli.run", note("command line"))
+    monkeypatch.setattr("sandbox_client.cli.main.run", note("command line"))
     monkeypatch.setattr(sys, "argv", ["remote-sandbox", *argv])
 
     with contextlib.suppress(SystemExit):

@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import _config
-from sandbox_client._config import (
-    CERTIFICATES_VARIABLE,
-    CONFIG_VARIABLE,
-    VARIABLES,
-    Config,
-    load,
-)
-from sandbox_client._errors import ConfigError
+from sandbox_client import config as _config
+from sandbox_client.config import CERTIFICATES_VARIABLE, CONFIG_VARIABLE, VARIABLES, Config, load
+from sandbox_client.errors import ConfigError
 
 from tests.client.secrecy import chained_text, format_verb, shown_text
 from tests.client.strategies import any_json, many_examples, text_around_key

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client import _cli
-from sandbox_client._tools import TOOLS
+from sandbox_client.cli import main
+from sandbox_client.mcp_server.server import TOOLS
 
 from tests.client.interaction import StubAccess
 from tests.client.stubs import KEY, RecordedProgress, RouteStub, error_reply
@@ -17,9 +17,9 @@ from tests.client.tool_calls import assert_matches, is_json
 
 if TYPE_CHECKING:
     import pytest
-    from sandbox_client._client import Client
-    from sandbox_client._config import Config
-    from sandbox_client._tools.tool import Result
+    from sandbox_client.client import Client
+    from sandbox_client.config import Config
+    from sandbox_client.mcp_server.tool import Result
 
     from tests.client.stubs import Answers
 
@@ -121,8 +121,8 @@ def run(
     def connected(config: Config) -> Client:
         return StubAccess({}, RouteStub(played or answers())).connect(config)
 
-    monkeypatch.setattr(_cli, "connect", connected)
-    code = _cli.run(["doctor", *words])
+    monkeypatch.setattr(main, "connect", connected)
+    code = main.run(["doctor", *words])
     out, err = capsys.readouterr()
     assert KEY not in out + err
     return code, out

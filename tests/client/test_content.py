@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sandbox_client._content import ending, prompt_content
-from sandbox_client._excerpt import Excerpt
-from sandbox_client._prompts import Prompt
-from sandbox_client._runtime_wire import SIGNALS, Standing
+from sandbox_client.api.runtime import SIGNALS, Standing
+from sandbox_client.presentation import ending, prompt_content
+from sandbox_client.prompts import Prompt
+from sandbox_client.truncation import Excerpt
 
 RUNNING, KILLED, ENDED = Standing("running"), Standing("killed", 137), Standing("completed", 130)
 INT_AND_TERM = SIGNALS[:2]

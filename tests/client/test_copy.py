@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client._errors import (
+from sandbox_client.errors import (
     BrokenReply,
     DiskFailed,
     FileChanged,
@@ -16,8 +16,8 @@ from sandbox_client._errors import (
     NoSuchFile,
     SandboxError,
 )
-from sandbox_client._files.copy import MAX_BLOCKS, Copy
-from sandbox_client._files.scripts import BLOCK
+from sandbox_client.files.copy import MAX_BLOCKS, Copy
+from sandbox_client.files.shell_scripts import BLOCK
 
 from tests.client.file_stub import SandboxStub, file_error, file_reply, script_output
 from tests.client.stubs import client_over, error_reply
@@ -25,7 +25,7 @@ from tests.client.stubs import client_over, error_reply
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox_client._files.trees import Leaf, Tree
+    from sandbox_client.files.model import Leaf, Tree
 
 
 @dataclass

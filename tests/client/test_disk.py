@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from sandbox_client._errors import DiskFailed, FileChanged
-from sandbox_client._files import disk
+from sandbox_client.errors import DiskFailed, FileChanged
+from sandbox_client.files import local
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def digest(data: bytes) -> str:
 
 def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "f"
-    arriving = disk.Arriving(target, "0123abcd")
+    arriving = local.Arriving(target, "0123abcd")
     arriving.take(b"ne")
     arriving.take(b"w")
     assert not target.exists()
@@ -38,7 +38,7 @@ def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("size", "of"), [(3, b"old"), (4, b"new")])
 def test_a_file_of_another_size_or_hash_gets_no_name(tmp_path: Path, size: int, of: bytes) -> None:
-    arriving = disk.Arriving(tmp_path / "f", "0123abcd")
+    arriving = local.Arriving(tmp_path / "f", "0123abcd")
     arriving.take(b"new")
     with pytest.raises(FileChanged, match="is not what the sandbox has"):
         arriving.finish(size, digest(of), runs=False)
@@ -47,7 +47,7 @@ def test_a_file_of_another_size_or_hash_gets_no_name(tmp_path: Path, size: int, 
 
 
 def test_a_part_is_readable_by_its_owner_only(tmp_path: Path) -> None:
-    arriving = disk.Arriving(tmp_path / "f", "0123abcd")
+    arriving = local.Arriving(tmp_path / "f", "0123abcd")
     (part,) = tmp_path.iterdir()
     assert stat.S_IMODE(part.stat().st_mode) == 0o600
     arriving.discard()
@@ -55,7 +55,7 @@ def test_a_part_is_readable_by_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_and_leaves_no_part(tmp_path: Path) -> None:
-    arriving = disk.Arriving(tmp_path / "f", "0123abcd")
+    arriving = local.Arriving(tmp_path / "f", "0123abcd")
     (part,) = tmp_path.iterdir()
     full = os.open("/dev/full", os.O_WRONLY)
     written = next(each.fd for each in psutil.Process().open_files() if each.path == str(part))
@@ -70,7 +70,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_part(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"abcdef")
-    reading = disk.pieces(file, 2)
+    reading = local.pieces(file, 2)
     assert next(reading) == b"ab"
     file.write_bytes(b"abcdefgh")
     with pytest.raises(FileChanged, match="written to while it was copied"):
@@ -79,17 +79,17 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> Non
 
 def test_an_empty_file_is_one_empty_piece(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
-    assert list(disk.pieces(tmp_path / "f", 10)) == [b""]
+    assert list(local.pieces(tmp_path / "f", 10)) == [b""]
 
 
 @pytest.mark.parametrize("path", ["none", "a\0b"])
 def test_a_path_that_cannot_be_read_is_an_error(tmp_path: Path, path: str) -> None:
     with pytest.raises(DiskFailed, match=r"none cannot be read|cannot be a path"):
-        disk.survey(str(tmp_path / path))
+        local.survey(str(tmp_path / path))
 
 
 def arrive(target: Path, *, runs: bool = False) -> None:
-    arriving = disk.Arriving(target, "0123abcd")
+    arriving = local.Arriving(target, "0123abcd")
     arriving.take(b"new")
     arriving.finish(3, digest(b"new"), runs=runs)
 
@@ -120,7 +120,7 @@ def test_a_link_is_kept_and_its_target_is_replaced(tmp_path: Path, old: str | No
 def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("link")
     with pytest.raises(DiskFailed, match="Too many levels of symbolic links"):
-        disk.Arriving(tmp_path / "link", "0123abcd")
+        local.Arriving(tmp_path / "link", "0123abcd")
 
 
 def test_a_write_protected_file_is_not_replaced(
@@ -133,7 +133,7 @@ def test_a_write_protected_file_is_not_replaced(
 
     monkeypatch.setattr(os, "access", may)
     with pytest.raises(DiskFailed, match=re.escape(f"{tmp_path}/f is write-protected")) as caught:
-        disk.Arriving(tmp_path / "f", "0123abcd")
+        local.Arriving(tmp_path / "f", "0123abcd")
     assert "chmod u+w" in caught.value.advice
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
@@ -150,7 +150,7 @@ def test_parts_of_a_killed_copy_are_removed_after_an_hour(tmp_path: Path) -> Non
 
 def test_a_device_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(DiskFailed, match="/dev/null is neither a file nor a directory"):
-        disk.survey("/dev/null")
+        local.survey("/dev/null")
 
 
 def test_a_survey_lists_files_directories_and_skipped_entries(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_survey_lists_files_directories_and_skipped_entries(tmp_path: Path) ->
     (tmp_path / "link-to-nothing").symlink_to("none")
     os.mkfifo(tmp_path / "pipe")
 
-    tree = disk.survey(str(tmp_path))
+    tree = local.survey(str(tmp_path))
 
     assert [(leaf.path, leaf.size) for leaf in tree.files] == [("link-to-file", 3), ("deep/f", 3)]
     assert tree.directories == ("deep", "deep/empty")
@@ -176,7 +176,7 @@ def test_a_name_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"f-\xff")).touch()
 
     with pytest.raises(DiskFailed, match=r"A name on this machine is not UTF-8: 'f-\\udcff'"):
-        disk.survey(str(tmp_path))
+        local.survey(str(tmp_path))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("folder", "a directory"), ("pipe", "no file")])
@@ -185,4 +185,4 @@ def test_a_file_cannot_replace_anything_but_a_file(tmp_path: Path, name: str, ki
     os.mkfifo(tmp_path / "pipe")
 
     with pytest.raises(DiskFailed, match=f"{name} is {kind}, and a file should have that name"):
-        disk.Arriving(tmp_path / name, "0123abcd")
+        local.Arriving(tmp_path / name, "0123abcd")

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._backend import Backend
-from sandbox_client._client import connect
-from sandbox_client._doctor import examine, patient, summary
-from sandbox_client._doctor.finding import span
+from sandbox_client.client import connect
+from sandbox_client.client_provider import Backend
+from sandbox_client.diagnostics import examine, patient, summary
+from sandbox_client.diagnostics.finding import span
 
 from tests.client.interaction import StubAccess
 from tests.client.secrecy import is_one_printable_line
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sandbox_client._doctor import Finding
+    from sandbox_client.diagnostics import Finding
 
     from tests.client.stubs import Handler
 

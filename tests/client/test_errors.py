@@ -5,14 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from sandbox_client import _errors
-from sandbox_client._errors import (
-    Paused,
-    ProxyUnreachable,
-    SandboxError,
-    pluralize,
-    spell_verbs,
-)
+from sandbox_client import errors
+from sandbox_client.errors import Paused, ProxyUnreachable, SandboxError, spell_verbs
+from sandbox_client.text import pluralize
 
 from tests.client.secrecy import format_verb
 
@@ -21,11 +16,11 @@ def _tree(root: type[SandboxError]) -> list[type[SandboxError]]:
     return [root, *(each for child in root.__subclasses__() for each in _tree(child))]
 
 
-_PUBLIC = [each for each in _tree(SandboxError) if each.__module__ == _errors.__name__]
+_PUBLIC = [each for each in _tree(SandboxError) if each.__module__ == errors.__name__]
 
 
 def test_the_tree_at_the_head_of_the_module_has_every_error() -> None:
-    drawn = re.findall(r"^[ │├└─]*([A-Z]\w+)(?:  .*)?$", _errors.__doc__ or "", re.MULTILINE)
+    drawn = re.findall(r"^[ │├└─]*([A-Z]\w+)(?:  .*)?$", errors.__doc__ or "", re.MULTILINE)
 
     assert sorted(drawn) == sorted(each.__name__ for each in _PUBLIC)
 

@@ -7,8 +7,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._excerpt import MAX_OUTPUT, head_and_tail, last_line, lines, page, tail
-from sandbox_client._output import Output, Part
+from sandbox_client.output import Output, Part
+from sandbox_client.text import last_line
+from sandbox_client.truncation import MAX_OUTPUT, head_and_tail, lines, page, tail
 
 from tests.client.strategies import many_examples
 

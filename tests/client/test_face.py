@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from sandbox_client._face import Face
-from sandbox_client._output import News
+from sandbox_client.cli.console import Face
+from sandbox_client.output import News
 
 
 @pytest.fixture

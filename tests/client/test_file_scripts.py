@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._errors import BrokenReply, FileRefused
-from sandbox_client._files import scripts
-from sandbox_client._files.scripts import BLOCK, Settling, Slice
-from sandbox_client._files.trees import Goal, Leaf, Tree, beside, goal, is_below, name_of
+from sandbox_client.errors import BrokenReply, FileRefused
+from sandbox_client.files import shell_scripts
+from sandbox_client.files.model import Goal, Leaf, Tree, beside, goal, is_below, name_of
+from sandbox_client.files.shell_scripts import BLOCK, Settling, Slice
 
 from tests.client.strategies import some_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox_client._files.scripts import Manner
+    from sandbox_client.files.shell_scripts import Manner
 
 
 def run(here: Path, command: str) -> str:
@@ -46,13 +46,13 @@ def settling(here: Path, name: str, data: bytes, sent: bytes, manner: Manner = "
 
 
 def settle(here: Path, name: str, manner: Manner = "plain", around: str = "{}") -> tuple[str, str]:
-    command = scripts.settle([settling(here, name, b"new" * 300, b"new" * 300, manner)])
-    return scripts.read_lines(run(here, around.format(command)))[0]
+    command = shell_scripts.settle([settling(here, name, b"new" * 300, b"new" * 300, manner)])
+    return shell_scripts.read_lines(run(here, around.format(command)))[0]
 
 
 def test_each_file_of_a_command_has_its_own_outcome(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    command = scripts.settle(
+    command = shell_scripts.settle(
         [
             settling(tmp_path, "good 'name' -", b"x", b"x"),
             settling(tmp_path, "short", b"x", b"xy"),
@@ -60,7 +60,7 @@ def test_each_file_of_a_command_has_its_own_outcome(tmp_path: Path) -> None:
             settling(tmp_path, "folder", b"x", b"x"),
         ]
     )
-    assert scripts.read_lines(run(tmp_path, command)) == {
+    assert shell_scripts.read_lines(run(tmp_path, command)) == {
         0: ("done", ""),
         1: ("differs", ""),
         2: ("differs", ""),
@@ -71,7 +71,7 @@ def test_each_file_of_a_command_has_its_own_outcome(tmp_path: Path) -> None:
 
 
 def test_a_command_is_one_line_without_aliases(tmp_path: Path) -> None:
-    command = scripts.settle([settling(tmp_path, "new\nline", b"", b"")])
+    command = shell_scripts.settle([settling(tmp_path, "new\nline", b"", b"")])
     assert command.isprintable()
     run(tmp_path, f"shopt -s expand_aliases; alias mv=false rm=false wc=false\n{command}")
     assert (tmp_path / "new\nline").exists()
@@ -82,8 +82,8 @@ def test_a_command_is_one_line_without_aliases(tmp_path: Path) -> None:
 def test_a_replaced_file_keeps_its_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, without: str
 ) -> None:
-    script = scripts._SETTLE.replace(without, "--none")  # pyright: ignore[reportPrivateUsage]  # other tools
-    monkeypatch.setattr(scripts, "_SETTLE", script)
+    script = shell_scripts._SETTLE.replace(without, "--none")  # pyright: ignore[reportPrivateUsage]  # other tools
+    monkeypatch.setattr(shell_scripts, "_SETTLE", script)
     (tmp_path / "f").touch()
     (tmp_path / "f").chmod(mode)
     assert settle(tmp_path, "f", "run") == ("done", "")
@@ -147,13 +147,13 @@ def test_parts_of_a_killed_copy_are_removed_after_an_hour(tmp_path: Path) -> Non
 
 def test_an_output_without_its_end_is_an_error_with_its_last_line() -> None:
     with pytest.raises(FileRefused, match="ended early: sh: not found"):
-        scripts.read_lines("@0 done\nsh: not found\n")
+        shell_scripts.read_lines("@0 done\nsh: not found\n")
     with pytest.raises(FileRefused, match="it printed nothing"):
-        scripts.read_lines("")
+        shell_scripts.read_lines("")
 
 
 def test_the_line_ends_of_a_terminal_are_accepted() -> None:
-    assert scripts.read_lines("noise\r\n@0 done\r\n@1 12 abc\r\n@end\r\n") == {
+    assert shell_scripts.read_lines("noise\r\n@0 done\r\n@1 12 abc\r\n@end\r\n") == {
         0: ("done", ""),
         1: ("12", "abc"),
     }
@@ -164,13 +164,13 @@ def test_a_path_outside_the_directory_is_refused(path: str) -> None:
     content = base64.b64encode(f"f1 ./{path}\0".encode()).decode()
     assert not is_below(path)
     with pytest.raises(BrokenReply, match="leads out of its directory"):
-        scripts.read_survey(content, "/sandbox", "x", is_file=False)
+        shell_scripts.read_survey(content, "/sandbox", "x", is_file=False)
 
 
 @some_examples
 @given(st.integers(0, 200 * BLOCK), st.integers(1, 40))
 def test_slices_cover_a_file_once(size: int, most: int) -> None:
-    slices = scripts.slices(0, Leaf("f", size), most)
+    slices = shell_scripts.slices(0, Leaf("f", size), most)
     blocks = [name for each in slices for name in each.names()]
     assert blocks == [f"0.{number}" for number in range(-(-size // BLOCK))]
     assert [each.is_last for each in slices] == [False] * (len(slices) - 1) + [True]
@@ -181,11 +181,11 @@ def test_a_file_is_packed_block_by_block_with_its_size_and_hash(tmp_path: Path) 
     data = bytes(range(256)) * (2 * BLOCK // 256) + b"end"
     (tmp_path / "f").write_bytes(data)
     (tmp_path / "scratch").mkdir()
-    command = scripts.pack("scratch", [Slice(7, Leaf("f", len(data)), 0, 3)])
-    told = scripts.read_lines(run(tmp_path, command))
+    command = shell_scripts.pack("scratch", [Slice(7, Leaf("f", len(data)), 0, 3)])
+    told = shell_scripts.read_lines(run(tmp_path, command))
     assert told == {7: (str(len(data)), hashlib.sha256(data).hexdigest())}
     blocks = [(tmp_path / "scratch" / f"7.{number}").read_text() for number in range(3)]
-    assert b"".join(map(scripts.read_block, blocks)) == data
+    assert b"".join(map(shell_scripts.read_block, blocks)) == data
 
 
 @pytest.mark.parametrize(
@@ -224,13 +224,13 @@ def test_a_name_that_is_not_utf_8_is_refused() -> None:
     content = base64.b64encode(b"f1 ./f-\xff\0").decode()
 
     with pytest.raises(FileRefused, match="A name in the sandbox is not UTF-8"):
-        scripts.read_survey(content, "/sandbox", "x", is_file=False)
+        shell_scripts.read_survey(content, "/sandbox", "x", is_file=False)
 
 
 def test_a_survey_is_read_with_its_kinds() -> None:
     content = base64.b64encode(b"d .\0d ./d\0x2 ./d/run\0t ./to\0l ./gone\0o ./pipe\0").decode()
 
-    tree = scripts.read_survey(content, "/b", "x", is_file=False)
+    tree = shell_scripts.read_survey(content, "/b", "x", is_file=False)
 
     assert tree.files == (Leaf("d/run", 2, runs=True),)
     assert tree.directories == ("d",)
@@ -239,16 +239,16 @@ def test_a_survey_is_read_with_its_kinds() -> None:
 
 def test_text_that_is_no_base64_is_refused() -> None:
     with pytest.raises(BrokenReply, match="base64 cannot be read"):
-        scripts.read_block("%")
+        shell_scripts.read_block("%")
 
 
 def test_directories_are_made_and_the_marker_is_removed(tmp_path: Path) -> None:
     (tmp_path / "marker").touch()
     (tmp_path / "file").touch()
 
-    output = run(tmp_path, scripts.arrange("marker", ["a/b", "file"]))
+    output = run(tmp_path, shell_scripts.arrange("marker", ["a/b", "file"]))
 
-    assert scripts.read_lines(output)[1][0] == "failed"
+    assert shell_scripts.read_lines(output)[1][0] == "failed"
     assert (tmp_path / "a/b").is_dir()
     assert not (tmp_path / "marker").exists()
 
@@ -256,7 +256,7 @@ def test_directories_are_made_and_the_marker_is_removed(tmp_path: Path) -> None:
 def test_the_size_of_a_file_is_measured(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"12345")
 
-    assert scripts.read_lines(run(tmp_path, scripts.measure("f"))) == {0: ("size", "5")}
+    assert shell_scripts.read_lines(run(tmp_path, shell_scripts.measure("f"))) == {0: ("size", "5")}
 
 
 def test_a_scratch_directory_and_parts_are_removed(tmp_path: Path) -> None:
@@ -264,8 +264,8 @@ def test_a_scratch_directory_and_parts_are_removed(tmp_path: Path) -> None:
     (tmp_path / "scratch/f").touch()
     (tmp_path / "part").touch()
 
-    run(tmp_path, scripts.remove_scratch("scratch"))
-    run(tmp_path, scripts.remove(["part", "none"]))
+    run(tmp_path, shell_scripts.remove_scratch("scratch"))
+    run(tmp_path, shell_scripts.remove(["part", "none"]))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -275,10 +275,10 @@ def test_a_directory_is_surveyed_by_its_script(tmp_path: Path) -> None:
     (tmp_path / "tree/d/f").write_bytes(b"abc")
     (tmp_path / "tree/link").symlink_to("d")
 
-    output = run(tmp_path / "tree", scripts.survey("scratch", ".").replace('"$HOME"', ".."))
+    output = run(tmp_path / "tree", shell_scripts.survey("scratch", ".").replace('"$HOME"', ".."))
 
-    assert scripts.read_lines(output) == {}
+    assert shell_scripts.read_lines(output) == {}
     listed = (tmp_path / "scratch/list").read_text()
-    tree = scripts.read_survey(listed, "/b", "tree", is_file=False)
+    tree = shell_scripts.read_survey(listed, "/b", "tree", is_file=False)
     assert (tree.files, tree.directories) == ((Leaf("d/f", 3),), ("d",))
     assert [each.path for each in tree.skipped] == ["link"]

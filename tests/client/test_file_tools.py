@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client._errors import SandboxError
-from sandbox_client._tools.speech import render_error
+from sandbox_client.errors import SandboxError
+from sandbox_client.mcp_server.speech import render_error
 
 from tests.client.file_stub import SandboxStub, file_reply
 from tests.client.stubs import RecordedProgress, client_over
 from tests.client.tool_calls import TOOLS_BY_NAME, LentClient, assert_matches
 
 if TYPE_CHECKING:
-    from sandbox_client._tools.tool import Result
+    from sandbox_client.mcp_server.tool import Result
 
 
 async def call(sandbox: SandboxStub, name: str, **arguments: object) -> Result:

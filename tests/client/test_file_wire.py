@@ -9,8 +9,9 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _file_wire
-from sandbox_client._errors import (
+from sandbox_client.api import files
+from sandbox_client.api.message import Reply
+from sandbox_client.errors import (
     BrokenReply,
     FileRefused,
     InvalidInput,
@@ -19,7 +20,6 @@ from sandbox_client._errors import (
     SandboxError,
     WrongKind,
 )
-from sandbox_client._message import Reply
 
 from tests.client.strategies import some_examples
 from tests.client.stubs import KEY
@@ -42,8 +42,8 @@ def fault(kind: str, said: str = "no", *, retryable: bool = False) -> Reply:
 
 
 def test_a_read_request_holds_line_numbers_only_if_given() -> None:
-    assert _file_wire.read("box", "/f").body == {"file": "/f"}
-    some = _file_wire.read("box", "/f", start=0, end=3)
+    assert files.read("box", "/f").body == {"file": "/f"}
+    some = files.read("box", "/f", start=0, end=3)
     assert some.body == {"file": "/f", "start_line": 0, "end_line": 3}
     assert (some.method, some.path, some.operation) == (
         "POST",
@@ -53,10 +53,10 @@ def test_a_read_request_holds_line_numbers_only_if_given() -> None:
 
 
 def test_only_an_append_is_not_repeatable() -> None:
-    assert _file_wire.read("box", "/f").repeatable
-    assert _file_wire.listing("box", "/").repeatable
-    assert _file_wire.write("box", "/f", b"", append=False).repeatable
-    assert not _file_wire.write("box", "/f", b"", append=True).repeatable
+    assert files.read("box", "/f").repeatable
+    assert files.listing("box", "/").repeatable
+    assert files.write("box", "/f", b"", append=False).repeatable
+    assert not files.write("box", "/f", b"", append=True).repeatable
 
 
 _paths = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4_000).filter(
@@ -67,9 +67,9 @@ _paths = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size
 @some_examples
 @given(_paths, st.integers(1, 255))
 def test_a_full_piece_is_under_100_kb_for_any_path(path: str, byte: int) -> None:
-    whole = _file_wire.absolute(path)
-    piece = bytes([byte]) * _file_wire.room(whole)
-    request = _file_wire.write("box", whole, piece, append=True)
+    whole = files.absolute(path)
+    piece = bytes([byte]) * files.room(whole)
+    request = files.write("box", whole, piece, append=True)
     sent = httpx.Request("POST", "http://proxy.test", json=request.body).content
     assert 50_000 < len(sent) < 100_000
     assert base64.b64decode(json.loads(sent)["content"]) == piece
@@ -87,13 +87,13 @@ def test_a_full_piece_is_under_100_kb_for_any_path(path: str, byte: int) -> None
     ],
 )
 def test_a_relative_path_starts_in_the_working_directory(path: str, whole: str) -> None:
-    assert _file_wire.absolute(path) == whole
+    assert files.absolute(path) == whole
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5_000, "é" * 2_500])
 def test_an_invalid_path_is_refused(path: str) -> None:
     with pytest.raises(InvalidInput):
-        _file_wire.absolute(path)
+        files.absolute(path)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_invalid_path_is_refused(path: str) -> None:
 )
 def test_each_error_type_has_its_class_and_advice(kind: str, error: type[SandboxError]) -> None:
     with pytest.raises(error, match="The sandbox could not write /sandbox/f: disk on fire") as told:
-        _file_wire.read_content(fault(kind, "disk on fire"))
+        files.read_content(fault(kind, "disk on fire"))
     assert type(told.value) is error
     assert told.value.advice
     assert not told.value.retryable
@@ -121,26 +121,26 @@ def test_each_error_type_has_its_class_and_advice(kind: str, error: type[Sandbox
 
 def test_a_retryable_error_is_marked() -> None:
     with pytest.raises(FileRefused) as told:
-        _file_wire.read_listing(fault("io_error", retryable=True))
+        files.read_listing(fault("io_error", retryable=True))
     assert told.value.retryable
 
 
 def test_an_error_is_one_line_without_the_key() -> None:
     with pytest.raises(FileRefused) as told:
-        _file_wire.read_content(fault("io_error", f"a\n\x1b[2J{KEY}"))
+        files.read_content(fault("io_error", f"a\n\x1b[2J{KEY}"))
     assert KEY not in told.value.message
     assert told.value.message.isprintable()
 
 
 def test_an_error_without_details_has_its_message() -> None:
     with pytest.raises(FileRefused, match="could not do it to the file: it broke"):
-        _file_wire.read_content(reply(None, success=False, message="it broke"))
+        files.read_content(reply(None, success=False, message="it broke"))
 
 
 def test_a_short_write_is_an_error() -> None:
-    _file_wire.read_written(reply({"file": "/f", "bytes_written": 3}), 3)
+    files.read_written(reply({"file": "/f", "bytes_written": 3}), 3)
     with pytest.raises(BrokenReply, match="wrote 2 bytes of 3"):
-        _file_wire.read_written(reply({"file": "/f", "bytes_written": 2}), 3)
+        files.read_written(reply({"file": "/f", "bytes_written": 2}), 3)
 
 
 def test_a_listing_has_names_sizes_and_whether_it_is_whole() -> None:
@@ -148,10 +148,10 @@ def test_a_listing_has_names_sizes_and_whether_it_is_whole() -> None:
         {"name": "a", "is_directory": True, "size": None},
         {"name": "b\ud800", "is_directory": False, "size": 7},
     ]
-    listing = _file_wire.read_listing(reply({"path": "/", "files": rows}))
-    assert listing.entries == (_file_wire.Entry("a", True), _file_wire.Entry("b?", False, 7))
+    listing = files.read_listing(reply({"path": "/", "files": rows}))
+    assert listing.entries == (files.Entry("a", True), files.Entry("b?", False, 7))
     assert listing.is_whole
-    assert not _file_wire.read_listing(reply({"files": [], "truncated": True})).is_whole
+    assert not files.read_listing(reply({"files": [], "truncated": True})).is_whole
 
 
 @some_examples
@@ -162,6 +162,6 @@ def test_a_listing_has_names_sizes_and_whether_it_is_whole() -> None:
     )
 )
 def test_any_other_reply_is_a_sandbox_error(data: object) -> None:
-    for read in (_file_wire.read_content, _file_wire.read_listing):
+    for read in (files.read_content, files.read_listing):
         with pytest.raises(SandboxError):
             read(reply({"content": data, "files": [data]} if not isinstance(data, str) else data))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client._errors import (
+from sandbox_client.errors import (
     FileChanged,
     FileRefused,
     NotText,
@@ -18,14 +18,14 @@ from sandbox_client._errors import (
     RateLimited,
     SandboxError,
 )
-from sandbox_client._files.files import MAX_LINES, pieces_of
+from sandbox_client.files.remote import MAX_LINES, pieces_of
 
 from tests.client.file_stub import LostReply, SandboxStub, file_error, file_reply, script_output
 from tests.client.statuses import ALPHA_PAUSED
 from tests.client.stubs import FakeClock, client_over, error_reply, executed
 
 if TYPE_CHECKING:
-    from sandbox_client._file_wire import Listing
+    from sandbox_client.api.files import Listing
 
 PIECE = 72_000  # bytes in one request
 

@@ -10,13 +10,7 @@ from typing import Any
 
 import pytest
 import sandbox_client
-from sandbox_client.mcp_server.handshake import (
-    REPLAYED,
-    Handshake,
-    Unsure,
-    read_snapshot,
-    serve,
-)
+from sandbox_client.mcp_server.handshake import REPLAYED, Handshake, Unsure, read_snapshot, serve
 
 from tools.snapshot import CLIENT, answers, envelope, opening, requests, snapshot
 
@@ -199,8 +193,9 @@ def test_the_handshake_imports_no_heavy_module() -> None:
 def test_the_server_imports_only_what_it_uses_of_mcp() -> None:
     program = (
         "import sys; from sandbox_client.mcp_server.deferred_packages import defer;"
-        " defer('mcp', 'mcp.server'); import sandbox_client._server; loaded = set(sys.modules);"
-        " import mcp; print(mcp.server.MCPServer.__name__, mcp.Client.__name__, *loaded)"
+        " defer('mcp', 'mcp.server'); from sandbox_client.mcp_server import server;"
+        " loaded = set(sys.modules); import mcp;"
+        " print(mcp.server.MCPServer.__name__, mcp.Client.__name__, *loaded)"
     )
     package = str(Path(sandbox_client.__file__).parent.parent)
     names = subprocess.check_output(

@@ -8,8 +8,10 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _waiting, _wire
-from sandbox_client._errors import (
+from sandbox_client import polling
+from sandbox_client.api import sandboxes
+from sandbox_client.api.sandboxes import Sandbox
+from sandbox_client.errors import (
     BrokenReply,
     DeadlineExceeded,
     KeyRejected,
@@ -19,7 +21,8 @@ from sandbox_client._errors import (
     RateLimited,
     SandboxError,
 )
-from sandbox_client._lifecycle import (
+from sandbox_client.polling import Timing, intervals
+from sandbox_client.readiness import (
     READY_DEADLINE,
     State,
     WaitResult,
@@ -27,8 +30,6 @@ from sandbox_client._lifecycle import (
     state_of,
     wait_for_state,
 )
-from sandbox_client._waiting import Timing, intervals
-from sandbox_client._wire import Sandbox
 
 from tests.client.statuses import (
     ALPHA_FAILED,
@@ -49,7 +50,7 @@ from tests.client.stubs import FakeClock, RecordedProgress, as_reply, timing_on
 
 
 def sandbox(row: StatusRow) -> Sandbox:
-    return _wire.read_sandbox(as_reply(row.response()))
+    return sandboxes.read_sandbox(as_reply(row.response()))
 
 
 class StatusSequence:
@@ -307,7 +308,7 @@ async def test_a_slow_poll_does_not_extend_the_wait(
 async def test_a_slow_poll_reports_the_last_reason(
     seen: bool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
     told = anyio.Event()
     progress = RecordedProgress()
     looks = [ALPHA_PENDING, ALPHA_READY] if seen else [ALPHA_READY]

@@ -12,16 +12,10 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _login
-from sandbox_client._commands.login import Login
-from sandbox_client._errors import (
-    ConfigError,
-    InvalidInput,
-    KeyRejected,
-    ProxyFailed,
-    SandboxError,
-)
-from sandbox_client._face import Face
+from sandbox_client import accounts
+from sandbox_client.cli.console import Face
+from sandbox_client.cli.login import Login
+from sandbox_client.errors import ConfigError, InvalidInput, KeyRejected, ProxyFailed, SandboxError
 
 from tests.client.interaction import ScriptedUser, StubAccess
 from tests.client.secrecy import chained_text
@@ -360,7 +354,7 @@ async def test_an_admin_key_makes_a_user_and_a_key_and_is_not_kept(
 
     assert conversation.written == {"proxyUrl": URL, "apiKey": OLD_KEY}
     assert conversation.proxy.keys[OLD_KEY] == "ben"
-    assert conversation.proxy.named == [_login.key_name()]
+    assert conversation.proxy.named == [accounts.key_name()]
     assert "User 'ben' was made." in conversation.err
     assert "The key is ben's." in conversation.out
     assert ADMIN not in conversation.path.read_text()
@@ -495,18 +489,18 @@ async def test_an_echoed_admin_key_is_not_shown(
     ],
 )
 def test_a_local_user_name_is_converted(local: str, name: str) -> None:
-    assert _login.user_name_of(local) == name
+    assert accounts.user_name_of(local) == name
 
 
 @some_examples
 @given(local=st.text(max_size=80))
 def test_a_converted_user_name_is_valid_or_empty(local: str) -> None:
-    name = _login.user_name_of(local)
+    name = accounts.user_name_of(local)
 
-    assert not name or _login.check_user_name(name) == name
+    assert not name or accounts.check_user_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "Ada", "-ada", "ada-", "a.b", "a" * 59, "ada\n", "../x"])
 def test_an_invalid_user_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="cannot be a user's name"):
-        _login.check_user_name(name)
+        accounts.check_user_name(name)

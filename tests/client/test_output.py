@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import _output
-from sandbox_client._output import News, Output, Page, Part, Recorder
+from sandbox_client import output
+from sandbox_client.output import News, Output, Page, Part, Recorder
 
 from tests.client.strategies import many_examples
 
@@ -105,32 +105,32 @@ def test_positions_that_are_gone_are_counted_after_a_position() -> None:
 
 
 def test_an_output_within_the_bounds_is_recorded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_output, "MAX_HEAD", 4)
-    monkeypatch.setattr(_output, "MAX_TAIL", 4)
+    monkeypatch.setattr(output, "MAX_HEAD", 4)
+    monkeypatch.setattr(output, "MAX_TAIL", 4)
 
-    output = recorded("aé", "", "ééé", "bc")
+    found = recorded("aé", "", "ééé", "bc")
 
-    assert output == Output(0, (Part(0, "aéééébc", 11),), unit="bytes")
-    assert output.is_whole
+    assert found == Output(0, (Part(0, "aéééébc", 11),), unit="bytes")
+    assert found.is_whole
 
 
 @many_examples
 @given(pieces=st.lists(texts, max_size=6))
 def test_of_a_longer_output_the_head_and_the_tail_are_recorded(pieces: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_output, "MAX_HEAD", 5)
-        patch.setattr(_output, "MAX_TAIL", 6)
-        output = recorded(*pieces)
+        patch.setattr(output, "MAX_HEAD", 5)
+        patch.setattr(output, "MAX_TAIL", 6)
+        found = recorded(*pieces)
     text = "".join(pieces)
 
-    assert output.end == len(text.encode())
+    assert found.end == len(text.encode())
     if len(text) <= 11:
-        assert output.text == text
+        assert found.text == text
     else:
-        head, tail = output.parts
+        head, tail = found.parts
         assert (head.text, tail.text) == (text[:5], text[-6:])
         assert tail.start == len(text[:-6].encode())
-    assert output.gone == 0, "it can be read again"
+    assert found.gone == 0, "it can be read again"
 
 
 def test_a_recorder_counts_the_gaps_that_the_runtime_tells() -> None:
@@ -138,7 +138,7 @@ def test_a_recorder_counts_the_gaps_that_the_runtime_tells() -> None:
     for news in (News("ab", 102), News("c", 110, gone=7), News("", 120, gone=10)):
         recorder.add(news)
 
-    output = recorder.output()
+    found = recorder.output()
 
-    assert output.parts == (Part(100, "ab", 102), Part(109, "c", 110))
-    assert (output.start, output.gone, recorder.end) == (100, 17, 120)
+    assert found.parts == (Part(100, "ab", 102), Part(109, "c", 110))
+    assert (found.start, found.gone, recorder.end) == (100, 17, 120)

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import _file_wire
-from sandbox_client._errors import (
+from sandbox_client.api import files
+from sandbox_client.api.runtime import Task
+from sandbox_client.errors import (
     FileRefused,
     InputUnreadable,
     ProxyFailed,
     SandboxError,
     SessionBusy,
 )
-from sandbox_client._parcel import HOME, exported, send_ahead
-from sandbox_client._runtime_wire import Task
-from sandbox_client._waiting import Timing
-from sandbox_client._watch import OutputListener, Watch
+from sandbox_client.execution.follower import OutputListener, Watch
+from sandbox_client.execution.parcel import HOME, exported, send_ahead
+from sandbox_client.polling import Timing
 
 from tests.client.file_stub import file_error, file_reply
 from tests.client.runtime_stub import RuntimeStub
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from sandbox_client._parcel import Read
-    from sandbox_client._prompts import Prompt
-    from sandbox_client._runtime_wire import Parcel
+    from sandbox_client.api.runtime import Parcel
+    from sandbox_client.execution.parcel import Read
+    from sandbox_client.prompts import Prompt
 
-PIECE = _file_wire.room(f"{HOME}/.remote-sandbox-01234567/run.00000000")
+PIECE = files.room(f"{HOME}/.remote-sandbox-01234567/run.00000000")
 
 # What a client left there that was killed a day ago.
 SWEEP = 'find "$HOME"/.remote-sandbox-* -maxdepth 0 -mmin +1440 -exec rm -rf {} + 2>/dev/null'

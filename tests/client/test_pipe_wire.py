@@ -8,17 +8,17 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _pipe_wire
-from sandbox_client._errors import BrokenReply, ProxyFailed
-from sandbox_client._output import News
-from sandbox_client._pipe_wire import SURELY_WHOLE, Piece
-from sandbox_client._runtime_wire import ENVIRONMENT, Parcel, SessionRow, Standing, Task, read_done
+from sandbox_client.api import pipes
+from sandbox_client.api.pipes import SURELY_WHOLE, Piece
+from sandbox_client.api.runtime import ENVIRONMENT, Parcel, SessionRow, Standing, Task, read_done
+from sandbox_client.errors import BrokenReply, ProxyFailed
+from sandbox_client.output import News
 
 from tests.client.strategies import some_examples
 from tests.client.stubs import COMMAND, as_reply, piped, piped_output, session_opened
 
 if TYPE_CHECKING:
-    from sandbox_client._message import Request
+    from sandbox_client.api.message import Request
 
 DIRECTORY = '"$HOME"/.remote-sandbox-0123abcd'
 SCRIPT = f'"$(cat {DIRECTORY}/run || echo false; rm -rf {DIRECTORY})"'
@@ -29,17 +29,17 @@ RUNNING = Standing("running", None, "make")
 RUN = 'exec -a bash "$BASH" -c -- '
 _REQUESTS: dict[str, tuple[Request, str, object]] = {
     "open": (
-        _pipe_wire.open_session("box", "s1"),
+        pipes.open_session("box", "s1"),
         f"POST {BASH}/sessions/create",
         {"session_id": "s1", "exec_dir": "/sandbox"},
     ),
     "execute": (
-        _pipe_wire.execute("box", "s1", Task("a\nb")),
+        pipes.execute("box", "s1", Task("a\nb")),
         f"POST {BASH}/exec",
         ANSWER | {"command": f"{RUN}$'a\\012b' </dev/null"},
     ),
     "execute with all": (
-        _pipe_wire.execute("box", "s1", Task("ls", "/x", {"A": "1", "PAGER": "less"}, 600.0)),
+        pipes.execute("box", "s1", Task("ls", "/x", {"A": "1", "PAGER": "less"}, 600.0)),
         f"POST {BASH}/exec",
         ANSWER
         | {
@@ -50,22 +50,22 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
         },
     ),
     "execute with a parcel": (
-        _pipe_wire.execute("box", "s1", Task("sort\n-u", parcel=Parcel(DIRECTORY, True))),
+        pipes.execute("box", "s1", Task("sort\n-u", parcel=Parcel(DIRECTORY, True))),
         f"POST {BASH}/exec",
         ANSWER | {"command": f"{{ {RUN}{SCRIPT}; }} <{DIRECTORY}/in  # sort -u"},
     ),
     "execute an own command": (
-        _pipe_wire.execute("box", "s1", Task("mkdir x", is_own=True)),
+        pipes.execute("box", "s1", Task("mkdir x", is_own=True)),
         f"POST {BASH}/exec",
         ANSWER | {"command": "mkdir x"},
     ),
     "output": (
-        _pipe_wire.output("box", "s1", 3, 4),
+        pipes.output("box", "s1", 3, 4),
         f"POST {BASH}/output",
         {"session_id": "s1", "offset": 3, "stderr_offset": 4},
     ),
     "output with a long poll": (
-        _pipe_wire.output("box", "s1", 3, 4, wait=1.23456),
+        pipes.output("box", "s1", 3, 4, wait=1.23456),
         f"POST {BASH}/output",
         {
             "session_id": "s1",
@@ -76,12 +76,12 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
         },
     ),
     "kill": (
-        _pipe_wire.send_signal("box", "s1", "SIGINT"),
+        pipes.send_signal("box", "s1", "SIGINT"),
         f"POST {BASH}/kill",
         {"session_id": "s1", "signal": "SIGINT"},
     ),
-    "close": (_pipe_wire.close_session("box", "s1"), f"POST {BASH}/sessions/s1/close", None),
-    "list": (_pipe_wire.list_sessions("box"), f"GET {BASH}/sessions", None),
+    "close": (pipes.close_session("box", "s1"), f"POST {BASH}/sessions/s1/close", None),
+    "list": (pipes.list_sessions("box"), f"GET {BASH}/sessions", None),
 }
 
 
@@ -95,11 +95,11 @@ def test_the_requests_of_the_pipe_api(kind: str) -> None:
 
 
 def test_a_long_poll_tells_the_transport_how_long_it_waits() -> None:
-    assert _pipe_wire.output("box", "s1", 0, 0, wait=25.0).wait == 25.0
+    assert pipes.output("box", "s1", 0, 0, wait=25.0).wait == 25.0
 
 
 def test_both_streams_of_an_ended_command_are_read() -> None:
-    piece = _pipe_wire.read_executed(as_reply(piped("é\n", "oh\n", 3)))
+    piece = pipes.read_executed(as_reply(piped("é\n", "oh\n", 3)))
 
     assert piece == Piece(
         Standing("completed", 3, "make"),
@@ -127,15 +127,15 @@ def test_both_streams_of_an_ended_command_are_read() -> None:
     ids=["running", "pending", "by SIGTERM", "killed", "time limit", "own", "parcel"],
 )
 def test_the_standing_of_a_command_is_read(response: httpx.Response, standing: Standing) -> None:
-    assert _pipe_wire.read_executed(as_reply(response)) == Piece(standing)
+    assert pipes.read_executed(as_reply(response)) == Piece(standing)
 
 
 def test_streams_and_offsets_may_be_null() -> None:
     nothing = piped(stdout=None, stderr=None, offset=None, stderr_offset=None)
 
-    assert _pipe_wire.read_executed(as_reply(nothing)).news == ()
+    assert pipes.read_executed(as_reply(nothing)).news == ()
     text = piped(stdout="é", offset=None)
-    assert _pipe_wire.read_executed(as_reply(text)).news == (News("é", 2, unit="bytes"),)
+    assert pipes.read_executed(as_reply(text)).news == (News("é", 2, unit="bytes"),)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_streams_and_offsets_may_be_null() -> None:
     ids=["long", "with a gap"],
 )
 def test_an_answer_that_may_be_cut_is_read_again_by_its_offset(response: httpx.Response) -> None:
-    assert _pipe_wire.read_executed(as_reply(response)) == Piece(RUNNING)
+    assert pipes.read_executed(as_reply(response)) == Piece(RUNNING)
 
 
 def test_output_is_read_from_the_offsets_on() -> None:
     reply = as_reply(piped_output("é", 12, stderr="x", stderr_end=6))
 
-    piece = _pipe_wire.read_output(reply, 10, 5)
+    piece = pipes.read_output(reply, 10, 5)
 
     assert piece == Piece(
         RUNNING,
@@ -161,14 +161,14 @@ def test_output_is_read_from_the_offsets_on() -> None:
 
 @pytest.mark.parametrize(("text", "gone"), [("ab", 8), ("", 10)])
 def test_a_gap_before_the_text_is_told_as_gone(text: str, gone: int) -> None:
-    piece = _pipe_wire.read_output(as_reply(piped_output(text, 20)), 10, 0)
+    piece = pipes.read_output(as_reply(piped_output(text, 20)), 10, 0)
 
     assert piece.news == (News(text, 20, gone, unit="bytes"),)
 
 
 def test_replaced_bytes_are_no_gap() -> None:
     # Two bytes that are no UTF-8 take six as replacement characters.
-    piece = _pipe_wire.read_output(as_reply(piped_output("\ufffd\ufffd", 12)), 10, 0)
+    piece = pipes.read_output(as_reply(piped_output("\ufffd\ufffd", 12)), 10, 0)
 
     assert piece.news == (News("\ufffd\ufffd", 12, unit="bytes"),)
 
@@ -176,20 +176,20 @@ def test_replaced_bytes_are_no_gap() -> None:
 @pytest.mark.parametrize("end", [0, 9, 10])
 def test_an_offset_that_does_not_advance_is_a_broken_reply(end: int) -> None:
     with pytest.raises(BrokenReply, match="as offset, where the contract says the position after"):
-        _pipe_wire.read_output(as_reply(piped_output("ab", end)), 10, 0)
+        pipes.read_output(as_reply(piped_output("ab", end)), 10, 0)
 
 
 def test_a_session_that_has_run_nothing_is_empty() -> None:
     nothing = as_reply(piped_output(status=""))
 
-    assert _pipe_wire.read_output(nothing, 0, 0) == Piece(Standing("empty"))
+    assert pipes.read_output(nothing, 0, 0) == Piece(Standing("empty"))
 
 
 def test_an_offset_behind_the_end_brings_the_end() -> None:
     reply = as_reply(piped_output(end=7, stderr_end=9, status="completed", exit_code=2))
-    after_all = _pipe_wire.AFTER_ALL
+    after_all = pipes.AFTER_ALL
 
-    piece = _pipe_wire.read_output(reply, after_all, after_all)
+    piece = pipes.read_output(reply, after_all, after_all)
 
     assert piece == Piece(Standing("completed", 2, "make"), ends=(7, 9))
 
@@ -200,7 +200,7 @@ def test_the_offsets_of_pieces_never_lose_a_byte(data: bytes, cuts: list[int]) -
     text, offset, gone = "", 0, 0
     for cut in [*sorted(min(cut, len(data)) for cut in cuts), len(data)]:
         sent = piped_output(data[offset:cut].decode(errors="replace"), cut)
-        for news in _pipe_wire.read_output(as_reply(sent), offset, 0).news:
+        for news in pipes.read_output(as_reply(sent), offset, 0).news:
             text, offset, gone = text + news.text, news.end, gone + (news.gone or 0)
 
     assert (offset, gone) == (len(data), 0)
@@ -223,13 +223,13 @@ def test_an_answer_with_a_wrong_field_names_the_field(data: object, words: str) 
     reply = as_reply(httpx.Response(200, json={"success": True, "data": data}))
 
     with pytest.raises(BrokenReply, match=words):
-        _pipe_wire.read_executed(reply)
+        pipes.read_executed(reply)
 
 
 def test_an_answer_without_success_is_a_failure_with_its_message() -> None:
     refused = httpx.Response(200, json={"success": False, "message": "no room"})
 
-    for read in (_pipe_wire.read_executed, read_done):
+    for read in (pipes.read_executed, read_done):
         with pytest.raises(ProxyFailed, match="no room"):
             read(as_reply(refused))
 
@@ -250,7 +250,7 @@ def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
     data = {"sessions": rows} if is_wrapped else rows
     reply = as_reply(httpx.Response(200, json={"success": True, "data": data}))
 
-    assert _pipe_wire.read_sessions(reply) == [
+    assert pipes.read_sessions(reply) == [
         SessionRow("s1", False),
         SessionRow(COMMAND, True, "make", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
     ]
@@ -258,4 +258,4 @@ def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
 
 def test_a_list_of_sessions_is_one() -> None:
     with pytest.raises(BrokenReply, match="a list of sessions"):
-        _pipe_wire.read_sessions(as_reply(session_opened()))
+        pipes.read_sessions(as_reply(session_opened()))

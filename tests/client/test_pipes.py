@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client import _cancellation, _pipes
-from sandbox_client._content import ending, out_of_sight
-from sandbox_client._errors import (
+from sandbox_client.api.pipes import AFTER_ALL
+from sandbox_client.api.runtime import SIGNALS
+from sandbox_client.errors import (
     CommandLost,
     NoSuchPosition,
     ProxyFailed,
@@ -18,13 +18,13 @@ from sandbox_client._errors import (
     SandboxError,
     SessionGone,
 )
-from sandbox_client._output import News, Output, Part
-from sandbox_client._pipe_wire import AFTER_ALL
-from sandbox_client._pipes import AFTER_NEWS
-from sandbox_client._proxy import LongPolls
-from sandbox_client._runtime_wire import SIGNALS
-from sandbox_client._shown import masked
-from sandbox_client._watch import OutputListener
+from sandbox_client.execution import cancellation, pipes
+from sandbox_client.execution.follower import OutputListener
+from sandbox_client.execution.pipes import AFTER_NEWS
+from sandbox_client.http import LongPolls
+from sandbox_client.masking import masked
+from sandbox_client.output import News, Output, Part
+from sandbox_client.presentation import ending, out_of_sight
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
 from tests.client.stubs import (
@@ -64,8 +64,8 @@ from tests.client.stubs import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_client._client import Client
-    from sandbox_client._prompts import Prompt
+    from sandbox_client.client import Client
+    from sandbox_client.prompts import Prompt
 
 GET = "GET /api/sandboxes/box"
 NO_API = error_reply(404, "Not Found")
@@ -364,8 +364,8 @@ async def hang(_: httpx.Request) -> httpx.Response:
 def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give looks and signals a hundredth of a second of real time."""
     for name in ("LOOK_DEADLINE", "FIRST_LOOK_DEADLINE"):
-        monkeypatch.setattr(_cancellation, name, 0.01)
-    monkeypatch.setattr(_pipes, "SIGNAL_DEADLINE", 0.01)
+        monkeypatch.setattr(cancellation, name, 0.01)
+    monkeypatch.setattr(pipes, "SIGNAL_DEADLINE", 0.01)
 
 
 @pytest.mark.usefixtures("short_deadlines")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client._commands.prompts import exit_status, read_input, variables
-from sandbox_client._errors import InputUnreadable, InvalidInput
-from sandbox_client._runtime_wire import ENVIRONMENT, Standing
+from sandbox_client.api.runtime import ENVIRONMENT, Standing
+from sandbox_client.cli.prompts import exit_status, read_input, variables
+from sandbox_client.errors import InputUnreadable, InvalidInput
 
 from tests.client.runtime_stub import RuntimeStub
 from tests.client.stubs import (

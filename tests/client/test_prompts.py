@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client import _cancellation, _proxy, _remote_command, _terminal, _waiting
-from sandbox_client._client import Client
-from sandbox_client._errors import (
+from sandbox_client import http, polling
+from sandbox_client.api.runtime import SIGNALS, Standing
+from sandbox_client.client import Client
+from sandbox_client.errors import (
     CommandLost,
     DeadlineExceeded,
     InvalidInput,
@@ -25,10 +26,10 @@ from sandbox_client._errors import (
     SessionGone,
     Undelivered,
 )
-from sandbox_client._prompts import ASK_AGAIN, SETTLE
-from sandbox_client._runtime_wire import SIGNALS, Standing
-from sandbox_client._shown import masked
-from sandbox_client._watch import OutputListener
+from sandbox_client.execution import cancellation, remote_command, terminal
+from sandbox_client.execution.follower import OutputListener
+from sandbox_client.masking import masked
+from sandbox_client.prompts import ASK_AGAIN, SETTLE
 
 from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
 from tests.client.stubs import (
@@ -62,9 +63,9 @@ from tests.client.stubs import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox_client._output import News
-    from sandbox_client._prompts import Prompt
-    from sandbox_client._runtime_wire import Signal
+    from sandbox_client.api.runtime import Signal
+    from sandbox_client.output import News
+    from sandbox_client.prompts import Prompt
 
 GET = "GET /api/sandboxes/box"
 RUNNING = executed("", None, "running")
@@ -79,7 +80,7 @@ LOST: dict[str, Answer] = {
     "cut": httpx.RemoteProtocolError("Server disconnected"),
     "no JSON": httpx.Response(200, text="ok"),
     "no status": httpx.Response(200, json={"success": True, "data": {}}),
-    "too large": httpx.Response(200, content=b"x" * (_proxy.MAX_REPLY_BYTES + 1)),
+    "too large": httpx.Response(200, content=b"x" * (http.MAX_REPLY_BYTES + 1)),
 }
 in_both_profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda it: str(it.name))
 
@@ -468,7 +469,7 @@ async def test_a_transient_failure_delays_the_next_view(clock: FakeClock) -> Non
 async def test_a_hanging_view_does_not_extend_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_terminal, "LOOK_DEADLINE", 0.02)  # real seconds, which the look takes
+    monkeypatch.setattr(terminal, "LOOK_DEADLINE", 0.02)  # real seconds, which the look takes
 
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
@@ -489,10 +490,10 @@ async def test_a_hanging_view_does_not_extend_the_wait(
 async def test_a_view_that_does_not_end_does_not_extend_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (_remote_command, _terminal, _cancellation):
+    for module in (remote_command, terminal, cancellation):
         monkeypatch.setattr(module, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
         monkeypatch.setattr(module, "LOOK_DEADLINE", 0.02)
-    monkeypatch.setattr(_terminal, "SIGNAL_DEADLINE", 0.02)
+    monkeypatch.setattr(terminal, "SIGNAL_DEADLINE", 0.02)
     listener = OutputListener(RecordedProgress())
 
     async def proxy(_: httpx.Request) -> httpx.Response:
@@ -532,7 +533,7 @@ async def test_a_pause_during_a_command_ends_the_wait_and_names_the_session(
 async def test_progress_shows_the_last_line_of_the_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
     told, progress = anyio.Event(), RecordedProgress()
 
     async def report(elapsed: float, limit: float | None, reason: str) -> None:
@@ -560,7 +561,7 @@ async def test_progress_shows_the_last_line_of_the_output(
 
 
 async def test_progress_comes_at_least_every_two_seconds() -> None:
-    assert _waiting.REPORT_INTERVAL < 2.0
+    assert polling.REPORT_INTERVAL < 2.0
 
 
 async def test_a_listener_gets_the_session_and_then_each_character_once() -> None:

@@ -14,8 +14,10 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import _pipe_wire, _proxy, _shell_wire, _wire
-from sandbox_client._errors import (
+from sandbox_client import http
+from sandbox_client.api import pipes, sandboxes, shell
+from sandbox_client.api.runtime import Task
+from sandbox_client.errors import (
     AlreadyExists,
     BrokenReply,
     ConfigError,
@@ -28,8 +30,7 @@ from sandbox_client._errors import (
     RateLimited,
     SandboxError,
 )
-from sandbox_client._proxy import Proxy
-from sandbox_client._runtime_wire import Task
+from sandbox_client.http import Proxy
 
 from tests.client.secrecy import assert_presentable
 from tests.client.strategies import malformed_bodies, odd_locations, some_examples
@@ -50,12 +51,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import respx
-    from sandbox_client._message import Request
+    from sandbox_client.api.message import Request
 
-STATUS = _wire.status("box")
-CREATE = _wire.create("box", image=None, port=8888)
-DELETE = _wire.delete("box")
-PROMPT = _shell_wire.execute("box", "s1", Task("make"))
+STATUS = sandboxes.status("box")
+CREATE = sandboxes.create("box", image=None, port=8888)
+DELETE = sandboxes.delete("box")
+PROMPT = shell.execute("box", "s1", Task("make"))
 
 
 async def fault(answer: Answer, request: Request = STATUS) -> SandboxError:
@@ -367,8 +368,8 @@ async def test_a_request_without_a_reply_ends_at_its_deadline(request_: Request)
 async def test_each_kind_of_request_has_its_own_deadline(
     request_: Request, constant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 0 < getattr(_proxy, constant) <= 310
-    monkeypatch.setattr(_proxy, constant, 0.01)
+    assert 0 < getattr(http, constant) <= 310
+    monkeypatch.setattr(http, constant, 0.01)
 
     async with proxy_over(never) as proxy:
         with anyio.fail_after(5), pytest.raises(DeadlineExceeded, match=r"within 0\.01 s"):
@@ -380,16 +381,16 @@ async def test_a_long_poll_may_be_silent_for_as_long_as_it_waits() -> None:
 
     async with proxy_over(upstream) as proxy:
         for wait in (0.0, 25.0):
-            await proxy.send(_pipe_wire.output("box", "s1", 0, 0, wait=wait))
+            await proxy.send(pipes.output("box", "s1", 0, 0, wait=wait))
 
     silences = [request.extensions["timeout"]["read"] for request in upstream.requests]
-    assert silences == [_proxy.OUTPUT_TIMEOUT, 25 + _proxy.OUTPUT_TIMEOUT]
+    assert silences == [http.OUTPUT_TIMEOUT, 25 + http.OUTPUT_TIMEOUT]
 
 
 async def test_a_longer_deadline_argument_does_not_extend_the_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_proxy, "READ_DEADLINE", 0.01)
+    monkeypatch.setattr(http, "READ_DEADLINE", 0.01)
 
     async with proxy_over(never) as proxy:
         with anyio.fail_after(5), pytest.raises(DeadlineExceeded):
@@ -417,7 +418,7 @@ async def test_a_cancelled_call_ends_at_once() -> None:
 async def test_an_oversized_reply_is_not_read_to_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_proxy, "MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 1000)
     given = 0
 
     async def endless(_: httpx.Request) -> httpx.Response:
@@ -437,7 +438,7 @@ async def test_an_oversized_reply_is_not_read_to_its_end(
 
 
 async def test_a_reply_of_exactly_the_size_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_proxy, "MAX_REPLY_BYTES", 1000)
+    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 1000)
 
     async with proxy_over(SequenceStub([httpx.Response(200, content=b"x" * 1000)])) as proxy:
         assert len((await proxy.send(STATUS)).body) == 1000
@@ -449,7 +450,7 @@ async def test_a_command_with_a_lone_surrogate_is_refused_before_it_is_sent(comm
 
     async with proxy_over(upstream) as proxy:
         with pytest.raises(SandboxError):
-            await proxy.send(_shell_wire.execute("box", "s1", Task(command)))
+            await proxy.send(shell.execute("box", "s1", Task(command)))
 
     assert upstream.requests == []
 

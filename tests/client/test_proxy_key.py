@@ -6,19 +6,23 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from sandbox_client import _shell_wire, _wire
-from sandbox_client._errors import BrokenReply, ProxyRefused
-from sandbox_client._proxy import Proxy
-from sandbox_client._runtime_wire import Task
+from sandbox_client.api import sandboxes, shell
+from sandbox_client.api.runtime import Task
+from sandbox_client.errors import BrokenReply, ProxyRefused
+from sandbox_client.http import Proxy
 
 from tests.client.secrecy import chained_text, shown_text
 from tests.client.stubs import CONFIG, KEY, URL, SequenceStub, error_reply, proxy_over
 
 if TYPE_CHECKING:
     import respx
-    from sandbox_client._message import Request
+    from sandbox_client.api.message import Request
 
-_REQUESTS = [_wire.status("box"), _wire.delete("box"), _shell_wire.execute("box", "s1", Task("ls"))]
+_REQUESTS = [
+    sandboxes.status("box"),
+    sandboxes.delete("box"),
+    shell.execute("box", "s1", Task("ls")),
+]
 _LOCATIONS = [
     "https://elsewhere.test/api/sandboxes/box",
     "//elsewhere.test/",
@@ -62,7 +66,7 @@ async def test_an_unreadable_location_is_still_reported_as_a_redirect(location: 
 
     async with proxy_over(SequenceStub([httpx.Response(302, headers=headers)])) as proxy:
         with pytest.raises(BrokenReply, match="redirect"):
-            await proxy.send(_wire.status("box"))
+            await proxy.send(sandboxes.status("box"))
 
 
 @pytest.mark.respx(assert_all_called=False)
@@ -85,7 +89,7 @@ async def test_an_echoed_key_is_in_no_error_and_in_none_of_its_causes() -> None:
 
     async with proxy_over(SequenceStub([echo])) as proxy:
         with pytest.raises(ProxyRefused, match="wrong") as caught:
-            await proxy.send(_wire.delete("box"))
+            await proxy.send(sandboxes.delete("box"))
 
     assert KEY not in shown_text(caught.value)
     assert KEY not in chained_text(caught.value)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client import _shell_wire, _wire
-from sandbox_client._errors import SandboxError
-from sandbox_client._proxy import LONGEST_POLL, POLLS_AT_ONCE, LongPolls
-from sandbox_client._runtime_wire import Task
+from sandbox_client.api import sandboxes, shell
+from sandbox_client.api.runtime import Task
+from sandbox_client.errors import SandboxError
+from sandbox_client.http import LONGEST_POLL, POLLS_AT_ONCE, LongPolls
 
 from tests.client.statuses import ALPHA_READY
 from tests.client.stubs import (
@@ -24,10 +24,10 @@ from tests.client.stubs import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_client._message import Request
+    from sandbox_client.api.message import Request
 
 OK = ALPHA_READY.response()
-STATUS = _wire.status("box")
+STATUS = sandboxes.status("box")
 
 _TRANSIENT: dict[str, Answer] = {
     "connection refused": httpx.ConnectError("refused"),
@@ -65,19 +65,19 @@ _PERMANENT: dict[str, Answer] = {
 }
 _REPEATABLE = [
     STATUS,
-    _wire.listing(),
-    _shell_wire.view("box", "s1"),
-    _shell_wire.open_session("box", "s1"),
-    _shell_wire.list_sessions("box"),
+    sandboxes.listing(),
+    shell.view("box", "s1"),
+    shell.open_session("box", "s1"),
+    shell.list_sessions("box"),
 ]
 _ONCE: dict[str, Request] = {
-    "create": _wire.create("box", image=None, port=8888),
-    "kill": _shell_wire.kill("box", "s1"),
-    "interrupt": _shell_wire.interrupt("box", "s1"),
-    "execute": _shell_wire.execute("box", "s1", Task("make")),
-    "delete": _wire.delete("box"),
-    "pause": _wire.pause("box"),
-    "resume": _wire.resume("box"),
+    "create": sandboxes.create("box", image=None, port=8888),
+    "kill": shell.kill("box", "s1"),
+    "interrupt": shell.interrupt("box", "s1"),
+    "execute": shell.execute("box", "s1", Task("make")),
+    "delete": sandboxes.delete("box"),
+    "pause": sandboxes.pause("box"),
+    "resume": sandboxes.resume("box"),
 }
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from anyio.abc import SocketAttribute
-from sandbox_client import _shell_wire, _wire
-from sandbox_client._errors import BrokenReply, ProxyUnreachable, SandboxError
-from sandbox_client._proxy import Proxy
-from sandbox_client._runtime_wire import Task
+from sandbox_client.api import sandboxes, shell
+from sandbox_client.api.runtime import Task
+from sandbox_client.errors import BrokenReply, ProxyUnreachable, SandboxError
+from sandbox_client.http import Proxy
 
 from tests.client.secrecy import shown_text
 from tests.client.stubs import CONFIG, KEY, FakeClock
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from anyio.abc import SocketStream
-    from sandbox_client._message import Request
+    from sandbox_client.api.message import Request
 
-STATUS = _wire.status("box")
-PROMPT = _shell_wire.execute("box", "s1", Task("make"))
+STATUS = sandboxes.status("box")
+PROMPT = shell.execute("box", "s1", Task("make"))
 
 
 @contextlib.asynccontextmanager

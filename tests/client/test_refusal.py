@@ -6,8 +6,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _account_wire, _file_wire, _shell_wire, _wire
-from sandbox_client._errors import (
+from sandbox_client.api import accounts, files, sandboxes, shell
+from sandbox_client.api.message import Reply, Request
+from sandbox_client.api.runtime import Task
+from sandbox_client.error_responses import refusal
+from sandbox_client.errors import (
     AdminKeyRejected,
     AlreadyExists,
     BrokenReply,
@@ -23,25 +26,22 @@ from sandbox_client._errors import (
     SessionBusy,
     SessionGone,
 )
-from sandbox_client._message import Reply, Request
-from sandbox_client._refusal import refusal
-from sandbox_client._runtime_wire import Task
 
 from tests.client.secrecy import format_verb, is_one_printable_line, shown_text
 from tests.client.strategies import malformed_bodies, many_examples, odd_locations, odd_texts
 from tests.client.stubs import KEY, as_reply, error_reply, html_page
 
 _REQUESTS = {
-    "create": _wire.create("box", image=None, port=8888),
-    "list": _wire.listing(),
-    "status": _wire.status("box"),
-    "execute": _shell_wire.execute("box", "s1", Task("ls")),
-    "view": _shell_wire.view("box", "s1"),
-    "delete": _wire.delete("box"),
-    "pause": _wire.pause("box"),
-    "resume": _wire.resume("box"),
-    "read file": _file_wire.read("box", "/f"),
-    "users": _account_wire.users(),
+    "create": sandboxes.create("box", image=None, port=8888),
+    "list": sandboxes.listing(),
+    "status": sandboxes.status("box"),
+    "execute": shell.execute("box", "s1", Task("ls")),
+    "view": shell.view("box", "s1"),
+    "delete": sandboxes.delete("box"),
+    "pause": sandboxes.pause("box"),
+    "resume": sandboxes.resume("box"),
+    "read file": files.read("box", "/f"),
+    "users": accounts.users(),
 }
 _ABOUT_ONE = ["status", "execute", "delete", "pause", "resume"]
 every_operation = pytest.mark.parametrize("operation", _REQUESTS)

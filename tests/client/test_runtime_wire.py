@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from sandbox_client import _pipe_wire, _shell_wire
-from sandbox_client._errors import BrokenReply, InvalidInput
-from sandbox_client._runtime_wire import (
-    Parcel,
-    Task,
-    check_task,
-    read_done,
-    remark,
-    without_parcel,
-)
+from sandbox_client.api import pipes, shell
+from sandbox_client.api.runtime import Parcel, Task, check_task, read_done, remark, without_parcel
+from sandbox_client.errors import BrokenReply, InvalidInput
 
 from tests.client.secrecy import is_one_printable_line
 from tests.client.stubs import KEY, as_reply, html_page, succeeded
@@ -27,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sandbox_client._message import Request
+    from sandbox_client.api.message import Request
 
 
 @pytest.mark.parametrize(
@@ -61,17 +54,17 @@ def test_a_task_with_all_its_parts_is_accepted() -> None:
 
 
 _IN_SESSION: dict[str, Callable[[str], Request]] = {
-    "terminal open": lambda session: _shell_wire.open_session("box", session),
-    "terminal execute": lambda session: _shell_wire.execute("box", session, Task("ls")),
-    "terminal view": lambda session: _shell_wire.view("box", session),
-    "terminal interrupt": lambda session: _shell_wire.interrupt("box", session),
-    "terminal kill": lambda session: _shell_wire.kill("box", session),
-    "terminal end": lambda session: _shell_wire.end_session("box", session),
-    "pipe open": lambda session: _pipe_wire.open_session("box", session),
-    "pipe execute": lambda session: _pipe_wire.execute("box", session, Task("ls")),
-    "pipe output": lambda session: _pipe_wire.output("box", session, 0, 0),
-    "pipe kill": lambda session: _pipe_wire.send_signal("box", session, "SIGTERM"),
-    "pipe close": lambda session: _pipe_wire.close_session("box", session),
+    "terminal open": lambda session: shell.open_session("box", session),
+    "terminal execute": lambda session: shell.execute("box", session, Task("ls")),
+    "terminal view": lambda session: shell.view("box", session),
+    "terminal interrupt": lambda session: shell.interrupt("box", session),
+    "terminal kill": lambda session: shell.kill("box", session),
+    "terminal end": lambda session: shell.end_session("box", session),
+    "pipe open": lambda session: pipes.open_session("box", session),
+    "pipe execute": lambda session: pipes.execute("box", session, Task("ls")),
+    "pipe output": lambda session: pipes.output("box", session, 0, 0),
+    "pipe kill": lambda session: pipes.send_signal("box", session, "SIGTERM"),
+    "pipe close": lambda session: pipes.close_session("box", session),
 }
 
 
@@ -123,7 +116,7 @@ def open_pipe() -> Iterator[int]:
 @pytest.mark.parametrize("kind", _TASKS)
 def test_bash_runs_the_line_of_a_task(kind: str, api: str, tmp_path: Path, open_pipe: int) -> None:
     task, printed = _TASKS[kind]
-    execute = _shell_wire.execute if api == "terminal" else _pipe_wire.execute
+    execute = shell.execute if api == "terminal" else pipes.execute
     body = execute("box", "s1", task).body
     assert body is not None
     directory = tmp_path / ".remote-sandbox-0123abcd"
@@ -155,7 +148,7 @@ def _as_environment(value: object) -> dict[str, str]:
 
 @pytest.mark.parametrize("api", ["terminal", "pipe"])
 def test_a_command_whose_parcel_is_gone_fails(api: str, tmp_path: Path) -> None:
-    execute = _shell_wire.execute if api == "terminal" else _pipe_wire.execute
+    execute = shell.execute if api == "terminal" else pipes.execute
     parcel = Parcel('"$HOME"/.remote-sandbox-0123abcd', has_input=True)
     body = execute("box", "s1", Task("pwd", parcel=parcel)).body
     assert body is not None

@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from sandbox_client import _sandboxes
-from sandbox_client._errors import (
+from sandbox_client.errors import (
     AlreadyExists,
     InvalidInput,
     KeyRejected,
@@ -18,7 +17,8 @@ from sandbox_client._errors import (
     SandboxError,
     Undelivered,
 )
-from sandbox_client._lifecycle import State
+from sandbox_client.readiness import State
+from sandbox_client.sandboxes import MAX_LOOKS
 
 from tests.client.statuses import (
     ALPHA,
@@ -497,7 +497,7 @@ async def test_no_operation_sends_an_invalid_name(progress: RecordedProgress) ->
 
 
 async def test_list_asks_for_ready_sandboxes_first() -> None:
-    count = _sandboxes.MAX_LOOKS
+    count = MAX_LOOKS
     waiting = [ALPHA_PENDING.listed(f"box-{number}") for number in range(count)]
     paused: dict[str, object] = {"name": "box", "ready": True}
     answers = {

@@ -12,12 +12,11 @@ import mcp_types as types
 import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from sandbox_client import _waiting
-from sandbox_client._backend import Backend
-from sandbox_client._client import Client as SandboxClient
-from sandbox_client._proxy import Proxy
-from sandbox_client._server import create_server
-from sandbox_client._tools import INSTRUCTIONS, TOOLS
+from sandbox_client import polling
+from sandbox_client.client import Client as SandboxClient
+from sandbox_client.client_provider import Backend
+from sandbox_client.http import Proxy
+from sandbox_client.mcp_server.server import INSTRUCTIONS, TOOLS, create_server
 
 from tests.client.statuses import (
     ALPHA_NEW,
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-    from sandbox_client._config import Config
+    from sandbox_client.config import Config
 
     from tests.client.stubs import Handler
 
@@ -204,7 +203,7 @@ async def test_progress_rises_and_carries_the_reason(mode: Mode) -> None:
 
 
 async def test_progress_rises_while_the_clock_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
     told = anyio.Event()
     values: list[float] = []
 
@@ -231,7 +230,7 @@ async def test_progress_rises_while_the_clock_stands_still(monkeypatch: pytest.M
 
 
 async def test_progress_never_exceeds_its_total(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0)
+    monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
     told: list[tuple[float, float | None]] = []
     enough = anyio.Event()
 

@@ -8,26 +8,20 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import _shell_wire
-from sandbox_client._errors import BrokenReply, ProxyFailed
-from sandbox_client._message import Reply
-from sandbox_client._runtime_wire import Parcel, SessionRow, Standing, Task, quote, unquoted
-from sandbox_client._shell_wire import LATE, Snapshot
+from sandbox_client.api import shell
+from sandbox_client.api.message import Reply
+from sandbox_client.api.runtime import Parcel, SessionRow, Standing, Task, quote, unquoted
+from sandbox_client.api.shell import LATE, Snapshot
+from sandbox_client.errors import BrokenReply, ProxyFailed
 
 from tests.client.strategies import some_examples
-from tests.client.stubs import (
-    as_reply,
-    executed,
-    typed,
-    unused_session,
-    view_of,
-)
+from tests.client.stubs import as_reply, executed, typed, unused_session, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_client._message import Request
-    from sandbox_client._runtime_wire import State
+    from sandbox_client.api.message import Request
+    from sandbox_client.api.runtime import State
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
@@ -72,10 +66,10 @@ def test_the_line_of_a_task_shows_the_persons_command_again(kind: str) -> None:
     task, line = LINES[kind]
     mark = "run-1" if line.startswith(MARK) else ""
 
-    body = _shell_wire.execute("box", "s1", task, mark=mark).body
+    body = shell.execute("box", "s1", task, mark=mark).body
 
     assert body == {"id": "s1", "command": line, "timeout": 0.05, "truncate": False}
-    seen = _shell_wire.read_view(as_reply(view_of(command=line)), mark)
+    seen = shell.read_view(as_reply(view_of(command=line)), mark)
     assert seen.standing.command == task.command
 
 
@@ -84,8 +78,8 @@ def test_only_the_code_of_a_line_with_a_time_limit_tells_that_it_is_over() -> No
         (9.0, Standing("timed_out", None, "x")),
         (None, Standing("completed", LATE, "x")),
     ):
-        line = (_shell_wire.execute("box", "s1", Task("x", time_limit=limit)).body or {})["command"]
-        seen = _shell_wire.read_view(as_reply(view_of("", "completed", LATE, command=str(line))))
+        line = (shell.execute("box", "s1", Task("x", time_limit=limit)).body or {})["command"]
+        seen = shell.read_view(as_reply(view_of("", "completed", LATE, command=str(line))))
         assert seen.standing == standing
 
 
@@ -99,14 +93,14 @@ def test_any_command_is_shown_as_it_was_given(command: str) -> None:
     for limit, mark in ((None, ""), (30.0, ""), (None, "run-1")):
         if command.strip():
             task = Task(command, time_limit=limit)
-            body = _shell_wire.execute("box", "s1", task, mark=mark).body
+            body = shell.execute("box", "s1", task, mark=mark).body
             assert body is not None
-            seen = _shell_wire.read_executed(as_reply(executed(command=body["command"])))
+            seen = shell.read_executed(as_reply(executed(command=body["command"])))
             assert seen.standing.command == command
 
 
 def test_a_command_in_a_directory_needs_the_directory() -> None:
-    body = _shell_wire.execute("box", "s1", Task("ls", "/x")).body
+    body = shell.execute("box", "s1", Task("ls", "/x")).body
 
     assert body is not None
     assert (body["exec_dir"], body["strict"]) == ("/x", True)
@@ -115,9 +109,9 @@ def test_a_command_in_a_directory_needs_the_directory() -> None:
 @pytest.mark.parametrize(
     ("ask", "route", "body"),
     [
-        (_shell_wire.interrupt, "write", {"id": "s1", "input": "\x03", "press_enter": False}),
-        (_shell_wire.kill, "kill", {"id": "s1"}),
-        (_shell_wire.open_session, "sessions/create", {"id": "s1", "exec_dir": "/sandbox"}),
+        (shell.interrupt, "write", {"id": "s1", "input": "\x03", "press_enter": False}),
+        (shell.kill, "kill", {"id": "s1"}),
+        (shell.open_session, "sessions/create", {"id": "s1", "exec_dir": "/sandbox"}),
     ],
 )
 def test_the_requests_about_a_session(
@@ -154,18 +148,18 @@ def test_a_broken_word_is_shown_as_it_is() -> None:
     ids=["done", "failed", "running", "silent", "killed", "terminated", "unknown"],
 )
 def test_the_state_of_a_command_is_read(response: httpx.Response, seen: Snapshot) -> None:
-    assert _shell_wire.read_executed(as_reply(response)) == seen
+    assert shell.read_executed(as_reply(response)) == seen
 
 
 def test_only_lone_surrogates_of_an_output_are_replaced() -> None:
     body = b'{"data": {"status": "completed", "exit_code": 0, "output": "\\u001b[1m\\ud800\\n"}}'
 
-    assert _shell_wire.read_executed(Reply(200, body)).output == "\x1b[1m?\n"
+    assert shell.read_executed(Reply(200, body)).output == "\x1b[1m?\n"
 
 
 def test_a_reply_without_success_is_a_failure_with_its_message() -> None:
     with pytest.raises(ProxyFailed, match="no shell left"):
-        _shell_wire.read_executed(json_reply({"success": False, "message": "no shell left"}))
+        shell.read_executed(json_reply({"success": False, "message": "no shell left"}))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +175,7 @@ def test_a_reply_without_success_is_a_failure_with_its_message() -> None:
 def test_a_session_is_read_by_its_last_command(
     response: httpx.Response, state: State, output: str, code: int | None
 ) -> None:
-    seen = _shell_wire.read_view(as_reply(response))
+    seen = shell.read_view(as_reply(response))
 
     assert (seen.standing.state, seen.output, seen.standing.exit_code) == (state, output, code)
     assert seen.standing.command == ("" if state == "empty" else "make")
@@ -190,7 +184,7 @@ def test_a_session_is_read_by_its_last_command(
 def test_a_marked_command_is_found_and_shown_without_its_mark() -> None:
     ours = view_of("a\n", "completed", 3, command=": run-1; make", before=2)
 
-    seen = _shell_wire.read_view(as_reply(ours), "run-1")
+    seen = shell.read_view(as_reply(ours), "run-1")
 
     assert seen == Snapshot(Standing("completed", 3, "make"), "a\n", ": run-1; make")
 
@@ -198,7 +192,7 @@ def test_a_marked_command_is_found_and_shown_without_its_mark() -> None:
 def test_a_command_with_another_mark_is_not_ours() -> None:
     others = view_of("b\n", "completed", 0, command=": run-2; make", before=2)
 
-    assert _shell_wire.read_view(as_reply(others), "run-1") == Snapshot(Standing("empty"))
+    assert shell.read_view(as_reply(others), "run-1") == Snapshot(Standing("empty"))
 
 
 def test_the_exit_code_is_unknown_after_a_later_command() -> None:
@@ -208,7 +202,7 @@ def test_the_exit_code_is_unknown_after_a_later_command() -> None:
     ]
     data = {"status": "running", "console": console, "command": "other", "exit_code": None}
 
-    seen = _shell_wire.read_view(json_reply({"success": True, "data": data}), "run-1")
+    seen = shell.read_view(json_reply({"success": True, "data": data}), "run-1")
 
     assert seen == Snapshot(Standing("completed", None, "make"), "ours\n", ": run-1; make")
 
@@ -226,7 +220,7 @@ def test_the_exit_code_is_unknown_after_a_later_command() -> None:
 )
 def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) -> None:
     with pytest.raises(BrokenReply, match=words):
-        _shell_wire.read_executed(json_reply(value))
+        shell.read_executed(json_reply(value))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +234,7 @@ def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) 
 )
 def test_a_view_with_a_wrong_field_names_the_field(data: object, words: str) -> None:
     with pytest.raises(BrokenReply, match=words):
-        _shell_wire.read_view(json_reply({"success": True, "data": data}))
+        shell.read_view(json_reply({"success": True, "data": data}))
 
 
 def test_sessions_are_read_the_last_used_first() -> None:
@@ -254,7 +248,7 @@ def test_sessions_are_read_the_last_used_first() -> None:
         },
     }
 
-    rows = _shell_wire.read_sessions(json_reply({"success": True, "data": {"sessions": sessions}}))
+    rows = shell.read_sessions(json_reply({"success": True, "data": {"sessions": sessions}}))
 
     assert rows == [
         SessionRow("new", True, "make", "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"),

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._output import News, Output, Part
-from sandbox_client._shown import Masker, OutputFilter, masked, masked_at_gaps, visible
+from sandbox_client.masking import Masker, OutputFilter, masked, masked_at_gaps, visible
+from sandbox_client.output import News, Output, Part
 
 from tests.client.strategies import many_examples
 
 if TYPE_CHECKING:
-    from sandbox_client._output import Unit
+    from sandbox_client.output import Unit
 
 KEY = "sk_live_aab"
 MASK_OF_KEY = masked(KEY, KEY)

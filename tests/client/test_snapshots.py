@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import _shell_wire
-from sandbox_client._shell_wire import SnapshotReader
+from sandbox_client.api import shell
+from sandbox_client.api.shell import SnapshotReader
 
 from tests.client.strategies import many_examples
 
@@ -15,8 +15,8 @@ LIMIT = 80  # characters that the runtime below keeps
 
 @pytest.fixture(autouse=True)
 def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shell_wire, "RUNTIME_KEEPS", LIMIT)
-    monkeypatch.setattr(_shell_wire, "KNOWN_AGAIN", 8)
+    monkeypatch.setattr(shell, "RUNTIME_KEEPS", LIMIT)
+    monkeypatch.setattr(shell, "KNOWN_AGAIN", 8)
 
 
 def kept_of(output: str) -> str:
@@ -81,7 +81,7 @@ def test_a_middle_that_cannot_be_found_again_is_told_as_gone_once() -> None:
 def test_a_marker_elsewhere_than_in_the_middle_belongs_to_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_shell_wire, "_MARKER_ROOM", 8)
+    monkeypatch.setattr(shell, "_MARKER_ROOM", 8)
     printed = "x" * LIMIT + "\n[... 5 characters left out ...]\n" + "y" * 10
 
-    assert _shell_wire.kept_of(printed).text == printed
+    assert shell.kept_of(printed).text == printed

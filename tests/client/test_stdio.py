@@ -10,7 +10,7 @@ import mcp_types as types
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client._stdio import Refused, parse
+from sandbox_client.mcp_server.stdio import Refused, parse
 
 from tests.client.strategies import many_examples
 
@@ -123,7 +123,7 @@ def test_any_line_is_a_message_or_gets_an_error(line: bytes) -> None:
 
 STRAY = """
 import os, sys
-from sandbox_client import _stdio
+from sandbox_client.mcp_server import stdio as _stdio
 with _stdio.private_streams() as streams:
     print("stray", sys.stdin.read(), flush=True)
     os.system("cat; echo child")

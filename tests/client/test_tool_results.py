@@ -7,9 +7,9 @@ from typing import get_args
 
 import httpx
 import pytest
-from sandbox_client._errors import Verb
-from sandbox_client._shown import masked
-from sandbox_client._tools.speech import spell
+from sandbox_client.errors import Verb
+from sandbox_client.masking import masked
+from sandbox_client.mcp_server.speech import spell
 
 from tests.client.statuses import (
     ALPHA_FAILED,

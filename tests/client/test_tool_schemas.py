@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client._errors import InvalidInput
-from sandbox_client._tools import INSTRUCTIONS, TOOLS
+from sandbox_client.errors import InvalidInput
+from sandbox_client.mcp_server.server import INSTRUCTIONS, TOOLS
 
 from tests.client.secrecy import is_one_printable_line
 from tests.client.strategies import any_json, odd_texts, some_examples
@@ -17,7 +17,7 @@ from tests.client.tool_calls import TOOLS_BY_NAME, assert_is_schema, every_tool
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox_client._tools.tool import Tool
+    from sandbox_client.mcp_server.tool import Tool
 
 _ARGUMENTS: dict[str, tuple[dict[str, str], list[str]]] = {
     "create_sandbox": ({"name": "string", "image": "string", "port": "integer"}, ["name"]),

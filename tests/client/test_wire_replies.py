@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from hypothesis import example, given
-from sandbox_client import _pipe_wire, _shell_wire, _wire
-from sandbox_client._errors import BrokenReply, SandboxError
-from sandbox_client._message import Reply
-from sandbox_client._pipe_wire import Piece
-from sandbox_client._runtime_wire import SessionRow
-from sandbox_client._shell_wire import Snapshot
-from sandbox_client._wire import Sandbox
+from sandbox_client.api import pipes, sandboxes, shell
+from sandbox_client.api.message import Reply
+from sandbox_client.api.pipes import Piece
+from sandbox_client.api.runtime import SessionRow
+from sandbox_client.api.sandboxes import Sandbox
+from sandbox_client.api.shell import Snapshot
+from sandbox_client.errors import BrokenReply, SandboxError
 
 from tests.client.secrecy import assert_presentable
 from tests.client.statuses import ALPHA_NEW, ALPHA_READY, BETA_PAUSED, StatusRow
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _READERS: dict[str, Callable[[Reply], object]] = {
-    "sandbox": _wire.read_sandbox,
-    "listing": _wire.read_listing,
-    "created": _wire.read_created,
-    "done": _wire.read_done,
-    "executed": _shell_wire.read_executed,
-    "viewed": _shell_wire.read_view,
-    "sessions": _shell_wire.read_sessions,
-    "pipe executed": _pipe_wire.read_executed,
-    "pipe output": lambda reply: _pipe_wire.read_output(reply, 0, 0),
-    "pipe sessions": _pipe_wire.read_sessions,
+    "sandbox": sandboxes.read_sandbox,
+    "listing": sandboxes.read_listing,
+    "created": sandboxes.read_created,
+    "done": sandboxes.read_done,
+    "executed": shell.read_executed,
+    "viewed": shell.read_view,
+    "sessions": shell.read_sessions,
+    "pipe executed": pipes.read_executed,
+    "pipe output": lambda reply: pipes.read_output(reply, 0, 0),
+    "pipe sessions": pipes.read_sessions,
 }
 
 
@@ -43,7 +43,7 @@ def json_reply(value: object, status: int = 200) -> Reply:
 
 @pytest.mark.parametrize("row", [ALPHA_NEW, ALPHA_READY, BETA_PAUSED], ids=lambda row: str(row.id))
 def test_a_status_is_read_with_all_its_fields(row: StatusRow) -> None:
-    sandbox = _wire.read_sandbox(json_reply(row.body()))
+    sandbox = sandboxes.read_sandbox(json_reply(row.body()))
 
     assert (sandbox.ready, sandbox.replicas) == (row.ready, row.replicas)
     assert (sandbox.reason, sandbox.message) == (row.reason or "", row.message or "")
@@ -53,7 +53,7 @@ def test_a_status_is_read_with_all_its_fields(row: StatusRow) -> None:
 def test_a_list_is_read_in_the_proxys_order_and_without_replicas() -> None:
     rows = [ALPHA_READY.listed("new"), ALPHA_NEW.listed("old")]
 
-    listed = _wire.read_listing(json_reply({"count": 2, "sandboxes": rows}))
+    listed = sandboxes.read_listing(json_reply({"count": 2, "sandboxes": rows}))
 
     assert [(each.name, each.ready, each.replicas) for each in listed] == [
         ("new", True, None),
@@ -62,7 +62,7 @@ def test_a_list_is_read_in_the_proxys_order_and_without_replicas() -> None:
 
 
 def test_an_empty_list_is_read() -> None:
-    assert _wire.read_listing(json_reply({"count": 0, "sandboxes": []})) == []
+    assert sandboxes.read_listing(json_reply({"count": 0, "sandboxes": []})) == []
 
 
 @pytest.mark.parametrize(
@@ -75,17 +75,17 @@ def test_an_empty_list_is_read() -> None:
     ],
 )
 def test_the_image_of_a_new_sandbox_is_read_if_present(value: object, image: str) -> None:
-    assert _wire.read_created(json_reply(value, 201)) == image
+    assert sandboxes.read_created(json_reply(value, 201)) == image
 
 
 def test_a_success_without_a_value_is_read() -> None:
-    _wire.read_done(as_reply(succeeded("Sandbox 'box' paused successfully", replicas=0)))
+    sandboxes.read_done(as_reply(succeeded("Sandbox 'box' paused successfully", replicas=0)))
 
 
 @pytest.mark.parametrize("value", [{}, {"success": False, "message": "no"}, {"success": "true"}])
 def test_a_reply_without_success_is_refused(value: object) -> None:
     with pytest.raises(BrokenReply, match="without success"):
-        _wire.read_done(json_reply(value))
+        sandboxes.read_done(json_reply(value))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_reply_that_is_no_object_is_described_by_its_form(
     response: httpx.Response, words: str
 ) -> None:
     with pytest.raises(BrokenReply, match=words) as caught:
-        _wire.read_sandbox(as_reply(response))
+        sandboxes.read_sandbox(as_reply(response))
 
     assert "proxyUrl" in caught.value.advice
 
@@ -139,7 +139,7 @@ def _without(field: str) -> dict[str, object]:
 )
 def test_a_sandbox_with_a_wrong_field_names_the_field(body: dict[str, object], field: str) -> None:
     with pytest.raises(BrokenReply, match=f" as {field}, where the contract says "):
-        _wire.read_sandbox(json_reply(body))
+        sandboxes.read_sandbox(json_reply(body))
 
 
 @pytest.mark.parametrize(

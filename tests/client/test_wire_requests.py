@@ -10,9 +10,9 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import _file_wire, _message, _pipe_wire, _shell_wire, _wire
-from sandbox_client._errors import InvalidInput
-from sandbox_client._runtime_wire import Task
+from sandbox_client.api import files, message, pipes, sandboxes, shell
+from sandbox_client.api.runtime import Task
+from sandbox_client.errors import InvalidInput
 
 from tests.client.secrecy import assert_presentable, is_one_printable_line, shown_text
 from tests.client.strategies import many_examples, odd_texts
@@ -21,30 +21,30 @@ from tests.client.stubs import KEY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_client._message import Request
+    from sandbox_client.api.message import Request
 
 _REQUESTS: dict[str, Callable[[str], Request]] = {
-    "create": lambda name: _wire.create(name, image=None, port=8888),
-    "status": _wire.status,
-    "delete": _wire.delete,
-    "pause": _wire.pause,
-    "resume": _wire.resume,
-    "open session": lambda name: _shell_wire.open_session(name, "s1"),
-    "execute": lambda name: _shell_wire.execute(name, "s1", Task("ls")),
-    "view": lambda name: _shell_wire.view(name, "s1"),
-    "kill": lambda name: _shell_wire.kill(name, "s1"),
-    "end session": lambda name: _shell_wire.end_session(name, "s1"),
-    "interrupt": lambda name: _shell_wire.interrupt(name, "s1"),
-    "list sessions": _shell_wire.list_sessions,
-    "pipe open session": lambda name: _pipe_wire.open_session(name, "s1"),
-    "pipe execute": lambda name: _pipe_wire.execute(name, "s1", Task("ls")),
-    "pipe output": lambda name: _pipe_wire.output(name, "s1", 0, 0),
-    "pipe kill": lambda name: _pipe_wire.send_signal(name, "s1", "SIGINT"),
-    "pipe close": lambda name: _pipe_wire.close_session(name, "s1"),
-    "pipe list sessions": _pipe_wire.list_sessions,
-    "read file": lambda name: _file_wire.read(name, "/f"),
-    "write file": lambda name: _file_wire.write(name, "/f", b"", append=False),
-    "list files": lambda name: _file_wire.listing(name, "/"),
+    "create": lambda name: sandboxes.create(name, image=None, port=8888),
+    "status": sandboxes.status,
+    "delete": sandboxes.delete,
+    "pause": sandboxes.pause,
+    "resume": sandboxes.resume,
+    "open session": lambda name: shell.open_session(name, "s1"),
+    "execute": lambda name: shell.execute(name, "s1", Task("ls")),
+    "view": lambda name: shell.view(name, "s1"),
+    "kill": lambda name: shell.kill(name, "s1"),
+    "end session": lambda name: shell.end_session(name, "s1"),
+    "interrupt": lambda name: shell.interrupt(name, "s1"),
+    "list sessions": shell.list_sessions,
+    "pipe open session": lambda name: pipes.open_session(name, "s1"),
+    "pipe execute": lambda name: pipes.execute(name, "s1", Task("ls")),
+    "pipe output": lambda name: pipes.output(name, "s1", 0, 0),
+    "pipe kill": lambda name: pipes.send_signal(name, "s1", "SIGINT"),
+    "pipe close": lambda name: pipes.close_session(name, "s1"),
+    "pipe list sessions": pipes.list_sessions,
+    "read file": lambda name: files.read(name, "/f"),
+    "write file": lambda name: files.write(name, "/f", b"", append=False),
+    "list files": lambda name: files.listing(name, "/"),
 }
 _BAD_NAMES = [
     "",
@@ -80,7 +80,7 @@ _BAD_NAMES = [
 @pytest.mark.parametrize("name", _BAD_NAMES, ids=lambda name: ascii(name)[:20])
 def test_an_invalid_name_is_refused_in_one_line_without_a_key(name: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        _wire.check_name(name)
+        sandboxes.check_name(name)
 
     assert is_one_printable_line(caught.value.message)
     assert len(caught.value.message) < 300
@@ -96,14 +96,14 @@ def test_every_request_checks_the_name(operation: str) -> None:
 
 @pytest.mark.parametrize("name", ["a", "my-sandbox", "a1", "a--b", "a" * 63], ids=str)
 def test_a_valid_name_is_accepted(name: str) -> None:
-    assert _wire.check_name(name, new=True) == name
+    assert sandboxes.check_name(name, new=True) == name
 
 
 def test_a_leading_digit_is_refused_for_a_new_sandbox_only() -> None:
     with pytest.raises(InvalidInput, match="1box"):
-        _wire.create("1box", image=None, port=8888)
+        sandboxes.create("1box", image=None, port=8888)
 
-    assert _wire.delete("1box").path == "/api/sandboxes/1box"
+    assert sandboxes.delete("1box").path == "/api/sandboxes/1box"
 
 
 _LETTERS = string.ascii_lowercase
@@ -131,7 +131,7 @@ def test_a_new_name_is_accepted_if_and_only_if_it_follows_the_rule(name: str) ->
         and name[-1] != "-"
     )
     try:
-        accepted = _wire.check_name(name, new=True) == name
+        accepted = sandboxes.check_name(name, new=True) == name
     except InvalidInput as error:
         accepted = False
         assert_presentable(error, secret=KEY)
@@ -144,7 +144,7 @@ def test_a_new_name_is_accepted_if_and_only_if_it_follows_the_rule(name: str) ->
 @example(segments=["..", "me"])
 @example(segments=["a/b?c#d%2e"])
 def test_every_path_segment_is_percent_encoded(segments: list[str]) -> None:
-    path = _message.path_of(*segments)
+    path = message.path_of(*segments)
 
     assert re.fullmatch(r"(/[A-Za-z0-9_.~%-]*)+", path)
     assert [unquote(each) for each in path.split("/")[1:]] == segments
@@ -173,14 +173,14 @@ def test_each_request_has_the_method_path_and_body_of_the_contract(
 
 
 def test_the_list_request_has_no_name() -> None:
-    request = _wire.listing()
+    request = sandboxes.listing()
 
     assert (request.method, request.path, request.body) == ("GET", "/api/sandboxes", None)
     assert request.repeatable
 
 
 def test_a_create_request_holds_the_image() -> None:
-    assert _wire.create("box", image="aio:2", port=80).body == {
+    assert sandboxes.create("box", image="aio:2", port=80).body == {
         "name": "box",
         "image": "aio:2",
         "port": 80,
@@ -190,4 +190,4 @@ def test_a_create_request_holds_the_image() -> None:
 @pytest.mark.parametrize("port", [-1, 0, 65536, 10**30])
 def test_an_invalid_port_is_refused(port: int) -> None:
     with pytest.raises(InvalidInput, match=str(port)):
-        _wire.create("box", image=None, port=port)
+        sandboxes.create("box", image=None, port=port)

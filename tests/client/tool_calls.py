@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
-from sandbox_client._errors import SandboxError
-from sandbox_client._tools import TOOLS
-from sandbox_client._tools.speech import render_error
+from sandbox_client.errors import SandboxError
+from sandbox_client.mcp_server.server import TOOLS
+from sandbox_client.mcp_server.speech import render_error
 
 from tests.client.stubs import RecordedProgress, RouteStub, client_over
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from sandbox_client._client import Client
-    from sandbox_client._config import Config
-    from sandbox_client._tools.tool import Result, Tool
+    from sandbox_client.client import Client
+    from sandbox_client.config import Config
+    from sandbox_client.mcp_server.tool import Result, Tool
 
     from tests.client.stubs import Answers, FakeClock
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import uvicorn
-from sandbox_client import _tools
-from sandbox_client._backend import Backend
-from sandbox_client._client import connect
-from sandbox_client._server import create_server
-from sandbox_client._tools.tool import Arguments, Result, Tool
+from sandbox_client.client import connect
+from sandbox_client.client_provider import Backend
+from sandbox_client.mcp_server import server as _tools
+from sandbox_client.mcp_server.server import create_server
+from sandbox_client.mcp_server.tool import Arguments, Result, Tool
 
 if TYPE_CHECKING:
-    from sandbox_client._access import Access
-    from sandbox_client._waiting import Report
+    from sandbox_client.access import Access
+    from sandbox_client.polling import Report
 
 GRACE = 5  # seconds that open streams may last after Ctrl-C
 

@@ -4,12 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sandbox_fakeproxy import (
-    Command,
-    Outcome,
-    RuntimeUnreachable,
-    ScriptedRuntime,
-)
+from sandbox_fakeproxy import Command, Outcome, RuntimeUnreachable, ScriptedRuntime
 from starlette.background import BackgroundTask
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request

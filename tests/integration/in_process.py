@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
 import httpx
-from sandbox_client._client import Client
-from sandbox_client._config import Config
-from sandbox_client._prompts import Prompts
-from sandbox_client._proxy import Proxy
-from sandbox_client._waiting import Timing
+from sandbox_client.client import Client
+from sandbox_client.config import Config
+from sandbox_client.http import Proxy
+from sandbox_client.polling import Timing
+from sandbox_client.prompts import Prompts
 from sandbox_fakeproxy import ManualClock, Runtime, create_app
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import httpx
 from mcp import Client, stdio_client
-from sandbox_client._backend import Backend
-from sandbox_client._client import Client as ProxyClient
-from sandbox_client._proxy import Proxy
-from sandbox_client._server import create_server
+from sandbox_client.client import Client as ProxyClient
+from sandbox_client.client_provider import Backend
+from sandbox_client.http import Proxy
+from sandbox_client.mcp_server.server import create_server
 
 from tests.integration.programs import DEADLINE, clean_environment, processes_with_home
 from tools.manifest import server_parameters
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from sandbox_client._config import Config
+    from sandbox_client.config import Config
 
 Era = Literal["legacy", "auto"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from sandbox_client._client import Client
-from sandbox_client._proxy import Proxy
-from sandbox_client._watch import OutputListener
+from sandbox_client.client import Client
+from sandbox_client.execution.follower import OutputListener
+from sandbox_client.http import Proxy
 from sandbox_fakeproxy import ManualClock, Outcome, ScriptedRuntime
 
 from tests.integration.in_process import InProcessFake, JumpingClock, in_process_fake
@@ -18,7 +18,7 @@ from tests.integration.in_process import InProcessFake, JumpingClock, in_process
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from sandbox_client._output import News
+    from sandbox_client.output import News
     from sandbox_fakeproxy import Command
 
 BOX = "my-sandbox"

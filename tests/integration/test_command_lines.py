@@ -12,8 +12,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import _pipe_wire, _shell_wire
-from sandbox_client._runtime_wire import Task
+from sandbox_client.api import pipes
+from sandbox_client.api.runtime import Task
+from sandbox_client.api.shell import LATE, execute
 
 from tests.integration.programs import DEADLINE, clean_environment
 from tests.integration.pseudo_terminal import open_pseudo_terminal
@@ -64,7 +65,7 @@ def on_terminal(
     shell: str, command: str, home: Path, *, limit: float | None = None, is_typed: bool = False
 ) -> tuple[str, int]:
     """Return the output and the exit code of a session's shell for a command."""
-    body = _shell_wire.execute("box", "s1", Task(command, time_limit=limit)).body or {}
+    body = execute("box", "s1", Task(command, time_limit=limit)).body or {}
     argv = [sys.executable, "-c", START, SHELLS[shell], str(body["command"])]
     received = b""
     env = clean_environment(home)
@@ -102,7 +103,7 @@ def test_a_command_on_a_terminal_has_a_bash_of_its_own(
 def test_a_time_limit_on_a_terminal_has_a_code_of_its_own(
     command: str, shell: str, tmp_path: Path
 ) -> None:
-    assert on_terminal(shell, command, tmp_path, limit=0.05) == ("", _shell_wire.LATE)
+    assert on_terminal(shell, command, tmp_path, limit=0.05) == ("", LATE)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_time_limit_on_a_terminal_has_a_code_of_its_own(
 )
 def test_a_command_with_pipes_has_a_bash_of_its_own(kind: str, tmp_path: Path) -> None:
     command, _, output, code = COMMANDS[kind]
-    body = _pipe_wire.execute("box", "s1", Task(command)).body or {}
+    body = pipes.execute("box", "s1", Task(command)).body or {}
     done = subprocess.run(
         ["bash", "-c", str(body["command"])],
         env=clean_environment(tmp_path),
@@ -132,7 +133,7 @@ def test_a_command_with_pipes_has_a_bash_of_its_own(kind: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("path", ["/nonexistent", ""])
 def test_a_command_with_pipes_runs_whatever_its_path_is(path: str, tmp_path: Path) -> None:
-    body = _pipe_wire.execute("box", "s1", Task("echo $PATH")).body or {}
+    body = pipes.execute("box", "s1", Task("echo $PATH")).body or {}
     bash = subprocess.check_output(["bash", "-c", "echo $BASH"], text=True).strip()
 
     done = subprocess.run(

@@ -15,9 +15,9 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_client._errors import DiskFailed, FileChanged, FileRefused, NoSuchFile, SandboxError
-from sandbox_client._files import copy, scripts
-from sandbox_client._files.copy import Copy
+from sandbox_client.errors import DiskFailed, FileChanged, FileRefused, NoSuchFile, SandboxError
+from sandbox_client.files import copy, shell_scripts
+from sandbox_client.files.copy import Copy
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     import httpx
-    from sandbox_client._files.trees import Leaf, Tree
+    from sandbox_client.files.model import Leaf, Tree
 
 BIG = bytes(range(256)) * 12_000 + b"odd end"  # three megabytes: dozens of pieces, several blocks
 
@@ -493,10 +493,10 @@ async def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_copied(
 def _remove_tools(monkeypatch: pytest.MonkeyPatch, *tools: str) -> None:
     """Let the scripts in the sandbox find none of these tools."""
     for script in ("_SETTLE", "_PACK"):
-        text = getattr(scripts, script)
+        text = getattr(shell_scripts, script)
         for tool in tools:
             text = text.replace(tool, f"no-{tool}")
-        monkeypatch.setattr(scripts, script, text)
+        monkeypatch.setattr(shell_scripts, script, text)
 
 
 async def test_python_computes_hashes_where_no_other_tool_can(

@@ -14,14 +14,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import _config
-from sandbox_client._backend import Backend
-from sandbox_client._client import Client
-from sandbox_client._commands.login import Login
-from sandbox_client._doctor import examine
-from sandbox_client._face import Face
-from sandbox_client._proxy import Proxy
-from sandbox_client._waiting import Timing
+from sandbox_client import config as _config
+from sandbox_client.cli.console import Face
+from sandbox_client.cli.login import Login
+from sandbox_client.client import Client
+from sandbox_client.client_provider import Backend
+from sandbox_client.diagnostics import examine
+from sandbox_client.http import Proxy
+from sandbox_client.polling import Timing
 
 from tests.integration.in_process import ADMIN_KEY, InProcessFake
 from tests.integration.programs import DEADLINE, clean_environment, config_path, run_remote_sandbox
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    from sandbox_client._config import Config
-    from sandbox_client._doctor import Finding
+    from sandbox_client.config import Config
+    from sandbox_client.diagnostics import Finding
 
     from tests.integration.programs import FakeProcess
 

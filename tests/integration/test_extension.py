@@ -8,9 +8,9 @@ import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client._config import load
-from sandbox_client._errors import ConfigError
-from sandbox_client._tools import TOOLS
+from sandbox_client.config import load
+from sandbox_client.errors import ConfigError
+from sandbox_client.mcp_server.server import TOOLS
 
 from tools.manifest import ROOT, server_parameters
 

@@ -12,15 +12,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import jsonschema
 import pytest
-from sandbox_client._errors import (
-    FileRefused,
-    NoSuchFile,
-    NotText,
-    Paused,
-    SandboxError,
-    WrongKind,
-)
-from sandbox_client._tools import files as file_tools
+from sandbox_client.errors import FileRefused, NoSuchFile, NotText, Paused, SandboxError, WrongKind
+from sandbox_client.mcp_server import files as file_tools
 
 from tests.integration.conftest import PROXY_KINDS
 from tests.integration.sandbox import BOX, ReadySandbox, ready_sandbox
@@ -29,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-    from sandbox_client._client import Client
-    from sandbox_client._config import Config
-    from sandbox_client._tools.tool import Result
+    from sandbox_client.client import Client
+    from sandbox_client.config import Config
+    from sandbox_client.mcp_server.tool import Result
 
 TOOLS = {tool.name: tool for tool in file_tools.TOOLS}
 

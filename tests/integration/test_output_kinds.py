@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from sandbox_client._client import Client
-from sandbox_client._config import Config
-from sandbox_client._proxy import Proxy
-from sandbox_client._shown import OutputFilter, masked
-from sandbox_client._watch import OutputListener
+from sandbox_client.client import Client
+from sandbox_client.config import Config
+from sandbox_client.execution.follower import OutputListener
+from sandbox_client.http import Proxy
+from sandbox_client.masking import OutputFilter, masked
 from sandbox_fakeproxy import FakeProxyServer
 
 from tests.integration.programs import clean_environment
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from sandbox_client._output import News
-    from sandbox_client._prompts import Prompt
+    from sandbox_client.output import News
+    from sandbox_client.prompts import Prompt
 
 KEY = "sk_live_0123456789abcdefghijklmnopqrstuv"
 BOX = "box"

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import pytest
-from sandbox_client import _agent, _cancellation, _shell_wire, _wire
-from sandbox_client._client import Client
-from sandbox_client._errors import Paused, SessionBusy, SessionGone
-from sandbox_client._excerpt import one_line
-from sandbox_client._proxy import Proxy
-from sandbox_client._runtime_wire import SIGNALS
-from sandbox_client._watch import OutputListener
+from sandbox_client import agent
+from sandbox_client.api import sandboxes, shell
+from sandbox_client.api.runtime import SIGNALS
+from sandbox_client.client import Client
+from sandbox_client.errors import Paused, SessionBusy, SessionGone
+from sandbox_client.execution import cancellation
+from sandbox_client.execution.follower import OutputListener
+from sandbox_client.http import Proxy
+from sandbox_client.text import one_line
 from sandbox_fakeproxy import Command, Outcome
 
 from tests.integration.scripted import (
@@ -33,7 +35,7 @@ from tests.integration.scripted import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_client._prompts import Prompt
+    from sandbox_client.prompts import Prompt
 
     from tests.integration.in_process import InProcessFake
 
@@ -51,7 +53,7 @@ class PausingTransport(ForwardingTransport):
         is_look = request.url.path.endswith(("/bash/output", "/shell/view"))
         if is_look and not self._has_paused:
             self._has_paused = True
-            await self._sandbox.client.proxy.send(_wire.pause(BOX))
+            await self._sandbox.client.proxy.send(sandboxes.pause(BOX))
         return response
 
 
@@ -207,7 +209,7 @@ class OutageTransport(ForwardingTransport):
 async def test_a_cancellation_goes_on_after_a_signal_that_could_not_be_sent(
     in_process: InProcessFake, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_cancellation, "GRACE", dict.fromkeys(SIGNALS, 0.2))
+    monkeypatch.setattr(cancellation, "GRACE", dict.fromkeys(SIGNALS, 0.2))
     listener = OutputListener(in_process.report)
     prompt = await ada.prompts.send(
         BOX, "trap '' INT; echo begun; sleep 60", wait_seconds=0, listener=listener
@@ -436,8 +438,8 @@ async def test_any_client_sees_that_a_time_limit_on_a_terminal_killed_a_command(
     ada_on_a_terminal: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    line = _shell_wire.LIMITED.replace(f"sleep {_shell_wire.KILL_AFTER}", "sleep 0.2")
-    monkeypatch.setattr(_shell_wire, "LIMITED", line)
+    line = shell.LIMITED.replace(f"sleep {shell.KILL_AFTER}", "sleep 0.2")
+    monkeypatch.setattr(shell, "LIMITED", line)
     listener = OutputListener(in_process.report)
 
     prompt = await ada_on_a_terminal.prompts.send(
@@ -517,7 +519,7 @@ async def test_an_output_of_several_pages_is_read_whole(
 async def test_an_agent_receives_its_prompt_unchanged(
     in_process: InProcessFake, ada: Client, prompt: str
 ) -> None:
-    command = _agent.command_line("printf '%s' {prompt} > asked && ls", prompt)
+    command = agent.command_line("printf '%s' {prompt} > asked && ls", prompt)
     ran = await ada.prompts.send(BOX, command, listener=OutputListener(in_process.report))
     asked = await ada.prompts.send(BOX, "cat asked", listener=OutputListener(in_process.report))
 

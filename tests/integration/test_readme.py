@@ -9,9 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import _config
-from sandbox_client._cli import parser
-from sandbox_client._tools import TOOLS
+from sandbox_client import config as _config
+from sandbox_client.cli.main import parser
+from sandbox_client.mcp_server.server import TOOLS
 
 from tests.integration.programs import clean_environment
 from tests.integration.test_extension import WITHOUT_A_COMMAND

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import _waiting, _wire
-from sandbox_client._errors import (
+from sandbox_client import polling
+from sandbox_client.api import sandboxes
+from sandbox_client.errors import (
     AlreadyExists,
     KeyRejected,
     NotReady,
@@ -15,14 +16,14 @@ from sandbox_client._errors import (
     QuotaReached,
     SandboxError,
 )
-from sandbox_client._lifecycle import State, state_of
-from sandbox_client._watch import OutputListener
+from sandbox_client.execution.follower import OutputListener
+from sandbox_client.readiness import State, state_of
 
 from tests.integration.in_process import InProcessFake, in_process_fake
 
 if TYPE_CHECKING:
-    from sandbox_client._client import Client
-    from sandbox_client._output import News
+    from sandbox_client.client import Client
+    from sandbox_client.output import News
 
 BOX = "my-sandbox"
 
@@ -112,7 +113,7 @@ async def test_a_prompt_right_after_a_pause_raises_paused(
     in_process: InProcessFake, ada: Client
 ) -> None:
     await create(ada, in_process)
-    await ada.proxy.send(_wire.pause(BOX))  # the status does not show the pause yet
+    await ada.proxy.send(sandboxes.pause(BOX))  # the status does not show the pause yet
     # The deployed proxy responds with 500, which does not tell whether the command was started.
     with pytest.raises(Paused, match=r"is paused; (the command was not run|no result: .*failed)"):
         await run(ada, in_process, "true")
@@ -145,7 +146,7 @@ async def test_a_prompt_to_a_starting_sandbox_raises_not_ready_with_the_usual_wa
     await create(ada, in_process)
     await ada.sandboxes.pause(BOX, report=in_process.report)
     in_process.clock.advance(1)
-    await ada.proxy.send(_wire.resume(BOX))
+    await ada.proxy.send(sandboxes.resume(BOX))
     in_process.clock.advance(0.5)
     with pytest.raises(NotReady, match="pending: Pod exists") as caught:
         await run(ada, in_process, "true")
@@ -249,13 +250,13 @@ async def test_deleting_a_starting_sandbox_ends_the_wait_for_it(
 async def test_a_command_killed_by_a_pause_raises_paused(
     in_process: InProcessFake, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_waiting, "REPORT_INTERVAL", 0.01)
+    monkeypatch.setattr(polling, "REPORT_INTERVAL", 0.01)
     await create(ada, in_process)
     output: list[News] = []
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
         if output:  # the command runs
-            await ada.proxy.send(_wire.pause(BOX))
+            await ada.proxy.send(sandboxes.pause(BOX))
 
     listener = OutputListener(pause, on_output=output.append)
     with pytest.raises(SandboxError, match="no result") as caught:

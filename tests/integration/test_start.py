@@ -112,10 +112,10 @@ def interrupt_import(
 @pytest.mark.parametrize(
     ("package", "arguments", "module"),
     [
-        ("sandbox_client", ["list"], "sandbox_client._cli"),
+        ("sandbox_client", ["list"], "sandbox_client.cli.main"),
         ("sandbox_client", ["list"], "httpx"),
         ("sandbox_client", ["mcp"], "sandbox_client.mcp_server.handshake"),
-        ("sandbox_client", ["mcp"], "sandbox_client._server"),
+        ("sandbox_client", ["mcp"], "sandbox_client.mcp_server.server"),
         ("sandbox_client", ["mcp"], "pydantic"),
         ("sandbox_fakeproxy", ["serve", "--ephemeral"], "sandbox_fakeproxy.serving.cli"),
         ("sandbox_fakeproxy", ["serve", "--ephemeral"], "uvicorn"),

@@ -10,16 +10,16 @@ import secrets
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
-from sandbox_client import _pipe_wire, _shell_wire
-from sandbox_client._pipes import AFTER_NEWS
-from sandbox_client._proxy import LONGEST_POLL
-from sandbox_client._runtime_wire import Task
-from sandbox_client._terminal import CUT_LENGTH, MAX_EFFORT
-from sandbox_client._watch import pauses
+from sandbox_client.api import pipes, shell
+from sandbox_client.api.runtime import Task
+from sandbox_client.execution.follower import pauses
+from sandbox_client.execution.pipes import AFTER_NEWS
+from sandbox_client.execution.terminal import CUT_LENGTH, MAX_EFFORT
+from sandbox_client.http import LONGEST_POLL
 
 if TYPE_CHECKING:
     import httpx
-    from sandbox_client._message import Request
+    from sandbox_client.api.message import Request
 
 Api = Literal["pipes", "terminal"]
 TIME_LIMIT = 120.0  # seconds for a request
@@ -34,22 +34,22 @@ async def run_bare(http: httpx.AsyncClient, api: Api, name: str, command: str) -
 async def read_bare(http: httpx.AsyncClient, api: Api, name: str, session: str) -> int:
     """Read the output of a session's command; return the number of characters."""
     if api == "pipes":
-        return len((await _send(http, _pipe_wire.output(name, session, 0, 0)))["stdout"])
-    return _length(await _send(http, _shell_wire.view(name, session)))
+        return len((await _send(http, pipes.output(name, session, 0, 0)))["stdout"])
+    return _length(await _send(http, shell.view(name, session)))
 
 
 async def _run_with_pipes(http: httpx.AsyncClient, name: str, session: str, task: Task) -> int:
-    await _send(http, _pipe_wire.open_session(name, session))
-    seen = await _send(http, _pipe_wire.execute(name, session, task))
+    await _send(http, pipes.open_session(name, session))
+    seen = await _send(http, pipes.execute(name, session, task))
     size = len(seen["stdout"])
-    if size <= _pipe_wire.SURELY_WHOLE and seen["status"] != "running":
+    if size <= pipes.SURELY_WHOLE and seen["status"] != "running":
         return size
     offset, stderr_offset = seen["offset"], seen["stderr_offset"]
-    if size > _pipe_wire.SURELY_WHOLE:  # cut, and read again
+    if size > pipes.SURELY_WHOLE:  # cut, and read again
         size = offset = stderr_offset = 0
     wait = LONGEST_POLL
     while True:
-        request = _pipe_wire.output(name, session, offset, stderr_offset, wait=wait)
+        request = pipes.output(name, session, offset, stderr_offset, wait=wait)
         seen = await _send(http, request)
         offset, stderr_offset = seen["offset"], seen["stderr_offset"]
         size += len(seen["stdout"])
@@ -63,15 +63,15 @@ async def _run_with_pipes(http: httpx.AsyncClient, name: str, session: str, task
 
 
 async def _run_on_terminal(http: httpx.AsyncClient, name: str, session: str, task: Task) -> int:
-    await _send(http, _shell_wire.open_session(name, session))
-    seen = await _send(http, _shell_wire.execute(name, session, task))
+    await _send(http, shell.open_session(name, session))
+    seen = await _send(http, shell.execute(name, session, task))
     if seen["status"] != "running" and len(seen["output"]) < CUT_LENGTH:
         return len(seen["output"])
     effort = 0.0
     for pause in pauses():
         await anyio.sleep(max(pause, effort))
         began = anyio.current_time()
-        seen = await _send(http, _shell_wire.view(name, session))
+        seen = await _send(http, shell.view(name, session))
         effort = min(9 * (anyio.current_time() - began), MAX_EFFORT)
         if seen["status"] != "running":
             break

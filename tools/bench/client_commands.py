@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client._client import Client
-from sandbox_client._config import Config
-from sandbox_client._proxy import Proxy
-from sandbox_client._shown import OutputFilter
-from sandbox_client._watch import OutputListener
+from sandbox_client.client import Client
+from sandbox_client.config import Config
+from sandbox_client.execution.follower import OutputListener
+from sandbox_client.http import Proxy
+from sandbox_client.masking import OutputFilter
 
 from tools.bench.bare_commands import Api, read_bare, run_bare
 from tools.bench.counting import CountingTransport
@@ -20,8 +20,8 @@ from tools.bench.servers import ServerFailed, fake
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from sandbox_client._output import News
-    from sandbox_client._prompts import Prompts
+    from sandbox_client.output import News
+    from sandbox_client.prompts import Prompts
 
     from tools.bench.effort import Effort
 

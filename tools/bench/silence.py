@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import anyio.lowlevel
-from sandbox_client._client import Client
-from sandbox_client._config import Config
-from sandbox_client._proxy import Proxy
-from sandbox_client._waiting import Timing
-from sandbox_client._watch import OutputListener
+from sandbox_client.client import Client
+from sandbox_client.config import Config
+from sandbox_client.execution.follower import OutputListener
+from sandbox_client.http import Proxy
+from sandbox_client.polling import Timing
 from sandbox_fakeproxy import FakeProxy, ManualClock, Outcome, ScriptedRuntime
 
 from tools.bench.client_commands import VERSIONS

@@ -195,7 +195,7 @@ def serve() -> None:
             from .deferred_packages import defer
 
             defer("mcp", "mcp.server")
-            from sandbox_client._server import serve_after
+            from .server import serve_after
 
             gc.freeze()
             gc.enable()

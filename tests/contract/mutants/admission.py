@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import APIError, ApiKey, Instant, Service, User
 
-from .gates import (
-    DEACTIVATED,
-    EXPIRED,
-    INACTIVE,
-    UNKNOWN,
-    Keyring,
-    forgiving,
-)
+from .gates import DEACTIVATED, EXPIRED, INACTIVE, UNKNOWN, Keyring, forgiving
 from .mutant import Kind, with_settings
 from .rewriting import changing, routed
 

@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 from sandbox_fakeproxy import APIError, LocalRuntime, Sandbox, Service, Status, User
 
 from .mutant import Kind
-from .rewriting import (
-    BOX,
-    answered,
-    body,
-    error,
-    losing,
-    setting,
-    status,
-)
+from .rewriting import BOX, answered, body, error, losing, setting, status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

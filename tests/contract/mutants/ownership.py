@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from sandbox_fakeproxy import APIError, Sandbox, Service, Store, User
 
-from .gates import (
-    BOX_ROUTES,
-    NO_ACCESS,
-    Indifferent,
-    hasty,
-    on_route,
-    route_id,
-)
+from .gates import BOX_ROUTES, NO_ACCESS, Indifferent, hasty, on_route, route_id
 from .mutant import Kind
 from .rewriting import BOX, INSIDE, body, error, refused, setting
 

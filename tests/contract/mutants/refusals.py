@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_fakeproxy import APIError, ApiKey, Service, User
 
-from .gates import (
-    DEACTIVATED,
-    EXPIRED,
-    FORMAT,
-    INACTIVE,
-    MISSING,
-    NOT_ADMIN,
-    UNKNOWN,
-)
+from .gates import DEACTIVATED, EXPIRED, FORMAT, INACTIVE, MISSING, NOT_ADMIN, UNKNOWN
 from .mutant import Kind
 from .rewriting import ANY, changing, error, refused, routed, status
 

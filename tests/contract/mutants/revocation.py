@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING
 from sandbox_fakeproxy import APIError, Service
 
 from .mutant import Kind
-from .rewriting import (
-    MINE,
-    answered,
-    body,
-    error,
-    losing,
-    refused,
-    setting,
-    status,
-)
+from .rewriting import MINE, answered, body, error, losing, refused, setting, status
 
 if TYPE_CHECKING:
     from datetime import datetime

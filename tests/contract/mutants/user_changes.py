@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 from sandbox_fakeproxy import Service
 
 from .mutant import Kind
-from .rewriting import (
-    USER,
-    answered,
-    asked,
-    body,
-    losing,
-    setting,
-)
+from .rewriting import USER, answered, asked, body, losing, setting
 
 if TYPE_CHECKING:
     from sandbox_fakeproxy import User

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 from sandbox_fakeproxy import APIError, Service
 
 from .mutant import Kind
-from .rewriting import (
-    USER,
-    answered,
-    error,
-    status,
-)
+from .rewriting import USER, answered, error, status
 
 if TYPE_CHECKING:
     from sandbox_fakeproxy import ApiKey, User

@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox_fakeproxy import APIError, Service
 
 from .mutant import Kind
-from .rewriting import (
-    USERS,
-    answered,
-    asked,
-    body,
-    error,
-    losing,
-    setting,
-    status,
-    turning,
-)
+from .rewriting import USERS, answered, asked, body, error, losing, setting, status, turning
 
 if TYPE_CHECKING:
     from sandbox_fakeproxy import User

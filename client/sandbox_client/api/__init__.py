@@ -1,0 +1,1 @@
+"""Requests to the proxy and their replies, without I/O."""

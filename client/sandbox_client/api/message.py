@@ -1,0 +1,162 @@
+"""One request and one reply, pure: what all routes of the wire contract have in common.
+
+Text that comes from the proxy is made fit for a terminal and free of the API key before it
+gets into an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from urllib.parse import quote
+
+from sandbox_client.errors import BrokenReply, InvalidInput
+from sandbox_client.text import kind_named, kind_of, pluralize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+Operation = Literal[
+    "create",
+    "status",
+    "list",
+    "delete",
+    "pause",
+    "resume",
+    "open session",
+    "execute",
+    "view",
+    "kill",
+    "list sessions",
+    "end session",
+    "read file",
+    "write file",
+    "list files",
+    "health",
+    "me",
+    "users",
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request about `sandbox`: `path` is percent-encoded and goes behind `proxyUrl`.
+
+    It is sent again after a passing fault only where it is `repeatable`: sending it twice is then
+    the same as sending it once. The proxy may keep it for `wait` seconds before it answers.
+    """
+
+    operation: Operation
+    method: str
+    path: str
+    sandbox: str = ""
+    body: Mapping[str, object] | None = None
+    repeatable: bool = False
+    wait: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. `secret` is what no text made from it may contain."""
+
+    status: int
+    body: bytes
+    content_type: str = ""
+    location: str = ""
+    retry_after: float | None = None
+    secret: str = field(default="", repr=False)
+
+    def json(self) -> object:
+        """Return the body's JSON value.
+
+        Raises:
+            BrokenReply: the body is an HTML page, empty, or not JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise BrokenReply(f"The proxy answered {self.status} with {self.form()}") from None
+
+    def form(self) -> str:
+        """Return the words for what the body is when it is not JSON."""
+        if not self.body.strip():
+            return "an empty body"
+        if "html" in self.content_type.lower() or self.body.lstrip()[:1] == b"<":
+            return "an HTML page, as load balancers and web servers send it"
+        return f"a body of {pluralize(len(self.body), 'byte')} that is not JSON"
+
+    def words(self) -> str:
+        """Return the proxy's own message: one line, without the key; empty where there is none."""
+        try:
+            content = as_object(self.json(), "the reply")
+        except BrokenReply:
+            return ""
+        for name in ("message", "error", "detail"):
+            text = content.get(name)
+            if isinstance(text, list):  # FastAPI's 422
+                text = json.dumps(text)
+            if isinstance(text, str) and text.strip():
+                return self.clean(text)
+        return ""
+
+    def clean(self, text: str) -> str:
+        """Return `text` as one printable line of at most 300 characters, without the key."""
+        # In any case: a host's name comes back in lower case.
+        if self.secret:
+            text = re.sub(re.escape(self.secret), "[key]", text, flags=re.IGNORECASE)
+        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return line if len(line) <= 300 else line[:299] + "…"
+
+
+def check_text(what: str, text: str) -> None:
+    """Refuse what no UTF-8 request can hold.
+
+    Raises:
+        InvalidInput: `what` has a lone surrogate.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput(f"{what} is not valid Unicode text", advice="Write it as UTF-8.")
+
+
+def path_of(*segments: str) -> str:
+    """Return the path of these segments, each percent-encoded."""
+    return "".join("/" + quote(segment, safe="") for segment in segments)
+
+
+def as_object(value: object, what: str) -> dict[str, object]:
+    """Return `value` as the JSON object that the contract says it is.
+
+    Raises:
+        BrokenReply: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise unlike(what, "an object", value)
+    return cast("dict[str, object]", value)
+
+
+def member(content: Mapping[str, object], name: str, kind: type[T]) -> T:
+    """Return the member of that name and kind; true is no number.
+
+    Raises:
+        BrokenReply: it is missing, or of another kind.
+    """
+    value = content.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise unlike(name, kind_named(kind), value)
+    return value
+
+
+def optional(content: Mapping[str, object], name: str) -> str:
+    """Return a text that may be missing, or null: it is empty then."""
+    return member(content, name, str) if content.get(name) is not None else ""
+
+
+def unlike(what: str, expected: str, value: object) -> BrokenReply:
+    """Return the error for a value that is not what the contract says."""
+    return BrokenReply(
+        f"The proxy's reply has {kind_of(value)} as {what}, where the contract says {expected}"
+    )

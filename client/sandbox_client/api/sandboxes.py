@@ -1,0 +1,138 @@
+"""The proxy's own routes, pure: requests about sandboxes out, replies in, no I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from sandbox_client.errors import BrokenReply, InvalidInput
+from sandbox_client.text import KEY_PREFIX, pluralize
+
+from .message import Request, as_object, check_text, member, optional, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .message import Reply
+
+WORK = "/sandbox"  # where commands and relative paths start: the folder that a pause keeps
+MAX_NAME = 63
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+# The deployed proxy accepts a leading digit; such a sandbox never starts, and must be deletable.
+_EXISTING_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_NAME_RULE = (
+    f"A name has 1 to {MAX_NAME} characters: lower-case letters, digits and hyphens, a letter"
+    " first, no hyphen last."
+)
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A sandbox as the proxy reports it; a list gives no replicas, reason or message."""
+
+    name: str
+    ready: bool
+    replicas: int | None = None
+    reason: str = ""
+    message: str = ""
+    namespace: str = ""
+    service: str = ""
+    created_at: str = ""
+
+
+def check_name(name: str, *, new: bool = False) -> str:
+    """Return `name` when it can be a sandbox's, a `new` one's by the stricter rule.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    pattern = _NAME if new else _EXISTING_NAME
+    if len(name) <= MAX_NAME and pattern.fullmatch(name):
+        return name
+    shown = json.dumps(name if len(name) <= 80 else name[:79] + "…", ensure_ascii=False)
+    if KEY_PREFIX in name or not shown.isprintable():
+        shown = "a key" if KEY_PREFIX in name else "text that cannot be shown"
+    raise InvalidInput(
+        f"{shown} ({pluralize(len(name), 'character')}) cannot be a sandbox's name",
+        advice=f"{_NAME_RULE} For example: my-sandbox.",
+    )
+
+
+def create(name: str, *, image: str | None, port: int) -> Request:
+    """Ask for a new sandbox; without an image the proxy takes its own default."""
+    check_name(name, new=True)
+    if not 1 <= port <= 65535:
+        raise InvalidInput(f"port has value {port}", advice="Give a number from 1 to 65535.")
+    check_text("The image", image or "")
+    body: dict[str, object] = {"name": name, "port": port}
+    if image:
+        body["image"] = image
+    return Request("create", "POST", path_of("api", "sandboxes"), name, body)
+
+
+def listing() -> Request:
+    """Ask for all sandboxes of the caller."""
+    return Request("list", "GET", path_of("api", "sandboxes"), repeatable=True)
+
+
+def status(name: str) -> Request:
+    """Ask for one sandbox's state."""
+    path = path_of("api", "sandboxes", check_name(name))
+    return Request("status", "GET", path, name, repeatable=True)
+
+
+def delete(name: str) -> Request:
+    """Ask to remove a sandbox and its files."""
+    return Request("delete", "DELETE", path_of("api", "sandboxes", check_name(name)), name)
+
+
+def pause(name: str) -> Request:
+    """Ask to stop a sandbox and keep its files."""
+    return Request("pause", "POST", path_of("api", "sandboxes", check_name(name), "pause"), name)
+
+
+def resume(name: str) -> Request:
+    """Ask to start a paused sandbox."""
+    return Request("resume", "POST", path_of("api", "sandboxes", check_name(name), "resume"), name)
+
+
+def read_sandbox(reply: Reply) -> Sandbox:
+    """Read the reply to `status`."""
+    return _sandbox(as_object(reply.json(), "the sandbox"), reply, whole=True)
+
+
+def read_listing(reply: Reply) -> list[Sandbox]:
+    """Read the reply to `listing`, newest first as the proxy sends it."""
+    content = as_object(reply.json(), "the list")
+    rows = cast("list[object]", member(content, "sandboxes", list))
+    return [_sandbox(as_object(row, "a sandbox of the list"), reply, whole=False) for row in rows]
+
+
+def read_created(reply: Reply) -> str:
+    """Read the image from the reply to `create`; empty where the proxy does not name it."""
+    made = as_object(as_object(reply.json(), "the reply").get("sandbox", {}), "the new sandbox")
+    return reply.clean(optional(made, "image"))
+
+
+def read_done(reply: Reply) -> None:
+    """Read the reply to `delete`, `pause` or `resume`: a success, or not what the contract says."""
+    if as_object(reply.json(), "the reply").get("success") is not True:
+        raise BrokenReply(f"The proxy answered {reply.status} without success: {reply.words()}")
+
+
+def _sandbox(content: Mapping[str, object], reply: Reply, *, whole: bool) -> Sandbox:
+    def text(name: str) -> str:
+        return reply.clean(optional(content, name))
+
+    return Sandbox(
+        name=reply.clean(member(content, "name", str)),
+        ready=member(content, "ready", bool),
+        replicas=member(content, "replicas", int) if whole else None,
+        reason=text("readyReason"),
+        message=text("readyMessage"),
+        namespace=text("namespace"),
+        service=text("service"),
+        created_at=text("createdAt"),
+    )

@@ -1,0 +1,65 @@
+"""The command that looks whether everything works: doctor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sandbox_client.diagnostics import examine, findings_content, is_well, summary, told
+from sandbox_client.errors import spell_verbs
+
+from .command import FAILED, OK, Command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from sandbox_client.access import Access
+    from sandbox_client.diagnostics import Finding
+
+    from .console import Face
+
+_MARKS = {
+    "passed": ("✓", "green"),
+    "warned": ("!", "yellow"),
+    "failed": ("✗", "red"),
+    "not tried": ("-", "dim"),
+}
+
+
+async def _doctor(access: Access, _: Namespace, face: Face) -> int:
+    with face.waiting("looking"):
+        findings = await examine(access, report=face.report)
+    # Columns where a person reads them; a line for each where a program may.
+    shown = _listing(findings, face) if face.is_terminal else told(findings, face.spell)
+    face.result(shown, findings_content(findings, face.spell))
+    return OK if is_well(findings) else FAILED
+
+
+def _listing(findings: Sequence[Finding], face: Face) -> Group:
+    lines: list[Table | Padding] = []
+    for each in findings:
+        mark, colour = _MARKS[each.outcome]
+        row = Table.grid(padding=(0, 1))
+        for width in (1, len("not tried"), len("configuration"), None):
+            row.add_column(width=width, overflow="fold")  # a path is shown whole
+        row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, Text(each.words))
+        lines.append(row)
+        if each.fix:
+            fix = Text(f"Fix: {spell_verbs(each.fix, face.spell)}", "bold")
+            lines.append(Padding(fix, (0, 0, 0, 2)))  # of the whole width: it may be copied
+    return Group(*lines, Text(f"\n{summary(findings)}"))
+
+
+COMMANDS: Final = (
+    Command(
+        "doctor",
+        "Look whether the configuration, the proxy and the key work",
+        _doctor,
+        interrupted=lambda _: "interrupted: nothing was changed",
+    ),
+)

@@ -1,0 +1,92 @@
+"""What a person sees of a copy: a bar in a terminal, a line for each file where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from sandbox_client.files.model import shown
+from sandbox_client.text import pluralize
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from sandbox_client.files.model import Leaf, Skipped, Tree
+
+    from .console import Face
+
+
+class Copying:
+    """A copy as it goes on, and what has come of it."""
+
+    def __init__(self, face: Face) -> None:
+        self.files: list[Leaf] = []
+        self.ahead: list[Leaf] = []
+        self.directories = 0
+        self.skipped: list[Skipped] = []
+        self._face = face
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of what has been copied."""
+        return sum(leaf.size for leaf in self.files)
+
+    @contextlib.contextmanager
+    def shown(self) -> Generator[None]:
+        """Show a bar while the body copies, in a terminal."""
+        if not self._face.is_live:
+            yield
+            return
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(binary_units=False),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        with self._face.progress(*columns) as bar:
+            self._bar, self._task = bar, bar.add_task("looking", total=None)
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def begin(self, tree: Tree) -> None:
+        """Take what is to be copied."""
+        self.ahead += tree.files
+        self.directories += len(tree.directories) + (not tree.is_file)
+        self.skipped += tree.skipped
+        for each in tree.skipped:
+            self._face.say(f"skipped {shown(each.path)}: {each.why}")
+        if self._bar is not None:
+            total = self.bytes + sum(leaf.size for leaf in self.ahead)
+            self._bar.update(self._task, total=total)
+
+    def moved(self, leaf: Leaf, size: int) -> None:
+        """Take that so many bytes more of a file were copied."""
+        if self._bar is not None:
+            self._bar.update(self._task, advance=size, description=_short(leaf.path))
+
+    def finished(self, leaf: Leaf) -> None:
+        """Take that a file has its name."""
+        self.ahead.remove(leaf)
+        self.files.append(leaf)
+        if self._bar is None:
+            self._face.say(f"copied {shown(leaf.path)} ({pluralize(leaf.size, 'byte')})")
+
+
+def _short(path: str) -> str:
+    line = shown(path)
+    return line if len(line) <= 30 else f"…{line[-29:]}"

@@ -1,0 +1,142 @@
+"""The commands of a sandbox's life: create, status, list, pause, resume, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+from sandbox_client.access import with_client
+from sandbox_client.errors import spell_verbs
+from sandbox_client.presentation import (
+    list_content,
+    pause_content,
+    readiness_content,
+    readiness_error,
+    status_content,
+    unseen_pause,
+)
+from sandbox_client.readiness import WaitResult, reason_of, state_of
+
+from .command import NAME, NOT_READY, OK, Command, argument
+from .console import COLOURS, moment
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from sandbox_client.client import Client
+
+    from .console import Face
+
+
+async def _create(client: Client, arguments: Namespace, face: Face) -> int:
+    with face.waiting(f"creating {arguments.name}"):
+        image, outcome = await client.sandboxes.create(
+            arguments.name, image=arguments.image, port=arguments.port, report=face.report
+        )
+    return _show_readiness(face, outcome, f"created from {image}" if image else "created")
+
+
+async def _resume(client: Client, arguments: Namespace, face: Face) -> int:
+    with face.waiting(f"resuming {arguments.name}"):
+        was_ready, outcome = await client.sandboxes.resume(arguments.name, report=face.report)
+    if was_ready and outcome.reached:
+        content = {**readiness_content(face.name, outcome), "was_ready": True}
+        face.result(f"{face.name} is ready, and was ready before", content)
+        return OK
+    return _show_readiness(face, outcome, "resumed")
+
+
+def _show_readiness(face: Face, outcome: WaitResult, done: str) -> int:
+    content = readiness_content(face.name, outcome)
+    if outcome.reached:
+        face.result(f"{face.name} was {done} and is ready after {outcome.waited:.1f} s", content)
+        return OK
+    if face.as_json:
+        face.result("", content)
+    else:
+        face.error(readiness_error(f"{face.name} was {done}", outcome))
+    return NOT_READY
+
+
+async def _status(client: Client, arguments: Namespace, face: Face) -> int:
+    sandbox = await client.sandboxes.status(arguments.name)
+    state = state_of(sandbox)
+    text = Text.assemble(
+        f"{sandbox.name} is ",
+        (state.value, COLOURS.get(state, "cyan")),
+        f" ({reason_of(sandbox)}), created {moment(sandbox.created_at)}",
+    )
+    face.result(text, status_content(sandbox))
+    return OK
+
+
+async def _list(client: Client, _: Namespace, face: Face) -> int:
+    rows = await client.sandboxes.list()
+    content = list_content(rows)
+    if not rows:
+        face.result(f"No sandboxes. {face.spell('create')} makes one.", content)
+        return OK
+    face.table(rows, content)
+    old = [row.sandbox.name for row in rows if row.is_up_for_long]
+    if old and not face.as_json:
+        face.say(f"up for more than a day: {', '.join(old)}; pause or delete what nobody needs")
+    return OK
+
+
+async def _delete(client: Client, arguments: Namespace, face: Face) -> int:
+    text = f"{face.name} and its files were deleted"
+    if not await client.sandboxes.delete(arguments.name):
+        text = f"{face.name} is not there any more; the proxy's own answer was lost"
+    face.result(text, {"name": face.name, "deleted": True})
+    return OK
+
+
+async def _pause(client: Client, arguments: Namespace, face: Face) -> int:
+    with face.waiting(f"pausing {arguments.name}"):
+        outcome = await client.sandboxes.pause(arguments.name, report=face.report)
+    text = f"{face.name} is paused: its files stay. {face.spell('resume')} starts it again."
+    if not outcome.reached:
+        text = spell_verbs(unseen_pause(face.name, outcome), face.spell)
+    face.result(text, pause_content(face.name, outcome))
+    return OK if outcome.reached else NOT_READY
+
+
+def _starts(_: Face) -> str:
+    return "interrupted: the sandbox goes on starting; {status} tells how far it is"
+
+
+COMMANDS: Final = (
+    Command(
+        "create",
+        "Create a sandbox and wait until it is ready",
+        with_client(_create),
+        (
+            argument(
+                "name",
+                metavar="NAME",
+                help="lower-case letters, digits and hyphens, a letter first",
+            ),
+            argument("--image", help="container image (default: as configured)"),
+            argument("--port", type=int, help="the runtime's port (default: as configured)"),
+        ),
+        interrupted=_starts,
+    ),
+    Command("status", "Tell the state of a sandbox", with_client(_status), (NAME,)),
+    Command("delete", "Delete a sandbox and its files", with_client(_delete), (NAME,)),
+    Command(
+        "pause",
+        "Stop a sandbox and keep its files",
+        with_client(_pause),
+        (NAME,),
+        interrupted=lambda _: "interrupted: the pause may go on; {status} tells whether it shows",
+    ),
+    Command(
+        "resume",
+        "Start a paused sandbox and wait until it is ready",
+        with_client(_resume),
+        (NAME,),
+        interrupted=_starts,
+    ),
+    Command("list", "List your sandboxes, newest first", with_client(_list)),
+)

@@ -1,0 +1,344 @@
+"""What can go wrong, and what the person who meets it needs to know.
+
+SandboxError
+├── ConfigError           the configuration on this machine
+├── InvalidInput          a name or an argument, refused before any request
+│   └── NoSuchPosition    ... in an output, which has been asked for
+├── DiskFailed            a file of this machine cannot be read or written
+│   └── InputUnreadable   ... standard input, which a command was to get
+├── FileChanged           a file was not the same at the end of a copy as at its beginning
+├── ProxyUnreachable      no answer came
+│   ├── Undelivered       ... and the request did not reach the proxy
+│   │   └── Distrusted    ... since no TLS came about
+│   ├── DeadlineExceeded  ... in the time it may take
+│   └── CommandLost       ... to a command, which may have been started
+├── BrokenReply           an answer came that the contract does not know
+├── ProxyFailed           the proxy, or what stands before it, answered 5xx
+└── ProxyRefused          the proxy said no
+    ├── KeyRejected       401
+    │   └── AdminKeyRejected  403 on an administrator's route
+    ├── NotYours          403 and 404 alike: existence never leaks
+    ├── AlreadyExists     409
+    ├── QuotaReached      no room for another sandbox
+    ├── RateLimited       429
+    ├── NoSuchAPI         the sandbox's runtime does not have the API
+    ├── SessionGone       no such session in the sandbox, or no more
+    ├── SessionBusy       the session runs another command
+    ├── FileRefused       the sandbox did not do it to a file
+    │   ├── NoSuchFile    ... there is none
+    │   ├── WrongKind     ... a directory where a file was meant, or the other way round
+    │   └── NotText       ... it holds something else
+    └── NotReady          the sandbox cannot run a command now
+        ├── Paused        ... until it is resumed
+        └── NeverReady    ... and waiting does not help
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+
+from sandbox_client.text import mask_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Verb = Literal[
+    "create",
+    "status",
+    "run",
+    "output",
+    "sessions",
+    "cancel",
+    "agent",
+    "list",
+    "delete",
+    "pause",
+    "resume",
+    "check",
+    "read",
+    "write",
+    "files",
+]
+
+_VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
+
+
+class SandboxError(Exception):
+    """Say what happened, whose fault it is and what to do next.
+
+    `advice` names verbs in braces (`{resume}`), which `next_step` turns into the words of the
+    face that shows it: a tool's name for a model, a command line for a person.
+    `printed` is what a command had printed before the error.
+    `retryable` says that the same request may succeed later without a change by anybody,
+    `retry_after` in how many seconds, where the proxy says so; `status` is the HTTP status.
+    """
+
+    fault: ClassVar[str] = "unknown."
+    advice: str = ""
+    retryable: bool = False
+    printed: str = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        self.message = mask_keys(message)
+        super().__init__(self.message)
+        self.retry_after = retry_after
+        self.status = status
+        if advice is not None:
+            self.advice = advice
+        if retryable is not None:
+            self.retryable = retryable
+
+    def next_step(self, spell: Callable[[Verb], str]) -> str:
+        """Return the advice with each verb spelled by `spell`."""
+        return spell_verbs(self.advice, spell)
+
+    def explain(self, spell: Callable[[Verb], str]) -> str:
+        """Return the whole story in three labelled lines."""
+        return f"{self.message}\nFault: {self.fault}\nNext: {self.next_step(spell)}"
+
+
+def place_of_fault(error: BaseException) -> str:
+    """Return an unexpected exception's type and place only: its words may hold what is secret."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {place.filename}:{place.lineno}"
+
+
+def spell_verbs(text: str, spell: Callable[[Verb], str]) -> str:
+    """Return `text` with each `{verb}` in it spelled by `spell`."""
+    return _VERB.sub(lambda match: spell(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
+
+
+class ConfigError(SandboxError):
+    """The configuration is missing or cannot be used."""
+
+    fault = "the configuration on this machine; nothing was sent."
+
+
+class InvalidInput(SandboxError):
+    """A name or an argument cannot be right whatever the proxy says."""
+
+    fault = "the request; nothing was sent."
+
+
+class NoSuchPosition(InvalidInput):
+    """An output has not come so far."""
+
+    fault = "the request."
+
+
+class DiskFailed(SandboxError):
+    """A file or a directory of this machine cannot be read or written."""
+
+    fault = "the path, or this machine's disk."
+    advice = "Check the path, its permissions and the room on the disk, then try again."
+
+
+class InputUnreadable(DiskFailed):
+    """Standard input, which was to be sent to a command, cannot be read."""
+
+    fault = "standard input here, which is closed or fails."
+    advice = "Give --stdin a pipe or a file, or leave it out."
+
+
+class FileChanged(SandboxError):
+    """What a copy ended with is not what it began with; it was thrown away."""
+
+    fault = "nobody's: the file changed while it was copied, or a piece of it came twice."
+    advice = "Copy it again when nothing writes to it."
+    retryable = True
+
+
+class ProxyUnreachable(SandboxError):
+    """The proxy gave no answer."""
+
+    fault = "the network, the address in proxyUrl, or a proxy that is not running."
+    advice = "Check proxyUrl and that the proxy runs (GET /health answers without a key)."
+    retryable = True
+
+
+class Undelivered(ProxyUnreachable):
+    """The request certainly did not reach the proxy."""
+
+
+class Distrusted(Undelivered):
+    """The proxy's certificate was refused, or TLS is not spoken there."""
+
+    retryable = False
+    fault = "the address in proxyUrl, the proxy's certificate, or what this machine trusts."
+
+
+class DeadlineExceeded(ProxyUnreachable):
+    """The proxy gave no answer in the time that the call may take."""
+
+
+class CommandLost(ProxyUnreachable):
+    """A command was sent, and nothing says whether it was started."""
+
+    retryable = False
+
+
+class BrokenReply(SandboxError):
+    """The reply is not what the contract says."""
+
+    fault = "the proxy, or something else that answers at proxyUrl; not the request."
+    advice = "Check that proxyUrl is the sandbox proxy's; if it is, tell its administrator."
+
+
+class ProxyFailed(SandboxError):
+    """The proxy failed at a request that may have been right."""
+
+    fault = "the proxy or what it stands on; not the request."
+    advice = (
+        "Look at what is there with {list}, then try again; if it stays, tell the administrator."
+    )
+    retryable = True
+
+
+class ProxyRefused(SandboxError):
+    """The proxy understood the request and said no."""
+
+    fault = "the request."
+    advice = "Change the request as the message says."
+
+
+class KeyRejected(ProxyRefused):
+    """The proxy does not accept the API key."""
+
+    fault = "the API key in the configuration."
+    advice = (
+        "Ask the proxy's administrator for a key, and give it to `remote-sandbox login`, which"
+        " checks it and writes it into the configuration."
+    )
+
+
+class AdminKeyRejected(KeyRejected):
+    """The proxy does not accept the admin key that was given to make a user or a key."""
+
+    fault = "the admin key that was given."
+    advice = (
+        "Give the proxy's ADMIN_API_KEY, which its administrator has. A user's key (sk_live_…) goes"
+        " to `remote-sandbox login` without --admin."
+    )
+
+
+class NotYours(ProxyRefused):
+    """The sandbox does not exist, or belongs to somebody else: the proxy never says which."""
+
+    fault = "the request: the name, or the API key's owner."
+    advice = "See yours with {list}, or make it with {create}."
+
+
+class AlreadyExists(ProxyRefused):
+    """The name is taken by another sandbox of the same user."""
+
+    fault = "the request: the name is taken."
+    advice = "Use the one that is there, choose another name, or remove it first with {delete}."
+
+
+class QuotaReached(ProxyRefused):
+    """The user has as many sandboxes as the proxy allows, paused ones counted."""
+
+    fault = "the request: the quota is used up, and paused sandboxes count."
+    advice = "See yours with {list}, and remove one that is no longer needed with {delete}."
+
+
+class RateLimited(ProxyRefused):
+    """The proxy asks for fewer requests."""
+
+    fault = "the request: too many in too short a time."
+    advice = "Wait, then try again."
+    retryable = True
+
+
+class NoSuchAPI(ProxyRefused):
+    """The sandbox's runtime does not have the API that a request is for."""
+
+
+class SessionGone(ProxyRefused):
+    """The sandbox has no session of that id, or has it no more."""
+
+    fault = "the session's id, or the session has gone."
+    advice = (
+        "See what runs and what ended with {sessions}. A pause ends every session; an hour without"
+        " use ends those of commands with pipes (command-…)."
+    )
+
+
+class SessionBusy(ProxyRefused):
+    """A session runs one command at a time."""
+
+    fault = "the request: one session runs one command at a time."
+    advice = (
+        "Wait for its end with {output}, end it with {cancel}, or leave the session out to run"
+        " beside it."
+    )
+
+
+class FileRefused(ProxyRefused):
+    """The sandbox could not, or would not, do what was asked to a file of its own."""
+
+    fault = "the request: the path, or what may be done there."
+    advice = "Look at what is there with {files}, or choose a path below /sandbox."
+
+
+class NoSuchFile(FileRefused):
+    """The sandbox has nothing at that path."""
+
+    advice = "See what is there with {files}. A relative path starts at /sandbox."
+
+
+class WrongKind(FileRefused):
+    """A directory, or something else that is no file, where a file was meant; or a file instead."""
+
+    advice = "See with {files} what is a directory and what is a file."
+
+
+class NotText(FileRefused):
+    """The file is not UTF-8 text."""
+
+    advice = "Look at it with a command, {run}, or let the person copy it with `remote-sandbox cp`."
+
+
+class NotReady(ProxyRefused):
+    """The sandbox cannot run a command now."""
+
+    fault = "nobody's: the sandbox's state."
+    advice = (
+        "Wait, ask with {status}, and send it again when it is ready. A new sandbox usually takes"
+        " 10 to 30 s, a resumed one 4 to 24 s."
+    )
+    retryable = True
+
+
+class Paused(NotReady):
+    """The sandbox is paused."""
+
+    retryable = False
+    fault = "nobody's: the sandbox's state. Its files are kept."
+    advice = "Resume it first with {resume}, then try again."
+
+
+class NeverReady(NotReady):
+    """The sandbox has failed or expired: no wait makes it ready."""
+
+    retryable = False
+    fault = "the sandbox's: its image, or the cluster it runs on."
+    advice = (
+        "Waiting does not help: remove it with {delete} and make it again with {create}; where the"
+        " reason does not lie in its image, tell the proxy's administrator."
+    )
+
+
+# What says for certain that the request had no effect. After any other error it may have had one:
+# who sent it looks before telling anybody.
+NOTHING_DONE = (ConfigError, ProxyRefused, Undelivered)

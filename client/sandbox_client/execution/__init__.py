@@ -1,0 +1,1 @@
+"""Commands in sandboxes: started once, followed, cancelled."""

@@ -1,0 +1,97 @@
+"""Following a command: for how long, how often, and passing new output on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox_client.text import last_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sandbox_client.output import News
+    from sandbox_client.polling import Report, Timing
+
+FIRST_LOOK = 0.02  # seconds
+LONGEST_PAUSE = 1.0
+_RECENT = 40_000  # characters, with the last line that is reported
+LAST_LINE = "last line"  # so that none passes for words of ours
+OUT_OF_SIGHT = "the command is out of sight"
+INSTANT = 0.001  # seconds: a shorter rest of a wait is none, as clocks have fractions
+
+
+def _ignore_session(_: str) -> None:
+    """Do nothing."""
+
+
+def _ignore_output(_: News) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class OutputListener:
+    """The receivers of news of a command: its session first, then its output as it comes."""
+
+    report: Report
+    opened: Callable[[str], None] = _ignore_session
+    on_output: Callable[[News], None] = _ignore_output
+
+
+class Watch:
+    """The wait for a command: its limit, and the reports meanwhile."""
+
+    def __init__(
+        self, timing: Timing, limit: float | None, listener: OutputListener, *, secret: str = ""
+    ) -> None:
+        self.timing = timing
+        self.secret = secret  # which output does not show
+        self.unseen = ""  # why the command cannot be looked at
+        self.doing = "looking for the command"  # as long as nothing is known of it
+        self.is_running = False
+        self.is_heard = False  # whether there was any output
+        self._start = timing.clock()
+        self._limit = limit
+        self._listener = listener
+        self._recent = ""
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds since the beginning."""
+        return self.timing.clock() - self._start
+
+    @property
+    def left(self) -> float:
+        """Return the seconds until the limit."""
+        return float("inf") if self._limit is None else self._limit - self.elapsed
+
+    def wait_for(self, seconds: float) -> None:
+        """Set the limit to so many seconds from now on."""
+        self._limit = self.elapsed + seconds
+
+    def opened(self, session: str) -> None:
+        """Tell the listener the session."""
+        self._listener.opened(session)
+
+    def on_output(self, news: News) -> None:
+        """Pass new output on to the listener."""
+        self.is_heard = True
+        self._recent = (self._recent + news.text[-_RECENT:])[-_RECENT:]
+        self._listener.on_output(news)
+
+    async def tell(self) -> None:
+        """Report the last line of the output."""
+        begun = "the command is running" if self.is_running else self.doing
+        said = last_line(self._recent)
+        reason = f"{LAST_LINE}: {said}" if said else begun
+        if self.unseen:
+            reason = f"{OUT_OF_SIGHT}: {self.unseen}; still trying"
+        await self._listener.report(self.elapsed, self._limit, reason)
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds between looks: from 0.02 up to 1."""
+    pause = FIRST_LOOK
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)

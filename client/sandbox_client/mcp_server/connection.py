@@ -1,0 +1,35 @@
+"""The tool that looks whether everything works: check_connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sandbox_client.diagnostics import examine, findings_content, told
+
+from .speech import spell
+from .tool import Arguments, Result, Tool
+
+if TYPE_CHECKING:
+    from sandbox_client.access import Access
+    from sandbox_client.polling import Report
+
+
+async def _check(access: Access, _: Arguments, report: Report) -> Result:
+    findings = await examine(access, report=report)
+    # Never an error: what failed is what was asked for.
+    return Result(told(findings, spell), findings_content(findings, spell))
+
+
+TOOLS: Final[tuple[Tool, ...]] = (
+    Tool(
+        name="check_connection",
+        description="Check configuration, proxy, API key, clock and quota. Use it when calls fail"
+        " for no clear reason. Returns a line for each check: passed, warned, failed or not tried,"
+        " with the fix.",
+        run=_check,
+        parameters=(),
+        output={"ok": "boolean", "checks": "array"},
+        read_only=True,
+        idempotent=True,
+    ),
+)

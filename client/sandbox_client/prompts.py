@@ -1,0 +1,496 @@
+"""Commands that outlive the call: started once in a session, followed, collected, cancelled.
+
+A command is started with requests that are answered at once, and followed until it ends: no request
+lasts as long as a load balancer's patience, and no silence is taken for an end. It runs with the
+runtime's pipe API where the runtime has it, in a session of its own; otherwise, and in a session
+that a person names, on the runtime's terminal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import anyio
+
+from sandbox_client.text import last_line, mask_keys
+
+from .api import pipes, shell
+from .api.files import MAX_BODY
+from .api.runtime import SIGNALS, Standing, Task, check_session, check_task
+from .errors import NOTHING_DONE, FileRefused, InvalidInput, NoSuchAPI, SandboxError, SessionGone
+from .execution import parcel
+from .execution.cancellation import Cancellation
+from .execution.follower import INSTANT, OutputListener, Watch, pauses
+from .execution.pipes import PipeCommand
+from .execution.terminal import TerminalCommand, busy
+from .masking import masked
+from .output import Output
+from .polling import Timing, reporting
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+    from typing import Literal
+
+    from .api.message import Reply, Request
+    from .api.runtime import SessionRow, Signal
+    from .execution.parcel import Read
+    from .execution.remote_command import RemoteCommand
+    from .sandboxes import Sandboxes
+
+DEFAULT_WAIT = 45.0  # seconds
+MAX_WAIT = 240.0
+SETTLE = 2.0  # seconds after the first new output in which more of it is waited for
+OWN_DEADLINE = 600.0  # seconds: to hash the files that a person would copy takes less
+CLOSE_DEADLINE = 5.0
+MAX_VIEWED = 20  # sessions that a list looks into
+VIEWED_AT_ONCE = 4
+ASK_AGAIN = 300.0  # seconds after which a runtime without pipes is asked for them again
+LAST_LINES = 4_000  # bytes of an ended command's output, for its last line in a list
+_OWN_PREFIX = "files-"
+_PIPE_PREFIXES = ("command-", _OWN_PREFIX)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A command in a session, as it stood when it was looked at last.
+
+    `output` and `errors` are the part that this call has read; on a terminal, standard error is in
+    the output. `seconds` is how long this call waited, which is how long the command took where the
+    call `started` it; `unseen` says why it could not be looked at, or killed, in the end.
+    `was_over` tells of a cancellation that there was nothing left to kill, `signals` which were
+    sent.
+    """
+
+    name: str
+    session: str
+    standing: Standing
+    output: Output = field(default_factory=Output)
+    errors: Output | None = None
+    api: Literal["pipes", "terminal"] = "pipes"
+    seconds: float = 0.0
+    unseen: str = ""
+    started: bool = False
+    was_over: bool = False
+    signals: tuple[Signal, ...] = ()
+    time_limit: float | None = None
+
+    @property
+    def printed(self) -> str:
+        """The output that was read, standard error after standard output."""
+        return self.output.text + (self.errors.text if self.errors else "")
+
+
+def _new_session(kind: Literal["command", "prompt"]) -> str:
+    return f"{kind}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Run commands in the sessions of `sandboxes`, with new ids for sessions and marks for runs.
+
+    The kind of an id is `command` for the pipe API and `prompt` for the terminal.
+    """
+
+    sandboxes: Sandboxes
+    timing: Timing = field(default_factory=Timing)
+    new_id: Callable[[Literal["command", "prompt"]], str] = _new_session
+    new_mark: Callable[[], str] = lambda: f"run-{secrets.token_hex(4)}"
+    _starting: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
+
+    @property
+    def _secret(self) -> str:
+        return self.sandboxes.proxy.config.api_key
+
+    async def send(
+        self,
+        name: str,
+        command: str,
+        *,
+        session: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: Read | None = None,
+        time_limit: float | None = None,
+        wait_seconds: float | None = DEFAULT_WAIT,
+        listener: OutputListener,
+    ) -> Prompt:
+        """Start a shell command once and wait for its end, for ever where there is no limit.
+
+        It runs in a new session, or in the terminal session of that id, which is made if need be.
+        `stdin` is read to its end before the command starts; without it, standard input is empty.
+        After `time_limit` seconds the command is killed.
+
+        Raises:
+            SessionBusy: the session runs another command.
+            CommandLost: nothing says whether it was started; the message names the session.
+        """
+        task = Task(command, env=env or {}, time_limit=time_limit)
+        check_task(task)
+        if session is not None:
+            _check_own_session(session, time_limit)
+        watch = self._watch(wait_seconds, listener)
+        watch.doing = "starting the command"
+        async with reporting(watch.tell):
+            with self._alone(name, session):
+                remote = await self._opened(name, session, watch)
+                try:
+                    task = await self._prepared(remote, task, stdin, watch)
+                except BaseException:
+                    if session is None:
+                        await _close(remote)  # nothing has run in it
+                    raise
+                watch.opened(remote.session)
+                await self._start(remote, task)
+            prompt = await self._follow(remote, watch, _has_ended)
+        return replace(prompt, started=True, time_limit=time_limit)
+
+    async def run_own(self, name: str, command: str, *, directory: str | None = None) -> Prompt:
+        """Run a command of the client's own once, and end its session; mask nothing."""
+        session = f"{_OWN_PREFIX}{secrets.token_hex(4)}"
+        watch = Watch(self.timing, OWN_DEADLINE, OutputListener(_tell_nobody))
+        remote: RemoteCommand | None = None
+        try:
+            async with reporting(watch.tell):
+                remote = await self._opened(name, None, watch, new_id=session)
+                await self._start(remote, Task(command, directory, is_own=True))
+                return await self._follow(remote, watch, _has_ended)
+        finally:
+            if remote is not None:
+                await _close(remote)  # with the command, if it still runs: the caller may clean up
+
+    async def output(
+        self,
+        name: str,
+        session: str,
+        *,
+        after: int = 0,
+        stderr_after: int = 0,
+        wait_seconds: float | None = DEFAULT_WAIT,
+        to_end: bool = False,
+        listener: OutputListener,
+    ) -> Prompt:
+        """Wait until there is more output than up to these positions, or until the end.
+
+        Where it was waited for, wait for what follows it within SETTLE, too.
+
+        Raises:
+            SessionGone: the sandbox has no such session, or has it no more.
+        """
+        for position in (after, stderr_after):
+            if position < 0:
+                raise InvalidInput(
+                    f"after has value {position}", advice="Give 0 or more characters."
+                )
+        watch = self._watch(wait_seconds, listener)
+
+        def is_enough(remote: RemoteCommand) -> bool:
+            return _has_ended(remote) or (not to_end and watch.is_heard)
+
+        async with reporting(watch.tell):
+            remote = await self._found(
+                name,
+                session,
+                watch,
+                after=after,
+                stderr_after=stderr_after,
+                look=lambda remote: remote.look(remote.first_deadline),
+            )
+            was_heard = watch.is_heard
+            prompt = await self._follow(remote, watch, is_enough)
+            if not to_end and not was_heard and watch.is_heard:
+                watch.wait_for(min(SETTLE, watch.left))
+                prompt = await self._follow(remote, watch, _has_ended)
+        return prompt
+
+    async def sessions(self, name: str) -> list[tuple[SessionRow, Prompt | None]]:
+        """Return the sessions of a sandbox, the last used first, with how their commands stand."""
+        piped = await self._piped_sessions(name)
+        reply = await self._ask(shell.list_sessions(name))
+        rows = [(row, True) for row in piped]
+        rows += [(row, False) for row in shell.read_sessions(reply)]
+        rows.sort(key=lambda each: each[0].used_at, reverse=True)
+        seen: dict[str, Prompt] = {}
+        few = anyio.CapacityLimiter(VIEWED_AT_ONCE)  # each may be a whole output
+
+        async def look(row: SessionRow, has_pipes: bool) -> None:
+            # Ended since, or one that cannot be asked for.
+            async with few:
+                with contextlib.suppress(SandboxError):
+                    last = await self._last_of(name, row.id, has_pipes=has_pipes)
+                    seen[row.id] = self._masked(last)
+
+        async with anyio.create_task_group() as tasks:
+            for row, has_pipes in rows[:MAX_VIEWED]:
+                tasks.start_soon(look, row, has_pipes)
+        return [(replace(row, command=mask_keys(row.command)), seen.get(row.id)) for row, _ in rows]
+
+    async def cancel(
+        self,
+        name: str,
+        session: str,
+        *,
+        signals: Sequence[Signal] = SIGNALS,
+        listener: OutputListener,
+    ) -> Prompt:
+        """Send signals in turn to the command that runs in a session, until one has ended it.
+
+        Raises:
+            SessionGone: the sandbox has no such session, or has it no more.
+            SandboxError: no signal was answered, and the command was not seen to end.
+        """
+        watch = self._watch(0.0, listener)
+        async with reporting(watch.tell):
+            remote = await self._found(
+                name, session, watch, look=lambda remote: Cancellation(remote, watch).look()
+            )
+            cancellation = Cancellation(remote, watch)
+            try:
+                await cancellation.run(signals)
+            except SandboxError as error:
+                error.printed = self._prompt(remote, watch).printed
+                raise remote.with_session(error) from None
+        sent = tuple(cancellation.sent)
+        prompt = replace(self._prompt(remote, watch), unseen=cancellation.unseen)
+        return replace(prompt, signals=sent, was_over=not sent)
+
+    def _watch(self, limit: float | None, listener: OutputListener) -> Watch:
+        return Watch(self.timing, limit, listener, secret=self._secret)
+
+    def _may_have_pipes(self, name: str) -> bool:
+        """Tell whether to ask for pipes: their lack is known for a while, as images change."""
+        asked_at = self.sandboxes.without_pipes.get(name)
+        return asked_at is None or self.timing.clock() - asked_at >= ASK_AGAIN
+
+    def _note_without_pipes(self, name: str) -> None:
+        self.sandboxes.without_pipes[name] = self.timing.clock()
+
+    @contextlib.contextmanager
+    def _alone(self, name: str, session: str | None) -> Generator[None]:
+        """Keep this client's other commands out, from looking whether it is free until it is not.
+
+        Raises:
+            SessionBusy: one of them is being started there.
+        """
+        if not session:
+            yield
+            return
+        place = name, session
+        if place in self._starting:
+            raise busy(name, session, "another command")
+        self._starting.add(place)
+        try:
+            yield
+        finally:
+            self._starting.remove(place)
+
+    async def _opened(
+        self, name: str, session: str | None, watch: Watch, *, new_id: str = ""
+    ) -> RemoteCommand:
+        """Return a command that can be started: with pipes, if that can be and no one named it."""
+        if not session and self._may_have_pipes(name):
+            piped = PipeCommand(self.sandboxes, name, new_id or self.new_id("command"), watch)
+            try:
+                await piped.open()
+            except NoSuchAPI:
+                self._note_without_pipes(name)
+            else:
+                return piped
+        remote = TerminalCommand(
+            self.sandboxes,
+            name,
+            session or new_id or self.new_id("prompt"),
+            watch,
+            mark=self.new_mark() if session else "",
+        )
+        await remote.open()
+        return remote
+
+    async def _prepared(
+        self, remote: RemoteCommand, task: Task, stdin: Read | None, watch: Watch
+    ) -> Task:
+        """Return the task after sending its standard input, if any, and a long command ahead of it.
+
+        Its variables go with them: on a terminal, so that they are on no command line; with pipes,
+        since the shell that reads a parcel has to have its own.
+        """
+        is_long = len(json.dumps(remote.execution(task).body)) > MAX_BODY
+        exports = bool(task.env) and (remote.api == "terminal" or is_long or stdin is not None)
+        if stdin is None and not exports and not is_long:
+            return task
+
+        sent = await parcel.send_ahead(
+            self.sandboxes.proxy,
+            remote.name,
+            task,
+            stdin=stdin,
+            exports=exports,
+            run=lambda it: self._run_quietly(remote.name, it),
+            watch=watch,
+        )
+        return replace(task, parcel=sent, env={} if exports else task.env)
+
+    async def _run_quietly(self, name: str, command: str) -> None:
+        """Run a command of the client's own that has to succeed.
+
+        Raises:
+            FileRefused: it does not.
+        """
+        prompt = await self.run_own(name, command)
+        if (prompt.standing.state, prompt.standing.exit_code) != ("completed", 0):
+            printed = masked(prompt.printed, self._secret)
+            said = last_line(printed) or f"it {prompt.standing.state}"
+            raise FileRefused(
+                f"Sandbox '{name}' has no place for the command's files: {said}",
+                advice="Look with {run} at the home directory there and the room on its disk.",
+            )
+
+    async def _start(self, remote: RemoteCommand, task: Task) -> None:
+        """Start a command; once it is on its way, nothing else has a turn until it is known."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await remote.start(task)
+            except NOTHING_DONE:
+                if task.parcel is not None:
+                    await parcel.remove(task.parcel, lambda it: self._run_quietly(remote.name, it))
+                raise
+
+    async def _found(
+        self,
+        name: str,
+        session: str,
+        watch: Watch,
+        *,
+        after: int = 0,
+        stderr_after: int = 0,
+        look: Callable[[RemoteCommand], Awaitable[None]],
+    ) -> RemoteCommand:
+        """Return the command of a session, which may belong to either API, after a first `look`."""
+        piped = PipeCommand(
+            self.sandboxes, name, session, watch, after=after, stderr_after=stderr_after
+        )
+        candidates: list[RemoteCommand] = [
+            TerminalCommand(self.sandboxes, name, session, watch, after=after)
+        ]
+        is_of_pipes = session.startswith(_PIPE_PREFIXES)
+        has_pipes = self._may_have_pipes(name)
+        if is_of_pipes or has_pipes:
+            candidates.insert(0 if is_of_pipes and has_pipes else 1, piped)
+        gone: SandboxError | None = None
+        for remote in candidates:
+            try:
+                await look(remote)
+            except SessionGone as error:
+                gone = gone or error
+            except NoSuchAPI as error:
+                if remote is not piped:
+                    raise
+                self._note_without_pipes(name)
+                gone = gone or error
+            else:
+                return remote
+        raise (
+            gone
+            if isinstance(gone, SessionGone)
+            else SessionGone(f"Sandbox '{name}' has no such session: {session}")
+        )
+
+    async def _follow(
+        self, remote: RemoteCommand, watch: Watch, is_enough: Callable[[RemoteCommand], bool]
+    ) -> Prompt:
+        """Wait until it is enough or the time is over; a passing fault only delays the news."""
+        for pause in pauses():
+            if is_enough(remote) or watch.left < INSTANT:
+                break
+            try:
+                await remote.wait(pause)
+            except SandboxError as error:
+                if not error.retryable:
+                    error.printed = self._prompt(remote, watch).printed
+                    raise remote.with_session(error) from None
+                watch.unseen = error.message
+            else:
+                watch.unseen = ""
+        return self._prompt(remote, watch)
+
+    def _prompt(self, remote: RemoteCommand, watch: Watch) -> Prompt:
+        return Prompt(
+            remote.name,
+            remote.session,
+            remote.standing,
+            remote.output,
+            remote.errors,
+            remote.api,
+            watch.elapsed,
+            watch.unseen,
+        )
+
+    def _masked(self, prompt: Prompt) -> Prompt:
+        """Return a command without the key in its command line."""
+        command = mask_keys(prompt.standing.command)  # which may be cut within the key
+        return replace(prompt, standing=replace(prompt.standing, command=command))
+
+    async def _piped_sessions(self, name: str) -> list[SessionRow]:
+        if not self._may_have_pipes(name):
+            return []
+        try:
+            reply = await self._ask(pipes.list_sessions(name))
+        except NoSuchAPI:
+            self._note_without_pipes(name)
+            return []
+        return pipes.read_sessions(reply)
+
+    async def _last_of(self, name: str, session: str, *, has_pipes: bool) -> Prompt:
+        """Return how the command of a session stands, with the end of its output."""
+        watch = self._watch(0.0, OutputListener(_tell_nobody))
+        if not has_pipes:
+            remote: RemoteCommand = TerminalCommand(self.sandboxes, name, session, watch)
+            await remote.look()
+            return self._prompt(remote, watch)
+        piped = PipeCommand(self.sandboxes, name, session, watch)
+        await piped.skip_to_end(LAST_LINES)
+        await piped.look()
+        return self._prompt(piped, watch)
+
+    async def _ask(self, request: Request) -> Reply:
+        try:
+            return await self.sandboxes.proxy.send(request)
+        except SandboxError as error:
+            raise await self.sandboxes.diagnosis(
+                request.sandbox, error, undone="nothing can be looked at"
+            ) from None
+
+
+async def _tell_nobody(elapsed: float, limit: float | None, reason: str) -> None:
+    """Do nothing."""
+
+
+def _check_own_session(session: str, time_limit: float | None) -> None:
+    """Refuse what a session of a person's own cannot be.
+
+    Raises:
+        InvalidInput: its id cannot be one, or it was given with a time limit.
+    """
+    check_session(session)
+    if session.startswith(_PIPE_PREFIXES):
+        raise InvalidInput(
+            f"'{session}' is the id of a session that runs one command alone",
+            advice="Give an id that does not begin with command- or files-, or leave it out.",
+        )
+    if time_limit is not None:
+        raise InvalidInput(
+            f"A time limit was given with session '{session}'",
+            advice="Leave one of them out: a shell that stays has no time limit.",
+        )
+
+
+async def _close(remote: RemoteCommand) -> None:
+    """End a session of the client's own, if that can be."""
+    with anyio.move_on_after(CLOSE_DEADLINE, shield=True), contextlib.suppress(SandboxError):
+        await remote.close()
+
+
+def _has_ended(remote: RemoteCommand) -> bool:
+    return remote.standing.has_ended
