@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from sandbox_client.text import mask_keys, pluralize
 
 from .api import accounts
-from .errors import AlreadyExists, BrokenReply, InvalidInput, ProxyFailed, ProxyUnreachable
+from .errors import AlreadyExists, InvalidInput, InvalidResponse, ProxyFailed, ProxyUnreachable
 
 if TYPE_CHECKING:
-    from .access import Access
     from .api.accounts import User
     from .api.message import Reply, Request
     from .config import Config
+    from .provider import ClientProvider
 
 DEFAULT_URL = "http://127.0.0.1:8080"  # where the fake proxy is
 ANSWER_DEADLINE = 10.0  # seconds
@@ -27,13 +27,13 @@ MAX_KEY_NAME = 100
 _USER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
-async def reach(access: Access, config: Config) -> None:
+async def reach(provider: ClientProvider, config: Config) -> None:
     """Ask the proxy whether it is well; no key is sent where `config` has none.
 
     Raises:
         SandboxError: it does not answer, is no sandbox proxy, or is not well.
     """
-    health = accounts.read_health(await _ask(access, config, accounts.health()))
+    health = accounts.read_health(await _ask(provider, config, accounts.health()))
     if not health.is_good:
         raise ProxyFailed(
             f"The proxy is not well: /health says {health.words}",
@@ -41,20 +41,20 @@ async def reach(access: Access, config: Config) -> None:
         )
 
 
-async def owner_of(access: Access, config: Config) -> str:
+async def owner_of(provider: ClientProvider, config: Config) -> str:
     """Return the name of the user whose key it is.
 
     Raises:
         KeyRejected: the proxy does not take it.
     """
-    return accounts.read_owner(await _ask(access, config, accounts.me()))
+    return accounts.read_owner(await _ask(provider, config, accounts.me()))
 
 
 @dataclass(frozen=True)
 class Administration:
     """What an admin key opens; it is held here, sent to the proxy, and kept nowhere."""
 
-    access: Access
+    provider: ClientProvider
     config: Config
 
     async def users(self) -> list[User]:
@@ -63,7 +63,7 @@ class Administration:
         Raises:
             AdminKeyRejected: it is not the proxy's admin key.
         """
-        reply = await _ask(self.access, self.config, accounts.users())
+        reply = await _ask(self.provider, self.config, accounts.users())
         return accounts.read_users(reply)
 
     async def find(self, name: str) -> User | None:
@@ -77,7 +77,9 @@ class Administration:
         except AlreadyExists:
             found = await self.find(name)
             if found is None:
-                raise BrokenReply(f"The proxy has a user '{name}', and does not list it") from None
+                raise InvalidResponse(
+                    f"The proxy has a user '{name}', and does not list it"
+                ) from None
             return found
         return accounts.read_made_user(reply)
 
@@ -87,7 +89,7 @@ class Administration:
 
     async def _change(self, request: Request) -> Reply:
         try:
-            return await _ask(self.access, self.config, request)
+            return await _ask(self.provider, self.config, request)
         except ProxyUnreachable as error:
             error.advice = (
                 "The proxy may have done it all the same. Log in again: a user that is there is"
@@ -96,7 +98,7 @@ class Administration:
             raise
 
 
-def administration(access: Access, config: Config, admin_key: str) -> Administration:
+def administration(provider: ClientProvider, config: Config, admin_key: str) -> Administration:
     """Return what an admin key opens at the proxy of `config`.
 
     Raises:
@@ -110,7 +112,7 @@ def administration(access: Access, config: Config, admin_key: str) -> Administra
             " that cannot be sent",
             advice="Give the proxy's ADMIN_API_KEY, all of it and nothing else.",
         )
-    return Administration(access, replace(config, api_key=admin_key))
+    return Administration(provider, replace(config, api_key=admin_key))
 
 
 def check_user_name(name: str) -> str:
@@ -148,7 +150,7 @@ def key_name() -> str:
     return f"remote-sandbox login on {platform.node()}"[:MAX_KEY_NAME]
 
 
-async def _ask(access: Access, config: Config, request: Request) -> Reply:
-    async with access.connect(config).proxy as proxy:
+async def _ask(provider: ClientProvider, config: Config, request: Request) -> Reply:
+    async with provider.connect(config).proxy as proxy:
         # No long retries: a person waits, who is asked again.
         return await proxy.send(request, deadline=ANSWER_DEADLINE, attempts=2)

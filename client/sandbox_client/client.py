@@ -36,10 +36,10 @@ class Client:
     @cached_property
     def files(self) -> Files:
         """The files of sandboxes."""
-        from .files.errand import Errands
+        from .files.errand import OneShotCommands
         from .files.remote import Files
 
-        return Files(self.sandboxes, Errands(self.prompts))
+        return Files(self.sandboxes, OneShotCommands(self.prompts))
 
 
 def connect(config: Config) -> Client:

@@ -8,18 +8,18 @@ from urllib.parse import urlsplit
 from .errors import (
     AdminKeyRejected,
     AlreadyExists,
-    BrokenReply,
+    InvalidResponse,
     KeyRejected,
     NoSuchAPI,
     NotReady,
-    NotYours,
     ProxyFailed,
     ProxyRefused,
     QuotaReached,
     RateLimited,
     SandboxError,
+    SandboxNotFound,
     SessionBusy,
-    SessionGone,
+    SessionNotFound,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def refusal(request: Request, reply: Reply) -> SandboxError:
     if reply.status == 429:
         return _rate_limited(reply, said or "too many requests")
     if not said:
-        return BrokenReply(f"The proxy answered {reply.status} with {_form(reply)}")
+        return InvalidResponse(f"The proxy answered {reply.status} with {_form(reply)}")
     return _refused(request, reply, said)
 
 
@@ -69,7 +69,7 @@ def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
     if reply.status == 404 and said == _NO_ROUTE:
         return _no_such_api(request)
     if reply.status in {403, 404}:
-        return NotYours(f"No sandbox {about} of yours: {said}")
+        return SandboxNotFound(f"No sandbox {about} of yours: {said}")
     return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
 
 
@@ -78,7 +78,7 @@ def _about_session(request: Request, reply: Reply, said: str) -> SandboxError:
     if reply.status == 409:
         return SessionBusy(f"{where} cannot take the command now: {said}")
     if reply.status == 404:
-        return SessionGone(f"{where} has no such session: {said}")
+        return SessionNotFound(f"{where} has no such session: {said}")
     return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
 
 
@@ -101,7 +101,7 @@ def _rate_limited(reply: Reply, said: str) -> SandboxError:
 
 def _misplaced(reply: Reply, said: str) -> SandboxError:
     if reply.status == 404:
-        return BrokenReply(
+        return InvalidResponse(
             f"The proxy has no such route: {said}",
             advice="Check the path in proxyUrl: the proxy's routes follow it with /api/.",
         )
@@ -126,7 +126,7 @@ def _failed(request: Request, reply: Reply, said: str) -> SandboxError:
 def _form(reply: Reply) -> str:
     try:
         reply.json()
-    except BrokenReply:
+    except InvalidResponse:
         return reply.form()
     return "JSON that holds no message"
 
@@ -139,7 +139,7 @@ def _redirected(reply: Reply) -> SandboxError:
         )
     except ValueError:
         where = ""
-    return BrokenReply(
+    return InvalidResponse(
         f"The proxy answered a redirect ({reply.status}){where}, which is not followed: the key"
         " goes to proxyUrl and nowhere else",
         advice="Put the address that really answers into proxyUrl, with https:// if it asks so.",

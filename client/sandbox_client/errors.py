@@ -4,25 +4,25 @@ SandboxError
 ├── ConfigError           the configuration on this machine
 ├── InvalidInput          a name or an argument, refused before any request
 │   └── NoSuchPosition    ... in an output, which has been asked for
-├── DiskFailed            a file of this machine cannot be read or written
+├── LocalFileError            a file of this machine cannot be read or written
 │   └── InputUnreadable   ... standard input, which a command was to get
 ├── FileChanged           a file was not the same at the end of a copy as at its beginning
 ├── ProxyUnreachable      no answer came
-│   ├── Undelivered       ... and the request did not reach the proxy
-│   │   └── Distrusted    ... since no TLS came about
+│   ├── NotSent       ... and the request did not reach the proxy
+│   │   └── TLSError    ... since no TLS came about
 │   ├── DeadlineExceeded  ... in the time it may take
-│   └── CommandLost       ... to a command, which may have been started
-├── BrokenReply           an answer came that the contract does not know
+│   └── CommandStateUnknown       ... to a command, which may have been started
+├── InvalidResponse           an answer came that the contract does not know
 ├── ProxyFailed           the proxy, or what stands before it, answered 5xx
 └── ProxyRefused          the proxy said no
     ├── KeyRejected       401
     │   └── AdminKeyRejected  403 on an administrator's route
-    ├── NotYours          403 and 404 alike: existence never leaks
+    ├── SandboxNotFound          403 and 404 alike: existence never leaks
     ├── AlreadyExists     409
     ├── QuotaReached      no room for another sandbox
     ├── RateLimited       429
     ├── NoSuchAPI         the sandbox's runtime does not have the API
-    ├── SessionGone       no such session in the sandbox, or no more
+    ├── SessionNotFound       no such session in the sandbox, or no more
     ├── SessionBusy       the session runs another command
     ├── FileRefused       the sandbox did not do it to a file
     │   ├── NoSuchFile    ... there is none
@@ -30,7 +30,7 @@ SandboxError
     │   └── NotText       ... it holds something else
     └── NotReady          the sandbox cannot run a command now
         ├── Paused        ... until it is resumed
-        └── NeverReady    ... and waiting does not help
+        └── SandboxFailed    ... and waiting does not help
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class SandboxError(Exception):
 
     def next_step(self, spell: Callable[[Verb], str]) -> str:
         """Return the advice with each verb spelled by `spell`."""
-        return spell_verbs(self.advice, spell)
+        return format_verbs(self.advice, spell)
 
     def explain(self, spell: Callable[[Verb], str]) -> str:
         """Return the whole story in three labelled lines."""
@@ -113,7 +113,7 @@ def place_of_fault(error: BaseException) -> str:
     return f"{type(error).__name__} at {place.filename}:{place.lineno}"
 
 
-def spell_verbs(text: str, spell: Callable[[Verb], str]) -> str:
+def format_verbs(text: str, spell: Callable[[Verb], str]) -> str:
     """Return `text` with each `{verb}` in it spelled by `spell`."""
     return _VERB.sub(lambda match: spell(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
 
@@ -136,14 +136,14 @@ class NoSuchPosition(InvalidInput):
     fault = "the request."
 
 
-class DiskFailed(SandboxError):
+class LocalFileError(SandboxError):
     """A file or a directory of this machine cannot be read or written."""
 
     fault = "the path, or this machine's disk."
     advice = "Check the path, its permissions and the room on the disk, then try again."
 
 
-class InputUnreadable(DiskFailed):
+class InputUnreadable(LocalFileError):
     """Standard input, which was to be sent to a command, cannot be read."""
 
     fault = "standard input here, which is closed or fails."
@@ -166,11 +166,11 @@ class ProxyUnreachable(SandboxError):
     retryable = True
 
 
-class Undelivered(ProxyUnreachable):
+class NotSent(ProxyUnreachable):
     """The request certainly did not reach the proxy."""
 
 
-class Distrusted(Undelivered):
+class TLSError(NotSent):
     """The proxy's certificate was refused, or TLS is not spoken there."""
 
     retryable = False
@@ -181,13 +181,13 @@ class DeadlineExceeded(ProxyUnreachable):
     """The proxy gave no answer in the time that the call may take."""
 
 
-class CommandLost(ProxyUnreachable):
+class CommandStateUnknown(ProxyUnreachable):
     """A command was sent, and nothing says whether it was started."""
 
     retryable = False
 
 
-class BrokenReply(SandboxError):
+class InvalidResponse(SandboxError):
     """The reply is not what the contract says."""
 
     fault = "the proxy, or something else that answers at proxyUrl; not the request."
@@ -231,7 +231,7 @@ class AdminKeyRejected(KeyRejected):
     )
 
 
-class NotYours(ProxyRefused):
+class SandboxNotFound(ProxyRefused):
     """The sandbox does not exist, or belongs to somebody else: the proxy never says which."""
 
     fault = "the request: the name, or the API key's owner."
@@ -264,7 +264,7 @@ class NoSuchAPI(ProxyRefused):
     """The sandbox's runtime does not have the API that a request is for."""
 
 
-class SessionGone(ProxyRefused):
+class SessionNotFound(ProxyRefused):
     """The sandbox has no session of that id, or has it no more."""
 
     fault = "the session's id, or the session has gone."
@@ -328,7 +328,7 @@ class Paused(NotReady):
     advice = "Resume it first with {resume}, then try again."
 
 
-class NeverReady(NotReady):
+class SandboxFailed(NotReady):
     """The sandbox has failed or expired: no wait makes it ready."""
 
     retryable = False
@@ -341,4 +341,4 @@ class NeverReady(NotReady):
 
 # What says for certain that the request had no effect. After any other error it may have had one:
 # who sent it looks before telling anybody.
-NOTHING_DONE = (ConfigError, ProxyRefused, Undelivered)
+NOTHING_DONE = (ConfigError, ProxyRefused, NotSent)

@@ -19,14 +19,14 @@ from . import tls
 from .api.message import Reply
 from .error_responses import COMMAND_MAY_RUN, refusal
 from .errors import (
-    BrokenReply,
     ConfigError,
     DeadlineExceeded,
+    InvalidResponse,
+    NotSent,
     ProxyFailed,
     ProxyUnreachable,
     RateLimited,
     SandboxError,
-    Undelivered,
 )
 
 if TYPE_CHECKING:
@@ -183,14 +183,14 @@ def _deadline(request: Request) -> float:
 async def _read(response: httpx.Response, request: Request) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
         # Not undone: a few compressed bytes can become more than there is memory for.
-        error = BrokenReply("The proxy's reply is compressed, which was not asked for")
+        error = InvalidResponse("The proxy's reply is compressed, which was not asked for")
         raise _after_sending(request, error)
     limit = MAX_OUTPUT_BYTES if request.operation == "view" else MAX_REPLY_BYTES
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > limit:
-            error = BrokenReply(
+            error = InvalidResponse(
                 f"The proxy's reply is larger than {limit} bytes",
                 advice="Ask for less at once: some lines of a file, or the end of an output.",
             )
@@ -252,7 +252,7 @@ def _translated(request: Request, url: str) -> Generator[None]:
         ) from None
     except httpx.HTTPError as exc:
         error = _fault(exc, httpx.URL(url))
-        if not isinstance(error, Undelivered):
+        if not isinstance(error, NotSent):
             _after_sending(request, error)
         raise error from exc
 
@@ -262,7 +262,7 @@ def _fault(exc: httpx.HTTPError, url: httpx.URL) -> SandboxError:
     where = f"{url.scheme}://{url.netloc.decode()}"
     match exc:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return Undelivered(
+            return NotSent(
                 f"Connecting to {where} took longer than {CONNECT_TIMEOUT:g} s (time-out)"
             )
         case httpx.TimeoutException():
@@ -276,11 +276,11 @@ def _fault(exc: httpx.HTTPError, url: httpx.URL) -> SandboxError:
                 " proxy runs.",
             )
         case httpx.DecodingError():
-            return BrokenReply(f"{where} sent a body whose compression cannot be undone")
+            return InvalidResponse(f"{where} sent a body whose compression cannot be undone")
         case httpx.NetworkError():
             return ProxyUnreachable(f"The connection to {where} broke")
         case _:
-            return BrokenReply(f"{where} answered in a way that cannot be read")
+            return InvalidResponse(f"{where} answered in a way that cannot be read")
 
 
 def _connection_fault(exc: httpx.HTTPError, where: str) -> SandboxError:
@@ -290,16 +290,16 @@ def _connection_fault(exc: httpx.HTTPError, where: str) -> SandboxError:
         if isinstance(cause, ssl.SSLError):
             return tls.broken(cause, where)
         if isinstance(cause, socket.gaierror):
-            return Undelivered(
+            return NotSent(
                 f"Unknown host: {where} has no address",
                 advice="Check the host's name in proxyUrl, and the network.",
             )
         if isinstance(cause, ConnectionRefusedError):
-            return Undelivered(
+            return NotSent(
                 f"Connection refused: nothing listens at {where}",
                 advice="Start the proxy (`make fake` starts the fake one), or correct proxyUrl.",
             )
-    return Undelivered(f"{where} cannot be reached")
+    return NotSent(f"{where} cannot be reached")
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -14,7 +14,7 @@ from .output import REPLACEMENT, Part
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .output import News, Output
+    from .output import Output, OutputChunk
 
 MASK = "[key]"
 SHORTEST_END = 4  # characters of the key that are more than chance
@@ -92,15 +92,15 @@ class Masker:
         self.end = self._start = max(position - max(len(key) - 1, 0), 0)
         self._key = key
         self._position = position
-        self._held: tuple[Part, News] | None = None
+        self._held: tuple[Part, OutputChunk] | None = None
 
-    def feed(self, news: News) -> Iterator[News]:
+    def feed(self, chunk: OutputChunk) -> Iterator[OutputChunk]:
         """Add the next piece, and yield the output that is complete."""
-        start, gone = self.end + (news.gone or 0), news.gone
-        if news.unit == "characters":
-            start = news.end - len(news.text)
-        part = Part(start, news.text, news.end)
-        if news.gone != 0:
+        start, gone = self.end + (chunk.gone or 0), chunk.gone
+        if chunk.unit == "characters":
+            start = chunk.end - len(chunk.text)
+        part = Part(start, chunk.text, chunk.end)
+        if chunk.gone != 0:
             yield from self._flush_before_gap()
             part = replace(part, text=masked_end(part.text, self._key))
         if gone:
@@ -112,28 +112,28 @@ class Masker:
             part = Part(held.start, held.text + part.text, part.end)
         part = replace(part, text=masked(part.text, self._key))
         part, held = part.split(len(part.text) - start_of_key(part.text, self._key))
-        self.end, self._held = news.end, (held, news) if held.text else None
-        yield from self._wanted(part, replace(news, gone=gone))
+        self.end, self._held = chunk.end, (held, chunk) if held.text else None
+        yield from self._wanted(part, replace(chunk, gone=gone))
 
-    def flush(self) -> Iterator[News]:
+    def flush(self) -> Iterator[OutputChunk]:
         """Yield the output that was held back, at the end of the stream."""
         if self._held is not None:
-            part, news = self._held
+            part, chunk = self._held
             self._held = None
-            yield from self._wanted(part, replace(news, gone=0))
+            yield from self._wanted(part, replace(chunk, gone=0))
 
-    def _flush_before_gap(self) -> Iterator[News]:
+    def _flush_before_gap(self) -> Iterator[OutputChunk]:
         """Yield the output that was held back; the rest of the key may be in the gap."""
         if self._held is not None:
-            held, news = self._held
-            self._held = replace(held, text=masked_start(held.text, self._key)), news
+            held, chunk = self._held
+            self._held = replace(held, text=masked_start(held.text, self._key)), chunk
         yield from self.flush()
 
-    def _wanted(self, part: Part, news: News) -> Iterator[News]:
+    def _wanted(self, part: Part, chunk: OutputChunk) -> Iterator[OutputChunk]:
         if part.start < self._position:
             part = part.split(part.length_before(self._position))[1]
-        if part.text or news.gone != 0:
-            yield replace(news, text=part.text, end=part.end)
+        if part.text or chunk.gone != 0:
+            yield replace(chunk, text=part.text, end=part.end)
 
 
 def visible(text: str) -> str:

@@ -13,7 +13,7 @@ MAX_HEAD = MAX_TAIL = 5_000_000  # characters that a `Recorder` keeps of a longe
 
 
 @dataclass(frozen=True)
-class News:
+class OutputChunk:
     """New output, and the position after it.
 
     `gone` positions before it can no longer be read; None if their number is unknown.
@@ -160,12 +160,12 @@ class Recorder:
         self._tail: deque[Part] = deque()
         self._head_length = self._tail_length = 0
 
-    def add(self, news: News) -> None:
+    def add(self, chunk: OutputChunk) -> None:
         """Add the next piece."""
-        gone = news.gone or 0
+        gone = chunk.gone or 0
         self._gone += gone
-        part = Part(self.end + gone, news.text, news.end)
-        self.end = news.end
+        part = Part(self.end + gone, chunk.text, chunk.end)
+        self.end = chunk.end
         head, rest = part.split(MAX_HEAD - self._head_length)
         if head.text:
             self._head.append(head)

@@ -30,7 +30,7 @@ class Timing:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
-class Report(Protocol):
+class ProgressCallback(Protocol):
     """Told of a wait as it goes on."""
 
     async def __call__(self, elapsed: float, limit: float | None, reason: str) -> None:
@@ -38,7 +38,7 @@ class Report(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def reporting(tell: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+async def periodic_progress(tell: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
     """Call `tell` at least every two seconds for as long as the body waits for an answer."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sandbox_client.text import last_line, one_line, pluralize
 
-from .errors import NeverReady, NotReady
+from .errors import NotReady, SandboxFailed
 from .readiness import State, WaitResult, reason_of, state_of
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from .api.runtime import SessionRow, Signal
     from .api.sandboxes import Sandbox
-    from .prompts import Prompt
+    from .prompts import CommandResult
     from .sandboxes import Row
-    from .truncation import Excerpt
+    from .truncation import TruncatedText
 
 
 NOT_FOUND = 127  # a shell's exit code for a program that is not there
@@ -50,7 +50,7 @@ def status_content(sandbox: Sandbox) -> dict[str, object]:
 
 
 def prompt_content(
-    prompt: Prompt, shown: Excerpt, errors: Excerpt | None = None
+    prompt: CommandResult, shown: TruncatedText, errors: TruncatedText | None = None
 ) -> dict[str, object]:
     """Return how a command stands, as an object; without an exit code where there is none.
 
@@ -59,7 +59,7 @@ def prompt_content(
     content: dict[str, object] = {
         "name": prompt.name,
         "session": prompt.session,
-        "status": prompt.standing.state,
+        "status": prompt.status.state,
         "output": shown.text,
         "next_after": shown.after,
         "left_out": shown.left_out,
@@ -75,12 +75,12 @@ def prompt_content(
             content["stderr_gone"] = errors.gone
     if prompt.signals:
         content["signals"] = list(prompt.signals)
-    code = prompt.standing.exit_code
+    code = prompt.status.exit_code
     return content if code is None else {**content, "exit_code": code}
 
 
 def sessions_content(
-    name: str, rows: Sequence[tuple[SessionRow, Prompt | None]]
+    name: str, rows: Sequence[tuple[SessionRow, CommandResult | None]]
 ) -> dict[str, object]:
     """Return what runs and what ended in a sandbox, as an object."""
     return {
@@ -90,28 +90,28 @@ def sessions_content(
     }
 
 
-def _session_content(row: SessionRow, seen: Prompt | None) -> dict[str, object]:
+def _session_content(row: SessionRow, seen: CommandResult | None) -> dict[str, object]:
     content: dict[str, object] = {
         "session": row.id,
         "status": _standing(row, seen),
-        "command": seen.standing.command if seen else row.command,
+        "command": seen.status.command if seen else row.command,
         "used_at": row.used_at,
     }
-    code = seen.standing.exit_code if seen else None
+    code = seen.status.exit_code if seen else None
     return content if code is None else {**content, "exit_code": code}
 
 
-def told_sessions(rows: Sequence[tuple[SessionRow, Prompt | None]]) -> list[str]:
+def told_sessions(rows: Sequence[tuple[SessionRow, CommandResult | None]]) -> list[str]:
     """Return a line for each of so many sessions, and one for how many more there are."""
     lines = [_told_session(row, seen) for row, seen in rows[:MAX_LISTED]]
     more = len(rows) - len(lines)
     return [*lines, f"… and {more} more"] if more else lines
 
 
-def _told_session(row: SessionRow, seen: Prompt | None) -> str:
+def _told_session(row: SessionRow, seen: CommandResult | None) -> str:
     """Return a line that tells what a session's last command does, or did."""
-    command = one_line(seen.standing.command if seen else row.command)
-    code = seen.standing.exit_code if seen else "unknown"
+    command = one_line(seen.status.command if seen else row.command)
+    code = seen.status.exit_code if seen else "unknown"
     words = {
         "running": f"runs {command}",
         "completed": f"ended with exit code {code}: {command}",
@@ -126,9 +126,9 @@ def _told_session(row: SessionRow, seen: Prompt | None) -> str:
     return f"{row.id} {said}" + (f"\n    {line}" if line else "")
 
 
-def _standing(row: SessionRow, seen: Prompt | None) -> str:
+def _standing(row: SessionRow, seen: CommandResult | None) -> str:
     if seen is not None:
-        return seen.standing.state
+        return seen.status.state
     return "running" if row.running else "ended"
 
 
@@ -163,7 +163,7 @@ def told_age(age: timedelta | None) -> str:
 def readiness_error(done: str, outcome: WaitResult) -> NotReady:
     """Return the error for a sandbox that was `done` (created, resumed) and is not ready."""
     if outcome.sandbox and state_of(outcome.sandbox).is_over:
-        return NeverReady(f"{done} but will not become ready: {outcome.reason}")
+        return SandboxFailed(f"{done} but will not become ready: {outcome.reason}")
     return NotReady(
         f"{done} but is NOT ready after {outcome.waited:.0f} s: {outcome.reason}",
         advice="It may still become ready: a new sandbox usually takes 10 to 30 s, an image that"
@@ -186,7 +186,7 @@ def unseen_pause(sandbox: str, outcome: WaitResult) -> str:
     )
 
 
-def ending(prompt: Prompt) -> str:
+def ending(prompt: CommandResult) -> str:
     """Return the words for how a command stands, and which signals were sent to it."""
     words = _ending(prompt)
     if prompt.was_over:
@@ -195,13 +195,13 @@ def ending(prompt: Prompt) -> str:
         return words
     # On a terminal, two signals are one and the same kill.
     *before, last = dict.fromkeys(_signal(each, prompt) for each in prompt.signals)
-    if not prompt.standing.has_ended:
+    if not prompt.status.has_ended:
         all_sent = _listed([*before, last])
         if prompt.unseen:
             return f"{all_sent} sent; whether the command has ended is not known"
         return f"{words}; {all_sent} did not end it"
     vain = f"; {_listed(before)} did not end it" if before else ""
-    if prompt.standing.state == "killed":
+    if prompt.status.state == "killed":
         return f"killed by {last}{vain}"
     return f"{words}, ended by {last}{vain}"
 
@@ -214,11 +214,11 @@ def agent_missing(template: str) -> str:
     )
 
 
-def out_of_sight(prompt: Prompt) -> str:
+def out_of_sight(prompt: CommandResult) -> str:
     """Return the words for a command that could not be looked at in the end; else nothing."""
     if not prompt.unseen:
         return ""
-    if prompt.standing.has_ended:
+    if prompt.status.has_ended:
         return f"its output could not be read to the end: {prompt.unseen}"
     return f"in the end it could not be reached: {prompt.unseen}"
 
@@ -228,14 +228,14 @@ def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(before)} and {last}" if before else last
 
 
-def _signal(signal: Signal, prompt: Prompt) -> str:
+def _signal(signal: Signal, prompt: CommandResult) -> str:
     if prompt.api == "pipes":
         return signal
     return "Ctrl-C" if signal == "SIGINT" else "the runtime's kill"
 
 
-def _ending(prompt: Prompt) -> str:
-    seen, after = prompt.standing, f", after {prompt.seconds:.1f} s" if prompt.started else ""
+def _ending(prompt: CommandResult) -> str:
+    seen, after = prompt.status, f", after {prompt.seconds:.1f} s" if prompt.started else ""
     match seen.state:
         case "completed":
             code = "unknown" if seen.exit_code is None else seen.exit_code

@@ -20,16 +20,23 @@ from sandbox_client.text import last_line, mask_keys
 
 from .api import pipes, shell
 from .api.files import MAX_BODY
-from .api.runtime import SIGNALS, Standing, Task, check_session, check_task
-from .errors import NOTHING_DONE, FileRefused, InvalidInput, NoSuchAPI, SandboxError, SessionGone
-from .execution import parcel
+from .api.runtime import SIGNALS, CommandStatus, Task, check_session, check_task
+from .errors import (
+    NOTHING_DONE,
+    FileRefused,
+    InvalidInput,
+    NoSuchAPI,
+    SandboxError,
+    SessionNotFound,
+)
+from .execution import payload
 from .execution.cancellation import Cancellation
-from .execution.follower import INSTANT, OutputListener, Watch, pauses
+from .execution.follower import INSTANT, OutputFollower, OutputListener, pauses
 from .execution.pipes import PipeCommand
 from .execution.terminal import TerminalCommand, busy
 from .masking import masked
 from .output import Output
-from .polling import Timing, reporting
+from .polling import Timing, periodic_progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 
     from .api.message import Reply, Request
     from .api.runtime import SessionRow, Signal
-    from .execution.parcel import Read
+    from .execution.payload import Read
     from .execution.remote_command import RemoteCommand
     from .sandboxes import Sandboxes
 
@@ -55,7 +62,7 @@ _PIPE_PREFIXES = ("command-", _OWN_PREFIX)
 
 
 @dataclass(frozen=True)
-class Prompt:
+class CommandResult:
     """A command in a session, as it stood when it was looked at last.
 
     `output` and `errors` are the part that this call has read; on a terminal, standard error is in
@@ -67,7 +74,7 @@ class Prompt:
 
     name: str
     session: str
-    standing: Standing
+    status: CommandStatus
     output: Output = field(default_factory=Output)
     errors: Output | None = None
     api: Literal["pipes", "terminal"] = "pipes"
@@ -116,7 +123,7 @@ class Prompts:
         time_limit: float | None = None,
         wait_seconds: float | None = DEFAULT_WAIT,
         listener: OutputListener,
-    ) -> Prompt:
+    ) -> CommandResult:
         """Start a shell command once and wait for its end, for ever where there is no limit.
 
         It runs in a new session, or in the terminal session of that id, which is made if need be.
@@ -125,38 +132,40 @@ class Prompts:
 
         Raises:
             SessionBusy: the session runs another command.
-            CommandLost: nothing says whether it was started; the message names the session.
+            CommandStateUnknown: nothing says whether it was started; the message names the session.
         """
         task = Task(command, env=env or {}, time_limit=time_limit)
         check_task(task)
         if session is not None:
             _check_own_session(session, time_limit)
-        watch = self._watch(wait_seconds, listener)
-        watch.doing = "starting the command"
-        async with reporting(watch.tell):
+        follower = self._watch(wait_seconds, listener)
+        follower.doing = "starting the command"
+        async with periodic_progress(follower.tell):
             with self._alone(name, session):
-                remote = await self._opened(name, session, watch)
+                remote = await self._opened(name, session, follower)
                 try:
-                    task = await self._prepared(remote, task, stdin, watch)
+                    task = await self._prepared(remote, task, stdin, follower)
                 except BaseException:
                     if session is None:
                         await _close(remote)  # nothing has run in it
                     raise
-                watch.opened(remote.session)
+                follower.opened(remote.session)
                 await self._start(remote, task)
-            prompt = await self._follow(remote, watch, _has_ended)
+            prompt = await self._follow(remote, follower, _has_ended)
         return replace(prompt, started=True, time_limit=time_limit)
 
-    async def run_own(self, name: str, command: str, *, directory: str | None = None) -> Prompt:
+    async def run_own(
+        self, name: str, command: str, *, directory: str | None = None
+    ) -> CommandResult:
         """Run a command of the client's own once, and end its session; mask nothing."""
         session = f"{_OWN_PREFIX}{secrets.token_hex(4)}"
-        watch = Watch(self.timing, OWN_DEADLINE, OutputListener(_tell_nobody))
+        follower = OutputFollower(self.timing, OWN_DEADLINE, OutputListener(_tell_nobody))
         remote: RemoteCommand | None = None
         try:
-            async with reporting(watch.tell):
-                remote = await self._opened(name, None, watch, new_id=session)
+            async with periodic_progress(follower.tell):
+                remote = await self._opened(name, None, follower, new_id=session)
                 await self._start(remote, Task(command, directory, is_own=True))
-                return await self._follow(remote, watch, _has_ended)
+                return await self._follow(remote, follower, _has_ended)
         finally:
             if remote is not None:
                 await _close(remote)  # with the command, if it still runs: the caller may clean up
@@ -171,48 +180,48 @@ class Prompts:
         wait_seconds: float | None = DEFAULT_WAIT,
         to_end: bool = False,
         listener: OutputListener,
-    ) -> Prompt:
+    ) -> CommandResult:
         """Wait until there is more output than up to these positions, or until the end.
 
         Where it was waited for, wait for what follows it within SETTLE, too.
 
         Raises:
-            SessionGone: the sandbox has no such session, or has it no more.
+            SessionNotFound: the sandbox has no such session, or has it no more.
         """
         for position in (after, stderr_after):
             if position < 0:
                 raise InvalidInput(
                     f"after has value {position}", advice="Give 0 or more characters."
                 )
-        watch = self._watch(wait_seconds, listener)
+        follower = self._watch(wait_seconds, listener)
 
         def is_enough(remote: RemoteCommand) -> bool:
-            return _has_ended(remote) or (not to_end and watch.is_heard)
+            return _has_ended(remote) or (not to_end and follower.is_heard)
 
-        async with reporting(watch.tell):
+        async with periodic_progress(follower.tell):
             remote = await self._found(
                 name,
                 session,
-                watch,
+                follower,
                 after=after,
                 stderr_after=stderr_after,
                 look=lambda remote: remote.look(remote.first_deadline),
             )
-            was_heard = watch.is_heard
-            prompt = await self._follow(remote, watch, is_enough)
-            if not to_end and not was_heard and watch.is_heard:
-                watch.wait_for(min(SETTLE, watch.left))
-                prompt = await self._follow(remote, watch, _has_ended)
+            was_heard = follower.is_heard
+            prompt = await self._follow(remote, follower, is_enough)
+            if not to_end and not was_heard and follower.is_heard:
+                follower.wait_for(min(SETTLE, follower.left))
+                prompt = await self._follow(remote, follower, _has_ended)
         return prompt
 
-    async def sessions(self, name: str) -> list[tuple[SessionRow, Prompt | None]]:
+    async def sessions(self, name: str) -> list[tuple[SessionRow, CommandResult | None]]:
         """Return the sessions of a sandbox, the last used first, with how their commands stand."""
         piped = await self._piped_sessions(name)
         reply = await self._ask(shell.list_sessions(name))
         rows = [(row, True) for row in piped]
         rows += [(row, False) for row in shell.read_sessions(reply)]
         rows.sort(key=lambda each: each[0].used_at, reverse=True)
-        seen: dict[str, Prompt] = {}
+        seen: dict[str, CommandResult] = {}
         few = anyio.CapacityLimiter(VIEWED_AT_ONCE)  # each may be a whole output
 
         async def look(row: SessionRow, has_pipes: bool) -> None:
@@ -234,30 +243,30 @@ class Prompts:
         *,
         signals: Sequence[Signal] = SIGNALS,
         listener: OutputListener,
-    ) -> Prompt:
+    ) -> CommandResult:
         """Send signals in turn to the command that runs in a session, until one has ended it.
 
         Raises:
-            SessionGone: the sandbox has no such session, or has it no more.
+            SessionNotFound: the sandbox has no such session, or has it no more.
             SandboxError: no signal was answered, and the command was not seen to end.
         """
-        watch = self._watch(0.0, listener)
-        async with reporting(watch.tell):
+        follower = self._watch(0.0, listener)
+        async with periodic_progress(follower.tell):
             remote = await self._found(
-                name, session, watch, look=lambda remote: Cancellation(remote, watch).look()
+                name, session, follower, look=lambda remote: Cancellation(remote, follower).look()
             )
-            cancellation = Cancellation(remote, watch)
+            cancellation = Cancellation(remote, follower)
             try:
                 await cancellation.run(signals)
             except SandboxError as error:
-                error.printed = self._prompt(remote, watch).printed
+                error.printed = self._prompt(remote, follower).printed
                 raise remote.with_session(error) from None
         sent = tuple(cancellation.sent)
-        prompt = replace(self._prompt(remote, watch), unseen=cancellation.unseen)
+        prompt = replace(self._prompt(remote, follower), unseen=cancellation.unseen)
         return replace(prompt, signals=sent, was_over=not sent)
 
-    def _watch(self, limit: float | None, listener: OutputListener) -> Watch:
-        return Watch(self.timing, limit, listener, secret=self._secret)
+    def _watch(self, limit: float | None, listener: OutputListener) -> OutputFollower:
+        return OutputFollower(self.timing, limit, listener, secret=self._secret)
 
     def _may_have_pipes(self, name: str) -> bool:
         """Tell whether to ask for pipes: their lack is known for a while, as images change."""
@@ -287,11 +296,11 @@ class Prompts:
             self._starting.remove(place)
 
     async def _opened(
-        self, name: str, session: str | None, watch: Watch, *, new_id: str = ""
+        self, name: str, session: str | None, follower: OutputFollower, *, new_id: str = ""
     ) -> RemoteCommand:
         """Return a command that can be started: with pipes, if that can be and no one named it."""
         if not session and self._may_have_pipes(name):
-            piped = PipeCommand(self.sandboxes, name, new_id or self.new_id("command"), watch)
+            piped = PipeCommand(self.sandboxes, name, new_id or self.new_id("command"), follower)
             try:
                 await piped.open()
             except NoSuchAPI:
@@ -302,35 +311,35 @@ class Prompts:
             self.sandboxes,
             name,
             session or new_id or self.new_id("prompt"),
-            watch,
+            follower,
             mark=self.new_mark() if session else "",
         )
         await remote.open()
         return remote
 
     async def _prepared(
-        self, remote: RemoteCommand, task: Task, stdin: Read | None, watch: Watch
+        self, remote: RemoteCommand, task: Task, stdin: Read | None, follower: OutputFollower
     ) -> Task:
         """Return the task after sending its standard input, if any, and a long command ahead of it.
 
         Its variables go with them: on a terminal, so that they are on no command line; with pipes,
-        since the shell that reads a parcel has to have its own.
+        since the shell that reads a payload has to have its own.
         """
         is_long = len(json.dumps(remote.execution(task).body)) > MAX_BODY
         exports = bool(task.env) and (remote.api == "terminal" or is_long or stdin is not None)
         if stdin is None and not exports and not is_long:
             return task
 
-        sent = await parcel.send_ahead(
+        sent = await payload.send_ahead(
             self.sandboxes.proxy,
             remote.name,
             task,
             stdin=stdin,
             exports=exports,
             run=lambda it: self._run_quietly(remote.name, it),
-            watch=watch,
+            follower=follower,
         )
-        return replace(task, parcel=sent, env={} if exports else task.env)
+        return replace(task, payload=sent, env={} if exports else task.env)
 
     async def _run_quietly(self, name: str, command: str) -> None:
         """Run a command of the client's own that has to succeed.
@@ -339,9 +348,9 @@ class Prompts:
             FileRefused: it does not.
         """
         prompt = await self.run_own(name, command)
-        if (prompt.standing.state, prompt.standing.exit_code) != ("completed", 0):
+        if (prompt.status.state, prompt.status.exit_code) != ("completed", 0):
             printed = masked(prompt.printed, self._secret)
-            said = last_line(printed) or f"it {prompt.standing.state}"
+            said = last_line(printed) or f"it {prompt.status.state}"
             raise FileRefused(
                 f"Sandbox '{name}' has no place for the command's files: {said}",
                 advice="Look with {run} at the home directory there and the room on its disk.",
@@ -353,15 +362,17 @@ class Prompts:
             try:
                 await remote.start(task)
             except NOTHING_DONE:
-                if task.parcel is not None:
-                    await parcel.remove(task.parcel, lambda it: self._run_quietly(remote.name, it))
+                if task.payload is not None:
+                    await payload.remove(
+                        task.payload, lambda it: self._run_quietly(remote.name, it)
+                    )
                 raise
 
     async def _found(
         self,
         name: str,
         session: str,
-        watch: Watch,
+        follower: OutputFollower,
         *,
         after: int = 0,
         stderr_after: int = 0,
@@ -369,10 +380,10 @@ class Prompts:
     ) -> RemoteCommand:
         """Return the command of a session, which may belong to either API, after a first `look`."""
         piped = PipeCommand(
-            self.sandboxes, name, session, watch, after=after, stderr_after=stderr_after
+            self.sandboxes, name, session, follower, after=after, stderr_after=stderr_after
         )
         candidates: list[RemoteCommand] = [
-            TerminalCommand(self.sandboxes, name, session, watch, after=after)
+            TerminalCommand(self.sandboxes, name, session, follower, after=after)
         ]
         is_of_pipes = session.startswith(_PIPE_PREFIXES)
         has_pipes = self._may_have_pipes(name)
@@ -382,7 +393,7 @@ class Prompts:
         for remote in candidates:
             try:
                 await look(remote)
-            except SessionGone as error:
+            except SessionNotFound as error:
                 gone = gone or error
             except NoSuchAPI as error:
                 if remote is not piped:
@@ -393,44 +404,47 @@ class Prompts:
                 return remote
         raise (
             gone
-            if isinstance(gone, SessionGone)
-            else SessionGone(f"Sandbox '{name}' has no such session: {session}")
+            if isinstance(gone, SessionNotFound)
+            else SessionNotFound(f"Sandbox '{name}' has no such session: {session}")
         )
 
     async def _follow(
-        self, remote: RemoteCommand, watch: Watch, is_enough: Callable[[RemoteCommand], bool]
-    ) -> Prompt:
+        self,
+        remote: RemoteCommand,
+        follower: OutputFollower,
+        is_enough: Callable[[RemoteCommand], bool],
+    ) -> CommandResult:
         """Wait until it is enough or the time is over; a passing fault only delays the news."""
         for pause in pauses():
-            if is_enough(remote) or watch.left < INSTANT:
+            if is_enough(remote) or follower.left < INSTANT:
                 break
             try:
                 await remote.wait(pause)
             except SandboxError as error:
                 if not error.retryable:
-                    error.printed = self._prompt(remote, watch).printed
+                    error.printed = self._prompt(remote, follower).printed
                     raise remote.with_session(error) from None
-                watch.unseen = error.message
+                follower.unseen = error.message
             else:
-                watch.unseen = ""
-        return self._prompt(remote, watch)
+                follower.unseen = ""
+        return self._prompt(remote, follower)
 
-    def _prompt(self, remote: RemoteCommand, watch: Watch) -> Prompt:
-        return Prompt(
+    def _prompt(self, remote: RemoteCommand, follower: OutputFollower) -> CommandResult:
+        return CommandResult(
             remote.name,
             remote.session,
-            remote.standing,
+            remote.status,
             remote.output,
             remote.errors,
             remote.api,
-            watch.elapsed,
-            watch.unseen,
+            follower.elapsed,
+            follower.unseen,
         )
 
-    def _masked(self, prompt: Prompt) -> Prompt:
+    def _masked(self, prompt: CommandResult) -> CommandResult:
         """Return a command without the key in its command line."""
-        command = mask_keys(prompt.standing.command)  # which may be cut within the key
-        return replace(prompt, standing=replace(prompt.standing, command=command))
+        command = mask_keys(prompt.status.command)  # which may be cut within the key
+        return replace(prompt, status=replace(prompt.status, command=command))
 
     async def _piped_sessions(self, name: str) -> list[SessionRow]:
         if not self._may_have_pipes(name):
@@ -442,24 +456,24 @@ class Prompts:
             return []
         return pipes.read_sessions(reply)
 
-    async def _last_of(self, name: str, session: str, *, has_pipes: bool) -> Prompt:
+    async def _last_of(self, name: str, session: str, *, has_pipes: bool) -> CommandResult:
         """Return how the command of a session stands, with the end of its output."""
-        watch = self._watch(0.0, OutputListener(_tell_nobody))
+        follower = self._watch(0.0, OutputListener(_tell_nobody))
         if not has_pipes:
-            remote: RemoteCommand = TerminalCommand(self.sandboxes, name, session, watch)
+            remote: RemoteCommand = TerminalCommand(self.sandboxes, name, session, follower)
             await remote.look()
-            return self._prompt(remote, watch)
-        piped = PipeCommand(self.sandboxes, name, session, watch)
+            return self._prompt(remote, follower)
+        piped = PipeCommand(self.sandboxes, name, session, follower)
         await piped.skip_to_end(LAST_LINES)
         await piped.look()
-        return self._prompt(piped, watch)
+        return self._prompt(piped, follower)
 
     async def _ask(self, request: Request) -> Reply:
         try:
             return await self.sandboxes.proxy.send(request)
         except SandboxError as error:
-            raise await self.sandboxes.diagnosis(
-                request.sandbox, error, undone="nothing can be looked at"
+            raise await self.sandboxes.explain_failure(
+                request.sandbox, error, not_done="nothing can be looked at"
             ) from None
 
 
@@ -493,4 +507,4 @@ async def _close(remote: RemoteCommand) -> None:
 
 
 def _has_ended(remote: RemoteCommand) -> bool:
-    return remote.standing.has_ended
+    return remote.status.has_ended

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from .errors import NotYours, SandboxError
-from .polling import intervals, reporting
+from .errors import SandboxError, SandboxNotFound
+from .polling import intervals, periodic_progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .api.sandboxes import Sandbox
-    from .polling import Report, Timing
+    from .polling import ProgressCallback, Timing
 
 READY_DEADLINE = 60.0  # seconds
 PAUSE_DEADLINE = 15.0
@@ -76,7 +76,7 @@ async def wait_for_state(
     goal: State,
     look: Callable[[float], Awaitable[Sandbox]],
     *,
-    report: Report,
+    report: ProgressCallback,
     timing: Timing,
     deadline: float,
 ) -> WaitResult:
@@ -87,7 +87,7 @@ async def wait_for_state(
     ends the wait.
 
     Raises:
-        NotYours: the sandbox was deleted meanwhile.
+        SandboxNotFound: the sandbox was deleted meanwhile.
     """
     start = timing.clock()
     seen: Sandbox | None = None
@@ -100,9 +100,9 @@ async def wait_for_state(
         interval = usual
         over = False
         try:
-            async with reporting(tell):
+            async with periodic_progress(tell):
                 seen = await look(max(1.0, start + deadline - timing.clock()))
-        except NotYours:
+        except SandboxNotFound:
             raise
         except SandboxError as error:
             reason, over = f"its status cannot be read: {error.message}", not error.retryable

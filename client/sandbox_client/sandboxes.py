@@ -16,12 +16,12 @@ from .api import accounts, sandboxes
 from .errors import (
     NOTHING_DONE,
     AlreadyExists,
-    NeverReady,
     NotReady,
-    NotYours,
     Paused,
     ProxyFailed,
     SandboxError,
+    SandboxFailed,
+    SandboxNotFound,
 )
 from .polling import Timing, intervals
 from .readiness import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .api.message import Reply, Request
     from .api.sandboxes import Sandbox
     from .http import Proxy
-    from .polling import Report
+    from .polling import ProgressCallback
 
     T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class Sandboxes:
     without_pipes: dict[str, float] = field(default_factory=dict[str, float], repr=False)
 
     async def create(
-        self, name: str, *, image: str | None, port: int | None, report: Report
+        self, name: str, *, image: str | None, port: int | None, report: ProgressCallback
     ) -> tuple[str, WaitResult]:
         """Create a sandbox and wait for it; return its image and how the wait ended.
 
@@ -108,7 +108,7 @@ class Sandboxes:
             )
         except AlreadyExists as error:
             raise await self._existing(name, error) from None
-        if made is None and await self._was_there(name, self.timing.clock() - start):
+        if made is None and await self._existed_before(name, self.timing.clock() - start):
             raise await self._existing(name, AlreadyExists(f"The name '{name}' is taken"))
         return made or "", await self._wait(State.READY, name, report, READY_DEADLINE)
 
@@ -143,16 +143,16 @@ class Sandboxes:
         """Remove a sandbox and its files; False where that is seen, and the answer was lost.
 
         Raises:
-            NotYours: there is none, or none any more.
+            SandboxNotFound: there is none, or none any more.
         """
         try:
             done = await self._change(sandboxes.delete(name), _read_done, lambda seen: seen is None)
-        except NotYours as error:
+        except SandboxNotFound as error:
             error.advice = "It may have been deleted before. See yours with {list}."
             raise
         return done is not None
 
-    async def pause(self, name: str, *, report: Report) -> WaitResult:
+    async def pause(self, name: str, *, report: ProgressCallback) -> WaitResult:
         """Stop a sandbox, keep its files and wait until its status shows the pause."""
         await self._change(
             sandboxes.pause(name),
@@ -161,7 +161,7 @@ class Sandboxes:
         )
         return await self._wait(State.PAUSED, name, report, PAUSE_DEADLINE)
 
-    async def resume(self, name: str, *, report: Report) -> tuple[bool, WaitResult]:
+    async def resume(self, name: str, *, report: ProgressCallback) -> tuple[bool, WaitResult]:
         """Start a paused sandbox and wait for it; return whether it was ready before, too."""
         self.without_pipes.pop(name, None)
         was_ready = await self._is_ready(name)
@@ -172,7 +172,9 @@ class Sandboxes:
         )
         return was_ready, await self._wait(State.READY, name, report, READY_DEADLINE)
 
-    async def diagnosis(self, name: str, error: SandboxError, *, undone: str = "") -> SandboxError:
+    async def explain_failure(
+        self, name: str, error: SandboxError, *, not_done: str = ""
+    ) -> SandboxError:
         """Return what the sandbox's state says of a failure of its runtime; else `error` itself.
 
         `undone` says what certainly was not done; without it, a command may have been started. The
@@ -185,12 +187,12 @@ class Sandboxes:
         except SandboxError:
             return error
         state, reason = state_of(sandbox), reason_of(sandbox)
-        outcome = undone or f"no result: {error.message}"
+        outcome = not_done or f"no result: {error.message}"
         if state is State.PAUSED:
-            return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=_after_pause(undone))
+            return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=_after_pause(not_done))
         if state.is_over:
-            return NeverReady(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
-        if undone and isinstance(error, NotReady) and state is not State.READY:
+            return SandboxFailed(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
+        if not_done and isinstance(error, NotReady) and state is not State.READY:
             return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
         return error
 
@@ -206,11 +208,11 @@ class Sandboxes:
         except NOTHING_DONE:
             raise
         except SandboxError:
-            if await self._came_true(request.sandbox, is_done):
+            if await self._confirm_applied(request.sandbox, is_done):
                 return None
             raise
 
-    async def _was_there(self, name: str, seconds: float) -> bool:
+    async def _existed_before(self, name: str, seconds: float) -> bool:
         """Tell whether a sandbox is older than so many seconds, by the proxy's own clock."""
         try:
             now = accounts.read_health(await self.proxy.send(accounts.health())).time
@@ -219,14 +221,14 @@ class Sandboxes:
             return False
         return row.age is not None and row.age > timedelta(seconds=seconds + SLACK)
 
-    async def _came_true(self, name: str, is_done: Callable[[Sandbox | None], bool]) -> bool:
+    async def _confirm_applied(self, name: str, is_done: Callable[[Sandbox | None], bool]) -> bool:
         """Look whether a change came about, for as long as it may take to show."""
         start = self.timing.clock()
         for interval in intervals(self.timing.random):
             seen: Sandbox | None = None
             try:
                 seen = await self.status(name, deadline=LOST_DEADLINE)
-            except NotYours:
+            except SandboxNotFound:
                 if is_done(None):
                     return True
             except SandboxError:
@@ -260,7 +262,9 @@ class Sandboxes:
         except SandboxError:
             return False
 
-    async def _wait(self, goal: State, name: str, report: Report, deadline: float) -> WaitResult:
+    async def _wait(
+        self, goal: State, name: str, report: ProgressCallback, deadline: float
+    ) -> WaitResult:
         async def look(seconds: float) -> Sandbox:
             return await self.status(name, deadline=seconds)
 
@@ -287,8 +291,8 @@ def _read_done(reply: Reply) -> bool:
     return True
 
 
-def _after_pause(undone: str) -> str | None:
-    if undone:
+def _after_pause(not_done: str) -> str | None:
+    if not_done:
         return None
     # Sending it again might do its work twice.
     return (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import truststore
 
-from .errors import ConfigError, Distrusted
+from .errors import ConfigError, TLSError
 
 if TYPE_CHECKING:
     from .config import Config
@@ -39,29 +39,29 @@ def trust(config: Config) -> ssl.SSLContext:
     return context
 
 
-def distrusted(cause: ssl.SSLCertVerificationError, where: str) -> Distrusted:
+def distrusted(cause: ssl.SSLCertVerificationError, where: str) -> TLSError:
     """Return what a certificate that was refused means to a person."""
     if cause.verify_code in _OTHER_NAME:
-        return Distrusted(
+        return TLSError(
             f"The certificate of {where} is another host's: {cause.verify_message}",
             advice="Put the host's name that the certificate holds into proxyUrl, or ask the"
             " proxy's administrator for a certificate that holds this one.",
         )
     if cause.verify_code in _OTHER_TIME:
-        return Distrusted(
+        return TLSError(
             f"The certificate of {where} is not valid today: {cause.verify_message}",
             advice="Ask the proxy's administrator to renew it, and check this machine's clock.",
         )
-    return Distrusted(
+    return TLSError(
         f"The certificate of {where} is not trusted: {cause.verify_message}",
         advice="Check the host in proxyUrl; name a private authority's certificates in"
         " SSL_CERT_FILE.",
     )
 
 
-def broken(cause: ssl.SSLError, where: str) -> Distrusted:
+def broken(cause: ssl.SSLError, where: str) -> TLSError:
     """Return what a failure to speak TLS means to a person."""
-    return Distrusted(
+    return TLSError(
         f"TLS with {where} failed: {cause.reason or 'no reason given'}",
         advice="Check the scheme (http or https) and the port in proxyUrl.",
     )

@@ -13,7 +13,7 @@ MAX_TAIL = 4_000  # characters, where the rest is asked for anyway
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class TruncatedText:
     """A part of an output: `after` is where to go on, `left_out` the number of skipped positions.
 
     `gone` of them can no longer be read. Positions count characters, or bytes with the pipe API.
@@ -25,13 +25,13 @@ class Excerpt:
     gone: int = 0
 
 
-def head_and_tail(output: Output, limit: int = MAX_OUTPUT, *, name: str = "after") -> Excerpt:
+def head_and_tail(output: Output, limit: int = MAX_OUTPUT, *, name: str = "after") -> TruncatedText:
     """Return the output, or its head and tail with how to get what lies between.
 
     `name` is the argument that takes the position where to go on.
     """
     if _fits(output, limit):
-        return Excerpt(output.text, output.end)
+        return TruncatedText(output.text, output.end)
     first, last = output.parts[0], output.parts[-1]
     head = first.text[: limit // 2]
     room = len(last.text) - (len(head) if last is first else 0)
@@ -40,42 +40,42 @@ def head_and_tail(output: Output, limit: int = MAX_OUTPUT, *, name: str = "after
     left_out = last.position_after(len(last.text) - tail_length) - head_end
     marker = _marker(output, left_out, f"{name}={head_end}", output.gone)
     text = f"{head}{marker}{output.last(tail_length)}"
-    return Excerpt(text, output.end, left_out, output.gone)
+    return TruncatedText(text, output.end, left_out, output.gone)
 
 
-def tail(output: Output, limit: int = MAX_TAIL, *, name: str = "after") -> Excerpt:
+def tail(output: Output, limit: int = MAX_TAIL, *, name: str = "after") -> TruncatedText:
     """Return the output's end with how to get what stands before it."""
     if _fits(output, limit):
-        return Excerpt(output.text, output.end)
+        return TruncatedText(output.text, output.end)
     text = output.last(limit)
     last = output.parts[-1]
     left_out = last.position_after(len(last.text) - len(text)) - output.start
     marker = _marker(output, left_out, f"{name}={output.start}", output.gone).lstrip()
-    return Excerpt(f"{marker}{text}", output.end, left_out, output.gone)
+    return TruncatedText(f"{marker}{text}", output.end, left_out, output.gone)
 
 
-def page(output: Output, limit: int | None = MAX_OUTPUT, *, name: str = "after") -> Excerpt:
+def page(output: Output, limit: int | None = MAX_OUTPUT, *, name: str = "after") -> TruncatedText:
     """Return the characters of the output in order, as many as one reply holds."""
     shown = output.read(output.start, limit)
     left_out = output.end - shown.end
     later = output.gone_after(shown.end)  # among those left out
     told = f"[… {_told_gone(shown.gone)} …]\n" if shown.gone else ""
     marker = _marker(output, left_out, f"{name}={shown.end}", later) if left_out else ""
-    return Excerpt(f"{told}{shown.text}{marker}", shown.end, left_out, shown.gone + later)
+    return TruncatedText(f"{told}{shown.text}{marker}", shown.end, left_out, shown.gone + later)
 
 
 def _fits(output: Output, limit: int) -> bool:
     return output.is_whole and sum(len(part.text) for part in output.parts) <= limit
 
 
-def lines(text: str, first: int, path: str, limit: int = MAX_OUTPUT) -> Excerpt:
+def lines(text: str, first: int, path: str, limit: int = MAX_OUTPUT) -> TruncatedText:
     """Return a file's lines, whose first has the number `first`, as many as one reply holds.
 
     `after` is the number of the line to go on with; 0 where none follows. `path` is the file's, as
     a word of a shell's.
     """
     if len(text) <= limit:
-        return Excerpt(text, first + text.count("\n"))
+        return TruncatedText(text, first + text.count("\n"))
     end = text.rfind("\n", 0, limit) + 1
     shown = text[: end or limit]
     left_out = len(text) - len(shown)
@@ -86,7 +86,7 @@ def lines(text: str, first: int, path: str, limit: int = MAX_OUTPUT) -> Excerpt:
         after = after if text.partition("\n")[2] else 0
     goes_on = f"; start_line={after} goes on" if after else ""
     marker = f"\n[… {told}{goes_on} …]\n"
-    return Excerpt(shown.removesuffix("\n") + marker, after, left_out)
+    return TruncatedText(shown.removesuffix("\n") + marker, after, left_out)
 
 
 def _rest_of_line(shown: str, number: int, path: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 from sandbox_client.client import Client
-from sandbox_client.client_provider import Backend
+from sandbox_client.client_cache import ClientCache
 from sandbox_client.http import Proxy
 
 from tests.client.stubs import FakeClock, fixed, timing_on
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.client.stubs import Handler
 
 
-class StubAccess(Backend):
+class StubProvider(ClientCache):
     """Access for a tool or a command: `handler` answers the requests, `clock` counts the time."""
 
     def __init__(

@@ -11,7 +11,7 @@ import httpx
 from sandbox_client.cli import main
 from sandbox_client.mcp_server.server import TOOLS
 
-from tests.client.interaction import StubAccess
+from tests.client.interaction import StubProvider
 from tests.client.stubs import KEY, RecordedProgress, RouteStub, error_reply
 from tests.client.tool_calls import assert_matches, is_json
 
@@ -48,8 +48,8 @@ FULL = httpx.Response(
 
 
 async def called(played: Answers, environ: dict[str, str] | None = None) -> Result:
-    access = StubAccess(VARIABLES if environ is None else environ, RouteStub(played))
-    result = await TOOL.run(access, TOOL.check({}), RecordedProgress())
+    provider = StubProvider(VARIABLES if environ is None else environ, RouteStub(played))
+    result = await TOOL.run(provider, TOOL.check({}), RecordedProgress())
     assert not result.is_error
     assert not is_json(result.text)
     assert KEY not in result.text + json.dumps(result.content)
@@ -119,7 +119,7 @@ def run(
         monkeypatch.setenv(name, value)
 
     def connected(config: Config) -> Client:
-        return StubAccess({}, RouteStub(played or answers())).connect(config)
+        return StubProvider({}, RouteStub(played or answers())).connect(config)
 
     monkeypatch.setattr(main, "connect", connected)
     code = main.run(["doctor", *words])

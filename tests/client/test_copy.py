@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client.errors import (
-    BrokenReply,
-    DiskFailed,
     FileChanged,
     FileRefused,
+    InvalidResponse,
+    LocalFileError,
     NoSuchFile,
     SandboxError,
 )
@@ -25,7 +25,7 @@ from tests.client.stubs import client_over, error_reply
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox_client.files.model import Leaf, Tree
+    from sandbox_client.files.model import FileEntry, Tree
 
 
 @dataclass
@@ -39,11 +39,11 @@ class RecordedCopy:
     def begin(self, tree: Tree) -> None:
         self.trees.append(tree)
 
-    def moved(self, leaf: Leaf, size: int) -> None:
+    def moved(self, entry: FileEntry, size: int) -> None:
         self.moved_bytes += size
 
-    def finished(self, leaf: Leaf) -> None:
-        self.finished_paths.append(leaf.path)
+    def finished(self, entry: FileEntry) -> None:
+        self.finished_paths.append(entry.path)
 
 
 async def up(sandbox: SandboxStub, *sources: Path, to: str, into: bool = False) -> RecordedCopy:
@@ -158,7 +158,7 @@ async def test_no_file_is_sent_when_a_later_source_is_missing(here: Path) -> Non
     (here / "a").write_bytes(b"1")
     sandbox = SandboxStub()
 
-    with pytest.raises(DiskFailed, match="none cannot be read"):
+    with pytest.raises(LocalFileError, match="none cannot be read"):
         await up(sandbox, here / "a", here / "none", to="new")
 
     assert sandbox.asked == []
@@ -299,7 +299,7 @@ async def test_a_block_that_is_no_base64_leaves_no_file(here: Path) -> None:
     broken = file_reply({"content": "%"})
     sandbox = SandboxStub({"/sandbox/f": b"data"}, replies={"read": [None, broken]})
 
-    with pytest.raises(BrokenReply, match="base64 cannot be read"):
+    with pytest.raises(InvalidResponse, match="base64 cannot be read"):
         await down(sandbox, "f", to=here)
 
     assert contents(here) == {}

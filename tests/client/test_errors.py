@@ -6,7 +6,7 @@ import re
 
 import pytest
 from sandbox_client import errors
-from sandbox_client.errors import Paused, ProxyUnreachable, SandboxError, spell_verbs
+from sandbox_client.errors import Paused, ProxyUnreachable, SandboxError, format_verbs
 from sandbox_client.text import pluralize
 
 from tests.client.secrecy import format_verb
@@ -56,14 +56,14 @@ def test_an_errors_own_advice_replaces_the_one_of_its_class() -> None:
 
 @pytest.mark.parametrize("text", ["{nonsense}", "{}", "{", "{Delete}", "{delete", "{{x}}"])
 def test_text_in_braces_that_is_no_verb_is_kept(text: str) -> None:
-    assert spell_verbs(text, format_verb) == text
+    assert format_verbs(text, format_verb) == text
 
 
 def test_every_verb_in_braces_is_formatted() -> None:
     text = "{create}{status} {run} {list} {delete} {pause} {resume}"
 
     assert (
-        spell_verbs(text, format_verb) == "<create><status> <run> <list> <delete> <pause> <resume>"
+        format_verbs(text, format_verb) == "<create><status> <run> <list> <delete> <pause> <resume>"
     )
 
 

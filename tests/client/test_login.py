@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client import accounts
-from sandbox_client.cli.console import Face
+from sandbox_client.cli.console import Console
 from sandbox_client.cli.login import Login
 from sandbox_client.errors import ConfigError, InvalidInput, KeyRejected, ProxyFailed, SandboxError
 
-from tests.client.interaction import ScriptedUser, StubAccess
+from tests.client.interaction import ScriptedUser, StubProvider
 from tests.client.secrecy import chained_text
 from tests.client.strategies import some_examples
 from tests.client.stubs import KEY, error_reply
@@ -121,10 +121,13 @@ class Conversation:
         as_json: bool = False,
     ) -> None:
         """Log in; no key may be printed, and all answers must be used."""
-        access = StubAccess({"HOME": str(self.home), **self.variables}, self.proxy)
-        face, hidden = Face(as_json=as_json, name=""), ""
+        provider = StubProvider({"HOME": str(self.home), **self.variables}, self.proxy)
+        console, hidden = Console(as_json=as_json, name=""), ""
         try:
-            assert await Login(access, face, person).run(url=url, user=user, is_admin=is_admin) == 0
+            assert (
+                await Login(provider, console, person).run(url=url, user=user, is_admin=is_admin)
+                == 0
+            )
             assert not person.texts + person.secrets + person.agrees
         except SandboxError as error:
             hidden = chained_text(error)

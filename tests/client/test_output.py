@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client import output
-from sandbox_client.output import News, Output, Page, Part, Recorder
+from sandbox_client.output import Output, OutputChunk, Page, Part, Recorder
 
 from tests.client.strategies import many_examples
 
@@ -22,7 +22,7 @@ def recorded(*pieces: str) -> Output:
     recorder, end = Recorder(), 0
     for piece in pieces:
         end += len(piece.encode())
-        recorder.add(News(piece, end, unit="bytes"))
+        recorder.add(OutputChunk(piece, end, unit="bytes"))
     return recorder.output()
 
 
@@ -135,8 +135,12 @@ def test_of_a_longer_output_the_head_and_the_tail_are_recorded(pieces: list[str]
 
 def test_a_recorder_counts_the_gaps_that_the_runtime_tells() -> None:
     recorder = Recorder(100)
-    for news in (News("ab", 102), News("c", 110, gone=7), News("", 120, gone=10)):
-        recorder.add(news)
+    for chunk in (
+        OutputChunk("ab", 102),
+        OutputChunk("c", 110, gone=7),
+        OutputChunk("", 120, gone=10),
+    ):
+        recorder.add(chunk)
 
     found = recorder.output()
 

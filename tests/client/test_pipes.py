@@ -11,19 +11,19 @@ import pytest
 from sandbox_client.api.pipes import AFTER_ALL
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import (
-    CommandLost,
+    CommandStateUnknown,
     NoSuchPosition,
     ProxyFailed,
     ProxyUnreachable,
     SandboxError,
-    SessionGone,
+    SessionNotFound,
 )
 from sandbox_client.execution import cancellation, pipes
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.execution.pipes import AFTER_NEWS
 from sandbox_client.http import LongPolls
 from sandbox_client.masking import masked
-from sandbox_client.output import News, Output, Part
+from sandbox_client.output import Output, OutputChunk, Part
 from sandbox_client.presentation import ending, out_of_sight
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox_client.client import Client
-    from sandbox_client.prompts import Prompt
+    from sandbox_client.prompts import CommandResult
 
 GET = "GET /api/sandboxes/box"
 NO_API = error_reply(404, "Not Found")
@@ -74,18 +74,20 @@ RUNNING = piped(exit_code=None, status="running")
 ENDED = piped_output(status="completed", exit_code=0)
 
 
-def listening(on_output: Callable[[News], None] = lambda _: None) -> OutputListener:
+def listening(on_output: Callable[[OutputChunk], None] = lambda _: None) -> OutputListener:
     return OutputListener(RecordedProgress(), on_output=on_output)
 
 
 async def send(
     proxy: RouteStub, clock: FakeClock | None = None, *, session: str | None = None
-) -> Prompt:
+) -> CommandResult:
     async with client_over(proxy, clock, pipes=True) as client:
         return await client.prompts.send("box", "make", session=session, listener=listening())
 
 
-async def output(client: Client, session: str, *, after: int = 0, stderr_after: int = 0) -> Prompt:
+async def output(
+    client: Client, session: str, *, after: int = 0, stderr_after: int = 0
+) -> CommandResult:
     return await client.prompts.output(
         "box",
         session,
@@ -102,7 +104,7 @@ async def test_a_quick_command_takes_two_requests(clock: FakeClock) -> None:
     prompt = await send(proxy, clock)
 
     assert proxy.asked == [PIPE_OPEN, PIPE_EXEC]
-    assert (prompt.session, prompt.api, prompt.standing.exit_code) == (COMMAND, "pipes", 3)
+    assert (prompt.session, prompt.api, prompt.status.exit_code) == (COMMAND, "pipes", 3)
     assert prompt.errors is not None
     assert (prompt.output.text, prompt.errors.text) == ("out\n", "err\n")
     assert clock.slept == []
@@ -131,7 +133,7 @@ async def test_a_quiet_command_is_followed_with_long_polls(clock: FakeClock) -> 
         prompt = await client.prompts.send("box", "x", wait_seconds=60, listener=listening())
 
     assert waits == [25.0, 25.0, 10.0], "no longer than load balancers and the caller allow"
-    assert prompt.standing.state == "running"
+    assert prompt.status.state == "running"
     assert prompt.seconds == pytest.approx(60)
     assert clock.slept == []
 
@@ -162,7 +164,7 @@ async def test_a_wait_that_got_no_turn_in_its_time_asks_no_more(clock: FakeClock
         prompt = await client.prompts.output(
             "box", COMMAND, wait_seconds=5, listener=listening(), to_end=True
         )
-        assert prompt.standing.state == "running"
+        assert prompt.status.state == "running"
 
     async with client_over(proxy, clock, pipes=True) as client:
         client.proxy.long_polls = LongPolls(at_once=1)
@@ -174,7 +176,7 @@ async def test_a_wait_that_got_no_turn_in_its_time_asks_no_more(clock: FakeClock
 
 
 async def test_output_is_asked_for_from_the_offsets_of_both_streams(clock: FakeClock) -> None:
-    heard: list[News] = []
+    heard: list[OutputChunk] = []
     pieces = [
         piped_output("é", 2, stderr="oh", stderr_end=2),
         piped_output("b", 3, stderr_end=2),
@@ -187,12 +189,12 @@ async def test_output_is_asked_for_from_the_offsets_of_both_streams(clock: FakeC
 
     offsets = [(body["offset"], body["stderr_offset"]) for body in proxy.sent(PIPE_OUTPUT)]
     assert offsets == [(0, 0), (2, 2), (3, 2)]
-    assert [news.text for news in heard] == ["é", "oh", "b"]
+    assert [chunk.text for chunk in heard] == ["é", "oh", "b"]
     assert clock.slept == [AFTER_NEWS] * 2, "each line by itself would cost a request"
 
 
 async def test_a_gap_in_the_output_is_told_and_kept_in_the_positions() -> None:
-    heard: list[News] = []
+    heard: list[OutputChunk] = []
     pieces = [piped_output("a", 1), piped_output("z", 101, status="completed", exit_code=0)]
 
     async with client_over(
@@ -200,7 +202,7 @@ async def test_a_gap_in_the_output_is_told_and_kept_in_the_positions() -> None:
     ) as client:
         prompt = await client.prompts.send("box", "x", listener=listening(heard.append))
 
-    assert [news.gone for news in heard] == [0, 99]
+    assert [chunk.gone for chunk in heard] == [0, 99]
     assert prompt.output == Output(0, (Part(0, "a", 1), Part(100, "z", 101)), 99, "bytes")
 
 
@@ -213,7 +215,7 @@ async def test_a_long_answer_is_read_again_from_its_beginning() -> None:
 
     prompt = await send(RouteStub(answers))
 
-    assert (prompt.output.text, prompt.standing.exit_code) == (whole, 0)
+    assert (prompt.output.text, prompt.status.exit_code) == (whole, 0)
 
 
 @pytest.mark.parametrize(
@@ -231,13 +233,13 @@ async def test_a_command_with_a_lost_answer_is_looked_up_and_never_sent_twice(
     prompt = await send(proxy)
 
     assert proxy.asked == [PIPE_OPEN, PIPE_EXEC, *[PIPE_OUTPUT] * 3]
-    assert (prompt.output.text, prompt.standing.exit_code) == ("a\n", 4)
+    assert (prompt.output.text, prompt.status.exit_code) == ("a\n", 4)
 
 
 async def test_a_command_that_never_arrives_is_an_error(clock: FakeClock) -> None:
     proxy = RouteStub({PIPE_EXEC: html_page(504), PIPE_OUTPUT: piped_output(status="")})
 
-    with pytest.raises(CommandLost, match=f"session '{COMMAND}' shows no sign of it"):
+    with pytest.raises(CommandStateUnknown, match=f"session '{COMMAND}' shows no sign of it"):
         await send(proxy, clock)
 
     assert proxy.asked.count(PIPE_EXEC) == 1
@@ -284,7 +286,7 @@ async def test_another_fault_of_opening_is_no_lack_of_the_pipe_api() -> None:
 async def test_a_session_that_goes_while_it_is_followed_is_told_with_its_output() -> None:
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: [piped_output("a", 1), NO_SESSION]})
 
-    with pytest.raises(SessionGone, match="no such session") as caught:
+    with pytest.raises(SessionNotFound, match="no such session") as caught:
         await send(proxy)
 
     assert caught.value.printed == "a"
@@ -310,7 +312,7 @@ async def test_a_command_that_stays_out_of_sight_returns_its_session(clock: Fake
 
     prompt = await send(proxy, clock)
 
-    assert (prompt.standing.state, prompt.session) == ("running", COMMAND)
+    assert (prompt.status.state, prompt.session) == ("running", COMMAND)
     assert "fetch failed" in prompt.unseen
     assert proxy.asked.count(PIPE_OUTPUT) < 60, "a poll that fails at once is not sent in a row"
 
@@ -324,7 +326,7 @@ async def test_a_session_is_found_by_either_api() -> None:
         assert (await output(client, COMMAND)).api == "pipes"
         assert (await output(client, SESSION)).api == "terminal"
         assert (await output(client, "named-elsewhere")).api == "pipes"
-        with pytest.raises(SessionGone):
+        with pytest.raises(SessionNotFound):
             await output(client, "nowhere")
 
     assert proxy.asked == [PIPE_OUTPUT, VIEW, VIEW, PIPE_OUTPUT, VIEW, PIPE_OUTPUT]
@@ -349,7 +351,7 @@ async def test_cancel_sends_one_signal_after_another(clock: FakeClock) -> None:
 
     signals = [body["signal"] for body in routes.sent(PIPE_KILL)]
     assert signals == ["SIGINT", "SIGTERM"] == list(prompt.signals)
-    assert (prompt.standing.state, prompt.standing.exit_code) == ("killed", 143)
+    assert (prompt.status.state, prompt.status.exit_code) == ("killed", 143)
     assert prompt.output.text == "bye\n"
     offsets = [body["offset"] for body in routes.sent(PIPE_OUTPUT)]
     assert offsets == [AFTER_ALL] * 16 + [0], "the output is read once, at the end"
@@ -385,7 +387,7 @@ async def test_cancel_sends_its_signals_also_where_the_output_is_out_of_sight(
             prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
 
     assert sent == ["SIGINT", "SIGTERM", "SIGKILL"] == list(prompt.signals)
-    assert (prompt.standing.state, prompt.standing.has_ended) == ("unknown", False)
+    assert (prompt.status.state, prompt.status.has_ended) == ("unknown", False)
     assert "time-out" in prompt.unseen
     assert ending(prompt) == (
         "SIGINT, SIGTERM and SIGKILL sent; whether the command has ended is not known"
@@ -472,7 +474,7 @@ async def test_half_a_key_is_not_shown_before_its_other_half() -> None:
             "box",
             COMMAND,
             after=first.output.end,
-            listener=listening(lambda news: heard.append(news.text)),
+            listener=listening(lambda chunk: heard.append(chunk.text)),
         )
 
     assert (first.output.text, first.output.end) == ("it is ", 6)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client.api.runtime import ENVIRONMENT, Standing
+from sandbox_client.api.runtime import ENVIRONMENT, CommandStatus
 from sandbox_client.cli.prompts import exit_status, read_input, variables
 from sandbox_client.errors import InputUnreadable, InvalidInput
 
@@ -50,23 +50,23 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.FileIO]:
 
 
 @pytest.mark.parametrize(
-    ("standing", "code"),
+    ("status", "code"),
     [
-        (Standing("completed", 0), 0),
-        (Standing("completed", 255), 255),
-        (Standing("completed", 143), 143),
-        (Standing("killed", 137), 137),
-        (Standing("killed"), 137),
-        (Standing("completed"), 125),
-        (Standing("completed", 256), 125),
-        (Standing("completed", -9), 125),
-        (Standing("timed_out"), 124),
-        (Standing("timed_out", 137), 124),
+        (CommandStatus("completed", 0), 0),
+        (CommandStatus("completed", 255), 255),
+        (CommandStatus("completed", 143), 143),
+        (CommandStatus("killed", 137), 137),
+        (CommandStatus("killed"), 137),
+        (CommandStatus("completed"), 125),
+        (CommandStatus("completed", 256), 125),
+        (CommandStatus("completed", -9), 125),
+        (CommandStatus("timed_out"), 124),
+        (CommandStatus("timed_out", 137), 124),
     ],
     ids=str,
 )
-def test_the_exit_code_for_how_a_command_ended(standing: Standing, code: int) -> None:
-    assert exit_status(standing) == code
+def test_the_exit_code_for_how_a_command_ended(status: CommandStatus, code: int) -> None:
+    assert exit_status(status) == code
 
 
 def test_the_exit_code_and_both_streams_are_the_commands(terminal: Terminal) -> None:

@@ -9,22 +9,22 @@ import anyio
 import httpx
 import pytest
 from sandbox_client import http, polling
-from sandbox_client.api.runtime import SIGNALS, Standing
+from sandbox_client.api.runtime import SIGNALS, CommandStatus
 from sandbox_client.client import Client
 from sandbox_client.errors import (
-    CommandLost,
+    CommandStateUnknown,
     DeadlineExceeded,
     InvalidInput,
     KeyRejected,
     NotReady,
-    NotYours,
+    NotSent,
     Paused,
     ProxyFailed,
     ProxyRefused,
     SandboxError,
+    SandboxNotFound,
     SessionBusy,
-    SessionGone,
-    Undelivered,
+    SessionNotFound,
 )
 from sandbox_client.execution import cancellation, remote_command, terminal
 from sandbox_client.execution.follower import OutputListener
@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandbox_client.api.runtime import Signal
-    from sandbox_client.output import News
-    from sandbox_client.prompts import Prompt
+    from sandbox_client.output import OutputChunk
+    from sandbox_client.prompts import CommandResult
 
 GET = "GET /api/sandboxes/box"
 RUNNING = executed("", None, "running")
@@ -92,7 +92,7 @@ async def send(
     session: str | None = None,
     wait_seconds: float | None = 45,
     progress: RecordedProgress | None = None,
-) -> Prompt:
+) -> CommandResult:
     async with client_over(proxy, clock) as client:
         return await client.prompts.send(
             "box",
@@ -105,7 +105,7 @@ async def send(
 
 async def output(
     proxy: RouteStub, clock: FakeClock | None = None, *, after: int = 0, wait_seconds: float = 45
-) -> Prompt:
+) -> CommandResult:
     async with client_over(proxy, clock) as client:
         return await client.prompts.output(
             "box",
@@ -118,7 +118,7 @@ async def output(
 
 async def cancel(
     proxy: RouteStub, clock: FakeClock | None = None, *, signals: Sequence[Signal] = SIGNALS
-) -> Prompt:
+) -> CommandResult:
     async with client_over(proxy, clock) as client:
         return await client.prompts.cancel(
             "box", SESSION, signals=signals, listener=OutputListener(RecordedProgress())
@@ -146,7 +146,7 @@ async def test_a_command_that_ends_in_time_returns_its_whole_output(clock: FakeC
     prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
     assert (prompt.name, prompt.session) == ("box", SESSION)
-    assert (prompt.standing.state, prompt.output.text, prompt.standing.exit_code) == (
+    assert (prompt.status.state, prompt.output.text, prompt.status.exit_code) == (
         "completed",
         "abc\n",
         2,
@@ -160,7 +160,7 @@ async def test_a_quick_command_is_read_from_the_answer_to_its_start() -> None:
 
     prompt = await send(proxy)
 
-    assert (prompt.standing.state, prompt.output.text) == ("completed", "all at once\n")
+    assert (prompt.status.state, prompt.output.text) == ("completed", "all at once\n")
     assert proxy.asked == [OPEN, EXEC]
 
 
@@ -172,7 +172,7 @@ async def test_a_command_that_takes_longer_returns_its_session(
 
     prompt = await send(proxy, clock, wait_seconds=wait_seconds)
 
-    assert prompt.standing.state == "running"
+    assert prompt.status.state == "running"
     assert prompt.session == SESSION
     assert prompt.seconds == pytest.approx(wait_seconds)
     assert sum(clock.slept) == pytest.approx(wait_seconds)
@@ -215,14 +215,14 @@ async def test_a_command_with_a_lost_reply_is_found_and_not_sent_again(lost: str
 
     prompt = await send(proxy)
 
-    assert (prompt.standing.state, prompt.standing.exit_code) == ("completed", 0)
+    assert (prompt.status.state, prompt.status.exit_code) == ("completed", 0)
     assert proxy.asked.count(EXEC) == 1
 
 
 async def test_a_command_that_never_arrives_is_an_error_with_the_session(clock: FakeClock) -> None:
     proxy = RouteStub({EXEC: html_page(504), VIEW: unused_session(), GET: ALPHA_READY.response()})
 
-    with pytest.raises(CommandLost) as caught:
+    with pytest.raises(CommandStateUnknown) as caught:
         await send(proxy, clock)
 
     assert f"session '{SESSION}' shows no sign of it" in caught.value.message
@@ -243,7 +243,7 @@ async def test_a_lost_command_in_a_used_session_is_found_by_its_mark() -> None:
 
     prompt = await send(proxy, session="s1")
 
-    assert (prompt.output.text, prompt.standing.exit_code) == ("new\n", 7)
+    assert (prompt.output.text, prompt.status.exit_code) == ("new\n", 7)
     assert proxy.asked == [OPEN, VIEW, EXEC, *[VIEW] * 4]
 
 
@@ -251,7 +251,7 @@ async def test_another_clients_command_is_not_mistaken_for_a_lost_one(clock: Fak
     others = view_of("theirs\n", "completed", 0, command=": run-2; make", before=2)
     proxy = RouteStub({EXEC: html_page(504), VIEW: [unused_session(), others]})
 
-    with pytest.raises(CommandLost, match="shows no sign of it"):
+    with pytest.raises(CommandStateUnknown, match="shows no sign of it"):
         await send(proxy, clock, session="s1")
 
 
@@ -262,8 +262,8 @@ async def test_a_wait_ends_when_the_session_runs_another_command() -> None:
 
     prompt = await send(proxy, session="s1")
 
-    assert (prompt.standing.state, prompt.output.text) == ("completed", "ours\n")
-    assert prompt.standing.exit_code is None, "which nobody knows any more"
+    assert (prompt.status.state, prompt.output.text) == ("completed", "ours\n")
+    assert prompt.status.exit_code is None, "which nobody knows any more"
 
 
 async def test_a_possibly_truncated_output_is_read_again_whole() -> None:
@@ -326,7 +326,7 @@ async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
 async def test_a_lost_command_with_an_unreadable_session_is_an_error(clock: FakeClock) -> None:
     proxy = RouteStub({EXEC: html_page(504), VIEW: httpx.ConnectError("down")})
 
-    with pytest.raises(CommandLost, match="cannot be looked at"):
+    with pytest.raises(CommandStateUnknown, match="cannot be looked at"):
         await send(proxy, clock)
 
 
@@ -334,10 +334,10 @@ async def test_a_lost_command_with_an_unreadable_session_is_an_error(clock: Fake
     ("answer", "kind"),
     [
         (error_reply(401, "expired"), KeyRejected),
-        (error_reply(403, "no"), NotYours),
+        (error_reply(403, "no"), SandboxNotFound),
         (error_reply(409, "Session s1 still runs a command: x"), SessionBusy),
-        (NO_SESSION, SessionGone),
-        (httpx.ConnectError("refused"), Undelivered),
+        (NO_SESSION, SessionNotFound),
+        (httpx.ConnectError("refused"), NotSent),
         (httpx.Response(200, json={"success": False, "message": "no shell"}), ProxyFailed),
     ],
     ids=["401", "403", "409", "404", "refused", "success false"],
@@ -431,7 +431,7 @@ async def test_two_concurrent_commands_in_one_session_do_not_overlap() -> None:
         return unused_session()
 
     async with client_over(proxy) as client:
-        first: list[Prompt] = []
+        first: list[CommandResult] = []
 
         async def start() -> None:
             first.append(
@@ -483,7 +483,7 @@ async def test_a_hanging_view_does_not_extend_the_wait(
                 "box", "make", wait_seconds=0.01, listener=OutputListener(RecordedProgress())
             )
 
-    assert prompt.standing.state == "running"
+    assert prompt.status.state == "running"
     assert "time-out" in prompt.unseen
 
 
@@ -513,7 +513,7 @@ async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) 
 
     prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
-    assert (prompt.standing.state, prompt.output.text) == ("running", "a")
+    assert (prompt.status.state, prompt.output.text) == ("running", "a")
     assert "cannot be reached" in prompt.unseen
 
 
@@ -570,7 +570,9 @@ async def test_a_listener_gets_the_session_and_then_each_character_once() -> Non
 
     async with client_over(RouteStub({EXEC: RUNNING, VIEW: views})) as client:
         listener = OutputListener(
-            RecordedProgress(), opened=heard.append, on_output=lambda news: heard.append(news.text)
+            RecordedProgress(),
+            opened=heard.append,
+            on_output=lambda chunk: heard.append(chunk.text),
         )
         await client.prompts.send("box", "make", listener=listener)
 
@@ -582,7 +584,7 @@ async def test_a_cancelled_call_does_not_kill_the_command() -> None:
     async with client_over(proxy) as client:
         with anyio.CancelScope() as scope:
 
-            def stop(_: News) -> None:
+            def stop(_: OutputChunk) -> None:
                 scope.cancel()
 
             await client.prompts.send(
@@ -599,7 +601,7 @@ async def test_output_waits_for_new_characters() -> None:
 
     prompt = await output(proxy, after=3)
 
-    assert (prompt.standing.state, prompt.output.text) == ("running", "d")
+    assert (prompt.status.state, prompt.output.text) == ("running", "d")
     assert prompt.seconds == pytest.approx(0.02 + 0.04 + SETTLE), "for what follows it"
 
 
@@ -615,7 +617,7 @@ async def test_a_wait_for_output_ends_at_its_limit(
 ) -> None:
     prompt = await output(RouteStub({VIEW: view_of("abc")}), clock, after=3, wait_seconds=7)
 
-    assert prompt.standing.state == "running"
+    assert prompt.status.state == "running"
     assert sum(clock.slept) == pytest.approx(7)
 
 
@@ -633,11 +635,11 @@ async def test_output_tells_how_the_command_ended(
 ) -> None:
     prompt = await output(RouteStub({VIEW: view}), after=100)
 
-    assert (prompt.standing.state, prompt.standing.exit_code) == (state, code)
+    assert (prompt.status.state, prompt.status.exit_code) == (state, code)
 
 
 async def test_an_unknown_session_advises_to_list_sessions() -> None:
-    with pytest.raises(SessionGone, match="no such session") as caught:
+    with pytest.raises(SessionNotFound, match="no such session") as caught:
         await output(RouteStub({VIEW: NO_SESSION}))
 
     assert "{sessions}" in caught.value.advice
@@ -657,7 +659,7 @@ async def test_cancel_types_ctrl_c_and_then_kills(clock: FakeClock) -> None:
     assert (sent, prompt.signals) == ([TYPE, KILL, KILL], ("SIGINT", "SIGTERM", "SIGKILL"))
     assert proxy.bodies[1] == {"id": SESSION, "input": "\x03", "press_enter": False}
     assert sum(clock.slept) == pytest.approx(3 + 5 + 7)
-    assert prompt.standing.state == "running"
+    assert prompt.status.state == "running"
 
 
 async def test_cancel_ends_with_the_signal_that_ended_the_command() -> None:
@@ -667,7 +669,7 @@ async def test_cancel_ends_with_the_signal_that_ended_the_command() -> None:
     prompt = await cancel(proxy)
 
     assert proxy.asked == [VIEW, TYPE, VIEW, VIEW]
-    assert (prompt.standing.exit_code, prompt.output.text) == (130, "so far\n^C")
+    assert (prompt.status.exit_code, prompt.output.text) == (130, "so far\n^C")
     assert prompt.signals == ("SIGINT",)
 
 
@@ -677,7 +679,7 @@ async def test_cancel_sends_only_the_signals_that_were_asked_for() -> None:
     prompt = await cancel(proxy, signals=["SIGKILL"])
 
     assert proxy.asked == [VIEW, KILL, VIEW]
-    assert (prompt.standing.state, prompt.signals) == ("killed", ("SIGKILL",))
+    assert (prompt.status.state, prompt.signals) == ("killed", ("SIGKILL",))
 
 
 async def test_cancel_of_an_ended_command_sends_no_signal() -> None:
@@ -687,7 +689,7 @@ async def test_cancel_of_an_ended_command_sends_no_signal() -> None:
 
     assert set(proxy.asked) == {VIEW}
     assert prompt.was_over
-    assert (prompt.standing.exit_code, prompt.output.text) == (0, "all\n")
+    assert (prompt.status.exit_code, prompt.output.text) == (0, "all\n")
 
 
 @pytest.mark.parametrize("lost", ["reset", "no JSON"])
@@ -697,7 +699,7 @@ async def test_a_kill_with_a_lost_reply_is_confirmed_by_the_session(lost: str) -
 
     prompt = await cancel(proxy, signals=["SIGKILL"])
 
-    assert (prompt.standing.state, prompt.unseen) == ("killed", "")
+    assert (prompt.status.state, prompt.unseen) == ("killed", "")
     assert proxy.asked.count(KILL) == 1
 
 
@@ -707,7 +709,7 @@ async def test_a_kill_that_is_lost_without_effect_is_sent_again() -> None:
 
     prompt = await cancel(proxy, signals=["SIGKILL"])
 
-    assert prompt.standing.state == "killed"
+    assert prompt.status.state == "killed"
     assert proxy.asked.count(KILL) == 2
 
 
@@ -727,12 +729,12 @@ async def test_a_signal_refused_since_the_command_has_just_ended_is_no_error() -
 
     prompt = await cancel(proxy)
 
-    assert prompt.standing.exit_code == 0
+    assert prompt.status.exit_code == 0
 
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [(error_reply(400, "no"), ProxyRefused), (httpx.ConnectError("refused"), Undelivered)],
+    [(error_reply(400, "no"), ProxyRefused), (httpx.ConnectError("refused"), NotSent)],
     ids=["refused", "unreachable"],
 )
 async def test_a_signal_that_cannot_be_sent_is_an_error(
@@ -777,7 +779,7 @@ async def test_cancel_kills_no_other_command_that_the_session_has_gone_on_to(oth
 
     assert proxy.asked.count(TYPE) == 1
     assert KILL not in proxy.asked
-    assert (prompt.standing, prompt.printed) == (Standing("completed", None, "make"), "x")
+    assert (prompt.status, prompt.printed) == (CommandStatus("completed", None, "make"), "x")
 
 
 async def test_a_command_that_ended_just_before_a_signal_was_not_ended_by_it() -> None:
@@ -800,7 +802,7 @@ async def test_sessions_are_listed_with_their_last_command() -> None:
         rows = await client.prompts.sessions("box")
 
     assert [row.id for row, _ in rows] == ["s2", "s1"]
-    assert [seen and seen.standing.exit_code for _, seen in rows] == [3, 3]
+    assert [seen and seen.status.exit_code for _, seen in rows] == [3, 3]
 
 
 async def test_half_a_key_is_masked_in_a_list_of_sessions() -> None:
@@ -822,7 +824,7 @@ async def test_the_key_is_masked_in_a_list_of_sessions() -> None:
 
     assert seen is not None
     command = "echo sk_live_…"
-    assert (seen.printed, seen.standing.command) == (f"{masked(KEY, KEY)}\n", command)
+    assert (seen.printed, seen.status.command) == (f"{masked(KEY, KEY)}\n", command)
     assert (first.command, second.command, unseen) == (command, command, None)
 
 

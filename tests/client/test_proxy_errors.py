@@ -19,16 +19,16 @@ from sandbox_client.api import pipes, sandboxes, shell
 from sandbox_client.api.runtime import Task
 from sandbox_client.errors import (
     AlreadyExists,
-    BrokenReply,
     ConfigError,
     DeadlineExceeded,
+    InvalidResponse,
     KeyRejected,
     NotReady,
-    NotYours,
     ProxyFailed,
     ProxyUnreachable,
     RateLimited,
     SandboxError,
+    SandboxNotFound,
 )
 from sandbox_client.http import Proxy
 
@@ -102,16 +102,20 @@ REFUSED = caused(httpx.ConnectError("failed"), ConnectionRefusedError(111, "refu
         (error_reply(401, "API key is inactive"), KeyRejected, "was revoked: API key is inactive"),
         (error_reply(401, "API key has expired"), KeyRejected, "The API key has expired"),
         (error_reply(401, "User account is inactive"), KeyRejected, "user is not active"),
-        (error_reply(403, "You do not have access"), NotYours, "No sandbox 'box' of yours"),
-        (error_reply(404, "Sandbox not found"), NotYours, "No sandbox 'box' of yours"),
+        (error_reply(403, "You do not have access"), SandboxNotFound, "No sandbox 'box' of yours"),
+        (error_reply(404, "Sandbox not found"), SandboxNotFound, "No sandbox 'box' of yours"),
         (error_reply(409, "Sandbox 'box' already exists"), AlreadyExists, "'box' is taken"),
         (error_reply(503, "Sandbox not ready"), NotReady, "Sandbox 'box' is not ready"),
         (error_reply(503, "Sandbox service not ready"), NotReady, "is not ready"),
         (error_reply(429, "slow down"), RateLimited, "fewer requests: slow down"),
         (error_reply(500, "database is down"), ProxyFailed, "failed (500): database is down"),
         (html_page(502), ProxyFailed, "answered 502 with an HTML page"),
-        (html_page(404), BrokenReply, "answered 404 with an HTML page"),
-        (httpx.Response(400, content=b"\xff"), BrokenReply, "a body of 1 byte that is not JSON"),
+        (html_page(404), InvalidResponse, "answered 404 with an HTML page"),
+        (
+            httpx.Response(400, content=b"\xff"),
+            InvalidResponse,
+            "a body of 1 byte that is not JSON",
+        ),
         (
             REFUSED,
             ProxyUnreachable,
@@ -260,14 +264,14 @@ async def test_the_path_prefix_of_the_url_is_kept(respx_mock: respx.MockRouter) 
 
 
 _KINDS: dict[str, type[SandboxError]] = {
-    "HTTPError": BrokenReply,
-    "HTTPStatusError": BrokenReply,
-    "RequestError": BrokenReply,
-    "TooManyRedirects": BrokenReply,
-    "DecodingError": BrokenReply,
-    "TransportError": BrokenReply,
-    "ProtocolError": BrokenReply,
-    "LocalProtocolError": BrokenReply,
+    "HTTPError": InvalidResponse,
+    "HTTPStatusError": InvalidResponse,
+    "RequestError": InvalidResponse,
+    "TooManyRedirects": InvalidResponse,
+    "DecodingError": InvalidResponse,
+    "TransportError": InvalidResponse,
+    "ProtocolError": InvalidResponse,
+    "LocalProtocolError": InvalidResponse,
     "RemoteProtocolError": ProxyUnreachable,
     "TimeoutException": DeadlineExceeded,
     "ReadTimeout": DeadlineExceeded,
@@ -431,7 +435,7 @@ async def test_an_oversized_reply_is_not_read_to_its_end(
         return httpx.Response(200, content=chunks())
 
     async with proxy_over(endless) as proxy:
-        with pytest.raises(BrokenReply, match="larger than 1000 bytes"):
+        with pytest.raises(InvalidResponse, match="larger than 1000 bytes"):
             await proxy.send(STATUS)
 
     assert given == 11

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import Task
-from sandbox_client.errors import BrokenReply, ProxyRefused
+from sandbox_client.errors import InvalidResponse, ProxyRefused
 from sandbox_client.http import Proxy
 
 from tests.client.secrecy import chained_text, shown_text
@@ -38,7 +38,7 @@ async def assert_not_followed(request: Request, status: int, location: str) -> N
     upstream = SequenceStub([httpx.Response(status, headers={"location": location})])
 
     async with proxy_over(upstream) as proxy:
-        with pytest.raises(BrokenReply, match="redirect") as caught:
+        with pytest.raises(InvalidResponse, match="redirect") as caught:
             await proxy.send(request)
 
     assert [str(each.url) for each in upstream.requests] == [f"{URL}{request.path}"]
@@ -65,7 +65,7 @@ async def test_an_unreadable_location_is_still_reported_as_a_redirect(location: 
     headers = [(b"location", location.encode("latin-1"))]
 
     async with proxy_over(SequenceStub([httpx.Response(302, headers=headers)])) as proxy:
-        with pytest.raises(BrokenReply, match="redirect"):
+        with pytest.raises(InvalidResponse, match="redirect"):
             await proxy.send(sandboxes.status("box"))
 
 
@@ -77,7 +77,7 @@ async def test_no_other_host_gets_a_request(respx_mock: respx.MockRouter) -> Non
     )
     async with Proxy(CONFIG) as proxy:
         for request in _REQUESTS:
-            with pytest.raises(BrokenReply):
+            with pytest.raises(InvalidResponse):
                 await proxy.send(request)
 
     assert home.call_count == len(_REQUESTS)

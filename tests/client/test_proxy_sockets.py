@@ -12,7 +12,7 @@ import pytest
 from anyio.abc import SocketAttribute
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import Task
-from sandbox_client.errors import BrokenReply, ProxyUnreachable, SandboxError
+from sandbox_client.errors import InvalidResponse, ProxyUnreachable, SandboxError
 from sandbox_client.http import Proxy
 
 from tests.client.secrecy import shown_text
@@ -194,7 +194,7 @@ async def test_an_unrequested_compressed_body_is_refused() -> None:
     async with listening(lie) as (port, _):
         error = await fault(f"http://127.0.0.1:{port}")
 
-    assert isinstance(error, BrokenReply)
+    assert isinstance(error, InvalidResponse)
     assert "is compressed" in error.message
 
 

@@ -11,11 +11,11 @@ from sandbox_client.errors import (
     AlreadyExists,
     InvalidInput,
     KeyRejected,
-    NotYours,
+    NotSent,
     ProxyFailed,
     QuotaReached,
     SandboxError,
-    Undelivered,
+    SandboxNotFound,
 )
 from sandbox_client.readiness import State
 from sandbox_client.sandboxes import MAX_LOOKS
@@ -131,7 +131,7 @@ async def test_port_0_is_refused_and_not_replaced_by_the_default(
         (error_reply(403, "Quota reached"), QuotaReached),
         (error_reply(500, "exceeded quota"), QuotaReached),
         (error_reply(401, "expired"), KeyRejected),
-        (httpx.ConnectError("refused"), Undelivered),
+        (httpx.ConnectError("refused"), NotSent),
     ],
     ids=["quota", "quota as deployed", "key", "undelivered"],
 )
@@ -305,7 +305,7 @@ async def test_a_change_that_cannot_be_looked_up_raises_its_own_error(
 
 async def test_a_second_delete_says_that_the_sandbox_may_be_deleted() -> None:
     async with sandboxes_over(RouteStub({DELETE: GONE})) as sandboxes:
-        with pytest.raises(NotYours) as caught:
+        with pytest.raises(SandboxNotFound) as caught:
             await sandboxes.delete("box")
 
     assert "deleted before" in caught.value.advice
@@ -385,7 +385,7 @@ async def test_a_sandbox_deleted_during_the_wait_ends_it(progress: RecordedProgr
     proxy = RouteStub({RESUME: succeeded(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(NotYours):
+        with pytest.raises(SandboxNotFound):
             await sandboxes.resume("box", report=progress)
 
 

@@ -14,7 +14,7 @@ from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from sandbox_client import polling
 from sandbox_client.client import Client as SandboxClient
-from sandbox_client.client_provider import Backend
+from sandbox_client.client_cache import ClientCache
 from sandbox_client.http import Proxy
 from sandbox_client.mcp_server.server import INSTRUCTIONS, TOOLS, create_server
 
@@ -74,7 +74,7 @@ async def mcp_client(
         )
         return fixed(client)
 
-    server = create_server(Backend(environ, connect), version="1.2.3")
+    server = create_server(ClientCache(environ, connect), version="1.2.3")
     with anyio.fail_after(20):
         async with Client(server, mode=mode) as client:
             yield client
@@ -186,13 +186,13 @@ async def test_each_tool_returns_text_and_an_object(
 async def test_progress_rises_and_carries_the_reason(mode: Mode) -> None:
     told: list[tuple[float, float | None, str | None]] = []
 
-    async def watch(progress: float, total: float | None, message: str | None) -> None:
+    async def follower(progress: float, total: float | None, message: str | None) -> None:
         told.append((progress, total, message))
 
     states = [each.response() for each in (ALPHA_NEW, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY)]
     routes = RouteStub({"POST /api/sandboxes": created(), GET: states})
     async with mcp_client(mode, routes) as client:
-        await client.call_tool("create_sandbox", {"name": "box"}, progress_callback=watch)
+        await client.call_tool("create_sandbox", {"name": "box"}, progress_callback=follower)
 
     values = [value for value, _, _ in told]
     assert values == sorted(set(values)), "values must rise"
@@ -207,7 +207,7 @@ async def test_progress_rises_while_the_clock_stands_still(monkeypatch: pytest.M
     told = anyio.Event()
     values: list[float] = []
 
-    async def watch(progress: float, total: float | None, message: str | None) -> None:
+    async def follower(progress: float, total: float | None, message: str | None) -> None:
         values.append(progress)
         if len(values) >= 3:
             told.set()
@@ -222,7 +222,7 @@ async def test_progress_rises_while_the_clock_stands_still(monkeypatch: pytest.M
         result = await client.call_tool(
             "send_prompt_to_sandbox",
             {"name": "box", "command": "make"},
-            progress_callback=watch,
+            progress_callback=follower,
         )
 
     assert not result.is_error
@@ -234,7 +234,7 @@ async def test_progress_never_exceeds_its_total(monkeypatch: pytest.MonkeyPatch)
     told: list[tuple[float, float | None]] = []
     enough = anyio.Event()
 
-    async def watch(progress: float, total: float | None, message: str | None) -> None:
+    async def follower(progress: float, total: float | None, message: str | None) -> None:
         told.append((progress, total))
         if len(told) >= 3:
             enough.set()
@@ -247,7 +247,7 @@ async def test_progress_never_exceeds_its_total(monkeypatch: pytest.MonkeyPatch)
 
     async with mcp_client("auto", slow) as client:
         arguments = {"name": "box", "command": "make", "wait_seconds": 0}
-        await client.call_tool("send_prompt_to_sandbox", arguments, progress_callback=watch)
+        await client.call_tool("send_prompt_to_sandbox", arguments, progress_callback=follower)
 
     assert told
     assert all(total is None or progress <= total for progress, total in told)
@@ -315,7 +315,7 @@ async def test_an_internal_error_shows_neither_traceback_nor_values(
     def connect(_: Config) -> SandboxClient:
         raise RuntimeError(f"the value {KEY}")
 
-    server = create_server(Backend(GIVEN, connect), version="1.2.3")
+    server = create_server(ClientCache(GIVEN, connect), version="1.2.3")
     with anyio.fail_after(20):
         async with Client(server, mode="auto") as client:
             result = await client.call_tool("list_sandboxes", {})
@@ -360,7 +360,7 @@ async def test_calls_with_the_same_configuration_share_a_client() -> None:
         made_for.append(config)
         return SandboxClient(Proxy(config, transport=httpx.MockTransport(RouteStub({}))))
 
-    backend = Backend(GIVEN, connect)
+    backend = ClientCache(GIVEN, connect)
 
     async with backend.client() as first, backend.client() as second:
         assert first is second
@@ -388,7 +388,7 @@ async def test_a_replaced_client_is_closed_after_its_last_call() -> None:
         wires.append(CountedTransport())
         return SandboxClient(Proxy(config, transport=wires[-1]))
 
-    backend = Backend(environ, connect)
+    backend = ClientCache(environ, connect)
 
     async with backend.client():
         environ["REMOTE_SANDBOX_DEFAULT_PORT"] = "1"

@@ -30,7 +30,8 @@ def kept_of(output: str) -> str:
 def heard(reader: SnapshotReader, output: str) -> str:
     """Return the news of the next snapshot: `~` for a character that is gone, `?` for some."""
     return "".join(
-        ("?" if news.gone is None else "~" * news.gone) + news.text for news in reader.read(output)
+        ("?" if chunk.gone is None else "~" * chunk.gone) + chunk.text
+        for chunk in reader.read(output)
     )
 
 
@@ -64,18 +65,18 @@ def test_an_output_that_loses_its_middle_without_a_count_is_found_again() -> Non
     reader = SnapshotReader()
     outputs = ("start, one, two", "start[…]one, two, three", "start[…]two, three, four")
 
-    news = [heard(reader, output) for output in outputs]
+    chunk = [heard(reader, output) for output in outputs]
 
-    assert news == ["start, one, two", ", three", ", four"]
+    assert chunk == ["start, one, two", ", three", ", four"]
 
 
 def test_a_middle_that_cannot_be_found_again_is_told_as_gone_once() -> None:
     reader = SnapshotReader()
     outputs = ("start, one, two", "start[…]six", "start[…]six")
 
-    news = [heard(reader, output) for output in outputs]
+    chunk = [heard(reader, output) for output in outputs]
 
-    assert news == ["start, one, two", "?[…]six", ""]
+    assert chunk == ["start, one, two", "?[…]six", ""]
 
 
 def test_a_marker_elsewhere_than_in_the_middle_belongs_to_the_command(

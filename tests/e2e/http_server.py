@@ -16,19 +16,19 @@ from unittest import mock
 
 import uvicorn
 from sandbox_client.client import connect
-from sandbox_client.client_provider import Backend
+from sandbox_client.client_cache import ClientCache
 from sandbox_client.mcp_server import server as _tools
 from sandbox_client.mcp_server.server import create_server
 from sandbox_client.mcp_server.tool import Arguments, Result, Tool
 
 if TYPE_CHECKING:
-    from sandbox_client.access import Access
-    from sandbox_client.polling import Report
+    from sandbox_client.polling import ProgressCallback
+    from sandbox_client.provider import ClientProvider
 
 GRACE = 5  # seconds that open streams may last after Ctrl-C
 
 
-async def _count(_: Access, __: Arguments, report: Report) -> Result:
+async def _count(_: ClientProvider, __: Arguments, report: ProgressCallback) -> Result:
     for percent in (0, 50, 100):
         await report(percent, 100, "counting")
     return Result("Counted to 100.", {"count": 100, "sandboxes": []})
@@ -47,7 +47,7 @@ def suite_tools() -> list[Tool]:
 
 
 def main() -> None:
-    backend = Backend(os.environ, connect)
+    backend = ClientCache(os.environ, connect)
     with mock.patch.object(_tools, "TOOLS", (*_tools.TOOLS, *suite_tools())):
         server = create_server(backend, version=version("async-remote-agent"))
     listener = socket.create_server(("127.0.0.1", 0))

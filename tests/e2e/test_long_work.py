@@ -93,7 +93,7 @@ async def test_a_second_client_collects_the_output_after_the_first_server_was_ki
     started = anyio.Event()
     half_done = anyio.Event()
 
-    async def watch(progress: float, total: float | None, message: str | None) -> None:
+    async def follower(progress: float, total: float | None, message: str | None) -> None:
         # "minute 0" may be reported more than once: progress comes between two looks too.
         if "minute 0" in (message or "") and not started.is_set():
             started.set()
@@ -104,7 +104,7 @@ async def test_a_second_client_collects_the_output_after_the_first_server_was_ki
     async def wait(client: Client) -> None:
         prompt = {"name": BOX, "command": WORK, "wait_seconds": 240}
         with pytest.raises(MCPError, match=r"[Cc]onnection closed"):
-            await client.call_tool("send_prompt_to_sandbox", prompt, progress_callback=watch)
+            await client.call_tool("send_prompt_to_sandbox", prompt, progress_callback=follower)
 
     async with mcp_client(home, first) as client:
         await call_tool(client, "create_sandbox")

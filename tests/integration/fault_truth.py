@@ -28,7 +28,7 @@ class Outcome:
     boxes: Mapping[str, Mapping[str, Any]]
     work: Path
 
-    def standing(self, name: str) -> tuple[str, bool]:
+    def status(self, name: str) -> tuple[str, bool]:
         """Return the state of a sandbox, and whether it is ready."""
         state = self.boxes[name]["phase"] if name in self.boxes else "missing"
         return state, state == "ready"
@@ -43,7 +43,7 @@ def is_true(tool: str, result: CallToolResult, outcome: Outcome) -> bool:
 
 
 def _standing_is(content: Content, outcome: Outcome, name: str) -> bool:
-    return (content["state"], content["ready"]) == outcome.standing(name)
+    return (content["state"], content["ready"]) == outcome.status(name)
 
 
 def _status_is_true(content: Content, outcome: Outcome) -> bool:
@@ -53,7 +53,7 @@ def _status_is_true(content: Content, outcome: Outcome) -> bool:
 
 def _list_is_true(content: Content, outcome: Outcome) -> bool:
     listed = {(each["name"], each["state"]) for each in content["sandboxes"]}
-    return listed == {(name, outcome.standing(name)[0]) for name in outcome.boxes}
+    return listed == {(name, outcome.status(name)[0]) for name in outcome.boxes}
 
 
 def _ending_is(content: Content, output: str) -> bool:
@@ -98,7 +98,7 @@ _TRUTHS: Mapping[str, Callable[[Content, Outcome], bool]] = {
     "get_sandbox_status": _status_is_true,
     "list_sandboxes": _list_is_true,
     "delete_sandbox": lambda _, outcome: BOX not in outcome.boxes,
-    "pause_sandbox": lambda content, outcome: content["state"] == outcome.standing(BOX)[0],
+    "pause_sandbox": lambda content, outcome: content["state"] == outcome.status(BOX)[0],
     "resume_sandbox": lambda content, outcome: _standing_is(content, outcome, PAUSED),
     "send_prompt_to_sandbox": lambda content, _: _ending_is(content, ""),
     "get_prompt_output": lambda content, _: _ending_is(content, OUTPUT),

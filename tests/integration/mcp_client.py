@@ -9,7 +9,7 @@ import anyio
 import httpx
 from mcp import Client, stdio_client
 from sandbox_client.client import Client as ProxyClient
-from sandbox_client.client_provider import Backend
+from sandbox_client.client_cache import ClientCache
 from sandbox_client.http import Proxy
 from sandbox_client.mcp_server.server import create_server
 
@@ -72,7 +72,7 @@ async def in_process_client(
         )
         return made[-1]
 
-    async with Client(create_server(Backend(environ, connect), version="0")) as client:
+    async with Client(create_server(ClientCache(environ, connect), version="0")) as client:
         yield client
     for each in made:
         await each.proxy.close()

@@ -18,7 +18,7 @@ from tests.integration.in_process import InProcessFake, JumpingClock, in_process
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from sandbox_client.output import News
+    from sandbox_client.output import OutputChunk
     from sandbox_fakeproxy import Command
 
 BOX = "my-sandbox"
@@ -103,11 +103,11 @@ class OutputRecorder:
     def _open(self, session: str) -> None:
         self.session = session
 
-    def _collect(self, news: News) -> None:
-        self.text += news.text
-        self.position = news.end
+    def _collect(self, chunk: OutputChunk) -> None:
+        self.text += chunk.text
+        self.position = chunk.end
         now = self.sandbox.in_process.clock.now().timestamp()
-        self.times |= dict.fromkeys(news.text.splitlines(), now)
+        self.times |= dict.fromkeys(chunk.text.splitlines(), now)
 
 
 class ForwardingTransport(httpx.AsyncBaseTransport):

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_client.errors import DiskFailed, FileChanged, FileRefused, NoSuchFile, SandboxError
+from sandbox_client.errors import FileChanged, FileRefused, LocalFileError, NoSuchFile, SandboxError
 from sandbox_client.files import copy, shell_scripts
 from sandbox_client.files.copy import Copy
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     import httpx
-    from sandbox_client.files.model import Leaf, Tree
+    from sandbox_client.files.model import FileEntry, Tree
 
 BIG = bytes(range(256)) * 12_000 + b"odd end"  # three megabytes: dozens of pieces, several blocks
 
@@ -45,11 +45,11 @@ class CopyRecorder:
         self.total += sum(each.size for each in tree.files)
         self.skipped += [f"{each.path}: {each.why}" for each in tree.skipped]
 
-    def moved(self, leaf: Leaf, size: int) -> None:
+    def moved(self, entry: FileEntry, size: int) -> None:
         self.bytes += size
 
-    def finished(self, leaf: Leaf) -> None:
-        self.finished_paths.append(leaf.path)
+    def finished(self, entry: FileEntry) -> None:
+        self.finished_paths.append(entry.path)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ async def test_a_file_is_copied_to_a_name_or_into_a_directory(
     for target in ("renamed", "in", "new/"):
         await download(box, "note", f"{local}/{target}")
     assert all((local / path).read_text() == "x" for path in ("renamed", "in/note", "new/note"))
-    with pytest.raises(DiskFailed, match="No such file or directory"):
+    with pytest.raises(LocalFileError, match="No such file or directory"):
         await download(box, "note", local / "no/such/place")
 
 
@@ -454,7 +454,7 @@ async def test_files_copied_before_a_failure_stay(
 async def test_missing_files_and_wrong_kinds_raise_specific_errors(
     box: ReadySandbox, local: Path
 ) -> None:
-    with pytest.raises(DiskFailed, match=r"no-such.* cannot be read: No such file"):
+    with pytest.raises(LocalFileError, match=r"no-such.* cannot be read: No such file"):
         await upload(box, local / "no-such", "x")
     with pytest.raises(NoSuchFile, match="/sandbox/no-such"):
         await download(box, "no-such", local)
@@ -467,9 +467,9 @@ async def test_missing_files_and_wrong_kinds_raise_specific_errors(
         await upload(box, local / "g", "pipe")
     (box.work / "f").write_text("x")
     (local / "f/g").mkdir(parents=True)
-    with pytest.raises(DiskFailed, match="is a directory"):
+    with pytest.raises(LocalFileError, match="is a directory"):
         await download(box, "f", local)
-    with pytest.raises(DiskFailed, match="pipe is no file"):
+    with pytest.raises(LocalFileError, match="pipe is no file"):
         await download(box, "f", local / "pipe")
     assert await box.leftovers() == []
 
@@ -482,7 +482,7 @@ async def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_copied(
         root.mkdir()
         (root / bad).touch()
         (root / "good").touch()
-    with pytest.raises(DiskFailed, match=r"not UTF-8: 'bad\\udcff'"):
+    with pytest.raises(LocalFileError, match=r"not UTF-8: 'bad\\udcff'"):
         await upload(box, local / "tree", "x")
     with pytest.raises(FileRefused, match="A name in the sandbox is not UTF-8"):
         await download(box, "tree", local / "x")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client import config as _config
-from sandbox_client.cli.console import Face
+from sandbox_client.cli.console import Console
 from sandbox_client.cli.login import Login
 from sandbox_client.client import Client
-from sandbox_client.client_provider import Backend
-from sandbox_client.diagnostics import examine
+from sandbox_client.client_cache import ClientCache
+from sandbox_client.diagnostics import run_checks
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing
 
@@ -43,7 +43,7 @@ def timing(in_process: InProcessFake) -> Timing:
     return Timing(lambda: in_process.clock.now().timestamp(), in_process.sleep, lambda: 0.5)
 
 
-def backend_for(in_process: InProcessFake, environ: Mapping[str, str]) -> Backend:
+def backend_for(in_process: InProcessFake, environ: Mapping[str, str]) -> ClientCache:
     """Return a provider of clients that all connect to the in-process fake."""
 
     def connect(config: Config) -> Client:
@@ -52,19 +52,19 @@ def backend_for(in_process: InProcessFake, environ: Mapping[str, str]) -> Backen
             timing(in_process),
         )
 
-    return Backend(environ, connect)
+    return ClientCache(environ, connect)
 
 
-async def run_checks(
+async def examined(
     in_process: InProcessFake, key: str, ahead: timedelta = timedelta()
 ) -> tuple[dict[str, str], dict[str, Finding]]:
     """Return the outcomes other than `passed`, and all findings, both by check."""
     variables = {"REMOTE_SANDBOX_PROXY_URL": LOOPBACK, "REMOTE_SANDBOX_API_KEY": key}
-    access = backend_for(in_process, {"HOME": "/nonexistent", **variables})
+    provider = backend_for(in_process, {"HOME": "/nonexistent", **variables})
     found = {
         each.check: each
-        for each in await examine(
-            access,
+        for each in await run_checks(
+            provider,
             report=in_process.report,
             timing=timing(in_process),
             now=lambda: in_process.clock.now() - ahead,
@@ -77,14 +77,14 @@ async def run_checks(
 async def test_a_users_key_passes_every_check(in_process: InProcessFake) -> None:
     key = (await in_process.new_key(await in_process.new_user("ada")))["api_key"]
 
-    outcomes, found = await run_checks(in_process, key)
+    outcomes, found = await examined(in_process, key)
 
     assert outcomes == {}
     assert found["key"].words.endswith("it is ada's")
 
 
 async def test_an_unknown_key_fails_though_the_proxy_is_healthy(in_process: InProcessFake) -> None:
-    outcomes, found = await run_checks(in_process, "sk_live_" + "0" * 32)
+    outcomes, found = await examined(in_process, "sk_live_" + "0" * 32)
 
     assert outcomes == {"key": "failed", "sandboxes": "not tried"}
     assert "does not know the API key" in found["key"].words
@@ -98,7 +98,7 @@ async def test_a_key_that_expires_soon_and_a_wrong_clock_give_warnings(
         "api_key"
     ]
 
-    outcomes, found = await run_checks(in_process, key, ahead=timedelta(minutes=5))
+    outcomes, found = await examined(in_process, key, ahead=timedelta(minutes=5))
 
     assert outcomes == {"clock": "warned", "key": "warned"}
     assert found["clock"].words == "the proxy's clock is 5 minutes ahead of this machine's"
@@ -115,7 +115,7 @@ async def test_a_full_quota_gives_a_warning_and_counts_paused_sandboxes(
     await sandboxes.pause("box-0", report=in_process.report)
     in_process.clock.advance(timedelta(days=2).total_seconds())
 
-    outcomes, found = await run_checks(in_process, key)
+    outcomes, found = await examined(in_process, key)
 
     assert outcomes == {"sandboxes": "warned"}
     assert found["sandboxes"].words.startswith("10 of 10")
@@ -141,16 +141,16 @@ class ScriptedAdmin:
 async def test_a_second_login_with_the_admin_key_creates_another_working_key(
     in_process: InProcessFake, tmp_path: Path
 ) -> None:
-    access = backend_for(in_process, {"HOME": str(tmp_path)})
+    provider = backend_for(in_process, {"HOME": str(tmp_path)})
     keys: set[str] = set()
     for _ in range(2):
-        login = Login(access, Face(as_json=True, name=""), ScriptedAdmin())
+        login = Login(provider, Console(as_json=True, name=""), ScriptedAdmin())
         assert await login.run(url=LOOPBACK, user="ada", is_admin=True) == 0
-        keys.add(_config.load(access.environ).api_key)
+        keys.add(_config.load(provider.environ).api_key)
 
     assert len(keys) == 2
     for key in keys:
-        assert (await run_checks(in_process, key))[0] == {}
+        assert (await examined(in_process, key))[0] == {}
 
 
 def test_each_check_is_a_line_with_a_mark_and_its_outcome(home: Path) -> None:

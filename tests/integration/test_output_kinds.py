@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from sandbox_client.output import News
-    from sandbox_client.prompts import Prompt
+    from sandbox_client.output import OutputChunk
+    from sandbox_client.prompts import CommandResult
 
 KEY = "sk_live_0123456789abcdefghijklmnopqrstuv"
 BOX = "box"
@@ -263,14 +263,14 @@ HEAVY_KINDS = [
 class Collector:
     """The output of a command, as the terminal client would write it into a pipe."""
 
-    news: dict[bool, list[News]] = field(default_factory=lambda: {False: [], True: []})
+    chunk: dict[bool, list[OutputChunk]] = field(default_factory=lambda: {False: [], True: []})
 
     def listener(self) -> OutputListener:
         """Return a listener that collects the output."""
         return OutputListener(self._report, on_output=self._collect)
 
-    def _collect(self, news: News) -> None:
-        self.news[news.is_error].append(news)
+    def _collect(self, chunk: OutputChunk) -> None:
+        self.chunk[chunk.is_error].append(chunk)
 
     async def _report(self, elapsed: float, limit: float | None, reason: str) -> None:
         """Do nothing."""
@@ -278,17 +278,17 @@ class Collector:
     def written(self, *, is_error: bool) -> bytes:
         """Return what is written of a stream."""
         shown = OutputFilter()
-        return "".join(shown.feed(news.text) for news in self.news[is_error]).encode()
+        return "".join(shown.feed(chunk.text) for chunk in self.chunk[is_error]).encode()
 
     def gone(self, *, is_error: bool) -> int:
         """Return the size of what can no longer be read; fail if it is unknown."""
-        sizes = [news.gone for news in self.news[is_error]]
+        sizes = [chunk.gone for chunk in self.chunk[is_error]]
         assert None not in sizes
         return sum(size or 0 for size in sizes)
 
     def end(self, *, is_error: bool) -> int:
         """Return the last position of a stream."""
-        return self.news[is_error][-1].end if self.news[is_error] else 0
+        return self.chunk[is_error][-1].end if self.chunk[is_error] else 0
 
 
 IGNORE = Collector().listener()
@@ -301,7 +301,7 @@ class Target:
     url: str
     api: Literal["pipes", "terminal"]
 
-    async def run(self, command: str) -> tuple[Prompt, Collector]:
+    async def run(self, command: str) -> tuple[CommandResult, Collector]:
         """Run a command to its end with a client of its own."""
         collector = Collector()
         async with Proxy(Config(proxy_url=self.url, api_key=KEY)) as proxy:
@@ -340,10 +340,10 @@ def assert_same(actual: bytes, expected: bytes) -> None:
     )
 
 
-def assert_told(news: list[News], expected: bytes) -> None:
+def assert_told(chunk: list[OutputChunk], expected: bytes) -> None:
     """Check an output of ASCII with gaps: each piece by its position, and the size of the gaps."""
     end = 0
-    for each in news:
+    for each in chunk:
         assert each.gone is not None
         start, end = end + each.gone, each.end
         assert_same(each.text.encode(), expected[start:end])
@@ -363,7 +363,7 @@ def assert_told(news: list[News], expected: bytes) -> None:
 async def test_output_arrives_as_it_was_written(target: Target, kind: Kind) -> None:
     prompt, collector = await target.run(kind.command)
 
-    assert (prompt.api, prompt.standing.state, prompt.standing.exit_code) == (
+    assert (prompt.api, prompt.status.state, prompt.status.exit_code) == (
         target.api,
         "completed",
         0,
@@ -371,7 +371,7 @@ async def test_output_arrives_as_it_was_written(target: Target, kind: Kind) -> N
     for is_error, data in zip((False, True), kind.expected(target.api), strict=True):
         gone = collector.gone(is_error=is_error)
         if gone and kind.is_too_much and target.api == "terminal":
-            assert_told(collector.news[is_error], data)
+            assert_told(collector.chunk[is_error], data)
             continue
         assert gone == 0
         assert_same(collector.written(is_error=is_error), shown(data))
@@ -398,8 +398,8 @@ async def test_what_is_gone_from_an_output_that_is_read_late_is_told_with_its_si
             BOX, session, wait_seconds=None, to_end=True, listener=collector.listener()
         )
 
-    assert prompt.standing.exit_code == 0
-    assert_told(collector.news[False], expected)
+    assert prompt.status.exit_code == 0
+    assert_told(collector.chunk[False], expected)
     kept = PIPES_KEEP if target.api == "pipes" else TERMINAL_KEEPS
     assert kept - MARKER_ROOM <= len(expected) - collector.gone(is_error=False) < 2 * kept
 

@@ -12,7 +12,7 @@ from sandbox_client import agent
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.client import Client
-from sandbox_client.errors import Paused, SessionBusy, SessionGone
+from sandbox_client.errors import Paused, SessionBusy, SessionNotFound
 from sandbox_client.execution import cancellation
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
@@ -35,7 +35,7 @@ from tests.integration.scripted import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_client.prompts import Prompt
+    from sandbox_client.prompts import CommandResult
 
     from tests.integration.in_process import InProcessFake
 
@@ -76,7 +76,7 @@ async def test_a_second_client_collects_the_output_of_an_hour_long_command(
     async with scripted_sandbox(**options) as sandbox:
         recorder = OutputRecorder(sandbox)
         prompt = await sandbox.client.prompts.send(BOX, HOUR, listener=recorder.listener())
-        assert (prompt.standing.state, recorder.text) == ("running", "minute 0\n")
+        assert (prompt.status.state, recorder.text) == ("running", "minute 0\n")
         assert prompt.seconds == pytest.approx(45, abs=0.1)
 
         # The second client shares only the configuration, sandbox name and session id.
@@ -85,10 +85,10 @@ async def test_a_second_client_collects_the_output_of_an_hour_long_command(
             prompt = await second.prompts.output(
                 BOX, prompt.session, after=recorder.position, listener=recorder.listener()
             )
-            if prompt.standing.has_ended:
+            if prompt.status.has_ended:
                 break
 
-        assert prompt.standing.exit_code == 5
+        assert prompt.status.exit_code == 5
         assert recorder.text == "".join(f"minute {minute}\n" for minute in range(60))
         assert sandbox.texts == [HOUR]
 
@@ -171,7 +171,7 @@ async def test_after_a_lost_response_the_command_runs_once_with_all_its_output(
         )
 
     assert transport.lost == 1
-    assert (prompt.api, prompt.standing.exit_code) == (api, 5)
+    assert (prompt.api, prompt.status.exit_code) == (api, 5)
     assert recorder.text == "".join(f"minute {minute}\n" for minute in range(5))
     assert sandbox.texts == [WORK]
 
@@ -186,10 +186,10 @@ async def test_another_client_cancels_a_command_and_gets_its_output(api: str, st
         )
         again = await sandbox.client.prompts.cancel(BOX, prompt.session, listener=sandbox.listener)
 
-    assert (killed.standing.state, killed.standing.exit_code) == (state, 130)
+    assert (killed.status.state, killed.status.exit_code) == (state, 130)
     assert killed.output.text == "minute 0\nminute 1\nminute 2\n"
     assert (killed.signals, killed.was_over) == (("SIGINT",), False)
-    assert (again.standing, again.output.text) == (killed.standing, killed.output.text)
+    assert (again.status, again.output.text) == (killed.status, killed.output.text)
     assert (again.signals, again.was_over) == ((), True)
 
 
@@ -220,13 +220,13 @@ async def test_a_cancellation_goes_on_after_a_signal_that_could_not_be_sent(
 
     killed = await other.prompts.cancel(BOX, prompt.session, listener=listener)
 
-    assert killed.standing.state == "killed"
+    assert killed.status.state == "killed"
     assert killed.signals == ("SIGINT", "SIGKILL")
 
 
 async def test_any_client_lists_running_and_ended_sessions_of_both_apis() -> None:
     async with scripted_sandbox() as sandbox:
-        prompts: list[Prompt] = []
+        prompts: list[CommandResult] = []
         for command, session in (("echo", None), (WORK, "named"), (FOR_EVER, None)):
             prompts.append(
                 await sandbox.client.prompts.send(
@@ -238,7 +238,7 @@ async def test_any_client_lists_running_and_ended_sessions_of_both_apis() -> Non
         await sandbox.client.prompts.cancel(BOX, killed.session, listener=sandbox.listener)
         rows = await sandbox.client_over().prompts.sessions(BOX)
 
-    states = {row.id: (seen.standing.state, seen.standing.command) for row, seen in rows if seen}
+    states = {row.id: (seen.status.state, seen.status.command) for row, seen in rows if seen}
     assert [prompt.api for prompt in prompts] == ["pipes", "terminal", "pipes"]
     assert states == {
         ended.session: ("completed", "echo"),
@@ -258,13 +258,13 @@ async def test_only_with_pipes_is_a_session_gone_after_an_idle_hour(is_pipe_sess
         sandbox.in_process.clock.advance(3600)
 
         if is_pipe_session:
-            with pytest.raises(SessionGone, match="no such session"):
+            with pytest.raises(SessionNotFound, match="no such session"):
                 await sandbox.client.prompts.output(BOX, prompt.session, listener=sandbox.listener)
         else:
             seen = await sandbox.client.prompts.output(
                 BOX, prompt.session, listener=sandbox.listener
             )
-            assert (seen.standing.state, seen.output.text) == ("completed", "done\n")
+            assert (seen.status.state, seen.output.text) == ("completed", "done\n")
 
 
 async def test_a_command_of_many_hours_is_not_gone() -> None:
@@ -275,7 +275,7 @@ async def test_a_command_of_many_hours_is_not_gone() -> None:
         sandbox.in_process.clock.advance(5 * 3600 + 3599)
         seen = await sandbox.client.prompts.output(BOX, prompt.session, listener=sandbox.listener)
 
-    assert (seen.standing.state, seen.standing.exit_code) == ("completed", 5)
+    assert (seen.status.state, seen.status.exit_code) == ("completed", 5)
     assert seen.output.text.count("\n") == 300
 
 
@@ -334,7 +334,7 @@ async def test_each_client_follows_its_own_command_in_a_shared_session(
     other = Client(ada.proxy)
     listener = OutputListener(in_process.report)
     shared, waiting = "mine", "until test -e go; do :; done; echo mine"
-    mine: list[Prompt] = []
+    mine: list[CommandResult] = []
 
     async def run_mine() -> None:
         mine.append(await ada.prompts.send(BOX, waiting, session=shared, listener=listener))
@@ -346,9 +346,9 @@ async def test_each_client_follows_its_own_command_in_a_shared_session(
         BOX, "echo theirs; (exit 7)", session=shared, listener=listener
     )
 
-    assert (mine[0].output.text, mine[0].standing.exit_code) == ("mine\n", 0)
-    assert (theirs.output.text, theirs.standing.exit_code) == ("theirs\n", 7)
-    assert theirs.standing.command == "echo theirs; (exit 7)", "the client's mark is shown"
+    assert (mine[0].output.text, mine[0].status.exit_code) == ("mine\n", 0)
+    assert (theirs.output.text, theirs.status.exit_code) == ("theirs\n", 7)
+    assert theirs.status.command == "echo theirs; (exit 7)", "the client's mark is shown"
 
 
 async def test_commands_in_one_session_never_overlap(
@@ -363,7 +363,7 @@ async def test_commands_in_one_session_never_overlap(
     seen = await ada.prompts.send(BOX, "ls", listener=listener)
     assert "twice" not in seen.output.text
     ended = await ada.prompts.cancel(BOX, "mine", listener=listener)
-    assert (ended.standing.exit_code, ended.signals) == (130, ("SIGINT",))
+    assert (ended.status.exit_code, ended.signals) == (130, ("SIGINT",))
 
 
 async def test_two_calls_at_once_for_one_session_run_one_command(
@@ -407,7 +407,7 @@ async def test_a_pause_ends_a_command_and_its_session(
         await ada.prompts.output(BOX, prompt.session, listener=listener)
 
     await ada.sandboxes.resume(BOX, report=in_process.report)
-    with pytest.raises(SessionGone):
+    with pytest.raises(SessionNotFound):
         await ada.prompts.output(BOX, prompt.session, listener=listener)
 
 
@@ -420,7 +420,7 @@ async def test_a_time_limit_kills_a_command(in_process: InProcessFake, ada: Clie
         listener=OutputListener(in_process.report),
     )
 
-    assert prompt.standing.state == "timed_out"
+    assert prompt.status.state == "timed_out"
     assert prompt.output.text == "begun\n"
 
 
@@ -452,7 +452,7 @@ async def test_any_client_sees_that_a_time_limit_on_a_terminal_killed_a_command(
     again = await ada.prompts.output(BOX, prompt.session, listener=listener)
 
     assert prompt.api == "terminal"
-    assert prompt.standing.state == again.standing.state == "timed_out"
+    assert prompt.status.state == again.status.state == "timed_out"
     assert prompt.output.text == again.output.text == "begun\n"
 
 
@@ -471,7 +471,7 @@ async def test_ctrl_c_reaches_a_command_with_a_time_limit_on_a_terminal(
 
     cancelled = await prompts.cancel(BOX, prompt.session, listener=listener)
 
-    assert (cancelled.signals, cancelled.standing.exit_code) == (("SIGINT",), 9)
+    assert (cancelled.signals, cancelled.status.exit_code) == (("SIGINT",), 9)
     assert cancelled.output.text.startswith("begun\n")
     assert cancelled.output.text.endswith("caught\n")
 
@@ -493,9 +493,9 @@ async def test_a_command_with_input_runs_from_files_that_it_removes(
     prompt = await ada.prompts.send(BOX, command, stdin=read, listener=listener)
     left = await ada.prompts.send(BOX, "ls -A ~", listener=listener)
 
-    assert prompt.standing.exit_code == exit_code
+    assert prompt.status.exit_code == exit_code
     assert prompt.printed.startswith("given\nend\n" if exit_code == 0 else "bash: ")
-    assert prompt.standing.command == one_line(command)
+    assert prompt.status.command == one_line(command)
     assert "remote-sandbox" not in left.output.text
 
 
@@ -504,7 +504,7 @@ async def test_an_output_of_several_pages_is_read_whole(
 ) -> None:
     prompt = await ada.prompts.send(BOX, "seq 1 300000", listener=OutputListener(in_process.report))
 
-    assert prompt.standing.state == "completed"
+    assert prompt.status.state == "completed"
     assert len(prompt.output.text) == sum(len(f"{n}\n") for n in range(1, 300_001))
 
 

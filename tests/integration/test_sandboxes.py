@@ -11,10 +11,10 @@ from sandbox_client.errors import (
     AlreadyExists,
     KeyRejected,
     NotReady,
-    NotYours,
     Paused,
     QuotaReached,
     SandboxError,
+    SandboxNotFound,
 )
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.readiness import State, state_of
@@ -23,7 +23,7 @@ from tests.integration.in_process import InProcessFake, in_process_fake
 
 if TYPE_CHECKING:
     from sandbox_client.client import Client
-    from sandbox_client.output import News
+    from sandbox_client.output import OutputChunk
 
 BOX = "my-sandbox"
 
@@ -42,7 +42,7 @@ async def create(client: Client, in_process: InProcessFake, name: str = BOX) -> 
 
 async def run(client: Client, in_process: InProcessFake, command: str) -> tuple[str, int | None]:
     prompt = await client.prompts.send(BOX, command, listener=OutputListener(in_process.report))
-    return prompt.printed, prompt.standing.exit_code
+    return prompt.printed, prompt.status.exit_code
 
 
 async def test_create_waits_until_ready_and_reports_each_reason(
@@ -172,7 +172,7 @@ async def test_another_users_sandbox_and_a_missing_one_give_the_same_error(
     await create(await in_process.new_client("ada"), in_process)
     eve = await in_process.new_client("eve")
     for name in (BOX, "no-such-box"):
-        with pytest.raises(NotYours, match=f"No sandbox '{name}' of yours"):
+        with pytest.raises(SandboxNotFound, match=f"No sandbox '{name}' of yours"):
             await call_verb(eve, in_process, verb, name)
 
 
@@ -243,7 +243,7 @@ async def test_deleting_a_starting_sandbox_ends_the_wait_for_it(
         if elapsed > 1:
             await ada.sandboxes.delete(BOX)
 
-    with pytest.raises(NotYours):
+    with pytest.raises(SandboxNotFound):
         await ada.sandboxes.create(BOX, image=None, port=None, report=delete_sandbox)
 
 
@@ -252,7 +252,7 @@ async def test_a_command_killed_by_a_pause_raises_paused(
 ) -> None:
     monkeypatch.setattr(polling, "REPORT_INTERVAL", 0.01)
     await create(ada, in_process)
-    output: list[News] = []
+    output: list[OutputChunk] = []
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
         if output:  # the command runs

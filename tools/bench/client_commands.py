@@ -20,7 +20,7 @@ from tools.bench.servers import ServerFailed, fake
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from sandbox_client.output import News
+    from sandbox_client.output import OutputChunk
     from sandbox_client.prompts import Prompts
 
     from tools.bench.effort import Effort
@@ -146,8 +146,8 @@ class _ShownOutput:
         """Return the number of bytes."""
         return self._length
 
-    def _on_output(self, news: News) -> None:
-        self._length += len(self._filter.feed(news.text).encode())
+    def _on_output(self, chunk: OutputChunk) -> None:
+        self._length += len(self._filter.feed(chunk.text).encode())
 
     async def _ignore_report(self, elapsed: float, limit: float | None, reason: str) -> None:
         """Do nothing."""

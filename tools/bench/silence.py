@@ -78,8 +78,8 @@ async def _follow(fake: FakeProxy, clock: ManualClock, minutes: int) -> int:
         prompt = await prompts.output(
             NAME, session, wait_seconds=60.0 * minutes, to_end=True, listener=listener
         )
-    if prompt.standing.has_ended:
-        raise ServerFailed(f"The silent command has ended: {prompt.standing}")
+    if prompt.status.has_ended:
+        raise ServerFailed(f"The silent command has ended: {prompt.status}")
     return transport.count - before
 
 

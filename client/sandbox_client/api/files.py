@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from sandbox_client.errors import (
-    BrokenReply,
     FileRefused,
     InvalidInput,
+    InvalidResponse,
     NoSuchFile,
     NotText,
     WrongKind,
@@ -139,7 +139,7 @@ def read_written(reply: Reply, size: int) -> None:
     """
     written = member(_data(reply), "bytes_written", int)
     if written != size:
-        raise BrokenReply(f"The sandbox wrote {pluralize(written, 'byte')} of {size}")
+        raise InvalidResponse(f"The sandbox wrote {pluralize(written, 'byte')} of {size}")
 
 
 def read_listing(reply: Reply) -> Listing:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 from urllib.parse import quote
 
-from sandbox_client.errors import BrokenReply, InvalidInput
+from sandbox_client.errors import InvalidInput, InvalidResponse
 from sandbox_client.text import kind_named, kind_of, pluralize
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ class Reply:
         """Return the body's JSON value.
 
         Raises:
-            BrokenReply: the body is an HTML page, empty, or not JSON.
+            InvalidResponse: the body is an HTML page, empty, or not JSON.
         """
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise BrokenReply(f"The proxy answered {self.status} with {self.form()}") from None
+            raise InvalidResponse(f"The proxy answered {self.status} with {self.form()}") from None
 
     def form(self) -> str:
         """Return the words for what the body is when it is not JSON."""
@@ -93,7 +93,7 @@ class Reply:
         """Return the proxy's own message: one line, without the key; empty where there is none."""
         try:
             content = as_object(self.json(), "the reply")
-        except BrokenReply:
+        except InvalidResponse:
             return ""
         for name in ("message", "error", "detail"):
             text = content.get(name)
@@ -131,7 +131,7 @@ def as_object(value: object, what: str) -> dict[str, object]:
     """Return `value` as the JSON object that the contract says it is.
 
     Raises:
-        BrokenReply: it is something else.
+        InvalidResponse: it is something else.
     """
     if not isinstance(value, dict):
         raise unlike(what, "an object", value)
@@ -142,7 +142,7 @@ def member(content: Mapping[str, object], name: str, kind: type[T]) -> T:
     """Return the member of that name and kind; true is no number.
 
     Raises:
-        BrokenReply: it is missing, or of another kind.
+        InvalidResponse: it is missing, or of another kind.
     """
     value = content.get(name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -155,8 +155,8 @@ def optional(content: Mapping[str, object], name: str) -> str:
     return member(content, name, str) if content.get(name) is not None else ""
 
 
-def unlike(what: str, expected: str, value: object) -> BrokenReply:
+def unlike(what: str, expected: str, value: object) -> InvalidResponse:
     """Return the error for a value that is not what the contract says."""
-    return BrokenReply(
+    return InvalidResponse(
         f"The proxy's reply has {kind_of(value)} as {what}, where the contract says {expected}"
     )

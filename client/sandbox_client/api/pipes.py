@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from sandbox_client.output import News
+from sandbox_client.output import OutputChunk
 
 from .message import Request, as_object, member, optional, path_of, unlike
 from .runtime import (
     ANSWER_WITHIN,
     ENVIRONMENT,
+    CommandStatus,
     SessionRow,
-    Standing,
     check_session,
     check_task,
     data_of,
@@ -25,7 +25,7 @@ from .runtime import (
     remark,
     text_of,
     unquoted,
-    without_parcel,
+    without_payload,
     word_of,
 )
 from .sandboxes import WORK, check_name
@@ -59,8 +59,8 @@ class Piece:
     behind the end.
     """
 
-    standing: Standing
-    news: tuple[News, ...] = ()
+    status: CommandStatus
+    chunk: tuple[OutputChunk, ...] = ()
     ends: tuple[int, int] = (0, 0)
 
 
@@ -73,7 +73,7 @@ def open_session(name: str, session: str) -> Request:
 def execute(name: str, session: str, task: Task) -> Request:
     """Ask to start a task and to answer when it has ended, or after ANSWER_WITHIN.
 
-    Its standard input is empty or from its parcel, and ENVIRONMENT is set unless its own variables
+    Its standard input is empty or from its payload, and ENVIRONMENT is set unless its own variables
     are others. The answer is small, also if the command prints a lot meanwhile.
     """
     check_task(task)
@@ -131,13 +131,13 @@ def read_executed(reply: Reply) -> Piece:
 
     Raises:
         ProxyFailed: the runtime says that it could not run the command at all.
-        BrokenReply: the reply is not the runtime's.
+        InvalidResponse: the reply is not the runtime's.
     """
     data = as_object(data_of(reply), "data")
-    standing, news = _standing(data), _news(*_streams(data, 0, 0))
-    if any(each.gone or len(each.text) > SURELY_WHOLE for each in news):
-        return Piece(replace(standing, state="running", exit_code=None))
-    return Piece(standing, news)
+    status, chunk = _standing(data), _news(*_streams(data, 0, 0))
+    if any(each.gone or len(each.text) > SURELY_WHOLE for each in chunk):
+        return Piece(replace(status, state="running", exit_code=None))
+    return Piece(status, chunk)
 
 
 def read_output(reply: Reply, offset: int, stderr_offset: int) -> Piece:
@@ -145,10 +145,10 @@ def read_output(reply: Reply, offset: int, stderr_offset: int) -> Piece:
     data = as_object(data_of(reply), "data")
     command = data.get("command")
     if command is None:
-        return Piece(Standing("empty"))
+        return Piece(CommandStatus("empty"))
     output, errors = _streams(data, offset, stderr_offset)
-    standing = _standing(as_object(command, "data.command"))
-    return Piece(standing, _news(output, errors), (output.end, errors.end))
+    status = _standing(as_object(command, "data.command"))
+    return Piece(status, _news(output, errors), (output.end, errors.end))
 
 
 def read_sessions(reply: Reply) -> list[SessionRow]:
@@ -183,40 +183,42 @@ def _line(task: Task) -> str:
     # Standard input is a pipe that nothing closes: a reader would wait for ever. $BASH is there
     # whatever PATH the command gets.
     run = f"{_BASH}{word_of(task)}"
-    if task.parcel is None:
+    if task.payload is None:
         return f"{run}{_NO_INPUT}"
-    # The group opens the input before its command removes the parcel.
-    return f"{{ {run}; }} <{task.parcel.input}{remark(task.command)}"
+    # The group opens the input before its command removes the payload.
+    return f"{{ {run}; }} <{task.payload.input}{remark(task.command)}"
 
 
 def _shown(line: str) -> str:
     """Return the command that a person gave, of one that a session shows."""
     found = _RUN.fullmatch(line)
-    return unquoted(found[1]) if found else without_parcel(line)
+    return unquoted(found[1]) if found else without_payload(line)
 
 
-def _standing(content: Mapping[str, object]) -> Standing:
+def _standing(content: Mapping[str, object]) -> CommandStatus:
     status = member(content, "status", str)
     if status not in _STATES:
         raise unlike("status", f"one of {', '.join(_STATES)}", status)
     code = exit_code_of(content)
     if code is not None and code < 0:  # the number of a signal, except at a time limit
         code = None if status == "timed_out" else 128 - code
-    return Standing(_STATES[status], code, _shown(optional(content, "command")))
+    return CommandStatus(_STATES[status], code, _shown(optional(content, "command")))
 
 
-def _news(*streams: News) -> tuple[News, ...]:
-    return tuple(news for news in streams if news.text or news.gone)
+def _news(*streams: OutputChunk) -> tuple[OutputChunk, ...]:
+    return tuple(chunk for chunk in streams if chunk.text or chunk.gone)
 
 
-def _streams(data: Mapping[str, object], offset: int, stderr_offset: int) -> tuple[News, News]:
+def _streams(
+    data: Mapping[str, object], offset: int, stderr_offset: int
+) -> tuple[OutputChunk, OutputChunk]:
     output = _stream(data, "stdout", "offset", offset, is_error=False)
     return output, _stream(data, "stderr", "stderr_offset", stderr_offset, is_error=True)
 
 
 def _stream(
     data: Mapping[str, object], name: str, offset_name: str, before: int, *, is_error: bool
-) -> News:
+) -> OutputChunk:
     """Read one stream; an offset that grew by more than the text has bytes tells of a gap."""
     text = text_of(data.get(name), f"data.{name}")
     size = len(text.encode())
@@ -226,7 +228,7 @@ def _stream(
     gone = max(end - before - size, 0)
     if text and end <= before:  # it would be read again for ever
         raise unlike(offset_name, f"the position after {name}", end)
-    return News(text, end, gone, is_error=is_error, unit="bytes")
+    return OutputChunk(text, end, gone, is_error=is_error, unit="bytes")
 
 
 def _pipe(

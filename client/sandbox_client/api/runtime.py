@@ -34,14 +34,14 @@ ENVIRONMENT = {
     "CI": "1",
 }
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_PARCEL_END = '; rm -rf "$HOME"/.remote-sandbox-'
+_PAYLOAD_END = '; rm -rf "$HOME"/.remote-sandbox-'
 _REMARK = "  # "
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Standing:
+class CommandStatus:
     """How a command stands, which is `unknown` until it was looked at.
 
     `exit_code` is None until it has ended, and where the session has gone on to another one.
@@ -69,7 +69,7 @@ class SessionRow:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Payload:
     """Files that were sent ahead of a command, in a directory of the sandbox's that it removes.
 
     The file `run` has the command, which may be longer than a word can be, and the file `in` its
@@ -95,7 +95,7 @@ class Parcel:
 class Task:
     """A shell command, and how to run it: the time limit is in seconds.
 
-    It runs in `directory`, which has to exist, or in the session's. With a `parcel`, the command
+    It runs in `directory`, which has to exist, or in the session's. With a `payload`, the command
     is in there. A command of the client's (`is_own`) is sent as it is: it reads no input.
     """
 
@@ -103,7 +103,7 @@ class Task:
     directory: str | None = None
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     time_limit: float | None = None
-    parcel: Parcel | None = None
+    payload: Payload | None = None
     is_own: bool = False
 
 
@@ -160,12 +160,12 @@ def check_task(task: Task) -> None:
 def word_of(task: Task) -> str:
     """Return the command of a task as a word of the shell that starts a bash for it.
 
-    So that bash tells of the command alone. Where the command is in a parcel, it is the shell that
-    reads it and removes the parcel, unless it is too long for a word.
+    So that bash tells of the command alone. Where the command is in a payload, it is the shell that
+    reads it and removes the payload, unless it is too long for a word.
     """
-    if task.parcel is None:
+    if task.payload is None:
         return quote(task.command)
-    return quote(f"eval {task.parcel.script}") if task.parcel.is_long else task.parcel.script
+    return quote(f"eval {task.payload.script}") if task.payload.is_long else task.payload.script
 
 
 def quote(text: str) -> str:
@@ -202,14 +202,14 @@ def _read_escape(escape: re.Match[bytes]) -> bytes:
 
 
 def remark(command: str) -> str:
-    """Return the beginning of a command as a remark at the end of the line that runs its parcel."""
+    """Return the start of a command as a comment for the line that runs its payload."""
     return f"{_REMARK}{one_line(command)}"
 
 
-def without_parcel(line: str) -> str:
-    """Return the remark of a line that runs a parcel; another line as it is."""
+def without_payload(line: str) -> str:
+    """Return the remark of a line that runs a payload; another line as it is."""
     _, found, shown = line.partition(_REMARK)
-    return shown if found and _PARCEL_END in line else line
+    return shown if found and _PAYLOAD_END in line else line
 
 
 def data_of(reply: Reply) -> object:
@@ -217,7 +217,7 @@ def data_of(reply: Reply) -> object:
 
     Raises:
         ProxyFailed: the runtime says that it did not do it.
-        BrokenReply: the reply is not the runtime's.
+        InvalidResponse: the reply is not the runtime's.
     """
     content = as_object(reply.json(), "the reply")
     if content.get("success") is False:
@@ -234,7 +234,7 @@ def read_done(reply: Reply) -> None:
 
     Raises:
         ProxyFailed: the runtime says that it did not do it.
-        BrokenReply: the reply is not the runtime's.
+        InvalidResponse: the reply is not the runtime's.
     """
     data_of(reply)
     member(as_object(reply.json(), "the reply"), "success", bool)
@@ -244,7 +244,7 @@ def text_of(value: object, what: str) -> str:
     """Return an output, which may be null.
 
     Raises:
-        BrokenReply: it is no text.
+        InvalidResponse: it is no text.
     """
     if value is None:
         return ""

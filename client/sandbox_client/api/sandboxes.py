@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from sandbox_client.errors import BrokenReply, InvalidInput
+from sandbox_client.errors import InvalidInput, InvalidResponse
 from sandbox_client.text import KEY_PREFIX, pluralize
 
 from .message import Request, as_object, check_text, member, optional, path_of
@@ -119,7 +119,7 @@ def read_created(reply: Reply) -> str:
 def read_done(reply: Reply) -> None:
     """Read the reply to `delete`, `pause` or `resume`: a success, or not what the contract says."""
     if as_object(reply.json(), "the reply").get("success") is not True:
-        raise BrokenReply(f"The proxy answered {reply.status} without success: {reply.words()}")
+        raise InvalidResponse(f"The proxy answered {reply.status} without success: {reply.words()}")
 
 
 def _sandbox(content: Mapping[str, object], reply: Reply, *, whole: bool) -> Sandbox:

@@ -11,14 +11,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from sandbox_client.output import News, Output, Part
+from sandbox_client.output import Output, OutputChunk, Part
 
 from .message import Request, as_object, member, optional, path_of
 from .runtime import (
     ANSWER_WITHIN,
     ENVIRONMENT,
+    CommandStatus,
     SessionRow,
-    Standing,
     check_session,
     check_task,
     data_of,
@@ -27,7 +27,7 @@ from .runtime import (
     remark,
     text_of,
     unquoted,
-    without_parcel,
+    without_payload,
     word_of,
 )
 from .sandboxes import WORK, check_name
@@ -76,7 +76,7 @@ class Snapshot:
     `line` is the command as it was sent, which tells it from others, where the runtime shows it.
     """
 
-    standing: Standing
+    status: CommandStatus
     output: str = ""
     line: str = ""
 
@@ -93,7 +93,7 @@ class SnapshotReader:
         self._last = ""  # characters before the position, by which it is found again
         self._moved = 0  # characters that the output has lost at an unknown place
 
-    def read(self, output: str) -> Iterator[News]:
+    def read(self, output: str) -> Iterator[OutputChunk]:
         """Yield the new output of the next snapshot."""
         before, self._before = self._before, output
         kept = kept_of(output)
@@ -104,11 +104,11 @@ class SnapshotReader:
         while page.gone or page.text:
             self._last = ((self._last if not page.gone else "") + page.text)[-KNOWN_AGAIN:]
             self.position += page.gone + len(page.text)
-            yield News(page.text, self.position, None if unknown else page.gone)
+            yield OutputChunk(page.text, self.position, None if unknown else page.gone)
             unknown = False
             page = kept.read(self.position - self._moved)
         if unknown:
-            yield News("", self.position, None)
+            yield OutputChunk("", self.position, None)
 
     def _find_again(self, before: str, output: str) -> bool:
         """Find the end of the known output in one that has lost characters before it."""
@@ -156,7 +156,7 @@ def execute(name: str, session: str, task: Task, *, mark: str = "") -> Request:
     """Ask to start a task, behind its mark, in a session.
 
     The answer comes when it has ended, or after ANSWER_WITHIN. Its standard input is empty or from
-    its parcel, which its variables have to be in. ENVIRONMENT is set unless an earlier command has
+    its payload, which its variables have to be in. ENVIRONMENT is set unless an earlier command has
     changed it. The runtime cuts output above 30,000 characters unless it is told not to.
     """
     check_task(task)
@@ -204,12 +204,12 @@ def read_executed(reply: Reply) -> Snapshot:
 
     Raises:
         ProxyFailed: the runtime says that it could not run the command at all.
-        BrokenReply: the reply is not the runtime's.
+        InvalidResponse: the reply is not the runtime's.
     """
     data = as_object(data_of(reply), "data")
     state = _state(member(data, "status", str))
-    standing = _ended(optional(data, "command"), exit_code_of(data), state)
-    return Snapshot(standing, text_of(data.get("output"), "data.output"))
+    status = _ended(optional(data, "command"), exit_code_of(data), state)
+    return Snapshot(status, text_of(data.get("output"), "data.output"))
 
 
 def read_view(reply: Reply, mark: str = "") -> Snapshot:
@@ -224,13 +224,13 @@ def read_view(reply: Reply, mark: str = "") -> Snapshot:
     records = [as_object(each, "data.console[]") for each in console]
     ours = [each for each in records if optional(each, "command").startswith(marked("", mark))]
     if not ours:
-        return Snapshot(Standing("empty"))
+        return Snapshot(CommandStatus("empty"))
     is_last = ours[-1] is records[-1]
     command = optional(ours[-1], "command") or (optional(data, "command") if is_last else "")
-    standing = Standing("completed", None, _shown(command))
+    status = CommandStatus("completed", None, _shown(command))
     if is_last:
-        standing = _ended(command, exit_code_of(data), _state(member(data, "status", str)))
-    return Snapshot(standing, text_of(ours[-1].get("output"), "data.console[].output"), command)
+        status = _ended(command, exit_code_of(data), _state(member(data, "status", str)))
+    return Snapshot(status, text_of(ours[-1].get("output"), "data.console[].output"), command)
 
 
 def marked(command: str, mark: str) -> str:
@@ -243,15 +243,15 @@ def _line(task: Task, mark: str) -> str:
     if task.is_own:
         return task.command
     run = (_by_shell if mark else _by_bash)(task)
-    if task.parcel is None:
+    if task.payload is None:
         return f"{_START}{run}{_NO_INPUT}"
-    # The group opens the input before its command removes the parcel.
-    return f"{_START}{{ {run}; }} <{task.parcel.input}{remark(task.command)}"
+    # The group opens the input before its command removes the payload.
+    return f"{_START}{{ {run}; }} <{task.payload.input}{remark(task.command)}"
 
 
 def _by_shell(task: Task) -> str:
-    if task.parcel is not None:
-        return f"eval {task.parcel.script}"
+    if task.payload is not None:
+        return f"eval {task.payload.script}"
     is_like_an_option = task.command.startswith("-")
     return f"eval {'-- ' if is_like_an_option else ''}{quote(task.command)}"
 
@@ -269,14 +269,14 @@ def _shown(line: str) -> str:
         return line
     line = line.removeprefix(_START)
     found = _RUN.fullmatch(line)
-    return unquoted(found[found.lastindex or 0]) if found else without_parcel(line)
+    return unquoted(found[found.lastindex or 0]) if found else without_payload(line)
 
 
-def _ended(line: str, code: int | None, state: State) -> Standing:
+def _ended(line: str, code: int | None, state: State) -> CommandStatus:
     """Return how a command has ended, also by its time limit: a terminal has only a code for it."""
     if code == LATE and line.removeprefix(_START).removeprefix("{ ").startswith(LIMITED):
-        return Standing("timed_out", None, _shown(line))
-    return Standing(state, code, _shown(line))
+        return CommandStatus("timed_out", None, _shown(line))
+    return CommandStatus(state, code, _shown(line))
 
 
 def read_sessions(reply: Reply) -> list[SessionRow]:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Awaitable, Callable, Generator, Mapping
 
-    from sandbox_client.access import Access
+    from sandbox_client.provider import ClientProvider
 
-    from .console import Face
+    from .console import Console
 
 OK, FAILED, USAGE, NOT_READY, NO_RESULT, INTERRUPTED = 0, 1, 2, 3, 125, 130
 TIMED_OUT, READER_GONE = 124, 141  # as timeout(1) and a shell give them
@@ -83,11 +83,11 @@ class Command:
 
     verb: str
     words: str
-    run: Callable[[Access, Namespace, Face], Awaitable[int]]
+    run: Callable[[ClientProvider, Namespace, Console], Awaitable[int]]
     arguments: tuple[Argument, ...] = ()
     usage: str | None = None
     failed: int = FAILED
-    interrupted: Callable[[Face], str] = lambda _: "interrupted"
+    interrupted: Callable[[Console], str] = lambda _: "interrupted"
 
 
 def argument(*names: str, **options: Any) -> Argument:

@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sandbox_client.diagnostics import examine, findings_content, is_well, summary, told
-from sandbox_client.errors import spell_verbs
+from sandbox_client.diagnostics import findings_content, is_well, run_checks, summary, told
+from sandbox_client.errors import format_verbs
 
 from .command import FAILED, OK, Command
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from sandbox_client.access import Access
     from sandbox_client.diagnostics import Finding
+    from sandbox_client.provider import ClientProvider
 
-    from .console import Face
+    from .console import Console
 
 _MARKS = {
     "passed": ("✓", "green"),
@@ -31,16 +31,16 @@ _MARKS = {
 }
 
 
-async def _doctor(access: Access, _: Namespace, face: Face) -> int:
-    with face.waiting("looking"):
-        findings = await examine(access, report=face.report)
+async def _doctor(provider: ClientProvider, _: Namespace, console: Console) -> int:
+    with console.waiting("looking"):
+        findings = await run_checks(provider, report=console.report)
     # Columns where a person reads them; a line for each where a program may.
-    shown = _listing(findings, face) if face.is_terminal else told(findings, face.spell)
-    face.result(shown, findings_content(findings, face.spell))
+    shown = _listing(findings, console) if console.is_terminal else told(findings, console.spell)
+    console.result(shown, findings_content(findings, console.spell))
     return OK if is_well(findings) else FAILED
 
 
-def _listing(findings: Sequence[Finding], face: Face) -> Group:
+def _listing(findings: Sequence[Finding], console: Console) -> Group:
     lines: list[Table | Padding] = []
     for each in findings:
         mark, colour = _MARKS[each.outcome]
@@ -50,7 +50,7 @@ def _listing(findings: Sequence[Finding], face: Face) -> Group:
         row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, Text(each.words))
         lines.append(row)
         if each.fix:
-            fix = Text(f"Fix: {spell_verbs(each.fix, face.spell)}", "bold")
+            fix = Text(f"Fix: {format_verbs(each.fix, console.spell)}", "bold")
             lines.append(Padding(fix, (0, 0, 0, 2)))  # of the whole width: it may be copied
     return Group(*lines, Text(f"\n{summary(findings)}"))
 

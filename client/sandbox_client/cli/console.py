@@ -10,7 +10,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.text import Text
 
 from sandbox_client.errors import QuotaReached, SandboxError, Verb
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
     from rich.status import Status
 
-    from sandbox_client.output import News
+    from sandbox_client.output import OutputChunk
     from sandbox_client.sandboxes import Row
 
 _LINES: dict[Verb, str] = {
@@ -62,7 +62,7 @@ def drop_unusable_sizes(environ: MutableMapping[str, str]) -> None:
             environ.pop(name, None)
 
 
-def console_on(*, stderr: bool = False) -> Console:
+def console_on(*, stderr: bool = False) -> RichConsole:
     """Return a console on standard output or error.
 
     The stream alone tells whether it is a terminal. FORCE_COLOR and its kin, which rich would ask
@@ -70,7 +70,7 @@ def console_on(*, stderr: bool = False) -> Console:
     """
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     forces_colour = os.environ.get("FORCE_COLOR", "") not in {"", "0"}
-    return Console(
+    return RichConsole(
         stderr=stderr,
         highlight=False,
         soft_wrap=stderr,
@@ -130,7 +130,7 @@ def _send_nowhere(stream: TextIO | None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-class Face:
+class Console:
     """What a person sees: results on standard output, everything else on standard error."""
 
     def __init__(self, *, as_json: bool, name: str) -> None:
@@ -242,25 +242,25 @@ class Face:
         self._filter = OutputFilter(is_terminal=self._out.is_terminal, is_raw=is_raw)
         self._error_filter = OutputFilter(is_terminal=self._err.is_terminal, is_raw=is_raw)
 
-    def on_output(self, news: News) -> None:
+    def on_output(self, chunk: OutputChunk) -> None:
         """Print a command's output as it comes; from then on, that is all that is shown."""
         if self.as_json:
             return
-        if news.is_error:
-            self._stderr_after = news.end
+        if chunk.is_error:
+            self._stderr_after = chunk.end
         else:
-            self._after = news.end
+            self._after = chunk.end
         self._is_heard = True
         if self._live is not None:
             self._live.stop()
             self._live = None
-        if news.gone != 0:
-            some = "some" if news.gone is None else f"{news.gone}"
-            self.note(f"{some} {news.unit} of the output are gone: the runtime no longer has them")
-        if news.is_error:
-            self._print(self._error_filter.feed(news.text), is_error=True)
+        if chunk.gone != 0:
+            some = "some" if chunk.gone is None else f"{chunk.gone}"
+            self.note(f"{some} {chunk.unit} of the output are gone: the runtime no longer has them")
+        if chunk.is_error:
+            self._print(self._error_filter.feed(chunk.text), is_error=True)
         else:
-            self._print(self._filter.feed(news.text))
+            self._print(self._filter.feed(chunk.text))
 
     def end_output(self) -> None:
         """End the output, and tell how many of its characters were no text."""

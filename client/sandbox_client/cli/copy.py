@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from sandbox_client.access import with_client
 from sandbox_client.api.sandboxes import check_name
 from sandbox_client.errors import InvalidInput, SandboxError
 from sandbox_client.files.copy import Copy
 from sandbox_client.files.model import shown
+from sandbox_client.provider import with_client
 from sandbox_client.text import pluralize
 
 from .command import FAILED, OK, Command, argument
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sandbox_client.client import Client
 
-    from .console import Face
+    from .console import Console
 
 _ADVICE = (
     "Write NAME:PATH for what is in a sandbox, and a plain path for what is here: `remote-sandbox"
@@ -75,10 +75,10 @@ def places(sources: Sequence[str], target: str) -> tuple[str, list[str], str, bo
     return source or to.name, [each.path for each in froms], to.path, bool(to.name)
 
 
-async def _copy(client: Client, arguments: Namespace, face: Face) -> int:
+async def _copy(client: Client, arguments: Namespace, console: Console) -> int:
     name, sources, target, is_up = places(arguments.source, arguments.target)
-    face.name = name
-    copying = Copying(face)
+    console.name = name
+    copying = Copying(console)
     copy = Copy(client.files, name, copying)
 
     async def work() -> None:
@@ -88,9 +88,9 @@ async def _copy(client: Client, arguments: Namespace, face: Face) -> int:
         with copying.shown():
             await _as_a_task(work)
     except (SandboxError, anyio.get_cancelled_exc_class()):
-        _tell_what_is_done(copying, face)
+        _tell_what_is_done(copying, console)
         raise
-    _show(copying, face, arguments.target)
+    _show(copying, console, arguments.target)
     return FAILED if copying.skipped else OK
 
 
@@ -111,19 +111,19 @@ async def _as_a_task(work: Callable[[], Awaitable[None]]) -> None:
         raise failure
 
 
-def _tell_what_is_done(copying: Copying, face: Face) -> None:
+def _tell_what_is_done(copying: Copying, console: Console) -> None:
     """Say what was copied, and what was not."""
     if not copying.files and not copying.ahead:
         return
     done = f"{pluralize(len(copying.files), 'file')} copied"
     left = f"{pluralize(len(copying.ahead), 'file')} not copied"
     first = f", from {shown(copying.ahead[0].path)} on" if copying.ahead else ""
-    face.say(f"{done} whole, {left}{first}; no file is left half")
+    console.say(f"{done} whole, {left}{first}; no file is left half")
 
 
-def _show(copying: Copying, face: Face, target: str) -> None:
+def _show(copying: Copying, console: Console, target: str) -> None:
     content: dict[str, object] = {
-        "name": face.name,
+        "name": console.name,
         "target": target,
         "files": len(copying.files),
         "directories": copying.directories,
@@ -132,7 +132,7 @@ def _show(copying: Copying, face: Face, target: str) -> None:
     }
     files, size = pluralize(len(copying.files), "file"), pluralize(copying.bytes, "byte")
     skipped = f"; {len(copying.skipped)} skipped" if copying.skipped else ""
-    face.result(f"{files} ({size}) copied to {target}{skipped}", content)
+    console.result(f"{files} ({size}) copied to {target}{skipped}", content)
 
 
 COMMANDS: Final = (

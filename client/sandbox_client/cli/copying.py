@@ -21,27 +21,27 @@ from sandbox_client.text import pluralize
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sandbox_client.files.model import Leaf, Skipped, Tree
+    from sandbox_client.files.model import FileEntry, Skipped, Tree
 
-    from .console import Face
+    from .console import Console
 
 
 class Copying:
     """A copy as it goes on, and what has come of it."""
 
-    def __init__(self, face: Face) -> None:
-        self.files: list[Leaf] = []
-        self.ahead: list[Leaf] = []
+    def __init__(self, console: Console) -> None:
+        self.files: list[FileEntry] = []
+        self.ahead: list[FileEntry] = []
         self.directories = 0
         self.skipped: list[Skipped] = []
-        self._face = face
+        self._face = console
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
     @property
     def bytes(self) -> int:
         """Return the size of what has been copied."""
-        return sum(leaf.size for leaf in self.files)
+        return sum(entry.size for entry in self.files)
 
     @contextlib.contextmanager
     def shown(self) -> Generator[None]:
@@ -71,20 +71,20 @@ class Copying:
         for each in tree.skipped:
             self._face.say(f"skipped {shown(each.path)}: {each.why}")
         if self._bar is not None:
-            total = self.bytes + sum(leaf.size for leaf in self.ahead)
+            total = self.bytes + sum(entry.size for entry in self.ahead)
             self._bar.update(self._task, total=total)
 
-    def moved(self, leaf: Leaf, size: int) -> None:
+    def moved(self, entry: FileEntry, size: int) -> None:
         """Take that so many bytes more of a file were copied."""
         if self._bar is not None:
-            self._bar.update(self._task, advance=size, description=_short(leaf.path))
+            self._bar.update(self._task, advance=size, description=_short(entry.path))
 
-    def finished(self, leaf: Leaf) -> None:
+    def finished(self, entry: FileEntry) -> None:
         """Take that a file has its name."""
-        self.ahead.remove(leaf)
-        self.files.append(leaf)
+        self.ahead.remove(entry)
+        self.files.append(entry)
         if self._bar is None:
-            self._face.say(f"copied {shown(leaf.path)} ({pluralize(leaf.size, 'byte')})")
+            self._face.say(f"copied {shown(entry.path)} ({pluralize(entry.size, 'byte')})")
 
 
 def _short(path: str) -> str:

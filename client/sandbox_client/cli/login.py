@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Awaitable, Callable
 
-    from sandbox_client.access import Access
     from sandbox_client.accounts import Administration
     from sandbox_client.api.accounts import User
     from sandbox_client.config import Config
+    from sandbox_client.provider import ClientProvider
 
-    from .console import Face
+    from .console import Console
     from .prompting import Questions
 
 T = TypeVar("T")
 
 
-async def _run(access: Access, arguments: Namespace, face: Face) -> int:
+async def _run(provider: ClientProvider, arguments: Namespace, console: Console) -> int:
     if arguments.user is not None and not arguments.admin:
         raise InvalidInput(
             "--user names the user to make with the admin key, and --admin is not there",
             advice="Add --admin, or leave --user out: a user's key says whose it is.",
         )
     asked = questions(key_stdin=arguments.key_stdin)
-    return await Login(access, face, asked).run(
+    return await Login(provider, console, asked).run(
         url=arguments.url, user=arguments.user, is_admin=arguments.admin
     )
 
@@ -55,8 +55,8 @@ class _Account:
 class Login:
     """One conversation; `made` is what the proxy has since then, whatever becomes of it."""
 
-    access: Access
-    face: Face
+    provider: ClientProvider
+    console: Console
     questions: Questions
     made: list[str] = field(default_factory=list[str])
 
@@ -65,11 +65,11 @@ class Login:
 
         What is known already, `url` or `user`, is not asked for unless it turns out wrong.
         """
-        path = _config.config_path(self.access.environ)
+        path = _config.config_path(self.provider.environ)
         file = _config_file.read(path, optional=True)  # refused before anything is asked
         _config_file.check_writable(path)
         try:
-            config = await self._proxy(url, _config.known_url(self.access.environ, file))
+            config = await self._proxy(url, _config.known_url(self.provider.environ, file))
             ask = self._by_admin_key(config, user) if is_admin else self._by_key(config)
             account = await ask
             changes = {"proxyUrl": config.proxy_url, "apiKey": account.config.api_key}
@@ -87,15 +87,17 @@ class Login:
             return self.questions.text("The proxy's URL", before or known or accounts.DEFAULT_URL)
 
         async def check(answer: str) -> Config:
-            config = _config.given(self.access.environ, answer)
-            with self.face.waiting(f"asking {config.proxy_url}"):
-                await accounts.reach(self.access, config)
+            config = _config.given(self.provider.environ, answer)
+            with self.console.waiting(f"asking {config.proxy_url}"):
+                await accounts.reach(self.provider, config)
             return config
 
         config = await self._until_right(ask, check, first=url)
-        self.face.say(f"The proxy at {config.proxy_url} answers.")
+        self.console.say(f"The proxy at {config.proxy_url} answers.")
         if config.is_in_clear:
-            self.face.say("Warning: http is not encrypted: others on the network can read the key.")
+            self.console.say(
+                "Warning: http is not encrypted: others on the network can read the key."
+            )
         return config
 
     async def _by_key(self, config: Config) -> _Account:
@@ -117,8 +119,8 @@ class Login:
         self, config: Config, user: str | None, admin_key: str | None = None
     ) -> _Account:
         async def check(answer: str) -> Administration:
-            opened = accounts.administration(self.access, config, answer)
-            with self.face.waiting("asking for the users"):
+            opened = accounts.administration(self.provider, config, answer)
+            with self.console.waiting("asking for the users"):
                 await opened.users()
             return opened
 
@@ -136,13 +138,13 @@ class Login:
         if user is None:
             user = await opened.make_user(name)
             self.made.append(f"user '{name}'")
-            self.face.say(f"User '{name}' was made.")
+            self.console.say(f"User '{name}' was made.")
         else:
             self._check_found(user)
         key_name = accounts.key_name()
         key = await opened.make_key(user, key_name)
         self.made.append(f"the key '{key_name}' of user '{name}'")
-        self.face.say(f"The key '{key_name}' was made for user '{name}'.")
+        self.console.say(f"The key '{key_name}' was made for user '{name}'.")
         return key
 
     def _check_found(self, user: User) -> None:
@@ -155,16 +157,16 @@ class Login:
         words = f"User '{user.name}' exists already. Make another key for it?"
         if not self.questions.agreed(words, default=True):
             raise InvalidInput(f"User '{user.name}' is left alone", advice="Give another name.")
-        self.face.say(f"User '{user.name}' was there already.")
+        self.console.say(f"User '{user.name}' was there already.")
 
     async def _account(self, config: Config, key: str) -> _Account:
         if not key:
             raise InvalidInput(
                 "No key was given", advice="Paste the key: `sk_live_` and 32 characters."
             )
-        with_key = _config.given(self.access.environ, config.proxy_url, key)
-        with self.face.waiting("asking whose the key is"):
-            return _Account(with_key, await accounts.owner_of(self.access, with_key))
+        with_key = _config.given(self.provider.environ, config.proxy_url, key)
+        with self.console.waiting("asking whose the key is"):
+            return _Account(with_key, await accounts.owner_of(self.provider, with_key))
 
     def _secret(self, question: str) -> Callable[[str], str]:
         def ask(before: str) -> str:
@@ -186,23 +188,23 @@ class Login:
             try:
                 return await check(answer)
             except SandboxError as error:
-                self.face.say(f"error: {error.message}")
-                self.face.say(f"next:  {error.next_step(self.face.spell)}")
+                self.console.say(f"error: {error.message}")
+                self.console.say(f"next:  {error.next_step(self.console.spell)}")
             answer = ask(answer)
         return await check(answer)
 
     def _tell_what_is_left(self) -> None:
         if self.made:
-            self.face.say(
+            self.console.say(
                 f"The configuration is as it was. The proxy keeps what was made:"
                 f" {', '.join(self.made)}. Log in again to use that user; a key that was not"
                 " written here is lost."
             )
 
     def _tell(self, account: _Account, place: str) -> None:
-        for name, variable in _config.winning(self.access.environ).items():
+        for name, variable in _config.winning(self.provider.environ).items():
             if name in {"proxyUrl", "apiKey"}:
-                self.face.say(f"Warning: {variable} is set and wins over the file: unset it.")
+                self.console.say(f"Warning: {variable} is set and wins over the file: unset it.")
         text = (
             f"The key is {account.owner}'s. It is in {place} now, for your eyes only.\n"
             "Next: `remote-sandbox create my-sandbox` makes a sandbox, and `remote-sandbox doctor`"
@@ -214,7 +216,7 @@ class Login:
             "user": account.owner,
             "made": self.made,
         }
-        self.face.result(text, content)
+        self.console.result(text, content)
 
 
 COMMANDS: Final = (

@@ -12,7 +12,7 @@ import anyio
 
 from sandbox_client import config as _config
 from sandbox_client.client import Client, connect
-from sandbox_client.errors import ConfigError, InvalidInput, SandboxError, spell_verbs
+from sandbox_client.errors import ConfigError, InvalidInput, SandboxError, format_verbs
 from sandbox_client.text import mask_keys
 
 from .command import (
@@ -27,7 +27,7 @@ from .command import (
     Interruption,
     interruptible,
 )
-from .console import Face, OutputLost, drop_unusable_sizes, forget_output, open_streams, write
+from .console import Console, OutputLost, drop_unusable_sizes, forget_output, open_streams, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -107,9 +107,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        face = Face(as_json=False, name="")
-        face.say(f"error: {mask_keys(message)}")
-        face.say(f"next:  `{self.prog} --help` tells how it is used")
+        console = Console(as_json=False, name="")
+        console.say(f"error: {mask_keys(message)}")
+        console.say(f"next:  `{self.prog} --help` tells how it is used")
         verb = self.prog.rpartition(" ")[2]
         self.exit(USAGE if verb not in VERBS else _misused(command_of(verb)))
 
@@ -204,18 +204,18 @@ def _serve() -> int:
 
 
 def _do(command: Command, arguments: argparse.Namespace) -> int:
-    face = Face(as_json="json" in arguments, name=getattr(arguments, "name", ""))
+    console = Console(as_json="json" in arguments, name=getattr(arguments, "name", ""))
     interruption = Interruption()
     try:
         with interruptible(), interruption.by_other_signals():
-            return anyio.run(command.run, _Access(os.environ, face.say), arguments, face)
+            return anyio.run(command.run, _OneClient(os.environ, console.say), arguments, console)
     except SandboxError as error:
-        face.error(error)
+        console.error(error)
         is_misuse = isinstance(error, ConfigError | InvalidInput)
         return _misused(command) if is_misuse else command.failed
     except KeyboardInterrupt:
-        face.end_output()
-        face.note(spell_verbs(command.interrupted(face), face.spell))
+        console.end_output()
+        console.note(format_verbs(command.interrupted(console), console.spell))
         return 128 + interruption.signal
 
 
@@ -224,7 +224,7 @@ def _misused(command: Command) -> int:
     return USAGE if command.failed == FAILED else command.failed
 
 
-class _Access:
+class _OneClient:
     """A client for the one command that this process does."""
 
     def __init__(self, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:

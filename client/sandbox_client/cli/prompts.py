@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from sandbox_client import agent
-from sandbox_client.access import with_client
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import InputUnreadable, InvalidInput, SandboxError, SessionBusy
 from sandbox_client.execution.follower import OutputListener
@@ -31,6 +30,7 @@ from sandbox_client.presentation import (
     sessions_content,
     told_sessions,
 )
+from sandbox_client.provider import with_client
 from sandbox_client.truncation import page
 
 from .command import KILLED, NAME, NO_RESULT, OK, TIMED_OUT, Command, argument
@@ -39,48 +39,52 @@ from .console import write
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
-    from sandbox_client.api.runtime import Standing
+    from sandbox_client.api.runtime import CommandStatus
     from sandbox_client.client import Client
-    from sandbox_client.prompts import Prompt
+    from sandbox_client.prompts import CommandResult
 
-    from .console import Face
+    from .console import Console
 
 _HIGHEST_CODE = 255
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-async def _prompt(client: Client, arguments: argparse.Namespace, face: Face) -> int:
+async def _prompt(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     command = command_of(arguments.command)
-    return await _send(client, arguments, face, command, arguments.session)
+    return await _send(client, arguments, console, command, arguments.session)
 
 
-async def _agent_run(client: Client, arguments: argparse.Namespace, face: Face) -> int:
+async def _agent_run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     template = client.proxy.config.agent_command
     command = agent.command_line(template, " ".join(_words(arguments.prompt)))
-    code = await _send(client, arguments, face, command, None)
+    code = await _send(client, arguments, console, command, None)
     if code == NOT_FOUND:
-        face.note(agent_missing(template))
+        console.note(agent_missing(template))
     return code
 
 
 async def _send(
-    client: Client, arguments: argparse.Namespace, face: Face, command: str, session: str | None
+    client: Client,
+    arguments: argparse.Namespace,
+    console: Console,
+    command: str,
+    session: str | None,
 ) -> int:
     if arguments.detach and arguments.wait is not None:
         raise InvalidInput(
             "--detach and --wait were both given",
             advice="Leave one of them out: -d does not wait.",
         )
-    if session and face.is_live:
-        face.note(f"session '{session}' is a terminal: standard error is part of the output")
-    face.is_typed_on = arguments.stdin and _is_typed()
-    if face.is_typed_on:
-        face.note("standard input is read from the keyboard; Ctrl-D on an empty line ends it")
-    face.show_output(is_raw=arguments.raw)
-    async with _told_if_reader_goes(client, face), _known_if_busy(face, session):
-        is_still = face.is_typed_on
-        with contextlib.nullcontext() if is_still else face.waiting("starting the command"):
+    if session and console.is_live:
+        console.note(f"session '{session}' is a terminal: standard error is part of the output")
+    console.is_typed_on = arguments.stdin and _is_typed()
+    if console.is_typed_on:
+        console.note("standard input is read from the keyboard; Ctrl-D on an empty line ends it")
+    console.show_output(is_raw=arguments.raw)
+    async with _told_if_reader_goes(client, console), _known_if_busy(console, session):
+        is_still = console.is_typed_on
+        with contextlib.nullcontext() if is_still else console.waiting("starting the command"):
             prompt = await client.prompts.send(
                 arguments.name,
                 command,
@@ -89,33 +93,33 @@ async def _send(
                 stdin=read_input if arguments.stdin else None,
                 time_limit=arguments.time_limit,
                 wait_seconds=0 if arguments.detach else arguments.wait,
-                listener=OutputListener(face.report, opened=face.opened)
+                listener=OutputListener(console.report, opened=console.opened)
                 if arguments.detach
-                else _listener(face),
+                else _listener(console),
             )
     if not arguments.stdin and has_unread_input():
-        face.note("standard input was not sent: --stdin sends it, </dev/null gives none")
+        console.note("standard input was not sent: --stdin sends it, </dev/null gives none")
     if not arguments.detach:
-        return _show(face, prompt, is_asked_to_stay=True)
-    if not face.as_json:
+        return _show(console, prompt, is_asked_to_stay=True)
+    if not console.as_json:
         write(f"{prompt.session}\n")
-    _end(face, prompt)
-    face.note(f"started in session '{prompt.session}'; {face.spell('output')} follows it")
+    _end(console, prompt)
+    console.note(f"started in session '{prompt.session}'; {console.spell('output')} follows it")
     return OK
 
 
-async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> int:
+async def _output(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     if arguments.session is None:
         if arguments.follow:
             raise InvalidInput(
                 "-f was given without a session", advice="Name one of those that {sessions} lists."
             )
-        return await _sessions(client, arguments.name, face)
+        return await _sessions(client, arguments.name, console)
     after, stderr_after = arguments.after, arguments.stderr_after
-    face.show_output(is_raw=arguments.raw)
-    face.opened(arguments.session, after=after, stderr_after=stderr_after)
-    async with _told_if_reader_goes(client, face):
-        with face.waiting("looking"):
+    console.show_output(is_raw=arguments.raw)
+    console.opened(arguments.session, after=after, stderr_after=stderr_after)
+    async with _told_if_reader_goes(client, console):
+        with console.waiting("looking"):
             prompt = await client.prompts.output(
                 arguments.name,
                 arguments.session,
@@ -123,102 +127,102 @@ async def _output(client: Client, arguments: argparse.Namespace, face: Face) -> 
                 stderr_after=stderr_after,
                 wait_seconds=None if arguments.follow else 0,
                 to_end=True,
-                listener=_listener(face),
+                listener=_listener(console),
             )
-    return _show(face, prompt, is_asked_to_stay=arguments.follow)
+    return _show(console, prompt, is_asked_to_stay=arguments.follow)
 
 
-async def _sessions(client: Client, name: str, face: Face) -> int:
+async def _sessions(client: Client, name: str, console: Console) -> int:
     rows = await client.prompts.sessions(name)
     text = "\n".join(told_sessions(rows)) or f"Nothing has run in {name} since its start."
-    face.result(text, sessions_content(name, rows))
+    console.result(text, sessions_content(name, rows))
     return OK
 
 
-async def _cancel(client: Client, arguments: argparse.Namespace, face: Face) -> int:
-    face.show_output(is_raw=arguments.raw)
-    face.opened(arguments.session)
-    with face.waiting("killing it"):
+async def _cancel(client: Client, arguments: argparse.Namespace, console: Console) -> int:
+    console.show_output(is_raw=arguments.raw)
+    console.opened(arguments.session)
+    with console.waiting("killing it"):
         prompt = await client.prompts.cancel(
             arguments.name,
             arguments.session,
             signals=[arguments.signal] if arguments.signal else SIGNALS,
-            listener=_listener(face),
+            listener=_listener(console),
         )
-    _end(face, prompt)
-    face.note(ending(prompt))
-    return OK if prompt.standing.has_ended else NO_RESULT
+    _end(console, prompt)
+    console.note(ending(prompt))
+    return OK if prompt.status.has_ended else NO_RESULT
 
 
 @contextlib.asynccontextmanager
-async def _known_if_busy(face: Face, session: str | None) -> AsyncGenerator[None]:
+async def _known_if_busy(console: Console, session: str | None) -> AsyncGenerator[None]:
     """Use the id of a busy session in the advice of the error."""
     try:
         yield
     except SessionBusy:
-        face.opened(session or "")
+        console.opened(session or "")
         raise
 
 
 @contextlib.asynccontextmanager
-async def _told_if_reader_goes(client: Client, face: Face) -> AsyncGenerator[None]:
+async def _told_if_reader_goes(client: Client, console: Console) -> AsyncGenerator[None]:
     """If standard output has no reader any more, say whether the command goes on."""
     try:
         yield
     except BrokenPipeError:
-        after, stderr_after = face.known
+        after, stderr_after = console.known
         with contextlib.suppress(SandboxError):
             prompt = await client.prompts.output(
-                face.name,
-                face.session,
+                console.name,
+                console.session,
                 after=after,
                 stderr_after=stderr_after,
                 wait_seconds=0,
-                listener=OutputListener(face.report),
+                listener=OutputListener(console.report),
             )
-            if not prompt.standing.has_ended:
-                face.note(
+            if not prompt.status.has_ended:
+                console.note(
                     f"nobody reads the output any more, and the command goes on:"
-                    f" {face.spell('cancel')} ends it"
+                    f" {console.spell('cancel')} ends it"
                 )
         raise
 
 
-def _listener(face: Face) -> OutputListener:
-    return OutputListener(face.report, opened=face.opened, on_output=face.on_output)
+def _listener(console: Console) -> OutputListener:
+    return OutputListener(console.report, opened=console.opened, on_output=console.on_output)
 
 
-def _show(face: Face, prompt: Prompt, *, is_asked_to_stay: bool) -> int:
+def _show(console: Console, prompt: CommandResult, *, is_asked_to_stay: bool) -> int:
     """Print the end of the output; return the command's own exit code where there is one."""
-    _end(face, prompt)
-    standing = prompt.standing
-    if not standing.has_ended:
-        face.note(f"{ending(prompt)}; {face.spell('output')} follows it")
+    _end(console, prompt)
+    status = prompt.status
+    if not status.has_ended:
+        console.note(f"{ending(prompt)}; {console.spell('output')} follows it")
         return NO_RESULT if is_asked_to_stay else OK
-    if standing.state != "completed" or standing.exit_code is None:
-        face.note(ending(prompt))
-    return exit_status(standing)
+    if status.state != "completed" or status.exit_code is None:
+        console.note(ending(prompt))
+    return exit_status(status)
 
 
-def exit_status(standing: Standing) -> int:
+def exit_status(status: CommandStatus) -> int:
     """Return the exit code for a command that has ended: its own unless it was killed."""
-    if standing.state == "timed_out":
+    if status.state == "timed_out":
         return TIMED_OUT
-    code = standing.exit_code
-    if standing.state == "killed" and code is None:
+    code = status.exit_code
+    if status.state == "killed" and code is None:
         return KILLED  # a terminal has no signal's number
     # No process ends with another number, and cutting one down might make it a success.
     return code if code is not None and 0 <= code <= _HIGHEST_CODE else NO_RESULT
 
 
-def _end(face: Face, prompt: Prompt) -> None:
+def _end(console: Console, prompt: CommandResult) -> None:
     """End an output that was printed, or print it whole as JSON; note an incomplete one."""
-    face.end_output()
-    if face.as_json:
+    console.end_output()
+    if console.as_json:
         errors = None if prompt.errors is None else page(prompt.errors, limit=None)
-        face.result("", prompt_content(prompt, page(prompt.output, limit=None), errors))
+        console.result("", prompt_content(prompt, page(prompt.output, limit=None), errors))
     if unread := out_of_sight(prompt):
-        face.note(unread)
+        console.note(unread)
 
 
 def variables(given: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -339,8 +343,8 @@ def _signal_name(text: str) -> str:
     return text
 
 
-def _goes_on(face: Face) -> str:
-    if not face.session:
+def _goes_on(console: Console) -> str:
+    if not console.session:
         return "interrupted: nothing was run"
     # Each command on a line of its own, to be taken from there.
     return (
@@ -350,7 +354,7 @@ def _goes_on(face: Face) -> str:
     )
 
 
-def _may_be_killed(_: Face) -> str:
+def _may_be_killed(_: Console) -> str:
     return "interrupted: {output} tells whether it was killed"
 
 

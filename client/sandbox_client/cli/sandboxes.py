@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from sandbox_client.access import with_client
-from sandbox_client.errors import spell_verbs
+from sandbox_client.errors import format_verbs
 from sandbox_client.presentation import (
     list_content,
     pause_content,
@@ -16,6 +15,7 @@ from sandbox_client.presentation import (
     status_content,
     unseen_pause,
 )
+from sandbox_client.provider import with_client
 from sandbox_client.readiness import WaitResult, reason_of, state_of
 
 from .command import NAME, NOT_READY, OK, Command, argument
@@ -26,40 +26,42 @@ if TYPE_CHECKING:
 
     from sandbox_client.client import Client
 
-    from .console import Face
+    from .console import Console
 
 
-async def _create(client: Client, arguments: Namespace, face: Face) -> int:
-    with face.waiting(f"creating {arguments.name}"):
+async def _create(client: Client, arguments: Namespace, console: Console) -> int:
+    with console.waiting(f"creating {arguments.name}"):
         image, outcome = await client.sandboxes.create(
-            arguments.name, image=arguments.image, port=arguments.port, report=face.report
+            arguments.name, image=arguments.image, port=arguments.port, report=console.report
         )
-    return _show_readiness(face, outcome, f"created from {image}" if image else "created")
+    return _show_readiness(console, outcome, f"created from {image}" if image else "created")
 
 
-async def _resume(client: Client, arguments: Namespace, face: Face) -> int:
-    with face.waiting(f"resuming {arguments.name}"):
-        was_ready, outcome = await client.sandboxes.resume(arguments.name, report=face.report)
+async def _resume(client: Client, arguments: Namespace, console: Console) -> int:
+    with console.waiting(f"resuming {arguments.name}"):
+        was_ready, outcome = await client.sandboxes.resume(arguments.name, report=console.report)
     if was_ready and outcome.reached:
-        content = {**readiness_content(face.name, outcome), "was_ready": True}
-        face.result(f"{face.name} is ready, and was ready before", content)
+        content = {**readiness_content(console.name, outcome), "was_ready": True}
+        console.result(f"{console.name} is ready, and was ready before", content)
         return OK
-    return _show_readiness(face, outcome, "resumed")
+    return _show_readiness(console, outcome, "resumed")
 
 
-def _show_readiness(face: Face, outcome: WaitResult, done: str) -> int:
-    content = readiness_content(face.name, outcome)
+def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
+    content = readiness_content(console.name, outcome)
     if outcome.reached:
-        face.result(f"{face.name} was {done} and is ready after {outcome.waited:.1f} s", content)
+        console.result(
+            f"{console.name} was {done} and is ready after {outcome.waited:.1f} s", content
+        )
         return OK
-    if face.as_json:
-        face.result("", content)
+    if console.as_json:
+        console.result("", content)
     else:
-        face.error(readiness_error(f"{face.name} was {done}", outcome))
+        console.error(readiness_error(f"{console.name} was {done}", outcome))
     return NOT_READY
 
 
-async def _status(client: Client, arguments: Namespace, face: Face) -> int:
+async def _status(client: Client, arguments: Namespace, console: Console) -> int:
     sandbox = await client.sandboxes.status(arguments.name)
     state = state_of(sandbox)
     text = Text.assemble(
@@ -67,42 +69,42 @@ async def _status(client: Client, arguments: Namespace, face: Face) -> int:
         (state.value, COLOURS.get(state, "cyan")),
         f" ({reason_of(sandbox)}), created {moment(sandbox.created_at)}",
     )
-    face.result(text, status_content(sandbox))
+    console.result(text, status_content(sandbox))
     return OK
 
 
-async def _list(client: Client, _: Namespace, face: Face) -> int:
+async def _list(client: Client, _: Namespace, console: Console) -> int:
     rows = await client.sandboxes.list()
     content = list_content(rows)
     if not rows:
-        face.result(f"No sandboxes. {face.spell('create')} makes one.", content)
+        console.result(f"No sandboxes. {console.spell('create')} makes one.", content)
         return OK
-    face.table(rows, content)
+    console.table(rows, content)
     old = [row.sandbox.name for row in rows if row.is_up_for_long]
-    if old and not face.as_json:
-        face.say(f"up for more than a day: {', '.join(old)}; pause or delete what nobody needs")
+    if old and not console.as_json:
+        console.say(f"up for more than a day: {', '.join(old)}; pause or delete what nobody needs")
     return OK
 
 
-async def _delete(client: Client, arguments: Namespace, face: Face) -> int:
-    text = f"{face.name} and its files were deleted"
+async def _delete(client: Client, arguments: Namespace, console: Console) -> int:
+    text = f"{console.name} and its files were deleted"
     if not await client.sandboxes.delete(arguments.name):
-        text = f"{face.name} is not there any more; the proxy's own answer was lost"
-    face.result(text, {"name": face.name, "deleted": True})
+        text = f"{console.name} is not there any more; the proxy's own answer was lost"
+    console.result(text, {"name": console.name, "deleted": True})
     return OK
 
 
-async def _pause(client: Client, arguments: Namespace, face: Face) -> int:
-    with face.waiting(f"pausing {arguments.name}"):
-        outcome = await client.sandboxes.pause(arguments.name, report=face.report)
-    text = f"{face.name} is paused: its files stay. {face.spell('resume')} starts it again."
+async def _pause(client: Client, arguments: Namespace, console: Console) -> int:
+    with console.waiting(f"pausing {arguments.name}"):
+        outcome = await client.sandboxes.pause(arguments.name, report=console.report)
+    text = f"{console.name} is paused: its files stay. {console.spell('resume')} starts it again."
     if not outcome.reached:
-        text = spell_verbs(unseen_pause(face.name, outcome), face.spell)
-    face.result(text, pause_content(face.name, outcome))
+        text = format_verbs(unseen_pause(console.name, outcome), console.spell)
+    console.result(text, pause_content(console.name, outcome))
     return OK if outcome.reached else NOT_READY
 
 
-def _starts(_: Face) -> str:
+def _starts(_: Console) -> str:
     return "interrupted: the sandbox goes on starting; {status} tells how far it is"
 
 

@@ -5,6 +5,6 @@ another one failed says which.
 """
 
 from .finding import Finding, findings_content, is_well, summary, told
-from .run import examine
+from .run import run_checks
 
-__all__ = ["Finding", "examine", "findings_content", "is_well", "summary", "told"]
+__all__ = ["Finding", "findings_content", "is_well", "run_checks", "summary", "told"]

@@ -10,8 +10,8 @@ from sandbox_client.api import accounts, sandboxes
 from sandbox_client.errors import KeyRejected, SandboxError
 from sandbox_client.sandboxes import LONG
 
+from .context import Check
 from .finding import Finding, span
-from .patient import Check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
     from sandbox_client.api.sandboxes import Sandbox
 
-    from .patient import Patient
+    from .context import DiagnosticContext
 
 EXPIRY_NOTICE = timedelta(days=7)
 USUAL_QUOTA = 10  # sandboxes a user; the proxy does not tell its own
 MAX_NAMES = 3  # of old sandboxes, in one line
 
 
-async def _key(patient: Patient) -> Finding:
+async def _key(patient: DiagnosticContext) -> Finding:
     try:
         owner = accounts.read_owner(await patient.ask(accounts.me()))
     except KeyRejected as error:
-        variable = _config.winning(patient.access.environ).get("apiKey")
+        variable = _config.winning(patient.provider.environ).get("apiKey")
         if variable:
             error.advice += f" It comes from {variable}, which wins over the file: unset that."
         raise
@@ -49,7 +49,7 @@ async def _key(patient: Patient) -> Finding:
     )
 
 
-async def _expiry(patient: Patient) -> datetime | None:
+async def _expiry(patient: DiagnosticContext) -> datetime | None:
     """Return when the key expires; None where it does not, or where that cannot be told.
 
     The list shows a key's first characters only, so one that shares them hides it.
@@ -63,7 +63,7 @@ async def _expiry(patient: Patient) -> datetime | None:
     return mine[0].expires_at if len(mine) == 1 else None
 
 
-async def _room(patient: Patient) -> Finding:
+async def _room(patient: DiagnosticContext) -> Finding:
     listed = sandboxes.read_listing(await patient.ask(sandboxes.listing()))
     words = f"{len(listed)} of {USUAL_QUOTA}, the usual quota; paused ones count"
     words += _old(listed, patient.proxy_time)

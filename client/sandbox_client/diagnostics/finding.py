@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sandbox_client.errors import spell_verbs
+from sandbox_client.errors import format_verbs
 from sandbox_client.text import mask_keys, pluralize
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def told(findings: Sequence[Finding], spell: Callable[[Verb], str]) -> str:
     for each in findings:
         lines.append(f"{each.outcome}: {each.check}: {each.words}")
         if each.fix:
-            lines.append(f"  Fix: {spell_verbs(each.fix, spell)}")
+            lines.append(f"  Fix: {format_verbs(each.fix, spell)}")
     return "\n".join(lines)
 
 
@@ -72,7 +72,7 @@ def _content(each: Finding, spell: Callable[[Verb], str]) -> dict[str, object]:
         "outcome": each.outcome,
         "words": each.words,
     }
-    return {**content, "fix": spell_verbs(each.fix, spell)} if each.fix else content
+    return {**content, "fix": format_verbs(each.fix, spell)} if each.fix else content
 
 
 def span(length: timedelta) -> str:

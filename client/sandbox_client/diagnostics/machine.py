@@ -9,21 +9,21 @@ from sandbox_client import config as _config
 from sandbox_client.config_file import access_of_others, place_of, private_advice
 from sandbox_client.text import pluralize
 
+from .context import Check
 from .finding import Finding
-from .patient import Check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandbox_client.config_file import ConfigFile
 
-    from .patient import Patient
+    from .context import DiagnosticContext
 
 KEY_LENGTH = 40
 
 
-async def _configuration(patient: Patient) -> Finding:
-    environ = patient.access.environ
+async def _configuration(patient: DiagnosticContext) -> Finding:
+    environ = patient.provider.environ
     patient.file = file = _config.read_file(environ)
     patient.config = _config.resolve(environ, file)
     words = _sources(environ, file)
@@ -47,8 +47,8 @@ def _sources(environ: Mapping[str, str], file: ConfigFile) -> str:
     return "; ".join([*sources, *(f"{name} from {winning[name]}" for name in winning)])
 
 
-async def _file_mode(patient: Patient) -> Finding:
-    path = _config.config_path(patient.access.environ)
+async def _file_mode(patient: DiagnosticContext) -> Finding:
+    path = _config.config_path(patient.provider.environ)
     place = place_of(path)
     if not path.is_file():  # nor a folder or a device, which no advice here fits
         words = f"there is no file {place}"
@@ -62,7 +62,7 @@ async def _file_mode(patient: Patient) -> Finding:
     return Finding("warned", f"{mode:04o}: {access}", private_advice(place))
 
 
-async def _encryption(patient: Patient) -> Finding:
+async def _encryption(patient: DiagnosticContext) -> Finding:
     if patient.config.is_in_clear:
         return Finding(
             "warned",

@@ -7,28 +7,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sandbox_client.errors import SandboxError, place_of_fault
-from sandbox_client.polling import Timing, reporting
+from sandbox_client.polling import Timing, periodic_progress
 
-from . import account, machine, way
+from . import account, connectivity, machine
+from .context import DiagnosticContext
 from .finding import Finding
-from .patient import Patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from sandbox_client.access import Access
-    from sandbox_client.polling import Report
+    from sandbox_client.polling import ProgressCallback
+    from sandbox_client.provider import ClientProvider
 
-    from .patient import Check
+    from .context import Check
 
-_CHECKS: Final = (*machine.CHECKS, *way.CHECKS, *account.CHECKS)
+_CHECKS: Final = (*machine.CHECKS, *connectivity.CHECKS, *account.CHECKS)
 
 
-async def examine(
-    access: Access,
+async def run_checks(
+    provider: ClientProvider,
     *,
-    report: Report,
+    report: ProgressCallback,
     timing: Timing | None = None,
     now: Callable[[], datetime] | None = None,
 ) -> list[Finding]:
@@ -40,8 +40,8 @@ async def examine(
         await report(time.clock() - start, None, f"looking at the {under_way}")
 
     found: list[Finding] = []
-    async with AsyncExitStack() as closing, reporting(tell):
-        patient = Patient(access, time, now or time.now, closing)
+    async with AsyncExitStack() as closing, periodic_progress(tell):
+        patient = DiagnosticContext(provider, time, now or time.now, closing)
         for check in _CHECKS:
             under_way = check.name
             lacking = _lacking(check, found)
@@ -60,7 +60,7 @@ def _lacking(check: Check, found: Sequence[Finding]) -> str:
     return needed.words if needed.outcome == "not tried" else f"since '{check.needs}' failed"
 
 
-async def _made(check: Check, patient: Patient) -> Finding:
+async def _made(check: Check, patient: DiagnosticContext) -> Finding:
     try:
         return await check.make(patient)
     except SandboxError as error:

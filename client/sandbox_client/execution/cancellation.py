@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sandbox_client.api.runtime import Signal
 
-    from .follower import Watch
+    from .follower import OutputFollower
     from .remote_command import RemoteCommand
 
 GRACE: Mapping[Signal, float] = {"SIGINT": 3.0, "SIGTERM": 5.0, "SIGKILL": 7.0}  # seconds
@@ -29,17 +29,17 @@ LOOKS_WITHIN = 35.0  # seconds; later, no more looks if the last one failed
 class Cancellation:
     """Cancel the command of a session; `sent` are the signals that may have been delivered."""
 
-    def __init__(self, remote: RemoteCommand, watch: Watch) -> None:
+    def __init__(self, remote: RemoteCommand, follower: OutputFollower) -> None:
         self.sent: list[Signal] = []
         self._remote = remote
-        self._watch = watch
+        self._watch = follower
         self._is_answered = False
         self._lost: SandboxError | None = None  # the error of the last signal
 
     @property
     def unseen(self) -> str:
         """The error that hides the state of the command or its output; empty if there is none."""
-        if self._lost is not None and not self._remote.standing.has_ended:
+        if self._lost is not None and not self._remote.status.has_ended:
             return self._lost.message
         return self._watch.unseen
 
@@ -50,12 +50,12 @@ class Cancellation:
             SandboxError: no signal got a response, and no look has shown the end.
         """
         for signal in signals:
-            if self._remote.standing.has_ended or not await self._send(signal):
+            if self._remote.status.has_ended or not await self._send(signal):
                 break
             self._watch.doing = "waiting for the command to end"
             await self._wait_for_end(GRACE[signal])
         await self._read_output()
-        if self._lost and not self._is_answered and not self._remote.standing.has_ended:
+        if self._lost and not self._is_answered and not self._remote.status.has_ended:
             self._lost.advice = (
                 "The proxy may have done it all the same: look with {output} whether the command"
                 " still runs."
@@ -67,21 +67,21 @@ class Cancellation:
         await self._see(self._peek)
 
     async def _peek(self) -> None:
-        self._remote.standing = await self._remote.peek(LOOK_DEADLINE, sent=bool(self.sent))
+        self._remote.status = await self._remote.peek(LOOK_DEADLINE, sent=bool(self.sent))
 
     async def _see(self, look: Callable[[], Awaitable[None]]) -> None:
         """Run `look`, unless looks have failed for too long."""
-        watch = self._watch
-        if watch.unseen and watch.elapsed >= LOOKS_WITHIN:
+        follower = self._watch
+        if follower.unseen and follower.elapsed >= LOOKS_WITHIN:
             return
         try:
             await look()
         except SandboxError as error:
             if not error.retryable:
                 raise
-            watch.unseen = error.message
+            follower.unseen = error.message
         else:
-            watch.unseen = ""
+            follower.unseen = ""
 
     async def _send(self, signal: Signal) -> bool:
         """Send a signal, with retries; return False if the command had ended before."""
@@ -101,7 +101,7 @@ class Cancellation:
             if self._watch.unseen:
                 break
             await self.look()
-            if self._remote.standing.has_ended:
+            if self._remote.status.has_ended:
                 break
         return True
 
@@ -113,7 +113,7 @@ class Cancellation:
         """
         if isinstance(error, ProxyRefused):
             await self.look()
-            if self._remote.standing.has_ended:
+            if self._remote.status.has_ended:
                 return False
         if not (self.sent and error.retryable):
             raise error
@@ -121,13 +121,13 @@ class Cancellation:
         return True
 
     async def _wait_for_end(self, seconds: float) -> None:
-        watch = self._watch
-        watch.wait_for(seconds)
+        follower = self._watch
+        follower.wait_for(seconds)
         for pause in pauses():
             await self.look()
-            if self._remote.standing.has_ended or watch.left < INSTANT:
+            if self._remote.status.has_ended or follower.left < INSTANT:
                 break
-            await watch.timing.sleep(min(pause, watch.left))
+            await follower.timing.sleep(min(pause, follower.left))
 
     async def _read_output(self) -> None:
         if self._watch.unseen or self._remote.api == "pipes":  # else each look has read it

@@ -10,8 +10,8 @@ from sandbox_client.text import last_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sandbox_client.output import News
-    from sandbox_client.polling import Report, Timing
+    from sandbox_client.output import OutputChunk
+    from sandbox_client.polling import ProgressCallback, Timing
 
 FIRST_LOOK = 0.02  # seconds
 LONGEST_PAUSE = 1.0
@@ -25,7 +25,7 @@ def _ignore_session(_: str) -> None:
     """Do nothing."""
 
 
-def _ignore_output(_: News) -> None:
+def _ignore_output(_: OutputChunk) -> None:
     """Do nothing."""
 
 
@@ -33,12 +33,12 @@ def _ignore_output(_: News) -> None:
 class OutputListener:
     """The receivers of news of a command: its session first, then its output as it comes."""
 
-    report: Report
+    report: ProgressCallback
     opened: Callable[[str], None] = _ignore_session
-    on_output: Callable[[News], None] = _ignore_output
+    on_output: Callable[[OutputChunk], None] = _ignore_output
 
 
-class Watch:
+class OutputFollower:
     """The wait for a command: its limit, and the reports meanwhile."""
 
     def __init__(
@@ -73,11 +73,11 @@ class Watch:
         """Tell the listener the session."""
         self._listener.opened(session)
 
-    def on_output(self, news: News) -> None:
+    def on_output(self, chunk: OutputChunk) -> None:
         """Pass new output on to the listener."""
         self.is_heard = True
-        self._recent = (self._recent + news.text[-_RECENT:])[-_RECENT:]
-        self._listener.on_output(news)
+        self._recent = (self._recent + chunk.text[-_RECENT:])[-_RECENT:]
+        self._listener.on_output(chunk)
 
     async def tell(self) -> None:
         """Report the last line of the output."""

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from sandbox_client.api.message import Reply, Request
     from sandbox_client.api.pipes import Piece
-    from sandbox_client.api.runtime import Signal, Standing, Task
-    from sandbox_client.output import News, Output
+    from sandbox_client.api.runtime import CommandStatus, Signal, Task
+    from sandbox_client.output import Output, OutputChunk
     from sandbox_client.sandboxes import Sandboxes
 
-    from .follower import Watch
+    from .follower import OutputFollower
 
 AFTER_NEWS = 0.08  # seconds until the next look: with each line a request would be too many
 
@@ -36,12 +36,12 @@ class PipeCommand(RemoteCommand):
         sandboxes: Sandboxes,
         name: str,
         session: str,
-        watch: Watch,
+        follower: OutputFollower,
         *,
         after: int = 0,
         stderr_after: int = 0,
     ) -> None:
-        super().__init__(sandboxes, name, session, watch)
+        super().__init__(sandboxes, name, session, follower)
         self._start_at(after, stderr_after)
 
     @property
@@ -73,9 +73,11 @@ class PipeCommand(RemoteCommand):
         limit = FIRST_LOOK_DEADLINE if deadline is None else deadline
         await self._poll(0.0, limit, sent=sent)
 
-    async def peek(self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False) -> Standing:
+    async def peek(
+        self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False
+    ) -> CommandStatus:
         """Return how the command stands."""
-        return (await self._at_end(deadline, sent=sent)).standing
+        return (await self._at_end(deadline, sent=sent)).status
 
     async def skip_to_end(self, length: int) -> None:
         """Leave out all but about the last `length` bytes of each stream."""
@@ -96,21 +98,21 @@ class PipeCommand(RemoteCommand):
 
     async def wait(self, pause: float) -> None:
         """Wait for output or the end with a long poll; after output, pause for AFTER_NEWS."""
-        watch = self._watch
-        if watch.unseen:  # a poll that fails may fail at once
-            await watch.timing.sleep(min(pause, watch.left))
+        follower = self._watch
+        if follower.unseen:  # a poll that fails may fail at once
+            await follower.timing.sleep(min(pause, follower.left))
         async with self._turn() as longest:
             if not longest:
                 return
-            seconds = min(max(watch.left, 0.0), longest)
-            began = watch.timing.clock()
-            has_news = await self._poll(seconds, watch.left + LOOK_DEADLINE, sent=True)
-        if self.standing.has_ended:
+            seconds = min(max(follower.left, 0.0), longest)
+            began = follower.timing.clock()
+            has_news = await self._poll(seconds, follower.left + LOOK_DEADLINE, sent=True)
+        if self.status.has_ended:
             return
         # Without news, it took `seconds`, unless something on the way answers at once.
-        rest = AFTER_NEWS if has_news else pause - (watch.timing.clock() - began)
-        if (rest := min(rest, watch.left)) > 0:
-            await watch.timing.sleep(rest)
+        rest = AFTER_NEWS if has_news else pause - (follower.timing.clock() - began)
+        if (rest := min(rest, follower.left)) > 0:
+            await follower.timing.sleep(rest)
 
     async def send_signal(self, signal: Signal) -> None:
         """Send a signal to the command that runs."""
@@ -135,10 +137,10 @@ class PipeCommand(RemoteCommand):
         request = pipes.output(self.name, self.session, offset, stderr_offset, wait=seconds)
         reply = await self._ask(request, sent=sent, deadline=deadline)
         piece = pipes.read_output(reply, offset, stderr_offset)
-        if piece.standing.state != "empty":
+        if piece.status.state != "empty":
             self._check_starts(piece.ends)
         self._see(piece)
-        return bool(piece.news)
+        return bool(piece.chunk)
 
     def _check_starts(self, ends: tuple[int, int]) -> None:
         for start, end, which in zip(self._starts, ends, ("output", "standard error"), strict=True):
@@ -150,16 +152,16 @@ class PipeCommand(RemoteCommand):
                 )
 
     def _see(self, piece: Piece) -> None:
-        self.standing = piece.standing
-        self._watch.is_running = not self.standing.has_ended
-        for news in piece.news:
-            mask = self._errors_mask if news.is_error else self._output_mask
-            self._record(mask.feed(news))
-        if self.standing.has_ended:
+        self.status = piece.status
+        self._watch.is_running = not self.status.has_ended
+        for chunk in piece.chunk:
+            mask = self._errors_mask if chunk.is_error else self._output_mask
+            self._record(mask.feed(chunk))
+        if self.status.has_ended:
             self._record(self._output_mask.flush())
             self._record(self._errors_mask.flush())
 
-    def _record(self, shown: Iterable[News]) -> None:
-        for news in shown:
-            (self._errors if news.is_error else self._output).add(news)
-            self._watch.on_output(news)
+    def _record(self, shown: Iterable[OutputChunk]) -> None:
+        for chunk in shown:
+            (self._errors if chunk.is_error else self._output).add(chunk)
+            self._watch.on_output(chunk)

@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandbox_client.api.runtime import Standing
-from sandbox_client.errors import NOTHING_DONE, BrokenReply, CommandLost, SandboxError
+from sandbox_client.api.runtime import CommandStatus
+from sandbox_client.errors import NOTHING_DONE, CommandStateUnknown, InvalidResponse, SandboxError
 
 from .follower import LONGEST_PAUSE, pauses
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sandbox_client.output import Output
     from sandbox_client.sandboxes import Sandboxes
 
-    from .follower import Watch
+    from .follower import OutputFollower
 
 ARRIVAL_DEADLINE = 10.0  # seconds in which a command whose answer was lost has to appear
 LOOK_DEADLINE = 5.0  # seconds beyond the end of a wait that a look may take
@@ -40,12 +40,14 @@ class RemoteCommand(ABC):
     it shows both streams as one.
     """
 
-    def __init__(self, sandboxes: Sandboxes, name: str, session: str, watch: Watch) -> None:
+    def __init__(
+        self, sandboxes: Sandboxes, name: str, session: str, follower: OutputFollower
+    ) -> None:
         self.name = name
         self.session = session
-        self.standing = Standing("unknown")
+        self.status = CommandStatus("unknown")
         self._sandboxes = sandboxes
-        self._watch = watch
+        self._watch = follower
 
     @property
     @abstractmethod
@@ -76,7 +78,9 @@ class RemoteCommand(ABC):
         """Read the new output; `sent` tells whether a command may have been started."""
 
     @abstractmethod
-    async def peek(self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False) -> Standing:
+    async def peek(
+        self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False
+    ) -> CommandStatus:
         """Return how the command stands, without its output if that can be."""
 
     @abstractmethod
@@ -100,7 +104,7 @@ class RemoteCommand(ABC):
         """Read the reply to `execution`.
 
         Raises:
-            BrokenReply: it cannot be read.
+            InvalidResponse: it cannot be read.
         """
 
     @property
@@ -112,48 +116,48 @@ class RemoteCommand(ABC):
         """Send the command once; where the answer is lost, look whether it was started.
 
         Raises:
-            CommandLost: nothing says whether it was.
+            CommandStateUnknown: nothing says whether it was.
         """
         request = self.execution(task)
         try:
             reply = await self._sandboxes.proxy.send(request, deadline=FIRST_LOOK_DEADLINE)
         except NOTHING_DONE as error:
-            raise await self._sandboxes.diagnosis(
-                self.name, error, undone="the command was not run"
+            raise await self._sandboxes.explain_failure(
+                self.name, error, not_done="the command was not run"
             ) from None
         except SandboxError as error:
             await self._confirm_started(error)
             return
         try:
             await self._take(reply)
-        except BrokenReply as error:
+        except InvalidResponse as error:
             await self._confirm_started(error)
 
     async def _confirm_started(self, lost: SandboxError) -> None:
         """Wait until the session shows the command after its answer was lost.
 
         Raises:
-            CommandLost: it does not.
+            CommandStateUnknown: it does not.
         """
         clock, sleep = self._watch.timing.clock, self._watch.timing.sleep
         start, is_seen = clock(), False
         for pause in pauses():
             try:
-                standing = await self.peek(sent=True)
+                status = await self.peek(sent=True)
             except SandboxError as error:
                 if not error.retryable:
                     raise self.with_session(error) from None
             else:
                 is_seen = True
-                if standing.state != "empty":
+                if status.state != "empty":
                     # Its output is still to be read, also if it has ended.
-                    self.standing = replace(standing, state="running", exit_code=None)
+                    self.status = replace(status, state="running", exit_code=None)
                     return
             if clock() - start >= ARRIVAL_DEADLINE:
                 break
             await sleep(pause)
         found = "shows no sign of it" if is_seen else "cannot be looked at"
-        raise CommandLost(
+        raise CommandStateUnknown(
             f"The command was sent, its answer was lost ({lost.message}), and session"
             f" '{self.session}' {found}",
             advice="It may still be run: look with {output} before you send it again.",
@@ -176,12 +180,12 @@ class RemoteCommand(ABC):
         self, request: Request, *, sent: bool = False, deadline: float | None = None
     ) -> Reply:
         """Send a request to the session; `sent` tells whether a command may have been started."""
-        undone = "nothing can be looked at"
+        not_done = "nothing can be looked at"
         if request.operation == "open session":
-            undone = "the command was not run"
+            not_done = "the command was not run"
         try:
             return await self._sandboxes.proxy.send(request, deadline=deadline)
         except SandboxError as error:
-            raise await self._sandboxes.diagnosis(
-                request.sandbox, error, undone="" if sent else undone
+            raise await self._sandboxes.explain_failure(
+                request.sandbox, error, not_done="" if sent else not_done
             ) from None

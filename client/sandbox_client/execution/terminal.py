@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from sandbox_client.api.message import Reply, Request
-    from sandbox_client.api.runtime import Signal, Standing, Task
-    from sandbox_client.output import News, Output
+    from sandbox_client.api.runtime import CommandStatus, Signal, Task
+    from sandbox_client.output import Output, OutputChunk
     from sandbox_client.sandboxes import Sandboxes
 
-    from .follower import Watch
+    from .follower import OutputFollower
 
 MAX_EFFORT = 5.0  # seconds between looks, however long one took
 CUT_LENGTH = 20_000  # characters of an answer that may have been cut
@@ -40,15 +40,15 @@ class TerminalCommand(RemoteCommand):
         sandboxes: Sandboxes,
         name: str,
         session: str,
-        watch: Watch,
+        follower: OutputFollower,
         *,
         mark: str = "",
         after: int = 0,
     ) -> None:
-        super().__init__(sandboxes, name, session, watch)
+        super().__init__(sandboxes, name, session, follower)
         self._mark = mark
         self._after = after
-        self._mask = Masker(watch.secret, after)
+        self._mask = Masker(follower.secret, after)
         self._reader = SnapshotReader(self._mask.end)
         self._printed = ""
         self._line: str = ""  # the command as it was sent
@@ -64,7 +64,7 @@ class TerminalCommand(RemoteCommand):
         """The last snapshot of the output, with standard error in it."""
         key = self._watch.secret
         text = masked(self._printed, key)
-        if not self.standing.has_ended:
+        if not self.status.has_ended:
             text = text[: len(text) - start_of_key(text, key)]
         return masked_at_gaps(shell.kept_of(text), key).since(self._after)
 
@@ -82,7 +82,7 @@ class TerminalCommand(RemoteCommand):
         opened = await self._ask(shell.open_session(self.name, self.session))
         read_done(opened)
         if self._mark:  # it may have been there
-            last = (await self._view(None, mark="")).standing
+            last = (await self._view(None, mark="")).status
             if not last.has_ended:
                 raise busy(self.name, self.session, repr(one_line(mask_keys(last.command))))
 
@@ -91,21 +91,23 @@ class TerminalCommand(RemoteCommand):
         limit = FIRST_LOOK_DEADLINE if deadline is None else deadline
         self._see(await self._view(limit, mark=self._mark, sent=sent))
 
-    async def peek(self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False) -> Standing:
+    async def peek(
+        self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False
+    ) -> CommandStatus:
         """Return how the command stands, with a look: the runtime sends its output anyway."""
         await self.look(deadline, sent=sent)
-        return self.standing
+        return self.status
 
     async def wait(self, pause: float) -> None:
         """Wait and look: at most a tenth of the time is spent with looking, within reason."""
-        watch = self._watch
-        await watch.timing.sleep(min(max(pause, self._effort), watch.left))
-        began, self._effort = watch.timing.clock(), 0.0
+        follower = self._watch
+        await follower.timing.sleep(min(max(pause, self._effort), follower.left))
+        began, self._effort = follower.timing.clock(), 0.0
         async with self._turn() as longest:
             if not longest:
                 return
-            await self.look(watch.left + LOOK_DEADLINE, sent=True)
-        self._effort = min(9 * (watch.timing.clock() - began), MAX_EFFORT)
+            await self.look(follower.left + LOOK_DEADLINE, sent=True)
+        self._effort = min(9 * (follower.timing.clock() - began), MAX_EFFORT)
 
     async def send_signal(self, signal: Signal) -> None:
         """Type Ctrl-C for SIGINT; else kill the command, which is all that the runtime offers."""
@@ -124,7 +126,7 @@ class TerminalCommand(RemoteCommand):
     async def _take(self, reply: Reply) -> None:
         seen = shell.read_executed(reply)
         if len(seen.output) >= CUT_LENGTH:  # the next look is at all of it
-            seen = Snapshot(replace(seen.standing, state="running", exit_code=None))
+            seen = Snapshot(replace(seen.status, state="running", exit_code=None))
         self._see(seen)
 
     async def _view(self, deadline: float | None, *, mark: str, sent: bool = False) -> Snapshot:
@@ -135,23 +137,23 @@ class TerminalCommand(RemoteCommand):
     def _see(self, seen: Snapshot) -> None:
         """Keep the newest state, and pass the new output on."""
         is_other = bool(self._line and seen.line) and seen.line != self._line
-        was_there = self.standing.state not in {"unknown", "empty"}
-        if is_other or (was_there and seen.standing.state == "empty"):
+        was_there = self.status.state not in {"unknown", "empty"}
+        if is_other or (was_there and seen.status.state == "empty"):
             # The session has gone on, and tells no more of this one.
-            self.standing = replace(self.standing, state="completed", exit_code=None)
+            self.status = replace(self.status, state="completed", exit_code=None)
             self._pass_on(self._mask.flush())
             return
         self._line = seen.line
-        self.standing, self._printed = seen.standing, seen.output
-        self._watch.is_running = not self.standing.has_ended
-        for news in self._reader.read(seen.output):
-            self._pass_on(self._mask.feed(news))
-        if self.standing.has_ended:
+        self.status, self._printed = seen.status, seen.output
+        self._watch.is_running = not self.status.has_ended
+        for chunk in self._reader.read(seen.output):
+            self._pass_on(self._mask.feed(chunk))
+        if self.status.has_ended:
             self._pass_on(self._mask.flush())
 
-    def _pass_on(self, shown: Iterable[News]) -> None:
-        for news in shown:
-            self._watch.on_output(news)
+    def _pass_on(self, shown: Iterable[OutputChunk]) -> None:
+        for chunk in shown:
+            self._watch.on_output(chunk)
 
 
 def busy(name: str, session: str, command: str) -> SessionBusy:

@@ -15,10 +15,10 @@ from sandbox_client.api import files
 from sandbox_client.errors import FileChanged, FileRefused, NoSuchFile, SandboxError
 
 from . import local, shell_scripts
-from .local import Arriving
-from .model import Goal, Leaf, Tree, beside, goal, name_of, shown
+from .local import AtomicWriter
+from .model import Destination, FileEntry, Tree, destination, name_of, shown, temp_path
 from .remote import new_token, unhashed
-from .shell_scripts import HOME, Settling, Slice
+from .shell_scripts import HOME, PendingUpload, Slice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
@@ -39,10 +39,10 @@ class Watcher(Protocol):
     def begin(self, tree: Tree) -> None:
         """Take what is to be copied."""
 
-    def moved(self, leaf: Leaf, size: int) -> None:
+    def moved(self, entry: FileEntry, size: int) -> None:
         """Take that so many bytes more of a file were copied."""
 
-    def finished(self, leaf: Leaf) -> None:
+    def finished(self, entry: FileEntry) -> None:
         """Take that a file has its name."""
 
 
@@ -74,7 +74,7 @@ class Copy:
         for tree in trees:
             self.watcher.begin(tree)
         for tree in trees:
-            await self._send_tree(tree, goal(tree, whole, into=is_into))
+            await self._send_tree(tree, destination(tree, whole, into=is_into))
 
     async def down(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
         """Copy files and directories of the sandbox to `target` on this machine, as `up` does.
@@ -90,10 +90,10 @@ class Copy:
             for tree, _ in found:
                 self.watcher.begin(tree)
             for tree, scratch in found:
-                where = goal(tree, target.rstrip("/") or "/", into=is_into)
+                where = destination(tree, target.rstrip("/") or "/", into=is_into)
                 await self._fetch_tree(tree, where, scratch)
 
-    async def _send_tree(self, tree: Tree, where: Goal) -> None:
+    async def _send_tree(self, tree: Tree, where: Destination) -> None:
         if not tree.is_file:
             await self._arrange(where.base, tree.directories)
         for batch in _batches(tree.files, _itself):
@@ -106,7 +106,7 @@ class Copy:
         await scratches.enter_async_context(self._scratched(base, scratch))
         return await self._survey(whole, base, root, scratch), scratch
 
-    async def _fetch_tree(self, tree: Tree, where: Goal, scratch: str) -> None:
+    async def _fetch_tree(self, tree: Tree, where: Destination, scratch: str) -> None:
         if not tree.is_file:
             for path in ("", *tree.directories):
                 local.make_directory(Path(where.base, path))
@@ -114,37 +114,39 @@ class Copy:
 
     async def _arrange(self, base: str, directories: Sequence[str]) -> None:
         """Make the directories; the runtime makes the one in which a file is written."""
-        marker = beside("directory", new_token())
+        marker = temp_path("directory", new_token())
         async with self.files.cleaned(self.name, base, [marker]):
             await self.files.send(self.name, base, marker, [b""])
-            leaves = [Leaf(path, 0) for path in directories]
-            for batch in [*_batches(leaves, _itself)] or [[]]:
+            entries = [FileEntry(path, 0) for path in directories]
+            for batch in [*_batches(entries, _itself)] or [[]]:
                 script = shell_scripts.arrange(marker, [each.path for each in batch])
                 told = shell_scripts.read_lines(await self._run(base, script))
                 for number, (_, said) in sorted(told.items()):
                     path = shown(posixpath.join(base, batch[number].path))
                     raise FileRefused(f"{path} in sandbox '{self.name}' was not made: {said}")
 
-    async def _send(self, tree: Tree, where: Goal, batch: Sequence[Leaf]) -> None:
+    async def _send(self, tree: Tree, where: Destination, batch: Sequence[FileEntry]) -> None:
         parts: list[str] = []
-        settling: list[Settling] = []
+        uploads: list[PendingUpload] = []
         async with self.files.cleaned(self.name, where.base, parts):
-            for leaf in batch:
-                path = where.path(leaf)
-                parts.append(beside(path, new_token()))
+            for entry in batch:
+                path = where.path(entry)
+                parts.append(temp_path(path, new_token()))
                 room = self.files.room(where.base, parts[-1])
-                pieces = self._watched(leaf, local.pieces(Path(tree.base, leaf.path), room))
+                pieces = self._watched(entry, local.pieces(Path(tree.base, entry.path), room))
                 sent = await self.files.send(self.name, where.base, parts[-1], pieces)
-                settling.append(Settling(parts[-1], path, *sent, "run" if leaf.runs else "plain"))
-            await self.files.settle(
-                self.name, where.base, settling, lambda number: self.watcher.finished(batch[number])
+                uploads.append(
+                    PendingUpload(parts[-1], path, *sent, "run" if entry.runs else "plain")
+                )
+            await self.files.commit(
+                self.name, where.base, uploads, lambda number: self.watcher.finished(batch[number])
             )
 
-    def _watched(self, leaf: Leaf, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _watched(self, entry: FileEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the pieces, and tell of each when it has gone."""
         for piece in pieces:
             yield piece
-            self.watcher.moved(leaf, len(piece))
+            self.watcher.moved(entry, len(piece))
 
     async def _place(self, whole: str) -> tuple[str, str]:
         """Return the directory from which a path is copied, and what it is called there."""
@@ -176,45 +178,45 @@ class Copy:
             raise FileRefused(f"{where} is neither a file nor a directory")
         return tree
 
-    async def _fetch(self, tree: Tree, where: Goal, scratch: str) -> None:
-        arriving: Arriving | None = None
+    async def _fetch(self, tree: Tree, where: Destination, scratch: str) -> None:
+        writer: AtomicWriter | None = None
         digest = ""
         try:
-            for batch in _batches(_slices(tree), lambda each: each.leaf, lambda each: each.count):
+            for batch in _batches(_slices(tree), lambda each: each.entry, lambda each: each.count):
                 script = shell_scripts.pack(scratch, batch)
                 told = shell_scripts.read_lines(await self._run(tree.base, script))
                 for each in batch:
                     said = self._packed(tree, each, told.get(each.number))
-                    if arriving is None:
-                        arriving = Arriving(Path(where.base, where.path(each.leaf)), new_token())
+                    if writer is None:
+                        writer = AtomicWriter(Path(where.base, where.path(each.entry)), new_token())
                         digest = said
-                    await self._take(arriving, each, scratch)
+                    await self._take(writer, each, scratch)
                     if each.is_last:
-                        arriving.finish(each.leaf.size, digest, runs=each.leaf.runs)
-                        arriving = None
-                        self.watcher.finished(each.leaf)
+                        writer.finish(each.entry.size, digest, runs=each.entry.runs)
+                        writer = None
+                        self.watcher.finished(each.entry)
         finally:
-            if arriving is not None:
-                arriving.discard()
+            if writer is not None:
+                writer.discard()
 
-    async def _take(self, arriving: Arriving, part: Slice, scratch: str) -> None:
+    async def _take(self, writer: AtomicWriter, part: Slice, scratch: str) -> None:
         for name in part.names():
             block = shell_scripts.read_block(await self._read(f"{scratch}/{name}"))
-            arriving.take(block)
-            self.watcher.moved(part.leaf, len(block))
+            writer.take(block)
+            self.watcher.moved(part.entry, len(block))
 
     def _packed(self, tree: Tree, part: Slice, told: tuple[str, str] | None) -> str:
         """Return the hash that the sandbox tells of a file with its first slice."""
-        where = f"{shown(posixpath.join(tree.base, part.leaf.path))} in sandbox '{self.name}'"
+        where = f"{shown(posixpath.join(tree.base, part.entry.path))} in sandbox '{self.name}'"
         word, said = told or ("", "")
         if word == "failed":
             raise FileRefused(f"{where} cannot be read: {said}") if said else unhashed(where)
-        if part.start == 0 and word != str(part.leaf.size):
+        if part.start == 0 and word != str(part.entry.size):
             raise FileChanged(f"{where} was written to while it was copied")
         return said
 
     async def _run(self, base: str, command: str) -> str:
-        return await self.files.errands.run(self.name, base, command)
+        return await self.files.one_shot.run(self.name, base, command)
 
     async def _read(self, path: str) -> str:
         request = files.read(self.name, f"{HOME}/{path}")
@@ -222,22 +224,22 @@ class Copy:
 
 
 def _slices(tree: Tree) -> Iterator[Slice]:
-    for number, leaf in enumerate(tree.files):
-        yield from shell_scripts.slices(number, leaf, MAX_BLOCKS)
+    for number, entry in enumerate(tree.files):
+        yield from shell_scripts.slices(number, entry, MAX_BLOCKS)
 
 
-def _itself(leaf: Leaf) -> Leaf:
-    return leaf
+def _itself(entry: FileEntry) -> FileEntry:
+    return entry
 
 
 def _batches(
-    items: Iterable[T], leaf: Callable[[T], Leaf], cost: Callable[[T], int] = lambda _: 0
+    items: Iterable[T], entry: Callable[[T], FileEntry], cost: Callable[[T], int] = lambda _: 0
 ) -> Iterator[list[T]]:
     """Yield what goes into one command each: as much as its line may name and may lie packed."""
     batch: list[T] = []
     line = blocks = 0
     for item in items:
-        room = shell_scripts.room(leaf(item).path)
+        room = shell_scripts.room(entry(item).path)
         line += room
         blocks += cost(item)
         if batch and (line > MAX_LINE or blocks > MAX_BLOCKS):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Errands:
+class OneShotCommands:
     """Run commands by `prompts`, each in a session that ends with it."""
 
     prompts: Prompts
@@ -25,9 +25,9 @@ class Errands:
             FileRefused: it did not come to its end.
         """
         prompt = await self.prompts.run_own(name, command, directory=directory)
-        if prompt.standing.state != "completed":
+        if prompt.status.state != "completed":
             raise FileRefused(
                 f"A command on the files of sandbox '{name}' did not end well"
-                f" ({prompt.standing.state}): {last_line(prompt.printed) or 'it printed nothing'}"
+                f" ({prompt.status.state}): {last_line(prompt.printed) or 'it printed nothing'}"
             )
         return prompt.printed

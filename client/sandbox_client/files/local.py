@@ -11,18 +11,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox_client.errors import DiskFailed, FileChanged
+from sandbox_client.errors import FileChanged, LocalFileError
 
 from .model import (
     LINK_TO_DIRECTORY,
     LINK_TO_NOTHING,
     NO_FILE,
-    Leaf,
+    FileEntry,
     Skipped,
     Tree,
-    beside,
     name_of,
     shown,
+    temp_path,
 )
 
 if TYPE_CHECKING:
@@ -35,21 +35,21 @@ def survey(path: str) -> Tree:
     """Return what is at `path`, links followed, and below it, where links to files are files.
 
     Raises:
-        DiskFailed: there is nothing, or something of it cannot be looked at or named.
+        LocalFileError: there is nothing, or something of it cannot be looked at or named.
     """
     with _translated(path, "read"):
         status = os.stat(path)  # noqa: PTH116  # a Path forgets a slash and a dot at the end
         if stat.S_ISREG(status.st_mode):
             whole = Path(path)
-            leaf = Leaf(_utf8(whole.name), status.st_size, _runs(status))
-            return Tree(str(whole.parent), whole.name, is_file=True, files=(leaf,))
+            entry = FileEntry(_utf8(whole.name), status.st_size, _runs(status))
+            return Tree(str(whole.parent), whole.name, is_file=True, files=(entry,))
         if not stat.S_ISDIR(status.st_mode):
-            raise DiskFailed(f"{shown(path)} is neither a file nor a directory")
+            raise LocalFileError(f"{shown(path)} is neither a file nor a directory")
         return _surveyed(path)
 
 
 def _surveyed(root: str) -> Tree:
-    files: list[Leaf] = []
+    files: list[FileEntry] = []
     directories: list[str] = []
     skipped: list[Skipped] = []
     ahead = [""]
@@ -61,7 +61,7 @@ def _surveyed(root: str) -> Tree:
                 directories.append(path)
                 ahead.append(path)
             elif entry.is_file():
-                files.append(Leaf(path, entry.stat().st_size, _runs(entry.stat())))
+                files.append(FileEntry(path, entry.stat().st_size, _runs(entry.stat())))
             elif entry.is_symlink():
                 why = LINK_TO_DIRECTORY if entry.is_dir() else LINK_TO_NOTHING
                 skipped.append(Skipped(path, why))
@@ -75,7 +75,7 @@ def pieces(path: Path, size: int) -> Iterator[bytes]:
     """Yield a file in pieces of at most `size` bytes: one, where it is empty.
 
     Raises:
-        DiskFailed: it cannot be read.
+        LocalFileError: it cannot be read.
         FileChanged: it was written to meanwhile.
     """
     with _translated(str(path), "read"), path.open("rb") as file:
@@ -91,7 +91,7 @@ def pieces(path: Path, size: int) -> Iterator[bytes]:
         raise FileChanged(f"{shown(str(path))} was written to while it was copied")
 
 
-class Arriving:
+class AtomicWriter:
     """A file that arrives: beside its own name until it is all there and what it should be.
 
     It takes the place of what is there, or of what a link there leads to, and keeps its mode;
@@ -105,7 +105,7 @@ class Arriving:
         with _translated(str(path), "written"):
             self._mode = _replaced_mode(path)
             self._target = Path(os.path.realpath(path))
-            self._part = Path(beside(str(self._target), token))
+            self._part = Path(temp_path(str(self._target), token))
             number = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(number, "wb")
 
@@ -163,10 +163,10 @@ def _replaced_mode(path: Path) -> int | None:
     where = shown(str(path))
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no file"
-        raise DiskFailed(f"{where} is {kind}, and a file should have that name")
+        raise LocalFileError(f"{where} is {kind}, and a file should have that name")
     if not os.access(path, os.W_OK):
         advice = "Lift that with `chmod u+w`, or copy to another name."
-        raise DiskFailed(f"{where} is write-protected", advice=advice)
+        raise LocalFileError(f"{where} is write-protected", advice=advice)
     return status.st_mode & 0o777
 
 
@@ -197,7 +197,7 @@ def _utf8(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise DiskFailed(
+        raise LocalFileError(
             f"A name on this machine is not UTF-8: {name!a}",
             advice="Rename it, or copy what is beside it.",
         ) from None
@@ -211,6 +211,6 @@ def _translated(path: str, done: str) -> Generator[None]:
     except OSError as exc:
         reason = exc.strerror or "no reason given"
         at = exc.filename if done == "read" and isinstance(exc.filename, str) else path
-        raise DiskFailed(f"{shown(at)} cannot be {done}: {reason}") from exc
+        raise LocalFileError(f"{shown(at)} cannot be {done}: {reason}") from exc
     except ValueError as exc:  # a NUL character
-        raise DiskFailed(f"{path!r} cannot be a path of this machine") from exc
+        raise LocalFileError(f"{path!r} cannot be a path of this machine") from exc

@@ -14,7 +14,7 @@ NO_FILE = "neither a file nor a directory"
 
 
 @dataclass(frozen=True)
-class Leaf:
+class FileEntry:
     """A file by its path below the tree's base; `runs` where it is executable."""
 
     path: str
@@ -41,29 +41,29 @@ class Tree:
     base: str
     name: str
     is_file: bool
-    files: tuple[Leaf, ...]
+    files: tuple[FileEntry, ...]
     directories: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True)
-class Goal:
+class Destination:
     """Where a tree goes: below `base`, and a file by a `name` that may be another."""
 
     base: str
     name: str = ""
 
-    def path(self, leaf: Leaf) -> str:
+    def path(self, entry: FileEntry) -> str:
         """Return where a file goes, from the base on."""
-        return self.name or leaf.path
+        return self.name or entry.path
 
 
-def goal(tree: Tree, target: str, *, into: bool) -> Goal:
+def destination(tree: Tree, target: str, *, into: bool) -> Destination:
     """Return where `tree` goes: to `target` itself, or `into` it as into a directory."""
     whole = posixpath.join(target, tree.name) if into and tree.name else target
     if not tree.is_file:
-        return Goal(whole)
-    return Goal(posixpath.dirname(whole), posixpath.basename(whole))
+        return Destination(whole)
+    return Destination(posixpath.dirname(whole), posixpath.basename(whole))
 
 
 def name_of(path: str) -> str:
@@ -72,7 +72,7 @@ def name_of(path: str) -> str:
     return "" if name in {".", ".."} else name
 
 
-def beside(path: str, token: str) -> str:
+def temp_path(path: str, token: str) -> str:
     """Return the name under which a file is written before it gets its own."""
     directory, name = posixpath.split(path)
     end = f".part-{token}"

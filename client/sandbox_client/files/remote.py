@@ -21,19 +21,19 @@ from sandbox_client.errors import (
     ConfigError,
     FileChanged,
     FileRefused,
+    NotSent,
     NotText,
     ProxyRefused,
     RateLimited,
     SandboxError,
-    Undelivered,
 )
 from sandbox_client.http import MAX_RETRY_AFTER
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import MAX_OUTPUT
 
 from . import shell_scripts
-from .model import beside, shown
-from .shell_scripts import Settling
+from .model import shown, temp_path
+from .shell_scripts import PendingUpload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sandbox_client.api.message import Reply, Request
     from sandbox_client.sandboxes import Sandboxes
 
-    from .errand import Errands
+    from .errand import OneShotCommands
     from .shell_scripts import Manner
 
 MAX_LINES = MAX_OUTPUT + 1  # a line has a character at least: more lines never go into a reply
@@ -60,7 +60,7 @@ class Files:
     """Read and write the files of `sandboxes`; what the file API lacks is done by `errands`."""
 
     sandboxes: Sandboxes
-    errands: Errands
+    one_shot: OneShotCommands
 
     async def read(self, name: str, path: str, *, first: int = 1, last: int | None = None) -> str:
         """Return the text of a file from line `first` to line `last`, or more than a reply shows.
@@ -116,11 +116,11 @@ class Files:
         """
         whole = files.absolute(path)
         base, target = posixpath.split(whole)
-        part = beside(target, new_token())
+        part = temp_path(target, new_token())
         manner: Manner = "append" if append else "plain"
         async with self.cleaned(name, base, [part]):
             sent = await self.send(name, base, part, pieces_of(data, self.room(base, part)))
-            await self.settle(name, base, [Settling(part, target, *sent, manner)])
+            await self.commit(name, base, [PendingUpload(part, target, *sent, manner)])
 
     def room(self, base: str, part: str) -> int:
         """Return how many bytes of a file go into one piece."""
@@ -145,11 +145,11 @@ class Files:
             await anyio.lowlevel.checkpoint()
         return size, digest.hexdigest()
 
-    async def settle(
+    async def commit(
         self,
         name: str,
         base: str,
-        parts: Sequence[Settling],
+        parts: Sequence[PendingUpload],
         settled: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Give what was sent its own names, each file in one step; `settled` is told which have.
@@ -160,7 +160,7 @@ class Files:
         """
         failed: SandboxError | None = None
         with anyio.CancelScope(shield=True):  # else nobody knows which of them have their names
-            output = await self.errands.run(name, base, shell_scripts.settle(parts))
+            output = await self.one_shot.run(name, base, shell_scripts.commit(parts))
             told = shell_scripts.read_lines(output)
             for number, each in enumerate(parts):
                 word, said = told.get(number, ("", ""))
@@ -180,7 +180,7 @@ class Files:
         except BaseException as error:
             with anyio.CancelScope(shield=True):
                 try:
-                    await self.errands.run(name, base, shell_scripts.remove(parts))
+                    await self.one_shot.run(name, base, shell_scripts.remove(parts))
                 except SandboxError:
                     if isinstance(error, SandboxError):
                         error.advice += f" What was sent may be left: {shown(base)}/.*.part-*"
@@ -191,8 +191,8 @@ class Files:
         try:
             return await self.sandboxes.proxy.send(request)
         except SandboxError as error:
-            raise await self.sandboxes.diagnosis(
-                request.sandbox, error, undone="nothing was done"
+            raise await self.sandboxes.explain_failure(
+                request.sandbox, error, not_done="nothing was done"
             ) from None
 
     async def _send_piece(self, name: str, path: str, piece: bytes, before: int) -> None:
@@ -202,7 +202,7 @@ class Files:
         for attempt in itertools.count(1):
             try:
                 return files.read_written(await self.ask(request), len(piece))
-            except (RateLimited, Undelivered) as error:
+            except (RateLimited, NotSent) as error:
                 lost, has_arrived = error, False
                 await self._pause(min(error.retry_after or PAUSE, MAX_RETRY_AFTER))
             except (ConfigError, ProxyRefused):
@@ -223,7 +223,7 @@ class Files:
         """Tell whether a piece whose answer is lost is at the end of its file."""
         base, part = posixpath.split(path)
         try:
-            output = await self.errands.run(name, base, shell_scripts.measure(part))
+            output = await self.one_shot.run(name, base, shell_scripts.measure(part))
         except SandboxError:
             raise lost from None
         _, told = shell_scripts.read_lines(output).get(0, ("", ""))

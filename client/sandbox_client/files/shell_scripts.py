@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sandbox_client.api.runtime import quote
-from sandbox_client.errors import BrokenReply, FileRefused
+from sandbox_client.errors import FileRefused, InvalidResponse
 from sandbox_client.text import last_line
 
-from .model import LINK_TO_DIRECTORY, LINK_TO_NOTHING, NO_FILE, Leaf, Skipped, Tree, is_below
+from .model import LINK_TO_DIRECTORY, LINK_TO_NOTHING, NO_FILE, FileEntry, Skipped, Tree, is_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ _WHY = {"l": LINK_TO_NOTHING, "t": LINK_TO_DIRECTORY, "o": NO_FILE}
 
 
 @dataclass(frozen=True)
-class Settling:
+class PendingUpload:
     """A file that was sent under the name `part`, and what it has to be to get its own."""
 
     part: str
@@ -133,25 +133,25 @@ class Slice:
     """`count` blocks from number `start` on of a file, which goes by a number of ours."""
 
     number: int
-    leaf: Leaf
+    entry: FileEntry
     start: int
     count: int
 
     @property
     def is_last(self) -> bool:
         """Whether the file ends with it."""
-        return (self.start + self.count) * BLOCK >= self.leaf.size
+        return (self.start + self.count) * BLOCK >= self.entry.size
 
     def names(self) -> list[str]:
         """Return what the blocks are called in the scratch directory."""
         return [f"{self.number}.{k}" for k in range(self.start, self.start + self.count)]
 
 
-def slices(number: int, leaf: Leaf, most: int) -> list[Slice]:
+def slices(number: int, entry: FileEntry, most: int) -> list[Slice]:
     """Return a file in slices of at most so many blocks: one, where it is empty."""
-    blocks = -(-leaf.size // BLOCK)
+    blocks = -(-entry.size // BLOCK)
     starts = range(0, max(blocks, 1), most)
-    return [Slice(number, leaf, start, min(most, blocks - start)) for start in starts]
+    return [Slice(number, entry, start, min(most, blocks - start)) for start in starts]
 
 
 def room(path: str) -> int:
@@ -159,7 +159,7 @@ def room(path: str) -> int:
     return 2 * len(_path(path)) + 105  # its part's name, its hash, its size
 
 
-def settle(files: Sequence[Settling]) -> str:
+def commit(files: Sequence[PendingUpload]) -> str:
     """Give each file its name where it is what was sent; the names are relative."""
     words = [
         word
@@ -197,7 +197,7 @@ def pack(scratch: str, slices: Sequence[Slice]) -> str:
     words = [
         word
         for each in slices
-        for word in (str(each.number), _path(each.leaf.path), str(each.start), str(each.count))
+        for word in (str(each.number), _path(each.entry.path), str(each.start), str(each.count))
     ]
     return _command(_PACK, _in_home(scratch), *words)
 
@@ -224,14 +224,14 @@ def read_lines(output: str) -> dict[int, tuple[str, str]]:
 
 def read_survey(content: str, base: str, name: str, *, is_file: bool) -> Tree:
     """Read what `survey` has written of a file or directory."""
-    files: list[Leaf] = []
+    files: list[FileEntry] = []
     directories: list[str] = []
     skipped: list[Skipped] = []
     for record in read_block(content).split(b"\0")[:-1]:
         head, _, rest = record.partition(b" ")
         kind, size, path = head[:1].decode(), head[1:], _name(rest)
         if kind in {"f", "x"}:
-            files.append(Leaf(path, int(size) if size.isdigit() else 0, runs=kind == "x"))
+            files.append(FileEntry(path, int(size) if size.isdigit() else 0, runs=kind == "x"))
         elif kind == "d" and path != ".":
             directories.append(path)
         elif kind in _WHY:
@@ -244,7 +244,7 @@ def read_block(content: str) -> bytes:
     try:
         return base64.b64decode("".join(content.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise BrokenReply("The sandbox's base64 cannot be read") from None
+        raise InvalidResponse("The sandbox's base64 cannot be read") from None
 
 
 def _name(raw: bytes) -> str:
@@ -256,7 +256,7 @@ def _name(raw: bytes) -> str:
             advice="Rename it with {run}, or copy what is beside it.",
         ) from None
     if path != "." and not is_below(path):
-        raise BrokenReply(f"The sandbox names a file that leads out of its directory: {path!r}")
+        raise InvalidResponse(f"The sandbox names a file that leads out of its directory: {path!r}")
     return path
 
 

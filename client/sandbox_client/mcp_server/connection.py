@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sandbox_client.diagnostics import examine, findings_content, told
+from sandbox_client.diagnostics import findings_content, run_checks, told
 
 from .speech import spell
 from .tool import Arguments, Result, Tool
 
 if TYPE_CHECKING:
-    from sandbox_client.access import Access
-    from sandbox_client.polling import Report
+    from sandbox_client.polling import ProgressCallback
+    from sandbox_client.provider import ClientProvider
 
 
-async def _check(access: Access, _: Arguments, report: Report) -> Result:
-    findings = await examine(access, report=report)
+async def _check(provider: ClientProvider, _: Arguments, report: ProgressCallback) -> Result:
+    findings = await run_checks(provider, report=report)
     # Never an error: what failed is what was asked for.
     return Result(told(findings, spell), findings_content(findings, spell))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sandbox_client.access import with_client
 from sandbox_client.api.files import absolute, check_content
 from sandbox_client.api.runtime import quote
 from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import InvalidInput
 from sandbox_client.files.model import shown
+from sandbox_client.provider import with_client
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import MAX_OUTPUT, lines
 
@@ -19,12 +19,12 @@ from .tool import Arguments, Parameter, Result, Tool
 if TYPE_CHECKING:
     from sandbox_client.api.files import Entry
     from sandbox_client.client import Client
-    from sandbox_client.polling import Report
+    from sandbox_client.polling import ProgressCallback
 
 MAX_ENTRIES = 200
 
 
-async def _read(client: Client, arguments: Arguments, _: Report) -> Result:
+async def _read(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
     name, path = arguments.text("name"), arguments.text("path")
     first, last = arguments.number("start_line") or 1, arguments.number("end_line")
     if last is not None and last < first:
@@ -40,7 +40,7 @@ async def _read(client: Client, arguments: Arguments, _: Report) -> Result:
     return Result(excerpt.text or "(the file is empty)", content)
 
 
-async def _write(client: Client, arguments: Arguments, _: Report) -> Result:
+async def _write(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
     name, path = arguments.text("name"), absolute(arguments.text("path"))
     data = check_content(arguments.text("content"))
     append = arguments.flag("append")
@@ -50,7 +50,7 @@ async def _write(client: Client, arguments: Arguments, _: Report) -> Result:
     return Result(f"{done} to {shown(path)} in sandbox '{name}'.", content)
 
 
-async def _list(client: Client, arguments: Arguments, _: Report) -> Result:
+async def _list(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
     name, path = arguments.text("name"), absolute(arguments.text("path"))
     listing = await client.files.list(name, path)
     entries = listing.entries[:MAX_ENTRIES]

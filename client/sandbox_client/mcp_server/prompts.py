@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sandbox_client import agent
-from sandbox_client.access import with_client
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.masking import visible
 from sandbox_client.output import REPLACEMENT
@@ -21,6 +20,7 @@ from sandbox_client.presentation import (
     told_sessions,
 )
 from sandbox_client.prompts import DEFAULT_WAIT, MAX_WAIT, SETTLE
+from sandbox_client.provider import with_client
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import MAX_OUTPUT, head_and_tail, page, tail
 
@@ -31,12 +31,12 @@ from .tool import Arguments, Parameter, Result, Tool
 if TYPE_CHECKING:
     from sandbox_client.client import Client
     from sandbox_client.output import Output
-    from sandbox_client.polling import Report
-    from sandbox_client.prompts import Prompt
-    from sandbox_client.truncation import Excerpt
+    from sandbox_client.polling import ProgressCallback
+    from sandbox_client.prompts import CommandResult
+    from sandbox_client.truncation import TruncatedText
 
 
-async def _send(client: Client, arguments: Arguments, report: Report) -> Result:
+async def _send(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     prompt = await client.prompts.send(
         arguments.text("name"),
         arguments.text("command"),
@@ -44,10 +44,10 @@ async def _send(client: Client, arguments: Arguments, report: Report) -> Result:
         wait_seconds=_wait(arguments),
         listener=OutputListener(report),
     )
-    return _answer(prompt, head_and_tail if prompt.standing.has_ended else tail)
+    return _answer(prompt, head_and_tail if prompt.status.has_ended else tail)
 
 
-async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Result:
+async def _agent_run(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name = arguments.text("name")
     template = client.proxy.config.agent_command
     prompt = await client.prompts.send(
@@ -56,12 +56,12 @@ async def _agent_run(client: Client, arguments: Arguments, report: Report) -> Re
         wait_seconds=0.0,
         listener=OutputListener(report),
     )
-    lacks_agent = prompt.standing.exit_code == NOT_FOUND
+    lacks_agent = prompt.status.exit_code == NOT_FOUND
     result = _answer(prompt, tail, hint=agent_missing(template) if lacks_agent else "")
     return replace(result, content={name: (result.content or {})[name] for name in _BEGUN})
 
 
-async def _output(client: Client, arguments: Arguments, report: Report) -> Result:
+async def _output(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name, session = arguments.text("name"), arguments.text("session")
     if not session:
         return await _sessions(client, name)
@@ -91,7 +91,7 @@ async def _sessions(client: Client, name: str) -> Result:
     return Result("\n".join([f"{count} of '{name}', the last used first:", *lines, end]), content)
 
 
-async def _cancel(client: Client, arguments: Arguments, report: Report) -> Result:
+async def _cancel(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name, session = arguments.text("name"), arguments.text("session")
     prompt = await client.prompts.cancel(name, session, listener=OutputListener(report))
     return _answer(prompt, head_and_tail)
@@ -100,10 +100,10 @@ async def _cancel(client: Client, arguments: Arguments, report: Report) -> Resul
 class _Cut(Protocol):
     """A way to choose what of an output is shown; `name` is the argument for the rest."""
 
-    def __call__(self, output: Output, *, name: str = "after") -> Excerpt: ...
+    def __call__(self, output: Output, *, name: str = "after") -> TruncatedText: ...
 
 
-def _answer(prompt: Prompt, cut: _Cut, *, hint: str = "") -> Result:
+def _answer(prompt: CommandResult, cut: _Cut, *, hint: str = "") -> Result:
     """Return how a command stands, with what to do next, and then what it has printed.
 
     The output comes last, with its length, so that nothing in it can pass for the tool's own words.
@@ -115,9 +115,9 @@ def _answer(prompt: Prompt, cut: _Cut, *, hint: str = "") -> Result:
         notes.append(f"[{unread}]")
     if hint:
         notes.append(f"[{hint}]")
-    elif prompt.standing.exit_code == NOT_FOUND:
+    elif prompt.status.exit_code == NOT_FOUND:
         notes.append("[127 is the shell's code for a program that is not there.]")
-    if not prompt.standing.has_ended:
+    if not prompt.status.has_ended:
         after = {"after": shown.after}
         if errors is not None and errors.after:
             after["stderr_after"] = errors.after
@@ -139,11 +139,11 @@ def _answer(prompt: Prompt, cut: _Cut, *, hint: str = "") -> Result:
     return Result("\n".join([*notes, *parts]), prompt_content(prompt, shown, errors))
 
 
-def _visible(excerpt: Excerpt) -> Excerpt:
+def _visible(excerpt: TruncatedText) -> TruncatedText:
     return replace(excerpt, text=visible(excerpt.text))
 
 
-def _told_lengths(text: str, error_text: str, prompt: Prompt) -> str:
+def _told_lengths(text: str, error_text: str, prompt: CommandResult) -> str:
     if not text and not error_text:
         if prompt.output.text or (prompt.errors and prompt.errors.text):
             return "[It has printed blank lines only.]"

@@ -13,7 +13,7 @@ from sandbox_client.errors import InvalidInput
 from sandbox_client.presentation import list_content, status_content
 
 if TYPE_CHECKING:
-    from sandbox_client.access import Access
+    from sandbox_client.provider import ClientProvider
 
 SCHEME: Final = "sandbox://"
 LIST: Final = f"{SCHEME}list"
@@ -21,7 +21,7 @@ TEMPLATE: Final = f"{SCHEME}{{name}}"
 MIME_TYPE: Final = "application/json"
 
 
-async def read(access: Access, uri: str) -> str:
+async def read(provider: ClientProvider, uri: str) -> str:
     """Return what the resource holds, as JSON.
 
     Raises:
@@ -33,7 +33,7 @@ async def read(access: Access, uri: str) -> str:
             "The resource's URI is none of a sandbox",
             advice=f"Read {LIST}, or {TEMPLATE} with a sandbox's name.",
         )
-    async with access.client() as client:
+    async with provider.client() as client:
         if uri == LIST:
             content = list_content(await client.sandboxes.list())
         else:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sandbox_client.access import with_client
-from sandbox_client.errors import NeverReady, spell_verbs
+from sandbox_client.errors import SandboxFailed, format_verbs
 from sandbox_client.presentation import (
     list_content,
     pause_content,
@@ -16,6 +15,7 @@ from sandbox_client.presentation import (
     told_age,
     unseen_pause,
 )
+from sandbox_client.provider import with_client
 from sandbox_client.readiness import READY_DEADLINE, WaitResult, reason_of, state_of
 
 from .speech import spell
@@ -23,7 +23,7 @@ from .tool import Arguments, Parameter, Result, Tool
 
 if TYPE_CHECKING:
     from sandbox_client.client import Client
-    from sandbox_client.polling import Report
+    from sandbox_client.polling import ProgressCallback
     from sandbox_client.sandboxes import Row
 
 
@@ -35,10 +35,10 @@ def _readiness(name: str, outcome: WaitResult, done: str) -> Result:
         return Result(f"Sandbox '{name}' was {done} and is {after}. {advice}", content)
     error = readiness_error(f"Sandbox '{name}' was {done}", outcome)
     # One that may still become ready was made as asked; one that cannot is a failure.
-    return Result(error.explain(spell), content, is_error=isinstance(error, NeverReady))
+    return Result(error.explain(spell), content, is_error=isinstance(error, SandboxFailed))
 
 
-async def _create(client: Client, arguments: Arguments, report: Report) -> Result:
+async def _create(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name = arguments.text("name")
     image, outcome = await client.sandboxes.create(
         name, image=arguments.text("image"), port=arguments.number("port"), report=report
@@ -47,7 +47,7 @@ async def _create(client: Client, arguments: Arguments, report: Report) -> Resul
     return replace(result, content={**(result.content or {}), "image": image})
 
 
-async def _resume(client: Client, arguments: Arguments, report: Report) -> Result:
+async def _resume(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name = arguments.text("name")
     was_ready, outcome = await client.sandboxes.resume(name, report=report)
     if was_ready and outcome.reached:
@@ -56,14 +56,14 @@ async def _resume(client: Client, arguments: Arguments, report: Report) -> Resul
     return _readiness(name, outcome, "resumed")
 
 
-async def _status(client: Client, arguments: Arguments, _: Report) -> Result:
+async def _status(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
     sandbox = await client.sandboxes.status(arguments.text("name"))
     text = f"Sandbox '{sandbox.name}' is {state_of(sandbox).value} ({reason_of(sandbox)})"
     created = sandbox.created_at or "at an unknown time"
     return Result(f"{text}, created {created}.", status_content(sandbox))
 
 
-async def _list(client: Client, _: Arguments, __: Report) -> Result:
+async def _list(client: Client, _: Arguments, __: ProgressCallback) -> Result:
     rows = await client.sandboxes.list()
     content = list_content(rows)
     if not rows:
@@ -80,7 +80,7 @@ def _told_age(row: Row) -> str:
     return age
 
 
-async def _delete(client: Client, arguments: Arguments, _: Report) -> Result:
+async def _delete(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
     name = arguments.text("name")
     text = f"Sandbox '{name}' and its files were deleted. The name is free again."
     if not await client.sandboxes.delete(name):
@@ -88,12 +88,12 @@ async def _delete(client: Client, arguments: Arguments, _: Report) -> Result:
     return Result(text, {"name": name, "deleted": True})
 
 
-async def _pause(client: Client, arguments: Arguments, report: Report) -> Result:
+async def _pause(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name = arguments.text("name")
     outcome = await client.sandboxes.pause(name, report=report)
     content = pause_content(name, outcome)
     if not outcome.reached:
-        return Result(spell_verbs(unseen_pause(f"sandbox '{name}'", outcome), spell), content)
+        return Result(format_verbs(unseen_pause(f"sandbox '{name}'", outcome), spell), content)
     text = f"Sandbox '{name}' is paused: its processes end, its files stay. "
     return Result(f"{text}{spell('resume')} starts it.", content)
 

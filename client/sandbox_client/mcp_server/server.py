@@ -15,8 +15,8 @@ import mcp_types as types
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 
-from sandbox_client.client_provider import Backend
-from sandbox_client.errors import InvalidInput, NotYours, SandboxError, place_of_fault
+from sandbox_client.client_cache import ClientCache
+from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound, place_of_fault
 from sandbox_client.text import mask_keys
 
 from . import connection, files, prompts, resources, sandboxes, stdio
@@ -51,7 +51,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
 )
 
 
-def create_server(backend: Backend, *, version: str) -> Server[dict[str, object]]:
+def create_server(backend: ClientCache, *, version: str) -> Server[dict[str, object]]:
     """Return a server with all tools, whatever the configuration looks like."""
     tools = {tool.name: tool for tool in TOOLS}
     listing = types.ListToolsResult(tools=[_listed(tool) for tool in tools.values()])
@@ -121,11 +121,11 @@ async def _list_resource_templates(
     return types.ListResourceTemplatesResult(resource_templates=[each])
 
 
-async def _read(backend: Backend, uri: str) -> str:
+async def _read(backend: ClientCache, uri: str) -> str:
     try:
         return await resources.read(backend, uri)
     except SandboxError as error:
-        is_ours = isinstance(error, InvalidInput | NotYours)
+        is_ours = isinstance(error, InvalidInput | SandboxNotFound)
         raise MCPError(
             code=types.INVALID_PARAMS if is_ours else types.INTERNAL_ERROR,
             message=render_error(error).text,
@@ -156,7 +156,7 @@ def this_server() -> Server[dict[str, object]]:
     """Return the server of this version, with the configuration of this process."""
     from importlib.metadata import version
 
-    return create_server(Backend(os.environ, _connect), version=version("async-remote-agent"))
+    return create_server(ClientCache(os.environ, _connect), version=version("async-remote-agent"))
 
 
 def _connect(config: Config) -> Client:
@@ -185,7 +185,7 @@ class _Progress:
 
 
 async def _run(
-    tool: Tool, arguments: dict[str, object], backend: Backend, report: _Progress
+    tool: Tool, arguments: dict[str, object], backend: ClientCache, report: _Progress
 ) -> Result:
     try:
         return await tool.run(backend, tool.check(arguments), report)

@@ -13,8 +13,8 @@ from sandbox_client.text import kind_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox_client.access import Access
-    from sandbox_client.polling import Report
+    from sandbox_client.polling import ProgressCallback
+    from sandbox_client.provider import ClientProvider
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "boolean": (bool, "a boolean"),
 }
 
-Run = Callable[["Access", Arguments, "Report"], Awaitable[Result]]
+Run = Callable[["ClientProvider", Arguments, "ProgressCallback"], Awaitable[Result]]
 
 
 @dataclass(frozen=True)

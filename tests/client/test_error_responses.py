@@ -13,18 +13,18 @@ from sandbox_client.error_responses import refusal
 from sandbox_client.errors import (
     AdminKeyRejected,
     AlreadyExists,
-    BrokenReply,
+    InvalidResponse,
     KeyRejected,
     NoSuchAPI,
     NotReady,
-    NotYours,
     ProxyFailed,
     ProxyRefused,
     QuotaReached,
     RateLimited,
     SandboxError,
+    SandboxNotFound,
     SessionBusy,
-    SessionGone,
+    SessionNotFound,
 )
 
 from tests.client.secrecy import format_verb, is_one_printable_line, shown_text
@@ -86,7 +86,9 @@ def test_401_is_a_rejected_key_for_every_operation(operation: str) -> None:
 @pytest.mark.parametrize("operation", _ABOUT_ONE)
 def test_403_and_404_have_the_same_message_and_advice(operation: str) -> None:
     said = "You do not have access to this sandbox"
-    errors = [mapped(operation, error_reply(status, said), NotYours) for status in (403, 404)]
+    errors = [
+        mapped(operation, error_reply(status, said), SandboxNotFound) for status in (403, 404)
+    ]
 
     assert [error.message for error in errors] == [f"No sandbox 'box' of yours: {said}"] * 2
     assert "<list>" in errors[0].next_step(format_verb)
@@ -161,7 +163,7 @@ def test_an_html_page_with_5xx_is_a_failure_without_the_pages_text(status: int) 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418])
 def test_an_html_page_with_4xx_is_an_invalid_reply(status: int) -> None:
-    error = mapped("status", html_page(status), BrokenReply)
+    error = mapped("status", html_page(status), InvalidResponse)
 
     assert f"answered {status} with an HTML page" in error.message
     assert "proxyUrl" in error.advice
@@ -212,7 +214,7 @@ def test_403_from_an_administrators_route_is_a_rejected_admin_key() -> None:
 
 
 def test_an_unknown_session_is_not_an_unknown_sandbox() -> None:
-    error = mapped("view", error_reply(404, "Session not found: s1"), SessionGone)
+    error = mapped("view", error_reply(404, "Session not found: s1"), SessionNotFound)
 
     assert error.message == "Sandbox 'box' has no such session: Session not found: s1"
     assert "<sessions>" in error.next_step(format_verb)
@@ -238,7 +240,9 @@ def test_403_to_create_and_list_names_no_sandbox(operation: str) -> None:
 
 @every_operation
 def test_an_unknown_route_points_at_the_path_in_proxy_url(operation: str) -> None:
-    error = mapped(operation, error_reply(404, "Route GET /x/api/sandboxes not found"), BrokenReply)
+    error = mapped(
+        operation, error_reply(404, "Route GET /x/api/sandboxes not found"), InvalidResponse
+    )
 
     assert "path in proxyUrl" in error.advice
 
@@ -264,7 +268,7 @@ def test_429_tells_the_seconds_to_wait() -> None:
 def test_3xx_names_the_host_of_the_redirect(status: int) -> None:
     response = httpx.Response(status, headers={"location": "https://login.test/in?next=1"})
 
-    error = mapped("status", response, BrokenReply)
+    error = mapped("status", response, InvalidResponse)
 
     assert f"redirect ({status}) to https://login.test," in error.message
     assert "next=1" not in error.message
@@ -274,7 +278,7 @@ def test_3xx_names_the_host_of_the_redirect(status: int) -> None:
 def test_a_key_in_a_redirect_is_hidden_in_upper_and_lower_case() -> None:
     response = httpx.Response(302, headers={"location": f"https://{KEY}.test/{KEY}?{KEY}"})
 
-    error = mapped("list", response, BrokenReply)
+    error = mapped("list", response, InvalidResponse)
 
     assert KEY.lower() not in shown_text(error).lower()
 

@@ -31,7 +31,7 @@ class _Lease:
     users: int = 0
 
 
-class Backend:
+class ClientCache:
     """The client of the configuration as it is now: an edit of the file is seen at once."""
 
     def __init__(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client.masking import Masker, OutputFilter, masked, masked_at_gaps, visible
-from sandbox_client.output import News, Output, Part
+from sandbox_client.output import Output, OutputChunk, Part
 
 from tests.client.strategies import many_examples
 
@@ -47,17 +47,17 @@ def test_a_terminal_gets_the_same_however_the_output_is_cut(pieces: list[str]) -
 
 def masks(
     pieces: list[str], position: int, *, unit: Unit = "bytes", gone: int = 0
-) -> tuple[list[News], list[News]]:
+) -> tuple[list[OutputChunk], list[OutputChunk]]:
     """Return what a mask yields of an output, with a gap before the last piece, and at its end."""
     mask = Masker(KEY, position)
     data, start = "".join(pieces).encode(), mask.end
     ends = list(itertools.accumulate(len(piece.encode()) for piece in pieces))
-    fed: list[News] = []
+    fed: list[OutputChunk] = []
     for number, end in enumerate(ends):
         lost = gone if number == len(ends) - 1 else 0
         if end > start:
             text = data[start:end].decode(errors="replace")
-            fed += mask.feed(News(text, end + lost, lost, unit=unit))
+            fed += mask.feed(OutputChunk(text, end + lost, lost, unit=unit))
             start = end
     return fed, list(mask.flush())
 
@@ -69,7 +69,7 @@ def test_a_key_is_masked_from_any_position_however_the_output_is_cut(
 ) -> None:
     whole = "".join(pieces).replace(KEY, MASK_OF_KEY).encode()
     fed, rest = masks(pieces, position)
-    text = "".join(news.text for news in [*fed, *rest])
+    text = "".join(chunk.text for chunk in [*fed, *rest])
 
     # A character that begins before the position is left out.
     assert text == whole[position:].decode(errors="ignore")
@@ -79,10 +79,10 @@ def test_a_key_is_masked_from_any_position_however_the_output_is_cut(
 
 def test_the_start_of_a_key_is_held_back_until_it_goes_on_or_the_output_ends() -> None:
     mask = Masker(KEY)
-    assert list(mask.feed(News("a sk_live_a", 11))) == [News("a ", 2)]
+    assert list(mask.feed(OutputChunk("a sk_live_a", 11))) == [OutputChunk("a ", 2)]
     assert mask.end == 11, "up to there it need not be read again"
-    assert list(mask.feed(News("ab b sk", 18))) == [News(f"{MASK_OF_KEY} b ", 16)]
-    assert list(mask.flush()) == [News("sk", 18)]
+    assert list(mask.feed(OutputChunk("ab b sk", 18))) == [OutputChunk(f"{MASK_OF_KEY} b ", 16)]
+    assert list(mask.flush()) == [OutputChunk("sk", 18)]
     assert list(mask.flush()) == []
 
 
@@ -100,10 +100,14 @@ def test_what_a_gap_leaves_of_the_secret_part_of_a_key_is_masked(
 ) -> None:
     mask = Masker(KEY)
     end = 1 + len(before)
-    assert list(mask.feed(News(f"x{before}", end, unit="bytes"))) == [News("x", 1, unit="bytes")]
-    assert list(mask.feed(News(f"{after}y", end + 50, 50 - len(after) - 1, unit="bytes"))) == [
-        News(shown[0], end, unit="bytes"),
-        News(f"{shown[1]}y", end + 50, 50 - len(after) - 1, unit="bytes"),
+    assert list(mask.feed(OutputChunk(f"x{before}", end, unit="bytes"))) == [
+        OutputChunk("x", 1, unit="bytes")
+    ]
+    assert list(
+        mask.feed(OutputChunk(f"{after}y", end + 50, 50 - len(after) - 1, unit="bytes"))
+    ) == [
+        OutputChunk(shown[0], end, unit="bytes"),
+        OutputChunk(f"{shown[1]}y", end + 50, 50 - len(after) - 1, unit="bytes"),
     ]
     start = end + 49 - len(after)
     output = Output(0, (Part(0, f"x{before}", end), Part(start, f"{after}y", end + 50)))
@@ -113,13 +117,15 @@ def test_what_a_gap_leaves_of_the_secret_part_of_a_key_is_masked(
 def test_what_is_gone_before_the_position_is_not_counted() -> None:
     mask = Masker(KEY, 20)
 
-    assert list(mask.feed(News("bc", 26, 14, unit="bytes"))) == [News("bc", 26, 4, unit="bytes")]
+    assert list(mask.feed(OutputChunk("bc", 26, 14, unit="bytes"))) == [
+        OutputChunk("bc", 26, 4, unit="bytes")
+    ]
 
 
 def test_without_a_key_nothing_is_masked_or_held_back() -> None:
     mask = Masker("", 1)
 
-    assert (mask.end, list(mask.feed(News("sk", 3)))) == (1, [News("sk", 3)])
+    assert (mask.end, list(mask.feed(OutputChunk("sk", 3)))) == (1, [OutputChunk("sk", 3)])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from sandbox_client.api import files
-from sandbox_client.api.runtime import Parcel, quote
+from sandbox_client.api.runtime import Payload, quote
 from sandbox_client.errors import FileRefused, NoSuchFile, SandboxError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandbox_client.api.runtime import Task
     from sandbox_client.http import Proxy
 
-    from .follower import Watch
+    from .follower import OutputFollower
 
 HOME = "/home/gem"  # the runtime's
 Read = Callable[[int], Awaitable[bytes]]  # so many bytes, fewer only at the end
@@ -43,8 +43,8 @@ async def send_ahead(
     stdin: Read | None,
     exports: bool,
     run: Run,
-    watch: Watch,
-) -> Parcel:
+    follower: OutputFollower,
+) -> Payload:
     """Send the command and the input of a task ahead of it; if that fails, remove them again.
 
     With `exports`, its variables are in the file with the command, too.
@@ -55,32 +55,32 @@ async def send_ahead(
     leaf = f"{_PREFIX}{secrets.token_hex(4)}"
     command = (exported(task.env) if exports else "") + task.command
     is_long = len(command.encode()) > LONGEST_WORD
-    parcel = Parcel(f'"$HOME"/{leaf}', has_input=stdin is not None, is_long=is_long)
+    payload = Payload(f'"$HOME"/{leaf}', has_input=stdin is not None, is_long=is_long)
     if command.startswith("-"):  # an option of `eval`
         command = f" {command}"
     try:
         # Remove directories of killed clients as well; a directory in use is never that old.
         old = f'find "$HOME"/{_PREFIX}* -maxdepth 0 -mmin +{OLD} -exec rm -rf {{}} +'
-        await run(f"{old} 2>/dev/null; mkdir -m 700 {parcel.directory}")
+        await run(f"{old} 2>/dev/null; mkdir -m 700 {payload.directory}")
         await _check_home(proxy, name, leaf)
-        pieces = {"run": await _send(proxy, name, f"{HOME}/{leaf}/run", _reader(command), watch)}
+        pieces = {"run": await _send(proxy, name, f"{HOME}/{leaf}/run", _reader(command), follower)}
         if stdin is not None:
-            pieces["in"] = await _send(proxy, name, f"{HOME}/{leaf}/in", stdin, watch)
+            pieces["in"] = await _send(proxy, name, f"{HOME}/{leaf}/in", stdin, follower)
         joins = [f"cat {file}.* >{file}" for file, count in pieces.items() if count > 1]
         if joins:
-            await run(f"cd {parcel.directory} && {' && '.join([*joins, 'rm ./*.*'])}")
+            await run(f"cd {payload.directory} && {' && '.join([*joins, 'rm ./*.*'])}")
     except BaseException as error:
         if isinstance(error, SandboxError):
             error.advice = f"The command was not run. {error.advice}"
-        await remove(parcel, run)
+        await remove(payload, run)
         raise
-    return parcel
+    return payload
 
 
-async def remove(parcel: Parcel, run: Run) -> None:
+async def remove(payload: Payload, run: Run) -> None:
     """Remove the files of a command that was not started."""
     with anyio.move_on_after(_FAREWELL, shield=True), contextlib.suppress(SandboxError):
-        await run(f"rm -rf {parcel.directory}")
+        await run(f"rm -rf {payload.directory}")
 
 
 def exported(env: Mapping[str, str]) -> str:
@@ -104,7 +104,7 @@ async def _check_home(proxy: Proxy, name: str, leaf: str) -> None:
         ) from None
 
 
-async def _send(proxy: Proxy, name: str, path: str, read: Read, watch: Watch) -> int:
+async def _send(proxy: Proxy, name: str, path: str, read: Read, follower: OutputFollower) -> int:
     """Write a file in numbered pieces, or as it is if one is enough; return their number."""
     size = files.room(f"{path}.00000000")
     piece, total, count = await read(size), 0, 0
@@ -114,7 +114,7 @@ async def _send(proxy: Proxy, name: str, path: str, read: Read, watch: Watch) ->
         request = files.write(name, target, piece, append=False)
         files.read_written(await proxy.send(request), len(piece))
         total, count = total + len(piece), count + 1
-        watch.doing = f"sending the command's input: {math.ceil(total / 1000)} KB"
+        follower.doing = f"sending the command's input: {math.ceil(total / 1000)} KB"
         piece = b"" if is_one else await read(size)
     return 1 if is_one else max(count, 2)
 

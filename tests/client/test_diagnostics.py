@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client.client import connect
-from sandbox_client.client_provider import Backend
-from sandbox_client.diagnostics import examine, patient, summary
+from sandbox_client.client_cache import ClientCache
+from sandbox_client.diagnostics import context, run_checks, summary
 from sandbox_client.diagnostics.finding import span
 
-from tests.client.interaction import StubAccess
+from tests.client.interaction import StubProvider
 from tests.client.secrecy import is_one_printable_line
 from tests.client.strategies import malformed_bodies, some_examples
 from tests.client.stubs import KEY, FakeClock, RecordedProgress, error_reply, html_page
@@ -124,9 +124,9 @@ async def examined(
     """Return the finding of each check, after assertions that hold for all."""
     proxy = DoctorStub() if played is None else played
     time = proxy.clock if isinstance(proxy, DoctorStub) else clock or FakeClock()
-    access = StubAccess({"HOME": str(home), **variables}, proxy, time)
+    provider = StubProvider({"HOME": str(home), **variables}, proxy, time)
     now = proxy.now if isinstance(proxy, DoctorStub) else lambda: START
-    found = await examine(access, report=RecordedProgress(), timing=access.timing, now=now)
+    found = await run_checks(provider, report=RecordedProgress(), timing=provider.timing, now=now)
     assert [each.check for each in found] == NAMES
     for each in found:
         assert KEY not in f"{each.words}{each.fix}"
@@ -268,9 +268,9 @@ async def test_an_unreachable_proxy_gets_one_request(
 
 async def test_unreadable_certificates_are_named_with_their_variable(home: Path) -> None:
     write(home, {"proxyUrl": "https://proxy.test", "apiKey": KEY})
-    access = Backend({"HOME": str(home), "SSL_CERT_FILE": "/no/such.pem"}, connect)
+    provider = ClientCache({"HOME": str(home), "SSL_CERT_FILE": "/no/such.pem"}, connect)
 
-    found = {each.check: each for each in await examine(access, report=RecordedProgress())}
+    found = {each.check: each for each in await run_checks(provider, report=RecordedProgress())}
 
     assert found["proxy"].outcome == "failed"
     assert "SSL_CERT_FILE names '/no/such.pem'" in found["proxy"].words
@@ -443,7 +443,7 @@ async def test_an_internal_error_is_a_finding_with_type_and_place(configured: Pa
 async def test_a_silent_proxy_fails_after_the_deadline(
     configured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patient, "STEP_DEADLINE", 0.05)
+    monkeypatch.setattr(context, "STEP_DEADLINE", 0.05)
 
     async def silent(_: httpx.Request) -> httpx.Response:
         await anyio.sleep_forever()
@@ -457,9 +457,9 @@ async def test_a_silent_proxy_fails_after_the_deadline(
 
 async def test_each_slow_check_is_reported(configured: Path) -> None:
     progress, played = RecordedProgress(), DoctorStub()
-    access = StubAccess({"HOME": str(configured)}, played, played.clock)
+    provider = StubProvider({"HOME": str(configured)}, played, played.clock)
 
-    await examine(access, report=progress, timing=access.timing, now=played.now)
+    await run_checks(provider, report=progress, timing=provider.timing, now=played.now)
 
     assert progress.reasons == [
         f"looking at the {name}" for name in ("proxy", "latency", "key", "sandboxes")

@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client.api import pipes
 from sandbox_client.api.pipes import SURELY_WHOLE, Piece
-from sandbox_client.api.runtime import ENVIRONMENT, Parcel, SessionRow, Standing, Task, read_done
-from sandbox_client.errors import BrokenReply, ProxyFailed
-from sandbox_client.output import News
+from sandbox_client.api.runtime import (
+    ENVIRONMENT,
+    CommandStatus,
+    Payload,
+    SessionRow,
+    Task,
+    read_done,
+)
+from sandbox_client.errors import InvalidResponse, ProxyFailed
+from sandbox_client.output import OutputChunk
 
 from tests.client.strategies import some_examples
 from tests.client.stubs import COMMAND, as_reply, piped, piped_output, session_opened
@@ -24,7 +31,7 @@ DIRECTORY = '"$HOME"/.remote-sandbox-0123abcd'
 SCRIPT = f'"$(cat {DIRECTORY}/run || echo false; rm -rf {DIRECTORY})"'
 BASH = "/proxy/box/v1/bash"
 ANSWER = {"session_id": "s1", "env": ENVIRONMENT, "timeout": 0.05, "max_output_length": 50_000}
-RUNNING = Standing("running", None, "make")
+RUNNING = CommandStatus("running", None, "make")
 
 RUN = 'exec -a bash "$BASH" -c -- '
 _REQUESTS: dict[str, tuple[Request, str, object]] = {
@@ -49,8 +56,8 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
             "hard_timeout": 600.0,
         },
     ),
-    "execute with a parcel": (
-        pipes.execute("box", "s1", Task("sort\n-u", parcel=Parcel(DIRECTORY, True))),
+    "execute with a payload": (
+        pipes.execute("box", "s1", Task("sort\n-u", payload=Payload(DIRECTORY, True))),
         f"POST {BASH}/exec",
         ANSWER | {"command": f"{{ {RUN}{SCRIPT}; }} <{DIRECTORY}/in  # sort -u"},
     ),
@@ -102,40 +109,40 @@ def test_both_streams_of_an_ended_command_are_read() -> None:
     piece = pipes.read_executed(as_reply(piped("é\n", "oh\n", 3)))
 
     assert piece == Piece(
-        Standing("completed", 3, "make"),
+        CommandStatus("completed", 3, "make"),
         (
-            News("é\n", 3, unit="bytes"),
-            News("oh\n", 3, is_error=True, unit="bytes"),
+            OutputChunk("é\n", 3, unit="bytes"),
+            OutputChunk("oh\n", 3, is_error=True, unit="bytes"),
         ),
     )
 
 
 @pytest.mark.parametrize(
-    ("response", "standing"),
+    ("response", "status"),
     [
         (piped(exit_code=None, status="running"), RUNNING),
         (piped(exit_code=None, status="pending"), RUNNING),
-        (piped(exit_code=-15), Standing("completed", 143, "make")),
-        (piped(exit_code=-9, status="killed"), Standing("killed", 137, "make")),
-        (piped(exit_code=-1, status="timed_out"), Standing("timed_out", None, "make")),
-        (piped(command="rm -rf x"), Standing("completed", 0, "rm -rf x")),
+        (piped(exit_code=-15), CommandStatus("completed", 143, "make")),
+        (piped(exit_code=-9, status="killed"), CommandStatus("killed", 137, "make")),
+        (piped(exit_code=-1, status="timed_out"), CommandStatus("timed_out", None, "make")),
+        (piped(command="rm -rf x"), CommandStatus("completed", 0, "rm -rf x")),
         (
             piped(command=f"{{ {RUN}{SCRIPT}; }} </dev/null  # sort -u"),
-            Standing("completed", 0, "sort -u"),
+            CommandStatus("completed", 0, "sort -u"),
         ),
     ],
-    ids=["running", "pending", "by SIGTERM", "killed", "time limit", "own", "parcel"],
+    ids=["running", "pending", "by SIGTERM", "killed", "time limit", "own", "payload"],
 )
-def test_the_standing_of_a_command_is_read(response: httpx.Response, standing: Standing) -> None:
-    assert pipes.read_executed(as_reply(response)) == Piece(standing)
+def test_the_standing_of_a_command_is_read(response: httpx.Response, status: CommandStatus) -> None:
+    assert pipes.read_executed(as_reply(response)) == Piece(status)
 
 
 def test_streams_and_offsets_may_be_null() -> None:
     nothing = piped(stdout=None, stderr=None, offset=None, stderr_offset=None)
 
-    assert pipes.read_executed(as_reply(nothing)).news == ()
+    assert pipes.read_executed(as_reply(nothing)).chunk == ()
     text = piped(stdout="é", offset=None)
-    assert pipes.read_executed(as_reply(text)).news == (News("é", 2, unit="bytes"),)
+    assert pipes.read_executed(as_reply(text)).chunk == (OutputChunk("é", 2, unit="bytes"),)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +161,7 @@ def test_output_is_read_from_the_offsets_on() -> None:
 
     assert piece == Piece(
         RUNNING,
-        (News("é", 12, unit="bytes"), News("x", 6, is_error=True, unit="bytes")),
+        (OutputChunk("é", 12, unit="bytes"), OutputChunk("x", 6, is_error=True, unit="bytes")),
         (12, 6),
     )
 
@@ -163,26 +170,28 @@ def test_output_is_read_from_the_offsets_on() -> None:
 def test_a_gap_before_the_text_is_told_as_gone(text: str, gone: int) -> None:
     piece = pipes.read_output(as_reply(piped_output(text, 20)), 10, 0)
 
-    assert piece.news == (News(text, 20, gone, unit="bytes"),)
+    assert piece.chunk == (OutputChunk(text, 20, gone, unit="bytes"),)
 
 
 def test_replaced_bytes_are_no_gap() -> None:
     # Two bytes that are no UTF-8 take six as replacement characters.
     piece = pipes.read_output(as_reply(piped_output("\ufffd\ufffd", 12)), 10, 0)
 
-    assert piece.news == (News("\ufffd\ufffd", 12, unit="bytes"),)
+    assert piece.chunk == (OutputChunk("\ufffd\ufffd", 12, unit="bytes"),)
 
 
 @pytest.mark.parametrize("end", [0, 9, 10])
 def test_an_offset_that_does_not_advance_is_a_broken_reply(end: int) -> None:
-    with pytest.raises(BrokenReply, match="as offset, where the contract says the position after"):
+    with pytest.raises(
+        InvalidResponse, match="as offset, where the contract says the position after"
+    ):
         pipes.read_output(as_reply(piped_output("ab", end)), 10, 0)
 
 
 def test_a_session_that_has_run_nothing_is_empty() -> None:
     nothing = as_reply(piped_output(status=""))
 
-    assert pipes.read_output(nothing, 0, 0) == Piece(Standing("empty"))
+    assert pipes.read_output(nothing, 0, 0) == Piece(CommandStatus("empty"))
 
 
 def test_an_offset_behind_the_end_brings_the_end() -> None:
@@ -191,7 +200,7 @@ def test_an_offset_behind_the_end_brings_the_end() -> None:
 
     piece = pipes.read_output(reply, after_all, after_all)
 
-    assert piece == Piece(Standing("completed", 2, "make"), ends=(7, 9))
+    assert piece == Piece(CommandStatus("completed", 2, "make"), ends=(7, 9))
 
 
 @some_examples
@@ -200,8 +209,8 @@ def test_the_offsets_of_pieces_never_lose_a_byte(data: bytes, cuts: list[int]) -
     text, offset, gone = "", 0, 0
     for cut in [*sorted(min(cut, len(data)) for cut in cuts), len(data)]:
         sent = piped_output(data[offset:cut].decode(errors="replace"), cut)
-        for news in pipes.read_output(as_reply(sent), offset, 0).news:
-            text, offset, gone = text + news.text, news.end, gone + (news.gone or 0)
+        for chunk in pipes.read_output(as_reply(sent), offset, 0).chunk:
+            text, offset, gone = text + chunk.text, chunk.end, gone + (chunk.gone or 0)
 
     assert (offset, gone) == (len(data), 0)
     assert len(text) >= len(data.decode(errors="ignore"))
@@ -222,7 +231,7 @@ def test_the_offsets_of_pieces_never_lose_a_byte(data: bytes, cuts: list[int]) -
 def test_an_answer_with_a_wrong_field_names_the_field(data: object, words: str) -> None:
     reply = as_reply(httpx.Response(200, json={"success": True, "data": data}))
 
-    with pytest.raises(BrokenReply, match=words):
+    with pytest.raises(InvalidResponse, match=words):
         pipes.read_executed(reply)
 
 
@@ -257,5 +266,5 @@ def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
 
 
 def test_a_list_of_sessions_is_one() -> None:
-    with pytest.raises(BrokenReply, match="a list of sessions"):
+    with pytest.raises(InvalidResponse, match="a list of sessions"):
         pipes.read_sessions(as_reply(session_opened()))

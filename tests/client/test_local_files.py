@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from sandbox_client.errors import DiskFailed, FileChanged
+from sandbox_client.errors import FileChanged, LocalFileError
 from sandbox_client.files import local
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def digest(data: bytes) -> str:
 
 def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "f"
-    arriving = local.Arriving(target, "0123abcd")
-    arriving.take(b"ne")
-    arriving.take(b"w")
+    writer = local.AtomicWriter(target, "0123abcd")
+    writer.take(b"ne")
+    writer.take(b"w")
     assert not target.exists()
-    arriving.finish(3, digest(b"new"), runs=True)
+    writer.finish(3, digest(b"new"), runs=True)
     assert target.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
     umask = os.umask(0)
@@ -38,32 +38,32 @@ def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("size", "of"), [(3, b"old"), (4, b"new")])
 def test_a_file_of_another_size_or_hash_gets_no_name(tmp_path: Path, size: int, of: bytes) -> None:
-    arriving = local.Arriving(tmp_path / "f", "0123abcd")
-    arriving.take(b"new")
+    writer = local.AtomicWriter(tmp_path / "f", "0123abcd")
+    writer.take(b"new")
     with pytest.raises(FileChanged, match="is not what the sandbox has"):
-        arriving.finish(size, digest(of), runs=False)
-    arriving.discard()
+        writer.finish(size, digest(of), runs=False)
+    writer.discard()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_part_is_readable_by_its_owner_only(tmp_path: Path) -> None:
-    arriving = local.Arriving(tmp_path / "f", "0123abcd")
+    writer = local.AtomicWriter(tmp_path / "f", "0123abcd")
     (part,) = tmp_path.iterdir()
     assert stat.S_IMODE(part.stat().st_mode) == 0o600
-    arriving.discard()
+    writer.discard()
     assert not part.exists()
 
 
 def test_a_full_disk_is_an_error_and_leaves_no_part(tmp_path: Path) -> None:
-    arriving = local.Arriving(tmp_path / "f", "0123abcd")
+    writer = local.AtomicWriter(tmp_path / "f", "0123abcd")
     (part,) = tmp_path.iterdir()
     full = os.open("/dev/full", os.O_WRONLY)
     written = next(each.fd for each in psutil.Process().open_files() if each.path == str(part))
     os.dup2(full, written)
     os.close(full)
-    with pytest.raises(DiskFailed, match=r"f cannot be written: No space left on device"):
-        arriving.take(b"x" * 1_000_000)
-    arriving.discard()
+    with pytest.raises(LocalFileError, match=r"f cannot be written: No space left on device"):
+        writer.take(b"x" * 1_000_000)
+    writer.discard()
     assert not part.exists()
 
 
@@ -84,14 +84,14 @@ def test_an_empty_file_is_one_empty_piece(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["none", "a\0b"])
 def test_a_path_that_cannot_be_read_is_an_error(tmp_path: Path, path: str) -> None:
-    with pytest.raises(DiskFailed, match=r"none cannot be read|cannot be a path"):
+    with pytest.raises(LocalFileError, match=r"none cannot be read|cannot be a path"):
         local.survey(str(tmp_path / path))
 
 
 def arrive(target: Path, *, runs: bool = False) -> None:
-    arriving = local.Arriving(target, "0123abcd")
-    arriving.take(b"new")
-    arriving.finish(3, digest(b"new"), runs=runs)
+    writer = local.AtomicWriter(target, "0123abcd")
+    writer.take(b"new")
+    writer.finish(3, digest(b"new"), runs=runs)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
@@ -119,8 +119,8 @@ def test_a_link_is_kept_and_its_target_is_replaced(tmp_path: Path, old: str | No
 
 def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("link")
-    with pytest.raises(DiskFailed, match="Too many levels of symbolic links"):
-        local.Arriving(tmp_path / "link", "0123abcd")
+    with pytest.raises(LocalFileError, match="Too many levels of symbolic links"):
+        local.AtomicWriter(tmp_path / "link", "0123abcd")
 
 
 def test_a_write_protected_file_is_not_replaced(
@@ -132,8 +132,10 @@ def test_a_write_protected_file_is_not_replaced(
         return how != os.W_OK
 
     monkeypatch.setattr(os, "access", may)
-    with pytest.raises(DiskFailed, match=re.escape(f"{tmp_path}/f is write-protected")) as caught:
-        local.Arriving(tmp_path / "f", "0123abcd")
+    with pytest.raises(
+        LocalFileError, match=re.escape(f"{tmp_path}/f is write-protected")
+    ) as caught:
+        local.AtomicWriter(tmp_path / "f", "0123abcd")
     assert "chmod u+w" in caught.value.advice
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
@@ -149,7 +151,7 @@ def test_parts_of_a_killed_copy_are_removed_after_an_hour(tmp_path: Path) -> Non
 
 
 def test_a_device_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(DiskFailed, match="/dev/null is neither a file nor a directory"):
+    with pytest.raises(LocalFileError, match="/dev/null is neither a file nor a directory"):
         local.survey("/dev/null")
 
 
@@ -163,7 +165,10 @@ def test_a_survey_lists_files_directories_and_skipped_entries(tmp_path: Path) ->
 
     tree = local.survey(str(tmp_path))
 
-    assert [(leaf.path, leaf.size) for leaf in tree.files] == [("link-to-file", 3), ("deep/f", 3)]
+    assert [(entry.path, entry.size) for entry in tree.files] == [
+        ("link-to-file", 3),
+        ("deep/f", 3),
+    ]
     assert tree.directories == ("deep", "deep/empty")
     assert {each.path: each.why for each in tree.skipped} == {
         "link-to-directory": "a link to a directory, not followed",
@@ -175,7 +180,7 @@ def test_a_survey_lists_files_directories_and_skipped_entries(tmp_path: Path) ->
 def test_a_name_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"f-\xff")).touch()
 
-    with pytest.raises(DiskFailed, match=r"A name on this machine is not UTF-8: 'f-\\udcff'"):
+    with pytest.raises(LocalFileError, match=r"A name on this machine is not UTF-8: 'f-\\udcff'"):
         local.survey(str(tmp_path))
 
 
@@ -184,5 +189,5 @@ def test_a_file_cannot_replace_anything_but_a_file(tmp_path: Path, name: str, ki
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(DiskFailed, match=f"{name} is {kind}, and a file should have that name"):
-        local.Arriving(tmp_path / name, "0123abcd")
+    with pytest.raises(LocalFileError, match=f"{name} is {kind}, and a file should have that name"):
+        local.AtomicWriter(tmp_path / name, "0123abcd")

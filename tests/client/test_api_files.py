@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sandbox_client.api import files
 from sandbox_client.api.message import Reply
 from sandbox_client.errors import (
-    BrokenReply,
     FileRefused,
     InvalidInput,
+    InvalidResponse,
     NoSuchFile,
     NotText,
     SandboxError,
@@ -139,7 +139,7 @@ def test_an_error_without_details_has_its_message() -> None:
 
 def test_a_short_write_is_an_error() -> None:
     files.read_written(reply({"file": "/f", "bytes_written": 3}), 3)
-    with pytest.raises(BrokenReply, match="wrote 2 bytes of 3"):
+    with pytest.raises(InvalidResponse, match="wrote 2 bytes of 3"):
         files.read_written(reply({"file": "/f", "bytes_written": 2}), 3)
 
 

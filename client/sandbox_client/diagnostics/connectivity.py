@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from sandbox_client.api import accounts
 from sandbox_client.errors import ProxyUnreachable, SandboxError
 
+from .context import Check, Sample
 from .finding import Finding, span
-from .patient import Check, Sample
 
 if TYPE_CHECKING:
-    from .patient import Patient
+    from .context import DiagnosticContext
 
 SAMPLES = 5
 SAMPLING_TIME = 2.0  # seconds, after which no further sample is begun
@@ -20,8 +20,8 @@ SLOW = 1.0  # seconds
 CLOCK_TOLERANCE = timedelta(seconds=30)
 
 
-async def _reachable(patient: Patient) -> Finding:
-    client = patient.access.connect(patient.config)
+async def _reachable(patient: DiagnosticContext) -> Finding:
+    client = patient.provider.connect(patient.config)
     patient.proxy = await patient.closing.enter_async_context(client.proxy)
     try:
         patient.health = await patient.ask(accounts.health())
@@ -32,7 +32,7 @@ async def _reachable(patient: Patient) -> Finding:
     return Finding("passed", f"{patient.config.proxy_url} answers")
 
 
-async def _healthy(patient: Patient) -> Finding:
+async def _healthy(patient: DiagnosticContext) -> Finding:
     if isinstance(patient.health, SandboxError):
         raise patient.health
     health = accounts.read_health(patient.health)
@@ -45,7 +45,7 @@ async def _healthy(patient: Patient) -> Finding:
     )
 
 
-async def _latency(patient: Patient) -> Finding:
+async def _latency(patient: DiagnosticContext) -> Finding:
     clock = patient.timing.clock
     start = clock()
     while len(patient.samples) < SAMPLES:
@@ -60,7 +60,7 @@ async def _latency(patient: Patient) -> Finding:
     return Finding("warned", words, "Look at the network and the VPN, or ask for a nearer proxy.")
 
 
-async def _sample(patient: Patient) -> Sample:
+async def _sample(patient: DiagnosticContext) -> Sample:
     before, start = patient.now(), patient.timing.clock()
     health = accounts.read_health(await patient.ask(accounts.health()))
     seconds = patient.timing.clock() - start
@@ -69,7 +69,7 @@ async def _sample(patient: Patient) -> Sample:
     return Sample(seconds, health.time - (before + timedelta(seconds=seconds / 2)))
 
 
-async def _clock(patient: Patient) -> Finding:
+async def _clock(patient: DiagnosticContext) -> Finding:
     quickest = min(patient.samples, key=lambda sample: sample.seconds)
     if quickest.ahead is None:
         return Finding(

@@ -20,8 +20,8 @@ from sandbox_client.errors import (
     SandboxError,
     SessionBusy,
 )
-from sandbox_client.execution.follower import OutputListener, Watch
-from sandbox_client.execution.parcel import HOME, exported, send_ahead
+from sandbox_client.execution.follower import OutputFollower, OutputListener
+from sandbox_client.execution.payload import HOME, exported, send_ahead
 from sandbox_client.polling import Timing
 
 from tests.client.file_stub import file_error, file_reply
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from sandbox_client.api.runtime import Parcel
-    from sandbox_client.execution.parcel import Read
-    from sandbox_client.prompts import Prompt
+    from sandbox_client.api.runtime import Payload
+    from sandbox_client.execution.payload import Read
+    from sandbox_client.prompts import CommandResult
 
 PIECE = files.room(f"{HOME}/.remote-sandbox-01234567/run.00000000")
 
@@ -94,8 +94,8 @@ class Sandbox:
 
     async def send(
         self, task: Task, *, stdin: bytes | None = None, exports: bool = False
-    ) -> Parcel:
-        watch = Watch(Timing(), None, OutputListener(RecordedProgress()))
+    ) -> Payload:
+        follower = OutputFollower(Timing(), None, OutputListener(RecordedProgress()))
         async with proxy_over(self) as proxy:
             return await send_ahead(
                 proxy,
@@ -104,18 +104,18 @@ class Sandbox:
                 stdin=None if stdin is None else read_of(stdin),
                 exports=exports,
                 run=self.run,
-                watch=watch,
+                follower=follower,
             )
 
 
 async def test_a_small_command_and_its_input_go_into_a_private_directory() -> None:
     sandbox = Sandbox()
 
-    parcel = await sandbox.send(Task("make"), stdin=b"\x00\xff")
+    payload = await sandbox.send(Task("make"), stdin=b"\x00\xff")
 
-    assert sandbox.log == [f"{SWEEP}; mkdir -m 700 {parcel.directory}", "write run", "write in"]
+    assert sandbox.log == [f"{SWEEP}; mkdir -m 700 {payload.directory}", "write run", "write in"]
     assert sandbox.files == {"run": b"make", "in": b"\x00\xff"}
-    assert parcel.input == f"{parcel.directory}/in"
+    assert payload.input == f"{payload.directory}/in"
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ async def test_an_input_of_more_than_one_piece_is_joined_there(size: int, count:
     data = bytes(range(256)) * (size // 256 + 1)
     sandbox = Sandbox()
 
-    parcel = await sandbox.send(Task("make"), stdin=data[:size])
+    payload = await sandbox.send(Task("make"), stdin=data[:size])
 
     pieces = [f"in.{number:08}" for number in range(count)] or ["in"]
     assert sandbox.log[2:] == [
         *[f"write {piece}" for piece in pieces],
-        *([f"cd {parcel.directory} && cat in.* >in && rm ./*.*"] if count else []),
+        *([f"cd {payload.directory} && cat in.* >in && rm ./*.*"] if count else []),
     ]
     assert b"".join(sandbox.files[piece] for piece in pieces) == data[:size]
 
@@ -183,7 +183,7 @@ async def test_variables_are_set_in_the_file_of_the_command() -> None:
         ("in.00000001", FileRefused),
     ],
 )
-async def test_a_parcel_that_fails_is_removed_and_the_command_was_not_run(
+async def test_a_payload_that_fails_is_removed_and_the_command_was_not_run(
     fails: str, kind: type[SandboxError]
 ) -> None:
     sandbox = Sandbox(fails)
@@ -197,7 +197,7 @@ async def test_a_parcel_that_fails_is_removed_and_the_command_was_not_run(
 
 async def send(
     runtime: RuntimeStub, command: str, *, env: dict[str, str], stdin: bytes | None = None
-) -> Prompt:
+) -> CommandResult:
     async with client_over(runtime, pipes=runtime.has_pipes) as client:
         return await client.prompts.send(
             "box",
@@ -246,7 +246,7 @@ async def test_a_command_too_long_for_the_deployed_proxy_goes_ahead(
     assert all(len(json.dumps(body)) < 100_000 for body in runtime.bodies)
     sent = b"".join(runtime.files[name] for name in sorted(runtime.files)).decode()
     assert sent == f"export A={value}; {command}"
-    assert prompt.standing.exit_code == 0
+    assert prompt.status.exit_code == 0
 
 
 async def test_an_input_goes_ahead_of_a_command_of_the_pipe_api() -> None:

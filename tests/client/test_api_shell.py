@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client.api import shell
 from sandbox_client.api.message import Reply
-from sandbox_client.api.runtime import Parcel, SessionRow, Standing, Task, quote, unquoted
+from sandbox_client.api.runtime import CommandStatus, Payload, SessionRow, Task, quote, unquoted
 from sandbox_client.api.shell import LATE, Snapshot
-from sandbox_client.errors import BrokenReply, ProxyFailed
+from sandbox_client.errors import InvalidResponse, ProxyFailed
 
 from tests.client.strategies import some_examples
 from tests.client.stubs import as_reply, executed, typed, unused_session, view_of
@@ -36,25 +36,25 @@ MARK = ": run-1; "
 QUOTED = quote("echo 'a b'")
 LINES = {
     "alone": (Task("echo 'a b'"), typed("echo 'a b'")),
-    "alone, with a parcel": (
-        Task("make", parcel=Parcel(DIRECTORY)),
+    "alone, with a payload": (
+        Task("make", payload=Payload(DIRECTORY)),
         f"{START}{{ {ALONE}{SCRIPT}; }} </dev/null  # make",
     ),
     "alone, with input": (
-        Task("sort", parcel=Parcel(DIRECTORY, has_input=True)),
+        Task("sort", payload=Payload(DIRECTORY, has_input=True)),
         f"{START}{{ {ALONE}{SCRIPT}; }} <{DIRECTORY}/in  # sort",
     ),
     "marked": (Task("echo 'a b'"), f"{MARK}{START}eval {QUOTED} </dev/null"),
-    "marked, with a parcel": (
-        Task("make", parcel=Parcel(DIRECTORY)),
+    "marked, with a payload": (
+        Task("make", payload=Payload(DIRECTORY)),
         f"{MARK}{START}{{ eval {SCRIPT}; }} </dev/null  # make",
     ),
     "marked, with input": (
-        Task("sort", parcel=Parcel(DIRECTORY, has_input=True)),
+        Task("sort", payload=Payload(DIRECTORY, has_input=True)),
         f"{MARK}{START}{{ eval {SCRIPT}; }} <{DIRECTORY}/in  # sort",
     ),
     "too long for a word": (
-        Task("sort", parcel=Parcel(DIRECTORY, is_long=True)),
+        Task("sort", payload=Payload(DIRECTORY, is_long=True)),
         f"{START}{{ {ALONE}{quote(f'eval {SCRIPT}')}; }} </dev/null  # sort",
     ),
     "own": (Task("mkdir -p x", is_own=True), "mkdir -p x"),
@@ -70,17 +70,17 @@ def test_the_line_of_a_task_shows_the_persons_command_again(kind: str) -> None:
 
     assert body == {"id": "s1", "command": line, "timeout": 0.05, "truncate": False}
     seen = shell.read_view(as_reply(view_of(command=line)), mark)
-    assert seen.standing.command == task.command
+    assert seen.status.command == task.command
 
 
 def test_only_the_code_of_a_line_with_a_time_limit_tells_that_it_is_over() -> None:
-    for limit, standing in (
-        (9.0, Standing("timed_out", None, "x")),
-        (None, Standing("completed", LATE, "x")),
+    for limit, status in (
+        (9.0, CommandStatus("timed_out", None, "x")),
+        (None, CommandStatus("completed", LATE, "x")),
     ):
         line = (shell.execute("box", "s1", Task("x", time_limit=limit)).body or {})["command"]
         seen = shell.read_view(as_reply(view_of("", "completed", LATE, command=str(line))))
-        assert seen.standing == standing
+        assert seen.status == status
 
 
 @some_examples
@@ -96,7 +96,7 @@ def test_any_command_is_shown_as_it_was_given(command: str) -> None:
             body = shell.execute("box", "s1", task, mark=mark).body
             assert body is not None
             seen = shell.read_executed(as_reply(executed(command=body["command"])))
-            assert seen.standing.command == command
+            assert seen.status.command == command
 
 
 def test_a_command_in_a_directory_needs_the_directory() -> None:
@@ -137,13 +137,16 @@ def test_a_broken_word_is_shown_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("response", "seen"),
     [
-        (executed("hi\n"), Snapshot(Standing("completed", 0, "x"), "hi\n")),
-        (executed("no such file", 2), Snapshot(Standing("completed", 2, "x"), "no such file")),
-        (executed("", None, "running"), Snapshot(Standing("running", None, "x"), "")),
-        (executed("x", None, "no_change_timeout"), Snapshot(Standing("running", None, "x"), "x")),
-        (executed("x", None, "hard_timeout"), Snapshot(Standing("killed", None, "x"), "x")),
-        (executed("x", -9, "terminated"), Snapshot(Standing("killed", -9, "x"), "x")),
-        (executed("x", None, "something_new"), Snapshot(Standing("running", None, "x"), "x")),
+        (executed("hi\n"), Snapshot(CommandStatus("completed", 0, "x"), "hi\n")),
+        (executed("no such file", 2), Snapshot(CommandStatus("completed", 2, "x"), "no such file")),
+        (executed("", None, "running"), Snapshot(CommandStatus("running", None, "x"), "")),
+        (
+            executed("x", None, "no_change_timeout"),
+            Snapshot(CommandStatus("running", None, "x"), "x"),
+        ),
+        (executed("x", None, "hard_timeout"), Snapshot(CommandStatus("killed", None, "x"), "x")),
+        (executed("x", -9, "terminated"), Snapshot(CommandStatus("killed", -9, "x"), "x")),
+        (executed("x", None, "something_new"), Snapshot(CommandStatus("running", None, "x"), "x")),
     ],
     ids=["done", "failed", "running", "silent", "killed", "terminated", "unknown"],
 )
@@ -177,8 +180,8 @@ def test_a_session_is_read_by_its_last_command(
 ) -> None:
     seen = shell.read_view(as_reply(response))
 
-    assert (seen.standing.state, seen.output, seen.standing.exit_code) == (state, output, code)
-    assert seen.standing.command == ("" if state == "empty" else "make")
+    assert (seen.status.state, seen.output, seen.status.exit_code) == (state, output, code)
+    assert seen.status.command == ("" if state == "empty" else "make")
 
 
 def test_a_marked_command_is_found_and_shown_without_its_mark() -> None:
@@ -186,13 +189,13 @@ def test_a_marked_command_is_found_and_shown_without_its_mark() -> None:
 
     seen = shell.read_view(as_reply(ours), "run-1")
 
-    assert seen == Snapshot(Standing("completed", 3, "make"), "a\n", ": run-1; make")
+    assert seen == Snapshot(CommandStatus("completed", 3, "make"), "a\n", ": run-1; make")
 
 
 def test_a_command_with_another_mark_is_not_ours() -> None:
     others = view_of("b\n", "completed", 0, command=": run-2; make", before=2)
 
-    assert shell.read_view(as_reply(others), "run-1") == Snapshot(Standing("empty"))
+    assert shell.read_view(as_reply(others), "run-1") == Snapshot(CommandStatus("empty"))
 
 
 def test_the_exit_code_is_unknown_after_a_later_command() -> None:
@@ -204,7 +207,7 @@ def test_the_exit_code_is_unknown_after_a_later_command() -> None:
 
     seen = shell.read_view(json_reply({"success": True, "data": data}), "run-1")
 
-    assert seen == Snapshot(Standing("completed", None, "make"), "ours\n", ": run-1; make")
+    assert seen == Snapshot(CommandStatus("completed", None, "make"), "ours\n", ": run-1; make")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +222,7 @@ def test_the_exit_code_is_unknown_after_a_later_command() -> None:
     ],
 )
 def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) -> None:
-    with pytest.raises(BrokenReply, match=words):
+    with pytest.raises(InvalidResponse, match=words):
         shell.read_executed(json_reply(value))
 
 
@@ -233,7 +236,7 @@ def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) 
     ],
 )
 def test_a_view_with_a_wrong_field_names_the_field(data: object, words: str) -> None:
-    with pytest.raises(BrokenReply, match=words):
+    with pytest.raises(InvalidResponse, match=words):
         shell.read_view(json_reply({"success": True, "data": data}))
 
 

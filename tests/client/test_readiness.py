@@ -12,14 +12,14 @@ from sandbox_client import polling
 from sandbox_client.api import sandboxes
 from sandbox_client.api.sandboxes import Sandbox
 from sandbox_client.errors import (
-    BrokenReply,
     DeadlineExceeded,
+    InvalidResponse,
     KeyRejected,
-    NotYours,
     ProxyFailed,
     ProxyUnreachable,
     RateLimited,
     SandboxError,
+    SandboxNotFound,
 )
 from sandbox_client.polling import Timing, intervals
 from sandbox_client.readiness import (
@@ -256,7 +256,7 @@ async def test_a_lasting_retryable_error_is_the_reason_at_the_end(
 
 @pytest.mark.parametrize(
     "fault",
-    [KeyRejected("The API key has expired"), BrokenReply("an HTML page")],
+    [KeyRejected("The API key has expired"), InvalidResponse("an HTML page")],
     ids=lambda fault: type(fault).__name__,
 )
 async def test_a_permanent_error_ends_the_wait_with_the_last_state(
@@ -273,8 +273,8 @@ async def test_a_permanent_error_ends_the_wait_with_the_last_state(
 async def test_a_sandbox_deleted_during_the_wait_is_an_error(
     clock: FakeClock, progress: RecordedProgress
 ) -> None:
-    with pytest.raises(NotYours, match="gone"):
-        await wait(StatusSequence(ALPHA_PENDING, NotYours("gone")), clock, progress)
+    with pytest.raises(SandboxNotFound, match="gone"):
+        await wait(StatusSequence(ALPHA_PENDING, SandboxNotFound("gone")), clock, progress)
 
 
 async def test_each_poll_gets_the_seconds_that_are_left(

@@ -1,4 +1,4 @@
-"""Tasks, sessions and parcels, which both command APIs of the runtime have in common."""
+"""Tasks, sessions and payloads, which both command APIs of the runtime have in common."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from sandbox_client.api import pipes, shell
-from sandbox_client.api.runtime import Parcel, Task, check_task, read_done, remark, without_parcel
-from sandbox_client.errors import BrokenReply, InvalidInput
+from sandbox_client.api.runtime import Payload, Task, check_task, read_done, remark, without_payload
+from sandbox_client.errors import InvalidInput, InvalidResponse
 
 from tests.client.secrecy import is_one_printable_line
 from tests.client.stubs import KEY, as_reply, html_page, succeeded
@@ -81,23 +81,26 @@ def test_every_request_checks_its_session(ask: Callable[[str], Request]) -> None
     ("command", "shown"),
     [("a\n\tb", "a b"), ("make  # all", "make # all"), ("x" * 200, "x" * 119 + "…")],
 )
-def test_the_remark_of_a_parcel_is_the_beginning_of_its_command(command: str, shown: str) -> None:
-    parcel = Parcel('"$HOME"/.remote-sandbox-0123abcd')
+def test_the_remark_of_a_payload_is_the_beginning_of_its_command(command: str, shown: str) -> None:
+    payload = Payload('"$HOME"/.remote-sandbox-0123abcd')
 
-    assert without_parcel(f"eval {parcel.script}{remark(command)}") == shown
-    assert without_parcel(f"ls{remark(command)}") == f"ls{remark(command)}", "no parcel's line"
+    assert without_payload(f"eval {payload.script}{remark(command)}") == shown
+    assert without_payload(f"ls{remark(command)}") == f"ls{remark(command)}", "no payload's line"
 
 
-# Each task, with the parcel's file `in` as its input where it has one, and its output.
+# Each task, with the payload's file `in` as its input where it has one, and its output.
 _TASKS: dict[str, tuple[Task, str]] = {
     "no input": (Task("cat; echo $PAGER $?"), "cat 0\n"),
     "two lines": (Task("echo 'a\nb'\necho c # d"), "a\nb\nc\n"),
     "no option": (Task("-x 2>/dev/null; echo a"), "a\n"),
     "time limit": (Task("echo 'a b'; exit 3", time_limit=20.0), "a b\n"),
-    "parcel": (Task("pwd", parcel=Parcel('"$HOME"/.remote-sandbox-0123abcd')), "got none\n"),
-    "input": (Task("pwd", parcel=Parcel('"$HOME"/.remote-sandbox-0123abcd', True)), "got hello\n"),
+    "payload": (Task("pwd", payload=Payload('"$HOME"/.remote-sandbox-0123abcd')), "got none\n"),
+    "input": (
+        Task("pwd", payload=Payload('"$HOME"/.remote-sandbox-0123abcd', True)),
+        "got hello\n",
+    ),
     "input and time limit": (
-        Task("pwd", parcel=Parcel('"$HOME"/.remote-sandbox-0123abcd', True), time_limit=20.0),
+        Task("pwd", payload=Payload('"$HOME"/.remote-sandbox-0123abcd', True), time_limit=20.0),
         "got hello\n",
     ),
 }
@@ -138,7 +141,7 @@ def test_bash_runs_the_line_of_a_task(kind: str, api: str, tmp_path: Path, open_
     # Sessions of the terminal API have a terminal, this test has none.
     errors = re.sub("bash: (cannot set terminal|no job control).*\n", "", done.stderr)
     assert (done.stdout, errors) == (printed, "")
-    assert directory.exists() == (task.parcel is None)
+    assert directory.exists() == (task.payload is None)
 
 
 def _as_environment(value: object) -> dict[str, str]:
@@ -147,10 +150,10 @@ def _as_environment(value: object) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("api", ["terminal", "pipe"])
-def test_a_command_whose_parcel_is_gone_fails(api: str, tmp_path: Path) -> None:
+def test_a_command_whose_payload_is_gone_fails(api: str, tmp_path: Path) -> None:
     execute = shell.execute if api == "terminal" else pipes.execute
-    parcel = Parcel('"$HOME"/.remote-sandbox-0123abcd', has_input=True)
-    body = execute("box", "s1", Task("pwd", parcel=parcel)).body
+    payload = Payload('"$HOME"/.remote-sandbox-0123abcd', has_input=True)
+    body = execute("box", "s1", Task("pwd", payload=payload)).body
     assert body is not None
 
     done = subprocess.run(
@@ -178,5 +181,5 @@ def test_what_does_not_say_that_it_was_done_is_a_broken_reply(
     response: httpx.Response, words: str
 ) -> None:
     read_done(as_reply(succeeded()))
-    with pytest.raises(BrokenReply, match=words):
+    with pytest.raises(InvalidResponse, match=words):
         read_done(as_reply(response))

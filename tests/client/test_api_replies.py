@@ -13,7 +13,7 @@ from sandbox_client.api.pipes import Piece
 from sandbox_client.api.runtime import SessionRow
 from sandbox_client.api.sandboxes import Sandbox
 from sandbox_client.api.shell import Snapshot
-from sandbox_client.errors import BrokenReply, SandboxError
+from sandbox_client.errors import InvalidResponse, SandboxError
 
 from tests.client.secrecy import assert_presentable
 from tests.client.statuses import ALPHA_NEW, ALPHA_READY, BETA_PAUSED, StatusRow
@@ -84,7 +84,7 @@ def test_a_success_without_a_value_is_read() -> None:
 
 @pytest.mark.parametrize("value", [{}, {"success": False, "message": "no"}, {"success": "true"}])
 def test_a_reply_without_success_is_refused(value: object) -> None:
-    with pytest.raises(BrokenReply, match="without success"):
+    with pytest.raises(InvalidResponse, match="without success"):
         sandboxes.read_done(json_reply(value))
 
 
@@ -104,7 +104,7 @@ def test_a_reply_without_success_is_refused(value: object) -> None:
 def test_a_reply_that_is_no_object_is_described_by_its_form(
     response: httpx.Response, words: str
 ) -> None:
-    with pytest.raises(BrokenReply, match=words) as caught:
+    with pytest.raises(InvalidResponse, match=words) as caught:
         sandboxes.read_sandbox(as_reply(response))
 
     assert "proxyUrl" in caught.value.advice
@@ -112,7 +112,7 @@ def test_a_reply_that_is_no_object_is_described_by_its_form(
 
 @pytest.mark.parametrize("reader", _READERS)
 def test_every_reader_refuses_an_array(reader: str) -> None:
-    with pytest.raises(BrokenReply, match="an array"):
+    with pytest.raises(InvalidResponse, match="an array"):
         _READERS[reader](json_reply([]))
 
 
@@ -138,7 +138,7 @@ def _without(field: str) -> dict[str, object]:
     ],
 )
 def test_a_sandbox_with_a_wrong_field_names_the_field(body: dict[str, object], field: str) -> None:
-    with pytest.raises(BrokenReply, match=f" as {field}, where the contract says "):
+    with pytest.raises(InvalidResponse, match=f" as {field}, where the contract says "):
         sandboxes.read_sandbox(json_reply(body))
 
 
@@ -211,4 +211,4 @@ def test_any_body_is_a_value_or_a_sandbox_error_to_every_reader(body: bytes) -> 
         if isinstance(value, Snapshot):
             value.output.encode()
         if isinstance(value, Piece):
-            "".join(news.text for news in value.news).encode()
+            "".join(chunk.text for chunk in value.chunk).encode()

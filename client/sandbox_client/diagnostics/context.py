@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
     from datetime import datetime
 
-    from sandbox_client.access import Access
     from sandbox_client.api.message import Reply, Request
     from sandbox_client.config import Config
     from sandbox_client.config_file import ConfigFile
     from sandbox_client.errors import SandboxError
     from sandbox_client.http import Proxy
     from sandbox_client.polling import Timing
+    from sandbox_client.provider import ClientProvider
 
     from .finding import Finding
 
@@ -33,13 +33,13 @@ class Sample:
 
 
 @dataclass
-class Patient:
+class DiagnosticContext:
     """What is known so far: what a check needs, the one before it has set.
 
     `now` is this machine's time; what is opened on the way is left to `closing`.
     """
 
-    access: Access
+    provider: ClientProvider
     timing: Timing
     now: Callable[[], datetime]
     closing: AsyncExitStack
@@ -65,6 +65,6 @@ class Check:
     """A check, and the name of the one it cannot do without; `asks` where it takes a while."""
 
     name: str
-    make: Callable[[Patient], Awaitable[Finding]]
+    make: Callable[[DiagnosticContext], Awaitable[Finding]]
     needs: str = ""
     asks: bool = False

@@ -16,7 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Access(Protocol):
+class ClientProvider(Protocol):
     """What a tool or a command works with: the environment, and a client where it leads to one."""
 
     @property
@@ -39,11 +39,11 @@ class Access(Protocol):
 
 def with_client(
     work: Callable[Concatenate[Client, P], Awaitable[T]],
-) -> Callable[Concatenate[Access, P], Awaitable[T]]:
+) -> Callable[Concatenate[ClientProvider, P], Awaitable[T]]:
     """Return `work` as one who has access does it: with the client that is lent."""
 
-    async def done(access: Access, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with access.client() as client:
+    async def done(provider: ClientProvider, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async with provider.client() as client:
             return await work(client, *args, **kwargs)
 
     return done

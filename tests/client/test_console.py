@@ -1,0 +1,97 @@
+"""A command's output and the client's own words on the two standard streams."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from sandbox_client.cli.console import Console
+from sandbox_client.output import OutputChunk
+
+
+@pytest.fixture
+def console() -> Console:
+    console = Console(as_json=False, name="box")
+    console.show_output()
+    return console
+
+
+def test_each_stream_of_a_command_goes_to_its_own(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.on_output(OutputChunk("out\n", 4))
+    console.on_output(OutputChunk("err\x1b[m\n", 7, is_error=True))
+    console.end_output()
+
+    assert capsys.readouterr() == ("out\n", "err\x1b[m\n")
+    assert console.known == (4, 7)
+
+
+def test_a_note_begins_on_a_new_line_with_the_programs_name(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.on_output(OutputChunk("no newline", 10, is_error=True))
+    console.note("it ended")
+    console.note("twice")
+
+    assert capsys.readouterr().err == (
+        "no newline\nremote-sandbox: it ended\nremote-sandbox: twice\n"
+    )
+
+
+def test_a_note_beside_output_on_the_same_terminal_begins_on_a_new_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    console = Console(as_json=False, name="box")
+
+    console.on_output(OutputChunk("no newline", 10))
+    console.note("it ended")
+
+    assert capsys.readouterr() == ("no newline", "\nremote-sandbox: it ended\n")
+
+
+@pytest.mark.parametrize(
+    ("chunk", "words"),
+    [
+        (OutputChunk("z", 8, gone=7), "7 characters of the output are gone"),
+        (OutputChunk("z", 8, gone=7, unit="bytes"), "7 bytes of the output are gone"),
+        (OutputChunk("", 8, gone=None), "some characters of the output are gone"),
+    ],
+    ids=["characters", "bytes", "unknown"],
+)
+def test_output_that_is_gone_is_told_on_standard_error(
+    chunk: OutputChunk, words: str, console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.on_output(chunk)
+    console.end_output()
+
+    out, err = capsys.readouterr()
+    assert out == chunk.text
+    assert err == f"remote-sandbox: {words}: the runtime no longer has them\n"
+
+
+def test_bytes_that_are_no_text_are_counted_over_both_streams(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.on_output(OutputChunk("\ufffd\n", 2))
+    console.on_output(OutputChunk("\ufffd\ufffd\n", 3, is_error=True))
+    console.end_output()
+    console.end_output()
+
+    assert capsys.readouterr().err.count("3 characters of the output may be bytes") == 1
+
+
+def test_as_json_no_output_is_printed_as_it_comes(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(as_json=True, name="box")
+    console.on_output(OutputChunk("\ufffd", 1, gone=3))
+    console.end_output()
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_command_that_follows_names_the_positions_of_both_streams(console: Console) -> None:
+    console.opened("s1", after=2)
+    console.on_output(OutputChunk("err", 3, is_error=True))
+
+    assert console.spell("output") == "`remote-sandbox output -f --after 2 --stderr-after 3 box s1`"
