@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sandbox_client.text import mask_keys, pluralize
 
 from .api import accounts
-from .errors import AlreadyExists, InvalidInput, InvalidResponse, ProxyFailed, ProxyUnreachable
+from .errors import AlreadyExists, InvalidInput, InvalidResponse, ProxyFailed
 
 if TYPE_CHECKING:
     from .api.accounts import User
@@ -88,14 +88,7 @@ class Administration:
         return accounts.read_made_key(await self._change(accounts.make_key(user, name)))
 
     async def _change(self, request: Request) -> Reply:
-        try:
-            return await _ask(self.provider, self.config, request)
-        except ProxyUnreachable as error:
-            error.advice = (
-                "The proxy may have done it all the same. Log in again: a user that is there is"
-                " taken, and a key whose reply was lost can be used by nobody."
-            )
-            raise
+        return await _ask(self.provider, self.config, request)
 
 
 def administration(provider: ClientProvider, config: Config, admin_key: str) -> Administration:

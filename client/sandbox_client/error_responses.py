@@ -1,8 +1,10 @@
-"""What a reply outside 2xx means: a no, a page from something before the proxy, a failure."""
+"""The table of errors for responses outside 2xx, by operation, status and message."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from .errors import (
@@ -23,107 +25,186 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Container
+
     from .api.message import Operation, Reply, Request
 
-_IN_SESSION: set[Operation] = {"execute", "view", "kill"}
-_ON_FILES: set[Operation] = {"read file", "write file", "list files"}
-_NO_ROUTE = "Not Found"  # FastAPI's words: the runtime's, not the proxy's
+_COMMANDS: Collection[Operation] = ("execute", "view", "kill")
+_FILES: Collection[Operation] = ("read file", "write file", "list files")
+_ABOUT_NO_SANDBOX: Collection[Operation] = ("list", "health", "me", "users")
+_CREATE: Final[tuple[Operation]] = ("create",)
+_DELETE: Final[tuple[Operation]] = ("delete",)
+_USERS: Final[tuple[Operation]] = ("users",)
+_SHELL: Collection[Operation] = (*_COMMANDS, "open session", "list sessions", "end session")
+_NOT_FOUND = "Not Found"  # FastAPI's message for an unknown route: the runtime's, not the proxy's
+_CHECK_PATH = "Check the path in proxyUrl: the proxy's routes follow it with /api/."
+_WITHOUT_API = "Make a sandbox with {create} from an image whose runtime has the %s API."
 
-COMMAND_MAY_RUN = (
-    "The command may have run, or may still be running, in the sandbox: look with {sessions} before"
-    " you send it again."
+
+@dataclass(frozen=True)
+class Rule:
+    """A row of the table: the error for some operations, statuses and messages of the proxy.
+
+    `said` is searched in the proxy's message, ignoring case; a rule without it also applies if
+    there is no message. In `message`, {said}, {status} and {name} are replaced. If the proxy's
+    message is `known`, it adds nothing and is left out.
+    """
+
+    error: type[SandboxError]
+    message: str
+    statuses: Container[int]
+    said: str = "."
+    operations: Collection[Operation] = ()
+    known: str = ""
+    advice: str | None = None
+
+    def applies_to(self, request: Request, status: int, said: str) -> bool:
+        """Whether the rule is about this response."""
+        return (
+            status in self.statuses
+            and (not self.operations or request.operation in self.operations)
+            and re.search(self.said, said, re.IGNORECASE) is not None
+        )
+
+
+_ANY = range(-1, 1000)  # whatever httpx lets through
+_SERVER = range(500, 1000)
+
+# The first rule that applies decides.
+RULES = (
+    Rule(
+        KeyRejected,
+        "The API key has expired: {said}",
+        {401},
+        "expired",
+        known="API key has expired",
+    ),
+    Rule(
+        KeyRejected,
+        "The key's user is not active: {said}",
+        {401},
+        "account",
+        known="User account is inactive",
+        advice="Ask the proxy's administrator to activate the user.",
+    ),
+    Rule(KeyRejected, "The API key was revoked: {said}", {401}, "inactive"),
+    Rule(KeyRejected, "The proxy does not know the API key: {said}", {401}),
+    Rule(AdminKeyRejected, "The proxy does not accept the admin key: {said}", {403}, ".", _USERS),
+    # The deployed proxy answers 500 if there is no room.
+    Rule(QuotaReached, "No room for sandbox '{name}': {said}", {403, *_SERVER}, "quota", _CREATE),
+    Rule(
+        NotReady,
+        "Sandbox '{name}' is not ready: {said}",
+        {503},
+        "not ready",
+        known="Sandbox not ready",
+    ),
+    Rule(ProxyFailed, "The proxy failed ({status}): {said}", _SERVER),
+    Rule(ProxyFailed, "The proxy answered {status} with {form}", _SERVER, ""),
+    Rule(RateLimited, "The proxy asks for fewer requests: {said}", {429}),
+    Rule(RateLimited, "The proxy asks for fewer requests: too many requests", {429}, ""),
+    Rule(InvalidResponse, "The proxy answered {status} with {form}", _ANY, "^$"),
+    Rule(
+        SessionBusy,
+        "Sandbox '{name}' cannot take the command now: {said}",
+        {409},
+        "session",
+        _COMMANDS,
+    ),
+    Rule(
+        SessionNotFound, "Sandbox '{name}' has no such session: {said}", {404}, "session", _COMMANDS
+    ),
+    Rule(
+        ProxyRefused,
+        "The proxy refused the request ({status}): {said}",
+        _ANY,
+        "session",
+        _COMMANDS,
+    ),
+    Rule(
+        AlreadyExists,
+        "The name '{name}' is taken: {said}",
+        {409},
+        known="Sandbox '{name}' already exists",
+    ),
+    Rule(
+        InvalidResponse, "The proxy has no such route: {said}", {404}, "^Route ", advice=_CHECK_PATH
+    ),
+    Rule(
+        InvalidResponse,
+        "The proxy has no such route: {said}",
+        {404},
+        operations=("create", *_ABOUT_NO_SANDBOX),
+        advice=_CHECK_PATH,
+    ),
+    Rule(
+        ProxyRefused,
+        "The proxy refused the request ({status}): {said}",
+        _ANY,
+        operations=("create", *_ABOUT_NO_SANDBOX),
+    ),
+    Rule(
+        NoSuchAPI,
+        "The runtime of sandbox '{name}' has no file API: {said}",
+        {404},
+        f"^{_NOT_FOUND}$",
+        _FILES,
+        advice=_WITHOUT_API % "file",
+    ),
+    Rule(
+        NoSuchAPI,
+        "The runtime of sandbox '{name}' has no shell API: {said}",
+        {404},
+        f"^{_NOT_FOUND}$",
+        _SHELL,
+        advice=_WITHOUT_API % "shell",
+    ),
+    Rule(
+        SandboxNotFound,
+        "No sandbox '{name}' of yours: {said}",
+        {403, 404},
+        operations=_DELETE,
+        advice="It may have been deleted before. See yours with {list}.",
+    ),
+    Rule(SandboxNotFound, "No sandbox '{name}' of yours: {said}", {403, 404}),
+    Rule(ProxyRefused, "The proxy refused the request ({status}): {said}", _ANY),
 )
 
 
-def refusal(request: Request, reply: Reply) -> SandboxError:
-    """Return the error that a reply outside 2xx means."""
-    said = reply.words()
+def error_from_response(request: Request, reply: Reply) -> SandboxError:
+    """Return the error for a response outside 2xx."""
     if 300 <= reply.status < 400:
         return _redirected(reply)
-    if reply.status == 401 and said:
-        return _key_rejected(said)
-    if request.operation == "users" and reply.status == 403 and said:
-        return AdminKeyRejected(f"The proxy does not accept the admin key: {said}")
-    if reply.status >= 500:
-        return _failed(request, reply, said)
-    if reply.status == 429:
-        return _rate_limited(reply, said or "too many requests")
-    if not said:
-        return InvalidResponse(f"The proxy answered {reply.status} with {_form(reply)}")
-    return _refused(request, reply, said)
-
-
-def _refused(request: Request, reply: Reply, said: str) -> SandboxError:
-    about = f"'{request.sandbox}'"
-    if request.operation in _IN_SESSION and "session" in said.lower():
-        return _about_session(request, reply, said)
-    if reply.status == 409:
-        known = f"Sandbox {about} already exists"
-        return AlreadyExists(_told(f"The name {about} is taken", said, known))
-    if request.operation == "create" and reply.status == 403 and "quota" in said.lower():
-        return QuotaReached(f"No room for sandbox {about}: {said}")
-    if (reply.status == 404 and said.startswith("Route ")) or not request.sandbox:
-        return _misplaced(reply, said)
-    if request.operation == "create":
-        return _misplaced(reply, said)
-    if reply.status == 404 and said == _NO_ROUTE:
-        return _no_such_api(request)
-    if reply.status in {403, 404}:
-        return SandboxNotFound(f"No sandbox {about} of yours: {said}")
-    return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
-
-
-def _about_session(request: Request, reply: Reply, said: str) -> SandboxError:
-    where = f"Sandbox '{request.sandbox}'"
-    if reply.status == 409:
-        return SessionBusy(f"{where} cannot take the command now: {said}")
-    if reply.status == 404:
-        return SessionNotFound(f"{where} has no such session: {said}")
-    return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
-
-
-def _no_such_api(request: Request) -> SandboxError:
-    part = "file" if request.operation in _ON_FILES else "shell"
-    return NoSuchAPI(
-        f"The runtime of sandbox '{request.sandbox}' has no {part} API: {_NO_ROUTE}",
-        advice=f"Make a sandbox with {{create}} from an image whose runtime has the {part} API.",
+    said = reply.words()
+    rule = next(each for each in RULES if each.applies_to(request, reply.status, said))
+    is_failure = rule.error is ProxyFailed
+    return rule.error(
+        _message(rule, request, reply, said),
+        advice=_advice(rule, request, reply),
+        retryable=False if is_failure and request.if_lost else None,
+        retry_after=reply.retry_after if rule.error in {ProxyFailed, RateLimited} else None,
+        status=reply.status if is_failure else None,
     )
 
 
-def _rate_limited(reply: Reply, said: str) -> SandboxError:
-    advice = None
-    if reply.retry_after is not None:
-        advice = f"Wait {reply.retry_after:g} s, as the proxy asks, then try again."
-    return RateLimited(
-        f"The proxy asks for fewer requests: {said}", advice=advice, retry_after=reply.retry_after
+def _message(rule: Rule, request: Request, reply: Reply, said: str) -> str:
+    template = rule.message
+    if rule.known and said == rule.known.format(name=request.sandbox):
+        template = template.removesuffix(": {said}")
+    return template.format(
+        said=said, status=reply.status, name=request.sandbox, form=_form_without_message(reply)
     )
 
 
-def _misplaced(reply: Reply, said: str) -> SandboxError:
-    if reply.status == 404:
-        return InvalidResponse(
-            f"The proxy has no such route: {said}",
-            advice="Check the path in proxyUrl: the proxy's routes follow it with /api/.",
-        )
-    return ProxyRefused(f"The proxy refused the request ({reply.status}): {said}")
+def _advice(rule: Rule, request: Request, reply: Reply) -> str | None:
+    if rule.error is RateLimited and reply.retry_after is not None:
+        return f"Wait {reply.retry_after:g} s, as the proxy asks, then try again."
+    if rule.error is ProxyFailed and request.if_lost:
+        return f"{request.if_lost} If it keeps failing, tell the administrator."
+    return rule.advice
 
 
-def _failed(request: Request, reply: Reply, said: str) -> SandboxError:
-    if request.operation == "create" and "quota" in said.lower():
-        # The deployed proxy answers 500 here.
-        return QuotaReached(f"No room for sandbox '{request.sandbox}': {said}")
-    if reply.status == 503 and "not ready" in said.lower():
-        ours = f"Sandbox '{request.sandbox}' is not ready"
-        return NotReady(_told(ours, said, "Sandbox not ready"))
-    words = f"The proxy failed ({reply.status}): {said}"
-    if not said:
-        words = f"The proxy answered {reply.status} with {_form(reply)}"
-    if request.operation == "execute":
-        return ProxyFailed(words, advice=COMMAND_MAY_RUN, retryable=False, status=reply.status)
-    return ProxyFailed(words, retry_after=reply.retry_after, status=reply.status)
-
-
-def _form(reply: Reply) -> str:
+def _form_without_message(reply: Reply) -> str:
     try:
         reply.json()
     except InvalidResponse:
@@ -144,22 +225,3 @@ def _redirected(reply: Reply) -> SandboxError:
         " goes to proxyUrl and nowhere else",
         advice="Put the address that really answers into proxyUrl, with https:// if it asks so.",
     )
-
-
-def _key_rejected(said: str) -> SandboxError:
-    lower = said.lower()
-    if "expired" in lower:
-        return KeyRejected(_told("The API key has expired", said, "API key has expired"))
-    if "account" in lower:
-        return KeyRejected(
-            _told("The key's user is not active", said, "User account is inactive"),
-            advice="Ask the proxy's administrator to activate the user.",
-        )
-    if "inactive" in lower:
-        return KeyRejected(f"The API key was revoked: {said}")
-    return KeyRejected(f"The proxy does not know the API key: {said}")
-
-
-def _told(ours: str, said: str, known: str) -> str:
-    """Return our words with the proxy's, unless those are the `known` ones and say no more."""
-    return ours if said == known else f"{ours}: {said}"

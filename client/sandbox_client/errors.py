@@ -43,6 +43,7 @@ from sandbox_client.text import mask_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
 Verb = Literal[
     "create",
@@ -66,19 +67,18 @@ _VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
 
 
 class SandboxError(Exception):
-    """Say what happened, whose fault it is and what to do next.
+    """An error with its cause and the next step; frozen once it is made.
 
-    `advice` names verbs in braces (`{resume}`), which `next_step` turns into the words of the
-    face that shows it: a tool's name for a model, a command line for a person.
-    `printed` is what a command had printed before the error.
-    `retryable` says that the same request may succeed later without a change by anybody,
-    `retry_after` in how many seconds, where the proxy says so; `status` is the HTTP status.
+    `advice` names verbs in braces (`{resume}`); `presentation` replaces them by a tool's name or a
+    command line. `retryable` says that the same request may succeed later, `retry_after` in how
+    many seconds if the proxy says so. `status` is the HTTP status. `session` is where the command
+    in question runs, and `printed` its output before the error. `not_done` says that something was
+    certainly not done.
     """
 
     fault: ClassVar[str] = "unknown."
     advice: str = ""
     retryable: bool = False
-    printed: str = ""
 
     def __init__(
         self,
@@ -88,19 +88,55 @@ class SandboxError(Exception):
         retryable: bool | None = None,
         retry_after: float | None = None,
         status: int | None = None,
+        session: str = "",
+        printed: str = "",
+        not_done: str = "",
     ) -> None:
         self.message = mask_keys(message)
         super().__init__(self.message)
         self.retry_after = retry_after
         self.status = status
+        self.session = session
+        self.printed = printed
+        self.not_done = not_done
         if advice is not None:
             self.advice = advice
         if retryable is not None:
             self.retryable = retryable
+        self._is_frozen = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if getattr(self, "_is_frozen", False) and not name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__} is frozen: use `but` for a changed copy")
+        super().__setattr__(name, value)
+
+    def but(
+        self,
+        *,
+        advice: str | None = None,
+        session: str | None = None,
+        printed: str | None = None,
+        not_done: str | None = None,
+    ) -> Self:
+        """Return a copy with other details."""
+        copy = type(self)(
+            self.message,
+            advice=self.advice if advice is None else advice,
+            retryable=self.retryable,
+            retry_after=self.retry_after,
+            status=self.status,
+            session=self.session if session is None else session,
+            printed=self.printed if printed is None else printed,
+            not_done=self.not_done if not_done is None else not_done,
+        )
+        copy.__cause__, copy.__traceback__ = self.__cause__, self.__traceback__
+        return copy
 
     def next_step(self, spell: Callable[[Verb], str]) -> str:
         """Return the advice with each verb spelled by `spell`."""
-        return format_verbs(self.advice, spell)
+        steps = [self.not_done, self.advice]
+        steps += [f"The command's session is '{self.session}'."] if self.session else []
+        return format_verbs(" ".join(filter(None, steps)), spell)
 
     def explain(self, spell: Callable[[Verb], str]) -> str:
         """Return the whole story in three labelled lines."""

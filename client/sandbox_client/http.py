@@ -7,6 +7,7 @@ proxies nor .netrc are taken from the environment.
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import ssl
 from typing import TYPE_CHECKING, cast
@@ -17,7 +18,7 @@ import tenacity
 
 from . import tls
 from .api.message import Reply
-from .error_responses import COMMAND_MAY_RUN, refusal
+from .error_responses import error_from_response
 from .errors import (
     ConfigError,
     DeadlineExceeded,
@@ -28,6 +29,7 @@ from .errors import (
     RateLimited,
     SandboxError,
 )
+from .polling import backoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
@@ -36,19 +38,11 @@ if TYPE_CHECKING:
     from .api.message import Request
     from .config import Config
 
-READ_DEADLINE = 20.0  # seconds, retries included
-CHANGE_DEADLINE = 30.0
-OUTPUT_DEADLINE = 120.0  # an output of megabytes on a slow line, as long as it keeps coming
-LONGEST_POLL = 25.0  # seconds: less than the patience of load balancers
+LONGEST_POLL = 25.0  # seconds: load balancers end requests that take much longer
 POLLS_AT_ONCE = 64  # of httpx's 100 connections
 CONNECT_TIMEOUT = 5.0
-OUTPUT_TIMEOUT = 10.0  # seconds without a byte of it
 MAX_ATTEMPTS = 4
-MAX_RETRY_AFTER = 10.0  # seconds; a longer wait is the person's to decide
-MAX_REPLY_BYTES = 8 * 1024 * 1024
-# Of a terminal, the runtime keeps ten million characters, sends them twice, and spells some of them
-# with six. Of a stream with pipes it may keep some hundred million.
-MAX_OUTPUT_BYTES = 512 * 1024 * 1024
+MAX_RETRY_AFTER = 10.0  # seconds; the caller decides about a longer wait
 
 
 class LongPolls:
@@ -71,7 +65,8 @@ class LongPolls:
 class Proxy:
     """Talk to the proxy that `config` names, with its key.
 
-    `transport` and `sleep` (seconds) are passed in where no network or no time shall be spent.
+    Tests pass a `transport` without a network, a `sleep` (seconds) that takes no time, and a
+    `random` number from 0 to 1 for the jitter.
     """
 
     def __init__(
@@ -80,9 +75,11 @@ class Proxy:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        random: Callable[[], float] = random.random,
     ) -> None:
         self.config = config
         self._sleep = sleep
+        self._random = random
         self.long_polls = LongPolls()
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity"} | _authorization(config),
@@ -107,31 +104,37 @@ class Proxy:
     async def send(
         self, request: Request, *, deadline: float | None = None, attempts: int = MAX_ATTEMPTS
     ) -> Reply:
-        """Send `request` and return the 2xx reply; `deadline` shortens the verb's own (seconds).
+        """Send a request and return the response with a 2xx status.
 
-        What is repeatable is repeated after a connection fault, 429, 502, 503 and 504, until there
-        were `attempts`.
+        `deadline` in seconds shortens that of the request. A repeatable request is sent up to
+        `attempts` times: after a connection fault, 429, 502, 503 and 504.
 
         Raises:
-            SandboxError: no reply came, or it says no.
+            SandboxError: there is no response, or one with another status.
         """
-        limit = _deadline(request)
-        if deadline is not None:
-            limit = min(limit, deadline)
+        limit = request.deadline if deadline is None else min(request.deadline, deadline)
         try:
             with anyio.fail_after(limit):
                 return await self._attempt(request, attempts)
         except TimeoutError:
-            raise _too_late(request, limit) from None
+            message = f"The proxy did not answer within {limit:g} s (time-out)"
+            raise _lost(request, DeadlineExceeded, message) from None
 
     async def _attempt(self, request: Request, attempts: int) -> Reply:
         if not request.repeatable:
             return await self._once(request)
+        delays = backoff(random=self._random)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.retry_after if isinstance(error, SandboxError) else None
+            return next(delays) if asked is None else asked
+
         retrying = tenacity.AsyncRetrying(
             sleep=self._sleep,
-            retry=tenacity.retry_if_exception(_is_passing),
+            retry=tenacity.retry_if_exception(_is_transient),
             stop=tenacity.stop_after_attempt(attempts),
-            wait=_wait,
+            wait=wait,
             reraise=True,
         )
         return await retrying(self._once, request)
@@ -151,7 +154,7 @@ class Proxy:
                 )
         if 200 <= reply.status < 300:
             return reply
-        raise refusal(request, reply)
+        raise error_from_response(request, reply)
 
 
 def _authorization(config: Config) -> dict[str, str]:
@@ -160,9 +163,7 @@ def _authorization(config: Config) -> dict[str, str]:
 
 
 def _build(client: httpx.AsyncClient, request: Request, url: str) -> httpx.Request:
-    has_output = request.operation in {"view", "execute"}
-    idle = OUTPUT_TIMEOUT + request.wait if has_output else None
-    timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT, read=idle)
+    timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT, read=request.idle_timeout)
     try:
         return client.build_request(request.method, url, json=request.body, timeout=timeout)
     except UnicodeError as exc:  # of an international name; httpx lets it pass
@@ -174,71 +175,48 @@ async def _take_location(response: httpx.Response) -> None:
     response.extensions["location"] = response.headers.pop("location", "")
 
 
-def _deadline(request: Request) -> float:
-    if request.operation in {"view", "execute"}:
-        return OUTPUT_DEADLINE
-    return READ_DEADLINE if request.repeatable else CHANGE_DEADLINE
-
-
 async def _read(response: httpx.Response, request: Request) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
-        # Not undone: a few compressed bytes can become more than there is memory for.
-        error = InvalidResponse("The proxy's reply is compressed, which was not asked for")
-        raise _after_sending(request, error)
-    limit = MAX_OUTPUT_BYTES if request.operation == "view" else MAX_REPLY_BYTES
+        # Not decompressed: a few compressed bytes can become more than there is memory for.
+        message = "The proxy's reply is compressed, which was not asked for"
+        raise _lost(request, InvalidResponse, message)
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > limit:
-            error = InvalidResponse(
-                f"The proxy's reply is larger than {limit} bytes",
+        if len(body) > request.max_bytes:
+            raise _lost(
+                request,
+                InvalidResponse,
+                f"The proxy's reply is larger than {request.max_bytes} bytes",
                 advice="Ask for less at once: some lines of a file, or the end of an output.",
             )
-            raise _after_sending(request, error)
     return bytes(body)
 
 
 def _seconds(header: str) -> float | None:
-    """Read Retry-After in its form that counts seconds; its dates are rare and clocks differ."""
+    """Return the seconds of a Retry-After header; None for a date, as clocks differ."""
     return float(header) if header.isascii() and header.isdigit() and len(header) < 6 else None
 
 
-def _is_passing(error: BaseException) -> bool:
-    """Whether what met `error` may meet something else soon."""
-    if isinstance(error, DeadlineExceeded):
+def _is_transient(error: BaseException) -> bool:
+    """Whether another attempt may succeed soon."""
+    if not isinstance(error, SandboxError) or isinstance(error, DeadlineExceeded):
         return False
-    if isinstance(error, SandboxError) and (error.retry_after or 0) > MAX_RETRY_AFTER:
+    if (error.retry_after or 0) > MAX_RETRY_AFTER:
         return False
     if isinstance(error, ProxyFailed):
         return error.status in {502, 503, 504}
     return isinstance(error, ProxyUnreachable | RateLimited) and error.retryable
 
 
-_backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=2.0, jitter=0.25)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, SandboxError) else None
-    return _backoff(state) if asked is None else asked
-
-
-def _too_late(request: Request, limit: float) -> SandboxError:
-    error = DeadlineExceeded(f"The proxy did not answer within {limit:g} s (time-out)")
-    return _after_sending(request, error)
-
-
-def _after_sending(request: Request, error: SandboxError) -> SandboxError:
-    """Return `error` with the advice for a request that may have had its effect."""
-    if request.operation == "execute":
-        error.advice = COMMAND_MAY_RUN
-        error.retryable = False
-    elif not request.repeatable:
-        error.advice = (
-            "The proxy may have done it all the same: look with {list} before you repeat it. "
-            + error.advice
-        )
-    return error
+def _lost(
+    request: Request, kind: type[SandboxError], message: str, *, advice: str = ""
+) -> SandboxError:
+    """Return the error for a request that was sent and has no usable response."""
+    step = advice or kind.advice
+    if request.if_lost:
+        return kind(message, advice=f"{request.if_lost} {step}", retryable=False)
+    return kind(message, advice=step)
 
 
 @contextlib.contextmanager
@@ -251,36 +229,37 @@ def _translated(request: Request, url: str) -> Generator[None]:
             advice='Write it like "https://proxy.example.com".',
         ) from None
     except httpx.HTTPError as exc:
-        error = _fault(exc, httpx.URL(url))
-        if not isinstance(error, NotSent):
-            _after_sending(request, error)
-        raise error from exc
+        raise _fault(exc, httpx.URL(url), request) from exc
 
 
-def _fault(exc: httpx.HTTPError, url: httpx.URL) -> SandboxError:
-    """Return what an exception of httpx means to a person."""
+def _fault(exc: httpx.HTTPError, url: httpx.URL, request: Request) -> SandboxError:
+    """Return the error for an exception of httpx."""
     where = f"{url.scheme}://{url.netloc.decode()}"
     match exc:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return NotSent(
                 f"Connecting to {where} took longer than {CONNECT_TIMEOUT:g} s (time-out)"
             )
-        case httpx.TimeoutException():
-            return DeadlineExceeded(f"{where} did not answer in time (time-out)")
         case httpx.ConnectError() | httpx.UnsupportedProtocol() | httpx.ProxyError():
             return _connection_fault(exc, where)
+        case httpx.TimeoutException():
+            return _lost(request, DeadlineExceeded, f"{where} did not answer in time (time-out)")
         case httpx.RemoteProtocolError():
-            return ProxyUnreachable(
+            return _lost(
+                request,
+                ProxyUnreachable,
                 f"{where} ended the connection, or does not speak HTTP",
                 advice="Check the scheme (http or https) and the port in proxyUrl, and that the"
                 " proxy runs.",
             )
         case httpx.DecodingError():
-            return InvalidResponse(f"{where} sent a body whose compression cannot be undone")
+            message = f"{where} sent a body whose compression cannot be undone"
+            return _lost(request, InvalidResponse, message)
         case httpx.NetworkError():
-            return ProxyUnreachable(f"The connection to {where} broke")
+            return _lost(request, ProxyUnreachable, f"The connection to {where} broke")
         case _:
-            return InvalidResponse(f"{where} answered in a way that cannot be read")
+            message = f"{where} answered in a way that cannot be read"
+            return _lost(request, InvalidResponse, message)
 
 
 def _connection_fault(exc: httpx.HTTPError, where: str) -> SandboxError:

@@ -1,8 +1,9 @@
-"""Waiting for an answer: what time is, how often to look, and telling how it goes on."""
+"""Wait: the clock, the delays between attempts, and progress reports meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import time
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ import anyio
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
-FIRST_INTERVAL = 0.25  # seconds
-LONGEST_INTERVAL = 2.0
-JITTER = 0.2  # of an interval
+FIRST_DELAY = 0.25  # seconds
+LONGEST_DELAY = 2.0
+JITTER = 0.2  # of a delay
 REPORT_INTERVAL = 1.5  # seconds: a report comes at least every two, however busy the machine is
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How time passes: `clock` and `sleep` in seconds, `random` from 0 to 1, `now` in UTC."""
+    """The clock of all waits, in seconds; `random` is from 0 to 1, and `now` in UTC."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
@@ -31,18 +32,22 @@ class Timing:
 
 
 class ProgressCallback(Protocol):
-    """Told of a wait as it goes on."""
+    """Receive the progress of a wait."""
 
     async def __call__(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Take the seconds gone, the seconds at most where they are known, and the reason."""
+        """Receive the seconds so far, the most seconds if there is a limit, and the reason."""
+
+
+async def ignore_progress(_elapsed: float, _limit: float | None, _reason: str) -> None:
+    """Ignore the progress of a wait."""
 
 
 @contextlib.asynccontextmanager
-async def periodic_progress(tell: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
-    """Call `tell` at least every two seconds for as long as the body waits for an answer."""
+async def periodic_progress(report: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    """Call `report` at least every two seconds until the body ends."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_tick, tell)
+        tasks.start_soon(_repeat, report)
         try:
             yield
         except Exception as error:  # noqa: BLE001  # raised below: a task group would wrap it
@@ -52,16 +57,22 @@ async def periodic_progress(tell: Callable[[], Awaitable[None]]) -> AsyncGenerat
         raise failure
 
 
-async def _tick(tell: Callable[[], Awaitable[None]]) -> None:
+async def _repeat(report: Callable[[], Awaitable[None]]) -> None:
     while True:
-        # Real time, whatever clock the waits are on: an answer takes that too.
+        # Real time, even if the waits use another clock: a response takes real time, too.
         await anyio.sleep(REPORT_INTERVAL)
-        await tell()
+        await report()
 
 
-def intervals(random: Callable[[], float]) -> Iterator[float]:
-    """Yield the seconds between polls: from 0.25 up to 2, each with up to a fifth of jitter."""
-    interval = FIRST_INTERVAL
-    while True:
-        yield interval * (1 + JITTER * random())
-        interval = min(LONGEST_INTERVAL / (1 + JITTER), interval * 1.5)
+def backoff(
+    first: float = FIRST_DELAY,
+    longest: float = LONGEST_DELAY,
+    random: Callable[[], float] = lambda: 0.0,
+) -> Iterator[float]:
+    """Yield the seconds between attempts: twice as many each time, less up to a fifth of jitter.
+
+    The only backoff of the client: for retries of requests, waits for a state, and looks at a
+    command.
+    """
+    for attempt in itertools.count():
+        yield min(first * 2.0 ** min(attempt, 32), longest) * (1 - JITTER * random())

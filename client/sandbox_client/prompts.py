@@ -31,12 +31,12 @@ from .errors import (
 )
 from .execution import payload
 from .execution.cancellation import Cancellation
-from .execution.follower import INSTANT, OutputFollower, OutputListener, pauses
+from .execution.follower import FIRST_LOOK, INSTANT, LONGEST_PAUSE, OutputFollower, OutputListener
 from .execution.pipes import PipeCommand
 from .execution.terminal import TerminalCommand, busy
 from .masking import masked
 from .output import Output
-from .polling import Timing, periodic_progress
+from .polling import Timing, backoff, periodic_progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -259,8 +259,8 @@ class Prompts:
             try:
                 await cancellation.run(signals)
             except SandboxError as error:
-                error.printed = self._prompt(remote, follower).printed
-                raise remote.with_session(error) from None
+                printed = self._prompt(remote, follower).printed
+                raise error.but(session=session, printed=printed) from None
         sent = tuple(cancellation.sent)
         prompt = replace(self._prompt(remote, follower), unseen=cancellation.unseen)
         return replace(prompt, signals=sent, was_over=not sent)
@@ -415,15 +415,15 @@ class Prompts:
         is_enough: Callable[[RemoteCommand], bool],
     ) -> CommandResult:
         """Wait until it is enough or the time is over; a passing fault only delays the news."""
-        for pause in pauses():
+        for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
             if is_enough(remote) or follower.left < INSTANT:
                 break
             try:
                 await remote.wait(pause)
             except SandboxError as error:
                 if not error.retryable:
-                    error.printed = self._prompt(remote, follower).printed
-                    raise remote.with_session(error) from None
+                    printed = self._prompt(remote, follower).printed
+                    raise error.but(session=remote.session, printed=printed) from None
                 follower.unseen = error.message
             else:
                 follower.unseen = ""

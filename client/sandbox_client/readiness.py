@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from .errors import SandboxError, SandboxNotFound
-from .polling import intervals, periodic_progress
+from .polling import backoff, periodic_progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,7 +96,7 @@ async def wait_for_state(
     async def tell() -> None:
         await report(timing.clock() - start, deadline, reason)
 
-    for usual in intervals(timing.random):
+    for usual in backoff(random=timing.random):
         interval = usual
         over = False
         try:
@@ -119,4 +119,4 @@ async def wait_for_state(
         if over or waited >= deadline:
             return WaitResult(reached=False, waited=waited, reason=reason, sandbox=seen)
         await timing.sleep(min(interval, deadline - waited))
-    raise AssertionError  # pragma: no cover  # the intervals never end
+    raise AssertionError  # pragma: no cover  # the backoff never ends

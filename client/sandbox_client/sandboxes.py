@@ -23,7 +23,7 @@ from .errors import (
     SandboxFailed,
     SandboxNotFound,
 )
-from .polling import Timing, intervals
+from .polling import Timing, backoff
 from .readiness import (
     PAUSE_DEADLINE,
     READY_DEADLINE,
@@ -145,11 +145,7 @@ class Sandboxes:
         Raises:
             SandboxNotFound: there is none, or none any more.
         """
-        try:
-            done = await self._change(sandboxes.delete(name), _read_done, lambda seen: seen is None)
-        except SandboxNotFound as error:
-            error.advice = "It may have been deleted before. See yours with {list}."
-            raise
+        done = await self._change(sandboxes.delete(name), _read_done, lambda seen: seen is None)
         return done is not None
 
     async def pause(self, name: str, *, report: ProgressCallback) -> WaitResult:
@@ -224,7 +220,7 @@ class Sandboxes:
     async def _confirm_applied(self, name: str, is_done: Callable[[Sandbox | None], bool]) -> bool:
         """Look whether a change came about, for as long as it may take to show."""
         start = self.timing.clock()
-        for interval in intervals(self.timing.random):
+        for interval in backoff(random=self.timing.random):
             seen: Sandbox | None = None
             try:
                 seen = await self.status(name, deadline=LOST_DEADLINE)
@@ -238,7 +234,7 @@ class Sandboxes:
             if self.timing.clock() - start >= LOST_DEADLINE:
                 return False
             await self.timing.sleep(interval)
-        raise AssertionError  # pragma: no cover  # the intervals never end
+        raise AssertionError  # pragma: no cover  # the backoff never ends
 
     async def _existing(self, name: str, error: AlreadyExists) -> AlreadyExists:
         """Return the error with the state of the sandbox that has the name."""
@@ -278,7 +274,7 @@ class Sandboxes:
         Right after a pause the proxy refuses commands while its status is still the old one.
         """
         sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
-        for interval in itertools.islice(intervals(self.timing.random), SETTLING_LOOKS):
+        for interval in itertools.islice(backoff(random=self.timing.random), SETTLING_LOOKS):
             if state_of(sandbox) is not State.READY:
                 break
             await self.timing.sleep(interval)

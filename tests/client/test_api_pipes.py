@@ -101,10 +101,6 @@ def test_the_requests_of_the_pipe_api(kind: str) -> None:
     assert request.repeatable == (kind.partition(" ")[0] in {"open", "output", "list"})
 
 
-def test_a_long_poll_tells_the_transport_how_long_it_waits() -> None:
-    assert pipes.output("box", "s1", 0, 0, wait=25.0).wait == 25.0
-
-
 def test_both_streams_of_an_ended_command_are_read() -> None:
     piece = pipes.read_executed(as_reply(piped("é\n", "oh\n", 3)))
 

@@ -326,7 +326,7 @@ def test_create_prints_each_new_reason(terminal: Terminal) -> None:
     terminal.run("create", "box", answers=answers)
 
     assert terminal.code == 0
-    assert terminal.out == "box was created from aio:1 and is ready after 1.2 s\n"
+    assert terminal.out == "box was created from aio:1 and is ready after 1.8 s\n"
     pending, starting = terminal.err.splitlines()
     assert pending == "  0.0 s  pending: Pod exists with phase: Pending; Service Exists"
     assert "starting: Pod is Running but not Ready" in starting

@@ -54,6 +54,21 @@ def test_an_errors_own_advice_replaces_the_one_of_its_class() -> None:
     assert ProxyUnreachable.retryable
 
 
+def test_an_error_is_frozen_and_has_changed_copies() -> None:
+    error = ProxyUnreachable("no", advice="Ask {status}.", status=502, retry_after=1.0)
+
+    with pytest.raises(AttributeError, match="ProxyUnreachable is frozen"):
+        error.advice = "Ask nobody."
+    copy = error.but(not_done="The command was not run.", session="s1", printed="hi")
+
+    assert type(copy) is ProxyUnreachable
+    assert (copy.message, copy.status, copy.retry_after) == ("no", 502, 1.0)
+    assert copy.next_step(format_verb) == (
+        "The command was not run. Ask <status>. The command's session is 's1'."
+    )
+    assert (error.session, error.printed) == ("", "")
+
+
 @pytest.mark.parametrize("text", ["{nonsense}", "{}", "{", "{Delete}", "{delete", "{{x}}"])
 def test_text_in_braces_that_is_no_verb_is_kept(text: str) -> None:
     assert format_verbs(text, format_verb) == text

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client import http, polling
+from sandbox_client import polling
+from sandbox_client.api.message import MAX_REPLY_BYTES
 from sandbox_client.api.runtime import SIGNALS, CommandStatus
 from sandbox_client.client import Client
 from sandbox_client.errors import (
@@ -80,7 +81,7 @@ LOST: dict[str, Answer] = {
     "cut": httpx.RemoteProtocolError("Server disconnected"),
     "no JSON": httpx.Response(200, text="ok"),
     "no status": httpx.Response(200, json={"success": True, "data": {}}),
-    "too large": httpx.Response(200, content=b"x" * (http.MAX_REPLY_BYTES + 1)),
+    "too large": httpx.Response(200, content=b"x" * (MAX_REPLY_BYTES + 1)),
 }
 in_both_profiles = pytest.mark.parametrize("profile", PROFILES, ids=lambda it: str(it.name))
 
@@ -527,7 +528,7 @@ async def test_a_pause_during_a_command_ends_the_wait_and_names_the_session(
     with pytest.raises(Paused, match="no result") as caught:
         await send(proxy)
 
-    assert SESSION in caught.value.advice
+    assert caught.value.session == SESSION
 
 
 async def test_progress_shows_the_last_line_of_the_output(

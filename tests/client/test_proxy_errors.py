@@ -14,9 +14,8 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import http
 from sandbox_client.api import pipes, sandboxes, shell
-from sandbox_client.api.runtime import Task
+from sandbox_client.api.runtime import OUTPUT_IDLE_TIMEOUT, Task
 from sandbox_client.errors import (
     AlreadyExists,
     ConfigError,
@@ -364,20 +363,10 @@ async def test_a_request_without_a_reply_ends_at_its_deadline(request_: Request)
             await proxy.send(request_, deadline=0.01)
 
 
-@pytest.mark.parametrize(
-    ("request_", "constant"),
-    [(STATUS, "READ_DEADLINE"), (DELETE, "CHANGE_DEADLINE"), (PROMPT, "OUTPUT_DEADLINE")],
-    ids=["GET", "DELETE", "prompt"],
-)
-async def test_each_kind_of_request_has_its_own_deadline(
-    request_: Request, constant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert 0 < getattr(http, constant) <= 310
-    monkeypatch.setattr(http, constant, 0.01)
-
+async def test_the_deadline_of_a_request_is_its_own_unless_a_shorter_one_is_given() -> None:
     async with proxy_over(never) as proxy:
         with anyio.fail_after(5), pytest.raises(DeadlineExceeded, match=r"within 0\.01 s"):
-            await proxy.send(request_)
+            await proxy.send(replace(STATUS, deadline=0.01), deadline=1000)
 
 
 async def test_a_long_poll_may_be_silent_for_as_long_as_it_waits() -> None:
@@ -388,17 +377,7 @@ async def test_a_long_poll_may_be_silent_for_as_long_as_it_waits() -> None:
             await proxy.send(pipes.output("box", "s1", 0, 0, wait=wait))
 
     silences = [request.extensions["timeout"]["read"] for request in upstream.requests]
-    assert silences == [http.OUTPUT_TIMEOUT, 25 + http.OUTPUT_TIMEOUT]
-
-
-async def test_a_longer_deadline_argument_does_not_extend_the_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http, "READ_DEADLINE", 0.01)
-
-    async with proxy_over(never) as proxy:
-        with anyio.fail_after(5), pytest.raises(DeadlineExceeded):
-            await proxy.send(STATUS, deadline=1000)
+    assert silences == [OUTPUT_IDLE_TIMEOUT, 25 + OUTPUT_IDLE_TIMEOUT]
 
 
 async def test_retries_do_not_outlast_the_deadline() -> None:
@@ -419,10 +398,7 @@ async def test_a_cancelled_call_ends_at_once() -> None:
     assert scope.cancelled_caught
 
 
-async def test_an_oversized_reply_is_not_read_to_its_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 1000)
+async def test_an_oversized_reply_is_not_read_to_its_end() -> None:
     given = 0
 
     async def endless(_: httpx.Request) -> httpx.Response:
@@ -436,16 +412,14 @@ async def test_an_oversized_reply_is_not_read_to_its_end(
 
     async with proxy_over(endless) as proxy:
         with pytest.raises(InvalidResponse, match="larger than 1000 bytes"):
-            await proxy.send(STATUS)
+            await proxy.send(replace(STATUS, max_bytes=1000))
 
     assert given == 11
 
 
-async def test_a_reply_of_exactly_the_size_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "MAX_REPLY_BYTES", 1000)
-
+async def test_a_reply_of_exactly_the_size_limit_is_read() -> None:
     async with proxy_over(SequenceStub([httpx.Response(200, content=b"x" * 1000)])) as proxy:
-        assert len((await proxy.send(STATUS)).body) == 1000
+        assert len((await proxy.send(replace(STATUS, max_bytes=1000))).body) == 1000
 
 
 @pytest.mark.parametrize("command", ["\ud800", "echo \udcff"], ids=ascii)

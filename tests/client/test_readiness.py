@@ -21,7 +21,7 @@ from sandbox_client.errors import (
     SandboxError,
     SandboxNotFound,
 )
-from sandbox_client.polling import Timing, intervals
+from sandbox_client.polling import Timing, backoff
 from sandbox_client.readiness import (
     READY_DEADLINE,
     State,
@@ -121,28 +121,19 @@ def test_any_combination_of_fields_has_a_state(
     assert state is not State.READY or ready
 
 
-def test_the_poll_interval_grows_from_a_quarter_of_a_second_to_two() -> None:
-    waits = list(islice(intervals(lambda: 0.0), 20))
-
-    assert waits[0] == 0.25
-    assert waits == sorted(waits)
-    assert waits[-1] == pytest.approx(2.0, rel=0.25)
+def test_delays_grow_from_a_quarter_of_a_second_to_two() -> None:
+    assert list(islice(backoff(), 5)) == [0.25, 0.5, 1.0, 2.0, 2.0]
+    assert list(islice(backoff(0.02, 1.0), 8))[-3:] == [0.64, 1.0, 1.0]
 
 
 @many_examples
 @given(st.lists(st.floats(0, 1), min_size=30, max_size=30))
-def test_every_poll_interval_is_within_the_bounds(numbers: list[float]) -> None:
-    random = iter(numbers)
+def test_jitter_shortens_each_delay_by_a_fifth_at_most(numbers: list[float]) -> None:
+    delays = zip(backoff(), backoff(random=iter(numbers).__next__), strict=False)
 
-    for seconds in islice(intervals(lambda: next(random)), 20):
-        assert 0.25 <= seconds <= 2.0
-
-
-def test_every_poll_interval_has_jitter() -> None:
-    low, high = intervals(lambda: 0.0), intervals(lambda: 1.0)
-
-    for short, long in islice(zip(low, high, strict=False), 20):
-        assert short < long
+    for longest, delay in islice(delays, 20):
+        assert 0.8 * longest <= delay <= longest
+    assert list(islice(backoff(random=lambda: 1.0), 2)) == [0.2, 0.4]
 
 
 @pytest.mark.parametrize("row", [ALPHA_READY, BETA_READY], ids=lambda row: str(row.id))
@@ -168,7 +159,7 @@ async def test_a_wait_reports_each_state(clock: FakeClock, progress: RecordedPro
         "pending: Pod exists with phase: Pending; Service Exists",
         "starting: Pod is Running but not Ready; Service Exists",
     ]
-    assert [elapsed for elapsed, _, _ in progress.reports] == [0.0, 0.25, 0.25 + 0.375]
+    assert [elapsed for elapsed, _, _ in progress.reports] == [0.0, 0.25, 0.25 + 0.5]
     assert {limit for _, limit, _ in progress.reports} == {60.0}
 
 
@@ -197,7 +188,7 @@ async def test_a_wait_for_readiness_ends_after_60_s(
     assert outcome.waited == pytest.approx(60.0)
     assert outcome.reason == "starting: Pod is Running but not Ready; Service Exists"
     assert outcome.sandbox == sandbox(ALPHA_STARTING)
-    assert min(clock.slept[:-1]) >= 0.25
+    assert min(clock.slept[:-1]) >= 0.2
     assert max(clock.slept) <= 2.0
 
 

@@ -18,7 +18,6 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 WITHOUT_A_ROW = {
     "… cannot be …: …": "has a row for each verb, such as `cannot be read`",
     "… in sandbox …": "the beginning of other messages",
-    "Sandbox … already exists": "a message of the proxy, which the client recognizes",
     "the proxy takes the key: it is …s": "the first half of a finding that passed",
 }
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 from sandbox_client.api import pipes, shell
 from sandbox_client.api.runtime import Task
-from sandbox_client.execution.follower import pauses
+from sandbox_client.execution.follower import FIRST_LOOK, LONGEST_PAUSE
 from sandbox_client.execution.pipes import AFTER_NEWS
 from sandbox_client.execution.terminal import CUT_LENGTH, MAX_EFFORT
 from sandbox_client.http import LONGEST_POLL
+from sandbox_client.polling import backoff
 
 if TYPE_CHECKING:
     import httpx
@@ -68,7 +69,7 @@ async def _run_on_terminal(http: httpx.AsyncClient, name: str, session: str, tas
     if seen["status"] != "running" and len(seen["output"]) < CUT_LENGTH:
         return len(seen["output"])
     effort = 0.0
-    for pause in pauses():
+    for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
         await anyio.sleep(max(pause, effort))
         began = anyio.current_time()
         seen = await _send(http, shell.view(name, session))

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from .message import Reply
 
 
+ACCOUNT_MAY_BE_MADE = (
+    "The proxy may have done it all the same. Log in again: an existing user is used, and a key"
+    " whose response was lost cannot be used by anybody."
+)
+
+
 @dataclass(frozen=True)
 class Health:
     """What /health says; `time` is the proxy's, where it tells one that can be read."""
@@ -55,33 +61,38 @@ class Key:
 
 def health() -> Request:
     """Ask whether the proxy and its database work."""
-    return Request("health", "GET", path_of("health"), repeatable=True)
+    return Request.to_read("health", path_of("health"))
 
 
 def me() -> Request:
     """Ask whose key it is."""
-    return Request("me", "GET", path_of("api", "me"), repeatable=True)
+    return Request.to_read("me", path_of("api", "me"))
 
 
 def keys() -> Request:
     """Ask for the keys of the key's user."""
-    return Request("me", "GET", path_of("api", "me", "apikeys"), repeatable=True)
+    return Request.to_read("me", path_of("api", "me", "apikeys"))
 
 
 def users() -> Request:
     """Ask for all users, as an administrator."""
-    return Request("users", "GET", path_of("api", "admin", "users"), repeatable=True)
+    return Request.to_read("users", path_of("api", "admin", "users"))
 
 
 def make_user(name: str) -> Request:
     """Ask for a new user, as an administrator."""
-    return Request("users", "POST", path_of("api", "admin", "users"), body={"username": name})
+    path = path_of("api", "admin", "users")
+    return Request.to_change(
+        "users", "POST", path, body={"username": name}, if_lost=ACCOUNT_MAY_BE_MADE
+    )
 
 
 def make_key(user: User, name: str) -> Request:
     """Ask for a new key of a user, as an administrator."""
     path = path_of("api", "admin", "users", user.id, "apikeys")
-    return Request("users", "POST", path, body={"name": name})
+    return Request.to_change(
+        "users", "POST", path, body={"name": name}, if_lost=ACCOUNT_MAY_BE_MADE
+    )
 
 
 def read_health(reply: Reply) -> Health:

@@ -102,7 +102,7 @@ def read(name: str, path: str, *, start: int | None = None, end: int | None = No
     """Ask for the text of a file, or its lines from `start` on and before `end`, from 0."""
     lines = {"start_line": start, "end_line": end}
     given = {key: value for key, value in lines.items() if value is not None}
-    return _file("read file", name, "read", {"file": path, **given}, repeatable=True)
+    return _repeatable("read file", name, "read", {"file": path, **given})
 
 
 def write(name: str, path: str, data: bytes, *, append: bool) -> Request:
@@ -111,13 +111,16 @@ def write(name: str, path: str, data: bytes, *, append: bool) -> Request:
     To append twice is not the same as once.
     """
     body = _written(path, data, append=append)
-    return _file("write file", name, "write", body, repeatable=not append)
+    request = _repeatable("write file", name, "write", body)
+    if not append:
+        return request
+    return Request.to_change("write file", "POST", request.path, name, body)
 
 
 def listing(name: str, path: str) -> Request:
     """Ask for the entries of a directory."""
     body = {"path": path, "recursive": False, "show_hidden": True}
-    return _file("list files", name, "list", body, repeatable=True)
+    return _repeatable("list files", name, "list", body)
 
 
 def read_content(reply: Reply) -> str:
@@ -159,11 +162,9 @@ def _written(path: str, data: bytes, *, append: bool) -> dict[str, object]:
     return {"file": path, "encoding": "base64", "append": append, "content": content}
 
 
-def _file(
-    operation: Operation, name: str, route: str, body: Mapping[str, object], *, repeatable: bool
-) -> Request:
+def _repeatable(operation: Operation, name: str, route: str, body: Mapping[str, object]) -> Request:
     path = path_of("proxy", check_name(name), "v1", "file", route)
-    return Request(operation, "POST", path, name, body, repeatable=repeatable)
+    return Request(operation, "POST", path, name, body, repeatable=True)
 
 
 def _data(reply: Reply) -> dict[str, object]:

@@ -42,12 +42,23 @@ Operation = Literal[
 ]
 
 
+READ_DEADLINE = 20.0  # seconds, retries included
+CHANGE_DEADLINE = 30.0
+MAX_REPLY_BYTES = 8 * 1024 * 1024
+CHANGE_MAY_BE_DONE = (
+    "The proxy may have done it all the same: look with {list} before you repeat it."
+)
+
+
 @dataclass(frozen=True)
 class Request:
-    """One request about `sandbox`: `path` is percent-encoded and goes behind `proxyUrl`.
+    """A request, and how the transport has to treat it.
 
-    It is sent again after a passing fault only where it is `repeatable`: sending it twice is then
-    the same as sending it once. The proxy may keep it for `wait` seconds before it answers.
+    `path` is percent-encoded and follows `proxyUrl`; `sandbox` is the name of the sandbox in
+    question. The response has to be complete after `deadline` seconds, and a pause in it ends it
+    after `idle_timeout` seconds. A `repeatable` request is sent again after a passing fault: to
+    send it twice has the effect of once. `if_lost` is the advice when no response says whether the
+    request was carried out; a request without it has no effect.
     """
 
     operation: Operation
@@ -55,8 +66,32 @@ class Request:
     path: str
     sandbox: str = ""
     body: Mapping[str, object] | None = None
+    deadline: float = READ_DEADLINE
+    idle_timeout: float | None = None
+    max_bytes: int = MAX_REPLY_BYTES
     repeatable: bool = False
-    wait: float = 0.0
+    if_lost: str = ""
+
+    @classmethod
+    def to_read(cls, operation: Operation, path: str, sandbox: str = "") -> Request:
+        """Return a GET request, which has no effect."""
+        return cls(operation, "GET", path, sandbox, repeatable=True)
+
+    @classmethod
+    def to_change(
+        cls,
+        operation: Operation,
+        method: str,
+        path: str,
+        sandbox: str = "",
+        body: Mapping[str, object] | None = None,
+        *,
+        if_lost: str = CHANGE_MAY_BE_DONE,
+    ) -> Request:
+        """Return a request that is sent once, as a second one might have another effect."""
+        return cls(
+            operation, method, path, sandbox, body, deadline=CHANGE_DEADLINE, if_lost=if_lost
+        )
 
 
 @dataclass(frozen=True)

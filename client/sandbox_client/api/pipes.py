@@ -21,8 +21,11 @@ from .runtime import (
     check_session,
     check_task,
     data_of,
+    execution,
     exit_code_of,
+    output_request,
     remark,
+    signal_request,
     text_of,
     unquoted,
     without_payload,
@@ -33,7 +36,7 @@ from .sandboxes import WORK, check_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .message import Operation, Reply
+    from .message import Reply
     from .runtime import Signal, State, Task
 
 MAX_INLINE = 50_000  # characters of a stream in the answer to `execute`
@@ -67,7 +70,8 @@ class Piece:
 def open_session(name: str, session: str) -> Request:
     """Ask for a session of that id, made in WORK unless it exists."""
     body = {"session_id": check_session(session), "exec_dir": WORK}
-    return _pipe("open session", name, "sessions/create", body, repeatable=True)
+    path = _path(name, "sessions", "create")
+    return Request("open session", "POST", path, name, body, repeatable=True)
 
 
 def execute(name: str, session: str, task: Task) -> Request:
@@ -88,7 +92,7 @@ def execute(name: str, session: str, task: Task) -> Request:
         body["exec_dir"] = task.directory
     if task.time_limit is not None:
         body["hard_timeout"] = task.time_limit
-    return _pipe("execute", name, "exec", body)
+    return execution(name, _path(name, "exec"), body)
 
 
 def output(
@@ -105,25 +109,24 @@ def output(
     }
     if wait:
         body |= {"wait": True, "wait_timeout": round(wait, 3)}
-    return _pipe("view", name, "output", body, repeatable=True, wait=wait)
+    return output_request(name, _path(name, "output"), body, wait=wait)
 
 
 def send_signal(name: str, session: str, signal: Signal) -> Request:
     """Ask to send a signal to the command that runs in a session."""
     body = {"session_id": check_session(session), "signal": signal}
-    return _pipe("kill", name, "kill", body)
+    return signal_request(name, _path(name, "kill"), body)
 
 
 def close_session(name: str, session: str) -> Request:
     """Ask to end a session with all that runs in it."""
-    route = f"sessions/{check_session(session)}/close"
-    return _pipe("end session", name, route, None)
+    path = _path(name, "sessions", check_session(session), "close")
+    return Request.to_change("end session", "POST", path, name)
 
 
 def list_sessions(name: str) -> Request:
     """Ask for all sessions of a sandbox."""
-    path = path_of("proxy", check_name(name), "v1", "bash", "sessions")
-    return Request("list sessions", "GET", path, name, repeatable=True)
+    return Request.to_read("list sessions", _path(name, "sessions"), name)
 
 
 def read_executed(reply: Reply) -> Piece:
@@ -231,14 +234,5 @@ def _stream(
     return OutputChunk(text, end, gone, is_error=is_error, unit="bytes")
 
 
-def _pipe(
-    operation: Operation,
-    name: str,
-    route: str,
-    body: Mapping[str, object] | None,
-    *,
-    repeatable: bool = False,
-    wait: float = 0.0,
-) -> Request:
-    path = path_of("proxy", check_name(name), "v1", "bash", *route.split("/"))
-    return Request(operation, "POST", path, name, body, repeatable=repeatable, wait=wait)
+def _path(name: str, *route: str) -> str:
+    return path_of("proxy", check_name(name), "v1", "bash", *route)

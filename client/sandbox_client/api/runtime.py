@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from sandbox_client.errors import InvalidInput, ProxyFailed
 from sandbox_client.text import KEY_PREFIX, one_line, pluralize
 
-from .message import as_object, check_text, member, unlike
+from .message import Request, as_object, check_text, member, unlike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,18 @@ State = Literal["unknown", "empty", "running", "completed", "killed", "timed_out
 Signal = Literal["SIGINT", "SIGTERM", "SIGKILL"]
 SIGNALS: tuple[Signal, ...] = ("SIGINT", "SIGTERM", "SIGKILL")
 
+OUTPUT_DEADLINE = 120.0  # seconds: an output of megabytes on a slow line
+OUTPUT_IDLE_TIMEOUT = 10.0  # seconds
+# Of a terminal, the runtime keeps ten million characters, sends them twice, and spells some of them
+# with six. Of a stream with pipes it may keep some hundred million.
+MAX_OUTPUT_BYTES = 512 * 1024 * 1024
+COMMAND_MAY_RUN = (
+    "The command may have run, or may still be running, in the sandbox: look with {sessions} before"
+    " you send it again."
+)
+SIGNAL_MAY_BE_SENT = (
+    "The proxy may have done it all the same: look with {output} whether the command still runs."
+)
 ANSWER_WITHIN = 0.05  # seconds: a command that ends sooner needs no second request
 
 # No pager, no colour and no question that waits for an answer.
@@ -105,6 +117,34 @@ class Task:
     time_limit: float | None = None
     payload: Payload | None = None
     is_own: bool = False
+
+
+def execution(name: str, path: str, body: Mapping[str, object]) -> Request:
+    """Return a request that starts a command once."""
+    request = Request.to_change("execute", "POST", path, name, body, if_lost=COMMAND_MAY_RUN)
+    return replace(request, deadline=OUTPUT_DEADLINE, idle_timeout=OUTPUT_IDLE_TIMEOUT)
+
+
+def output_request(
+    name: str, path: str, body: Mapping[str, object], *, wait: float = 0.0
+) -> Request:
+    """Return a request for an output, with which the runtime waits for `wait` seconds at most."""
+    return Request(
+        "view",
+        "POST",
+        path,
+        name,
+        body,
+        deadline=OUTPUT_DEADLINE,
+        idle_timeout=OUTPUT_IDLE_TIMEOUT + wait,
+        max_bytes=MAX_OUTPUT_BYTES,
+        repeatable=True,
+    )
+
+
+def signal_request(name: str, path: str, body: Mapping[str, object]) -> Request:
+    """Return a request that signals a command, or ends it."""
+    return Request.to_change("kill", "POST", path, name, body, if_lost=SIGNAL_MAY_BE_SENT)
 
 
 def check_session(session: str) -> str:

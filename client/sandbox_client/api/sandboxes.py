@@ -69,33 +69,35 @@ def create(name: str, *, image: str | None, port: int) -> Request:
     body: dict[str, object] = {"name": name, "port": port}
     if image:
         body["image"] = image
-    return Request("create", "POST", path_of("api", "sandboxes"), name, body)
+    return Request.to_change("create", "POST", path_of("api", "sandboxes"), name, body)
 
 
 def listing() -> Request:
     """Ask for all sandboxes of the caller."""
-    return Request("list", "GET", path_of("api", "sandboxes"), repeatable=True)
+    return Request.to_read("list", path_of("api", "sandboxes"))
 
 
 def status(name: str) -> Request:
     """Ask for one sandbox's state."""
-    path = path_of("api", "sandboxes", check_name(name))
-    return Request("status", "GET", path, name, repeatable=True)
+    return Request.to_read("status", path_of("api", "sandboxes", check_name(name)), name)
 
 
 def delete(name: str) -> Request:
     """Ask to remove a sandbox and its files."""
-    return Request("delete", "DELETE", path_of("api", "sandboxes", check_name(name)), name)
+    path = path_of("api", "sandboxes", check_name(name))
+    return Request.to_change("delete", "DELETE", path, name)
 
 
 def pause(name: str) -> Request:
     """Ask to stop a sandbox and keep its files."""
-    return Request("pause", "POST", path_of("api", "sandboxes", check_name(name), "pause"), name)
+    path = path_of("api", "sandboxes", check_name(name), "pause")
+    return Request.to_change("pause", "POST", path, name)
 
 
 def resume(name: str) -> Request:
     """Ask to start a paused sandbox."""
-    return Request("resume", "POST", path_of("api", "sandboxes", check_name(name), "resume"), name)
+    path = path_of("api", "sandboxes", check_name(name), "resume")
+    return Request.to_change("resume", "POST", path, name)
 
 
 def read_sandbox(reply: Reply) -> Sandbox:

@@ -22,9 +22,12 @@ from .runtime import (
     check_session,
     check_task,
     data_of,
+    execution,
     exit_code_of,
+    output_request,
     quote,
     remark,
+    signal_request,
     text_of,
     unquoted,
     without_payload,
@@ -35,7 +38,7 @@ from .sandboxes import WORK, check_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .message import Operation, Reply
+    from .message import Reply
     from .runtime import State, Task
 
 _MARK = re.compile(r": run-[0-9a-f]+; ")
@@ -149,7 +152,8 @@ def open_session(name: str, session: str) -> Request:
     WORK, and stay.
     """
     body = {"id": check_session(session), "exec_dir": WORK}
-    return _shell("open session", name, "sessions/create", body, repeatable=True)
+    path = _path(name, "sessions", "create")
+    return Request("open session", "POST", path, name, body, repeatable=True)
 
 
 def execute(name: str, session: str, task: Task, *, mark: str = "") -> Request:
@@ -168,35 +172,35 @@ def execute(name: str, session: str, task: Task, *, mark: str = "") -> Request:
     }
     if task.directory is not None:
         body |= {"exec_dir": task.directory, "strict": True}
-    return _shell("execute", name, "exec", body)
+    return execution(name, _path(name, "exec"), body)
 
 
 def view(name: str, session: str) -> Request:
     """Ask for the output of a session's last command, and how it stands."""
-    return _shell("view", name, "view", {"id": check_session(session)}, repeatable=True)
+    return output_request(name, _path(name, "view"), {"id": check_session(session)})
 
 
 def interrupt(name: str, session: str) -> Request:
     """Ask to type Ctrl-C, for which the terminal sends SIGINT to the command that runs."""
     body = {"id": check_session(session), "input": _INTERRUPT, "press_enter": False}
-    return _shell("kill", name, "write", body)
+    return signal_request(name, _path(name, "write"), body)
 
 
 def kill(name: str, session: str) -> Request:
     """Ask to end the command that runs in a session."""
-    return _shell("kill", name, "kill", {"id": check_session(session)})
+    body = {"id": check_session(session)}
+    return signal_request(name, _path(name, "kill"), body)
 
 
 def end_session(name: str, session: str) -> Request:
     """Ask to end a session with all that runs in it."""
-    path = path_of("proxy", check_name(name), "v1", "shell", "sessions", check_session(session))
-    return Request("end session", "DELETE", path, name)
+    path = _path(name, "sessions", check_session(session))
+    return Request.to_change("end session", "DELETE", path, name)
 
 
 def list_sessions(name: str) -> Request:
     """Ask for all sessions of a sandbox."""
-    path = path_of("proxy", check_name(name), "v1", "shell", "sessions")
-    return Request("list sessions", "GET", path, name, repeatable=True)
+    return Request.to_read("list sessions", _path(name, "sessions"), name)
 
 
 def read_executed(reply: Reply) -> Snapshot:
@@ -290,16 +294,8 @@ def read_sessions(reply: Reply) -> list[SessionRow]:
     return sorted(rows, key=lambda row: row.used_at, reverse=True)
 
 
-def _shell(
-    operation: Operation,
-    name: str,
-    route: str,
-    body: Mapping[str, object],
-    *,
-    repeatable: bool = False,
-) -> Request:
-    path = path_of("proxy", check_name(name), "v1", "shell", *route.split("/"))
-    return Request(operation, "POST", path, name, body, repeatable=repeatable)
+def _path(name: str, *route: str) -> str:
+    return path_of("proxy", check_name(name), "v1", "shell", *route)
 
 
 def _state(status: str) -> State:

@@ -54,8 +54,7 @@ def place(text: str) -> Place:
     try:
         return Place(check_name(before), path)
     except InvalidInput as error:
-        error.advice = _ADVICE
-        raise
+        raise error.but(advice=_ADVICE) from None
 
 
 def places(sources: Sequence[str], target: str) -> tuple[str, list[str], str, bool]:

@@ -32,7 +32,8 @@ async def _key(patient: DiagnosticContext) -> Finding:
     except KeyRejected as error:
         variable = _config.winning(patient.provider.environ).get("apiKey")
         if variable:
-            error.advice += f" It comes from {variable}, which wins over the file: unset that."
+            where = f"It comes from {variable}, which wins over the file: unset that."
+            raise error.but(advice=f"{error.advice} {where}") from None
         raise
     words = f"the proxy takes the key: it is {owner}'s"
     expiry = await _expiry(patient)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox_client.api.runtime import SIGNAL_MAY_BE_SENT
 from sandbox_client.errors import NOTHING_DONE, ProxyRefused, SandboxError
+from sandbox_client.polling import backoff
 
-from .follower import INSTANT, pauses
+from .follower import FIRST_LOOK, INSTANT, LONGEST_PAUSE
 from .remote_command import FIRST_LOOK_DEADLINE, LOOK_DEADLINE
 
 if TYPE_CHECKING:
@@ -56,11 +58,7 @@ class Cancellation:
             await self._wait_for_end(GRACE[signal])
         await self._read_output()
         if self._lost and not self._is_answered and not self._remote.status.has_ended:
-            self._lost.advice = (
-                "The proxy may have done it all the same: look with {output} whether the command"
-                " still runs."
-            )
-            raise self._lost
+            raise self._lost.but(advice=SIGNAL_MAY_BE_SENT)
 
     async def look(self) -> None:
         """Read the state of the command; a passing failure is kept in the watch."""
@@ -123,7 +121,7 @@ class Cancellation:
     async def _wait_for_end(self, seconds: float) -> None:
         follower = self._watch
         follower.wait_for(seconds)
-        for pause in pauses():
+        for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
             await self.look()
             if self._remote.status.has_ended or follower.left < INSTANT:
                 break

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sandbox_client.text import last_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sandbox_client.output import OutputChunk
     from sandbox_client.polling import ProgressCallback, Timing
@@ -87,11 +87,3 @@ class OutputFollower:
         if self.unseen:
             reason = f"{OUT_OF_SIGHT}: {self.unseen}; still trying"
         await self._listener.report(self.elapsed, self._limit, reason)
-
-
-def pauses() -> Iterator[float]:
-    """Yield the seconds between looks: from 0.02 up to 1."""
-    pause = FIRST_LOOK
-    while True:
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE)

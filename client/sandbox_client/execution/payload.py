@@ -69,9 +69,10 @@ async def send_ahead(
         joins = [f"cat {file}.* >{file}" for file, count in pieces.items() if count > 1]
         if joins:
             await run(f"cd {payload.directory} && {' && '.join([*joins, 'rm ./*.*'])}")
-    except BaseException as error:
-        if isinstance(error, SandboxError):
-            error.advice = f"The command was not run. {error.advice}"
+    except SandboxError as error:
+        await remove(payload, run)
+        raise error.but(not_done="The command was not run.") from None
+    except BaseException:
         await remove(payload, run)
         raise
     return payload

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from sandbox_client.api.runtime import CommandStatus
 from sandbox_client.errors import NOTHING_DONE, CommandStateUnknown, InvalidResponse, SandboxError
+from sandbox_client.polling import backoff
 
-from .follower import LONGEST_PAUSE, pauses
+from .follower import FIRST_LOOK, LONGEST_PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -141,12 +142,12 @@ class RemoteCommand(ABC):
         """
         clock, sleep = self._watch.timing.clock, self._watch.timing.sleep
         start, is_seen = clock(), False
-        for pause in pauses():
+        for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
             try:
                 status = await self.peek(sent=True)
             except SandboxError as error:
                 if not error.retryable:
-                    raise self.with_session(error) from None
+                    raise error.but(session=self.session) from None
             else:
                 is_seen = True
                 if status.state != "empty":
@@ -162,11 +163,6 @@ class RemoteCommand(ABC):
             f" '{self.session}' {found}",
             advice="It may still be run: look with {output} before you send it again.",
         )
-
-    def with_session(self, error: SandboxError) -> SandboxError:
-        """Return the error with the handle that the person may still need."""
-        error.advice = f"{error.advice} The command's session is '{self.session}'."
-        return error
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncGenerator[float]:

@@ -177,14 +177,23 @@ class Files:
         """Remove what is left of `parts`, which may be added to, when the body fails."""
         try:
             yield
-        except BaseException as error:
-            with anyio.CancelScope(shield=True):
-                try:
-                    await self.one_shot.run(name, base, shell_scripts.remove(parts))
-                except SandboxError:
-                    if isinstance(error, SandboxError):
-                        error.advice += f" What was sent may be left: {shown(base)}/.*.part-*"
+        except SandboxError as error:
+            if await self._remove(name, base, parts):
+                raise
+            left = f"What was sent may be left: {shown(base)}/.*.part-*"
+            raise error.but(advice=f"{error.advice} {left}") from None
+        except BaseException:
+            await self._remove(name, base, parts)
             raise
+
+    async def _remove(self, name: str, base: str, parts: Sequence[str]) -> bool:
+        """Remove files, also if this task is cancelled; return whether that succeeded."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await self.one_shot.run(name, base, shell_scripts.remove(parts))
+            except SandboxError:
+                return False
+        return True
 
     async def ask(self, request: Request) -> Reply:
         """Send a request about files; a failure is told by the state that it comes from."""
