@@ -1,1 +1,91 @@
-"""Run commands in remote sandboxes: an MCP server and a terminal client."""
+"""Run commands in remote sandboxes: the Python API. See docs/python.md.
+
+Each name is imported when it is used: the MCP server starts without them.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # importing `typing` takes longer than the start of the MCP server may
+if TYPE_CHECKING:
+    from .api.files import Entry, Listing
+    from .api.runtime import SessionRow, Signal
+    from .api.sandboxes import Sandbox
+    from .client import Client
+    from .config import Config
+    from .errors import (
+        AlreadyExists,
+        ConfigError,
+        FileRefused,
+        InvalidInput,
+        KeyRejected,
+        NotReady,
+        Paused,
+        ProxyFailed,
+        ProxyRefused,
+        ProxyUnreachable,
+        QuotaReached,
+        SandboxError,
+        SandboxFailed,
+        SandboxNotFound,
+        SessionBusy,
+        SessionNotFound,
+    )
+    from .output import Output, OutputChunk
+    from .prompts import CommandResult, Session
+    from .readiness import State, WaitResult, state_of
+    from .sandboxes import Row
+
+__all__ = (
+    "AlreadyExists",
+    "Client",
+    "CommandResult",
+    "Config",
+    "ConfigError",
+    "Entry",
+    "FileRefused",
+    "InvalidInput",
+    "KeyRejected",
+    "Listing",
+    "NotReady",
+    "Output",
+    "OutputChunk",
+    "Paused",
+    "ProxyFailed",
+    "ProxyRefused",
+    "ProxyUnreachable",
+    "QuotaReached",
+    "Row",
+    "Sandbox",
+    "SandboxError",
+    "SandboxFailed",
+    "SandboxNotFound",
+    "Session",
+    "SessionBusy",
+    "SessionNotFound",
+    "SessionRow",
+    "Signal",
+    "State",
+    "WaitResult",
+    "state_of",
+)
+
+_MODULES = {
+    "api.files": ("Entry", "Listing"),
+    "api.runtime": ("SessionRow", "Signal"),
+    "api.sandboxes": ("Sandbox",),
+    "client": ("Client",),
+    "config": ("Config",),
+    "output": ("Output", "OutputChunk"),
+    "prompts": ("CommandResult", "Session"),
+    "readiness": ("State", "WaitResult", "state_of"),
+    "sandboxes": ("Row",),
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((module for module, names in _MODULES.items() if name in names), "errors")
+    return getattr(import_module(f"{__name__}.{home}"), name)

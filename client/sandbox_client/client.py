@@ -1,30 +1,81 @@
-"""Everything that can be asked of one proxy with one key."""
+"""The Python API: everything that can be asked of one proxy with one API key."""
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from .config import load
 from .http import Proxy
-from .polling import Timing
+from .polling import Timing, ignore_progress
 from .sandboxes import Sandboxes
 
 if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from .api.files import Listing
+    from .api.runtime import Signal
+    from .api.sandboxes import Sandbox
     from .config import Config
+    from .execution.follower import OnOutput, OnSession
+    from .execution.payload import Read
     from .files.remote import Files
-    from .prompts import Prompts
+    from .polling import ProgressCallback
+    from .prompts import CommandResult, Prompts, Session
+    from .readiness import WaitResult
+    from .sandboxes import Row
+
+DEFAULT_WAIT = 45.0  # seconds
 
 
 class Client:
-    """Sandboxes, and what runs in them, through one `proxy`; waits take their time from `timing`.
+    """A client of one proxy; use it as an asynchronous context manager, which closes it.
 
-    The modules for commands and files are imported when they are used.
+    Every method raises a `SandboxError`: its class tells what happened, its `message`, `fault` and
+    `advice` tell a person. `on_progress` is awaited at least every two seconds of a wait.
+
+    Example:
+        ```python
+        async with Client.from_config() as client:
+            await client.create("my-sandbox")
+            result = await client.run("my-sandbox", "make test")
+            print(result.exit_code, result.stdout)
+        ```
     """
 
     def __init__(self, proxy: Proxy, timing: Timing | None = None) -> None:
         self.proxy = proxy
         self._timing = timing or Timing()
         self.sandboxes = Sandboxes(proxy, self._timing)
+
+    @classmethod
+    def connect(cls, config: Config) -> Self:
+        """Return a client with this configuration; nothing is sent yet."""
+        return cls(Proxy(config))
+
+    @classmethod
+    def from_config(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Return a client with the configuration of the environment and the file of `login`.
+
+        Raises:
+            ConfigError: a value is missing or cannot be used.
+        """
+        return cls.connect(load(os.environ if environ is None else environ))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; what runs in sandboxes goes on."""
+        await self.proxy.close()
+
+    # The modules for commands and files are imported when they are used.
 
     @cached_property
     def prompts(self) -> Prompts:
@@ -41,7 +92,198 @@ class Client:
 
         return Files(self.sandboxes, OneShotCommands(self.prompts))
 
+    async def create(
+        self,
+        name: str,
+        *,
+        image: str | None = None,
+        port: int | None = None,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> WaitResult:
+        """Create a sandbox and wait up to 60 s until it is ready.
 
-def connect(config: Config) -> Client:
-    """Return a client of the proxy that `config` names; nothing is sent yet."""
-    return Client(Proxy(config))
+        `image` and `port` default to the configuration's. The result tells whether it is ready.
+
+        Raises:
+            AlreadyExists: you have a sandbox of that name; the message gives its state.
+            QuotaReached: you have as many sandboxes as the proxy allows.
+        """
+        return await self.sandboxes.create(name, image=image, port=port, report=on_progress)
+
+    async def status(self, name: str) -> Sandbox:
+        """Return the state of a sandbox.
+
+        Raises:
+            SandboxNotFound: you have none of that name.
+        """
+        return await self.sandboxes.status(name)
+
+    async def list(self) -> list[Row]:
+        """Return your sandboxes, newest first, each with its state and age."""
+        return await self.sandboxes.list()
+
+    async def pause(
+        self, name: str, *, on_progress: ProgressCallback = ignore_progress
+    ) -> WaitResult:
+        """Stop a sandbox and wait until its status shows that: all commands end, its files stay."""
+        return await self.sandboxes.pause(name, report=on_progress)
+
+    async def resume(
+        self, name: str, *, on_progress: ProgressCallback = ignore_progress
+    ) -> WaitResult:
+        """Start a paused sandbox and wait up to 60 s until it is ready."""
+        return await self.sandboxes.resume(name, report=on_progress)
+
+    async def delete(self, name: str) -> bool:
+        """Delete a sandbox with its files.
+
+        False if the sandbox is gone, but the response that confirms it was lost.
+        """
+        return await self.sandboxes.delete(name)
+
+    async def run(  # noqa: PLR0913  # options, all by keyword
+        self,
+        name: str,
+        command: str,
+        *,
+        wait: float | None = DEFAULT_WAIT,
+        session: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | Read | None = None,
+        time_limit: float | None = None,
+        on_output: OnOutput | None = None,
+        on_session: OnSession | None = None,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> CommandResult:
+        """Start a shell command once and wait up to `wait` seconds for its end.
+
+        It goes on after that, and also if this task is cancelled: `output` follows it by its
+        session. `wait=None` waits until it ends. `session` names a terminal session, in which the
+        directory and variables of earlier commands last. `stdin` is sent before the command
+        starts. `time_limit` in seconds kills it. `on_session` gets the id of its session,
+        `on_output` its output as it comes.
+
+        Raises:
+            SessionBusy: the session runs another command.
+            CommandStateUnknown: nothing says whether it was started.
+        """
+        from .execution.follower import OutputListener
+        from .execution.payload import reader
+
+        return await self.prompts.send(
+            name,
+            command,
+            session=session,
+            env=env,
+            stdin=reader(stdin) if isinstance(stdin, bytes) else stdin,
+            time_limit=time_limit,
+            wait_seconds=wait,
+            listener=OutputListener.of(on_progress, on_session, on_output),
+        )
+
+    async def run_agent(
+        self,
+        name: str,
+        prompt: str,
+        *,
+        wait: float | None = 0.0,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> CommandResult:
+        """Start the coding agent of the configuration with a prompt; see `run`.
+
+        Raises:
+            ConfigError: `agentCommand` cannot hold a prompt.
+        """
+        from .agent import command_line
+
+        command = command_line(self.proxy.config.agent_command, prompt)
+        return await self.run(name, command, wait=wait, on_progress=on_progress)
+
+    async def output(
+        self,
+        name: str,
+        session: str,
+        *,
+        after: int = 0,
+        stderr_after: int = 0,
+        wait: float | None = DEFAULT_WAIT,
+        to_end: bool = False,
+        on_output: OnOutput | None = None,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> CommandResult:
+        """Wait up to `wait` seconds for output of a command after these positions, or for its end.
+
+        With `to_end`, wait for its end.
+
+        Raises:
+            SessionNotFound: the sandbox has no such session, or has it no more.
+        """
+        from .execution.follower import OutputListener
+
+        return await self.prompts.output(
+            name,
+            session,
+            after=after,
+            stderr_after=stderr_after,
+            wait_seconds=wait,
+            to_end=to_end,
+            listener=OutputListener.of(on_progress, None, on_output),
+        )
+
+    async def sessions(self, name: str) -> builtins.list[Session]:
+        """Return the sessions of a sandbox, the last used first, with their last commands."""
+        return await self.prompts.sessions(name)
+
+    async def cancel(
+        self,
+        name: str,
+        session: str,
+        *,
+        signals: Sequence[Signal] = ("SIGINT", "SIGTERM", "SIGKILL"),
+        on_output: OnOutput | None = None,
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> CommandResult:
+        """Send signals in turn to the command of a session until it ends.
+
+        Raises:
+            SessionNotFound: the sandbox has no such session, or has it no more.
+        """
+        from .execution.follower import OutputListener
+
+        listener = OutputListener.of(on_progress, None, on_output)
+        return await self.prompts.cancel(name, session, signals=signals, listener=listener)
+
+    async def read_file(
+        self, name: str, path: str, *, first: int = 1, last: int | None = None
+    ) -> str:
+        """Return the text of a file from line `first` to line `last`.
+
+        A relative path starts at /sandbox. Of a long file, the result ends after 30,000 lines;
+        `download` copies any file as a whole.
+
+        Raises:
+            NotText: it is binary.
+            FileRefused: it cannot be read.
+        """
+        return await self.files.read(name, path, first=first, last=last)
+
+    async def write_file(
+        self, name: str, path: str, content: str | bytes, *, append: bool = False
+    ) -> None:
+        """Replace a file as a whole or not at all, or append to it; create its directories.
+
+        Raises:
+            FileRefused: it cannot be written.
+        """
+        from .api.files import check_content
+
+        data = check_content(content) if isinstance(content, str) else content
+        await self.files.write(name, path, data, append=append)
+
+    async def list_files(self, name: str, path: str = ".") -> Listing:
+        """Return the entries of a directory.
+
+        Raises:
+            FileRefused: it is no directory, or cannot be read.
+        """
+        return await self.files.list(name, path)

@@ -6,19 +6,25 @@ import contextlib
 import itertools
 import random
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
 FIRST_DELAY = 0.25  # seconds
 LONGEST_DELAY = 2.0
 JITTER = 0.2  # of a delay
 REPORT_INTERVAL = 1.5  # seconds: a report comes at least every two, however busy the machine is
+
+
+# Receive the progress of a wait: the seconds so far, the most seconds if there is a limit, and the
+# reason.
+ProgressCallback = Callable[[float, "float | None", str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,6 @@ class Timing:
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     random: Callable[[], float] = random.random
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-
-class ProgressCallback(Protocol):
-    """Receive the progress of a wait."""
-
-    async def __call__(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Receive the seconds so far, the most seconds if there is a limit, and the reason."""
 
 
 async def ignore_progress(_elapsed: float, _limit: float | None, _reason: str) -> None:

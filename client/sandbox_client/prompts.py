@@ -12,7 +12,7 @@ import contextlib
 import json
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
@@ -86,9 +86,36 @@ class CommandResult:
     time_limit: float | None = None
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the command has ended."""
+        return self.status.has_ended
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, or None if the command runs or its end is unknown."""
+        return self.status.exit_code
+
+    @property
+    def stdout(self) -> str:
+        """Standard output as read by this call; on a terminal, with standard error in it."""
+        return self.output.text
+
+    @property
+    def stderr(self) -> str:
+        """Standard error as read by this call."""
+        return self.errors.text if self.errors else ""
+
+    @property
     def printed(self) -> str:
         """The output that was read, standard error after standard output."""
-        return self.output.text + (self.errors.text if self.errors else "")
+        return self.stdout + self.stderr
+
+
+class Session(NamedTuple):
+    """A session of a sandbox, and how its last command stands, if that could be read."""
+
+    row: SessionRow
+    last: CommandResult | None
 
 
 def _new_session(kind: Literal["command", "prompt"]) -> str:
@@ -214,7 +241,7 @@ class Prompts:
                 prompt = await self._follow(remote, follower, _has_ended)
         return prompt
 
-    async def sessions(self, name: str) -> list[tuple[SessionRow, CommandResult | None]]:
+    async def sessions(self, name: str) -> list[Session]:
         """Return the sessions of a sandbox, the last used first, with how their commands stand."""
         piped = await self._piped_sessions(name)
         reply = await self._ask(shell.list_sessions(name))
@@ -234,7 +261,10 @@ class Prompts:
         async with anyio.create_task_group() as tasks:
             for row, has_pipes in rows[:MAX_VIEWED]:
                 tasks.start_soon(look, row, has_pipes)
-        return [(replace(row, command=mask_keys(row.command)), seen.get(row.id)) for row, _ in rows]
+        return [
+            Session(replace(row, command=mask_keys(row.command)), seen.get(row.id))
+            for row, _ in rows
+        ]
 
     async def cancel(
         self,

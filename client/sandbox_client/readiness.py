@@ -39,13 +39,16 @@ class State(Enum):
 class WaitResult:
     """How a wait for a state ended: after `waited` seconds, `reached` or not.
 
-    `reason` says why not, and `sandbox` is None if its status could never be read.
+    `reason` says why not, and `sandbox` is None if its status could never be read. `image` is that
+    of a created sandbox, if the proxy names it; `was_ready` says that a resumed sandbox was ready.
     """
 
     reached: bool
     waited: float
     reason: str
     sandbox: Sandbox | None
+    image: str = ""
+    was_ready: bool = False
 
 
 def state_of(sandbox: Sandbox) -> State:

@@ -6,7 +6,7 @@ What a lost reply leaves open is looked at before anybody is told that something
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -86,10 +86,8 @@ class Sandboxes:
 
     async def create(
         self, name: str, *, image: str | None, port: int | None, report: ProgressCallback
-    ) -> tuple[str, WaitResult]:
-        """Create a sandbox and wait for it; return its image and how the wait ended.
-
-        The image is empty where the proxy does not name it.
+    ) -> WaitResult:
+        """Create a sandbox and wait until it is ready.
 
         Raises:
             AlreadyExists: there is one of that name; the message gives its state.
@@ -110,7 +108,8 @@ class Sandboxes:
             raise await self._existing(name, error) from None
         if made is None and await self._existed_before(name, self.timing.clock() - start):
             raise await self._existing(name, AlreadyExists(f"The name '{name}' is taken"))
-        return made or "", await self._wait(State.READY, name, report, READY_DEADLINE)
+        outcome = await self._wait(State.READY, name, report, READY_DEADLINE)
+        return replace(outcome, image=made or "")
 
     async def status(self, name: str, *, deadline: float | None = None) -> Sandbox:
         """Return the sandbox as it is now."""
@@ -157,8 +156,8 @@ class Sandboxes:
         )
         return await self._wait(State.PAUSED, name, report, PAUSE_DEADLINE)
 
-    async def resume(self, name: str, *, report: ProgressCallback) -> tuple[bool, WaitResult]:
-        """Start a paused sandbox and wait for it; return whether it was ready before, too."""
+    async def resume(self, name: str, *, report: ProgressCallback) -> WaitResult:
+        """Start a paused sandbox and wait until it is ready."""
         self.without_pipes.pop(name, None)
         was_ready = await self._is_ready(name)
         await self._change(
@@ -166,7 +165,8 @@ class Sandboxes:
             _read_done,
             lambda seen: seen is not None and state_of(seen) is not State.PAUSED,
         )
-        return was_ready, await self._wait(State.READY, name, report, READY_DEADLINE)
+        outcome = await self._wait(State.READY, name, report, READY_DEADLINE)
+        return replace(outcome, was_ready=was_ready)
 
     async def explain_failure(
         self, name: str, error: SandboxError, *, not_done: str = ""

@@ -46,7 +46,7 @@ class Terminal:
             client = Client(Proxy(config, transport=transport, sleep=clock.sleep), timing_on(clock))
             return fixed(client, pipes=pipes)
 
-        self._monkeypatch.setattr(main, "connect", connect)
+        self._monkeypatch.setattr(Client, "connect", connect)
         try:
             self.code = main.run(words)
         except SystemExit as exc:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 from sandbox_client.cli import main
+from sandbox_client.client import Client
 from sandbox_client.mcp_server.server import TOOLS
 
 from tests.client.interaction import StubProvider
@@ -17,7 +18,6 @@ from tests.client.tool_calls import assert_matches, is_json
 
 if TYPE_CHECKING:
     import pytest
-    from sandbox_client.client import Client
     from sandbox_client.config import Config
     from sandbox_client.mcp_server.tool import Result
 
@@ -121,7 +121,7 @@ def run(
     def connected(config: Config) -> Client:
         return StubProvider({}, RouteStub(played or answers())).connect(config)
 
-    monkeypatch.setattr(main, "connect", connected)
+    monkeypatch.setattr(Client, "connect", connected)
     code = main.run(["doctor", *words])
     out, err = capsys.readouterr()
     assert KEY not in out + err

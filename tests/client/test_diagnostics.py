@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client.client import connect
+from sandbox_client.client import Client
 from sandbox_client.client_cache import ClientCache
 from sandbox_client.diagnostics import context, run_checks, summary
 from sandbox_client.diagnostics.finding import span
@@ -268,7 +268,7 @@ async def test_an_unreachable_proxy_gets_one_request(
 
 async def test_unreadable_certificates_are_named_with_their_variable(home: Path) -> None:
     write(home, {"proxyUrl": "https://proxy.test", "apiKey": KEY})
-    provider = ClientCache({"HOME": str(home), "SSL_CERT_FILE": "/no/such.pem"}, connect)
+    provider = ClientCache({"HOME": str(home), "SSL_CERT_FILE": "/no/such.pem"}, Client.connect)
 
     found = {each.check: each for each in await run_checks(provider, report=RecordedProgress())}
 

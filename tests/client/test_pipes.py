@@ -263,9 +263,9 @@ async def test_a_runtime_without_the_pipe_api_is_asked_once_until_there_is_a_new
         await client.prompts.send("box", "x", listener=listening())
         assert proxy.asked == [PIPE_OPEN, OPEN, EXEC, OPEN, EXEC]
         if verb == "resume":
-            await client.sandboxes.resume("box", report=RecordedProgress())
+            await client.resume("box", on_progress=RecordedProgress())
         else:
-            await client.sandboxes.create("box", image=None, port=None, report=RecordedProgress())
+            await client.create("box", on_progress=RecordedProgress())
         await client.prompts.send("box", "x", listener=listening())
 
     assert (first.session, first.api, first.output.text) == (SESSION, "terminal", "a\n")

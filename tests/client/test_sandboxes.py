@@ -66,9 +66,9 @@ async def test_create_waits_through_the_states_until_ready(
     proxy = RouteStub({CREATE: created(image="aio:1"), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        image, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
+        outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
-    assert (image, outcome.reached) == ("aio:1", True)
+    assert (outcome.image, outcome.reached) == ("aio:1", True)
     assert outcome.waited == sum(clock.slept) > 0
     assert proxy.asked == [CREATE, GET, GET, GET, GET]
     assert [reason.split(":")[0] for reason in progress.reasons] == [
@@ -85,7 +85,7 @@ async def test_create_reports_a_readiness_timeout(
     proxy = RouteStub({CREATE: created(), GET: profile.pending.response()})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        _, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
+        outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
     assert not outcome.reached
     assert outcome.waited == pytest.approx(60)
@@ -203,9 +203,9 @@ async def test_a_create_with_a_lost_reply_is_looked_up_and_waited_for(
     )
 
     async with sandboxes_over(proxy) as sandboxes:
-        image, outcome = await sandboxes.create("box", image=None, port=None, report=progress)
+        outcome = await sandboxes.create("box", image=None, port=None, report=progress)
 
-    assert (image, outcome.reached) == ("", True)
+    assert (outcome.image, outcome.reached) == ("", True)
     assert proxy.asked.count(CREATE) == 1
 
 
@@ -269,7 +269,7 @@ async def test_a_resume_with_a_lost_reply_is_waited_for(
     proxy = RouteStub({RESUME: html_page(502), GET: [each.response() for each in looks]})
 
     async with sandboxes_over(proxy) as sandboxes:
-        _, outcome = await sandboxes.resume("box", report=progress)
+        outcome = await sandboxes.resume("box", report=progress)
 
     assert outcome.reached
     assert proxy.asked.count(RESUME) == 1
@@ -319,9 +319,9 @@ async def test_resume_ignores_the_state_from_before_it(
     proxy = RouteStub({RESUME: succeeded(replicas=1), GET: [each.response() for each in states]})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=progress)
+        outcome = await sandboxes.resume("box", report=progress)
 
-    assert (was_ready, outcome.reached) == (False, True)
+    assert (outcome.was_ready, outcome.reached) == (False, True)
     assert proxy.asked == [GET, RESUME, GET, GET, GET]
 
 
@@ -332,9 +332,9 @@ async def test_resume_of_a_ready_sandbox_reports_that_it_was_ready(
     proxy = RouteStub({RESUME: succeeded(replicas=1), GET: profile.ready.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=progress)
+        outcome = await sandboxes.resume("box", report=progress)
 
-    assert (was_ready, outcome.reached) == (True, True)
+    assert (outcome.was_ready, outcome.reached) == (True, True)
 
 
 @in_both_profiles
@@ -374,9 +374,9 @@ async def test_resume_does_not_count_a_sandbox_without_replicas_as_ready(
     proxy = RouteStub({RESUME: succeeded(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        was_ready, outcome = await sandboxes.resume("box", report=progress)
+        outcome = await sandboxes.resume("box", report=progress)
 
-    assert (was_ready, outcome.reached) == (False, True)
+    assert (outcome.was_ready, outcome.reached) == (False, True)
     assert proxy.asked.count(GET) == 3
 
 
@@ -396,7 +396,7 @@ async def test_a_wait_survives_transient_failures_of_the_proxy(
     proxy = RouteStub({RESUME: succeeded(), GET: answers})
 
     async with sandboxes_over(proxy, clock) as sandboxes:
-        _, outcome = await sandboxes.resume("box", report=progress)
+        outcome = await sandboxes.resume("box", report=progress)
 
     assert outcome.reached
     assert "cannot be read" in progress.reasons[0]

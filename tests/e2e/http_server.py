@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import uvicorn
-from sandbox_client.client import connect
+from sandbox_client.client import Client
 from sandbox_client.client_cache import ClientCache
 from sandbox_client.mcp_server import server as _tools
 from sandbox_client.mcp_server.server import create_server
@@ -47,7 +47,7 @@ def suite_tools() -> list[Tool]:
 
 
 def main() -> None:
-    backend = ClientCache(os.environ, connect)
+    backend = ClientCache(os.environ, Client.connect)
     with mock.patch.object(_tools, "TOOLS", (*_tools.TOOLS, *suite_tools())):
         server = create_server(backend, version=version("async-remote-agent"))
     listener = socket.create_server(("127.0.0.1", 0))

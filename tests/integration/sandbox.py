@@ -111,7 +111,7 @@ async def ready_sandbox(
             # Commands really run, so the waits for them take real time.
             client = Client(proxy, timing)
             client.prompts = Prompts(client.sandboxes)
-            await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
+            await client.create(BOX, on_progress=in_process.report)
             await client.files.list(BOX, ".")  # creates its directories
             yield ReadySandbox(client, transport, in_process, root)
             transport.assert_deployed_proxy_forwards_requests()

@@ -82,7 +82,7 @@ async def scripted_sandbox(
 
     async with in_process_fake(runtime, **options) as in_process:
         client = await in_process.new_client(is_scripted=True)
-        await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
+        await client.create(BOX, on_progress=in_process.report)
         yield ScriptedSandbox(in_process, client, made[0])
 
 

@@ -202,7 +202,7 @@ async def test_every_tool_raises_paused_in_a_paused_sandbox(
     tmp_path: Path, kind: dict[str, Any]
 ) -> None:
     async with ready_sandbox(tmp_path / "sandboxes", **kind) as box:
-        await box.client.sandboxes.pause(BOX, report=box.in_process.report)
+        await box.client.pause(BOX, on_progress=box.in_process.report)
         box.in_process.clock.advance(5)
         for name, arguments in (
             ("read_sandbox_file", {"path": "f"}),

@@ -63,7 +63,7 @@ with_each_api = pytest.mark.parametrize("api", APIS)
 @pytest.fixture
 async def ada(in_process: InProcessFake) -> Client:
     client = await in_process.new_client("ada")
-    await client.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
+    await client.create(BOX, on_progress=in_process.report)
     return client
 
 
@@ -300,13 +300,13 @@ async def test_after_a_resume_the_runtime_is_asked_for_its_pipe_api_again() -> N
         old = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
         runtime.is_old = False
         same = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
-        await client.sandboxes.pause(BOX, report=sandbox.in_process.report)
+        await client.pause(BOX, on_progress=sandbox.in_process.report)
         sandbox.in_process.clock.advance(1)
-        await client.sandboxes.resume(BOX, report=sandbox.in_process.report)
+        await client.resume(BOX, on_progress=sandbox.in_process.report)
         new = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
-        await client.sandboxes.pause(BOX, report=sandbox.in_process.report)
+        await client.pause(BOX, on_progress=sandbox.in_process.report)
         sandbox.in_process.clock.advance(1)
-        await client.sandboxes.resume(BOX, report=sandbox.in_process.report)
+        await client.resume(BOX, on_progress=sandbox.in_process.report)
         runtime.is_old = True
         downgraded = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
 
@@ -400,13 +400,13 @@ async def test_a_pause_ends_a_command_and_its_session(
 ) -> None:
     listener = OutputListener(in_process.report)
     prompt = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, listener=listener)
-    await ada.sandboxes.pause(BOX, report=in_process.report)
+    await ada.pause(BOX, on_progress=in_process.report)
     in_process.clock.advance(1)
 
     with pytest.raises(Paused, match=r"nothing can be looked at|no result"):
         await ada.prompts.output(BOX, prompt.session, listener=listener)
 
-    await ada.sandboxes.resume(BOX, report=in_process.report)
+    await ada.resume(BOX, on_progress=in_process.report)
     with pytest.raises(SessionNotFound):
         await ada.prompts.output(BOX, prompt.session, listener=listener)
 

@@ -34,9 +34,7 @@ async def ada(in_process: InProcessFake) -> Client:
 
 
 async def create(client: Client, in_process: InProcessFake, name: str = BOX) -> None:
-    _, outcome = await client.sandboxes.create(
-        name, image=None, port=None, report=in_process.report
-    )
+    outcome = await client.create(name, on_progress=in_process.report)
     assert outcome.reached
 
 
@@ -48,10 +46,8 @@ async def run(client: Client, in_process: InProcessFake, command: str) -> tuple[
 async def test_create_waits_until_ready_and_reports_each_reason(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    image, outcome = await ada.sandboxes.create(
-        BOX, image="an/image:1", port=None, report=in_process.report
-    )
-    assert image == "an/image:1"
+    outcome = await ada.create(BOX, image="an/image:1", port=None, on_progress=in_process.report)
+    assert outcome.image == "an/image:1"
     assert outcome.reached
     assert 2.0 <= outcome.waited < 4.0
     assert [reason.partition(":")[0] for reason in dict.fromkeys(in_process.reported_reasons)] == [
@@ -64,9 +60,7 @@ async def test_create_waits_until_ready_and_reports_each_reason(
 async def test_create_gives_up_after_60_seconds_and_returns_the_reason() -> None:
     async with in_process_fake(ready_after=3600) as in_process:
         ada = await in_process.new_client()
-        _, outcome = await ada.sandboxes.create(
-            BOX, image=None, port=None, report=in_process.report
-        )
+        outcome = await ada.create(BOX, on_progress=in_process.report)
         assert not outcome.reached
         assert outcome.waited == pytest.approx(60, abs=0.1)
         assert outcome.reason == "pending: Pod exists with phase: Pending; Service Exists"
@@ -75,8 +69,8 @@ async def test_create_gives_up_after_60_seconds_and_returns_the_reason() -> None
 async def test_the_default_image_of_the_configuration_is_used(in_process: InProcessFake) -> None:
     made = await in_process.new_key(await in_process.new_user("ada"))
     ada = in_process.client(made["api_key"], default_image="a/default:2")
-    image, _ = await ada.sandboxes.create(BOX, image=None, port=None, report=in_process.report)
-    assert image == "a/default:2"
+    outcome = await ada.create(BOX, on_progress=in_process.report)
+    assert outcome.image == "a/default:2"
 
 
 async def test_a_prompt_returns_output_and_exit_code(
@@ -103,9 +97,9 @@ async def test_a_long_output_is_complete(in_process: InProcessFake, ada: Client)
 async def test_files_survive_a_pause(in_process: InProcessFake, ada: Client) -> None:
     await create(ada, in_process)
     await run(ada, in_process, "echo kept > note")
-    await ada.sandboxes.pause(BOX, report=in_process.report)
-    was_ready, outcome = await ada.sandboxes.resume(BOX, report=in_process.report)
-    assert (was_ready, outcome.reached) == (False, True)
+    await ada.pause(BOX, on_progress=in_process.report)
+    outcome = await ada.resume(BOX, on_progress=in_process.report)
+    assert (outcome.was_ready, outcome.reached) == (False, True)
     assert await run(ada, in_process, "cat note") == ("kept\n", 0)
 
 
@@ -124,10 +118,10 @@ async def test_pause_returns_when_the_status_is_paused(
 ) -> None:
     await create(ada, in_process)
 
-    outcome = await ada.sandboxes.pause(BOX, report=in_process.report)
+    outcome = await ada.pause(BOX, on_progress=in_process.report)
 
     assert outcome.reached
-    assert state_of(await ada.sandboxes.status(BOX)) is State.PAUSED
+    assert state_of(await ada.status(BOX)) is State.PAUSED
 
 
 async def test_resume_of_a_ready_sandbox_returns_that_it_was_ready(
@@ -135,16 +129,16 @@ async def test_resume_of_a_ready_sandbox_returns_that_it_was_ready(
 ) -> None:
     await create(ada, in_process)
 
-    was_ready, outcome = await ada.sandboxes.resume(BOX, report=in_process.report)
+    outcome = await ada.resume(BOX, on_progress=in_process.report)
 
-    assert (was_ready, outcome.reached) == (True, True)
+    assert (outcome.was_ready, outcome.reached) == (True, True)
 
 
 async def test_a_prompt_to_a_starting_sandbox_raises_not_ready_with_the_usual_wait(
     in_process: InProcessFake, ada: Client
 ) -> None:
     await create(ada, in_process)
-    await ada.sandboxes.pause(BOX, report=in_process.report)
+    await ada.pause(BOX, on_progress=in_process.report)
     in_process.clock.advance(1)
     await ada.proxy.send(sandboxes.resume(BOX))
     in_process.clock.advance(0.5)
@@ -159,9 +153,9 @@ async def test_list_shows_which_sandbox_is_paused_and_which_is_ready(
 ) -> None:
     await create(ada, in_process, "one")
     await create(ada, in_process, "two")
-    await ada.sandboxes.pause("one", report=in_process.report)
+    await ada.pause("one", on_progress=in_process.report)
     in_process.clock.advance(1)
-    rows = [(row.sandbox.name, row.state) for row in await ada.sandboxes.list()]
+    rows = [(row.sandbox.name, row.state) for row in await ada.list()]
     assert rows == [("two", State.READY), ("one", State.PAUSED)]
 
 
@@ -179,15 +173,15 @@ async def test_another_users_sandbox_and_a_missing_one_give_the_same_error(
 async def call_verb(client: Client, in_process: InProcessFake, verb: str, name: str) -> None:
     match verb:
         case "status":
-            await client.sandboxes.status(name)
+            await client.status(name)
         case "prompt":
             await client.prompts.send(name, "true", listener=OutputListener(in_process.report))
         case "pause":
-            await client.sandboxes.pause(name, report=in_process.report)
+            await client.pause(name, on_progress=in_process.report)
         case "resume":
-            await client.sandboxes.resume(name, report=in_process.report)
+            await client.resume(name, on_progress=in_process.report)
         case _:
-            await client.sandboxes.delete(name)
+            await client.delete(name)
 
 
 async def test_a_name_is_unique_per_user(in_process: InProcessFake, ada: Client) -> None:
@@ -241,10 +235,10 @@ async def test_deleting_a_starting_sandbox_ends_the_wait_for_it(
 ) -> None:
     async def delete_sandbox(elapsed: float, limit: float | None, reason: str) -> None:
         if elapsed > 1:
-            await ada.sandboxes.delete(BOX)
+            await ada.delete(BOX)
 
     with pytest.raises(SandboxNotFound):
-        await ada.sandboxes.create(BOX, image=None, port=None, report=delete_sandbox)
+        await ada.create(BOX, on_progress=delete_sandbox)
 
 
 async def test_a_command_killed_by_a_pause_raises_paused(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import anyio
 
 from sandbox_client import config as _config
-from sandbox_client.client import Client, connect
+from sandbox_client.client import Client
 from sandbox_client.errors import ConfigError, InvalidInput, SandboxError, format_verbs
 from sandbox_client.text import mask_keys
 
@@ -232,7 +232,7 @@ class _OneClient:
         self._warn = warn
 
     def connect(self, config: Config) -> Client:
-        return connect(config)
+        return Client.connect(config)
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncGenerator[Client]:

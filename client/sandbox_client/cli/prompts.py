@@ -20,7 +20,6 @@ import anyio
 from sandbox_client import agent
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import InputUnreadable, InvalidInput, SandboxError, SessionBusy
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.presentation import (
     NOT_FOUND,
     agent_missing,
@@ -85,17 +84,17 @@ async def _send(
     async with _told_if_reader_goes(client, console), _known_if_busy(console, session):
         is_still = console.is_typed_on
         with contextlib.nullcontext() if is_still else console.waiting("starting the command"):
-            prompt = await client.prompts.send(
+            prompt = await client.run(
                 arguments.name,
                 command,
+                wait=0 if arguments.detach else arguments.wait,
                 session=session,
                 env=variables(arguments.env, os.environ),
                 stdin=read_input if arguments.stdin else None,
                 time_limit=arguments.time_limit,
-                wait_seconds=0 if arguments.detach else arguments.wait,
-                listener=OutputListener(console.report, opened=console.opened)
-                if arguments.detach
-                else _listener(console),
+                on_output=None if arguments.detach else console.on_output,
+                on_session=console.opened,
+                on_progress=console.report,
             )
     if not arguments.stdin and has_unread_input():
         console.note("standard input was not sent: --stdin sends it, </dev/null gives none")
@@ -120,20 +119,21 @@ async def _output(client: Client, arguments: argparse.Namespace, console: Consol
     console.opened(arguments.session, after=after, stderr_after=stderr_after)
     async with _told_if_reader_goes(client, console):
         with console.waiting("looking"):
-            prompt = await client.prompts.output(
+            prompt = await client.output(
                 arguments.name,
                 arguments.session,
                 after=after,
                 stderr_after=stderr_after,
-                wait_seconds=None if arguments.follow else 0,
+                wait=None if arguments.follow else 0,
                 to_end=True,
-                listener=_listener(console),
+                on_output=console.on_output,
+                on_progress=console.report,
             )
     return _show(console, prompt, is_asked_to_stay=arguments.follow)
 
 
 async def _sessions(client: Client, name: str, console: Console) -> int:
-    rows = await client.prompts.sessions(name)
+    rows = await client.sessions(name)
     text = "\n".join(told_sessions(rows)) or f"Nothing has run in {name} since its start."
     console.result(text, sessions_content(name, rows))
     return OK
@@ -143,11 +143,12 @@ async def _cancel(client: Client, arguments: argparse.Namespace, console: Consol
     console.show_output(is_raw=arguments.raw)
     console.opened(arguments.session)
     with console.waiting("killing it"):
-        prompt = await client.prompts.cancel(
+        prompt = await client.cancel(
             arguments.name,
             arguments.session,
             signals=[arguments.signal] if arguments.signal else SIGNALS,
-            listener=_listener(console),
+            on_output=console.on_output,
+            on_progress=console.report,
         )
     _end(console, prompt)
     console.note(ending(prompt))
@@ -172,13 +173,13 @@ async def _told_if_reader_goes(client: Client, console: Console) -> AsyncGenerat
     except BrokenPipeError:
         after, stderr_after = console.known
         with contextlib.suppress(SandboxError):
-            prompt = await client.prompts.output(
+            prompt = await client.output(
                 console.name,
                 console.session,
                 after=after,
                 stderr_after=stderr_after,
-                wait_seconds=0,
-                listener=OutputListener(console.report),
+                wait=0,
+                on_progress=console.report,
             )
             if not prompt.status.has_ended:
                 console.note(
@@ -186,10 +187,6 @@ async def _told_if_reader_goes(client: Client, console: Console) -> AsyncGenerat
                     f" {console.spell('cancel')} ends it"
                 )
         raise
-
-
-def _listener(console: Console) -> OutputListener:
-    return OutputListener(console.report, opened=console.opened, on_output=console.on_output)
 
 
 def _show(console: Console, prompt: CommandResult, *, is_asked_to_stay: bool) -> int:

@@ -31,16 +31,18 @@ if TYPE_CHECKING:
 
 async def _create(client: Client, arguments: Namespace, console: Console) -> int:
     with console.waiting(f"creating {arguments.name}"):
-        image, outcome = await client.sandboxes.create(
-            arguments.name, image=arguments.image, port=arguments.port, report=console.report
+        outcome = await client.create(
+            arguments.name, image=arguments.image, port=arguments.port, on_progress=console.report
         )
-    return _show_readiness(console, outcome, f"created from {image}" if image else "created")
+    return _show_readiness(
+        console, outcome, f"created from {outcome.image}" if outcome.image else "created"
+    )
 
 
 async def _resume(client: Client, arguments: Namespace, console: Console) -> int:
     with console.waiting(f"resuming {arguments.name}"):
-        was_ready, outcome = await client.sandboxes.resume(arguments.name, report=console.report)
-    if was_ready and outcome.reached:
+        outcome = await client.resume(arguments.name, on_progress=console.report)
+    if outcome.was_ready and outcome.reached:
         content = {**readiness_content(console.name, outcome), "was_ready": True}
         console.result(f"{console.name} is ready, and was ready before", content)
         return OK
@@ -62,7 +64,7 @@ def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
 
 
 async def _status(client: Client, arguments: Namespace, console: Console) -> int:
-    sandbox = await client.sandboxes.status(arguments.name)
+    sandbox = await client.status(arguments.name)
     state = state_of(sandbox)
     text = Text.assemble(
         f"{sandbox.name} is ",
@@ -74,7 +76,7 @@ async def _status(client: Client, arguments: Namespace, console: Console) -> int
 
 
 async def _list(client: Client, _: Namespace, console: Console) -> int:
-    rows = await client.sandboxes.list()
+    rows = await client.list()
     content = list_content(rows)
     if not rows:
         console.result(f"No sandboxes. {console.spell('create')} makes one.", content)
@@ -88,7 +90,7 @@ async def _list(client: Client, _: Namespace, console: Console) -> int:
 
 async def _delete(client: Client, arguments: Namespace, console: Console) -> int:
     text = f"{console.name} and its files were deleted"
-    if not await client.sandboxes.delete(arguments.name):
+    if not await client.delete(arguments.name):
         text = f"{console.name} is not there any more; the proxy's own answer was lost"
     console.result(text, {"name": console.name, "deleted": True})
     return OK
@@ -96,7 +98,7 @@ async def _delete(client: Client, arguments: Namespace, console: Console) -> int
 
 async def _pause(client: Client, arguments: Namespace, console: Console) -> int:
     with console.waiting(f"pausing {arguments.name}"):
-        outcome = await client.sandboxes.pause(arguments.name, report=console.report)
+        outcome = await client.pause(arguments.name, on_progress=console.report)
     text = f"{console.name} is paused: its files stay. {console.spell('resume')} starts it again."
     if not outcome.reached:
         text = format_verbs(unseen_pause(console.name, outcome), console.spell)

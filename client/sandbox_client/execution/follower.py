@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from sandbox_client.output import OutputChunk
     from sandbox_client.polling import ProgressCallback, Timing
 
+    OnOutput = Callable[[OutputChunk], None]
+    OnSession = Callable[[str], None]
+
 FIRST_LOOK = 0.02  # seconds
 LONGEST_PAUSE = 1.0
 _RECENT = 40_000  # characters, with the last line that is reported
@@ -21,21 +24,27 @@ OUT_OF_SIGHT = "the command is out of sight"
 INSTANT = 0.001  # seconds: a shorter rest of a wait is none, as clocks have fractions
 
 
-def _ignore_session(_: str) -> None:
-    """Do nothing."""
-
-
-def _ignore_output(_: OutputChunk) -> None:
+def _ignore(_: object) -> None:
     """Do nothing."""
 
 
 @dataclass(frozen=True)
 class OutputListener:
-    """The receivers of news of a command: its session first, then its output as it comes."""
+    """Receive the progress of a command, its session, and its output as it comes."""
 
     report: ProgressCallback
-    opened: Callable[[str], None] = _ignore_session
-    on_output: Callable[[OutputChunk], None] = _ignore_output
+    opened: OnSession = _ignore
+    on_output: OnOutput = _ignore
+
+    @classmethod
+    def of(
+        cls,
+        on_progress: ProgressCallback,
+        on_session: OnSession | None,
+        on_output: OnOutput | None,
+    ) -> OutputListener:
+        """Return a listener that calls these functions, if any."""
+        return cls(on_progress, on_session or _ignore, on_output or _ignore)
 
 
 class OutputFollower:

@@ -63,7 +63,11 @@ async def send_ahead(
         old = f'find "$HOME"/{_PREFIX}* -maxdepth 0 -mmin +{OLD} -exec rm -rf {{}} +'
         await run(f"{old} 2>/dev/null; mkdir -m 700 {payload.directory}")
         await _check_home(proxy, name, leaf)
-        pieces = {"run": await _send(proxy, name, f"{HOME}/{leaf}/run", _reader(command), follower)}
+        pieces = {
+            "run": await _send(
+                proxy, name, f"{HOME}/{leaf}/run", reader(command.encode()), follower
+            )
+        }
         if stdin is not None:
             pieces["in"] = await _send(proxy, name, f"{HOME}/{leaf}/in", stdin, follower)
         joins = [f"cat {file}.* >{file}" for file, count in pieces.items() if count > 1]
@@ -120,8 +124,9 @@ async def _send(proxy: Proxy, name: str, path: str, read: Read, follower: Output
     return 1 if is_one else max(count, 2)
 
 
-def _reader(text: str) -> Read:
-    left = memoryview(text.encode())
+def reader(data: bytes) -> Read:
+    """Return a function that reads `data`, so many bytes at a time."""
+    left = memoryview(data)
 
     async def read(size: int) -> bytes:
         nonlocal left

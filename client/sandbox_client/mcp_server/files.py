@@ -32,7 +32,7 @@ async def _read(client: Client, arguments: Arguments, _: ProgressCallback) -> Re
             f"end_line has value {last}, before start_line {first}",
             advice="Give the last line to read, or leave it out.",
         )
-    text = await client.files.read(name, path, first=first, last=last)
+    text = await client.read_file(name, path, first=first, last=last)
     excerpt = lines(text, first, quote(absolute(path)))
     content: dict[str, object] = {"name": name, "content": excerpt.text}
     if excerpt.left_out and excerpt.after:
@@ -44,7 +44,7 @@ async def _write(client: Client, arguments: Arguments, _: ProgressCallback) -> R
     name, path = arguments.text("name"), absolute(arguments.text("path"))
     data = check_content(arguments.text("content"))
     append = arguments.flag("append")
-    await client.files.write(name, path, data, append=append)
+    await client.write_file(name, path, data, append=append)
     done = f"{pluralize(len(data), 'byte')} {'appended' if append else 'written'}"
     content = {"name": name, "bytes": len(data)}
     return Result(f"{done} to {shown(path)} in sandbox '{name}'.", content)
@@ -52,7 +52,7 @@ async def _write(client: Client, arguments: Arguments, _: ProgressCallback) -> R
 
 async def _list(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
     name, path = arguments.text("name"), absolute(arguments.text("path"))
-    listing = await client.files.list(name, path)
+    listing = await client.list_files(name, path)
     entries = listing.entries[:MAX_ENTRIES]
     left_out = len(listing.entries) - len(entries)
     content = {

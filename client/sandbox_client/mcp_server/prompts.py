@@ -6,8 +6,6 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sandbox_client import agent
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.masking import visible
 from sandbox_client.output import REPLACEMENT
 from sandbox_client.presentation import (
@@ -37,12 +35,12 @@ if TYPE_CHECKING:
 
 
 async def _send(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
-    prompt = await client.prompts.send(
+    prompt = await client.run(
         arguments.text("name"),
         arguments.text("command"),
+        wait=_wait(arguments),
         session=arguments.text("session") or None,
-        wait_seconds=_wait(arguments),
-        listener=OutputListener(report),
+        on_progress=report,
     )
     return _answer(prompt, head_and_tail if prompt.status.has_ended else tail)
 
@@ -50,12 +48,7 @@ async def _send(client: Client, arguments: Arguments, report: ProgressCallback) 
 async def _agent_run(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name = arguments.text("name")
     template = client.proxy.config.agent_command
-    prompt = await client.prompts.send(
-        name,
-        agent.command_line(template, arguments.text("prompt")),
-        wait_seconds=0.0,
-        listener=OutputListener(report),
-    )
+    prompt = await client.run_agent(name, arguments.text("prompt"), on_progress=report)
     lacks_agent = prompt.status.exit_code == NOT_FOUND
     result = _answer(prompt, tail, hint=agent_missing(template) if lacks_agent else "")
     return replace(result, content={name: (result.content or {})[name] for name in _BEGUN})
@@ -66,19 +59,19 @@ async def _output(client: Client, arguments: Arguments, report: ProgressCallback
     if not session:
         return await _sessions(client, name)
     after, stderr_after = arguments.number("after"), arguments.number("stderr_after")
-    prompt = await client.prompts.output(
+    prompt = await client.output(
         name,
         session,
         after=after or 0,
         stderr_after=stderr_after or 0,
-        wait_seconds=_wait(arguments),
-        listener=OutputListener(report),
+        wait=_wait(arguments),
+        on_progress=report,
     )
     return _answer(prompt, head_and_tail if after is None and stderr_after is None else page)
 
 
 async def _sessions(client: Client, name: str) -> Result:
-    rows = await client.prompts.sessions(name)
+    rows = await client.sessions(name)
     content = sessions_content(name, rows)
     if not rows:
         return Result(
@@ -93,7 +86,7 @@ async def _sessions(client: Client, name: str) -> Result:
 
 async def _cancel(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name, session = arguments.text("name"), arguments.text("session")
-    prompt = await client.prompts.cancel(name, session, listener=OutputListener(report))
+    prompt = await client.cancel(name, session, on_progress=report)
     return _answer(prompt, head_and_tail)
 
 

@@ -35,8 +35,8 @@ async def read(provider: ClientProvider, uri: str) -> str:
         )
     async with provider.client() as client:
         if uri == LIST:
-            content = list_content(await client.sandboxes.list())
+            content = list_content(await client.list())
         else:
             name = check_name(uri.removeprefix(SCHEME))
-            content = status_content(await client.sandboxes.status(name))
+            content = status_content(await client.status(name))
     return json.dumps(content, indent=2, ensure_ascii=False)

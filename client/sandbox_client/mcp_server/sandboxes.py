@@ -40,31 +40,33 @@ def _readiness(name: str, outcome: WaitResult, done: str) -> Result:
 
 async def _create(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name = arguments.text("name")
-    image, outcome = await client.sandboxes.create(
-        name, image=arguments.text("image"), port=arguments.number("port"), report=report
+    outcome = await client.create(
+        name, image=arguments.text("image"), port=arguments.number("port"), on_progress=report
     )
-    result = _readiness(name, outcome, f"created from {image}" if image else "created")
-    return replace(result, content={**(result.content or {}), "image": image})
+    result = _readiness(
+        name, outcome, f"created from {outcome.image}" if outcome.image else "created"
+    )
+    return replace(result, content={**(result.content or {}), "image": outcome.image})
 
 
 async def _resume(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name = arguments.text("name")
-    was_ready, outcome = await client.sandboxes.resume(name, report=report)
-    if was_ready and outcome.reached:
+    outcome = await client.resume(name, on_progress=report)
+    if outcome.was_ready and outcome.reached:
         text = f"Sandbox '{name}' is ready, and was ready before."
         return Result(text, {**readiness_content(name, outcome), "was_ready": True})
     return _readiness(name, outcome, "resumed")
 
 
 async def _status(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
-    sandbox = await client.sandboxes.status(arguments.text("name"))
+    sandbox = await client.status(arguments.text("name"))
     text = f"Sandbox '{sandbox.name}' is {state_of(sandbox).value} ({reason_of(sandbox)})"
     created = sandbox.created_at or "at an unknown time"
     return Result(f"{text}, created {created}.", status_content(sandbox))
 
 
 async def _list(client: Client, _: Arguments, __: ProgressCallback) -> Result:
-    rows = await client.sandboxes.list()
+    rows = await client.list()
     content = list_content(rows)
     if not rows:
         return Result(f"No sandboxes. {spell('create')} makes one.", content)
@@ -83,14 +85,14 @@ def _told_age(row: Row) -> str:
 async def _delete(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
     name = arguments.text("name")
     text = f"Sandbox '{name}' and its files were deleted. The name is free again."
-    if not await client.sandboxes.delete(name):
+    if not await client.delete(name):
         text = f"There is no sandbox '{name}' any more; the proxy's own answer was lost."
     return Result(text, {"name": name, "deleted": True})
 
 
 async def _pause(client: Client, arguments: Arguments, report: ProgressCallback) -> Result:
     name = arguments.text("name")
-    outcome = await client.sandboxes.pause(name, report=report)
+    outcome = await client.pause(name, on_progress=report)
     content = pause_content(name, outcome)
     if not outcome.reached:
         return Result(format_verbs(unseen_pause(f"sandbox '{name}'", outcome), spell), content)

@@ -161,9 +161,9 @@ def this_server() -> Server[dict[str, object]]:
 
 def _connect(config: Config) -> Client:
     # Here, since httpx costs a tenth of a second that no start should wait for.
-    from sandbox_client.client import connect
+    from sandbox_client.client import Client
 
-    return connect(config)
+    return Client.connect(config)
 
 
 class _Progress:
