@@ -1,36 +1,36 @@
-"""What can go wrong, and what the person who meets it needs to know.
+"""The tree of errors. Each has a message, a cause, and advice for the next step.
 
 SandboxError
-├── ConfigError           the configuration on this machine
-├── InvalidInput          a name or an argument, refused before any request
-│   └── NoSuchPosition    ... in an output, which has been asked for
-├── LocalFileError            a file of this machine cannot be read or written
-│   └── InputUnreadable   ... standard input, which a command was to get
-├── FileChanged           a file was not the same at the end of a copy as at its beginning
-├── ProxyUnreachable      no answer came
-│   ├── NotSent       ... and the request did not reach the proxy
-│   │   └── TLSError    ... since no TLS came about
-│   ├── DeadlineExceeded  ... in the time it may take
-│   └── CommandStateUnknown       ... to a command, which may have been started
-├── InvalidResponse           an answer came that the contract does not know
-├── ProxyFailed           the proxy, or what stands before it, answered 5xx
-└── ProxyRefused          the proxy said no
+├── ConfigError           the configuration of this machine cannot be used
+├── InvalidInput          a name or an argument was refused before any request
+│   └── NoSuchPosition    ... an output has not come so far
+├── LocalFileError        a file of this machine cannot be read or written
+│   └── InputUnreadable   ... standard input for a command
+├── FileChanged           a file changed during its copy
+├── ProxyUnreachable      there was no response
+│   ├── NotSent           ... and the request did not reach the proxy
+│   │   └── TLSError      ... since TLS failed
+│   ├── DeadlineExceeded  ... within the deadline
+│   └── CommandStateUnknown  ... to a command, which may have been started
+├── InvalidResponse       the response is not what the contract says
+├── ProxyFailed           the proxy, or a load balancer before it, answered 5xx
+└── ProxyRefused          the proxy refused the request
     ├── KeyRejected       401
     │   └── AdminKeyRejected  403 on an administrator's route
-    ├── SandboxNotFound          403 and 404 alike: existence never leaks
+    ├── SandboxNotFound   403 and 404 alike: existence never leaks
     ├── AlreadyExists     409
     ├── QuotaReached      no room for another sandbox
     ├── RateLimited       429
     ├── NoSuchAPI         the sandbox's runtime does not have the API
-    ├── SessionNotFound       no such session in the sandbox, or no more
+    ├── SessionNotFound   the sandbox has no such session, or has it no more
     ├── SessionBusy       the session runs another command
-    ├── FileRefused       the sandbox did not do it to a file
-    │   ├── NoSuchFile    ... there is none
-    │   ├── WrongKind     ... a directory where a file was meant, or the other way round
-    │   └── NotText       ... it holds something else
+    ├── FileRefused       the sandbox refused an operation on a file
+    │   ├── NoSuchFile    ... it does not exist
+    │   ├── WrongKind     ... it is a directory instead of a file, or the reverse
+    │   └── NotText       ... it is not UTF-8
     └── NotReady          the sandbox cannot run a command now
         ├── Paused        ... until it is resumed
-        └── SandboxFailed    ... and waiting does not help
+        └── SandboxFailed  ... and waiting does not help
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class SandboxError(Exception):
 
 
 def place_of_fault(error: BaseException) -> str:
-    """Return an unexpected exception's type and place only: its words may hold what is secret."""
+    """Return the type and place of an exception, without its message, which may hold a secret."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {place.filename}:{place.lineno}"
 
@@ -161,13 +161,13 @@ class ConfigError(SandboxError):
 
 
 class InvalidInput(SandboxError):
-    """A name or an argument cannot be right whatever the proxy says."""
+    """A name or an argument is invalid."""
 
     fault = "the request; nothing was sent."
 
 
 class NoSuchPosition(InvalidInput):
-    """An output has not come so far."""
+    """A position is after the end of an output."""
 
     fault = "the request."
 
@@ -180,22 +180,22 @@ class LocalFileError(SandboxError):
 
 
 class InputUnreadable(LocalFileError):
-    """Standard input, which was to be sent to a command, cannot be read."""
+    """Standard input for a command cannot be read."""
 
     fault = "standard input here, which is closed or fails."
     advice = "Give --stdin a pipe or a file, or leave it out."
 
 
 class FileChanged(SandboxError):
-    """What a copy ended with is not what it began with; it was thrown away."""
+    """A file changed during its copy; the copy was discarded."""
 
-    fault = "nobody's: the file changed while it was copied, or a piece of it came twice."
+    fault = "the file changed while it was copied, or a piece of it arrived twice."
     advice = "Copy it again when nothing writes to it."
     retryable = True
 
 
 class ProxyUnreachable(SandboxError):
-    """The proxy gave no answer."""
+    """There was no response."""
 
     fault = "the network, the address in proxyUrl, or a proxy that is not running."
     advice = "Check proxyUrl and that the proxy runs (GET /health answers without a key)."
@@ -203,45 +203,46 @@ class ProxyUnreachable(SandboxError):
 
 
 class NotSent(ProxyUnreachable):
-    """The request certainly did not reach the proxy."""
+    """The request did not reach the proxy."""
 
 
 class TLSError(NotSent):
-    """The proxy's certificate was refused, or TLS is not spoken there."""
+    """The proxy's certificate is not trusted, or the connection has no TLS."""
 
     retryable = False
     fault = "the address in proxyUrl, the proxy's certificate, or what this machine trusts."
 
 
 class DeadlineExceeded(ProxyUnreachable):
-    """The proxy gave no answer in the time that the call may take."""
+    """There was no response within the deadline."""
 
 
 class CommandStateUnknown(ProxyUnreachable):
-    """A command was sent, and nothing says whether it was started."""
+    """A command was sent, and it is unknown whether it was started."""
 
     retryable = False
 
 
 class InvalidResponse(SandboxError):
-    """The reply is not what the contract says."""
+    """The response is not what the contract says."""
 
-    fault = "the proxy, or something else that answers at proxyUrl; not the request."
+    fault = "the proxy, or another server at proxyUrl; not the request."
     advice = "Check that proxyUrl is the sandbox proxy's; if it is, tell its administrator."
 
 
 class ProxyFailed(SandboxError):
-    """The proxy failed at a request that may have been right."""
+    """The proxy failed; the request may be valid."""
 
-    fault = "the proxy or what it stands on; not the request."
+    fault = "the proxy, or the cluster behind it; not the request."
     advice = (
-        "Look at what is there with {list}, then try again; if it stays, tell the administrator."
+        "Look at your sandboxes with {list}, then try again; if it keeps failing, tell the"
+        " administrator."
     )
     retryable = True
 
 
 class ProxyRefused(SandboxError):
-    """The proxy understood the request and said no."""
+    """The proxy refused the request."""
 
     fault = "the request."
     advice = "Change the request as the message says."
@@ -268,21 +269,21 @@ class AdminKeyRejected(KeyRejected):
 
 
 class SandboxNotFound(ProxyRefused):
-    """The sandbox does not exist, or belongs to somebody else: the proxy never says which."""
+    """The sandbox does not exist, or another user owns it: the proxy never says which."""
 
     fault = "the request: the name, or the API key's owner."
     advice = "See yours with {list}, or make it with {create}."
 
 
 class AlreadyExists(ProxyRefused):
-    """The name is taken by another sandbox of the same user."""
+    """The user has a sandbox of that name."""
 
     fault = "the request: the name is taken."
-    advice = "Use the one that is there, choose another name, or remove it first with {delete}."
+    advice = "Use that sandbox, choose another name, or delete it first with {delete}."
 
 
 class QuotaReached(ProxyRefused):
-    """The user has as many sandboxes as the proxy allows, paused ones counted."""
+    """The user has as many sandboxes as the proxy allows; paused ones count."""
 
     fault = "the request: the quota is used up, and paused sandboxes count."
     advice = "See yours with {list}, and remove one that is no longer needed with {delete}."
@@ -297,21 +298,21 @@ class RateLimited(ProxyRefused):
 
 
 class NoSuchAPI(ProxyRefused):
-    """The sandbox's runtime does not have the API that a request is for."""
+    """The sandbox's runtime does not have the API of the request."""
 
 
 class SessionNotFound(ProxyRefused):
     """The sandbox has no session of that id, or has it no more."""
 
-    fault = "the session's id, or the session has gone."
+    fault = "the session's id, or the session has ended."
     advice = (
-        "See what runs and what ended with {sessions}. A pause ends every session; an hour without"
+        "List the sessions with {sessions}. A pause ends every session; an hour without"
         " use ends those of commands with pipes (command-…)."
     )
 
 
 class SessionBusy(ProxyRefused):
-    """A session runs one command at a time."""
+    """The session runs another command."""
 
     fault = "the request: one session runs one command at a time."
     advice = (
@@ -321,22 +322,22 @@ class SessionBusy(ProxyRefused):
 
 
 class FileRefused(ProxyRefused):
-    """The sandbox could not, or would not, do what was asked to a file of its own."""
+    """The sandbox refused an operation on a file."""
 
-    fault = "the request: the path, or what may be done there."
-    advice = "Look at what is there with {files}, or choose a path below /sandbox."
+    fault = "the request: the path, or its permissions."
+    advice = "List the directory with {files}, or choose a path below /sandbox."
 
 
 class NoSuchFile(FileRefused):
-    """The sandbox has nothing at that path."""
+    """The sandbox has no file at that path."""
 
-    advice = "See what is there with {files}. A relative path starts at /sandbox."
+    advice = "List the directory with {files}. A relative path starts at /sandbox."
 
 
 class WrongKind(FileRefused):
-    """A directory, or something else that is no file, where a file was meant; or a file instead."""
+    """The path is a directory instead of a file, or the reverse."""
 
-    advice = "See with {files} what is a directory and what is a file."
+    advice = "List the directory with {files}: it tells files from directories."
 
 
 class NotText(FileRefused):
@@ -348,7 +349,7 @@ class NotText(FileRefused):
 class NotReady(ProxyRefused):
     """The sandbox cannot run a command now."""
 
-    fault = "nobody's: the sandbox's state."
+    fault = "the sandbox is not ready."
     advice = (
         "Wait, ask with {status}, and send it again when it is ready. A new sandbox usually takes"
         " 10 to 30 s, a resumed one 4 to 24 s."
@@ -360,21 +361,20 @@ class Paused(NotReady):
     """The sandbox is paused."""
 
     retryable = False
-    fault = "nobody's: the sandbox's state. Its files are kept."
+    fault = "the sandbox is paused. Its files are kept."
     advice = "Resume it first with {resume}, then try again."
 
 
 class SandboxFailed(NotReady):
-    """The sandbox has failed or expired: no wait makes it ready."""
+    """The sandbox has failed or expired: it will not become ready."""
 
     retryable = False
-    fault = "the sandbox's: its image, or the cluster it runs on."
+    fault = "the sandbox's image, or the cluster."
     advice = (
         "Waiting does not help: remove it with {delete} and make it again with {create}; where the"
         " reason does not lie in its image, tell the proxy's administrator."
     )
 
 
-# What says for certain that the request had no effect. After any other error it may have had one:
-# who sent it looks before telling anybody.
+# Errors after which the request certainly had no effect. After any other error it may have had one.
 NOTHING_DONE = (ConfigError, ProxyRefused, NotSent)
