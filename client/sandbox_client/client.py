@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .execution.follower import OnOutput, OnSession
     from .execution.payload import Read
+    from .files.copy import Watcher
     from .files.remote import Files
     from .polling import ProgressCallback
     from .prompts import CommandResult, Prompts, Session
@@ -287,3 +288,40 @@ class Client:
             FileRefused: it is no directory, or cannot be read.
         """
         return await self.files.list(name, path)
+
+    async def upload(
+        self,
+        name: str,
+        sources: Sequence[str],
+        target: str,
+        *,
+        watcher: Watcher | None = None,
+    ) -> None:
+        """Copy files and directories of this machine into a sandbox, each file whole or not at all.
+
+        Several sources, and one whose `target` is a directory or ends with a slash, are copied into
+        the target.
+
+        Raises:
+            SandboxError: something was not copied.
+        """
+        from .files.copy import Copy, Watcher
+
+        await Copy(self.files, name, watcher or Watcher()).up(sources, target)
+
+    async def download(
+        self,
+        name: str,
+        sources: Sequence[str],
+        target: str,
+        *,
+        watcher: Watcher | None = None,
+    ) -> None:
+        """Copy files and directories of a sandbox to this machine; see `upload`.
+
+        Raises:
+            SandboxError: something was not copied.
+        """
+        from .files.copy import Copy, Watcher
+
+        await Copy(self.files, name, watcher or Watcher()).down(sources, target)

@@ -76,7 +76,7 @@ class SandboxError(Exception):
     certainly not done.
     """
 
-    fault: ClassVar[str] = "unknown."
+    cause: ClassVar[str] = "unknown."
     advice: str = ""
     retryable: bool = False
 
@@ -140,7 +140,7 @@ class SandboxError(Exception):
 
     def explain(self, spell: Callable[[Verb], str]) -> str:
         """Return the whole story in three labelled lines."""
-        return f"{self.message}\nFault: {self.fault}\nNext: {self.next_step(spell)}"
+        return f"{self.message}\nCause: {self.cause}\nNext: {self.next_step(spell)}"
 
 
 def place_of_fault(error: BaseException) -> str:
@@ -157,39 +157,39 @@ def format_verbs(text: str, spell: Callable[[Verb], str]) -> str:
 class ConfigError(SandboxError):
     """The configuration is missing or cannot be used."""
 
-    fault = "the configuration on this machine; nothing was sent."
+    cause = "the configuration on this machine; nothing was sent."
 
 
 class InvalidInput(SandboxError):
     """A name or an argument is invalid."""
 
-    fault = "the request; nothing was sent."
+    cause = "the request; nothing was sent."
 
 
 class NoSuchPosition(InvalidInput):
     """A position is after the end of an output."""
 
-    fault = "the request."
+    cause = "the request."
 
 
 class LocalFileError(SandboxError):
     """A file or a directory of this machine cannot be read or written."""
 
-    fault = "the path, or this machine's disk."
+    cause = "the path, or this machine's disk."
     advice = "Check the path, its permissions and the room on the disk, then try again."
 
 
 class InputUnreadable(LocalFileError):
     """Standard input for a command cannot be read."""
 
-    fault = "standard input here, which is closed or fails."
+    cause = "standard input here, which is closed or fails."
     advice = "Give --stdin a pipe or a file, or leave it out."
 
 
 class FileChanged(SandboxError):
     """A file changed during its copy; the copy was discarded."""
 
-    fault = "the file changed while it was copied, or a piece of it arrived twice."
+    cause = "the file changed while it was copied, or a piece of it arrived twice."
     advice = "Copy it again when nothing writes to it."
     retryable = True
 
@@ -197,7 +197,7 @@ class FileChanged(SandboxError):
 class ProxyUnreachable(SandboxError):
     """There was no response."""
 
-    fault = "the network, the address in proxyUrl, or a proxy that is not running."
+    cause = "the network, the address in proxyUrl, or a proxy that is not running."
     advice = "Check proxyUrl and that the proxy runs (GET /health answers without a key)."
     retryable = True
 
@@ -210,7 +210,7 @@ class TLSError(NotSent):
     """The proxy's certificate is not trusted, or the connection has no TLS."""
 
     retryable = False
-    fault = "the address in proxyUrl, the proxy's certificate, or what this machine trusts."
+    cause = "the address in proxyUrl, the proxy's certificate, or what this machine trusts."
 
 
 class DeadlineExceeded(ProxyUnreachable):
@@ -226,14 +226,14 @@ class CommandStateUnknown(ProxyUnreachable):
 class InvalidResponse(SandboxError):
     """The response is not what the contract says."""
 
-    fault = "the proxy, or another server at proxyUrl; not the request."
+    cause = "the proxy, or another server at proxyUrl; not the request."
     advice = "Check that proxyUrl is the sandbox proxy's; if it is, tell its administrator."
 
 
 class ProxyFailed(SandboxError):
     """The proxy failed; the request may be valid."""
 
-    fault = "the proxy, or the cluster behind it; not the request."
+    cause = "the proxy, or the cluster behind it; not the request."
     advice = (
         "Look at your sandboxes with {list}, then try again; if it keeps failing, tell the"
         " administrator."
@@ -244,14 +244,14 @@ class ProxyFailed(SandboxError):
 class ProxyRefused(SandboxError):
     """The proxy refused the request."""
 
-    fault = "the request."
+    cause = "the request."
     advice = "Change the request as the message says."
 
 
 class KeyRejected(ProxyRefused):
     """The proxy does not accept the API key."""
 
-    fault = "the API key in the configuration."
+    cause = "the API key in the configuration."
     advice = (
         "Ask the proxy's administrator for a key, and give it to `remote-sandbox login`, which"
         " checks it and writes it into the configuration."
@@ -261,7 +261,7 @@ class KeyRejected(ProxyRefused):
 class AdminKeyRejected(KeyRejected):
     """The proxy does not accept the admin key that was given to make a user or a key."""
 
-    fault = "the admin key that was given."
+    cause = "the admin key that was given."
     advice = (
         "Give the proxy's ADMIN_API_KEY, which its administrator has. A user's key (sk_live_…) goes"
         " to `remote-sandbox login` without --admin."
@@ -271,28 +271,28 @@ class AdminKeyRejected(KeyRejected):
 class SandboxNotFound(ProxyRefused):
     """The sandbox does not exist, or another user owns it: the proxy never says which."""
 
-    fault = "the request: the name, or the API key's owner."
+    cause = "the request: the name, or the API key's owner."
     advice = "See yours with {list}, or make it with {create}."
 
 
 class AlreadyExists(ProxyRefused):
     """The user has a sandbox of that name."""
 
-    fault = "the request: the name is taken."
+    cause = "the request: the name is taken."
     advice = "Use that sandbox, choose another name, or delete it first with {delete}."
 
 
 class QuotaReached(ProxyRefused):
     """The user has as many sandboxes as the proxy allows; paused ones count."""
 
-    fault = "the request: the quota is used up, and paused sandboxes count."
+    cause = "the request: the quota is used up, and paused sandboxes count."
     advice = "See yours with {list}, and remove one that is no longer needed with {delete}."
 
 
 class RateLimited(ProxyRefused):
     """The proxy asks for fewer requests."""
 
-    fault = "the request: too many in too short a time."
+    cause = "the request: too many in too short a time."
     advice = "Wait, then try again."
     retryable = True
 
@@ -304,7 +304,7 @@ class NoSuchAPI(ProxyRefused):
 class SessionNotFound(ProxyRefused):
     """The sandbox has no session of that id, or has it no more."""
 
-    fault = "the session's id, or the session has ended."
+    cause = "the session's id, or the session has ended."
     advice = (
         "List the sessions with {sessions}. A pause ends every session; an hour without"
         " use ends those of commands with pipes (command-…)."
@@ -314,7 +314,7 @@ class SessionNotFound(ProxyRefused):
 class SessionBusy(ProxyRefused):
     """The session runs another command."""
 
-    fault = "the request: one session runs one command at a time."
+    cause = "the request: one session runs one command at a time."
     advice = (
         "Wait for its end with {output}, end it with {cancel}, or leave the session out to run"
         " beside it."
@@ -324,7 +324,7 @@ class SessionBusy(ProxyRefused):
 class FileRefused(ProxyRefused):
     """The sandbox refused an operation on a file."""
 
-    fault = "the request: the path, or its permissions."
+    cause = "the request: the path, or its permissions."
     advice = "List the directory with {files}, or choose a path below /sandbox."
 
 
@@ -349,7 +349,7 @@ class NotText(FileRefused):
 class NotReady(ProxyRefused):
     """The sandbox cannot run a command now."""
 
-    fault = "the sandbox is not ready."
+    cause = "the sandbox is not ready."
     advice = (
         "Wait, ask with {status}, and send it again when it is ready. A new sandbox usually takes"
         " 10 to 30 s, a resumed one 4 to 24 s."
@@ -361,7 +361,7 @@ class Paused(NotReady):
     """The sandbox is paused."""
 
     retryable = False
-    fault = "the sandbox is paused. Its files are kept."
+    cause = "the sandbox is paused. Its files are kept."
     advice = "Resume it first with {resume}, then try again."
 
 
@@ -369,7 +369,7 @@ class SandboxFailed(NotReady):
     """The sandbox has failed or expired: it will not become ready."""
 
     retryable = False
-    fault = "the sandbox's image, or the cluster."
+    cause = "the sandbox's image, or the cluster."
     advice = (
         "Waiting does not help: remove it with {delete} and make it again with {create}; where the"
         " reason does not lie in its image, tell the proxy's administrator."

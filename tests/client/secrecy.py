@@ -31,7 +31,7 @@ def shown_text(error: BaseException) -> str:
     """Return all text of the exception that a user may see: message, repr, advice, traceback."""
     words = [str(error), repr(error), "".join(traceback.format_exception(error))]
     if isinstance(error, SandboxError):
-        words += [error.message, error.advice, error.fault, error.explain(format_verb)]
+        words += [error.message, error.advice, error.cause, error.explain(format_verb)]
     return "\n".join(words)
 
 

@@ -118,7 +118,7 @@ def test_the_error_of_each_command_is_a_json_object_too(command: str, terminal: 
     terminal.run(command, "--json", *words, answers=dict.fromkeys([GET, OPEN, *answers], refused))
 
     assert terminal.code == (125 if command in RUNNING else 1)
-    assert set(json.loads(terminal.out)["error"]) == {"message", "fault", "next"}
+    assert set(json.loads(terminal.out)["error"]) == {"message", "cause", "next"}
 
 
 def test_an_error_is_three_lines_on_standard_error(terminal: Terminal) -> None:
@@ -127,7 +127,7 @@ def test_an_error_is_three_lines_on_standard_error(terminal: Terminal) -> None:
     terminal.run("status", "box", answers={GET: refused})
 
     assert terminal.out == ""
-    assert [line.split(":")[0] for line in terminal.err.splitlines()] == ["error", "fault", "next"]
+    assert [line.split(":")[0] for line in terminal.err.splitlines()] == ["error", "cause", "next"]
     assert "The API key has expired" in terminal.err
 
 
@@ -359,7 +359,7 @@ def test_a_readiness_timeout_ends_with_3_and_the_next_step(
     *_, error, fault, step = terminal.err.splitlines()
     assert error.startswith("error: box was ")
     assert words in error
-    assert fault.startswith("fault: ")
+    assert fault.startswith("cause: ")
     assert step.startswith("next:  ")
     assert "`remote-sandbox delete box`" in step
 

@@ -16,7 +16,7 @@ from sandbox_client.errors import (
     NoSuchFile,
     SandboxError,
 )
-from sandbox_client.files.copy import MAX_BLOCKS, Copy
+from sandbox_client.files.copy import MAX_BLOCKS, Copy, Watcher
 from sandbox_client.files.shell_scripts import BLOCK
 
 from tests.client.file_stub import SandboxStub, file_error, file_reply, script_output
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class RecordedCopy:
+class RecordedCopy(Watcher):
     """A watcher that records the trees, the bytes and the finished files of a copy."""
 
     trees: list[Tree] = field(default_factory=list["Tree"])

@@ -133,7 +133,7 @@ def test_a_missing_source_prints_no_summary(here: Path, terminal: Terminal) -> N
     terminal.run("cp", "none", "box:", handler=SandboxStub())
 
     assert terminal.code == 1
-    assert [line.split(":")[0] for line in terminal.err.splitlines()] == ["error", "fault", "next"]
+    assert [line.split(":")[0] for line in terminal.err.splitlines()] == ["error", "cause", "next"]
 
 
 @pytest.mark.parametrize(

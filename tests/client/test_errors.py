@@ -30,7 +30,7 @@ def test_every_error_has_a_fault() -> None:
         each.__name__
         for each in _PUBLIC
         if each is not SandboxError
-        and (each.fault == SandboxError.fault or not each.fault.endswith("."))
+        and (each.cause == SandboxError.cause or not each.cause.endswith("."))
     ]
 
     assert without == []
@@ -41,7 +41,7 @@ def test_an_error_is_explained_in_three_labelled_lines() -> None:
 
     assert story == [
         "Sandbox 'box' is paused",
-        "Fault: the sandbox is paused. Its files are kept.",
+        "Cause: the sandbox is paused. Its files are kept.",
         "Next: Resume it first with <resume>, then try again.",
     ]
 

@@ -197,7 +197,7 @@ async def test_each_certificate_fault_has_its_own_advice(
 
     assert words in error.message
     assert advice in error.advice
-    assert "certificate" in error.fault
+    assert "certificate" in error.cause
     assert ("SSL_CERT_FILE" in error.advice) == (advice == "SSL_CERT_FILE")
     assert not error.retryable
 

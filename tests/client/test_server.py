@@ -272,7 +272,7 @@ async def test_an_unusable_configuration_is_an_error_of_every_call() -> None:
         assert result.is_error
         what, fault, step = text_of(result).splitlines()
         assert what.startswith("proxyUrl has value 'ftp://x', without http:// or https://")
-        assert fault == "Fault: the configuration on this machine; nothing was sent."
+        assert fault == "Cause: the configuration on this machine; nothing was sent."
         assert step.startswith("Next: Write it like")
 
 
@@ -324,7 +324,7 @@ async def test_an_internal_error_shows_neither_traceback_nor_values(
     said = text_of(result) + capsys.readouterr().err
     assert result.is_error
     assert "RuntimeError" in said
-    assert "Fault: remote-sandbox itself." in said
+    assert "Cause: remote-sandbox itself." in said
     assert "Traceback" not in said
     assert KEY not in said
     assert again.tools, "the server lives on"

@@ -91,7 +91,7 @@ async def test_a_readiness_timeout_tells_the_last_reason_and_the_next_step(
 
     what, fault, step = result.text.splitlines()
     assert what.endswith(f"is NOT ready after 60 s: pending: {profile.pending.message}")
-    assert fault == "Fault: the sandbox is not ready."
+    assert fault == "Cause: the sandbox is not ready."
     assert step.startswith("Next: It may still become ready")
     assert "get_sandbox_status" in step
     assert result.content is not None
@@ -111,7 +111,7 @@ async def test_a_sandbox_that_cannot_become_ready_is_an_error(verb: str, row: St
 
     what, fault, step = result.text.splitlines()
     assert what.endswith(f"but will not become ready: {row.state.value}: {row.message}")
-    assert fault == "Fault: the sandbox's image, or the cluster."
+    assert fault == "Cause: the sandbox's image, or the cluster."
     assert "Waiting does not help" in step
     assert "delete_sandbox" in step
     assert result.is_error
@@ -492,7 +492,7 @@ async def test_every_error_is_three_lines(fault: str) -> None:
     assert result.is_error
     what, whose, step = result.text.splitlines()
     assert what
-    assert whose.startswith("Fault: ")
+    assert whose.startswith("Cause: ")
     assert step.startswith("Next: ")
     assert words in result.text
 

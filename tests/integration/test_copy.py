@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sandbox_client.errors import FileChanged, FileRefused, LocalFileError, NoSuchFile, SandboxError
 from sandbox_client.files import copy, shell_scripts
-from sandbox_client.files.copy import Copy
+from sandbox_client.files.copy import Copy, Watcher
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BIG = bytes(range(256)) * 12_000 + b"odd end"  # three megabytes: dozens of pieces, several blocks
 
 
-class CopyRecorder:
+class CopyRecorder(Watcher):
     """Records the progress of a copy."""
 
     def __init__(self) -> None:

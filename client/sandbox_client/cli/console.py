@@ -213,17 +213,17 @@ class Console:
         write(capture.get())
 
     def error(self, error: SandboxError) -> None:
-        """Print what happened, whose fault it is and what to do next."""
+        """Print what happened, the cause and what to do next."""
         self.end_output()
         if isinstance(error, QuotaReached):
             self.name = ""  # what to delete is another one than was asked for
         step = error.next_step(self.spell)
         if self.as_json:
-            story = {"message": error.message, "fault": error.fault, "next": step}
+            story = {"message": error.message, "cause": error.cause, "next": step}
             self.result("", {"error": story})
             return
         self._print_error(Text.assemble(("error: ", "bold red"), error.message))
-        self._print_error(Text.assemble(("fault: ", "bold"), error.fault))
+        self._print_error(Text.assemble(("cause: ", "bold"), error.cause))
         self._print_error(Text.assemble(("next:  ", "bold"), step))
 
     def opened(self, session: str, *, after: int = 0, stderr_after: int = 0) -> None:

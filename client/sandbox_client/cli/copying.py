@@ -15,6 +15,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from sandbox_client.files.copy import Watcher
 from sandbox_client.files.model import shown
 from sandbox_client.text import pluralize
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .console import Console
 
 
-class Copying:
+class Copying(Watcher):
     """A copy as it goes on, and what has come of it."""
 
     def __init__(self, console: Console) -> None:

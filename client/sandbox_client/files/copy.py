@@ -6,7 +6,7 @@ import contextlib
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -33,8 +33,8 @@ MAX_LINE = 2_400
 MAX_BLOCKS = 32  # that lie packed in the sandbox at once: 16 MB
 
 
-class Watcher(Protocol):
-    """Told of a copy as it goes on."""
+class Watcher:
+    """Receive the progress of a copy; this class ignores it."""
 
     def begin(self, tree: Tree) -> None:
         """Take what is to be copied."""

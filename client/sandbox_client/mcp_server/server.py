@@ -39,8 +39,8 @@ INSTRUCTIONS: Final = (
     " run_agent starts a coding agent; read_sandbox_file, write_sandbox_file and list_sandbox_files"
     " are for files; pause_sandbox ends what runs and keeps the files;"
     " resume_sandbox starts it again; delete_sandbox removes it with its files for good, so ask the"
-    " person first. Cancelling a call stops the waiting, not the command. Every error says whose"
-    " fault it is and what to do next; check_connection looks for the cause."
+    " person first. Cancelling a call stops the waiting, not the command. Every error says its"
+    " cause and what to do next; check_connection looks for the cause."
 )
 
 TOOLS: Final[tuple[Tool, ...]] = (
@@ -195,7 +195,7 @@ async def _run(
         where = place_of_fault(error)
         print(f"remote-sandbox: internal error: {where}", file=sys.stderr)
         return Result(
-            f"Internal error in remote-sandbox: {where}\nFault: remote-sandbox itself."
+            f"Internal error in remote-sandbox: {where}\nCause: remote-sandbox itself."
             "\nNext: report it to the project with the line above.",
             is_error=True,
         )

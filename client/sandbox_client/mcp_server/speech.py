@@ -39,7 +39,7 @@ def spell(verb: Verb) -> str:
 
 
 def render_error(error: SandboxError) -> Result:
-    """Return the whole story as text: what happened, whose fault it is, what to do next.
+    """Return the whole story as text: what happened, the cause, what to do next.
 
     What a command had printed comes last, with its length.
     """
