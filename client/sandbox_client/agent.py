@@ -1,4 +1,8 @@
-"""The command line that starts a coding agent with a prompt, which stays one word to the shell."""
+"""Build the command line that starts a coding agent, from `agentCommand` and a prompt.
+
+The prompt is quoted as one word, with any characters in it. `template_problem` rejects templates in
+which the shell would interpret the quoted word again.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +12,40 @@ from .api.runtime import quote
 from .config import DEFAULT_AGENT_COMMAND, PLACEHOLDER
 from .errors import ConfigError, InvalidInput
 
-_READERS = {"eval", "trap"}  # what reads a word as shell syntax again
+_INTERPRETERS = {"eval", "trap"}  # builtins that interpret their argument as shell syntax
 _SHELL_OPTION = re.compile(r"-[a-z]*c")
 _QUOTES = "'\"`"
 
 
-def template_fault(template: str) -> str:
-    """Return what is wrong with a template; empty where nothing is.
-
-    The prompt is quoted as it is put in, which works only where the shell reads plain words.
-    """
+def template_problem(template: str) -> str:
+    """Describe why the quoted prompt would not stay one word in `template`; empty if it would."""
     if template.count(PLACEHOLDER) != 1:
         return f"holds {PLACEHOLDER} {template.count(PLACEHOLDER)} times, not once"
     before = template.partition(PLACEHOLDER)[0]
-    place = _open_quote(before)
-    if place:
-        return f"has {PLACEHOLDER} within {place}, where the prompt would not stay one word"
+    quoting = _open_quote(before)
+    if quoting:
+        return f"has {PLACEHOLDER} within {quoting}, where the prompt would not stay one word"
     if before.endswith("$"):
-        return f"has a $ before {PLACEHOLDER}, which would make syntax of the prompt"
+        return f"has a $ before {PLACEHOLDER}, which would make the prompt shell syntax"
     words = before.split()
     if any(word.startswith("#") for word in words):
         return f"has {PLACEHOLDER} in a comment"
-    before_it = words[-1] if words else ""
-    if before_it in _READERS or _SHELL_OPTION.fullmatch(before_it):
-        return f"has {PLACEHOLDER} after {before_it!r}, which would read the prompt as syntax again"
+    previous = words[-1] if words else ""
+    if previous in _INTERPRETERS or _SHELL_OPTION.fullmatch(previous):
+        return f"has {PLACEHOLDER} after {previous!r}, which would run the prompt as shell syntax"
     return ""
 
 
-def command_line(template: str, prompt: str) -> str:
-    """Return the command line of `template` with the prompt as one word.
+def agent_command_line(template: str, prompt: str) -> str:
+    """Return `template` with the quoted prompt in place of the placeholder.
 
     Raises:
-        ConfigError: the template would make something else of it.
-        InvalidInput: the prompt is empty, or no command line can hold it.
+        ConfigError: the template is invalid (see `template_problem`).
+        InvalidInput: the prompt is empty or contains a NUL character.
     """
-    if fault := template_fault(template):
+    if problem := template_problem(template):
         raise ConfigError(
-            f"agentCommand {fault}",
+            f"agentCommand {problem}",
             advice=f'Write it like "{DEFAULT_AGENT_COMMAND}": the prompt is quoted when it is'
             " inserted.",
         )
@@ -52,13 +53,13 @@ def command_line(template: str, prompt: str) -> str:
         raise InvalidInput("The prompt is empty", advice="Say what the agent should do.")
     if "\0" in prompt:
         raise InvalidInput(
-            "The prompt holds a NUL character, which no command line can", advice="Leave it out."
+            "The prompt holds a NUL character, which no command line can", advice="Remove it."
         )
     return template.replace(PLACEHOLDER, quote(prompt))
 
 
 def _open_quote(text: str) -> str:
-    """Return the words for the quoting that `text` leaves open; empty where there is none."""
+    """Describe the quoting that is still open at the end of `text`; empty if there is none."""
     inside = before = ""
     characters = iter(text)
     for character in characters:

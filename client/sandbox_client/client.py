@@ -6,7 +6,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .config import load
+from .config import load_config
 from .http import Proxy
 from .polling import Timing, ignore_progress
 from .sandboxes import Sandboxes
@@ -64,7 +64,7 @@ class Client:
         Raises:
             ConfigError: a value is missing or cannot be used.
         """
-        return cls.connect(load(os.environ if environ is None else environ))
+        return cls.connect(load_config(os.environ if environ is None else environ))
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,9 +195,9 @@ class Client:
         Raises:
             ConfigError: `agentCommand` cannot hold a prompt.
         """
-        from .agent import command_line
+        from .agent import agent_command_line
 
-        command = command_line(self.proxy.config.agent_command, prompt)
+        command = agent_command_line(self.proxy.config.agent_command, prompt)
         return await self.run(name, command, wait=wait, on_progress=on_progress)
 
     async def output(

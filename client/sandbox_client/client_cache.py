@@ -1,4 +1,8 @@
-"""The client behind the server: as the configuration is at each call, its connections shared."""
+"""Cache the client of the MCP server, which reads the configuration again at each call.
+
+While the configuration stays the same, calls share one client and its connections. After a change
+new calls get a new client; the old one is closed when its last call has ended.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from . import config as _config
+from .config import load_config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -19,20 +23,24 @@ if TYPE_CHECKING:
 
 
 def print_warning(warning: str) -> None:
-    """Print a warning where an MCP host keeps its log of the server."""
+    """Print a warning to standard error, which an MCP host keeps as the log of the server."""
     print(f"remote-sandbox: {warning}", file=sys.stderr)
 
 
 @dataclass(eq=False)
-class _Lease:
-    """A client and how many calls are using it."""
+class _CachedClient:
+    """A client, and the number of calls that are using it."""
 
     client: Client
     users: int = 0
 
 
 class ClientCache:
-    """The client of the configuration as it is now: an edit of the file is seen at once."""
+    """A `ClientProvider` that reads the configuration at each call.
+
+    `connect` makes a client from a configuration; `warn` is called once with each warning about
+    the configuration.
+    """
 
     def __init__(
         self,
@@ -44,38 +52,38 @@ class ClientCache:
         self.connect = connect
         self._warn = warn
         self._warned: set[str] = set()
-        self._leases: list[_Lease] = []  # the last one is the configuration's
+        self._cached: list[_CachedClient] = []  # the last one is current
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncGenerator[Client]:
-        """Lend the client that the configuration leads to.
+        """Provide the client of the current configuration until the body ends.
 
         Raises:
-            ConfigError: it cannot be used.
+            ConfigError: the configuration is missing or invalid.
         """
-        lease = self._current(_config.load(self.environ, warn=self._warn_once))
-        lease.users += 1
+        cached = self._current(load_config(self.environ, warn=self._warn_once))
+        cached.users += 1
         try:
-            yield lease.client
+            yield cached.client
         finally:
-            lease.users -= 1
+            cached.users -= 1
             await self._close_unused()
 
     def _warn_once(self, warning: str) -> None:
-        """Pass on a warning that earlier calls have not given: the file is read at each call."""
+        """Pass on a warning unless an earlier call did: the file is read at each call."""
         if warning not in self._warned:
             self._warned.add(warning)
             self._warn(warning)
 
-    def _current(self, config: Config) -> _Lease:
-        if not self._leases or self._leases[-1].client.proxy.config != config:
-            self._leases.append(_Lease(self.connect(config)))
-        return self._leases[-1]
+    def _current(self, config: Config) -> _CachedClient:
+        if not self._cached or self._cached[-1].client.proxy.config != config:
+            self._cached.append(_CachedClient(self.connect(config)))
+        return self._cached[-1]
 
     async def _close_unused(self) -> None:
-        """Close what an edit of the configuration has replaced and no call uses any more."""
-        unused = [lease for lease in self._leases[:-1] if not lease.users]
-        self._leases = [lease for lease in self._leases if lease not in unused]
+        """Close the clients of earlier configurations that no call uses."""
+        unused = [cached for cached in self._cached[:-1] if not cached.users]
+        self._cached = [cached for cached in self._cached if cached not in unused]
         with anyio.CancelScope(shield=True):
-            for lease in unused:
-                await lease.client.proxy.close()
+            for cached in unused:
+                await cached.client.proxy.close()

@@ -1,6 +1,7 @@
-"""Load the configuration from the environment and the configuration file.
+"""Load the configuration from the environment variables and the configuration file.
 
-No other module reads either of them. A message never holds the key, only its shape.
+Reading and writing the file itself is in `config_file`. Error messages describe an invalid API key
+by its type and length, and never contain it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from urllib.parse import urlsplit
 
 from sandbox_client.text import KEY_PREFIX, pluralize
 
-from . import config_file as _config_file
-from .config_file import place_of, shape_of
+from .config_file import describe_value, printable_path, read_config_file
 from .errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
@@ -42,16 +42,17 @@ CONFIG_VARIABLE = "REMOTE_SANDBOX_CONFIG"
 CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
 _REFERENCE = re.compile(r"\$\{[^{}]*\}")
 _KEY_ADVICE = (
-    "Ask the proxy's administrator for a user's API key (sk_live_ and 32 characters), and give it"
-    " to `remote-sandbox login`, which checks it and writes it."
+    "Ask the proxy's administrator for a user's API key (sk_live_ and 32 characters), and run"
+    " `remote-sandbox login`, which checks the key and writes it."
 )
 
 
 @dataclass(frozen=True)
 class Config:
-    """Where the proxy is and who asks: `proxy_url` has no trailing slash and may have a path.
+    """The settings of a connection: the proxy, the API key, and the defaults for new sandboxes.
 
-    `certificates` is a file of authorities that are trusted beside the machine's own.
+    `proxy_url` has no trailing slash and may have a path. `certificates` is the path of a PEM file
+    of authorities to trust in addition to the system's.
     """
 
     proxy_url: str
@@ -63,58 +64,63 @@ class Config:
 
     @property
     def is_in_clear(self) -> bool:
-        """Whether the key travels over a network where others can read it."""
+        """Whether the key is sent unencrypted to another machine."""
         parts = urlsplit(self.proxy_url)
         return parts.scheme == "http" and not _is_this_machine(parts.hostname or "")
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """A value and the words for where it comes from."""
+    """A value before validation; `source` names the variable or the file in error messages."""
 
     name: str
     value: object
-    place: str
+    source: str
 
-    def fail(self, problem: str, advice: str) -> ConfigError:
-        return ConfigError(f"{self.name} {problem} {self.place}", advice=advice)
+    def config_error(self, problem: str, advice: str) -> ConfigError:
+        return ConfigError(f"{self.name} {problem} {self.source}", advice=advice)
 
 
-def _ignore(_: str) -> None:
+def _ignore_warning(_: str) -> None:
     """Discard a warning."""
 
 
-def load(environ: Mapping[str, str], *, warn: Callable[[str], None] = _ignore) -> Config:
-    """Return the configuration from the file and the variables, which win over it.
+def load_config(
+    environ: Mapping[str, str], *, warn: Callable[[str], None] = _ignore_warning
+) -> Config:
+    """Load the configuration; environment variables override the file.
 
-    `warn` is called with a sentence if other users of this machine have access to the key.
+    `warn` is called with a sentence if other users of this machine can read or change the key.
 
     Raises:
-        ConfigError: it names the file or variable, the field, the value's shape and the fix.
+        ConfigError: the file or a value is missing or invalid.
     """
-    file = read_file(environ)
-    config = resolve(environ, file)
-    if warning := file.warning():
+    file = load_config_file(environ)
+    config = merge_config(environ, file)
+    if warning := file.access_warning():
         warn(f"Warning: {warning}")
     return config
 
 
-def read_file(environ: Mapping[str, str]) -> ConfigFile:
-    """Return the file; it may be missing where the variables are enough and none is named.
+def load_config_file(environ: Mapping[str, str]) -> ConfigFile:
+    """Read the configuration file at `config_path`.
+
+    A missing file counts as empty if REMOTE_SANDBOX_CONFIG is unset and the variables have both
+    required values.
 
     Raises:
-        ConfigError: it cannot be read, or is no JSON object.
+        ConfigError: the file is missing, cannot be read, or does not hold a JSON object.
     """
-    named = bool(_variable(environ, CONFIG_VARIABLE))
-    complete = {"proxyUrl", "apiKey"} <= winning(environ).keys()
-    return _config_file.read(config_path(environ), optional=complete and not named)
+    is_named = bool(_variable(environ, CONFIG_VARIABLE))
+    is_complete = {"proxyUrl", "apiKey"} <= env_overrides(environ).keys()
+    return read_config_file(config_path(environ), optional=is_complete and not is_named)
 
 
-def resolve(environ: Mapping[str, str], file: ConfigFile) -> Config:
-    """Return the configuration of this file and the variables.
+def merge_config(environ: Mapping[str, str], file: ConfigFile) -> Config:
+    """Build the configuration from the variables and `file`, and validate each value.
 
     Raises:
-        ConfigError: a value is missing or cannot be used.
+        ConfigError: a value is missing or invalid.
     """
     setting = partial(_setting, environ, file)
     return Config(
@@ -122,38 +128,38 @@ def resolve(environ: Mapping[str, str], file: ConfigFile) -> Config:
         api_key=_api_key(_required(setting("apiKey"), file.content)),
         default_image=_text(setting("defaultImage"), "an image's name") or None,
         default_port=_port(setting("defaultPort")),
-        # Looked at when an agent is run: whoever runs none need not be stopped by it.
+        # Validated when an agent is run: other commands work with an invalid template.
         agent_command=_text(setting("agentCommand"), "a command line") or DEFAULT_AGENT_COMMAND,
         certificates=_certificates(environ),
     )
 
 
-def given(environ: Mapping[str, str], url: str, key: str = "") -> Config:
-    """Return the configuration of a URL and a user's key as somebody gives them.
+def config_from_values(environ: Mapping[str, str], url: str, key: str = "") -> Config:
+    """Build a configuration from a URL and an API key that a user entered.
 
-    Without a key, none is sent.
+    With an empty `key`, requests are sent without one.
 
     Raises:
-        InvalidInput: one of them cannot be used.
+        InvalidInput: the URL or the key is invalid.
     """
-    place = "as given"
+    source = "as given"
     try:
         return Config(
-            proxy_url=_proxy_url(_Setting("The URL", url, place)),
-            api_key=_api_key(_Setting("The key", key, place)) if key else "",
+            proxy_url=_proxy_url(_Setting("The URL", url, source)),
+            api_key=_api_key(_Setting("The key", key, source)) if key else "",
             certificates=_certificates(environ),
         )
     except ConfigError as error:
         raise InvalidInput(error.message, advice=error.advice) from None
 
 
-def winning(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that win over the file, by the name of the field."""
+def env_overrides(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of the variables that override the file, by field name."""
     return {name: variable for name, variable in VARIABLES.items() if _variable(environ, variable)}
 
 
-def known_url(environ: Mapping[str, str], file: ConfigFile) -> str:
-    """Return the URL that is configured already; empty where there is none that can be used."""
+def configured_url(environ: Mapping[str, str], file: ConfigFile) -> str:
+    """Return the proxy URL of the current configuration; empty if it is missing or invalid."""
     try:
         return _proxy_url(_setting(environ, file, "proxyUrl"))
     except ConfigError:
@@ -164,7 +170,7 @@ def _setting(environ: Mapping[str, str], file: ConfigFile, name: str) -> _Settin
     value = _variable(environ, VARIABLES[name])
     if value:
         return _Setting(name, value, f"in the environment variable {VARIABLES[name]}")
-    return _Setting(name, file.content.get(name), f"in {place_of(file.path)}")
+    return _Setting(name, file.content.get(name), f"in {printable_path(file.path)}")
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
@@ -181,9 +187,9 @@ def _certificates(environ: Mapping[str, str]) -> str | None:
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """Return the file that `load` reads, whether it exists or not."""
+    """Return the path of the configuration file; the file may not exist."""
     path = _variable(environ, CONFIG_VARIABLE) or DEFAULT_PATH
-    # Not expanduser(): it would look at another environment than the one that was passed in.
+    # Not expanduser(): it reads os.environ, not `environ`.
     return Path(_home(environ), path[2:]) if path.startswith("~/") else Path(path)
 
 
@@ -192,22 +198,22 @@ def _home(environ: Mapping[str, str]) -> str:
         return environ["HOME"].strip() or "/"
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:  # a container may run as somebody whom it does not know
+    except KeyError:  # the user of a container may have no entry in its password database
         return "/"
 
 
 def _required(setting: _Setting, content: Mapping[str, object]) -> _Setting:
     if setting.value is None or (isinstance(setting.value, str) and not setting.value.strip()):
-        near = [
+        similar = [
             name
             for name in content
             if name != setting.name and name.lower() == setting.name.lower()
         ]
-        spelled = f" (there is {near[0]!r}: names are case-sensitive)" if near else ""
+        hint = f" (there is {similar[0]!r}: names are case-sensitive)" if similar else ""
         raise ConfigError(
-            f"{setting.name} is required {setting.place}{spelled}",
-            advice=f"Add it there, or set {VARIABLES[setting.name]}; config.template.json shows the"
-            " form. `remote-sandbox login` asks for it and writes it.",
+            f"{setting.name} is required {setting.source}{hint}",
+            advice=f"Add it there, or set {VARIABLES[setting.name]}; config.template.json is an"
+            " example. `remote-sandbox login` asks for it and writes it.",
         )
     return setting
 
@@ -216,10 +222,12 @@ def _text(setting: _Setting, expected: str) -> str:
     if setting.value is None:
         return ""
     if not isinstance(setting.value, str):
-        raise setting.fail(f"is {shape_of(setting.value)}", f"Make it a string: {expected}.")
+        raise setting.config_error(
+            f"is {describe_value(setting.value)}", f"Make it a string: {expected}."
+        )
     text = setting.value.strip()
     if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in text):
-        raise setting.fail("holds characters that cannot be sent", f"Make it {expected}.")
+        raise setting.config_error("holds characters that cannot be sent", f"Make it {expected}.")
     return text
 
 
@@ -227,40 +235,43 @@ def _proxy_url(setting: _Setting) -> str:
     advice = 'Write it like "https://proxy.example.com" or "http://127.0.0.1:8080/prefix".'
     url = _text(setting, 'a URL such as "http://127.0.0.1:8080"')
     if not url.isascii() or " " in url:
-        raise setting.fail("holds a space or a character outside ASCII", advice)
+        raise setting.config_error("holds a space or a character outside ASCII", advice)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        # Without the parser's words, which quote parts of what may be a password.
-        raise setting.fail("is not a URL: its host or port cannot be read", advice) from None
+        # Not the parser's message, which may quote a part of a password.
+        raise setting.config_error(
+            "is not a URL: its host or port cannot be read", advice
+        ) from None
     if parts.username is not None or parts.password is not None:
-        # Its value stays out of the message: it may be a password.
-        raise setting.fail("holds a user name or password, which would be sent", advice)
+        # The value may be a password: leave it out of the message.
+        raise setting.config_error("holds a user name or password, which would be sent", advice)
     if parts.scheme not in {"http", "https"} or not host:
-        # A key that was put into the wrong field is still a key.
+        # The user may have pasted a key into this field.
         shown = "a key" if KEY_PREFIX in url or "@" in url else repr(url)
-        raise setting.fail(f"has value {shown}, without http:// or https:// and a host,", advice)
+        problem = f"has value {shown}, without http:// or https:// and a host,"
+        raise setting.config_error(problem, advice)
     if KEY_PREFIX in url.lower():
-        raise setting.fail("holds what looks like an API key", "Put the key into apiKey.")
+        raise setting.config_error("holds what looks like an API key", "Put the key into apiKey.")
     if parts.query or parts.fragment:
-        raise setting.fail("has a query or fragment, which a path cannot follow,", advice)
+        raise setting.config_error("has a query or fragment, which a path cannot follow,", advice)
     return url.rstrip("/")
 
 
 def _api_key(setting: _Setting) -> str:
     key = _text(setting, "a user's API key")
     if "YOUR_API_KEY" in key.upper():
-        raise setting.fail("is still the placeholder of config.template.json", _KEY_ADVICE)
+        raise setting.config_error("is still the placeholder of config.template.json", _KEY_ADVICE)
     if not key.startswith(KEY_PREFIX):
-        raise setting.fail(
+        raise setting.config_error(
             f"has {pluralize(len(key), 'character')} and does not start with {KEY_PREFIX}: it looks"
             " like the admin key or another secret, not a user's API key,",
-            f"{_KEY_ADVICE} An admin key stays with the administrator:"
-            " `remote-sandbox login --admin` makes a user's key with it, and does not keep it.",
+            f"{_KEY_ADVICE} Do not configure the admin key: `remote-sandbox login --admin` uses it"
+            " once to make a user's key, and does not store it.",
         )
     if not key.isascii() or " " in key:
-        raise setting.fail("holds a space or a character outside ASCII", _KEY_ADVICE)
+        raise setting.config_error("holds a space or a character outside ASCII", _KEY_ADVICE)
     return key
 
 
@@ -278,7 +289,7 @@ def _port(setting: _Setting) -> int:
     if isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) <= 5:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        shape = shape_of(value)
+        shape = describe_value(value)
         shape += " out of range" if shape == "a number" else ""
-        raise setting.fail(f"is {shape}", "Make it a whole number from 1 to 65535.")
+        raise setting.config_error(f"is {shape}", "Make it a whole number from 1 to 65535.")
     return value

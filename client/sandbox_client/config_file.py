@@ -1,6 +1,7 @@
-"""The configuration's file: read as a whole, and changed in one step that keeps what is in it.
+"""Read and update the JSON file with the configuration; `config` validates the values in it.
 
-No message holds the key, and no other user of the machine can read the file at any time.
+An update replaces the file atomically and keeps unknown members. The file is readable by its owner
+only at every moment, and no error message contains the API key.
 """
 
 from __future__ import annotations
@@ -26,100 +27,98 @@ _WRITE_BY_OTHERS = 0o022
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """What stands in the file at `path`, and its mode; None where there is no file."""
+    """The content of the file at `path`, and its permission bits; `mode` is None without a file."""
 
     path: Path
     content: Mapping[str, object] = field(default_factory=dict[str, object], repr=False)
     mode: int | None = None
 
-    def warning(self) -> str:
-        """Return the warning that others have access to the key; empty if they have not."""
-        access = access_of_others(self.mode or 0)
+    def access_warning(self) -> str:
+        """Return a warning if other users can read or change the key; otherwise empty."""
+        access = describe_access(self.mode or 0)
         if not access or not self.content.get("apiKey"):
             return ""
-        place = place_of(self.path)
-        return (
-            f"{place} holds apiKey and has mode {self.mode:04o}: {access}. {private_advice(place)}"
-        )
+        place = printable_path(self.path)
+        return f"{place} holds apiKey and has mode {self.mode:04o}: {access}. {chmod_advice(place)}"
 
 
-def read(path: Path, *, optional: bool) -> ConfigFile:
-    """Return what the file holds.
+def read_config_file(path: Path, *, optional: bool) -> ConfigFile:
+    """Read the file; if it is missing and `optional`, its content is empty.
 
     Raises:
-        ConfigError: it is not there and not `optional`, or it is not a JSON object.
+        ConfigError: the file is missing, cannot be read, or does not hold a JSON object.
     """
-    place = place_of(path)
+    place = printable_path(path)
     try:
-        mode = _mode(path)
+        mode = _file_mode(path)
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         if optional:
             return ConfigFile(path)
-        raise _missing(place) from None
+        raise _file_missing(place) from None
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "not a path"
         raise ConfigError(
             f"{place} cannot be read: {reason}",
-            advice=f"Make it readable for you alone: chmod 600 {place}",
+            advice=f"Make it readable by you only: chmod 600 {place}",
         ) from exc
     return ConfigFile(path, _parse(place, raw), mode)
 
 
-def access_of_others(mode: int) -> str:
-    """Return what the bits of `mode` let other users do; empty if they let them do nothing."""
+def describe_access(mode: int) -> str:
+    """Describe the access of other users by permission bits; empty if they have none."""
     rights = (("read", _READ_BY_OTHERS), ("change", _WRITE_BY_OTHERS))
     allowed = [verb for verb, bits in rights if mode & bits]
     return f"others on this machine can {' and '.join(allowed)} it" if allowed else ""
 
 
-def private_advice(place: str) -> str:
-    """Return the advice that makes a file private."""
-    return f"Keep it to yourself: chmod 600 {place}"
+def chmod_advice(place: str) -> str:
+    """Return the advice to make a file private to its owner."""
+    return f"Make it private: chmod 600 {place}"
 
 
-def write(path: Path, changes: Mapping[str, object]) -> None:
-    """Put `changes` into the file, with mode 0600, and keep what else is in it in its order.
+def update_config_file(path: Path, changes: Mapping[str, object]) -> None:
+    """Set `changes` in the file, with mode 0600; other members and their order stay.
 
-    A link stays one: what it leads to is written.
+    If `path` is a symbolic link, its target is written.
 
     Raises:
-        ConfigError: what is there is not a JSON object, or the file cannot be written.
+        ConfigError: the file does not hold a JSON object, or cannot be written.
     """
-    content = {**read(path, optional=True).content, **changes}
+    content = {**read_config_file(path, optional=True).content, **changes}
     try:
         target = path.resolve()
-        _make_folder(target.parent)
-        _replace(target, _text(content))
+        _make_directory(target.parent)
+        _replace_file(target, _encode(content))
     except OSError as exc:
-        raise _unwritable(path, exc.strerror) from exc
+        raise _cannot_be_written(path, exc.strerror) from exc
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a place that `write` could not write to.
+    """Check that `update_config_file` can write to `path`, before a user enters anything.
 
     Raises:
-        ConfigError: it is such a place.
+        ConfigError: it cannot.
     """
-    folder = path.resolve().parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        raise _unwritable(path, f"{place_of(folder)} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unwritable(path, f"nothing can be made in {place_of(folder)}")
+    directory = path.resolve().parent
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    if not directory.is_dir():
+        raise _cannot_be_written(path, f"{printable_path(directory)} is not a directory")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise _cannot_be_written(path, f"no write permission in {printable_path(directory)}")
 
 
-def place_of(path: Path) -> str:
-    """Return the path in printable words; a key that was put in its place is still a key."""
+def printable_path(path: Path) -> str:
+    """Return the path in printable characters, or a description if it looks like an API key."""
     if KEY_PREFIX in str(path):
         return "the file in REMOTE_SANDBOX_CONFIG, whose name looks like a key,"
     return str(path).encode(errors="backslashreplace").decode()
 
 
-def shape_of(value: object) -> str:
-    """Return the words for a value's type and size, never the value."""
+def describe_value(value: object) -> str:
+    """Describe a value by its type and size; the value itself may be a secret."""
     match value:
         case None:
             return "null"
@@ -133,32 +132,33 @@ def shape_of(value: object) -> str:
             return kind_of(value)
 
 
-def _mode(path: Path) -> int:
+def _file_mode(path: Path) -> int:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        # A pipe or a device would be waited for, and the server would hang.
+        # Reading a pipe or a device could block the server forever.
         raise ConfigError(
-            f"{place_of(path)} is not a file", advice="Name a JSON file in REMOTE_SANDBOX_CONFIG."
+            f"{printable_path(path)} is not a file",
+            advice="Name a JSON file in REMOTE_SANDBOX_CONFIG.",
         )
     return stat.S_IMODE(status.st_mode)
 
 
-def _missing(place: str) -> ConfigError:
+def _file_missing(place: str) -> ConfigError:
     return ConfigError(
         f"No configuration: {place} does not exist",
-        advice="Run `remote-sandbox login` in a terminal (in the extension's folder it is"
+        advice="Run `remote-sandbox login` in a terminal (in the extension's directory it is"
         " `sh client/launch remote-sandbox login`): it asks for proxyUrl and apiKey, which the"
-        " proxy's administrator gives you, and writes the file. By hand, config.template.json shows"
-        " the form; `chmod 600` it. Or set REMOTE_SANDBOX_PROXY_URL and REMOTE_SANDBOX_API_KEY."
+        " proxy's administrator gives you, and writes the file. Or copy config.template.json there,"
+        " edit it, and `chmod 600` it. Or set REMOTE_SANDBOX_PROXY_URL and REMOTE_SANDBOX_API_KEY."
         " Without a proxy, `make fake` in the clone starts one on this machine and says how to get"
         " a key.",
     )
 
 
-def _unwritable(path: Path, reason: str | None) -> ConfigError:
+def _cannot_be_written(path: Path, reason: str | None) -> ConfigError:
     return ConfigError(
-        f"{place_of(path)} cannot be written: {reason or 'no reason given'}",
-        advice="Make its folder writable for you, or name another file in REMOTE_SANDBOX_CONFIG.",
+        f"{printable_path(path)} cannot be written: {reason or 'no reason given'}",
+        advice="Make its directory writable, or name another file in REMOTE_SANDBOX_CONFIG.",
     )
 
 
@@ -166,10 +166,10 @@ def _parse(place: str, raw: bytes) -> dict[str, object]:
     if len(raw) > MAX_FILE_BYTES:
         raise ConfigError(
             f"{place} is larger than {MAX_FILE_BYTES} bytes",
-            advice="A configuration is a small JSON object, as in config.template.json.",
+            advice="A configuration is a small JSON object: see config.template.json.",
         )
     advice = (
-        "Correct it there: config.template.json shows the form. Or move it away, and"
+        "Correct it: config.template.json is an example. Or move it away, and"
         " `remote-sandbox login` writes a new one."
     )
     content: object = None
@@ -183,39 +183,40 @@ def _parse(place: str, raw: bytes) -> dict[str, object]:
     except (ValueError, RecursionError):
         problem = "is not JSON that can be read"
     if problem:
-        # Out here, away from the exceptions: they hold the whole text, and so the key.
+        # Not in the except clauses: the exceptions hold the whole text, and so the key.
         raise ConfigError(f"{place} {problem}", advice=advice)
     if not isinstance(content, dict):
-        raise ConfigError(f"{place} holds {shape_of(content)}, not a JSON object", advice=advice)
+        problem = f"holds {describe_value(content)}, not a JSON object"
+        raise ConfigError(f"{place} {problem}", advice=advice)
     return cast("dict[str, object]", content)
 
 
-def _text(content: Mapping[str, object]) -> bytes:
+def _encode(content: Mapping[str, object]) -> bytes:
     try:
         return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell and UTF-8 cannot
+    except UnicodeEncodeError:  # a lone surrogate: valid in JSON as an escape, not in UTF-8
         return json.dumps(content, indent=2).encode() + b"\n"
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder for its owner alone, and those above it that are missing."""
-    if not folder.exists():
-        _make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
+def _make_directory(directory: Path) -> None:
+    """Create a directory and its missing parents, each with mode 0700."""
+    if not directory.exists():
+        _make_directory(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
 
 
-def _replace(target: Path, text: bytes) -> None:
-    """Write the whole beside the file, for its owner alone, and put it in the file's place."""
+def _replace_file(target: Path, data: bytes) -> None:
+    """Write `data` to a temporary file with mode 0600, and rename it to `target`."""
     import tempfile
 
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    beside = Path(name)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(target)
+        temporary.replace(target)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -1,4 +1,4 @@
-"""The command line of an agent: any prompt stays one word to the shell."""
+"""The command line of a coding agent: the shell reads any prompt as one word."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client.agent import command_line, template_fault
+from sandbox_client.agent import agent_command_line, template_problem
 from sandbox_client.api.runtime import quote
 from sandbox_client.config import DEFAULT_AGENT_COMMAND
 from sandbox_client.errors import ConfigError, InvalidInput
@@ -17,7 +17,7 @@ from tests.client.strategies import some_examples
 
 _syntax = st.sampled_from(list("'\"`$!\\;&|<>(){}[]*?~#\n\r\t =%"))
 _characters = st.characters(codec="utf-8", exclude_characters="\0")
-# Lists, not st.text(), which would seldom choose a character of the shell's syntax.
+# Lists, because st.text() seldom generates characters of shell syntax.
 prompts = st.lists(_syntax | _characters, min_size=1, max_size=40).map("".join)
 
 
@@ -52,9 +52,9 @@ def test_a_quoted_prompt_has_no_history_expansion(prompt: str) -> None:
     assert "!" not in quote(prompt)
 
 
-def test_the_default_agent_starts_in_the_working_directory() -> None:
+def test_the_default_template_starts_gemini_in_the_sandbox_directory() -> None:
     assert DEFAULT_AGENT_COMMAND == "cd /sandbox && gemini -y -p {prompt}"
-    assert command_line(DEFAULT_AGENT_COMMAND, "fix it's bug") == (
+    assert agent_command_line(DEFAULT_AGENT_COMMAND, "fix it's bug") == (
         "cd /sandbox && gemini -y -p 'fix it'\"'\"'s bug'"
     )
 
@@ -62,7 +62,7 @@ def test_the_default_agent_starts_in_the_working_directory() -> None:
 def test_other_braces_of_a_template_are_kept() -> None:
     template = "A=${B:-c}; awk '{print}' && codex {prompt} --json"
 
-    assert command_line(template, "{prompt} x") == (
+    assert agent_command_line(template, "{prompt} x") == (
         "A=${B:-c}; awk '{print}' && codex '{prompt} x' --json"
     )
 
@@ -91,29 +91,29 @@ def test_other_braces_of_a_template_are_kept() -> None:
     ],
 )
 def test_a_template_that_would_break_the_quoting_is_refused(template: str, words: str) -> None:
-    fault = template_fault(template)
+    problem = template_problem(template)
 
-    assert words in fault
-    assert bool(fault) == bool(words)
+    assert words in problem
+    assert bool(problem) == bool(words)
 
 
 @some_examples
 @given(prompt=prompts)
 def test_an_accepted_template_passes_the_prompt_as_one_word(prompt: str) -> None:
     for template in ("a 'b c' {prompt} \"d\"", "a \\' {prompt}", 'x"y\'"z {prompt}'):
-        assert template_fault(template) == ""
+        assert template_problem(template) == ""
         words = words_in_bash(template.replace("{prompt}", quote(prompt)))
         assert prompt in words
 
 
-def test_the_advice_for_a_template_shows_the_default() -> None:
+def test_the_advice_for_an_invalid_template_shows_the_default() -> None:
     with pytest.raises(ConfigError, match=r"agentCommand holds \{prompt\} 0 times") as caught:
-        command_line("foo", "hi")
+        agent_command_line("foo", "hi")
 
     assert "gemini -y -p {prompt}" in caught.value.next_step(format_verb)
 
 
 @pytest.mark.parametrize(("prompt", "words"), [("", "empty"), (" \n", "empty"), ("a\0", "NUL")])
-def test_an_empty_prompt_and_a_nul_are_refused(prompt: str, words: str) -> None:
+def test_an_empty_prompt_and_a_nul_character_are_refused(prompt: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
-        command_line(DEFAULT_AGENT_COMMAND, prompt)
+        agent_command_line(DEFAULT_AGENT_COMMAND, prompt)

@@ -1,4 +1,4 @@
-"""The configuration from the file and the variables, or one error that says how to fix it."""
+"""Loading and validating the configuration: values, sources, and error messages."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import config as _config
-from sandbox_client.config import CERTIFICATES_VARIABLE, CONFIG_VARIABLE, VARIABLES, Config, load
+from sandbox_client.config import (
+    CERTIFICATES_VARIABLE,
+    CONFIG_VARIABLE,
+    DEFAULT_PATH,
+    DEFAULT_PORT,
+    VARIABLES,
+    Config,
+    config_path,
+    load_config,
+)
 from sandbox_client.errors import ConfigError
 
 from tests.client.secrecy import chained_text, format_verb, shown_text
@@ -30,7 +38,7 @@ OTHER_KEY = "sk_live_ffffffffffffffffffffffffffffffff"
 
 
 def write(home: Path, content: object, *, mode: int = 0o600) -> Path:
-    """Write the file of the default place: an object as JSON, bytes as they are."""
+    """Write the file at the default path: bytes unchanged, any other content as JSON."""
     path = home / ".config" / "gemini-remote-sandbox" / "config.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
@@ -45,36 +53,36 @@ def environ(home: Path, **variables: str) -> dict[str, str]:
 
 
 def failure(environ: Mapping[str, str]) -> ConfigError:
-    """Return the error of an unusable configuration; it has advice and no key."""
+    """Return the error of an invalid configuration; check that it has advice and hides the key."""
     with pytest.raises(ConfigError) as caught:
-        load(environ)
+        load_config(environ)
     assert KEY not in shown_text(caught.value)
     assert caught.value.next_step(format_verb), "an error without advice"
     return caught.value
 
 
-def test_the_file_in_the_default_place_is_read(home: Path) -> None:
+def test_the_file_at_the_default_path_is_read(home: Path) -> None:
     write(
         home,
         {"proxyUrl": URL, "apiKey": KEY, "defaultImage": "aio:1", "defaultPort": 9000},
     )
 
-    assert load(environ(home)) == Config(URL, KEY, "aio:1", 9000)
+    assert load_config(environ(home)) == Config(URL, KEY, "aio:1", 9000)
 
 
 def test_two_variables_need_no_file(home: Path) -> None:
-    config = load(environ(home, PROXY_URL=URL, API_KEY=KEY))
+    config = load_config(environ(home, PROXY_URL=URL, API_KEY=KEY))
 
     assert config == Config(URL, KEY, None, 8888)
 
 
-def test_variables_win_over_the_file(home: Path) -> None:
+def test_variables_override_the_file(home: Path) -> None:
     write(
         home,
         {"proxyUrl": FILE_URL, "apiKey": OTHER_KEY, "defaultImage": "old", "defaultPort": 1},
     )
 
-    config = load(
+    config = load_config(
         environ(home, PROXY_URL=URL, API_KEY=KEY, DEFAULT_IMAGE="aio:1", DEFAULT_PORT="9000")
     )
 
@@ -91,12 +99,12 @@ def test_variables_win_over_the_file(home: Path) -> None:
     ],
     ids=["proxyUrl", "apiKey", "defaultImage", "defaultPort"],
 )
-def test_each_variable_replaces_its_own_field_only(
+def test_each_variable_overrides_only_its_own_field(
     home: Path, variable: str, value: str, expected: Config
 ) -> None:
     write(home, {"proxyUrl": FILE_URL, "apiKey": KEY, "defaultImage": "old", "defaultPort": 1})
 
-    assert load(environ(home, **{variable: value})) == expected
+    assert load_config(environ(home, **{variable: value})) == expected
 
 
 @pytest.mark.parametrize(
@@ -119,14 +127,14 @@ def test_a_blank_variable_or_an_unexpanded_reference_counts_as_unset(
     )
     names = [CONFIG_VARIABLE, CERTIFICATES_VARIABLE, *VARIABLES.values()]
 
-    config = load({"HOME": str(home)} | {name: unset.replace("%s", name) for name in names})
+    config = load_config({"HOME": str(home)} | {name: unset.replace("%s", name) for name in names})
 
     assert config == Config(FILE_URL, KEY, "old", 1, "agent {prompt}", None)
 
 
 @pytest.mark.parametrize("value", ["a${B}", "${A}${B}", "$A", "${A"])
 def test_a_value_that_only_contains_a_reference_is_a_value(home: Path, value: str) -> None:
-    config = load(environ(home, PROXY_URL=URL, API_KEY=KEY, DEFAULT_IMAGE=value))
+    config = load_config(environ(home, PROXY_URL=URL, API_KEY=KEY, DEFAULT_IMAGE=value))
 
     assert config.default_image == value
 
@@ -136,11 +144,13 @@ def test_a_value_that_only_contains_a_reference_is_a_value(home: Path, value: st
 def test_a_blank_optional_field_counts_as_unset(home: Path, field: str, blank: str | None) -> None:
     write(home, {"proxyUrl": URL, "apiKey": KEY, field: blank})
 
-    assert load(environ(home)) == Config(URL, KEY, None, 8888)
+    assert load_config(environ(home)) == Config(URL, KEY, None, 8888)
 
 
 def test_spaces_around_a_value_are_not_part_of_it(home: Path) -> None:
-    config = load(environ(home, PROXY_URL=f" {URL}\n", API_KEY=f"{KEY}\n", DEFAULT_PORT=" 80 "))
+    config = load_config(
+        environ(home, PROXY_URL=f" {URL}\n", API_KEY=f"{KEY}\n", DEFAULT_PORT=" 80 ")
+    )
 
     assert config == Config(URL, KEY, None, 80)
 
@@ -151,7 +161,7 @@ def test_another_file_can_be_named(home: Path, named: str) -> None:
     other = write(home, {"proxyUrl": URL, "apiKey": KEY}).rename(home / "other.json")
     assert other.exists()
 
-    assert load(environ(home, CONFIG=named.format(home=home))) == Config(URL, KEY)
+    assert load_config(environ(home, CONFIG=named.format(home=home))) == Config(URL, KEY)
 
 
 def test_no_other_environment_than_the_argument_is_read(
@@ -162,17 +172,17 @@ def test_no_other_environment_than_the_argument_is_read(
     write(home, {"proxyUrl": FILE_URL, "apiKey": OTHER_KEY})
     monkeypatch.setenv("REMOTE_SANDBOX_API_KEY", OTHER_KEY)
 
-    assert load({"HOME": str(elsewhere)}) == Config(URL, KEY)
+    assert load_config({"HOME": str(elsewhere)}) == Config(URL, KEY)
 
 
-def test_without_home_the_password_database_says_where_home_is(
+def test_without_home_the_home_directory_comes_from_the_password_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As `sandbox-fakeproxy` and its shell lines find it: HOME in the environment is not needed.
-    monkeypatch.setattr(os, "getuid", lambda: 0)  # this process's own user may have no entry
+    # `sandbox-fakeproxy` and the shell lines that it prints find it in the same way.
+    monkeypatch.setattr(os, "getuid", lambda: 0)  # the user of this process may have no entry
     folder = Path(pwd.getpwuid(0).pw_dir)
 
-    assert _config.config_path({}) == folder / ".config/gemini-remote-sandbox/config.json"
+    assert config_path({}) == folder / ".config/gemini-remote-sandbox/config.json"
 
 
 def test_an_unknown_user_has_the_root_directory_as_home(
@@ -180,19 +190,19 @@ def test_an_unknown_user_has_the_root_directory_as_home(
 ) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
 
-    assert _config.config_path({}) == Path("/.config/gemini-remote-sandbox/config.json")
+    assert config_path({}) == Path("/.config/gemini-remote-sandbox/config.json")
 
 
 @pytest.mark.parametrize(("value", "kept"), [("/ca.pem", "/ca.pem"), ("", None), (" ", None)])
 def test_the_certificates_of_a_private_authority_are_taken_from_their_variable(
     home: Path, value: str, kept: str | None
 ) -> None:
-    config = load(environ(home, PROXY_URL=URL, API_KEY=KEY) | {"SSL_CERT_FILE": value})
+    config = load_config(environ(home, PROXY_URL=URL, API_KEY=KEY) | {"SSL_CERT_FILE": value})
 
     assert config.certificates == kept
 
 
-def test_a_named_file_must_exist_even_where_the_variables_are_enough(home: Path) -> None:
+def test_a_named_file_must_exist_even_if_the_variables_are_complete(home: Path) -> None:
     error = failure(environ(home, CONFIG="~/typo.json", PROXY_URL=URL, API_KEY=KEY))
 
     assert str(home / "typo.json") in error.message
@@ -209,7 +219,7 @@ def test_a_named_file_must_exist_even_where_the_variables_are_enough(home: Path)
     ],
 )
 def test_a_trailing_slash_and_a_path_prefix_both_work(home: Path, written: str, kept: str) -> None:
-    assert load(environ(home, PROXY_URL=written, API_KEY=KEY)).proxy_url == kept
+    assert load_config(environ(home, PROXY_URL=written, API_KEY=KEY)).proxy_url == kept
 
 
 def test_a_config_does_not_change_and_does_not_show_its_key() -> None:
@@ -217,7 +227,7 @@ def test_a_config_does_not_change_and_does_not_show_its_key() -> None:
 
     assert KEY not in repr(config)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.api_key = "x"  # type: ignore[misc]  # the point of the test
+        config.api_key = "x"  # type: ignore[misc]  # the assignment is under test
 
 
 def test_the_template_is_refused_for_its_placeholder_key_only(home: Path) -> None:
@@ -227,10 +237,10 @@ def test_the_template_is_refused_for_its_placeholder_key_only(home: Path) -> Non
     error = failure(environ(home))
 
     assert error.message == f"apiKey is still the placeholder of config.template.json in {path}"
-    assert load(environ(home, API_KEY=KEY)) == Config(URL, KEY)
+    assert load_config(environ(home, API_KEY=KEY)) == Config(URL, KEY)
 
 
-def test_a_missing_file_is_named_with_its_required_fields(home: Path) -> None:
+def test_a_missing_file_is_named_with_the_required_fields(home: Path) -> None:
     error = failure(environ(home))
 
     assert f"{home}/.config/gemini-remote-sandbox/config.json" in error.message
@@ -243,9 +253,9 @@ def test_a_missing_file_is_named_with_its_required_fields(home: Path) -> None:
 def test_a_missing_required_field_is_named_with_its_file(
     home: Path, field: str, content: dict[str, object]
 ) -> None:
-    given = {"proxyUrl": URL, "apiKey": KEY}
-    del given[field]
-    path = write(home, given | {name.format(field=field): v for name, v in content.items()})
+    other = {"proxyUrl": URL, "apiKey": KEY}
+    del other[field]
+    path = write(home, other | {name.format(field=field): v for name, v in content.items()})
 
     assert failure(environ(home)).message == f"{field} is required in {path}"
 
@@ -267,7 +277,7 @@ def test_a_field_in_the_wrong_case_is_named(home: Path) -> None:
         (b'{"apiKey": "%s' % KEY.encode(), "line 1, column 12"),
         (b'{"apiKey": "%s"}\n\n garbage' % KEY.encode(), "line 3, column 2"),
     ],
-    ids=["empty", "missing colon", "cut off", "more behind it"],
+    ids=["empty", "missing colon", "truncated", "trailing text"],
 )
 def test_invalid_json_is_located_by_line_and_column(home: Path, content: bytes, words: str) -> None:
     path = write(home, content)
@@ -291,7 +301,9 @@ def test_invalid_json_is_located_by_line_and_column(home: Path, content: bytes, 
     ],
     ids=["not UTF-8", "too deep", "huge number", "array", "null", "string", "too large"],
 )
-def test_a_file_that_is_no_json_object_is_described(home: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_not_a_json_object_is_described(
+    home: Path, content: bytes, words: str
+) -> None:
     path = write(home, content)
 
     assert failure(environ(home)).message.startswith(f"{path} {words}")
@@ -300,7 +312,7 @@ def test_a_file_that_is_no_json_object_is_described(home: Path, content: bytes, 
 def test_a_byte_order_mark_is_accepted(home: Path) -> None:
     write(home, b"\xef\xbb\xbf" + json.dumps({"proxyUrl": URL, "apiKey": KEY}).encode())
 
-    assert load(environ(home)) == Config(URL, KEY)
+    assert load_config(environ(home)) == Config(URL, KEY)
 
 
 @pytest.mark.parametrize(
@@ -405,7 +417,7 @@ def test_an_invalid_key_is_refused_and_not_shown(home: Path, key: str, words: st
 def warnings_of(environ: Mapping[str, str]) -> list[str]:
     """Load the configuration and return its warnings."""
     warnings: list[str] = []
-    load(environ, warn=warnings.append)
+    load_config(environ, warn=warnings.append)
     return warnings
 
 
@@ -425,27 +437,27 @@ def test_a_key_file_with_access_for_others_is_used_with_a_warning(
 ) -> None:
     path = write(home, {"proxyUrl": URL, "apiKey": KEY}, mode=mode)
 
-    assert load(environ(home)) == Config(URL, KEY)
+    assert load_config(environ(home)) == Config(URL, KEY)
     (warning,) = warnings_of(environ(home))
     assert f"{path} holds apiKey and has mode {mode:04o}: others on this machine can" in warning
-    assert warning.endswith(f" can {access}. Keep it to yourself: chmod 600 {path}")
+    assert warning.endswith(f" can {access}. Make it private: chmod 600 {path}")
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
 def test_a_private_file_has_no_warning(home: Path, mode: int) -> None:
     write(home, {"proxyUrl": URL, "apiKey": KEY}, mode=mode)
 
-    assert load(environ(home)) == Config(URL, KEY)
+    assert load_config(environ(home)) == Config(URL, KEY)
     assert warnings_of(environ(home)) == []
 
 
-def test_a_file_without_a_key_may_be_public(home: Path) -> None:
+def test_a_public_file_without_a_key_has_no_warning(home: Path) -> None:
     write(home, {"proxyUrl": URL}, mode=0o644)
 
-    assert load(environ(home, API_KEY=KEY)) == Config(URL, KEY)
+    assert warnings_of(environ(home, API_KEY=KEY)) == []
 
 
-def test_a_directory_is_no_file(home: Path) -> None:
+def test_a_directory_is_refused(home: Path) -> None:
     assert failure(environ(home, CONFIG="~/")).message == f"{home} is not a file"
 
 
@@ -496,16 +508,16 @@ def test_a_key_in_the_wrong_variable_is_not_shown(home: Path, variable: str) -> 
     [b'{"apiKey": "%s' % KEY.encode(), b"\xff%s" % KEY.encode(), b'["%s"]' % KEY.encode()],
     ids=["not JSON", "not UTF-8", "not an object"],
 )
-def test_no_cause_of_the_error_holds_the_key(home: Path, content: bytes) -> None:
+def test_no_cause_of_an_error_holds_the_key(home: Path, content: bytes) -> None:
     write(home, content)
 
     assert KEY not in chained_text(failure(environ(home)))
 
 
 def _outcome(environ: Mapping[str, str]) -> str:
-    """Return all text about the configuration; any exception but ConfigError fails the test."""
+    """Return the text of the configuration or of its ConfigError; other exceptions propagate."""
     try:
-        config = load(environ)
+        config = load_config(environ)
     except ConfigError as error:
         return shown_text(error)
     assert config.proxy_url.startswith(("http://", "https://"))
@@ -522,7 +534,7 @@ _objects = st.dictionaries(
 
 @pytest.fixture(scope="module")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all examples of a test."""
+    """A home directory that all examples of a test share."""
     return tmp_path_factory.mktemp("home")
 
 
@@ -540,10 +552,10 @@ def test_any_bytes_in_the_file_are_a_config_or_a_config_error(
 ) -> None:
     write(shared_home, content)
 
-    said = _outcome(environ(shared_home))
+    text = _outcome(environ(shared_home))
 
-    assert KEY not in said
-    said.encode()  # it can be printed and sent
+    assert KEY not in text
+    text.encode()  # raises for text that cannot be printed or sent
 
 
 # Values that an environment can hold: no NUL, and invalid UTF-8 as lone surrogates.
@@ -573,21 +585,21 @@ _values = st.one_of(
 )
 @example(values={"REMOTE_SANDBOX_CONFIG": "/\udcff.json"})
 def test_any_environment_is_a_config_or_a_config_error(values: dict[str, str]) -> None:
-    said = _outcome({"HOME": "/nonexistent"} | values)
+    text = _outcome({"HOME": "/nonexistent"} | values)
 
-    assert KEY not in said
-    said.encode()  # it can be printed and sent
+    assert KEY not in text
+    text.encode()  # raises for text that cannot be printed or sent
 
 
-def test_the_default_place_and_port() -> None:
-    assert _config.DEFAULT_PATH == "~/.config/gemini-remote-sandbox/config.json"
-    assert _config.DEFAULT_PORT == 8888
+def test_the_default_path_and_port() -> None:
+    assert DEFAULT_PATH == "~/.config/gemini-remote-sandbox/config.json"
+    assert DEFAULT_PORT == 8888
 
 
 def test_reading_the_file_does_not_change_it(home: Path) -> None:
     path = write(home, {"proxyUrl": URL, "apiKey": KEY})
     before = (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
 
-    load(environ(home))
+    load_config(environ(home))
 
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == before

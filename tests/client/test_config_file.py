@@ -1,4 +1,4 @@
-"""The configuration file: changed in one step, private, other members kept."""
+"""Updating the configuration file: atomic, private, and without changes to other members."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client.config_file import check_writable, read, write
+from sandbox_client.config_file import check_writable, read_config_file, update_config_file
 from sandbox_client.errors import ConfigError
 
 from tests.client.secrecy import chained_text
@@ -29,13 +29,13 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_new_file_and_its_folders_are_private(tmp_path: Path) -> None:
+def test_a_new_file_and_its_directories_are_private(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "config.json"
-    kept = os.umask(0)  # which forbids nothing
+    previous = os.umask(0)  # lets any permission through
     try:
-        write(path, NEW)
+        update_config_file(path, NEW)
     finally:
-        os.umask(kept)
+        os.umask(previous)
 
     assert json.loads(path.read_text()) == NEW
     assert [mode_of(each) for each in (path, path.parent, path.parent.parent)] == [
@@ -51,13 +51,13 @@ def test_the_key_is_never_in_a_public_file(path: Path, monkeypatch: pytest.Monke
     modes: list[int] = []
     replace = Path.replace
 
-    def seen(beside: Path, target: Path) -> Path:
-        modes.append(mode_of(beside))
-        assert KEY in beside.read_text()
-        return replace(beside, target)
+    def record_mode(temporary: Path, target: Path) -> Path:
+        modes.append(mode_of(temporary))
+        assert KEY in temporary.read_text()
+        return replace(temporary, target)
 
-    monkeypatch.setattr(Path, "replace", seen)
-    write(path, NEW)
+    monkeypatch.setattr(Path, "replace", record_mode)
+    update_config_file(path, NEW)
 
     assert [*modes, mode_of(path)] == [0o600, 0o600]
 
@@ -67,7 +67,7 @@ def test_other_members_are_kept_in_order(path: Path) -> None:
         '{"note": "ä", "apiKey": "old", "defaultPort": 9000, "proxyUrl": "x", "z": [1]}'
     )
 
-    write(path, NEW)
+    update_config_file(path, NEW)
 
     kept = json.loads(path.read_text())
     assert list(kept) == ["note", "apiKey", "defaultPort", "proxyUrl", "z"]
@@ -77,25 +77,25 @@ def test_other_members_are_kept_in_order(path: Path) -> None:
 
 @some_examples
 @given(content=st.dictionaries(st.text(max_size=5), any_json, max_size=5))
-def test_any_other_members_are_kept_equal(
+def test_any_other_members_are_unchanged(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, object]
 ) -> None:
     path = tmp_path_factory.mktemp("config") / "any.json"
     path.write_text(json.dumps(content))
 
-    write(path, NEW)
+    update_config_file(path, NEW)
 
     expected = json.dumps({**json.loads(json.dumps(content)), **NEW})
     assert json.dumps(json.loads(path.read_bytes())) == expected
-    assert read(path, optional=False).content["apiKey"] == KEY
+    assert read_config_file(path, optional=False).content["apiKey"] == KEY
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "null", '"x"'])
-def test_a_file_that_is_no_json_object_is_not_overwritten(path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_json_object_is_not_overwritten(path: Path, content: str) -> None:
     path.write_text(content)
 
     with pytest.raises(ConfigError) as caught:
-        write(path, NEW)
+        update_config_file(path, NEW)
 
     assert path.read_text() == content
     assert "move it away" in caught.value.advice
@@ -107,7 +107,7 @@ def test_a_link_is_kept_and_its_target_is_written(tmp_path: Path) -> None:
     link = tmp_path / "config.json"
     link.symlink_to(target)
 
-    write(link, NEW)
+    update_config_file(link, NEW)
 
     assert link.is_symlink()
     assert json.loads(target.read_text()) == NEW
@@ -115,7 +115,7 @@ def test_a_link_is_kept_and_its_target_is_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failed_write_keeps_the_file_and_leaves_no_other(
+def test_a_failed_update_keeps_the_file_and_removes_the_temporary_file(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: BaseException
 ) -> None:
     path.write_text('{"apiKey": "old"}')
@@ -125,7 +125,7 @@ def test_a_failed_write_keeps_the_file_and_leaves_no_other(
 
     monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[step], fail)
     with pytest.raises((ConfigError, KeyboardInterrupt)) as caught:
-        write(path, NEW)
+        update_config_file(path, NEW)
 
     assert path.read_text() == '{"apiKey": "old"}'
     assert list(path.parent.iterdir()) == [path]
@@ -134,14 +134,14 @@ def test_a_failed_write_keeps_the_file_and_leaves_no_other(
         assert KEY not in chained_text(caught.value)
 
 
-def test_a_place_below_a_file_is_not_writable(path: Path) -> None:
+def test_a_path_below_a_file_is_not_writable(path: Path) -> None:
     path.write_text("")
 
-    with pytest.raises(ConfigError, match="is not a folder"):
+    with pytest.raises(ConfigError, match="is not a directory"):
         check_writable(path / "a" / "config.json")
 
 
-def test_a_folder_without_permission_is_not_writable(
+def test_a_directory_without_permission_is_not_writable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> bool:  # root may write everywhere, and tests may run as root
@@ -149,11 +149,11 @@ def test_a_folder_without_permission_is_not_writable(
 
     monkeypatch.setattr(os, "access", refuse)
 
-    with pytest.raises(ConfigError, match="nothing can be made in"):
+    with pytest.raises(ConfigError, match="no write permission in"):
         check_writable(path)
 
 
-def test_a_place_with_missing_folders_is_writable(tmp_path: Path) -> None:
+def test_a_path_with_missing_directories_is_writable(tmp_path: Path) -> None:
     check_writable(tmp_path / "a" / "b" / "config.json")
 
     assert list(tmp_path.iterdir()) == []

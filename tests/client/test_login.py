@@ -301,7 +301,7 @@ async def test_an_unwritable_place_is_refused_before_any_question(
 
     monkeypatch.setattr(os, "access", refuse)
 
-    with pytest.raises(ConfigError, match="cannot be written: nothing can be made in"):
+    with pytest.raises(ConfigError, match="cannot be written: no write permission in"):
         await conversation.login(ScriptedUser())
 
 

@@ -14,11 +14,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import config as _config
 from sandbox_client.cli.console import Console
 from sandbox_client.cli.login import Login
 from sandbox_client.client import Client
 from sandbox_client.client_cache import ClientCache
+from sandbox_client.config import load_config
 from sandbox_client.diagnostics import run_checks
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing
@@ -146,7 +146,7 @@ async def test_a_second_login_with_the_admin_key_creates_another_working_key(
     for _ in range(2):
         login = Login(provider, Console(as_json=True, name=""), ScriptedAdmin())
         assert await login.run(url=LOOPBACK, user="ada", is_admin=True) == 0
-        keys.add(_config.load(provider.environ).api_key)
+        keys.add(load_config(provider.environ).api_key)
 
     assert len(keys) == 2
     for key in keys:

@@ -8,7 +8,7 @@ import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client.config import load
+from sandbox_client.config import load_config
 from sandbox_client.errors import ConfigError
 from sandbox_client.mcp_server.server import TOOLS
 
@@ -72,7 +72,7 @@ def test_an_unset_variable_is_passed_as_blank_and_counts_as_unset() -> None:
     assert parameters.env is not None
     assert {parameters.env[variable] for variable in VARIABLES} == {""}
     with pytest.raises(ConfigError, match="No configuration"):
-        load(parameters.env | {"HOME": "/nonexistent"})
+        load_config(parameters.env | {"HOME": "/nonexistent"})
 
 
 def test_each_tool_but_those_for_models_has_a_command() -> None:
@@ -109,9 +109,9 @@ def test_the_template_is_refused_until_its_key_is_replaced(tmp_path: Path) -> No
     file.touch(mode=0o600)
     file.write_text(json.dumps(template))
     with pytest.raises(ConfigError, match="apiKey is still the placeholder"):
-        load({"REMOTE_SANDBOX_CONFIG": str(file)})
+        load_config({"REMOTE_SANDBOX_CONFIG": str(file)})
     file.write_text(json.dumps({**template, "apiKey": "sk_live_" + "x" * 32}))
-    assert load({"REMOTE_SANDBOX_CONFIG": str(file)}).proxy_url == template["proxyUrl"]
+    assert load_config({"REMOTE_SANDBOX_CONFIG": str(file)}).proxy_url == template["proxyUrl"]
 
 
 def test_the_context_file_names_only_existing_tools() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import pytest
-from sandbox_client import agent
+from sandbox_client.agent import agent_command_line
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.client import Client
@@ -519,7 +519,7 @@ async def test_an_output_of_several_pages_is_read_whole(
 async def test_an_agent_receives_its_prompt_unchanged(
     in_process: InProcessFake, ada: Client, prompt: str
 ) -> None:
-    command = agent.command_line("printf '%s' {prompt} > asked && ls", prompt)
+    command = agent_command_line("printf '%s' {prompt} > asked && ls", prompt)
     ran = await ada.prompts.send(BOX, command, listener=OutputListener(in_process.report))
     asked = await ada.prompts.send(BOX, "cat asked", listener=OutputListener(in_process.report))
 

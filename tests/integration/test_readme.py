@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import config as _config
 from sandbox_client.cli.main import parser
+from sandbox_client.config import DEFAULT_PATH, DEFAULT_PORT, VARIABLES
 from sandbox_client.mcp_server.server import TOOLS
 
 from tests.integration.programs import clean_environment
@@ -97,7 +97,7 @@ def test_the_template_is_installed_readable_by_its_owner_only(tmp_path: Path) ->
     subprocess.run(
         ["sh", "-c", "\n".join(lines)], cwd=ROOT, env=clean_environment(tmp_path), check=True
     )
-    path = tmp_path / _config.DEFAULT_PATH.removeprefix("~/")
+    path = tmp_path / DEFAULT_PATH.removeprefix("~/")
     assert path.read_bytes() == (ROOT / "config.template.json").read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -111,9 +111,9 @@ def test_every_variable_in_a_shell_block_is_set_in_its_section() -> None:
 
 def test_the_settings_table_matches_the_configuration() -> None:
     table = {code(field)[0]: code(variable)[0] for field, variable, _ in rows("Configuration")}
-    assert table == _config.VARIABLES
-    assert _config.DEFAULT_PATH in SECTIONS["Configuration"]
-    assert str(_config.DEFAULT_PORT) in SECTIONS["Configuration"]
+    assert table == VARIABLES
+    assert DEFAULT_PATH in SECTIONS["Configuration"]
+    assert str(DEFAULT_PORT) in SECTIONS["Configuration"]
     assert "REMOTE_SANDBOX_CONFIG" in SECTIONS["Configuration"]
 
 

@@ -7,9 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sandbox_client import accounts
-from sandbox_client import config as _config
-from sandbox_client import config_file as _config_file
-from sandbox_client.config_file import place_of
+from sandbox_client.config import config_from_values, config_path, configured_url, env_overrides
+from sandbox_client.config_file import (
+    check_writable,
+    printable_path,
+    read_config_file,
+    update_config_file,
+)
 from sandbox_client.errors import InvalidInput, SandboxError
 from sandbox_client.text import KEY_PREFIX
 
@@ -65,19 +69,19 @@ class Login:
 
         What is known already, `url` or `user`, is not asked for unless it turns out wrong.
         """
-        path = _config.config_path(self.provider.environ)
-        file = _config_file.read(path, optional=True)  # refused before anything is asked
-        _config_file.check_writable(path)
+        path = config_path(self.provider.environ)
+        file = read_config_file(path, optional=True)  # refused before anything is asked
+        check_writable(path)
         try:
-            config = await self._proxy(url, _config.known_url(self.provider.environ, file))
+            config = await self._proxy(url, configured_url(self.provider.environ, file))
             ask = self._by_admin_key(config, user) if is_admin else self._by_key(config)
             account = await ask
             changes = {"proxyUrl": config.proxy_url, "apiKey": account.config.api_key}
-            _config_file.write(path, changes)
+            update_config_file(path, changes)
         except BaseException:
             self._tell_what_is_left()
             raise
-        self._tell(account, place_of(path))
+        self._tell(account, printable_path(path))
         return OK
 
     async def _proxy(self, url: str | None, known: str) -> Config:
@@ -87,7 +91,7 @@ class Login:
             return self.questions.text("The proxy's URL", before or known or accounts.DEFAULT_URL)
 
         async def check(answer: str) -> Config:
-            config = _config.given(self.provider.environ, answer)
+            config = config_from_values(self.provider.environ, answer)
             with self.console.waiting(f"asking {config.proxy_url}"):
                 await accounts.reach(self.provider, config)
             return config
@@ -164,7 +168,7 @@ class Login:
             raise InvalidInput(
                 "No key was given", advice="Paste the key: `sk_live_` and 32 characters."
             )
-        with_key = _config.given(self.provider.environ, config.proxy_url, key)
+        with_key = config_from_values(self.provider.environ, config.proxy_url, key)
         with self.console.waiting("asking whose the key is"):
             return _Account(with_key, await accounts.owner_of(self.provider, with_key))
 
@@ -202,7 +206,7 @@ class Login:
             )
 
     def _tell(self, account: _Account, place: str) -> None:
-        for name, variable in _config.winning(self.provider.environ).items():
+        for name, variable in env_overrides(self.provider.environ).items():
             if name in {"proxyUrl", "apiKey"}:
                 self.console.say(f"Warning: {variable} is set and wins over the file: unset it.")
         text = (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import anyio
 
-from sandbox_client import config as _config
 from sandbox_client.client import Client
+from sandbox_client.config import DEFAULT_PATH, load_config
 from sandbox_client.errors import ConfigError, InvalidInput, SandboxError, format_verbs
 from sandbox_client.text import mask_keys
 
@@ -86,7 +86,7 @@ unless the command has ended, cp with {FAILED} where it skipped
 something.
 
 The configuration (proxyUrl, apiKey), which login writes, is
-{_config.DEFAULT_PATH};
+{DEFAULT_PATH};
 REMOTE_SANDBOX_CONFIG names another file.
 """
 
@@ -236,6 +236,6 @@ class _OneClient:
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncGenerator[Client]:
-        client = self.connect(_config.load(self.environ, warn=self._warn))
+        client = self.connect(load_config(self.environ, warn=self._warn))
         async with client.proxy:
             yield client

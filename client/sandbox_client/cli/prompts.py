@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from sandbox_client import agent
+from sandbox_client.agent import agent_command_line
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import InputUnreadable, InvalidInput, SandboxError, SessionBusy
 from sandbox_client.presentation import (
@@ -56,7 +56,7 @@ async def _prompt(client: Client, arguments: argparse.Namespace, console: Consol
 
 async def _agent_run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     template = client.proxy.config.agent_command
-    command = agent.command_line(template, " ".join(_words(arguments.prompt)))
+    command = agent_command_line(template, " ".join(_words(arguments.prompt)))
     code = await _send(client, arguments, console, command, None)
     if code == NOT_FOUND:
         console.note(agent_missing(template))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sandbox_client import config as _config
 from sandbox_client.api import accounts, sandboxes
+from sandbox_client.config import env_overrides
 from sandbox_client.errors import KeyRejected, SandboxError
 from sandbox_client.sandboxes import LONG
 
@@ -30,7 +30,7 @@ async def _key(patient: DiagnosticContext) -> Finding:
     try:
         owner = accounts.read_owner(await patient.ask(accounts.me()))
     except KeyRejected as error:
-        variable = _config.winning(patient.provider.environ).get("apiKey")
+        variable = env_overrides(patient.provider.environ).get("apiKey")
         if variable:
             where = f"It comes from {variable}, which wins over the file: unset that."
             raise error.but(advice=f"{error.advice} {where}") from None

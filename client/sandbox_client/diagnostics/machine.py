@@ -5,8 +5,14 @@ from __future__ import annotations
 from stat import S_IMODE
 from typing import TYPE_CHECKING, Final
 
-from sandbox_client import config as _config
-from sandbox_client.config_file import access_of_others, place_of, private_advice
+from sandbox_client.config import (
+    VARIABLES,
+    config_path,
+    env_overrides,
+    load_config_file,
+    merge_config,
+)
+from sandbox_client.config_file import chmod_advice, describe_access, printable_path
 from sandbox_client.text import pluralize
 
 from .context import Check
@@ -24,8 +30,8 @@ KEY_LENGTH = 40
 
 async def _configuration(patient: DiagnosticContext) -> Finding:
     environ = patient.provider.environ
-    patient.file = file = _config.read_file(environ)
-    patient.config = _config.resolve(environ, file)
+    patient.file = file = load_config_file(environ)
+    patient.config = merge_config(environ, file)
     words = _sources(environ, file)
     length = len(patient.config.api_key)
     if length == KEY_LENGTH:
@@ -40,26 +46,26 @@ async def _configuration(patient: DiagnosticContext) -> Finding:
 
 def _sources(environ: Mapping[str, str], file: ConfigFile) -> str:
     """Return which values come from where."""
-    winning = _config.winning(environ)
-    rest = [name for name in _config.VARIABLES if name not in winning]
+    winning = env_overrides(environ)
+    rest = [name for name in VARIABLES if name not in winning]
     filed = [name for name in rest if file.content.get(name) not in (None, "")]
-    sources = [f"{', '.join(filed)} from {place_of(file.path)}"] if filed else []
+    sources = [f"{', '.join(filed)} from {printable_path(file.path)}"] if filed else []
     return "; ".join([*sources, *(f"{name} from {winning[name]}" for name in winning)])
 
 
 async def _file_mode(patient: DiagnosticContext) -> Finding:
-    path = _config.config_path(patient.provider.environ)
-    place = place_of(path)
+    path = config_path(patient.provider.environ)
+    place = printable_path(path)
     if not path.is_file():  # nor a folder or a device, which no advice here fits
         words = f"there is no file {place}"
         return Finding("not tried", words) if patient.file is None else Finding("passed", words)
     mode = S_IMODE(path.stat().st_mode)
-    access = access_of_others(mode)
+    access = describe_access(mode)
     if not access:
         return Finding("passed", f"{mode:04o}: others on this machine cannot read it")
-    if patient.file and not patient.file.warning():
+    if patient.file and not patient.file.access_warning():
         return Finding("passed", f"{mode:04o}, and there is no key in it")
-    return Finding("warned", f"{mode:04o}: {access}", private_advice(place))
+    return Finding("warned", f"{mode:04o}: {access}", chmod_advice(place))
 
 
 async def _encryption(patient: DiagnosticContext) -> Finding:
