@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .execution.follower import OnOutput, OnSession
     from .execution.payload import Read
-    from .files.copy import Watcher
+    from .files.copy import CopyListener
     from .files.remote import Files
     from .polling import ProgressCallback
     from .prompts import CommandResult, Prompts, Session
@@ -88,8 +88,7 @@ class Client:
     @cached_property
     def files(self) -> Files:
         """The files of sandboxes."""
-        from .files.errand import OneShotCommands
-        from .files.remote import Files
+        from .files.remote import Files, OneShotCommands
 
         return Files(self.sandboxes, OneShotCommands(self.prompts))
 
@@ -295,7 +294,7 @@ class Client:
         sources: Sequence[str],
         target: str,
         *,
-        watcher: Watcher | None = None,
+        listener: CopyListener | None = None,
     ) -> None:
         """Copy files and directories of this machine into a sandbox, each file whole or not at all.
 
@@ -305,9 +304,9 @@ class Client:
         Raises:
             SandboxError: something was not copied.
         """
-        from .files.copy import Copy, Watcher
+        from .files.copy import Copy, CopyListener
 
-        await Copy(self.files, name, watcher or Watcher()).up(sources, target)
+        await Copy(self.files, name, listener or CopyListener()).upload(sources, target)
 
     async def download(
         self,
@@ -315,13 +314,13 @@ class Client:
         sources: Sequence[str],
         target: str,
         *,
-        watcher: Watcher | None = None,
+        listener: CopyListener | None = None,
     ) -> None:
         """Copy files and directories of a sandbox to this machine; see `upload`.
 
         Raises:
             SandboxError: something was not copied.
         """
-        from .files.copy import Copy, Watcher
+        from .files.copy import Copy, CopyListener
 
-        await Copy(self.files, name, watcher or Watcher()).down(sources, target)
+        await Copy(self.files, name, listener or CopyListener()).download(sources, target)

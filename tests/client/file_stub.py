@@ -1,4 +1,4 @@
-"""An in-memory stand-in for a sandbox's file API and for the shell scripts of the client."""
+"""An in-memory sandbox that implements the file API and the shell scripts of the client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client.files.shell_scripts import BLOCK, HOME
+from sandbox_client.files.shell_scripts import BLOCK_SIZE, HOME
 
 from tests.client.statuses import ALPHA_READY, StatusRow
 from tests.client.stubs import executed, session_opened
@@ -19,28 +19,28 @@ from tests.client.stubs import executed, session_opened
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A word that only one of the client's scripts has.
+# A text that identifies each script of the client.
 _SCRIPTS = {
-    "settle": "place()",
-    "arrange": "mkdir -p",
+    "commit": "place()",
+    "make_directories": "mkdir -p",
     "measure": "@0 size",
-    "survey": "find -H",
+    "scan": "find -H",
     "pack": "dd if",
     "remove": 'rm -rf "$@"',
 }
 
 
 class LostReply(Exception):
-    """Put into `SandboxStub.replies`: the request has its effect, and its reply is lost."""
+    """An entry of `SandboxStub.replies`: the request takes effect, but its response is lost."""
 
 
 @dataclass
 class SandboxStub:
-    """A sandbox `box`: its `files` by absolute path, and the operations that were asked for.
+    """The sandbox `box`: its `files` by absolute path, and the `requested` operations.
 
-    `replies` holds, for an operation (`read`, `write`, `list`, or the name of a script), replies in
-    order that replace the usual one; None stands for the usual one. `kinds` marks executable files
-    (x), links to a directory (t) and to nothing (l), and devices (o) for `survey`.
+    An operation is `read`, `write`, `list`, or the name of a script. `replies` has responses for
+    the next calls of an operation; None is the usual response. `kinds` marks executable files (x),
+    links to a directory (t) or to no file (l), and devices (o) for `scan`.
     """
 
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
@@ -49,7 +49,7 @@ class SandboxStub:
     replies: dict[str, list[httpx.Response | Exception | None]] = field(
         default_factory=dict[str, "list[httpx.Response | Exception | None]"]
     )
-    asked: list[str] = field(default_factory=list[str])
+    requested: list[str] = field(default_factory=list[str])
     bodies: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     sessions: set[str] = field(default_factory=set[str])
     status: StatusRow = ALPHA_READY
@@ -75,19 +75,19 @@ class SandboxStub:
                 return self.status.response()
 
     def count(self, operation: str) -> int:
-        """Return how often an operation was asked for."""
-        return self.asked.count(operation)
+        """Return how often an operation was requested."""
+        return self.requested.count(operation)
 
     def leftovers(self) -> list[str]:
-        """Return the parts, scratch files and sessions that a copy should have removed."""
-        left = [path for path in self.files if ".part-" in path or ".remote-sandbox-" in path]
-        return [*left, *self.sessions]
+        """Return the temporary files, scratch files and sessions that a copy must remove."""
+        remaining = [path for path in self.files if ".part-" in path or ".remote-sandbox-" in path]
+        return [*remaining, *self.sessions]
 
     def _reply(self, operation: str, body: dict[str, object]) -> httpx.Response:
-        self.asked.append(operation)
+        self.requested.append(operation)
         self.bodies.append(body)
-        planned = self.replies.get(operation, [])
-        reply = planned.pop(0) if planned else None
+        prepared = self.replies.get(operation, [])
+        reply = prepared.pop(0) if prepared else None
         if isinstance(reply, Exception) and not isinstance(reply, LostReply):
             raise reply
         if isinstance(reply, httpx.Response):
@@ -139,24 +139,26 @@ class SandboxStub:
 
     def _run(self, script: str, body: dict[str, object]) -> httpx.Response:
         base = str(body["exec_dir"])
-        words = shlex.split(str(body["command"]))[4:]  # behind: sh -c SCRIPT sh
+        words = shlex.split(str(body["command"]))[4:]  # after: sh -c SCRIPT sh
         paths = [self._absolute(base, word) for word in words]
         match script:
-            case "settle":
-                lines = self._settle(paths, words)
-            case "arrange":
+            case "commit":
+                lines = self._commit(paths, words)
+            case "make_directories":
                 self.files.pop(paths[0], None)
                 self.directories.update(paths[1:])
                 lines = []
             case "measure":
                 lines = [f"@0 size {len(self.files.get(paths[0], b''))}"]
-            case "survey":
-                lines = self._survey(paths[0], paths[1])
+            case "scan":
+                lines = self._scan(paths[0], paths[1])
             case "pack":
                 lines = self._pack(paths, words)
             case _:
-                gone = tuple(f"{path}/" for path in paths)
-                for path in [each for each in self.files if each in paths or each.startswith(gone)]:
+                prefixes = tuple(f"{path}/" for path in paths)
+                for path in [
+                    each for each in self.files if each in paths or each.startswith(prefixes)
+                ]:
                     del self.files[path]
                 lines = []
         return executed("".join(f"{line}\r\n" for line in [*lines, "@end"]))
@@ -164,35 +166,35 @@ class SandboxStub:
     def _absolute(self, base: str, word: str) -> str:
         return posixpath.normpath(posixpath.join(base, word.replace("$HOME", HOME)))
 
-    def _settle(self, paths: Sequence[str], words: Sequence[str]) -> list[str]:
+    def _commit(self, paths: Sequence[str], words: Sequence[str]) -> list[str]:
         lines: list[str] = []
         for number, at in enumerate(range(0, len(words), 5)):
-            part, path, manner, size, digest = *paths[at : at + 2], *words[at + 2 : at + 5]
-            data = self.files.get(part, b"")
-            if (str(len(data)), hashlib.sha256(data).hexdigest()) != (size, digest):
+            temp, path, mode, size, sha256 = *paths[at : at + 2], *words[at + 2 : at + 5]
+            data = self.files.get(temp, b"")
+            if (str(len(data)), hashlib.sha256(data).hexdigest()) != (size, sha256):
                 lines.append(f"@{number} differs")
             elif path in self.directories:
                 lines.append(f"@{number} failed it is a directory")
             else:
-                before = self.files.get(path, b"") if manner == "append" else b""
-                self.files[path] = before + self.files.pop(part)
-                self.kinds[path] = "x" if manner == "run" else "f"
+                before = self.files.get(path, b"") if mode == "append" else b""
+                self.files[path] = before + self.files.pop(temp)
+                self.kinds[path] = "x" if mode == "exec" else "f"
                 lines.append(f"@{number} done")
         return lines
 
-    def _survey(self, scratch: str, root: str) -> list[str]:
+    def _scan(self, scratch: str, root: str) -> list[str]:
         records: list[str] = []
         for path in sorted({*self.files, *self.directories, *self.kinds}):
             if path != root and not path.startswith(f"{root}/"):
                 continue
-            shown = f"./{posixpath.relpath(path, root)}" if root in self.directories else path
+            listed = f"./{posixpath.relpath(path, root)}" if root in self.directories else path
             if root not in self.directories:
-                shown = f"./{posixpath.basename(path)}"
+                listed = f"./{posixpath.basename(path)}"
             if path in self.files:
                 kind = self.kinds.get(path, "f")
-                records.append(f"{kind}{len(self.files[path])} {shown}\0")
+                records.append(f"{kind}{len(self.files[path])} {listed}\0")
             elif path != root:
-                records.append(f"{self.kinds.get(path, 'd')} {shown}\0")
+                records.append(f"{self.kinds.get(path, 'd')} {listed}\0")
         self.files[f"{scratch}/list"] = base64.b64encode("".join(records).encode())
         return []
 
@@ -205,23 +207,23 @@ class SandboxStub:
             if start == 0:
                 lines.append(f"@{number} {len(data)} {hashlib.sha256(data).hexdigest()}")
             for block in range(start, start + count):
-                packed = base64.encodebytes(data[block * BLOCK : (block + 1) * BLOCK])
+                packed = base64.encodebytes(data[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE])
                 self.files[f"{paths[0]}/{number}.{block}"] = packed
         return lines
 
 
 def file_reply(data: object) -> httpx.Response:
-    """Return a success of the file API."""
+    """Return a success response of the file API."""
     return httpx.Response(200, json={"success": True, "message": "ok", "data": data, "hint": None})
 
 
 def file_error(kind: str, path: str, message: str) -> httpx.Response:
-    """Return an error of the file API, which it sends with status 200."""
+    """Return an error response of the file API, which has status 200."""
     data = {"path": path, "operation": "read", "message": message, "error_type": kind}
     body = {"success": False, "message": message, "data": data, "hint": None}
     return httpx.Response(200, json=body)
 
 
 def script_output(*lines: str) -> httpx.Response:
-    """Return the reply to a script that printed these lines and ended."""
+    """Return the response to a script that printed these lines and ended."""
     return executed("".join(f"{line}\r\n" for line in [*lines, "@end"]))

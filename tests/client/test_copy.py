@@ -1,4 +1,4 @@
-"""Copies between this machine and an in-memory sandbox: each file whole or not at all."""
+"""Copies between this machine and an in-memory sandbox: each file is copied atomically."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sandbox_client.errors import (
     NoSuchFile,
     SandboxError,
 )
-from sandbox_client.files.copy import MAX_BLOCKS, Copy, Watcher
-from sandbox_client.files.shell_scripts import BLOCK
+from sandbox_client.files.copy import MAX_BLOCKS, Copy, CopyListener
+from sandbox_client.files.shell_scripts import BLOCK_SIZE
 
 from tests.client.file_stub import SandboxStub, file_error, file_reply, script_output
 from tests.client.stubs import client_over, error_reply
@@ -29,45 +29,45 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class RecordedCopy(Watcher):
-    """A watcher that records the trees, the bytes and the finished files of a copy."""
+class RecordedCopy(CopyListener):
+    """A listener that records the trees, the bytes and the finished files of a copy."""
 
     trees: list[Tree] = field(default_factory=list["Tree"])
-    moved_bytes: int = 0
+    copied_bytes: int = 0
     finished_paths: list[str] = field(default_factory=list[str])
 
     def begin(self, tree: Tree) -> None:
         self.trees.append(tree)
 
-    def moved(self, entry: FileEntry, size: int) -> None:
-        self.moved_bytes += size
+    def transferred(self, entry: FileEntry, size: int) -> None:
+        self.copied_bytes += size
 
     def finished(self, entry: FileEntry) -> None:
         self.finished_paths.append(entry.path)
 
 
-async def up(sandbox: SandboxStub, *sources: Path, to: str, into: bool = False) -> RecordedCopy:
-    """Copy from this machine to the sandbox; nothing but the files may be left."""
-    watcher = RecordedCopy()
+async def upload(sandbox: SandboxStub, *sources: Path, to: str, into: bool = False) -> RecordedCopy:
+    """Copy from this machine to the sandbox; check that no temporary file remains."""
+    listener = RecordedCopy()
     try:
         async with client_over(sandbox) as client:
-            await Copy(client.files, "box", watcher).up(list(map(str, sources)), to, into=into)
+            await Copy(client.files, "box", listener).upload(list(map(str, sources)), to, into=into)
     finally:
         assert sandbox.leftovers() == []
-    return watcher
+    return listener
 
 
-async def down(
+async def download(
     sandbox: SandboxStub, *sources: str, to: Path | str, into: bool = False
 ) -> RecordedCopy:
-    """Copy from the sandbox to this machine; nothing but the files may be left."""
-    watcher = RecordedCopy()
+    """Copy from the sandbox to this machine; check that no temporary file remains."""
+    listener = RecordedCopy()
     try:
         async with client_over(sandbox) as client:
-            await Copy(client.files, "box", watcher).down(sources, str(to), into=into)
+            await Copy(client.files, "box", listener).download(sources, str(to), into=into)
     finally:
         assert sandbox.leftovers() == []
-    return watcher
+    return listener
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return all files below a folder of this machine, parts included."""
+    """Return all files below a local directory, temporary files included."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
@@ -94,29 +94,29 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("/tmp/g", False, "/tmp/g"),  # noqa: S108  # of the sandbox
     ],
 )
-async def test_a_file_goes_to_the_target_or_into_a_directory(
+async def test_a_file_is_uploaded_to_the_target_or_into_a_directory(
     here: Path, target: str, into: bool, path: str
 ) -> None:
     (here / "f").write_bytes(b"data")
     sandbox = SandboxStub(directories={"/", "/sandbox", "/sandbox/there"})
 
-    watcher = await up(sandbox, here / "f", to=target, into=into)
+    listener = await upload(sandbox, here / "f", to=target, into=into)
 
     assert sandbox.files == {path: b"data"}
-    assert (watcher.finished_paths, watcher.moved_bytes) == (["f"], 4)
+    assert (listener.finished_paths, listener.copied_bytes) == (["f"], 4)
 
 
-async def test_several_sources_go_into_the_target(here: Path) -> None:
+async def test_several_sources_are_uploaded_into_the_target(here: Path) -> None:
     (here / "a").write_bytes(b"1")
     (here / "b").write_bytes(b"2")
     sandbox = SandboxStub()
 
-    await up(sandbox, here / "a", here / "b", to="new")
+    await upload(sandbox, here / "a", here / "b", to="new")
 
     assert sandbox.files == {"/sandbox/new/a": b"1", "/sandbox/new/b": b"2"}
 
 
-async def test_a_directory_is_copied_with_empty_directories_and_executable_files(
+async def test_a_directory_is_uploaded_with_empty_directories_and_executable_files(
     here: Path,
 ) -> None:
     (here / "tree/deep/empty").mkdir(parents=True)
@@ -126,80 +126,80 @@ async def test_a_directory_is_copied_with_empty_directories_and_executable_files
     (here / "tree/link").symlink_to("deep")
     sandbox = SandboxStub()
 
-    watcher = await up(sandbox, here / "tree", to="new")
+    listener = await upload(sandbox, here / "tree", to="new")
 
     assert sandbox.files == {"/sandbox/new/run": b"#!", "/sandbox/new/deep/f": b""}
     assert sandbox.kinds == {"/sandbox/new/run": "x", "/sandbox/new/deep/f": "f"}
     assert {"/sandbox/new", "/sandbox/new/deep", "/sandbox/new/deep/empty"} <= sandbox.directories
-    (skipped,) = watcher.trees[0].skipped
-    assert (skipped.path, skipped.why) == ("link", "a link to a directory, not followed")
+    (skipped,) = listener.trees[0].skipped
+    assert (skipped.path, skipped.reason) == ("link", "a link to a directory, not followed")
 
 
-async def test_an_empty_directory_is_made(here: Path) -> None:
+async def test_an_empty_directory_is_uploaded(here: Path) -> None:
     sandbox = SandboxStub()
 
-    await up(sandbox, here, to="new")
+    await upload(sandbox, here, to="new")
 
     assert "/sandbox/new" in sandbox.directories
     assert sandbox.files == {}
 
 
-async def test_a_directory_that_cannot_be_made_is_an_error(here: Path) -> None:
+async def test_a_directory_that_cannot_be_created_is_an_error(here: Path) -> None:
     (here / "tree/sub").mkdir(parents=True)
-    sandbox = SandboxStub(replies={"arrange": [script_output("@0 failed File exists")]})
+    sandbox = SandboxStub(replies={"make_directories": [script_output("@0 failed File exists")]})
 
     with pytest.raises(
-        FileRefused, match="/sandbox/new/sub in sandbox 'box' was not made: File exists"
+        FileRefused, match="/sandbox/new/sub in sandbox 'box' was not created: File exists"
     ):
-        await up(sandbox, here / "tree", to="new")
+        await upload(sandbox, here / "tree", to="new")
 
 
-async def test_no_file_is_sent_when_a_later_source_is_missing(here: Path) -> None:
+async def test_no_file_is_uploaded_if_a_later_source_is_missing(here: Path) -> None:
     (here / "a").write_bytes(b"1")
     sandbox = SandboxStub()
 
     with pytest.raises(LocalFileError, match="none cannot be read"):
-        await up(sandbox, here / "a", here / "none", to="new")
+        await upload(sandbox, here / "a", here / "none", to="new")
 
-    assert sandbox.asked == []
+    assert sandbox.requested == []
 
 
-async def test_files_before_a_refused_one_keep_their_names(here: Path) -> None:
+async def test_files_uploaded_before_a_failure_stay(here: Path) -> None:
     for name in ("a", "b", "c"):
         (here / name).write_bytes(name.encode())
     sandbox = SandboxStub(directories={"/sandbox/b"})
-    watcher = RecordedCopy()
+    listener = RecordedCopy()
 
     async with client_over(sandbox) as client:
         with pytest.raises(FileRefused, match="/sandbox/b in sandbox 'box' was not written"):
-            await Copy(client.files, "box", watcher).up([str(here)], "/sandbox")
+            await Copy(client.files, "box", listener).upload([str(here)], "/sandbox")
 
-    assert watcher.finished_paths == ["a", "c"]
+    assert listener.finished_paths == ["a", "c"]
     assert sandbox.files == {"/sandbox/a": b"a", "/sandbox/c": b"c"}
     assert sandbox.leftovers() == []
 
 
-async def test_a_broken_copy_removes_all_parts_of_its_batch(here: Path) -> None:
+async def test_a_failed_upload_removes_all_temporary_files_of_its_batch(here: Path) -> None:
     for name in ("a", "b"):
         (here / name).write_bytes(name.encode())
     full = file_error("no_space_left", "/sandbox/b", "disk full")
     sandbox = SandboxStub(replies={"write": [None, None, full]})
 
     with pytest.raises(FileRefused, match="disk full"):
-        await up(sandbox, here, to="new")
+        await upload(sandbox, here, to="new")
 
     assert sandbox.files == {}
 
 
-async def test_many_files_are_named_in_commands_of_limited_length(here: Path) -> None:
+async def test_many_files_are_committed_by_commands_of_limited_length(here: Path) -> None:
     for number in range(40):
         (here / f"a-name-of-some-length-{number:02}").write_bytes(b"x")
     sandbox = SandboxStub()
 
-    watcher = await up(sandbox, here, to="new")
+    listener = await upload(sandbox, here, to="new")
 
-    assert len(sandbox.files) == len(watcher.finished_paths) == 40
-    assert sandbox.count("settle") > 1
+    assert len(sandbox.files) == len(listener.finished_paths) == 40
+    assert sandbox.count("commit") > 1
     assert max(len(str(body.get("command", ""))) for body in sandbox.bodies) < 4_096
 
 
@@ -212,56 +212,58 @@ async def test_many_files_are_named_in_commands_of_limited_length(here: Path) ->
         ("new/", False, "new/f"),
     ],
 )
-async def test_a_file_comes_to_the_target_or_into_a_directory(
+async def test_a_file_is_downloaded_to_the_target_or_into_a_directory(
     here: Path, target: str, into: bool, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(here)
     (here / "there").mkdir()
     sandbox = SandboxStub({"/sandbox/f": b"data"})
 
-    watcher = await down(sandbox, "f", to=target, into=into)
+    listener = await download(sandbox, "f", to=target, into=into)
 
     assert contents(here) == {path: b"data"}
-    assert (watcher.finished_paths, watcher.moved_bytes) == (["f"], 4)
+    assert (listener.finished_paths, listener.copied_bytes) == (["f"], 4)
 
 
-async def test_several_sources_come_into_the_target(here: Path) -> None:
+async def test_several_sources_are_downloaded_into_the_target(here: Path) -> None:
     sandbox = SandboxStub({"/sandbox/a": b"1", "/sandbox/b": b"2"})
 
-    await down(sandbox, "a", "/sandbox/b", to=here)
+    await download(sandbox, "a", "/sandbox/b", to=here)
 
     assert contents(here) == {"a": b"1", "b": b"2"}
 
 
-async def test_a_directory_comes_with_empty_directories_and_executable_files(here: Path) -> None:
+async def test_a_directory_is_downloaded_with_empty_directories_and_executable_files(
+    here: Path,
+) -> None:
     sandbox = SandboxStub(
         {"/sandbox/tree/run": b"#!", "/sandbox/tree/deep/f": b""},
         {"/sandbox", "/sandbox/tree", "/sandbox/tree/deep", "/sandbox/tree/empty"},
         {"/sandbox/tree/run": "x", "/sandbox/tree/device": "o", "/sandbox/tree/link": "t"},
     )
 
-    watcher = await down(sandbox, "tree", to=here / "new")
+    listener = await download(sandbox, "tree", to=here / "new")
 
     assert contents(here) == {"new/run": b"#!", "new/deep/f": b""}
     assert (here / "new/empty").is_dir()
     assert os.access(here / "new/run", os.X_OK)
     assert not os.access(here / "new/deep/f", os.X_OK)
-    assert {each.path: each.why for each in watcher.trees[0].skipped} == {
+    assert {each.path: each.reason for each in listener.trees[0].skipped} == {
         "device": "neither a file nor a directory",
         "link": "a link to a directory, not followed",
     }
 
 
-async def test_a_large_file_is_packed_in_blocks_of_limited_number(here: Path) -> None:
-    data = bytes(range(256)) * (MAX_BLOCKS * BLOCK // 256) + b"end"
+async def test_a_large_file_is_packed_in_a_limited_number_of_blocks(here: Path) -> None:
+    data = bytes(range(256)) * (MAX_BLOCKS * BLOCK_SIZE // 256) + b"end"
     sandbox = SandboxStub({"/sandbox/f": data})
 
-    watcher = await down(sandbox, "f", to=here)
+    listener = await download(sandbox, "f", to=here)
 
     assert (here / "f").read_bytes() == data
     assert sandbox.count("pack") == 2
     assert sandbox.count("read") == 1 + MAX_BLOCKS + 1
-    assert watcher.moved_bytes == len(data)
+    assert listener.copied_bytes == len(data)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +282,7 @@ async def test_a_file_that_cannot_be_packed_is_an_error(
     sandbox = SandboxStub({"/sandbox/f": b"data"}, replies={"pack": [script_output(line)]})
 
     with pytest.raises(kind, match=re.escape(words)):
-        await down(sandbox, "f", to=here)
+        await download(sandbox, "f", to=here)
 
     assert contents(here) == {}
 
@@ -289,59 +291,59 @@ async def test_a_block_that_differs_from_its_hash_leaves_no_file(here: Path) -> 
     changed = file_reply({"content": "ZGF0ZQ=="})
     sandbox = SandboxStub({"/sandbox/f": b"data"}, replies={"read": [None, changed]})
 
-    with pytest.raises(FileChanged, match="is not what the sandbox has"):
-        await down(sandbox, "f", to=here)
+    with pytest.raises(FileChanged, match="differs from the file in the sandbox"):
+        await download(sandbox, "f", to=here)
 
     assert contents(here) == {}
 
 
-async def test_a_block_that_is_no_base64_leaves_no_file(here: Path) -> None:
+async def test_a_block_of_invalid_base64_leaves_no_file(here: Path) -> None:
     broken = file_reply({"content": "%"})
     sandbox = SandboxStub({"/sandbox/f": b"data"}, replies={"read": [None, broken]})
 
-    with pytest.raises(InvalidResponse, match="base64 cannot be read"):
-        await down(sandbox, "f", to=here)
+    with pytest.raises(InvalidResponse, match="invalid base64"):
+        await download(sandbox, "f", to=here)
 
     assert contents(here) == {}
 
 
-async def test_files_before_a_broken_one_keep_their_names_here(here: Path) -> None:
+async def test_files_downloaded_before_a_failure_stay(here: Path) -> None:
     sandbox = SandboxStub({f"/sandbox/tree/{name}": b"x" for name in "abc"})
     sandbox.directories.add("/sandbox/tree")
     sandbox.replies["read"] = [None, None, error_reply(403, "no access")]
 
     with pytest.raises(SandboxError):
-        await down(sandbox, "tree", to=here / "new")
+        await download(sandbox, "tree", to=here / "new")
 
     assert contents(here) == {"new/a": b"x"}
 
 
 async def test_a_missing_source_is_an_error(here: Path) -> None:
     with pytest.raises(NoSuchFile, match="/sandbox/none: no such directory"):
-        await down(SandboxStub(), "none", to=here)
+        await download(SandboxStub(), "none", to=here)
 
 
 async def test_a_source_that_cannot_be_read_is_an_error(here: Path) -> None:
     denied = script_output("@0 failed find: Permission denied")
-    sandbox = SandboxStub(directories={"/sandbox", "/sandbox/d"}, replies={"survey": [denied]})
+    sandbox = SandboxStub(directories={"/sandbox", "/sandbox/d"}, replies={"scan": [denied]})
 
-    with pytest.raises(FileRefused, match="cannot all be read: find: Permission denied"):
-        await down(sandbox, "d", to=here)
+    with pytest.raises(FileRefused, match="cannot be read completely: find: Permission denied"):
+        await download(sandbox, "d", to=here)
 
 
-async def test_a_device_is_no_source(here: Path) -> None:
+async def test_a_device_as_source_is_an_error(here: Path) -> None:
     no_directory = file_error("invalid_target", "/dev/null", "not a directory")
     sandbox = SandboxStub(kinds={"/dev/null": "o"}, replies={"list": [no_directory]})
 
     with pytest.raises(FileRefused, match="/dev/null in sandbox 'box' is neither a file nor"):
-        await down(sandbox, "/dev/null", to=here)
+        await download(sandbox, "/dev/null", to=here)
 
 
-async def test_no_file_is_fetched_when_a_later_source_is_missing(here: Path) -> None:
+async def test_no_file_is_downloaded_if_a_later_source_is_missing(here: Path) -> None:
     sandbox = SandboxStub({"/sandbox/f": b"x"})
 
     with pytest.raises(NoSuchFile):
-        await down(sandbox, "f", "none", to=here)
+        await download(sandbox, "f", "none", to=here)
 
     assert sandbox.count("pack") == 0
     assert contents(here) == {}

@@ -148,7 +148,7 @@ def test_wrong_usage_ends_with_2(words: list[str], terminal: Terminal) -> None:
 
     assert terminal.code == 2
     assert "error: " in terminal.err
-    assert sandbox.asked == []
+    assert sandbox.requested == []
 
 
 def test_an_interactive_terminal_shows_a_bar(

@@ -78,7 +78,7 @@ async def test_a_last_line_before_the_first_is_refused() -> None:
 
     assert result.is_error
     assert result.text.startswith("end_line has value 1, before start_line 2")
-    assert sandbox.asked == []
+    assert sandbox.requested == []
 
 
 async def test_a_missing_file_names_the_tool_that_lists() -> None:
@@ -121,7 +121,7 @@ async def test_text_that_cannot_be_written_is_refused_before_it_is_sent(
     result = await call(sandbox, "write_sandbox_file", **arguments)
 
     assert result.is_error
-    assert sandbox.asked == []
+    assert sandbox.requested == []
 
 
 async def test_a_directory_is_listed_with_sizes() -> None:

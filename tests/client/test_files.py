@@ -1,4 +1,4 @@
-"""Files of a sandbox, read, listed and written over an in-memory sandbox."""
+"""Reading, listing and writing the files of an in-memory sandbox."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox_client.errors import (
     RateLimited,
     SandboxError,
 )
-from sandbox_client.files.remote import MAX_LINES, pieces_of
+from sandbox_client.files.remote import MAX_LINES, split_bytes
 
 from tests.client.file_stub import LostReply, SandboxStub, file_error, file_reply, script_output
 from tests.client.statuses import ALPHA_PAUSED
@@ -55,7 +55,7 @@ async def write(
 async def failure(
     sandbox: SandboxStub, data: bytes, clock: FakeClock | None = None
 ) -> SandboxError:
-    """Write to /sandbox/f and return the error; no part, session or file may be left."""
+    """Write to /sandbox/f and return the error; check that nothing remains in the sandbox."""
     with pytest.raises(SandboxError) as caught:
         await write(sandbox, "f", data, clock)
     assert sandbox.leftovers() == []
@@ -97,7 +97,7 @@ async def test_a_binary_file_is_refused_with_its_size(data: bytes) -> None:
         await read(SandboxStub({"/sandbox/f": data}), "f")
 
 
-async def test_a_binary_file_is_refused_without_a_size_where_the_list_fails() -> None:
+async def test_a_binary_file_is_refused_without_its_size_if_it_cannot_be_listed() -> None:
     sandbox = SandboxStub({"/sandbox/f": b"\0"})
     sandbox.replies["list"] = [file_error("permission_denied", "/sandbox", "no")]
 
@@ -117,7 +117,7 @@ async def test_a_directory_is_listed() -> None:
 
 
 @pytest.mark.parametrize(("path", "expected"), [("/sandbox", True), ("/f", False), ("/x", False)])
-async def test_only_a_directory_is_one(path: str, expected: bool) -> None:
+async def test_only_a_directory_is_recognized_as_a_directory(path: str, expected: bool) -> None:
     async with client_over(SandboxStub({"/f": b""})) as client:
         assert await client.files.is_directory("box", path) is expected
 
@@ -130,19 +130,19 @@ async def test_a_paused_sandbox_is_reported_instead_of_the_files_error() -> None
         await read(sandbox, "f")
 
 
-async def test_a_file_is_written_beside_its_name_and_then_renamed() -> None:
+async def test_a_file_is_written_to_a_temporary_name_and_then_renamed() -> None:
     sandbox = SandboxStub()
 
     await write(sandbox, "a/f", b"new")
 
     assert sandbox.files == {"/sandbox/a/f": b"new"}
-    assert sandbox.asked == ["write", "settle"]
+    assert sandbox.requested == ["write", "commit"]
     assert re.fullmatch(r"/sandbox/a/\.f\.part-[0-9a-f]{8}", str(sandbox.bodies[0]["file"]))
     assert sandbox.leftovers() == []
 
 
 @pytest.mark.parametrize("size", [0, PIECE, PIECE + 1, 3 * PIECE])
-async def test_a_file_is_sent_in_pieces(size: int) -> None:
+async def test_a_file_is_uploaded_in_pieces(size: int) -> None:
     sandbox = SandboxStub()
     data = bytes(number % 251 for number in range(size))
 
@@ -150,13 +150,13 @@ async def test_a_file_is_sent_in_pieces(size: int) -> None:
 
     assert sandbox.files == {"/sandbox/f": data}
     pieces = max(1, -(-size // PIECE))
-    assert sandbox.asked == ["write"] * pieces + ["settle"]
+    assert sandbox.requested == ["write"] * pieces + ["commit"]
     assert [body["append"] for body in sandbox.bodies[:-1]] == [False] + [True] * (pieces - 1)
 
 
-def test_pieces_are_the_whole_in_order() -> None:
-    assert list(pieces_of(b"abcde", 2)) == [b"ab", b"cd", b"e"]
-    assert list(pieces_of(b"", 2)) == [b""]
+def test_bytes_are_split_into_pieces_in_order() -> None:
+    assert list(split_bytes(b"abcde", 2)) == [b"ab", b"cd", b"e"]
+    assert list(split_bytes(b"", 2)) == [b""]
 
 
 async def test_text_is_appended_once() -> None:
@@ -170,26 +170,26 @@ async def test_text_is_appended_once() -> None:
 @pytest.mark.parametrize(
     ("line", "kind", "words"),
     [
-        ("@0 differs", FileChanged, "is not what was sent"),
+        ("@0 differs", FileChanged, "differs from the file that was sent"),
         ("@0 unhashed", FileRefused, "has neither sha256sum, shasum nor python3"),
         ("@0 failed it is a directory", FileRefused, "was not written: it is a directory"),
-        ("@0 failed", FileRefused, "was not written: the shell did not say why"),
-        ("noise", FileRefused, "was not written: the shell did not say why"),
+        ("@0 failed", FileRefused, "was not written: the shell gave no reason"),
+        ("noise", FileRefused, "was not written: the shell gave no reason"),
     ],
 )
-async def test_a_file_that_gets_no_name_is_an_error(
+async def test_a_file_that_cannot_be_committed_is_an_error(
     line: str, kind: type[SandboxError], words: str
 ) -> None:
-    sandbox = SandboxStub(replies={"settle": [script_output(line)]})
+    sandbox = SandboxStub(replies={"commit": [script_output(line)]})
 
     error = await failure(sandbox, b"new")
 
     assert type(error) is kind
     assert words in error.message
-    assert sandbox.asked == ["write", "settle", "remove"]
+    assert sandbox.requested == ["write", "commit", "remove"]
 
 
-async def test_a_write_to_a_directory_is_refused_and_leaves_no_part() -> None:
+async def test_a_write_to_a_directory_is_refused() -> None:
     sandbox = SandboxStub(directories={"/sandbox", "/sandbox/f"})
 
     error = await failure(sandbox, b"new")
@@ -205,7 +205,7 @@ async def test_a_piece_with_a_lost_reply_that_arrived_is_not_sent_again(clock: F
 
     assert sandbox.files == {"/sandbox/f": data}
     assert (sandbox.count("write"), sandbox.count("measure")) == (2, 1)
-    assert clock.slept[0] == 1.0, "the piece may arrive a moment later"
+    assert clock.slept[0] == 1.0, "the piece may arrive after its response was lost"
 
 
 async def test_a_piece_that_did_not_arrive_is_sent_again(clock: FakeClock) -> None:
@@ -228,7 +228,7 @@ async def test_a_piece_is_sent_four_times_at_most() -> None:
 
 
 @pytest.mark.parametrize("size", ["0", "7", "many"])
-async def test_a_part_of_another_size_is_an_error(size: str) -> None:
+async def test_a_temporary_file_of_another_size_is_an_error(size: str) -> None:
     lost = httpx.ReadError("reset")
     sandbox = SandboxStub(
         replies={"write": [None, lost], "measure": [script_output(f"@0 size {size}")]}
@@ -240,7 +240,7 @@ async def test_a_part_of_another_size_is_an_error(size: str) -> None:
     assert f"where {PIECE} or {2 * PIECE} were expected" in error.message
 
 
-async def test_a_lost_piece_that_cannot_be_measured_is_the_error() -> None:
+async def test_the_error_of_a_lost_piece_is_raised_if_the_file_cannot_be_measured() -> None:
     sandbox = SandboxStub(
         replies={
             "write": [None, error_reply(500, "disk on fire")],
@@ -257,7 +257,7 @@ async def test_a_lost_piece_that_cannot_be_measured_is_the_error() -> None:
 @pytest.mark.parametrize(
     ("retry_after", "slept"), [({}, 1.0), ({"retry_after": "3"}, 3.0), ({"retry_after": "90"}, 10)]
 )
-async def test_a_rate_limited_piece_is_sent_again_without_measuring(
+async def test_a_rate_limited_piece_is_sent_again_without_a_measurement(
     retry_after: dict[str, str], slept: float, clock: FakeClock
 ) -> None:
     busy = error_reply(429, "slow down", **retry_after)
@@ -269,7 +269,7 @@ async def test_a_rate_limited_piece_is_sent_again_without_measuring(
     assert clock.slept[0] == slept
 
 
-async def test_a_lasting_rate_limit_is_the_error() -> None:
+async def test_a_permanent_rate_limit_is_an_error() -> None:
     busy = error_reply(429, "slow down", retry_after="90")
 
     error = await failure(SandboxStub(replies={"write": [None, *[busy] * 4]}), b"x" * 2 * PIECE)
@@ -286,7 +286,7 @@ async def test_a_refused_piece_is_not_sent_again() -> None:
     assert "Make room" in error.advice
 
 
-async def test_a_piece_that_was_written_in_part_is_an_error() -> None:
+async def test_a_partially_written_piece_is_an_error() -> None:
     short = file_reply({"bytes_written": 3})
     sandbox = SandboxStub(replies={"write": [short], "measure": [script_output("@0 size 3")]})
 
@@ -295,18 +295,18 @@ async def test_a_piece_that_was_written_in_part_is_an_error() -> None:
     assert isinstance(error, FileChanged)
 
 
-async def test_a_part_that_cannot_be_removed_is_named_in_the_advice() -> None:
+async def test_a_temporary_file_that_cannot_be_removed_is_named_in_the_advice() -> None:
     sandbox = SandboxStub(
-        replies={"settle": [script_output("@0 differs")], "remove": [error_reply(403, "no")]}
+        replies={"commit": [script_output("@0 differs")], "remove": [error_reply(403, "no")]}
     )
 
     with pytest.raises(FileChanged) as caught:
         await write(sandbox, "a/f", b"new")
 
-    assert caught.value.advice.endswith("What was sent may be left: /sandbox/a/.*.part-*")
+    assert caught.value.advice.endswith("Temporary files may remain: /sandbox/a/.*.part-*")
 
 
-async def test_a_cancelled_write_finishes_its_piece_and_removes_the_part() -> None:
+async def test_a_cancelled_write_finishes_its_piece_and_removes_the_temporary_file() -> None:
     sandbox = SandboxStub()
     with anyio.CancelScope() as scope:
 
@@ -319,7 +319,7 @@ async def test_a_cancelled_write_finishes_its_piece_and_removes_the_part() -> No
             await client.files.write("box", "f", b"x" * (3 * PIECE))
 
     assert scope.cancelled_caught
-    assert sandbox.asked == ["write", "remove"]
+    assert sandbox.requested == ["write", "remove"]
     assert sandbox.files == {}
     assert sandbox.leftovers() == []
 
@@ -327,16 +327,16 @@ async def test_a_cancelled_write_finishes_its_piece_and_removes_the_part() -> No
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (executed("half of it", None, "terminated"), r"did not end well \(killed\): half of it"),
-        (executed("", None, "terminated"), r"did not end well \(killed\): it printed nothing"),
+        (executed("half of it", None, "terminated"), r"failed \(killed\): half of it"),
+        (executed("", None, "terminated"), r"failed \(killed\): it printed nothing"),
         (executed("sh: not found\n"), "ended early: sh: not found"),
     ],
     ids=["killed", "killed silently", "without its last line"],
 )
-async def test_a_script_that_does_not_end_is_an_error_and_its_session_is_ended(
+async def test_a_script_that_ends_early_is_an_error_and_its_session_is_closed(
     reply: httpx.Response, words: str
 ) -> None:
-    sandbox = SandboxStub(replies={"settle": [reply]})
+    sandbox = SandboxStub(replies={"commit": [reply]})
 
     error = await failure(sandbox, b"new")
 

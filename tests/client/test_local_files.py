@@ -1,4 +1,4 @@
-"""The files of this machine: surveyed, read in pieces, written whole or not at all."""
+"""Local files: listing a tree, reading in pieces, and atomic replacement."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
+def test_a_file_is_renamed_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "f"
     writer = local.AtomicWriter(target, "0123abcd")
-    writer.take(b"ne")
-    writer.take(b"w")
+    writer.write(b"ne")
+    writer.write(b"w")
     assert not target.exists()
-    writer.finish(3, digest(b"new"), runs=True)
+    writer.commit(3, digest(b"new"), is_executable=True)
     assert target.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
     umask = os.umask(0)
@@ -37,40 +37,42 @@ def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "of"), [(3, b"old"), (4, b"new")])
-def test_a_file_of_another_size_or_hash_gets_no_name(tmp_path: Path, size: int, of: bytes) -> None:
+def test_a_file_of_another_size_or_hash_is_not_renamed(
+    tmp_path: Path, size: int, of: bytes
+) -> None:
     writer = local.AtomicWriter(tmp_path / "f", "0123abcd")
-    writer.take(b"new")
-    with pytest.raises(FileChanged, match="is not what the sandbox has"):
-        writer.finish(size, digest(of), runs=False)
+    writer.write(b"new")
+    with pytest.raises(FileChanged, match="differs from the file in the sandbox"):
+        writer.commit(size, digest(of), is_executable=False)
     writer.discard()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+def test_a_temporary_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     writer = local.AtomicWriter(tmp_path / "f", "0123abcd")
-    (part,) = tmp_path.iterdir()
-    assert stat.S_IMODE(part.stat().st_mode) == 0o600
+    (temp,) = tmp_path.iterdir()
+    assert stat.S_IMODE(temp.stat().st_mode) == 0o600
     writer.discard()
-    assert not part.exists()
+    assert not temp.exists()
 
 
-def test_a_full_disk_is_an_error_and_leaves_no_part(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     writer = local.AtomicWriter(tmp_path / "f", "0123abcd")
-    (part,) = tmp_path.iterdir()
+    (temp,) = tmp_path.iterdir()
     full = os.open("/dev/full", os.O_WRONLY)
-    written = next(each.fd for each in psutil.Process().open_files() if each.path == str(part))
+    written = next(each.fd for each in psutil.Process().open_files() if each.path == str(temp))
     os.dup2(full, written)
     os.close(full)
     with pytest.raises(LocalFileError, match=r"f cannot be written: No space left on device"):
-        writer.take(b"x" * 1_000_000)
+        writer.write(b"x" * 1_000_000)
     writer.discard()
-    assert not part.exists()
+    assert not temp.exists()
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "f"
     file.write_bytes(b"abcdef")
-    reading = local.pieces(file, 2)
+    reading = local.read_pieces(file, 2)
     assert next(reading) == b"ab"
     file.write_bytes(b"abcdefgh")
     with pytest.raises(FileChanged, match="written to while it was copied"):
@@ -79,19 +81,19 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> Non
 
 def test_an_empty_file_is_one_empty_piece(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
-    assert list(local.pieces(tmp_path / "f", 10)) == [b""]
+    assert list(local.read_pieces(tmp_path / "f", 10)) == [b""]
 
 
 @pytest.mark.parametrize("path", ["none", "a\0b"])
 def test_a_path_that_cannot_be_read_is_an_error(tmp_path: Path, path: str) -> None:
     with pytest.raises(LocalFileError, match=r"none cannot be read|cannot be a path"):
-        local.survey(str(tmp_path / path))
+        local.scan_tree(str(tmp_path / path))
 
 
-def arrive(target: Path, *, runs: bool = False) -> None:
+def replace(target: Path, *, is_executable: bool = False) -> None:
     writer = local.AtomicWriter(target, "0123abcd")
-    writer.take(b"new")
-    writer.finish(3, digest(b"new"), runs=runs)
+    writer.write(b"new")
+    writer.commit(3, digest(b"new"), is_executable=is_executable)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
@@ -99,7 +101,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     target = tmp_path / "f"
     target.write_text("old")
     target.chmod(mode)
-    arrive(target, runs=True)
+    replace(target, is_executable=True)
     assert target.read_text() == "new"
     assert stat.S_IMODE(target.stat().st_mode) == mode
 
@@ -111,7 +113,7 @@ def test_a_link_is_kept_and_its_target_is_replaced(tmp_path: Path, old: str | No
     link.symlink_to("deep/f")
     if old is not None:
         target.write_text(old)
-    arrive(link)
+    replace(link)
     assert link.is_symlink()
     assert target.read_text() == "new"
     assert not list(tmp_path.rglob("*.part-*"))
@@ -128,10 +130,10 @@ def test_a_write_protected_file_is_not_replaced(
 ) -> None:
     (tmp_path / "f").write_text("old")
 
-    def may(_: Path, how: int) -> bool:  # root may write to anything
-        return how != os.W_OK
+    def deny_writing(_: Path, mode: int) -> bool:  # root may write to any file
+        return mode != os.W_OK
 
-    monkeypatch.setattr(os, "access", may)
+    monkeypatch.setattr(os, "access", deny_writing)
     with pytest.raises(
         LocalFileError, match=re.escape(f"{tmp_path}/f is write-protected")
     ) as caught:
@@ -140,22 +142,22 @@ def test_a_write_protected_file_is_not_replaced(
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
-def test_parts_of_a_killed_copy_are_removed_after_an_hour(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_copy_are_removed_after_an_hour(tmp_path: Path) -> None:
     kept = {".f.part-00000001", ".f.part-notes", ".ff.part-00000003", "f"}
     for name in {*kept, ".f.part-00000002"}:
         (tmp_path / name).touch()
         then = time.time() - (3_500 if name.endswith("1") else 3_700)
         os.utime(tmp_path / name, (then, then))
-    arrive(tmp_path / "f")
+    replace(tmp_path / "f")
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
-def test_a_device_is_no_file(tmp_path: Path) -> None:
+def test_a_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalFileError, match="/dev/null is neither a file nor a directory"):
-        local.survey("/dev/null")
+        local.scan_tree("/dev/null")
 
 
-def test_a_survey_lists_files_directories_and_skipped_entries(tmp_path: Path) -> None:
+def test_a_scan_lists_files_directories_and_skipped_entries(tmp_path: Path) -> None:
     (tmp_path / "deep/empty").mkdir(parents=True)
     (tmp_path / "deep/f").write_bytes(b"abc")
     (tmp_path / "link-to-file").symlink_to("deep/f")
@@ -163,14 +165,14 @@ def test_a_survey_lists_files_directories_and_skipped_entries(tmp_path: Path) ->
     (tmp_path / "link-to-nothing").symlink_to("none")
     os.mkfifo(tmp_path / "pipe")
 
-    tree = local.survey(str(tmp_path))
+    tree = local.scan_tree(str(tmp_path))
 
     assert [(entry.path, entry.size) for entry in tree.files] == [
         ("link-to-file", 3),
         ("deep/f", 3),
     ]
     assert tree.directories == ("deep", "deep/empty")
-    assert {each.path: each.why for each in tree.skipped} == {
+    assert {each.path: each.reason for each in tree.skipped} == {
         "link-to-directory": "a link to a directory, not followed",
         "link-to-nothing": "a link that leads to no file",
         "pipe": "neither a file nor a directory",
@@ -181,13 +183,15 @@ def test_a_name_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"f-\xff")).touch()
 
     with pytest.raises(LocalFileError, match=r"A name on this machine is not UTF-8: 'f-\\udcff'"):
-        local.survey(str(tmp_path))
+        local.scan_tree(str(tmp_path))
 
 
-@pytest.mark.parametrize(("name", "kind"), [("folder", "a directory"), ("pipe", "no file")])
-def test_a_file_cannot_replace_anything_but_a_file(tmp_path: Path, name: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("folder", "a directory"), ("pipe", "not a regular file")]
+)
+def test_a_file_can_replace_only_a_regular_file(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(LocalFileError, match=f"{name} is {kind}, and a file should have that name"):
+    with pytest.raises(LocalFileError, match=f"{name} is {kind}: a file cannot replace it"):
         local.AtomicWriter(tmp_path / name, "0123abcd")

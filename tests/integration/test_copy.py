@@ -1,4 +1,4 @@
-"""Copies to and from a sandbox of an in-process fake: each file is copied whole or not at all."""
+"""Copies to and from a sandbox of an in-process fake: each file is copied atomically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sandbox_client.errors import FileChanged, FileRefused, LocalFileError, NoSuchFile, SandboxError
 from sandbox_client.files import copy, shell_scripts
-from sandbox_client.files.copy import Copy, Watcher
+from sandbox_client.files.copy import Copy, CopyListener
 
 from tests.fakeproxy.available_isolations import AVAILABLE_ISOLATIONS
 from tests.integration.sandbox import BOX, Delivery, ReadySandbox, ready_sandbox
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BIG = bytes(range(256)) * 12_000 + b"odd end"  # three megabytes: dozens of pieces, several blocks
 
 
-class CopyRecorder(Watcher):
+class CopyRecorder(CopyListener):
     """Records the progress of a copy."""
 
     def __init__(self) -> None:
@@ -43,9 +43,9 @@ class CopyRecorder(Watcher):
     def begin(self, tree: Tree) -> None:
         assert self.bytes == 0, "the total changed after the first byte was copied"
         self.total += sum(each.size for each in tree.files)
-        self.skipped += [f"{each.path}: {each.why}" for each in tree.skipped]
+        self.skipped += [f"{each.path}: {each.reason}" for each in tree.skipped]
 
-    def moved(self, entry: FileEntry, size: int) -> None:
+    def transferred(self, entry: FileEntry, size: int) -> None:
         self.bytes += size
 
     def finished(self, entry: FileEntry) -> None:
@@ -67,13 +67,13 @@ def local(tmp_path: Path) -> Path:
 
 async def upload(box: ReadySandbox, source: Path | str, target: str) -> CopyRecorder:
     recorder = CopyRecorder()
-    await Copy(box.client.files, BOX, recorder).up([str(source)], target)
+    await Copy(box.client.files, BOX, recorder).upload([str(source)], target)
     return recorder
 
 
 async def download(box: ReadySandbox, source: str, target: Path | str) -> CopyRecorder:
     recorder = CopyRecorder()
-    await Copy(box.client.files, BOX, recorder).down([source], str(target))
+    await Copy(box.client.files, BOX, recorder).download([source], str(target))
     return recorder
 
 
@@ -117,11 +117,11 @@ async def test_the_total_of_several_sources_is_known_before_the_first_byte_is_co
     write_files(local / "tree", {"a": b"1" * 1000, "b": b"2" * 2000})
     (local / "file").write_bytes(b"3" * 4000)
     sources = [str(local / "tree"), str(local / "file")]
-    copied_up, copied_down = CopyRecorder(), CopyRecorder()
-    await Copy(box.client.files, BOX, copied_up).up(sources, "there")
-    await Copy(box.client.files, BOX, copied_down).down(["there/tree", "there/file"], str(local))
-    assert (copied_up.total, copied_up.bytes) == (7000, 7000)
-    assert (copied_down.total, copied_down.bytes) == (7000, 7000)
+    uploaded, downloaded = CopyRecorder(), CopyRecorder()
+    await Copy(box.client.files, BOX, uploaded).upload(sources, "there")
+    await Copy(box.client.files, BOX, downloaded).download(["there/tree", "there/file"], str(local))
+    assert (uploaded.total, uploaded.bytes) == (7000, 7000)
+    assert (downloaded.total, downloaded.bytes) == (7000, 7000)
     assert await box.leftovers() == []
 
 
@@ -349,7 +349,7 @@ async def test_an_error_names_temporary_files_that_cannot_be_removed(
     box.transport.delivery = lose_after_four_writes
     with pytest.raises(SandboxError) as caught:
         await upload(box, local / "f", "f")
-    assert "What was sent may be left: /sandbox/.*.part-*" in caught.value.advice
+    assert "Temporary files may remain: /sandbox/.*.part-*" in caught.value.advice
     assert not (box.work / "f").exists()
 
 
@@ -358,14 +358,14 @@ async def test_a_temporary_file_that_was_changed_is_not_renamed(
 ) -> None:
     (local / "f").write_bytes(b"a" * 100_000)
 
-    def change_part(request: httpx.Request) -> Delivery:
+    def change_temporary_file(request: httpx.Request) -> Delivery:
         if request.url.path.endswith("/exec"):
             for part in box.work.glob(".f.part-*"):
                 part.write_bytes(b"b" * 100_000)  # of the expected size
         return "delivered"
 
-    box.transport.delivery = change_part
-    with pytest.raises(FileChanged, match=r"What arrived for /sandbox/f .* is not what was sent"):
+    box.transport.delivery = change_temporary_file
+    with pytest.raises(FileChanged, match=r"/sandbox/f .* differs from the file that was sent"):
         await upload(box, local / "f", "f")
     assert contents(box.work) == {}
 
@@ -399,7 +399,7 @@ async def test_a_sandbox_file_that_changes_during_a_download_is_refused(
         return "delivered"
 
     box.transport.delivery = change
-    with pytest.raises(FileChanged, match="is not what the sandbox has"):
+    with pytest.raises(FileChanged, match="differs from the file in the sandbox"):
         await download(box, "f", local / "f")
     assert contents(local) == {}
     assert await box.leftovers() == []
@@ -440,7 +440,7 @@ async def test_a_cancelled_copy_leaves_no_partial_file(
 async def test_files_copied_before_a_failure_stay(
     box: ReadySandbox, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copy, "MAX_LINE", 1)
+    monkeypatch.setattr(copy, "MAX_ARGUMENTS", 1)
     (local / "tree").mkdir()
     for name in ("1", "2", "3"):
         (local / "tree" / name).write_text(name)
@@ -463,13 +463,13 @@ async def test_missing_files_and_wrong_kinds_raise_specific_errors(
     with pytest.raises(FileRefused, match="neither a file nor a directory"):
         await download(box, "pipe", local / "x")
     (local / "g").write_text("x")
-    with pytest.raises(FileRefused, match="was not written: it is no file"):
+    with pytest.raises(FileRefused, match="was not written: it is not a regular file"):
         await upload(box, local / "g", "pipe")
     (box.work / "f").write_text("x")
     (local / "f/g").mkdir(parents=True)
     with pytest.raises(LocalFileError, match="is a directory"):
         await download(box, "f", local)
-    with pytest.raises(LocalFileError, match="pipe is no file"):
+    with pytest.raises(LocalFileError, match="pipe is not a regular file"):
         await download(box, "f", local / "pipe")
     assert await box.leftovers() == []
 
@@ -492,7 +492,7 @@ async def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_copied(
 
 def _remove_tools(monkeypatch: pytest.MonkeyPatch, *tools: str) -> None:
     """Let the scripts in the sandbox find none of these tools."""
-    for script in ("_SETTLE", "_PACK"):
+    for script in ("_COMMIT", "_PACK"):
         text = getattr(shell_scripts, script)
         for tool in tools:
             text = text.replace(tool, f"no-{tool}")
@@ -542,7 +542,7 @@ async def test_a_replaced_file_keeps_its_mode_and_the_links_to_it(
         assert set(contents(root)) == {"new", "deep", "deep/private", "link"}
 
 
-async def test_archives_left_by_a_killed_copy_are_removed_after_an_hour(
+async def test_scratch_directories_of_a_killed_copy_are_removed_after_an_hour(
     box: ReadySandbox, local: Path
 ) -> None:
     (box.work / "f").write_text("x")

@@ -10,7 +10,7 @@ import anyio
 from sandbox_client.api.sandboxes import check_name
 from sandbox_client.errors import InvalidInput, SandboxError
 from sandbox_client.files.copy import Copy
-from sandbox_client.files.model import shown
+from sandbox_client.files.model import printable
 from sandbox_client.provider import with_client
 from sandbox_client.text import pluralize
 
@@ -81,7 +81,7 @@ async def _copy(client: Client, arguments: Namespace, console: Console) -> int:
     copy = Copy(client.files, name, copying)
 
     async def work() -> None:
-        await (copy.up if is_up else copy.down)(sources, target)
+        await (copy.upload if is_up else copy.download)(sources, target)
 
     try:
         with copying.shown():
@@ -116,7 +116,7 @@ def _tell_what_is_done(copying: Copying, console: Console) -> None:
         return
     done = f"{pluralize(len(copying.files), 'file')} copied"
     left = f"{pluralize(len(copying.ahead), 'file')} not copied"
-    first = f", from {shown(copying.ahead[0].path)} on" if copying.ahead else ""
+    first = f", from {printable(copying.ahead[0].path)} on" if copying.ahead else ""
     console.say(f"{done} whole, {left}{first}; no file is left half")
 
 
@@ -127,7 +127,7 @@ def _show(copying: Copying, console: Console, target: str) -> None:
         "files": len(copying.files),
         "directories": copying.directories,
         "bytes": copying.bytes,
-        "skipped": [{"path": each.path, "why": each.why} for each in copying.skipped],
+        "skipped": [{"path": each.path, "why": each.reason} for each in copying.skipped],
     }
     files, size = pluralize(len(copying.files), "file"), pluralize(copying.bytes, "byte")
     skipped = f"; {len(copying.skipped)} skipped" if copying.skipped else ""

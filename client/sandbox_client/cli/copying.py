@@ -15,8 +15,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from sandbox_client.files.copy import Watcher
-from sandbox_client.files.model import shown
+from sandbox_client.files.copy import CopyListener
+from sandbox_client.files.model import printable
 from sandbox_client.text import pluralize
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .console import Console
 
 
-class Copying(Watcher):
+class Copying(CopyListener):
     """A copy as it goes on, and what has come of it."""
 
     def __init__(self, console: Console) -> None:
@@ -70,12 +70,12 @@ class Copying(Watcher):
         self.directories += len(tree.directories) + (not tree.is_file)
         self.skipped += tree.skipped
         for each in tree.skipped:
-            self._face.say(f"skipped {shown(each.path)}: {each.why}")
+            self._face.say(f"skipped {printable(each.path)}: {each.reason}")
         if self._bar is not None:
             total = self.bytes + sum(entry.size for entry in self.ahead)
             self._bar.update(self._task, total=total)
 
-    def moved(self, entry: FileEntry, size: int) -> None:
+    def transferred(self, entry: FileEntry, size: int) -> None:
         """Take that so many bytes more of a file were copied."""
         if self._bar is not None:
             self._bar.update(self._task, advance=size, description=_short(entry.path))
@@ -85,9 +85,9 @@ class Copying(Watcher):
         self.ahead.remove(entry)
         self.files.append(entry)
         if self._bar is None:
-            self._face.say(f"copied {shown(entry.path)} ({pluralize(entry.size, 'byte')})")
+            self._face.say(f"copied {printable(entry.path)} ({pluralize(entry.size, 'byte')})")
 
 
 def _short(path: str) -> str:
-    line = shown(path)
+    line = printable(path)
     return line if len(line) <= 30 else f"…{line[-29:]}"

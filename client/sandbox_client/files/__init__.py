@@ -1,1 +1,5 @@
-"""Files of a sandbox: read, written and listed for a model, copied whole for a person."""
+"""The files of a sandbox: read, write and list them, and copy them to and from this machine.
+
+`model` has the data, `local` the files of this machine, `remote` those of a sandbox, `copy` copies
+between the two, and `shell_scripts` has the scripts that run in the sandbox.
+"""

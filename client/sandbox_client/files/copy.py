@@ -1,4 +1,9 @@
-"""Copying between this machine and a sandbox: each file whole or not at all."""
+"""Copy files and directories between this machine and a sandbox, each file atomically.
+
+Upload: list the local tree (`local`), create the directories, then upload and commit the files in
+batches (`remote`). Download: a script lists the tree into a scratch directory of the sandbox and
+packs blocks of files there; they are read through the file API and written by an `AtomicWriter`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import contextlib
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -16,235 +21,250 @@ from sandbox_client.errors import FileChanged, FileRefused, NoSuchFile, SandboxE
 
 from . import local, shell_scripts
 from .local import AtomicWriter
-from .model import Destination, FileEntry, Tree, destination, name_of, shown, temp_path
-from .remote import new_token, unhashed
-from .shell_scripts import HOME, PendingUpload, Slice
+from .model import Destination, FileEntry, Tree, base_name, destination, printable, temp_path
+from .remote import new_token, no_hash_tool
+from .shell_scripts import HOME, FileResult, PendingUpload, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
     from .remote import Files
 
-T = TypeVar("T")
-
-# Characters for the files of one command: with its script under 4,096, which is what a terminal
-# takes that edits no lines.
-MAX_LINE = 2_400
-MAX_BLOCKS = 32  # that lie packed in the sandbox at once: 16 MB
+# Characters of file arguments in one command. With its script a command stays under 4,096, the
+# longest line that a terminal accepts in canonical mode.
+MAX_ARGUMENTS = 2_400
+MAX_BLOCKS = 32  # packed in the sandbox at the same time: 16 MB
 
 
-class Watcher:
+class CopyListener:
     """Receive the progress of a copy; this class ignores it."""
 
     def begin(self, tree: Tree) -> None:
-        """Take what is to be copied."""
+        """Receive a source before anything is copied."""
 
-    def moved(self, entry: FileEntry, size: int) -> None:
-        """Take that so many bytes more of a file were copied."""
+    def transferred(self, entry: FileEntry, size: int) -> None:
+        """Receive the number of bytes that were copied since the last call."""
 
     def finished(self, entry: FileEntry) -> None:
-        """Take that a file has its name."""
+        """Receive a file that is complete at its destination."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Copy between this machine and the sandbox `name`, file by file, and tell `watcher`."""
+    """Copy between this machine and the sandbox `name`, and report progress to `listener`."""
 
     files: Files
     name: str
-    watcher: Watcher
+    listener: CopyListener
 
-    async def up(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
-        """Copy files and directories of this machine to `target` in the sandbox.
+    async def upload(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
+        """Copy local files and directories to `target` in the sandbox.
 
-        Several sources are copied into it, and so is one if `into` is set or `target` is a
-        directory. All sources are listed before the first is copied.
+        They are copied into the directory `target` if it exists or ends with a slash, if there are
+        several sources, or if `into` is set. All sources are listed before the first is copied.
 
         Raises:
-            SandboxError: something was not copied; what was has its name, and nothing is left half.
+            SandboxError: a file was not copied; complete files stay, and partial ones are removed.
         """
-        whole = files.absolute(target)
-        trees = [await anyio.to_thread.run_sync(local.survey, each) for each in sources]
+        target_path = files.absolute(target)
+        trees = [await anyio.to_thread.run_sync(local.scan_tree, each) for each in sources]
         is_into = (
             into
             or len(trees) > 1
             or target.endswith("/")
-            or await self.files.is_directory(self.name, whole)
+            or await self.files.is_directory(self.name, target_path)
         )
         for tree in trees:
-            self.watcher.begin(tree)
+            self.listener.begin(tree)
         for tree in trees:
-            await self._send_tree(tree, destination(tree, whole, into=is_into))
+            await self._upload_tree(tree, destination(tree, target_path, into=is_into))
 
-    async def down(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
-        """Copy files and directories of the sandbox to `target` on this machine, as `up` does.
+    async def download(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
+        """Copy files and directories of the sandbox to the local `target`, as `upload` does.
 
         Raises:
-            SandboxError: something was not copied; what was has its name, and nothing is left half.
+            SandboxError: a file was not copied; complete files stay, and partial ones are removed.
         """
         async with contextlib.AsyncExitStack() as scratches:
-            found = [await self._found(scratches, files.absolute(each)) for each in sources]
+            found = [await self._scan(scratches, files.absolute(each)) for each in sources]
             if target.endswith("/"):
                 local.make_directory(Path(target))
             is_into = into or len(found) > 1 or local.is_directory(target)
             for tree, _ in found:
-                self.watcher.begin(tree)
+                self.listener.begin(tree)
             for tree, scratch in found:
-                where = destination(tree, target.rstrip("/") or "/", into=is_into)
-                await self._fetch_tree(tree, where, scratch)
+                to = destination(tree, target.rstrip("/") or "/", into=is_into)
+                await self._download_tree(tree, to, scratch)
 
-    async def _send_tree(self, tree: Tree, where: Destination) -> None:
+    async def _upload_tree(self, tree: Tree, to: Destination) -> None:
         if not tree.is_file:
-            await self._arrange(where.base, tree.directories)
-        for batch in _batches(tree.files, _itself):
-            await self._send(tree, where, batch)
+            await self._make_directories(to.base, tree.directories)
+        for batch in _batch_files(tree.files):
+            await self._upload_batch(tree, to, batch)
 
-    async def _found(self, scratches: contextlib.AsyncExitStack, whole: str) -> tuple[Tree, str]:
-        """List a path of the sandbox; return that and the scratch directory for its content."""
-        base, root = await self._place(whole)
-        scratch = f".remote-sandbox-{new_token()}"
-        await scratches.enter_async_context(self._scratched(base, scratch))
-        return await self._survey(whole, base, root, scratch), scratch
+    async def _make_directories(self, base: str, directories: Sequence[str]) -> None:
+        """Create `base` and directories below it.
 
-    async def _fetch_tree(self, tree: Tree, where: Destination, scratch: str) -> None:
-        if not tree.is_file:
-            for path in ("", *tree.directories):
-                local.make_directory(Path(where.base, path))
-        await self._fetch(tree, where, scratch)
-
-    async def _arrange(self, base: str, directories: Sequence[str]) -> None:
-        """Make the directories; the runtime makes the one in which a file is written."""
+        The file API creates the parents of a file, so writing a marker file creates `base`.
+        """
         marker = temp_path("directory", new_token())
-        async with self.files.cleaned(self.name, base, [marker]):
-            await self.files.send(self.name, base, marker, [b""])
+        async with self.files.cleanup(self.name, base, [marker]):
+            await self.files.upload(self.name, base, marker, [b""])
             entries = [FileEntry(path, 0) for path in directories]
-            for batch in [*_batches(entries, _itself)] or [[]]:
-                script = shell_scripts.arrange(marker, [each.path for each in batch])
-                told = shell_scripts.read_lines(await self._run(base, script))
-                for number, (_, said) in sorted(told.items()):
-                    path = shown(posixpath.join(base, batch[number].path))
-                    raise FileRefused(f"{path} in sandbox '{self.name}' was not made: {said}")
+            for batch in [*_batch_files(entries)] or [[]]:
+                script = shell_scripts.make_directories(marker, [each.path for each in batch])
+                results = shell_scripts.read_results(await self._run(base, script))
+                for number, result in sorted(results.items()):
+                    where = self._where(posixpath.join(base, batch[number].path))
+                    raise FileRefused(f"{where} was not created: {result.detail}")
 
-    async def _send(self, tree: Tree, where: Destination, batch: Sequence[FileEntry]) -> None:
-        parts: list[str] = []
+    async def _upload_batch(self, tree: Tree, to: Destination, batch: Sequence[FileEntry]) -> None:
+        temps: list[str] = []
         uploads: list[PendingUpload] = []
-        async with self.files.cleaned(self.name, where.base, parts):
+        async with self.files.cleanup(self.name, to.base, temps):
             for entry in batch:
-                path = where.path(entry)
-                parts.append(temp_path(path, new_token()))
-                room = self.files.room(where.base, parts[-1])
-                pieces = self._watched(entry, local.pieces(Path(tree.base, entry.path), room))
-                sent = await self.files.send(self.name, where.base, parts[-1], pieces)
-                uploads.append(
-                    PendingUpload(parts[-1], path, *sent, "run" if entry.runs else "plain")
-                )
+                temps.append(temp_path(to.path(entry), new_token()))
+                uploads.append(await self._upload_file(tree, to, entry, temps[-1]))
             await self.files.commit(
-                self.name, where.base, uploads, lambda number: self.watcher.finished(batch[number])
+                self.name, to.base, uploads, lambda number: self.listener.finished(batch[number])
             )
 
-    def _watched(self, entry: FileEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the pieces, and tell of each when it has gone."""
+    async def _upload_file(
+        self, tree: Tree, to: Destination, entry: FileEntry, temp: str
+    ) -> PendingUpload:
+        piece_size = self.files.piece_size(to.base, temp)
+        pieces = self._report(entry, local.read_pieces(Path(tree.base, entry.path), piece_size))
+        size, sha256 = await self.files.upload(self.name, to.base, temp, pieces)
+        mode: shell_scripts.WriteMode = "exec" if entry.is_executable else "plain"
+        return PendingUpload(temp, to.path(entry), size, sha256, mode)
+
+    def _report(self, entry: FileEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the pieces, and report each after it was sent."""
         for piece in pieces:
             yield piece
-            self.watcher.moved(entry, len(piece))
+            self.listener.transferred(entry, len(piece))
 
-    async def _place(self, whole: str) -> tuple[str, str]:
-        """Return the directory from which a path is copied, and what it is called there."""
+    async def _scan(self, scratches: contextlib.AsyncExitStack, path: str) -> tuple[Tree, str]:
+        """List a path of the sandbox; return its tree and its scratch directory."""
+        base, root = await self._split(path)
+        scratch = f".remote-sandbox-{new_token()}"
+        await scratches.enter_async_context(self._scratch_directory(base, scratch))
+        results = shell_scripts.read_results(
+            await self._run(base, shell_scripts.scan(scratch, root))
+        )
+        for result in results.values():
+            detail = result.detail
+            raise FileRefused(f"{self._where(path)} cannot be read completely: {detail}")
+        content = await self._read(f"{scratch}/list")
+        tree = shell_scripts.read_tree(content, base, base_name(path), is_file=root != ".")
+        if tree.is_file and not tree.files:
+            raise FileRefused(f"{self._where(path)} is neither a file nor a directory")
+        return tree, scratch
+
+    async def _split(self, path: str) -> tuple[str, str]:
+        """Return the directory to run the scripts in, and the path relative to it."""
         try:
-            await self.files.list(self.name, whole)
+            await self.files.list(self.name, path)
         except NoSuchFile:
             raise
-        except FileRefused:  # no directory, in whichever of the runtime's words
-            return posixpath.split(whole)
-        return whole, "."
+        except FileRefused:  # not a directory: runtimes give it different error types
+            return posixpath.split(path)
+        return path, "."
 
     @contextlib.asynccontextmanager
-    async def _scratched(self, base: str, scratch: str) -> AsyncGenerator[None]:
-        """Remove the scratch directory of the body."""
+    async def _scratch_directory(self, base: str, scratch: str) -> AsyncGenerator[None]:
+        """Remove the scratch directory after the body, also in a cancelled task."""
         try:
             yield
         finally:
             with anyio.CancelScope(shield=True), contextlib.suppress(SandboxError):
                 await self._run(base, shell_scripts.remove_scratch(scratch))
 
-    async def _survey(self, whole: str, base: str, root: str, scratch: str) -> Tree:
-        output = await self._run(base, shell_scripts.survey(scratch, root))
-        for _, said in shell_scripts.read_lines(output).values():
-            raise FileRefused(f"{shown(whole)} in sandbox '{self.name}' cannot all be read: {said}")
-        found = await self._read(f"{scratch}/list")
-        tree = shell_scripts.read_survey(found, base, name_of(whole), is_file=root != ".")
-        if tree.is_file and not tree.files:
-            where = f"{shown(whole)} in sandbox '{self.name}'"
-            raise FileRefused(f"{where} is neither a file nor a directory")
-        return tree
-
-    async def _fetch(self, tree: Tree, where: Destination, scratch: str) -> None:
+    async def _download_tree(self, tree: Tree, to: Destination, scratch: str) -> None:
+        if not tree.is_file:
+            for path in ("", *tree.directories):
+                local.make_directory(Path(to.base, path))
         writer: AtomicWriter | None = None
-        digest = ""
+        sha256 = ""
         try:
-            for batch in _batches(_slices(tree), lambda each: each.entry, lambda each: each.count):
+            for batch in _batch_slices(tree):
                 script = shell_scripts.pack(scratch, batch)
-                told = shell_scripts.read_lines(await self._run(tree.base, script))
-                for each in batch:
-                    said = self._packed(tree, each, told.get(each.number))
+                results = shell_scripts.read_results(await self._run(tree.base, script))
+                for part in batch:
+                    result = results.get(part.number, FileResult())
+                    self._check_packed(tree, part, result)
                     if writer is None:
-                        writer = AtomicWriter(Path(where.base, where.path(each.entry)), new_token())
-                        digest = said
-                    await self._take(writer, each, scratch)
-                    if each.is_last:
-                        writer.finish(each.entry.size, digest, runs=each.entry.runs)
+                        writer = AtomicWriter(Path(to.base, to.path(part.entry)), new_token())
+                        sha256 = result.detail
+                    await self._download_slice(writer, part, scratch)
+                    if part.is_last:
+                        entry = part.entry
+                        writer.commit(entry.size, sha256, is_executable=entry.is_executable)
                         writer = None
-                        self.watcher.finished(each.entry)
+                        self.listener.finished(entry)
         finally:
             if writer is not None:
                 writer.discard()
 
-    async def _take(self, writer: AtomicWriter, part: Slice, scratch: str) -> None:
-        for name in part.names():
-            block = shell_scripts.read_block(await self._read(f"{scratch}/{name}"))
-            writer.take(block)
-            self.watcher.moved(part.entry, len(block))
+    def _check_packed(self, tree: Tree, part: Slice, result: FileResult) -> None:
+        """Check that the file could be read, and has the size that the scan found.
 
-    def _packed(self, tree: Tree, part: Slice, told: tuple[str, str] | None) -> str:
-        """Return the hash that the sandbox tells of a file with its first slice."""
-        where = f"{shown(posixpath.join(tree.base, part.entry.path))} in sandbox '{self.name}'"
-        word, said = told or ("", "")
-        if word == "failed":
-            raise FileRefused(f"{where} cannot be read: {said}") if said else unhashed(where)
-        if part.start == 0 and word != str(part.entry.size):
+        Raises:
+            FileRefused: it cannot be read, or its hash cannot be computed.
+            FileChanged: it has another size.
+        """
+        where = self._where(posixpath.join(tree.base, part.entry.path))
+        if result.status == "failed" and result.detail:
+            raise FileRefused(f"{where} cannot be read: {result.detail}")
+        if result.status == "failed":
+            raise no_hash_tool(where)
+        if part.start == 0 and result.status != str(part.entry.size):
             raise FileChanged(f"{where} was written to while it was copied")
-        return said
+
+    async def _download_slice(self, writer: AtomicWriter, part: Slice, scratch: str) -> None:
+        for name in part.block_names():
+            block = shell_scripts.decode_block(await self._read(f"{scratch}/{name}"))
+            writer.write(block)
+            self.listener.transferred(part.entry, len(block))
+
+    def _where(self, path: str) -> str:
+        return f"{printable(path)} in sandbox '{self.name}'"
 
     async def _run(self, base: str, command: str) -> str:
         return await self.files.one_shot.run(self.name, base, command)
 
     async def _read(self, path: str) -> str:
         request = files.read(self.name, f"{HOME}/{path}")
-        return files.read_content(await self.files.ask(request))
+        return files.read_content(await self.files.send(request))
 
 
-def _slices(tree: Tree) -> Iterator[Slice]:
-    for number, entry in enumerate(tree.files):
-        yield from shell_scripts.slices(number, entry, MAX_BLOCKS)
-
-
-def _itself(entry: FileEntry) -> FileEntry:
-    return entry
-
-
-def _batches(
-    items: Iterable[T], entry: Callable[[T], FileEntry], cost: Callable[[T], int] = lambda _: 0
-) -> Iterator[list[T]]:
-    """Yield what goes into one command each: as much as its line may name and may lie packed."""
-    batch: list[T] = []
-    line = blocks = 0
-    for item in items:
-        room = shell_scripts.room(entry(item).path)
-        line += room
-        blocks += cost(item)
-        if batch and (line > MAX_LINE or blocks > MAX_BLOCKS):
+def _batch_files(entries: Iterable[FileEntry]) -> Iterator[list[FileEntry]]:
+    """Yield the files in batches; the arguments of a batch fit into one command."""
+    batch: list[FileEntry] = []
+    arguments = 0
+    for entry in entries:
+        length = shell_scripts.argument_length(entry.path)
+        if batch and arguments + length > MAX_ARGUMENTS:
             yield batch
-            batch, line, blocks = [], room, cost(item)
-        batch.append(item)
+            batch, arguments = [], 0
+        batch.append(entry)
+        arguments += length
+    if batch:
+        yield batch
+
+
+def _batch_slices(tree: Tree) -> Iterator[list[Slice]]:
+    """Yield the slices of all files in batches for one command and `MAX_BLOCKS` blocks each."""
+    batch: list[Slice] = []
+    arguments = blocks = 0
+    for number, entry in enumerate(tree.files):
+        length = shell_scripts.argument_length(entry.path)
+        for part in shell_scripts.split_file(number, entry, MAX_BLOCKS):
+            if batch and (arguments + length > MAX_ARGUMENTS or blocks + part.count > MAX_BLOCKS):
+                yield batch
+                batch, arguments, blocks = [], 0, 0
+            batch.append(part)
+            arguments += length
+            blocks += part.count
     if batch:
         yield batch

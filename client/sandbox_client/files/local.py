@@ -1,4 +1,7 @@
-"""The files of this machine, as a copy needs them: surveyed, read, written whole."""
+"""Files of this machine: list a tree, read a file in pieces, and replace a file atomically.
+
+`copy` uses these functions for its local side. An `OSError` becomes a `LocalFileError` here.
+"""
 
 from __future__ import annotations
 
@@ -15,70 +18,76 @@ from sandbox_client.errors import FileChanged, LocalFileError
 
 from .model import (
     LINK_TO_DIRECTORY,
-    LINK_TO_NOTHING,
+    LINK_TO_NO_FILE,
     NO_FILE,
     FileEntry,
     Skipped,
     Tree,
-    name_of,
-    shown,
+    base_name,
+    printable,
     temp_path,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-ABANDONED = 3_600.0  # seconds after which nobody is at a part any more
+ABANDONED_AFTER = 3_600.0  # seconds: no copy still writes to an older temporary file
 
 
-def survey(path: str) -> Tree:
-    """Return what is at `path`, links followed, and below it, where links to files are files.
+def scan_tree(path: str) -> Tree:
+    """List a file, or a directory recursively.
+
+    Links to files count as files; links to directories below `path` are skipped.
 
     Raises:
-        LocalFileError: there is nothing, or something of it cannot be looked at or named.
+        LocalFileError: `path` does not exist, or an entry cannot be read or named.
     """
-    with _translated(path, "read"):
-        status = os.stat(path)  # noqa: PTH116  # a Path forgets a slash and a dot at the end
+    with _local_errors(path, "read"):
+        status = os.stat(path)  # noqa: PTH116  # Path drops a slash or a dot at the end
         if stat.S_ISREG(status.st_mode):
-            whole = Path(path)
-            entry = FileEntry(_utf8(whole.name), status.st_size, _runs(status))
-            return Tree(str(whole.parent), whole.name, is_file=True, files=(entry,))
+            file = Path(path)
+            entry = FileEntry(_utf8(file.name), status.st_size, _is_executable(status))
+            return Tree(str(file.parent), file.name, is_file=True, files=(entry,))
         if not stat.S_ISDIR(status.st_mode):
-            raise LocalFileError(f"{shown(path)} is neither a file nor a directory")
-        return _surveyed(path)
+            raise LocalFileError(f"{printable(path)} is neither a file nor a directory")
+        return _scan_directory(path)
 
 
-def _surveyed(root: str) -> Tree:
+def _scan_directory(root: str) -> Tree:
     files: list[FileEntry] = []
     directories: list[str] = []
     skipped: list[Skipped] = []
-    ahead = [""]
-    while ahead:
-        below = ahead.pop()
-        for entry in sorted(os.scandir(os.path.join(root, below)), key=lambda each: each.name):  # noqa: PTH118
-            path = _utf8(f"{below}/{entry.name}" if below else entry.name)
+    pending = [""]
+    while pending:
+        parent = pending.pop()
+        for entry in sorted(os.scandir(os.path.join(root, parent)), key=lambda each: each.name):  # noqa: PTH118
+            path = _utf8(f"{parent}/{entry.name}" if parent else entry.name)
             if entry.is_dir(follow_symlinks=False):
                 directories.append(path)
-                ahead.append(path)
+                pending.append(path)
             elif entry.is_file():
-                files.append(FileEntry(path, entry.stat().st_size, _runs(entry.stat())))
-            elif entry.is_symlink():
-                why = LINK_TO_DIRECTORY if entry.is_dir() else LINK_TO_NOTHING
-                skipped.append(Skipped(path, why))
+                status = entry.stat()
+                files.append(FileEntry(path, status.st_size, _is_executable(status)))
             else:
-                skipped.append(Skipped(path, NO_FILE))
-    name = name_of(root)
+                skipped.append(Skipped(path, _skip_reason(entry)))
+    name = base_name(root)
     return Tree(root, name, False, tuple(files), tuple(directories), tuple(skipped))
 
 
-def pieces(path: Path, size: int) -> Iterator[bytes]:
-    """Yield a file in pieces of at most `size` bytes: one, where it is empty.
+def _skip_reason(entry: os.DirEntry[str]) -> str:
+    if not entry.is_symlink():
+        return NO_FILE
+    return LINK_TO_DIRECTORY if entry.is_dir() else LINK_TO_NO_FILE
+
+
+def read_pieces(path: Path, size: int) -> Iterator[bytes]:
+    """Yield a file in pieces of at most `size` bytes; an empty file is one empty piece.
 
     Raises:
-        LocalFileError: it cannot be read.
-        FileChanged: it was written to meanwhile.
+        LocalFileError: the file cannot be read.
+        FileChanged: the file changed during the read.
     """
-    with _translated(str(path), "read"), path.open("rb") as file:
+    with _local_errors(str(path), "read"), path.open("rb") as file:
         before = os.fstat(file.fileno())
         piece = file.read(size)
         while True:
@@ -88,94 +97,96 @@ def pieces(path: Path, size: int) -> Iterator[bytes]:
                 break
         after = os.fstat(file.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise FileChanged(f"{shown(str(path))} was written to while it was copied")
+        raise FileChanged(f"{printable(str(path))} was written to while it was copied")
 
 
 class AtomicWriter:
-    """A file that arrives: beside its own name until it is all there and what it should be.
+    """Write a file under a temporary name, verify it, and rename it to `path`.
 
-    It takes the place of what is there, or of what a link there leads to, and keeps its mode;
-    a hard link's other names keep what was there.
+    An existing file is replaced and keeps its mode. If `path` is a symbolic link, its target is
+    replaced. Other hard links to a replaced file keep the old content. `token` makes the temporary
+    name unique.
     """
 
     def __init__(self, path: Path, token: str) -> None:
         self.path = path
         self.size = 0
-        self._digest = hashlib.sha256()
-        with _translated(str(path), "written"):
-            self._mode = _replaced_mode(path)
+        self._sha256 = hashlib.sha256()
+        with _local_errors(str(path), "written"):
+            self._mode = _mode_to_keep(path)
             self._target = Path(os.path.realpath(path))
-            self._part = Path(temp_path(str(self._target), token))
-            number = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self._file = os.fdopen(number, "wb")
+            self._temp = Path(temp_path(str(self._target), token))
+            descriptor = os.open(self._temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file = os.fdopen(descriptor, "wb")
 
-    def take(self, block: bytes) -> None:
-        """Write what comes next."""
-        with _translated(str(self.path), "written"):
+    def write(self, block: bytes) -> None:
+        """Append a block to the temporary file."""
+        with _local_errors(str(self.path), "written"):
             self._file.write(block)
-        self._digest.update(block)
+        self._sha256.update(block)
         self.size += len(block)
 
-    def finish(self, size: int, digest: str, *, runs: bool) -> None:
-        """Give the file its name, where its size and hash are these.
+    def commit(self, size: int, sha256: str, *, is_executable: bool) -> None:
+        """Rename the temporary file to `path` if it has this size and hash.
 
         Raises:
-            FileChanged: they are others.
+            FileChanged: the size or the hash differs.
         """
-        if (self.size, self._digest.hexdigest()) != (size, digest):
+        if (self.size, self._sha256.hexdigest()) != (size, sha256):
             raise FileChanged(
-                f"What arrived for {shown(str(self.path))} is not what the sandbox has"
+                f"The copy of {printable(str(self.path))} differs from the file in the sandbox; it"
+                " was discarded"
             )
-        with _translated(str(self.path), "written"):
+        with _local_errors(str(self.path), "written"):
             self._file.flush()
-            usual = (0o777 if runs else 0o666) & ~_umask()
-            os.fchmod(self._file.fileno(), usual if self._mode is None else self._mode)
+            default = (0o777 if is_executable else 0o666) & ~_umask()
+            os.fchmod(self._file.fileno(), default if self._mode is None else self._mode)
             os.fsync(self._file.fileno())
             self._file.close()
-            self._part.replace(self._target)
-        _remove_abandoned(self._part)
+            self._temp.replace(self._target)
+        _remove_abandoned(self._temp)
 
     def discard(self) -> None:
-        """Remove what is left of a file that did not arrive."""
+        """Remove the temporary file."""
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):
-            self._part.unlink(missing_ok=True)
+            self._temp.unlink(missing_ok=True)
 
 
 def is_directory(path: str) -> bool:
-    """Tell whether a directory is at `path`, or a link to one."""
-    return os.path.isdir(path)  # noqa: PTH112  # paths are as they were typed
+    """Check for a directory, or a link to one, at `path`."""
+    return os.path.isdir(path)  # noqa: PTH112  # Path drops a slash or a dot at the end
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory in one that is there, unless it is there."""
-    with _translated(str(path), "made"):
+    """Create a directory if it does not exist; its parent must exist."""
+    with _local_errors(str(path), "created"):
         path.mkdir(exist_ok=True)
 
 
-def _replaced_mode(path: Path) -> int | None:
-    """Return the mode of the file that is at `path`; None where there is none."""
+def _mode_to_keep(path: Path) -> int | None:
+    """Return the permission bits of the file that would be replaced; None if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
         return None
-    where = shown(str(path))
+    where = printable(str(path))
     if not stat.S_ISREG(status.st_mode):
-        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no file"
-        raise LocalFileError(f"{where} is {kind}, and a file should have that name")
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise LocalFileError(f"{where} is {kind}: a file cannot replace it")
     if not os.access(path, os.W_OK):
-        advice = "Lift that with `chmod u+w`, or copy to another name."
+        advice = "Run `chmod u+w` on it, or copy to another name."
         raise LocalFileError(f"{where} is write-protected", advice=advice)
     return status.st_mode & 0o777
 
 
-def _remove_abandoned(part: Path) -> None:
-    """Remove what killed copies have left of the file whose part this was."""
-    pattern = re.compile(re.escape(part.name.rpartition("-")[0]) + "-[0-9a-f]{8}")
-    with contextlib.suppress(OSError), os.scandir(part.parent) as entries:
+def _remove_abandoned(temp: Path) -> None:
+    """Remove the temporary files that killed copies of the same file have left."""
+    pattern = re.compile(re.escape(temp.name.rpartition("-")[0]) + "-[0-9a-f]{8}")
+    with contextlib.suppress(OSError), os.scandir(temp.parent) as entries:
         for entry in entries:
-            if pattern.fullmatch(entry.name) and _age(entry) > ABANDONED:
+            if pattern.fullmatch(entry.name) and _age(entry) > ABANDONED_AFTER:
                 Path(entry.path).unlink()
 
 
@@ -183,12 +194,12 @@ def _age(entry: os.DirEntry[str]) -> float:
     return time.time() - entry.stat(follow_symlinks=False).st_mtime
 
 
-def _runs(status: os.stat_result) -> bool:
+def _is_executable(status: os.stat_result) -> bool:
     return bool(status.st_mode & stat.S_IXUSR)
 
 
 def _umask() -> int:
-    mask = os.umask(0o077)  # the only way to see it
+    mask = os.umask(0o077)  # it can only be read by setting it
     os.umask(mask)
     return mask
 
@@ -199,18 +210,19 @@ def _utf8(name: str) -> str:
     except UnicodeEncodeError:
         raise LocalFileError(
             f"A name on this machine is not UTF-8: {name!a}",
-            advice="Rename it, or copy what is beside it.",
+            advice="Rename it, or copy the other files by their own paths.",
         ) from None
     return name
 
 
 @contextlib.contextmanager
-def _translated(path: str, done: str) -> Generator[None]:
+def _local_errors(path: str, done: str) -> Generator[None]:
+    """Raise a `LocalFileError` for an `OSError` of the body; `done` is a participle."""
     try:
         yield
     except OSError as exc:
         reason = exc.strerror or "no reason given"
         at = exc.filename if done == "read" and isinstance(exc.filename, str) else path
-        raise LocalFileError(f"{shown(at)} cannot be {done}: {reason}") from exc
+        raise LocalFileError(f"{printable(at)} cannot be {done}: {reason}") from exc
     except ValueError as exc:  # a NUL character
         raise LocalFileError(f"{path!r} cannot be a path of this machine") from exc

@@ -1,41 +1,45 @@
-"""What a copy is made of, on either side, pure: a file or a tree of them, and where it goes."""
+"""The data of a copy, without I/O: the files of a tree, and the paths that they are copied to.
+
+`local.scan_tree` and `shell_scripts.read_tree` make a `Tree` of either side; `copy` maps it to a
+`Destination` on the other.
+"""
 
 from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
 
-MAX_NAME = 255  # bytes, as in most file systems
+MAX_NAME = 255  # bytes of a file name, as in most file systems
 
-# Why something is skipped.
+# Reasons to skip a directory entry.
 LINK_TO_DIRECTORY = "a link to a directory, not followed"
-LINK_TO_NOTHING = "a link that leads to no file"
+LINK_TO_NO_FILE = "a link that leads to no file"
 NO_FILE = "neither a file nor a directory"
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file by its path below the tree's base; `runs` where it is executable."""
+    """A file; `path` is relative to the base of its tree, `size` is in bytes."""
 
     path: str
     size: int
-    runs: bool = False
+    is_executable: bool = False
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """What is left out of a copy, and why."""
+    """A directory entry that is not copied, and the reason."""
 
     path: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A file or a directory with all that is below it: paths are relative to `base`.
+    """A file, or a directory with everything below it; paths are relative to `base`.
 
-    `name` is what it is called in the directory that it is copied into; empty where only its
-    content goes there.
+    `name` is the name that it gets when it is copied into a directory. It is empty for a source
+    such as `.`: then the content of the directory is copied.
     """
 
     base: str
@@ -48,43 +52,43 @@ class Tree:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a tree goes: below `base`, and a file by a `name` that may be another."""
+    """The directory `base` that a tree is copied to; `name` is the new name of a single file."""
 
     base: str
     name: str = ""
 
     def path(self, entry: FileEntry) -> str:
-        """Return where a file goes, from the base on."""
+        """Return the path of a file relative to `base`."""
         return self.name or entry.path
 
 
 def destination(tree: Tree, target: str, *, into: bool) -> Destination:
-    """Return where `tree` goes: to `target` itself, or `into` it as into a directory."""
-    whole = posixpath.join(target, tree.name) if into and tree.name else target
+    """Return where `tree` is copied to: `target` itself, or its name in `target` if `into`."""
+    path = posixpath.join(target, tree.name) if into and tree.name else target
     if not tree.is_file:
-        return Destination(whole)
-    return Destination(posixpath.dirname(whole), posixpath.basename(whole))
+        return Destination(path)
+    return Destination(posixpath.dirname(path), posixpath.basename(path))
 
 
-def name_of(path: str) -> str:
-    """Return what `path` is called in a directory: nothing where it ends in no name."""
+def base_name(path: str) -> str:
+    """Return the last component of `path`; empty for the root, `.` and `..`."""
     name = posixpath.basename(path.rstrip("/"))
     return "" if name in {".", ".."} else name
 
 
 def temp_path(path: str, token: str) -> str:
-    """Return the name under which a file is written before it gets its own."""
+    """Return the hidden path in the same directory where a file is written before its rename."""
     directory, name = posixpath.split(path)
-    end = f".part-{token}"
-    short = name.encode()[: MAX_NAME - len(end) - 1].decode(errors="ignore")
-    return posixpath.join(directory, f".{short}{end}")
+    suffix = f".part-{token}"
+    short = name.encode()[: MAX_NAME - len(suffix) - 1].decode(errors="ignore")
+    return posixpath.join(directory, f".{short}{suffix}")
 
 
-def shown(path: str) -> str:
+def printable(path: str) -> str:
     """Return a path as one printable line."""
     return path if path.isprintable() else ascii(path)
 
 
 def is_below(path: str) -> bool:
-    """Whether a relative path that somebody else names stays below where it starts."""
+    """Check that a path from the sandbox is relative and stays below its directory."""
     return not path.startswith("/") and not {"", ".", ".."} & set(path.split("/"))

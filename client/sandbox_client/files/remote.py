@@ -1,7 +1,8 @@
-"""The files of a sandbox as the tools and `cp` share them: read, listed, written under their name.
+"""Files of a sandbox: read, list and write them, through the file API and short shell commands.
 
-What is written goes to a name beside its own first, in pieces, is looked at there by size and hash,
-and gets its own name in one step: nobody meets half a file.
+The tools use `Files` directly; `copy` uses its `upload`, `commit` and `cleanup`. A file is uploaded
+in pieces to a temporary name in the same directory, verified there by size and hash, and renamed:
+no reader sees a partial file.
 """
 
 from __future__ import annotations
@@ -28,77 +29,98 @@ from sandbox_client.errors import (
     SandboxError,
 )
 from sandbox_client.http import MAX_RETRY_AFTER
-from sandbox_client.text import pluralize
+from sandbox_client.text import last_line, pluralize
 from sandbox_client.truncation import MAX_OUTPUT
 
 from . import shell_scripts
-from .model import shown, temp_path
-from .shell_scripts import PendingUpload
+from .model import printable, temp_path
+from .shell_scripts import FileResult, PendingUpload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
     from sandbox_client.api.files import Listing
     from sandbox_client.api.message import Reply, Request
+    from sandbox_client.prompts import Prompts
     from sandbox_client.sandboxes import Sandboxes
 
-    from .errand import OneShotCommands
-    from .shell_scripts import Manner
+    from .shell_scripts import WriteMode
 
-MAX_LINES = MAX_OUTPUT + 1  # a line has a character at least: more lines never go into a reply
-ATTEMPTS = 4  # at one piece
-PAUSE = 1.0  # seconds after a failed one, in which a piece arrives whose answer is lost
+MAX_LINES = MAX_OUTPUT + 1  # a line has at least one character: a reply never shows more lines
+ATTEMPTS = 4  # for each piece of an upload
+PAUSE = 1.0  # seconds after a failed attempt: the piece may arrive after a lost response
 
 
 def new_token() -> str:
-    """Return what tells one file that is being written from all others."""
+    """Return a random token that makes the name of a temporary file unique."""
     return secrets.token_hex(4)
 
 
 @dataclass(frozen=True)
+class OneShotCommands:
+    """Run short commands of the client in a sandbox, each in a session that is closed after it."""
+
+    prompts: Prompts
+
+    async def run(self, name: str, directory: str, command: str) -> str:
+        """Run a command in a directory of the sandbox and return its output.
+
+        Raises:
+            FileRefused: the command was killed or timed out.
+        """
+        result = await self.prompts.run_own(name, command, directory=directory)
+        if result.status.state != "completed":
+            raise FileRefused(
+                f"A command on the files of sandbox '{name}' failed"
+                f" ({result.status.state}): {last_line(result.printed) or 'it printed nothing'}"
+            )
+        return result.printed
+
+
+@dataclass(frozen=True)
 class Files:
-    """Read and write the files of `sandboxes`; what the file API lacks is done by `errands`."""
+    """The files of `sandboxes`; `one_shot` runs the scripts for operations without a file API."""
 
     sandboxes: Sandboxes
     one_shot: OneShotCommands
 
     async def read(self, name: str, path: str, *, first: int = 1, last: int | None = None) -> str:
-        """Return the text of a file from line `first` to line `last`, or more than a reply shows.
+        """Return lines `first` to `last` of a text file, at most `MAX_LINES` of them.
 
         Raises:
-            NotText: it is binary; the message tells its size.
-            FileRefused: it cannot be read, or ends before line `first`.
+            NotText: the file is binary; the message has its size.
+            FileRefused: the file cannot be read, or ends before line `first`.
         """
-        whole = files.absolute(path)
-        most = first - 1 + MAX_LINES
-        end = most if last is None else min(last, most)
-        request = files.read(name, whole, start=first - 1, end=end)
+        absolute = files.absolute(path)
+        max_end = first - 1 + MAX_LINES
+        end = max_end if last is None else min(last, max_end)
+        request = files.read(name, absolute, start=first - 1, end=end)
         try:
-            text = files.read_content(await self.ask(request))
+            text = files.read_content(await self.send(request))
         except NotText:
             text = "\0"
+        where = f"{printable(absolute)} in sandbox '{name}'"
         if not text and first > 1:
             raise FileRefused(
-                f"{shown(whole)} in sandbox '{name}' ends before line {first}",
-                advice="Start at an earlier line, or read it from its first.",
+                f"{where} ends before line {first}",
+                advice="Start at an earlier line, or read the file from its first line.",
             )
-        if "\0" not in text:
-            return text
-        raise NotText(
-            f"{shown(whole)} in sandbox '{name}' is binary, not text{await self._size(name, whole)}"
-        )
+        if "\0" in text:
+            size = await self._format_size(name, absolute)
+            raise NotText(f"{where} is binary, not text{size}")
+        return text
 
     async def list(self, name: str, path: str) -> Listing:
-        """Return what is in a directory.
+        """Return the entries of a directory.
 
         Raises:
-            FileRefused: it is none, or cannot be read.
+            FileRefused: `path` is not a directory, or cannot be read.
         """
-        reply = await self.ask(files.listing(name, files.absolute(path)))
+        reply = await self.send(files.listing(name, files.absolute(path)))
         return files.read_listing(reply)
 
     async def is_directory(self, name: str, path: str) -> bool:
-        """Tell whether a directory is at `path`; nothing, and a file, are none."""
+        """Check for a directory at `path`; False for a file and for a missing path."""
         try:
             await self.list(name, path)
         except FileRefused:
@@ -106,97 +128,90 @@ class Files:
         return True
 
     async def write(self, name: str, path: str, data: bytes, *, append: bool = False) -> None:
-        """Replace a file whole or not at all, or append to one once; its mode stays.
+        """Replace a file atomically, or append to it once; an existing file keeps its mode.
 
-        Where `path` is a link, what it leads to is replaced; a hard link's other names keep what
-        was there. Of what is appended a full disk may take a part, and the error says so.
+        If `path` is a symbolic link, its target is written. Other hard links to a replaced file
+        keep the old content. If the disk is full, an append may be partial; the error says so.
 
         Raises:
-            FileRefused: it cannot be written.
+            FileRefused: the file cannot be written.
         """
-        whole = files.absolute(path)
-        base, target = posixpath.split(whole)
-        part = temp_path(target, new_token())
-        manner: Manner = "append" if append else "plain"
-        async with self.cleaned(name, base, [part]):
-            sent = await self.send(name, base, part, pieces_of(data, self.room(base, part)))
-            await self.commit(name, base, [PendingUpload(part, target, *sent, manner)])
+        base, target = posixpath.split(files.absolute(path))
+        temp = temp_path(target, new_token())
+        mode: WriteMode = "append" if append else "plain"
+        async with self.cleanup(name, base, [temp]):
+            pieces = split_bytes(data, self.piece_size(base, temp))
+            size, sha256 = await self.upload(name, base, temp, pieces)
+            await self.commit(name, base, [PendingUpload(temp, target, size, sha256, mode)])
 
-    def room(self, base: str, part: str) -> int:
-        """Return how many bytes of a file go into one piece."""
-        return files.room(posixpath.join(base, part))
+    def piece_size(self, base: str, path: str) -> int:
+        """Return the most bytes that one request can write to a file below `base`."""
+        return files.room(posixpath.join(base, path))
 
-    async def send(
-        self,
-        name: str,
-        base: str,
-        part: str,
-        pieces: Iterable[bytes],
+    async def upload(
+        self, name: str, base: str, temp: str, pieces: Iterable[bytes]
     ) -> tuple[int, str]:
-        """Write pieces to a new file and return its size and hash."""
-        path = posixpath.join(base, part)
-        digest, size = hashlib.sha256(), 0
+        """Write pieces to the new file `temp` below `base`; return their total size and hash."""
+        path = posixpath.join(base, temp)
+        sha256, size = hashlib.sha256(), 0
         for piece in pieces:
-            # Let a piece end that is under way: it would land after what cleans up behind it.
+            # Finish a piece that was sent: it would arrive after the cleanup.
             with anyio.CancelScope(shield=True):
                 await self._send_piece(name, path, piece, size)
-            digest.update(piece)
+            sha256.update(piece)
             size += len(piece)
             await anyio.lowlevel.checkpoint()
-        return size, digest.hexdigest()
+        return size, sha256.hexdigest()
 
     async def commit(
         self,
         name: str,
         base: str,
-        parts: Sequence[PendingUpload],
-        settled: Callable[[int], None] = lambda _: None,
+        uploads: Sequence[PendingUpload],
+        on_committed: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Give what was sent its own names, each file in one step; `settled` is told which have.
+        """Verify uploads and rename each to its path, atomically for each file.
+
+        `on_committed` is called with the index of each file that was renamed, also if others fail.
 
         Raises:
-            FileChanged: what is there is not what was sent.
-            FileRefused: it cannot have that name.
+            FileChanged: an upload differs from the data that was sent.
+            FileRefused: a file cannot be written.
         """
-        failed: SandboxError | None = None
-        with anyio.CancelScope(shield=True):  # else nobody knows which of them have their names
-            output = await self.one_shot.run(name, base, shell_scripts.commit(parts))
-            told = shell_scripts.read_lines(output)
-            for number, each in enumerate(parts):
-                word, said = told.get(number, ("", ""))
-                if word == "done":
-                    settled(number)
+        failure: SandboxError | None = None
+        with anyio.CancelScope(shield=True):  # so that `on_committed` is called for every rename
+            output = await self.one_shot.run(name, base, shell_scripts.commit(uploads))
+            results = shell_scripts.read_results(output)
+            for number, upload in enumerate(uploads):
+                result = results.get(number, FileResult())
+                if result.status == "done":
+                    on_committed(number)
                 else:
-                    path = posixpath.join(base, each.path)
-                    failed = failed or _unsettled(path, name, word, said)
-        if failed is not None:
-            raise failed
+                    path = posixpath.join(base, upload.path)
+                    failure = failure or _commit_error(path, name, result)
+        if failure is not None:
+            raise failure
 
     @contextlib.asynccontextmanager
-    async def cleaned(self, name: str, base: str, parts: Sequence[str]) -> AsyncGenerator[None]:
-        """Remove what is left of `parts`, which may be added to, when the body fails."""
+    async def cleanup(self, name: str, base: str, temps: Sequence[str]) -> AsyncGenerator[None]:
+        """Remove the temporary files if the body fails; it may add to `temps`."""
         try:
             yield
         except SandboxError as error:
-            if await self._remove(name, base, parts):
+            if await self._remove(name, base, temps):
                 raise
-            left = f"What was sent may be left: {shown(base)}/.*.part-*"
-            raise error.but(advice=f"{error.advice} {left}") from None
+            remaining = f"Temporary files may remain: {printable(base)}/.*.part-*"
+            raise error.but(advice=f"{error.advice} {remaining}") from None
         except BaseException:
-            await self._remove(name, base, parts)
+            await self._remove(name, base, temps)
             raise
 
-    async def _remove(self, name: str, base: str, parts: Sequence[str]) -> bool:
-        """Remove files, also if this task is cancelled; return whether that succeeded."""
-        with anyio.CancelScope(shield=True):
-            try:
-                await self.one_shot.run(name, base, shell_scripts.remove(parts))
-            except SandboxError:
-                return False
-        return True
+    async def send(self, request: Request) -> Reply:
+        """Send a request of the file API.
 
-    async def ask(self, request: Request) -> Reply:
-        """Send a request about files; a failure is told by the state that it comes from."""
+        Raises:
+            SandboxError: the request failed; if the sandbox is not ready, the error says so.
+        """
         try:
             return await self.sandboxes.proxy.send(request)
         except SandboxError as error:
@@ -204,51 +219,69 @@ class Files:
                 request.sandbox, error, not_done="nothing was done"
             ) from None
 
-    async def _send_piece(self, name: str, path: str, piece: bytes, before: int) -> None:
-        """Write a piece once, at the end of `before` bytes: appending twice would double it."""
-        request = files.write(name, path, piece, append=before > 0)
-        lost: SandboxError
+    async def _remove(self, name: str, base: str, paths: Sequence[str]) -> bool:
+        """Remove files, also in a cancelled task; return False if that failed."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await self.one_shot.run(name, base, shell_scripts.remove(paths))
+            except SandboxError:
+                return False
+        return True
+
+    async def _send_piece(self, name: str, path: str, piece: bytes, offset: int) -> None:
+        """Write a piece at `offset`, the end of the file.
+
+        An append must not be repeated if it succeeded: if the response is lost, the size of the
+        file shows whether the piece arrived.
+        """
+        request = files.write(name, path, piece, append=offset > 0)
+        failure: SandboxError
         for attempt in itertools.count(1):
             try:
-                return files.read_written(await self.ask(request), len(piece))
+                return files.read_written(await self.send(request), len(piece))
             except (RateLimited, NotSent) as error:
-                lost, has_arrived = error, False
+                failure, has_arrived = error, False
                 await self._pause(min(error.retry_after or PAUSE, MAX_RETRY_AFTER))
             except (ConfigError, ProxyRefused):
                 raise
             except SandboxError as error:
-                lost = error
+                failure = error
                 await self._pause(PAUSE)
-                has_arrived = await self._has_arrived(name, path, before, len(piece), lost)
+                has_arrived = await self._has_arrived(name, path, offset, len(piece), failure)
             if has_arrived:
                 return None
             if attempt == ATTEMPTS:
-                raise lost
-        raise AssertionError  # pragma: no cover  # the attempts end above
+                raise failure
+        raise AssertionError  # pragma: no cover  # the loop has no other end
 
     async def _has_arrived(
-        self, name: str, path: str, before: int, size: int, lost: SandboxError
+        self, name: str, path: str, offset: int, size: int, failure: SandboxError
     ) -> bool:
-        """Tell whether a piece whose answer is lost is at the end of its file."""
-        base, part = posixpath.split(path)
+        """Compare the size of the file with `offset` and with the size after the piece.
+
+        Raises:
+            FileChanged: the file has another size.
+            SandboxError: the size is unknown; this is `failure`.
+        """
+        base, temp = posixpath.split(path)
         try:
-            output = await self.one_shot.run(name, base, shell_scripts.measure(part))
+            output = await self.one_shot.run(name, base, shell_scripts.measure(temp))
         except SandboxError:
-            raise lost from None
-        _, told = shell_scripts.read_lines(output).get(0, ("", ""))
-        there = int(told) if told.isdigit() else 0
-        if there not in {before, before + size}:
+            raise failure from None
+        detail = shell_scripts.read_results(output).get(0, FileResult()).detail
+        actual = int(detail) if detail.isdigit() else 0
+        if actual not in {offset, offset + size}:
             raise FileChanged(
-                f"{shown(path)} in sandbox '{name}' has {pluralize(there, 'byte')} in the middle of"
-                f" the copy, where {before} or {before + size} were expected"
+                f"{printable(path)} in sandbox '{name}' has {pluralize(actual, 'byte')} in the"
+                f" middle of the copy, where {offset} or {offset + size} were expected"
             )
-        return there == before + size
+        return actual == offset + size
 
     async def _pause(self, seconds: float) -> None:
         await self.sandboxes.timing.sleep(seconds)
 
-    async def _size(self, name: str, path: str) -> str:
-        """Return the words for a file's size; none where it is not told."""
+    async def _format_size(self, name: str, path: str) -> str:
+        """Return the end of a message with the size of a file; empty if the size is unknown."""
         base, target = posixpath.split(path)
         with contextlib.suppress(SandboxError):
             for entry in (await self.list(name, base)).entries:
@@ -257,24 +290,27 @@ class Files:
         return ""
 
 
-def pieces_of(data: bytes, size: int) -> Iterator[bytes]:
-    """Yield `data` in pieces of at most `size`: one, where it is empty."""
+def split_bytes(data: bytes, size: int) -> Iterator[bytes]:
+    """Yield `data` in pieces of at most `size` bytes; empty data is one empty piece."""
     for start in range(0, max(len(data), 1), size):
         yield data[start : start + size]
 
 
-def _unsettled(path: str, name: str, word: str, said: str) -> SandboxError:
-    where = f"{shown(path)} in sandbox '{name}'"
-    if word == "differs":
-        return FileChanged(f"What arrived for {where} is not what was sent; it was thrown away")
-    if word == "unhashed":
-        return unhashed(where)
-    return FileRefused(f"{where} was not written: {said or 'the shell did not say why'}")
-
-
-def unhashed(where: str) -> FileRefused:
-    """Return the error for a sandbox that cannot tell a hash: nothing is taken on trust."""
+def no_hash_tool(where: str) -> FileRefused:
+    """Return the error for a sandbox that cannot compute a SHA-256 hash."""
     return FileRefused(
         f"{where} cannot be verified: the sandbox has neither sha256sum, shasum nor python3",
         advice="Install one of them with {run} (coreutils has sha256sum), then try again.",
     )
+
+
+def _commit_error(path: str, name: str, result: FileResult) -> SandboxError:
+    where = f"{printable(path)} in sandbox '{name}'"
+    if result.status == "differs":
+        return FileChanged(
+            f"The copy of {where} differs from the file that was sent; it was discarded"
+        )
+    if result.status == "unhashed":
+        return no_hash_tool(where)
+    reason = result.detail or "the shell gave no reason"
+    return FileRefused(f"{where} was not written: {reason}")

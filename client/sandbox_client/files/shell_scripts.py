@@ -1,7 +1,9 @@
-"""What the client has a sandbox's shell do to files, pure: command lines out, what they print in.
+"""The shell scripts that `remote` and `copy` run in a sandbox, and how their output is read, pure.
 
-Only names relative to the command's own directory stand in them, and a scratch directory in HOME.
-Each runs under `sh`, where no alias of a person's counts, with the tools that any Linux has.
+A function such as `commit` returns a command line; `read_results` and `read_tree` read the output.
+Each script runs under `sh`, where the aliases of the user's shell do not apply, with tools that any
+Linux has. Paths are relative to the working directory of the command, and a scratch directory is in
+HOME. A script prints a line `@NUMBER STATUS DETAIL` for each file, and `@end` as its last line.
 """
 
 from __future__ import annotations
@@ -10,20 +12,20 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sandbox_client.api.runtime import quote
 from sandbox_client.errors import FileRefused, InvalidResponse
 from sandbox_client.text import last_line
 
-from .model import LINK_TO_DIRECTORY, LINK_TO_NOTHING, NO_FILE, FileEntry, Skipped, Tree, is_below
+from .model import LINK_TO_DIRECTORY, LINK_TO_NO_FILE, NO_FILE, FileEntry, Skipped, Tree, is_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HOME = "/home/gem"
-BLOCK = 384 * 1024  # bytes of a file in one reply, which is half a megabyte of base64 then
-Manner = Literal["plain", "run", "append"]
+BLOCK_SIZE = 384 * 1024  # bytes of a file in one reply: half a megabyte as base64
+WriteMode = Literal["plain", "exec", "append"]  # as the script reads it: $3 of `place`
 
 _HASH = """
 h() {
@@ -33,24 +35,24 @@ h() {
   fi 2>/dev/null | grep -o "^[0-9a-f]\\{64\\}";
 };
 """
-_HEX = "[0-9a-f]" * 8  # a part's token
-# What a killed copy has left is removed an hour later: until then a copy may be at it.
-_SETTLE = f"""
+_HEX = "[0-9a-f]" * 8  # the token in the name of a temporary file
+# Temporary files are removed an hour after their last change: then no copy still writes to them.
+_COMMIT = f"""
 {_HASH}
-no() {{ echo "$@"; return 1; }};
+fail() {{ echo "$@"; return 1; }};
 place() {{
-  [ ! -d "$2" ] || no it is a directory || return;
-  [ ! -e "$2" ] || [ -f "$2" ] || no it is no file || return;
-  [ ! -e "$2" ] || [ -w "$2" ] || no "it is write-protected (chmod u+w lifts that)" || return;
+  [ ! -d "$2" ] || fail it is a directory || return;
+  [ ! -e "$2" ] || [ -f "$2" ] || fail it is not a regular file || return;
+  [ ! -e "$2" ] || [ -w "$2" ] || fail "it is write-protected (run chmod u+w)" || return;
   if [ $3 = append ]; then
-    said=$(cat "$1" 2>&1 >>"$2") || no "some of it may be at its end: $said" || return;
+    err=$(cat "$1" 2>&1 >>"$2") || fail "a part may have been appended: $err" || return;
     rm -f "$1"; return 0;
   fi;
   if [ -e "$2" ]; then
     chmod --reference="$2" "$1" 2>/dev/null || chmod "$(stat -Lc %a "$2")" "$1" || return;
-  elif [ $3 = run ]; then chmod +x "$1" || return; fi;
+  elif [ $3 = exec ]; then chmod +x "$1" || return; fi;
   [ -L "$2" ] || {{ mv -f "$1" "$2"; return; }};
-  t=$(readlink -fn "$2" && echo .) || no it is a link that leads nowhere || return;
+  t=$(readlink -fn "$2" && echo .) || fail it is a dangling link || return;
   t=${{t%.}}; p=${{t%/*}}/${{1##*/}};
   mv -f "$1" "$p" && mv -f "$p" "$t" || {{ rm -f "$p"; return 1; }};
 }};
@@ -61,29 +63,29 @@ tidy() {{
 }};
 i=0;
 while [ $# -gt 0 ]; do
-  seen="$(wc -c <"$1" | tr -d " ") $(h <"$1")";
-  if [ "$seen" = "$4 " ]; then echo "@$i unhashed";
-  elif [ "$seen" != "$4 $5" ]; then echo "@$i differs";
-  elif said=$(place "$@" 2>&1); then echo "@$i done"; tidy "$1" >/dev/null 2>&1;
-  else printf "@%s failed %s\\n" "$i" "$said"; fi;
+  found="$(wc -c <"$1" | tr -d " ") $(h <"$1")";
+  if [ "$found" = "$4 " ]; then echo "@$i unhashed";
+  elif [ "$found" != "$4 $5" ]; then echo "@$i differs";
+  elif err=$(place "$@" 2>&1); then echo "@$i done"; tidy "$1" >/dev/null 2>&1;
+  else printf "@%s failed %s\\n" "$i" "$err"; fi;
   i=$((i+1)); shift 5;
 done;
 echo @end
 """
-_ARRANGE = """
+_MAKE_DIRECTORIES = """
 rm -f "$1"; shift; i=0;
-for d do said=$(mkdir -p "$d" 2>&1) || printf "@%s failed %s\\n" "$i" "$said"; i=$((i+1)); done;
+for d do err=$(mkdir -p "$d" 2>&1) || printf "@%s failed %s\\n" "$i" "$err"; i=$((i+1)); done;
 echo @end
 """
 _MEASURE = 'printf "@0 size %s\\n" "$(wc -c <"$1" | tr -d " ")"; echo @end'
 _REMOVE = 'rm -rf "$@"; echo @end'
-_SURVEY = f"""
+_SCAN = f"""
 find "$HOME/" -maxdepth 1 -name ".remote-sandbox-{_HEX}" -mmin +60 -exec rm -rf {{}} + 2>/dev/null;
 mkdir -m 700 "$1" &&
 if find -H "$2" -name ".remote-sandbox-*" -prune -o -exec sh -c "$3" sh {{}} +
-  >"$1/raw" 2>"$1/said";
+  >"$1/raw" 2>"$1/err";
 then base64 <"$1/raw" >"$1/list";
-else printf "@0 failed %s\\n" "$(head -n 1 "$1/said")"; fi && echo @end
+else printf "@0 failed %s\\n" "$(head -n 1 "$1/err")"; fi && echo @end
 """
 _DESCRIBE = """
 for p do
@@ -100,37 +102,37 @@ _PACK = f"""
 to=$1; shift; rm -f "$to"/*;
 while [ $# -gt 0 ]; do
   if [ $3 = 0 ]; then
-    said=$(h 2>&1 <"$2") && printf "@%s %s %s\\n" $1 "$(wc -c <"$2" | tr -d " ")" "$said"
+    digest=$(h 2>&1 <"$2") && printf "@%s %s %s\\n" $1 "$(wc -c <"$2" | tr -d " ")" "$digest"
     || printf "@%s failed %s\\n" $1 "$(cat "$2" 2>&1 >/dev/null)";
   fi;
   k=$3;
   while [ $k -lt $(($3+$4)) ]; do
-    said=$( {{ dd if="$2" bs={BLOCK} skip=$k count=1 2>/dev/null | base64 >"$to/$1.$k"; }} 2>&1)
-    || printf "@%s failed %s\\n" $1 "$said";
+    err=$( {{ dd if="$2" bs={BLOCK_SIZE} skip=$k count=1 2>/dev/null | base64 >"$to/$1.$k"; }} 2>&1)
+    || printf "@%s failed %s\\n" $1 "$err";
     k=$((k+1));
   done;
   shift 4;
 done;
 echo @end
 """
-_LINE = re.compile(r"^@(\d+) (\w+) ?(.*?)\r?$", re.MULTILINE)
-_WHY = {"l": LINK_TO_NOTHING, "t": LINK_TO_DIRECTORY, "o": NO_FILE}
+_RESULT_LINE = re.compile(r"^@(\d+) (\w+) ?(.*?)\r?$", re.MULTILINE)
+_SKIP_REASONS = {"l": LINK_TO_NO_FILE, "t": LINK_TO_DIRECTORY, "o": NO_FILE}
 
 
 @dataclass(frozen=True)
 class PendingUpload:
-    """A file that was sent under the name `part`, and what it has to be to get its own."""
+    """A file uploaded to `temp`, with the size and hash that it must have to become `path`."""
 
-    part: str
+    temp: str
     path: str
     size: int
-    digest: str
-    manner: Manner = "plain"
+    sha256: str
+    mode: WriteMode = "plain"
 
 
 @dataclass(frozen=True)
 class Slice:
-    """`count` blocks from number `start` on of a file, which goes by a number of ours."""
+    """The `count` blocks of a file from block `start` on; `number` identifies the file."""
 
     number: int
     entry: FileEntry
@@ -139,65 +141,78 @@ class Slice:
 
     @property
     def is_last(self) -> bool:
-        """Whether the file ends with it."""
-        return (self.start + self.count) * BLOCK >= self.entry.size
+        """Whether the slice ends at the end of the file."""
+        return (self.start + self.count) * BLOCK_SIZE >= self.entry.size
 
-    def names(self) -> list[str]:
-        """Return what the blocks are called in the scratch directory."""
+    def block_names(self) -> list[str]:
+        """Return the names of the block files in the scratch directory."""
         return [f"{self.number}.{k}" for k in range(self.start, self.start + self.count)]
 
 
-def slices(number: int, entry: FileEntry, most: int) -> list[Slice]:
-    """Return a file in slices of at most so many blocks: one, where it is empty."""
-    blocks = -(-entry.size // BLOCK)
-    starts = range(0, max(blocks, 1), most)
-    return [Slice(number, entry, start, min(most, blocks - start)) for start in starts]
+class FileResult(NamedTuple):
+    """The result line of one file: a status such as `done`, and the rest of the line."""
+
+    status: str = ""
+    detail: str = ""
 
 
-def room(path: str) -> int:
-    """Return how many characters of a command line a file takes, at most."""
-    return 2 * len(_path(path)) + 105  # its part's name, its hash, its size
+def split_file(number: int, entry: FileEntry, max_blocks: int) -> list[Slice]:
+    """Split a file into slices of at most `max_blocks` blocks; an empty file is one slice."""
+    blocks = -(-entry.size // BLOCK_SIZE)
+    starts = range(0, max(blocks, 1), max_blocks)
+    return [Slice(number, entry, start, min(max_blocks, blocks - start)) for start in starts]
 
 
-def commit(files: Sequence[PendingUpload]) -> str:
-    """Give each file its name where it is what was sent; the names are relative."""
+def argument_length(path: str) -> int:
+    """Return the most characters that a file adds to the command line of a script."""
+    return 2 * len(_quoted(path)) + 105  # for the name of its temporary file, its hash, its size
+
+
+def commit(uploads: Sequence[PendingUpload]) -> str:
+    """Verify each upload, and rename it or append it to its path."""
     words = [
         word
-        for each in files
-        for word in (_path(each.part), _path(each.path), each.manner, str(each.size), each.digest)
+        for each in uploads
+        for word in (
+            _quoted(each.temp),
+            _quoted(each.path),
+            each.mode,
+            str(each.size),
+            each.sha256,
+        )
     ]
-    return _command(_SETTLE, *words)
+    return _command(_COMMIT, *words)
 
 
-def arrange(marker: str, directories: Sequence[str]) -> str:
-    """Make directories, and remove the file that has made the one they are in."""
-    return _command(_ARRANGE, *map(_path, (marker, *directories)))
+def make_directories(marker: str, directories: Sequence[str]) -> str:
+    """Create directories, and remove the file `marker`."""
+    return _command(_MAKE_DIRECTORIES, *map(_quoted, (marker, *directories)))
 
 
 def measure(path: str) -> str:
-    """Tell the size of a file."""
-    return _command(_MEASURE, _path(path))
+    """Print the size of a file in bytes."""
+    return _command(_MEASURE, _quoted(path))
 
 
 def remove(paths: Sequence[str]) -> str:
-    """Remove files, where they are there."""
-    return _command(_REMOVE, *map(_path, paths))
+    """Remove files and directories; missing ones are ignored."""
+    return _command(_REMOVE, *map(_quoted, paths))
 
 
-def survey(scratch: str, root: str) -> str:
-    """Write down what is at `root` and below it, into a new scratch directory."""
-    return _command(_SURVEY, _in_home(scratch), _path(root), quote(_one_line(_DESCRIBE)))
+def scan(scratch: str, root: str) -> str:
+    """List `root` recursively into the file `list` of a new scratch directory."""
+    return _command(_SCAN, _in_home(scratch), _quoted(root), quote(_one_line(_DESCRIBE)))
 
 
 def pack(scratch: str, slices: Sequence[Slice]) -> str:
-    """Write blocks of files as base64 into the scratch directory, and tell the files' hashes.
+    """Write blocks as base64 files into the scratch directory; print each file's size and hash.
 
-    The runtime reads text alone: base64 is what makes a block of any file such.
+    The file API returns text only, so binary content needs base64.
     """
     words = [
         word
         for each in slices
-        for word in (str(each.number), _path(each.entry.path), str(each.start), str(each.count))
+        for word in (str(each.number), _quoted(each.entry.path), str(each.start), str(each.count))
     ]
     return _command(_PACK, _in_home(scratch), *words)
 
@@ -207,60 +222,69 @@ def remove_scratch(scratch: str) -> str:
     return _command(_REMOVE, _in_home(scratch))
 
 
-def read_lines(output: str) -> dict[int, tuple[str, str]]:
-    """Read what a command told of its files by number: the last word on each, and what follows.
+def read_results(output: str) -> dict[int, FileResult]:
+    """Read the output of a script: the last result line of each file, by number.
 
     Raises:
-        FileRefused: the command did not come to its end.
+        FileRefused: the script ended early.
     """
     if not re.search(r"^@end\r?$", output, re.MULTILINE):
-        said = last_line(output) or "it printed nothing"
+        last = last_line(output) or "it printed nothing"
         raise FileRefused(
-            f"A command on the sandbox's files ended early: {said}",
-            advice="See with {run} whether the sandbox's shell and its disk are well.",
+            f"A command on the sandbox's files ended early: {last}",
+            advice="Check with {run} that the sandbox's shell and disk work.",
         )
-    return {int(number): (word, last_line(rest)) for number, word, rest in _LINE.findall(output)}
+    return {
+        int(number): FileResult(status, last_line(detail))
+        for number, status, detail in _RESULT_LINE.findall(output)
+    }
 
 
-def read_survey(content: str, base: str, name: str, *, is_file: bool) -> Tree:
-    """Read what `survey` has written of a file or directory."""
+def read_tree(content: str, base: str, name: str, *, is_file: bool) -> Tree:
+    """Read the list that `scan` wrote.
+
+    Raises:
+        FileRefused: a name is not UTF-8.
+        InvalidResponse: the list is not base64, or has a path outside the directory.
+    """
     files: list[FileEntry] = []
     directories: list[str] = []
     skipped: list[Skipped] = []
-    for record in read_block(content).split(b"\0")[:-1]:
-        head, _, rest = record.partition(b" ")
-        kind, size, path = head[:1].decode(), head[1:], _name(rest)
+    for record in decode_block(content).split(b"\0")[:-1]:
+        head, _, raw_path = record.partition(b" ")
+        kind, size, path = head[:1].decode(), head[1:], _decode_path(raw_path)
         if kind in {"f", "x"}:
-            files.append(FileEntry(path, int(size) if size.isdigit() else 0, runs=kind == "x"))
+            entry_size = int(size) if size.isdigit() else 0
+            files.append(FileEntry(path, entry_size, is_executable=kind == "x"))
         elif kind == "d" and path != ".":
             directories.append(path)
-        elif kind in _WHY:
-            skipped.append(Skipped(path, _WHY[kind]))
+        elif kind in _SKIP_REASONS:
+            skipped.append(Skipped(path, _SKIP_REASONS[kind]))
     return Tree(base, name, is_file, tuple(files), tuple(directories), tuple(skipped))
 
 
-def read_block(content: str) -> bytes:
-    """Read base64, which may stand in lines."""
+def decode_block(content: str) -> bytes:
+    """Decode base64, which may contain line breaks."""
     try:
         return base64.b64decode("".join(content.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidResponse("The sandbox's base64 cannot be read") from None
+        raise InvalidResponse("The sandbox returned invalid base64") from None
 
 
-def _name(raw: bytes) -> str:
+def _decode_path(raw: bytes) -> str:
     try:
         path = raw.decode().removeprefix("./")
     except UnicodeDecodeError:
         raise FileRefused(
             f"A name in the sandbox is not UTF-8: {raw.decode(errors='replace')!a}",
-            advice="Rename it with {run}, or copy what is beside it.",
+            advice="Rename it with {run}, or copy the other files by their own paths.",
         ) from None
     if path != "." and not is_below(path):
-        raise InvalidResponse(f"The sandbox names a file that leads out of its directory: {path!r}")
+        raise InvalidResponse(f"The sandbox returned a path outside the directory: {path!r}")
     return path
 
 
-def _path(path: str) -> str:
+def _quoted(path: str) -> str:
     return quote(path if path == "." else f"./{path}")  # a name may begin with a hyphen
 
 

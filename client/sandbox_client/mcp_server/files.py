@@ -8,7 +8,7 @@ from sandbox_client.api.files import absolute, check_content
 from sandbox_client.api.runtime import quote
 from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import InvalidInput
-from sandbox_client.files.model import shown
+from sandbox_client.files.model import printable
 from sandbox_client.provider import with_client
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import MAX_OUTPUT, lines
@@ -47,7 +47,7 @@ async def _write(client: Client, arguments: Arguments, _: ProgressCallback) -> R
     await client.write_file(name, path, data, append=append)
     done = f"{pluralize(len(data), 'byte')} {'appended' if append else 'written'}"
     content = {"name": name, "bytes": len(data)}
-    return Result(f"{done} to {shown(path)} in sandbox '{name}'.", content)
+    return Result(f"{done} to {printable(path)} in sandbox '{name}'.", content)
 
 
 async def _list(client: Client, arguments: Arguments, _: ProgressCallback) -> Result:
@@ -60,7 +60,9 @@ async def _list(client: Client, arguments: Arguments, _: ProgressCallback) -> Re
         "entries": [_entry_content(each) for each in entries],
         "left_out": left_out,
     }
-    told = [f"{shown(path)} in sandbox '{name}' has {pluralize(len(listing.entries), 'entry')}:"]
+    told = [
+        f"{printable(path)} in sandbox '{name}' has {pluralize(len(listing.entries), 'entry')}:"
+    ]
     told += [f"- {_told(each)}" for each in entries]
     if left_out or not listing.is_whole:
         more = f"{left_out}" if listing.is_whole else f"{left_out} or more"
@@ -74,7 +76,7 @@ def _entry_content(entry: Entry) -> dict[str, object]:
 
 
 def _told(entry: Entry) -> str:
-    name = shown(entry.name)
+    name = printable(entry.name)
     if entry.is_directory:
         return f"{name}/"
     return name if entry.size is None else f"{name} ({pluralize(entry.size, 'byte')})"
