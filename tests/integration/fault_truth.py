@@ -83,7 +83,7 @@ def _checks_are_true(content: Content, outcome: Outcome) -> bool:
     """
     rows = {each["check"]: each for each in content["checks"]}
     facts = {
-        "key": f"it is {outcome.cell.username}'s",
+        "key": f"it belongs to {outcome.cell.username}",
         "sandboxes": f"{len(outcome.boxes)} of ",
     }
     return content["ok"] == (outcome.cell.fault == "slow") and all(

@@ -43,8 +43,8 @@ def timing(in_process: InProcessFake) -> Timing:
     return Timing(lambda: in_process.clock.now().timestamp(), in_process.sleep, lambda: 0.5)
 
 
-def backend_for(in_process: InProcessFake, environ: Mapping[str, str]) -> ClientCache:
-    """Return a provider of clients that all connect to the in-process fake."""
+def provider_for(in_process: InProcessFake, environ: Mapping[str, str]) -> ClientCache:
+    """Return a provider of clients that connect to the in-process fake."""
 
     def connect(config: Config) -> Client:
         return Client(
@@ -55,12 +55,12 @@ def backend_for(in_process: InProcessFake, environ: Mapping[str, str]) -> Client
     return ClientCache(environ, connect)
 
 
-async def examined(
+async def run_all(
     in_process: InProcessFake, key: str, ahead: timedelta = timedelta()
 ) -> tuple[dict[str, str], dict[str, Finding]]:
-    """Return the outcomes other than `passed`, and all findings, both by check."""
+    """Run all checks; return the outcomes other than `passed`, and all findings, by check."""
     variables = {"REMOTE_SANDBOX_PROXY_URL": LOOPBACK, "REMOTE_SANDBOX_API_KEY": key}
-    provider = backend_for(in_process, {"HOME": "/nonexistent", **variables})
+    provider = provider_for(in_process, {"HOME": "/nonexistent", **variables})
     found = {
         each.check: each
         for each in await run_checks(
@@ -77,17 +77,17 @@ async def examined(
 async def test_a_users_key_passes_every_check(in_process: InProcessFake) -> None:
     key = (await in_process.new_key(await in_process.new_user("ada")))["api_key"]
 
-    outcomes, found = await examined(in_process, key)
+    outcomes, found = await run_all(in_process, key)
 
     assert outcomes == {}
-    assert found["key"].words.endswith("it is ada's")
+    assert found["key"].message.endswith("belongs to ada")
 
 
-async def test_an_unknown_key_fails_though_the_proxy_is_healthy(in_process: InProcessFake) -> None:
-    outcomes, found = await examined(in_process, "sk_live_" + "0" * 32)
+async def test_an_unknown_key_fails_on_a_healthy_proxy(in_process: InProcessFake) -> None:
+    outcomes, found = await run_all(in_process, "sk_live_" + "0" * 32)
 
     assert outcomes == {"key": "failed", "sandboxes": "not tried"}
-    assert "does not know the API key" in found["key"].words
+    assert "does not know the API key" in found["key"].message
 
 
 async def test_a_key_that_expires_soon_and_a_wrong_clock_give_warnings(
@@ -98,11 +98,11 @@ async def test_a_key_that_expires_soon_and_a_wrong_clock_give_warnings(
         "api_key"
     ]
 
-    outcomes, found = await examined(in_process, key, ahead=timedelta(minutes=5))
+    outcomes, found = await run_all(in_process, key, ahead=timedelta(minutes=5))
 
     assert outcomes == {"clock": "warned", "key": "warned"}
-    assert found["clock"].words == "the proxy's clock is 5 minutes ahead of this machine's"
-    assert "expires in 3 days" in found["key"].words
+    assert found["clock"].message == "the proxy's clock is 5 minutes ahead of this machine's"
+    assert "expires in 3 days" in found["key"].message
 
 
 async def test_a_full_quota_gives_a_warning_and_counts_paused_sandboxes(
@@ -115,11 +115,11 @@ async def test_a_full_quota_gives_a_warning_and_counts_paused_sandboxes(
     await sandboxes.pause("box-0", report=in_process.report)
     in_process.clock.advance(timedelta(days=2).total_seconds())
 
-    outcomes, found = await examined(in_process, key)
+    outcomes, found = await run_all(in_process, key)
 
     assert outcomes == {"sandboxes": "warned"}
-    assert found["sandboxes"].words.startswith("10 of 10")
-    assert "older than a day: box-" in found["sandboxes"].words
+    assert found["sandboxes"].message.startswith("10 of 10")
+    assert "older than a day: box-" in found["sandboxes"].message
 
 
 @dataclass
@@ -141,7 +141,7 @@ class ScriptedAdmin:
 async def test_a_second_login_with_the_admin_key_creates_another_working_key(
     in_process: InProcessFake, tmp_path: Path
 ) -> None:
-    provider = backend_for(in_process, {"HOME": str(tmp_path)})
+    provider = provider_for(in_process, {"HOME": str(tmp_path)})
     keys: set[str] = set()
     for _ in range(2):
         login = Login(provider, Console(as_json=True, name=""), ScriptedAdmin())
@@ -150,7 +150,7 @@ async def test_a_second_login_with_the_admin_key_creates_another_working_key(
 
     assert len(keys) == 2
     for key in keys:
-        assert (await examined(in_process, key))[0] == {}
+        assert (await run_all(in_process, key))[0] == {}
 
 
 def test_each_check_is_a_line_with_a_mark_and_its_outcome(home: Path) -> None:
@@ -214,7 +214,7 @@ def test_ctrl_c_ends_doctor_at_once(home: Path) -> None:
         )
         try:
             assert process.stderr is not None
-            assert "looking at the proxy" in process.stderr.readline()
+            assert "checking the proxy" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
             _, stderr = process.communicate(timeout=DEADLINE)
         finally:

@@ -18,7 +18,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 WITHOUT_A_ROW = {
     "… cannot be …: …": "has a row for each verb, such as `cannot be read`",
     "… in sandbox …": "the beginning of other messages",
-    "the proxy takes the key: it is …s": "the first half of a finding that passed",
+    "the proxy accepts the key; it belongs to …": "the first half of a finding that passed",
 }
 
 

@@ -9,7 +9,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sandbox_client.diagnostics import findings_content, is_well, run_checks, summary, told
+from sandbox_client.diagnostics import (
+    findings_as_dict,
+    format_findings,
+    has_no_failure,
+    run_checks,
+    summarize,
+)
 from sandbox_client.errors import format_verbs
 
 from .command import FAILED, OK, Command
@@ -35,9 +41,12 @@ async def _doctor(provider: ClientProvider, _: Namespace, console: Console) -> i
     with console.waiting("looking"):
         findings = await run_checks(provider, report=console.report)
     # Columns where a person reads them; a line for each where a program may.
-    shown = _listing(findings, console) if console.is_terminal else told(findings, console.spell)
-    console.result(shown, findings_content(findings, console.spell))
-    return OK if is_well(findings) else FAILED
+    if console.is_terminal:
+        shown: Group | str = _listing(findings, console)
+    else:
+        shown = format_findings(findings, console.spell)
+    console.result(shown, findings_as_dict(findings, console.spell))
+    return OK if has_no_failure(findings) else FAILED
 
 
 def _listing(findings: Sequence[Finding], console: Console) -> Group:
@@ -47,12 +56,12 @@ def _listing(findings: Sequence[Finding], console: Console) -> Group:
         row = Table.grid(padding=(0, 1))
         for width in (1, len("not tried"), len("configuration"), None):
             row.add_column(width=width, overflow="fold")  # a path is shown whole
-        row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, Text(each.words))
+        row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, Text(each.message))
         lines.append(row)
         if each.fix:
             fix = Text(f"Fix: {format_verbs(each.fix, console.spell)}", "bold")
             lines.append(Padding(fix, (0, 0, 0, 2)))  # of the whole width: it may be copied
-    return Group(*lines, Text(f"\n{summary(findings)}"))
+    return Group(*lines, Text(f"\n{summarize(findings)}"))
 
 
 COMMANDS: Final = (

@@ -1,10 +1,18 @@
-"""An examination of all that lies between this machine and the sandboxes.
+"""Check everything that a connection needs: configuration, network, proxy, API key, quota.
 
-It never fails to answer: whatever goes wrong is a finding. A check that cannot be made since
-another one failed says which.
+`checks` has one function for each check, `run` calls them in order, and `finding` formats their
+results. A check never raises: an error is a finding, and the checks that need a failed one are
+skipped.
 """
 
-from .finding import Finding, findings_content, is_well, summary, told
+from .finding import Finding, findings_as_dict, format_findings, has_no_failure, summarize
 from .run import run_checks
 
-__all__ = ["Finding", "findings_content", "is_well", "run_checks", "summary", "told"]
+__all__ = [
+    "Finding",
+    "findings_as_dict",
+    "format_findings",
+    "has_no_failure",
+    "run_checks",
+    "summarize",
+]

@@ -1,4 +1,4 @@
-"""What an examination found, as a line for a model, as an object, and in a sum."""
+"""The result of a check, and its formats: lines of text, a dictionary, and a summary."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ Outcome = Literal["passed", "warned", "failed", "not tried"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; `fix` says what to do, with verbs in braces."""
+    """The result of a check; `fix` says how to fix a problem, with verbs in braces.
+
+    API keys in the texts are masked.
+    """
 
     outcome: Outcome
-    words: str
+    message: str
     fix: str = ""
     check: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "words", mask_keys(self.words))
+        object.__setattr__(self, "message", mask_keys(self.message))
         object.__setattr__(self, "fix", mask_keys(self.fix))
 
 
-def is_well(findings: Sequence[Finding]) -> bool:
-    """Tell whether nothing failed; a warning is no failure."""
+def has_no_failure(findings: Sequence[Finding]) -> bool:
+    """Return False if a check failed; a warning is not a failure."""
     return all(each.outcome != "failed" for each in findings)
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """Return how it stands in one sentence."""
+def summarize(findings: Sequence[Finding]) -> str:
+    """Return one sentence with the number of failures or warnings."""
     failed = sum(each.outcome == "failed" for each in findings)
     warned = sum(each.outcome == "warned" for each in findings)
     if failed:
@@ -49,35 +52,43 @@ def summary(findings: Sequence[Finding]) -> str:
     return f"The connection works: all {len(findings)} checks passed."
 
 
-def told(findings: Sequence[Finding], spell: Callable[[Verb], str]) -> str:
-    """Return a line for each finding, and one below it for what to do."""
-    lines = [summary(findings)]
+def format_findings(findings: Sequence[Finding], format_verb: Callable[[Verb], str]) -> str:
+    """Return the summary, a line for each finding, and a line below it for its fix.
+
+    `format_verb` replaces the verbs in braces, with names of tools or with command lines.
+    """
+    lines = [summarize(findings)]
     for each in findings:
-        lines.append(f"{each.outcome}: {each.check}: {each.words}")
+        lines.append(f"{each.outcome}: {each.check}: {each.message}")
         if each.fix:
-            lines.append(f"  Fix: {format_verbs(each.fix, spell)}")
+            lines.append(f"  Fix: {format_verbs(each.fix, format_verb)}")
     return "\n".join(lines)
 
 
-def findings_content(
-    findings: Sequence[Finding], spell: Callable[[Verb], str]
+def findings_as_dict(
+    findings: Sequence[Finding], format_verb: Callable[[Verb], str]
 ) -> dict[str, object]:
-    """Return all findings as an object."""
-    return {"ok": is_well(findings), "checks": [_content(each, spell) for each in findings]}
-
-
-def _content(each: Finding, spell: Callable[[Verb], str]) -> dict[str, object]:
-    content: dict[str, object] = {
-        "check": each.check,
-        "outcome": each.outcome,
-        "words": each.words,
+    """Return all findings as an object for JSON."""
+    return {
+        "ok": has_no_failure(findings),
+        "checks": [_as_dict(each, format_verb) for each in findings],
     }
-    return {**content, "fix": format_verbs(each.fix, spell)} if each.fix else content
 
 
-def span(length: timedelta) -> str:
-    """Return a length of time in its largest fitting unit."""
-    seconds = length.total_seconds()
+def _as_dict(finding: Finding, format_verb: Callable[[Verb], str]) -> dict[str, object]:
+    content: dict[str, object] = {
+        "check": finding.check,
+        "outcome": finding.outcome,
+        "words": finding.message,
+    }
+    if finding.fix:
+        content["fix"] = format_verbs(finding.fix, format_verb)
+    return content
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return a duration in days, hours, minutes or seconds: the largest that fits."""
+    seconds = duration.total_seconds()
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -1,28 +1,34 @@
-"""One check after another, whatever each of them meets."""
+"""Run all checks in order and collect their findings."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from sandbox_client.errors import SandboxError, place_of_fault
 from sandbox_client.polling import Timing, periodic_progress
 
-from . import account, connectivity, machine
-from .context import DiagnosticContext
+from .checks import (
+    DiagnosticContext,
+    check_clock,
+    check_configuration,
+    check_encryption,
+    check_file_mode,
+    check_health,
+    check_key,
+    check_latency,
+    check_proxy,
+    check_quota,
+)
 from .finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from sandbox_client.polling import ProgressCallback
     from sandbox_client.provider import ClientProvider
-
-    from .context import Check
-
-_CHECKS: Final = (*machine.CHECKS, *connectivity.CHECKS, *account.CHECKS)
 
 
 async def run_checks(
@@ -32,42 +38,80 @@ async def run_checks(
     timing: Timing | None = None,
     now: Callable[[], datetime] | None = None,
 ) -> list[Finding]:
-    """Return what each check found, in their order."""
-    time = timing or Timing()
-    start, under_way = time.clock(), _CHECKS[0].name
+    """Run all checks and return their findings in order.
 
-    async def tell() -> None:
-        await report(time.clock() - start, None, f"looking at the {under_way}")
-
-    found: list[Finding] = []
-    async with AsyncExitStack() as closing, periodic_progress(tell):
-        patient = DiagnosticContext(provider, time, now or time.now, closing)
-        for check in _CHECKS:
-            under_way = check.name
-            lacking = _lacking(check, found)
-            if check.asks and not lacking:
-                await tell()
-            made = Finding("not tried", lacking) if lacking else await _made(check, patient)
-            found.append(replace(made, check=check.name))
-    return found
-
-
-def _lacking(check: Check, found: Sequence[Finding]) -> str:
-    """Return why the check cannot be made; empty where it can."""
-    needed = next((each for each in found if each.check == check.needs), None)
-    if needed is None or needed.outcome in {"passed", "warned"}:
-        return ""
-    return needed.words if needed.outcome == "not tried" else f"since '{check.needs}' failed"
+    `now` returns the time of this machine; it defaults to that of `timing`.
+    """
+    timing = timing or Timing()
+    async with AsyncExitStack() as exit_stack:
+        run = _Run(DiagnosticContext(provider, timing, now or timing.now, exit_stack), report)
+        async with periodic_progress(run.report_progress):
+            await run.check("configuration", check_configuration)
+            await run.check("file mode", check_file_mode)
+            await run.check("encryption", check_encryption, needs="configuration")
+            await run.check("proxy", check_proxy, needs="configuration", sends=True)
+            await run.check("health", check_health, needs="proxy")
+            await run.check("latency", check_latency, needs="health", sends=True)
+            await run.check("clock", check_clock, needs="latency")
+            await run.check("key", check_key, needs="proxy", sends=True)
+            await run.check("sandboxes", check_quota, needs="key", sends=True)
+    return list(run.findings.values())
 
 
-async def _made(check: Check, patient: DiagnosticContext) -> Finding:
+@dataclass
+class _Run:
+    """The findings so far by name of the check, and the check that is running."""
+
+    context: DiagnosticContext
+    report: ProgressCallback
+    findings: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    current: str = ""
+    start: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start = self.context.timing.clock()
+
+    async def check(
+        self,
+        name: str,
+        check: Callable[[DiagnosticContext], Awaitable[Finding]],
+        *,
+        needs: str = "",
+        sends: bool = False,
+    ) -> None:
+        """Run a check unless the one that it `needs` failed; report it if it `sends` requests."""
+        self.current = name
+        reason = self._skip_reason(needs)
+        if reason:
+            finding = Finding("not tried", reason)
+        else:
+            if sends:
+                await self.report_progress()
+            finding = await _finding_of(check(self.context))
+        self.findings[name] = replace(finding, check=name)
+
+    async def report_progress(self) -> None:
+        """Report the check that is running."""
+        elapsed = self.context.timing.clock() - self.start
+        await self.report(elapsed, None, f"checking the {self.current}")
+
+    def _skip_reason(self, needs: str) -> str:
+        """Return the reason to skip a check; empty if it can run."""
+        needed = self.findings.get(needs)
+        if needed is None or needed.outcome in {"passed", "warned"}:
+            return ""
+        return needed.message if needed.outcome == "not tried" else f"because '{needs}' failed"
+
+
+async def _finding_of(check: Awaitable[Finding]) -> Finding:
+    """Await a check; an error becomes a failed finding."""
     try:
-        return await check.make(patient)
+        return await check
     except SandboxError as error:
         return Finding("failed", error.message, error.advice)
-    except Exception as error:  # noqa: BLE001  # the boundary: a fault of ours is a finding too
+    except Exception as error:  # noqa: BLE001  # a bug in a check must not hide other findings
         return Finding(
             "failed",
             f"internal error in remote-sandbox: {place_of_fault(error)}",
-            "Report it to the project with the line above.",
+            "Report this line to the project.",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sandbox_client.diagnostics import findings_content, run_checks, told
+from sandbox_client.diagnostics import findings_as_dict, format_findings, run_checks
 
 from .speech import spell
 from .tool import Arguments, Result, Tool
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def _check(provider: ClientProvider, _: Arguments, report: ProgressCallback) -> Result:
     findings = await run_checks(provider, report=report)
     # Never an error: what failed is what was asked for.
-    return Result(told(findings, spell), findings_content(findings, spell))
+    return Result(format_findings(findings, spell), findings_as_dict(findings, spell))
 
 
 TOOLS: Final[tuple[Tool, ...]] = (
