@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client.errors import SandboxError
-from sandbox_client.mcp_server.speech import render_error
+from sandbox_client.mcp_server.tool import error_result
 
 from tests.client.file_stub import SandboxStub, file_reply
 from tests.client.stubs import RecordedProgress, client_over
@@ -24,7 +24,7 @@ async def call(sandbox: SandboxStub, name: str, **arguments: object) -> Result:
             checked = tool.check({"name": "box", **arguments})
             result = await tool.run(LentClient(client), checked, RecordedProgress())
         except SandboxError as error:
-            return render_error(error)
+            return error_result(error)
     assert_matches(tool.output_schema(), result.content)
     return result
 

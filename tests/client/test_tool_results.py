@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sandbox_client.errors import Verb
 from sandbox_client.masking import masked
-from sandbox_client.mcp_server.speech import spell
+from sandbox_client.mcp_server.tool import format_verb as spell
 
 from tests.client.statuses import (
     ALPHA_FAILED,

@@ -129,7 +129,7 @@ def test_the_instructions_name_existing_tools_only() -> None:
 def test_wait_for_previous_is_accepted_and_ignored(name: str) -> None:
     arguments = TOOLS_BY_NAME[name].check({"name": "box", "wait_for_previous": True})
 
-    assert "wait_for_previous" not in arguments.values
+    assert "wait_for_previous" not in arguments
 
 
 @pytest.mark.parametrize("arguments", [{"name": "box"}, {"": None}, {"random_string": 1, "a": []}])
@@ -137,7 +137,7 @@ def test_wait_for_previous_is_accepted_and_ignored(name: str) -> None:
 def test_a_tool_without_parameters_ignores_any_argument(
     name: str, arguments: dict[str, object]
 ) -> None:
-    assert TOOLS_BY_NAME[name].check(arguments).values == {}
+    assert TOOLS_BY_NAME[name].check(arguments) == {}
 
 
 @pytest.mark.parametrize("left_out", [None, ""])
@@ -149,15 +149,15 @@ def test_null_and_an_empty_string_omit_an_optional_argument(left_out: object) ->
         {"name": "box", "path": "/a", "content": "", "append": left_out}
     )
 
-    assert created.values == {"name": "box"}
-    assert written.values == {"name": "box", "path": "/a", "content": ""}
+    assert created == {"name": "box"}
+    assert written == {"name": "box", "path": "/a", "content": ""}
 
 
 @pytest.mark.parametrize("value", [8888, 8888.0, "8888"])
 def test_an_integer_may_be_a_float_or_a_string(value: float | str) -> None:
     arguments = TOOLS_BY_NAME["create_sandbox"].check({"name": "box", "port": value})
 
-    assert arguments.number("port") == 8888
+    assert arguments["port"] == 8888
 
 
 @pytest.mark.parametrize(("value", "expected"), [("true", True), ("false", False), (True, True)])
@@ -166,7 +166,7 @@ def test_a_boolean_may_be_a_string(value: object, expected: bool) -> None:
         {"name": "box", "path": "/a", "content": "", "append": value}
     )
 
-    assert arguments.flag("append") is expected
+    assert arguments["append"] is expected
 
 
 @pytest.mark.parametrize(

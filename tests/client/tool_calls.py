@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from sandbox_client.errors import SandboxError
 from sandbox_client.mcp_server.server import TOOLS
-from sandbox_client.mcp_server.speech import render_error
+from sandbox_client.mcp_server.tool import error_result
 
 from tests.client.stubs import RecordedProgress, RouteStub, client_over
 
@@ -75,7 +75,7 @@ async def call_tool(
         try:
             result = await tool.run(LentClient(client), tool.check(arguments), RecordedProgress())
         except SandboxError as error:
-            result = render_error(error)
+            result = error_result(error)
     assert not is_json(result.text)
     if not result.is_error:
         assert_matches(tool.output_schema(), result.content)

@@ -13,7 +13,7 @@ import anyio
 import jsonschema
 import pytest
 from sandbox_client.errors import FileRefused, NoSuchFile, NotText, Paused, SandboxError, WrongKind
-from sandbox_client.mcp_server import files as file_tools
+from sandbox_client.mcp_server.server import TOOLS
 
 from tests.integration.conftest import PROXY_KINDS
 from tests.integration.sandbox import BOX, ReadySandbox, ready_sandbox
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandbox_client.config import Config
     from sandbox_client.mcp_server.tool import Result
 
-TOOLS = {tool.name: tool for tool in file_tools.TOOLS}
+TOOLS_BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
 @dataclass
@@ -51,7 +51,7 @@ async def box(tmp_path: Path) -> AsyncGenerator[ReadySandbox]:
 
 
 async def call_tool(box: ReadySandbox, name: str, **arguments: object) -> Result:
-    tool = TOOLS[name]
+    tool = TOOLS_BY_NAME[name]
     checked = tool.check({"name": BOX, **arguments})
     result = await tool.run(SharedClient(box.client, {}), checked, box.in_process.report)
     assert not result.is_error

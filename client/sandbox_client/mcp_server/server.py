@@ -19,9 +19,8 @@ from sandbox_client.client_cache import ClientCache
 from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound, place_of_fault
 from sandbox_client.text import mask_keys
 
-from . import connection, files, prompts, resources, sandboxes, stdio
-from .speech import render_error
-from .tool import Result
+from . import files, prompts, resources, sandboxes, stdio
+from .tool import Result, error_result
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -44,10 +43,20 @@ INSTRUCTIONS: Final = (
 )
 
 TOOLS: Final[tuple[Tool, ...]] = (
-    *sandboxes.TOOLS,
-    *prompts.TOOLS,
-    *files.TOOLS,
-    *connection.TOOLS,
+    sandboxes.create_sandbox,
+    sandboxes.get_sandbox_status,
+    sandboxes.list_sandboxes,
+    sandboxes.delete_sandbox,
+    sandboxes.pause_sandbox,
+    sandboxes.resume_sandbox,
+    prompts.send_prompt_to_sandbox,
+    prompts.get_prompt_output,
+    prompts.cancel_prompt,
+    prompts.run_agent,
+    files.read_sandbox_file,
+    files.write_sandbox_file,
+    files.list_sandbox_files,
+    sandboxes.check_connection,
 )
 
 
@@ -128,7 +137,7 @@ async def _read(backend: ClientCache, uri: str) -> str:
         is_ours = isinstance(error, InvalidInput | SandboxNotFound)
         raise MCPError(
             code=types.INVALID_PARAMS if is_ours else types.INTERNAL_ERROR,
-            message=render_error(error).text,
+            message=error_result(error).text,
         ) from None
 
 
@@ -190,7 +199,7 @@ async def _run(
     try:
         return await tool.run(backend, tool.check(arguments), report)
     except SandboxError as error:
-        return render_error(error)
+        return error_result(error)
     except Exception as error:  # noqa: BLE001  # the boundary: a fault of ours must be an answer too
         where = place_of_fault(error)
         print(f"remote-sandbox: internal error: {where}", file=sys.stderr)
