@@ -36,7 +36,7 @@ async def reach(provider: ClientProvider, config: Config) -> None:
     health = accounts.read_health(await _ask(provider, config, accounts.health()))
     if not health.is_good:
         raise ProxyFailed(
-            f"The proxy is not well: /health says {health.words}",
+            f"The proxy is not well: /health says {health.description}",
             advice="Tell the proxy's administrator, and try again later.",
         )
 

@@ -175,7 +175,7 @@ def error_from_response(request: Request, reply: Reply) -> SandboxError:
     """Return the error for a response outside 2xx."""
     if 300 <= reply.status < 400:
         return _redirected(reply)
-    said = reply.words()
+    said = reply.message()
     rule = next(each for each in RULES if each.applies_to(request, reply.status, said))
     is_failure = rule.error is ProxyFailed
     return rule.error(
@@ -208,7 +208,7 @@ def _form_without_message(reply: Reply) -> str:
     try:
         reply.json()
     except InvalidResponse:
-        return reply.form()
+        return reply.describe_body()
     return "JSON that holds no message"
 
 

@@ -191,7 +191,7 @@ class Prompts:
         try:
             async with periodic_progress(follower.tell):
                 remote = await self._opened(name, None, follower, new_id=session)
-                await self._start(remote, Task(command, directory, is_own=True))
+                await self._start(remote, Task(command, directory, is_internal=True))
                 return await self._follow(remote, follower, _has_ended)
         finally:
             if remote is not None:
@@ -355,7 +355,7 @@ class Prompts:
         Its variables go with them: on a terminal, so that they are on no command line; with pipes,
         since the shell that reads a payload has to have its own.
         """
-        is_long = len(json.dumps(remote.execution(task).body)) > MAX_BODY
+        is_long = len(json.dumps(remote.execute_request(task).body)) > MAX_BODY
         exports = bool(task.env) and (remote.api == "terminal" or is_long or stdin is not None)
         if stdin is None and not exports and not is_long:
             return task

@@ -298,5 +298,5 @@ def _after_pause(not_done: str) -> str | None:
 
 
 def _row(sandbox: Sandbox, now: datetime) -> Row:
-    created = accounts.time_of(sandbox.created_at)
+    created = accounts.parse_time(sandbox.created_at)
     return Row(sandbox, state_of(sandbox), None if created is None else now - created)

@@ -41,9 +41,9 @@ class RuntimeStub:
                 return file_reply({"files": []})
             case "exec":
                 self.bodies.append(body)
-                is_own = str(body["command"]).startswith(("find", "cd", "rm"))
+                is_internal = str(body["command"]).startswith(("find", "cd", "rm"))
                 well = piped() if self.has_pipes else executed()
-                return (self.own or well) if is_own else self.answer
+                return (self.own or well) if is_internal else self.answer
             case "close":
                 self.closed.append(request.url.path.split("/")[-2])
                 return session_opened()

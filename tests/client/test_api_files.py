@@ -68,7 +68,7 @@ _paths = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size
 @given(_paths, st.integers(1, 255))
 def test_a_full_piece_is_under_100_kb_for_any_path(path: str, byte: int) -> None:
     whole = files.absolute(path)
-    piece = bytes([byte]) * files.room(whole)
+    piece = bytes([byte]) * files.piece_size(whole)
     request = files.write("box", whole, piece, append=True)
     sent = httpx.Request("POST", "http://proxy.test", json=request.body).content
     assert 50_000 < len(sent) < 100_000
@@ -112,24 +112,26 @@ def test_an_invalid_path_is_refused(path: str) -> None:
     ],
 )
 def test_each_error_type_has_its_class_and_advice(kind: str, error: type[SandboxError]) -> None:
-    with pytest.raises(error, match="The sandbox could not write /sandbox/f: disk on fire") as told:
+    with pytest.raises(
+        error, match="The sandbox could not write /sandbox/f: disk on fire"
+    ) as caught:
         files.read_content(fault(kind, "disk on fire"))
-    assert type(told.value) is error
-    assert told.value.advice
-    assert not told.value.retryable
+    assert type(caught.value) is error
+    assert caught.value.advice
+    assert not caught.value.retryable
 
 
 def test_a_retryable_error_is_marked() -> None:
-    with pytest.raises(FileRefused) as told:
+    with pytest.raises(FileRefused) as caught:
         files.read_listing(fault("io_error", retryable=True))
-    assert told.value.retryable
+    assert caught.value.retryable
 
 
 def test_an_error_is_one_line_without_the_key() -> None:
-    with pytest.raises(FileRefused) as told:
+    with pytest.raises(FileRefused) as caught:
         files.read_content(fault("io_error", f"a\n\x1b[2J{KEY}"))
-    assert KEY not in told.value.message
-    assert told.value.message.isprintable()
+    assert KEY not in caught.value.message
+    assert caught.value.message.isprintable()
 
 
 def test_an_error_without_details_has_its_message() -> None:
@@ -143,7 +145,7 @@ def test_a_short_write_is_an_error() -> None:
         files.read_written(reply({"file": "/f", "bytes_written": 2}), 3)
 
 
-def test_a_listing_has_names_sizes_and_whether_it_is_whole() -> None:
+def test_a_listing_has_names_and_sizes_and_shows_truncation() -> None:
     rows = [
         {"name": "a", "is_directory": True, "size": None},
         {"name": "b\ud800", "is_directory": False, "size": 7},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client.api import pipes
-from sandbox_client.api.pipes import SURELY_WHOLE, Piece
+from sandbox_client.api.pipes import MAX_UNCUT, PipeSnapshot
 from sandbox_client.api.runtime import (
     ENVIRONMENT,
     CommandStatus,
@@ -62,7 +62,7 @@ _REQUESTS: dict[str, tuple[Request, str, object]] = {
         ANSWER | {"command": f"{{ {RUN}{SCRIPT}; }} <{DIRECTORY}/in  # sort -u"},
     ),
     "execute an own command": (
-        pipes.execute("box", "s1", Task("mkdir x", is_own=True)),
+        pipes.execute("box", "s1", Task("mkdir x", is_internal=True)),
         f"POST {BASH}/exec",
         ANSWER | {"command": "mkdir x"},
     ),
@@ -102,9 +102,9 @@ def test_the_requests_of_the_pipe_api(kind: str) -> None:
 
 
 def test_both_streams_of_an_ended_command_are_read() -> None:
-    piece = pipes.read_executed(as_reply(piped("é\n", "oh\n", 3)))
+    snapshot = pipes.read_executed(as_reply(piped("é\n", "oh\n", 3)))
 
-    assert piece == Piece(
+    assert snapshot == PipeSnapshot(
         CommandStatus("completed", 3, "make"),
         (
             OutputChunk("é\n", 3, unit="bytes"),
@@ -129,33 +129,33 @@ def test_both_streams_of_an_ended_command_are_read() -> None:
     ],
     ids=["running", "pending", "by SIGTERM", "killed", "time limit", "own", "payload"],
 )
-def test_the_standing_of_a_command_is_read(response: httpx.Response, status: CommandStatus) -> None:
-    assert pipes.read_executed(as_reply(response)) == Piece(status)
+def test_the_status_of_a_command_is_read(response: httpx.Response, status: CommandStatus) -> None:
+    assert pipes.read_executed(as_reply(response)) == PipeSnapshot(status)
 
 
 def test_streams_and_offsets_may_be_null() -> None:
     nothing = piped(stdout=None, stderr=None, offset=None, stderr_offset=None)
 
-    assert pipes.read_executed(as_reply(nothing)).chunk == ()
+    assert pipes.read_executed(as_reply(nothing)).chunks == ()
     text = piped(stdout="é", offset=None)
-    assert pipes.read_executed(as_reply(text)).chunk == (OutputChunk("é", 2, unit="bytes"),)
+    assert pipes.read_executed(as_reply(text)).chunks == (OutputChunk("é", 2, unit="bytes"),)
 
 
 @pytest.mark.parametrize(
     "response",
-    [piped("x" * (SURELY_WHOLE + 1)), piped("head[…]tail", offset=60_000)],
+    [piped("x" * (MAX_UNCUT + 1)), piped("head[…]tail", offset=60_000)],
     ids=["long", "with a gap"],
 )
-def test_an_answer_that_may_be_cut_is_read_again_by_its_offset(response: httpx.Response) -> None:
-    assert pipes.read_executed(as_reply(response)) == Piece(RUNNING)
+def test_a_reply_that_may_be_truncated_is_read_again_by_offset(response: httpx.Response) -> None:
+    assert pipes.read_executed(as_reply(response)) == PipeSnapshot(RUNNING)
 
 
-def test_output_is_read_from_the_offsets_on() -> None:
+def test_output_is_read_from_the_offsets() -> None:
     reply = as_reply(piped_output("é", 12, stderr="x", stderr_end=6))
 
-    piece = pipes.read_output(reply, 10, 5)
+    snapshot = pipes.read_output(reply, 10, 5)
 
-    assert piece == Piece(
+    assert snapshot == PipeSnapshot(
         RUNNING,
         (OutputChunk("é", 12, unit="bytes"), OutputChunk("x", 6, is_error=True, unit="bytes")),
         (12, 6),
@@ -163,21 +163,21 @@ def test_output_is_read_from_the_offsets_on() -> None:
 
 
 @pytest.mark.parametrize(("text", "gone"), [("ab", 8), ("", 10)])
-def test_a_gap_before_the_text_is_told_as_gone(text: str, gone: int) -> None:
-    piece = pipes.read_output(as_reply(piped_output(text, 20)), 10, 0)
+def test_a_gap_before_the_text_is_reported_as_gone(text: str, gone: int) -> None:
+    snapshot = pipes.read_output(as_reply(piped_output(text, 20)), 10, 0)
 
-    assert piece.chunk == (OutputChunk(text, 20, gone, unit="bytes"),)
+    assert snapshot.chunks == (OutputChunk(text, 20, gone, unit="bytes"),)
 
 
-def test_replaced_bytes_are_no_gap() -> None:
-    # Two bytes that are no UTF-8 take six as replacement characters.
-    piece = pipes.read_output(as_reply(piped_output("\ufffd\ufffd", 12)), 10, 0)
+def test_replaced_bytes_are_not_a_gap() -> None:
+    # Two invalid bytes become two replacement characters of three bytes each.
+    snapshot = pipes.read_output(as_reply(piped_output("\ufffd\ufffd", 12)), 10, 0)
 
-    assert piece.chunk == (OutputChunk("\ufffd\ufffd", 12, unit="bytes"),)
+    assert snapshot.chunks == (OutputChunk("\ufffd\ufffd", 12, unit="bytes"),)
 
 
 @pytest.mark.parametrize("end", [0, 9, 10])
-def test_an_offset_that_does_not_advance_is_a_broken_reply(end: int) -> None:
+def test_an_offset_that_does_not_advance_is_an_invalid_response(end: int) -> None:
     with pytest.raises(
         InvalidResponse, match="as offset, where the contract says the position after"
     ):
@@ -187,25 +187,25 @@ def test_an_offset_that_does_not_advance_is_a_broken_reply(end: int) -> None:
 def test_a_session_that_has_run_nothing_is_empty() -> None:
     nothing = as_reply(piped_output(status=""))
 
-    assert pipes.read_output(nothing, 0, 0) == Piece(CommandStatus("empty"))
+    assert pipes.read_output(nothing, 0, 0) == PipeSnapshot(CommandStatus("empty"))
 
 
-def test_an_offset_behind_the_end_brings_the_end() -> None:
+def test_an_offset_past_the_end_returns_the_end() -> None:
     reply = as_reply(piped_output(end=7, stderr_end=9, status="completed", exit_code=2))
-    after_all = pipes.AFTER_ALL
+    past_the_end = pipes.PAST_THE_END
 
-    piece = pipes.read_output(reply, after_all, after_all)
+    snapshot = pipes.read_output(reply, past_the_end, past_the_end)
 
-    assert piece == Piece(CommandStatus("completed", 2, "make"), ends=(7, 9))
+    assert snapshot == PipeSnapshot(CommandStatus("completed", 2, "make"), ends=(7, 9))
 
 
 @some_examples
 @given(data=st.binary(max_size=30), cuts=st.lists(st.integers(0, 30), max_size=3))
-def test_the_offsets_of_pieces_never_lose_a_byte(data: bytes, cuts: list[int]) -> None:
+def test_no_byte_is_lost_between_offsets(data: bytes, cuts: list[int]) -> None:
     text, offset, gone = "", 0, 0
     for cut in [*sorted(min(cut, len(data)) for cut in cuts), len(data)]:
         sent = piped_output(data[offset:cut].decode(errors="replace"), cut)
-        for chunk in pipes.read_output(as_reply(sent), offset, 0).chunk:
+        for chunk in pipes.read_output(as_reply(sent), offset, 0).chunks:
             text, offset, gone = text + chunk.text, chunk.end, gone + (chunk.gone or 0)
 
     assert (offset, gone) == (len(data), 0)
@@ -224,14 +224,14 @@ def test_the_offsets_of_pieces_never_lose_a_byte(data: bytes, cuts: list[int]) -
     ],
     ids=str,
 )
-def test_an_answer_with_a_wrong_field_names_the_field(data: object, words: str) -> None:
+def test_the_error_for_a_wrong_field_names_the_field(data: object, words: str) -> None:
     reply = as_reply(httpx.Response(200, json={"success": True, "data": data}))
 
     with pytest.raises(InvalidResponse, match=words):
         pipes.read_executed(reply)
 
 
-def test_an_answer_without_success_is_a_failure_with_its_message() -> None:
+def test_a_reply_without_success_raises_its_message() -> None:
     refused = httpx.Response(200, json={"success": False, "message": "no room"})
 
     for read in (pipes.read_executed, read_done):
@@ -240,7 +240,7 @@ def test_an_answer_without_success_is_a_failure_with_its_message() -> None:
 
 
 @pytest.mark.parametrize("is_wrapped", [False, True])
-def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
+def test_open_sessions_are_read(is_wrapped: bool) -> None:
     rows: list[dict[str, object]] = [
         {"session_id": "s1", "status": "ready", "current_command": None},
         {
@@ -261,6 +261,6 @@ def test_sessions_are_read_but_for_the_closed_ones(is_wrapped: bool) -> None:
     ]
 
 
-def test_a_list_of_sessions_is_one() -> None:
+def test_a_list_of_sessions_has_to_be_an_array() -> None:
     with pytest.raises(InvalidResponse, match="a list of sessions"):
         pipes.read_sessions(as_reply(session_opened()))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from sandbox_client.api import pipes, sandboxes, shell
 from sandbox_client.api.message import Reply
-from sandbox_client.api.pipes import Piece
+from sandbox_client.api.pipes import PipeSnapshot
 from sandbox_client.api.runtime import SessionRow
 from sandbox_client.api.sandboxes import Sandbox
 from sandbox_client.api.shell import Snapshot
@@ -50,7 +50,7 @@ def test_a_status_is_read_with_all_its_fields(row: StatusRow) -> None:
     assert (sandbox.name, sandbox.created_at) == ("box", CREATED_AT)
 
 
-def test_a_list_is_read_in_the_proxys_order_and_without_replicas() -> None:
+def test_a_list_keeps_the_order_of_the_proxy_and_has_no_replicas() -> None:
     rows = [ALPHA_READY.listed("new"), ALPHA_NEW.listed("old")]
 
     listed = sandboxes.read_listing(json_reply({"count": 2, "sandboxes": rows}))
@@ -78,7 +78,7 @@ def test_the_image_of_a_new_sandbox_is_read_if_present(value: object, image: str
     assert sandboxes.read_created(json_reply(value, 201)) == image
 
 
-def test_a_success_without_a_value_is_read() -> None:
+def test_a_reply_with_success_is_accepted() -> None:
     sandboxes.read_done(as_reply(succeeded("Sandbox 'box' paused successfully", replicas=0)))
 
 
@@ -101,9 +101,7 @@ def test_a_reply_without_success_is_refused(value: object) -> None:
     ],
     ids=["HTML", "HTML without its type", "empty", "bytes", "array", "string", "null"],
 )
-def test_a_reply_that_is_no_object_is_described_by_its_form(
-    response: httpx.Response, words: str
-) -> None:
+def test_a_body_that_is_not_an_object_is_described(response: httpx.Response, words: str) -> None:
     with pytest.raises(InvalidResponse, match=words) as caught:
         sandboxes.read_sandbox(as_reply(response))
 
@@ -111,7 +109,7 @@ def test_a_reply_that_is_no_object_is_described_by_its_form(
 
 
 @pytest.mark.parametrize("reader", _READERS)
-def test_every_reader_refuses_an_array(reader: str) -> None:
+def test_every_reader_rejects_an_array(reader: str) -> None:
     with pytest.raises(InvalidResponse, match="an array"):
         _READERS[reader](json_reply([]))
 
@@ -137,7 +135,7 @@ def _without(field: str) -> dict[str, object]:
         (ALPHA_READY.body() | {"createdAt": 0}, "createdAt"),
     ],
 )
-def test_a_sandbox_with_a_wrong_field_names_the_field(body: dict[str, object], field: str) -> None:
+def test_the_error_for_a_wrong_field_names_the_field(body: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidResponse, match=f" as {field}, where the contract says "):
         sandboxes.read_sandbox(json_reply(body))
 
@@ -154,12 +152,12 @@ def test_a_sandbox_with_a_wrong_field_names_the_field(body: dict[str, object], f
     ],
 )
 def test_the_proxys_message_comes_before_its_reason_phrase(value: object, words: str) -> None:
-    assert words in json_reply(value, 409).words()
+    assert words in json_reply(value, 409).message()
 
 
 @pytest.mark.parametrize("value", [{}, [], "x", 1, None, {"message": None}, {"error": {}}])
-def test_a_reply_without_a_message_has_no_words(value: object) -> None:
-    assert json_reply(value, 400).words() == ""
+def test_a_reply_without_a_message_has_an_empty_message(value: object) -> None:
+    assert json_reply(value, 400).message() == ""
 
 
 @many_examples
@@ -174,7 +172,7 @@ def test_the_proxys_text_becomes_one_short_printable_line_without_the_key(text: 
     assert line == line.strip()
 
 
-def test_the_secret_is_hidden_in_upper_and_lower_case() -> None:
+def test_the_key_is_masked_in_upper_and_lower_case() -> None:
     reply = as_reply(error_reply(400, ""), secret="Admin-Key")  # not in the form of a user's key
 
     assert reply.clean("no such host: admin-key.test") == "no such host: [key].test"
@@ -185,7 +183,7 @@ def test_the_repr_of_a_reply_hides_the_key() -> None:
 
 
 def _texts_of(value: object) -> list[str]:
-    """The texts of a value that are shown, a command's own output left out."""
+    """Return the texts of a value that are shown, without the output of commands."""
     if isinstance(value, list):
         return [text for row in value for text in _texts_of(row)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # a list of anything
     if isinstance(value, Sandbox):
@@ -197,7 +195,7 @@ def _texts_of(value: object) -> list[str]:
 
 @many_examples
 @given(body=malformed_bodies)
-def test_any_body_is_a_value_or_a_sandbox_error_to_every_reader(body: bytes) -> None:
+def test_every_reader_returns_a_value_or_raises_a_sandbox_error(body: bytes) -> None:
     for read in _READERS.values():
         try:
             value = read(Reply(200, body, secret=KEY))
@@ -207,8 +205,8 @@ def test_any_body_is_a_value_or_a_sandbox_error_to_every_reader(body: bytes) -> 
         for text in _texts_of(value):
             assert text.isprintable()
             assert KEY not in text
-        # An output can be printed and sent.
+        # Output may have several lines, but has to be valid Unicode.
         if isinstance(value, Snapshot):
             value.output.encode()
-        if isinstance(value, Piece):
-            "".join(chunk.text for chunk in value.chunk).encode()
+        if isinstance(value, PipeSnapshot):
+            "".join(chunk.text for chunk in value.chunks).encode()

@@ -123,7 +123,7 @@ _MIDDLE = _LETTERS + string.digits + "-"
 @example(name="a" * 64)
 @example(name="a\n")
 def test_a_new_name_is_accepted_if_and_only_if_it_follows_the_rule(name: str) -> None:
-    # The rule of the wire contract in other words than the client's.
+    # The rule of the wire contract, written in another way than in the client.
     by_rule = (
         1 <= len(name) <= 63
         and set(name) <= set(_MIDDLE)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from sandbox_client.api import pipes, shell
-from sandbox_client.api.runtime import Payload, Task, check_task, read_done, remark, without_payload
+from sandbox_client.api.runtime import (
+    Payload,
+    Task,
+    as_comment,
+    check_task,
+    command_in_comment,
+    read_done,
+)
 from sandbox_client.errors import InvalidInput, InvalidResponse
 
 from tests.client.secrecy import is_one_printable_line
@@ -41,7 +48,7 @@ if TYPE_CHECKING:
     ],
     ids=str,
 )
-def test_a_task_that_no_shell_can_run_is_refused(task: Task, words: str) -> None:
+def test_an_invalid_task_is_refused(task: Task, words: str) -> None:
     with pytest.raises(InvalidInput, match=words) as caught:
         check_task(task)
 
@@ -49,7 +56,7 @@ def test_a_task_that_no_shell_can_run_is_refused(task: Task, words: str) -> None
     assert caught.value.advice
 
 
-def test_a_task_with_all_its_parts_is_accepted() -> None:
+def test_a_task_with_all_fields_is_accepted() -> None:
     check_task(Task("a\nb", "/x", {"_a1": "any\n'text'"}, 0.5))
 
 
@@ -69,7 +76,7 @@ _IN_SESSION: dict[str, Callable[[str], Request]] = {
 
 
 @pytest.mark.parametrize("ask", _IN_SESSION.values(), ids=_IN_SESSION)
-def test_every_request_checks_its_session(ask: Callable[[str], Request]) -> None:
+def test_every_request_checks_the_session_id(ask: Callable[[str], Request]) -> None:
     for session in ("", " ", "a/b", "../x", "x" * 65, "é", "a\n", "-x", ".x", KEY):
         with pytest.raises(InvalidInput, match="cannot be a session") as caught:
             ask(session)
@@ -81,14 +88,16 @@ def test_every_request_checks_its_session(ask: Callable[[str], Request]) -> None
     ("command", "shown"),
     [("a\n\tb", "a b"), ("make  # all", "make # all"), ("x" * 200, "x" * 119 + "…")],
 )
-def test_the_remark_of_a_payload_is_the_beginning_of_its_command(command: str, shown: str) -> None:
+def test_the_comment_of_a_payload_is_the_beginning_of_the_command(command: str, shown: str) -> None:
     payload = Payload('"$HOME"/.remote-sandbox-0123abcd')
 
-    assert without_payload(f"eval {payload.script}{remark(command)}") == shown
-    assert without_payload(f"ls{remark(command)}") == f"ls{remark(command)}", "no payload's line"
+    assert command_in_comment(f"eval {payload.script}{as_comment(command)}") == shown
+    assert command_in_comment(f"ls{as_comment(command)}") == f"ls{as_comment(command)}", (
+        "no payload's line"
+    )
 
 
-# Each task, with the payload's file `in` as its input where it has one, and its output.
+# Each task and the output that it prints; the input, if any, is the payload's file `in`.
 _TASKS: dict[str, tuple[Task, str]] = {
     "no input": (Task("cat; echo $PAGER $?"), "cat 0\n"),
     "two lines": (Task("echo 'a\nb'\necho c # d"), "a\nb\nc\n"),
@@ -150,7 +159,7 @@ def _as_environment(value: object) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("api", ["terminal", "pipe"])
-def test_a_command_whose_payload_is_gone_fails(api: str, tmp_path: Path) -> None:
+def test_a_command_without_its_payload_fails(api: str, tmp_path: Path) -> None:
     execute = shell.execute if api == "terminal" else pipes.execute
     payload = Payload('"$HOME"/.remote-sandbox-0123abcd', has_input=True)
     body = execute("box", "s1", Task("pwd", payload=payload)).body
@@ -177,7 +186,7 @@ def test_a_command_whose_payload_is_gone_fails(api: str, tmp_path: Path) -> None
         (httpx.Response(200, json={"success": 1}), "a number as success"),
     ],
 )
-def test_what_does_not_say_that_it_was_done_is_a_broken_reply(
+def test_a_reply_that_does_not_report_success_is_invalid(
     response: httpx.Response, words: str
 ) -> None:
     read_done(as_reply(succeeded()))

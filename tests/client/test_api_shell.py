@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client.api import shell
 from sandbox_client.api.message import Reply
-from sandbox_client.api.runtime import CommandStatus, Payload, SessionRow, Task, quote, unquoted
-from sandbox_client.api.shell import LATE, Snapshot
+from sandbox_client.api.runtime import CommandStatus, Payload, SessionRow, Task, quote, unquote
+from sandbox_client.api.shell import TIME_LIMIT_CODE, Snapshot
 from sandbox_client.errors import InvalidResponse, ProxyFailed
 
 from tests.client.strategies import some_examples
@@ -57,30 +57,32 @@ LINES = {
         Task("sort", payload=Payload(DIRECTORY, is_long=True)),
         f"{START}{{ {ALONE}{quote(f'eval {SCRIPT}')}; }} </dev/null  # sort",
     ),
-    "own": (Task("mkdir -p x", is_own=True), "mkdir -p x"),
+    "own": (Task("mkdir -p x", is_internal=True), "mkdir -p x"),
 }
 
 
 @pytest.mark.parametrize("kind", LINES)
-def test_the_line_of_a_task_shows_the_persons_command_again(kind: str) -> None:
+def test_the_users_command_is_read_from_the_command_line(kind: str) -> None:
     task, line = LINES[kind]
     mark = "run-1" if line.startswith(MARK) else ""
 
     body = shell.execute("box", "s1", task, mark=mark).body
 
     assert body == {"id": "s1", "command": line, "timeout": 0.05, "truncate": False}
-    seen = shell.read_view(as_reply(view_of(command=line)), mark)
-    assert seen.status.command == task.command
+    snapshot = shell.read_view(as_reply(view_of(command=line)), mark)
+    assert snapshot.status.command == task.command
 
 
-def test_only_the_code_of_a_line_with_a_time_limit_tells_that_it_is_over() -> None:
+def test_the_time_limit_code_counts_only_for_a_command_with_a_time_limit() -> None:
     for limit, status in (
         (9.0, CommandStatus("timed_out", None, "x")),
-        (None, CommandStatus("completed", LATE, "x")),
+        (None, CommandStatus("completed", TIME_LIMIT_CODE, "x")),
     ):
         line = (shell.execute("box", "s1", Task("x", time_limit=limit)).body or {})["command"]
-        seen = shell.read_view(as_reply(view_of("", "completed", LATE, command=str(line))))
-        assert seen.status == status
+        snapshot = shell.read_view(
+            as_reply(view_of("", "completed", TIME_LIMIT_CODE, command=str(line)))
+        )
+        assert snapshot.status == status
 
 
 @some_examples
@@ -89,17 +91,17 @@ def test_only_the_code_of_a_line_with_a_time_limit_tells_that_it_is_over() -> No
 @example(command="timeout -k 5 3 bash -c 'a b'")
 @example(command="-n x")
 @example(command="it's !x\n\t\\é\x1b")
-def test_any_command_is_shown_as_it_was_given(command: str) -> None:
+def test_every_command_is_read_back_unchanged(command: str) -> None:
     for limit, mark in ((None, ""), (30.0, ""), (None, "run-1")):
         if command.strip():
             task = Task(command, time_limit=limit)
             body = shell.execute("box", "s1", task, mark=mark).body
             assert body is not None
-            seen = shell.read_executed(as_reply(executed(command=body["command"])))
-            assert seen.status.command == command
+            snapshot = shell.read_executed(as_reply(executed(command=body["command"])))
+            assert snapshot.status.command == command
 
 
-def test_a_command_in_a_directory_needs_the_directory() -> None:
+def test_the_directory_of_a_command_has_to_exist() -> None:
     body = shell.execute("box", "s1", Task("ls", "/x")).body
 
     assert body is not None
@@ -126,16 +128,16 @@ def test_the_requests_about_a_session(
 @some_examples
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="\0")))
 @example(text="\\'!\n\\101")
-def test_a_quoted_text_is_read_again(text: str) -> None:
-    assert unquoted(quote(text)) == text
+def test_unquote_reverses_quote(text: str) -> None:
+    assert unquote(quote(text)) == text
 
 
-def test_a_broken_word_is_shown_as_it_is() -> None:
-    assert unquoted("it's") == "it's"
+def test_a_word_that_cannot_be_parsed_is_returned_unchanged() -> None:
+    assert unquote("it's") == "it's"
 
 
 @pytest.mark.parametrize(
-    ("response", "seen"),
+    ("response", "snapshot"),
     [
         (executed("hi\n"), Snapshot(CommandStatus("completed", 0, "x"), "hi\n")),
         (executed("no such file", 2), Snapshot(CommandStatus("completed", 2, "x"), "no such file")),
@@ -150,8 +152,8 @@ def test_a_broken_word_is_shown_as_it_is() -> None:
     ],
     ids=["done", "failed", "running", "silent", "killed", "terminated", "unknown"],
 )
-def test_the_state_of_a_command_is_read(response: httpx.Response, seen: Snapshot) -> None:
-    assert shell.read_executed(as_reply(response)) == seen
+def test_the_state_of_a_command_is_read(response: httpx.Response, snapshot: Snapshot) -> None:
+    assert shell.read_executed(as_reply(response)) == snapshot
 
 
 def test_only_lone_surrogates_of_an_output_are_replaced() -> None:
@@ -160,7 +162,7 @@ def test_only_lone_surrogates_of_an_output_are_replaced() -> None:
     assert shell.read_executed(Reply(200, body)).output == "\x1b[1m?\n"
 
 
-def test_a_reply_without_success_is_a_failure_with_its_message() -> None:
+def test_a_reply_without_success_raises_its_message() -> None:
     with pytest.raises(ProxyFailed, match="no shell left"):
         shell.read_executed(json_reply({"success": False, "message": "no shell left"}))
 
@@ -175,24 +177,28 @@ def test_a_reply_without_success_is_a_failure_with_its_message() -> None:
     ],
     ids=["running", "third of a session", "killed", "nothing has run"],
 )
-def test_a_session_is_read_by_its_last_command(
+def test_a_session_has_the_status_of_its_last_command(
     response: httpx.Response, state: State, output: str, code: int | None
 ) -> None:
-    seen = shell.read_view(as_reply(response))
+    snapshot = shell.read_view(as_reply(response))
 
-    assert (seen.status.state, seen.output, seen.status.exit_code) == (state, output, code)
-    assert seen.status.command == ("" if state == "empty" else "make")
+    assert (snapshot.status.state, snapshot.output, snapshot.status.exit_code) == (
+        state,
+        output,
+        code,
+    )
+    assert snapshot.status.command == ("" if state == "empty" else "make")
 
 
-def test_a_marked_command_is_found_and_shown_without_its_mark() -> None:
+def test_a_command_is_found_by_its_mark_and_shown_without_it() -> None:
     ours = view_of("a\n", "completed", 3, command=": run-1; make", before=2)
 
-    seen = shell.read_view(as_reply(ours), "run-1")
+    snapshot = shell.read_view(as_reply(ours), "run-1")
 
-    assert seen == Snapshot(CommandStatus("completed", 3, "make"), "a\n", ": run-1; make")
+    assert snapshot == Snapshot(CommandStatus("completed", 3, "make"), "a\n", ": run-1; make")
 
 
-def test_a_command_with_another_mark_is_not_ours() -> None:
+def test_a_command_with_another_mark_is_ignored() -> None:
     others = view_of("b\n", "completed", 0, command=": run-2; make", before=2)
 
     assert shell.read_view(as_reply(others), "run-1") == Snapshot(CommandStatus("empty"))
@@ -205,9 +211,9 @@ def test_the_exit_code_is_unknown_after_a_later_command() -> None:
     ]
     data = {"status": "running", "console": console, "command": "other", "exit_code": None}
 
-    seen = shell.read_view(json_reply({"success": True, "data": data}), "run-1")
+    snapshot = shell.read_view(json_reply({"success": True, "data": data}), "run-1")
 
-    assert seen == Snapshot(CommandStatus("completed", None, "make"), "ours\n", ": run-1; make")
+    assert snapshot == Snapshot(CommandStatus("completed", None, "make"), "ours\n", ": run-1; make")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +227,7 @@ def test_the_exit_code_is_unknown_after_a_later_command() -> None:
         ({"data": {"status": "completed", "exit_code": True}}, "a boolean as exit_code"),
     ],
 )
-def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) -> None:
+def test_the_error_for_a_wrong_field_names_the_field(value: object, words: str) -> None:
     with pytest.raises(InvalidResponse, match=words):
         shell.read_executed(json_reply(value))
 
@@ -235,7 +241,7 @@ def test_a_result_with_a_wrong_field_names_the_field(value: object, words: str) 
         ({"status": "running", "console": [{"output": 1}]}, "a number as data.console"),
     ],
 )
-def test_a_view_with_a_wrong_field_names_the_field(data: object, words: str) -> None:
+def test_the_error_for_a_wrong_field_of_a_view_names_the_field(data: object, words: str) -> None:
     with pytest.raises(InvalidResponse, match=words):
         shell.read_view(json_reply({"success": True, "data": data}))
 

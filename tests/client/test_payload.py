@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sandbox_client.execution.payload import Read
     from sandbox_client.prompts import CommandResult
 
-PIECE = files.room(f"{HOME}/.remote-sandbox-01234567/run.00000000")
+PIECE = files.piece_size(f"{HOME}/.remote-sandbox-01234567/run.00000000")
 
 # What a client left there that was killed a day ago.
 SWEEP = 'find "$HOME"/.remote-sandbox-* -maxdepth 0 -mmin +1440 -exec rm -rf {} + 2>/dev/null'

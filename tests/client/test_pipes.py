@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client.api.pipes import AFTER_ALL
+from sandbox_client.api.pipes import PAST_THE_END
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import (
     CommandStateUnknown,
@@ -354,7 +354,7 @@ async def test_cancel_sends_one_signal_after_another(clock: FakeClock) -> None:
     assert (prompt.status.state, prompt.status.exit_code) == ("killed", 143)
     assert prompt.output.text == "bye\n"
     offsets = [body["offset"] for body in routes.sent(PIPE_OUTPUT)]
-    assert offsets == [AFTER_ALL] * 16 + [0], "the output is read once, at the end"
+    assert offsets == [PAST_THE_END] * 16 + [0], "the output is read once, at the end"
 
 
 async def hang(_: httpx.Request) -> httpx.Response:

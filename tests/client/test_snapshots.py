@@ -16,10 +16,10 @@ LIMIT = 80  # characters that the runtime below keeps
 @pytest.fixture(autouse=True)
 def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "RUNTIME_KEEPS", LIMIT)
-    monkeypatch.setattr(shell, "KNOWN_AGAIN", 8)
+    monkeypatch.setattr(shell, "MAX_OVERLAP", 8)
 
 
-def kept_of(output: str) -> str:
+def parse_kept(output: str) -> str:
     """Return an output as a runtime returns it that keeps two halves of `LIMIT`."""
     if len(output) <= LIMIT:
         return output
@@ -42,7 +42,7 @@ def test_every_character_is_heard_or_counted_as_gone(sizes: list[int], period: s
 
     for size in sizes:
         printed += (period * 100)[:size]
-        known += heard(reader, kept_of(printed))
+        known += heard(reader, parse_kept(printed))
         assert all(b in ("~", a) for a, b in zip(printed, known, strict=True))
         assert reader.position == len(printed)
 
@@ -55,7 +55,7 @@ def test_every_character_is_heard_or_counted_as_gone(sizes: list[int], period: s
 def test_a_reader_begins_at_its_position(size: int, position: int) -> None:
     printed = ("0123456789" * 20)[:size]
 
-    known = heard(SnapshotReader(position), kept_of(printed))
+    known = heard(SnapshotReader(position), parse_kept(printed))
 
     assert len(known) == max(size - position, 0)
     assert all(b in ("~", a) for a, b in zip(printed[position:], known, strict=True))
@@ -82,7 +82,7 @@ def test_a_middle_that_cannot_be_found_again_is_told_as_gone_once() -> None:
 def test_a_marker_elsewhere_than_in_the_middle_belongs_to_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shell, "_MARKER_ROOM", 8)
+    monkeypatch.setattr(shell, "_MARKER_SPAN", 8)
     printed = "x" * LIMIT + "\n[... 5 characters left out ...]\n" + "y" * 10
 
-    assert shell.kept_of(printed).text == printed
+    assert shell.parse_kept(printed).text == printed

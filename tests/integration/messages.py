@@ -22,7 +22,7 @@ LAUNCHER = (ROOT / "client" / "launch").read_text()
 # Functions that take a message as their first argument; the client's errors are found by class.
 CLIENT_CALLS = {"config_error", "_told"}
 # Functions that return a part of a message.
-CLIENT_PARTS = {"template_problem", "form"}
+CLIENT_PARTS = {"template_problem", "describe_body"}
 FAKE_PROXY_CALLS = {
     "ArgumentTypeError",
     "DataUnusable",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox_client.api import pipes
 from sandbox_client.api.runtime import Task
-from sandbox_client.api.shell import LATE, execute
+from sandbox_client.api.shell import TIME_LIMIT_CODE, execute
 
 from tests.integration.programs import DEADLINE, clean_environment
 from tests.integration.pseudo_terminal import open_pseudo_terminal
@@ -103,7 +103,7 @@ def test_a_command_on_a_terminal_has_a_bash_of_its_own(
 def test_a_time_limit_on_a_terminal_has_a_code_of_its_own(
     command: str, shell: str, tmp_path: Path
 ) -> None:
-    assert on_terminal(shell, command, tmp_path, limit=0.05) == ("", LATE)
+    assert on_terminal(shell, command, tmp_path, limit=0.05) == ("", TIME_LIMIT_CODE)
 
 
 @pytest.mark.parametrize(

@@ -438,8 +438,8 @@ async def test_any_client_sees_that_a_time_limit_on_a_terminal_killed_a_command(
     ada_on_a_terminal: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    line = shell.LIMITED.replace(f"sleep {shell.KILL_AFTER}", "sleep 0.2")
-    monkeypatch.setattr(shell, "LIMITED", line)
+    line = shell.TIME_LIMITED.replace(f"sleep {shell.SIGKILL_DELAY}", "sleep 0.2")
+    monkeypatch.setattr(shell, "TIME_LIMITED", line)
     listener = OutputListener(in_process.report)
 
     prompt = await ada_on_a_terminal.prompts.send(

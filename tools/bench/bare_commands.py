@@ -43,10 +43,10 @@ async def _run_with_pipes(http: httpx.AsyncClient, name: str, session: str, task
     await _send(http, pipes.open_session(name, session))
     seen = await _send(http, pipes.execute(name, session, task))
     size = len(seen["stdout"])
-    if size <= pipes.SURELY_WHOLE and seen["status"] != "running":
+    if size <= pipes.MAX_UNCUT and seen["status"] != "running":
         return size
     offset, stderr_offset = seen["offset"], seen["stderr_offset"]
-    if size > pipes.SURELY_WHOLE:  # cut, and read again
+    if size > pipes.MAX_UNCUT:  # cut, and read again
         size = offset = stderr_offset = 0
     wait = LONGEST_POLL
     while True:

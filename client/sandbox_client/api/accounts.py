@@ -1,4 +1,4 @@
-"""The proxy's routes about itself, its users and their keys: requests out, replies in, no I/O."""
+"""Requests and replies of the proxy's health, user and key routes, without I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from sandbox_client.text import KEY_PREFIX
 
-from .message import Request, as_object, member, optional, path_of, unlike
+from .message import Request, as_object, member, mismatch, optional, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 ACCOUNT_MAY_BE_MADE = (
     "The proxy may have done it all the same. Log in again: an existing user is used, and a key"
-    " whose response was lost cannot be used by anybody."
+    " in a lost response stays unused."
 )
 
 
 @dataclass(frozen=True)
 class Health:
-    """What /health says; `time` is the proxy's, where it tells one that can be read."""
+    """The reply to /health; `time` is the proxy's clock, None if missing or malformed."""
 
     status: str
     database: str
@@ -36,14 +36,14 @@ class Health:
         return self.status == "ok" and self.database == "connected"
 
     @property
-    def words(self) -> str:
-        """Return it as a person reads it."""
-        return f"status {self.status!r}, database {self.database or 'not told'!r}"
+    def description(self) -> str:
+        """The status of the proxy and its database in one line."""
+        return f"status {self.status!r}, database {self.database or 'not reported'!r}"
 
 
 @dataclass(frozen=True)
 class User:
-    """A user as an administrator sees one."""
+    """A user of the proxy, as the administrator's routes return it."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ class User:
 
 @dataclass(frozen=True)
 class Key:
-    """A key as the proxy lists it, without its secret part."""
+    """An API key as the proxy lists it, without the secret part."""
 
     prefix: str
     is_active: bool
@@ -60,27 +60,27 @@ class Key:
 
 
 def health() -> Request:
-    """Ask whether the proxy and its database work."""
+    """Return a request for the state of the proxy and its database."""
     return Request.to_read("health", path_of("health"))
 
 
 def me() -> Request:
-    """Ask whose key it is."""
+    """Return a request for the user of the API key."""
     return Request.to_read("me", path_of("api", "me"))
 
 
 def keys() -> Request:
-    """Ask for the keys of the key's user."""
+    """Return a request for all API keys of the user."""
     return Request.to_read("me", path_of("api", "me", "apikeys"))
 
 
 def users() -> Request:
-    """Ask for all users, as an administrator."""
+    """Return an administrator's request for all users."""
     return Request.to_read("users", path_of("api", "admin", "users"))
 
 
 def make_user(name: str) -> Request:
-    """Ask for a new user, as an administrator."""
+    """Return an administrator's request to create a user."""
     path = path_of("api", "admin", "users")
     return Request.to_change(
         "users", "POST", path, body={"username": name}, if_lost=ACCOUNT_MAY_BE_MADE
@@ -88,7 +88,7 @@ def make_user(name: str) -> Request:
 
 
 def make_key(user: User, name: str) -> Request:
-    """Ask for a new key of a user, as an administrator."""
+    """Return an administrator's request to create an API key for a user."""
     path = path_of("api", "admin", "users", user.id, "apikeys")
     return Request.to_change(
         "users", "POST", path, body={"name": name}, if_lost=ACCOUNT_MAY_BE_MADE
@@ -101,7 +101,7 @@ def read_health(reply: Reply) -> Health:
     return Health(
         status=reply.clean(member(content, "status", str)),
         database=reply.clean(optional(content, "database")),
-        time=time_of(optional(content, "timestamp")),
+        time=parse_time(optional(content, "timestamp")),
     )
 
 
@@ -117,7 +117,7 @@ def read_keys(reply: Reply) -> list[Key]:
         Key(
             prefix=member(row, "key_prefix", str),
             is_active=member(row, "is_active", bool),
-            expires_at=time_of(optional(row, "expires_at")),
+            expires_at=parse_time(optional(row, "expires_at")),
         )
         for row in _rows(reply, "api_keys")
     ]
@@ -135,10 +135,10 @@ def read_made_user(reply: Reply) -> User:
 
 
 def read_made_key(reply: Reply) -> str:
-    """Read the reply to `make_key`, the only one that shows the key."""
+    """Read the key from the reply to `make_key`; no other reply contains it."""
     key = member(as_object(reply.json(), "the reply"), "api_key", str)
     if not key.startswith(KEY_PREFIX):
-        raise unlike("api_key", f"a key that starts with {KEY_PREFIX}", key)
+        raise mismatch("api_key", f"a key that starts with {KEY_PREFIX}", key)
     return key
 
 
@@ -155,8 +155,8 @@ def _user(content: Mapping[str, object], reply: Reply) -> User:
     )
 
 
-def time_of(text: str) -> datetime | None:
-    """Return a timestamp of the proxy's; None for what is none, or tells no zone."""
+def parse_time(text: str) -> datetime | None:
+    """Parse a timestamp of the proxy; return None if it is malformed or has no time zone."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

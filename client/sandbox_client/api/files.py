@@ -1,7 +1,7 @@
-"""The runtime's file API behind the proxy, pure: requests to a sandbox's files, replies in.
+"""Requests and replies of the runtime's file API, without I/O.
 
-The deployed proxy forwards JSON bodies under 100 KB and no query string, and passes on replies that
-are JSON: so files go in as base64, in pieces that fit, and the download route is not for us.
+The deployed proxy forwards only JSON bodies under 100 KB, no query string, and only JSON replies.
+Files are therefore written as base64, in pieces that fit, and the download route is not used.
 """
 
 from __future__ import annotations
@@ -29,18 +29,17 @@ if TYPE_CHECKING:
 
     from .message import Operation, Reply
 
-MAX_BODY = 100_000  # bytes: under 100 KB, be a KB 1,000 or 1,024 bytes
+MAX_BODY = 100_000  # bytes: under 100 KB, whether a KB has 1,000 or 1,024 bytes
 MAX_PIECE = 72_000  # bytes of a file in one request: 96,000 of base64
 MAX_PATH = 4_096  # bytes, as on Linux
 
-_KINDS: dict[str, type[FileRefused]] = {
+_ERRORS: dict[str, type[FileRefused]] = {  # by the runtime's error_type
     "not_found": NoSuchFile,
     "invalid_target": WrongKind,
     "decode_error": NotText,
 }
 _ADVICE = {
-    "permission_denied": "Choose a path below /sandbox, or look at who may do what there with"
-    " {run}.",
+    "permission_denied": "Choose a path below /sandbox, or look at the permissions with {run}.",
     "read_only_filesystem": "Choose a path below /sandbox, which can be written.",
     "no_space_left": "Make room in the sandbox with {run}, then try again.",
     "io_error": "Try again; if it stays, look at the sandbox's disk with {run}.",
@@ -49,7 +48,7 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One name in a directory; `size` in bytes, of files alone."""
+    """An entry of a directory; `size` in bytes, None for a directory."""
 
     name: str
     is_directory: bool
@@ -58,17 +57,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The entries of a directory; `is_whole` unless the runtime says that there are more."""
+    """The entries of a directory; `is_whole` unless the runtime has left some out."""
 
     entries: tuple[Entry, ...]
     is_whole: bool = True
 
 
 def absolute(path: str) -> str:
-    """Return a path of the sandbox from the root on, without slashes at its end.
+    """Return an absolute path in the sandbox without trailing slashes.
 
     Raises:
-        InvalidInput: no file can be there.
+        InvalidInput: the path is too long or has a character that no path can have.
     """
     check_text("The path", path)
     if "\0" in path:
@@ -83,44 +82,45 @@ def absolute(path: str) -> str:
 
 
 def check_content(text: str) -> bytes:
-    """Return the bytes of a text that is to be written.
+    """Encode the text of a file as UTF-8.
 
     Raises:
-        InvalidInput: it is not Unicode.
+        InvalidInput: the text is not valid Unicode.
     """
     check_text("The content", text)
     return text.encode()
 
 
-def room(path: str) -> int:
-    """Return how many bytes of a file fit into one request that writes them to `path`."""
-    frame = len(json.dumps(_written(path, b"", append=False)))  # escaped: at least as it is sent
+def piece_size(path: str) -> int:
+    """Return how many bytes of a file fit into one request that writes to `path`."""
+    # json.dumps escapes more than httpx does, so the frame is at least as long as the sent one.
+    frame = len(json.dumps(_write_body(path, b"", append=False)))
     return min(MAX_PIECE, (MAX_BODY - frame) // 4 * 3)
 
 
 def read(name: str, path: str, *, start: int | None = None, end: int | None = None) -> Request:
-    """Ask for the text of a file, or its lines from `start` on and before `end`, from 0."""
+    """Return a request for the text of a file, or for the lines `start` to `end` - 1, from 0."""
     lines = {"start_line": start, "end_line": end}
-    given = {key: value for key, value in lines.items() if value is not None}
-    return _repeatable("read file", name, "read", {"file": path, **given})
+    limits = {key: value for key, value in lines.items() if value is not None}
+    return _file_request("read file", name, "read", {"file": path, **limits})
 
 
 def write(name: str, path: str, data: bytes, *, append: bool) -> Request:
-    """Ask to write `data`, which has to fit, to a file or to its end; its parents are made.
+    """Return a request that writes or appends `data` to a file and creates its directories.
 
-    To append twice is not the same as once.
+    `data` has at most `piece_size(path)` bytes. A request to append is sent only once.
     """
-    body = _written(path, data, append=append)
-    request = _repeatable("write file", name, "write", body)
+    body = _write_body(path, data, append=append)
+    request = _file_request("write file", name, "write", body)
     if not append:
         return request
     return Request.to_change("write file", "POST", request.path, name, body)
 
 
 def listing(name: str, path: str) -> Request:
-    """Ask for the entries of a directory."""
+    """Return a request for the entries of a directory."""
     body = {"path": path, "recursive": False, "show_hidden": True}
-    return _repeatable("list files", name, "list", body)
+    return _file_request("list files", name, "list", body)
 
 
 def read_content(reply: Reply) -> str:
@@ -128,17 +128,18 @@ def read_content(reply: Reply) -> str:
 
     Raises:
         NotText: the file is not UTF-8.
-        FileRefused: it cannot be read.
+        FileRefused: the file cannot be read.
     """
-    # A lone surrogate is legal in JSON and in no output of ours.
+    # JSON may contain lone surrogates, which UTF-8 cannot encode.
     return member(_data(reply), "content", str).encode(errors="replace").decode()
 
 
 def read_written(reply: Reply, size: int) -> None:
-    """Read the reply to `write` of `size` bytes.
+    """Check the reply to `write` of `size` bytes.
 
     Raises:
-        FileRefused: they cannot be written.
+        FileRefused: the file cannot be written.
+        InvalidResponse: another number of bytes was written.
     """
     written = member(_data(reply), "bytes_written", int)
     if written != size:
@@ -149,7 +150,7 @@ def read_listing(reply: Reply) -> Listing:
     """Read the reply to `listing`.
 
     Raises:
-        FileRefused: it is no directory, or cannot be read.
+        FileRefused: the path is not a directory, or cannot be read.
     """
     data = _data(reply)
     rows = cast("list[object]", member(data, "files", list))
@@ -157,12 +158,14 @@ def read_listing(reply: Reply) -> Listing:
     return Listing(entries, is_whole=data.get("truncated") is not True)
 
 
-def _written(path: str, data: bytes, *, append: bool) -> dict[str, object]:
+def _write_body(path: str, data: bytes, *, append: bool) -> dict[str, object]:
     content = base64.b64encode(data).decode()
     return {"file": path, "encoding": "base64", "append": append, "content": content}
 
 
-def _repeatable(operation: Operation, name: str, route: str, body: Mapping[str, object]) -> Request:
+def _file_request(
+    operation: Operation, name: str, route: str, body: Mapping[str, object]
+) -> Request:
     path = path_of("proxy", check_name(name), "v1", "file", route)
     return Request(operation, "POST", path, name, body, repeatable=True)
 
@@ -171,18 +174,18 @@ def _data(reply: Reply) -> dict[str, object]:
     content = as_object(reply.json(), "the reply")
     data = as_object(content.get("data") or {}, "data")
     if content.get("success") is False:
-        raise _refused(reply, data)
+        raise _file_error(reply, data)
     return data
 
 
-def _refused(reply: Reply, data: Mapping[str, object]) -> FileRefused:
-    """Return the error for a fault of the file, which the runtime answers with 200."""
+def _file_error(reply: Reply, data: Mapping[str, object]) -> FileRefused:
+    """Return the error for a file operation that failed, which the runtime answers with 200."""
     kind = optional(data, "error_type")
-    done = reply.clean(optional(data, "operation")) or "do it to"
+    operation = reply.clean(optional(data, "operation")) or "do it to"
     path = reply.clean(optional(data, "path")) or "the file"
-    said = reply.clean(optional(data, "message")) or reply.words() or "no reason given"
-    return _KINDS.get(kind, FileRefused)(
-        f"The sandbox could not {done} {path}: {said}",
+    reason = reply.clean(optional(data, "message")) or reply.message() or "no reason given"
+    return _ERRORS.get(kind, FileRefused)(
+        f"The sandbox could not {operation} {path}: {reason}",
         advice=_ADVICE.get(kind),
         retryable=data.get("retryable") is True,
     )

@@ -1,7 +1,6 @@
-"""One request and one reply, pure: what all routes of the wire contract have in common.
+"""Requests and replies of all routes, without I/O, and the validation of JSON values.
 
-Text that comes from the proxy is made fit for a terminal and free of the API key before it
-gets into an error.
+The proxy's text is made printable, and the API key in it is masked, before it is used in an error.
 """
 
 from __future__ import annotations
@@ -52,13 +51,13 @@ CHANGE_MAY_BE_DONE = (
 
 @dataclass(frozen=True)
 class Request:
-    """A request, and how the transport has to treat it.
+    """A request and how the transport handles it.
 
-    `path` is percent-encoded and follows `proxyUrl`; `sandbox` is the name of the sandbox in
-    question. The response has to be complete after `deadline` seconds, and a pause in it ends it
-    after `idle_timeout` seconds. A `repeatable` request is sent again after a passing fault: to
-    send it twice has the effect of once. `if_lost` is the advice when no response says whether the
-    request was carried out; a request without it has no effect.
+    `path` is percent-encoded and follows `proxyUrl`; `sandbox` is the name of the sandbox, if the
+    request is about one. The response has to be complete after `deadline` seconds, without a pause
+    of more than `idle_timeout` seconds, and has at most `max_bytes` bytes. A `repeatable` request
+    is idempotent and is sent again after a transient fault. `if_lost` is the advice if no response
+    shows whether the request was carried out; a request without it has no effect.
     """
 
     operation: Operation
@@ -74,7 +73,7 @@ class Request:
 
     @classmethod
     def to_read(cls, operation: Operation, path: str, sandbox: str = "") -> Request:
-        """Return a GET request, which has no effect."""
+        """Return a GET request, which is repeatable and has no effect."""
         return cls(operation, "GET", path, sandbox, repeatable=True)
 
     @classmethod
@@ -88,7 +87,7 @@ class Request:
         *,
         if_lost: str = CHANGE_MAY_BE_DONE,
     ) -> Request:
-        """Return a request that is sent once, as a second one might have another effect."""
+        """Return a request that is sent only once, since it is not idempotent."""
         return cls(
             operation, method, path, sandbox, body, deadline=CHANGE_DEADLINE, if_lost=if_lost
         )
@@ -96,7 +95,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. `secret` is what no text made from it may contain."""
+    """A response of the proxy; `secret` is the API key, which is masked in every text from it."""
 
     status: int
     body: bytes
@@ -114,18 +113,20 @@ class Reply:
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
-            raise InvalidResponse(f"The proxy answered {self.status} with {self.form()}") from None
+            raise InvalidResponse(
+                f"The proxy answered {self.status} with {self.describe_body()}"
+            ) from None
 
-    def form(self) -> str:
-        """Return the words for what the body is when it is not JSON."""
+    def describe_body(self) -> str:
+        """Describe a body that is not JSON."""
         if not self.body.strip():
             return "an empty body"
         if "html" in self.content_type.lower() or self.body.lstrip()[:1] == b"<":
             return "an HTML page, as load balancers and web servers send it"
         return f"a body of {pluralize(len(self.body), 'byte')} that is not JSON"
 
-    def words(self) -> str:
-        """Return the proxy's own message: one line, without the key; empty where there is none."""
+    def message(self) -> str:
+        """Return the proxy's message as one line without the key, or an empty string."""
         try:
             content = as_object(self.json(), "the reply")
         except InvalidResponse:
@@ -140,58 +141,58 @@ class Reply:
 
     def clean(self, text: str) -> str:
         """Return `text` as one printable line of at most 300 characters, without the key."""
-        # In any case: a host's name comes back in lower case.
+        # Case-insensitive, since a host name comes back in lower case.
         if self.secret:
             text = re.sub(re.escape(self.secret), "[key]", text, flags=re.IGNORECASE)
         line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return line if len(line) <= 300 else line[:299] + "…"
 
 
-def check_text(what: str, text: str) -> None:
-    """Refuse what no UTF-8 request can hold.
+def check_text(label: str, text: str) -> None:
+    """Check that `text`, which errors call `label`, can be encoded as UTF-8.
 
     Raises:
-        InvalidInput: `what` has a lone surrogate.
+        InvalidInput: the text has a lone surrogate.
     """
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidInput(f"{what} is not valid Unicode text", advice="Write it as UTF-8.")
+        raise InvalidInput(f"{label} is not valid Unicode text", advice="Write it as UTF-8.")
 
 
 def path_of(*segments: str) -> str:
-    """Return the path of these segments, each percent-encoded."""
+    """Join path segments, each percent-encoded."""
     return "".join("/" + quote(segment, safe="") for segment in segments)
 
 
-def as_object(value: object, what: str) -> dict[str, object]:
-    """Return `value` as the JSON object that the contract says it is.
+def as_object(value: object, label: str) -> dict[str, object]:
+    """Return `value`, which errors call `label`, as a JSON object.
 
     Raises:
-        InvalidResponse: it is something else.
+        InvalidResponse: `value` is not an object.
     """
     if not isinstance(value, dict):
-        raise unlike(what, "an object", value)
+        raise mismatch(label, "an object", value)
     return cast("dict[str, object]", value)
 
 
 def member(content: Mapping[str, object], name: str, kind: type[T]) -> T:
-    """Return the member of that name and kind; true is no number.
+    """Return a member of a JSON object; a boolean is not accepted as a number.
 
     Raises:
-        InvalidResponse: it is missing, or of another kind.
+        InvalidResponse: the member is missing or has another type than `kind`.
     """
     value = content.get(name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise unlike(name, kind_named(kind), value)
+        raise mismatch(name, kind_named(kind), value)
     return value
 
 
 def optional(content: Mapping[str, object], name: str) -> str:
-    """Return a text that may be missing, or null: it is empty then."""
+    """Return a string member of a JSON object; an empty string if it is missing or null."""
     return member(content, name, str) if content.get(name) is not None else ""
 
 
-def unlike(what: str, expected: str, value: object) -> InvalidResponse:
-    """Return the error for a value that is not what the contract says."""
+def mismatch(label: str, expected: str, value: object) -> InvalidResponse:
+    """Return the error for a value that breaks the contract."""
     return InvalidResponse(
-        f"The proxy's reply has {kind_of(value)} as {what}, where the contract says {expected}"
+        f"The proxy's reply has {kind_of(value)} as {label}, where the contract says {expected}"
     )

@@ -1,7 +1,8 @@
-"""The runtime's pipe API behind the proxy, pure: requests to a sandbox's sessions, replies in.
+"""Requests and replies of the runtime's pipe API, without I/O.
 
-Each command of ours has a session of its own, which exists before the command is sent: its id leads
-to the command from anywhere until the session was idle for an hour or the sandbox is paused.
+Each command runs in its own session, which is opened before the command is sent. Any client can
+find the command by the session's id until the session has been idle for an hour or the sandbox is
+paused.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from typing import TYPE_CHECKING, cast
 
 from sandbox_client.output import OutputChunk
 
-from .message import Request, as_object, member, optional, path_of, unlike
+from .message import Request, as_object, member, mismatch, optional, path_of
 from .runtime import (
-    ANSWER_WITHIN,
     ENVIRONMENT,
+    START_WAIT,
     CommandStatus,
     SessionRow,
+    as_comment,
     check_session,
     check_task,
+    command_in_comment,
     data_of,
-    execution,
+    execute_request,
     exit_code_of,
     output_request,
-    remark,
+    shell_word,
     signal_request,
     text_of,
-    unquoted,
-    without_payload,
-    word_of,
+    unquote,
 )
 from .sandboxes import WORK, check_name
 
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     from .message import Reply
     from .runtime import Signal, State, Task
 
-MAX_INLINE = 50_000  # characters of a stream in the answer to `execute`
-SURELY_WHOLE = 40_000  # characters: a longer one may have been cut
-AFTER_ALL = 2**53 - 1  # an offset behind any output
+MAX_INLINE = 50_000  # characters of a stream in the reply to `execute`
+MAX_UNCUT = 40_000  # characters: a longer stream may have been truncated
+PAST_THE_END = 2**53 - 1  # bytes: an offset after any output
 _NO_INPUT = " </dev/null"
 _BASH = 'exec -a bash "$BASH" -c -- '
 _RUN = re.compile(rf"{re.escape(_BASH)}(.+){_NO_INPUT}", re.DOTALL)
@@ -55,52 +56,52 @@ _STATES: dict[str, State] = {
 
 
 @dataclass(frozen=True)
-class Piece:
-    """How a command stands, and its output from the requested offsets on.
+class PipeSnapshot:
+    """The state of a command and its output from the requested offsets on.
 
-    `ends` are the offsets after it, which are smaller than the requested ones where those are
-    behind the end.
+    `ends` are the byte offsets after the output of both streams. They are smaller than the
+    requested offsets if those are past the end.
     """
 
     status: CommandStatus
-    chunk: tuple[OutputChunk, ...] = ()
+    chunks: tuple[OutputChunk, ...] = ()
     ends: tuple[int, int] = (0, 0)
 
 
 def open_session(name: str, session: str) -> Request:
-    """Ask for a session of that id, made in WORK unless it exists."""
+    """Return a request that opens a session in WORK, unless it exists."""
     body = {"session_id": check_session(session), "exec_dir": WORK}
     path = _path(name, "sessions", "create")
     return Request("open session", "POST", path, name, body, repeatable=True)
 
 
 def execute(name: str, session: str, task: Task) -> Request:
-    """Ask to start a task and to answer when it has ended, or after ANSWER_WITHIN.
+    """Return a request that starts a task; the reply comes when it ends, or after START_WAIT.
 
-    Its standard input is empty or from its payload, and ENVIRONMENT is set unless its own variables
-    are others. The answer is small, also if the command prints a lot meanwhile.
+    Standard input is empty or comes from the payload. The variables of the task override
+    ENVIRONMENT. The reply has at most MAX_INLINE characters of each stream.
     """
     check_task(task)
     body: dict[str, object] = {
         "session_id": check_session(session),
         "command": _line(task),
         "env": {**ENVIRONMENT, **task.env},
-        "timeout": ANSWER_WITHIN,
+        "timeout": START_WAIT,
         "max_output_length": MAX_INLINE,
     }
     if task.directory is not None:
         body["exec_dir"] = task.directory
     if task.time_limit is not None:
         body["hard_timeout"] = task.time_limit
-    return execution(name, _path(name, "exec"), body)
+    return execute_request(name, _path(name, "exec"), body)
 
 
 def output(
     name: str, session: str, offset: int, stderr_offset: int, *, wait: float = 0.0
 ) -> Request:
-    """Ask for the output of the session's command from the offsets on.
+    """Return a request for the output of a command from these byte offsets on.
 
-    The answer comes once there is some, or the command has ended, or after `wait` seconds.
+    The reply comes when there is output, when the command ends, or after `wait` seconds.
     """
     body: dict[str, object] = {
         "session_id": check_session(session),
@@ -113,60 +114,63 @@ def output(
 
 
 def send_signal(name: str, session: str, signal: Signal) -> Request:
-    """Ask to send a signal to the command that runs in a session."""
+    """Return a request that sends a signal to the command of a session."""
     body = {"session_id": check_session(session), "signal": signal}
     return signal_request(name, _path(name, "kill"), body)
 
 
 def close_session(name: str, session: str) -> Request:
-    """Ask to end a session with all that runs in it."""
+    """Return a request that ends a session and its processes."""
     path = _path(name, "sessions", check_session(session), "close")
     return Request.to_change("end session", "POST", path, name)
 
 
 def list_sessions(name: str) -> Request:
-    """Ask for all sessions of a sandbox."""
+    """Return a request for all sessions of a sandbox."""
     return Request.to_read("list sessions", _path(name, "sessions"), name)
 
 
-def read_executed(reply: Reply) -> Piece:
-    """Read the reply to `execute`; as running, without news, where its output may have been cut.
+def read_executed(reply: Reply) -> PipeSnapshot:
+    """Read the reply to `execute`.
+
+    If the output may have been truncated, the command is reported as running without output, so
+    that all of it is read with `output`.
 
     Raises:
-        ProxyFailed: the runtime says that it could not run the command at all.
-        InvalidResponse: the reply is not the runtime's.
+        ProxyFailed: the runtime could not run the command.
+        InvalidResponse: the reply is malformed.
     """
     data = as_object(data_of(reply), "data")
-    status, chunk = _standing(data), _news(*_streams(data, 0, 0))
-    if any(each.gone or len(each.text) > SURELY_WHOLE for each in chunk):
-        return Piece(replace(status, state="running", exit_code=None))
-    return Piece(status, chunk)
+    status, chunks = _status_of(data), _non_empty(*_streams(data, 0, 0))
+    if any(each.gone or len(each.text) > MAX_UNCUT for each in chunks):
+        return PipeSnapshot(replace(status, state="running", exit_code=None))
+    return PipeSnapshot(status, chunks)
 
 
-def read_output(reply: Reply, offset: int, stderr_offset: int) -> Piece:
-    """Read the reply to `output` with these offsets."""
+def read_output(reply: Reply, offset: int, stderr_offset: int) -> PipeSnapshot:
+    """Read the reply to `output` with these byte offsets."""
     data = as_object(data_of(reply), "data")
     command = data.get("command")
     if command is None:
-        return Piece(CommandStatus("empty"))
+        return PipeSnapshot(CommandStatus("empty"))
     output, errors = _streams(data, offset, stderr_offset)
-    status = _standing(as_object(command, "data.command"))
-    return Piece(status, _news(output, errors), (output.end, errors.end))
+    status = _status_of(as_object(command, "data.command"))
+    return PipeSnapshot(status, _non_empty(output, errors), (output.end, errors.end))
 
 
 def read_sessions(reply: Reply) -> list[SessionRow]:
-    """Read the reply to `list_sessions`."""
+    """Read the open sessions from the reply to `list_sessions`."""
     data = data_of(reply)
     if not isinstance(data, list):
         data = as_object(data, "data").get("sessions")
     if not isinstance(data, list):
-        raise unlike("data", "a list of sessions", data)
+        raise mismatch("data", "a list of sessions", data)
     rows = [as_object(each, "a session") for each in cast("list[object]", data)]
     return [
         SessionRow(
             id=reply.clean(member(row, "session_id", str)),
             running=bool(optional(row, "current_command")),
-            command=_shown(optional(row, "current_command")),
+            command=_command_of(optional(row, "current_command")),
             created_at=reply.clean(optional(row, "created_at")),
             used_at=reply.clean(optional(row, "last_used_at")),
         )
@@ -176,39 +180,43 @@ def read_sessions(reply: Reply) -> list[SessionRow]:
 
 
 def read_opened(reply: Reply) -> None:
-    """Read the reply to `open_session`: a session, without which a command would run elsewhere."""
+    """Check the reply to `open_session`.
+
+    Raises:
+        InvalidResponse: there is no session; a command would run in another one.
+    """
     member(as_object(data_of(reply), "data"), "session_id", str)
 
 
 def _line(task: Task) -> str:
-    if task.is_own:
+    if task.is_internal:
         return task.command
-    # Standard input is a pipe that nothing closes: a reader would wait for ever. $BASH is there
-    # whatever PATH the command gets.
-    run = f"{_BASH}{word_of(task)}"
+    # The runtime never closes the pipe of standard input: a command that reads it would hang. $BASH
+    # exists even if the variables of the task change PATH.
+    run = f"{_BASH}{shell_word(task)}"
     if task.payload is None:
         return f"{run}{_NO_INPUT}"
     # The group opens the input before its command removes the payload.
-    return f"{{ {run}; }} <{task.payload.input}{remark(task.command)}"
+    return f"{{ {run}; }} <{task.payload.input}{as_comment(task.command)}"
 
 
-def _shown(line: str) -> str:
-    """Return the command that a person gave, of one that a session shows."""
+def _command_of(line: str) -> str:
+    """Return the user's command from the command line of a session."""
     found = _RUN.fullmatch(line)
-    return unquoted(found[1]) if found else without_payload(line)
+    return unquote(found[1]) if found else command_in_comment(line)
 
 
-def _standing(content: Mapping[str, object]) -> CommandStatus:
+def _status_of(content: Mapping[str, object]) -> CommandStatus:
     status = member(content, "status", str)
     if status not in _STATES:
-        raise unlike("status", f"one of {', '.join(_STATES)}", status)
+        raise mismatch("status", f"one of {', '.join(_STATES)}", status)
     code = exit_code_of(content)
-    if code is not None and code < 0:  # the number of a signal, except at a time limit
+    if code is not None and code < 0:  # minus the number of a signal, except at a time limit
         code = None if status == "timed_out" else 128 - code
-    return CommandStatus(_STATES[status], code, _shown(optional(content, "command")))
+    return CommandStatus(_STATES[status], code, _command_of(optional(content, "command")))
 
 
-def _news(*streams: OutputChunk) -> tuple[OutputChunk, ...]:
+def _non_empty(*streams: OutputChunk) -> tuple[OutputChunk, ...]:
     return tuple(chunk for chunk in streams if chunk.text or chunk.gone)
 
 
@@ -222,15 +230,15 @@ def _streams(
 def _stream(
     data: Mapping[str, object], name: str, offset_name: str, before: int, *, is_error: bool
 ) -> OutputChunk:
-    """Read one stream; an offset that grew by more than the text has bytes tells of a gap."""
+    """Read one stream; if the offset grew by more bytes than the text has, there is a gap."""
     text = text_of(data.get(name), f"data.{name}")
     size = len(text.encode())
     end = before + size
     if data.get(offset_name) is not None:
         end = member(data, offset_name, int)
     gone = max(end - before - size, 0)
-    if text and end <= before:  # it would be read again for ever
-        raise unlike(offset_name, f"the position after {name}", end)
+    if text and end <= before:  # the same text would be read again without end
+        raise mismatch(offset_name, f"the position after {name}", end)
     return OutputChunk(text, end, gone, is_error=is_error, unit="bytes")
 
 

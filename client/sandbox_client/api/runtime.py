@@ -1,4 +1,4 @@
-"""The common part of the runtime's two command APIs, pure: tasks, sessions, states."""
+"""Tasks, sessions and states: the common part of the runtime's two command APIs, without I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from sandbox_client.errors import InvalidInput, ProxyFailed
 from sandbox_client.text import KEY_PREFIX, one_line, pluralize
 
-from .message import Request, as_object, check_text, member, unlike
+from .message import Request, as_object, check_text, member, mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,8 @@ SIGNALS: tuple[Signal, ...] = ("SIGINT", "SIGTERM", "SIGKILL")
 
 OUTPUT_DEADLINE = 120.0  # seconds: an output of megabytes on a slow line
 OUTPUT_IDLE_TIMEOUT = 10.0  # seconds
-# Of a terminal, the runtime keeps ten million characters, sends them twice, and spells some of them
-# with six. Of a stream with pipes it may keep some hundred million.
+# The runtime keeps ten million characters of a terminal, sends them twice, and escapes some of them
+# as six bytes. It may keep hundreds of millions of a pipe's stream.
 MAX_OUTPUT_BYTES = 512 * 1024 * 1024
 COMMAND_MAY_RUN = (
     "The command may have run, or may still be running, in the sandbox: look with {sessions} before"
@@ -34,9 +34,9 @@ COMMAND_MAY_RUN = (
 SIGNAL_MAY_BE_SENT = (
     "The proxy may have done it all the same: look with {output} whether the command still runs."
 )
-ANSWER_WITHIN = 0.05  # seconds: a command that ends sooner needs no second request
+START_WAIT = 0.05  # seconds: a command that ends sooner needs no second request
 
-# No pager, no colour and no question that waits for an answer.
+# No pager, no colours and no interactive questions.
 ENVIRONMENT = {
     "PAGER": "cat",
     "GIT_PAGER": "cat",
@@ -47,16 +47,16 @@ ENVIRONMENT = {
 }
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PAYLOAD_END = '; rm -rf "$HOME"/.remote-sandbox-'
-_REMARK = "  # "
+_COMMENT = "  # "
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class CommandStatus:
-    """How a command stands, which is `unknown` until it was looked at.
+    """The state of a command, which is `unknown` until it is first read.
 
-    `exit_code` is None until it has ended, and where the session has gone on to another one.
+    `exit_code` is None until the command has ended, and if the session has run another one since.
     """
 
     state: State
@@ -65,13 +65,13 @@ class CommandStatus:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the command has ended, or there is none."""
+        """Whether the command has ended, or no command has run."""
         return self.state not in {"unknown", "running"}
 
 
 @dataclass(frozen=True)
 class SessionRow:
-    """A session as the runtime lists it; `command` is known while one runs."""
+    """A session as the runtime lists it; `command` is empty if none is running."""
 
     id: str
     running: bool
@@ -82,10 +82,10 @@ class SessionRow:
 
 @dataclass(frozen=True)
 class Payload:
-    """Files that were sent ahead of a command, in a directory of the sandbox's that it removes.
+    """The uploaded files of a command, in a directory that the command removes when it starts.
 
-    The file `run` has the command, which may be longer than a word can be, and the file `in` its
-    standard input if there is any.
+    The file `run` holds the command, the file `in` its standard input, if any. With `is_long`, the
+    command is longer than an argument can be.
     """
 
     directory: str  # as a word of the shell
@@ -94,21 +94,22 @@ class Payload:
 
     @property
     def input(self) -> str:
-        """The file that is to be standard input, as a word of the shell."""
+        """The file for standard input, as a word of the shell."""
         return f"{self.directory}/in" if self.has_input else "/dev/null"
 
     @property
     def script(self) -> str:
-        """The word that reads the command and removes the directory."""
+        """A word of the shell that reads the command and removes the directory."""
         return f'"$(cat {self.directory}/run || echo false; rm -rf {self.directory})"'
 
 
 @dataclass(frozen=True)
 class Task:
-    """A shell command, and how to run it: the time limit is in seconds.
+    """A shell command and how to run it; `time_limit` is in seconds.
 
-    It runs in `directory`, which has to exist, or in the session's. With a `payload`, the command
-    is in there. A command of the client's (`is_own`) is sent as it is: it reads no input.
+    It runs in `directory`, which has to exist, by default in the session's current one. With a
+    `payload`, the command is read from there. An internal command of the client (`is_internal`)
+    reads no input and is sent without a wrapper.
     """
 
     command: str
@@ -116,11 +117,11 @@ class Task:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     time_limit: float | None = None
     payload: Payload | None = None
-    is_own: bool = False
+    is_internal: bool = False
 
 
-def execution(name: str, path: str, body: Mapping[str, object]) -> Request:
-    """Return a request that starts a command once."""
+def execute_request(name: str, path: str, body: Mapping[str, object]) -> Request:
+    """Return a request that starts a command; it is sent only once."""
     request = Request.to_change("execute", "POST", path, name, body, if_lost=COMMAND_MAY_RUN)
     return replace(request, deadline=OUTPUT_DEADLINE, idle_timeout=OUTPUT_IDLE_TIMEOUT)
 
@@ -128,7 +129,7 @@ def execution(name: str, path: str, body: Mapping[str, object]) -> Request:
 def output_request(
     name: str, path: str, body: Mapping[str, object], *, wait: float = 0.0
 ) -> Request:
-    """Return a request for an output, with which the runtime waits for `wait` seconds at most."""
+    """Return a request for output; the runtime waits up to `wait` seconds for some."""
     return Request(
         "view",
         "POST",
@@ -143,15 +144,15 @@ def output_request(
 
 
 def signal_request(name: str, path: str, body: Mapping[str, object]) -> Request:
-    """Return a request that signals a command, or ends it."""
+    """Return a request that sends a signal to a command or kills it."""
     return Request.to_change("kill", "POST", path, name, body, if_lost=SIGNAL_MAY_BE_SENT)
 
 
 def check_session(session: str) -> str:
-    """Return `session` when it can be a session's id.
+    """Return `session` if it is a valid id of a session.
 
     Raises:
-        InvalidInput: it cannot.
+        InvalidInput: the id is invalid.
     """
     if _SESSION.fullmatch(session) and KEY_PREFIX not in session:
         return session
@@ -163,14 +164,14 @@ def check_session(session: str) -> str:
 
 
 def check_task(task: Task) -> None:
-    """Refuse a task that no shell can run.
+    """Check that a shell can run a task.
 
     Raises:
-        InvalidInput: the command is empty, it or a variable has a character that it cannot have,
-            or the time limit is not positive.
+        InvalidInput: the command is empty, the command or a variable has an invalid character, or
+            the time limit is not positive.
     """
     if not task.command.strip():
-        raise InvalidInput("The command is empty", advice="Say what the sandbox should run.")
+        raise InvalidInput("The command is empty", advice="Give a command for the sandbox to run.")
     check_text("The command", task.command)
     if "\0" in task.command:
         raise InvalidInput(
@@ -178,18 +179,7 @@ def check_task(task: Task) -> None:
             advice="Leave it out, or write it in the shell's way: printf '\\0'.",
         )
     for name, value in task.env.items():
-        if not _VARIABLE.fullmatch(name):
-            shown = repr(name[:80]) if KEY_PREFIX not in name else "it"
-            raise InvalidInput(
-                f"{shown} cannot be the name of an environment variable",
-                advice="Give letters, digits and underscores, and no digit first.",
-            )
-        check_text(f"The variable {name}", value)
-        if "\0" in value:
-            raise InvalidInput(
-                f"The variable {name} holds a NUL character, which none can",
-                advice="Leave it out.",
-            )
+        _check_variable(name, value)
     if task.time_limit is not None and not 0 < task.time_limit < math.inf:
         raise InvalidInput(
             f"The time limit is {task.time_limit:g} s",
@@ -197,11 +187,26 @@ def check_task(task: Task) -> None:
         )
 
 
-def word_of(task: Task) -> str:
-    """Return the command of a task as a word of the shell that starts a bash for it.
+def _check_variable(name: str, value: str) -> None:
+    if not _VARIABLE.fullmatch(name):
+        shown = repr(name[:80]) if KEY_PREFIX not in name else "it"
+        raise InvalidInput(
+            f"{shown} cannot be the name of an environment variable",
+            advice="Give letters, digits and underscores, and no digit first.",
+        )
+    check_text(f"The variable {name}", value)
+    if "\0" in value:
+        raise InvalidInput(
+            f"The variable {name} holds a NUL character, which none can",
+            advice="Leave it out.",
+        )
 
-    So that bash tells of the command alone. Where the command is in a payload, it is the shell that
-    reads it and removes the payload, unless it is too long for a word.
+
+def shell_word(task: Task) -> str:
+    """Return the command of a task as a word of the shell, which runs it with a new bash.
+
+    A command in a payload is read by the session's shell, or by the new bash if it is too long for
+    an argument. So the messages of bash are only about the command.
     """
     if task.payload is None:
         return quote(task.command)
@@ -209,17 +214,17 @@ def word_of(task: Task) -> str:
 
 
 def quote(text: str) -> str:
-    """Return `text` as one word of bash, on one line.
+    """Quote `text` as one word of bash, on one line.
 
-    A shell on a terminal acts on a tab, a newline and other control characters as they are typed,
-    also between quotes, and may take `!` for its history; so those are spelled.
+    A shell on a terminal interprets tabs, newlines and other control characters even between
+    quotes, and may expand `!` from its history; so those are escaped.
     """
     if text.isprintable() and "!" not in text:
         return shlex.quote(text)
-    return "$'" + "".join(map(_spelled, text)) + "'"
+    return "$'" + "".join(map(_escaped, text)) + "'"
 
 
-def _spelled(character: str) -> str:
+def _escaped(character: str) -> str:
     if character in "\\'":
         return f"\\{character}"
     if character.isprintable() and character != "!":
@@ -227,8 +232,8 @@ def _spelled(character: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in character.encode(errors="replace"))
 
 
-def unquoted(word: str) -> str:
-    """Return the text of a word that `quote` returned."""
+def unquote(word: str) -> str:
+    """Return the text of a word that `quote` has returned."""
     if not word.startswith("$'"):
         try:
             return "".join(shlex.split(word))
@@ -241,28 +246,28 @@ def _read_escape(escape: re.Match[bytes]) -> bytes:
     return escape[1] if len(escape[1]) == 1 else bytes([int(escape[1], 8)])
 
 
-def remark(command: str) -> str:
-    """Return the start of a command as a comment for the line that runs its payload."""
-    return f"{_REMARK}{one_line(command)}"
+def as_comment(command: str) -> str:
+    """Return the beginning of a command as a comment for the line that runs its payload."""
+    return f"{_COMMENT}{one_line(command)}"
 
 
-def without_payload(line: str) -> str:
-    """Return the remark of a line that runs a payload; another line as it is."""
-    _, found, shown = line.partition(_REMARK)
-    return shown if found and _PAYLOAD_END in line else line
+def command_in_comment(line: str) -> str:
+    """Return the comment of a line that runs a payload; any other line unchanged."""
+    _, found, command = line.partition(_COMMENT)
+    return command if found and _PAYLOAD_END in line else line
 
 
 def data_of(reply: Reply) -> object:
-    """Return the `data` of a reply of the runtime's.
+    """Return the `data` of a reply of the runtime.
 
     Raises:
-        ProxyFailed: the runtime says that it did not do it.
-        InvalidResponse: the reply is not the runtime's.
+        ProxyFailed: the runtime reports a failure.
+        InvalidResponse: the reply is malformed.
     """
     content = as_object(reply.json(), "the reply")
     if content.get("success") is False:
         raise ProxyFailed(
-            f"The sandbox's runtime did not do it: {reply.words() or 'no reason given'}",
+            f"The sandbox's runtime did not do it: {reply.message() or 'no reason given'}",
             advice="Try again; if it stays, remove the sandbox with {delete} and make a new one.",
             retryable=False,
         )
@@ -270,27 +275,27 @@ def data_of(reply: Reply) -> object:
 
 
 def read_done(reply: Reply) -> None:
-    """Read the reply to a request that brings no data.
+    """Check a reply without data.
 
     Raises:
-        ProxyFailed: the runtime says that it did not do it.
-        InvalidResponse: the reply is not the runtime's.
+        ProxyFailed: the runtime reports a failure.
+        InvalidResponse: the reply is malformed.
     """
     data_of(reply)
     member(as_object(reply.json(), "the reply"), "success", bool)
 
 
-def text_of(value: object, what: str) -> str:
-    """Return an output, which may be null.
+def text_of(value: object, label: str) -> str:
+    """Return output, which errors call `label`; null is an empty string.
 
     Raises:
-        InvalidResponse: it is no text.
+        InvalidResponse: `value` is neither a string nor null.
     """
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise unlike(what, "a string", value)
-    # A lone surrogate is legal in JSON and in no output of ours.
+        raise mismatch(label, "a string", value)
+    # JSON may contain lone surrogates, which UTF-8 cannot encode.
     return value.encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""The proxy's own routes, pure: requests about sandboxes out, replies in, no I/O."""
+"""Requests and replies of the proxy's sandbox routes, without I/O."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from .message import Reply
 
-WORK = "/sandbox"  # where commands and relative paths start: the folder that a pause keeps
-MAX_NAME = 63
+WORK = "/sandbox"  # the working directory of commands and relative paths; survives a pause
+MAX_NAME = 63  # characters
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 # The deployed proxy accepts a leading digit; such a sandbox never starts, and must be deletable.
 _EXISTING_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -30,7 +30,7 @@ _NAME_RULE = (
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A sandbox as the proxy reports it; a list gives no replicas, reason or message."""
+    """A sandbox as the proxy reports it; a list has no replicas, reason or message."""
 
     name: str
     ready: bool
@@ -43,10 +43,10 @@ class Sandbox:
 
 
 def check_name(name: str, *, new: bool = False) -> str:
-    """Return `name` when it can be a sandbox's, a `new` one's by the stricter rule.
+    """Return `name` if it is a valid name of a sandbox; the rule for `new` ones is stricter.
 
     Raises:
-        InvalidInput: it cannot.
+        InvalidInput: the name is invalid.
     """
     pattern = _NAME if new else _EXISTING_NAME
     if len(name) <= MAX_NAME and pattern.fullmatch(name):
@@ -61,7 +61,11 @@ def check_name(name: str, *, new: bool = False) -> str:
 
 
 def create(name: str, *, image: str | None, port: int) -> Request:
-    """Ask for a new sandbox; without an image the proxy takes its own default."""
+    """Return a request to create a sandbox; the proxy has a default image.
+
+    Raises:
+        InvalidInput: the name, the image or the port is invalid.
+    """
     check_name(name, new=True)
     if not 1 <= port <= 65535:
         raise InvalidInput(f"port has value {port}", advice="Give a number from 1 to 65535.")
@@ -73,29 +77,29 @@ def create(name: str, *, image: str | None, port: int) -> Request:
 
 
 def listing() -> Request:
-    """Ask for all sandboxes of the caller."""
+    """Return a request for all sandboxes of the user."""
     return Request.to_read("list", path_of("api", "sandboxes"))
 
 
 def status(name: str) -> Request:
-    """Ask for one sandbox's state."""
+    """Return a request for the state of a sandbox."""
     return Request.to_read("status", path_of("api", "sandboxes", check_name(name)), name)
 
 
 def delete(name: str) -> Request:
-    """Ask to remove a sandbox and its files."""
+    """Return a request to remove a sandbox and its files."""
     path = path_of("api", "sandboxes", check_name(name))
     return Request.to_change("delete", "DELETE", path, name)
 
 
 def pause(name: str) -> Request:
-    """Ask to stop a sandbox and keep its files."""
+    """Return a request to stop a sandbox and keep its files."""
     path = path_of("api", "sandboxes", check_name(name), "pause")
     return Request.to_change("pause", "POST", path, name)
 
 
 def resume(name: str) -> Request:
-    """Ask to start a paused sandbox."""
+    """Return a request to start a paused sandbox."""
     path = path_of("api", "sandboxes", check_name(name), "resume")
     return Request.to_change("resume", "POST", path, name)
 
@@ -113,15 +117,21 @@ def read_listing(reply: Reply) -> list[Sandbox]:
 
 
 def read_created(reply: Reply) -> str:
-    """Read the image from the reply to `create`; empty where the proxy does not name it."""
+    """Read the image from the reply to `create`; empty if the proxy does not report it."""
     made = as_object(as_object(reply.json(), "the reply").get("sandbox", {}), "the new sandbox")
     return reply.clean(optional(made, "image"))
 
 
 def read_done(reply: Reply) -> None:
-    """Read the reply to `delete`, `pause` or `resume`: a success, or not what the contract says."""
+    """Check the reply to `delete`, `pause` or `resume`.
+
+    Raises:
+        InvalidResponse: the reply does not report success.
+    """
     if as_object(reply.json(), "the reply").get("success") is not True:
-        raise InvalidResponse(f"The proxy answered {reply.status} without success: {reply.words()}")
+        raise InvalidResponse(
+            f"The proxy answered {reply.status} without success: {reply.message()}"
+        )
 
 
 def _sandbox(content: Mapping[str, object], reply: Reply, *, whole: bool) -> Sandbox:

@@ -169,7 +169,7 @@ async def check_health(context: DiagnosticContext) -> Finding:
         return Finding("passed", "/health reports status ok and a connected database")
     return Finding(
         "failed",
-        f"/health reports {health.words}",
+        f"/health reports {health.description}",
         "Tell the proxy's administrator: it cannot be fixed on this machine.",
     )
 
@@ -276,7 +276,7 @@ async def check_quota(context: DiagnosticContext) -> Finding:
 
 def _format_old(sandboxes: Sequence[Sandbox], now: datetime) -> str:
     names = [
-        each.name for each in sandboxes if (accounts.time_of(each.created_at) or now) < now - LONG
+        each.name for each in sandboxes if (accounts.parse_time(each.created_at) or now) < now - LONG
     ]
     if not names:
         return ""

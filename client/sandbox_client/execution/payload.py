@@ -111,7 +111,7 @@ async def _check_home(proxy: Proxy, name: str, leaf: str) -> None:
 
 async def _send(proxy: Proxy, name: str, path: str, read: Read, follower: OutputFollower) -> int:
     """Write a file in numbered pieces, or as it is if one is enough; return their number."""
-    size = files.room(f"{path}.00000000")
+    size = files.piece_size(f"{path}.00000000")
     piece, total, count = await read(size), 0, 0
     is_one = len(piece) < size
     while piece or not count:

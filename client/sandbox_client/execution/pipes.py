@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from sandbox_client.api.message import Reply, Request
-    from sandbox_client.api.pipes import Piece
+    from sandbox_client.api.pipes import PipeSnapshot
     from sandbox_client.api.runtime import CommandStatus, Signal, Task
     from sandbox_client.output import Output, OutputChunk
     from sandbox_client.sandboxes import Sandboxes
@@ -89,9 +89,11 @@ class PipeCommand(RemoteCommand):
         self._output_mask = Masker(self._watch.secret, after)
         self._errors_mask = Masker(self._watch.secret, stderr_after)
 
-    async def _at_end(self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False) -> Piece:
+    async def _at_end(
+        self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False
+    ) -> PipeSnapshot:
         # An offset behind the end brings the offset of the end, and no output.
-        after_all = pipes.AFTER_ALL
+        after_all = pipes.PAST_THE_END
         request = pipes.output(self.name, self.session, after_all, after_all)
         reply = await self._ask(request, sent=sent, deadline=deadline)
         return pipes.read_output(reply, after_all, after_all)
@@ -124,7 +126,7 @@ class PipeCommand(RemoteCommand):
         """End the session with all that runs in it."""
         await self._sandboxes.proxy.send(pipes.close_session(self.name, self.session))
 
-    def execution(self, task: Task) -> Request:
+    def execute_request(self, task: Task) -> Request:
         """Return the request that starts a task."""
         return pipes.execute(self.name, self.session, task)
 
@@ -140,7 +142,7 @@ class PipeCommand(RemoteCommand):
         if piece.status.state != "empty":
             self._check_starts(piece.ends)
         self._see(piece)
-        return bool(piece.chunk)
+        return bool(piece.chunks)
 
     def _check_starts(self, ends: tuple[int, int]) -> None:
         for start, end, which in zip(self._starts, ends, ("output", "standard error"), strict=True):
@@ -151,10 +153,10 @@ class PipeCommand(RemoteCommand):
                     advice=f"Give {end} at most, or leave it out to read all.",
                 )
 
-    def _see(self, piece: Piece) -> None:
+    def _see(self, piece: PipeSnapshot) -> None:
         self.status = piece.status
         self._watch.is_running = not self.status.has_ended
-        for chunk in piece.chunk:
+        for chunk in piece.chunks:
             mask = self._errors_mask if chunk.is_error else self._output_mask
             self._record(mask.feed(chunk))
         if self.status.has_ended:

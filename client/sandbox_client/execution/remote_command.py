@@ -97,12 +97,12 @@ class RemoteCommand(ABC):
         """End the session with all that runs in it."""
 
     @abstractmethod
-    def execution(self, task: Task) -> Request:
+    def execute_request(self, task: Task) -> Request:
         """Return the request that starts a task."""
 
     @abstractmethod
     async def _take(self, reply: Reply) -> None:
-        """Read the reply to `execution`.
+        """Read the reply to `execute_request`.
 
         Raises:
             InvalidResponse: it cannot be read.
@@ -119,7 +119,7 @@ class RemoteCommand(ABC):
         Raises:
             CommandStateUnknown: nothing says whether it was.
         """
-        request = self.execution(task)
+        request = self.execute_request(task)
         try:
             reply = await self._sandboxes.proxy.send(request, deadline=FIRST_LOOK_DEADLINE)
         except NOTHING_DONE as error:

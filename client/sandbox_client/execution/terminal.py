@@ -66,7 +66,7 @@ class TerminalCommand(RemoteCommand):
         text = masked(self._printed, key)
         if not self.status.has_ended:
             text = text[: len(text) - start_of_key(text, key)]
-        return masked_at_gaps(shell.kept_of(text), key).since(self._after)
+        return masked_at_gaps(shell.parse_kept(text), key).since(self._after)
 
     @property
     def errors(self) -> None:
@@ -119,7 +119,7 @@ class TerminalCommand(RemoteCommand):
         """End the session with all that runs in it."""
         await self._sandboxes.proxy.send(shell.end_session(self.name, self.session))
 
-    def execution(self, task: Task) -> Request:
+    def execute_request(self, task: Task) -> Request:
         """Return the request that starts a task."""
         return shell.execute(self.name, self.session, task, mark=self._mark)
 

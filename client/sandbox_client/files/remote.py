@@ -146,7 +146,7 @@ class Files:
 
     def piece_size(self, base: str, path: str) -> int:
         """Return the most bytes that one request can write to a file below `base`."""
-        return files.room(posixpath.join(base, path))
+        return files.piece_size(posixpath.join(base, path))
 
     async def upload(
         self, name: str, base: str, temp: str, pieces: Iterable[bytes]
