@@ -197,7 +197,7 @@ def ending(prompt: CommandResult) -> str:
     *before, last = dict.fromkeys(_signal(each, prompt) for each in prompt.signals)
     if not prompt.status.has_ended:
         all_sent = _listed([*before, last])
-        if prompt.unseen:
+        if prompt.read_error:
             return f"{all_sent} sent; whether the command has ended is not known"
         return f"{words}; {all_sent} did not end it"
     vain = f"; {_listed(before)} did not end it" if before else ""
@@ -216,11 +216,11 @@ def agent_missing(template: str) -> str:
 
 def out_of_sight(prompt: CommandResult) -> str:
     """Return the words for a command that could not be looked at in the end; else nothing."""
-    if not prompt.unseen:
+    if not prompt.read_error:
         return ""
     if prompt.status.has_ended:
-        return f"its output could not be read to the end: {prompt.unseen}"
-    return f"in the end it could not be reached: {prompt.unseen}"
+        return f"its output could not be read to the end: {prompt.read_error}"
+    return f"in the end it could not be reached: {prompt.read_error}"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -253,7 +253,7 @@ def _ending(prompt: CommandResult) -> str:
         case _:
             is_worth_it = prompt.seconds >= 0.05
             waited = after or (f", waited for {prompt.seconds:.1f} s" if is_worth_it else "")
-            if prompt.unseen:
+            if prompt.read_error:
                 return f"it ran when it was last seen, in session '{prompt.session}'{waited}"
             return f"still running in session '{prompt.session}'{waited}"
 

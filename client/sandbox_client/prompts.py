@@ -31,7 +31,7 @@ from .errors import (
 )
 from .execution import payload
 from .execution.cancellation import Cancellation
-from .execution.follower import FIRST_LOOK, INSTANT, LONGEST_PAUSE, OutputFollower, OutputListener
+from .execution.follower import FIRST_LOOK, LONGEST_PAUSE, MIN_WAIT, OutputFollower, OutputListener
 from .execution.pipes import PipeCommand
 from .execution.terminal import TerminalCommand, busy
 from .masking import masked
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 
 DEFAULT_WAIT = 45.0  # seconds
 MAX_WAIT = 240.0
-SETTLE = 2.0  # seconds after the first new output in which more of it is waited for
-OWN_DEADLINE = 600.0  # seconds: to hash the files that a person would copy takes less
+LINGER = 2.0  # seconds after the first new output in which more of it is waited for
+INTERNAL_DEADLINE = 600.0  # seconds: to hash the files that a person would copy takes less
 CLOSE_DEADLINE = 5.0
-MAX_VIEWED = 20  # sessions that a list looks into
-VIEWED_AT_ONCE = 4
-ASK_AGAIN = 300.0  # seconds after which a runtime without pipes is asked for them again
+MAX_SESSIONS_READ = 20  # sessions that a list looks into
+SESSIONS_AT_ONCE = 4
+PIPES_RETRY_DELAY = 300.0  # seconds after which a runtime without pipes is asked for them again
 LAST_LINES = 4_000  # bytes of an ended command's output, for its last line in a list
 _OWN_PREFIX = "files-"
 _PIPE_PREFIXES = ("command-", _OWN_PREFIX)
@@ -67,7 +67,7 @@ class CommandResult:
 
     `output` and `errors` are the part that this call has read; on a terminal, standard error is in
     the output. `seconds` is how long this call waited, which is how long the command took where the
-    call `started` it; `unseen` says why it could not be looked at, or killed, in the end.
+    call `started` it; `read_error` says why it could not be looked at, or killed, in the end.
     `was_over` tells of a cancellation that there was nothing left to kill, `signals` which were
     sent.
     """
@@ -79,7 +79,7 @@ class CommandResult:
     errors: Output | None = None
     api: Literal["pipes", "terminal"] = "pipes"
     seconds: float = 0.0
-    unseen: str = ""
+    read_error: str = ""
     started: bool = False
     was_over: bool = False
     signals: tuple[Signal, ...] = ()
@@ -165,9 +165,9 @@ class Prompts:
         check_task(task)
         if session is not None:
             _check_own_session(session, time_limit)
-        follower = self._watch(wait_seconds, listener)
-        follower.doing = "starting the command"
-        async with periodic_progress(follower.tell):
+        follower = self._new_follower(wait_seconds, listener)
+        follower.activity = "starting the command"
+        async with periodic_progress(follower.report):
             with self._alone(name, session):
                 remote = await self._opened(name, session, follower)
                 try:
@@ -176,20 +176,20 @@ class Prompts:
                     if session is None:
                         await _close(remote)  # nothing has run in it
                     raise
-                follower.opened(remote.session)
+                follower.on_session(remote.session)
                 await self._start(remote, task)
             prompt = await self._follow(remote, follower, _has_ended)
         return replace(prompt, started=True, time_limit=time_limit)
 
-    async def run_own(
+    async def run_internal(
         self, name: str, command: str, *, directory: str | None = None
     ) -> CommandResult:
         """Run a command of the client's own once, and end its session; mask nothing."""
         session = f"{_OWN_PREFIX}{secrets.token_hex(4)}"
-        follower = OutputFollower(self.timing, OWN_DEADLINE, OutputListener(_tell_nobody))
+        follower = OutputFollower(self.timing, INTERNAL_DEADLINE, OutputListener(_tell_nobody))
         remote: RemoteCommand | None = None
         try:
-            async with periodic_progress(follower.tell):
+            async with periodic_progress(follower.report):
                 remote = await self._opened(name, None, follower, new_id=session)
                 await self._start(remote, Task(command, directory, is_internal=True))
                 return await self._follow(remote, follower, _has_ended)
@@ -210,7 +210,7 @@ class Prompts:
     ) -> CommandResult:
         """Wait until there is more output than up to these positions, or until the end.
 
-        Where it was waited for, wait for what follows it within SETTLE, too.
+        Where it was waited for, wait for what follows it within LINGER, too.
 
         Raises:
             SessionNotFound: the sandbox has no such session, or has it no more.
@@ -220,12 +220,12 @@ class Prompts:
                 raise InvalidInput(
                     f"after has value {position}", advice="Give 0 or more characters."
                 )
-        follower = self._watch(wait_seconds, listener)
+        follower = self._new_follower(wait_seconds, listener)
 
         def is_enough(remote: RemoteCommand) -> bool:
-            return _has_ended(remote) or (not to_end and follower.is_heard)
+            return _has_ended(remote) or (not to_end and follower.has_output)
 
-        async with periodic_progress(follower.tell):
+        async with periodic_progress(follower.report):
             remote = await self._found(
                 name,
                 session,
@@ -234,10 +234,10 @@ class Prompts:
                 stderr_after=stderr_after,
                 look=lambda remote: remote.look(remote.first_deadline),
             )
-            was_heard = follower.is_heard
+            was_heard = follower.has_output
             prompt = await self._follow(remote, follower, is_enough)
-            if not to_end and not was_heard and follower.is_heard:
-                follower.wait_for(min(SETTLE, follower.left))
+            if not to_end and not was_heard and follower.has_output:
+                follower.wait_for(min(LINGER, follower.remaining))
                 prompt = await self._follow(remote, follower, _has_ended)
         return prompt
 
@@ -249,7 +249,7 @@ class Prompts:
         rows += [(row, False) for row in shell.read_sessions(reply)]
         rows.sort(key=lambda each: each[0].used_at, reverse=True)
         seen: dict[str, CommandResult] = {}
-        few = anyio.CapacityLimiter(VIEWED_AT_ONCE)  # each may be a whole output
+        few = anyio.CapacityLimiter(SESSIONS_AT_ONCE)  # each may be a whole output
 
         async def look(row: SessionRow, has_pipes: bool) -> None:
             # Ended since, or one that cannot be asked for.
@@ -259,7 +259,7 @@ class Prompts:
                     seen[row.id] = self._masked(last)
 
         async with anyio.create_task_group() as tasks:
-            for row, has_pipes in rows[:MAX_VIEWED]:
+            for row, has_pipes in rows[:MAX_SESSIONS_READ]:
                 tasks.start_soon(look, row, has_pipes)
         return [
             Session(replace(row, command=mask_keys(row.command)), seen.get(row.id))
@@ -280,8 +280,8 @@ class Prompts:
             SessionNotFound: the sandbox has no such session, or has it no more.
             SandboxError: no signal was answered, and the command was not seen to end.
         """
-        follower = self._watch(0.0, listener)
-        async with periodic_progress(follower.tell):
+        follower = self._new_follower(0.0, listener)
+        async with periodic_progress(follower.report):
             remote = await self._found(
                 name, session, follower, look=lambda remote: Cancellation(remote, follower).look()
             )
@@ -292,16 +292,16 @@ class Prompts:
                 printed = self._prompt(remote, follower).printed
                 raise error.but(session=session, printed=printed) from None
         sent = tuple(cancellation.sent)
-        prompt = replace(self._prompt(remote, follower), unseen=cancellation.unseen)
+        prompt = replace(self._prompt(remote, follower), read_error=cancellation.read_error)
         return replace(prompt, signals=sent, was_over=not sent)
 
-    def _watch(self, limit: float | None, listener: OutputListener) -> OutputFollower:
+    def _new_follower(self, limit: float | None, listener: OutputListener) -> OutputFollower:
         return OutputFollower(self.timing, limit, listener, secret=self._secret)
 
     def _may_have_pipes(self, name: str) -> bool:
         """Tell whether to ask for pipes: their lack is known for a while, as images change."""
         asked_at = self.sandboxes.without_pipes.get(name)
-        return asked_at is None or self.timing.clock() - asked_at >= ASK_AGAIN
+        return asked_at is None or self.timing.clock() - asked_at >= PIPES_RETRY_DELAY
 
     def _note_without_pipes(self, name: str) -> None:
         self.sandboxes.without_pipes[name] = self.timing.clock()
@@ -360,7 +360,7 @@ class Prompts:
         if stdin is None and not exports and not is_long:
             return task
 
-        sent = await payload.send_ahead(
+        sent = await payload.upload(
             self.sandboxes.proxy,
             remote.name,
             task,
@@ -377,7 +377,7 @@ class Prompts:
         Raises:
             FileRefused: it does not.
         """
-        prompt = await self.run_own(name, command)
+        prompt = await self.run_internal(name, command)
         if (prompt.status.state, prompt.status.exit_code) != ("completed", 0):
             printed = masked(prompt.printed, self._secret)
             said = last_line(printed) or f"it {prompt.status.state}"
@@ -446,7 +446,7 @@ class Prompts:
     ) -> CommandResult:
         """Wait until it is enough or the time is over; a passing fault only delays the news."""
         for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
-            if is_enough(remote) or follower.left < INSTANT:
+            if is_enough(remote) or follower.remaining < MIN_WAIT:
                 break
             try:
                 await remote.wait(pause)
@@ -454,9 +454,9 @@ class Prompts:
                 if not error.retryable:
                     printed = self._prompt(remote, follower).printed
                     raise error.but(session=remote.session, printed=printed) from None
-                follower.unseen = error.message
+                follower.read_error = error.message
             else:
-                follower.unseen = ""
+                follower.read_error = ""
         return self._prompt(remote, follower)
 
     def _prompt(self, remote: RemoteCommand, follower: OutputFollower) -> CommandResult:
@@ -468,7 +468,7 @@ class Prompts:
             remote.errors,
             remote.api,
             follower.elapsed,
-            follower.unseen,
+            follower.read_error,
         )
 
     def _masked(self, prompt: CommandResult) -> CommandResult:
@@ -488,7 +488,7 @@ class Prompts:
 
     async def _last_of(self, name: str, session: str, *, has_pipes: bool) -> CommandResult:
         """Return how the command of a session stands, with the end of its output."""
-        follower = self._watch(0.0, OutputListener(_tell_nobody))
+        follower = self._new_follower(0.0, OutputListener(_tell_nobody))
         if not has_pipes:
             remote: RemoteCommand = TerminalCommand(self.sandboxes, name, session, follower)
             await remote.look()
@@ -503,7 +503,7 @@ class Prompts:
             return await self.sandboxes.proxy.send(request)
         except SandboxError as error:
             raise await self.sandboxes.explain_failure(
-                request.sandbox, error, not_done="nothing can be looked at"
+                request.sandbox, error, not_done="its commands cannot be read"
             ) from None
 
 

@@ -580,7 +580,7 @@ def test_an_unreachable_proxy_is_reported_while_waiting(
     terminal.run("prompt", "box", "x", handler=proxy)
 
     assert (terminal.code, terminal.out) == (0, "a\nb\n")
-    assert "out of sight" in terminal.err
+    assert "cannot be reached" in terminal.err
     assert "still trying" in terminal.err
 
 

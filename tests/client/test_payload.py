@@ -1,4 +1,4 @@
-"""Files that go ahead of a command: its input, its variables, a command that is too long."""
+"""The payload of a command: input, variables, and commands that are too long for a request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sandbox_client.errors import (
     SessionBusy,
 )
 from sandbox_client.execution.follower import OutputFollower, OutputListener
-from sandbox_client.execution.payload import HOME, exported, send_ahead
+from sandbox_client.execution.payload import HOME, export_command, upload
 from sandbox_client.polling import Timing
 
 from tests.client.file_stub import file_error, file_reply
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 
 PIECE = files.piece_size(f"{HOME}/.remote-sandbox-01234567/run.00000000")
 
-# What a client left there that was killed a day ago.
+# The directory that a client left which was killed a day ago.
 SWEEP = 'find "$HOME"/.remote-sandbox-* -maxdepth 0 -mmin +1440 -exec rm -rf {} + 2>/dev/null'
 
 
 def made(command: str) -> str:
-    """Return the part of a command that makes a directory."""
+    """Return the directory that a command creates."""
     return command.removeprefix(f"{SWEEP}; ")
 
 
@@ -67,7 +67,7 @@ def read_of(data: bytes) -> Read:
 
 @dataclass
 class Sandbox:
-    """Takes files and the client's own commands, in `log` as they came; `fails` names one."""
+    """Record files and internal commands in `log`; the one that `fails` names fails."""
 
     fails: str = ""
     log: list[str] = field(default_factory=list[str])
@@ -97,7 +97,7 @@ class Sandbox:
     ) -> Payload:
         follower = OutputFollower(Timing(), None, OutputListener(RecordedProgress()))
         async with proxy_over(self) as proxy:
-            return await send_ahead(
+            return await upload(
                 proxy,
                 "box",
                 task,
@@ -121,7 +121,7 @@ async def test_a_small_command_and_its_input_go_into_a_private_directory() -> No
 @pytest.mark.parametrize(
     ("size", "count"), [(0, 0), (PIECE - 1, 0), (PIECE, 1), (PIECE + 1, 2), (2 * PIECE, 2)]
 )
-async def test_an_input_of_more_than_one_piece_is_joined_there(size: int, count: int) -> None:
+async def test_the_pieces_of_an_input_are_joined_in_the_sandbox(size: int, count: int) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
     sandbox = Sandbox()
 
@@ -135,7 +135,7 @@ async def test_an_input_of_more_than_one_piece_is_joined_there(size: int, count:
     assert b"".join(sandbox.files[piece] for piece in pieces) == data[:size]
 
 
-async def test_a_long_command_is_joined_together_with_a_long_input() -> None:
+async def test_a_long_command_and_a_long_input_are_joined_together() -> None:
     sandbox = Sandbox()
 
     await sandbox.send(Task("é" * PIECE), stdin=b"x" * PIECE)
@@ -144,7 +144,7 @@ async def test_a_long_command_is_joined_together_with_a_long_input() -> None:
     assert b"".join(sandbox.files[f"run.{n:08}"] for n in range(2)).decode() == "é" * PIECE
 
 
-async def test_a_command_is_no_option_of_the_shell_that_reads_it() -> None:
+async def test_a_command_that_begins_with_a_hyphen_is_not_an_option() -> None:
     sandbox = Sandbox()
 
     await sandbox.send(Task("-x"))
@@ -152,7 +152,7 @@ async def test_a_command_is_no_option_of_the_shell_that_reads_it() -> None:
     assert sandbox.files == {"run": b" -x"}
 
 
-def test_what_a_killed_client_left_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_the_files_of_a_killed_client_are_removed_after_a_day(tmp_path: Path) -> None:
     for name, days in ((".remote-sandbox-old", 1.1), (".remote-sandbox-new", 0.9), ("mine", 9)):
         directory = tmp_path / name
         directory.mkdir()
@@ -169,9 +169,9 @@ async def test_variables_are_set_in_the_file_of_the_command() -> None:
 
     await sandbox.send(Task("make", env={"A": "it's\n"}), exports=True)
 
-    assert sandbox.files["run"].decode() == exported({"A": "it's\n"}) + "make"
-    assert exported({"A": "it's\n", "B": ""}) == r"export A=$'it\'s\012' B=''; "
-    assert exported({}) == ""
+    assert sandbox.files["run"].decode() == export_command({"A": "it's\n"}) + "make"
+    assert export_command({"A": "it's\n", "B": ""}) == r"export A=$'it\'s\012' B=''; "
+    assert export_command({}) == ""
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ async def test_variables_are_set_in_the_file_of_the_command() -> None:
         ("in.00000001", FileRefused),
     ],
 )
-async def test_a_payload_that_fails_is_removed_and_the_command_was_not_run(
+async def test_a_payload_that_cannot_be_sent_is_removed_and_the_command_is_not_run(
     fails: str, kind: type[SandboxError]
 ) -> None:
     sandbox = Sandbox(fails)
@@ -208,18 +208,18 @@ async def send(
         )
 
 
-async def test_variables_are_on_no_command_line_of_a_terminal() -> None:
+async def test_variables_are_not_on_the_command_line_of_a_terminal() -> None:
     runtime = RuntimeStub(executed("done\n"), has_pipes=False)
 
-    prompt = await send(runtime, "make", env={"TOKEN": "secret"})
+    result = await send(runtime, "make", env={"TOKEN": "secret"})
 
-    assert prompt.output.text == "done\n"
+    assert result.output.text == "done\n"
     assert runtime.files == {"run": b"export TOKEN=secret; make"}
     assert "secret" not in json.dumps(runtime.bodies)
     assert runtime.commands[-1].endswith("</dev/null  # make")
 
 
-async def test_variables_go_with_a_command_of_the_pipe_api() -> None:
+async def test_variables_are_sent_with_a_command_of_the_pipe_api() -> None:
     runtime = RuntimeStub(piped("done\n"))
 
     await send(runtime, "make", env={"TOKEN": "secret"})
@@ -236,20 +236,20 @@ async def test_variables_go_with_a_command_of_the_pipe_api() -> None:
     [("echo " + "x" * 120_000, "1"), ("ls", "1" * 120_000)],
     ids=lambda text: str(text)[:4],
 )
-async def test_a_command_too_long_for_the_deployed_proxy_goes_ahead(
+async def test_a_command_too_long_for_the_deployed_proxy_is_uploaded(
     command: str, value: str, pipes: bool
 ) -> None:
     runtime = RuntimeStub(piped() if pipes else executed(), has_pipes=pipes)
 
-    prompt = await send(runtime, command, env={"A": value})
+    result = await send(runtime, command, env={"A": value})
 
     assert all(len(json.dumps(body)) < 100_000 for body in runtime.bodies)
     sent = b"".join(runtime.files[name] for name in sorted(runtime.files)).decode()
     assert sent == f"export A={value}; {command}"
-    assert prompt.status.exit_code == 0
+    assert result.status.exit_code == 0
 
 
-async def test_an_input_goes_ahead_of_a_command_of_the_pipe_api() -> None:
+async def test_an_input_is_uploaded_before_a_command_of_the_pipe_api() -> None:
     runtime = RuntimeStub(piped("done\n"))
 
     await send(runtime, "sort", env={}, stdin=b"b\na\n")
@@ -259,7 +259,7 @@ async def test_an_input_goes_ahead_of_a_command_of_the_pipe_api() -> None:
     assert runtime.commands[-1].endswith("/in  # sort")
 
 
-async def test_variables_go_with_an_input_so_that_the_shell_before_keeps_its_own() -> None:
+async def test_variables_are_uploaded_with_an_input_and_do_not_change_the_outer_shell() -> None:
     runtime = RuntimeStub(piped("done\n"))
 
     await send(runtime, "sort", env={"HOME": "/x"}, stdin=b"")
@@ -270,7 +270,7 @@ async def test_variables_go_with_an_input_so_that_the_shell_before_keeps_its_own
     assert "HOME" not in env
 
 
-async def test_a_session_in_which_nothing_could_be_run_is_ended() -> None:
+async def test_a_session_is_ended_if_its_command_could_not_be_uploaded() -> None:
     async def read(size: int) -> bytes:
         raise InputUnreadable("closed")
 
@@ -284,7 +284,7 @@ async def test_a_session_in_which_nothing_could_be_run_is_ended() -> None:
     assert runtime.closed[-1] == COMMAND
 
 
-async def test_a_sandbox_without_room_for_the_files_refuses_the_command() -> None:
+async def test_a_command_is_not_run_if_the_sandbox_has_no_room_for_its_files() -> None:
     runtime = RuntimeStub(
         piped(), own=piped(stderr="mkdir: No space left on device\n", exit_code=1)
     )

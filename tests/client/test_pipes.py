@@ -20,7 +20,7 @@ from sandbox_client.errors import (
 )
 from sandbox_client.execution import cancellation, pipes
 from sandbox_client.execution.follower import OutputListener
-from sandbox_client.execution.pipes import AFTER_NEWS
+from sandbox_client.execution.pipes import AFTER_OUTPUT
 from sandbox_client.http import LongPolls
 from sandbox_client.masking import masked
 from sandbox_client.output import Output, OutputChunk, Part
@@ -101,22 +101,22 @@ async def output(
 async def test_a_quick_command_takes_two_requests(clock: FakeClock) -> None:
     proxy = RouteStub({PIPE_EXEC: piped("out\n", "err\n", 3)})
 
-    prompt = await send(proxy, clock)
+    result = await send(proxy, clock)
 
     assert proxy.asked == [PIPE_OPEN, PIPE_EXEC]
-    assert (prompt.session, prompt.api, prompt.status.exit_code) == (COMMAND, "pipes", 3)
-    assert prompt.errors is not None
-    assert (prompt.output.text, prompt.errors.text) == ("out\n", "err\n")
+    assert (result.session, result.api, result.status.exit_code) == (COMMAND, "pipes", 3)
+    assert result.errors is not None
+    assert (result.output.text, result.errors.text) == ("out\n", "err\n")
     assert clock.slept == []
 
 
 async def test_a_named_session_stays_on_the_terminal() -> None:
     proxy = RouteStub({VIEW: unused_session(), EXEC: executed("a\n")})
 
-    prompt = await send(proxy, session="s1")
+    result = await send(proxy, session="s1")
 
     assert proxy.asked == [OPEN, VIEW, EXEC]
-    assert (prompt.session, prompt.api, prompt.errors) == ("s1", "terminal", None)
+    assert (result.session, result.api, result.errors) == ("s1", "terminal", None)
     assert proxy.sent(EXEC)[0]["command"] == f": {MARK}; {typed_on('make')}"
 
 
@@ -130,15 +130,15 @@ async def test_a_quiet_command_is_followed_with_long_polls(clock: FakeClock) -> 
         return RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: piped_output()})(request)
 
     async with client_over(quiet, clock, pipes=True) as client:
-        prompt = await client.prompts.send("box", "x", wait_seconds=60, listener=listening())
+        result = await client.prompts.send("box", "x", wait_seconds=60, listener=listening())
 
     assert waits == [25.0, 25.0, 10.0], "no longer than load balancers and the caller allow"
-    assert prompt.status.state == "running"
-    assert prompt.seconds == pytest.approx(60)
+    assert result.status.state == "running"
+    assert result.seconds == pytest.approx(60)
     assert clock.slept == []
 
 
-async def test_a_long_poll_that_is_answered_at_once_is_not_repeated_at_once(
+async def test_a_long_poll_with_an_immediate_reply_is_not_repeated_at_once(
     clock: FakeClock,
 ) -> None:
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: piped_output()})
@@ -150,7 +150,7 @@ async def test_a_long_poll_that_is_answered_at_once_is_not_repeated_at_once(
     assert proxy.asked.count(PIPE_OUTPUT) < 20
 
 
-async def test_a_wait_that_got_no_turn_in_its_time_asks_no_more(clock: FakeClock) -> None:
+async def test_a_wait_without_a_turn_in_time_sends_no_request(clock: FakeClock) -> None:
     polls: list[object] = []
 
     async def proxy(request: httpx.Request) -> httpx.Response:
@@ -161,10 +161,10 @@ async def test_a_wait_that_got_no_turn_in_its_time_asks_no_more(clock: FakeClock
         return piped_output()
 
     async def wait() -> None:
-        prompt = await client.prompts.output(
+        result = await client.prompts.output(
             "box", COMMAND, wait_seconds=5, listener=listening(), to_end=True
         )
-        assert prompt.status.state == "running"
+        assert result.status.state == "running"
 
     async with client_over(proxy, clock, pipes=True) as client:
         client.proxy.long_polls = LongPolls(at_once=1)
@@ -175,8 +175,8 @@ async def test_a_wait_that_got_no_turn_in_its_time_asks_no_more(clock: FakeClock
     assert len(polls) == 1
 
 
-async def test_output_is_asked_for_from_the_offsets_of_both_streams(clock: FakeClock) -> None:
-    heard: list[OutputChunk] = []
+async def test_output_is_requested_from_the_offsets_of_both_streams(clock: FakeClock) -> None:
+    received: list[OutputChunk] = []
     pieces = [
         piped_output("é", 2, stderr="oh", stderr_end=2),
         piped_output("b", 3, stderr_end=2),
@@ -185,37 +185,37 @@ async def test_output_is_asked_for_from_the_offsets_of_both_streams(clock: FakeC
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: pieces})
 
     async with client_over(proxy, clock, pipes=True) as client:
-        await client.prompts.send("box", "x", listener=listening(heard.append))
+        await client.prompts.send("box", "x", listener=listening(received.append))
 
     offsets = [(body["offset"], body["stderr_offset"]) for body in proxy.sent(PIPE_OUTPUT)]
     assert offsets == [(0, 0), (2, 2), (3, 2)]
-    assert [chunk.text for chunk in heard] == ["é", "oh", "b"]
-    assert clock.slept == [AFTER_NEWS] * 2, "each line by itself would cost a request"
+    assert [chunk.text for chunk in received] == ["é", "oh", "b"]
+    assert clock.slept == [AFTER_OUTPUT] * 2, "each line by itself would cost a request"
 
 
-async def test_a_gap_in_the_output_is_told_and_kept_in_the_positions() -> None:
-    heard: list[OutputChunk] = []
+async def test_a_gap_in_the_output_is_reported_and_counts_in_the_positions() -> None:
+    received: list[OutputChunk] = []
     pieces = [piped_output("a", 1), piped_output("z", 101, status="completed", exit_code=0)]
 
     async with client_over(
         RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: pieces}), pipes=True
     ) as client:
-        prompt = await client.prompts.send("box", "x", listener=listening(heard.append))
+        result = await client.prompts.send("box", "x", listener=listening(received.append))
 
-    assert [chunk.gone for chunk in heard] == [0, 99]
-    assert prompt.output == Output(0, (Part(0, "a", 1), Part(100, "z", 101)), 99, "bytes")
+    assert [chunk.gone for chunk in received] == [0, 99]
+    assert result.output == Output(0, (Part(0, "a", 1), Part(100, "z", 101)), 99, "bytes")
 
 
-async def test_a_long_answer_is_read_again_from_its_beginning() -> None:
+async def test_a_long_reply_is_read_again_from_the_beginning() -> None:
     whole = "x" * 45_000
     answers: Answers = {
         PIPE_EXEC: piped(whole),
         PIPE_OUTPUT: piped_output(whole, 45_000, status="completed", exit_code=0),
     }
 
-    prompt = await send(RouteStub(answers))
+    result = await send(RouteStub(answers))
 
-    assert (prompt.output.text, prompt.status.exit_code) == (whole, 0)
+    assert (result.output.text, result.status.exit_code) == (whole, 0)
 
 
 @pytest.mark.parametrize(
@@ -223,30 +223,30 @@ async def test_a_long_answer_is_read_again_from_its_beginning() -> None:
     [html_page(504), error_reply(500, "fetch failed"), httpx.ReadError("reset")],
     ids=["504", "500 as deployed", "reset"],
 )
-async def test_a_command_with_a_lost_answer_is_looked_up_and_never_sent_twice(
+async def test_a_command_with_a_lost_response_is_looked_up_and_never_sent_twice(
     lost: httpx.Response | Exception,
 ) -> None:
     looks = [piped_output(status=""), piped_output(end=2, status="completed", exit_code=4)]
     whole = piped_output("a\n", 2, status="completed", exit_code=4)
     proxy = RouteStub({PIPE_EXEC: lost, PIPE_OUTPUT: [*looks, whole]})
 
-    prompt = await send(proxy)
+    result = await send(proxy)
 
     assert proxy.asked == [PIPE_OPEN, PIPE_EXEC, *[PIPE_OUTPUT] * 3]
-    assert (prompt.output.text, prompt.status.exit_code) == ("a\n", 4)
+    assert (result.output.text, result.status.exit_code) == ("a\n", 4)
 
 
-async def test_a_command_that_never_arrives_is_an_error(clock: FakeClock) -> None:
+async def test_a_command_that_does_not_start_is_an_error(clock: FakeClock) -> None:
     proxy = RouteStub({PIPE_EXEC: html_page(504), PIPE_OUTPUT: piped_output(status="")})
 
-    with pytest.raises(CommandStateUnknown, match=f"session '{COMMAND}' shows no sign of it"):
+    with pytest.raises(CommandStateUnknown, match=f"session '{COMMAND}' does not show it"):
         await send(proxy, clock)
 
     assert proxy.asked.count(PIPE_EXEC) == 1
 
 
 @pytest.mark.parametrize("verb", ["resume", "create"])
-async def test_a_runtime_without_the_pipe_api_is_asked_once_until_there_is_a_new_pod(
+async def test_a_runtime_without_the_pipe_api_is_asked_once_per_pod(
     verb: str,
 ) -> None:
     answers: Answers = {
@@ -272,7 +272,7 @@ async def test_a_runtime_without_the_pipe_api_is_asked_once_until_there_is_a_new
     assert proxy.asked[-3:] == [PIPE_OPEN, OPEN, EXEC]
 
 
-async def test_another_fault_of_opening_is_no_lack_of_the_pipe_api() -> None:
+async def test_another_error_on_opening_does_not_mean_a_missing_pipe_api() -> None:
     proxy = RouteStub(
         {PIPE_OPEN: error_reply(503, "Sandbox not ready"), GET: ALPHA_PAUSED.response()}
     )
@@ -283,7 +283,7 @@ async def test_another_fault_of_opening_is_no_lack_of_the_pipe_api() -> None:
     assert OPEN not in proxy.asked
 
 
-async def test_a_session_that_goes_while_it_is_followed_is_told_with_its_output() -> None:
+async def test_the_error_for_a_session_that_disappears_has_the_output() -> None:
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: [piped_output("a", 1), NO_SESSION]})
 
     with pytest.raises(SessionNotFound, match="no such session") as caught:
@@ -293,7 +293,7 @@ async def test_a_session_that_goes_while_it_is_followed_is_told_with_its_output(
     assert caught.value.session == COMMAND
 
 
-async def test_a_failed_poll_delays_the_output_and_loses_none(clock: FakeClock) -> None:
+async def test_a_failed_poll_delays_the_output_and_loses_nothing(clock: FakeClock) -> None:
     pieces: list[Answer] = [
         piped_output("a", 1),
         *[httpx.ReadError("reset")] * 4,
@@ -301,19 +301,19 @@ async def test_a_failed_poll_delays_the_output_and_loses_none(clock: FakeClock) 
     ]
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: pieces})
 
-    prompt = await send(proxy, clock)
+    result = await send(proxy, clock)
 
-    assert (prompt.output.text, prompt.unseen) == ("ab", "")
+    assert (result.output.text, result.read_error) == ("ab", "")
 
 
-async def test_a_command_that_stays_out_of_sight_returns_its_session(clock: FakeClock) -> None:
+async def test_an_unreachable_command_returns_its_session(clock: FakeClock) -> None:
     failed = error_reply(500, "fetch failed")
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: failed, GET: ALPHA_STARTING.response()})
 
-    prompt = await send(proxy, clock)
+    result = await send(proxy, clock)
 
-    assert (prompt.status.state, prompt.session) == ("running", COMMAND)
-    assert "fetch failed" in prompt.unseen
+    assert (result.status.state, result.session) == ("running", COMMAND)
+    assert "fetch failed" in result.read_error
     assert proxy.asked.count(PIPE_OUTPUT) < 60, "a poll that fails at once is not sent in a row"
 
 
@@ -347,12 +347,12 @@ async def test_cancel_sends_one_signal_after_another(clock: FakeClock) -> None:
     bye = piped_output("bye\n", 4, status="killed", exit_code=-15)
     routes = RouteStub({PIPE_OUTPUT: [*looks, bye], PIPE_KILL: succeeded()})
     async with client_over(routes, clock, pipes=True) as client:
-        prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
+        result = await client.prompts.cancel("box", COMMAND, listener=listening())
 
     signals = [body["signal"] for body in routes.sent(PIPE_KILL)]
-    assert signals == ["SIGINT", "SIGTERM"] == list(prompt.signals)
-    assert (prompt.status.state, prompt.status.exit_code) == ("killed", 143)
-    assert prompt.output.text == "bye\n"
+    assert signals == ["SIGINT", "SIGTERM"] == list(result.signals)
+    assert (result.status.state, result.status.exit_code) == ("killed", 143)
+    assert result.output.text == "bye\n"
     offsets = [body["offset"] for body in routes.sent(PIPE_OUTPUT)]
     assert offsets == [PAST_THE_END] * 16 + [0], "the output is read once, at the end"
 
@@ -371,7 +371,7 @@ def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short_deadlines")
-async def test_cancel_sends_its_signals_also_where_the_output_is_out_of_sight(
+async def test_cancel_sends_signals_even_if_the_output_cannot_be_read(
     clock: FakeClock,
 ) -> None:
     sent: list[str] = []
@@ -384,12 +384,12 @@ async def test_cancel_sends_its_signals_also_where_the_output_is_out_of_sight(
 
     async with client_over(proxy, clock, pipes=True) as client:
         with anyio.fail_after(10):
-            prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
+            result = await client.prompts.cancel("box", COMMAND, listener=listening())
 
-    assert sent == ["SIGINT", "SIGTERM", "SIGKILL"] == list(prompt.signals)
-    assert (prompt.status.state, prompt.status.has_ended) == ("unknown", False)
-    assert "time-out" in prompt.unseen
-    assert ending(prompt) == (
+    assert sent == ["SIGINT", "SIGTERM", "SIGKILL"] == list(result.signals)
+    assert (result.status.state, result.status.has_ended) == ("unknown", False)
+    assert "time-out" in result.read_error
+    assert ending(result) == (
         "SIGINT, SIGTERM and SIGKILL sent; whether the command has ended is not known"
     )
 
@@ -403,7 +403,7 @@ async def test_cancel_sends_its_signals_also_where_the_output_is_out_of_sight(
     ],
     ids=["out of sight", "still running"],
 )
-async def test_a_cancellation_without_any_answer_is_an_error(
+async def test_a_cancellation_without_any_response_is_an_error(
     clock: FakeClock, answers: Answers, kind: type[SandboxError]
 ) -> None:
     async with client_over(RouteStub(answers), clock, pipes=True) as client:
@@ -415,7 +415,7 @@ async def test_a_cancellation_without_any_answer_is_an_error(
 
 
 @pytest.mark.usefixtures("short_deadlines")
-async def test_a_command_that_stays_out_of_sight_is_not_looked_at_for_ever(
+async def test_a_cancellation_of_an_unreachable_command_ends(
     clock: FakeClock,
 ) -> None:
     async def proxy(request: httpx.Request) -> httpx.Response:
@@ -427,14 +427,14 @@ async def test_a_command_that_stays_out_of_sight_is_not_looked_at_for_ever(
 
     looks: list[str] = []
     async with client_over(proxy, clock, pipes=True) as client:
-        prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
+        result = await client.prompts.cancel("box", COMMAND, listener=listening())
 
-    assert prompt.signals == SIGNALS
-    assert prompt.seconds <= 55
+    assert result.signals == SIGNALS
+    assert result.seconds <= 55
 
 
 @pytest.mark.usefixtures("short_deadlines")
-async def test_an_output_that_cannot_be_read_does_not_hide_how_a_cancelled_command_ended() -> None:
+async def test_unreadable_output_does_not_hide_the_end_of_a_cancelled_command() -> None:
     async def proxy(request: httpx.Request) -> httpx.Response:
         is_whole = json.loads(request.content).get("offset") == 0
         return await hang(request) if is_whole else routes(request)
@@ -443,13 +443,13 @@ async def test_an_output_that_cannot_be_read_does_not_hide_how_a_cancelled_comma
     routes = RouteStub({PIPE_OUTPUT: looks, PIPE_KILL: succeeded()})
     async with client_over(proxy, pipes=True) as client:
         with anyio.fail_after(10):
-            prompt = await client.prompts.cancel("box", COMMAND, listener=listening())
+            result = await client.prompts.cancel("box", COMMAND, listener=listening())
 
-    assert ending(prompt) == "killed by SIGINT"
-    assert out_of_sight(prompt).startswith("its output could not be read to the end: ")
+    assert ending(result) == "killed by SIGINT"
+    assert out_of_sight(result).startswith("its output could not be read to the end: ")
 
 
-async def test_a_position_behind_the_end_is_refused() -> None:
+async def test_a_position_past_the_end_is_refused() -> None:
     proxy = RouteStub({PIPE_OUTPUT: piped_output("abc", 3, stderr_end=2)})
 
     async with client_over(proxy, pipes=True) as client:
@@ -459,8 +459,8 @@ async def test_a_position_behind_the_end_is_refused() -> None:
             await output(client, COMMAND, stderr_after=3)
 
 
-async def test_half_a_key_is_not_shown_before_its_other_half() -> None:
-    heard: list[str] = []
+async def test_the_first_half_of_a_key_is_held_back() -> None:
+    received: list[str] = []
     text = f"it is {KEY}."
     lengths = iter([20, 20, len(text)])  # printed at each look
 
@@ -474,14 +474,14 @@ async def test_half_a_key_is_not_shown_before_its_other_half() -> None:
             "box",
             COMMAND,
             after=first.output.end,
-            listener=listening(lambda chunk: heard.append(chunk.text)),
+            listener=listening(lambda chunk: received.append(chunk.text)),
         )
 
     assert (first.output.text, first.output.end) == ("it is ", 6)
-    assert rest.output.text == "".join(heard) == f"{masked(KEY, KEY)}."
+    assert rest.output.text == "".join(received) == f"{masked(KEY, KEY)}."
 
 
-async def test_the_rest_of_a_key_is_masked_where_reading_begins_within_it() -> None:
+async def test_the_rest_of_a_key_is_masked_if_reading_starts_within_the_key() -> None:
     text = f"it is {KEY}."
 
     def proxy(request: httpx.Request) -> httpx.Response:
@@ -490,8 +490,8 @@ async def test_the_rest_of_a_key_is_masked_where_reading_begins_within_it() -> N
 
     async with client_over(proxy, pipes=True) as client:
         for position in range(len(text)):
-            prompt = await output(client, COMMAND, after=position)
-            assert prompt.output.text == masked(text, KEY)[position:]
+            result = await output(client, COMMAND, after=position)
+            assert result.output.text == masked(text, KEY)[position:]
 
 
 async def test_sessions_of_both_apis_are_listed_with_their_last_output() -> None:
@@ -519,7 +519,7 @@ async def test_sessions_of_both_apis_are_listed_with_their_last_output() -> None
     assert offset == 5_000 - len(KEY) + 1, "the last line needs no more, and a key may begin there"
 
 
-async def test_a_list_of_sessions_asks_once_for_a_missing_pipe_api() -> None:
+async def test_a_list_of_sessions_requests_a_missing_pipe_api_once() -> None:
     proxy = RouteStub({PIPE_SESSIONS: NO_API, SESSIONS: session_list()})
 
     async with client_over(proxy, pipes=True) as client:
@@ -529,12 +529,14 @@ async def test_a_list_of_sessions_asks_once_for_a_missing_pipe_api() -> None:
     assert proxy.asked == [PIPE_SESSIONS, SESSIONS, SESSIONS]
 
 
-async def test_a_session_is_opened_before_the_listener_is_told_of_it() -> None:
-    known: list[int] = []
+async def test_a_session_is_opened_before_the_listener_gets_it() -> None:
+    requests_before: list[int] = []
     proxy = RouteStub({PIPE_OPEN: session_opened(COMMAND), PIPE_EXEC: piped()})
-    listener = OutputListener(RecordedProgress(), opened=lambda _: known.append(len(proxy.asked)))
+    listener = OutputListener(
+        RecordedProgress(), on_session=lambda _: requests_before.append(len(proxy.asked))
+    )
 
     async with client_over(proxy, pipes=True) as client:
         await client.prompts.send("box", "x", listener=listener)
 
-    assert known == [1], "after the session is there, and before the command is sent"
+    assert requests_before == [1], "after opening the session, before sending the command"

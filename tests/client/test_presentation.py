@@ -35,7 +35,7 @@ STILL = "still running in session 's1'"
             "how it stands is not known, in session 's1'",
         ),
         (
-            CommandResult("box", "s1", RUNNING, signals=("SIGINT",), unseen="x"),
+            CommandResult("box", "s1", RUNNING, signals=("SIGINT",), read_error="x"),
             "SIGINT sent; whether the command has ended is not known",
         ),
         (CommandResult("box", "s1", CommandStatus("timed_out")), "killed by its time limit"),

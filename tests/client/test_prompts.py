@@ -30,7 +30,7 @@ from sandbox_client.errors import (
 from sandbox_client.execution import cancellation, remote_command, terminal
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.masking import masked
-from sandbox_client.prompts import ASK_AGAIN, SETTLE
+from sandbox_client.prompts import LINGER, PIPES_RETRY_DELAY
 
 from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
 from tests.client.stubs import (
@@ -144,24 +144,24 @@ async def test_the_session_is_opened_before_the_command_is_sent() -> None:
 async def test_a_command_that_ends_in_time_returns_its_whole_output(clock: FakeClock) -> None:
     views = [view_of("a"), view_of("ab"), view_of("abc\n", "completed", 2)]
 
-    prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
+    result = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
-    assert (prompt.name, prompt.session) == ("box", SESSION)
-    assert (prompt.status.state, prompt.output.text, prompt.status.exit_code) == (
+    assert (result.name, result.session) == ("box", SESSION)
+    assert (result.status.state, result.output.text, result.status.exit_code) == (
         "completed",
         "abc\n",
         2,
     )
-    assert prompt.seconds == pytest.approx(sum(clock.slept))
+    assert result.seconds == pytest.approx(sum(clock.slept))
     assert clock.slept
 
 
-async def test_a_quick_command_is_read_from_the_answer_to_its_start() -> None:
+async def test_a_quick_command_is_read_from_the_first_reply() -> None:
     proxy = RouteStub({EXEC: executed("all at once\n", 0)})
 
-    prompt = await send(proxy)
+    result = await send(proxy)
 
-    assert (prompt.status.state, prompt.output.text) == ("completed", "all at once\n")
+    assert (result.status.state, result.output.text) == ("completed", "all at once\n")
     assert proxy.asked == [OPEN, EXEC]
 
 
@@ -171,13 +171,13 @@ async def test_a_command_that_takes_longer_returns_its_session(
 ) -> None:
     proxy = RouteStub({EXEC: RUNNING, VIEW: view_of("so far\n")})
 
-    prompt = await send(proxy, clock, wait_seconds=wait_seconds)
+    result = await send(proxy, clock, wait_seconds=wait_seconds)
 
-    assert prompt.status.state == "running"
-    assert prompt.session == SESSION
-    assert prompt.seconds == pytest.approx(wait_seconds)
+    assert result.status.state == "running"
+    assert result.session == SESSION
+    assert result.seconds == pytest.approx(wait_seconds)
     assert sum(clock.slept) == pytest.approx(wait_seconds)
-    assert prompt.output.text == ("so far\n" if wait_seconds else "")
+    assert result.output.text == ("so far\n" if wait_seconds else "")
 
 
 async def test_a_wait_of_0_s_sends_no_request_after_the_start() -> None:
@@ -214,19 +214,21 @@ async def test_a_command_with_a_lost_reply_is_found_and_not_sent_again(lost: str
     views = [unused_session(), view_of("hi\n"), view_of("hi\n", "completed", 0)]
     proxy = RouteStub({EXEC: LOST[lost], VIEW: views, GET: ALPHA_READY.response()})
 
-    prompt = await send(proxy)
+    result = await send(proxy)
 
-    assert (prompt.status.state, prompt.status.exit_code) == ("completed", 0)
+    assert (result.status.state, result.status.exit_code) == ("completed", 0)
     assert proxy.asked.count(EXEC) == 1
 
 
-async def test_a_command_that_never_arrives_is_an_error_with_the_session(clock: FakeClock) -> None:
+async def test_the_error_for_a_command_that_does_not_start_has_the_session(
+    clock: FakeClock,
+) -> None:
     proxy = RouteStub({EXEC: html_page(504), VIEW: unused_session(), GET: ALPHA_READY.response()})
 
     with pytest.raises(CommandStateUnknown) as caught:
         await send(proxy, clock)
 
-    assert f"session '{SESSION}' shows no sign of it" in caught.value.message
+    assert f"session '{SESSION}' does not show it" in caught.value.message
     assert "{output}" in caught.value.advice
     assert not caught.value.retryable
     assert proxy.asked.count(EXEC) == 1
@@ -242,9 +244,9 @@ async def test_a_lost_command_in_a_used_session_is_found_by_its_mark() -> None:
     after = view_of("new\n", "completed", 7, command=OURS, before=3)
     proxy = RouteStub({EXEC: html_page(504), VIEW: [before, before, others, after, after]})
 
-    prompt = await send(proxy, session="s1")
+    result = await send(proxy, session="s1")
 
-    assert (prompt.output.text, prompt.status.exit_code) == ("new\n", 7)
+    assert (result.output.text, result.status.exit_code) == ("new\n", 7)
     assert proxy.asked == [OPEN, VIEW, EXEC, *[VIEW] * 4]
 
 
@@ -252,7 +254,7 @@ async def test_another_clients_command_is_not_mistaken_for_a_lost_one(clock: Fak
     others = view_of("theirs\n", "completed", 0, command=": run-2; make", before=2)
     proxy = RouteStub({EXEC: html_page(504), VIEW: [unused_session(), others]})
 
-    with pytest.raises(CommandStateUnknown, match="shows no sign of it"):
+    with pytest.raises(CommandStateUnknown, match="does not show it"):
         await send(proxy, clock, session="s1")
 
 
@@ -261,19 +263,19 @@ async def test_a_wait_ends_when_the_session_runs_another_command() -> None:
     others = view_of("theirs\n", command="other", before=1)
     proxy = RouteStub({EXEC: RUNNING, VIEW: [unused_session(), ours, others]})
 
-    prompt = await send(proxy, session="s1")
+    result = await send(proxy, session="s1")
 
-    assert (prompt.status.state, prompt.output.text) == ("completed", "ours\n")
-    assert prompt.status.exit_code is None, "which nobody knows any more"
+    assert (result.status.state, result.output.text) == ("completed", "ours\n")
+    assert result.status.exit_code is None, "which nobody knows any more"
 
 
-async def test_a_possibly_truncated_output_is_read_again_whole() -> None:
+async def test_possibly_truncated_output_is_read_again() -> None:
     whole = "x" * 100_000
     proxy = RouteStub({EXEC: executed(whole[:30_000]), VIEW: view_of(whole, "completed", 0)})
 
-    prompt = await send(proxy)
+    result = await send(proxy)
 
-    assert len(prompt.output.text) == 100_000
+    assert len(result.output.text) == 100_000
 
 
 async def test_the_output_before_a_pause_is_in_the_error() -> None:
@@ -315,7 +317,9 @@ async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
                 await arrived.wait()
                 scopes[0].cancel()
                 await anyio.wait_all_tasks_blocked()
-                with pytest.raises(SessionBusy):  # it is not over while its command is on the way
+                with pytest.raises(
+                    SessionBusy
+                ):  # as long as the response to the first one has not come
                     await client.prompts.send(
                         "box", "b", session="s1", listener=OutputListener(RecordedProgress())
                     )
@@ -327,7 +331,7 @@ async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
 async def test_a_lost_command_with_an_unreadable_session_is_an_error(clock: FakeClock) -> None:
     proxy = RouteStub({EXEC: html_page(504), VIEW: httpx.ConnectError("down")})
 
-    with pytest.raises(CommandStateUnknown, match="cannot be looked at"):
+    with pytest.raises(CommandStateUnknown, match="cannot be read"):
         await send(proxy, clock)
 
 
@@ -386,7 +390,7 @@ async def test_a_command_to_a_starting_sandbox_advises_to_wait(profile: Profile)
 
 
 @in_both_profiles
-async def test_a_command_to_a_failed_sandbox_says_that_waiting_does_not_help(
+async def test_a_command_to_a_failed_sandbox_advises_not_to_wait(
     profile: Profile,
 ) -> None:
     answers = {OPEN: error_reply(503, "Sandbox not ready"), GET: profile.failed.response()}
@@ -401,7 +405,7 @@ async def test_a_command_to_a_failed_sandbox_says_that_waiting_does_not_help(
 @pytest.mark.parametrize(
     "look", [error_reply(500, "down"), html_page(502), error_reply(401, "expired")]
 )
-async def test_an_unreadable_status_does_not_replace_the_commands_error(
+async def test_the_error_of_a_command_is_kept_if_the_status_cannot_be_read(
     look: httpx.Response,
 ) -> None:
     with pytest.raises(NotReady, match="'box' is not ready"):
@@ -462,15 +466,17 @@ async def test_a_transient_failure_delays_the_next_view(clock: FakeClock) -> Non
         view_of("ab", "completed", 0),
     ]
 
-    prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
+    result = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
-    assert (prompt.output.text, prompt.unseen) == ("ab", "")
+    assert (result.output.text, result.read_error) == ("ab", "")
 
 
 async def test_a_hanging_view_does_not_extend_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(terminal, "LOOK_DEADLINE", 0.02)  # real seconds, which the look takes
+    monkeypatch.setattr(
+        terminal, "LOOK_DEADLINE", 0.02
+    )  # real seconds, as the look takes real time
 
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
@@ -480,15 +486,15 @@ async def test_a_hanging_view_does_not_extend_the_wait(
 
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
-            prompt = await client.prompts.send(
+            result = await client.prompts.send(
                 "box", "make", wait_seconds=0.01, listener=OutputListener(RecordedProgress())
             )
 
-    assert prompt.status.state == "running"
-    assert "time-out" in prompt.unseen
+    assert result.status.state == "running"
+    assert "time-out" in result.read_error
 
 
-async def test_a_view_that_does_not_end_does_not_extend_a_call(
+async def test_an_endless_view_does_not_extend_a_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for module in (remote_command, terminal, cancellation):
@@ -512,10 +518,10 @@ async def test_a_view_that_does_not_end_does_not_extend_a_call(
 async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) -> None:
     views: list[Answer] = [view_of("a"), httpx.ConnectError("x")]
 
-    prompt = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
+    result = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
 
-    assert (prompt.status.state, prompt.output.text) == ("running", "a")
-    assert "cannot be reached" in prompt.unseen
+    assert (result.status.state, result.output.text) == ("running", "a")
+    assert "cannot be reached" in result.read_error
 
 
 @in_both_profiles
@@ -535,12 +541,12 @@ async def test_progress_shows_the_last_line_of_the_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
-    told, progress = anyio.Event(), RecordedProgress()
+    reported, progress = anyio.Event(), RecordedProgress()
 
     async def report(elapsed: float, limit: float | None, reason: str) -> None:
         await progress(elapsed, limit, reason)
         if reason == f"last line: step {masked(KEY, KEY)}":
-            told.set()
+            reported.set()
 
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
@@ -548,7 +554,7 @@ async def test_progress_shows_the_last_line_of_the_output(
             return {"create": session_opened(), "exec": RUNNING}[operation]
         views.append(None)
         if len(views) > 1:
-            await told.wait()
+            await reported.wait()
             return view_of("", "completed", 0)
         return view_of(f"step 1\n\x1b[1mstep {KEY}\x1b[0m\n")
 
@@ -566,18 +572,18 @@ async def test_progress_comes_at_least_every_two_seconds() -> None:
 
 
 async def test_a_listener_gets_the_session_and_then_each_character_once() -> None:
-    heard: list[str] = []
+    received: list[str] = []
     views = [view_of("a"), view_of("a"), view_of("abc"), view_of("abcd", "completed", 0)]
 
     async with client_over(RouteStub({EXEC: RUNNING, VIEW: views})) as client:
         listener = OutputListener(
             RecordedProgress(),
-            opened=heard.append,
-            on_output=lambda chunk: heard.append(chunk.text),
+            on_session=received.append,
+            on_output=lambda chunk: received.append(chunk.text),
         )
         await client.prompts.send("box", "make", listener=listener)
 
-    assert heard == [SESSION, "a", "bc", "d"]
+    assert received == [SESSION, "a", "bc", "d"]
 
 
 async def test_a_cancelled_call_does_not_kill_the_command() -> None:
@@ -600,25 +606,25 @@ async def test_output_waits_for_new_characters() -> None:
     views = [view_of("abc"), view_of("abc"), view_of("abcd")]
     proxy = RouteStub({VIEW: views})
 
-    prompt = await output(proxy, after=3)
+    result = await output(proxy, after=3)
 
-    assert (prompt.status.state, prompt.output.text) == ("running", "d")
-    assert prompt.seconds == pytest.approx(0.02 + 0.04 + SETTLE), "for what follows it"
+    assert (result.status.state, result.output.text) == ("running", "d")
+    assert result.seconds == pytest.approx(0.02 + 0.04 + LINGER), "for what follows it"
 
 
 async def test_existing_output_is_returned_at_once(clock: FakeClock) -> None:
-    prompt = await output(RouteStub({VIEW: view_of("abc")}), clock)
+    result = await output(RouteStub({VIEW: view_of("abc")}), clock)
 
-    assert prompt.output.text == "abc"
+    assert result.output.text == "abc"
     assert clock.slept == []
 
 
 async def test_a_wait_for_output_ends_at_its_limit(
     clock: FakeClock,
 ) -> None:
-    prompt = await output(RouteStub({VIEW: view_of("abc")}), clock, after=3, wait_seconds=7)
+    result = await output(RouteStub({VIEW: view_of("abc")}), clock, after=3, wait_seconds=7)
 
-    assert prompt.status.state == "running"
+    assert result.status.state == "running"
     assert sum(clock.slept) == pytest.approx(7)
 
 
@@ -631,12 +637,12 @@ async def test_a_wait_for_output_ends_at_its_limit(
         (unused_session(), "empty", None),
     ],
 )
-async def test_output_tells_how_the_command_ended(
+async def test_output_returns_the_end_of_the_command(
     view: httpx.Response, state: str, code: int | None
 ) -> None:
-    prompt = await output(RouteStub({VIEW: view}), after=100)
+    result = await output(RouteStub({VIEW: view}), after=100)
 
-    assert (prompt.status.state, prompt.status.exit_code) == (state, code)
+    assert (result.status.state, result.status.exit_code) == (state, code)
 
 
 async def test_an_unknown_session_advises_to_list_sessions() -> None:
@@ -646,7 +652,7 @@ async def test_an_unknown_session_advises_to_list_sessions() -> None:
     assert "{sessions}" in caught.value.advice
 
 
-async def test_a_negative_number_of_characters_is_refused() -> None:
+async def test_a_negative_position_is_refused() -> None:
     with pytest.raises(InvalidInput, match="after has value -1"):
         await output(RouteStub({}), after=-1)
 
@@ -654,43 +660,43 @@ async def test_a_negative_number_of_characters_is_refused() -> None:
 async def test_cancel_types_ctrl_c_and_then_kills(clock: FakeClock) -> None:
     proxy = RouteStub({VIEW: view_of("x"), TYPE: session_opened(), KILL: session_opened()})
 
-    prompt = await cancel(proxy, clock)
+    result = await cancel(proxy, clock)
 
     sent = [route for route in proxy.asked if route != VIEW]
-    assert (sent, prompt.signals) == ([TYPE, KILL, KILL], ("SIGINT", "SIGTERM", "SIGKILL"))
+    assert (sent, result.signals) == ([TYPE, KILL, KILL], ("SIGINT", "SIGTERM", "SIGKILL"))
     assert proxy.bodies[1] == {"id": SESSION, "input": "\x03", "press_enter": False}
     assert sum(clock.slept) == pytest.approx(3 + 5 + 7)
-    assert prompt.status.state == "running"
+    assert result.status.state == "running"
 
 
 async def test_cancel_ends_with_the_signal_that_ended_the_command() -> None:
     views = [view_of("so far\n"), view_of("so far\n^C"), view_of("so far\n^C", "completed", 130)]
     proxy = RouteStub({VIEW: views, TYPE: session_opened()})
 
-    prompt = await cancel(proxy)
+    result = await cancel(proxy)
 
     assert proxy.asked == [VIEW, TYPE, VIEW, VIEW]
-    assert (prompt.status.exit_code, prompt.output.text) == (130, "so far\n^C")
-    assert prompt.signals == ("SIGINT",)
+    assert (result.status.exit_code, result.output.text) == (130, "so far\n^C")
+    assert result.signals == ("SIGINT",)
 
 
-async def test_cancel_sends_only_the_signals_that_were_asked_for() -> None:
+async def test_cancel_sends_only_the_requested_signals() -> None:
     proxy = RouteStub({VIEW: [view_of("x"), view_of("x", "terminated")], KILL: session_opened()})
 
-    prompt = await cancel(proxy, signals=["SIGKILL"])
+    result = await cancel(proxy, signals=["SIGKILL"])
 
     assert proxy.asked == [VIEW, KILL, VIEW]
-    assert (prompt.status.state, prompt.signals) == ("killed", ("SIGKILL",))
+    assert (result.status.state, result.signals) == ("killed", ("SIGKILL",))
 
 
 async def test_cancel_of_an_ended_command_sends_no_signal() -> None:
     proxy = RouteStub({VIEW: view_of("all\n", "completed", 0)})
 
-    prompt = await cancel(proxy)
+    result = await cancel(proxy)
 
     assert set(proxy.asked) == {VIEW}
-    assert prompt.was_over
-    assert (prompt.status.exit_code, prompt.output.text) == (0, "all\n")
+    assert result.was_over
+    assert (result.status.exit_code, result.output.text) == (0, "all\n")
 
 
 @pytest.mark.parametrize("lost", ["reset", "no JSON"])
@@ -698,9 +704,9 @@ async def test_a_kill_with_a_lost_reply_is_confirmed_by_the_session(lost: str) -
     views = [view_of("x"), view_of("x", "terminated")]
     proxy = RouteStub({VIEW: views, KILL: LOST[lost], GET: ALPHA_READY.response()})
 
-    prompt = await cancel(proxy, signals=["SIGKILL"])
+    result = await cancel(proxy, signals=["SIGKILL"])
 
-    assert (prompt.status.state, prompt.unseen) == ("killed", "")
+    assert (result.status.state, result.read_error) == ("killed", "")
     assert proxy.asked.count(KILL) == 1
 
 
@@ -708,9 +714,9 @@ async def test_a_kill_that_is_lost_without_effect_is_sent_again() -> None:
     views = [view_of("x"), view_of("x"), view_of("x", "terminated")]
     proxy = RouteStub({VIEW: views, KILL: [html_page(504), session_opened()]})
 
-    prompt = await cancel(proxy, signals=["SIGKILL"])
+    result = await cancel(proxy, signals=["SIGKILL"])
 
-    assert prompt.status.state == "killed"
+    assert result.status.state == "killed"
     assert proxy.asked.count(KILL) == 2
 
 
@@ -724,13 +730,13 @@ async def test_a_kill_that_is_always_lost_is_reported_with_its_reason(clock: Fak
     assert proxy.asked.count(KILL) == 3
 
 
-async def test_a_signal_refused_since_the_command_has_just_ended_is_no_error() -> None:
+async def test_a_signal_to_a_command_that_has_just_ended_is_not_an_error() -> None:
     views = [view_of("x"), view_of("x", "completed", 0)]
     proxy = RouteStub({VIEW: views, TYPE: error_reply(400, "nothing runs")})
 
-    prompt = await cancel(proxy)
+    result = await cancel(proxy)
 
-    assert prompt.status.exit_code == 0
+    assert result.status.exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -749,20 +755,20 @@ async def test_a_signal_that_cannot_be_sent_is_an_error(
     assert KILL not in proxy.asked
 
 
-async def test_a_runtime_without_pipes_is_asked_for_them_again_after_some_minutes(
+async def test_a_missing_pipe_api_is_requested_again_after_some_minutes(
     clock: FakeClock,
 ) -> None:
     proxy = RouteStub({PIPE_OPEN: error_reply(404, "Not Found"), EXEC: executed("")})
 
     async with client_over(proxy, clock, pipes=True) as client:
-        for seconds in (0, ASK_AGAIN - 1, 1, 1):
+        for seconds in (0, PIPES_RETRY_DELAY - 1, 1, 1):
             clock.now += seconds
             await client.prompts.send("box", "x", listener=OutputListener(RecordedProgress()))
 
     assert proxy.asked == [PIPE_OPEN, OPEN, EXEC, OPEN, EXEC, PIPE_OPEN, OPEN, EXEC, OPEN, EXEC]
 
 
-async def test_the_ids_of_sessions_tell_their_api() -> None:
+async def test_the_id_of_a_session_shows_its_api() -> None:
     async with proxy_over(RouteStub({})) as proxy:
         prompts = Client(proxy).prompts
 
@@ -772,24 +778,24 @@ async def test_the_ids_of_sessions_tell_their_api() -> None:
 
 
 @pytest.mark.parametrize("other", ["other", ": run-2; make"])
-async def test_cancel_kills_no_other_command_that_the_session_has_gone_on_to(other: str) -> None:
+async def test_cancel_does_not_kill_a_later_command_of_the_session(other: str) -> None:
     views = [view_of("x", command=": run-1; make"), view_of("y", command=other, before=1)]
     proxy = RouteStub({VIEW: views, TYPE: session_opened()})
 
-    prompt = await cancel(proxy)
+    result = await cancel(proxy)
 
     assert proxy.asked.count(TYPE) == 1
     assert KILL not in proxy.asked
-    assert (prompt.status, prompt.printed) == (CommandStatus("completed", None, "make"), "x")
+    assert (result.status, result.printed) == (CommandStatus("completed", None, "make"), "x")
 
 
-async def test_a_command_that_ended_just_before_a_signal_was_not_ended_by_it() -> None:
+async def test_a_command_that_ended_just_before_a_signal_is_not_reported_as_killed() -> None:
     views = [view_of("x"), view_of("xy", "completed", 0)]
     proxy = RouteStub({VIEW: views, TYPE: error_reply(400, "No command runs")})
 
-    prompt = await cancel(proxy)
+    result = await cancel(proxy)
 
-    assert (prompt.was_over, prompt.signals, prompt.printed) == (True, (), "xy")
+    assert (result.was_over, result.signals, result.printed) == (True, (), "xy")
 
 
 async def test_sessions_are_listed_with_their_last_command() -> None:
@@ -806,7 +812,7 @@ async def test_sessions_are_listed_with_their_last_command() -> None:
     assert [seen and seen.status.exit_code for _, seen in rows] == [3, 3]
 
 
-async def test_half_a_key_is_masked_in_a_list_of_sessions() -> None:
+async def test_a_part_of_the_key_is_masked_in_a_list_of_sessions() -> None:
     row: dict[str, object] = {"status": "running", "current_command": f"echo {KEY[:30]}…"}
 
     async with client_over(RouteStub({SESSIONS: session_list(s1=row), VIEW: NO_SESSION})) as client:
@@ -821,15 +827,15 @@ async def test_the_key_is_masked_in_a_list_of_sessions() -> None:
     proxy = RouteStub({SESSIONS: session_list(s1=row, s2=row), VIEW: looks})
 
     async with client_over(proxy) as client:
-        (first, seen), (second, unseen) = await client.prompts.sessions("box")
+        (first, seen), (second, unread) = await client.prompts.sessions("box")
 
     assert seen is not None
     command = "echo sk_live_…"
     assert (seen.printed, seen.status.command) == (f"{masked(KEY, KEY)}\n", command)
-    assert (first.command, second.command, unseen) == (command, command, None)
+    assert (first.command, second.command, unread) == (command, command, None)
 
 
-async def test_a_long_list_of_sessions_is_viewed_in_part() -> None:
+async def test_only_the_first_sessions_of_a_long_list_are_read() -> None:
     many: dict[str, dict[str, object]] = {f"s{n}": {"status": "completed"} for n in range(500)}
     proxy = RouteStub({SESSIONS: session_list(**many), VIEW: NO_SESSION})
 

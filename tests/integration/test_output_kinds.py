@@ -393,7 +393,7 @@ async def test_what_is_gone_from_an_output_that_is_read_late_is_told_with_its_si
     async with Proxy(Config(proxy_url=target.url, api_key=KEY)) as proxy:
         prompts = Client(proxy).prompts
         session = (await prompts.send(BOX, command, wait_seconds=0, listener=IGNORE)).session
-        await prompts.run_own(BOX, "cd /sandbox; until [ -e written ]; do sleep 0.05; done")
+        await prompts.run_internal(BOX, "cd /sandbox; until [ -e written ]; do sleep 0.05; done")
         prompt = await prompts.output(
             BOX, session, wait_seconds=None, to_end=True, listener=collector.listener()
         )

@@ -403,7 +403,7 @@ async def test_a_pause_ends_a_command_and_its_session(
     await ada.pause(BOX, on_progress=in_process.report)
     in_process.clock.advance(1)
 
-    with pytest.raises(Paused, match=r"nothing can be looked at|no result"):
+    with pytest.raises(Paused, match=r"its commands cannot be read|no result"):
         await ada.prompts.output(BOX, prompt.session, listener=listener)
 
     await ada.resume(BOX, on_progress=in_process.report)

@@ -13,8 +13,8 @@ import anyio
 from sandbox_client.api import pipes, shell
 from sandbox_client.api.runtime import Task
 from sandbox_client.execution.follower import FIRST_LOOK, LONGEST_PAUSE
-from sandbox_client.execution.pipes import AFTER_NEWS
-from sandbox_client.execution.terminal import CUT_LENGTH, MAX_EFFORT
+from sandbox_client.execution.pipes import AFTER_OUTPUT
+from sandbox_client.execution.terminal import CUT_LENGTH, MAX_LOOK_PAUSE
 from sandbox_client.http import LONGEST_POLL
 from sandbox_client.polling import backoff
 
@@ -60,7 +60,7 @@ async def _run_with_pipes(http: httpx.AsyncClient, name: str, session: str, task
         wait = LONGEST_POLL
         if not is_look_after_news and (seen["stdout"] or seen["stderr"]):
             wait = 0.0
-            await anyio.sleep(AFTER_NEWS)
+            await anyio.sleep(AFTER_OUTPUT)
 
 
 async def _run_on_terminal(http: httpx.AsyncClient, name: str, session: str, task: Task) -> int:
@@ -73,7 +73,7 @@ async def _run_on_terminal(http: httpx.AsyncClient, name: str, session: str, tas
         await anyio.sleep(max(pause, effort))
         began = anyio.current_time()
         seen = await _send(http, shell.view(name, session))
-        effort = min(9 * (anyio.current_time() - began), MAX_EFFORT)
+        effort = min(9 * (anyio.current_time() - began), MAX_LOOK_PAUSE)
         if seen["status"] != "running":
             break
     return _length(seen)

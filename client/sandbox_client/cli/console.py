@@ -14,7 +14,7 @@ from rich.console import Console as RichConsole
 from rich.text import Text
 
 from sandbox_client.errors import QuotaReached, SandboxError, Verb
-from sandbox_client.execution.follower import OUT_OF_SIGHT
+from sandbox_client.execution.follower import UNREACHABLE
 from sandbox_client.masking import OutputFilter
 from sandbox_client.output import REPLACEMENT
 from sandbox_client.presentation import told_age
@@ -313,7 +313,7 @@ class Console:
         """Show how a wait goes on; where no line can change, a line for each new reason."""
         if self.is_typed_on:
             return
-        if self._is_heard and not reason.startswith(OUT_OF_SIGHT):
+        if self._is_heard and not reason.startswith(UNREACHABLE):
             self._reason = ""
             return
         at_most = "" if limit is None else f" of at most {limit:.0f}"

@@ -1,1 +1,1 @@
-"""Commands in sandboxes: started once, followed, cancelled."""
+"""Start, follow and cancel commands in sandboxes."""

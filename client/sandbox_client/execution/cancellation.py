@@ -1,7 +1,7 @@
 """Cancel a command: send signals in turn, and wait for the effect of each.
 
-Signals are sent even if the state of the command cannot be read, and its output is read only once,
-at the end, so that neither a long output nor a slow response delays them.
+Signals are sent even if the state of the command cannot be read. The output is read only once, at
+the end, so that neither long output nor a slow response delays the signals.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sandbox_client.api.runtime import SIGNAL_MAY_BE_SENT
 from sandbox_client.errors import NOTHING_DONE, ProxyRefused, SandboxError
 from sandbox_client.polling import backoff
 
-from .follower import FIRST_LOOK, INSTANT, LONGEST_PAUSE
+from .follower import FIRST_LOOK, LONGEST_PAUSE, MIN_WAIT
 from .remote_command import FIRST_LOOK_DEADLINE, LOOK_DEADLINE
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 GRACE: Mapping[Signal, float] = {"SIGINT": 3.0, "SIGTERM": 5.0, "SIGKILL": 7.0}  # seconds
 ATTEMPTS = 3  # to send a signal, if the response is lost
-LOOKS_WITHIN = 35.0  # seconds; later, no more looks if the last one failed
+LOOK_TIMEOUT = 35.0  # seconds after which a failed look is the last one
 
 
 class Cancellation:
@@ -34,69 +34,69 @@ class Cancellation:
     def __init__(self, remote: RemoteCommand, follower: OutputFollower) -> None:
         self.sent: list[Signal] = []
         self._remote = remote
-        self._watch = follower
-        self._is_answered = False
-        self._lost: SandboxError | None = None  # the error of the last signal
+        self._follower = follower
+        self._is_delivered = False  # at least one signal got a response
+        self._error: SandboxError | None = None  # of the last signal
 
     @property
-    def unseen(self) -> str:
+    def read_error(self) -> str:
         """The error that hides the state of the command or its output; empty if there is none."""
-        if self._lost is not None and not self._remote.status.has_ended:
-            return self._lost.message
-        return self._watch.unseen
+        if self._error is not None and not self._remote.status.has_ended:
+            return self._error.message
+        return self._follower.read_error
 
     async def run(self, signals: Sequence[Signal]) -> None:
         """Send one signal after another until the command has ended, and read its output.
 
         Raises:
-            SandboxError: no signal got a response, and no look has shown the end.
+            SandboxError: no signal got a response, and the command is not known to have ended.
         """
         for signal in signals:
             if self._remote.status.has_ended or not await self._send(signal):
                 break
-            self._watch.doing = "waiting for the command to end"
+            self._follower.activity = "waiting for the command to end"
             await self._wait_for_end(GRACE[signal])
         await self._read_output()
-        if self._lost and not self._is_answered and not self._remote.status.has_ended:
-            raise self._lost.but(advice=SIGNAL_MAY_BE_SENT)
+        if self._error and not self._is_delivered and not self._remote.status.has_ended:
+            raise self._error.but(advice=SIGNAL_MAY_BE_SENT)
 
     async def look(self) -> None:
-        """Read the state of the command; a passing failure is kept in the watch."""
-        await self._see(self._peek)
+        """Read the state of the command; the follower keeps the reason of a transient failure."""
+        await self._try(self._peek)
 
     async def _peek(self) -> None:
         self._remote.status = await self._remote.peek(LOOK_DEADLINE, sent=bool(self.sent))
 
-    async def _see(self, look: Callable[[], Awaitable[None]]) -> None:
+    async def _try(self, look: Callable[[], Awaitable[None]]) -> None:
         """Run `look`, unless looks have failed for too long."""
-        follower = self._watch
-        if follower.unseen and follower.elapsed >= LOOKS_WITHIN:
+        follower = self._follower
+        if follower.read_error and follower.elapsed >= LOOK_TIMEOUT:
             return
         try:
             await look()
         except SandboxError as error:
             if not error.retryable:
                 raise
-            follower.unseen = error.message
+            follower.read_error = error.message
         else:
-            follower.unseen = ""
+            follower.read_error = ""
 
     async def _send(self, signal: Signal) -> bool:
         """Send a signal, with retries; return False if the command had ended before."""
         for _ in range(ATTEMPTS):
-            self._lost = None
+            self._error = None
             try:
                 await self._remote.send_signal(signal)
             except NOTHING_DONE as error:
                 return await self._is_outage(error)
             except SandboxError as error:
-                self._lost = error
+                self._error = error
             if signal not in self.sent:
                 self.sent.append(signal)
-            if self._lost is None:
-                self._is_answered = True
+            if self._error is None:
+                self._is_delivered = True
                 break
-            if self._watch.unseen:
+            if self._follower.read_error:
                 break
             await self.look()
             if self._remote.status.has_ended:
@@ -104,7 +104,7 @@ class Cancellation:
         return True
 
     async def _is_outage(self, error: SandboxError) -> bool:
-        """Return True if a passing outage prevented a signal, False if the command had ended.
+        """Return True if a transient outage prevented a signal, False if the command had ended.
 
         Raises:
             SandboxError: the signal was refused for another reason.
@@ -115,21 +115,23 @@ class Cancellation:
                 return False
         if not (self.sent and error.retryable):
             raise error
-        self._lost = error
+        self._error = error
         return True
 
     async def _wait_for_end(self, seconds: float) -> None:
-        follower = self._watch
+        follower = self._follower
         follower.wait_for(seconds)
         for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
             await self.look()
-            if self._remote.status.has_ended or follower.left < INSTANT:
+            if self._remote.status.has_ended or follower.remaining < MIN_WAIT:
                 break
-            await follower.timing.sleep(min(pause, follower.left))
+            await follower.timing.sleep(min(pause, follower.remaining))
 
     async def _read_output(self) -> None:
-        if self._watch.unseen or self._remote.api == "pipes":  # else each look has read it
-            await self._see(self._look)
+        if (
+            self._follower.read_error or self._remote.api == "pipes"
+        ):  # otherwise each look has read it
+            await self._try(self._look)
 
     async def _look(self) -> None:
-        await self._remote.look(LOOK_DEADLINE if self._watch.unseen else FIRST_LOOK_DEADLINE)
+        await self._remote.look(LOOK_DEADLINE if self._follower.read_error else FIRST_LOOK_DEADLINE)

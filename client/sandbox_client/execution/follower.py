@@ -1,4 +1,4 @@
-"""Following a command: for how long, how often, and passing new output on."""
+"""The wait for a command: its limit, its progress reports and the new output."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     OnSession = Callable[[str], None]
 
 FIRST_LOOK = 0.02  # seconds
-LONGEST_PAUSE = 1.0
-_RECENT = 40_000  # characters, with the last line that is reported
-LAST_LINE = "last line"  # so that none passes for words of ours
-OUT_OF_SIGHT = "the command is out of sight"
-INSTANT = 0.001  # seconds: a shorter rest of a wait is none, as clocks have fractions
+LONGEST_PAUSE = 1.0  # seconds
+_RECENT = 40_000  # characters of output that are kept to report the last line
+LAST_LINE = "last line"  # a prefix that tells output from messages of the client
+UNREACHABLE = "the command cannot be reached"
+MIN_WAIT = 0.001  # seconds: a shorter remainder of a wait counts as none
 
 
 def _ignore(_: object) -> None:
-    """Do nothing."""
+    """Ignore an event."""
 
 
 @dataclass(frozen=True)
 class OutputListener:
-    """Receive the progress of a command, its session, and its output as it comes."""
+    """The callbacks for the progress of a command, the id of its session and its new output."""
 
-    report: ProgressCallback
-    opened: OnSession = _ignore
+    on_progress: ProgressCallback
+    on_session: OnSession = _ignore
     on_output: OnOutput = _ignore
 
     @classmethod
@@ -43,22 +43,26 @@ class OutputListener:
         on_session: OnSession | None,
         on_output: OnOutput | None,
     ) -> OutputListener:
-        """Return a listener that calls these functions, if any."""
+        """Return a listener with these callbacks; None ignores the event."""
         return cls(on_progress, on_session or _ignore, on_output or _ignore)
 
 
 class OutputFollower:
-    """The wait for a command: its limit, and the reports meanwhile."""
+    """Follow a command for `limit` seconds, without a limit if None, and notify the listener.
+
+    `secret` is masked in the output. `read_error` is the message of the last failure to read the
+    command, empty after a success. `activity` describes the wait until its state is known.
+    """
 
     def __init__(
         self, timing: Timing, limit: float | None, listener: OutputListener, *, secret: str = ""
     ) -> None:
         self.timing = timing
-        self.secret = secret  # which output does not show
-        self.unseen = ""  # why the command cannot be looked at
-        self.doing = "looking for the command"  # as long as nothing is known of it
+        self.secret = secret
+        self.read_error = ""
+        self.activity = "looking for the command"
         self.is_running = False
-        self.is_heard = False  # whether there was any output
+        self.has_output = False
         self._start = timing.clock()
         self._limit = limit
         self._listener = listener
@@ -66,33 +70,35 @@ class OutputFollower:
 
     @property
     def elapsed(self) -> float:
-        """Return the seconds since the beginning."""
+        """The seconds since the start."""
         return self.timing.clock() - self._start
 
     @property
-    def left(self) -> float:
-        """Return the seconds until the limit."""
+    def remaining(self) -> float:
+        """The seconds until the limit."""
         return float("inf") if self._limit is None else self._limit - self.elapsed
 
     def wait_for(self, seconds: float) -> None:
-        """Set the limit to so many seconds from now on."""
+        """Set the limit to `seconds` from now."""
         self._limit = self.elapsed + seconds
 
-    def opened(self, session: str) -> None:
-        """Tell the listener the session."""
-        self._listener.opened(session)
+    def on_session(self, session: str) -> None:
+        """Pass the id of the session on to the listener."""
+        self._listener.on_session(session)
 
     def on_output(self, chunk: OutputChunk) -> None:
         """Pass new output on to the listener."""
-        self.is_heard = True
+        self.has_output = True
         self._recent = (self._recent + chunk.text[-_RECENT:])[-_RECENT:]
         self._listener.on_output(chunk)
 
-    async def tell(self) -> None:
-        """Report the last line of the output."""
-        begun = "the command is running" if self.is_running else self.doing
-        said = last_line(self._recent)
-        reason = f"{LAST_LINE}: {said}" if said else begun
-        if self.unseen:
-            reason = f"{OUT_OF_SIGHT}: {self.unseen}; still trying"
-        await self._listener.report(self.elapsed, self._limit, reason)
+    async def report(self) -> None:
+        """Report the time and the last line of the output."""
+        line = last_line(self._recent)
+        if line:
+            reason = f"{LAST_LINE}: {line}"
+        else:
+            reason = "the command is running" if self.is_running else self.activity
+        if self.read_error:
+            reason = f"{UNREACHABLE}: {self.read_error}; still trying"
+        await self._listener.on_progress(self.elapsed, self._limit, reason)

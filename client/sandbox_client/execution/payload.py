@@ -1,7 +1,7 @@
-"""Files that go ahead of a command: its standard input, or a command that no request can hold.
+"""Upload the payload of a command: its standard input, or a command that is too long for a request.
 
-The deployed proxy refuses bodies over 100 KB, so that they go in pieces, into a directory that only
-its owner can read. The command removes the directory when it starts.
+The deployed proxy refuses bodies over 100 KB, so the payload is sent in pieces, to a directory that
+only its owner can read. The command removes the directory when it starts.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
     from .follower import OutputFollower
 
-HOME = "/home/gem"  # the runtime's
-Read = Callable[[int], Awaitable[bytes]]  # so many bytes, fewer only at the end
-Run = Callable[[str], Awaitable[None]]  # a command of the client's own, which has to succeed
-LONGEST_WORD = 120_000  # bytes: Linux allows 131,071 for an argument
-OLD = 24 * 60  # minutes
+HOME = "/home/gem"  # the home directory of the runtime's shell
+Read = Callable[[int], Awaitable[bytes]]  # read this many bytes, fewer only at the end
+Run = Callable[[str], Awaitable[None]]  # run an internal command, which has to succeed
+MAX_WORD = 120_000  # bytes: Linux allows 131,071 for an argument
+STALE_AFTER = 24 * 60  # minutes after which the directory of a killed client is removed
 _PREFIX = ".remote-sandbox-"
-_FAREWELL = 5.0  # seconds to remove the files of a command that was not started
+_REMOVE_DEADLINE = 5.0  # seconds to remove the payload of a command that was not started
 
 
-async def send_ahead(
+async def upload(
     proxy: Proxy,
     name: str,
     task: Task,
@@ -45,32 +45,29 @@ async def send_ahead(
     run: Run,
     follower: OutputFollower,
 ) -> Payload:
-    """Send the command and the input of a task ahead of it; if that fails, remove them again.
+    """Upload the command and the standard input of a task; remove them again if that fails.
 
-    With `exports`, its variables are in the file with the command, too.
+    With `exports`, the uploaded command also exports the variables of the task.
 
     Raises:
-        FileRefused: the sandbox has no room for it.
+        FileRefused: the sandbox cannot store the payload.
     """
-    leaf = f"{_PREFIX}{secrets.token_hex(4)}"
-    command = (exported(task.env) if exports else "") + task.command
-    is_long = len(command.encode()) > LONGEST_WORD
-    payload = Payload(f'"$HOME"/{leaf}', has_input=stdin is not None, is_long=is_long)
-    if command.startswith("-"):  # an option of `eval`
+    directory = f"{_PREFIX}{secrets.token_hex(4)}"
+    command = (export_command(task.env) if exports else "") + task.command
+    is_long = len(command.encode()) > MAX_WORD
+    payload = Payload(f'"$HOME"/{directory}', has_input=stdin is not None, is_long=is_long)
+    if command.startswith("-"):  # `eval` would take it as an option
         command = f" {command}"
+    inputs = {"run": reader(command.encode())} | ({"in": stdin} if stdin is not None else {})
     try:
-        # Remove directories of killed clients as well; a directory in use is never that old.
-        old = f'find "$HOME"/{_PREFIX}* -maxdepth 0 -mmin +{OLD} -exec rm -rf {{}} +'
-        await run(f"{old} 2>/dev/null; mkdir -m 700 {payload.directory}")
-        await _check_home(proxy, name, leaf)
-        pieces = {
-            "run": await _send(
-                proxy, name, f"{HOME}/{leaf}/run", reader(command.encode()), follower
-            )
-        }
-        if stdin is not None:
-            pieces["in"] = await _send(proxy, name, f"{HOME}/{leaf}/in", stdin, follower)
-        joins = [f"cat {file}.* >{file}" for file, count in pieces.items() if count > 1]
+        # Directories of killed clients are removed, too; a directory in use is never that old.
+        find = f'find "$HOME"/{_PREFIX}* -maxdepth 0 -mmin +{STALE_AFTER} -exec rm -rf {{}} +'
+        await run(f"{find} 2>/dev/null; mkdir -m 700 {payload.directory}")
+        await _check_home(proxy, name, directory)
+        joins: list[str] = []
+        for file, read in inputs.items():
+            count = await _send_pieces(proxy, name, f"{HOME}/{directory}/{file}", read, follower)
+            joins += [f"cat {file}.* >{file}"] if count > 1 else []
         if joins:
             await run(f"cd {payload.directory} && {' && '.join([*joins, 'rm ./*.*'])}")
     except SandboxError as error:
@@ -83,34 +80,38 @@ async def send_ahead(
 
 
 async def remove(payload: Payload, run: Run) -> None:
-    """Remove the files of a command that was not started."""
-    with anyio.move_on_after(_FAREWELL, shield=True), contextlib.suppress(SandboxError):
+    """Remove the payload of a command that was not started; errors are ignored."""
+    with anyio.move_on_after(_REMOVE_DEADLINE, shield=True), contextlib.suppress(SandboxError):
         await run(f"rm -rf {payload.directory}")
 
 
-def exported(env: Mapping[str, str]) -> str:
-    """Return a shell command that exports these variables, without a newline."""
+def export_command(env: Mapping[str, str]) -> str:
+    """Return a one-line shell command that exports these variables; empty if there are none."""
     words = "".join(f" {name}={quote(value)}" for name, value in env.items())
     return f"export{words}; " if words else ""
 
 
-async def _check_home(proxy: Proxy, name: str, leaf: str) -> None:
-    """Look whether the private directory is where files will be written.
+async def _check_home(proxy: Proxy, name: str, directory: str) -> None:
+    """Check that the private directory, which the shell has made, is below HOME.
 
     Raises:
-        FileRefused: it is not: files would be in a new directory, which others can read.
+        FileRefused: the shell has another home directory. The file API would create a new
+            directory, which others can read.
     """
     try:
-        files.read_listing(await proxy.send(files.listing(name, f"{HOME}/{leaf}")))
+        files.read_listing(await proxy.send(files.listing(name, f"{HOME}/{directory}")))
     except NoSuchFile:
         raise FileRefused(
             f"The home directory of the shell in sandbox '{name}' is not {HOME}",
-            advice="Make a sandbox with {create} from an image where it is.",
+            advice="Create a sandbox with {create} from an image whose shell has this home"
+            " directory.",
         ) from None
 
 
-async def _send(proxy: Proxy, name: str, path: str, read: Read, follower: OutputFollower) -> int:
-    """Write a file in numbered pieces, or as it is if one is enough; return their number."""
+async def _send_pieces(
+    proxy: Proxy, name: str, path: str, read: Read, follower: OutputFollower
+) -> int:
+    """Write a file in numbered pieces, or as a whole if it fits; return the number of pieces."""
     size = files.piece_size(f"{path}.00000000")
     piece, total, count = await read(size), 0, 0
     is_one = len(piece) < size
@@ -119,18 +120,18 @@ async def _send(proxy: Proxy, name: str, path: str, read: Read, follower: Output
         request = files.write(name, target, piece, append=False)
         files.read_written(await proxy.send(request), len(piece))
         total, count = total + len(piece), count + 1
-        follower.doing = f"sending the command's input: {math.ceil(total / 1000)} KB"
+        follower.activity = f"sending the command's input: {math.ceil(total / 1000)} KB"
         piece = b"" if is_one else await read(size)
     return 1 if is_one else max(count, 2)
 
 
 def reader(data: bytes) -> Read:
-    """Return a function that reads `data`, so many bytes at a time."""
-    left = memoryview(data)
+    """Return a function that reads `data` piece by piece."""
+    rest = memoryview(data)
 
     async def read(size: int) -> bytes:
-        nonlocal left
-        piece, left = bytes(left[:size]), left[size:]
+        nonlocal rest
+        piece, rest = bytes(rest[:size]), rest[size:]
         return piece
 
     return read

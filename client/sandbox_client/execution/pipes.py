@@ -1,4 +1,4 @@
-"""A command by the runtime's pipe API: read by offsets, with long polls."""
+"""A command that runs with the runtime's pipe API: read by byte offsets, with long polls."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from .follower import OutputFollower
 
-AFTER_NEWS = 0.08  # seconds until the next look: with each line a request would be too many
+AFTER_OUTPUT = 0.08  # seconds until the next look: one request per line would be too many
 
 
 class PipeCommand(RemoteCommand):
-    """The only command of a session: its streams are read from two offsets on."""
+    """The only command of a session, whose streams are read from two byte offsets on."""
 
     def __init__(
         self,
@@ -46,124 +46,125 @@ class PipeCommand(RemoteCommand):
 
     @property
     def api(self) -> Literal["pipes"]:
-        """The runtime's API that this is about."""
+        """The API of the runtime."""
         return "pipes"
 
     @property
     def output(self) -> Output:
-        """Standard output, as far as it was read."""
+        """Standard output so far."""
         return self._output.output()
 
     @property
     def errors(self) -> Output:
-        """Standard error, as far as it was read."""
+        """Standard error so far."""
         return self._errors.output()
 
     async def open(self) -> None:
-        """Have a session of that id.
+        """Open the session.
 
         Raises:
             NoSuchAPI: the runtime has no pipe API.
         """
         request = pipes.open_session(self.name, self.session)
-        pipes.read_opened(await self._ask(request))
+        pipes.read_opened(await self._request(request))
 
     async def look(self, deadline: float | None = None, *, sent: bool = False) -> None:
-        """Read the output since the last look."""
+        """Read the state and the output since the last look."""
         limit = FIRST_LOOK_DEADLINE if deadline is None else deadline
         await self._poll(0.0, limit, sent=sent)
 
     async def peek(
         self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False
     ) -> CommandStatus:
-        """Return how the command stands."""
-        return (await self._at_end(deadline, sent=sent)).status
+        """Return the status of the command, without reading its output."""
+        return (await self._read_end(deadline, sent=sent)).status
 
     async def skip_to_end(self, length: int) -> None:
-        """Leave out all but about the last `length` bytes of each stream."""
-        self._start_at(*(max(end - length, 0) for end in (await self._at_end()).ends))
+        """Skip all but about the last `length` bytes of each stream."""
+        self._start_at(*(max(end - length, 0) for end in (await self._read_end()).ends))
 
     def _start_at(self, after: int, stderr_after: int) -> None:
         self._starts = after, stderr_after
         self._output, self._errors = Recorder(after), Recorder(stderr_after)
-        self._output_mask = Masker(self._watch.secret, after)
-        self._errors_mask = Masker(self._watch.secret, stderr_after)
+        self._output_mask = Masker(self._follower.secret, after)
+        self._errors_mask = Masker(self._follower.secret, stderr_after)
 
-    async def _at_end(
+    async def _read_end(
         self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False
     ) -> PipeSnapshot:
-        # An offset behind the end brings the offset of the end, and no output.
-        after_all = pipes.PAST_THE_END
-        request = pipes.output(self.name, self.session, after_all, after_all)
-        reply = await self._ask(request, sent=sent, deadline=deadline)
-        return pipes.read_output(reply, after_all, after_all)
+        # For an offset past the end, the runtime returns the offset of the end and no output.
+        offset = pipes.PAST_THE_END
+        request = pipes.output(self.name, self.session, offset, offset)
+        reply = await self._request(request, sent=sent, deadline=deadline)
+        return pipes.read_output(reply, offset, offset)
 
     async def wait(self, pause: float) -> None:
-        """Wait for output or the end with a long poll; after output, pause for AFTER_NEWS."""
-        follower = self._watch
-        if follower.unseen:  # a poll that fails may fail at once
-            await follower.timing.sleep(min(pause, follower.left))
+        """Wait for output or the end with a long poll; after output, pause for AFTER_OUTPUT."""
+        follower = self._follower
+        if follower.read_error:  # a poll that fails may fail at once
+            await follower.timing.sleep(min(pause, follower.remaining))
         async with self._turn() as longest:
             if not longest:
                 return
-            seconds = min(max(follower.left, 0.0), longest)
-            began = follower.timing.clock()
-            has_news = await self._poll(seconds, follower.left + LOOK_DEADLINE, sent=True)
+            seconds = min(max(follower.remaining, 0.0), longest)
+            start = follower.timing.clock()
+            has_output = await self._poll(seconds, follower.remaining + LOOK_DEADLINE, sent=True)
         if self.status.has_ended:
             return
-        # Without news, it took `seconds`, unless something on the way answers at once.
-        rest = AFTER_NEWS if has_news else pause - (follower.timing.clock() - began)
-        if (rest := min(rest, follower.left)) > 0:
+        # A poll without output has taken `seconds`, unless something on the way answers at once.
+        rest = AFTER_OUTPUT if has_output else pause - (follower.timing.clock() - start)
+        if (rest := min(rest, follower.remaining)) > 0:
             await follower.timing.sleep(rest)
 
     async def send_signal(self, signal: Signal) -> None:
-        """Send a signal to the command that runs."""
+        """Send a signal to the running command."""
         request = pipes.send_signal(self.name, self.session, signal)
         reply = await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE)
         read_done(reply)
 
     async def close(self) -> None:
-        """End the session with all that runs in it."""
+        """End the session and its processes."""
         await self._sandboxes.proxy.send(pipes.close_session(self.name, self.session))
 
     def execute_request(self, task: Task) -> Request:
         """Return the request that starts a task."""
         return pipes.execute(self.name, self.session, task)
 
-    async def _take(self, reply: Reply) -> None:
-        self._see(pipes.read_executed(reply))
+    async def _read_reply(self, reply: Reply) -> None:
+        self._update(pipes.read_executed(reply))
 
     async def _poll(self, seconds: float, deadline: float, *, sent: bool) -> bool:
-        """Read new output, with a long poll of so many seconds; return whether there was any."""
+        """Read new output, with a long poll of `seconds`; return whether there was any."""
         offset, stderr_offset = self._output_mask.end, self._errors_mask.end
         request = pipes.output(self.name, self.session, offset, stderr_offset, wait=seconds)
-        reply = await self._ask(request, sent=sent, deadline=deadline)
-        piece = pipes.read_output(reply, offset, stderr_offset)
-        if piece.status.state != "empty":
-            self._check_starts(piece.ends)
-        self._see(piece)
-        return bool(piece.chunks)
+        reply = await self._request(request, sent=sent, deadline=deadline)
+        snapshot = pipes.read_output(reply, offset, stderr_offset)
+        if snapshot.status.state != "empty":
+            self._check_starts(snapshot.ends)
+        self._update(snapshot)
+        return bool(snapshot.chunks)
 
     def _check_starts(self, ends: tuple[int, int]) -> None:
-        for start, end, which in zip(self._starts, ends, ("output", "standard error"), strict=True):
+        names = ("output", "standard error")
+        for start, end, name in zip(self._starts, ends, names, strict=True):
             if start > end:
                 raise NoSuchPosition(
-                    f"The {which} of session '{self.session}' has {pluralize(end, 'byte')} so far,"
+                    f"The {name} of session '{self.session}' has {pluralize(end, 'byte')} so far,"
                     f" and what follows byte {start} was asked for",
                     advice=f"Give {end} at most, or leave it out to read all.",
                 )
 
-    def _see(self, piece: PipeSnapshot) -> None:
-        self.status = piece.status
-        self._watch.is_running = not self.status.has_ended
-        for chunk in piece.chunks:
+    def _update(self, snapshot: PipeSnapshot) -> None:
+        self.status = snapshot.status
+        self._follower.is_running = not self.status.has_ended
+        for chunk in snapshot.chunks:
             mask = self._errors_mask if chunk.is_error else self._output_mask
             self._record(mask.feed(chunk))
         if self.status.has_ended:
             self._record(self._output_mask.flush())
             self._record(self._errors_mask.flush())
 
-    def _record(self, shown: Iterable[OutputChunk]) -> None:
-        for chunk in shown:
+    def _record(self, chunks: Iterable[OutputChunk]) -> None:
+        for chunk in chunks:
             (self._errors if chunk.is_error else self._output).add(chunk)
-            self._watch.on_output(chunk)
+            self._follower.on_output(chunk)

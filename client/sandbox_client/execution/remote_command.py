@@ -1,7 +1,7 @@
-"""One command in a session of a sandbox: opened, started once, looked at, sent signals.
+"""The interface of a command in a session: open, start once, look, send signals.
 
-The session has an id of the client's own and exists before the command is sent, so that the id
-leads to the command, also if a connection breaks or this process ends.
+The client chooses the id of the session and opens it before the command is sent. The id leads to
+the command even if the connection breaks or this process ends.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
     from .follower import OutputFollower
 
-ARRIVAL_DEADLINE = 10.0  # seconds in which a command whose answer was lost has to appear
-LOOK_DEADLINE = 5.0  # seconds beyond the end of a wait that a look may take
-SIGNAL_DEADLINE = 3.0  # seconds for an attempt at a signal
-FIRST_LOOK_DEADLINE = 30.0  # seconds at least, for an output of megabytes on a slow line
+START_DEADLINE = 10.0  # seconds until a command has to appear if the response was lost
+LOOK_DEADLINE = 5.0  # seconds that a look may take after the end of a wait
+SIGNAL_DEADLINE = 3.0  # seconds for each attempt to send a signal
+FIRST_LOOK_DEADLINE = 30.0  # seconds at least, for megabytes of output on a slow line
 
 
 class RemoteCommand(ABC):
-    """A command in a session of the sandbox `name`, by one of the runtime's two APIs.
+    """A command in a session of the sandbox `name`, with one of the runtime's two APIs.
 
-    `output` and `errors` are the streams as far as they were read; a terminal has no `errors`, as
-    it shows both streams as one.
+    `output` and `errors` are the streams read so far. A terminal has no `errors`, as it shows both
+    streams as one.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class RemoteCommand(ABC):
         self.session = session
         self.status = CommandStatus("unknown")
         self._sandboxes = sandboxes
-        self._watch = follower
+        self._follower = follower
 
     @property
     @abstractmethod
     def api(self) -> Literal["pipes", "terminal"]:
-        """The runtime's API that this is about."""
+        """The API of the runtime."""
 
     @property
     @abstractmethod
@@ -63,11 +63,11 @@ class RemoteCommand(ABC):
     @property
     @abstractmethod
     def errors(self) -> Output | None:
-        """Standard error so far, where it is apart."""
+        """Standard error so far; None on a terminal."""
 
     @abstractmethod
     async def open(self) -> None:
-        """Have a session in which nothing runs.
+        """Open a session in which no command is running.
 
         Raises:
             NoSuchAPI: the runtime does not have this API.
@@ -76,48 +76,48 @@ class RemoteCommand(ABC):
 
     @abstractmethod
     async def look(self, deadline: float | None = None, *, sent: bool = False) -> None:
-        """Read the new output; `sent` tells whether a command may have been started."""
+        """Read the state and the new output; `sent` means that a command may have been started."""
 
     @abstractmethod
     async def peek(
         self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False
     ) -> CommandStatus:
-        """Return how the command stands, without its output if that can be."""
+        """Return the status of the command, if possible without reading its output."""
 
     @abstractmethod
     async def wait(self, pause: float) -> None:
-        """Wait for news, and read them; `pause` is the shortest time between two looks."""
+        """Wait for new output or the end; `pause` is the minimum of seconds between two looks."""
 
     @abstractmethod
     async def send_signal(self, signal: Signal) -> None:
-        """Send a signal to the command that runs."""
+        """Send a signal to the running command."""
 
     @abstractmethod
     async def close(self) -> None:
-        """End the session with all that runs in it."""
+        """End the session and its processes."""
 
     @abstractmethod
     def execute_request(self, task: Task) -> Request:
         """Return the request that starts a task."""
 
     @abstractmethod
-    async def _take(self, reply: Reply) -> None:
+    async def _read_reply(self, reply: Reply) -> None:
         """Read the reply to `execute_request`.
 
         Raises:
-            InvalidResponse: it cannot be read.
+            InvalidResponse: the reply is malformed.
         """
 
     @property
     def first_deadline(self) -> float:
-        """The seconds that a first look at an output may take."""
-        return max(self._watch.left + LOOK_DEADLINE, FIRST_LOOK_DEADLINE)
+        """The seconds that the first look may take."""
+        return max(self._follower.remaining + LOOK_DEADLINE, FIRST_LOOK_DEADLINE)
 
     async def start(self, task: Task) -> None:
-        """Send the command once; where the answer is lost, look whether it was started.
+        """Send the command once; if the response is lost, look whether the command was started.
 
         Raises:
-            CommandStateUnknown: nothing says whether it was.
+            CommandStateUnknown: it is unknown whether the command was started.
         """
         request = self.execute_request(task)
         try:
@@ -130,18 +130,18 @@ class RemoteCommand(ABC):
             await self._confirm_started(error)
             return
         try:
-            await self._take(reply)
+            await self._read_reply(reply)
         except InvalidResponse as error:
             await self._confirm_started(error)
 
     async def _confirm_started(self, lost: SandboxError) -> None:
-        """Wait until the session shows the command after its answer was lost.
+        """Wait until the session shows the command, whose response was lost.
 
         Raises:
-            CommandStateUnknown: it does not.
+            CommandStateUnknown: the session does not show the command.
         """
-        clock, sleep = self._watch.timing.clock, self._watch.timing.sleep
-        start, is_seen = clock(), False
+        clock, sleep = self._follower.timing.clock, self._follower.timing.sleep
+        start, has_status = clock(), False
         for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
             try:
                 status = await self.peek(sent=True)
@@ -149,34 +149,34 @@ class RemoteCommand(ABC):
                 if not error.retryable:
                     raise error.but(session=self.session) from None
             else:
-                is_seen = True
+                has_status = True
                 if status.state != "empty":
-                    # Its output is still to be read, also if it has ended.
+                    # Even if the command has ended, its output has not been read yet.
                     self.status = replace(status, state="running", exit_code=None)
                     return
-            if clock() - start >= ARRIVAL_DEADLINE:
+            if clock() - start >= START_DEADLINE:
                 break
             await sleep(pause)
-        found = "shows no sign of it" if is_seen else "cannot be looked at"
+        found = "does not show it" if has_status else "cannot be read"
         raise CommandStateUnknown(
-            f"The command was sent, its answer was lost ({lost.message}), and session"
+            f"The command was sent, its response was lost ({lost.message}), and session"
             f" '{self.session}' {found}",
             advice="It may still be run: look with {output} before you send it again.",
         )
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncGenerator[float]:
-        """Wait for a turn; yield the longest duration of the look, 0 if it came far too late."""
-        began = self._watch.timing.clock()
+        """Wait for a turn; yield the maximum of seconds for the look, 0 if the wait is over."""
+        start = self._follower.timing.clock()
         async with self._sandboxes.proxy.long_polls.turn() as longest:
-            is_late = self._watch.timing.clock() - began > LONGEST_PAUSE
-            yield 0.0 if is_late and self._watch.left < 0 else longest
+            is_late = self._follower.timing.clock() - start > LONGEST_PAUSE
+            yield 0.0 if is_late and self._follower.remaining < 0 else longest
 
-    async def _ask(
+    async def _request(
         self, request: Request, *, sent: bool = False, deadline: float | None = None
     ) -> Reply:
-        """Send a request to the session; `sent` tells whether a command may have been started."""
-        not_done = "nothing can be looked at"
+        """Send a request about the session; `sent` means that a command may have been started."""
+        not_done = "its commands cannot be read"
         if request.operation == "open session":
             not_done = "the command was not run"
         try:

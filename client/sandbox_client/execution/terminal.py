@@ -1,4 +1,4 @@
-"""A command by the runtime's terminal API: looked at again and again, each time as a whole."""
+"""A command that runs with the runtime's terminal API: each look reads the whole output."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     from .follower import OutputFollower
 
-MAX_EFFORT = 5.0  # seconds between looks, however long one took
-CUT_LENGTH = 20_000  # characters of an answer that may have been cut
+MAX_LOOK_PAUSE = 5.0  # seconds between looks at long output
+CUT_LENGTH = 20_000  # characters: longer output of a reply may have been truncated
 
 
 class TerminalCommand(RemoteCommand):
-    """A command by its `mark` in a session that has others, else by being the only one.
+    """The command with a `mark` in a session; without a mark, the last command of the session.
 
-    Its output is passed on from position `after`.
+    Output is read from position `after` on, in characters.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class TerminalCommand(RemoteCommand):
         self._mask = Masker(follower.secret, after)
         self._reader = SnapshotReader(self._mask.end)
         self._printed = ""
-        self._line: str = ""  # the command as it was sent
-        self._effort = 0.0  # seconds between looks: a long output is a long reply
+        self._line: str = ""  # the command line as it was sent
+        self._pause = 0.0  # seconds until the next look, longer for long output
 
     @property
     def api(self) -> Literal["terminal"]:
-        """The runtime's API that this is about."""
+        """The API of the runtime."""
         return "terminal"
 
     @property
     def output(self) -> Output:
-        """The last snapshot of the output, with standard error in it."""
-        key = self._watch.secret
+        """Standard output and standard error so far, masked."""
+        key = self._follower.secret
         text = masked(self._printed, key)
         if not self.status.has_ended:
             text = text[: len(text) - start_of_key(text, key)]
@@ -70,90 +70,89 @@ class TerminalCommand(RemoteCommand):
 
     @property
     def errors(self) -> None:
-        """Nothing: a terminal shows both streams as one."""
+        """None, since a terminal shows both streams as one."""
         return
 
     async def open(self) -> None:
-        """Have a session in which nothing runs.
+        """Open a session in which no command is running.
 
         Raises:
-            SessionBusy: it runs a command.
+            SessionBusy: the session runs a command.
         """
-        opened = await self._ask(shell.open_session(self.name, self.session))
-        read_done(opened)
-        if self._mark:  # it may have been there
+        read_done(await self._request(shell.open_session(self.name, self.session)))
+        if self._mark:  # the session may have existed before
             last = (await self._view(None, mark="")).status
             if not last.has_ended:
                 raise busy(self.name, self.session, repr(one_line(mask_keys(last.command))))
 
     async def look(self, deadline: float | None = None, *, sent: bool = False) -> None:
-        """Read the output as the session has it."""
+        """Read the state and the whole output."""
         limit = FIRST_LOOK_DEADLINE if deadline is None else deadline
-        self._see(await self._view(limit, mark=self._mark, sent=sent))
+        self._update(await self._view(limit, mark=self._mark, sent=sent))
 
     async def peek(
         self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False
     ) -> CommandStatus:
-        """Return how the command stands, with a look: the runtime sends its output anyway."""
+        """Return the status of the command; the runtime always sends the output with it."""
         await self.look(deadline, sent=sent)
         return self.status
 
     async def wait(self, pause: float) -> None:
-        """Wait and look: at most a tenth of the time is spent with looking, within reason."""
-        follower = self._watch
-        await follower.timing.sleep(min(max(pause, self._effort), follower.left))
-        began, self._effort = follower.timing.clock(), 0.0
+        """Wait, then look; looks take at most a tenth of the time, up to MAX_LOOK_PAUSE."""
+        follower = self._follower
+        await follower.timing.sleep(min(max(pause, self._pause), follower.remaining))
+        start, self._pause = follower.timing.clock(), 0.0
         async with self._turn() as longest:
             if not longest:
                 return
-            await self.look(follower.left + LOOK_DEADLINE, sent=True)
-        self._effort = min(9 * (follower.timing.clock() - began), MAX_EFFORT)
+            await self.look(follower.remaining + LOOK_DEADLINE, sent=True)
+        self._pause = min(9 * (follower.timing.clock() - start), MAX_LOOK_PAUSE)
 
     async def send_signal(self, signal: Signal) -> None:
-        """Type Ctrl-C for SIGINT; else kill the command, which is all that the runtime offers."""
-        make = shell.interrupt if signal == "SIGINT" else shell.kill
-        request = make(self.name, self.session)
+        """Type Ctrl-C for SIGINT; for other signals, kill the command with the runtime."""
+        build = shell.interrupt if signal == "SIGINT" else shell.kill
+        request = build(self.name, self.session)
         read_done(await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE))
 
     async def close(self) -> None:
-        """End the session with all that runs in it."""
+        """End the session and its processes."""
         await self._sandboxes.proxy.send(shell.end_session(self.name, self.session))
 
     def execute_request(self, task: Task) -> Request:
         """Return the request that starts a task."""
         return shell.execute(self.name, self.session, task, mark=self._mark)
 
-    async def _take(self, reply: Reply) -> None:
-        seen = shell.read_executed(reply)
-        if len(seen.output) >= CUT_LENGTH:  # the next look is at all of it
-            seen = Snapshot(replace(seen.status, state="running", exit_code=None))
-        self._see(seen)
+    async def _read_reply(self, reply: Reply) -> None:
+        snapshot = shell.read_executed(reply)
+        if len(snapshot.output) >= CUT_LENGTH:  # the next look reads all of it
+            snapshot = Snapshot(replace(snapshot.status, state="running", exit_code=None))
+        self._update(snapshot)
 
     async def _view(self, deadline: float | None, *, mark: str, sent: bool = False) -> Snapshot:
         request = shell.view(self.name, self.session)
-        reply = await self._ask(request, sent=sent, deadline=deadline)
+        reply = await self._request(request, sent=sent, deadline=deadline)
         return shell.read_view(reply, mark)
 
-    def _see(self, seen: Snapshot) -> None:
-        """Keep the newest state, and pass the new output on."""
-        is_other = bool(self._line and seen.line) and seen.line != self._line
-        was_there = self.status.state not in {"unknown", "empty"}
-        if is_other or (was_there and seen.status.state == "empty"):
-            # The session has gone on, and tells no more of this one.
+    def _update(self, snapshot: Snapshot) -> None:
+        """Update the status, and pass the new output on."""
+        is_other = bool(self._line and snapshot.line) and snapshot.line != self._line
+        was_started = self.status.state not in {"unknown", "empty"}
+        if is_other or (was_started and snapshot.status.state == "empty"):
+            # The session has run another command since, and no longer shows this one.
             self.status = replace(self.status, state="completed", exit_code=None)
             self._pass_on(self._mask.flush())
             return
-        self._line = seen.line
-        self.status, self._printed = seen.status, seen.output
-        self._watch.is_running = not self.status.has_ended
-        for chunk in self._reader.read(seen.output):
+        self._line = snapshot.line
+        self.status, self._printed = snapshot.status, snapshot.output
+        self._follower.is_running = not self.status.has_ended
+        for chunk in self._reader.read(snapshot.output):
             self._pass_on(self._mask.feed(chunk))
         if self.status.has_ended:
             self._pass_on(self._mask.flush())
 
-    def _pass_on(self, shown: Iterable[OutputChunk]) -> None:
-        for chunk in shown:
-            self._watch.on_output(chunk)
+    def _pass_on(self, chunks: Iterable[OutputChunk]) -> None:
+        for chunk in chunks:
+            self._follower.on_output(chunk)
 
 
 def busy(name: str, session: str, command: str) -> SessionBusy:

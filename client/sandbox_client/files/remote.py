@@ -68,7 +68,7 @@ class OneShotCommands:
         Raises:
             FileRefused: the command was killed or timed out.
         """
-        result = await self.prompts.run_own(name, command, directory=directory)
+        result = await self.prompts.run_internal(name, command, directory=directory)
         if result.status.state != "completed":
             raise FileRefused(
                 f"A command on the files of sandbox '{name}' failed"

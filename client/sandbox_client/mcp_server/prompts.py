@@ -17,7 +17,7 @@ from sandbox_client.presentation import (
     sessions_content,
     told_sessions,
 )
-from sandbox_client.prompts import DEFAULT_WAIT, MAX_WAIT, SETTLE
+from sandbox_client.prompts import DEFAULT_WAIT, MAX_WAIT, LINGER
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import MAX_OUTPUT, head_and_tail, page, tail
 
@@ -118,7 +118,7 @@ async def run_agent(
 @tool(
     "Wait for more output of a command, or for its end. Use it with the session"
     " that another tool named; without one it lists what runs and what ended. Returns"
-    f" {SETTLE:.0f} s after something new comes, only what is new after `after`, {MAX_OUTPUT}"
+    f" {LINGER:.0f} s after something new comes, only what is new after `after`, {MAX_OUTPUT}"
     " characters at most, and whether it runs, ended (exit code) or was killed.",
     output=_FOLLOWED,
     verb=("output", "sessions"),
