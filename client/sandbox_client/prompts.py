@@ -1,9 +1,8 @@
-"""Commands that outlive the call: started once in a session, followed, collected, cancelled.
+"""Commands that outlive the call: start once in a session, follow, read the output, cancel.
 
-A command is started with requests that are answered at once, and followed until it ends: no request
-lasts as long as a load balancer's patience, and no silence is taken for an end. It runs with the
-runtime's pipe API where the runtime has it, in a session of its own; otherwise, and in a session
-that a person names, on the runtime's terminal.
+Every request ends before the time-out of a load balancer; a command counts as ended only when the
+runtime reports it. If the runtime has the pipe API, a command runs with it in a new session.
+Otherwise, and in a session that the user names, it runs on the runtime's terminal.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from .execution.pipes import PipeCommand
 from .execution.terminal import TerminalCommand, busy
 from .masking import masked
 from .output import Output
-from .polling import Timing, backoff, periodic_progress
+from .polling import Timing, backoff, ignore_progress, periodic_progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -49,27 +48,26 @@ if TYPE_CHECKING:
     from .sandboxes import Sandboxes
 
 DEFAULT_WAIT = 45.0  # seconds
-MAX_WAIT = 240.0
-LINGER = 2.0  # seconds after the first new output in which more of it is waited for
-INTERNAL_DEADLINE = 600.0  # seconds: to hash the files that a person would copy takes less
-CLOSE_DEADLINE = 5.0
-MAX_SESSIONS_READ = 20  # sessions that a list looks into
+MAX_WAIT = 240.0  # seconds
+LINGER = 2.0  # seconds to wait for more output after the first new output
+INTERNAL_DEADLINE = 600.0  # seconds: enough to hash the files of a usual copy
+CLOSE_DEADLINE = 5.0  # seconds
+MAX_SESSIONS_READ = 20  # sessions of a list whose commands are read
 SESSIONS_AT_ONCE = 4
-PIPES_RETRY_DELAY = 300.0  # seconds after which a runtime without pipes is asked for them again
-LAST_LINES = 4_000  # bytes of an ended command's output, for its last line in a list
-_OWN_PREFIX = "files-"
-_PIPE_PREFIXES = ("command-", _OWN_PREFIX)
+PIPES_RETRY_DELAY = 300.0  # seconds until a runtime without pipes is asked for them again
+LAST_LINES = 4_000  # bytes of output that are read for the last line in a list
+_INTERNAL_PREFIX = "files-"
+_PIPE_PREFIXES = ("command-", _INTERNAL_PREFIX)
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """A command in a session, as it stood when it was looked at last.
+    """The state of a command in a session, and the output that this call has read.
 
-    `output` and `errors` are the part that this call has read; on a terminal, standard error is in
-    the output. `seconds` is how long this call waited, which is how long the command took where the
-    call `started` it; `read_error` says why it could not be looked at, or killed, in the end.
-    `was_over` tells of a cancellation that there was nothing left to kill, `signals` which were
-    sent.
+    On a terminal, `errors` is None and standard error is in `output`. `seconds` is the duration of
+    the call, and of the command if the call `started` it. `read_error` is the reason why the
+    command could not be read or killed in the end, or empty. After a cancellation, `signals` were
+    sent, and `was_over` means that the command had ended before.
     """
 
     name: str
@@ -107,12 +105,12 @@ class CommandResult:
 
     @property
     def printed(self) -> str:
-        """The output that was read, standard error after standard output."""
+        """Standard output followed by standard error, as read by this call."""
         return self.stdout + self.stderr
 
 
 class Session(NamedTuple):
-    """A session of a sandbox, and how its last command stands, if that could be read."""
+    """A session of a sandbox and the result of its last command, None if it could not be read."""
 
     row: SessionRow
     last: CommandResult | None
@@ -124,9 +122,10 @@ def _new_session(kind: Literal["command", "prompt"]) -> str:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Run commands in the sessions of `sandboxes`, with new ids for sessions and marks for runs.
+    """Run commands in the sessions of `sandboxes`.
 
-    The kind of an id is `command` for the pipe API and `prompt` for the terminal.
+    `new_id` returns the id of a new session: its kind is `command` for the pipe API and `prompt`
+    for the terminal. `new_mark` returns a mark that identifies a command in a terminal session.
     """
 
     sandboxes: Sandboxes
@@ -151,51 +150,51 @@ class Prompts:
         wait_seconds: float | None = DEFAULT_WAIT,
         listener: OutputListener,
     ) -> CommandResult:
-        """Start a shell command once and wait for its end, for ever where there is no limit.
+        """Start a shell command once and wait up to `wait_seconds` for its end; None has no limit.
 
-        It runs in a new session, or in the terminal session of that id, which is made if need be.
-        `stdin` is read to its end before the command starts; without it, standard input is empty.
-        After `time_limit` seconds the command is killed.
+        It runs in a new session, or in the terminal session with the id `session`, which is created
+        if it does not exist. `stdin` is read to its end before the command starts; None is empty
+        input. After `time_limit` seconds the command is killed.
 
         Raises:
             SessionBusy: the session runs another command.
-            CommandStateUnknown: nothing says whether it was started; the message names the session.
+            CommandStateUnknown: it is unknown whether the command was started.
         """
         task = Task(command, env=env or {}, time_limit=time_limit)
         check_task(task)
         if session is not None:
-            _check_own_session(session, time_limit)
+            _check_named_session(session, time_limit)
         follower = self._new_follower(wait_seconds, listener)
         follower.activity = "starting the command"
         async with periodic_progress(follower.report):
-            with self._alone(name, session):
-                remote = await self._opened(name, session, follower)
+            with self._reserve(name, session):
+                remote = await self._open_command(name, session, follower)
                 try:
-                    task = await self._prepared(remote, task, stdin, follower)
+                    task = await self._upload_if_needed(remote, task, stdin, follower)
                 except BaseException:
                     if session is None:
-                        await _close(remote)  # nothing has run in it
+                        await _close(remote)
                     raise
                 follower.on_session(remote.session)
                 await self._start(remote, task)
-            prompt = await self._follow(remote, follower, _has_ended)
-        return replace(prompt, started=True, time_limit=time_limit)
+            result = await self._follow(remote, follower, _has_ended)
+        return replace(result, started=True, time_limit=time_limit)
 
     async def run_internal(
         self, name: str, command: str, *, directory: str | None = None
     ) -> CommandResult:
-        """Run a command of the client's own once, and end its session; mask nothing."""
-        session = f"{_OWN_PREFIX}{secrets.token_hex(4)}"
-        follower = OutputFollower(self.timing, INTERNAL_DEADLINE, OutputListener(_tell_nobody))
+        """Run an internal command of the client once, and end its session; nothing is masked."""
+        session = f"{_INTERNAL_PREFIX}{secrets.token_hex(4)}"
+        follower = OutputFollower(self.timing, INTERNAL_DEADLINE, OutputListener(ignore_progress))
         remote: RemoteCommand | None = None
         try:
             async with periodic_progress(follower.report):
-                remote = await self._opened(name, None, follower, new_id=session)
+                remote = await self._open_command(name, None, follower, new_id=session)
                 await self._start(remote, Task(command, directory, is_internal=True))
                 return await self._follow(remote, follower, _has_ended)
         finally:
             if remote is not None:
-                await _close(remote)  # with the command, if it still runs: the caller may clean up
+                await _close(remote)  # this also ends a command that is still running
 
     async def output(
         self,
@@ -208,25 +207,21 @@ class Prompts:
         to_end: bool = False,
         listener: OutputListener,
     ) -> CommandResult:
-        """Wait until there is more output than up to these positions, or until the end.
+        """Wait up to `wait_seconds` for output after these positions or for the end.
 
-        Where it was waited for, wait for what follows it within LINGER, too.
+        With `to_end`, wait for the end. After the first new output, wait up to LINGER for more.
 
         Raises:
-            SessionNotFound: the sandbox has no such session, or has it no more.
+            SessionNotFound: the sandbox does not have the session, or no longer has it.
         """
-        for position in (after, stderr_after):
-            if position < 0:
-                raise InvalidInput(
-                    f"after has value {position}", advice="Give 0 or more characters."
-                )
+        _check_positions(after, stderr_after)
         follower = self._new_follower(wait_seconds, listener)
 
-        def is_enough(remote: RemoteCommand) -> bool:
+        def is_done(remote: RemoteCommand) -> bool:
             return _has_ended(remote) or (not to_end and follower.has_output)
 
         async with periodic_progress(follower.report):
-            remote = await self._found(
+            remote = await self._find_command(
                 name,
                 session,
                 follower,
@@ -234,35 +229,34 @@ class Prompts:
                 stderr_after=stderr_after,
                 look=lambda remote: remote.look(remote.first_deadline),
             )
-            was_heard = follower.has_output
-            prompt = await self._follow(remote, follower, is_enough)
-            if not to_end and not was_heard and follower.has_output:
+            had_output = follower.has_output
+            result = await self._follow(remote, follower, is_done)
+            if not to_end and not had_output and follower.has_output:
                 follower.wait_for(min(LINGER, follower.remaining))
-                prompt = await self._follow(remote, follower, _has_ended)
-        return prompt
+                result = await self._follow(remote, follower, _has_ended)
+        return result
 
     async def sessions(self, name: str) -> list[Session]:
-        """Return the sessions of a sandbox, the last used first, with how their commands stand."""
-        piped = await self._piped_sessions(name)
-        reply = await self._ask(shell.list_sessions(name))
-        rows = [(row, True) for row in piped]
+        """Return the sessions of a sandbox, the last used first, with their last commands."""
+        rows = [(row, True) for row in await self._pipe_sessions(name)]
+        reply = await self._request(shell.list_sessions(name))
         rows += [(row, False) for row in shell.read_sessions(reply)]
         rows.sort(key=lambda each: each[0].used_at, reverse=True)
-        seen: dict[str, CommandResult] = {}
-        few = anyio.CapacityLimiter(SESSIONS_AT_ONCE)  # each may be a whole output
+        results: dict[str, CommandResult] = {}
+        limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)  # a reply may be a whole output
 
         async def look(row: SessionRow, has_pipes: bool) -> None:
-            # Ended since, or one that cannot be asked for.
-            async with few:
+            # A session may have ended since, or may have an id that this client does not accept.
+            async with limiter:
                 with contextlib.suppress(SandboxError):
-                    last = await self._last_of(name, row.id, has_pipes=has_pipes)
-                    seen[row.id] = self._masked(last)
+                    last = await self._last_result(name, row.id, has_pipes=has_pipes)
+                    results[row.id] = _without_key(last)
 
         async with anyio.create_task_group() as tasks:
             for row, has_pipes in rows[:MAX_SESSIONS_READ]:
                 tasks.start_soon(look, row, has_pipes)
         return [
-            Session(replace(row, command=mask_keys(row.command)), seen.get(row.id))
+            Session(replace(row, command=mask_keys(row.command)), results.get(row.id))
             for row, _ in rows
         ]
 
@@ -274,69 +268,69 @@ class Prompts:
         signals: Sequence[Signal] = SIGNALS,
         listener: OutputListener,
     ) -> CommandResult:
-        """Send signals in turn to the command that runs in a session, until one has ended it.
+        """Send signals in turn to the command of a session until it has ended.
 
         Raises:
-            SessionNotFound: the sandbox has no such session, or has it no more.
-            SandboxError: no signal was answered, and the command was not seen to end.
+            SessionNotFound: the sandbox does not have the session, or no longer has it.
+            SandboxError: no signal got a response, and the command is not known to have ended.
         """
         follower = self._new_follower(0.0, listener)
         async with periodic_progress(follower.report):
-            remote = await self._found(
+            remote = await self._find_command(
                 name, session, follower, look=lambda remote: Cancellation(remote, follower).look()
             )
             cancellation = Cancellation(remote, follower)
             try:
                 await cancellation.run(signals)
             except SandboxError as error:
-                printed = self._prompt(remote, follower).printed
+                printed = self._result(remote, follower).printed
                 raise error.but(session=session, printed=printed) from None
         sent = tuple(cancellation.sent)
-        prompt = replace(self._prompt(remote, follower), read_error=cancellation.read_error)
-        return replace(prompt, signals=sent, was_over=not sent)
+        result = replace(self._result(remote, follower), read_error=cancellation.read_error)
+        return replace(result, signals=sent, was_over=not sent)
 
     def _new_follower(self, limit: float | None, listener: OutputListener) -> OutputFollower:
         return OutputFollower(self.timing, limit, listener, secret=self._secret)
 
     def _may_have_pipes(self, name: str) -> bool:
-        """Tell whether to ask for pipes: their lack is known for a while, as images change."""
-        asked_at = self.sandboxes.without_pipes.get(name)
-        return asked_at is None or self.timing.clock() - asked_at >= PIPES_RETRY_DELAY
+        """Return whether to try the pipe API: its absence is remembered for PIPES_RETRY_DELAY."""
+        tried_at = self.sandboxes.without_pipes.get(name)
+        return tried_at is None or self.timing.clock() - tried_at >= PIPES_RETRY_DELAY
 
     def _note_without_pipes(self, name: str) -> None:
         self.sandboxes.without_pipes[name] = self.timing.clock()
 
     @contextlib.contextmanager
-    def _alone(self, name: str, session: str | None) -> Generator[None]:
-        """Keep this client's other commands out, from looking whether it is free until it is not.
+    def _reserve(self, name: str, session: str | None) -> Generator[None]:
+        """Reserve a session while a command is started there, against others of this client.
 
         Raises:
-            SessionBusy: one of them is being started there.
+            SessionBusy: another command is being started there.
         """
         if not session:
             yield
             return
-        place = name, session
-        if place in self._starting:
+        key = name, session
+        if key in self._starting:
             raise busy(name, session, "another command")
-        self._starting.add(place)
+        self._starting.add(key)
         try:
             yield
         finally:
-            self._starting.remove(place)
+            self._starting.remove(key)
 
-    async def _opened(
+    async def _open_command(
         self, name: str, session: str | None, follower: OutputFollower, *, new_id: str = ""
     ) -> RemoteCommand:
-        """Return a command that can be started: with pipes, if that can be and no one named it."""
+        """Open a session, with pipes if the runtime has them and the user has not named it."""
         if not session and self._may_have_pipes(name):
-            piped = PipeCommand(self.sandboxes, name, new_id or self.new_id("command"), follower)
+            command = PipeCommand(self.sandboxes, name, new_id or self.new_id("command"), follower)
             try:
-                await piped.open()
+                await command.open()
             except NoSuchAPI:
                 self._note_without_pipes(name)
             else:
-                return piped
+                return command
         remote = TerminalCommand(
             self.sandboxes,
             name,
@@ -347,58 +341,59 @@ class Prompts:
         await remote.open()
         return remote
 
-    async def _prepared(
+    async def _upload_if_needed(
         self, remote: RemoteCommand, task: Task, stdin: Read | None, follower: OutputFollower
     ) -> Task:
-        """Return the task after sending its standard input, if any, and a long command ahead of it.
+        """Upload the standard input, a long command and variables if needed; return the new task.
 
-        Its variables go with them: on a terminal, so that they are on no command line; with pipes,
-        since the shell that reads a payload has to have its own.
+        On a terminal, variables are always uploaded, so that no command line shows them. With
+        pipes, they are uploaded together with a payload, so that they do not affect the shell that
+        reads the payload.
         """
         is_long = len(json.dumps(remote.execute_request(task).body)) > MAX_BODY
         exports = bool(task.env) and (remote.api == "terminal" or is_long or stdin is not None)
         if stdin is None and not exports and not is_long:
             return task
 
-        sent = await payload.upload(
+        uploaded = await payload.upload(
             self.sandboxes.proxy,
             remote.name,
             task,
             stdin=stdin,
             exports=exports,
-            run=lambda it: self._run_quietly(remote.name, it),
+            run=lambda command: self._run_or_fail(remote.name, command),
             follower=follower,
         )
-        return replace(task, payload=sent, env={} if exports else task.env)
+        return replace(task, payload=uploaded, env={} if exports else task.env)
 
-    async def _run_quietly(self, name: str, command: str) -> None:
-        """Run a command of the client's own that has to succeed.
+    async def _run_or_fail(self, name: str, command: str) -> None:
+        """Run an internal command that has to succeed.
 
         Raises:
-            FileRefused: it does not.
+            FileRefused: the command failed.
         """
-        prompt = await self.run_internal(name, command)
-        if (prompt.status.state, prompt.status.exit_code) != ("completed", 0):
-            printed = masked(prompt.printed, self._secret)
-            said = last_line(printed) or f"it {prompt.status.state}"
+        result = await self.run_internal(name, command)
+        if (result.status.state, result.status.exit_code) != ("completed", 0):
+            printed = masked(result.printed, self._secret)
+            reason = last_line(printed) or f"it {result.status.state}"
             raise FileRefused(
-                f"Sandbox '{name}' has no place for the command's files: {said}",
+                f"Sandbox '{name}' has no place for the command's files: {reason}",
                 advice="Look with {run} at the home directory there and the room on its disk.",
             )
 
     async def _start(self, remote: RemoteCommand, task: Task) -> None:
-        """Start a command; once it is on its way, nothing else has a turn until it is known."""
+        """Start a command; a cancellation is delayed until it is known whether it was started."""
         with anyio.CancelScope(shield=True):
             try:
                 await remote.start(task)
             except NOTHING_DONE:
                 if task.payload is not None:
                     await payload.remove(
-                        task.payload, lambda it: self._run_quietly(remote.name, it)
+                        task.payload, lambda command: self._run_or_fail(remote.name, command)
                     )
                 raise
 
-    async def _found(
+    async def _find_command(
         self,
         name: str,
         session: str,
@@ -408,7 +403,11 @@ class Prompts:
         stderr_after: int = 0,
         look: Callable[[RemoteCommand], Awaitable[None]],
     ) -> RemoteCommand:
-        """Return the command of a session, which may belong to either API, after a first `look`."""
+        """Return the command of a session of either API after a first `look`.
+
+        Raises:
+            SessionNotFound: neither API has the session.
+        """
         piped = PipeCommand(
             self.sandboxes, name, session, follower, after=after, stderr_after=stderr_after
         )
@@ -419,47 +418,45 @@ class Prompts:
         has_pipes = self._may_have_pipes(name)
         if is_of_pipes or has_pipes:
             candidates.insert(0 if is_of_pipes and has_pipes else 1, piped)
-        gone: SandboxError | None = None
+        not_found: SandboxError | None = None
         for remote in candidates:
             try:
                 await look(remote)
             except SessionNotFound as error:
-                gone = gone or error
+                not_found = not_found or error
             except NoSuchAPI as error:
                 if remote is not piped:
                     raise
                 self._note_without_pipes(name)
-                gone = gone or error
+                not_found = not_found or error
             else:
                 return remote
-        raise (
-            gone
-            if isinstance(gone, SessionNotFound)
-            else SessionNotFound(f"Sandbox '{name}' has no such session: {session}")
-        )
+        if isinstance(not_found, SessionNotFound):
+            raise not_found
+        raise SessionNotFound(f"Sandbox '{name}' has no such session: {session}")
 
     async def _follow(
         self,
         remote: RemoteCommand,
         follower: OutputFollower,
-        is_enough: Callable[[RemoteCommand], bool],
+        is_done: Callable[[RemoteCommand], bool],
     ) -> CommandResult:
-        """Wait until it is enough or the time is over; a passing fault only delays the news."""
+        """Look until `is_done` or until the time is over; a transient error only delays a look."""
         for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
-            if is_enough(remote) or follower.remaining < MIN_WAIT:
+            if is_done(remote) or follower.remaining < MIN_WAIT:
                 break
             try:
                 await remote.wait(pause)
             except SandboxError as error:
                 if not error.retryable:
-                    printed = self._prompt(remote, follower).printed
+                    printed = self._result(remote, follower).printed
                     raise error.but(session=remote.session, printed=printed) from None
                 follower.read_error = error.message
             else:
                 follower.read_error = ""
-        return self._prompt(remote, follower)
+        return self._result(remote, follower)
 
-    def _prompt(self, remote: RemoteCommand, follower: OutputFollower) -> CommandResult:
+    def _result(self, remote: RemoteCommand, follower: OutputFollower) -> CommandResult:
         return CommandResult(
             remote.name,
             remote.session,
@@ -471,34 +468,29 @@ class Prompts:
             follower.read_error,
         )
 
-    def _masked(self, prompt: CommandResult) -> CommandResult:
-        """Return a command without the key in its command line."""
-        command = mask_keys(prompt.status.command)  # which may be cut within the key
-        return replace(prompt, status=replace(prompt.status, command=command))
-
-    async def _piped_sessions(self, name: str) -> list[SessionRow]:
+    async def _pipe_sessions(self, name: str) -> list[SessionRow]:
         if not self._may_have_pipes(name):
             return []
         try:
-            reply = await self._ask(pipes.list_sessions(name))
+            reply = await self._request(pipes.list_sessions(name))
         except NoSuchAPI:
             self._note_without_pipes(name)
             return []
         return pipes.read_sessions(reply)
 
-    async def _last_of(self, name: str, session: str, *, has_pipes: bool) -> CommandResult:
-        """Return how the command of a session stands, with the end of its output."""
-        follower = self._new_follower(0.0, OutputListener(_tell_nobody))
+    async def _last_result(self, name: str, session: str, *, has_pipes: bool) -> CommandResult:
+        """Return the status of the command of a session, with the end of its output."""
+        follower = self._new_follower(0.0, OutputListener(ignore_progress))
         if not has_pipes:
             remote: RemoteCommand = TerminalCommand(self.sandboxes, name, session, follower)
             await remote.look()
-            return self._prompt(remote, follower)
+            return self._result(remote, follower)
         piped = PipeCommand(self.sandboxes, name, session, follower)
         await piped.skip_to_end(LAST_LINES)
         await piped.look()
-        return self._prompt(piped, follower)
+        return self._result(piped, follower)
 
-    async def _ask(self, request: Request) -> Reply:
+    async def _request(self, request: Request) -> Reply:
         try:
             return await self.sandboxes.proxy.send(request)
         except SandboxError as error:
@@ -507,15 +499,11 @@ class Prompts:
             ) from None
 
 
-async def _tell_nobody(elapsed: float, limit: float | None, reason: str) -> None:
-    """Do nothing."""
-
-
-def _check_own_session(session: str, time_limit: float | None) -> None:
-    """Refuse what a session of a person's own cannot be.
+def _check_named_session(session: str, time_limit: float | None) -> None:
+    """Check the id of a session that the user names.
 
     Raises:
-        InvalidInput: its id cannot be one, or it was given with a time limit.
+        InvalidInput: the id is invalid or reserved, or there is a time limit.
     """
     check_session(session)
     if session.startswith(_PIPE_PREFIXES):
@@ -530,8 +518,20 @@ def _check_own_session(session: str, time_limit: float | None) -> None:
         )
 
 
+def _check_positions(*positions: int) -> None:
+    for position in positions:
+        if position < 0:
+            raise InvalidInput(f"after has value {position}", advice="Give 0 or more characters.")
+
+
+def _without_key(result: CommandResult) -> CommandResult:
+    """Mask the key in the command line of a result; it may be cut within the key."""
+    command = mask_keys(result.status.command)
+    return replace(result, status=replace(result.status, command=command))
+
+
 async def _close(remote: RemoteCommand) -> None:
-    """End a session of the client's own, if that can be."""
+    """End a session and its processes; errors are ignored."""
     with anyio.move_on_after(CLOSE_DEADLINE, shield=True), contextlib.suppress(SandboxError):
         await remote.close()
 

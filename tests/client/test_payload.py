@@ -46,12 +46,12 @@ if TYPE_CHECKING:
 
 PIECE = files.piece_size(f"{HOME}/.remote-sandbox-01234567/run.00000000")
 
-# The directory that a client left which was killed a day ago.
+# The removal of directories that killed clients left more than a day ago.
 SWEEP = 'find "$HOME"/.remote-sandbox-* -maxdepth 0 -mmin +1440 -exec rm -rf {} + 2>/dev/null'
 
 
-def made(command: str) -> str:
-    """Return the directory that a command creates."""
+def without_sweep(command: str) -> str:
+    """Return a command without SWEEP."""
     return command.removeprefix(f"{SWEEP}; ")
 
 
@@ -79,13 +79,13 @@ class Sandbox:
             if self.fails == "home":
                 return file_error("not_found", body["path"], "no such directory")
             return file_reply({"files": []})
-        leaf = body["file"].rpartition("/")[2]
+        file = body["file"].rpartition("/")[2]
         assert body["file"].startswith(f"{HOME}/.remote-sandbox-")
-        self.log.append(f"write {leaf}")
-        if leaf == self.fails:
+        self.log.append(f"write {file}")
+        if file == self.fails:
             return file_error("no_space_left", body["file"], "no space")
-        self.files[leaf] = base64.b64decode(body["content"])
-        return file_reply({"bytes_written": len(self.files[leaf])})
+        self.files[file] = base64.b64decode(body["content"])
+        return file_reply({"bytes_written": len(self.files[file])})
 
     async def run(self, command: str) -> None:
         self.log.append(command)
@@ -192,7 +192,7 @@ async def test_a_payload_that_cannot_be_sent_is_removed_and_the_command_is_not_r
         await sandbox.send(Task("make"), stdin=b"x" * 2 * PIECE)
 
     assert caught.value.not_done == "The command was not run."
-    assert sandbox.log[-1] == made(sandbox.log[0]).replace("mkdir -m 700", "rm -rf")
+    assert sandbox.log[-1] == without_sweep(sandbox.log[0]).replace("mkdir -m 700", "rm -rf")
 
 
 async def send(
@@ -301,4 +301,6 @@ async def test_the_files_of_a_refused_command_are_removed() -> None:
     with pytest.raises(SessionBusy):
         await send(runtime, "sort", env={}, stdin=b"x")
 
-    assert runtime.commands[-1] == made(runtime.commands[0]).replace("mkdir -m 700", "rm -rf")
+    assert runtime.commands[-1] == without_sweep(runtime.commands[0]).replace(
+        "mkdir -m 700", "rm -rf"
+    )

@@ -24,7 +24,7 @@ from sandbox_client.execution.pipes import AFTER_OUTPUT
 from sandbox_client.http import LongPolls
 from sandbox_client.masking import masked
 from sandbox_client.output import Output, OutputChunk, Part
-from sandbox_client.presentation import ending, out_of_sight
+from sandbox_client.presentation import describe_ending, describe_unreachable
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
 from tests.client.stubs import (
@@ -389,7 +389,7 @@ async def test_cancel_sends_signals_even_if_the_output_cannot_be_read(
     assert sent == ["SIGINT", "SIGTERM", "SIGKILL"] == list(result.signals)
     assert (result.status.state, result.status.has_ended) == ("unknown", False)
     assert "time-out" in result.read_error
-    assert ending(result) == (
+    assert describe_ending(result) == (
         "SIGINT, SIGTERM and SIGKILL sent; whether the command has ended is not known"
     )
 
@@ -445,8 +445,8 @@ async def test_unreadable_output_does_not_hide_the_end_of_a_cancelled_command() 
         with anyio.fail_after(10):
             result = await client.prompts.cancel("box", COMMAND, listener=listening())
 
-    assert ending(result) == "killed by SIGINT"
-    assert out_of_sight(result).startswith("its output could not be read to the end: ")
+    assert describe_ending(result) == "killed by SIGINT"
+    assert describe_unreachable(result).startswith("its output could not be read to the end: ")
 
 
 async def test_a_position_past_the_end_is_refused() -> None:

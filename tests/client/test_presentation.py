@@ -1,10 +1,10 @@
-"""How a command stands, in words and as an object."""
+"""Results of commands as sentences and as objects."""
 
 from __future__ import annotations
 
 import pytest
 from sandbox_client.api.runtime import SIGNALS, CommandStatus
-from sandbox_client.presentation import ending, prompt_content
+from sandbox_client.presentation import describe_ending, prompt_content
 from sandbox_client.prompts import CommandResult
 from sandbox_client.truncation import TruncatedText
 
@@ -19,7 +19,7 @@ STILL = "still running in session 's1'"
 
 
 @pytest.mark.parametrize(
-    ("prompt", "words"),
+    ("result", "sentence"),
     [
         (CommandResult("box", "s1", ENDED), "exit code 130"),
         (
@@ -32,7 +32,7 @@ STILL = "still running in session 's1'"
         (CommandResult("box", "s1", CommandStatus("killed", 128 + 99)), "killed by signal 99"),
         (
             CommandResult("box", "s1", CommandStatus("unknown")),
-            "how it stands is not known, in session 's1'",
+            "its state is not known, in session 's1'",
         ),
         (
             CommandResult("box", "s1", RUNNING, signals=("SIGINT",), read_error="x"),
@@ -74,15 +74,15 @@ STILL = "still running in session 's1'"
         ),
     ],
 )
-def test_the_words_for_how_a_command_stands(prompt: CommandResult, words: str) -> None:
-    assert ending(prompt) == words
+def test_the_status_of_a_command_is_described(result: CommandResult, sentence: str) -> None:
+    assert describe_ending(result) == sentence
 
 
-def test_standard_error_has_members_of_its_own_in_the_object() -> None:
-    prompt = CommandResult("box", "s1", ENDED, signals=("SIGINT",))
+def test_the_object_has_separate_members_for_standard_error() -> None:
+    result = CommandResult("box", "s1", ENDED, signals=("SIGINT",))
 
     content = prompt_content(
-        prompt, TruncatedText("a", 1), TruncatedText("b", 9, left_out=7, gone=3)
+        result, TruncatedText("a", 1), TruncatedText("b", 9, left_out=7, gone=3)
     )
 
     assert content == {

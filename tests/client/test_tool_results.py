@@ -428,7 +428,7 @@ async def test_a_pause_that_is_not_visible_yet_tells_the_state() -> None:
 
     assert result.text == (
         "The pause of sandbox 'box' was accepted and does not show yet after 15 s"
-        f" (ready: {ALPHA_READY.message}). Ask with get_sandbox_status in a while, and do"
+        f" (ready: {ALPHA_READY.message}). Check with get_sandbox_status in a while, and do"
         " not resume before it shows."
     )
     assert result.content == {"name": "box", "state": "ready"}

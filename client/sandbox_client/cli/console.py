@@ -17,7 +17,7 @@ from sandbox_client.errors import QuotaReached, SandboxError, Verb
 from sandbox_client.execution.follower import UNREACHABLE
 from sandbox_client.masking import OutputFilter
 from sandbox_client.output import REPLACEMENT
-from sandbox_client.presentation import told_age
+from sandbox_client.presentation import format_age
 from sandbox_client.readiness import State
 from sandbox_client.text import pluralize
 
@@ -332,7 +332,7 @@ def moment(timestamp: str) -> str:
 def _lines(rows: Sequence[Row], width: int | None) -> Text:
     """Return the table; without the column of times where they are wider than `width`."""
     cells = [
-        (row.sandbox.name, row.state, told_age(row.age), moment(row.sandbox.created_at), row)
+        (row.sandbox.name, row.state, format_age(row.age), moment(row.sandbox.created_at), row)
         for row in rows
     ]
     names = max(len("NAME"), *(len(cell[0]) for cell in cells))

@@ -22,12 +22,12 @@ from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import InputUnreadable, InvalidInput, SandboxError, SessionBusy
 from sandbox_client.presentation import (
     NOT_FOUND,
-    agent_missing,
-    ending,
-    out_of_sight,
+    describe_ending,
+    describe_missing_agent,
+    describe_unreachable,
+    format_sessions,
     prompt_content,
     sessions_content,
-    told_sessions,
 )
 from sandbox_client.provider import with_client
 from sandbox_client.truncation import page
@@ -59,7 +59,7 @@ async def _agent_run(client: Client, arguments: argparse.Namespace, console: Con
     command = agent_command_line(template, " ".join(_words(arguments.prompt)))
     code = await _send(client, arguments, console, command, None)
     if code == NOT_FOUND:
-        console.note(agent_missing(template))
+        console.note(describe_missing_agent(template))
     return code
 
 
@@ -134,7 +134,7 @@ async def _output(client: Client, arguments: argparse.Namespace, console: Consol
 
 async def _sessions(client: Client, name: str, console: Console) -> int:
     rows = await client.sessions(name)
-    text = "\n".join(told_sessions(rows)) or f"Nothing has run in {name} since its start."
+    text = "\n".join(format_sessions(rows)) or f"Nothing has run in {name} since its start."
     console.result(text, sessions_content(name, rows))
     return OK
 
@@ -151,7 +151,7 @@ async def _cancel(client: Client, arguments: argparse.Namespace, console: Consol
             on_progress=console.report,
         )
     _end(console, prompt)
-    console.note(ending(prompt))
+    console.note(describe_ending(prompt))
     return OK if prompt.status.has_ended else NO_RESULT
 
 
@@ -194,10 +194,10 @@ def _show(console: Console, prompt: CommandResult, *, is_asked_to_stay: bool) ->
     _end(console, prompt)
     status = prompt.status
     if not status.has_ended:
-        console.note(f"{ending(prompt)}; {console.spell('output')} follows it")
+        console.note(f"{describe_ending(prompt)}; {console.spell('output')} follows it")
         return NO_RESULT if is_asked_to_stay else OK
     if status.state != "completed" or status.exit_code is None:
-        console.note(ending(prompt))
+        console.note(describe_ending(prompt))
     return exit_status(status)
 
 
@@ -218,7 +218,7 @@ def _end(console: Console, prompt: CommandResult) -> None:
     if console.as_json:
         errors = None if prompt.errors is None else page(prompt.errors, limit=None)
         console.result("", prompt_content(prompt, page(prompt.output, limit=None), errors))
-    if unread := out_of_sight(prompt):
+    if unread := describe_unreachable(prompt):
         console.note(unread)
 
 

@@ -8,12 +8,12 @@ from rich.text import Text
 
 from sandbox_client.errors import format_verbs
 from sandbox_client.presentation import (
+    describe_unseen_pause,
     list_content,
     pause_content,
     readiness_content,
     readiness_error,
     status_content,
-    unseen_pause,
 )
 from sandbox_client.provider import with_client
 from sandbox_client.readiness import WaitResult, reason_of, state_of
@@ -101,7 +101,7 @@ async def _pause(client: Client, arguments: Namespace, console: Console) -> int:
         outcome = await client.pause(arguments.name, on_progress=console.report)
     text = f"{console.name} is paused: its files stay. {console.spell('resume')} starts it again."
     if not outcome.reached:
-        text = format_verbs(unseen_pause(console.name, outcome), console.spell)
+        text = format_verbs(describe_unseen_pause(console.name, outcome), console.spell)
     console.result(text, pause_content(console.name, outcome))
     return OK if outcome.reached else NOT_READY
 

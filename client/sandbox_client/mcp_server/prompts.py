@@ -10,12 +10,12 @@ from sandbox_client.masking import visible
 from sandbox_client.output import REPLACEMENT
 from sandbox_client.presentation import (
     NOT_FOUND,
-    agent_missing,
-    ending,
-    out_of_sight,
+    describe_ending,
+    describe_missing_agent,
+    describe_unreachable,
+    format_sessions,
     prompt_content,
     sessions_content,
-    told_sessions,
 )
 from sandbox_client.prompts import DEFAULT_WAIT, MAX_WAIT, LINGER
 from sandbox_client.text import pluralize
@@ -111,7 +111,7 @@ async def run_agent(
     template = client.proxy.config.agent_command
     started = await client.run_agent(name, prompt, on_progress=on_progress)
     lacks_agent = started.exit_code == NOT_FOUND
-    result = _answer(started, tail, hint=agent_missing(template) if lacks_agent else "")
+    result = _answer(started, tail, hint=describe_missing_agent(template) if lacks_agent else "")
     return replace(result, content={each: (result.content or {})[each] for each in _BEGUN})
 
 
@@ -159,7 +159,7 @@ async def _sessions(client: Client, name: str) -> Result:
         text = f"Nothing has run in sandbox '{name}' since its start."
         return Result(f"{text} {format_verb('run')} runs a command.", content)
     count = "1 session" if len(rows) == 1 else f"{len(rows)} sessions"
-    lines = [f"- {line}" for line in told_sessions(rows)]
+    lines = [f"- {line}" for line in format_sessions(rows)]
     end = f"{format_verb('output')} with one of them as session shows what it printed."
     return Result("\n".join([f"{count} of '{name}', the last used first:", *lines, end]), content)
 
@@ -192,8 +192,8 @@ def _answer(prompt: CommandResult, cut: _Cut, *, hint: str = "") -> Result:
     """
     shown = _visible(cut(prompt.output))
     errors = _visible(cut(prompt.errors, name="stderr_after")) if prompt.errors else None
-    notes = [f"[{ending(prompt)}]"]
-    if unread := out_of_sight(prompt):
+    notes = [f"[{describe_ending(prompt)}]"]
+    if unread := describe_unreachable(prompt):
         notes.append(f"[{unread}]")
     if hint:
         notes.append(f"[{hint}]")

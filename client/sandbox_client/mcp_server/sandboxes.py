@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 from sandbox_client.diagnostics import findings_as_dict, format_findings, run_checks
 from sandbox_client.errors import SandboxFailed, format_verbs
 from sandbox_client.presentation import (
+    describe_unseen_pause,
+    format_age,
     list_content,
     pause_content,
     readiness_content,
     readiness_error,
     status_content,
-    told_age,
-    unseen_pause,
 )
 from sandbox_client.readiness import READY_DEADLINE, WaitResult, reason_of, state_of
 
@@ -134,7 +134,7 @@ async def list_sandboxes(client: Client) -> Result:
 
 
 def _told_age(row: Row) -> str:
-    age = f"made {told_age(row.age)} ago" if row.age is not None else "of unknown age"
+    age = f"made {format_age(row.age)} ago" if row.age is not None else "of unknown age"
     if row.is_up_for_long:
         return f"{age}: UP FOR MORE THAN A DAY, pause or delete it if nobody needs it"
     return age
@@ -167,7 +167,7 @@ async def pause_sandbox(client: Client, on_progress: ProgressCallback, *, name: 
     content = pause_content(name, outcome)
     if not outcome.reached:
         return Result(
-            format_verbs(unseen_pause(f"sandbox '{name}'", outcome), format_verb), content
+            format_verbs(describe_unseen_pause(f"sandbox '{name}'", outcome), format_verb), content
         )
     text = f"Sandbox '{name}' is paused: its processes end, its files stay. "
     return Result(f"{text}{format_verb('resume')} starts it.", content)
