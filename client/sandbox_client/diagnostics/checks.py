@@ -276,7 +276,9 @@ async def check_quota(context: DiagnosticContext) -> Finding:
 
 def _format_old(sandboxes: Sequence[Sandbox], now: datetime) -> str:
     names = [
-        each.name for each in sandboxes if (accounts.parse_time(each.created_at) or now) < now - LONG
+        each.name
+        for each in sandboxes
+        if (accounts.parse_time(each.created_at) or now) < now - LONG
     ]
     if not names:
         return ""

@@ -17,7 +17,7 @@ from sandbox_client.presentation import (
     prompt_content,
     sessions_content,
 )
-from sandbox_client.prompts import DEFAULT_WAIT, MAX_WAIT, LINGER
+from sandbox_client.prompts import DEFAULT_WAIT, LINGER, MAX_WAIT
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import MAX_OUTPUT, head_and_tail, page, tail
 
