@@ -282,7 +282,7 @@ async def test_unreadable_certificates_are_named_with_their_variable(home: Path)
     ("health", "expected"),
     [
         ({"status": "ok", "database": "disconnected"}, "database 'disconnected'"),
-        ({"status": "ok"}, "database 'not told'"),
+        ({"status": "ok"}, "database 'not reported'"),
         ({"status": "degraded", "database": "connected"}, "status 'degraded'"),
         ({"status": 1}, "a number as status"),
         (error_reply(503, "The database does not answer"), "The database does not answer"),
