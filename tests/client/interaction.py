@@ -46,8 +46,8 @@ class ScriptedUser:
 
     texts: list[str] = field(default_factory=list[str])
     secrets: list[str] = field(default_factory=list[str])
-    agrees: list[bool] = field(default_factory=list[bool])
-    tries: int = 4
+    confirmations: list[bool] = field(default_factory=list[bool])
+    attempts: int = 4
     asked: list[str] = field(default_factory=list[str])
 
     def text(self, question: str, default: str, /) -> str:
@@ -58,6 +58,6 @@ class ScriptedUser:
         self.asked.append(question)
         return self.secrets.pop(0)
 
-    def agreed(self, question: str, /, *, default: bool) -> bool:
+    def confirm(self, question: str, /, *, default: bool) -> bool:
         self.asked.append(f"{question} [{default}]")
-        return self.agrees.pop(0)
+        return self.confirmations.pop(0)

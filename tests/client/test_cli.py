@@ -156,6 +156,12 @@ def test_no_line_of_the_help_is_wider_than_60_columns(
     assert max(map(len, terminal.out.splitlines())) <= 60
 
 
+def test_the_help_before_a_command_names_all_commands(terminal: Terminal) -> None:
+    everything = terminal.run("--help").out
+
+    assert terminal.run("--help", "list").out == everything
+
+
 def test_the_help_of_mcp_says_what_it_does(terminal: Terminal) -> None:
     terminal.run("mcp", "--help")
 

@@ -24,7 +24,7 @@ def test_each_stream_of_a_command_goes_to_its_own(
     console.end_output()
 
     assert capsys.readouterr() == ("out\n", "err\x1b[m\n")
-    assert console.known == (4, 7)
+    assert console.positions == (4, 7)
 
 
 def test_a_note_begins_on_a_new_line_with_the_programs_name(
@@ -94,4 +94,7 @@ def test_the_command_that_follows_names_the_positions_of_both_streams(console: C
     console.opened("s1", after=2)
     console.on_output(OutputChunk("err", 3, is_error=True))
 
-    assert console.spell("output") == "`remote-sandbox output -f --after 2 --stderr-after 3 box s1`"
+    assert (
+        console.format_verb("output")
+        == "`remote-sandbox output -f --after 2 --stderr-after 3 box s1`"
+    )

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client.cli.copy import places
+from sandbox_client.cli.copy import Transfer, parse_transfer
 from sandbox_client.errors import InvalidInput
 
 from tests.client.file_stub import SandboxStub, file_error
@@ -29,20 +29,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("sources", "target", "expected"),
+    ("sources", "target", "transfer"),
     [
-        (["f"], "box:", ("box", ["f"], "", True)),
-        (["f", "g"], "box:dir", ("box", ["f", "g"], "dir", True)),
-        (["box:f"], ".", ("box", ["f"], ".", False)),
-        (["box:a:b"], "/x", ("box", ["a:b"], "/x", False)),
-        (["./a:b"], "box:", ("box", ["./a:b"], "", True)),
-        (["1box:f"], ".", ("1box", ["f"], ".", False)),
+        (["f"], "box:", Transfer("box", ["f"], "", True)),
+        (["f", "g"], "box:dir", Transfer("box", ["f", "g"], "dir", True)),
+        (["box:f"], ".", Transfer("box", ["f"], ".", False)),
+        (["box:a:b"], "/x", Transfer("box", ["a:b"], "/x", False)),
+        (["./a:b"], "box:", Transfer("box", ["./a:b"], "", True)),
+        (["1box:f"], ".", Transfer("1box", ["f"], ".", False)),
     ],
 )
 def test_a_colon_separates_the_sandbox_from_the_path(
-    sources: list[str], target: str, expected: tuple[str, list[str], str, bool]
+    sources: list[str], target: str, transfer: Transfer
 ) -> None:
-    assert places(sources, target) == expected
+    assert parse_transfer(sources, target) == transfer
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_arguments_that_are_no_copy_are_refused(
     sources: list[str], target: str, words: str
 ) -> None:
     with pytest.raises(InvalidInput, match=words) as caught:
-        places(sources, target)
+        parse_transfer(sources, target)
 
     assert "Write NAME:PATH" in caught.value.advice
 

@@ -128,7 +128,7 @@ class Conversation:
                 await Login(provider, console, person).run(url=url, user=user, is_admin=is_admin)
                 == 0
             )
-            assert not person.texts + person.secrets + person.agrees
+            assert not person.texts + person.secrets + person.confirmations
         except SandboxError as error:
             hidden = chained_text(error)
             raise
@@ -250,7 +250,7 @@ async def test_enter_tries_the_same_key_again(
     [
         (ScriptedUser(texts=["x", "x", "x", "x"]), InvalidInput),
         (ScriptedUser(texts=[URL], secrets=[OLD_KEY] * 4), KeyRejected),
-        (ScriptedUser(texts=[URL], secrets=[OLD_KEY], tries=1), KeyRejected),
+        (ScriptedUser(texts=[URL], secrets=[OLD_KEY], attempts=1), KeyRejected),
     ],
     ids=["URL", "key", "one try"],
 )
@@ -272,7 +272,7 @@ async def test_an_unhealthy_proxy_gets_no_key(
     conversation.proxy.faults = {"GET /health": [ill]}
 
     with pytest.raises(ProxyFailed, match="database 'disconnected'"):
-        await conversation.login(ScriptedUser(texts=[URL], tries=1))
+        await conversation.login(ScriptedUser(texts=[URL], attempts=1))
 
     assert conversation.proxy.asked == ["GET /health"]
 
@@ -366,7 +366,7 @@ async def test_an_admin_key_makes_a_user_and_a_key_and_is_not_kept(
 async def test_an_admin_key_in_place_of_a_users_is_used_after_a_question(
     conversation: Conversation,
 ) -> None:
-    person = ScriptedUser(texts=[URL, "ben"], secrets=[ADMIN], agrees=[True])
+    person = ScriptedUser(texts=[URL, "ben"], secrets=[ADMIN], confirmations=[True])
 
     await conversation.login(person)
 
@@ -375,7 +375,7 @@ async def test_an_admin_key_in_place_of_a_users_is_used_after_a_question(
 
 
 async def test_text_that_is_no_key_is_asked_for_again(conversation: Conversation) -> None:
-    person = ScriptedUser(texts=[URL], secrets=["hunter2", KEY], agrees=[False])
+    person = ScriptedUser(texts=[URL], secrets=["hunter2", KEY], confirmations=[False])
 
     await conversation.login(person)
 
@@ -409,7 +409,7 @@ async def test_an_existing_user_gets_another_key_after_a_question(
     conversation: Conversation,
 ) -> None:
     conversation.proxy.users = [user_row("eve"), user_row("ben")]
-    person = ScriptedUser(texts=["ben"], secrets=[ADMIN], agrees=[True])
+    person = ScriptedUser(texts=["ben"], secrets=[ADMIN], confirmations=[True])
 
     await conversation.login(person, url=URL, is_admin=True)
 
@@ -434,7 +434,7 @@ async def test_another_name_is_asked_for_instead_of_an_inactive_or_declined_user
     conversation: Conversation,
 ) -> None:
     conversation.proxy.users = [user_row("ben"), user_row("eve", is_active=False)]
-    person = ScriptedUser(texts=["eve", "ben", "ada"], secrets=[ADMIN], agrees=[False])
+    person = ScriptedUser(texts=["eve", "ben", "ada"], secrets=[ADMIN], confirmations=[False])
 
     await conversation.login(person, url=URL, is_admin=True)
 
@@ -449,7 +449,7 @@ async def test_a_failure_names_the_user_that_was_made(conversation: Conversation
 
     with pytest.raises(ProxyFailed):
         await conversation.login(
-            ScriptedUser(secrets=[ADMIN], tries=1), url=URL, user="ben", is_admin=True
+            ScriptedUser(secrets=[ADMIN], attempts=1), url=URL, user="ben", is_admin=True
         )
 
     assert "The proxy keeps what was made: user 'ben'." in conversation.err
@@ -461,7 +461,7 @@ async def test_the_next_attempt_uses_the_user_that_was_made(
 ) -> None:
     made_key = f"POST {USERS}/id-of-ben/apikeys"
     conversation.proxy.faults = {made_key: [httpx.ReadError("broke")]}
-    person = ScriptedUser(texts=[""], secrets=[ADMIN], agrees=[True])
+    person = ScriptedUser(texts=[""], secrets=[ADMIN], confirmations=[True])
 
     await conversation.login(person, url=URL, user="ben", is_admin=True)
 
@@ -476,7 +476,7 @@ async def test_an_echoed_admin_key_is_not_shown(
     conversation.proxy.faults = {f"GET {USERS}": [error_reply(500, f"no such row: {ADMIN}")]}
 
     with pytest.raises(ProxyFailed, match=r"no such row: \[key\]"):
-        await conversation.login(ScriptedUser(secrets=[ADMIN], tries=1), url=URL, is_admin=True)
+        await conversation.login(ScriptedUser(secrets=[ADMIN], attempts=1), url=URL, is_admin=True)
 
 
 @pytest.mark.parametrize(

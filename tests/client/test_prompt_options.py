@@ -12,7 +12,9 @@ import anyio
 import httpx
 import pytest
 from sandbox_client.api.runtime import ENVIRONMENT, CommandStatus
-from sandbox_client.cli.prompts import exit_status, read_input, variables
+from sandbox_client.cli.prompt_options import variables
+from sandbox_client.cli.prompts import exit_status
+from sandbox_client.cli.standard_input import read_input
 from sandbox_client.errors import InputUnreadable, InvalidInput
 
 from tests.client.runtime_stub import RuntimeStub

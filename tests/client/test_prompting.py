@@ -10,7 +10,7 @@ import termios
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client.cli.prompting import Person, Script, questions
+from sandbox_client.cli.prompting import PipePrompter, TerminalPrompter, prompter
 from sandbox_client.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -40,25 +40,25 @@ def press_ctrl_c(*_: object) -> None:
 
 
 def test_a_person_is_asked_in_a_terminal(in_terminal: None) -> None:
-    assert isinstance(questions(key_stdin=False), Person)
+    assert isinstance(prompter(key_stdin=False), TerminalPrompter)
 
 
 def test_a_script_gives_the_key_on_standard_input(standard_input: Path) -> None:
     standard_input.write_text(" sk_live_1 \nmore\n")
 
-    asked = questions(key_stdin=True)
+    asked = prompter(key_stdin=True)
 
-    assert isinstance(asked, Script)
-    assert asked.tries == 1
+    assert isinstance(asked, PipePrompter)
+    assert asked.attempts == 1
     assert asked.secret("Your API key") == "sk_live_1"
     assert asked.text("The proxy's URL", "http://proxy.test") == "http://proxy.test"
-    assert asked.agreed("Make another key?", default=True)
-    assert not asked.agreed("Is it the admin key?", default=False)
+    assert asked.confirm("Make another key?", default=True)
+    assert not asked.confirm("Is it the admin key?", default=False)
 
 
 def test_a_key_from_a_terminal_is_refused_with_key_stdin(in_terminal: None) -> None:
     with pytest.raises(InvalidInput, match="standard input is a terminal") as caught:
-        questions(key_stdin=True)
+        prompter(key_stdin=True)
 
     assert "Leave --key-stdin out" in caught.value.advice
 
@@ -70,7 +70,7 @@ def test_a_closed_standard_input_is_refused(
     monkeypatch.setattr(sys, "stdin", None)
 
     with pytest.raises(InvalidInput, match="There is no terminal to ask on") as caught:
-        questions(key_stdin=key_stdin)
+        prompter(key_stdin=key_stdin)
 
     assert "--key-stdin < FILE" in caught.value.advice
 
@@ -79,7 +79,7 @@ def test_a_pipe_without_key_stdin_is_refused(standard_input: Path) -> None:
     standard_input.write_text("sk_live_1\n")
 
     with pytest.raises(InvalidInput, match="There is no terminal to ask on"):
-        questions(key_stdin=False)
+        prompter(key_stdin=False)
 
 
 def test_a_redirected_standard_error_is_refused(
@@ -88,7 +88,7 @@ def test_a_redirected_standard_error_is_refused(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)  # the questions would go into a file
 
     with pytest.raises(InvalidInput, match="There is no terminal to ask on"):
-        questions(key_stdin=False)
+        prompter(key_stdin=False)
 
 
 @pytest.mark.parametrize(("typed", "text"), [(" x ", "x"), ("", "http://default.test")])
@@ -97,7 +97,7 @@ def test_a_text_is_asked_for_on_standard_error(
 ) -> None:
     standard_input.write_text(f"{typed}\n")
 
-    assert Person().text("The [URL]", "http://default.test") == text
+    assert TerminalPrompter().text("The [URL]", "http://default.test") == text
     out, err = capsys.readouterr()
     assert (out, err) == ("", "The [URL] (http://default.test): ")
 
@@ -105,7 +105,7 @@ def test_a_text_is_asked_for_on_standard_error(
 def test_a_yes_or_no_is_asked_for(standard_input: Path) -> None:
     standard_input.write_text("n\n")
 
-    assert not Person().agreed("Make another key?", default=True)
+    assert not TerminalPrompter().confirm("Make another key?", default=True)
 
 
 def test_a_secret_is_read_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a_secret_is_read_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
     with open(far, encoding="utf-8") as terminal:  # noqa: PTH123  (a descriptor)
         monkeypatch.setattr(sys, "stdin", terminal)
         monkeypatch.setattr(select, "select", type_key)
-        assert Person().secret("Your API key") == "sk_live_1"
+        assert TerminalPrompter().secret("Your API key") == "sk_live_1"
         assert has_echo()
     os.close(near)
 
@@ -129,14 +129,14 @@ def test_a_secret_is_read_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("standard_input")
 def test_a_secret_is_refused_where_the_terminal_echoes() -> None:
     with pytest.raises(InvalidInput, match="cannot hide what is typed"):
-        Person().secret("Your API key")
+        TerminalPrompter().secret("Your API key")
 
 
 def test_the_end_of_the_input_is_an_error(standard_input: Path) -> None:
     assert standard_input.stat().st_size == 0
 
     with pytest.raises(InvalidInput, match="The input ended before the answer"):
-        Person().text("The URL", "")
+        TerminalPrompter().text("The URL", "")
 
 
 def test_ctrl_c_at_a_question_ends_the_line(
@@ -146,5 +146,5 @@ def test_ctrl_c_at_a_question_ends_the_line(
     monkeypatch.setattr(select, "select", press_ctrl_c)
 
     with pytest.raises(KeyboardInterrupt):
-        Person().text("The URL", "")
+        TerminalPrompter().text("The URL", "")
     assert capsys.readouterr().err.endswith("\n")

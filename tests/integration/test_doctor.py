@@ -126,7 +126,7 @@ async def test_a_full_quota_gives_a_warning_and_counts_paused_sandboxes(
 class ScriptedAdmin:
     """Enters the admin key and accepts every default."""
 
-    tries: int = 1
+    attempts: int = 1
 
     def text(self, _: str, default: str, /) -> str:
         return default
@@ -134,7 +134,7 @@ class ScriptedAdmin:
     def secret(self, _: str, /) -> str:
         return ADMIN_KEY
 
-    def agreed(self, _: str, /, *, default: bool) -> bool:
+    def confirm(self, _: str, /, *, default: bool) -> bool:
         return default
 
 

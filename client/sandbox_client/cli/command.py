@@ -1,15 +1,26 @@
-"""What a terminal command is: its arguments, what it does, its exit codes. None is named here."""
+"""Define a terminal command: a typed function whose signature gives its arguments."""
 
 from __future__ import annotations
 
-import signal
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import inspect
+from dataclasses import dataclass, is_dataclass
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Concatenate,
+    Final,
+    ParamSpec,
+    TypeVar,
+    get_args,
+    get_type_hints,
+)
+
+from sandbox_client.client import Client
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from sandbox_client.provider import ClientProvider
 
@@ -18,81 +29,156 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE, NOT_READY, NO_RESULT, INTERRUPTED = 0, 1, 2, 3, 125, 130
 TIMED_OUT, READER_GONE = 124, 141  # as timeout(1) and a shell give them
 KILLED = 137
-_LIKE_CTRL_C = (signal.SIGTERM, signal.SIGHUP)
+
+COMMANDS: Final[dict[str, Command]] = {}  # by verb; a module's commands are added on its import
+
+P = ParamSpec("P")
+Connection = TypeVar("Connection", Client, "ClientProvider")
 
 
-@contextmanager
-def interruptible() -> Generator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt in the body, unless this process ignores it."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@dataclass
-class Interruption:
-    """The signal that interrupted this process; SIGINT until another one does."""
-
-    signal: int = signal.SIGINT
-
-    @contextmanager
-    def by_other_signals(self) -> Generator[None]:
-        """Handle SIGTERM and SIGHUP like Ctrl-C in the body, unless they or Ctrl-C are ignored."""
-
-        def interrupt(number: int, _: object) -> None:
-            self.signal = number
-            signal.raise_signal(signal.SIGINT)  # asyncio turns that one into a cancellation
-
-        before = {each: signal.getsignal(each) for each in _LIKE_CTRL_C}
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            before.clear()  # raised again, they would have no effect
-        taken = [each for each, handler in before.items() if handler is not signal.SIG_IGN]
-        for each in taken:
-            signal.signal(each, interrupt)
-        try:
-            yield
-        finally:
-            for each in taken:
-                signal.signal(each, before[each])
-
-
-@dataclass(frozen=True)
 class Argument:
-    """An argument or option as argparse takes it."""
+    """The argparse arguments of a parameter: `flags`, and keywords of `add_argument`.
 
-    names: tuple[str, ...]
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    Without flags, it is a positional argument.
+    """
 
-    def add_to(self, parser: ArgumentParser) -> None:
-        """Make `parser` take it."""
-        parser.add_argument(*self.names, **self.options)
+    def __init__(self, *flags: str, **options: Any) -> None:
+        self.flags = flags
+        self.options = options
+
+    def add_to(self, parser: ArgumentParser, parameter: inspect.Parameter, kind: Any) -> None:
+        """Add it to `parser` under the parameter's name; `kind` is the parameter's type."""
+        options = dict(self.options)
+        if kind is bool:
+            options.setdefault("action", "store_true")
+        elif int in (kind, *get_args(kind)):  # int, or int | None
+            options.setdefault("type", int)
+        is_required = parameter.default is parameter.empty
+        if not is_required:
+            options["default"] = parameter.default
+        if self.flags:
+            parser.add_argument(*self.flags, dest=parameter.name, required=is_required, **options)
+            return
+        if not is_required:
+            options.setdefault("nargs", "?")
+        parser.add_argument(parameter.name, **options)
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command line's verb: `words` are its help, `failed` the exit code where it gives no result.
-
-    `interrupted` says what Ctrl-C leaves behind, with verbs in braces.
-    """
+    """A command that `command` has registered under its verb."""
 
     verb: str
-    words: str
-    run: Callable[[ClientProvider, Namespace, Console], Awaitable[int]]
-    arguments: tuple[Argument, ...] = ()
-    usage: str | None = None
-    failed: int = FAILED
-    interrupted: Callable[[Console], str] = lambda _: "interrupted"
+    summary: str
+    function: Callable[..., Coroutine[Any, Any, int]]
+    failed: int
+    interrupted: str
+    interrupted_early: str
+    usage: str | None
+
+    @property
+    def flags(self) -> set[str]:
+        """The flags of all its options."""
+        return {flag for argument, _, _ in _arguments(self.function) for flag in argument.flags}
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add its arguments to `parser`."""
+        for argument, parameter, kind in _arguments(self.function):
+            argument.add_to(parser, parameter, kind)
+
+    async def run(self, provider: ClientProvider, arguments: Namespace, console: Console) -> int:
+        """Call the function with the parsed arguments and return the exit code."""
+        values = _keywords(self.function, vars(arguments))
+        first = next(iter(inspect.signature(self.function).parameters))
+        if get_type_hints(self.function)[first] is not Client:
+            return await self.function(provider, console, **values)
+        async with provider.client() as client:
+            return await self.function(client, console, **values)
 
 
-def argument(*names: str, **options: Any) -> Argument:
-    """Return an argument, spelled as for argparse."""
-    return Argument(names, options)
+def command(
+    *,
+    failed: int = FAILED,
+    interrupted: str = "interrupted",
+    interrupted_early: str = "",
+    usage: str | None = None,
+) -> Callable[
+    [Callable[Concatenate[Connection, Console, P], Coroutine[Any, Any, int]]],
+    Callable[Concatenate[Connection, Console, P], Coroutine[Any, Any, int]],
+]:
+    """Register a coroutine function as the command of the same name, without a trailing `_`.
+
+    It returns the exit code, and its docstring's first line is the help. Its two positional
+    parameters are a Client, or a ClientProvider where the annotation says so, and the Console.
+    Each keyword-only parameter is an argument of the command line::
+
+        @command()
+        async def create(
+            client: Client,
+            console: Console,
+            *,
+            name: Annotated[str, Argument(metavar="NAME", help="the sandbox's name")],
+            port: Annotated[int | None, Argument("--port", help="the runtime's port")] = None,
+        ) -> int:
+            ...
+
+    - With flags it is an option, without flags positional. A parameter without a default is
+      required.
+    - `bool` makes a flag without a value, `int` converts the value; any other value is a string.
+      `type`, `choices`, `nargs` and `action` of Argument are passed to argparse.
+    - A parameter whose type is a data class with keyword-only fields stands for those fields.
+
+    `failed` is the exit code without a result. `interrupted` is printed after Ctrl-C, and
+    `interrupted_early` instead while the console has no session; verbs in braces become command
+    lines. `usage` replaces argparse's usage line.
+    """
+
+    def register(
+        function: Callable[Concatenate[Connection, Console, P], Coroutine[Any, Any, int]],
+    ) -> Callable[Concatenate[Connection, Console, P], Coroutine[Any, Any, int]]:
+        verb = function.__name__.removesuffix("_")
+        summary = (inspect.getdoc(function) or "").partition("\n")[0].removesuffix(".")
+        COMMANDS[verb] = Command(
+            verb, summary, function, failed, interrupted, interrupted_early, usage
+        )
+        return function
+
+    return register
 
 
-NAME = argument("name", metavar="NAME", help="the sandbox's name")
+def _parameters(source: Callable[..., object]) -> Iterator[tuple[inspect.Parameter, Any]]:
+    """Yield the keyword-only parameters of a function or data class, with their annotations."""
+    hints = get_type_hints(source, include_extras=True)
+    for parameter in inspect.signature(source).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            yield parameter, hints[parameter.name]
+
+
+def _is_group(hint: Any) -> bool:
+    """Return whether a parameter stands for the fields of a data class."""
+    return is_dataclass(hint)
+
+
+def _arguments(
+    source: Callable[..., object],
+) -> Iterator[tuple[Argument, inspect.Parameter, Any]]:
+    """Yield each argument with its parameter and its type, also those of data classes."""
+    for parameter, hint in _parameters(source):
+        if _is_group(hint):
+            yield from _arguments(hint)
+        else:
+            kind, argument = get_args(hint)
+            yield argument, parameter, kind
+
+
+def _keywords(source: Callable[..., object], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments for `source`, with its data classes built."""
+    return {
+        parameter.name: hint(**_keywords(hint, values))
+        if _is_group(hint)
+        else values[parameter.name]
+        for parameter, hint in _parameters(source)
+    }
+
+
+SandboxName = Annotated[str, Argument(metavar="NAME", help="the sandbox's name")]

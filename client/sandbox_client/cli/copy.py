@@ -2,102 +2,217 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from sandbox_client.api.sandboxes import check_name
+from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError
 from sandbox_client.files.copy import Copy
-from sandbox_client.files.model import printable
-from sandbox_client.provider import with_client
+from sandbox_client.files.model import shown
 from sandbox_client.text import pluralize
 
-from .command import FAILED, OK, Command, argument
-from .copying import Copying
+from .command import FAILED, OK, Argument, command
+from .console import Console
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
-    from sandbox_client.client import Client
-
-    from .console import Console
+    from sandbox_client.files.model import FileEntry, Skipped, Tree
 
 _ADVICE = (
     "Write NAME:PATH for what is in a sandbox, and a plain path for what is here: `remote-sandbox"
     " cp notes.txt my-sandbox:` or `remote-sandbox cp my-sandbox:notes.txt .`. A path here that"
     " holds a colon is written ./a:b."
 )
+_MAX_PATH = 30  # columns in the progress bar
+
+
+@command(interrupted="interrupted: what was copied whole stays; nothing is left half")
+async def cp(
+    client: Client,
+    console: Console,
+    *,
+    recursive: Annotated[  # noqa: ARG001  # accepted for users of cp(1)
+        bool,
+        Argument(
+            "-r",
+            "--recursive",
+            help="taken for those who are used to it: directories are copied anyway",
+        ),
+    ] = False,
+    source: Annotated[
+        list[str],
+        Argument(
+            metavar="SOURCE",
+            nargs="+",
+            help="what to copy: NAME:PATH is in a sandbox, where a relative path starts at"
+            " /sandbox",
+        ),
+    ],
+    target: Annotated[
+        str,
+        Argument(
+            metavar="TARGET",
+            help="where to: into it, where it is a directory or ends with a slash",
+        ),
+    ],
+) -> int:
+    """Copy files and directories into a sandbox or out of it."""
+    transfer = parse_transfer(source, target)
+    console.name = transfer.sandbox
+    progress = CopyProgress(console)
+    copy = Copy(client.files, transfer.sandbox, progress)
+
+    async def work() -> None:
+        await (copy.up if transfer.is_upload else copy.down)(transfer.sources, transfer.target)
+
+    try:
+        with progress.bar():
+            await _run_in_child_task(work)
+    except (SandboxError, anyio.get_cancelled_exc_class()):
+        _print_incomplete(progress, console)
+        raise
+    _print_result(progress, console, target)
+    return FAILED if progress.skipped else OK
 
 
 @dataclass(frozen=True)
-class Place:
-    """A path in the sandbox `name`, or on this machine where there is no name."""
+class Location:
+    """A path in `sandbox`, or on this machine if `sandbox` is empty."""
 
-    name: str
+    sandbox: str
     path: str
 
 
-def place(text: str) -> Place:
-    """Read NAME:PATH, or a path of this machine: a colon behind a slash is part of a path.
+@dataclass(frozen=True)
+class Transfer:
+    """The paths of a copy into `sandbox`, if `is_upload`, or out of it."""
+
+    sandbox: str
+    sources: list[str]
+    target: str
+    is_upload: bool
+
+
+def parse_location(text: str) -> Location:
+    """Parse NAME:PATH, or a path on this machine; a colon after a slash belongs to the path.
 
     Raises:
-        InvalidInput: it is neither.
+        InvalidInput: it is empty, or NAME is not a valid name.
     """
     before, colon, path = text.partition(":")
     if not text:
         raise InvalidInput("A path is empty", advice=_ADVICE)
     if not colon or "/" in before:
-        return Place("", text)
+        return Location("", text)
     try:
-        return Place(check_name(before), path)
+        return Location(check_name(before), path)
     except InvalidInput as error:
-        raise error.but(advice=_ADVICE) from None
+        raise InvalidInput(error.message, advice=_ADVICE) from None
 
 
-def places(sources: Sequence[str], target: str) -> tuple[str, list[str], str, bool]:
-    """Return the sandbox, the paths to copy, the path they go to, and whether that is up there.
+def parse_transfer(sources: Sequence[str], target: str) -> Transfer:
+    """Parse the arguments of a copy.
 
     Raises:
-        InvalidInput: not just one of the two sides is in a sandbox, or it is in several.
+        InvalidInput: both sides or neither are in a sandbox, or the sources are in several places.
     """
-    froms, to = [place(each) for each in sources], place(target)
-    names = {each.name for each in froms}
-    if len(names) > 1:
+    locations, to = [parse_location(each) for each in sources], parse_location(target)
+    sandboxes = {each.sandbox for each in locations}
+    if len(sandboxes) > 1:
         raise InvalidInput("The sources are not all in one place", advice=_ADVICE)
-    source = froms[0].name
-    if bool(source) == bool(to.name):
+    source = locations[0].sandbox
+    if bool(source) == bool(to.sandbox):
         both = "in sandboxes" if source else "on this machine"
         raise InvalidInput(f"Source and target are both {both}", advice=_ADVICE)
-    return source or to.name, [each.path for each in froms], to.path, bool(to.name)
+    paths = [each.path for each in locations]
+    return Transfer(source or to.sandbox, paths, to.path, bool(to.sandbox))
 
 
-async def _copy(client: Client, arguments: Namespace, console: Console) -> int:
-    name, sources, target, is_up = places(arguments.source, arguments.target)
-    console.name = name
-    copying = Copying(console)
-    copy = Copy(client.files, name, copying)
+class CopyProgress:
+    """The files of a copy, done and pending: a bar in a terminal, otherwise a line per file."""
 
-    async def work() -> None:
-        await (copy.upload if is_up else copy.download)(sources, target)
+    def __init__(self, console: Console) -> None:
+        self.copied: list[FileEntry] = []
+        self.pending: list[FileEntry] = []
+        self.directories = 0
+        self.skipped: list[Skipped] = []
+        self._console = console
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
 
-    try:
-        with copying.shown():
-            await _as_a_task(work)
-    except (SandboxError, anyio.get_cancelled_exc_class()):
-        _tell_what_is_done(copying, console)
-        raise
-    _show(copying, console, arguments.target)
-    return FAILED if copying.skipped else OK
+    @property
+    def bytes(self) -> int:
+        """The total size of the copied files."""
+        return sum(entry.size for entry in self.copied)
+
+    @contextlib.contextmanager
+    def bar(self) -> Generator[None]:
+        """Show a progress bar during the body, in an interactive terminal."""
+        if not self._console.is_live:
+            yield
+            return
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(binary_units=False),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        with self._console.progress(*columns) as bar:
+            self._bar, self._task = bar, bar.add_task("looking", total=None)
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def begin(self, tree: Tree) -> None:
+        """Add the files of `tree` to the pending ones."""
+        self.pending += tree.files
+        self.directories += len(tree.directories) + (not tree.is_file)
+        self.skipped += tree.skipped
+        for each in tree.skipped:
+            self._console.say(f"skipped {shown(each.path)}: {each.why}")
+        if self._bar is not None:
+            total = self.bytes + sum(entry.size for entry in self.pending)
+            self._bar.update(self._task, total=total)
+
+    def moved(self, entry: FileEntry, size: int) -> None:
+        """Advance the bar by `size` bytes of a file."""
+        if self._bar is not None:
+            self._bar.update(self._task, advance=size, description=_shorten(entry.path))
+
+    def finished(self, entry: FileEntry) -> None:
+        """Count a file as copied."""
+        self.pending.remove(entry)
+        self.copied.append(entry)
+        if self._bar is None:
+            self._console.say(f"copied {shown(entry.path)} ({pluralize(entry.size, 'byte')})")
 
 
-async def _as_a_task(work: Callable[[], Awaitable[None]]) -> None:
+def _shorten(path: str) -> str:
+    line = shown(path)
+    return line if len(line) <= _MAX_PATH else f"…{line[1 - _MAX_PATH :]}"
+
+
+async def _run_in_child_task(work: Callable[[], Awaitable[None]]) -> None:
     """Run `work` in a child task: Ctrl-C cancels it, shielded cleanup still finishes."""
     failure: SandboxError | None = None
 
-    async def kept() -> None:
+    async def keep_error() -> None:
         nonlocal failure
         try:
             await work()
@@ -105,60 +220,30 @@ async def _as_a_task(work: Callable[[], Awaitable[None]]) -> None:
             failure = error  # raised below: a task group would wrap it
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(kept)
+        tasks.start_soon(keep_error)
     if failure is not None:
         raise failure
 
 
-def _tell_what_is_done(copying: Copying, console: Console) -> None:
-    """Say what was copied, and what was not."""
-    if not copying.files and not copying.ahead:
+def _print_incomplete(progress: CopyProgress, console: Console) -> None:
+    """Print how many files were copied before the copy ended early."""
+    if not progress.copied and not progress.pending:
         return
-    done = f"{pluralize(len(copying.files), 'file')} copied"
-    left = f"{pluralize(len(copying.ahead), 'file')} not copied"
-    first = f", from {printable(copying.ahead[0].path)} on" if copying.ahead else ""
+    done = f"{pluralize(len(progress.copied), 'file')} copied"
+    left = f"{pluralize(len(progress.pending), 'file')} not copied"
+    first = f", from {shown(progress.pending[0].path)} on" if progress.pending else ""
     console.say(f"{done} whole, {left}{first}; no file is left half")
 
 
-def _show(copying: Copying, console: Console, target: str) -> None:
+def _print_result(progress: CopyProgress, console: Console, target: str) -> None:
     content: dict[str, object] = {
         "name": console.name,
         "target": target,
-        "files": len(copying.files),
-        "directories": copying.directories,
-        "bytes": copying.bytes,
-        "skipped": [{"path": each.path, "why": each.reason} for each in copying.skipped],
+        "files": len(progress.copied),
+        "directories": progress.directories,
+        "bytes": progress.bytes,
+        "skipped": [{"path": each.path, "why": each.why} for each in progress.skipped],
     }
-    files, size = pluralize(len(copying.files), "file"), pluralize(copying.bytes, "byte")
-    skipped = f"; {len(copying.skipped)} skipped" if copying.skipped else ""
+    files, size = pluralize(len(progress.copied), "file"), pluralize(progress.bytes, "byte")
+    skipped = f"; {len(progress.skipped)} skipped" if progress.skipped else ""
     console.result(f"{files} ({size}) copied to {target}{skipped}", content)
-
-
-COMMANDS: Final = (
-    Command(
-        "cp",
-        "Copy files and directories into a sandbox or out of it",
-        with_client(_copy),
-        (
-            argument(
-                "-r",
-                "--recursive",
-                action="store_true",
-                help="taken for those who are used to it: directories are copied anyway",
-            ),
-            argument(
-                "source",
-                metavar="SOURCE",
-                nargs="+",
-                help="what to copy: NAME:PATH is in a sandbox, where a relative path starts at"
-                " /sandbox",
-            ),
-            argument(
-                "target",
-                metavar="TARGET",
-                help="where to: into it, where it is a directory or ends with a slash",
-            ),
-        ),
-        interrupted=lambda _: "interrupted: what was copied whole stays; nothing is left half",
-    ),
-)

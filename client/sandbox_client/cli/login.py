@@ -1,55 +1,121 @@
-"""The command that asks for a URL and a key, checks both, and writes the configuration: login."""
+"""The commands that set up and check the connection: login, doctor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from sandbox_client import accounts
-from sandbox_client.config import config_from_values, config_path, configured_url, env_overrides
-from sandbox_client.config_file import (
-    check_writable,
-    printable_path,
-    read_config_file,
-    update_config_file,
-)
-from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client import config as _config
+from sandbox_client import config_file as _config_file
+from sandbox_client.config_file import place_of
+from sandbox_client.diagnostics import findings_content, is_well, run_checks, summary, told
+from sandbox_client.errors import InvalidInput, SandboxError, format_verbs
+from sandbox_client.provider import ClientProvider
 from sandbox_client.text import KEY_PREFIX
 
-from .command import OK, Command, argument
-from .prompting import questions
+from .command import FAILED, OK, Argument, command
+from .console import Console
+from .prompting import prompter
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from rich.console import RenderableType
 
     from sandbox_client.accounts import Administration
     from sandbox_client.api.accounts import User
     from sandbox_client.config import Config
-    from sandbox_client.provider import ClientProvider
+    from sandbox_client.diagnostics import Finding
 
-    from .console import Console
-    from .prompting import Questions
+    from .prompting import Prompter
 
 T = TypeVar("T")
 
+_MARKS = {
+    "passed": ("✓", "green"),
+    "warned": ("!", "yellow"),
+    "failed": ("✗", "red"),
+    "not tried": ("-", "dim"),
+}
 
-async def _run(provider: ClientProvider, arguments: Namespace, console: Console) -> int:
-    if arguments.user is not None and not arguments.admin:
+
+@command(interrupted="interrupted: nothing was changed")
+async def doctor(provider: ClientProvider, console: Console) -> int:
+    """Look whether the configuration, the proxy and the key work."""
+    with console.waiting("looking"):
+        findings = await run_checks(provider, report=console.report)
+    if console.is_terminal:
+        text: RenderableType = _columns(findings, console)
+    else:  # a line for each finding, for programs
+        text = told(findings, console.format_verb)
+    console.result(text, findings_content(findings, console.format_verb))
+    return OK if is_well(findings) else FAILED
+
+
+def _columns(findings: Sequence[Finding], console: Console) -> Group:
+    lines: list[Table | Padding] = []
+    for each in findings:
+        mark, colour = _MARKS[each.outcome]
+        row = Table.grid(padding=(0, 1))
+        for width in (1, len("not tried"), len("configuration"), None):
+            row.add_column(width=width, overflow="fold")  # no path is cut
+        row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, Text(each.words))
+        lines.append(row)
+        if each.fix:
+            fix = Text(f"Fix: {format_verbs(each.fix, console.format_verb)}", "bold")
+            lines.append(Padding(fix, (0, 0, 0, 2)))  # full width: it may be copied
+    return Group(*lines, Text(f"\n{summary(findings)}"))
+
+
+@command(interrupted="interrupted: the configuration is as it was")
+async def login(
+    provider: ClientProvider,
+    console: Console,
+    *,
+    url: Annotated[
+        str | None,
+        Argument("--url", metavar="URL", help="the proxy's URL, which is not asked for then"),
+    ] = None,
+    admin: Annotated[
+        bool,
+        Argument(
+            "--admin",
+            help="ask for the proxy's admin key, and make a user and a key with it; the admin"
+            " key is not kept",
+        ),
+    ] = False,
+    user: Annotated[
+        str | None,
+        Argument("--user", metavar="NAME", help="with --admin: the user (default: your name here)"),
+    ] = None,
+    key_stdin: Annotated[
+        bool,
+        Argument(
+            "--key-stdin",
+            help="take the key from standard input, its first line, and ask nothing",
+        ),
+    ] = False,
+) -> int:
+    """Ask for the proxy's URL and a key, check both, and write the configuration."""
+    if user is not None and not admin:
         raise InvalidInput(
             "--user names the user to make with the admin key, and --admin is not there",
             advice="Add --admin, or leave --user out: a user's key says whose it is.",
         )
-    asked = questions(key_stdin=arguments.key_stdin)
-    return await Login(provider, console, asked).run(
-        url=arguments.url, user=arguments.user, is_admin=arguments.admin
-    )
+    dialog = Login(provider, console, prompter(key_stdin=key_stdin))
+    return await dialog.run(url=url, user=user, is_admin=admin)
 
 
 @dataclass(frozen=True)
 class _Account:
-    """A configuration with a key that the proxy takes, and whose it is."""
+    """A configuration whose key the proxy accepts, and the name of the key's user."""
 
     config: Config
     owner: str
@@ -57,46 +123,46 @@ class _Account:
 
 @dataclass
 class Login:
-    """One conversation; `made` is what the proxy has since then, whatever becomes of it."""
+    """One login; `made` lists the users and keys that it has made, which stay if it fails."""
 
     provider: ClientProvider
     console: Console
-    questions: Questions
+    prompter: Prompter
     made: list[str] = field(default_factory=list[str])
 
     async def run(self, *, url: str | None, user: str | None, is_admin: bool) -> int:
-        """Ask, check, write, and tell what comes next.
+        """Ask for the URL and the key, check them, write the file and return the exit code.
 
-        What is known already, `url` or `user`, is not asked for unless it turns out wrong.
+        `url` and `user` are asked for only if they are None or turn out to be wrong.
         """
-        path = config_path(self.provider.environ)
-        file = read_config_file(path, optional=True)  # refused before anything is asked
-        check_writable(path)
+        path = _config.config_path(self.provider.environ)
+        file = _config_file.read(path, optional=True)  # rejected before the first question
+        _config_file.check_writable(path)
         try:
-            config = await self._proxy(url, configured_url(self.provider.environ, file))
-            ask = self._by_admin_key(config, user) if is_admin else self._by_key(config)
-            account = await ask
+            config = await self._proxy(url, _config.known_url(self.provider.environ, file))
+            by_key = self._by_admin_key(config, user) if is_admin else self._by_key(config)
+            account = await by_key
             changes = {"proxyUrl": config.proxy_url, "apiKey": account.config.api_key}
-            update_config_file(path, changes)
+            _config_file.write(path, changes)
         except BaseException:
-            self._tell_what_is_left()
+            self._print_leftovers()
             raise
-        self._tell(account, printable_path(path))
+        self._print_result(account, place_of(path))
         return OK
 
     async def _proxy(self, url: str | None, known: str) -> Config:
         """Return the configuration of the proxy, without a key."""
 
         def ask(before: str) -> str:
-            return self.questions.text("The proxy's URL", before or known or accounts.DEFAULT_URL)
+            return self.prompter.text("The proxy's URL", before or known or accounts.DEFAULT_URL)
 
         async def check(answer: str) -> Config:
-            config = config_from_values(self.provider.environ, answer)
+            config = _config.given(self.provider.environ, answer)
             with self.console.waiting(f"asking {config.proxy_url}"):
                 await accounts.reach(self.provider, config)
             return config
 
-        config = await self._until_right(ask, check, first=url)
+        config = await self._ask_until_valid(ask, check, first=url)
         self.console.say(f"The proxy at {config.proxy_url} answers.")
         if config.is_in_clear:
             self.console.say(
@@ -110,56 +176,58 @@ class Login:
                 return answer
             return await self._account(config, answer)
 
-        found = await self._until_right(self._secret("Your API key"), check)
+        found = await self._ask_until_valid(self._secret("Your API key"), check)
         if isinstance(found, _Account):
             return found
         return await self._by_admin_key(config, None, found)
 
     def _is_admin_key(self) -> bool:
         words = f"This is no user's key ({KEY_PREFIX}…). Is it the admin key?"
-        return self.questions.agreed(words, default=False)
+        return self.prompter.confirm(words, default=False)
 
     async def _by_admin_key(
         self, config: Config, user: str | None, admin_key: str | None = None
     ) -> _Account:
         async def check(answer: str) -> Administration:
-            opened = accounts.administration(self.provider, config, answer)
+            administration = accounts.administration(self.provider, config, answer)
             with self.console.waiting("asking for the users"):
-                await opened.users()
-            return opened
+                await administration.users()
+            return administration
 
         def ask_user(before: str) -> str:
-            return self.questions.text("The user to make a key for", before or suggestion)
+            return self.prompter.text("The user to make a key for", before or suggestion)
 
         suggestion = accounts.user_name_of(accounts.local_name())
         ask = self._secret("The proxy's admin key, which is not kept")
-        opened = await self._until_right(ask, check, first=admin_key)
-        key = await self._until_right(ask_user, partial(self._make_key, opened), first=user)
+        administration = await self._ask_until_valid(ask, check, first=admin_key)
+        key = await self._ask_until_valid(
+            ask_user, partial(self._make_key, administration), first=user
+        )
         return await self._account(config, key)
 
-    async def _make_key(self, opened: Administration, name: str) -> str:
-        user = await opened.find(accounts.check_user_name(name))
+    async def _make_key(self, administration: Administration, name: str) -> str:
+        user = await administration.find(accounts.check_user_name(name))
         if user is None:
-            user = await opened.make_user(name)
+            user = await administration.make_user(name)
             self.made.append(f"user '{name}'")
             self.console.say(f"User '{name}' was made.")
         else:
             self._check_found(user)
         key_name = accounts.key_name()
-        key = await opened.make_key(user, key_name)
+        key = await administration.make_key(user, key_name)
         self.made.append(f"the key '{key_name}' of user '{name}'")
         self.console.say(f"The key '{key_name}' was made for user '{name}'.")
         return key
 
     def _check_found(self, user: User) -> None:
-        """Refuse a user who was there before, where the key would open nothing or is not meant."""
+        """Reject an existing user who is inactive, or for whom no other key is wanted."""
         if not user.is_active:
             raise InvalidInput(
                 f"User '{user.name}' is not active, so its keys open nothing",
                 advice="Activate the user first, or give another name.",
             )
         words = f"User '{user.name}' exists already. Make another key for it?"
-        if not self.questions.agreed(words, default=True):
+        if not self.prompter.confirm(words, default=True):
             raise InvalidInput(f"User '{user.name}' is left alone", advice="Give another name.")
         self.console.say(f"User '{user.name}' was there already.")
 
@@ -168,36 +236,36 @@ class Login:
             raise InvalidInput(
                 "No key was given", advice="Paste the key: `sk_live_` and 32 characters."
             )
-        with_key = config_from_values(self.provider.environ, config.proxy_url, key)
+        with_key = _config.given(self.provider.environ, config.proxy_url, key)
         with self.console.waiting("asking whose the key is"):
             return _Account(with_key, await accounts.owner_of(self.provider, with_key))
 
     def _secret(self, question: str) -> Callable[[str], str]:
         def ask(before: str) -> str:
             again = "; Enter tries the same again" if before else ""
-            return self.questions.secret(f"{question} (hidden as you type{again})") or before
+            return self.prompter.secret(f"{question} (hidden as you type{again})") or before
 
         return ask
 
-    async def _until_right(
+    async def _ask_until_valid(
         self,
         ask: Callable[[str], str],
         check: Callable[[str], Awaitable[T]],
         *,
         first: str | None = None,
     ) -> T:
-        """Return what `check` makes of an answer; `ask` gets the one before, which was wrong."""
+        """Return the result of `check` for a valid answer; `ask` gets the previous, wrong one."""
         answer = ask("") if first is None else first
-        for _ in range(self.questions.tries - 1):
+        for _ in range(self.prompter.attempts - 1):
             try:
                 return await check(answer)
             except SandboxError as error:
                 self.console.say(f"error: {error.message}")
-                self.console.say(f"next:  {error.next_step(self.console.spell)}")
+                self.console.say(f"next:  {error.next_step(self.console.format_verb)}")
             answer = ask(answer)
         return await check(answer)
 
-    def _tell_what_is_left(self) -> None:
+    def _print_leftovers(self) -> None:
         if self.made:
             self.console.say(
                 f"The configuration is as it was. The proxy keeps what was made:"
@@ -205,8 +273,8 @@ class Login:
                 " written here is lost."
             )
 
-    def _tell(self, account: _Account, place: str) -> None:
-        for name, variable in env_overrides(self.provider.environ).items():
+    def _print_result(self, account: _Account, place: str) -> None:
+        for name, variable in _config.winning(self.provider.environ).items():
             if name in {"proxyUrl", "apiKey"}:
                 self.console.say(f"Warning: {variable} is set and wins over the file: unset it.")
         text = (
@@ -221,30 +289,3 @@ class Login:
             "made": self.made,
         }
         self.console.result(text, content)
-
-
-COMMANDS: Final = (
-    Command(
-        "login",
-        "Ask for the proxy's URL and a key, check both, and write the configuration",
-        _run,
-        (
-            argument("--url", metavar="URL", help="the proxy's URL, which is not asked for then"),
-            argument(
-                "--admin",
-                action="store_true",
-                help="ask for the proxy's admin key, and make a user and a key with it; the admin"
-                " key is not kept",
-            ),
-            argument(
-                "--user", metavar="NAME", help="with --admin: the user (default: your name here)"
-            ),
-            argument(
-                "--key-stdin",
-                action="store_true",
-                help="take the key from standard input, its first line, and ask nothing",
-            ),
-        ),
-        interrupted=lambda _: "interrupted: the configuration is as it was",
-    ),
-)

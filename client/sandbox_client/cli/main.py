@@ -1,4 +1,4 @@
-"""The command line: from arguments to a terminal command, and from its outcome to an exit code."""
+"""Parse the command line, run the command and return its exit code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import anyio
@@ -16,6 +17,7 @@ from sandbox_client.errors import ConfigError, InvalidInput, SandboxError, forma
 from sandbox_client.text import mask_keys
 
 from .command import (
+    COMMANDS,
     FAILED,
     INTERRUPTED,
     NO_RESULT,
@@ -24,10 +26,9 @@ from .command import (
     READER_GONE,
     TIMED_OUT,
     USAGE,
-    Interruption,
-    interruptible,
 )
-from .console import Console, OutputLost, drop_unusable_sizes, forget_output, open_streams, write
+from .console import Console, drop_unusable_sizes
+from .process import Interruption, OutputLost, discard, interruptible, open_streams, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -36,38 +37,21 @@ if TYPE_CHECKING:
 
     from .command import Command
 
-_SANDBOXES: Final = ("create", "status", "delete", "pause", "resume", "list")
-_PROMPTS: Final = ("prompt", "agent", "output", "cancel")
-VERBS: Final = (*_SANDBOXES, *_PROMPTS, "cp", "doctor", "login")
-
-
-def commands(verb: str) -> tuple[Command, ...]:
-    """Return the commands of the module that has `verb`, or of all modules for another word.
-
-    The other modules are not imported: they need packages that this command does not.
-    """
-    if verb in _SANDBOXES:
-        from sandbox_client.cli import sandboxes
-
-        return sandboxes.COMMANDS
-    if verb in _PROMPTS:
-        from sandbox_client.cli import prompts
-
-        return prompts.COMMANDS
-    from sandbox_client.cli import connection, copy, login, prompts, sandboxes
-
-    return (
-        *sandboxes.COMMANDS,
-        *prompts.COMMANDS,
-        *copy.COMMANDS,
-        *connection.COMMANDS,
-        *login.COMMANDS,
-    )
+# Only the module of the verb is imported: the others need packages that the command does not use.
+MODULES: Final = {
+    "sandboxes": ("create", "status", "delete", "pause", "resume", "list"),
+    "prompts": ("prompt", "agent", "output", "cancel"),
+    "copy": ("cp",),
+    "login": ("doctor", "login"),
+}
+VERBS: Final = tuple(verb for verbs in MODULES.values() for verb in verbs)
 
 
 def command_of(verb: str) -> Command:
     """Return the command of one of the VERBS."""
-    return next(each for each in commands(verb) if each.verb == verb)
+    module = next(module for module, verbs in MODULES.items() if verb in verbs)
+    import_module(f"sandbox_client.cli.{module}")
+    return COMMANDS[verb]
 
 
 _EPILOG = f"""\
@@ -92,12 +76,12 @@ REMOTE_SANDBOX_CONFIG names another file.
 
 
 class _Parser(argparse.ArgumentParser):
-    """Leave the command's own exit codes to the command: a wrong `prompt` ends with 125."""
+    """A parser that ends with the exit code of the command: 125 for a wrong `prompt`."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Any = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Refuse what a verb does not know with the verb's usage, not with that of all verbs."""
+        """Reject unknown arguments with the usage of the command, not of the program."""
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [each for each in unknown if each.startswith("-")]
@@ -115,7 +99,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Version(argparse.Action):
-    """Print the version, which is read only then: it takes a tenth of a start."""
+    """Print the version; it is read only then, since that takes a tenth of the start time."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
         from importlib.metadata import version
@@ -125,12 +109,12 @@ class _Version(argparse.Action):
 
 
 def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser of the command that `argv` names, among others, or of all commands."""
+    """Return the parser for `argv`: of its command, or of all if it does not begin with one."""
     common = _Parser(add_help=False)
     common.add_argument(
         "--json",
         action="store_true",
-        default=argparse.SUPPRESS,  # so that a verb's parser does not undo it before the verb
+        default=argparse.SUPPRESS,  # or the command's parser would reset a --json before the verb
         help="print the result as one JSON object",
     )
     top = _Parser(
@@ -145,45 +129,44 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         "--version", action=_Version, nargs=0, help="show the version of the client and exit"
     )
     verbs = top.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    verb = next((word for word in argv if not word.startswith("-")), "")
-    for command in commands(verb):
-        its = verbs.add_parser(
-            command.verb,
-            help=command.words,
-            description=f"{command.words}.",
+    first = next((word for word in argv if word != "--json"), "")
+    for verb in [first] if first in VERBS else VERBS:
+        command = command_of(verb)
+        command_parser = verbs.add_parser(
+            verb,
+            help=command.summary,
+            description=f"{command.summary}.",
             usage=command.usage,
             parents=[common],
-            allow_abbrev=False,  # `--key` is not to be taken for `--key-stdin`
+            allow_abbrev=False,  # `--key` does not stand for `--key-stdin`
         )
-        for each in command.arguments:
-            each.add_to(its)
-    words = "Serve MCP on standard input and output"
+        command.add_arguments(command_parser)
+    summary = "Serve MCP on standard input and output"
     verbs.add_parser(
         "mcp",
-        help=f"{words}, for Gemini CLI",
-        description=f"{words} until the input ends. Gemini CLI and other clients start it.",
+        help=f"{summary}, for Gemini CLI",
+        description=f"{summary} until the input ends. Gemini CLI and other clients start it.",
     )
     return top
 
 
 def run(argv: Sequence[str]) -> int:
-    """Do what `argv` says and return the exit code."""
+    """Run the command of `argv` and return the exit code."""
     code = FAILED
     try:
         drop_unusable_sizes(os.environ)
         open_streams()
         arguments = _parsed(argv)
-        if arguments.verb == "mcp":  # with options that argparse took care of
+        if arguments.verb == "mcp":  # with options; without, __main__ serves
             return _serve()
         command = command_of(arguments.verb)
         code = command.failed
-        return _do(command, arguments)
+        return _run(command, arguments)
     except BrokenPipeError:
-        # As in `… | head`. Nor is there anybody to tell when Python flushes.
-        forget_output()
+        discard(sys.stdout)  # as in `… | head`
         return READER_GONE
     except OutputLost as exc:
-        forget_output()
+        discard(sys.stdout)
         print(f"error: Standard output cannot be written: {exc}", file=sys.stderr)
         return code
 
@@ -192,7 +175,7 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     try:
         return parser(argv).parse_args(argv)
     except SystemExit:
-        write("")  # the help, which argparse leaves in a buffer
+        write("")  # flush the help
         raise
 
 
@@ -203,29 +186,31 @@ def _serve() -> int:
     return OK
 
 
-def _do(command: Command, arguments: argparse.Namespace) -> int:
+def _run(command: Command, arguments: argparse.Namespace) -> int:
     console = Console(as_json="json" in arguments, name=getattr(arguments, "name", ""))
     interruption = Interruption()
     try:
         with interruptible(), interruption.by_other_signals():
-            return anyio.run(command.run, _OneClient(os.environ, console.say), arguments, console)
+            provider = _SingleClient(os.environ, console.say)
+            return anyio.run(command.run, provider, arguments, console)
     except SandboxError as error:
         console.error(error)
         is_misuse = isinstance(error, ConfigError | InvalidInput)
         return _misused(command) if is_misuse else command.failed
     except KeyboardInterrupt:
         console.end_output()
-        console.note(format_verbs(command.interrupted(console), console.spell))
+        words = command.interrupted if console.session else command.interrupted_early
+        console.note(format_verbs(words or command.interrupted, console.format_verb))
         return 128 + interruption.signal
 
 
 def _misused(command: Command) -> int:
-    """Return the exit code of wrong usage, which is none of a command's that runs remotely."""
+    """Return the exit code for wrong usage: USAGE, or 125 if the code may be a remote command's."""
     return USAGE if command.failed == FAILED else command.failed
 
 
-class _OneClient:
-    """A client for the one command that this process does."""
+class _SingleClient:
+    """The client of a process that runs one command."""
 
     def __init__(self, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
         self.environ = environ

@@ -1,12 +1,10 @@
-"""Questions to whoever logs in: a person at a terminal, or a script with one line for a key."""
+"""The questions of a login, answered by a person at a terminal or by a script."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import signal
 import sys
+import termios
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from rich.prompt import Confirm, Prompt
@@ -14,21 +12,20 @@ from rich.text import Text
 
 from sandbox_client.errors import InvalidInput
 
-from .command import interruptible
 from .console import console_on
+from .process import interruptible
+from .standard_input import TypedLines, read_piped_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-MAX_LINE = 4096  # bytes of standard input
 
-
-class Questions(Protocol):
-    """Who answers, and how often a wrong answer may be given."""
+class Prompter(Protocol):
+    """The source of the answers."""
 
     @property
-    def tries(self) -> int:
-        """Return how often the same question may be answered."""
+    def attempts(self) -> int:
+        """Return how many answers to one question are accepted."""
         ...
 
     def text(self, question: str, default: str, /) -> str:
@@ -36,24 +33,24 @@ class Questions(Protocol):
         ...
 
     def secret(self, question: str, /) -> str:
-        """Ask for what must not be shown."""
+        """Ask for a text that is not shown."""
         ...
 
-    def agreed(self, question: str, /, *, default: bool) -> bool:
+    def confirm(self, question: str, /, *, default: bool) -> bool:
         """Ask for yes or no."""
         ...
 
 
-class Person:
-    """Somebody at a terminal: what is asked and answered stays out of standard output."""
+class TerminalPrompter:
+    """A person at a terminal, asked on standard error."""
 
-    tries = 4
+    attempts = 4
 
     def __init__(self) -> None:
         self._console = console_on(stderr=True)
 
     def text(self, question: str, default: str, /) -> str:
-        """Ask for a text; the default is taken with Enter."""
+        """Ask for a text; Enter takes the default."""
         with self._asking():
             return Prompt.ask(
                 Text(question),
@@ -66,13 +63,13 @@ class Person:
     def secret(self, question: str, /) -> str:
         """Ask without showing what is typed."""
         with self._asking(), _without_echo():
-            # Hidden first: what is pasted at once would be shown.
+            # Echo is off before the question: a quick paste would be shown.
             self._console.print(Text(f"{question}: "), end="")
             answer = _LINES.readline()
             self._console.print()
             return answer.strip()
 
-    def agreed(self, question: str, /, *, default: bool) -> bool:
+    def confirm(self, question: str, /, *, default: bool) -> bool:
         """Ask for yes or no."""
         with self._asking():
             return Confirm.ask(
@@ -85,7 +82,7 @@ class Person:
             with interruptible():
                 yield
         except KeyboardInterrupt:
-            self._console.print()  # what follows begins on a line of its own
+            self._console.print()  # the next output begins on a new line
             raise
         except EOFError:
             self._console.print()
@@ -94,56 +91,35 @@ class Person:
             ) from None
 
 
-class Script:
-    """Nobody who could be asked: defaults, and the first line of standard input for a key."""
+class PipePrompter:
+    """A script without questions: defaults, and the first line of standard input as the key."""
 
-    tries = 1
+    attempts = 1
 
     def text(self, _: str, default: str, /) -> str:
         """Return the default."""
         return default
 
     def secret(self, _: str, /) -> str:
-        """Return the line on standard input."""
+        """Return the first line of standard input."""
         with interruptible():
-            _wait_for_input()
-            line = sys.stdin.buffer.readline(MAX_LINE)
-        # Whatever is no text is refused later, without being shown.
-        return line.decode(errors="replace").strip()
+            return read_piped_line()
 
-    def agreed(self, _: str, /, *, default: bool) -> bool:
+    def confirm(self, _: str, /, *, default: bool) -> bool:
         """Return the default."""
         return default
 
 
-class _Lines:
-    """The lines of standard input, without their ends; unlike `input`, it misses no Ctrl-C."""
-
-    def readline(self) -> str:
-        """Return a line.
-
-        Raises:
-            EOFError: there is none.
-        """
-        _wait_for_input()
-        line = sys.stdin.readline()
-        if not line:
-            raise EOFError
-        return line.removesuffix("\n")
-
-
-_LINES = cast("TextIO", _Lines())  # rich reads its lines, and nothing else
+_LINES = cast("TextIO", TypedLines())  # rich calls `readline` only
 
 
 @contextlib.contextmanager
 def _without_echo() -> Generator[None]:
-    """Hide what is typed in the terminal; what was typed before is dropped.
+    """Turn the terminal's echo off in the body; drop text typed before.
 
     Raises:
-        InvalidInput: the terminal cannot.
+        InvalidInput: the terminal cannot turn its echo off.
     """
-    import termios  # noqa: PLC0415  (for this question only)
-
     try:
         before = termios.tcgetattr(sys.stdin)
         hidden = [*before]
@@ -159,34 +135,17 @@ def _without_echo() -> Generator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, before)
 
 
-def _wait_for_input() -> None:
-    """Wait until standard input can be read, or a signal has come.
-
-    A read that begins just after a signal would wait on; the descriptor that Python writes to on
-    a signal ends this wait.
-    """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = signal.set_wakeup_fd(writer)
-    try:
-        select.select([sys.stdin, reader], [], [])
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(reader)
-        os.close(writer)
-
-
 _WITHOUT_TERMINAL = (
     "Give the key as one line of a file or a pipe:"
     " `remote-sandbox login --url URL --key-stdin < FILE`."
 )
 
 
-def questions(*, key_stdin: bool) -> Questions:
-    """Return who answers.
+def prompter(*, key_stdin: bool) -> Prompter:
+    """Return the source of the answers.
 
     Raises:
-        InvalidInput: standard input is not what the options say.
+        InvalidInput: standard input does not fit the options.
     """
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
     if key_stdin and is_terminal:
@@ -195,7 +154,7 @@ def questions(*, key_stdin: bool) -> Questions:
             advice="Leave --key-stdin out: you are asked for the key, and it is not shown.",
         )
     if key_stdin and sys.stdin is not None:
-        return Script()
+        return PipePrompter()
     if is_terminal and sys.stderr.isatty():
-        return Person()
+        return TerminalPrompter()
     raise InvalidInput("There is no terminal to ask on", advice=_WITHOUT_TERMINAL)

@@ -1,60 +1,134 @@
-"""The commands of a sandbox's life: create, status, list, pause, resume, delete."""
+"""The commands for sandboxes: create, status, delete, pause, resume, list."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Annotated
 
 from rich.text import Text
 
+from sandbox_client.client import Client
 from sandbox_client.errors import format_verbs
 from sandbox_client.presentation import (
-    describe_unseen_pause,
     list_content,
     pause_content,
     readiness_content,
     readiness_error,
     status_content,
+    told_age,
+    unseen_pause,
 )
-from sandbox_client.provider import with_client
-from sandbox_client.readiness import WaitResult, reason_of, state_of
+from sandbox_client.readiness import State, WaitResult, reason_of, state_of
 
-from .command import NAME, NOT_READY, OK, Command, argument
-from .console import COLOURS, moment
+from .command import NOT_READY, OK, Argument, SandboxName, command
+from .console import Console
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from collections.abc import Sequence
 
-    from sandbox_client.client import Client
+    from sandbox_client.sandboxes import Row
 
-    from .console import Console
+_COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
+_OTHER_COLOUR = "cyan"
+_STARTING = "interrupted: the sandbox goes on starting; {status} tells how far it is"
 
 
-async def _create(client: Client, arguments: Namespace, console: Console) -> int:
-    with console.waiting(f"creating {arguments.name}"):
-        outcome = await client.create(
-            arguments.name, image=arguments.image, port=arguments.port, on_progress=console.report
+@command(interrupted=_STARTING)
+async def create(
+    client: Client,
+    console: Console,
+    *,
+    name: Annotated[
+        str,
+        Argument(metavar="NAME", help="lower-case letters, digits and hyphens, a letter first"),
+    ],
+    image: Annotated[
+        str | None, Argument("--image", help="container image (default: as configured)")
+    ] = None,
+    port: Annotated[
+        int | None, Argument("--port", help="the runtime's port (default: as configured)")
+    ] = None,
+) -> int:
+    """Create a sandbox and wait until it is ready."""
+    with console.waiting(f"creating {name}"):
+        used_image, outcome = await client.sandboxes.create(
+            name, image=image, port=port, report=console.report
         )
     return _show_readiness(
-        console, outcome, f"created from {outcome.image}" if outcome.image else "created"
+        console, outcome, f"created from {used_image}" if used_image else "created"
     )
 
 
-async def _resume(client: Client, arguments: Namespace, console: Console) -> int:
-    with console.waiting(f"resuming {arguments.name}"):
-        outcome = await client.resume(arguments.name, on_progress=console.report)
-    if outcome.was_ready and outcome.reached:
-        content = {**readiness_content(console.name, outcome), "was_ready": True}
-        console.result(f"{console.name} is ready, and was ready before", content)
+@command()
+async def status(client: Client, console: Console, *, name: SandboxName) -> int:
+    """Tell the state of a sandbox."""
+    sandbox = await client.sandboxes.status(name)
+    state = state_of(sandbox)
+    text = Text.assemble(
+        f"{sandbox.name} is ",
+        (state.value, _COLOURS.get(state, _OTHER_COLOUR)),
+        f" ({reason_of(sandbox)}), created {_without_milliseconds(sandbox.created_at)}",
+    )
+    console.result(text, status_content(sandbox))
+    return OK
+
+
+@command()
+async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
+    """Delete a sandbox and its files."""
+    text = f"{name} and its files were deleted"
+    if not await client.sandboxes.delete(name):
+        text = f"{name} is not there any more; the proxy's own answer was lost"
+    console.result(text, {"name": name, "deleted": True})
+    return OK
+
+
+@command(interrupted="interrupted: the pause may go on; {status} tells whether it shows")
+async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
+    """Stop a sandbox and keep its files."""
+    with console.waiting(f"pausing {name}"):
+        outcome = await client.sandboxes.pause(name, report=console.report)
+    text = f"{name} is paused: its files stay. {console.format_verb('resume')} starts it again."
+    if not outcome.reached:
+        text = format_verbs(unseen_pause(name, outcome), console.format_verb)
+    console.result(text, pause_content(name, outcome))
+    return OK if outcome.reached else NOT_READY
+
+
+@command(interrupted=_STARTING)
+async def resume(client: Client, console: Console, *, name: SandboxName) -> int:
+    """Start a paused sandbox and wait until it is ready."""
+    with console.waiting(f"resuming {name}"):
+        was_ready, outcome = await client.sandboxes.resume(name, report=console.report)
+    if was_ready and outcome.reached:
+        content = {**readiness_content(name, outcome), "was_ready": True}
+        console.result(f"{name} is ready, and was ready before", content)
         return OK
     return _show_readiness(console, outcome, "resumed")
 
 
+@command()
+async def list_(client: Client, console: Console) -> int:
+    """List your sandboxes, newest first."""
+    rows = await client.sandboxes.list()
+    content = list_content(rows)
+    if not rows:
+        console.result(f"No sandboxes. {console.format_verb('create')} makes one.", content)
+        return OK
+    # A long name may make a line wider than the terminal, but no name is cut or wrapped.
+    console.result(_table(rows, console.width), content, wrap=False)
+    old = [row.sandbox.name for row in rows if row.is_up_for_long]
+    if old and not console.as_json:
+        console.say(f"up for more than a day: {', '.join(old)}; pause or delete what nobody needs")
+    return OK
+
+
 def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
+    """Print whether a sandbox that was `done` (created, resumed) is ready; return the exit code."""
     content = readiness_content(console.name, outcome)
     if outcome.reached:
-        console.result(
-            f"{console.name} was {done} and is ready after {outcome.waited:.1f} s", content
-        )
+        text = f"{console.name} was {done} and is ready after {outcome.waited:.1f} s"
+        console.result(text, content)
         return OK
     if console.as_json:
         console.result("", content)
@@ -63,84 +137,34 @@ def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
     return NOT_READY
 
 
-async def _status(client: Client, arguments: Namespace, console: Console) -> int:
-    sandbox = await client.status(arguments.name)
-    state = state_of(sandbox)
-    text = Text.assemble(
-        f"{sandbox.name} is ",
-        (state.value, COLOURS.get(state, "cyan")),
-        f" ({reason_of(sandbox)}), created {moment(sandbox.created_at)}",
-    )
-    console.result(text, status_content(sandbox))
-    return OK
+def _without_milliseconds(timestamp: str) -> str:
+    return re.sub(r"\.\d+(?=Z$)", "", timestamp)
 
 
-async def _list(client: Client, _: Namespace, console: Console) -> int:
-    rows = await client.list()
-    content = list_content(rows)
-    if not rows:
-        console.result(f"No sandboxes. {console.spell('create')} makes one.", content)
-        return OK
-    console.table(rows, content)
-    old = [row.sandbox.name for row in rows if row.is_up_for_long]
-    if old and not console.as_json:
-        console.say(f"up for more than a day: {', '.join(old)}; pause or delete what nobody needs")
-    return OK
-
-
-async def _delete(client: Client, arguments: Namespace, console: Console) -> int:
-    text = f"{console.name} and its files were deleted"
-    if not await client.delete(arguments.name):
-        text = f"{console.name} is not there any more; the proxy's own answer was lost"
-    console.result(text, {"name": console.name, "deleted": True})
-    return OK
-
-
-async def _pause(client: Client, arguments: Namespace, console: Console) -> int:
-    with console.waiting(f"pausing {arguments.name}"):
-        outcome = await client.pause(arguments.name, on_progress=console.report)
-    text = f"{console.name} is paused: its files stay. {console.spell('resume')} starts it again."
-    if not outcome.reached:
-        text = format_verbs(describe_unseen_pause(console.name, outcome), console.spell)
-    console.result(text, pause_content(console.name, outcome))
-    return OK if outcome.reached else NOT_READY
-
-
-def _starts(_: Console) -> str:
-    return "interrupted: the sandbox goes on starting; {status} tells how far it is"
-
-
-COMMANDS: Final = (
-    Command(
-        "create",
-        "Create a sandbox and wait until it is ready",
-        with_client(_create),
+def _table(rows: Sequence[Row], width: int | None) -> Text:
+    """Return the table of sandboxes, without the times if they do not fit into `width` columns."""
+    cells = [
         (
-            argument(
-                "name",
-                metavar="NAME",
-                help="lower-case letters, digits and hyphens, a letter first",
-            ),
-            argument("--image", help="container image (default: as configured)"),
-            argument("--port", type=int, help="the runtime's port (default: as configured)"),
-        ),
-        interrupted=_starts,
-    ),
-    Command("status", "Tell the state of a sandbox", with_client(_status), (NAME,)),
-    Command("delete", "Delete a sandbox and its files", with_client(_delete), (NAME,)),
-    Command(
-        "pause",
-        "Stop a sandbox and keep its files",
-        with_client(_pause),
-        (NAME,),
-        interrupted=lambda _: "interrupted: the pause may go on; {status} tells whether it shows",
-    ),
-    Command(
-        "resume",
-        "Start a paused sandbox and wait until it is ready",
-        with_client(_resume),
-        (NAME,),
-        interrupted=_starts,
-    ),
-    Command("list", "List your sandboxes, newest first", with_client(_list)),
-)
+            row.sandbox.name,
+            Text(row.state.value, _COLOURS.get(row.state, _OTHER_COLOUR)),
+            Text(told_age(row.age), "bold yellow" if row.is_up_for_long else ""),
+            _without_milliseconds(row.sandbox.created_at),
+        )
+        for row in rows
+    ]
+    heading = ("NAME", Text("STATE"), Text("AGE"), "CREATED")
+    names, states, ages, times = (
+        max(len(line[column]) for line in [heading, *cells]) for column in range(4)
+    )
+    has_times = width is None or names + states + ages + times + 6 <= width
+
+    def line(name: str, state: Text, age: Text, time: str) -> Text:
+        state.pad_right(states - len(state))
+        if has_times:  # no blanks after the last column
+            age.pad_right(ages - len(age))
+            return Text.assemble(name.ljust(names), "  ", state, "  ", age, "  ", time)
+        return Text.assemble(name.ljust(names), "  ", state, "  ", age)
+
+    first = line(*heading)
+    first.stylize("bold")
+    return Text("\n").join([first, *(line(*each) for each in cells)])

@@ -1,0 +1,146 @@
+"""The arguments of the commands that run something: durations, variables, the command itself."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import shlex
+from dataclasses import dataclass
+from signal import Signals
+from typing import TYPE_CHECKING, Annotated
+
+from sandbox_client.api.runtime import SIGNALS
+from sandbox_client.errors import InvalidInput
+
+from .command import COMMANDS, Argument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def duration(text: str) -> float:
+    """Return the seconds of a text such as 30, 30s, 10m or 2h."""
+    match = _DURATION.fullmatch(text)
+    seconds = float(match[1]) * _UNITS[match[2]] if match else math.inf
+    if seconds == math.inf:  # also if it has too many digits
+        raise argparse.ArgumentTypeError(f"invalid duration (30s, 10m, 2h) value: {text!r}")
+    return seconds
+
+
+def position(text: str) -> int:
+    """Return a position in an output, 0 or more."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"invalid position value: {text!r}")
+    return number
+
+
+def signal_name(text: str) -> str:
+    """Return SIGTERM for TERM, term or 15; another text unchanged, for argparse to reject."""
+    name = text.upper().removeprefix("SIG")
+    for each in SIGNALS:
+        if name in {each.removeprefix("SIG"), f"{Signals[each]:d}"}:
+            return each
+    return text
+
+
+Raw = Annotated[
+    bool, Argument("--raw", help="pass control sequences of the output on to the terminal")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The options that `prompt` and `agent` share."""
+
+    detach: Annotated[
+        bool, Argument("-d", "--detach", help="start it, print its session and wait no longer")
+    ] = False
+    wait: Annotated[
+        float | None,
+        Argument(
+            "--wait",
+            type=duration,
+            metavar="TIME",
+            help="wait so long at most, such as 30, 30s or 10m (default: until it ends)",
+        ),
+    ] = None
+    time_limit: Annotated[
+        float | None,
+        Argument(
+            "--time-limit",
+            type=duration,
+            metavar="TIME",
+            help="end it after so long, such as 30, 30s, 10m or 2h, and end with 124",
+        ),
+    ] = None
+    stdin: Annotated[
+        bool,
+        Argument(
+            "--stdin",
+            help="send standard input, up to its end, to the command (default: it gets none)",
+        ),
+    ] = False
+    env: Annotated[
+        list[str] | None,
+        Argument(
+            "-e",
+            "--env",
+            action="append",
+            metavar="NAME[=VALUE]",
+            help="set a variable for it; without a value, to the one that it has here",
+        ),
+    ] = None
+    raw: Raw = False
+
+
+def variables(assignments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of `NAME=value`, and of `NAME` with its value in `environ`.
+
+    Raises:
+        InvalidInput: `environ` has no variable of that name.
+    """
+    values: dict[str, str] = {}
+    for each in assignments:
+        name, equals, value = each.partition("=")
+        if not equals:
+            if name not in environ:
+                raise InvalidInput(
+                    f"The variable {name[:80]!r} is not set here",
+                    advice="Set it, or give -e NAME=value.",
+                )
+            value = environ[name]
+        values[name] = value
+    return values
+
+
+def shell_command(words: Sequence[str]) -> str:
+    """Return the shell command: one word unchanged, several quoted so that none is split.
+
+    Raises:
+        InvalidInput: it is missing, or begins with an option, which belongs before the name.
+    """
+    words = without_separator(words)
+    if not words:
+        raise InvalidInput(
+            "COMMAND is missing",
+            advice="Put it behind the sandbox's name: `remote-sandbox prompt NAME COMMAND`.",
+        )
+    if words[0] in {"--json", "--help", "-h"} | COMMANDS["prompt"].flags:
+        raise InvalidInput(
+            f"The command begins with '{words[0]}', which is an option of remote-sandbox",
+            advice="Put options before the sandbox's name.",
+        )
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
+def without_separator(words: Sequence[str]) -> Sequence[str]:
+    """Return the words without a leading `--`, which argparse keeps."""
+    return words[1:] if words[:1] == ["--"] else words
