@@ -1,4 +1,4 @@
-"""What a login asks of the proxy: whether it is there, whose a key is, and for a user and a key."""
+"""The proxy's operations for a login: its health, a key's user, new users and new keys."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from .config import Config
     from .provider import ClientProvider
 
-DEFAULT_URL = "http://127.0.0.1:8080"  # where the fake proxy is
-ANSWER_DEADLINE = 10.0  # seconds
-MAX_USER_NAME = 58  # its namespace is user-<name>, and a label
+DEFAULT_URL = "http://127.0.0.1:8080"  # the fake proxy's
+REPLY_DEADLINE = 10.0  # seconds
+MAX_USER_NAME = 58  # the Kubernetes label of its namespace is user-<name>
 MAX_KEY_NAME = 100
 _USER_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
-async def reach(provider: ClientProvider, config: Config) -> None:
-    """Ask the proxy whether it is well; no key is sent where `config` has none.
+async def check_health(provider: ClientProvider, config: Config) -> None:
+    """Check that the proxy answers and is healthy; without a key in `config`, none is sent.
 
     Raises:
-        SandboxError: it does not answer, is no sandbox proxy, or is not well.
+        SandboxError: it does not answer, is no sandbox proxy, or is not healthy.
     """
-    health = accounts.read_health(await _ask(provider, config, accounts.health()))
+    health = accounts.read_health(await _send(provider, config, accounts.health()))
     if not health.is_good:
         raise ProxyFailed(
             f"The proxy is not well: /health says {health.description}",
@@ -41,18 +41,18 @@ async def reach(provider: ClientProvider, config: Config) -> None:
         )
 
 
-async def owner_of(provider: ClientProvider, config: Config) -> str:
-    """Return the name of the user whose key it is.
+async def key_owner(provider: ClientProvider, config: Config) -> str:
+    """Return the name of the user to whom the key in `config` belongs.
 
     Raises:
-        KeyRejected: the proxy does not take it.
+        KeyRejected: the proxy does not accept the key.
     """
-    return accounts.read_owner(await _ask(provider, config, accounts.me()))
+    return accounts.read_owner(await _send(provider, config, accounts.me()))
 
 
 @dataclass(frozen=True)
 class Administration:
-    """What an admin key opens; it is held here, sent to the proxy, and kept nowhere."""
+    """The operations for an admin key, which is sent to the proxy and never stored."""
 
     provider: ClientProvider
     config: Config
@@ -61,19 +61,18 @@ class Administration:
         """Return the proxy's users.
 
         Raises:
-            AdminKeyRejected: it is not the proxy's admin key.
+            AdminKeyRejected: the proxy does not accept the admin key.
         """
-        reply = await _ask(self.provider, self.config, accounts.users())
-        return accounts.read_users(reply)
+        return accounts.read_users(await self._send(accounts.users()))
 
     async def find(self, name: str) -> User | None:
-        """Return the user of that name."""
+        """Return the user of that name, or None."""
         return next((user for user in await self.users() if user.name == name), None)
 
-    async def make_user(self, name: str) -> User:
-        """Make a user, or return the one that somebody else has just made."""
+    async def create_user(self, name: str) -> User:
+        """Create a user, or return the existing one if another client has just created it."""
         try:
-            reply = await self._change(accounts.make_user(name))
+            reply = await self._send(accounts.make_user(name))
         except AlreadyExists:
             found = await self.find(name)
             if found is None:
@@ -83,19 +82,19 @@ class Administration:
             return found
         return accounts.read_made_user(reply)
 
-    async def make_key(self, user: User, name: str) -> str:
-        """Make a key of the user's and return it; the proxy shows it this once."""
-        return accounts.read_made_key(await self._change(accounts.make_key(user, name)))
+    async def create_key(self, user: User, name: str) -> str:
+        """Create a key for the user and return it; the proxy never shows it again."""
+        return accounts.read_made_key(await self._send(accounts.make_key(user, name)))
 
-    async def _change(self, request: Request) -> Reply:
-        return await _ask(self.provider, self.config, request)
+    async def _send(self, request: Request) -> Reply:
+        return await _send(self.provider, self.config, request)
 
 
-def administration(provider: ClientProvider, config: Config, admin_key: str) -> Administration:
-    """Return what an admin key opens at the proxy of `config`.
+def open_administration(provider: ClientProvider, config: Config, admin_key: str) -> Administration:
+    """Return the operations for `admin_key` at the proxy in `config`.
 
     Raises:
-        InvalidInput: there is none, or no header can carry it.
+        InvalidInput: the key is empty, or an HTTP header cannot carry it.
     """
     if not admin_key:
         raise InvalidInput("No admin key was given", advice="Paste the proxy's ADMIN_API_KEY.")
@@ -109,10 +108,10 @@ def administration(provider: ClientProvider, config: Config, admin_key: str) -> 
 
 
 def check_user_name(name: str) -> str:
-    """Return `name` where it can be a user's.
+    """Return `name` if it is a valid user name.
 
     Raises:
-        InvalidInput: it cannot.
+        InvalidInput: it is not valid.
     """
     if len(name) <= MAX_USER_NAME and _USER_NAME.fullmatch(name):
         return name
@@ -124,26 +123,26 @@ def check_user_name(name: str) -> str:
     )
 
 
-def user_name_of(local_name: str) -> str:
-    """Return a machine's user name as one of the proxy's; empty where nothing of it fits."""
+def suggest_user_name(local_name: str) -> str:
+    """Return a valid user name made of the local one, or an empty text if that is impossible."""
     fitting = re.sub(r"[^a-z0-9]+", "-", local_name.lower())
     return fitting.strip("-")[:MAX_USER_NAME].rstrip("-")
 
 
 def local_name() -> str:
-    """Return who runs this; empty where the machine does not know."""
+    """Return the name of the user of this process, or an empty text if it has none."""
     try:
         return pwd.getpwuid(getuid()).pw_name
-    except KeyError:  # a container may run as somebody whom it does not know
+    except KeyError:  # a container may run with a user id that has no name
         return ""
 
 
-def key_name() -> str:
-    """Return what a key made here is called, so that its owner knows it again."""
+def new_key_name() -> str:
+    """Return the name for a new key, by which its owner recognizes it."""
     return f"remote-sandbox login on {platform.node()}"[:MAX_KEY_NAME]
 
 
-async def _ask(provider: ClientProvider, config: Config, request: Request) -> Reply:
+async def _send(provider: ClientProvider, config: Config, request: Request) -> Reply:
     async with provider.connect(config).proxy as proxy:
-        # No long retries: a person waits, who is asked again.
-        return await proxy.send(request, deadline=ANSWER_DEADLINE, attempts=2)
+        # Few attempts: the user is waiting, and is asked again after a failure.
+        return await proxy.send(request, deadline=REPLY_DEADLINE, attempts=2)

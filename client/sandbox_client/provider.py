@@ -1,4 +1,4 @@
-"""How the tools and the terminal commands get to a client: by the configuration as it is now."""
+"""The client that a tool or a terminal command works with, from the current configuration."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ T = TypeVar("T")
 
 
 class ClientProvider(Protocol):
-    """What a tool or a command works with: the environment, and a client where it leads to one."""
+    """The environment of a tool or a command, and the client for its configuration."""
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """Return the variables that the configuration is read from."""
+        """The environment variables that override the configuration file."""
         ...
 
     def connect(self, config: Config, /) -> Client:
-        """Return a client of the proxy that `config` names, to be closed by whoever asked."""
+        """Return a client for the proxy in `config`; the caller closes it."""
         ...
 
     def client(self) -> AbstractAsyncContextManager[Client]:
-        """Lend the client that the configuration leads to.
+        """Open a client for the current configuration.
 
         Raises:
-            ConfigError: it cannot be used.
+            ConfigError: the configuration is missing or cannot be used.
         """
         ...
 
 
 def with_client(
-    work: Callable[Concatenate[Client, P], Awaitable[T]],
+    function: Callable[Concatenate[Client, P], Awaitable[T]],
 ) -> Callable[Concatenate[ClientProvider, P], Awaitable[T]]:
-    """Return `work` as one who has access does it: with the client that is lent."""
+    """Return `function` as a function of the provider, which opens the client for each call."""
 
-    async def done(provider: ClientProvider, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def call_with_client(provider: ClientProvider, /, *args: P.args, **kwargs: P.kwargs) -> T:
         async with provider.client() as client:
-            return await work(client, *args, **kwargs)
+            return await function(client, *args, **kwargs)
 
-    return done
+    return call_with_client

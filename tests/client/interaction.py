@@ -1,4 +1,4 @@
-"""Access to a stub proxy, and a scripted user for the questions of a login."""
+"""A client provider for a stub proxy, and a scripted user for the questions of a login."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StubProvider(ClientCache):
-    """Access for a tool or a command: `handler` answers the requests, `clock` counts the time."""
+    """A provider whose requests `handler` answers; `clock` replaces the time."""
 
     def __init__(
         self, environ: Mapping[str, str], handler: Handler, clock: FakeClock | None = None
@@ -39,9 +39,9 @@ class StubProvider(ClientCache):
 
 @dataclass
 class ScriptedUser:
-    """A user who gives the answers in order; one question too many fails the test.
+    """A user with the answers in order; one question too many fails the test.
 
-    An empty text takes the default, as Enter does.
+    An empty text selects the default, as Enter does.
     """
 
     texts: list[str] = field(default_factory=list[str])

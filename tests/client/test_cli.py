@@ -162,14 +162,16 @@ def test_the_help_before_a_command_names_all_commands(terminal: Terminal) -> Non
     assert terminal.run("--help", "list").out == everything
 
 
-def test_the_help_of_mcp_says_what_it_does(terminal: Terminal) -> None:
+def test_the_help_of_mcp_describes_it(terminal: Terminal) -> None:
     terminal.run("mcp", "--help")
 
     assert "Serve MCP on standard input and output until the input ends." in terminal.out
 
 
 @pytest.mark.parametrize("command", ["status", "prompt"])
-def test_help_and_errors_call_the_name_alike(command: str, terminal: Terminal) -> None:
+def test_help_and_errors_use_the_same_metavar_for_the_name(
+    command: str, terminal: Terminal
+) -> None:
     terminal.run(command, "--help")
     assert " NAME" in terminal.out.splitlines()[0]
     terminal.run(command)
@@ -298,7 +300,7 @@ def test_a_long_name_is_not_cut_in_a_pipe(terminal: Terminal) -> None:
     assert name in terminal.out
 
 
-def test_an_empty_list_says_which_command_makes_a_sandbox(terminal: Terminal) -> None:
+def test_an_empty_list_names_the_command_that_creates_a_sandbox(terminal: Terminal) -> None:
     empty = httpx.Response(200, json={"count": 0, "sandboxes": []})
 
     terminal.run("list", answers={LIST: empty})
@@ -449,7 +451,7 @@ def test_an_agent_gets_its_prompt_as_one_word(terminal: Terminal) -> None:
     }
 
 
-def test_a_key_in_the_output_is_masked_also_where_it_comes_in_pieces(terminal: Terminal) -> None:
+def test_a_key_that_spans_two_chunks_of_output_is_masked(terminal: Terminal) -> None:
     output = f"the key {KEY}\n"
     views = [view_of(output[:20]), view_of(output, "completed", 0)]
 
@@ -464,7 +466,7 @@ def test_a_key_in_the_output_is_masked_also_where_it_comes_in_pieces(terminal: T
 
 
 @pytest.mark.parametrize(("options", "shown"), [([], "^[[31mred\n"), (["--raw"], "\x1b[31mred\n")])
-def test_a_terminal_gets_control_sequences_as_text_unless_they_are_asked_for(
+def test_a_terminal_gets_control_sequences_as_text_without_raw(
     options: list[str], shown: str, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
@@ -484,7 +486,7 @@ def test_a_busy_session_is_refused(terminal: Terminal) -> None:
     assert terminal.routes.asked == [OPEN, VIEW]
 
 
-def test_output_of_a_running_command_says_that_it_runs(terminal: Terminal) -> None:
+def test_output_of_a_running_command_notes_that_it_runs(terminal: Terminal) -> None:
     terminal.run("output", "box", "s1", answers={VIEW: view_of("a\nb\n")})
 
     assert (terminal.code, terminal.out) == (0, "a\nb\n")
@@ -509,7 +511,7 @@ def test_output_without_a_session_lists_the_sessions(terminal: Terminal) -> None
     assert (terminal.code, terminal.out) == (0, "s1 runs make\n    line 7\n")
 
 
-def test_output_without_any_session_says_so(terminal: Terminal) -> None:
+def test_output_without_any_session_prints_a_sentence(terminal: Terminal) -> None:
     terminal.run("output", "box", answers={SESSIONS: session_list()})
 
     assert (terminal.code, terminal.out) == (0, "Nothing has run in box since its start.\n")
@@ -702,7 +704,7 @@ async def interrupted(_: httpx.Request) -> httpx.Response:
         ("list", "interrupted"),
     ],
 )
-def test_ctrl_c_ends_with_130_and_tells_what_continues(
+def test_ctrl_c_ends_with_130_and_a_note_about_the_sandbox(
     verb: str, words: str, terminal: Terminal
 ) -> None:
     terminal.run(verb, *_COMMANDS[verb][0], handler=interrupted)
@@ -720,7 +722,7 @@ def test_ctrl_c_ends_with_130_and_tells_what_continues(
         (["list", "--al"], 2, "unrecognized arguments: --al\n"),
     ],
 )
-def test_what_a_command_does_not_know_is_its_own_wrong_usage(
+def test_an_unknown_argument_prints_the_usage_of_its_command(
     words: list[str], code: int, said: str, terminal: Terminal
 ) -> None:
     terminal.run(*words)
@@ -734,7 +736,7 @@ def test_what_a_command_does_not_know_is_its_own_wrong_usage(
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["TERM", "HUP"]
 )
-def test_a_signal_to_end_is_taken_like_ctrl_c(
+def test_sigterm_and_sighup_interrupt_like_ctrl_c(
     number: signal.Signals, code: int, terminal: Terminal
 ) -> None:
     async def proxy(_: httpx.Request) -> httpx.Response:
@@ -760,7 +762,7 @@ async def interrupted_when_run(request: httpx.Request) -> httpx.Response:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("verb", ["prompt", "agent"])
-def test_ctrl_c_leaves_the_command_running_and_tells_its_session(
+def test_ctrl_c_leaves_the_command_running_and_prints_its_session(
     verb: str, terminal: Terminal
 ) -> None:
     terminal.run(verb, *_COMMANDS[verb][0], handler=interrupted_when_run)
@@ -960,7 +962,7 @@ def test_an_ignored_sigint_stays_ignored(terminal: Terminal) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_where_ctrl_c_is_ignored_a_signal_to_end_ends_the_process(terminal: Terminal) -> None:
+def test_sigterm_ends_the_process_if_ctrl_c_is_ignored(terminal: Terminal) -> None:
     handlers: list[object] = []
 
     def proxy(_: httpx.Request) -> httpx.Response:
@@ -981,7 +983,7 @@ def test_where_ctrl_c_is_ignored_a_signal_to_end_ends_the_process(terminal: Term
     [(signal.default_int_handler, signal.SIG_DFL), (signal.SIG_IGN, signal.SIG_IGN)],
     ids=["default", "ignored"],
 )
-def test_main_leaves_ctrl_c_to_the_system_until_a_command_runs(
+def test_ctrl_c_has_the_default_action_until_a_command_runs(
     before: signal.Handlers, after: signal.Handlers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []

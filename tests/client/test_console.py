@@ -1,4 +1,4 @@
-"""A command's output and the client's own words on the two standard streams."""
+"""The output of a command and the notes of the client on the two standard streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def console() -> Console:
     return console
 
 
-def test_each_stream_of_a_command_goes_to_its_own(
+def test_both_streams_of_a_command_are_kept_apart(
     console: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console.on_output(OutputChunk("out\n", 4))
@@ -27,7 +27,7 @@ def test_each_stream_of_a_command_goes_to_its_own(
     assert console.positions == (4, 7)
 
 
-def test_a_note_begins_on_a_new_line_with_the_programs_name(
+def test_a_note_starts_a_new_line_with_the_name_of_the_program(
     console: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console.on_output(OutputChunk("no newline", 10, is_error=True))
@@ -39,7 +39,7 @@ def test_a_note_begins_on_a_new_line_with_the_programs_name(
     )
 
 
-def test_a_note_beside_output_on_the_same_terminal_begins_on_a_new_line(
+def test_a_note_after_an_unfinished_line_starts_a_new_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -60,7 +60,7 @@ def test_a_note_beside_output_on_the_same_terminal_begins_on_a_new_line(
     ],
     ids=["characters", "bytes", "unknown"],
 )
-def test_output_that_is_gone_is_told_on_standard_error(
+def test_lost_output_is_noted_on_standard_error(
     chunk: OutputChunk, words: str, console: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console.on_output(chunk)
@@ -71,7 +71,7 @@ def test_output_that_is_gone_is_told_on_standard_error(
     assert err == f"remote-sandbox: {words}: the runtime no longer has them\n"
 
 
-def test_bytes_that_are_no_text_are_counted_over_both_streams(
+def test_replaced_bytes_are_counted_over_both_streams(
     console: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console.on_output(OutputChunk("\ufffd\n", 2))
@@ -82,7 +82,7 @@ def test_bytes_that_are_no_text_are_counted_over_both_streams(
     assert capsys.readouterr().err.count("3 characters of the output may be bytes") == 1
 
 
-def test_as_json_no_output_is_printed_as_it_comes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_is_not_printed_in_chunks(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(as_json=True, name="box")
     console.on_output(OutputChunk("\ufffd", 1, gone=3))
     console.end_output()
@@ -90,7 +90,7 @@ def test_as_json_no_output_is_printed_as_it_comes(capsys: pytest.CaptureFixture[
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_command_that_follows_names_the_positions_of_both_streams(console: Console) -> None:
+def test_the_output_command_line_has_the_positions_of_both_streams(console: Console) -> None:
     console.opened("s1", after=2)
     console.on_output(OutputChunk("err", 3, is_error=True))
 

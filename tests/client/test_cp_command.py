@@ -57,7 +57,7 @@ def test_a_colon_separates_the_sandbox_from_the_path(
         (["f"], "BOX:x", "cannot be a sandbox's name"),
     ],
 )
-def test_arguments_that_are_no_copy_are_refused(
+def test_invalid_sources_and_targets_are_rejected(
     sources: list[str], target: str, words: str
 ) -> None:
     with pytest.raises(InvalidInput, match=words) as caught:
@@ -79,7 +79,7 @@ def test_a_copy_prints_a_line_for_each_file_and_a_summary(here: Path, terminal: 
     assert sandbox.files == {"/sandbox/new/a": b"abc", "/sandbox/new/b": b"x"}
 
 
-def test_a_copy_from_the_sandbox(here: Path, terminal: Terminal) -> None:
+def test_a_copy_from_the_sandbox_writes_a_local_file(here: Path, terminal: Terminal) -> None:
     terminal.run("cp", "box:f", ".", handler=SandboxStub({"/sandbox/f": b"data"}))
 
     assert (terminal.code, terminal.out) == (0, "1 file (4 bytes) copied to .\n")
@@ -114,7 +114,9 @@ def test_a_copy_in_json_is_one_object(here: Path, terminal: Terminal) -> None:
     }
 
 
-def test_a_refused_file_is_counted_with_those_after_it(here: Path, terminal: Terminal) -> None:
+def test_a_rejected_file_and_later_files_are_counted_as_not_copied(
+    here: Path, terminal: Terminal
+) -> None:
     for name in ("a", "b", "c"):
         (here / name).write_bytes(b"x")
     full = file_error("no_space_left", "/sandbox/b", "disk full")

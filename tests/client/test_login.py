@@ -265,7 +265,7 @@ async def test_the_file_is_unchanged_after_the_last_attempt(
     assert conversation.written == before
 
 
-async def test_an_unhealthy_proxy_gets_no_key(
+async def test_no_key_is_sent_to_an_unhealthy_proxy(
     conversation: Conversation,
 ) -> None:
     ill = httpx.Response(200, json={**WELL, "database": "disconnected"})
@@ -280,7 +280,7 @@ async def test_an_unhealthy_proxy_gets_no_key(
 @pytest.mark.parametrize(
     ("content", "words"), [("{", "is not JSON"), ("[]", "holds an array, not a JSON object")]
 )
-async def test_an_unreadable_file_is_refused_before_any_question(
+async def test_an_unreadable_file_is_rejected_before_any_question(
     conversation: Conversation, content: str, words: str
 ) -> None:
     conversation.write(content)
@@ -293,7 +293,7 @@ async def test_an_unreadable_file_is_refused_before_any_question(
     assert conversation.proxy.asked == []
 
 
-async def test_an_unwritable_place_is_refused_before_any_question(
+async def test_an_unwritable_directory_is_rejected_before_any_question(
     conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> bool:  # root may write everywhere, and tests may run as root
@@ -350,20 +350,20 @@ async def test_the_result_in_json_is_one_object(conversation: Conversation) -> N
     }
 
 
-async def test_an_admin_key_makes_a_user_and_a_key_and_is_not_kept(
+async def test_an_admin_key_creates_a_user_and_a_key_and_is_not_stored(
     conversation: Conversation,
 ) -> None:
     await conversation.login(ScriptedUser(texts=[URL, "ben"], secrets=[ADMIN]), is_admin=True)
 
     assert conversation.written == {"proxyUrl": URL, "apiKey": OLD_KEY}
     assert conversation.proxy.keys[OLD_KEY] == "ben"
-    assert conversation.proxy.named == [accounts.key_name()]
+    assert conversation.proxy.named == [accounts.new_key_name()]
     assert "User 'ben' was made." in conversation.err
     assert "The key is ben's." in conversation.out
     assert ADMIN not in conversation.path.read_text()
 
 
-async def test_an_admin_key_in_place_of_a_users_is_used_after_a_question(
+async def test_an_admin_key_given_as_user_key_is_used_after_a_question(
     conversation: Conversation,
 ) -> None:
     person = ScriptedUser(texts=[URL, "ben"], secrets=[ADMIN], confirmations=[True])
@@ -374,7 +374,7 @@ async def test_an_admin_key_in_place_of_a_users_is_used_after_a_question(
     assert conversation.written["apiKey"] == OLD_KEY
 
 
-async def test_text_that_is_no_key_is_asked_for_again(conversation: Conversation) -> None:
+async def test_an_invalid_key_is_asked_for_again(conversation: Conversation) -> None:
     person = ScriptedUser(texts=[URL], secrets=["hunter2", KEY], confirmations=[False])
 
     await conversation.login(person)
@@ -443,7 +443,7 @@ async def test_another_name_is_asked_for_instead_of_an_inactive_or_declined_user
     assert conversation.proxy.keys[OLD_KEY] == "ada"
 
 
-async def test_a_failure_names_the_user_that_was_made(conversation: Conversation) -> None:
+async def test_a_failure_names_the_user_that_was_created(conversation: Conversation) -> None:
     made_key = f"POST {USERS}/id-of-ben/apikeys"
     conversation.proxy.faults = {made_key: [error_reply(500, "Internal server error")]}
 
@@ -456,7 +456,7 @@ async def test_a_failure_names_the_user_that_was_made(conversation: Conversation
     assert not conversation.path.exists()
 
 
-async def test_the_next_attempt_uses_the_user_that_was_made(
+async def test_the_next_attempt_uses_the_user_that_was_created(
     conversation: Conversation,
 ) -> None:
     made_key = f"POST {USERS}/id-of-ben/apikeys"
@@ -492,13 +492,13 @@ async def test_an_echoed_admin_key_is_not_shown(
     ],
 )
 def test_a_local_user_name_is_converted(local: str, name: str) -> None:
-    assert accounts.user_name_of(local) == name
+    assert accounts.suggest_user_name(local) == name
 
 
 @some_examples
 @given(local=st.text(max_size=80))
 def test_a_converted_user_name_is_valid_or_empty(local: str) -> None:
-    name = accounts.user_name_of(local)
+    name = accounts.suggest_user_name(local)
 
     assert not name or accounts.check_user_name(name) == name
 

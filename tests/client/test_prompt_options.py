@@ -1,4 +1,4 @@
-"""The options of the commands that run something, and what they end with."""
+"""The options and exit codes of the commands that run something."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.FileIO]:
     ],
     ids=str,
 )
-def test_the_exit_code_for_how_a_command_ended(status: CommandStatus, code: int) -> None:
+def test_the_exit_code_of_each_final_status(status: CommandStatus, code: int) -> None:
     assert exit_status(status) == code
 
 
-def test_the_exit_code_and_both_streams_are_the_commands(terminal: Terminal) -> None:
+def test_exit_code_and_streams_are_passed_through(terminal: Terminal) -> None:
     terminal.run("prompt", "box", "x", answers={PIPE_EXEC: piped("a\n", "b\n", -15)}, pipes=True)
 
     assert (terminal.code, terminal.out, terminal.err) == (143, "a\n", "b\n")
@@ -104,7 +104,7 @@ def test_a_time_limit_is_a_duration(text: str, terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("words", [["--time-limit", "0"], ["--time-limit", "9", "--session", "s1"]])
-def test_a_time_limit_that_cannot_be_kept_is_refused(words: list[str], terminal: Terminal) -> None:
+def test_an_unenforceable_time_limit_is_rejected(words: list[str], terminal: Terminal) -> None:
     terminal.run("prompt", *words, "box", "x", pipes=True)
 
     assert terminal.code == 125
@@ -112,10 +112,10 @@ def test_a_time_limit_that_cannot_be_kept_is_refused(words: list[str], terminal:
     assert terminal.routes.asked == []
 
 
-def test_variables_are_given_or_taken_from_here() -> None:
-    given = ["A=1", "B", "C=x=y", "D=", "A=2"]
+def test_variables_have_a_value_or_take_the_local_one() -> None:
+    assignments = ["A=1", "B", "C=x=y", "D=", "A=2"]
 
-    assert variables(given, {"B": "here", "E": "no"}) == {
+    assert variables(assignments, {"B": "here", "E": "no"}) == {
         "A": "2",
         "B": "here",
         "C": "x=y",
@@ -125,7 +125,9 @@ def test_variables_are_given_or_taken_from_here() -> None:
         variables(["F"], {})
 
 
-def test_variables_go_with_the_command(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_are_sent_with_the_command(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOKEN", "t")
 
     terminal.run(
@@ -138,7 +140,7 @@ def test_variables_go_with_the_command(terminal: Terminal, monkeypatch: pytest.M
     assert env == ENVIRONMENT | {"A": "1", "TOKEN": "t"}
 
 
-def test_a_variable_that_is_not_set_runs_nothing(terminal: Terminal) -> None:
+def test_an_unset_variable_is_rejected(terminal: Terminal) -> None:
     terminal.run("prompt", "-e", "NOT_SET_HERE", "box", "x", pipes=True)
 
     assert terminal.code == 125
@@ -146,7 +148,7 @@ def test_a_variable_that_is_not_set_runs_nothing(terminal: Terminal) -> None:
     assert terminal.routes.asked == []
 
 
-def test_output_goes_on_after_the_positions_of_both_streams(terminal: Terminal) -> None:
+def test_output_continues_after_the_positions_of_both_streams(terminal: Terminal) -> None:
     ended = piped_output("abc", 3, stderr="1234 z", stderr_end=6, status="completed", exit_code=0)
 
     terminal.run(
@@ -160,7 +162,7 @@ def test_output_goes_on_after_the_positions_of_both_streams(terminal: Terminal) 
     assert (body["offset"], body["stderr_offset"]) == (0, 0), "from where a key may begin"
 
 
-def test_cancel_sends_the_signal_that_was_asked_for(terminal: Terminal) -> None:
+def test_cancel_sends_the_requested_signal(terminal: Terminal) -> None:
     looks = [piped_output(), piped_output(status="completed", exit_code=-2)]
 
     terminal.run(
@@ -187,7 +189,7 @@ def test_a_signal_has_a_short_name_and_a_number_too(text: str, terminal: Termina
     assert terminal.routes.sent(PIPE_KILL) == [{"session_id": COMMAND, "signal": "SIGTERM"}]
 
 
-def test_a_cancellation_whose_end_is_not_seen_ends_with_125(terminal: Terminal) -> None:
+def test_an_unconfirmed_cancellation_ends_with_125(terminal: Terminal) -> None:
     def proxy(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/kill"):
             return succeeded()
@@ -203,9 +205,7 @@ def test_a_cancellation_whose_end_is_not_seen_ends_with_125(terminal: Terminal) 
 
 
 @pytest.mark.parametrize("words", [["--json", "ls"], ["-d"], ["--stdin", "cat"]])
-def test_an_option_behind_the_name_is_not_taken_for_the_command(
-    words: list[str], terminal: Terminal
-) -> None:
+def test_an_option_after_the_name_is_rejected(words: list[str], terminal: Terminal) -> None:
     terminal.run("prompt", "box", *words)
 
     assert terminal.code == 125
@@ -213,7 +213,7 @@ def test_an_option_behind_the_name_is_not_taken_for_the_command(
     assert terminal.routes.asked == []
 
 
-def test_a_signal_that_is_none_is_named_as_it_was_typed(terminal: Terminal) -> None:
+def test_an_unknown_signal_is_quoted_unchanged(terminal: Terminal) -> None:
     terminal.run("cancel", "--signal", "TRM", "box", "s1")
 
     assert terminal.code == 125
@@ -231,7 +231,7 @@ def test_a_signal_that_is_none_is_named_as_it_was_typed(terminal: Terminal) -> N
         ),
     ],
 )
-def test_what_cannot_be_run_is_refused_before_any_request(
+def test_an_invalid_command_is_rejected_before_any_request(
     words: list[str], said: str, terminal: Terminal
 ) -> None:
     terminal.run("prompt", *words)
@@ -241,14 +241,14 @@ def test_what_cannot_be_run_is_refused_before_any_request(
     assert terminal.routes.asked == []
 
 
-def test_a_busy_session_is_named_in_what_can_be_done(terminal: Terminal) -> None:
+def test_the_advice_about_a_busy_session_names_it(terminal: Terminal) -> None:
     terminal.run("prompt", "--session", "s1", "box", "x", answers={VIEW: view_of("", "running")})
 
     assert terminal.code == 125
     assert "`remote-sandbox output -f box s1`" in terminal.err
 
 
-def test_a_person_who_types_the_input_is_told_how_to_end_it(
+def test_a_note_explains_how_to_end_typed_input(
     terminal: Terminal, stdin: io.FileIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
@@ -261,9 +261,7 @@ def test_a_person_who_types_the_input_is_told_how_to_end_it(
     assert said.endswith("input is read from the keyboard; Ctrl-D on an empty line ends it")
 
 
-def test_standard_input_is_sent_ahead_when_it_is_asked_for(
-    terminal: Terminal, stdin: io.FileIO
-) -> None:
+def test_stdin_is_uploaded_before_the_command(terminal: Terminal, stdin: io.FileIO) -> None:
     stdin.write(b"b\xff\x00")
     stdin.close()
     runtime = RuntimeStub(piped("sorted\n"))
@@ -274,19 +272,19 @@ def test_standard_input_is_sent_ahead_when_it_is_asked_for(
     assert runtime.files["in"] == b"b\xff\x00"
 
 
-@pytest.mark.parametrize(("data", "told"), [(b"x", True), (b"", False)], ids=["data", "empty"])
-def test_an_ignored_pipe_is_told_if_there_is_something_in_it(
-    data: bytes, told: bool, terminal: Terminal, stdin: io.FileIO
+@pytest.mark.parametrize(("data", "is_noted"), [(b"x", True), (b"", False)], ids=["data", "empty"])
+def test_an_ignored_pipe_is_noted_if_it_has_data(
+    data: bytes, is_noted: bool, terminal: Terminal, stdin: io.FileIO
 ) -> None:
     stdin.write(data)
 
     terminal.run("prompt", "box", "x", answers={PIPE_EXEC: piped()}, pipes=True)
 
     note = "remote-sandbox: standard input was not sent: --stdin sends it, </dev/null gives none\n"
-    assert (terminal.code, terminal.err) == (0, note if told else "")
+    assert (terminal.code, terminal.err) == (0, note if is_noted else "")
 
 
-def test_an_ignored_file_is_told_until_it_was_read(
+def test_an_ignored_file_is_noted_until_it_has_been_read(
     terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in").write_bytes(b"x")
@@ -299,9 +297,7 @@ def test_an_ignored_file_is_told_until_it_was_read(
         assert terminal.err == ""
 
 
-def test_no_input_to_be_read_is_not_told(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_empty_input_is_not_noted(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as nothing:  # noqa: PTH123  # no file to be resolved
         monkeypatch.setattr(sys, "stdin", nothing)
         terminal.run("prompt", "box", "x", answers={PIPE_EXEC: piped()}, pipes=True)
@@ -309,7 +305,7 @@ def test_no_input_to_be_read_is_not_told(
     assert terminal.err == ""
 
 
-def test_a_person_is_told_that_a_named_session_is_a_terminal(
+def test_a_note_says_that_a_named_session_is_a_terminal(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -321,7 +317,7 @@ def test_a_person_is_told_that_a_named_session_is_a_terminal(
     assert "session 's1' is a terminal: standard error is part of the output" in terminal.err
 
 
-async def test_input_is_read_until_there_is_enough_or_it_ends(stdin: io.FileIO) -> None:
+async def test_input_is_read_up_to_a_size_or_its_end(stdin: io.FileIO) -> None:
     pieces: list[bytes] = []
 
     async def read() -> None:
@@ -373,7 +369,7 @@ class OneLinePipe(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("later", "told"),
+    ("later", "is_noted"),
     [
         (piped_output(end=4), True),
         (piped_output(end=4, status="completed", exit_code=0), False),
@@ -381,9 +377,9 @@ class OneLinePipe(io.StringIO):
     ],
     ids=["goes on", "has ended", "unknown"],
 )
-def test_a_reader_that_goes_is_told_whether_the_command_goes_on(
+def test_a_lost_reader_is_noted_if_the_command_still_runs(
     later: httpx.Response | Exception,
-    told: bool,
+    is_noted: bool,
     terminal: Terminal,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -398,8 +394,8 @@ def test_a_reader_that_goes_is_told_whether_the_command_goes_on(
 
     assert terminal.code == 141
     words = "nobody reads the output any more, and the command goes on"
-    assert (words in terminal.err) == told
-    assert (f"`remote-sandbox cancel box {COMMAND}` ends it" in terminal.err) == told
+    assert (words in terminal.err) == is_noted
+    assert (f"`remote-sandbox cancel box {COMMAND}` ends it" in terminal.err) == is_noted
     assert PIPE_KILL not in terminal.routes.asked
     assert terminal.routes.asked.count(PIPE_OPEN) == 1
 

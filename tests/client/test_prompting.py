@@ -1,4 +1,4 @@
-"""The questions of a login, to a person at a terminal or to a script."""
+"""The questions of a login, in a terminal or answered from a pipe."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def press_ctrl_c(*_: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def test_a_person_is_asked_in_a_terminal(in_terminal: None) -> None:
+def test_questions_are_asked_in_a_terminal(in_terminal: None) -> None:
     assert isinstance(prompter(key_stdin=False), TerminalPrompter)
 
 
-def test_a_script_gives_the_key_on_standard_input(standard_input: Path) -> None:
+def test_a_key_is_read_from_a_pipe_and_questions_get_their_defaults(standard_input: Path) -> None:
     standard_input.write_text(" sk_live_1 \nmore\n")
 
     asked = prompter(key_stdin=True)
@@ -56,7 +56,7 @@ def test_a_script_gives_the_key_on_standard_input(standard_input: Path) -> None:
     assert not asked.confirm("Is it the admin key?", default=False)
 
 
-def test_a_key_from_a_terminal_is_refused_with_key_stdin(in_terminal: None) -> None:
+def test_key_stdin_is_rejected_in_a_terminal(in_terminal: None) -> None:
     with pytest.raises(InvalidInput, match="standard input is a terminal") as caught:
         prompter(key_stdin=True)
 
@@ -127,7 +127,7 @@ def test_a_secret_is_read_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("standard_input")
-def test_a_secret_is_refused_where_the_terminal_echoes() -> None:
+def test_a_secret_is_rejected_if_echo_cannot_be_turned_off() -> None:
     with pytest.raises(InvalidInput, match="cannot hide what is typed"):
         TerminalPrompter().secret("Your API key")
 
@@ -139,7 +139,7 @@ def test_the_end_of_the_input_is_an_error(standard_input: Path) -> None:
         TerminalPrompter().text("The URL", "")
 
 
-def test_ctrl_c_at_a_question_ends_the_line(
+def test_ctrl_c_during_a_question_ends_the_line(
     standard_input: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     standard_input.write_text("no line that is read\n")

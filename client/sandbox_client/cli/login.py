@@ -123,12 +123,12 @@ class _Account:
 
 @dataclass
 class Login:
-    """One login; `made` lists the users and keys that it has made, which stay if it fails."""
+    """One login; `created` lists its new users and keys, which the proxy keeps if it fails."""
 
     provider: ClientProvider
     console: Console
     prompter: Prompter
-    made: list[str] = field(default_factory=list[str])
+    created: list[str] = field(default_factory=list[str])
 
     async def run(self, *, url: str | None, user: str | None, is_admin: bool) -> int:
         """Ask for the URL and the key, check them, write the file and return the exit code.
@@ -139,9 +139,9 @@ class Login:
         file = _config_file.read(path, optional=True)  # rejected before the first question
         _config_file.check_writable(path)
         try:
-            config = await self._proxy(url, _config.known_url(self.provider.environ, file))
-            by_key = self._by_admin_key(config, user) if is_admin else self._by_key(config)
-            account = await by_key
+            config = await self._ask_proxy(url, _config.known_url(self.provider.environ, file))
+            pending = self._ask_admin_key(config, user) if is_admin else self._ask_key(config)
+            account = await pending
             changes = {"proxyUrl": config.proxy_url, "apiKey": account.config.api_key}
             _config_file.write(path, changes)
         except BaseException:
@@ -150,16 +150,16 @@ class Login:
         self._print_result(account, place_of(path))
         return OK
 
-    async def _proxy(self, url: str | None, known: str) -> Config:
-        """Return the configuration of the proxy, without a key."""
+    async def _ask_proxy(self, url: str | None, known: str) -> Config:
+        """Ask for the URL until the proxy answers; return the configuration without a key."""
 
-        def ask(before: str) -> str:
-            return self.prompter.text("The proxy's URL", before or known or accounts.DEFAULT_URL)
+        def ask(previous: str) -> str:
+            return self.prompter.text("The proxy's URL", previous or known or accounts.DEFAULT_URL)
 
         async def check(answer: str) -> Config:
             config = _config.given(self.provider.environ, answer)
             with self.console.waiting(f"asking {config.proxy_url}"):
-                await accounts.reach(self.provider, config)
+                await accounts.check_health(self.provider, config)
             return config
 
         config = await self._ask_until_valid(ask, check, first=url)
@@ -170,56 +170,61 @@ class Login:
             )
         return config
 
-    async def _by_key(self, config: Config) -> _Account:
+    async def _ask_key(self, config: Config) -> _Account:
+        """Ask for the user's key until the proxy accepts it; it may turn out the admin key."""
+
         async def check(answer: str) -> _Account | str:
             if answer and not answer.startswith(KEY_PREFIX) and self._is_admin_key():
                 return answer
-            return await self._account(config, answer)
+            return await self._check_key(config, answer)
 
-        found = await self._ask_until_valid(self._secret("Your API key"), check)
+        found = await self._ask_until_valid(self._secret_question("Your API key"), check)
         if isinstance(found, _Account):
             return found
-        return await self._by_admin_key(config, None, found)
+        return await self._ask_admin_key(config, None, found)
 
     def _is_admin_key(self) -> bool:
         words = f"This is no user's key ({KEY_PREFIX}…). Is it the admin key?"
         return self.prompter.confirm(words, default=False)
 
-    async def _by_admin_key(
+    async def _ask_admin_key(
         self, config: Config, user: str | None, admin_key: str | None = None
     ) -> _Account:
+        """Ask for the admin key and the user, and create a key for the user."""
+
         async def check(answer: str) -> Administration:
-            administration = accounts.administration(self.provider, config, answer)
+            administration = accounts.open_administration(self.provider, config, answer)
             with self.console.waiting("asking for the users"):
                 await administration.users()
             return administration
 
-        def ask_user(before: str) -> str:
-            return self.prompter.text("The user to make a key for", before or suggestion)
+        def ask_user(previous: str) -> str:
+            return self.prompter.text("The user to make a key for", previous or suggestion)
 
-        suggestion = accounts.user_name_of(accounts.local_name())
-        ask = self._secret("The proxy's admin key, which is not kept")
+        suggestion = accounts.suggest_user_name(accounts.local_name())
+        ask = self._secret_question("The proxy's admin key, which is not kept")
         administration = await self._ask_until_valid(ask, check, first=admin_key)
         key = await self._ask_until_valid(
-            ask_user, partial(self._make_key, administration), first=user
+            ask_user, partial(self._create_key, administration), first=user
         )
-        return await self._account(config, key)
+        return await self._check_key(config, key)
 
-    async def _make_key(self, administration: Administration, name: str) -> str:
+    async def _create_key(self, administration: Administration, name: str) -> str:
+        """Return a new key of the user, who is created if there is none of that name."""
         user = await administration.find(accounts.check_user_name(name))
         if user is None:
-            user = await administration.make_user(name)
-            self.made.append(f"user '{name}'")
+            user = await administration.create_user(name)
+            self.created.append(f"user '{name}'")
             self.console.say(f"User '{name}' was made.")
         else:
-            self._check_found(user)
-        key_name = accounts.key_name()
-        key = await administration.make_key(user, key_name)
-        self.made.append(f"the key '{key_name}' of user '{name}'")
+            self._confirm_existing(user)
+        key_name = accounts.new_key_name()
+        key = await administration.create_key(user, key_name)
+        self.created.append(f"the key '{key_name}' of user '{name}'")
         self.console.say(f"The key '{key_name}' was made for user '{name}'.")
         return key
 
-    def _check_found(self, user: User) -> None:
+    def _confirm_existing(self, user: User) -> None:
         """Reject an existing user who is inactive, or for whom no other key is wanted."""
         if not user.is_active:
             raise InvalidInput(
@@ -231,19 +236,20 @@ class Login:
             raise InvalidInput(f"User '{user.name}' is left alone", advice="Give another name.")
         self.console.say(f"User '{user.name}' was there already.")
 
-    async def _account(self, config: Config, key: str) -> _Account:
+    async def _check_key(self, config: Config, key: str) -> _Account:
+        """Return the account of a key that the proxy accepts."""
         if not key:
             raise InvalidInput(
                 "No key was given", advice="Paste the key: `sk_live_` and 32 characters."
             )
         with_key = _config.given(self.provider.environ, config.proxy_url, key)
         with self.console.waiting("asking whose the key is"):
-            return _Account(with_key, await accounts.owner_of(self.provider, with_key))
+            return _Account(with_key, await accounts.key_owner(self.provider, with_key))
 
-    def _secret(self, question: str) -> Callable[[str], str]:
-        def ask(before: str) -> str:
-            again = "; Enter tries the same again" if before else ""
-            return self.prompter.secret(f"{question} (hidden as you type{again})") or before
+    def _secret_question(self, question: str) -> Callable[[str], str]:
+        def ask(previous: str) -> str:
+            again = "; Enter tries the same again" if previous else ""
+            return self.prompter.secret(f"{question} (hidden as you type{again})") or previous
 
         return ask
 
@@ -266,10 +272,10 @@ class Login:
         return await check(answer)
 
     def _print_leftovers(self) -> None:
-        if self.made:
+        if self.created:
             self.console.say(
                 f"The configuration is as it was. The proxy keeps what was made:"
-                f" {', '.join(self.made)}. Log in again to use that user; a key that was not"
+                f" {', '.join(self.created)}. Log in again to use that user; a key that was not"
                 " written here is lost."
             )
 
@@ -286,6 +292,6 @@ class Login:
             "config": place,
             "proxy_url": account.config.proxy_url,
             "user": account.owner,
-            "made": self.made,
+            "made": self.created,
         }
         self.console.result(text, content)
