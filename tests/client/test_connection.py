@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 from sandbox_client.cli import main
+from sandbox_client.client import Client
 from sandbox_client.mcp_server.server import TOOLS
 
 from tests.client.interaction import StubProvider
@@ -17,7 +18,6 @@ from tests.client.tool_calls import assert_matches, is_json
 
 if TYPE_CHECKING:
     import pytest
-    from sandbox_client.client import Client
     from sandbox_client.config import Config
     from sandbox_client.mcp_server.tool import Result
 
@@ -75,7 +75,7 @@ async def test_a_failed_check_has_its_fix_below_it() -> None:
     failed = next(number for number, line in enumerate(lines) if line.startswith("failed: key: "))
     assert lines[0] == "The connection does not work: 1 check of 9 failed."
     assert lines[failed + 1].startswith("  Fix: ")
-    assert lines[failed + 2] == "not tried: sandboxes: since 'key' failed"
+    assert lines[failed + 2] == "not tried: sandboxes: because 'key' failed"
     assert result.content is not None
     assert result.content["ok"] is False
 
@@ -88,7 +88,7 @@ async def test_a_missing_configuration_is_a_failed_check() -> None:
 
 
 async def test_a_fix_in_the_tool_names_tools() -> None:
-    assert "make room with delete_sandbox" in (await called(answers(rows=FULL))).text
+    assert "delete some with delete_sandbox" in (await called(answers(rows=FULL))).text
 
 
 async def test_a_warning_is_not_a_failure() -> None:
@@ -121,7 +121,7 @@ def run(
     def connected(config: Config) -> Client:
         return StubProvider({}, RouteStub(played or answers())).connect(config)
 
-    monkeypatch.setattr(main, "connect", connected)
+    monkeypatch.setattr(Client, "connect", connected)
     code = main.run(["doctor", *words])
     out, err = capsys.readouterr()
     assert KEY not in out + err
@@ -134,8 +134,8 @@ def test_doctor_prints_the_same_lines_and_ends_with_0(
     code, out = run(monkeypatch, capsys, played=answers(rows=FULL))
 
     assert code == 0
-    assert "passed: key: the proxy takes the key: it is ada's\n" in out
-    assert "  Fix: See them with `remote-sandbox list`; make room with" in out
+    assert "passed: key: the proxy accepts the key; it belongs to ada\n" in out
+    assert "  Fix: List them with `remote-sandbox list`; delete some with" in out
 
 
 def test_doctor_ends_with_1_after_a_failed_check(
@@ -167,7 +167,7 @@ def test_a_terminal_shows_a_column_for_each_part_of_a_finding(
     _, out = run(monkeypatch, capsys, played=failing)
 
     lines = [line.rstrip() for line in out.splitlines()]
-    assert "✓ passed    proxy         http://127.0.0.1:8080 answers" in lines
+    assert "✓ passed    proxy         http://127.0.0.1:8080 responds" in lines
     key = next(number for number, line in enumerate(lines) if line.startswith("✗ failed    key"))
     assert lines[key + 1].startswith("  Fix: ")
     assert lines[-1] == "The connection does not work: 1 check of 9 failed."

@@ -13,7 +13,7 @@ from rich.console import Console as RichConsole
 from rich.text import Text
 
 from sandbox_client.errors import QuotaReached, SandboxError, Verb
-from sandbox_client.execution.follower import OUT_OF_SIGHT
+from sandbox_client.execution.follower import UNREACHABLE
 from sandbox_client.masking import OutputFilter
 from sandbox_client.output import REPLACEMENT
 from sandbox_client.text import pluralize
@@ -158,11 +158,11 @@ class Console:
             self.name = ""  # another sandbox is to be deleted
         step = error.next_step(self.format_verb)
         if self.as_json:
-            content = {"message": error.message, "fault": error.fault, "next": step}
+            content = {"message": error.message, "cause": error.cause, "next": step}
             self.result("", {"error": content})
             return
         self._print_error(Text.assemble(("error: ", "bold red"), error.message))
-        self._print_error(Text.assemble(("fault: ", "bold"), error.fault))
+        self._print_error(Text.assemble(("cause: ", "bold"), error.cause))
         self._print_error(Text.assemble(("next:  ", "bold"), step))
 
     def opened(self, session: str, *, after: int = 0, stderr_after: int = 0) -> None:
@@ -252,7 +252,7 @@ class Console:
         """Show the progress of a wait: in the changing line, or a line for each new reason."""
         if self.is_keyboard_read:
             return
-        if self._has_output and not reason.startswith(OUT_OF_SIGHT):
+        if self._has_output and not reason.startswith(UNREACHABLE):
             self._reason = ""
             return
         limit_text = "" if limit is None else f" of at most {limit:.0f}"

@@ -20,8 +20,8 @@ from rich.progress import (
 from sandbox_client.api.sandboxes import check_name
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError
-from sandbox_client.files.copy import Copy
-from sandbox_client.files.model import shown
+from sandbox_client.files.copy import CopyListener
+from sandbox_client.files.model import printable
 from sandbox_client.text import pluralize
 
 from .command import FAILED, OK, Argument, command
@@ -74,10 +74,10 @@ async def cp(
     transfer = parse_transfer(source, target)
     console.name = transfer.sandbox
     progress = CopyProgress(console)
-    copy = Copy(client.files, transfer.sandbox, progress)
+    copy = client.upload if transfer.is_upload else client.download
 
     async def work() -> None:
-        await (copy.up if transfer.is_upload else copy.down)(transfer.sources, transfer.target)
+        await copy(transfer.sandbox, transfer.sources, transfer.target, listener=progress)
 
     try:
         with progress.bar():
@@ -142,7 +142,7 @@ def parse_transfer(sources: Sequence[str], target: str) -> Transfer:
     return Transfer(source or to.sandbox, paths, to.path, bool(to.sandbox))
 
 
-class CopyProgress:
+class CopyProgress(CopyListener):
     """The files of a copy, done and pending: a bar in a terminal, otherwise a line per file."""
 
     def __init__(self, console: Console) -> None:
@@ -185,12 +185,12 @@ class CopyProgress:
         self.directories += len(tree.directories) + (not tree.is_file)
         self.skipped += tree.skipped
         for each in tree.skipped:
-            self._console.say(f"skipped {shown(each.path)}: {each.why}")
+            self._console.say(f"skipped {printable(each.path)}: {each.reason}")
         if self._bar is not None:
             total = self.bytes + sum(entry.size for entry in self.pending)
             self._bar.update(self._task, total=total)
 
-    def moved(self, entry: FileEntry, size: int) -> None:
+    def transferred(self, entry: FileEntry, size: int) -> None:
         """Advance the bar by `size` bytes of a file."""
         if self._bar is not None:
             self._bar.update(self._task, advance=size, description=_shorten(entry.path))
@@ -200,11 +200,11 @@ class CopyProgress:
         self.pending.remove(entry)
         self.copied.append(entry)
         if self._bar is None:
-            self._console.say(f"copied {shown(entry.path)} ({pluralize(entry.size, 'byte')})")
+            self._console.say(f"copied {printable(entry.path)} ({pluralize(entry.size, 'byte')})")
 
 
 def _shorten(path: str) -> str:
-    line = shown(path)
+    line = printable(path)
     return line if len(line) <= _MAX_PATH else f"…{line[1 - _MAX_PATH :]}"
 
 
@@ -231,7 +231,7 @@ def _print_incomplete(progress: CopyProgress, console: Console) -> None:
         return
     done = f"{pluralize(len(progress.copied), 'file')} copied"
     left = f"{pluralize(len(progress.pending), 'file')} not copied"
-    first = f", from {shown(progress.pending[0].path)} on" if progress.pending else ""
+    first = f", from {printable(progress.pending[0].path)} on" if progress.pending else ""
     console.say(f"{done} whole, {left}{first}; no file is left half")
 
 
@@ -242,7 +242,7 @@ def _print_result(progress: CopyProgress, console: Console, target: str) -> None
         "files": len(progress.copied),
         "directories": progress.directories,
         "bytes": progress.bytes,
-        "skipped": [{"path": each.path, "why": each.why} for each in progress.skipped],
+        "skipped": [{"path": each.path, "why": each.reason} for each in progress.skipped],
     }
     files, size = pluralize(len(progress.copied), "file"), pluralize(progress.bytes, "byte")
     skipped = f"; {len(progress.skipped)} skipped" if progress.skipped else ""

@@ -12,10 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox_client import accounts
-from sandbox_client import config as _config
-from sandbox_client import config_file as _config_file
-from sandbox_client.config_file import place_of
-from sandbox_client.diagnostics import findings_content, is_well, run_checks, summary, told
+from sandbox_client.config import config_from_values, config_path, configured_url, env_overrides
+from sandbox_client.config_file import (
+    check_writable,
+    printable_path,
+    read_config_file,
+    update_config_file,
+)
+from sandbox_client.diagnostics import (
+    findings_as_dict,
+    format_findings,
+    has_no_failure,
+    run_checks,
+    summarize,
+)
 from sandbox_client.errors import InvalidInput, SandboxError, format_verbs
 from sandbox_client.provider import ClientProvider
 from sandbox_client.text import KEY_PREFIX
@@ -54,9 +64,9 @@ async def doctor(provider: ClientProvider, console: Console) -> int:
     if console.is_terminal:
         text: RenderableType = _columns(findings, console)
     else:  # a line for each finding, for programs
-        text = told(findings, console.format_verb)
-    console.result(text, findings_content(findings, console.format_verb))
-    return OK if is_well(findings) else FAILED
+        text = format_findings(findings, console.format_verb)
+    console.result(text, findings_as_dict(findings, console.format_verb))
+    return OK if has_no_failure(findings) else FAILED
 
 
 def _columns(findings: Sequence[Finding], console: Console) -> Group:
@@ -66,12 +76,12 @@ def _columns(findings: Sequence[Finding], console: Console) -> Group:
         row = Table.grid(padding=(0, 1))
         for width in (1, len("not tried"), len("configuration"), None):
             row.add_column(width=width, overflow="fold")  # no path is cut
-        row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, Text(each.words))
+        row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, Text(each.message))
         lines.append(row)
         if each.fix:
             fix = Text(f"Fix: {format_verbs(each.fix, console.format_verb)}", "bold")
             lines.append(Padding(fix, (0, 0, 0, 2)))  # full width: it may be copied
-    return Group(*lines, Text(f"\n{summary(findings)}"))
+    return Group(*lines, Text(f"\n{summarize(findings)}"))
 
 
 @command(interrupted="interrupted: the configuration is as it was")
@@ -135,19 +145,19 @@ class Login:
 
         `url` and `user` are asked for only if they are None or turn out to be wrong.
         """
-        path = _config.config_path(self.provider.environ)
-        file = _config_file.read(path, optional=True)  # rejected before the first question
-        _config_file.check_writable(path)
+        path = config_path(self.provider.environ)
+        file = read_config_file(path, optional=True)  # rejected before the first question
+        check_writable(path)
         try:
-            config = await self._ask_proxy(url, _config.known_url(self.provider.environ, file))
+            config = await self._ask_proxy(url, configured_url(self.provider.environ, file))
             pending = self._ask_admin_key(config, user) if is_admin else self._ask_key(config)
             account = await pending
             changes = {"proxyUrl": config.proxy_url, "apiKey": account.config.api_key}
-            _config_file.write(path, changes)
+            update_config_file(path, changes)
         except BaseException:
             self._print_leftovers()
             raise
-        self._print_result(account, place_of(path))
+        self._print_result(account, printable_path(path))
         return OK
 
     async def _ask_proxy(self, url: str | None, known: str) -> Config:
@@ -157,7 +167,7 @@ class Login:
             return self.prompter.text("The proxy's URL", previous or known or accounts.DEFAULT_URL)
 
         async def check(answer: str) -> Config:
-            config = _config.given(self.provider.environ, answer)
+            config = config_from_values(self.provider.environ, answer)
             with self.console.waiting(f"asking {config.proxy_url}"):
                 await accounts.check_health(self.provider, config)
             return config
@@ -242,7 +252,7 @@ class Login:
             raise InvalidInput(
                 "No key was given", advice="Paste the key: `sk_live_` and 32 characters."
             )
-        with_key = _config.given(self.provider.environ, config.proxy_url, key)
+        with_key = config_from_values(self.provider.environ, config.proxy_url, key)
         with self.console.waiting("asking whose the key is"):
             return _Account(with_key, await accounts.key_owner(self.provider, with_key))
 
@@ -280,7 +290,7 @@ class Login:
             )
 
     def _print_result(self, account: _Account, place: str) -> None:
-        for name, variable in _config.winning(self.provider.environ).items():
+        for name, variable in env_overrides(self.provider.environ).items():
             if name in {"proxyUrl", "apiKey"}:
                 self.console.say(f"Warning: {variable} is set and wins over the file: unset it.")
         text = (

@@ -7,19 +7,18 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Annotated
 
-from sandbox_client.agent import command_line
+from sandbox_client.agent import agent_command_line
 from sandbox_client.api.runtime import SIGNALS, Signal
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError, SessionBusy
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.presentation import (
     NOT_FOUND,
-    agent_missing,
-    ending,
-    out_of_sight,
+    describe_ending,
+    describe_missing_agent,
+    describe_unreachable,
+    format_sessions,
     prompt_content,
     sessions_content,
-    told_sessions,
 )
 from sandbox_client.truncation import page
 
@@ -108,10 +107,10 @@ async def agent(
 ) -> int:
     """Run a coding agent in a sandbox with a prompt in plain words."""
     template = client.proxy.config.agent_command
-    words = command_line(template, " ".join(without_separator(prompt)))
+    words = agent_command_line(template, " ".join(without_separator(prompt)))
     code = await _send(client, console, name, words, options, None)
     if code == NOT_FOUND:
-        console.note(agent_missing(template))
+        console.note(describe_missing_agent(template))
     return code
 
 
@@ -156,14 +155,15 @@ async def output(
     console.opened(session, after=after, stderr_after=stderr_after)
     async with _report_lost_reader(client, console):
         with console.waiting("looking"):
-            result = await client.prompts.output(
+            result = await client.output(
                 name,
                 session,
                 after=after,
                 stderr_after=stderr_after,
-                wait_seconds=None if follow else 0,
+                wait=None if follow else 0,
                 to_end=True,
-                listener=_listener(console),
+                on_output=console.on_output,
+                on_progress=console.report,
             )
     return _end_run(console, result, is_awaited=follow)
 
@@ -196,11 +196,15 @@ async def cancel(
     console.show_output(is_raw=raw)
     console.opened(session)
     with console.waiting("killing it"):
-        result = await client.prompts.cancel(
-            name, session, signals=[signal] if signal else SIGNALS, listener=_listener(console)
+        result = await client.cancel(
+            name,
+            session,
+            signals=[signal] if signal else SIGNALS,
+            on_output=console.on_output,
+            on_progress=console.report,
         )
     _end_output(console, result)
-    console.note(ending(result))
+    console.note(describe_ending(result))
     return OK if result.status.has_ended else NO_RESULT
 
 
@@ -222,17 +226,17 @@ async def _send(
     is_quiet = console.is_keyboard_read
     async with _report_lost_reader(client, console), _name_busy_session(console, session):
         with contextlib.nullcontext() if is_quiet else console.waiting("starting the command"):
-            result = await client.prompts.send(
+            result = await client.run(
                 name,
                 words,
+                wait=0 if options.detach else options.wait,
                 session=session,
                 env=variables(options.env or (), os.environ),
                 stdin=read_input if options.stdin else None,
                 time_limit=options.time_limit,
-                wait_seconds=0 if options.detach else options.wait,
-                listener=OutputListener(console.report, opened=console.opened)
-                if options.detach
-                else _listener(console),
+                on_output=None if options.detach else console.on_output,
+                on_session=console.opened,
+                on_progress=console.report,
             )
     if not options.stdin and has_unread_input():
         console.note("standard input was not sent: --stdin sends it, </dev/null gives none")
@@ -261,8 +265,8 @@ def _end_detached(console: Console, result: CommandResult) -> int:
 
 
 async def _list_sessions(client: Client, console: Console, name: str) -> int:
-    rows = await client.prompts.sessions(name)
-    text = "\n".join(told_sessions(rows)) or f"Nothing has run in {name} since its start."
+    rows = await client.sessions(name)
+    text = "\n".join(format_sessions(rows)) or f"Nothing has run in {name} since its start."
     console.result(text, sessions_content(name, rows))
     return OK
 
@@ -285,13 +289,13 @@ async def _report_lost_reader(client: Client, console: Console) -> AsyncGenerato
     except BrokenPipeError:
         after, stderr_after = console.positions
         with contextlib.suppress(SandboxError):
-            result = await client.prompts.output(
+            result = await client.output(
                 console.name,
                 console.session,
                 after=after,
                 stderr_after=stderr_after,
-                wait_seconds=0,
-                listener=OutputListener(console.report),
+                wait=0,
+                on_progress=console.report,
             )
             if not result.status.has_ended:
                 console.note(
@@ -299,10 +303,6 @@ async def _report_lost_reader(client: Client, console: Console) -> AsyncGenerato
                     f" {console.format_verb('cancel')} ends it"
                 )
         raise
-
-
-def _listener(console: Console) -> OutputListener:
-    return OutputListener(console.report, opened=console.opened, on_output=console.on_output)
 
 
 def _end_run(console: Console, result: CommandResult, *, is_awaited: bool) -> int:
@@ -313,10 +313,10 @@ def _end_run(console: Console, result: CommandResult, *, is_awaited: bool) -> in
     _end_output(console, result)
     status = result.status
     if not status.has_ended:
-        console.note(f"{ending(result)}; {console.format_verb('output')} follows it")
+        console.note(f"{describe_ending(result)}; {console.format_verb('output')} follows it")
         return NO_RESULT if is_awaited else OK
     if status.state != "completed" or status.exit_code is None:
-        console.note(ending(result))
+        console.note(describe_ending(result))
     return exit_status(status)
 
 
@@ -337,5 +337,5 @@ def _end_output(console: Console, result: CommandResult) -> None:
     if console.as_json:
         errors = None if result.errors is None else page(result.errors, limit=None)
         console.result("", prompt_content(result, page(result.output, limit=None), errors))
-    if unread := out_of_sight(result):
+    if unread := describe_unreachable(result):
         console.note(unread)

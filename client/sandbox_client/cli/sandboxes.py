@@ -10,13 +10,13 @@ from rich.text import Text
 from sandbox_client.client import Client
 from sandbox_client.errors import format_verbs
 from sandbox_client.presentation import (
+    describe_unseen_pause,
+    format_age,
     list_content,
     pause_content,
     readiness_content,
     readiness_error,
     status_content,
-    told_age,
-    unseen_pause,
 )
 from sandbox_client.readiness import State, WaitResult, reason_of, state_of
 
@@ -51,18 +51,15 @@ async def create(
 ) -> int:
     """Create a sandbox and wait until it is ready."""
     with console.waiting(f"creating {name}"):
-        used_image, outcome = await client.sandboxes.create(
-            name, image=image, port=port, report=console.report
-        )
-    return _show_readiness(
-        console, outcome, f"created from {used_image}" if used_image else "created"
-    )
+        outcome = await client.create(name, image=image, port=port, on_progress=console.report)
+    done = f"created from {outcome.image}" if outcome.image else "created"
+    return _show_readiness(console, outcome, done)
 
 
 @command()
 async def status(client: Client, console: Console, *, name: SandboxName) -> int:
     """Tell the state of a sandbox."""
-    sandbox = await client.sandboxes.status(name)
+    sandbox = await client.status(name)
     state = state_of(sandbox)
     text = Text.assemble(
         f"{sandbox.name} is ",
@@ -77,7 +74,7 @@ async def status(client: Client, console: Console, *, name: SandboxName) -> int:
 async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
     """Delete a sandbox and its files."""
     text = f"{name} and its files were deleted"
-    if not await client.sandboxes.delete(name):
+    if not await client.delete(name):
         text = f"{name} is not there any more; the proxy's own answer was lost"
     console.result(text, {"name": name, "deleted": True})
     return OK
@@ -87,10 +84,10 @@ async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
 async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
     """Stop a sandbox and keep its files."""
     with console.waiting(f"pausing {name}"):
-        outcome = await client.sandboxes.pause(name, report=console.report)
+        outcome = await client.pause(name, on_progress=console.report)
     text = f"{name} is paused: its files stay. {console.format_verb('resume')} starts it again."
     if not outcome.reached:
-        text = format_verbs(unseen_pause(name, outcome), console.format_verb)
+        text = format_verbs(describe_unseen_pause(name, outcome), console.format_verb)
     console.result(text, pause_content(name, outcome))
     return OK if outcome.reached else NOT_READY
 
@@ -99,8 +96,8 @@ async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
 async def resume(client: Client, console: Console, *, name: SandboxName) -> int:
     """Start a paused sandbox and wait until it is ready."""
     with console.waiting(f"resuming {name}"):
-        was_ready, outcome = await client.sandboxes.resume(name, report=console.report)
-    if was_ready and outcome.reached:
+        outcome = await client.resume(name, on_progress=console.report)
+    if outcome.was_ready and outcome.reached:
         content = {**readiness_content(name, outcome), "was_ready": True}
         console.result(f"{name} is ready, and was ready before", content)
         return OK
@@ -110,7 +107,7 @@ async def resume(client: Client, console: Console, *, name: SandboxName) -> int:
 @command()
 async def list_(client: Client, console: Console) -> int:
     """List your sandboxes, newest first."""
-    rows = await client.sandboxes.list()
+    rows = await client.list()
     content = list_content(rows)
     if not rows:
         console.result(f"No sandboxes. {console.format_verb('create')} makes one.", content)
@@ -147,7 +144,7 @@ def _table(rows: Sequence[Row], width: int | None) -> Text:
         (
             row.sandbox.name,
             Text(row.state.value, _COLOURS.get(row.state, _OTHER_COLOUR)),
-            Text(told_age(row.age), "bold yellow" if row.is_up_for_long else ""),
+            Text(format_age(row.age), "bold yellow" if row.is_up_for_long else ""),
             _without_milliseconds(row.sandbox.created_at),
         )
         for row in rows
