@@ -1,4 +1,4 @@
-"""Tell a sandbox's state from its status, and wait for a state."""
+"""Derive the state of a sandbox from its status, and wait for a state."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from .polling import ProgressCallback, Timing
 
 READY_DEADLINE = 60.0  # seconds
-PAUSE_DEADLINE = 15.0
+PAUSE_DEADLINE = 15.0  # seconds
 
 
 class State(Enum):
-    """What a sandbox is doing, in one word."""
+    """The state of a sandbox."""
 
     PENDING = "pending"
     STARTING = "starting"
@@ -31,16 +31,17 @@ class State(Enum):
 
     @property
     def is_over(self) -> bool:
-        """Whether waiting cannot make it ready any more."""
+        """Whether the sandbox can no longer become ready."""
         return self in {State.FAILED, State.EXPIRED}
 
 
 @dataclass(frozen=True)
 class WaitResult:
-    """How a wait for a state ended: after `waited` seconds, `reached` or not.
+    """The result of a wait for a state, which was `reached` or not after `waited` seconds.
 
-    `reason` says why not, and `sandbox` is None if its status could never be read. `image` is that
-    of a created sandbox, if the proxy names it; `was_ready` says that a resumed sandbox was ready.
+    `reason` is why it was not reached, and `sandbox` the last status, None if it could not be read.
+    After a create, `image` is the image if the proxy reports it; after a resume, `was_ready` means
+    that the sandbox was ready before.
     """
 
     reached: bool
@@ -52,10 +53,10 @@ class WaitResult:
 
 
 def state_of(sandbox: Sandbox) -> State:
-    """Decide from `ready`, `replicas`, `readyReason` and `readyMessage` together.
+    """Derive the state from `ready`, `replicas`, `readyReason` and `readyMessage` together.
 
-    The v1alpha1 controller calls a paused sandbox ready and tells the truth in replicas and
-    message; v1beta1 gives the truth in the reason, and its replicas are always 0.
+    The v1alpha1 controller reports a paused sandbox as ready and shows the pause in `replicas` and
+    the message. The v1beta1 controller shows it in the reason, and its `replicas` are always 0.
     """
     if sandbox.reason == "SandboxSuspended" or "replicas is 0" in sandbox.message:
         return State.PAUSED
@@ -64,14 +65,14 @@ def state_of(sandbox: Sandbox) -> State:
     if sandbox.reason in {"PodFailed", "ReconcilerError"} or "phase: Failed" in sandbox.message:
         return State.FAILED
     if sandbox.ready and sandbox.reason in {"", "DependenciesReady"}:
-        # "Pod is Ready" and no more is v1beta1, where replicas mean nothing.
-        counted = sandbox.replicas is None or sandbox.replicas > 0
-        return State.READY if counted or sandbox.message == "Pod is Ready" else State.PENDING
+        # Exactly "Pod is Ready" is v1beta1, where replicas have no meaning.
+        has_replicas = sandbox.replicas is None or sandbox.replicas > 0
+        return State.READY if has_replicas or sandbox.message == "Pod is Ready" else State.PENDING
     return State.STARTING if "is Running" in sandbox.message else State.PENDING
 
 
 def reason_of(sandbox: Sandbox) -> str:
-    """Return the controller's own words for the state, or ours where it has none yet."""
+    """Return the controller's message or reason, or a sentence if it has none yet."""
     return sandbox.message or sandbox.reason or "the controller has not seen it yet"
 
 
@@ -86,40 +87,39 @@ async def wait_for_state(
     """Poll `look` until the sandbox is in the state `goal`, or for `deadline` seconds.
 
     A wait for `State.READY` also ends when the sandbox can no longer become ready. `look` gets the
-    seconds that it may take. An error that is retryable is a reason to go on waiting, another one
-    ends the wait.
+    maximum of seconds that it may take. A retryable error does not end the wait, any other error
+    does.
 
     Raises:
         SandboxNotFound: the sandbox was deleted meanwhile.
     """
     start = timing.clock()
-    seen: Sandbox | None = None
+    sandbox: Sandbox | None = None
     reason = "its status has not been read yet"
 
-    async def tell() -> None:
+    async def report_progress() -> None:
         await report(timing.clock() - start, deadline, reason)
 
-    for usual in backoff(random=timing.random):
-        interval = usual
-        over = False
+    for delay in backoff(random=timing.random):
+        min_delay, is_final = delay, False
         try:
-            async with periodic_progress(tell):
-                seen = await look(max(1.0, start + deadline - timing.clock()))
+            async with periodic_progress(report_progress):
+                sandbox = await look(max(1.0, start + deadline - timing.clock()))
         except SandboxNotFound:
             raise
         except SandboxError as error:
-            reason, over = f"its status cannot be read: {error.message}", not error.retryable
-            interval = max(interval, error.retry_after or 0.0)
+            reason, is_final = f"its status cannot be read: {error.message}", not error.retryable
+            min_delay = max(delay, error.retry_after or 0.0)
         else:
-            state = state_of(seen)
+            state = state_of(sandbox)
             if state is goal:
                 waited = timing.clock() - start
-                return WaitResult(reached=True, waited=waited, reason="", sandbox=seen)
-            reason = f"{state.value}: {reason_of(seen)}"
-            over = goal is State.READY and state.is_over
+                return WaitResult(reached=True, waited=waited, reason="", sandbox=sandbox)
+            reason = f"{state.value}: {reason_of(sandbox)}"
+            is_final = goal is State.READY and state.is_over
         waited = timing.clock() - start
         await report(waited, deadline, reason)
-        if over or waited >= deadline:
-            return WaitResult(reached=False, waited=waited, reason=reason, sandbox=seen)
-        await timing.sleep(min(interval, deadline - waited))
+        if is_final or waited >= deadline:
+            return WaitResult(reached=False, waited=waited, reason=reason, sandbox=sandbox)
+        await timing.sleep(min(min_delay, deadline - waited))
     raise AssertionError  # pragma: no cover  # the backoff never ends

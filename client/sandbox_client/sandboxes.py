@@ -1,10 +1,12 @@
-"""A sandbox's life as the tools and the terminal commands share it: made, paused, resumed, deleted.
+"""Create, list, pause, resume and delete sandboxes, for the tools and the terminal commands.
 
-What a lost reply leaves open is looked at before anybody is told that something failed.
+If the response to a change is lost, the status shows whether it was applied before an error is
+raised.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -45,25 +47,30 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-DIAGNOSIS_DEADLINE = 5.0
-SETTLING_LOOKS = 3  # about a second
-LOST_DEADLINE = 10.0  # seconds in which what was asked for shows, if the proxy took it
-LONG = timedelta(days=1)
-_UP = {State.PENDING, State.STARTING, State.READY}
+DIAGNOSIS_DEADLINE = 5.0  # seconds
+STALE_STATUS_LOOKS = 3  # about a second
+LOST_DEADLINE = 10.0  # seconds until a change has to show if its response was lost
+LONG_AGE = timedelta(days=1)
+_RUNNING = {State.PENDING, State.STARTING, State.READY}
 NEVER = datetime.min.replace(tzinfo=UTC)
-SLACK = 2.0  # seconds between a request's start and what the proxy calls its creation
-MAX_LOOKS = 20  # twice the quota: of a longer list, only those that look ready at first
-_NEXT = {
+CLOCK_SLACK = 2.0  # seconds by which the proxy's creation time may be before the request
+MAX_STATUS_REQUESTS = 20  # twice the quota; for a longer list, those that look ready come first
+_NEXT_STEPS = {
     State.READY: "Run commands in it with {run}",
     State.PAUSED: "Start it again with {resume}",
     State.FAILED: "Remove it with {delete}",
     State.EXPIRED: "Remove it with {delete}",
 }
+# For a command that the pause may have ended: another run might repeat its effects.
+_AFTER_PAUSE = (
+    "Resume it with {resume}. The pause has ended the command and its session: look at the effects"
+    " of the command before you send it again."
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A sandbox of a list: `age` is None where the proxy does not say when it was created."""
+    """A sandbox of a list with its state; `age` is None if its creation time is unknown."""
 
     sandbox: Sandbox
     state: State
@@ -71,17 +78,20 @@ class Row:
 
     @property
     def is_up_for_long(self) -> bool:
-        """Whether it was made more than a day ago and runs, or is about to."""
-        return self.age is not None and self.age > LONG and self.state in _UP
+        """Whether the sandbox was created more than a day ago and runs, or is about to."""
+        return self.age is not None and self.age > LONG_AGE and self.state in _RUNNING
 
 
 @dataclass(frozen=True)
 class Sandboxes:
-    """Do each verb through `proxy`."""
+    """The sandboxes of the user at `proxy`.
+
+    `without_pipes` has the time at which the runtime of a sandbox was found to lack the pipe API.
+    A new pod may have another image, so the entry is removed on a create or resume.
+    """
 
     proxy: Proxy
     timing: Timing = field(default_factory=Timing)
-    # Those whose runtime is known to lack the pipe API. A new pod may have another image.
     without_pipes: dict[str, float] = field(default_factory=dict[str, float], repr=False)
 
     async def create(
@@ -90,7 +100,7 @@ class Sandboxes:
         """Create a sandbox and wait until it is ready.
 
         Raises:
-            AlreadyExists: there is one of that name; the message gives its state.
+            AlreadyExists: the user has a sandbox of that name; the message has its state.
         """
         self.without_pipes.pop(name, None)
         config = self.proxy.config
@@ -101,59 +111,57 @@ class Sandboxes:
         )
         start = self.timing.clock()
         try:
-            made = await self._change(
-                request, sandboxes.read_created, lambda seen: seen is not None
-            )
+            image = await self._change(request, sandboxes.read_created, _exists)
         except AlreadyExists as error:
-            raise await self._existing(name, error) from None
-        if made is None and await self._existed_before(name, self.timing.clock() - start):
-            raise await self._existing(name, AlreadyExists(f"The name '{name}' is taken"))
+            raise await self._with_existing_state(name, error) from None
+        if image is None and await self._existed_before(name, self.timing.clock() - start):
+            taken = AlreadyExists(f"The name '{name}' is taken")
+            raise await self._with_existing_state(name, taken)
         outcome = await self._wait(State.READY, name, report, READY_DEADLINE)
-        return replace(outcome, image=made or "")
+        return replace(outcome, image=image or "")
 
     async def status(self, name: str, *, deadline: float | None = None) -> Sandbox:
-        """Return the sandbox as it is now."""
+        """Return the current status of a sandbox."""
         reply = await self.proxy.send(sandboxes.status(name), deadline=deadline)
         return sandboxes.read_sandbox(reply)
 
     async def list(self) -> list[Row]:
         """Return all sandboxes, newest first, each with its state and age.
 
-        The list alone calls a paused sandbox ready, or like one that starts, so each is asked for.
+        The list of the proxy does not distinguish a paused sandbox from a ready or a starting one,
+        so the status of each sandbox is requested.
         """
         rows = sandboxes.read_listing(await self.proxy.send(sandboxes.listing()))
-        looked: dict[int, Sandbox] = {}
+        statuses: dict[int, Sandbox] = {}
 
         async def look(index: int) -> None:
-            try:
-                looked[index] = await self.status(rows[index].name)
-            except SandboxError:
-                return  # deleted since, or a name that cannot be asked for: the list's word stands
+            # A sandbox may have been deleted since, or have a name that the client does not accept.
+            with contextlib.suppress(SandboxError):
+                statuses[index] = await self.status(rows[index].name)
 
+        ready_first = sorted(range(len(rows)), key=lambda index: not rows[index].ready)
         async with anyio.create_task_group() as tasks:
-            for index in sorted(range(len(rows)), key=lambda index: not rows[index].ready)[
-                :MAX_LOOKS
-            ]:
+            for index in ready_first[:MAX_STATUS_REQUESTS]:
                 tasks.start_soon(look, index)
         now = self.timing.now()
-        return [_row(looked.get(index, row), now) for index, row in enumerate(rows)]
+        return [_row(statuses.get(index, row), now) for index, row in enumerate(rows)]
 
     async def delete(self, name: str) -> bool:
-        """Remove a sandbox and its files; False where that is seen, and the answer was lost.
+        """Delete a sandbox and its files.
+
+        Returns False if the response was lost and the sandbox no longer exists.
 
         Raises:
-            SandboxNotFound: there is none, or none any more.
+            SandboxNotFound: the sandbox does not exist.
         """
-        done = await self._change(sandboxes.delete(name), _read_done, lambda seen: seen is None)
+        done = await self._change(
+            sandboxes.delete(name), _read_done, lambda sandbox: sandbox is None
+        )
         return done is not None
 
     async def pause(self, name: str, *, report: ProgressCallback) -> WaitResult:
         """Stop a sandbox, keep its files and wait until its status shows the pause."""
-        await self._change(
-            sandboxes.pause(name),
-            _read_done,
-            lambda seen: seen is not None and state_of(seen) is State.PAUSED,
-        )
+        await self._change(sandboxes.pause(name), _read_done, _is_paused)
         return await self._wait(State.PAUSED, name, report, PAUSE_DEADLINE)
 
     async def resume(self, name: str, *, report: ProgressCallback) -> WaitResult:
@@ -163,7 +171,7 @@ class Sandboxes:
         await self._change(
             sandboxes.resume(name),
             _read_done,
-            lambda seen: seen is not None and state_of(seen) is not State.PAUSED,
+            lambda sandbox: _exists(sandbox) and not _is_paused(sandbox),
         )
         outcome = await self._wait(State.READY, name, report, READY_DEADLINE)
         return replace(outcome, was_ready=was_ready)
@@ -171,21 +179,23 @@ class Sandboxes:
     async def explain_failure(
         self, name: str, error: SandboxError, *, not_done: str = ""
     ) -> SandboxError:
-        """Return what the sandbox's state says of a failure of its runtime; else `error` itself.
+        """Return a more exact error for a failed request to the runtime, or `error` itself.
 
-        `undone` says what certainly was not done; without it, a command may have been started. The
-        proxy answers alike for paused and starting, and the deployed one with a bare 500.
+        The proxy's response is the same for a paused and a starting sandbox, and a plain 500 from
+        the deployed proxy, so the status is read. `not_done` names the effect that the request
+        certainly did not have; if it is empty, a command may have been started.
         """
         if not isinstance(error, NotReady | ProxyFailed):
             return error
         try:
-            sandbox = await self._settled(name)
+            sandbox = await self._status_after_failure(name)
         except SandboxError:
             return error
         state, reason = state_of(sandbox), reason_of(sandbox)
         outcome = not_done or f"no result: {error.message}"
         if state is State.PAUSED:
-            return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=_after_pause(not_done))
+            advice = None if not_done else _AFTER_PAUSE
+            return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=advice)
         if state.is_over:
             return SandboxFailed(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
         if not_done and isinstance(error, NotReady) and state is not State.READY:
@@ -198,7 +208,11 @@ class Sandboxes:
         read: Callable[[Reply], T],
         is_done: Callable[[Sandbox | None], bool],
     ) -> T | None:
-        """Send `request` and read its reply; None where that is lost and the change is seen."""
+        """Send `request` and read the reply; None if it was lost but the status shows the change.
+
+        Raises:
+            SandboxError: the request failed, or the reply was lost and the change does not show.
+        """
         try:
             return read(await self.proxy.send(request))
         except NOTHING_DONE:
@@ -209,34 +223,36 @@ class Sandboxes:
             raise
 
     async def _existed_before(self, name: str, seconds: float) -> bool:
-        """Tell whether a sandbox is older than so many seconds, by the proxy's own clock."""
+        """Return whether a sandbox is older than `seconds` by the clock of the proxy."""
         try:
             now = accounts.read_health(await self.proxy.send(accounts.health())).time
             row = _row(await self.status(name, deadline=DIAGNOSIS_DEADLINE), now or NEVER)
         except SandboxError:
             return False
-        return row.age is not None and row.age > timedelta(seconds=seconds + SLACK)
+        return row.age is not None and row.age > timedelta(seconds=seconds + CLOCK_SLACK)
 
     async def _confirm_applied(self, name: str, is_done: Callable[[Sandbox | None], bool]) -> bool:
-        """Look whether a change came about, for as long as it may take to show."""
+        """Return whether the status shows a change within LOST_DEADLINE.
+
+        `is_done` gets the status, or None if the sandbox does not exist.
+        """
         start = self.timing.clock()
         for interval in backoff(random=self.timing.random):
-            seen: Sandbox | None = None
+            sandbox: Sandbox | None = None
             try:
-                seen = await self.status(name, deadline=LOST_DEADLINE)
+                sandbox = await self.status(name, deadline=LOST_DEADLINE)
             except SandboxNotFound:
-                if is_done(None):
-                    return True
+                pass
             except SandboxError:
                 return False
-            if seen is not None and is_done(seen):
+            if is_done(sandbox):
                 return True
             if self.timing.clock() - start >= LOST_DEADLINE:
                 return False
             await self.timing.sleep(interval)
         raise AssertionError  # pragma: no cover  # the backoff never ends
 
-    async def _existing(self, name: str, error: AlreadyExists) -> AlreadyExists:
+    async def _with_existing_state(self, name: str, error: AlreadyExists) -> AlreadyExists:
         """Return the error with the state of the sandbox that has the name."""
         try:
             sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
@@ -244,7 +260,7 @@ class Sandboxes:
             return error
         state = state_of(sandbox)
         created = f", created {sandbox.created_at}" if sandbox.created_at else ""
-        step = _NEXT.get(state, "Ask with {status} until it is ready")
+        step = _NEXT_STEPS.get(state, "Check with {status} until it is ready")
         return AlreadyExists(
             f"You have a sandbox '{name}' already: it is {state.value} ({reason_of(sandbox)})"
             f"{created}. It was left as it is",
@@ -252,7 +268,7 @@ class Sandboxes:
         )
 
     async def _is_ready(self, name: str) -> bool:
-        """Return whether the status says ready now; False if it cannot be read."""
+        """Return whether the sandbox is ready now; False if the status cannot be read."""
         try:
             return state_of(await self.status(name, deadline=DIAGNOSIS_DEADLINE)) is State.READY
         except SandboxError:
@@ -268,13 +284,13 @@ class Sandboxes:
             goal, look, report=report, timing=self.timing, deadline=deadline
         )
 
-    async def _settled(self, name: str) -> Sandbox:
-        """Return the sandbox once its status agrees that it cannot run commands, if it ever does.
+    async def _status_after_failure(self, name: str) -> Sandbox:
+        """Return the status after a command was refused: wait a second if it still says ready.
 
-        Right after a pause the proxy refuses commands while its status is still the old one.
+        Right after a pause, the proxy refuses commands while the status is still the old one.
         """
         sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
-        for interval in itertools.islice(backoff(random=self.timing.random), SETTLING_LOOKS):
+        for interval in itertools.islice(backoff(random=self.timing.random), STALE_STATUS_LOOKS):
             if state_of(sandbox) is not State.READY:
                 break
             await self.timing.sleep(interval)
@@ -287,14 +303,12 @@ def _read_done(reply: Reply) -> bool:
     return True
 
 
-def _after_pause(not_done: str) -> str | None:
-    if not_done:
-        return None
-    # Sending it again might do its work twice.
-    return (
-        "Resume it with {resume}. What ran has ended with the pause, and its session: look at its"
-        " effects before you send it again."
-    )
+def _exists(sandbox: Sandbox | None) -> bool:
+    return sandbox is not None
+
+
+def _is_paused(sandbox: Sandbox | None) -> bool:
+    return sandbox is not None and state_of(sandbox) is State.PAUSED
 
 
 def _row(sandbox: Sandbox, now: datetime) -> Row:

@@ -286,7 +286,7 @@ async def test_the_output_before_a_pause_is_in_the_error() -> None:
         await send(RouteStub({EXEC: RUNNING, VIEW: views, GET: paused}))
 
     assert caught.value.printed == "so far\n"
-    assert "ended with the pause" in caught.value.advice
+    assert "The pause has ended the command" in caught.value.advice
 
 
 async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
@@ -371,7 +371,7 @@ async def test_a_command_to_a_paused_sandbox_advises_to_resume_it(
         await send(proxy)
 
     assert "{resume}" in caught.value.advice
-    assert ("What ran has ended" in caught.value.advice) == may_have_run
+    assert ("The pause has ended the command" in caught.value.advice) == may_have_run
     assert ("the command was not run" in caught.value.message) != may_have_run
 
 

@@ -54,7 +54,7 @@ def sandbox(row: StatusRow) -> Sandbox:
 
 
 class StatusSequence:
-    """Return the statuses in order, then repeat the last; an error among them is raised."""
+    """Return or raise the statuses and errors in order, then repeat the last one."""
 
     def __init__(self, *answers: StatusRow | SandboxError) -> None:
         self.answers = answers
@@ -217,7 +217,7 @@ async def test_a_final_state_ends_the_wait(
     ],
     ids=lambda fault: type(fault).__name__,
 )
-async def test_a_retryable_error_is_reported_and_the_wait_goes_on(
+async def test_a_retryable_error_is_reported_and_does_not_end_the_wait(
     fault: SandboxError, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     outcome = await wait(StatusSequence(fault, ALPHA_PENDING, fault, ALPHA_READY), clock, progress)
@@ -268,7 +268,7 @@ async def test_a_sandbox_deleted_during_the_wait_is_an_error(
         await wait(StatusSequence(ALPHA_PENDING, SandboxNotFound("gone")), clock, progress)
 
 
-async def test_each_poll_gets_the_seconds_that_are_left(
+async def test_each_poll_gets_the_remaining_seconds(
     clock: FakeClock, progress: RecordedProgress
 ) -> None:
     looks = StatusSequence(ALPHA_PENDING)
@@ -295,24 +295,24 @@ async def test_a_slow_poll_does_not_extend_the_wait(
     assert outcome.waited <= 61.0
 
 
-@pytest.mark.parametrize("seen", [False, True], ids=["the first look", "a later look"])
+@pytest.mark.parametrize("is_later", [False, True], ids=["the first look", "a later look"])
 async def test_a_slow_poll_reports_the_last_reason(
-    seen: bool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    is_later: bool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
-    told = anyio.Event()
+    reported = anyio.Event()
     progress = RecordedProgress()
-    looks = [ALPHA_PENDING, ALPHA_READY] if seen else [ALPHA_READY]
+    looks = [ALPHA_PENDING, ALPHA_READY] if is_later else [ALPHA_READY]
 
     async def report(elapsed: float, limit: float | None, reason: str) -> None:
         await progress(elapsed, limit, reason)
-        if not seen or len(progress.reports) > 1:
-            told.set()
+        if not is_later or len(progress.reports) > 1:
+            reported.set()
 
     async def slow(_: float) -> Sandbox:
         row = looks.pop(0)
         if not looks:
-            await told.wait()
+            await reported.wait()
         return sandbox(row)
 
     with anyio.fail_after(5):
@@ -321,6 +321,6 @@ async def test_a_slow_poll_reports_the_last_reason(
         )
 
     assert outcome.reached
-    expected = "pending: Pod exists" if seen else "its status has not been read yet"
+    expected = "pending: Pod exists" if is_later else "its status has not been read yet"
     assert progress.reasons[-1].startswith(expected)
     assert {limit for _, limit, _ in progress.reports} == {60.0}

@@ -1,4 +1,4 @@
-"""The life of a sandbox over a stub proxy, in both controller profiles."""
+"""Create, list, pause, resume and delete over a stub proxy, in both controller profiles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox_client.errors import (
     SandboxNotFound,
 )
 from sandbox_client.readiness import State
-from sandbox_client.sandboxes import MAX_LOOKS
+from sandbox_client.sandboxes import MAX_STATUS_REQUESTS
 
 from tests.client.statuses import (
     ALPHA,
@@ -169,7 +169,7 @@ async def test_an_existing_name_is_reported_with_its_state_and_the_next_step(
     assert proxy.asked == [CREATE, GET]
 
 
-async def test_an_existing_name_is_reported_without_a_readable_state(
+async def test_an_existing_name_is_reported_if_the_state_cannot_be_read(
     progress: RecordedProgress,
 ) -> None:
     proxy = RouteStub(
@@ -212,7 +212,7 @@ async def test_a_create_with_a_lost_reply_is_looked_up_and_waited_for(
 async def test_an_older_sandbox_is_not_mistaken_for_the_created_one(
     progress: RecordedProgress,
 ) -> None:
-    later = "2026-01-02T03:05:05.678Z"  # by the proxy's clock, a minute after its creation
+    later = "2026-01-02T03:05:05.678Z"  # the time of the proxy, a minute after the creation
     health = {"status": "ok", "database": "connected", "timestamp": later}
     answers = {
         CREATE: html_page(504),
@@ -225,7 +225,7 @@ async def test_an_older_sandbox_is_not_mistaken_for_the_created_one(
             await sandboxes.create("box", image="other:1", port=None, report=progress)
 
 
-async def test_a_create_without_effect_raises_its_own_error_after_10_s(
+async def test_a_create_without_effect_raises_the_first_error_after_10_s(
     clock: FakeClock, progress: RecordedProgress
 ) -> None:
     proxy = RouteStub({CREATE: html_page(504), GET: GONE})
@@ -238,7 +238,7 @@ async def test_a_create_without_effect_raises_its_own_error_after_10_s(
     assert 10 <= sum(clock.slept) <= 13, "the effect may take a while to show"
 
 
-async def test_a_delete_with_a_lost_reply_is_done_once_the_sandbox_is_gone() -> None:
+async def test_a_delete_with_a_lost_reply_succeeds_if_the_sandbox_is_gone() -> None:
     proxy = RouteStub({DELETE: html_page(502), GET: [ALPHA.ready.response(), GONE]})
 
     async with sandboxes_over(proxy) as sandboxes:
@@ -248,7 +248,7 @@ async def test_a_delete_with_a_lost_reply_is_done_once_the_sandbox_is_gone() -> 
 
 
 @in_both_profiles
-async def test_a_pause_with_a_lost_reply_is_done_once_the_sandbox_is_paused(
+async def test_a_pause_with_a_lost_reply_succeeds_if_the_sandbox_is_paused(
     profile: Profile, progress: RecordedProgress
 ) -> None:
     looks = [profile.ready.response(), profile.paused.response()]
@@ -275,7 +275,7 @@ async def test_a_resume_with_a_lost_reply_is_waited_for(
     assert proxy.asked.count(RESUME) == 1
 
 
-async def test_a_delete_without_effect_raises_its_own_error() -> None:
+async def test_a_delete_without_effect_raises_the_first_error() -> None:
     proxy = RouteStub({DELETE: html_page(502), GET: ALPHA_READY.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
@@ -283,7 +283,7 @@ async def test_a_delete_without_effect_raises_its_own_error() -> None:
             await sandboxes.delete("box")
 
 
-async def test_a_pause_without_effect_raises_its_own_error(progress: RecordedProgress) -> None:
+async def test_a_pause_without_effect_raises_the_first_error(progress: RecordedProgress) -> None:
     proxy = RouteStub({PAUSE: html_page(502), GET: ALPHA_READY.response()})
 
     async with sandboxes_over(proxy) as sandboxes:
@@ -291,7 +291,7 @@ async def test_a_pause_without_effect_raises_its_own_error(progress: RecordedPro
             await sandboxes.pause("box", report=progress)
 
 
-async def test_a_change_that_cannot_be_looked_up_raises_its_own_error(
+async def test_a_change_raises_the_first_error_if_the_status_cannot_be_read(
     clock: FakeClock, progress: RecordedProgress
 ) -> None:
     proxy = RouteStub({PAUSE: html_page(502), GET: error_reply(401, "API key has expired")})
@@ -312,7 +312,7 @@ async def test_a_second_delete_says_that_the_sandbox_may_be_deleted() -> None:
 
 
 @in_both_profiles
-async def test_resume_ignores_the_state_from_before_it(
+async def test_resume_ignores_the_state_before_it(
     profile: Profile, clock: FakeClock, progress: RecordedProgress
 ) -> None:
     states = [profile.paused, profile.paused, profile.pending, profile.ready]
@@ -420,7 +420,7 @@ async def test_list_reads_the_status_of_each_sandbox(profile: Profile) -> None:
         f"GET /api/sandboxes/{name}": row.response(name)
         for name, row in zip(names, rows, strict=True)
     }
-    # Which says ready of a paused one in v1alpha1, and of none but the ready one in v1beta1.
+    # The list reports a paused sandbox as ready in v1alpha1, and as not ready in v1beta1.
     listed = listing(*(row.listed(name) for name, row in zip(names, rows, strict=True)))
     proxy = RouteStub({LIST: listed, **answers})
 
@@ -496,8 +496,8 @@ async def test_no_operation_sends_an_invalid_name(progress: RecordedProgress) ->
     assert proxy.asked == []
 
 
-async def test_list_asks_for_ready_sandboxes_first() -> None:
-    count = MAX_LOOKS
+async def test_list_reads_the_status_of_ready_sandboxes_first() -> None:
+    count = MAX_STATUS_REQUESTS
     waiting = [ALPHA_PENDING.listed(f"box-{number}") for number in range(count)]
     paused: dict[str, object] = {"name": "box", "ready": True}
     answers = {

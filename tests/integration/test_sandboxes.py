@@ -256,4 +256,4 @@ async def test_a_command_killed_by_a_pause_raises_paused(
     with pytest.raises(SandboxError, match="no result") as caught:
         await ada.prompts.send(BOX, "echo started; sleep 60", listener=listener)
     assert isinstance(caught.value, Paused)
-    assert "What ran has ended with the pause" in caught.value.advice
+    assert "The pause has ended the command" in caught.value.advice
