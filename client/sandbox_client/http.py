@@ -1,7 +1,7 @@
-"""The one module that touches httpx: one client, deadlines, retries, errors at the edge.
+"""The transport, the only module that uses httpx: deadlines, retries and errors.
 
-The key goes to `proxyUrl` and nowhere else: redirects are not followed, and neither forward
-proxies nor .netrc are taken from the environment.
+The key is sent to `proxyUrl` and to no other address: redirects are not followed, and forward
+proxies and .netrc files of the environment are ignored.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from .config import Config
 
 LONGEST_POLL = 25.0  # seconds: load balancers end requests that take much longer
-POLLS_AT_ONCE = 64  # of httpx's 100 connections
-CONNECT_TIMEOUT = 5.0
+POLLS_AT_ONCE = 64  # of the 100 connections of httpx
+CONNECT_TIMEOUT = 5.0  # seconds
 MAX_ATTEMPTS = 4
-MAX_RETRY_AFTER = 10.0  # seconds; the caller decides about a longer wait
+MAX_RETRY_AFTER = 10.0  # seconds: after a longer Retry-After, the error is raised at once
 
 
 class LongPolls:
-    """Limit the number of simultaneous long polls, so that other requests find a connection.
+    """Limit the number of simultaneous long polls, so that other requests get a connection.
 
-    The more tasks wait for a turn, the shorter each long poll.
+    The more tasks wait for a turn, the shorter each long poll is.
     """
 
     def __init__(self, at_once: int = POLLS_AT_ONCE) -> None:
@@ -56,17 +56,17 @@ class LongPolls:
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncGenerator[float]:
-        """Wait for a turn; yield the longest duration of the poll in seconds."""
+        """Wait for a turn; yield the maximum duration of the poll in seconds."""
         async with self._limiter:
             others = self._limiter.statistics().tasks_waiting
             yield LONGEST_POLL / (1 + others / self._limiter.total_tokens)
 
 
 class Proxy:
-    """Talk to the proxy that `config` names, with its key.
+    """Send requests to the proxy of `config` with the API key of `config`.
 
-    Tests pass a `transport` without a network, a `sleep` (seconds) that takes no time, and a
-    `random` number from 0 to 1 for the jitter.
+    `transport`, `sleep` (in seconds) and `random` (from 0 to 1, for the jitter) can be replaced in
+    tests.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Proxy:
         `attempts` times: after a connection fault, 429, 502, 503 and 504.
 
         Raises:
-            SandboxError: there is no response, or one with another status.
+            SandboxError: there is no valid response, or it has another status.
         """
         limit = request.deadline if deadline is None else min(request.deadline, deadline)
         try:
@@ -118,7 +118,7 @@ class Proxy:
                 return await self._attempt(request, attempts)
         except TimeoutError:
             message = f"The proxy did not answer within {limit:g} s (time-out)"
-            raise _lost(request, DeadlineExceeded, message) from None
+            raise _response_error(request, DeadlineExceeded, message) from None
 
     async def _attempt(self, request: Request, attempts: int) -> Reply:
         if not request.repeatable:
@@ -127,8 +127,8 @@ class Proxy:
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            asked = error.retry_after if isinstance(error, SandboxError) else None
-            return next(delays) if asked is None else asked
+            retry_after = error.retry_after if isinstance(error, SandboxError) else None
+            return next(delays) if retry_after is None else retry_after
 
         retrying = tenacity.AsyncRetrying(
             sleep=self._sleep,
@@ -141,9 +141,9 @@ class Proxy:
 
     async def _once(self, request: Request) -> Reply:
         url = self.config.proxy_url + request.path
-        with _translated(request, self.config.proxy_url):
-            sent = _build(self._client, request, url)
-            async with contextlib.aclosing(await self._client.send(sent, stream=True)) as response:
+        with _translate_errors(request, self.config.proxy_url):
+            built = _build(self._client, request, url)
+            async with contextlib.aclosing(await self._client.send(built, stream=True)) as response:
                 reply = Reply(
                     status=response.status_code,
                     body=await _read(response, request),
@@ -158,7 +158,7 @@ class Proxy:
 
 
 def _authorization(config: Config) -> dict[str, str]:
-    """Return the header that holds the key; before there is one, /health can be asked without."""
+    """Return the header with the key; /health can be requested without a key."""
     return {"Authorization": f"Bearer {config.api_key}"} if config.api_key else {}
 
 
@@ -166,25 +166,25 @@ def _build(client: httpx.AsyncClient, request: Request, url: str) -> httpx.Reque
     timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT, read=request.idle_timeout)
     try:
         return client.build_request(request.method, url, json=request.body, timeout=timeout)
-    except UnicodeError as exc:  # of an international name; httpx lets it pass
+    except UnicodeError as exc:  # from an invalid international host name
         raise httpx.InvalidURL(str(exc)) from exc
 
 
 async def _take_location(response: httpx.Response) -> None:
-    """Hide a redirect's target from httpx, which reads it though it is not to be followed."""
+    """Hide the target of a redirect from httpx, which parses it even if it does not follow it."""
     response.extensions["location"] = response.headers.pop("location", "")
 
 
 async def _read(response: httpx.Response, request: Request) -> bytes:
     if response.headers.get("content-encoding", "identity") != "identity":
-        # Not decompressed: a few compressed bytes can become more than there is memory for.
-        message = "The proxy's reply is compressed, which was not asked for"
-        raise _lost(request, InvalidResponse, message)
+        # It is not decompressed, since a few compressed bytes can fill the memory.
+        message = "The proxy's reply is compressed, although the request did not allow that"
+        raise _response_error(request, InvalidResponse, message)
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > request.max_bytes:
-            raise _lost(
+            raise _response_error(
                 request,
                 InvalidResponse,
                 f"The proxy's reply is larger than {request.max_bytes} bytes",
@@ -194,12 +194,12 @@ async def _read(response: httpx.Response, request: Request) -> bytes:
 
 
 def _seconds(header: str) -> float | None:
-    """Return the seconds of a Retry-After header; None for a date, as clocks differ."""
+    """Parse the seconds of a Retry-After header; return None for a date, since clocks differ."""
     return float(header) if header.isascii() and header.isdigit() and len(header) < 6 else None
 
 
 def _is_transient(error: BaseException) -> bool:
-    """Whether another attempt may succeed soon."""
+    """Return whether another attempt may succeed soon."""
     if not isinstance(error, SandboxError) or isinstance(error, DeadlineExceeded):
         return False
     if (error.retry_after or 0) > MAX_RETRY_AFTER:
@@ -209,7 +209,7 @@ def _is_transient(error: BaseException) -> bool:
     return isinstance(error, ProxyUnreachable | RateLimited) and error.retryable
 
 
-def _lost(
+def _response_error(
     request: Request, kind: type[SandboxError], message: str, *, advice: str = ""
 ) -> SandboxError:
     """Return the error for a request that was sent and has no usable response."""
@@ -220,19 +220,19 @@ def _lost(
 
 
 @contextlib.contextmanager
-def _translated(request: Request, url: str) -> Generator[None]:
+def _translate_errors(request: Request, url: str) -> Generator[None]:
     try:
         yield
     except httpx.InvalidURL:
         raise ConfigError(
-            "proxyUrl is not a URL that can be asked",
+            "proxyUrl is not a valid URL",
             advice='Write it like "https://proxy.example.com".',
         ) from None
     except httpx.HTTPError as exc:
-        raise _fault(exc, httpx.URL(url), request) from exc
+        raise _transport_error(exc, httpx.URL(url), request) from exc
 
 
-def _fault(exc: httpx.HTTPError, url: httpx.URL, request: Request) -> SandboxError:
+def _transport_error(exc: httpx.HTTPError, url: httpx.URL, request: Request) -> SandboxError:
     """Return the error for an exception of httpx."""
     where = f"{url.scheme}://{url.netloc.decode()}"
     match exc:
@@ -241,11 +241,13 @@ def _fault(exc: httpx.HTTPError, url: httpx.URL, request: Request) -> SandboxErr
                 f"Connecting to {where} took longer than {CONNECT_TIMEOUT:g} s (time-out)"
             )
         case httpx.ConnectError() | httpx.UnsupportedProtocol() | httpx.ProxyError():
-            return _connection_fault(exc, where)
+            return _connection_error(exc, where)
         case httpx.TimeoutException():
-            return _lost(request, DeadlineExceeded, f"{where} did not answer in time (time-out)")
+            return _response_error(
+                request, DeadlineExceeded, f"{where} did not answer in time (time-out)"
+            )
         case httpx.RemoteProtocolError():
-            return _lost(
+            return _response_error(
                 request,
                 ProxyUnreachable,
                 f"{where} ended the connection, or does not speak HTTP",
@@ -254,20 +256,20 @@ def _fault(exc: httpx.HTTPError, url: httpx.URL, request: Request) -> SandboxErr
             )
         case httpx.DecodingError():
             message = f"{where} sent a body whose compression cannot be undone"
-            return _lost(request, InvalidResponse, message)
+            return _response_error(request, InvalidResponse, message)
         case httpx.NetworkError():
-            return _lost(request, ProxyUnreachable, f"The connection to {where} broke")
+            return _response_error(request, ProxyUnreachable, f"The connection to {where} broke")
         case _:
             message = f"{where} answered in a way that cannot be read"
-            return _lost(request, InvalidResponse, message)
+            return _response_error(request, InvalidResponse, message)
 
 
-def _connection_fault(exc: httpx.HTTPError, where: str) -> SandboxError:
+def _connection_error(exc: httpx.HTTPError, where: str) -> SandboxError:
     for cause in _causes(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return tls.distrusted(cause, where)
+            return tls.certificate_error(cause, where)
         if isinstance(cause, ssl.SSLError):
-            return tls.broken(cause, where)
+            return tls.tls_error(cause, where)
         if isinstance(cause, socket.gaierror):
             return NotSent(
                 f"Unknown host: {where} has no address",
@@ -282,7 +284,7 @@ def _connection_fault(exc: httpx.HTTPError, where: str) -> SandboxError:
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:
-    """Yield `exc` and all that it came from, groups opened."""
+    """Yield `exc`, its causes and contexts, and the members of exception groups."""
     pending: list[BaseException] = [exc]
     seen: set[int] = set()
     while pending:

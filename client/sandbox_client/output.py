@@ -1,4 +1,4 @@
-"""The output of a command as far as it was read: text with positions, in bounded memory."""
+"""The output of a command: text with positions, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 Unit = Literal["characters", "bytes"]  # of positions
-REPLACEMENT = "\ufffd"  # for bytes that are no UTF-8
-MAX_HEAD = MAX_TAIL = 5_000_000  # characters that a `Recorder` keeps of a longer output
+REPLACEMENT = "\ufffd"  # for bytes that are not UTF-8
+MAX_HEAD = MAX_TAIL = 5_000_000  # characters that a `Recorder` keeps of longer output
 
 
 @dataclass(frozen=True)
 class OutputChunk:
-    """New output, and the position after it.
+    """New output and the position after it.
 
-    `gone` positions before it can no longer be read; None if their number is unknown.
+    `gone` positions before it can no longer be read, None if their number is unknown. `is_error`
+    means that it is from standard error.
     """
 
     text: str
     end: int
     gone: int | None = 0
-    is_error: bool = False  # of the standard error stream
+    is_error: bool = False
     unit: Unit = "characters"
 
 
@@ -30,9 +31,9 @@ class OutputChunk:
 class Part:
     """Consecutive text from position `start` to position `end`.
 
-    Positions count characters (terminal API) or bytes (pipe API). A byte that is no UTF-8 arrives
-    as a replacement character, which takes three bytes itself; so positions within a text that
-    mixes such bytes with real replacement characters are approximate.
+    Positions count characters (terminal API) or bytes (pipe API). A byte that is not UTF-8 arrives
+    as a replacement character, which has three bytes itself. Positions within a text that mixes
+    such bytes with real replacement characters are approximate.
     """
 
     start: int
@@ -66,7 +67,7 @@ class Part:
         return low
 
     def split(self, length: int) -> tuple[Part, Part]:
-        """Return the first `length` characters, and the rest."""
+        """Return the first `length` characters and the rest."""
         if length >= len(self.text):
             return self, Part(self.end, "", self.end)
         middle = self.position_after(length)
@@ -76,7 +77,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Page:
-    """Text of an output, the position after it, and how many positions before it are gone."""
+    """Text of an output, the position after it, and the number of lost positions before it."""
 
     text: str
     end: int
@@ -85,9 +86,9 @@ class Page:
 
 @dataclass(frozen=True)
 class Output:
-    """An output from position `start` on; between its parts, positions are missing.
+    """Output from position `start` on, with gaps between its parts.
 
-    `gone` of those can no longer be read from the runtime. Positions count `unit`.
+    `gone` of the missing positions can no longer be read from the runtime. Positions count `unit`.
     """
 
     start: int = 0
@@ -97,7 +98,7 @@ class Output:
 
     @classmethod
     def of(cls, text: str) -> Output:
-        """Return an output that is known as a whole, with positions that count characters."""
+        """Return complete output, with positions that count characters."""
         return cls(parts=(Part(0, text, len(text)),)) if text else cls()
 
     @property
@@ -125,7 +126,7 @@ class Output:
         return Output(position, parts, self.gone_after(position), self.unit)
 
     def gone_after(self, position: int) -> int:
-        """Return how many positions after this one can no longer be read."""
+        """Return the number of positions after this one that can no longer be read."""
         gaps = sum(
             max(two.start - max(one.end, position), 0)
             for one, two in itertools.pairwise(self.parts)
@@ -133,11 +134,11 @@ class Output:
         return min(self.gone, gaps)
 
     def last(self, length: int) -> str:
-        """Return up to `length` characters before the end, in one piece."""
+        """Return up to `length` consecutive characters before the end."""
         return self.parts[-1].text[-length:] if self.parts and length else ""
 
     def read(self, position: int, limit: int | None = None) -> Page:
-        """Return up to `limit` characters from a position on, in one piece."""
+        """Return up to `limit` consecutive characters from a position on."""
         for part in self.parts:
             if position < part.end:
                 first = part.length_before(position)
@@ -148,9 +149,9 @@ class Output:
 
 
 class Recorder:
-    """Collect an output that comes in pieces, and keep the head and the tail of a long one.
+    """Collect output chunk by chunk, and keep the head and the tail of long output.
 
-    Positions count bytes.
+    Positions count bytes, from `start` on.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -161,7 +162,7 @@ class Recorder:
         self._head_length = self._tail_length = 0
 
     def add(self, chunk: OutputChunk) -> None:
-        """Add the next piece."""
+        """Add the next chunk."""
         gone = chunk.gone or 0
         self._gone += gone
         part = Part(self.end + gone, chunk.text, chunk.end)
@@ -181,7 +182,7 @@ class Recorder:
         return Output(self._start, parts, self._gone, "bytes")
 
     def _drop(self) -> None:
-        """Drop text from the beginning of a tail that has become too long."""
+        """Drop text from the beginning of the tail until it is short enough."""
         while self._tail_length > MAX_TAIL:
             first = self._tail.popleft()
             dropped, kept = first.split(self._tail_length - MAX_TAIL)
@@ -191,7 +192,7 @@ class Recorder:
 
 
 def _joined(parts: list[Part]) -> list[Part]:
-    """Return the parts with those joined between which no position is missing."""
+    """Join the parts that have no gap between them."""
     groups: list[list[Part]] = []
     for part in parts:
         if groups and groups[-1][-1].end == part.start:

@@ -1,4 +1,4 @@
-"""What this machine trusts, and what it means when that is not the proxy."""
+"""The TLS context, and the errors for certificates and handshakes that fail."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .errors import ConfigError, TLSError
 if TYPE_CHECKING:
     from .config import Config
 
-# OpenSSL's codes for a certificate that is sound, but not for this host, or not at this time.
-_OTHER_NAME = {62, 64}
-_OTHER_TIME = {9, 10}
+# Codes of OpenSSL for a certificate with another host name, and outside its validity period.
+_WRONG_HOST = {62, 64}
+_WRONG_TIME = {9, 10}
 
 
 def trust(config: Config) -> ssl.SSLContext:
-    """Return what TLS trusts: the machine's certificates, and those that `config` names.
+    """Return a TLS context with the certificates of this machine and of `config`.
 
     Raises:
-        ConfigError: the latter cannot be read.
+        ConfigError: the certificates of `config` cannot be read.
     """
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # OpenSSL reads the variable too, on some systems, and is silent where it cannot.
+    # On some systems OpenSSL also reads SSL_CERT_FILE, and ignores one that it cannot read.
     if config.certificates and config.proxy_url.lower().startswith("https:"):
         try:
             context.load_verify_locations(cafile=config.certificates)
         except OSError as exc:
-            is_read = isinstance(exc, ssl.SSLError)
-            reason = "it holds none in PEM form" if is_read else exc.strerror
+            is_readable = isinstance(exc, ssl.SSLError)
+            reason = "it holds none in PEM form" if is_readable else exc.strerror
             raise ConfigError(
                 f"SSL_CERT_FILE names {config.certificates!r}, whose certificates cannot be read:"
                 f" {reason}",
@@ -39,15 +39,15 @@ def trust(config: Config) -> ssl.SSLContext:
     return context
 
 
-def distrusted(cause: ssl.SSLCertVerificationError, where: str) -> TLSError:
-    """Return what a certificate that was refused means to a person."""
-    if cause.verify_code in _OTHER_NAME:
+def certificate_error(cause: ssl.SSLCertVerificationError, where: str) -> TLSError:
+    """Return the error for a certificate that was rejected."""
+    if cause.verify_code in _WRONG_HOST:
         return TLSError(
             f"The certificate of {where} is another host's: {cause.verify_message}",
             advice="Put the host's name that the certificate holds into proxyUrl, or ask the"
             " proxy's administrator for a certificate that holds this one.",
         )
-    if cause.verify_code in _OTHER_TIME:
+    if cause.verify_code in _WRONG_TIME:
         return TLSError(
             f"The certificate of {where} is not valid today: {cause.verify_message}",
             advice="Ask the proxy's administrator to renew it, and check this machine's clock.",
@@ -59,8 +59,8 @@ def distrusted(cause: ssl.SSLCertVerificationError, where: str) -> TLSError:
     )
 
 
-def broken(cause: ssl.SSLError, where: str) -> TLSError:
-    """Return what a failure to speak TLS means to a person."""
+def tls_error(cause: ssl.SSLError, where: str) -> TLSError:
+    """Return the error for a TLS handshake that failed."""
     return TLSError(
         f"TLS with {where} failed: {cause.reason or 'no reason given'}",
         advice="Check the scheme (http or https) and the port in proxyUrl.",

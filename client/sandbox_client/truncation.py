@@ -1,4 +1,4 @@
-"""What of a long output goes into one reply, and how to ask for the rest."""
+"""Truncate long output for one reply, with a marker that says how to read the rest."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from .output import Output
 
 MAX_OUTPUT = 30_000  # characters of a command's output in one reply
-MAX_TAIL = 4_000  # characters, where the rest is asked for anyway
+MAX_TAIL = 4_000  # characters of a tail
 
 
 @dataclass(frozen=True)
 class TruncatedText:
-    """A part of an output: `after` is where to go on, `left_out` the number of skipped positions.
+    """A part of an output: `after` is the position after it, `left_out` the number of skipped ones.
 
-    `gone` of them can no longer be read. Positions count characters, or bytes with the pipe API.
+    `gone` of the skipped positions can no longer be read. Positions count characters, or bytes with
+    the pipe API.
     """
 
     text: str
@@ -26,9 +27,9 @@ class TruncatedText:
 
 
 def head_and_tail(output: Output, limit: int = MAX_OUTPUT, *, name: str = "after") -> TruncatedText:
-    """Return the output, or its head and tail with how to get what lies between.
+    """Return the output, or its head and tail with a marker between them.
 
-    `name` is the argument that takes the position where to go on.
+    The marker names the argument `name` and the position to read the rest.
     """
     if _fits(output, limit):
         return TruncatedText(output.text, output.end)
@@ -44,7 +45,7 @@ def head_and_tail(output: Output, limit: int = MAX_OUTPUT, *, name: str = "after
 
 
 def tail(output: Output, limit: int = MAX_TAIL, *, name: str = "after") -> TruncatedText:
-    """Return the output's end with how to get what stands before it."""
+    """Return the end of the output, after a marker for the rest; see `head_and_tail`."""
     if _fits(output, limit):
         return TruncatedText(output.text, output.end)
     text = output.last(limit)
@@ -55,13 +56,15 @@ def tail(output: Output, limit: int = MAX_TAIL, *, name: str = "after") -> Trunc
 
 
 def page(output: Output, limit: int | None = MAX_OUTPUT, *, name: str = "after") -> TruncatedText:
-    """Return the characters of the output in order, as many as one reply holds."""
-    shown = output.read(output.start, limit)
-    left_out = output.end - shown.end
-    later = output.gone_after(shown.end)  # among those left out
-    told = f"[… {_told_gone(shown.gone)} …]\n" if shown.gone else ""
-    marker = _marker(output, left_out, f"{name}={shown.end}", later) if left_out else ""
-    return TruncatedText(f"{told}{shown.text}{marker}", shown.end, left_out, shown.gone + later)
+    """Return the beginning of the output, before a marker for the rest; see `head_and_tail`."""
+    first = output.read(output.start, limit)
+    left_out = output.end - first.end
+    gone_later = output.gone_after(first.end)  # among those left out
+    note = f"[… {_describe_gone(first.gone)} …]\n" if first.gone else ""
+    marker = _marker(output, left_out, f"{name}={first.end}", gone_later) if left_out else ""
+    return TruncatedText(
+        f"{note}{first.text}{marker}", first.end, left_out, first.gone + gone_later
+    )
 
 
 def _fits(output: Output, limit: int) -> bool:
@@ -69,35 +72,35 @@ def _fits(output: Output, limit: int) -> bool:
 
 
 def lines(text: str, first: int, path: str, limit: int = MAX_OUTPUT) -> TruncatedText:
-    """Return a file's lines, whose first has the number `first`, as many as one reply holds.
+    """Return whole lines of a file up to `limit` characters, before a marker for the rest.
 
-    `after` is the number of the line to go on with; 0 where none follows. `path` is the file's, as
-    a word of a shell's.
+    `first` is the number of the first line. In the result, `after` is the number of the next line,
+    0 if there is none. `path` is the path of the file, quoted for the shell.
     """
     if len(text) <= limit:
         return TruncatedText(text, first + text.count("\n"))
     end = text.rfind("\n", 0, limit) + 1
     shown = text[: end or limit]
     left_out = len(text) - len(shown)
-    told = f"{left_out} characters left out"
+    note = f"{left_out} characters left out"
     after = first + (shown.count("\n") or 1)
     if not end:
-        told += f", the rest of line {first} among them: {_rest_of_line(shown, first, path)}"
+        note += f", the rest of line {first} among them: {_rest_of_line(shown, first, path)}"
         after = after if text.partition("\n")[2] else 0
-    goes_on = f"; start_line={after} goes on" if after else ""
-    marker = f"\n[… {told}{goes_on} …]\n"
+    next_lines = f"; start_line={after} continues" if after else ""
+    marker = f"\n[… {note}{next_lines} …]\n"
     return TruncatedText(shown.removesuffix("\n") + marker, after, left_out)
 
 
 def _rest_of_line(shown: str, number: int, path: str) -> str:
-    """Return the command that prints what follows of a line: cut counts bytes everywhere."""
+    """Return a clause with the command that prints the rest of a line; `cut` counts bytes."""
     return f"sed -n {number}p {path} | cut -b {len(shown.encode()) + 1}- prints it"
 
 
-def _marker(output: Output, left_out: int, where: str, gone: int) -> str:
-    told = f", but {_told_gone(gone)}" if gone else ""
-    return f"\n[… {left_out} {output.unit} left out; {where} shows them{told} …]\n"
+def _marker(output: Output, left_out: int, argument: str, gone: int) -> str:
+    note = f", but {_describe_gone(gone)}" if gone else ""
+    return f"\n[… {left_out} {output.unit} left out; {argument} shows them{note} …]\n"
 
 
-def _told_gone(gone: int) -> str:
+def _describe_gone(gone: int) -> str:
     return f"{gone} are gone: the runtime keeps only the start and the end of so long an output"

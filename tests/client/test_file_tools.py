@@ -58,7 +58,7 @@ async def test_a_long_file_names_the_line_to_go_on_with() -> None:
 
     assert result.content is not None
     assert result.content["next_line"] == 3_011
-    assert "start_line=3011 goes on" in result.text
+    assert "start_line=3011 continues" in result.text
 
 
 async def test_the_rest_of_a_long_last_line_has_no_next_line() -> None:

@@ -1,4 +1,4 @@
-"""Output as it may be shown: masked, and on a terminal without control sequences."""
+"""Masked API keys, and output without control characters on a terminal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_pipe_gets_every_character(pieces: list[str]) -> None:
 
 @many_examples
 @given(st.lists(texts, max_size=6))
-def test_a_terminal_gets_the_same_however_the_output_is_cut(pieces: list[str]) -> None:
+def test_a_terminal_gets_the_same_text_for_any_chunks(pieces: list[str]) -> None:
     shown = filtered(pieces, is_terminal=True)
 
     assert shown == filtered(["".join(pieces)], is_terminal=True)
@@ -48,7 +48,7 @@ def test_a_terminal_gets_the_same_however_the_output_is_cut(pieces: list[str]) -
 def masks(
     pieces: list[str], position: int, *, unit: Unit = "bytes", gone: int = 0
 ) -> tuple[list[OutputChunk], list[OutputChunk]]:
-    """Return what a mask yields of an output, with a gap before the last piece, and at its end."""
+    """Return the masked text of chunks, the last one after a gap, and the text of the flush."""
     mask = Masker(KEY, position)
     data, start = "".join(pieces).encode(), mask.end
     ends = list(itertools.accumulate(len(piece.encode()) for piece in pieces))
@@ -64,20 +64,18 @@ def masks(
 
 @many_examples
 @given(pieces=st.lists(texts, max_size=6), position=st.integers(0, 60))
-def test_a_key_is_masked_from_any_position_however_the_output_is_cut(
-    pieces: list[str], position: int
-) -> None:
+def test_a_key_is_masked_from_any_position_for_any_chunks(pieces: list[str], position: int) -> None:
     whole = "".join(pieces).replace(KEY, MASK_OF_KEY).encode()
     fed, rest = masks(pieces, position)
     text = "".join(chunk.text for chunk in [*fed, *rest])
 
-    # A character that begins before the position is left out.
+    # A character that begins before the position is omitted.
     assert text == whole[position:].decode(errors="ignore")
     for one, two in itertools.pairwise([*fed, *rest]):
         assert two.end - one.end == len(two.text.encode())
 
 
-def test_the_start_of_a_key_is_held_back_until_it_goes_on_or_the_output_ends() -> None:
+def test_the_beginning_of_a_key_is_held_back_until_the_next_chunk_or_the_end() -> None:
     mask = Masker(KEY)
     assert list(mask.feed(OutputChunk("a sk_live_a", 11))) == [OutputChunk("a ", 2)]
     assert mask.end == 11, "up to there it need not be read again"
@@ -95,7 +93,7 @@ def test_the_start_of_a_key_is_held_back_until_it_goes_on_or_the_output_ends() -
         ("sk_live_aa", "k_live_aab", ("[key]*****", "**********")),
     ],
 )
-def test_what_a_gap_leaves_of_the_secret_part_of_a_key_is_masked(
+def test_parts_of_the_key_next_to_a_gap_are_masked(
     before: str, after: str, shown: tuple[str, str]
 ) -> None:
     mask = Masker(KEY)
@@ -114,7 +112,7 @@ def test_what_a_gap_leaves_of_the_secret_part_of_a_key_is_masked(
     assert masked_at_gaps(output, KEY).text == f"x{shown[0]}{shown[1]}y"
 
 
-def test_what_is_gone_before_the_position_is_not_counted() -> None:
+def test_lost_output_before_the_position_is_not_counted() -> None:
     mask = Masker(KEY, 20)
 
     assert list(mask.feed(OutputChunk("bc", 26, 14, unit="bytes"))) == [
@@ -152,11 +150,11 @@ def test_a_terminal_shows_control_characters_as_text(output: str, shown: str) ->
         ("\x1b[1mbold\x1b[0m", "^[[1mbold^[[0m"),
     ],
 )
-def test_a_model_sees_the_last_frame_of_each_line(output: str, shown: str) -> None:
+def test_a_model_gets_the_last_frame_of_each_line(output: str, shown: str) -> None:
     assert visible(output) == shown
 
 
-def test_bytes_that_are_no_text_are_counted() -> None:
+def test_replaced_bytes_are_counted() -> None:
     output = OutputFilter()
     for piece in ("a\ufffd", "\ufffdb"):
         output.feed(piece)

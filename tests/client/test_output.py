@@ -1,4 +1,4 @@
-"""Positions in an output, and the recorder that keeps the head and the tail of a long one."""
+"""Positions in output, and the recorder, which keeps the head and the tail of long output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ texts = st.text(st.sampled_from(["a", "é", "\ufffd", "😀"]), max_size=12)
 
 
 def part_of(data: bytes, start: int = 0) -> Part:
-    """Return bytes as the runtime sends them: those that are no UTF-8 as U+FFFD."""
+    """Return bytes as the runtime sends them, with U+FFFD for bytes that are not UTF-8."""
     return Part(start, data.decode(errors="replace"), start + len(data))
 
 
@@ -28,7 +28,7 @@ def recorded(*pieces: str) -> Output:
 
 @many_examples
 @given(text=texts, start=st.integers(0, 5), data=st.data())
-def test_positions_of_utf_8_count_its_bytes(text: str, start: int, data: st.DataObject) -> None:
+def test_positions_in_utf_8_count_bytes(text: str, start: int, data: st.DataObject) -> None:
     part = Part(start, text, start + len(text.encode()))
     length = data.draw(st.integers(0, len(text)))
 
@@ -40,7 +40,7 @@ def test_positions_of_utf_8_count_its_bytes(text: str, start: int, data: st.Data
 
 @many_examples
 @given(data=st.lists(st.sampled_from([b"a", "é".encode(), b"\xff"]), max_size=12).map(b"".join))
-def test_positions_of_replaced_bytes_count_the_bytes_that_were_written(data: bytes) -> None:
+def test_positions_of_replaced_bytes_count_the_original_bytes(data: bytes) -> None:
     part = part_of(data, 7)
 
     for length in range(len(part.text) + 1):
@@ -51,7 +51,7 @@ def test_positions_of_replaced_bytes_count_the_bytes_that_were_written(data: byt
 @many_examples
 @given(data=st.binary(max_size=12))
 @example(data=b"\xe2\x82a\xff")
-def test_positions_of_any_bytes_rise_and_end_at_the_end(data: bytes) -> None:
+def test_positions_of_any_bytes_increase_up_to_the_end(data: bytes) -> None:
     part = part_of(data)
 
     positions = [part.position_after(length) for length in range(len(part.text) + 1)]
@@ -60,7 +60,7 @@ def test_positions_of_any_bytes_rise_and_end_at_the_end(data: bytes) -> None:
     assert (positions[0], positions[-1]) == (0, len(data))
 
 
-def test_a_position_within_a_character_leaves_the_character_to_the_text_before() -> None:
+def test_a_character_around_a_position_belongs_to_the_text_before() -> None:
     part = Part(0, "aé", 3)
 
     assert [part.length_before(position) for position in (-1, 0, 1, 2, 3, 9)] == [0, 0, 1, 2, 2, 2]
@@ -92,19 +92,19 @@ PARTS = Output(10, (Part(10, "abc", 13), Part(20, "xyz", 23)), gone=7)
         (99, None, Page("", 23)),
     ],
 )
-def test_a_page_tells_how_much_before_it_is_gone(
+def test_a_page_counts_the_lost_positions_before_it(
     position: int, limit: int | None, page: Page
 ) -> None:
     assert PARTS.read(position, limit) == page
 
 
-def test_positions_that_are_gone_are_counted_after_a_position() -> None:
+def test_lost_positions_are_counted_after_a_position() -> None:
     assert [PARTS.gone_after(position) for position in (0, 13, 19, 20)] == [7, 7, 1, 0]
     assert Output(0, PARTS.parts).gone_after(0) == 0, "left out here, and not gone"
     assert (PARTS.is_whole, PARTS.last(2), PARTS.text) == (False, "yz", "abcxyz")
 
 
-def test_an_output_within_the_bounds_is_recorded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_output_is_recorded_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "MAX_HEAD", 4)
     monkeypatch.setattr(output, "MAX_TAIL", 4)
 
@@ -116,7 +116,7 @@ def test_an_output_within_the_bounds_is_recorded_whole(monkeypatch: pytest.Monke
 
 @many_examples
 @given(pieces=st.lists(texts, max_size=6))
-def test_of_a_longer_output_the_head_and_the_tail_are_recorded(pieces: list[str]) -> None:
+def test_the_head_and_the_tail_of_long_output_are_recorded(pieces: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(output, "MAX_HEAD", 5)
         patch.setattr(output, "MAX_TAIL", 6)
@@ -133,7 +133,7 @@ def test_of_a_longer_output_the_head_and_the_tail_are_recorded(pieces: list[str]
     assert found.gone == 0, "it can be read again"
 
 
-def test_a_recorder_counts_the_gaps_that_the_runtime_tells() -> None:
+def test_a_recorder_counts_the_gaps_that_the_runtime_reports() -> None:
     recorder = Recorder(100)
     for chunk in (
         OutputChunk("ab", 102),

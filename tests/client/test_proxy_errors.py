@@ -59,7 +59,7 @@ PROMPT = shell.execute("box", "s1", Task("make"))
 
 
 async def fault(answer: Answer, request: Request = STATUS) -> SandboxError:
-    """Send `request` and return the error that the answer leads to."""
+    """Send `request` and return the error for the response."""
     async with proxy_over(SequenceStub([answer])) as proxy:
         with pytest.raises(SandboxError) as caught:
             await proxy.send(request)
@@ -68,7 +68,7 @@ async def fault(answer: Answer, request: Request = STATUS) -> SandboxError:
 
 
 def caused(error: httpx.HTTPError, cause: BaseException) -> httpx.HTTPError:
-    """Return the exception as httpx raises it: caused by the socket's or by TLS's own."""
+    """Return an exception of httpx with the cause that the socket or TLS has raised."""
     error.__cause__ = cause
     return error
 
@@ -169,7 +169,7 @@ REFUSED = caused(httpx.ConnectError("failed"), ConnectionRefusedError(111, "refu
         "no HTTP",
     ],
 )
-async def test_each_fault_has_its_own_error_and_message(
+async def test_each_exception_has_an_error_and_a_message(
     answer: Answer, kind: type[SandboxError], words: str
 ) -> None:
     error = await fault(answer)
@@ -190,7 +190,7 @@ async def test_each_fault_has_its_own_error_and_message(
     ],
     ids=["self-signed", "unknown authority", "name", "address", "not yet", "expired"],
 )
-async def test_each_certificate_fault_has_its_own_advice(
+async def test_each_certificate_error_has_its_own_advice(
     code: int, words: str, advice: str
 ) -> None:
     error = await fault(caused(httpx.ConnectError("x"), _untrusted(code, "words")), PROMPT)
@@ -286,7 +286,7 @@ _KINDS: dict[str, type[SandboxError]] = {
     "UnsupportedProtocol": ProxyUnreachable,
     "InvalidURL": ConfigError,
 }
-# Raised by calls that the client does not make: a body read twice, a cookie looked up.
+# Raised only by calls that the client does not make, such as reading a body twice.
 _NEVER = {
     "CookieConflict",
     "StreamError",
@@ -336,7 +336,9 @@ async def test_a_lost_reply_to_a_command_warns_that_it_may_have_run(
     assert not error.retryable
 
 
-async def test_an_undelivered_command_does_not_warn_that_it_may_have_run() -> None:
+async def test_the_error_for_a_command_that_was_not_sent_does_not_warn_that_it_may_have_run() -> (
+    None
+):
     error = await fault(REFUSED, PROMPT)
 
     assert "may have run" not in error.advice
@@ -363,7 +365,7 @@ async def test_a_request_without_a_reply_ends_at_its_deadline(request_: Request)
             await proxy.send(request_, deadline=0.01)
 
 
-async def test_the_deadline_of_a_request_is_its_own_unless_a_shorter_one_is_given() -> None:
+async def test_a_shorter_deadline_replaces_that_of_the_request() -> None:
     async with proxy_over(never) as proxy:
         with anyio.fail_after(5), pytest.raises(DeadlineExceeded, match=r"within 0\.01 s"):
             await proxy.send(replace(STATUS, deadline=0.01), deadline=1000)
@@ -398,7 +400,7 @@ async def test_a_cancelled_call_ends_at_once() -> None:
     assert scope.cancelled_caught
 
 
-async def test_an_oversized_reply_is_not_read_to_its_end() -> None:
+async def test_an_oversized_reply_is_not_read_to_the_end() -> None:
     given = 0
 
     async def endless(_: httpx.Request) -> httpx.Response:

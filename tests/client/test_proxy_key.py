@@ -1,4 +1,4 @@
-"""The key goes to the host of proxyUrl and nowhere else."""
+"""The key is sent only to the host of proxyUrl."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOCATIONS = [
 
 
 async def assert_not_followed(request: Request, status: int, location: str) -> None:
-    """Assert that the redirect ends in an error after the one request, without the key."""
+    """Assert that a redirect raises an error without the key after one request."""
     upstream = SequenceStub([httpx.Response(status, headers={"location": location})])
 
     async with proxy_over(upstream) as proxy:
@@ -84,7 +84,7 @@ async def test_no_other_host_gets_a_request(respx_mock: respx.MockRouter) -> Non
     assert not elsewhere.called
 
 
-async def test_an_echoed_key_is_in_no_error_and_in_none_of_its_causes() -> None:
+async def test_an_echoed_key_is_in_no_error_and_no_cause() -> None:
     echo = error_reply(400, f"Bearer {KEY} is wrong", error=KEY)
 
     async with proxy_over(SequenceStub([echo])) as proxy:

@@ -195,7 +195,7 @@ async def test_a_retry_after_without_a_number_of_seconds_is_ignored(
     assert 0.2 <= clock.slept[0] <= 0.25
 
 
-async def test_a_long_retry_after_is_not_waited_for_but_shown(clock: FakeClock) -> None:
+async def test_a_long_retry_after_is_reported_without_a_wait(clock: FakeClock) -> None:
     upstream = SequenceStub([error_reply(429, "slow down", retry_after="90")])
 
     async with proxy_over(upstream, clock) as proxy:
@@ -206,7 +206,7 @@ async def test_a_long_retry_after_is_not_waited_for_but_shown(clock: FakeClock) 
     assert clock.slept == []
 
 
-async def test_long_polls_are_shorter_the_more_there_are_and_leave_connections_free() -> None:
+async def test_many_long_polls_are_shorter_and_leave_connections_free() -> None:
     polls, seconds = LongPolls(at_once=2), list[float]()
     release = anyio.Event()
 

@@ -132,7 +132,7 @@ async def test_a_status_request_is_repeated_when_the_server_closes() -> None:
     [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", b"\x00\xffnonsense\r\n\r\n"],
     ids=["nothing", "half a reply", "garbage"],
 )
-async def test_a_command_is_sent_once_when_the_server_breaks_off(answer: bytes) -> None:
+async def test_a_command_is_sent_once_if_the_server_closes_the_connection(answer: bytes) -> None:
     async def cut(stream: SocketStream) -> None:
         await stream.receive()
         await stream.send(answer)

@@ -1,4 +1,4 @@
-"""Excerpts of a long output, and how to reach the rest."""
+"""Truncated output, and the markers that say how to read the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.client.strategies import many_examples
 outputs = st.text(st.characters(codec="utf-8", exclude_characters="[\ufffd"), max_size=60)
 
 
-def test_a_short_output_is_shown_whole() -> None:
+def test_short_output_is_not_truncated() -> None:
     output = Output.of("a\nb")
 
     for shown in (head_and_tail(output), tail(output), page(output)):
@@ -24,7 +24,7 @@ def test_a_short_output_is_shown_whole() -> None:
 
 
 @pytest.mark.parametrize("length", [11, 12, 13, 1000])
-def test_the_omitted_middle_is_counted_and_located(length: int) -> None:
+def test_the_marker_has_the_size_and_the_position_of_the_omitted_middle(length: int) -> None:
     output = "".join(chr(0x4E00 + number) for number in range(length))
 
     shown = head_and_tail(Output.of(output), limit=10)
@@ -37,7 +37,7 @@ def test_the_omitted_middle_is_counted_and_located(length: int) -> None:
     assert shown.after == length
 
 
-def test_a_tail_tells_how_to_read_the_beginning() -> None:
+def test_the_marker_of_a_tail_says_how_to_read_the_beginning() -> None:
     shown = tail(Output.of("abcdefgh"), limit=3)
 
     assert shown.text == "[… 5 characters left out; after=0 shows them …]\nfgh"
@@ -60,7 +60,7 @@ def test_consecutive_pages_are_the_whole_output(output: str, after: int, limit: 
 
 
 def in_bytes(text: str) -> Output:
-    """Return an output as the pipe API gives it, from position 100 on."""
+    """Return output with byte positions, from position 100 on."""
     return Output(100, (Part(100, text, 100 + len(text.encode())),), unit="bytes")
 
 
@@ -86,7 +86,7 @@ def test_positions_of_the_pipe_api_are_bytes() -> None:
     assert tail(output, 3).text == "[… 14 bytes left out; after=100 shows them …]\nééé"
 
 
-def test_a_gap_that_is_gone_is_told_where_it_is() -> None:
+def test_a_lost_gap_is_reported_at_its_place() -> None:
     output = Output(0, (Part(0, "abc", 3), Part(10, "xyz", 13)), gone=7)
     gone = "7 are gone: the runtime keeps only the start and the end of so long an output"
 
@@ -99,7 +99,7 @@ def test_a_gap_that_is_gone_is_told_where_it_is() -> None:
 
 @many_examples
 @given(output=outputs, limit=st.integers(2, 20))
-def test_an_excerpt_keeps_its_limit_except_for_the_marker(output: str, limit: int) -> None:
+def test_truncated_text_without_the_marker_is_within_the_limit(output: str, limit: int) -> None:
     whole = Output.of(output)
     for shown in (head_and_tail(whole, limit), tail(whole, limit), page(whole, limit)):
         assert len(shown.text) <= limit + 60 + 2 * len(str(len(output)))
@@ -123,7 +123,9 @@ def test_a_reply_has_at_most_30000_characters() -> None:
         ("x" * 500, "x" * 119 + "…"),
     ],
 )
-def test_the_last_line_with_text_is_shown_without_escapes(output: str, line: str) -> None:
+def test_the_last_line_with_text_is_returned_without_escape_sequences(
+    output: str, line: str
+) -> None:
     assert last_line(output) == line
 
 
@@ -142,25 +144,25 @@ def test_a_page_past_the_end_is_empty_and_ends_at_the_end() -> None:
     assert (shown.text, shown.after, shown.left_out) == ("", 3, 0)
 
 
-def test_lines_end_at_a_line_and_tell_the_next_one() -> None:
+def test_lines_end_at_a_newline_and_name_the_next_line() -> None:
     shown = lines("one\ntwo\nthree\n", 5, "/f", limit=9)
 
-    assert shown.text == "one\ntwo\n[… 6 characters left out; start_line=7 goes on …]\n"
+    assert shown.text == "one\ntwo\n[… 6 characters left out; start_line=7 continues …]\n"
     assert (shown.after, shown.left_out) == (7, 6)
 
 
-def test_lines_that_fit_are_shown_whole() -> None:
+def test_lines_that_fit_are_not_truncated() -> None:
     shown = lines("one\ntwo\n", 5, "/f")
 
     assert (shown.text, shown.left_out) == ("one\ntwo\n", 0)
 
 
-def test_a_long_line_tells_the_command_that_prints_its_rest() -> None:
+def test_the_marker_of_a_long_line_has_a_command_for_the_rest() -> None:
     shown = lines("ééé\nnext\n", 2, "'/a b'", limit=2)
 
     assert shown.text == (
         "éé\n[… 7 characters left out, the rest of line 2 among them:"
-        " sed -n 2p '/a b' | cut -b 5- prints it; start_line=3 goes on …]\n"
+        " sed -n 2p '/a b' | cut -b 5- prints it; start_line=3 continues …]\n"
     )
     assert shown.after == 3
 
@@ -169,5 +171,5 @@ def test_a_long_line_tells_the_command_that_prints_its_rest() -> None:
 def test_a_long_last_line_has_no_next_line(end: str) -> None:
     shown = lines("x" * 9 + end, 1, "/f", limit=4)
 
-    assert "goes on" not in shown.text
+    assert "continues" not in shown.text
     assert shown.after == 0
