@@ -21,7 +21,7 @@ from sandbox_client.config import (
 )
 from sandbox_client.config_file import chmod_advice, describe_access, printable_path
 from sandbox_client.errors import KeyRejected, ProxyUnreachable, SandboxError
-from sandbox_client.sandboxes import LONG
+from sandbox_client.sandboxes import LONG_AGE
 from sandbox_client.text import pluralize
 
 from .finding import Finding, format_duration
@@ -278,7 +278,7 @@ def _format_old(sandboxes: Sequence[Sandbox], now: datetime) -> str:
     names = [
         each.name
         for each in sandboxes
-        if (accounts.parse_time(each.created_at) or now) < now - LONG
+        if (accounts.parse_time(each.created_at) or now) < now - LONG_AGE
     ]
     if not names:
         return ""
