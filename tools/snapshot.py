@@ -14,8 +14,8 @@ import mcp_types as types
 from mcp.shared.message import SessionMessage
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from sandbox_client.mcp_server import handshake
+from sandbox_client.mcp_server.messages import parse
 from sandbox_client.mcp_server.server import this_server
-from sandbox_client.mcp_server.stdio import parse
 
 PATH = Path(handshake.__file__).with_name("snapshot.json")
 METHODS = (

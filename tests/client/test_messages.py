@@ -10,7 +10,7 @@ import mcp_types as types
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client.mcp_server.stdio import Refused, parse
+from sandbox_client.mcp_server.messages import Refused, parse
 
 from tests.client.strategies import many_examples
 
