@@ -1,4 +1,4 @@
-"""The first answers of the MCP server, against those of the server itself."""
+"""The responses from the snapshot, compared with those of the server itself."""
 
 from __future__ import annotations
 
@@ -36,27 +36,30 @@ def ordered(text: str | bytes) -> Any:
     return json.loads(text, object_pairs_hook=list)
 
 
-async def test_the_snapshot_is_the_servers() -> None:
+async def test_the_snapshot_is_up_to_date() -> None:
     assert await snapshot() == SNAPSHOT, "run `make snapshot`"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_each_answer_is_the_servers_in_each_version_of_the_protocol(version: str) -> None:
+async def test_each_response_equals_the_servers_in_each_version_of_the_protocol(
+    version: str,
+) -> None:
     asked = lines(*requests(version), {"method": "notifications/initialized"})
     expected = await answers(asked)
     handshake = Handshake(SNAPSHOT)
 
-    given = [handshake.answer(line) for line in asked]
+    received = [handshake.answer(line) for line in asked]
 
-    assert given.pop() == b"", "a notification has no answer"
-    for answer in given:
+    assert received.pop() == b"", "a notification has no response"
+    for answer in received:
         assert ordered(answer) == ordered(expected[json.loads(answer)["id"]])
-    assert [each.get("id") for each in handshake.replay] == [REPLAYED, None]
+    replayed = [json.loads(each) for each in handshake.replay]
+    assert [each.get("id") for each in replayed] == [REPLAYED, None]
 
 
 @pytest.mark.parametrize("version", [LEGACY, MODERN])
 @pytest.mark.parametrize("number", [0, 7, -1, "x", "7", "ü", 'a"b'])
-def test_an_answer_has_the_id_of_its_request(version: str, number: object) -> None:
+def test_a_response_has_the_id_of_its_request(version: str, number: object) -> None:
     handshake = opened(version)
     params = envelope(version) if version == MODERN else {}
     (line,) = lines({"id": number, "method": "tools/list", "params": params})
@@ -64,31 +67,40 @@ def test_an_answer_has_the_id_of_its_request(version: str, number: object) -> No
     assert json.loads(handshake.answer(line))["id"] == number
 
 
-def test_a_client_that_only_probes_may_begin_in_the_earlier_way() -> None:
-    handshake = opened(MODERN)
-    ask = {"id": 2, "method": "initialize", "params": opening(LEGACY)}
-    first, again, listing = lines(ask, ask, {"id": 3, "method": "tools/list"})
+def test_a_client_may_fall_back_to_initialize_after_probes_alone() -> None:
+    handshake = Handshake(SNAPSHOT)
+    probe = {"id": 1, "method": "server/discover", "params": envelope(MODERN)}
+    initialize = {"id": 2, "method": "initialize", "params": opening(LEGACY)}
+    asked = lines(probe, probe, initialize, {"id": 3, "method": "tools/list"})
 
-    answer = json.loads(handshake.answer(first))
-    listed = json.loads(handshake.answer(listing))
+    *_, opened, listed = [json.loads(handshake.answer(line)) for line in asked]
 
-    assert answer["result"]["protocolVersion"] == LEGACY
+    assert opened["result"]["protocolVersion"] == LEGACY
     assert listed["result"]["tools"]
-    assert [each["method"] for each in handshake.replay] == ["initialize"]
+    assert [json.loads(each)["method"] for each in handshake.replay] == ["initialize"]
     with pytest.raises(Unsure):
-        handshake.answer(again)
+        handshake.answer(asked[2])
 
 
-def test_a_client_that_has_begun_may_not_begin_in_the_earlier_way() -> None:
-    handshake = opened(MODERN)
-    listing, ask = lines(
-        {"id": 2, "method": "tools/list", "params": envelope(MODERN)},
-        {"id": 3, "method": "initialize", "params": opening(LEGACY)},
-    )
-    handshake.answer(listing)
+@pytest.mark.parametrize("methods", [["tools/list"], ["tools/list", "server/discover"]])
+def test_a_client_may_not_fall_back_to_initialize_after_another_request(
+    methods: list[str],
+) -> None:
+    handshake = Handshake(SNAPSHOT)
+    for line in lines(*({"id": 1, "method": name, "params": envelope(MODERN)} for name in methods)):
+        handshake.answer(line)
+    (initialize,) = lines({"id": 2, "method": "initialize", "params": opening(LEGACY)})
 
     with pytest.raises(Unsure):
-        handshake.answer(ask)
+        handshake.answer(initialize)
+
+
+def test_a_notification_is_replayed_as_it_was_received() -> None:
+    handshake = Handshake(SNAPSHOT)
+    line = b'{"jsonrpc":"2.0","method":"notifications/initialized","params":{"x":1e999}}'
+
+    assert handshake.answer(line) == b""
+    assert handshake.replay == [line]
 
 
 def test_a_progress_token_changes_nothing() -> None:
@@ -138,7 +150,7 @@ def test_an_uncertain_opening_is_handed_over(message: dict[str, Any]) -> None:
     with pytest.raises(Unsure):
         handshake.answer(lines(message)[0])
 
-    assert handshake.replay == [], "it is not answered yet"
+    assert handshake.replay == [], "it has no response yet"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +182,14 @@ def test_an_uncertain_message_is_handed_over(version: str, message: dict[str, An
         opened(version).answer(json.dumps({"jsonrpc": "2.0"} | message).encode())
 
 
-@pytest.mark.parametrize("line", [b"", b"nonsense", b"[]", b'"x"', b"\xff", b"[" * 5_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b"nonsense", b"[]", b'"x"', b"\xff", b"[" * 5_000),
+        b'{"jsonrpc":"2.0","method":"notifications/x","params":{"x":NaN}}',
+    ],
+    ids=lambda line: repr(line)[:40],
+)
 def test_an_invalid_line_is_handed_over(line: bytes) -> None:
     with pytest.raises(Unsure):
         opened(LEGACY).answer(line)

@@ -1,7 +1,7 @@
-"""Packages whose `__init__` runs when one of its names is used.
+"""Defer the `__init__` of packages until one of its names is used.
 
-The `__init__` of `mcp` and of `mcp.server` import clients, web servers and cryptography, a fifth of
-all the time until a first call, and the server uses none of their names.
+The `__init__` modules of `mcp` and `mcp.server` import clients, web servers and cryptography, which
+takes a fifth of the time until the first call, and the server uses none of their names.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Hosts start the server at each launch, list its tools, and often make no call. These responses are
 constant and come from a snapshot of the server's own responses, which takes a fraction of the time
-and memory of importing `mcp`. Any other message, and any message that might be answered otherwise,
-loads the server and hands the connection over. The server receives the opening request again, and
-its second response is dropped; then it receives every message without a response.
+and memory of importing `mcp`. Any other message, and any message to which the server might respond
+differently, loads the server and hands the connection over. The server receives the opening request
+again, and its second response is dropped; then it receives every message without a response.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ from __future__ import annotations
 import gc
 import json
 import os
-import select
 import sys
-import time
+
+from .pipe import OutputWatchdog, Pipe, reserve_streams
 
 TYPE_CHECKING = False  # importing `typing` would take longer than all of this
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
-CHUNK = 65_536  # bytes
-ATOMIC = 4_096  # bytes that a pipe takes without waiting, once it takes any
-FAREWELL = 1.0  # seconds to write the remaining responses after the end of the input
 REPLAYED = "remote-sandbox: the request that opened the connection"  # an id of no client's
+PROBE = "server/discover"  # it opens no session
 
 _META = "io.modelcontextprotocol/"
 _VERSION, _CLIENT, _CAPABILITIES = (
@@ -32,7 +29,6 @@ _VERSION, _CLIENT, _CAPABILITIES = (
     f"{_META}clientInfo",
     f"{_META}clientCapabilities",
 )
-_GONE = select.POLLERR | select.POLLHUP  # the other end of the output is closed
 _MESSAGE = {"jsonrpc", "id", "method", "params"}
 _INFO = {"name", "title", "version", "websiteUrl", "description"}
 
@@ -42,16 +38,14 @@ class Unsure(Exception):
 
 
 class Handshake:
-    """Respond from a snapshot; `replay` holds the messages that the server needs at a handover."""
+    """Respond from a snapshot; `replay` holds the lines that the server needs at a handover."""
 
     def __init__(self, snapshot: dict[str, Any]) -> None:
-        self.replay: list[dict[str, Any]] = []
+        self.replay: list[bytes] = []
         self._bodies: list[str] = snapshot["bodies"]
         self._replies: dict[str, dict[str, int]] = snapshot["replies"]
         self._modern: list[str] = snapshot["modern"]
-        self._version = ""  # of the protocol, once a request has settled it
-        # After `server/discover` alone, a client may still fall back to `initialize`.
-        self._is_probed = False
+        self._version = ""  # of the protocol, once a request has opened the session
 
     def answer(self, line: bytes) -> bytes:
         """Return the response to a line, which is empty for a notification.
@@ -60,34 +54,37 @@ class Handshake:
             Unsure: the snapshot has no response to it.
         """
         message = _parsed(line)
-        method, params = message["method"], message.get("params", {})
+        method = message["method"]
         if "id" not in message:
             if method == "notifications/initialized":
-                self.replay.append(message)
+                self.replay.append(line)
             return b""
-        is_initialize = method == "initialize"
-        is_opening = not self._version or (is_initialize and self._is_probed)
-        version = self._version
-        if is_opening:
-            version = _offered(params) if is_initialize else _envelope(params)
-            if is_initialize == (version in self._modern):
-                raise Unsure
-        elif is_initialize:
-            raise Unsure
-        elif version not in self._modern:
-            _check_plain(params)
-        elif _envelope(params) != version:
-            raise Unsure
+        version = self._version_of(method, message.get("params", {}))
         number = self._replies.get(version, {}).get(method)
         if number is None:
             raise Unsure
-        if is_opening:
+        # After `server/discover` alone, a client may still fall back to `initialize`.
+        if not self._version and method != PROBE:
             self._version = version
-            self.replay = [each for each in self.replay if "id" not in each]
-            self.replay.append({**message, "id": REPLAYED})
-        self._is_probed = method == "server/discover"
+            self.replay.append(json.dumps({**message, "id": REPLAYED}).encode() + b"\n")
         request_id = json.dumps(message["id"])
         return f'{{"jsonrpc":"2.0","id":{request_id},{self._bodies[number]}}}\n'.encode()
+
+    def _version_of(self, method: str, params: dict[str, Any]) -> str:
+        """Return the version of the protocol in which a request is answered."""
+        is_initialize = method == "initialize"
+        if not self._version:
+            version = _offered(params) if is_initialize else _envelope(params)
+            if is_initialize == (version in self._modern):
+                raise Unsure
+            return version
+        if is_initialize:
+            raise Unsure
+        if self._version not in self._modern:
+            _check_plain(params)
+        elif _envelope(params) != self._version:
+            raise Unsure
+        return self._version
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
@@ -99,7 +96,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
     if b"\\u" in line:  # possibly half of a surrogate pair
         raise Unsure
     try:
-        message = _object(json.loads(line.decode()))
+        message = _object(_decoder.decode(line.decode()))
     except (ValueError, RecursionError):
         raise Unsure from None
     if not set(message) <= _MESSAGE or message.get("jsonrpc") != "2.0":
@@ -109,6 +106,13 @@ def _parsed(line: bytes) -> dict[str, Any]:
     if "id" in message and type(message["id"]) is not int:  # as True is one, too
         _text(message["id"])
     return message
+
+
+def _constant(_: str) -> float:
+    raise Unsure  # NaN and Infinity, which are not JSON
+
+
+_decoder = json.JSONDecoder(parse_constant=_constant)
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -185,76 +189,27 @@ def serve() -> None:
             " Ctrl-C ends it.",
             file=sys.stderr,
         )
-    pipe = Pipe()
+    pipe = Pipe(*reserve_streams())
     handshake = Handshake(read_snapshot())
     for line in pipe.lines():
         try:
             pipe.outbox += handshake.answer(line)
         except Unsure:
-            gc.disable()  # importing creates thousands of classes, scanned again and again
-            from .deferred_packages import defer
-
-            defer("mcp", "mcp.server")
-            from .server import serve_after
-
-            gc.freeze()
-            gc.enable()
-            serve_after(handshake.replay, REPLAYED, line + bytes(pipe.buffer), bytes(pipe.outbox))
+            _hand_over(pipe, b"".join(handshake.replay) + line)
             return
 
 
-class Pipe:
-    """Read lines from standard input, and write the `outbox` to standard output meanwhile."""
+def _hand_over(pipe: Pipe, received: bytes) -> None:
+    """Load the server; let it serve the messages in `received` and the rest of the input."""
+    pipe.flush()
+    watchdog = OutputWatchdog(pipe.writing)
+    gc.disable()  # importing creates thousands of classes, scanned again and again
+    from .deferred_packages import defer
 
-    def __init__(self) -> None:
-        self.buffer = bytearray()
-        self.outbox = bytearray()
+    defer("mcp", "mcp.server")
+    from .server import serve_after
 
-    def lines(self) -> Iterator[bytes]:
-        """Yield each line with its newline, which the last line may lack."""
-        while True:
-            while end := self.buffer.find(b"\n") + 1:
-                line = bytes(self.buffer[:end])
-                del self.buffer[:end]
-                yield line
-            if not self._wait():
-                break
-        if self.buffer:
-            line = bytes(self.buffer)
-            self.buffer.clear()
-            yield line
-        self._drain()
-
-    def _wait(self) -> bool:
-        """Read or write once; return whether both streams are still open."""
-        poller = select.poll()
-        poller.register(0, select.POLLIN)
-        poller.register(1, select.POLLOUT if self.outbox else 0)
-        events = dict(poller.poll())
-        if events.get(1, 0) & _GONE:
-            self.buffer.clear()
-            self.outbox.clear()
-            return False
-        if 1 in events:
-            self._write()
-        if 0 not in events:
-            return True
-        data = os.read(0, CHUNK)
-        self.buffer += data
-        return bool(data)
-
-    def _drain(self) -> None:
-        """Write the rest of the outbox, for at most FAREWELL seconds."""
-        deadline = time.monotonic() + FAREWELL
-        poller = select.poll()
-        poller.register(1, select.POLLOUT)
-        while self.outbox and (left := deadline - time.monotonic()) > 0:
-            if dict(poller.poll(left * 1000)).get(1, _GONE) & _GONE:
-                break
-            self._write()
-
-    def _write(self) -> None:
-        try:
-            del self.outbox[: os.write(1, self.outbox[:ATOMIC])]
-        except BrokenPipeError:
-            self.outbox.clear()
+    gc.freeze()
+    gc.enable()
+    watchdog.stop()
+    serve_after(pipe.reading, pipe.writing, received + pipe.buffer.take(), bytes(pipe.outbox))

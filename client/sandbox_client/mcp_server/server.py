@@ -5,10 +5,9 @@ The low-level server, for exact control of schemas, text and errors.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import mcp_types as types
@@ -20,6 +19,7 @@ from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound, p
 from sandbox_client.text import mask_keys
 
 from . import files, prompts, resources, sandboxes, stdio
+from .handshake import REPLAYED
 from .tool import Result, error_result
 
 if TYPE_CHECKING:
@@ -141,24 +141,22 @@ async def _read(backend: ClientCache, uri: str) -> str:
         ) from None
 
 
-def serve_after(replay: list[dict[str, Any]], replayed: str, rest: bytes, unsent: bytes) -> None:
-    """Serve MCP on standard input and output after the handshake, until the input ends.
+def serve_after(reading: int, writing: int, received: bytes, unsent: bytes) -> None:
+    """Serve MCP on two descriptors after the handshake, until the input ends.
 
-    The server gets the messages of `replay` first, and nobody its answer to the one with the id
-    `replayed`; then the `rest` of what was read. `unsent` is written before all answers.
+    `received` is input that was read already, beginning with the replayed lines; `unsent` is output
+    that comes before all responses.
 
     `main` has left Ctrl-C to the system: there is nothing to clean up, and a blocked read would
     delay a KeyboardInterrupt.
     """
-    head = b"".join(json.dumps(message).encode() + b"\n" for message in replay)
-    anyio.run(_serve, head + rest, replayed, unsent)
+    anyio.run(_serve, reading, writing, received, unsent)
 
 
-async def _serve(received: bytes, replayed: str, unsent: bytes) -> None:
-    with stdio.private_streams() as streams:
-        await stdio.serve(
-            this_server(), streams, received=received, replayed=replayed, unsent=unsent
-        )
+async def _serve(reading: int, writing: int, received: bytes, unsent: bytes) -> None:
+    await stdio.serve(
+        this_server(), reading, writing, received=received, replayed=REPLAYED, unsent=unsent
+    )
 
 
 def this_server() -> Server[dict[str, object]]:
