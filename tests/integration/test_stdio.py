@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -14,9 +12,8 @@ import pytest
 from sandbox_client.mcp_server.server import TOOLS
 
 from tests.integration.mcp_client import Era, mcp_client
-from tests.integration.programs import DEADLINE, clean_environment
+from tests.integration.programs import clean_environment
 from tools.manifest import server_parameters
-from tools.snapshot import envelope
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,129 +160,3 @@ def is_progress(message: dict[str, Any], words: str) -> bool:
     return message.get("method") == "notifications/progress" and words in message["params"].get(
         "message", ""
     )
-
-
-def test_the_server_exits_at_the_end_of_its_input(tmp_path: Path) -> None:
-    _, parameters = server_parameters({})
-    result = subprocess.run(
-        [parameters.command, *parameters.args],
-        env=clean_environment(tmp_path) | (parameters.env or {}),
-        input="not a message\n",
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert result.returncode == 0
-    assert "Traceback" not in result.stderr
-
-
-def started(home: Path, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-    """Start the server with pipes, or with another standard output."""
-    _, parameters = server_parameters({})
-    return subprocess.Popen(
-        [parameters.command, *parameters.args],
-        env=clean_environment(home) | (parameters.env or {}),
-        stdin=subprocess.PIPE,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-    )
-
-
-def request(number: int, method: str, **params: object) -> bytes:
-    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-    return json.dumps(message).encode() + b"\n"
-
-
-@pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_the_server_ends_at_once_when_nobody_reads_its_output(tmp_path: Path, kind: str) -> None:
-    if kind == "pipe":
-        near, far = os.pipe()
-    else:
-        ends = socket.socketpair()
-        near, far = (end.detach() for end in ends)
-    with started(tmp_path, stdout=far) as server:
-        os.close(far)
-        assert server.stdin is not None
-        server.stdin.write(request(0, "initialize", **INITIALIZE))
-        server.stdin.flush()
-        assert os.read(near, 1)
-        os.close(near)
-        assert server.wait(DEADLINE) == 0, "although its input is still open"
-        assert server.stderr is not None
-        assert server.stderr.read() == b""
-
-
-def test_a_client_that_reads_nothing_is_not_waited_for_at_the_end(tmp_path: Path) -> None:
-    with started(tmp_path) as server:
-        assert server.stdin is not None
-        server.stdin.write(request(0, "initialize", **INITIALIZE))
-        # Far more than a pipe holds.
-        server.stdin.write(b"".join(request(n, "tools/list") for n in range(1, 40)))
-        server.stdin.close()
-        assert server.wait(DEADLINE) == 0
-        assert server.stderr is not None
-        assert server.stderr.read() == b""
-
-
-def test_each_of_a_thousand_requests_and_of_what_is_none_has_an_answer(tmp_path: Path) -> None:
-    with started(tmp_path) as server:
-        lines = [request(0, "initialize", **INITIALIZE)]
-        lines += [b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n']
-        for number in range(1, 1_000):
-            lines += [request(number, "ping"), b"nonsense\n" if number % 10 == 0 else b""]
-        lines += [b'{"jsonrpc":"2.0","id":1000,"method":"ping"}']  # a line without an end
-        output, errors = server.communicate(b"".join(lines), DEADLINE)
-
-    answers = [json.loads(line) for line in output.splitlines()]
-    assert sorted(each["id"] for each in answers if each["id"] is not None) == [*range(1_001)]
-    assert [each["error"]["code"] for each in answers if each["id"] is None] == [-32700] * 99
-    assert errors == b""
-
-
-@pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_the_handover_answers_each_request_once_in_its_order(tmp_path: Path, era: str) -> None:
-    meta = envelope("2026-07-28") if era == "modern" else {}
-    call: dict[str, object] = {"name": "list_sandboxes", "arguments": {}}
-    opening = ("server/discover", meta) if meta else ("initialize", INITIALIZE)
-    asked = [
-        request(0, opening[0], **opening[1]),
-        b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n',
-        request(1, "tools/list", **meta),
-        request(2, "tools/call", **call, **meta),
-        request(3, "resources/list", **meta),
-        request(0, "tools/list", **meta),  # an id that was used before
-    ]
-    with started(tmp_path) as server:
-        output, errors = server.communicate(b"".join(asked), DEADLINE)
-
-    answers = [json.loads(line) for line in output.splitlines()]
-    assert [each["id"] for each in answers[:2]] == [0, 1]
-    assert sorted(each["id"] for each in answers[2:]) == [0, 2, 3]
-    (called,) = [each["result"] for each in answers if each["id"] == 2]
-    assert called["isError"], "there is no configuration"
-    assert errors == b""
-
-
-def test_what_comes_while_the_server_is_loaded_is_answered_after_it(home: Path) -> None:
-    with started(home) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        answers = map(json.loads, server.stdout)
-        server.stdin.write(request(0, "initialize", **INITIALIZE))
-        server.stdin.flush()
-        assert next(answers)["id"] == 0
-        create = {"name": "create_sandbox", "arguments": {"name": BOX}}
-        server.stdin.write(request(1, "tools/call", **create, _meta={"progressToken": 1}))
-        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled"}
-        server.stdin.write(json.dumps(cancelled | {"params": {"requestId": 1}}).encode() + b"\n")
-        server.stdin.write(request(2, "ping"))
-        server.stdin.write(b'{"jsonrpc": "2.0", "id": 3, ')
-        server.stdin.flush()
-        assert next(each for each in answers if "id" in each)["id"] == 2, "the first was cancelled"
-        server.stdin.write(b'"method": "ping"}\n')
-        server.stdin.close()
-        assert [each["id"] for each in answers if "id" in each] == [3]
-        assert server.wait(DEADLINE) == 0
-        assert server.stderr is not None
-        assert server.stderr.read() == b""
