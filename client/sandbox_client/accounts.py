@@ -36,13 +36,13 @@ async def check_health(provider: ClientProvider, config: Config) -> None:
     health = accounts.read_health(await _send(provider, config, accounts.health()))
     if not health.is_good:
         raise ProxyFailed(
-            f"The proxy is not well: /health says {health.description}",
+            f"The proxy is not healthy: /health reports {health.description}",
             advice="Tell the proxy's administrator, and try again later.",
         )
 
 
 async def key_owner(provider: ClientProvider, config: Config) -> str:
-    """Return the name of the user to whom the key in `config` belongs.
+    """Return the name of the user that owns the key in `config`.
 
     Raises:
         KeyRejected: the proxy does not accept the key.
@@ -77,7 +77,7 @@ class Administration:
             found = await self.find(name)
             if found is None:
                 raise InvalidResponse(
-                    f"The proxy has a user '{name}', and does not list it"
+                    f"The proxy has a user '{name}', but does not list it"
                 ) from None
             return found
         return accounts.read_made_user(reply)
@@ -100,7 +100,7 @@ def open_administration(provider: ClientProvider, config: Config, admin_key: str
         raise InvalidInput("No admin key was given", advice="Paste the proxy's ADMIN_API_KEY.")
     if not admin_key.isascii() or not admin_key.isprintable() or " " in admin_key:
         raise InvalidInput(
-            f"The admin key ({pluralize(len(admin_key), 'character')}) holds a space or a character"
+            f"The admin key ({pluralize(len(admin_key), 'character')}) has a space or a character"
             " that cannot be sent",
             advice="Give the proxy's ADMIN_API_KEY, all of it and nothing else.",
         )

@@ -191,7 +191,7 @@ def test_help_and_errors_use_the_same_metavar_for_the_name(
 def test_wrong_usage_points_to_the_help(words: list[str], command: str, terminal: Terminal) -> None:
     terminal.run(*words)
 
-    assert terminal.err.splitlines()[-1] == f"next:  `{command} --help` tells how it is used"
+    assert terminal.err.splitlines()[-1] == f"next:  `{command} --help` shows how to use it"
 
 
 def test_the_version_is_the_distributions(terminal: Terminal) -> None:
@@ -306,7 +306,7 @@ def test_an_empty_list_names_the_command_that_creates_a_sandbox(terminal: Termin
     terminal.run("list", answers={LIST: empty})
 
     assert terminal.code == 0
-    assert terminal.out == "No sandboxes. `remote-sandbox create NAME` makes one.\n"
+    assert terminal.out == "No sandboxes. `remote-sandbox create NAME` creates one.\n"
 
 
 def test_a_long_reason_is_one_line_in_a_pipe(terminal: Terminal) -> None:
@@ -698,9 +698,9 @@ async def interrupted(_: httpx.Request) -> httpx.Response:
     [
         ("prompt", "nothing was run"),
         ("agent", "nothing was run"),
-        ("create", "the sandbox goes on starting"),
-        ("resume", "the sandbox goes on starting"),
-        ("cancel", "`remote-sandbox output -f box s1` tells whether it was killed"),
+        ("create", "the sandbox keeps starting"),
+        ("resume", "the sandbox keeps starting"),
+        ("cancel", "`remote-sandbox output -f box s1` shows whether it was killed"),
         ("list", "interrupted"),
     ],
 )
@@ -768,7 +768,7 @@ def test_ctrl_c_leaves_the_command_running_and_prints_its_session(
     terminal.run(verb, *_COMMANDS[verb][0], handler=interrupted_when_run)
 
     assert terminal.code == 130
-    assert "the command goes on in the sandbox" in terminal.err
+    assert "the command keeps running in the sandbox" in terminal.err
     assert f"`remote-sandbox output -f box {SESSION}`" in terminal.err
     assert f"`remote-sandbox cancel box {SESSION}`" in terminal.err
 
@@ -859,7 +859,7 @@ def test_delete_with_a_lost_reply_says_that_the_sandbox_is_gone(terminal: Termin
     terminal.run("delete", "box", answers={DELETE: html_page(502), GET: gone})
 
     assert terminal.code == 0
-    assert terminal.out == "box is not there any more; the proxy's own answer was lost\n"
+    assert terminal.out == "box no longer exists; the proxy's response was lost\n"
 
 
 def test_a_used_up_quota_names_no_sandbox_to_delete(terminal: Terminal) -> None:

@@ -127,7 +127,7 @@ def test_a_rejected_file_and_later_files_are_counted_as_not_copied(
     assert terminal.code == 1
     copied, summary, error, *_ = terminal.err.splitlines()
     assert copied == "copied a (1 byte)"
-    assert summary == "1 file copied whole, 2 files not copied, from b on; no file is left half"
+    assert summary == "1 file copied, 2 files not copied, from b on; no file is incomplete"
     assert "disk full" in error
 
 

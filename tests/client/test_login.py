@@ -153,7 +153,10 @@ async def test_a_url_and_a_key_are_checked_and_written_to_a_private_file(
     assert conversation.written == {"proxyUrl": URL, "apiKey": KEY}
     assert stat.S_IMODE(conversation.path.stat().st_mode) == 0o600
     assert conversation.proxy.asked == ["GET /health", "GET /api/me"]
-    assert f"The key is ada's. It is in {conversation.path} now" in conversation.out
+    assert (
+        f"The key belongs to ada. It is in {conversation.path}, which only you can read."
+        in conversation.out
+    )
     assert "Next: `remote-sandbox create my-sandbox`" in conversation.out
 
 
@@ -241,7 +244,7 @@ async def test_enter_tries_the_same_key_again(
 
     await conversation.login(person)
 
-    assert "Enter tries the same again" in person.asked[-1]
+    assert "Enter tries the same key again" in person.asked[-1]
     assert conversation.written["apiKey"] == KEY
 
 
@@ -324,7 +327,7 @@ async def test_variables_that_override_the_file_are_named(
 
     await conversation.login(ScriptedUser(texts=[URL], secrets=[KEY]))
 
-    assert "Warning: REMOTE_SANDBOX_API_KEY is set and wins over the file" in conversation.err
+    assert "Warning: REMOTE_SANDBOX_API_KEY is set and overrides the file" in conversation.err
     assert "DEFAULT_IMAGE" not in conversation.err
 
 
@@ -358,8 +361,8 @@ async def test_an_admin_key_creates_a_user_and_a_key_and_is_not_stored(
     assert conversation.written == {"proxyUrl": URL, "apiKey": OLD_KEY}
     assert conversation.proxy.keys[OLD_KEY] == "ben"
     assert conversation.proxy.named == [accounts.new_key_name()]
-    assert "User 'ben' was made." in conversation.err
-    assert "The key is ben's." in conversation.out
+    assert "User 'ben' was created." in conversation.err
+    assert "The key belongs to ben." in conversation.out
     assert ADMIN not in conversation.path.read_text()
 
 
@@ -388,8 +391,8 @@ async def test_an_invalid_key_is_asked_for_again(conversation: Conversation) -> 
     ("wrong", "words"),
     [
         ("not-the-admin-key", "The proxy does not accept the admin key: Invalid admin API key"),
-        ("pass word", "The admin key (9 characters) holds a space or a character that cannot"),
-        ("schlüssel", "The admin key (9 characters) holds a space or a character that cannot"),
+        ("pass word", "The admin key (9 characters) has a space or a character that cannot"),
+        ("schlüssel", "The admin key (9 characters) has a space or a character that cannot"),
         ("", "No admin key was given"),
     ],
 )
@@ -413,10 +416,10 @@ async def test_an_existing_user_gets_another_key_after_a_question(
 
     await conversation.login(person, url=URL, is_admin=True)
 
-    assert person.asked[-1] == "User 'ben' exists already. Make another key for it? [True]"
+    assert person.asked[-1] == "User 'ben' exists already. Create another key for it? [True]"
     assert f"POST {USERS}" not in conversation.proxy.asked
     assert f"POST {USERS}/id-of-ben/apikeys" in conversation.proxy.asked
-    assert "User 'ben' was there already." in conversation.err
+    assert "User 'ben' existed already." in conversation.err
 
 
 async def test_a_concurrently_created_user_is_used(conversation: Conversation) -> None:
@@ -439,7 +442,7 @@ async def test_another_name_is_asked_for_instead_of_an_inactive_or_declined_user
     await conversation.login(person, url=URL, is_admin=True)
 
     assert "User 'eve' is not active" in conversation.err
-    assert "User 'ben' is left alone" in conversation.err
+    assert "No key was created for user 'ben'" in conversation.err
     assert conversation.proxy.keys[OLD_KEY] == "ada"
 
 
@@ -452,7 +455,7 @@ async def test_a_failure_names_the_user_that_was_created(conversation: Conversat
             ScriptedUser(secrets=[ADMIN], attempts=1), url=URL, user="ben", is_admin=True
         )
 
-    assert "The proxy keeps what was made: user 'ben'." in conversation.err
+    assert "The proxy keeps user 'ben'." in conversation.err
     assert not conversation.path.exists()
 
 

@@ -375,7 +375,7 @@ class OneLinePipe(io.StringIO):
         (piped_output(end=4, status="completed", exit_code=0), False),
         (httpx.ConnectError("down"), False),
     ],
-    ids=["goes on", "has ended", "unknown"],
+    ids=["running", "ended", "unknown"],
 )
 def test_a_lost_reader_is_noted_if_the_command_still_runs(
     later: httpx.Response | Exception,
@@ -393,9 +393,9 @@ def test_a_lost_reader_is_noted_if_the_command_still_runs(
     terminal.run("prompt", "box", "x", answers=answers, pipes=True)
 
     assert terminal.code == 141
-    words = "nobody reads the output any more, and the command goes on"
+    words = "the output has no reader any more, and the command keeps running"
     assert (words in terminal.err) == is_noted
-    assert (f"`remote-sandbox cancel box {COMMAND}` ends it" in terminal.err) == is_noted
+    assert (f"`remote-sandbox cancel box {COMMAND}` kills it" in terminal.err) == is_noted
     assert PIPE_KILL not in terminal.routes.asked
     assert terminal.routes.asked.count(PIPE_OPEN) == 1
 

@@ -233,8 +233,12 @@ async def test_output_that_fails_ends_the_server_while_it_responds(
     # With some of the counts, the invalid line is read just after the first response has failed.
     received = INITIALIZE + cancel("other") * count + b"nonsense\n"
 
-    with Path("/dev/full").open("wb") as full, anyio.fail_after(DEADLINE):
-        await serve(SERVER, nothing, full.fileno(), received=received)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        with anyio.fail_after(DEADLINE):
+            await serve(SERVER, nothing, full, received=received)
+    finally:
+        os.close(full)
 
 
 async def test_a_half_closed_socket_gets_its_responses() -> None:

@@ -144,9 +144,7 @@ def test_a_failure_reports_the_copied_and_the_remaining_files(sandbox_home: Path
     run_in_sandbox(sandbox_home, "mkdir -p into/b/below")
     result = cp(sandbox_home, "a", "b", f"{BOX}:into/")
     assert result.returncode == 1
-    assert "1 file copied whole, 1 file not copied, from b on; no file is left half" in (
-        result.stderr
-    )
+    assert "1 file copied, 1 file not copied, from b on; no file is incomplete" in (result.stderr)
 
 
 def test_ctrl_c_cleans_up_and_reports_the_copied_and_the_remaining_files(
@@ -170,8 +168,8 @@ def test_ctrl_c_cleans_up_and_reports_the_copied_and_the_remaining_files(
     finally:
         process.kill()
     assert (process.returncode, stdout) == (130, "")
-    assert "0 files copied whole, 1 file not copied, from big on; no file is left half" in stderr
-    assert "interrupted: what was copied whole stays" in stderr
+    assert "0 files copied, 1 file not copied, from big on; no file is incomplete" in stderr
+    assert "interrupted: the copied files stay" in stderr
     assert "Traceback" not in stderr
     assert paths_in_sandbox(sandbox_home) == ["./tree"]
 

@@ -41,7 +41,7 @@ def test_a_login_in_a_terminal_writes_the_key_and_never_shows_it(
     with open_terminal(tmp_path, "login") as terminal:
         terminal.answer("The proxy's URL (http://127.0.0.1:8080):", fake.url)
         terminal.answer("Your API key (hidden as you type):", key)
-        terminal.wait_for("The key is user-")
+        terminal.wait_for("The key belongs to user-")
         terminal.wait_for("remote-sandbox create my-sandbox")
         assert terminal.finish() == 0
 
@@ -56,8 +56,8 @@ def test_a_login_with_the_admin_key_creates_a_user_and_a_key(
     with open_terminal(tmp_path, "login", "--url", fake.url) as terminal:
         terminal.answer("Your API key", ADMIN_KEY)
         terminal.answer("Is it the admin key? [y/n] (n):", "y")
-        terminal.answer("The user to make a key for", "grace")
-        terminal.wait_for("The key is grace's.")
+        terminal.answer("The user to create a key for", "grace")
+        terminal.wait_for("The key belongs to grace.")
         assert terminal.finish() == 0
 
     key = json.loads(config_path(tmp_path).read_text())["apiKey"]
@@ -80,7 +80,7 @@ def test_ctrl_c_at_a_question_keeps_the_configuration(
         terminal.wait_for(":")
         assert terminal.hides_input is (question == "Your API key")
         terminal.type("\x03")
-        terminal.wait_for("remote-sandbox: interrupted: the configuration is as it was")
+        terminal.wait_for("remote-sandbox: interrupted: the configuration is unchanged")
         assert not terminal.hides_input
         assert terminal.finish() == 130
 
@@ -124,7 +124,7 @@ def test_a_second_login_with_the_admin_key_creates_another_key_of_the_user(
 
     assert (first.returncode, second.returncode) == (0, 0), second.stderr
     assert [json.loads(each.stdout)["user"] for each in (first, second)] == ["linus", "linus"]
-    assert "User 'linus' was there already." in second.stderr
+    assert "User 'linus' existed already." in second.stderr
     assert json.loads(config_path(tmp_path).read_text())["apiKey"] != key
 
 

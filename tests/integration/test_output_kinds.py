@@ -47,7 +47,9 @@ MB = 1_000_000
 PIPES_KEEP = 129 * 1024 * 1024  # bytes of a stream at least, by the fake: the first and the last
 TERMINAL_KEEPS = 10 * MB  # characters: the first half, and the last but for its marker
 MARKER_ROOM = 100
-NOTE_ON_BYTES = r"remote-sandbox: \d+ characters of the output may be bytes that are no UTF-8, .+\n"
+NOTE_ON_BYTES = (
+    r"remote-sandbox: \d+ characters of the output may be bytes that are not UTF-8, .+\n"
+)
 NOTE_ON_GONE = r"remote-sandbox: (\d+) characters of the output are gone: .+"
 
 

@@ -1,4 +1,4 @@
-"""Define a terminal command: a typed function whose signature gives its arguments."""
+"""Define a terminal command as a typed function: its parameters are the arguments."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def command(
       required.
     - `bool` makes a flag without a value, `int` converts the value; any other value is a string.
       `type`, `choices`, `nargs` and `action` of Argument are passed to argparse.
-    - A parameter whose type is a data class with keyword-only fields stands for those fields.
+    - A data class with keyword-only fields, as the type of a parameter, stands for its fields.
 
     `failed` is the exit code without a result. `interrupted` is printed after Ctrl-C, and
     `interrupted_early` instead while the console has no session; verbs in braces become command

@@ -210,7 +210,7 @@ class Console:
         if count := self._filter.replaced + self._error_filter.replaced:
             self._filter.replaced = self._error_filter.replaced = 0
             self.note(
-                f"{pluralize(count, 'character')} of the output may be bytes that are no UTF-8,"
+                f"{pluralize(count, 'character')} of the output may be bytes that are not UTF-8,"
                 f" shown as {REPLACEMENT}; `remote-sandbox cp` copies a file exactly"
             )
 

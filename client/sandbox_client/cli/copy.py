@@ -20,7 +20,7 @@ from rich.progress import (
 from sandbox_client.api.sandboxes import check_name
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError
-from sandbox_client.files.copy import CopyListener
+from sandbox_client.files.copy import Copy, CopyListener
 from sandbox_client.files.model import printable
 from sandbox_client.text import pluralize
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from sandbox_client.files.model import FileEntry, Skipped, Tree
 
 _ADVICE = (
-    "Write NAME:PATH for what is in a sandbox, and a plain path for what is here: `remote-sandbox"
-    " cp notes.txt my-sandbox:` or `remote-sandbox cp my-sandbox:notes.txt .`. A path here that"
-    " holds a colon is written ./a:b."
+    "Write NAME:PATH for a path in a sandbox, and a plain path for one on this machine:"
+    " `remote-sandbox cp notes.txt my-sandbox:` or `remote-sandbox cp my-sandbox:notes.txt .`."
+    " Write ./a:b for a path on this machine with a colon."
 )
 _MAX_PATH = 30  # columns in the progress bar
 
 
-@command(interrupted="interrupted: what was copied whole stays; nothing is left half")
+@command(interrupted="interrupted: the copied files stay; no file is incomplete")
 async def cp(
     client: Client,
     console: Console,
@@ -50,7 +50,7 @@ async def cp(
         Argument(
             "-r",
             "--recursive",
-            help="taken for those who are used to it: directories are copied anyway",
+            help="has no effect: directories are always copied",
         ),
     ] = False,
     source: Annotated[
@@ -58,15 +58,15 @@ async def cp(
         Argument(
             metavar="SOURCE",
             nargs="+",
-            help="what to copy: NAME:PATH is in a sandbox, where a relative path starts at"
-            " /sandbox",
+            help="a file or directory: PATH on this machine, or NAME:PATH in a sandbox, where a"
+            " relative path starts at /sandbox",
         ),
     ],
     target: Annotated[
         str,
         Argument(
             metavar="TARGET",
-            help="where to: into it, where it is a directory or ends with a slash",
+            help="the new path; a directory, or a path that ends with a slash, is copied into",
         ),
     ],
 ) -> int:
@@ -74,10 +74,12 @@ async def cp(
     transfer = parse_transfer(source, target)
     console.name = transfer.sandbox
     progress = CopyProgress(console)
-    copy = client.upload if transfer.is_upload else client.download
+    copy = Copy(client.files, transfer.sandbox, progress)
 
     async def work() -> None:
-        await copy(transfer.sandbox, transfer.sources, transfer.target, listener=progress)
+        await (copy.upload if transfer.is_upload else copy.download)(
+            transfer.sources, transfer.target
+        )
 
     try:
         with progress.bar():
@@ -173,7 +175,7 @@ class CopyProgress(CopyListener):
             TimeRemainingColumn(),
         )
         with self._console.progress(*columns) as bar:
-            self._bar, self._task = bar, bar.add_task("looking", total=None)
+            self._bar, self._task = bar, bar.add_task("listing files", total=None)
             try:
                 yield
             finally:
@@ -232,7 +234,7 @@ def _print_incomplete(progress: CopyProgress, console: Console) -> None:
     done = f"{pluralize(len(progress.copied), 'file')} copied"
     left = f"{pluralize(len(progress.pending), 'file')} not copied"
     first = f", from {printable(progress.pending[0].path)} on" if progress.pending else ""
-    console.say(f"{done} whole, {left}{first}; no file is left half")
+    console.say(f"{done}, {left}{first}; no file is incomplete")
 
 
 def _print_result(progress: CopyProgress, console: Console, target: str) -> None:

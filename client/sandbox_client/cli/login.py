@@ -58,8 +58,8 @@ _MARKS = {
 
 @command(interrupted="interrupted: nothing was changed")
 async def doctor(provider: ClientProvider, console: Console) -> int:
-    """Look whether the configuration, the proxy and the key work."""
-    with console.waiting("looking"):
+    """Check the configuration, the proxy and the key."""
+    with console.waiting("checking"):
         findings = await run_checks(provider, report=console.report)
     if console.is_terminal:
         text: RenderableType = _columns(findings, console)
@@ -84,40 +84,42 @@ def _columns(findings: Sequence[Finding], console: Console) -> Group:
     return Group(*lines, Text(f"\n{summarize(findings)}"))
 
 
-@command(interrupted="interrupted: the configuration is as it was")
+@command(interrupted="interrupted: the configuration is unchanged")
 async def login(
     provider: ClientProvider,
     console: Console,
     *,
     url: Annotated[
         str | None,
-        Argument("--url", metavar="URL", help="the proxy's URL, which is not asked for then"),
+        Argument("--url", metavar="URL", help="the proxy's URL (default: ask for it)"),
     ] = None,
     admin: Annotated[
         bool,
         Argument(
             "--admin",
-            help="ask for the proxy's admin key, and make a user and a key with it; the admin"
-            " key is not kept",
+            help="ask for the proxy's admin key, and create a user and a key with it; the admin"
+            " key is not stored",
         ),
     ] = False,
     user: Annotated[
         str | None,
-        Argument("--user", metavar="NAME", help="with --admin: the user (default: your name here)"),
+        Argument(
+            "--user", metavar="NAME", help="with --admin: the user (default: your local user name)"
+        ),
     ] = None,
     key_stdin: Annotated[
         bool,
         Argument(
             "--key-stdin",
-            help="take the key from standard input, its first line, and ask nothing",
+            help="read the key from the first line of standard input, and ask nothing",
         ),
     ] = False,
 ) -> int:
     """Ask for the proxy's URL and a key, check both, and write the configuration."""
     if user is not None and not admin:
         raise InvalidInput(
-            "--user names the user to make with the admin key, and --admin is not there",
-            advice="Add --admin, or leave --user out: a user's key says whose it is.",
+            "--user was given without --admin",
+            advice="Add --admin, or leave --user out: a user's key belongs to one user.",
         )
     dialog = Login(provider, console, prompter(key_stdin=key_stdin))
     return await dialog.run(url=url, user=user, is_admin=admin)
@@ -125,7 +127,7 @@ async def login(
 
 @dataclass(frozen=True)
 class _Account:
-    """A configuration whose key the proxy accepts, and the name of the key's user."""
+    """A configuration with a key that the proxy accepts, and the name of the key's user."""
 
     config: Config
     owner: str
@@ -168,7 +170,7 @@ class Login:
 
         async def check(answer: str) -> Config:
             config = config_from_values(self.provider.environ, answer)
-            with self.console.waiting(f"asking {config.proxy_url}"):
+            with self.console.waiting(f"connecting to {config.proxy_url}"):
                 await accounts.check_health(self.provider, config)
             return config
 
@@ -204,15 +206,15 @@ class Login:
 
         async def check(answer: str) -> Administration:
             administration = accounts.open_administration(self.provider, config, answer)
-            with self.console.waiting("asking for the users"):
+            with self.console.waiting("checking the admin key"):
                 await administration.users()
             return administration
 
         def ask_user(previous: str) -> str:
-            return self.prompter.text("The user to make a key for", previous or suggestion)
+            return self.prompter.text("The user to create a key for", previous or suggestion)
 
         suggestion = accounts.suggest_user_name(accounts.local_name())
-        ask = self._secret_question("The proxy's admin key, which is not kept")
+        ask = self._secret_question("The proxy's admin key, which is not stored")
         administration = await self._ask_until_valid(ask, check, first=admin_key)
         key = await self._ask_until_valid(
             ask_user, partial(self._create_key, administration), first=user
@@ -220,31 +222,33 @@ class Login:
         return await self._check_key(config, key)
 
     async def _create_key(self, administration: Administration, name: str) -> str:
-        """Return a new key of the user, who is created if there is none of that name."""
+        """Return a new key of the user; create the user if the name is new."""
         user = await administration.find(accounts.check_user_name(name))
         if user is None:
             user = await administration.create_user(name)
             self.created.append(f"user '{name}'")
-            self.console.say(f"User '{name}' was made.")
+            self.console.say(f"User '{name}' was created.")
         else:
             self._confirm_existing(user)
         key_name = accounts.new_key_name()
         key = await administration.create_key(user, key_name)
         self.created.append(f"the key '{key_name}' of user '{name}'")
-        self.console.say(f"The key '{key_name}' was made for user '{name}'.")
+        self.console.say(f"The key '{key_name}' was created for user '{name}'.")
         return key
 
     def _confirm_existing(self, user: User) -> None:
-        """Reject an existing user who is inactive, or for whom no other key is wanted."""
+        """Reject an existing user if it is inactive or another key is not wanted."""
         if not user.is_active:
             raise InvalidInput(
-                f"User '{user.name}' is not active, so its keys open nothing",
+                f"User '{user.name}' is not active, so the proxy rejects its keys",
                 advice="Activate the user first, or give another name.",
             )
-        words = f"User '{user.name}' exists already. Make another key for it?"
+        words = f"User '{user.name}' exists already. Create another key for it?"
         if not self.prompter.confirm(words, default=True):
-            raise InvalidInput(f"User '{user.name}' is left alone", advice="Give another name.")
-        self.console.say(f"User '{user.name}' was there already.")
+            raise InvalidInput(
+                f"No key was created for user '{user.name}'", advice="Give another name."
+            )
+        self.console.say(f"User '{user.name}' existed already.")
 
     async def _check_key(self, config: Config, key: str) -> _Account:
         """Return the account of a key that the proxy accepts."""
@@ -253,12 +257,12 @@ class Login:
                 "No key was given", advice="Paste the key: `sk_live_` and 32 characters."
             )
         with_key = config_from_values(self.provider.environ, config.proxy_url, key)
-        with self.console.waiting("asking whose the key is"):
+        with self.console.waiting("checking the key"):
             return _Account(with_key, await accounts.key_owner(self.provider, with_key))
 
     def _secret_question(self, question: str) -> Callable[[str], str]:
         def ask(previous: str) -> str:
-            again = "; Enter tries the same again" if previous else ""
+            again = "; Enter tries the same key again" if previous else ""
             return self.prompter.secret(f"{question} (hidden as you type{again})") or previous
 
         return ask
@@ -284,19 +288,19 @@ class Login:
     def _print_leftovers(self) -> None:
         if self.created:
             self.console.say(
-                f"The configuration is as it was. The proxy keeps what was made:"
-                f" {', '.join(self.created)}. Log in again to use that user; a key that was not"
-                " written here is lost."
+                f"The configuration is unchanged. The proxy keeps"
+                f" {', '.join(self.created)}. Log in again to use that user; a key that is not in"
+                " the configuration is lost."
             )
 
     def _print_result(self, account: _Account, place: str) -> None:
         for name, variable in env_overrides(self.provider.environ).items():
             if name in {"proxyUrl", "apiKey"}:
-                self.console.say(f"Warning: {variable} is set and wins over the file: unset it.")
+                self.console.say(f"Warning: {variable} is set and overrides the file: unset it.")
         text = (
-            f"The key is {account.owner}'s. It is in {place} now, for your eyes only.\n"
-            "Next: `remote-sandbox create my-sandbox` makes a sandbox, and `remote-sandbox doctor`"
-            " looks whether all is well."
+            f"The key belongs to {account.owner}. It is in {place}, which only you can read.\n"
+            "Next: `remote-sandbox create my-sandbox` creates a sandbox;\n"
+            "`remote-sandbox doctor` checks the connection."
         )
         content = {
             "config": place,

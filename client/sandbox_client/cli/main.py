@@ -61,15 +61,14 @@ exit codes:
   {USAGE}    wrong usage, or a configuration that cannot be used
   {NOT_READY}    accepted, but not ready, or not paused, yet
   {INTERRUPTED}  interrupted with Ctrl-C (SIGTERM: 143, SIGHUP: 129)
-  {READER_GONE}  nobody reads the output any more, as in `… | head`
+  {READER_GONE}  the output's reader has gone, as in `… | head`
 prompt, agent and output end with the command's own exit
-code (128 + n after signal n), {TIMED_OUT} after its time limit,
-or {NO_RESULT} where there is none, also after wrong usage; output
-of a command that runs ends with {OK}. cancel ends with {NO_RESULT}
-unless the command has ended, cp with {FAILED} where it skipped
-something.
+code (128 + n after signal n), with {TIMED_OUT} after its time
+limit, or with {NO_RESULT} if it has none, also after wrong usage.
+output ends with {OK} if the command still runs, cancel with
+{NO_RESULT}, and cp with {FAILED} if it skipped a file.
 
-The configuration (proxyUrl, apiKey), which login writes, is
+login writes the configuration (proxyUrl, apiKey) to
 {DEFAULT_PATH};
 REMOTE_SANDBOX_CONFIG names another file.
 """
@@ -93,7 +92,7 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         console = Console(as_json=False, name="")
         console.say(f"error: {mask_keys(message)}")
-        console.say(f"next:  `{self.prog} --help` tells how it is used")
+        console.say(f"next:  `{self.prog} --help` shows how to use it")
         verb = self.prog.rpartition(" ")[2]
         self.exit(USAGE if verb not in VERBS else _misused(command_of(verb)))
 

@@ -52,7 +52,7 @@ def signal_name(text: str) -> str:
 
 
 Raw = Annotated[
-    bool, Argument("--raw", help="pass control sequences of the output on to the terminal")
+    bool, Argument("--raw", help="pass control sequences in the output to the terminal")
 ]
 
 
@@ -61,7 +61,8 @@ class RunOptions:
     """The options that `prompt` and `agent` share."""
 
     detach: Annotated[
-        bool, Argument("-d", "--detach", help="start it, print its session and wait no longer")
+        bool,
+        Argument("-d", "--detach", help="start the command, print its session and do not wait"),
     ] = False
     wait: Annotated[
         float | None,
@@ -69,7 +70,7 @@ class RunOptions:
             "--wait",
             type=duration,
             metavar="TIME",
-            help="wait so long at most, such as 30, 30s or 10m (default: until it ends)",
+            help="wait at most this long, such as 30, 30s or 10m (default: until it ends)",
         ),
     ] = None
     time_limit: Annotated[
@@ -78,14 +79,14 @@ class RunOptions:
             "--time-limit",
             type=duration,
             metavar="TIME",
-            help="end it after so long, such as 30, 30s, 10m or 2h, and end with 124",
+            help="kill the command after this long, such as 30, 30s, 10m or 2h, and end with 124",
         ),
     ] = None
     stdin: Annotated[
         bool,
         Argument(
             "--stdin",
-            help="send standard input, up to its end, to the command (default: it gets none)",
+            help="send all of standard input to the command (default: it gets none)",
         ),
     ] = False
     env: Annotated[
@@ -95,7 +96,7 @@ class RunOptions:
             "--env",
             action="append",
             metavar="NAME[=VALUE]",
-            help="set a variable for it; without a value, to the one that it has here",
+            help="set a variable for the command; without a value, copy the local variable",
         ),
     ] = None
     raw: Raw = False
@@ -131,7 +132,7 @@ def shell_command(words: Sequence[str]) -> str:
     if not words:
         raise InvalidInput(
             "COMMAND is missing",
-            advice="Put it behind the sandbox's name: `remote-sandbox prompt NAME COMMAND`.",
+            advice="Put it after the sandbox's name: `remote-sandbox prompt NAME COMMAND`.",
         )
     if words[0] in {"--json", "--help", "-h"} | COMMANDS["prompt"].flags:
         raise InvalidInput(

@@ -61,7 +61,7 @@ class TerminalPrompter:
             ).strip()
 
     def secret(self, question: str, /) -> str:
-        """Ask without showing what is typed."""
+        """Ask without showing the typed text."""
         with self._asking(), _without_echo():
             # Echo is off before the question: a quick paste would be shown.
             self._console.print(Text(f"{question}: "), end="")
@@ -150,8 +150,8 @@ def prompter(*, key_stdin: bool) -> Prompter:
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
     if key_stdin and is_terminal:
         raise InvalidInput(
-            "--key-stdin reads a file or a pipe, and standard input is a terminal",
-            advice="Leave --key-stdin out: you are asked for the key, and it is not shown.",
+            "--key-stdin reads a file or a pipe, but standard input is a terminal",
+            advice="Leave --key-stdin out: you are asked for the key, which is not shown.",
         )
     if key_stdin and sys.stdin is not None:
         return PipePrompter()

@@ -46,9 +46,9 @@ _HIGHEST_CODE = 255
 _NOTHING_RUN = "interrupted: nothing was run"
 # Each command line is on a line of its own, to be copied.
 _GOES_ON = (
-    "interrupted: the command goes on in the sandbox\n"
+    "interrupted: the command keeps running in the sandbox\n"
     "  {output} follows it again\n"
-    "  {cancel} ends it"
+    "  {cancel} kills it"
 )
 
 
@@ -69,8 +69,8 @@ async def prompt(
         Argument(
             "--session",
             metavar="ID",
-            help="a shell to run in, where cd and export last: a terminal, on which standard error"
-            " is part of the output",
+            help="a shell in which cd and export last; it is a terminal, so that standard error is"
+            " part of the output",
         ),
     ] = None,
     name: SandboxName,
@@ -102,7 +102,7 @@ async def agent(
     name: SandboxName,
     prompt: Annotated[
         list[str],
-        Argument(metavar="PROMPT", nargs=argparse.REMAINDER, help="what it shall do"),
+        Argument(metavar="PROMPT", nargs=argparse.REMAINDER, help="the task"),
     ],
 ) -> int:
     """Run a coding agent in a sandbox with a prompt in plain words."""
@@ -119,14 +119,16 @@ async def output(
     client: Client,
     console: Console,
     *,
-    follow: Annotated[bool, Argument("-f", "--follow", help="go on until it ends")] = False,
+    follow: Annotated[
+        bool, Argument("-f", "--follow", help="print further output until the command ends")
+    ] = False,
     after: Annotated[
         int,
         Argument(
             "--after",
             type=position,
             metavar="N",
-            help="leave out what the command printed up to position N",
+            help="skip the output up to position N",
         ),
     ] = 0,
     stderr_after: Annotated[
@@ -135,16 +137,16 @@ async def output(
             "--stderr-after",
             type=position,
             metavar="N",
-            help="the same for standard error, where it is apart",
+            help="the same for standard error, if it is separate",
         ),
     ] = 0,
     raw: Raw = False,
     name: SandboxName,
     session: Annotated[
-        str | None, Argument(metavar="SESSION", help="where the command runs")
+        str | None, Argument(metavar="SESSION", help="the command's session")
     ] = None,
 ) -> int:
-    """Print what a command has printed so far, or list what runs and what ended."""
+    """Print the output of a command so far, or list running and ended commands."""
     if session is None:
         if follow:
             raise InvalidInput(
@@ -154,7 +156,7 @@ async def output(
     console.show_output(is_raw=raw)
     console.opened(session, after=after, stderr_after=stderr_after)
     async with _report_lost_reader(client, console):
-        with console.waiting("looking"):
+        with console.waiting("reading the output"):
             result = await client.output(
                 name,
                 session,
@@ -170,7 +172,7 @@ async def output(
 
 @command(
     failed=NO_RESULT,
-    interrupted="interrupted: {output} tells whether it was killed",
+    interrupted="interrupted: {output} shows whether it was killed",
 )
 async def cancel(
     client: Client,
@@ -183,19 +185,19 @@ async def cancel(
             type=signal_name,
             choices=SIGNALS,
             metavar="SIGNAL",
-            help="send SIGINT, SIGTERM or SIGKILL alone, and wait 3, 5 or 7 s for its end"
-            " (default: all three in turn, until it ends); to a command on a terminal, the last"
-            " two are the same kill",
+            help="send only SIGINT, SIGTERM or SIGKILL, and wait 3, 5 or 7 s for the end (default:"
+            " each in turn until the command ends); for a command on a terminal, SIGTERM and"
+            " SIGKILL are the same",
         ),
     ] = None,
     raw: Raw = False,
     name: SandboxName,
-    session: Annotated[str, Argument(metavar="SESSION", help="where the command runs")],
+    session: Annotated[str, Argument(metavar="SESSION", help="the command's session")],
 ) -> int:
-    """Kill the command that runs in a session, and print what it had printed."""
+    """Kill the command that runs in a session, and print its output."""
     console.show_output(is_raw=raw)
     console.opened(session)
-    with console.waiting("killing it"):
+    with console.waiting("killing the command"):
         result = await client.cancel(
             name,
             session,
@@ -229,11 +231,11 @@ async def _send(
             result = await client.run(
                 name,
                 words,
-                wait=0 if options.detach else options.wait,
                 session=session,
                 env=variables(options.env or (), os.environ),
                 stdin=read_input if options.stdin else None,
                 time_limit=options.time_limit,
+                wait=0 if options.detach else options.wait,
                 on_output=None if options.detach else console.on_output,
                 on_session=console.opened,
                 on_progress=console.report,
@@ -299,8 +301,8 @@ async def _report_lost_reader(client: Client, console: Console) -> AsyncGenerato
             )
             if not result.status.has_ended:
                 console.note(
-                    f"nobody reads the output any more, and the command goes on:"
-                    f" {console.format_verb('cancel')} ends it"
+                    f"the output has no reader any more, and the command keeps running:"
+                    f" {console.format_verb('cancel')} kills it"
                 )
         raise
 

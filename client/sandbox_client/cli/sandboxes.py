@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
 _OTHER_COLOUR = "cyan"
-_STARTING = "interrupted: the sandbox goes on starting; {status} tells how far it is"
+_STARTING = "interrupted: the sandbox keeps starting; {status} shows its state"
 
 
 @command(interrupted=_STARTING)
@@ -52,13 +52,14 @@ async def create(
     """Create a sandbox and wait until it is ready."""
     with console.waiting(f"creating {name}"):
         outcome = await client.create(name, image=image, port=port, on_progress=console.report)
-    done = f"created from {outcome.image}" if outcome.image else "created"
-    return _show_readiness(console, outcome, done)
+    return _show_readiness(
+        console, outcome, f"created from {outcome.image}" if outcome.image else "created"
+    )
 
 
 @command()
 async def status(client: Client, console: Console, *, name: SandboxName) -> int:
-    """Tell the state of a sandbox."""
+    """Show the state of a sandbox."""
     sandbox = await client.status(name)
     state = state_of(sandbox)
     text = Text.assemble(
@@ -75,12 +76,12 @@ async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
     """Delete a sandbox and its files."""
     text = f"{name} and its files were deleted"
     if not await client.delete(name):
-        text = f"{name} is not there any more; the proxy's own answer was lost"
+        text = f"{name} no longer exists; the proxy's response was lost"
     console.result(text, {"name": name, "deleted": True})
     return OK
 
 
-@command(interrupted="interrupted: the pause may go on; {status} tells whether it shows")
+@command(interrupted="interrupted: the pause may still happen; {status} shows the state")
 async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
     """Stop a sandbox and keep its files."""
     with console.waiting(f"pausing {name}"):
@@ -110,13 +111,15 @@ async def list_(client: Client, console: Console) -> int:
     rows = await client.list()
     content = list_content(rows)
     if not rows:
-        console.result(f"No sandboxes. {console.format_verb('create')} makes one.", content)
+        console.result(f"No sandboxes. {console.format_verb('create')} creates one.", content)
         return OK
     # A long name may make a line wider than the terminal, but no name is cut or wrapped.
     console.result(_table(rows, console.width), content, wrap=False)
     old = [row.sandbox.name for row in rows if row.is_up_for_long]
     if old and not console.as_json:
-        console.say(f"up for more than a day: {', '.join(old)}; pause or delete what nobody needs")
+        console.say(
+            f"up for more than a day: {', '.join(old)}; pause or delete those that you do not need"
+        )
     return OK
 
 
