@@ -1,4 +1,4 @@
-"""A ready sandbox whose commands take virtual minutes, and transports between client and proxy."""
+"""A sandbox whose commands take virtual minutes, and transports between client and fake proxy."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ BOX = "my-sandbox"
 HOUR = "work for 60 minutes"
 WORK = "work for 5 minutes"
 FOR_EVER = "for ever"
-# The runtime's API that commands run with, as options of the fake.
+# Options of the fake proxy for each API of the runtime.
 APIS: dict[str, dict[str, Any]] = {"pipes": {}, "terminal": {"runtime_api": "1.0"}}
 
 
 def script(command: Command) -> Outcome:
     """Return a line per minute and exit code 5 for `work for N minutes`.
 
-    The command FOR_EVER never ends, any other ends at once.
+    The command FOR_EVER never ends; any other command ends at once.
     """
     if command.text.startswith("work for "):
         minutes = int(command.text.split()[2])
@@ -43,7 +43,7 @@ def script(command: Command) -> Outcome:
 
 @dataclass
 class ScriptedSandbox:
-    """A ready sandbox BOX of a fake proxy that runs a script, and a client."""
+    """A fake proxy with a scripted runtime and the ready sandbox BOX, and a client."""
 
     in_process: InProcessFake
     client: Client
@@ -51,16 +51,16 @@ class ScriptedSandbox:
 
     @property
     def listener(self) -> OutputListener:
-        """A listener that only records the reasons for waits."""
+        """A listener that records only the progress."""
         return OutputListener(self.in_process.report)
 
     @property
     def texts(self) -> list[str]:
-        """The commands that have run."""
+        """The texts of the commands that have run."""
         return [command.text for command in self.runtime.commands]
 
     def client_over(self, transport: httpx.AsyncBaseTransport | None = None) -> Client:
-        """Return another client with the same configuration, over another transport."""
+        """Return a client with the same configuration and another transport."""
         proxy = Proxy(
             self.client.proxy.config,
             transport=transport or self.in_process.transport,
@@ -73,28 +73,30 @@ class ScriptedSandbox:
 async def scripted_sandbox(
     script: Callable[[Command], Outcome] = script, **options: Any
 ) -> AsyncGenerator[ScriptedSandbox]:
-    """Create a fake proxy that plays `script`, and a client with a ready sandbox."""
-    made: list[ScriptedRuntime] = []
+    """Yield a fake proxy that runs `script`, with a ready sandbox and a client."""
+    runtimes: list[ScriptedRuntime] = []
 
     def runtime(clock: ManualClock) -> ScriptedRuntime:
-        made.append(ScriptedRuntime(script, clock=JumpingClock(clock)))
-        return made[0]
+        runtimes.append(ScriptedRuntime(script, clock=JumpingClock(clock)))
+        return runtimes[0]
 
     async with in_process_fake(runtime, **options) as in_process:
         client = await in_process.new_client(is_scripted=True)
         await client.create(BOX, on_progress=in_process.report)
-        yield ScriptedSandbox(in_process, client, made[0])
+        yield ScriptedSandbox(in_process, client, runtimes[0])
 
 
 @dataclass
 class OutputRecorder:
-    """A collector of a command's output, as news of it come."""
+    """Collect the output of a command, and the time at which each line arrived."""
 
     sandbox: ScriptedSandbox
     text: str = ""
     position: int = 0
     session: str = ""
-    times: dict[str, float] = field(default_factory=dict[str, float])  # of lines, fake's clock
+    times: dict[str, float] = field(
+        default_factory=dict[str, float]
+    )  # of lines, by the fake's clock
 
     def listener(self) -> OutputListener:
         """Return a listener that collects the output."""
@@ -121,8 +123,9 @@ class ForwardingTransport(httpx.AsyncBaseTransport):
 
 
 class ResponseLosingTransport(ForwardingTransport):
-    """Deliver the first request to a route, but lose its response: the connection is `cut`, or a
-    gateway answers 504.
+    """Deliver the first request to a route, but lose the response.
+
+    `how` is "cut" for a broken connection; otherwise a gateway answers 504.
     """
 
     def __init__(self, proxy: httpx.AsyncBaseTransport, route: str, how: str) -> None:
@@ -142,7 +145,7 @@ class ResponseLosingTransport(ForwardingTransport):
 
 @dataclass(frozen=True)
 class TimedRequest:
-    """A request: its path, and when it was sent and answered, in seconds of the fake's clock."""
+    """A request with the times when it was sent and answered, in seconds of the fake's clock."""
 
     path: str
     sent: float
@@ -150,7 +153,7 @@ class TimedRequest:
 
 
 class TimedTransport(ForwardingTransport):
-    """Record each request with its times on the fake's clock."""
+    """Record each request with the times of the fake's clock."""
 
     def __init__(self, in_process: InProcessFake) -> None:
         super().__init__(in_process.transport)
@@ -166,7 +169,7 @@ class TimedTransport(ForwardingTransport):
 
 
 class OldRuntimeTransport(ForwardingTransport):
-    """Answer as a runtime without the pipe API does, as long as `is_old`."""
+    """Answer like a runtime without the pipe API as long as `is_old` is set."""
 
     is_old = True
 

@@ -1,9 +1,9 @@
-"""Bytes out against bytes in: each kind of output, on both of the runtime's APIs.
+"""Compare the output of the client with the bytes of the command, with both APIs of the runtime.
 
-Each runs on a fake proxy that keeps the contract, and on one that is as deployed. A command writes
-bytes that Python knows, the fake's local runtime really runs it, and the client has to pass on the
-same bytes: those that are no UTF-8 as U+FFFD, the API key masked, and what the runtime no longer
-has told with its size.
+Each kind of output is tested on a fake proxy that keeps the contract and on one like the deployed
+proxy. The local runtime of the fake runs a command that writes known bytes. The client has to pass
+on the same bytes, with U+FFFD for bytes that are not UTF-8, the API key masked, and the size of the
+output that the runtime no longer has.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ NOTE_ON_GONE = r"remote-sandbox: (\d+) characters of the output are gone: .+"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of output: a shell command, and the bytes that it writes.
+    """A kind of output: a shell command and the bytes that it writes.
 
-    `terminal` is both streams in the order in which they are written, for a terminal; by default,
-    standard error comes after standard output. With `is_too_much`, a terminal may lose some.
+    `terminal` has both streams in the order in which they are written; by default, standard error
+    follows standard output. With `is_too_much`, a terminal may lose some of the bytes.
     """
 
     name: str
@@ -76,22 +76,22 @@ class Kind:
 
 
 def printf(data: bytes) -> str:
-    """Return the command of bash that writes these bytes."""
+    """Return a bash command that writes these bytes."""
     return "printf '" + "".join(f"\\{byte:03o}" for byte in data) + "'"
 
 
 def written(name: str, data: bytes) -> Kind:
-    """Return a kind that one `printf` writes to standard output."""
+    """Return a kind that `printf` writes to standard output."""
     return Kind(name, printf(data), data)
 
 
 def lines(count: int) -> bytes:
-    """Return what `seq 1 COUNT` prints."""
+    """Return the output of `seq 1 COUNT`."""
     return b"".join(b"%d\n" % number for number in range(1, count + 1))
 
 
 def repeated(pattern: bytes, size: int) -> bytes:
-    """Return `size` bytes of a pattern that is repeated, as `yes PATTERN | head -c SIZE` prints."""
+    """Return the output of `yes PATTERN | head -c SIZE`."""
     return (pattern * (size // len(pattern) + 1))[:size]
 
 
@@ -151,7 +151,7 @@ PATTERN = lines(20_000)
 KINDS = [
     Kind("nothing", "true"),
     *itertools.starmap(written, {**TEXTS, **CONTROLS, **NO_UTF8}.items()),
-    # A command line with characters on which a terminal, or the shell's history, would act.
+    # Characters that a terminal or the history of the shell would interpret.
     Kind(
         "characters in the command",
         "printf %s 'tab\there, !! $x \\n `y` é\"'\nprintf '%s\\n' \"it's\x7f\x1b[0m\"",
@@ -201,7 +201,7 @@ KINDS = [
     Kind("short writes", "for i in {1..3000}; do printf x; done", b"x" * 3000),
     Kind("bursts", "for i in {1..5}; do seq 1 20000; sleep 0.05; done", PATTERN * 5),
     Kind("base64", "seq 1 20000 | base64", base64.encodebytes(PATTERN)),
-    # Lengths by the limits of the runtime and of the client for one answer.
+    # Lengths around the limits of the runtime and the client for one reply.
     *(
         Kind(
             f"{size} wide characters",
@@ -210,7 +210,7 @@ KINDS = [
         )
         for size in (19_999, 20_000, 30_001, 40_001, 50_001)
     ),
-    # An odd number of bytes precedes the border of the first mebibyte, which the runtime keeps.
+    # An odd number of bytes comes before the end of the first mebibyte, which the runtime keeps.
     Kind(
         "a character at the border of a mebibyte",
         "printf x; yes é | tr -d '\\n' | head -c 1100000",
@@ -233,7 +233,7 @@ HEAVY_KINDS = [
         'for i in {1..24}; do yes "$(seq 1 20000)" | head -c 500000; sleep 0.6; done',
         repeated(PATTERN, 500_000) * 24,
     ),
-    # Between 9.9 and 10 million characters, a terminal's output is whole and could have a marker.
+    # Terminal output of 9.9 to 10 million characters is complete, but may contain a marker.
     Kind(
         "runtime's marker in a long output",
         f"yes | head -c {7 * MB}; {printf(MARKER)}; yes | head -c {3 * MB - 50_000}",
@@ -263,7 +263,7 @@ HEAVY_KINDS = [
 
 @dataclass
 class Collector:
-    """The output of a command, as the terminal client would write it into a pipe."""
+    """Collect the output of a command as `remote-sandbox` would write it to a pipe."""
 
     chunk: dict[bool, list[OutputChunk]] = field(default_factory=lambda: {False: [], True: []})
 
@@ -275,15 +275,15 @@ class Collector:
         self.chunk[chunk.is_error].append(chunk)
 
     async def _report(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Do nothing."""
+        """Ignore the progress."""
 
     def written(self, *, is_error: bool) -> bytes:
-        """Return what is written of a stream."""
+        """Return the text of a stream."""
         shown = OutputFilter()
         return "".join(shown.feed(chunk.text) for chunk in self.chunk[is_error]).encode()
 
     def gone(self, *, is_error: bool) -> int:
-        """Return the size of what can no longer be read; fail if it is unknown."""
+        """Return the size of the lost output; fail if it is unknown."""
         sizes = [chunk.gone for chunk in self.chunk[is_error]]
         assert None not in sizes
         return sum(size or 0 for size in sizes)
@@ -298,39 +298,39 @@ IGNORE = Collector().listener()
 
 @dataclass(frozen=True)
 class Target:
-    """A served fake with the ready sandbox BOX, and the API that the client has to use there."""
+    """A served fake proxy with the ready sandbox BOX, and the API that the client has to use."""
 
     url: str
     api: Literal["pipes", "terminal"]
 
     async def run(self, command: str) -> tuple[CommandResult, Collector]:
-        """Run a command to its end with a client of its own."""
+        """Run a command to the end with a new client."""
         collector = Collector()
         async with Proxy(Config(proxy_url=self.url, api_key=KEY)) as proxy:
             prompts = Client(proxy).prompts
-            prompt = await prompts.send(
+            result = await prompts.send(
                 BOX, command, wait_seconds=None, listener=collector.listener()
             )
-        return prompt, collector
+        return result, collector
 
 
 @pytest.fixture(scope="module", params=TARGETS)
 def target(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Target]:
-    """Each target in turn."""
+    """Return each target in turn."""
     with FakeProxyServer(tmp_path_factory.mktemp("fake"), **TARGETS[request.param]) as server:
         server.seed(SEED)
         yield Target(server.url, "pipes" if request.param.startswith("pipes") else "terminal")
 
 
 def shown(data: bytes) -> bytes:
-    """Return bytes as they have to arrive."""
+    """Return the bytes that have to arrive."""
     return data.decode(errors="replace").replace(KEY, masked(KEY, KEY)).encode()
 
 
 def assert_same(actual: bytes, expected: bytes) -> None:
-    """Fail at the first byte that differs; pytest would compare megabytes line by line."""
+    """Fail at the first different byte; pytest would compare megabytes line by line."""
     if actual == expected:
         return
     pairs = enumerate(zip(actual, expected, strict=False))
@@ -342,8 +342,8 @@ def assert_same(actual: bytes, expected: bytes) -> None:
     )
 
 
-def assert_told(chunk: list[OutputChunk], expected: bytes) -> None:
-    """Check an output of ASCII with gaps: each piece by its position, and the size of the gaps."""
+def assert_gaps(chunk: list[OutputChunk], expected: bytes) -> None:
+    """Check ASCII output with gaps: each chunk by position, and the total size of the gaps."""
     end = 0
     for each in chunk:
         assert each.gone is not None
@@ -363,9 +363,9 @@ def assert_told(chunk: list[OutputChunk], expected: bytes) -> None:
     ],
 )
 async def test_output_arrives_as_it_was_written(target: Target, kind: Kind) -> None:
-    prompt, collector = await target.run(kind.command)
+    result, collector = await target.run(kind.command)
 
-    assert (prompt.api, prompt.status.state, prompt.status.exit_code) == (
+    assert (result.api, result.status.state, result.status.exit_code) == (
         target.api,
         "completed",
         0,
@@ -373,11 +373,11 @@ async def test_output_arrives_as_it_was_written(target: Target, kind: Kind) -> N
     for is_error, data in zip((False, True), kind.expected(target.api), strict=True):
         gone = collector.gone(is_error=is_error)
         if gone and kind.is_too_much and target.api == "terminal":
-            assert_told(collector.chunk[is_error], data)
+            assert_gaps(collector.chunk[is_error], data)
             continue
         assert gone == 0
         assert_same(collector.written(is_error=is_error), shown(data))
-        whole = prompt.errors if is_error else prompt.output
+        whole = result.errors if is_error else result.output
         if whole is not None and len(data) < TERMINAL_KEEPS:
             assert_same(whole.text.encode(), shown(data))
         unit = data if target.api == "pipes" else data.decode(errors="replace")
@@ -386,7 +386,7 @@ async def test_output_arrives_as_it_was_written(target: Target, kind: Kind) -> N
 
 @pytest.mark.check
 @pytest.mark.timeout(180)
-async def test_what_is_gone_from_an_output_that_is_read_late_is_told_with_its_size(
+async def test_the_size_of_lost_output_is_reported(
     target: Target,
 ) -> None:
     expected = repeated(PATTERN, 200 * MB)
@@ -396,12 +396,12 @@ async def test_what_is_gone_from_an_output_that_is_read_late_is_told_with_its_si
         prompts = Client(proxy).prompts
         session = (await prompts.send(BOX, command, wait_seconds=0, listener=IGNORE)).session
         await prompts.run_internal(BOX, "cd /sandbox; until [ -e written ]; do sleep 0.05; done")
-        prompt = await prompts.output(
+        result = await prompts.output(
             BOX, session, wait_seconds=None, to_end=True, listener=collector.listener()
         )
 
-    assert prompt.status.exit_code == 0
-    assert_told(collector.chunk[False], expected)
+    assert result.status.exit_code == 0
+    assert_gaps(collector.chunk[False], expected)
     kept = PIPES_KEEP if target.api == "pipes" else TERMINAL_KEEPS
     assert kept - MARKER_ROOM <= len(expected) - collector.gone(is_error=False) < 2 * kept
 
@@ -411,13 +411,13 @@ async def test_output_of_a_background_process_can_be_read_after_the_end_of_the_s
 ) -> None:
     begins = "(until [ -e go ]; do sleep 0.02; done; echo late; touch said) & echo now"
     late = Collector()
-    prompt, collector = await target.run(begins)
+    result, collector = await target.run(begins)
     assert collector.written(is_error=False) == b"now\n"
 
     await target.run("touch go; until [ -e said ]; do sleep 0.02; done")
     async with Proxy(Config(proxy_url=target.url, api_key=KEY)) as proxy:
         await Client(proxy).prompts.output(
-            BOX, prompt.session, after=4, wait_seconds=0, listener=late.listener()
+            BOX, result.session, after=4, wait_seconds=0, listener=late.listener()
         )
     assert late.written(is_error=False) == b"late\n"
 
@@ -464,13 +464,13 @@ def test_json_has_the_same_output(target: Target, tmp_path: Path) -> None:
 
 
 @pytest.mark.check
-def test_remote_sandbox_prompt_tells_on_standard_error_what_is_gone(
+def test_remote_sandbox_prompt_reports_lost_output_on_standard_error(
     target: Target, tmp_path: Path
 ) -> None:
     expected = repeated(PATTERN, 12 * MB)
     command = f'yes "$(seq 1 20000)" | head -c {len(expected)}'
     first = json.loads(run_prompt(target, tmp_path, command, "--json").stdout)
-    # It has ended, so that nothing can be read in time.
+    # The command has ended, so its first output can no longer be read.
     done = run_client(target, tmp_path, "output", BOX, first["session"])
 
     assert done.returncode == 0

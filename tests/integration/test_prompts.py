@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class PausingTransport(ForwardingTransport):
-    """Pause the sandbox when a command there was looked at for the first time."""
+    """Pause the sandbox after the first look at a command."""
 
     def __init__(self, sandbox: ScriptedSandbox) -> None:
         super().__init__(sandbox.in_process.transport)
@@ -75,20 +75,20 @@ async def test_a_second_client_collects_the_output_of_an_hour_long_command(
 ) -> None:
     async with scripted_sandbox(**options) as sandbox:
         recorder = OutputRecorder(sandbox)
-        prompt = await sandbox.client.prompts.send(BOX, HOUR, listener=recorder.listener())
-        assert (prompt.status.state, recorder.text) == ("running", "minute 0\n")
-        assert prompt.seconds == pytest.approx(45, abs=0.1)
+        result = await sandbox.client.prompts.send(BOX, HOUR, listener=recorder.listener())
+        assert (result.status.state, recorder.text) == ("running", "minute 0\n")
+        assert result.seconds == pytest.approx(45, abs=0.1)
 
         # The second client shares only the configuration, sandbox name and session id.
         second = sandbox.client_over()
         for _ in range(200):
-            prompt = await second.prompts.output(
-                BOX, prompt.session, after=recorder.position, listener=recorder.listener()
+            result = await second.prompts.output(
+                BOX, result.session, after=recorder.position, listener=recorder.listener()
             )
-            if prompt.status.has_ended:
+            if result.status.has_ended:
                 break
 
-        assert prompt.status.exit_code == 5
+        assert result.status.exit_code == 5
         assert recorder.text == "".join(f"minute {minute}\n" for minute in range(60))
         assert sandbox.texts == [HOUR]
 
@@ -97,10 +97,10 @@ async def test_on_a_terminal_no_request_is_held_open_while_a_command_runs() -> N
     async with scripted_sandbox(**APIS["terminal"]) as sandbox:
         timed = TimedTransport(sandbox.in_process)
         client = sandbox.client_over(timed)
-        prompt = await client.prompts.send(BOX, WORK, wait_seconds=None, listener=sandbox.listener)
+        result = await client.prompts.send(BOX, WORK, wait_seconds=None, listener=sandbox.listener)
 
     looks = [each for each in timed.requests if each.path.endswith("/v1/shell/view")]
-    assert prompt.seconds == pytest.approx(300, abs=2)
+    assert result.seconds == pytest.approx(300, abs=2)
     assert len(looks) > 100
     assert {each.answered - each.sent for each in looks} == {0.0}
 
@@ -117,7 +117,7 @@ async def test_with_pipes_an_hour_without_output_takes_three_requests_a_minute_a
     assert max(each.answered - each.sent for each in polls) == pytest.approx(25, abs=0.01)
 
 
-async def test_with_pipes_output_is_heard_within_a_tenth_of_a_second() -> None:
+async def test_with_pipes_output_arrives_within_a_tenth_of_a_second() -> None:
     moments = [10.0, 10.01, 10.07, 30.0, 300.04]
 
     def script(command: Command) -> Outcome:
@@ -130,9 +130,9 @@ async def test_with_pipes_output_is_heard_within_a_tenth_of_a_second() -> None:
             BOX, "work", wait_seconds=None, listener=recorder.listener()
         )
 
-    heard = {float(line): time - start for line, time in recorder.times.items()}
-    assert list(heard) == moments
-    assert all(-0.001 < time - moment < 0.1 for moment, time in heard.items()), heard
+    received = {float(line): time - start for line, time in recorder.times.items()}
+    assert list(received) == moments
+    assert all(-0.001 < time - moment < 0.1 for moment, time in received.items()), received
 
 
 @with_each_api
@@ -140,11 +140,11 @@ async def test_a_quick_command_takes_two_requests(api: str) -> None:
     async with scripted_sandbox(**APIS[api]) as sandbox:
         timed = TimedTransport(sandbox.in_process)
         client = sandbox.client_over(timed)
-        await client.prompts.send(BOX, "echo", listener=sandbox.listener)  # learns the API
+        await client.prompts.send(BOX, "echo", listener=sandbox.listener)  # finds out the API
         timed.requests.clear()
-        prompt = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        result = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
 
-    assert prompt.output.text == "done\n"
+    assert result.output.text == "done\n"
     assert len(timed.requests) == 2
 
 
@@ -166,12 +166,12 @@ async def test_after_a_lost_response_the_command_runs_once_with_all_its_output(
     async with scripted_sandbox(**APIS[api]) as sandbox:
         transport = ResponseLosingTransport(sandbox.in_process.transport, route, how)
         recorder = OutputRecorder(sandbox)
-        prompt = await sandbox.client_over(transport).prompts.send(
+        result = await sandbox.client_over(transport).prompts.send(
             BOX, WORK, wait_seconds=None, listener=recorder.listener()
         )
 
     assert transport.lost == 1
-    assert (prompt.api, prompt.status.exit_code) == (api, 5)
+    assert (result.api, result.status.exit_code) == (api, 5)
     assert recorder.text == "".join(f"minute {minute}\n" for minute in range(5))
     assert sandbox.texts == [WORK]
 
@@ -179,12 +179,12 @@ async def test_after_a_lost_response_the_command_runs_once_with_all_its_output(
 @pytest.mark.parametrize(("api", "state"), [("pipes", "killed"), ("terminal", "completed")])
 async def test_another_client_cancels_a_command_and_gets_its_output(api: str, state: str) -> None:
     async with scripted_sandbox(**APIS[api]) as sandbox:
-        prompt = await sandbox.client.prompts.send(BOX, WORK, listener=sandbox.listener)
+        result = await sandbox.client.prompts.send(BOX, WORK, listener=sandbox.listener)
         sandbox.in_process.clock.advance(100)
         killed = await sandbox.client_over().prompts.cancel(
-            BOX, prompt.session, listener=sandbox.listener
+            BOX, result.session, listener=sandbox.listener
         )
-        again = await sandbox.client.prompts.cancel(BOX, prompt.session, listener=sandbox.listener)
+        again = await sandbox.client.prompts.cancel(BOX, result.session, listener=sandbox.listener)
 
     assert (killed.status.state, killed.status.exit_code) == (state, 130)
     assert killed.output.text == "minute 0\nminute 1\nminute 2\n"
@@ -206,19 +206,19 @@ class OutageTransport(ForwardingTransport):
         return await self.proxy.handle_async_request(request)
 
 
-async def test_a_cancellation_goes_on_after_a_signal_that_could_not_be_sent(
+async def test_a_cancellation_continues_after_a_signal_that_could_not_be_sent(
     in_process: InProcessFake, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cancellation, "GRACE", dict.fromkeys(SIGNALS, 0.2))
     listener = OutputListener(in_process.report)
-    prompt = await ada.prompts.send(
+    result = await ada.prompts.send(
         BOX, "trap '' INT; echo begun; sleep 60", wait_seconds=0, listener=listener
     )
-    await ada.prompts.output(BOX, prompt.session, listener=listener)  # until it has begun
+    await ada.prompts.output(BOX, result.session, listener=listener)  # until it has started
     transport = OutageTransport(in_process.transport)
     other = Client(Proxy(ada.proxy.config, transport=transport, sleep=in_process.sleep))
 
-    killed = await other.prompts.cancel(BOX, prompt.session, listener=listener)
+    killed = await other.prompts.cancel(BOX, result.session, listener=listener)
 
     assert killed.status.state == "killed"
     assert killed.signals == ("SIGINT", "SIGKILL")
@@ -226,20 +226,20 @@ async def test_a_cancellation_goes_on_after_a_signal_that_could_not_be_sent(
 
 async def test_any_client_lists_running_and_ended_sessions_of_both_apis() -> None:
     async with scripted_sandbox() as sandbox:
-        prompts: list[CommandResult] = []
+        results: list[CommandResult] = []
         for command, session in (("echo", None), (WORK, "named"), (FOR_EVER, None)):
-            prompts.append(
+            results.append(
                 await sandbox.client.prompts.send(
                     BOX, command, session=session, listener=sandbox.listener
                 )
             )
             sandbox.in_process.clock.advance(60)
-        ended, _, killed = prompts
+        ended, _, killed = results
         await sandbox.client.prompts.cancel(BOX, killed.session, listener=sandbox.listener)
         rows = await sandbox.client_over().prompts.sessions(BOX)
 
-    states = {row.id: (seen.status.state, seen.status.command) for row, seen in rows if seen}
-    assert [prompt.api for prompt in prompts] == ["pipes", "terminal", "pipes"]
+    states = {row.id: (last.status.state, last.status.command) for row, last in rows if last}
+    assert [result.api for result in results] == ["pipes", "terminal", "pipes"]
     assert states == {
         ended.session: ("completed", "echo"),
         "named": ("running", WORK),
@@ -248,39 +248,39 @@ async def test_any_client_lists_running_and_ended_sessions_of_both_apis() -> Non
 
 
 @pytest.mark.parametrize("is_pipe_session", [True, False])
-async def test_only_with_pipes_is_a_session_gone_after_an_idle_hour(is_pipe_session: bool) -> None:
+async def test_only_sessions_with_pipes_end_after_an_idle_hour(is_pipe_session: bool) -> None:
     async with scripted_sandbox() as sandbox:
-        prompt = await sandbox.client.prompts.send(
+        result = await sandbox.client.prompts.send(
             BOX, "echo", session=None if is_pipe_session else "mine", listener=sandbox.listener
         )
         sandbox.in_process.clock.advance(3599)
-        await sandbox.client.prompts.output(BOX, prompt.session, listener=sandbox.listener)
+        await sandbox.client.prompts.output(BOX, result.session, listener=sandbox.listener)
         sandbox.in_process.clock.advance(3600)
 
         if is_pipe_session:
             with pytest.raises(SessionNotFound, match="no such session"):
-                await sandbox.client.prompts.output(BOX, prompt.session, listener=sandbox.listener)
+                await sandbox.client.prompts.output(BOX, result.session, listener=sandbox.listener)
         else:
-            seen = await sandbox.client.prompts.output(
-                BOX, prompt.session, listener=sandbox.listener
+            result = await sandbox.client.prompts.output(
+                BOX, result.session, listener=sandbox.listener
             )
-            assert (seen.status.state, seen.output.text) == ("completed", "done\n")
+            assert (result.status.state, result.output.text) == ("completed", "done\n")
 
 
-async def test_a_command_of_many_hours_is_not_gone() -> None:
+async def test_a_session_with_a_command_of_many_hours_does_not_end() -> None:
     async with scripted_sandbox() as sandbox:
-        prompt = await sandbox.client.prompts.send(
+        result = await sandbox.client.prompts.send(
             BOX, "work for 300 minutes", wait_seconds=0, listener=sandbox.listener
         )
         sandbox.in_process.clock.advance(5 * 3600 + 3599)
-        seen = await sandbox.client.prompts.output(BOX, prompt.session, listener=sandbox.listener)
+        result = await sandbox.client.prompts.output(BOX, result.session, listener=sandbox.listener)
 
-    assert (seen.status.state, seen.status.exit_code) == ("completed", 5)
-    assert seen.output.text.count("\n") == 300
+    assert (result.status.state, result.status.exit_code) == ("completed", 5)
+    assert result.output.text.count("\n") == 300
 
 
 @with_each_api
-async def test_a_pause_while_a_command_is_waited_for_raises_paused(api: str) -> None:
+async def test_a_pause_during_a_wait_for_a_command_raises_paused(api: str) -> None:
     async with scripted_sandbox(**APIS[api]) as sandbox:
         pauser = PausingTransport(sandbox)
         with pytest.raises(Paused, match="is paused") as caught:
@@ -289,11 +289,11 @@ async def test_a_pause_while_a_command_is_waited_for_raises_paused(api: str) -> 
             )
 
     assert caught.value.printed == "minute 0\n"
-    assert "ended with the pause" in caught.value.advice
+    assert "The pause has ended" in caught.value.advice
     assert sandbox.texts == [WORK]
 
 
-async def test_after_a_resume_the_runtime_is_asked_for_its_pipe_api_again() -> None:
+async def test_after_a_resume_the_pipe_api_is_tried_again() -> None:
     async with scripted_sandbox() as sandbox:
         runtime = OldRuntimeTransport(sandbox.in_process.transport)
         client = sandbox.client_over(runtime)
@@ -320,9 +320,9 @@ async def test_a_named_session_is_a_terminal_that_keeps_its_directory_and_variab
 ) -> None:
     async def run(command: str) -> str:
         listener = OutputListener(in_process.report)
-        prompt = await ada.prompts.send(BOX, command, session="mine", listener=listener)
-        assert (prompt.api, prompt.errors) == ("terminal", None)
-        return prompt.output.text
+        result = await ada.prompts.send(BOX, command, session="mine", listener=listener)
+        assert (result.api, result.errors) == ("terminal", None)
+        return result.output.text
 
     await run("mkdir -p deep && cd deep && export COLOUR=blue")
     assert await run('echo "$COLOUR in ${PWD##*/}" >&2') == "blue in deep\n"
@@ -360,8 +360,8 @@ async def test_commands_in_one_session_never_overlap(
     with pytest.raises(SessionBusy, match="runs 'sleep 60'"):
         await ada.prompts.send(BOX, "touch twice", session="mine", listener=listener)
 
-    seen = await ada.prompts.send(BOX, "ls", listener=listener)
-    assert "twice" not in seen.output.text
+    result = await ada.prompts.send(BOX, "ls", listener=listener)
+    assert "twice" not in result.output.text
     ended = await ada.prompts.cancel(BOX, "mine", listener=listener)
     assert (ended.status.exit_code, ended.signals) == (130, ("SIGINT",))
 
@@ -391,28 +391,28 @@ async def test_two_calls_at_once_for_one_session_run_one_command(
     # Until the command has started.
     await ada.prompts.output(BOX, "mine", listener=OutputListener(in_process.report))
     await ada.prompts.cancel(BOX, "mine", listener=OutputListener(in_process.report))
-    seen = await ada.prompts.send(BOX, "cat ran", listener=OutputListener(in_process.report))
-    assert len(seen.output.text.split()) == 1
+    result = await ada.prompts.send(BOX, "cat ran", listener=OutputListener(in_process.report))
+    assert len(result.output.text.split()) == 1
 
 
 async def test_a_pause_ends_a_command_and_its_session(
     in_process: InProcessFake, ada: Client
 ) -> None:
     listener = OutputListener(in_process.report)
-    prompt = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, listener=listener)
+    result = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, listener=listener)
     await ada.pause(BOX, on_progress=in_process.report)
     in_process.clock.advance(1)
 
     with pytest.raises(Paused, match=r"its commands cannot be read|no result"):
-        await ada.prompts.output(BOX, prompt.session, listener=listener)
+        await ada.prompts.output(BOX, result.session, listener=listener)
 
     await ada.resume(BOX, on_progress=in_process.report)
     with pytest.raises(SessionNotFound):
-        await ada.prompts.output(BOX, prompt.session, listener=listener)
+        await ada.prompts.output(BOX, result.session, listener=listener)
 
 
 async def test_a_time_limit_kills_a_command(in_process: InProcessFake, ada: Client) -> None:
-    prompt = await ada.prompts.send(
+    result = await ada.prompts.send(
         BOX,
         "echo begun; sleep 60",
         time_limit=0.2,
@@ -420,8 +420,8 @@ async def test_a_time_limit_kills_a_command(in_process: InProcessFake, ada: Clie
         listener=OutputListener(in_process.report),
     )
 
-    assert prompt.status.state == "timed_out"
-    assert prompt.output.text == "begun\n"
+    assert result.status.state == "timed_out"
+    assert result.output.text == "begun\n"
 
 
 @pytest.fixture
@@ -431,7 +431,7 @@ def ada_on_a_terminal(in_process: InProcessFake, ada: Client) -> Client:
 
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "], ids=["SIGTERM", "SIGKILL"])
-async def test_any_client_sees_that_a_time_limit_on_a_terminal_killed_a_command(
+async def test_any_client_reports_that_a_time_limit_on_a_terminal_killed_a_command(
     trap: str,
     in_process: InProcessFake,
     ada: Client,
@@ -442,34 +442,34 @@ async def test_any_client_sees_that_a_time_limit_on_a_terminal_killed_a_command(
     monkeypatch.setattr(shell, "TIME_LIMITED", line)
     listener = OutputListener(in_process.report)
 
-    prompt = await ada_on_a_terminal.prompts.send(
+    result = await ada_on_a_terminal.prompts.send(
         BOX,
         f"{trap}echo begun; sleep 60",
         time_limit=0.2,
         wait_seconds=None,
         listener=listener,
     )
-    again = await ada.prompts.output(BOX, prompt.session, listener=listener)
+    again = await ada.prompts.output(BOX, result.session, listener=listener)
 
-    assert prompt.api == "terminal"
-    assert prompt.status.state == again.status.state == "timed_out"
-    assert prompt.output.text == again.output.text == "begun\n"
+    assert result.api == "terminal"
+    assert result.status.state == again.status.state == "timed_out"
+    assert result.output.text == again.output.text == "begun\n"
 
 
 async def test_ctrl_c_reaches_a_command_with_a_time_limit_on_a_terminal(
     in_process: InProcessFake, ada_on_a_terminal: Client
 ) -> None:
     prompts, listener = ada_on_a_terminal.prompts, OutputListener(in_process.report)
-    prompt = await prompts.send(
+    result = await prompts.send(
         BOX,
         "trap 'echo caught; exit 9' INT; echo begun; sleep 60 & wait",
         time_limit=60,
         wait_seconds=0,
         listener=listener,
     )
-    await prompts.output(BOX, prompt.session, listener=listener)  # until it has begun
+    await prompts.output(BOX, result.session, listener=listener)  # until it has started
 
-    cancelled = await prompts.cancel(BOX, prompt.session, listener=listener)
+    cancelled = await prompts.cancel(BOX, result.session, listener=listener)
 
     assert (cancelled.signals, cancelled.status.exit_code) == (("SIGINT",), 9)
     assert cancelled.output.text.startswith("begun\n")
@@ -481,7 +481,7 @@ async def test_ctrl_c_reaches_a_command_with_a_time_limit_on_a_terminal(
     [(f": {'x' * 120_000}; cat; echo end", 0), ("--no-such-program", 127)],
     ids=["one that no request can hold", "one that looks like an option"],
 )
-async def test_a_command_with_input_runs_from_files_that_it_removes(
+async def test_a_command_with_input_removes_the_uploaded_files(
     in_process: InProcessFake, ada: Client, command: str, exit_code: int
 ) -> None:
     listener = OutputListener(in_process.report)
@@ -490,22 +490,22 @@ async def test_a_command_with_input_runs_from_files_that_it_removes(
     async def read(size: int) -> bytes:
         return given.read(size)
 
-    prompt = await ada.prompts.send(BOX, command, stdin=read, listener=listener)
+    result = await ada.prompts.send(BOX, command, stdin=read, listener=listener)
     left = await ada.prompts.send(BOX, "ls -A ~", listener=listener)
 
-    assert prompt.status.exit_code == exit_code
-    assert prompt.printed.startswith("given\nend\n" if exit_code == 0 else "bash: ")
-    assert prompt.status.command == one_line(command)
+    assert result.status.exit_code == exit_code
+    assert result.printed.startswith("given\nend\n" if exit_code == 0 else "bash: ")
+    assert result.status.command == one_line(command)
     assert "remote-sandbox" not in left.output.text
 
 
-async def test_an_output_of_several_pages_is_read_whole(
+async def test_output_of_several_pages_is_read_completely(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    prompt = await ada.prompts.send(BOX, "seq 1 300000", listener=OutputListener(in_process.report))
+    result = await ada.prompts.send(BOX, "seq 1 300000", listener=OutputListener(in_process.report))
 
-    assert prompt.status.state == "completed"
-    assert len(prompt.output.text) == sum(len(f"{n}\n") for n in range(1, 300_001))
+    assert result.status.state == "completed"
+    assert len(result.output.text) == sum(len(f"{n}\n") for n in range(1, 300_001))
 
 
 @pytest.mark.parametrize(

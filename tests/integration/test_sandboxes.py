@@ -39,8 +39,8 @@ async def create(client: Client, in_process: InProcessFake, name: str = BOX) -> 
 
 
 async def run(client: Client, in_process: InProcessFake, command: str) -> tuple[str, int | None]:
-    prompt = await client.prompts.send(BOX, command, listener=OutputListener(in_process.report))
-    return prompt.printed, prompt.status.exit_code
+    result = await client.prompts.send(BOX, command, listener=OutputListener(in_process.report))
+    return result.printed, result.status.exit_code
 
 
 async def test_create_waits_until_ready_and_reports_each_reason(
@@ -108,7 +108,7 @@ async def test_a_prompt_right_after_a_pause_raises_paused(
 ) -> None:
     await create(ada, in_process)
     await ada.proxy.send(sandboxes.pause(BOX))  # the status does not show the pause yet
-    # The deployed proxy responds with 500, which does not tell whether the command was started.
+    # The 500 of the deployed proxy does not show whether the command was started.
     with pytest.raises(Paused, match=r"is paused; (the command was not run|no result: .*failed)"):
         await run(ada, in_process, "true")
 
@@ -249,7 +249,7 @@ async def test_a_command_killed_by_a_pause_raises_paused(
     output: list[OutputChunk] = []
 
     async def pause(elapsed: float, limit: float | None, reason: str) -> None:
-        if output:  # the command runs
+        if output:  # the command is running
             await ada.proxy.send(sandboxes.pause(BOX))
 
     listener = OutputListener(pause, on_output=output.append)

@@ -29,7 +29,7 @@ AFTER_OUTPUT = 0.08  # seconds until the next look: one request per line would b
 
 
 class PipeCommand(RemoteCommand):
-    """The only command of a session, whose streams are read from two byte offsets on."""
+    """The only command of a session; its streams are read from two byte offsets on."""
 
     def __init__(
         self,

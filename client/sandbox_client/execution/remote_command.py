@@ -135,7 +135,7 @@ class RemoteCommand(ABC):
             await self._confirm_started(error)
 
     async def _confirm_started(self, lost: SandboxError) -> None:
-        """Wait until the session shows the command, whose response was lost.
+        """Wait until the session shows the command after the response was lost.
 
         Raises:
             CommandStateUnknown: the session does not show the command.
