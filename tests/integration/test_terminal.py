@@ -174,7 +174,7 @@ def test_an_error_is_three_lines_and_exit_code_1(home: Path) -> None:
     assert (result.returncode, result.stdout) == (1, "")
     assert [line.partition(":")[0] for line in result.stderr.splitlines()] == [
         "error",
-        "fault",
+        "cause",
         "next",
     ]
     assert "`remote-sandbox list`" in result.stderr
