@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 from sandbox_client.cli import main
 from sandbox_client.client import Client
-from sandbox_client.mcp_server.server import TOOLS
+from sandbox_client.mcp_server.tools import TOOLS
 
 from tests.client.interaction import StubProvider
 from tests.client.stubs import KEY, RecordedProgress, RouteStub, error_reply

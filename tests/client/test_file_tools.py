@@ -1,32 +1,23 @@
-"""The tools of files: texts and objects that a model gets, over an in-memory sandbox."""
+"""The results of the file tools, with an in-memory sandbox."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client.errors import SandboxError
-from sandbox_client.mcp_server.tool import error_result
 
 from tests.client.file_stub import SandboxStub, file_reply
-from tests.client.stubs import RecordedProgress, client_over
-from tests.client.tool_calls import TOOLS_BY_NAME, LentClient, assert_matches
+from tests.client.stubs import client_over
+from tests.client.tool_calls import call_with_client
 
 if TYPE_CHECKING:
     from sandbox_client.mcp_server.tool import Result
 
 
 async def call(sandbox: SandboxStub, name: str, **arguments: object) -> Result:
-    """Return the result of a tool, checked against its output schema."""
-    tool = TOOLS_BY_NAME[name]
+    """Return the result of a tool for the sandbox `box`."""
     async with client_over(sandbox) as client:
-        try:
-            checked = tool.check({"name": "box", **arguments})
-            result = await tool.run(LentClient(client), checked, RecordedProgress())
-        except SandboxError as error:
-            return error_result(error)
-    assert_matches(tool.output_schema(), result.content)
-    return result
+        return await call_with_client(client, name, {"name": "box", **arguments})
 
 
 async def test_a_text_file_is_read() -> None:
@@ -44,14 +35,14 @@ async def test_lines_are_read_from_the_first_to_the_last() -> None:
     assert result.text == "two\nthree\n"
 
 
-async def test_an_empty_file_is_said_to_be_empty() -> None:
+async def test_an_empty_file_is_reported_as_empty() -> None:
     result = await call(SandboxStub({"/sandbox/f": b""}), "read_sandbox_file", path="f")
 
     assert result.text == "(the file is empty)"
     assert result.content == {"name": "box", "content": ""}
 
 
-async def test_a_long_file_names_the_line_to_go_on_with() -> None:
+async def test_a_long_file_names_the_next_line() -> None:
     sandbox = SandboxStub({"/sandbox/f": b"123456789\n" * 4_000})
 
     result = await call(sandbox, "read_sandbox_file", path="f", start_line=11)
@@ -81,7 +72,7 @@ async def test_a_last_line_before_the_first_is_refused() -> None:
     assert sandbox.requested == []
 
 
-async def test_a_missing_file_names_the_tool_that_lists() -> None:
+async def test_a_missing_file_names_the_tool_that_lists_files() -> None:
     result = await call(SandboxStub(), "read_sandbox_file", path="none")
 
     assert result.is_error
@@ -157,7 +148,7 @@ async def test_a_file_without_a_size_is_listed_by_its_name() -> None:
     assert result.text == "/run in sandbox 'box' has 1 entry:\n- socket"
 
 
-async def test_a_long_list_is_shown_in_part() -> None:
+async def test_a_long_listing_is_truncated_with_a_count() -> None:
     sandbox = SandboxStub({f"/sandbox/{number:03}": b"" for number in range(250)})
 
     result = await call(sandbox, "list_sandbox_files")
@@ -165,10 +156,10 @@ async def test_a_long_list_is_shown_in_part() -> None:
     assert result.content is not None
     assert result.content["left_out"] == 50
     assert "/sandbox in sandbox 'box' has 250 entries" in result.text
-    assert result.text.endswith("[… 50 left out; list a directory below it, or use a command …]")
+    assert result.text.endswith("[… 50 left out; list a subdirectory, or use a command …]")
 
 
-async def test_a_list_that_the_runtime_cut_says_that_there_is_more() -> None:
+async def test_a_listing_that_the_runtime_truncated_says_so() -> None:
     cut = file_reply({"files": [], "truncated": True})
 
     result = await call(SandboxStub(replies={"list": [cut]}), "list_sandbox_files")

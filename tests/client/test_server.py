@@ -16,7 +16,8 @@ from sandbox_client import polling
 from sandbox_client.client import Client as SandboxClient
 from sandbox_client.client_cache import ClientCache
 from sandbox_client.http import Proxy
-from sandbox_client.mcp_server.server import INSTRUCTIONS, TOOLS, create_server
+from sandbox_client.mcp_server.server import create_server
+from sandbox_client.mcp_server.tools import INSTRUCTIONS, TOOLS
 
 from tests.client.statuses import (
     ALPHA_NEW,
@@ -55,7 +56,7 @@ in_both_eras = pytest.mark.parametrize("mode", ["legacy", "auto"])
 GET = "GET /api/sandboxes/box"
 
 
-GIVEN = {"REMOTE_SANDBOX_PROXY_URL": URL, "REMOTE_SANDBOX_API_KEY": KEY}
+VARIABLES = {"REMOTE_SANDBOX_PROXY_URL": URL, "REMOTE_SANDBOX_API_KEY": KEY}
 NOTHING = {"HOME": "/nonexistent"}
 
 
@@ -63,7 +64,7 @@ NOTHING = {"HOME": "/nonexistent"}
 async def mcp_client(
     mode: Mode,
     handler: Handler,
-    environ: Mapping[str, str] = GIVEN,
+    environ: Mapping[str, str] = VARIABLES,
 ) -> AsyncGenerator[Client]:
     """Yield an MCP client of a server over `handler`, on a fake clock."""
     clock, transport = FakeClock(), httpx.MockTransport(handler)
@@ -87,7 +88,7 @@ def text_of(result: types.CallToolResult) -> str:
 
 
 @in_both_eras
-@pytest.mark.parametrize("environ", [GIVEN, NOTHING], ids=["config", "no config"])
+@pytest.mark.parametrize("environ", [VARIABLES, NOTHING], ids=["config", "no config"])
 async def test_the_tools_are_listed_with_and_without_a_configuration(
     mode: Mode, environ: dict[str, str]
 ) -> None:
@@ -122,7 +123,7 @@ async def test_annotations_are_sent_where_they_differ_from_the_default() -> None
     assert all(
         each is not None and (each.read_only_hint or each.destructive_hint is not None)
         for each in shown.values()
-    ), "what is not said is destructive"
+    ), "without an annotation, a tool counts as destructive"
     assert "create_sandbox" not in destructive | idempotent
 
 
@@ -184,38 +185,38 @@ async def test_each_tool_returns_text_and_an_object(
 
 @in_both_eras
 async def test_progress_rises_and_carries_the_reason(mode: Mode) -> None:
-    told: list[tuple[float, float | None, str | None]] = []
+    reports: list[tuple[float, float | None, str | None]] = []
 
     async def follower(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, total, message))
+        reports.append((progress, total, message))
 
     states = [each.response() for each in (ALPHA_NEW, ALPHA_PENDING, ALPHA_STARTING, ALPHA_READY)]
     routes = RouteStub({"POST /api/sandboxes": created(), GET: states})
     async with mcp_client(mode, routes) as client:
         await client.call_tool("create_sandbox", {"name": "box"}, progress_callback=follower)
 
-    values = [value for value, _, _ in told]
+    values = [value for value, _, _ in reports]
     assert values == sorted(set(values)), "values must rise"
-    assert {total for _, total, _ in told} == {60.0}
-    reasons = [message or "" for _, _, message in told]
+    assert {total for _, total, _ in reports} == {60.0}
+    reasons = [message or "" for _, _, message in reports]
     assert [reason.split(":")[0] for reason in reasons] == ["pending", "pending", "starting"]
     assert "Pod is Running but not Ready" in reasons[-1]
 
 
 async def test_progress_rises_while_the_clock_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
-    told = anyio.Event()
+    enough = anyio.Event()
     values: list[float] = []
 
     async def follower(progress: float, total: float | None, message: str | None) -> None:
         values.append(progress)
         if len(values) >= 3:
-            told.set()
+            enough.set()
 
     async def slow(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/create"):
             return session_opened()
-        await told.wait()
+        await enough.wait()
         return executed("done")
 
     async with mcp_client("auto", slow) as client:
@@ -231,12 +232,12 @@ async def test_progress_rises_while_the_clock_stands_still(monkeypatch: pytest.M
 
 async def test_progress_never_exceeds_its_total(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
-    told: list[tuple[float, float | None]] = []
+    reports: list[tuple[float, float | None]] = []
     enough = anyio.Event()
 
     async def follower(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, total))
-        if len(told) >= 3:
+        reports.append((progress, total))
+        if len(reports) >= 3:
             enough.set()
 
     async def slow(request: httpx.Request) -> httpx.Response:
@@ -249,8 +250,8 @@ async def test_progress_never_exceeds_its_total(monkeypatch: pytest.MonkeyPatch)
         arguments = {"name": "box", "command": "make", "wait_seconds": 0}
         await client.call_tool("send_prompt_to_sandbox", arguments, progress_callback=follower)
 
-    assert told
-    assert all(total is None or progress <= total for progress, total in told)
+    assert reports
+    assert all(total is None or progress <= total for progress, total in reports)
 
 
 async def test_a_wait_without_a_progress_token_works() -> None:
@@ -270,9 +271,9 @@ async def test_an_unusable_configuration_is_an_error_of_every_call() -> None:
 
     for result in results:
         assert result.is_error
-        what, fault, step = text_of(result).splitlines()
-        assert what.startswith("proxyUrl has value 'ftp://x', without http:// or https://")
-        assert fault == "Cause: the configuration on this machine; nothing was sent."
+        event, cause, step = text_of(result).splitlines()
+        assert event.startswith("proxyUrl has value 'ftp://x', without http:// or https://")
+        assert cause == "Fault: the configuration on this machine; nothing was sent."
         assert step.startswith("Next: Write it like")
 
 
@@ -315,19 +316,19 @@ async def test_an_internal_error_shows_neither_traceback_nor_values(
     def connect(_: Config) -> SandboxClient:
         raise RuntimeError(f"the value {KEY}")
 
-    server = create_server(ClientCache(GIVEN, connect), version="1.2.3")
+    server = create_server(ClientCache(VARIABLES, connect), version="1.2.3")
     with anyio.fail_after(20):
         async with Client(server, mode="auto") as client:
             result = await client.call_tool("list_sandboxes", {})
             again = await client.list_tools()
 
-    said = text_of(result) + capsys.readouterr().err
+    printed = text_of(result) + capsys.readouterr().err
     assert result.is_error
-    assert "RuntimeError" in said
-    assert "Cause: remote-sandbox itself." in said
-    assert "Traceback" not in said
-    assert KEY not in said
-    assert again.tools, "the server lives on"
+    assert "RuntimeError" in printed
+    assert "Fault: remote-sandbox itself." in printed
+    assert "Traceback" not in printed
+    assert KEY not in printed
+    assert again.tools, "the server still serves"
 
 
 async def test_a_command_with_a_lone_surrogate_is_refused() -> None:
@@ -354,22 +355,22 @@ async def test_the_configuration_is_read_at_each_call(home: Path) -> None:
 
 
 async def test_calls_with_the_same_configuration_share_a_client() -> None:
-    made_for: list[Config] = []
+    configs: list[Config] = []
 
     def connect(config: Config) -> SandboxClient:
-        made_for.append(config)
+        configs.append(config)
         return SandboxClient(Proxy(config, transport=httpx.MockTransport(RouteStub({}))))
 
-    backend = ClientCache(GIVEN, connect)
+    provider = ClientCache(VARIABLES, connect)
 
-    async with backend.client() as first, backend.client() as second:
+    async with provider.client() as first, provider.client() as second:
         assert first is second
-    async with backend.client() as third:
+    async with provider.client() as third:
         assert third is first
-    assert made_for == [CONFIG]
+    assert configs == [CONFIG]
 
 
-class CountedTransport(httpx.MockTransport):
+class RecordingTransport(httpx.MockTransport):
     """A transport that records whether it was closed."""
 
     def __init__(self) -> None:
@@ -381,21 +382,21 @@ class CountedTransport(httpx.MockTransport):
 
 
 async def test_a_replaced_client_is_closed_after_its_last_call() -> None:
-    wires: list[CountedTransport] = []
-    environ = dict(GIVEN)
+    transports: list[RecordingTransport] = []
+    environ = dict(VARIABLES)
 
     def connect(config: Config) -> SandboxClient:
-        wires.append(CountedTransport())
-        return SandboxClient(Proxy(config, transport=wires[-1]))
+        transports.append(RecordingTransport())
+        return SandboxClient(Proxy(config, transport=transports[-1]))
 
-    backend = ClientCache(environ, connect)
+    provider = ClientCache(environ, connect)
 
-    async with backend.client():
+    async with provider.client():
         environ["REMOTE_SANDBOX_DEFAULT_PORT"] = "1"
-        async with backend.client():
+        async with provider.client():
             pass
-        assert [wire.closed for wire in wires] == [False, False]
-    assert [wire.closed for wire in wires] == [True, False]
+        assert [transport.closed for transport in transports] == [False, False]
+    assert [transport.closed for transport in transports] == [True, False]
 
 
 async def test_two_concurrent_calls_do_not_wait_for_each_other() -> None:
@@ -431,16 +432,16 @@ async def test_the_resources_are_the_list_and_each_sandbox(mode: Mode) -> None:
 
     assert [str(each.uri) for each in resources] == ["sandbox://list"]
     assert [each.uri_template for each in templates] == ["sandbox://{name}"]
-    assert held(everything)["count"] == 1
-    assert (held(one)["name"], held(one)["state"]) == ("box", "ready")
+    assert content_of(everything)["count"] == 1
+    assert (content_of(one)["name"], content_of(one)["state"]) == ("box", "ready")
 
 
-def held(result: types.ReadResourceResult) -> dict[str, object]:
+def content_of(result: types.ReadResourceResult) -> dict[str, object]:
     (contents,) = result.contents
     assert isinstance(contents, types.TextResourceContents)
     assert contents.mime_type == "application/json"
-    held: dict[str, object] = json.loads(contents.text)
-    return held
+    content: dict[str, object] = json.loads(contents.text)
+    return content
 
 
 @pytest.mark.parametrize(
@@ -448,7 +449,7 @@ def held(result: types.ReadResourceResult) -> dict[str, object]:
     [
         ("sandbox://../me", "cannot be a sandbox's name"),
         ("sandbox://", "cannot be a sandbox's name"),
-        ("file:///etc/passwd", "none of a sandbox"),
+        ("file:///etc/passwd", "not one of a sandbox resource"),
         ("sandbox://box", "No sandbox 'box' of yours"),
     ],
 )
@@ -472,17 +473,17 @@ async def test_resources_are_listed_without_a_configuration(
 
 @in_both_eras
 async def test_cancelling_a_call_does_not_kill_the_command(mode: Mode) -> None:
-    looked, left = anyio.Event(), anyio.Event()
+    viewed, cancelled = anyio.Event(), anyio.Event()
 
     async def proxy(request: httpx.Request) -> httpx.Response:
         operation = request.url.path.rpartition("/")[2]
         assert operation != "kill"
         if operation == "view":
-            looked.set()
+            viewed.set()
             try:
                 await anyio.sleep_forever()
             finally:
-                left.set()
+                cancelled.set()
         return {"create": session_opened(), "exec": executed("", None, "running")}[operation]
 
     async with mcp_client(mode, proxy) as client:
@@ -490,16 +491,16 @@ async def test_cancelling_a_call_does_not_kill_the_command(mode: Mode) -> None:
             async with anyio.create_task_group() as tasks:
                 work = {"name": "box", "command": "make"}
                 tasks.start_soon(client.call_tool, "send_prompt_to_sandbox", work)
-                await looked.wait()
+                await viewed.wait()
                 scope.cancel()
-        await left.wait()
+        await cancelled.wait()
         listed = await client.list_tools()
 
     assert scope.cancelled_caught
-    assert listed.tools, "the server lives on"
+    assert listed.tools, "the server still serves"
 
 
-async def test_a_warning_is_given_once_for_all_calls(
+async def test_a_warning_is_printed_once_for_all_calls(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = home / ".config/gemini-remote-sandbox/config.json"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sandbox_client.errors import Verb
 from sandbox_client.masking import masked
-from sandbox_client.mcp_server.tool import format_verb as spell
+from sandbox_client.mcp_server.tool import format_verb
 
 from tests.client.statuses import (
     ALPHA_FAILED,
@@ -82,16 +82,16 @@ async def test_create_names_the_image_and_the_seconds(profile: Profile) -> None:
 
 @in_both_profiles
 @pytest.mark.parametrize("verb", ["create_sandbox", "resume_sandbox"])
-async def test_a_readiness_timeout_tells_the_last_reason_and_the_next_step(
+async def test_a_readiness_timeout_states_the_last_reason_and_the_next_step(
     verb: str, profile: Profile
 ) -> None:
     answers = {CREATE: created(), RESUME: succeeded(), GET: profile.pending.response()}
 
     result = await call_tool(verb, BOX, answers)
 
-    what, fault, step = result.text.splitlines()
-    assert what.endswith(f"is NOT ready after 60 s: pending: {profile.pending.message}")
-    assert fault == "Cause: the sandbox is not ready."
+    event, cause, step = result.text.splitlines()
+    assert event.endswith(f"is NOT ready after 60 s: pending: {profile.pending.message}")
+    assert cause == "Fault: the sandbox is not ready."
     assert step.startswith("Next: It may still become ready")
     assert "get_sandbox_status" in step
     assert result.content is not None
@@ -109,9 +109,9 @@ async def test_a_sandbox_that_cannot_become_ready_is_an_error(verb: str, row: St
         verb, BOX, {CREATE: created(), RESUME: succeeded(), GET: row.response()}
     )
 
-    what, fault, step = result.text.splitlines()
-    assert what.endswith(f"but will not become ready: {row.state.value}: {row.message}")
-    assert fault == "Cause: the sandbox's image, or the cluster."
+    event, cause, step = result.text.splitlines()
+    assert event.endswith(f"but will not become ready: {row.state.value}: {row.message}")
+    assert cause == "Fault: the sandbox's image, or the cluster."
     assert "Waiting does not help" in step
     assert "delete_sandbox" in step
     assert result.is_error
@@ -120,7 +120,7 @@ async def test_a_sandbox_that_cannot_become_ready_is_an_error(verb: str, row: St
 
 
 @pytest.mark.parametrize("row", [ALPHA_NEW, ALPHA_READY, BETA_PAUSED], ids=lambda row: str(row.id))
-async def test_status_tells_the_state_and_the_controllers_reason(row: StatusRow) -> None:
+async def test_status_states_the_state_and_the_controllers_reason(row: StatusRow) -> None:
     result = await call_tool("get_sandbox_status", BOX, {GET: row.response()})
 
     assert f"Sandbox 'box' is {row.state.value}" in result.text
@@ -175,14 +175,14 @@ async def test_an_empty_list_names_create_sandbox() -> None:
     assert result.content == {"count": 0, "sandboxes": []}
 
 
-async def test_the_tools_own_words_come_before_a_commands_output() -> None:
+async def test_the_notes_of_the_tool_come_before_the_output() -> None:
     result = await call_tool(
         "send_prompt_to_sandbox", BOX | {"command": "ls"}, {EXEC: executed("a\nb\n", 2)}
     )
 
     assert result.text == (
         "[exit code 2, after 0.0 s]\n"
-        "[What follows is 3 characters of output, with standard error in it.]\n"
+        "[Below: 3 characters of output, with standard error in it.]\n"
         "a\nb"
     )
     assert result.content == {
@@ -198,14 +198,14 @@ async def test_the_tools_own_words_come_before_a_commands_output() -> None:
     assert not result.is_error
 
 
-async def test_standard_error_is_marked_where_the_runtime_tells_it_apart() -> None:
+async def test_standard_error_is_marked_if_the_runtime_separates_it() -> None:
     answers = {PIPE_EXEC: piped("a\nb\n", "oh\n", 2)}
 
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "ls"}, answers, pipes=True)
 
     assert result.text == (
         "[exit code 2, after 0.0 s]\n"
-        "[What follows is 3 characters of output and 2 characters of standard error.]\n"
+        "[Below: 3 characters of output and 2 characters of standard error.]\n"
         "a\nb\n"
         "[standard error]\n"
         "oh"
@@ -214,7 +214,7 @@ async def test_standard_error_is_marked_where_the_runtime_tells_it_apart() -> No
     assert (result.content["stderr"], result.content["next_stderr_after"]) == ("oh\n", 3)
 
 
-async def test_a_long_standard_error_tells_how_to_read_the_rest() -> None:
+async def test_a_long_standard_error_names_the_argument_for_the_rest() -> None:
     answers = {PIPE_EXEC: piped("", "x" * 39_000)}
 
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers, pipes=True)
@@ -263,9 +263,9 @@ async def test_a_running_command_has_its_session_its_tail_and_the_next_call() ->
     lines = result.text.splitlines()
     assert lines[0] == f"[still running in session '{SESSION}', after 45.0 s]"
     assert lines[1] == (
-        "[It goes on whether or not anybody asks. get_prompt_output"
-        f' {{"name": "box", "session": "{SESSION}", "after": 10008}} waits for more;'
-        " cancel_prompt kills it.]"
+        "[The command keeps running. get_prompt_output"
+        f' {{"name": "box", "session": "{SESSION}", "after": 10008}} waits for more'
+        " output; cancel_prompt kills it.]"
     )
     assert lines[3] == "[… 6008 characters left out; after=0 shows them …]"
     assert lines[4].endswith("the end")
@@ -339,7 +339,7 @@ async def test_output_without_a_session_lists_the_sessions() -> None:
         "- s1 ended with exit code 3: make",
         "    b",
         "- s2 runs sleep 9",
-        "get_prompt_output with one of them as session shows what it printed.",
+        "get_prompt_output with one of them as session shows its output.",
     ]
     assert result.content is not None
     assert result.content["count"] == 2
@@ -367,7 +367,7 @@ async def test_cancel_of_an_ended_command_says_that_nothing_was_killed() -> None
     assert result.text.endswith("\nall")
 
 
-async def test_an_error_shows_the_output_so_far_behind_it() -> None:
+async def test_an_error_ends_with_the_output_so_far() -> None:
     answers: Answers = {
         EXEC: executed("", None, "running"),
         VIEW: [view_of("so far\n"), error_reply(503, "Sandbox not ready")],
@@ -378,7 +378,7 @@ async def test_an_error_shows_the_output_so_far_behind_it() -> None:
 
     assert result.is_error
     assert result.text.startswith("Sandbox 'box' is paused; no result")
-    assert result.text.endswith("\n[What follows is 6 characters of output.]\nso far")
+    assert result.text.endswith("\n[Below: 6 characters of output.]\nso far")
 
 
 async def test_a_long_list_of_sessions_is_shown_in_part() -> None:
@@ -421,14 +421,14 @@ async def test_a_wait_out_of_bounds_names_the_bounds(seconds: int) -> None:
     assert "from 0 to 240" in result.text
 
 
-async def test_a_pause_that_is_not_visible_yet_tells_the_state() -> None:
+async def test_a_pause_that_is_not_visible_yet_states_the_state() -> None:
     result = await call_tool(
         "pause_sandbox", BOX, {PAUSE: succeeded(), GET: ALPHA_READY.response()}
     )
 
     assert result.text == (
         "The pause of sandbox 'box' was accepted and does not show yet after 15 s"
-        f" (ready: {ALPHA_READY.message}). Check with get_sandbox_status in a while, and do"
+        f" (ready: {ALPHA_READY.message}). Ask with get_sandbox_status in a while, and do"
         " not resume before it shows."
     )
     assert result.content == {"name": "box", "state": "ready"}
@@ -490,9 +490,9 @@ async def test_every_error_is_three_lines(fault: str) -> None:
     result = await call_tool(tool, arguments, answers)
 
     assert result.is_error
-    what, whose, step = result.text.splitlines()
-    assert what
-    assert whose.startswith("Cause: ")
+    event, cause, step = result.text.splitlines()
+    assert event
+    assert cause.startswith("Fault: ")
     assert step.startswith("Next: ")
     assert words in result.text
 
@@ -508,7 +508,7 @@ async def test_advice_names_tools_and_no_commands() -> None:
 
 
 def test_every_verb_has_a_tool() -> None:
-    assert {spell(verb) for verb in get_args(Verb)} >= set(TOOLS_BY_NAME)
+    assert {format_verb(verb) for verb in get_args(Verb)} >= set(TOOLS_BY_NAME)
 
 
 @pytest.mark.parametrize("port", [0, 65536])
@@ -540,10 +540,10 @@ async def test_braces_in_a_reason_are_kept() -> None:
 def test_every_tool_has_an_output_schema() -> None:
     for tool in TOOLS_BY_NAME.values():
         assert json.dumps(tool.output_schema())
-        assert "name" in tool.output or not tool.parameters
+        assert "name" in tool.output or not tool.arguments
 
 
-async def test_an_agent_that_is_not_there_is_told_with_its_command_line() -> None:
+async def test_a_missing_agent_is_named_with_its_command_line() -> None:
     answers: Answers = {EXEC: executed("bash: line 1: gemini: command not found\n", 127)}
 
     result = await call_tool("run_agent", BOX | {"prompt": "x"}, answers)
@@ -551,18 +551,18 @@ async def test_an_agent_that_is_not_there_is_told_with_its_command_line() -> Non
     assert "[The sandbox lacks a program of the agent's command line: " in result.text
 
 
-async def test_a_program_that_is_not_there_and_bytes_that_are_no_text_are_told() -> None:
+async def test_a_missing_program_and_bytes_that_are_not_utf_8_are_explained() -> None:
     result = await call_tool(
         "send_prompt_to_sandbox", BOX | {"command": "x"}, {EXEC: executed("\ufffd\ufffd\n", 127)}
     )
 
     assert result.text.splitlines()[1:3] == [
-        "[127 is the shell's code for a program that is not there.]",
-        "[2 characters of it may be bytes that are no UTF-8, shown as \ufffd.]",
+        "[Exit code 127: the shell did not find a program.]",
+        "[2 characters may be bytes that are not UTF-8, shown as \ufffd.]",
     ]
 
 
-async def test_a_model_sees_no_key_no_control_and_the_last_frame() -> None:
+async def test_output_has_no_key_no_control_characters_and_only_the_last_frame() -> None:
     output = f"\x1b[31m10%\r20% {KEY}\n"
 
     result = await call_tool(
@@ -574,7 +574,7 @@ async def test_a_model_sees_no_key_no_control_and_the_last_frame() -> None:
     assert result.content["output"] == f"20% {masked(KEY, KEY)}\n"
 
 
-async def test_a_very_long_output_tells_how_much_of_it_is_gone() -> None:
+async def test_a_very_long_output_states_how_much_is_lost() -> None:
     half = "x" * 5_000_000
     kept = f"{half}\n[... 7000 characters left out ...]\n{half}"
     answers = {VIEW: view_of(kept, "completed", 0)}
@@ -595,13 +595,14 @@ async def test_output_of_a_sandbox_without_sessions_names_the_next_tool() -> Non
     )
 
 
-async def test_an_unreachable_command_tells_why() -> None:
+async def test_an_unreachable_command_states_the_reason() -> None:
     views: list[Answer] = [view_of("a"), httpx.ConnectError("x")]
     answers: Answers = {EXEC: executed("", None, "running"), VIEW: views}
 
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
     assert "[in the end it could not be reached: " in result.text
+    assert "keeps running" not in result.text
 
 
 async def test_delete_with_a_lost_reply_says_that_the_sandbox_is_gone() -> None:
@@ -609,4 +610,4 @@ async def test_delete_with_a_lost_reply_says_that_the_sandbox_is_gone() -> None:
 
     result = await call_tool("delete_sandbox", BOX, answers)
 
-    assert result.text == "There is no sandbox 'box' any more; the proxy's own answer was lost."
+    assert result.text == "Sandbox 'box' no longer exists; the proxy's response was lost."

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client.errors import InvalidInput
-from sandbox_client.mcp_server.server import INSTRUCTIONS, TOOLS
+from sandbox_client.mcp_server.files import MAX_ENTRIES
+from sandbox_client.mcp_server.tools import INSTRUCTIONS, TOOLS
+from sandbox_client.prompts import LINGER
+from sandbox_client.readiness import READY_DEADLINE
+from sandbox_client.truncation import MAX_OUTPUT
 
 from tests.client.secrecy import is_one_printable_line
 from tests.client.strategies import any_json, odd_texts, some_examples
@@ -54,7 +58,7 @@ _ARGUMENTS: dict[str, tuple[dict[str, str], list[str]]] = {
     "resume_sandbox": ({"name": "string"}, ["name"]),
 }
 
-_READING = {
+_READ_ONLY = {
     "get_sandbox_status",
     "list_sandboxes",
     "get_prompt_output",
@@ -77,7 +81,7 @@ def test_the_table_has_every_tool() -> None:
 
 
 @every_tool
-def test_each_tool_has_its_arguments(tool: Tool) -> None:
+def test_each_tool_has_its_arguments(tool: Tool[...]) -> None:
     types, required = _ARGUMENTS[tool.name]
     schema = tool.input_schema()
     properties = schema["properties"]
@@ -89,20 +93,20 @@ def test_each_tool_has_its_arguments(tool: Tool) -> None:
 
 
 @every_tool
-def test_each_tool_is_described_in_the_form_that_every_client_reads(tool: Tool) -> None:
+def test_each_tool_is_described_in_the_form_that_every_client_reads(tool: Tool[...]) -> None:
     for schema in (tool.input_schema(), tool.output_schema()):
         assert_is_schema(schema)
         for inner in _nested(schema):
             assert not {"anyOf", "oneOf", "allOf", "$ref", "title", "default"} & set(inner)
             assert isinstance(inner.get("type", ""), str | dict), "a union of types"
-    assert all(each.description.endswith((".", "-la")) for each in tool.parameters)
+    assert all(each.description.endswith((".", "-la")) for each in tool.arguments)
     assert 40 < len(tool.description) <= 300
     assert "Returns" in tool.description
     assert "\n" not in tool.description
 
 
 def test_the_annotations_of_all_tools() -> None:
-    assert {tool.name for tool in TOOLS if tool.read_only} == _READING
+    assert {tool.name for tool in TOOLS if tool.read_only} == _READ_ONLY
     assert {tool.name for tool in TOOLS if tool.destructive} == {
         "delete_sandbox",
         "pause_sandbox",
@@ -111,7 +115,7 @@ def test_the_annotations_of_all_tools() -> None:
         "run_agent",
         "write_sandbox_file",
     }
-    assert {tool.name for tool in TOOLS if tool.idempotent} == _READING | {
+    assert {tool.name for tool in TOOLS if tool.idempotent} == _READ_ONLY | {
         "cancel_prompt",
         "pause_sandbox",
         "resume_sandbox",
@@ -221,15 +225,30 @@ def test_a_missing_unknown_or_mistyped_argument_is_named(
     arguments=st.dictionaries(st.sampled_from(["name", "port", "command"]) | odd_texts, any_json),
 )
 def test_any_arguments_are_accepted_or_refused_in_one_line(
-    tool: Tool, arguments: dict[str, object]
+    tool: Tool[...], arguments: dict[str, object]
 ) -> None:
-    told = ["accepted"]
+    messages = ["accepted"]
     try:
         tool.check(arguments)
     except InvalidInput as error:
-        told.append(error.message)
+        messages.append(error.message)
 
-    assert all(is_one_printable_line(line) for line in told)
+    assert all(is_one_printable_line(line) for line in messages)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("create_sandbox", f"({READY_DEADLINE:.0f} s at most)"),
+        ("resume_sandbox", f"({READY_DEADLINE:.0f} s at most)"),
+        ("get_prompt_output", f"Returns {LINGER:.0f} s after"),
+        ("get_prompt_output", f"{MAX_OUTPUT} characters at most"),
+        ("read_sandbox_file", f"{MAX_OUTPUT} characters at most"),
+        ("list_sandbox_files", f"{MAX_ENTRIES} entries at most"),
+    ],
+)
+def test_a_description_states_the_limit_of_the_code(name: str, limit: str) -> None:
+    assert limit in TOOLS_BY_NAME[name].description
 
 
 def test_there_are_at_most_14_tools() -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
-from sandbox_client.errors import SandboxError
-from sandbox_client.mcp_server.server import TOOLS
-from sandbox_client.mcp_server.tool import error_result
+from sandbox_client.mcp_server import tools
+from sandbox_client.mcp_server.tools import TOOLS
 
 from tests.client.stubs import RecordedProgress, RouteStub, client_over
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.client.stubs import Answers, FakeClock
 
-TOOLS_BY_NAME: dict[str, Tool] = {tool.name: tool for tool in TOOLS}
+TOOLS_BY_NAME: dict[str, Tool[...]] = {tool.name: tool for tool in TOOLS}
 every_tool = pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: str(tool.name))
 
 
@@ -46,8 +45,8 @@ def is_json(text: str) -> bool:
     return True
 
 
-class LentClient:
-    """Access that always lends the same client."""
+class SharedClient:
+    """A client provider that always provides the same client."""
 
     def __init__(self, client: Client) -> None:
         self.environ: Mapping[str, str] = {}
@@ -70,12 +69,15 @@ async def call_tool(
     pipes: bool = False,
 ) -> Result:
     """Return the result that a model gets, checked against the tool's output schema."""
-    tool = TOOLS_BY_NAME[name]
     async with client_over(RouteStub(answers), clock, pipes=pipes) as client:
-        try:
-            result = await tool.run(LentClient(client), tool.check(arguments), RecordedProgress())
-        except SandboxError as error:
-            result = error_result(error)
+        return await call_with_client(client, name, arguments)
+
+
+async def call_with_client(client: Client, name: str, arguments: Mapping[str, object]) -> Result:
+    """Return the result of a tool with this client, checked against the tool's output schema."""
+    tool = TOOLS_BY_NAME[name]
+    result = await tools.call_tool(tool, arguments, SharedClient(client), RecordedProgress())
+    assert not result.text.startswith("Internal error")
     assert not is_json(result.text)
     if not result.is_error:
         assert_matches(tool.output_schema(), result.content)

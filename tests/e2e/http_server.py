@@ -12,14 +12,14 @@ import socket
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import uvicorn
 from sandbox_client.client import Client
 from sandbox_client.client_cache import ClientCache
-from sandbox_client.mcp_server import server as tools_module
+from sandbox_client.mcp_server.sandboxes import get_sandbox_status, list_sandboxes
 from sandbox_client.mcp_server.server import create_server
-from sandbox_client.mcp_server.tool import Result, Tool
+from sandbox_client.mcp_server.tool import Result, Tool, tool
+from sandbox_client.mcp_server.tools import TOOLS
 
 if TYPE_CHECKING:
     from sandbox_client.polling import ProgressCallback
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
 GRACE = 5  # seconds that open streams may last after Ctrl-C
 
 
-async def _count(on_progress: ProgressCallback) -> Result:
+@tool(output={"count": "integer"}, read_only=True)
+async def test_tool_with_progress(on_progress: ProgressCallback) -> Result:
+    """Count to 100. Returns the number."""
     for percent in (0, 50, 100):
         await on_progress(percent, 100, "counting")
-    return Result("Counted to 100.", {"count": 100, "sandboxes": []})
+    return Result("Counted to 100.", {"count": 100})
 
 
-def suite_tools() -> list[Tool]:
-    """Return tools with the names that the conformance suite calls, derived from the product's."""
-    tools = {tool.name: tool for tool in tools_module.TOOLS}
+def suite_tools() -> list[Tool[...]]:
+    """Return tools with the names that the conformance suite calls."""
     return [
-        replace(tools["list_sandboxes"], name="test_simple_text"),
-        replace(
-            tools["get_sandbox_status"], name="test_error_handling"
-        ),  # the suite calls it without the required name
-        replace(tools["list_sandboxes"], name="test_tool_with_progress", function=_count),
+        replace(list_sandboxes, name="test_simple_text"),
+        # The suite calls it without the required name.
+        replace(get_sandbox_status, name="test_error_handling"),
+        test_tool_with_progress,
     ]
 
 
 def main() -> None:
-    backend = ClientCache(os.environ, Client.connect)
-    with mock.patch.object(tools_module, "TOOLS", (*tools_module.TOOLS, *suite_tools())):
-        server = create_server(backend, version=version("async-remote-agent"))
+    provider = ClientCache(os.environ, Client.connect)
+    tools = (*TOOLS, *suite_tools())
+    server = create_server(provider, version=version("async-remote-agent"), tools=tools)
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
     app = server.streamable_http_app()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox_client.config import load_config
 from sandbox_client.errors import ConfigError
-from sandbox_client.mcp_server.server import TOOLS
+from sandbox_client.mcp_server.tools import TOOLS
 
 from tools.manifest import ROOT, server_parameters
 
@@ -117,7 +117,7 @@ def test_the_template_is_refused_until_its_key_is_replaced(tmp_path: Path) -> No
 def test_the_context_file_names_only_existing_tools() -> None:
     context = (ROOT / "GEMINI.md").read_text()
     mentioned = set(re.findall(r"`([a-z]+_\w+)`", context))
-    arguments = {parameter.name for tool in TOOLS for parameter in tool.parameters}
+    arguments = {parameter.name for tool in TOOLS for parameter in tool.arguments}
     assert mentioned <= {tool.name for tool in TOOLS} | arguments | {
         "next_after",
         "next_stderr_after",

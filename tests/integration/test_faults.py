@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from sandbox_client.mcp_server.server import TOOLS
+from sandbox_client.mcp_server.tools import TOOLS
 from sandbox_fakeproxy import FakeProxyServer, SystemClock
 
 from tests.integration.fault_cells import (

@@ -13,7 +13,7 @@ import anyio
 import jsonschema
 import pytest
 from sandbox_client.errors import FileRefused, NoSuchFile, NotText, Paused, SandboxError, WrongKind
-from sandbox_client.mcp_server.server import TOOLS
+from sandbox_client.mcp_server.tools import TOOLS
 
 from tests.integration.conftest import PROXY_KINDS
 from tests.integration.sandbox import BOX, ReadySandbox, ready_sandbox
@@ -31,7 +31,7 @@ TOOLS_BY_NAME = {tool.name: tool for tool in TOOLS}
 
 @dataclass
 class SharedClient:
-    """Access to one client, which the fixture closes."""
+    """A client provider for one client, which the fixture closes."""
 
     shared: Client
     environ: Mapping[str, str]
@@ -52,8 +52,8 @@ async def box(tmp_path: Path) -> AsyncGenerator[ReadySandbox]:
 
 async def call_tool(box: ReadySandbox, name: str, **arguments: object) -> Result:
     tool = TOOLS_BY_NAME[name]
-    checked = tool.check({"name": BOX, **arguments})
-    result = await tool.run(SharedClient(box.client, {}), checked, box.in_process.report)
+    provider = SharedClient(box.client, {})
+    result = await tool.run(provider, {"name": BOX, **arguments}, box.in_process.report)
     assert not result.is_error
     jsonschema.validate(result.content, tool.output_schema())  # pyright: ignore[reportUnknownMemberType]  # untyped
     return result
@@ -91,7 +91,7 @@ async def test_a_long_text_is_written_and_read_in_pieces(box: ReadySandbox) -> N
         found += shown + ("\n" if mark else "")
         if "next_line" not in answer:
             break
-        assert f"start_line={answer['next_line']} continues" in answer["content"]
+        assert f"start_line={answer['next_line']} goes on" in answer["content"]
         line = answer["next_line"]
     assert found == text
 
@@ -108,7 +108,7 @@ async def test_a_line_longer_than_a_reply_is_truncated_with_a_note(box: ReadySan
     (box.work / "f").write_text("x" * 50_000 + "\nsecond\n")
     read = await content_of(box, "read_sandbox_file", path="f")
     assert "20008 characters left out, the rest of line 1 among them" in read["content"]
-    assert "start_line=2 continues" in read["content"]
+    assert "start_line=2 goes on" in read["content"]
     assert read["next_line"] == 2
 
 
@@ -120,7 +120,7 @@ async def test_the_command_in_the_note_prints_the_rest_of_a_long_line(
     (box.work / "a b").write_text(f"first\n{line}{end}")
     read = await content_of(box, "read_sandbox_file", path="a b", start_line=2)
     assert "next_line" not in read
-    assert "continues" not in read["content"]
+    assert "goes on" not in read["content"]
     shown, _, mark = read["content"].partition("\n[… ")
     command = mark.partition("among them: ")[2].partition(" prints it")[0]
     assert "'/sandbox/a b'" in command

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox_client.cli.main import parser
 from sandbox_client.config import DEFAULT_PATH, DEFAULT_PORT, VARIABLES
-from sandbox_client.mcp_server.server import TOOLS
+from sandbox_client.mcp_server.tools import TOOLS
 
 from tests.integration.programs import clean_environment
 from tests.integration.test_extension import WITHOUT_A_COMMAND

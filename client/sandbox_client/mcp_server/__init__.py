@@ -1,1 +1,1 @@
-"""The MCP server: its first answers, which come before anything else is loaded."""
+"""The MCP server. Start with `tools` for the tools, `handshake` for the start of the process."""

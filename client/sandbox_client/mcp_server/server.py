@@ -1,12 +1,14 @@
-"""The MCP server over stdio: the tools in the protocol's words.
+"""The MCP server over stdio: the tools and the resources as messages of the protocol.
 
-The low-level server, for exact control of schemas, text and errors.
+It uses the low-level server of the `mcp` package, for exact control of schemas, text and errors.
+The resources are `sandbox://list` and `sandbox://{name}` for each sandbox; the status of a sandbox
+named `list` is in the list only.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import sys
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -14,81 +16,66 @@ import mcp_types as types
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 
+from sandbox_client.api.sandboxes import check_name
 from sandbox_client.client_cache import ClientCache
-from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound, place_of_fault
+from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound
+from sandbox_client.presentation import list_content, status_content
 from sandbox_client.text import mask_keys
 
-from . import files, prompts, resources, sandboxes, stdio
+from . import stdio
 from .handshake import REPLAYED
-from .tool import Result, error_result
+from .tools import INSTRUCTIONS, TOOLS, call_tool, render_error
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mcp.server.context import ServerRequestContext
 
     from sandbox_client.client import Client
     from sandbox_client.config import Config
+    from sandbox_client.provider import ClientProvider
 
-    from .tool import Tool
+    from .tool import Result, Tool
 
-NAME = "remote-sandbox"  # no underscore: clients build tool names from it
-INSTRUCTIONS: Final = (
-    "Remote sandboxes are isolated machines that run shell commands. create_sandbox makes one and"
-    " waits until it is ready; send_prompt_to_sandbox runs a command in it, and hands over a"
-    " session where it takes long; get_prompt_output follows that, cancel_prompt kills it;"
-    " run_agent starts a coding agent; read_sandbox_file, write_sandbox_file and list_sandbox_files"
-    " are for files; pause_sandbox ends what runs and keeps the files;"
-    " resume_sandbox starts it again; delete_sandbox removes it with its files for good, so ask the"
-    " person first. Cancelling a call stops the waiting, not the command. Every error says its"
-    " cause and what to do next; check_connection looks for the cause."
-)
+    Context = ServerRequestContext[dict[str, object]]
 
-TOOLS: Final[tuple[Tool, ...]] = (
-    sandboxes.create_sandbox,
-    sandboxes.get_sandbox_status,
-    sandboxes.list_sandboxes,
-    sandboxes.delete_sandbox,
-    sandboxes.pause_sandbox,
-    sandboxes.resume_sandbox,
-    prompts.send_prompt_to_sandbox,
-    prompts.get_prompt_output,
-    prompts.cancel_prompt,
-    prompts.run_agent,
-    files.read_sandbox_file,
-    files.write_sandbox_file,
-    files.list_sandbox_files,
-    sandboxes.check_connection,
-)
+NAME: Final = "remote-sandbox"  # no underscore: clients build tool names from it
+URI_SCHEME: Final = "sandbox://"
+LIST_URI: Final = f"{URI_SCHEME}list"
+URI_TEMPLATE: Final = f"{URI_SCHEME}{{name}}"
+JSON_TYPE: Final = "application/json"
 
 
-def create_server(backend: ClientCache, *, version: str) -> Server[dict[str, object]]:
-    """Return a server with all tools, whatever the configuration looks like."""
-    tools = {tool.name: tool for tool in TOOLS}
-    listing = types.ListToolsResult(tools=[_listed(tool) for tool in tools.values()])
+def create_server(
+    provider: ClientProvider, *, version: str, tools: Sequence[Tool[...]] = TOOLS
+) -> Server[dict[str, object]]:
+    """Return a server that offers all tools, even if the configuration is not usable."""
+    tools_by_name = {tool.name: tool for tool in tools}
+    tool_list = types.ListToolsResult(tools=[_listed_tool(tool) for tool in tools])
 
-    async def list_tools(
-        _: ServerRequestContext[dict[str, object]], __: types.PaginatedRequestParams | None
+    async def on_list_tools(
+        _: Context, __: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return listing
+        return tool_list
 
-    async def call_tool(
-        context: ServerRequestContext[dict[str, object]], params: types.CallToolRequestParams
+    async def on_call_tool(
+        context: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        tool = tools.get(params.name)
+        tool = tools_by_name.get(params.name)
         if tool is None:
-            known = ", ".join(tools)
+            known = ", ".join(tools_by_name)
             raise MCPError(
                 code=types.INVALID_PARAMS,
                 message=f"Unknown tool: {mask_keys(params.name[:80])!r}. There are: {known}",
             )
-        return _called(await _run(tool, params.arguments or {}, backend, _Progress(context)))
+        arguments = params.arguments or {}
+        return _call_result(await call_tool(tool, arguments, provider, _Progress(context)))
 
-    async def read_resource(
-        _: ServerRequestContext[dict[str, object]], params: types.ReadResourceRequestParams
+    async def on_read_resource(
+        _: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        text = await _read(backend, str(params.uri))
-        contents = types.TextResourceContents(
-            uri=params.uri, mime_type=resources.MIME_TYPE, text=text
-        )
+        text = await _read_resource(provider, str(params.uri))
+        contents = types.TextResourceContents(uri=params.uri, mime_type=JSON_TYPE, text=text)
         return types.ReadResourceResult(contents=[contents])
 
     return Server(
@@ -96,49 +83,12 @@ def create_server(backend: ClientCache, *, version: str) -> Server[dict[str, obj
         version=version,
         title="Remote sandboxes",
         instructions=INSTRUCTIONS,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
+        on_list_tools=on_list_tools,
+        on_call_tool=on_call_tool,
         on_list_resources=_list_resources,
         on_list_resource_templates=_list_resource_templates,
-        on_read_resource=read_resource,
+        on_read_resource=on_read_resource,
     )
-
-
-async def _list_resources(
-    _: ServerRequestContext[dict[str, object]], __: types.PaginatedRequestParams | None
-) -> types.ListResourcesResult:
-    listed = types.Resource(
-        uri=resources.LIST,
-        name="sandboxes",
-        title="Your sandboxes",
-        description="The person's own sandboxes: name, state and age of each, newest first.",
-        mime_type=resources.MIME_TYPE,
-    )
-    return types.ListResourcesResult(resources=[listed])
-
-
-async def _list_resource_templates(
-    _: ServerRequestContext[dict[str, object]], __: types.PaginatedRequestParams | None
-) -> types.ListResourceTemplatesResult:
-    each = types.ResourceTemplate(
-        uri_template=resources.TEMPLATE,
-        name="sandbox",
-        title="A sandbox",
-        description="The state of one sandbox and the controller's reason.",
-        mime_type=resources.MIME_TYPE,
-    )
-    return types.ListResourceTemplatesResult(resource_templates=[each])
-
-
-async def _read(backend: ClientCache, uri: str) -> str:
-    try:
-        return await resources.read(backend, uri)
-    except SandboxError as error:
-        is_ours = isinstance(error, InvalidInput | SandboxNotFound)
-        raise MCPError(
-            code=types.INVALID_PARAMS if is_ours else types.INTERNAL_ERROR,
-            message=error_result(error).text,
-        ) from None
 
 
 def serve_after(reading: int, writing: int, received: bytes, unsent: bytes) -> None:
@@ -160,27 +110,27 @@ async def _serve(reading: int, writing: int, received: bytes, unsent: bytes) -> 
 
 
 def this_server() -> Server[dict[str, object]]:
-    """Return the server of this version, with the configuration of this process."""
+    """Return the server of the installed version, configured by the environment."""
     from importlib.metadata import version
 
     return create_server(ClientCache(os.environ, _connect), version=version("async-remote-agent"))
 
 
 def _connect(config: Config) -> Client:
-    # Here, since httpx costs a tenth of a second that no start should wait for.
+    # Importing httpx takes a tenth of a second, which only calls need.
     from sandbox_client.client import Client
 
     return Client.connect(config)
 
 
 class _Progress:
-    """Report a wait as MCP progress, whose values must rise.
+    """Report the progress of a wait to the client, with rising values as MCP requires.
 
-    No code reports from a shielded scope: some clients drop the connection for progress of a call
-    that they have cancelled.
+    Never call it in a shielded scope: some clients close the connection when they get the progress
+    of a call that they have cancelled.
     """
 
-    def __init__(self, context: ServerRequestContext[dict[str, object]]) -> None:
+    def __init__(self, context: Context) -> None:
         self._session = context.session
         self._last = 0.0
 
@@ -191,24 +141,7 @@ class _Progress:
         await self._session.report_progress(round(self._last, 3), total, message)
 
 
-async def _run(
-    tool: Tool, arguments: dict[str, object], backend: ClientCache, report: _Progress
-) -> Result:
-    try:
-        return await tool.run(backend, tool.check(arguments), report)
-    except SandboxError as error:
-        return error_result(error)
-    except Exception as error:  # noqa: BLE001  # the boundary: a fault of ours must be an answer too
-        where = place_of_fault(error)
-        print(f"remote-sandbox: internal error: {where}", file=sys.stderr)
-        return Result(
-            f"Internal error in remote-sandbox: {where}\nCause: remote-sandbox itself."
-            "\nNext: report it to the project with the line above.",
-            is_error=True,
-        )
-
-
-def _listed(tool: Tool) -> types.Tool:
+def _listed_tool(tool: Tool[...]) -> types.Tool:
     return types.Tool(
         name=tool.name,
         description=tool.description,
@@ -218,8 +151,8 @@ def _listed(tool: Tool) -> types.Tool:
     )
 
 
-def _annotations(tool: Tool) -> types.ToolAnnotations:
-    """Return what differs from the protocol's defaults: the list of tools is read at each start."""
+def _annotations(tool: Tool[...]) -> types.ToolAnnotations:
+    """Return the annotations that differ from the protocol's defaults, to keep the list short."""
     if tool.read_only:
         return types.ToolAnnotations(read_only_hint=True)
     return types.ToolAnnotations(
@@ -227,9 +160,64 @@ def _annotations(tool: Tool) -> types.ToolAnnotations:
     )
 
 
-def _called(result: Result) -> types.CallToolResult:
+def _call_result(result: Result) -> types.CallToolResult:
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=result.text)],
         structured_content=dict(result.content) if result.content is not None else None,
         is_error=result.is_error,
     )
+
+
+async def _list_resources(
+    _: Context, __: types.PaginatedRequestParams | None
+) -> types.ListResourcesResult:
+    resource = types.Resource(
+        uri=LIST_URI,
+        name="sandboxes",
+        title="Your sandboxes",
+        description="The user's sandboxes: name, state and age of each, newest first.",
+        mime_type=JSON_TYPE,
+    )
+    return types.ListResourcesResult(resources=[resource])
+
+
+async def _list_resource_templates(
+    _: Context, __: types.PaginatedRequestParams | None
+) -> types.ListResourceTemplatesResult:
+    template = types.ResourceTemplate(
+        uri_template=URI_TEMPLATE,
+        name="sandbox",
+        title="A sandbox",
+        description="The state of one sandbox and the controller's reason.",
+        mime_type=JSON_TYPE,
+    )
+    return types.ListResourceTemplatesResult(resource_templates=[template])
+
+
+async def _read_resource(provider: ClientProvider, uri: str) -> str:
+    """Return the content of a resource as JSON.
+
+    Raises:
+        MCPError: there is no such resource, or it could not be read.
+    """
+    try:
+        content = await _resource_content(provider, uri)
+    except SandboxError as error:
+        is_wrong_uri = isinstance(error, InvalidInput | SandboxNotFound)
+        raise MCPError(
+            code=types.INVALID_PARAMS if is_wrong_uri else types.INTERNAL_ERROR,
+            message=render_error(error).text,
+        ) from None
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+async def _resource_content(provider: ClientProvider, uri: str) -> dict[str, object]:
+    if not uri.startswith(URI_SCHEME):
+        raise InvalidInput(
+            "The URI is not one of a sandbox resource",
+            advice=f"Read {LIST_URI}, or {URI_TEMPLATE} with a sandbox's name.",
+        )
+    async with provider.client() as client:
+        if uri == LIST_URI:
+            return list_content(await client.list())
+        return status_content(await client.status(check_name(uri.removeprefix(URI_SCHEME))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client.mcp_server.server import TOOLS
+from sandbox_client.mcp_server.tools import TOOLS
 
 from tests.e2e.gemini.model import PREFIX, call_tool, repeat_tool_result
 from tools.manifest import ROOT
