@@ -23,7 +23,7 @@ def request(**members: object) -> bytes:
 
 
 def called(arguments: str) -> bytes:
-    """Return a call whose arguments are this JSON."""
+    """Return a call with these arguments, which are JSON."""
     head = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":'
     return head + arguments.encode() + b"}}"
 

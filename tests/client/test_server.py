@@ -273,7 +273,7 @@ async def test_an_unusable_configuration_is_an_error_of_every_call() -> None:
         assert result.is_error
         event, cause, step = text_of(result).splitlines()
         assert event.startswith("proxyUrl has value 'ftp://x', without http:// or https://")
-        assert cause == "Fault: the configuration on this machine; nothing was sent."
+        assert cause == "Cause: the configuration on this machine; nothing was sent."
         assert step.startswith("Next: Write it like")
 
 
@@ -325,7 +325,7 @@ async def test_an_internal_error_shows_neither_traceback_nor_values(
     printed = text_of(result) + capsys.readouterr().err
     assert result.is_error
     assert "RuntimeError" in printed
-    assert "Fault: remote-sandbox itself." in printed
+    assert "Cause: remote-sandbox itself." in printed
     assert "Traceback" not in printed
     assert KEY not in printed
     assert again.tools, "the server still serves"

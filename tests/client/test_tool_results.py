@@ -91,7 +91,7 @@ async def test_a_readiness_timeout_states_the_last_reason_and_the_next_step(
 
     event, cause, step = result.text.splitlines()
     assert event.endswith(f"is NOT ready after 60 s: pending: {profile.pending.message}")
-    assert cause == "Fault: the sandbox is not ready."
+    assert cause == "Cause: the sandbox is not ready."
     assert step.startswith("Next: It may still become ready")
     assert "get_sandbox_status" in step
     assert result.content is not None
@@ -111,7 +111,7 @@ async def test_a_sandbox_that_cannot_become_ready_is_an_error(verb: str, row: St
 
     event, cause, step = result.text.splitlines()
     assert event.endswith(f"but will not become ready: {row.state.value}: {row.message}")
-    assert cause == "Fault: the sandbox's image, or the cluster."
+    assert cause == "Cause: the sandbox's image, or the cluster."
     assert "Waiting does not help" in step
     assert "delete_sandbox" in step
     assert result.is_error
@@ -428,7 +428,7 @@ async def test_a_pause_that_is_not_visible_yet_states_the_state() -> None:
 
     assert result.text == (
         "The pause of sandbox 'box' was accepted and does not show yet after 15 s"
-        f" (ready: {ALPHA_READY.message}). Ask with get_sandbox_status in a while, and do"
+        f" (ready: {ALPHA_READY.message}). Check with get_sandbox_status in a while, and do"
         " not resume before it shows."
     )
     assert result.content == {"name": "box", "state": "ready"}
@@ -492,7 +492,7 @@ async def test_every_error_is_three_lines(fault: str) -> None:
     assert result.is_error
     event, cause, step = result.text.splitlines()
     assert event
-    assert cause.startswith("Fault: ")
+    assert cause.startswith("Cause: ")
     assert step.startswith("Next: ")
     assert words in result.text
 

@@ -108,7 +108,7 @@ async def test_a_line_longer_than_a_reply_is_truncated_with_a_note(box: ReadySan
     (box.work / "f").write_text("x" * 50_000 + "\nsecond\n")
     read = await content_of(box, "read_sandbox_file", path="f")
     assert "20008 characters left out, the rest of line 1 among them" in read["content"]
-    assert "start_line=2 goes on" in read["content"]
+    assert "start_line=2 continues" in read["content"]
     assert read["next_line"] == 2
 
 

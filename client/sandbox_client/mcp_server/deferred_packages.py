@@ -13,7 +13,7 @@ from typing import Any
 
 
 class _DeferredPackage(ModuleType):
-    """A package whose submodules can be imported before its `__init__` has run."""
+    """A package that lets its submodules be imported before its `__init__` has run."""
 
     def __getattr__(self, name: str) -> Any:
         """Run `__init__` for the first name that only it can define."""

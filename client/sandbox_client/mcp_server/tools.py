@@ -68,7 +68,7 @@ async def call_tool(
         place = place_of_fault(error)
         print(f"remote-sandbox: internal error: {place}", file=sys.stderr)
         return Result(
-            f"Internal error in remote-sandbox: {place}\nFault: remote-sandbox itself."
+            f"Internal error in remote-sandbox: {place}\nCause: remote-sandbox itself."
             "\nNext: report it to the project with the line above.",
             is_error=True,
         )
