@@ -91,7 +91,7 @@ async def test_a_long_text_is_written_and_read_in_pieces(box: ReadySandbox) -> N
         found += shown + ("\n" if mark else "")
         if "next_line" not in answer:
             break
-        assert f"start_line={answer['next_line']} goes on" in answer["content"]
+        assert f"start_line={answer['next_line']} continues" in answer["content"]
         line = answer["next_line"]
     assert found == text
 
@@ -120,7 +120,7 @@ async def test_the_command_in_the_note_prints_the_rest_of_a_long_line(
     (box.work / "a b").write_text(f"first\n{line}{end}")
     read = await content_of(box, "read_sandbox_file", path="a b", start_line=2)
     assert "next_line" not in read
-    assert "goes on" not in read["content"]
+    assert "continues" not in read["content"]
     shown, _, mark = read["content"].partition("\n[… ")
     command = mark.partition("among them: ")[2].partition(" prints it")[0]
     assert "'/sandbox/a b'" in command
