@@ -12,6 +12,7 @@ from sandbox_client.api.pipes import PAST_THE_END
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import (
     CommandStateUnknown,
+    InvalidResponse,
     NoSuchPosition,
     ProxyFailed,
     ProxyUnreachable,
@@ -400,8 +401,15 @@ async def test_cancel_sends_signals_even_if_the_output_cannot_be_read(
     [
         ({PIPE_OUTPUT: httpx.ReadError("x"), PIPE_KILL: httpx.ReadError("x")}, ProxyUnreachable),
         ({PIPE_OUTPUT: piped_output(), PIPE_KILL: error_reply(500, "x")}, ProxyFailed),
+        (
+            {
+                PIPE_OUTPUT: [piped_output(), httpx.Response(200, json={})],
+                PIPE_KILL: httpx.ReadError("x"),
+            },
+            InvalidResponse,
+        ),
     ],
-    ids=["out of sight", "still running"],
+    ids=["out of sight", "still running", "unreadable"],
 )
 async def test_a_cancellation_without_any_response_is_an_error(
     clock: FakeClock, answers: Answers, kind: type[SandboxError]

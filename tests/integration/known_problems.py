@@ -59,9 +59,9 @@ KNOWN = (
     Known(
         HIDES,
         ANSWERED_AT_ONCE,
-        (*UNREADABLE[:-1], *FAILURES),
-        "Only a lost connection and a time-out say that the change may have been made. A 2xx that"
-        " cannot be read and a 5xx say it as little as a refusal.",
+        UNREADABLE[:-1],
+        "A lost connection, a time-out and a 5xx say that the change may have been made. A 2xx that"
+        " cannot be read does not.",
         operations=("", "createSandbox", "deleteSandbox", "pauseSandbox"),
     ),
     Known(
@@ -96,14 +96,14 @@ KNOWN = (
     Known(
         HIDES,
         ("resume_sandbox",),
-        (*UNREADABLE, *FAILURES),
+        UNREADABLE,
         "As for the other changes; here the first request looks whether the sandbox is ready.",
         operations=("resumeSandbox",),
     ),
     Known(
         HIDES,
         ("resume_sandbox",),
-        (*UNREADABLE, *FAILURES),
+        UNREADABLE,
         "The same where every request fails, and its looks with them.",
         times=(ALWAYS,),
     ),

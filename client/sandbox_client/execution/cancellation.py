@@ -75,6 +75,8 @@ class Cancellation:
         try:
             await look()
         except SandboxError as error:
+            if not error.retryable and self._error is not None:
+                raise error.but(advice=f"{SIGNAL_MAY_BE_SENT} {error.advice}") from None
             if not error.retryable:
                 raise
             follower.read_error = error.message
