@@ -42,6 +42,7 @@ LONGEST_POLL = 25.0  # seconds: load balancers end requests that take much longe
 POLLS_AT_ONCE = 64  # of the 100 connections of httpx
 CONNECT_TIMEOUT = 5.0  # seconds
 MAX_ATTEMPTS = 4
+RETRY_DELAY = 0.35  # seconds after the first attempt: an outage of two seconds is survived
 MAX_RETRY_AFTER = 10.0  # seconds: after a longer Retry-After, the error is raised at once
 
 
@@ -123,7 +124,7 @@ class Proxy:
     async def _attempt(self, request: Request, attempts: int) -> Reply:
         if not request.repeatable:
             return await self._once(request)
-        delays = backoff(random=self._random)
+        delays = backoff(RETRY_DELAY, random=self._random)
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
