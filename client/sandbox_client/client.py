@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .config import load_config
 from .http import Proxy
-from .polling import Timing, ignore_progress
+from .polling import DEFAULT_WAIT, Timing, ignore_progress
 from .sandboxes import Sandboxes
 
 if TYPE_CHECKING:
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from .config import Config
     from .execution.follower import OnOutput, OnSession
     from .execution.payload import Read
-    from .files.copy import CopyListener
+    from .files.copy import Copy, CopyListener
     from .files.remote import Files
     from .polling import ProgressCallback
     from .prompts import CommandResult, Prompts, Session
     from .readiness import WaitResult
     from .sandboxes import Row
-
-DEFAULT_WAIT = 45.0  # seconds
 
 
 class Client:
@@ -304,9 +302,7 @@ class Client:
         Raises:
             SandboxError: something was not copied.
         """
-        from .files.copy import Copy, CopyListener
-
-        await Copy(self.files, name, listener or CopyListener()).upload(sources, target)
+        await self._copy(name, listener).upload(sources, target)
 
     async def download(
         self,
@@ -321,6 +317,9 @@ class Client:
         Raises:
             SandboxError: something was not copied.
         """
+        await self._copy(name, listener).download(sources, target)
+
+    def _copy(self, name: str, listener: CopyListener | None) -> Copy:
         from .files.copy import Copy, CopyListener
 
-        await Copy(self.files, name, listener or CopyListener()).download(sources, target)
+        return Copy(self.files, name, listener or CopyListener())

@@ -86,4 +86,4 @@ class ClientCache:
         self._cached = [cached for cached in self._cached if cached not in unused]
         with anyio.CancelScope(shield=True):
             for cached in unused:
-                await cached.client.proxy.close()
+                await cached.client.close()

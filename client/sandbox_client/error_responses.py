@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _COMMANDS: Collection[Operation] = ("execute", "view", "kill")
 _FILES: Collection[Operation] = ("read file", "write file", "list files")
-_ABOUT_NO_SANDBOX: Collection[Operation] = ("list", "health", "me", "users")
+# Requests that are not about an existing sandbox.
+_GENERAL: Collection[Operation] = ("create", "list", "health", "me", "users")
 _CREATE: Final[tuple[Operation]] = ("create",)
 _DELETE: Final[tuple[Operation]] = ("delete",)
 _USERS: Final[tuple[Operation]] = ("users",)
@@ -45,9 +46,9 @@ _WITHOUT_API = "Make a sandbox with {create} from an image whose runtime has the
 class Rule:
     """A row of the table: the error for some operations, statuses and messages of the proxy.
 
-    `said` is searched in the proxy's message, ignoring case; a rule without it also applies if
-    there is no message. In `message`, {said}, {status} and {name} are replaced. If the proxy's
-    message is `known`, it adds nothing and is left out.
+    `said` is a pattern that is searched in the proxy's message, ignoring case: by default any
+    message, but not a missing one. In `message`, {said}, {status}, {name} and {form}, a description
+    of the body, are replaced. If the proxy's message is `known`, it adds nothing and is left out.
     """
 
     error: type[SandboxError]
@@ -67,7 +68,7 @@ class Rule:
         )
 
 
-_ANY = range(-1, 1000)  # whatever httpx lets through
+_ANY = range(-1, 1000)  # httpx accepts any number
 _SERVER = range(500, 1000)
 
 # The first rule that applies decides.
@@ -134,14 +135,14 @@ RULES = (
         InvalidResponse,
         "The proxy has no such route: {said}",
         {404},
-        operations=("create", *_ABOUT_NO_SANDBOX),
+        operations=_GENERAL,
         advice=_CHECK_PATH,
     ),
     Rule(
         ProxyRefused,
         "The proxy refused the request ({status}): {said}",
         _ANY,
-        operations=("create", *_ABOUT_NO_SANDBOX),
+        operations=_GENERAL,
     ),
     Rule(
         NoSuchAPI,
@@ -191,9 +192,8 @@ def _message(rule: Rule, request: Request, reply: Reply, said: str) -> str:
     template = rule.message
     if rule.known and said == rule.known.format(name=request.sandbox):
         template = template.removesuffix(": {said}")
-    return template.format(
-        said=said, status=reply.status, name=request.sandbox, form=_form_without_message(reply)
-    )
+    form = "" if said else _form_without_message(reply)
+    return template.format(said=said, status=reply.status, name=request.sandbox, form=form)
 
 
 def _advice(rule: Rule, request: Request, reply: Reply) -> str | None:

@@ -69,7 +69,7 @@ _VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
 class SandboxError(Exception):
     """An error with its cause and the next step; frozen once it is made.
 
-    `advice` names verbs in braces (`{resume}`); `presentation` replaces them by a tool's name or a
+    `advice` names verbs in braces (`{resume}`); `next_step` replaces them by a tool's name or a
     command line. `retryable` says that the same request may succeed later, `retry_after` in how
     many seconds if the proxy says so. `status` is the HTTP status. `session` is where the command
     in question runs, and `printed` its output before the error. `not_done` says that something was
@@ -132,15 +132,15 @@ class SandboxError(Exception):
         copy.__cause__, copy.__traceback__ = self.__cause__, self.__traceback__
         return copy
 
-    def next_step(self, spell: Callable[[Verb], str]) -> str:
-        """Return the advice with each verb spelled by `spell`."""
+    def next_step(self, format_verb: Callable[[Verb], str]) -> str:
+        """Return the advice with each verb replaced by `format_verb`."""
         steps = [self.not_done, self.advice]
         steps += [f"The command's session is '{self.session}'."] if self.session else []
-        return format_verbs(" ".join(filter(None, steps)), spell)
+        return format_verbs(" ".join(filter(None, steps)), format_verb)
 
-    def explain(self, spell: Callable[[Verb], str]) -> str:
-        """Return the whole story in three labelled lines."""
-        return f"{self.message}\nCause: {self.cause}\nNext: {self.next_step(spell)}"
+    def explain(self, format_verb: Callable[[Verb], str]) -> str:
+        """Return the message, the cause and the next step, each on a line of its own."""
+        return f"{self.message}\nCause: {self.cause}\nNext: {self.next_step(format_verb)}"
 
 
 def place_of_fault(error: BaseException) -> str:
@@ -149,9 +149,9 @@ def place_of_fault(error: BaseException) -> str:
     return f"{type(error).__name__} at {place.filename}:{place.lineno}"
 
 
-def format_verbs(text: str, spell: Callable[[Verb], str]) -> str:
-    """Return `text` with each `{verb}` in it spelled by `spell`."""
-    return _VERB.sub(lambda match: spell(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
+def format_verbs(text: str, format_verb: Callable[[Verb], str]) -> str:
+    """Return `text` with each `{verb}` in it replaced by `format_verb`."""
+    return _VERB.sub(lambda match: format_verb(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
 
 
 class ConfigError(SandboxError):

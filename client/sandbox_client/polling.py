@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FIRST_DELAY = 0.25  # seconds
 LONGEST_DELAY = 2.0
 JITTER = 0.2  # of a delay
+DEFAULT_WAIT = 45.0  # seconds for a command, unless the caller says otherwise
 REPORT_INTERVAL = 1.5  # seconds: a report comes at least every two, however busy the machine is
-
 
 # Receive the progress of a wait: the seconds so far, the most seconds if there is a limit, and the
 # reason.

@@ -35,7 +35,7 @@ from .execution.pipes import PipeCommand
 from .execution.terminal import TerminalCommand, busy
 from .masking import masked
 from .output import Output
-from .polling import Timing, backoff, ignore_progress, periodic_progress
+from .polling import DEFAULT_WAIT, Timing, backoff, ignore_progress, periodic_progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from .execution.remote_command import RemoteCommand
     from .sandboxes import Sandboxes
 
-DEFAULT_WAIT = 45.0  # seconds
 MAX_WAIT = 240.0  # seconds
 LINGER = 2.0  # seconds to wait for more output after the first new output
 INTERNAL_DEADLINE = 600.0  # seconds: enough to hash the files of a usual copy

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
-    from typing import Concatenate
 
     from .client import Client
     from .config import Config
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class ClientProvider(Protocol):
@@ -35,15 +31,3 @@ class ClientProvider(Protocol):
             ConfigError: the configuration is missing or cannot be used.
         """
         ...
-
-
-def with_client(
-    function: Callable[Concatenate[Client, P], Awaitable[T]],
-) -> Callable[Concatenate[ClientProvider, P], Awaitable[T]]:
-    """Return `function` as a function of the provider, which opens the client for each call."""
-
-    async def call_with_client(provider: ClientProvider, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        async with provider.client() as client:
-            return await function(client, *args, **kwargs)
-
-    return call_with_client

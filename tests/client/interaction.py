@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StubProvider(ClientCache):
-    """A provider whose requests `handler` answers; `clock` replaces the time."""
+    """A provider of clients: `handler` answers their requests, and `clock` replaces the time."""
 
     def __init__(
         self, environ: Mapping[str, str], handler: Handler, clock: FakeClock | None = None

@@ -1,4 +1,4 @@
-"""A stand-in for a sandbox whose commands may have files that go ahead of them."""
+"""A stand-in for a sandbox that accepts files sent ahead of a command."""
 
 from __future__ import annotations
 

@@ -360,7 +360,7 @@ async def test_a_closed_standard_input_is_an_error(monkeypatch: pytest.MonkeyPat
 
 
 class OneLinePipe(io.StringIO):
-    """A standard output whose reader leaves after one line, as `head -1` does."""
+    """A standard output with a reader that leaves after one line, as `head -1` does."""
 
     def write(self, text: str, /) -> int:
         if text and self.getvalue():

@@ -1,4 +1,4 @@
-"""What has to hold of every cell of the fault matrix, as the problems that it has."""
+"""The checks of each cell of the fault matrix; each yields the problems of the cell."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ BROKEN = "has an internal error"
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
-# Seconds after which each tool has answered, by the limits that the client sets itself: 20 for what
-# may be repeated, repetitions included, and 30 for a change.
+# Seconds after which each tool has answered, by the limits that the client sets itself: 20 for a
+# repeatable request, repetitions included, and 30 for a change.
 DEADLINES: dict[str, float] = {
     "create_sandbox": 60,  # as its description says
     "get_sandbox_status": 20,
@@ -73,7 +73,7 @@ PART_LEFT = "Temporary files may remain: /sandbox/.*.part-*"
 
 
 def check(outcome: Outcome, logged: str) -> Iterator[str]:
-    """Yield what is wrong with a cell, some of it twice.
+    """Yield the problems of a cell, some of them twice.
 
     `logged` is all that was logged or written to standard error during the matrix.
     """
@@ -91,7 +91,7 @@ def check(outcome: Outcome, logged: str) -> Iterator[str]:
 
 
 def check_the_call(cell: Cell, logged: str) -> Iterator[str]:
-    """Yield what is wrong with an answer, whatever it says."""
+    """Yield the problems of any answer."""
     said, secret = cell.said(), cell.key.removeprefix("sk_live_")
     if cell.seconds > DEADLINES[cell.tool] + BUSY:
         yield LATE
@@ -113,7 +113,7 @@ def is_success(listed: CallToolResult, outcome: Outcome) -> bool:
 
 
 def check_the_change(cell: Cell, result: CallToolResult, outcome: Outcome) -> Iterator[str]:
-    """Yield what is wrong with how often a change was made, and with what is said of that."""
+    """Yield the problems of the number of changes, and of the answer about them."""
     done = times_done(outcome)
     if done is None:
         return

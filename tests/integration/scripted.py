@@ -1,4 +1,4 @@
-"""A sandbox whose commands take virtual minutes, and transports between client and fake proxy."""
+"""A sandbox with commands of virtual minutes, and transports between client and fake proxy."""
 
 from __future__ import annotations
 

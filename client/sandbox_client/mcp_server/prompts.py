@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from sandbox_client.masking import visible
 from sandbox_client.output import REPLACEMENT
+from sandbox_client.polling import DEFAULT_WAIT
 from sandbox_client.presentation import (
     NOT_FOUND,
     describe_ending,
@@ -15,7 +16,7 @@ from sandbox_client.presentation import (
     prompt_content,
     sessions_content,
 )
-from sandbox_client.prompts import DEFAULT_WAIT, MAX_WAIT
+from sandbox_client.prompts import MAX_WAIT
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import head_and_tail, page, tail
 
