@@ -9,7 +9,7 @@ TYPE_CHECKING = False  # importing `typing` takes longer than the start of the M
 if TYPE_CHECKING:
     from .api.files import Entry, Listing
     from .api.runtime import SessionRow, Signal
-    from .api.sandboxes import Sandbox
+    from .api.sandboxes import Sandbox, State
     from .client import Client
     from .config import Config
     from .errors import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from .output import Output, OutputChunk
     from .prompts import CommandResult, Session
-    from .readiness import State, WaitResult, state_of
+    from .readiness import WaitResult
     from .sandboxes import Row
 
 __all__ = (
@@ -66,18 +66,17 @@ __all__ = (
     "Signal",
     "State",
     "WaitResult",
-    "state_of",
 )
 
 _MODULES = {
     "api.files": ("Entry", "Listing"),
     "api.runtime": ("SessionRow", "Signal"),
-    "api.sandboxes": ("Sandbox",),
+    "api.sandboxes": ("Sandbox", "State"),
     "client": ("Client",),
     "config": ("Config",),
     "output": ("Output", "OutputChunk"),
     "prompts": ("CommandResult", "Session"),
-    "readiness": ("State", "WaitResult", "state_of"),
+    "readiness": ("WaitResult",),
     "sandboxes": ("Row",),
 }
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sandbox_client.text import last_line, one_line, pluralize
 
+from .api.sandboxes import State
 from .errors import NotReady, SandboxFailed
-from .readiness import State, WaitResult, reason_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .api.runtime import SessionRow, Signal
     from .api.sandboxes import Sandbox
     from .prompts import CommandResult
+    from .readiness import WaitResult
     from .sandboxes import Row
     from .truncation import TruncatedText
 
@@ -27,7 +28,7 @@ MAX_LISTED = 50  # sessions, the last used first
 
 def readiness_content(name: str, outcome: WaitResult) -> dict[str, object]:
     """Return the result of a wait for readiness as an object."""
-    state = state_of(outcome.sandbox) if outcome.sandbox else State.PENDING
+    state = outcome.sandbox.state if outcome.sandbox else State.PENDING
     content: dict[str, object] = {
         "name": name,
         "state": state.value,
@@ -39,12 +40,12 @@ def readiness_content(name: str, outcome: WaitResult) -> dict[str, object]:
 
 def status_content(sandbox: Sandbox) -> dict[str, object]:
     """Return the state of a sandbox as an object."""
-    state = state_of(sandbox)
+    state = sandbox.state
     return {
         "name": sandbox.name,
         "state": state.value,
         "ready": state is State.READY,
-        "reason": reason_of(sandbox),
+        "reason": sandbox.explanation,
         "created_at": sandbox.created_at,
     }
 
@@ -161,7 +162,7 @@ def format_age(age: timedelta | None) -> str:
 
 def readiness_error(done: str, outcome: WaitResult) -> NotReady:
     """Return the error for a sandbox that was `done` (created, resumed) but is not ready."""
-    if outcome.sandbox and state_of(outcome.sandbox).is_over:
+    if outcome.sandbox and outcome.sandbox.state.is_over:
         return SandboxFailed(f"{done} but will not become ready: {outcome.reason}")
     return NotReady(
         f"{done} but is NOT ready after {outcome.waited:.0f} s: {outcome.reason}",
@@ -173,7 +174,7 @@ def readiness_error(done: str, outcome: WaitResult) -> NotReady:
 
 def pause_content(name: str, outcome: WaitResult) -> dict[str, object]:
     """Return the result of a pause as an object, with the state that the status shows."""
-    state = state_of(outcome.sandbox).value if outcome.sandbox else "unknown"
+    state = outcome.sandbox.state.value if outcome.sandbox else "unknown"
     return {"name": name, "state": state}
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from .api import accounts, sandboxes
+from .api.sandboxes import State
 from .errors import (
     NOTHING_DONE,
     AlreadyExists,
@@ -29,10 +30,7 @@ from .polling import Timing, backoff
 from .readiness import (
     PAUSE_DEADLINE,
     READY_DEADLINE,
-    State,
     WaitResult,
-    reason_of,
-    state_of,
     wait_for_state,
 )
 
@@ -191,7 +189,7 @@ class Sandboxes:
             sandbox = await self._status_after_failure(name)
         except SandboxError:
             return error
-        state, reason = state_of(sandbox), reason_of(sandbox)
+        state, reason = sandbox.state, sandbox.explanation
         outcome = not_done or f"no result: {error.message}"
         if state is State.PAUSED:
             advice = None if not_done else _AFTER_PAUSE
@@ -258,11 +256,11 @@ class Sandboxes:
             sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
         except SandboxError:
             return error
-        state = state_of(sandbox)
+        state = sandbox.state
         created = f", created {sandbox.created_at}" if sandbox.created_at else ""
         step = _NEXT_STEPS.get(state, "Check with {status} until it is ready")
         return AlreadyExists(
-            f"You have a sandbox '{name}' already: it is {state.value} ({reason_of(sandbox)})"
+            f"You have a sandbox '{name}' already: it is {state.value} ({sandbox.explanation})"
             f"{created}. It was left as it is",
             advice=f"{step}, or choose another name.",
         )
@@ -270,7 +268,7 @@ class Sandboxes:
     async def _is_ready(self, name: str) -> bool:
         """Return whether the sandbox is ready now; False if the status cannot be read."""
         try:
-            return state_of(await self.status(name, deadline=DIAGNOSIS_DEADLINE)) is State.READY
+            return (await self.status(name, deadline=DIAGNOSIS_DEADLINE)).state is State.READY
         except SandboxError:
             return False
 
@@ -291,7 +289,7 @@ class Sandboxes:
         """
         sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
         for interval in itertools.islice(backoff(random=self.timing.random), STALE_STATUS_LOOKS):
-            if state_of(sandbox) is not State.READY:
+            if sandbox.state is not State.READY:
                 break
             await self.timing.sleep(interval)
             sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
@@ -308,9 +306,9 @@ def _exists(sandbox: Sandbox | None) -> bool:
 
 
 def _is_paused(sandbox: Sandbox | None) -> bool:
-    return sandbox is not None and state_of(sandbox) is State.PAUSED
+    return sandbox is not None and sandbox.state is State.PAUSED
 
 
 def _row(sandbox: Sandbox, now: datetime) -> Row:
     created = accounts.parse_time(sandbox.created_at)
-    return Row(sandbox, state_of(sandbox), None if created is None else now - created)
+    return Row(sandbox, sandbox.state, None if created is None else now - created)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import httpx
-from sandbox_client.readiness import State
+from sandbox_client import State
 
 from tests.client.stubs import CREATED_AT
 

@@ -41,7 +41,6 @@ NAMES = {
     "Signal",
     "State",
     "WaitResult",
-    "state_of",
 }
 
 

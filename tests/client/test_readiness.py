@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client import polling
 from sandbox_client.api import sandboxes
-from sandbox_client.api.sandboxes import Sandbox
+from sandbox_client.api.sandboxes import Sandbox, State
 from sandbox_client.errors import (
     DeadlineExceeded,
     InvalidResponse,
@@ -22,14 +22,7 @@ from sandbox_client.errors import (
     SandboxNotFound,
 )
 from sandbox_client.polling import Timing, backoff
-from sandbox_client.readiness import (
-    READY_DEADLINE,
-    State,
-    WaitResult,
-    reason_of,
-    state_of,
-    wait_for_state,
-)
+from sandbox_client.readiness import READY_DEADLINE, WaitResult, wait_for_state
 
 from tests.client.statuses import (
     ALPHA_FAILED,
@@ -79,7 +72,7 @@ async def wait(
 
 @pytest.mark.parametrize("row", STATUS_ROWS, ids=lambda row: str(row.id))
 def test_each_row_of_the_readiness_table_has_its_state(row: StatusRow) -> None:
-    assert state_of(sandbox(row)) is row.state
+    assert sandbox(row).state is row.state
 
 
 @pytest.mark.parametrize(
@@ -91,18 +84,18 @@ def test_each_row_of_the_readiness_table_has_its_state(row: StatusRow) -> None:
     ids=["no condition yet", "with a message"],
 )
 def test_the_reason_is_the_controllers_message(row: StatusRow, reason: str) -> None:
-    assert reason_of(sandbox(row)) == reason
+    assert sandbox(row).explanation == reason
 
 
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_row_of_a_list_is_ready_or_pending(ready: bool) -> None:
     listed = Sandbox(name="box", ready=ready)
 
-    assert state_of(listed) is (State.READY if ready else State.PENDING)
+    assert listed.state is (State.READY if ready else State.PENDING)
 
 
 def test_a_sandbox_that_is_not_ready_is_pending_with_replicas_too() -> None:
-    assert state_of(Sandbox("box", ready=False, replicas=1, reason="DependenciesReady")) is (
+    assert Sandbox("box", ready=False, replicas=1, reason="DependenciesReady").state is (
         State.PENDING
     )
 
@@ -116,7 +109,7 @@ def test_only_failed_and_expired_are_final() -> None:
 def test_any_combination_of_fields_has_a_state(
     ready: bool, replicas: int | None, reason: str, message: str
 ) -> None:
-    state = state_of(Sandbox("box", ready, replicas, reason, message))
+    state = Sandbox("box", ready, replicas, reason, message).state
 
     assert state is not State.READY or ready
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sandbox_client import State
 from sandbox_client.errors import (
     AlreadyExists,
     InvalidInput,
@@ -17,7 +18,6 @@ from sandbox_client.errors import (
     SandboxError,
     SandboxNotFound,
 )
-from sandbox_client.readiness import State
 from sandbox_client.sandboxes import MAX_STATUS_REQUESTS
 
 from tests.client.statuses import (

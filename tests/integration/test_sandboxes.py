@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import polling
+from sandbox_client import State, polling
 from sandbox_client.api import sandboxes
 from sandbox_client.errors import (
     AlreadyExists,
@@ -17,7 +17,6 @@ from sandbox_client.errors import (
     SandboxNotFound,
 )
 from sandbox_client.execution.follower import OutputListener
-from sandbox_client.readiness import State, state_of
 
 from tests.integration.in_process import InProcessFake, in_process_fake
 
@@ -121,7 +120,7 @@ async def test_pause_returns_when_the_status_is_paused(
     outcome = await ada.pause(BOX, on_progress=in_process.report)
 
     assert outcome.reached
-    assert state_of(await ada.status(BOX)) is State.PAUSED
+    assert (await ada.status(BOX)).state is State.PAUSED
 
 
 async def test_resume_of_a_ready_sandbox_returns_that_it_was_ready(

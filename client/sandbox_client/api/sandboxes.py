@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from sandbox_client.errors import InvalidInput, InvalidResponse
@@ -28,6 +29,22 @@ _NAME_RULE = (
 )
 
 
+class State(Enum):
+    """The state of a sandbox."""
+
+    PENDING = "pending"
+    STARTING = "starting"
+    READY = "ready"
+    PAUSED = "paused"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the sandbox can no longer become ready."""
+        return self in {State.FAILED, State.EXPIRED}
+
+
 @dataclass(frozen=True)
 class Sandbox:
     """A sandbox as the proxy reports it; a list has no replicas, reason or message."""
@@ -40,6 +57,31 @@ class Sandbox:
     namespace: str = ""
     service: str = ""
     created_at: str = ""
+
+    @property
+    def state(self) -> State:
+        """The state, derived from `ready`, `replicas`, `reason` and `message` together.
+
+        The v1alpha1 controller reports a paused sandbox as ready and shows the pause in `replicas`
+        and the message. The v1beta1 controller shows it in the reason, and its `replicas` are
+        always 0.
+        """
+        if self.reason == "SandboxSuspended" or "replicas is 0" in self.message:
+            return State.PAUSED
+        if self.reason == "SandboxExpired":
+            return State.EXPIRED
+        if self.reason in {"PodFailed", "ReconcilerError"} or "phase: Failed" in self.message:
+            return State.FAILED
+        if self.ready and self.reason in {"", "DependenciesReady"}:
+            # Exactly "Pod is Ready" is v1beta1, where replicas have no meaning.
+            has_replicas = self.replicas is None or self.replicas > 0
+            return State.READY if has_replicas or self.message == "Pod is Ready" else State.PENDING
+        return State.STARTING if "is Running" in self.message else State.PENDING
+
+    @property
+    def explanation(self) -> str:
+        """The controller's message or reason, or a sentence if it has none yet."""
+        return self.message or self.reason or "the controller has not seen it yet"
 
 
 def check_name(name: str, *, new: bool = False) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from rich.text import Text
 
+from sandbox_client.api.sandboxes import State
 from sandbox_client.client import Client
 from sandbox_client.errors import format_verbs
 from sandbox_client.presentation import (
@@ -18,7 +19,6 @@ from sandbox_client.presentation import (
     readiness_error,
     status_content,
 )
-from sandbox_client.readiness import State, WaitResult, reason_of, state_of
 
 from .command import NOT_READY, OK, Argument, SandboxName, command
 from .console import Console
@@ -26,6 +26,7 @@ from .console import Console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandbox_client.readiness import WaitResult
     from sandbox_client.sandboxes import Row
 
 _COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
@@ -61,11 +62,11 @@ async def create(
 async def status(client: Client, console: Console, *, name: SandboxName) -> int:
     """Show the state of a sandbox."""
     sandbox = await client.status(name)
-    state = state_of(sandbox)
+    state = sandbox.state
     text = Text.assemble(
         f"{sandbox.name} is ",
         (state.value, _COLOURS.get(state, _OTHER_COLOUR)),
-        f" ({reason_of(sandbox)}), created {_without_milliseconds(sandbox.created_at)}",
+        f" ({sandbox.explanation}), created {_without_milliseconds(sandbox.created_at)}",
     )
     console.result(text, status_content(sandbox))
     return OK

@@ -14,7 +14,7 @@ from sandbox_client.presentation import (
     readiness_error,
     status_content,
 )
-from sandbox_client.readiness import WaitResult, reason_of, state_of
+from sandbox_client.readiness import WaitResult
 
 from .tool import Parameter, Result, format_verb, tool
 
@@ -81,7 +81,7 @@ async def get_sandbox_status(client: "Client", *, name: Name) -> Result:
     reason.
     """
     sandbox = await client.status(name)
-    text = f"Sandbox '{sandbox.name}' is {state_of(sandbox).value} ({reason_of(sandbox)})"
+    text = f"Sandbox '{sandbox.name}' is {sandbox.state.value} ({sandbox.explanation})"
     created = sandbox.created_at or "at an unknown time"
     return Result(f"{text}, created {created}.", status_content(sandbox))
 
