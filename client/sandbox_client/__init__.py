@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         SessionBusy,
         SessionNotFound,
     )
+    from .execution.result import CommandResult, Session
     from .output import Output, OutputChunk
-    from .prompts import CommandResult, Session
     from .readiness import WaitResult
     from .sandboxes import Row
 
@@ -75,7 +75,7 @@ _MODULES = {
     "client": ("Client",),
     "config": ("Config",),
     "output": ("Output", "OutputChunk"),
-    "prompts": ("CommandResult", "Session"),
+    "execution.result": ("CommandResult", "Session"),
     "readiness": ("WaitResult",),
     "sandboxes": ("Row",),
 }

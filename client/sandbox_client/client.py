@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from .config import Config
     from .execution.follower import OnOutput, OnSession
     from .execution.payload import Read
+    from .execution.result import CommandResult, Session
     from .files.copy import Copy, CopyListener
     from .files.remote import Files
     from .polling import ProgressCallback
-    from .prompts import CommandResult, Prompts, Session
+    from .prompts import Prompts
     from .readiness import WaitResult
     from .sandboxes import Row
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .api.runtime import SessionRow, Signal
     from .api.sandboxes import Sandbox
-    from .prompts import CommandResult
+    from .execution.result import CommandResult
     from .readiness import WaitResult
     from .sandboxes import Row
     from .truncation import TruncatedText

@@ -11,37 +11,35 @@ import contextlib
 import json
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import anyio
 
 from sandbox_client.text import last_line, mask_keys
 
-from .api import pipes, shell
 from .api.files import MAX_BODY
-from .api.runtime import SIGNALS, CommandStatus, Task, check_session, check_task
+from .api.runtime import SIGNALS, Task, check_task
 from .errors import (
     NOTHING_DONE,
     FileRefused,
     InvalidInput,
-    NoSuchAPI,
     SandboxError,
-    SessionNotFound,
 )
 from .execution import payload
 from .execution.cancellation import Cancellation
 from .execution.follower import FIRST_LOOK, LONGEST_PAUSE, MIN_WAIT, OutputFollower, OutputListener
 from .execution.pipes import PipeCommand
-from .execution.terminal import TerminalCommand, busy
+from .execution.result import CommandResult, Session, result_of, without_key
+from .execution.sessions import INTERNAL_PREFIX, Sessions, check_named_session, new_session
+from .execution.terminal import TerminalCommand
 from .masking import masked
-from .output import Output
 from .polling import DEFAULT_WAIT, Timing, backoff, ignore_progress, periodic_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Literal
 
-    from .api.message import Reply, Request
     from .api.runtime import SessionRow, Signal
     from .execution.payload import Read
     from .execution.remote_command import RemoteCommand
@@ -53,70 +51,7 @@ INTERNAL_DEADLINE = 600.0  # seconds: enough to hash the files of a usual copy
 CLOSE_DEADLINE = 5.0  # seconds
 MAX_SESSIONS_READ = 20  # sessions of a list for which the last command is read
 SESSIONS_AT_ONCE = 4
-PIPES_RETRY_DELAY = 300.0  # seconds until a runtime without pipes is asked for them again
 LAST_LINES = 4_000  # bytes of output that are read for the last line in a list
-_INTERNAL_PREFIX = "files-"
-_PIPE_PREFIXES = ("command-", _INTERNAL_PREFIX)
-
-
-@dataclass(frozen=True)
-class CommandResult:
-    """The state of a command in a session, and the output that this call has read.
-
-    On a terminal, `errors` is None and standard error is in `output`. `seconds` is the duration of
-    the call, and of the command if the call `started` it. `read_error` is the reason why the
-    command could not be read or killed in the end, or empty. After a cancellation, `signals` were
-    sent, and `was_over` means that the command had ended before.
-    """
-
-    name: str
-    session: str
-    status: CommandStatus
-    output: Output = field(default_factory=Output)
-    errors: Output | None = None
-    api: Literal["pipes", "terminal"] = "pipes"
-    seconds: float = 0.0
-    read_error: str = ""
-    started: bool = False
-    was_over: bool = False
-    signals: tuple[Signal, ...] = ()
-    time_limit: float | None = None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the command has ended."""
-        return self.status.has_ended
-
-    @property
-    def exit_code(self) -> int | None:
-        """The exit code, or None if the command runs or its end is unknown."""
-        return self.status.exit_code
-
-    @property
-    def stdout(self) -> str:
-        """Standard output as read by this call; on a terminal, with standard error in it."""
-        return self.output.text
-
-    @property
-    def stderr(self) -> str:
-        """Standard error as read by this call."""
-        return self.errors.text if self.errors else ""
-
-    @property
-    def printed(self) -> str:
-        """Standard output followed by standard error, as read by this call."""
-        return self.stdout + self.stderr
-
-
-class Session(NamedTuple):
-    """A session of a sandbox and the result of its last command, None if it could not be read."""
-
-    row: SessionRow
-    last: CommandResult | None
-
-
-def _new_session(kind: Literal["command", "prompt"]) -> str:
-    return f"{kind}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
@@ -129,9 +64,12 @@ class Prompts:
 
     sandboxes: Sandboxes
     timing: Timing = field(default_factory=Timing)
-    new_id: Callable[[Literal["command", "prompt"]], str] = _new_session
+    new_id: Callable[[Literal["command", "prompt"]], str] = new_session
     new_mark: Callable[[], str] = lambda: f"run-{secrets.token_hex(4)}"
-    _starting: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
+
+    @cached_property
+    def _sessions(self) -> Sessions:
+        return Sessions(self.sandboxes, self.timing, self.new_id, self.new_mark)
 
     @property
     def _secret(self) -> str:
@@ -162,12 +100,12 @@ class Prompts:
         task = Task(command, env=env or {}, time_limit=time_limit)
         check_task(task)
         if session is not None:
-            _check_named_session(session, time_limit)
+            check_named_session(session, time_limit)
         follower = self._new_follower(wait_seconds, listener)
         follower.activity = "starting the command"
         async with periodic_progress(follower.report):
-            with self._reserve(name, session):
-                remote = await self._open_command(name, session, follower)
+            with self._sessions.reserve(name, session):
+                remote = await self._sessions.open(name, session, follower)
                 try:
                     task = await self._upload_if_needed(remote, task, stdin, follower)
                 except BaseException:
@@ -183,12 +121,12 @@ class Prompts:
         self, name: str, command: str, *, directory: str | None = None
     ) -> CommandResult:
         """Run an internal command of the client once, and end its session; nothing is masked."""
-        session = f"{_INTERNAL_PREFIX}{secrets.token_hex(4)}"
+        session = f"{INTERNAL_PREFIX}{secrets.token_hex(4)}"
         follower = OutputFollower(self.timing, INTERNAL_DEADLINE, OutputListener(ignore_progress))
         remote: RemoteCommand | None = None
         try:
             async with periodic_progress(follower.report):
-                remote = await self._open_command(name, None, follower, new_id=session)
+                remote = await self._sessions.open(name, None, follower, new_id=session)
                 await self._start(remote, Task(command, directory, is_internal=True))
                 return await self._follow(remote, follower, _has_ended)
         finally:
@@ -220,7 +158,7 @@ class Prompts:
             return _has_ended(remote) or (not to_end and follower.has_output)
 
         async with periodic_progress(follower.report):
-            remote = await self._find_command(
+            remote = await self._sessions.find(
                 name,
                 session,
                 follower,
@@ -237,10 +175,7 @@ class Prompts:
 
     async def sessions(self, name: str) -> list[Session]:
         """Return the sessions of a sandbox, the last used first, with their last commands."""
-        rows = [(row, True) for row in await self._pipe_sessions(name)]
-        reply = await self._request(shell.list_sessions(name))
-        rows += [(row, False) for row in shell.read_sessions(reply)]
-        rows.sort(key=lambda each: each[0].used_at, reverse=True)
+        rows = await self._sessions.rows(name)
         results: dict[str, CommandResult] = {}
         limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)  # a reply may be a whole output
 
@@ -249,7 +184,7 @@ class Prompts:
             async with limiter:
                 with contextlib.suppress(SandboxError):
                     last = await self._last_result(name, row.id, has_pipes=has_pipes)
-                    results[row.id] = _without_key(last)
+                    results[row.id] = without_key(last)
 
         async with anyio.create_task_group() as tasks:
             for row, has_pipes in rows[:MAX_SESSIONS_READ]:
@@ -275,70 +210,21 @@ class Prompts:
         """
         follower = self._new_follower(0.0, listener)
         async with periodic_progress(follower.report):
-            remote = await self._find_command(
+            remote = await self._sessions.find(
                 name, session, follower, look=lambda remote: Cancellation(remote, follower).look()
             )
             cancellation = Cancellation(remote, follower)
             try:
                 await cancellation.run(signals)
             except SandboxError as error:
-                printed = self._result(remote, follower).printed
+                printed = result_of(remote, follower).printed
                 raise error.but(session=session, printed=printed) from None
         sent = tuple(cancellation.sent)
-        result = replace(self._result(remote, follower), read_error=cancellation.read_error)
+        result = replace(result_of(remote, follower), read_error=cancellation.read_error)
         return replace(result, signals=sent, was_over=not sent)
 
     def _new_follower(self, limit: float | None, listener: OutputListener) -> OutputFollower:
         return OutputFollower(self.timing, limit, listener, secret=self._secret)
-
-    def _may_have_pipes(self, name: str) -> bool:
-        """Return whether to try the pipe API: its absence is remembered for PIPES_RETRY_DELAY."""
-        tried_at = self.sandboxes.without_pipes.get(name)
-        return tried_at is None or self.timing.clock() - tried_at >= PIPES_RETRY_DELAY
-
-    def _note_without_pipes(self, name: str) -> None:
-        self.sandboxes.without_pipes[name] = self.timing.clock()
-
-    @contextlib.contextmanager
-    def _reserve(self, name: str, session: str | None) -> Generator[None]:
-        """Reserve a session while a command is started there, against others of this client.
-
-        Raises:
-            SessionBusy: another command is being started there.
-        """
-        if not session:
-            yield
-            return
-        key = name, session
-        if key in self._starting:
-            raise busy(name, session, "another command")
-        self._starting.add(key)
-        try:
-            yield
-        finally:
-            self._starting.remove(key)
-
-    async def _open_command(
-        self, name: str, session: str | None, follower: OutputFollower, *, new_id: str = ""
-    ) -> RemoteCommand:
-        """Open a session, with pipes if the runtime has them and the user has not named it."""
-        if not session and self._may_have_pipes(name):
-            command = PipeCommand(self.sandboxes, name, new_id or self.new_id("command"), follower)
-            try:
-                await command.open()
-            except NoSuchAPI:
-                self._note_without_pipes(name)
-            else:
-                return command
-        remote = TerminalCommand(
-            self.sandboxes,
-            name,
-            session or new_id or self.new_id("prompt"),
-            follower,
-            mark=self.new_mark() if session else "",
-        )
-        await remote.open()
-        return remote
 
     async def _upload_if_needed(
         self, remote: RemoteCommand, task: Task, stdin: Read | None, follower: OutputFollower
@@ -392,48 +278,6 @@ class Prompts:
                     )
                 raise
 
-    async def _find_command(
-        self,
-        name: str,
-        session: str,
-        follower: OutputFollower,
-        *,
-        after: int = 0,
-        stderr_after: int = 0,
-        look: Callable[[RemoteCommand], Awaitable[None]],
-    ) -> RemoteCommand:
-        """Return the command of a session of either API after a first `look`.
-
-        Raises:
-            SessionNotFound: neither API has the session.
-        """
-        piped = PipeCommand(
-            self.sandboxes, name, session, follower, after=after, stderr_after=stderr_after
-        )
-        candidates: list[RemoteCommand] = [
-            TerminalCommand(self.sandboxes, name, session, follower, after=after)
-        ]
-        is_of_pipes = session.startswith(_PIPE_PREFIXES)
-        has_pipes = self._may_have_pipes(name)
-        if is_of_pipes or has_pipes:
-            candidates.insert(0 if is_of_pipes and has_pipes else 1, piped)
-        not_found: SandboxError | None = None
-        for remote in candidates:
-            try:
-                await look(remote)
-            except SessionNotFound as error:
-                not_found = not_found or error
-            except NoSuchAPI as error:
-                if remote is not piped:
-                    raise
-                self._note_without_pipes(name)
-                not_found = not_found or error
-            else:
-                return remote
-        if isinstance(not_found, SessionNotFound):
-            raise not_found
-        raise SessionNotFound(f"Sandbox '{name}' has no such session: {session}")
-
     async def _follow(
         self,
         remote: RemoteCommand,
@@ -448,34 +292,12 @@ class Prompts:
                 await remote.wait(pause)
             except SandboxError as error:
                 if not error.retryable:
-                    printed = self._result(remote, follower).printed
+                    printed = result_of(remote, follower).printed
                     raise error.but(session=remote.session, printed=printed) from None
                 follower.read_error = error.message
             else:
                 follower.read_error = ""
-        return self._result(remote, follower)
-
-    def _result(self, remote: RemoteCommand, follower: OutputFollower) -> CommandResult:
-        return CommandResult(
-            remote.name,
-            remote.session,
-            remote.status,
-            remote.output,
-            remote.errors,
-            remote.api,
-            follower.elapsed,
-            follower.read_error,
-        )
-
-    async def _pipe_sessions(self, name: str) -> list[SessionRow]:
-        if not self._may_have_pipes(name):
-            return []
-        try:
-            reply = await self._request(pipes.list_sessions(name))
-        except NoSuchAPI:
-            self._note_without_pipes(name)
-            return []
-        return pipes.read_sessions(reply)
+        return result_of(remote, follower)
 
     async def _last_result(self, name: str, session: str, *, has_pipes: bool) -> CommandResult:
         """Return the status of the command of a session, with the end of its output."""
@@ -483,50 +305,17 @@ class Prompts:
         if not has_pipes:
             remote: RemoteCommand = TerminalCommand(self.sandboxes, name, session, follower)
             await remote.look()
-            return self._result(remote, follower)
+            return result_of(remote, follower)
         piped = PipeCommand(self.sandboxes, name, session, follower)
         await piped.skip_to_end(LAST_LINES)
         await piped.look()
-        return self._result(piped, follower)
-
-    async def _request(self, request: Request) -> Reply:
-        try:
-            return await self.sandboxes.proxy.send(request)
-        except SandboxError as error:
-            raise await self.sandboxes.explain_failure(
-                request.sandbox, error, not_done="its commands cannot be read"
-            ) from None
-
-
-def _check_named_session(session: str, time_limit: float | None) -> None:
-    """Check the id of a session that the user names.
-
-    Raises:
-        InvalidInput: the id is invalid or reserved, or there is a time limit.
-    """
-    check_session(session)
-    if session.startswith(_PIPE_PREFIXES):
-        raise InvalidInput(
-            f"'{session}' is the id of a session that runs one command alone",
-            advice="Give an id that does not begin with command- or files-, or leave it out.",
-        )
-    if time_limit is not None:
-        raise InvalidInput(
-            f"A time limit was given with session '{session}'",
-            advice="Leave one of them out: a shell that stays has no time limit.",
-        )
+        return result_of(piped, follower)
 
 
 def _check_positions(*positions: int) -> None:
     for position in positions:
         if position < 0:
             raise InvalidInput(f"after has value {position}", advice="Give 0 or more characters.")
-
-
-def _without_key(result: CommandResult) -> CommandResult:
-    """Mask the key in the command line of a result; it may be cut within the key."""
-    command = mask_keys(result.status.command)
-    return replace(result, status=replace(result.status, command=command))
 
 
 async def _close(remote: RemoteCommand) -> None:

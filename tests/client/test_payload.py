@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    from sandbox_client import CommandResult
     from sandbox_client.api.runtime import Payload
     from sandbox_client.execution.payload import Read
-    from sandbox_client.prompts import CommandResult
 
 PIECE = files.piece_size(f"{HOME}/.remote-sandbox-01234567/run.00000000")
 

@@ -65,8 +65,8 @@ from tests.client.stubs import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox_client import CommandResult
     from sandbox_client.client import Client
-    from sandbox_client.prompts import CommandResult
 
 GET = "GET /api/sandboxes/box"
 NO_API = error_reply(404, "Not Found")

@@ -29,8 +29,9 @@ from sandbox_client.errors import (
 )
 from sandbox_client.execution import cancellation, remote_command, terminal
 from sandbox_client.execution.follower import OutputListener
+from sandbox_client.execution.sessions import PIPES_RETRY_DELAY
 from sandbox_client.masking import masked
-from sandbox_client.prompts import LINGER, PIPES_RETRY_DELAY
+from sandbox_client.prompts import LINGER
 
 from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
 from tests.client.stubs import (
@@ -64,9 +65,9 @@ from tests.client.stubs import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandbox_client import CommandResult
     from sandbox_client.api.runtime import Signal
     from sandbox_client.output import OutputChunk
-    from sandbox_client.prompts import CommandResult
 
 GET = "GET /api/sandboxes/box"
 RUNNING = executed("", None, "running")

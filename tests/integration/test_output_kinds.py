@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from sandbox_client import CommandResult
     from sandbox_client.output import OutputChunk
-    from sandbox_client.prompts import CommandResult
 
 KEY = "sk_live_0123456789abcdefghijklmnopqrstuv"
 BOX = "box"

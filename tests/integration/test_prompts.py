@@ -35,7 +35,7 @@ from tests.integration.scripted import (
 )
 
 if TYPE_CHECKING:
-    from sandbox_client.prompts import CommandResult
+    from sandbox_client import CommandResult
 
     from tests.integration.in_process import InProcessFake
 

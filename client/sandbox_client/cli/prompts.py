@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from sandbox_client.api.runtime import CommandStatus
-    from sandbox_client.prompts import CommandResult
+    from sandbox_client.execution.result import CommandResult
 
 _HIGHEST_CODE = 255
 _NOTHING_RUN = "interrupted: nothing was run"

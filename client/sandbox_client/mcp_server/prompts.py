@@ -25,9 +25,9 @@ from .tool import Parameter, Result, format_verb, tool
 
 if TYPE_CHECKING:
     from sandbox_client.client import Client
+    from sandbox_client.execution.result import CommandResult
     from sandbox_client.output import Output
     from sandbox_client.polling import ProgressCallback
-    from sandbox_client.prompts import CommandResult
     from sandbox_client.truncation import TruncatedText
 
 STDERR_MARK: Final = "[standard error]"
