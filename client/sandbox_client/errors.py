@@ -35,45 +35,23 @@ SandboxError
 
 from __future__ import annotations
 
-import re
 import traceback
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar
 
 from sandbox_client.text import mask_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
-
-Verb = Literal[
-    "create",
-    "status",
-    "run",
-    "output",
-    "sessions",
-    "cancel",
-    "agent",
-    "list",
-    "delete",
-    "pause",
-    "resume",
-    "check",
-    "read",
-    "write",
-    "files",
-]
-
-_VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
 
 
 class SandboxError(Exception):
     """An error with its cause and the next step; frozen once it is made.
 
-    `advice` names verbs in braces (`{resume}`); `next_step` replaces them by a tool's name or a
-    command line. `retryable` says that the same request may succeed later, `retry_after` in how
-    many seconds if the proxy says so. `status` is the HTTP status. `session` is where the command
-    in question runs, and `printed` its output before the error. `not_done` says that something was
-    certainly not done.
+    `advice` names verbs in braces (`{resume}`); `presentation.next_step` replaces them by a tool's
+    name or a command line. `retryable` says that the same request may succeed later, `retry_after`
+    in how many seconds if the proxy says so. `status` is the HTTP status. `session` is where the
+    command in question runs, and `printed` its output before the error. `not_done` says that
+    something was certainly not done.
     """
 
     cause: ClassVar[str] = "unknown."
@@ -132,26 +110,11 @@ class SandboxError(Exception):
         copy.__cause__, copy.__traceback__ = self.__cause__, self.__traceback__
         return copy
 
-    def next_step(self, format_verb: Callable[[Verb], str]) -> str:
-        """Return the advice with each verb replaced by `format_verb`."""
-        steps = [self.not_done, self.advice]
-        steps += [f"The command's session is '{self.session}'."] if self.session else []
-        return format_verbs(" ".join(filter(None, steps)), format_verb)
-
-    def explain(self, format_verb: Callable[[Verb], str]) -> str:
-        """Return the message, the cause and the next step, each on a line of its own."""
-        return f"{self.message}\nCause: {self.cause}\nNext: {self.next_step(format_verb)}"
-
 
 def place_of_fault(error: BaseException) -> str:
     """Return the type and place of an exception, without its message, which may hold a secret."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {place.filename}:{place.lineno}"
-
-
-def format_verbs(text: str, format_verb: Callable[[Verb], str]) -> str:
-    """Return `text` with each `{verb}` in it replaced by `format_verb`."""
-    return _VERB.sub(lambda match: format_verb(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
 
 
 class ConfigError(SandboxError):

@@ -1,9 +1,13 @@
-"""The results of the verbs as objects and as sentences, for the tools and the terminal."""
+"""The results of the verbs as objects and as sentences, and the text of an error.
+
+The tools and the terminal commands use both; they differ in how they write a verb.
+"""
 
 from __future__ import annotations
 
+import re
 from signal import Signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from sandbox_client.text import last_line, one_line, pluralize
 
@@ -11,11 +15,12 @@ from .api.sandboxes import State
 from .errors import NotReady, SandboxFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from .api.runtime import SessionRow, Signal
     from .api.sandboxes import Sandbox
+    from .errors import SandboxError
     from .execution.result import CommandResult
     from .readiness import WaitResult
     from .sandboxes import Row
@@ -24,6 +29,43 @@ if TYPE_CHECKING:
 
 NOT_FOUND = 127  # the exit code of a shell for a program that does not exist
 MAX_LISTED = 50  # sessions, the last used first
+
+Verb = Literal[
+    "create",
+    "status",
+    "run",
+    "output",
+    "sessions",
+    "cancel",
+    "agent",
+    "list",
+    "delete",
+    "pause",
+    "resume",
+    "check",
+    "read",
+    "write",
+    "files",
+]
+
+_VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
+
+
+def format_verbs(text: str, format_verb: Callable[[Verb], str]) -> str:
+    """Return `text` with each `{verb}` in it replaced by `format_verb`."""
+    return _VERB.sub(lambda match: format_verb(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
+
+
+def next_step(error: SandboxError, format_verb: Callable[[Verb], str]) -> str:
+    """Return the advice of an error with each verb replaced by `format_verb`."""
+    steps = [error.not_done, error.advice]
+    steps += [f"The command's session is '{error.session}'."] if error.session else []
+    return format_verbs(" ".join(filter(None, steps)), format_verb)
+
+
+def explain(error: SandboxError, format_verb: Callable[[Verb], str]) -> str:
+    """Return the message, the cause and the next step, each on a line of its own."""
+    return f"{error.message}\nCause: {error.cause}\nNext: {next_step(error, format_verb)}"
 
 
 def readiness_content(name: str, outcome: WaitResult) -> dict[str, object]:

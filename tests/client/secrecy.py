@@ -6,11 +6,10 @@ import traceback
 from typing import TYPE_CHECKING
 
 from sandbox_client.errors import SandboxError
+from sandbox_client.presentation import Verb, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from sandbox_client.errors import Verb
 
 
 def format_verb(verb: Verb) -> str:
@@ -31,7 +30,7 @@ def shown_text(error: BaseException) -> str:
     """Return all text of the exception that a user may see: message, repr, advice, traceback."""
     words = [str(error), repr(error), "".join(traceback.format_exception(error))]
     if isinstance(error, SandboxError):
-        words += [error.message, error.advice, error.cause, error.explain(format_verb)]
+        words += [error.message, error.advice, error.cause, explain(error, format_verb)]
     return "\n".join(words)
 
 

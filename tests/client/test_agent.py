@@ -11,6 +11,7 @@ from sandbox_client.agent import agent_command_line, template_problem
 from sandbox_client.api.runtime import quote
 from sandbox_client.config import DEFAULT_AGENT_COMMAND
 from sandbox_client.errors import ConfigError, InvalidInput
+from sandbox_client.presentation import next_step
 
 from tests.client.secrecy import format_verb
 from tests.client.strategies import some_examples
@@ -110,7 +111,7 @@ def test_the_advice_for_an_invalid_template_shows_the_default() -> None:
     with pytest.raises(ConfigError, match=r"agentCommand holds \{prompt\} 0 times") as caught:
         agent_command_line("foo", "hi")
 
-    assert "gemini -y -p {prompt}" in caught.value.next_step(format_verb)
+    assert "gemini -y -p {prompt}" in next_step(caught.value, format_verb)
 
 
 @pytest.mark.parametrize(("prompt", "words"), [("", "empty"), (" \n", "empty"), ("a\0", "NUL")])

@@ -24,6 +24,7 @@ from sandbox_client.config import (
     load_config,
 )
 from sandbox_client.errors import ConfigError
+from sandbox_client.presentation import next_step
 
 from tests.client.secrecy import chained_text, format_verb, shown_text
 from tests.client.strategies import any_json, many_examples, text_around_key
@@ -57,7 +58,7 @@ def failure(environ: Mapping[str, str]) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
         load_config(environ)
     assert KEY not in shown_text(caught.value)
-    assert caught.value.next_step(format_verb), "an error without advice"
+    assert next_step(caught.value, format_verb), "an error without advice"
     return caught.value
 
 

@@ -20,6 +20,7 @@ from sandbox_client.errors import (
     SandboxError,
     SandboxNotFound,
 )
+from sandbox_client.presentation import next_step
 
 from tests.client.secrecy import format_verb, is_one_printable_line, shown_text
 from tests.client.strategies import malformed_bodies, many_examples, odd_locations, odd_texts
@@ -46,7 +47,7 @@ def mapped(operation: str, response: httpx.Response, kind: type[SandboxError]) -
     error = error_from_response(_REQUESTS[operation], as_reply(response))
     assert type(error) is kind, f"{type(error).__name__}: {error}"
     assert is_one_printable_line(error.message)
-    assert error.next_step(format_verb)
+    assert next_step(error, format_verb)
     return error
 
 
@@ -139,7 +140,7 @@ def test_403_and_404_have_the_same_message_and_advice(operation: str) -> None:
     ]
 
     assert [error.message for error in errors] == [f"No sandbox 'box' of yours: {said}"] * 2
-    assert "<list>" in errors[0].next_step(format_verb)
+    assert "<list>" in next_step(errors[0], format_verb)
     assert errors[0].advice == errors[1].advice
 
 
@@ -157,7 +158,7 @@ def test_not_ready_tells_the_usual_seconds(said: str) -> None:
     assert error.message.startswith("Sandbox 'box' is not ready")
     assert ("service" in error.message) == ("service" in said)
     assert "10 to 30 s" in error.advice
-    assert "<status>" in error.next_step(format_verb)
+    assert "<status>" in next_step(error, format_verb)
 
 
 @every_operation

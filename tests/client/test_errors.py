@@ -6,7 +6,8 @@ import re
 
 import pytest
 from sandbox_client import errors
-from sandbox_client.errors import Paused, ProxyUnreachable, SandboxError, format_verbs
+from sandbox_client.errors import Paused, ProxyUnreachable, SandboxError
+from sandbox_client.presentation import explain, format_verbs, next_step
 from sandbox_client.text import pluralize
 
 from tests.client.secrecy import format_verb
@@ -37,7 +38,7 @@ def test_every_error_has_a_fault() -> None:
 
 
 def test_an_error_is_explained_in_three_labelled_lines() -> None:
-    story = Paused("Sandbox 'box' is paused").explain(format_verb).splitlines()
+    story = explain(Paused("Sandbox 'box' is paused"), format_verb).splitlines()
 
     assert story == [
         "Sandbox 'box' is paused",
@@ -49,7 +50,7 @@ def test_an_error_is_explained_in_three_labelled_lines() -> None:
 def test_an_errors_own_advice_replaces_the_one_of_its_class() -> None:
     error = ProxyUnreachable("no", advice="Ask {status}.", retryable=False, status=502)
 
-    assert error.next_step(format_verb) == "Ask <status>."
+    assert next_step(error, format_verb) == "Ask <status>."
     assert (error.retryable, error.status) == (False, 502)
     assert ProxyUnreachable.retryable
 
@@ -63,7 +64,7 @@ def test_an_error_is_frozen_and_has_changed_copies() -> None:
 
     assert type(copy) is ProxyUnreachable
     assert (copy.message, copy.status, copy.retry_after) == ("no", 502, 1.0)
-    assert copy.next_step(format_verb) == (
+    assert next_step(copy, format_verb) == (
         "The command was not run. Ask <status>. The command's session is 's1'."
     )
     assert (error.session, error.printed) == ("", "")

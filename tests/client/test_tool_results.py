@@ -7,9 +7,9 @@ from typing import get_args
 
 import httpx
 import pytest
-from sandbox_client.errors import Verb
 from sandbox_client.masking import masked
 from sandbox_client.mcp_server.tool import format_verb
+from sandbox_client.presentation import Verb
 
 from tests.client.statuses import (
     ALPHA_FAILED,

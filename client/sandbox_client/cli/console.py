@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console as RichConsole
 from rich.text import Text
 
-from sandbox_client.errors import QuotaReached, SandboxError, Verb
+from sandbox_client.errors import QuotaReached, SandboxError
 from sandbox_client.execution.follower import UNREACHABLE
 from sandbox_client.masking import OutputFilter
 from sandbox_client.output import REPLACEMENT
+from sandbox_client.presentation import Verb, next_step
 from sandbox_client.text import pluralize
 
 from .process import discard, write, write_error
@@ -156,7 +157,7 @@ class Console:
         self.end_output()
         if isinstance(error, QuotaReached):
             self.name = ""  # another sandbox is to be deleted
-        step = error.next_step(self.format_verb)
+        step = next_step(error, self.format_verb)
         if self.as_json:
             content = {"message": error.message, "cause": error.cause, "next": step}
             self.result("", {"error": content})

@@ -26,7 +26,8 @@ from sandbox_client.diagnostics import (
     run_checks,
     summarize,
 )
-from sandbox_client.errors import InvalidInput, SandboxError, format_verbs
+from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client.presentation import format_verbs, next_step
 from sandbox_client.provider import ClientProvider
 from sandbox_client.text import KEY_PREFIX
 
@@ -281,7 +282,7 @@ class Login:
                 return await check(answer)
             except SandboxError as error:
                 self.console.say(f"error: {error.message}")
-                self.console.say(f"next:  {error.next_step(self.console.format_verb)}")
+                self.console.say(f"next:  {next_step(error, self.console.format_verb)}")
             answer = ask(answer)
         return await check(answer)
 

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from sandbox_client.api.sandboxes import State
 from sandbox_client.client import Client
-from sandbox_client.errors import format_verbs
 from sandbox_client.presentation import (
     describe_unseen_pause,
     format_age,
+    format_verbs,
     list_content,
     pause_content,
     readiness_content,

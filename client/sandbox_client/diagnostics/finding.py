@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sandbox_client.errors import format_verbs
+from sandbox_client.presentation import Verb, format_verbs
 from sandbox_client.text import mask_keys, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
 
-    from sandbox_client.errors import Verb
 
 Outcome = Literal["passed", "warned", "failed", "not tried"]
 

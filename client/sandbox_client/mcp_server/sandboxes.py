@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 from sandbox_client.diagnostics import findings_as_dict, format_findings, run_checks
-from sandbox_client.errors import SandboxFailed, format_verbs
+from sandbox_client.errors import SandboxFailed
 from sandbox_client.presentation import (
     describe_unseen_pause,
+    explain,
     format_age,
+    format_verbs,
     list_content,
     pause_content,
     readiness_content,
@@ -176,7 +178,7 @@ def _readiness_result(name: str, outcome: WaitResult, done: str) -> Result:
         return Result(f"Sandbox '{name}' was {done} and is {after}. {advice}", content)
     error = readiness_error(f"Sandbox '{name}' was {done}", outcome)
     # A sandbox that may still become ready is not an error: the request was fulfilled.
-    return Result(error.explain(format_verb), content, is_error=isinstance(error, SandboxFailed))
+    return Result(explain(error, format_verb), content, is_error=isinstance(error, SandboxFailed))
 
 
 def _format_age(row: "Row") -> str:

@@ -28,8 +28,8 @@ from sandbox_client.text import kind_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from sandbox_client.errors import Verb
     from sandbox_client.polling import ProgressCallback
+    from sandbox_client.presentation import Verb
     from sandbox_client.provider import ClientProvider
 
 P = ParamSpec("P")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sandbox_client.errors import SandboxError, place_of_fault
 from sandbox_client.masking import visible
 from sandbox_client.output import Output
+from sandbox_client.presentation import explain
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import tail
 
@@ -79,7 +80,7 @@ def render_error(error: SandboxError) -> Result:
 
     The output of a command before the error comes last, with its length.
     """
-    text = error.explain(format_verb)
+    text = explain(error, format_verb)
     if error.printed.strip():
         printed = visible(tail(Output.of(error.printed)).text).rstrip()
         text += f"\n[Below: {pluralize(len(printed), 'character')} of output.]\n{printed}"
