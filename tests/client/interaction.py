@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 from sandbox_client.client import Client
-from sandbox_client.client_cache import ClientCache
 from sandbox_client.http import Proxy
+from sandbox_client.provider import ClientCache
 
 from tests.client.stubs import FakeClock, fixed, timing_on
 

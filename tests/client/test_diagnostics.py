@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_client.client import Client
-from sandbox_client.client_cache import ClientCache
 from sandbox_client.diagnostics import checks, run_checks, summarize
 from sandbox_client.diagnostics.finding import format_duration
+from sandbox_client.provider import ClientCache
 
 from tests.client.interaction import StubProvider
 from tests.client.secrecy import is_one_printable_line

@@ -14,10 +14,10 @@ from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from sandbox_client import polling
 from sandbox_client.client import Client as SandboxClient
-from sandbox_client.client_cache import ClientCache
 from sandbox_client.http import Proxy
 from sandbox_client.mcp_server.server import create_server
 from sandbox_client.mcp_server.tools import INSTRUCTIONS, TOOLS
+from sandbox_client.provider import ClientCache
 
 from tests.client.statuses import (
     ALPHA_NEW,

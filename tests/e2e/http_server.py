@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from sandbox_client.client import Client
-from sandbox_client.client_cache import ClientCache
 from sandbox_client.mcp_server.sandboxes import get_sandbox_status, list_sandboxes
 from sandbox_client.mcp_server.server import create_server
 from sandbox_client.mcp_server.tool import Result, Tool, tool
 from sandbox_client.mcp_server.tools import TOOLS
+from sandbox_client.provider import ClientCache
 
 if TYPE_CHECKING:
     from sandbox_client.polling import ProgressCallback

@@ -9,9 +9,9 @@ import anyio
 import httpx
 from mcp import Client, stdio_client
 from sandbox_client.client import Client as ProxyClient
-from sandbox_client.client_cache import ClientCache
 from sandbox_client.http import Proxy
 from sandbox_client.mcp_server.server import create_server
+from sandbox_client.provider import ClientCache
 
 from tests.integration.programs import DEADLINE, clean_environment, processes_with_home
 from tools.manifest import server_parameters

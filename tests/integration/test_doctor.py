@@ -17,11 +17,11 @@ import pytest
 from sandbox_client.cli.console import Console
 from sandbox_client.cli.login import Login
 from sandbox_client.client import Client
-from sandbox_client.client_cache import ClientCache
 from sandbox_client.config import load_config
 from sandbox_client.diagnostics import run_checks
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing
+from sandbox_client.provider import ClientCache
 
 from tests.integration.in_process import ADMIN_KEY, InProcessFake
 from tests.integration.programs import DEADLINE, clean_environment, config_path, run_remote_sandbox

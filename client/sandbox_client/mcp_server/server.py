@@ -17,9 +17,9 @@ from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 
 from sandbox_client.api.sandboxes import check_name
-from sandbox_client.client_cache import ClientCache
 from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound
 from sandbox_client.presentation import list_content, status_content
+from sandbox_client.provider import ClientCache
 from sandbox_client.text import mask_keys
 
 from . import stdio
