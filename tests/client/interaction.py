@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client.client import Client
+from sandbox_client import Client
 from sandbox_client.http import Proxy
 from sandbox_client.provider import ClientCache
 
@@ -15,7 +15,7 @@ from tests.client.stubs import FakeClock, fixed, timing_on
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox_client.config import Config
+    from sandbox_client import Config
 
     from tests.client.stubs import Handler
 

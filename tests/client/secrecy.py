@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from sandbox_client.errors import SandboxError
+from sandbox_client import SandboxError
 from sandbox_client.presentation import Verb, explain
 
 if TYPE_CHECKING:

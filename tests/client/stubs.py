@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 import httpx
+from sandbox_client import Client, Config
 from sandbox_client.api.message import Reply
-from sandbox_client.client import Client
-from sandbox_client.config import Config
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import httpx
+from sandbox_client import Client
 from sandbox_client.cli import main
-from sandbox_client.client import Client
 from sandbox_client.http import Proxy
 
 from tests.client.stubs import KEY, FakeClock, RouteStub, fixed, timing_on
 
 if TYPE_CHECKING:
     import pytest
-    from sandbox_client.config import Config
+    from sandbox_client import Config
 
     from tests.client.stubs import Answers, Handler
 

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sandbox_client import ConfigError, InvalidInput
 from sandbox_client.agent import agent_command_line, template_problem
 from sandbox_client.api.runtime import quote
 from sandbox_client.config import DEFAULT_AGENT_COMMAND
-from sandbox_client.errors import ConfigError, InvalidInput
 from sandbox_client.presentation import next_step
 
 from tests.client.secrecy import format_verb

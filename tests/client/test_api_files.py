@@ -9,17 +9,10 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sandbox_client import FileRefused, InvalidInput, SandboxError
 from sandbox_client.api import files
 from sandbox_client.api.message import Reply
-from sandbox_client.errors import (
-    FileRefused,
-    InvalidInput,
-    InvalidResponse,
-    NoSuchFile,
-    NotText,
-    SandboxError,
-    WrongKind,
-)
+from sandbox_client.errors import InvalidResponse, NoSuchFile, NotText, WrongKind
 
 from tests.client.strategies import some_examples
 from tests.client.stubs import KEY

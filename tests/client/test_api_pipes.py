@@ -8,18 +8,11 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sandbox_client import OutputChunk, ProxyFailed, SessionRow
 from sandbox_client.api import pipes
 from sandbox_client.api.pipes import MAX_UNCUT, PipeSnapshot
-from sandbox_client.api.runtime import (
-    ENVIRONMENT,
-    CommandStatus,
-    Payload,
-    SessionRow,
-    Task,
-    read_done,
-)
-from sandbox_client.errors import InvalidResponse, ProxyFailed
-from sandbox_client.output import OutputChunk
+from sandbox_client.api.runtime import ENVIRONMENT, CommandStatus, Payload, Task, read_done
+from sandbox_client.errors import InvalidResponse
 
 from tests.client.strategies import some_examples
 from tests.client.stubs import COMMAND, as_reply, piped, piped_output, session_opened

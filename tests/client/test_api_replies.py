@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from hypothesis import example, given
+from sandbox_client import Sandbox, SandboxError, SessionRow
 from sandbox_client.api import pipes, sandboxes, shell
 from sandbox_client.api.message import Reply
 from sandbox_client.api.pipes import PipeSnapshot
-from sandbox_client.api.runtime import SessionRow
-from sandbox_client.api.sandboxes import Sandbox
 from sandbox_client.api.shell import Snapshot
-from sandbox_client.errors import InvalidResponse, SandboxError
+from sandbox_client.errors import InvalidResponse
 
 from tests.client.secrecy import assert_presentable
 from tests.client.statuses import ALPHA_NEW, ALPHA_READY, BETA_PAUSED, StatusRow

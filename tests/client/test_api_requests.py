@@ -10,9 +10,9 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sandbox_client import InvalidInput
 from sandbox_client.api import files, message, pipes, sandboxes, shell
 from sandbox_client.api.runtime import Task
-from sandbox_client.errors import InvalidInput
 
 from tests.client.secrecy import assert_presentable, is_one_printable_line, shown_text
 from tests.client.strategies import many_examples, odd_texts

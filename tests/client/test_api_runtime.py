@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from sandbox_client import InvalidInput
 from sandbox_client.api import pipes, shell
 from sandbox_client.api.runtime import (
     Payload,
@@ -18,7 +19,7 @@ from sandbox_client.api.runtime import (
     command_in_comment,
     read_done,
 )
-from sandbox_client.errors import InvalidInput, InvalidResponse
+from sandbox_client.errors import InvalidResponse
 
 from tests.client.secrecy import is_one_printable_line
 from tests.client.stubs import KEY, as_reply, html_page, succeeded

@@ -8,11 +8,12 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sandbox_client import ProxyFailed, SessionRow
 from sandbox_client.api import shell
 from sandbox_client.api.message import Reply
-from sandbox_client.api.runtime import CommandStatus, Payload, SessionRow, Task, quote, unquote
+from sandbox_client.api.runtime import CommandStatus, Payload, Task, quote, unquote
 from sandbox_client.api.shell import TIME_LIMIT_CODE, Snapshot
-from sandbox_client.errors import InvalidResponse, ProxyFailed
+from sandbox_client.errors import InvalidResponse
 
 from tests.client.strategies import some_examples
 from tests.client.stubs import as_reply, executed, typed, unused_session, view_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox_client.api.message import Request
-    from sandbox_client.api.runtime import State
+    from sandbox_client.api.runtime import CommandState
 
 
 def json_reply(value: object, status: int = 200) -> Reply:
@@ -178,7 +179,7 @@ def test_a_reply_without_success_raises_its_message() -> None:
     ids=["running", "third of a session", "killed", "nothing has run"],
 )
 def test_a_session_has_the_status_of_its_last_command(
-    response: httpx.Response, state: State, output: str, code: int | None
+    response: httpx.Response, state: CommandState, output: str, code: int | None
 ) -> None:
     snapshot = shell.read_view(as_reply(response))
 

@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import Annotated, get_args
 
 import pytest
+from sandbox_client import Client
 from sandbox_client.cli.command import COMMANDS, Argument, Command, command
 from sandbox_client.cli.console import Console
 from sandbox_client.cli.main import MODULES, VERBS, command_of, parser
-from sandbox_client.client import Client
 from sandbox_client.presentation import Verb
 from sandbox_client.provider import ClientProvider
 

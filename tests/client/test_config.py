@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sandbox_client import Config, ConfigError
 from sandbox_client.config import (
     CERTIFICATES_VARIABLE,
     CONFIG_VARIABLE,
     DEFAULT_PATH,
     DEFAULT_PORT,
     VARIABLES,
-    Config,
     config_path,
     load_config,
 )
-from sandbox_client.errors import ConfigError
 from sandbox_client.presentation import next_step
 
 from tests.client.secrecy import chained_text, format_verb, shown_text

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sandbox_client import ConfigError
 from sandbox_client.config_file import check_writable, read_config_file, update_config_file
-from sandbox_client.errors import ConfigError
 
 from tests.client.secrecy import chained_text
 from tests.client.strategies import any_json, some_examples

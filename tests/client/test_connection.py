@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
+from sandbox_client import Client
 from sandbox_client.cli import main
-from sandbox_client.client import Client
 from sandbox_client.mcp_server.tools import TOOLS
 
 from tests.client.interaction import StubProvider
@@ -18,7 +18,7 @@ from tests.client.tool_calls import assert_matches, is_json
 
 if TYPE_CHECKING:
     import pytest
-    from sandbox_client.config import Config
+    from sandbox_client import Config
     from sandbox_client.mcp_server.tool import Result
 
     from tests.client.stubs import Answers

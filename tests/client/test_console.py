@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
+from sandbox_client import OutputChunk
 from sandbox_client.cli.console import Console
-from sandbox_client.output import OutputChunk
 
 
 @pytest.fixture

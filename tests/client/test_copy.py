@@ -8,14 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client.errors import (
-    FileChanged,
-    FileRefused,
-    InvalidResponse,
-    LocalFileError,
-    NoSuchFile,
-    SandboxError,
-)
+from sandbox_client import FileRefused, SandboxError
+from sandbox_client.errors import FileChanged, InvalidResponse, LocalFileError, NoSuchFile
 from sandbox_client.files.copy import MAX_BLOCKS, Copy, CopyListener
 from sandbox_client.files.shell_scripts import BLOCK_SIZE
 

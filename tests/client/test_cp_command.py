@@ -8,8 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox_client import InvalidInput
 from sandbox_client.cli.copy import Transfer, parse_transfer
-from sandbox_client.errors import InvalidInput
 
 from tests.client.file_stub import SandboxStub, file_error
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client.client import Client
+from sandbox_client import Client
 from sandbox_client.diagnostics import checks, run_checks, summarize
 from sandbox_client.diagnostics.finding import format_duration
 from sandbox_client.provider import ClientCache

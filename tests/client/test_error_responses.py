@@ -6,20 +6,19 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client.api import accounts, files, sandboxes, shell
-from sandbox_client.api.message import Reply, Request
-from sandbox_client.api.runtime import Task
-from sandbox_client.error_responses import RULES, Rule, error_from_response
-from sandbox_client.errors import (
-    InvalidResponse,
+from sandbox_client import (
     KeyRejected,
     NotReady,
     ProxyFailed,
     QuotaReached,
-    RateLimited,
     SandboxError,
     SandboxNotFound,
 )
+from sandbox_client.api import accounts, files, sandboxes, shell
+from sandbox_client.api.message import Reply, Request
+from sandbox_client.api.runtime import Task
+from sandbox_client.error_responses import RULES, Rule, error_from_response
+from sandbox_client.errors import InvalidResponse, RateLimited
 from sandbox_client.presentation import next_step
 
 from tests.client.secrecy import format_verb, is_one_printable_line, shown_text

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from sandbox_client import errors
-from sandbox_client.errors import Paused, ProxyUnreachable, SandboxError
+from sandbox_client import Paused, ProxyUnreachable, SandboxError, errors
 from sandbox_client.presentation import explain, format_verbs, next_step
 from sandbox_client.text import pluralize
 

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client.errors import (
-    FileChanged,
-    FileRefused,
-    NotText,
-    Paused,
-    ProxyFailed,
-    ProxyUnreachable,
-    RateLimited,
-    SandboxError,
-)
+from sandbox_client import FileRefused, Paused, ProxyFailed, ProxyUnreachable, SandboxError
+from sandbox_client.errors import FileChanged, NotText, RateLimited
 from sandbox_client.files.remote import MAX_LINES, split_bytes
 
 from tests.client.file_stub import LostReply, SandboxStub, file_error, file_reply, script_output
@@ -25,7 +17,7 @@ from tests.client.statuses import ALPHA_PAUSED
 from tests.client.stubs import FakeClock, client_over, error_reply, executed
 
 if TYPE_CHECKING:
-    from sandbox_client.api.files import Listing
+    from sandbox_client import Listing
 
 PIECE = 72_000  # bytes in one request
 

@@ -12,10 +12,16 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import accounts
+from sandbox_client import (
+    ConfigError,
+    InvalidInput,
+    KeyRejected,
+    ProxyFailed,
+    SandboxError,
+    accounts,
+)
 from sandbox_client.cli.console import Console
 from sandbox_client.cli.login import Login
-from sandbox_client.errors import ConfigError, InvalidInput, KeyRejected, ProxyFailed, SandboxError
 
 from tests.client.interaction import ScriptedUser, StubProvider
 from tests.client.secrecy import chained_text

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sandbox_client import Output, OutputChunk
 from sandbox_client.masking import Masker, OutputFilter, masked, masked_at_gaps, visible
-from sandbox_client.output import Output, OutputChunk, Part
+from sandbox_client.output import Part
 
 from tests.client.strategies import many_examples
 

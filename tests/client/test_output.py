@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client import output
-from sandbox_client.output import Output, OutputChunk, Page, Part, Recorder
+from sandbox_client import Output, OutputChunk, output
+from sandbox_client.output import Page, Part, Recorder
 
 from tests.client.strategies import many_examples
 

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client.api.pipes import PAST_THE_END
-from sandbox_client.api.runtime import SIGNALS
-from sandbox_client.errors import (
-    CommandStateUnknown,
-    InvalidResponse,
-    NoSuchPosition,
+from sandbox_client import (
+    Output,
+    OutputChunk,
     ProxyFailed,
     ProxyUnreachable,
     SandboxError,
     SessionNotFound,
 )
+from sandbox_client.api.pipes import PAST_THE_END
+from sandbox_client.api.runtime import SIGNALS
+from sandbox_client.errors import CommandStateUnknown, InvalidResponse, NoSuchPosition
 from sandbox_client.execution import cancellation, pipes
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.execution.pipes import AFTER_OUTPUT
 from sandbox_client.http import LongPolls
 from sandbox_client.masking import masked
-from sandbox_client.output import Output, OutputChunk, Part
+from sandbox_client.output import Part
 from sandbox_client.presentation import describe_ending, describe_unreachable
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
@@ -65,8 +65,7 @@ from tests.client.stubs import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox_client import CommandResult
-    from sandbox_client.client import Client
+    from sandbox_client import Client, CommandResult
 
 GET = "GET /api/sandboxes/box"
 NO_API = error_reply(404, "Not Found")

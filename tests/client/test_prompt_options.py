@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
+from sandbox_client import InvalidInput
 from sandbox_client.api.runtime import ENVIRONMENT, CommandStatus
 from sandbox_client.cli.prompt_options import variables
 from sandbox_client.cli.prompts import exit_status
 from sandbox_client.cli.standard_input import read_input
-from sandbox_client.errors import InputUnreadable, InvalidInput
+from sandbox_client.errors import InputUnreadable
 
 from tests.client.runtime_stub import RuntimeStub
 from tests.client.stubs import (

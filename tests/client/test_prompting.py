@@ -10,8 +10,8 @@ import termios
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox_client import InvalidInput
 from sandbox_client.cli.prompting import PipePrompter, TerminalPrompter, prompter
-from sandbox_client.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
-from sandbox_client import polling
-from sandbox_client.api.message import MAX_REPLY_BYTES
-from sandbox_client.api.runtime import SIGNALS, CommandStatus
-from sandbox_client.client import Client
-from sandbox_client.errors import (
-    CommandStateUnknown,
-    DeadlineExceeded,
+from sandbox_client import (
+    Client,
     InvalidInput,
     KeyRejected,
     NotReady,
-    NotSent,
     Paused,
     ProxyFailed,
     ProxyRefused,
@@ -26,7 +20,11 @@ from sandbox_client.errors import (
     SandboxNotFound,
     SessionBusy,
     SessionNotFound,
+    polling,
 )
+from sandbox_client.api.message import MAX_REPLY_BYTES
+from sandbox_client.api.runtime import SIGNALS, CommandStatus
+from sandbox_client.errors import CommandStateUnknown, DeadlineExceeded, NotSent
 from sandbox_client.execution import cancellation, remote_command, terminal
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.execution.sessions import PIPES_RETRY_DELAY
@@ -65,9 +63,7 @@ from tests.client.stubs import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox_client import CommandResult
-    from sandbox_client.api.runtime import Signal
-    from sandbox_client.output import OutputChunk
+    from sandbox_client import CommandResult, OutputChunk, Signal
 
 GET = "GET /api/sandboxes/box"
 RUNNING = executed("", None, "running")

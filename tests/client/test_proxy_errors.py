@@ -14,21 +14,19 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sandbox_client.api import pipes, sandboxes, shell
-from sandbox_client.api.runtime import OUTPUT_IDLE_TIMEOUT, Task
-from sandbox_client.errors import (
+from sandbox_client import (
     AlreadyExists,
     ConfigError,
-    DeadlineExceeded,
-    InvalidResponse,
     KeyRejected,
     NotReady,
     ProxyFailed,
     ProxyUnreachable,
-    RateLimited,
     SandboxError,
     SandboxNotFound,
 )
+from sandbox_client.api import pipes, sandboxes, shell
+from sandbox_client.api.runtime import OUTPUT_IDLE_TIMEOUT, Task
+from sandbox_client.errors import DeadlineExceeded, InvalidResponse, RateLimited
 from sandbox_client.http import Proxy
 
 from tests.client.secrecy import assert_presentable

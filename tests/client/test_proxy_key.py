@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from sandbox_client import ProxyRefused
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import Task
-from sandbox_client.errors import InvalidResponse, ProxyRefused
+from sandbox_client.errors import InvalidResponse
 from sandbox_client.http import Proxy
 
 from tests.client.secrecy import chained_text, shown_text

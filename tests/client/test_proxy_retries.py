@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import pytest
+from sandbox_client import SandboxError
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import Task
-from sandbox_client.errors import SandboxError
 from sandbox_client.http import LONGEST_POLL, POLLS_AT_ONCE, LongPolls
 
 from tests.client.statuses import ALPHA_READY

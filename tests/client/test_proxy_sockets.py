@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from anyio.abc import SocketAttribute
+from sandbox_client import ProxyUnreachable, SandboxError
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import Task
-from sandbox_client.errors import InvalidResponse, ProxyUnreachable, SandboxError
+from sandbox_client.errors import InvalidResponse
 from sandbox_client.http import Proxy
 
 from tests.client.secrecy import shown_text

@@ -8,21 +8,21 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client import polling
-from sandbox_client.api import sandboxes
-from sandbox_client.api.sandboxes import Sandbox, State
-from sandbox_client.errors import (
-    DeadlineExceeded,
-    InvalidResponse,
+from sandbox_client import (
     KeyRejected,
     ProxyFailed,
     ProxyUnreachable,
-    RateLimited,
+    Sandbox,
     SandboxError,
     SandboxNotFound,
+    State,
+    WaitResult,
+    polling,
 )
+from sandbox_client.api import sandboxes
+from sandbox_client.errors import DeadlineExceeded, InvalidResponse, RateLimited
 from sandbox_client.polling import Timing, backoff
-from sandbox_client.readiness import READY_DEADLINE, WaitResult, wait_for_state
+from sandbox_client.readiness import READY_DEADLINE, wait_for_state
 
 from tests.client.statuses import (
     ALPHA_FAILED,

@@ -7,17 +7,17 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from sandbox_client import State
-from sandbox_client.errors import (
+from sandbox_client import (
     AlreadyExists,
     InvalidInput,
     KeyRejected,
-    NotSent,
     ProxyFailed,
     QuotaReached,
     SandboxError,
     SandboxNotFound,
+    State,
 )
+from sandbox_client.errors import NotSent
 from sandbox_client.sandboxes import MAX_STATUS_REQUESTS
 
 from tests.client.statuses import (

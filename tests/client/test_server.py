@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-    from sandbox_client.config import Config
+    from sandbox_client import Config
 
     from tests.client.stubs import Handler
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client.errors import FileRefused, InvalidResponse
+from sandbox_client import FileRefused
+from sandbox_client.errors import InvalidResponse
 from sandbox_client.files import shell_scripts
 from sandbox_client.files.model import (
     Destination,

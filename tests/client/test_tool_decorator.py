@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import pytest
-from sandbox_client.errors import InvalidInput
+from sandbox_client import InvalidInput
 from sandbox_client.mcp_server.tool import Parameter, Result, tool
 
 from tests.client.interaction import StubProvider

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client.errors import InvalidInput
+from sandbox_client import InvalidInput
 from sandbox_client.mcp_server.files import MAX_ENTRIES
 from sandbox_client.mcp_server.tools import INSTRUCTIONS, TOOLS
 from sandbox_client.prompts import LINGER

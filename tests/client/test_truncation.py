@@ -7,7 +7,8 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_client.output import Output, Part
+from sandbox_client import Output
+from sandbox_client.output import Part
 from sandbox_client.text import last_line
 from sandbox_client.truncation import MAX_OUTPUT, head_and_tail, lines, page, tail
 

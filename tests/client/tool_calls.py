@@ -16,8 +16,7 @@ from tests.client.stubs import RecordedProgress, RouteStub, client_over
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from sandbox_client.client import Client
-    from sandbox_client.config import Config
+    from sandbox_client import Client, Config
     from sandbox_client.mcp_server.tool import Result, Tool
 
     from tests.client.stubs import Answers, FakeClock

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import uvicorn
-from sandbox_client.client import Client
+from sandbox_client import Client
 from sandbox_client.mcp_server.sandboxes import get_sandbox_status, list_sandboxes
 from sandbox_client.mcp_server.server import create_server
 from sandbox_client.mcp_server.tool import Result, Tool, tool

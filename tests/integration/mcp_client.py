@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from sandbox_client.config import Config
+    from sandbox_client import Config
 
 Era = Literal["legacy", "auto"]
 

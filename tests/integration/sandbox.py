@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
-from sandbox_client.client import Client
-from sandbox_client.config import Config
+from sandbox_client import Client, Config
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing
 from sandbox_client.prompts import Prompts

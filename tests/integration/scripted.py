@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from sandbox_client.client import Client
+from sandbox_client import Client
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_fakeproxy import ManualClock, Outcome, ScriptedRuntime
@@ -18,7 +18,7 @@ from tests.integration.in_process import InProcessFake, JumpingClock, in_process
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from sandbox_client.output import OutputChunk
+    from sandbox_client import OutputChunk
     from sandbox_fakeproxy import Command
 
 BOX = "my-sandbox"

@@ -15,7 +15,8 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_client.errors import FileChanged, FileRefused, LocalFileError, NoSuchFile, SandboxError
+from sandbox_client import FileRefused, SandboxError
+from sandbox_client.errors import FileChanged, LocalFileError, NoSuchFile
 from sandbox_client.files import copy, shell_scripts
 from sandbox_client.files.copy import Copy, CopyListener
 

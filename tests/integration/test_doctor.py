@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox_client import Client
 from sandbox_client.cli.console import Console
 from sandbox_client.cli.login import Login
-from sandbox_client.client import Client
 from sandbox_client.config import load_config
 from sandbox_client.diagnostics import run_checks
 from sandbox_client.http import Proxy
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    from sandbox_client.config import Config
+    from sandbox_client import Config
     from sandbox_client.diagnostics import Finding
 
     from tests.integration.programs import FakeProcess

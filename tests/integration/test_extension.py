@@ -8,8 +8,8 @@ import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox_client import ConfigError
 from sandbox_client.config import load_config
-from sandbox_client.errors import ConfigError
 from sandbox_client.mcp_server.tools import TOOLS
 
 from tools.manifest import ROOT, server_parameters

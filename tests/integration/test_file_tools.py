@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import jsonschema
 import pytest
-from sandbox_client.errors import FileRefused, NoSuchFile, NotText, Paused, SandboxError, WrongKind
+from sandbox_client import FileRefused, Paused, SandboxError
+from sandbox_client.errors import NoSuchFile, NotText, WrongKind
 from sandbox_client.mcp_server.tools import TOOLS
 
 from tests.integration.conftest import PROXY_KINDS
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-    from sandbox_client.client import Client
-    from sandbox_client.config import Config
+    from sandbox_client import Client, Config
     from sandbox_client.mcp_server.tool import Result
 
 TOOLS_BY_NAME = {tool.name: tool for tool in TOOLS}

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from sandbox_client.client import Client
-from sandbox_client.config import Config
+from sandbox_client import Client, Config
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_client.masking import OutputFilter, masked
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from sandbox_client import CommandResult
-    from sandbox_client.output import OutputChunk
+    from sandbox_client import CommandResult, OutputChunk
 
 KEY = "sk_live_0123456789abcdefghijklmnopqrstuv"
 BOX = "box"

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import pytest
+from sandbox_client import Client, Paused, SessionBusy, SessionNotFound
 from sandbox_client.agent import agent_command_line
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import SIGNALS
-from sandbox_client.client import Client
-from sandbox_client.errors import Paused, SessionBusy, SessionNotFound
 from sandbox_client.execution import cancellation
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import State, polling
-from sandbox_client.api import sandboxes
-from sandbox_client.errors import (
+from sandbox_client import (
     AlreadyExists,
     KeyRejected,
     NotReady,
@@ -15,14 +13,16 @@ from sandbox_client.errors import (
     QuotaReached,
     SandboxError,
     SandboxNotFound,
+    State,
+    polling,
 )
+from sandbox_client.api import sandboxes
 from sandbox_client.execution.follower import OutputListener
 
 from tests.integration.in_process import InProcessFake, in_process_fake
 
 if TYPE_CHECKING:
-    from sandbox_client.client import Client
-    from sandbox_client.output import OutputChunk
+    from sandbox_client import Client, OutputChunk
 
 BOX = "my-sandbox"
 

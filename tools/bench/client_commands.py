@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client.client import Client
-from sandbox_client.config import Config
+from sandbox_client import Client, Config
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_client.masking import OutputFilter
@@ -20,7 +19,7 @@ from tools.bench.servers import ServerFailed, fake
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from sandbox_client.output import OutputChunk
+    from sandbox_client import OutputChunk
     from sandbox_client.prompts import Prompts
 
     from tools.bench.effort import Effort

@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import anyio.lowlevel
-from sandbox_client.client import Client
-from sandbox_client.config import Config
+from sandbox_client import Client, Config
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .message import Reply
-    from .runtime import Signal, State, Task
+    from .runtime import CommandState, Signal, Task
 
 MAX_INLINE = 50_000  # characters of a stream in the reply to `execute`
 MAX_UNCUT = 40_000  # characters: a longer stream may have been truncated
@@ -46,7 +46,7 @@ PAST_THE_END = 2**53 - 1  # bytes: an offset after any output
 _NO_INPUT = " </dev/null"
 _BASH = 'exec -a bash "$BASH" -c -- '
 _RUN = re.compile(rf"{re.escape(_BASH)}(.+){_NO_INPUT}", re.DOTALL)
-_STATES: dict[str, State] = {
+_STATES: dict[str, CommandState] = {
     "pending": "running",
     "running": "running",
     "completed": "completed",

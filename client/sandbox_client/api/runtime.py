@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .message import Reply
 
-State = Literal["unknown", "empty", "running", "completed", "killed", "timed_out"]
+CommandState = Literal["unknown", "empty", "running", "completed", "killed", "timed_out"]
 Signal = Literal["SIGINT", "SIGTERM", "SIGKILL"]
 SIGNALS: tuple[Signal, ...] = ("SIGINT", "SIGTERM", "SIGKILL")
 
@@ -59,7 +59,7 @@ class CommandStatus:
     `exit_code` is None until the command has ended, and if the session has run another one since.
     """
 
-    state: State
+    state: CommandState
     exit_code: int | None = None
     command: str = ""
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .message import Reply
-    from .runtime import State, Task
+    from .runtime import CommandState, Task
 
 _MARK = re.compile(r": run-[0-9a-f]+; ")
 # Set once in each shell, so that commands can change them.
@@ -282,7 +282,7 @@ def _command_of(line: str) -> str:
     return unquote(found[found.lastindex or 0]) if found else command_in_comment(line)
 
 
-def _status(line: str, code: int | None, state: State) -> CommandStatus:
+def _status(line: str, code: int | None, state: CommandState) -> CommandStatus:
     """Return the status of a command; a time limit is recognized by its wrapper and exit code."""
     is_limited = line.removeprefix(_START).removeprefix("{ ").startswith(TIME_LIMITED)
     if is_limited and code == TIME_LIMIT_CODE:
@@ -305,7 +305,7 @@ def _path(name: str, *route: str) -> str:
     return path_of("proxy", check_name(name), "v1", "shell", *route)
 
 
-def _state(status: str) -> State:
+def _state(status: str) -> CommandState:
     if status == "completed":
         return "completed"
     # `running` or `no_change_timeout`: a caller stopped waiting, and the command is still running.
