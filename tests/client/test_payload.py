@@ -194,12 +194,8 @@ async def send(
     runtime: RuntimeStub, command: str, *, env: dict[str, str], stdin: bytes | None = None
 ) -> CommandResult:
     async with client_over(runtime, pipes=runtime.has_pipes) as client:
-        return await client.prompts.send(
-            "box",
-            command,
-            env=env,
-            stdin=None if stdin is None else read_of(stdin),
-            listener=OutputListener(RecordedProgress()),
+        return await client.run(
+            "box", command, env=env, stdin=None if stdin is None else read_of(stdin)
         )
 
 
@@ -272,9 +268,7 @@ async def test_a_session_is_ended_if_its_command_could_not_be_uploaded() -> None
     runtime = RuntimeStub(piped())
     async with client_over(runtime, pipes=True) as client:
         with pytest.raises(InputUnreadable, match="closed"):
-            await client.prompts.send(
-                "box", "x", stdin=read, listener=OutputListener(RecordedProgress())
-            )
+            await client.run("box", "x", stdin=read)
 
     assert runtime.closed[-1] == COMMAND
 

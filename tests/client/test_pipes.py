@@ -20,7 +20,6 @@ from sandbox_client.api.pipes import PAST_THE_END
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import CommandStateUnknown, InvalidResponse, NoSuchPosition
 from sandbox_client.execution import cancellation, pipes
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.execution.pipes import AFTER_OUTPUT
 from sandbox_client.http import LongPolls
 from sandbox_client.masking import masked
@@ -63,8 +62,6 @@ from tests.client.stubs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sandbox_client import Client, CommandResult
 
 GET = "GET /api/sandboxes/box"
@@ -74,28 +71,17 @@ RUNNING = piped(exit_code=None, status="running")
 ENDED = piped_output(status="completed", exit_code=0)
 
 
-def listening(on_output: Callable[[OutputChunk], None] = lambda _: None) -> OutputListener:
-    return OutputListener(RecordedProgress(), on_output=on_output)
-
-
 async def send(
     proxy: RouteStub, clock: FakeClock | None = None, *, session: str | None = None
 ) -> CommandResult:
     async with client_over(proxy, clock, pipes=True) as client:
-        return await client.prompts.send("box", "make", session=session, listener=listening())
+        return await client.run("box", "make", session=session)
 
 
 async def output(
     client: Client, session: str, *, after: int = 0, stderr_after: int = 0
 ) -> CommandResult:
-    return await client.prompts.output(
-        "box",
-        session,
-        after=after,
-        stderr_after=stderr_after,
-        wait_seconds=0,
-        listener=listening(),
-    )
+    return await client.output("box", session, after=after, stderr_after=stderr_after, wait=0)
 
 
 async def test_a_quick_command_takes_two_requests(clock: FakeClock) -> None:
@@ -130,7 +116,7 @@ async def test_a_quiet_command_is_followed_with_long_polls(clock: FakeClock) -> 
         return RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: piped_output()})(request)
 
     async with client_over(quiet, clock, pipes=True) as client:
-        result = await client.prompts.send("box", "x", wait_seconds=60, listener=listening())
+        result = await client.run("box", "x", wait=60)
 
     assert waits == [25.0, 25.0, 10.0], "no longer than load balancers and the caller allow"
     assert result.status.state == "running"
@@ -144,7 +130,7 @@ async def test_a_long_poll_with_an_immediate_reply_is_not_repeated_at_once(
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: piped_output()})
 
     async with client_over(proxy, clock, pipes=True) as client:
-        await client.prompts.send("box", "x", wait_seconds=10, listener=listening())
+        await client.run("box", "x", wait=10)
 
     assert clock.slept[:3] == [0.02, 0.04, 0.08]
     assert proxy.asked.count(PIPE_OUTPUT) < 20
@@ -161,9 +147,7 @@ async def test_a_wait_without_a_turn_in_time_sends_no_request(clock: FakeClock) 
         return piped_output()
 
     async def wait() -> None:
-        result = await client.prompts.output(
-            "box", COMMAND, wait_seconds=5, listener=listening(), to_end=True
-        )
+        result = await client.output("box", COMMAND, wait=5, to_end=True)
         assert result.status.state == "running"
 
     async with client_over(proxy, clock, pipes=True) as client:
@@ -185,7 +169,7 @@ async def test_output_is_requested_from_the_offsets_of_both_streams(clock: FakeC
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: pieces})
 
     async with client_over(proxy, clock, pipes=True) as client:
-        await client.prompts.send("box", "x", listener=listening(received.append))
+        await client.run("box", "x", on_output=received.append)
 
     offsets = [(body["offset"], body["stderr_offset"]) for body in proxy.sent(PIPE_OUTPUT)]
     assert offsets == [(0, 0), (2, 2), (3, 2)]
@@ -200,7 +184,7 @@ async def test_a_gap_in_the_output_is_reported_and_counts_in_the_positions() -> 
     async with client_over(
         RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: pieces}), pipes=True
     ) as client:
-        result = await client.prompts.send("box", "x", listener=listening(received.append))
+        result = await client.run("box", "x", on_output=received.append)
 
     assert [chunk.gone for chunk in received] == [0, 99]
     assert result.output == Output(0, (Part(0, "a", 1), Part(100, "z", 101)), 99, "bytes")
@@ -259,14 +243,14 @@ async def test_a_runtime_without_the_pipe_api_is_asked_once_per_pod(
     proxy = RouteStub(answers)
 
     async with client_over(proxy, pipes=True) as client:
-        first = await client.prompts.send("box", "x", listener=listening())
-        await client.prompts.send("box", "x", listener=listening())
+        first = await client.run("box", "x")
+        await client.run("box", "x")
         assert proxy.asked == [PIPE_OPEN, OPEN, EXEC, OPEN, EXEC]
         if verb == "resume":
             await client.resume("box", on_progress=RecordedProgress())
         else:
             await client.create("box", on_progress=RecordedProgress())
-        await client.prompts.send("box", "x", listener=listening())
+        await client.run("box", "x")
 
     assert (first.session, first.api, first.output.text) == (SESSION, "terminal", "a\n")
     assert proxy.asked[-3:] == [PIPE_OPEN, OPEN, EXEC]
@@ -347,7 +331,7 @@ async def test_cancel_sends_one_signal_after_another(clock: FakeClock) -> None:
     bye = piped_output("bye\n", 4, status="killed", exit_code=-15)
     routes = RouteStub({PIPE_OUTPUT: [*looks, bye], PIPE_KILL: succeeded()})
     async with client_over(routes, clock, pipes=True) as client:
-        result = await client.prompts.cancel("box", COMMAND, listener=listening())
+        result = await client.cancel("box", COMMAND)
 
     signals = [body["signal"] for body in routes.sent(PIPE_KILL)]
     assert signals == ["SIGINT", "SIGTERM"] == list(result.signals)
@@ -384,7 +368,7 @@ async def test_cancel_sends_signals_even_if_the_output_cannot_be_read(
 
     async with client_over(proxy, clock, pipes=True) as client:
         with anyio.fail_after(10):
-            result = await client.prompts.cancel("box", COMMAND, listener=listening())
+            result = await client.cancel("box", COMMAND)
 
     assert sent == ["SIGINT", "SIGTERM", "SIGKILL"] == list(result.signals)
     assert (result.status.state, result.status.has_ended) == ("unknown", False)
@@ -415,7 +399,7 @@ async def test_a_cancellation_without_any_response_is_an_error(
 ) -> None:
     async with client_over(RouteStub(answers), clock, pipes=True) as client:
         with pytest.raises(kind) as caught:
-            await client.prompts.cancel("box", COMMAND, listener=listening())
+            await client.cancel("box", COMMAND)
 
     assert "may have done it all the same: look with {output}" in caught.value.advice
     assert caught.value.session == COMMAND
@@ -434,7 +418,7 @@ async def test_a_cancellation_of_an_unreachable_command_ends(
 
     looks: list[str] = []
     async with client_over(proxy, clock, pipes=True) as client:
-        result = await client.prompts.cancel("box", COMMAND, listener=listening())
+        result = await client.cancel("box", COMMAND)
 
     assert result.signals == SIGNALS
     assert result.seconds <= 55
@@ -450,7 +434,7 @@ async def test_unreadable_output_does_not_hide_the_end_of_a_cancelled_command() 
     routes = RouteStub({PIPE_OUTPUT: looks, PIPE_KILL: succeeded()})
     async with client_over(proxy, pipes=True) as client:
         with anyio.fail_after(10):
-            result = await client.prompts.cancel("box", COMMAND, listener=listening())
+            result = await client.cancel("box", COMMAND)
 
     assert describe_ending(result) == "killed by SIGINT"
     assert describe_unreachable(result).startswith("its output could not be read to the end: ")
@@ -477,11 +461,11 @@ async def test_the_first_half_of_a_key_is_held_back() -> None:
 
     async with client_over(proxy, pipes=True) as client:
         first = await output(client, COMMAND)
-        rest = await client.prompts.output(
+        rest = await client.output(
             "box",
             COMMAND,
             after=first.output.end,
-            listener=listening(lambda chunk: received.append(chunk.text)),
+            on_output=lambda chunk: received.append(chunk.text),
         )
 
     assert (first.output.text, first.output.end) == ("it is ", 6)
@@ -516,7 +500,7 @@ async def test_sessions_of_both_apis_are_listed_with_their_last_output() -> None
     proxy = RouteStub(answers)
 
     async with client_over(proxy, pipes=True) as client:
-        listing = await client.prompts.sessions("box")
+        listing = await client.sessions("box")
 
     assert [(row.id, last and last.printed) for row, last in listing] == [
         (COMMAND, "x" * 3_992 + "the end\n"),
@@ -531,7 +515,7 @@ async def test_a_list_of_sessions_requests_a_missing_pipe_api_once() -> None:
 
     async with client_over(proxy, pipes=True) as client:
         for _ in range(2):
-            assert await client.prompts.sessions("box") == []
+            assert await client.sessions("box") == []
 
     assert proxy.asked == [PIPE_SESSIONS, SESSIONS, SESSIONS]
 
@@ -539,11 +523,8 @@ async def test_a_list_of_sessions_requests_a_missing_pipe_api_once() -> None:
 async def test_a_session_is_opened_before_the_listener_gets_it() -> None:
     requests_before: list[int] = []
     proxy = RouteStub({PIPE_OPEN: session_opened(COMMAND), PIPE_EXEC: piped()})
-    listener = OutputListener(
-        RecordedProgress(), on_session=lambda _: requests_before.append(len(proxy.asked))
-    )
 
     async with client_over(proxy, pipes=True) as client:
-        await client.prompts.send("box", "x", listener=listener)
+        await client.run("box", "x", on_session=lambda _: requests_before.append(len(proxy.asked)))
 
     assert requests_before == [1], "after opening the session, before sending the command"

@@ -26,7 +26,6 @@ from sandbox_client.api.message import MAX_REPLY_BYTES
 from sandbox_client.api.runtime import SIGNALS, CommandStatus
 from sandbox_client.errors import CommandStateUnknown, DeadlineExceeded, NotSent
 from sandbox_client.execution import cancellation, remote_command, terminal
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.execution.sessions import PIPES_RETRY_DELAY
 from sandbox_client.masking import masked
 from sandbox_client.prompts import LINGER
@@ -92,12 +91,12 @@ async def send(
     progress: RecordedProgress | None = None,
 ) -> CommandResult:
     async with client_over(proxy, clock) as client:
-        return await client.prompts.send(
+        return await client.run(
             "box",
             "make",
             session=session,
-            wait_seconds=wait_seconds,
-            listener=OutputListener(progress or RecordedProgress()),
+            wait=wait_seconds,
+            on_progress=progress or RecordedProgress(),
         )
 
 
@@ -105,22 +104,14 @@ async def output(
     proxy: RouteStub, clock: FakeClock | None = None, *, after: int = 0, wait_seconds: float = 45
 ) -> CommandResult:
     async with client_over(proxy, clock) as client:
-        return await client.prompts.output(
-            "box",
-            SESSION,
-            after=after,
-            wait_seconds=wait_seconds,
-            listener=OutputListener(RecordedProgress()),
-        )
+        return await client.output("box", SESSION, after=after, wait=wait_seconds)
 
 
 async def cancel(
     proxy: RouteStub, clock: FakeClock | None = None, *, signals: Sequence[Signal] = SIGNALS
 ) -> CommandResult:
     async with client_over(proxy, clock) as client:
-        return await client.prompts.cancel(
-            "box", SESSION, signals=signals, listener=OutputListener(RecordedProgress())
-        )
+        return await client.cancel("box", SESSION, signals=signals)
 
 
 async def test_the_session_is_opened_before_the_command_is_sent() -> None:
@@ -199,9 +190,7 @@ async def test_slow_views_are_polled_less_often(clock: FakeClock) -> None:
         return RouteStub({EXEC: RUNNING, VIEW: view_of()})(request)
 
     async with client_over(slow, clock) as client:
-        await client.prompts.send(
-            "box", "make", wait_seconds=200, listener=OutputListener(RecordedProgress())
-        )
+        await client.run("box", "make", wait=200)
 
     assert clock.slept[2] == pytest.approx(5.0), "but no longer than is reasonable"
 
@@ -305,9 +294,7 @@ async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
                 async def start() -> None:
                     with anyio.CancelScope() as scope:
                         scopes.append(scope)
-                        await client.prompts.send(
-                            "box", "a", session="s1", listener=OutputListener(RecordedProgress())
-                        )
+                        await client.run("box", "a", session="s1")
 
                 scopes: list[anyio.CancelScope] = []
                 tasks.start_soon(start)
@@ -317,9 +304,7 @@ async def test_a_cancelled_call_waits_until_its_command_is_accepted() -> None:
                 with pytest.raises(
                     SessionBusy
                 ):  # as long as the response to the first one has not come
-                    await client.prompts.send(
-                        "box", "b", session="s1", listener=OutputListener(RecordedProgress())
-                    )
+                    await client.run("box", "b", session="s1")
                 answered.set()
 
     assert asked.count("exec") == 1
@@ -436,20 +421,14 @@ async def test_two_concurrent_commands_in_one_session_do_not_overlap() -> None:
         first: list[CommandResult] = []
 
         async def start() -> None:
-            first.append(
-                await client.prompts.send(
-                    "box", "a", session="s1", listener=OutputListener(RecordedProgress())
-                )
-            )
+            first.append(await client.run("box", "a", session="s1"))
 
         with anyio.fail_after(5):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(start)
                 await arrived.wait()
                 with pytest.raises(SessionBusy):
-                    await client.prompts.send(
-                        "box", "b", session="s1", listener=OutputListener(RecordedProgress())
-                    )
+                    await client.run("box", "b", session="s1")
                 go_on.set()
 
     assert first[0].output.text == "first\n"
@@ -483,9 +462,7 @@ async def test_a_hanging_view_does_not_extend_the_wait(
 
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
-            result = await client.prompts.send(
-                "box", "make", wait_seconds=0.01, listener=OutputListener(RecordedProgress())
-            )
+            result = await client.run("box", "make", wait=0.01)
 
     assert result.status.state == "running"
     assert "time-out" in result.read_error
@@ -498,7 +475,6 @@ async def test_an_endless_view_does_not_extend_a_call(
         monkeypatch.setattr(module, "FIRST_LOOK_DEADLINE", 0.02)  # real seconds
         monkeypatch.setattr(module, "LOOK_DEADLINE", 0.02)
     monkeypatch.setattr(terminal, "SIGNAL_DEADLINE", 0.02)
-    listener = OutputListener(RecordedProgress())
 
     async def proxy(_: httpx.Request) -> httpx.Response:
         await anyio.sleep_forever()
@@ -507,9 +483,9 @@ async def test_an_endless_view_does_not_extend_a_call(
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
             with pytest.raises(DeadlineExceeded, match="time-out"):
-                await client.prompts.output("box", SESSION, wait_seconds=0.01, listener=listener)
+                await client.output("box", SESSION, wait=0.01)
             with pytest.raises(DeadlineExceeded, match="time-out"):
-                await client.prompts.cancel("box", SESSION, listener=listener)
+                await client.cancel("box", SESSION)
 
 
 async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) -> None:
@@ -558,7 +534,7 @@ async def test_progress_shows_the_last_line_of_the_output(
     views: list[None] = []
     async with client_over(proxy) as client:
         with anyio.fail_after(5):
-            await client.prompts.send("box", "make", listener=OutputListener(report))
+            await client.run("box", "make", on_progress=report)
 
     assert {limit for _, limit, _ in progress.reports} == {45.0}
     assert set(progress.reasons) >= {f"last line: step {masked(KEY, KEY)}"}, "the command's words"
@@ -573,12 +549,12 @@ async def test_a_listener_gets_the_session_and_then_each_character_once() -> Non
     views = [view_of("a"), view_of("a"), view_of("abc"), view_of("abcd", "completed", 0)]
 
     async with client_over(RouteStub({EXEC: RUNNING, VIEW: views})) as client:
-        listener = OutputListener(
-            RecordedProgress(),
+        await client.run(
+            "box",
+            "make",
             on_session=received.append,
             on_output=lambda chunk: received.append(chunk.text),
         )
-        await client.prompts.send("box", "make", listener=listener)
 
     assert received == [SESSION, "a", "bc", "d"]
 
@@ -591,9 +567,7 @@ async def test_a_cancelled_call_does_not_kill_the_command() -> None:
             def stop(_: OutputChunk) -> None:
                 scope.cancel()
 
-            await client.prompts.send(
-                "box", "make", listener=OutputListener(RecordedProgress(), on_output=stop)
-            )
+            await client.run("box", "make", on_output=stop)
 
     assert scope.cancelled_caught
     assert KILL not in proxy.asked
@@ -760,7 +734,7 @@ async def test_a_missing_pipe_api_is_requested_again_after_some_minutes(
     async with client_over(proxy, clock, pipes=True) as client:
         for seconds in (0, PIPES_RETRY_DELAY - 1, 1, 1):
             clock.now += seconds
-            await client.prompts.send("box", "x", listener=OutputListener(RecordedProgress()))
+            await client.run("box", "x")
 
     assert proxy.asked == [PIPE_OPEN, OPEN, EXEC, OPEN, EXEC, PIPE_OPEN, OPEN, EXEC, OPEN, EXEC]
 
@@ -803,7 +777,7 @@ async def test_sessions_are_listed_with_their_last_command() -> None:
     answers: Answers = {SESSIONS: listed, VIEW: view_of("a\n", "completed", 3)}
 
     async with client_over(RouteStub(answers)) as client:
-        rows = await client.prompts.sessions("box")
+        rows = await client.sessions("box")
 
     assert [row.id for row, _ in rows] == ["s2", "s1"]
     assert [seen and seen.status.exit_code for _, seen in rows] == [3, 3]
@@ -813,7 +787,7 @@ async def test_a_part_of_the_key_is_masked_in_a_list_of_sessions() -> None:
     row: dict[str, object] = {"status": "running", "current_command": f"echo {KEY[:30]}…"}
 
     async with client_over(RouteStub({SESSIONS: session_list(s1=row), VIEW: NO_SESSION})) as client:
-        ((first, _),) = await client.prompts.sessions("box")
+        ((first, _),) = await client.sessions("box")
 
     assert first.command == "echo sk_live_……"
 
@@ -824,7 +798,7 @@ async def test_the_key_is_masked_in_a_list_of_sessions() -> None:
     proxy = RouteStub({SESSIONS: session_list(s1=row, s2=row), VIEW: looks})
 
     async with client_over(proxy) as client:
-        (first, seen), (second, unread) = await client.prompts.sessions("box")
+        (first, seen), (second, unread) = await client.sessions("box")
 
     assert seen is not None
     command = "echo sk_live_…"
@@ -837,7 +811,7 @@ async def test_only_the_first_sessions_of_a_long_list_are_read() -> None:
     proxy = RouteStub({SESSIONS: session_list(**many), VIEW: NO_SESSION})
 
     async with client_over(proxy) as client:
-        rows = await client.prompts.sessions("box")
+        rows = await client.sessions("box")
 
     assert len(rows) == 500
     assert len(proxy.asked) <= 21

@@ -85,7 +85,7 @@ class ReadySandbox:
         """Return the temporary files, archives and sessions that a copy did not remove."""
         left = [path.name for path in self.root.rglob(".*") if ".part-" in path.name]
         packed = [path.name for path in self.home.glob(".remote-sandbox-*")]
-        sessions = await self.client.prompts.sessions(BOX)
+        sessions = await self.client.sessions(BOX)
         return [*left, *packed, *(row.id for row, _ in sessions)]
 
 

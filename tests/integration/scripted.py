@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from sandbox_client import Client
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_fakeproxy import ManualClock, Outcome, ScriptedRuntime
 
@@ -48,11 +47,6 @@ class ScriptedSandbox:
     in_process: InProcessFake
     client: Client
     runtime: ScriptedRuntime
-
-    @property
-    def listener(self) -> OutputListener:
-        """A listener that records only the progress."""
-        return OutputListener(self.in_process.report)
 
     @property
     def texts(self) -> list[str]:
@@ -98,14 +92,12 @@ class OutputRecorder:
         default_factory=dict[str, float]
     )  # of lines, by the fake's clock
 
-    def listener(self) -> OutputListener:
-        """Return a listener that collects the output."""
-        return OutputListener(self.sandbox.in_process.report, self._open, self._collect)
-
-    def _open(self, session: str) -> None:
+    def on_session(self, session: str) -> None:
+        """Keep the id of the session."""
         self.session = session
 
-    def _collect(self, chunk: OutputChunk) -> None:
+    def on_output(self, chunk: OutputChunk) -> None:
+        """Append new output."""
         self.text += chunk.text
         self.position = chunk.end
         now = self.sandbox.in_process.clock.now().timestamp()

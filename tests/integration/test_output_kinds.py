@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from sandbox_client import Client, Config
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_client.masking import OutputFilter, masked
 from sandbox_fakeproxy import FakeProxyServer
@@ -265,15 +264,8 @@ class Collector:
 
     chunk: dict[bool, list[OutputChunk]] = field(default_factory=lambda: {False: [], True: []})
 
-    def listener(self) -> OutputListener:
-        """Return a listener that collects the output."""
-        return OutputListener(self._report, on_output=self._collect)
-
-    def _collect(self, chunk: OutputChunk) -> None:
+    def collect(self, chunk: OutputChunk) -> None:
         self.chunk[chunk.is_error].append(chunk)
-
-    async def _report(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Ignore the progress."""
 
     def written(self, *, is_error: bool) -> bytes:
         """Return the text of a stream."""
@@ -291,9 +283,6 @@ class Collector:
         return self.chunk[is_error][-1].end if self.chunk[is_error] else 0
 
 
-IGNORE = Collector().listener()
-
-
 @dataclass(frozen=True)
 class Target:
     """A served fake proxy with the ready sandbox BOX, and the API that the client has to use."""
@@ -305,10 +294,8 @@ class Target:
         """Run a command to the end with a new client."""
         collector = Collector()
         async with Proxy(Config(proxy_url=self.url, api_key=KEY)) as proxy:
-            prompts = Client(proxy).prompts
-            result = await prompts.send(
-                BOX, command, wait_seconds=None, listener=collector.listener()
-            )
+            client = Client(proxy)
+            result = await client.run(BOX, command, wait=None, on_output=collector.collect)
         return result, collector
 
 
@@ -391,11 +378,11 @@ async def test_the_size_of_lost_output_is_reported(
     command = f'yes "$(seq 1 20000)" | head -c {len(expected)}; touch written'
     collector = Collector()
     async with Proxy(Config(proxy_url=target.url, api_key=KEY)) as proxy:
-        prompts = Client(proxy).prompts
-        session = (await prompts.send(BOX, command, wait_seconds=0, listener=IGNORE)).session
-        await prompts.run_internal(BOX, "cd /sandbox; until [ -e written ]; do sleep 0.05; done")
-        result = await prompts.output(
-            BOX, session, wait_seconds=None, to_end=True, listener=collector.listener()
+        client = Client(proxy)
+        session = (await client.run(BOX, command, wait=0)).session
+        await client.run(BOX, "cd /sandbox; until [ -e written ]; do sleep 0.05; done")
+        result = await client.output(
+            BOX, session, wait=None, to_end=True, on_output=collector.collect
         )
 
     assert result.status.exit_code == 0
@@ -414,9 +401,7 @@ async def test_output_of_a_background_process_can_be_read_after_the_end_of_the_s
 
     await target.run("touch go; until [ -e said ]; do sleep 0.02; done")
     async with Proxy(Config(proxy_url=target.url, api_key=KEY)) as proxy:
-        await Client(proxy).prompts.output(
-            BOX, result.session, after=4, wait_seconds=0, listener=late.listener()
-        )
+        await Client(proxy).output(BOX, result.session, after=4, wait=0, on_output=late.collect)
     assert late.written(is_error=False) == b"late\n"
 
 

@@ -13,7 +13,6 @@ from sandbox_client.agent import agent_command_line
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.execution import cancellation
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_client.text import one_line
 from sandbox_fakeproxy import Command, Outcome
@@ -74,15 +73,25 @@ async def test_a_second_client_collects_the_output_of_an_hour_long_command(
 ) -> None:
     async with scripted_sandbox(**options) as sandbox:
         recorder = OutputRecorder(sandbox)
-        result = await sandbox.client.prompts.send(BOX, HOUR, listener=recorder.listener())
+        result = await sandbox.client.run(
+            BOX,
+            HOUR,
+            on_session=recorder.on_session,
+            on_output=recorder.on_output,
+            on_progress=sandbox.in_process.report,
+        )
         assert (result.status.state, recorder.text) == ("running", "minute 0\n")
         assert result.seconds == pytest.approx(45, abs=0.1)
 
         # The second client shares only the configuration, sandbox name and session id.
         second = sandbox.client_over()
         for _ in range(200):
-            result = await second.prompts.output(
-                BOX, result.session, after=recorder.position, listener=recorder.listener()
+            result = await second.output(
+                BOX,
+                result.session,
+                after=recorder.position,
+                on_output=recorder.on_output,
+                on_progress=sandbox.in_process.report,
             )
             if result.status.has_ended:
                 break
@@ -96,7 +105,7 @@ async def test_on_a_terminal_no_request_is_held_open_while_a_command_runs() -> N
     async with scripted_sandbox(**APIS["terminal"]) as sandbox:
         timed = TimedTransport(sandbox.in_process)
         client = sandbox.client_over(timed)
-        result = await client.prompts.send(BOX, WORK, wait_seconds=None, listener=sandbox.listener)
+        result = await client.run(BOX, WORK, wait=None, on_progress=sandbox.in_process.report)
 
     looks = [each for each in timed.requests if each.path.endswith("/v1/shell/view")]
     assert result.seconds == pytest.approx(300, abs=2)
@@ -108,7 +117,7 @@ async def test_with_pipes_an_hour_without_output_takes_three_requests_a_minute_a
     async with scripted_sandbox() as sandbox:
         timed = TimedTransport(sandbox.in_process)
         client = sandbox.client_over(timed)
-        await client.prompts.send(BOX, FOR_EVER, wait_seconds=3600, listener=sandbox.listener)
+        await client.run(BOX, FOR_EVER, wait=3600, on_progress=sandbox.in_process.report)
 
     polls = [each for each in timed.requests if each.path.endswith("/v1/bash/output")]
     minutes = [int(each.sent - polls[0].sent) // 60 for each in polls]
@@ -125,8 +134,13 @@ async def test_with_pipes_output_arrives_within_a_tenth_of_a_second() -> None:
     async with scripted_sandbox(script) as sandbox:
         recorder = OutputRecorder(sandbox)
         start = sandbox.in_process.clock.now().timestamp()
-        await sandbox.client.prompts.send(
-            BOX, "work", wait_seconds=None, listener=recorder.listener()
+        await sandbox.client.run(
+            BOX,
+            "work",
+            wait=None,
+            on_session=recorder.on_session,
+            on_output=recorder.on_output,
+            on_progress=sandbox.in_process.report,
         )
 
     received = {float(line): time - start for line, time in recorder.times.items()}
@@ -139,9 +153,9 @@ async def test_a_quick_command_takes_two_requests(api: str) -> None:
     async with scripted_sandbox(**APIS[api]) as sandbox:
         timed = TimedTransport(sandbox.in_process)
         client = sandbox.client_over(timed)
-        await client.prompts.send(BOX, "echo", listener=sandbox.listener)  # finds out the API
+        await client.run(BOX, "echo", on_progress=sandbox.in_process.report)  # finds out the API
         timed.requests.clear()
-        result = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        result = await client.run(BOX, "echo", on_progress=sandbox.in_process.report)
 
     assert result.output.text == "done\n"
     assert len(timed.requests) == 2
@@ -165,8 +179,13 @@ async def test_after_a_lost_response_the_command_runs_once_with_all_its_output(
     async with scripted_sandbox(**APIS[api]) as sandbox:
         transport = ResponseLosingTransport(sandbox.in_process.transport, route, how)
         recorder = OutputRecorder(sandbox)
-        result = await sandbox.client_over(transport).prompts.send(
-            BOX, WORK, wait_seconds=None, listener=recorder.listener()
+        result = await sandbox.client_over(transport).run(
+            BOX,
+            WORK,
+            wait=None,
+            on_session=recorder.on_session,
+            on_output=recorder.on_output,
+            on_progress=sandbox.in_process.report,
         )
 
     assert transport.lost == 1
@@ -178,12 +197,14 @@ async def test_after_a_lost_response_the_command_runs_once_with_all_its_output(
 @pytest.mark.parametrize(("api", "state"), [("pipes", "killed"), ("terminal", "completed")])
 async def test_another_client_cancels_a_command_and_gets_its_output(api: str, state: str) -> None:
     async with scripted_sandbox(**APIS[api]) as sandbox:
-        result = await sandbox.client.prompts.send(BOX, WORK, listener=sandbox.listener)
+        result = await sandbox.client.run(BOX, WORK, on_progress=sandbox.in_process.report)
         sandbox.in_process.clock.advance(100)
-        killed = await sandbox.client_over().prompts.cancel(
-            BOX, result.session, listener=sandbox.listener
+        killed = await sandbox.client_over().cancel(
+            BOX, result.session, on_progress=sandbox.in_process.report
         )
-        again = await sandbox.client.prompts.cancel(BOX, result.session, listener=sandbox.listener)
+        again = await sandbox.client.cancel(
+            BOX, result.session, on_progress=sandbox.in_process.report
+        )
 
     assert (killed.status.state, killed.status.exit_code) == (state, 130)
     assert killed.output.text == "minute 0\nminute 1\nminute 2\n"
@@ -209,15 +230,14 @@ async def test_a_cancellation_continues_after_a_signal_that_could_not_be_sent(
     in_process: InProcessFake, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cancellation, "GRACE", dict.fromkeys(SIGNALS, 0.2))
-    listener = OutputListener(in_process.report)
-    result = await ada.prompts.send(
-        BOX, "trap '' INT; echo begun; sleep 60", wait_seconds=0, listener=listener
+    result = await ada.run(
+        BOX, "trap '' INT; echo begun; sleep 60", wait=0, on_progress=in_process.report
     )
-    await ada.prompts.output(BOX, result.session, listener=listener)  # until it has started
+    await ada.output(BOX, result.session, on_progress=in_process.report)  # until it has started
     transport = OutageTransport(in_process.transport)
     other = Client(Proxy(ada.proxy.config, transport=transport, sleep=in_process.sleep))
 
-    killed = await other.prompts.cancel(BOX, result.session, listener=listener)
+    killed = await other.cancel(BOX, result.session, on_progress=in_process.report)
 
     assert killed.status.state == "killed"
     assert killed.signals == ("SIGINT", "SIGKILL")
@@ -228,14 +248,14 @@ async def test_any_client_lists_running_and_ended_sessions_of_both_apis() -> Non
         results: list[CommandResult] = []
         for command, session in (("echo", None), (WORK, "named"), (FOR_EVER, None)):
             results.append(
-                await sandbox.client.prompts.send(
-                    BOX, command, session=session, listener=sandbox.listener
+                await sandbox.client.run(
+                    BOX, command, session=session, on_progress=sandbox.in_process.report
                 )
             )
             sandbox.in_process.clock.advance(60)
         ended, _, killed = results
-        await sandbox.client.prompts.cancel(BOX, killed.session, listener=sandbox.listener)
-        rows = await sandbox.client_over().prompts.sessions(BOX)
+        await sandbox.client.cancel(BOX, killed.session, on_progress=sandbox.in_process.report)
+        rows = await sandbox.client_over().sessions(BOX)
 
     states = {row.id: (last.status.state, last.status.command) for row, last in rows if last}
     assert [result.api for result in results] == ["pipes", "terminal", "pipes"]
@@ -249,30 +269,37 @@ async def test_any_client_lists_running_and_ended_sessions_of_both_apis() -> Non
 @pytest.mark.parametrize("is_pipe_session", [True, False])
 async def test_only_sessions_with_pipes_end_after_an_idle_hour(is_pipe_session: bool) -> None:
     async with scripted_sandbox() as sandbox:
-        result = await sandbox.client.prompts.send(
-            BOX, "echo", session=None if is_pipe_session else "mine", listener=sandbox.listener
+        result = await sandbox.client.run(
+            BOX,
+            "echo",
+            session=None if is_pipe_session else "mine",
+            on_progress=sandbox.in_process.report,
         )
         sandbox.in_process.clock.advance(3599)
-        await sandbox.client.prompts.output(BOX, result.session, listener=sandbox.listener)
+        await sandbox.client.output(BOX, result.session, on_progress=sandbox.in_process.report)
         sandbox.in_process.clock.advance(3600)
 
         if is_pipe_session:
             with pytest.raises(SessionNotFound, match="no such session"):
-                await sandbox.client.prompts.output(BOX, result.session, listener=sandbox.listener)
+                await sandbox.client.output(
+                    BOX, result.session, on_progress=sandbox.in_process.report
+                )
         else:
-            result = await sandbox.client.prompts.output(
-                BOX, result.session, listener=sandbox.listener
+            result = await sandbox.client.output(
+                BOX, result.session, on_progress=sandbox.in_process.report
             )
             assert (result.status.state, result.output.text) == ("completed", "done\n")
 
 
 async def test_a_session_with_a_command_of_many_hours_does_not_end() -> None:
     async with scripted_sandbox() as sandbox:
-        result = await sandbox.client.prompts.send(
-            BOX, "work for 300 minutes", wait_seconds=0, listener=sandbox.listener
+        result = await sandbox.client.run(
+            BOX, "work for 300 minutes", wait=0, on_progress=sandbox.in_process.report
         )
         sandbox.in_process.clock.advance(5 * 3600 + 3599)
-        result = await sandbox.client.prompts.output(BOX, result.session, listener=sandbox.listener)
+        result = await sandbox.client.output(
+            BOX, result.session, on_progress=sandbox.in_process.report
+        )
 
     assert (result.status.state, result.status.exit_code) == ("completed", 5)
     assert result.output.text.count("\n") == 300
@@ -283,8 +310,8 @@ async def test_a_pause_during_a_wait_for_a_command_raises_paused(api: str) -> No
     async with scripted_sandbox(**APIS[api]) as sandbox:
         pauser = PausingTransport(sandbox)
         with pytest.raises(Paused, match="is paused") as caught:
-            await sandbox.client_over(pauser).prompts.send(
-                BOX, WORK, wait_seconds=None, listener=sandbox.listener
+            await sandbox.client_over(pauser).run(
+                BOX, WORK, wait=None, on_progress=sandbox.in_process.report
             )
 
     assert caught.value.printed == "minute 0\n"
@@ -296,18 +323,18 @@ async def test_after_a_resume_the_pipe_api_is_tried_again() -> None:
     async with scripted_sandbox() as sandbox:
         runtime = OldRuntimeTransport(sandbox.in_process.transport)
         client = sandbox.client_over(runtime)
-        old = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        old = await client.run(BOX, "echo", on_progress=sandbox.in_process.report)
         runtime.is_old = False
-        same = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        same = await client.run(BOX, "echo", on_progress=sandbox.in_process.report)
         await client.pause(BOX, on_progress=sandbox.in_process.report)
         sandbox.in_process.clock.advance(1)
         await client.resume(BOX, on_progress=sandbox.in_process.report)
-        new = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        new = await client.run(BOX, "echo", on_progress=sandbox.in_process.report)
         await client.pause(BOX, on_progress=sandbox.in_process.report)
         sandbox.in_process.clock.advance(1)
         await client.resume(BOX, on_progress=sandbox.in_process.report)
         runtime.is_old = True
-        downgraded = await client.prompts.send(BOX, "echo", listener=sandbox.listener)
+        downgraded = await client.run(BOX, "echo", on_progress=sandbox.in_process.report)
 
     prompts = (old, same, new, downgraded)
     assert [each.api for each in prompts] == ["terminal", "terminal", "pipes", "terminal"]
@@ -318,8 +345,7 @@ async def test_a_named_session_is_a_terminal_that_keeps_its_directory_and_variab
     in_process: InProcessFake, ada: Client
 ) -> None:
     async def run(command: str) -> str:
-        listener = OutputListener(in_process.report)
-        result = await ada.prompts.send(BOX, command, session="mine", listener=listener)
+        result = await ada.run(BOX, command, session="mine", on_progress=in_process.report)
         assert (result.api, result.errors) == ("terminal", None)
         return result.output.text
 
@@ -331,18 +357,17 @@ async def test_each_client_follows_its_own_command_in_a_shared_session(
     in_process: InProcessFake, ada: Client
 ) -> None:
     other = Client(ada.proxy)
-    listener = OutputListener(in_process.report)
     shared, waiting = "mine", "until test -e go; do :; done; echo mine"
     mine: list[CommandResult] = []
 
     async def run_mine() -> None:
-        mine.append(await ada.prompts.send(BOX, waiting, session=shared, listener=listener))
+        mine.append(await ada.run(BOX, waiting, session=shared, on_progress=in_process.report))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_mine)
-        await ada.prompts.send(BOX, "touch go", listener=listener)
-    theirs = await other.prompts.send(
-        BOX, "echo theirs; (exit 7)", session=shared, listener=listener
+        await ada.run(BOX, "touch go", on_progress=in_process.report)
+    theirs = await other.run(
+        BOX, "echo theirs; (exit 7)", session=shared, on_progress=in_process.report
     )
 
     assert (mine[0].output.text, mine[0].status.exit_code) == ("mine\n", 0)
@@ -353,15 +378,14 @@ async def test_each_client_follows_its_own_command_in_a_shared_session(
 async def test_commands_in_one_session_never_overlap(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    listener = OutputListener(in_process.report)
-    await ada.prompts.send(BOX, "sleep 60", session="mine", wait_seconds=0, listener=listener)
+    await ada.run(BOX, "sleep 60", session="mine", wait=0, on_progress=in_process.report)
 
     with pytest.raises(SessionBusy, match="runs 'sleep 60'"):
-        await ada.prompts.send(BOX, "touch twice", session="mine", listener=listener)
+        await ada.run(BOX, "touch twice", session="mine", on_progress=in_process.report)
 
-    result = await ada.prompts.send(BOX, "ls", listener=listener)
+    result = await ada.run(BOX, "ls", on_progress=in_process.report)
     assert "twice" not in result.output.text
-    ended = await ada.prompts.cancel(BOX, "mine", listener=listener)
+    ended = await ada.cancel(BOX, "mine", on_progress=in_process.report)
     assert (ended.status.exit_code, ended.signals) == (130, ("SIGINT",))
 
 
@@ -372,12 +396,12 @@ async def test_two_calls_at_once_for_one_session_run_one_command(
 
     async def send(number: int) -> None:
         try:
-            await ada.prompts.send(
+            await ada.run(
                 BOX,
                 f"echo {number} | tee -a ran; sleep 60",
                 session="mine",
-                wait_seconds=0,
-                listener=OutputListener(in_process.report),
+                wait=0,
+                on_progress=in_process.report,
             )
         except SessionBusy as error:
             refused.append(error)
@@ -388,35 +412,30 @@ async def test_two_calls_at_once_for_one_session_run_one_command(
 
     assert len(refused) == 4
     # Until the command has started.
-    await ada.prompts.output(BOX, "mine", listener=OutputListener(in_process.report))
-    await ada.prompts.cancel(BOX, "mine", listener=OutputListener(in_process.report))
-    result = await ada.prompts.send(BOX, "cat ran", listener=OutputListener(in_process.report))
+    await ada.output(BOX, "mine", on_progress=in_process.report)
+    await ada.cancel(BOX, "mine", on_progress=in_process.report)
+    result = await ada.run(BOX, "cat ran", on_progress=in_process.report)
     assert len(result.output.text.split()) == 1
 
 
 async def test_a_pause_ends_a_command_and_its_session(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    listener = OutputListener(in_process.report)
-    result = await ada.prompts.send(BOX, "sleep 60", wait_seconds=0, listener=listener)
+    result = await ada.run(BOX, "sleep 60", wait=0, on_progress=in_process.report)
     await ada.pause(BOX, on_progress=in_process.report)
     in_process.clock.advance(1)
 
     with pytest.raises(Paused, match=r"its commands cannot be read|no result"):
-        await ada.prompts.output(BOX, result.session, listener=listener)
+        await ada.output(BOX, result.session, on_progress=in_process.report)
 
     await ada.resume(BOX, on_progress=in_process.report)
     with pytest.raises(SessionNotFound):
-        await ada.prompts.output(BOX, result.session, listener=listener)
+        await ada.output(BOX, result.session, on_progress=in_process.report)
 
 
 async def test_a_time_limit_kills_a_command(in_process: InProcessFake, ada: Client) -> None:
-    result = await ada.prompts.send(
-        BOX,
-        "echo begun; sleep 60",
-        time_limit=0.2,
-        wait_seconds=None,
-        listener=OutputListener(in_process.report),
+    result = await ada.run(
+        BOX, "echo begun; sleep 60", time_limit=0.2, wait=None, on_progress=in_process.report
     )
 
     assert result.status.state == "timed_out"
@@ -439,16 +458,11 @@ async def test_any_client_reports_that_a_time_limit_on_a_terminal_killed_a_comma
 ) -> None:
     line = shell.TIME_LIMITED.replace(f"sleep {shell.SIGKILL_DELAY}", "sleep 0.2")
     monkeypatch.setattr(shell, "TIME_LIMITED", line)
-    listener = OutputListener(in_process.report)
 
-    result = await ada_on_a_terminal.prompts.send(
-        BOX,
-        f"{trap}echo begun; sleep 60",
-        time_limit=0.2,
-        wait_seconds=None,
-        listener=listener,
+    result = await ada_on_a_terminal.run(
+        BOX, f"{trap}echo begun; sleep 60", time_limit=0.2, wait=None, on_progress=in_process.report
     )
-    again = await ada.prompts.output(BOX, result.session, listener=listener)
+    again = await ada.output(BOX, result.session, on_progress=in_process.report)
 
     assert result.api == "terminal"
     assert result.status.state == again.status.state == "timed_out"
@@ -456,19 +470,17 @@ async def test_any_client_reports_that_a_time_limit_on_a_terminal_killed_a_comma
 
 
 async def test_ctrl_c_reaches_a_command_with_a_time_limit_on_a_terminal(
-    in_process: InProcessFake, ada_on_a_terminal: Client
+    ada_on_a_terminal: Client,
 ) -> None:
-    prompts, listener = ada_on_a_terminal.prompts, OutputListener(in_process.report)
-    result = await prompts.send(
+    result = await ada_on_a_terminal.run(
         BOX,
         "trap 'echo caught; exit 9' INT; echo begun; sleep 60 & wait",
         time_limit=60,
-        wait_seconds=0,
-        listener=listener,
+        wait=0,
     )
-    await prompts.output(BOX, result.session, listener=listener)  # until it has started
+    await ada_on_a_terminal.output(BOX, result.session)  # until it has started
 
-    cancelled = await prompts.cancel(BOX, result.session, listener=listener)
+    cancelled = await ada_on_a_terminal.cancel(BOX, result.session)
 
     assert (cancelled.signals, cancelled.status.exit_code) == (("SIGINT",), 9)
     assert cancelled.output.text.startswith("begun\n")
@@ -483,14 +495,13 @@ async def test_ctrl_c_reaches_a_command_with_a_time_limit_on_a_terminal(
 async def test_a_command_with_input_removes_the_uploaded_files(
     in_process: InProcessFake, ada: Client, command: str, exit_code: int
 ) -> None:
-    listener = OutputListener(in_process.report)
     given = io.BytesIO(b"given\n")
 
     async def read(size: int) -> bytes:
         return given.read(size)
 
-    result = await ada.prompts.send(BOX, command, stdin=read, listener=listener)
-    left = await ada.prompts.send(BOX, "ls -A ~", listener=listener)
+    result = await ada.run(BOX, command, stdin=read, on_progress=in_process.report)
+    left = await ada.run(BOX, "ls -A ~", on_progress=in_process.report)
 
     assert result.status.exit_code == exit_code
     assert result.printed.startswith("given\nend\n" if exit_code == 0 else "bash: ")
@@ -501,7 +512,7 @@ async def test_a_command_with_input_removes_the_uploaded_files(
 async def test_output_of_several_pages_is_read_completely(
     in_process: InProcessFake, ada: Client
 ) -> None:
-    result = await ada.prompts.send(BOX, "seq 1 300000", listener=OutputListener(in_process.report))
+    result = await ada.run(BOX, "seq 1 300000", on_progress=in_process.report)
 
     assert result.status.state == "completed"
     assert len(result.output.text) == sum(len(f"{n}\n") for n in range(1, 300_001))
@@ -519,8 +530,8 @@ async def test_an_agent_receives_its_prompt_unchanged(
     in_process: InProcessFake, ada: Client, prompt: str
 ) -> None:
     command = agent_command_line("printf '%s' {prompt} > asked && ls", prompt)
-    ran = await ada.prompts.send(BOX, command, listener=OutputListener(in_process.report))
-    asked = await ada.prompts.send(BOX, "cat asked", listener=OutputListener(in_process.report))
+    ran = await ada.run(BOX, command, on_progress=in_process.report)
+    asked = await ada.run(BOX, "cat asked", on_progress=in_process.report)
 
     assert ran.output.text.split() == ["asked"]
     assert asked.output.text == prompt

@@ -17,7 +17,6 @@ from sandbox_client import (
     polling,
 )
 from sandbox_client.api import sandboxes
-from sandbox_client.execution.follower import OutputListener
 
 from tests.integration.in_process import InProcessFake, in_process_fake
 
@@ -38,7 +37,7 @@ async def create(client: Client, in_process: InProcessFake, name: str = BOX) -> 
 
 
 async def run(client: Client, in_process: InProcessFake, command: str) -> tuple[str, int | None]:
-    result = await client.prompts.send(BOX, command, listener=OutputListener(in_process.report))
+    result = await client.run(BOX, command, on_progress=in_process.report)
     return result.printed, result.status.exit_code
 
 
@@ -174,7 +173,7 @@ async def call_verb(client: Client, in_process: InProcessFake, verb: str, name: 
         case "status":
             await client.status(name)
         case "prompt":
-            await client.prompts.send(name, "true", listener=OutputListener(in_process.report))
+            await client.run(name, "true", on_progress=in_process.report)
         case "pause":
             await client.pause(name, on_progress=in_process.report)
         case "resume":
@@ -251,8 +250,7 @@ async def test_a_command_killed_by_a_pause_raises_paused(
         if output:  # the command is running
             await ada.proxy.send(sandboxes.pause(BOX))
 
-    listener = OutputListener(pause, on_output=output.append)
     with pytest.raises(SandboxError, match="no result") as caught:
-        await ada.prompts.send(BOX, "echo started; sleep 60", listener=listener)
+        await ada.run(BOX, "echo started; sleep 60", on_progress=pause, on_output=output.append)
     assert isinstance(caught.value, Paused)
     assert "The pause has ended the command" in caught.value.advice

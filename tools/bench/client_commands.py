@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 from sandbox_client import Client, Config
-from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_client.masking import OutputFilter
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from sandbox_client import OutputChunk
-    from sandbox_client.prompts import Prompts
 
     from tools.bench.effort import Effort
 
@@ -36,21 +34,21 @@ async def measure(effort: Effort, progress: Callable[[str], None]) -> list[Row]:
 
 
 async def _measure(api: Api, effort: Effort, progress: Callable[[str], None]) -> list[Row]:
-    async with fake(runtime_api=VERSIONS[api]) as proxy:
-        key = await proxy.new_sandbox(NAME)
+    async with fake(runtime_api=VERSIONS[api]) as server:
+        key = await server.new_sandbox(NAME)
         transport = CountingTransport(httpx.AsyncHTTPTransport())
-        config = Config(proxy_url=proxy.url, api_key=key)
-        async with Proxy(config, transport=transport) as client, proxy.client(key) as http:
-            prompts = Client(client).prompts
+        config = Config(proxy_url=server.url, api_key=key)
+        async with Proxy(config, transport=transport) as proxy, server.client(key) as http:
+            client = Client(proxy)
             progress(f"quick commands, {api}")
-            quick = await _quick_commands(prompts, http, transport, api, effort)
+            quick = await _quick_commands(client, http, transport, api, effort)
             progress(f"output of a command, {api}")
-            output = await _output(prompts, http, api, effort)
+            output = await _output(client, http, api, effort)
     return [*quick, *output]
 
 
 async def _quick_commands(
-    prompts: Prompts,
+    client: Client,
     http: httpx.AsyncClient,
     transport: CountingTransport,
     api: Api,
@@ -60,7 +58,7 @@ async def _quick_commands(
     times, counts, bare = list[float](), list[float](), list[float]()
     for _ in range(WARM_UP + effort.calls):
         before = transport.count
-        took, _ = await _run(prompts, "true", 0)
+        took, _ = await _run(client, "true", 0)
         times.append(took * 1e3)
         counts.append(transport.count - before)
         bare.append(await _timed(run_bare(http, api, NAME, "true"), 0) * 1e3)
@@ -72,7 +70,7 @@ async def _quick_commands(
     ]
 
 
-async def _output(prompts: Prompts, http: httpx.AsyncClient, api: Api, effort: Effort) -> list[Row]:
+async def _output(client: Client, http: httpx.AsyncClient, api: Api, effort: Effort) -> list[Row]:
     """Print megabytes with the client and bare, alternately, and read the client's once more.
 
     The time until a command on a terminal has ended is mostly pauses between looks: the longer a
@@ -82,10 +80,10 @@ async def _output(prompts: Prompts, http: httpx.AsyncClient, api: Api, effort: E
     command = f'yes "$(seq 1 20000)" | head -c {size}'
     live, bare, again, bare_again = list[float](), list[float](), list[float](), list[float]()
     for _ in range(effort.output_rounds):
-        took, session = await _run(prompts, command, size)
+        took, session = await _run(client, command, size)
         live.append(took)
         bare.append(await _timed(run_bare(http, api, NAME, command), size))
-        again.append(await _read(prompts, session, size))
+        again.append(await _read(client, session, size))
         bare_again.append(await _timed(read_bare(http, api, NAME, session), size))
     megabytes = size / 1e6
     live, bare, again, bare_again = (
@@ -97,22 +95,22 @@ async def _output(prompts: Prompts, http: httpx.AsyncClient, api: Api, effort: E
     ]
 
 
-async def _run(prompts: Prompts, command: str, size: int) -> tuple[float, str]:
+async def _run(client: Client, command: str, size: int) -> tuple[float, str]:
     """Run a command with the client; return the seconds until its end, and its session."""
     output = _ShownOutput()
     start = time.perf_counter()
-    prompt = await prompts.send(NAME, command, wait_seconds=None, listener=output.listener)
+    prompt = await client.run(NAME, command, wait=None, on_output=output.feed)
     length = output.end()
     took = time.perf_counter() - start
     _check(length, size)
     return took, prompt.session
 
 
-async def _read(prompts: Prompts, session: str, size: int) -> float:
+async def _read(client: Client, session: str, size: int) -> float:
     """Read the output of a command that has ended; return the seconds."""
     output = _ShownOutput()
     start = time.perf_counter()
-    await prompts.output(NAME, session, wait_seconds=0, listener=output.listener)
+    await client.output(NAME, session, wait=0, on_output=output.feed)
     length = output.end()
     took = time.perf_counter() - start
     _check(length, size)
@@ -137,7 +135,6 @@ class _ShownOutput:
     """The output of a command, as `remote-sandbox prompt` writes it into a pipe."""
 
     def __init__(self) -> None:
-        self.listener = OutputListener(self._ignore_report, on_output=self._on_output)
         self._filter = OutputFilter()
         self._length = 0
 
@@ -145,8 +142,6 @@ class _ShownOutput:
         """Return the number of bytes."""
         return self._length
 
-    def _on_output(self, chunk: OutputChunk) -> None:
+    def feed(self, chunk: OutputChunk) -> None:
+        """Count the bytes of new output."""
         self._length += len(self._filter.feed(chunk.text).encode())
-
-    async def _ignore_report(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Do nothing."""
