@@ -35,6 +35,7 @@ _FILES: Collection[Operation] = ("read file", "write file", "list files")
 _GENERAL: Collection[Operation] = ("create", "list", "health", "me", "users")
 _CREATE: Final[tuple[Operation]] = ("create",)
 _DELETE: Final[tuple[Operation]] = ("delete",)
+_DESCRIBE: Final[tuple[Operation]] = ("describe",)
 _USERS: Final[tuple[Operation]] = ("users",)
 _SHELL: Collection[Operation] = (*_COMMANDS, "open session", "list sessions", "end session")
 _NOT_FOUND = "Not Found"  # FastAPI's message for an unknown route: the runtime's, not the proxy's
@@ -159,6 +160,13 @@ RULES = (
         f"^{_NOT_FOUND}$",
         _SHELL,
         advice=_WITHOUT_API % "shell",
+    ),
+    Rule(
+        NoSuchAPI,
+        "The runtime of sandbox '{name}' does not describe itself: {said}",
+        {404},
+        f"^{_NOT_FOUND}$",
+        _DESCRIBE,
     ),
     Rule(
         SandboxNotFound,

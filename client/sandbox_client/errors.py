@@ -30,6 +30,7 @@ SandboxError
     │   └── NotText       ... it is not UTF-8
     └── NotReady          the sandbox cannot run a command now
         ├── Paused        ... until it is resumed
+        ├── RuntimeSilent  ... since its runtime does not answer, or not yet
         └── SandboxFailed  ... and waiting does not help
 """
 
@@ -109,6 +110,13 @@ class SandboxError(Exception):
         )
         copy.__cause__, copy.__traceback__ = self.__cause__, self.__traceback__
         return copy
+
+    @property
+    def reason(self) -> str:
+        """The message, and how long the proxy asks to wait, if it does."""
+        if not self.retry_after:
+            return self.message
+        return f"{self.message} (the proxy asks to wait {self.retry_after:.0f} s)"
 
 
 def place_of_fault(error: BaseException) -> str:
@@ -326,6 +334,16 @@ class Paused(NotReady):
     retryable = False
     cause = "the sandbox is paused. Its files are kept."
     advice = "Resume it first with {resume}, then try again."
+
+
+class RuntimeSilent(NotReady):
+    """The sandbox is ready by its status, and its runtime does not answer."""
+
+    cause = "the sandbox's runtime, which does not answer yet."
+    advice = (
+        "Wait some seconds, then send it again: a runtime answers some seconds after its sandbox is"
+        " ready. If it stays silent, restart it with {pause} and {resume}, which end its processes."
+    )
 
 
 class SandboxFailed(NotReady):

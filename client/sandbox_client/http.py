@@ -116,12 +116,12 @@ class Proxy:
         limit = request.deadline if deadline is None else min(request.deadline, deadline)
         try:
             with anyio.fail_after(limit):
-                return await self._attempt(request, attempts)
+                return await self._attempt(request, attempts, limit)
         except TimeoutError:
-            message = f"The proxy did not answer within {limit:g} s (time-out)"
+            message = f"The proxy did not answer within {limit:.3g} s (time-out)"
             raise _response_error(request, DeadlineExceeded, message) from None
 
-    async def _attempt(self, request: Request, attempts: int) -> Reply:
+    async def _attempt(self, request: Request, attempts: int, limit: float) -> Reply:
         if not request.repeatable:
             return await self._once(request)
         delays = backoff(RETRY_DELAY, random=self._random)
@@ -134,7 +134,10 @@ class Proxy:
         retrying = tenacity.AsyncRetrying(
             sleep=self._sleep,
             retry=tenacity.retry_if_exception(_is_transient),
-            stop=tenacity.stop_after_attempt(attempts),
+            # A delay past the deadline would replace the reason by a time-out.
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(attempts), tenacity.stop_before_delay(limit)
+            ),
             wait=wait,
             reraise=True,
         )

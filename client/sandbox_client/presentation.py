@@ -70,10 +70,9 @@ def explain(error: SandboxError, format_verb: Callable[[Verb], str]) -> str:
 
 def readiness_content(name: str, outcome: WaitResult) -> dict[str, object]:
     """Return the result of a wait for readiness as an object."""
-    state = outcome.sandbox.state if outcome.sandbox else State.PENDING
     content: dict[str, object] = {
         "name": name,
-        "state": state.value,
+        "state": outcome.state.value,
         "ready": outcome.reached,
         "waited_seconds": round(outcome.waited, 1),
     }
@@ -202,8 +201,10 @@ def format_age(age: timedelta | None) -> str:
     return f"{hours} h" if hours < 24 else pluralize(hours // 24, "day")
 
 
-def readiness_error(done: str, outcome: WaitResult) -> NotReady:
+def readiness_error(done: str, outcome: WaitResult) -> SandboxError:
     """Return the error for a sandbox that was `done` (created, resumed) but is not ready."""
+    if outcome.error is not None:
+        return unreadable_error(done, outcome, outcome.error)
     if outcome.sandbox and outcome.sandbox.state.is_over:
         return SandboxFailed(f"{done} but will not become ready: {outcome.reason}")
     return NotReady(
@@ -214,10 +215,33 @@ def readiness_error(done: str, outcome: WaitResult) -> NotReady:
     )
 
 
+def unreadable_error(done: str, outcome: WaitResult, error: SandboxError) -> SandboxError:
+    """Return the error for a change that was `done`, after which the status cannot be read.
+
+    Its cause is that of `error`, such as the network, as the sandbox may be in any state.
+    """
+    since = "cannot be read"
+    if outcome.unread_for >= 1:
+        since = f"has not been readable for {outcome.unread_for:.0f} s"
+    advice = f"Check with {{status}} in a while. If that fails, too: {error.advice}"
+    if error.retry_after:
+        advice = f"Wait {error.retry_after:.0f} s, as the proxy asks, then check with {{status}}."
+    return type(error)(
+        f"{done}, but its status {since}: {error.message}", advice=advice, retryable=False
+    )
+
+
 def pause_content(name: str, outcome: WaitResult) -> dict[str, object]:
     """Return the result of a pause as an object, with the state that the status shows."""
-    state = outcome.sandbox.state.value if outcome.sandbox else "unknown"
-    return {"name": name, "state": state}
+    content: dict[str, object] = {"name": name, "state": outcome.state.value}
+    return content | {"reason": outcome.reason} if outcome.error else content
+
+
+def pause_error(sandbox: str, outcome: WaitResult) -> SandboxError | None:
+    """Return the error for a pause after which the status cannot be read; None if it can."""
+    if outcome.error is None:
+        return None
+    return unreadable_error(f"The pause of {sandbox} was accepted", outcome, outcome.error)
 
 
 def describe_unseen_pause(sandbox: str, outcome: WaitResult) -> str:

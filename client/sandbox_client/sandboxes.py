@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from .api import accounts, sandboxes
+from .api import accounts, runtime, sandboxes
 from .api.sandboxes import State
 from .errors import (
     NOTHING_DONE,
     AlreadyExists,
+    DeadlineExceeded,
+    InvalidResponse,
+    KeyRejected,
     NotReady,
     Paused,
     ProxyFailed,
+    ProxyRefused,
+    RateLimited,
+    RuntimeSilent,
     SandboxError,
     SandboxFailed,
     SandboxNotFound,
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 DIAGNOSIS_DEADLINE = 5.0  # seconds
+PROBE_DEADLINE = 5.0  # seconds for the runtime to answer, before the status is read again
 STALE_STATUS_LOOKS = 3  # about a second
 LOST_DEADLINE = 10.0  # seconds until a change has to show if its response was lost
 LONG_AGE = timedelta(days=1)
@@ -196,6 +203,10 @@ class Sandboxes:
             return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=advice)
         if state.is_over:
             return SandboxFailed(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
+        if state is State.READY and (
+            isinstance(error, NotReady) or "fetch failed" in error.message
+        ):
+            return _silence(name, error, outcome, is_certain=bool(not_done))
         if not_done and isinstance(error, NotReady) and state is not State.READY:
             return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
         return error
@@ -278,9 +289,36 @@ class Sandboxes:
         async def look(seconds: float) -> Sandbox:
             return await self.status(name, deadline=seconds)
 
+        async def ask_runtime(seconds: float) -> str:
+            return await self._ask_runtime(name, min(seconds, PROBE_DEADLINE))
+
         return await wait_for_state(
-            goal, look, report=report, timing=self.timing, deadline=deadline
+            goal,
+            look,
+            report=report,
+            timing=self.timing,
+            deadline=deadline,
+            ask_runtime=ask_runtime if goal is State.READY else None,
         )
+
+    async def _ask_runtime(self, name: str, deadline: float) -> str:
+        """Return why the runtime of a ready sandbox does not answer; an empty string if it does.
+
+        A refusal by the runtime is an answer: an image may lack the route.
+
+        Raises:
+            SandboxError: the proxy cannot be reached, or refuses the request itself.
+        """
+        request = runtime.describe(name)
+        try:
+            runtime.read_described(await self.proxy.send(request, deadline=deadline, attempts=1))
+        except (NotReady, ProxyFailed, DeadlineExceeded, InvalidResponse) as error:
+            return f"its runtime does not answer yet: {error.message}"
+        except (KeyRejected, RateLimited, SandboxNotFound):
+            raise
+        except ProxyRefused:
+            pass
+        return ""
 
     async def _status_after_failure(self, name: str) -> Sandbox:
         """Return the status after a command was refused: wait a second if it still says ready.
@@ -294,6 +332,15 @@ class Sandboxes:
             await self.timing.sleep(interval)
             sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
         return sandbox
+
+
+def _silence(name: str, error: SandboxError, outcome: str, *, is_certain: bool) -> RuntimeSilent:
+    """Return the error for a ready sandbox whose runtime does not answer."""
+    return RuntimeSilent(
+        f"Sandbox '{name}' is ready, but its runtime does not answer yet; {outcome}",
+        advice=None if is_certain else error.advice,
+        retryable=error.retryable,
+    )
 
 
 def _read_done(reply: Reply) -> bool:

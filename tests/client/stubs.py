@@ -28,6 +28,7 @@ CONFIG = Config(proxy_url=URL, api_key=KEY)
 SESSION = "prompt-1"  # the id of a new session of the terminal API
 COMMAND = "command-1"  # the id of a new session of the pipe API
 MARK = "run-1"  # the mark of a command in a named session
+RUNTIME = "GET /proxy/box/v1/sandbox"
 OPEN = "POST /proxy/box/v1/shell/sessions/create"
 EXEC = "POST /proxy/box/v1/shell/exec"
 VIEW = "POST /proxy/box/v1/shell/view"
@@ -109,8 +110,8 @@ class SequenceStub:
 class RouteStub:
     """A proxy that replies by `METHOD /path`: one answer, or a list in order and then its last.
 
-    It opens sessions of both APIs unless `answers` says otherwise. A request without an answer
-    fails the test.
+    It opens sessions of both APIs, and its runtime answers, unless `answers` says otherwise. A
+    request without an answer fails the test.
     """
 
     answers: Answers
@@ -121,7 +122,12 @@ class RouteStub:
         route = f"{request.method} {request.url.path.removeprefix('/prefix')}"
         self.asked.append(route)
         self.bodies.append(json.loads(request.content) if request.content else None)
-        known = {OPEN: session_opened(), PIPE_OPEN: session_opened(COMMAND), **self.answers}
+        known = {
+            OPEN: session_opened(),
+            PIPE_OPEN: session_opened(COMMAND),
+            RUNTIME: described(),
+            **self.answers,
+        }
         assert route in known, f"no answer for {route}; there are: {', '.join(known)}"
         given = known[route]
         answers = [given] if isinstance(given, httpx.Response | Exception) else given
@@ -210,6 +216,11 @@ def created(name: str = "box", image: str = "aio:1") -> httpx.Response:
 
 def succeeded(message: str = "done", **more: object) -> httpx.Response:
     return httpx.Response(200, json={"success": True, "message": message, **more})
+
+
+def described() -> httpx.Response:
+    """Return the runtime's description of itself, which has no `data`."""
+    return httpx.Response(200, json={"success": True, "message": "ok", "version": "1.9"})
 
 
 def typed(command: str) -> str:

@@ -844,6 +844,30 @@ def test_a_pause_that_is_not_visible_yet_ends_with_3(terminal: Terminal) -> None
     assert "`remote-sandbox status box`" in terminal.out
 
 
+@pytest.mark.parametrize("verb", ["create", "resume", "pause"])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_outage_during_a_wait_ends_with_1(
+    verb: str, terminal: Terminal, *, as_json: bool
+) -> None:
+    answers: Answers = {
+        CREATE: created(),
+        RESUME: succeeded(),
+        PAUSE: succeeded(),
+        GET: httpx.ConnectError("refused"),
+    }
+
+    terminal.run(verb, *(["--json"] if as_json else []), "box", answers=answers)
+
+    assert terminal.code == 1
+    if as_json:
+        content = json.loads(terminal.out)
+        assert content["state"] == "unknown"
+        assert "cannot be reached" in content["reason"]
+    else:
+        assert "its status has not been readable for" in terminal.err
+        assert "cause: the network, " in terminal.err
+
+
 def test_resume_of_a_ready_sandbox_says_so(terminal: Terminal) -> None:
     terminal.run("resume", "box", answers={RESUME: succeeded(), GET: ALPHA_READY.response()})
 

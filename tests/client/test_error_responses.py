@@ -14,7 +14,7 @@ from sandbox_client import (
     SandboxError,
     SandboxNotFound,
 )
-from sandbox_client.api import accounts, files, sandboxes, shell
+from sandbox_client.api import accounts, files, runtime, sandboxes, shell
 from sandbox_client.api.message import Reply, Request
 from sandbox_client.api.runtime import Task
 from sandbox_client.error_responses import RULES, Rule, error_from_response
@@ -34,6 +34,7 @@ _REQUESTS = {
     "delete": sandboxes.delete("box"),
     "pause": sandboxes.pause("box"),
     "resume": sandboxes.resume("box"),
+    "describe": runtime.describe("box"),
     "read file": files.read("box", "/f"),
     "users": accounts.users(),
 }
@@ -99,6 +100,12 @@ ROWS: list[tuple[str, int, str, str]] = [
         "The runtime of sandbox 'box' has no file API: Not Found",
     ),
     ("view", 404, "Not Found", "The runtime of sandbox 'box' has no shell API: Not Found"),
+    (
+        "describe",
+        404,
+        "Not Found",
+        "The runtime of sandbox 'box' does not describe itself: Not Found",
+    ),
     ("delete", 404, "Sandbox not found", "No sandbox 'box' of yours: Sandbox not found"),
     ("status", 403, "No access", "No sandbox 'box' of yours: No access"),
     ("pause", 413, "too much", "The proxy refused the request (413): too much"),

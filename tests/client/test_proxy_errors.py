@@ -380,13 +380,13 @@ async def test_a_long_poll_may_be_silent_for_as_long_as_it_waits() -> None:
     assert silences == [OUTPUT_IDLE_TIMEOUT, 25 + OUTPUT_IDLE_TIMEOUT]
 
 
-async def test_retries_do_not_outlast_the_deadline() -> None:
+async def test_the_deadline_ends_the_retries_with_the_reason_of_the_last_one() -> None:
     async def hang(_: float) -> None:
         await anyio.sleep_forever()
 
     transport = httpx.MockTransport(SequenceStub([html_page(502)]))
     async with Proxy(CONFIG, transport=transport, sleep=hang) as proxy:
-        with anyio.fail_after(5), pytest.raises(DeadlineExceeded):
+        with anyio.fail_after(5), pytest.raises(ProxyFailed, match="answered 502"):
             await proxy.send(STATUS, deadline=0.01)
 
 

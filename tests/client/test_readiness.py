@@ -233,9 +233,74 @@ async def test_a_lasting_retryable_error_is_the_reason_at_the_end(
 ) -> None:
     outcome = await wait(StatusSequence(ProxyUnreachable("Connection refused")), clock, progress)
 
-    assert (outcome.reached, outcome.sandbox) == (False, None)
-    assert outcome.waited == pytest.approx(60.0)
+    assert (outcome.reached, outcome.sandbox, outcome.state) == (False, None, State.UNKNOWN)
+    assert outcome.waited == outcome.unread_for == pytest.approx(60.0)
     assert outcome.reason == "its status cannot be read: Connection refused"
+    assert isinstance(outcome.error, ProxyUnreachable)
+
+
+async def test_an_outage_in_the_middle_of_a_wait_has_its_own_seconds(
+    clock: FakeClock, progress: RecordedProgress
+) -> None:
+    refused = ProxyUnreachable("Connection refused")
+
+    outcome = await wait(StatusSequence(ALPHA_PENDING, ALPHA_STARTING, refused), clock, progress)
+
+    assert (outcome.sandbox, outcome.state) == (sandbox(ALPHA_STARTING), State.UNKNOWN)
+    assert outcome.unread_for == pytest.approx(60.0 - 0.25)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (ALPHA_PENDING, "pending: Pod exists with phase: Pending; Service Exists"),
+        (
+            ProxyFailed("The proxy failed (500)"),
+            "its status cannot be read: The proxy failed (500)",
+        ),
+    ],
+    ids=["a state", "an error"],
+)
+async def test_the_short_limit_of_the_last_looks_does_not_hide_the_reason(
+    answer: StatusRow | SandboxError, reason: str, clock: FakeClock, progress: RecordedProgress
+) -> None:
+    async def look(seconds: float) -> Sandbox:
+        if seconds >= 5:
+            return await StatusSequence(answer)(seconds)
+        clock.now += seconds
+        raise DeadlineExceeded(f"no answer within {seconds:g} s")
+
+    outcome = await wait_for_state(
+        State.READY, look, report=progress, timing=timing_on(clock), deadline=READY_DEADLINE
+    )
+
+    assert outcome.reason == reason
+
+
+async def test_a_proxy_that_never_answers_is_the_reason(
+    clock: FakeClock, progress: RecordedProgress
+) -> None:
+    async def look(seconds: float) -> Sandbox:
+        clock.now += min(seconds, 20.0)
+        raise DeadlineExceeded(f"no answer within {min(seconds, 20.0):g} s")
+
+    outcome = await wait_for_state(
+        State.READY, look, report=progress, timing=timing_on(clock), deadline=READY_DEADLINE
+    )
+
+    assert outcome.reason == "its status cannot be read: no answer within 20 s"
+
+
+async def test_a_retry_after_longer_than_the_wait_ends_it_at_once(
+    clock: FakeClock, progress: RecordedProgress
+) -> None:
+    busy = RateLimited("The proxy asks for fewer requests", retry_after=300.0)
+
+    outcome = await wait(StatusSequence(ALPHA_PENDING, busy), clock, progress)
+
+    assert (outcome.reached, outcome.error) == (False, busy)
+    assert clock.slept == [0.25]
+    assert outcome.reason.endswith("(the proxy asks to wait 300 s)")
 
 
 @pytest.mark.parametrize(

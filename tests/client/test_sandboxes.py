@@ -33,11 +33,14 @@ from tests.client.statuses import (
 from tests.client.stubs import (
     CONFIG,
     CREATED_AT,
+    RUNTIME,
     Answer,
+    Answers,
     FakeClock,
     RecordedProgress,
     RouteStub,
     created,
+    described,
     error_reply,
     html_page,
     sandboxes_over,
@@ -70,12 +73,87 @@ async def test_create_waits_through_the_states_until_ready(
 
     assert (outcome.image, outcome.reached) == ("aio:1", True)
     assert outcome.waited == sum(clock.slept) > 0
-    assert proxy.asked == [CREATE, GET, GET, GET, GET]
+    assert proxy.asked == [CREATE, GET, GET, GET, GET, RUNTIME]
     assert [reason.split(":")[0] for reason in progress.reasons] == [
         "pending",
         "pending",
         "starting",
     ]
+
+
+SILENT: dict[str, Answer] = {
+    "as deployed": error_reply(500, "fetch failed"),
+    "by the contract": error_reply(503, "Sandbox not ready"),
+    "refused": error_reply(502, "The sandbox's service ended the connection"),
+    "its page": html_page(502),
+    "a page, until its server runs": html_page(200),
+    "a failure": httpx.Response(200, json={"success": False, "message": "starting"}),
+    "late": httpx.ReadTimeout("late"),
+}
+
+
+@pytest.mark.parametrize("silent", SILENT)
+async def test_a_ready_sandbox_is_waited_for_until_its_runtime_answers(
+    silent: str, clock: FakeClock, progress: RecordedProgress
+) -> None:
+    answers: Answers = {
+        RESUME: succeeded(),
+        GET: ALPHA_READY.response(),
+        RUNTIME: [SILENT[silent], SILENT[silent], described()],
+    }
+
+    async with sandboxes_over(RouteStub(answers), clock) as sandboxes:
+        outcome = await sandboxes.resume("box", report=progress)
+
+    assert outcome.reached
+    assert outcome.waited == sum(clock.slept) == 0.75
+    assert all(each.startswith("its runtime does not answer yet: ") for each in progress.reasons)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        described(),
+        httpx.Response(200, json={}),
+        httpx.Response(404, json={"detail": "Not Found"}),
+        httpx.Response(405, json={"detail": "Method Not Allowed"}),
+    ],
+    ids=["described", "another description", "no such route", "no such method"],
+)
+async def test_any_answer_of_the_runtime_ends_the_wait(
+    answer: Answer, clock: FakeClock, progress: RecordedProgress
+) -> None:
+    proxy = RouteStub({CREATE: created(), GET: ALPHA_READY.response(), RUNTIME: answer})
+
+    async with sandboxes_over(proxy, clock) as sandboxes:
+        outcome = await sandboxes.create("box", image=None, port=None, report=progress)
+
+    assert (outcome.reached, clock.slept) == (True, [])
+
+
+async def test_a_silent_runtime_is_the_reason_at_the_deadline(
+    clock: FakeClock, progress: RecordedProgress
+) -> None:
+    silent = error_reply(500, "fetch failed")
+    proxy = RouteStub({CREATE: created(), GET: ALPHA_READY.response(), RUNTIME: silent})
+
+    async with sandboxes_over(proxy, clock) as sandboxes:
+        outcome = await sandboxes.create("box", image=None, port=None, report=progress)
+
+    assert (outcome.reached, outcome.state, outcome.error) == (False, State.READY, None)
+    assert outcome.waited == pytest.approx(60)
+    assert outcome.reason == "its runtime does not answer yet: The proxy failed (500): fetch failed"
+
+
+async def test_a_sandbox_deleted_while_its_runtime_is_asked_ends_the_wait(
+    progress: RecordedProgress,
+) -> None:
+    gone = httpx.Response(404, json={"error": "Sandbox not found"})
+    proxy = RouteStub({CREATE: created(), GET: ALPHA_READY.response(), RUNTIME: gone})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        with pytest.raises(SandboxNotFound):
+            await sandboxes.create("box", image=None, port=None, report=progress)
 
 
 @in_both_profiles
@@ -322,7 +400,7 @@ async def test_resume_ignores_the_state_before_it(
         outcome = await sandboxes.resume("box", report=progress)
 
     assert (outcome.was_ready, outcome.reached) == (False, True)
-    assert proxy.asked == [GET, RESUME, GET, GET, GET]
+    assert proxy.asked == [GET, RESUME, GET, GET, GET, RUNTIME]
 
 
 @in_both_profiles

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import get_args
 
 import httpx
 import pytest
+from sandbox_client import ProxyUnreachable
+from sandbox_client.errors import RuntimeSilent
 from sandbox_client.masking import masked
 from sandbox_client.mcp_server.tool import format_verb
 from sandbox_client.presentation import Verb
@@ -27,8 +30,10 @@ from tests.client.stubs import (
     CREATED_AT,
     EXEC,
     KEY,
+    OPEN,
     PIPE_EXEC,
     PIPE_OUTPUT,
+    RUNTIME,
     SESSION,
     SESSIONS,
     TYPE,
@@ -97,6 +102,96 @@ async def test_a_readiness_timeout_states_the_last_reason_and_the_next_step(
     assert result.content is not None
     assert (result.content["ready"], result.content["state"]) == (False, "pending")
     assert not result.is_error
+
+
+@pytest.mark.parametrize(
+    ("verb", "beginning"),
+    [
+        ("create_sandbox", "Sandbox 'box' was created from aio:1, but its status"),
+        ("resume_sandbox", "Sandbox 'box' was resumed, but its status"),
+        ("pause_sandbox", "The pause of sandbox 'box' was accepted, but its status"),
+    ],
+)
+async def test_an_outage_during_a_wait_is_not_called_a_state_of_the_sandbox(
+    verb: str, beginning: str
+) -> None:
+    answers: Answers = {
+        CREATE: created(),
+        RESUME: succeeded(),
+        PAUSE: succeeded(),
+        GET: httpx.ConnectError("refused"),
+    }
+
+    result = await call_tool(verb, BOX, answers)
+
+    event, cause, step = result.text.splitlines()
+    assert re.fullmatch(
+        rf"{beginning} has not been readable for \d+ s: http://proxy\.test:8080 cannot be reached",
+        event,
+    )
+    assert cause == f"Cause: {ProxyUnreachable.cause}"
+    assert step.startswith("Next: Check with get_sandbox_status in a while.")
+    assert result.is_error
+    assert result.content is not None
+    assert result.content["state"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("answer", "event", "step"),
+    [
+        (
+            error_reply(429, "slow down", retry_after="300"),
+            "but its status cannot be read: The proxy asks for fewer requests: slow down",
+            "Next: Wait 300 s, as the proxy asks, then check with get_sandbox_status.",
+        ),
+        (
+            error_reply(401, "API key has expired"),
+            "but its status cannot be read: The API key has expired",
+            "Next: Check with get_sandbox_status in a while. If that fails, too: Ask the",
+        ),
+    ],
+    ids=["a long Retry-After", "an expired key"],
+)
+async def test_a_status_that_is_refused_during_a_wait_names_its_cause(
+    answer: Answer, event: str, step: str
+) -> None:
+    result = await call_tool("create_sandbox", BOX, {CREATE: created(), GET: answer})
+
+    lines = result.text.splitlines()
+    assert lines[0].endswith(event)
+    assert lines[2].startswith(step)
+    assert result.is_error
+
+
+async def test_a_silent_runtime_is_named_at_the_end_of_a_wait() -> None:
+    silent = error_reply(500, "fetch failed")
+    answers = {CREATE: created(), GET: ALPHA_READY.response(), RUNTIME: silent}
+
+    result = await call_tool("create_sandbox", BOX, answers)
+
+    assert "is NOT ready after 60 s: its runtime does not answer yet: " in result.text
+    assert not result.is_error
+    assert result.content is not None
+    assert result.content["ready"] is False
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [error_reply(500, "fetch failed"), error_reply(503, "Sandbox not ready")],
+    ids=["as deployed", "by the contract"],
+)
+async def test_a_command_for_a_silent_runtime_was_not_run(answer: Answer) -> None:
+    answers: Answers = {OPEN: answer, GET: ALPHA_READY.response()}
+
+    result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
+
+    assert result.is_error
+    event, cause, step = result.text.splitlines()
+    assert event == (
+        "Sandbox 'box' is ready, but its runtime does not answer yet; the command was not run"
+    )
+    assert cause == f"Cause: {RuntimeSilent.cause}"
+    assert step.startswith("Next: Wait some seconds")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,20 @@ async def test_create_gives_up_after_60_seconds_and_returns_the_reason() -> None
         assert outcome.reason == "pending: Pod exists with phase: Pending; Service Exists"
 
 
+@pytest.mark.parametrize("as_deployed", [False, True])
+async def test_a_new_and_a_resumed_sandbox_run_the_next_command(*, as_deployed: bool) -> None:
+    # The pod is ready twelve seconds before the runtime in it answers.
+    async with in_process_fake(listen_after=12, as_deployed=as_deployed) as in_process:
+        ada = await in_process.new_client()
+        await create(ada, in_process)
+        assert await run(ada, in_process, "echo 1") == ("1\n", 0)
+        await ada.pause(BOX, on_progress=in_process.report)
+        outcome = await ada.resume(BOX, on_progress=in_process.report)
+        assert 12 <= outcome.waited < 17
+        assert await run(ada, in_process, "echo 2") == ("2\n", 0)
+    assert any("its runtime does not answer yet" in each for each in in_process.reported_reasons)
+
+
 async def test_the_default_image_of_the_configuration_is_used(in_process: InProcessFake) -> None:
     made = await in_process.new_key(await in_process.new_user("ada"))
     ada = in_process.client(made["api_key"], default_image="a/default:2")

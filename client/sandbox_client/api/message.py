@@ -22,6 +22,7 @@ T = TypeVar("T")
 Operation = Literal[
     "create",
     "status",
+    "describe",
     "list",
     "delete",
     "pause",

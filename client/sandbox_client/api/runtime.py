@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from sandbox_client.errors import InvalidInput, ProxyFailed
 from sandbox_client.text import KEY_PREFIX, one_line, pluralize
 
-from .message import Request, as_object, check_text, member, mismatch
+from .message import Request, as_object, check_text, member, mismatch, path_of
+from .sandboxes import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,6 +119,11 @@ class Task:
     time_limit: float | None = None
     payload: Payload | None = None
     is_internal: bool = False
+
+
+def describe(name: str) -> Request:
+    """Return a request for the runtime's description of itself, which shows that it answers."""
+    return Request.to_read("describe", path_of("proxy", check_name(name), "v1", "sandbox"), name)
 
 
 def execute_request(name: str, path: str, body: Mapping[str, object]) -> Request:
@@ -272,6 +278,16 @@ def data_of(reply: Reply) -> object:
             retryable=False,
         )
     return content.get("data")
+
+
+def read_described(reply: Reply) -> None:
+    """Check the reply to `describe`; images of other versions may leave out any field.
+
+    Raises:
+        ProxyFailed: the runtime reports a failure.
+        InvalidResponse: the reply is malformed.
+    """
+    data_of(reply)
 
 
 def read_done(reply: Reply) -> None:

@@ -38,6 +38,7 @@ class State(Enum):
     PAUSED = "paused"
     FAILED = "failed"
     EXPIRED = "expired"
+    UNKNOWN = "unknown"
 
     @property
     def is_over(self) -> bool:

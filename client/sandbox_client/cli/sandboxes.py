@@ -15,17 +15,19 @@ from sandbox_client.presentation import (
     format_verbs,
     list_content,
     pause_content,
+    pause_error,
     readiness_content,
     readiness_error,
     status_content,
 )
 
-from .command import NOT_READY, OK, Argument, SandboxName, command
+from .command import FAILED, NOT_READY, OK, Argument, SandboxName, command
 from .console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandbox_client.errors import SandboxError
     from sandbox_client.readiness import WaitResult
     from sandbox_client.sandboxes import Row
 
@@ -87,10 +89,14 @@ async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
     """Stop a sandbox and keep its files."""
     with console.waiting(f"pausing {name}"):
         outcome = await client.pause(name, on_progress=console.report)
+    content = pause_content(name, outcome)
+    if error := pause_error(name, outcome):
+        _show_error(console, error, content)
+        return FAILED
     text = f"{name} is paused: its files stay. {console.format_verb('resume')} starts it again."
     if not outcome.reached:
         text = format_verbs(describe_unseen_pause(name, outcome), console.format_verb)
-    console.result(text, pause_content(name, outcome))
+    console.result(text, content)
     return OK if outcome.reached else NOT_READY
 
 
@@ -131,11 +137,16 @@ def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
         text = f"{console.name} was {done} and is ready after {outcome.waited:.1f} s"
         console.result(text, content)
         return OK
+    _show_error(console, readiness_error(f"{console.name} was {done}", outcome), content)
+    return NOT_READY if outcome.error is None else FAILED
+
+
+def _show_error(console: Console, error: SandboxError, content: object) -> None:
+    """Print an error, or the content that has its reason with --json."""
     if console.as_json:
         console.result("", content)
     else:
-        console.error(readiness_error(f"{console.name} was {done}", outcome))
-    return NOT_READY
+        console.error(error)
 
 
 def _without_milliseconds(timestamp: str) -> str:

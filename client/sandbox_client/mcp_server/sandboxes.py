@@ -12,6 +12,7 @@ from sandbox_client.presentation import (
     format_verbs,
     list_content,
     pause_content,
+    pause_error,
     readiness_content,
     readiness_error,
     status_content,
@@ -123,7 +124,7 @@ async def delete_sandbox(client: "Client", *, name: Name) -> Result:
 
 @tool(
     "pause",
-    output={"name": "string", "state": "string"},
+    output={"name": "string", "state": "string", "reason?": "string"},
     destructive=True,
     idempotent=True,
 )
@@ -134,6 +135,8 @@ async def pause_sandbox(client: "Client", on_progress: "ProgressCallback", *, na
     """
     outcome = await client.pause(name, on_progress=on_progress)
     content = pause_content(name, outcome)
+    if error := pause_error(f"sandbox '{name}'", outcome):
+        return Result(explain(error, format_verb), content, is_error=True)
     if not outcome.reached:
         text = format_verbs(describe_unseen_pause(f"sandbox '{name}'", outcome), format_verb)
         return Result(text, content)
@@ -178,7 +181,8 @@ def _readiness_result(name: str, outcome: WaitResult, done: str) -> Result:
         return Result(f"Sandbox '{name}' was {done} and is {after}. {advice}", content)
     error = readiness_error(f"Sandbox '{name}' was {done}", outcome)
     # A sandbox that may still become ready is not an error: the request was fulfilled.
-    return Result(explain(error, format_verb), content, is_error=isinstance(error, SandboxFailed))
+    is_error = outcome.error is not None or isinstance(error, SandboxFailed)
+    return Result(explain(error, format_verb), content, is_error=is_error)
 
 
 def _format_age(row: "Row") -> str:
