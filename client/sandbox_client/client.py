@@ -99,7 +99,7 @@ class Client:
         port: int | None = None,
         on_progress: ProgressCallback = ignore_progress,
     ) -> WaitResult:
-        """Create a sandbox and wait up to 60 s until it is ready.
+        """Create a sandbox and wait up to 60 s until it is ready and its runtime answers.
 
         `image` and `port` default to the configuration's. The result tells whether it is ready.
 
@@ -130,7 +130,7 @@ class Client:
     async def resume(
         self, name: str, *, on_progress: ProgressCallback = ignore_progress
     ) -> WaitResult:
-        """Start a paused sandbox and wait up to 60 s until it is ready."""
+        """Start a paused sandbox and wait up to 60 s until it is ready and its runtime answers."""
         return await self.sandboxes.resume(name, report=on_progress)
 
     async def delete(self, name: str) -> bool:
