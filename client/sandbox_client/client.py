@@ -157,7 +157,8 @@ class Client:
         """Start a shell command once and wait up to `wait` seconds for its end.
 
         It goes on after that, and also if this task is cancelled: `output` follows it by its
-        session. `wait=None` waits until it ends. `session` names a terminal session, in which the
+        session. `wait=None` waits until it ends, or until the proxy has not answered for ten
+        minutes. `session` names a terminal session, in which the
         directory and variables of earlier commands last. `stdin` is sent before the command
         starts. `time_limit` in seconds kills it. `on_session` gets the id of its session,
         `on_output` its output as it comes.

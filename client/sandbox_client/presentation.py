@@ -286,7 +286,8 @@ def describe_unreachable(result: CommandResult) -> str:
         return ""
     if result.status.has_ended:
         return f"its output could not be read to the end: {result.read_error}"
-    return f"in the end it could not be reached: {result.read_error}"
+    since = f" for {result.unread_for:.0f} s" if result.unread_for >= 1 else ""
+    return f"in the end it could not be reached{since}: {result.read_error}"
 
 
 def _join(words: Sequence[str]) -> str:

@@ -284,7 +284,10 @@ class Prompts:
         follower: OutputFollower,
         is_done: Callable[[RemoteCommand], bool],
     ) -> CommandResult:
-        """Look until `is_done` or until the time is over; a transient error only delays a look."""
+        """Look until `is_done` or until the time is over; a transient error only delays a look.
+
+        It also ends when no look has succeeded for GIVE_UP_AFTER seconds.
+        """
         for pause in backoff(FIRST_LOOK, LONGEST_PAUSE):
             if is_done(remote) or follower.remaining < MIN_WAIT:
                 break
@@ -294,7 +297,9 @@ class Prompts:
                 if not error.retryable:
                     printed = result_of(remote, follower).printed
                     raise error.but(session=remote.session, printed=printed) from None
-                follower.read_error = error.message
+                follower.read_error = error.reason
+                if not await follower.may_retry(error):
+                    break
             else:
                 follower.read_error = ""
         return result_of(remote, follower)

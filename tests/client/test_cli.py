@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.client.statuses import StatusRow
-    from tests.client.stubs import Answers
+    from tests.client.stubs import Answer, Answers
     from tests.client.terminal import Terminal
 
 
@@ -590,6 +590,18 @@ def test_an_unreachable_proxy_is_reported_while_waiting(
     assert (terminal.code, terminal.out) == (0, "a\nb\n")
     assert "cannot be reached" in terminal.err
     assert "still trying" in terminal.err
+
+
+def test_a_command_that_stays_unreachable_ends_with_125_and_the_way_back(
+    terminal: Terminal,
+) -> None:
+    views: list[Answer] = [view_of("a\n"), httpx.ConnectError("gone")]
+
+    terminal.run("prompt", "box", "x", answers={EXEC: executed("", None, "running"), VIEW: views})
+
+    assert (terminal.code, terminal.out) == (125, "a\n")
+    assert "in the end it could not be reached for 60" in terminal.err
+    assert f"`remote-sandbox output -f --after 2 box {SESSION}` follows it" in terminal.err
 
 
 @pytest.mark.parametrize("words", [["--wait", "x"], ["--wait", "-1"], ["--wait", "inf"]], ids=str)

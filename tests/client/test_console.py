@@ -7,6 +7,7 @@ import sys
 import pytest
 from sandbox_client import OutputChunk
 from sandbox_client.cli.console import Console
+from sandbox_client.execution.follower import UNREACHABLE
 
 
 @pytest.fixture
@@ -80,6 +81,43 @@ def test_replaced_bytes_are_counted_over_both_streams(
     console.end_output()
 
     assert capsys.readouterr().err.count("3 characters of the output may be bytes") == 1
+
+
+async def test_the_seconds_of_a_wait_are_printed_every_ten(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for elapsed in (0.0, 1.5, 9.0, 10.5, 12.0, 20.5):
+        await console.report(elapsed, None, "starting")
+
+    assert capsys.readouterr().err == ("  0.0 s  starting\n 10.5 s  starting\n 20.5 s  starting\n")
+
+
+async def test_the_seconds_of_an_outage_are_printed_after_output(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unreachable = f"{UNREACHABLE}: Connection refused; still trying"
+    console.on_output(OutputChunk("a\n", 2))
+    for elapsed, reason in ((1.0, "last line: a"), (2.0, unreachable), (13.0, unreachable)):
+        await console.report(elapsed, None, reason)
+
+    assert capsys.readouterr().err == f"  2.0 s  {unreachable}\n 13.0 s  {unreachable}\n"
+
+
+async def test_an_outage_after_output_has_a_changing_line_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    console = Console(as_json=False, name="box")
+    with console.waiting("starting the command"):
+        console.on_output(OutputChunk("a\n", 2))
+        await console.report(57.0, None, f"{UNREACHABLE}: refused; still trying")
+        console.on_output(OutputChunk("b\n", 4))
+        out, err = capsys.readouterr()
+
+    assert out == "a\nb\n"
+    assert "refused; still trying  57 s" in err
+    assert err.count("\x1b[?25h") == 2, "each output ends the line before it: the cursor is back"
 
 
 def test_json_output_is_not_printed_in_chunks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -497,6 +497,50 @@ async def test_an_unreachable_proxy_still_returns_the_session(clock: FakeClock) 
     assert "cannot be reached" in result.read_error
 
 
+async def test_a_wait_without_a_limit_gives_up_after_ten_minutes_without_an_answer(
+    clock: FakeClock,
+) -> None:
+    views: list[Answer] = [view_of("a"), httpx.ConnectError("x")]
+
+    result = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock, wait_seconds=None)
+
+    assert (result.status.state, result.session) == ("running", SESSION)
+    assert 600 <= result.unread_for < 605
+    assert "cannot be reached" in result.read_error
+
+
+async def test_ten_minutes_count_from_the_last_answer(clock: FakeClock) -> None:
+    refused = [httpx.ConnectError("x")] * 400
+    views: list[Answer] = [*refused, view_of("a"), *refused, view_of("b", "completed", 0)]
+
+    result = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock, wait_seconds=None)
+
+    assert sum(clock.slept) > 600
+    assert (result.status.state, result.read_error) == ("completed", "")
+
+
+@pytest.mark.parametrize("wait_seconds", [45, None], ids=["with a limit", "without"])
+async def test_a_retry_after_longer_than_a_wait_ends_it(
+    wait_seconds: float | None, clock: FakeClock
+) -> None:
+    views: list[Answer] = [view_of("a"), error_reply(429, "slow down", retry_after="3600")]
+
+    result = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock, wait_seconds=wait_seconds)
+
+    assert result.read_error.endswith("slow down (the proxy asks to wait 3600 s)")
+    assert sum(clock.slept) < 5
+
+
+async def test_a_retry_after_within_a_wait_is_waited_for(clock: FakeClock) -> None:
+    busy = error_reply(429, "slow down", retry_after="20")
+    views: list[Answer] = [busy, view_of("a", "completed", 0)]
+
+    result = await send(RouteStub({EXEC: RUNNING, VIEW: views}), clock)
+
+    assert (result.status.state, result.read_error) == ("completed", "")
+    assert 20.0 in clock.slept
+
+
 @in_both_profiles
 async def test_a_pause_during_a_command_ends_the_wait_and_names_the_session(
     profile: Profile,

@@ -696,7 +696,7 @@ async def test_an_unreachable_command_states_the_reason() -> None:
 
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
-    assert "[in the end it could not be reached: " in result.text
+    assert re.search(r"^\[in the end it could not be reached for \d+ s: ", result.text, re.M)
     assert "keeps running" not in result.text
 
 

@@ -45,6 +45,7 @@ _LINES: dict[Verb, str] = {
     "files": "prompt {name} ls",
 }
 
+REPEAT_AFTER = 10.0  # seconds after which the reason of a wait is printed again
 MIN_COLUMNS = 20  # a narrower terminal is unreadable
 _SIZE = re.compile(r"0*[1-9][0-9]{0,3}", re.ASCII)
 
@@ -92,6 +93,7 @@ class Console:
         self._err = console_on(stderr=True)
         self._status: Status | None = None
         self._reason = ""
+        self._said_at = 0.0  # seconds of the wait at the last line about it
 
     def format_verb(self, verb: Verb) -> str:
         """Return the command line for `verb`, with this sandbox and session."""
@@ -191,9 +193,7 @@ class Console:
         else:
             self._after = chunk.end
         self._has_output = True
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._stop_status()
         if chunk.gone != 0:
             some = "some" if chunk.gone is None else f"{chunk.gone}"
             self.note(f"{some} {chunk.unit} of the output are gone: the runtime no longer has them")
@@ -204,6 +204,7 @@ class Console:
 
     def end_output(self) -> None:
         """End the output, and note how many of its characters were not valid UTF-8."""
+        self._stop_status()
         if self.as_json:
             return
         self._filter.end()
@@ -247,18 +248,33 @@ class Console:
             try:
                 yield
             finally:
-                self._status = None
+                self._stop_status()
+
+    def _stop_status(self) -> None:
+        """Erase the changing line."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
 
     async def report(self, elapsed: float, limit: float | None, reason: str) -> None:
-        """Show the progress of a wait: in the changing line, or a line for each new reason."""
+        """Show the progress of a wait: in the changing line, or in lines.
+
+        There is a line for each new reason, and one every REPEAT_AFTER seconds.
+        """
         if self.is_keyboard_read:
             return
         if self._has_output and not reason.startswith(UNREACHABLE):
             self._reason = ""
+            self._stop_status()
             return
         limit_text = "" if limit is None else f" of at most {limit:.0f}"
+        if self._status is None and self._err.is_interactive and self._has_output:
+            self._end_line()
+            self._status = self._err.status("")
+            self._status.start()
         if self._status is not None:
             self._status.update(Text(f"{reason}  {elapsed:.0f}{limit_text} s"))
-        elif reason != self._reason:
+        elif reason != self._reason or elapsed - self._said_at >= REPEAT_AFTER:
             self.say(f"{elapsed:5.1f} s  {reason}")
+            self._said_at = elapsed
         self._reason = reason

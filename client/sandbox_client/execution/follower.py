@@ -10,6 +10,7 @@ from sandbox_client.text import last_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox_client.errors import SandboxError
     from sandbox_client.output import OutputChunk
     from sandbox_client.polling import ProgressCallback, Timing
 
@@ -22,6 +23,7 @@ _RECENT = 40_000  # characters of output that are kept to report the last line
 LAST_LINE = "last line"  # a prefix that tells output from messages of the client
 UNREACHABLE = "the command cannot be reached"
 MIN_WAIT = 0.001  # seconds: a shorter remainder of a wait counts as none
+GIVE_UP_AFTER = 600.0  # seconds without an answer, after which a command is no longer followed
 
 
 def _ignore(_: object) -> None:
@@ -50,8 +52,8 @@ class OutputListener:
 class OutputFollower:
     """Follow a command for `limit` seconds, without a limit if None, and notify the listener.
 
-    `secret` is masked in the output. `read_error` is the message of the last failure to read the
-    command, empty after a success. `activity` describes the wait until its state is known.
+    `secret` is masked in the output. `activity` describes the wait until the command's state is
+    known.
     """
 
     def __init__(
@@ -59,11 +61,11 @@ class OutputFollower:
     ) -> None:
         self.timing = timing
         self.secret = secret
-        self.read_error = ""
         self.activity = "looking for the command"
         self.is_running = False
         self.has_output = False
-        self._start = timing.clock()
+        self._start = self._read_at = timing.clock()
+        self._read_error = ""
         self._limit = limit
         self._listener = listener
         self._recent = ""
@@ -77,6 +79,34 @@ class OutputFollower:
     def remaining(self) -> float:
         """The seconds until the limit."""
         return float("inf") if self._limit is None else self._limit - self.elapsed
+
+    @property
+    def read_error(self) -> str:
+        """The reason why the command cannot be read now; empty if it can."""
+        return self._read_error
+
+    @read_error.setter
+    def read_error(self, reason: str) -> None:
+        self._read_error = reason
+        if not reason:
+            self._read_at = self.timing.clock()
+
+    @property
+    def unread_for(self) -> float:
+        """The seconds since the command could be read; 0 if it can."""
+        return self.timing.clock() - self._read_at if self._read_error else 0.0
+
+    async def may_retry(self, error: SandboxError) -> bool:
+        """Wait as long as the proxy asks after a failed look; return False to give up.
+
+        A wait that is longer than the rest of the limit, or than GIVE_UP_AFTER, is not begun.
+        """
+        pause = error.retry_after or 0.0
+        if self.unread_for + pause >= GIVE_UP_AFTER or pause > self.remaining:
+            return False
+        if pause:
+            await self.timing.sleep(pause)
+        return True
 
     def wait_for(self, seconds: float) -> None:
         """Set the limit to `seconds` from now."""

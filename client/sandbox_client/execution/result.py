@@ -23,8 +23,9 @@ class CommandResult:
 
     On a terminal, `errors` is None and standard error is in `output`. `seconds` is the duration of
     the call, and of the command if the call `started` it. `read_error` is the reason why the
-    command could not be read or killed in the end, or empty. After a cancellation, `signals` were
-    sent, and `was_over` means that the command had ended before.
+    command could not be read or killed in the end, or empty, and `unread_for` the seconds since it
+    was last read. After a cancellation, `signals` were sent, and `was_over` means that the command
+    had ended before.
     """
 
     name: str
@@ -35,6 +36,7 @@ class CommandResult:
     api: Literal["pipes", "terminal"] = "pipes"
     seconds: float = 0.0
     read_error: str = ""
+    unread_for: float = 0.0
     started: bool = False
     was_over: bool = False
     signals: tuple[Signal, ...] = ()
@@ -84,6 +86,7 @@ def result_of(remote: RemoteCommand, follower: OutputFollower) -> CommandResult:
         remote.api,
         follower.elapsed,
         follower.read_error,
+        follower.unread_for,
     )
 
 
