@@ -20,6 +20,7 @@ from sandbox_client.text import KEY_PREFIX, pluralize
 
 from .config_file import describe_value, printable_path, read_config_file
 from .errors import ConfigError, InvalidInput
+from .forward_proxies import unused_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +53,9 @@ class Config:
     """The settings of a connection: the proxy, the API key, and the defaults for new sandboxes.
 
     `proxy_url` has no trailing slash and may have a path. `certificates` is the path of a PEM file
-    of authorities to trust in addition to the system's.
+    of authorities to trust in addition to the system's. `key_variable` is the environment variable
+    that the key is from, empty if it is from the file. `unused_proxies` are the variables that name
+    a forward proxy: errors name them if the host of `proxy_url` cannot be reached.
     """
 
     proxy_url: str
@@ -61,12 +64,18 @@ class Config:
     default_port: int = DEFAULT_PORT
     agent_command: str = DEFAULT_AGENT_COMMAND
     certificates: str | None = None
+    key_variable: str = field(default="", compare=False, repr=False)
+    unused_proxies: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the proxy is on this machine."""
+        return _is_this_machine(urlsplit(self.proxy_url).hostname or "")
 
     @property
     def is_in_clear(self) -> bool:
         """Whether the key is sent unencrypted to another machine."""
-        parts = urlsplit(self.proxy_url)
-        return parts.scheme == "http" and not _is_this_machine(parts.hostname or "")
+        return urlsplit(self.proxy_url).scheme == "http" and not self.is_local
 
 
 @dataclass(frozen=True)
@@ -123,14 +132,17 @@ def merge_config(environ: Mapping[str, str], file: ConfigFile) -> Config:
         ConfigError: a value is missing or invalid.
     """
     setting = partial(_setting, environ, file)
+    url = _proxy_url(_required(setting("proxyUrl"), file.content))
     return Config(
-        proxy_url=_proxy_url(_required(setting("proxyUrl"), file.content)),
+        proxy_url=url,
         api_key=_api_key(_required(setting("apiKey"), file.content)),
         default_image=_text(setting("defaultImage"), "an image's name") or None,
         default_port=_port(setting("defaultPort")),
         # Validated when an agent is run: other commands work with an invalid template.
         agent_command=_text(setting("agentCommand"), "a command line") or DEFAULT_AGENT_COMMAND,
         certificates=_certificates(environ),
+        key_variable=env_overrides(environ).get("apiKey", ""),
+        unused_proxies=unused_variables(environ, url),
     )
 
 
@@ -144,10 +156,12 @@ def config_from_values(environ: Mapping[str, str], url: str, key: str = "") -> C
     """
     source = "as given"
     try:
+        proxy_url = _proxy_url(_Setting("The URL", url, source))
         return Config(
-            proxy_url=_proxy_url(_Setting("The URL", url, source)),
+            proxy_url=proxy_url,
             api_key=_api_key(_Setting("The key", key, source)) if key else "",
             certificates=_certificates(environ),
+            unused_proxies=unused_variables(environ, proxy_url),
         )
     except ConfigError as error:
         raise InvalidInput(error.message, advice=error.advice) from None

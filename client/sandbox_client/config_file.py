@@ -159,7 +159,7 @@ def _cannot_be_written(path: Path, reason: str | None) -> ConfigError:
     return ConfigError(
         f"{printable_path(path)} cannot be written: {reason or 'no reason given'}",
         advice="Make its directory writable, or name another file in REMOTE_SANDBOX_CONFIG.",
-    )
+    ).but(cause="the permissions or the disk of this machine.")
 
 
 def _parse(place: str, raw: bytes) -> dict[str, object]:

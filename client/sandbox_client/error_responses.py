@@ -40,6 +40,8 @@ _USERS: Final[tuple[Operation]] = ("users",)
 _SHELL: Collection[Operation] = (*_COMMANDS, "open session", "list sessions", "end session")
 _NOT_FOUND = "Not Found"  # FastAPI's message for an unknown route: the runtime's, not the proxy's
 _CHECK_PATH = "Check the path in proxyUrl: the proxy's routes follow it with /api/."
+# A list would fail in the same way: it needs the database and the key, too.
+_TRY_LATER = "Try again in a while; if it keeps failing, tell the proxy's administrator."
 _WITHOUT_API = "Make a sandbox with {create} from an image whose runtime has the %s API."
 
 
@@ -75,6 +77,12 @@ _SERVER = range(500, 1000)
 # The first rule that applies decides.
 RULES = (
     Rule(
+        AdminKeyRejected,
+        "The proxy does not accept the admin key: {said}",
+        {401, 403},
+        operations=_USERS,
+    ),
+    Rule(
         KeyRejected,
         "The API key has expired: {said}",
         {401},
@@ -91,7 +99,6 @@ RULES = (
     ),
     Rule(KeyRejected, "The API key was revoked: {said}", {401}, "inactive"),
     Rule(KeyRejected, "The proxy does not know the API key: {said}", {401}),
-    Rule(AdminKeyRejected, "The proxy does not accept the admin key: {said}", {403}, ".", _USERS),
     # The deployed proxy answers 500 if there is no room.
     Rule(QuotaReached, "No room for sandbox '{name}': {said}", {403, *_SERVER}, "quota", _CREATE),
     Rule(
@@ -209,6 +216,8 @@ def _advice(rule: Rule, request: Request, reply: Reply) -> str | None:
         return f"Wait {reply.retry_after:g} s, as the proxy asks, then try again."
     if rule.error is ProxyFailed and request.if_lost:
         return f"{request.if_lost} If it keeps failing, tell the administrator."
+    if rule.error is ProxyFailed and request.operation in _GENERAL:
+        return _TRY_LATER
     return rule.advice
 
 

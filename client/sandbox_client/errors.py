@@ -37,7 +37,7 @@ SandboxError
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from sandbox_client.text import mask_keys
 
@@ -55,7 +55,7 @@ class SandboxError(Exception):
     something was certainly not done.
     """
 
-    cause: ClassVar[str] = "unknown."
+    cause: str = "unknown."
     advice: str = ""
     retryable: bool = False
 
@@ -92,6 +92,7 @@ class SandboxError(Exception):
     def but(
         self,
         *,
+        cause: str | None = None,
         advice: str | None = None,
         session: str | None = None,
         printed: str | None = None,
@@ -108,6 +109,7 @@ class SandboxError(Exception):
             printed=self.printed if printed is None else printed,
             not_done=self.not_done if not_done is None else not_done,
         )
+        object.__setattr__(copy, "cause", self.cause if cause is None else cause)
         copy.__cause__, copy.__traceback__ = self.__cause__, self.__traceback__
         return copy
 

@@ -20,22 +20,26 @@ from . import tls
 from .api.message import Reply
 from .error_responses import error_from_response
 from .errors import (
+    AdminKeyRejected,
     ConfigError,
     DeadlineExceeded,
     InvalidResponse,
+    KeyRejected,
     NotSent,
     ProxyFailed,
     ProxyUnreachable,
     RateLimited,
     SandboxError,
+    TLSError,
 )
+from .forward_proxies import describe_unused
 from .polling import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
     from typing import Self
 
-    from .api.message import Request
+    from .api.message import Operation, Request
     from .config import Config
 
 LONGEST_POLL = 25.0  # seconds: load balancers end requests that take much longer
@@ -43,6 +47,17 @@ POLLS_AT_ONCE = 64  # of the 100 connections of httpx
 CONNECT_TIMEOUT = 5.0  # seconds
 MAX_ATTEMPTS = 4
 RETRY_DELAY = 0.35  # seconds after the first attempt: an outage of two seconds is survived
+_START_PROXY = "Start the proxy (`make fake` starts the fake one), or correct proxyUrl."
+_ASK_WHETHER_IT_RUNS = (
+    "Check the host and the port in proxyUrl; if they are right, ask the proxy's administrator"
+    " whether it runs."
+)
+_ASK_FOR_LESS: Mapping[Operation, str] = {
+    "read file": "Ask for less at once: some lines of the file.",
+    "list files": "List a subdirectory, or use a command: {run}.",
+    "execute": "Ask for less at once: the end of the output with {output}.",
+    "view": "Ask for less at once: the end of the output.",
+}
 MAX_RETRY_AFTER = 10.0  # seconds: after a longer Retry-After, the error is raised at once
 
 
@@ -145,7 +160,7 @@ class Proxy:
 
     async def _once(self, request: Request) -> Reply:
         url = self.config.proxy_url + request.path
-        with _translate_errors(request, self.config.proxy_url):
+        with _translate_errors(request, self.config):
             built = _build(self._client, request, url)
             async with contextlib.aclosing(await self._client.send(built, stream=True)) as response:
                 reply = Reply(
@@ -158,7 +173,17 @@ class Proxy:
                 )
         if 200 <= reply.status < 300:
             return reply
-        raise error_from_response(request, reply)
+        raise _name_variable(error_from_response(request, reply), self.config.key_variable)
+
+
+def _name_variable(error: SandboxError, variable: str) -> SandboxError:
+    """Return an error about a rejected key with the environment variable that the key is from."""
+    if not variable or not isinstance(error, KeyRejected) or isinstance(error, AdminKeyRejected):
+        return error
+    return error.but(
+        cause=f"the API key in the environment variable {variable}.",
+        advice=f"{error.advice} It comes from {variable}, which overrides the file: unset that.",
+    )
 
 
 def _authorization(config: Config) -> dict[str, str]:
@@ -192,7 +217,7 @@ async def _read(response: httpx.Response, request: Request) -> bytes:
                 request,
                 InvalidResponse,
                 f"The proxy's reply is larger than {request.max_bytes} bytes",
-                advice="Ask for less at once: some lines of a file, or the end of an output.",
+                advice=_ASK_FOR_LESS.get(request.operation, ""),
             )
     return bytes(body)
 
@@ -224,7 +249,7 @@ def _response_error(
 
 
 @contextlib.contextmanager
-def _translate_errors(request: Request, url: str) -> Generator[None]:
+def _translate_errors(request: Request, config: Config) -> Generator[None]:
     try:
         yield
     except httpx.InvalidURL:
@@ -233,19 +258,19 @@ def _translate_errors(request: Request, url: str) -> Generator[None]:
             advice='Write it like "https://proxy.example.com".',
         ) from None
     except httpx.HTTPError as exc:
-        raise _transport_error(exc, httpx.URL(url), request) from exc
+        raise _transport_error(exc, config, request) from exc
 
 
-def _transport_error(exc: httpx.HTTPError, url: httpx.URL, request: Request) -> SandboxError:
+def _transport_error(exc: httpx.HTTPError, config: Config, request: Request) -> SandboxError:
     """Return the error for an exception of httpx."""
+    url = httpx.URL(config.proxy_url)
     where = f"{url.scheme}://{url.netloc.decode()}"
     match exc:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return NotSent(
-                f"Connecting to {where} took longer than {CONNECT_TIMEOUT:g} s (time-out)"
-            )
+            message = f"Connecting to {where} took longer than {CONNECT_TIMEOUT:g} s (time-out)"
+            return _name_proxies(NotSent(message), config)
         case httpx.ConnectError() | httpx.UnsupportedProtocol() | httpx.ProxyError():
-            return _connection_error(exc, where)
+            return _name_proxies(_connection_error(exc, where, config), config)
         case httpx.TimeoutException():
             return _response_error(
                 request, DeadlineExceeded, f"{where} did not answer in time (time-out)"
@@ -268,7 +293,15 @@ def _transport_error(exc: httpx.HTTPError, url: httpx.URL, request: Request) -> 
             return _response_error(request, InvalidResponse, message)
 
 
-def _connection_error(exc: httpx.HTTPError, where: str) -> SandboxError:
+def _name_proxies(error: NotSent, config: Config) -> NotSent:
+    """Return an error about an unreachable host with the variables of forward proxies, if any."""
+    unused = describe_unused(config.unused_proxies)
+    if not unused or isinstance(error, TLSError):
+        return error
+    return error.but(advice=f"{error.advice} {unused}")
+
+
+def _connection_error(exc: httpx.HTTPError, where: str, config: Config) -> NotSent:
     for cause in _causes(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return tls.certificate_error(cause, where)
@@ -282,7 +315,7 @@ def _connection_error(exc: httpx.HTTPError, where: str) -> SandboxError:
         if isinstance(cause, ConnectionRefusedError):
             return NotSent(
                 f"Connection refused: nothing listens at {where}",
-                advice="Start the proxy (`make fake` starts the fake one), or correct proxyUrl.",
+                advice=_START_PROXY if config.is_local else _ASK_WHETHER_IT_RUNS,
             )
     return NotSent(f"{where} cannot be reached")
 

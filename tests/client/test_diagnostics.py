@@ -301,6 +301,41 @@ async def test_an_unhealthy_proxy_fails_one_check_and_the_key_is_tried(
     assert expected in found["health"].message
 
 
+async def test_the_advice_without_a_database_is_no_list(configured: Path) -> None:
+    health = {"status": "ok", "database": "disconnected"}
+    proxy = DoctorStub(health=health, me=error_reply(500, "Internal server error"))
+
+    found = await run_all(configured, proxy)
+
+    assert outcomes(found) == {
+        **dict.fromkeys(["health", "key"], "failed"),
+        **dict.fromkeys(["latency", "clock", "sandboxes"], "not tried"),
+    }
+    assert not [each.fix for each in found.values() if "{" in each.fix]
+
+
+@pytest.mark.parametrize(
+    ("health", "outcome", "expected"),
+    [
+        (HEALTHY, "passed", f"{URL} responds, without the forward proxy of http_proxy"),
+        (httpx.ConnectError("no"), "failed", "http_proxy is set, but remote-sandbox uses no"),
+    ],
+    ids=["reached", "unreachable"],
+)
+async def test_an_unused_forward_proxy_is_named(
+    configured: Path, health: Mapping[str, object] | Exception, outcome: str, expected: str
+) -> None:
+    proxy = DoctorStub(health=health)
+
+    found = (await run_all(configured, proxy, http_proxy="http://ada:password@forward.test"))[
+        "proxy"
+    ]
+
+    assert found.outcome == outcome
+    assert expected in f"{found.message} {found.fix}"
+    assert "password" not in f"{found.message}{found.fix}"
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [

@@ -18,7 +18,7 @@ from sandbox_client.api import accounts, files, runtime, sandboxes, shell
 from sandbox_client.api.message import Reply, Request
 from sandbox_client.api.runtime import Task
 from sandbox_client.error_responses import RULES, Rule, error_from_response
-from sandbox_client.errors import InvalidResponse, RateLimited
+from sandbox_client.errors import AdminKeyRejected, InvalidResponse, RateLimited
 from sandbox_client.presentation import next_step
 
 from tests.client.secrecy import format_verb, is_one_printable_line, shown_text
@@ -37,6 +37,8 @@ _REQUESTS = {
     "describe": runtime.describe("box"),
     "read file": files.read("box", "/f"),
     "users": accounts.users(),
+    "me": accounts.me(),
+    "health": accounts.health(),
 }
 _ABOUT_ONE = ["status", "execute", "delete", "pause", "resume"]
 every_operation = pytest.mark.parametrize("operation", _REQUESTS)
@@ -54,11 +56,11 @@ def mapped(operation: str, response: httpx.Response, kind: type[SandboxError]) -
 # A row for each rule of the table, in its order: operation, status, the proxy's message, and the
 # error's message. The proxy's own words are left out where they would only repeat it.
 ROWS: list[tuple[str, int, str, str]] = [
+    ("users", 403, "No admin", "The proxy does not accept the admin key: No admin"),
     ("status", 401, "API key has expired", "The API key has expired"),
     ("status", 401, "User account is inactive", "The key's user is not active"),
     ("status", 401, "API key is inactive", "The API key was revoked: API key is inactive"),
     ("status", 401, "No header", "The proxy does not know the API key: No header"),
-    ("users", 403, "No admin", "The proxy does not accept the admin key: No admin"),
     ("create", 500, "exceeded quota: 10", "No room for sandbox 'box': exceeded quota: 10"),
     ("execute", 503, "Sandbox not ready", "Sandbox 'box' is not ready"),
     ("status", 500, "No database", "The proxy failed (500): No database"),
@@ -135,7 +137,17 @@ def test_the_proxys_message_is_left_out_only_if_it_adds_nothing() -> None:
 
 @every_operation
 def test_401_is_a_rejected_key_for_every_operation(operation: str) -> None:
-    mapped(operation, error_reply(401, "Invalid API key"), KeyRejected)
+    kind = AdminKeyRejected if operation == "users" else KeyRejected
+    mapped(operation, error_reply(401, "Invalid API key"), kind)
+
+
+@pytest.mark.parametrize("operation", ["list", "me", "health", "users"])
+def test_the_advice_for_a_failure_is_no_list_where_a_list_would_fail_too(operation: str) -> None:
+    error = mapped(operation, error_reply(500, "no database"), ProxyFailed)
+
+    assert error.advice == (
+        "Try again in a while; if it keeps failing, tell the proxy's administrator."
+    )
 
 
 @pytest.mark.parametrize("operation", _ABOUT_ONE)

@@ -19,6 +19,7 @@ from sandbox_client import (
     ProxyFailed,
     SandboxError,
     accounts,
+    config_file,
 )
 from sandbox_client.cli.console import Console
 from sandbox_client.cli.login import Login
@@ -272,6 +273,89 @@ async def test_the_file_is_unchanged_after_the_last_attempt(
         await conversation.login(person)
 
     assert conversation.written == before
+
+
+@pytest.mark.parametrize(
+    ("person", "is_admin", "cause"),
+    [
+        (ScriptedUser(secrets=[OLD_KEY], attempts=1), False, "the key that was given"),
+        (ScriptedUser(secrets=["wrong"], attempts=1), True, "the admin key that was given"),
+        (ScriptedUser(secrets=[""], attempts=1), False, "the value that was given"),
+        (
+            ScriptedUser(secrets=[ADMIN], texts=["Ada"], attempts=1),
+            True,
+            "the value that was given",  # the admin key was sent before
+        ),
+    ],
+    ids=["key", "admin key", "no key", "user"],
+)
+async def test_the_cause_is_what_was_given_and_not_the_configuration(
+    conversation: Conversation, person: ScriptedUser, is_admin: bool, cause: str
+) -> None:
+    with pytest.raises(SandboxError) as caught:
+        await conversation.login(person, url=URL, is_admin=is_admin)
+
+    assert caught.value.cause.partition(";")[0].rstrip(".") == cause
+    assert "nothing was sent" not in caught.value.cause
+
+
+@pytest.mark.parametrize("said", ["Invalid API key", "API key has expired", "API key is inactive"])
+async def test_the_advice_for_a_key_that_is_refused_is_not_to_log_in(
+    conversation: Conversation, said: str
+) -> None:
+    conversation.proxy.faults = {"GET /api/me": [error_reply(401, said)]}
+
+    await conversation.login(ScriptedUser(secrets=[OLD_KEY, KEY]), url=URL)
+
+    assert "remote-sandbox login" not in conversation.err
+    assert "Check that it is a key for this proxy" in conversation.err
+
+
+async def test_the_advice_to_activate_the_user_is_kept(conversation: Conversation) -> None:
+    refused = error_reply(401, "User account is inactive")
+    conversation.proxy.faults = {"GET /api/me": [refused]}
+
+    await conversation.login(ScriptedUser(secrets=[OLD_KEY, KEY]), url=URL)
+
+    assert "Ask the proxy's administrator to activate the user." in conversation.err
+
+
+async def test_a_new_key_that_is_refused_is_the_proxys_fault(conversation: Conversation) -> None:
+    conversation.proxy.faults = {"GET /api/me": [error_reply(401, "Invalid API key")]}
+
+    with pytest.raises(KeyRejected) as caught:
+        await conversation.login(
+            ScriptedUser(secrets=[ADMIN], attempts=1), url=URL, user="ben", is_admin=True
+        )
+
+    assert caught.value.cause.startswith("the proxy, which has just made this key")
+
+
+@pytest.mark.parametrize("route", ["GET /health", "GET /api/me"])
+async def test_the_advice_needs_no_configuration(conversation: Conversation, route: str) -> None:
+    conversation.proxy.faults = {route: [error_reply(500, "database is down")]}
+    person = ScriptedUser(texts=[URL, URL], secrets=[KEY])
+    if route == "GET /api/me":
+        person = ScriptedUser(texts=[URL], secrets=[KEY, KEY])
+
+    await conversation.login(person)
+
+    assert "next:  Try again in a while" in conversation.err
+    assert "remote-sandbox list" not in conversation.err
+
+
+async def test_a_file_that_cannot_be_written_in_the_end_is_no_unsent_request(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(config_file, "_replace_file", fail)
+
+    with pytest.raises(ConfigError, match="No space left on device") as caught:
+        await conversation.login(ScriptedUser(secrets=[KEY]), url=URL)
+
+    assert caught.value.cause == "the permissions or the disk of this machine."
 
 
 async def test_no_key_is_sent_to_an_unhealthy_proxy(

@@ -26,7 +26,7 @@ from sandbox_client import (
 )
 from sandbox_client.api import pipes, sandboxes, shell
 from sandbox_client.api.runtime import OUTPUT_IDLE_TIMEOUT, Task
-from sandbox_client.errors import DeadlineExceeded, InvalidResponse, RateLimited
+from sandbox_client.errors import DeadlineExceeded, InvalidResponse, NotSent, RateLimited
 from sandbox_client.http import Proxy
 
 from tests.client.secrecy import assert_presentable
@@ -470,6 +470,66 @@ async def test_any_response_is_a_reply_or_a_sandbox_error(
             assert_presentable(error, secret=KEY)
         else:
             assert 200 <= reply.status < 300
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8080", "`make fake` starts the fake one"),
+        ("https://proxy.test", "ask the proxy's administrator whether it runs"),
+    ],
+)
+async def test_the_advice_for_a_refused_connection_fits_the_host(url: str, expected: str) -> None:
+    config = replace(CONFIG, proxy_url=url)
+    async with proxy_over(SequenceStub([REFUSED]), config=config) as proxy:
+        with pytest.raises(NotSent) as caught:
+            await proxy.send(STATUS)
+
+    assert expected in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_named"),
+    [
+        (REFUSED, True),
+        (httpx.ConnectTimeout("x"), True),
+        (httpx.ConnectError("x"), True),
+        (caused(httpx.ConnectError("x"), socket.gaierror(-2, "Name not known")), True),
+        (caused(httpx.ConnectError("x"), _untrusted()), False),  # the host was reached
+        (httpx.ReadTimeout("x"), False),
+    ],
+    ids=["refused", "time-out", "no route", "no address", "TLS", "no answer"],
+)
+async def test_unused_forward_proxies_are_named_if_the_host_cannot_be_reached(
+    answer: Answer, is_named: bool
+) -> None:
+    config = replace(CONFIG, unused_proxies=("HTTPS_PROXY", "all_proxy"))
+    async with proxy_over(SequenceStub([answer]), config=config) as proxy:
+        with pytest.raises(ProxyUnreachable) as caught:
+            await proxy.send(STATUS)
+
+    named = "HTTPS_PROXY and all_proxy are set, but remote-sandbox uses no forward proxy"
+    assert (named in caught.value.advice) is is_named
+
+
+async def test_a_rejected_key_of_a_variable_is_not_the_configurations() -> None:
+    config = replace(CONFIG, key_variable="REMOTE_SANDBOX_API_KEY")
+    answer = error_reply(401, "Invalid API key")
+    async with proxy_over(SequenceStub([answer]), config=config) as proxy:
+        with pytest.raises(KeyRejected) as caught:
+            await proxy.send(STATUS)
+
+    assert caught.value.cause == "the API key in the environment variable REMOTE_SANDBOX_API_KEY."
+    assert "which overrides the file: unset that" in caught.value.advice
+
+
+async def test_the_advice_for_a_list_that_is_too_long_is_not_to_read_a_file() -> None:
+    upstream = SequenceStub([httpx.Response(200, content=b"x" * 2000)])
+    async with proxy_over(upstream) as proxy:
+        with pytest.raises(InvalidResponse, match="larger than") as caught:
+            await proxy.send(replace(sandboxes.listing(), max_bytes=1000))
+
+    assert caught.value.advice == InvalidResponse.advice
 
 
 async def test_an_error_names_the_host_and_not_the_path() -> None:

@@ -26,7 +26,7 @@ from sandbox_client.diagnostics import (
     run_checks,
     summarize,
 )
-from sandbox_client.errors import InvalidInput, SandboxError
+from sandbox_client.errors import InvalidInput, KeyRejected, SandboxError
 from sandbox_client.presentation import format_verbs, next_step
 from sandbox_client.provider import ClientProvider
 from sandbox_client.text import KEY_PREFIX
@@ -48,6 +48,15 @@ if TYPE_CHECKING:
     from .prompting import Prompter
 
 T = TypeVar("T")
+
+_ANSWER_CAUSE = "the value that was given; the configuration is unchanged."
+_KEY_CAUSE = "the key that was given; the configuration is unchanged."
+_KEY_ADVICE = (
+    "Check that it is a key for this proxy and that all of it was pasted; otherwise ask the proxy's"
+    " administrator for a new one."
+)
+_NEW_KEY_CAUSE = "the proxy, which has just made this key; the configuration is unchanged."
+_NEW_KEY_ADVICE = "Log in again; if it happens again, tell the proxy's administrator."
 
 _MARKS = {
     "passed": ("✓", "green"),
@@ -220,7 +229,10 @@ class Login:
         key = await self._ask_until_valid(
             ask_user, partial(self._create_key, administration), first=user
         )
-        return await self._check_key(config, key)
+        try:
+            return await self._read_account(config, key)
+        except KeyRejected as error:
+            raise error.but(cause=_NEW_KEY_CAUSE, advice=_NEW_KEY_ADVICE) from None
 
     async def _create_key(self, administration: Administration, name: str) -> str:
         """Return a new key of the user; create the user if the name is new."""
@@ -257,6 +269,14 @@ class Login:
             raise InvalidInput(
                 "No key was given", advice="Paste the key: `sk_live_` and 32 characters."
             )
+        try:
+            return await self._read_account(config, key)
+        except KeyRejected as error:
+            is_usual = error.advice == KeyRejected.advice
+            advice = _KEY_ADVICE if is_usual else error.advice
+            raise error.but(cause=_KEY_CAUSE, advice=advice) from None
+
+    async def _read_account(self, config: Config, key: str) -> _Account:
         with_key = config_from_values(self.provider.environ, config.proxy_url, key)
         with self.console.waiting("checking the key"):
             return _Account(with_key, await accounts.key_owner(self.provider, with_key))
@@ -284,7 +304,10 @@ class Login:
                 self.console.say(f"error: {error.message}")
                 self.console.say(f"next:  {next_step(error, self.console.format_verb)}")
             answer = ask(answer)
-        return await check(answer)
+        try:
+            return await check(answer)
+        except InvalidInput as error:  # other answers may have been sent before
+            raise error.but(cause=_ANSWER_CAUSE) from None
 
     def _print_leftovers(self) -> None:
         if self.created:

@@ -20,7 +20,7 @@ from sandbox_client.config import (
     merge_config,
 )
 from sandbox_client.config_file import chmod_advice, describe_access, printable_path
-from sandbox_client.errors import KeyRejected, ProxyUnreachable, SandboxError
+from sandbox_client.errors import ProxyUnreachable, SandboxError
 from sandbox_client.sandboxes import LONG_AGE
 from sandbox_client.text import pluralize
 
@@ -157,7 +157,9 @@ async def check_proxy(context: DiagnosticContext) -> Finding:
         raise
     except SandboxError as error:
         context.health = error
-    return Finding("passed", f"{context.config.proxy_url} responds")
+    unused = " and ".join(context.config.unused_proxies)
+    note = f", without the forward proxy of {unused}" if unused else ""
+    return Finding("passed", f"{context.config.proxy_url} responds{note}")
 
 
 async def check_health(context: DiagnosticContext) -> Finding:
@@ -225,14 +227,7 @@ async def check_clock(context: DiagnosticContext) -> Finding:
 
 async def check_key(context: DiagnosticContext) -> Finding:
     """Check that the proxy accepts the key, and that it does not expire soon."""
-    try:
-        owner = accounts.read_owner(await context.send(accounts.me()))
-    except KeyRejected as error:
-        variable = env_overrides(context.provider.environ).get("apiKey")
-        if variable:
-            hint = f"It comes from {variable}, which overrides the file: unset that."
-            raise error.but(advice=f"{error.advice} {hint}") from None
-        raise
+    owner = accounts.read_owner(await context.send(accounts.me()))
     message = f"the proxy accepts the key; it belongs to {owner}"
     expires_at = await _key_expiry(context)
     if expires_at is None:
