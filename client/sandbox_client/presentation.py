@@ -256,20 +256,40 @@ def describe_ending(result: CommandResult) -> str:
     """Describe the status of a command and the effect of the signals that were sent."""
     status = _describe_status(result)
     if result.was_over:
-        return f"it had ended before ({status}): nothing was killed"
+        is_empty = result.status.state == "empty"
+        before = status if is_empty else f"it had ended before ({status})"
+        return f"{before}: nothing was killed"
     if not result.signals:
         return status
     # On a terminal, SIGTERM and SIGKILL are the same request.
-    *before, last = dict.fromkeys(_signal_name(each, result) for each in result.signals)
+    sent = list(dict.fromkeys(_signal_name(each, result) for each in result.signals))
     if not result.status.has_ended:
-        all_sent = _join([*before, last])
         if result.read_error:
-            return f"{all_sent} sent; whether the command has ended is not known"
-        return f"{status}; {all_sent} did not end it"
+            return f"{_join(sent)} sent; whether the command has ended is not known"
+        return f"{status}; {_join(sent)} did not end it"
+    return _describe_effect(result, status, sent)
+
+
+def _describe_effect(result: CommandResult, status: str, sent: Sequence[str]) -> str:
+    """Describe the end of a command after signals; it may have ended by itself meanwhile."""
+    effective = _effective_signal(result)
+    if effective not in sent:
+        return f"{status}; {_join(sent)} sent, but it may have ended for another reason"
+    before = sent[: sent.index(effective)]
     without_effect = f"; {_join(before)} did not end it" if before else ""
     if result.status.state == "killed":
-        return f"killed by {last}{without_effect}"
-    return f"{status}, ended by {last}{without_effect}"
+        return f"killed by {effective}{without_effect}"
+    return f"{status}, ended by {effective}{without_effect}"
+
+
+def _effective_signal(result: CommandResult) -> str:
+    """Return the name of the signal that has ended a command; empty if that is unknown."""
+    code = result.status.exit_code
+    if result.api == "pipes":
+        return _name_of_signal(code - 128) if code is not None and code > 128 else ""
+    if result.status.state == "killed":
+        return _signal_name("SIGKILL", result)
+    return _signal_name("SIGINT", result) if code == 128 + Signals.SIGINT else ""
 
 
 def describe_missing_agent(template: str) -> str:

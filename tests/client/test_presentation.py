@@ -54,7 +54,33 @@ STILL = "still running in session 's1'"
             CommandResult("box", "s1", ENDED, was_over=True),
             "it had ended before (exit code 130): nothing was killed",
         ),
+        (
+            CommandResult("box", "s1", CommandStatus("empty"), was_over=True),
+            "no command has run in session 's1': nothing was killed",
+        ),
         (CommandResult("box", "s1", ENDED, signals=("SIGINT",)), "exit code 130, ended by SIGINT"),
+        (
+            CommandResult("box", "s1", CommandStatus("completed", 0), signals=("SIGINT",)),
+            "exit code 0; SIGINT sent, but it may have ended for another reason",
+        ),
+        (
+            CommandResult("box", "s1", KILLED, signals=("SIGINT",)),
+            "killed by SIGKILL; SIGINT sent, but it may have ended for another reason",
+        ),
+        (
+            CommandResult("box", "s1", CommandStatus("killed", 143), signals=SIGNALS),
+            "killed by SIGTERM; SIGINT did not end it",
+        ),
+        (
+            CommandResult(
+                "box", "s1", CommandStatus("killed"), api="terminal", signals=("SIGINT",)
+            ),
+            "killed; Ctrl-C sent, but it may have ended for another reason",
+        ),
+        (
+            CommandResult("box", "s1", ENDED, api="terminal", signals=("SIGINT",)),
+            "exit code 130, ended by Ctrl-C",
+        ),
         (CommandResult("box", "s1", KILLED, signals=("SIGKILL",)), "killed by SIGKILL"),
         (
             CommandResult("box", "s1", KILLED, signals=SIGNALS),

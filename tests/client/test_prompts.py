@@ -30,7 +30,7 @@ from sandbox_client.execution.sessions import PIPES_RETRY_DELAY
 from sandbox_client.masking import masked
 from sandbox_client.prompts import LINGER
 
-from tests.client.statuses import ALPHA, ALPHA_READY, PROFILES, Profile
+from tests.client.statuses import ALPHA, ALPHA_PAUSED, ALPHA_READY, PROFILES, Profile
 from tests.client.stubs import (
     EXEC,
     KEY,
@@ -60,7 +60,7 @@ from tests.client.stubs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from sandbox_client import CommandResult, OutputChunk, Signal
 
@@ -712,6 +712,24 @@ async def test_cancel_of_an_ended_command_sends_no_signal() -> None:
     assert set(proxy.asked) == {VIEW}
     assert result.was_over
     assert (result.status.exit_code, result.output.text) == (0, "all\n")
+
+
+async def test_the_advice_for_a_command_that_a_pause_has_ended_is_not_to_try_again() -> None:
+    refused = error_reply(503, "Sandbox not ready")
+    answers: Answers = {VIEW: refused, SESSIONS: refused, GET: ALPHA_PAUSED.response()}
+
+    async with client_over(RouteStub(answers)) as client:
+        calls: list[Awaitable[object]] = [
+            client.sessions("box"),
+            client.cancel("box", SESSION),
+            client.output("box", SESSION),
+        ]
+        for call in calls:
+            with pytest.raises(Paused, match="its commands cannot be read") as caught:
+                await call
+
+            assert "nothing is left to read or to cancel" in caught.value.advice
+            assert "try again" not in caught.value.advice
 
 
 @pytest.mark.parametrize("lost", ["reset", "no JSON"])

@@ -12,7 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox_client.api.runtime import CommandStatus
-from sandbox_client.errors import NOTHING_DONE, CommandStateUnknown, InvalidResponse, SandboxError
+from sandbox_client.errors import (
+    NOTHING_DONE,
+    CommandStateUnknown,
+    InvalidResponse,
+    Paused,
+    SandboxError,
+)
 from sandbox_client.polling import backoff
 
 from .follower import FIRST_LOOK, LONGEST_PAUSE
@@ -31,6 +37,10 @@ if TYPE_CHECKING:
 START_DEADLINE = 10.0  # seconds until a command has to appear if the response was lost
 LOOK_DEADLINE = 5.0  # seconds that a look may take after the end of a wait
 SIGNAL_DEADLINE = 3.0  # seconds for each attempt to send a signal
+_ENDED_BY_PAUSE = (
+    "The pause has ended its commands and their sessions: nothing is left to read or to cancel."
+    " {resume} starts the sandbox again, without them."
+)
 FIRST_LOOK_DEADLINE = 30.0  # seconds at least, for megabytes of output on a slow line
 
 
@@ -176,12 +186,20 @@ class RemoteCommand(ABC):
         self, request: Request, *, sent: bool = False, deadline: float | None = None
     ) -> Reply:
         """Send a request about the session; `sent` means that a command may have been started."""
-        not_done = "its commands cannot be read"
-        if request.operation == "open session":
-            not_done = "the command was not run"
         try:
             return await self._sandboxes.proxy.send(request, deadline=deadline)
         except SandboxError as error:
+            if not sent and request.operation != "open session":
+                raise await explain_unreadable(self._sandboxes, self.name, error) from None
             raise await self._sandboxes.explain_failure(
-                request.sandbox, error, not_done="" if sent else not_done
+                self.name, error, not_done="" if sent else "the command was not run"
             ) from None
+
+
+async def explain_unreadable(sandboxes: Sandboxes, name: str, error: SandboxError) -> SandboxError:
+    """Return a more exact error for commands of a sandbox that cannot be read, or `error` itself.
+
+    A resumed sandbox does not have them again, so that the advice is not to try again.
+    """
+    explained = await sandboxes.explain_failure(name, error, not_done="its commands cannot be read")
+    return explained.but(advice=_ENDED_BY_PAUSE) if isinstance(explained, Paused) else explained

@@ -16,6 +16,7 @@ from sandbox_client.api.runtime import check_session
 from sandbox_client.errors import InvalidInput, NoSuchAPI, SandboxError, SessionNotFound
 
 from .pipes import PipeCommand
+from .remote_command import explain_unreadable
 from .terminal import TerminalCommand, busy
 
 if TYPE_CHECKING:
@@ -182,6 +183,4 @@ class Sessions:
         try:
             return await self.sandboxes.proxy.send(request)
         except SandboxError as error:
-            raise await self.sandboxes.explain_failure(
-                request.sandbox, error, not_done="its commands cannot be read"
-            ) from None
+            raise await explain_unreadable(self.sandboxes, request.sandbox, error) from None
