@@ -202,7 +202,7 @@ def test_an_unconfirmed_cancellation_ends_with_125(terminal: Terminal) -> None:
     assert "SIGINT, SIGTERM and SIGKILL sent; whether the command has ended is not known" in (
         terminal.err
     )
-    assert "remote-sandbox: in the end it could not be reached: " in terminal.err
+    assert "remote-sandbox: in the end it could not be reached for " in terminal.err
 
 
 @pytest.mark.parametrize("words", [["--json", "ls"], ["-d"], ["--stdin", "cat"]])

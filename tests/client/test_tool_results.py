@@ -696,7 +696,9 @@ async def test_an_unreachable_command_states_the_reason() -> None:
 
     result = await call_tool("send_prompt_to_sandbox", BOX | {"command": "x"}, answers)
 
-    assert re.search(r"^\[in the end it could not be reached for \d+ s: ", result.text, re.M)
+    assert re.search(
+        r"^\[in the end it could not be reached for \d+ s: ", result.text, re.MULTILINE
+    )
     assert "keeps running" not in result.text
 
 
