@@ -18,6 +18,7 @@ SandboxError
     ├── KeyRejected       401
     │   └── AdminKeyRejected  403 on an administrator's route
     ├── SandboxNotFound   403 and 404 alike: existence never leaks
+    │   └── SandboxDeleted  ... although it was there a moment before
     ├── AlreadyExists     409
     ├── QuotaReached      no room for another sandbox
     ├── RateLimited       429
@@ -246,6 +247,20 @@ class SandboxNotFound(ProxyRefused):
 
     cause = "the request: the name, or the API key's owner."
     advice = "See yours with {list}, or make it with {create}."
+
+
+class SandboxDeleted(SandboxNotFound):
+    """The sandbox was found at the beginning of a wait, and not at its end."""
+
+    cause = "a deletion of the sandbox by this user, anybody who has the key, or an administrator."
+    advice = "See yours with {list}."
+
+    @classmethod
+    def during(cls, name: str, wait: str, *, printed: str = "") -> Self:
+        """Return the error for a sandbox that was deleted while `wait`."""
+        return cls(
+            f"Sandbox '{name}' was deleted while {wait}, or is no longer yours", printed=printed
+        )
 
 
 class AlreadyExists(ProxyRefused):

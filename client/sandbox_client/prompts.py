@@ -24,7 +24,9 @@ from .errors import (
     NOTHING_DONE,
     FileRefused,
     InvalidInput,
+    SandboxDeleted,
     SandboxError,
+    SandboxNotFound,
 )
 from .execution import payload
 from .execution.cancellation import Cancellation
@@ -296,6 +298,10 @@ class Prompts:
             except SandboxError as error:
                 if not error.retryable:
                     printed = result_of(remote, follower).printed
+                    if isinstance(error, SandboxNotFound):
+                        raise SandboxDeleted.during(
+                            remote.name, "the command ran", printed=printed
+                        ) from None
                     raise error.but(session=remote.session, printed=printed) from None
                 follower.read_error = error.reason
                 if not await follower.may_retry(error):

@@ -28,6 +28,7 @@ from .errors import (
     ProxyRefused,
     RateLimited,
     RuntimeSilent,
+    SandboxDeleted,
     SandboxError,
     SandboxFailed,
     SandboxNotFound,
@@ -292,14 +293,17 @@ class Sandboxes:
         async def ask_runtime(seconds: float) -> str:
             return await self._ask_runtime(name, min(seconds, PROBE_DEADLINE))
 
-        return await wait_for_state(
-            goal,
-            look,
-            report=report,
-            timing=self.timing,
-            deadline=deadline,
-            ask_runtime=ask_runtime if goal is State.READY else None,
-        )
+        try:
+            return await wait_for_state(
+                goal,
+                look,
+                report=report,
+                timing=self.timing,
+                deadline=deadline,
+                ask_runtime=ask_runtime if goal is State.READY else None,
+            )
+        except SandboxNotFound:
+            raise SandboxDeleted.during(name, f"it was to become {goal.value}") from None
 
     async def _ask_runtime(self, name: str, deadline: float) -> str:
         """Return why the runtime of a ready sandbox does not answer; an empty string if it does.

@@ -24,7 +24,7 @@ from sandbox_client import (
 )
 from sandbox_client.api.message import MAX_REPLY_BYTES
 from sandbox_client.api.runtime import SIGNALS, CommandStatus
-from sandbox_client.errors import CommandStateUnknown, DeadlineExceeded, NotSent
+from sandbox_client.errors import CommandStateUnknown, DeadlineExceeded, NotSent, SandboxDeleted
 from sandbox_client.execution import cancellation, remote_command, terminal
 from sandbox_client.execution.sessions import PIPES_RETRY_DELAY
 from sandbox_client.masking import masked
@@ -336,6 +336,16 @@ async def test_a_refused_command_is_not_looked_up(answer: Answer, kind: type[San
         await send(proxy)
 
     assert proxy.asked == [OPEN, EXEC]
+
+
+async def test_a_command_whose_sandbox_is_deleted_has_no_session_any_more() -> None:
+    looks = [view_of("begun\n"), error_reply(403, "no access")]
+    proxy = RouteStub({EXEC: RUNNING, VIEW: looks})
+
+    with pytest.raises(SandboxDeleted, match="'box' was deleted while the command ran") as caught:
+        await send(proxy)
+
+    assert (caught.value.session, caught.value.printed) == ("", "begun\n")
 
 
 @pytest.mark.parametrize(

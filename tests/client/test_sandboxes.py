@@ -17,7 +17,7 @@ from sandbox_client import (
     SandboxNotFound,
     State,
 )
-from sandbox_client.errors import NotSent
+from sandbox_client.errors import NotSent, SandboxDeleted
 from sandbox_client.sandboxes import MAX_STATUS_REQUESTS
 
 from tests.client.statuses import (
@@ -152,7 +152,7 @@ async def test_a_sandbox_deleted_while_its_runtime_is_asked_ends_the_wait(
     proxy = RouteStub({CREATE: created(), GET: ALPHA_READY.response(), RUNTIME: gone})
 
     async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(SandboxNotFound):
+        with pytest.raises(SandboxDeleted):
             await sandboxes.create("box", image=None, port=None, report=progress)
 
 
@@ -463,7 +463,7 @@ async def test_a_sandbox_deleted_during_the_wait_ends_it(progress: RecordedProgr
     proxy = RouteStub({RESUME: succeeded(), GET: looks})
 
     async with sandboxes_over(proxy) as sandboxes:
-        with pytest.raises(SandboxNotFound):
+        with pytest.raises(SandboxDeleted, match="'box' was deleted while it was to become ready"):
             await sandboxes.resume("box", report=progress)
 
 

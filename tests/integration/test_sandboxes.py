@@ -17,6 +17,7 @@ from sandbox_client import (
     polling,
 )
 from sandbox_client.api import sandboxes
+from sandbox_client.errors import SandboxDeleted
 
 from tests.integration.in_process import InProcessFake, in_process_fake
 
@@ -249,7 +250,7 @@ async def test_deleting_a_starting_sandbox_ends_the_wait_for_it(
         if elapsed > 1:
             await ada.delete(BOX)
 
-    with pytest.raises(SandboxNotFound):
+    with pytest.raises(SandboxDeleted, match="deleted while it was to become ready"):
         await ada.create(BOX, on_progress=delete_sandbox)
 
 
