@@ -323,10 +323,12 @@ class Prompts:
         return result_of(piped, follower)
 
 
-def _check_positions(*positions: int) -> None:
-    for position in positions:
-        if position < 0:
-            raise InvalidInput(f"after has value {position}", advice="Give 0 or more characters.")
+def _check_positions(after: int, stderr_after: int) -> None:
+    advice = "Give 0 or more."
+    if after < 0:
+        raise InvalidInput(f"after has value {after}", advice=advice)
+    if stderr_after < 0:
+        raise InvalidInput(f"stderr_after has value {stderr_after}", advice=advice)
 
 
 async def _close(remote: RemoteCommand) -> None:

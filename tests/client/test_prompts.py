@@ -677,9 +677,13 @@ async def test_an_unknown_session_advises_to_list_sessions() -> None:
     assert "{sessions}" in caught.value.advice
 
 
-async def test_a_negative_position_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="after has value -1"):
-        await output(RouteStub({}), after=-1)
+@pytest.mark.parametrize(("argument", "positions"), [("after", (-1, 0)), ("stderr_after", (0, -1))])
+async def test_a_negative_position_is_refused(argument: str, positions: tuple[int, int]) -> None:
+    after, stderr_after = positions
+
+    async with client_over(RouteStub({})) as client:
+        with pytest.raises(InvalidInput, match=f"^{argument} has value -1"):
+            await client.output("box", SESSION, after=after, stderr_after=stderr_after)
 
 
 async def test_cancel_types_ctrl_c_and_then_kills(clock: FakeClock) -> None:

@@ -266,7 +266,7 @@ async def test_an_empty_list_names_create_sandbox() -> None:
 
     result = await call_tool("list_sandboxes", {}, {LIST: empty})
 
-    assert result.text == "No sandboxes. create_sandbox makes one."
+    assert result.text == "No sandboxes. create_sandbox creates one."
     assert result.content == {"count": 0, "sandboxes": []}
 
 

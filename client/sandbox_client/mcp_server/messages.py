@@ -80,7 +80,7 @@ def _parse(line: bytes) -> types.JSONRPCMessage:
         return types.jsonrpc_message_adapter.validate_python(message, by_name=False)
     except ValidationError:
         raise Refused(
-            types.INVALID_REQUEST, "The message is no request of JSON-RPC 2.0", message
+            types.INVALID_REQUEST, "The message is not a request of JSON-RPC 2.0", message
         ) from None
 
 
@@ -100,7 +100,7 @@ def _load_object(text: str) -> dict[str, object]:
         raise Refused(types.PARSE_ERROR, f"The line is not JSON: {error}") from None
     if isinstance(value, dict):
         return cast("dict[str, object]", value)
-    kind = "a batch, which is not served" if isinstance(value, list) else "no object"
+    kind = "a batch, which is not served" if isinstance(value, list) else "not an object"
     raise Refused(types.INVALID_REQUEST, f"The message is {kind}: send one object in a line")
 
 
@@ -149,7 +149,7 @@ def _check(message: dict[str, object]) -> None:
     elif "id" in message and not _is_id(message["id"]):
         fault = "id is neither a string nor an integer"
     if fault:
-        raise Refused(types.INVALID_REQUEST, f"The message is no request: {fault}", message)
+        raise Refused(types.INVALID_REQUEST, f"The message is not a request: {fault}", message)
 
 
 def _check_exact_arguments(message: dict[str, object]) -> None:

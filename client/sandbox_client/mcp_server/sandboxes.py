@@ -104,7 +104,7 @@ async def list_sandboxes(client: "Client") -> Result:
     rows = await client.list()
     content = list_content(rows)
     if not rows:
-        return Result(f"No sandboxes. {format_verb('create')} makes one.", content)
+        return Result(f"No sandboxes. {format_verb('create')} creates one.", content)
     lines = [f"- {row.sandbox.name}: {row.state.value}, {_format_age(row)}" for row in rows]
     count = "1 sandbox" if len(rows) == 1 else f"{len(rows)} sandboxes"
     return Result("\n".join([f"{count}, newest first:", *lines]), content)
