@@ -175,17 +175,18 @@ def _state_name(row: SessionRow, last: CommandResult | None) -> str:
 
 def list_content(rows: Sequence[Row]) -> dict[str, object]:
     """Return a list of sandboxes as an object."""
-    sandboxes = [
-        {
-            "name": row.sandbox.name,
-            "state": row.state.value,
-            "created_at": row.sandbox.created_at,
-            "age": format_age(row.age),
-            "up_for_long": row.is_up_for_long,
-        }
-        for row in rows
-    ]
-    return {"count": len(rows), "sandboxes": sandboxes}
+    return {"count": len(rows), "sandboxes": [_row_content(row) for row in rows]}
+
+
+def _row_content(row: Row) -> dict[str, object]:
+    content: dict[str, object] = {
+        "name": row.sandbox.name,
+        "state": row.state.value,
+        "created_at": row.sandbox.created_at,
+        "age": format_age(row.age),
+        "up_for_long": row.is_up_for_long,
+    }
+    return content | {"reason": row.reason} if row.reason else content
 
 
 def format_age(age: timedelta | None) -> str:

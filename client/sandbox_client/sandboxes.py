@@ -6,7 +6,6 @@ raised.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -61,12 +60,17 @@ _RUNNING = {State.PENDING, State.STARTING, State.READY}
 NEVER = datetime.min.replace(tzinfo=UTC)
 CLOCK_SLACK = 2.0  # seconds by which the proxy's creation time may be before the request
 MAX_STATUS_REQUESTS = 20  # twice the quota; for a longer list, those that look ready come first
+_NOT_READ = f"of a list, only {MAX_STATUS_REQUESTS} statuses are read"
 _NEXT_STEPS = {
     State.READY: "Run commands in it with {run}",
     State.PAUSED: "Start it again with {resume}",
     State.FAILED: "Remove it with {delete}",
     State.EXPIRED: "Remove it with {delete}",
 }
+_UNREADABLE = (
+    "If it stays so for some minutes, its resource in the cluster is gone: then only the proxy's"
+    " administrator can remove the sandbox, and its name is taken until then."
+)
 # For a command that the pause may have ended: another run might repeat its effects.
 _AFTER_PAUSE = (
     "Resume it with {resume}. The pause has ended the command and its session: look at the effects"
@@ -76,11 +80,15 @@ _AFTER_PAUSE = (
 
 @dataclass(frozen=True)
 class Row:
-    """A sandbox of a list with its state; `age` is None if its creation time is unknown."""
+    """A sandbox of a list with its state; `age` is None if its creation time is unknown.
+
+    If the state is unknown, `reason` says why.
+    """
 
     sandbox: Sandbox
     state: State
     age: timedelta | None
+    reason: str = ""
 
     @property
     def is_up_for_long(self) -> bool:
@@ -135,22 +143,24 @@ class Sandboxes:
         """Return all sandboxes, newest first, each with its state and age.
 
         The list of the proxy does not distinguish a paused sandbox from a ready or a starting one,
-        so the status of each sandbox is requested.
+        so the status of each sandbox is requested; without it, the state is unknown.
         """
-        rows = sandboxes.read_listing(await self.proxy.send(sandboxes.listing()))
-        statuses: dict[int, Sandbox] = {}
+        listed = sandboxes.read_listing(await self.proxy.send(sandboxes.listing()))
+        now = self.timing.now()
+        rows = [_unread_row(each, now, _NOT_READ) for each in listed]
 
         async def look(index: int) -> None:
-            # A sandbox may have been deleted since, or have a name that the client does not accept.
-            with contextlib.suppress(SandboxError):
-                statuses[index] = await self.status(rows[index].name)
+            try:
+                rows[index] = _row(await self.status(listed[index].name), now)
+            except SandboxError as error:
+                # It may have been deleted since, or have a name that the client does not accept.
+                rows[index] = _unread_row(listed[index], now, error.message)
 
-        ready_first = sorted(range(len(rows)), key=lambda index: not rows[index].ready)
+        ready_first = sorted(range(len(listed)), key=lambda index: not listed[index].ready)
         async with anyio.create_task_group() as tasks:
             for index in ready_first[:MAX_STATUS_REQUESTS]:
                 tasks.start_soon(look, index)
-        now = self.timing.now()
-        return [_row(statuses.get(index, row), now) for index, row in enumerate(rows)]
+        return rows
 
     async def delete(self, name: str) -> bool:
         """Delete a sandbox and its files.
@@ -160,9 +170,19 @@ class Sandboxes:
         Raises:
             SandboxNotFound: the sandbox does not exist.
         """
-        done = await self._change(
-            sandboxes.delete(name), _read_done, lambda sandbox: sandbox is None
-        )
+        request = sandboxes.delete(name)
+        try:
+            done = await self._change(request, _read_done, lambda sandbox: sandbox is None)
+        except ProxyFailed as error:
+            if not await self._is_unreadable(name):
+                raise
+            raise ProxyFailed(
+                f"Sandbox '{name}' was not deleted, and the proxy cannot read its state in the"
+                f" cluster: {error.message}",
+                advice=_UNREADABLE,
+                retryable=False,
+                status=error.status,
+            ) from None
         return done is not None
 
     async def pause(self, name: str, *, report: ProgressCallback) -> WaitResult:
@@ -266,6 +286,14 @@ class Sandboxes:
         """Return the error with the state of the sandbox that has the name."""
         try:
             sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+        except ProxyFailed as unread:
+            if not await self._is_unreadable(name):
+                return error
+            return AlreadyExists(
+                f"You have a sandbox '{name}' already, and the proxy cannot read its state in the"
+                f" cluster: {unread.message}",
+                advice=f"Choose another name, or remove it with {{delete}}. {_UNREADABLE}",
+            )
         except SandboxError:
             return error
         state = sandbox.state
@@ -276,6 +304,15 @@ class Sandboxes:
             f"{created}. It was left as it is",
             advice=f"{step}, or choose another name.",
         )
+
+    async def _is_unreadable(self, name: str) -> bool:
+        """Return whether the list has the sandbox, and says that its resource cannot be read."""
+        try:
+            listed = await self.proxy.send(sandboxes.listing(), deadline=DIAGNOSIS_DEADLINE)
+            rows = sandboxes.read_listing(listed)
+        except SandboxError:
+            return False
+        return any(row.name == name and row.state is State.UNKNOWN for row in rows)
 
     async def _is_ready(self, name: str) -> bool:
         """Return whether the sandbox is ready now; False if the status cannot be read."""
@@ -362,4 +399,12 @@ def _is_paused(sandbox: Sandbox | None) -> bool:
 
 def _row(sandbox: Sandbox, now: datetime) -> Row:
     created = accounts.parse_time(sandbox.created_at)
-    return Row(sandbox, sandbox.state, None if created is None else now - created)
+    age = None if created is None else now - created
+    reason = sandbox.explanation if sandbox.state is State.UNKNOWN else ""
+    return Row(sandbox, sandbox.state, age, reason)
+
+
+def _unread_row(sandbox: Sandbox, now: datetime, reason: str) -> Row:
+    """Return the row of a sandbox without a status; that it cannot be read is the better reason."""
+    row = _row(sandbox, now)
+    return replace(row, state=State.UNKNOWN, reason=row.reason or reason)

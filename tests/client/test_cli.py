@@ -848,6 +848,21 @@ def test_a_readable_config_file_is_used_with_a_warning(
     assert f"chmod 600 {path}" in terminal.err
 
 
+def test_the_list_says_why_a_state_is_unknown(terminal: Terminal) -> None:
+    rows = [ALPHA_PAUSED.listed("one"), ALPHA_PAUSED.listed("two")]
+    answers: Answers = {
+        LIST: httpx.Response(200, json={"count": 2, "sandboxes": rows}),
+        "GET /api/sandboxes/one": error_reply(500, "no"),
+        "GET /api/sandboxes/two": error_reply(500, "no"),
+    }
+
+    terminal.run("list", answers=answers)
+
+    assert terminal.code == 0
+    assert terminal.out.count("unknown") == 2
+    assert terminal.err == "unknown state of one, two: The proxy failed (500): no\n"
+
+
 def test_a_pause_that_is_not_visible_yet_ends_with_3(terminal: Terminal) -> None:
     terminal.run("pause", "box", answers={PAUSE: succeeded(), GET: ALPHA_READY.response()})
 

@@ -87,6 +87,13 @@ def test_the_reason_is_the_controllers_message(row: StatusRow, reason: str) -> N
     assert sandbox(row).explanation == reason
 
 
+def test_a_row_that_the_proxy_cannot_read_is_unknown() -> None:
+    listed = Sandbox(name="box", ready=False, service="error")
+
+    assert listed.state is State.UNKNOWN
+    assert not listed.state.is_over
+
+
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_row_of_a_list_is_ready_or_pending(ready: bool) -> None:
     listed = Sandbox(name="box", ready=ready)

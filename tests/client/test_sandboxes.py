@@ -250,9 +250,12 @@ async def test_an_existing_name_is_reported_with_its_state_and_the_next_step(
 async def test_an_existing_name_is_reported_if_the_state_cannot_be_read(
     progress: RecordedProgress,
 ) -> None:
-    proxy = RouteStub(
-        {CREATE: error_reply(409, "Sandbox 'box' already exists"), GET: html_page(502)}
-    )
+    answers = {
+        CREATE: error_reply(409, "Sandbox 'box' already exists"),
+        GET: html_page(502),
+        LIST: listing(ALPHA_READY.listed()),
+    }
+    proxy = RouteStub(answers)
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(AlreadyExists, match="The name 'box' is taken"):
@@ -354,7 +357,7 @@ async def test_a_resume_with_a_lost_reply_is_waited_for(
 
 
 async def test_a_delete_without_effect_raises_the_first_error() -> None:
-    proxy = RouteStub({DELETE: html_page(502), GET: ALPHA_READY.response()})
+    proxy = RouteStub({DELETE: html_page(502), GET: ALPHA_READY.response(), LIST: html_page(502)})
 
     async with sandboxes_over(proxy) as sandboxes:
         with pytest.raises(ProxyFailed, match="502"):
@@ -527,9 +530,73 @@ async def test_a_list_keeps_a_sandbox_that_was_deleted_meanwhile() -> None:
     proxy = RouteStub({LIST: listing(ALPHA_READY.listed()), GET: error_reply(403, "no access")})
 
     async with sandboxes_over(proxy) as sandboxes:
-        rows = await sandboxes.list()
+        (row,) = await sandboxes.list()
 
-    assert [row.sandbox.name for row in rows] == ["box"]
+    assert (row.sandbox.name, row.state) == ("box", State.UNKNOWN)
+
+
+@pytest.mark.parametrize("listed", [ALPHA_PAUSED, ALPHA_PENDING], ids=["ready", "not ready"])
+@pytest.mark.parametrize("answer", [html_page(502), error_reply(500, "no"), httpx.Response(204)])
+async def test_a_state_without_a_readable_status_is_unknown(
+    answer: Answer, listed: StatusRow
+) -> None:
+    proxy = RouteStub({LIST: listing(listed.listed()), GET: answer})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        (row,) = await sandboxes.list()
+
+    assert row.state is State.UNKNOWN
+    assert "The proxy " in row.reason
+    assert row.age is not None
+    assert not row.is_up_for_long, "whether it runs is not known"
+
+
+VANISHED = error_reply(500, "HTTP request failed")
+UNREADABLE = ALPHA_PENDING.listed() | {"service": "error", "serviceFQDN": "error"}
+
+
+async def test_a_sandbox_that_the_proxy_cannot_read_is_unknown() -> None:
+    proxy = RouteStub({LIST: listing(UNREADABLE), GET: VANISHED})
+
+    async with sandboxes_over(proxy) as sandboxes:
+        (row,) = await sandboxes.list()
+
+    assert row.state is State.UNKNOWN
+    assert row.reason == "the proxy cannot read its state in the cluster"
+
+
+async def test_a_vanished_sandbox_is_left_to_the_administrator(progress: RecordedProgress) -> None:
+    answers: Answers = {
+        CREATE: error_reply(409, "Sandbox 'box' already exists"),
+        DELETE: VANISHED,
+        GET: VANISHED,
+        LIST: listing(UNREADABLE),
+    }
+
+    async with sandboxes_over(RouteStub(answers)) as sandboxes:
+        with pytest.raises(AlreadyExists) as creation:
+            await sandboxes.create("box", image=None, port=None, report=progress)
+        with pytest.raises(ProxyFailed) as deletion:
+            await sandboxes.delete("box")
+
+    for error in (creation.value, deletion.value):
+        assert "the proxy cannot read its state in the cluster: " in error.message
+        assert "only the proxy's administrator can remove the sandbox" in error.advice
+    assert "was not deleted" in deletion.value.message
+    assert "{list}" not in deletion.value.advice
+
+
+@pytest.mark.parametrize("listed", [listing(ALPHA_READY.listed()), html_page(502)])
+async def test_another_failure_of_a_delete_is_not_called_a_vanished_sandbox(
+    listed: Answer,
+) -> None:
+    answers: Answers = {DELETE: VANISHED, GET: error_reply(401, "expired"), LIST: listed}
+
+    async with sandboxes_over(RouteStub(answers)) as sandboxes:
+        with pytest.raises(ProxyFailed, match=r"^The proxy failed \(500\)") as caught:
+            await sandboxes.delete("box")
+
+    assert "may have done it" in caught.value.advice
 
 
 async def test_list_sends_no_request_for_invalid_names() -> None:
@@ -588,6 +655,7 @@ async def test_list_reads_the_status_of_ready_sandboxes_first() -> None:
         rows = await sandboxes.list()
 
     assert rows[-1].state is State.PAUSED
+    assert [row.state for row in rows].count(State.UNKNOWN) == 1, "its status was not read"
     assert len(proxy.asked) == 1 + count
     assert proxy.asked[1] == GET
 

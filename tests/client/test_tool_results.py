@@ -261,6 +261,20 @@ async def test_the_list_marks_a_sandbox_up_for_more_than_a_day() -> None:
     assert "- box: ready, made 1 day ago: UP FOR MORE THAN A DAY, pause or delete" in result.text
 
 
+async def test_the_list_says_why_a_state_is_unknown() -> None:
+    answers = {
+        LIST: httpx.Response(200, json={"count": 1, "sandboxes": [ALPHA_PAUSED.listed()]}),
+        GET: error_reply(500, "no"),
+    }
+
+    result = await call_tool("list_sandboxes", {}, answers)
+
+    assert "\n- box: unknown (The proxy failed (500): no), made 1 day ago" in result.text
+    assert result.content is not None
+    (row,) = json.loads(json.dumps(result.content["sandboxes"]))
+    assert (row["state"], row["reason"]) == ("unknown", "The proxy failed (500): no")
+
+
 async def test_an_empty_list_names_create_sandbox() -> None:
     empty = httpx.Response(200, json={"count": 0, "sandboxes": []})
 
@@ -564,7 +578,7 @@ _FAULTS: dict[str, tuple[str, Answers, str]] = {
     "unreachable": ("delete_sandbox", {DELETE: httpx.ConnectError("x")}, "cannot be reached"),
     "page": (
         "delete_sandbox",
-        {DELETE: html_page(502), GET: error_reply(401, "x")},
+        {DELETE: html_page(502), GET: error_reply(401, "x"), LIST: html_page(502)},
         "an HTML page",
     ),
     "broken": ("get_sandbox_status", {GET: httpx.Response(200, text="?")}, "not JSON"),

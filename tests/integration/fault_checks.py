@@ -108,8 +108,12 @@ def check_the_call(cell: Cell, logged: str) -> Iterator[str]:
 
 
 def is_success(listed: CallToolResult, outcome: Outcome) -> bool:
-    """Tell whether list_sandboxes has succeeded and told the truth."""
-    return not listed.is_error and is_true("list_sandboxes", listed, outcome)
+    """Tell whether list_sandboxes has succeeded and told the truth, with each state known."""
+    content = listed.structured_content
+    if listed.is_error or content is None:
+        return False
+    is_known = all(each["state"] != "unknown" for each in content["sandboxes"])
+    return is_known and is_true("list_sandboxes", listed, outcome)
 
 
 def check_the_change(cell: Cell, result: CallToolResult, outcome: Outcome) -> Iterator[str]:

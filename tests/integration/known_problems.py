@@ -122,29 +122,6 @@ KNOWN = (
         " of a command and a session that are the client's own, not of the file.",
         operations=("executePiped",),
     ),
-    Known(
-        CLAIMS,
-        ("list_sandboxes",),
-        (
-            *("not-json", "html", "large", "wrong-type", "redirect", "204", "empty object"),
-            *("401", "403", "409", "500", "key in an error", "control text in an error"),
-            *("hang", "trickle"),
-        ),
-        "The list alone calls a paused sandbox ready, and that stands where its status cannot be"
-        " read.",
-        operations=("getSandbox",),
-    ),
-    Known(
-        CLAIMS,
-        ("list_sandboxes",),
-        (
-            *("reset-before-headers", "reset-in-body", "drop-after-commit", "truncate", "garbage"),
-            *("429", "502 page", "503", "504"),
-        ),
-        "The same, after the status was asked for again until the client gave up.",
-        operations=("getSandbox",),
-        times=(ALWAYS,),
-    ),
 )
 
 # By design: the content of a file is the user's own data, and is passed on unchanged. Masked, a

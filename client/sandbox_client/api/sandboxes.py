@@ -23,6 +23,7 @@ MAX_NAME = 63  # characters
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 # The deployed proxy accepts a leading digit; such a sandbox never starts, and must be deletable.
 _EXISTING_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_UNREADABLE = "error"  # the `service` in a list while the proxy cannot read the resource
 _NAME_RULE = (
     f"A name has 1 to {MAX_NAME} characters: lower-case letters, digits and hyphens, a letter"
     " first, no hyphen last."
@@ -30,7 +31,7 @@ _NAME_RULE = (
 
 
 class State(Enum):
-    """The state of a sandbox."""
+    """The state of a sandbox; it is unknown if its status cannot be read."""
 
     PENDING = "pending"
     STARTING = "starting"
@@ -67,6 +68,8 @@ class Sandbox:
         and the message. The v1beta1 controller shows it in the reason, and its `replicas` are
         always 0.
         """
+        if self.service == _UNREADABLE and not self.reason:
+            return State.UNKNOWN
         if self.reason == "SandboxSuspended" or "replicas is 0" in self.message:
             return State.PAUSED
         if self.reason == "SandboxExpired":
@@ -82,6 +85,8 @@ class Sandbox:
     @property
     def explanation(self) -> str:
         """The controller's message or reason, or a sentence if it has none yet."""
+        if self.state is State.UNKNOWN:
+            return "the proxy cannot read its state in the cluster"
         return self.message or self.reason or "the controller has not seen it yet"
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
 _OTHER_COLOUR = "cyan"
+MAX_NAMES = 10  # of sandboxes in a note
 _STARTING = "interrupted: the sandbox keeps starting; {status} shows its state"
 
 
@@ -122,12 +123,22 @@ async def list_(client: Client, console: Console) -> int:
         return OK
     # A long name may make a line wider than the terminal, but no name is cut or wrapped.
     console.result(_table(rows, console.width), content, wrap=False)
+    if not console.as_json:
+        _add_notes(console, rows)
+    return OK
+
+
+def _add_notes(console: Console, rows: Sequence[Row]) -> None:
+    """Print which sandboxes are up for long, and why a state is unknown."""
     old = [row.sandbox.name for row in rows if row.is_up_for_long]
-    if old and not console.as_json:
+    if old:
         console.say(
             f"up for more than a day: {', '.join(old)}; pause or delete those that you do not need"
         )
-    return OK
+    for reason in dict.fromkeys(row.reason for row in rows if row.reason):
+        names = [row.sandbox.name for row in rows if row.reason == reason]
+        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+        console.say(f"unknown state of {', '.join(names[:MAX_NAMES])}{more}: {reason}")
 
 
 def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:

@@ -98,14 +98,14 @@ async def get_sandbox_status(client: "Client", *, name: Name) -> Result:
 async def list_sandboxes(client: "Client") -> Result:
     """List the user's sandboxes.
 
-    Use it when a name is not known. Returns name, state in one word and age of each, newest first,
-    and marks those that are up for more than a day.
+    Use it when a name is not known. Returns name, state in one word (unknown if it cannot be read)
+    and age of each, newest first, and marks those that are up for more than a day.
     """
     rows = await client.list()
     content = list_content(rows)
     if not rows:
         return Result(f"No sandboxes. {format_verb('create')} creates one.", content)
-    lines = [f"- {row.sandbox.name}: {row.state.value}, {_format_age(row)}" for row in rows]
+    lines = [f"- {row.sandbox.name}: {_format_state(row)}, {_format_age(row)}" for row in rows]
     count = "1 sandbox" if len(rows) == 1 else f"{len(rows)} sandboxes"
     return Result("\n".join([f"{count}, newest first:", *lines]), content)
 
@@ -183,6 +183,10 @@ def _readiness_result(name: str, outcome: WaitResult, done: str) -> Result:
     # A sandbox that may still become ready is not an error: the request was fulfilled.
     is_error = outcome.error is not None or isinstance(error, SandboxFailed)
     return Result(explain(error, format_verb), content, is_error=is_error)
+
+
+def _format_state(row: "Row") -> str:
+    return f"{row.state.value} ({row.reason})" if row.reason else row.state.value
 
 
 def _format_age(row: "Row") -> str:
