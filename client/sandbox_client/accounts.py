@@ -15,10 +15,15 @@ from .api import accounts
 from .errors import AlreadyExists, InvalidInput, InvalidResponse, ProxyFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from .api.accounts import User
     from .api.message import Reply, Request
     from .config import Config
     from .provider import ClientProvider
+
+    T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"  # the fake proxy's
 REPLY_DEADLINE = 10.0  # seconds
@@ -33,7 +38,7 @@ async def check_health(provider: ClientProvider, config: Config) -> None:
     Raises:
         SandboxError: it does not answer, is no sandbox proxy, or is not healthy.
     """
-    health = accounts.read_health(await _send(provider, config, accounts.health()))
+    health = await _fetch(provider, config, accounts.health(), accounts.read_health)
     if not health.is_good:
         raise ProxyFailed(
             f"The proxy is not healthy: /health reports {health.description}",
@@ -47,7 +52,7 @@ async def key_owner(provider: ClientProvider, config: Config) -> str:
     Raises:
         KeyRejected: the proxy does not accept the key.
     """
-    return accounts.read_owner(await _send(provider, config, accounts.me()))
+    return await _fetch(provider, config, accounts.me(), accounts.read_owner)
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Administration:
         Raises:
             AdminKeyRejected: the proxy does not accept the admin key.
         """
-        return accounts.read_users(await self._send(accounts.users()))
+        return await self._fetch(accounts.users(), accounts.read_users)
 
     async def find(self, name: str) -> User | None:
         """Return the user of that name, or None."""
@@ -72,7 +77,7 @@ class Administration:
     async def create_user(self, name: str) -> User:
         """Create a user, or return the existing one if another client has just created it."""
         try:
-            reply = await self._send(accounts.make_user(name))
+            return await self._fetch(accounts.make_user(name), accounts.read_made_user)
         except AlreadyExists:
             found = await self.find(name)
             if found is None:
@@ -80,14 +85,13 @@ class Administration:
                     f"The proxy has a user '{name}', but does not list it"
                 ) from None
             return found
-        return accounts.read_made_user(reply)
 
     async def create_key(self, user: User, name: str) -> str:
         """Create a key for the user and return it; the proxy never shows it again."""
-        return accounts.read_made_key(await self._send(accounts.make_key(user, name)))
+        return await self._fetch(accounts.make_key(user, name), accounts.read_made_key)
 
-    async def _send(self, request: Request) -> Reply:
-        return await _send(self.provider, self.config, request)
+    async def _fetch(self, request: Request, read: Callable[[Reply], T]) -> T:
+        return await _fetch(self.provider, self.config, request, read)
 
 
 def open_administration(provider: ClientProvider, config: Config, admin_key: str) -> Administration:
@@ -142,7 +146,9 @@ def new_key_name() -> str:
     return f"remote-sandbox login on {platform.node()}"[:MAX_KEY_NAME]
 
 
-async def _send(provider: ClientProvider, config: Config, request: Request) -> Reply:
+async def _fetch(
+    provider: ClientProvider, config: Config, request: Request, read: Callable[[Reply], T]
+) -> T:
     async with provider.connect(config).proxy as proxy:
         # Few attempts: the user is waiting, and is asked again after a failure.
-        return await proxy.send(request, deadline=REPLY_DEADLINE, attempts=2)
+        return await proxy.fetch(request, read, deadline=REPLY_DEADLINE, attempts=2)

@@ -33,6 +33,7 @@ _COMMANDS: Collection[Operation] = ("execute", "view", "kill")
 _FILES: Collection[Operation] = ("read file", "write file", "list files")
 # Requests that are not about an existing sandbox.
 _GENERAL: Collection[Operation] = ("create", "list", "health", "me", "users")
+_NAMING: Collection[Operation] = ("create", "users")
 _CREATE: Final[tuple[Operation]] = ("create",)
 _DELETE: Final[tuple[Operation]] = ("delete",)
 _DESCRIBE: Final[tuple[Operation]] = ("describe",)
@@ -50,8 +51,9 @@ class Rule:
     """A row of the table: the error for some operations, statuses and messages of the proxy.
 
     `said` is a pattern that is searched in the proxy's message, ignoring case: by default any
-    message, but not a missing one. In `message`, {said}, {status}, {name} and {form}, a description
-    of the body, are replaced. If the proxy's message is `known`, it adds nothing and is left out.
+    message, but not a missing one; {name} in it is the sandbox. In `message`, {said}, {status},
+    {name} and {form}, a description of the body, are replaced. If the proxy's message is `known`,
+    it adds nothing and is left out.
     """
 
     error: type[SandboxError]
@@ -67,8 +69,11 @@ class Rule:
         return (
             status in self.statuses
             and (not self.operations or request.operation in self.operations)
-            and re.search(self.said, said, re.IGNORECASE) is not None
+            and re.search(self._pattern(request), said, re.IGNORECASE) is not None
         )
+
+    def _pattern(self, request: Request) -> str:
+        return self.said.replace("{name}", re.escape(request.sandbox))
 
 
 _ANY = range(-1, 1000)  # httpx accepts any number
@@ -105,7 +110,7 @@ RULES = (
         NotReady,
         "Sandbox '{name}' is not ready: {said}",
         {503},
-        "not ready",
+        "^sandbox (service |'?{name}'? )?(is )?not ready",  # not a database, or another sandbox
         known="Sandbox not ready",
     ),
     Rule(ProxyFailed, "The proxy failed ({status}): {said}", _SERVER),
@@ -134,7 +139,14 @@ RULES = (
         AlreadyExists,
         "The name '{name}' is taken: {said}",
         {409},
+        operations=_NAMING,
         known="Sandbox '{name}' already exists",
+    ),
+    Rule(
+        ProxyRefused,
+        "The proxy refused the request ({status}): {said}",
+        {409},
+        advice="Something else changes it at this time: look at its state, then try again.",
     ),
     Rule(
         InvalidResponse, "The proxy has no such route: {said}", {404}, "^Route ", advice=_CHECK_PATH

@@ -37,10 +37,12 @@ from .polling import backoff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
-    from typing import Self
+    from typing import Self, TypeVar
 
     from .api.message import Operation, Request
     from .config import Config
+
+    T = TypeVar("T")
 
 LONGEST_POLL = 25.0  # seconds: load balancers end requests that take much longer
 POLLS_AT_ONCE = 64  # of the 100 connections of httpx
@@ -135,6 +137,26 @@ class Proxy:
         except TimeoutError:
             message = f"The proxy did not answer within {limit:.3g} s (time-out)"
             raise _response_error(request, DeadlineExceeded, message) from None
+
+    async def fetch(
+        self,
+        request: Request,
+        read: Callable[[Reply], T],
+        *,
+        deadline: float | None = None,
+        attempts: int = MAX_ATTEMPTS,
+    ) -> T:
+        """Send a request and return what `read` makes of its reply.
+
+        A reply to a change that cannot be read is as good as a lost one: the error says that the
+        change may have been made.
+        """
+        reply = await self.send(request, deadline=deadline, attempts=attempts)
+        try:
+            return read(reply)
+        except InvalidResponse as error:
+            step = f"{request.if_lost} {error.advice}".lstrip()
+            raise error.but(advice=step) from None
 
     async def _attempt(self, request: Request, attempts: int, limit: float) -> Reply:
         if not request.repeatable:

@@ -244,7 +244,7 @@ class Sandboxes:
             SandboxError: the request failed, or the reply was lost and the change does not show.
         """
         try:
-            return read(await self.proxy.send(request))
+            return await self.proxy.fetch(request, read)
         except NOTHING_DONE:
             raise
         except SandboxError:

@@ -81,10 +81,41 @@ def test_a_reply_with_success_is_accepted() -> None:
     sandboxes.read_done(as_reply(succeeded("Sandbox 'box' paused successfully", replicas=0)))
 
 
-@pytest.mark.parametrize("value", [{}, {"success": False, "message": "no"}, {"success": "true"}])
-def test_a_reply_without_success_is_refused(value: object) -> None:
-    with pytest.raises(InvalidResponse, match="without success"):
-        sandboxes.read_done(json_reply(value))
+@pytest.mark.parametrize("read", [sandboxes.read_done, sandboxes.read_created])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"success": False, "message": "no room"}, "answered 200 without success: no room"),
+        ({"success": False}, "answered 200 without success: no reason given"),
+        ({}, "has nothing as success, where the contract says true"),
+        ({"success": "true"}, "has a string as success, where the contract says true"),
+        ({"sandbox": {"name": "box", "image": "aio:1"}}, "has nothing as success"),
+    ],
+)
+def test_a_reply_without_success_is_refused(
+    read: Callable[[Reply], object], value: object, words: str
+) -> None:
+    with pytest.raises(InvalidResponse, match=words):
+        read(json_reply(value))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("NaN", "has NaN as a number, which JSON does not know"),
+        ("-Infinity", "has -Infinity as a number, which JSON does not know"),
+        ("1e999", "has 1e999 as a number, which is too large"),
+        ("-1" + "0" * 400 + ".5", "has -1000000000000000000 as a number, which is too large"),
+        ("1.5", "has the number 1.5 as replicas, where the contract says a whole number"),
+        ("1e2", "has the number 100 as replicas, where the contract says a whole number"),
+        ('"1"', "has a string as replicas, where the contract says a whole number"),
+    ],
+)
+def test_an_impossible_number_is_named(number: str, words: str) -> None:
+    body = f'{{"name": "box", "ready": true, "replicas": {number}}}'.encode()
+
+    with pytest.raises(InvalidResponse, match=words):
+        sandboxes.read_sandbox(Reply(200, body))
 
 
 @pytest.mark.parametrize(

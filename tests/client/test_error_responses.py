@@ -10,6 +10,7 @@ from sandbox_client import (
     KeyRejected,
     NotReady,
     ProxyFailed,
+    ProxyRefused,
     QuotaReached,
     SandboxError,
     SandboxNotFound,
@@ -87,6 +88,7 @@ ROWS: list[tuple[str, int, str, str]] = [
         "The proxy refused the request (400): Bad session id",
     ),
     ("create", 409, "Sandbox 'box' already exists", "The name 'box' is taken"),
+    ("pause", 409, "Conflict", "The proxy refused the request (409): Conflict"),
     (
         "status",
         404,
@@ -167,6 +169,32 @@ def test_only_create_reports_a_used_up_quota(status: int) -> None:
     reply = as_reply(error_reply(status, "write: Disk quota exceeded"))
 
     assert not isinstance(error_from_response(_REQUESTS["execute"], reply), QuotaReached)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Database not ready",
+        "Sandbox database not ready",
+        "Sandbox 'other' not ready",
+        "The proxy is not ready",
+        "Scheduler of sandbox box not ready",
+    ],
+)
+def test_503_about_anything_else_is_the_proxys_failure(said: str) -> None:
+    error = mapped("execute", error_reply(503, said), ProxyFailed)
+
+    assert error.message == f"The proxy failed (503): {said}"
+
+
+@pytest.mark.parametrize("said", ["Sandbox 'box' is not ready", "Sandbox box not ready yet"])
+def test_not_ready_may_name_the_sandbox(said: str) -> None:
+    mapped("execute", error_reply(503, said), NotReady)
+
+
+@pytest.mark.parametrize("operation", ["delete", "pause", "resume", "status"])
+def test_a_conflict_of_another_request_is_no_taken_name(operation: str) -> None:
+    mapped(operation, error_reply(409, "the object has been modified"), ProxyRefused)
 
 
 @pytest.mark.parametrize("said", ["Sandbox not ready", "Sandbox service not ready"])

@@ -27,7 +27,7 @@ from sandbox_client.cli.login import Login
 from tests.client.interaction import ScriptedUser, StubProvider
 from tests.client.secrecy import chained_text
 from tests.client.strategies import some_examples
-from tests.client.stubs import KEY, error_reply
+from tests.client.stubs import KEY, Answer, error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -549,11 +549,12 @@ async def test_a_failure_names_the_user_that_was_created(conversation: Conversat
     assert not conversation.path.exists()
 
 
+@pytest.mark.parametrize("lost", [httpx.ReadError("broke"), httpx.Response(200, json={})])
 async def test_the_next_attempt_uses_the_user_that_was_created(
-    conversation: Conversation,
+    lost: Answer, conversation: Conversation
 ) -> None:
     made_key = f"POST {USERS}/id-of-ben/apikeys"
-    conversation.proxy.faults = {made_key: [httpx.ReadError("broke")]}
+    conversation.proxy.faults = {made_key: [lost]}
     person = ScriptedUser(texts=[""], secrets=[ADMIN], confirmations=[True])
 
     await conversation.login(person, url=URL, user="ben", is_admin=True)

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client import (
-    AlreadyExists,
     ConfigError,
     KeyRejected,
     NotReady,
     ProxyFailed,
+    ProxyRefused,
     ProxyUnreachable,
     SandboxError,
     SandboxNotFound,
@@ -101,7 +101,7 @@ REFUSED = caused(httpx.ConnectError("failed"), ConnectionRefusedError(111, "refu
         (error_reply(401, "User account is inactive"), KeyRejected, "user is not active"),
         (error_reply(403, "You do not have access"), SandboxNotFound, "No sandbox 'box' of yours"),
         (error_reply(404, "Sandbox not found"), SandboxNotFound, "No sandbox 'box' of yours"),
-        (error_reply(409, "Sandbox 'box' already exists"), AlreadyExists, "'box' is taken"),
+        (error_reply(409, "Conflict"), ProxyRefused, "refused the request (409): Conflict"),
         (error_reply(503, "Sandbox not ready"), NotReady, "Sandbox 'box' is not ready"),
         (error_reply(503, "Sandbox service not ready"), NotReady, "is not ready"),
         (error_reply(429, "slow down"), RateLimited, "fewer requests: slow down"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from sandbox_client import (
     SandboxNotFound,
     State,
 )
+from sandbox_client.api.message import CHANGE_MAY_BE_DONE
 from sandbox_client.errors import NotSent, SandboxDeleted
 from sandbox_client.sandboxes import MAX_STATUS_REQUESTS
 
@@ -46,6 +48,9 @@ from tests.client.stubs import (
     sandboxes_over,
     succeeded,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 GET = "GET /api/sandboxes/box"
 LIST = "GET /api/sandboxes"
@@ -269,6 +274,8 @@ LOST: dict[str, Answer] = {
     "reset": httpx.ReadError("reset"),
     "late": httpx.ReadTimeout("late"),
     "no JSON": httpx.Response(200, text="done"),
+    "nothing": httpx.Response(200, json={}),
+    "no success": httpx.Response(200, json={"success": False, "message": "no"}),
 }
 GONE = error_reply(403, "You do not have access to this sandbox")
 
@@ -382,6 +389,28 @@ async def test_a_change_raises_the_first_error_if_the_status_cannot_be_read(
             await sandboxes.pause("box", report=progress)
 
     assert proxy.asked == [PAUSE, GET]
+
+
+@pytest.mark.parametrize("verb", ["create", "pause", "resume", "delete"])
+@pytest.mark.parametrize("answer", LOST)
+async def test_a_change_may_be_made_if_neither_its_reply_nor_a_look_can_be_read(
+    answer: str, verb: str, progress: RecordedProgress
+) -> None:
+    lost = LOST[answer]
+    answers = {CREATE: lost, PAUSE: lost, RESUME: lost, DELETE: lost, GET: lost, LIST: lost}
+
+    async with sandboxes_over(RouteStub(answers)) as sandboxes:
+        changes: dict[str, Callable[[], Awaitable[object]]] = {
+            "create": lambda: sandboxes.create("box", image=None, port=None, report=progress),
+            "pause": lambda: sandboxes.pause("box", report=progress),
+            "resume": lambda: sandboxes.resume("box", report=progress),
+            "delete": lambda: sandboxes.delete("box"),
+        }
+        with pytest.raises(SandboxError) as caught:
+            await changes[verb]()
+
+    assert caught.value.advice.startswith(CHANGE_MAY_BE_DONE)
+    assert not caught.value.retryable
 
 
 async def test_a_second_delete_says_that_the_sandbox_may_be_deleted() -> None:

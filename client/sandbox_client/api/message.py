@@ -6,6 +6,7 @@ The proxy's text is made printable, and the API key in it is masked, before it i
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
@@ -109,10 +110,11 @@ class Reply:
         """Return the body's JSON value.
 
         Raises:
-            InvalidResponse: the body is an HTML page, empty, or not JSON.
+            InvalidResponse: the body is an HTML page, empty, or not JSON, or has a number that is
+                infinite or none.
         """
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
         except (ValueError, RecursionError):
             raise InvalidResponse(
                 f"The proxy answered {self.status} with {self.describe_body()}"
@@ -149,6 +151,18 @@ class Reply:
         return line if len(line) <= 300 else line[:299] + "…"
 
 
+def _no_number(text: str) -> object:
+    """Refuse NaN and Infinity, which Python would read."""
+    raise InvalidResponse(f"The proxy's reply has {text} as a number, which JSON does not know")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidResponse(f"The proxy's reply has {text[:20]} as a number, which is too large")
+    return number
+
+
 def check_text(label: str, text: str) -> None:
     """Check that `text`, which errors call `label`, can be encoded as UTF-8.
 
@@ -183,7 +197,7 @@ def member(content: Mapping[str, object], name: str, kind: type[T]) -> T:
     """
     value = content.get(name)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise mismatch(name, kind_named(kind), value)
+        raise mismatch(name, "a whole number" if kind is int else kind_named(kind), value)
     return value
 
 
@@ -194,6 +208,7 @@ def optional(content: Mapping[str, object], name: str) -> str:
 
 def mismatch(label: str, expected: str, value: object) -> InvalidResponse:
     """Return the error for a value that breaks the contract."""
+    shown = f"the number {value:g}" if isinstance(value, float) else kind_of(value)
     return InvalidResponse(
-        f"The proxy's reply has {kind_of(value)} as {label}, where the contract says {expected}"
+        f"The proxy's reply has {shown} as {label}, where the contract says {expected}"
     )

@@ -274,7 +274,7 @@ def data_of(reply: Reply) -> object:
     if content.get("success") is False:
         raise ProxyFailed(
             f"The sandbox's runtime did not do it: {reply.message() or 'no reason given'}",
-            advice="Try again; if it stays, remove the sandbox with {delete} and make a new one.",
+            advice="Try again; if it stays, restart the sandbox with {pause} and {resume}.",
             retryable=False,
         )
     return content.get("data")

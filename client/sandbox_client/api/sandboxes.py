@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from sandbox_client.errors import InvalidInput, InvalidResponse
 from sandbox_client.text import KEY_PREFIX, pluralize
 
-from .message import Request, as_object, check_text, member, optional, path_of
+from .message import Request, as_object, check_text, member, mismatch, optional, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,7 +165,12 @@ def read_listing(reply: Reply) -> list[Sandbox]:
 
 
 def read_created(reply: Reply) -> str:
-    """Read the image from the reply to `create`; empty if the proxy does not report it."""
+    """Read the image from the reply to `create`; empty if the proxy does not report it.
+
+    Raises:
+        InvalidResponse: the reply does not report success.
+    """
+    read_done(reply)
     made = as_object(as_object(reply.json(), "the reply").get("sandbox", {}), "the new sandbox")
     return reply.clean(optional(made, "image"))
 
@@ -176,10 +181,12 @@ def read_done(reply: Reply) -> None:
     Raises:
         InvalidResponse: the reply does not report success.
     """
-    if as_object(reply.json(), "the reply").get("success") is not True:
-        raise InvalidResponse(
-            f"The proxy answered {reply.status} without success: {reply.message()}"
-        )
+    success = as_object(reply.json(), "the reply").get("success")
+    if success is False:
+        reason = reply.message() or "no reason given"
+        raise InvalidResponse(f"The proxy answered {reply.status} without success: {reason}")
+    if success is not True:
+        raise mismatch("success", "true", success)
 
 
 def _sandbox(content: Mapping[str, object], reply: Reply, *, whole: bool) -> Sandbox:

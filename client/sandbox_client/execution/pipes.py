@@ -119,8 +119,7 @@ class PipeCommand(RemoteCommand):
     async def send_signal(self, signal: Signal) -> None:
         """Send a signal to the running command."""
         request = pipes.send_signal(self.name, self.session, signal)
-        reply = await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE)
-        read_done(reply)
+        await self._sandboxes.proxy.fetch(request, read_done, deadline=SIGNAL_DEADLINE)
 
     async def close(self) -> None:
         """End the session and its processes."""

@@ -112,7 +112,7 @@ class TerminalCommand(RemoteCommand):
         """Type Ctrl-C for SIGINT; for other signals, kill the command with the runtime."""
         build = shell.interrupt if signal == "SIGINT" else shell.kill
         request = build(self.name, self.session)
-        read_done(await self._sandboxes.proxy.send(request, deadline=SIGNAL_DEADLINE))
+        await self._sandboxes.proxy.fetch(request, read_done, deadline=SIGNAL_DEADLINE)
 
     async def close(self) -> None:
         """End the session and its processes."""
