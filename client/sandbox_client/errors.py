@@ -93,6 +93,7 @@ class SandboxError(Exception):
     def but(
         self,
         *,
+        message: str | None = None,
         cause: str | None = None,
         advice: str | None = None,
         session: str | None = None,
@@ -101,7 +102,7 @@ class SandboxError(Exception):
     ) -> Self:
         """Return a copy with other details."""
         copy = type(self)(
-            self.message,
+            self.message if message is None else message,
             advice=self.advice if advice is None else advice,
             retryable=self.retryable,
             retry_after=self.retry_after,

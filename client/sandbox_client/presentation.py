@@ -227,9 +227,7 @@ def unreadable_error(done: str, outcome: WaitResult, error: SandboxError) -> San
     advice = f"Check with {{status}} in a while. If that fails, too: {error.advice}"
     if error.retry_after:
         advice = f"Wait {error.retry_after:.0f} s, as the proxy asks, then check with {{status}}."
-    return type(error)(
-        f"{done}, but its status {since}: {error.message}", advice=advice, retryable=False
-    )
+    return error.but(message=f"{done}, but its status {since}: {error.message}", advice=advice)
 
 
 def pause_content(name: str, outcome: WaitResult) -> dict[str, object]:

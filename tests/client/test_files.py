@@ -14,7 +14,14 @@ from sandbox_client.files.remote import MAX_LINES, split_bytes
 
 from tests.client.file_stub import LostReply, SandboxStub, file_error, file_reply, script_output
 from tests.client.statuses import ALPHA_PAUSED
-from tests.client.stubs import FakeClock, client_over, error_reply, executed
+from tests.client.stubs import (
+    FakeClock,
+    client_over,
+    error_reply,
+    executed,
+    unused_session,
+    view_of,
+)
 
 if TYPE_CHECKING:
     from sandbox_client import Listing
@@ -181,6 +188,35 @@ async def test_a_file_that_cannot_be_committed_is_an_error(
     assert sandbox.requested == ["write", "commit", "remove"]
 
 
+@pytest.mark.parametrize(
+    "view",
+    [unused_session(), httpx.Response(200, json={}), view_of(), error_reply(500, "no")],
+    ids=["not seen", "unreadable", "runs", "failure"],
+)
+@pytest.mark.parametrize("lost", [LostReply(), httpx.Response(204)], ids=["lost", "unreadable"])
+async def test_a_file_may_be_written_if_nothing_says_whether(
+    lost: httpx.Response | Exception, view: httpx.Response
+) -> None:
+    sandbox = SandboxStub(replies={"commit": [lost]})
+
+    def proxy(request: httpx.Request) -> httpx.Response:
+        is_look = request.url.path.endswith("/v1/shell/view")
+        return (
+            httpx.Response(view.status_code, content=view.content) if is_look else sandbox(request)
+        )
+
+    async with client_over(proxy) as client:
+        with pytest.raises(SandboxError) as caught:
+            await client.files.write("box", "f", b"new")
+
+    assert caught.value.message.startswith(
+        "/sandbox/f in sandbox 'box' may have been written, and no answer says whether: "
+    )
+    assert caught.value.advice == "Read it with {read} before you write it again."
+    assert not caught.value.session, "it would be one of the client's own"
+    assert sandbox.leftovers() == []
+
+
 async def test_a_write_to_a_directory_is_refused() -> None:
     sandbox = SandboxStub(directories={"/sandbox", "/sandbox/f"})
 
@@ -217,6 +253,23 @@ async def test_a_piece_is_sent_four_times_at_most() -> None:
 
     assert isinstance(error, ProxyUnreachable)
     assert sandbox.count("write") == 1 + 4
+
+
+async def test_a_piece_that_times_out_is_not_sent_four_times(clock: FakeClock) -> None:
+    sandbox = SandboxStub()
+
+    def proxy(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/file/write"):
+            clock.now += 20.0
+            raise httpx.ReadTimeout("late")
+        return sandbox(request)
+
+    start = clock()
+    async with client_over(proxy, clock) as client:
+        with pytest.raises(ProxyUnreachable):
+            await client.files.write("box", "f", b"new")
+
+    assert clock() - start < 50
 
 
 @pytest.mark.parametrize("size", ["0", "7", "many"])

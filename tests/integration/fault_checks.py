@@ -65,9 +65,7 @@ ADMISSIONS: dict[str, str] = {
     "send_prompt_to_sandbox": _LOST_COMMAND,
     "run_agent": _LOST_COMMAND,
     "cancel_prompt": _LOST_CHANGE,
-    # There is none. That a temporary file may remain, or that a command of the client's own may
-    # still be run in a session of its own, does not tell a person that the file may be written.
-    "write_sandbox_file": r"(?!)",
+    "write_sandbox_file": r"/sandbox/new in sandbox 'box' may have been written",
 }
 PART_LEFT = "Temporary files may remain: /sandbox/.*.part-*"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.integration.fault_checks import CLAIMS, CONTROLS, HIDES, LATE, SHOWS_KEY
+from tests.integration.fault_checks import CONTROLS, SHOWS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,87 +42,7 @@ class Known:
         )
 
 
-UNREADABLE = ("not-json", "html", "204", "empty object")
-FAILURES = ("500", "502 page", "503", "504")
-ANSWERED_AT_ONCE = ("create_sandbox", "delete_sandbox", "pause_sandbox")
-CHANGING = (*ANSWERED_AT_ONCE, "resume_sandbox")
-
-KNOWN = (
-    Known(
-        LATE,
-        ("write_sandbox_file",),
-        ("hang",),
-        "Four attempts at the same part take 20 s each, and nothing limits them together.",
-        operations=("writeFile",),
-        times=(ALWAYS,),
-    ),
-    Known(
-        HIDES,
-        ANSWERED_AT_ONCE,
-        UNREADABLE[:-1],
-        "A lost connection, a time-out and a 5xx say that the change may have been made. A 2xx that"
-        " cannot be read does not.",
-        operations=("", "createSandbox", "deleteSandbox", "pauseSandbox"),
-    ),
-    Known(
-        HIDES,
-        ("delete_sandbox", "pause_sandbox"),
-        ("empty object",),
-        "An answer without `success` is one that cannot be read, and says as little.",
-        operations=("", "deleteSandbox", "pauseSandbox"),
-    ),
-    Known(
-        HIDES,
-        ("create_sandbox",),
-        ("empty object",),
-        "A 200 without any field counts as created; then there is no sandbox of that name, and the"
-        " message speaks of that alone.",
-        operations=("createSandbox",),
-    ),
-    Known(
-        HIDES,
-        ("create_sandbox",),
-        ("empty object",),
-        "The same, since the first request is the creation.",
-        times=(FIRST,),
-    ),
-    Known(
-        CLAIMS,
-        ("create_sandbox",),
-        ("empty object",),
-        "A 200 without any field counts as created, and a status that cannot be read as not ready.",
-        times=(ALWAYS,),
-    ),
-    Known(
-        HIDES,
-        ("resume_sandbox",),
-        UNREADABLE,
-        "As for the other changes; here the first request looks whether the sandbox is ready.",
-        operations=("resumeSandbox",),
-    ),
-    Known(
-        HIDES,
-        ("resume_sandbox",),
-        UNREADABLE,
-        "The same where every request fails, and its looks with them.",
-        times=(ALWAYS,),
-    ),
-    Known(
-        HIDES,
-        CHANGING,
-        ("wrong-type",),
-        "The change is made, and neither its answer nor a status after it can be read.",
-        times=(ALWAYS,),
-    ),
-    Known(
-        HIDES,
-        ("write_sandbox_file",),
-        (*("reset-before-headers", "hang", "large", "garbage"), *UNREADABLE, *FAILURES),
-        "The part was sent, and the answer to the command that names it was lost: the error speaks"
-        " of a command and a session that are the client's own, not of the file.",
-        operations=("executePiped",),
-    ),
-)
+KNOWN: tuple[Known, ...] = ()
 
 # By design: the content of a file is the user's own data, and is passed on unchanged. Masked, a
 # file that is read and written again would be another one. In JSON, control characters are escaped.

@@ -172,7 +172,7 @@ class RemoteCommand(ABC):
             f"The command was sent, its response was lost ({lost.message}), and session"
             f" '{self.session}' {found}",
             advice="It may still be run: look with {output} before you send it again.",
-        )
+        ) from lost
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncGenerator[float]:

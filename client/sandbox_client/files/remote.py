@@ -19,6 +19,8 @@ import anyio
 
 from sandbox_client.api import files
 from sandbox_client.errors import (
+    NOTHING_DONE,
+    CommandStateUnknown,
     ConfigError,
     FileChanged,
     FileRefused,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = MAX_OUTPUT + 1  # a line has at least one character: a reply never shows more lines
 ATTEMPTS = 4  # for each piece of an upload
+PIECE_DEADLINE = 30.0  # seconds after which no other attempt begins
 PAUSE = 1.0  # seconds after a failed attempt: the piece may arrive after a lost response
 
 
@@ -66,9 +69,15 @@ class OneShotCommands:
         """Run a command in a directory of the sandbox and return its output.
 
         Raises:
+            CommandStateUnknown: nothing shows how the command has ended.
             FileRefused: the command was killed or timed out.
         """
         result = await self.prompts.run_internal(name, command, directory=directory)
+        if not result.has_ended:
+            raise CommandStateUnknown(
+                f"A command on the files of sandbox '{name}' was started, and its end is not known:"
+                f" {result.read_error or 'it still runs'}"
+            )
         if result.status.state != "completed":
             raise FileRefused(
                 f"A command on the files of sandbox '{name}' failed"
@@ -180,7 +189,12 @@ class Files:
         """
         failure: SandboxError | None = None
         with anyio.CancelScope(shield=True):  # so that `on_committed` is called for every rename
-            output = await self.one_shot.run(name, base, shell_scripts.commit(uploads))
+            try:
+                output = await self.one_shot.run(name, base, shell_scripts.commit(uploads))
+            except NOTHING_DONE:
+                raise
+            except SandboxError as error:
+                raise _may_be_written(name, base, uploads, error) from None
             results = shell_scripts.read_results(output)
             for number, upload in enumerate(uploads):
                 result = results.get(number, FileResult())
@@ -236,6 +250,7 @@ class Files:
         """
         request = files.write(name, path, piece, append=offset > 0)
         failure: SandboxError
+        start = self.sandboxes.timing.clock()
         for attempt in itertools.count(1):
             try:
                 return files.read_written(await self.send(request), len(piece))
@@ -250,7 +265,7 @@ class Files:
                 has_arrived = await self._has_arrived(name, path, offset, len(piece), failure)
             if has_arrived:
                 return None
-            if attempt == ATTEMPTS:
+            if attempt == ATTEMPTS or self.sandboxes.timing.clock() - start >= PIECE_DEADLINE:
                 raise failure
         raise AssertionError  # pragma: no cover  # the loop has no other end
 
@@ -301,6 +316,20 @@ def no_hash_tool(where: str) -> FileRefused:
     return FileRefused(
         f"{where} cannot be verified: the sandbox has neither sha256sum, shasum nor python3",
         advice="Install one of them with {run} (coreutils has sha256sum), then try again.",
+    )
+
+
+def _may_be_written(
+    name: str, base: str, uploads: Sequence[PendingUpload], error: SandboxError
+) -> SandboxError:
+    """Return the error for a commit whose answer was lost; `error` is about a command for it."""
+    lost = error.__cause__ if isinstance(error.__cause__, SandboxError) else error
+    more = f" and {len(uploads) - 1} more" if len(uploads) > 1 else ""
+    return error.but(
+        message=f"{printable(posixpath.join(base, uploads[0].path))}{more} in sandbox '{name}' may"
+        f" have been written, and no answer says whether: {lost.message}",
+        advice="Read it with {read} before you write it again.",
+        session="",
     )
 
 
