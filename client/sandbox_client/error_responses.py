@@ -225,9 +225,12 @@ def _message(rule: Rule, request: Request, reply: Reply, said: str) -> str:
 
 def _advice(rule: Rule, request: Request, reply: Reply) -> str | None:
     if rule.error is RateLimited and reply.retry_after is not None:
-        return f"Wait {reply.retry_after:g} s, as the proxy asks, then try again."
+        return f"Wait {reply.retry_after:.0f} s, as the proxy asks, then try again."
     if rule.error is ProxyFailed and request.if_lost:
         return f"{request.if_lost} If it keeps failing, tell the administrator."
+    if rule.error is ProxyFailed and reply.retry_after:
+        wait = f"Wait {reply.retry_after:.0f} s, as the proxy asks, then try again"
+        return f"{wait}; if it keeps failing, tell the administrator."
     if rule.error is ProxyFailed and request.operation in _GENERAL:
         return _TRY_LATER
     return rule.advice

@@ -10,6 +10,8 @@ import contextlib
 import random
 import socket
 import ssl
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -60,6 +62,7 @@ _ASK_FOR_LESS: Mapping[Operation, str] = {
     "execute": "Ask for less at once: the end of the output with {output}.",
     "view": "Ask for less at once: the end of the output.",
 }
+LONGEST_RETRY_AFTER = 1e9  # seconds: a longer one is a mistake of the server
 MAX_RETRY_AFTER = 10.0  # seconds: after a longer Retry-After, the error is raised at once
 
 
@@ -190,7 +193,8 @@ class Proxy:
                     body=await _read(response, request),
                     content_type=response.headers.get("content-type", ""),
                     location=response.extensions["location"],
-                    retry_after=_seconds(response.headers.get("retry-after", "")),
+                    retry_after=_retry_after(response.headers),
+                    date=_http_date(response.headers.get("date", "")),
                     secret=self.config.api_key,
                 )
         if 200 <= reply.status < 300:
@@ -244,9 +248,25 @@ async def _read(response: httpx.Response, request: Request) -> bytes:
     return bytes(body)
 
 
-def _seconds(header: str) -> float | None:
-    """Parse the seconds of a Retry-After header; return None for a date, since clocks differ."""
-    return float(header) if header.isascii() and header.isdigit() and len(header) < 6 else None
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a Retry-After header, at most LONGEST_RETRY_AFTER.
+
+    A date is compared with the server's own, since clocks differ; without that, it is ignored.
+    """
+    header = headers.get("retry-after", "")
+    if header.isascii() and header.isdigit():
+        return float(header) if len(header) < 10 else LONGEST_RETRY_AFTER
+    then, now = _http_date(header), _http_date(headers.get("date", ""))
+    return None if then is None or now is None else max((then - now).total_seconds(), 0.0)
+
+
+def _http_date(header: str) -> datetime | None:
+    """Parse a date of a header; return None if it is malformed."""
+    try:
+        date = parsedate_to_datetime(header)
+        return date.astimezone(UTC) if date.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_transient(error: BaseException) -> bool:

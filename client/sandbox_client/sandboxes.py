@@ -56,6 +56,8 @@ PROBE_DEADLINE = 5.0  # seconds for the runtime to answer, before the status is 
 STALE_STATUS_LOOKS = 3  # about a second
 LOST_DEADLINE = 10.0  # seconds until a change has to show if its response was lost
 LONG_AGE = timedelta(days=1)
+MAX_AGE = timedelta(days=3650)
+CLOCK_TOLERANCE = timedelta(hours=1)  # by which the clocks of machines may differ
 _RUNNING = {State.PENDING, State.STARTING, State.READY}
 NEVER = datetime.min.replace(tzinfo=UTC)
 CLOCK_SLACK = 2.0  # seconds by which the proxy's creation time may be before the request
@@ -145,8 +147,9 @@ class Sandboxes:
         The list of the proxy does not distinguish a paused sandbox from a ready or a starting one,
         so the status of each sandbox is requested; without it, the state is unknown.
         """
-        listed = sandboxes.read_listing(await self.proxy.send(sandboxes.listing()))
-        now = self.timing.now()
+        reply = await self.proxy.send(sandboxes.listing())
+        listed = sandboxes.read_listing(reply)
+        now = self._now(reply.date)
         rows = [_unread_row(each, now, _NOT_READ) for each in listed]
 
         async def look(index: int) -> None:
@@ -305,6 +308,12 @@ class Sandboxes:
             advice=f"{step}, or choose another name.",
         )
 
+    def _now(self, server_time: datetime | None) -> datetime | None:
+        """Return the time of this machine, or None if the server's shows that it is wrong."""
+        now = self.timing.now()
+        is_wrong = server_time is not None and abs(now - server_time) > CLOCK_TOLERANCE
+        return None if is_wrong else now
+
     async def _is_unreadable(self, name: str) -> bool:
         """Return whether the list has the sandbox, and says that its resource cannot be read."""
         try:
@@ -397,14 +406,17 @@ def _is_paused(sandbox: Sandbox | None) -> bool:
     return sandbox is not None and sandbox.state is State.PAUSED
 
 
-def _row(sandbox: Sandbox, now: datetime) -> Row:
+def _row(sandbox: Sandbox, now: datetime | None) -> Row:
+    """Return the row of a sandbox; an age that none can have is unknown, since a clock is wrong."""
     created = accounts.parse_time(sandbox.created_at)
-    age = None if created is None else now - created
+    age = None if created is None or now is None else now - created
+    if age is not None and not -CLOCK_TOLERANCE <= age <= MAX_AGE:
+        age = None
     reason = sandbox.explanation if sandbox.state is State.UNKNOWN else ""
     return Row(sandbox, sandbox.state, age, reason)
 
 
-def _unread_row(sandbox: Sandbox, now: datetime, reason: str) -> Row:
+def _unread_row(sandbox: Sandbox, now: datetime | None, reason: str) -> Row:
     """Return the row of a sandbox without a status; that it cannot be read is the better reason."""
     row = _row(sandbox, now)
     return replace(row, state=State.UNKNOWN, reason=row.reason or reason)

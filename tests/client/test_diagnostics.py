@@ -406,10 +406,28 @@ async def test_the_latency_is_the_median(configured: Path) -> None:
     assert found["latency"].message == "a request takes 200 ms (median of 4)"
 
 
-async def test_a_health_reply_without_a_time_is_a_warning(configured: Path) -> None:
-    found = await run_all(configured, DoctorStub(health={**HEALTHY, "timestamp": "yesterday"}))
+@pytest.mark.parametrize(
+    "time", ["yesterday", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:00Z"]
+)
+async def test_a_health_reply_without_a_time_is_a_warning(time: str, configured: Path) -> None:
+    found = await run_all(configured, DoctorStub(health={**HEALTHY, "timestamp": time}))
 
     assert outcomes(found) == {"clock": "warned"}
+
+
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "+275760-09-13T00:00:00Z"]
+)
+async def test_an_impossible_time_is_no_internal_error(time: str, configured: Path) -> None:
+    keys: list[dict[str, object]] = [
+        {"key_prefix": KEY[:12], "expires_at": time, "is_active": True}
+    ]
+    rows: list[dict[str, object]] = [{"name": "box", "ready": True, "createdAt": time}]
+
+    found = await run_all(configured, DoctorStub(keys=keys, sandboxes=rows))
+
+    assert outcomes(found) == {}
+    assert "older than a day" not in found["sandboxes"].message
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,9 @@ async def test_retry_after_sets_the_wait_in_seconds(
     assert clock.slept == waits
 
 
-@pytest.mark.parametrize("header", ["soon", "-5", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+@pytest.mark.parametrize(
+    "header", ["soon", "-5", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "", "Mon, 99 Oct 0000"]
+)
 async def test_a_retry_after_without_a_number_of_seconds_is_ignored(
     header: str, clock: FakeClock
 ) -> None:
@@ -195,14 +197,46 @@ async def test_a_retry_after_without_a_number_of_seconds_is_ignored(
     assert 0.28 <= clock.slept[0] <= 0.35
 
 
-async def test_a_long_retry_after_is_reported_without_a_wait(clock: FakeClock) -> None:
-    upstream = SequenceStub([error_reply(429, "slow down", retry_after="90")])
+async def test_a_date_as_retry_after_is_compared_with_the_servers_clock(clock: FakeClock) -> None:
+    busy = error_reply(429, "slow down", retry_after="Wed, 21 Oct 2026 07:28:05 GMT")
+    busy.headers["date"] = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+    async with proxy_over(SequenceStub([busy, OK]), clock) as proxy:
+        await proxy.send(STATUS)
+
+    assert clock.slept == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "words"),
+    [
+        (429, "90", "Wait 90 s, as the proxy asks"),
+        (429, "3600000", "Wait 3600000 s"),
+        (429, "9" * 40, "Wait 1000000000 s"),
+        (503, "90", "Wait 90 s, as the proxy asks, then try again; if it keeps failing"),
+    ],
+)
+async def test_a_retry_after_is_in_the_advice(
+    status: int, header: str, words: str, clock: FakeClock
+) -> None:
+    upstream = SequenceStub([error_reply(status, "slow down", retry_after=header)])
 
     async with proxy_over(upstream, clock) as proxy:
         with pytest.raises(SandboxError) as caught:
             await proxy.send(STATUS)
 
-    assert "Wait 90 s" in caught.value.advice
+    assert words in caught.value.advice
+    assert clock.slept == []
+
+
+async def test_a_retry_after_longer_than_the_deadline_is_not_waited_for(clock: FakeClock) -> None:
+    upstream = SequenceStub([error_reply(429, "slow down", retry_after="8"), OK])
+
+    async with proxy_over(upstream, clock) as proxy:
+        with pytest.raises(SandboxError, match="fewer requests") as caught:
+            await proxy.send(STATUS, deadline=5)
+
+    assert "Wait 8 s" in caught.value.advice
     assert clock.slept == []
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -35,6 +36,7 @@ from tests.client.statuses import (
 from tests.client.stubs import (
     CONFIG,
     CREATED_AT,
+    NOW,
     RUNTIME,
     Answer,
     Answers,
@@ -695,6 +697,14 @@ async def test_list_reads_the_status_of_ready_sandboxes_first() -> None:
         ("2026-01-03T00:00:00.000Z", timedelta(days=1), False),
         ("2026-01-02T23:59:59.999Z", timedelta(days=1, milliseconds=1), True),
         ("2026-01-04T00:00:09.000Z", timedelta(seconds=-9), False),
+        ("2026-01-04T02:00:00.000Z", None, False),
+        ("0001-01-01T00:00:00.000Z", None, False),
+        ("0001-01-01T00:00:00+23:59", None, False),
+        ("9999-12-31T23:59:59-23:59", None, False),
+        ("9999-12-31T23:59:59.999Z", None, False),
+        ("1970-01-01T00:00:00.000Z", None, False),
+        ("+275760-09-13T00:00:00.000Z", None, False),
+        ("2026-02-30T00:00:00.000Z", None, False),
         ("yesterday", None, False),
         ("2026-01-02T00:00:00", None, False),
         ("", None, False),
@@ -710,6 +720,32 @@ async def test_a_sandbox_that_is_up_for_more_than_a_day_is_marked(
         (row,) = await sandboxes.list()
 
     assert (row.age, row.is_up_for_long) == (age, is_long)
+
+
+@pytest.mark.parametrize(
+    ("machine", "is_known"),
+    [
+        (NOW, True),
+        (NOW + timedelta(minutes=30), True),
+        (NOW - timedelta(days=1), False),
+        (NOW + timedelta(days=400), False),
+        (datetime(1970, 1, 1, tzinfo=UTC), False),
+        (datetime.max.replace(tzinfo=UTC), False),
+    ],
+)
+async def test_ages_are_unknown_if_the_clock_of_this_machine_is_wrong(
+    machine: datetime, *, is_known: bool
+) -> None:
+    listed = listing(ALPHA_READY.listed())
+    listed.headers["date"] = format_datetime(NOW, usegmt=True)
+    proxy = RouteStub({LIST: listed, GET: ALPHA_READY.response()})
+
+    async with sandboxes_over(proxy) as client:
+        wrong = replace(client, timing=replace(client.timing, now=lambda: machine))
+        (row,) = await wrong.list()
+
+    assert (row.age is not None) == is_known
+    assert row.is_up_for_long == is_known, "it is 44 hours old"
 
 
 async def test_an_old_paused_sandbox_is_not_marked() -> None:

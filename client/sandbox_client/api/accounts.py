@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from sandbox_client.text import KEY_PREFIX
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .message import Reply
 
 
+YEARS = range(1970, 9999)
 ACCOUNT_MAY_BE_MADE = (
     "The proxy may have done it all the same. Log in again: an existing user is used, and a key"
     " in a lost response stays unused."
@@ -156,9 +157,14 @@ def _user(content: Mapping[str, object], reply: Reply) -> User:
 
 
 def parse_time(text: str) -> datetime | None:
-    """Parse a timestamp of the proxy; return None if it is malformed or has no time zone."""
+    """Parse a timestamp of the proxy, in UTC.
+
+    Return None if it is malformed, has no time zone, or is in a year that no clock can mean. So a
+    difference to another time never overflows.
+    """
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
+        local = datetime.fromisoformat(text)
+        time = local.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return time if time.tzinfo else None
+    return time if local.tzinfo and time.year in YEARS else None

@@ -17,6 +17,7 @@ from sandbox_client.text import kind_named, kind_of, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 T = TypeVar("T")
 
@@ -97,7 +98,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A response of the proxy; `secret` is the API key, which is masked in every text from it."""
+    """A response of the proxy; `secret` is the API key, which is masked in every text from it.
+
+    `retry_after` is in seconds, and `date` the time of the server's clock, if it sends them.
+    """
 
     status: int
     body: bytes
@@ -105,6 +109,7 @@ class Reply:
     location: str = ""
     retry_after: float | None = None
     secret: str = field(default="", repr=False)
+    date: datetime | None = None
 
     def json(self) -> object:
         """Return the body's JSON value.
