@@ -133,12 +133,12 @@ class Client:
         """Start a paused sandbox and wait up to 60 s until it is ready and its runtime answers."""
         return await self.sandboxes.resume(name, report=on_progress)
 
-    async def delete(self, name: str) -> bool:
+    async def delete(self, name: str, *, on_progress: ProgressCallback = ignore_progress) -> bool:
         """Delete a sandbox with its files.
 
         False if the sandbox is gone, but the response that confirms it was lost.
         """
-        return await self.sandboxes.delete(name)
+        return await self.sandboxes.delete(name, report=on_progress)
 
     async def run(  # noqa: PLR0913  # options, all by keyword
         self,

@@ -32,7 +32,7 @@ from .errors import (
     SandboxFailed,
     SandboxNotFound,
 )
-from .polling import Timing, backoff
+from .polling import Timing, backoff, ignore_progress, periodic_progress
 from .readiness import (
     PAUSE_DEADLINE,
     READY_DEADLINE,
@@ -127,7 +127,7 @@ class Sandboxes:
         )
         start = self.timing.clock()
         try:
-            image = await self._change(request, sandboxes.read_created, _exists)
+            image = await self._change(request, sandboxes.read_created, _exists, report)
         except AlreadyExists as error:
             raise await self._with_existing_state(name, error) from None
         if image is None and await self._existed_before(name, self.timing.clock() - start):
@@ -165,7 +165,7 @@ class Sandboxes:
                 tasks.start_soon(look, index)
         return rows
 
-    async def delete(self, name: str) -> bool:
+    async def delete(self, name: str, *, report: ProgressCallback = ignore_progress) -> bool:
         """Delete a sandbox and its files.
 
         Returns False if the response was lost and the sandbox no longer exists.
@@ -175,7 +175,7 @@ class Sandboxes:
         """
         request = sandboxes.delete(name)
         try:
-            done = await self._change(request, _read_done, lambda sandbox: sandbox is None)
+            done = await self._change(request, _read_done, lambda sandbox: sandbox is None, report)
         except ProxyFailed as error:
             if not await self._is_unreadable(name):
                 raise
@@ -190,7 +190,7 @@ class Sandboxes:
 
     async def pause(self, name: str, *, report: ProgressCallback) -> WaitResult:
         """Stop a sandbox, keep its files and wait until its status shows the pause."""
-        await self._change(sandboxes.pause(name), _read_done, _is_paused)
+        await self._change(sandboxes.pause(name), _read_done, _is_paused, report)
         return await self._wait(State.PAUSED, name, report, PAUSE_DEADLINE)
 
     async def resume(self, name: str, *, report: ProgressCallback) -> WaitResult:
@@ -201,6 +201,7 @@ class Sandboxes:
             sandboxes.resume(name),
             _read_done,
             lambda sandbox: _exists(sandbox) and not _is_paused(sandbox),
+            report,
         )
         outcome = await self._wait(State.READY, name, report, READY_DEADLINE)
         return replace(outcome, was_ready=was_ready)
@@ -240,20 +241,30 @@ class Sandboxes:
         request: Request,
         read: Callable[[Reply], T],
         is_done: Callable[[Sandbox | None], bool],
+        report: ProgressCallback,
     ) -> T | None:
         """Send `request` and read the reply; None if it was lost but the status shows the change.
 
         Raises:
             SandboxError: the request failed, or the reply was lost and the change does not show.
         """
-        try:
-            return await self.proxy.fetch(request, read)
-        except NOTHING_DONE:
-            raise
-        except SandboxError:
-            if await self._confirm_applied(request.sandbox, is_done):
-                return None
-            raise
+        start, activity = self.timing.clock(), "waiting for the proxy's answer"
+
+        async def report_progress() -> None:
+            await report(self.timing.clock() - start, None, activity)
+
+        async with periodic_progress(report_progress):
+            try:
+                return await self.proxy.fetch(request, read)
+            except NOTHING_DONE:
+                raise
+            except SandboxError as error:
+                activity = (
+                    f"looking whether it was done, since the answer was lost: {error.message}"
+                )
+                if await self._confirm_applied(request.sandbox, is_done):
+                    return None
+                raise
 
     async def _existed_before(self, name: str, seconds: float) -> bool:
         """Return whether a sandbox is older than `seconds` by the clock of the proxy."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
+import anyio
 import httpx
 import pytest
 from sandbox_client import (
@@ -18,6 +19,7 @@ from sandbox_client import (
     SandboxError,
     SandboxNotFound,
     State,
+    polling,
 )
 from sandbox_client.api.message import CHANGE_MAY_BE_DONE
 from sandbox_client.errors import NotSent, SandboxDeleted
@@ -413,6 +415,37 @@ async def test_a_change_may_be_made_if_neither_its_reply_nor_a_look_can_be_read(
 
     assert caught.value.advice.startswith(CHANGE_MAY_BE_DONE)
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("verb", ["create", "pause", "resume", "delete"])
+async def test_the_seconds_count_until_a_change_is_answered(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "REPORT_INTERVAL", 0)
+    reported = {"waiting for": anyio.Event(), "looking whether": anyio.Event()}
+
+    async def report(elapsed: float, limit: float | None, reason: str) -> None:
+        for words, event in reported.items():
+            if reason.startswith(words):
+                event.set()
+
+    async def proxy(request: httpx.Request) -> httpx.Response:
+        if request.method != "GET":
+            await reported["waiting for"].wait()
+            return html_page(502)
+        if verb != "resume" or reported["waiting for"].is_set():
+            await reported["looking whether"].wait()
+        return error_reply(401, "expired")
+
+    async with sandboxes_over(proxy) as sandboxes:
+        changes: dict[str, Callable[[], Awaitable[object]]] = {
+            "create": lambda: sandboxes.create("box", image=None, port=None, report=report),
+            "pause": lambda: sandboxes.pause("box", report=report),
+            "resume": lambda: sandboxes.resume("box", report=report),
+            "delete": lambda: sandboxes.delete("box", report=report),
+        }
+        with anyio.fail_after(5), pytest.raises(ProxyFailed):
+            await changes[verb]()
 
 
 async def test_a_second_delete_says_that_the_sandbox_may_be_deleted() -> None:

@@ -79,7 +79,9 @@ async def status(client: Client, console: Console, *, name: SandboxName) -> int:
 async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
     """Delete a sandbox and its files."""
     text = f"{name} and its files were deleted"
-    if not await client.delete(name):
+    with console.waiting(f"deleting {name}"):
+        is_confirmed = await client.delete(name, on_progress=console.report)
+    if not is_confirmed:
         text = f"{name} no longer exists; the proxy's response was lost"
     console.result(text, {"name": name, "deleted": True})
     return OK

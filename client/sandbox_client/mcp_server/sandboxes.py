@@ -111,13 +111,15 @@ async def list_sandboxes(client: "Client") -> Result:
 
 
 @tool("delete", output={"name": "string", "deleted": "boolean"}, destructive=True)
-async def delete_sandbox(client: "Client", *, name: Name) -> Result:
+async def delete_sandbox(
+    client: "Client", on_progress: "ProgressCallback", *, name: Name
+) -> Result:
     """Delete a sandbox and all its files for good.
 
     Use it only when the user asked for it. Returns a confirmation.
     """
     text = f"Sandbox '{name}' and its files were deleted. The name is free again."
-    if not await client.delete(name):
+    if not await client.delete(name, on_progress=on_progress):
         text = f"Sandbox '{name}' no longer exists; the proxy's response was lost."
     return Result(text, {"name": name, "deleted": True})
 
