@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandbox_client.text import KEY_PREFIX
+from sandbox_client.text import CONTROL, KEY_PREFIX
 
 from .output import REPLACEMENT, Part
 
@@ -20,8 +20,6 @@ MASK = "[key]"
 MIN_KEY_END = 4  # characters: a shorter match with the end of the key may be chance
 MAX_STRAY_BYTES = 3  # bytes of a UTF-8 character without the first one
 
-# Control characters except tab, newline and carriage return, and those that reorder text.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ERASED_LINE = "\r\x1b[K"
 
 
@@ -141,7 +139,7 @@ def visible(text: str) -> str:
 
     Frames of a line, such as those of a progress bar, end with a carriage return.
     """
-    lines = _CONTROL.sub(_escape, text).split("\n")
+    lines = CONTROL.sub(_escape, text).split("\n")
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
 
 
@@ -173,7 +171,7 @@ class OutputFilter:
 
 
 def _escaped(text: str) -> str:
-    text = re.sub(r"\r+\n", "\n", _CONTROL.sub(_escape, text))
+    text = re.sub(r"\r+\n", "\n", CONTROL.sub(_escape, text))
     return re.sub(r"\r+", lambda _: _ERASED_LINE, text)
 
 

@@ -9,7 +9,8 @@ import re
 from signal import Signals
 from typing import TYPE_CHECKING, Literal, get_args
 
-from sandbox_client.text import last_line, one_line, pluralize
+from sandbox_client.masking import visible
+from sandbox_client.text import as_word, last_line, one_line, pluralize
 
 from .api.sandboxes import State
 from .errors import NotReady, SandboxFailed
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 
 NOT_FOUND = 127  # the exit code of a shell for a program that does not exist
+MAX_SANDBOXES = 100  # of a list in a tool's result and in a terminal, the newest first
 MAX_LISTED = 50  # sessions, the last used first
+MAX_COMMAND = 1_000  # characters of a session's command line
 
 Verb = Literal[
     "create",
@@ -122,32 +125,56 @@ def prompt_content(
 
 
 def sessions_content(
-    name: str, rows: Sequence[tuple[SessionRow, CommandResult | None]]
+    name: str,
+    rows: Sequence[tuple[SessionRow, CommandResult | None]],
+    limit: int | None = MAX_LISTED,
 ) -> dict[str, object]:
-    """Return the sessions of a sandbox with their last commands as an object."""
-    return {
-        "name": name,
-        "count": len(rows),
-        "sessions": [_session_content(row, last) for row, last in rows[:MAX_LISTED]],
-    }
+    """Return the first sessions of a sandbox, the last used, with their commands as an object.
+
+    `count` counts all of them, and `left_out` those after the first `limit`, if there are any.
+    """
+    listed = [_session_content(row, last) for row, last in rows[:limit]]
+    content: dict[str, object] = {"name": name, "count": len(rows), "sessions": listed}
+    return _with_left_out(content, len(rows) - len(listed))
+
+
+def _with_left_out(content: dict[str, object], number: int) -> dict[str, object]:
+    return {**content, "left_out": number} if number else content
 
 
 def _session_content(row: SessionRow, last: CommandResult | None) -> dict[str, object]:
     content: dict[str, object] = {
         "session": row.id,
         "status": _state_name(row, last),
-        "command": last.status.command if last else row.command,
+        "command": _cut(visible(last.status.command if last else row.command)),
         "used_at": row.used_at,
     }
     code = last.status.exit_code if last else None
     return content if code is None else {**content, "exit_code": code}
 
 
-def format_sessions(rows: Sequence[tuple[SessionRow, CommandResult | None]]) -> list[str]:
-    """Return a line for each of the first MAX_LISTED sessions, and the number of the others."""
+def _cut(command: str) -> str:
+    return command if len(command) <= MAX_COMMAND else f"{command[: MAX_COMMAND - 1]}…"
+
+
+def format_sessions(
+    rows: Sequence[tuple[SessionRow, CommandResult | None]], *, name: str
+) -> list[str]:
+    """Return a line for each of the first MAX_LISTED sessions, and one about the others."""
     lines = [_format_session(row, last) for row, last in rows[:MAX_LISTED]]
-    more = len(rows) - len(lines)
-    return [*lines, f"… and {more} more"] if more else lines
+    more = format_left_out(len(rows) - len(lines), f"output {name}")
+    return [*lines, more] if more else lines
+
+
+def format_left_out(number: int, command: str) -> str:
+    """Return a line about the rest of a list, with the command line for all; empty if none is."""
+    return f"… and {number} more: `remote-sandbox {command} --json` lists all" if number else ""
+
+
+def join_names(names: Sequence[str], limit: int) -> str:
+    """Join the first names of a proxy's list, and count those after `limit`."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(map(as_word, names[:limit])) + more
 
 
 def _format_session(row: SessionRow, last: CommandResult | None) -> str:
@@ -164,7 +191,7 @@ def _format_session(row: SessionRow, last: CommandResult | None) -> str:
         "ended": "has ended; its command is not known",
     }
     line = last_line(last.printed) if last else ""
-    return f"{row.id} {text[_state_name(row, last)]}" + (f"\n    {line}" if line else "")
+    return f"{as_word(row.id)} {text[_state_name(row, last)]}" + (f"\n    {line}" if line else "")
 
 
 def _state_name(row: SessionRow, last: CommandResult | None) -> str:
@@ -173,9 +200,14 @@ def _state_name(row: SessionRow, last: CommandResult | None) -> str:
     return "running" if row.running else "ended"
 
 
-def list_content(rows: Sequence[Row]) -> dict[str, object]:
-    """Return a list of sandboxes as an object."""
-    return {"count": len(rows), "sandboxes": [_row_content(row) for row in rows]}
+def list_content(rows: Sequence[Row], limit: int | None = MAX_SANDBOXES) -> dict[str, object]:
+    """Return the first sandboxes of a list as an object.
+
+    `count` counts all of them, and `left_out` those after the first `limit`, if there are any.
+    """
+    sandboxes = [_row_content(row) for row in rows[:limit]]
+    content: dict[str, object] = {"count": len(rows), "sandboxes": sandboxes}
+    return _with_left_out(content, len(rows) - len(sandboxes))
 
 
 def _row_content(row: Row) -> dict[str, object]:
@@ -187,6 +219,11 @@ def _row_content(row: Row) -> dict[str, object]:
         "up_for_long": row.is_up_for_long,
     }
     return content | {"reason": row.reason} if row.reason else content
+
+
+def format_created(sandbox: Sandbox) -> str:
+    """Return when a sandbox was created, as the end of a sentence."""
+    return f"created {sandbox.created_at or 'at an unknown time'}"
 
 
 def format_age(age: timedelta | None) -> str:
@@ -243,11 +280,14 @@ def pause_error(sandbox: str, outcome: WaitResult) -> SandboxError | None:
     return unreadable_error(f"The pause of {sandbox} was accepted", outcome, outcome.error)
 
 
-def describe_unseen_pause(sandbox: str, outcome: WaitResult) -> str:
-    """Return a sentence about a pause that does not show yet, with a verb in braces."""
+def describe_unseen_pause(
+    sandbox: str, outcome: WaitResult, format_verb: Callable[[Verb], str]
+) -> str:
+    """Return a sentence about a pause that does not show yet."""
     return (
         f"The pause of {sandbox} was accepted and does not show yet after {outcome.waited:.0f} s"
-        f" ({outcome.reason}). Check with {{status}} in a while, and do not resume before it shows."
+        f" ({outcome.reason}). Check with {format_verb('status')} in a while, and do not resume"
+        " before it shows."
     )
 
 

@@ -1,7 +1,12 @@
-"""Text for people and models: plural forms, one printable line, and masked API keys."""
+"""Text for people and models: plural forms, one printable line, and masked API keys.
+
+A text from the proxy or a sandbox may be hostile: it could act on a terminal, or pass for a text of
+this client. `one_line` is for a sentence, `as_word` for a name in one, `json_text` for JSON.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 
 KEY_PREFIX = "sk_live_"
@@ -10,6 +15,14 @@ _LAST_LINE_WITHIN = 16_000  # characters
 
 _KEY = re.compile(rf"{KEY_PREFIX}[\w-]+", re.IGNORECASE)  # host names come back in lower case
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
+_WORD = re.compile(r"[\w.:/@+-]+", re.ASCII)
+# Control characters except tab, newline and carriage return; those that reorder text or end a line
+# in some programs; and tags, which a model reads and no person sees.
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    r"\U000e0000-\U000e007f]"
+)
+_UNSAFE_IN_JSON = re.compile(rf"{CONTROL.pattern}|[\ud800-\udfff]")
 _KINDS: dict[type, str] = {
     type(None): "nothing",
     bool: "a boolean",
@@ -48,6 +61,17 @@ def one_line(text: str) -> str:
     """Return `text` as one printable line of at most 120 characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…"
+
+
+def as_word(text: str) -> str:
+    """Return a name or an id as it is, or quoted if it could pass for other words of a sentence."""
+    return text if _WORD.fullmatch(text) else json.dumps(one_line(text), ensure_ascii=False)
+
+
+def json_text(content: object) -> str:
+    """Return an object as indented JSON; control characters are escaped, so that none acts."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return _UNSAFE_IN_JSON.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def last_line(output: str) -> str:

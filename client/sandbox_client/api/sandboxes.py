@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from sandbox_client.errors import InvalidInput, InvalidResponse
 from sandbox_client.text import KEY_PREFIX, pluralize
 
+from .accounts import parse_time
 from .message import Request, as_object, check_text, member, mismatch, optional, path_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A sandbox as the proxy reports it; a list has no replicas, reason or message."""
+    """A sandbox as the proxy reports it; a list has no replicas, reason or message.
+
+    `created_at` is empty if it is missing or no timestamp.
+    """
 
     name: str
     ready: bool
@@ -193,6 +197,7 @@ def _sandbox(content: Mapping[str, object], reply: Reply, *, whole: bool) -> San
     def text(name: str) -> str:
         return reply.clean(optional(content, name))
 
+    created_at = text("createdAt")
     return Sandbox(
         name=reply.clean(member(content, "name", str)),
         ready=member(content, "ready", bool),
@@ -201,5 +206,5 @@ def _sandbox(content: Mapping[str, object], reply: Reply, *, whole: bool) -> San
         message=text("readyMessage"),
         namespace=text("namespace"),
         service=text("service"),
-        created_at=text("createdAt"),
+        created_at=created_at if parse_time(created_at) else "",
     )

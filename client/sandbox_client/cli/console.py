@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sys
@@ -17,7 +16,7 @@ from sandbox_client.execution.follower import UNREACHABLE
 from sandbox_client.masking import OutputFilter
 from sandbox_client.output import REPLACEMENT
 from sandbox_client.presentation import Verb, next_step
-from sandbox_client.text import pluralize
+from sandbox_client.text import json_text, pluralize
 
 from .process import discard, write, write_error
 
@@ -145,7 +144,7 @@ class Console:
     def result(self, text: RenderableType, content: object, *, wrap: bool = True) -> None:
         """Print the result: `content` with --json, otherwise `text`, wrapped in a terminal."""
         if self.as_json:
-            write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            write(f"{json_text(content)}\n")
             return
         with self._out.capture() as capture:
             self._out.print(

@@ -29,7 +29,7 @@ from sandbox_client.diagnostics import (
 from sandbox_client.errors import InvalidInput, KeyRejected, SandboxError
 from sandbox_client.presentation import format_verbs, next_step
 from sandbox_client.provider import ClientProvider
-from sandbox_client.text import KEY_PREFIX
+from sandbox_client.text import KEY_PREFIX, as_word
 
 from .command import FAILED, OK, Argument, command
 from .console import Console
@@ -322,7 +322,8 @@ class Login:
             if name in {"proxyUrl", "apiKey"}:
                 self.console.say(f"Warning: {variable} is set and overrides the file: unset it.")
         text = (
-            f"The key belongs to {account.owner}. It is in {place}, which only you can read.\n"
+            f"The key belongs to {as_word(account.owner)}. It is in {place}, which only you can"
+            " read.\n"
             "Next: `remote-sandbox create my-sandbox` creates a sandbox;\n"
             "`remote-sandbox doctor` checks the connection."
         )

@@ -268,8 +268,9 @@ def _end_detached(console: Console, result: CommandResult) -> int:
 
 async def _list_sessions(client: Client, console: Console, name: str) -> int:
     rows = await client.sessions(name)
-    text = "\n".join(format_sessions(rows)) or f"Nothing has run in {name} since its start."
-    console.result(text, sessions_content(name, rows))
+    lines = format_sessions(rows, name=name)
+    text = "\n".join(lines) or f"Nothing has run in {name} since its start."
+    console.result(text, sessions_content(name, rows, limit=None))
     return OK
 
 

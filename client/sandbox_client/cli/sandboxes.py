@@ -10,9 +10,12 @@ from rich.text import Text
 from sandbox_client.api.sandboxes import State
 from sandbox_client.client import Client
 from sandbox_client.presentation import (
+    MAX_SANDBOXES,
     describe_unseen_pause,
     format_age,
-    format_verbs,
+    format_created,
+    format_left_out,
+    join_names,
     list_content,
     pause_content,
     pause_error,
@@ -20,6 +23,7 @@ from sandbox_client.presentation import (
     readiness_error,
     status_content,
 )
+from sandbox_client.text import as_word
 
 from .command import FAILED, NOT_READY, OK, Argument, SandboxName, command
 from .console import Console
@@ -57,7 +61,7 @@ async def create(
     with console.waiting(f"creating {name}"):
         outcome = await client.create(name, image=image, port=port, on_progress=console.report)
     return _show_readiness(
-        console, outcome, f"created from {outcome.image}" if outcome.image else "created"
+        console, outcome, f"created from {as_word(outcome.image)}" if outcome.image else "created"
     )
 
 
@@ -67,9 +71,9 @@ async def status(client: Client, console: Console, *, name: SandboxName) -> int:
     sandbox = await client.status(name)
     state = sandbox.state
     text = Text.assemble(
-        f"{sandbox.name} is ",
+        f"{name} is ",
         (state.value, _COLOURS.get(state, _OTHER_COLOUR)),
-        f" ({sandbox.explanation}), created {_without_milliseconds(sandbox.created_at)}",
+        f" ({sandbox.explanation}), {_without_milliseconds(format_created(sandbox))}",
     )
     console.result(text, status_content(sandbox))
     return OK
@@ -98,7 +102,7 @@ async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
         return FAILED
     text = f"{name} is paused: its files stay. {console.format_verb('resume')} starts it again."
     if not outcome.reached:
-        text = format_verbs(describe_unseen_pause(name, outcome), console.format_verb)
+        text = describe_unseen_pause(name, outcome, console.format_verb)
     console.result(text, content)
     return OK if outcome.reached else NOT_READY
 
@@ -119,28 +123,30 @@ async def resume(client: Client, console: Console, *, name: SandboxName) -> int:
 async def list_(client: Client, console: Console) -> int:
     """List your sandboxes, newest first."""
     rows = await client.list()
-    content = list_content(rows)
+    content = list_content(rows, limit=None)
     if not rows:
         console.result(f"No sandboxes. {console.format_verb('create')} creates one.", content)
         return OK
     # A long name may make a line wider than the terminal, but no name is cut or wrapped.
-    console.result(_table(rows, console.width), content, wrap=False)
+    shown = rows[:MAX_SANDBOXES] if console.is_terminal else rows
+    console.result(_table(shown, console.width), content, wrap=False)
     if not console.as_json:
+        if more := format_left_out(len(rows) - len(shown), "list"):
+            console.say(more)
         _add_notes(console, rows)
     return OK
 
 
 def _add_notes(console: Console, rows: Sequence[Row]) -> None:
     """Print which sandboxes are up for long, and why a state is unknown."""
-    old = [row.sandbox.name for row in rows if row.is_up_for_long]
-    if old:
+    if old := [row.sandbox.name for row in rows if row.is_up_for_long]:
         console.say(
-            f"up for more than a day: {', '.join(old)}; pause or delete those that you do not need"
+            f"up for more than a day: {join_names(old, MAX_NAMES)}; pause or delete those that you"
+            " do not need"
         )
     for reason in dict.fromkeys(row.reason for row in rows if row.reason):
         names = [row.sandbox.name for row in rows if row.reason == reason]
-        more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-        console.say(f"unknown state of {', '.join(names[:MAX_NAMES])}{more}: {reason}")
+        console.say(f"unknown state of {join_names(names, MAX_NAMES)}: {reason}")
 
 
 def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
@@ -170,10 +176,10 @@ def _table(rows: Sequence[Row], width: int | None) -> Text:
     """Return the table of sandboxes, without the times if they do not fit into `width` columns."""
     cells = [
         (
-            row.sandbox.name,
+            as_word(row.sandbox.name),
             Text(row.state.value, _COLOURS.get(row.state, _OTHER_COLOUR)),
             Text(format_age(row.age), "bold yellow" if row.is_up_for_long else ""),
-            _without_milliseconds(row.sandbox.created_at),
+            _without_milliseconds(row.sandbox.created_at) or "unknown",
         )
         for row in rows
     ]

@@ -21,8 +21,9 @@ from sandbox_client.config import (
 )
 from sandbox_client.config_file import chmod_advice, describe_access, printable_path
 from sandbox_client.errors import ProxyUnreachable, SandboxError
+from sandbox_client.presentation import join_names
 from sandbox_client.sandboxes import LONG_AGE
-from sandbox_client.text import pluralize
+from sandbox_client.text import as_word, pluralize
 
 from .finding import Finding, format_duration
 
@@ -228,7 +229,7 @@ async def check_clock(context: DiagnosticContext) -> Finding:
 async def check_key(context: DiagnosticContext) -> Finding:
     """Check that the proxy accepts the key, and that it does not expire soon."""
     owner = accounts.read_owner(await context.send(accounts.me()))
-    message = f"the proxy accepts the key; it belongs to {owner}"
+    message = f"the proxy accepts the key; it belongs to {as_word(owner)}"
     expires_at = await _key_expiry(context)
     if expires_at is None:
         return Finding("passed", message)
@@ -277,5 +278,4 @@ def _format_old(sandboxes: Sequence[Sandbox], now: datetime) -> str:
     ]
     if not names:
         return ""
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return f"; older than a day: {', '.join(names[:MAX_NAMES])}{more}"
+    return f"; older than a day: {join_names(names, MAX_NAMES)}"

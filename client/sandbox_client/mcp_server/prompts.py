@@ -175,7 +175,7 @@ async def _list_sessions(client: "Client", name: str) -> Result:
         return Result(f"{text} {format_verb('run')} runs a command.", content)
     lines = [
         f"{pluralize(len(rows), 'session')} of '{name}', the last used first:",
-        *(f"- {line}" for line in format_sessions(rows)),
+        *(f"- {line}" for line in format_sessions(rows, name=name)),
         f"{format_verb('output')} with one of them as session shows its output.",
     ]
     return Result("\n".join(lines), content)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 from sandbox_client.diagnostics import findings_as_dict, format_findings, run_checks
 from sandbox_client.errors import SandboxFailed
 from sandbox_client.presentation import (
+    MAX_SANDBOXES,
     describe_unseen_pause,
     explain,
     format_age,
-    format_verbs,
+    format_created,
+    format_left_out,
     list_content,
     pause_content,
     pause_error,
@@ -18,6 +20,7 @@ from sandbox_client.presentation import (
     status_content,
 )
 from sandbox_client.readiness import WaitResult
+from sandbox_client.text import as_word
 
 from .tool import Parameter, Result, format_verb, tool
 
@@ -60,7 +63,7 @@ async def create_sandbox(
     Use it before the first command. Returns whether it is ready, and the reason if not.
     """
     outcome = await client.create(name, image=image, port=port, on_progress=on_progress)
-    done = f"created from {outcome.image}" if outcome.image else "created"
+    done = f"created from {as_word(outcome.image)}" if outcome.image else "created"
     result = _readiness_result(name, outcome, done)
     return replace(result, content={**(result.content or {}), "image": outcome.image})
 
@@ -84,14 +87,13 @@ async def get_sandbox_status(client: "Client", *, name: Name) -> Result:
     reason.
     """
     sandbox = await client.status(name)
-    text = f"Sandbox '{sandbox.name}' is {sandbox.state.value} ({sandbox.explanation})"
-    created = sandbox.created_at or "at an unknown time"
-    return Result(f"{text}, created {created}.", status_content(sandbox))
+    text = f"Sandbox '{name}' is {sandbox.state.value} ({sandbox.explanation})"
+    return Result(f"{text}, {format_created(sandbox)}.", status_content(sandbox))
 
 
 @tool(
     "list",
-    output={"count": "integer", "sandboxes": "array"},
+    output={"count": "integer", "sandboxes": "array", "left_out?": "integer"},
     read_only=True,
     idempotent=True,
 )
@@ -99,15 +101,21 @@ async def list_sandboxes(client: "Client") -> Result:
     """List the user's sandboxes.
 
     Use it when a name is not known. Returns name, state in one word (unknown if it cannot be read)
-    and age of each, newest first, and marks those that are up for more than a day.
+    and age of each, newest first, 100 at most, and marks those that are up for more than a day.
     """
     rows = await client.list()
     content = list_content(rows)
     if not rows:
         return Result(f"No sandboxes. {format_verb('create')} creates one.", content)
-    lines = [f"- {row.sandbox.name}: {_format_state(row)}, {_format_age(row)}" for row in rows]
+    lines = [
+        f"- {as_word(row.sandbox.name)}: {_format_state(row)}, {_format_age(row)}"
+        for row in rows[:MAX_SANDBOXES]
+    ]
     count = "1 sandbox" if len(rows) == 1 else f"{len(rows)} sandboxes"
-    return Result("\n".join([f"{count}, newest first:", *lines]), content)
+    more = format_left_out(len(rows) - len(lines), "list")
+    return Result(
+        "\n".join([f"{count}, newest first:", *lines, *([more] if more else [])]), content
+    )
 
 
 @tool("delete", output={"name": "string", "deleted": "boolean"}, destructive=True)
@@ -140,7 +148,7 @@ async def pause_sandbox(client: "Client", on_progress: "ProgressCallback", *, na
     if error := pause_error(f"sandbox '{name}'", outcome):
         return Result(explain(error, format_verb), content, is_error=True)
     if not outcome.reached:
-        text = format_verbs(describe_unseen_pause(f"sandbox '{name}'", outcome), format_verb)
+        text = describe_unseen_pause(f"sandbox '{name}'", outcome, format_verb)
         return Result(text, content)
     text = f"Sandbox '{name}' is paused: its processes end, its files stay."
     return Result(f"{text} {format_verb('resume')} starts it.", content)

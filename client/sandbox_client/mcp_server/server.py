@@ -7,7 +7,6 @@ named `list` is in the list only.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +19,7 @@ from sandbox_client.api.sandboxes import check_name
 from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound
 from sandbox_client.presentation import list_content, status_content
 from sandbox_client.provider import ClientCache
-from sandbox_client.text import mask_keys
+from sandbox_client.text import json_text, mask_keys
 
 from . import stdio
 from .handshake import REPLAYED
@@ -208,7 +207,7 @@ async def _read_resource(provider: ClientProvider, uri: str) -> str:
             code=types.INVALID_PARAMS if is_wrong_uri else types.INTERNAL_ERROR,
             message=render_error(error).text,
         ) from None
-    return json.dumps(content, indent=2, ensure_ascii=False)
+    return json_text(content)
 
 
 async def _resource_content(provider: ClientProvider, uri: str) -> dict[str, object]:

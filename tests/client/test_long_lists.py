@@ -1,0 +1,105 @@
+"""Lists of 20,000 rows: what is shown is short, has the count, and says how to see the rest."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.client.statuses import ALPHA_PENDING
+from tests.client.stubs import SESSIONS, VIEW, session_list, view_of
+from tests.client.tool_calls import call_tool
+
+if TYPE_CHECKING:
+    from tests.client.stubs import Answers
+    from tests.client.terminal import Terminal
+
+ROWS = 20_000
+SHORT = 12_000  # characters
+FILES = "POST /proxy/box/v1/file/list"
+
+
+@cache
+def sandboxes() -> Answers:
+    rows = [ALPHA_PENDING.listed(f"box-{number}") for number in range(ROWS)]
+    looks = {
+        f"GET /api/sandboxes/box-{number}": ALPHA_PENDING.response(f"box-{number}")
+        for number in range(20)
+    }
+    return {"GET /api/sandboxes": httpx.Response(200, json={"sandboxes": rows}), **looks}
+
+
+@cache
+def sessions() -> Answers:
+    rows: dict[str, dict[str, object]] = {f"s{n}": {"status": "completed"} for n in range(ROWS)}
+    return {SESSIONS: session_list(**rows), VIEW: view_of("x")}
+
+
+async def test_list_sandboxes_shows_the_newest() -> None:
+    result = await call_tool("list_sandboxes", {}, sandboxes())
+
+    first, *_, last = result.text.splitlines()
+    assert first == "20000 sandboxes, newest first:"
+    assert last == "… and 19900 more: `remote-sandbox list --json` lists all"
+    assert result.content is not None
+    assert (result.content["count"], result.content["left_out"]) == (ROWS, 19_900)
+    assert len(result.text) < SHORT
+    assert len(json.dumps(result.content)) < 2 * SHORT
+
+
+def test_a_terminal_gets_the_newest_sandboxes(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    terminal.run("list", answers=sandboxes())
+
+    assert len(terminal.out.splitlines()) == 101
+    assert "… and 19900 more: `remote-sandbox list --json` lists all" in terminal.err
+    assert re.search(r"up for more than a day: box-0, .+, box-9 and \d+ more;", terminal.err)
+    assert len(terminal.out + terminal.err) < SHORT
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "JSON"])
+def test_a_pipe_gets_all_sandboxes(options: list[str], terminal: Terminal) -> None:
+    terminal.run("list", *options, answers=sandboxes())
+
+    assert len(re.findall(r"box-\d+\b", terminal.out)) == ROWS
+    assert len(terminal.err) < SHORT
+
+
+async def test_get_prompt_output_shows_the_last_sessions() -> None:
+    result = await call_tool("get_prompt_output", {"name": "box"}, sessions())
+
+    assert result.text.startswith("20000 sessions of 'box'")
+    assert "… and 19950 more: `remote-sandbox output box --json` lists all" in result.text
+    assert result.content is not None
+    assert (result.content["count"], result.content["left_out"]) == (ROWS, 19_950)
+    assert len(result.text) + len(json.dumps(result.content)) < SHORT
+
+
+def test_output_shows_the_last_sessions_and_all_in_json(terminal: Terminal) -> None:
+    terminal.run("output", "box", answers=sessions())
+    *shown, more = terminal.out.splitlines()
+
+    assert len([line for line in shown if line.startswith("s")]) == 50
+    assert more == "… and 19950 more: `remote-sandbox output box --json` lists all"
+
+    terminal.run("output", "box", "--json", answers=sessions())
+    assert len(json.loads(terminal.out)["sessions"]) == ROWS
+
+
+async def test_list_sandbox_files_shows_the_first() -> None:
+    files = [{"name": f"file-{n}", "is_directory": False, "size": 1} for n in range(ROWS)]
+    reply = httpx.Response(200, json={"success": True, "data": {"files": files}})
+
+    result = await call_tool("list_sandbox_files", {"name": "box"}, {FILES: reply})
+
+    assert "has 20000 entries" in result.text
+    assert "[… 19800 left out; list a subdirectory, or use a command …]" in result.text
+    assert len(result.text) < SHORT
