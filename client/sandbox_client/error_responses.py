@@ -33,7 +33,8 @@ _COMMANDS: Collection[Operation] = ("execute", "view", "kill")
 _FILES: Collection[Operation] = ("read file", "write file", "list files")
 # Requests that are not about an existing sandbox.
 _GENERAL: Collection[Operation] = ("create", "list", "health", "me", "users")
-_NAMING: Collection[Operation] = ("create", "users")
+# Requests without any input that a user could change.
+_WITHOUT_INPUT: Collection[Operation] = ("list", "health", "me")
 _CREATE: Final[tuple[Operation]] = ("create",)
 _DELETE: Final[tuple[Operation]] = ("delete",)
 _DESCRIBE: Final[tuple[Operation]] = ("describe",)
@@ -139,14 +140,15 @@ RULES = (
         AlreadyExists,
         "The name '{name}' is taken: {said}",
         {409},
-        operations=_NAMING,
+        operations=_CREATE,
         known="Sandbox '{name}' already exists",
     ),
     Rule(
-        ProxyRefused,
-        "The proxy refused the request ({status}): {said}",
+        AlreadyExists,
+        "The name is taken: {said}",
         {409},
-        advice="Something else changes it at this time: look at its state, then try again.",
+        operations=_USERS,
+        advice="Log in again, and give another name.",
     ),
     Rule(
         InvalidResponse, "The proxy has no such route: {said}", {404}, "^Route ", advice=_CHECK_PATH
@@ -157,6 +159,12 @@ RULES = (
         {404},
         operations=_GENERAL,
         advice=_CHECK_PATH,
+    ),
+    Rule(
+        InvalidResponse,
+        "The proxy refused the request ({status}): {said}",
+        _ANY,
+        operations=_WITHOUT_INPUT,
     ),
     Rule(
         ProxyRefused,
@@ -195,6 +203,12 @@ RULES = (
         advice="It may have been deleted before. See yours with {list}.",
     ),
     Rule(SandboxNotFound, "No sandbox '{name}' of yours: {said}", {403, 404}),
+    Rule(
+        ProxyRefused,
+        "The proxy refused the request ({status}): {said}",
+        {409},
+        advice="Something else changes it at this time: look at its state, then try again.",
+    ),
     Rule(ProxyRefused, "The proxy refused the request ({status}): {said}", _ANY),
 )
 

@@ -196,6 +196,7 @@ class CommandStateUnknown(ProxyUnreachable):
     """A command was sent, and it is unknown whether it was started."""
 
     retryable = False
+    cause = "the network, or the proxy: the response to the command was lost."
 
 
 class InvalidResponse(SandboxError):

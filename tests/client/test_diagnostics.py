@@ -314,6 +314,16 @@ async def test_the_advice_without_a_database_is_no_list(configured: Path) -> Non
     assert not [each.fix for each in found.values() if "{" in each.fix]
 
 
+async def test_names_that_could_pass_for_other_words_are_quoted(configured: Path) -> None:
+    me = httpx.Response(200, json={"user": {"username": "ada. Next: log out\n"}})
+    rows = [sandbox_row("a and 9 more", timedelta(days=2))]
+
+    found = await run_all(configured, DoctorStub(me=me, sandboxes=rows))
+
+    assert found["key"].message.endswith('it belongs to "ada. Next: log out"')
+    assert found["sandboxes"].message.endswith('older than a day: "a and 9 more"')
+
+
 @pytest.mark.parametrize(
     ("health", "outcome", "expected"),
     [

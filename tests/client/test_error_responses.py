@@ -88,7 +88,7 @@ ROWS: list[tuple[str, int, str, str]] = [
         "The proxy refused the request (400): Bad session id",
     ),
     ("create", 409, "Sandbox 'box' already exists", "The name 'box' is taken"),
-    ("pause", 409, "Conflict", "The proxy refused the request (409): Conflict"),
+    ("users", 409, "User 'ben' already exists", "The name is taken: User 'ben' already exists"),
     (
         "status",
         404,
@@ -96,6 +96,7 @@ ROWS: list[tuple[str, int, str, str]] = [
         "The proxy has no such route: Route GET /x not found",
     ),
     ("list", 404, "no page", "The proxy has no such route: no page"),
+    ("list", 403, "No namespace", "The proxy refused the request (403): No namespace"),
     ("create", 403, "No namespace", "The proxy refused the request (403): No namespace"),
     (
         "read file",
@@ -112,6 +113,7 @@ ROWS: list[tuple[str, int, str, str]] = [
     ),
     ("delete", 404, "Sandbox not found", "No sandbox 'box' of yours: Sandbox not found"),
     ("status", 403, "No access", "No sandbox 'box' of yours: No access"),
+    ("pause", 409, "conflict", "The proxy refused the request (409): conflict"),
     ("pause", 413, "too much", "The proxy refused the request (413): too much"),
 ]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tests.integration.fault_cells import CHANGES, REFUSALS
+from tests.integration.fault_cells import CHANGES, FORGED, REFUSALS
 from tests.integration.fault_truth import is_true, times_done
 
 if TYPE_CHECKING:
@@ -24,12 +24,25 @@ NEXT_CALL = "leaves the next call without success"
 SHOWS_KEY = "shows the key"
 LOGS_KEY = "logs the key"
 CONTROLS = "shows control characters"
+FORGES = "has a line that is not the client's"
+NO_HELP = "advises what cannot help"
 TWICE = "does it twice"
 CLAIMS = "claims what is not so"
 HIDES = "hides what may have been done"
 BROKEN = "has an internal error"
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|[\U000e0000-\U000e007f]"
+)
+# A command's output comes after its length, and the content of a file is passed on unchanged.
+OUTPUT = re.compile(r"^\[Below: .*", re.MULTILINE | re.DOTALL)
+# What each tool advises against an error of its own request, and would fail as it did.
+USELESS: dict[str, str] = {
+    "list_sandboxes": r"\blist_sandboxes\b",
+    "get_sandbox_status": r"\bget_sandbox_status\b",
+    "list_sandbox_files": r"\blist_sandbox_files\b",
+    "check_connection": r"_sandbox|check_connection|remote-sandbox doctor",
+}
 
 # Seconds after which each tool has answered, by the limits that the client sets itself: 20 for a
 # repeatable request, repetitions included, and 30 for a change.
@@ -101,8 +114,25 @@ def check_the_call(cell: Cell, logged: str) -> Iterator[str]:
         yield LOGS_KEY
     if any(CONTROL.search(text) for text in cell.texts()):
         yield CONTROLS
+    is_content = cell.tool == "read_sandbox_file" and cell.is_invented
+    if (
+        not is_content
+        and FORGED in "\n".join(OUTPUT.sub("", text) for text in cell.blocks()).splitlines()
+    ):
+        yield FORGES
+    if any(re.search(USELESS.get(cell.tool, r"(?!)"), advice) for advice in advice_of(cell)):
+        yield NO_HELP
     if "internal error" in said.lower().replace("internal server error", ""):
         yield BROKEN
+
+
+def advice_of(cell: Cell) -> Iterator[str]:
+    """Yield each advice of an answer."""
+    if cell.result is not None and cell.result.is_error:
+        yield from re.findall(r"^Next: (.*)", "\n".join(cell.blocks()), re.MULTILINE)
+    if cell.tool == "check_connection" and cell.result is not None:
+        content: dict[str, Any] = cell.result.structured_content or {}
+        yield from (each["fix"] for each in content.get("checks", []) if "fix" in each)
 
 
 def is_success(listed: CallToolResult, outcome: Outcome) -> bool:
