@@ -33,6 +33,7 @@ SandboxError
         ├── Paused        ... until it is resumed
         ├── RuntimeSilent  ... since its runtime does not answer, or not yet
         └── SandboxFailed  ... and waiting does not help
+            └── SandboxExpired  ... as its time is over
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ class FileChanged(SandboxError):
 class ProxyUnreachable(SandboxError):
     """There was no response."""
 
-    cause = "the network, the address in proxyUrl, or a proxy that is not running."
+    cause = "the network, the proxy's address (proxyUrl), or a proxy that is not running."
     advice = "Check proxyUrl and that the proxy runs (GET /health answers without a key)."
     retryable = True
 
@@ -185,7 +186,7 @@ class TLSError(NotSent):
     """The proxy's certificate is not trusted, or the connection has no TLS."""
 
     retryable = False
-    cause = "the address in proxyUrl, the proxy's certificate, or what this machine trusts."
+    cause = "the proxy's address (proxyUrl), its certificate, or what this machine trusts."
 
 
 class DeadlineExceeded(ProxyUnreachable):
@@ -202,7 +203,7 @@ class CommandStateUnknown(ProxyUnreachable):
 class InvalidResponse(SandboxError):
     """The response is not what the contract says."""
 
-    cause = "the proxy, or another server at proxyUrl; not the request."
+    cause = "the proxy, or another server at its address (proxyUrl); not the request."
     advice = "Check that proxyUrl is the sandbox proxy's; if it is, tell its administrator."
 
 
@@ -374,6 +375,13 @@ class SandboxFailed(NotReady):
         "Waiting does not help: remove it with {delete} and make it again with {create}; where the"
         " reason does not lie in its image, tell the proxy's administrator."
     )
+
+
+class SandboxExpired(SandboxFailed):
+    """The sandbox has expired: the controller has ended it at its time."""
+
+    cause = "the sandbox's lifetime, which is over."
+    advice = "Waiting does not help: remove it with {delete} and make it again with {create}."
 
 
 # Errors after which the request certainly had no effect. After any other error it may have had one.

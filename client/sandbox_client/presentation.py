@@ -13,7 +13,7 @@ from sandbox_client.masking import visible
 from sandbox_client.text import as_word, last_line, one_line, pluralize
 
 from .api.sandboxes import State
-from .errors import NotReady, SandboxFailed
+from .errors import NotReady, SandboxExpired, SandboxFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -244,7 +244,8 @@ def readiness_error(done: str, outcome: WaitResult) -> SandboxError:
     if outcome.error is not None:
         return unreadable_error(done, outcome, outcome.error)
     if outcome.sandbox and outcome.sandbox.state.is_over:
-        return SandboxFailed(f"{done} but will not become ready: {outcome.reason}")
+        kind = SandboxExpired if outcome.sandbox.state is State.EXPIRED else SandboxFailed
+        return kind(f"{done} but will not become ready: {outcome.reason}")
     return NotReady(
         f"{done} but is NOT ready after {outcome.waited:.0f} s: {outcome.reason}",
         advice="It may still become ready: a new sandbox usually takes 10 to 30 s, an image that"

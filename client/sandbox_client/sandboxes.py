@@ -29,6 +29,7 @@ from .errors import (
     RuntimeSilent,
     SandboxDeleted,
     SandboxError,
+    SandboxExpired,
     SandboxFailed,
     SandboxNotFound,
 )
@@ -227,7 +228,8 @@ class Sandboxes:
             advice = None if not_done else _AFTER_PAUSE
             return Paused(f"Sandbox '{name}' is paused; {outcome}", advice=advice)
         if state.is_over:
-            return SandboxFailed(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
+            kind = SandboxExpired if state is State.EXPIRED else SandboxFailed
+            return kind(f"Sandbox '{name}' is {state.value} ({reason}); {outcome}")
         if state is State.READY and (
             isinstance(error, NotReady) or "fetch failed" in error.message
         ):

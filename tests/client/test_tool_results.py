@@ -195,18 +195,23 @@ async def test_a_command_for_a_silent_runtime_was_not_run(answer: Answer) -> Non
 
 
 @pytest.mark.parametrize(
-    ("verb", "row"),
-    [("create_sandbox", ALPHA_FAILED), ("resume_sandbox", BETA_EXPIRED)],
+    ("verb", "row", "reason"),
+    [
+        ("create_sandbox", ALPHA_FAILED, "the sandbox's image, or the cluster."),
+        ("resume_sandbox", BETA_EXPIRED, "the sandbox's lifetime, which is over."),
+    ],
     ids=["create", "resume"],
 )
-async def test_a_sandbox_that_cannot_become_ready_is_an_error(verb: str, row: StatusRow) -> None:
+async def test_a_sandbox_that_cannot_become_ready_is_an_error(
+    verb: str, row: StatusRow, reason: str
+) -> None:
     result = await call_tool(
         verb, BOX, {CREATE: created(), RESUME: succeeded(), GET: row.response()}
     )
 
     event, cause, step = result.text.splitlines()
     assert event.endswith(f"but will not become ready: {row.state.value}: {row.message}")
-    assert cause == "Cause: the sandbox's image, or the cluster."
+    assert cause == f"Cause: {reason}"
     assert "Waiting does not help" in step
     assert "delete_sandbox" in step
     assert result.is_error
