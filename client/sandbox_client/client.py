@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .execution.follower import OnOutput, OnSession
     from .execution.payload import Read
     from .execution.result import CommandResult, Session
-    from .files.copy import Copy, CopyListener
+    from .files.copy import Copy
+    from .files.listener import CopyListener
     from .files.remote import Files
     from .polling import ProgressCallback
     from .prompts import Prompts
@@ -322,6 +323,7 @@ class Client:
         await self._copy(name, listener).download(sources, target)
 
     def _copy(self, name: str, listener: CopyListener | None) -> Copy:
-        from .files.copy import Copy, CopyListener
+        from .files.copy import Copy
+        from .files.listener import CopyListener
 
         return Copy(self.files, name, listener or CopyListener())

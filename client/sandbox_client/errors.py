@@ -27,6 +27,7 @@ SandboxError
     ├── SessionBusy       the session runs another command
     ├── FileRefused       the sandbox refused an operation on a file
     │   ├── NoSuchFile    ... it does not exist
+    │   ├── FileUnreadable  ... it cannot be read
     │   ├── WrongKind     ... it is a directory instead of a file, or the reverse
     │   └── NotText       ... it is not UTF-8
     └── NotReady          the sandbox cannot run a command now
@@ -323,6 +324,10 @@ class NoSuchFile(FileRefused):
     """The sandbox has no file at that path."""
 
     advice = "List the directory with {files}. A relative path starts at /sandbox."
+
+
+class FileUnreadable(FileRefused):
+    """The sandbox cannot read a file that is there."""
 
 
 class WrongKind(FileRefused):

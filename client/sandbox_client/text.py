@@ -47,6 +47,17 @@ def pluralize(number: int, noun: str) -> str:
     return f"{number} {noun.removesuffix('y')}ies" if ends_in_consonant_y else f"{number} {noun}s"
 
 
+def format_size(size: int) -> str:
+    """Return a number of bytes as people read it: `17 bytes`, `1.5 kB`, `240 MB`."""
+    if size < 1_000:
+        return pluralize(size, "byte")
+    number, unit = size / 1_000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if number >= 999.5:
+            number, unit = number / 1_000, larger
+    return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"
+
+
 def kind_of(value: object) -> str:
     """Return JSON's name for the kind of a value, with its article."""
     return kind_named(type(value))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import posixpath
 import shlex
+import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 # A text that identifies each script of the client.
 _SCRIPTS = {
+    "unpack": "tar -xmof",
+    "archive": "tar -chf",
     "commit": "place()",
     "make_directories": "mkdir -p",
     "measure": "@0 size",
@@ -40,7 +44,8 @@ class SandboxStub:
 
     An operation is `read`, `write`, `list`, or the name of a script. `replies` has responses for
     the next calls of an operation; None is the usual response. `kinds` marks executable files (x),
-    links to a directory (t) or to no file (l), and devices (o) for `scan`.
+    links to a directory (t) or to no file (l), and devices (o) for `scan`. Without `has_tar`, it
+    handles no archives, and without `keeps_modes` no file is executable.
     """
 
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
@@ -53,6 +58,8 @@ class SandboxStub:
     bodies: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     sessions: set[str] = field(default_factory=set[str])
     status: StatusRow = ALPHA_READY
+    has_tar: bool = True
+    keeps_modes: bool = True
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content or b"{}")
@@ -144,6 +151,10 @@ class SandboxStub:
         match script:
             case "commit":
                 lines = self._commit(paths, words)
+            case "unpack":
+                lines = self._unpack(base, paths[0])
+            case "archive":
+                lines = self._archive(base, paths[0])
             case "make_directories":
                 self.files.pop(paths[0], None)
                 self.directories.update(paths[1:])
@@ -168,19 +179,59 @@ class SandboxStub:
 
     def _commit(self, paths: Sequence[str], words: Sequence[str]) -> list[str]:
         lines: list[str] = []
-        for number, at in enumerate(range(0, len(words), 5)):
-            temp, path, mode, size, sha256 = *paths[at : at + 2], *words[at + 2 : at + 5]
+        for number, at in enumerate(range(0, len(words), 4)):
+            temp, path, mode, sha256 = *paths[at : at + 2], *words[at + 2 : at + 4]
             data = self.files.get(temp, b"")
-            if (str(len(data)), hashlib.sha256(data).hexdigest()) != (size, sha256):
+            if hashlib.sha256(data).hexdigest() != sha256:
                 lines.append(f"@{number} differs")
             elif path in self.directories:
                 lines.append(f"@{number} failed it is a directory")
             else:
                 before = self.files.get(path, b"") if mode == "append" else b""
                 self.files[path] = before + self.files.pop(temp)
-                self.kinds[path] = "x" if mode == "exec" else "f"
-                lines.append(f"@{number} done")
+                self.kinds[path] = "x" if mode == "755" else "f"
+                is_lost = mode == "755" and not self.keeps_modes
+                lines.append(f"@{number} done {'mode' if is_lost else ''}")
         return lines
+
+    def _unpack(self, base: str, path: str) -> list[str]:
+        data = self.files.pop(path)
+        if not self.has_tar:
+            return ["@0 unable sh: tar: not found"]
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            contents = {each.name: self._content(tar, each) for each in tar}
+        script = contents.popitem()[1].decode()
+        words = shlex.split(script.partition("set -- ")[2])
+        for name, content in contents.items():
+            self.files[posixpath.join(base, name)] = content
+        paths = [self._absolute(base, word) for word in words]
+        lines = self._commit(paths, words)
+        for temp in paths[::4]:
+            self.files.pop(temp, None)
+        return lines
+
+    def _archive(self, base: str, scratch: str) -> list[str]:
+        words = shlex.split(self.files[f"{scratch}/words"].decode())[2:]
+        if not self.has_tar:
+            return ["@0 missing"]
+        contents = [self.files[self._absolute(base, word)] for word in words]
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for word, content in zip(words, contents, strict=True):
+                member = tarfile.TarInfo(word)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        hashes = [f"{hashlib.sha256(data).hexdigest()}\n".encode() for data in contents]
+        content = b"".join(hashes) + buffer.getvalue()
+        blocks = [content[at : at + BLOCK_SIZE] for at in range(0, len(content), BLOCK_SIZE)]
+        for number, block in enumerate(blocks):
+            self.files[f"{scratch}/{number}"] = base64.encodebytes(block)
+        return [f"@0 blocks {len(blocks)}"]
+
+    def _content(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+        file = tar.extractfile(member)
+        assert file is not None
+        return file.read()
 
     def _scan(self, scratch: str, root: str) -> list[str]:
         records: list[str] = []
@@ -191,8 +242,8 @@ class SandboxStub:
             if root not in self.directories:
                 listed = f"./{posixpath.basename(path)}"
             if path in self.files:
-                kind = self.kinds.get(path, "f")
-                records.append(f"{kind}{len(self.files[path])} {listed}\0")
+                mode = "755" if self.kinds.get(path) == "x" else "644"
+                records.append(f"f {mode} {len(self.files[path])} {listed}\0")
             elif path != root:
                 records.append(f"{self.kinds.get(path, 'd')} {listed}\0")
         self.files[f"{scratch}/list"] = base64.b64encode("".join(records).encode())

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import os
 import re
+import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client import FileRefused, SandboxError
 from sandbox_client.errors import FileChanged, InvalidResponse, LocalFileError, NoSuchFile
-from sandbox_client.files.copy import MAX_BLOCKS, Copy, CopyListener
+from sandbox_client.files import local
+from sandbox_client.files.copy import Copy
+from sandbox_client.files.download import MAX_BLOCKS
+from sandbox_client.files.listener import CopyListener
 from sandbox_client.files.shell_scripts import BLOCK_SIZE
 
 from tests.client.file_stub import SandboxStub, file_error, file_reply, script_output
 from tests.client.stubs import client_over, error_reply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sandbox_client.files.model import FileEntry, Tree
@@ -29,6 +37,8 @@ class RecordedCopy(CopyListener):
     trees: list[Tree] = field(default_factory=list["Tree"])
     copied_bytes: int = 0
     finished_paths: list[str] = field(default_factory=list[str])
+    without_mode: list[str] = field(default_factory=list[str])
+    reasons: dict[str, str] = field(default_factory=dict[str, str])
 
     def begin(self, tree: Tree) -> None:
         self.trees.append(tree)
@@ -38,6 +48,12 @@ class RecordedCopy(CopyListener):
 
     def finished(self, entry: FileEntry) -> None:
         self.finished_paths.append(entry.path)
+
+    def lost_mode(self, entry: FileEntry) -> None:
+        self.without_mode.append(entry.path)
+
+    def left_out(self, entry: FileEntry, reason: str) -> None:
+        self.reasons[entry.path] = reason
 
 
 async def upload(sandbox: SandboxStub, *sources: Path, to: str, into: bool = False) -> RecordedCopy:
@@ -69,6 +85,19 @@ def here(tmp_path: Path) -> Path:
     folder = tmp_path / "here"
     folder.mkdir()
     return folder
+
+
+def archive_of(**files: tuple[bytes, bytes]) -> str:
+    """Return a block with an archive: of each file the content, and that which was hashed."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, (data, _) in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    hashes = [hashlib.sha256(hashed).hexdigest() for _, hashed in files.values()]
+    content = "".join(f"{each}\n" for each in hashes).encode() + buffer.getvalue()
+    return base64.b64encode(content).decode()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -177,7 +206,7 @@ async def test_a_failed_upload_removes_all_temporary_files_of_its_batch(here: Pa
     for name in ("a", "b"):
         (here / name).write_bytes(name.encode())
     full = file_error("no_space_left", "/sandbox/b", "disk full")
-    sandbox = SandboxStub(replies={"write": [None, None, full]})
+    sandbox = SandboxStub(replies={"write": [None, None, None, full]}, has_tar=False)
 
     with pytest.raises(FileRefused, match="disk full"):
         await upload(sandbox, here, to="new")
@@ -188,7 +217,7 @@ async def test_a_failed_upload_removes_all_temporary_files_of_its_batch(here: Pa
 async def test_many_files_are_committed_by_commands_of_limited_length(here: Path) -> None:
     for number in range(40):
         (here / f"a-name-of-some-length-{number:02}").write_bytes(b"x")
-    sandbox = SandboxStub()
+    sandbox = SandboxStub(has_tar=False)
 
     listener = await upload(sandbox, here, to="new")
 
@@ -302,7 +331,7 @@ async def test_a_block_of_invalid_base64_leaves_no_file(here: Path) -> None:
 
 
 async def test_files_downloaded_before_a_failure_stay(here: Path) -> None:
-    sandbox = SandboxStub({f"/sandbox/tree/{name}": b"x" for name in "abc"})
+    sandbox = SandboxStub({f"/sandbox/tree/{name}": b"x" for name in "abc"}, has_tar=False)
     sandbox.directories.add("/sandbox/tree")
     sandbox.replies["read"] = [None, None, error_reply(403, "no access")]
 
@@ -310,6 +339,102 @@ async def test_files_downloaded_before_a_failure_stay(here: Path) -> None:
         await download(sandbox, "tree", to=here / "new")
 
     assert contents(here) == {"new/a": b"x"}
+
+
+async def test_small_files_are_copied_in_an_archive(here: Path) -> None:
+    (here / "tree").mkdir()
+    for number in range(400):
+        (here / f"tree/{number}").write_bytes(bytes([number % 256]) * 1_000)
+    (here / "tree/large").write_bytes(bytes(100_000))
+    sandbox = SandboxStub()
+
+    uploaded = await upload(sandbox, here / "tree", to="new")
+    downloaded = await download(sandbox, "new", to=here / "back")
+
+    assert contents(here / "back") == contents(here / "tree")
+    assert uploaded.copied_bytes == downloaded.copied_bytes == 500_000
+    assert sandbox.count("write") == 14
+    assert (sandbox.count("unpack"), sandbox.count("commit")) == (1, 1)
+    assert (sandbox.count("archive"), sandbox.count("pack")) == (1, 1)
+
+
+async def test_a_sandbox_without_tar_is_asked_for_it_once(here: Path) -> None:
+    for number in range(900):
+        (here / f"{number}").write_bytes(b"x")
+    sandbox = SandboxStub(has_tar=False)
+
+    await upload(sandbox, here, to="new")
+    await download(sandbox, "new", to=here / "back")
+
+    assert len(contents(here / "back")) == 900
+    assert (sandbox.count("unpack"), sandbox.count("archive")) == (1, 1)
+
+
+async def test_a_file_that_differs_in_the_archive_is_copied_on_its_own(here: Path) -> None:
+    sandbox = SandboxStub({"/sandbox/tree/a": b"1", "/sandbox/tree/b": b"2"})
+    sandbox.directories.add("/sandbox/tree")
+    content = archive_of(a=(b"1", b"1"), b=(b"2", b"changed"))
+    sandbox.replies["read"] = [None, file_reply({"content": content})]
+
+    await download(sandbox, "tree", to=here / "new")
+
+    assert contents(here / "new") == {"a": b"1", "b": b"2"}
+    assert sandbox.count("pack") == 1
+
+
+async def test_a_local_file_that_cannot_be_read_is_skipped_in_a_directory(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (here / name).write_bytes(b"x")
+    (here / "large").write_bytes(bytes(100_000))
+    read_pieces = local.read_pieces
+
+    def read_or_fail(path: Path, size: int) -> Iterator[bytes]:
+        yield from read_pieces(path, size)
+        if path.name == "b":
+            raise LocalFileError(f"{path} cannot be read: Permission denied")
+        if path.name == "large":
+            raise FileChanged(f"{path} was written to while it was copied")
+
+    monkeypatch.setattr(local, "read_pieces", read_or_fail)
+    sandbox = SandboxStub()
+
+    listener = await upload(sandbox, here, to="new")
+
+    assert sandbox.files == {"/sandbox/new/a": b"x", "/sandbox/new/c": b"x"}
+    assert listener.reasons == {
+        "b": "it cannot be read: Permission denied",
+        "large": "it was written to while it was copied",
+    }
+
+
+async def test_a_sandbox_file_that_cannot_be_read_is_skipped_in_a_directory(here: Path) -> None:
+    sandbox = SandboxStub({f"/sandbox/tree/{name}": b"x" for name in "abc"}, has_tar=False)
+    sandbox.directories.add("/sandbox/tree")
+    x = hashlib.sha256(b"x").hexdigest()
+    lines = ["@0 failed Permission denied", f"@1 2 {x}", f"@2 1 {x}"]
+    block = file_reply({"content": "eA=="})
+    sandbox.replies |= {"pack": [script_output(*lines)], "read": [None, block]}
+
+    listener = await download(sandbox, "tree", to=here / "new")
+
+    assert contents(here / "new") == {"c": b"x"}
+    assert listener.reasons == {
+        "a": "it cannot be read: Permission denied",
+        "b": "it was written to while it was copied",
+    }
+
+
+async def test_a_file_that_cannot_be_executed_at_its_destination_is_reported(here: Path) -> None:
+    (here / "run").write_bytes(b"#!")
+    (here / "run").chmod(0o755)
+    (here / "f").write_bytes(b"x")
+    sandbox = SandboxStub(keeps_modes=False)
+
+    listener = await upload(sandbox, here, to="new")
+
+    assert listener.without_mode == ["run"]
 
 
 async def test_a_missing_source_is_an_error(here: Path) -> None:

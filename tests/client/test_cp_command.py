@@ -11,7 +11,7 @@ import pytest
 from sandbox_client import InvalidInput
 from sandbox_client.cli.copy import Transfer, parse_transfer
 
-from tests.client.file_stub import SandboxStub, file_error
+from tests.client.file_stub import SandboxStub, file_error, script_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,8 +110,42 @@ def test_a_copy_in_json_is_one_object(here: Path, terminal: Terminal) -> None:
         "files": 1,
         "directories": 1,
         "bytes": 3,
+        "not_executable": [],
         "skipped": [{"path": "link", "why": "a link that leads to no file"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (["run"], "run is not executable in the sandbox: "),
+        (["a", "b"], "2 files, from a on, are not executable in the sandbox: "),
+    ],
+)
+def test_a_mode_that_the_sandbox_does_not_keep_is_named(
+    here: Path, terminal: Terminal, names: list[str], line: str
+) -> None:
+    for name in names:
+        (here / name).write_bytes(b"#!")
+        (here / name).chmod(0o755)
+
+    terminal.run("cp", *names, "box:new/", handler=SandboxStub(keeps_modes=False))
+
+    assert terminal.code == 0
+    assert terminal.err.splitlines()[-1].startswith(line)
+
+
+def test_a_file_that_is_left_out_is_named_and_ends_with_1(here: Path, terminal: Terminal) -> None:
+    denied = script_output("@0 failed Permission denied")
+    sandbox = SandboxStub(
+        {"/sandbox/tree/f": b"x"}, {"/", "/sandbox", "/sandbox/tree"}, replies={"pack": [denied]}
+    )
+
+    terminal.run("cp", "box:tree", "new", handler=sandbox)
+
+    assert terminal.code == 1
+    assert terminal.err == "skipped f: it cannot be read: Permission denied\n"
+    assert terminal.out == "0 files (0 bytes) copied to new; 1 skipped\n"
 
 
 def test_a_rejected_file_and_later_files_are_counted_as_not_copied(
@@ -167,3 +201,4 @@ def test_an_interactive_terminal_shows_a_bar(
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.err)
     assert "copied" not in shown
     assert f"…{name[-29:]}" in shown
+    assert "/1 file " in shown

@@ -7,7 +7,7 @@ import re
 import pytest
 from sandbox_client import Paused, ProxyUnreachable, SandboxError, errors
 from sandbox_client.presentation import explain, format_verbs, next_step
-from sandbox_client.text import pluralize
+from sandbox_client.text import format_size, pluralize
 
 from tests.client.secrecy import format_verb
 
@@ -94,6 +94,27 @@ def test_every_verb_in_braces_is_formatted() -> None:
 )
 def test_a_noun_agrees_with_its_number(number: int, noun: str, expected: str) -> None:
     assert pluralize(number, noun) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1_000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_950, "10 kB"),
+        (256_001, "256 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (6_000_000, "6.0 MB"),
+        (5 * 10**9, "5.0 GB"),
+        (7 * 10**15, "7000 TB"),
+    ],
+)
+def test_a_size_is_short(size: int, expected: str) -> None:
+    assert format_size(size) == expected
 
 
 @pytest.mark.parametrize("key", ["sk_live_" + "aB3-_" * 6, ("sk_live_" + "aB3" * 10).lower()])

@@ -28,7 +28,7 @@ def test_a_file_is_renamed_when_it_is_complete(tmp_path: Path) -> None:
     writer.write(b"ne")
     writer.write(b"w")
     assert not target.exists()
-    writer.commit(3, digest(b"new"), is_executable=True)
+    writer.commit(3, digest(b"new"), mode=0o755)
     assert target.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
     umask = os.umask(0)
@@ -43,7 +43,7 @@ def test_a_file_of_another_size_or_hash_is_not_renamed(
     writer = local.AtomicWriter(tmp_path / "f", "0123abcd")
     writer.write(b"new")
     with pytest.raises(FileChanged, match="differs from the file in the sandbox"):
-        writer.commit(size, digest(of), is_executable=False)
+        writer.commit(size, digest(of), mode=0o644)
     writer.discard()
     assert list(tmp_path.iterdir()) == []
 
@@ -90,10 +90,10 @@ def test_a_path_that_cannot_be_read_is_an_error(tmp_path: Path, path: str) -> No
         local.scan_tree(str(tmp_path / path))
 
 
-def replace(target: Path, *, is_executable: bool = False) -> None:
+def replace(target: Path, *, mode: int = 0o644) -> None:
     writer = local.AtomicWriter(target, "0123abcd")
     writer.write(b"new")
-    writer.commit(3, digest(b"new"), is_executable=is_executable)
+    writer.commit(3, digest(b"new"), mode=mode)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
@@ -101,7 +101,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     target = tmp_path / "f"
     target.write_text("old")
     target.chmod(mode)
-    replace(target, is_executable=True)
+    replace(target, mode=0o755)
     assert target.read_text() == "new"
     assert stat.S_IMODE(target.stat().st_mode) == mode
 
@@ -137,8 +137,12 @@ def test_a_write_protected_file_is_not_replaced(
     with pytest.raises(
         LocalFileError, match=re.escape(f"{tmp_path}/f is write-protected")
     ) as caught:
-        local.AtomicWriter(tmp_path / "f", "0123abcd")
+        replace(tmp_path / "f")
     assert "chmod u+w" in caught.value.advice
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+    (tmp_path / "f").write_text("new")  # an earlier copy wrote it
+    replace(tmp_path / "f")
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 

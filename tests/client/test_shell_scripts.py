@@ -49,14 +49,14 @@ def run(here: Path, command: str) -> str:
 
 
 def prepare_upload(
-    here: Path, name: str, data: bytes, sent: bytes, mode: WriteMode = "plain"
+    here: Path, name: str, data: bytes, sent: bytes, mode: WriteMode = None
 ) -> PendingUpload:
     temp = f".{name}.part-0123abcd"
     (here / temp).write_bytes(data)
     return PendingUpload(temp, name, len(sent), hashlib.sha256(sent).hexdigest(), mode)
 
 
-def commit(here: Path, name: str, mode: WriteMode = "plain", wrapper: str = "{}") -> FileResult:
+def commit(here: Path, name: str, mode: WriteMode = None, wrapper: str = "{}") -> FileResult:
     command = shell_scripts.commit([prepare_upload(here, name, b"new" * 300, b"new" * 300, mode)])
     return shell_scripts.read_results(run(here, wrapper.format(command)))[0]
 
@@ -97,16 +97,17 @@ def test_a_replaced_file_keeps_its_mode(
     monkeypatch.setattr(shell_scripts, "_COMMIT", script)
     (tmp_path / "f").touch()
     (tmp_path / "f").chmod(mode)
-    assert commit(tmp_path, "f", "exec") == ("done", "")
+    assert commit(tmp_path, "f", 0o755) == ("done", "")
     assert (tmp_path / "f").read_text() == "new" * 300
     assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == mode
 
 
-@pytest.mark.parametrize("to", ["deep/er 'f'\n", "deep/none"])
-@pytest.mark.parametrize("mode", ["plain", "append"])
+@pytest.mark.parametrize("to", ["deep/er 'f'\n", "deep/none", "beside", "none"])
+@pytest.mark.parametrize("mode", [None, "append"])
 def test_a_link_is_kept_and_its_target_is_written(tmp_path: Path, to: str, mode: WriteMode) -> None:
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep/er 'f'\n").touch()
+    if not to.endswith("none"):
+        (tmp_path / to).touch()
     (tmp_path / "link").symlink_to(to)
     assert commit(tmp_path, "link", mode) == ("done", "")
     assert (tmp_path / "link").is_symlink()
@@ -121,7 +122,7 @@ def test_a_dangling_link_is_not_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root ignores modes")
-@pytest.mark.parametrize("mode", ["plain", "append"])
+@pytest.mark.parametrize("mode", [None, "append"])
 def test_a_write_protected_file_is_not_changed(tmp_path: Path, mode: WriteMode) -> None:
     (tmp_path / "f").write_text("old")
     (tmp_path / "f").chmod(0o444)
@@ -172,7 +173,7 @@ def test_the_line_ends_of_a_terminal_are_accepted() -> None:
 
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "a//b", "a/./b", ""])
 def test_a_path_outside_the_directory_is_refused(path: str) -> None:
-    content = base64.b64encode(f"f1 ./{path}\0".encode()).decode()
+    content = base64.b64encode(f"f 644 1 ./{path}\0".encode()).decode()
     assert not is_below(path)
     with pytest.raises(InvalidResponse, match="outside the directory"):
         shell_scripts.read_tree(content, "/sandbox", "x", is_file=False)
@@ -234,18 +235,20 @@ def test_the_root_and_dots_have_no_base_name() -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_refused() -> None:
-    content = base64.b64encode(b"f1 ./f-\xff\0").decode()
+    content = base64.b64encode(b"f 644 1 ./f-\xff\0").decode()
 
     with pytest.raises(FileRefused, match="A name in the sandbox is not UTF-8"):
         shell_scripts.read_tree(content, "/sandbox", "x", is_file=False)
 
 
 def test_a_list_is_read_with_the_kinds_of_its_entries() -> None:
-    content = base64.b64encode(b"d .\0d ./d\0x2 ./d/run\0t ./to\0l ./gone\0o ./pipe\0").decode()
+    content = base64.b64encode(
+        b"d .\0d ./d\0f 755 2 ./d/run\0t ./to\0l ./gone\0o ./pipe\0"
+    ).decode()
 
     tree = shell_scripts.read_tree(content, "/b", "x", is_file=False)
 
-    assert tree.files == (FileEntry("d/run", 2, is_executable=True),)
+    assert tree.files == (FileEntry("d/run", 2, 0o755),)
     assert tree.directories == ("d",)
     assert [each.path for each in tree.skipped] == ["to", "gone", "pipe"]
 

@@ -59,10 +59,10 @@ def test_a_directory_is_copied_both_ways_with_a_line_for_each_file(sandbox_home:
     (tree / "link").symlink_to("empty")
     up = cp(sandbox_home, "-r", "tree", f"{BOX}:")
     assert up.returncode == 1, "something was skipped"
-    assert up.stdout == f"2 files (256001 bytes) copied to {BOX}:; 1 skipped\n"
+    assert up.stdout == f"2 files (256 kB) copied to {BOX}:; 1 skipped\n"
     assert up.stderr.splitlines() == [
         "skipped link: a link to a directory, not followed",
-        "copied a (256000 bytes)",
+        "copied a (256 kB)",
         r"copied 'new\nline' (1 byte)",
     ]
     down = cp(sandbox_home, f"{BOX}:tree", "back", "--json")
@@ -72,6 +72,7 @@ def test_a_directory_is_copied_both_ways_with_a_line_for_each_file(sandbox_home:
         "files": 2,
         "directories": 2,
         "bytes": 256_001,
+        "not_executable": [],
         "skipped": [],
     }
     assert (sandbox_home / "here/back/a").read_bytes() == (tree / "a").read_bytes()
@@ -181,7 +182,7 @@ def test_in_a_terminal_a_bar_shows_the_progress(sandbox_home: Path) -> None:
         assert terminal.finish() == 0
     assert re.search(r"big\.bin .*━.*/6\.0 MB", terminal.output)
     assert re.search(r"MB/s", terminal.output)
-    assert f"1 file (6000000 bytes) copied to {BOX}:" in terminal.output
+    assert f"1 file (6.0 MB) copied to {BOX}:" in terminal.output
 
 
 def test_the_key_is_never_printed(sandbox_home: Path, fake: FakeProcess) -> None:

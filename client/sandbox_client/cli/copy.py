@@ -20,9 +20,10 @@ from rich.progress import (
 from sandbox_client.api.sandboxes import check_name
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError
-from sandbox_client.files.copy import Copy, CopyListener
-from sandbox_client.files.model import printable
-from sandbox_client.text import pluralize
+from sandbox_client.files.copy import Copy
+from sandbox_client.files.listener import CopyListener
+from sandbox_client.files.model import Skipped, printable
+from sandbox_client.text import format_size, pluralize
 
 from .command import FAILED, OK, Argument, command
 from .console import Console
@@ -30,7 +31,7 @@ from .console import Console
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Sequence
 
-    from sandbox_client.files.model import FileEntry, Skipped, Tree
+    from sandbox_client.files.model import FileEntry, Tree
 
 _ADVICE = (
     "Write NAME:PATH for a path in a sandbox, and a plain path for one on this machine:"
@@ -87,7 +88,7 @@ async def cp(
     except (SandboxError, anyio.get_cancelled_exc_class()):
         _print_incomplete(progress, console)
         raise
-    _print_result(progress, console, target)
+    _print_result(progress, console, transfer, target)
     return FAILED if progress.skipped else OK
 
 
@@ -152,6 +153,7 @@ class CopyProgress(CopyListener):
         self.pending: list[FileEntry] = []
         self.directories = 0
         self.skipped: list[Skipped] = []
+        self.not_executable: list[FileEntry] = []
         self._console = console
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -170,12 +172,13 @@ class CopyProgress(CopyListener):
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
+            TextColumn("{task.fields[count]}", markup=False),
             DownloadColumn(binary_units=False),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
         )
         with self._console.progress(*columns) as bar:
-            self._bar, self._task = bar, bar.add_task("listing files", total=None)
+            self._bar, self._task = bar, bar.add_task("listing files", total=None, count="")
             try:
                 yield
             finally:
@@ -185,12 +188,11 @@ class CopyProgress(CopyListener):
         """Add the files of `tree` to the pending ones."""
         self.pending += tree.files
         self.directories += len(tree.directories) + (not tree.is_file)
-        self.skipped += tree.skipped
         for each in tree.skipped:
-            self._console.say(f"skipped {printable(each.path)}: {each.reason}")
+            self._skip(each)
         if self._bar is not None:
             total = self.bytes + sum(entry.size for entry in self.pending)
-            self._bar.update(self._task, total=total)
+            self._bar.update(self._task, total=total, count=self._count)
 
     def transferred(self, entry: FileEntry, size: int) -> None:
         """Advance the bar by `size` bytes of a file."""
@@ -201,8 +203,28 @@ class CopyProgress(CopyListener):
         """Count a file as copied."""
         self.pending.remove(entry)
         self.copied.append(entry)
-        if self._bar is None:
-            self._console.say(f"copied {printable(entry.path)} ({pluralize(entry.size, 'byte')})")
+        if self._bar is not None:
+            self._bar.update(self._task, count=self._count)
+        else:
+            self._console.say(f"copied {printable(entry.path)} ({format_size(entry.size)})")
+
+    def lost_mode(self, entry: FileEntry) -> None:
+        """Count a file that can no longer be executed."""
+        self.not_executable.append(entry)
+
+    def left_out(self, entry: FileEntry, reason: str) -> None:
+        """Count a file as skipped."""
+        self.pending.remove(entry)
+        self._skip(Skipped(entry.path, reason))
+
+    @property
+    def _count(self) -> str:
+        total = len(self.copied) + len(self.pending)
+        return f"{len(self.copied)}/{pluralize(total, 'file')}"
+
+    def _skip(self, skipped: Skipped) -> None:
+        self.skipped.append(skipped)
+        self._console.say(f"skipped {printable(skipped.path)}: {skipped.reason}")
 
 
 def _shorten(path: str) -> str:
@@ -237,15 +259,32 @@ def _print_incomplete(progress: CopyProgress, console: Console) -> None:
     console.say(f"{done}, {left}{first}; no file is incomplete")
 
 
-def _print_result(progress: CopyProgress, console: Console, target: str) -> None:
+def _print_result(
+    progress: CopyProgress, console: Console, transfer: Transfer, target: str
+) -> None:
+    if progress.not_executable:
+        console.say(_explain_modes(progress.not_executable, is_upload=transfer.is_upload))
     content: dict[str, object] = {
         "name": console.name,
         "target": target,
         "files": len(progress.copied),
         "directories": progress.directories,
         "bytes": progress.bytes,
+        "not_executable": [each.path for each in progress.not_executable],
         "skipped": [{"path": each.path, "why": each.reason} for each in progress.skipped],
     }
-    files, size = pluralize(len(progress.copied), "file"), pluralize(progress.bytes, "byte")
+    files, size = pluralize(len(progress.copied), "file"), format_size(progress.bytes)
     skipped = f"; {len(progress.skipped)} skipped" if progress.skipped else ""
     console.result(f"{files} ({size}) copied to {target}{skipped}", content)
+
+
+def _explain_modes(entries: Sequence[FileEntry], *, is_upload: bool) -> str:
+    """Return a sentence about files whose permission to be executed was not kept."""
+    first, count = printable(entries[0].path), len(entries)
+    subject = f"{first} is" if count == 1 else f"{count} files, from {first} on, are"
+    if not is_upload:
+        return f"{subject} not executable here: the file system of the target keeps no permissions"
+    return (
+        f"{subject} not executable in the sandbox: the directory keeps no permissions (/sandbox at"
+        f" a deployed proxy never does). Name the interpreter, as in `sh {first}`"
+    )

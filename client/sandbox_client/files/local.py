@@ -46,7 +46,7 @@ def scan_tree(path: str) -> Tree:
         status = os.stat(path)  # noqa: PTH116  # Path drops a slash or a dot at the end
         if stat.S_ISREG(status.st_mode):
             file = Path(path)
-            entry = FileEntry(_utf8(file.name), status.st_size, _is_executable(status))
+            entry = FileEntry(_utf8(file.name), status.st_size, status.st_mode & 0o777)
             return Tree(str(file.parent), file.name, is_file=True, files=(entry,))
         if not stat.S_ISDIR(status.st_mode):
             raise LocalFileError(f"{printable(path)} is neither a file nor a directory")
@@ -67,7 +67,7 @@ def _scan_directory(root: str) -> Tree:
                 pending.append(path)
             elif entry.is_file():
                 status = entry.stat()
-                files.append(FileEntry(path, status.st_size, _is_executable(status)))
+                files.append(FileEntry(path, status.st_size, status.st_mode & 0o777))
             else:
                 skipped.append(Skipped(path, _skip_reason(entry)))
     name = base_name(root)
@@ -111,6 +111,7 @@ class AtomicWriter:
     def __init__(self, path: Path, token: str) -> None:
         self.path = path
         self.size = 0
+        self._is_synced = False
         self._sha256 = hashlib.sha256()
         with _local_errors(str(path), "written"):
             self._mode = _mode_to_keep(path)
@@ -125,9 +126,20 @@ class AtomicWriter:
             self._file.write(block)
         self._sha256.update(block)
         self.size += len(block)
+        self._is_synced = False
 
-    def commit(self, size: int, sha256: str, *, is_executable: bool) -> None:
+    def sync(self) -> None:
+        """Bring the content to the disk, in a worker thread: `commit` does it if this fails."""
+        with contextlib.suppress(OSError):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._is_synced = True
+
+    def commit(self, size: int, sha256: str, *, mode: int) -> bool:
         """Rename the temporary file to `path` if it has this size and hash.
+
+        A new file gets the permissions `mode` without those of the umask. Return False if it should
+        be executable and the file system does not keep that.
 
         Raises:
             FileChanged: the size or the hash differs.
@@ -138,13 +150,32 @@ class AtomicWriter:
                 " was discarded"
             )
         with _local_errors(str(self.path), "written"):
+            if self._mode is not None and not os.access(self._target, os.W_OK):
+                self._check_unchanged(sha256)
+                return True
             self._file.flush()
-            default = (0o777 if is_executable else 0o666) & ~_umask()
-            os.fchmod(self._file.fileno(), default if self._mode is None else self._mode)
-            os.fsync(self._file.fileno())
+            wanted = mode & ~_umask() if self._mode is None else self._mode
+            os.fchmod(self._file.fileno(), wanted)
+            kept_mode = os.fstat(self._file.fileno()).st_mode
+            if not self._is_synced:
+                os.fsync(self._file.fileno())
             self._file.close()
             self._temp.replace(self._target)
         _remove_abandoned(self._temp)
+        return not wanted & 0o100 or bool(kept_mode & 0o100)
+
+    def _check_unchanged(self, sha256: str) -> None:
+        """Leave a write-protected file that has this content: an earlier copy wrote it.
+
+        Raises:
+            LocalFileError: it has other content.
+        """
+        self.discard()
+        with self._target.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                return
+        advice = "Run `chmod u+w` on it, or copy to another name."
+        raise LocalFileError(f"{printable(str(self.path))} is write-protected", advice=advice)
 
     def discard(self) -> None:
         """Remove the temporary file."""
@@ -175,9 +206,6 @@ def _mode_to_keep(path: Path) -> int | None:
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise LocalFileError(f"{where} is {kind}: a file cannot replace it")
-    if not os.access(path, os.W_OK):
-        advice = "Run `chmod u+w` on it, or copy to another name."
-        raise LocalFileError(f"{where} is write-protected", advice=advice)
     return status.st_mode & 0o777
 
 
@@ -192,10 +220,6 @@ def _remove_abandoned(temp: Path) -> None:
 
 def _age(entry: os.DirEntry[str]) -> float:
     return time.time() - entry.stat(follow_symlinks=False).st_mtime
-
-
-def _is_executable(status: os.stat_result) -> bool:
-    return bool(status.st_mode & stat.S_IXUSR)
 
 
 def _umask() -> int:

@@ -15,15 +15,21 @@ MAX_NAME = 255  # bytes of a file name, as in most file systems
 LINK_TO_DIRECTORY = "a link to a directory, not followed"
 LINK_TO_NO_FILE = "a link that leads to no file"
 NO_FILE = "neither a file nor a directory"
+CHANGED = "it was written to while it was copied"
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file; `path` is relative to the base of its tree, `size` is in bytes."""
+    """A file: `path` relative to the base of its tree, `size` in bytes, permissions `mode`."""
 
     path: str
     size: int
-    is_executable: bool = False
+    mode: int = 0o644
+
+    @property
+    def is_executable(self) -> bool:
+        """Whether its owner may execute it."""
+        return bool(self.mode & 0o100)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class Files:
         """
         base, target = posixpath.split(files.absolute(path))
         temp = temp_path(target, new_token())
-        mode: WriteMode = "append" if append else "plain"
+        mode: WriteMode = "append" if append else None
         async with self.cleanup(name, base, [temp]):
             pieces = split_bytes(data, self.piece_size(base, temp))
             size, sha256 = await self.upload(name, base, temp, pieces)
@@ -177,11 +177,14 @@ class Files:
         name: str,
         base: str,
         uploads: Sequence[PendingUpload],
-        on_committed: Callable[[int], None] = lambda _: None,
-    ) -> None:
+        on_committed: Callable[[int, bool], None] = lambda _number, _mode_kept: None,
+        script: str = "",
+    ) -> bool:
         """Verify uploads and rename each to its path, atomically for each file.
 
-        `on_committed` is called with the index of each file that was renamed, also if others fail.
+        `on_committed` is called with the index of each file that was renamed, also if others fail,
+        and with whether it kept its mode. Return False if `script`, which does it for an archive,
+        cannot unpack that here.
 
         Raises:
             FileChanged: an upload differs from the data that was sent.
@@ -189,22 +192,26 @@ class Files:
         """
         failure: SandboxError | None = None
         with anyio.CancelScope(shield=True):  # so that `on_committed` is called for every rename
+            script = script or shell_scripts.commit(uploads)
             try:
-                output = await self.one_shot.run(name, base, shell_scripts.commit(uploads))
+                output = await self.one_shot.run(name, base, script)
             except NOTHING_DONE:
                 raise
             except SandboxError as error:
                 raise _may_be_written(name, base, uploads, error) from None
             results = shell_scripts.read_results(output)
+            if results.get(0, FileResult()).status == "unable":
+                return False
             for number, upload in enumerate(uploads):
                 result = results.get(number, FileResult())
                 if result.status == "done":
-                    on_committed(number)
+                    on_committed(number, result.detail != "mode")
                 else:
                     path = posixpath.join(base, upload.path)
                     failure = failure or _commit_error(path, name, result)
         if failure is not None:
             raise failure
+        return True
 
     @contextlib.asynccontextmanager
     async def cleanup(self, name: str, base: str, temps: Sequence[str]) -> AsyncGenerator[None]:
@@ -212,12 +219,12 @@ class Files:
         try:
             yield
         except SandboxError as error:
-            if await self._remove(name, base, temps):
+            if await self.remove(name, base, temps):
                 raise
             remaining = f"Temporary files may remain: {printable(base)}/.*.part-*"
             raise error.but(advice=f"{error.advice} {remaining}") from None
         except BaseException:
-            await self._remove(name, base, temps)
+            await self.remove(name, base, temps)
             raise
 
     async def send(self, request: Request) -> Reply:
@@ -233,7 +240,7 @@ class Files:
                 request.sandbox, error, not_done="nothing was done"
             ) from None
 
-    async def _remove(self, name: str, base: str, paths: Sequence[str]) -> bool:
+    async def remove(self, name: str, base: str, paths: Sequence[str]) -> bool:
         """Remove files, also in a cancelled task; return False if that failed."""
         with anyio.CancelScope(shield=True):
             try:

@@ -25,52 +25,68 @@ if TYPE_CHECKING:
 
 HOME = "/home/gem"
 BLOCK_SIZE = 384 * 1024  # bytes of a file in one reply: half a megabyte as base64
-WriteMode = Literal["plain", "exec", "append"]  # as the script reads it: $3 of `place`
+# How an upload becomes its path: it is appended, or renamed with these permission bits; with None,
+# a new file has the bits of the upload.
+WriteMode = int | Literal["append"] | None
 
 _HASH = """
-h() {
-  if command -v sha256sum; then sha256sum;
-  elif command -v shasum; then shasum -a 256;
-  else python3 -c "import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())";
-  fi 2>/dev/null | grep -o "^[0-9a-f]\\{64\\}";
-};
+case $(command -v sha256sum || command -v shasum) in
+  *sha256sum) h() { sha256sum; };;
+  *shasum) h() { shasum -a 256; };;
+  *) h() { python3 -c "import hashlib, sys; d = sys.stdin.buffer.read();
+    print(hashlib.sha256(d).hexdigest())"; };;
+esac;
 """
-_HEX = "[0-9a-f]" * 8  # the token in the name of a temporary file
-# Temporary files are removed an hour after their last change: then no copy still writes to them.
-_COMMIT = f"""
+HEX_TOKEN = "[0-9a-f]" * 8  # the token in the name of a temporary file
+# `place` renames $1 to $2. With `unpacked`, $1 has its mode already; a replaced file keeps its own.
+# `commit` checks the hash of each file before, unless all are `verified`: then those that are gone
+# have been renamed and reported already.
+PLACE = f"""
 {_HASH}
 fail() {{ echo "$@"; return 1; }};
 place() {{
   [ ! -d "$2" ] || fail it is a directory || return;
   [ ! -e "$2" ] || [ -f "$2" ] || fail it is not a regular file || return;
-  [ ! -e "$2" ] || [ -w "$2" ] || fail "it is write-protected (run chmod u+w)" || return;
+  if [ -e "$2" ] && [ ! -w "$2" ]; then
+    if [ $3 != append ] && [ "$(h <"$2" | cut -c 1-64)" = $4 ]; then rm -f "$1"; return; fi;
+    fail "it is write-protected (run chmod u+w)" || return;
+  fi;
   if [ $3 = append ]; then
     err=$(cat "$1" 2>&1 >>"$2") || fail "a part may have been appended: $err" || return;
     rm -f "$1"; return 0;
   fi;
   if [ -e "$2" ]; then
     chmod --reference="$2" "$1" 2>/dev/null || chmod "$(stat -Lc %a "$2")" "$1" || return;
-  elif [ $3 = exec ]; then chmod +x "$1" || return; fi;
+  elif [ $3 != plain ] && [ ! "$unpacked" ]; then chmod $3 "$1" || return; fi;
   [ -L "$2" ] || {{ mv -f "$1" "$2"; return; }};
   t=$(readlink -fn "$2" && echo .) || fail it is a dangling link || return;
   t=${{t%.}}; p=${{t%/*}}/${{1##*/}};
-  mv -f "$1" "$p" && mv -f "$p" "$t" || {{ rm -f "$p"; return 1; }};
+  {{ [ "$1" -ef "$p" ] || mv -f "$1" "$p"; }} && mv -f "$p" "$t" || {{ rm -f "$p"; return 1; }};
 }};
+commit() {{
+  i=0;
+  while [ $# -gt 0 ]; do
+    lost=; digest=$4; [ "$verified" ] || digest=$(h 2>/dev/null <"$1");
+    case $3 in [1357]*) [ -e "$2" ] || lost=mode;; esac;
+    if [ ! "$digest" ] && [ -r "$1" ]; then echo "@$i unhashed";
+    elif [ "${{digest%% *}}" != "$4" ]; then echo "@$i differs";
+    elif [ "$verified" ] && [ ! -e "$1" ]; then :;
+    elif err=$(place "$@" 2>&1); then
+      [ ! -x "$2" ] || lost=; echo "@$i done $lost"; tidy "$1" >/dev/null 2>&1;
+    else printf "@%s failed %s\\n" "$i" "$err"; fi;
+    i=$((i+1)); shift 4;
+  done;
+}};
+"""
+# Temporary files are removed an hour after their last change: then no copy still writes to them.
+_COMMIT = f"""
+{PLACE}
 tidy() {{
-  for o in "${{1%-*}}"-{_HEX}; do
+  for o in "${{1%-*}}"-{HEX_TOKEN}; do
     [ ! -f "$o" ] || find "$o" -mmin +60 -exec rm -f {{}} +;
   done;
 }};
-i=0;
-while [ $# -gt 0 ]; do
-  found="$(wc -c <"$1" | tr -d " ") $(h <"$1")";
-  if [ "$found" = "$4 " ]; then echo "@$i unhashed";
-  elif [ "$found" != "$4 $5" ]; then echo "@$i differs";
-  elif err=$(place "$@" 2>&1); then echo "@$i done"; tidy "$1" >/dev/null 2>&1;
-  else printf "@%s failed %s\\n" "$i" "$err"; fi;
-  i=$((i+1)); shift 5;
-done;
-echo @end
+commit "$@"; echo @end
 """
 _MAKE_DIRECTORIES = """
 rm -f "$1"; shift; i=0;
@@ -80,18 +96,30 @@ echo @end
 _MEASURE = 'printf "@0 size %s\\n" "$(wc -c <"$1" | tr -d " ")"; echo @end'
 _REMOVE = 'rm -rf "$@"; echo @end'
 _SCAN = f"""
-find "$HOME/" -maxdepth 1 -name ".remote-sandbox-{_HEX}" -mmin +60 -exec rm -rf {{}} + 2>/dev/null;
+find "$HOME/" -maxdepth 1 -name ".remote-sandbox-{HEX_TOKEN}" -mmin +60 -exec rm -rf {{}} +
+  2>/dev/null;
 mkdir -m 700 "$1" &&
+export batch="$(stat -L --printf 1 . 2>/dev/null)" &&
 if find -H "$2" -name ".remote-sandbox-*" -prune -o -exec sh -c "$3" sh {{}} +
-  >"$1/raw" 2>"$1/err";
-then base64 <"$1/raw" >"$1/list";
+  >"$1/raw" 2>"$1/err" 3>"$1/files";
+then
+  [ ! -s "$1/files" ] ||
+    xargs -0 stat -L --printf "f %a %s %n\\0" <"$1/files" >>"$1/raw" 2>/dev/null;
+  base64 <"$1/raw" >"$1/list";
 else printf "@0 failed %s\\n" "$(head -n 1 "$1/err")"; fi && echo @end
 """
+# GNU's stat describes the files of descriptor 3 at once; elsewhere each file takes a process. Files
+# of /proc have size 0 and content.
 _DESCRIBE = """
 for p do
   if [ -f "$p" ]; then
-    if [ -x "$p" ]; then k=x; else k=f; fi;
-    printf "%s%s %s\\0" $k "$(wc -c <"$p" | tr -d " ")" "$p";
+    x=; if [ ! -s "$p" ] && { read -r x <"$p" || [ "$x" ]; } 2>/dev/null; then
+      printf "f 644 %s %s\\0" "$(wc -c <"$p" | tr -d " ")" "$p";
+    elif [ "$batch" ]; then printf "%s\\0" "$p" >&3;
+    else
+      d=$(stat -Lc "%a %s" "$p" 2>/dev/null) || d="644 $(wc -c <"$p" | tr -d " ")";
+      printf "f %s %s\\0" "$d" "$p";
+    fi;
   elif [ -L "$p" ]; then if [ -d "$p" ]; then k=t; else k=l; fi; printf "%s %s\\0" $k "$p";
   elif [ -d "$p" ]; then printf "d %s\\0" "$p";
   else printf "o %s\\0" "$p"; fi;
@@ -102,8 +130,9 @@ _PACK = f"""
 to=$1; shift; rm -f "$to"/*;
 while [ $# -gt 0 ]; do
   if [ $3 = 0 ]; then
-    digest=$(h 2>&1 <"$2") && printf "@%s %s %s\\n" $1 "$(wc -c <"$2" | tr -d " ")" "$digest"
-    || printf "@%s failed %s\\n" $1 "$(cat "$2" 2>&1 >/dev/null)";
+    digest=$(h 2>/dev/null <"$2"); digest=${{digest%% *}};
+    if [ "$digest" ]; then printf "@%s %s %s\\n" $1 "$(wc -c <"$2" | tr -d " ")" "$digest";
+    else printf "@%s failed %s\\n" $1 "$(cat "$2" 2>&1 >/dev/null)"; fi;
   fi;
   k=$3;
   while [ $k -lt $(($3+$4)) ]; do
@@ -127,7 +156,12 @@ class PendingUpload:
     path: str
     size: int
     sha256: str
-    mode: WriteMode = "plain"
+    mode: WriteMode = None
+
+    @property
+    def mode_word(self) -> str:
+        """The mode as the script reads it: $3 of `place`."""
+        return format(self.mode, "o") if isinstance(self.mode, int) else self.mode or "plain"
 
 
 @dataclass(frozen=True)
@@ -165,43 +199,43 @@ def split_file(number: int, entry: FileEntry, max_blocks: int) -> list[Slice]:
 
 def argument_length(path: str) -> int:
     """Return the most characters that a file adds to the command line of a script."""
-    return 2 * len(_quoted(path)) + 105  # for the name of its temporary file, its hash, its size
+    return 2 * len(argument(path)) + 105  # for the name of its temporary file, its hash, its size
 
 
 def commit(uploads: Sequence[PendingUpload]) -> str:
     """Verify each upload, and rename it or append it to its path."""
-    words = [
+    words = commit_words(uploads)
+    quoted = [quote(word) if at % 4 < 2 else word for at, word in enumerate(words)]
+    return command_line(_COMMIT, *quoted)
+
+
+def commit_words(uploads: Sequence[PendingUpload]) -> list[str]:
+    """Return the arguments of the script's function `commit`, four for each upload."""
+    return [
         word
         for each in uploads
-        for word in (
-            _quoted(each.temp),
-            _quoted(each.path),
-            each.mode,
-            str(each.size),
-            each.sha256,
-        )
+        for word in (f"./{each.temp}", f"./{each.path}", each.mode_word, each.sha256)
     ]
-    return _command(_COMMIT, *words)
 
 
 def make_directories(marker: str, directories: Sequence[str]) -> str:
     """Create directories, and remove the file `marker`."""
-    return _command(_MAKE_DIRECTORIES, *map(_quoted, (marker, *directories)))
+    return command_line(_MAKE_DIRECTORIES, *map(argument, (marker, *directories)))
 
 
 def measure(path: str) -> str:
     """Print the size of a file in bytes."""
-    return _command(_MEASURE, _quoted(path))
+    return command_line(_MEASURE, argument(path))
 
 
 def remove(paths: Sequence[str]) -> str:
     """Remove files and directories; missing ones are ignored."""
-    return _command(_REMOVE, *map(_quoted, paths))
+    return command_line(_REMOVE, *map(argument, paths))
 
 
 def scan(scratch: str, root: str) -> str:
     """List `root` recursively into the file `list` of a new scratch directory."""
-    return _command(_SCAN, _in_home(scratch), _quoted(root), quote(_one_line(_DESCRIBE)))
+    return command_line(_SCAN, in_home(scratch), argument(root), quote(_one_line(_DESCRIBE)))
 
 
 def pack(scratch: str, slices: Sequence[Slice]) -> str:
@@ -212,14 +246,14 @@ def pack(scratch: str, slices: Sequence[Slice]) -> str:
     words = [
         word
         for each in slices
-        for word in (str(each.number), _quoted(each.entry.path), str(each.start), str(each.count))
+        for word in (str(each.number), argument(each.entry.path), str(each.start), str(each.count))
     ]
-    return _command(_PACK, _in_home(scratch), *words)
+    return command_line(_PACK, in_home(scratch), *words)
 
 
 def remove_scratch(scratch: str) -> str:
     """Remove the scratch directory."""
-    return _command(_REMOVE, _in_home(scratch))
+    return command_line(_REMOVE, in_home(scratch))
 
 
 def read_results(output: str) -> dict[int, FileResult]:
@@ -251,15 +285,17 @@ def read_tree(content: str, base: str, name: str, *, is_file: bool) -> Tree:
     directories: list[str] = []
     skipped: list[Skipped] = []
     for record in decode_block(content).split(b"\0")[:-1]:
-        head, _, raw_path = record.partition(b" ")
-        kind, size, path = head[:1].decode(), head[1:], _decode_path(raw_path)
-        if kind in {"f", "x"}:
-            entry_size = int(size) if size.isdigit() else 0
-            files.append(FileEntry(path, entry_size, is_executable=kind == "x"))
-        elif kind == "d" and path != ".":
+        kind, _, raw_path = record.partition(b" ")
+        mode, size = b"", b""
+        if kind == b"f":
+            mode, size, raw_path = raw_path.split(b" ", 2)
+        path = _decode_path(raw_path)
+        if kind == b"f":
+            files.append(FileEntry(path, _number(size), _number(mode, 8) & 0o777))
+        elif kind == b"d" and path != ".":
             directories.append(path)
-        elif kind in _SKIP_REASONS:
-            skipped.append(Skipped(path, _SKIP_REASONS[kind]))
+        elif kind.decode() in _SKIP_REASONS:
+            skipped.append(Skipped(path, _SKIP_REASONS[kind.decode()]))
     return Tree(base, name, is_file, tuple(files), tuple(directories), tuple(skipped))
 
 
@@ -284,15 +320,22 @@ def _decode_path(raw: bytes) -> str:
     return path
 
 
-def _quoted(path: str) -> str:
+def _number(digits: bytes, base: int = 10) -> int:
+    return int(digits, base) if digits.isdigit() else 0
+
+
+def argument(path: str) -> str:
+    """Return a relative path as one word of a command line."""
     return quote(path if path == "." else f"./{path}")  # a name may begin with a hyphen
 
 
-def _in_home(scratch: str) -> str:
+def in_home(scratch: str) -> str:
+    """Return the path of a scratch directory as one word of a command line."""
     return f'"$HOME"/{scratch}'
 
 
-def _command(script: str, *words: str) -> str:
+def command_line(script: str, *words: str) -> str:
+    """Return the command line for a script with these arguments, which are words already."""
     return " ".join(["sh", "-c", quote(_one_line(script)), "sh", *words])
 
 

@@ -1,0 +1,256 @@
+"""Copy trees of a sandbox to this machine: small files in archives, larger ones in blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from sandbox_client.api import files
+from sandbox_client.errors import (
+    FileChanged,
+    FileRefused,
+    FileUnreadable,
+    NoSuchFile,
+    SandboxError,
+)
+
+from . import archive, local, shell_scripts
+from .listener import reason_of
+from .local import AtomicWriter
+from .model import base_name, printable
+from .remote import new_token, no_hash_tool
+from .shell_scripts import HOME, FileResult, Slice
+from .upload import MAX_ARGUMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+
+    from .listener import CopyListener
+    from .model import Destination, FileEntry, Tree
+    from .remote import Files
+
+OPEN_FILES = 64  # of this machine, at the same time
+MAX_BLOCKS = 32  # packed in the sandbox at the same time: 16 MB
+
+
+@dataclass
+class Download:
+    """Copy trees out of the sandbox `name`, and report progress to `listener`.
+
+    `has_tar` becomes False when the sandbox turns out to make no archive.
+    """
+
+    files: Files
+    name: str
+    listener: CopyListener
+    has_tar: bool = field(default=True, init=False)
+
+    async def scan(self, scratches: contextlib.AsyncExitStack, path: str) -> tuple[Tree, str]:
+        """List a path of the sandbox; return its tree and its scratch directory."""
+        base, root = await self._split(path)
+        scratch = f".remote-sandbox-{new_token()}"
+        await scratches.enter_async_context(self._scratch_directory(base, scratch))
+        results = shell_scripts.read_results(
+            await self._run(base, shell_scripts.scan(scratch, root))
+        )
+        for result in results.values():
+            detail = result.detail
+            raise FileRefused(f"{self._where(path)} cannot be read completely: {detail}")
+        content = await self._read(f"{scratch}/list")
+        tree = shell_scripts.read_tree(content, base, base_name(path), is_file=root != ".")
+        if tree.is_file and not tree.files:
+            raise FileRefused(f"{self._where(path)} is neither a file nor a directory")
+        return tree, scratch
+
+    async def tree(self, tree: Tree, to: Destination, scratch: str) -> None:
+        """Copy a tree to its destination."""
+        done: set[str] = set()
+        if not tree.is_file:
+            for path in ("", *tree.directories):
+                local.make_directory(Path(to.base, path))
+            for batch in archive.batches(tree.files):
+                if self.has_tar:
+                    done.update(await self._download_archive(tree, to, scratch, batch))
+        remaining = [each for each in enumerate(tree.files) if each[1].path not in done]
+        await self._download_files(tree, to, scratch, remaining)
+
+    async def _split(self, path: str) -> tuple[str, str]:
+        """Return the directory to run the scripts in, and the path relative to it."""
+        try:
+            await self.files.list(self.name, path)
+        except NoSuchFile:
+            raise
+        except FileRefused:  # not a directory: runtimes give it different error types
+            return posixpath.split(path)
+        return path, "."
+
+    @contextlib.asynccontextmanager
+    async def _scratch_directory(self, base: str, scratch: str) -> AsyncGenerator[None]:
+        """Remove the scratch directory after the body, also in a cancelled task."""
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True), contextlib.suppress(SandboxError):
+                await self._run(base, shell_scripts.remove_scratch(scratch))
+
+    async def _download_archive(
+        self, tree: Tree, to: Destination, scratch: str, batch: Sequence[FileEntry]
+    ) -> list[str]:
+        """Copy small files as one archive; return the paths of those that were copied.
+
+        The others changed meanwhile, or cannot be read: they are copied on their own after it.
+        """
+        words = archive.words_of(batch)
+        request = files.write(self.name, f"{HOME}/{scratch}/words", words, append=False)
+        files.read_written(await self.files.send(request), len(words))
+        results = shell_scripts.read_results(await self._run(tree.base, archive.pack(scratch)))
+        count = archive.block_count(results)
+        if count is None:
+            self.has_tar = results.get(0, FileResult()).status != "missing"
+            return []
+        blocks = [
+            shell_scripts.decode_block(await self._read(f"{scratch}/{number}"))
+            for number in range(count)
+        ]
+        contents = archive.read_files(b"".join(blocks), batch)
+        complete = [entry for entry in batch if entry.path in contents]
+        for start in range(0, len(complete), OPEN_FILES):
+            await self._write(to, complete[start : start + OPEN_FILES], contents)
+        return list(contents)
+
+    async def _write(
+        self, to: Destination, entries: Sequence[FileEntry], contents: Mapping[str, bytes]
+    ) -> None:
+        """Write small files; a disk syncs many at once hardly slower than one."""
+        with contextlib.ExitStack() as stack:
+            writers: list[AtomicWriter] = []
+            for entry in entries:
+                writers.append(AtomicWriter(Path(to.base, to.path(entry)), new_token()))
+                stack.callback(writers[-1].discard)
+                writers[-1].write(contents[entry.path])
+            async with anyio.create_task_group() as tasks:
+                for writer in writers:
+                    tasks.start_soon(anyio.to_thread.run_sync, writer.sync)
+            for writer, entry in zip(writers, entries, strict=True):
+                self.listener.transferred(entry, entry.size)
+                digest = hashlib.sha256(contents[entry.path]).hexdigest()
+                self._commit(writer, entry, digest)
+
+    def _commit(self, writer: AtomicWriter, entry: FileEntry, sha256: str) -> None:
+        mode_kept = writer.commit(entry.size, sha256, mode=entry.mode)
+        self.listener.finished(entry)
+        if not mode_kept:
+            self.listener.lost_mode(entry)
+
+    async def _download_files(
+        self, tree: Tree, to: Destination, scratch: str, entries: Sequence[tuple[int, FileEntry]]
+    ) -> None:
+        """Copy files one after the other, in blocks that one command packs for several of them."""
+        incoming = _Incoming()
+        with contextlib.closing(incoming):
+            for batch in _batch_slices(entries):
+                parts = [part for part in batch if part.number not in incoming.skipped]
+                script = shell_scripts.pack(scratch, parts)
+                results = shell_scripts.read_results(await self._run(tree.base, script))
+                for part in parts:
+                    if part.number in incoming.skipped:
+                        continue
+                    try:
+                        result = results.get(part.number, FileResult())
+                        await self._download_slice(tree, to, scratch, part, result, incoming)
+                    except (FileChanged, FileUnreadable) as error:
+                        if tree.is_file:
+                            raise
+                        incoming.skip(part.number)
+                        self.listener.left_out(part.entry, reason_of(error))
+
+    async def _download_slice(
+        self,
+        tree: Tree,
+        to: Destination,
+        scratch: str,
+        part: Slice,
+        result: FileResult,
+        incoming: _Incoming,
+    ) -> None:
+        self._check_packed(tree, part, result)
+        if incoming.writer is None:
+            path = Path(to.base, to.path(part.entry))
+            incoming.writer, incoming.sha256 = AtomicWriter(path, new_token()), result.detail
+        for name in part.block_names():
+            block = shell_scripts.decode_block(await self._read(f"{scratch}/{name}"))
+            incoming.writer.write(block)
+            self.listener.transferred(part.entry, len(block))
+        if part.is_last:
+            self._commit(incoming.writer, part.entry, incoming.sha256)
+            incoming.writer = None
+
+    def _check_packed(self, tree: Tree, part: Slice, result: FileResult) -> None:
+        """Check that the file could be read, and has the size that the scan found.
+
+        Raises:
+            FileUnreadable: it cannot be read.
+            FileRefused: its hash cannot be computed.
+            FileChanged: it has another size.
+        """
+        where = self._where(posixpath.join(tree.base, part.entry.path))
+        if result.status == "failed" and result.detail:
+            raise FileUnreadable(f"{where} cannot be read: {result.detail}")
+        if result.status == "failed":
+            raise no_hash_tool(where)
+        if part.start == 0 and result.status != str(part.entry.size):
+            raise FileChanged(f"{where} was written to while it was copied")
+
+    def _where(self, path: str) -> str:
+        return f"{printable(path)} in sandbox '{self.name}'"
+
+    async def _run(self, base: str, command: str) -> str:
+        return await self.files.one_shot.run(self.name, base, command)
+
+    async def _read(self, path: str) -> str:
+        request = files.read(self.name, f"{HOME}/{path}")
+        return files.read_content(await self.files.send(request))
+
+
+@dataclass
+class _Incoming:
+    """The file that is being written, with its hash, and the numbers of the skipped ones."""
+
+    writer: AtomicWriter | None = None
+    sha256: str = ""
+    skipped: set[int] = field(default_factory=set[int])
+
+    def skip(self, number: int) -> None:
+        """Discard the file."""
+        self.close()
+        self.skipped.add(number)
+
+    def close(self) -> None:
+        """Remove the temporary file if there is one."""
+        if self.writer is not None:
+            self.writer.discard()
+        self.writer = None
+
+
+def _batch_slices(entries: Sequence[tuple[int, FileEntry]]) -> Iterator[list[Slice]]:
+    """Yield the slices of all files in batches for one command and `MAX_BLOCKS` blocks each."""
+    batch: list[Slice] = []
+    arguments = blocks = 0
+    for number, entry in entries:
+        length = shell_scripts.argument_length(entry.path)
+        for part in shell_scripts.split_file(number, entry, MAX_BLOCKS):
+            if batch and (arguments + length > MAX_ARGUMENTS or blocks + part.count > MAX_BLOCKS):
+                yield batch
+                batch, arguments, blocks = [], 0, 0
+            batch.append(part)
+            arguments += length
+            blocks += part.count
+    if batch:
+        yield batch
