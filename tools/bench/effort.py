@@ -21,6 +21,7 @@ class Effort:
     output_rounds: int
     output_bytes: int  # of a command, in each round
     silent_minutes: int  # of virtual time
+    copy_rounds: int  # of many files in and out
 
 
 FULL = Effort(
@@ -36,6 +37,7 @@ FULL = Effort(
     output_rounds=7,
     output_bytes=8_000_000,
     silent_minutes=60,
+    copy_rounds=5,
 )
 QUICK = Effort(
     starts=1,
@@ -50,4 +52,5 @@ QUICK = Effort(
     output_rounds=1,
     output_bytes=200_000,
     silent_minutes=5,
+    copy_rounds=1,
 )

@@ -84,11 +84,13 @@ async def fake(
     module: str = "sandbox_fakeproxy",
     isolation: str = "auto",
     runtime_api: str = "1.9",
+    as_deployed: bool = False,
 ) -> AsyncGenerator[Fake]:
     """Serve a fake proxy with sandboxes ready at once, in memory or from a data directory."""
     state = ["--ephemeral"] if data is None else ["--data", str(data)]
     options = ["--ready-after", "0", "--reconcile-delay", "0"]
     options += ["--isolation", isolation, "--runtime-api", runtime_api]
+    options += ["--as-deployed"] if as_deployed else []
     async with _serving(module, "serve", "--port", "0", *state, *options) as started:
         yield Fake(*started)
 

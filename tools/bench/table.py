@@ -21,8 +21,8 @@ LEGEND = (
     "A ratio is the median of the ratios of each value to the baseline measured right after it. The"
     " baselines: an empty server on the same mcp package; the same request, or the same loop of"
     " requests, sent by httpx; a bare Starlette route on the same uvicorn; a fake that cannot"
-    " inject faults; a fake with ten sandboxes, or one that runs no command; a command without a"
-    " jail. Rows without a target are for comparison only."
+    " inject faults; one file with the same bytes; a fake with ten sandboxes, or one that runs no"
+    " command; a command without a jail. Rows without a target are for comparison only."
 )
 HEADINGS = ("min", "median", "max", "baseline", "ratio", "target", "met")
 
