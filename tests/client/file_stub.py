@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
-from sandbox_client.files.shell_scripts import BLOCK_SIZE, HOME
+from sandbox_client.api.files import HOME
+from sandbox_client.files.shell_scripts import BLOCK_SIZE
 
 from tests.client.statuses import ALPHA_READY, StatusRow
 from tests.client.stubs import executed, session_opened

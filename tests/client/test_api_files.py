@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 import httpx
 import pytest
@@ -77,16 +78,26 @@ def test_a_full_piece_is_under_100_kb_for_any_path(path: str, byte: int) -> None
         ("/etc//hosts", "/etc//hosts"),
         ("/", "/"),
         ("-x", "/sandbox/-x"),
+        ("~", "/home/gem"),
+        ("~/x", "/home/gem/x"),
+        ("~x", "/sandbox/~x"),
+        ("./~", "/sandbox/./~"),
     ],
 )
 def test_a_relative_path_starts_in_the_working_directory(path: str, whole: str) -> None:
     assert files.absolute(path) == whole
 
 
-@pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5_000, "é" * 2_500])
+@pytest.mark.parametrize("path", ["a\0b", " ", "\t\n", "\ud800", "x" * 5_000, "é" * 2_500])
 def test_an_invalid_path_is_refused(path: str) -> None:
     with pytest.raises(InvalidInput):
         files.absolute(path)
+
+
+@pytest.mark.parametrize("path", ["", " ", ".", "..", "a/..", "/", "a/", "a/ ", "~", "~/"])
+def test_a_path_that_names_no_file_is_refused_by_its_name(path: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(repr(path))):
+        files.absolute_file(path)
 
 
 @pytest.mark.parametrize(

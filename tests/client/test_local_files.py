@@ -183,11 +183,30 @@ def test_a_scan_lists_files_directories_and_skipped_entries(tmp_path: Path) -> N
     }
 
 
-def test_a_name_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_skipped_with_what_is_below_it(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"f-\xff")).touch()
+    (tmp_path / os.fsdecode(b"d-\xff/below")).mkdir(parents=True)
+    (tmp_path / "good").touch()
+
+    tree = local.scan_tree(str(tmp_path))
+
+    assert [entry.path for entry in tree.files] == ["good"]
+    assert tree.directories == ()
+    assert {(each.path, each.reason) for each in tree.skipped} == {
+        (r"f-\xff", "its name is not UTF-8"),
+        (r"d-\xff", "its name is not UTF-8"),
+    }
+
+
+@pytest.mark.parametrize("is_directory", [True, False])
+def test_a_source_whose_own_name_is_not_utf_8_is_an_error(
+    tmp_path: Path, is_directory: bool
+) -> None:
+    source = tmp_path / os.fsdecode(b"f-\xff")
+    source.mkdir() if is_directory else source.touch()
 
     with pytest.raises(LocalFileError, match=r"A name on this machine is not UTF-8: 'f-\\udcff'"):
-        local.scan_tree(str(tmp_path))
+        local.scan_tree(str(source))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sandbox_client import FileRefused, ProxyFailed, SandboxError, SessionBusy
 from sandbox_client.api import files
+from sandbox_client.api.files import HOME
 from sandbox_client.api.runtime import Task
 from sandbox_client.errors import InputUnreadable
 from sandbox_client.execution.follower import OutputFollower, OutputListener
-from sandbox_client.execution.payload import HOME, export_command, upload
+from sandbox_client.execution.payload import export_command, upload
 from sandbox_client.polling import Timing
 
 from tests.client.file_stub import file_error, file_reply

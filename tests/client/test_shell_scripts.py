@@ -234,11 +234,29 @@ def test_the_root_and_dots_have_no_base_name() -> None:
     ]
 
 
-def test_a_name_that_is_not_utf_8_is_refused() -> None:
-    content = base64.b64encode(b"f 644 1 ./f-\xff\0").decode()
+def test_a_name_that_is_not_utf_8_is_skipped_with_what_is_below_it() -> None:
+    records = b"f 644 1 ./f-\xff\0d ./d-\xff\0f 644 1 ./d-\xff/below\0f 644 1 ./good\0"
+    content = base64.b64encode(records).decode()
 
-    with pytest.raises(FileRefused, match="A name in the sandbox is not UTF-8"):
-        shell_scripts.read_tree(content, "/sandbox", "x", is_file=False)
+    tree = shell_scripts.read_tree(content, "/sandbox", "x", is_file=False)
+
+    assert tree.files == (FileEntry("good", 1),)
+    assert tree.directories == ()
+    assert [(each.path, each.reason) for each in tree.skipped] == [
+        (r"f-\xff", "its name is not UTF-8"),
+        (r"d-\xff", "its name is not UTF-8"),
+    ]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/version"), reason="needs /proc")  # noqa: PTH110
+def test_a_file_of_proc_is_listed_with_its_real_size(tmp_path: Path) -> None:
+    command = shell_scripts.scan("scratch", "version").replace('"$HOME"', str(tmp_path))
+    subprocess.run(["bash", "-c", command], cwd="/proc", check=True, capture_output=True)
+
+    listed = (tmp_path / "scratch/list").read_text()
+    (entry,) = shell_scripts.read_tree(listed, "/proc", "version", is_file=True).files
+    with open("/proc/version", "rb") as file:  # noqa: PTH123
+        assert entry.size == len(file.read()) > 0
 
 
 def test_a_list_is_read_with_the_kinds_of_its_entries() -> None:
@@ -288,15 +306,29 @@ def test_a_scratch_directory_and_temporary_files_are_removed(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_is_listed_by_the_scan_script(tmp_path: Path) -> None:
+@pytest.mark.parametrize("without", [(), ("--printf",)], ids=["GNU", "another stat"])
+def test_a_directory_is_listed_by_the_scan_script(tmp_path: Path, without: tuple[str, ...]) -> None:
     (tmp_path / "tree/d").mkdir(parents=True)
     (tmp_path / "tree/d/f").write_bytes(b"abc")
+    (tmp_path / "tree/d/f").chmod(0o640)
+    (tmp_path / "tree/empty").touch()
     (tmp_path / "tree/link").symlink_to("d")
 
-    output = run(tmp_path / "tree", shell_scripts.scan("scratch", ".").replace('"$HOME"', ".."))
+    output = run(tmp_path / "tree", _scan_of_tree(without))
 
     assert shell_scripts.read_results(output) == {}
     listed = (tmp_path / "scratch/list").read_text()
     tree = shell_scripts.read_tree(listed, "/b", "tree", is_file=False)
-    assert (tree.files, tree.directories) == ((FileEntry("d/f", 3),), ("d",))
+    assert sorted(tree.files, key=lambda each: each.path) == [
+        FileEntry("d/f", 3, 0o640),
+        FileEntry("empty", 0),
+    ]
+    assert tree.directories == ("d",)
     assert [each.path for each in tree.skipped] == ["link"]
+
+
+def _scan_of_tree(without: tuple[str, ...]) -> str:
+    command = shell_scripts.scan("scratch", ".").replace('"$HOME"', "..")
+    for option in without:
+        command = command.replace(option, "--none")
+    return command

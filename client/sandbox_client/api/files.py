@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 MAX_BODY = 100_000  # bytes: under 100 KB, whether a KB has 1,000 or 1,024 bytes
 MAX_PIECE = 72_000  # bytes of a file in one request: 96,000 of base64
+HOME = "/home/gem"  # the home directory of commands, which a pause empties
 MAX_PATH = 4_096  # bytes, as on Linux
+
+_NAME_A_FILE = f"Name a file, such as {WORK}/notes.txt."
 
 _ERRORS: dict[str, type[FileRefused]] = {  # by the runtime's error_type
     "not_found": NoSuchFile,
@@ -66,19 +69,38 @@ class Listing:
 def absolute(path: str) -> str:
     """Return an absolute path in the sandbox without trailing slashes.
 
+    A relative path starts at WORK, and `~` is HOME.
+
     Raises:
-        InvalidInput: the path is too long or has a character that no path can have.
+        InvalidInput: the path is too long, blank, or has a character that no path can have.
     """
     check_text("The path", path)
+    if path and not path.strip():
+        raise InvalidInput(f"The path {path!r} is blank", advice=_NAME_A_FILE)
     if "\0" in path:
         raise InvalidInput("The path holds a NUL character, which none can", advice="Leave it out.")
     size = len(path.encode())
-    if size > MAX_PATH - len(WORK) - 1:
+    if size > MAX_PATH - len(HOME) - 1:
         raise InvalidInput(
             f"The path has {pluralize(size, 'byte')}", advice=f"Give {MAX_PATH - 16} at most."
         )
+    if path == "~" or path.startswith("~/"):
+        path = HOME + path.removeprefix("~")
     whole = path if path.startswith("/") else f"{WORK}/{path}"
     return whole.rstrip("/") or "/"
+
+
+def absolute_file(path: str) -> str:
+    """Return the absolute path of a file.
+
+    Raises:
+        InvalidInput: the path is not that of a file, but empty or that of a directory.
+    """
+    whole = absolute(path)
+    is_directory = path.endswith("/") or path == "~"
+    if is_directory or not path or whole.rpartition("/")[2].strip() in {"", ".", ".."}:
+        raise InvalidInput(f"The path {path!r} names no file", advice=_NAME_A_FILE)
+    return whole
 
 
 def check_content(text: str) -> bytes:

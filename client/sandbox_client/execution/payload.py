@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from .follower import OutputFollower
 
-HOME = "/home/gem"  # the home directory of the runtime's shell
 Read = Callable[[int], Awaitable[bytes]]  # read this many bytes, fewer only at the end
 Run = Callable[[str], Awaitable[None]]  # run an internal command, which has to succeed
 MAX_WORD = 120_000  # bytes: Linux allows 131,071 for an argument
@@ -66,7 +65,9 @@ async def upload(
         await _check_home(proxy, name, directory)
         joins: list[str] = []
         for file, read in inputs.items():
-            count = await _send_pieces(proxy, name, f"{HOME}/{directory}/{file}", read, follower)
+            count = await _send_pieces(
+                proxy, name, f"{files.HOME}/{directory}/{file}", read, follower
+            )
             joins += [f"cat {file}.* >{file}"] if count > 1 else []
         if joins:
             await run(f"cd {payload.directory} && {' && '.join([*joins, 'rm ./*.*'])}")
@@ -99,10 +100,10 @@ async def _check_home(proxy: Proxy, name: str, directory: str) -> None:
             directory, which others can read.
     """
     try:
-        files.read_listing(await proxy.send(files.listing(name, f"{HOME}/{directory}")))
+        files.read_listing(await proxy.send(files.listing(name, f"{files.HOME}/{directory}")))
     except NoSuchFile:
         raise FileRefused(
-            f"The home directory of the shell in sandbox '{name}' is not {HOME}",
+            f"The home directory of the shell in sandbox '{name}' is not {files.HOME}",
             advice="Create a sandbox with {create} from an image whose shell has this home"
             " directory.",
         ) from None

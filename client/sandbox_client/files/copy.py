@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from sandbox_client.api import files
 
-from . import local
+from . import local, streams
 from .download import Download
 from .model import destination
 from .upload import Upload
@@ -48,18 +48,19 @@ class Copy:
             SandboxError: a file was not copied; complete files stay, and partial ones are removed.
         """
         target_path = files.absolute(target)
-        trees = [await anyio.to_thread.run_sync(local.scan_tree, each) for each in sources]
-        is_into = (
-            into
-            or len(trees) > 1
-            or target.endswith("/")
-            or await self.files.is_directory(self.name, target_path)
-        )
-        for tree in trees:
-            self.listener.begin(tree)
-        upload = Upload(self.files, self.name, self.listener)
-        for tree in trees:
-            await upload.tree(tree, destination(tree, target_path, into=is_into))
+        async with streams.stored(sources) as paths:
+            trees = [await anyio.to_thread.run_sync(local.scan_tree, each) for each in paths]
+            is_into = (
+                into
+                or len(trees) > 1
+                or target.endswith("/")
+                or await self.files.is_directory(self.name, target_path)
+            )
+            for tree in trees:
+                self.listener.begin(tree)
+            upload = Upload(self.files, self.name, self.listener)
+            for tree in trees:
+                await upload.tree(tree, destination(tree, target_path, into=is_into))
 
     async def download(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
         """Copy files and directories of the sandbox to the local `target`, as `upload` does.

@@ -26,7 +26,7 @@ from .listener import reason_of
 from .local import AtomicWriter
 from .model import base_name, printable
 from .remote import new_token, no_hash_tool
-from .shell_scripts import HOME, FileResult, Slice
+from .shell_scripts import FileResult, Slice
 from .upload import MAX_ARGUMENTS
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Download:
         The others changed meanwhile, or cannot be read: they are copied on their own after it.
         """
         words = archive.words_of(batch)
-        request = files.write(self.name, f"{HOME}/{scratch}/words", words, append=False)
+        request = files.write(self.name, f"{files.HOME}/{scratch}/words", words, append=False)
         files.read_written(await self.files.send(request), len(words))
         results = shell_scripts.read_results(await self._run(tree.base, archive.pack(scratch)))
         count = archive.block_count(results)
@@ -215,7 +215,7 @@ class Download:
         return await self.files.one_shot.run(self.name, base, command)
 
     async def _read(self, path: str) -> str:
-        request = files.read(self.name, f"{HOME}/{path}")
+        request = files.read(self.name, f"{files.HOME}/{path}")
         return files.read_content(await self.files.send(request))
 
 

@@ -20,6 +20,7 @@ from .model import (
     LINK_TO_DIRECTORY,
     LINK_TO_NO_FILE,
     NO_FILE,
+    NOT_UTF8,
     FileEntry,
     Skipped,
     Tree,
@@ -37,12 +38,13 @@ ABANDONED_AFTER = 3_600.0  # seconds: no copy still writes to an older temporary
 def scan_tree(path: str) -> Tree:
     """List a file, or a directory recursively.
 
-    Links to files count as files; links to directories below `path` are skipped.
+    Links to files count as files; links to directories below `path`, and names that are not UTF-8,
+    are skipped.
 
     Raises:
-        LocalFileError: `path` does not exist, or an entry cannot be read or named.
+        LocalFileError: `path` does not exist, its name is not UTF-8, or a directory cannot be read.
     """
-    with _local_errors(path, "read"):
+    with local_errors(path, "read"):
         status = os.stat(path)  # noqa: PTH116  # Path drops a slash or a dot at the end
         if stat.S_ISREG(status.st_mode):
             file = Path(path)
@@ -61,8 +63,11 @@ def _scan_directory(root: str) -> Tree:
     while pending:
         parent = pending.pop()
         for entry in sorted(os.scandir(os.path.join(root, parent)), key=lambda each: each.name):  # noqa: PTH118
-            path = _utf8(f"{parent}/{entry.name}" if parent else entry.name)
-            if entry.is_dir(follow_symlinks=False):
+            path = f"{parent}/{entry.name}" if parent else entry.name
+            if not _is_utf8(path):
+                shown = os.fsencode(path).decode(errors="backslashreplace")
+                skipped.append(Skipped(shown, NOT_UTF8))
+            elif entry.is_dir(follow_symlinks=False):
                 directories.append(path)
                 pending.append(path)
             elif entry.is_file():
@@ -70,7 +75,7 @@ def _scan_directory(root: str) -> Tree:
                 files.append(FileEntry(path, status.st_size, status.st_mode & 0o777))
             else:
                 skipped.append(Skipped(path, _skip_reason(entry)))
-    name = base_name(root)
+    name = _utf8(base_name(root))
     return Tree(root, name, False, tuple(files), tuple(directories), tuple(skipped))
 
 
@@ -87,7 +92,7 @@ def read_pieces(path: Path, size: int) -> Iterator[bytes]:
         LocalFileError: the file cannot be read.
         FileChanged: the file changed during the read.
     """
-    with _local_errors(str(path), "read"), path.open("rb") as file:
+    with local_errors(str(path), "read"), path.open("rb") as file:
         before = os.fstat(file.fileno())
         piece = file.read(size)
         while True:
@@ -113,7 +118,7 @@ class AtomicWriter:
         self.size = 0
         self._is_synced = False
         self._sha256 = hashlib.sha256()
-        with _local_errors(str(path), "written"):
+        with local_errors(str(path), "written"):
             self._mode = _mode_to_keep(path)
             self._target = Path(os.path.realpath(path))
             self._temp = Path(temp_path(str(self._target), token))
@@ -122,7 +127,7 @@ class AtomicWriter:
 
     def write(self, block: bytes) -> None:
         """Append a block to the temporary file."""
-        with _local_errors(str(self.path), "written"):
+        with local_errors(str(self.path), "written"):
             self._file.write(block)
         self._sha256.update(block)
         self.size += len(block)
@@ -149,7 +154,7 @@ class AtomicWriter:
                 f"The copy of {printable(str(self.path))} differs from the file in the sandbox; it"
                 " was discarded"
             )
-        with _local_errors(str(self.path), "written"):
+        with local_errors(str(self.path), "written"):
             if self._mode is not None and not os.access(self._target, os.W_OK):
                 self._check_unchanged(sha256)
                 return True
@@ -192,7 +197,7 @@ def is_directory(path: str) -> bool:
 
 def make_directory(path: Path) -> None:
     """Create a directory if it does not exist; its parent must exist."""
-    with _local_errors(str(path), "created"):
+    with local_errors(str(path), "created"):
         path.mkdir(exist_ok=True)
 
 
@@ -228,19 +233,21 @@ def _umask() -> int:
     return mask
 
 
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def _utf8(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
+    if not _is_utf8(name):
         raise LocalFileError(
             f"A name on this machine is not UTF-8: {name!a}",
             advice="Rename it, or copy the other files by their own paths.",
-        ) from None
+        )
     return name
 
 
 @contextlib.contextmanager
-def _local_errors(path: str, done: str) -> Generator[None]:
+def local_errors(path: str, done: str) -> Generator[None]:
     """Raise a `LocalFileError` for an `OSError` of the body; `done` is a participle."""
     try:
         yield

@@ -15,6 +15,7 @@ MAX_NAME = 255  # bytes of a file name, as in most file systems
 LINK_TO_DIRECTORY = "a link to a directory, not followed"
 LINK_TO_NO_FILE = "a link that leads to no file"
 NO_FILE = "neither a file nor a directory"
+NOT_UTF8 = "its name is not UTF-8"
 CHANGED = "it was written to while it was copied"
 
 

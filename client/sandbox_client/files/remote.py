@@ -100,7 +100,7 @@ class Files:
             NotText: the file is binary; the message has its size.
             FileRefused: the file cannot be read, or ends before line `first`.
         """
-        absolute = files.absolute(path)
+        absolute = files.absolute_file(path)
         max_end = first - 1 + MAX_LINES
         end = max_end if last is None else min(last, max_end)
         request = files.read(name, absolute, start=first - 1, end=end)
@@ -145,7 +145,7 @@ class Files:
         Raises:
             FileRefused: the file cannot be written.
         """
-        base, target = posixpath.split(files.absolute(path))
+        base, target = posixpath.split(files.absolute_file(path))
         temp = temp_path(target, new_token())
         mode: WriteMode = "append" if append else None
         async with self.cleanup(name, base, [temp]):

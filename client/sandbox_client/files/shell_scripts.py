@@ -18,12 +18,20 @@ from sandbox_client.api.runtime import quote
 from sandbox_client.errors import FileRefused, InvalidResponse
 from sandbox_client.text import last_line
 
-from .model import LINK_TO_DIRECTORY, LINK_TO_NO_FILE, NO_FILE, FileEntry, Skipped, Tree, is_below
+from .model import (
+    LINK_TO_DIRECTORY,
+    LINK_TO_NO_FILE,
+    NO_FILE,
+    NOT_UTF8,
+    FileEntry,
+    Skipped,
+    Tree,
+    is_below,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HOME = "/home/gem"
 BLOCK_SIZE = 384 * 1024  # bytes of a file in one reply: half a megabyte as base64
 # How an upload becomes its path: it is appended, or renamed with these permission bits; with None,
 # a new file has the bits of the upload.
@@ -98,8 +106,8 @@ _REMOVE = 'rm -rf "$@"; echo @end'
 _SCAN = f"""
 find "$HOME/" -maxdepth 1 -name ".remote-sandbox-{HEX_TOKEN}" -mmin +60 -exec rm -rf {{}} +
   2>/dev/null;
-mkdir -m 700 "$1" &&
-export batch="$(stat -L --printf 1 . 2>/dev/null)" &&
+mkdir -m 700 "$1" || exit;
+batch=; [ "$2" != . ] || batch=$(stat -L --printf 1 . 2>/dev/null); export batch;
 if find -H "$2" -name ".remote-sandbox-*" -prune -o -exec sh -c "$3" sh {{}} +
   >"$1/raw" 2>"$1/err" 3>"$1/files";
 then
@@ -108,8 +116,8 @@ then
   base64 <"$1/raw" >"$1/list";
 else printf "@0 failed %s\\n" "$(head -n 1 "$1/err")"; fi && echo @end
 """
-# GNU's stat describes the files of descriptor 3 at once; elsewhere each file takes a process. Files
-# of /proc have size 0 and content.
+# GNU's stat describes the files of a directory, from descriptor 3, at once; elsewhere each takes
+# processes. Files of /proc have size 0 and content.
 _DESCRIBE = """
 for p do
   if [ -f "$p" ]; then
@@ -117,8 +125,8 @@ for p do
       printf "f 644 %s %s\\0" "$(wc -c <"$p" | tr -d " ")" "$p";
     elif [ "$batch" ]; then printf "%s\\0" "$p" >&3;
     else
-      d=$(stat -Lc "%a %s" "$p" 2>/dev/null) || d="644 $(wc -c <"$p" | tr -d " ")";
-      printf "f %s %s\\0" "$d" "$p";
+      m=$(stat -Lc %a "$p" 2>/dev/null) || m=644;
+      printf "f %s %s %s\\0" "$m" "$(wc -c <"$p" | tr -d " ")" "$p";
     fi;
   elif [ -L "$p" ]; then if [ -d "$p" ]; then k=t; else k=l; fi; printf "%s %s\\0" $k "$p";
   elif [ -d "$p" ]; then printf "d %s\\0" "$p";
@@ -278,7 +286,6 @@ def read_tree(content: str, base: str, name: str, *, is_file: bool) -> Tree:
     """Read the list that `scan` wrote.
 
     Raises:
-        FileRefused: a name is not UTF-8.
         InvalidResponse: the list is not base64, or has a path outside the directory.
     """
     files: list[FileEntry] = []
@@ -289,7 +296,12 @@ def read_tree(content: str, base: str, name: str, *, is_file: bool) -> Tree:
         mode, size = b"", b""
         if kind == b"f":
             mode, size, raw_path = raw_path.split(b" ", 2)
-        path = _decode_path(raw_path)
+        path = raw_path.removeprefix(b"./").decode(errors="backslashreplace")
+        _check_below(path)
+        if not _is_utf8(raw_path):
+            if not _is_utf8(raw_path.rpartition(b"/")[2]):  # of a directory, not what is below it
+                skipped.append(Skipped(path, NOT_UTF8))
+            continue
         if kind == b"f":
             files.append(FileEntry(path, _number(size), _number(mode, 8) & 0o777))
         elif kind == b"d" and path != ".":
@@ -307,17 +319,17 @@ def decode_block(content: str) -> bytes:
         raise InvalidResponse("The sandbox returned invalid base64") from None
 
 
-def _decode_path(raw: bytes) -> str:
+def _is_utf8(name: bytes) -> bool:
     try:
-        path = raw.decode().removeprefix("./")
+        name.decode()
     except UnicodeDecodeError:
-        raise FileRefused(
-            f"A name in the sandbox is not UTF-8: {raw.decode(errors='replace')!a}",
-            advice="Rename it with {run}, or copy the other files by their own paths.",
-        ) from None
+        return False
+    return True
+
+
+def _check_below(path: str) -> None:
     if path != "." and not is_below(path):
         raise InvalidResponse(f"The sandbox returned a path outside the directory: {path!r}")
-    return path
 
 
 def _number(digits: bytes, base: int = 10) -> int:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Final
 
-from sandbox_client.api.files import absolute, check_content
+from sandbox_client.api.files import absolute, absolute_file, check_content
 from sandbox_client.api.runtime import quote
 from sandbox_client.api.sandboxes import WORK
 from sandbox_client.errors import InvalidInput
@@ -67,7 +67,7 @@ async def write_sandbox_file(
 
     Use it to create one, replace it as a whole, or append. Returns the number of bytes.
     """
-    absolute_path, data = absolute(path), check_content(content)
+    absolute_path, data = absolute_file(path), check_content(content)
     await client.write_file(name, absolute_path, data, append=append)
     done = f"{pluralize(len(data), 'byte')} {'appended' if append else 'written'}"
     return Result(
