@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 MAX_WAIT = 240.0  # seconds
 LINGER = 2.0  # seconds to wait for more output after the first new output
 INTERNAL_DEADLINE = 600.0  # seconds: enough to hash the files of a usual copy
+INTERNAL_OUTAGE = 30.0  # seconds without an answer
 CLOSE_DEADLINE = 5.0  # seconds
 MAX_SESSIONS_READ = 20  # sessions of a list for which the last command is read
 SESSIONS_AT_ONCE = 4
@@ -124,7 +125,12 @@ class Prompts:
     ) -> CommandResult:
         """Run an internal command of the client once, and end its session; nothing is masked."""
         session = f"{INTERNAL_PREFIX}{secrets.token_hex(4)}"
-        follower = OutputFollower(self.timing, INTERNAL_DEADLINE, OutputListener(ignore_progress))
+        follower = OutputFollower(
+            self.timing,
+            INTERNAL_DEADLINE,
+            OutputListener(ignore_progress),
+            give_up_after=INTERNAL_OUTAGE,
+        )
         remote: RemoteCommand | None = None
         try:
             async with periodic_progress(follower.report):

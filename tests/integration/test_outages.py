@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sandbox_client import Client, Config
+from sandbox_client.files.listener import CopyListener
 from sandbox_fakeproxy import FakeProxyServer
 
 from tests.fakeproxy.processes import wait_until
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mcp.types import CallToolResult
+    from sandbox_client.files.model import FileEntry
 
 BOX, PAUSED, NEW = "box", "asleep", "new"
 SEED: dict[str, Any] = {
@@ -204,3 +209,45 @@ async def test_the_start_of_an_agent_survives_an_outage(
     assert runs.read_text() == "x\n"
     sent = [each["path"] for each in server.requests() if each["path"].endswith("/exec")]
     assert len(sent) == 1
+
+
+class RestartOnce(CopyListener):
+    """Stops the proxy when the first piece was copied; it is started again in three seconds."""
+
+    def __init__(self, server: FakeProxyServer) -> None:
+        self._server = server
+        self._starter: threading.Timer | None = None
+
+    def transferred(self, entry: FileEntry, size: int) -> None:
+        if self._starter is None:
+            self._server.stop()
+            self._starter = threading.Timer(3, self._server.start)
+            self._starter.start()
+
+    def join(self) -> None:
+        """Wait until the proxy runs again."""
+        assert self._starter is not None
+        self._starter.join()
+
+
+def temporary_files(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.part-*"))
+
+
+async def test_a_copy_survives_a_restart_of_the_proxy_each_way(
+    server: FakeProxyServer, tmp_path: Path
+) -> None:
+    key = server.seed(SEED)["users"][0]["keys"][0]["api_key"]
+    data = os.urandom(600_000)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.bin").write_bytes(data)
+    sources = [str(tmp_path / f"{name}.bin") for name in ("one", "two")]
+    copied = ["there/one.bin", "there/two.bin"]
+    up, down = RestartOnce(server), RestartOnce(server)
+    async with Client.connect(Config(proxy_url=server.url, api_key=key)) as client:
+        await client.upload(BOX, sources, "there/", listener=up)
+        up.join()
+        await client.download(BOX, copied, f"{tmp_path}/back/", listener=down)
+        down.join()
+    assert [path.read_bytes() for path in (tmp_path / "back").iterdir()] == [data, data]
+    assert temporary_files(tmp_path) == []

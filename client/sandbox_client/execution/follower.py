@@ -52,12 +52,19 @@ class OutputListener:
 class OutputFollower:
     """Follow a command for `limit` seconds, without a limit if None, and notify the listener.
 
-    `secret` is masked in the output. `activity` describes the wait until the command's state is
+    `secret` is masked in the output. It is given up `give_up_after` seconds after the last answer.
+    `activity` describes the wait until the command's state is
     known.
     """
 
     def __init__(
-        self, timing: Timing, limit: float | None, listener: OutputListener, *, secret: str = ""
+        self,
+        timing: Timing,
+        limit: float | None,
+        listener: OutputListener,
+        *,
+        secret: str = "",
+        give_up_after: float = GIVE_UP_AFTER,
     ) -> None:
         self.timing = timing
         self.secret = secret
@@ -67,6 +74,7 @@ class OutputFollower:
         self._start = self._read_at = timing.clock()
         self._read_error = ""
         self._limit = limit
+        self._give_up_after = give_up_after
         self._listener = listener
         self._recent = ""
 
@@ -99,10 +107,10 @@ class OutputFollower:
     async def may_retry(self, error: SandboxError) -> bool:
         """Wait as long as the proxy asks after a failed look; return False to give up.
 
-        A wait that is longer than the rest of the limit, or than GIVE_UP_AFTER, is not begun.
+        A wait that is longer than the rest of the limit, or than `give_up_after`, is not begun.
         """
         pause = error.retry_after or 0.0
-        if self.unread_for + pause >= GIVE_UP_AFTER or pause > self.remaining:
+        if self.unread_for + pause >= self._give_up_after or pause > self.remaining:
             return False
         if pause:
             await self.timing.sleep(pause)

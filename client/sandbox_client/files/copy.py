@@ -9,7 +9,7 @@ packs files there; they are read through the file API and written by an `AtomicW
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,16 @@ import anyio
 import anyio.to_thread
 
 from sandbox_client.api import files
+from sandbox_client.errors import SandboxError
 
 from . import local, streams
 from .download import Download
 from .model import destination
+from .outage import OUTAGE_LIMIT, Outage
 from .upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from .listener import CopyListener
     from .remote import Files
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copy:
-    """Copy between this machine and the sandbox `name`, and report progress to `listener`."""
+    """Copy between this machine and the sandbox `name`, and report progress to `listener`.
+
+    A copy survives that the proxy does not answer for OUTAGE_LIMIT, such as its restart.
+    """
 
     files: Files
     name: str
@@ -48,17 +53,17 @@ class Copy:
             SandboxError: a file was not copied; complete files stay, and partial ones are removed.
         """
         target_path = files.absolute(target)
-        async with streams.stored(sources) as paths:
+        async with self._lasting() as remote, streams.stored(sources) as paths:
             trees = [await anyio.to_thread.run_sync(local.scan_tree, each) for each in paths]
             is_into = (
                 into
                 or len(trees) > 1
                 or target.endswith("/")
-                or await self.files.is_directory(self.name, target_path)
+                or await remote.is_directory(self.name, target_path)
             )
             for tree in trees:
                 self.listener.begin(tree)
-            upload = Upload(self.files, self.name, self.listener)
+            upload = Upload(remote, self.name, self.listener)
             for tree in trees:
                 await upload.tree(tree, destination(tree, target_path, into=is_into))
 
@@ -68,8 +73,8 @@ class Copy:
         Raises:
             SandboxError: a file was not copied; complete files stay, and partial ones are removed.
         """
-        download = Download(self.files, self.name, self.listener)
-        async with contextlib.AsyncExitStack() as scratches:
+        async with self._lasting() as remote, contextlib.AsyncExitStack() as scratches:
+            download = Download(remote, self.name, self.listener)
             found = [await download.scan(scratches, files.absolute(each)) for each in sources]
             if target.endswith("/"):
                 local.make_directory(Path(target))
@@ -79,3 +84,12 @@ class Copy:
             for tree, scratch in found:
                 to = destination(tree, target.rstrip("/") or "/", into=is_into)
                 await download.tree(tree, to, scratch)
+
+    @contextlib.asynccontextmanager
+    async def _lasting(self) -> AsyncGenerator[Files]:
+        """Yield files whose operations survive an outage, and explain an error that ends it."""
+        outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT)
+        try:
+            yield replace(self.files, outage=outage)
+        except SandboxError as error:
+            raise outage.explain(error) from None

@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from sandbox_client.api import files
 from sandbox_client.errors import (
+    CommandStateUnknown,
     FileChanged,
     FileRefused,
     FileUnreadable,
@@ -55,11 +56,15 @@ class Download:
     async def scan(self, scratches: contextlib.AsyncExitStack, path: str) -> tuple[Tree, str]:
         """List a path of the sandbox; return its tree and its scratch directory."""
         base, root = await self._split(path)
-        scratch = f".remote-sandbox-{new_token()}"
-        await scratches.enter_async_context(self._scratch_directory(base, scratch))
-        results = shell_scripts.read_results(
-            await self._run(base, shell_scripts.scan(scratch, root))
-        )
+
+        async def list_to_new_directory() -> tuple[str, str]:
+            scratch = f".remote-sandbox-{new_token()}"
+            await scratches.enter_async_context(self._scratch_directory(base, scratch))
+            script = shell_scripts.scan(scratch, root)
+            return scratch, await self.files.one_shot.run(self.name, base, script)
+
+        scratch, output = await self.files.outage.survive(list_to_new_directory)
+        results = shell_scripts.read_results(output)
         for result in results.values():
             detail = result.detail
             raise FileRefused(f"{self._where(path)} cannot be read completely: {detail}")
@@ -98,7 +103,8 @@ class Download:
             yield
         finally:
             with anyio.CancelScope(shield=True), contextlib.suppress(SandboxError):
-                await self._run(base, shell_scripts.remove_scratch(scratch))
+                script = shell_scripts.remove_scratch(scratch)
+                await self.files.one_shot.run(self.name, base, script)
 
     async def _download_archive(
         self, tree: Tree, to: Destination, scratch: str, batch: Sequence[FileEntry]
@@ -110,7 +116,11 @@ class Download:
         words = archive.words_of(batch)
         request = files.write(self.name, f"{files.HOME}/{scratch}/words", words, append=False)
         files.read_written(await self.files.send(request), len(words))
-        results = shell_scripts.read_results(await self._run(tree.base, archive.pack(scratch)))
+        try:
+            output = await self._run(tree.base, archive.pack(scratch), is_idempotent=False)
+        except CommandStateUnknown:
+            return []
+        results = shell_scripts.read_results(output)
         count = archive.block_count(results)
         if count is None:
             self.has_tar = results.get(0, FileResult()).status != "missing"
@@ -211,8 +221,8 @@ class Download:
     def _where(self, path: str) -> str:
         return f"{printable(path)} in sandbox '{self.name}'"
 
-    async def _run(self, base: str, command: str) -> str:
-        return await self.files.one_shot.run(self.name, base, command)
+    async def _run(self, base: str, command: str, *, is_idempotent: bool = True) -> str:
+        return await self.files.run(self.name, base, command, is_idempotent=is_idempotent)
 
     async def _read(self, path: str) -> str:
         request = files.read(self.name, f"{files.HOME}/{path}")

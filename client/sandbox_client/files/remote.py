@@ -12,7 +12,8 @@ import hashlib
 import itertools
 import posixpath
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -36,6 +37,7 @@ from sandbox_client.truncation import MAX_OUTPUT
 
 from . import shell_scripts
 from .model import printable, temp_path
+from .outage import LEFTOVER, Outage
 from .shell_scripts import FileResult, PendingUpload
 
 if TYPE_CHECKING:
@@ -69,14 +71,15 @@ class OneShotCommands:
         """Run a command in a directory of the sandbox and return its output.
 
         Raises:
-            CommandStateUnknown: nothing shows how the command has ended.
-            FileRefused: the command was killed or timed out.
+            CommandStateUnknown: nothing says how it has ended, or whether it was started.
+            FileRefused: it was killed or timed out.
         """
         result = await self.prompts.run_internal(name, command, directory=directory)
         if not result.has_ended:
             raise CommandStateUnknown(
                 f"A command on the files of sandbox '{name}' was started, and its end is not known:"
-                f" {result.read_error or 'it still runs'}"
+                f" {result.read_error or 'it still runs'}",
+                advice="Look at the files with {files} before you repeat it.",
             )
         if result.status.state != "completed":
             raise FileRefused(
@@ -88,10 +91,14 @@ class OneShotCommands:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of `sandboxes`; `one_shot` runs the scripts for operations without a file API."""
+    """The files of `sandboxes`; `one_shot` runs the scripts for operations without a file API.
+
+    `outage` says how long an operation is repeated while the proxy does not answer.
+    """
 
     sandboxes: Sandboxes
     one_shot: OneShotCommands
+    outage: Outage = field(default_factory=Outage)
 
     async def read(self, name: str, path: str, *, first: int = 1, last: int | None = None) -> str:
         """Return lines `first` to `last` of a text file, at most `MAX_LINES` of them.
@@ -192,9 +199,10 @@ class Files:
         """
         failure: SandboxError | None = None
         with anyio.CancelScope(shield=True):  # so that `on_committed` is called for every rename
+            is_idempotent = not script and all(each.mode != "append" for each in uploads)
             script = script or shell_scripts.commit(uploads)
             try:
-                output = await self.one_shot.run(name, base, script)
+                output = await self.run(name, base, script, is_idempotent=is_idempotent)
             except NOTHING_DONE:
                 raise
             except SandboxError as error:
@@ -221,7 +229,7 @@ class Files:
         except SandboxError as error:
             if await self.remove(name, base, temps):
                 raise
-            remaining = f"Temporary files may remain: {printable(base)}/.*.part-*"
+            remaining = f"{LEFTOVER}{printable(base)}/.*.part-*"
             raise error.but(advice=f"{error.advice} {remaining}") from None
         except BaseException:
             await self.remove(name, base, temps)
@@ -233,12 +241,26 @@ class Files:
         Raises:
             SandboxError: the request failed; if the sandbox is not ready, the error says so.
         """
+        send = partial(self.sandboxes.proxy.send, request)
         try:
-            return await self.sandboxes.proxy.send(request)
+            return await (self.outage.survive(send) if request.repeatable else send())
         except SandboxError as error:
+            not_done = "the copy ended early" if self.outage.has_answered else "nothing was done"
             raise await self.sandboxes.explain_failure(
-                request.sandbox, error, not_done="nothing was done"
+                request.sandbox, error, not_done=not_done
             ) from None
+
+    async def run(
+        self, name: str, directory: str, script: str, *, is_idempotent: bool = True
+    ) -> str:
+        """Run a script in a directory of the sandbox and return its output.
+
+        Raises:
+            SandboxError: it was not run to its end, or nothing says whether it was started.
+        """
+        return await self.outage.survive(
+            partial(self.one_shot.run, name, directory, script), is_idempotent=is_idempotent
+        )
 
     async def remove(self, name: str, base: str, paths: Sequence[str]) -> bool:
         """Remove files, also in a cancelled task; return False if that failed."""
@@ -272,7 +294,8 @@ class Files:
                 has_arrived = await self._has_arrived(name, path, offset, len(piece), failure)
             if has_arrived:
                 return None
-            if attempt == ATTEMPTS or self.sandboxes.timing.clock() - start >= PIECE_DEADLINE:
+            is_late = self.sandboxes.timing.clock() - start >= PIECE_DEADLINE
+            if (is_late or attempt >= ATTEMPTS) and not self.outage.lasts(start, 0.0):
                 raise failure
         raise AssertionError  # pragma: no cover  # the loop has no other end
 
@@ -287,7 +310,7 @@ class Files:
         """
         base, temp = posixpath.split(path)
         try:
-            output = await self.one_shot.run(name, base, shell_scripts.measure(temp))
+            output = await self.run(name, base, shell_scripts.measure(temp))
         except SandboxError:
             raise failure from None
         detail = shell_scripts.read_results(output).get(0, FileResult()).detail

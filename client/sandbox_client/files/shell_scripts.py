@@ -48,7 +48,7 @@ esac;
 HEX_TOKEN = "[0-9a-f]" * 8  # the token in the name of a temporary file
 # `place` renames $1 to $2. With `unpacked`, $1 has its mode already; a replaced file keeps its own.
 # `commit` checks the hash of each file before, unless all are `verified`: then those that are gone
-# have been renamed and reported already.
+# have been renamed and reported already. A command that is repeated finds them placed.
 PLACE = f"""
 {_HASH}
 fail() {{ echo "$@"; return 1; }};
@@ -56,7 +56,7 @@ place() {{
   [ ! -d "$2" ] || fail it is a directory || return;
   [ ! -e "$2" ] || [ -f "$2" ] || fail it is not a regular file || return;
   if [ -e "$2" ] && [ ! -w "$2" ]; then
-    if [ $3 != append ] && [ "$(h <"$2" | cut -c 1-64)" = $4 ]; then rm -f "$1"; return; fi;
+    if is_placed "$@"; then rm -f "$1"; return; fi;
     fail "it is write-protected (run chmod u+w)" || return;
   fi;
   if [ $3 = append ]; then
@@ -71,14 +71,16 @@ place() {{
   t=${{t%.}}; p=${{t%/*}}/${{1##*/}};
   {{ [ "$1" -ef "$p" ] || mv -f "$1" "$p"; }} && mv -f "$p" "$t" || {{ rm -f "$p"; return 1; }};
 }};
+is_placed() {{ [ $3 != append ] && [ -f "$2" ] && [ "$(h <"$2" | cut -c 1-64)" = $4 ]; }};
 commit() {{
   i=0;
   while [ $# -gt 0 ]; do
     lost=; digest=$4; [ "$verified" ] || digest=$(h 2>/dev/null <"$1");
     case $3 in [1357]*) [ -e "$2" ] || lost=mode;; esac;
-    if [ ! "$digest" ] && [ -r "$1" ]; then echo "@$i unhashed";
+    if [ ! -e "$1" ] && [ "$verified" ]; then :;
+    elif [ ! -e "$1" ] && is_placed "$@"; then echo "@$i done";
+    elif [ ! "$digest" ] && [ -r "$1" ]; then echo "@$i unhashed";
     elif [ "${{digest%% *}}" != "$4" ]; then echo "@$i differs";
-    elif [ "$verified" ] && [ ! -e "$1" ]; then :;
     elif err=$(place "$@" 2>&1); then
       [ ! -x "$2" ] || lost=; echo "@$i done $lost"; tidy "$1" >/dev/null 2>&1;
     else printf "@%s failed %s\\n" "$i" "$err"; fi;

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox_client.errors import FileChanged, FileRefused, LocalFileError
+from sandbox_client.errors import CommandStateUnknown, FileChanged, FileRefused, LocalFileError
 
 from . import archive, local, shell_scripts
 from .archive import ArchiveWriter
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Characters of file arguments in one command. With its script a command stays under 4,096, the
 # longest line that a terminal accepts in canonical mode.
-MAX_ARGUMENTS = 2_200
+MAX_ARGUMENTS = 2_000
 # Permissions that a new file gets in the sandbox: no others than the owner may write to it.
 MODE_MASK = 0o755
 
@@ -67,7 +67,7 @@ class Upload:
             entries = [FileEntry(path, 0) for path in directories]
             for batch in [*_batch_files(entries)] or [[]]:
                 script = shell_scripts.make_directories(marker, [each.path for each in batch])
-                output = await self.files.one_shot.run(self.name, base, script)
+                output = await self.files.run(self.name, base, script)
                 for number, result in sorted(shell_scripts.read_results(output).items()):
                     where = printable(posixpath.join(base, batch[number].path))
                     raise FileRefused(
@@ -92,13 +92,18 @@ class Upload:
             pieces = split_bytes(writer.finish(), self.files.piece_size(to.base, archived))
             reported = self._report_archive(entries, writer.ends, pieces)
             await self.files.upload(self.name, to.base, archived, reported)
-            self.has_tar = await self.files.commit(
-                self.name,
-                to.base,
-                writer.uploads,
-                lambda number, kept: self._finished(entries[number], mode_kept=kept),
-                archive.unpack(archived, words),
-            )
+            try:
+                self.has_tar = await self.files.commit(
+                    self.name,
+                    to.base,
+                    writer.uploads,
+                    lambda number, kept: self._finished(entries[number], mode_kept=kept),
+                    archive.unpack(archived, words),
+                )
+            except CommandStateUnknown:  # under other temporary names, a repetition is safe
+                script = shell_scripts.remove([archived, words])
+                await self.files.run(self.name, to.base, script)
+                return []
         return [entry.path for entry in batch] if self.has_tar else []
 
     def _add(self, writer: ArchiveWriter, tree: Tree, to: Destination, entry: FileEntry) -> bool:

@@ -1,0 +1,83 @@
+"""An outage of the proxy during a copy, such as its restart: what is safe is repeated meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from sandbox_client.errors import CommandStateUnknown, ProxyFailed, ProxyUnreachable, SandboxError
+from sandbox_client.polling import Timing, backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+OUTAGE_LIMIT = 30.0  # seconds of an outage that a copy survives
+FIRST_PAUSE = 0.5  # seconds
+GATEWAY_ERRORS = {502, 503, 504}
+
+
+@dataclass
+class Outage:
+    """Repeat what failed for up to `limit` seconds, once the proxy has answered.
+
+    Before its first answer, nothing is repeated: its address may be wrong.
+    """
+
+    timing: Timing = field(default_factory=Timing)
+    limit: float = 0.0
+    has_answered: bool = field(default=False, init=False)
+
+    async def survive(
+        self, attempt: Callable[[], Awaitable[T]], *, is_idempotent: bool = True
+    ) -> T:
+        """Return the result of `attempt`, which is repeated during an outage.
+
+        A command of which nothing says whether it was started is repeated if it `is_idempotent`.
+
+        Raises:
+            SandboxError: an attempt failed for another reason, or the outage lasts.
+        """
+        start = self.timing.clock()
+        for pause in backoff(FIRST_PAUSE):
+            try:
+                result = await attempt()
+            except SandboxError as error:
+                is_unknown = isinstance(error, CommandStateUnknown)
+                may_repeat = is_idempotent if is_unknown else is_outage(error)
+                if not may_repeat or not self.lasts(start, pause):
+                    raise
+                await self.timing.sleep(pause)
+            else:
+                self.has_answered = True
+                return result
+        raise AssertionError  # pragma: no cover  # the loop has no other end
+
+    def lasts(self, start: float, pause: float) -> bool:
+        """Return whether there is time for another attempt after `pause` seconds."""
+        return self.has_answered and self.timing.clock() + pause - start <= self.limit
+
+    def explain(self, error: SandboxError) -> SandboxError:
+        """Return the error of a copy that an outage ended; other errors stay as they are."""
+        if not self.has_answered or not isinstance(error, ProxyUnreachable | ProxyFailed):
+            return error
+        leftover = error.advice.partition(LEFTOVER)
+        return error.but(
+            cause="the network, or a proxy that was stopped: it had answered this copy before.",
+            advice=(
+                "The files that are named as copied are complete, the others are as they were."
+                " Wait until the proxy answers ({check}), then repeat the copy: it replaces what is"
+                f" there. {leftover[1]}{leftover[2]}"
+            ).rstrip(),
+        )
+
+
+LEFTOVER = "Temporary files may remain: "
+
+
+def is_outage(error: SandboxError) -> bool:
+    """Return whether the proxy cannot be reached for now."""
+    if isinstance(error, ProxyFailed):
+        return error.status in GATEWAY_ERRORS
+    return isinstance(error, ProxyUnreachable) and error.retryable

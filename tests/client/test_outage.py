@@ -1,0 +1,169 @@
+"""A proxy that restarts during a copy, or does not come back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from sandbox_client import ProxyFailed, ProxyUnreachable, SandboxError
+from sandbox_client.errors import CommandStateUnknown, NotSent, Paused
+from sandbox_client.files.copy import Copy
+from sandbox_client.files.listener import CopyListener
+from sandbox_client.files.outage import OUTAGE_LIMIT, Outage
+
+from tests.client.file_stub import SandboxStub
+from tests.client.statuses import ALPHA_PAUSED
+from tests.client.stubs import FakeClock, client_over, html_page, timing_on
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass
+class RestartingProxy:
+    """A proxy that is down for some seconds from the request with the number `stops_at` on."""
+
+    sandbox: SandboxStub
+    stops_at: int
+    seconds: float = 20.0
+    page: httpx.Response | None = None  # of the load balancer; None refuses connections
+    clock: FakeClock = field(default_factory=FakeClock)
+    count: int = 0
+    _back_at: float = 0.0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.count += 1
+        if self.count == self.stops_at:
+            self._back_at = self.clock.now + self.seconds
+        if self.clock.now >= self._back_at:
+            return self.sandbox(request)
+        if self.page is None:
+            raise httpx.ConnectError("refused")
+        return self.page
+
+
+async def upload(proxy: RestartingProxy, source: Path) -> None:
+    async with client_over(proxy, proxy.clock) as client:
+        await Copy(client.files, "box", CopyListener()).upload([str(source)], "new")
+
+
+async def download(proxy: RestartingProxy, target: Path) -> None:
+    async with client_over(proxy, proxy.clock) as client:
+        await Copy(client.files, "box", CopyListener()).download(["tree"], str(target))
+
+
+def make_tree(folder: Path) -> dict[str, bytes]:
+    files = {"a": b"1", "b": b"2", "large": bytes(range(256)) * 800}
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return files
+
+
+@pytest.mark.parametrize("page", [None, html_page(503)], ids=["refused", "503"])
+async def test_an_upload_survives_a_restart_at_any_request(
+    tmp_path: Path, page: httpx.Response | None
+) -> None:
+    files = make_tree(tmp_path / "tree")
+    complete = RestartingProxy(SandboxStub(), stops_at=0)
+    await upload(complete, tmp_path / "tree")
+
+    for number in range(2, complete.count - 2):  # the last ones only close a session
+        proxy = RestartingProxy(SandboxStub(), number, page=page)
+        await upload(proxy, tmp_path / "tree")
+
+        assert proxy.clock.now >= 1_000 + 20
+        assert proxy.sandbox.files == {f"/sandbox/new/{name}": files[name] for name in files}
+
+
+@pytest.mark.parametrize("page", [None, html_page(503)], ids=["refused", "503"])
+async def test_a_download_survives_a_restart_at_any_request(
+    tmp_path: Path, page: httpx.Response | None
+) -> None:
+    files = make_tree(tmp_path / "tree")
+
+    def sandbox() -> SandboxStub:
+        content = {f"/sandbox/tree/{name}": data for name, data in files.items()}
+        return SandboxStub(content, {"/", "/sandbox", "/sandbox/tree", "/home/gem"})
+
+    complete = RestartingProxy(sandbox(), stops_at=0)
+    await download(complete, tmp_path / "back0")
+
+    for number in range(2, complete.count - 5):  # the last ones remove the scratch directory
+        await download(RestartingProxy(sandbox(), number, page=page), tmp_path / f"back{number}")
+
+        copied = {path.name: path.read_bytes() for path in (tmp_path / f"back{number}").iterdir()}
+        assert copied == files
+
+
+async def test_a_proxy_that_does_not_come_back_ends_the_copy_with_the_way_back(
+    tmp_path: Path,
+) -> None:
+    make_tree(tmp_path / "tree")
+    proxy = RestartingProxy(SandboxStub(), stops_at=8, seconds=10_000)
+
+    with pytest.raises(ProxyUnreachable) as caught:
+        await upload(proxy, tmp_path / "tree")
+
+    assert OUTAGE_LIMIT <= proxy.clock.now - 1_000 < 2 * OUTAGE_LIMIT
+    error = caught.value
+    assert "it had answered this copy before" in error.cause
+    assert "are complete, the others are as they were" in error.advice
+    assert "{check}" in error.advice
+    assert "repeat the copy" in error.advice
+    assert "Temporary files may remain: /sandbox/new/.*.part-*" in error.advice
+    assert "proxyUrl" not in error.advice
+    assert "{list}" not in error.advice
+
+
+async def test_a_proxy_that_never_answered_ends_the_copy_at_once(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree")
+    proxy = RestartingProxy(SandboxStub(), stops_at=1)
+
+    with pytest.raises(NotSent) as caught:
+        await upload(proxy, tmp_path / "tree")
+
+    assert proxy.clock.now - 1_000 < 3
+    assert caught.value.cause == NotSent.cause
+
+
+async def test_a_pause_during_a_copy_does_not_say_that_nothing_was_done(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree")
+    unready = httpx.Response(503, json={"error": "x", "message": "Sandbox not ready"})
+    sandbox = SandboxStub(status=ALPHA_PAUSED, replies={"write": [None, unready]})
+
+    with pytest.raises(Paused, match="is paused; the copy ended early"):
+        await upload(RestartingProxy(sandbox, stops_at=0), tmp_path / "tree")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_idempotent", "attempts"),
+    [
+        (CommandStateUnknown("unknown"), True, 2),
+        (CommandStateUnknown("unknown"), False, 1),
+        (ProxyFailed("502", status=502), False, 2),
+        (ProxyFailed("500", status=500), True, 1),
+        (NotSent("refused"), False, 2),
+    ],
+)
+async def test_only_what_is_safe_is_repeated(
+    error: SandboxError, is_idempotent: bool, attempts: int
+) -> None:
+    count = 0
+
+    async def attempt() -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise error
+
+    outage = Outage(timing_on(FakeClock()), OUTAGE_LIMIT)
+    outage.has_answered = True
+    if attempts == 1:
+        with pytest.raises(type(error)):
+            await outage.survive(attempt, is_idempotent=is_idempotent)
+    else:
+        await outage.survive(attempt, is_idempotent=is_idempotent)
+    assert count == attempts
