@@ -54,7 +54,7 @@ def test_only_an_append_is_not_repeatable() -> None:
 
 
 _paths = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4_000).filter(
-    lambda path: len(path.encode()) <= 4_000
+    lambda path: len(path.encode()) <= 4_000 and not path.isspace()
 )
 
 

@@ -1,4 +1,4 @@
-"""`remote-sandbox` in a terminal of 80 columns: a test types lines and reads the output."""
+"""`remote-sandbox` in a terminal: a test types lines and reads the output."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 import sys
 import termios
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pyte
 
 from tests.integration.programs import DEADLINE, clean_environment
 from tests.integration.pseudo_terminal import PseudoTerminal, open_pseudo_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
-# A login opens /dev/tty: the pseudo-terminal has to be the controlling one.
-_START = (
-    "import fcntl, runpy, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
-    " runpy.run_module('sandbox_client', run_name='__main__', alter_sys=True)"
-)
+_PROGRAM = Path(__file__).with_name("clock_program.py")
+_LINES = 40
+_LAST_BYTES = 20_000  # of a huge output; they fill the screen
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\r")
 
 
@@ -29,6 +29,7 @@ class RemoteSandboxTerminal:
     """A terminal that runs `remote-sandbox`."""
 
     pseudo: PseudoTerminal
+    columns: int
     _received: bytearray = field(default_factory=bytearray)
     _waited_for: int = 0  # where in `output` the text ends that was waited for last
 
@@ -36,6 +37,13 @@ class RemoteSandboxTerminal:
     def output(self) -> str:
         """All output so far, without escape sequences."""
         return _ESCAPES.sub("", self._received.decode(errors="replace"))
+
+    @property
+    def screen(self) -> str:
+        """The text that the screen shows now."""
+        screen = pyte.Screen(self.columns, _LINES)
+        pyte.ByteStream(screen).feed(bytes(self._received[-_LAST_BYTES:]))
+        return "\n".join(line.rstrip() for line in screen.display).strip("\n")
 
     def answer(self, question: str, text: str) -> None:
         """Wait for a question, then type a line."""
@@ -73,10 +81,13 @@ class RemoteSandboxTerminal:
 
 @contextlib.contextmanager
 def open_terminal(
-    home: Path, *arguments: str, **variables: str
+    home: Path, *arguments: str, columns: int = 80, **variables: str
 ) -> Generator[RemoteSandboxTerminal]:
-    """Start `remote-sandbox` with `arguments` in a terminal; kill it at the end."""
-    command = [sys.executable, "-c", _START, *arguments]
+    """Start `remote-sandbox` with `arguments` in a terminal; kill it at the end.
+
+    `variables` may set the clock of `clock_program`.
+    """
+    command = [sys.executable, "-P", str(_PROGRAM), *arguments]
     env = clean_environment(home, TERM="xterm-256color", **variables)
-    with open_pseudo_terminal(command, env=env, size=(40, 80)) as pseudo:
-        yield RemoteSandboxTerminal(pseudo)
+    with open_pseudo_terminal(command, env=env, size=(_LINES, columns)) as pseudo:
+        yield RemoteSandboxTerminal(pseudo, columns)
