@@ -35,10 +35,10 @@ from .errors import (
     TLSError,
 )
 from .forward_proxies import describe_unused
-from .polling import backoff
+from .polling import LongPolls, backoff
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
     from typing import Self, TypeVar
 
     from .api.message import Operation, Request
@@ -46,11 +46,10 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-LONGEST_POLL = 25.0  # seconds: load balancers end requests that take much longer
-POLLS_AT_ONCE = 64  # of the 100 connections of httpx
 CONNECT_TIMEOUT = 5.0  # seconds
 MAX_ATTEMPTS = 4
 RETRY_DELAY = 0.35  # seconds after the first attempt: an outage of two seconds is survived
+_NOT_HTTP = ", or does not speak HTTP"
 _START_PROXY = "Start the proxy (`make fake` starts the fake one), or correct proxyUrl."
 _ASK_WHETHER_IT_RUNS = (
     "Check the host and the port in proxyUrl; if they are right, ask the proxy's administrator"
@@ -64,23 +63,6 @@ _ASK_FOR_LESS: Mapping[Operation, str] = {
 }
 LONGEST_RETRY_AFTER = 1e9  # seconds: a longer one is a mistake of the server
 MAX_RETRY_AFTER = 10.0  # seconds: after a longer Retry-After, the error is raised at once
-
-
-class LongPolls:
-    """Limit the number of simultaneous long polls, so that other requests get a connection.
-
-    The more tasks wait for a turn, the shorter each long poll is.
-    """
-
-    def __init__(self, at_once: int = POLLS_AT_ONCE) -> None:
-        self._limiter = anyio.CapacityLimiter(at_once)
-
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncGenerator[float]:
-        """Wait for a turn; yield the maximum duration of the poll in seconds."""
-        async with self._limiter:
-            others = self._limiter.statistics().tasks_waiting
-            yield LONGEST_POLL / (1 + others / self._limiter.total_tokens)
 
 
 class Proxy:
@@ -102,6 +84,7 @@ class Proxy:
         self._sleep = sleep
         self._random = random
         self.long_polls = LongPolls()
+        self._has_answered = False
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity"} | _authorization(config),
             transport=transport,
@@ -185,9 +168,10 @@ class Proxy:
 
     async def _once(self, request: Request) -> Reply:
         url = self.config.proxy_url + request.path
-        with _translate_errors(request, self.config):
+        with _translate_errors(request, self.config, has_answered=self._has_answered):
             built = _build(self._client, request, url)
             async with contextlib.aclosing(await self._client.send(built, stream=True)) as response:
+                self._has_answered = True
                 reply = Reply(
                     status=response.status_code,
                     body=await _read(response, request),
@@ -291,7 +275,7 @@ def _response_error(
 
 
 @contextlib.contextmanager
-def _translate_errors(request: Request, config: Config) -> Generator[None]:
+def _translate_errors(request: Request, config: Config, *, has_answered: bool) -> Generator[None]:
     try:
         yield
     except httpx.InvalidURL:
@@ -300,7 +284,20 @@ def _translate_errors(request: Request, config: Config) -> Generator[None]:
             advice='Write it like "https://proxy.example.com".',
         ) from None
     except httpx.HTTPError as exc:
-        raise _transport_error(exc, config, request) from exc
+        error = _transport_error(exc, config, request)
+        raise (_after_an_answer(error, request) if has_answered else error) from exc
+
+
+def _after_an_answer(error: SandboxError, request: Request) -> SandboxError:
+    """Return the error for a proxy that has answered before: its address is right."""
+    if not isinstance(error, ProxyUnreachable) or isinstance(error, DeadlineExceeded | TLSError):
+        return error
+    lost = "" if isinstance(error, NotSent) else request.if_lost
+    return error.but(
+        message=error.message.removesuffix(_NOT_HTTP),
+        cause="the network, or a proxy that was stopped: it has answered before.",
+        advice=f"{lost} Wait until it answers again; {{check}} shows that.".lstrip(),
+    )
 
 
 def _transport_error(exc: httpx.HTTPError, config: Config, request: Request) -> SandboxError:
@@ -321,7 +318,7 @@ def _transport_error(exc: httpx.HTTPError, config: Config, request: Request) -> 
             return _response_error(
                 request,
                 ProxyUnreachable,
-                f"{where} ended the connection, or does not speak HTTP",
+                f"{where} ended the connection{_NOT_HTTP}",
                 advice="Check the scheme (http or https) and the port in proxyUrl, and that the"
                 " proxy runs.",
             )

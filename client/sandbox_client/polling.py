@@ -20,6 +20,8 @@ FIRST_DELAY = 0.25  # seconds
 LONGEST_DELAY = 2.0
 JITTER = 0.2  # of a delay
 DEFAULT_WAIT = 45.0  # seconds for a command, unless the caller says otherwise
+LONGEST_POLL = 25.0  # seconds: load balancers end requests that take much longer
+POLLS_AT_ONCE = 64  # of the 100 connections of httpx
 REPORT_INTERVAL = 1.5  # seconds: a report comes at least every two, however busy the machine is
 
 # Receive the progress of a wait: the seconds so far, the most seconds if there is a limit, and the
@@ -75,3 +77,20 @@ def backoff(
     """
     for attempt in itertools.count():
         yield min(first * 2.0 ** min(attempt, 32), longest) * (1 - JITTER * random())
+
+
+class LongPolls:
+    """Limit the number of simultaneous long polls, so that other requests get a connection.
+
+    The more tasks wait for a turn, the shorter each long poll is.
+    """
+
+    def __init__(self, at_once: int = POLLS_AT_ONCE) -> None:
+        self._limiter = anyio.CapacityLimiter(at_once)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncGenerator[float]:
+        """Wait for a turn; yield the maximum duration of the poll in seconds."""
+        async with self._limiter:
+            others = self._limiter.statistics().tasks_waiting
+            yield LONGEST_POLL / (1 + others / self._limiter.total_tokens)

@@ -21,9 +21,9 @@ from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import CommandStateUnknown, InvalidResponse, NoSuchPosition
 from sandbox_client.execution import cancellation, pipes
 from sandbox_client.execution.pipes import AFTER_OUTPUT
-from sandbox_client.http import LongPolls
 from sandbox_client.masking import masked
 from sandbox_client.output import Part
+from sandbox_client.polling import LongPolls
 from sandbox_client.presentation import describe_ending, describe_unreachable
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING

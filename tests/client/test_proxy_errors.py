@@ -30,6 +30,7 @@ from sandbox_client.errors import DeadlineExceeded, InvalidResponse, NotSent, Ra
 from sandbox_client.http import Proxy
 
 from tests.client.secrecy import assert_presentable
+from tests.client.statuses import ALPHA_READY
 from tests.client.strategies import malformed_bodies, odd_locations, some_examples
 from tests.client.stubs import (
     CONFIG,
@@ -486,6 +487,20 @@ async def test_the_advice_for_a_refused_connection_fits_the_host(url: str, expec
             await proxy.send(STATUS)
 
     assert expected in caught.value.advice
+
+
+@pytest.mark.parametrize("failure", [REFUSED, httpx.RemoteProtocolError("x"), httpx.ReadError("x")])
+async def test_the_address_of_a_proxy_that_has_answered_is_not_doubted(failure: Exception) -> None:
+    async with proxy_over(SequenceStub([ALPHA_READY.response(), failure])) as proxy:
+        await proxy.send(STATUS)
+        with pytest.raises(ProxyUnreachable) as caught:
+            await proxy.send(STATUS, attempts=1)
+
+    assert caught.value.cause == (
+        "the network, or a proxy that was stopped: it has answered before."
+    )
+    assert caught.value.advice == "Wait until it answers again; {check} shows that."
+    assert "HTTP" not in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from sandbox_client import SandboxError
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import Task
-from sandbox_client.http import LONGEST_POLL, POLLS_AT_ONCE, LongPolls
+from sandbox_client.polling import LONGEST_POLL, POLLS_AT_ONCE, LongPolls
 
 from tests.client.statuses import ALPHA_READY
 from tests.client.stubs import (

@@ -89,7 +89,7 @@ def test_a_proxy_that_goes_away_during_a_create(server: FakeProxyServer, home: P
     assert code == 1
     assert "created" in screen
     assert "Connection refused" in screen
-    assert re.search(r"cause: the network, .* or a proxy that is not running", screen)
+    assert "cause: the network, or a proxy that was stopped: it has answered before" in screen
     assert "NOT ready" not in screen, "nobody knows"
     code, screen = screen_of(home, *advised(screen, "status"))
     assert (code, f"{BOX} is ready" in screen) == (0, True)
@@ -123,8 +123,9 @@ def test_a_proxy_that_goes_away_during_a_copy(server: FakeProxyServer, box_home:
 
     assert code == 1
     assert "0 files copied" in screen
-    assert "Connection refused" in screen
-    assert "make fake" not in screen, "the proxy has answered before"
+    assert "a proxy that was stopped: it had answered this copy before" in screen
+    assert "make fake" not in screen
+    assert "HTTP" not in screen
     assert screen_of(box_home, *words)[0] == 0, "the same line again"
     assert run_remote_sandbox(box_home, "cp", f"{BOX}:data", str(box_home / "back")).returncode == 0
     assert (box_home / "back").read_bytes() == data
@@ -134,7 +135,7 @@ def test_a_proxy_that_goes_away_during_a_copy(server: FakeProxyServer, box_home:
 def test_a_cold_pod_of_three_minutes(server: FakeProxyServer, home: Path) -> None:
     code, screen = screen_of(home, "create", BOX, CLOCK_RATE=FAST)
     assert code == 3
-    assert "NOT ready after 60 s: pending" in screen
+    assert re.search(r"NOT ready after 6\d s: pending", screen)
     server.advance(60)
     code, early = screen_of(home, "prompt", BOX, "echo hello")
     assert code == 125

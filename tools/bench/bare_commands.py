@@ -15,8 +15,7 @@ from sandbox_client.api.runtime import Task
 from sandbox_client.execution.follower import FIRST_LOOK, LONGEST_PAUSE
 from sandbox_client.execution.pipes import AFTER_OUTPUT
 from sandbox_client.execution.terminal import CUT_LENGTH, MAX_LOOK_PAUSE
-from sandbox_client.http import LONGEST_POLL
-from sandbox_client.polling import backoff
+from sandbox_client.polling import LONGEST_POLL, backoff
 
 if TYPE_CHECKING:
     import httpx
