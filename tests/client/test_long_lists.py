@@ -94,6 +94,22 @@ def test_output_shows_the_last_sessions_and_all_in_json(terminal: Terminal) -> N
     assert len(json.loads(terminal.out)["sessions"]) == ROWS
 
 
+@pytest.mark.parametrize(
+    ("length", "is_error", "expected"),
+    [(1_024, False, f"- {'x' * 299}… (1 byte)"), (1_025, True, "1024 characters at most")],
+)
+async def test_a_very_long_name_of_a_file_is_not_shown_whole(
+    length: int, is_error: bool, expected: str
+) -> None:
+    files = [{"name": "x" * length, "is_directory": False, "size": 1}]
+    reply = httpx.Response(200, json={"success": True, "data": {"files": files}})
+
+    result = await call_tool("list_sandbox_files", {"name": "box"}, {FILES: reply})
+
+    assert result.is_error is is_error
+    assert expected in result.text
+
+
 async def test_list_sandbox_files_shows_the_first() -> None:
     files = [{"name": f"file-{n}", "is_directory": False, "size": 1} for n in range(ROWS)]
     reply = httpx.Response(200, json={"success": True, "data": {"files": files}})

@@ -21,7 +21,7 @@ from sandbox_client.errors import (
 )
 from sandbox_client.text import pluralize
 
-from .message import Request, as_object, check_text, member, optional, path_of
+from .message import Request, as_object, check_text, member, mismatch, optional, path_of
 from .sandboxes import WORK, check_name
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ MAX_BODY = 100_000  # bytes: under 100 KB, whether a KB has 1,000 or 1,024 bytes
 MAX_PIECE = 72_000  # bytes of a file in one request: 96,000 of base64
 HOME = "/home/gem"  # the home directory of commands, which a pause empties
 MAX_PATH = 4_096  # bytes, as on Linux
+MAX_NAME = 1_024  # characters of a name in a listing: no file system of a sandbox has longer ones
 
 _NAME_A_FILE = f"Name a file, such as {WORK}/notes.txt."
 
@@ -214,9 +215,11 @@ def _file_error(reply: Reply, data: Mapping[str, object]) -> FileRefused:
 
 
 def _entry(content: Mapping[str, object]) -> Entry:
-    size = content.get("size")
+    name, size = member(content, "name", str), content.get("size")
+    if len(name) > MAX_NAME:
+        raise mismatch("name", f"{MAX_NAME} characters at most", name)
     return Entry(
-        name=member(content, "name", str).encode(errors="replace").decode(),
+        name=name.encode(errors="replace").decode(),
         is_directory=member(content, "is_directory", bool),
         size=member(content, "size", int) if size is not None else None,
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sandbox_client.api.files import Entry
     from sandbox_client.client import Client
 
+MAX_SHOWN: Final = 300  # characters of a name in the text; the object has all of it
 MAX_ENTRIES: Final = 200  # of a directory in one result
 
 FilePath = Annotated[str, Parameter(f"Absolute, or relative to {WORK}.")]
@@ -118,6 +119,8 @@ def _entry_content(entry: "Entry") -> dict[str, object]:
 
 def _format_entry(entry: "Entry") -> str:
     name = printable(entry.name)
+    if len(name) > MAX_SHOWN:
+        name = f"{name[: MAX_SHOWN - 1]}…"
     if entry.is_directory:
         return f"{name}/"
     return name if entry.size is None else f"{name} ({pluralize(entry.size, 'byte')})"
