@@ -498,6 +498,18 @@ async def test_a_wrong_admin_key_is_asked_for_again_and_not_shown(
     assert conversation.written["apiKey"] == OLD_KEY
 
 
+async def test_of_20000_users_the_one_is_found_and_none_is_shown(
+    conversation: Conversation,
+) -> None:
+    conversation.proxy.users = [user_row(f"user-{number}") for number in range(20_000)]
+    person = ScriptedUser(texts=["user-19999"], secrets=[ADMIN], confirmations=[True])
+
+    await conversation.login(person, url=URL, is_admin=True)
+
+    assert conversation.proxy.keys[OLD_KEY] == "user-19999"
+    assert len(conversation.out + conversation.err) < 1_000
+
+
 async def test_an_existing_user_gets_another_key_after_a_question(
     conversation: Conversation,
 ) -> None:
