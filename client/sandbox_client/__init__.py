@@ -31,9 +31,9 @@ if TYPE_CHECKING:
         SessionNotFound,
     )
     from .execution.result import CommandResult, Session
+    from .listing import Row
     from .output import Output, OutputChunk
     from .readiness import WaitResult
-    from .sandboxes import Row
 
 __all__ = (
     "AlreadyExists",
@@ -77,7 +77,7 @@ _MODULES = {
     "output": ("Output", "OutputChunk"),
     "execution.result": ("CommandResult", "Session"),
     "readiness": ("WaitResult",),
-    "sandboxes": ("Row",),
+    "listing": ("Row",),
 }
 
 

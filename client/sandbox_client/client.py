@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from .files.copy import Copy
     from .files.listener import CopyListener
     from .files.remote import Files
+    from .listing import Row
     from .polling import ProgressCallback
     from .prompts import Prompts
     from .readiness import WaitResult
-    from .sandboxes import Row
 
 
 class Client:

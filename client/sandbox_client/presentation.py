@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .api.sandboxes import Sandbox
     from .errors import SandboxError
     from .execution.result import CommandResult
+    from .listing import Row
     from .readiness import WaitResult
-    from .sandboxes import Row
     from .truncation import TruncatedText
 
 

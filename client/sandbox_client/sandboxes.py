@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
-
-import anyio
 
 from .api import accounts, runtime, sandboxes
 from .api.sandboxes import State
@@ -33,6 +31,7 @@ from .errors import (
     SandboxFailed,
     SandboxNotFound,
 )
+from .listing import age_of, agreed_time, read_rows
 from .polling import Timing, backoff, ignore_progress, periodic_progress
 from .readiness import (
     PAUSE_DEADLINE,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from .api.message import Reply, Request
     from .api.sandboxes import Sandbox
     from .http import Proxy
+    from .listing import Row
     from .polling import ProgressCallback
 
     T = TypeVar("T")
@@ -56,14 +56,7 @@ DIAGNOSIS_DEADLINE = 5.0  # seconds
 PROBE_DEADLINE = 5.0  # seconds for the runtime to answer, before the status is read again
 STALE_STATUS_LOOKS = 3  # about a second
 LOST_DEADLINE = 10.0  # seconds until a change has to show if its response was lost
-LONG_AGE = timedelta(days=1)
-MAX_AGE = timedelta(days=3650)
-CLOCK_TOLERANCE = timedelta(hours=1)  # by which the clocks of machines may differ
-_RUNNING = {State.PENDING, State.STARTING, State.READY}
-NEVER = datetime.min.replace(tzinfo=UTC)
 CLOCK_SLACK = 2.0  # seconds by which the proxy's creation time may be before the request
-MAX_STATUS_REQUESTS = 20  # twice the quota; for a longer list, those that look ready come first
-_NOT_READ = f"of a list, only {MAX_STATUS_REQUESTS} statuses are read"
 _NEXT_STEPS = {
     State.READY: "Run commands in it with {run}",
     State.PAUSED: "Start it again with {resume}",
@@ -79,24 +72,6 @@ _AFTER_PAUSE = (
     "Resume it with {resume}. The pause has ended the command and its session: look at the effects"
     " of the command before you send it again."
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """A sandbox of a list with its state; `age` is None if its creation time is unknown.
-
-    If the state is unknown, `reason` says why.
-    """
-
-    sandbox: Sandbox
-    state: State
-    age: timedelta | None
-    reason: str = ""
-
-    @property
-    def is_up_for_long(self) -> bool:
-        """Whether the sandbox was created more than a day ago and runs, or is about to."""
-        return self.age is not None and self.age > LONG_AGE and self.state in _RUNNING
 
 
 @dataclass(frozen=True)
@@ -143,28 +118,10 @@ class Sandboxes:
         return sandboxes.read_sandbox(reply)
 
     async def list(self) -> list[Row]:
-        """Return all sandboxes, newest first, each with its state and age.
-
-        The list of the proxy does not distinguish a paused sandbox from a ready or a starting one,
-        so the status of each sandbox is requested; without it, the state is unknown.
-        """
+        """Return all sandboxes, newest first, each with its state and age."""
         reply = await self.proxy.send(sandboxes.listing())
-        listed = sandboxes.read_listing(reply)
-        now = self._now(reply.date)
-        rows = [_unread_row(each, now, _NOT_READ) for each in listed]
-
-        async def look(index: int) -> None:
-            try:
-                rows[index] = _row(await self.status(listed[index].name), now)
-            except SandboxError as error:
-                # It may have been deleted since, or have a name that the client does not accept.
-                rows[index] = _unread_row(listed[index], now, error.message)
-
-        ready_first = sorted(range(len(listed)), key=lambda index: not listed[index].ready)
-        async with anyio.create_task_group() as tasks:
-            for index in ready_first[:MAX_STATUS_REQUESTS]:
-                tasks.start_soon(look, index)
-        return rows
+        now = agreed_time(self.timing.now(), reply.date)
+        return await read_rows(sandboxes.read_listing(reply), now, self.status)
 
     async def delete(self, name: str, *, report: ProgressCallback = ignore_progress) -> bool:
         """Delete a sandbox and its files.
@@ -261,9 +218,7 @@ class Sandboxes:
             except NOTHING_DONE:
                 raise
             except SandboxError as error:
-                activity = (
-                    f"looking whether it was done, since the answer was lost: {error.message}"
-                )
+                activity = f"looking whether it was done: {error.message}"
                 if await self._confirm_applied(request.sandbox, is_done):
                     return None
                 raise
@@ -272,10 +227,10 @@ class Sandboxes:
         """Return whether a sandbox is older than `seconds` by the clock of the proxy."""
         try:
             now = accounts.read_health(await self.proxy.send(accounts.health())).time
-            row = _row(await self.status(name, deadline=DIAGNOSIS_DEADLINE), now or NEVER)
+            age = age_of(await self.status(name, deadline=DIAGNOSIS_DEADLINE), now)
         except SandboxError:
             return False
-        return row.age is not None and row.age > timedelta(seconds=seconds + CLOCK_SLACK)
+        return age is not None and age > timedelta(seconds=seconds + CLOCK_SLACK)
 
     async def _confirm_applied(self, name: str, is_done: Callable[[Sandbox | None], bool]) -> bool:
         """Return whether the status shows a change within LOST_DEADLINE.
@@ -320,12 +275,6 @@ class Sandboxes:
             f"{created}. It was left as it is",
             advice=f"{step}, or choose another name.",
         )
-
-    def _now(self, server_time: datetime | None) -> datetime | None:
-        """Return the time of this machine, or None if the server's shows that it is wrong."""
-        now = self.timing.now()
-        is_wrong = server_time is not None and abs(now - server_time) > CLOCK_TOLERANCE
-        return None if is_wrong else now
 
     async def _is_unreadable(self, name: str) -> bool:
         """Return whether the list has the sandbox, and says that its resource cannot be read."""
@@ -417,19 +366,3 @@ def _exists(sandbox: Sandbox | None) -> bool:
 
 def _is_paused(sandbox: Sandbox | None) -> bool:
     return sandbox is not None and sandbox.state is State.PAUSED
-
-
-def _row(sandbox: Sandbox, now: datetime | None) -> Row:
-    """Return the row of a sandbox; an age that none can have is unknown, since a clock is wrong."""
-    created = accounts.parse_time(sandbox.created_at)
-    age = None if created is None or now is None else now - created
-    if age is not None and not -CLOCK_TOLERANCE <= age <= MAX_AGE:
-        age = None
-    reason = sandbox.explanation if sandbox.state is State.UNKNOWN else ""
-    return Row(sandbox, sandbox.state, age, reason)
-
-
-def _unread_row(sandbox: Sandbox, now: datetime | None, reason: str) -> Row:
-    """Return the row of a sandbox without a status; that it cannot be read is the better reason."""
-    row = _row(sandbox, now)
-    return replace(row, state=State.UNKNOWN, reason=row.reason or reason)

@@ -23,7 +23,7 @@ from sandbox_client import (
 )
 from sandbox_client.api.message import CHANGE_MAY_BE_DONE
 from sandbox_client.errors import NotSent, SandboxDeleted
-from sandbox_client.sandboxes import MAX_STATUS_REQUESTS
+from sandbox_client.listing import MAX_STATUS_REQUESTS
 
 from tests.client.statuses import (
     ALPHA,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sandbox_client.errors import SandboxError
+    from sandbox_client.listing import Row
     from sandbox_client.readiness import WaitResult
-    from sandbox_client.sandboxes import Row
 
 _COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
 _OTHER_COLOUR = "cyan"

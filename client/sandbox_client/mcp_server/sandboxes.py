@@ -26,9 +26,9 @@ from .tool import Parameter, Result, format_verb, tool
 
 if TYPE_CHECKING:
     from sandbox_client.client import Client
+    from sandbox_client.listing import Row
     from sandbox_client.polling import ProgressCallback
     from sandbox_client.provider import ClientProvider
-    from sandbox_client.sandboxes import Row
 
 Name = Annotated[str, Parameter("The sandbox's name.")]
 
