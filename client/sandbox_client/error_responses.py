@@ -40,6 +40,7 @@ _DELETE: Final[tuple[Operation]] = ("delete",)
 _DESCRIBE: Final[tuple[Operation]] = ("describe",)
 _USERS: Final[tuple[Operation]] = ("users",)
 _SHELL: Collection[Operation] = (*_COMMANDS, "open session", "list sessions", "end session")
+_NOT_YOURS = r"sandbox|access|forbidden|^not found$|^no\b"
 _NOT_FOUND = "Not Found"  # FastAPI's message for an unknown route: the runtime's, not the proxy's
 _CHECK_PATH = "Check the path in proxyUrl: the proxy's routes follow it with /api/."
 # A list would fail in the same way: it needs the database and the key, too.
@@ -105,8 +106,15 @@ RULES = (
     ),
     Rule(KeyRejected, "The API key was revoked: {said}", {401}, "inactive"),
     Rule(KeyRejected, "The proxy does not know the API key: {said}", {401}),
-    # The deployed proxy answers 500 if there is no room.
-    Rule(QuotaReached, "No room for sandbox '{name}': {said}", {403, *_SERVER}, "quota", _CREATE),
+    Rule(QuotaReached, "No room for sandbox '{name}': {said}", {403}, "quota", _CREATE),
+    # The deployed proxy answers 500 if there is no room; a quota that cannot be read is a failure.
+    Rule(
+        QuotaReached,
+        "No room for sandbox '{name}': {said}",
+        _SERVER,
+        r"exceed\w* (the )?quota|quota\b.* (exceeded|reached|used up)",
+        _CREATE,
+    ),
     Rule(
         NotReady,
         "Sandbox '{name}' is not ready: {said}",
@@ -202,7 +210,8 @@ RULES = (
         operations=_DELETE,
         advice="It may have been deleted before. See yours with {list}.",
     ),
-    Rule(SandboxNotFound, "No sandbox '{name}' of yours: {said}", {403, 404}),
+    # Any other refusal below /proxy/, such as of a blocked request, is not about the owner.
+    Rule(SandboxNotFound, "No sandbox '{name}' of yours: {said}", {403, 404}, _NOT_YOURS),
     Rule(
         ProxyRefused,
         "The proxy refused the request ({status}): {said}",

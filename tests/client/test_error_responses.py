@@ -62,6 +62,7 @@ ROWS: list[tuple[str, int, str, str]] = [
     ("status", 401, "User account is inactive", "The key's user is not active"),
     ("status", 401, "API key is inactive", "The API key was revoked: API key is inactive"),
     ("status", 401, "No header", "The proxy does not know the API key: No header"),
+    ("create", 403, "The quota is 10", "No room for sandbox 'box': The quota is 10"),
     ("create", 500, "exceeded quota: 10", "No room for sandbox 'box': exceeded quota: 10"),
     ("execute", 503, "Sandbox not ready", "Sandbox 'box' is not ready"),
     ("status", 500, "No database", "The proxy failed (500): No database"),
@@ -187,6 +188,17 @@ def test_503_about_anything_else_is_the_proxys_failure(said: str) -> None:
     error = mapped("execute", error_reply(503, said), ProxyFailed)
 
     assert error.message == f"The proxy failed (503): {said}"
+
+
+@pytest.mark.parametrize("said", ["The quota service is down", "Unknown quota of user ada"])
+def test_a_failure_of_the_quota_itself_is_no_used_up_quota(said: str) -> None:
+    mapped("create", error_reply(500, said), ProxyFailed)
+
+
+@pytest.mark.parametrize("operation", ["execute", "status", "read file"])
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_refusal_of_something_else_is_no_missing_sandbox(operation: str, status: int) -> None:
+    mapped(operation, error_reply(status, "Blocked by policy 17"), ProxyRefused)
 
 
 @pytest.mark.parametrize("said", ["Sandbox 'box' is not ready", "Sandbox box not ready yet"])
