@@ -110,7 +110,7 @@ async def test_a_proxy_that_does_not_come_back_ends_the_copy_with_the_way_back(
     assert OUTAGE_LIMIT <= proxy.clock.now - 1_000 < 2 * OUTAGE_LIMIT
     error = caught.value
     assert "it had answered this copy before" in error.cause
-    assert "are complete, the others are as they were" in error.advice
+    assert "are complete; any other is as it was, or complete" in error.advice
     assert "{check}" in error.advice
     assert "repeat the copy" in error.advice
     assert "Temporary files may remain: /sandbox/new/.*.part-*" in error.advice

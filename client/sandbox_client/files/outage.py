@@ -66,9 +66,9 @@ class Outage:
         return error.but(
             cause="the network, or a proxy that was stopped: it had answered this copy before.",
             advice=(
-                "The files that are named as copied are complete, the others are as they were."
-                " Wait until the proxy answers ({check}), then repeat the copy: it replaces what is"
-                f" there. {leftover[1]}{leftover[2]}"
+                "The files that are named as copied are complete; any other is as it was, or"
+                " complete. Wait until the proxy answers ({check}), then repeat the copy: it"
+                f" replaces what is there. {leftover[1]}{leftover[2]}"
             ).rstrip(),
         )
 
