@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .config import load_config
+from .errors import SandboxError
 from .http import Proxy
 from .polling import DEFAULT_WAIT, Timing, ignore_progress
 from .sandboxes import Sandboxes
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from .polling import ProgressCallback
     from .prompts import Prompts
     from .readiness import WaitResult
+
+
+ENTRIES_DEADLINE = 5.0  # seconds
 
 
 class Client:
@@ -108,7 +114,20 @@ class Client:
             AlreadyExists: you have a sandbox of that name; the message gives its state.
             QuotaReached: you have as many sandboxes as the proxy allows.
         """
-        return await self.sandboxes.create(name, image=image, port=port, report=on_progress)
+        outcome = await self.sandboxes.create(name, image=image, port=port, report=on_progress)
+        if not outcome.reached:
+            return outcome
+        return replace(outcome, old_entries=await self._count_entries(name))
+
+    async def _count_entries(self, name: str) -> int:
+        """Return the number of entries of /sandbox, 0 if it cannot be read."""
+        from .api import files
+
+        with contextlib.suppress(SandboxError):
+            request = files.listing(name, files.absolute(""))
+            reply = await self.proxy.send(request, deadline=ENTRIES_DEADLINE, attempts=1)
+            return len(files.read_listing(reply).entries)
+        return 0
 
     async def status(self, name: str) -> Sandbox:
         """Return the state of a sandbox.
@@ -125,7 +144,10 @@ class Client:
     async def pause(
         self, name: str, *, on_progress: ProgressCallback = ignore_progress
     ) -> WaitResult:
-        """Stop a sandbox and wait until its status shows that: all commands end, its files stay."""
+        """Stop a sandbox and wait until its status shows that.
+
+        All commands end. Files in /sandbox stay, those in /home/gem and /tmp do not.
+        """
         return await self.sandboxes.pause(name, report=on_progress)
 
     async def resume(
@@ -135,7 +157,7 @@ class Client:
         return await self.sandboxes.resume(name, report=on_progress)
 
     async def delete(self, name: str, *, on_progress: ProgressCallback = ignore_progress) -> bool:
-        """Delete a sandbox with its files.
+        """Delete a sandbox; the proxy may keep /sandbox for a new one of that name.
 
         False if the sandbox is gone, but the response that confirms it was lost.
         """

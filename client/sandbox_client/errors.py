@@ -357,7 +357,7 @@ class Paused(NotReady):
     """The sandbox is paused."""
 
     retryable = False
-    cause = "the sandbox is paused. Its files are kept."
+    cause = "the sandbox is paused. Its files in /sandbox are kept."
     advice = "Resume it first with {resume}, then try again."
 
 

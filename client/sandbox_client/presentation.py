@@ -79,7 +79,19 @@ def readiness_content(name: str, outcome: WaitResult) -> dict[str, object]:
         "ready": outcome.reached,
         "waited_seconds": round(outcome.waited, 1),
     }
-    return content if outcome.reached else {**content, "reason": outcome.reason}
+    if not outcome.reached:
+        return {**content, "reason": outcome.reason}
+    return {**content, "old_entries": outcome.old_entries} if outcome.old_entries else content
+
+
+def describe_old_entries(outcome: WaitResult) -> str:
+    """Return a sentence about files that a new sandbox has; empty if it has none."""
+    if not outcome.old_entries:
+        return ""
+    count = pluralize(outcome.old_entries, "entry")
+    return (
+        f"Its /sandbox already has {count}: from a deleted sandbox of that name, or from the image."
+    )
 
 
 def status_content(sandbox: Sandbox) -> dict[str, object]:

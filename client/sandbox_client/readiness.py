@@ -31,7 +31,8 @@ class WaitResult:
     `reason` is why it was not reached, and `sandbox` the last status, None if it was never read.
     If the status could not be read in the end, `error` is the reason, and `unread_for` the seconds
     since it was last read. After a create, `image` is the image if the proxy reports it; after a
-    resume, `was_ready` means that the sandbox was ready before.
+    resume, `was_ready` means that the sandbox was ready before. `old_entries` of /sandbox were
+    there when a new sandbox was ready.
     """
 
     reached: bool
@@ -42,6 +43,7 @@ class WaitResult:
     was_ready: bool = False
     error: SandboxError | None = None
     unread_for: float = 0.0
+    old_entries: int = 0
 
     @property
     def state(self) -> State:

@@ -124,7 +124,7 @@ class Sandboxes:
         return await read_rows(sandboxes.read_listing(reply), now, self.status)
 
     async def delete(self, name: str, *, report: ProgressCallback = ignore_progress) -> bool:
-        """Delete a sandbox and its files.
+        """Delete a sandbox; the proxy may keep its files in /sandbox.
 
         Returns False if the response was lost and the sandbox no longer exists.
 
@@ -147,7 +147,7 @@ class Sandboxes:
         return done is not None
 
     async def pause(self, name: str, *, report: ProgressCallback) -> WaitResult:
-        """Stop a sandbox, keep its files and wait until its status shows the pause."""
+        """Stop a sandbox, keep its files in /sandbox and wait until its status shows the pause."""
         await self._change(sandboxes.pause(name), _read_done, _is_paused, report)
         return await self._wait(State.PAUSED, name, report, PAUSE_DEADLINE)
 

@@ -29,6 +29,7 @@ SESSION = "prompt-1"  # the id of a new session of the terminal API
 COMMAND = "command-1"  # the id of a new session of the pipe API
 MARK = "run-1"  # the mark of a command in a named session
 RUNTIME = "GET /proxy/box/v1/sandbox"
+LIST_FILES = "POST /proxy/box/v1/file/list"
 OPEN = "POST /proxy/box/v1/shell/sessions/create"
 EXEC = "POST /proxy/box/v1/shell/exec"
 VIEW = "POST /proxy/box/v1/shell/view"
@@ -126,6 +127,7 @@ class RouteStub:
             OPEN: session_opened(),
             PIPE_OPEN: session_opened(COMMAND),
             RUNTIME: described(),
+            LIST_FILES: listed(),
             **self.answers,
         }
         assert route in known, f"no answer for {route}; there are: {', '.join(known)}"
@@ -195,6 +197,12 @@ async def sandboxes_over(
     """Yield the sandbox operations of `client_over`."""
     async with client_over(handler, clock, config) as client:
         yield client.sandboxes
+
+
+def listed(*names: str) -> httpx.Response:
+    """Return the reply of the file API with a directory of these files."""
+    rows = [{"name": name, "is_directory": False, "size": 1} for name in names]
+    return httpx.Response(200, json={"success": True, "data": {"files": rows}})
 
 
 def error_reply(status: int, message: str, error: str = "Error", **headers: str) -> httpx.Response:

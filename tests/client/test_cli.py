@@ -30,6 +30,7 @@ from tests.client.stubs import (
     EXEC,
     KEY,
     KILL,
+    LIST_FILES,
     OPEN,
     SESSION,
     SESSIONS,
@@ -40,6 +41,7 @@ from tests.client.stubs import (
     error_reply,
     executed,
     html_page,
+    listed,
     session_list,
     session_opened,
     succeeded,
@@ -338,6 +340,14 @@ def test_create_prints_each_new_reason(terminal: Terminal) -> None:
     pending, starting = terminal.err.splitlines()
     assert pending == "  0.0 s  pending: Pod exists with phase: Pending; Service Exists"
     assert "starting: Pod is Running but not Ready" in starting
+
+
+def test_create_says_when_old_files_are_there(terminal: Terminal) -> None:
+    answers = {CREATE: created(), GET: ALPHA_READY.response(), LIST_FILES: listed("f")}
+
+    terminal.run("create", "box", answers=answers)
+
+    assert "Its /sandbox already has 1 entry: from a deleted sandbox" in terminal.out
 
 
 def test_create_passes_image_and_port_on(terminal: Terminal) -> None:

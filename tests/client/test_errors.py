@@ -41,7 +41,7 @@ def test_an_error_is_explained_in_three_labelled_lines() -> None:
 
     assert story == [
         "Sandbox 'box' is paused",
-        "Cause: the sandbox is paused. Its files are kept.",
+        "Cause: the sandbox is paused. Its files in /sandbox are kept.",
         "Next: Resume it first with <resume>, then try again.",
     ]
 

@@ -29,6 +29,7 @@ from tests.client.stubs import (
     CREATED_AT,
     EXEC,
     KEY,
+    LIST_FILES,
     OPEN,
     PIPE_EXEC,
     PIPE_OUTPUT,
@@ -43,6 +44,7 @@ from tests.client.stubs import (
     error_reply,
     executed,
     html_page,
+    listed,
     piped,
     piped_output,
     session_list,
@@ -82,6 +84,33 @@ async def test_create_names_the_image_and_the_seconds(profile: Profile) -> None:
         "waited_seconds": 0.2,
         "image": "aio:1",
     }
+
+
+async def test_create_says_when_old_files_are_there() -> None:
+    answers: Answers = {
+        CREATE: created(),
+        GET: ALPHA_READY.response(),
+        LIST_FILES: listed("notes.txt", "old"),
+    }
+
+    result = await call_tool("create_sandbox", BOX, answers)
+
+    assert "Its /sandbox already has 2 entries: from a deleted sandbox" in result.text
+    assert result.content is not None
+    assert result.content["old_entries"] == 2
+
+
+async def test_files_that_cannot_be_listed_do_not_fail_a_create() -> None:
+    answers: Answers = {
+        CREATE: created(),
+        GET: ALPHA_READY.response(),
+        LIST_FILES: error_reply(500, "fetch failed"),
+    }
+
+    result = await call_tool("create_sandbox", BOX, answers)
+
+    assert not result.is_error
+    assert "already has" not in result.text
 
 
 @in_both_profiles
@@ -564,9 +593,9 @@ async def test_pause_keeps_the_files_and_delete_removes_them() -> None:
     )
     deleted = await call_tool("delete_sandbox", BOX, {DELETE: succeeded()})
 
-    assert "files stay. resume_sandbox" in paused.text
+    assert "/sandbox stays, /home/gem and /tmp are emptied. resume_sandbox" in paused.text
     assert paused.content == {"name": "box", "state": "paused"}
-    assert "files were deleted" in deleted.text
+    assert "may keep its /sandbox" in deleted.text
     assert deleted.content == {"name": "box", "deleted": True}
 
 

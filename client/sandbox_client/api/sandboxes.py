@@ -139,13 +139,13 @@ def status(name: str) -> Request:
 
 
 def delete(name: str) -> Request:
-    """Return a request to remove a sandbox and its files."""
+    """Return a request to remove a sandbox."""
     path = path_of("api", "sandboxes", check_name(name))
     return Request.to_change("delete", "DELETE", path, name)
 
 
 def pause(name: str) -> Request:
-    """Return a request to stop a sandbox and keep its files."""
+    """Return a request to stop a sandbox and keep its files in /sandbox."""
     path = path_of("api", "sandboxes", check_name(name), "pause")
     return Request.to_change("pause", "POST", path, name)
 

@@ -11,6 +11,7 @@ from sandbox_client.api.sandboxes import State
 from sandbox_client.client import Client
 from sandbox_client.presentation import (
     MAX_SANDBOXES,
+    describe_old_entries,
     describe_unseen_pause,
     format_age,
     format_created,
@@ -81,8 +82,11 @@ async def status(client: Client, console: Console, *, name: SandboxName) -> int:
 
 @command()
 async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
-    """Delete a sandbox and its files."""
-    text = f"{name} and its files were deleted"
+    """Delete a sandbox; the proxy may keep its /sandbox for a new one of that name."""
+    text = (
+        f"{name} was deleted, with /home/gem and /tmp. The proxy may keep its /sandbox: a new"
+        " sandbox of that name then has the old files"
+    )
     with console.waiting(f"deleting {name}"):
         is_confirmed = await client.delete(name, on_progress=console.report)
     if not is_confirmed:
@@ -93,14 +97,17 @@ async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
 
 @command(interrupted="interrupted: the pause may still happen; {status} shows the state")
 async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
-    """Stop a sandbox and keep its files."""
+    """Stop a sandbox: /sandbox stays, /home/gem and /tmp are emptied."""
     with console.waiting(f"pausing {name}"):
         outcome = await client.pause(name, on_progress=console.report)
     content = pause_content(name, outcome)
     if error := pause_error(name, outcome):
         _show_error(console, error, content)
         return FAILED
-    text = f"{name} is paused: its files stay. {console.format_verb('resume')} starts it again."
+    text = (
+        f"{name} is paused: /sandbox stays, /home/gem and /tmp are emptied."
+        f" {console.format_verb('resume')} starts it again."
+    )
     if not outcome.reached:
         text = describe_unseen_pause(name, outcome, console.format_verb)
     console.result(text, content)
@@ -154,6 +161,8 @@ def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
     content = readiness_content(console.name, outcome)
     if outcome.reached:
         text = f"{console.name} was {done} and is ready after {outcome.waited:.1f} s"
+        if old := describe_old_entries(outcome):
+            text = f"{text}. {old}"
         console.result(text, content)
         return OK
     _show_error(console, readiness_error(f"{console.name} was {done}", outcome), content)

@@ -7,6 +7,7 @@ from sandbox_client.diagnostics import findings_as_dict, format_findings, run_ch
 from sandbox_client.errors import SandboxFailed
 from sandbox_client.presentation import (
     MAX_SANDBOXES,
+    describe_old_entries,
     describe_unseen_pause,
     explain,
     format_age,
@@ -41,7 +42,7 @@ _READINESS: Final = {
 }
 
 
-@tool("create", output={**_READINESS, "image": "string"})
+@tool("create", output={**_READINESS, "image": "string", "old_entries?": "integer"})
 async def create_sandbox(
     client: "Client",
     on_progress: "ProgressCallback",
@@ -122,11 +123,15 @@ async def list_sandboxes(client: "Client") -> Result:
 async def delete_sandbox(
     client: "Client", on_progress: "ProgressCallback", *, name: Name
 ) -> Result:
-    """Delete a sandbox and all its files for good.
+    """Delete a sandbox for good, with /home/gem and /tmp.
 
+    The proxy may keep /sandbox for a new one of that name.
     Use it only when the user asked for it. Returns a confirmation.
     """
-    text = f"Sandbox '{name}' and its files were deleted. The name is free again."
+    text = (
+        f"Sandbox '{name}' was deleted, with /home/gem and /tmp. The name is free again. The proxy"
+        " may keep its /sandbox: a new sandbox of that name then has the old files."
+    )
     if not await client.delete(name, on_progress=on_progress):
         text = f"Sandbox '{name}' no longer exists; the proxy's response was lost."
     return Result(text, {"name": name, "deleted": True})
@@ -139,8 +144,9 @@ async def delete_sandbox(
     idempotent=True,
 )
 async def pause_sandbox(client: "Client", on_progress: "ProgressCallback", *, name: Name) -> Result:
-    """Stop a sandbox and wait until it is paused: processes end, files stay.
+    """Stop a sandbox and wait until it is paused: all processes end.
 
+    /sandbox stays, /home/gem and /tmp are emptied.
     Use it to save resources between sessions. Returns its state.
     """
     outcome = await client.pause(name, on_progress=on_progress)
@@ -150,8 +156,11 @@ async def pause_sandbox(client: "Client", on_progress: "ProgressCallback", *, na
     if not outcome.reached:
         text = describe_unseen_pause(f"sandbox '{name}'", outcome, format_verb)
         return Result(text, content)
-    text = f"Sandbox '{name}' is paused: its processes end, its files stay."
-    return Result(f"{text} {format_verb('resume')} starts it.", content)
+    text = (
+        f"Sandbox '{name}' is paused: its processes end, /sandbox stays, /home/gem and /tmp are"
+        f" emptied. {format_verb('resume')} starts it."
+    )
+    return Result(text, content)
 
 
 @tool("resume", output=_READINESS, idempotent=True)
@@ -188,7 +197,8 @@ def _readiness_result(name: str, outcome: WaitResult, done: str) -> Result:
     if outcome.reached:
         after = f"ready after {outcome.waited:.1f} s"
         advice = f"Run commands in it with {format_verb('run')}."
-        return Result(f"Sandbox '{name}' was {done} and is {after}. {advice}", content)
+        old = f" {describe_old_entries(outcome)}".rstrip()
+        return Result(f"Sandbox '{name}' was {done} and is {after}.{old} {advice}", content)
     error = readiness_error(f"Sandbox '{name}' was {done}", outcome)
     # A sandbox that may still become ready is not an error: the request was fulfilled.
     is_error = outcome.error is not None or isinstance(error, SandboxFailed)

@@ -30,8 +30,8 @@ INSTRUCTIONS: Final = (
     " waits until it is ready; send_prompt_to_sandbox runs a command in it, and returns a session"
     " if that takes long; get_prompt_output follows the session, cancel_prompt kills its command;"
     " run_agent starts a coding agent; read_sandbox_file, write_sandbox_file and list_sandbox_files"
-    " are for files; pause_sandbox ends all commands and keeps the files; resume_sandbox starts it"
-    " again; delete_sandbox deletes it and its files for good, so ask the user first. Cancelling a"
+    " are for files; pause_sandbox ends all commands and keeps /sandbox only; resume_sandbox starts"
+    " it again; delete_sandbox deletes it for good, so ask the user first. Cancelling a"
     " call stops the waiting, not the command. Every error gives its cause and the next step;"
     " check_connection looks for the cause."
 )

@@ -83,6 +83,6 @@ def test_a_delete_needs_the_users_confirmation(
         terminal.wait_for(QUESTION)
         assert user.sandbox_phases() == {BOX: "ready"}
         terminal.enter()
-        terminal.wait_for(f"Sandbox '{BOX}' and its files were deleted.")
+        terminal.wait_for(f"Sandbox '{BOX}' was deleted, with")
         assert user.requests().count(DELETE) == 1
         assert user.sandbox_phases() == {}
