@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sandbox_client import InvalidInput
-from sandbox_client.cli.copy import Transfer, parse_transfer
+from sandbox_client.cli.copy import Transfer, format_rate, parse_transfer
 
 from tests.client.file_stub import SandboxStub, file_error, script_output
 
@@ -104,7 +104,9 @@ def test_a_copy_in_json_is_one_object(here: Path, terminal: Terminal) -> None:
 
     terminal.run("cp", "--json", "tree", "box:new", handler=SandboxStub())
 
-    assert json.loads(terminal.out) == {
+    content = json.loads(terminal.out)
+    assert isinstance(content.pop("seconds"), float)
+    assert content == {
         "name": "box",
         "target": "box:new",
         "files": 1,
@@ -202,3 +204,11 @@ def test_an_interactive_terminal_shows_a_bar(
     assert "copied" not in shown
     assert f"…{name[-29:]}" in shown
     assert "/1 file " in shown
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds", "text"),
+    [(5_000_000, 0.9, ""), (5_000_000, 4.0, " in 4 s (1.2 MB/s)"), (0, 2.0, " in 2 s (0 bytes/s)")],
+)
+def test_a_copy_of_a_second_or_more_has_its_rate(size: int, seconds: float, text: str) -> None:
+    assert format_rate(size, seconds) == text

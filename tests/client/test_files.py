@@ -299,9 +299,7 @@ async def test_the_error_of_a_lost_piece_is_raised_if_the_file_cannot_be_measure
     assert "disk on fire" in error.message
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "slept"), [({}, 1.0), ({"retry_after": "3"}, 3.0), ({"retry_after": "90"}, 10)]
-)
+@pytest.mark.parametrize(("retry_after", "slept"), [({}, 1.0), ({"retry_after": "3"}, 3.0)])
 async def test_a_rate_limited_piece_is_sent_again_without_a_measurement(
     retry_after: dict[str, str], slept: float, clock: FakeClock
 ) -> None:
@@ -314,12 +312,15 @@ async def test_a_rate_limited_piece_is_sent_again_without_a_measurement(
     assert clock.slept[0] == slept
 
 
-async def test_a_permanent_rate_limit_is_an_error() -> None:
-    busy = error_reply(429, "slow down", retry_after="90")
+@pytest.mark.parametrize(("retry_after", "requests"), [("3", 5), ("90", 2)])
+async def test_a_rate_limit_that_lasts_is_an_error(retry_after: str, requests: int) -> None:
+    busy = error_reply(429, "slow down", retry_after=retry_after)
+    sandbox = SandboxStub(replies={"write": [None, *[busy] * 4]})
 
-    error = await failure(SandboxStub(replies={"write": [None, *[busy] * 4]}), b"x" * 2 * PIECE)
+    error = await failure(sandbox, b"x" * 2 * PIECE)
 
     assert isinstance(error, RateLimited)
+    assert sandbox.count("write") == requests, "a wait of 90 s is told, not slept"
 
 
 async def test_a_refused_piece_is_not_sent_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -148,7 +149,8 @@ def parse_transfer(sources: Sequence[str], target: str) -> Transfer:
 class CopyProgress(CopyListener):
     """The files of a copy, done and pending: a bar in a terminal, otherwise a line per file."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._start = clock, clock()
         self.copied: list[FileEntry] = []
         self.pending: list[FileEntry] = []
         self.directories = 0
@@ -157,6 +159,11 @@ class CopyProgress(CopyListener):
         self._console = console
         self._bar: Progress | None = None
         self._task = TaskID(0)
+
+    @property
+    def seconds(self) -> float:
+        """The duration of the copy until now."""
+        return self._clock() - self._start
 
     @property
     def bytes(self) -> int:
@@ -270,12 +277,21 @@ def _print_result(
         "files": len(progress.copied),
         "directories": progress.directories,
         "bytes": progress.bytes,
+        "seconds": round(progress.seconds, 1),
         "not_executable": [each.path for each in progress.not_executable],
         "skipped": [{"path": each.path, "why": each.reason} for each in progress.skipped],
     }
     files, size = pluralize(len(progress.copied), "file"), format_size(progress.bytes)
     skipped = f"; {len(progress.skipped)} skipped" if progress.skipped else ""
-    console.result(f"{files} ({size}) copied to {target}{skipped}", content)
+    rate = format_rate(progress.bytes, progress.seconds)
+    console.result(f"{files} ({size}) copied to {target}{rate}{skipped}", content)
+
+
+def format_rate(size: int, seconds: float) -> str:
+    """Return the duration and the rate of a copy; an empty string for less than a second."""
+    if seconds < 1:
+        return ""
+    return f" in {seconds:.0f} s ({format_size(round(size / seconds))}/s)"
 
 
 def _explain_modes(entries: Sequence[FileEntry], *, is_upload: bool) -> str:

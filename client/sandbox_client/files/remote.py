@@ -285,7 +285,10 @@ class Files:
                 return files.read_written(await self.send(request), len(piece))
             except (RateLimited, NotSent) as error:
                 failure, has_arrived = error, False
-                await self._pause(min(error.retry_after or PAUSE, MAX_RETRY_AFTER))
+                pause = error.retry_after or PAUSE
+                if pause > MAX_RETRY_AFTER:
+                    raise
+                await self._pause(pause)
             except (ConfigError, ProxyRefused):
                 raise
             except SandboxError as error:
