@@ -193,6 +193,8 @@ class TLSError(NotSent):
 class DeadlineExceeded(ProxyUnreachable):
     """There was no response within the deadline."""
 
+    cause = "the network, or a proxy that is busy or hangs."
+
 
 class CommandStateUnknown(ProxyUnreachable):
     """A command was sent, and it is unknown whether it was started."""

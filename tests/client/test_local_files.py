@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from sandbox_client.errors import FileChanged, LocalFileError
 from sandbox_client.files import local
+from sandbox_client.files.model import Skipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +90,28 @@ def test_an_empty_file_is_one_empty_piece(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_read_is_an_error(tmp_path: Path, path: str) -> None:
     with pytest.raises(LocalFileError, match=r"none cannot be read|cannot be a path"):
         local.scan_tree(str(tmp_path / path))
+
+
+def test_a_directory_that_cannot_be_read_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for directory in ("closed", "open"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "file").touch()
+    scan = os.scandir
+
+    def deny(path: str) -> object:  # root may read everything
+        if path.endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+
+    tree = local.scan_tree(str(tmp_path))
+
+    assert [entry.path for entry in tree.files] == ["open/file"]
+    assert tree.directories == ("open",)
+    assert tree.skipped == (Skipped("closed", "it cannot be read: Permission denied"),)
 
 
 def replace(target: Path, *, mode: int = 0o644) -> None:

@@ -38,11 +38,11 @@ ABANDONED_AFTER = 3_600.0  # seconds: no copy still writes to an older temporary
 def scan_tree(path: str) -> Tree:
     """List a file, or a directory recursively.
 
-    Links to files count as files; links to directories below `path`, and names that are not UTF-8,
-    are skipped.
+    Links to files count as files; links to directories below `path`, names that are not UTF-8, and
+    directories below `path` that cannot be read are skipped.
 
     Raises:
-        LocalFileError: `path` does not exist, its name is not UTF-8, or a directory cannot be read.
+        LocalFileError: `path` does not exist, its name is not UTF-8, or it cannot be read.
     """
     with local_errors(path, "read"):
         status = os.stat(path)  # noqa: PTH116  # Path drops a slash or a dot at the end
@@ -62,7 +62,15 @@ def _scan_directory(root: str) -> Tree:
     pending = [""]
     while pending:
         parent = pending.pop()
-        for entry in sorted(os.scandir(os.path.join(root, parent)), key=lambda each: each.name):  # noqa: PTH118
+        try:
+            entries = sorted(os.scandir(os.path.join(root, parent)), key=lambda each: each.name)  # noqa: PTH118
+        except OSError as exc:
+            if not parent:
+                raise
+            directories.remove(parent)
+            skipped.append(Skipped(parent, f"it cannot be read: {exc.strerror}"))
+            continue
+        for entry in entries:
             path = f"{parent}/{entry.name}" if parent else entry.name
             if not _is_utf8(path):
                 shown = os.fsencode(path).decode(errors="backslashreplace")
