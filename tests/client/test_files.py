@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sandbox_client import FileRefused, Paused, ProxyFailed, ProxyUnreachable, SandboxError
 from sandbox_client.errors import FileChanged, NotText, RateLimited
+from sandbox_client.files import remote
 from sandbox_client.files.remote import MAX_LINES, split_bytes
 
 from tests.client.file_stub import LostReply, SandboxStub, file_error, file_reply, script_output
@@ -350,6 +351,24 @@ async def test_a_temporary_file_that_cannot_be_removed_is_named_in_the_advice() 
         await write(sandbox, "a/f", b"new")
 
     assert caught.value.advice.endswith("Temporary files may remain: /sandbox/a/.*.part-*")
+
+
+async def test_an_error_does_not_wait_long_for_the_removal_of_a_temporary_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "CLEANUP_DEADLINE", 0.01)
+
+    async def refuse(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/file/write"):
+            return error_reply(403, "no")
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with client_over(refuse) as client:
+        with anyio.fail_after(5), pytest.raises(SandboxError) as caught:
+            await client.write_file("box", "f", "new")
+
+    assert "Temporary files may remain" in caught.value.advice
 
 
 async def test_a_cancelled_write_finishes_its_piece_and_removes_the_temporary_file() -> None:

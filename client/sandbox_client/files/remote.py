@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = MAX_OUTPUT + 1  # a line has at least one character: a reply never shows more lines
 ATTEMPTS = 4  # for each piece of an upload
+CLEANUP_DEADLINE = 10.0  # seconds: the error is not delayed for longer
 PIECE_DEADLINE = 30.0  # seconds after which no other attempt begins
 PAUSE = 1.0  # seconds after a failed attempt: the piece may arrive after a lost response
 
@@ -263,13 +264,14 @@ class Files:
         )
 
     async def remove(self, name: str, base: str, paths: Sequence[str]) -> bool:
-        """Remove files, also in a cancelled task; return False if that failed."""
-        with anyio.CancelScope(shield=True):
+        """Remove files, also in a cancelled task; return False if that failed or took too long."""
+        with anyio.move_on_after(CLEANUP_DEADLINE, shield=True):
             try:
                 await self.one_shot.run(name, base, shell_scripts.remove(paths))
             except SandboxError:
                 return False
-        return True
+            return True
+        return False
 
     async def _send_piece(self, name: str, path: str, piece: bytes, offset: int) -> None:
         """Write a piece at `offset`, the end of the file.
