@@ -51,11 +51,11 @@ if TYPE_CHECKING:
 class SandboxError(Exception):
     """An error with its cause and the next step; frozen once it is made.
 
-    `advice` names verbs in braces (`{resume}`); `presentation.next_step` replaces them by a tool's
-    name or a command line. `retryable` says that the same request may succeed later, `retry_after`
-    in how many seconds if the proxy says so. `status` is the HTTP status. `session` is where the
-    command in question runs, and `printed` its output before the error. `not_done` says that
-    something was certainly not done.
+    `advice` names verbs in braces (`{resume}`); `presentation.errors.next_step` replaces them
+    by a tool's name or a command line. `retryable` says that the same request may succeed
+    later, `retry_after` in how many seconds if the proxy says so. `status` is the HTTP status.
+    `session` is where the command in question runs, and `printed` its output before the error.
+    `not_done` says that something was certainly not done.
     """
 
     cause: str = "unknown."

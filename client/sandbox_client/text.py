@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KEY_PREFIX = "sk_live_"
 MAX_LINE = 120
@@ -91,3 +95,14 @@ def last_line(output: str) -> str:
         if shown := one_line(_ESCAPES.sub("", line)):
             return shown
     return ""
+
+
+def format_left_out(number: int, command: str) -> str:
+    """Return a line about the rest of a list, with the command line for all; empty if none is."""
+    return f"… and {number} more: `remote-sandbox {command} --json` lists all" if number else ""
+
+
+def join_names(names: Sequence[str], limit: int) -> str:
+    """Join the first names of a proxy's list, and count those after `limit`."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(map(as_word, names[:limit])) + more

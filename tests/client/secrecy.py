@@ -6,7 +6,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from sandbox_client import SandboxError
-from sandbox_client.presentation import Verb, explain
+from sandbox_client.presentation.errors import Verb, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

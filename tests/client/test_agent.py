@@ -11,7 +11,7 @@ from sandbox_client import ConfigError, InvalidInput
 from sandbox_client.agent import agent_command_line, template_problem
 from sandbox_client.api.runtime import quote
 from sandbox_client.config import DEFAULT_AGENT_COMMAND
-from sandbox_client.presentation import next_step
+from sandbox_client.presentation.errors import next_step
 
 from tests.client.secrecy import format_verb
 from tests.client.strategies import some_examples

@@ -12,7 +12,7 @@ from sandbox_client import Client
 from sandbox_client.cli.command import COMMANDS, Argument, Command, command
 from sandbox_client.cli.console import Console
 from sandbox_client.cli.main import MODULES, VERBS, command_of, parser
-from sandbox_client.presentation import Verb
+from sandbox_client.presentation.errors import Verb
 from sandbox_client.provider import ClientProvider
 
 from tests.client.interaction import StubProvider

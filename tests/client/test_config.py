@@ -23,7 +23,7 @@ from sandbox_client.config import (
     config_path,
     load_config,
 )
-from sandbox_client.presentation import next_step
+from sandbox_client.presentation.errors import next_step
 
 from tests.client.secrecy import chained_text, format_verb, shown_text
 from tests.client.strategies import any_json, many_examples, text_around_key

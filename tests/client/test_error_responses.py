@@ -20,7 +20,7 @@ from sandbox_client.api.message import Reply, Request
 from sandbox_client.api.runtime import Task
 from sandbox_client.error_responses import RULES, Rule, error_from_response
 from sandbox_client.errors import AdminKeyRejected, InvalidResponse, RateLimited
-from sandbox_client.presentation import next_step
+from sandbox_client.presentation.errors import next_step
 
 from tests.client.secrecy import format_verb, is_one_printable_line, shown_text
 from tests.client.strategies import malformed_bodies, many_examples, odd_locations, odd_texts

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from sandbox_client import Paused, ProxyUnreachable, SandboxError, errors
-from sandbox_client.presentation import explain, format_verbs, next_step
+from sandbox_client.presentation.errors import explain, format_verbs, next_step
 from sandbox_client.text import format_size, pluralize
 
 from tests.client.secrecy import format_verb

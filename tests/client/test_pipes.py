@@ -24,7 +24,7 @@ from sandbox_client.execution.pipes import AFTER_OUTPUT
 from sandbox_client.masking import masked
 from sandbox_client.output import Part
 from sandbox_client.polling import LongPolls
-from sandbox_client.presentation import describe_ending, describe_unreachable
+from sandbox_client.presentation.commands import describe_ending, describe_unreachable
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
 from tests.client.stubs import (

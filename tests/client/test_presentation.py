@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sandbox_client import CommandResult
 from sandbox_client.api.runtime import SIGNALS, CommandStatus
-from sandbox_client.presentation import describe_ending, prompt_content
+from sandbox_client.presentation.commands import describe_ending, prompt_content
 from sandbox_client.truncation import TruncatedText
 
 RUNNING, KILLED, ENDED = (

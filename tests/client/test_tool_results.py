@@ -11,7 +11,7 @@ import pytest
 from sandbox_client.errors import RuntimeSilent
 from sandbox_client.masking import masked
 from sandbox_client.mcp_server.tool import format_verb
-from sandbox_client.presentation import Verb
+from sandbox_client.presentation.errors import Verb
 
 from tests.client.statuses import (
     ALPHA_FAILED,

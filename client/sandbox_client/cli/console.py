@@ -15,7 +15,7 @@ from sandbox_client.errors import QuotaReached, SandboxError
 from sandbox_client.execution.follower import UNREACHABLE
 from sandbox_client.masking import OutputFilter
 from sandbox_client.output import REPLACEMENT
-from sandbox_client.presentation import Verb, next_step
+from sandbox_client.presentation.errors import Verb, next_step
 from sandbox_client.text import json_text, pluralize
 
 from .process import discard, write, write_error

@@ -27,7 +27,7 @@ from sandbox_client.diagnostics import (
     summarize,
 )
 from sandbox_client.errors import InvalidInput, KeyRejected, SandboxError
-from sandbox_client.presentation import format_verbs, next_step
+from sandbox_client.presentation.errors import format_verbs, next_step
 from sandbox_client.provider import ClientProvider
 from sandbox_client.text import KEY_PREFIX, as_word
 

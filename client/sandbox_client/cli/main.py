@@ -14,7 +14,7 @@ import anyio
 from sandbox_client.client import Client
 from sandbox_client.config import DEFAULT_PATH, load_config
 from sandbox_client.errors import ConfigError, InvalidInput, SandboxError
-from sandbox_client.presentation import format_verbs
+from sandbox_client.presentation.errors import format_verbs
 from sandbox_client.text import mask_keys
 
 from .command import (

@@ -11,7 +11,7 @@ from sandbox_client.agent import agent_command_line
 from sandbox_client.api.runtime import SIGNALS, Signal
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError, SessionBusy
-from sandbox_client.presentation import (
+from sandbox_client.presentation.commands import (
     NOT_FOUND,
     describe_ending,
     describe_missing_agent,

@@ -9,14 +9,12 @@ from rich.text import Text
 
 from sandbox_client.api.sandboxes import State
 from sandbox_client.client import Client
-from sandbox_client.presentation import (
+from sandbox_client.presentation.sandboxes import (
     MAX_SANDBOXES,
     describe_old_entries,
     describe_unseen_pause,
     format_age,
     format_created,
-    format_left_out,
-    join_names,
     list_content,
     pause_content,
     pause_error,
@@ -24,7 +22,7 @@ from sandbox_client.presentation import (
     readiness_error,
     status_content,
 )
-from sandbox_client.text import as_word
+from sandbox_client.text import as_word, format_left_out, join_names
 
 from .command import FAILED, NOT_READY, OK, Argument, SandboxName, command
 from .console import Console

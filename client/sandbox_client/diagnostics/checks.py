@@ -22,8 +22,7 @@ from sandbox_client.config import (
 from sandbox_client.config_file import chmod_advice, describe_access, printable_path
 from sandbox_client.errors import ProxyUnreachable, SandboxError
 from sandbox_client.listing import LONG_AGE
-from sandbox_client.presentation import join_names
-from sandbox_client.text import as_word, pluralize
+from sandbox_client.text import as_word, join_names, pluralize
 
 from .finding import Finding, format_duration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sandbox_client.presentation import Verb, format_verbs
+from sandbox_client.presentation.errors import Verb, format_verbs
 from sandbox_client.text import mask_keys, pluralize
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 from sandbox_client.masking import visible
 from sandbox_client.output import REPLACEMENT
 from sandbox_client.polling import DEFAULT_WAIT
-from sandbox_client.presentation import (
+from sandbox_client.presentation.commands import (
     NOT_FOUND,
     describe_ending,
     describe_missing_agent,

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from sandbox_client.diagnostics import findings_as_dict, format_findings, run_checks
 from sandbox_client.errors import SandboxFailed
-from sandbox_client.presentation import (
+from sandbox_client.presentation.errors import explain
+from sandbox_client.presentation.sandboxes import (
     MAX_SANDBOXES,
     describe_old_entries,
     describe_unseen_pause,
-    explain,
     format_age,
     format_created,
-    format_left_out,
     list_content,
     pause_content,
     pause_error,
@@ -21,7 +20,7 @@ from sandbox_client.presentation import (
     status_content,
 )
 from sandbox_client.readiness import WaitResult
-from sandbox_client.text import as_word
+from sandbox_client.text import as_word, format_left_out
 
 from .tool import Parameter, Result, format_verb, tool
 

@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 
 from sandbox_client.api.sandboxes import check_name
 from sandbox_client.errors import InvalidInput, SandboxError, SandboxNotFound
-from sandbox_client.presentation import list_content, status_content
+from sandbox_client.presentation.sandboxes import list_content, status_content
 from sandbox_client.provider import ClientCache
 from sandbox_client.text import json_text, mask_keys
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from sandbox_client.polling import ProgressCallback
-    from sandbox_client.presentation import Verb
+    from sandbox_client.presentation.errors import Verb
     from sandbox_client.provider import ClientProvider
 
 P = ParamSpec("P")

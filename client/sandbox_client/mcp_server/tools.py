@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sandbox_client.errors import SandboxError, place_of_fault
 from sandbox_client.masking import visible
 from sandbox_client.output import Output
-from sandbox_client.presentation import explain
+from sandbox_client.presentation.errors import explain
 from sandbox_client.text import pluralize
 from sandbox_client.truncation import tail
 

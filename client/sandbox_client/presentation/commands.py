@@ -1,109 +1,24 @@
-"""The results of the verbs as objects and as sentences, and the text of an error.
-
-The tools and the terminal commands use both; they differ in how they write a verb.
-"""
+"""Commands and sessions, as objects and as sentences."""
 
 from __future__ import annotations
 
-import re
 from signal import Signals
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from sandbox_client.masking import visible
-from sandbox_client.text import as_word, last_line, one_line, pluralize
-
-from .api.sandboxes import State
-from .errors import NotReady, SandboxExpired, SandboxFailed
+from sandbox_client.text import as_word, format_left_out, last_line, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import timedelta
+    from collections.abc import Sequence
 
-    from .api.runtime import SessionRow, Signal
-    from .api.sandboxes import Sandbox
-    from .errors import SandboxError
-    from .execution.result import CommandResult
-    from .listing import Row
-    from .readiness import WaitResult
-    from .truncation import TruncatedText
+    from sandbox_client.api.runtime import SessionRow, Signal
+    from sandbox_client.execution.result import CommandResult
+    from sandbox_client.truncation import TruncatedText
 
 
 NOT_FOUND = 127  # the exit code of a shell for a program that does not exist
-MAX_SANDBOXES = 100  # of a list in a tool's result and in a terminal, the newest first
 MAX_LISTED = 50  # sessions, the last used first
 MAX_COMMAND = 1_000  # characters of a session's command line
-
-Verb = Literal[
-    "create",
-    "status",
-    "run",
-    "output",
-    "sessions",
-    "cancel",
-    "agent",
-    "list",
-    "delete",
-    "pause",
-    "resume",
-    "check",
-    "read",
-    "write",
-    "files",
-]
-
-_VERB = re.compile("{(" + "|".join(get_args(Verb)) + ")}")
-
-
-def format_verbs(text: str, format_verb: Callable[[Verb], str]) -> str:
-    """Return `text` with each `{verb}` in it replaced by `format_verb`."""
-    return _VERB.sub(lambda match: format_verb(match[1]), text)  # type: ignore[arg-type]  # the pattern is Verb
-
-
-def next_step(error: SandboxError, format_verb: Callable[[Verb], str]) -> str:
-    """Return the advice of an error with each verb replaced by `format_verb`."""
-    steps = [error.not_done, error.advice]
-    steps += [f"The command's session is '{error.session}'."] if error.session else []
-    return format_verbs(" ".join(filter(None, steps)), format_verb)
-
-
-def explain(error: SandboxError, format_verb: Callable[[Verb], str]) -> str:
-    """Return the message, the cause and the next step, each on a line of its own."""
-    return f"{error.message}\nCause: {error.cause}\nNext: {next_step(error, format_verb)}"
-
-
-def readiness_content(name: str, outcome: WaitResult) -> dict[str, object]:
-    """Return the result of a wait for readiness as an object."""
-    content: dict[str, object] = {
-        "name": name,
-        "state": outcome.state.value,
-        "ready": outcome.reached,
-        "waited_seconds": round(outcome.waited, 1),
-    }
-    if not outcome.reached:
-        return {**content, "reason": outcome.reason}
-    return {**content, "old_entries": outcome.old_entries} if outcome.old_entries else content
-
-
-def describe_old_entries(outcome: WaitResult) -> str:
-    """Return a sentence about files that a new sandbox has; empty if it has none."""
-    if not outcome.old_entries:
-        return ""
-    count = pluralize(outcome.old_entries, "entry")
-    return (
-        f"Its /sandbox already has {count}: from a deleted sandbox of that name, or from the image."
-    )
-
-
-def status_content(sandbox: Sandbox) -> dict[str, object]:
-    """Return the state of a sandbox as an object."""
-    state = sandbox.state
-    return {
-        "name": sandbox.name,
-        "state": state.value,
-        "ready": state is State.READY,
-        "reason": sandbox.explanation,
-        "created_at": sandbox.created_at,
-    }
 
 
 def prompt_content(
@@ -147,11 +62,8 @@ def sessions_content(
     """
     listed = [_session_content(row, last) for row, last in rows[:limit]]
     content: dict[str, object] = {"name": name, "count": len(rows), "sessions": listed}
-    return _with_left_out(content, len(rows) - len(listed))
-
-
-def _with_left_out(content: dict[str, object], number: int) -> dict[str, object]:
-    return {**content, "left_out": number} if number else content
+    left_out = len(rows) - len(listed)
+    return content | {"left_out": left_out} if left_out else content
 
 
 def _session_content(row: SessionRow, last: CommandResult | None) -> dict[str, object]:
@@ -178,17 +90,6 @@ def format_sessions(
     return [*lines, more] if more else lines
 
 
-def format_left_out(number: int, command: str) -> str:
-    """Return a line about the rest of a list, with the command line for all; empty if none is."""
-    return f"… and {number} more: `remote-sandbox {command} --json` lists all" if number else ""
-
-
-def join_names(names: Sequence[str], limit: int) -> str:
-    """Join the first names of a proxy's list, and count those after `limit`."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(map(as_word, names[:limit])) + more
-
-
 def _format_session(row: SessionRow, last: CommandResult | None) -> str:
     """Return a line about the last command of a session, and the last line of its output."""
     command = one_line(last.status.command if last else row.command)
@@ -210,98 +111,6 @@ def _state_name(row: SessionRow, last: CommandResult | None) -> str:
     if last is not None:
         return last.status.state
     return "running" if row.running else "ended"
-
-
-def list_content(rows: Sequence[Row], limit: int | None = MAX_SANDBOXES) -> dict[str, object]:
-    """Return the first sandboxes of a list as an object.
-
-    `count` counts all of them, and `left_out` those after the first `limit`, if there are any.
-    """
-    sandboxes = [_row_content(row) for row in rows[:limit]]
-    content: dict[str, object] = {"count": len(rows), "sandboxes": sandboxes}
-    return _with_left_out(content, len(rows) - len(sandboxes))
-
-
-def _row_content(row: Row) -> dict[str, object]:
-    content: dict[str, object] = {
-        "name": row.sandbox.name,
-        "state": row.state.value,
-        "created_at": row.sandbox.created_at,
-        "age": format_age(row.age),
-        "up_for_long": row.is_up_for_long,
-    }
-    return content | {"reason": row.reason} if row.reason else content
-
-
-def format_created(sandbox: Sandbox) -> str:
-    """Return when a sandbox was created, as the end of a sentence."""
-    return f"created {sandbox.created_at or 'at an unknown time'}"
-
-
-def format_age(age: timedelta | None) -> str:
-    """Format an age in the largest unit that fits."""
-    if age is None:
-        return "unknown"
-    minutes = max(0, int(age.total_seconds())) // 60
-    if minutes < 1:
-        return "< 1 min"
-    if minutes < 60:
-        return f"{minutes} min"
-    hours = minutes // 60
-    return f"{hours} h" if hours < 24 else pluralize(hours // 24, "day")
-
-
-def readiness_error(done: str, outcome: WaitResult) -> SandboxError:
-    """Return the error for a sandbox that was `done` (created, resumed) but is not ready."""
-    if outcome.error is not None:
-        return unreadable_error(done, outcome, outcome.error)
-    if outcome.sandbox and outcome.sandbox.state.is_over:
-        kind = SandboxExpired if outcome.sandbox.state is State.EXPIRED else SandboxFailed
-        return kind(f"{done} but will not become ready: {outcome.reason}")
-    return NotReady(
-        f"{done} but is NOT ready after {outcome.waited:.0f} s: {outcome.reason}",
-        advice="It may still become ready: a new sandbox usually takes 10 to 30 s, an image that"
-        " is pulled for the first time some minutes. Check with {status} in a while; if it is"
-        " still not ready, remove it with {delete} and check the image's name.",
-    )
-
-
-def unreadable_error(done: str, outcome: WaitResult, error: SandboxError) -> SandboxError:
-    """Return the error for a change that was `done`, after which the status cannot be read.
-
-    Its cause is that of `error`, such as the network, as the sandbox may be in any state.
-    """
-    since = "cannot be read"
-    if outcome.unread_for >= 1:
-        since = f"has not been readable for {outcome.unread_for:.0f} s"
-    advice = f"Check with {{status}} in a while. If that fails, too: {error.advice}"
-    if error.retry_after:
-        advice = f"Wait {error.retry_after:.0f} s, as the proxy asks, then check with {{status}}."
-    return error.but(message=f"{done}, but its status {since}: {error.message}", advice=advice)
-
-
-def pause_content(name: str, outcome: WaitResult) -> dict[str, object]:
-    """Return the result of a pause as an object, with the state that the status shows."""
-    content: dict[str, object] = {"name": name, "state": outcome.state.value}
-    return content | {"reason": outcome.reason} if outcome.error else content
-
-
-def pause_error(sandbox: str, outcome: WaitResult) -> SandboxError | None:
-    """Return the error for a pause after which the status cannot be read; None if it can."""
-    if outcome.error is None:
-        return None
-    return unreadable_error(f"The pause of {sandbox} was accepted", outcome, outcome.error)
-
-
-def describe_unseen_pause(
-    sandbox: str, outcome: WaitResult, format_verb: Callable[[Verb], str]
-) -> str:
-    """Return a sentence about a pause that does not show yet."""
-    return (
-        f"The pause of {sandbox} was accepted and does not show yet after {outcome.waited:.0f} s"
-        f" ({outcome.reason}). Check with {format_verb('status')} in a while, and do not resume"
-        " before it shows."
-    )
 
 
 def describe_ending(result: CommandResult) -> str:
