@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import random
-import socket
-import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx
 import tenacity
 
-from . import tls
+from . import connection
 from .api.message import Reply
 from .error_responses import error_from_response
 from .errors import (
@@ -34,11 +32,10 @@ from .errors import (
     SandboxError,
     TLSError,
 )
-from .forward_proxies import describe_unused
 from .polling import LongPolls, backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
     from typing import Self, TypeVar
 
     from .api.message import Operation, Request
@@ -50,11 +47,6 @@ CONNECT_TIMEOUT = 5.0  # seconds
 MAX_ATTEMPTS = 4
 RETRY_DELAY = 0.35  # seconds after the first attempt: an outage of two seconds is survived
 _NOT_HTTP = ", or does not speak HTTP"
-_START_PROXY = "Start the proxy (`make fake` starts the fake one), or correct proxyUrl."
-_ASK_WHETHER_IT_RUNS = (
-    "Check the host and the port in proxyUrl; if they are right, ask the proxy's administrator"
-    " whether it runs."
-)
 _ASK_FOR_LESS: Mapping[Operation, str] = {
     "read file": "Ask for less at once: some lines of the file.",
     "list files": "List a subdirectory, or use a command: {run}.",
@@ -88,7 +80,7 @@ class Proxy:
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity"} | _authorization(config),
             transport=transport,
-            verify=tls.trust(config) if transport is None else True,
+            verify=connection.trust(config) if transport is None else True,
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),
             event_hooks={"response": [_take_location]},
             follow_redirects=False,
@@ -307,9 +299,9 @@ def _transport_error(exc: httpx.HTTPError, config: Config, request: Request) -> 
     match exc:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             message = f"Connecting to {where} took longer than {CONNECT_TIMEOUT:g} s (time-out)"
-            return _name_proxies(NotSent(message), config)
+            return connection.name_proxies(NotSent(message), config)
         case httpx.ConnectError() | httpx.UnsupportedProtocol() | httpx.ProxyError():
-            return _name_proxies(_connection_error(exc, where, config), config)
+            return connection.connection_error(exc, where, config)
         case httpx.TimeoutException():
             return _response_error(
                 request, DeadlineExceeded, f"{where} did not answer in time (time-out)"
@@ -330,45 +322,3 @@ def _transport_error(exc: httpx.HTTPError, config: Config, request: Request) -> 
         case _:
             message = f"{where} answered in a way that cannot be read"
             return _response_error(request, InvalidResponse, message)
-
-
-def _name_proxies(error: NotSent, config: Config) -> NotSent:
-    """Return an error about an unreachable host with the variables of forward proxies, if any."""
-    unused = describe_unused(config.unused_proxies)
-    if not unused or isinstance(error, TLSError):
-        return error
-    return error.but(advice=f"{error.advice} {unused}")
-
-
-def _connection_error(exc: httpx.HTTPError, where: str, config: Config) -> NotSent:
-    for cause in _causes(exc):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return tls.certificate_error(cause, where)
-        if isinstance(cause, ssl.SSLError):
-            return tls.tls_error(cause, where)
-        if isinstance(cause, socket.gaierror):
-            return NotSent(
-                f"Unknown host: {where} has no address",
-                advice="Check the host's name in proxyUrl, and the network.",
-            )
-        if isinstance(cause, ConnectionRefusedError):
-            return NotSent(
-                f"Connection refused: nothing listens at {where}",
-                advice=_START_PROXY if config.is_local else _ASK_WHETHER_IT_RUNS,
-            )
-    return NotSent(f"{where} cannot be reached")
-
-
-def _causes(exc: BaseException) -> Iterator[BaseException]:
-    """Yield `exc`, its causes and contexts, and the members of exception groups."""
-    pending: list[BaseException] = [exc]
-    seen: set[int] = set()
-    while pending:
-        current = pending.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        pending += [link for link in (current.__cause__, current.__context__) if link]
-        if isinstance(current, BaseExceptionGroup):
-            pending += cast("tuple[BaseException, ...]", current.exceptions)
