@@ -12,6 +12,7 @@ from .config import load_config
 from .errors import SandboxError
 from .http import Proxy
 from .polling import DEFAULT_WAIT, Timing, ignore_progress
+from .readiness import READY_DEADLINE
 from .sandboxes import Sandboxes
 
 if TYPE_CHECKING:
@@ -104,9 +105,10 @@ class Client:
         *,
         image: str | None = None,
         port: int | None = None,
+        wait: float = READY_DEADLINE,
         on_progress: ProgressCallback = ignore_progress,
     ) -> WaitResult:
-        """Create a sandbox and wait up to 60 s until it is ready and its runtime answers.
+        """Create a sandbox and wait up to `wait` seconds until it is ready and its runtime answers.
 
         `image` and `port` default to the configuration's. The result tells whether it is ready.
 
@@ -114,7 +116,9 @@ class Client:
             AlreadyExists: you have a sandbox of that name; the message gives its state.
             QuotaReached: you have as many sandboxes as the proxy allows.
         """
-        outcome = await self.sandboxes.create(name, image=image, port=port, report=on_progress)
+        outcome = await self.sandboxes.create(
+            name, image=image, port=port, report=on_progress, deadline=wait
+        )
         if not outcome.reached:
             return outcome
         return replace(outcome, old_entries=await self._count_entries(name))
@@ -151,10 +155,14 @@ class Client:
         return await self.sandboxes.pause(name, report=on_progress)
 
     async def resume(
-        self, name: str, *, on_progress: ProgressCallback = ignore_progress
+        self,
+        name: str,
+        *,
+        wait: float = READY_DEADLINE,
+        on_progress: ProgressCallback = ignore_progress,
     ) -> WaitResult:
-        """Start a paused sandbox and wait up to 60 s until it is ready and its runtime answers."""
-        return await self.sandboxes.resume(name, report=on_progress)
+        """Start a paused sandbox and wait up to `wait` seconds until its runtime answers."""
+        return await self.sandboxes.resume(name, report=on_progress, deadline=wait)
 
     async def delete(self, name: str, *, on_progress: ProgressCallback = ignore_progress) -> bool:
         """Delete a sandbox; the proxy may keep /sandbox for a new one of that name.

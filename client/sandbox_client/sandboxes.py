@@ -87,9 +87,15 @@ class Sandboxes:
     without_pipes: dict[str, float] = field(default_factory=dict[str, float], repr=False)
 
     async def create(
-        self, name: str, *, image: str | None, port: int | None, report: ProgressCallback
+        self,
+        name: str,
+        *,
+        image: str | None,
+        port: int | None,
+        report: ProgressCallback,
+        deadline: float = READY_DEADLINE,
     ) -> WaitResult:
-        """Create a sandbox and wait until it is ready.
+        """Create a sandbox and wait up to `deadline` seconds until it is ready.
 
         Raises:
             AlreadyExists: the user has a sandbox of that name; the message has its state.
@@ -109,7 +115,7 @@ class Sandboxes:
         if image is None and await self._existed_before(name, self.timing.clock() - start):
             taken = AlreadyExists(f"The name '{name}' is taken")
             raise await self._with_existing_state(name, taken)
-        outcome = await self._wait(State.READY, name, report, READY_DEADLINE)
+        outcome = await self._wait(State.READY, name, report, deadline)
         return replace(outcome, image=image or "")
 
     async def status(self, name: str, *, deadline: float | None = None) -> Sandbox:
@@ -151,8 +157,10 @@ class Sandboxes:
         await self._change(sandboxes.pause(name), _read_done, _is_paused, report)
         return await self._wait(State.PAUSED, name, report, PAUSE_DEADLINE)
 
-    async def resume(self, name: str, *, report: ProgressCallback) -> WaitResult:
-        """Start a paused sandbox and wait until it is ready."""
+    async def resume(
+        self, name: str, *, report: ProgressCallback, deadline: float = READY_DEADLINE
+    ) -> WaitResult:
+        """Start a paused sandbox and wait up to `deadline` seconds until it is ready."""
         self.without_pipes.pop(name, None)
         was_ready = await self._is_ready(name)
         await self._change(
@@ -161,7 +169,7 @@ class Sandboxes:
             lambda sandbox: _exists(sandbox) and not _is_paused(sandbox),
             report,
         )
-        outcome = await self._wait(State.READY, name, report, READY_DEADLINE)
+        outcome = await self._wait(State.READY, name, report, deadline)
         return replace(outcome, was_ready=was_ready)
 
     async def explain_failure(

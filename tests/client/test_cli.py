@@ -382,6 +382,16 @@ def test_a_readiness_timeout_ends_with_3_and_the_next_step(
     assert "`remote-sandbox delete box`" in step
 
 
+@pytest.mark.parametrize("verb", ["create", "resume"])
+def test_a_cold_pod_is_waited_for_as_long_as_the_user_says(verb: str, terminal: Terminal) -> None:
+    answers: Answers = {CREATE: created(), RESUME: succeeded(), GET: ALPHA_PENDING.response()}
+
+    terminal.run(verb, "--wait", "1m30s", "box", answers=answers)
+
+    assert terminal.code == 3
+    assert "but is NOT ready after 90 s: pending" in terminal.err
+
+
 def test_a_readiness_timeout_is_one_json_object(terminal: Terminal) -> None:
     terminal.run(
         "create", "--json", "box", answers={CREATE: created(), GET: ALPHA_FAILED.response()}
@@ -619,7 +629,7 @@ def test_a_wait_must_be_a_duration(words: list[str], terminal: Terminal) -> None
     terminal.run("prompt", *words, "box", "ls")
 
     assert terminal.code == 125
-    assert "invalid duration (30s, 10m, 2h) value" in terminal.err
+    assert "invalid duration (30s, 10m, 1h30m) value" in terminal.err
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_exit_code_and_streams_are_passed_through(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("30s", 30), ("10m", 600), ("2h", 7200), ("1.5", 1.5), ("0.5m", 30)]
+    ("text", "seconds"), [("30s", 30), ("1h30m", 5400), ("1d", 86_400), ("1.5", 1.5), ("0.5m", 30)]
 )
 def test_a_time_limit_is_sent_in_seconds(text: str, seconds: float, terminal: Terminal) -> None:
     answers: Answers = {PIPE_EXEC: piped(status="timed_out", exit_code=-1)}
@@ -93,14 +93,16 @@ def test_a_time_limit_is_sent_in_seconds(text: str, seconds: float, terminal: Te
 
 @pytest.mark.parametrize(
     "text",
-    ["10d", "-1", "", "1e3", "inf", "m", "1 m", "9" * 400, "9" * 308 + "h"],
+    ["10w", "5m3", "-1", "", "1e3", "inf", "m", "1 m", "9" * 400, "9" * 308 + "h"],
     ids=lambda text: str(text)[:5],
 )
 def test_a_time_limit_is_a_duration(text: str, terminal: Terminal) -> None:
     terminal.run("prompt", f"--time-limit={text}", "box", "x", pipes=True)
 
     assert terminal.code == 125
-    assert f"argument --time-limit: invalid duration (30s, 10m, 2h) value: '{text}'" in terminal.err
+    assert (
+        f"argument --time-limit: invalid duration (30s, 10m, 1h30m) value: '{text}'" in terminal.err
+    )
     assert terminal.routes.asked == []
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
+import math
+import re
 from dataclasses import dataclass, is_dataclass
 from typing import (
     TYPE_CHECKING,
@@ -32,8 +35,22 @@ KILLED = 137
 
 COMMANDS: Final[dict[str, Command]] = {}  # by verb; a module's commands are added on its import
 
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([dhms]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
 P = ParamSpec("P")
 Connection = TypeVar("Connection", Client, "ClientProvider")
+
+
+def duration(text: str) -> float:
+    """Return the seconds of a text such as 30, 30s, 10m, 2h or 1h30m."""
+    parts = list(_DURATION.finditer(text))
+    is_whole = "".join(part[0] for part in parts) == text
+    is_valid = is_whole and (len(parts) == 1 or (parts and all(part[2] for part in parts)))
+    seconds = sum(float(part[1]) * _UNITS[part[2]] for part in parts) if is_valid else math.inf
+    if seconds == math.inf:  # also if it has too many digits
+        raise argparse.ArgumentTypeError(f"invalid duration (30s, 10m, 1h30m) value: {text!r}")
+    return seconds
 
 
 class Argument:

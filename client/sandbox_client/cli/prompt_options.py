@@ -1,10 +1,8 @@
-"""The arguments of the commands that run something: durations, variables, the command itself."""
+"""The arguments of the commands that run something: positions, variables, the command itself."""
 
 from __future__ import annotations
 
 import argparse
-import math
-import re
 import shlex
 from dataclasses import dataclass
 from signal import Signals
@@ -13,22 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import InvalidInput
 
-from .command import COMMANDS, Argument
+from .command import COMMANDS, Argument, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh]?)")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-def duration(text: str) -> float:
-    """Return the seconds of a text such as 30, 30s, 10m or 2h."""
-    match = _DURATION.fullmatch(text)
-    seconds = float(match[1]) * _UNITS[match[2]] if match else math.inf
-    if seconds == math.inf:  # also if it has too many digits
-        raise argparse.ArgumentTypeError(f"invalid duration (30s, 10m, 2h) value: {text!r}")
-    return seconds
 
 
 def position(text: str) -> int:

@@ -22,9 +22,10 @@ from sandbox_client.presentation.sandboxes import (
     readiness_error,
     status_content,
 )
+from sandbox_client.readiness import READY_DEADLINE
 from sandbox_client.text import as_word, format_left_out, join_names
 
-from .command import FAILED, NOT_READY, OK, Argument, SandboxName, command
+from .command import FAILED, NOT_READY, OK, Argument, SandboxName, command, duration
 from .console import Console
 
 if TYPE_CHECKING:
@@ -37,6 +38,15 @@ if TYPE_CHECKING:
 _COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
 _OTHER_COLOUR = "cyan"
 MAX_NAMES = 10  # of sandboxes in a note
+Wait = Annotated[
+    float,
+    Argument(
+        "--wait",
+        type=duration,
+        metavar="TIME",
+        help="wait at most this long until it is ready, such as 90s or 5m (default: 60s)",
+    ),
+]
 _STARTING = "interrupted: the sandbox keeps starting; {status} shows its state"
 
 
@@ -55,10 +65,13 @@ async def create(
     port: Annotated[
         int | None, Argument("--port", help="the runtime's port (default: as configured)")
     ] = None,
+    wait: Wait = READY_DEADLINE,
 ) -> int:
     """Create a sandbox and wait until it is ready."""
     with console.waiting(f"creating {name}"):
-        outcome = await client.create(name, image=image, port=port, on_progress=console.report)
+        outcome = await client.create(
+            name, image=image, port=port, wait=wait, on_progress=console.report
+        )
     return _show_readiness(
         console, outcome, f"created from {as_word(outcome.image)}" if outcome.image else "created"
     )
@@ -113,10 +126,12 @@ async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
 
 
 @command(interrupted=_STARTING)
-async def resume(client: Client, console: Console, *, name: SandboxName) -> int:
+async def resume(
+    client: Client, console: Console, *, name: SandboxName, wait: Wait = READY_DEADLINE
+) -> int:
     """Start a paused sandbox and wait until it is ready."""
     with console.waiting(f"resuming {name}"):
-        outcome = await client.resume(name, on_progress=console.report)
+        outcome = await client.resume(name, wait=wait, on_progress=console.report)
     if outcome.was_ready and outcome.reached:
         content = {**readiness_content(name, outcome), "was_ready": True}
         console.result(f"{name} is ready, and was ready before", content)
