@@ -215,8 +215,7 @@ class ProxyFailed(SandboxError):
 
     cause = "the proxy, or the cluster behind it; not the request."
     advice = (
-        "Look at your sandboxes with {list}, then try again; if it keeps failing, tell the"
-        " administrator."
+        "Try again in a while; if it keeps failing, give the message to the proxy's administrator."
     )
     retryable = True
 

@@ -730,8 +730,9 @@ async def interrupted(_: httpx.Request) -> httpx.Response:
     [
         ("prompt", "nothing was run"),
         ("agent", "nothing was run"),
-        ("create", "the sandbox keeps starting"),
-        ("resume", "the sandbox keeps starting"),
+        ("create", "if the sandbox was created, it keeps starting"),
+        ("resume", "the sandbox may keep starting"),
+        ("delete", "the sandbox may be deleted all the same"),
         ("cancel", "`remote-sandbox output -f box s1` shows whether it was killed"),
         ("list", "interrupted"),
     ],
@@ -800,7 +801,7 @@ def test_ctrl_c_leaves_the_command_running_and_prints_its_session(
     terminal.run(verb, *_COMMANDS[verb][0], handler=interrupted_when_run)
 
     assert terminal.code == 130
-    assert "the command keeps running in the sandbox" in terminal.err
+    assert "the command may keep running in the sandbox" in terminal.err
     assert f"`remote-sandbox output -f box {SESSION}`" in terminal.err
     assert f"`remote-sandbox cancel box {SESSION}`" in terminal.err
 

@@ -116,7 +116,7 @@ async def test_an_outage_after_output_has_a_changing_line_in_a_terminal(
         out, err = capsys.readouterr()
 
     assert out == "a\nb\n"
-    assert "refused; still trying  57 s" in err
+    assert "57 s  the command cannot be reached: refused; still trying" in err
     assert err.count("\x1b[?25h") == 2, "each output ends the line before it: the cursor is back"
 
 

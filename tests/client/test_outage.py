@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from sandbox_client import ProxyFailed, ProxyUnreachable, SandboxError
-from sandbox_client.errors import CommandStateUnknown, NotSent, Paused
+from sandbox_client import ProxyFailed, ProxyUnreachable, SandboxError, SandboxNotFound
+from sandbox_client.errors import CommandStateUnknown, NotSent, Paused, SandboxDeleted
 from sandbox_client.files.copy import Copy
 from sandbox_client.files.listener import CopyListener
 from sandbox_client.files.outage import OUTAGE_LIMIT, Outage
@@ -127,6 +127,28 @@ async def test_a_proxy_that_never_answered_ends_the_copy_at_once(tmp_path: Path)
 
     assert proxy.clock.now - 1_000 < 3
     assert caught.value.cause == NotSent.cause
+
+
+async def test_a_tool_has_no_copy_to_speak_of_after_an_answer() -> None:
+    outage = Outage(timing_on(FakeClock()))  # as of a client, for all its calls
+
+    await outage.survive(_answer)
+
+    assert not outage.has_answered
+
+
+async def test_a_copy_whose_sandbox_is_deleted_says_so() -> None:
+    outage = Outage(timing_on(FakeClock()), OUTAGE_LIMIT)
+    await outage.survive(_answer)
+
+    error = outage.explain(SandboxNotFound("No sandbox 'box' of yours"), "box")
+
+    assert isinstance(error, SandboxDeleted)
+    assert error.message.startswith("Sandbox 'box' was deleted while the copy ran")
+
+
+async def _answer() -> str:
+    return ""
 
 
 async def test_a_pause_during_a_copy_does_not_say_that_nothing_was_done(tmp_path: Path) -> None:

@@ -313,6 +313,8 @@ def test_a_directory_is_listed_by_the_scan_script(tmp_path: Path, without: tuple
     (tmp_path / "tree/d/f").chmod(0o640)
     (tmp_path / "tree/empty").touch()
     (tmp_path / "tree/link").symlink_to("d")
+    (tmp_path / "tree/.remote-sandbox-mine").touch()  # not of this client, unlike the next
+    (tmp_path / "tree/.remote-sandbox-0123abcd").mkdir()
 
     output = run(tmp_path / "tree", _scan_of_tree(without))
 
@@ -320,6 +322,7 @@ def test_a_directory_is_listed_by_the_scan_script(tmp_path: Path, without: tuple
     listed = (tmp_path / "scratch/list").read_text()
     tree = shell_scripts.read_tree(listed, "/b", "tree", is_file=False)
     assert sorted(tree.files, key=lambda each: each.path) == [
+        FileEntry(".remote-sandbox-mine", 0),
         FileEntry("d/f", 3, 0o640),
         FileEntry("empty", 0),
     ]

@@ -197,7 +197,9 @@ async def test_a_silent_runtime_is_named_at_the_end_of_a_wait() -> None:
 
     result = await call_tool("create_sandbox", BOX, answers)
 
-    assert "is NOT ready after 60 s: its runtime does not answer yet: " in result.text
+    assert "cannot be used after 60 s: its runtime does not answer yet: " in result.text
+    assert "Cause: the sandbox's runtime" in result.text
+    assert "delete_sandbox" not in result.text, "it is ready by its status"
     assert not result.is_error
     assert result.content is not None
     assert result.content["ready"] is False

@@ -63,7 +63,7 @@ CALLS: list[tuple[str, dict[str, object], str]] = [
     ("list_sandbox_files", {"name": BOX}, r"note\.txt"),
     ("pause_sandbox", {"name": BOX}, r"is paused"),
     ("resume_sandbox", {"name": BOX}, r"is ready after"),
-    ("delete_sandbox", {"name": BOX}, r"were deleted"),
+    ("delete_sandbox", {"name": BOX}, r"was deleted"),
 ]
 
 # For each listed resource or template: a URI to read, and a pattern of the content.

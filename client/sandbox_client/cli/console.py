@@ -272,7 +272,7 @@ class Console:
             self._status = self._err.status("")
             self._status.start()
         if self._status is not None:
-            self._status.update(Text(f"{reason}  {elapsed:.0f}{limit_text} s"))
+            self._status.update(Text(f"{elapsed:.0f}{limit_text} s  {reason}"))
         elif reason != self._reason or elapsed - self._said_at >= REPEAT_AFTER:
             self.say(f"{elapsed:5.1f} s  {reason}")
             self._said_at = elapsed

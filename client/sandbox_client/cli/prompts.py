@@ -46,7 +46,7 @@ _HIGHEST_CODE = 255
 _NOTHING_RUN = "interrupted: nothing was run"
 # Each command line is on a line of its own, to be copied.
 _GOES_ON = (
-    "interrupted: the command keeps running in the sandbox\n"
+    "interrupted: the command may keep running in the sandbox\n"
     "  {output} follows it again\n"
     "  {cancel} kills it"
 )

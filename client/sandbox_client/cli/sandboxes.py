@@ -47,10 +47,12 @@ Wait = Annotated[
         help="wait at most this long until it is ready, such as 90s or 5m (default: 60s)",
     ),
 ]
-_STARTING = "interrupted: the sandbox keeps starting; {status} shows its state"
+_CREATING = "interrupted: if the sandbox was created, it keeps starting; {status} shows its state"
+_RESUMING = "interrupted: the sandbox may keep starting; {status} shows its state"
+_DELETING = "interrupted: the sandbox may be deleted all the same; {status} shows that"
 
 
-@command(interrupted=_STARTING)
+@command(interrupted=_CREATING)
 async def create(
     client: Client,
     console: Console,
@@ -91,7 +93,7 @@ async def status(client: Client, console: Console, *, name: SandboxName) -> int:
     return OK
 
 
-@command()
+@command(interrupted=_DELETING)
 async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
     """Delete a sandbox; the proxy may keep its /sandbox for a new one of that name."""
     text = (
@@ -125,7 +127,7 @@ async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
     return OK if outcome.reached else NOT_READY
 
 
-@command(interrupted=_STARTING)
+@command(interrupted=_RESUMING)
 async def resume(
     client: Client, console: Console, *, name: SandboxName, wait: Wait = READY_DEADLINE
 ) -> int:

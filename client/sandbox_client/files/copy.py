@@ -92,4 +92,4 @@ class Copy:
         try:
             yield replace(self.files, outage=outage)
         except SandboxError as error:
-            raise outage.explain(error) from None
+            raise outage.explain(error, self.name) from None

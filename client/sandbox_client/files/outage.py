@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from sandbox_client.errors import CommandStateUnknown, ProxyFailed, ProxyUnreachable, SandboxError
+from sandbox_client.errors import (
+    CommandStateUnknown,
+    ProxyFailed,
+    ProxyUnreachable,
+    SandboxDeleted,
+    SandboxError,
+    SandboxNotFound,
+)
 from sandbox_client.polling import Timing, backoff
 
 if TYPE_CHECKING:
@@ -50,7 +57,7 @@ class Outage:
                     raise
                 await self.timing.sleep(pause)
             else:
-                self.has_answered = True
+                self.has_answered = self.limit > 0  # else there is no copy to speak of
                 return result
         raise AssertionError  # pragma: no cover  # the loop has no other end
 
@@ -58,8 +65,13 @@ class Outage:
         """Return whether there is time for another attempt after `pause` seconds."""
         return self.has_answered and self.timing.clock() + pause - start <= self.limit
 
-    def explain(self, error: SandboxError) -> SandboxError:
-        """Return the error of a copy that an outage ended; other errors stay as they are."""
+    def explain(self, error: SandboxError, name: str) -> SandboxError:
+        """Return the error of a copy that an outage or the deletion of sandbox `name` ended.
+
+        Other errors stay as they are.
+        """
+        if self.has_answered and isinstance(error, SandboxNotFound):
+            return SandboxDeleted.during(name, "the copy ran")
         if not self.has_answered or not isinstance(error, ProxyUnreachable | ProxyFailed):
             return error
         leftover = error.advice.partition(LEFTOVER)
@@ -68,7 +80,8 @@ class Outage:
             advice=(
                 "The files that are named as copied are complete; any other is as it was, or"
                 " complete. Wait until the proxy answers ({check}), then repeat the copy: it"
-                f" replaces what is there. {leftover[1]}{leftover[2]}"
+                " replaces what is there. If this copy has made the target directory, name its"
+                f" parent as the target now. {leftover[1]}{leftover[2]}"
             ).rstrip(),
         )
 

@@ -110,7 +110,7 @@ find "$HOME/" -maxdepth 1 -name ".remote-sandbox-{HEX_TOKEN}" -mmin +60 -exec rm
   2>/dev/null;
 mkdir -m 700 "$1" || exit;
 batch=; [ "$2" != . ] || batch=$(stat -L --printf 1 . 2>/dev/null); export batch;
-if find -H "$2" -name ".remote-sandbox-*" -prune -o -exec sh -c "$3" sh {{}} +
+if find -H "$2" -name ".remote-sandbox-{HEX_TOKEN}" -prune -o -exec sh -c "$3" sh {{}} +
   >"$1/raw" 2>"$1/err" 3>"$1/files";
 then
   [ ! -s "$1/files" ] ||

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox_client.api.sandboxes import State
-from sandbox_client.errors import NotReady, SandboxExpired, SandboxFailed
+from sandbox_client.errors import NotReady, Paused, RuntimeSilent, SandboxExpired, SandboxFailed
 from sandbox_client.text import pluralize
 
 if TYPE_CHECKING:
@@ -104,6 +104,14 @@ def readiness_error(done: str, outcome: WaitResult) -> SandboxError:
     if outcome.sandbox and outcome.sandbox.state.is_over:
         kind = SandboxExpired if outcome.sandbox.state is State.EXPIRED else SandboxFailed
         return kind(f"{done} but will not become ready: {outcome.reason}")
+    if outcome.sandbox and outcome.sandbox.state is State.READY:
+        return RuntimeSilent(
+            f"{done} but cannot be used after {outcome.waited:.0f} s: {outcome.reason}",
+            advice="Wait some seconds, then run a command with {run}. If it stays silent, restart"
+            " it with {pause} and {resume}, which end its processes.",
+        )
+    if outcome.sandbox and outcome.sandbox.state is State.PAUSED:
+        return Paused(f"{done} but is paused after {outcome.waited:.0f} s")
     return NotReady(
         f"{done} but is NOT ready after {outcome.waited:.0f} s: {outcome.reason}",
         advice="It may still become ready: a new sandbox usually takes 10 to 30 s, an image that"
