@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_client import FileRefused, SandboxError
+from sandbox_client import FileRefused, InvalidInput, SandboxError
 from sandbox_client.errors import FileChanged, InvalidResponse, LocalFileError, NoSuchFile
 from sandbox_client.files import local
 from sandbox_client.files.copy import Copy
@@ -40,7 +40,7 @@ class RecordedCopy(CopyListener):
     without_mode: list[str] = field(default_factory=list[str])
     reasons: dict[str, str] = field(default_factory=dict[str, str])
 
-    def begin(self, tree: Tree) -> None:
+    def begin(self, tree: Tree, *, into: bool) -> None:
         self.trees.append(tree)
 
     def transferred(self, entry: FileEntry, size: int) -> None:
@@ -127,6 +127,20 @@ async def test_a_file_is_uploaded_to_the_target_or_into_a_directory(
 
     assert sandbox.files == {path: b"data"}
     assert (listener.finished_paths, listener.copied_bytes) == (["f"], 4)
+
+
+async def test_two_sources_with_one_destination_are_refused(here: Path) -> None:
+    for name in ("a", "b"):
+        (here / name).mkdir()
+        (here / name / "x").write_text(name)
+    sandbox = SandboxStub({"/sandbox/a/x": b"a", "/sandbox/b/x": b"b"})
+
+    with pytest.raises(InvalidInput, match="would both become /sandbox/dd/x"):
+        await upload(sandbox, here / "a/x", here / "b/x", to="dd/")
+    with pytest.raises(InvalidInput, match="would both become there/x"):
+        await download(sandbox, "a/x", "b/x", to="there/")
+
+    assert "/sandbox/dd/x" not in sandbox.files
 
 
 async def test_several_sources_are_uploaded_into_the_target(here: Path) -> None:
@@ -246,6 +260,18 @@ async def test_a_file_is_downloaded_to_the_target_or_into_a_directory(
 
     assert contents(here) == {path: b"data"}
     assert (listener.finished_paths, listener.copied_bytes) == (["f"], 4)
+
+
+async def test_a_directory_that_the_file_api_may_not_list_is_still_one(here: Path) -> None:
+    denied = file_error("permission_denied", "/tmp/out", "outside")  # noqa: S108
+    sandbox = SandboxStub({"/tmp/out/a": b"A", "/tmp/out/b": b"B"}, replies={"list": [denied]})  # noqa: S108
+
+    await download(sandbox, "/tmp/out", to=here / "got")  # noqa: S108
+
+    assert {each.name: each.read_bytes() for each in (here / "got").iterdir()} == {
+        "a": b"A",
+        "b": b"B",
+    }
 
 
 async def test_several_sources_are_downloaded_into_the_target(here: Path) -> None:

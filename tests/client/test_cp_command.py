@@ -79,6 +79,16 @@ def test_a_copy_prints_a_line_for_each_file_and_a_summary(here: Path, terminal: 
     assert sandbox.files == {"/sandbox/new/a": b"abc", "/sandbox/new/b": b"x"}
 
 
+def test_a_copy_into_a_directory_says_where_the_source_is(here: Path, terminal: Terminal) -> None:
+    (here / "tree").mkdir()
+    (here / "tree/a").write_bytes(b"abc")
+    sandbox = SandboxStub(directories={"/", "/sandbox", "/sandbox/old"})
+
+    terminal.run("cp", "tree", "box:old", handler=sandbox)
+
+    assert terminal.out == "1 file (3 bytes) copied to box:old/tree\n"
+
+
 def test_a_copy_from_the_sandbox_writes_a_local_file(here: Path, terminal: Terminal) -> None:
     terminal.run("cp", "box:f", ".", handler=SandboxStub({"/sandbox/f": b"data"}))
 

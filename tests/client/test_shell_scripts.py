@@ -179,10 +179,28 @@ def test_a_path_outside_the_directory_is_refused(path: str) -> None:
         shell_scripts.read_tree(content, "/sandbox", "x", is_file=False)
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"f 999 5 ./x",
+        b"f 644 5",
+        b"f 644 x ./x",
+        b"f 644 " + b"9" * 20 + b" ./x",
+        b"\xff ./x",
+        b"d ",
+    ],
+)
+def test_a_malformed_list_is_refused(record: bytes) -> None:
+    content = base64.b64encode(record + b"\0").decode()
+
+    with pytest.raises(InvalidResponse, match="invalid list of files"):
+        shell_scripts.read_tree(content, "/sandbox", "x", is_file=False)
+
+
 @some_examples
 @given(st.integers(0, 200 * BLOCK_SIZE), st.integers(1, 40))
 def test_slices_cover_a_file_once(size: int, most: int) -> None:
-    slices = shell_scripts.split_file(0, FileEntry("f", size), most)
+    slices = list(shell_scripts.split_file(0, FileEntry("f", size), most))
     blocks = [name for each in slices for name in each.block_names()]
     assert blocks == [f"0.{number}" for number in range(-(-size // BLOCK_SIZE))]
     assert [each.is_last for each in slices] == [False] * (len(slices) - 1) + [True]

@@ -43,7 +43,7 @@ class CopyRecorder(CopyListener):
         self.bytes = 0
         self.total = 0
 
-    def begin(self, tree: Tree) -> None:
+    def begin(self, tree: Tree, *, into: bool) -> None:
         assert self.bytes == 0, "the total changed after the first byte was copied"
         self.total += sum(each.size for each in tree.files)
         self.skipped += [f"{each.path}: {each.reason}" for each in tree.skipped]

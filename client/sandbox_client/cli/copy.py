@@ -154,6 +154,7 @@ class CopyProgress(CopyListener):
         self.copied: list[FileEntry] = []
         self.pending: list[FileEntry] = []
         self.directories = 0
+        self.names_in_target: list[str] = []  # of the sources that are copied into the target
         self.skipped: list[Skipped] = []
         self.not_executable: list[FileEntry] = []
         self._console = console
@@ -191,8 +192,9 @@ class CopyProgress(CopyListener):
             finally:
                 self._bar = None
 
-    def begin(self, tree: Tree) -> None:
+    def begin(self, tree: Tree, *, into: bool) -> None:
         """Add the files of `tree` to the pending ones."""
+        self.names_in_target += [tree.name] if into else []
         self.pending += tree.files
         self.directories += len(tree.directories) + (not tree.is_file)
         for each in tree.skipped:
@@ -284,7 +286,14 @@ def _print_result(
     files, size = pluralize(len(progress.copied), "file"), format_size(progress.bytes)
     skipped = f"; {len(progress.skipped)} skipped" if progress.skipped else ""
     rate = format_rate(progress.bytes, progress.seconds)
-    console.result(f"{files} ({size}) copied to {target}{rate}{skipped}", content)
+    place = _place(target, progress.names_in_target)
+    console.result(f"{files} ({size}) copied to {place}{rate}{skipped}", content)
+
+
+def _place(target: str, names: Sequence[str]) -> str:
+    """Return the target with the name of a single source that is copied into it unexpectedly."""
+    is_expected = len(names) != 1 or target.endswith(("/", ":", "."))
+    return target if is_expected else f"{target}/{printable(names[0])}"
 
 
 def format_rate(size: int, seconds: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import re
 import shlex
 import tarfile
 from typing import TYPE_CHECKING
@@ -184,7 +185,8 @@ def _join(words: Iterable[str]) -> str:
 def block_count(results: Mapping[int, FileResult]) -> int | None:
     """Return the number of blocks from the results of `pack`; None without a usable archive."""
     status, detail = results.get(0, FileResult())
-    is_usable = status == "blocks" and detail.isdigit() and int(detail) <= MAX_BLOCKS
+    is_number = re.fullmatch("[0-9]{1,9}", detail) is not None
+    is_usable = status == "blocks" and is_number and int(detail) <= MAX_BLOCKS
     return int(detail) if is_usable else None
 
 

@@ -21,7 +21,7 @@ from sandbox_client.errors import SandboxError
 
 from . import local, streams
 from .download import Download
-from .model import destination
+from .model import destination, require_distinct
 from .outage import OUTAGE_LIMIT, Outage
 from .upload import Upload
 
@@ -61,11 +61,13 @@ class Copy:
                 or target.endswith("/")
                 or await remote.is_directory(self.name, target_path)
             )
+            places = [destination(tree, target_path, into=is_into) for tree in trees]
+            require_distinct(trees, places)
             for tree in trees:
-                self.listener.begin(tree)
+                self.listener.begin(tree, into=is_into)
             upload = Upload(remote, self.name, self.listener)
-            for tree in trees:
-                await upload.tree(tree, destination(tree, target_path, into=is_into))
+            for tree, to in zip(trees, places, strict=True):
+                await upload.tree(tree, to)
 
     async def download(self, sources: Sequence[str], target: str, *, into: bool = False) -> None:
         """Copy files and directories of the sandbox to the local `target`, as `upload` does.
@@ -79,10 +81,13 @@ class Copy:
             if target.endswith("/"):
                 local.make_directory(Path(target))
             is_into = into or len(found) > 1 or local.is_directory(target)
-            for tree, _ in found:
-                self.listener.begin(tree)
-            for tree, scratch in found:
-                to = destination(tree, target.rstrip("/") or "/", into=is_into)
+            trees = [tree for tree, _ in found]
+            base = target.rstrip("/") or "/"
+            places = [destination(tree, base, into=is_into) for tree in trees]
+            require_distinct(trees, places)
+            for tree in trees:
+                self.listener.begin(tree, into=is_into)
+            for (tree, scratch), to in zip(found, places, strict=True):
                 await download.tree(tree, to, scratch)
 
     @contextlib.asynccontextmanager

@@ -25,7 +25,7 @@ from sandbox_client.errors import (
 from . import archive, local, shell_scripts
 from .listener import reason_of
 from .local import AtomicWriter
-from .model import base_name, printable
+from .model import LINK_TO_DIRECTORY, base_name, printable
 from .remote import new_token, no_hash_tool
 from .shell_scripts import FileResult, Slice
 from .upload import MAX_ARGUMENTS
@@ -56,7 +56,16 @@ class Download:
     async def scan(self, scratches: contextlib.AsyncExitStack, path: str) -> tuple[Tree, str]:
         """List a path of the sandbox; return its tree and its scratch directory."""
         base, root = await self._split(path)
+        tree, scratch = await self._scan(scratches, path, base, root)
+        if root != "." and _is_directory(tree, root):  # one that the file API may not list
+            tree, scratch = await self._scan(scratches, path, path, ".")
+        if tree.is_file and [each.path for each in tree.files] != [root]:
+            raise FileRefused(f"{self._where(path)} is neither a file nor a directory")
+        return tree, scratch
 
+    async def _scan(
+        self, scratches: contextlib.AsyncExitStack, path: str, base: str, root: str
+    ) -> tuple[Tree, str]:
         async def list_to_new_directory() -> tuple[str, str]:
             scratch = f".remote-sandbox-{new_token()}"
             await scratches.enter_async_context(self._scratch_directory(base, scratch))
@@ -69,10 +78,8 @@ class Download:
             detail = result.detail
             raise FileRefused(f"{self._where(path)} cannot be read completely: {detail}")
         content = await self._read(f"{scratch}/list")
-        tree = shell_scripts.read_tree(content, base, base_name(path), is_file=root != ".")
-        if tree.is_file and not tree.files:
-            raise FileRefused(f"{self._where(path)} is neither a file nor a directory")
-        return tree, scratch
+        is_file = root != "."
+        return shell_scripts.read_tree(content, base, base_name(path), is_file=is_file), scratch
 
     async def tree(self, tree: Tree, to: Destination, scratch: str) -> None:
         """Copy a tree to its destination."""
@@ -247,6 +254,12 @@ class _Incoming:
         if self.writer is not None:
             self.writer.discard()
         self.writer = None
+
+
+def _is_directory(tree: Tree, root: str) -> bool:
+    """Return whether the list of a path, made as of a file, is that of a directory."""
+    is_link = any(each.path == root and each.reason == LINK_TO_DIRECTORY for each in tree.skipped)
+    return is_link or root in tree.directories or any(each.path != root for each in tree.files)
 
 
 def _batch_slices(entries: Sequence[tuple[int, FileEntry]]) -> Iterator[list[Slice]]:

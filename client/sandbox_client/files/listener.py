@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class CopyListener:
     """Receive the progress of a copy; this class ignores it."""
 
-    def begin(self, tree: Tree) -> None:
-        """Receive a source before anything is copied."""
+    def begin(self, tree: Tree, *, into: bool) -> None:
+        """Receive a source before anything is copied, and whether the target is a directory."""
 
     def transferred(self, entry: FileEntry, size: int) -> None:
         """Receive the number of bytes that were copied since the last call."""

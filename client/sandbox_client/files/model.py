@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox_client.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_NAME = 255  # bytes of a file name, as in most file systems
 
@@ -75,6 +81,24 @@ def destination(tree: Tree, target: str, *, into: bool) -> Destination:
     if not tree.is_file:
         return Destination(path)
     return Destination(posixpath.dirname(path), posixpath.basename(path))
+
+
+def require_distinct(trees: Sequence[Tree], places: Sequence[Destination]) -> None:
+    """Check that no two files of `trees` have the same destination.
+
+    Raises:
+        InvalidInput: two have; nothing was copied.
+    """
+    seen: set[str] = set()
+    for tree, to in zip(trees, places, strict=True):
+        for entry in tree.files:
+            path = posixpath.join(to.base, to.path(entry))
+            if path in seen:
+                raise InvalidInput(
+                    f"Two of the sources would both become {printable(path)}",
+                    advice="Copy them one after the other to different names.",
+                )
+            seen.add(path)
 
 
 def base_name(path: str) -> str:

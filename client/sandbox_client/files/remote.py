@@ -319,7 +319,7 @@ class Files:
         except SandboxError:
             raise failure from None
         detail = shell_scripts.read_results(output).get(0, FileResult()).detail
-        actual = int(detail) if detail.isdigit() else 0
+        actual = int(detail) if detail.isascii() and detail.isdigit() else 0
         if actual not in {offset, offset + size}:
             raise FileChanged(
                 f"{printable(path)} in sandbox '{name}' has {pluralize(actual, 'byte')} in the"

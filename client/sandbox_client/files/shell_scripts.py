@@ -30,7 +30,7 @@ from .model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 BLOCK_SIZE = 384 * 1024  # bytes of a file in one reply: half a megabyte as base64
 # How an upload becomes its path: it is appended, or renamed with these permission bits; with None,
@@ -45,6 +45,8 @@ case $(command -v sha256sum || command -v shasum) in
     print(hashlib.sha256(d).hexdigest())"; };;
 esac;
 """
+# A line of `scan`: the kind, of a file also its mode and its size (empty if unreadable), the path.
+_RECORD = re.compile(rb"(?:([dtlo])|f ([0-7]{1,5}) ([0-9]{0,18})) (.+)", re.DOTALL)
 HEX_TOKEN = "[0-9a-f]" * 8  # the token in the name of a temporary file
 # `place` renames $1 to $2. With `unpacked`, $1 has its mode already; a replaced file keeps its own.
 # `commit` checks the hash of each file before, unless all are `verified`: then those that are gone
@@ -200,11 +202,11 @@ class FileResult(NamedTuple):
     detail: str = ""
 
 
-def split_file(number: int, entry: FileEntry, max_blocks: int) -> list[Slice]:
-    """Split a file into slices of at most `max_blocks` blocks; an empty file is one slice."""
+def split_file(number: int, entry: FileEntry, max_blocks: int) -> Iterator[Slice]:
+    """Yield the slices of a file, of at most `max_blocks` blocks; an empty file is one slice."""
     blocks = -(-entry.size // BLOCK_SIZE)
-    starts = range(0, max(blocks, 1), max_blocks)
-    return [Slice(number, entry, start, min(max_blocks, blocks - start)) for start in starts]
+    for start in range(0, max(blocks, 1), max_blocks):
+        yield Slice(number, entry, start, min(max_blocks, blocks - start))
 
 
 def argument_length(path: str) -> int:
@@ -288,24 +290,24 @@ def read_tree(content: str, base: str, name: str, *, is_file: bool) -> Tree:
     """Read the list that `scan` wrote.
 
     Raises:
-        InvalidResponse: the list is not base64, or has a path outside the directory.
+        InvalidResponse: the list is malformed, or has a path outside the directory.
     """
     files: list[FileEntry] = []
     directories: list[str] = []
     skipped: list[Skipped] = []
     for record in decode_block(content).split(b"\0")[:-1]:
-        kind, _, raw_path = record.partition(b" ")
-        mode, size = b"", b""
-        if kind == b"f":
-            mode, size, raw_path = raw_path.split(b" ", 2)
+        match = _RECORD.fullmatch(record)
+        if match is None:
+            raise InvalidResponse(f"The sandbox returned an invalid list of files: {record[:80]!r}")
+        kind, mode, size, raw_path = match.groups(default=b"")
         path = raw_path.removeprefix(b"./").decode(errors="backslashreplace")
         _check_below(path)
         if not _is_utf8(raw_path):
             if not _is_utf8(raw_path.rpartition(b"/")[2]):  # of a directory, not what is below it
                 skipped.append(Skipped(path, NOT_UTF8))
             continue
-        if kind == b"f":
-            files.append(FileEntry(path, _number(size), _number(mode, 8) & 0o777))
+        if mode:
+            files.append(FileEntry(path, int(size or b"0"), int(mode, 8) & 0o777))
         elif kind == b"d" and path != ".":
             directories.append(path)
         elif kind.decode() in _SKIP_REASONS:
@@ -332,10 +334,6 @@ def _is_utf8(name: bytes) -> bool:
 def _check_below(path: str) -> None:
     if path != "." and not is_below(path):
         raise InvalidResponse(f"The sandbox returned a path outside the directory: {path!r}")
-
-
-def _number(digits: bytes, base: int = 10) -> int:
-    return int(digits, base) if digits.isdigit() else 0
 
 
 def argument(path: str) -> str:
