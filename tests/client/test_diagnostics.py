@@ -288,6 +288,10 @@ async def test_unreadable_certificates_are_named_with_their_variable(home: Path)
         (error_reply(503, "The database does not answer"), "The database does not answer"),
         (html_page(502), "an HTML page"),
         (error_reply(404, "Route GET /health not found"), "no such route"),
+        (
+            httpx.Response(503, json={"status": "error", "database": "disconnected"}),
+            "status error, database disconnected",
+        ),
         (httpx.Response(301, headers={"location": "https://other.test/"}), "a redirect"),
     ],
     ids=lambda value: None if isinstance(value, str) else "health",

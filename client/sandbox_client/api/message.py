@@ -145,6 +145,8 @@ class Reply:
                 text = json.dumps(text)
             if isinstance(text, str) and text.strip():
                 return self.clean(text)
+        if isinstance(database := content.get("database"), str):  # of /health
+            return self.clean(f"status {content.get('status')}, database {database}")
         return ""
 
     def clean(self, text: str) -> str:
