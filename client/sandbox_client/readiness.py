@@ -64,8 +64,9 @@ async def wait_for_state(
 
     With `ask_runtime`, which returns why the runtime does not answer yet, the wait goes on until it
     returns an empty string. A wait for `State.READY` also ends when the sandbox can no longer
-    become ready. Both functions get the maximum of seconds that they may take. A retryable error
-    does not end the wait, unless the proxy asks to wait longer than that; any other error does.
+    become ready, or is paused again. Both functions get the maximum of seconds that they may take.
+    A retryable error does not end the wait, unless the proxy asks to wait longer than that; any
+    other error does.
 
     Raises:
         SandboxNotFound: the sandbox was deleted meanwhile.
@@ -96,6 +97,7 @@ class _StateWait:
         self._deadline = deadline
         self._start = self._read_at = timing.clock()
         self._sandbox: Sandbox | None = None
+        self._has_started = False
         self._reason = "its status has not been read yet"
 
     @property
@@ -109,8 +111,11 @@ class _StateWait:
         if self.error is not None:
             if not self.error.retryable or (self.error.retry_after or 0.0) > self.remaining:
                 return True
-        elif self._goal is State.READY and self._sandbox and self._sandbox.state.is_over:
-            return True
+        elif self._goal is State.READY and self._sandbox:
+            # At first, the status may still be that of the pause before a resume.
+            is_paused_again = self._has_started and self._sandbox.state is State.PAUSED
+            if self._sandbox.state.is_over or is_paused_again:
+                return True
         return self.remaining <= 0
 
     async def report(self) -> None:
@@ -131,6 +136,7 @@ class _StateWait:
             self._note_error(error, seconds)
         else:
             self._sandbox, self.error, self._read_at = sandbox, None, self._clock()
+            self._has_started |= sandbox.state in {State.PENDING, State.STARTING, State.READY}
             self._reason = silence or f"{sandbox.state.value}: {sandbox.explanation}"
             self.is_reached = sandbox.state is self._goal and not silence
 

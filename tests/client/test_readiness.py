@@ -111,6 +111,17 @@ def test_only_failed_and_expired_are_final() -> None:
     assert {state for state in State if state.is_over} == {State.FAILED, State.EXPIRED}
 
 
+async def test_a_sandbox_that_is_paused_meanwhile_ends_the_wait(
+    clock: FakeClock, progress: RecordedProgress
+) -> None:
+    looks = StatusSequence(ALPHA_PAUSED, ALPHA_PENDING, ALPHA_PAUSED)
+
+    result = await wait(looks, clock, progress)
+
+    assert (result.reached, result.state) == (False, State.PAUSED)
+    assert len(looks.given) == 3, "the first may be the status before the resume"
+
+
 @many_examples
 @given(st.booleans(), st.none() | st.integers(), st.text(), st.text())
 def test_any_combination_of_fields_has_a_state(

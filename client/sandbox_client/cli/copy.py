@@ -42,7 +42,7 @@ _ADVICE = (
 _MAX_PATH = 30  # columns in the progress bar
 
 
-@command(interrupted="interrupted: the copied files stay; no file is incomplete")
+@command(interrupted="interrupted: the copied files stay")
 async def cp(
     client: Client,
     console: Console,
