@@ -24,6 +24,7 @@ SandboxError
     ├── RateLimited       429
     ├── NoSuchAPI         the sandbox's runtime does not have the API
     ├── SessionNotFound   the sandbox has no such session, or has it no more
+    │   └── SessionLost     ... although it was there a moment before
     ├── SessionBusy       the session runs another command
     ├── FileRefused       the sandbox refused an operation on a file
     │   ├── NoSuchFile    ... it does not exist
@@ -302,6 +303,13 @@ class SessionNotFound(ProxyRefused):
         "List the sessions with {sessions}. A pause ends every session; an hour without"
         " use ends those of commands with pipes (command-…)."
     )
+
+
+class SessionLost(SessionNotFound):
+    """The session was found at the beginning of a wait, and not at its end."""
+
+    cause = "a restart of the sandbox or of its runtime, or a pause: each ends all commands."
+    advice = "Look at the effects of the command before you send it again."
 
 
 class SessionBusy(ProxyRefused):

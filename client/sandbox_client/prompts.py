@@ -27,6 +27,8 @@ from .errors import (
     SandboxDeleted,
     SandboxError,
     SandboxNotFound,
+    SessionLost,
+    SessionNotFound,
 )
 from .execution import payload
 from .execution.cancellation import Cancellation
@@ -137,6 +139,8 @@ class Prompts:
                 remote = await self._sessions.open(name, None, follower, new_id=session)
                 await self._start(remote, Task(command, directory, is_internal=True))
                 return await self._follow(remote, follower, _has_ended)
+        except SandboxError as error:
+            raise error.but(session="") from None  # the user knows no session of this one
         finally:
             if remote is not None:
                 await _close(remote)  # this also ends a command that is still running
@@ -307,6 +311,12 @@ class Prompts:
                     if isinstance(error, SandboxNotFound):
                         raise SandboxDeleted.during(
                             remote.name, "the command ran", printed=printed
+                        ) from None
+                    if isinstance(error, SessionNotFound):
+                        raise SessionLost(
+                            f"Sandbox '{remote.name}' has lost the session of the command"
+                            f" ({remote.session}), which ended with it",
+                            printed=printed,
                         ) from None
                     raise error.but(session=remote.session, printed=printed) from None
                 follower.read_error = error.reason

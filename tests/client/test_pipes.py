@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,7 +19,7 @@ from sandbox_client import (
 )
 from sandbox_client.api.pipes import PAST_THE_END
 from sandbox_client.api.runtime import SIGNALS
-from sandbox_client.errors import CommandStateUnknown, InvalidResponse, NoSuchPosition
+from sandbox_client.errors import CommandStateUnknown, InvalidResponse, NoSuchPosition, SessionLost
 from sandbox_client.execution import cancellation, pipes
 from sandbox_client.execution.pipes import AFTER_OUTPUT
 from sandbox_client.masking import masked
@@ -267,14 +268,30 @@ async def test_another_error_on_opening_does_not_mean_a_missing_pipe_api() -> No
     assert OPEN not in proxy.asked
 
 
-async def test_the_error_for_a_session_that_disappears_has_the_output() -> None:
+async def test_a_command_whose_session_disappears_has_ended() -> None:
     proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: [piped_output("a", 1), NO_SESSION]})
 
-    with pytest.raises(SessionNotFound, match="no such session") as caught:
+    with pytest.raises(SessionLost, match=f"lost the session of the command .{COMMAND}.") as caught:
         await send(proxy)
 
-    assert caught.value.printed == "a"
-    assert caught.value.session == COMMAND
+    assert (caught.value.session, caught.value.printed) == ("", "a")
+
+
+async def test_an_error_of_an_internal_command_names_no_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def token(_: int) -> str:
+        return "0a1b2c3d"
+
+    monkeypatch.setattr(secrets, "token_hex", token)
+    close = "POST /proxy/box/v1/bash/sessions/files-0a1b2c3d/close"
+    proxy = RouteStub({PIPE_EXEC: RUNNING, PIPE_OUTPUT: [NO_SESSION], close: succeeded()})
+
+    async with client_over(proxy, pipes=True) as client:
+        with pytest.raises(SandboxError) as caught:
+            await client.prompts.run_internal("box", "x")
+
+    assert caught.value.session == ""
 
 
 async def test_a_failed_poll_delays_the_output_and_loses_nothing(clock: FakeClock) -> None:

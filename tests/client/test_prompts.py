@@ -24,7 +24,12 @@ from sandbox_client import (
 )
 from sandbox_client.api.message import MAX_REPLY_BYTES
 from sandbox_client.api.runtime import SIGNALS, CommandStatus
-from sandbox_client.errors import CommandStateUnknown, DeadlineExceeded, NotSent, SandboxDeleted
+from sandbox_client.errors import (
+    CommandStateUnknown,
+    DeadlineExceeded,
+    NotSent,
+    SandboxDeleted,
+)
 from sandbox_client.execution import cancellation, remote_command, terminal
 from sandbox_client.execution.sessions import PIPES_RETRY_DELAY
 from sandbox_client.masking import masked
