@@ -140,7 +140,7 @@ class Prompts:
                 await self._start(remote, Task(command, directory, is_internal=True))
                 return await self._follow(remote, follower, _has_ended)
         except SandboxError as error:
-            raise error.but(session="") from None  # the user knows no session of this one
+            raise error.but(session="") from error.__cause__  # no session that the user knows
         finally:
             if remote is not None:
                 await _close(remote)  # this also ends a command that is still running

@@ -215,6 +215,7 @@ async def test_a_file_may_be_written_if_nothing_says_whether(
     )
     assert caught.value.advice == "Read it with {read} before you write it again."
     assert not caught.value.session, "it would be one of the client's own"
+    assert "session" not in caught.value.message, "nor is the command one that the user knows"
     assert sandbox.leftovers() == []
 
 
