@@ -54,6 +54,7 @@ _ASK_FOR_LESS: Mapping[Operation, str] = {
     "view": "Ask for less at once: the end of the output.",
 }
 LONGEST_RETRY_AFTER = 1e9  # seconds: a longer one is a mistake of the server
+GATEWAY_ERRORS = {502, 503, 504}  # statuses that may pass soon
 MAX_RETRY_AFTER = 10.0  # seconds: after a longer Retry-After, the error is raised at once
 
 
@@ -133,8 +134,7 @@ class Proxy:
         try:
             return read(reply)
         except InvalidResponse as error:
-            step = f"{request.if_lost} {error.advice}".lstrip()
-            raise error.but(advice=step) from None
+            raise error.but(advice=_lost(request, error.advice)) from None
 
     async def _attempt(self, request: Request, attempts: int, limit: float) -> Reply:
         if not request.repeatable:
@@ -252,7 +252,7 @@ def _is_transient(error: BaseException) -> bool:
     if (error.retry_after or 0) > MAX_RETRY_AFTER:
         return False
     if isinstance(error, ProxyFailed):
-        return error.status in {502, 503, 504}
+        return error.status in GATEWAY_ERRORS
     return isinstance(error, ProxyUnreachable | RateLimited) and error.retryable
 
 
@@ -260,10 +260,13 @@ def _response_error(
     request: Request, kind: type[SandboxError], message: str, *, advice: str = ""
 ) -> SandboxError:
     """Return the error for a request that was sent and has no usable response."""
-    step = advice or kind.advice
-    if request.if_lost:
-        return kind(message, advice=f"{request.if_lost} {step}", retryable=False)
-    return kind(message, advice=step)
+    may_repeat = False if request.if_lost else None
+    return kind(message, advice=_lost(request, advice or kind.advice), retryable=may_repeat)
+
+
+def _lost(request: Request, advice: str) -> str:
+    """Return the advice for a lost response: first how to look whether a change was made."""
+    return f"{request.if_lost} {advice}".lstrip()
 
 
 @contextlib.contextmanager
@@ -284,11 +287,11 @@ def _after_an_answer(error: SandboxError, request: Request) -> SandboxError:
     """Return the error for a proxy that has answered before: its address is right."""
     if not isinstance(error, ProxyUnreachable) or isinstance(error, DeadlineExceeded | TLSError):
         return error
-    lost = "" if isinstance(error, NotSent) else request.if_lost
+    advice = "Wait until it answers again; {check} shows that."
     return error.but(
         message=error.message.removesuffix(_NOT_HTTP),
         cause="the network, or a proxy that was stopped: it has answered before.",
-        advice=f"{lost} Wait until it answers again; {{check}} shows that.".lstrip(),
+        advice=advice if isinstance(error, NotSent) else _lost(request, advice),
     )
 
 

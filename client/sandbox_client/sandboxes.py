@@ -199,7 +199,7 @@ class Sandboxes:
             isinstance(error, NotReady) or "fetch failed" in error.message
         ):
             return _silence(name, error, outcome, is_certain=bool(not_done))
-        if not_done and isinstance(error, NotReady) and state is not State.READY:
+        if not_done and isinstance(error, NotReady):
             return NotReady(f"Sandbox '{name}' is not ready ({state.value}: {reason}); {outcome}")
         return error
 

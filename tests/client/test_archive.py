@@ -17,27 +17,21 @@ from sandbox_client.files.archive import ArchiveWriter
 from sandbox_client.files.model import FileEntry
 from sandbox_client.files.shell_scripts import FileResult, PendingUpload
 
+from tests.client.shell import run
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 ARCHIVE, WORDS = ".archive.part-0123abcd", ".words.part-0123abcd"
 ODD_NAMES = ("q\"u'ote", "new\nline", "-rf", "$HOME", "grün 😀", "back\\slash", "x" * 200, "!")
 
 
-def run(here: Path, command: str, *, without: tuple[str, ...] = ()) -> dict[int, FileResult]:
+def results_of(here: Path, command: str, *, without: Sequence[str] = ()) -> dict[int, FileResult]:
     """Run a command with the usual tools, but `without` some of them, and return its results."""
     for tool in without:
         command = command.replace(f"{tool} ", f"no-{tool} ")
-    output = subprocess.run(
-        ["bash", "-c", command],
-        cwd=here,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(here)},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    ).stdout
-    return shell_scripts.read_results(output)
+    return shell_scripts.read_results(run(here, command))
 
 
 def digest(data: bytes) -> str:
@@ -60,7 +54,7 @@ def test_an_archive_is_unpacked_and_removed(tmp_path: Path, without: tuple[str, 
     (tmp_path / "deep").mkdir()
     files = {f"deep/{name}": name.encode() * 100 for name in ODD_NAMES} | {"empty": b""}
 
-    results = run(tmp_path, prepare(tmp_path, files, 0o750), without=without)
+    results = results_of(tmp_path, prepare(tmp_path, files, 0o750), without=without)
 
     assert {result.status for result in results.values()} == {"done"}
     assert len(results) == len(files)
@@ -80,7 +74,7 @@ def test_existing_files_are_replaced_as_by_single_uploads(
     (tmp_path / "folder").mkdir()
     files = dict.fromkeys(("private", "dangling", "folder", "new"), b"new") | {"link": b"linked"}
 
-    results = run(tmp_path, prepare(tmp_path, files), without=without)
+    results = results_of(tmp_path, prepare(tmp_path, files), without=without)
 
     assert [results[number] for number in range(5)] == [
         ("done", ""),
@@ -96,7 +90,7 @@ def test_existing_files_are_replaced_as_by_single_uploads(
 
 
 def test_a_file_that_differs_from_its_hash_is_not_renamed(tmp_path: Path) -> None:
-    results = run(tmp_path, prepare(tmp_path, {"a": b"x", "b": b"y"}, sent=b"y"))
+    results = results_of(tmp_path, prepare(tmp_path, {"a": b"x", "b": b"y"}, sent=b"y"))
 
     assert results == {0: ("differs", ""), 1: ("done", "")}
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
@@ -109,7 +103,7 @@ def test_an_archive_that_cannot_be_unpacked_changes_no_file(tmp_path: Path, reas
     files = {"f": b"new"} | ({"file/g": b"x"} if reason == "no directory" else {})
     command = prepare(tmp_path, files)
 
-    results = run(tmp_path, command, without=("tar",) if reason == "no tar" else ())
+    results = results_of(tmp_path, command, without=("tar",) if reason == "no tar" else ())
 
     assert results[0].status == "unable"
     assert {path.name for path in tmp_path.iterdir()} == {"f", "file"}
@@ -120,7 +114,7 @@ def test_a_mode_that_is_not_kept_is_reported(tmp_path: Path) -> None:
     command = prepare(tmp_path, {"run": b"#!"}, 0o755)
     umask = f"umask 111; {command}"  # as on a volume that keeps no modes
 
-    assert run(tmp_path, umask.replace("tar -xmof", "tar --no-same-permissions -xmof")) == {
+    assert results_of(tmp_path, umask.replace("tar -xmof", "tar --no-same-permissions -xmof")) == {
         0: ("done", "mode")
     }
 
@@ -130,7 +124,7 @@ def test_temporary_files_of_a_killed_copy_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
         subprocess.run(["touch", "-d", "2 hours ago", tmp_path / name], check=True)
 
-    run(tmp_path, prepare(tmp_path, {"f": b"x"}))
+    results_of(tmp_path, prepare(tmp_path, {"f": b"x"}))
 
     assert {path.name for path in tmp_path.iterdir()} == {
         ".other.part-00000009",
@@ -146,7 +140,7 @@ def test_files_are_archived_with_their_hashes(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch/words").write_bytes(archive.words_of(entries))
 
-    results = run(tmp_path, archive.pack("scratch"))
+    results = results_of(tmp_path, archive.pack("scratch"))
 
     assert archive.block_count(results) == 1
     data = shell_scripts.decode_block((tmp_path / "scratch/0").read_text())
@@ -160,7 +154,7 @@ def test_files_that_cannot_be_archived_are_reported(
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch/words").write_bytes(archive.words_of([FileEntry("none", 1)]))
 
-    results = run(tmp_path, archive.pack("scratch"), without=without)
+    results = results_of(tmp_path, archive.pack("scratch"), without=without)
 
     assert results[0].status == status
     assert archive.block_count(results) is None

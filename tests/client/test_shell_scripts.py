@@ -28,24 +28,13 @@ from sandbox_client.files.model import (
 )
 from sandbox_client.files.shell_scripts import BLOCK_SIZE, PendingUpload, Slice
 
+from tests.client.shell import run
 from tests.client.strategies import some_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox_client.files.shell_scripts import FileResult, WriteMode
-
-
-def run(here: Path, command: str) -> str:
-    return subprocess.run(
-        ["bash", "-c", command],
-        cwd=here,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(here)},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    ).stdout
 
 
 def prepare_upload(

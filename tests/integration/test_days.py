@@ -1,4 +1,4 @@
-"""Ten days of people who use a terminal: how a trouble looks on the screen, and the way on."""
+"""Ten problems of a user of the terminal: each as the screen shows it, and the advised way on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ready_after() -> float:
 
 @pytest.fixture
 def server(tmp_path: Path, ready_after: float) -> Generator[FakeProxyServer]:
-    """Return a served fake whose clock stands still; a change shows at once."""
+    """Return a served fake with a manual clock; a change shows at once."""
     (tmp_path / "fake").mkdir()
     with FakeProxyServer(tmp_path / "fake", ready_after=ready_after, reconcile_delay=0) as server:
         yield server

@@ -304,7 +304,7 @@ def format_rate(size: int, seconds: float) -> str:
 
 
 def _explain_modes(entries: Sequence[FileEntry], *, is_upload: bool) -> str:
-    """Return a sentence about files whose permission to be executed was not kept."""
+    """Return a sentence about files that lost their permission to be executed."""
     first, count = printable(entries[0].path), len(entries)
     subject = f"{first} is" if count == 1 else f"{count} files, from {first} on, are"
     if not is_upload:

@@ -92,7 +92,7 @@ class Copy:
 
     @contextlib.asynccontextmanager
     async def _lasting(self) -> AsyncGenerator[Files]:
-        """Yield files whose operations survive an outage, and explain an error that ends it."""
+        """Yield `files` with an outage limit; explain an error that ends the copy."""
         outage = Outage(self.files.sandboxes.timing, OUTAGE_LIMIT)
         try:
             yield replace(self.files, outage=outage)

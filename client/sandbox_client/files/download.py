@@ -162,9 +162,7 @@ class Download:
 
     def _commit(self, writer: AtomicWriter, entry: FileEntry, sha256: str) -> None:
         mode_kept = writer.commit(entry.size, sha256, mode=entry.mode)
-        self.listener.finished(entry)
-        if not mode_kept:
-            self.listener.lost_mode(entry)
+        self.listener.completed(entry, mode_kept=mode_kept)
 
     async def _download_files(
         self, tree: Tree, to: Destination, scratch: str, entries: Sequence[tuple[int, FileEntry]]

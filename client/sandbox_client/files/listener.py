@@ -29,6 +29,12 @@ class CopyListener:
     def lost_mode(self, entry: FileEntry) -> None:
         """Receive a finished file that could be executed and cannot at its destination."""
 
+    def completed(self, entry: FileEntry, *, mode_kept: bool) -> None:
+        """Report a finished file, and whether it can still be executed."""
+        self.finished(entry)
+        if not mode_kept:
+            self.lost_mode(entry)
+
     def left_out(self, entry: FileEntry, reason: str) -> None:
         """Receive a file of a directory that could not be copied, and the reason."""
 

@@ -13,6 +13,7 @@ from sandbox_client.errors import (
     SandboxError,
     SandboxNotFound,
 )
+from sandbox_client.http import GATEWAY_ERRORS
 from sandbox_client.polling import Timing, backoff
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ T = TypeVar("T")
 
 OUTAGE_LIMIT = 30.0  # seconds of an outage that a copy survives
 FIRST_PAUSE = 0.5  # seconds
-GATEWAY_ERRORS = {502, 503, 504}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Sources of a copy whose size is not known before they were read: pipes, and files of `/proc`.
+"""Sources of a copy without a size that is known in advance: pipes, and files of `/proc`.
 
 They are read into a temporary file, so that the copy has a total, and may repeat a piece.
 """

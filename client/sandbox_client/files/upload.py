@@ -97,7 +97,7 @@ class Upload:
                     self.name,
                     to.base,
                     writer.uploads,
-                    lambda number, kept: self._finished(entries[number], mode_kept=kept),
+                    lambda number, kept: self.listener.completed(entries[number], mode_kept=kept),
                     archive.unpack(archived, words),
                 )
             except CommandStateUnknown:  # under other temporary names, a repetition is safe
@@ -152,7 +152,7 @@ class Upload:
                 self.name,
                 to.base,
                 uploads,
-                lambda number, kept: self._finished(entries[number], mode_kept=kept),
+                lambda number, kept: self.listener.completed(entries[number], mode_kept=kept),
             )
 
     async def _upload_file(
@@ -168,11 +168,6 @@ class Upload:
         for piece in pieces:
             yield piece
             self.listener.transferred(entry, len(piece))
-
-    def _finished(self, entry: FileEntry, *, mode_kept: bool) -> None:
-        self.listener.finished(entry)
-        if not mode_kept:
-            self.listener.lost_mode(entry)
 
 
 def _batch_files(entries: Iterable[FileEntry]) -> Iterator[list[FileEntry]]:
