@@ -13,9 +13,9 @@ import httpx
 import pytest
 from sandbox_client import InvalidInput
 from sandbox_client.api.runtime import ENVIRONMENT, CommandStatus
+from sandbox_client.cli.process import read_input
 from sandbox_client.cli.prompt_options import variables
 from sandbox_client.cli.prompts import exit_status
-from sandbox_client.cli.standard_input import read_input
 from sandbox_client.errors import InputUnreadable
 
 from tests.client.runtime_stub import RuntimeStub

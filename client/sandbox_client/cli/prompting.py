@@ -13,8 +13,7 @@ from rich.text import Text
 from sandbox_client.errors import InvalidInput
 
 from .console import console_on
-from .process import interruptible
-from .standard_input import TypedLines, read_piped_line
+from .process import TypedLines, interruptible, read_piped_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator

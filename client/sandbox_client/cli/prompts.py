@@ -24,7 +24,7 @@ from sandbox_client.truncation import page
 
 from .command import KILLED, NO_RESULT, OK, TIMED_OUT, Argument, SandboxName, command
 from .console import Console
-from .process import write
+from .process import has_unread_input, is_keyboard, read_input, write
 from .prompt_options import (
     Raw,
     RunOptions,
@@ -34,7 +34,6 @@ from .prompt_options import (
     variables,
     without_separator,
 )
-from .standard_input import has_unread_input, is_keyboard, read_input
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
