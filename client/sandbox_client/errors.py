@@ -14,6 +14,7 @@ SandboxError
 │   └── CommandStateUnknown  ... to a command, which may have been started
 ├── InvalidResponse       the response is not what the contract says
 ├── ProxyFailed           the proxy, or a load balancer before it, answered 5xx
+│   └── SandboxUnreadable  ... since it cannot read the sandbox in the cluster
 └── ProxyRefused          the proxy refused the request
     ├── KeyRejected       401
     │   └── AdminKeyRejected  403 on an administrator's route
@@ -219,6 +220,13 @@ class ProxyFailed(SandboxError):
         "Try again in a while; if it keeps failing, give the message to the proxy's administrator."
     )
     retryable = True
+
+
+class SandboxUnreadable(ProxyFailed):
+    """The proxy has the sandbox, and cannot read its resource in the cluster, or has lost it."""
+
+    retryable = False
+    cause = "the cluster, where the sandbox's resource is gone or cannot be read; not the request."
 
 
 class ProxyRefused(SandboxError):

@@ -30,6 +30,7 @@ from .errors import (
     SandboxExpired,
     SandboxFailed,
     SandboxNotFound,
+    SandboxUnreadable,
 )
 from .listing import age_of, agreed_time, read_rows
 from .polling import Timing, backoff, ignore_progress, periodic_progress
@@ -63,10 +64,13 @@ _NEXT_STEPS = {
     State.FAILED: "Remove it with {delete}",
     State.EXPIRED: "Remove it with {delete}",
 }
-_UNREADABLE = (
-    "If it stays so for some minutes, its resource in the cluster is gone: then only the proxy's"
-    " administrator can remove the sandbox, and its name is taken until then."
+_IS_GONE = (
+    "The proxy can read your other sandboxes, so that waiting does not help: the resource of this"
+    " one is gone from the cluster."
 )
+_MAY_BE_GONE = "If it stays so for some minutes, its resource is gone from the cluster."
+_REMOVE = "Remove it with {delete}; if that fails, only the proxy's administrator can remove it"
+_ONLY_ADMINISTRATOR = "Only the proxy's administrator can remove it then"
 # For a command that the pause may have ended: another run might repeat its effects.
 _AFTER_PAUSE = (
     "Resume it with {resume}. The pause has ended the command and its session: look at the effects"
@@ -118,16 +122,23 @@ class Sandboxes:
         outcome = await self._wait(State.READY, name, report, deadline)
         return replace(outcome, image=image or "")
 
-    async def status(self, name: str, *, deadline: float | None = None) -> Sandbox:
-        """Return the current status of a sandbox."""
-        reply = await self.proxy.send(sandboxes.status(name), deadline=deadline)
-        return sandboxes.read_sandbox(reply)
+    async def status(self, name: str) -> Sandbox:
+        """Return the current status of a sandbox.
+
+        Raises:
+            SandboxUnreadable: the proxy has the sandbox, and cannot read its status.
+        """
+        try:
+            return await self._look(name)
+        except ProxyFailed as error:
+            message = f"The proxy cannot read the state of sandbox '{name}' in the cluster"
+            raise await self._explain_unreadable(name, error, message) from None
 
     async def list(self) -> list[Row]:
         """Return all sandboxes, newest first, each with its state and age."""
         reply = await self.proxy.send(sandboxes.listing())
         now = agreed_time(self.timing.now(), reply.date)
-        return await read_rows(sandboxes.read_listing(reply), now, self.status)
+        return await read_rows(sandboxes.read_listing(reply), now, self._look)
 
     async def delete(self, name: str, *, report: ProgressCallback = ignore_progress) -> bool:
         """Delete a sandbox; the proxy may keep its files in /sandbox.
@@ -138,18 +149,7 @@ class Sandboxes:
             SandboxNotFound: the sandbox does not exist.
         """
         request = sandboxes.delete(name)
-        try:
-            done = await self._change(request, _read_done, lambda sandbox: sandbox is None, report)
-        except ProxyFailed as error:
-            if not await self._is_unreadable(name):
-                raise
-            raise ProxyFailed(
-                f"Sandbox '{name}' was not deleted, and the proxy cannot read its state in the"
-                f" cluster: {error.message}",
-                advice=_UNREADABLE,
-                retryable=False,
-                status=error.status,
-            ) from None
+        done = await self._change(request, _read_done, lambda sandbox: sandbox is None, report)
         return done is not None
 
     async def pause(self, name: str, *, report: ProgressCallback) -> WaitResult:
@@ -185,8 +185,13 @@ class Sandboxes:
             return error
         try:
             sandbox = await self._status_after_failure(name)
-        except SandboxError:
-            return error
+        except SandboxError as unread:
+            # A command that may be running is still followed: the cluster may be back soon.
+            is_lost = bool(not_done) and isinstance(unread, ProxyFailed)
+            message = (
+                f"The proxy cannot read the state of sandbox '{name}' in the cluster; {not_done}"
+            )
+            return await self._explain_unreadable(name, error, message) if is_lost else error
         state, reason = sandbox.state, sandbox.explanation
         outcome = not_done or f"no result: {error.message}"
         if state is State.PAUSED:
@@ -227,21 +232,35 @@ class Sandboxes:
                 raise
             except SandboxError as error:
                 activity = f"looking whether it was done: {error.message}"
-                if await self._confirm_applied(request.sandbox, is_done):
+                is_applied = await self._confirm_applied(request.sandbox, is_done)
+                if is_applied:
                     return None
-                raise
+                if is_applied is False:
+                    raise
+                message = (
+                    f"The proxy failed to {request.operation} sandbox '{request.sandbox}', and"
+                    " cannot read its state in the cluster"
+                )
+                raise await self._explain_unreadable(
+                    request.sandbox,
+                    error,
+                    message,
+                    step=_ONLY_ADMINISTRATOR if request.operation == "delete" else _REMOVE,
+                ) from None
 
     async def _existed_before(self, name: str, seconds: float) -> bool:
         """Return whether a sandbox is older than `seconds` by the clock of the proxy."""
         try:
             now = accounts.read_health(await self.proxy.send(accounts.health())).time
-            age = age_of(await self.status(name, deadline=DIAGNOSIS_DEADLINE), now)
+            age = age_of(await self._look(name, deadline=DIAGNOSIS_DEADLINE), now)
         except SandboxError:
             return False
         return age is not None and age > timedelta(seconds=seconds + CLOCK_SLACK)
 
-    async def _confirm_applied(self, name: str, is_done: Callable[[Sandbox | None], bool]) -> bool:
-        """Return whether the status shows a change within LOST_DEADLINE.
+    async def _confirm_applied(
+        self, name: str, is_done: Callable[[Sandbox | None], bool]
+    ) -> bool | None:
+        """Return whether the status shows a change within LOST_DEADLINE; None if the proxy fails.
 
         `is_done` gets the status, or None if the sandbox does not exist.
         """
@@ -249,11 +268,11 @@ class Sandboxes:
         for interval in backoff(random=self.timing.random):
             sandbox: Sandbox | None = None
             try:
-                sandbox = await self.status(name, deadline=LOST_DEADLINE)
+                sandbox = await self._look(name, deadline=LOST_DEADLINE)
             except SandboxNotFound:
                 pass
-            except SandboxError:
-                return False
+            except SandboxError as error:
+                return None if isinstance(error, ProxyFailed) else False
             if is_done(sandbox):
                 return True
             if self.timing.clock() - start >= LOST_DEADLINE:
@@ -263,15 +282,16 @@ class Sandboxes:
 
     async def _with_existing_state(self, name: str, error: AlreadyExists) -> AlreadyExists:
         """Return the error with the state of the sandbox that has the name."""
+        message = f"You have a sandbox '{name}' already, and the proxy cannot read its state in the"
+        message += " cluster"
         try:
-            sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+            sandbox = await self._look(name, deadline=DIAGNOSIS_DEADLINE)
         except ProxyFailed as unread:
-            if not await self._is_unreadable(name):
+            explained = await self._explain_unreadable(name, unread, message)
+            if explained is unread:
                 return error
             return AlreadyExists(
-                f"You have a sandbox '{name}' already, and the proxy cannot read its state in the"
-                f" cluster: {unread.message}",
-                advice=f"Choose another name, or remove it with {{delete}}. {_UNREADABLE}",
+                explained.message, advice=f"Choose another name. {explained.advice}"
             )
         except SandboxError:
             return error
@@ -284,19 +304,40 @@ class Sandboxes:
             advice=f"{step}, or choose another name.",
         )
 
-    async def _is_unreadable(self, name: str) -> bool:
-        """Return whether the list has the sandbox, and says that its resource cannot be read."""
+    async def _look(self, name: str, *, deadline: float | None = None) -> Sandbox:
+        reply = await self.proxy.send(sandboxes.status(name), deadline=deadline)
+        return sandboxes.read_sandbox(reply)
+
+    async def _explain_unreadable(
+        self, name: str, error: SandboxError, message: str, *, step: str = _REMOVE
+    ) -> SandboxError:
+        """Return the error for a sandbox that the list shows as unreadable, or `error` itself.
+
+        `message` says what failed; the proxy's words follow it. `step` removes the sandbox.
+        """
+        if not isinstance(error, ProxyFailed):
+            return error
         try:
-            listed = await self.proxy.send(sandboxes.listing(), deadline=DIAGNOSIS_DEADLINE)
-            rows = sandboxes.read_listing(listed)
+            listed = await self.proxy.send(
+                sandboxes.listing(), deadline=DIAGNOSIS_DEADLINE, attempts=1
+            )
+            states = {row.name: row.state for row in sandboxes.read_listing(listed)}
         except SandboxError:
-            return False
-        return any(row.name == name and row.state is State.UNKNOWN for row in rows)
+            return error
+        if states.get(name) is not State.UNKNOWN:
+            return error
+        is_only_one = list(states.values()).count(State.UNKNOWN) == 1 < len(states)
+        return SandboxUnreadable(
+            f"{message}: {error.message}",
+            advice=f"{_IS_GONE if is_only_one else _MAY_BE_GONE} {step}, and its name is taken"
+            " until then.",
+            status=error.status,
+        )
 
     async def _is_ready(self, name: str) -> bool:
         """Return whether the sandbox is ready now; False if the status cannot be read."""
         try:
-            return (await self.status(name, deadline=DIAGNOSIS_DEADLINE)).state is State.READY
+            return (await self._look(name, deadline=DIAGNOSIS_DEADLINE)).state is State.READY
         except SandboxError:
             return False
 
@@ -304,13 +345,13 @@ class Sandboxes:
         self, goal: State, name: str, report: ProgressCallback, deadline: float
     ) -> WaitResult:
         async def look(seconds: float) -> Sandbox:
-            return await self.status(name, deadline=seconds)
+            return await self._look(name, deadline=seconds)
 
         async def ask_runtime(seconds: float) -> str:
             return await self._ask_runtime(name, min(seconds, PROBE_DEADLINE))
 
         try:
-            return await wait_for_state(
+            outcome = await wait_for_state(
                 goal,
                 look,
                 report=report,
@@ -320,6 +361,10 @@ class Sandboxes:
             )
         except SandboxNotFound:
             raise SandboxDeleted.during(name, f"it was to become {goal.value}") from None
+        if outcome.error is None:
+            return outcome
+        message = "the proxy cannot read it in the cluster"
+        return replace(outcome, error=await self._explain_unreadable(name, outcome.error, message))
 
     async def _ask_runtime(self, name: str, deadline: float) -> str:
         """Return why the runtime of a ready sandbox does not answer; an empty string if it does.
@@ -345,12 +390,12 @@ class Sandboxes:
 
         Right after a pause, the proxy refuses commands while the status is still the old one.
         """
-        sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+        sandbox = await self._look(name, deadline=DIAGNOSIS_DEADLINE)
         for interval in itertools.islice(backoff(random=self.timing.random), STALE_STATUS_LOOKS):
             if sandbox.state is not State.READY:
                 break
             await self.timing.sleep(interval)
-            sandbox = await self.status(name, deadline=DIAGNOSIS_DEADLINE)
+            sandbox = await self._look(name, deadline=DIAGNOSIS_DEADLINE)
         return sandbox
 
 

@@ -62,6 +62,11 @@ def format_size(size: int) -> str:
     return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"
 
 
+def lower_first(sentence: str) -> str:
+    """Return a sentence as the rest of another one: its first word in lower case, if it is one."""
+    return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
+
+
 def kind_of(value: object) -> str:
     """Return JSON's name for the kind of a value, with its article."""
     return kind_named(type(value))

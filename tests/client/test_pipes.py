@@ -26,6 +26,7 @@ from sandbox_client.masking import masked
 from sandbox_client.output import Part
 from sandbox_client.polling import LongPolls
 from sandbox_client.presentation.commands import describe_ending, describe_unreachable
+from sandbox_client.sandboxes import DIAGNOSIS_DEADLINE
 
 from tests.client.statuses import ALPHA_PAUSED, ALPHA_READY, ALPHA_STARTING
 from tests.client.stubs import (
@@ -429,7 +430,7 @@ async def test_a_cancellation_of_an_unreachable_command_ends(
     async def proxy(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/kill"):
             return succeeded()
-        clock.now += 10
+        clock.now += DIAGNOSIS_DEADLINE if "/api/" in request.url.path else 10
         looks.append(request.url.path)
         return error_reply(500, "x")
 

@@ -22,7 +22,7 @@ from sandbox_client import (
     polling,
 )
 from sandbox_client.api.message import CHANGE_MAY_BE_DONE
-from sandbox_client.errors import NotSent, SandboxDeleted
+from sandbox_client.errors import NotSent, SandboxDeleted, SandboxUnreadable
 from sandbox_client.listing import MAX_STATUS_REQUESTS
 
 from tests.client.statuses import (
@@ -38,23 +38,34 @@ from tests.client.statuses import (
 from tests.client.stubs import (
     CONFIG,
     CREATED_AT,
+    EXEC,
+    LIST_FILES,
     NOW,
+    OPEN,
     RUNTIME,
+    SESSIONS,
+    VIEW,
     Answer,
     Answers,
     FakeClock,
     RecordedProgress,
     RouteStub,
+    client_over,
     created,
     described,
     error_reply,
+    executed,
     html_page,
     sandboxes_over,
+    session_opened,
     succeeded,
+    view_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from sandbox_client import Client
 
 GET = "GET /api/sandboxes/box"
 LIST = "GET /api/sandboxes"
@@ -629,25 +640,89 @@ async def test_a_sandbox_that_the_proxy_cannot_read_is_unknown() -> None:
     assert row.reason == "the proxy cannot read its state in the cluster"
 
 
-async def test_a_vanished_sandbox_is_left_to_the_administrator(progress: RecordedProgress) -> None:
-    answers: Answers = {
-        CREATE: error_reply(409, "Sandbox 'box' already exists"),
-        DELETE: VANISHED,
-        GET: VANISHED,
-        LIST: listing(UNREADABLE),
-    }
+VANISHED_ANSWERS: Answers = {
+    CREATE: error_reply(409, "Sandbox 'box' already exists"),
+    **dict.fromkeys((GET, DELETE, PAUSE, RESUME, OPEN, VIEW, SESSIONS, LIST_FILES), VANISHED),
+    LIST: listing(UNREADABLE),
+}
+VERBS: dict[str, Callable[[Client], Awaitable[object]]] = {
+    "create": lambda client: client.create("box"),
+    "status": lambda client: client.status("box"),
+    "pause": lambda client: client.pause("box"),
+    "resume": lambda client: client.resume("box"),
+    "delete": lambda client: client.delete("box"),
+    "run": lambda client: client.run("box", "make"),
+    "output": lambda client: client.output("box", "s1"),
+    "sessions": lambda client: client.sessions("box"),
+    "cancel": lambda client: client.cancel("box", "s1"),
+    "list files": lambda client: client.list_files("box"),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_vanished_sandbox_is_left_to_the_administrator_at_once(
+    verb: str, clock: FakeClock
+) -> None:
+    proxy = RouteStub(VANISHED_ANSWERS)
+
+    async with client_over(proxy, clock) as client:
+        with pytest.raises(SandboxError, match=r"cannot read (its|the) state") as it:
+            await VERBS[verb](client)
+
+    assert type(it.value) is (AlreadyExists if verb == "create" else SandboxUnreadable)
+    assert "in the cluster" in it.value.message
+    assert it.value.message.endswith(": The proxy failed (500): HTTP request failed")
+    assert "nly the proxy's administrator can remove it" in it.value.advice
+    assert ("{delete}" in it.value.advice) is (verb != "delete")
+    assert "Try again" not in it.value.advice
+    assert len(proxy.asked) <= 4
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([ALPHA_READY.listed("other")], "The proxy can read your other sandboxes"),
+        ([UNREADABLE | {"name": "other"}], "If it stays so for some minutes"),
+        ([], "If it stays so for some minutes"),
+    ],
+    ids=["one of two", "all", "the only one"],
+)
+async def test_a_sandbox_is_gone_if_the_proxy_can_read_others(
+    others: list[dict[str, object]], expected: str
+) -> None:
+    answers = {**VANISHED_ANSWERS, LIST: listing(UNREADABLE, *others)}
 
     async with sandboxes_over(RouteStub(answers)) as sandboxes:
-        with pytest.raises(AlreadyExists) as creation:
-            await sandboxes.create("box", image=None, port=None, report=progress)
-        with pytest.raises(ProxyFailed) as deletion:
-            await sandboxes.delete("box")
+        with pytest.raises(SandboxUnreadable) as caught:
+            await sandboxes.status("box")
 
-    for error in (creation.value, deletion.value):
-        assert "the proxy cannot read its state in the cluster: " in error.message
-        assert "only the proxy's administrator can remove the sandbox" in error.advice
-    assert "was not deleted" in deletion.value.message
-    assert "{list}" not in deletion.value.advice
+    assert caught.value.advice.startswith(expected)
+
+
+async def test_a_sandbox_that_vanishes_while_a_command_runs_may_come_back() -> None:
+    answers = {
+        **VANISHED_ANSWERS,
+        OPEN: session_opened(),
+        EXEC: executed(status="running", exit_code=None),
+        VIEW: [VANISHED, VANISHED, view_of("a\n", "completed", 0)],
+    }
+
+    async with client_over(RouteStub(answers)) as client:
+        result = await client.run("box", "make", wait=None)
+
+    assert (result.exit_code, result.stdout) == (0, "a\n")
+
+
+async def test_a_sandbox_that_vanishes_during_a_wait_is_named_at_its_end(
+    progress: RecordedProgress,
+) -> None:
+    answers = {**VANISHED_ANSWERS, CREATE: created()}
+
+    async with sandboxes_over(RouteStub(answers)) as sandboxes:
+        outcome = await sandboxes.create("box", image=None, port=None, report=progress)
+
+    assert isinstance(outcome.error, SandboxUnreadable)
 
 
 @pytest.mark.parametrize("listed", [listing(ALPHA_READY.listed()), html_page(502)])

@@ -175,7 +175,7 @@ async def test_an_outage_during_a_wait_is_not_called_a_state_of_the_sandbox(
         (
             error_reply(401, "API key has expired"),
             "but its status cannot be read: The API key has expired",
-            "Next: Check with get_sandbox_status in a while. If that fails, too: Ask the",
+            "Next: Ask the proxy's administrator for a key, and give it to `remote-sandbox login`,",
         ),
     ],
     ids=["a long Retry-After", "an expired key"],
@@ -619,7 +619,7 @@ _FAULTS: dict[str, tuple[str, Answers, str]] = {
     "broken": ("get_sandbox_status", {GET: httpx.Response(200, text="?")}, "not JSON"),
     "failed": (
         "pause_sandbox",
-        {PAUSE: error_reply(500, "disk full"), GET: html_page(502)},
+        {PAUSE: error_reply(500, "disk full"), GET: html_page(502), LIST: html_page(502)},
         "disk full",
     ),
     "bad name": ("pause_sandbox", {}, "cannot be a sandbox's name"),

@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox_client.api.sandboxes import State
-from sandbox_client.errors import NotReady, Paused, RuntimeSilent, SandboxExpired, SandboxFailed
-from sandbox_client.text import pluralize
+from sandbox_client.errors import (
+    NotReady,
+    Paused,
+    RuntimeSilent,
+    SandboxExpired,
+    SandboxFailed,
+    SandboxUnreadable,
+)
+from sandbox_client.text import lower_first, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,8 +135,12 @@ def unreadable_error(done: str, outcome: WaitResult, error: SandboxError) -> San
     since = "cannot be read"
     if outcome.unread_for >= 1:
         since = f"has not been readable for {outcome.unread_for:.0f} s"
-    advice = f"Check with {{status}} in a while. If that fails, too: {error.advice}"
-    if error.retry_after:
+    advice = f"Check with {{status}} in a while. If that fails, too, {lower_first(error.advice)}"
+    if isinstance(error, SandboxUnreadable):
+        advice = error.advice
+    elif not error.retryable:  # time alone does not help
+        advice = f"{error.advice} Then check with {{status}}."
+    elif error.retry_after:
         advice = f"Wait {error.retry_after:.0f} s, as the proxy asks, then check with {{status}}."
     return error.but(message=f"{done}, but its status {since}: {error.message}", advice=advice)
 
