@@ -68,9 +68,11 @@ _IS_GONE = (
     "The proxy can read your other sandboxes, so that waiting does not help: the resource of this"
     " one is gone from the cluster."
 )
-_MAY_BE_GONE = "If it stays so for some minutes, its resource is gone from the cluster."
-_REMOVE = "Remove it with {delete}; if that fails, only the proxy's administrator can remove it"
-_ONLY_ADMINISTRATOR = "Only the proxy's administrator can remove it then"
+_MAY_BE_GONE = (
+    "If it stays so for some minutes, its resource may be gone from the cluster: then only"
+)
+_DELETE_FIRST = "Remove it with {delete}; if that fails, only"
+_REMOVAL = "the proxy's administrator can remove it, and its name is taken until then."
 # For a command that the pause may have ended: another run might repeat its effects.
 _AFTER_PAUSE = (
     "Resume it with {resume}. The pause has ended the command and its session: look at the effects"
@@ -241,11 +243,9 @@ class Sandboxes:
                     f"The proxy failed to {request.operation} sandbox '{request.sandbox}', and"
                     " cannot read its state in the cluster"
                 )
+                step = "Only" if request.operation == "delete" else _DELETE_FIRST
                 raise await self._explain_unreadable(
-                    request.sandbox,
-                    error,
-                    message,
-                    step=_ONLY_ADMINISTRATOR if request.operation == "delete" else _REMOVE,
+                    request.sandbox, error, message, step=step
                 ) from None
 
     async def _existed_before(self, name: str, seconds: float) -> bool:
@@ -309,11 +309,11 @@ class Sandboxes:
         return sandboxes.read_sandbox(reply)
 
     async def _explain_unreadable(
-        self, name: str, error: SandboxError, message: str, *, step: str = _REMOVE
+        self, name: str, error: SandboxError, message: str, *, step: str = _DELETE_FIRST
     ) -> SandboxError:
         """Return the error for a sandbox that the list shows as unreadable, or `error` itself.
 
-        `message` says what failed; the proxy's words follow it. `step` removes the sandbox.
+        `message` says what failed; the proxy's words follow it. `step` is for one that is gone.
         """
         if not isinstance(error, ProxyFailed):
             return error
@@ -327,11 +327,9 @@ class Sandboxes:
         if states.get(name) is not State.UNKNOWN:
             return error
         is_only_one = list(states.values()).count(State.UNKNOWN) == 1 < len(states)
+        reason = f"{_IS_GONE} {step}" if is_only_one else _MAY_BE_GONE
         return SandboxUnreadable(
-            f"{message}: {error.message}",
-            advice=f"{_IS_GONE if is_only_one else _MAY_BE_GONE} {step}, and its name is taken"
-            " until then.",
-            status=error.status,
+            f"{message}: {error.message}", advice=f"{reason} {_REMOVAL}", status=error.status
         )
 
     async def _is_ready(self, name: str) -> bool:

@@ -171,3 +171,17 @@ def test_a_terminal_shows_a_column_for_each_part_of_a_finding(
     key = next(number for number, line in enumerate(lines) if line.startswith("✗ failed    key"))
     assert lines[key + 1].startswith("  Fix: ")
     assert lines[-1] == "The connection does not work: 1 check of 9 failed."
+
+
+def test_a_path_that_does_not_fit_beside_a_check_is_below_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = f"/{'h' * 40}"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setitem(VARIABLES, "HOME", home)
+
+    _, out = run(monkeypatch, capsys)
+
+    assert f"\n  no file at {home}/.config/gemini-remote-sandbox/config.json" in out

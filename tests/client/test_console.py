@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 import pytest
+from rich.console import Console as RichConsole
+from rich.text import Text
 from sandbox_client import OutputChunk
-from sandbox_client.cli.console import Console
+from sandbox_client.cli.console import Console, wrapped
 from sandbox_client.execution.follower import UNREACHABLE
 
 
@@ -136,3 +138,44 @@ def test_the_output_command_line_has_the_positions_of_both_streams(console: Cons
         console.format_verb("output")
         == "`remote-sandbox output -f --after 2 --stderr-after 3 box s1`"
     )
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> RichConsole:
+    """Return a console on a terminal with 20 columns."""
+    monkeypatch.setenv("TERM", "xterm")
+    return RichConsole(width=20, force_terminal=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one two three four five", ["one two three four", "five"]),
+        ("look with `a long line` then", ["look with", "`a long line` then"]),
+        ("see https://proxy.example.com/a too", ["see", "https://proxy.example.com/a", "too"]),
+        ("`remote-sandbox output -f box s1`, then", ["`remote-sandbox output -f box s1`,", "then"]),
+        ("  indented words are here", ["  indented words are", "here"]),
+        ("one\n\ntwo", ["one", "", "two"]),
+        ("二二 二二 二二 二二 二二", ["二二 二二 二二 二二", "二二"]),
+        ("", [""]),
+    ],
+)
+def test_lines_break_at_spaces_and_not_in_a_command(
+    text: str, lines: list[str], narrow: RichConsole
+) -> None:
+    assert wrapped(Text(text), narrow).plain.split("\n") == lines
+
+
+def test_lines_keep_their_colours_and_leave_room_on_the_left(narrow: RichConsole) -> None:
+    text = Text.assemble(("error: ", "bold"), "one two three four")
+
+    broken = wrapped(text, narrow, indent=3)
+
+    assert broken.plain == "error: one two\nthree four"
+    assert [(span.start, span.end, span.style) for span in broken.spans] == [(0, 7, "bold")]
+
+
+def test_a_pipe_gets_a_line_whole() -> None:
+    pipe = RichConsole(width=20, force_terminal=False)
+
+    assert wrapped(Text("one two three four five"), pipe).plain == "one two three four five"

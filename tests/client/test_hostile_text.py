@@ -68,7 +68,11 @@ def replies(text: str) -> dict[str, tuple[str, dict[str, object], Answers]]:
         "image": ("create_sandbox", box, {CREATE: created(image=text), GET: status()}),
         "reason of a wait": ("create_sandbox", box, {CREATE: created(), GET: pending}),
         "reason of a pause": ("pause_sandbox", box, {PAUSE: succeeded(), GET: pending}),
-        "error": ("get_sandbox_status", box, {GET: error_reply(500, text)}),
+        "error": (
+            "get_sandbox_status",
+            box,
+            {GET: error_reply(500, text), LIST: listed(service="error")},
+        ),
         "error's kind": ("get_sandbox_status", box, {GET: error_reply(400, "", text)}),
         "command of a session": ("get_prompt_output", box, sessions("x\n" + text)),
         "id of a session": ("get_prompt_output", box, sessions(text)),

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.programs import DEADLINE, clean_environment, run_remote_sandbox
+from tests.integration.programs import (
+    DEADLINE,
+    clean_environment,
+    run_remote_sandbox,
+    write_config,
+)
+from tests.integration.terminal import open_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -252,3 +258,15 @@ def test_an_mcp_server_with_a_closed_stream_reports_it(tmp_path: Path, closed: s
     assert result.returncode == 1
     assert "error: The MCP server talks on standard input and output" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+@pytest.mark.parametrize("verb", ["delete", "pause"])
+def test_no_word_of_an_error_is_broken_in_a_terminal(
+    tmp_path: Path, verb: str, columns: int
+) -> None:
+    write_config(tmp_path, "http://127.0.0.1:9", f"sk_live_{'a' * 32}")
+    with open_terminal(tmp_path, verb, BOX, columns=columns) as terminal:
+        assert terminal.finish() == 1
+
+    assert terminal.screen.split() == run_remote_sandbox(tmp_path, verb, BOX).stderr.split()

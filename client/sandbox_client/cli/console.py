@@ -8,6 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.text import Text
 
@@ -46,6 +47,7 @@ _LINES: dict[Verb, str] = {
 
 REPEAT_AFTER = 10.0  # seconds after which the reason of a wait is printed again
 MIN_COLUMNS = 20  # a narrower terminal is unreadable
+_WORD = re.compile(r"(?:`[^`]+`|\S)+\s*")  # a command line in backticks counts as one
 _SIZE = re.compile(r"0*[1-9][0-9]{0,3}", re.ASCII)
 
 
@@ -73,6 +75,35 @@ def console_on(*, stderr: bool = False) -> RichConsole:
         force_interactive=is_terminal and os.environ.get("TERM") not in {"dumb", "unknown"},
         color_system="standard" if forces_colour and not is_terminal else "auto",
     )
+
+
+def wrapped(text: Text, console: RichConsole, *, indent: int = 0) -> Text:
+    """Break the lines of `text` at spaces, to fit a terminal; return it as it is for a pipe.
+
+    A word, or a command line in backticks, is never broken, so that it can be copied. `indent` is
+    the number of columns on the left that are taken.
+    """
+    if not console.is_terminal:
+        return text
+    lines: list[Text] = []
+    for line in text.split("\n", allow_blank=True):
+        pieces = line.divide(_breaks(line.plain, console.width - indent))
+        for piece in pieces:
+            piece.rstrip()
+        lines += pieces
+    return Text("\n").join(lines)
+
+
+def _breaks(line: str, width: int) -> list[int]:
+    """Return the positions of the words before which a line is broken."""
+    breaks: list[int] = []
+    used = len(line) - len(line.lstrip())
+    for word in _WORD.finditer(line):
+        if used and used + cell_len(word[0].rstrip()) > width and word.start():
+            breaks.append(word.start())
+            used = 0
+        used += cell_len(word[0])
+    return breaks
 
 
 class Console:
@@ -127,7 +158,7 @@ class Console:
 
     def _print_error(self, *lines: Text) -> None:
         try:
-            self._err.print(*lines)
+            self._err.print(*(wrapped(line, self._err) for line in lines))
         except (OSError, SystemExit):  # rich exits if a pipe has no reader
             discard(sys.stderr)
 
@@ -147,11 +178,16 @@ class Console:
             write(f"{json_text(content)}\n")
             return
         with self._out.capture() as capture:
-            self._out.print(
-                Text(text) if isinstance(text, str) else text,
-                soft_wrap=not (wrap and self._out.is_terminal),
-            )
+            shown = Text(text) if isinstance(text, str) else text
+            if wrap and isinstance(shown, Text):
+                shown = wrapped(shown, self._out)
+            is_laid_out = not isinstance(shown, Text) and self._out.is_terminal
+            self._out.print(shown, soft_wrap=not is_laid_out)
         write(capture.get())
+
+    def wrap(self, text: Text, *, indent: int = 0) -> Text:
+        """Break the lines of a part of the result; see `wrapped`."""
+        return wrapped(text, self._out, indent=indent)
 
     def error(self, error: SandboxError) -> None:
         """Print an error: what happened, the cause and the next step."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
@@ -66,6 +67,9 @@ _MARKS = {
 }
 
 
+_COLUMNS = (1, len("not tried"), len("configuration"))  # before the message
+
+
 @command(interrupted="interrupted: nothing was changed")
 async def doctor(provider: ClientProvider, console: Console) -> int:
     """Check the configuration, the proxy and the key."""
@@ -80,18 +84,28 @@ async def doctor(provider: ClientProvider, console: Console) -> int:
 
 
 def _columns(findings: Sequence[Finding], console: Console) -> Group:
-    lines: list[Table | Padding] = []
+    lines: list[RenderableType] = []
     for each in findings:
         mark, colour = _MARKS[each.outcome]
         row = Table.grid(padding=(0, 1))
-        for width in (1, len("not tried"), len("configuration"), None):
-            row.add_column(width=width, overflow="fold")  # no path is cut
-        row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, Text(each.message))
+        for width in (*_COLUMNS, None):
+            row.add_column(width=width, overflow="fold")
+        room = (console.width or 0) - sum(_COLUMNS) - len(_COLUMNS)
+        is_beside = max(map(cell_len, each.message.split()), default=0) <= room
+        message = Text(each.message if is_beside else "")
+        row.add_row(Text(mark, colour), Text(each.outcome, colour), each.check, message)
         lines.append(row)
+        if not is_beside:  # no path is cut
+            lines.append(_below(Text(each.message), console))
         if each.fix:
             fix = Text(f"Fix: {format_verbs(each.fix, console.format_verb)}", "bold")
-            lines.append(Padding(fix, (0, 0, 0, 2)))  # full width: it may be copied
-    return Group(*lines, Text(f"\n{summarize(findings)}"))
+            lines.append(_below(fix, console))
+    return Group(*lines, console.wrap(Text(f"\n{summarize(findings)}")))
+
+
+def _below(text: Text, console: Console) -> Padding:
+    """Return a text in the full width, as it may be copied."""
+    return Padding(console.wrap(text, indent=2), (0, 0, 0, 2))
 
 
 @command(interrupted="interrupted: the configuration is unchanged")

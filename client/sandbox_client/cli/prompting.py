@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sandbox_client.errors import InvalidInput
 
-from .console import console_on
+from .console import console_on, wrapped
 from .process import TypedLines, interruptible, read_piped_line
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class TerminalPrompter:
         """Ask without showing the typed text."""
         with self._asking(), _without_echo():
             # Echo is off before the question: a quick paste would be shown.
-            self._console.print(Text(f"{question}: "), end="")
+            self._console.print(wrapped(Text(f"{question}:"), self._console), end=" ")
             answer = _LINES.readline()
             self._console.print()
             return answer.strip()
