@@ -77,7 +77,9 @@ class Administration:
     async def create_user(self, name: str) -> User:
         """Create a user, or return the existing one if another client has just created it."""
         try:
-            return await self._fetch(accounts.make_user(name), accounts.read_made_user)
+            return await self._fetch(
+                accounts.make_user(name), lambda reply: accounts.read_made_user(reply, name)
+            )
         except AlreadyExists:
             found = await self.find(name)
             if found is None:

@@ -115,7 +115,9 @@ class Sandboxes:
         )
         start = self.timing.clock()
         try:
-            image = await self._change(request, sandboxes.read_created, _exists, report)
+            image = await self._change(
+                request, lambda reply: sandboxes.read_created(reply, name), _exists, report
+            )
         except AlreadyExists as error:
             raise await self._with_existing_state(name, error) from None
         if image is None and await self._existed_before(name, self.timing.clock() - start):
@@ -306,7 +308,7 @@ class Sandboxes:
 
     async def _look(self, name: str, *, deadline: float | None = None) -> Sandbox:
         reply = await self.proxy.send(sandboxes.status(name), deadline=deadline)
-        return sandboxes.read_sandbox(reply)
+        return sandboxes.read_sandbox(reply, name)
 
     async def _explain_unreadable(
         self, name: str, error: SandboxError, message: str, *, step: str = _DELETE_FIRST

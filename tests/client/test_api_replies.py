@@ -8,7 +8,7 @@ import httpx
 import pytest
 from hypothesis import example, given
 from sandbox_client import Sandbox, SandboxError, SessionRow
-from sandbox_client.api import pipes, sandboxes, shell
+from sandbox_client.api import accounts, pipes, sandboxes, shell
 from sandbox_client.api.message import Reply
 from sandbox_client.api.pipes import PipeSnapshot
 from sandbox_client.api.shell import Snapshot
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _READERS: dict[str, Callable[[Reply], object]] = {
-    "sandbox": sandboxes.read_sandbox,
+    "sandbox": lambda reply: sandboxes.read_sandbox(reply, "box"),
     "listing": sandboxes.read_listing,
-    "created": sandboxes.read_created,
+    "created": lambda reply: sandboxes.read_created(reply, "box"),
     "done": sandboxes.read_done,
     "executed": shell.read_executed,
     "viewed": shell.read_view,
@@ -42,7 +42,7 @@ def json_reply(value: object, status: int = 200) -> Reply:
 
 @pytest.mark.parametrize("row", [ALPHA_NEW, ALPHA_READY, BETA_PAUSED], ids=lambda row: str(row.id))
 def test_a_status_is_read_with_all_its_fields(row: StatusRow) -> None:
-    sandbox = sandboxes.read_sandbox(json_reply(row.body()))
+    sandbox = sandboxes.read_sandbox(json_reply(row.body()), "box")
 
     assert (sandbox.ready, sandbox.replicas) == (row.ready, row.replicas)
     assert (sandbox.reason, sandbox.message) == (row.reason or "", row.message or "")
@@ -60,6 +60,34 @@ def test_a_list_keeps_the_order_of_the_proxy_and_has_no_replicas() -> None:
     ]
 
 
+def test_a_status_of_another_sandbox_is_not_taken_for_the_right_one() -> None:
+    with pytest.raises(InvalidResponse, match="reply is about sandbox other, not 'box'"):
+        sandboxes.read_sandbox(json_reply(ALPHA_READY.body("other")), "box")
+
+
+def test_the_creation_of_another_sandbox_or_user_is_not_taken_for_the_right_one() -> None:
+    with pytest.raises(InvalidResponse, match="reply is about sandbox other, not 'box'"):
+        sandboxes.read_created(as_reply(created("other")), "box")
+    user = {"id": "1", "username": "bob", "is_active": True}
+    with pytest.raises(InvalidResponse, match="reply is about user bob, not 'ada'"):
+        accounts.read_made_user(json_reply({"user": user}, 201), "ada")
+
+
+@pytest.mark.parametrize("count", [0, 2, True, "1"])
+def test_a_list_with_another_count_than_its_rows_is_not_taken_as_whole(count: object) -> None:
+    rows: list[dict[str, object]] = [ALPHA_READY.listed()]
+    content = {"count": count, "sandboxes": rows, "users": rows}
+
+    with pytest.raises(InvalidResponse, match=r"1 row, and says that it has [02]|as count"):
+        sandboxes.read_listing(json_reply(content))
+    with pytest.raises(InvalidResponse, match=r"1 row, and says that it has [02]|as count"):
+        accounts.read_users(json_reply(content))
+
+
+def test_a_list_may_lack_its_count() -> None:
+    assert len(sandboxes.read_listing(json_reply({"sandboxes": [ALPHA_READY.listed()]}))) == 1
+
+
 def test_an_empty_list_is_read() -> None:
     assert sandboxes.read_listing(json_reply({"count": 0, "sandboxes": []})) == []
 
@@ -74,14 +102,14 @@ def test_an_empty_list_is_read() -> None:
     ],
 )
 def test_the_image_of_a_new_sandbox_is_read_if_present(value: object, image: str) -> None:
-    assert sandboxes.read_created(json_reply(value, 201)) == image
+    assert sandboxes.read_created(json_reply(value, 201), "box") == image
 
 
 def test_a_reply_with_success_is_accepted() -> None:
     sandboxes.read_done(as_reply(succeeded("Sandbox 'box' paused successfully", replicas=0)))
 
 
-@pytest.mark.parametrize("read", [sandboxes.read_done, sandboxes.read_created])
+@pytest.mark.parametrize("read", [_READERS["done"], _READERS["created"]])
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -115,7 +143,7 @@ def test_an_impossible_number_is_named(number: str, words: str) -> None:
     body = f'{{"name": "box", "ready": true, "replicas": {number}}}'.encode()
 
     with pytest.raises(InvalidResponse, match=words):
-        sandboxes.read_sandbox(Reply(200, body))
+        sandboxes.read_sandbox(Reply(200, body), "box")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +161,7 @@ def test_an_impossible_number_is_named(number: str, words: str) -> None:
 )
 def test_a_body_that_is_not_an_object_is_described(response: httpx.Response, words: str) -> None:
     with pytest.raises(InvalidResponse, match=words) as caught:
-        sandboxes.read_sandbox(as_reply(response))
+        sandboxes.read_sandbox(as_reply(response), "box")
 
     assert "proxyUrl" in caught.value.advice
 
@@ -167,7 +195,7 @@ def _without(field: str) -> dict[str, object]:
 )
 def test_the_error_for_a_wrong_field_names_the_field(body: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidResponse, match=f" as {field}, where the contract says "):
-        sandboxes.read_sandbox(json_reply(body))
+        sandboxes.read_sandbox(json_reply(body), "box")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from tests.client.stubs import FakeClock, RecordedProgress, as_reply, timing_on
 
 
 def sandbox(row: StatusRow) -> Sandbox:
-    return sandboxes.read_sandbox(as_reply(row.response()))
+    return sandboxes.read_sandbox(as_reply(row.response()), "box")
 
 
 class StatusSequence:

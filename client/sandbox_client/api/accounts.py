@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from sandbox_client.text import KEY_PREFIX
+from sandbox_client.errors import InvalidResponse
+from sandbox_client.text import KEY_PREFIX, as_word
 
-from .message import Request, as_object, member, mismatch, optional, path_of
+from .message import Request, as_object, member, mismatch, optional, path_of, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,10 +130,17 @@ def read_users(reply: Reply) -> list[User]:
     return [_user(row, reply) for row in _rows(reply, "users")]
 
 
-def read_made_user(reply: Reply) -> User:
-    """Read the reply to `make_user`."""
+def read_made_user(reply: Reply, name: str) -> User:
+    """Read the reply to `make_user` with this name.
+
+    Raises:
+        InvalidResponse: the reply is about another user, or malformed.
+    """
     content = as_object(reply.json(), "the reply")
-    return _user(as_object(content.get("user"), "user"), reply)
+    user = _user(as_object(content.get("user"), "user"), reply)
+    if user.name != name:
+        raise InvalidResponse(f"The proxy's reply is about user {as_word(user.name)}, not '{name}'")
+    return user
 
 
 def read_made_key(reply: Reply) -> str:
@@ -144,7 +152,7 @@ def read_made_key(reply: Reply) -> str:
 
 
 def _rows(reply: Reply, name: str) -> list[Mapping[str, object]]:
-    rows = cast("list[object]", member(as_object(reply.json(), "the list"), name, list))
+    rows = rows_of(as_object(reply.json(), "the list"), name)
     return [as_object(row, f"one of {name}") for row in rows]
 
 

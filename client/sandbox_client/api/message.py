@@ -213,6 +213,20 @@ def optional(content: Mapping[str, object], name: str) -> str:
     return member(content, name, str) if content.get(name) is not None else ""
 
 
+def rows_of(content: Mapping[str, object], name: str) -> list[object]:
+    """Return the rows of a list; a list may lack its count.
+
+    Raises:
+        InvalidResponse: there are no rows, or more or fewer than the count says.
+    """
+    rows = cast("list[object]", member(content, name, list))
+    if content.get("count") is not None and (count := member(content, "count", int)) != len(rows):
+        raise InvalidResponse(
+            f"The proxy's list has {pluralize(len(rows), 'row')}, and says that it has {count}"
+        )
+    return rows
+
+
 def mismatch(label: str, expected: str, value: object) -> InvalidResponse:
     """Return the error for a value that breaks the contract."""
     shown = f"the number {value:g}" if isinstance(value, float) else kind_of(value)

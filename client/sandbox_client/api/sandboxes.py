@@ -6,13 +6,22 @@ import json
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sandbox_client.errors import InvalidInput, InvalidResponse
-from sandbox_client.text import KEY_PREFIX, pluralize
+from sandbox_client.text import KEY_PREFIX, as_word, pluralize
 
 from .accounts import parse_time
-from .message import Request, as_object, check_text, member, mismatch, optional, path_of
+from .message import (
+    Request,
+    as_object,
+    check_text,
+    member,
+    mismatch,
+    optional,
+    path_of,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,27 +165,38 @@ def resume(name: str) -> Request:
     return Request.to_change("resume", "POST", path, name)
 
 
-def read_sandbox(reply: Reply) -> Sandbox:
-    """Read the reply to `status`."""
-    return _sandbox(as_object(reply.json(), "the sandbox"), reply, whole=True)
+def read_sandbox(reply: Reply, name: str) -> Sandbox:
+    """Read the reply to `status` of the sandbox `name`.
+
+    Raises:
+        InvalidResponse: the reply is about another sandbox, or malformed.
+    """
+    sandbox = _sandbox(as_object(reply.json(), "the sandbox"), reply, whole=True)
+    _check_subject(sandbox.name, name)
+    return sandbox
 
 
 def read_listing(reply: Reply) -> list[Sandbox]:
     """Read the reply to `listing`, newest first as the proxy sends it."""
-    content = as_object(reply.json(), "the list")
-    rows = cast("list[object]", member(content, "sandboxes", list))
+    rows = rows_of(as_object(reply.json(), "the list"), "sandboxes")
     return [_sandbox(as_object(row, "a sandbox of the list"), reply, whole=False) for row in rows]
 
 
-def read_created(reply: Reply) -> str:
-    """Read the image from the reply to `create`; empty if the proxy does not report it.
+def read_created(reply: Reply, name: str) -> str:
+    """Read the image from the reply to `create` of `name`; empty if the proxy does not report it.
 
     Raises:
-        InvalidResponse: the reply does not report success.
+        InvalidResponse: the reply does not report success, or is about another sandbox.
     """
     read_done(reply)
     made = as_object(as_object(reply.json(), "the reply").get("sandbox", {}), "the new sandbox")
+    _check_subject(reply.clean(optional(made, "name")) or name, name)
     return reply.clean(optional(made, "image"))
+
+
+def _check_subject(found: str, name: str) -> None:
+    if found != name:
+        raise InvalidResponse(f"The proxy's reply is about sandbox {as_word(found)}, not '{name}'")
 
 
 def read_done(reply: Reply) -> None:
