@@ -262,7 +262,7 @@ class Client:
         )
 
     async def sessions(self, name: str) -> builtins.list[Session]:
-        """Return the sessions of a sandbox, the last used first, with their last commands."""
+        """Return the sessions of a sandbox, the newest first, with their last commands."""
         return await self.prompts.sessions(name)
 
     async def cancel(

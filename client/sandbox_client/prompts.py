@@ -186,7 +186,7 @@ class Prompts:
         return result
 
     async def sessions(self, name: str) -> list[Session]:
-        """Return the sessions of a sandbox, the last used first, with their last commands."""
+        """Return the sessions of a sandbox, the newest first, with their last commands."""
         rows = await self._sessions.rows(name)
         results: dict[str, CommandResult] = {}
         limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)  # a reply may be a whole output

@@ -104,7 +104,11 @@ def last_line(output: str) -> str:
 
 def format_left_out(number: int, command: str) -> str:
     """Return a line about the rest of a list, with the command line for all; empty if none is."""
-    return f"… and {number} more: `remote-sandbox {command} --json` lists all" if number else ""
+    return (
+        f"… and {number} more: `remote-sandbox {command} --limit all` lists all"
+        if number > 0
+        else ""
+    )
 
 
 def join_names(names: Sequence[str], limit: int) -> str:

@@ -247,7 +247,7 @@ def test_the_error_for_a_wrong_field_of_a_view_names_the_field(data: object, wor
         shell.read_view(json_reply({"success": True, "data": data}))
 
 
-def test_sessions_are_read_the_last_used_first() -> None:
+def test_sessions_are_read_with_their_times() -> None:
     sessions = {
         "old": {"status": "completed", "last_used_at": "2026-01-01T00:00:00.000Z"},
         "new": {
@@ -261,6 +261,6 @@ def test_sessions_are_read_the_last_used_first() -> None:
     rows = shell.read_sessions(json_reply({"success": True, "data": {"sessions": sessions}}))
 
     assert rows == [
-        SessionRow("new", True, "make", "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"),
         SessionRow("old", False, "", "", "2026-01-01T00:00:00.000Z"),
+        SessionRow("new", True, "make", "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"),
     ]

@@ -17,6 +17,7 @@ import pytest
 from sandbox_client import __main__ as entry
 from sandbox_client import polling
 from sandbox_client.masking import masked
+from sandbox_client.presentation.commands import WITHOUT_SESSIONS
 
 from tests.client.statuses import (
     ALPHA_ERROR,
@@ -534,7 +535,7 @@ def test_output_without_a_session_lists_the_sessions(terminal: Terminal) -> None
 def test_output_without_any_session_prints_a_sentence(terminal: Terminal) -> None:
     terminal.run("output", "box", answers={SESSIONS: session_list()})
 
-    assert (terminal.code, terminal.out) == (0, "Nothing has run in box since its start.\n")
+    assert (terminal.code, terminal.out) == (0, f"box has no sessions: {WITHOUT_SESSIONS}.\n")
 
 
 def test_cancel_kills_the_command_and_prints_its_output(terminal: Terminal) -> None:

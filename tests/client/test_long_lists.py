@@ -45,7 +45,7 @@ async def test_list_sandboxes_shows_the_newest() -> None:
 
     first, *_, last = result.text.splitlines()
     assert first == "20000 sandboxes, newest first:"
-    assert last == "… and 19900 more: `remote-sandbox list --json` lists all"
+    assert last == "… and 19900 more: `remote-sandbox list --limit all` lists all"
     assert result.content is not None
     assert (result.content["count"], result.content["left_out"]) == (ROWS, 19_900)
     assert len(result.text) < SHORT
@@ -60,38 +60,72 @@ def test_a_terminal_gets_the_newest_sandboxes(
     terminal.run("list", answers=sandboxes())
 
     assert len(terminal.out.splitlines()) == 101
-    assert "… and 19900 more: `remote-sandbox list --json` lists all" in terminal.err
+    assert "… and 19900 more: `remote-sandbox list --limit all` lists all" in terminal.err
     assert re.search(r"up for more than a day: box-0, .+, box-9 and \d+ more;", terminal.err)
     assert len(terminal.out + terminal.err) < SHORT
 
 
-@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "JSON"])
-def test_a_pipe_gets_all_sandboxes(options: list[str], terminal: Terminal) -> None:
-    terminal.run("list", *options, answers=sandboxes())
+in_both_forms = pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "JSON"])
+SANDBOX, SESSION = re.compile(r"box-\d+\b"), re.compile(r'(?m)^(?:s| *"session": "s)\d+')
 
-    assert len(re.findall(r"box-\d+\b", terminal.out)) == ROWS
+
+@in_both_forms
+@pytest.mark.parametrize(
+    ("words", "row", "usual"),
+    [(["list"], SANDBOX, 100), (["output", "box"], SESSION, 50)],
+    ids=["sandboxes", "sessions"],
+)
+@pytest.mark.parametrize(
+    ("limit", "number"), [("", 0), ("3", 3), ("200", 200), ("19999", ROWS - 1), ("all", ROWS)]
+)
+def test_a_pipe_gets_as_many_rows_as_the_user_asks_for(
+    limit: str,
+    number: int,
+    words: list[str],
+    row: re.Pattern[str],
+    usual: int,
+    form: list[str],
+    terminal: Terminal,
+) -> None:
+    options = ["--limit", limit] if limit else []
+    answers = sandboxes() if words == ["list"] else sessions()
+
+    terminal.run(words[0], *form, *options, *words[1:], answers=answers)
+
+    expected = number or usual
+    rest = ROWS - expected
+    assert len(row.findall(terminal.out)) == expected
+    more = f"… and {rest} more: `remote-sandbox {' '.join(words)} --limit all` lists all\n"
+    assert (more in terminal.err) is bool(rest)
     assert len(terminal.err) < SHORT
+    if form:
+        content = json.loads(terminal.out)
+        assert (content["count"], content.get("left_out", 0)) == (ROWS, rest)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "some", "1.5", "²"])
+def test_a_limit_is_1_or_more(limit: str, terminal: Terminal) -> None:
+    terminal.run("list", "--limit", limit)
+
+    assert terminal.code == 2
+    assert "invalid number of rows (1 or more, or all)" in terminal.err
+
+
+def test_a_limit_is_not_for_the_output_of_one_command(terminal: Terminal) -> None:
+    terminal.run("output", "--limit", "3", "box", "s1")
+
+    assert terminal.code == 125
+    assert "error: --limit was given with a session" in terminal.err
 
 
 async def test_get_prompt_output_shows_the_last_sessions() -> None:
     result = await call_tool("get_prompt_output", {"name": "box"}, sessions())
 
     assert result.text.startswith("20000 sessions of 'box'")
-    assert "… and 19950 more: `remote-sandbox output box --json` lists all" in result.text
+    assert "… and 19950 more: `remote-sandbox output box --limit all` lists all" in result.text
     assert result.content is not None
     assert (result.content["count"], result.content["left_out"]) == (ROWS, 19_950)
     assert len(result.text) + len(json.dumps(result.content)) < SHORT
-
-
-def test_output_shows_the_last_sessions_and_all_in_json(terminal: Terminal) -> None:
-    terminal.run("output", "box", answers=sessions())
-    *shown, more = terminal.out.splitlines()
-
-    assert len([line for line in shown if line.startswith("s")]) == 50
-    assert more == "… and 19950 more: `remote-sandbox output box --json` lists all"
-
-    terminal.run("output", "box", "--json", answers=sessions())
-    assert len(json.loads(terminal.out)["sessions"]) == ROWS
 
 
 @pytest.mark.parametrize(

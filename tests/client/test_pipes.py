@@ -528,6 +528,34 @@ async def test_sessions_of_both_apis_are_listed_with_their_last_output() -> None
     assert offset == 5_000 - len(KEY) + 1, "the last line needs no more, and a key may begin there"
 
 
+async def test_sessions_are_listed_the_newest_first_and_without_internal_ones() -> None:
+    def piped_row(session: str, day: int) -> dict[str, object]:
+        # Each reading of its output counts as a use of a session.
+        return {
+            "session_id": session,
+            "created_at": f"2026-01-0{day}",
+            "last_used_at": "2026-02-01",
+        }
+
+    rows = [piped_row("command-1", 1), piped_row("files-1", 8), piped_row("command-4", 4)]
+    on_terminal: dict[str, dict[str, object]] = {
+        "work": {"created_at": "2026-01-01", "last_used_at": "2026-01-03"},
+        "files-2": {"created_at": "2026-01-09", "last_used_at": "2026-01-09"},
+        "prompt-2": {"created_at": "2026-01-02"},
+    }
+    answers: Answers = {
+        PIPE_SESSIONS: httpx.Response(200, json={"success": True, "data": rows}),
+        SESSIONS: session_list(**on_terminal),
+        VIEW: view_of("a\n", "completed", 3),
+        PIPE_OUTPUT: piped_output(status="completed", exit_code=0),
+    }
+
+    async with client_over(RouteStub(answers), pipes=True) as client:
+        listing = await client.sessions("box")
+
+    assert [row.id for row, _ in listing] == ["command-4", "work", "prompt-2", "command-1"]
+
+
 async def test_a_list_of_sessions_requests_a_missing_pipe_api_once() -> None:
     proxy = RouteStub({PIPE_SESSIONS: NO_API, SESSIONS: session_list()})
 

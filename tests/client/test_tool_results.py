@@ -479,7 +479,7 @@ async def test_output_without_a_session_lists_the_sessions() -> None:
     result = await call_tool("get_prompt_output", BOX, {SESSIONS: listed, VIEW: views})
 
     assert result.text.splitlines() == [
-        "2 sessions of 'box', the last used first:",
+        "2 sessions of 'box', newest first:",
         "- s1 ended with exit code 3: make",
         "    b",
         "- s2 runs sleep 9",
@@ -533,7 +533,7 @@ async def test_a_long_list_of_sessions_is_shown_in_part() -> None:
     )
 
     assert result.text.startswith("500 sessions of 'box'")
-    assert "- … and 450 more" in result.text
+    assert "\n… and 450 more" in result.text
     assert len(result.text) < 10_000
 
 
@@ -735,7 +735,8 @@ async def test_output_of_a_sandbox_without_sessions_names_the_next_tool() -> Non
     result = await call_tool("get_prompt_output", BOX, {SESSIONS: session_list()})
 
     assert result.text == (
-        "Nothing has run in sandbox 'box' since its start. send_prompt_to_sandbox runs a command."
+        "Sandbox 'box' has no sessions: no command has run since its start, or none in the last"
+        " hour. send_prompt_to_sandbox runs a command."
     )
 
 

@@ -291,14 +291,13 @@ def _status(line: str, code: int | None, state: CommandState) -> CommandStatus:
 
 
 def read_sessions(reply: Reply) -> list[SessionRow]:
-    """Read the sessions from the reply to `list_sessions`, the last used first."""
+    """Read the sessions from the reply to `list_sessions`."""
     data = as_object(data_of(reply), "data")
     sessions = as_object(data.get("sessions"), "data.sessions")
-    rows = [
+    return [
         _row(session, as_object(content, "a session"), reply)
         for session, content in sessions.items()
     ]
-    return sorted(rows, key=lambda row: row.used_at, reverse=True)
 
 
 def _path(name: str, *route: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 import inspect
 import math
 import re
+import sys
 from dataclasses import dataclass, is_dataclass
 from typing import (
     TYPE_CHECKING,
@@ -51,6 +52,16 @@ def duration(text: str) -> float:
     if seconds == math.inf:  # also if it has too many digits
         raise argparse.ArgumentTypeError(f"invalid duration (30s, 10m, 1h30m) value: {text!r}")
     return seconds
+
+
+def row_limit(text: str) -> int:
+    """Return a number of rows, 1 or more; `all` is more than any list has."""
+    limit = int(text) if text.isascii() and text.isdigit() else 0
+    if text == "all":
+        return sys.maxsize
+    if not limit:
+        raise argparse.ArgumentTypeError(f"invalid number of rows (1 or more, or all): {text!r}")
+    return limit
 
 
 class Argument:
@@ -198,4 +209,13 @@ def _keywords(source: Callable[..., object], values: Mapping[str, Any]) -> dict[
     }
 
 
+Limit = Annotated[
+    int | None,
+    Argument(
+        "--limit",
+        type=row_limit,
+        metavar="N",
+        help="list the newest N, or all (default: 100 sandboxes, 50 commands), also with --json",
+    ),
+]
 SandboxName = Annotated[str, Argument(metavar="NAME", help="the sandbox's name")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.errors import InvalidInput
 
-from .command import COMMANDS, Argument, duration
+from .command import COMMANDS, Argument, Limit, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +40,35 @@ def signal_name(text: str) -> str:
 Raw = Annotated[
     bool, Argument("--raw", help="pass control sequences in the output to the terminal")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """The options of `output`."""
+
+    follow: Annotated[
+        bool, Argument("-f", "--follow", help="print further output until the command ends")
+    ] = False
+    after: Annotated[
+        int,
+        Argument(
+            "--after",
+            type=position,
+            metavar="N",
+            help="skip the output up to position N",
+        ),
+    ] = 0
+    stderr_after: Annotated[
+        int,
+        Argument(
+            "--stderr-after",
+            type=position,
+            metavar="N",
+            help="the same for standard error, if it is separate",
+        ),
+    ] = 0
+    raw: Raw = False
+    limit: Limit = None
 
 
 @dataclass(frozen=True, kw_only=True)

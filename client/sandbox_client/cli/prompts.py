@@ -12,7 +12,9 @@ from sandbox_client.api.runtime import SIGNALS, Signal
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError, SessionBusy
 from sandbox_client.presentation.commands import (
+    MAX_LISTED,
     NOT_FOUND,
+    WITHOUT_SESSIONS,
     describe_ending,
     describe_missing_agent,
     describe_unreachable,
@@ -20,6 +22,7 @@ from sandbox_client.presentation.commands import (
     prompt_content,
     sessions_content,
 )
+from sandbox_client.text import format_left_out
 from sandbox_client.truncation import page
 
 from .command import KILLED, NO_RESULT, OK, TIMED_OUT, Argument, SandboxName, command
@@ -27,8 +30,8 @@ from .console import Console
 from .process import has_unread_input, is_keyboard, read_input, write
 from .prompt_options import (
     Raw,
+    ReadOptions,
     RunOptions,
-    position,
     shell_command,
     signal_name,
     variables,
@@ -118,28 +121,7 @@ async def output(
     client: Client,
     console: Console,
     *,
-    follow: Annotated[
-        bool, Argument("-f", "--follow", help="print further output until the command ends")
-    ] = False,
-    after: Annotated[
-        int,
-        Argument(
-            "--after",
-            type=position,
-            metavar="N",
-            help="skip the output up to position N",
-        ),
-    ] = 0,
-    stderr_after: Annotated[
-        int,
-        Argument(
-            "--stderr-after",
-            type=position,
-            metavar="N",
-            help="the same for standard error, if it is separate",
-        ),
-    ] = 0,
-    raw: Raw = False,
+    options: ReadOptions,
     name: SandboxName,
     session: Annotated[
         str | None, Argument(metavar="SESSION", help="the command's session")
@@ -147,26 +129,30 @@ async def output(
 ) -> int:
     """Print the output of a command so far, or list running and ended commands."""
     if session is None:
-        if follow:
+        if options.follow:
             raise InvalidInput(
                 "-f was given without a session", advice="Name one of those that {sessions} lists."
             )
-        return await _list_sessions(client, console, name)
-    console.show_output(is_raw=raw)
-    console.opened(session, after=after, stderr_after=stderr_after)
+        return await _list_sessions(client, console, name, options.limit or MAX_LISTED)
+    if options.limit is not None:
+        raise InvalidInput(
+            "--limit was given with a session", advice="Leave one of them out: it is for the list."
+        )
+    console.show_output(is_raw=options.raw)
+    console.opened(session, after=options.after, stderr_after=options.stderr_after)
     async with _report_lost_reader(client, console):
         with console.waiting("reading the output"):
             result = await client.output(
                 name,
                 session,
-                after=after,
-                stderr_after=stderr_after,
-                wait=None if follow else 0,
+                after=options.after,
+                stderr_after=options.stderr_after,
+                wait=None if options.follow else 0,
                 to_end=True,
                 on_output=console.on_output,
                 on_progress=console.report,
             )
-    return _end_run(console, result, is_awaited=follow)
+    return _end_run(console, result, is_awaited=options.follow)
 
 
 @command(
@@ -265,11 +251,12 @@ def _end_detached(console: Console, result: CommandResult) -> int:
     return OK
 
 
-async def _list_sessions(client: Client, console: Console, name: str) -> int:
+async def _list_sessions(client: Client, console: Console, name: str, limit: int) -> int:
     rows = await client.sessions(name)
-    lines = format_sessions(rows, name=name)
-    text = "\n".join(lines) or f"Nothing has run in {name} since its start."
-    console.result(text, sessions_content(name, rows, limit=None))
+    text = "\n".join(format_sessions(rows, limit)) or f"{name} has no sessions: {WITHOUT_SESSIONS}."
+    console.result(text, sessions_content(name, rows, limit))
+    if more := format_left_out(len(rows) - limit, f"output {name}"):
+        console.say(more)
     return OK
 
 

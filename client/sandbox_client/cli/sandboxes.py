@@ -25,7 +25,7 @@ from sandbox_client.presentation.sandboxes import (
 from sandbox_client.readiness import READY_DEADLINE
 from sandbox_client.text import as_word, format_left_out, join_names
 
-from .command import FAILED, NOT_READY, OK, Argument, SandboxName, command, duration
+from .command import FAILED, NOT_READY, OK, Argument, Limit, SandboxName, command, duration
 from .console import Console
 
 if TYPE_CHECKING:
@@ -142,19 +142,19 @@ async def resume(
 
 
 @command()
-async def list_(client: Client, console: Console) -> int:
+async def list_(client: Client, console: Console, *, limit: Limit = None) -> int:
     """List your sandboxes, newest first."""
     rows = await client.list()
-    content = list_content(rows, limit=None)
+    shown = rows[: limit or MAX_SANDBOXES]
+    content = list_content(rows, limit or MAX_SANDBOXES)
     if not rows:
         console.result(f"No sandboxes. {console.format_verb('create')} creates one.", content)
         return OK
     # A long name may make a line wider than the terminal, but no name is cut or wrapped.
-    shown = rows[:MAX_SANDBOXES] if console.is_terminal else rows
     console.result(_table(shown, console.width), content, wrap=False)
+    if more := format_left_out(len(rows) - len(shown), "list"):
+        console.say(more)
     if not console.as_json:
-        if more := format_left_out(len(rows) - len(shown), "list"):
-            console.say(more)
         _add_notes(console, rows)
     return OK
 

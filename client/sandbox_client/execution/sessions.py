@@ -71,12 +71,15 @@ class Sessions:
     _starting: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
 
     async def rows(self, name: str) -> list[tuple[SessionRow, bool]]:
-        """Return the sessions of a sandbox, the last used first, and whether each has pipes."""
+        """Return the sessions of a sandbox, the newest first, and whether each has pipes.
+
+        Sessions of this client's own scripts are left out.
+        """
         rows = [(row, True) for row in await self._of_pipes(name)]
         reply = await self._request(shell.list_sessions(name))
         rows += [(row, False) for row in shell.read_sessions(reply)]
-        rows.sort(key=lambda each: each[0].used_at, reverse=True)
-        return rows
+        rows = [each for each in rows if not each[0].id.startswith(INTERNAL_PREFIX)]
+        return sorted(rows, key=lambda each: _started_at(*each), reverse=True)
 
     @contextlib.contextmanager
     def reserve(self, name: str, session: str | None) -> Generator[None]:
@@ -184,3 +187,11 @@ class Sessions:
             return await self.sandboxes.proxy.send(request)
         except SandboxError as error:
             raise await explain_unreadable(self.sandboxes, request.sandbox, error) from None
+
+
+def _started_at(row: SessionRow, has_pipes: bool) -> str:
+    """Return about when the last command of a session was started.
+
+    A session with pipes has one command, and reading its output counts as a use.
+    """
+    return (row.created_at or row.used_at) if has_pipes else (row.used_at or row.created_at)

@@ -8,7 +8,9 @@ from sandbox_client.masking import visible
 from sandbox_client.output import REPLACEMENT
 from sandbox_client.polling import DEFAULT_WAIT
 from sandbox_client.presentation.commands import (
+    MAX_LISTED,
     NOT_FOUND,
+    WITHOUT_SESSIONS,
     describe_ending,
     describe_missing_agent,
     describe_unreachable,
@@ -17,7 +19,7 @@ from sandbox_client.presentation.commands import (
     sessions_content,
 )
 from sandbox_client.prompts import MAX_WAIT
-from sandbox_client.text import pluralize
+from sandbox_client.text import format_left_out, pluralize
 from sandbox_client.truncation import head_and_tail, page, tail
 
 from .sandboxes import Name
@@ -112,7 +114,7 @@ async def get_prompt_output(
 ) -> Result:
     """Wait for more output of a command, or for its end.
 
-    Use it with the session that another tool named; without one it lists all sessions. Returns
+    Use it with the session that another tool named; without one it lists the sessions. Returns
     2 s after new output comes, only output from position `after` on, 30000 characters at most, and
     whether it runs, ended (exit code) or was killed.
     """
@@ -171,11 +173,13 @@ async def _list_sessions(client: "Client", name: str) -> Result:
     rows = await client.sessions(name)
     content = sessions_content(name, rows)
     if not rows:
-        text = f"Nothing has run in sandbox '{name}' since its start."
+        text = f"Sandbox '{name}' has no sessions: {WITHOUT_SESSIONS}."
         return Result(f"{text} {format_verb('run')} runs a command.", content)
+    more = format_left_out(len(rows) - MAX_LISTED, f"output {name}")
     lines = [
-        f"{pluralize(len(rows), 'session')} of '{name}', the last used first:",
-        *(f"- {line}" for line in format_sessions(rows, name=name)),
+        f"{pluralize(len(rows), 'session')} of '{name}', newest first:",
+        *(f"- {line}" for line in format_sessions(rows)),
+        *([more] if more else []),
         f"{format_verb('output')} with one of them as session shows its output.",
     ]
     return Result("\n".join(lines), content)

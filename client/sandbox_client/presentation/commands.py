@@ -6,7 +6,7 @@ from signal import Signals
 from typing import TYPE_CHECKING
 
 from sandbox_client.masking import visible
-from sandbox_client.text import as_word, format_left_out, last_line, one_line
+from sandbox_client.text import as_word, last_line, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 NOT_FOUND = 127  # the exit code of a shell for a program that does not exist
-MAX_LISTED = 50  # sessions, the last used first
+MAX_LISTED = 50  # sessions, the newest first, unless the user asks for more
 MAX_COMMAND = 1_000  # characters of a session's command line
+# The runtime removes sessions with pipes that have been idle for an hour.
+WITHOUT_SESSIONS = "no command has run since its start, or none in the last hour"
 
 
 def prompt_content(
@@ -54,9 +56,9 @@ def prompt_content(
 def sessions_content(
     name: str,
     rows: Sequence[tuple[SessionRow, CommandResult | None]],
-    limit: int | None = MAX_LISTED,
+    limit: int = MAX_LISTED,
 ) -> dict[str, object]:
-    """Return the first sessions of a sandbox, the last used, with their commands as an object.
+    """Return the newest sessions of a sandbox, with their commands, as an object.
 
     `count` counts all of them, and `left_out` those after the first `limit`, if there are any.
     """
@@ -71,6 +73,7 @@ def _session_content(row: SessionRow, last: CommandResult | None) -> dict[str, o
         "session": row.id,
         "status": _state_name(row, last),
         "command": _cut(visible(last.status.command if last else row.command)),
+        "created_at": row.created_at,
         "used_at": row.used_at,
     }
     code = last.status.exit_code if last else None
@@ -82,12 +85,10 @@ def _cut(command: str) -> str:
 
 
 def format_sessions(
-    rows: Sequence[tuple[SessionRow, CommandResult | None]], *, name: str
+    rows: Sequence[tuple[SessionRow, CommandResult | None]], limit: int = MAX_LISTED
 ) -> list[str]:
-    """Return a line for each of the first MAX_LISTED sessions, and one about the others."""
-    lines = [_format_session(row, last) for row, last in rows[:MAX_LISTED]]
-    more = format_left_out(len(rows) - len(lines), f"output {name}")
-    return [*lines, more] if more else lines
+    """Return a line for each of the newest sessions."""
+    return [_format_session(row, last) for row, last in rows[:limit]]
 
 
 def _format_session(row: SessionRow, last: CommandResult | None) -> str:

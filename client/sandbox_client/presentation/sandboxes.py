@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .errors import Verb
 
-MAX_SANDBOXES = 100  # of a list in a tool's result and in a terminal, the newest first
+MAX_SANDBOXES = 100  # of a list, the newest first, unless the user asks for more
 
 
 def readiness_content(name: str, outcome: WaitResult) -> dict[str, object]:
@@ -64,7 +64,7 @@ def status_content(sandbox: Sandbox) -> dict[str, object]:
     }
 
 
-def list_content(rows: Sequence[Row], limit: int | None = MAX_SANDBOXES) -> dict[str, object]:
+def list_content(rows: Sequence[Row], limit: int = MAX_SANDBOXES) -> dict[str, object]:
     """Return the first sandboxes of a list as an object.
 
     `count` counts all of them, and `left_out` those after the first `limit`, if there are any.
