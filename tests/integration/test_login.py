@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import subprocess
@@ -9,7 +10,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox_fakeproxy import FakeProxyServer
 
+from tests.fakeproxy.processes import wait_until
 from tests.integration.programs import (
     ADMIN_KEY,
     DEADLINE,
@@ -99,6 +102,31 @@ def test_ctrl_d_at_a_question_is_an_error_without_a_traceback(
 
     assert "Traceback" not in terminal.output
     assert not config_path(tmp_path).exists()
+
+
+@pytest.mark.parametrize(
+    ("operation", "created", "requested"),
+    [
+        ("createUser", "", "The proxy may have created user 'linus':"),
+        ("createUserKey", "The proxy keeps user 'linus'.", "may have created the key 'remote-sand"),
+    ],
+)
+def test_ctrl_c_during_a_creation_says_what_may_have_been_created(
+    tmp_path: Path, operation: str, created: str, requested: str
+) -> None:
+    words = ("login", "--admin", "--user", "linus")
+    with FakeProxyServer(tmp_path / "fake") as server:
+        server.faults.add(operation=operation, do="hang")
+        with open_terminal(tmp_path, *words, "--url", server.url, columns=400) as terminal:
+            terminal.answer("admin key", server.admin_key)
+            asyncio.run(wait_until(lambda: server.faults.armed()[0]["hits"] == 1))
+            terminal.type("\x03")
+            assert terminal.finish() == 130
+
+    assert created in terminal.screen
+    assert requested in terminal.screen
+    assert "how to list users" in terminal.screen
+    assert terminal.screen.endswith("interrupted: the configuration is unchanged")
 
 
 def test_a_script_passes_the_key_on_standard_input(tmp_path: Path, fake: FakeProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -37,7 +38,7 @@ from .console import Console
 from .prompting import prompter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from rich.console import RenderableType
 
@@ -159,12 +160,16 @@ class _Account:
 
 @dataclass
 class Login:
-    """One login; `created` lists its new users and keys, which the proxy keeps if it fails."""
+    """One login; `created` lists its new users and keys, which the proxy keeps if it fails.
+
+    `requested` is the user or the key whose creation was sent and not answered yet.
+    """
 
     provider: ClientProvider
     console: Console
     prompter: Prompter
     created: list[str] = field(default_factory=list[str])
+    requested: str = ""
 
     async def run(self, *, url: str | None, user: str | None, is_admin: bool) -> int:
         """Ask for the URL and the key, check them, write the file and return the exit code.
@@ -252,16 +257,29 @@ class Login:
         """Return a new key of the user; create the user if the name is new."""
         user = await administration.find(accounts.check_user_name(name))
         if user is None:
-            user = await administration.create_user(name)
-            self.created.append(f"user '{name}'")
+            with self._requesting(f"user '{name}'"):
+                user = await administration.create_user(name)
             self.console.say(f"User '{name}' was created.")
         else:
             self._confirm_existing(user)
         key_name = accounts.new_key_name()
-        key = await administration.create_key(user, key_name)
-        self.created.append(f"the key '{key_name}' of user '{name}'")
+        with self._requesting(f"the key '{key_name}' of user '{name}'"):
+            key = await administration.create_key(user, key_name)
         self.console.say(f"The key '{key_name}' was created for user '{name}'.")
         return key
+
+    @contextlib.contextmanager
+    def _requesting(self, thing: str) -> Generator[None]:
+        """Note what the body creates; an interruption leaves it unknown whether it was created."""
+        self.requested = thing
+        try:
+            with self.console.waiting(f"creating {thing}"):
+                yield
+        except SandboxError:  # its advice says whether it may have been created
+            self.requested = ""
+            raise
+        self.requested = ""
+        self.created.append(thing)
 
     def _confirm_existing(self, user: User) -> None:
         """Reject an existing user if it is inactive or another key is not wanted."""
@@ -329,6 +347,13 @@ class Login:
                 f"The configuration is unchanged. The proxy keeps"
                 f" {', '.join(self.created)}. Log in again to use that user; a key that is not in"
                 " the configuration is lost."
+            )
+        if self.requested:
+            self.console.say(
+                f"The proxy may have created {self.requested}: the request was sent, and the login"
+                " ended before the answer. Log in again, which names an existing user; a key that"
+                " was created is lost. docs/deploy.md shows how to list users, and to list and"
+                " revoke keys."
             )
 
     def _print_result(self, account: _Account, place: str) -> None:
