@@ -24,6 +24,9 @@ _ASK_WHETHER_IT_RUNS = (
 # Codes of OpenSSL for a certificate with another host name, and outside its validity period.
 _WRONG_HOST = {62, 64}
 _WRONG_TIME = {9, 10}
+_WRONG_SCHEME = "the scheme (http or https) or the port in proxyUrl."
+# Reasons of OpenSSL for a reply that is not TLS, such as that of an http server.
+_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"}
 
 
 def trust(config: Config) -> ssl.SSLContext:
@@ -102,8 +105,15 @@ def _certificate_error(cause: ssl.SSLCertVerificationError, where: str) -> TLSEr
 
 def _tls_error(cause: ssl.SSLError, where: str) -> TLSError:
     """Return the error for a TLS handshake that failed."""
+    if cause.reason in _NO_TLS:
+        return TLSError(
+            f"{where} does not speak TLS, which https needs: it may be an http address",
+            advice="Write http:// in proxyUrl if the proxy has no https, or else the port of its"
+            " https address.",
+        ).but(cause=_WRONG_SCHEME)
+    reason = (cause.reason or "no reason given").replace("_", " ").lower()
     return TLSError(
-        f"TLS with {where} failed: {cause.reason or 'no reason given'}",
+        f"TLS with {where} failed: {reason}",
         advice="Check the scheme (http or https) and the port in proxyUrl.",
     )
 

@@ -42,6 +42,8 @@ _USERS: Final[tuple[Operation]] = ("users",)
 _SHELL: Collection[Operation] = (*_COMMANDS, "open session", "list sessions", "end session")
 _NOT_YOURS = r"sandbox|access|forbidden|^not found$|^no\b"
 _NOT_FOUND = "Not Found"  # FastAPI's message for an unknown route: the runtime's, not the proxy's
+# The words about a sandbox that does not exist, or is another user's.
+_NO_ACCESS = ("You do not have access to this sandbox", "Sandbox not found")
 _CHECK_PATH = "Check the path in proxyUrl: the proxy's routes follow it with /api/."
 # A list would fail in the same way: it needs the database and the key, too.
 _TRY_LATER = "Try again in a while; if it keeps failing, tell the proxy's administrator."
@@ -55,7 +57,7 @@ class Rule:
     `said` is a pattern that is searched in the proxy's message, ignoring case: by default any
     message, but not a missing one; {name} in it is the sandbox. In `message`, {said}, {status},
     {name} and {form}, a description of the body, are replaced. If the proxy's message is `known`,
-    it adds nothing and is left out.
+    or one of them, it adds nothing and is left out.
     """
 
     error: type[SandboxError]
@@ -63,7 +65,7 @@ class Rule:
     statuses: Container[int]
     said: str = "."
     operations: Collection[Operation] = ()
-    known: str = ""
+    known: str | tuple[str, ...] = ""
     advice: str | None = None
 
     def applies_to(self, request: Request, status: int, said: str) -> bool:
@@ -78,6 +80,11 @@ class Rule:
         return self.said.replace("{name}", re.escape(request.sandbox))
 
 
+# The words of nginx, Apache and Go for a request without TLS to a port for TLS.
+_FOR_HTTPS = re.compile(
+    rb"HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL-enabled server port"
+    rb"|HTTP request to an HTTPS server"
+)
 _ANY = range(-1, 1000)  # httpx accepts any number
 _SERVER = range(500, 1000)
 
@@ -208,10 +215,17 @@ RULES = (
         "No sandbox '{name}' of yours: {said}",
         {403, 404},
         operations=_DELETE,
+        known=_NO_ACCESS,
         advice="It may have been deleted before. See yours with {list}.",
     ),
     # Any other refusal below /proxy/, such as of a blocked request, is not about the owner.
-    Rule(SandboxNotFound, "No sandbox '{name}' of yours: {said}", {403, 404}, _NOT_YOURS),
+    Rule(
+        SandboxNotFound,
+        "No sandbox '{name}' of yours: {said}",
+        {403, 404},
+        _NOT_YOURS,
+        known=_NO_ACCESS,
+    ),
     Rule(
         ProxyRefused,
         "The proxy refused the request ({status}): {said}",
@@ -226,6 +240,11 @@ def error_from_response(request: Request, reply: Reply) -> SandboxError:
     """Return the error for a response outside 2xx."""
     if 300 <= reply.status < 400:
         return _redirected(reply)
+    if reply.status == 400 and _FOR_HTTPS.search(reply.body[:2000]):
+        return InvalidResponse(
+            "The address in proxyUrl is one for https, and proxyUrl says http",
+            advice="Write https:// in proxyUrl.",
+        )
     said = reply.message()
     rule = next(each for each in RULES if each.applies_to(request, reply.status, said))
     is_failure = rule.error is ProxyFailed
@@ -240,7 +259,8 @@ def error_from_response(request: Request, reply: Reply) -> SandboxError:
 
 def _message(rule: Rule, request: Request, reply: Reply, said: str) -> str:
     template = rule.message
-    if rule.known and said == rule.known.format(name=request.sandbox):
+    known = (rule.known,) if isinstance(rule.known, str) else rule.known
+    if said and said in {each.format(name=request.sandbox) for each in known}:
         template = template.removesuffix(": {said}")
     form = "" if said else _form_without_message(reply)
     return template.format(said=said, status=reply.status, name=request.sandbox, form=form)

@@ -310,13 +310,11 @@ def _transport_error(exc: httpx.HTTPError, config: Config, request: Request) -> 
                 request, DeadlineExceeded, f"{where} did not answer in time (time-out)"
             )
         case httpx.RemoteProtocolError():
-            return _response_error(
-                request,
-                ProxyUnreachable,
-                f"{where} ended the connection{_NOT_HTTP}",
-                advice="Check the scheme (http or https) and the port in proxyUrl, and that the"
-                " proxy runs.",
-            )
+            advice = "Check the port in proxyUrl, and that the proxy runs."
+            if url.scheme == "http":
+                advice = f"If it is an https address, write https:// in proxyUrl. {advice}"
+            message = f"{where} ended the connection{_NOT_HTTP}"
+            return _response_error(request, ProxyUnreachable, message, advice=advice)
         case httpx.DecodingError():
             message = f"{where} sent a body whose compression cannot be undone"
             return _response_error(request, InvalidResponse, message)

@@ -112,7 +112,7 @@ ROWS: list[tuple[str, int, str, str]] = [
         "Not Found",
         "The runtime of sandbox 'box' does not describe itself: Not Found",
     ),
-    ("delete", 404, "Sandbox not found", "No sandbox 'box' of yours: Sandbox not found"),
+    ("delete", 404, "Sandbox not found", "No sandbox 'box' of yours"),
     ("status", 403, "No access", "No sandbox 'box' of yours: No access"),
     ("pause", 409, "conflict", "The proxy refused the request (409): conflict"),
     ("pause", 413, "too much", "The proxy refused the request (413): too much"),
@@ -162,7 +162,7 @@ def test_403_and_404_have_the_same_message_and_advice(operation: str) -> None:
         mapped(operation, error_reply(status, said), SandboxNotFound) for status in (403, 404)
     ]
 
-    assert [error.message for error in errors] == [f"No sandbox 'box' of yours: {said}"] * 2
+    assert [error.message for error in errors] == ["No sandbox 'box' of yours"] * 2
     assert "<list>" in next_step(errors[0], format_verb)
     assert errors[0].advice == errors[1].advice
 

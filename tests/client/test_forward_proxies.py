@@ -39,6 +39,11 @@ def test_an_empty_variable_names_no_proxy(value: str) -> None:
         ("NO_PROXY", "proxy.test", False),
         ("no_proxy", "localhost, .test", False),
         ("NO_PROXY", "*", False),
+        ("NO_PROXY", "*.test", False),
+        ("NO_PROXY", "proxy.test:8443", False),
+        ("NO_PROXY", ".test:8443,other.test", False),
+        ("NO_PROXY", "proxy.test:443", True),
+        ("NO_PROXY", "10.0.0.0/8", True),
         ("NO_PROXY", "other.test", True),
         ("NO_PROXY", "", True),
     ],
@@ -47,6 +52,29 @@ def test_no_proxy_excludes_a_host(name: str, excluded: str, is_named: bool) -> N
     environ = {"HTTPS_PROXY": FORWARD, name: excluded}
 
     assert bool(unused_variables(environ, HTTPS)) is is_named
+
+
+@pytest.mark.parametrize(
+    ("url", "excluded", "is_named"),
+    [
+        ("http://10.1.2.3", "10.0.0.0/8", False),
+        ("http://10.1.2.3", "192.168.0.0/16, 10.1.2.3", False),
+        ("http://10.1.2.3", "10.1.2.3:80", False),
+        ("http://10.1.2.3:8080", "10.1.2.3:80", True),
+        ("http://10.1.2.3", "192.168.0.0/16", True),
+        ("http://[fd00::1]", "fd00::/8", False),
+        ("http://[fd00::1]:81", "[fd00::1]:81", False),
+        ("http://[fd00::1]", "fd00::1", False),
+        ("http://[fd00::1]", "fd00::2", True),
+        ("https://proxy.test", "proxy.test:443", False),
+    ],
+)
+def test_no_proxy_excludes_a_port_an_address_or_a_network(
+    url: str, excluded: str, is_named: bool
+) -> None:
+    environ = {"ALL_PROXY": FORWARD, "NO_PROXY": excluded}
+
+    assert bool(unused_variables(environ, url)) is is_named
 
 
 def test_a_configuration_has_the_names_and_not_the_values() -> None:

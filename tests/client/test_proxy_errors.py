@@ -134,7 +134,7 @@ REFUSED = caused(httpx.ConnectError("failed"), ConnectionRefusedError(111, "refu
             ProxyUnreachable,
             "self-signed certificate",
         ),
-        (caused(httpx.ConnectError("x"), _wrong_version()), ProxyUnreachable, "TLS with"),
+        (caused(httpx.ConnectError("x"), _wrong_version()), ProxyUnreachable, "does not speak TLS"),
         (httpx.ConnectTimeout("x"), ProxyUnreachable, "longer than 5 s (time-out)"),
         (httpx.ReadTimeout("x"), DeadlineExceeded, "(time-out)"),
         (httpx.ConnectError("x"), ProxyUnreachable, "cannot be reached"),
@@ -175,6 +175,30 @@ async def test_each_exception_has_an_error_and_a_message(
 
     assert isinstance(error, kind)
     assert words in error.message
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html><center>The plain HTTP request was sent to HTTPS port</center></html>",
+        "You're speaking plain HTTP to an SSL-enabled server port.",
+        "Client sent an HTTP request to an HTTPS server.\n",
+    ],
+    ids=["nginx", "Apache", "Go"],
+)
+async def test_http_to_a_port_for_https_names_the_scheme(page: str) -> None:
+    error = await fault(httpx.Response(400, text=page))
+
+    assert error.message == "The address in proxyUrl is one for https, and proxyUrl says http"
+    assert error.advice == "Write https:// in proxyUrl."
+
+
+async def test_another_failure_of_tls_is_in_plain_words() -> None:
+    exception = ssl.SSLError(1, "[SSL] alert")
+    exception.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
+    error = await fault(caused(httpx.ConnectError("x"), exception))
+
+    assert error.message == "TLS with http://proxy.test:8080 failed: tlsv1 alert protocol version"
 
 
 @pytest.mark.parametrize(
