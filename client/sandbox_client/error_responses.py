@@ -35,6 +35,8 @@ _FILES: Collection[Operation] = ("read file", "write file", "list files")
 _GENERAL: Collection[Operation] = ("create", "list", "health", "me", "users")
 # Requests without any input that a user could change.
 _WITHOUT_INPUT: Collection[Operation] = ("list", "health", "me")
+# Requests for which a new sandbox of that name is of no use.
+_ABOUT_EXISTING: Collection[Operation] = ("pause", "resume", "view", "kill", "list sessions")
 _CREATE: Final[tuple[Operation]] = ("create",)
 _DELETE: Final[tuple[Operation]] = ("delete",)
 _DESCRIBE: Final[tuple[Operation]] = ("describe",)
@@ -217,6 +219,15 @@ RULES = (
         operations=_DELETE,
         known=_NO_ACCESS,
         advice="It may have been deleted before. See yours with {list}.",
+    ),
+    Rule(
+        SandboxNotFound,
+        "No sandbox '{name}' of yours: {said}",
+        {403, 404},
+        _NOT_YOURS,
+        _ABOUT_EXISTING,
+        known=_NO_ACCESS,
+        advice="It may have been deleted, or have another name. See yours with {list}.",
     ),
     # Any other refusal below /proxy/, such as of a blocked request, is not about the owner.
     Rule(

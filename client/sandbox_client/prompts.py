@@ -56,6 +56,7 @@ INTERNAL_OUTAGE = 30.0  # seconds without an answer
 CLOSE_DEADLINE = 5.0  # seconds
 MAX_SESSIONS_READ = 20  # sessions of a list for which the last command is read
 SESSIONS_AT_ONCE = 4
+_NOT_RUN = "the command was not run"
 LAST_LINES = 4_000  # bytes of output that are read for the last line in a list
 
 
@@ -110,7 +111,7 @@ class Prompts:
         follower.activity = "starting the command"
         async with periodic_progress(follower.report):
             with self._sessions.reserve(name, session):
-                remote = await self._sessions.open(name, session, follower)
+                remote = await self._open(name, session, follower)
                 try:
                     task = await self._upload_if_needed(remote, task, stdin, follower)
                 except BaseException:
@@ -234,6 +235,19 @@ class Prompts:
         sent = tuple(cancellation.sent)
         result = replace(result_of(remote, follower), read_error=cancellation.read_error)
         return replace(result, signals=sent, was_over=not sent)
+
+    async def _open(
+        self, name: str, session: str | None, follower: OutputFollower
+    ) -> RemoteCommand:
+        """Open a session for a command; an error says that the command was not run."""
+        try:
+            return await self._sessions.open(name, session, follower)
+        except NOTHING_DONE:
+            raise
+        except SandboxError as error:
+            if _NOT_RUN in error.message:
+                raise
+            raise error.but(not_done=f"T{_NOT_RUN[1:]}.") from error.__cause__
 
     def _new_follower(self, limit: float | None, listener: OutputListener) -> OutputFollower:
         return OutputFollower(self.timing, limit, listener, secret=self._secret)

@@ -63,6 +63,7 @@ RUNNING = ("prompt", "agent", "output", "cancel")  # which are about a command's
 COMMANDS = ("create", "status", *RUNNING, "cancel", "list", "delete", "pause", "resume")
 GET = "GET /api/sandboxes/box"
 LIST = "GET /api/sandboxes"
+AGAIN = "`remote-sandbox status NAME` looks again"
 CREATE = "POST /api/sandboxes"
 PAUSE = "POST /api/sandboxes/box/pause"
 RESUME = "POST /api/sandboxes/box/resume"
@@ -882,7 +883,7 @@ def test_the_list_says_why_a_state_is_unknown(terminal: Terminal) -> None:
 
     assert terminal.code == 0
     assert terminal.out.count("unknown") == 2
-    assert terminal.err == "unknown state of one, two: The proxy failed (500): no\n"
+    assert terminal.err == f"unknown state of one, two: The proxy failed (500): no; {AGAIN}\n"
 
 
 def test_a_pause_that_is_not_visible_yet_ends_with_3(terminal: Terminal) -> None:

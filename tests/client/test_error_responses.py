@@ -113,6 +113,7 @@ ROWS: list[tuple[str, int, str, str]] = [
         "The runtime of sandbox 'box' does not describe itself: Not Found",
     ),
     ("delete", 404, "Sandbox not found", "No sandbox 'box' of yours"),
+    ("pause", 403, "You do not have access to this sandbox", "No sandbox 'box' of yours"),
     ("status", 403, "No access", "No sandbox 'box' of yours: No access"),
     ("pause", 409, "conflict", "The proxy refused the request (409): conflict"),
     ("pause", 413, "too much", "The proxy refused the request (413): too much"),
@@ -165,6 +166,18 @@ def test_403_and_404_have_the_same_message_and_advice(operation: str) -> None:
     assert [error.message for error in errors] == ["No sandbox 'box' of yours"] * 2
     assert "<list>" in next_step(errors[0], format_verb)
     assert errors[0].advice == errors[1].advice
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_advised"),
+    [("execute", True), ("status", True), ("pause", False), ("view", False), ("delete", False)],
+)
+def test_a_new_sandbox_is_advised_only_where_it_is_of_use(
+    operation: str, *, is_advised: bool
+) -> None:
+    error = mapped(operation, error_reply(403, "No access"), SandboxNotFound)
+
+    assert ("{create}" in error.advice) is is_advised
 
 
 @pytest.mark.parametrize("status", [403, 500])

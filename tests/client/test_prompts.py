@@ -409,6 +409,26 @@ async def test_the_error_of_a_command_is_kept_if_the_status_cannot_be_read(
         await send(RouteStub({OPEN: error_reply(503, "Sandbox not ready"), GET: look}))
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_said"),
+    [
+        (error_reply(500, "no"), True),
+        (httpx.ReadError("x"), True),
+        (httpx.Response(200, json=[]), True),
+        (httpx.ConnectError("x"), False),
+        (error_reply(401, "API key has expired"), False),
+    ],
+    ids=["500", "reset", "another JSON", "not sent", "refused"],
+)
+async def test_a_session_that_was_not_opened_has_not_run_the_command(
+    answer: Answer, *, is_said: bool
+) -> None:
+    with pytest.raises(SandboxError) as caught:
+        await send(RouteStub({OPEN: answer, GET: error_reply(401, "expired")}))
+
+    assert caught.value.not_done == ("The command was not run." if is_said else "")
+
+
 async def test_a_busy_session_refuses_another_command() -> None:
     proxy = RouteStub({VIEW: view_of("x", command="sleep 60")})
 

@@ -168,7 +168,10 @@ def _add_notes(console: Console, rows: Sequence[Row]) -> None:
         )
     for reason in dict.fromkeys(row.reason for row in rows if row.reason):
         names = [row.sandbox.name for row in rows if row.reason == reason]
-        console.say(f"unknown state of {join_names(names, MAX_NAMES)}: {reason}")
+        console.say(
+            f"unknown state of {join_names(names, MAX_NAMES)}: {reason};"
+            f" {console.format_verb('status')} looks again"
+        )
 
 
 def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
