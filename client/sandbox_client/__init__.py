@@ -7,6 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing `typing` takes longer than the start of the MCP server may
 if TYPE_CHECKING:
+    from .activity import IdleSandbox, SandboxCommand, SandboxCommands
     from .api.files import Entry, Listing
     from .api.runtime import SessionRow, Signal
     from .api.sandboxes import Sandbox, State
@@ -43,6 +44,7 @@ __all__ = (
     "ConfigError",
     "Entry",
     "FileRefused",
+    "IdleSandbox",
     "InvalidInput",
     "KeyRejected",
     "Listing",
@@ -56,6 +58,8 @@ __all__ = (
     "QuotaReached",
     "Row",
     "Sandbox",
+    "SandboxCommand",
+    "SandboxCommands",
     "SandboxError",
     "SandboxFailed",
     "SandboxNotFound",
@@ -69,6 +73,7 @@ __all__ = (
 )
 
 _MODULES = {
+    "activity": ("IdleSandbox", "SandboxCommand", "SandboxCommands"),
     "api.files": ("Entry", "Listing"),
     "api.runtime": ("SessionRow", "Signal"),
     "api.sandboxes": ("Sandbox", "State"),

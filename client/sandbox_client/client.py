@@ -18,8 +18,10 @@ from .sandboxes import Sandboxes
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
     from typing import Self
 
+    from .activity import Activity, IdleSandbox, SandboxCommands
     from .api.files import Listing
     from .api.runtime import Signal
     from .api.sandboxes import Sandbox
@@ -99,6 +101,12 @@ class Client:
 
         return Files(self.sandboxes, OneShotCommands(self.prompts))
 
+    @property
+    def _activity(self) -> Activity:
+        from .activity import Activity
+
+        return Activity(self.sandboxes, self.prompts)
+
     async def create(
         self,
         name: str,
@@ -144,6 +152,29 @@ class Client:
     async def list(self) -> list[Row]:
         """Return your sandboxes, newest first, each with its state and age."""
         return await self.sandboxes.list()
+
+    async def commands(
+        self, *, on_progress: ProgressCallback = ignore_progress
+    ) -> builtins.list[SandboxCommands]:
+        """Return what runs and what has ended in each sandbox, the newest sandbox first.
+
+        A sandbox whose commands cannot be read within 20 seconds has a `reason`.
+        """
+        return await self._activity.commands(report=on_progress)
+
+    async def idle(
+        self,
+        longer_than: timedelta,
+        *,
+        names: Sequence[str] = (),
+        on_progress: ProgressCallback = ignore_progress,
+    ) -> builtins.list[IdleSandbox]:
+        """Return the ready sandboxes, or those with these names, and how long each is idle.
+
+        One in which a command runs, or that is not known to be idle for `longer_than`, has a
+        `reason`. Jobs that a command has left in the background are not seen.
+        """
+        return await self._activity.idle(longer_than, names=names, report=on_progress)
 
     async def pause(
         self, name: str, *, on_progress: ProgressCallback = ignore_progress

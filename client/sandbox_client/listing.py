@@ -11,6 +11,7 @@ import anyio
 from .api import accounts
 from .api.sandboxes import State
 from .errors import SandboxError
+from .text import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -75,9 +76,27 @@ async def read_rows(
 
 def age_of(sandbox: Sandbox, now: datetime | None) -> timedelta | None:
     """Return the age of a sandbox; one that none can have is unknown, since a clock is wrong."""
-    created = accounts.parse_time(sandbox.created_at)
-    age = None if created is None or now is None else now - created
+    return time_since(sandbox.created_at, now)
+
+
+def time_since(timestamp: str, now: datetime | None) -> timedelta | None:
+    """Return the time since a timestamp of the proxy or a sandbox; see `age_of`."""
+    then = accounts.parse_time(timestamp)
+    age = None if then is None or now is None else now - then
     return age if age is not None and -CLOCK_TOLERANCE <= age <= MAX_AGE else None
+
+
+def format_age(age: timedelta | None) -> str:
+    """Format an age in the largest unit that fits."""
+    if age is None:
+        return "unknown"
+    minutes = max(0, int(age.total_seconds())) // 60
+    if minutes < 1:
+        return "< 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h" if hours < 24 else pluralize(hours // 24, "day")
 
 
 def agreed_time(machine: datetime, server: datetime | None) -> datetime | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import secrets
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -186,9 +187,23 @@ class Prompts:
                 result = await self._follow(remote, follower, _has_ended)
         return result
 
-    async def sessions(self, name: str) -> list[Session]:
-        """Return the sessions of a sandbox, the newest first, with their last commands."""
-        rows = await self._sessions.rows(name)
+    async def rows(self, name: str) -> list[SessionRow]:
+        """Return the sessions of a sandbox without their commands, also those of this client."""
+        return [row for row, _ in await self._sessions.rows(name)]
+
+    async def sessions(
+        self, name: str, *, most: int = MAX_SESSIONS_READ, look_for: float = math.inf
+    ) -> list[Session]:
+        """Return the sessions of a sandbox, the newest first, with their last commands.
+
+        The commands of `most` sessions are read, for at most `look_for` seconds; those that run
+        come first. Sessions of this client's own scripts are left out.
+        """
+        rows = [
+            (row, has_pipes)
+            for row, has_pipes in await self._sessions.rows(name)
+            if not row.id.startswith(INTERNAL_PREFIX)
+        ]
         results: dict[str, CommandResult] = {}
         limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)  # a reply may be a whole output
 
@@ -199,9 +214,11 @@ class Prompts:
                     last = await self._last_result(name, row.id, has_pipes=has_pipes)
                     results[row.id] = without_key(last)
 
-        async with anyio.create_task_group() as tasks:
-            for row, has_pipes in rows[:MAX_SESSIONS_READ]:
-                tasks.start_soon(look, row, has_pipes)
+        running_first = sorted(rows, key=lambda each: not each[0].running)
+        with anyio.move_on_after(look_for):
+            async with anyio.create_task_group() as tasks:
+                for row, has_pipes in running_first[:most]:
+                    tasks.start_soon(look, row, has_pipes)
         return [
             Session(replace(row, command=mask_keys(row.command)), results.get(row.id))
             for row, _ in rows

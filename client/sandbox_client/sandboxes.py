@@ -42,7 +42,9 @@ from .readiness import (
 )
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Callable
+    from datetime import datetime
     from typing import TypeVar
 
     from .api.message import Reply, Request
@@ -140,9 +142,13 @@ class Sandboxes:
 
     async def list(self) -> list[Row]:
         """Return all sandboxes, newest first, each with its state and age."""
+        return (await self.list_at())[0]
+
+    async def list_at(self) -> tuple[builtins.list[Row], datetime | None]:
+        """Return all sandboxes and the time of the list; None if this machine's clock is wrong."""
         reply = await self.proxy.send(sandboxes.listing())
         now = agreed_time(self.timing.now(), reply.date)
-        return await read_rows(sandboxes.read_listing(reply), now, self._look)
+        return await read_rows(sandboxes.read_listing(reply), now, self._look), now
 
     async def delete(self, name: str, *, report: ProgressCallback = ignore_progress) -> bool:
         """Delete a sandbox; the proxy may keep its files in /sandbox.

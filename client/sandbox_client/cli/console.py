@@ -113,6 +113,7 @@ class Console:
         self.as_json = as_json
         self.name = name
         self.session = ""  # of a running command
+        self.interrupted = ""  # is printed after Ctrl-C instead of the command's own words
         self.is_keyboard_read = False  # progress would be printed between the typed characters
         self._after = self._stderr_after = 0  # positions in the command's output
         self._has_output = False

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 # Only the module of the verb is imported: the others need packages that the command does not use.
 MODULES: Final = {
-    "sandboxes": ("create", "status", "delete", "pause", "resume", "list"),
+    "sandboxes": ("create", "status", "delete", "resume", "list"),
+    "activity": ("ps", "pause"),
     "prompts": ("prompt", "agent", "output", "cancel"),
     "copy": ("cp",),
     "login": ("doctor", "login"),
@@ -200,7 +201,8 @@ def _run(command: Command, arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         console.end_output()
         words = command.interrupted if console.session else command.interrupted_early
-        console.note(format_verbs(words or command.interrupted, console.format_verb))
+        words = console.interrupted or words or command.interrupted
+        console.note(format_verbs(words, console.format_verb))
         return 128 + interruption.signal
 
 

@@ -1,4 +1,4 @@
-"""The questions of a login, answered by a person at a terminal or by a script."""
+"""The questions of a command, answered by a person at a terminal or by a script."""
 
 from __future__ import annotations
 
@@ -154,6 +154,15 @@ def prompter(*, key_stdin: bool) -> Prompter:
         )
     if key_stdin and sys.stdin is not None:
         return PipePrompter()
-    if is_terminal and sys.stderr.isatty():
+    return terminal_prompter(_WITHOUT_TERMINAL)
+
+
+def terminal_prompter(advice: str) -> Prompter:
+    """Return the person at the terminal.
+
+    Raises:
+        InvalidInput: there is no terminal; `advice` says what to do.
+    """
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
         return TerminalPrompter()
-    raise InvalidInput("There is no terminal to ask on", advice=_WITHOUT_TERMINAL)
+    raise InvalidInput("There is no terminal to ask on", advice=advice)

@@ -1,4 +1,4 @@
-"""The commands for sandboxes: create, status, delete, pause, resume, list."""
+"""The commands for sandboxes: create, status, delete, resume, list."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from rich.text import Text
 
 from sandbox_client.api.sandboxes import State
 from sandbox_client.client import Client
+from sandbox_client.listing import format_age
 from sandbox_client.presentation.sandboxes import (
     MAX_SANDBOXES,
     describe_old_entries,
-    describe_unseen_pause,
-    format_age,
     format_created,
     list_content,
-    pause_content,
-    pause_error,
     readiness_content,
     readiness_error,
     status_content,
@@ -35,8 +32,13 @@ if TYPE_CHECKING:
     from sandbox_client.listing import Row
     from sandbox_client.readiness import WaitResult
 
-_COLOURS = {State.READY: "green", State.PAUSED: "yellow", State.FAILED: "red", State.EXPIRED: "red"}
-_OTHER_COLOUR = "cyan"
+STATE_COLOURS = {
+    State.READY: "green",
+    State.PAUSED: "yellow",
+    State.FAILED: "red",
+    State.EXPIRED: "red",
+}
+OTHER_COLOUR = "cyan"
 MAX_NAMES = 10  # of sandboxes in a note
 Wait = Annotated[
     float,
@@ -86,7 +88,7 @@ async def status(client: Client, console: Console, *, name: SandboxName) -> int:
     state = sandbox.state
     text = Text.assemble(
         f"{name} is ",
-        (state.value, _COLOURS.get(state, _OTHER_COLOUR)),
+        (state.value, STATE_COLOURS.get(state, OTHER_COLOUR)),
         f" ({sandbox.explanation}), {_without_milliseconds(format_created(sandbox))}",
     )
     console.result(text, status_content(sandbox))
@@ -106,25 +108,6 @@ async def delete(client: Client, console: Console, *, name: SandboxName) -> int:
         text = f"{name} no longer exists; the proxy's response was lost"
     console.result(text, {"name": name, "deleted": True})
     return OK
-
-
-@command(interrupted="interrupted: the pause may still happen; {status} shows the state")
-async def pause(client: Client, console: Console, *, name: SandboxName) -> int:
-    """Stop a sandbox: /sandbox stays, /home/gem and /tmp are emptied."""
-    with console.waiting(f"pausing {name}"):
-        outcome = await client.pause(name, on_progress=console.report)
-    content = pause_content(name, outcome)
-    if error := pause_error(name, outcome):
-        _show_error(console, error, content)
-        return FAILED
-    text = (
-        f"{name} is paused: /sandbox stays, /home/gem and /tmp are emptied."
-        f" {console.format_verb('resume')} starts it again."
-    )
-    if not outcome.reached:
-        text = describe_unseen_pause(name, outcome, console.format_verb)
-    console.result(text, content)
-    return OK if outcome.reached else NOT_READY
 
 
 @command(interrupted=_RESUMING)
@@ -183,11 +166,11 @@ def _show_readiness(console: Console, outcome: WaitResult, done: str) -> int:
             text = f"{text}. {old}"
         console.result(text, content)
         return OK
-    _show_error(console, readiness_error(f"{console.name} was {done}", outcome), content)
+    show_error(console, readiness_error(f"{console.name} was {done}", outcome), content)
     return NOT_READY if outcome.error is None else FAILED
 
 
-def _show_error(console: Console, error: SandboxError, content: object) -> None:
+def show_error(console: Console, error: SandboxError, content: object) -> None:
     """Print an error, or the content that has its reason with --json."""
     if console.as_json:
         console.result("", content)
@@ -204,7 +187,7 @@ def _table(rows: Sequence[Row], width: int | None) -> Text:
     cells = [
         (
             as_word(row.sandbox.name),
-            Text(row.state.value, _COLOURS.get(row.state, _OTHER_COLOUR)),
+            Text(row.state.value, STATE_COLOURS.get(row.state, OTHER_COLOUR)),
             Text(format_age(row.age), "bold yellow" if row.is_up_for_long else ""),
             _without_milliseconds(row.sandbox.created_at) or "unknown",
         )

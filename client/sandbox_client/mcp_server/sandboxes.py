@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from sandbox_client.diagnostics import findings_as_dict, format_findings, run_checks
 from sandbox_client.errors import SandboxFailed
+from sandbox_client.listing import format_age
 from sandbox_client.presentation.errors import explain
 from sandbox_client.presentation.sandboxes import (
     MAX_SANDBOXES,
     describe_old_entries,
     describe_unseen_pause,
-    format_age,
     format_created,
     list_content,
     pause_content,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from signal import Signals
 from typing import TYPE_CHECKING
 
+from sandbox_client.listing import format_age
 from sandbox_client.masking import visible
 from sandbox_client.text import as_word, last_line, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandbox_client.activity import IdleSandbox, SandboxCommand, SandboxCommands
     from sandbox_client.api.runtime import SessionRow, Signal
     from sandbox_client.execution.result import CommandResult
     from sandbox_client.truncation import TruncatedText
@@ -78,6 +80,44 @@ def _session_content(row: SessionRow, last: CommandResult | None) -> dict[str, o
     }
     code = last.status.exit_code if last else None
     return content if code is None else {**content, "exit_code": code}
+
+
+def activity_content(found: Sequence[SandboxCommands]) -> dict[str, object]:
+    """Return the commands of all sandboxes as an object."""
+    return {"count": len(found), "sandboxes": [_sandbox_content(each) for each in found]}
+
+
+def _sandbox_content(found: SandboxCommands) -> dict[str, object]:
+    row = found.row
+    content: dict[str, object] = {
+        "name": row.sandbox.name,
+        "state": row.state.value,
+        "created_at": row.sandbox.created_at,
+        "age": format_age(row.age),
+        "idle": found.is_idle,
+        "commands": [_command_content(each) for each in found.commands],
+    }
+    return content | {"reason": found.reason} if found.reason else content
+
+
+def _command_content(command: SandboxCommand) -> dict[str, object]:
+    content: dict[str, object] = {
+        "session": command.session,
+        "status": command.state,
+        "command": _cut(visible(command.command)),
+        "last_line": command.last_line,
+    }
+    if command.started_at:
+        content["started_at"] = command.started_at
+    if command.state == "running" and command.age is not None:
+        content["seconds"] = round(command.age.total_seconds())
+    return content if command.exit_code is None else {**content, "exit_code": command.exit_code}
+
+
+def idle_content(row: IdleSandbox) -> dict[str, object]:
+    """Return how long a sandbox is idle, or why it is not paused, as an object."""
+    content: dict[str, object] = {"name": row.row.sandbox.name, "idle": format_age(row.idle)}
+    return content | {"reason": row.reason} if row.reason else content
 
 
 def _cut(command: str) -> str:

@@ -13,11 +13,11 @@ from sandbox_client.errors import (
     SandboxFailed,
     SandboxUnreadable,
 )
+from sandbox_client.listing import format_age
 from sandbox_client.text import lower_first, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import timedelta
 
     from sandbox_client.api.sandboxes import Sandbox
     from sandbox_client.errors import SandboxError
@@ -89,19 +89,6 @@ def _row_content(row: Row) -> dict[str, object]:
 def format_created(sandbox: Sandbox) -> str:
     """Return when a sandbox was created, as the end of a sentence."""
     return f"created {sandbox.created_at or 'at an unknown time'}"
-
-
-def format_age(age: timedelta | None) -> str:
-    """Format an age in the largest unit that fits."""
-    if age is None:
-        return "unknown"
-    minutes = max(0, int(age.total_seconds())) // 60
-    if minutes < 1:
-        return "< 1 min"
-    if minutes < 60:
-        return f"{minutes} min"
-    hours = minutes // 60
-    return f"{hours} h" if hours < 24 else pluralize(hours // 24, "day")
 
 
 def readiness_error(done: str, outcome: WaitResult) -> SandboxError:

@@ -1,0 +1,257 @@
+"""What runs in the sandboxes of the user, and which of them are idle.
+
+The runtime reports when a session was opened and last used, and which command runs, but not when a
+command has ended. A session of the pipe API is forgotten an hour after that; one of a terminal is
+kept until the sandbox is paused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+
+from .api.accounts import parse_time
+from .api.sandboxes import WORK, State
+from .errors import SandboxError
+from .execution.sessions import INTERNAL_PREFIX
+from .listing import format_age, time_since
+from .polling import periodic_progress
+from .text import as_word, last_line, pluralize
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+    from typing import TypeVar
+
+    from .api.runtime import SessionRow
+    from .execution.result import Session
+    from .listing import Row
+    from .polling import ProgressCallback
+    from .prompts import Prompts
+    from .sandboxes import Sandboxes
+
+    T = TypeVar("T")
+
+SANDBOXES_AT_ONCE = 8
+READ_DEADLINE = 20.0  # seconds for the commands of one sandbox
+LOOK_FOR = 10.0  # of them, for the commands of its sessions
+MAX_COMMANDS = 10  # of a sandbox, for which the end and the last line are read
+PIPES_KEPT = timedelta(hours=1)  # after the last use of a session and the end of its command
+START_MARKS = ("/etc/hosts", '"$HOME"')  # are written when a pod starts
+FIND_LIMIT = 10  # seconds to look for changed files
+_OWN_SESSION = re.compile(r"(command|prompt)-[0-9a-f]+")
+_STARTED = re.compile(r"^started (-?\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class SandboxCommand:
+    """The last command of a session.
+
+    `state` is `running`, `completed`, `killed`, `timed_out`, or `ended` if more is not known.
+    `started_at` is empty, and `age`, the time since then, None if the session may have run another
+    command before.
+    """
+
+    session: str
+    state: str
+    command: str
+    exit_code: int | None
+    started_at: str
+    age: timedelta | None
+    last_line: str
+
+
+@dataclass(frozen=True)
+class SandboxCommands:
+    """The commands of a sandbox, those that run first; `reason` says why they are not known."""
+
+    row: Row
+    commands: tuple[SandboxCommand, ...] = ()
+    reason: str = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the sandbox is ready and no command runs in it."""
+        is_running = any(each.state == "running" for each in self.commands)
+        return self.row.state is State.READY and not self.reason and not is_running
+
+
+@dataclass(frozen=True)
+class IdleSandbox:
+    """A ready sandbox that is `idle` for this long; with a `reason`, it is not to be paused."""
+
+    row: Row
+    idle: timedelta | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The commands in all sandboxes."""
+
+    sandboxes: Sandboxes
+    prompts: Prompts
+
+    async def commands(self, *, report: ProgressCallback) -> list[SandboxCommands]:
+        """Return the commands of each sandbox, the newest sandbox first.
+
+        A sandbox whose commands cannot be read within READ_DEADLINE has a `reason`.
+        """
+
+        async def read(row: Row, now: datetime | None) -> SandboxCommands:
+            if row.state is State.UNKNOWN:
+                return SandboxCommands(row, reason=row.reason)
+            if row.state is not State.READY:
+                return SandboxCommands(row)
+            try:
+                with anyio.fail_after(READ_DEADLINE):
+                    sessions = await self.prompts.sessions(
+                        row.sandbox.name, most=MAX_COMMANDS, look_for=LOOK_FOR
+                    )
+            except (SandboxError, TimeoutError) as error:
+                return SandboxCommands(row, reason=_why_unread(error))
+            listed = [_command_of(each, now) for each in sessions]
+            commands = [each for each in listed if each.state != "empty"]
+            commands.sort(key=lambda each: each.state != "running")
+            return SandboxCommands(row, tuple(commands))
+
+        return await self._read_each(read, report)
+
+    async def idle(
+        self, longer_than: timedelta, *, names: Sequence[str] = (), report: ProgressCallback
+    ) -> list[IdleSandbox]:
+        """Return the ready sandboxes, or those with these names, and how long each is idle.
+
+        Those that are not known to be idle for `longer_than` have a `reason`.
+        """
+
+        async def look(row: Row, now: datetime | None) -> IdleSandbox | None:
+            if row.state not in {State.READY, State.UNKNOWN}:
+                return None
+            if names and row.sandbox.name not in names:
+                return None
+            try:
+                with anyio.fail_after(READ_DEADLINE):
+                    return await self._idle_of(row, now, longer_than)
+            except (SandboxError, TimeoutError) as error:
+                return IdleSandbox(row, reason=f"its commands cannot be read: {_why_unread(error)}")
+
+        found = await self._read_each(look, report)
+        return [each for each in found if each is not None]
+
+    async def _read_each(
+        self,
+        read: Callable[[Row, datetime | None], Awaitable[T]],
+        report: ProgressCallback,
+    ) -> list[T]:
+        """Return the result of `read` for each sandbox; SANDBOXES_AT_ONCE are read at a time."""
+        clock = self.sandboxes.timing.clock
+        start, activity = clock(), "listing the sandboxes"
+        found: dict[int, T] = {}
+        limiter = anyio.CapacityLimiter(SANDBOXES_AT_ONCE)
+
+        async def read_one(number: int, row: Row, now: datetime | None) -> None:
+            async with limiter:
+                found[number] = await read(row, now)
+
+        async def report_progress() -> None:
+            await report(clock() - start, None, activity)
+
+        async with periodic_progress(report_progress):
+            rows, now = await self.sandboxes.list_at()
+            activity = f"reading the commands of {pluralize(len(rows), 'sandbox')}"
+            async with anyio.create_task_group() as tasks:
+                for number, row in enumerate(rows):
+                    tasks.start_soon(read_one, number, row, now)
+        return [found[number] for number in range(len(rows))]
+
+    async def _idle_of(self, row: Row, now: datetime | None, longer_than: timedelta) -> IdleSandbox:
+        if row.state is State.UNKNOWN:
+            return IdleSandbox(row, reason=f"its state is not known: {row.reason}")
+        rows = await self.prompts.rows(row.sandbox.name)
+        if running := [each.id for each in rows if each.running]:
+            return IdleSandbox(row, reason=_describe_running(running))
+        used_at = _last_used(row, rows)
+        if now is None or used_at is None:
+            return IdleSandbox(row, reason="it is not known when it was last used")
+        idle = max(now - used_at, timedelta())
+        if any(_has_ended_unseen(each, now) for each in rows):
+            return IdleSandbox(row, reason="a long command has ended there within the last hour")
+        if idle < longer_than:
+            return IdleSandbox(row, idle, f"it was last used {format_age(idle)} ago")
+        return await self._idle_by_files(row, idle, longer_than)
+
+    async def _idle_by_files(
+        self, row: Row, idle: timedelta, longer_than: timedelta
+    ) -> IdleSandbox:
+        """Look at the files: a resume, a copy and an agent at work leave no session."""
+        result = await self.prompts.run_internal(row.sandbox.name, files_script(longer_than))
+        found = _STARTED.search(result.printed)
+        if result.exit_code != 0 or found is None:
+            return IdleSandbox(row, idle, "it is not known when it was started")
+        started = timedelta(seconds=max(int(found[1]), 0))
+        if started < longer_than:
+            return IdleSandbox(row, started, f"it was started {format_age(started)} ago")
+        if "changed" in result.printed.splitlines():
+            return IdleSandbox(row, idle, f"files in {WORK} were changed since then")
+        return IdleSandbox(row, min(idle, started))
+
+
+def files_script(longer_than: timedelta) -> str:
+    """Return a script that prints the seconds since the start, and whether files were changed."""
+    marks = " ".join(START_MARKS)
+    minutes = int(longer_than.total_seconds() // 60)
+    find = f"timeout {FIND_LIMIT} find {WORK} -type f -mmin -{minutes} -print -quit"
+    return (
+        f"s=0; for f in {marks}; do t=$(stat -c %Y $f) && [ $t -gt $s ] && s=$t; done 2>/dev/null;"
+        f' [ $s -gt 0 ] && echo started $(($(date +%s) - s)); [ "$({find} 2>/dev/null)" ] &&'
+        " echo changed; true"
+    )
+
+
+def _why_unread(error: SandboxError | TimeoutError) -> str:
+    if isinstance(error, SandboxError):
+        return error.message
+    return f"it did not answer within {READ_DEADLINE:.0f} s"
+
+
+def _describe_running(sessions: Sequence[str]) -> str:
+    own = [each for each in sessions if not each.startswith(INTERNAL_PREFIX)]
+    return f"a command runs there: {as_word(own[0])}" if own else "files are being copied there"
+
+
+def _last_used(row: Row, rows: Sequence[SessionRow]) -> datetime | None:
+    """Return the creation of the sandbox or the last use of a session; None if one is unknown."""
+    times = [parse_time(row.sandbox.created_at)]
+    times += [parse_time(each.used_at or each.created_at) for each in rows]
+    known = [each for each in times if each is not None]
+    return max(known) if len(known) == len(times) else None
+
+
+def _has_ended_unseen(row: SessionRow, now: datetime) -> bool:
+    """Return whether the command of a session has ended long after the session was last used.
+
+    The runtime forgets a session of the pipe API PIPES_KEPT after both.
+    """
+    used_at = parse_time(row.used_at)
+    is_of_pipes = row.id.startswith("command-")
+    return is_of_pipes and used_at is not None and now - used_at > PIPES_KEPT
+
+
+def _command_of(session: Session, now: datetime | None) -> SandboxCommand:
+    row, last = session
+    state = last.status.state if last else "running" if row.running else "ended"
+    is_only = _OWN_SESSION.fullmatch(row.id) is not None
+    return SandboxCommand(
+        session=row.id,
+        state="ended" if state == "unknown" else state,
+        command=last.status.command if last and last.status.command else row.command,
+        exit_code=last.status.exit_code if last else None,
+        started_at=row.created_at if is_only else "",
+        age=time_since(row.created_at, now) if is_only else None,
+        last_line=last_line(last.printed) if last else "",
+    )
