@@ -153,6 +153,16 @@ def test_a_detached_command_is_cancelled_by_its_session(sandbox_home: Path) -> N
     assert "remote-sandbox: killed by SIGINT" in result.stderr
 
 
+def test_a_detached_command_is_awaited_and_its_end_notified_once(sandbox_home: Path) -> None:
+    session = output_of(sandbox_home, "prompt", "-d", BOX, "sleep 0.3; echo built; exit 3").strip()
+    note = 'echo "$REMOTE_SANDBOX_NAME $REMOTE_SANDBOX_STATE $REMOTE_SANDBOX_EXIT_CODE"'
+
+    result = run_remote_sandbox(sandbox_home, "output", "--wait", "--notify", note, BOX, session)
+
+    assert (result.returncode, result.stdout) == (3, "built\n")
+    assert result.stderr.count(f"{BOX} completed 3\n") == 1
+
+
 def test_prompt_runs_one_word_as_a_shell_command_and_several_as_arguments(
     sandbox_home: Path,
 ) -> None:

@@ -42,12 +42,24 @@ Raw = Annotated[
 ]
 
 
+Notify = Annotated[
+    str | None,
+    Argument(
+        "--notify",
+        metavar="COMMAND",
+        help="run this shell command on this machine when the command has ended; it gets"
+        " REMOTE_SANDBOX_NAME, _SESSION, _STATE and _EXIT_CODE",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
     """The options of `output`."""
 
     follow: Annotated[
-        bool, Argument("-f", "--follow", help="print further output until the command ends")
+        bool,
+        Argument("-f", "--follow", "--wait", help="print further output until the command ends"),
     ] = False
     after: Annotated[
         int,
@@ -69,6 +81,7 @@ class ReadOptions:
     ] = 0
     raw: Raw = False
     limit: Limit = None
+    notify: Notify = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +128,7 @@ class RunOptions:
         ),
     ] = None
     raw: Raw = False
+    notify: Notify = None
 
 
 def variables(assignments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from sandbox_client.truncation import page
 
 from .command import KILLED, NO_RESULT, OK, TIMED_OUT, Argument, SandboxName, command
 from .console import Console
+from .notification import check_notify, notify_if_lost, notify_of_end
 from .process import has_unread_input, is_keyboard, read_input, write
 from .prompt_options import (
     Raw,
@@ -128,6 +129,11 @@ async def output(
     ] = None,
 ) -> int:
     """Print the output of a command so far, or list running and ended commands."""
+    check_notify(
+        options.notify,
+        is_awaited=options.follow,
+        advice="Add --wait, which waits until the command ends.",
+    )
     if session is None:
         if options.follow:
             raise InvalidInput(
@@ -140,7 +146,7 @@ async def output(
         )
     console.show_output(is_raw=options.raw)
     console.opened(session, after=options.after, stderr_after=options.stderr_after)
-    async with _report_lost_reader(client, console):
+    async with _report_lost_reader(client, console), notify_if_lost(console, options.notify):
         with console.waiting("reading the output"):
             result = await client.output(
                 name,
@@ -152,7 +158,9 @@ async def output(
                 on_output=console.on_output,
                 on_progress=console.report,
             )
-    return _end_run(console, result, is_awaited=options.follow)
+    code = _end_run(console, result, is_awaited=options.follow)
+    await notify_of_end(console, options.notify, result, code)
+    return code
 
 
 @command(
@@ -209,9 +217,18 @@ async def _send(
             "--detach and --wait were both given",
             advice="Leave one of them out: -d does not wait.",
         )
+    check_notify(
+        options.notify,
+        is_awaited=not options.detach,
+        advice="Leave one of them out: -d does not wait.",
+    )
     _prepare(console, options, session)
     is_quiet = console.is_keyboard_read
-    async with _report_lost_reader(client, console), _name_busy_session(console, session):
+    async with (
+        _report_lost_reader(client, console),
+        _name_busy_session(console, session),
+        notify_if_lost(console, options.notify),
+    ):
         with contextlib.nullcontext() if is_quiet else console.waiting("starting the command"):
             result = await client.run(
                 name,
@@ -229,7 +246,9 @@ async def _send(
         console.note("standard input was not sent: --stdin sends it, </dev/null gives none")
     if options.detach:
         return _end_detached(console, result)
-    return _end_run(console, result, is_awaited=True)
+    code = _end_run(console, result, is_awaited=True)
+    await notify_of_end(console, options.notify, result, code)
+    return code
 
 
 def _prepare(console: Console, options: RunOptions, session: str | None) -> None:
