@@ -212,6 +212,7 @@ class Client:
         env: Mapping[str, str] | None = None,
         stdin: bytes | Read | None = None,
         time_limit: float | None = None,
+        secrets: Mapping[str, str] | None = None,
         on_output: OnOutput | None = None,
         on_session: OnSession | None = None,
         on_progress: ProgressCallback = ignore_progress,
@@ -222,44 +223,66 @@ class Client:
         session. `wait=None` waits until it ends, or until the proxy has not answered for ten
         minutes. `session` names a terminal session, in which the
         directory and variables of earlier commands last. `stdin` is sent before the command
-        starts. `time_limit` in seconds kills it. `on_session` gets the id of its session,
-        `on_output` its output as it comes.
+        starts. `time_limit` in seconds kills it. `secrets` are variables that get there in
+        a private file, which is removed before the command starts. `on_session` gets the id of its
+        session, `on_output` its output as it comes.
 
         Raises:
             SessionBusy: the session runs another command.
             CommandStateUnknown: nothing says whether it was started.
         """
+        from .api.runtime import Task
         from .execution.follower import OutputListener
         from .execution.payload import reader
 
         return await self.prompts.send(
             name,
-            command,
+            Task(
+                command,
+                env={**(secrets or {}), **(env or {})},
+                time_limit=time_limit,
+                has_secrets=bool(secrets),
+            ),
             session=session,
-            env=env,
             stdin=reader(stdin) if isinstance(stdin, bytes) else stdin,
-            time_limit=time_limit,
             wait_seconds=wait,
             listener=OutputListener.of(on_progress, on_session, on_output),
         )
 
-    async def run_agent(
+    async def run_agent(  # noqa: PLR0913  # options, all by keyword
         self,
         name: str,
         prompt: str,
         *,
         wait: float | None = 0.0,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | Read | None = None,
+        time_limit: float | None = None,
+        on_output: OnOutput | None = None,
+        on_session: OnSession | None = None,
         on_progress: ProgressCallback = ignore_progress,
     ) -> CommandResult:
         """Start the coding agent of the configuration with a prompt; see `run`.
+
+        It gets the variables that `agentEnvironment` names.
 
         Raises:
             ConfigError: `agentCommand` cannot hold a prompt.
         """
         from .agent import agent_command_line
 
-        command = agent_command_line(self.proxy.config.agent_command, prompt)
-        return await self.run(name, command, wait=wait, on_progress=on_progress)
+        return await self.run(
+            name,
+            agent_command_line(self.proxy.config.agent_command, prompt),
+            wait=wait,
+            env=env,
+            stdin=stdin,
+            time_limit=time_limit,
+            secrets=self.proxy.config.agent_values,
+            on_output=on_output,
+            on_session=on_session,
+            on_progress=on_progress,
+        )
 
     async def output(
         self,

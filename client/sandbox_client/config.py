@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from sandbox_client.text import KEY_PREFIX, pluralize
@@ -21,9 +21,10 @@ from sandbox_client.text import KEY_PREFIX, pluralize
 from .config_file import describe_value, printable_path, read_config_file
 from .errors import ConfigError, InvalidInput
 from .forward_proxies import unused_variables
+from .masking import secrets_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from .config_file import ConfigFile
 
@@ -38,9 +39,11 @@ VARIABLES = {
     "defaultImage": "REMOTE_SANDBOX_DEFAULT_IMAGE",
     "defaultPort": "REMOTE_SANDBOX_DEFAULT_PORT",
     "agentCommand": "REMOTE_SANDBOX_AGENT_COMMAND",
+    "agentEnvironment": "REMOTE_SANDBOX_AGENT_ENVIRONMENT",
 }
 CONFIG_VARIABLE = "REMOTE_SANDBOX_CONFIG"
 CERTIFICATES_VARIABLE = "SSL_CERT_FILE"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _REFERENCE = re.compile(r"\$\{[^{}]*\}")
 _KEY_ADVICE = (
     "Ask the proxy's administrator for a user's API key (sk_live_ and 32 characters), and run"
@@ -53,9 +56,11 @@ class Config:
     """The settings of a connection: the proxy, the API key, and the defaults for new sandboxes.
 
     `proxy_url` has no trailing slash and may have a path. `certificates` is the path of a PEM file
-    of authorities to trust in addition to the system's. `key_variable` is the environment variable
-    that the key is from, empty if it is from the file. `unused_proxies` are the variables that name
-    a forward proxy: errors name them if the host of `proxy_url` cannot be reached.
+    of authorities to trust in addition to the system's. An agent gets the variables that
+    `agent_environment` names; `agent_values` has those that are set on this machine. `key_variable`
+    is the environment variable that the key is from, empty if it is from the file.
+    `unused_proxies` are the variables that name a forward proxy: errors name them if the host of
+    `proxy_url` cannot be reached.
     """
 
     proxy_url: str
@@ -64,8 +69,20 @@ class Config:
     default_port: int = DEFAULT_PORT
     agent_command: str = DEFAULT_AGENT_COMMAND
     certificates: str | None = None
+    agent_environment: tuple[str, ...] = ()
+    agent_values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     key_variable: str = field(default="", compare=False, repr=False)
     unused_proxies: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no output may show in addition to the API key: the values that an agent gets."""
+        return tuple(each for value in self.agent_values.values() for each in secrets_in(value))
+
+    @property
+    def unset_agent_variables(self) -> tuple[str, ...]:
+        """The names in `agent_environment` that are not set on this machine."""
+        return tuple(name for name in self.agent_environment if name not in self.agent_values)
 
     @property
     def is_local(self) -> bool:
@@ -133,6 +150,7 @@ def merge_config(environ: Mapping[str, str], file: ConfigFile) -> Config:
     """
     setting = partial(_setting, environ, file)
     url = _proxy_url(_required(setting("proxyUrl"), file.content))
+    names = _variable_names(setting("agentEnvironment"))
     return Config(
         proxy_url=url,
         api_key=_api_key(_required(setting("apiKey"), file.content)),
@@ -140,6 +158,8 @@ def merge_config(environ: Mapping[str, str], file: ConfigFile) -> Config:
         default_port=_port(setting("defaultPort")),
         # Validated when an agent is run: other commands work with an invalid template.
         agent_command=_text(setting("agentCommand"), "a command line") or DEFAULT_AGENT_COMMAND,
+        agent_environment=names,
+        agent_values={name: environ[name] for name in names if _variable(environ, name)},
         certificates=_certificates(environ),
         key_variable=env_overrides(environ).get("apiKey", ""),
         unused_proxies=unused_variables(environ, url),
@@ -287,6 +307,26 @@ def _api_key(setting: _Setting) -> str:
     if not key.isascii() or " " in key:
         raise setting.config_error("holds a space or a character outside ASCII", _KEY_ADVICE)
     return key
+
+
+def _variable_names(setting: _Setting) -> tuple[str, ...]:
+    """Return the names of a list, or of a string with commas or spaces between them."""
+    value = setting.value if setting.value is not None else ()
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    advice = 'Make it a list of names of variables, such as ["GEMINI_API_KEY"].'
+    if not isinstance(value, list | tuple):
+        raise setting.config_error(f"is {describe_value(value)}", advice)
+    names = cast("Sequence[object]", value)
+    # A wrong name is not shown: it may be a value.
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+        raise setting.config_error("holds something other than names of variables", advice)
+    if VARIABLES["apiKey"] in names:
+        raise setting.config_error(
+            f"holds {VARIABLES['apiKey']}, the key of all your sandboxes,",
+            "Leave it out: an agent in a sandbox must not have it.",
+        )
+    return tuple(dict.fromkeys(cast("Sequence[str]", names)))
 
 
 def _is_this_machine(host: str) -> bool:

@@ -172,6 +172,7 @@ class Proxy:
                     retry_after=_retry_after(response.headers),
                     date=_http_date(response.headers.get("date", "")),
                     secret=self.config.api_key,
+                    secrets=self.config.secrets,
                 )
         if 200 <= reply.status < 300:
             return reply

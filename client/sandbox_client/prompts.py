@@ -8,7 +8,6 @@ Otherwise, and in a session that the user names, it runs on the runtime's termin
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import secrets
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,6 @@ import anyio
 
 from sandbox_client.text import last_line, mask_keys
 
-from .api.files import MAX_BODY
 from .api.runtime import SIGNALS, Task, check_task
 from .errors import (
     NOTHING_DONE,
@@ -35,14 +33,14 @@ from .execution import payload
 from .execution.cancellation import Cancellation
 from .execution.follower import FIRST_LOOK, LONGEST_PAUSE, MIN_WAIT, OutputFollower, OutputListener
 from .execution.pipes import PipeCommand
-from .execution.result import CommandResult, Session, result_of, without_key
+from .execution.result import CommandResult, Session, result_of
 from .execution.sessions import INTERNAL_PREFIX, Sessions, check_named_session, new_session
 from .execution.terminal import TerminalCommand
 from .masking import masked
 from .polling import DEFAULT_WAIT, Timing, backoff, ignore_progress, periodic_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Literal
 
     from .api.runtime import SessionRow, Signal
@@ -85,12 +83,10 @@ class Prompts:
     async def send(
         self,
         name: str,
-        command: str,
+        task: Task,
         *,
         session: str | None = None,
-        env: Mapping[str, str] | None = None,
         stdin: Read | None = None,
-        time_limit: float | None = None,
         wait_seconds: float | None = DEFAULT_WAIT,
         listener: OutputListener,
     ) -> CommandResult:
@@ -98,23 +94,29 @@ class Prompts:
 
         It runs in a new session, or in the terminal session with the id `session`, which is created
         if it does not exist. `stdin` is read to its end before the command starts; None is empty
-        input. After `time_limit` seconds the command is killed.
+        input. After the task's time limit the command is killed.
 
         Raises:
             SessionBusy: the session runs another command.
             CommandStateUnknown: it is unknown whether the command was started.
         """
-        task = Task(command, env=env or {}, time_limit=time_limit)
         check_task(task)
         if session is not None:
-            check_named_session(session, time_limit)
+            check_named_session(session, task.time_limit)
         follower = self._new_follower(wait_seconds, listener)
         follower.activity = "starting the command"
         async with periodic_progress(follower.report):
             with self._sessions.reserve(name, session):
                 remote = await self._open(name, session, follower)
                 try:
-                    task = await self._upload_if_needed(remote, task, stdin, follower)
+                    task = await payload.upload_if_needed(
+                        self.sandboxes.proxy,
+                        remote,
+                        task,
+                        stdin=stdin,
+                        run=lambda command: self._run_or_fail(name, command),
+                        follower=follower,
+                    )
                 except BaseException:
                     if session is None:
                         await _close(remote)
@@ -122,7 +124,7 @@ class Prompts:
                 follower.on_session(remote.session)
                 await self._start(remote, task)
             result = await self._follow(remote, follower, _has_ended)
-        return replace(result, started=True, time_limit=time_limit)
+        return replace(result, started=True, time_limit=task.time_limit)
 
     async def run_internal(
         self, name: str, command: str, *, directory: str | None = None
@@ -212,7 +214,8 @@ class Prompts:
             async with limiter:
                 with contextlib.suppress(SandboxError):
                     last = await self._last_result(name, row.id, has_pipes=has_pipes)
-                    results[row.id] = without_key(last)
+                    command = self._without_secrets(last.status.command)
+                    results[row.id] = replace(last, status=replace(last.status, command=command))
 
         running_first = sorted(rows, key=lambda each: not each[0].running)
         with anyio.move_on_after(look_for):
@@ -220,9 +223,13 @@ class Prompts:
                 for row, has_pipes in running_first[:most]:
                     tasks.start_soon(look, row, has_pipes)
         return [
-            Session(replace(row, command=mask_keys(row.command)), results.get(row.id))
+            Session(replace(row, command=self._without_secrets(row.command)), results.get(row.id))
             for row, _ in rows
         ]
+
+    def _without_secrets(self, command: str) -> str:
+        """Mask secrets in a command line, which may be cut within the key."""
+        return masked(mask_keys(command), *self.sandboxes.proxy.config.secrets)
 
     async def cancel(
         self,
@@ -267,32 +274,13 @@ class Prompts:
             raise error.but(not_done=f"T{_NOT_RUN[1:]}.") from error.__cause__
 
     def _new_follower(self, limit: float | None, listener: OutputListener) -> OutputFollower:
-        return OutputFollower(self.timing, limit, listener, secret=self._secret)
-
-    async def _upload_if_needed(
-        self, remote: RemoteCommand, task: Task, stdin: Read | None, follower: OutputFollower
-    ) -> Task:
-        """Upload the standard input, a long command and variables if needed; return the new task.
-
-        On a terminal, variables are always uploaded, so that no command line shows them. With
-        pipes, they are uploaded together with a payload, so that they do not affect the shell that
-        reads the payload.
-        """
-        is_long = len(json.dumps(remote.execute_request(task).body)) > MAX_BODY
-        exports = bool(task.env) and (remote.api == "terminal" or is_long or stdin is not None)
-        if stdin is None and not exports and not is_long:
-            return task
-
-        uploaded = await payload.upload(
-            self.sandboxes.proxy,
-            remote.name,
-            task,
-            stdin=stdin,
-            exports=exports,
-            run=lambda command: self._run_or_fail(remote.name, command),
-            follower=follower,
+        return OutputFollower(
+            self.timing,
+            limit,
+            listener,
+            secret=self._secret,
+            secrets=self.sandboxes.proxy.config.secrets,
         )
-        return replace(task, payload=uploaded, env={} if exports else task.env)
 
     async def _run_or_fail(self, name: str, command: str) -> None:
         """Run an internal command that has to succeed.
@@ -302,7 +290,8 @@ class Prompts:
         """
         result = await self.run_internal(name, command)
         if (result.status.state, result.status.exit_code) != ("completed", 0):
-            printed = masked(result.printed, self._secret)
+            config = self.sandboxes.proxy.config
+            printed = masked(result.printed, config.api_key, *config.secrets)
             reason = last_line(printed) or f"it {result.status.state}"
             raise FileRefused(
                 f"Sandbox '{name}' has no place for the command's files: {reason}",

@@ -55,7 +55,7 @@ LINES = {
         f"{MARK}{START}{{ eval {SCRIPT}; }} <{DIRECTORY}/in  # sort",
     ),
     "too long for a word": (
-        Task("sort", payload=Payload(DIRECTORY, is_long=True)),
+        Task("sort", payload=Payload(DIRECTORY, by_eval=True)),
         f"{START}{{ {ALONE}{quote(f'eval {SCRIPT}')}; }} </dev/null  # sort",
     ),
     "own": (Task("mkdir -p x", is_internal=True), "mkdir -p x"),

@@ -19,6 +19,7 @@ from sandbox_client import polling
 from sandbox_client.masking import masked
 from sandbox_client.presentation.commands import WITHOUT_SESSIONS
 
+from tests.client.runtime_stub import RuntimeStub
 from tests.client.statuses import (
     ALPHA_ERROR,
     ALPHA_FAILED,
@@ -589,6 +590,31 @@ def test_a_missing_agent_advises_to_install_it(terminal: Terminal) -> None:
 
     assert terminal.code == 127
     assert "name another agent in agentCommand" in terminal.err
+
+
+def test_the_secrets_of_an_agent_are_masked_wherever_they_come_back(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "a secret value"
+    monkeypatch.setenv("REMOTE_SANDBOX_AGENT_ENVIRONMENT", "MODEL_KEY MISSING")
+    monkeypatch.setenv("MODEL_KEY", secret)
+    row: dict[str, object] = {"status": "running", "current_command": f"echo {secret}"}
+    answers: Answers = {
+        SESSIONS: session_list(s1=row),
+        VIEW: view_of(f"it is {secret}\n", "completed", 0, command=f"echo {secret}"),
+    }
+
+    for words in (["output", "box", "s1"], ["output", "box"], ["output", "--json", "box"]):
+        terminal.run(*words, answers=answers)
+        assert masked(secret, secret) in terminal.out
+        assert secret not in terminal.out + terminal.err
+
+    runtime = RuntimeStub(executed(f"it is {secret}\n"), has_pipes=False)
+    terminal.run("agent", "box", "fix it", handler=runtime)
+    assert secret in runtime.files["run"].decode()
+    assert terminal.out == f"it is {masked(secret, secret)}\n"
+    assert "agentEnvironment names MISSING, which is not set on this machine" in terminal.err
+    assert secret not in terminal.out + terminal.err
 
 
 def test_an_unreachable_proxy_is_reported_while_waiting(

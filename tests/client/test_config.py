@@ -132,6 +132,54 @@ def test_a_blank_variable_or_an_unexpanded_reference_counts_as_unset(
     assert config == Config(FILE_URL, KEY, "old", 1, "agent {prompt}", None)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [["MODEL_KEY", "MISSING", "MODEL_KEY"], "MODEL_KEY,MISSING", " MODEL_KEY  MISSING "],
+    ids=repr,
+)
+def test_the_variables_of_an_agent_are_read_where_they_are_set(home: Path, names: object) -> None:
+    write(home, {"proxyUrl": URL, "apiKey": KEY, "agentEnvironment": names})
+
+    config = load_config(environ(home) | {"MODEL_KEY": " secret value ", "OTHER": "x"})
+
+    assert config.agent_environment == ("MODEL_KEY", "MISSING")
+    assert config.agent_values == {"MODEL_KEY": " secret value "}
+    assert config.unset_agent_variables == ("MISSING",)
+    assert "secret value" not in repr(config)
+
+
+@pytest.mark.parametrize("unset", ["", " ", "${MODEL_KEY}"], ids=repr)
+def test_a_variable_of_an_agent_without_a_value_counts_as_unset(home: Path, unset: str) -> None:
+    variables = environ(home, PROXY_URL=URL, API_KEY=KEY, AGENT_ENVIRONMENT="MODEL_KEY")
+
+    config = load_config(variables | {"MODEL_KEY": unset})
+
+    assert config.unset_agent_variables == ("MODEL_KEY",)
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (7, "agentEnvironment is a number"),
+        ({"MODEL_KEY": KEY}, "agentEnvironment is an object"),
+        (["MODEL_KEY", KEY + "-x"], "agentEnvironment holds something other than names"),
+        (["MODEL_KEY=a secret value"], "agentEnvironment holds something other than names"),
+        ([7], "agentEnvironment holds something other than names"),
+        (["REMOTE_SANDBOX_API_KEY"], "the key of all your sandboxes"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_given_to_an_agent_is_refused_without_its_value(
+    home: Path, names: object, problem: str
+) -> None:
+    write(home, {"proxyUrl": URL, "apiKey": KEY, "agentEnvironment": names})
+
+    error = failure(environ(home))
+
+    assert problem in error.message
+    assert "a secret value" not in shown_text(error)
+
+
 @pytest.mark.parametrize("value", ["a${B}", "${A}${B}", "$A", "${A"])
 def test_a_value_that_only_contains_a_reference_is_a_value(home: Path, value: str) -> None:
     config = load_config(environ(home, PROXY_URL=URL, API_KEY=KEY, DEFAULT_IMAGE=value))

@@ -231,6 +231,16 @@ async def test_a_key_of_another_length_is_a_warning(home: Path) -> None:
     assert KEY[:-1] not in found["configuration"].message
 
 
+async def test_an_unset_variable_of_the_agent_is_a_warning(home: Path) -> None:
+    write(home, {"proxyUrl": URL, "apiKey": KEY, "agentEnvironment": ["MODEL_KEY", "MISSING"]})
+
+    found = await run_all(home, MODEL_KEY="a secret value")
+
+    assert outcomes(found) == {"configuration": "warned"}
+    assert "agentEnvironment names MISSING, not set on" in found["configuration"].message
+    assert "a secret value" not in repr(found)
+
+
 @pytest.mark.parametrize(
     ("url", "outcome"),
     [

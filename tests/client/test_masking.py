@@ -7,10 +7,17 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sandbox_client import Output, OutputChunk
-from sandbox_client.masking import Masker, OutputFilter, masked, masked_at_gaps, visible
+from sandbox_client.masking import (
+    Masker,
+    OutputFilter,
+    masked,
+    masked_at_gaps,
+    secrets_in,
+    visible,
+)
 from sandbox_client.output import Part
 
 from tests.client.strategies import many_examples
@@ -111,6 +118,53 @@ def test_parts_of_the_key_next_to_a_gap_are_masked(
     start = end + 49 - len(after)
     output = Output(0, (Part(0, f"x{before}", end), Part(start, f"{after}y", end + 50)))
     assert masked_at_gaps(output, KEY).text == f"x{shown[0]}{shown[1]}y"
+
+
+# One is in another, one begins as another does, and one has characters of two to four bytes.
+SECRETS = ("abcdefgh", "xxabcdefghyy", "abcdefghij", "pässwört€😀")
+secret_texts = st.lists(
+    st.sampled_from(["x", "y", "ab", "cdef", "gh", "ij", "pässw", "ört€😀", *SECRETS, KEY]),
+    max_size=8,
+)
+
+
+@many_examples
+@given(secret_texts)
+@example(["abcdefgh", "ij"])
+@example(["xxabcdefgh", "y"])
+def test_several_secrets_are_masked_for_any_chunks(pieces: list[str]) -> None:
+    mask, shown, end = Masker(KEY, others=SECRETS), list[OutputChunk](), 0
+    for piece in pieces:
+        end += len(piece.encode())
+        shown += mask.feed(OutputChunk(piece, end, unit="bytes"))
+    shown += mask.flush()
+    whole = "".join(pieces)
+    text = "".join(chunk.text for chunk in shown)
+
+    assert text == masked(whole, KEY, *SECRETS)
+    assert not any(secret in text for secret in (KEY, *SECRETS))
+    assert (len(text), len(text.encode())) == (len(whole), len(whole.encode()))
+
+
+def test_a_secret_next_to_a_gap_is_masked() -> None:
+    output = Output(0, (Part(0, "x abcde", 7), Part(50, "efgh y", 56)))
+
+    assert masked_at_gaps(output, KEY, *SECRETS).text == "x [key]**** y"
+
+
+@pytest.mark.parametrize(
+    ("value", "masks"),
+    [
+        ("a long value", ["a long value"]),
+        ("true", []),
+        ("-----BEGIN-----\nabcdefgh\nx\n", ["-----BEGIN-----", "abcdefgh"]),
+        ("", []),
+    ],
+)
+def test_the_lines_of_a_value_are_masked_unless_they_are_short(
+    value: str, masks: list[str]
+) -> None:
+    assert secrets_in(value) == masks
 
 
 def test_lost_output_before_the_position_is_not_counted() -> None:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import httpx
+import psutil
 import pytest
 from sandbox_client import FileRefused, ProxyFailed, SandboxError, SessionBusy
 from sandbox_client.api import files
 from sandbox_client.api.files import HOME
 from sandbox_client.api.runtime import Task
 from sandbox_client.errors import InputUnreadable
+from sandbox_client.execution import payload as payloads
 from sandbox_client.execution.follower import OutputFollower, OutputListener
 from sandbox_client.execution.payload import export_command, upload
 from sandbox_client.polling import Timing
 
 from tests.client.file_stub import file_error, file_reply
 from tests.client.runtime_stub import RuntimeStub
+from tests.client.secrecy import shown_text
 from tests.client.stubs import (
     COMMAND,
+    CONFIG,
     RecordedProgress,
     client_over,
     error_reply,
@@ -35,11 +41,11 @@ from tests.client.stubs import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import httpx
     from sandbox_client import CommandResult
     from sandbox_client.api.runtime import Payload
     from sandbox_client.execution.payload import Read
 
+MEMORY = "/dev/shm"  # noqa: S108  # in a sandbox
 PIECE = files.piece_size(f"{HOME}/.remote-sandbox-01234567/run.00000000")
 
 # The removal of directories that killed clients left more than a day ago.
@@ -63,21 +69,30 @@ def read_of(data: bytes) -> Read:
 
 @dataclass
 class Sandbox:
-    """Record files and internal commands in `log`; the one that `fails` names fails."""
+    """Record files and internal commands in `log`; the one that `fails` names fails.
+
+    The file API sees /dev/shm if the sandbox `has_memory`.
+    """
 
     fails: str = ""
+    has_memory: bool = False
     log: list[str] = field(default_factory=list[str])
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         if request.url.path.endswith("/list"):
-            if self.fails == "home":
+            is_seen = self.has_memory or not body["path"].startswith(f"{MEMORY}/")
+            if self.fails == "home" or not is_seen:
                 return file_error("not_found", body["path"], "no such directory")
             return file_reply({"files": []})
         file = body["file"].rpartition("/")[2]
-        assert body["file"].startswith(f"{HOME}/.remote-sandbox-")
+        place = MEMORY if self.has_memory else HOME
+        assert body["file"].startswith(f"{place}/.remote-sandbox-")
         self.log.append(f"write {file}")
+        if self.fails == "an echo":
+            detail = [{"msg": "too long", "input": body["content"]}]
+            return httpx.Response(422, json={"detail": detail})
         if file == self.fails:
             return file_error("no_space_left", body["file"], "no space")
         self.files[file] = base64.b64decode(body["content"])
@@ -209,6 +224,7 @@ async def test_variables_are_not_on_the_command_line_of_a_terminal() -> None:
     assert runtime.files == {"run": b"export TOKEN=secret; make"}
     assert "secret" not in json.dumps(runtime.bodies)
     assert runtime.commands[-1].endswith("</dev/null  # make")
+    assert "eval" in runtime.commands[-1], "else a list of processes would show the variable"
 
 
 async def test_variables_are_sent_with_a_command_of_the_pipe_api() -> None:
@@ -294,3 +310,120 @@ async def test_the_files_of_a_refused_command_are_removed() -> None:
     assert runtime.commands[-1] == without_sweep(runtime.commands[0]).replace(
         "mkdir -m 700", "rm -rf"
     )
+
+
+SECRET = Task("agent", env={"MODEL_KEY": "a secret value"}, has_secrets=True)
+
+
+def in_memory(command: str) -> str:
+    """Return a command without the removal of what killed clients have left."""
+    return command.rpartition(" 2>/dev/null; ")[2]
+
+
+async def test_secrets_go_last_and_into_memory_where_there_is_some() -> None:
+    sandbox = Sandbox(has_memory=True)
+
+    payload = await sandbox.send(SECRET, stdin=b"x", exports=True)
+
+    assert payload.directory.startswith(f"{MEMORY}/.remote-sandbox-agent-")
+    made, *rest = sandbox.log
+    assert in_memory(made) == f"mkdir -m 700 {payload.directory}"
+    assert [each.partition(" ")[0] for each in rest] == ["write", "(umask", "write"]
+    assert [rest[0], rest[2]] == ["write in", "write run"]
+    assert sandbox.files["run"] == b"export MODEL_KEY='a secret value'; agent"
+    assert payload.by_eval, "else a list of processes would show the variable"
+
+
+@pytest.mark.parametrize("fails", ["", f"mkdir -m 700 {MEMORY}"], ids=["not seen", "not there"])
+async def test_secrets_go_to_the_home_directory_without_memory(fails: str) -> None:
+    class WithoutMemory(Sandbox):
+        async def run(self, command: str) -> None:
+            await super().run(command)
+            if fails and fails in command:
+                raise FileRefused("no such directory")
+
+    sandbox = WithoutMemory()
+
+    payload = await sandbox.send(SECRET, exports=True)
+
+    assert payload.directory.startswith('"$HOME"/.remote-sandbox-agent-')
+    tried, removed, made, *_ = sandbox.log
+    assert removed == in_memory(tried).replace("mkdir -m 700", "rm -rf")
+    assert without_sweep(made) == f"mkdir -m 700 {payload.directory}"
+
+
+@pytest.mark.parametrize("fails", ["run", "an echo"])
+async def test_secrets_that_cannot_be_sent_are_removed_and_in_no_error(fails: str) -> None:
+    sandbox = Sandbox(fails, has_memory=True)
+
+    with pytest.raises(SandboxError) as caught:
+        await sandbox.send(SECRET, exports=True)
+
+    assert sandbox.log[-1] == in_memory(sandbox.log[0]).replace("mkdir -m 700", "rm -rf")
+    encoded = base64.b64encode(b"export MODEL_KEY='a secret value'; agent").decode()
+    assert encoded[:24] not in shown_text(caught.value)
+
+
+async def guard_in(home: Path, monkeypatch: pytest.MonkeyPatch, lifetime: int) -> tuple[str, Path]:
+    """Return the script that prepares the file for secrets, and the file."""
+    monkeypatch.setattr(payloads, "SECRET_LIFETIME", lifetime)
+    sandbox = Sandbox()
+    payload = await sandbox.send(SECRET, exports=True)
+    directory = home / payload.directory.rpartition("/")[2]
+    directory.mkdir(mode=0o700)
+    return sandbox.log[-2], directory / "run"
+
+
+def in_bash(script: str, home: Path) -> subprocess.CompletedProcess[bytes]:
+    env = os.environ | {"HOME": str(home)}
+    return subprocess.run(["bash", "-c", script], env=env, check=True, timeout=20)
+
+
+async def test_the_file_of_secrets_is_private_and_its_guard_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, file = await guard_in(tmp_path, monkeypatch, lifetime=600)
+
+    in_bash(script, tmp_path)
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    guards = [each for each in psutil.process_iter() if str(file.parent.name) in guard_of(each)]
+    assert guards
+    file.unlink()
+    file.parent.rmdir()
+    assert psutil.wait_procs(guards, timeout=20)[1] == []
+
+
+async def test_the_file_of_secrets_goes_away_after_the_client_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, file = await guard_in(tmp_path, monkeypatch, lifetime=1)
+
+    in_bash(script, tmp_path)
+    guards = [each for each in psutil.process_iter() if str(file.parent.name) in guard_of(each)]
+    psutil.wait_procs(guards, timeout=20)
+
+    assert not file.parent.exists()
+
+
+def guard_of(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+@pytest.mark.parametrize("pipes", [False, True], ids=["terminal", "pipes"])
+async def test_the_secrets_of_an_agent_are_in_no_request_but_the_one_for_their_file(
+    pipes: bool,
+) -> None:
+    runtime = RuntimeStub(piped("done\n") if pipes else executed("done\n"), has_pipes=pipes)
+    values = {"MODEL_KEY": "a secret value"}
+    config = replace(CONFIG, agent_environment=("MODEL_KEY",), agent_values=values)
+
+    async with client_over(runtime, config=config, pipes=pipes) as client:
+        await client.run_agent("box", "fix it", env={"DEBUG": "1"}, wait=None)
+
+    assert runtime.files["run"].decode().startswith("export MODEL_KEY='a secret value' DEBUG=1; ")
+    assert "a secret value" not in json.dumps(runtime.bodies)
+    assert runtime.commands[-1].endswith("# cd /sandbox && gemini -y -p 'fix it'")
+    assert "eval" in runtime.commands[-1]

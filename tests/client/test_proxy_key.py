@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -101,3 +102,14 @@ def test_the_repr_of_the_transport_hides_the_key() -> None:
 
     assert KEY not in repr(proxy)
     assert KEY not in repr(vars(proxy))
+
+
+async def test_a_value_that_an_agent_gets_is_masked_in_an_error_of_the_proxy() -> None:
+    config = replace(CONFIG, agent_values={"MODEL_KEY": "a-secret-value"})
+    upstream = SequenceStub([error_reply(400, "no such thing: a-secret-value")])
+
+    async with proxy_over(upstream, config=config) as proxy:
+        with pytest.raises(ProxyRefused, match=r"no such thing: \[key\]") as caught:
+            await proxy.send(sandboxes.delete("box"))
+
+    assert "a-secret-value" not in shown_text(caught.value)

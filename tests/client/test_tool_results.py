@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import get_args
 
 import httpx
@@ -26,6 +27,7 @@ from tests.client.statuses import (
 )
 from tests.client.stubs import (
     COMMAND,
+    CONFIG,
     CREATED_AT,
     EXEC,
     KEY,
@@ -40,6 +42,8 @@ from tests.client.stubs import (
     VIEW,
     Answer,
     Answers,
+    RouteStub,
+    client_over,
     created,
     error_reply,
     executed,
@@ -51,7 +55,7 @@ from tests.client.stubs import (
     succeeded,
     view_of,
 )
-from tests.client.tool_calls import TOOLS_BY_NAME, call_tool, is_json
+from tests.client.tool_calls import TOOLS_BY_NAME, call_tool, call_with_client, is_json
 
 BOX = {"name": "box"}
 GET = "GET /api/sandboxes/box"
@@ -693,6 +697,15 @@ async def test_a_missing_agent_is_named_with_its_command_line() -> None:
     result = await call_tool("run_agent", BOX | {"prompt": "x"}, answers)
 
     assert "[The sandbox lacks a program of the agent's command line: " in result.text
+
+
+async def test_an_unset_variable_of_the_agent_is_named() -> None:
+    config = replace(CONFIG, agent_environment=("MISSING",))
+    answers: Answers = {EXEC: executed("", None, "running")}
+    async with client_over(RouteStub(answers), config=config) as client:
+        result = await call_with_client(client, "run_agent", BOX | {"prompt": "x"})
+
+    assert "[agentEnvironment names MISSING, which is not set on this machine: " in result.text
 
 
 async def test_a_missing_program_and_bytes_that_are_not_utf_8_are_explained() -> None:

@@ -14,9 +14,11 @@ from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import SIGNALS
 from sandbox_client.execution import cancellation
 from sandbox_client.http import Proxy
+from sandbox_client.masking import masked
 from sandbox_client.text import one_line
 from sandbox_fakeproxy import Command, Outcome
 
+from tests.integration.in_process import in_process_fake
 from tests.integration.scripted import (
     APIS,
     BOX,
@@ -535,3 +537,36 @@ async def test_an_agent_receives_its_prompt_unchanged(
 
     assert ran.output.text.split() == ["asked"]
     assert asked.output.text == prompt
+
+
+SHOWS = (
+    "cat /proc/[0-9]*/cmdline | tr '\\0\\n' '  ' | rev; echo; printenv MODEL_KEY | rev;"
+    " ls -A ~ /dev/shm | grep remote-sandbox; echo; : {prompt}"
+)
+
+
+@with_each_api
+@pytest.mark.parametrize("as_deployed", [True, False], ids=["as deployed", "default"])
+async def test_an_agent_gets_its_key_through_a_file_that_is_gone_when_it_works(
+    api: str, as_deployed: bool
+) -> None:
+    secret = "sesame-open-0123"
+    async with in_process_fake(as_deployed=as_deployed, **APIS[api]) as in_process:
+        made = await in_process.new_key(await in_process.new_user("ada"))
+        client = in_process.client(
+            made["api_key"],
+            agent_command=SHOWS,
+            agent_environment=("MODEL_KEY",),
+            agent_values={"MODEL_KEY": secret},
+        )
+        await client.create(BOX, on_progress=in_process.report)
+
+        agent = await client.run_agent(BOX, "fix it", wait=None)
+        later = await client.run(BOX, f"printenv MODEL_KEY; echo {secret}")
+
+        processes, _, shown = agent.stdout.partition("\n")
+        assert "hsab" in processes, "no command line is shown"
+        assert secret[::-1] not in processes  # reversed, since output is masked
+        assert shown.split() == [secret[::-1]], "neither a file nor a directory is left"
+        assert later.stdout == f"{masked(secret, secret)}\n"
+        assert secret not in repr(await client.sessions(BOX))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio.lowlevel
 from sandbox_client import Client, Config
+from sandbox_client.api.runtime import Task
 from sandbox_client.execution.follower import OutputListener
 from sandbox_client.http import Proxy
 from sandbox_client.polling import Timing
@@ -72,7 +73,9 @@ async def _follow(fake: FakeProxy, clock: ManualClock, minutes: int) -> int:
     async with Proxy(config, transport=transport, sleep=sleep) as proxy:
         prompts = Client(proxy, timing).prompts
         listener = OutputListener(_ignore_report)
-        session = (await prompts.send(NAME, "work", wait_seconds=0, listener=listener)).session
+        session = (
+            await prompts.send(NAME, Task("work"), wait_seconds=0, listener=listener)
+        ).session
         before = transport.count
         prompt = await prompts.output(
             NAME, session, wait_seconds=60.0 * minutes, to_end=True, listener=listener

@@ -98,7 +98,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A response of the proxy; `secret` is the API key, which is masked in every text from it.
+    """A response of the proxy; `secret`, the API key, and `secrets` are masked in every text of it.
 
     `retry_after` is in seconds, and `date` the time of the server's clock, if it sends them.
     """
@@ -109,6 +109,7 @@ class Reply:
     location: str = ""
     retry_after: float | None = None
     secret: str = field(default="", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     date: datetime | None = None
 
     def json(self) -> object:
@@ -152,8 +153,8 @@ class Reply:
     def clean(self, text: str) -> str:
         """Return `text` as one printable line of at most 300 characters, without the key."""
         # Case-insensitive, since a host name comes back in lower case.
-        if self.secret:
-            text = re.sub(re.escape(self.secret), "[key]", text, flags=re.IGNORECASE)
+        for secret in filter(None, (self.secret, *self.secrets)):
+            text = re.sub(re.escape(secret), "[key]", text, flags=re.IGNORECASE)
         line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return line if len(line) <= 300 else line[:299] + "…"
 

@@ -47,7 +47,7 @@ ENVIRONMENT = {
     "CI": "1",
 }
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_PAYLOAD_END = '; rm -rf "$HOME"/.remote-sandbox-'
+_PAYLOAD_END = re.compile(r'; rm -rf (?:"\$HOME"|/dev/shm)/\.remote-sandbox-')
 _COMMENT = "  # "
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -85,13 +85,14 @@ class SessionRow:
 class Payload:
     """The uploaded files of a command, in a directory that the command removes when it starts.
 
-    The file `run` holds the command, the file `in` its standard input, if any. With `is_long`, the
-    command is longer than an argument can be.
+    The file `run` holds the command, the file `in` its standard input, if any. With `by_eval`, the
+    new shell itself reads the command: it is longer than an argument can be, or it sets variables,
+    which a list of processes would show in an argument.
     """
 
     directory: str  # as a word of the shell
     has_input: bool = False
-    is_long: bool = False
+    by_eval: bool = False
 
     @property
     def input(self) -> str:
@@ -109,7 +110,8 @@ class Task:
     """A shell command and how to run it; `time_limit` is in seconds.
 
     It runs in `directory`, which has to exist, by default in the session's current one. With a
-    `payload`, the command is read from there. An internal command of the client (`is_internal`)
+    `payload`, the command is read from there. With `has_secrets`, a variable may not be seen in the
+    sandbox outside the command. An internal command of the client (`is_internal`)
     reads no input and is sent without a wrapper.
     """
 
@@ -119,6 +121,7 @@ class Task:
     time_limit: float | None = None
     payload: Payload | None = None
     is_internal: bool = False
+    has_secrets: bool = False
 
 
 def describe(name: str) -> Request:
@@ -211,12 +214,12 @@ def _check_variable(name: str, value: str) -> None:
 def shell_word(task: Task) -> str:
     """Return the command of a task as a word of the shell, which runs it with a new bash.
 
-    A command in a payload is read by the session's shell, or by the new bash if it is too long for
-    an argument. So the messages of bash are only about the command.
+    A command in a payload is read by the session's shell, so that the messages of bash are only
+    about the command, or by the new bash: see `Payload`.
     """
     if task.payload is None:
         return quote(task.command)
-    return quote(f"eval {task.payload.script}") if task.payload.is_long else task.payload.script
+    return quote(f"eval {task.payload.script}") if task.payload.by_eval else task.payload.script
 
 
 def quote(text: str) -> str:
@@ -260,7 +263,7 @@ def as_comment(command: str) -> str:
 def command_in_comment(line: str) -> str:
     """Return the comment of a line that runs a payload; any other line unchanged."""
     _, found, command = line.partition(_COMMENT)
-    return command if found and _PAYLOAD_END in line else line
+    return command if found and _PAYLOAD_END.search(line) else line
 
 
 def data_of(reply: Reply) -> object:

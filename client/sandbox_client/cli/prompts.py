@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-from sandbox_client.agent import agent_command_line
 from sandbox_client.api.runtime import SIGNALS, Signal
 from sandbox_client.client import Client
 from sandbox_client.errors import InvalidInput, SandboxError, SessionBusy
@@ -18,6 +18,7 @@ from sandbox_client.presentation.commands import (
     describe_ending,
     describe_missing_agent,
     describe_unreachable,
+    describe_unset_variables,
     format_sessions,
     prompt_content,
     sessions_content,
@@ -40,10 +41,13 @@ from .prompt_options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from sandbox_client.api.runtime import CommandStatus
+    from sandbox_client.execution.follower import OnOutput, OnSession
+    from sandbox_client.execution.payload import Read
     from sandbox_client.execution.result import CommandResult
+    from sandbox_client.polling import ProgressCallback
 
 _HIGHEST_CODE = 255
 _NOTHING_RUN = "interrupted: nothing was run"
@@ -88,7 +92,8 @@ async def prompt(
     ],
 ) -> int:
     """Run a shell command in a sandbox, print its output and end with its exit code."""
-    return await _send(client, console, name, shell_command(command), options, session)
+    run = partial(client.run, name, shell_command(command), session=session)
+    return await _send(client, console, run, options, session)
 
 
 @command(
@@ -109,11 +114,13 @@ async def agent(
     ],
 ) -> int:
     """Run a coding agent in a sandbox with a prompt in plain words."""
-    template = client.proxy.config.agent_command
-    words = agent_command_line(template, " ".join(without_separator(prompt)))
-    code = await _send(client, console, name, words, options, None)
+    config = client.proxy.config
+    if unset := config.unset_agent_variables:
+        console.note(describe_unset_variables(unset))
+    run = partial(client.run_agent, name, " ".join(without_separator(prompt)))
+    code = await _send(client, console, run, options, None)
     if code == NOT_FOUND:
-        console.note(describe_missing_agent(template))
+        console.note(describe_missing_agent(config.agent_command))
     return code
 
 
@@ -203,15 +210,26 @@ async def cancel(
     return OK if result.status.has_ended else NO_RESULT
 
 
+class _Run(Protocol):
+    """Start a command; see `Client.run`."""
+
+    async def __call__(  # options, all by keyword
+        self,
+        *,
+        env: Mapping[str, str] | None,
+        stdin: Read | None,
+        time_limit: float | None,
+        wait: float | None,
+        on_output: OnOutput | None,
+        on_session: OnSession,
+        on_progress: ProgressCallback,
+    ) -> CommandResult: ...
+
+
 async def _send(
-    client: Client,
-    console: Console,
-    name: str,
-    words: str,
-    options: RunOptions,
-    session: str | None,
+    client: Client, console: Console, run: _Run, options: RunOptions, session: str | None
 ) -> int:
-    """Run the shell command `words`, print its output and return the exit code."""
+    """Run a command, print its output and return the exit code."""
     if options.detach and options.wait is not None:
         raise InvalidInput(
             "--detach and --wait were both given",
@@ -230,10 +248,7 @@ async def _send(
         notify_if_lost(console, options.notify),
     ):
         with contextlib.nullcontext() if is_quiet else console.waiting("starting the command"):
-            result = await client.run(
-                name,
-                words,
-                session=session,
+            result = await run(
                 env=variables(options.env or (), os.environ),
                 stdin=read_input if options.stdin else None,
                 time_limit=options.time_limit,

@@ -96,14 +96,22 @@ async def check_configuration(context: DiagnosticContext) -> Finding:
     context.config = merge_config(environ, file)
     message = _format_sources(environ, file)
     length = len(context.config.api_key)
-    if length == KEY_LENGTH:
-        return Finding("passed", message)
-    return Finding(
-        "warned",
-        f"{message}; the key has {pluralize(length, 'character')}, not {KEY_LENGTH}",
-        "Compare it with the key that you were given, or enter it again with"
-        " `remote-sandbox login`.",
-    )
+    if length != KEY_LENGTH:
+        return Finding(
+            "warned",
+            f"{message}; the key has {pluralize(length, 'character')}, not {KEY_LENGTH}",
+            "Compare it with the key that you were given, or enter it again with"
+            " `remote-sandbox login`.",
+        )
+    if unset := context.config.unset_agent_variables:
+        return Finding(
+            "warned",
+            f"{message}; agentEnvironment names {join_names(unset, MAX_NAMES)}, not set on this"
+            " machine",
+            "Set it where this program starts, or take it out of agentEnvironment: an agent does"
+            " without it.",
+        )
+    return Finding("passed", message)
 
 
 def _format_sources(environ: Mapping[str, str], file: ConfigFile) -> str:

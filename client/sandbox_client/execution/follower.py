@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sandbox_client.text import last_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sandbox_client.errors import SandboxError
     from sandbox_client.output import OutputChunk
@@ -52,9 +52,9 @@ class OutputListener:
 class OutputFollower:
     """Follow a command for `limit` seconds, without a limit if None, and notify the listener.
 
-    `secret` is masked in the output. It is given up `give_up_after` seconds after the last answer.
-    `activity` describes the wait until the command's state is
-    known.
+    The API key `secret` and other `secrets` are masked in the output. It is given up
+    `give_up_after` seconds after the last answer. `activity` describes the wait until the command's
+    state is known.
     """
 
     def __init__(
@@ -64,10 +64,12 @@ class OutputFollower:
         listener: OutputListener,
         *,
         secret: str = "",
+        secrets: Sequence[str] = (),
         give_up_after: float = GIVE_UP_AFTER,
     ) -> None:
         self.timing = timing
         self.secret = secret
+        self.secrets = tuple(secrets)
         self.activity = "looking for the command"
         self.is_running = False
         self.has_output = False

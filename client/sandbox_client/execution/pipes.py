@@ -84,10 +84,11 @@ class PipeCommand(RemoteCommand):
         self._start_at(*(max(end - length, 0) for end in (await self._read_end()).ends))
 
     def _start_at(self, after: int, stderr_after: int) -> None:
+        follower = self._follower
         self._starts = after, stderr_after
         self._output, self._errors = Recorder(after), Recorder(stderr_after)
-        self._output_mask = Masker(self._follower.secret, after)
-        self._errors_mask = Masker(self._follower.secret, stderr_after)
+        self._output_mask = Masker(follower.secret, after, others=follower.secrets)
+        self._errors_mask = Masker(follower.secret, stderr_after, others=follower.secrets)
 
     async def _read_end(
         self, deadline: float = FIRST_LOOK_DEADLINE, *, sent: bool = False

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox_client.output import Output
-from sandbox_client.text import mask_keys
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -88,9 +87,3 @@ def result_of(remote: RemoteCommand, follower: OutputFollower) -> CommandResult:
         follower.read_error,
         follower.unread_for,
     )
-
-
-def without_key(result: CommandResult) -> CommandResult:
-    """Mask the key in the command line of a result; it may be cut within the key."""
-    command = mask_keys(result.status.command)
-    return replace(result, status=replace(result.status, command=command))

@@ -9,7 +9,7 @@ from sandbox_client.api import shell
 from sandbox_client.api.runtime import read_done
 from sandbox_client.api.shell import Snapshot, SnapshotReader
 from sandbox_client.errors import SessionBusy
-from sandbox_client.masking import Masker, masked, masked_at_gaps, start_of_key
+from sandbox_client.masking import Masker, end_of_complete, masked, masked_at_gaps
 from sandbox_client.text import mask_keys, one_line
 
 from .remote_command import FIRST_LOOK_DEADLINE, LOOK_DEADLINE, SIGNAL_DEADLINE, RemoteCommand
@@ -48,7 +48,7 @@ class TerminalCommand(RemoteCommand):
         super().__init__(sandboxes, name, session, follower)
         self._mark = mark
         self._after = after
-        self._mask = Masker(follower.secret, after)
+        self._mask = Masker(follower.secret, after, others=follower.secrets)
         self._reader = SnapshotReader(self._mask.end)
         self._printed = ""
         self._line: str = ""  # the command line as it was sent
@@ -62,11 +62,11 @@ class TerminalCommand(RemoteCommand):
     @property
     def output(self) -> Output:
         """Standard output and standard error so far, masked."""
-        key = self._follower.secret
-        text = masked(self._printed, key)
+        keys = (self._follower.secret, *self._follower.secrets)
+        text = self._printed
         if not self.status.has_ended:
-            text = text[: len(text) - start_of_key(text, key)]
-        return masked_at_gaps(shell.parse_kept(text), key).since(self._after)
+            text = text[: end_of_complete(text, *keys)]
+        return masked_at_gaps(shell.parse_kept(masked(text, *keys)), *keys).since(self._after)
 
     @property
     def errors(self) -> None:

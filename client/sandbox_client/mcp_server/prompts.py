@@ -14,6 +14,7 @@ from sandbox_client.presentation.commands import (
     describe_ending,
     describe_missing_agent,
     describe_unreachable,
+    describe_unset_variables,
     format_sessions,
     prompt_content,
     sessions_content,
@@ -163,8 +164,11 @@ async def run_agent(
     get_prompt_output.
     """
     started = await client.run_agent(name, prompt, on_progress=on_progress)
+    config = client.proxy.config
     is_missing = started.status.exit_code == NOT_FOUND
-    hint = describe_missing_agent(client.proxy.config.agent_command) if is_missing else ""
+    hint = describe_missing_agent(config.agent_command) if is_missing else ""
+    if not hint and config.unset_agent_variables:
+        hint = describe_unset_variables(config.unset_agent_variables)
     result = _command_result(started, tail, hint=hint)
     return replace(result, content={key: (result.content or {})[key] for key in _STARTED})
 

@@ -202,6 +202,14 @@ def describe_missing_agent(template: str) -> str:
     )
 
 
+def describe_unset_variables(names: Sequence[str]) -> str:
+    """Return a sentence about variables that an agent does not get, as they are not set here."""
+    return (
+        f"agentEnvironment names {', '.join(names)}, which"
+        f" {'is' if len(names) == 1 else 'are'} not set on this machine: the agent does without."
+    )
+
+
 def describe_unreachable(result: CommandResult) -> str:
     """Describe why a command could not be read in the end; return "" if it could."""
     if not result.read_error:
