@@ -18,9 +18,9 @@ from .api.accounts import parse_time
 from .api.sandboxes import WORK, State
 from .errors import SandboxError
 from .execution.sessions import INTERNAL_PREFIX
-from .listing import format_age, time_since
+from .listing import Row, format_age, time_since
 from .polling import periodic_progress
-from .text import as_word, last_line, pluralize
+from .text import as_word, join_names, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from .api.runtime import SessionRow
     from .execution.result import Session
-    from .listing import Row
     from .polling import ProgressCallback
     from .prompts import Prompts
     from .sandboxes import Sandboxes
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 SANDBOXES_AT_ONCE = 8
 READ_DEADLINE = 20.0  # seconds for the commands of one sandbox
 LOOK_FOR = 10.0  # of them, for the commands of its sessions
+MAX_NAMES = 3  # of sandboxes in a progress report
 MAX_COMMANDS = 10  # of a sandbox, for which the end and the last line are read
 PIPES_KEPT = timedelta(hours=1)  # after the last use of a session and the end of its command
 START_MARKS = ("/etc/hosts", '"$HOME"')  # are written when a pod starts
@@ -132,25 +132,24 @@ class Activity:
         async def look(row: Row, now: datetime | None) -> IdleSandbox | None:
             if row.state not in {State.READY, State.UNKNOWN}:
                 return None
-            if names and row.sandbox.name not in names:
-                return None
             try:
                 with anyio.fail_after(READ_DEADLINE):
                     return await self._idle_of(row, now, longer_than)
             except (SandboxError, TimeoutError) as error:
                 return IdleSandbox(row, reason=f"its commands cannot be read: {_why_unread(error)}")
 
-        found = await self._read_each(look, report)
+        found = await self._read_each(look, report, names)
         return [each for each in found if each is not None]
 
     async def _read_each(
         self,
         read: Callable[[Row, datetime | None], Awaitable[T]],
         report: ProgressCallback,
+        names: Sequence[str] = (),
     ) -> list[T]:
         """Return the result of `read` for each sandbox; SANDBOXES_AT_ONCE are read at a time."""
         clock = self.sandboxes.timing.clock
-        start, activity = clock(), "listing the sandboxes"
+        start, rows, now = clock(), list[Row](), None
         found: dict[int, T] = {}
         limiter = anyio.CapacityLimiter(SANDBOXES_AT_ONCE)
 
@@ -159,11 +158,13 @@ class Activity:
                 found[number] = await read(row, now)
 
         async def report_progress() -> None:
+            left = [row.sandbox.name for number, row in enumerate(rows) if number not in found]
+            awaited = join_names(left, MAX_NAMES)
+            activity = f"reading the commands of {awaited}" if left else "listing the sandboxes"
             await report(clock() - start, None, activity)
 
         async with periodic_progress(report_progress):
-            rows, now = await self.sandboxes.list_at()
-            activity = f"reading the commands of {pluralize(len(rows), 'sandbox')}"
+            rows, now = await self.sandboxes.list_at(names)
             async with anyio.create_task_group() as tasks:
                 for number, row in enumerate(rows):
                     tasks.start_soon(read_one, number, row, now)

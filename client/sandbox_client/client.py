@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from .activity import Activity, IdleSandbox, SandboxCommands
     from .api.files import Listing
-    from .api.runtime import Signal
+    from .api.runtime import Signal, Task
     from .api.sandboxes import Sandbox
     from .config import Config
-    from .execution.follower import OnOutput, OnSession
+    from .execution.follower import OnOutput, OnSession, OutputListener
     from .execution.payload import Read
     from .execution.result import CommandResult, Session
     from .files.copy import Copy
@@ -212,7 +212,6 @@ class Client:
         env: Mapping[str, str] | None = None,
         stdin: bytes | Read | None = None,
         time_limit: float | None = None,
-        secrets: Mapping[str, str] | None = None,
         on_output: OnOutput | None = None,
         on_session: OnSession | None = None,
         on_progress: ProgressCallback = ignore_progress,
@@ -221,11 +220,9 @@ class Client:
 
         It goes on after that, and also if this task is cancelled: `output` follows it by its
         session. `wait=None` waits until it ends, or until the proxy has not answered for ten
-        minutes. `session` names a terminal session, in which the
-        directory and variables of earlier commands last. `stdin` is sent before the command
-        starts. `time_limit` in seconds kills it. `secrets` are variables that get there in
-        a private file, which is removed before the command starts. `on_session` gets the id of its
-        session, `on_output` its output as it comes.
+        minutes. `session` names a terminal session, in which the directory and variables of earlier
+        commands last. `stdin` is sent before the command starts. `time_limit` in seconds kills it.
+        `on_session` gets the id of its session, `on_output` its output as it comes.
 
         Raises:
             SessionBusy: the session runs another command.
@@ -233,20 +230,30 @@ class Client:
         """
         from .api.runtime import Task
         from .execution.follower import OutputListener
+
+        task = Task(command, env=env or {}, time_limit=time_limit)
+        listener = OutputListener.of(on_progress, on_session, on_output)
+        return await self._send(name, task, listener, wait=wait, session=session, stdin=stdin)
+
+    async def _send(
+        self,
+        name: str,
+        task: Task,
+        listener: OutputListener,
+        *,
+        wait: float | None,
+        session: str | None = None,
+        stdin: bytes | Read | None,
+    ) -> CommandResult:
         from .execution.payload import reader
 
         return await self.prompts.send(
             name,
-            Task(
-                command,
-                env={**(secrets or {}), **(env or {})},
-                time_limit=time_limit,
-                has_secrets=bool(secrets),
-            ),
+            task,
             session=session,
             stdin=reader(stdin) if isinstance(stdin, bytes) else stdin,
             wait_seconds=wait,
-            listener=OutputListener.of(on_progress, on_session, on_output),
+            listener=listener,
         )
 
     async def run_agent(  # noqa: PLR0913  # options, all by keyword
@@ -264,25 +271,25 @@ class Client:
     ) -> CommandResult:
         """Start the coding agent of the configuration with a prompt; see `run`.
 
-        It gets the variables that `agentEnvironment` names.
+        It gets the variables that `agentEnvironment` names, in a private file that is removed
+        before it works. Output masks their values.
 
         Raises:
             ConfigError: `agentCommand` cannot hold a prompt.
         """
         from .agent import agent_command_line
+        from .api.runtime import Task
+        from .execution.follower import OutputListener
 
-        return await self.run(
-            name,
-            agent_command_line(self.proxy.config.agent_command, prompt),
-            wait=wait,
-            env=env,
-            stdin=stdin,
+        config = self.proxy.config
+        task = Task(
+            agent_command_line(config.agent_command, prompt),
+            env={**config.agent_values, **(env or {})},
             time_limit=time_limit,
-            secrets=self.proxy.config.agent_values,
-            on_output=on_output,
-            on_session=on_session,
-            on_progress=on_progress,
+            has_secrets=bool(config.agent_values),
         )
+        listener = OutputListener.of(on_progress, on_session, on_output)
+        return await self._send(name, task, listener, wait=wait, stdin=stdin)
 
     async def output(
         self,

@@ -43,7 +43,7 @@ from .readiness import (
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from typing import TypeVar
 
@@ -144,11 +144,18 @@ class Sandboxes:
         """Return all sandboxes, newest first, each with its state and age."""
         return (await self.list_at())[0]
 
-    async def list_at(self) -> tuple[builtins.list[Row], datetime | None]:
-        """Return all sandboxes and the time of the list; None if this machine's clock is wrong."""
+    async def list_at(
+        self, names: Sequence[str] = ()
+    ) -> tuple[builtins.list[Row], datetime | None]:
+        """Return all sandboxes, or those with these names, and the time of the list.
+
+        The time is None if the clock of this machine is wrong.
+        """
         reply = await self.proxy.send(sandboxes.listing())
         now = agreed_time(self.timing.now(), reply.date)
-        return await read_rows(sandboxes.read_listing(reply), now, self._look), now
+        listed = sandboxes.read_listing(reply)
+        chosen = [each for each in listed if not names or each.name in names]
+        return await read_rows(chosen, now, self._look), now
 
     async def delete(self, name: str, *, report: ProgressCallback = ignore_progress) -> bool:
         """Delete a sandbox; the proxy may keep its files in /sandbox.

@@ -217,7 +217,7 @@ async def test_a_long_look_is_reported(
     async with client_over(reply) as client:
         await client.commands(on_progress=report)
 
-    assert progress.reasons[-1] == "reading the commands of 1 sandbox"
+    assert progress.reasons[-1] == "reading the commands of box"
 
 
 def test_ps_fits_the_columns_of_a_terminal(
@@ -355,13 +355,15 @@ def test_idle_sandboxes_are_paused_with_yes(pauses: bool, terminal: Terminal) ->
 
 def test_a_command_that_was_started_meanwhile_keeps_its_sandbox(terminal: Terminal) -> None:
     shell = [session_list(), session_list(s1=shell_row(0, "make"))]
-    answers = proxy_with(BOX) | ENDED | {EXEC: OLD, "GET /proxy/box/v1/shell/sessions": shell}
+    names = {"off": ALPHA_PAUSED, "box": ALPHA_READY}
+    answers = proxy_with(names) | ENDED | {EXEC: OLD, "GET /proxy/box/v1/shell/sessions": shell}
 
     terminal.run("pause", "--idle", "2h", "--yes", "--json", answers=answers)
 
     assert json.loads(terminal.out)["paused"] == []
     assert "box is not paused: a command runs there: s1" in terminal.err
     assert "POST /api/sandboxes/box/pause" not in terminal.routes.asked
+    assert terminal.routes.asked.count("GET /api/sandboxes/off") == 1, "only box is looked at again"
 
 
 class Person:

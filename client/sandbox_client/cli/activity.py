@@ -36,6 +36,7 @@ MAX_SHOWN = 10  # commands of a sandbox in a terminal
 MIN_COMMAND = 20  # columns: with less room, the command is on a line of its own
 _STATES = {"killed": "killed", "timed_out": "time limit", "ended": "ended"}
 _PAUSING = "interrupted: the pause may still happen; {status} shows the state"
+_PAUSING_ALL = "interrupted: a pause may still happen; {list} shows the states"
 _WITHOUT_TERMINAL = "Give --yes to pause without a question, or run it in a terminal."
 _AFTER_PAUSE = "/sandbox stays, /home/gem and /tmp are emptied"
 
@@ -197,6 +198,7 @@ async def _pause_idle(
 ) -> int:
     """Pause the idle sandboxes, if the person agrees."""
     confirm = terminal_prompter(_WITHOUT_TERMINAL).confirm if asks else None
+    console.interrupted = "interrupted: no sandbox was paused"
     with console.waiting("looking at what runs"):
         found = await client.idle(longer_than, on_progress=console.report)
     chosen = [each for each in found if not each.reason]
@@ -204,12 +206,11 @@ async def _pause_idle(
     if not chosen:
         console.result("No sandbox was paused.", {"paused": [], "kept": _contents(found)})
         return OK
-    if confirm is not None:
-        console.interrupted = "interrupted: no sandbox was paused"
-        if not confirm(f"Pause {join_names(_names(chosen), MAX_NAMES)}?", default=False):
-            console.result("No sandbox was paused.", {"paused": [], "kept": _contents(found)})
-            return OK
-        console.interrupted = ""
+    question = f"Pause {join_names(_names(chosen), MAX_NAMES)}?"
+    if confirm is not None and not confirm(question, default=False):
+        console.result("No sandbox was paused.", {"paused": [], "kept": _contents(found)})
+        return OK
+    console.interrupted = _PAUSING_ALL
     return await _pause_all(client, console, longer_than, found)
 
 
