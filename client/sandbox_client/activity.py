@@ -196,7 +196,8 @@ class Activity:
             return IdleSandbox(row, idle, "it is not known when it was started")
         started = timedelta(seconds=max(int(found[1]), 0))
         if started < longer_than:
-            return IdleSandbox(row, started, f"it was started {format_age(started)} ago")
+            when = f"{format_age(started)} ago"
+            return IdleSandbox(row, started, f"it was started, or its home was changed, {when}")
         if "changed" in result.printed.splitlines():
             return IdleSandbox(row, idle, f"files in {WORK} were changed since then")
         return IdleSandbox(row, min(idle, started))

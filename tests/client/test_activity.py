@@ -293,7 +293,7 @@ IDLE_CASES: dict[str, tuple[dict[str, dict[str, object]], httpx.Response, str]] 
     "last used an hour ago": ({"s1": shell_row(9, used=1)}, OLD, "it was last used 1 h ago"),
     "runs": ({"s1": shell_row(9, "make")}, OLD, "a command runs there: s1"),
     "a copy": ({"files-0a": shell_row(9, "tar")}, OLD, "files are being copied there"),
-    "resumed": ({"s1": shell_row(9)}, YOUNG, "it was started 1 min ago"),
+    "resumed": ({"s1": shell_row(9)}, YOUNG, "it was started, or its home was changed, 1 min ago"),
     "changed files": ({}, CHANGED, "files in /sandbox were changed since then"),
     "no clock there": ({}, executed(""), "it is not known when it was started"),
     "a failed look": ({}, executed("", 1), "it is not known when it was started"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox_client import activity
@@ -57,12 +57,15 @@ async def test_the_commands_of_all_sandboxes_are_listed(api: str, as_deployed: b
         }
 
 
+@pytest.mark.parametrize(
+    "options", [{"as_deployed": True, "runtime_api": "1.9"}, {}], ids=["as deployed", "default"]
+)
 async def test_a_sandbox_is_idle_two_hours_after_its_last_command_and_its_start(
-    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The file of this machine says nothing about a sandbox's start.
     monkeypatch.setattr(activity, "START_MARKS", ('"$HOME"',))
-    async with in_process_fake() as in_process:
+    async with in_process_fake(**options) as in_process:
         client = await sandboxes_of(in_process, "busy", "changed", "resumed", "box")
         await client.run("busy", "sleep 1000", wait=0)
         for name in ("changed", "resumed", "box"):
@@ -78,7 +81,7 @@ async def test_a_sandbox_is_idle_two_hours_after_its_last_command_and_its_start(
         assert reasons.pop("box") == ""
         assert reasons.pop("busy").startswith("a command runs there: ")
         assert reasons.pop("changed") == "files in /sandbox were changed since then"
-        assert reasons.pop("resumed") == "it was started < 1 min ago"
+        assert reasons.pop("resumed") == "it was started, or its home was changed, < 1 min ago"
         assert reasons == {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,7 +13,8 @@ from sandbox_client import Client, Paused, SessionBusy, SessionNotFound
 from sandbox_client.agent import agent_command_line
 from sandbox_client.api import sandboxes, shell
 from sandbox_client.api.runtime import SIGNALS
-from sandbox_client.execution import cancellation
+from sandbox_client.errors import CommandStateUnknown
+from sandbox_client.execution import cancellation, payload, remote_command
 from sandbox_client.http import Proxy
 from sandbox_client.masking import masked
 from sandbox_client.text import one_line
@@ -570,3 +572,39 @@ async def test_an_agent_gets_its_key_through_a_file_that_is_gone_when_it_works(
         assert shown.split() == [secret[::-1]], "neither a file nor a directory is left"
         assert later.stdout == f"{masked(secret, secret)}\n"
         assert secret not in repr(await client.sessions(BOX))
+
+
+class UndeliveredAgentTransport(ForwardingTransport):
+    """Break the connection instead of delivering the command of an agent."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/exec") and b"  # agent" in request.content:
+            raise httpx.ReadError("reset by peer")
+        return await self.proxy.handle_async_request(request)
+
+
+@with_each_api
+async def test_a_key_goes_away_in_the_sandbox_if_the_agent_never_reads_it(
+    api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "SECRET_LIFETIME", 4)
+    monkeypatch.setattr(remote_command, "START_DEADLINE", 0.1)
+    async with in_process_fake(**APIS[api]) as in_process:
+        client = await in_process.new_client()
+        await client.create(BOX, on_progress=in_process.report)
+        config = replace(
+            client.proxy.config,
+            agent_command="agent {prompt}",
+            agent_environment=("MODEL_KEY",),
+            agent_values={"MODEL_KEY": "sesame-open-0123"},
+        )
+        transport = UndeliveredAgentTransport(in_process.transport)
+
+        with pytest.raises(CommandStateUnknown):
+            await Client(Proxy(config, transport=transport)).run_agent(BOX, "fix it")
+
+        # Nothing of the client runs any more that could remove it.
+        left = "ls -A ~ /dev/shm | grep -q remote-sandbox"
+        assert (await client.run(BOX, left)).exit_code == 0
+        gone = await client.run(BOX, f"while {left}; do sleep 0.1; done", time_limit=20)
+        assert gone.exit_code == 0

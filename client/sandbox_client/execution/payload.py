@@ -159,12 +159,15 @@ async def _make_in_memory(proxy: Proxy, name: str, directory: str, run: Run) -> 
 
 
 def _guard(payload: Payload) -> str:
-    """Return a script that prepares a private file `run`, and a process that removes it late."""
+    """Return a script that prepares a private file `run`, and a process that removes it late.
+
+    The substitution ends when that process has left the session, whose end would kill it.
+    """
     wait = f"i=0; while [ -d {payload.directory} ] && [ $((i += 1)) -le {SECRET_LIFETIME} ]"
-    late = f"{wait}; do sleep 1; done; rm -rf {payload.directory}"
+    late = f"exec >/dev/null; {wait}; do sleep 1; done; rm -rf {payload.directory}"
     return (
         f"(umask 077; : >{payload.directory}/run) &&"
-        f" {{ setsid sh -c {quote(late)} </dev/null >/dev/null 2>&1 & }}"
+        f' : "$(setsid sh -c {quote(late)} </dev/null 2>/dev/null &)"'
     )
 
 
