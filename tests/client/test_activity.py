@@ -353,6 +353,18 @@ def test_idle_sandboxes_are_paused_with_yes(pauses: bool, terminal: Terminal) ->
         assert "box was not paused: " in terminal.err
 
 
+def test_a_pause_of_an_idle_sandbox_that_does_not_show_ends_with_3(terminal: Terminal) -> None:
+    answers = proxy_with(BOX) | ENDED | {EXEC: OLD}
+
+    terminal.run(
+        *("pause", "--idle", "2h", "--yes"),
+        answers=answers | {"POST /api/sandboxes/box/pause": succeeded()},
+    )
+
+    assert (terminal.code, terminal.out) == (3, "No pause shows yet.\n")
+    assert "The pause of box was accepted and does not show yet" in terminal.err
+
+
 def test_a_command_that_was_started_meanwhile_keeps_its_sandbox(terminal: Terminal) -> None:
     shell = [session_list(), session_list(s1=shell_row(0, "make"))]
     names = {"off": ALPHA_PAUSED, "box": ALPHA_READY}

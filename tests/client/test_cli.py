@@ -616,6 +616,9 @@ def test_the_secrets_of_an_agent_are_masked_wherever_they_come_back(
     assert "agentEnvironment names MISSING, which is not set on this machine" in terminal.err
     assert secret not in terminal.out + terminal.err
 
+    terminal.run("agent", "-e", "MISSING=x", "box", "fix it", handler=runtime)
+    assert "MISSING" not in terminal.err
+
 
 def test_an_unreachable_proxy_is_reported_while_waiting(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch

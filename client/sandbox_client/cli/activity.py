@@ -260,7 +260,7 @@ async def _pause_all(
             for name in _names([each for each in found if not each.reason]):
                 tasks.start_soon(pause_one, name)
     paused = sorted(name for name, code in codes.items() if code == OK)
-    text = "No sandbox was paused."
+    text = "No pause shows yet." if NOT_READY in codes.values() else "No sandbox was paused."
     if paused:
         resume = console.format_verb("resume")
         text = f"Paused: {join_names(paused, MAX_NAMES)}. {resume} starts one again."

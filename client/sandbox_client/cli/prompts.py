@@ -115,7 +115,8 @@ async def agent(
 ) -> int:
     """Run a coding agent in a sandbox with a prompt in plain words."""
     config = client.proxy.config
-    if unset := config.unset_agent_variables:
+    given = {each.partition("=")[0] for each in options.env or ()}
+    if unset := [each for each in config.unset_agent_variables if each not in given]:
         console.note(describe_unset_variables(unset))
     run = partial(client.run_agent, name, " ".join(without_separator(prompt)))
     code = await _send(client, console, run, options, None)
