@@ -125,17 +125,6 @@ def test_ctrl_c_during_the_wait_leaves_it_out(terminal: Terminal, notes: Path) -
     assert not notes.exists()
 
 
-@pytest.mark.timeout(20)
-def test_ctrl_c_while_it_runs_ends_it(terminal: Terminal) -> None:
-    command = "kill -INT $PPID; exec sleep 1000"
-
-    terminal.run("prompt", "--notify", command, "box", "make", answers=ENDED)
-
-    assert terminal.code == 130
-    assert "the command in the sandbox has ended, and --notify was stopped" in terminal.err
-    assert "may keep running" not in terminal.err
-
-
 @pytest.mark.parametrize(
     ("words", "error"),
     [

@@ -9,6 +9,7 @@ import pytest
 from sandbox_client import activity
 
 from tests.integration.in_process import in_process_fake
+from tests.integration.programs import run_remote_sandbox
 from tests.integration.scripted import APIS
 from tests.integration.terminal import open_terminal
 
@@ -107,3 +108,16 @@ def test_a_person_in_a_terminal_sees_what_would_be_paused_and_agrees(home: Path)
         terminal.answer("Pause my-sandbox?", "y")
         assert terminal.finish() == 0
         assert "Paused: my-sandbox." in terminal.screen
+
+
+def test_ctrl_c_while_the_command_of_notify_runs_ends_it(home: Path) -> None:
+    run_remote_sandbox(home, "create", "my-sandbox")
+    words = ("prompt", "--notify", "echo begun; exec sleep 1000", "my-sandbox", "exit 3")
+
+    with open_terminal(home, *words, columns=120) as terminal:
+        terminal.wait_for("begun")
+        terminal.type("\x03")
+
+        assert terminal.finish() == 130
+        assert "the command in the sandbox has ended, and --notify was stopped" in terminal.screen
+        assert "may keep running" not in terminal.screen
