@@ -191,7 +191,7 @@ class Prompts:
 
     async def rows(self, name: str) -> list[SessionRow]:
         """Return the sessions of a sandbox without their commands, also those of this client."""
-        return [row for row, _ in await self._sessions.rows(name)]
+        return [row for row, _ in await self._sessions.rows(name, internal=True)]
 
     async def sessions(
         self, name: str, *, most: int = MAX_SESSIONS_READ, look_for: float = math.inf
@@ -201,11 +201,7 @@ class Prompts:
         The commands of `most` sessions are read, for at most `look_for` seconds; those that run
         come first. Sessions of this client's own scripts are left out.
         """
-        rows = [
-            (row, has_pipes)
-            for row, has_pipes in await self._sessions.rows(name)
-            if not row.id.startswith(INTERNAL_PREFIX)
-        ]
+        rows = await self._sessions.rows(name)
         results: dict[str, CommandResult] = {}
         limiter = anyio.CapacityLimiter(SESSIONS_AT_ONCE)  # a reply may be a whole output
 

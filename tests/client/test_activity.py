@@ -266,21 +266,22 @@ def test_ps_says_what_is_idle_and_what_is_not_known(terminal: Terminal) -> None:
     assert "unknown commands of gone: " in terminal.err
 
 
-def test_ps_of_many_commands_shows_the_first_and_all_in_json(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ps_of_many_commands_shows_the_first_and_all_on_request(terminal: Terminal) -> None:
     rows = {f"s{number}": shell_row(1) for number in range(2_000)}
     answers = proxy_with(BOX, shell=session_list(**rows)) | {VIEW: view_of("x", "completed", 0)}
 
-    terminal.run("ps", "--json", answers=answers)
-    (sandbox,) = json.loads(terminal.out)["sandboxes"]
-    assert len(sandbox["commands"]) == 2_000
-    assert terminal.routes.asked.count(VIEW) == activity.MAX_COMMANDS
-
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     terminal.run("ps", answers=answers)
     assert len(terminal.out) < 3_000
-    assert "… and 1990 more: `remote-sandbox output box --json` lists all" in terminal.err
+    assert terminal.routes.asked.count(VIEW) == activity.MAX_COMMANDS
+    assert "… and 1990 more: `remote-sandbox output box --limit all` lists all" in terminal.err
+
+    terminal.run("ps", "--json", answers=answers)
+    (sandbox,) = json.loads(terminal.out)["sandboxes"]
+    assert (len(sandbox["commands"]), sandbox["left_out"]) == (10, 1_990)
+
+    terminal.run("ps", "--json", "--limit", "all", answers=answers)
+    (sandbox,) = json.loads(terminal.out)["sandboxes"]
+    assert (len(sandbox["commands"]), sandbox["count"]) == (2_000, 2_000)
 
 
 # A script's answer: the seconds since the start of the pod, and whether files were changed.

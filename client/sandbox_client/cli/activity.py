@@ -21,7 +21,7 @@ from sandbox_client.presentation.sandboxes import (
 )
 from sandbox_client.text import as_word, format_left_out, join_names, one_line
 
-from .command import FAILED, NOT_READY, OK, Argument, command, duration
+from .command import FAILED, NOT_READY, OK, Argument, Limit, command, duration
 from .console import Console
 from .prompting import terminal_prompter
 from .sandboxes import MAX_NAMES, OTHER_COLOUR, STATE_COLOURS, show_error
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sandbox_client.activity import IdleSandbox, SandboxCommand, SandboxCommands
     from sandbox_client.readiness import WaitResult
 
-MAX_SHOWN = 10  # commands of a sandbox in a terminal
+MAX_SHOWN = 10  # commands of a sandbox
 MIN_COMMAND = 20  # columns: with less room, the command is on a line of its own
 _STATES = {"killed": "killed", "timed_out": "time limit", "ended": "ended"}
 _PAUSING = "interrupted: the pause may still happen; {status} shows the state"
@@ -42,28 +42,28 @@ _AFTER_PAUSE = "/sandbox stays, /home/gem and /tmp are emptied"
 
 
 @command()
-async def ps(client: Client, console: Console) -> int:
+async def ps(client: Client, console: Console, *, limit: Limit = None) -> int:
     """List what runs and what has ended in all your sandboxes."""
     with console.waiting("listing the sandboxes"):
         found = await client.commands(on_progress=console.report)
-    content = activity_content(found)
+    shown, most = found[: limit or MAX_SANDBOXES], limit or MAX_SHOWN
+    content = activity_content(found, limit or MAX_SANDBOXES, most)
     if not found:
         console.result(f"No sandboxes. {console.format_verb('create')} creates one.", content)
         return OK
-    shown = found[:MAX_SANDBOXES] if console.is_terminal else found
-    console.result(_table(shown, console.width), content, wrap=False)
+    console.result(_table(shown, most, console.width), content, wrap=False)
+    if more := format_left_out(len(found) - len(shown), "ps"):
+        console.say(more)
     if not console.as_json:
-        if more := format_left_out(len(found) - len(shown), "ps"):
-            console.say(more)
-        _add_notes(console, found)
+        _add_notes(console, found, most)
     return OK
 
 
-def _add_notes(console: Console, found: Sequence[SandboxCommands]) -> None:
+def _add_notes(console: Console, found: Sequence[SandboxCommands], most: int) -> None:
     """Print what the table leaves out, what is idle, and why commands are not known."""
-    for each in found if console.is_terminal else ():
-        name, left_out = as_word(each.row.sandbox.name), len(each.commands) - MAX_SHOWN
-        if more := format_left_out(max(left_out, 0), f"output {name}"):
+    for each in found:
+        name = as_word(each.row.sandbox.name)
+        if more := format_left_out(len(each.commands) - most, f"output {name}"):
             console.say(f"{name} {more}")
     if idle := [each.row.sandbox.name for each in found if each.is_idle]:
         console.say(
@@ -86,13 +86,12 @@ class _Line(NamedTuple):
     last_line: str = ""
 
 
-def _table(found: Sequence[SandboxCommands], width: int | None) -> Text:
+def _table(found: Sequence[SandboxCommands], most: int, width: int | None) -> Text:
     """Return the table of commands; in a terminal, commands are cut to `width` columns."""
     lines: list[_Line] = []
     for each in found:
         name = as_word(each.row.sandbox.name)
-        shown = each.commands if width is None else each.commands[:MAX_SHOWN]
-        lines += [_line_of(name, command) for command in shown]
+        lines += [_line_of(name, command) for command in each.commands[:most]]
         if not each.commands:
             lines.append(_line_without_commands(name, each))
     return _laid_out([_Line("SANDBOX", "SESSION", Text("STATE"), "AGE", "COMMAND"), *lines], width)

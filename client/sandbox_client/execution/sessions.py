@@ -70,15 +70,16 @@ class Sessions:
     new_mark: Callable[[], str]
     _starting: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]], repr=False)
 
-    async def rows(self, name: str) -> list[tuple[SessionRow, bool]]:
+    async def rows(self, name: str, *, internal: bool = False) -> list[tuple[SessionRow, bool]]:
         """Return the sessions of a sandbox, the newest first, and whether each has pipes.
 
-        Sessions of this client's own scripts are left out.
+        Sessions of this client's own scripts are left out, unless `internal`.
         """
         rows = [(row, True) for row in await self._of_pipes(name)]
         reply = await self._request(shell.list_sessions(name))
         rows += [(row, False) for row in shell.read_sessions(reply)]
-        rows = [each for each in rows if not each[0].id.startswith(INTERNAL_PREFIX)]
+        if not internal:
+            rows = [each for each in rows if not each[0].id.startswith(INTERNAL_PREFIX)]
         return sorted(rows, key=lambda each: _started_at(*each), reverse=True)
 
     @contextlib.contextmanager

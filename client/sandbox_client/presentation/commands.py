@@ -82,21 +82,32 @@ def _session_content(row: SessionRow, last: CommandResult | None) -> dict[str, o
     return content if code is None else {**content, "exit_code": code}
 
 
-def activity_content(found: Sequence[SandboxCommands]) -> dict[str, object]:
-    """Return the commands of all sandboxes as an object."""
-    return {"count": len(found), "sandboxes": [_sandbox_content(each) for each in found]}
+def activity_content(
+    found: Sequence[SandboxCommands], sandboxes: int, commands: int
+) -> dict[str, object]:
+    """Return the first commands of the first sandboxes as an object.
+
+    `count` counts all of them, and `left_out` those that are not listed, if there are any.
+    """
+    listed = [_sandbox_content(each, commands) for each in found[:sandboxes]]
+    content: dict[str, object] = {"count": len(found), "sandboxes": listed}
+    left_out = len(found) - len(listed)
+    return content | {"left_out": left_out} if left_out else content
 
 
-def _sandbox_content(found: SandboxCommands) -> dict[str, object]:
-    row = found.row
+def _sandbox_content(found: SandboxCommands, most: int) -> dict[str, object]:
+    row, left_out = found.row, len(found.commands) - most
     content: dict[str, object] = {
         "name": row.sandbox.name,
         "state": row.state.value,
         "created_at": row.sandbox.created_at,
         "age": format_age(row.age),
         "idle": found.is_idle,
-        "commands": [_command_content(each) for each in found.commands],
+        "count": len(found.commands),
+        "commands": [_command_content(each) for each in found.commands[:most]],
     }
+    if left_out > 0:
+        content["left_out"] = left_out
     return content | {"reason": found.reason} if found.reason else content
 
 
