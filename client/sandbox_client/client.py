@@ -44,7 +44,7 @@ ENTRIES_DEADLINE = 5.0  # seconds
 class Client:
     """A client of one proxy; use it as an asynchronous context manager, which closes it.
 
-    Every method raises a `SandboxError`: its class tells what happened, its `message`, `fault` and
+    Every method raises a `SandboxError`: its class tells what happened, its `message`, `cause` and
     `advice` tell a person. `on_progress` is awaited at least every two seconds of a wait.
 
     Example:
