@@ -7,6 +7,9 @@ SandboxError
 ├── LocalFileError        a file of this machine cannot be read or written
 │   └── InputUnreadable   ... standard input for a command
 ├── FileChanged           a file changed during its copy
+├── GitFailed             git on this machine is missing, too old, or failed
+├── RepositoryRefused     a repository of this machine cannot be sent, or not be changed
+├── WorkRefused           what came back from a sandbox is not safe, or not what was sent for
 ├── ProxyUnreachable      there was no response
 │   ├── NotSent           ... and the request did not reach the proxy
 │   │   └── TLSError      ... since TLS failed
@@ -171,6 +174,27 @@ class FileChanged(SandboxError):
     cause = "the file changed while it was copied, or a piece of it arrived twice."
     advice = "Copy it again when nothing writes to it."
     retryable = True
+
+
+class GitFailed(SandboxError):
+    """Git on this machine is missing, too old, or failed."""
+
+    cause = "git on this machine, or the repository that it works on."
+    advice = "Run `git fsck` and `git status` in the repository, correct that, then try again."
+
+
+class RepositoryRefused(SandboxError):
+    """A repository of this machine cannot be sent as it is, or not be changed as it was asked."""
+
+    cause = "the repository on this machine, or the request."
+    advice = "Change it as the message says, then try again."
+
+
+class WorkRefused(SandboxError):
+    """The work that came back from a sandbox was refused; nothing of the repository was changed."""
+
+    cause = "the content of the repository in the sandbox, which is not trusted."
+    advice = "Look at it in the sandbox with {run}, let the agent correct it, then pull again."
 
 
 class ProxyUnreachable(SandboxError):

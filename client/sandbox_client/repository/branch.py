@@ -1,0 +1,237 @@
+"""Make a branch of checked work, or let it go forward; tell what changed.
+
+One ref of the person's is written, by comparing and swapping it; the working tree, the index and
+every other ref stay as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from sandbox_client.errors import GitFailed, InvalidInput, RepositoryRefused
+
+from .git import null_id, reason_of
+from .names import decode, shown
+from .runs_later import RunsLater, find_runs_later
+from .store import move_objects
+
+if TYPE_CHECKING:
+    from .git import Git
+    from .local import Repository
+    from .quarantine import CheckedWork
+    from .store import Sent
+
+PREFIX = "refs/heads/"
+_DIFF = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
+_MAX_COMMITS = 200  # that are told
+_MAX_PATCH = 64 * 1024 * 1024  # bytes
+
+
+class CommitRow(NamedTuple):
+    """A commit, with texts that are safe to print."""
+
+    id: str
+    author: str
+    date: str  # ISO 8601
+    subject: str
+
+
+class FileRow(NamedTuple):
+    """A changed file; a binary one has no counts of lines."""
+
+    path: str
+    status: str
+    mode: str
+    added: int | None
+    deleted: int | None
+
+    @property
+    def shown_path(self) -> str:
+        """The path, safe to print."""
+        return shown(self.path)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What work changed of the snapshot: commits (the newest first), files, and what runs later."""
+
+    commits: tuple[CommitRow, ...]
+    files: tuple[FileRow, ...]
+    runs_later: tuple[RunsLater, ...]
+
+    @property
+    def added(self) -> int:
+        """The number of added lines."""
+        return sum(each.added or 0 for each in self.files)
+
+    @property
+    def deleted(self) -> int:
+        """The number of deleted lines."""
+        return sum(each.deleted or 0 for each in self.files)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A branch after an import; `old` is empty if the branch is new."""
+
+    branch: str
+    old: str
+    new: str
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the branch was made, or went forward."""
+        return self.old != self.new
+
+
+def default_branch(sandbox: str) -> str:
+    """Return the name of the branch for the work of a sandbox."""
+    return f"sandbox/{sandbox}"
+
+
+def check_branch_name(repository: Repository, branch: str) -> str:
+    """Return the ref of a branch.
+
+    Raises:
+        InvalidInput: git does not allow the name.
+    """
+    result = repository.git.ask("check-ref-format", f"{PREFIX}{branch}")
+    if result.code != 0 or branch.startswith("-") or branch == "HEAD":
+        raise InvalidInput(
+            f"{shown(branch)!r} cannot be the name of a branch",
+            advice="Use letters, digits, hyphens and single slashes.",
+        )
+    return f"{PREFIX}{branch}"
+
+
+def haves(repository: Repository, sent: Sent, branch: str) -> list[str]:
+    """Return the commits of the sandbox that need not come again: what was sent, and pulled."""
+    ref = check_branch_name(repository, branch)
+    if not sent.pulled or sent.withheld or not _commit_of(repository.git, ref):
+        return [sent.commit]
+    held = repository.git.ask("merge-base", "--is-ancestor", sent.imported, ref)
+    return [sent.commit, sent.pulled] if held.code == 0 else [sent.commit]
+
+
+def summarize(work: CheckedWork) -> Summary:
+    """Return what checked work changed of what was sent; all texts are safe to print."""
+    git, base = work.stage.git, work.sent.commit
+    words = ("diff", "-z", "--numstat", "--raw", *_DIFF, "--abbrev=64", base, work.tip, "--")
+    files = _file_rows(git.run(*words))
+    rows = find_runs_later((each.path, each.mode) for each in files if each.status != "D")
+    gone = find_runs_later((each.path, "") for each in files if each.status == "D")
+    return Summary(_commit_rows(work), tuple(files), tuple(sorted([*rows, *gone])))
+
+
+def read_patch(work: CheckedWork, *, binary: bool = False) -> bytes:
+    """Return the changes of checked work as a patch; its texts are not safe to print.
+
+    Raises:
+        GitFailed: it is longer than 64 MiB.
+    """
+    words = ("diff", *_DIFF, *(["--binary"] if binary else []), "--full-index")
+    return work.stage.git.run(*words, work.sent.commit, work.tip, "--", max_output=_MAX_PATCH)
+
+
+def import_work(repository: Repository, work: CheckedWork, branch: str) -> Imported:
+    """Copy checked commits into the repository, and make the branch or let it go forward.
+
+    Raises:
+        RepositoryRefused: the branch is checked out, diverged, or changed meanwhile.
+        InvalidInput: the branch's name is invalid.
+    """
+    ref = check_branch_name(repository, branch)
+    git = repository.git
+    _require_free(repository, ref, branch)
+    old = _commit_of(git, ref)
+    if old and not _goes_forward(work, old):
+        raise RepositoryRefused(
+            f"The branch '{branch}' has commits that the work in the sandbox does not have",
+            advice="Name another branch with --branch, or rename that one with `git branch -m`.",
+        )
+    move_objects(work.stage.git, git, [work.tip], [each for each in [work.sent.head] if each])
+    if old != work.tip:
+        _swap(repository, ref, old, work.tip, work.sent.sandbox)
+    return Imported(branch, old, work.tip)
+
+
+def _require_free(repository: Repository, ref: str, branch: str) -> None:
+    git = repository.git
+    current = git.ask("symbolic-ref", "--quiet", "HEAD")
+    where = git.text("for-each-ref", "--format=%(worktreepath)", ref)
+    if where or decode(current.output.strip()) == ref:
+        raise RepositoryRefused(
+            f"The branch '{branch}' is checked out in {shown(where or repository.top)}",
+            advice="Check out another branch there, or name another branch with --branch.",
+        )
+    if git.ask("symbolic-ref", "--quiet", ref).code == 0:
+        raise RepositoryRefused(
+            f"The branch '{branch}' is a symbolic ref, which leads to another one",
+            advice="Name another branch with --branch.",
+        )
+
+
+def _goes_forward(work: CheckedWork, old: str) -> bool:
+    return work.stage.git.ask("merge-base", "--is-ancestor", old, work.tip).code == 0
+
+
+def _swap(repository: Repository, ref: str, old: str, new: str, sandbox: str) -> None:
+    """Write a ref if it still has its old value."""
+    expected = old or null_id(repository.object_format)
+    message = f"remote-sandbox: pull {sandbox}"
+    words = ("update-ref", "--no-deref", "-m", message, ref, new, expected)
+    result = repository.git.ask(*words)
+    if result.code == 0 or _commit_of(repository.git, ref) == new:
+        return  # another pull may have written the same
+    branch = ref.removeprefix(PREFIX)
+    if _commit_of(repository.git, ref) != old:
+        raise RepositoryRefused(
+            f"The branch '{branch}' was changed by another program during the pull",
+            advice="Pull again.",
+        )
+    raise GitFailed(
+        f"The branch '{branch}' cannot be written: {reason_of(result.errors)}",
+        advice="Name another branch with --branch, or see `git branch` for one whose name is the"
+        " beginning of this one.",
+    )
+
+
+def _commit_of(git: Git, ref: str) -> str:
+    result = git.ask("rev-parse", "--verify", "--quiet", ref)
+    return decode(result.output.strip()) if result.code == 0 else ""
+
+
+def _commit_rows(work: CheckedWork) -> tuple[CommitRow, ...]:
+    output = work.stage.git.run(
+        *("log", "--no-walk=unsorted", "--stdin", "-z", "--no-mailmap", "--encoding=UTF-8"),
+        "--format=%H%n%an%n%aI%n%s",
+        stdin="".join(f"{each}\n" for each in work.commits[::-1][:_MAX_COMMITS]).encode(),
+    )
+    rows = (decode(each).split("\n", 3) for each in output.split(b"\0") if each)
+    return tuple(CommitRow(row[0], shown(row[1]), row[2], shown(row[3])) for row in rows)
+
+
+def _file_rows(output: bytes) -> list[FileRow]:
+    """Read `git diff --raw --numstat -z`: first the raw entries, then the counts."""
+    words = decode(output).split("\0")
+    raw: dict[str, tuple[str, str]] = {}
+    counts: dict[str, tuple[int | None, int | None]] = {}
+    at = 0
+    while at < len(words) - 1:
+        if words[at].startswith(":"):
+            meta = words[at][1:].split(" ")
+            raw[words[at + 1]] = (meta[4][:1], meta[1])
+            at += 2
+        else:
+            added, deleted, path = words[at].split("\t", 2)
+            counts[path] = (_number(added), _number(deleted))
+            at += 1
+    return [
+        FileRow(path, status, mode, *counts.get(path, (None, None)))
+        for path, (status, mode) in raw.items()
+    ]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None

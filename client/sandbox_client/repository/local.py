@@ -1,0 +1,132 @@
+"""The repository of the person: where its parts are, what is checked out, and why it is refused."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox_client.errors import GitFailed, LocalFileError, RepositoryRefused
+
+from .git import Git, is_id
+from .names import decode, shown
+
+_BRANCHES = "refs/heads/"
+_IN_PROGRESS = {
+    "MERGE_HEAD": "a merge",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisection",
+}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository with a working tree; `head` is a commit id, empty if there is no commit yet.
+
+    `branch` is the branch that is checked out, empty for a detached HEAD. A linked worktree has a
+    `git_dir` of its own; `common_dir` is the same for all worktrees.
+    """
+
+    git: Git
+    top: str
+    git_dir: str
+    common_dir: str
+    objects: str
+    object_format: str
+    head: str
+    branch: str
+
+    @property
+    def store_dir(self) -> Path:
+        """The directory of this program in the repository, which git ignores."""
+        return Path(self.common_dir, "remote-sandbox")
+
+    @property
+    def shallow(self) -> tuple[str, ...]:
+        """The commits at which the history of a shallow clone ends."""
+        try:
+            text = Path(self.common_dir, "shallow").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return ()
+        return tuple(each for each in text.split() if is_id(each))
+
+    @property
+    def in_progress(self) -> str:
+        """What the person has begun, such as `a merge`, or an empty string."""
+        found = (what for name, what in _IN_PROGRESS.items() if Path(self.git_dir, name).exists())
+        return next(found, "")
+
+    def now(self) -> Repository:
+        """Return the repository with its current HEAD."""
+        return open_repository(self.top, self.git)
+
+
+def open_repository(directory: str, git: Git) -> Repository:
+    """Find the repository of a directory.
+
+    Raises:
+        RepositoryRefused: there is none, it has no working tree, or it is another user's.
+        LocalFileError: there is no such directory.
+    """
+    if not Path(directory).is_dir():
+        raise LocalFileError(f"{shown(directory)} is not a directory")
+    top = _top(directory, git)
+    here = git.at(top)
+    common_dir = _absolute(top, here.text("rev-parse", "--git-common-dir"))
+    return Repository(
+        git=here,
+        top=top,
+        git_dir=here.text("rev-parse", "--absolute-git-dir"),
+        common_dir=common_dir,
+        objects=_absolute(top, here.text("rev-parse", "--git-path", "objects")),
+        object_format=here.text("rev-parse", "--show-object-format"),
+        head=_head(here),
+        branch=_branch(here),
+    )
+
+
+def _top(directory: str, git: Git) -> str:
+    here = git.at(str(Path(directory).resolve()))
+    result = here.ask("rev-parse", "--show-toplevel")
+    if result.code == 0:
+        return decode(result.output.removesuffix(b"\n"))
+    errors = decode(result.errors)
+    if "dubious ownership" in errors or "safe.directory" in errors:
+        raise RepositoryRefused(
+            f"The repository of {shown(directory)} belongs to another user",
+            advice="Let its owner send it, or add it to safe.directory in git's configuration.",
+        )
+    if "must be run in a work tree" in errors:
+        raise RepositoryRefused(
+            f"{shown(directory)} is a bare repository or a .git directory, without a working tree",
+            advice="Name a directory of a working tree; `git worktree add` makes one.",
+        )
+    if "not a git repository" not in errors.lower():
+        here.run("rev-parse", "--show-toplevel")  # raises with git's reason
+    raise RepositoryRefused(
+        f"{shown(directory)} is not in a git repository",
+        advice="Copy it with `remote-sandbox cp`, or make a repository of it with `git init`.",
+    )
+
+
+def _absolute(top: str, path: str) -> str:
+    return os.path.realpath(os.path.join(top, path))  # noqa: PTH118  # a name may not be UTF-8
+
+
+def _head(git: Git) -> str:
+    result = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if result.code == 0:
+        return decode(result.output.strip())
+    symbolic = git.ask("symbolic-ref", "--quiet", "HEAD")
+    known = git.ask("rev-parse", "--verify", "--quiet", "HEAD")
+    if symbolic.code == 0 and known.code != 0:
+        return ""  # a branch without a commit
+    raise GitFailed("HEAD leads to no commit: the repository is damaged")
+
+
+def _branch(git: Git) -> str:
+    result = git.ask("symbolic-ref", "--quiet", "HEAD")
+    return decode(result.output.strip()).removeprefix(_BRANCHES) if result.code == 0 else ""

@@ -1,0 +1,144 @@
+"""Put together what goes to a sandbox: a snapshot, its amount, and the bundle of what is new."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox_client.errors import RepositoryRefused
+from sandbox_client.text import pluralize
+
+from .bundle import BundleFile, create_bundle
+from .names import shown
+from .snapshot import Amount, measure, survey, take_snapshot
+from .store import Sent, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .sensitive import Decision
+    from .snapshot import Snapshot, Survey
+    from .store import Stage
+
+DETACHED_BRANCH = "work"  # the sandbox's branch for a detached HEAD
+_NAMED = 20  # paths in a message
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """What goes to a sandbox, which has the commit `have` already, or nothing if that is empty."""
+
+    store: Store
+    stage: Stage
+    sent: Sent
+    have: str
+    amount: Amount
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything has to be sent: False if the sandbox has just this."""
+        return self.have != self.sent.commit
+
+    def bundle(self) -> BundleFile:
+        """Write the bundle into the stage; it is removed with it."""
+        object_format = self.store.repository.object_format
+        path = self.stage.path / "outgoing.bundle"
+        return create_bundle(self.stage, path, self.sent.commit, object_format, self.have)
+
+    def confirm(self) -> None:
+        """Keep the record and the objects; call it when the sandbox has received the bundle."""
+        self.store.keep(self.stage, self.sent)
+
+
+def require_decided(decision: Decision) -> None:
+    """Check that the person has decided about every file that looks like a secret.
+
+    Raises:
+        RepositoryRefused: some wait for a decision.
+    """
+    if decision.open:
+        names = ", ".join(map(shown, decision.open[:_NAMED]))
+        rest = f" and {len(decision.open) - _NAMED} more" if len(decision.open) > _NAMED else ""
+        raise RepositoryRefused(
+            f"{pluralize(len(decision.open), 'file')} may hold secrets by the name: {names}{rest}",
+            advice="Send each with --include PATH, or keep it here with --leave-out PATH.",
+        )
+
+
+@contextmanager
+def outgoing(
+    store: Store,
+    sandbox: str,
+    directory: str,
+    decision: Decision,
+    *,
+    history: bool = False,
+    sandbox_has: str = "",
+) -> Generator[Outgoing]:
+    """Make a snapshot for `directory` of a sandbox; nothing is sent, and nothing kept.
+
+    `sandbox_has` is the commit that the sandbox says it has; it counts only if it was sent.
+
+    Raises:
+        RepositoryRefused: a file waits for a decision, or cannot be left out.
+        GitFailed: a file cannot be read, or changes meanwhile.
+    """
+    require_decided(decision)
+    repository = store.repository
+    found = survey(repository, history=history)
+    _require_possible(found, decision, history=history)
+    with store.stage() as stage:
+        left_out = set(decision.left_out)
+        snapshot = take_snapshot(repository, found, stage, left_out=left_out, history=history)
+        before = store.load(sandbox)
+        have = _have(before, snapshot, directory, sandbox_has, history=history)
+        sent = Sent(
+            sandbox=sandbox,
+            directory=directory,
+            branch=repository.branch or DETACHED_BRANCH,
+            head=snapshot.head,
+            snapshot=snapshot.snapshot,
+            commit=snapshot.commit,
+            boundary=_boundary(before, snapshot, have, history=history),
+            has_history=history,
+            withheld=snapshot.withheld,
+        )
+        if before and (before.commit, before.directory) == (sent.commit, directory):
+            sent = sent.after_pull(before.pulled, before.imported)
+        stage.end_history_at(sent.boundary)
+        yield Outgoing(store, stage, sent, have, measure(stage, sent.commit, have))
+
+
+def _require_possible(found: Survey, decision: Decision, *, history: bool) -> None:
+    kept = [each for each in decision.left_out if each in found.in_head | found.only_in_history]
+    if history and kept:
+        raise RepositoryRefused(
+            f"{shown(kept[0])} is in the history, which would go with --history",
+            advice="Leave out --history, or send the file with --include.",
+        )
+    if not found.paths:
+        raise RepositoryRefused(
+            "The repository has no commit and no file that could be sent",
+            advice="Add files, or work in the sandbox with `remote-sandbox agent` alone.",
+        )
+
+
+def _have(
+    before: Sent | None, snapshot: Snapshot, directory: str, sandbox_has: str, *, history: bool
+) -> str:
+    """Return the commit that both sides have, on which a thin pack can be based, if any."""
+    if snapshot.commit == sandbox_has and not history:
+        return sandbox_has
+    if before is None or before.directory != directory or before.commit != sandbox_has:
+        return ""
+    return sandbox_has if before.has_history or not history else ""
+
+
+def _boundary(
+    before: Sent | None, snapshot: Snapshot, have: str, *, history: bool
+) -> tuple[str, ...]:
+    """Return where the sandbox's history ends: also where it did, if that stays there."""
+    if history or before is None or not have:
+        return snapshot.boundary
+    return tuple(dict.fromkeys((*before.boundary, *snapshot.boundary)))

@@ -1,0 +1,291 @@
+"""Check work from a sandbox in a repository of its own, before anything of it is in the person's.
+
+The sandbox is not trusted. The bundle is measured before git unpacks it (`packfile`); git then
+unpacks it with its own checks (`index-pack --strict`, which is what `fsckObjects` runs), without
+the configuration of this machine and with limits of memory and time. The commits must descend from
+what was sent, and each change of each commit must pass the rules of `path_rules`.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from sandbox_client.errors import GitFailed, WorkRefused
+
+from . import path_rules
+from .bundle import read_header, sha256_of
+from .git import ProcessLimits, is_id
+from .names import decode, shown
+from .packfile import PackLimits, measure_pack
+from .trees import GITLINK, LINK, MODES, TREE, Trees, kinds_of, read_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+    from pathlib import Path
+
+    from .local import Repository
+    from .store import Sent, Stage, Store
+
+_MIB = 1024 * 1024
+_PACK = PackLimits(objects=500_000, total=1024 * _MIB, largest=100 * _MIB)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of what comes back; `files` and `size` are of a checkout, beyond what was sent."""
+
+    bundle: int = 200 * _MIB  # bytes
+    pack: PackLimits = _PACK
+    commits: int = 5000
+    files: int = 100_000
+    size: int = 2048 * _MIB  # bytes
+    process: ProcessLimits = field(default_factory=ProcessLimits)
+
+
+class Change(NamedTuple):
+    """A change of one path by one commit; `status` is git's letter."""
+
+    commit: str
+    old_mode: str
+    mode: str
+    object_id: str
+    status: str
+    path: str
+
+
+@dataclass(frozen=True)
+class CheckedWork:
+    """Work that was checked, in the repository `stage`: `commits` are new, the oldest first."""
+
+    stage: Stage
+    sent: Sent
+    tip: str
+    commits: tuple[str, ...]
+
+
+@contextmanager
+def checked_work(
+    store: Store, sent: Sent, bundle: Path, tip: str, limits: Limits | None = None
+) -> Generator[CheckedWork]:
+    """Unpack a bundle of the sandbox into a quarantine and check it; the quarantine goes after use.
+
+    `tip` is the commit that the sandbox says is its work.
+
+    Raises:
+        WorkRefused: it is beyond a limit, damaged, not based on what was sent, or not safe.
+    """
+    bounds = limits or Limits()
+    with store.stage(store.repository.git.isolated(bounds.process)) as stage:
+        with _git_refuses():
+            unpack(stage, store.repository, bundle, tip, bounds)
+            work = CheckedWork(stage, sent, tip, _new_commits(stage, sent, tip, bounds))
+            check(work, bounds, store.repository.object_format)
+        yield work
+
+
+def require_bundle(path: Path, size: int, sha256: str) -> None:
+    """Check a downloaded bundle against the size and hash that the sandbox gave.
+
+    Raises:
+        WorkRefused: it differs.
+    """
+    if path.stat().st_size != size or sha256_of(path) != sha256:
+        raise WorkRefused(
+            "The bundle differs from the one that the sandbox made",
+            advice="Pull again: it changed on its way, or in the sandbox.",
+        )
+
+
+def unpack(stage: Stage, repository: Repository, bundle: Path, tip: str, limits: Limits) -> None:
+    """Measure a bundle, then let git unpack it into `stage` with its checks."""
+    size = bundle.stat().st_size
+    if size > limits.bundle:
+        raise WorkRefused(f"The bundle has {size} bytes, more than {limits.bundle}")
+    with bundle.open("rb") as file:
+        header = read_header(file)
+        if header.object_format != repository.object_format:
+            raise WorkRefused(
+                f"The bundle has {shown(header.object_format, 20)} objects, and the repository"
+                f" {repository.object_format}"
+            )
+        if [each for each, _ in header.refs] != [tip]:
+            raise WorkRefused("The bundle does not have the one commit that the sandbox named")
+        kinds = kinds_of(stage.git, header.needs)
+        if set(kinds.values()) - {"commit"}:
+            raise _not_descended()
+        measure_pack(file, limits.pack, _id_size(repository))
+    with bundle.open("rb", buffering=0) as raw:
+        raw.seek(header.offset)
+        stage.git.run(
+            *("index-pack", "--stdin", "--fix-thin", "--strict"),
+            f"--max-input-size={limits.bundle}",
+            stdin=raw,
+        )
+
+
+def check(work: CheckedWork, limits: Limits, object_format: str) -> None:
+    """Check the trees and changes of every new commit."""
+    git = work.stage.git
+    trees = Trees(git, 32 if object_format == "sha256" else 20)
+    roots = _roots(work, [work.sent.commit, *work.commits])
+    base, *new = [roots[each] for each in (work.sent.commit, *work.commits)]
+    trees.load([base, *new])
+    weights = trees.weigh([base, *new])
+    for root in new:
+        if weights[root].files > weights[base].files + limits.files:
+            raise WorkRefused(f"The work has {weights[root].files} files in one commit, too many")
+        if weights[root].size > weights[base].size + limits.size:
+            raise WorkRefused(f"The work has {weights[root].size} bytes in one commit, too many")
+    _check_names(trees, base, new)
+    changes = list(_changes(work))
+    _check_modes(changes)
+    _check_links(work, changes)
+
+
+def _check_names(trees: Trees, base: str, roots: Iterable[str]) -> None:
+    """Check the names in all directories that were not sent."""
+    sent = _trees_below(trees, base)
+    known_twins = {
+        pair for each in sent for pair in path_rules.twins(e.name for e in trees.entries(each))
+    }
+    new = {tree for root in roots for tree in _trees_below(trees, root)} - sent
+    known_names = {entry.name for each in sent for entry in trees.entries(each)}
+    modes = MODES | {entry.mode for each in sent for entry in trees.entries(each)}
+    for entries in map(trees.entries, new):
+        for entry in entries:
+            problem = path_rules.name_problem(entry.name)
+            if problem and entry.name not in known_names:
+                raise _unsafe(entry.name, problem)
+            if entry.mode not in modes:
+                raise _unsafe(entry.name, f"has the mode {shown(entry.mode)}")
+        for first, second in path_rules.twins(entry.name for entry in entries):
+            if (first, second) not in known_twins:
+                raise _unsafe(second, f"is one file with {shown(first)} on some file systems")
+
+
+def _trees_below(trees: Trees, root: str) -> set[str]:
+    found = {root}
+    pending = [root]
+    while pending:
+        for entry in trees.entries(pending.pop()):
+            if entry.mode == TREE and entry.object_id not in found:
+                found.add(entry.object_id)
+                pending.append(entry.object_id)
+    return found
+
+
+def _check_modes(changes: Iterable[Change]) -> None:
+    for each in changes:
+        if len(each.path.encode("utf-8", "surrogateescape")) > path_rules.MAX_PATH:
+            raise _unsafe(each.path, "is too long")
+        if each.mode == GITLINK:
+            raise _unsafe(each.path, "is a new or changed submodule")
+
+
+def _check_links(work: CheckedWork, changes: Sequence[Change]) -> None:
+    new = [each for each in changes if each.mode == LINK]
+    if not new:
+        return
+    targets = _targets(work, {each.object_id for each in new})
+    for each in new:
+        if problem := path_rules.link_problem(each.path, targets[each.object_id]):
+            raise _unsafe(each.path, problem)
+    links = _links(work)
+    for path in {each.path for each in new} & links.keys():
+        if path_rules.leads_out(path, links):
+            raise _unsafe(path, "is a link out of the repository by way of another link")
+
+
+def _links(work: CheckedWork) -> dict[str, str]:
+    """Return all links of the tip with their targets."""
+    names = work.stage.git.names("ls-tree", "-r", "-z", "--full-tree", work.tip)
+    entries = [each.partition("\t")[::2] for each in names if each.startswith(LINK)]
+    targets = _targets(work, {meta.split(" ")[2] for meta, _ in entries})
+    return {path: targets[meta.split(" ")[2]] for meta, path in entries}
+
+
+def _targets(work: CheckedWork, ids: set[str]) -> dict[str, str]:
+    sizes = work.stage.git.run(
+        "cat-file",
+        "--batch-check=%(objectsize)",
+        stdin="".join(f"{each}\n" for each in sorted(ids)).encode(),
+    )
+    if any(int(each) > path_rules.MAX_LINK for each in sizes.split()):
+        raise WorkRefused("The work has a link whose target is too long")
+    return {key: decode(raw) for key, raw in read_objects(work.stage.git, sorted(ids), "blob")}
+
+
+def _changes(work: CheckedWork) -> Iterable[Change]:
+    """Yield each change of each new commit, of a merge against each parent."""
+    output = work.stage.git.run(
+        *("diff-tree", "--stdin", "-r", "-m", "-z", "--root", "--no-renames", "--no-ext-diff"),
+        stdin="".join(f"{each}\n" for each in work.commits).encode(),
+    )
+    commit = ""
+    words = iter(decode(output).split("\0"))
+    for word in words:
+        if is_id(word.strip()):
+            commit = word.strip()
+        elif word.startswith(":"):
+            old_mode, mode, _, object_id, status = word[1:].split(" ")
+            yield Change(commit, old_mode, mode, object_id, status[:1], next(words))
+
+
+def _new_commits(stage: Stage, sent: Sent, tip: str, limits: Limits) -> tuple[str, ...]:
+    if kinds_of(stage.git, [tip]) != {tip: "commit"}:
+        raise WorkRefused("The bundle lacks the commit that the sandbox named")
+    base = _base(stage, sent, tip)
+    text = stage.git.text("rev-list", "--topo-order", "--reverse", tip, *(f"^{b}" for b in base))
+    commits = tuple(text.split())
+    if len(commits) > limits.commits:
+        raise WorkRefused(f"The work has {len(commits)} commits, more than {limits.commits}")
+    return commits
+
+
+def _base(stage: Stage, sent: Sent, tip: str) -> list[str]:
+    """Return what the work descends from: the snapshot, or the commit that it was made of."""
+    candidates = [sent.commit] if sent.withheld or not sent.head else [sent.commit, sent.head]
+    if not any(_is_ancestor(stage, each, tip) for each in candidates):
+        raise _not_descended()
+    return candidates
+
+
+def _is_ancestor(stage: Stage, commit: str, tip: str) -> bool:
+    return stage.git.ask("merge-base", "--is-ancestor", commit, tip).code == 0
+
+
+def _roots(work: CheckedWork, commits: Sequence[str]) -> dict[str, str]:
+    """Return the tree of each commit."""
+    output = work.stage.git.run(
+        *("log", "--no-walk=unsorted", "--stdin", "--format=%H %T"),
+        stdin="".join(f"{each}\n" for each in commits).encode(),
+    )
+    lines = [line.partition(" ") for line in decode(output).splitlines()]
+    return {commit: tree for commit, _, tree in lines}
+
+
+@contextmanager
+def _git_refuses() -> Generator[None]:
+    """Turn an error of git in the quarantine into one of the work."""
+    try:
+        yield
+    except GitFailed as exc:
+        raise WorkRefused(f"Git refused the work from the sandbox: {exc.message}") from exc
+
+
+def _not_descended() -> WorkRefused:
+    return WorkRefused(
+        "The work in the sandbox does not descend from what was sent",
+        advice="Look at it in the sandbox with {run}: its history was rewritten. Files of it can"
+        " be copied with `remote-sandbox cp`.",
+    )
+
+
+def _unsafe(name: str, problem: str) -> WorkRefused:
+    return WorkRefused(f"The work has a path that is not safe: {shown(name)} {problem}")
+
+
+def _id_size(repository: Repository) -> int:
+    return 32 if repository.object_format == "sha256" else 20

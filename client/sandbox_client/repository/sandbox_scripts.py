@@ -1,0 +1,381 @@
+"""The scripts that run in a sandbox: look at it, receive a bundle, export the work; pure.
+
+Each function returns a command line of `sh`, for `Client.run`. A script prints one JSON object as
+its last line, which `read_answer` reads. Names of files are never printed: they may be anything.
+The sandbox's git runs there with what the agent has configured; nothing of it runs here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox_client.api.runtime import quote
+from sandbox_client.errors import RepositoryRefused, WorkRefused
+from sandbox_client.text import last_line
+
+from .git import is_id
+from .names import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .store import Sent
+
+NONE = "-"  # an argument of a script that stands for nothing
+
+_PRELUDE = r"""
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES;
+LC_ALL=C; GIT_TERMINAL_PROMPT=0; export LC_ALL GIT_TERMINAL_PROMPT; tmp=;
+over() { [ -z "$tmp" ] || rm -rf "$tmp"; };
+answer() { over; printf "\n{\"remote_sandbox\":\"%s\"%s}\n" "$1" "$2"; exit 0; };
+fail() {
+  answer refused ",\"reason\":\"$1\",\"detail\":\"$(
+    printf "%s" "$2" | tr "\n" " " | tr -c "[:alnum:] ._/:,()-" "?" | cut -c 1-300)\"";
+};
+g() { git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.splitIndex=false
+  -c core.untrackedCache=false -c core.safecrlf=false -c gc.auto=0 -c maintenance.auto=false
+  -c submodule.recurse=false -c user.name=Sandbox -c user.email=sandbox@localhost "$@"; };
+h() { { sha256sum || shasum -a 256; } 2>/dev/null <"$1" | cut -c 1-64; };
+id() { g rev-parse -q --verify "$1^{commit}" 2>/dev/null; };
+trust() {
+  git rev-parse --git-dir >/dev/null 2>&1
+  || git config --global --get-all safe.directory 2>/dev/null | grep -qxF "$(pwd -P)"
+  || git config --global --add safe.directory "$(pwd -P)";
+};
+ours() { [ -e .git ] && [ -n "$(g config --local --get remote-sandbox.version 2>/dev/null)" ]; };
+dirty() { [ -n "$(g status --porcelain --ignore-submodules=all 2>/dev/null | head -n 1)" ]; };
+command -v git >/dev/null 2>&1 || fail no-git;
+v=$(git version | sed -n "s/^git version \([0-9]*\.[0-9]*\).*/\1/p");
+[ "${v%%.*}" -gt 2 ] 2>/dev/null
+|| { [ "${v%%.*}" = 2 ] && [ "${v#*.}" -ge 25 ]; } 2>/dev/null || fail old-git "$v";
+dir=$1; shift;
+"""
+_CHECK = r"""
+state=absent; head=; sent=; work=false;
+if [ -d "$dir" ]; then
+  cd "$dir" 2>/dev/null || fail directory "it cannot be entered";
+  if [ -z "$(ls -A 2>/dev/null)" ]; then state=empty;
+  else
+    trust; state=occupied;
+    if ours; then
+      state=ours; head=$(id HEAD); sent=$(id refs/remote-sandbox/sent);
+      if dirty; then work=true; fi;
+    fi;
+  fi;
+elif [ -e "$dir" ]; then state=occupied; fi;
+answer checked ",\"git\":\"$v\",\"state\":\"$state\",\"head\":\"$head\",\"sent\":\"$sent\",
+\"has_work\":$work";
+"""
+# A chmod that changes nothing tells a file system without modes: git then keeps those it was given.
+_RECEIVE = r"""
+bundle=$1; sha=$2; commit=$3; format=$4; branch=$5; shallow=$6; known=$7;
+[ -f "$bundle" ] || fail no-bundle;
+[ "$(h "$bundle")" = "$sha" ] || fail differs;
+mkdir -p "$dir" 2>/dev/null; cd "$dir" 2>/dev/null || fail directory "it cannot be made";
+if [ -z "$(ls -A)" ]; then
+  if [ "$format" = sha1 ]; then err=$(g init -q --template= . 2>&1);
+  else err=$(g init -q --template= --object-format="$format" . 2>&1); fi
+  || { rm -rf .git; fail init "$err"; };
+  trust; f=.git/remote-sandbox-mode; : >"$f"; m=true;
+  chmod 700 "$f" 2>/dev/null; [ -x "$f" ] || m=false;
+  chmod 600 "$f" 2>/dev/null; [ ! -x "$f" ] || m=false;
+  rm -f "$f";
+  g config core.fileMode $m && g config core.autocrlf false && g config gc.auto 0
+  && g symbolic-ref HEAD "refs/heads/$branch" && g config remote-sandbox.version 1
+  || fail init "git config failed";
+  git config user.email >/dev/null 2>&1 || {
+    g config user.name "Agent in the sandbox"; g config user.email agent@localhost; };
+else
+  trust; ours || fail occupied;
+  if [ -z "$(g config --local --get remote-sandbox.receiving 2>/dev/null)" ]; then
+    head=$(id HEAD); known="$known $(id refs/remote-sandbox/sent)";
+    case " $known " in *" ${head:-none} "*) ;; *) fail has-commits "$head";; esac;
+    ! dirty || fail has-changes;
+  fi;
+fi;
+g config remote-sandbox.receiving "$commit" || fail directory "it cannot be written";
+if [ "$shallow" = - ]; then rm -f .git/shallow;
+else printf "%s\n" $shallow >.git/shallow || fail directory "it cannot be written"; fi;
+err=$(g bundle unbundle "$bundle" 2>&1 >/dev/null) || fail unbundle "$err";
+err=$(g update-ref refs/remote-sandbox/sent "$commit" 2>&1) || fail update "$err";
+g update-ref -d refs/remote-sandbox/work 2>/dev/null;
+err=$(g checkout -q -f -B "$branch" "$commit" 2>&1) || fail checkout "$err";
+g config --unset remote-sandbox.receiving;
+rm -f "$bundle";
+answer received ",\"head\":\"$(id HEAD)\",\"keeps_modes\":$(g config --bool core.fileMode)";
+"""
+# The index keeps its time: git reads a file again that is not older than the index.
+# A commit that was exported before stays an ancestor, so that the branch here goes forward.
+_EXPORT = r"""
+out=$1; commit=$2; previous=$3; haves=$4; message=$5; joining=$6; tip=;
+cd "$dir" 2>/dev/null || fail directory "it is gone";
+trust; ours || fail occupied;
+[ -z "$(g config --local --get remote-sandbox.receiving 2>/dev/null)" ] || fail receiving;
+head=$(id HEAD); [ -n "$head" ] || fail no-commit;
+tmp=$(mktemp -d) || fail directory "no temporary directory";
+index=$(g rev-parse --git-path index); n=0; err=;
+all() {
+  rm -f "$tmp/index"; [ ! -f "$index" ] || cp -p "$index" "$tmp/index" || return;
+  g add -u -- . && g ls-files -z --others --exclude-standard >"$tmp/others" || return;
+  LC_ALL=C sed -z -n "/[^/]$/p" "$tmp/others" >"$tmp/files" || return;
+  g update-index --add -z --stdin <"$tmp/files";
+};
+top=$(g rev-parse --show-toplevel) && cd "$top" || fail directory "it has no working tree";
+GIT_INDEX_FILE=$tmp/index; export GIT_INDEX_FILE;
+until err=$(all 2>&1); do n=$((n+1)); [ $n -lt 3 ] || fail busy "$err"; done;
+tree=$(g write-tree 2>"$tmp/err") || fail tree "$(cat "$tmp/err")";
+unset GIT_INDEX_FILE;
+treeof() { g rev-parse -q --verify "$1^{tree}"; };
+make() { g commit-tree "$tree" "$@" -m "$message" 2>"$tmp/err"; };
+left=false; [ "$tree" = "$(treeof "$head")" ] || left=true;
+if [ "$previous" != - ] && [ -n "$(id "$previous")" ]; then
+  if g merge-base --is-ancestor "$previous" "$head"; then previous=-;
+  elif [ "$tree" = "$(treeof "$previous")" ] && g merge-base --is-ancestor "$head" "$previous";
+  then tip=$previous; fi;
+else previous=-; fi;
+[ -n "$tip" ] || if [ "$previous" != - ]; then
+  if g merge-base --is-ancestor "$head" "$previous"; then tip=$(make -p "$previous");
+  else
+    [ $left = true ] || message=$joining;
+    tip=$(make -p "$head" -p "$previous");
+  fi;
+elif [ $left = true ]; then tip=$(make -p "$head"); else tip=$head; fi
+|| fail commit "$(cat "$tmp/err")";
+g update-ref refs/remote-sandbox/work "$tip" || fail update;
+not=; new=true;
+for each in $haves; do
+  if [ -n "$(id "$each")" ]; then not="$not ^$each"; fi;
+  if [ "$each" = "$tip" ]; then new=false; fi;
+done;
+size=0; sum=; count=$(g rev-list --count "$tip" "^$commit" 2>/dev/null || echo 0);
+if [ $new = true ]; then
+  mkdir -p "$(dirname "$out")";
+  err=$(g bundle create "$out" refs/remote-sandbox/work $not 2>&1) || fail bundle "$err";
+  size=$(wc -c <"$out" | tr -d " "); sum=$(h "$out");
+fi;
+branches=$(g for-each-ref --format=x refs/heads | wc -l | tr -d " ");
+answer exported ",\"tip\":\"$tip\",\"head\":\"$head\",\"left_uncommitted\":$left,\"size\":$size,
+\"sha256\":\"$sum\",\"commits\":$count,\"branches\":$branches";
+"""
+
+UNCOMMITTED = "Uncommitted changes in the sandbox"
+JOINING = "Join the changes that were pulled before the agent committed"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a sandbox has at a directory: `state` is absent, empty, ours, or occupied by others."""
+
+    git: str
+    state: str
+    head: str
+    sent: str
+    has_work: bool
+
+
+@dataclass(frozen=True)
+class Received:
+    """What the sandbox has checked out, and whether its file system keeps modes."""
+
+    head: str
+    keeps_modes: bool
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The work as a bundle in the sandbox; `size` is 0 if there is nothing new."""
+
+    tip: str
+    head: str
+    left_uncommitted: bool
+    size: int
+    sha256: str
+    commits: int
+    branches: int
+
+
+def check(directory: str) -> str:
+    """Return the command that looks whether the sandbox has git, and what is at `directory`."""
+    return _command(_CHECK, directory)
+
+
+def receive(
+    sent: Sent, bundle: str, sha256: str, object_format: str, known: Sequence[str] = ()
+) -> str:
+    """Return the command that unpacks a bundle and checks it out.
+
+    A repository that has commits other than `known`, or changes, is left as it is.
+    """
+    return _command(
+        _RECEIVE,
+        *(sent.directory, bundle, sha256, sent.commit, object_format, sent.branch),
+        " ".join(sent.boundary) or NONE,
+        " ".join(known) or NONE,
+    )
+
+
+def export(sent: Sent, bundle: str, haves: Sequence[str]) -> str:
+    """Return the command that writes the agent's work to `bundle`, without what `haves` reach.
+
+    What the agent has not committed becomes one more commit, on top of the last one that was
+    pulled; the agent's index, branches and files stay as they are.
+    """
+    return _command(
+        _EXPORT,
+        *(sent.directory, bundle, sent.commit, sent.pulled or NONE, " ".join(haves)),
+        *(UNCOMMITTED, JOINING),
+    )
+
+
+def remove_bundle(bundle: str) -> str:
+    """Return the command that removes a bundle."""
+    return f"rm -f -- {quote(bundle)}"
+
+
+# The error for each reason that a script gives: its message, and what to do next.
+_REFUSALS: Mapping[str, tuple[str, str]] = {
+    "no-git": (
+        "The sandbox has no git",
+        (
+            "Create a sandbox from an image that has git 2.25 or newer, or copy files with"
+            " `remote-sandbox cp`."
+        ),
+    ),
+    "old-git": (
+        "The git of the sandbox is too old",
+        "Create a sandbox from an image that has git 2.25 or newer.",
+    ),
+    "occupied": (
+        "The directory in the sandbox has files that were not sent from here",
+        "Name another directory, or remove that one with {run}.",
+    ),
+    "has-commits": (
+        "The sandbox has commits that were not pulled",
+        "Get them with `remote-sandbox pull` first.",
+    ),
+    "has-changes": (
+        "The sandbox has changes that were not pulled",
+        "Get them with `remote-sandbox pull`, then let the agent commit or discard them.",
+    ),
+    "receiving": (
+        "The repository did not arrive completely in the sandbox",
+        "Send it again with `remote-sandbox push`.",
+    ),
+    "differs": (
+        "The bundle in the sandbox differs from the one that was sent",
+        "Send it again with `remote-sandbox push`.",
+    ),
+    "no-bundle": (
+        "The bundle is not in the sandbox",
+        "Send it again with `remote-sandbox push`.",
+    ),
+    "busy": (
+        "The files in the sandbox changed while they were read",
+        "Pull again when the agent writes less.",
+    ),
+    "no-commit": (
+        "The repository in the sandbox has no commit any more",
+        "Look at it with {run}.",
+    ),
+}
+
+
+def read_checked(output: str) -> Checked:
+    """Read the output of `check`."""
+    fields = read_answer(output, "checked")
+    return Checked(
+        _text(fields, "git"),
+        _text(fields, "state"),
+        _commit(fields, "head", optional=True),
+        _commit(fields, "sent", optional=True),
+        fields.get("has_work") is True,
+    )
+
+
+def read_received(output: str) -> Received:
+    """Read the output of `receive`."""
+    fields = read_answer(output, "received")
+    return Received(_commit(fields, "head"), fields.get("keeps_modes") is True)
+
+
+def read_exported(output: str) -> Exported:
+    """Read the output of `export`."""
+    fields = read_answer(output, "exported")
+    sha256 = _text(fields, "sha256")
+    if not re.fullmatch(r"(?:[0-9a-f]{64})?", sha256):
+        raise _unreadable(sha256)
+    return Exported(
+        _commit(fields, "tip"),
+        _commit(fields, "head"),
+        fields.get("left_uncommitted") is True,
+        _number(fields, "size"),
+        sha256,
+        _number(fields, "commits"),
+        _number(fields, "branches"),
+    )
+
+
+def read_answer(output: str, kind: str) -> Mapping[str, object]:
+    """Read the JSON object at the end of a script's output.
+
+    Raises:
+        RepositoryRefused: the script says why it did nothing.
+        WorkRefused: there is no such object.
+    """
+    lines = [line for line in output.splitlines() if line.startswith('{"remote_sandbox":')]
+    try:
+        fields: Mapping[str, object] = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        raise _unreadable(last_line(output) or "it printed nothing") from None
+    if fields.get("remote_sandbox") == "refused":
+        raise _refusal(_text(fields, "reason"), _text(fields, "detail"))
+    if fields.get("remote_sandbox") != kind:
+        raise _unreadable(lines[-1])
+    return fields
+
+
+def _refusal(reason: str, detail: str) -> RepositoryRefused:
+    message, advice = _REFUSALS.get(
+        reason,
+        (
+            f"Git in the sandbox failed ({shown(reason, 20)})",
+            "Look at its disk and at the directory with {run}, then try again.",
+        ),
+    )
+    text = f"{message}: {shown(detail.strip())}" if detail.strip() else message
+    cause = "the sandbox, or its directory; the repository on this machine was not changed."
+    return RepositoryRefused(text, advice=advice).but(cause=cause)
+
+
+def _unreadable(text: str) -> WorkRefused:
+    return WorkRefused(
+        f"A script in the sandbox ended without a readable answer: {shown(text, 100)}",
+        advice="Check with {run} that the sandbox's shell and disk work, then try again.",
+    )
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise _unreadable(f"{name} is {value!r}")
+    return value
+
+
+def _commit(fields: Mapping[str, object], name: str, *, optional: bool = False) -> str:
+    value = _text(fields, name)
+    if not is_id(value) and not (optional and not value):
+        raise _unreadable(f"{name} is {value!r}")
+    return value
+
+
+def _command(script: str, *words: str) -> str:
+    one_line = " ".join((_PRELUDE + script).split())
+    return " ".join(["sh", "-c", quote(one_line), "sh", *map(quote, words)])

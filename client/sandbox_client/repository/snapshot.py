@@ -1,0 +1,250 @@
+"""The working tree as it is, as a commit on top of HEAD, without a change of the repository.
+
+`survey` lists what would go, by name. `take_snapshot` then adds it with a temporary index and a
+temporary object directory. The commit depends on nothing but the content and HEAD, so that an
+interrupted transfer goes on with the same one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .git import Git
+from .names import encode, nul_list
+from .store import Withheld
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from .local import Repository
+    from .store import Stage
+
+GITLINK = "160000"
+MESSAGE = "Uncommitted changes, as they were sent"
+WITHOUT_HISTORY = "The working tree, without the files that were left out"
+_NAME, _EMAIL = "remote-sandbox", "remote-sandbox@localhost"
+_FIRST_DATE = "946684800 +0000"  # of a snapshot without a commit before it: the year 2000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The names of what would be sent, in order, and what the person should know before.
+
+    `paths` has all files: those of HEAD, which goes as it is, of the index, and the untracked ones
+    that are not ignored; with `history`, also those of earlier commits. The content of
+    `submodules` and of `embedded` repositories stays here.
+    """
+
+    paths: tuple[str, ...]
+    in_head: frozenset[str]
+    untracked: tuple[str, ...]
+    submodules: tuple[str, ...]
+    embedded: tuple[str, ...]
+    lfs_files: int
+    unmerged: int
+    in_progress: str
+    only_in_history: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A commit of the working tree, and what of it goes to the sandbox.
+
+    `commit` is what the sandbox gets: `snapshot` itself, or a commit without parents if tracked
+    files are withheld. `boundary` has the commits at which the history ends that is sent.
+    """
+
+    head: str
+    snapshot: str
+    commit: str
+    boundary: tuple[str, ...]
+    withheld: tuple[Withheld, ...] = ()
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much goes: new or changed files with their bytes, and commits."""
+
+    files: int
+    size: int
+    commits: int
+
+
+def survey(repository: Repository, *, history: bool = False) -> Survey:
+    """List what would be sent of a repository; nothing is read but names."""
+    git = repository.git
+    entries = [each.partition("\t")[::2] for each in git.names("ls-files", "-z", "--stage")]
+    others = git.names("ls-files", "-z", "--others", "--exclude-standard")
+    tree = git.names("ls-tree", "-r", "-z", "--name-only", "HEAD") if repository.head else []
+    earlier = _names_in_history(repository) if history and repository.head else set[str]()
+    untracked = [each for each in others if not each.endswith("/")]
+    now = {*tree, *(path for _, path in entries), *untracked}
+    return Survey(
+        paths=tuple(sorted(now | earlier)),
+        in_head=frozenset(tree),
+        untracked=tuple(untracked),
+        submodules=tuple(path for meta, path in entries if meta.startswith(GITLINK)),
+        embedded=tuple(each for each in others if each.endswith("/")),
+        lfs_files=len(_lfs_files(git)),
+        unmerged=len({path for meta, path in entries if not meta.endswith(" 0")}),
+        in_progress=repository.in_progress,
+        only_in_history=frozenset(earlier - now),
+    )
+
+
+def take_snapshot(
+    repository: Repository,
+    found: Survey,
+    stage: Stage,
+    *,
+    left_out: Collection[str] = (),
+    history: bool = False,
+) -> Snapshot:
+    """Make a commit of the working tree in `stage`, without the files that are left out.
+
+    A tracked file that is left out keeps its version of HEAD in the snapshot, and is withheld from
+    the sandbox; then no history goes either, as that has the file, too.
+
+    Raises:
+        GitFailed: a file cannot be read, or changes meanwhile.
+    """
+    head = repository.head
+    index = _Index(repository, stage, "index")
+    index.copy(Path(repository.git_dir, "index"))
+    index.git.run("add", "--update", "--", ".")
+    index.add(each for each in found.untracked if each not in left_out)
+    kept = _entries(repository.git, "HEAD") if head and left_out else {}
+    index.restore({path: kept.get(path) for path in left_out if path not in found.untracked})
+    snapshot = _commit(repository, stage, index.write(), [head] if head else [], MESSAGE)
+    withheld = tuple(kept[path] for path in sorted(left_out) if path in kept)
+    if withheld:
+        commit = _without(repository, stage, snapshot, withheld)
+        return Snapshot(head, snapshot, commit, (), withheld)
+    boundary = repository.shallow if history else tuple(each for each in [head] if each)
+    return Snapshot(head, snapshot, snapshot, boundary)
+
+
+def measure(stage: Stage, commit: str, have: str = "") -> Amount:
+    """Count what a commit has more than `have`; the stage's history must end where it is sent."""
+    if have:
+        words = ("diff-tree", "-r", "-z", "--no-renames", "--diff-filter=d", have, commit)
+        metas = [each.split(" ") for each in stage.git.names(*words)[::2]]
+        ids = [meta[3] for meta in metas if meta[1] != GITLINK]
+    else:
+        entries = (each.partition("\t")[0] for each in _tree(stage.git, commit))
+        ids = [meta.split(" ")[2] for meta in entries if not meta.startswith(GITLINK)]
+    sizes = stage.git.run(
+        "cat-file", "--batch-check=%(objectsize)", stdin="".join(f"{i}\n" for i in ids).encode()
+    )
+    earlier = [f"^{have}"] if have else []
+    commits = stage.git.text("rev-list", "--count", commit, *earlier)
+    return Amount(len(ids), sum(map(int, sizes.split())), int(commits))
+
+
+class _Index:
+    """A temporary index of the person's working tree, whose objects go into the stage."""
+
+    def __init__(self, repository: Repository, stage: Stage, name: str) -> None:
+        self.path = stage.path / name
+        self.git = repository.git.with_variables(
+            GIT_INDEX_FILE=str(self.path), GIT_OBJECT_DIRECTORY=str(stage.objects)
+        )
+        self.git = _with_settings(self.git, f"lfs.storage={stage.path}/lfs")
+
+    def copy(self, source: Path) -> None:
+        """Begin with an index and its time: git reads files again that are not older than it."""
+        if source.exists():
+            shutil.copy2(source, self.path)
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Add untracked files as they are in the working tree."""
+        self.git.run("update-index", "--add", "-z", "--stdin", stdin=nul_list(paths))
+
+    def restore(self, entries: dict[str, Withheld | None]) -> None:
+        """Give paths these versions, or remove them."""
+        gone = [path for path, entry in entries.items() if entry is None]
+        self.git.run("update-index", "--force-remove", "-z", "--stdin", stdin=nul_list(gone))
+        lines = b"".join(index_line(entry) for entry in entries.values() if entry)
+        self.git.run("update-index", "-z", "--index-info", stdin=lines)
+
+    def write(self) -> str:
+        """Return the tree of the index."""
+        return self.git.text("write-tree")
+
+
+def index_line(entry: Withheld) -> bytes:
+    """Return a line for `git update-index -z --index-info`."""
+    return f"{entry.mode} {entry.object_id} 0\t".encode() + encode(entry.path) + b"\0"
+
+
+def _with_settings(git: Git, *settings: str) -> Git:
+    return Git(
+        git.program,
+        git.environ,
+        (*git.settings, *settings),
+        git.directory,
+        git.limits,
+        git.deadline,
+        git.options,
+    )
+
+
+def _commit(
+    repository: Repository, stage: Stage, tree: str, parents: list[str], message: str
+) -> str:
+    """Return a commit of a tree: its only parent if that has the same tree."""
+    git = repository.git.with_variables(GIT_OBJECT_DIRECTORY=str(stage.objects))
+    if parents and git.text("rev-parse", f"{parents[0]}^{{tree}}") == tree:
+        return parents[0]
+    date = _FIRST_DATE
+    if repository.head:
+        date = git.text("show", "--no-patch", "--format=%ct +0000", repository.head)
+    name = _configured(git, "user.name") or _NAME
+    email = _configured(git, "user.email") or _EMAIL
+    identity = {
+        f"GIT_{role}_{field}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for field, value in (("NAME", name), ("EMAIL", email), ("DATE", date))
+    }
+    words = [word for each in parents for word in ("-p", each)]
+    return git.with_variables(**identity).text("commit-tree", tree, *words, "-m", message)
+
+
+def _without(
+    repository: Repository, stage: Stage, snapshot: str, withheld: tuple[Withheld, ...]
+) -> str:
+    index = _Index(repository, stage, "index-without")
+    index.git.run("read-tree", snapshot)
+    index.restore(dict.fromkeys(each.path for each in withheld))
+    return _commit(repository, stage, index.write(), [], WITHOUT_HISTORY)
+
+
+def _configured(git: Git, name: str) -> str:
+    result = git.ask("config", "--get", name)
+    return result.output.decode("utf-8", "surrogateescape").strip() if result.code == 0 else ""
+
+
+def _tree(git: Git, commit: str) -> list[str]:
+    return git.names("ls-tree", "-r", "-z", "--full-tree", commit)
+
+
+def _entries(git: Git, commit: str) -> dict[str, Withheld]:
+    found: dict[str, Withheld] = {}
+    for each in _tree(git, commit):
+        meta, _, path = each.partition("\t")
+        mode, _, object_id = meta.split(" ")
+        found[path] = Withheld(mode, object_id, path)
+    return found
+
+
+def _names_in_history(repository: Repository) -> set[str]:
+    words = ("log", "--format=", "--name-only", "-z", "-m", "--no-renames", "--root", "HEAD")
+    return set(repository.git.names(*words))
+
+
+def _lfs_files(git: Git) -> list[str]:
+    magic = git.with_variables(GIT_LITERAL_PATHSPECS="0")
+    return magic.names("ls-files", "-z", "--", ":(attr:filter=lfs)")

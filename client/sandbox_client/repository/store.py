@@ -1,0 +1,244 @@
+"""What this program keeps in a repository, in `.git/remote-sandbox`: a record for each sandbox.
+
+A record says what was sent, so that a later transfer sends only what is new, and so that what comes
+back is compared with it. The objects of the snapshot are in a bare repository of its own, whose
+alternate is the person's: no object, ref or index of the person's is written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandbox_client.errors import InvalidInput, LocalFileError, RepositoryRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+
+    from .git import Git
+    from .local import Repository
+
+_LEFTOVER_AGE = 24 * 3600.0  # seconds after which the directory of a killed process is removed
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A tracked file that was left out, as it is in the snapshot."""
+
+    mode: str
+    object_id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a sandbox has of a repository.
+
+    `head` is the commit that was checked out here, empty if there was none; `snapshot` is the
+    working tree as a commit on it, `commit` is what the sandbox has of that: the same, unless
+    tracked files were withheld. `boundary` has the commits at which the sandbox's history ends.
+    `pulled` is the last commit that came back, and `imported` what it is here.
+    """
+
+    sandbox: str
+    directory: str
+    branch: str
+    head: str
+    snapshot: str
+    commit: str
+    boundary: tuple[str, ...] = ()
+    has_history: bool = False
+    withheld: tuple[Withheld, ...] = ()
+    pulled: str = ""
+    imported: str = ""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The commits of the sandbox that nothing is lost of when they are replaced there."""
+        return tuple(each for each in (self.commit, self.pulled) if each)
+
+    def after_pull(self, pulled: str, imported: str) -> Sent:
+        """Return the record after a pull."""
+        return replace(self, pulled=pulled, imported=imported)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A temporary bare repository that sees the objects of others; it is removed after use."""
+
+    git: Git
+    path: Path
+
+    @property
+    def objects(self) -> Path:
+        """The directory of its own objects."""
+        return self.path / "objects"
+
+    def end_history_at(self, commits: Iterable[str]) -> None:
+        """Let its history end at these commits, as that of a shallow clone does."""
+        text = "".join(f"{each}\n" for each in sorted(set(commits)))
+        (self.path / "shallow").write_text(text, encoding="ascii")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The records and objects of one repository; `clock` returns seconds since 1970."""
+
+    repository: Repository
+    clock: Callable[[], float] = time.time
+
+    @property
+    def path(self) -> Path:
+        """The bare repository with the objects of the snapshots."""
+        return self.repository.store_dir / "store.git"
+
+    @property
+    def git(self) -> Git:
+        """Git on the store."""
+        return self.repository.git.on(self.path)
+
+    def load(self, sandbox: str) -> Sent | None:
+        """Return the record of a sandbox, or None if nothing was sent from this repository.
+
+        Raises:
+            LocalFileError: the record cannot be read.
+        """
+        path = self._record(sandbox)
+        try:
+            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            withheld = tuple(Withheld(**each) for each in fields.pop("withheld"))
+            boundary = tuple(fields.pop("boundary"))
+            return Sent(**fields, boundary=boundary, withheld=withheld)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise LocalFileError(
+                f"The record of what was sent to '{sandbox}' cannot be read: {path}",
+                advice="Remove that file and push again, to another directory of the sandbox.",
+            ) from exc
+
+    def require(self, sandbox: str) -> Sent:
+        """Return the record of a sandbox.
+
+        Raises:
+            RepositoryRefused: nothing was sent to it.
+        """
+        sent = self.load(sandbox)
+        if sent is None:
+            raise RepositoryRefused(
+                f"Nothing of this repository was sent to sandbox '{sandbox}'",
+                advice="Send it with `remote-sandbox push`, or go to the repository that was sent.",
+            )
+        return sent
+
+    def all(self) -> list[Sent]:
+        """Return every record, by the names of the sandboxes."""
+        names = sorted(each.stem for each in (self.repository.store_dir / "sent").glob("*.json"))
+        return [self.require(name) for name in names]
+
+    def save(self, sent: Sent) -> None:
+        """Write the record of a sandbox, as a whole or not at all."""
+        path = self._record(sent.sandbox)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
+        ) as file:
+            json.dump(asdict(sent), file)
+        Path(file.name).replace(path)
+
+    def keep(self, stage: Stage, sent: Sent) -> None:
+        """Keep the objects of a snapshot for later transfers; then write the record."""
+        self._prepare()
+        ends = dict.fromkeys((sent.snapshot, sent.commit))
+        for number, commit in enumerate(ends):
+            move_objects(stage.git, self.git, [commit], self._known_here(sent))
+            name = f"refs/sent/{sent.sandbox}/{number}"
+            self.git.run("update-ref", "--no-deref", name, commit)
+        self.save(sent)
+
+    def forget(self, sandbox: str) -> None:
+        """Remove the record of a sandbox; its objects go with the next one that is kept."""
+        self._record(sandbox).unlink(missing_ok=True)
+
+    @contextmanager
+    def stage(self, git: Git | None = None) -> Generator[Stage]:
+        """Make a temporary repository that sees the person's objects and those of the store."""
+        self._prepare()
+        self._tidy()
+        path = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.repository.store_dir))
+        try:
+            stage = Stage((git or self.repository.git).on(path), path)
+            sources = (self.repository.objects, str(self.path / "objects"))
+            init_bare(stage.git, path, self.repository.object_format, sources)
+            stage.end_history_at(self.repository.shallow)
+            yield stage
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _known_here(self, sent: Sent) -> list[str]:
+        return [sent.head] if sent.head else []
+
+    def _prepare(self) -> None:
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise LocalFileError(f"{self.path} cannot be made: {exc.strerror}") from exc
+        if not (self.path / "HEAD").exists():
+            init_bare(self.git, self.path, self.repository.object_format, [self.repository.objects])
+
+    def _tidy(self) -> None:
+        for each in self.repository.store_dir.glob("tmp-*"):
+            try:
+                is_old = each.stat().st_mtime < self.clock() - _LEFTOVER_AGE
+            except FileNotFoundError:  # another process has removed it
+                continue
+            if is_old:
+                shutil.rmtree(each, ignore_errors=True)
+
+    def _record(self, sandbox: str) -> Path:
+        if not _NAME.fullmatch(sandbox):
+            raise InvalidInput(f"{sandbox!r} is not a sandbox's name")
+        return self.repository.store_dir / "sent" / f"{sandbox}.json"
+
+
+def init_bare(git: Git, path: Path, object_format: str, alternates: Sequence[str]) -> None:
+    """Make a bare repository without templates, which sees the objects of others."""
+    kind = [f"--object-format={object_format}"] if object_format != "sha1" else []
+    git.at("/").run("init", "--quiet", "--bare", "--template=", *kind)
+    lines = b"".join(_quoted(each) + b"\n" for each in alternates)
+    (path / "objects" / "info").mkdir(parents=True, exist_ok=True)
+    (path / "objects" / "info" / "alternates").write_bytes(lines)
+
+
+def move_objects(source: Git, target: Git, tips: Sequence[str], known: Sequence[str]) -> None:
+    """Copy what `tips` reach, and `known` do not, from one object store to another."""
+    lines = "".join([*(f"{each}\n" for each in tips), *(f"^{each}\n" for each in known)])
+    with tempfile.TemporaryFile(dir=source.directory) as pack:
+        source.run(
+            *("pack-objects", "--revs", "--stdout", "--quiet", "--delta-base-offset"),
+            stdin=lines.encode(),
+            stdout=pack,
+        )
+        pack.seek(0)
+        target.run("index-pack", "--stdin", stdin=pack)
+
+
+def _quoted(path: str) -> bytes:
+    """Return a path for a file of alternates, quoted as C does where it has odd characters."""
+    raw = path.encode("utf-8", "surrogateescape")
+    if not raw.startswith((b'"', b"#")) and b"\n" not in raw:
+        return raw
+    return b'"' + b"".join(_octal(each) for each in raw) + b'"'
+
+
+def _octal(byte: int) -> bytes:
+    plain = 0x20 <= byte < 0x7F and byte not in b'"\\'
+    return bytes([byte]) if plain else f"\\{byte:03o}".encode()

@@ -1,0 +1,205 @@
+"""A person's repository, and a directory in place of a sandbox, to test `repository`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox_client.repository import sandbox_scripts
+from sandbox_client.repository.applying import apply_work
+from sandbox_client.repository.branch import default_branch, haves, import_work, summarize
+from sandbox_client.repository.git import Git
+from sandbox_client.repository.local import Repository, open_repository
+from sandbox_client.repository.outgoing import outgoing
+from sandbox_client.repository.quarantine import Limits, checked_work, require_bundle
+from sandbox_client.repository.sensitive import decide
+from sandbox_client.repository.snapshot import survey
+from sandbox_client.repository.store import Sent, Store
+from sandbox_client.repository.withheld import restore_withheld
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from sandbox_client.repository.branch import Imported, Summary
+    from sandbox_client.repository.quarantine import CheckedWork
+    from sandbox_client.repository.snapshot import Amount
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+NAME = "box"
+
+
+def run(directory: Path, *words: str, path: str = PATH, home: Path | None = None) -> str:
+    """Run a program and return its output; the identity of a commit is fixed."""
+    environment = {
+        "PATH": path,
+        "HOME": str(home or directory.parent),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "Ann",
+        "GIT_AUTHOR_EMAIL": "ann@example.com",
+        "GIT_COMMITTER_NAME": "Ann",
+        "GIT_COMMITTER_EMAIL": "ann@example.com",
+        "GIT_AUTHOR_DATE": "1700000000 +0000",
+        "GIT_COMMITTER_DATE": "1700000000 +0000",
+        "LC_ALL": "C",
+    }
+    result = subprocess.run(
+        words, cwd=directory, env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, (words, result.stdout, result.stderr)
+    return result.stdout.decode("utf-8", "surrogateescape").strip()
+
+
+def git(directory: Path, *words: str) -> str:
+    return run(directory, "git", *words)
+
+
+def write(directory: Path, files: dict[str, str | bytes]) -> None:
+    for name, content in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def make_repository(at: Path, files: dict[str, str | bytes] | None = None, *init: str) -> Path:
+    """Make a repository with one commit of these files, or without a commit for no files."""
+    at.mkdir(parents=True)
+    git(at, "init", "-q", "-b", "main", *init)
+    if files:
+        write(at, files)
+        git(at, "add", "-A")
+        git(at, "commit", "-qm", "First")
+    return at
+
+
+def commit_all(at: Path, message: str = "Work") -> str:
+    git(at, "add", "-A")
+    git(at, "commit", "-qm", message)
+    return git(at, "rev-parse", "HEAD")
+
+
+def tree_of_directory(at: Path) -> str:
+    """Return the tree that git makes of a working tree now, without a change of its index."""
+    scratch = at.parent / f"index-{at.name}"
+    source = at / git(at, "rev-parse", "--git-path", "index")
+    if source.exists():
+        shutil.copy2(source, scratch)
+    words = ["env", f"GIT_INDEX_FILE={scratch}", "git"]
+    try:
+        run(at, *words, "add", "-A")
+        return run(at, *words, "write-tree")
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def fingerprint(at: Path) -> dict[str, str]:
+    """Return everything of a repository that only the person may change, byte for byte."""
+    found: dict[str, str] = {}
+    for parent, directories, files in os.walk(at):
+        directories[:] = [each for each in directories if each != "remote-sandbox"]
+        for name in [*files, *directories]:
+            path = Path(parent, name)
+            status = path.lstat()
+            content = (
+                os.readlink(path)  # noqa: PTH115
+                if path.is_symlink()
+                else hashlib.sha256(path.read_bytes()).hexdigest()
+                if path.is_file()
+                else ""
+            )
+            found[str(path)] = f"{status.st_mode:o} {content}"
+    return found
+
+
+@dataclass
+class Exchange:
+    """A repository, and a sandbox at `box`: `push` and `pull` as the commands will do it."""
+
+    top: Path
+    box: Path
+    path: str = PATH
+    include: Sequence[str] = ()
+    leave_out: Sequence[str] = ()
+    history: bool = False
+    scratch: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scratch = self.box.parent / "home"
+        self.scratch.mkdir(exist_ok=True)
+
+    @property
+    def repository(self) -> Repository:
+        environment = {"PATH": PATH, "HOME": str(self.top.parent)}
+        return open_repository(str(self.top), Git.of_person(environment))
+
+    @property
+    def store(self) -> Store:
+        return Store(self.repository)
+
+    def in_sandbox(self, command: str) -> str:
+        return run(self.scratch, "bash", "-c", command, path=self.path, home=self.scratch)
+
+    def push(self) -> tuple[Amount, int]:
+        """Send the working tree; return the amount, and the size of the bundle."""
+        store = self.store
+        paths = survey(self.repository, history=self.history).paths
+        decision = decide(paths, self.include, self.leave_out)
+        checked = sandbox_scripts.read_checked(
+            self.in_sandbox(sandbox_scripts.check(str(self.box)))
+        )
+        with outgoing(
+            store, NAME, str(self.box), decision, history=self.history, sandbox_has=checked.sent
+        ) as out:
+            if not out.is_needed:
+                out.confirm()
+                return out.amount, 0
+            bundle = out.bundle()
+            target = self.scratch / "in.bundle"
+            shutil.copy(bundle.path, target)
+            before = store.load(NAME)
+            command = sandbox_scripts.receive(
+                out.sent,
+                str(target),
+                bundle.sha256,
+                store.repository.object_format,
+                before.known if before else (),
+            )
+            received = sandbox_scripts.read_received(self.in_sandbox(command))
+            assert received.head == out.sent.commit
+            out.confirm()
+            return out.amount, bundle.size
+
+    def export(self, branch: str = "") -> tuple[Sent, sandbox_scripts.Exported, Path]:
+        sent = self.store.require(NAME)
+        known = haves(self.repository, sent, branch or default_branch(NAME))
+        bundle = self.scratch / "out.bundle"
+        output = self.in_sandbox(sandbox_scripts.export(sent, str(bundle), known))
+        return sent, sandbox_scripts.read_exported(output), bundle
+
+    @contextmanager
+    def checked(self, limits: Limits | None = None, branch: str = "") -> Generator[CheckedWork]:
+        sent, exported, bundle = self.export(branch)
+        require_bundle(bundle, exported.size, exported.sha256)
+        with checked_work(self.store, sent, bundle, exported.tip, limits) as work:
+            yield restore_withheld(work)
+
+    def pull(self, branch: str = "", *, limits: Limits | None = None) -> tuple[Imported, Summary]:
+        """Fetch the work, and make or forward the branch."""
+        name = branch or default_branch(NAME)
+        with self.checked(limits, name) as work:
+            imported = import_work(self.repository, work, name)
+            tip = self.store.require(NAME)
+            self.store.save(tip.after_pull(self.exported_tip(), imported.new))
+            return imported, summarize(work)
+
+    def exported_tip(self) -> str:
+        return git(self.box, "rev-parse", "refs/remote-sandbox/work")
+
+    def apply(self, *, allow_runs_later: bool = False) -> Summary:
+        with self.checked() as work:
+            return apply_work(self.repository, work, allow_runs_later=allow_runs_later)

@@ -1,0 +1,667 @@
+"""A repository goes to a sandbox and comes back as a branch: each shape of repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sandbox_client.errors import GitFailed, RepositoryRefused, WorkRefused
+from sandbox_client.repository import sandbox_scripts
+
+from tests.client.repository_stub import (
+    NAME,
+    PATH,
+    Exchange,
+    commit_all,
+    fingerprint,
+    git,
+    make_repository,
+    run,
+    tree_of_directory,
+    write,
+)
+from tests.client.strategies import some_examples
+
+BRANCH = "sandbox/box"
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Exchange:
+    top = make_repository(
+        tmp_path / "person" / "repository", {"a.txt": "one\n", "d/b.txt": "two\n"}
+    )
+    return to_sandbox(tmp_path, top)
+
+
+def to_sandbox(at: Path, top: Path) -> Exchange:
+    (at / "sandbox").mkdir()
+    return Exchange(top, at / "sandbox" / "box")
+
+
+def work(exchange: Exchange, files: dict[str, str | bytes], message: str = "") -> None:
+    write(exchange.box, files)
+    if message:
+        commit_all(exchange.box, message)
+
+
+def subjects(exchange: Exchange, branch: str = BRANCH) -> list[str]:
+    return git(exchange.top, "log", "--format=%s", "--first-parent", branch).splitlines()
+
+
+def test_the_working_tree_goes_as_it_is(exchange: Exchange) -> None:
+    write(
+        exchange.top,
+        {".gitignore": "*.log\n", "x.log": "no\n", "a.txt": "1\n", "new\n\udce9.txt": "2\n"},
+    )
+    (exchange.top / "d" / "b.txt").unlink()
+    write(exchange.top, {"staged.txt": "3\n"})
+    git(exchange.top, "add", "staged.txt")
+    before = fingerprint(exchange.top)
+
+    exchange.push()
+
+    assert fingerprint(exchange.top) == before
+    assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+    assert not (exchange.box / "x.log").exists()
+    assert git(exchange.box, "status", "--porcelain") == ""
+    assert git(exchange.box, "rev-parse", "HEAD^") == git(exchange.top, "rev-parse", "HEAD")
+
+
+def test_a_clean_working_tree_goes_as_its_own_commit(exchange: Exchange) -> None:
+    exchange.push()
+
+    assert git(exchange.box, "rev-parse", "HEAD") == git(exchange.top, "rev-parse", "HEAD")
+    assert git(exchange.box, "symbolic-ref", "HEAD") == "refs/heads/main"
+
+
+def test_commits_and_what_was_not_committed_come_back(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"a.txt": "better\n"}, "Improve it")
+    work(exchange, {"left.txt": "x\n"})
+    before = {**fingerprint(exchange.top)}
+
+    imported, summary = exchange.pull()
+
+    after = fingerprint(exchange.top)
+    changed = {Path(each).parent.name for each in after if after[each] != before.get(each)}
+    assert changed <= {"heads", "refs", "sandbox", "logs", "pack", "objects"}
+    assert (imported.branch, imported.old) == (BRANCH, "")
+    assert subjects(exchange) == ["Uncommitted changes in the sandbox", "Improve it", "First"]
+    assert git(exchange.top, "rev-parse", f"{BRANCH}^{{tree}}") == tree_of_directory(exchange.box)
+    assert [(each.path, each.added, each.deleted) for each in summary.files] == [
+        ("a.txt", 1, 1),
+        ("left.txt", 1, 0),
+    ]
+    assert git(exchange.top, "fsck", "--no-dangling") == ""
+
+
+def test_a_pull_leaves_the_sandbox_as_it_is(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"a.txt": "better\n", "new.txt": "x\n"})
+    git(exchange.box, "add", "new.txt")
+    status = git(exchange.box, "status", "--porcelain")
+    index = (exchange.box / ".git" / "index").read_bytes()
+
+    exchange.pull()
+
+    assert (exchange.box / ".git" / "index").read_bytes() == index
+    assert git(exchange.box, "status", "--porcelain") == status
+
+
+def test_later_work_lets_the_branch_go_forward(exchange: Exchange) -> None:
+    exchange.push()
+    tips: list[str] = []
+    for step in range(4):
+        work(exchange, {"a.txt": f"{step}\n"}, "Committed" if step == 2 else "")
+        imported, _ = exchange.pull()
+        assert imported.old == (tips[-1] if tips else "")
+        tips.append(imported.new)
+
+    assert len(set(tips)) == 4
+    assert git(exchange.top, "show", f"{BRANCH}:a.txt") == "3"
+
+
+def test_nothing_new_is_told(exchange: Exchange) -> None:
+    exchange.push()
+    _, unchanged, _ = exchange.export()
+    work(exchange, {"a.txt": "x\n"})
+    exchange.pull()
+
+    _, again, _ = exchange.export()
+
+    assert (unchanged.size, unchanged.commits) == (0, 0)
+    assert (again.size, again.commits) == (0, 1)
+
+
+def test_a_branch_that_was_deleted_comes_again(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"a.txt": "x\n"})
+    imported, _ = exchange.pull()
+    git(exchange.top, "branch", "-D", BRANCH)
+    git(exchange.top, "gc", "-q", "--prune=now")
+
+    again, _ = exchange.pull()
+
+    assert (again.old, again.new) == ("", imported.new)
+
+
+def test_a_second_push_sends_only_what_is_new(exchange: Exchange) -> None:
+    write(exchange.top, {"large.bin": os.urandom(300_000)})
+    _, first = exchange.push()
+    write(exchange.top, {"a.txt": "changed\n"})
+    commit_all(exchange.top)
+    write(exchange.top, {"d/b.txt": "changed too\n"})
+
+    amount, second = exchange.push()
+
+    assert first > 300_000
+    assert second < 2000
+    assert amount.files == 2
+    assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+
+
+def test_a_second_push_of_the_same_sends_nothing(exchange: Exchange) -> None:
+    write(exchange.top, {"a.txt": "changed\n"})
+    exchange.push()
+
+    amount, size = exchange.push()
+
+    assert (amount.files, size) == (0, 0)
+
+
+def test_a_push_after_the_person_went_back(exchange: Exchange) -> None:
+    write(exchange.top, {"a.txt": "second\n"})
+    commit_all(exchange.top, "Second")
+    exchange.push()
+    git(exchange.top, "reset", "-q", "--hard", "HEAD^")
+
+    exchange.push()
+    work(exchange, {"c.txt": "x\n"}, "Work")
+    exchange.pull()
+
+    assert subjects(exchange) == ["Work", "First"]
+
+
+def test_work_in_the_sandbox_is_not_overwritten_by_a_push(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"a.txt": "x\n"})
+    write(exchange.top, {"d/b.txt": "changed\n"})
+    with pytest.raises(RepositoryRefused, match="changes that were not pulled"):
+        exchange.push()
+    commit_all(exchange.box, "Work")
+    with pytest.raises(RepositoryRefused, match="commits that were not pulled"):
+        exchange.push()
+
+    exchange.pull()
+    exchange.push()
+
+    assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+
+
+def test_a_directory_of_others_is_not_touched(exchange: Exchange) -> None:
+    write(exchange.box, {"notes.txt": "mine\n"})
+
+    with pytest.raises(RepositoryRefused, match="not sent from here"):
+        exchange.push()
+
+    assert [each.name for each in exchange.box.iterdir()] == ["notes.txt"]
+
+
+def test_a_push_that_broke_off_is_taken_up_again(exchange: Exchange) -> None:
+    write(exchange.top, {"a.txt": "changed\n"})
+    exchange.push()
+    git(exchange.box, "config", "remote-sandbox.receiving", "x")
+    (exchange.box / "a.txt").unlink()
+    shutil.rmtree(exchange.repository.store_dir / "sent")
+    write(exchange.top, {"a.txt": "changed again\n"})
+    with pytest.raises(RepositoryRefused, match="Nothing of this repository"):
+        exchange.pull()
+
+    exchange.push()
+
+    assert git(exchange.box, "rev-parse", "HEAD^{tree}") == tree_of_directory(exchange.top)
+
+
+def test_a_pull_of_what_arrived_only_in_part(exchange: Exchange) -> None:
+    exchange.push()
+    git(exchange.box, "config", "remote-sandbox.receiving", "x")
+
+    with pytest.raises(RepositoryRefused, match="did not arrive completely"):
+        exchange.pull()
+
+
+def test_a_bundle_that_changed_on_its_way_is_not_received(exchange: Exchange) -> None:
+    exchange.push()
+    sent, exported, bundle = exchange.export()
+    bundle.write_bytes(b"x")
+    output = exchange.in_sandbox(sandbox_scripts.receive(sent, str(bundle), "0" * 64, "sha1"))
+
+    with pytest.raises(RepositoryRefused, match="differs from the one that was sent"):
+        sandbox_scripts.read_received(output)
+    assert exported.tip == sent.commit
+
+
+def test_history_ends_at_head_unless_it_is_asked_for(exchange: Exchange) -> None:
+    for step in range(3):
+        write(exchange.top, {"a.txt": f"{step}\n"})
+        commit_all(exchange.top, f"Step {step}")
+    exchange.push()
+    short = git(exchange.box, "rev-list", "--count", "HEAD")
+    exchange.history = True
+
+    exchange.push()
+    work(exchange, {"c.txt": "x\n"}, "Work")
+    exchange.pull()
+
+    assert short == "1"
+    assert git(exchange.box, "rev-list", "--count", "HEAD") == "5"
+    assert git(exchange.box, "fsck", "--no-dangling") == ""
+    assert git(exchange.top, "rev-list", "--count", BRANCH) == "5"
+
+
+def test_a_repository_without_a_commit(tmp_path: Path) -> None:
+    exchange = to_sandbox(tmp_path, make_repository(tmp_path / "person" / "repository"))
+    with pytest.raises(RepositoryRefused, match="no commit and no file"):
+        exchange.push()
+    write(exchange.top, {"a.txt": "one\n"})
+
+    exchange.push()
+    work(exchange, {"a.txt": "two\n"}, "Work")
+    exchange.pull()
+
+    assert subjects(exchange) == ["Work", "Uncommitted changes, as they were sent"]
+    assert git(exchange.top, "symbolic-ref", "HEAD") == "refs/heads/main"
+
+
+def test_a_detached_head(exchange: Exchange) -> None:
+    git(exchange.top, "checkout", "-q", "--detach")
+
+    exchange.push()
+    work(exchange, {"a.txt": "two\n"}, "Work")
+    exchange.pull()
+
+    assert subjects(exchange) == ["Work", "First"]
+    assert git(exchange.box, "symbolic-ref", "HEAD") == "refs/heads/work"
+
+
+def test_a_linked_worktree(exchange: Exchange, tmp_path: Path) -> None:
+    linked = tmp_path / "person" / "linked"
+    git(exchange.top, "worktree", "add", "-q", "-b", "topic", str(linked))
+    write(linked, {"only-here.txt": "x\n"})
+    other = Exchange(linked, exchange.box)
+
+    other.push()
+    work(other, {"a.txt": "two\n"}, "Work")
+    other.pull()
+
+    assert (exchange.box / "only-here.txt").exists()
+    assert git(exchange.top, "show", f"{BRANCH}:a.txt") == "two"
+    assert git(exchange.top, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("history", [False, True])
+def test_a_shallow_clone(tmp_path: Path, *, history: bool) -> None:
+    origin = make_repository(tmp_path / "origin", {"a.txt": "0\n"})
+    for step in range(3):
+        write(origin, {"a.txt": f"{step}\n"})
+        git(origin, "commit", "-qam", f"Step {step}", "--allow-empty")
+    top = tmp_path / "person" / "repository"
+    top.parent.mkdir()
+    git(tmp_path, "clone", "-q", "--depth", "2", f"file://{origin}", str(top))
+    exchange = to_sandbox(tmp_path, top)
+    exchange.history = history
+    write(top, {"b.txt": "x\n"})
+
+    exchange.push()
+    work(exchange, {"a.txt": "better\n"}, "Work")
+    exchange.pull()
+
+    assert git(exchange.box, "rev-list", "--count", "HEAD") == ("4" if history else "3")
+    assert subjects(exchange)[:2] == ["Work", "Uncommitted changes, as they were sent"]
+    assert git(top, "fsck", "--no-dangling") == ""
+
+
+def test_a_submodule_stays_here(exchange: Exchange, tmp_path: Path) -> None:
+    library = make_repository(tmp_path / "library", {"lib.txt": "x\n"})
+    words = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "lib")
+    git(exchange.top, *words)
+    commit_all(exchange.top, "Submodule")
+    write(exchange.top, {"lib/changed.txt": "x\n"})
+
+    exchange.push()
+    work(exchange, {"a.txt": "two\n"}, "Work")
+    exchange.pull()
+
+    assert list((exchange.box / "lib").iterdir()) == []
+    assert git(exchange.top, "rev-parse", f"{BRANCH}:lib") == git(library, "rev-parse", "HEAD")
+
+
+def test_a_repository_in_the_working_tree_stays_where_it_is(exchange: Exchange) -> None:
+    make_repository(exchange.top / "inner", {"x.txt": "x\n"})
+    exchange.push()
+    make_repository(exchange.box / "another", {"x.txt": "x\n"})
+    work(exchange, {"a.txt": "two\n"})
+
+    _, summary = exchange.pull()
+
+    assert not (exchange.box / "inner").exists()
+    assert [each.path for each in summary.files] == ["a.txt"]
+
+
+def test_files_of_lfs_go_as_pointers(exchange: Exchange) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
+    git(exchange.top, "config", "filter.lfs.clean", f"printf '{pointer}'")
+    git(exchange.top, "config", "filter.lfs.required", "true")
+    write(exchange.top, {".gitattributes": "*.big filter=lfs\n", "x.big": "large"})
+    exchange.push()
+
+    exchange.pull() if exchange.export()[1].size else None
+
+    assert (exchange.box / "x.big").read_text() == pointer
+    assert (exchange.top / "x.big").read_text() == "large"
+
+
+def test_line_ends_stay_as_git_has_them(exchange: Exchange) -> None:
+    git(exchange.top, "config", "core.autocrlf", "true")
+    write(exchange.top, {"dos.txt": "one\r\ntwo\r\n", ".gitattributes": "raw.txt -text\n"})
+    write(exchange.top, {"raw.txt": "one\r\n"})
+    exchange.push()
+    work(exchange, {"dos.txt": "one\nthree\n"})
+
+    _, summary = exchange.pull()
+
+    assert (exchange.box / "raw.txt").read_bytes() == b"one\r\n"
+    assert [(each.path, each.added) for each in summary.files] == [("dos.txt", 1)]
+
+
+def no_modes(at: Path) -> str:
+    """Return a PATH whose chmod changes nothing, as on a file system without modes."""
+    at.mkdir()
+    (at / "chmod").write_text("#!/bin/sh\n")
+    (at / "chmod").chmod(0o755)
+    return f"{at}:{PATH}"
+
+
+def test_executable_bits_survive_where_no_modes_are_kept(
+    exchange: Exchange, tmp_path: Path
+) -> None:
+    write(exchange.top, {"run.sh": "#!/bin/sh\n", "other.sh": "#!/bin/sh\n"})
+    (exchange.top / "run.sh").chmod(0o755)
+    exchange.path = no_modes(tmp_path / "stub")
+    exchange.push()
+    for each in ("run.sh", "other.sh", "a.txt"):
+        (exchange.box / each).chmod(0o666)
+    work(exchange, {"run.sh": "#!/bin/sh\necho\n"})
+    (exchange.box / "a.txt").chmod(0o777)
+
+    _, summary = exchange.pull()
+
+    assert [(each.path, each.mode) for each in summary.files] == [("run.sh", "100755")]
+
+
+def test_a_program_that_the_agent_makes(exchange: Exchange) -> None:
+    exchange.push()
+    work(exchange, {"tool": "#!/bin/sh\n"})
+    (exchange.box / "tool").chmod(0o755)
+
+    _, summary = exchange.pull()
+
+    assert [(each.path, each.mode) for each in summary.files] == [("tool", "100755")]
+    assert [each.path for each in summary.runs_later] == ["tool"]
+
+
+def test_symbolic_links(exchange: Exchange) -> None:
+    (exchange.top / "link").symlink_to("d/b.txt")
+    (exchange.top / "out").symlink_to("/etc/hosts")
+    exchange.push()
+    (exchange.box / "d" / "up").symlink_to("../a.txt")
+
+    _, summary = exchange.pull()
+
+    assert (exchange.box / "out").readlink() == Path("/etc/hosts")
+    assert [(each.path, each.mode) for each in summary.files] == [("d/up", "120000")]
+
+
+def test_an_unfinished_merge_goes_with_its_conflicts(exchange: Exchange) -> None:
+    git(exchange.top, "checkout", "-qb", "other")
+    write(exchange.top, {"a.txt": "theirs\n"})
+    commit_all(exchange.top, "Theirs")
+    git(exchange.top, "checkout", "-q", "main")
+    write(exchange.top, {"a.txt": "ours\n"})
+    commit_all(exchange.top, "Ours")
+    with pytest.raises(AssertionError, match="CONFLICT"):
+        git(exchange.top, "merge", "other")
+    before = fingerprint(exchange.top)
+
+    exchange.push()
+
+    assert fingerprint(exchange.top) == before
+    assert "<<<<<<<" in (exchange.box / "a.txt").read_text()
+
+
+def test_a_sha256_repository(tmp_path: Path) -> None:
+    top = make_repository(
+        tmp_path / "person" / "repository", {"a.txt": "one\n"}, "--object-format=sha256"
+    )
+    exchange = to_sandbox(tmp_path, top)
+    write(top, {"b.txt": "x\n"})
+
+    exchange.push()
+    work(exchange, {"a.txt": "two\n"}, "Work")
+    exchange.pull()
+    write(top, {"b.txt": "y\n"})
+    exchange.push()
+    assert subjects(exchange)[0] == "Work"
+
+
+def test_sparse_and_split_indexes(exchange: Exchange) -> None:
+    git(exchange.top, "sparse-checkout", "set", "d")
+    git(exchange.top, "update-index", "--split-index")
+    before = fingerprint(exchange.top)
+
+    exchange.push()
+
+    assert fingerprint(exchange.top) == before
+    assert (exchange.box / "d" / "b.txt").exists()
+
+
+def test_a_file_that_cannot_be_read_is_named(exchange: Exchange) -> None:
+    write(exchange.top, {"closed.txt": "x\n"})
+    (exchange.top / "closed.txt").chmod(0)
+    if os.access(exchange.top / "closed.txt", os.R_OK):
+        pytest.skip("this user reads everything")
+
+    with pytest.raises(GitFailed, match=r"closed\.txt"):
+        exchange.push()
+
+
+def test_a_repository_at_an_odd_place(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / '"per:son"\n#' / "repo sitory'", {"a.txt": "one\n"})
+    (tmp_path / "sandbox").mkdir()
+    exchange = Exchange(top, tmp_path / "sandbox" / "b o'x")
+    write(top, {"b.txt": "x\n"})
+
+    exchange.push()
+    work(exchange, {"a.txt": "two\n"}, "Work")
+    exchange.pull()
+
+    assert subjects(exchange)[0] == "Work"
+
+
+def test_the_agent_rewrote_what_was_sent(exchange: Exchange) -> None:
+    write(exchange.top, {"b.txt": "x\n"})
+    exchange.push()
+    write(exchange.box, {"b.txt": "y\n"})
+    git(exchange.box, "commit", "-qa", "--amend", "-m", "Amended")
+    exchange.pull()
+    assert subjects(exchange) == ["Amended", "First"]
+
+
+def test_the_agent_began_another_history(exchange: Exchange) -> None:
+    exchange.push()
+    git(exchange.box, "checkout", "-q", "--orphan", "new")
+    commit_all(exchange.box, "Orphan")
+
+    with pytest.raises(WorkRefused, match="does not descend"):
+        exchange.pull()
+
+
+def test_the_agent_works_in_a_merge_and_on_its_own_branch(exchange: Exchange) -> None:
+    exchange.push()
+    git(exchange.box, "checkout", "-qb", "theirs")
+    work(exchange, {"a.txt": "theirs\n"}, "Theirs")
+    git(exchange.box, "checkout", "-q", "main")
+    work(exchange, {"a.txt": "ours\n"}, "Ours")
+    with pytest.raises(AssertionError, match="CONFLICT"):
+        git(exchange.box, "merge", "theirs")
+
+    exchange.pull()
+
+    assert subjects(exchange) == ["Uncommitted changes in the sandbox", "Ours", "First"]
+    assert "<<<<<<<" in git(exchange.top, "show", f"{BRANCH}:a.txt")
+
+
+def test_a_tracked_secret_that_is_left_out_stays_in_the_branch(exchange: Exchange) -> None:
+    write(exchange.top, {".env": "KEY=old\n", "secrets/s.key": "k\n"})
+    commit_all(exchange.top, "Secrets")
+    write(exchange.top, {".env": "KEY=new\n", "untracked.pem": "p\n", "b.txt": "x\n"})
+    with pytest.raises(RepositoryRefused, match="3 files may hold secrets"):
+        exchange.push()
+    exchange.leave_out = (".env", "secrets", "*.pem")
+
+    exchange.push()
+    assert sorted(each.name for each in exchange.box.iterdir()) == [".git", "a.txt", "b.txt", "d"]
+    assert git(exchange.box, "rev-list", "--objects", "--all").count(".env") == 0
+    work(exchange, {"a.txt": "two\n"}, "Work")
+    work(exchange, {"c.txt": "x\n"})
+    first, summary = exchange.pull()
+    work(exchange, {"c.txt": "y\n"}, "Later")
+    second, _ = exchange.pull()
+
+    assert [each.path for each in summary.files] == ["a.txt", "c.txt"]
+    assert git(exchange.top, "show", f"{BRANCH}:.env") == "KEY=old"
+    assert git(exchange.top, "merge-base", "main", BRANCH) == git(exchange.top, "rev-parse", "main")
+    assert second.old == first.new
+    assert git(exchange.top, "fsck", "--no-dangling") == ""
+
+
+def test_a_secret_of_the_history_goes_only_by_a_decision(exchange: Exchange) -> None:
+    write(exchange.top, {".env": "KEY=old\n"})
+    commit_all(exchange.top, "Secret")
+    (exchange.top / ".env").unlink()
+    commit_all(exchange.top, "No secret")
+    exchange.push()
+    assert git(exchange.box, "rev-list", "--objects", "--all").count(".env") == 0
+    exchange.history = True
+
+    with pytest.raises(RepositoryRefused, match=r"may hold secrets by the name: \.env"):
+        exchange.push()
+    exchange.leave_out = (".env",)
+    with pytest.raises(RepositoryRefused, match="is in the history"):
+        exchange.push()
+
+
+def test_two_sandboxes_have_the_same_snapshot(exchange: Exchange, tmp_path: Path) -> None:
+    write(exchange.top, {"a.txt": "two\n"})
+    exchange.push()
+    first = exchange.store.require(NAME)
+    (exchange.repository.store_dir / "sent" / f"{NAME}.json").unlink()
+    exchange.box = tmp_path / "sandbox" / "other"
+
+    exchange.push()
+
+    assert exchange.store.require(NAME).commit == first.commit
+
+
+@pytest.mark.check
+@pytest.mark.timeout(600)
+def test_fifty_thousand_files(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {f"d{n % 500}/f{n}.txt": f"{n}\n" for n in range(50_000)}
+    exchange = to_sandbox(tmp_path, make_repository(tmp_path / "person" / "repository", files))
+    write(exchange.top, {"d1/new.txt": "x\n"})
+
+    amount, _ = exchange.push()
+    work(exchange, {"d2/new.txt": "x\n"})
+    _, summary = exchange.pull()
+
+    assert amount.files == 50_001
+    assert [each.path for each in summary.files] == ["d2/new.txt"]
+
+
+names = st.sampled_from(
+    ["a", "b.txt", "c d", "e\nf", "caf\u00e9", "\udcff", "dir/x", "dir/y/z", "-n", "'q\"", "*"]
+)
+contents = st.sampled_from(["", "x\n", "x\r\n", "y", "\0", "one\ntwo\n"])
+edits = st.dictionaries(
+    names, st.one_of(st.none(), contents, st.sampled_from(["->a", "->dir/x"])), max_size=5
+)
+
+
+def edit(at: Path, changes: dict[str, str | None]) -> None:
+    """Write files, remove those without content, and make links."""
+    for name, content in changes.items():
+        path = at / name
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        if content is None or path.is_dir() or not can_hold(path.parent, at):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content.startswith("->"):
+            target = os.path.relpath(at / content[2:], path.parent)
+            path.symlink_to(target)
+        else:
+            path.write_bytes(content.encode())
+            path.chmod(0o755 if content == "y" else 0o644)
+
+
+def can_hold(directory: Path, at: Path) -> bool:
+    inside = [each for each in (directory, *directory.parents) if each.is_relative_to(at)]
+    return all(each.is_dir() and not each.is_symlink() for each in inside if os.path.lexists(each))
+
+
+@given(edits, edits, edits, edits, st.booleans(), st.booleans())
+@settings(some_examples, max_examples=8)
+def test_any_edits_come_back_as_they_are_in_the_sandbox(
+    tmp_path_factory: pytest.TempPathFactory,
+    committed: dict[str, str | None],
+    staged: dict[str, str | None],
+    left: dict[str, str | None],
+    remote: dict[str, str | None],
+    is_committed_there: bool,
+    history: bool,
+) -> None:
+    at = tmp_path_factory.mktemp("any")
+    top = make_repository(at / "person" / "repository", {"first": "x\n"})
+    edit(top, committed)
+    git(top, "add", "-A")
+    git(top, "commit", "-qm", "Second", "--allow-empty")
+    edit(top, staged)
+    git(top, "add", "-A")
+    edit(top, left)
+    exchange = to_sandbox(at, top)
+    exchange.history = history
+    before = fingerprint(top)
+
+    exchange.push()
+    assert fingerprint(top) == before
+    assert tree_of_directory(exchange.box) == tree_of_directory(top)
+    edit(exchange.box, remote)
+    wanted = tree_of_directory(exchange.box)
+    if is_committed_there:
+        git(exchange.box, "add", "-A")
+        git(exchange.box, "commit", "-qm", "Work", "--allow-empty")
+    if exchange.export()[1].size == 0:
+        assert wanted == tree_of_directory(top)
+        return
+    before = fingerprint(top)
+    exchange.pull()
+
+    after = fingerprint(top)
+    assert git(top, "rev-parse", f"{BRANCH}^{{tree}}") == wanted
+    assert {each for each in before if after.get(each) != before[each]} == set()
+    assert run(top, "git", "merge-base", "--is-ancestor", "main", BRANCH) == ""
+    shutil.rmtree(at)
